@@ -1,0 +1,29 @@
+"""The tutorial's network for 8x8 digits."""
+
+import numpy as np
+
+from tinygrad_np import Tensor, nn
+
+
+class DigitsCNN(nn.Module):
+    """One convolution and one linear layer, initialised after He; 1 370 parameters."""
+
+    def __init__(self, generator: np.random.Generator | None = None) -> None:
+        self.conv = nn.Conv2d(1, 8, 3, padding=1, generator=generator)
+        self.fc = nn.Linear(8 * 4 * 4, 10, generator=generator)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(2)
+        self.flatten = nn.Flatten()
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal(parameter, generator=generator)
+            else:
+                nn.init.zeros(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, 10) for images (N, 1, 8, 8)."""
+        x = self.relu(self.conv(x))  # N, 8, 8, 8
+        x = self.pool(x)  # N, 8, 4, 4
+        x = self.flatten(x)  # N, 128
+        logits: Tensor = self.fc(x)  # N, 10
+        return logits

@@ -1,0 +1,1 @@
+"""Plain functions of arrays to arrays; they know nothing of the tape."""

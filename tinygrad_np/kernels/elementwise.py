@@ -1,0 +1,43 @@
+"""Elementwise work on arrays, into recycled memory where they are large."""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.memory import Array
+
+_BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def apply(ufunc: Any, *arrays: Any, dtype: Any = None) -> Array:
+    """Return `ufunc(*arrays)`, of `dtype` or that of the largest array, in its memory order."""
+    large = arrays[0]
+    for other in arrays[1:]:
+        if getattr(other, "nbytes", 0) > getattr(large, "nbytes", 0):
+            large = other
+    if getattr(large, "nbytes", 0) < memory.SMALL:
+        small: Array = ufunc(*arrays)
+        return small
+    shapes = [array.shape for array in arrays if isinstance(array, np.ndarray)]
+    shape = np.broadcast_shapes(*shapes)
+    like = large if large.shape == shape else None
+    out = memory.empty(shape, dtype or large.dtype, like)
+    ufunc(*arrays, out=out)
+    return out
+
+
+def select(x: Array, mask: Array, out: Array | None = None) -> Array:
+    """Return x where `mask` (bool) is true, else +0.0, also where x is inf or nan.
+
+    Multiplying the bits of a float by 0 or 1 selects exactly, and is quicker by far than
+    `np.where` and `np.copyto`.
+    """
+    bits = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
+    if bits is None:
+        return np.where(mask, x, x.dtype.type(0))
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    if out is None:
+        out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
+    np.multiply(x.view(bits), mask, out=out.view(bits))
+    return out

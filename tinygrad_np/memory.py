@@ -1,0 +1,136 @@
+"""Recycled memory for large arrays: half the time of naive NumPy is the page faults of fresh ones.
+
+A block is lent out as a fresh array made over it by `np.frombuffer`. Views and memoryviews keep
+that array alive; when nobody refers to it any more, its weak reference's callback takes the block
+back. So a block that comes out of the pool is never the memory of a live array.
+"""
+
+import os
+import threading
+import weakref
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.errors import ArgumentError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SMALL = 1 << 16
+"""Below this many bytes an array comes from NumPy: malloc is quicker than our bookkeeping."""
+
+_ALIGNMENT = 64
+_GRAIN = 1 << 16
+
+
+class _Loan(weakref.ref[Array]):
+    """A weak reference to a lent array that knows the block under it."""
+
+    __slots__ = ("block",)
+    block: Array
+
+
+class Pool:
+    """Blocks of memory lent out as arrays and lent again when the arrays are gone.
+
+    `limit` bounds the bytes that lie idle; 0 switches recycling off. All counting is done under
+    the lock. A callback may run at any moment, also within the lock on the same thread, so it only
+    appends to a deque, and counts at once if it gets the lock without waiting.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.idle_bytes = 0
+        self._idle: dict[int, list[Array]] = {}
+        self._returned: deque[Array] = deque()
+        self._loans: dict[int, _Loan] = {}
+        self._lock = threading.Lock()
+
+    def empty(self, count: int, dtype: np.dtype[Any]) -> Array:
+        """Return an uninitialised 1-D array of `count` entries over a block of this pool."""
+        nbytes = count * dtype.itemsize
+        size = -(-nbytes // _GRAIN) * _GRAIN
+        with self._lock:
+            self._sort()
+            waiting = self._idle.get(size)
+            block = waiting.pop() if waiting else None
+            if block is not None:
+                self.idle_bytes -= size
+        if block is None:
+            block = _aligned(size)
+        array = np.frombuffer(block, dtype, count)
+        loan = _Loan(array, self._take_back)
+        loan.block = block
+        self._loans[id(loan)] = loan
+        return array
+
+    def set_limit(self, nbytes: int) -> None:
+        """Bound the idle memory by `nbytes`; 0 gives all of it back and switches recycling off."""
+        if nbytes < 0:
+            raise ArgumentError(f"memory limit: got {nbytes} bytes, expected 0 (off) or more")
+        with self._lock:
+            self.limit = nbytes
+            self._sort()
+            self._shrink()
+
+    def forget_other_threads(self) -> None:
+        """Start with a free lock in a forked child, where its holder does not exist."""
+        self._lock = threading.Lock()
+
+    def _take_back(self, loan: Any) -> None:
+        del self._loans[id(loan)]
+        self._returned.append(loan.block)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sort()
+            finally:
+                self._lock.release()
+
+    def _sort(self) -> None:
+        while self._returned:
+            block = self._returned.popleft()
+            self._idle.setdefault(block.nbytes, []).append(block)
+            self.idle_bytes += block.nbytes
+        if self.idle_bytes > self.limit:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        for size in sorted(self._idle, reverse=True):
+            blocks = self._idle[size]
+            while blocks and self.idle_bytes > self.limit:
+                blocks.pop()
+                self.idle_bytes -= size
+            if not blocks:
+                del self._idle[size]
+
+
+def _aligned(nbytes: int) -> Array:
+    raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + nbytes]
+
+
+pool = Pool(limit=1 << 29)
+os.register_at_fork(after_in_child=pool.forget_other_threads)
+
+
+def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Array:
+    """Return an uninitialised array, recycled if it is large, in the memory order of `like`.
+
+    `like` must have as many axes as `shape`; without it the array is C-contiguous.
+
+    >>> empty((2, 3), np.float32).shape
+    (2, 3)
+    """
+    dtype = np.dtype(dtype)
+    count = 1
+    for length in shape:
+        count *= length
+    if like is not None and not like.flags.c_contiguous:
+        order = sorted(range(len(shape)), key=like.strides.__getitem__, reverse=True)
+        within = empty(tuple(shape[axis] for axis in order), dtype)
+        return within.transpose([order.index(axis) for axis in range(len(shape))])
+    if count * dtype.itemsize < SMALL or pool.limit == 0:
+        return np.empty(shape, dtype)
+    return pool.empty(count, dtype).reshape(shape)

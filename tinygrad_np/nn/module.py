@@ -1,0 +1,216 @@
+"""Module: an object with parameters, found by walking its attributes."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.memory import Array
+from tinygrad_np.tape import Scope, mode
+from tinygrad_np.tensor import Tensor
+
+
+class _Calling(threading.local):
+    module: "Module | None" = None
+
+
+_calling = _Calling()
+
+
+class Parameter(Tensor):
+    """A Tensor that a Module counts as its own and an optimizer changes.
+
+    `name` is its path within the module that listed it last; errors and pictures use it.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
+        super().__init__(data, dtype, requires_grad)
+        self.name = ""
+
+
+class Module:
+    """A layer or a model: attributes that are Parameters, Tensors (buffers) and other Modules.
+
+    A subclass assigns them in `__init__` and writes `forward`; there is nothing to register.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> class Double(nn.Module):
+    ...     def __init__(self):
+    ...         self.layer = nn.Linear(2, 2)
+    ...     def forward(self, x):
+    ...         return self.layer(x) * 2
+    >>> Double()(Tensor.ones(3, 2)).shape
+    (3, 2)
+    """
+
+    training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the output; a subclass writes it."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run `forward`, with what it records marked as this module's."""
+        outer, caller = mode.scope, _calling.module
+        path = self._name_in(caller) if caller is not None else ""
+        if outer is not None and outer.path:
+            path = f"{outer.path}.{path}"
+        mode.scope = Scope(path, type(self).__name__, outer)
+        _calling.module = self
+        try:
+            return self.forward(*inputs)
+        finally:
+            mode.scope = outer
+            _calling.module = caller
+
+    def _name_in(self, caller: "Module") -> str:
+        for name, child in caller.children():
+            if child is self:
+                return name
+        return type(self).__name__
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """Yield the name and the module of each attribute that is one."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+
+    def modules(self) -> Iterator["Module"]:
+        """Yield this module and all within it, each once."""
+        for _, module in self._named_modules():
+            yield module
+
+    def _named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        seen = set()
+        waiting: list[tuple[str, Module]] = [("", self)]
+        while waiting:
+            prefix, module = waiting.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield prefix, module
+            inner = [(f"{prefix}{name}.", child) for name, child in module.children()]
+            waiting.extend(reversed(inner))
+
+    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        seen = set()
+        for prefix, module in self._named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Tensor) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield prefix + name, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield the path and each parameter, frozen ones too; a shared one comes once."""
+        for name, value in self._named_tensors():
+            if isinstance(value, Parameter):
+                value.name = name
+                yield name, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield each parameter, frozen ones too; a shared one comes once."""
+        for _, parameter in self.named_parameters():
+            yield parameter
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Yield each tensor that is kept with the weights but not trained."""
+        for _, value in self._named_tensors():
+            if not isinstance(value, Parameter):
+                yield value
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of each parameter and buffer by its path; the names are PyTorch's."""
+        return {name: value.data.copy() for name, value in self._named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays into the parameters and buffers of the same names.
+
+        Raises ShapeError that lists all missing, unexpected and mismatched names; then nothing has
+        been changed. With `strict=False` missing and unexpected names are passed over.
+        """
+        own = dict(self._named_tensors())
+        given = {name: np.asarray(value) for name, value in state.items()}
+        missing = [name for name in own if name not in given] if strict else []
+        unexpected = [name for name in given if name not in own] if strict else []
+        common = [name for name in own if name in given]
+        mismatched = [
+            f"{name} (got {given[name].shape}, expected {own[name].shape})"
+            for name in common
+            if given[name].shape != own[name].shape
+        ]
+        problems = {"missing": missing, "unexpected": unexpected, "mismatched": mismatched}
+        if any(problems.values()):
+            listed = "; ".join(f"{kind}: {', '.join(n)}" for kind, n in problems.items() if n)
+            raise ShapeError(
+                f"{type(self).__name__}.load_state_dict: these weights are another model's; "
+                f"{listed}. Nothing was loaded"
+            )
+        for name in common:
+            own[name].data[...] = given[name]
+            own[name].mark_changed()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set this module and all within to training (or, by `train(False)`, to evaluation)."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Set this module and all within to evaluation: dropout is off."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def astype(self, dtype: Any) -> Self:
+        """Convert parameters and buffers to `dtype`, as for checking gradients in float64."""
+        for _, value in self._named_tensors():
+            if value.dtype.kind == "f":
+                value.data = value.data.astype(dtype)
+                value.grad = None
+                value.mark_changed()
+        return self
+
+    def describe(self) -> str:
+        """Return the arguments that `repr` shows; a layer says its sizes."""
+        return ""
+
+    def __repr__(self) -> str:
+        inner = [
+            f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()
+        ]
+        if not inner:
+            return f"{type(self).__name__}({self.describe()})"
+        return "\n".join([f"{type(self).__name__}(", *inner, ")"])
+
+
+class Sequential(Module):
+    """Modules one after the other; parameters are named by position, as in PyTorch.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor.ones(2, 4)).shape
+    (2, 3)
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise ArgumentError(f"Sequential: got {layer!r}, expected modules")
+        self.layers = layers
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Yield each layer by its position."""
+        for position, layer in enumerate(self.layers):
+            yield str(position), layer
+
+    def forward(self, x: Any) -> Any:
+        """Pass x through the layers in turn."""
+        for layer in self.layers:
+            x = layer(x)
+        return x

@@ -1,0 +1,66 @@
+"""Stochastic gradient descent."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.memory import Array
+from tinygrad_np.optim.optimizer import Optimizer, at_least
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum; the update rule is PyTorch's.
+
+    g ← grad + weight_decay w;  v ← momentum v + (1 - dampening) g, and v = g at first;
+    w ← w - lr v, or with nesterov w - lr (g + momentum v).
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        at_least("SGD", 0, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ArgumentError("SGD nesterov: expected a momentum above 0 and no dampening")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, defaults)
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        scratch = memory.empty(weight.shape, weight.dtype)
+        if group["weight_decay"]:
+            np.multiply(weight, group["weight_decay"], out=scratch)
+            grad = grad + scratch
+        direction = grad
+        if group["momentum"]:
+            velocity = state.get("momentum_buffer")
+            if velocity is None:
+                velocity = state["momentum_buffer"] = grad.copy()
+            else:
+                velocity *= group["momentum"]
+                np.multiply(grad, 1 - group["dampening"], out=scratch)
+                velocity += scratch
+            direction = velocity
+            if group["nesterov"]:
+                np.multiply(velocity, group["momentum"], out=scratch)
+                direction = grad + scratch
+        np.multiply(direction, group["lr"], out=scratch)
+        weight -= scratch

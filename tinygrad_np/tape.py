@@ -1,0 +1,174 @@
+"""The tape: arrays that know how they were made, and the nodes that say how."""
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from tinygrad_np.memory import Array
+
+Shape = tuple[int, ...]
+
+sequence = itertools.count(1)
+"""Numbers nodes and changes in place, so that one can tell which came first."""
+
+
+class Scope:
+    """The call of a module within which an op was recorded: its path, its class, the outer call.
+
+    Only strings, so that a graph keeps no module alive.
+    """
+
+    __slots__ = ("kind", "outer", "path")
+
+    def __init__(self, path: str, kind: str, outer: "Scope | None") -> None:
+        self.path = path
+        self.kind = kind
+        self.outer = outer
+
+
+class _Mode(threading.local):
+    recording = True
+    scope: Scope | None = None
+
+
+mode = _Mode()
+
+
+@contextmanager
+def recording(flag: bool) -> Iterator[None]:
+    """Switch the recording of ops on or off, for this thread."""
+    previous = mode.recording
+    mode.recording = flag
+    try:
+        yield
+    finally:
+        mode.recording = previous
+
+
+def no_grad() -> Any:
+    """Record nothing inside `with no_grad():` or a function decorated with `@no_grad()`.
+
+    >>> from tinygrad_np import Tensor, no_grad
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> with no_grad():
+    ...     (x * x).requires_grad
+    False
+    """
+    return recording(False)
+
+
+def enable_grad() -> Any:
+    """Record again inside a `no_grad()`; a context manager and a decorator, per thread.
+
+    >>> from tinygrad_np import Tensor, enable_grad, no_grad
+    >>> x = Tensor([2.0], requires_grad=True)
+    >>> with no_grad(), enable_grad():
+    ...     (x * x).requires_grad
+    True
+    """
+    return recording(True)
+
+
+class Variable:
+    """An array that the tape knows; `Tensor` adds the methods that a user sees.
+
+    A result of an op has a `node`; a leaf has none, and gathers its gradient in `grad` if it was
+    made with `requires_grad`. `version` is shared by all that share memory: it holds the moment, in
+    the sequence that also numbers the nodes, of the last change in place.
+    """
+
+    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "node", "version")
+
+    # NumPy steps back, so that `ndarray + Tensor` is a Tensor.
+    __array_ufunc__ = None
+    result_class: ClassVar[type["Variable"]]
+
+    data: Array
+    grad: Any
+    _requires_grad: bool
+    node: "Node | None"
+    version: list[int]
+
+    @classmethod
+    def wrap(
+        cls, data: Array, node: "Node | None" = None, version: list[int] | None = None
+    ) -> Self:
+        """Return a variable over `data` itself: no copy, no check."""
+        variable = cls.__new__(cls)
+        variable.data = data
+        variable.node = node
+        variable.version = [0] if version is None else version
+        variable.grad = None
+        variable._requires_grad = False
+        return variable
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a backward reaches this: a leaf that asked for it, or a recorded result."""
+        return self._requires_grad or self.node is not None
+
+    @property
+    def shape(self) -> Shape:
+        """The length of each axis."""
+        shape: Shape = self.data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the array."""
+        return self.data.dtype
+
+    def mark_changed(self) -> None:
+        """Say that the memory was changed in place: a backward that still needs it will refuse."""
+        self.version[0] = next(sequence)
+
+
+class Node:
+    """One op that was run: data only, so that a graph can be printed, drawn and freed.
+
+    `edges` has for each input its node, the leaf itself, or None where no gradient is wanted.
+    `saved` is None once a backward has freed the node. `counters` are the `version`s of what it
+    saved, and `order` its place in time.
+    """
+
+    __slots__ = (
+        "attributes",
+        "counters",
+        "dtype",
+        "edges",
+        "order",
+        "recipe",
+        "saved",
+        "scope",
+        "shape",
+    )
+
+    # A `record.Recipe`: which op it was, and how what it saved is to be read.
+    recipe: Any
+    edges: tuple["Node | Variable | None", ...]
+    saved: tuple[Any, ...] | None
+    counters: tuple[list[int], ...]
+    attributes: Mapping[str, Any]
+    order: int
+    scope: Scope | None
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    @property
+    def op(self) -> Any:
+        """The record of what was run."""
+        return self.recipe.op
+
+    def free(self) -> None:
+        """Drop what was kept for the backward, and with it the way to the inputs."""
+        self.saved = None
+        self.edges = ()
+        self.counters = ()
+
+    def __repr__(self) -> str:
+        state = " freed" if self.saved is None else ""
+        return f"<Node {self.order} {self.op.name} {self.shape} {self.dtype}{state}>"
