@@ -14,7 +14,7 @@ from tinygrad_np import memory
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.memory import Array
 from tinygrad_np.record import Rule, expand, sum_to
-from tinygrad_np.tape import Node, Variable, recording
+from tinygrad_np.tape import Node, Recording, Variable
 
 
 def backward(
@@ -30,7 +30,7 @@ def backward(
     else:
         keep = retain_graph or create_graph
         totals = _sweep(root.node, seed, None, keep, _graph_class(root, create_graph))
-    with recording(create_graph):
+    with Recording(create_graph):
         for leaf, total in totals.items():
             if not create_graph:
                 total = root.result_class.wrap(total)
@@ -105,7 +105,7 @@ def _sweep(
     totals: dict[Any, Any] = {root: seed}
     own: set[Any] = set()
     queue = [(-root.order, root)]
-    with recording(graph_class is not None):
+    with Recording(graph_class is not None):
         while queue:
             node = heappop(queue)[1]
             grad_out = totals.pop(node)
@@ -208,7 +208,7 @@ def _arguments(node: Node, rule: Rule, saved: Sequence[Any]) -> list[Any]:
     if op.variadic:
         known["position"] = rule.position
         known[op.variadic] = saved[: len(node.recipe.saved_inputs)]
-    wrt = op.variadic or op.inputs[rule.position]
+    wrt = op.input_name(rule.position)
     known[f"{wrt}_shape"] = edge.shape
     known[f"{wrt}_dtype"] = edge.dtype
     return [known[name] for name in rule.names]

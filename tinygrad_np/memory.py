@@ -28,7 +28,7 @@ class _Loan(weakref.ref[Array]):
     """A weak reference to a lent array that knows the block under it."""
 
     __slots__ = ("block",)
-    block: Array
+    block: memoryview
 
 
 class Pool:
@@ -42,8 +42,8 @@ class Pool:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.idle_bytes = 0
-        self._idle: dict[int, list[Array]] = {}
-        self._returned: deque[Array] = deque()
+        self._idle: dict[int, list[memoryview]] = {}
+        self._returned: deque[memoryview] = deque()
         self._loans: dict[int, _Loan] = {}
         self._lock = threading.Lock()
 
@@ -105,10 +105,12 @@ class Pool:
                 del self._idle[size]
 
 
-def _aligned(nbytes: int) -> Array:
+def _aligned(nbytes: int) -> memoryview:
+    """Return memory as a memoryview: a view of an array over an array would skip the one between
+    and hold the one below, so that the lent array could die before its views."""
     raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + nbytes]
+    return raw[start : start + nbytes].data
 
 
 pool = Pool(limit=1 << 29)

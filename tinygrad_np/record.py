@@ -98,7 +98,6 @@ class Op:
         self.attributes = {p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY}
         self.variadic = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), None)
         self.inputs = [p.name for p in parameters if p.name not in self.attributes]
-        self.differentiable = [name in vjps for name in self.inputs]
         self._recipes: dict[int, Recipe] = {}
         self._check()
 
@@ -126,13 +125,17 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.formula}>"
 
+    def input_name(self, position: int) -> str:
+        """Return the name of the input at `position`; all of `*xs` are called xs."""
+        return self.variadic or self.inputs[position]
+
     def is_differentiable(self, position: int) -> bool:
         """Whether there is a VJP for the input at `position`."""
-        return self.differentiable[0 if self.variadic else position]
+        return self.input_name(position) in self.vjps
 
     def rule_for(self, position: int) -> Callable[..., Any]:
         """Return the VJP for the input at `position`, or say that there is none."""
-        name = self.inputs[0 if self.variadic else position]
+        name = self.input_name(position)
         if name not in self.vjps:
             raise GraphError(
                 f"{self.name}: there is no gradient for input {name!r}, but the tensor given "

@@ -2,8 +2,8 @@
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ContextDecorator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -38,18 +38,26 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-@contextmanager
-def recording(flag: bool) -> Iterator[None]:
-    """Switch the recording of ops on or off, for this thread."""
-    previous = mode.recording
-    mode.recording = flag
-    try:
-        yield
-    finally:
-        mode.recording = previous
+class Recording(ContextDecorator):
+    """Switches the recording of ops on or off, for this thread; can be nested and reused."""
+
+    def __init__(self, flag: bool) -> None:
+        self.flag = flag
+        self._previous: list[bool] = []
+
+    def _recreate_cm(self) -> Self:
+        # A decorated function may run in several threads at once: each call has its own.
+        return type(self)(self.flag)
+
+    def __enter__(self) -> None:
+        self._previous.append(mode.recording)
+        mode.recording = self.flag
+
+    def __exit__(self, *error: object) -> None:
+        mode.recording = self._previous.pop()
 
 
-def no_grad() -> Any:
+def no_grad() -> Recording:
     """Record nothing inside `with no_grad():` or a function decorated with `@no_grad()`.
 
     >>> from tinygrad_np import Tensor, no_grad
@@ -58,10 +66,10 @@ def no_grad() -> Any:
     ...     (x * x).requires_grad
     False
     """
-    return recording(False)
+    return Recording(False)
 
 
-def enable_grad() -> Any:
+def enable_grad() -> Recording:
     """Record again inside a `no_grad()`; a context manager and a decorator, per thread.
 
     >>> from tinygrad_np import Tensor, enable_grad, no_grad
@@ -70,7 +78,7 @@ def enable_grad() -> Any:
     ...     (x * x).requires_grad
     True
     """
-    return recording(True)
+    return Recording(True)
 
 
 class Variable:

@@ -1,0 +1,291 @@
+"""Train a CNN on MNIST and leave its weights, figures and graph behind.
+
+    python examples/mnist.py
+    python examples/mnist.py --data fashion-mnist --model MnistCNNLight --epochs 5
+
+Where MNIST can be neither found nor downloaded, the same network learns the bundled digits.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import models
+from tinygrad_np import Tensor, TinygradNpError, data, nn, no_grad, optim, train, viz
+from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.errors import DataError
+from tinygrad_np.files import write_bytes
+
+LEARNING_RATES = {"adam": 0.001, "sgd": 0.05}
+EPOCHS = {"digits": 15}  # a set of 1438 images is seen more often than one of 60 000, in 3 epochs
+
+
+@dataclass
+class Run:
+    """What a run has come to so far; all of it goes into metrics.json."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def main() -> int:
+    """Run the example; return 0, 1 after an error, 130 after Ctrl-C."""
+    args = parse_arguments()
+    try:
+        check_writable(args.out)
+        start = time.perf_counter()
+        train_set, test_set, note = find_data(args)
+        loading = time.perf_counter() - start
+        report_data(train_set, test_set, loading)
+        return run(args, train_set, test_set, note, loading)
+    except TinygradNpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was trained yet", file=sys.stderr)
+        return 130
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's flags; argparse refuses wrong values by name."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    known = ["auto", "mnist", "fashion-mnist", "digits"]
+    parser.add_argument("--data", choices=known, default="auto")
+    parser.add_argument("--data-dir", type=Path, help="folder that holds mnist/ or fashion-mnist/")
+    parser.add_argument("--model", choices=models.__all__, default="MnistCNN")
+    parser.add_argument("--epochs", type=positive_integer, help="3, and 15 for the small digits")
+    parser.add_argument("--batch-size", type=positive_integer, default=64)
+    parser.add_argument("--lr", type=positive_number, help="0.001 for adam, 0.05 for sgd")
+    parser.add_argument("--optimizer", choices=list(LEARNING_RATES), default="adam")
+    parser.add_argument("--train-samples", type=positive_integer, help="only the first so many")
+    parser.add_argument("--test-samples", type=positive_integer, help="only the first so many")
+    parser.add_argument("--seed", type=natural_number, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
+    parser.add_argument("--no-figures", action="store_true", help="only metrics and weights")
+    args = parser.parse_args()
+    if args.model == "DigitsCNN" and args.data != "digits":
+        parser.error("argument --model: DigitsCNN takes 8x8 images; add --data digits")
+    return args
+
+
+def natural_number(text: str) -> int:
+    """Return an integer of at least 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
+    return int(text)
+
+
+def positive_integer(text: str) -> int:
+    """Return an integer of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    """Return a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def check_writable(out: Path) -> None:
+    """Make the folder and try to write there, before any work is done."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--out {out}: cannot be made: {error.strerror}") from error
+    probe = out / ".writable"
+    write_bytes(probe, b"")
+    probe.unlink()
+
+
+def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
+    """Return the training and test sets, and why they are not MNIST if that was to be had."""
+    note = ""
+    if args.data == "fashion-mnist":
+        sets = data.fashion_mnist(args.data_dir)
+    elif args.data == "digits":
+        sets = data.digits(size=8 if args.model == "DigitsCNN" else 28)
+    else:
+        try:
+            sets = data.mnist(args.data_dir)
+        except DataError as error:
+            if args.data == "mnist":
+                raise
+            note = f"{error}"
+            print(
+                f"{note}\n\nSo this run trains the same network on the 8x8 digits that come with "
+                "the package, scaled to 28x28. Its figures are not MNIST's.\n"
+            )
+            sets = data.digits(size=28)
+    train_set, test_set = sets
+    return train_set.first(args.train_samples), test_set.first(args.test_samples), note
+
+
+def report_data(train_set: Dataset, test_set: Dataset, seconds: float) -> None:
+    """Print what was loaded."""
+    shape = "x".join(map(str, train_set.images.shape[1:]))
+    print(
+        f"{train_set.name}: {len(train_set)} training and {len(test_set)} test images of {shape}, "
+        f"{len(train_set.classes)} classes, loaded in {seconds:.2f} s"
+    )
+
+
+def run(
+    args: argparse.Namespace, train_set: Dataset, test_set: Dataset, note: str, loading: float
+) -> int:
+    """Train, test, and write what is to be kept."""
+    generator = np.random.default_rng(args.seed)
+    model: nn.Module = getattr(models, args.model)(generator)
+    lr = args.lr or LEARNING_RATES[args.optimizer]
+    if args.optimizer == "adam":
+        optimizer: optim.Optimizer = optim.Adam(model.named_parameters(), lr=lr)
+    else:
+        optimizer = optim.SGD(model.named_parameters(), lr=lr, momentum=0.9)
+    epochs = args.epochs or EPOCHS.get(train_set.name, 3)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{args.model}: {count} parameters; {args.optimizer}, lr {lr:g}, {epochs} epochs")
+
+    loader = DataLoader(train_set, args.batch_size, shuffle=True, seed=args.seed)
+    state = Run()
+    start = time.perf_counter()
+    try:
+        for epoch in range(1, epochs + 1):
+            began = time.perf_counter()
+            train_loss, train_accuracy = train_epoch(model, loader, optimizer, f"epoch {epoch}")
+            test_loss, predicted = evaluate(model, test_set)
+            test_accuracy = float(np.mean(predicted == test_set.labels))
+            state.epoch_seconds.append(time.perf_counter() - began)
+            state.history.append(
+                {
+                    "epoch": epoch,
+                    "train_loss": train_loss,
+                    "train_accuracy": train_accuracy,
+                    "test_loss": test_loss,
+                    "test_accuracy": test_accuracy,
+                }
+            )
+            print(
+                f"epoch {epoch}/{epochs}: train loss {train_loss:.4f}, accuracy "
+                f"{train_accuracy:.2%}; test loss {test_loss:.4f}, accuracy {test_accuracy:.2%}; "
+                f"{state.epoch_seconds[-1]:.1f} s",
+                flush=True,
+            )
+    except KeyboardInterrupt:
+        state.interrupted = True
+        print("\ninterrupted: keeping the weights so far", file=sys.stderr)
+    total = time.perf_counter() - start
+
+    _, predicted = evaluate(model, test_set)
+    test_accuracy = float(np.mean(predicted == test_set.labels))
+    metrics = {
+        "dataset": train_set.name,
+        "dataset_note": note,
+        "model": args.model,
+        "parameters": count,
+        "config": {
+            "data": args.data,
+            "epochs": epochs,
+            "batch_size": args.batch_size,
+            "lr": lr,
+            "optimizer": args.optimizer,
+            "train_samples": len(train_set),
+            "test_samples": len(test_set),
+        },
+        "seed": args.seed,
+        "history": state.history,
+        "test_accuracy": test_accuracy,
+        "interrupted": state.interrupted,
+        "times": {
+            "loading_seconds": loading,
+            "training_seconds": total,
+            "epoch_seconds": state.epoch_seconds,
+        },
+    }
+    write_bytes(args.out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    train.save(args.out / "model.safetensors", model.state_dict(), {"model": args.model})
+    if not args.no_figures:
+        write_figures(args.out, model, test_set, predicted, state.history)
+    mean = total / max(1, len(state.epoch_seconds))
+    print(
+        f"{args.model} on {train_set.name}: {test_accuracy:.2%} of {len(test_set)} test images "
+        f"right; {total:.1f} s in all, {mean:.1f} s an epoch; files in {args.out}/"
+    )
+    return 130 if state.interrupted else 0
+
+
+def train_epoch(
+    model: nn.Module, loader: DataLoader, optimizer: optim.Optimizer, title: str
+) -> tuple[float, float]:
+    """Pass once over the training set; return the mean loss and accuracy on the way."""
+    model.train()
+    seen, loss_sum, right = 0, 0.0, 0
+    with tqdm(loader, desc=title, leave=False, disable=not sys.stderr.isatty()) as progress:
+        for images, labels in progress:
+            optimizer.zero_grad()
+            logits = model(Tensor.from_numpy(images))
+            loss = logits.cross_entropy(labels)
+            loss.backward()
+            optimizer.step()
+            seen += len(labels)
+            loss_sum += loss.item() * len(labels)
+            right += int((logits.data.argmax(axis=1) == labels).sum())
+            if not math.isfinite(loss_sum):
+                raise TinygradNpError(
+                    f"the loss is {loss.item()} in {title} after {seen} images: training has "
+                    "diverged; try a smaller --lr"
+                )
+            progress.set_postfix(loss=f"{loss_sum / seen:.4f}", accuracy=f"{right / seen:.2%}")
+    return loss_sum / seen, right / seen
+
+
+@no_grad()
+def evaluate(model: nn.Module, dataset: Dataset) -> tuple[float, np.ndarray[Any, Any]]:
+    """Return the mean loss on a data set and the predicted classes."""
+    model.eval()
+    loss_sum, predicted = 0.0, []
+    for images, labels in DataLoader(dataset, batch_size=500):
+        logits = model(Tensor.from_numpy(images))
+        loss_sum += logits.cross_entropy(labels, reduction="sum").item()
+        predicted.append(logits.data.argmax(axis=1))
+    return loss_sum / len(dataset), np.concatenate(predicted)
+
+
+def write_figures(
+    out: Path,
+    model: nn.Module,
+    test_set: Dataset,
+    predicted: np.ndarray[Any, Any],
+    history: list[dict[str, Any]],
+) -> None:
+    """Draw the curves, a grid of predictions, the confusion matrix and the model's graph."""
+    name = f"{type(model).__name__} on {test_set.name}"
+    matrix = train.confusion_matrix(predicted, test_set.labels, len(test_set.classes))
+    viz.save(viz.curves(history, name), out / "curves.png")
+    viz.save(viz.predictions(test_set, predicted, title=name), out / "predictions.png")
+    viz.save(viz.confusion(matrix, test_set.classes, name), out / "confusion.png")
+    images, _ = test_set.batch(slice(0, 1))
+    picture = viz.draw(model.train(), Tensor.from_numpy(images))
+    viz.render(picture, out / "graph.dot")
+    try:
+        viz.render(picture, out / "graph.svg")
+    except DataError as error:
+        print(f"no picture of the graph: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The layers by hand: loops and im2col against each other, both against central differences."""
+
+import numpy as np
+import pytest
+
+from tests.by_hand import im2col, loops
+
+BOTH = pytest.mark.parametrize("layers", [loops, im2col], ids=["loops", "im2col"])
+
+# x (N, C, H, W), weight (K, C, R, S), padding.
+CONVOLUTIONS = [
+    ((2, 3, 5, 6), (4, 3, 3, 3), 1),
+    ((2, 2, 5, 4), (3, 2, 3, 2), 0),
+    ((1, 1, 3, 3), (1, 1, 1, 1), 0),
+    ((1, 2, 4, 4), (2, 2, 3, 3), 2),
+    ((1, 1, 2, 2), (1, 1, 5, 5), 2),
+    ((3, 1, 4, 3), (2, 1, 4, 3), 0),
+]
+POOLINGS = [(2, 3, 4, 6), (1, 2, 5, 7), (1, 1, 2, 2), (3, 1, 2, 3)]
+
+
+def normal(seed, *shape):
+    """Return standard normal numbers."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def apart(seed, *shape):
+    """Return numbers in random order of which any two, and any one and 0, are 0.1 apart or more."""
+    size = int(np.prod(shape))
+    values = 0.2 * (np.arange(size) - size // 2) + 0.1
+    return np.random.default_rng(seed).permutation(values).reshape(shape)
+
+
+def central_differences(function, x, step=1e-5):
+    """Return the gradient of a scalar function: each entry of x moved up and down a little."""
+    grad = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[index] += step
+        down[index] -= step
+        grad[index] = (function(up) - function(down)) / (2 * step)
+    return grad
+
+
+def close(found, expected, tolerance=1e-12):
+    """Assert equal shapes, and entries within `tolerance`, relative or absolute."""
+    assert np.shape(found) == np.shape(expected)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("x_shape", "weight_shape", "padding"), CONVOLUTIONS)
+def test_conv2d_two_ways(x_shape, weight_shape, padding):
+    """Sums over a window and products of matrices give one convolution."""
+    x, weight, bias = normal(0, *x_shape), normal(1, *weight_shape), normal(2, weight_shape[0])
+    out = loops.conv2d(x, weight, bias, padding)
+    close(im2col.conv2d(x, weight, bias, padding), out)
+    grad_out = normal(3, *out.shape)
+    expected = loops.conv2d_backward(grad_out, x, weight, padding)
+    found = im2col.conv2d_backward(grad_out, x, weight, padding)
+    for name, a, b in zip(("x", "weight", "bias"), found, expected, strict=True):
+        assert a.shape == b.shape, name
+        close(a, b)
+
+
+@BOTH
+@pytest.mark.parametrize(("x_shape", "weight_shape", "padding"), CONVOLUTIONS)
+def test_conv2d_gradients(layers, x_shape, weight_shape, padding):
+    """Calculus agrees with moving each pixel, weight and bias a little."""
+    x, weight, bias = normal(0, *x_shape), normal(1, *weight_shape), normal(2, weight_shape[0])
+    grad_out = normal(3, *layers.conv2d(x, weight, bias, padding).shape)  # N, K, P, Q
+
+    # im2col's forward has been held against the loops' above, and is quicker to repeat.
+    def loss(x, weight, bias):
+        return np.sum(grad_out * im2col.conv2d(x, weight, bias, padding))
+
+    grad_x, grad_weight, grad_bias = layers.conv2d_backward(grad_out, x, weight, padding)
+    close(grad_x, central_differences(lambda x: loss(x, weight, bias), x), 1e-8)
+    close(grad_weight, central_differences(lambda weight: loss(x, weight, bias), weight), 1e-8)
+    close(grad_bias, central_differences(lambda bias: loss(x, weight, bias), bias), 1e-8)
+
+
+@pytest.mark.parametrize("shape", POOLINGS)
+def test_max_pool2d_two_ways(shape):
+    """Both find the same maxima and the same winners, among numbers with many ties too."""
+    tied = np.random.default_rng(0).integers(0, 3, shape).astype(np.float64)
+    for x in (normal(0, *shape), tied, np.zeros(shape)):
+        out = loops.max_pool2d(x)
+        close(im2col.max_pool2d(x), out)
+        grad_out = normal(1, *out.shape)
+        close(im2col.max_pool2d_backward(grad_out, x), loops.max_pool2d_backward(grad_out, x))
+
+
+@BOTH
+@pytest.mark.parametrize("shape", POOLINGS)
+def test_max_pool2d_gradient(layers, shape):
+    """Calculus agrees with moving each pixel a little, where that changes no winner."""
+    x = apart(0, *shape)
+    grad_out = normal(1, *layers.max_pool2d(x).shape)  # N, C, P, Q
+    expected = central_differences(lambda x: np.sum(grad_out * layers.max_pool2d(x)), x)
+    close(layers.max_pool2d_backward(grad_out, x), expected, 1e-8)
+
+
+@BOTH
+def test_max_pool2d_tie(layers):
+    """Of equal entries the first, row by row, takes the whole gradient."""
+    x = np.array([[[[1.0, 5.0, 2.0], [5.0, 5.0, 9.0]]]])  # 1, 1, 2, 3
+    grad_out = np.array([[[[7.0]]]])  # 1, 1, 1, 1
+    np.testing.assert_array_equal(layers.max_pool2d(x), [[[[5.0]]]])
+    grad_x = layers.max_pool2d_backward(grad_out, x)
+    np.testing.assert_array_equal(grad_x, [[[[0.0, 7.0, 0.0], [0.0, 0.0, 0.0]]]])
+
+
+def test_linear_two_ways():
+    """Sums and products of matrices give one linear layer."""
+    x, weight, bias, grad_out = normal(0, 3, 4), normal(1, 5, 4), normal(2, 5), normal(3, 3, 5)
+    close(im2col.linear(x, weight, bias), loops.linear(x, weight, bias))
+    found = im2col.linear_backward(grad_out, x, weight)
+    for a, b in zip(found, loops.linear_backward(grad_out, x, weight), strict=True):
+        close(a, b)
+
+
+@BOTH
+def test_linear_gradients(layers):
+    """Calculus agrees with moving each input, weight and bias a little."""
+    x, weight, bias, grad_out = normal(0, 3, 4), normal(1, 5, 4), normal(2, 5), normal(3, 3, 5)
+
+    def loss(x, weight, bias):
+        return np.sum(grad_out * layers.linear(x, weight, bias))
+
+    grad_x, grad_weight, grad_bias = layers.linear_backward(grad_out, x, weight)
+    close(grad_x, central_differences(lambda x: loss(x, weight, bias), x), 1e-8)
+    close(grad_weight, central_differences(lambda weight: loss(x, weight, bias), weight), 1e-8)
+    close(grad_bias, central_differences(lambda bias: loss(x, weight, bias), bias), 1e-8)
+
+
+@BOTH
+def test_relu(layers):
+    """The gradient passes where x > 0, agrees with a small move, and is 0 at 0."""
+    x, grad_out = apart(0, 2, 3, 2), normal(1, 2, 3, 2)
+    close(layers.relu(x), np.where(x > 0, x, 0.0))
+    expected = central_differences(lambda x: np.sum(grad_out * layers.relu(x)), x)
+    close(layers.relu_backward(grad_out, x), expected, 1e-8)
+    at_zero = layers.relu_backward(np.ones(3), np.array([-1.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(at_zero, [0.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_cross_entropy_two_ways(scale):
+    """Both give one loss and one gradient, without overflow for large logits."""
+    logits, labels = scale * normal(0, 4, 5), np.array([0, 4, 2, 2])
+    close(im2col.cross_entropy(logits, labels), loops.cross_entropy(logits, labels))
+    close(
+        im2col.cross_entropy_backward(logits, labels), loops.cross_entropy_backward(logits, labels)
+    )
+
+
+@BOTH
+def test_cross_entropy_gradient(layers):
+    """Calculus agrees with moving each logit a little."""
+    logits, labels = normal(0, 4, 5), np.array([0, 4, 2, 2])
+    expected = central_differences(lambda logits: layers.cross_entropy(logits, labels), logits)
+    close(layers.cross_entropy_backward(logits, labels), expected, 1e-8)
+
+
+@BOTH
+def test_cross_entropy_of_even_logits(layers):
+    """Among M equally likely classes the loss is log M."""
+    close(layers.cross_entropy(np.zeros((2, 10)), np.array([3, 7])), np.log(10))

@@ -1,0 +1,249 @@
+"""MNIST and Fashion-MNIST, found on disk or downloaded, and the digits that come along."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pooch
+import requests
+
+from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.idx import read_idx
+from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.memory import Array
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """One IDX file: its name, and the SHA-256 of its official .gz and of what is in it."""
+
+    name: str
+    gz_sha256: str
+    payload_sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from: a folder's name, base addresses in order, its four files."""
+
+    folder: str
+    title: str
+    mirrors: tuple[str, ...]
+    files: tuple[File, File, File, File]
+    classes: tuple[str, ...]
+    mean: float
+    std: float
+
+
+MNIST = Source(
+    "mnist",
+    "MNIST",
+    (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    (
+        File(
+            "train-images-idx3-ubyte.gz",
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        File(
+            "train-labels-idx1-ubyte.gz",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        File(
+            "t10k-images-idx3-ubyte.gz",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        File(
+            "t10k-labels-idx1-ubyte.gz",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ),
+    DIGITS,
+    mean=0.1307,
+    std=0.3081,
+)
+
+FASHION_MNIST = Source(
+    "fashion-mnist",
+    "Fashion-MNIST",
+    (
+        "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    ),
+    (
+        File(
+            "train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        File(
+            "train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        ),
+        File(
+            "t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
+        File(
+            "t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+    ),
+    CLOTHES,
+    mean=0.2860,
+    std=0.3530,
+)
+
+
+def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+    """Return MNIST's 60 000 training and 10 000 test images of 28x28.
+
+    Looked for in `data_dir`, in the folder that TINYGRAD_NP_DATA names, in the cache; else
+    downloaded, from TINYGRAD_NP_MIRROR first if that is set. Raises DataError that lists what was
+    tried, or names a file that is damaged.
+    """
+    return load(MNIST, data_dir)
+
+
+def fashion_mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+    """Return Fashion-MNIST's 60 000 training and 10 000 test images; found as `mnist` is."""
+    return load(FASHION_MNIST, data_dir)
+
+
+def digits(size: int = 8) -> tuple[Dataset, Dataset]:
+    """Return 1438 training and 359 test images of digits, which come with the package.
+
+    8x8, or with size=28 each pixel three times as wide in a border of two. The split is stratified,
+    by a fixed seed. Values are scaled by 1/16.
+    """
+    if size not in (8, 28):
+        raise ArgumentError(f"digits size: got {size}, expected 8 or 28")
+    folder = Path(__file__).parent / "digits"
+    images = read_idx(folder / "images-idx3-ubyte.gz")
+    labels = read_idx(folder / "labels-idx1-ubyte.gz")
+    if size == 28:
+        images = np.pad(images.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
+    is_test = np.zeros(len(labels), bool)
+    generator = np.random.default_rng(42)
+    for label in range(10):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        is_test[members[: round(0.2 * len(members))]] = True
+    train, test = (
+        Dataset(images[part, None], labels[part], DIGITS, "digits", scale=16.0)
+        for part in (~is_test, is_test)
+    )
+    return train, test
+
+
+def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+    """Return the training and the test set of `source`, from disk or by download."""
+    tried: list[str] = []
+    folders = [
+        ("--data-dir / data_dir", data_dir),
+        ("TINYGRAD_NP_DATA", os.environ.get("TINYGRAD_NP_DATA")),
+    ]
+    for origin, folder in folders:
+        if not folder:
+            tried.append(f"{origin} is not set")
+        elif paths := _found(source, Path(folder)):
+            return _datasets(source, paths)
+        else:
+            tried.append(f"{origin}: the four files are not in {Path(folder) / source.folder}")
+    cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
+    return _datasets(source, [_fetched(source, file, cache, tried) for file in source.files])
+
+
+def _found(source: Source, folder: Path) -> list[Path] | None:
+    """Return the paths of the four files in `folder` or its subfolder, gzipped or not."""
+    for place in (folder / source.folder, folder):
+        paths = []
+        for file in source.files:
+            options = [place / file.name, place / file.name.removesuffix(".gz")]
+            paths += [path for path in options if path.is_file()][:1]
+        if len(paths) == len(source.files):
+            return paths
+    return None
+
+
+def _fetched(source: Source, file: File, cache: Path, tried: list[str]) -> Path:
+    """Return the file in the cache, downloaded if it is not there; its .gz must be the official
+    one."""
+    own = os.environ.get("TINYGRAD_NP_MIRROR")
+    mirrors = ([f"{own.rstrip('/')}/{source.folder}/"] if own else []) + list(source.mirrors)
+    for mirror in mirrors:
+        try:
+            return Path(
+                pooch.retrieve(
+                    mirror + file.name,
+                    known_hash=f"sha256:{file.gz_sha256}",
+                    fname=file.name,
+                    path=cache,
+                    downloader=pooch.HTTPDownloader(
+                        progressbar=sys.stderr.isatty(),
+                        timeout=10,
+                    ),
+                )
+            )
+        except (OSError, ValueError) as error:
+            tried.append(f"{mirror}{file.name}: {_reason(error)}")
+    raise DataError(
+        f"{source.title} was not found and could not be downloaded. Tried:\n  "
+        + "\n  ".join(tried)
+        + f"\nPut the four .gz files into a folder {source.folder}/ and name the folder above it "
+        "by --data-dir or TINYGRAD_NP_DATA, or name another address by TINYGRAD_NP_MIRROR."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return " ".join(str(error).split())
+
+
+def _datasets(source: Source, paths: list[Path]) -> tuple[Dataset, Dataset]:
+    arrays: list[Array] = [
+        read_idx(path, file.payload_sha256) for path, file in zip(paths, source.files, strict=True)
+    ]
+    train, test = (
+        Dataset(
+            images[:, None],
+            labels,
+            source.classes,
+            source.folder,
+            scale=255.0,
+            mean=source.mean,
+            std=source.std,
+        )
+        for images, labels in (arrays[:2], arrays[2:])
+    )
+    return train, test

@@ -1,0 +1,34 @@
+"""Weights on disk, as safetensors: a format without code in it, which PyTorch reads too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from tinygrad_np.errors import DataError
+from tinygrad_np.files import write_bytes
+from tinygrad_np.memory import Array
+
+
+def save(
+    path: str | Path, state: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a state dict, by a temporary file that is then renamed: never half a file.
+
+    Raises DataError if the folder cannot be written.
+    """
+    # safetensors writes arrays that are not C-contiguous as garbage, and says nothing.
+    arrays = {name: np.require(array, requirements="C") for name, array in state.items()}
+    write_bytes(path, safetensors.save(arrays, dict(metadata or {})))
+
+
+def load(path: str | Path) -> dict[str, Array]:
+    """Return the state dict in a file. Raises DataError if it is missing or damaged."""
+    try:
+        return safetensors.load(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: not a whole safetensors file: {error}") from error

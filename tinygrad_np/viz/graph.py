@@ -1,0 +1,320 @@
+"""The picture of a graph: modules as nested frames, ops as boxes, what flows as labelled arrows."""
+
+import html
+import itertools
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import graphviz
+
+from tinygrad_np.errors import ArgumentError, DataError, GraphError
+from tinygrad_np.files import write_bytes
+from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.tape import Node, Scope, Variable
+from tinygrad_np.tensor import Tensor
+
+_FONT = "Helvetica,Arial,sans-serif"
+_OP = {"fillcolor": "#ffffff", "color": "#34495e"}
+_PARAMETER = {"fillcolor": "#fff3cd", "color": "#b8860b"}
+_INPUT = {"fillcolor": "#d6eaf8", "color": "#2874a6"}
+_OUTPUT = {"fillcolor": "#d5f5e3", "color": "#1e8449"}
+_FRAMES = ("#f4f6f7", "#e9eef1", "#dde5ea")
+
+
+def draw(
+    target: Any, *inputs: Any, depth: int | None = None, max_nodes: int = 500
+) -> graphviz.Digraph:
+    """Return the graph of an output, or of a model run on inputs, as a graphviz.Digraph.
+
+    `depth` folds modules: 0 draws the whole model as one box, 1 its layers as boxes, None every
+    op. Raises GraphError where there is nothing recorded, or more than `max_nodes` boxes.
+
+    >>> from tinygrad_np import Tensor, nn, viz
+    >>> picture = viz.draw(nn.Linear(3, 2), Tensor.ones(1, 3))
+    >>> print("linear" in picture.source)
+    True
+    """
+    model = target if isinstance(target, Module) else None
+    if model is not None:
+        if not inputs:
+            raise ArgumentError(
+                f"draw: got the model {type(model).__name__} alone; give it an input too, as in "
+                "draw(model, Tensor.ones(1, 1, 28, 28))"
+            )
+        leaves = [_as_input(value) for value in inputs]
+        output = model(*leaves)
+    else:
+        if not isinstance(target, Variable):
+            raise ArgumentError(
+                f"draw: got a {type(target).__name__}, expected a Tensor, or a model and its input"
+            )
+        output = target
+    if output.node is None:
+        raise GraphError(
+            "draw: nothing was recorded for this tensor; compute it from tensors that require a "
+            "gradient, outside no_grad()"
+        )
+    return _Picture(output, model, depth).digraph(max_nodes)
+
+
+def render(picture: graphviz.Digraph, path: str | Path) -> Path:
+    """Write a picture in the format that the suffix of `path` names (svg, png, pdf, dot).
+
+    Graphviz's `dot` draws it, or pygraphviz where there is none. Where there is neither, the
+    graph is written as a .dot file and the DataError that is raised names it.
+    """
+    path = Path(path)
+    kind = path.suffix.lstrip(".")
+    if not kind:
+        raise ArgumentError(f"render: {path} has no suffix; expected one such as .svg or .png")
+    if kind in ("dot", "gv"):
+        write_bytes(path, picture.source.encode())
+    elif shutil.which("dot"):
+        write_bytes(path, picture.pipe(format=kind))
+    else:
+        write_bytes(path, _by_pygraphviz(picture, path, kind))
+    return path
+
+
+def _by_pygraphviz(picture: graphviz.Digraph, path: Path, kind: str) -> bytes:
+    try:
+        import pygraphviz
+    except ImportError as error:
+        source = path.with_suffix(".dot")
+        write_bytes(source, picture.source.encode())
+        raise DataError(
+            f"{path}: there is nothing here to draw it with. The graph was written to {source}; "
+            "for a picture install Graphviz, which brings `dot` (apt install graphviz, or brew "
+            'install graphviz), or pygraphviz: python -m pip install "tinygrad_np[graph]"'
+        ) from error
+    drawn: bytes = pygraphviz.AGraph(string=picture.source).draw(format=kind, prog="dot")
+    return drawn
+
+
+def _as_input(value: Any) -> Tensor:
+    """Return the input as a leaf, so that it is in the graph."""
+    tensor = Tensor.wrap(value.data if isinstance(value, Variable) else Tensor(value).data)
+    if tensor.dtype.kind == "f":
+        tensor.requires_grad = True
+    return tensor
+
+
+@dataclass
+class _Box:
+    """A box: its id, a heading, lines below it, colours, and the parameters that it uses."""
+
+    id: str
+    heading: str
+    lines: list[str]
+    style: Mapping[str, str]
+    parameters: list[str] = field(default_factory=list)
+    count: int = 0
+
+
+@dataclass
+class _Frame:
+    """A module's frame: its title, the boxes in it and the frames within."""
+
+    title: str
+    boxes: list[_Box] = field(default_factory=list)
+    inner: list["_Frame"] = field(default_factory=list)
+
+
+class _Picture:
+    """Boxes in frames, and arrows between them, in the order of recording: so ids and layout are
+    the same each time."""
+
+    def __init__(self, output: Variable, model: Module | None, depth: int | None) -> None:
+        self.model = model
+        self.depth = depth
+        self.modules = dict(_named_modules(model)) if model else {}
+        self.root = _Frame("")
+        self.frames: dict[Scope, _Frame] = {}
+        self.boxes: dict[Any, _Box] = {}
+        self.arrows: dict[tuple[str, str, str], None] = {}
+        for node in _recorded(output):
+            self._add(node)
+        last = self.boxes[self._folded(output.node)]
+        self.root.boxes.append(_Box("output", "output", [_sizes(output)], _OUTPUT))
+        self.arrows[last.id, "output", _sizes(output)] = None
+
+    def _chain(self, scope: Scope | None) -> list[Scope]:
+        """Return the module calls around an op, outermost first."""
+        chain = []
+        while scope is not None:
+            chain.append(scope)
+            scope = scope.outer
+        return chain[::-1]
+
+    def _folded(self, node: Any) -> Any:
+        """Return what stands for a node: itself, or the module call it is folded into."""
+        chain = self._chain(node.scope)
+        if self.depth is None or len(chain) <= self.depth:
+            return node
+        return chain[self.depth]
+
+    def _frame(self, chain: list[Scope]) -> _Frame:
+        """Return the innermost frame of a chain of module calls, made where it is new."""
+        frame = self.root
+        for scope in chain:
+            if scope not in self.frames:
+                self.frames[scope] = _Frame(self._title(scope))
+                frame.inner.append(self.frames[scope])
+            frame = self.frames[scope]
+        return frame
+
+    def _title(self, scope: Scope) -> str:
+        module = self.modules.get(scope.path)
+        inside = module.describe() if module is not None else ""
+        name = f"{scope.path}: " if scope.path else ""
+        return f"{name}{scope.kind}({inside})" if inside else f"{name}{scope.kind}"
+
+    def _add(self, node: Node) -> None:
+        shown = self._folded(node)
+        chain = self._chain(node.scope)
+        frame = self._frame(chain if self.depth is None else chain[: self.depth])
+        if shown not in self.boxes:
+            box = self._new_box(shown, _OP)
+            if shown is node:
+                box.heading, box.lines = node.op.name, _options(node)
+            else:
+                module = self.modules.get(shown.path)
+                count = sum(p.numel() for p in module.parameters()) if module is not None else 0
+                box.heading = self._title(shown)
+                box.lines = [f"{count:,} parameters"] if count else []
+            frame.boxes.append(box)
+        box = self.boxes[shown]
+        for position, edge in enumerate(node.edges):
+            if isinstance(edge, Parameter):
+                if shown is node:
+                    name = edge.name.rpartition(".")[2] or node.op.input_name(position)
+                    box.parameters.append(f"{name} {_sizes(edge)}")
+                    box.count += edge.numel()
+            elif edge is not None:
+                tail = self.boxes[self._folded(edge)] if type(edge) is Node else self._input(edge)
+                if tail is not box:
+                    self.arrows[tail.id, box.id, _sizes(edge)] = None
+
+    def _new_box(self, key: Any, style: Mapping[str, str]) -> _Box:
+        self.boxes[key] = _Box(f"box{len(self.boxes)}", "", [], style)
+        return self.boxes[key]
+
+    def _input(self, leaf: Any) -> _Box:
+        """Return the box of a leaf that is no parameter, outside all frames."""
+        if leaf not in self.boxes:
+            box = self._new_box(leaf, _INPUT)
+            box.heading, box.lines = "input", [_sizes(leaf)]
+            self.root.boxes.append(box)
+        return self.boxes[leaf]
+
+    def digraph(self, max_nodes: int) -> graphviz.Digraph:
+        """Return the graph in the DOT language, unless it is too large to be read."""
+        if len(self.boxes) > max_nodes:
+            raise GraphError(
+                f"draw: this graph has {len(self.boxes)} boxes, more than max_nodes={max_nodes}; "
+                "fold modules by depth=1 (their layers as boxes) or depth=0, or draw it all the "
+                f"same by max_nodes={len(self.boxes)}"
+            )
+        graph = graphviz.Digraph(
+            graph_attr={"fontname": _FONT, "rankdir": "TB", "nodesep": "0.3", "ranksep": "0.35"},
+            node_attr={
+                "fontname": _FONT,
+                "fontsize": "12",
+                "shape": "box",
+                "style": "filled,rounded",
+                "margin": "0.12,0.06",
+            },
+            edge_attr={"fontname": _FONT, "fontsize": "10", "color": "#566573", "arrowsize": "0.7"},
+        )
+        if self.model is not None:
+            count = sum(p.numel() for p in self.model.parameters())
+            title = f"{type(self.model).__name__}: {count:,} parameters"
+            graph.attr(label=_rows(title), labelloc="t", fontsize="16")
+        self._write(graph, self.root, 0, itertools.count())
+        for tail, head, label in self.arrows:
+            graph.edge(tail, head, f"  {label}")
+        return graph
+
+    def _write(
+        self, graph: graphviz.Digraph, frame: _Frame, level: int, number: Iterator[int]
+    ) -> None:
+        for box in frame.boxes:
+            graph.node(box.id, _rows(box.heading, *box.lines), **box.style)
+            if box.parameters:
+                beside = f"{box.id}_parameters"
+                total = f"{box.count:,} parameters"
+                with graph.subgraph() as row:
+                    row.attr(rank="same")
+                    row.node(beside, _rows(total, *box.parameters), **_PARAMETER)
+                    # Drawn from the op, so that it comes first in its row.
+                    row.edge(box.id, beside, dir="back")
+        for inner in frame.inner:
+            if len(inner.boxes) == 1 and not inner.inner and not inner.boxes[0].parameters:
+                # A frame around a single box says no more than the box with the frame's title.
+                (only,) = inner.boxes
+                text = _rows(inner.title, only.heading, *only.lines)
+                graph.node(only.id, text, **only.style)
+                continue
+            with graph.subgraph(name=f"cluster_{next(number)}") as part:
+                part.attr(
+                    label=_rows(inner.title),
+                    style="filled,rounded",
+                    color="#aeb6bf",
+                    fillcolor=_FRAMES[level % len(_FRAMES)],
+                    labeljust="r",
+                    fontsize="12",
+                )
+                self._write(part, inner, level + 1, number)
+
+
+def _recorded(output: Variable) -> list[Node]:
+    """Return the nodes below an output, oldest first."""
+    root: Any = output.node
+    seen = {root}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.saved is None:
+            raise GraphError(
+                "draw: this graph was freed by a backward; draw it before, or give that backward "
+                "retain_graph=True"
+            )
+        for edge in node.edges:
+            if type(edge) is Node and edge not in seen:
+                seen.add(edge)
+                waiting.append(edge)
+    return sorted(seen, key=lambda node: node.order)
+
+
+def _named_modules(model: Module) -> Iterator[tuple[str, Module]]:
+    """Yield each module by the path that its calls are recorded under."""
+    waiting = [("", model)]
+    while waiting:
+        path, module = waiting.pop()
+        yield path, module
+        waiting += [(f"{path}.{name}" if path else name, c) for name, c in module.children()]
+
+
+def _options(node: Node) -> list[str]:
+    """Return the attributes of an op that differ from their defaults."""
+    shown = []
+    for name, value in node.attributes.items():
+        usual = node.op.attributes[name]
+        repeated = isinstance(value, tuple) and all(entry == usual for entry in value)
+        if value != usual and not repeated:
+            shown.append(f"{name}={value}")
+    return shown
+
+
+def _sizes(value: Any) -> str:
+    shape = " × ".join(map(str, value.shape)) or "scalar"
+    return f"{shape} {value.dtype}"
+
+
+def _rows(first: str, *others: str) -> str:
+    """Return an HTML label: a bold line and smaller ones, all text escaped."""
+    small = "".join(f'<br/><font point-size="10">{html.escape(text)}</font>' for text in others)
+    return f"<<b>{html.escape(first)}</b>{small}>"
