@@ -183,7 +183,9 @@ class Op:
         elif attributes and not self.attributes:
             self._with_defaults(attributes)
         if first is None:
-            return self._run(arrays, attributes)[0]
+            # NumPy's own results among them, scalars where arrays of no dimension are meant.
+            plain = [np.asarray(v) if isinstance(v, np.generic) else v for v in inputs]
+            return self._run(plain, attributes)[0]
         if (mixed or dtype.kind != "f") and (converted := self._converted(inputs, arrays)):
             return self(*converted, **attributes)
         out, *extras = self._run(arrays, attributes)

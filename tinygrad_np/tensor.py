@@ -223,7 +223,11 @@ class Tensor(Variable):
 
     def cast(self, dtype: Any) -> "Tensor":
         """Return the entries in another dtype."""
-        return ops.cast(self, dtype=np.dtype(dtype))
+        try:
+            known = np.dtype(dtype)
+        except TypeError as error:
+            raise DtypeError(f"cast: got {dtype!r}, expected a dtype; {error}") from error
+        return ops.cast(self, dtype=known)
 
     # Arithmetic.
 
@@ -379,7 +383,7 @@ class Tensor(Variable):
     view = reshape
 
     def _kept(self, name: str, axis: Int) -> Int:
-        if axis >= self.ndim:
+        if not 0 <= axis < self.ndim:
             raise ShapeError(f"{name}: axis {axis} of shape {self.shape} cannot be kept")
         return self.shape[axis]
 

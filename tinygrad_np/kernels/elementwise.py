@@ -33,6 +33,7 @@ def select(x: Array, mask: Array, out: Array | None = None) -> Array:
     Multiplying the bits of a float by 0 or 1 selects exactly, and is quicker by far than
     `np.where` and `np.copyto`.
     """
+    mask = np.asarray(mask)
     bits = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
     if bits is None:
         return np.where(mask, x, x.dtype.type(0))

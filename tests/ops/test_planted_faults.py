@@ -1,0 +1,108 @@
+"""The checker checked: each op's VJPs are made wrong, and each time it is noticed."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from tests.ops.samples import samples_of
+from tests.ops.test_records import tensors_of, upstream_of, wanted_of
+from tinygrad_np import autograd, ops, record
+from tinygrad_np.errors import GraphError
+from tinygrad_np.gradcheck import GradientError, gradcheck
+
+DIFFERENTIABLE = [op for op in ops.table.values() if op.vjps]
+
+
+def with_fault(op, wrt, fault):
+    """Return a copy of `op` whose VJP for `wrt` is what `fault` makes of it."""
+    right = op.vjps[wrt]
+
+    @functools.wraps(right)
+    def wrong(grad_out, *saved):
+        return fault(right, grad_out, *saved)
+
+    return record.op(
+        op.formula,
+        vjps={**op.vjps, wrt: wrong},
+        keeps=op.keeps,
+        caches=op.caches,
+        definition=op.definition,
+        view=op.view,
+        floating=op.floating,
+    )(op.forward)
+
+
+def factor(vjp, grad_out, *saved):
+    """0.1 % too large."""
+    return vjp(grad_out, *saved) * 1.001
+
+
+def sign(vjp, grad_out, *saved):
+    """The other sign."""
+    return -vjp(grad_out, *saved)
+
+
+def leak(vjp, grad_out, *saved):
+    """Another dtype than the input's: a float64 leak, given float32."""
+    return np.asarray(vjp(grad_out, *saved)).astype(np.float64)
+
+
+def no_sum(vjp, grad_out, *saved):
+    """An axis more than the input has, at a length that no broadcasting explains away."""
+    grad = np.asarray(vjp(grad_out, *saved))
+    return np.stack([grad, grad], axis=-1)
+
+
+def overwrite(vjp, grad_out, *saved):
+    """Writes into what it was lent."""
+    grad_out *= 2
+    return vjp(grad_out, *saved)
+
+
+def is_noticed(op, sample, dtype=np.float64):
+    """Whether the checks of `test_records` fail on an op, as far as values and dtypes go."""
+    try:
+        if dtype == np.float64:
+            gradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
+        tensors = tensors_of(sample, dtype)
+        upstream = upstream_of(op, sample, dtype=dtype)
+        out = op(*tensors, **sample.attributes)
+        out.gradient(*wanted_of(tensors), gradient=upstream)
+    except (GradientError, GraphError):
+        return True
+    except ValueError as error:
+        return "read-only" in str(error)
+    return False
+
+
+PLANTED = [
+    pytest.param(op, wrt, fault, id=f"{op.name}-{wrt}-{fault.__name__}")
+    for op in DIFFERENTIABLE
+    for wrt in op.vjps
+    for fault in (factor, sign, leak, no_sum, overwrite)
+]
+
+
+@pytest.mark.parametrize(("op", "wrt", "fault"), PLANTED)
+def test_a_planted_fault_is_noticed(op, wrt, fault):
+    if fault is leak and op.name == "cast":
+        pytest.skip("cast's own business is another dtype")
+    dtype = np.float32 if fault is leak else np.float64
+    faulty = with_fault(op, wrt, fault)
+    noticed = [
+        is_noticed(faulty, sample, dtype)
+        for sample in samples_of(op)
+        if sample.inputs[op.inputs.index(wrt)] is not None
+    ]
+    assert any(noticed)
+    healthy = [is_noticed(op, sample, dtype) for sample in samples_of(op)]
+    assert not any(healthy)
+
+
+def test_a_missing_unbroadcast_is_noticed(monkeypatch):
+    """The engine's own sum over broadcast axes, taken from it."""
+    monkeypatch.setattr(autograd, "sum_to", lambda grad, shape: grad[:1] * np.ones(shape))
+    add = ops.table["add"]
+    broadcast = [s for s in samples_of(add) if s.inputs[0].shape != s.inputs[1].shape]
+    assert any(is_noticed(add, sample) for sample in broadcast)

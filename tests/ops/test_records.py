@@ -1,0 +1,249 @@
+"""Each op record held to what every op must do, on samples from the record and the table."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.ops.samples import TABLE, bad_inputs_of, is_plain, samples_of
+from tinygrad_np import Tensor, no_grad, ops
+from tinygrad_np.errors import DtypeError, TinygradNpError
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+
+OPS = list(ops.table.values())
+DIFFERENTIABLE = [op for op in OPS if op.vjps]
+
+
+def cases(chosen):
+    """Return a parameter for each sample of each op."""
+    return [
+        pytest.param(op, sample, id=f"{op.name}-{number}")
+        for op in chosen
+        for number, sample in enumerate(samples_of(op))
+    ]
+
+
+every_sample = pytest.mark.parametrize(("op", "sample"), cases(OPS))
+differentiable_samples = pytest.mark.parametrize(("op", "sample"), cases(DIFFERENTIABLE))
+
+
+def tensors_of(sample, dtype=np.float64):
+    """Return the arrays as Tensors that are as read-only as they; floats require gradients."""
+    found = []
+    for value in sample.inputs:
+        if isinstance(value, np.ndarray):
+            is_float = value.dtype.kind == "f"
+            array = value.astype(dtype if is_float else value.dtype, copy=False).view()
+            array.flags.writeable = False
+            value = Tensor.from_numpy(array)
+            value.requires_grad = is_float
+        found.append(value)
+    return found
+
+
+def wanted_of(tensors):
+    """Return those that require a gradient."""
+    return [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
+
+
+def vjp_of(op, sample, upstream, dtype=np.float64):
+    """Return the arrays of the gradients for all differentiable inputs."""
+    tensors = tensors_of(sample, dtype)
+    out = op(*tensors, **sample.attributes)
+    grads = out.gradient(*wanted_of(tensors), gradient=upstream)
+    return [grad.data for grad in grads]
+
+
+def upstream_of(op, sample, seed=0, dtype=np.float64):
+    """Return a random read-only upstream gradient."""
+    out = op(*sample.inputs, **sample.attributes)
+    upstream = np.random.default_rng(seed).standard_normal(out.shape).astype(dtype)
+    upstream.flags.writeable = False
+    return upstream
+
+
+def test_every_op_has_samples():
+    missing = [op.name for op in OPS if not is_plain(op) and op.name not in TABLE]
+    assert not missing
+    assert not set(TABLE) - {op.name for op in OPS}
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_op_has_bad_inputs(op):
+    assert bad_inputs_of(op)
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_op_has_a_formula_and_a_sentence(op):
+    assert op.formula
+    assert op.__doc__
+    assert op.__doc__.strip().endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        pytest.param(*bad, id=f"{op.name}-{number}")
+        for op in OPS
+        for number, bad in enumerate(bad_inputs_of(op))
+    ],
+)
+def test_bad_inputs_raise(call, error, message):
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        call()
+    assert isinstance(caught.value, TinygradNpError)
+
+
+@differentiable_samples
+def test_gradients_are_those_of_central_differences(op, sample):
+    gradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
+
+
+@differentiable_samples
+def test_second_gradients_are_those_of_central_differences(op, sample):
+    gradgradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
+
+
+@every_sample
+def test_float32_stays_float32(op, sample):
+    if "dtype" in sample.attributes:
+        pytest.skip("cast is asked for another dtype")
+    tensors = tensors_of(sample, np.float32)
+    out = op(*tensors, **sample.attributes)
+    if not out.requires_grad:
+        assert out.dtype.kind in "bi"
+        return
+    assert out.dtype == np.float32
+    out.backward(np.ones(out.shape, np.float32))
+    for tensor in wanted_of(tensors):
+        assert tensor.grad.dtype == np.float32
+        assert tensor.grad.shape == tensor.shape
+
+
+@differentiable_samples
+def test_float32_gradients_are_those_of_float64(op, sample):
+    if "dtype" in sample.attributes:
+        pytest.skip("cast is asked for another dtype")
+    upstream = upstream_of(op, sample)
+    exact = vjp_of(op, sample, upstream)
+    single = vjp_of(op, sample, upstream.astype(np.float32), np.float32)
+    for expected, found in zip(exact, single, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * (1 + _size(expected)))
+
+
+def _size(array):
+    return float(np.abs(array).max(initial=0.0))
+
+
+@differentiable_samples
+def test_no_upstream_gradient_gives_none(op, sample):
+    for grad in vjp_of(op, sample, np.zeros_like(upstream_of(op, sample))):
+        assert not grad.any()
+
+
+@differentiable_samples
+def test_the_vjp_is_linear(op, sample):
+    one, other = upstream_of(op, sample, 1), upstream_of(op, sample, 2)
+    together = vjp_of(op, sample, 2 * one - 3 * other)
+    apart = zip(vjp_of(op, sample, one), vjp_of(op, sample, other), strict=True)
+    for found, (first, second) in zip(together, apart, strict=True):
+        expected = 2 * first - 3 * second
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10 * (1 + _size(expected)))
+
+
+@differentiable_samples
+def test_two_runs_give_the_same_bits(op, sample):
+    upstream = upstream_of(op, sample)
+    for first, second in zip(*(vjp_of(op, sample, upstream) for _ in range(2)), strict=True):
+        np.testing.assert_array_equal(first, second, strict=True)
+
+
+@every_sample
+def test_recording_changes_no_value(op, sample):
+    recorded = op(*tensors_of(sample), **sample.attributes)
+    with no_grad():
+        plain = op(*tensors_of(sample), **sample.attributes)
+    array = op(*sample.inputs, **sample.attributes)
+    assert plain.node is None
+    assert isinstance(array, np.ndarray)
+    np.testing.assert_array_equal(recorded.data, plain.data, strict=True)
+    np.testing.assert_array_equal(recorded.data, array, strict=True)
+
+
+@every_sample
+def test_memory_order_changes_no_value(op, sample):
+    """Inputs in Fortran order: the results are those of C order, up to rounding."""
+    turned = [
+        np.array(value, order="F") if isinstance(value, np.ndarray) else value
+        for value in sample.inputs
+    ]
+    expected = op(*sample.inputs, **sample.attributes)
+    np.testing.assert_allclose(op(*turned, **sample.attributes), expected, rtol=1e-12, atol=1e-12)
+
+
+@differentiable_samples
+def test_a_leafs_gradient_is_nobody_elses_memory(op, sample):
+    tensors = tensors_of(sample)
+    out = op(*tensors, **sample.attributes)
+    upstream = np.ones(out.shape)
+    out.backward(upstream, retain_graph=True)
+    leaves = wanted_of(tensors)
+    for leaf in leaves:
+        assert leaf.grad.data.flags.writeable
+        others = [upstream, out.data, *(t.data for t in leaves)]
+        others += [t.grad.data for t in leaves if t is not leaf]
+        assert not any(np.shares_memory(leaf.grad.data, other) for other in others)
+
+
+@every_sample
+def test_only_views_share_memory(op, sample):
+    """What shares memory must share the version that guards changes in place."""
+    tensors = tensors_of(sample)
+    out = op(*tensors, **sample.attributes)
+    for tensor in tensors:
+        if isinstance(tensor, Tensor) and np.shares_memory(tensor.data, out.data):
+            assert op.view
+            assert out.version is tensor.version
+
+
+FUSED = [op for op in OPS if op.definition]
+
+
+@pytest.mark.parametrize(("op", "sample"), cases(FUSED))
+def test_fused_ops_are_their_definitions(op, sample):
+    upstream = upstream_of(op, sample)
+    tensors = tensors_of(sample)
+    defined = op.definition(*tensors, **sample.attributes)
+    np.testing.assert_allclose(
+        op(*sample.inputs, **sample.attributes), defined.data, rtol=1e-12, atol=1e-12
+    )
+    expected = defined.gradient(*wanted_of(tensors), gradient=upstream)
+    for found, grad in zip(vjp_of(op, sample, upstream), expected, strict=True):
+        np.testing.assert_allclose(found, grad.data, rtol=1e-10, atol=1e-12)
+
+
+def test_there_is_a_fused_op():
+    assert [op.name for op in FUSED] == ["cross_entropy"]
+
+
+def test_gradients_of_unwanted_inputs_are_not_computed(monkeypatch):
+    """The first convolution never computes the image's gradient."""
+    op = ops.table["conv2d_input_grad"]
+    monkeypatch.setattr(op, "forward", lambda *_, **__: pytest.fail("was computed"))
+    weight = Tensor.ones(2, 1, 3, 3)
+    weight.requires_grad = True
+    Tensor.ones(1, 1, 5, 5).conv2d(weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_only_what_a_wanted_vjp_names_is_saved():
+    x, y = Tensor.ones(3), Tensor.ones(3)
+    y.requires_grad = True
+    node = (x * y).node
+    assert node.recipe.kept == ["a"]
+    assert len(node.saved) == 1
+
+
+def test_gradcheck_needs_float64():
+    with pytest.raises(DtypeError, match="no float64 input"):
+        gradcheck(lambda x: x, [np.ones(3, np.float32)])

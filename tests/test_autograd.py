@@ -1,0 +1,536 @@
+"""The engine: order, accumulation, freeing, modes, guards, derivatives of any order."""
+
+import gc
+import math
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor, enable_grad, no_grad, op, ops
+from tinygrad_np.errors import DtypeError, GraphError, ShapeError
+from tinygrad_np.nn import Parameter
+
+
+def leaf(*values, dtype=np.float64):
+    """Return a float64 leaf that requires a gradient."""
+    return Tensor(np.array(values[0] if len(values) == 1 else values, dtype), requires_grad=True)
+
+
+# Order and accumulation.
+
+
+def test_a_value_used_twice_gathers_both_gradients():
+    x = leaf(3.0)
+    (x * x + x).backward()
+    assert x.grad.item() == 7.0
+
+
+def test_a_second_backward_adds_to_the_first():
+    x = leaf(1.0, 2.0)
+    (x * x).sum().backward()
+    first = x.grad
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [4.0, 8.0]
+    assert first.tolist() == [2.0, 4.0]
+
+
+def test_uses_are_gathered_before_a_node_is_passed():
+    """y is used early and late: a depth-first walk would pass it too soon."""
+    x = leaf(2.0)
+    y = x * x
+    z = y
+    for _ in range(5):
+        z = z * y
+    z.backward()
+    assert x.grad.item() == 12 * 2.0**11
+
+
+def test_only_leaves_keep_gradients():
+    x = leaf(2.0)
+    y = x * 3
+    (y * y).backward()
+    assert y.grad is None
+    assert x.grad.item() == 36.0
+
+
+def test_a_frozen_leaf_gets_none():
+    x, frozen = leaf(2.0), Tensor(np.array(5.0))
+    (x * frozen).backward()
+    assert frozen.grad is None
+
+
+def test_a_leaf_is_its_own_gradient():
+    x = leaf(1.0, 2.0)
+    upstream = np.array([3.0, 4.0])
+    x.backward(upstream)
+    upstream[0] = 9.0
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_a_diamond_of_60_levels_takes_linear_time():
+    """2^60 paths, 120 nodes; four times the levels take about four times as long."""
+
+    def seconds(levels):
+        best = math.inf
+        for _ in range(5):
+            x = leaf(1.0)
+            y = x
+            for _ in range(levels):
+                y = (y + y) * 0.5
+            start = time.perf_counter()
+            y.backward()
+            best = min(best, time.perf_counter() - start)
+            assert x.grad.item() == 1.0
+        return best
+
+    assert seconds(240) < 16 * seconds(60)
+
+
+def test_a_chain_of_100_000_ops():
+    x = leaf(0.0, dtype=np.float32)
+    y = x
+    for _ in range(50_000):
+        y = y * 1.0 + 1.0
+    y.backward()
+    assert y.item() == 50_000
+    assert x.grad.item() == 1.0
+
+
+def test_a_chain_of_100_000_ops_is_freed_without_a_backward():
+    x = leaf(0.0)
+    y = x
+    for _ in range(100_000):
+        y = y + 1.0
+    node = weakref.ref(y)
+    del y
+    assert node() is None
+
+
+def test_the_chain_differentiates_twice():
+    x = leaf(1.0)
+    y = x
+    for _ in range(2000):
+        y = y * x
+    (first,) = y.gradient(x, create_graph=True)
+    (second,) = first.gradient(x)
+    assert first.item() == 2001
+    assert second.item() == 2001 * 2000
+
+
+# Freeing.
+
+
+def test_a_graph_is_freed_by_reference_counting_alone():
+    gc.disable()
+    try:
+        x = leaf(np.ones(1000))
+        hidden = (x * 2).relu()
+        gone = weakref.ref(hidden.data)
+        out = hidden.sum()
+        del hidden
+        assert gone() is not None
+        del out
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_backward_frees_as_it_goes():
+    x = leaf(np.ones(10))
+    hidden = x.exp()
+    gone = weakref.ref(hidden.data)
+    out = (hidden * hidden).sum()
+    del hidden
+    out.backward()
+    assert gone() is None
+    assert out.item() > 0
+
+
+def test_a_second_backward_over_a_freed_graph_says_what_to_do():
+    x = leaf(2.0)
+    y = x * x
+    y.backward()
+    with pytest.raises(GraphError, match=r"op 'mul' .* was freed .* retain_graph=True"):
+        y.backward()
+
+
+def test_retain_graph_keeps_it():
+    x = leaf(2.0)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 8.0
+
+
+# Any order.
+
+
+def test_the_tenth_derivative_of_a_polynomial():
+    x = leaf(1.5)
+    y = x
+    for _ in range(11):
+        y = y * x
+    for _ in range(10):
+        (y,) = y.gradient(x, create_graph=True)
+    assert y.item() == pytest.approx(math.factorial(12) / 2 * 1.5**2)
+
+
+def test_create_graph_in_backward():
+    x = leaf(3.0)
+    (x * x * x).backward(create_graph=True)
+    first = x.grad
+    x.grad = None
+    first.backward()
+    assert x.grad.item() == 18.0
+
+
+def test_a_gradient_penalty_reaches_the_weights():
+    """d/dw of (d/dx w x^2)^2 at x = 3, w = 2 is 2 (2 w x) (2 x) = 144."""
+    x, w = leaf(3.0), leaf(2.0)
+    (slope,) = (w * x * x).gradient(x, create_graph=True)
+    (slope * slope).backward()
+    assert w.grad.item() == 144.0
+
+
+def test_second_derivative_through_a_fused_op():
+    """The definition of cross-entropy is differentiated: its Hessian is diag(p) - p pᵀ."""
+    logits = leaf([[0.3, -1.0, 2.0]])
+    (grad,) = logits.cross_entropy([2]).gradient(logits, create_graph=True)
+    rows = [grad[0, i].gradient(logits)[0].data[0] for i in range(3)]
+    p = np.exp(logits.data[0]) / np.exp(logits.data[0]).sum()
+    np.testing.assert_allclose(rows, np.diag(p) - np.outer(p, p), rtol=1e-12)
+
+
+def test_second_derivative_where_both_inputs_are_one_tensor():
+    logits = leaf([[0.3, -1.0, 2.0]])
+    probabilities = logits.softmax(axis=1)
+    loss = (logits * 2).cross_entropy(probabilities)
+    (grad,) = loss.gradient(logits, create_graph=True)
+    (second,) = (grad * grad).sum().gradient(logits)
+    eps = 1e-6
+
+    def squared(array):
+        point = leaf(array)
+        loss = (point * 2).cross_entropy(point.softmax(axis=1))
+        (grad,) = loss.gradient(point)
+        return float((grad.data**2).sum())
+
+    for i in range(3):
+        step = np.eye(3)[[i]] * eps
+        numeric = (squared(logits.data + step) - squared(logits.data - step)) / (2 * eps)
+        assert second.data[0, i] == pytest.approx(numeric, rel=1e-6)
+
+
+def test_create_graph_works_inside_no_grad():
+    x = leaf(3.0)
+    y = x * x
+    with no_grad():
+        (first,) = y.gradient(x, create_graph=True)
+    assert first.requires_grad
+
+
+# gradient().
+
+
+def test_gradient_leaves_grad_and_graph_alone():
+    x = leaf(2.0)
+    y = x * x
+    assert [g.item() for g in y.gradient(x)] == [4.0]
+    assert [g.item() for g in y.gradient(x)] == [4.0]
+    assert x.grad is None
+
+
+def test_gradient_for_values_inside_the_graph():
+    x = leaf(2.0)
+    y = x * x
+    z = y * y
+    of_y, of_x, of_z = z.gradient(y, x, z)
+    assert (of_y.item(), of_x.item(), of_z.item()) == (8.0, 32.0, 1.0)
+
+
+def test_gradient_passes_only_what_leads_to_a_target():
+    x, far = leaf(2.0), leaf(3.0)
+
+    @op("x", vjps={"x": lambda grad_out: pytest.fail("was passed")})
+    def trap(x):
+        return x * 1.0
+
+    (grad,) = (x * trap(far)).gradient(x)
+    assert grad.item() == 3.0
+
+
+def test_gradients_returned_share_no_memory():
+    x, y = leaf(1.0, 2.0), leaf(1.0, 2.0)
+    first, second = (x + y).gradient(x, y, gradient=np.ones(2))
+    assert not np.shares_memory(first.data, second.data)
+
+
+def test_gradient_of_an_unused_target_is_refused():
+    x, unused = leaf(2.0), leaf(np.ones(3))
+    with pytest.raises(GraphError, match=r"target 1, of shape \(3,\), was not used"):
+        (x * x).gradient(x, unused)
+
+
+def test_gradient_of_a_constant_target_is_refused():
+    x = leaf(2.0)
+    with pytest.raises(GraphError, match="target 0 does not require a gradient"):
+        (x * x).gradient(Tensor(1.0))
+
+
+# Seeds.
+
+
+def test_backward_of_several_entries_needs_a_gradient():
+    with pytest.raises(ShapeError, match=r"output has shape \(2,\); give gradient="):
+        (leaf(1.0, 2.0) * 2).backward()
+
+
+@pytest.mark.parametrize("upstream", [np.ones(3), Tensor([1.0, 1.0])])
+def test_a_seed_must_fit(upstream):
+    with pytest.raises(ShapeError, match=r"got a gradient of shape .* expected the output's"):
+        (leaf(1.0, 2.0) * 2).backward(upstream)
+
+
+def test_backward_without_a_graph_says_why():
+    with pytest.raises(GraphError, match="does not require a gradient; make an input"):
+        Tensor(1.0).backward()
+
+
+# Modes.
+
+
+def test_no_grad_records_nothing_and_enable_grad_records_within():
+    x = leaf(2.0)
+    with no_grad():
+        assert not (x * x).requires_grad
+        with enable_grad():
+            assert (x * x).requires_grad
+        assert not (x * x).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_no_grad_ends_with_an_exception():
+    x = leaf(2.0)
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * x).requires_grad
+
+
+def test_no_grad_decorates_also_recursive_functions():
+    x = leaf(2.0)
+
+    @no_grad()
+    def power(n):
+        return x if n == 0 else power(n - 1) * x
+
+    assert not power(3).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_one_no_grad_can_be_entered_twice():
+    x, off = leaf(2.0), no_grad()
+    with off, off:
+        assert not (x * x).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_no_grad_is_of_its_thread():
+    x, seen = leaf(2.0), []
+    with no_grad():
+        thread = threading.Thread(target=lambda: seen.append((x * x).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_two_threads_record_and_go_back_at_once():
+    results = {}
+
+    def work(number):
+        x = leaf(np.full(200, float(number)))
+        for _ in range(50):
+            x.grad = None
+            (x * x * x).sum().backward()
+        results[number] = x.grad.data
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(4):
+        np.testing.assert_array_equal(results[number], 3.0 * number**2)
+
+
+# Changes in place.
+
+
+def test_a_saved_leaf_that_was_changed_is_noticed():
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with no_grad():
+        x[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'mul' .* changed in place afterwards"):
+        y.backward()
+
+
+def test_a_saved_output_that_was_changed_is_noticed():
+    y = leaf(1.0, 2.0).exp()
+    loss = y.sum()
+    y.detach()[0] = 0.0
+    with pytest.raises(GraphError, match="op 'exp'"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "view", [lambda x: x.reshape(2, 1), lambda x: x[:1], lambda x: x.detach(), lambda x: x.T]
+)
+def test_a_change_through_a_view_is_noticed(view):
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with no_grad():
+        view(x)[0] = 5.0
+    with pytest.raises(GraphError, match="changed in place"):
+        y.backward()
+
+
+def test_a_change_that_no_backward_needs_is_allowed():
+    x = leaf(1.0, 2.0)
+    y = (x + x).sum()
+    with no_grad():
+        x[0] = 5.0
+    y.backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_change_before_the_forward_is_allowed():
+    x = leaf(1.0, 2.0)
+    with no_grad():
+        x[0] = 5.0
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [10.0, 4.0]
+
+
+def test_an_array_given_to_an_op_may_be_changed_afterwards():
+    x, weights = leaf(1.0, 2.0), np.array([3.0, 4.0])
+    y = (x * weights).sum()
+    weights[:] = 0
+    y.backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_an_index_given_to_an_op_may_be_changed_afterwards():
+    x, index = leaf(1.0, 2.0), np.array([0, 0])
+    y = x[index].sum()
+    index[:] = 1
+    y.backward()
+    assert x.grad.tolist() == [2.0, 0.0]
+
+
+def test_setitem_in_a_graph_is_refused():
+    x = leaf(1.0, 2.0)
+    for tensor in (x, x * 2):
+        with pytest.raises(GraphError, match="setitem: this tensor requires a gradient"):
+            tensor[0] = 1.0
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_augmented_assignment_makes_a_new_tensor():
+    x = leaf(1.0, 2.0)
+    y = x
+    y += 1
+    assert y is not x
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+# Records.
+
+
+def test_classes_of_results():
+    weight = Parameter(np.ones(2))
+    assert type(weight * 2) is Tensor
+    assert type(2 * weight) is Tensor
+    assert type(np.ones(2) * weight) is Tensor
+
+
+def test_a_vjp_of_another_dtype_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out.astype(np.float64)})
+    def leaky(x):
+        return x * 1
+
+    x = leaf(1.0, dtype=np.float32)
+    with pytest.raises(GraphError, match=r"'leaky' .* dtype float64, expected float32"):
+        leaky(x).backward()
+
+
+def test_a_vjp_of_another_shape_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out[:1]})
+    def short(x):
+        return x * 1
+
+    with pytest.raises(GraphError, match=r"'short' .* shape \(1,\), expected \(2,\)"):
+        short(leaf(1.0, 2.0)).backward(np.ones(2))
+
+
+def test_a_vjp_that_is_no_array_is_refused():
+    @op("x", vjps={"x": lambda grad_out: None})
+    def nothing(x):
+        return x * 1
+
+    with pytest.raises(GraphError, match="returned a NoneType"):
+        nothing(leaf(1.0)).backward()
+
+
+def test_a_vjp_that_fails_is_named():
+    @op("x", vjps={"x": lambda grad_out: 1 / 0})
+    def failing(x):
+        return x * 1
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        failing(leaf(1.0)).backward()
+    assert caught.value.__notes__ == ["in the VJP of op 'failing' for input 0"]
+
+
+def test_an_input_without_a_vjp_is_named():
+    @op("a b", vjps={"a": lambda grad_out, b: grad_out * b})
+    def half(a, b):
+        return a * b
+
+    half(leaf(1.0), Tensor(np.array(2.0)))
+    with pytest.raises(GraphError, match="half: there is no gradient for input 'b'"):
+        half(leaf(1.0), leaf(2.0))
+
+
+@pytest.mark.parametrize(
+    ("vjps", "options", "message"),
+    [
+        ({"z": lambda grad_out: grad_out}, {}, "inputs are"),
+        ({"x": lambda grad: grad}, {}, "must take grad_out first"),
+        ({"x": lambda grad_out, y: grad_out}, {}, r"names \['y'\]"),
+        ({"x": lambda grad_out, c: grad_out}, {"caches": ("c",)}, "give a definition="),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(vjps, options, message):
+    with pytest.raises(GraphError, match=message):
+
+        @op("x", vjps=vjps, **options)
+        def wrong(x):
+            return x
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(DtypeError, match=r"sum: unknown \['dim'\]; its options are"):
+        ops.sum(Tensor.ones(2), dim=0)
+    with pytest.raises(DtypeError, match=r"reshape: missing \['shape'\]"):
+        ops.reshape(Tensor.ones(2))
+
+
+def test_nodes_print_themselves():
+    y = leaf(1.0, 2.0).exp()
+    assert repr(y.node).endswith("exp (2,) float64>")
+    y.sum().backward()
+    assert repr(y.node).endswith("freed>")

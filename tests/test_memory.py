@@ -1,0 +1,187 @@
+"""Recycled memory: lent memory is nobody else's, bounded, and training does not grow."""
+
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+from tinygrad_np import memory
+from tinygrad_np.errors import ArgumentError
+
+LARGE = (memory.SMALL // 4 + 1,)
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """Put an empty pool in place of the process's own."""
+    own = memory.Pool(limit=1 << 24)
+    monkeypatch.setattr(memory, "pool", own)
+    return own
+
+
+def address(array):
+    """Return where an array's memory begins."""
+    return array.__array_interface__["data"][0]
+
+
+def test_a_block_is_lent_again(pool):
+    first = memory.empty(LARGE, np.float32)
+    where = address(first)
+    del first
+    assert address(memory.empty(LARGE, np.float32)) == where
+
+
+def test_small_arrays_are_numpys_own(pool):
+    del_me = memory.empty((3,), np.float32)
+    assert del_me.base is None
+
+
+def test_blocks_are_aligned(pool):
+    assert address(memory.empty(LARGE, np.float32)) % 64 == 0
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda array: array[5:],
+        lambda array: array.reshape(1, -1)[0, ::2],
+        lambda array: array.view(np.uint32),
+        lambda array: array[None].transpose(),
+        lambda array: np.lib.stride_tricks.as_strided(array, (2,), (4,)),
+        lambda array: memoryview(array),
+        lambda array: np.frombuffer(array, np.uint8),
+        lambda array: np.asarray(memoryview(array)),
+    ],
+)
+def test_a_view_of_any_kind_keeps_its_block(pool, keep):
+    """A view's base must be the lent array: NumPy skips over arrays that own no memory."""
+    array = memory.empty(LARGE, np.float32)
+    array.fill(1)
+    view = keep(array)
+    del array
+    other = memory.empty(LARGE, np.float32)
+    other.fill(2)
+    assert not np.shares_memory(np.asarray(view), other)
+    assert not (np.asarray(view) == 2).any()
+
+
+def test_memory_lent_at_random_is_never_lent_twice(pool):
+    """Arrays, and views of arrays that are gone, are held and dropped at random; each carries a
+    number of its own, which nobody else may overwrite."""
+    generator = np.random.default_rng(0)
+    held = []
+    for number in range(3000):
+        size = int(generator.choice([20_000, 20_001, 50_000, 90_000]))
+        array = memory.empty((size,), np.float32)
+        array.fill(number)
+        held.append((number, array if generator.random() < 0.5 else array[:: size // 7]))
+        del array
+        while held and generator.random() < 0.49:
+            number, kept = held.pop(int(generator.integers(len(held))))
+            assert (kept == number).all()
+            del kept
+    for number, kept in held:
+        assert (kept == number).all()
+
+
+def test_threads_do_not_share_what_they_are_lent(pool):
+    faults = []
+
+    def work(number):
+        generator = np.random.default_rng(number)
+        held = []
+        for step in range(400):
+            value = number * 1000 + step
+            array = memory.empty((int(generator.choice([20_000, 30_000])),), np.float32)
+            array.fill(value)
+            held.append((value, array))
+            if len(held) > 3:
+                expected, kept = held.pop(int(generator.integers(len(held))))
+                if not (kept == expected).all():
+                    faults.append(expected)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+
+
+def test_idle_memory_is_bounded(pool):
+    held = [memory.empty((1 << 20,), np.float32) for _ in range(10)]
+    del held
+    assert 0 < pool.idle_bytes <= pool.limit
+
+
+def test_a_limit_of_zero_gives_all_back_and_switches_off(pool):
+    memory.empty(LARGE, np.float32)
+    assert pool.idle_bytes > 0
+    pool.set_limit(0)
+    assert pool.idle_bytes == 0
+    assert memory.empty(LARGE, np.float32).base is None
+
+
+def test_a_negative_limit_is_refused(pool):
+    with pytest.raises(ArgumentError, match="got -1 bytes"):
+        pool.set_limit(-1)
+
+
+def test_a_block_comes_back_also_when_the_collector_frees_it(pool):
+    cycle = [memory.empty(LARGE, np.float32)]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+    memory.empty((10 * LARGE[0],), np.float32)
+    assert pool.idle_bytes > 0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 2, 1, 0), (1, 0, 3, 2)])
+def test_memory_order_follows_the_model(pool, order):
+    shape = (20, 30, 12, 13)
+    within = np.zeros([shape[axis] for axis in order], np.float32)
+    like = within.transpose(np.argsort(order))
+    made = memory.empty(shape, np.float32, like=like)
+    assert made.shape == shape
+    assert made.strides == like.strides
+
+
+MEASURE = """
+    import gc, sys
+    import numpy as np
+    from models import MnistCNN
+    from tinygrad_np import Tensor, optim
+
+    def peak():
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+    gc.disable()
+    generator = np.random.default_rng(0)
+    images = Tensor(generator.standard_normal((64, 1, 28, 28)).astype(np.float32))
+    labels = generator.integers(0, 10, 64)
+    model = MnistCNN(generator)
+    optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    for step in range(50):
+        optimizer.zero_grad()
+        model(images).cross_entropy(labels).backward()
+        optimizer.step()
+        if step == 4:
+            after_five = peak()
+    print(after_five, peak())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
+def test_fifty_steps_peak_where_five_did():
+    """With the garbage collector off: graphs go by reference counting."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEASURE)], capture_output=True, text=True, check=True
+    )
+    after_five, after_fifty = map(int, done.stdout.split())
+    assert after_fifty <= 1.02 * after_five
