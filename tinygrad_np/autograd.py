@@ -153,6 +153,8 @@ def _input_grads(
     node: Node, grad_out: Any, useful: set[Any] | None, graph_class: type[Variable] | None
 ) -> Iterator[tuple[Any, Any]]:
     """Yield for each wanted input its edge and its gradient, of the input's shape and dtype."""
+    if useful is not None and useful.isdisjoint(node.edges):
+        return
     saved: Sequence[Any] | None = node.saved
     if saved is None:
         raise GraphError(
@@ -206,8 +208,8 @@ def _arguments(node: Node, rule: Rule, saved: Sequence[Any]) -> list[Any]:
     op = node.op
     edge: Any = node.edges[rule.position]
     if op.variadic:
-        known["position"] = rule.position
         known[op.variadic] = saved[: len(node.recipe.saved_inputs)]
+    known["position"] = rule.position
     wrt = op.input_name(rule.position)
     known[f"{wrt}_shape"] = edge.shape
     known[f"{wrt}_dtype"] = edge.dtype

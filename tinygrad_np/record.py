@@ -29,9 +29,9 @@ class Rule:
         self.vjp = vjp
         self.position = position
         self.names = _parameters(vjp)[1:]
-        # The common case, saved values and nothing else, is looked up without a dictionary.
-        self.plain = all(name in kept for name in self.names)
-        self.pick = _picker([kept.index(name) for name in self.names]) if self.plain else None
+        # The common case, single saved values and nothing else, needs no look-up by name.
+        is_plain = all(kept.count(name) == 1 for name in self.names)
+        self.pick = _picker([kept.index(name) for name in self.names]) if is_plain else None
 
 
 class Recipe:
@@ -43,22 +43,21 @@ class Recipe:
 
     def __init__(self, op: "Op", wanted: Sequence[bool]) -> None:
         self.op = op
-        names = [f"{op.variadic}{i}" for i in range(len(wanted))] if op.variadic else op.inputs
-        values = [*names[: len(wanted)], *op.keeps, *op.caches, "out"]
-        self.rules = []
-        needed = set(values[: len(wanted)]) if op.definition else set()
-        rules = [(p, op.rule_for(p)) for p, is_wanted in enumerate(wanted) if is_wanted]
-        for _, vjp in rules:
-            for name in _parameters(vjp)[1:]:
-                needed |= set(names) if name == op.variadic else {name}
-        positions = [p for p, value in enumerate(values) if value in needed]
-        self.keep = _picker(positions)
+        count = len(wanted)
+        vjps = {p: op.vjp_for(p) for p, is_wanted in enumerate(wanted) if is_wanted}
+        named = {name for vjp in vjps.values() for name in _parameters(vjp)}
+        inputs = [op.input_name(p) for p in range(count)]
+        if op.definition is not None:
+            named.update(inputs)
+        # What there is to keep, in the order in which a call has it.
+        values = [*inputs, *op.keeps, *op.caches, "out"]
+        positions = [p for p, name in enumerate(values) if name in named]
         self.kept = [values[p] for p in positions]
-        self.saved_inputs = [p for p in positions if p < len(wanted)]
-        # Versions come as one per input and the output's last.
-        guarded = self.saved_inputs + ([len(wanted)] if "out" in self.kept else [])
-        self.guard = _picker(guarded)
-        self.rules = [Rule(vjp, p, self.kept) for p, vjp in rules]
+        self.keep = _picker(positions)
+        self.saved_inputs = [p for p in positions if p < count]
+        # Versions: one for each input, and the output's last.
+        self.guard = _picker(self.saved_inputs + ([count] if "out" in named else []))
+        self.rules = [Rule(vjp, p, self.kept) for p, vjp in vjps.items()]
 
 
 class Op:
@@ -133,7 +132,7 @@ class Op:
         """Whether there is a VJP for the input at `position`."""
         return self.input_name(position) in self.vjps
 
-    def rule_for(self, position: int) -> Callable[..., Any]:
+    def vjp_for(self, position: int) -> Callable[..., Any]:
         """Return the VJP for the input at `position`, or say that there is none."""
         name = self.input_name(position)
         if name not in self.vjps:
@@ -178,10 +177,8 @@ class Op:
                 arrays.append(value)
                 edges.append(None)
                 versions.append([0])
-        if self.attributes and attributes.keys() != self.attributes.keys():
+        if (attributes or self.attributes) and attributes.keys() != self.attributes.keys():
             attributes = self._with_defaults(attributes)
-        elif attributes and not self.attributes:
-            self._with_defaults(attributes)
         if first is None:
             # NumPy's own results among them, scalars where arrays of no dimension are meant.
             plain = [np.asarray(v) if isinstance(v, np.generic) else v for v in inputs]
@@ -194,8 +191,7 @@ class Op:
             return first.result_class.wrap(out, None, version)
         recipe = self._recipes.get(wanted)
         if recipe is None:
-            recipe = Recipe(self, [edge is not None for edge in edges])
-            self._recipes[wanted] = recipe
+            recipe = self._recipes[wanted] = Recipe(self, [edge is not None for edge in edges])
         node = Node()
         node.recipe = recipe
         node.edges = tuple(edges)
@@ -231,7 +227,10 @@ class Op:
     ) -> str:
         got = ", ".join(_describe(array) for array in arrays)
         options = "".join(f", {name}={value!r}" for name, value in attributes.items())
-        return f"{self.name}: got {got}{options}; {error}"
+        text = f"{self.name}: got {got}{options}; {error}"
+        if "broadcast" in text:
+            text = f"{text.rstrip()}; from the last axis on, lengths must be equal or 1"
+        return text
 
     def _with_defaults(self, attributes: dict[str, Any]) -> dict[str, Any]:
         complete = {**self.attributes, **attributes}

@@ -23,7 +23,7 @@ class Optimizer:
             raise ArgumentError(f"{self._kind}: got no parameters; give model.parameters()")
         if not isinstance(entries[0], Mapping):
             entries = [{"params": entries}]
-        self.groups: list[dict[str, Any]] = []
+        self.param_groups: list[dict[str, Any]] = []
         self.state: dict[int, dict[str, Any]] = {}
         seen: set[int] = set()
         for entry in entries:
@@ -42,7 +42,7 @@ class Optimizer:
                 if id(parameter) in seen:
                     raise ArgumentError(f"{self._kind}: a parameter was given twice")
                 seen.add(id(parameter))
-            self.groups.append(group)
+            self.param_groups.append(group)
 
     @property
     def _kind(self) -> str:
@@ -66,7 +66,7 @@ class Optimizer:
                     "has no gradient; call backward() on a loss that depends on it, or freeze it "
                     "with requires_grad = False"
                 )
-        for group in self.groups:
+        for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.requires_grad:
                     state = self.state.setdefault(id(parameter), {})
@@ -80,7 +80,7 @@ class Optimizer:
         raise NotImplementedError
 
     def _parameters(self) -> list[Tensor]:
-        return [parameter for group in self.groups for parameter in group["params"]]
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the state of each parameter, by position, and the hyperparameters."""
@@ -90,19 +90,19 @@ class Optimizer:
                 for position, p in enumerate(self._parameters())
                 if id(p) in self.state
             },
-            "groups": [
+            "param_groups": [
                 {name: value for name, value in group.items() if name != "params"}
-                for group in self.groups
+                for group in self.param_groups
             ],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, for the same parameters in the same order."""
         parameters = self._parameters()
-        if len(state["groups"]) != len(self.groups):
+        if len(state["param_groups"]) != len(self.param_groups):
             raise ArgumentError(
-                f"{self._kind}.load_state_dict: got {len(state['groups'])} groups, expected "
-                f"{len(self.groups)}"
+                f"{self._kind}.load_state_dict: got {len(state['param_groups'])} groups, expected "
+                f"{len(self.param_groups)}"
             )
         for position, values in state["state"].items():
             if not 0 <= position < len(parameters):
@@ -114,7 +114,7 @@ class Optimizer:
                         f"{self._kind}.load_state_dict: {name} of parameter {position} has shape "
                         f"{value.shape}, expected {shape}"
                     )
-        for group, loaded in zip(self.groups, state["groups"], strict=True):
+        for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
             group.update(loaded)
         self.state = {
             id(parameters[position]): {name: _copy(value) for name, value in values.items()}

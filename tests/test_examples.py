@@ -1,0 +1,250 @@
+"""examples/mnist.py as a user runs it: what it prints, what it leaves behind, how it fails."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import MnistCNN
+from tinygrad_np import train
+
+ROOT = Path(__file__).parents[1]
+MNIST = os.environ.get("TINYGRAD_NP_DATA")
+FILES = {
+    "metrics.json",
+    "model.safetensors",
+    "curves.png",
+    "predictions.png",
+    "confusion.png",
+    "graph.svg",
+    "graph.dot",
+}
+
+real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
+
+
+def environment(folder, *, data=None):
+    """Return an environment without a network, with its cache in `folder`."""
+    variables = {name: value for name, value in os.environ.items() if "TINYGRAD" not in name}
+    # A proxy that refuses: downloads fail at once, wherever the test runs.
+    refused = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    variables |= refused | {"XDG_CACHE_HOME": str(folder / "cache"), "MPLBACKEND": "Agg"}
+    return variables | ({"TINYGRAD_NP_DATA": data} if data else {})
+
+
+def run(folder, *flags, data=None):
+    """Run the example with `--out folder/out`."""
+    command = [sys.executable, str(ROOT / "examples" / "mnist.py"), "--out", str(folder / "out")]
+    return subprocess.run(
+        [*command, *flags],
+        capture_output=True,
+        text=True,
+        env=environment(folder, data=data),
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def metrics_of(folder):
+    """Return what the run wrote."""
+    return json.loads((folder / "out" / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+def test_without_mnist_the_digits_are_learned(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "MNIST was not found and could not be downloaded. Tried:" in done.stdout
+    assert "trains the same network on the 8x8 digits" in done.stdout
+    metrics = metrics_of(tmp_path)
+    assert metrics["dataset"] == "digits"
+    assert "no connection" in metrics["dataset_note"]
+    assert metrics["model"] == "MnistCNN"
+    assert metrics["test_accuracy"] >= 0.95
+    assert metrics["history"][0]["test_accuracy"] < 0.95, "no network learns them in one epoch"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    model = MnistCNN()
+    model.load_state_dict(train.load(tmp_path / "out" / "model.safetensors"))
+
+
+@pytest.mark.slow
+@real_mnist
+def test_mnist_is_learned(tmp_path):
+    """The headline, with a floor and a ceiling: no network of this size gets 99.8 %."""
+    done = run(tmp_path, data=MNIST)
+    assert done.returncode == 0, done.stderr
+    metrics = metrics_of(tmp_path)
+    accuracies = [entry["test_accuracy"] for entry in metrics["history"]]
+    assert metrics["dataset"] == "mnist"
+    assert accuracies[0] >= 0.985
+    assert 0.990 <= accuracies[2] < 0.998
+    assert metrics["test_accuracy"] == accuracies[2]
+    losses = [entry["train_loss"] for entry in metrics["history"]]
+    assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.slow
+@real_mnist
+def test_the_course_labs_quick_run(tmp_path):
+    flags = [
+        "--model",
+        "LabCNN",
+        "--train-samples",
+        "1000",
+        "--test-samples",
+        "100",
+        "--epochs",
+        "2",
+    ]
+    done = run(tmp_path, *flags, data=MNIST)
+    assert "mnist: 1000 training and 100 test images of 1x28x28" in done.stdout
+    assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.98
+
+
+@pytest.mark.slow
+@real_mnist
+def test_fashion_mnist(tmp_path):
+    flags = [
+        "--data",
+        "fashion-mnist",
+        "--model",
+        "MnistCNNLight",
+        "--train-samples",
+        "2000",
+        "--epochs",
+        "1",
+    ]
+    done = run(tmp_path, *flags, data=MNIST)
+    assert done.returncode == 0, done.stderr
+    assert metrics_of(tmp_path)["dataset"] == "fashion-mnist"
+    assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.9
+
+
+QUICK = [
+    "--data",
+    "digits",
+    "--model",
+    "MnistCNNLight",
+    "--train-samples",
+    "300",
+    "--epochs",
+    "2",
+    "--no-figures",
+]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_metrics(tmp_path):
+    found = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        folder = tmp_path / name
+        folder.mkdir()
+        run(folder, *QUICK, "--seed", str(seed))
+        found.append((metrics_of(folder)["history"], train.load(folder / "out/model.safetensors")))
+    assert found[0][0] == found[1][0] != found[2][0]
+    for name, array in found[0][1].items():
+        np.testing.assert_array_equal(array, found[1][1][name])
+
+
+@pytest.mark.slow
+def test_without_figures_there_are_none(tmp_path):
+    done = run(tmp_path, *QUICK, "--optimizer", "sgd")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "metrics.json",
+        "model.safetensors",
+    }
+    assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
+    command = [sys.executable, "-u", "examples/mnist.py", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [*command, "--data", "digits", "--epochs", "100000", "--model", "MnistCNNLight"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(tmp_path),
+        cwd=ROOT,
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted: keeping the weights so far" in errors
+    metrics = metrics_of(tmp_path)
+    assert metrics["interrupted"] is True
+    assert len(metrics["history"]) >= 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--data cifar", "argument --data: invalid choice: 'cifar'"),
+        ("--model Resnet", "argument --model: invalid choice: 'Resnet'"),
+        ("--model DigitsCNN", "argument --model: DigitsCNN takes 8x8 images"),
+        ("--epochs 0", "argument --epochs: '0' is not an integer of at least 1"),
+        ("--batch-size 0", "argument --batch-size: '0' is not an integer of at least 1"),
+        ("--lr -1", "argument --lr: '-1' is not a number above 0"),
+        ("--lr nan", "argument --lr: 'nan' is not a number above 0"),
+        ("--optimizer rmsprop", "argument --optimizer: invalid choice: 'rmsprop'"),
+        ("--train-samples x", "argument --train-samples: 'x' is not an integer"),
+        ("--test-samples 1.5", "argument --test-samples: '1.5' is not an integer"),
+        ("--seed -1", "argument --seed: '-1' is not an integer of at least 0"),
+        ("--data digits --train-samples 2000", "--train-samples 2000: digits has 1438 images"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(tmp_path, flags, message):
+    done = run(tmp_path, *flags.split())
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_mnist_can_be_insisted_on(tmp_path):
+    done = run(tmp_path, "--data", "mnist", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert f"the four files are not in {tmp_path / 'mnist'}" in done.stderr
+    assert "train-images-idx3-ubyte.gz: no connection" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "mnist").mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"damaged"))
+    done = run(tmp_path, "--data", "mnist", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "train-images-idx3-ubyte.gz: not an IDX file" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_unwritable_out_is_refused_before_any_work(tmp_path):
+    (tmp_path / "out").write_text("a file, not a folder")
+    done = run(tmp_path, "--data", "digits")
+    assert done.returncode == 1
+    assert "error: --out" in done.stderr
+    assert "epoch" not in done.stdout
+    assert (tmp_path / "out").read_text() == "a file, not a folder"
+
+
+@pytest.mark.slow
+def test_a_diverging_training_says_so(tmp_path):
+    done = run(tmp_path, *QUICK, "--optimizer", "sgd", "--lr", "1e30")
+    assert done.returncode == 1
+    assert "training has diverged; try a smaller --lr" in done.stderr

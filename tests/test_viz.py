@@ -1,0 +1,215 @@
+"""The picture of a graph says what the graph is; plots show what they are given."""
+
+import builtins
+import re
+import shutil
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from models import DigitsCNN, MnistCNN
+from tinygrad_np import Tensor, data, nn, op, viz
+from tinygrad_np.errors import ArgumentError, DataError, GraphError
+
+
+class Nested(nn.Module):
+    """A model in a model."""
+
+    def __init__(self):
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        """Return (N, 2)."""
+        return self.head(self.body(x))
+
+
+@pytest.fixture(scope="module")
+def mnist_source():
+    """Return the DOT text of MnistCNN."""
+    return viz.draw(MnistCNN(), Tensor.ones(2, 1, 28, 28)).source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MnistCNN: 421,642 parameters",
+        "conv1: Conv2d(1, 32, kernel_size=3, padding=1)",
+        "weight 32 × 1 × 3 × 3 float32",
+        "bias 64 float32",
+        "320 parameters",
+        "401,536 parameters",
+        "2 × 32 × 28 × 28 float32",
+        "2 × 64 × 7 × 7 float32",
+        "pool: MaxPool2d(kernel_size=2)",
+        "dropout: Dropout(p=0.25)",
+        "max_pool2d",
+        "2 × 10 float32",
+    ],
+)
+def test_layers_shapes_and_parameters_can_be_read(mnist_source, text):
+    assert text in mnist_source
+
+
+def test_all_ops_and_flows_are_there(mnist_source):
+    """Eleven ops and an input in boxes, and from each one flow to the next, or to the output."""
+    assert len(set(re.findall(r"^\s*(box\d+) \[", mnist_source, re.MULTILINE))) == 12
+    flows = [line for line in mnist_source.splitlines() if "->" in line and "dir=back" not in line]
+    assert len(flows) == 12
+
+
+def test_the_same_graph_gives_the_same_text():
+    model = MnistCNN()
+    one, other = (viz.draw(model, Tensor.ones(2, 1, 28, 28)).source for _ in range(2))
+    assert one == other
+    assert not re.search(r"0x[0-9a-f]{6}", one)
+
+
+def test_modules_are_nested_frames():
+    source = viz.draw(Nested(), Tensor.ones(1, 3)).source
+    outer, body, linear = (source.index(t) for t in ("<<b>Nested</b>", "body: Seq", "body.0: Lin"))
+    assert outer < body < linear
+    assert source.count("subgraph cluster_") == 4
+
+
+@pytest.mark.parametrize(("depth", "boxes"), [(0, 2), (1, 3), (2, 4), (None, 4)])
+def test_depth_folds_modules(depth, boxes):
+    source = viz.draw(Nested(), Tensor.ones(1, 3), depth=depth).source
+    assert len(set(re.findall(r"^\s*(box\d+) \[", source, re.MULTILINE))) == boxes
+
+
+def test_a_folded_module_says_its_parameters():
+    assert "16 parameters" in viz.draw(Nested(), Tensor.ones(1, 3), depth=1).source
+
+
+def test_an_output_is_drawn_without_its_model():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    source = viz.draw((x * x).sum()).source
+    assert all(text in source for text in ("mul", "sum", "scalar float32", "input"))
+
+
+def test_a_gradients_graph_is_drawn():
+    x = Tensor(2.0, requires_grad=True)
+    (first,) = (x * x * x).gradient(x, create_graph=True)
+    assert viz.draw(first).source.count("mul") > 3
+
+
+def test_users_ops_are_drawn_and_escaped():
+    @op("<&>", vjps={"x": lambda grad_out: grad_out})
+    def odd(x, *, text):
+        return x * 1
+
+    source = viz.draw(odd(Tensor(2.0, requires_grad=True), text="<&>")).source
+    assert "odd" in source
+    assert "text=&lt;&amp;&gt;" in source
+
+
+def test_a_large_graph_is_refused_with_the_depth_to_ask_for():
+    x = y = Tensor(1.0, requires_grad=True)
+    for _ in range(100_000):
+        y = y + 1.0
+    with pytest.raises(GraphError, match=r"100001 boxes, more than max_nodes=500; .* depth=1"):
+        viz.draw(y)
+    assert viz.draw(y, max_nodes=100_001).source.count("->") == 100_001
+    assert x.grad is None
+
+
+def test_a_diamond_of_60_levels_is_drawn():
+    y = Tensor(1.0, requires_grad=True)
+    for _ in range(60):
+        y = y + y
+    assert viz.draw(y).source.count("->") == 61
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: viz.draw(3.0), ArgumentError, "draw: got a float"),
+        (lambda: viz.draw(MnistCNN()), ArgumentError, "the model MnistCNN alone; give it an input"),
+        (lambda: viz.draw(Tensor(1.0)), GraphError, "nothing was recorded"),
+        (lambda: viz.render(viz.draw(_freed()), "x.svg"), GraphError, "freed by a backward"),
+        (lambda: viz.render(viz.draw(_small()), "picture"), ArgumentError, "has no suffix"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def _small():
+    return Tensor(2.0, requires_grad=True) * 2
+
+
+def _freed():
+    y = _small().exp()
+    y.backward()
+    return y
+
+
+def test_pygraphviz_draws_where_there_is_no_dot(tmp_path, monkeypatch):
+    pytest.importorskip("pygraphviz", reason="pip install tinygrad_np[graph]")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    path = viz.render(viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8)), tmp_path / "graph.svg")
+    assert ET.parse(path).getroot().tag.endswith("svg")
+    assert "Conv2d(1, 8" in path.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz's dot is not installed")
+def test_dot_draws_where_there_is_one(tmp_path):
+    path = viz.render(viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8)), tmp_path / "graph.svg")
+    assert ET.parse(path).getroot().tag.endswith("svg")
+
+
+def test_with_neither_the_dot_file_is_kept_and_both_ways_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "pygraphviz":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    picture = viz.draw(_small())
+    with pytest.raises(DataError, match=r"install Graphviz.*pip install \"tinygrad_np\[graph\]\""):
+        viz.render(picture, tmp_path / "graph.svg")
+    assert (tmp_path / "graph.dot").read_text() == picture.source
+    assert not (tmp_path / "graph.svg").exists()
+
+
+HISTORY = [
+    {"epoch": 1, "train_loss": 2.0, "train_accuracy": 0.5, "test_loss": 1.5, "test_accuracy": 0.6},
+    {"epoch": 2, "train_loss": 1.0, "train_accuracy": 0.7, "test_loss": 1.2, "test_accuracy": 0.8},
+]
+
+
+def test_curves_have_losses_left_and_accuracies_right():
+    left, right = viz.curves(HISTORY).axes
+    assert [list(line.get_ydata()) for line in left.get_lines()] == [[2.0, 1.0], [1.5, 1.2]]
+    assert [list(line.get_ydata()) for line in right.get_lines()] == [[50, 70], [60, 80]]
+
+
+def test_predictions_are_green_where_right_and_red_where_wrong():
+    _, test_set = data.digits()
+    test_set = test_set.first(9)
+    predicted = test_set.labels.copy()
+    predicted[4] = (predicted[4] + 1) % 10
+    figure = viz.predictions(test_set, predicted, count=9)
+    titles = [axes.title for axes in figure.axes]
+    wrong = [title for title in titles if "is" in title.get_text()]
+    assert len({title.get_color() for title in titles}) == 2
+    assert [title.get_color() for title in wrong] == ["#c0392b"]
+    assert wrong[0].get_text() == f"{predicted[4]}\nis {test_set.labels[4]}"
+
+
+def test_confusion_shows_every_count():
+    figure = viz.confusion(np.array([[5, 1], [0, 7]]), ["cat", "dog"])
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "5", "7"]
+
+
+def test_figures_are_saved_whole(tmp_path):
+    viz.save(viz.curves(HISTORY), tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(DataError, match="cannot be written"):
+        viz.save(viz.curves(HISTORY), tmp_path / "nowhere" / "curves.png")
