@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 import models
-from tinygrad_np import Tensor, TinygradNpError, data, nn, no_grad, optim, train, viz
+from tinygrad_np import TinygradNpError, data, nn, no_grad, optim, train, viz
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import write_bytes
@@ -265,7 +265,7 @@ def train_epoch(
         for images, labels in progress:
             optimizer.param_groups[0]["lr"] = next(rates)
             optimizer.zero_grad()
-            logits = model(Tensor.from_numpy(images))
+            logits = model(images)
             loss = logits.cross_entropy(labels)
             loss.backward()
             optimizer.step()
@@ -287,7 +287,7 @@ def evaluate(model: nn.Module, dataset: Dataset) -> tuple[float, np.ndarray[Any,
     model.eval()
     loss_sum, predicted = 0.0, []
     for images, labels in DataLoader(dataset, batch_size=500):
-        logits = model(Tensor.from_numpy(images))
+        logits = model(images)
         loss_sum += logits.cross_entropy(labels, reduction="sum").item()
         predicted.append(logits.data.argmax(axis=1))
     return loss_sum / len(dataset), np.concatenate(predicted)
@@ -307,7 +307,7 @@ def write_figures(
     viz.save(viz.predictions(test_set, predicted, title=name), out / "predictions.png")
     viz.save(viz.confusion(matrix, test_set.classes, name), out / "confusion.png")
     images, _ = test_set.batch(slice(0, 1))
-    picture = viz.draw(model.train(), Tensor.from_numpy(images))
+    picture = viz.draw(model.train(), images)
     viz.render(picture, out / "graph.dot")
     try:
         viz.render(picture, out / "graph.svg")

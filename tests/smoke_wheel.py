@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tinygrad_np
 from models import DigitsCNN
-from tinygrad_np import Tensor, data, optim, train, viz
+from tinygrad_np import data, optim, train, viz
 
 print("tinygrad_np", tinygrad_np.__version__, "from", Path(tinygrad_np.__file__).parent)
 tinygrad_np.manual_seed(0)
@@ -15,10 +15,10 @@ optimizer = optim.SGD(model.parameters(), lr=0.1)
 for _ in range(3):
     for images, labels in data.DataLoader(train_set, batch_size=64, shuffle=True, seed=0):
         optimizer.zero_grad()
-        model(Tensor(images)).cross_entropy(labels).backward()
+        model(images).cross_entropy(labels).backward()
         optimizer.step()
 images, labels = next(iter(data.DataLoader(test_set, batch_size=len(test_set))))
-accuracy = train.accuracy(model(Tensor(images)), labels)
+accuracy = train.accuracy(model(images), labels)
 print(f"digits: {accuracy:.3f} of {len(test_set)} test images")
 if accuracy < 0.8:
     raise SystemExit("the digits network has not learned")
@@ -26,4 +26,4 @@ with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.safetensors"
     train.save(path, model.state_dict())
     DigitsCNN().load_state_dict(train.load(path))
-print(len(viz.draw(model, Tensor(images[:1])).source), "characters of graph")
+print(len(viz.draw(model, images[:1]).source), "characters of graph")

@@ -44,36 +44,36 @@ class Tensor(Variable):
         if requires_grad:
             self.requires_grad = True
 
-    @classmethod
-    def from_numpy(cls, array: Array) -> Self:
+    @staticmethod
+    def from_numpy(array: Array) -> "Tensor":
         """Return a Tensor over `array` itself, which stays shared."""
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
             raise DtypeError(f"from_numpy: got {_kind(array)}, expected an ndarray of numbers")
-        return cls.wrap(array)
+        return Tensor.wrap(array)
 
     # Creation.
 
     @classmethod
     def zeros(cls, *shape: Any) -> Self:
         """Return float32 zeros; shape as ints or one tuple."""
-        return cls.wrap(np.zeros(_sizes("zeros", shape), np.float32))
+        return cls(np.zeros(_sizes("zeros", shape), np.float32))
 
     @classmethod
     def ones(cls, *shape: Any) -> Self:
         """Return float32 ones; shape as ints or one tuple."""
-        return cls.wrap(np.ones(_sizes("ones", shape), np.float32))
+        return cls(np.ones(_sizes("ones", shape), np.float32))
 
     @classmethod
     def rand(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
         """Return uniform numbers from [0, 1)."""
         values = random.resolve(generator).random(_sizes("rand", shape), np.float32)
-        return cls.wrap(values if dtype is None else values.astype(dtype))
+        return cls(values, dtype)
 
     @classmethod
     def randn(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
         """Return standard normal numbers."""
         values = random.resolve(generator).standard_normal(_sizes("randn", shape), np.float32)
-        return cls.wrap(values if dtype is None else values.astype(dtype))
+        return cls(values, dtype)
 
     # What a tensor is.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinygrad_np import random
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
 
 
@@ -21,7 +21,7 @@ class Dataset:
     images: Array
     labels: Array
     classes: tuple[str, ...]
-    name: str = ""
+    name: str = "dataset"
     scale: float = 1.0
     mean: float = 0.0
     std: float = 1.0
@@ -37,8 +37,13 @@ class Dataset:
                 f"{self.labels.shape}; expected one for each image"
             )
         if self.labels.dtype.kind not in "iu":
-            raise ArgumentError(
+            raise DtypeError(
                 f"Dataset {self.name}: got labels of dtype {self.labels.dtype}, expected integers"
+            )
+        if not (self.scale > 0 and self.std > 0):
+            raise ArgumentError(
+                f"Dataset {self.name}: got scale {self.scale} and std {self.std}, expected both "
+                "above 0"
             )
         outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
         if outside.size:
@@ -90,16 +95,20 @@ class DataLoader:
         shuffle: bool = False,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ArgumentError(
                 f"DataLoader batch_size: got {batch_size!r}, expected an integer of at least 1"
             )
         if not len(dataset):
             raise ArgumentError(f"DataLoader: the dataset {dataset.name!r} is empty")
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.shuffle = shuffle
-        self.seed = int(random.resolve(None).integers(2**63)) if seed is None else seed
+        if seed is None and shuffle:
+            seed = int(random.resolve(None).integers(2**63))
+        if seed is not None and (not isinstance(seed, int) or seed < 0):
+            raise ArgumentError(f"DataLoader seed: got {seed!r}, expected an integer of at least 0")
+        self.seed = seed
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -107,7 +116,7 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         order = np.arange(len(self.dataset))
-        if self.shuffle:
+        if self.shuffle and self.seed is not None:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
         self.epoch += 1
         for start in range(0, len(order), self.batch_size):

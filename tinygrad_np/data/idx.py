@@ -13,6 +13,8 @@ from tinygrad_np.memory import Array
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
+_MOST_AXES = 64
+
 
 def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     """Return the array in an IDX file, gzipped or not; `sha256` is that of the unzipped bytes.
@@ -30,6 +32,8 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
         )
     ndim = payload[3]
     start = 4 + 4 * ndim
+    if ndim > _MOST_AXES:
+        raise DataError(f"{path}: has {ndim} axes, more than the {_MOST_AXES} of an array")
     if len(payload) < start:
         raise DataError(f"{path}: cut off within its {ndim} lengths")
     shape = tuple(np.frombuffer(payload, ">u4", ndim, 4).tolist())

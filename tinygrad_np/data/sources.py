@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pooch
-import requests
 
 from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.idx import read_idx
@@ -164,54 +163,67 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
 def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """Return the training and the test set of `source`, from disk or by download."""
     tried: list[str] = []
-    folders = [
-        ("--data-dir / data_dir", data_dir),
-        ("TINYGRAD_NP_DATA", os.environ.get("TINYGRAD_NP_DATA")),
-    ]
-    for origin, folder in folders:
+    folders = {"data_dir": data_dir, "TINYGRAD_NP_DATA": os.environ.get("TINYGRAD_NP_DATA")}
+    for origin, folder in folders.items():
         if not folder:
-            tried.append(f"{origin} is not set")
-        elif paths := _found(source, Path(folder)):
+            tried.append(f"{origin}: not given")
+            continue
+        paths, missing = _found(source, Path(folder).expanduser())
+        if not missing:
             return _datasets(source, paths)
-        else:
-            tried.append(f"{origin}: the four files are not in {Path(folder) / source.folder}")
-    cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
-    return _datasets(source, [_fetched(source, file, cache, tried) for file in source.files])
-
-
-def _found(source: Source, folder: Path) -> list[Path] | None:
-    """Return the paths of the four files in `folder` or its subfolder, gzipped or not."""
-    for place in (folder / source.folder, folder):
-        paths = []
-        for file in source.files:
-            options = [place / file.name, place / file.name.removesuffix(".gz")]
-            paths += [path for path in options if path.is_file()][:1]
-        if len(paths) == len(source.files):
-            return paths
-    return None
-
-
-def _fetched(source: Source, file: File, cache: Path, tried: list[str]) -> Path:
-    """Return the file in the cache, downloaded if it is not there; its .gz must be the official
-    one."""
+        tried.append(f"{origin}: {missing} is not in {folder} or {Path(folder) / source.folder}")
     own = os.environ.get("TINYGRAD_NP_MIRROR")
     mirrors = ([f"{own.rstrip('/')}/{source.folder}/"] if own else []) + list(source.mirrors)
-    for mirror in mirrors:
+    cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
+    return _datasets(
+        source, [_fetched(source, file, cache, mirrors, tried) for file in source.files]
+    )
+
+
+def _found(source: Source, folder: Path) -> tuple[list[Path], str]:
+    """Return the paths of the four files in `folder` or its subfolder, gzipped or not, and the
+    name of the first that is missing."""
+    best: list[Path] = []
+    missing = source.files[0].name
+    for place in (folder / source.folder, folder):
+        paths = []
+        absent = []
+        for file in source.files:
+            options = [place / file.name, place / file.name.removesuffix(".gz")]
+            present = [path for path in options if path.is_file()]
+            paths += present[:1]
+            absent += [] if present else [file.name]
+        if not absent:
+            return paths, ""
+        if len(paths) > len(best):
+            best, missing = paths, absent[0]
+    return [], missing
+
+
+def _fetched(source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str]) -> Path:
+    """Return the file in the cache, downloaded if it is not there; its .gz must be the official
+    one. The mirror that served is put first for the next file."""
+    is_cached = (cache / file.name).exists()
+    tried.append(f"cache: {cache / file.name} is {'damaged' if is_cached else 'not there'}")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cache {cache}: cannot be made: {error.strerror}") from error
+    for mirror in list(mirrors):
         try:
-            return Path(
-                pooch.retrieve(
-                    mirror + file.name,
-                    known_hash=f"sha256:{file.gz_sha256}",
-                    fname=file.name,
-                    path=cache,
-                    downloader=pooch.HTTPDownloader(
-                        progressbar=sys.stderr.isatty(),
-                        timeout=10,
-                    ),
-                )
+            path = pooch.retrieve(
+                mirror + file.name,
+                known_hash=f"sha256:{file.gz_sha256}",
+                fname=file.name,
+                path=cache,
+                downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=10),
             )
         except (OSError, ValueError) as error:
             tried.append(f"{mirror}{file.name}: {_reason(error)}")
+        else:
+            mirrors.remove(mirror)
+            mirrors.insert(0, mirror)
+            return Path(path)
     raise DataError(
         f"{source.title} was not found and could not be downloaded. Tried:\n  "
         + "\n  ".join(tried)
@@ -220,13 +232,25 @@ def _fetched(source: Source, file: File, cache: Path, tried: list[str]) -> Path:
     )
 
 
+# By the names of requests' classes, which pooch lets through.
+_REASONS = {
+    "SSLError": "the TLS connection failed",
+    "ConnectTimeout": "no answer in time",
+    "ReadTimeout": "no answer in time",
+    "ChunkedEncodingError": "the transfer broke off",
+    "ConnectionError": "no connection",
+}
+
+
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server answered {response.status_code}"
+    if isinstance(error, ValueError) and "hash" in str(error).lower():
+        return "the file is not the official one (its SHA-256 differs), or was damaged on the way"
+    for kind in type(error).__mro__:
+        if kind.__name__ in _REASONS:
+            return _REASONS[kind.__name__]
     return " ".join(str(error).split())
 
 

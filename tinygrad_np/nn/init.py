@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from tinygrad_np import random
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
 from tinygrad_np.tensor import Tensor
 
@@ -69,6 +69,8 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
 
 
 def _fill(tensor: T, values: Array) -> T:
+    if tensor.dtype.kind != "f":
+        raise DtypeError(f"init: got a tensor of dtype {tensor.dtype}, expected floats")
     tensor.data[...] = values
     tensor.mark_changed()
     return tensor
@@ -83,10 +85,10 @@ def _gain(nonlinearity: str) -> float:
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
-    if tensor.ndim < 2:
+    if tensor.ndim < 2 or not tensor.numel():
         raise ShapeError(
             f"init: got shape {tensor.shape}, but fan_in and fan_out need a weight of at least two "
-            "axes, (out, in, ...)"
+            "axes, (out, in, ...), and an entry"
         )
     field = math.prod(tensor.shape[2:])
     return tensor.shape[1] * field, tensor.shape[0] * field

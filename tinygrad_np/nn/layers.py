@@ -24,7 +24,7 @@ def _initialised(shape: tuple[int, ...], fan_in: int, generator: Generator) -> P
 
 def _at_least_one(layer: str, **sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, int | np.integer) or size < 1:
             raise ArgumentError(f"{layer} {name}: got {size!r}, expected an integer of at least 1")
 
 

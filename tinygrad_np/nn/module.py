@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
 from tinygrad_np.tape import Scope, mode
 from tinygrad_np.tensor import Tensor
@@ -35,7 +35,8 @@ class Parameter(Tensor):
 class Module:
     """A layer or a model: attributes that are Parameters, Tensors (buffers) and other Modules.
 
-    A subclass assigns them in `__init__` and writes `forward`; there is nothing to register.
+    A subclass assigns them in `__init__`, also in lists, tuples and dicts, and writes `forward`;
+    there is nothing to register.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -53,8 +54,8 @@ class Module:
         """Compute the output; a subclass writes it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Run `forward`, with what it records marked as this module's."""
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Run `forward`, with what it records marked as this module's; arrays become Tensors."""
         outer, caller = mode.scope, _calling.module
         path = self._name_in(caller) if caller is not None else ""
         if outer is not None and outer.path:
@@ -62,7 +63,8 @@ class Module:
         mode.scope = Scope(path, type(self).__name__, outer)
         _calling.module = self
         try:
-            return self.forward(*inputs)
+            tensors = [Tensor(v) if isinstance(v, np.ndarray) else v for v in inputs]
+            return self.forward(*tensors, **options)
         finally:
             mode.scope = outer
             _calling.module = caller
@@ -73,41 +75,57 @@ class Module:
                 return name
         return type(self).__name__
 
+    def _entries(self) -> Iterator[tuple[str, Any]]:
+        """Yield the attributes by name, and what is in lists, tuples and dicts by `name.key`."""
+        waiting = list(vars(self).items())[::-1]
+        while waiting:
+            name, value = waiting.pop()
+            if isinstance(value, list | tuple):
+                value = dict(enumerate(value))
+            if isinstance(value, dict):
+                waiting += [(f"{name}.{key}", inner) for key, inner in value.items()][::-1]
+            else:
+                yield name, value
+
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield the name and the module of each attribute that is one."""
-        for name, value in vars(self).items():
+        """Yield by name each module that is an attribute, or in a list, tuple or dict that is."""
+        for name, value in self._entries():
             if isinstance(value, Module):
                 yield name, value
 
     def modules(self) -> Iterator["Module"]:
         """Yield this module and all within it, each once."""
+        seen = set()
         for _, module in self._named_modules():
-            yield module
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield module
 
     def _named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        seen = set()
-        waiting: list[tuple[str, Module]] = [("", self)]
+        """Yield each way to a module within, and the module; in a circle each way ends."""
+        waiting: list[tuple[str, Module, frozenset[int]]] = [("", self, frozenset())]
         while waiting:
-            prefix, module = waiting.pop()
-            if id(module) in seen:
+            prefix, module, above = waiting.pop()
+            if id(module) in above:
                 continue
-            seen.add(id(module))
             yield prefix, module
-            inner = [(f"{prefix}{name}.", child) for name, child in module.children()]
-            waiting.extend(reversed(inner))
+            above |= {id(module)}
+            inner = [(f"{prefix}{name}.", child, above) for name, child in module.children()]
+            waiting += inner[::-1]
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        seen = set()
+        """Yield each way to a parameter or buffer; results of ops that were kept are neither."""
         for prefix, module in self._named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Tensor) and id(value) not in seen:
-                    seen.add(id(value))
+            for name, value in module._entries():
+                if isinstance(value, Tensor) and value.is_leaf:
                     yield prefix + name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield the path and each parameter, frozen ones too; a shared one comes once."""
+        seen = set()
         for name, value in self._named_tensors():
-            if isinstance(value, Parameter):
+            if isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
                 value.name = name
                 yield name, value
 
@@ -123,7 +141,8 @@ class Module:
                 yield value
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of each parameter and buffer by its path; the names are PyTorch's."""
+        """Return a copy of each parameter and buffer by its path, a shared one by each of its
+        paths; the names are PyTorch's."""
         return {name: value.data.copy() for name, value in self._named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
@@ -133,14 +152,19 @@ class Module:
         been changed. With `strict=False` missing and unexpected names are passed over.
         """
         own = dict(self._named_tensors())
-        given = {name: np.asarray(value) for name, value in state.items()}
+        given = {
+            name: value.data if isinstance(value, Tensor) else np.asarray(value)
+            for name, value in state.items()
+        }
         missing = [name for name in own if name not in given] if strict else []
         unexpected = [name for name in given if name not in own] if strict else []
         common = [name for name in own if name in given]
         mismatched = [
-            f"{name} (got {given[name].shape}, expected {own[name].shape})"
+            f"{name} (got {given[name].shape} {given[name].dtype}, expected {own[name].shape} "
+            f"{own[name].dtype})"
             for name in common
             if given[name].shape != own[name].shape
+            or not np.can_cast(given[name].dtype, own[name].dtype, "same_kind")
         ]
         problems = {"missing": missing, "unexpected": unexpected, "mismatched": mismatched}
         if any(problems.values()):
@@ -169,7 +193,12 @@ class Module:
             parameter.grad = None
 
     def astype(self, dtype: Any) -> Self:
-        """Convert parameters and buffers to `dtype`, as for checking gradients in float64."""
+        """Convert parameters and buffers to `dtype`, as for checking gradients in float64.
+
+        Do so before an optimizer is made: what it remembers is of the dtype before.
+        """
+        if np.dtype(dtype).kind != "f":
+            raise DtypeError(f"{type(self).__name__}.astype: got {dtype}, expected a float dtype")
         for _, value in self._named_tensors():
             if value.dtype.kind == "f":
                 value.data = value.data.astype(dtype)
@@ -202,15 +231,11 @@ class Sequential(Module):
         for layer in layers:
             if not isinstance(layer, Module):
                 raise ArgumentError(f"Sequential: got {layer!r}, expected modules")
-        self.layers = layers
-
-    def children(self) -> Iterator[tuple[str, Module]]:
-        """Yield each layer by its position."""
-        for position, layer in enumerate(self.layers):
-            yield str(position), layer
+        for position, layer in enumerate(layers):
+            setattr(self, str(position), layer)
 
     def forward(self, x: Any) -> Any:
         """Pass x through the layers in turn."""
-        for layer in self.layers:
+        for _, layer in self.children():
             x = layer(x)
         return x

@@ -4,6 +4,8 @@ are each other's VJPs."""
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.kernels import conv as kernels
 from tinygrad_np.memory import Array
@@ -16,12 +18,14 @@ Sizes = int | Sequence[int]
 
 def per_axis(name: str, value: Sizes, rank: int, least: int) -> tuple[int, ...]:
     """Return one number an axis, given one for all or one each."""
-    numbers = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(numbers) != rank or any(not isinstance(n, int) or n < least for n in numbers):
+    numbers = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    if len(numbers) != rank or any(
+        not isinstance(n, int | np.integer) or n < least for n in numbers
+    ):
         raise ArgumentError(
             f"{name}: got {value!r}, expected an integer of at least {least}, or {rank} of them"
         )
-    return numbers
+    return tuple(map(int, numbers))
 
 
 def check_windows(

@@ -30,12 +30,16 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        at_least("Adam", 0, lr=lr, eps=eps, weight_decay=weight_decay)
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        at_least("Adam", 0, **{name: options[name] for name in ("lr", "eps", "weight_decay")})
+        betas = options["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ArgumentError(f"Adam betas: got {betas!r}, expected two numbers")
         if not all(0 <= beta < 1 for beta in betas):
             raise ArgumentError(f"Adam betas: got {betas}, expected two numbers from 0 to below 1")
-        super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        )
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]

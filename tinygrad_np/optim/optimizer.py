@@ -1,5 +1,6 @@
 """What all optimizers share: parameter groups, the check before a step, state dicts."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,35 +19,48 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+        if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
+            raise ArgumentError(
+                f"{self._kind}: got a {type(params).__name__}, expected several tensors, as of "
+                "model.parameters(), or groups of them"
+            )
         entries = list(params)
         if not entries:
             raise ArgumentError(f"{self._kind}: got no parameters; give model.parameters()")
         if not isinstance(entries[0], Mapping):
             entries = [{"params": entries}]
         self.param_groups: list[dict[str, Any]] = []
-        self.state: dict[int, dict[str, Any]] = {}
         seen: set[int] = set()
         for entry in entries:
+            if not isinstance(entry, Mapping) or "params" not in entry:
+                raise ArgumentError(
+                    f'{self._kind}: got {type(entry).__name__}, expected a group with "params"'
+                )
             unknown = set(entry) - set(defaults) - {"params"}
             if unknown:
                 raise ArgumentError(
                     f"{self._kind}: unknown options {sorted(unknown)} in a group, expected "
                     f"{sorted(defaults)}"
                 )
-            group = {
-                **defaults,
-                **entry,
-                "params": [_tensor(p, self._kind) for p in entry["params"]],
-            }
-            for parameter in group["params"]:
+            parameters = [_tensor(parameter, self._kind) for parameter in entry["params"]]
+            for position, parameter in enumerate(parameters):
                 if id(parameter) in seen:
-                    raise ArgumentError(f"{self._kind}: a parameter was given twice")
+                    raise ArgumentError(
+                        f"{self._kind}: parameter {_name(parameter, position)} was given twice"
+                    )
                 seen.add(id(parameter))
+            group = {**defaults, **entry, "params": parameters}
+            self._check(group)
             self.param_groups.append(group)
+        # What is remembered of each parameter, in their order.
+        self.state: list[dict[str, Any]] = [{} for _ in self._parameters()]
 
     @property
     def _kind(self) -> str:
         return type(self).__name__
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        """Refuse hyperparameters that make no sense."""
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -56,20 +70,29 @@ class Optimizer:
     def step(self) -> None:
         """Change each parameter by its gradient; frozen ones stay.
 
-        Raises GraphError, before anything is changed, if a parameter got no gradient.
+        Raises GraphError if a parameter got no gradient, ShapeError if it was given one of another
+        shape or dtype; nothing has been changed then.
         """
         for position, parameter in enumerate(self._parameters()):
-            if parameter.requires_grad and parameter.grad is None:
-                name = getattr(parameter, "name", "")
+            if not parameter.requires_grad:
+                continue
+            name, grad = _name(parameter, position), parameter.grad
+            if grad is None:
                 raise GraphError(
-                    f"{self._kind}.step: parameter {name or position}, of shape {parameter.shape}, "
-                    "has no gradient; call backward() on a loss that depends on it, or freeze it "
-                    "with requires_grad = False"
+                    f"{self._kind}.step: parameter {name}, of shape {parameter.shape}, has no "
+                    "gradient; call backward() on a loss that depends on it, or freeze it with "
+                    "requires_grad = False"
                 )
+            if grad.shape != parameter.shape or grad.dtype != parameter.dtype:
+                raise ShapeError(
+                    f"{self._kind}.step: parameter {name} has a gradient of shape {grad.shape}, "
+                    f"{grad.dtype}, expected its own {parameter.shape}, {parameter.dtype}"
+                )
+        states = iter(self.state)
         for group in self.param_groups:
             for parameter in group["params"]:
+                state = next(states)
                 if parameter.requires_grad:
-                    state = self.state.setdefault(id(parameter), {})
                     self._update(parameter.data, parameter.grad.data, state, group)
                     parameter.mark_changed()
 
@@ -83,50 +106,54 @@ class Optimizer:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of the state of each parameter, by position, and the hyperparameters."""
+        """Return copies of what is remembered of each parameter, by position, and the groups'
+        hyperparameters, with the number of their parameters."""
         return {
-            "state": {
-                position: {name: _copy(value) for name, value in self.state[id(p)].items()}
-                for position, p in enumerate(self._parameters())
-                if id(p) in self.state
-            },
+            "state": [
+                {name: _copy(value) for name, value in state.items()} for state in self.state
+            ],
             "param_groups": [
-                {name: value for name, value in group.items() if name != "params"}
-                for group in self.param_groups
+                {**group, "params": len(group["params"])} for group in self.param_groups
             ],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, for the same parameters in the same order."""
-        parameters = self._parameters()
-        if len(state["param_groups"]) != len(self.param_groups):
+        """Take over what `state_dict` of the same optimizer over the same parameters returned.
+
+        Raises ArgumentError or ShapeError where it is another's; nothing has been changed then.
+        """
+        where = f"{self._kind}.load_state_dict"
+        if set(state) != {"state", "param_groups"}:
+            raise ArgumentError(f"{where}: got {sorted(state)}, expected state and param_groups")
+        own = [(set(group), len(group["params"])) for group in self.param_groups]
+        given = [(set(group), group.get("params")) for group in state["param_groups"]]
+        if own != given or len(state["state"]) != len(self.state):
             raise ArgumentError(
-                f"{self._kind}.load_state_dict: got {len(state['param_groups'])} groups, expected "
-                f"{len(self.param_groups)}"
+                f"{where}: this state is of another optimizer, or of other groups of parameters"
             )
-        for position, values in state["state"].items():
-            if not 0 <= position < len(parameters):
-                raise ArgumentError(f"{self._kind}.load_state_dict: no parameter {position}")
+        for position, (parameter, values) in enumerate(
+            zip(self._parameters(), state["state"], strict=True)
+        ):
             for name, value in values.items():
-                shape = parameters[position].shape
-                if isinstance(value, np.ndarray) and value.shape != shape:
+                if isinstance(value, np.ndarray) and value.shape != parameter.shape:
                     raise ShapeError(
-                        f"{self._kind}.load_state_dict: {name} of parameter {position} has shape "
-                        f"{value.shape}, expected {shape}"
+                        f"{where}: {name} of parameter {_name(parameter, position)} has shape "
+                        f"{value.shape}, expected {parameter.shape}"
                     )
+        for group in state["param_groups"]:
+            self._check(group)
         for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
-            group.update(loaded)
-        self.state = {
-            id(parameters[position]): {name: _copy(value) for name, value in values.items()}
-            for position, values in state["state"].items()
-        }
+            group.update({name: value for name, value in loaded.items() if name != "params"})
+        self.state = [
+            {name: _copy(value) for name, value in values.items()} for values in state["state"]
+        ]
 
 
-def at_least(kind: str, least: float, **options: float) -> None:
-    """Refuse options below `least`, and nan."""
+def at_least(kind: str, least: float, **options: Any) -> None:
+    """Refuse options that are not finite numbers of at least `least`."""
     for name, value in options.items():
-        if not value >= least:
-            raise ArgumentError(f"{kind} {name}: got {value}, expected at least {least}")
+        if not isinstance(value, int | float) or not least <= value < math.inf:
+            raise ArgumentError(f"{kind} {name}: got {value!r}, expected at least {least}")
 
 
 def _tensor(entry: Any, kind: str) -> Tensor:
@@ -141,3 +168,7 @@ def _tensor(entry: Any, kind: str) -> Tensor:
 
 def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _name(parameter: Tensor, position: int) -> str:
+    return getattr(parameter, "name", "") or str(position)

@@ -30,9 +30,6 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        at_least("SGD", 0, lr=lr, momentum=momentum, weight_decay=weight_decay)
-        if nesterov and (momentum == 0 or dampening != 0):
-            raise ArgumentError("SGD nesterov: expected a momentum above 0 and no dampening")
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -42,13 +39,19 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
+    def _check(self, options: Mapping[str, Any]) -> None:
+        names = ("lr", "momentum", "dampening", "weight_decay")
+        at_least("SGD", 0, **{name: options[name] for name in names})
+        if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
+            raise ArgumentError("SGD nesterov: expected a momentum above 0 and no dampening")
+
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
         scratch = memory.empty(weight.shape, weight.dtype)
         if group["weight_decay"]:
             np.multiply(weight, group["weight_decay"], out=scratch)
-            grad = grad + scratch
+            grad = np.asarray(grad + scratch)  # of no dimension, a sum is a NumPy scalar
         direction = grad
         if group["momentum"]:
             velocity = state.get("momentum_buffer")

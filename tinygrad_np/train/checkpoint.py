@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from tinygrad_np.errors import DataError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.memory import Array
 
@@ -17,11 +17,21 @@ def save(
 ) -> None:
     """Write a state dict, by a temporary file that is then renamed: never half a file.
 
-    Raises DataError if the folder cannot be written.
+    Raises DataError if the folder cannot be written, DtypeError or ArgumentError that names an
+    entry which the format cannot hold.
     """
+    for name, array in state.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise DtypeError(f"save: {name!r} is a {kind}, expected an ndarray of numbers")
+        if not isinstance(name, str) or name == "__metadata__":
+            raise ArgumentError(f"save: {name!r} cannot be the name of an array")
+    for name, text in (metadata or {}).items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise DtypeError(f"save: metadata {name!r}: {text!r} is not text")
     # safetensors writes arrays that are not C-contiguous as garbage, and says nothing.
     arrays = {name: np.require(array, requirements="C") for name, array in state.items()}
-    write_bytes(path, safetensors.save(arrays, dict(metadata or {})))
+    write_bytes(path, safetensors.save(arrays, dict(metadata) if metadata else None))
 
 
 def load(path: str | Path) -> dict[str, Array]:
@@ -31,4 +41,4 @@ def load(path: str | Path) -> dict[str, Array]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: not a whole safetensors file: {error}") from error
+        raise DataError(f"{path}: cannot be read as safetensors: {error}") from error
