@@ -104,9 +104,7 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
-        if seed is None and shuffle:
-            seed = int(random.resolve(None).integers(2**63))
-        if seed is not None and (not isinstance(seed, int) or seed < 0):
+        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise ArgumentError(f"DataLoader seed: got {seed!r}, expected an integer of at least 0")
         self.seed = seed
         self.epoch = 0
@@ -116,7 +114,9 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         order = np.arange(len(self.dataset))
-        if self.shuffle and self.seed is not None:
+        if self.shuffle:
+            if self.seed is None:
+                self.seed = int(random.resolve(None).integers(2**63))
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
         self.epoch += 1
         for start in range(0, len(order), self.batch_size):

@@ -204,7 +204,7 @@ def _fetched(source: Source, file: File, cache: Path, mirrors: list[str], tried:
     """Return the file in the cache, downloaded if it is not there; its .gz must be the official
     one. The mirror that served is put first for the next file."""
     is_cached = (cache / file.name).exists()
-    tried.append(f"cache: {cache / file.name} is {'damaged' if is_cached else 'not there'}")
+    faults = [f"cache: {cache / file.name} is {'damaged' if is_cached else 'not there'}"]
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -219,14 +219,14 @@ def _fetched(source: Source, file: File, cache: Path, mirrors: list[str], tried:
                 downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=10),
             )
         except (OSError, ValueError) as error:
-            tried.append(f"{mirror}{file.name}: {_reason(error)}")
+            faults.append(f"{mirror}{file.name}: {_reason(error)}")
         else:
             mirrors.remove(mirror)
             mirrors.insert(0, mirror)
             return Path(path)
     raise DataError(
         f"{source.title} was not found and could not be downloaded. Tried:\n  "
-        + "\n  ".join(tried)
+        + "\n  ".join([*tried, *faults])
         + f"\nPut the four .gz files into a folder {source.folder}/ and name the folder above it "
         "by --data-dir or TINYGRAD_NP_DATA, or name another address by TINYGRAD_NP_MIRROR."
     )
@@ -246,7 +246,7 @@ def _reason(error: Exception) -> str:
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server answered {response.status_code}"
-    if isinstance(error, ValueError) and "hash" in str(error).lower():
+    if isinstance(error, ValueError) and "does not match the known hash" in str(error):
         return "the file is not the official one (its SHA-256 differs), or was damaged on the way"
     for kind in type(error).__mro__:
         if kind.__name__ in _REASONS:

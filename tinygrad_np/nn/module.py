@@ -114,7 +114,8 @@ class Module:
             waiting += inner[::-1]
 
     def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield each way to a parameter or buffer; results of ops that were kept are neither."""
+        """Yield each way to a parameter or buffer; what has a graph, kept by a forward, is
+        neither."""
         for prefix, module in self._named_modules():
             for name, value in module._entries():
                 if isinstance(value, Tensor) and value.is_leaf:
@@ -136,9 +137,8 @@ class Module:
 
     def buffers(self) -> Iterator[Tensor]:
         """Yield each tensor that is kept with the weights but not trained."""
-        for _, value in self._named_tensors():
-            if not isinstance(value, Parameter):
-                yield value
+        found = {id(value): value for _, value in self._named_tensors()}
+        yield from (value for value in found.values() if not isinstance(value, Parameter))
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of each parameter and buffer by its path, a shared one by each of its

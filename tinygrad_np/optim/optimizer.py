@@ -152,8 +152,10 @@ class Optimizer:
 def at_least(kind: str, least: float, **options: Any) -> None:
     """Refuse options that are not finite numbers of at least `least`."""
     for name, value in options.items():
-        if not isinstance(value, int | float) or not least <= value < math.inf:
-            raise ArgumentError(f"{kind} {name}: got {value!r}, expected at least {least}")
+        if not isinstance(value, int | float | np.number) or not least <= value < math.inf:
+            raise ArgumentError(
+                f"{kind} {name}: got {value!r}, expected a finite number of at least {least}"
+            )
 
 
 def _tensor(entry: Any, kind: str) -> Tensor:

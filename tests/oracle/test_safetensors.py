@@ -1,0 +1,74 @@
+"""Checkpoints that travel: PyTorch reads ours and we read PyTorch's."""
+
+import numpy as np
+import pytest
+
+from tests.by_hand.cases import MODELS, weights_of
+from tests.oracle.test_by_hand import torch_model
+from tinygrad_np import train
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+safetensors_torch = pytest.importorskip(
+    "safetensors.torch", reason="torch is not installed: pip install -e '.[oracle]'"
+)
+
+DTYPES = ["float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool"]
+NAMES = pytest.mark.parametrize("name", list(MODELS))
+
+
+def sample(dtype):
+    """Return an array (2, 3) with zeros and others."""
+    return np.array([[0, 1, 2], [100, 3, 0]]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_torch_reads_ours(tmp_path, dtype):
+    """Every dtype, any memory order, no axes and no entries: PyTorch finds the same values."""
+    whole = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    state = {
+        "plain": sample(dtype),
+        "transposed": sample(dtype).T,
+        "permuted": whole.transpose(2, 0, 1),
+        "stepped": whole[:, ::2, ::-1],
+        "scalar": np.asarray(sample(dtype)[0, 1]),
+        "empty": sample(dtype)[:0],
+    }
+    train.save(tmp_path / "a.safetensors", state)
+    found = safetensors_torch.load_file(tmp_path / "a.safetensors")
+    assert found.keys() == state.keys()
+    for name, array in state.items():
+        np.testing.assert_array_equal(found[name].numpy(), array, strict=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_we_read_torchs(tmp_path, dtype):
+    """What PyTorch saved is read with the same values and dtype."""
+    state = {"plain": torch.tensor(sample(dtype)), "scalar": torch.tensor(sample(dtype)[0, 1])}
+    safetensors_torch.save_file(state, tmp_path / "a.safetensors")
+    found = train.load(tmp_path / "a.safetensors")
+    assert found.keys() == state.keys()
+    for name, tensor in state.items():
+        np.testing.assert_array_equal(found[name], tensor.numpy(), strict=True)
+
+
+@NAMES
+def test_a_models_weights_travel(tmp_path, name):
+    """Our checkpoint fits PyTorch's model of the same layout, and the other way round."""
+    first, other = (MODELS[name](np.random.default_rng(seed)) for seed in (0, 1))
+    train.save(tmp_path / "ours.safetensors", first.state_dict())
+    model = torch_model(name, weights_of(other)).float()
+    model.load_state_dict(safetensors_torch.load_file(tmp_path / "ours.safetensors"), strict=True)
+    safetensors_torch.save_file(model.state_dict(), tmp_path / "theirs.safetensors")
+    other.load_state_dict(train.load(tmp_path / "theirs.safetensors"))
+    for path, array in first.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[path], array, strict=True)
+
+
+@NAMES
+def test_parameters_are_listed_alike(name):
+    """The names and their order are those of PyTorch's model of the same layout."""
+    model = MODELS[name](np.random.default_rng(0))
+    theirs = torch_model(name, weights_of(model))
+    expected = [path for path, _ in theirs.named_parameters()]
+    assert [path for path, _ in model.named_parameters()] == expected
+    assert list(model.state_dict()) == list(theirs.state_dict())

@@ -1,0 +1,714 @@
+"""Optimizers against their formulas written out, and what they refuse."""
+
+import copy
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor, nn, optim
+from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+
+STEPS = 10
+SHAPES = [(3, 4), (4,), (1,), ()]
+
+
+def weights():
+    """Return float64 arrays, the same in each call."""
+    generator = np.random.default_rng(0)
+    return [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
+
+
+def gradients(step):
+    """Return the gradients of a step, one for each of `weights`."""
+    generator = np.random.default_rng([1, step])
+    return [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
+
+
+def parameters(dtype=np.float64):
+    """Return `weights` as parameters."""
+    return [nn.Parameter(array.astype(dtype)) for array in weights()]
+
+
+def run(optimizer, steps=STEPS, first=0):
+    """Take steps by the gradients of their numbers."""
+    for step in range(first, first + steps):
+        own = [p for group in optimizer.param_groups for p in group["params"]]
+        for parameter, grad in zip(own, gradients(step), strict=True):
+            parameter.grad = Tensor(grad.astype(parameter.dtype))
+        optimizer.step()
+
+
+def arrays_of(params):
+    """Return copies of the arrays."""
+    return [parameter.numpy().copy() for parameter in params]
+
+
+def assert_close(found, expected):
+    """Assert that float64 arrays agree but for the order of rounding."""
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14, strict=True)
+
+
+def assert_equal(found, expected):
+    """Assert that arrays have the same bits."""
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+def one(**options):
+    """Return a parameter, with a name if one is given, and a gradient unless grad=None."""
+    parameter = nn.Parameter(np.array([1.0, 2.0]))
+    parameter.name = options.get("name", "")
+    parameter.grad = options.get("grad", Tensor(np.array([1.0, 1.0])))
+    return parameter
+
+
+# The formulas.
+
+
+def sgd_by_hand(
+    w, index, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, steps=STEPS
+):
+    """Return parameter `index` after some steps of SGD from `w`."""
+    v = None
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        w = w - lr * (g + momentum * v if nesterov else v)
+    return w
+
+
+def adam_by_hand(w, index, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, steps=STEPS):
+    """Return parameter `index` after some steps of Adam from `w`."""
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, steps + 1):
+        g = gradients(t - 1)[index] + weight_decay * w
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        corrected_m, corrected_v = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+        w = w - lr * corrected_m / (np.sqrt(corrected_v) + eps)
+    return w
+
+
+SGD_OPTIONS = [
+    {"lr": 0.1},
+    {"lr": 0.1, "weight_decay": 0.3},
+    {"lr": 0.1, "momentum": 0.9},
+    {"lr": 0.1, "momentum": 0.9, "dampening": 0.4},
+    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
+    {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3},
+    {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.3},
+    {"lr": 0.0, "momentum": 0.9},
+]
+ADAM_OPTIONS = [
+    {},
+    {"lr": 0.1},
+    {"lr": 0.1, "betas": (0.5, 0.7)},
+    {"lr": 0.1, "betas": (0.0, 0.0)},
+    {"lr": 0.1, "eps": 0.1},
+    {"lr": 0.1, "weight_decay": 0.3},
+    {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3},
+]
+CASES = [(optim.SGD, sgd_by_hand, options) for options in SGD_OPTIONS]
+CASES += [(optim.Adam, adam_by_hand, options) for options in ADAM_OPTIONS]
+
+
+def in_words(case):
+    """Return an optimizer and its options as a test's id."""
+    kind, _, options = case
+    return "-".join([kind.__name__, *(f"{name}={value}" for name, value in options.items())])
+
+
+@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+def test_formula(kind, by_hand, options):
+    """Ten steps in float64 are those of the formula."""
+    params = parameters()
+    run(kind(params, **options))
+    assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
+
+
+@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+def test_float32(kind, by_hand, options):
+    """float32 parameters stay float32, in the same arrays, near those of float64."""
+    params = parameters(np.float32)
+    before = [parameter.data for parameter in params]
+    run(kind(params, **options))
+    assert all(parameter.data is array for parameter, array in zip(params, before, strict=True))
+    assert {parameter.dtype.name for parameter in params} == {"float32"}
+    for i, (found, w) in enumerate(zip(params, weights(), strict=True)):
+        expected = by_hand(w, i, **options)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+def test_parameter_without_axes(kind, by_hand, options):
+    """A single number is optimized as the only entry of an array is: it too has a memory."""
+    scalar = nn.Parameter(weights()[2][0])
+    optimizer = kind([scalar], **options)
+    for step in range(STEPS):
+        scalar.grad = Tensor(gradients(step)[2][0])
+        optimizer.step()
+    assert scalar.shape == ()
+    assert_close([scalar.numpy()[None]], [by_hand(weights()[2], 2, **options)])
+    assert all(isinstance(value, np.ndarray | int) for value in optimizer.state[0].values())
+
+
+def test_default_options():
+    """Defaults are PyTorch's: SGD 0.001 and plain, Adam 0.001, (0.9, 0.999), 1e-8, no decay."""
+    plain = {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
+    adam = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    assert optim.SGD([one()]).state_dict()["param_groups"] == [plain | {"params": 1}]
+    assert optim.Adam([one()]).state_dict()["param_groups"] == [adam | {"params": 1}]
+
+
+def test_adams_first_step():
+    """Adam's first step is lr in the direction against the gradient, however steep it is."""
+    parameter = one(grad=Tensor(np.array([1e-3, -1e3])))
+    optim.Adam([parameter], lr=0.5).step()
+    np.testing.assert_allclose(parameter.numpy(), [0.5, 2.5], rtol=1e-4)
+
+
+BOTH = pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+
+
+# Parameters and groups.
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_hand", "options"),
+    [
+        (
+            optim.SGD,
+            sgd_by_hand,
+            [{"weight_decay": 0.3}, {"lr": 0.2, "momentum": 0.5}, {}, {"momentum": 0.9}],
+        ),
+        (
+            optim.Adam,
+            adam_by_hand,
+            [{"weight_decay": 0.3}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {}],
+        ),
+    ],
+)
+def test_groups(kind, by_hand, options):
+    """A group has options of its own, and else the optimizer's."""
+    params = parameters()
+    groups = [{"params": [p], **own} for p, own in zip(params, options, strict=True)]
+    run(kind(groups, lr=0.1))
+    expected = [by_hand(w, i, **{"lr": 0.1, **options[i]}) for i, w in enumerate(weights())]
+    assert_close(arrays_of(params), expected)
+
+
+def test_lr_can_be_changed():
+    """A schedule changes a group's lr between steps."""
+    parameter = one()
+    optimizer = optim.SGD([parameter], lr=1.0)
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 10.0
+    optimizer.step()
+    assert parameter.tolist() == [1 - 11, 2 - 11]
+
+
+def test_named_parameters():
+    """Parameters may come as pairs with their names, in a group too."""
+    layer = nn.Linear(2, 1)
+    for params in (layer.named_parameters(), [{"params": layer.named_parameters()}]):
+        group = optim.SGD(params).param_groups[0]
+        assert [id(p) for p in group["params"]] == [id(layer.weight), id(layer.bias)]
+
+
+def test_plain_tensors():
+    """Any leaf will do, not only Parameters."""
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    optim.SGD([x], lr=0.25).step()
+    assert x.tolist() == [0.5, 1.0]
+
+
+@BOTH
+def test_frozen_parameter(kind):
+    """A frozen parameter stays, with weight decay too, whether or not it has a gradient."""
+    frozen, without, free = one(), one(grad=None), one()
+    frozen.requires_grad = without.requires_grad = False
+    kind([frozen, without, free], lr=0.1, weight_decay=0.5).step()
+    assert frozen.tolist() == without.tolist() == [1.0, 2.0]
+    assert free.tolist() != [1.0, 2.0]
+
+
+@BOTH
+def test_thawed_parameter(kind):
+    """A parameter that is no longer frozen is trained from then on."""
+    parameter = one()
+    parameter.requires_grad = False
+    optimizer = kind([parameter], lr=0.1)
+    optimizer.step()
+    parameter.requires_grad = True
+    optimizer.step()
+    assert parameter.tolist() != [1.0, 2.0]
+
+
+@BOTH
+def test_gradient_is_only_read(kind):
+    """A step leaves the gradient as it is."""
+    parameter = one()
+    optimizer = kind([parameter], lr=0.1, weight_decay=0.5)
+    for _ in range(3):
+        optimizer.step()
+    assert parameter.grad.tolist() == [1.0, 1.0]
+
+
+@BOTH
+def test_gradient_may_be_read_only(kind):
+    """A gradient need not be writable, nor contiguous."""
+    parameter = nn.Parameter(np.ones((2, 3)))
+    array = np.arange(6.0).reshape(3, 2).T
+    array.flags.writeable = False
+    parameter.grad = Tensor.from_numpy(array)
+    other = nn.Parameter(np.ones((2, 3)))
+    other.grad = Tensor(array.copy())
+    kind([parameter], lr=0.1, weight_decay=0.5).step()
+    kind([other], lr=0.1, weight_decay=0.5).step()
+    np.testing.assert_array_equal(parameter.numpy(), other.numpy())
+
+
+def test_momentum_keeps_its_own_memory():
+    """A gradient that is changed after a step does not change the momentum."""
+    parameter = one()
+    optimizer = optim.SGD([parameter], lr=1.0, momentum=0.5)
+    optimizer.step()  # v = 1, w = 0 and 1
+    parameter.grad.data[...] = 0
+    optimizer.step()  # v = 0.5
+    assert parameter.tolist() == [-0.5, 0.5]
+
+
+@BOTH
+def test_zero_grad(kind):
+    """zero_grad() forgets the gradients, of frozen parameters too."""
+    frozen, free = one(), one()
+    frozen.requires_grad = False
+    kind([{"params": [frozen]}, {"params": [free]}]).zero_grad()
+    assert frozen.grad is None
+    assert free.grad is None
+
+
+def test_large_parameters():
+    """Arrays that come out of the pool of recycled memory give the same numbers."""
+    start, grad = (np.random.default_rng(n).standard_normal((300, 200)) for n in (0, 1))
+    parameter = nn.Parameter(start)
+    parameter.grad = Tensor(grad)
+    optimizer = optim.SGD([parameter], lr=0.1, momentum=0.5, nesterov=True)
+    optimizer.step()
+    optimizer.step()
+    expected = start - 0.1 * 1.5 * grad - 0.1 * (grad + 0.5 * 1.5 * grad)
+    assert_close([parameter.numpy()], [expected])
+
+
+# Missing gradients.
+
+
+@BOTH
+def test_missing_gradient_is_named(kind):
+    """A parameter without a gradient is an error with its path, its shape and what to do."""
+    block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    optimizer = kind(block.parameters())
+    _, first = next(block.children())
+    first(Tensor.ones(1, 3)).sum().backward()
+    with pytest.raises(GraphError) as caught:
+        optimizer.step()
+    message = str(caught.value)
+    assert f"{kind.__name__}.step: parameter 1.weight, of shape (1, 2), has no grad" in message
+    assert "backward()" in message
+    assert "requires_grad = False" in message
+
+
+@pytest.mark.parametrize("tensor", [one(grad=None), Tensor([1.0], requires_grad=True)])
+def test_missing_gradient_of_the_nameless(tensor):
+    """Without a path the position is named."""
+    with pytest.raises(GraphError, match=r"parameter 2, of shape"):
+        optim.SGD([one(), one(), tensor]).step()
+
+
+@BOTH
+def test_missing_gradient_changes_nothing(kind):
+    """Parameters that come before the one without a gradient are not changed, nor their state."""
+    first, last = one(), one()
+    optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1)
+    optimizer.step()
+    values, state = arrays_of([first, last]), optimizer.state_dict()
+    last.grad = None
+    with pytest.raises(GraphError):
+        optimizer.step()
+    assert_equal(arrays_of([first, last]), values)
+    assert repr(optimizer.state_dict()) == repr(state)
+
+
+# Gradients that do not fit.
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("grad", "words"),
+    [
+        (np.ones(3), "a gradient of shape (3,), float64, expected its own (2,), float64"),
+        (np.ones((2, 1)), "a gradient of shape (2, 1), float64, expected its own (2,)"),
+        (np.ones(()), "a gradient of shape (), float64, expected its own (2,), float64"),
+        (np.ones(2, np.float32), "a gradient of shape (2,), float32, expected its own (2,), float"),
+        (np.ones(2, int), "a gradient of shape (2,), int64, expected its own (2,), float64"),
+    ],
+    ids=["longer", "column", "broadcast", "float32", "integers"],
+)
+def test_gradient_is_checked(kind, grad, words):
+    """A gradient has its parameter's shape and dtype; else it is named and nothing is changed."""
+    first, last = one(), one(name="fc.bias", grad=Tensor(grad))
+    optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1, weight_decay=0.5)
+    with pytest.raises(ShapeError) as caught:
+        optimizer.step()
+    assert f"{kind.__name__}.step: parameter fc.bias has {words}" in str(caught.value)
+    assert first.tolist() == last.tolist() == [1.0, 2.0]
+    assert optimizer.state == [{}, {}]
+
+
+@BOTH
+def test_gradient_of_a_frozen_parameter_is_not_checked(kind):
+    """What a frozen parameter has for a gradient does not matter."""
+    frozen = one(grad=Tensor(np.ones(3)))
+    frozen.requires_grad = False
+    kind([frozen, one()]).step()
+    assert frozen.tolist() == [1.0, 2.0]
+
+
+# Graphs that a step makes stale.
+
+
+@BOTH
+def test_step_makes_graphs_stale(kind):
+    """A graph that saved a weight from before the step refuses its backward: no wrong number."""
+    parameter = one()
+    loss = (parameter * parameter).sum()
+    kind([parameter], lr=0.1).step()
+    with pytest.raises(GraphError, match=r"op 'mul' .* changed in place"):
+        loss.backward()
+
+
+def test_step_between_two_backwards():
+    """The usual mistake: a second loss from the same forward, after the step."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    out = model(Tensor.ones(2, 3))
+    out.sum().backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(GraphError, match="changed in place"):
+        out.sum().backward()
+
+
+def test_step_spares_other_graphs():
+    """A graph that saved none of the weights goes on."""
+    parameter = one(grad=None)
+    loss = (parameter + 1).sum()
+    parameter.grad = Tensor(np.zeros(2))
+    optim.SGD([parameter], lr=0.1).step()
+    loss.backward()
+    assert parameter.grad.tolist() == [1.0, 1.0]
+
+
+def test_step_spares_frozen_graphs():
+    """A frozen weight is not changed: a graph that saved it goes on."""
+    frozen, free = one(), one()
+    frozen.requires_grad = False
+    x = Tensor(np.ones(2), requires_grad=True)
+    loss = (x * frozen).sum()
+    optim.SGD([frozen, free]).step()
+    loss.backward()
+    assert x.grad.tolist() == [1.0, 2.0]
+
+
+def test_training_lowers_the_loss():
+    """Forward, backward and step, again and again, find the least squares."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((64, 3))
+    target = x @ [[1.0], [-2.0], [0.5]] + 3.0
+    model = nn.Linear(3, 1).astype(np.float64)
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        error = model(Tensor(x)) - Tensor(target)
+        (error * error).mean().backward()
+        optimizer.step()
+    np.testing.assert_allclose(model.weight.numpy(), [[1.0, -2.0, 0.5]], atol=1e-6)
+    np.testing.assert_allclose(model.bias.numpy(), [3.0], atol=1e-6)
+
+
+# What is refused.
+
+
+def twice(**options):
+    """Return one parameter in two groups."""
+    parameter = one(**options)
+    return [{"params": [parameter]}, {"params": [parameter]}]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (list, "got no parameters; give model.parameters()"),
+        (lambda: nn.ReLU().parameters(), "got no parameters"),
+        (lambda: [one()] * 2, "parameter 1 was given twice"),
+        (lambda: [one(name="fc.bias")] * 2, "parameter fc.bias was given twice"),
+        (lambda: twice(name="fc.bias"), "parameter fc.bias was given twice"),
+        (lambda: nn.Linear(2, 1), "got a Linear, expected several tensors, as of model.param"),
+        (one, "got a Parameter, expected several tensors, as of model.parameters(), or groups"),
+        (lambda: [one() * 2], "got Tensor as a parameter, expected leaf Tensors"),
+        (lambda: [np.ones(2)], "got ndarray as a parameter, expected leaf Tensors"),
+        (lambda: ["weight"], "got str as a parameter"),
+        (lambda: [("weight", 1.0)], "got float as a parameter"),
+        (lambda: [one(), {"params": [one()]}], "got dict as a parameter"),
+        (
+            lambda: [{"params": [one()]}, one()],
+            'got Parameter, expected a group with "params"',
+        ),
+        (lambda: [{"lr": 0.1}], 'got dict, expected a group with "params"'),
+        (
+            lambda: [{"params": [one()], "learning_rate": 1, "decay": 2}],
+            "unknown options ['decay', 'learning_rate'] in a group, expected ['",
+        ),
+    ],
+    ids=[
+        "empty",
+        "no-parameters",
+        "twice",
+        "named-twice",
+        "in-two-groups",
+        "module",
+        "one-parameter",
+        "result-of-an-op",
+        "ndarray",
+        "str",
+        "named-float",
+        "group-among-parameters",
+        "parameter-among-groups",
+        "group-without-parameters",
+        "unknown-option",
+    ],
+)
+def test_parameters_are_checked(kind, params, words):
+    """What cannot be optimized is refused at once."""
+    with pytest.raises(ArgumentError, match=f"^{kind.__name__}: {re.escape(words)}"):
+        kind(params())
+
+
+BAD_OPTIONS = pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (optim.SGD, {"lr": -0.1}, "SGD lr: got -0.1, expected a finite number of at least 0"),
+        (optim.SGD, {"lr": math.nan}, "SGD lr: got nan"),
+        (optim.SGD, {"momentum": -0.5}, "SGD momentum: got -0.5"),
+        (optim.SGD, {"momentum": math.nan}, "SGD momentum: got nan"),
+        (optim.SGD, {"dampening": -0.5}, "SGD dampening: got -0.5"),
+        (optim.SGD, {"weight_decay": -1}, "SGD weight_decay: got -1"),
+        (optim.SGD, {"lr": math.inf}, "SGD lr: got inf"),
+        (optim.SGD, {"lr": "0.1"}, "SGD lr: got '0.1'"),
+        (optim.SGD, {"lr": None}, "SGD lr: got None"),
+        (optim.SGD, {"nesterov": True}, "SGD nesterov: expected a momentum above 0"),
+        (
+            optim.SGD,
+            {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
+            "SGD nesterov: expected a momentum above 0 and no dampening",
+        ),
+        (optim.Adam, {"lr": -0.1}, "Adam lr: got -0.1, expected a finite number of at least 0"),
+        (optim.Adam, {"lr": math.nan}, "Adam lr: got nan"),
+        (optim.Adam, {"eps": -1e-8}, "Adam eps: got -1e-08"),
+        (optim.Adam, {"weight_decay": -1}, "Adam weight_decay: got -1"),
+        (optim.Adam, {"betas": (1.0, 0.9)}, "Adam betas: got (1.0, 0.9), expected two numbers"),
+        (optim.Adam, {"betas": (0.9, 1.0)}, "Adam betas: got (0.9, 1.0)"),
+        (optim.Adam, {"betas": (-0.1, 0.9)}, "Adam betas: got (-0.1, 0.9)"),
+        (optim.Adam, {"betas": (0.9, math.nan)}, "Adam betas: got (0.9, nan)"),
+        (optim.Adam, {"betas": 0.9}, "Adam betas: got 0.9, expected two numbers"),
+        (optim.Adam, {"betas": (0.9,)}, "Adam betas: got (0.9,), expected two numbers"),
+        (optim.Adam, {"betas": (0.9, 0.9, 0.9)}, "Adam betas: got (0.9, 0.9, 0.9), expected two"),
+    ],
+)
+
+
+@BAD_OPTIONS
+def test_options_are_checked(kind, options, words):
+    """An option out of range is refused with its name and value."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        kind([one()], **options)
+
+
+@BAD_OPTIONS
+def test_options_of_groups_are_checked(kind, options, words):
+    """So is an option of one group."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        kind([{"params": [one()]}, {"params": [one()], **options}])
+
+
+@BAD_OPTIONS
+def test_loaded_options_are_checked(kind, options, words):
+    """So is an option in a state dict, and then nothing of it is loaded."""
+    groups = [{"params": [one()]}, {"params": [one()]}]
+    optimizer = kind(groups, lr=0.1)
+    optimizer.step()
+    before, state = repr(optimizer.state_dict()), kind(groups, lr=0.2).state_dict()
+    state["param_groups"][1] |= options
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        optimizer.load_state_dict(state)
+    assert repr(optimizer.state_dict()) == before
+
+
+@BOTH
+def test_options_of_a_group_replace_the_defaults(kind):
+    """An option is checked with those that it is used with: a group's own with the defaults."""
+    optimizer = kind([{"params": [one()], "lr": 0.0}], lr=0.1)
+    assert optimizer.param_groups[0]["lr"] == 0.0
+    with pytest.raises(ArgumentError, match="SGD nesterov: expected a momentum above 0"):
+        optim.SGD([{"params": [one()], "momentum": 0.0}], momentum=0.9, nesterov=True)
+
+
+# State dicts.
+
+STATEFUL = pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+        (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3}),
+        (optim.Adam, {"lr": 0.1, "weight_decay": 0.3}),
+    ],
+    ids=["SGD", "SGD-nesterov", "Adam"],
+)
+
+
+@STATEFUL
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_going_on_from_a_state_dict(kind, options, dtype):
+    """A new optimizer with the old one's state goes on with the same bits."""
+    params = parameters(dtype)
+    whole = kind(params, **options)
+    run(whole, 5)
+    state, others = whole.state_dict(), [nn.Parameter(array) for array in arrays_of(params)]
+    run(whole, 5, first=5)
+    resumed = kind(others)
+    resumed.load_state_dict(state)
+    run(resumed, 5, first=5)
+    assert_equal(arrays_of(others), arrays_of(params))
+
+
+@STATEFUL
+def test_state_dict_has_the_options(kind, options):
+    """A state dict has each group's options, and for its parameters their number."""
+    groups = [{"params": [one(), one()]}, {"params": [one()], "lr": 0.5}]
+    first, second = kind(groups, **options).state_dict()["param_groups"]
+    assert (options | {"params": 2}).items() <= first.items()
+    assert (options | {"params": 1, "lr": 0.5}).items() <= second.items()
+
+
+@STATEFUL
+def test_loading_keeps_the_parameters(kind, options):
+    """Loading takes over the options; the parameters stay the optimizer's own."""
+    params = parameters()
+    optimizer = kind(params)
+    optimizer.load_state_dict(kind(parameters(), **options).state_dict())
+    (group,) = optimizer.param_groups
+    assert options.items() <= group.items()
+    assert list(map(id, group["params"])) == list(map(id, params))
+
+
+@STATEFUL
+def test_going_on_from_a_copy(kind, options):
+    """A deep copy of parameters and optimizer, taken in mid-run, goes on with the same bits."""
+    params = parameters()
+    optimizer = kind(params, **options)
+    run(optimizer, 5)
+    copied, others = copy.deepcopy((optimizer, params))
+    run(optimizer, 5, first=5)
+    run(copied, 5, first=5)
+    assert_equal(arrays_of(others), arrays_of(params))
+    assert all(a is not b for a, b in zip(params, others, strict=True))
+
+
+@STATEFUL
+def test_state_dict_copies(kind, options):
+    """Steps do not change a state dict taken before, nor what it was loaded from."""
+    optimizer = kind(parameters(), **options)
+    run(optimizer, 2)
+    state = optimizer.state_dict()
+    before = copy.deepcopy(state)
+    other = kind(parameters(), **options)
+    other.load_state_dict(state)
+    run(optimizer, 2)
+    run(other, 2)
+    assert repr(state) == repr(before)
+
+
+@STATEFUL
+def test_state_dict_of_a_new_optimizer(kind, options):
+    """Before the first step there is no state; loading that starts afresh."""
+    optimizer = kind(parameters(), **options)
+    fresh = optimizer.state_dict()
+    assert fresh["state"] == [{}] * len(SHAPES)
+    run(optimizer, 2)
+    assert all(optimizer.state_dict()["state"])
+    optimizer.load_state_dict(fresh)
+    assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
+
+
+def test_state_of_frozen_parameters():
+    """State goes by position, so that a frozen parameter between others does no harm."""
+
+    def optimizer():
+        params = parameters()
+        params[1].requires_grad = False
+        return optim.SGD(params, lr=0.1, momentum=0.9)
+
+    one_way, resumed = optimizer(), optimizer()
+    run(one_way, 3)
+    state = one_way.state_dict()
+    assert [bool(values) for values in state["state"]] == [True, False, True, True]
+    resumed.load_state_dict(state)
+    assert repr(resumed.state_dict()) == repr(state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        optim.SGD([{"params": [one()]}, {"params": [one()]}]).state_dict(),
+        optim.SGD([{"params": [one(), one()]}, {"params": [one()]}]).state_dict(),
+        optim.SGD([{"params": [one()]}, {"params": [one(), one()]}]).state_dict() | {"state": [{}]},
+        optim.SGD([one(), one(), one()]).state_dict(),
+        optim.Adam([{"params": [one()]}, {"params": [one(), one()]}]).state_dict(),
+    ],
+    ids=["fewer-parameters", "other-groups", "state-cut-off", "one-group", "another-optimizer"],
+)
+def test_loading_of_another_optimizer(state):
+    """The state of another optimizer, or of other groups, is refused, and nothing is changed."""
+    optimizer = optim.SGD([{"params": [one()]}, {"params": [one(), one()]}], lr=0.1, momentum=0.9)
+    optimizer.step()
+    before = repr(optimizer.state_dict())
+    words = "this state is of another optimizer, or of other groups of parameters"
+    with pytest.raises(ArgumentError, match=f"^SGD.load_state_dict: {words}"):
+        optimizer.load_state_dict(state)
+    assert repr(optimizer.state_dict()) == before
+
+
+@BOTH
+def test_loading_what_is_no_state(kind):
+    """The state dict of a model is told by its names."""
+    words = re.escape(".load_state_dict: got ['bias', 'weight'], expected state and param_groups")
+    with pytest.raises(ArgumentError, match=f"^{kind.__name__}{words}"):
+        kind([one()]).load_state_dict(nn.Linear(2, 1).state_dict())
+
+
+def test_loading_another_shape():
+    """State of another shape is refused, with both shapes, and nothing is changed."""
+    larger = optim.SGD(parameters(), lr=0.5, momentum=0.9)
+    run(larger, 1)
+    optimizer = optim.SGD(parameters()[::-1], lr=0.1)
+    with pytest.raises(ShapeError) as caught:
+        optimizer.load_state_dict(larger.state_dict())
+    words = "momentum_buffer of parameter 0 has shape (3, 4), expected ()"
+    assert words in str(caught.value)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
