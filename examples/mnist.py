@@ -22,11 +22,15 @@ from tqdm import tqdm
 import models
 from tinygrad_np import TinygradNpError, data, nn, no_grad, optim, train, viz
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
 from tinygrad_np.files import write_bytes
 
 LEARNING_RATES = {"adam": 0.002, "sgd": 0.05}
 EPOCHS = {"digits": 15}  # a set of 1438 images is seen more often than one of 60 000, in 3 epochs
+
+
+class DivergedError(TinygradNpError):
+    """The loss is no longer a finite number."""
 
 
 @dataclass
@@ -37,11 +41,13 @@ class Run:
     epoch_seconds: list[float] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    fault: str = ""
 
 
 def main() -> int:
     """Run the example; return 0, 1 after an error, 130 after Ctrl-C."""
     args = parse_arguments()
+    run = Run()
     try:
         check_writable(args.out)
         start = time.perf_counter()
@@ -54,12 +60,14 @@ def main() -> int:
         options = ", ".join(f"{name} {value}" for name, value in config.items())
         print(f"{args.model}: {count} parameters; {options}")
 
-        run = fit(model, train_set, test_set, config, args.seed)
+        fit(run, model, train_set, test_set, config, args.seed)
+        # The weights first: whatever else may fail or be interrupted, they are kept.
+        train.save(args.out / "model.safetensors", model.state_dict(), {"model": args.model})
         _, predicted = evaluate(model, test_set)
         accuracy = float(np.mean(predicted == test_set.labels))
-
         metrics = {
             "dataset": train_set.name,
+            "dataset_origin": train_set.origin,
             "dataset_note": note,
             "model": args.model,
             "parameters": count,
@@ -68,6 +76,7 @@ def main() -> int:
             "history": run.history,
             "test_accuracy": accuracy,
             "interrupted": run.interrupted,
+            "fault": run.fault,
             "times": {
                 "loading_seconds": loading,
                 "training_seconds": run.seconds,
@@ -75,20 +84,23 @@ def main() -> int:
             },
         }
         write_bytes(args.out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-        train.save(args.out / "model.safetensors", model.state_dict(), {"model": args.model})
         if not args.no_figures:
             write_figures(args.out, model, test_set, predicted, run.history)
     except TinygradNpError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: nothing was trained yet", file=sys.stderr)
+        kept = f"the weights are in {args.out}/" if run.seconds else "nothing was trained yet"
+        print(f"\ninterrupted: {kept}", file=sys.stderr)
         return 130
     mean = run.seconds / max(1, len(run.history))
     print(
         f"{args.model} on {train_set.name}: {accuracy:.2%} of {len(test_set)} test images right; "
         f"{run.seconds:.1f} s in all, {mean:.1f} s an epoch; files in {args.out}/"
     )
+    if run.fault:
+        print(f"error: {run.fault}", file=sys.stderr)
+        return 1
     return 130 if run.interrupted else 0
 
 
@@ -96,18 +108,19 @@ def parse_arguments() -> argparse.Namespace:
     """Return the command line's flags; argparse refuses wrong values by name."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     known = ["auto", "mnist", "fashion-mnist", "digits"]
-    parser.add_argument("--data", choices=known, default="auto")
-    parser.add_argument("--data-dir", type=Path, help="folder that holds mnist/ or fashion-mnist/")
-    parser.add_argument("--model", choices=models.__all__, default="MnistCNN")
-    parser.add_argument("--epochs", type=positive_integer, help="3, and 15 for the small digits")
-    parser.add_argument("--batch-size", type=positive_integer, default=64)
-    parser.add_argument("--lr", type=positive_number, help="at first: 0.002 for adam, 0.05 for sgd")
-    parser.add_argument("--optimizer", choices=list(LEARNING_RATES), default="adam")
-    parser.add_argument("--train-samples", type=positive_integer, help="only the first so many")
-    parser.add_argument("--test-samples", type=positive_integer, help="only the first so many")
-    parser.add_argument("--seed", type=natural_number, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/mnist"))
-    parser.add_argument("--no-figures", action="store_true", help="only metrics and weights")
+    add = parser.add_argument
+    add("--data", choices=known, default="auto", help="auto: MNIST, or else the digits")
+    add("--data-dir", type=Path, help="folder that holds mnist/ or fashion-mnist/")
+    add("--model", choices=models.__all__, default="MnistCNN", help="default: %(default)s")
+    add("--epochs", type=positive_integer, help="default: 3, and 15 for the small digits")
+    add("--batch-size", type=positive_integer, default=64, help="default: %(default)s")
+    add("--lr", type=positive_number, help="falls to 0 in the end; default: adam 0.002, sgd 0.05")
+    add("--optimizer", choices=list(LEARNING_RATES), default="adam", help="default: %(default)s")
+    add("--train-samples", type=positive_integer, help="only the first so many")
+    add("--test-samples", type=positive_integer, help="only the first so many")
+    add("--seed", type=natural_number, default=0, help="default: %(default)s")
+    add("--out", type=folder, default=Path("runs/mnist"), help="default: %(default)s")
+    add("--no-figures", action="store_true", help="only metrics and weights")
     args = parser.parse_args()
     if args.model == "DigitsCNN" and args.data != "digits":
         parser.error("argument --model: DigitsCNN takes 8x8 images; add --data digits")
@@ -116,16 +129,23 @@ def parse_arguments() -> argparse.Namespace:
 
 def natural_number(text: str) -> int:
     """Return an integer of at least 0."""
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 0")
     return int(text)
 
 
 def positive_integer(text: str) -> int:
     """Return an integer of at least 1."""
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
     return int(text)
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("no folder is named")
+    return Path(text)
 
 
 def positive_number(text: str) -> float:
@@ -143,11 +163,12 @@ def check_writable(out: Path) -> None:
     """Make the folder and try to write there, before any work is done."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        write_bytes(probe, b"")
+        probe.unlink()
     except OSError as error:
-        raise DataError(f"--out {out}: cannot be made: {error.strerror}") from error
-    probe = out / ".writable"
-    write_bytes(probe, b"")
-    probe.unlink()
+        reason = error.strerror or error
+        raise DataError(f"--out {out}: cannot be made or written: {reason}") from error
 
 
 def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
@@ -160,7 +181,7 @@ def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
     else:
         try:
             sets = data.mnist(args.data_dir)
-        except DataError as error:
+        except DataNotFoundError as error:
             if args.data == "mnist":
                 raise
             note = f"{error}"
@@ -180,7 +201,9 @@ def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset, str]:
 def part(dataset: Dataset, count: int | None, flag: str) -> Dataset:
     """Return the first `count` images, or all for None."""
     if count is not None and count > len(dataset):
-        raise ArgumentError(f"{flag} {count}: {dataset.name} has {len(dataset)} images there")
+        raise ArgumentError(
+            f"{flag} {count}: there are only {len(dataset)} such images in {dataset.name}"
+        )
     return dataset.first(count)
 
 
@@ -189,7 +212,7 @@ def report_data(train_set: Dataset, test_set: Dataset, seconds: float) -> None:
     shape = "x".join(map(str, train_set.images.shape[1:]))
     print(
         f"{train_set.name}: {len(train_set)} training and {len(test_set)} test images of {shape}, "
-        f"{len(train_set.classes)} classes, loaded in {seconds:.2f} s"
+        f"{len(train_set.classes)} classes, from {train_set.origin}, loaded in {seconds:.2f} s"
     )
 
 
@@ -207,9 +230,14 @@ def settings(args: argparse.Namespace, train_set: Dataset, test_set: Dataset) ->
 
 
 def fit(
-    model: nn.Module, train_set: Dataset, test_set: Dataset, config: dict[str, Any], seed: int
-) -> Run:
-    """Train, test after each epoch, and report; Ctrl-C ends it and keeps the weights so far.
+    run: Run,
+    model: nn.Module,
+    train_set: Dataset,
+    test_set: Dataset,
+    config: dict[str, Any],
+    seed: int,
+) -> None:
+    """Train, test after each epoch, and report; Ctrl-C or a loss of nan ends it.
 
     The learning rate falls to 0 step by step, along a straight line.
     """
@@ -221,7 +249,6 @@ def fit(
     loader = DataLoader(train_set, config["batch_size"], shuffle=True, seed=seed)
     steps = epochs * len(loader)
     rates = iter(lr * (1 - step / steps) for step in range(steps))
-    run = Run()
     start = time.perf_counter()
     try:
         for epoch in range(1, epochs + 1):
@@ -247,8 +274,9 @@ def fit(
     except KeyboardInterrupt:
         run.interrupted = True
         print("\ninterrupted: keeping the weights so far", file=sys.stderr)
+    except DivergedError as error:
+        run.fault = str(error)
     run.seconds = time.perf_counter() - start
-    return run
 
 
 def train_epoch(
@@ -261,7 +289,9 @@ def train_epoch(
     """Pass once over the training set; return the mean loss and accuracy on the way."""
     model.train()
     seen, loss_sum, right = 0, 0.0, 0
-    with tqdm(loader, desc=title, leave=False, disable=not sys.stderr.isatty()) as progress:
+    progress = tqdm(loader, desc=title, leave=False, disable=not sys.stderr.isatty())
+    # A training that diverges is told by its loss, before NumPy's warnings.
+    with progress, np.errstate(over="ignore", invalid="ignore"):
         for images, labels in progress:
             optimizer.param_groups[0]["lr"] = next(rates)
             optimizer.zero_grad()
@@ -273,7 +303,7 @@ def train_epoch(
             loss_sum += loss.item() * len(labels)
             right += int((logits.data.argmax(axis=1) == labels).sum())
             if not math.isfinite(loss_sum):
-                raise TinygradNpError(
+                raise DivergedError(
                     f"the loss is {loss.item()} in {title} after {seen} images: training has "
                     "diverged; try a smaller --lr"
                 )
@@ -304,7 +334,8 @@ def write_figures(
     name = f"{type(model).__name__} on {test_set.name}"
     matrix = train.confusion_matrix(predicted, test_set.labels, len(test_set.classes))
     viz.save(viz.curves(history, name), out / "curves.png")
-    viz.save(viz.predictions(test_set, predicted, title=name), out / "predictions.png")
+    legend = f"{name}: predicted class, green right, red wrong"
+    viz.save(viz.predictions(test_set, predicted, title=legend), out / "predictions.png")
     viz.save(viz.confusion(matrix, test_set.classes, name), out / "confusion.png")
     images, _ = test_set.batch(slice(0, 1))
     picture = viz.draw(model.train(), images)

@@ -12,6 +12,7 @@ import pytest
 from tinygrad_np import Tensor, enable_grad, no_grad, op, ops
 from tinygrad_np.errors import DtypeError, GraphError, ShapeError
 from tinygrad_np.nn import Parameter
+from tinygrad_np.tape import mode
 
 
 def leaf(*values, dtype=np.float64):
@@ -534,3 +535,275 @@ def test_nodes_print_themselves():
     assert repr(y.node).endswith("exp (2,) float64>")
     y.sum().backward()
     assert repr(y.node).endswith("freed>")
+
+
+# What must not be lost, mixed up or written over.
+
+
+def test_a_partly_freed_graph_gives_no_gradient():
+    x = leaf(1.0)
+    y = x * 2
+    other = y.sum() + x
+    y.sum().backward()
+    with pytest.raises(GraphError, match="was freed"):
+        other.gradient(x)
+
+
+def test_setitem_refuses_a_value_with_a_gradient():
+    x, w = Tensor.zeros(3), leaf(3.0, dtype=np.float32)
+    with pytest.raises(GraphError, match="setitem: the value requires a gradient"):
+        x[0] = w * 2
+    x[0] = w.detach()
+    assert x.tolist() == [3.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "view", [lambda c: c.numpy(), lambda c: np.broadcast_to(c.data, (2,)), lambda c: c.data]
+)
+def test_an_array_over_a_tensors_memory_is_copied(view):
+    x, constant = leaf(1.0, 1.0), Tensor(np.array([1.0, 1.0]))
+    y = (x * view(constant)).sum()
+    constant[0] = 100.0
+    y.backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_arrays_of_tensors_are_read_only():
+    assert not np.asarray(Tensor([1.0])).flags.writeable
+    assert not Tensor([1.0]).numpy().flags.writeable
+
+
+def test_gradients_with_graphs_are_nobody_elses_memory():
+    a, b, seed = leaf(1.0, 2.0), leaf(1.0, 2.0), Tensor(np.ones(2))
+    (a + b).backward(seed, create_graph=True)
+    with no_grad():
+        a.grad[0] = 5.0
+    assert b.grad.tolist() == seed.tolist() == [1.0, 1.0]
+
+
+def test_gradients_that_are_added_up_leave_others_alone():
+    """The sum into a's gradient must not be written into what b's shares."""
+    x = leaf(1.0)
+    a, b = x * 1, x * 1
+    d, c = a * 3, a + b
+    upstream = np.ones(())
+    assert [g.item() for g in (c + d).gradient(a, b, gradient=upstream)] == [4.0, 1.0]
+    assert upstream == 1.0
+
+
+def test_a_saved_array_handed_on_is_copied():
+    @op("x, oddly", vjps={"x": lambda grad_out, c: c})
+    def odd(x, c):
+        return x * 1
+
+    x, c = leaf(1.0, 2.0), Tensor(np.ones(2))
+    odd(x, c).backward(np.ones(2))
+    x.grad[0] = 9.0
+    assert c.tolist() == [1.0, 1.0]
+
+
+def test_first_order_gradients_have_no_graph():
+    seen = []
+
+    @op("x", vjps={"x": lambda grad_out: seen.append(mode.recording) or grad_out})
+    def watched(x):
+        return x * 1
+
+    x = leaf(1.0)
+    watched(x).backward()
+    watched(x).gradient(x, create_graph=True)
+    assert seen == [False, True]
+    assert not x.grad.requires_grad
+
+
+def test_the_guard_holds_for_second_derivatives():
+    x = leaf(2.0, 3.0)
+    y = x * x * x
+    (first,) = y.gradient(x, gradient=np.ones(2), create_graph=True)
+    with no_grad():
+        x[0] = 0.0
+    with pytest.raises(GraphError, match="changed in place"):
+        first.gradient(x, gradient=np.ones(2))
+
+
+def test_the_guard_holds_for_outputs_in_second_derivatives():
+    x = leaf(2.0)
+    y = x.exp()
+    (first,) = y.gradient(x, create_graph=True)
+    y.detach()[...] = 0.0
+    with pytest.raises(GraphError, match="changed in place"):
+        first.gradient(x)
+
+
+def test_replaced_data_of_a_leaf_is_noticed():
+    x = leaf(3.0)
+    y = x * x * x
+    x.data = np.array(10.0)
+    with pytest.raises(GraphError, match=r"\.data was replaced"):
+        y.gradient(x, create_graph=True)
+
+
+def test_a_copy_is_not_guarded_with_its_source():
+    w = leaf([[1.0, 2.0], [3.0, 4.0]])
+    flat = w.T.reshape(-1)
+    loss = (flat * flat).sum()
+    with no_grad():
+        w[0] = 5.0
+    loss.backward()
+    assert w.grad.tolist() == [[2.0, 4.0], [6.0, 8.0]]
+
+
+def test_one_no_grad_in_two_threads():
+    off, x = no_grad(), leaf(1.0)
+    inside, leave = threading.Event(), threading.Event()
+
+    def work():
+        with no_grad(), off:
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    with off:
+        leave.set()
+        thread.join()
+    assert (x * x).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [(None, "returned a NoneType"), ((1.0, 2.0), "returned a tuple"), ("text", "returned a str")],
+)
+def test_a_forward_must_return_an_array(result, message):
+    @op("nothing")
+    def wrong(x):
+        return result
+
+    with pytest.raises(GraphError, match=f"wrong: the forward {message}"):
+        wrong(leaf(1.0))
+
+
+def test_op_asks_for_its_formula():
+    with pytest.raises(DtypeError, match="op: got no formula"):
+        op(lambda x: x)
+
+
+# Dtypes.
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [
+        (lambda: Tensor([1, 2]) + Tensor([1.0, 2.0]), np.float32),
+        (lambda: Tensor([1, 2]) * 2.5, np.float32),
+        (lambda: Tensor([1, 2]) + 2, np.int64),
+        (lambda: Tensor([True]) + 2, np.int64),
+        (lambda: Tensor([True]) + Tensor([2]), np.int64),
+        (lambda: Tensor([1, 2]) / 2, np.float32),
+        (lambda: Tensor([1.0]) * np.float64(2), np.float32),
+        (lambda: Tensor([1.0]) * np.array(2.0), np.float32),
+        (lambda: Tensor([1.0]) * Tensor(np.array(2.0)), np.float32),
+        (lambda: Tensor([1.0]) * np.array([2.0]), np.float64),
+        (lambda: Tensor([1]) * Tensor(np.array(2.0)), np.float64),
+        (lambda: Tensor([1.0]).half() * 2.0, np.float16),
+        (lambda: Tensor(np.ones(70_000, np.int32)) + Tensor([1.0]), np.float32),
+        (lambda: Tensor(np.ones(70_000, bool)) + 1, np.int64),
+        (lambda: Tensor([9, 9]).dropout(0.5), np.float32),
+        (lambda: Tensor(np.full((1, 1, 4, 4), 8)).avg_pool2d(2), np.float32),
+        (lambda: Tensor([1, 2]).mean(), np.float32),
+        (lambda: Tensor([True, True]).sum(), np.int64),
+        (lambda: Tensor([1.0]) > 0, np.bool_),
+    ],
+)
+def test_dtypes_of_results(make, dtype):
+    assert make().dtype == dtype
+
+
+def test_gradients_go_back_to_each_inputs_dtype():
+    x, y = leaf([1.0, 2.0], dtype=np.float32), leaf([3.0, 4.0])
+    (x * y).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(DtypeError, match="dtype complex128"):
+        leaf(1.0) * np.array([1j])
+
+
+def test_float16_is_summed_in_float32():
+    x = Tensor(np.ones((4096, 2), np.float16))
+    assert x.sum(axis=0).tolist() == [4096, 4096]
+    assert (x * 100).mean().item() == 100
+    assert np.isfinite(Tensor(np.zeros((1, 100_000), np.float16)).log_softmax().data).all()
+
+
+def test_integer_pools_average():
+    assert Tensor(np.full((1, 1, 2, 2), 8)).avg_pool2d(2).item() == 8
+
+
+# Kinks and nans, as in PyTorch.
+
+
+def test_ties_of_max_share_evenly():
+    x = leaf(3.0, 1.0, 3.0)
+    x.max().backward()
+    assert x.grad.tolist() == [0.5, 0.0, 0.5]
+
+
+def test_ties_of_maximum_are_halved():
+    x, y = leaf(1.0, 2.0, 3.0), leaf(2.0, 2.0, 2.0)
+    x.maximum(y).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.5, 1.0]
+    assert y.grad.tolist() == [1.0, 0.5, 0.0]
+
+
+def test_relu_at_its_kink_and_at_nan():
+    x = leaf(-1.0, 0.0, 2.0, np.nan)
+    x.relu().backward(np.ones(4))
+    assert x.grad.tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_what_relu_shuts_off_stays_zero_also_times_inf():
+    x = leaf(-1.0, 4.0)
+    with np.errstate(divide="ignore"):
+        x.relu().sqrt().sum().backward()
+    assert x.grad.tolist() == [0.0, 0.25]
+
+
+def test_nans_win():
+    x = leaf(np.nan, 1.0)
+    x.max().backward()
+    assert x.grad.tolist() == [1.0, 0.0]
+    image = leaf([[[[1.0, np.nan], [3.0, 2.0]]]])
+    image.max_pool2d(2).sum().backward()
+    assert image.grad.data.ravel().tolist() == [0.0, 1.0, 0.0, 0.0]
+    y = leaf(np.nan)
+    y.maximum(1.0).backward()
+    assert y.grad.item() == 1.0
+
+
+def test_powers_at_zero():
+    base, exponent = leaf(0.0, 0.0, 2.0), leaf(0.0, 2.0, 0.0)
+    (base**exponent).sum().backward()
+    assert base.grad.tolist() == [0.0, 0.0, 0.0]
+    assert exponent.grad.tolist() == [0.0, 0.0, pytest.approx(math.log(2))]
+
+
+def test_the_mixed_second_derivative_of_a_power_at_exponent_zero():
+    a, b = leaf(2.0), leaf(0.0)
+    (of_a,) = (a**b).gradient(a, create_graph=True)
+    assert of_a.gradient(b)[0].item() == 0.5
+
+
+def test_windows_wholly_in_the_padding():
+    x, weight = leaf(np.ones((1, 1, 2, 2))), leaf(np.ones((1, 1, 1, 1)))
+    out = x.conv2d(weight, padding=3)
+    assert out.data.sum() == 4
+    out.sum().backward()
+    assert x.grad.data.tolist() == [[[[1, 1], [1, 1]]]]
+
+
+def test_a_loss_over_nothing_is_nan_without_a_warning():
+    assert np.isnan(Tensor(np.zeros((0, 3))).cross_entropy(np.zeros(0, np.int64)).item())

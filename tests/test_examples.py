@@ -202,8 +202,12 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
         ("--optimizer rmsprop", "argument --optimizer: invalid choice: 'rmsprop'"),
         ("--train-samples x", "argument --train-samples: 'x' is not an integer"),
         ("--test-samples 1.5", "argument --test-samples: '1.5' is not an integer"),
+        ("--out=", "argument --out: no folder is named"),
         ("--seed -1", "argument --seed: '-1' is not an integer of at least 0"),
-        ("--data digits --train-samples 2000", "--train-samples 2000: digits has 1438 images"),
+        (
+            "--data digits --train-samples 2000",
+            "--train-samples 2000: there are only 1438 such images in digits",
+        ),
     ],
 )
 def test_wrong_values_are_refused_by_name(tmp_path, flags, message):
@@ -217,7 +221,7 @@ def test_wrong_values_are_refused_by_name(tmp_path, flags, message):
 def test_mnist_can_be_insisted_on(tmp_path):
     done = run(tmp_path, "--data", "mnist", "--data-dir", str(tmp_path))
     assert done.returncode == 1
-    assert f"the four files are not in {tmp_path / 'mnist'}" in done.stderr
+    assert f"train-images-idx3-ubyte.gz is not in {tmp_path} or {tmp_path / 'mnist'}" in done.stderr
     assert "train-images-idx3-ubyte.gz: no connection" in done.stderr
     assert "Traceback" not in done.stderr
     assert not any((tmp_path / "out").iterdir())
@@ -244,7 +248,30 @@ def test_an_unwritable_out_is_refused_before_any_work(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_diverging_training_says_so(tmp_path):
+def test_a_diverging_training_says_so_and_keeps_what_there_is(tmp_path):
     done = run(tmp_path, *QUICK, "--optimizer", "sgd", "--lr", "1e30")
     assert done.returncode == 1
     assert "training has diverged; try a smaller --lr" in done.stderr
+    assert "Warning" not in done.stderr
+    assert "training has diverged" in metrics_of(tmp_path)["fault"]
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_no_reason_for_other_data(tmp_path):
+    """Digits stand in for an MNIST that is nowhere, not for one that is damaged."""
+    (tmp_path / "mnist").mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"damaged"))
+    done = run(tmp_path, "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "not an IDX file" in done.stderr
+
+
+@pytest.mark.slow
+@real_mnist
+def test_where_the_data_came_from_is_said(tmp_path):
+    done = run(tmp_path, "--train-samples", "64", "--epochs", "1", "--no-figures", data=MNIST)
+    origin = metrics_of(tmp_path)["dataset_origin"]
+    assert Path(origin) == Path(MNIST) / "mnist"
+    assert f"from {origin}" in done.stdout

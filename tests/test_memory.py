@@ -1,6 +1,7 @@
 """Recycled memory: lent memory is nobody else's, bounded, and training does not grow."""
 
 import gc
+import os
 import subprocess
 import sys
 import textwrap
@@ -148,6 +149,47 @@ def test_memory_order_follows_the_model(pool, order):
     made = memory.empty(shape, np.float32, like=like)
     assert made.shape == shape
     assert made.strides == like.strides
+
+
+def test_sizes_that_are_no_longer_used_make_room(pool):
+    pool.set_limit(1 << 20)
+    old = [memory.empty((1 << 14,), np.float32) for _ in range(16)]
+    del old
+    where = [address(memory.empty((1 << 15,), np.float32)) for _ in range(5)]
+    assert len(set(where[1:])) == 1
+
+
+def test_the_books_balance(pool):
+    held = [memory.empty(LARGE, np.float32) for _ in range(3)]
+    assert pool.idle_bytes == 0
+    assert len(pool._loans) == 3
+    del held
+    once = pool.idle_bytes
+    assert not pool._loans
+    again = memory.empty(LARGE, np.float32)
+    assert pool.idle_bytes == once * 2 // 3
+    del again
+    assert pool.idle_bytes == once
+
+
+def test_memory_is_lent_also_while_the_books_are_closed(pool):
+    """As below a signal handler: nobody waits for the lock, which its own thread may hold."""
+    with pool._lock:
+        array = memory.empty(LARGE, np.float32)
+        array.fill(1)
+        del array
+    memory.empty(LARGE, np.float32)
+    assert pool.idle_bytes > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_a_free_lock():
+    with memory.pool._lock:
+        child = os.fork()
+        if not child:
+            os._exit(0 if memory.pool._lock.acquire(blocking=False) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 MEASURE = """

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_np import memory
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.memory import Array
-from tinygrad_np.record import Rule, expand, sum_to
+from tinygrad_np.record import Rule, cast, expand, sum_to
 from tinygrad_np.tape import Node, Recording, Variable
 
 
@@ -32,8 +32,8 @@ def backward(
         totals = _sweep(root.node, seed, None, keep, _graph_class(root, create_graph))
     with Recording(create_graph):
         for leaf, total in totals.items():
-            if not create_graph:
-                total = root.result_class.wrap(total)
+            # Nobody else's memory: plain totals are copied where they must be, on the way.
+            total = cast(total, dtype=leaf.dtype) if create_graph else root.result_class.wrap(total)
             leaf.grad = total if leaf.grad is None else leaf.grad + total
 
 
@@ -56,7 +56,8 @@ def gradient(
         if key not in totals:
             raise GraphError(
                 f"gradient: target {position}, of shape {targets[position].shape}, was not used "
-                f"to compute the output of shape {root.shape}"
+                f"to compute the output of shape {root.shape}; leave it out, or use backward(), "
+                "which passes it over"
             )
     if create_graph:
         return [totals[key] for key in keys]
@@ -133,12 +134,24 @@ def _sweep(
     return totals | found
 
 
+def _alive(node: Node) -> Sequence[Any]:
+    """Return what a node saved, unless an earlier backward freed it."""
+    if node.saved is None:
+        raise GraphError(
+            f"backward: the graph at op {node.op.name!r} (output {node.shape}) was freed by an "
+            "earlier backward; give that one retain_graph=True, or compute the output again"
+        )
+    return node.saved
+
+
 def _useful(root: Node, targets: set[Any]) -> set[Any]:
     """Return the targets, and the nodes with a target somewhere below them."""
     seen = {root}
     waiting = [root]
     while waiting:
-        for edge in waiting.pop().edges:
+        node = waiting.pop()
+        _alive(node)
+        for edge in node.edges:
             if type(edge) is Node and edge not in seen:
                 seen.add(edge)
                 waiting.append(edge)
@@ -155,12 +168,7 @@ def _input_grads(
     """Yield for each wanted input its edge and its gradient, of the input's shape and dtype."""
     if useful is not None and useful.isdisjoint(node.edges):
         return
-    saved: Sequence[Any] | None = node.saved
-    if saved is None:
-        raise GraphError(
-            f"backward: the graph at op {node.op.name!r} (output {node.shape}) was freed by an "
-            "earlier backward; give that one retain_graph=True, or compute the output again"
-        )
+    saved = _alive(node)
     for counter in node.counters:
         if counter[0] > node.order:
             raise GraphError(
@@ -225,6 +233,10 @@ def _with_graph(node: Node, saved: Sequence[Any], graph_class: type[Variable]) -
         if type(edge) is Node:
             values[place] = graph_class.wrap(saved[place], edge, node.counters[place])
         elif edge is not None:
+            if edge.data is not saved[place]:
+                raise GraphError(
+                    f"backward: op {node.op.name!r} saved a leaf whose .data was replaced since"
+                )
             values[place] = edge
     if recipe.kept[-1:] == ["out"]:
         values[-1] = graph_class.wrap(saved[-1], node, node.counters[-1])

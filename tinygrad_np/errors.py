@@ -27,3 +27,7 @@ class GraphError(TinygradNpError, RuntimeError):
 
 class DataError(TinygradNpError, OSError):
     """A file of data or weights is missing, damaged or cannot be fetched or written."""
+
+
+class DataNotFoundError(DataError):
+    """A data set is in none of the places where it is looked for, nor can it be downloaded."""

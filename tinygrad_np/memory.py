@@ -35,8 +35,8 @@ class Pool:
     """Blocks of memory lent out as arrays and lent again when the arrays are gone.
 
     `limit` bounds the bytes that lie idle; 0 switches recycling off. All counting is done under
-    the lock. A callback may run at any moment, also within the lock on the same thread, so it only
-    appends to a deque, and counts at once if it gets the lock without waiting.
+    the lock, which nobody waits for: a callback may run at any moment, also within the lock on the
+    same thread. It appends to a deque, and who gets the lock next counts what is there.
     """
 
     def __init__(self, limit: int) -> None:
@@ -51,12 +51,19 @@ class Pool:
         """Return an uninitialised 1-D array of `count` entries over a block of this pool."""
         nbytes = count * dtype.itemsize
         size = -(-nbytes // _GRAIN) * _GRAIN
-        with self._lock:
-            self._sort()
-            waiting = self._idle.get(size)
-            block = waiting.pop() if waiting else None
-            if block is not None:
-                self.idle_bytes -= size
+        block = None
+        # Not got: another thread counts, or this one does, below a signal handler or a finalizer.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sort()
+                waiting = self._idle.pop(size, [])
+                if waiting:
+                    block = waiting.pop()
+                    self.idle_bytes -= size
+                if waiting:
+                    self._idle[size] = waiting
+            finally:
+                self._lock.release()
         if block is None:
             block = _aligned(size)
         array = np.frombuffer(block, dtype, count)
@@ -90,13 +97,17 @@ class Pool:
     def _sort(self) -> None:
         while self._returned:
             block = self._returned.popleft()
-            self._idle.setdefault(block.nbytes, []).append(block)
+            # The size that was used last comes last.
+            waiting = self._idle.pop(block.nbytes, [])
+            waiting.append(block)
+            self._idle[block.nbytes] = waiting
             self.idle_bytes += block.nbytes
         if self.idle_bytes > self.limit:
             self._shrink()
 
     def _shrink(self) -> None:
-        for size in sorted(self._idle, reverse=True):
+        """Drop blocks of the sizes that were not used for longest."""
+        for size in list(self._idle):
             blocks = self._idle[size]
             while blocks and self.idle_bytes > self.limit:
                 blocks.pop()

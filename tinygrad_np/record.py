@@ -14,6 +14,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from tinygrad_np.errors import AxisError, DtypeError, GraphError, ShapeError, TinygradNpError
+from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.memory import Array
 from tinygrad_np.tape import Node, Shape, Variable, mode, sequence
 
@@ -186,7 +187,8 @@ class Op:
         if (mixed or dtype.kind != "f") and (converted := self._converted(inputs, arrays)):
             return self(*converted, **attributes)
         out, *extras = self._run(arrays, attributes)
-        version = first.version if self.view else [0]
+        is_view = self.view and np.may_share_memory(out, first.data)
+        version = first.version if is_view else [0]
         if not mode.recording or wanted.bit_count() == 1 or out.dtype.kind != "f":
             return first.result_class.wrap(out, None, version)
         recipe = self._recipes.get(wanted)
@@ -214,13 +216,16 @@ class Op:
             raise AxisError(self._complaint(arrays, attributes, error)) from error
         except ValueError as error:
             raise ShapeError(self._complaint(arrays, attributes, error)) from error
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise DtypeError(self._complaint(arrays, attributes, error)) from error
         results = result if self.keeps or self.caches else (result,)
-        if type(results[0]) is not np.ndarray:
-            # NumPy gives scalars where arrays of no dimension are meant.
-            return (np.asarray(results[0]), *results[1:])
-        return results
+        if type(results[0]) is np.ndarray:
+            return results
+        if not isinstance(results[0], np.ndarray | np.generic):
+            kind = type(results[0]).__name__
+            raise GraphError(f"{self.name}: the forward returned a {kind}, expected an array")
+        # NumPy gives scalars where arrays of no dimension are meant.
+        return (np.asarray(results[0]), *results[1:])
 
     def _complaint(
         self, arrays: Sequence[Any], attributes: Mapping[str, Any], error: Exception
@@ -254,7 +259,9 @@ class Op:
                 f"{self.name}: got a {type(value).__name__}, expected a Tensor, an ndarray or a "
                 "number; wrap lists as Tensor(...)"
             )
-        if mode.recording and value.flags.writeable:
+        if value.dtype.kind not in "biuf":
+            raise DtypeError(f"{self.name}: got an ndarray of dtype {value.dtype}, not of numbers")
+        if mode.recording and (value.flags.writeable or value.base is not None):
             return np.array(value, subok=False)
         return np.asarray(value)
 
@@ -267,7 +274,7 @@ class Op:
         dtypes = [arrays[p].dtype for p in chosen if isinstance(arrays[p], np.ndarray)]
         if not dtypes:
             return None
-        dtype = _common(dtypes, [arrays[p] for p in chosen])
+        dtype = _common([arrays[p] for p in chosen])
         if self.floating and dtype.kind != "f":
             dtype = np.dtype(np.float32)
         if all(other == dtype for other in dtypes):
@@ -313,6 +320,9 @@ def op(
     [12.0]
     """
 
+    if not isinstance(formula, str):
+        raise DtypeError('op: got no formula; it goes first, as in @op("x^3", vjps={"x": ...})')
+
     def make(forward: Callable[..., Any]) -> Op:
         return Op(
             forward, formula, vjps or {}, keeps, caches, definition, view, floating, domain, kinks
@@ -321,11 +331,16 @@ def op(
     return make
 
 
-def _common(dtypes: Sequence[np.dtype[Any]], values: Sequence[Any]) -> np.dtype[Any]:
-    """Return the dtype that tensors of `dtypes`, beside the numbers in `values`, are given."""
+def _common(values: Sequence[Any]) -> np.dtype[Any]:
+    """Return the dtype that arrays, beside numbers, are given: that of the highest kind.
+
+    Arrays of no dimension lift the others to their kind, but do not widen them within it.
+    """
     ranks = {"b": 0, "i": 1, "u": 1, "f": 2}
-    highest = max(ranks.get(dtype.kind, 2) for dtype in dtypes)
-    common = np.result_type(*[dtype for dtype in dtypes if ranks.get(dtype.kind, 2) == highest])
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    highest = max(ranks[array.dtype.kind] for array in arrays)
+    of_kind = [array for array in arrays if ranks[array.dtype.kind] == highest]
+    common = np.result_type(*[a.dtype for a in [a for a in of_kind if a.ndim] or of_kind])
     if highest < 2 and any(type(value) is float for value in values):
         return np.dtype(np.float32)
     if highest < 1 and any(type(value) is int for value in values):
@@ -370,7 +385,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     axes = tuple(
         axis for axis in range(x.ndim) if axis < extra or shape[axis - extra] != x.shape[axis]
     )
-    return x.sum(axis=axes, keepdims=True).reshape(shape)  # type: ignore[no-any-return]
+    return total(x, axes, True).reshape(shape)
 
 
 @op(

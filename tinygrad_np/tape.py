@@ -31,8 +31,10 @@ class Scope:
 
 
 class _Mode(threading.local):
-    recording = True
-    scope: Scope | None = None
+    def __init__(self) -> None:
+        self.recording = True
+        self.outer: list[bool] = []
+        self.scope: Scope | None = None
 
 
 mode = _Mode()
@@ -43,18 +45,13 @@ class Recording(ContextDecorator):
 
     def __init__(self, flag: bool) -> None:
         self.flag = flag
-        self._previous: list[bool] = []
-
-    def _recreate_cm(self) -> Self:
-        # A decorated function may run in several threads at once: each call has its own.
-        return type(self)(self.flag)
 
     def __enter__(self) -> None:
-        self._previous.append(mode.recording)
+        mode.outer.append(mode.recording)
         mode.recording = self.flag
 
     def __exit__(self, *error: object) -> None:
-        mode.recording = self._previous.pop()
+        mode.recording = mode.outer.pop()
 
 
 def no_grad() -> Recording:

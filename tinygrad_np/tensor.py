@@ -47,8 +47,12 @@ class Tensor(Variable):
     @staticmethod
     def from_numpy(array: Array) -> "Tensor":
         """Return a Tensor over `array` itself, which stays shared."""
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-            raise DtypeError(f"from_numpy: got {_kind(array)}, expected an ndarray of numbers")
+        is_known = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
+        if not is_known or not array.dtype.isnative:
+            raise DtypeError(
+                f"from_numpy: got {_kind(array)} of dtype {getattr(array, 'dtype', None)}, "
+                "expected an ndarray of numbers in the machine's byte order"
+            )
         return Tensor.wrap(array)
 
     # Creation.
@@ -156,12 +160,17 @@ class Tensor(Variable):
     def __int__(self) -> Int:
         return Int(self.item())
 
+    def __index__(self) -> Int:
+        if self.dtype.kind not in "iu":
+            raise DtypeError(f"index: got dtype {self.dtype}, expected integers")
+        return Int(self.item())
+
     def __array__(self, dtype: Any = None, copy: Bool | None = None) -> Array:
         if self.requires_grad:
             raise GraphError(
                 "asarray: this tensor is part of a graph that NumPy cannot follow; use .detach()"
             )
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(")
@@ -205,7 +214,13 @@ class Tensor(Variable):
                 "wrong; build the result from where(...) and cat(...), or change a leaf inside "
                 "no_grad()"
             )
-        value = value.data if isinstance(value, Variable) else value
+        if isinstance(value, Variable):
+            if value.requires_grad and mode.recording:
+                raise GraphError(
+                    "setitem: the value requires a gradient, which could not pass through a change "
+                    "in place; use value.detach(), or build the result from where(...) and cat(...)"
+                )
+            value = value.data
         plain = tuple(map(_index, key)) if isinstance(key, tuple) else _index(key)
         try:
             self.data[plain] = value
@@ -519,6 +534,10 @@ Tensor.result_class = Tensor
 
 def _array_of(data: Any, dtype: Any) -> Array:
     """Return a new array of what a user gave."""
+    try:
+        dtype = dtype if dtype is None else np.dtype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"Tensor: got dtype {dtype!r}; {error}") from error
     if isinstance(data, Variable):
         return np.array(data.data, dtype)
     try:
@@ -527,9 +546,10 @@ def _array_of(data: Any, dtype: Any) -> Array:
         raise ShapeError(f"Tensor: cannot make an array of this {_kind(data)}; {error}") from error
     if array.dtype.kind not in "biuf":
         raise DtypeError(
-            f"Tensor: got {_kind(data)} of dtype {array.dtype}, expected numbers; join tensors "
-            "with .cat(...)"
+            f"Tensor: got {_kind(data)} of dtype {array.dtype}, expected numbers (tensors are "
+            "joined by .cat(...))"
         )
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if (
         dtype is None
         and array.dtype == np.float64
@@ -554,7 +574,9 @@ def _index(part: Any) -> Any:
 
 
 def _axis(axis: Axis) -> int | tuple[int, ...] | None:
-    return axis if axis is None or isinstance(axis, int) else tuple(axis)
+    if axis is None or isinstance(axis, tuple):
+        return axis
+    return int(axis) if isinstance(axis, int | np.integer) else tuple(axis)
 
 
 def _sequence(first: Any, others: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -564,9 +586,9 @@ def _sequence(first: Any, others: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
     sizes = _sequence(shape[0], shape[1:]) if shape else ()
-    if any(not isinstance(n, int) or n < 0 for n in sizes):
+    if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
         raise ShapeError(f"{name}: got shape {sizes}, expected integers of at least 0")
-    return sizes
+    return tuple(map(int, sizes))
 
 
 def _inside(name: str, dim: int, ndim: int) -> int:

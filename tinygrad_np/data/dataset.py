@@ -14,8 +14,8 @@ from tinygrad_np.memory import Array
 class Dataset:
     """Images (N, C, H, W) and their labels (N,); images stay uint8 until a batch is made.
 
-    A batch is (images / scale - mean) / std, in float32. Raises ShapeError where lengths differ,
-    ArgumentError where float images hold a nan or inf.
+    A batch is (images / scale - mean) / std, in float32; `origin` says where the set was found.
+    Raises ShapeError where lengths differ, ArgumentError where float images hold a nan or inf.
     """
 
     images: Array
@@ -25,6 +25,7 @@ class Dataset:
     scale: float = 1.0
     mean: float = 0.0
     std: float = 1.0
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
@@ -98,6 +99,11 @@ class DataLoader:
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ArgumentError(
                 f"DataLoader batch_size: got {batch_size!r}, expected an integer of at least 1"
+            )
+        if not isinstance(dataset, Dataset):
+            raise DtypeError(
+                f"DataLoader: got a {type(dataset).__name__}, expected a Dataset, as made by "
+                "data.mnist() or Dataset(images, labels, classes)"
             )
         if not len(dataset):
             raise ArgumentError(f"DataLoader: the dataset {dataset.name!r} is empty")

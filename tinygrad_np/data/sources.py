@@ -10,7 +10,7 @@ import pooch
 
 from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.idx import read_idx
-from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
 from tinygrad_np.memory import Array
 
 DIGITS = tuple("0123456789")
@@ -124,8 +124,8 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """Return MNIST's 60 000 training and 10 000 test images of 28x28.
 
     Looked for in `data_dir`, in the folder that TINYGRAD_NP_DATA names, in the cache; else
-    downloaded, from TINYGRAD_NP_MIRROR first if that is set. Raises DataError that lists what was
-    tried, or names a file that is damaged.
+    downloaded, from TINYGRAD_NP_MIRROR first if that is set. Raises DataNotFoundError that lists
+    what was tried, DataError that names a file which is damaged.
     """
     return load(MNIST, data_dir)
 
@@ -154,7 +154,9 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
         members = generator.permutation(np.flatnonzero(labels == label))
         is_test[members[: round(0.2 * len(members))]] = True
     train, test = (
-        Dataset(images[part, None], labels[part], DIGITS, "digits", scale=16.0)
+        Dataset(
+            images[part, None], labels[part], DIGITS, "digits", scale=16.0, origin="the package"
+        )
         for part in (~is_test, is_test)
     )
     return train, test
@@ -224,7 +226,7 @@ def _fetched(source: Source, file: File, cache: Path, mirrors: list[str], tried:
             mirrors.remove(mirror)
             mirrors.insert(0, mirror)
             return Path(path)
-    raise DataError(
+    raise DataNotFoundError(
         f"{source.title} was not found and could not be downloaded. Tried:\n  "
         + "\n  ".join([*tried, *faults])
         + f"\nPut the four .gz files into a folder {source.folder}/ and name the folder above it "
@@ -267,6 +269,7 @@ def _datasets(source: Source, paths: list[Path]) -> tuple[Dataset, Dataset]:
             scale=255.0,
             mean=source.mean,
             std=source.std,
+            origin=str(paths[0].parent),
         )
         for images, labels in (arrays[:2], arrays[2:])
     )

@@ -11,7 +11,7 @@ _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def apply(ufunc: Any, *arrays: Any, dtype: Any = None) -> Array:
-    """Return `ufunc(*arrays)`, of `dtype` or that of the largest array, in its memory order."""
+    """Return `ufunc(*arrays)`, of `dtype` or the common one, in the largest one's memory order."""
     large = arrays[0]
     for other in arrays[1:]:
         if getattr(other, "nbytes", 0) > getattr(large, "nbytes", 0):
@@ -22,7 +22,7 @@ def apply(ufunc: Any, *arrays: Any, dtype: Any = None) -> Array:
     shapes = [array.shape for array in arrays if isinstance(array, np.ndarray)]
     shape = np.broadcast_shapes(*shapes)
     like = large if large.shape == shape else None
-    out = memory.empty(shape, dtype or large.dtype, like)
+    out = memory.empty(shape, dtype or np.result_type(*arrays), like)
     ufunc(*arrays, out=out)
     return out
 
@@ -36,9 +36,20 @@ def select(x: Array, mask: Array, out: Array | None = None) -> Array:
     mask = np.asarray(mask)
     bits = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
     if bits is None:
-        return np.where(mask, x, x.dtype.type(0))
+        chosen = np.where(mask, x, x.dtype.type(0))
+        if out is None:
+            return chosen
+        out[...] = chosen
+        return out
     shape = np.broadcast_shapes(x.shape, mask.shape)
     if out is None:
         out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
     np.multiply(x.view(bits), mask, out=out.view(bits))
     return out
+
+
+def total(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool = False) -> Array:
+    """Sum over axes; bools and integers in 64 bits, float16 in float32 on the way."""
+    if x.dtype == np.float16:
+        return np.asarray(x.sum(axis=axis, keepdims=keepdims, dtype=np.float32)).astype(x.dtype)
+    return np.asarray(x.sum(axis=axis, keepdims=keepdims))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.memory import Array
 
 
@@ -9,6 +10,8 @@ def log_softmax(x: Array, axis: int) -> Array:
     """x - log Σ e^x along `axis`, safe for large x."""
     if not x.size:
         return x.copy()
+    if x.dtype == np.float16:
+        return log_softmax(x.astype(np.float32), axis).astype(x.dtype)
     shifted: Array = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     shifted -= np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
     return shifted
@@ -18,6 +21,8 @@ def softmax(x: Array, axis: int) -> Array:
     """e^x / Σ e^x along `axis`, safe for large x."""
     if not x.size:
         return x.copy()
+    if x.dtype == np.float16:
+        return softmax(x.astype(np.float32), axis).astype(x.dtype)
     powers: Array = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
     powers /= np.add.reduce(powers, axis=axis, keepdims=True)
     return powers
@@ -52,5 +57,7 @@ def reduced(losses: Array, reduction: str) -> Array:
     """Return the mean or the sum of `losses`, or each of them."""
     if reduction == "none":
         return losses
-    total = np.asarray(np.add.reduce(losses))
-    return total / losses.dtype.type(len(losses)) if reduction == "mean" else total
+    summed = total(losses, None)
+    if reduction == "sum":
+        return summed
+    return summed / losses.dtype.type(len(losses)) if len(losses) else summed * np.nan

@@ -36,6 +36,8 @@ def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> tuple[Ar
             started = inside
             continue
         better = np.greater(values, out)
+        if x.dtype.kind == "f":
+            better |= np.isnan(values)
         if inside is not None and started is not None:
             # A window of nothing but -inf is still won by an entry of the image, not of its border.
             better |= inside & ~started
@@ -58,7 +60,7 @@ def max_pool_grad(
 ) -> Array:
     """Scatter grad_out to the winners: the transpose of `max_pool_gather`."""
     overlap = any(st < r for st, r in zip(stride, kernel, strict=True))
-    grad, inner = _canvas(grad_out, input_shape, padding)
+    grad, inner = _canvas(grad_out.dtype, winners, input_shape, padding)
     for position, where in enumerate(_positions(kernel, stride, grad_out.shape[2:])):
         mask = np.equal(winners, position)
         if overlap:
@@ -84,19 +86,21 @@ def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     """Return the mean of each window; zeros of the border count, as in PyTorch's default."""
     padded = _padded(x, padding, 0)
     sizes = _sizes(x.shape, kernel, stride, padding)
-    out = memory.empty((*x.shape[:2], *sizes), x.dtype, like=x)
+    # float16 is summed in float32.
+    wide = np.float32 if x.dtype == np.float16 else x.dtype
+    out = memory.empty((*x.shape[:2], *sizes), wide, like=x)
     out.fill(0)
     for where in _positions(kernel, stride, sizes):
         np.add(out, padded[where], out=out)
-    out *= x.dtype.type(1 / math.prod(kernel))
-    return out
+    out *= out.dtype.type(1 / math.prod(kernel))
+    return out.astype(x.dtype, copy=False)
 
 
 def avg_pool_grad(
     grad_out: Array, input_shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes
 ) -> Array:
     """Spread grad_out evenly over each window: the transpose of `avg_pool`."""
-    grad, inner = _canvas(grad_out, input_shape, padding)
+    grad, inner = _canvas(grad_out.dtype, grad_out, input_shape, padding)
     share = grad_out * grad_out.dtype.type(1 / math.prod(kernel))
     for where in _positions(kernel, stride, grad_out.shape[2:]):
         grad[where] += share
@@ -133,10 +137,12 @@ def _padded(x: Array, padding: Sizes, value: float) -> Array:
     return out
 
 
-def _canvas(grad_out: Array, input_shape: Sizes, padding: Sizes) -> tuple[Array, tuple[slice, ...]]:
+def _canvas(
+    dtype: Any, like: Array, input_shape: Sizes, padding: Sizes
+) -> tuple[Array, tuple[slice, ...]]:
     """Return zeros for the gradient of the padded input, and the slices of the input within."""
     lengths = [length + 2 * p for length, p in zip(input_shape[2:], padding, strict=True)]
-    grad = memory.empty((*input_shape[:2], *lengths), grad_out.dtype, like=grad_out)
+    grad = memory.empty((*input_shape[:2], *lengths), dtype, like)
     grad.fill(0)
     return grad, _inner(input_shape[2:], padding)
 
@@ -158,4 +164,6 @@ def _inside(
 
 
 def _lowest(dtype: np.dtype[Any]) -> float:
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    if dtype.kind == "f":
+        return -np.inf
+    return False if dtype.kind == "b" else np.iinfo(dtype).min

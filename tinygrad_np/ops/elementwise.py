@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.memory import Array
 from tinygrad_np.record import op
@@ -71,15 +72,25 @@ def select(x: Array, mask: Array) -> Array:
     },
 )
 def where(condition: Array, a: Array, b: Array) -> Array:
-    """Take from a where `condition` is true and from b elsewhere."""
+    """Take from a where the bool `condition` is true and from b elsewhere."""
+    if np.asarray(condition).dtype != bool:
+        raise DtypeError(
+            f"where: got a condition of dtype {condition.dtype}, expected bool; compare, as with "
+            "condition != 0"
+        )
     return np.where(condition, a, b)
+
+
+def _of_larger(grad_out: Any, one: Any, other: Any) -> Any:
+    """Return the gradient where `one` is not the smaller, half of it where they tie."""
+    return select(grad_out, logical_not(lt(one, other))) - select(grad_out, eq(one, other)) * 0.5
 
 
 @op(
     "max(a, b)",
     vjps={
-        "a": lambda grad_out, a, b: select(grad_out, gt(a, b)) + select(grad_out, eq(a, b)) * 0.5,
-        "b": lambda grad_out, a, b: select(grad_out, gt(b, a)) + select(grad_out, eq(a, b)) * 0.5,
+        "a": lambda grad_out, a, b: _of_larger(grad_out, a, b),
+        "b": lambda grad_out, a, b: _of_larger(grad_out, b, a),
     },
 )
 def maximum(a: Array, b: Array) -> Array:
@@ -89,8 +100,8 @@ def maximum(a: Array, b: Array) -> Array:
 
 @op(
     "max(x, 0)",
-    # "Not at most 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out: select(grad_out, logical_not(le(out, 0)))},
+    # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
+    vjps={"x": lambda grad_out, out: select(grad_out, ne(out, 0))},
     kinks=(0.0,),
 )
 def relu(x: Array) -> Array:
@@ -101,6 +112,7 @@ def relu(x: Array) -> Array:
 @op(
     "x mask / (1 - p)",
     vjps={"x": lambda grad_out, mask, p: dropout(grad_out, mask, p=p)},
+    floating=True,
 )
 def dropout(x: Array, mask: Array, *, p: float) -> Array:
     """Zero what the bool `mask` leaves out and scale the rest by 1 / (1 - p)
@@ -148,25 +160,25 @@ def div(a: Array, b: Array) -> Array:
     return kernels.apply(np.divide, a, b)
 
 
-def _one_less(b: Any) -> Any:
-    """Return b - 1, but 0 where b is 0: d(a^0)/da is 0 also at a = 0."""
+def _one_less(a: Any, b: Any) -> Any:
+    """Return b - 1, but b where both are 0: d(a^0)/da is 0 also at a = 0, not 0 times inf."""
     if isinstance(b, int | float):
         return b - 1 if b else 0
-    return where(eq(b, 0), b, b - 1)
+    return where(mul(eq(a, 0), eq(b, 0)), b, b - 1)
 
 
-def _log_of_base(a: Any) -> Any:
-    """Return log a, but 0 where a is 0: d(0^b)/db is 0 for b > 0, without 0 times -inf."""
-    if isinstance(a, int | float):
-        return math.log(a) if a > 0 else a * math.nan if a else 0.0
-    return log(where(eq(a, 0), 1, a))
+def _log_of_base(a: Any, b: Any) -> Any:
+    """Return log a, but 0 where a is 0 and b is not negative: d(0^b)/db is 0 there."""
+    if isinstance(a, int | float) and a > 0:
+        return math.log(a)
+    return log(where(mul(eq(a, 0), ge(b, 0)), b * 0 + 1, b * 0 + a))
 
 
 @op(
     "a^b",
     vjps={
-        "a": lambda grad_out, a, b: grad_out * (b * pow(a, _one_less(b))),
-        "b": lambda grad_out, a, out: grad_out * (out * _log_of_base(a)),
+        "a": lambda grad_out, a, b: grad_out * (b * pow(a, _one_less(a, b))),
+        "b": lambda grad_out, a, b, out: grad_out * (out * _log_of_base(a, b)),
     },
     domain=(0.3, 2.0),
 )

@@ -105,6 +105,7 @@ def max_pool2d_gather(
             grad_out, input_shape=x_shape, kernel_size=kernel_size, stride=stride, padding=padding
         )
     },
+    floating=True,
 )
 def avg_pool2d(
     x: Array, *, kernel_size: Sizes = (2, 2), stride: Sizes | None = None, padding: Sizes = 0

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.memory import Array
-from tinygrad_np.ops.elementwise import eq, select
+from tinygrad_np.ops.elementwise import add, eq, ne, select
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.record import cast, expand, op
 from tinygrad_np.tape import Shape
@@ -38,7 +39,7 @@ def _count(shape: Shape, reduced: Any) -> float:
 @op("Σ x", vjps={"x": _over})
 def sum(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Sum over `axis`; integers and bools add up in 64 bits."""
-    return np.asarray(x.sum(axis=axis, keepdims=keepdim))
+    return total(x, axis, keepdim)
 
 
 @op(
@@ -52,13 +53,17 @@ def sum(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 )
 def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Mean over `axis`; integers give float32, nothing gives nan."""
-    total = np.asarray(x.sum(axis=axis, keepdims=keepdim))
-    count = x.size // total.size if total.size else 1
-    return total / total.dtype.type(count) if count else np.full_like(total, np.nan)
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
+    summed = total(wide, axis, keepdim)
+    count = x.size // summed.size if summed.size else 1
+    if not count:
+        return np.full(summed.shape, np.nan, x.dtype)
+    return np.asarray(summed / summed.dtype.type(count)).astype(x.dtype, copy=False)
 
 
 def _max_vjp(grad_out: Any, x: Any, out: Any, x_shape: Shape, x_dtype: Any, axis: Axis) -> Any:
-    winners = eq(x, _kept(out, x_shape, axis))
+    # A nan wins, and is not equal to itself.
+    winners = add(eq(x, _kept(out, x_shape, axis)), ne(x, x))
     count = sum(cast(winners, dtype=x_dtype), axis=axis, keepdim=True)
     return select(expand(_kept(grad_out, x_shape, axis) / count, shape=x_shape), winners)
 

@@ -21,6 +21,7 @@ _OP = {"fillcolor": "#ffffff", "color": "#34495e"}
 _PARAMETER = {"fillcolor": "#fff3cd", "color": "#b8860b"}
 _INPUT = {"fillcolor": "#d6eaf8", "color": "#2874a6"}
 _OUTPUT = {"fillcolor": "#d5f5e3", "color": "#1e8449"}
+_FORMATS = ("svg", "png", "pdf", "dot", "gv")
 _FRAMES = ("#f4f6f7", "#e9eef1", "#dde5ea")
 
 
@@ -38,6 +39,8 @@ def draw(
     True
     """
     model = target if isinstance(target, Module) else None
+    if depth is not None and (not isinstance(depth, int) or depth < 0):
+        raise ArgumentError(f"draw depth: got {depth!r}, expected None or an integer of at least 0")
     if model is not None:
         if not inputs:
             raise ArgumentError(
@@ -68,8 +71,11 @@ def render(picture: graphviz.Digraph, path: str | Path) -> Path:
     """
     path = Path(path)
     kind = path.suffix.lstrip(".")
-    if not kind:
-        raise ArgumentError(f"render: {path} has no suffix; expected one such as .svg or .png")
+    if kind not in _FORMATS:
+        raise ArgumentError(
+            f"render: {path} has the suffix {path.suffix!r}, expected one of "
+            f".{', .'.join(_FORMATS)}"
+        )
     if kind in ("dot", "gv"):
         write_bytes(path, picture.source.encode())
     elif shutil.which("dot"):
@@ -213,10 +219,12 @@ class _Picture:
     def digraph(self, max_nodes: int) -> graphviz.Digraph:
         """Return the graph in the DOT language, unless it is too large to be read."""
         if len(self.boxes) > max_nodes:
+            advice = "draw a part of it"
+            if self.frames and self.depth != 0:
+                advice = "fold modules by depth=1 (their layers as boxes) or depth=0"
             raise GraphError(
                 f"draw: this graph has {len(self.boxes)} boxes, more than max_nodes={max_nodes}; "
-                "fold modules by depth=1 (their layers as boxes) or depth=0, or draw it all the "
-                f"same by max_nodes={len(self.boxes)}"
+                f"{advice}, or draw it all the same by max_nodes={len(self.boxes)}"
             )
         graph = graphviz.Digraph(
             graph_attr={"fontname": _FONT, "rankdir": "TB", "nodesep": "0.3", "ranksep": "0.35"},

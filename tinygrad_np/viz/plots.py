@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinygrad_np.data import Dataset
+from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.memory import Array
 
@@ -44,6 +45,10 @@ def predictions(
     dataset: Dataset, predicted: Array, count: int = 25, seed: int = 0, title: str = ""
 ) -> Figure:
     """A grid of images drawn at random with predicted and true class: green right, red wrong."""
+    if len(predicted) != len(dataset):
+        raise ShapeError(
+            f"predictions: got {len(predicted)} predicted classes for {len(dataset)} images"
+        )
     count = min(count, len(dataset))
     chosen = np.random.default_rng(seed).choice(len(dataset), count, replace=False)
     columns = int(np.ceil(np.sqrt(count)))
@@ -86,5 +91,8 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure in the format that the suffix names, whole or not at all."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=Path(path).suffix.lstrip("."), dpi=120)
+    try:
+        figure.savefig(buffer, format=Path(path).suffix.lstrip("."), dpi=120)
+    except ValueError as error:
+        raise ArgumentError(f"save: {path}: {error}") from error
     write_bytes(path, buffer.getvalue())
