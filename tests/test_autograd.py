@@ -90,6 +90,7 @@ def test_a_diamond_of_60_levels_takes_linear_time():
     assert seconds(240) < 16 * seconds(60)
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_ops():
     x = leaf(0.0, dtype=np.float32)
     y = x
@@ -100,6 +101,7 @@ def test_a_chain_of_100_000_ops():
     assert x.grad.item() == 1.0
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_ops_is_freed_without_a_backward():
     x = leaf(0.0)
     y = x

@@ -23,6 +23,8 @@ from tinygrad_np import data
 from tinygrad_np.data import sources
 from tinygrad_np.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",

@@ -105,6 +105,7 @@ def test_users_ops_are_drawn_and_escaped():
     assert "text=&lt;&amp;&gt;" in source
 
 
+@pytest.mark.slow
 def test_a_large_graph_is_refused_with_the_depth_to_ask_for():
     x = y = Tensor(1.0, requires_grad=True)
     for _ in range(100_000):

@@ -84,6 +84,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("op", "wrt", "fault"), PLANTED)
 def test_a_planted_fault_is_noticed(op, wrt, fault):
     if fault is leak and op.name == "cast":

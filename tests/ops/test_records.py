@@ -120,6 +120,7 @@ def test_float32_stays_float32(op, sample):
         assert tensor.grad.shape == tensor.shape
 
 
+@pytest.mark.slow
 @differentiable_samples
 def test_float32_gradients_are_those_of_float64(op, sample):
     if "dtype" in sample.attributes:
@@ -141,6 +142,7 @@ def test_no_upstream_gradient_gives_none(op, sample):
         assert not grad.any()
 
 
+@pytest.mark.slow
 @differentiable_samples
 def test_the_vjp_is_linear(op, sample):
     one, other = upstream_of(op, sample, 1), upstream_of(op, sample, 2)
@@ -151,6 +153,7 @@ def test_the_vjp_is_linear(op, sample):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10 * (1 + _size(expected)))
 
 
+@pytest.mark.slow
 @differentiable_samples
 def test_two_runs_give_the_same_bits(op, sample):
     upstream = upstream_of(op, sample)
@@ -170,6 +173,7 @@ def test_recording_changes_no_value(op, sample):
     np.testing.assert_array_equal(recorded.data, array, strict=True)
 
 
+@pytest.mark.slow
 @every_sample
 def test_memory_order_changes_no_value(op, sample):
     """Inputs in Fortran order: the results are those of C order, up to rounding."""

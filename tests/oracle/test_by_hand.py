@@ -21,6 +21,8 @@ from tinygrad_np import Tensor, optim
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
+pytestmark = pytest.mark.slow
+
 NAMES = pytest.mark.parametrize("name", list(MODELS))
 
 

@@ -7,6 +7,8 @@ from tinygrad_np import Tensor, nn, optim
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
+pytestmark = pytest.mark.slow
+
 STEPS = 50
 SHAPES = [(3, 4), (), (2, 1, 3), (5,), ()]
 

@@ -8,6 +8,8 @@ from tests.oracle.test_by_hand import torch_model
 from tinygrad_np import train
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+
+pytestmark = pytest.mark.slow
 safetensors_torch = pytest.importorskip(
     "safetensors.torch", reason="torch is not installed: pip install -e '.[oracle]'"
 )

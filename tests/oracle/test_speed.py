@@ -12,6 +12,8 @@ from tinygrad_np import Tensor, optim
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
+pytestmark = pytest.mark.slow
+
 BATCH = 64
 
 
