@@ -60,6 +60,7 @@ def test_float32(name, batch, seed):
     assert {array.dtype for array in (*gradients.values(), grad_images)} == {np.dtype(np.float32)}
 
 
+@pytest.mark.slow
 @SLOW_FOR_MNIST_CNN
 def test_large_batch(name):
     """A batch of 64, for which convolutions work in several chunks."""
@@ -111,6 +112,7 @@ def test_loops(name, batch):
     assert disagreements(autodiff(model, images, labels), expected, 1e-10) == {}
 
 
+@pytest.mark.slow
 @SLOW_FOR_MNIST_CNN
 def test_ten_steps(name):
     """Ten steps of SGD with momentum, by hand and by the optimizer, end at the same weights."""

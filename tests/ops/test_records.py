@@ -136,6 +136,7 @@ def _size(array):
     return float(np.abs(array).max(initial=0.0))
 
 
+@pytest.mark.slow
 @differentiable_samples
 def test_no_upstream_gradient_gives_none(op, sample):
     for grad in vjp_of(op, sample, np.zeros_like(upstream_of(op, sample))):
@@ -161,6 +162,7 @@ def test_two_runs_give_the_same_bits(op, sample):
         np.testing.assert_array_equal(first, second, strict=True)
 
 
+@pytest.mark.slow
 @every_sample
 def test_recording_changes_no_value(op, sample):
     recorded = op(*tensors_of(sample), **sample.attributes)
@@ -199,6 +201,7 @@ def test_a_leafs_gradient_is_nobody_elses_memory(op, sample):
         assert not any(np.shares_memory(leaf.grad.data, other) for other in others)
 
 
+@pytest.mark.slow
 @every_sample
 def test_only_views_share_memory(op, sample):
     """What shares memory must share the version that guards changes in place."""
