@@ -498,6 +498,18 @@ def test_a_vjp_that_fails_is_named():
     assert caught.value.__notes__ == ["in the VJP of op 'failing' for input 0"]
 
 
+def test_a_vjp_in_numpy_functions_is_told_to_be_in_ops():
+    @op("sin x", vjps={"x": lambda grad_out, x: grad_out * np.cos(x)})
+    def sine(x):
+        return np.sin(x)
+
+    x = leaf(1.0)
+    sine(x).backward()
+    with pytest.raises(TypeError) as caught:
+        sine(x).gradient(x, create_graph=True)
+    assert "must be written in ops, not in np functions" in caught.value.__notes__[0]
+
+
 def test_an_input_without_a_vjp_is_named():
     @op("a b", vjps={"a": lambda grad_out, b: grad_out * b})
     def half(a, b):

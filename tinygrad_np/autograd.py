@@ -192,7 +192,12 @@ def _input_grads(
             else:
                 grad = rule.vjp(grad_out, *_arguments(node, rule, saved))
         except Exception as error:
-            error.add_note(f"in the VJP of op {node.op.name!r} for input {rule.position}")
+            note = f"in the VJP of op {node.op.name!r} for input {rule.position}"
+            if graph_class is not None:
+                note += (
+                    "; to be differentiated itself it must be written in ops, not in np functions"
+                )
+            error.add_note(note)
             raise
         if type(grad) is not expected or grad.shape != edge.shape or grad.dtype != edge.dtype:
             grad = _fitted(grad, node, rule.position, graph_class)
