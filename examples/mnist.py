@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +35,26 @@ class DivergedError(TinygradNpError):
 
 @dataclass
 class Run:
-    """What a training has come to."""
+    """What a run was and what it has come to: the content of metrics.json."""
 
+    dataset: str
+    dataset_origin: str
+    dataset_note: str
+    model: str
+    parameters: int
+    config: dict[str, Any]
+    seed: int
     history: list[dict[str, Any]] = field(default_factory=list)
-    epoch_seconds: list[float] = field(default_factory=list)
-    seconds: float = 0.0
+    test_accuracy: float = 0.0
     interrupted: bool = False
     fault: str = ""
+    times: dict[str, Any] = field(default_factory=dict)
 
 
 def main() -> int:
     """Run the example; return 0, 1 after an error, 130 after Ctrl-C."""
     args = parse_arguments()
-    run = Run()
+    kept = "nothing was trained yet"
     try:
         check_writable(args.out)
         start = time.perf_counter()
@@ -60,43 +67,34 @@ def main() -> int:
         options = ", ".join(f"{name} {value}" for name, value in config.items())
         print(f"{args.model}: {count} parameters; {options}")
 
-        fit(run, model, train_set, test_set, config, args.seed)
+        run = Run(train_set.name, train_set.origin, note, args.model, count, config, args.seed)
+        run.times["loading_seconds"] = loading
+        fit(run, model, train_set, test_set)
         # The weights first: whatever else may fail or be interrupted, they are kept.
         train.save(args.out / "model.safetensors", model.state_dict(), {"model": args.model})
+        kept = f"the weights are in {args.out}/"
         _, predicted = evaluate(model, test_set)
-        accuracy = float(np.mean(predicted == test_set.labels))
-        metrics = {
-            "dataset": train_set.name,
-            "dataset_origin": train_set.origin,
-            "dataset_note": note,
-            "model": args.model,
-            "parameters": count,
-            "config": config,
-            "seed": args.seed,
-            "history": run.history,
-            "test_accuracy": accuracy,
-            "interrupted": run.interrupted,
-            "fault": run.fault,
-            "times": {
-                "loading_seconds": loading,
-                "training_seconds": run.seconds,
-                "epoch_seconds": run.epoch_seconds,
-            },
-        }
-        write_bytes(args.out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+        run.test_accuracy = float(np.mean(predicted == test_set.labels))
+        metrics = json.dumps(asdict(run), indent=2) + "\n"
+        write_bytes(args.out / "metrics.json", metrics.encode())
         if not args.no_figures:
             write_figures(args.out, model, test_set, predicted, run.history)
     except TinygradNpError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        kept = f"the weights are in {args.out}/" if run.seconds else "nothing was trained yet"
         print(f"\ninterrupted: {kept}", file=sys.stderr)
         return 130
-    mean = run.seconds / max(1, len(run.history))
+    return report(run, len(test_set), args.out)
+
+
+def report(run: Run, count: int, out: Path) -> int:
+    """Print the closing line and return the exit status."""
+    seconds = run.times["training_seconds"]
     print(
-        f"{args.model} on {train_set.name}: {accuracy:.2%} of {len(test_set)} test images right; "
-        f"{run.seconds:.1f} s in all, {mean:.1f} s an epoch; files in {args.out}/"
+        f"{run.model} on {run.dataset}: {run.test_accuracy:.2%} of {count} test images right; "
+        f"{seconds:.1f} s in all, {seconds / max(1, len(run.history)):.1f} s an epoch; files in "
+        f"{out}/"
     )
     if run.fault:
         print(f"error: {run.fault}", file=sys.stderr)
@@ -229,26 +227,20 @@ def settings(args: argparse.Namespace, train_set: Dataset, test_set: Dataset) ->
     }
 
 
-def fit(
-    run: Run,
-    model: nn.Module,
-    train_set: Dataset,
-    test_set: Dataset,
-    config: dict[str, Any],
-    seed: int,
-) -> None:
+def fit(run: Run, model: nn.Module, train_set: Dataset, test_set: Dataset) -> None:
     """Train, test after each epoch, and report; Ctrl-C or a loss of nan ends it.
 
     The learning rate falls to 0 step by step, along a straight line.
     """
-    lr, epochs = config["lr"], config["epochs"]
-    if config["optimizer"] == "adam":
+    lr, epochs = run.config["lr"], run.config["epochs"]
+    if run.config["optimizer"] == "adam":
         optimizer: optim.Optimizer = optim.Adam(model.named_parameters(), lr=lr)
     else:
         optimizer = optim.SGD(model.named_parameters(), lr=lr, momentum=0.9)
-    loader = DataLoader(train_set, config["batch_size"], shuffle=True, seed=seed)
+    loader = DataLoader(train_set, run.config["batch_size"], shuffle=True, seed=run.seed)
     steps = epochs * len(loader)
     rates = iter(lr * (1 - step / steps) for step in range(steps))
+    run.times["epoch_seconds"] = []
     start = time.perf_counter()
     try:
         for epoch in range(1, epochs + 1):
@@ -256,7 +248,8 @@ def fit(
             title = f"epoch {epoch}/{epochs}"
             train_loss, train_accuracy = train_epoch(model, loader, optimizer, rates, title)
             test_loss, predicted = evaluate(model, test_set)
-            run.epoch_seconds.append(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            run.times["epoch_seconds"].append(seconds)
             entry = {
                 "epoch": epoch,
                 "train_loss": train_loss,
@@ -268,7 +261,7 @@ def fit(
             print(
                 f"{title}: train loss {train_loss:.4f}, accuracy {train_accuracy:.2%}; test loss "
                 f"{test_loss:.4f}, accuracy {entry['test_accuracy']:.2%}; "
-                f"{run.epoch_seconds[-1]:.1f} s",
+                f"{seconds:.1f} s",
                 flush=True,
             )
     except KeyboardInterrupt:
@@ -276,7 +269,7 @@ def fit(
         print("\ninterrupted: keeping the weights so far", file=sys.stderr)
     except DivergedError as error:
         run.fault = str(error)
-    run.seconds = time.perf_counter() - start
+    run.times["training_seconds"] = time.perf_counter() - start
 
 
 def train_epoch(

@@ -149,6 +149,7 @@ class Op:
     def __call__(self, *inputs: Any, **attributes: Any) -> Any: ...
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """Run on `inputs`; record a node if one of them is a Variable that requires a gradient."""
+        # One function, since every op on small arrays pays for each call within.
         first: Variable | None = None
         dtype: Any = None
         mixed = False
