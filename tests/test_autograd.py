@@ -805,6 +805,19 @@ def test_powers_at_zero():
     assert exponent.grad.tolist() == [0.0, 0.0, pytest.approx(math.log(2))]
 
 
+@pytest.mark.parametrize(("base", "slope"), [(2.0, math.log(2)), (0.0, 0.0), (1, 0.0)])
+def test_powers_of_a_number(base, slope):
+    exponent = leaf(0.0, 1.0)
+    (base**exponent)[0].backward()
+    assert exponent.grad.tolist() == [pytest.approx(slope), 0.0]
+
+
+def test_a_power_with_an_infinite_exponent():
+    base, exponent = leaf(2.0), leaf(np.inf)
+    (base**exponent).backward()
+    assert exponent.grad.item() == np.inf
+
+
 def test_the_mixed_second_derivative_of_a_power_at_exponent_zero():
     a, b = leaf(2.0), leaf(0.0)
     (of_a,) = (a**b).gradient(a, create_graph=True)

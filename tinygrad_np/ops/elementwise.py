@@ -169,9 +169,9 @@ def _one_less(a: Any, b: Any) -> Any:
 
 def _log_of_base(a: Any, b: Any) -> Any:
     """Return log a, but 0 where a is 0 and b is not negative: d(0^b)/db is 0 there."""
-    if isinstance(a, int | float) and a > 0:
-        return math.log(a)
-    return log(where(mul(eq(a, 0), ge(b, 0)), b * 0 + 1, b * 0 + a))
+    if isinstance(a, int | float):
+        return math.log(a) if a > 0 else math.nan if a else 0.0
+    return log(where(mul(eq(a, 0), ge(b, 0)), 1, a))
 
 
 @op(
