@@ -5,6 +5,7 @@ An op that is neither plain (no attributes, any shapes) nor in the table fails a
 one without bad inputs.
 """
 
+import functools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ def is_plain(op: Op) -> bool:
     return not op.attributes and op.variadic is None and op.name not in TABLE
 
 
+@functools.cache
 def samples_of(op: Op) -> list[Sample]:
     """Return the samples of an op in float64, the same ones each time."""
     generator = rng_for(op)

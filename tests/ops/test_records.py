@@ -187,6 +187,7 @@ def test_memory_order_changes_no_value(op, sample):
     np.testing.assert_allclose(op(*turned, **sample.attributes), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @differentiable_samples
 def test_a_leafs_gradient_is_nobody_elses_memory(op, sample):
     tensors = tensors_of(sample)
