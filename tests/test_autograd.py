@@ -582,6 +582,20 @@ def test_an_array_over_a_tensors_memory_is_copied(view):
     assert x.grad.tolist() == [1.0, 1.0]
 
 
+def test_an_op_on_arrays_is_given_the_arrays_themselves():
+    """Nothing is recorded, so nothing need be copied."""
+    given = []
+
+    @op("x")
+    def look(x):
+        given.append(x)
+        return x * 1
+
+    array = np.ones(3)
+    look(array)
+    assert given[0] is array
+
+
 def test_arrays_of_tensors_are_read_only():
     assert not np.asarray(Tensor([1.0])).flags.writeable
     assert not Tensor([1.0]).numpy().flags.writeable

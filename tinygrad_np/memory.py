@@ -35,8 +35,9 @@ class Pool:
     """Blocks of memory lent out as arrays and lent again when the arrays are gone.
 
     `limit` bounds the bytes that lie idle; 0 switches recycling off. All counting is done under
-    the lock, which nobody waits for: a callback may run at any moment, also within the lock on the
-    same thread. It appends to a deque, and who gets the lock next counts what is there.
+    the lock, for which neither lending nor taking back waits: a callback may run at any moment,
+    also within the lock on the same thread. It appends to a deque, and who gets the lock next
+    counts what is there.
     """
 
     def __init__(self, limit: int) -> None:

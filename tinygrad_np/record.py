@@ -152,7 +152,7 @@ class Op:
         # One function, since every op on small arrays pays for each call within.
         first: Variable | None = None
         dtype: Any = None
-        mixed = False
+        mixed = foreign = False
         wanted = 1
         arrays: list[Any] = []
         edges: list[Node | Variable | None] = []
@@ -173,9 +173,7 @@ class Op:
                     mixed = True
                 arrays.append(array)
             else:
-                if type(value) not in _PLAIN:
-                    value = self._constant(value)
-                    mixed = mixed or type(value) is np.ndarray
+                foreign = foreign or type(value) not in _PLAIN
                 arrays.append(value)
                 edges.append(None)
                 versions.append([0])
@@ -185,7 +183,14 @@ class Op:
             # NumPy's own results among them, scalars where arrays of no dimension are meant.
             plain = [np.asarray(v) if isinstance(v, np.generic) else v for v in inputs]
             return self._run(plain, attributes)[0]
-        if (mixed or dtype.kind != "f") and (converted := self._converted(inputs, arrays)):
+        if foreign:
+            arrays = [
+                array if isinstance(value, Variable) else self._constant(value)
+                for value, array in zip(inputs, arrays, strict=True)
+            ]
+        if (mixed or foreign or dtype.kind != "f") and (
+            converted := self._converted(inputs, arrays)
+        ):
             return self(*converted, **attributes)
         out, *extras = self._run(arrays, attributes)
         is_view = self.view and np.may_share_memory(out, first.data)
@@ -252,7 +257,9 @@ class Op:
         return complete
 
     def _constant(self, value: Any) -> Any:
-        """Return a NumPy scalar as a number, and an array that nobody else can change."""
+        """Return a number as Python's, and an array as one that nobody else can change."""
+        if type(value) in _PLAIN:
+            return value
         if isinstance(value, np.generic):
             return value.item()
         if not isinstance(value, np.ndarray):

@@ -24,29 +24,25 @@ def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> tuple[Ar
     padded = _padded(x, padding, _lowest(x.dtype))
     sizes = _sizes(x.shape, kernel, stride, padding)
     winner_type = np.uint8 if math.prod(kernel) <= 256 else np.uint32
-    out = winners = started = None
-    for position, where in enumerate(_positions(kernel, stride, sizes)):
+    first, *others = _positions(kernel, stride, sizes)
+    out = memory.empty(padded[first].shape, x.dtype, like=padded[first])
+    np.copyto(out, padded[first])
+    winners = memory.empty(out.shape, winner_type, like=out)
+    winners.fill(0)
+    started = _inside(x.shape[2:], sizes, stride, padding, first)
+    for position, where in enumerate(others, start=1):
         values = padded[where]
-        inside = _inside(x.shape[2:], sizes, stride, padding, where) if any(padding) else None
-        if out is None or winners is None:
-            out = memory.empty(values.shape, x.dtype, like=values)
-            np.copyto(out, values)
-            winners = memory.empty(values.shape, winner_type, like=values)
-            winners.fill(0)
-            started = inside
-            continue
         better = np.greater(values, out)
         if x.dtype.kind == "f":
             better |= np.isnan(values)
-        if inside is not None and started is not None:
+        if any(padding):
             # A window of nothing but -inf is still won by an entry of the image, not of its border.
+            inside = _inside(x.shape[2:], sizes, stride, padding, where)
             better |= inside & ~started
             started = started | inside
         np.maximum(out, values, out=out)
         # Positions only grow, so the later of two winners is the larger number.
         np.maximum(winners, np.multiply(better, winner_type(position)), out=winners)
-    if out is None or winners is None:
-        raise ValueError(f"a window of shape {tuple(kernel)} has no entries")
     return out, winners
 
 
