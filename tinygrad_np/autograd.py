@@ -4,7 +4,8 @@ Each VJP is handed plain arrays, or Variables where the gradient is to have a gr
 text of a VJP serves both, since VJPs are written in ops. Nothing here is recursive over a graph.
 """
 
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from tinygrad_np import memory
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.memory import Array
-from tinygrad_np.record import Rule, cast, expand, sum_to
-from tinygrad_np.tape import Node, Recording, Variable
+from tinygrad_np.record import cast, sum_to
+from tinygrad_np.tape import Node, Recording, Variable, mode, sequence
+
+_ndarray = np.ndarray
 
 
 def backward(
@@ -25,15 +28,17 @@ def backward(
 ) -> None:
     """Add to `.grad` of every leaf under `root` the VJP of `gradient` (one, for a single entry)."""
     seed = _seed(root, gradient, create_graph)
+    kind = root.result_class
     if root.node is None:
         totals = {root: seed if create_graph else seed.copy()}
     else:
         keep = retain_graph or create_graph
-        totals = _sweep(root.node, seed, None, keep, _graph_class(root, create_graph))
+        totals = _sweep(root.node, seed, None, keep, kind, create_graph)
     with Recording(create_graph):
         for leaf, total in totals.items():
+            total = _hooked(leaf, total, kind, create_graph)
             # Nobody else's memory: plain totals are copied where they must be, on the way.
-            total = cast(total, dtype=leaf.dtype) if create_graph else root.result_class.wrap(total)
+            total = cast(total, dtype=leaf.dtype) if create_graph else kind.wrap(total)
             leaf.grad = total if leaf.grad is None else leaf.grad + total
 
 
@@ -42,30 +47,70 @@ def gradient(
     targets: Sequence[Variable],
     gradient: Any = None,
     create_graph: bool = False,
+    allow_unused: bool = False,
 ) -> list[Any]:
-    """Return the VJP of `gradient` for each target, leaf or not; the graph stays, `.grad` too."""
+    """Return the VJP of `gradient` for each target, leaf or not; the graph stays, `.grad` too.
+
+    A target that was not used to compute `root` is an error, or has None if `allow_unused`.
+    """
     for position, target in enumerate(targets):
         if not target.requires_grad:
             raise GraphError(f"gradient: target {position} does not require a gradient")
     seed = _seed(root, gradient, create_graph)
+    kind = root.result_class
     keys = [target.node or target for target in targets]
     totals: dict[Any, Any] = {root: seed}
     if root.node is not None:
-        totals = _sweep(root.node, seed, set(keys), True, _graph_class(root, create_graph))
+        totals = _sweep(root.node, seed, set(keys), True, kind, create_graph)
     for position, key in enumerate(keys):
-        if key not in totals:
+        if key not in totals and not allow_unused:
             raise GraphError(
                 f"gradient: target {position}, of shape {targets[position].shape}, was not used "
                 f"to compute the output of shape {root.shape}; leave it out, or use backward(), "
                 "which passes it over"
             )
+    with Recording(create_graph):
+        found = {
+            key: total if type(key) is Node else _hooked(key, total, kind, create_graph)
+            for key, total in totals.items()
+        }
     if create_graph:
-        return [totals[key] for key in keys]
-    return [root.result_class.wrap(np.array(totals[key])) for key in keys]
+        return [found.get(key) for key in keys]
+    return [kind.wrap(np.array(found[key])) if key in found else None for key in keys]
 
 
-def _graph_class(root: Variable, create_graph: bool) -> type[Variable] | None:
-    return root.result_class if create_graph else None
+class Retained:
+    """The hook by which a result of an op keeps its own gradient; it does not keep the result."""
+
+    def __init__(self, result: Variable) -> None:
+        self.result = weakref.ref(result)
+
+    def __call__(self, grad: Variable) -> None:
+        """Add the gradient to the result's `.grad`."""
+        result = self.result()
+        if result is not None:
+            own = grad if grad.node is not None else type(grad).wrap(grad.data.copy())
+            result.grad = own if result.grad is None else result.grad + own
+
+
+def _hooked(
+    holder: Any, grad: Any, kind: type[Variable], create_graph: bool, retain: bool = True
+) -> Any:
+    """Return what the hooks of a leaf or node make of its gradient."""
+    for hook in list((getattr(holder, "hooks", None) or {}).values()):
+        if isinstance(hook, Retained) and not retain:
+            continue
+        made = hook(grad if create_graph else kind.wrap(grad))
+        if made is None:
+            continue
+        if not isinstance(made, Variable) or (made.shape, made.dtype) != (grad.shape, grad.dtype):
+            got = f"{made.shape} {made.dtype}" if isinstance(made, Variable) else repr(made)
+            raise ShapeError(
+                f"hook: {getattr(hook, '__name__', hook)!r} returned {got}, expected None or a "
+                f"Tensor like the gradient, {grad.shape} {grad.dtype}"
+            )
+        grad = made if create_graph else made.data
+    return grad
 
 
 def _seed(root: Variable, gradient: Any, create_graph: bool) -> Any:
@@ -94,65 +139,127 @@ def _seed(root: Variable, gradient: Any, create_graph: bool) -> Any:
 
 
 def _sweep(
-    root: Node, seed: Any, targets: set[Any] | None, keep: bool, graph_class: type[Variable] | None
+    root: Node,
+    seed: Any,
+    targets: Collection[Any] | None,
+    keep: bool,
+    kind: type[Variable],
+    create_graph: bool,
+    after: int = 0,
 ) -> dict[Any, Any]:
     """Walk back from `root`, newest node first; return the gradient of each leaf, or each target.
 
     Newest first means that every use of a result has been passed when its own node is reached.
-    With a `graph_class` gradients are Variables of that class and have a graph; else plain arrays.
+    With `create_graph` gradients are Variables of class `kind` and have a graph; else plain arrays.
+    Nodes older than the moment `after` are not entered: their gradients are among the returned.
     """
-    useful = None if targets is None else _useful(root, targets)
+    useful = None if targets is None else _useful(root, targets, after)
+    expected = kind if create_graph else _ndarray
+    observer = mode.now.observer
     found: dict[Any, Any] = {}
     totals: dict[Any, Any] = {root: seed}
     own: set[Any] = set()
     queue = [(-root.order, root)]
-    with Recording(graph_class is not None):
+    with Recording(create_graph):
         while queue:
             node = heappop(queue)[1]
             grad_out = totals.pop(node)
+            if node.hooks:
+                grad_out = _hooked(node, grad_out, kind, create_graph, targets is None)
             if targets is not None and node in targets:
                 found[node] = grad_out
-            for edge, grad in _input_grads(node, grad_out, useful, graph_class):
-                if edge not in totals:
-                    if type(edge) is Node:
-                        heappush(queue, (-edge.order, edge))
-                    elif graph_class is None:
-                        # What becomes a leaf's .grad must be nobody else's memory.
-                        grad = _unshared(grad, grad_out, node.saved or ())
-                    totals[edge] = grad
-                elif graph_class is not None:
-                    totals[edge] = totals[edge] + grad
-                elif edge in own:
-                    totals[edge] += grad
+            edges = node.edges
+            if useful is not None and useful.isdisjoint(edges):
+                continue
+            saved: Any = node.saved
+            if saved is None:
+                raise _freed(node)
+            for counter in node.counters:
+                if counter[0] > node.order:
+                    raise _changed(node)
+            steps: Iterable[Any] = node.recipe.rules
+            is_defined = False
+            if create_graph or not steps:
+                saved = _with_graph(node, saved, kind)
+                if node.op.definition is not None:
+                    steps = _through_definition(node, saved, grad_out, useful, kind, create_graph)
+                    is_defined = True
+            for step in steps:
+                if is_defined:
+                    edge, grad = step
                 else:
-                    total = totals[edge]
+                    edge = edges[step.position]
+                    if useful is not None and edge not in useful:
+                        continue
+                    arguments = saved if step.takes_all else step.arguments(node, saved)
+                    try:
+                        if observer is None:
+                            grad = step.vjp(grad_out, *arguments)
+                        else:
+                            grad = observer.pull(node, step, grad_out, *arguments)
+                    except Exception as error:
+                        _annotate(error, node, step.position, create_graph)
+                        raise
+                    if (
+                        type(grad) is not expected
+                        or grad.dtype is not edge.dtype
+                        or grad.shape != edge.shape
+                    ):
+                        grad = _fitted(grad, node, step.position, kind, create_graph)
+                total = totals.get(edge)
+                if total is None:
+                    if type(edge) is Node:
+                        if edge.order > after:
+                            heappush(queue, (-edge.order, edge))
+                    elif not create_graph:
+                        # What becomes a leaf's .grad must be nobody else's memory.
+                        grad = _unshared(grad, grad_out, saved)
+                    totals[edge] = grad
+                elif create_graph:
+                    totals[edge] = total + grad
+                elif edge in own:
+                    total += grad
+                else:
                     space = memory.empty(total.shape, total.dtype, like=total)
                     totals[edge] = np.add(total, grad, out=space)
                     own.add(edge)
             if not keep:
-                node.free()
+                # Drop what was kept for the backward, and with it the way to the inputs.
+                node.saved, node.edges, node.counters = None, (), ()
     return totals | found
 
 
-def _alive(node: Node) -> Sequence[Any]:
-    """Return what a node saved, unless an earlier backward freed it."""
-    if node.saved is None:
-        raise GraphError(
-            f"backward: the graph at op {node.op.name!r} (output {node.shape}) was freed by an "
-            "earlier backward; give that one retain_graph=True, or compute the output again"
-        )
-    return node.saved
+def _changed(node: Node) -> GraphError:
+    return GraphError(
+        f"backward: op {node.op.name!r} (output {node.shape}) saved a tensor that was "
+        "changed in place afterwards; change a copy, or change it after the backward"
+    )
 
 
-def _useful(root: Node, targets: set[Any]) -> set[Any]:
-    """Return the targets, and the nodes with a target somewhere below them."""
+def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -> None:
+    note = f"in the VJP of op {node.op.name!r} for input {position}"
+    if create_graph:
+        note += "; to be differentiated itself it must be written in ops, not in np functions"
+    error.add_note(note)
+
+
+def _freed(node: Node) -> GraphError:
+    return GraphError(
+        f"backward: the graph at op {node.op.name!r} (output {node.shape}) was freed by an "
+        "earlier backward; give that one retain_graph=True, or compute the output again"
+    )
+
+
+def _useful(root: Node, targets: Collection[Any], after: int) -> set[Any]:
+    """Return the targets, and the nodes after that moment with a target somewhere below them."""
     seen = {root}
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        _alive(node)
+        if node.saved is None:
+            raise _freed(node)
         for edge in node.edges:
-            if type(edge) is Node and edge not in seen:
+            if type(edge) is Node and edge.order > after and edge not in seen:
                 seen.add(edge)
                 waiting.append(edge)
     useful = set(targets)
@@ -160,48 +267,6 @@ def _useful(root: Node, targets: set[Any]) -> set[Any]:
         if any(edge in useful for edge in node.edges):
             useful.add(node)
     return useful
-
-
-def _input_grads(
-    node: Node, grad_out: Any, useful: set[Any] | None, graph_class: type[Variable] | None
-) -> Iterator[tuple[Any, Any]]:
-    """Yield for each wanted input its edge and its gradient, of the input's shape and dtype."""
-    if useful is not None and useful.isdisjoint(node.edges):
-        return
-    saved = _alive(node)
-    for counter in node.counters:
-        if counter[0] > node.order:
-            raise GraphError(
-                f"backward: op {node.op.name!r} (output {node.shape}) saved a tensor that was "
-                "changed in place afterwards; change a copy, or change it after the backward"
-            )
-    if graph_class is not None:
-        saved = _with_graph(node, saved, graph_class)
-        if node.op.definition is not None:
-            yield from _through_definition(node, saved, grad_out, useful, graph_class)
-            return
-    expected = np.ndarray if graph_class is None else graph_class
-    edges = node.edges
-    for rule in node.recipe.rules:
-        edge = edges[rule.position]
-        if useful is not None and edge not in useful:
-            continue
-        try:
-            if rule.pick is not None:
-                grad = rule.vjp(grad_out, *rule.pick(saved))
-            else:
-                grad = rule.vjp(grad_out, *_arguments(node, rule, saved))
-        except Exception as error:
-            note = f"in the VJP of op {node.op.name!r} for input {rule.position}"
-            if graph_class is not None:
-                note += (
-                    "; to be differentiated itself it must be written in ops, not in np functions"
-                )
-            error.add_note(note)
-            raise
-        if type(grad) is not expected or grad.shape != edge.shape or grad.dtype != edge.dtype:
-            grad = _fitted(grad, node, rule.position, graph_class)
-        yield edge, grad
 
 
 def _unshared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> Array:
@@ -214,29 +279,14 @@ def _unshared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> Array:
     return grad
 
 
-def _arguments(node: Node, rule: Rule, saved: Sequence[Any]) -> list[Any]:
-    """Look up by name what a VJP asks for beyond `grad_out`."""
-    known = dict(zip(node.recipe.kept, saved, strict=True))
-    known.update(node.attributes)
-    op = node.op
-    edge: Any = node.edges[rule.position]
-    if op.variadic:
-        known[op.variadic] = saved[: len(node.recipe.saved_inputs)]
-    known["position"] = rule.position
-    wrt = op.input_name(rule.position)
-    known[f"{wrt}_shape"] = edge.shape
-    known[f"{wrt}_dtype"] = edge.dtype
-    return [known[name] for name in rule.names]
-
-
-def _with_graph(node: Node, saved: Sequence[Any], graph_class: type[Variable]) -> list[Any]:
+def _with_graph(node: Node, saved: Sequence[Any], kind: type[Variable]) -> list[Any]:
     """Return what was saved with the inputs and the output as Variables on the graph again."""
     values = list(saved)
     recipe = node.recipe
     for place, position in enumerate(recipe.saved_inputs):
         edge = node.edges[position]
         if type(edge) is Node:
-            values[place] = graph_class.wrap(saved[place], edge, node.counters[place])
+            values[place] = kind.wrap(saved[place], edge, node.counters[place])
         elif edge is not None:
             if edge.data is not saved[place]:
                 raise GraphError(
@@ -244,7 +294,7 @@ def _with_graph(node: Node, saved: Sequence[Any], graph_class: type[Variable]) -
                 )
             values[place] = edge
     if recipe.kept[-1:] == ["out"]:
-        values[-1] = graph_class.wrap(saved[-1], node, node.counters[-1])
+        values[-1] = kind.wrap(saved[-1], node, node.counters[-1])
     return values
 
 
@@ -253,36 +303,34 @@ def _through_definition(
     saved: Sequence[Any],
     grad_out: Any,
     useful: set[Any] | None,
-    graph_class: type[Variable],
-) -> Iterator[tuple[Any, Any]]:
-    """Differentiate the definition of a fused op, whose own VJPs read what has no graph."""
-    inputs = list(saved[: len(node.edges)])
-    wanted = [
-        p
-        for p, edge in enumerate(node.edges)
-        if edge is not None and (useful is None or edge in useful)
-    ]
-    for p in wanted:
-        # A node of its own for each input: the place where the inner walk stops.
-        inputs[p] = expand(inputs[p], shape=inputs[p].shape)
-    out = node.op.definition(*inputs, **node.attributes)
-    totals = _sweep(out.node, grad_out, {inputs[p].node for p in wanted}, True, graph_class)
-    for p in wanted:
-        yield node.edges[p], totals[inputs[p].node]
+    kind: type[Variable],
+    create_graph: bool,
+) -> Sequence[tuple[Any, Any]]:
+    """Differentiate the definition of an op, computed anew from its inputs: of a fused op, whose
+    own VJPs read what has no graph, or of one that has none."""
+    edges = [e for e in node.edges if e is not None and (useful is None or e in useful)]
+    wanted = dict.fromkeys(edges)
+    start = next(sequence)
+    with Recording(True):
+        out = node.op.definition(*saved[: len(node.edges)], **node.attributes)
+    if out.node is None:
+        return ()
+    totals = _sweep(out.node, grad_out, wanted, create_graph, kind, create_graph, start)
+    return [(edge, totals[edge]) for edge in wanted if edge in totals]
 
 
-def _fitted(grad: Any, node: Node, position: int, graph_class: type[Variable] | None) -> Any:
+def _fitted(grad: Any, node: Node, position: int, kind: type[Variable], create_graph: bool) -> Any:
     """Sum a broadcast gradient to its input's shape; refuse another dtype or a shape that no
     broadcasting explains."""
     edge: Any = node.edges[position]
     where = f"the VJP of op {node.op.name!r} for input {position}"
-    if graph_class is None:
+    if not create_graph:
         if isinstance(grad, np.generic):
             grad = np.asarray(grad)
         if not isinstance(grad, np.ndarray):
             raise GraphError(f"{where} returned a {type(grad).__name__}, expected an array")
     elif isinstance(grad, np.ndarray | np.generic):
-        grad = graph_class.wrap(np.asarray(grad))
+        grad = kind.wrap(np.asarray(grad))
     elif not isinstance(grad, Variable):
         raise GraphError(f"{where} returned a {type(grad).__name__}, expected a Variable")
     if grad.dtype != edge.dtype:

@@ -1,5 +1,7 @@
 """The errors a user can meet: one base class, each kind also the built-in error one would catch."""
 
+import numpy as np
+
 
 class TinygradNpError(Exception):
     """Base class of every error that tinygrad_np raises on purpose."""
@@ -19,6 +21,10 @@ class DtypeError(TinygradNpError, TypeError):
 
 class AxisError(TinygradNpError, IndexError):
     """An axis or an index lies outside the array."""
+
+
+class MatrixError(TinygradNpError, np.linalg.LinAlgError, RuntimeError):
+    """A matrix cannot be inverted or factored: NumPy's LinAlgError, PyTorch's RuntimeError."""
 
 
 class GraphError(TinygradNpError, RuntimeError):

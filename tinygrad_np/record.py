@@ -13,7 +13,14 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from tinygrad_np.errors import AxisError, DtypeError, GraphError, ShapeError, TinygradNpError
+from tinygrad_np.errors import (
+    AxisError,
+    DtypeError,
+    GraphError,
+    MatrixError,
+    ShapeError,
+    TinygradNpError,
+)
 from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.memory import Array
 from tinygrad_np.tape import Node, Shape, Variable, mode, sequence
@@ -21,6 +28,21 @@ from tinygrad_np.tape import Node, Shape, Variable, mode, sequence
 V = TypeVar("V")
 
 _PLAIN = frozenset({float, int, bool, type(None)})
+
+_ndarray = np.ndarray
+_new = object.__new__
+
+# NumPy's errors, the narrower ones first, and ours.
+_ERRORS: dict[type[Exception], type[TinygradNpError]] = {
+    np.linalg.LinAlgError: MatrixError,
+    IndexError: AxisError,
+    ValueError: ShapeError,
+    TypeError: DtypeError,
+    OverflowError: DtypeError,
+}
+
+# The version of what is nobody's to change: constants.
+_NEVER = [0]
 
 
 class Rule:
@@ -30,9 +52,28 @@ class Rule:
         self.vjp = vjp
         self.position = position
         self.names = _parameters(vjp)[1:]
-        # The common case, single saved values and nothing else, needs no look-up by name.
+        # The common cases need no look-up by name: all that is saved, or single values of it.
+        self.takes_all = self.names == list(kept)
         is_plain = all(kept.count(name) == 1 for name in self.names)
         self.pick = _picker([kept.index(name) for name in self.names]) if is_plain else None
+
+    def arguments(self, node: Node, saved: Sequence[Any]) -> Sequence[Any]:
+        """Return what the VJP asks for beyond `grad_out`, by the names in its signature."""
+        if self.pick is not None:
+            return self.pick(saved)
+        op = node.op
+        edge: Any = node.edges[self.position]
+        wrt = op.input_name(self.position)
+        known = {
+            **dict(zip(node.recipe.kept, saved, strict=True)),
+            **node.attributes,
+            "position": self.position,
+            f"{wrt}_shape": edge.shape,
+            f"{wrt}_dtype": edge.dtype,
+        }
+        if op.variadic:
+            known[op.variadic] = saved[: len(node.recipe.saved_inputs)]
+        return [known[name] for name in self.names]
 
 
 class Recipe:
@@ -46,7 +87,7 @@ class Recipe:
         self.op = op
         count = len(wanted)
         vjps = {p: op.vjp_for(p) for p, is_wanted in enumerate(wanted) if is_wanted}
-        named = {name for vjp in vjps.values() for name in _parameters(vjp)}
+        named = {name for vjp in vjps.values() if vjp for name in _parameters(vjp)}
         inputs = [op.input_name(p) for p in range(count)]
         if op.definition is not None:
             named.update(inputs)
@@ -58,7 +99,7 @@ class Recipe:
         self.saved_inputs = [p for p in positions if p < count]
         # Versions: one for each input, and the output's last.
         self.guard = _picker(self.saved_inputs + ([count] if "out" in named else []))
-        self.rules = [Rule(vjp, p, self.kept) for p, vjp in vjps.items()]
+        self.rules = [Rule(vjp, p, self.kept) for p, vjp in vjps.items() if vjp]
 
 
 class Op:
@@ -72,7 +113,7 @@ class Op:
         self,
         forward: Callable[..., Any],
         formula: str,
-        vjps: Mapping[str, Callable[..., Any]],
+        vjps: Mapping[str, Callable[..., Any] | None],
         keeps: tuple[str, ...],
         caches: tuple[str, ...],
         definition: Callable[..., Any] | None,
@@ -80,6 +121,7 @@ class Op:
         floating: bool,
         domain: tuple[float, float],
         kinks: tuple[float, ...],
+        subgradient: str,
     ) -> None:
         self.name = forward.__name__.strip("_")
         self.forward = forward
@@ -88,10 +130,12 @@ class Op:
         self.keeps = keeps
         self.caches = caches
         self.definition = definition
+        self._keeps_more = bool(keeps or caches)
         self.view = view
         self.floating = floating
         self.domain = domain
         self.kinks = kinks
+        self.subgradient = subgradient
         self.__doc__ = forward.__doc__
         parameters = inspect.signature(forward).parameters.values()
         kinds = inspect.Parameter
@@ -106,6 +150,13 @@ class Op:
         if unknown:
             raise GraphError(f"op {self.name!r}: VJPs for {unknown}, inputs are {self.inputs}")
         for wrt, vjp in self.vjps.items():
+            if vjp is None:
+                if self.definition is None:
+                    raise GraphError(
+                        f"op {self.name!r}: the VJP for {wrt!r} is None, which asks for a "
+                        "definition= to differentiate instead"
+                    )
+                continue
             parameters = _parameters(vjp)
             if parameters[:1] != ["grad_out"]:
                 raise GraphError(f"op {self.name!r}: the VJP for {wrt!r} must take grad_out first")
@@ -133,7 +184,7 @@ class Op:
         """Whether there is a VJP for the input at `position`."""
         return self.input_name(position) in self.vjps
 
-    def vjp_for(self, position: int) -> Callable[..., Any]:
+    def vjp_for(self, position: int) -> Callable[..., Any] | None:
         """Return the VJP for the input at `position`, or say that there is none."""
         name = self.input_name(position)
         if name not in self.vjps:
@@ -149,89 +200,131 @@ class Op:
     def __call__(self, *inputs: Any, **attributes: Any) -> Any: ...
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """Run on `inputs`; record a node if one of them is a Variable that requires a gradient."""
+        if (attributes or self.attributes) and attributes.keys() != self.attributes.keys():
+            attributes = self._with_defaults(attributes)
+        for value in inputs:
+            if type(value) is not _ndarray:
+                if isinstance(value, Variable):
+                    return self._record(inputs, attributes, value)
+                if isinstance(value, np.generic):
+                    # NumPy's own results are scalars where arrays of no dimension are meant.
+                    inputs = tuple(map(_array_of_scalar, inputs))
+                    return self(*inputs, **attributes)
+        observer = mode.now.observer
+        if observer is None:
+            try:
+                out = self.forward(*inputs, **attributes)
+            except Exception as error:
+                self._explain(error, inputs, attributes)
+                raise
+        else:
+            out = observer.run(self, inputs, attributes)
+        if self._keeps_more:
+            out = out[0]
+        return out if type(out) is _ndarray else self._array(out)
+
+    def _record(self, inputs: Sequence[Any], attributes: dict[str, Any], first: Variable) -> Any:
+        """Run on `inputs`, of which `first` is the first Variable, and leave a node."""
         # One function, since every op on small arrays pays for each call within.
-        first: Variable | None = None
-        dtype: Any = None
-        mixed = foreign = False
+        dtype = first.data.dtype
+        is_mixed = is_foreign = False
         wanted = 1
         arrays: list[Any] = []
         edges: list[Node | Variable | None] = []
         versions: list[list[int]] = []
         for value in inputs:
-            wanted <<= 1
+            wanted += wanted
             if isinstance(value, Variable):
                 array = value.data
-                edge = value.node or (value if value._requires_grad else None)
+                edge: Any = value.node
                 if edge is not None:
-                    wanted |= 1
+                    wanted += 1
+                elif value._requires_grad:
+                    edge = value
+                    wanted += 1
+                if array.dtype is not dtype:
+                    is_mixed = True
+                arrays.append(array)
                 edges.append(edge)
                 versions.append(value.version)
-                if first is None:
-                    first = value
-                    dtype = array.dtype
-                elif array.dtype is not dtype:
-                    mixed = True
-                arrays.append(array)
             else:
-                foreign = foreign or type(value) not in _PLAIN
+                if type(value) not in _PLAIN:
+                    is_foreign = True
                 arrays.append(value)
                 edges.append(None)
-                versions.append([0])
-        if (attributes or self.attributes) and attributes.keys() != self.attributes.keys():
-            attributes = self._with_defaults(attributes)
-        if first is None:
-            # NumPy's own results among them, scalars where arrays of no dimension are meant.
-            plain = [np.asarray(v) if isinstance(v, np.generic) else v for v in inputs]
-            return self._run(plain, attributes)[0]
-        if foreign:
+                versions.append(_NEVER)
+        if is_foreign:
             arrays = [
                 array if isinstance(value, Variable) else self._constant(value)
                 for value, array in zip(inputs, arrays, strict=True)
             ]
-        if (mixed or foreign or dtype.kind != "f") and (
+        is_float = dtype.kind == "f"
+        if (is_mixed or is_foreign or not is_float) and (
             converted := self._converted(inputs, arrays)
         ):
             return self(*converted, **attributes)
-        out, *extras = self._run(arrays, attributes)
-        is_view = self.view and np.may_share_memory(out, first.data)
-        version = first.version if is_view else [0]
-        if not mode.recording or wanted.bit_count() == 1 or out.dtype.kind != "f":
-            return first.result_class.wrap(out, None, version)
+        now = mode.now
+        if now.observer is None:
+            try:
+                out = self.forward(*arrays, **attributes)
+            except Exception as error:
+                self._explain(error, arrays, attributes)
+                raise
+        else:
+            out = now.observer.run(self, arrays, attributes)
+        if self._keeps_more:
+            out, *extras = out
+            arrays += extras
+        if type(out) is not _ndarray:
+            out = self._array(out)
+        version = first.version if self.view and np.may_share_memory(out, first.data) else [0]
+        result = _new(first.result_class)
+        result.data = out
+        result.version = version
+        result.grad = None
+        result._requires_grad = False
+        out_dtype = out.dtype
+        if out_dtype is not dtype:
+            is_float = out_dtype.kind == "f"
+        if not is_float or not now.recording or not wanted & (wanted - 1):
+            result.node = None
+            return result
         recipe = self._recipes.get(wanted)
         if recipe is None:
             recipe = self._recipes[wanted] = Recipe(self, [edge is not None for edge in edges])
-        node = Node()
+        result.node = node = _new(Node)
         node.recipe = recipe
         node.edges = tuple(edges)
-        node.saved = recipe.keep((*arrays, *extras, out))
-        node.counters = recipe.guard((*versions, version))
+        arrays.append(out)
+        versions.append(version)
+        node.saved = recipe.keep(arrays)
+        node.counters = recipe.guard(versions)
         node.attributes = attributes
+        node.hooks = None
         node.order = next(sequence)
-        node.scope = mode.scope
+        node.scope = now.scope
         node.shape = out.shape
-        node.dtype = out.dtype
-        return first.result_class.wrap(out, node, version)
+        node.dtype = out_dtype
+        if now.observer is not None:
+            now.observer.recorded(node)
+        return result
 
-    def _run(self, arrays: Sequence[Any], attributes: Mapping[str, Any]) -> Sequence[Any]:
-        """Return the output and what the forward keeps beside it; NumPy's errors gain a name."""
-        try:
-            result = self.forward(*arrays, **attributes)
-        except TinygradNpError:
-            raise
-        except IndexError as error:
-            raise AxisError(self._complaint(arrays, attributes, error)) from error
-        except ValueError as error:
-            raise ShapeError(self._complaint(arrays, attributes, error)) from error
-        except (TypeError, OverflowError) as error:
-            raise DtypeError(self._complaint(arrays, attributes, error)) from error
-        results = result if self.keeps or self.caches else (result,)
-        if type(results[0]) is np.ndarray:
-            return results
-        if not isinstance(results[0], np.ndarray | np.generic):
-            kind = type(results[0]).__name__
-            raise GraphError(f"{self.name}: the forward returned a {kind}, expected an array")
-        # NumPy gives scalars where arrays of no dimension are meant.
-        return (np.asarray(results[0]), *results[1:])
+    def _array(self, out: Any) -> Array:
+        """Return the output as an array: NumPy gives scalars where no dimension is left."""
+        if isinstance(out, np.ndarray | np.generic):
+            return np.asarray(out)
+        raise GraphError(
+            f"{self.name}: the forward returned a {type(out).__name__}, expected an array"
+        )
+
+    def _explain(
+        self, error: Exception, arrays: Sequence[Any], attributes: Mapping[str, Any]
+    ) -> None:
+        """Raise NumPy's error as one of ours that names the op and its arguments."""
+        if not isinstance(error, TinygradNpError):
+            for kind, ours in _ERRORS.items():
+                if isinstance(error, kind):
+                    raise ours(self._complaint(arrays, attributes, error)) from error
 
     def _complaint(
         self, arrays: Sequence[Any], attributes: Mapping[str, Any], error: Exception
@@ -269,7 +362,7 @@ class Op:
             )
         if value.dtype.kind not in "biuf":
             raise DtypeError(f"{self.name}: got an ndarray of dtype {value.dtype}, not of numbers")
-        if mode.recording and (value.flags.writeable or value.base is not None):
+        if mode.now.recording and (value.flags.writeable or value.base is not None):
             return np.array(value, subok=False)
         return np.asarray(value)
 
@@ -297,7 +390,7 @@ class Op:
 def op(
     formula: str,
     *,
-    vjps: Mapping[str, Callable[..., Any]] | None = None,
+    vjps: Mapping[str, Callable[..., Any] | None] | None = None,
     keeps: tuple[str, ...] = (),
     caches: tuple[str, ...] = (),
     definition: Callable[..., Any] | None = None,
@@ -305,6 +398,7 @@ def op(
     floating: bool = False,
     domain: tuple[float, float] = (-2.0, 2.0),
     kinks: tuple[float, ...] = (),
+    subgradient: str = "",
 ) -> Callable[[Callable[..., Any]], Op]:
     """Make an op of a forward on arrays.
 
@@ -314,9 +408,10 @@ def op(
     ops and `+ - * /`, so that it serves arrays and Variables alike. `keeps` names results of the
     forward, behind its output, that are constant in pieces (masks, winners); `caches` such that
     only a first-order backward may read, which asks for a `definition`: the same function in other
-    ops, differentiated when the gradient is to have a graph. `view` says that the output shares
-    the first input's memory, `floating` that integers become float32. `domain` and `kinks` tell
-    tests where to sample.
+    ops, differentiated when the gradient is to have a graph, and always for an input whose VJP is
+    None. `view` says that the output shares the first input's memory, `floating` that integers
+    become float32. `domain` and `kinks` tell tests where to sample, `subgradient` readers what the
+    derivative is taken to be at a kink or a tie.
 
     >>> from tinygrad_np import Tensor, op, ops
     >>> @op("x^3", vjps={"x": lambda grad_out, x: grad_out * 3 * x * x})
@@ -333,7 +428,17 @@ def op(
 
     def make(forward: Callable[..., Any]) -> Op:
         return Op(
-            forward, formula, vjps or {}, keeps, caches, definition, view, floating, domain, kinks
+            forward,
+            formula,
+            vjps or {},
+            keeps,
+            caches,
+            definition,
+            view,
+            floating,
+            domain,
+            kinks,
+            subgradient,
         )
 
     return make
@@ -356,17 +461,20 @@ def _common(values: Sequence[Any]) -> np.dtype[Any]:
     return common
 
 
+def _array_of_scalar(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
 def _parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def _picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """Return a function that gives the entries at `positions` as a tuple."""
-    if not positions:
-        return lambda values: ()
-    if len(positions) == 1:
-        (only,) = positions
-        return lambda values: (values[only],)
+def _picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Return a function that gives the entries at `positions`, at the speed of C."""
+    start = positions[0] if positions else 0
+    end = start + len(positions)
+    if list(positions) == list(range(start, end)):
+        return itemgetter(slice(start, end))
     return itemgetter(*positions)
 
 

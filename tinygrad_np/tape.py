@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator
 from typing import Any, ClassVar, Self
 
@@ -30,11 +30,56 @@ class Scope:
         self.outer = outer
 
 
-class _Mode(threading.local):
+class Observer(ContextDecorator):
+    """Is shown each op that runs and each VJP, on the thread that entered it; here it only passes
+    them on. `debug()` and `profile()` return such.
+    """
+
+    outer: "Observer | None"
+
+    def __enter__(self) -> Self:
+        self.outer = mode.now.observer
+        mode.now.observer = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        mode.now.observer = self.outer
+
+    def run(self, op: Any, arrays: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
+        """Run an op's forward on arrays; return what it returns."""
+        if self.outer is None:
+            return op.forward(*arrays, **attributes)
+        return self.outer.run(op, arrays, attributes)
+
+    def recorded(self, node: "Node") -> None:
+        """Take note of the node that was made of the op that has just run."""
+        if self.outer is not None:
+            self.outer.recorded(node)
+
+    def pull(self, node: "Node", rule: Any, grad_out: Any, *arguments: Any) -> Any:
+        """Call the VJP that `rule` has for an input of `node`."""
+        if self.outer is None:
+            return rule.vjp(grad_out, *arguments)
+        return self.outer.pull(node, rule, grad_out, *arguments)
+
+
+class Now:
+    """What holds on one thread at this moment: whether ops are recorded, within which call of a
+    module, and who watches."""
+
+    __slots__ = ("observer", "outer", "recording", "scope")
+
     def __init__(self) -> None:
         self.recording = True
         self.outer: list[bool] = []
         self.scope: Scope | None = None
+        self.observer: Observer | None = None
+
+
+class _Mode(threading.local):
+    def __init__(self) -> None:
+        # One object: looking up an attribute of a thread's own is slow, and each op needs three.
+        self.now = Now()
 
 
 mode = _Mode()
@@ -47,11 +92,11 @@ class Recording(ContextDecorator):
         self.flag = flag
 
     def __enter__(self) -> None:
-        mode.outer.append(mode.recording)
-        mode.recording = self.flag
+        mode.now.outer.append(mode.now.recording)
+        mode.now.recording = self.flag
 
     def __exit__(self, *error: object) -> None:
-        mode.recording = mode.outer.pop()
+        mode.now.recording = mode.now.outer.pop()
 
 
 def no_grad() -> Recording:
@@ -86,7 +131,7 @@ class Variable:
     the sequence that also numbers the nodes, of the last change in place.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "node", "version")
+    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "hooks", "node", "version")
 
     # NumPy steps back, so that `ndarray + Tensor` is a Tensor.
     __array_ufunc__ = None
@@ -97,6 +142,8 @@ class Variable:
     _requires_grad: bool
     node: "Node | None"
     version: list[int]
+    # Set on a leaf when its first hook comes.
+    hooks: dict[int, Callable[[Any], Any]]
 
     @classmethod
     def wrap(
@@ -137,7 +184,7 @@ class Node:
 
     `edges` has for each input its node, the leaf itself, or None where no gradient is wanted.
     `saved` is None once a backward has freed the node. `counters` are the `version`s of what it
-    saved, and `order` its place in time.
+    saved, and `order` its place in time. `hooks` are called with the gradient of its output.
     """
 
     __slots__ = (
@@ -145,6 +192,7 @@ class Node:
         "counters",
         "dtype",
         "edges",
+        "hooks",
         "order",
         "recipe",
         "saved",
@@ -155,9 +203,10 @@ class Node:
     # A `record.Recipe`: which op it was, and how what it saved is to be read.
     recipe: Any
     edges: tuple["Node | Variable | None", ...]
-    saved: tuple[Any, ...] | None
-    counters: tuple[list[int], ...]
+    saved: Sequence[Any] | None
+    counters: Sequence[list[int]]
     attributes: Mapping[str, Any]
+    hooks: dict[int, Callable[[Any], Any]] | None
     order: int
     scope: Scope | None
     shape: Shape
@@ -168,12 +217,19 @@ class Node:
         """The record of what was run."""
         return self.recipe.op
 
-    def free(self) -> None:
-        """Drop what was kept for the backward, and with it the way to the inputs."""
-        self.saved = None
-        self.edges = ()
-        self.counters = ()
-
     def __repr__(self) -> str:
         state = " freed" if self.saved is None else ""
         return f"<Node {self.order} {self.op.name} {self.shape} {self.dtype}{state}>"
+
+
+class Handle:
+    """What registering a hook returns: `remove()` takes the hook away again."""
+
+    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
+        self._hooks = hooks
+        self._key = next(sequence)
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook away; to do so twice does no harm."""
+        self._hooks.pop(self._key, None)

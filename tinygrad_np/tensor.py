@@ -208,14 +208,14 @@ class Tensor(Variable):
     # Change in place: of leaves, outside a graph.
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if self.requires_grad and mode.recording:
+        if self.requires_grad and mode.now.recording:
             raise GraphError(
                 "setitem: this tensor requires a gradient, which a change in place would make "
                 "wrong; build the result from where(...) and cat(...), or change a leaf inside "
                 "no_grad()"
             )
         if isinstance(value, Variable):
-            if value.requires_grad and mode.recording:
+            if value.requires_grad and mode.now.recording:
                 raise GraphError(
                     "setitem: the value requires a gradient, which could not pass through a change "
                     "in place; use value.detach(), or build the result from where(...) and cat(...)"

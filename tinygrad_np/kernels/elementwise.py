@@ -1,5 +1,6 @@
 """Elementwise work on arrays, into recycled memory where they are large."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,20 +8,30 @@ import numpy as np
 from tinygrad_np import memory
 from tinygrad_np.memory import Array
 
+_SMALL = memory.SMALL
+_ndarray = np.ndarray
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
-def apply(ufunc: Any, *arrays: Any, dtype: Any = None) -> Array:
-    """Return `ufunc(*arrays)`, of `dtype` or the common one, in the largest one's memory order."""
-    large = arrays[0]
-    for other in arrays[1:]:
-        if getattr(other, "nbytes", 0) > getattr(large, "nbytes", 0):
-            large = other
-    if getattr(large, "nbytes", 0) < memory.SMALL:
-        small: Array = ufunc(*arrays)
-        return small
-    shapes = [array.shape for array in arrays if isinstance(array, np.ndarray)]
-    shape = np.broadcast_shapes(*shapes)
+def unary(ufunc: Any, x: Array, dtype: Any = None) -> Array:
+    """Return `ufunc(x)`, of `dtype` or that of x, in its memory order."""
+    if x.nbytes >= _SMALL:
+        return _recycling(ufunc, (x,), dtype)
+    small: Array = ufunc(x)
+    return small
+
+
+def binary(ufunc: Any, a: Any, b: Any, dtype: Any = None) -> Array:
+    """Return `ufunc(a, b)`, of `dtype` or the common one, in the larger one's memory order."""
+    if (type(a) is _ndarray and a.nbytes >= _SMALL) or (type(b) is _ndarray and b.nbytes >= _SMALL):
+        return _recycling(ufunc, (a, b), dtype)
+    small: Array = ufunc(a, b)
+    return small
+
+
+def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any) -> Array:
+    large = max(arrays, key=lambda array: getattr(array, "nbytes", 0))
+    shape = np.broadcast_shapes(*[a.shape for a in arrays if isinstance(a, np.ndarray)])
     like = large if large.shape == shape else None
     out = memory.empty(shape, dtype or np.result_type(*arrays), like)
     ufunc(*arrays, out=out)

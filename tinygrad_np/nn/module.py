@@ -56,17 +56,17 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, with what it records marked as this module's; arrays become Tensors."""
-        outer, caller = mode.scope, _calling.module
+        outer, caller = mode.now.scope, _calling.module
         path = self._name_in(caller) if caller is not None else ""
         if outer is not None and outer.path:
             path = f"{outer.path}.{path}"
-        mode.scope = Scope(path, type(self).__name__, outer)
+        mode.now.scope = Scope(path, type(self).__name__, outer)
         _calling.module = self
         try:
             tensors = [Tensor(v) if isinstance(v, np.ndarray) else v for v in inputs]
             return self.forward(*tensors, **options)
         finally:
-            mode.scope = outer
+            mode.now.scope = outer
             _calling.module = caller
 
     def _name_in(self, caller: "Module") -> str:

@@ -16,43 +16,43 @@ from tinygrad_np.record import op
 @op("a = b")
 def eq(a: Array, b: Array) -> Array:
     """Whether entries are equal."""
-    return kernels.apply(np.equal, a, b, dtype=bool)
+    return kernels.binary(np.equal, a, b, dtype=bool)
 
 
 @op("a ≠ b")
 def ne(a: Array, b: Array) -> Array:
     """Whether entries differ."""
-    return kernels.apply(np.not_equal, a, b, dtype=bool)
+    return kernels.binary(np.not_equal, a, b, dtype=bool)
 
 
 @op("a < b")
 def lt(a: Array, b: Array) -> Array:
     """Whether a is below b."""
-    return kernels.apply(np.less, a, b, dtype=bool)
+    return kernels.binary(np.less, a, b, dtype=bool)
 
 
 @op("a ≤ b")
 def le(a: Array, b: Array) -> Array:
     """Whether a is at most b."""
-    return kernels.apply(np.less_equal, a, b, dtype=bool)
+    return kernels.binary(np.less_equal, a, b, dtype=bool)
 
 
 @op("a > b")
 def gt(a: Array, b: Array) -> Array:
     """Whether a is above b."""
-    return kernels.apply(np.greater, a, b, dtype=bool)
+    return kernels.binary(np.greater, a, b, dtype=bool)
 
 
 @op("a ≥ b")
 def ge(a: Array, b: Array) -> Array:
     """Whether a is at least b."""
-    return kernels.apply(np.greater_equal, a, b, dtype=bool)
+    return kernels.binary(np.greater_equal, a, b, dtype=bool)
 
 
 @op("not x")
 def logical_not(x: Array) -> Array:
     """Whether entries are zero or False."""
-    return kernels.apply(np.logical_not, x, dtype=bool)
+    return kernels.unary(np.logical_not, x, dtype=bool)
 
 
 # Choice.
@@ -95,7 +95,7 @@ def _of_larger(grad_out: Any, one: Any, other: Any) -> Any:
 )
 def maximum(a: Array, b: Array) -> Array:
     """The larger of two entries; a tie splits its gradient in halves."""
-    return kernels.apply(np.maximum, a, b)
+    return kernels.binary(np.maximum, a, b)
 
 
 @op(
@@ -106,7 +106,7 @@ def maximum(a: Array, b: Array) -> Array:
 )
 def relu(x: Array) -> Array:
     """Rectified linear unit; its gradient at 0 is 0."""
-    return kernels.apply(np.maximum, x, 0)
+    return kernels.binary(np.maximum, x, 0)
 
 
 @op(
@@ -128,13 +128,13 @@ def dropout(x: Array, mask: Array, *, p: float) -> Array:
 @op("a + b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: grad_out})
 def add(a: Array, b: Array) -> Array:
     """Sum of entries."""
-    return kernels.apply(np.add, a, b)
+    return kernels.binary(np.add, a, b)
 
 
 @op("a - b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: neg(grad_out)})
 def sub(a: Array, b: Array) -> Array:
     """Difference of entries."""
-    return kernels.apply(np.subtract, a, b)
+    return kernels.binary(np.subtract, a, b)
 
 
 @op(
@@ -143,7 +143,7 @@ def sub(a: Array, b: Array) -> Array:
 )
 def mul(a: Array, b: Array) -> Array:
     """Product of entries."""
-    return kernels.apply(np.multiply, a, b)
+    return kernels.binary(np.multiply, a, b)
 
 
 @op(
@@ -157,7 +157,7 @@ def mul(a: Array, b: Array) -> Array:
 )
 def div(a: Array, b: Array) -> Array:
     """Quotient of entries; integers give float32."""
-    return kernels.apply(np.divide, a, b)
+    return kernels.binary(np.divide, a, b)
 
 
 def _one_less(a: Any, b: Any) -> Any:
@@ -190,7 +190,7 @@ def pow(a: Array, b: Array) -> Array:
 @op("-x", vjps={"x": lambda grad_out: neg(grad_out)})
 def neg(x: Array) -> Array:
     """Negative of entries."""
-    return kernels.apply(np.negative, x)
+    return kernels.unary(np.negative, x)
 
 
 # Functions.
@@ -199,25 +199,25 @@ def neg(x: Array) -> Array:
 @op("e^x", vjps={"x": lambda grad_out, out: mul(grad_out, out)}, floating=True)
 def exp(x: Array) -> Array:
     """Exponential."""
-    return kernels.apply(np.exp, x)
+    return kernels.unary(np.exp, x)
 
 
 @op("log x", vjps={"x": lambda grad_out, x: grad_out / x}, floating=True, domain=(0.3, 3.0))
 def log(x: Array) -> Array:
     """Natural logarithm."""
-    return kernels.apply(np.log, x)
+    return kernels.unary(np.log, x)
 
 
 @op("√x", vjps={"x": lambda grad_out, out: grad_out / (out + out)}, floating=True, domain=(0.3, 3))
 def sqrt(x: Array) -> Array:
     """Square root."""
-    return kernels.apply(np.sqrt, x)
+    return kernels.unary(np.sqrt, x)
 
 
 @op("tanh x", vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)}, floating=True)
 def tanh(x: Array) -> Array:
     """Hyperbolic tangent."""
-    return kernels.apply(np.tanh, x)
+    return kernels.unary(np.tanh, x)
 
 
 @op(
