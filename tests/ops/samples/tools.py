@@ -1,0 +1,72 @@
+"""What samples are made of."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import Tensor, ops
+from tinygrad_np.errors import TinygradNpError
+from tinygrad_np.record import Op
+
+
+@dataclass
+class Sample:
+    """Inputs of an op, read-only arrays or None, and its attributes."""
+
+    inputs: tuple[Any, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.inputs = tuple(_read_only(value) for value in self.inputs)
+
+    def __repr__(self):
+        shapes = [getattr(value, "shape", value) for value in self.inputs]
+        return f"{shapes} {self.attributes}"
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = np.asarray(value).view()
+        value.flags.writeable = False
+    return value
+
+
+def rng_for(op: Op) -> np.random.Generator:
+    """Return a generator that depends on the op's name only."""
+    return np.random.default_rng(zlib.crc32(op.name.encode()))
+
+
+def draw(op: Op, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Return float64 numbers of the op's domain, a good way from its kinks."""
+    low, high = op.domain
+    values = generator.uniform(low, high, shape)
+    for kink in op.kinks:
+        near = np.abs(values - kink) < 0.1
+        values = np.where(near, kink + 0.1 * np.where(values < kink, -1, 1) + values, values)
+    return np.asarray(values)
+
+
+def normal(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return standard normal numbers."""
+    return generator.standard_normal(shape)
+
+
+Table = dict[str, Callable[[np.random.Generator], list[Sample]]]
+# A call, the error, a piece of its message.
+Bad = tuple[Callable[[], Any], type[Exception], str]
+Bads = dict[str, list[Bad]]
+
+
+def attributed(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Callable[[Any], list[Sample]]:
+    """Return a maker of samples of one normal input, given shapes and attributes."""
+    return lambda generator: [Sample((normal(generator, *s),), options) for s, options in cases]
+
+
+def refused(name: str, *shapes: tuple[int, ...], **options: Any) -> list[Bad]:
+    """Return a call of an op that has no method, which it must refuse."""
+    op = ops.table[name]
+    inputs = [np.ones(shape, np.float32) for shape in shapes]
+    return [(lambda: op(*map(Tensor, inputs), **options), TinygradNpError, name)]
