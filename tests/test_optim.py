@@ -1,13 +1,14 @@
 """Optimizers against their formulas written out, and what they refuse."""
 
 import copy
+import functools
 import math
 import re
 
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, nn, optim
+from tinygrad_np import Tensor, memory, nn, optim
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 
 STEPS = 10
@@ -20,10 +21,14 @@ def weights():
     return [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
 
 
+@functools.cache
 def gradients(step):
-    """Return the gradients of a step, one for each of `weights`."""
+    """Return the gradients of a step, one for each of `weights`; they are read-only."""
     generator = np.random.default_rng([1, step])
-    return [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
+    grads = [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
+    for grad in grads:
+        grad.flags.writeable = False
+    return grads
 
 
 def parameters(dtype=np.float64):
@@ -80,15 +85,132 @@ def sgd_by_hand(
     return w
 
 
-def adam_by_hand(w, index, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, steps=STEPS):
+def adam_by_hand(
+    w,
+    index,
+    lr=1e-3,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    amsgrad=False,
+    decoupled_weight_decay=False,
+    steps=STEPS,
+):
     """Return parameter `index` after some steps of Adam from `w`."""
-    m, v = np.zeros_like(w), np.zeros_like(w)
+    m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t in range(1, steps + 1):
-        g = gradients(t - 1)[index] + weight_decay * w
+        g = gradients(t - 1)[index]
+        if decoupled_weight_decay:
+            w = w - lr * weight_decay * w
+        else:
+            g = g + weight_decay * w
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g**2
-        corrected_m, corrected_v = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+        largest = np.maximum(largest, v)
+        second = largest if amsgrad else v
+        corrected_m, corrected_v = m / (1 - betas[0] ** t), second / (1 - betas[1] ** t)
         w = w - lr * corrected_m / (np.sqrt(corrected_v) + eps)
+    return w
+
+
+def adamw_by_hand(w, index, weight_decay=0.01, **options):
+    """Return parameter `index` after some steps of AdamW from `w`."""
+    return adam_by_hand(
+        w, index, weight_decay=weight_decay, **{**options, "decoupled_weight_decay": True}
+    )
+
+
+def nadam_by_hand(
+    w,
+    index,
+    lr=2e-3,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    momentum_decay=4e-3,
+    decoupled_weight_decay=False,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of NAdam from `w`."""
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    mu = [betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, steps + 2)]
+    for t in range(1, steps + 1):
+        g = gradients(t - 1)[index]
+        if decoupled_weight_decay:
+            w = w - lr * weight_decay * w
+        else:
+            g = g + weight_decay * w
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        ahead = mu[t] * m / (1 - math.prod(mu[: t + 1]))
+        ahead += (1 - mu[t - 1]) * g / (1 - math.prod(mu[:t]))
+        w = w - lr * ahead / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+    return w
+
+
+def rmsprop_by_hand(
+    w,
+    index,
+    lr=0.01,
+    alpha=0.99,
+    eps=1e-8,
+    weight_decay=0.0,
+    momentum=0.0,
+    centered=False,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of RMSprop from `w`."""
+    m, v, b = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        v = alpha * v + (1 - alpha) * g**2
+        m = alpha * m + (1 - alpha) * g
+        b = momentum * b + g / (np.sqrt(v - m**2 if centered else v) + eps)
+        w = w - lr * b
+    return w
+
+
+def adagrad_by_hand(
+    w,
+    index,
+    lr=0.01,
+    lr_decay=0.0,
+    weight_decay=0.0,
+    initial_accumulator_value=0.0,
+    eps=1e-10,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of Adagrad from `w`."""
+    total = np.full_like(w, initial_accumulator_value)
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        total = total + g**2
+        w = w - lr / (1 + step * lr_decay) * g / (np.sqrt(total) + eps)
+    return w
+
+
+def adadelta_by_hand(w, index, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, steps=STEPS):
+    """Return parameter `index` after some steps of Adadelta from `w`."""
+    u, v = np.zeros_like(w), np.zeros_like(w)
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        v = rho * v + (1 - rho) * g**2
+        delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+        u = rho * u + (1 - rho) * delta**2
+        w = w - lr * delta
+    return w
+
+
+def lamb_by_hand(w, index, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, steps=STEPS):
+    """Return parameter `index` after some steps of LAMB from `w`: You et al. 2020, algorithm 2."""
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, steps + 1):
+        g = gradients(t - 1)[index]
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        r = (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+        r = r + weight_decay * w
+        w = w - lr * np.sqrt((w**2).sum()) / np.sqrt((r**2).sum()) * r
     return w
 
 
@@ -113,7 +235,54 @@ ADAM_OPTIONS = [
     {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3},
 ]
 CASES = [(optim.SGD, sgd_by_hand, options) for options in SGD_OPTIONS]
+ADAM_OPTIONS += [
+    {"lr": 0.1, "amsgrad": True, "betas": (0.5, 0.7)},
+    {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.3},
+]
+ADAMW_OPTIONS = [
+    {},
+    {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.3},
+    {"lr": 0.1, "weight_decay": 0.0},
+    {"lr": 0.1, "betas": (0.5, 0.7), "amsgrad": True, "eps": 0.1},
+]
+NADAM_OPTIONS = [
+    {},
+    {"lr": 0.1, "betas": (0.5, 0.7)},
+    {"lr": 0.1, "momentum_decay": 0.5, "eps": 0.1},
+    {"lr": 0.1, "weight_decay": 0.3},
+    {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
+]
+RMSPROP_OPTIONS = [
+    {},
+    {"lr": 0.1, "alpha": 0.7, "eps": 0.1},
+    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
+    {"lr": 0.01, "alpha": 0.7, "centered": True},
+    {"lr": 0.01, "alpha": 0.7, "centered": True, "momentum": 0.5, "weight_decay": 0.3},
+]
+ADAGRAD_OPTIONS = [
+    {},
+    {"lr": 0.1, "lr_decay": 0.2},
+    {"lr": 0.1, "weight_decay": 0.3, "eps": 0.1},
+    {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "initial_accumulator_value": 0.5},
+]
+ADADELTA_OPTIONS = [
+    {},
+    {"lr": 0.5, "rho": 0.7},
+    {"eps": 0.01, "weight_decay": 0.3},
+]
+LAMB_OPTIONS = [
+    {},
+    {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3},
+    {"lr": 0.1, "weight_decay": 0.0},
+    {"lr": 0.1, "weight_decay": 0.3},
+]
 CASES += [(optim.Adam, adam_by_hand, options) for options in ADAM_OPTIONS]
+CASES += [(optim.AdamW, adamw_by_hand, options) for options in ADAMW_OPTIONS]
+CASES += [(optim.NAdam, nadam_by_hand, options) for options in NADAM_OPTIONS]
+CASES += [(optim.RMSprop, rmsprop_by_hand, options) for options in RMSPROP_OPTIONS]
+CASES += [(optim.Adagrad, adagrad_by_hand, options) for options in ADAGRAD_OPTIONS]
+CASES += [(optim.Adadelta, adadelta_by_hand, options) for options in ADADELTA_OPTIONS]
+CASES += [(optim.LAMB, lamb_by_hand, options) for options in LAMB_OPTIONS]
 
 
 def in_words(case):
@@ -153,15 +322,41 @@ def test_parameter_without_axes(kind, by_hand, options):
         optimizer.step()
     assert scalar.shape == ()
     assert_close([scalar.numpy()[None]], [by_hand(weights()[2], 2, **options)])
-    assert all(isinstance(value, np.ndarray | int) for value in optimizer.state[0].values())
+    assert all(isinstance(value, np.ndarray | int | float) for value in optimizer.state[0].values())
 
 
-def test_default_options():
-    """Defaults are PyTorch's: SGD 0.001 and plain, Adam 0.001, (0.9, 0.999), 1e-8, no decay."""
-    plain = {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
-    adam = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
-    assert optim.SGD([one()]).state_dict()["param_groups"] == [plain | {"params": 1}]
-    assert optim.Adam([one()]).state_dict()["param_groups"] == [adam | {"params": 1}]
+ADAM = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, "nesterov": False}),
+        (optim.Adam, ADAM | {"amsgrad": False, "decoupled_weight_decay": False}),
+        (
+            optim.AdamW,
+            ADAM | {"weight_decay": 0.01, "amsgrad": False, "decoupled_weight_decay": True},
+        ),
+        (
+            optim.NAdam,
+            ADAM | {"lr": 0.002, "momentum_decay": 0.004, "decoupled_weight_decay": False},
+        ),
+        (
+            optim.RMSprop,
+            {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+        ),
+        (
+            optim.Adagrad,
+            {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+        ),
+        (optim.Adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
+        (optim.LAMB, ADAM | {"eps": 1e-6, "weight_decay": 0.01}),
+    ],
+)
+def test_default_options(kind, options):
+    """Defaults are PyTorch's, and for LAMB those of its paper's experiments; else no decay."""
+    expected = {"weight_decay": 0.0, **options, "params": 1}
+    assert kind([one()]).state_dict()["param_groups"] == [expected]
 
 
 def test_adams_first_step():
@@ -171,7 +366,17 @@ def test_adams_first_step():
     np.testing.assert_allclose(parameter.numpy(), [0.5, 2.5], rtol=1e-4)
 
 
-BOTH = pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+KINDS = [
+    optim.SGD,
+    optim.Adam,
+    optim.AdamW,
+    optim.NAdam,
+    optim.RMSprop,
+    optim.Adagrad,
+    optim.Adadelta,
+    optim.LAMB,
+]
+EACH = pytest.mark.parametrize("kind", KINDS)
 
 
 # Parameters and groups.
@@ -188,8 +393,22 @@ BOTH = pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
         (
             optim.Adam,
             adam_by_hand,
-            [{"weight_decay": 0.3}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {}],
+            [{"weight_decay": 0.3}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {"amsgrad": True}],
         ),
+        (optim.AdamW, adamw_by_hand, [{"weight_decay": 0.3}, {"lr": 0.2}, {"eps": 0.1}, {}]),
+        (optim.NAdam, nadam_by_hand, [{"weight_decay": 0.3}, {"momentum_decay": 0.1}, {}, {}]),
+        (
+            optim.RMSprop,
+            rmsprop_by_hand,
+            [{"weight_decay": 0.3}, {"alpha": 0.5}, {"momentum": 0.5}, {"lr": 0.2}],
+        ),
+        (
+            optim.Adagrad,
+            adagrad_by_hand,
+            [{"weight_decay": 0.3}, {"lr_decay": 0.5}, {"initial_accumulator_value": 1.0}, {}],
+        ),
+        (optim.Adadelta, adadelta_by_hand, [{"weight_decay": 0.3}, {"rho": 0.5}, {"lr": 2.0}, {}]),
+        (optim.LAMB, lamb_by_hand, [{"weight_decay": 0.0}, {"lr": 0.2}, {"eps": 0.1}, {}]),
     ],
 )
 def test_groups(kind, by_hand, options):
@@ -227,7 +446,7 @@ def test_plain_tensors():
     assert x.tolist() == [0.5, 1.0]
 
 
-@BOTH
+@EACH
 def test_frozen_parameter(kind):
     """A frozen parameter stays, with weight decay too, whether or not it has a gradient."""
     frozen, without, free = one(), one(grad=None), one()
@@ -237,7 +456,7 @@ def test_frozen_parameter(kind):
     assert free.tolist() != [1.0, 2.0]
 
 
-@BOTH
+@EACH
 def test_thawed_parameter(kind):
     """A parameter that is no longer frozen is trained from then on."""
     parameter = one()
@@ -249,7 +468,7 @@ def test_thawed_parameter(kind):
     assert parameter.tolist() != [1.0, 2.0]
 
 
-@BOTH
+@EACH
 def test_gradient_is_only_read(kind):
     """A step leaves the gradient as it is."""
     parameter = one()
@@ -259,7 +478,7 @@ def test_gradient_is_only_read(kind):
     assert parameter.grad.tolist() == [1.0, 1.0]
 
 
-@BOTH
+@EACH
 def test_gradient_may_be_read_only(kind):
     """A gradient need not be writable, nor contiguous."""
     parameter = nn.Parameter(np.ones((2, 3)))
@@ -283,7 +502,7 @@ def test_momentum_keeps_its_own_memory():
     assert parameter.tolist() == [-0.5, 0.5]
 
 
-@BOTH
+@EACH
 def test_zero_grad(kind):
     """zero_grad() forgets the gradients, of frozen parameters too."""
     frozen, free = one(), one()
@@ -305,10 +524,25 @@ def test_large_parameters():
     assert_close([parameter.numpy()], [expected])
 
 
+@pytest.fixture
+def dirty_memory(monkeypatch):
+    """Have scratch arrays come full of nan, as recycled ones come full of anything."""
+    monkeypatch.setattr(memory, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
+
+
+@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+@pytest.mark.usefixtures("dirty_memory")
+def test_nothing_is_read_before_it_is_written(kind, by_hand, options):
+    """What was in the memory of scratch arrays does not matter."""
+    params = parameters()
+    run(kind(params, **options))
+    assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
+
+
 # Missing gradients.
 
 
-@BOTH
+@EACH
 def test_missing_gradient_is_named(kind):
     """A parameter without a gradient is an error with its path, its shape and what to do."""
     block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
@@ -330,7 +564,7 @@ def test_missing_gradient_of_the_nameless(tensor):
         optim.SGD([one(), one(), tensor]).step()
 
 
-@BOTH
+@EACH
 def test_missing_gradient_changes_nothing(kind):
     """Parameters that come before the one without a gradient are not changed, nor their state."""
     first, last = one(), one()
@@ -347,7 +581,7 @@ def test_missing_gradient_changes_nothing(kind):
 # Gradients that do not fit.
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("grad", "words"),
     [
@@ -370,7 +604,7 @@ def test_gradient_is_checked(kind, grad, words):
     assert optimizer.state == [{}, {}]
 
 
-@BOTH
+@EACH
 def test_gradient_of_a_frozen_parameter_is_not_checked(kind):
     """What a frozen parameter has for a gradient does not matter."""
     frozen = one(grad=Tensor(np.ones(3)))
@@ -382,7 +616,7 @@ def test_gradient_of_a_frozen_parameter_is_not_checked(kind):
 # Graphs that a step makes stale.
 
 
-@BOTH
+@EACH
 def test_step_makes_graphs_stale(kind):
     """A graph that saved a weight from before the step refuses its backward: no wrong number."""
     parameter = one()
@@ -449,7 +683,7 @@ def twice(**options):
     return [{"params": [parameter]}, {"params": [parameter]}]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("params", "words"),
     [
@@ -528,6 +762,26 @@ BAD_OPTIONS = pytest.mark.parametrize(
         (optim.Adam, {"betas": 0.9}, "Adam betas: got 0.9, expected two numbers"),
         (optim.Adam, {"betas": (0.9,)}, "Adam betas: got (0.9,), expected two numbers"),
         (optim.Adam, {"betas": (0.9, 0.9, 0.9)}, "Adam betas: got (0.9, 0.9, 0.9), expected two"),
+        (optim.AdamW, {"eps": -1}, "AdamW eps: got -1"),
+        (optim.AdamW, {"betas": (1.0, 0.9)}, "AdamW betas: got (1.0, 0.9)"),
+        (optim.NAdam, {"momentum_decay": -1}, "NAdam momentum_decay: got -1"),
+        (optim.NAdam, {"weight_decay": -1}, "NAdam weight_decay: got -1"),
+        (optim.NAdam, {"betas": (0.9, 1.0)}, "NAdam betas: got (0.9, 1.0)"),
+        (optim.RMSprop, {"momentum": -1}, "RMSprop momentum: got -1"),
+        (optim.RMSprop, {"alpha": 1.5}, "RMSprop alpha: got 1.5, expected a number from 0 to 1"),
+        (optim.RMSprop, {"alpha": math.nan}, "RMSprop alpha: got nan, expected a number from"),
+        (optim.RMSprop, {"alpha": "a"}, "RMSprop alpha: got 'a', expected a number from 0 to 1"),
+        (optim.RMSprop, {"eps": math.inf}, "RMSprop eps: got inf"),
+        (optim.Adagrad, {"lr_decay": -1}, "Adagrad lr_decay: got -1"),
+        (
+            optim.Adagrad,
+            {"initial_accumulator_value": -1},
+            "Adagrad initial_accumulator_value: got -1",
+        ),
+        (optim.Adadelta, {"rho": -0.1}, "Adadelta rho: got -0.1, expected a number from 0 to 1"),
+        (optim.Adadelta, {"eps": -1}, "Adadelta eps: got -1"),
+        (optim.LAMB, {"lr": -1}, "LAMB lr: got -1"),
+        (optim.LAMB, {"betas": 0.9}, "LAMB betas: got 0.9, expected two numbers"),
     ],
 )
 
@@ -559,7 +813,7 @@ def test_loaded_options_are_checked(kind, options, words):
     assert repr(optimizer.state_dict()) == before
 
 
-@BOTH
+@EACH
 def test_options_of_a_group_replace_the_defaults(kind):
     """An option is checked with those that it is used with: a group's own with the defaults."""
     optimizer = kind([{"params": [one()], "lr": 0.0}], lr=0.1)
@@ -576,8 +830,26 @@ STATEFUL = pytest.mark.parametrize(
         (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
         (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3}),
         (optim.Adam, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.Adam, {"lr": 0.1, "amsgrad": True}),
+        (optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.NAdam, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True, "alpha": 0.9}),
+        (optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1}),
+        (optim.Adadelta, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.LAMB, {"lr": 0.1}),
     ],
-    ids=["SGD", "SGD-nesterov", "Adam"],
+    ids=[
+        "SGD",
+        "SGD-nesterov",
+        "Adam",
+        "Adam-amsgrad",
+        "AdamW",
+        "NAdam",
+        "RMSprop",
+        "Adagrad",
+        "Adadelta",
+        "LAMB",
+    ],
 )
 
 
@@ -693,7 +965,7 @@ def test_loading_of_another_optimizer(state):
     assert repr(optimizer.state_dict()) == before
 
 
-@BOTH
+@EACH
 def test_loading_what_is_no_state(kind):
     """The state dict of a model is told by its names."""
     words = re.escape(".load_state_dict: got ['bias', 'weight'], expected state and param_groups")
@@ -712,3 +984,237 @@ def test_loading_another_shape():
     assert words in str(caught.value)
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
+
+
+@EACH
+def test_loading_of_each_other_optimizer(kind):
+    """No optimizer takes another's state, but Adam takes AdamW's: one class with an option."""
+    for other in KINDS:
+        optimizer, state = kind([one()]), other([one()], lr=0.3).state_dict()
+        if other is kind or (kind, other) == (optim.Adam, optim.AdamW):
+            optimizer.load_state_dict(state)
+            assert optimizer.param_groups[0]["lr"] == 0.3
+        else:
+            with pytest.raises(ArgumentError, match=f"^{kind.__name__}"):
+                optimizer.load_state_dict(state)
+            assert optimizer.param_groups[0]["lr"] != 0.3
+
+
+# What single ones promise beyond their formulas.
+
+
+def test_adamw_is_not_adam():
+    """AdamW refuses decay within the gradient, from a group or from Adam's state."""
+    words = "^AdamW decoupled_weight_decay: got False, expected True"
+    with pytest.raises(ArgumentError, match=words):
+        optim.AdamW([{"params": [one()], "decoupled_weight_decay": False}])
+    with pytest.raises(ArgumentError, match=words):
+        optim.AdamW([one()]).load_state_dict(optim.Adam([one()]).state_dict())
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+@pytest.mark.parametrize("options", LAMB_OPTIONS)
+def test_lamb_for_fifty_steps(options, dtype, rtol):
+    """LAMB's weights are those of the paper's formula after each of fifty steps, in groups."""
+    params = parameters(dtype)
+    second = {"lr": 0.02, "weight_decay": 0.1}
+    optimizer = optim.LAMB([{"params": params[:2]}, {"params": params[2:], **second}], **options)
+    for step in range(50):
+        run(optimizer, 1, first=step)
+        for i, (found, w) in enumerate(zip(params, weights(), strict=True)):
+            own = options if i < 2 else options | second
+            expected = lamb_by_hand(w, i, **own, steps=step + 1)
+            np.testing.assert_allclose(found.numpy(), expected, rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("grad", [[1.0, -2.0], [0.0, 0.0]])
+def test_lamb_starts_from_zero(grad):
+    """Weights that are all 0, and steps that are, have the factor 1: no standstill, no nan."""
+    parameter = nn.Parameter(np.zeros(2))
+    parameter.grad = Tensor(np.array(grad))
+    optim.LAMB([parameter], lr=0.5).step()
+    np.testing.assert_allclose(parameter.numpy(), -0.5 * np.sign(grad), rtol=1e-5)
+
+
+def test_lamb_stays_on_zero_steps():
+    """A gradient of 0 without decay makes a step of 0, whose length is divided by nothing."""
+    parameter = one(grad=Tensor(np.zeros(2)))
+    optim.LAMB([parameter], lr=0.5, weight_decay=0.0).step()
+    assert parameter.tolist() == [1.0, 2.0]
+
+
+def test_centered_rmsprop_of_constant_gradients():
+    """A variance that rounding makes negative is 0 and not nan, as PyTorch has it."""
+    parameter = nn.Parameter(np.zeros(3, np.float32))
+    optimizer = optim.RMSprop([parameter], lr=0.01, alpha=0.9, centered=True, eps=0.1)
+    for _ in range(1000):
+        parameter.grad = Tensor(np.array([0.1, 0.3, 0.7], np.float32))
+        optimizer.step()
+    assert np.isfinite(parameter.numpy()).all()
+
+
+# Muon, which takes matrices only.
+
+
+def matrix(shape=(3, 5), dtype=np.float64, seed=0):
+    """Return a matrix as a parameter, with a gradient."""
+    generator = np.random.default_rng(seed)
+    parameter = nn.Parameter(generator.standard_normal(shape).astype(dtype))
+    parameter.grad = Tensor(generator.standard_normal(shape).astype(dtype))
+    return parameter
+
+
+def orthogonalized_by_hand(x, factors=(3.4445, -4.775, 2.0315), steps=5, eps=1e-7):
+    """Return Newton and Schulz's iteration by way of the singular values that it changes."""
+    left, values, right = np.linalg.svd(x, full_matrices=False)
+    values = values / max(np.sqrt((values**2).sum()), eps)
+    a, b, c = factors
+    for _ in range(steps):
+        values = a * values + b * values**3 + c * values**5
+    return left * values @ right
+
+
+MUON_OPTIONS = [
+    {},
+    {"nesterov": False},
+    {"momentum": 0.5, "weight_decay": 0.0},
+    {"ns_steps": 2, "ns_coefficients": (2.0, -1.5, 0.5)},
+    {"ns_steps": 0, "eps": 100.0},
+    {"adjust_lr_fn": "original"},
+    {"adjust_lr_fn": "match_rms_adamw", "lr": 0.02},
+]
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-3)])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (1, 3), (300, 100)])
+@pytest.mark.parametrize("options", MUON_OPTIONS)
+@pytest.mark.usefixtures("dirty_memory")
+def test_muon_formula(options, shape, dtype, rtol):
+    """Muon's steps are those of the formula, its iteration done on singular values."""
+    parameter = matrix(shape, dtype)
+    optimizer = optim.Muon([parameter], **options)
+    own = {"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.95, "nesterov": True} | options
+    iteration = {"factors": (3.4445, -4.775, 2.0315), "steps": 5, "eps": 1e-7}
+    for ours, theirs in (("factors", "ns_coefficients"), ("steps", "ns_steps"), ("eps", "eps")):
+        iteration[ours] = own.get(theirs, iteration[ours])
+    w, b = parameter.numpy().astype(np.float64), np.zeros(shape)
+    share = math.sqrt(max(1, shape[0] / shape[1]))
+    if own.get("adjust_lr_fn") == "match_rms_adamw":
+        share = 0.2 * math.sqrt(max(shape))
+    for step in range(3):
+        g = np.random.default_rng(step).standard_normal(shape)
+        parameter.grad = Tensor(g.astype(dtype))
+        optimizer.step()
+        b = own["momentum"] * b + (1 - own["momentum"]) * g
+        ahead = own["momentum"] * b + (1 - own["momentum"]) * g if own["nesterov"] else b
+        w = w * (1 - own["lr"] * own["weight_decay"])
+        w = w - own["lr"] * share * orthogonalized_by_hand(ahead, **iteration)
+        np.testing.assert_allclose(parameter.numpy(), w, rtol, atol=rtol * own["lr"])
+    assert parameter.dtype == dtype
+
+
+def test_muon_steps_are_nearly_orthogonal():
+    """All directions of a Muon step are about as long, however they were in the gradient."""
+    parameter = nn.Parameter(np.zeros((4, 4)))
+    parameter.grad = Tensor(np.diag([100.0, 10.0, 1.0, 0.5]))
+    optim.Muon([parameter], lr=1.0).step()
+    values = np.linalg.svd(parameter.numpy(), compute_uv=False)
+    assert ((values > 0.5) & (values < 1.3)).all()
+
+
+def test_muon_of_no_gradient():
+    """A gradient of 0 leaves only the decay: its norm is not divided by."""
+    parameter = nn.Parameter(np.ones((2, 2)))
+    parameter.grad = Tensor(np.zeros((2, 2)))
+    optim.Muon([parameter], lr=0.1, weight_decay=0.5).step()
+    assert_close([parameter.numpy()], [np.full((2, 2), 0.95)])
+
+
+def test_muon_defaults():
+    """Defaults are PyTorch's."""
+    (group,) = optim.Muon([matrix()]).state_dict()["param_groups"]
+    assert group == {
+        "lr": 0.001,
+        "weight_decay": 0.1,
+        "momentum": 0.95,
+        "nesterov": True,
+        "ns_coefficients": (3.4445, -4.775, 2.0315),
+        "eps": 1e-7,
+        "ns_steps": 5,
+        "adjust_lr_fn": None,
+        "params": 1,
+    }
+
+
+@pytest.mark.parametrize("shape", [(3,), (), (2, 3, 4), (2, 1, 3, 3)])
+def test_muon_takes_matrices(shape):
+    """What is no matrix is refused by its name, with what takes it."""
+    bias = nn.Parameter(np.ones(shape))
+    bias.name = "conv.bias"
+    with pytest.raises(ShapeError) as caught:
+        optim.Muon([{"params": [matrix()]}, {"params": [bias]}])
+    words = f"Muon: parameter conv.bias has shape {shape}, expected a matrix; give it to another"
+    assert words in str(caught.value)
+    assert "AdamW" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lr": -1}, "Muon lr: got -1"),
+        ({"weight_decay": -1}, "Muon weight_decay: got -1"),
+        ({"momentum": -1}, "Muon momentum: got -1"),
+        ({"eps": -1}, "Muon eps: got -1"),
+        ({"ns_coefficients": (1, 2)}, "Muon ns_coefficients: got (1, 2), expected three numbers"),
+        ({"ns_coefficients": 3.0}, "Muon ns_coefficients: got 3.0, expected three numbers"),
+        (
+            {"ns_coefficients": (1.0, math.nan, 2.0)},
+            "Muon ns_coefficients: got (1.0, nan, 2.0), expected finite numbers",
+        ),
+        ({"ns_steps": 100}, "Muon ns_steps: got 100, expected a whole number from 0 to 99"),
+        ({"ns_steps": -1}, "Muon ns_steps: got -1, expected a whole number from 0 to 99"),
+        ({"ns_steps": 5.0}, "Muon ns_steps: got 5.0, expected a whole number from 0 to 99"),
+        (
+            {"adjust_lr_fn": "rms"},
+            "Muon adjust_lr_fn: got 'rms', expected None, 'original' or 'match_rms_adamw'",
+        ),
+    ],
+)
+def test_muon_options(options, words):
+    """An option out of range is refused, in a state dict too."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        optim.Muon([matrix()], **options)
+    optimizer = optim.Muon([matrix()])
+    state = optimizer.state_dict()
+    state["param_groups"][0] |= options
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        optimizer.load_state_dict(state)
+
+
+def test_muon_resumes():
+    """A new Muon with the old one's state goes on with the same bits; gradients are only read."""
+    parameter = matrix()
+    optimizer = optim.Muon([parameter], lr=0.1, momentum=0.5)
+    grad = parameter.grad.numpy().copy()
+    optimizer.step()
+    assert_equal([parameter.grad.numpy()], [grad])
+    other = nn.Parameter(parameter.numpy().copy())
+    other.grad = Tensor(grad)
+    resumed = optim.Muon([other])
+    resumed.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    resumed.step()
+    assert_equal([other.numpy()], [parameter.numpy()])
+
+
+def test_muon_leaves_frozen_parameters():
+    """A frozen matrix stays, decay or not; one without a gradient is named."""
+    frozen, free = matrix(), matrix(seed=1)
+    frozen.requires_grad = False
+    before = frozen.numpy().copy()
+    optimizer = optim.Muon([frozen, free], lr=0.1)
+    optimizer.step()
+    assert_equal([frozen.numpy()], [before])
+    free.grad = None
+    with pytest.raises(GraphError, match=r"^Muon.step: parameter 1, of shape \(3, 5\), has"):
+        optimizer.step()

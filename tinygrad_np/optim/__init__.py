@@ -1,7 +1,22 @@
 """Optimizers; their update rules are PyTorch's."""
 
-from tinygrad_np.optim.adam import Adam
+from tinygrad_np.optim.adagrad import Adadelta, Adagrad
+from tinygrad_np.optim.adam import Adam, AdamW, NAdam
+from tinygrad_np.optim.lamb import LAMB
+from tinygrad_np.optim.muon import Muon
 from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.optim.rmsprop import RMSprop
 from tinygrad_np.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = [
+    "LAMB",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RMSprop",
+]

@@ -1,6 +1,5 @@
-"""Adam."""
+"""The family of Adam: Adam, AdamW and NAdam."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +8,8 @@ import numpy as np
 from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.memory import Array
-from tinygrad_np.optim.optimizer import Optimizer, at_least
+from tinygrad_np.optim.formulas import corrected_root, decayed, moments, remembered
+from tinygrad_np.optim.optimizer import Optimizer, at_least, check_betas
 
 
 class Adam(Optimizer):
@@ -17,6 +17,9 @@ class Adam(Optimizer):
 
     g ← grad + weight_decay w;  m ← β1 m + (1 - β1) g;  v ← β2 v + (1 - β2) g²;
     w ← w - lr m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps).
+
+    With amsgrad the root is of the largest v so far (Reddi et al. 2018, algorithm 2); with
+    decoupled_weight_decay it is AdamW.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adam(nn.Linear(2, 1).parameters(), lr=0.001)
@@ -29,40 +32,117 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
         super().__init__(params, defaults)
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        at_least("Adam", 0, **{name: options[name] for name in ("lr", "eps", "weight_decay")})
-        betas = options["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ArgumentError(f"Adam betas: got {betas!r}, expected two numbers")
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ArgumentError(f"Adam betas: got {betas}, expected two numbers from 0 to below 1")
+        names = ("lr", "eps", "weight_decay")
+        at_least(self._kind, 0, **{name: options[name] for name in names})
+        check_betas(self._kind, options["betas"])
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
-        beta1, beta2 = group["betas"]
-        if not state:
-            state.update(step=0, mean=np.zeros_like(weight), square=np.zeros_like(weight))
-        state["step"] += 1
-        mean, square = state["mean"], state["square"]
         scratch = memory.empty(weight.shape, weight.dtype)
-        if group["weight_decay"]:
-            np.multiply(weight, group["weight_decay"], out=scratch)
-            grad = grad + scratch
-        mean *= beta1
-        np.multiply(grad, 1 - beta1, out=scratch)
-        mean += scratch
-        square *= beta2
-        np.multiply(grad, grad, out=scratch)
-        scratch *= 1 - beta2
-        square += scratch
-        np.sqrt(square, out=scratch)
-        scratch /= math.sqrt(1 - beta2 ** state["step"])
-        scratch += group["eps"]
+        grad = decayed(weight, grad, group)
+        mean, square = moments(grad, state, group["betas"], scratch)
+        if group["amsgrad"]:
+            largest = remembered(state, "largest_square", weight)
+            square = np.maximum(largest, square, out=largest)
+        corrected_root(square, state["step"], group, out=scratch)
         np.divide(mean, scratch, out=scratch)
-        scratch *= group["lr"] / (1 - beta1 ** state["step"])
+        scratch *= group["lr"] / (1 - group["betas"][0] ** state["step"])
         weight -= scratch
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+
+    w ← w - lr weight_decay w;  then Adam's step, of the gradient alone.
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.AdamW(nn.Linear(2, 1).parameters(), lr=0.001, weight_decay=0.01)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, True)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        super()._check(options)
+        if not options["decoupled_weight_decay"]:
+            raise ArgumentError(
+                "AdamW decoupled_weight_decay: got False, expected True; decay that is part of "
+                "the gradient is Adam's"
+            )
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016, algorithm 2), as PyTorch computes it.
+
+    g, m and v as in Adam;  μ(t) = β1 (1 - 0.96^(t momentum_decay) / 2);  Π = μ(1) ... μ(t);
+    w ← w - lr ((1 - μ(t)) g / (1 - Π) + μ(t+1) m / (1 - Π μ(t+1))) / (sqrt(v / (1 - β2^t)) + eps).
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.NAdam(nn.Linear(2, 1).parameters(), lr=0.002)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        names = ("lr", "eps", "weight_decay", "momentum_decay")
+        at_least("NAdam", 0, **{name: options[name] for name in names})
+        check_betas("NAdam", options["betas"])
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        scratch, root = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
+        grad = decayed(weight, grad, group)
+        mean, square = moments(grad, state, group["betas"], scratch)
+        step, beta1, decay = state["step"], group["betas"][0], group["momentum_decay"]
+        corrected_root(square, step, group, out=root)
+        now, then = (beta1 * (1 - 0.5 * 0.96 ** (t * decay)) for t in (step, step + 1))
+        product = state["momentum_product"] = state.get("momentum_product", 1.0) * now
+        for direction, share in (
+            (grad, (1 - now) / (1 - product)),
+            (mean, then / (1 - product * then)),
+        ):
+            np.divide(direction, root, out=scratch)
+            scratch *= group["lr"] * share
+            weight -= scratch

@@ -42,11 +42,11 @@ class Optimizer:
                     f"{self._kind}: unknown options {sorted(unknown)} in a group, expected "
                     f"{sorted(defaults)}"
                 )
-            parameters = [_tensor(parameter, self._kind) for parameter in entry["params"]]
+            parameters = [leaf_of(parameter, self._kind) for parameter in entry["params"]]
             for position, parameter in enumerate(parameters):
                 if id(parameter) in seen:
                     raise ArgumentError(
-                        f"{self._kind}: parameter {_name(parameter, position)} was given twice"
+                        f"{self._kind}: parameter {name_of(parameter, position)} was given twice"
                     )
                 seen.add(id(parameter))
             group = {**defaults, **entry, "params": parameters}
@@ -76,7 +76,7 @@ class Optimizer:
         for position, parameter in enumerate(self._parameters()):
             if not parameter.requires_grad:
                 continue
-            name, grad = _name(parameter, position), parameter.grad
+            name, grad = name_of(parameter, position), parameter.grad
             if grad is None:
                 raise GraphError(
                     f"{self._kind}.step: parameter {name}, of shape {parameter.shape}, has no "
@@ -137,7 +137,7 @@ class Optimizer:
             for name, value in values.items():
                 if isinstance(value, np.ndarray) and value.shape != parameter.shape:
                     raise ShapeError(
-                        f"{where}: {name} of parameter {_name(parameter, position)} has shape "
+                        f"{where}: {name} of parameter {name_of(parameter, position)} has shape "
                         f"{value.shape}, expected {parameter.shape}"
                     )
         for group in state["param_groups"]:
@@ -158,7 +158,23 @@ def at_least(kind: str, least: float, **options: Any) -> None:
             )
 
 
-def _tensor(entry: Any, kind: str) -> Tensor:
+def from_0_to_1(kind: str, **options: Any) -> None:
+    """Refuse options that are not numbers from 0 to 1."""
+    for name, value in options.items():
+        if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+            raise ArgumentError(f"{kind} {name}: got {value!r}, expected a number from 0 to 1")
+
+
+def check_betas(kind: str, betas: Any) -> None:
+    """Refuse betas that are not two numbers from 0 to below 1."""
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ArgumentError(f"{kind} betas: got {betas!r}, expected two numbers")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ArgumentError(f"{kind} betas: got {betas}, expected two numbers from 0 to below 1")
+
+
+def leaf_of(entry: Any, kind: str) -> Tensor:
+    """Return the parameter itself, given alone or with its name."""
     parameter = entry[1] if isinstance(entry, tuple) else entry
     if not isinstance(parameter, Tensor) or not parameter.is_leaf:
         raise ArgumentError(
@@ -172,5 +188,6 @@ def _copy(value: Any) -> Any:
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _name(parameter: Tensor, position: int) -> str:
+def name_of(parameter: Tensor, position: int) -> str:
+    """Return the path of a parameter in its module, or its position."""
     return getattr(parameter, "name", "") or str(position)

@@ -8,6 +8,7 @@ import numpy as np
 from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.memory import Array
+from tinygrad_np.optim.formulas import with_decay
 from tinygrad_np.optim.optimizer import Optimizer, at_least
 
 
@@ -48,10 +49,8 @@ class SGD(Optimizer):
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
+        grad = with_decay(weight, grad, group["weight_decay"])
         scratch = memory.empty(weight.shape, weight.dtype)
-        if group["weight_decay"]:
-            np.multiply(weight, group["weight_decay"], out=scratch)
-            grad = np.asarray(grad + scratch)  # of no dimension, a sum is a NumPy scalar
         direction = grad
         if group["momentum"]:
             velocity = state.get("momentum_buffer")

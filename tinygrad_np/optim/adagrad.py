@@ -1,0 +1,108 @@
+"""Steps over the root of squared gradients that need no rate: Adagrad and Adadelta."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.memory import Array
+from tinygrad_np.optim.formulas import blend, remembered, with_decay
+from tinygrad_np.optim.optimizer import Optimizer, at_least, from_0_to_1
+
+
+class Adagrad(Optimizer):
+    """Steps over the root of the sum of all squares (Duchi et al. 2011, figure 1, diagonal);
+    the update rule is PyTorch's.
+
+    g ← grad + weight_decay w;  s ← s + g², from initial_accumulator_value on;
+    w ← w - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.Adagrad(nn.Linear(2, 1).parameters(), lr=0.01)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "eps": eps,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+        at_least("Adagrad", 0, **{name: options[name] for name in names})
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        if not state:
+            start = np.full_like(weight, group["initial_accumulator_value"])
+            state.update(step=0, sum=start)
+        state["step"] += 1
+        grad = with_decay(weight, grad, group["weight_decay"])
+        scratch = memory.empty(weight.shape, weight.dtype)
+        np.multiply(grad, grad, out=scratch)
+        state["sum"] += scratch
+        np.sqrt(state["sum"], out=scratch)
+        scratch += group["eps"]
+        np.divide(grad, scratch, out=scratch)
+        scratch *= group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+        weight -= scratch
+
+
+class Adadelta(Optimizer):
+    """Steps as large as the last ones were (Zeiler 2012, algorithm 1); the update rule is
+    PyTorch's.
+
+    g ← grad + weight_decay w;  v ← rho v + (1 - rho) g²;  d = sqrt(u + eps) / sqrt(v + eps) g;
+    u ← rho u + (1 - rho) d²;  w ← w - lr d.
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.Adadelta(nn.Linear(2, 1).parameters(), rho=0.95)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        names = ("lr", "eps", "weight_decay")
+        at_least("Adadelta", 0, **{name: options[name] for name in names})
+        from_0_to_1("Adadelta", rho=options["rho"])
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        grad = with_decay(weight, grad, group["weight_decay"])
+        scratch, step = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
+        np.multiply(grad, grad, out=scratch)
+        square, past = (remembered(state, name, weight) for name in ("square", "squared_steps"))
+        blend(square, scratch, group["rho"], scratch)
+        for root, mean in ((scratch, square), (step, past)):
+            np.add(mean, group["eps"], out=root)
+            np.sqrt(root, out=root)
+        step /= scratch
+        step *= grad
+        np.multiply(step, step, out=scratch)
+        blend(past, scratch, group["rho"], scratch)
+        step *= group["lr"]
+        weight -= step

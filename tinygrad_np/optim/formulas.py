@@ -1,0 +1,61 @@
+"""Pieces of update rules that several optimizers share; each writes into arrays it is given."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.memory import Array
+
+
+def with_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
+    """Return grad + weight_decay weight, the gradient of a loss with an L2 penalty."""
+    if not weight_decay:
+        return grad
+    total = memory.empty(weight.shape, weight.dtype)
+    np.multiply(weight, weight_decay, out=total)
+    total += grad
+    return total
+
+
+def decayed(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
+    """Return the gradient with its weight decay; decoupled decay changes `weight` instead."""
+    if not group["decoupled_weight_decay"]:
+        return with_decay(weight, grad, group["weight_decay"])
+    weight *= 1 - group["lr"] * group["weight_decay"]
+    return grad
+
+
+def remembered(state: dict[str, Any], name: str, weight: Array) -> Array:
+    """Return the array that is kept of a weight by this name, zeros at first."""
+    if name not in state:
+        state[name] = np.zeros_like(weight)
+    found: Array = state[name]
+    return found
+
+
+def blend(mean: Array, value: Array, keep: float, scratch: Array) -> Array:
+    """Change `mean` to keep mean + (1 - keep) value and return it; `scratch` may be `value`."""
+    mean *= keep
+    np.multiply(value, 1 - keep, out=scratch)
+    mean += scratch
+    return mean
+
+
+def moments(
+    grad: Array, state: dict[str, Any], betas: tuple[float, float], scratch: Array
+) -> tuple[Array, Array]:
+    """Count the step and return the running means of the gradient and of its square."""
+    state["step"] = state.get("step", 0) + 1
+    mean = blend(remembered(state, "mean", grad), grad, betas[0], scratch)
+    np.multiply(grad, grad, out=scratch)
+    return mean, blend(remembered(state, "square", grad), scratch, betas[1], scratch)
+
+
+def corrected_root(square: Array, step: int, group: Mapping[str, Any], out: Array) -> None:
+    """Write sqrt(square / (1 - β2^step)) + eps, without the pull of the mean's start at 0."""
+    np.sqrt(square, out=out)
+    out /= math.sqrt(1 - group["betas"][1] ** step)
+    out += group["eps"]

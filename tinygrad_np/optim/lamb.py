@@ -1,0 +1,54 @@
+"""LAMB."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.memory import Array
+from tinygrad_np.optim.formulas import corrected_root, moments
+from tinygrad_np.optim.optimizer import Optimizer, at_least, check_betas
+
+
+class LAMB(Optimizer):
+    """Adam's steps, each as long as its parameter (You et al. 2020, algorithm 2, φ(x) = x).
+
+    m and v as in Adam, of the gradient alone;
+    r = m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps) + weight_decay w;  w ← w - lr |w| / |r| r.
+
+    Where w or r is all zeros, the factor |w| / |r| is 1, as in the authors' code: else a bias that
+    starts at 0 would stay there. The norms are of one parameter each, the paper's layer.
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.LAMB(nn.Linear(2, 1).parameters(), lr=0.001)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        at_least("LAMB", 0, **{name: options[name] for name in ("lr", "eps", "weight_decay")})
+        check_betas("LAMB", options["betas"])
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        scratch, step = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
+        mean, square = moments(grad, state, group["betas"], scratch)
+        corrected_root(square, state["step"], group, out=scratch)
+        np.divide(mean, scratch, out=step)
+        step /= 1 - group["betas"][0] ** state["step"]
+        np.multiply(weight, group["weight_decay"], out=scratch)
+        step += scratch
+        length, reach = (float(np.linalg.norm(array.ravel())) for array in (weight, step))
+        step *= group["lr"] * (length / reach if length and reach else 1.0)
+        weight -= step

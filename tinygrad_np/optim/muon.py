@@ -1,0 +1,123 @@
+"""Muon."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.memory import Array
+from tinygrad_np.optim.formulas import blend, remembered
+from tinygrad_np.optim.optimizer import Optimizer, at_least, name_of
+
+
+class Muon(Optimizer):
+    """Orthogonalized momentum for matrices (Jordan et al. 2024, kellerjordan.github.io/posts/muon),
+    as PyTorch computes it, but in the parameter's dtype where PyTorch rounds to bfloat16.
+
+    b ← momentum b + (1 - momentum) grad;  u = b, or with nesterov momentum b + (1 - momentum) grad;
+    w ← w - lr weight_decay w;  w ← w - lr s NewtonSchulz(u);  s = sqrt(max(1, rows / columns)), or
+    by adjust_lr_fn="match_rms_adamw" 0.2 sqrt(max(rows, columns)) (Liu et al. 2025, equation 4).
+
+    It is for the matrices within a model; give biases, norms and convolutions to AdamW.
+
+    >>> from tinygrad_np import nn, optim
+    >>> layer = nn.Linear(2, 1)
+    >>> optimizer = optim.Muon([layer.weight], lr=0.02)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_coefficients": ns_coefficients,
+            "eps": eps,
+            "ns_steps": ns_steps,
+            "adjust_lr_fn": adjust_lr_fn,
+        }
+        super().__init__(params, defaults)
+        for position, parameter in enumerate(self._parameters()):
+            if parameter.ndim != 2:
+                raise ShapeError(
+                    f"Muon: parameter {name_of(parameter, position)} has shape {parameter.shape}, "
+                    "expected a matrix; give it to another optimizer, such as AdamW"
+                )
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        names = ("lr", "weight_decay", "momentum", "eps")
+        at_least("Muon", 0, **{name: options[name] for name in names})
+        factors, steps = options["ns_coefficients"], options["ns_steps"]
+        if not isinstance(factors, tuple | list) or len(factors) != 3:
+            raise ArgumentError(f"Muon ns_coefficients: got {factors!r}, expected three numbers")
+        if not all(math.isfinite(factor) for factor in factors):
+            raise ArgumentError(f"Muon ns_coefficients: got {factors}, expected finite numbers")
+        if not isinstance(steps, int) or not 0 <= steps < 100:
+            raise ArgumentError(
+                f"Muon ns_steps: got {steps!r}, expected a whole number from 0 to 99; 5 is usual"
+            )
+        if options["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
+            raise ArgumentError(
+                f"Muon adjust_lr_fn: got {options['adjust_lr_fn']!r}, expected None, 'original' or "
+                "'match_rms_adamw'"
+            )
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        scratch, ahead = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
+        velocity = remembered(state, "momentum_buffer", weight)
+        blend(velocity, grad, group["momentum"], scratch)
+        ahead[...] = velocity
+        if group["nesterov"]:
+            blend(ahead, grad, group["momentum"], scratch)
+        step = orthogonalized(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rows, columns = weight.shape
+        if group["adjust_lr_fn"] == "match_rms_adamw":
+            share = 0.2 * math.sqrt(max(rows, columns))
+        else:
+            share = math.sqrt(max(1, rows / columns))
+        weight *= 1 - group["lr"] * group["weight_decay"]
+        np.multiply(step, group["lr"] * share, out=scratch)
+        weight -= scratch
+
+
+def orthogonalized(
+    matrix: Array, factors: tuple[float, float, float], steps: int, eps: float
+) -> Array:
+    """Return the matrix with singular values near 1, by Newton and Schulz's iteration.
+
+    x ← a x + (b G + c G²) x,  G = x xᵀ,  from x = matrix / max(|matrix|, eps).
+
+    >>> orthogonalized(np.diag([3.0, 4.0]), (1.5, -0.5, 0.0), 20, 1e-7).round(6).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    a, b, c = factors
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T  # the smaller G
+    x, product = (memory.empty(wide.shape, wide.dtype) for _ in range(2))
+    gram, mixed = (memory.empty((len(wide), len(wide)), wide.dtype) for _ in range(2))
+    np.divide(wide, max(float(np.linalg.norm(wide)), eps), out=x)
+    for _ in range(steps):
+        np.matmul(x, x.T, out=gram)
+        np.matmul(gram, gram, out=mixed)
+        mixed *= c
+        gram *= b
+        mixed += gram
+        np.matmul(mixed, x, out=product)
+        x *= a
+        x += product
+    return x if wide is matrix else x.T
