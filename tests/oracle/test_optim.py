@@ -1,6 +1,7 @@
-"""Optimizers against PyTorch's, step by step."""
+"""Optimizers and clipping against PyTorch's, step by step."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -189,3 +190,51 @@ def test_defaults(kind):
     assert found.keys() == expected.keys() - machinery
     names = found.keys() - {"params"}
     assert {name: found[name] for name in names} == {name: expected[name] for name in names}
+
+
+# Clipping.
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize("order", [2.0, 1.0, 0.5, 3.0, math.inf])
+@pytest.mark.parametrize("max_norm", [0.0, 0.1, 5.0, 1000.0, math.inf])
+def test_clip_grad_norm(max_norm, order, dtype, rtol):
+    """The norm and the gradients are PyTorch's."""
+    grads = [grad * 3 for grad in starts("Adam", dtype)]
+    params = [nn.Parameter(np.zeros(grad.shape, dtype)) for grad in [*grads, grads[0]]]
+    their_params = [torch.nn.Parameter(torch.tensor(p.numpy())) for p in params]
+    for parameter, other, grad in zip(params, their_params, grads, strict=False):
+        parameter.grad, other.grad = Tensor(grad), torch.tensor(grad)
+    norm = optim.clip_grad_norm(params, max_norm, order)
+    expected = torch.nn.utils.clip_grad_norm_(their_params, max_norm, order)
+    np.testing.assert_allclose(norm, expected.item(), rtol)
+    for parameter, other in zip(params[:-1], their_params, strict=False):
+        np.testing.assert_allclose(parameter.grad.numpy(), other.grad.numpy(), rtol)
+    assert params[-1].grad is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("max_norm", [1.0, math.inf])
+def test_clip_grad_norm_that_is_not_finite(max_norm, bad):
+    """What becomes of gradients whose norm is nan or inf is PyTorch's too."""
+    params = [nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))]
+    their_params = [torch.nn.Parameter(torch.zeros(2)) for _ in params]
+    for parameter, other, grad in zip(params, their_params, ([1.0, 2.0], [3.0, bad]), strict=True):
+        parameter.grad, other.grad = Tensor(np.array(grad)), torch.tensor(grad)
+    with np.errstate(invalid="ignore"):
+        norm = optim.clip_grad_norm(params, max_norm)
+    np.testing.assert_equal(norm, torch.nn.utils.clip_grad_norm_(their_params, max_norm).item())
+    for parameter, other in zip(params, their_params, strict=True):
+        np.testing.assert_array_equal(parameter.grad.numpy(), other.grad.numpy())
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.3, 100.0, math.inf])
+def test_clip_grad_value(limit):
+    """So they are when clipped entry by entry, nan and inf among them."""
+    grads = [*starts("Adam"), np.array([math.nan, math.inf, -math.inf])]
+    for grad in grads:
+        parameter, other = nn.Parameter(grad), torch.nn.Parameter(torch.tensor(grad))
+        parameter.grad, other.grad = Tensor(grad), torch.tensor(grad)
+        optim.clip_grad_value([parameter], limit)
+        torch.nn.utils.clip_grad_value_([other], limit)
+        np.testing.assert_array_equal(parameter.grad.numpy(), other.grad.numpy())

@@ -1,7 +1,8 @@
-"""Optimizers; their update rules are PyTorch's."""
+"""Optimizers and clipping of gradients; their numbers are PyTorch's."""
 
 from tinygrad_np.optim.adagrad import Adadelta, Adagrad
 from tinygrad_np.optim.adam import Adam, AdamW, NAdam
+from tinygrad_np.optim.clip import clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.lamb import LAMB
 from tinygrad_np.optim.muon import Muon
 from tinygrad_np.optim.optimizer import Optimizer
@@ -19,4 +20,6 @@ __all__ = [
     "NAdam",
     "Optimizer",
     "RMSprop",
+    "clip_grad_norm",
+    "clip_grad_value",
 ]
