@@ -1,7 +1,8 @@
-"""Optimizers and clipping against PyTorch's, step by step."""
+"""Optimizers, clipping and schedules against PyTorch's, step by step."""
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -238,3 +239,167 @@ def test_clip_grad_value(limit):
         optim.clip_grad_value([parameter], limit)
         torch.nn.utils.clip_grad_value_([other], limit)
         np.testing.assert_array_equal(parameter.grad.numpy(), other.grad.numpy())
+
+
+# Schedules.
+
+SCHEDULES = [
+    ("StepLR", {"step_size": 7}),
+    ("StepLR", {"step_size": 1, "gamma": 0.9}),
+    ("MultiStepLR", {"milestones": [5, 20, 21]}),
+    ("MultiStepLR", {"milestones": [30, 0, 5, 5], "gamma": 0.5}),
+    ("ExponentialLR", {"gamma": 0.93}),
+    ("CosineAnnealingLR", {"T_max": 100}),
+    ("CosineAnnealingLR", {"T_max": 25, "eta_min": 0.001}),
+    ("LinearWarmup", {"warmup_steps": 5}),
+    ("LinearWarmup", {"warmup_steps": 40, "start_factor": 0.01}),
+    ("LinearWarmup", {"warmup_steps": 1, "start_factor": 1.0}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60}),
+    ("OneCycleLR", {"max_lr": [0.4, 0.3], "epochs": 10, "steps_per_epoch": 7}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "three_phase": True}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "three_phase": True, "pct_start": 0.45}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 61, "anneal_strategy": "linear"}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "cycle_momentum": False}),
+    (
+        "OneCycleLR",
+        {
+            "max_lr": 0.4,
+            "total_steps": 63,
+            "pct_start": 0.7,
+            "base_momentum": [0.5, 0.6],
+            "max_momentum": 0.9,
+            "div_factor": 10.0,
+            "final_div_factor": 100.0,
+        },
+    ),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "pct_start": 0.0}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "pct_start": 0.01, "three_phase": True}),
+    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 61, "pct_start": 1.0}),
+]
+# One that has 0 at the end of each quarter of its wave, which PyTorch's recursion rounds.
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-16}
+
+
+def two_optimizers(kind="SGD", lr=0.1):
+    """Return an optimizer with two groups, and PyTorch's."""
+    own = {"lr": 0.03, **({"momentum": 0.5} if kind == "SGD" else {"betas": (0.8, 0.99)})}
+    mine = getattr(optim, kind)(
+        [{"params": [nn.Parameter([1.0])]}, {"params": [nn.Parameter([1.0])], **own}], lr=lr
+    )
+    groups = [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(2)]
+    other = getattr(torch.optim, kind)([groups[0], groups[1] | own], lr=lr)
+    return mine, other
+
+
+def their_schedule(optimizer, name, options):
+    """Return PyTorch's schedule."""
+    if name == "LinearWarmup":
+        name = "LinearLR"
+        options = {**options, "total_iters": options["warmup_steps"]}
+        del options["warmup_steps"]
+    return getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
+
+
+def assert_same_groups(mine, other, step):
+    """Assert that both groups have the rate and the momentum of PyTorch's."""
+    for found, expected in zip(mine.param_groups, other.param_groups, strict=True):
+        for name in {"lr", "momentum", "betas"} & found.keys():
+            np.testing.assert_allclose(
+                found[name], expected[name], **TOLERANCE, err_msg=f"{name} at {step}"
+            )
+
+
+def compare_schedules(mine, other, schedule, their, steps=60):
+    """Assert that sixty steps, and the rates before them, are PyTorch's."""
+    assert_same_groups(mine, other, 0)
+    for step in range(1, steps + 1):
+        schedule.step()
+        with warnings.catch_warnings():
+            # PyTorch misses the optimizer's steps between.
+            warnings.simplefilter("ignore")
+            their.step()
+        assert_same_groups(mine, other, step)
+        np.testing.assert_allclose(schedule.get_last_lr(), their.get_last_lr(), **TOLERANCE)
+
+
+def named(cases):
+    """Return ids."""
+    return [f"{name}-{options}".replace("'", "") for name, options in cases]
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=named(SCHEDULES))
+def test_schedule(name, options, kind):
+    """Each schedule's rates over sixty steps are PyTorch's, for each of two groups."""
+    mine, other = two_optimizers(kind)
+    schedule = getattr(optim, name)(mine, **options)
+    compare_schedules(mine, other, schedule, their_schedule(other, name, options))
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=named(SCHEDULES))
+@pytest.mark.parametrize("first", [True, False])
+def test_schedule_in_a_sequence(name, options, first):
+    """So they are within SequentialLR, after a warm-up or before a decay."""
+    one, another = ("LinearWarmup", {"warmup_steps": 8}), (name, options)
+    milestone = 8
+    if first:
+        one, another, milestone = (name, options), ("ExponentialLR", {"gamma": 0.9}), 30
+    mine, other = two_optimizers()
+    if name == "OneCycleLR":
+        # It sets PyTorch's first rate for the schedules beside it too: let it be the same.
+        for group, their_group in zip(mine.param_groups, other.param_groups, strict=True):
+            peak = options["max_lr"]
+            peak = peak[group is mine.param_groups[1]] if isinstance(peak, list) else peak
+            group["lr"] = their_group["lr"] = peak / options.get("div_factor", 25.0)
+    parts = [getattr(optim, part)(mine, **own) for part, own in (one, another)]
+    schedule = optim.SequentialLR(mine, parts, milestones=[milestone])
+    their_parts = [their_schedule(other, *part) for part in (one, another)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        their = torch.optim.lr_scheduler.SequentialLR(other, their_parts, milestones=[milestone])
+    compare_schedules(mine, other, schedule, their, steps=50)
+
+
+def test_three_in_a_sequence():
+    """Three parts, each of which starts at the optimizers' own rates."""
+    mine, other = two_optimizers()
+    parts = [
+        ("LinearWarmup", {"warmup_steps": 10, "start_factor": 0.1}),
+        ("CosineAnnealingLR", {"T_max": 20}),
+        ("StepLR", {"step_size": 10}),
+    ]
+    mine_parts = [getattr(optim, name)(mine, **options) for name, options in parts]
+    their_parts = [their_schedule(other, *part) for part in parts]
+    their = torch.optim.lr_scheduler.SequentialLR(other, their_parts, milestones=[10, 25])
+    compare_schedules(mine, other, optim.SequentialLR(mine, mine_parts, [10, 25]), their)
+
+
+PLATEAUS = [
+    {},
+    {"patience": 2},
+    {"mode": "max", "patience": 1, "factor": 0.5},
+    {"patience": 1, "threshold": 0.2},
+    {"patience": 1, "threshold": 0.2, "threshold_mode": "abs"},
+    {"mode": "max", "patience": 1, "threshold": 0.2, "threshold_mode": "abs", "factor": 0.7},
+    {"mode": "max", "patience": 1, "threshold": 0.2, "factor": 0.7},
+    {"patience": 0, "cooldown": 3, "factor": 0.8},
+    {"patience": 0, "min_lr": 0.005, "factor": 0.5},
+    {"patience": 0, "min_lr": [0.005, 0.02], "factor": 0.5},
+    {"patience": 0, "eps": 0.004, "factor": 0.5},
+]
+
+
+@pytest.mark.parametrize("options", PLATEAUS)
+@pytest.mark.parametrize("slope", [-0.05, 0.0, 0.05])
+def test_reduce_on_plateau(options, slope):
+    """So are the rates that follow a metric, with noise, negative values and nan in it."""
+    mine, other = two_optimizers()
+    schedule = optim.ReduceLROnPlateau(mine, **options)
+    their = torch.optim.lr_scheduler.ReduceLROnPlateau(other, **options)
+    noise = np.random.default_rng(3).standard_normal(60)
+    for step in range(60):
+        metric = math.nan if step % 17 == 5 else 1 + slope * step + 0.3 * noise[step]
+        schedule.step(metric)
+        their.step(metric)
+        assert_same_groups(mine, other, step)
+        np.testing.assert_allclose(schedule.get_last_lr(), their.get_last_lr(), **TOLERANCE)

@@ -1,12 +1,23 @@
-"""Optimizers and clipping of gradients; their numbers are PyTorch's."""
+"""Optimizers, clipping of gradients and learning-rate schedules; their numbers are PyTorch's."""
 
 from tinygrad_np.optim.adagrad import Adadelta, Adagrad
 from tinygrad_np.optim.adam import Adam, AdamW, NAdam
 from tinygrad_np.optim.clip import clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.lamb import LAMB
 from tinygrad_np.optim.muon import Muon
+from tinygrad_np.optim.onecycle import OneCycleLR
 from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.optim.plateau import ReduceLROnPlateau
 from tinygrad_np.optim.rmsprop import RMSprop
+from tinygrad_np.optim.schedule import Schedule
+from tinygrad_np.optim.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearWarmup,
+    MultiStepLR,
+    SequentialLR,
+    StepLR,
+)
 from tinygrad_np.optim.sgd import SGD
 
 __all__ = [
@@ -16,10 +27,19 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LinearWarmup",
+    "MultiStepLR",
     "Muon",
     "NAdam",
+    "OneCycleLR",
     "Optimizer",
     "RMSprop",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "SequentialLR",
+    "StepLR",
     "clip_grad_norm",
     "clip_grad_value",
 ]

@@ -18,6 +18,9 @@ class Optimizer:
     "params" and hyperparameters of their own, such as weights with decay and biases without.
     """
 
+    # The schedule made last for this optimizer: the next one asks it for the rates before it.
+    schedule: Any = None
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
             raise ArgumentError(

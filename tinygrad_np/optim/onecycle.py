@@ -1,0 +1,141 @@
+"""The one-cycle policy."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.optim.optimizer import Optimizer, at_least, from_0_to_1
+from tinygrad_np.optim.schedule import Schedule, for_each_group, whole
+
+
+class OneCycleLR(Schedule):
+    """Rises to max_lr and falls to next to nothing, momentum the other way (Smith and Topin 2018,
+    section 3); the numbers are PyTorch's.
+
+    From max_lr / div_factor to max_lr at step pct_start total_steps - 1, then to the first rate /
+    final_div_factor at step total_steps - 1; with three_phase back to the first rate in between.
+    "cos": lr = end + (start - end) (1 + cos(π p)) / 2;  "linear": lr = start + (end - start) p,
+    p from 0 to 1 within a phase. Momentum, or betas[0], goes from max_momentum to base_momentum
+    and back alike.
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), momentum=0.9)
+    >>> schedule = optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | list[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | list[float] = 0.85,
+        max_momentum: float | list[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+    ) -> None:
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ArgumentError(
+                    "OneCycleLR: got no total_steps; give it, or both epochs and steps_per_epoch"
+                )
+            whole("OneCycleLR", 1, epochs=epochs, steps_per_epoch=steps_per_epoch)
+            total_steps = epochs * steps_per_epoch
+        limits = {"max_lr": max_lr, "base_momentum": base_momentum, "max_momentum": max_momentum}
+        super().__init__(
+            optimizer,
+            **limits,
+            total_steps=total_steps,
+            pct_start=pct_start,
+            anneal_strategy=anneal_strategy,
+            cycle_momentum=cycle_momentum,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+            three_phase=three_phase,
+        )
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        whole("OneCycleLR", 1, total_steps=options["total_steps"])
+        from_0_to_1("OneCycleLR", pct_start=options["pct_start"])
+        limits = self._limits(options)
+        for lr in limits["max_lr"]:
+            at_least("OneCycleLR", 0, max_lr=lr)
+        for name in ("base_momentum", "max_momentum"):
+            for momentum in limits[name]:
+                from_0_to_1("OneCycleLR", **{name: momentum})
+        for name in ("div_factor", "final_div_factor"):
+            at_least("OneCycleLR", 0, **{name: options[name]})
+            if options[name] == 0:
+                raise ArgumentError(f"OneCycleLR {name}: got 0, expected a number above 0")
+        if options["anneal_strategy"] not in ("cos", "linear"):
+            raise ArgumentError(
+                f"OneCycleLR anneal_strategy: got {options['anneal_strategy']!r}, expected 'cos' "
+                "or 'linear'"
+            )
+        groups = self.optimizer.param_groups
+        if options["cycle_momentum"] and not {"betas", "momentum"} & set(groups[0]):
+            raise ArgumentError(
+                f"OneCycleLR cycle_momentum: {type(self.optimizer).__name__} has neither momentum "
+                "nor betas; give cycle_momentum=False"
+            )
+
+    def _limits(self, options: Mapping[str, Any]) -> dict[str, list[float]]:
+        names = ("max_lr", "base_momentum", "max_momentum")
+        own = {name: options[name] for name in names}
+        return for_each_group("OneCycleLR", self.optimizer, **own)
+
+    def _start(self) -> None:
+        self.options |= self._limits(self.options)
+        self.initial_lrs = [lr / self.options["div_factor"] for lr in self.options["max_lr"]]
+
+    def _check_end(self, steps: int) -> None:
+        total = self.options["total_steps"]
+        if steps > total:
+            raise ArgumentError(
+                f"OneCycleLR.step: all {total} steps are taken; give a larger total_steps"
+            )
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rate of each group, as set last."""
+        back, fall = self.options["three_phase"], self.options["final_div_factor"]
+        return [
+            self._between(first, peak, *([first] if back else []), first / fall)
+            for first, peak in zip(self.initial_lrs, self.options["max_lr"], strict=True)
+        ]
+
+    def _apply(self) -> None:
+        super()._apply()
+        if not self.options["cycle_momentum"]:
+            return
+        limits = zip(self.options["max_momentum"], self.options["base_momentum"], strict=True)
+        for group, (high, low) in zip(self.optimizer.param_groups, limits, strict=True):
+            momentum = self._between(high, low, high, high)
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
+
+    def _between(self, *values: float) -> float:
+        """Return what lies at this step between a phase's first and last value."""
+        phase, share = self._position()
+        start, end = values[phase : phase + 2]
+        if self.options["anneal_strategy"] == "linear":
+            return (end - start) * share + start
+        return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
+
+    def _position(self) -> tuple[int, float]:
+        """Return which phase it is, and how much of it is over."""
+        total, share = self.options["total_steps"], self.options["pct_start"]
+        back = [2 * share * total - 2] if self.options["three_phase"] else []
+        ends = [share * total - 1, *back, total - 1.0]
+        phase = next((i for i, end in enumerate(ends) if self.steps <= end), len(ends) - 1)
+        start = ends[phase - 1] if phase else 0.0
+        length = ends[phase] - start
+        # A phase of no length is over.
+        return phase, (self.steps - start) / length if length else 1.0
