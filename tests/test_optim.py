@@ -530,6 +530,7 @@ def dirty_memory(monkeypatch):
     monkeypatch.setattr(memory, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
 @pytest.mark.usefixtures("dirty_memory")
 def test_nothing_is_read_before_it_is_written(kind, by_hand, options):
@@ -1012,6 +1013,7 @@ def test_adamw_is_not_adam():
         optim.AdamW([one()]).load_state_dict(optim.Adam([one()]).state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
 @pytest.mark.parametrize("options", LAMB_OPTIONS)
 def test_lamb_for_fifty_steps(options, dtype, rtol):
@@ -1045,11 +1047,13 @@ def test_lamb_stays_on_zero_steps():
 
 def test_centered_rmsprop_of_constant_gradients():
     """A variance that rounding makes negative is 0 and not nan, as PyTorch has it."""
-    parameter = nn.Parameter(np.zeros(3, np.float32))
+    parameter = nn.Parameter(np.zeros(100, np.float32))
+    parameter.grad = Tensor(np.linspace(0.1, 1, 100, dtype=np.float32))
     optimizer = optim.RMSprop([parameter], lr=0.01, alpha=0.9, centered=True, eps=0.1)
-    for _ in range(1000):
-        parameter.grad = Tensor(np.array([0.1, 0.3, 0.7], np.float32))
+    for _ in range(300):
         optimizer.step()
+    (state,) = optimizer.state
+    assert (state["square"] < state["mean"] ** 2).any()
     assert np.isfinite(parameter.numpy()).all()
 
 
@@ -1086,7 +1090,9 @@ MUON_OPTIONS = [
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-3)])
-@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (1, 3), (300, 100)])
+@pytest.mark.parametrize(
+    "shape", [(3, 5), (5, 3), pytest.param((300, 100), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("options", MUON_OPTIONS)
 @pytest.mark.usefixtures("dirty_memory")
 def test_muon_formula(options, shape, dtype, rtol):

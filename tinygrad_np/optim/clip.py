@@ -101,7 +101,7 @@ def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any
 def _norm(grad: Array, order: float) -> float:
     """Return the norm of all entries; powers that overflow float32 are taken in float64."""
     if not grad.size:
-        return 0.0
+        return 0.0  # older versions of NumPy find no largest entry among none
     flat = grad.ravel()
     with np.errstate(over="ignore"):
         norm = float(np.linalg.norm(flat, order))

@@ -82,8 +82,14 @@ class ReduceLROnPlateau(Schedule):
         return list(self.lrs)
 
     def step(self, metric: Any) -> None:  # type: ignore[override]  # PyTorch's too differs here
-        """Count a step with its metric, such as the loss of an epoch in validation."""
-        value = float(metric)
+        """Count a step with its metric, a number or a Tensor of one entry."""
+        try:
+            value = float(metric)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"ReduceLROnPlateau.step: got {metric!r}, expected one number, such as the loss of "
+                "an epoch in validation"
+            ) from error
         # Rates that were set from elsewhere are taken over.
         self.lrs = [group["lr"] for group in self.optimizer.param_groups]
         if self._is_better(value):
