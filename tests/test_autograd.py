@@ -171,6 +171,7 @@ def test_retain_graph_keeps_it():
 # Any order.
 
 
+@pytest.mark.slow
 def test_the_tenth_derivative_of_a_polynomial():
     x = leaf(1.5)
     y = x
@@ -538,10 +539,10 @@ def test_a_record_that_does_not_fit_is_refused(vjps, options, message):
 
 
 def test_unknown_options_are_refused():
-    with pytest.raises(DtypeError, match=r"sum: unknown \['dim'\]; its options are"):
-        ops.sum(Tensor.ones(2), dim=0)
+    with pytest.raises(DtypeError, match=r"reshape: unknown \['dim'\]; its options are"):
+        ops.table["reshape"](Tensor.ones(2), shape=(2,), dim=0)
     with pytest.raises(DtypeError, match=r"reshape: missing \['shape'\]"):
-        ops.reshape(Tensor.ones(2))
+        ops.table["reshape"](Tensor.ones(2))
 
 
 def test_nodes_print_themselves():

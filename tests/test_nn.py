@@ -191,7 +191,7 @@ def test_collected_modules():
     """Modules in lists and dicts are children, by index and key."""
     collected = Collected()
     children = ["layers.0", "layers.1", "layers.2", "heads.small"]
-    assert [name for name, _ in collected.children()] == children
+    assert [name for name, _ in collected.named_children()] == children
     assert not any(module.training for module in collected.eval().modules())
     assert "  (layers.2): Linear(3, 2)" in repr(collected).splitlines()
 
@@ -236,7 +236,7 @@ def test_buffers_are_plain_tensors():
 
 def test_children():
     """children() yields the modules among the attributes, with their names."""
-    assert [name for name, _ in Block().children()] == ["inner", "last"]
+    assert [name for name, _ in Block().named_children()] == ["inner", "last"]
 
 
 def test_modules():
@@ -649,6 +649,26 @@ def test_astype_forgets_gradients():
         ),
         (nn.MaxPool2d(2), "MaxPool2d(kernel_size=2)"),
         (nn.MaxPool2d(3, 2, 1), "MaxPool2d(kernel_size=3, stride=2, padding=1)"),
+        (nn.Conv1d(1, 8, 3, padding="same"), "Conv1d(1, 8, kernel_size=3, padding='same')"),
+        (
+            nn.Conv2d(1, 8, 3, padding=(1, 0, 1, 0), data_format="NHWC"),
+            "Conv2d(1, 8, kernel_size=3, padding=(1, 0, 1, 0), data_format='NHWC')",
+        ),
+        (nn.Conv3d(1, 8, (1, 3, 3)), "Conv3d(1, 8, kernel_size=(1, 3, 3))"),
+        (
+            nn.ConvTranspose2d(4, 2, 3, 2, 1, 1),
+            "ConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1, output_padding=1)",
+        ),
+        (
+            nn.MaxPool2d((3, 2), dilation=2, return_indices=True, ceil_mode=True),
+            "MaxPool2d(kernel_size=(3, 2), dilation=2, return_indices=True, ceil_mode=True)",
+        ),
+        (
+            nn.AvgPool2d(2, padding=1, count_include_pad=False, data_format="NHWC"),
+            "AvgPool2d(kernel_size=2, padding=1, count_include_pad=False, data_format='NHWC')",
+        ),
+        (nn.AdaptiveAvgPool2d(1), "AdaptiveAvgPool2d(output_size=1)"),
+        (nn.AdaptiveAvgPool2d((None, 7)), "AdaptiveAvgPool2d(output_size=(None, 7))"),
         (nn.Dropout(0.25), "Dropout(p=0.25)"),
         (nn.ReLU(), "ReLU()"),
     ],
@@ -696,7 +716,7 @@ def test_sequentials_layers_are_attributes():
     sequential = nn.Sequential(*layers)
     assert list(map(id, vars(sequential).values())) == list(map(id, layers))
     found = [(str(position), id(layer)) for position, layer in enumerate(layers)]
-    assert [(name, id(layer)) for name, layer in sequential.children()] == found
+    assert [(name, id(layer)) for name, layer in sequential.named_children()] == found
 
 
 def test_sequentials_layers_can_be_replaced():
@@ -739,9 +759,21 @@ def test_sequential_refuses(layers):
         (nn.Linear(3, 2, bias=False), {"weight": (2, 3)}),
         (nn.Conv2d(4, 6, (3, 5)), {"weight": (6, 4, 3, 5), "bias": (6,)}),
         (nn.Conv2d(4, 6, 3, groups=2, bias=False), {"weight": (6, 2, 3, 3)}),
+        (nn.Conv1d(4, 6, 5), {"weight": (6, 4, 5), "bias": (6,)}),
+        (nn.Conv3d(4, 6, (1, 2, 3)), {"weight": (6, 4, 1, 2, 3), "bias": (6,)}),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), {"weight": (4, 3, 3, 3), "bias": (6,)}),
         (nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout()), {}),
     ],
-    ids=["Linear", "Linear-no-bias", "Conv2d", "Conv2d-groups", "without"],
+    ids=[
+        "Linear",
+        "Linear-no-bias",
+        "Conv2d",
+        "Conv2d-groups",
+        "Conv1d",
+        "Conv3d",
+        "ConvTranspose2d",
+        "without",
+    ],
 )
 def test_layout(layer, shapes):
     """Parameters are float32, with PyTorch's names and layouts."""
@@ -786,7 +818,76 @@ def test_max_pool2d_options(arguments, shape):
     x = Tensor.randn(1, 2, 8, 10, generator=rng())
     out = nn.MaxPool2d(*arguments)(x)
     assert out.shape == shape
-    np.testing.assert_array_equal(out.numpy(), x.max_pool2d(*arguments).numpy())
+    expected = x.max_pool2d(*arguments[:2], padding=arguments[2] if arguments[2:] else 0)
+    np.testing.assert_array_equal(out.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (
+            nn.Conv1d(4, 6, 3, padding="same", groups=2, generator=rng()),
+            lambda x, *w: x.conv2d(*w, padding=1, groups=2),
+        ),
+        (
+            nn.Conv2d(4, 6, (2, 3), padding="same", dilation=2, generator=rng()),
+            lambda x, *w: x.conv2d(*w, padding=(2, 2, 1, 1), dilation=2),
+        ),
+        (
+            nn.Conv2d(4, 6, 3, padding=(1, 2, 0, 1), generator=rng()),
+            lambda x, *w: x.pad((1, 2, 0, 1)).conv2d(*w),
+        ),
+        (
+            nn.Conv3d(4, 2, (1, 2, 3), stride=(1, 2, 1), generator=rng()),
+            lambda x, *w: x.conv2d(*w, stride=(1, 2, 1)),
+        ),
+        (
+            nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, dilation=(2, 1), generator=rng()),
+            lambda x, *w: x.conv_transpose2d(
+                *w, stride=2, padding=1, output_padding=1, groups=2, dilation=(2, 1)
+            ),
+        ),
+        (nn.MaxPool2d(3, 1, 1, 2), lambda x: x.max_pool2d(3, 1, 2, 1)),
+        (nn.MaxPool2d(3, 2, ceil_mode=True), lambda x: x.max_pool2d(3, 2, ceil_mode=True)),
+        (
+            nn.AvgPool2d(3, 2, 1, True, False),
+            lambda x: x.avg_pool2d(3, 2, 1, 1, True, False),
+        ),
+        (nn.AdaptiveAvgPool2d((None, 3)), lambda x: x.adaptive_avg_pool2d((None, 3))),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
+)
+def test_layers_of_images(layer, expected):
+    """Layers hand their options on to the ops, in either order of the axes, with gradients."""
+    rank = getattr(layer, "rank", 2)
+    x = Tensor.randn(2, 4, *(7, 6, 5)[:rank], generator=rng())
+    wanted = expected(x, *layer.parameters())
+    np.testing.assert_allclose(layer(x).numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6)
+    layer.data_format = "NHWC"
+    last = Tensor(np.moveaxis(x.numpy(), 1, -1), requires_grad=True)
+    out = layer(last)
+    np.testing.assert_array_equal(np.moveaxis(out.data, -1, 1), layer_first(layer, x))
+    out.sum().backward()
+    assert last.grad.shape == last.shape
+
+
+def layer_first(layer, x):
+    """Return what a layer makes of channels first."""
+    layer.data_format = "NCHW"
+    return layer(x).numpy()
+
+
+def test_max_pool2d_with_indices():
+    """MaxPool2d returns where the maxima were, which is enough to put them back."""
+    x = Tensor.randn(2, 3, 4, 6, generator=rng())
+    values, indices = nn.MaxPool2d(2, return_indices=True)(x)
+    whole = values.max_unpool2d(indices)
+    assert whole.shape == x.shape
+    np.testing.assert_array_equal(whole.max_pool2d(2).numpy(), np.maximum(values.numpy(), 0))
+    last = Tensor(np.moveaxis(x.numpy(), 1, -1))
+    found = nn.MaxPool2d(2, return_indices=True, data_format="NHWC")(last)
+    for array, expected in zip(found, (values, indices), strict=True):
+        np.testing.assert_array_equal(np.moveaxis(array.numpy(), -1, 1), expected.numpy())
 
 
 @pytest.mark.parametrize(
@@ -821,6 +922,26 @@ def test_relu():
         (lambda: nn.Conv2d(1, 1, 3, groups=0), "Conv2d groups: got 0"),
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
         (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
+        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d kernel_size: got (3, 3)"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, 2, "same"),
+            "Conv2d padding: got 'same' with stride (2, 2), expected numbers, or 'same' with str",
+        ),
+        (lambda: nn.Conv2d(1, 1, 3, padding="valid"), "Conv2d padding: got 'valid'"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"),
+            "Conv2d data_format: got 'CHWN', expected NCHW or NHWC",
+        ),
+        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d padding: got 'sam"),
+        (
+            lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1),
+            "ConvTranspose2d output_padding: got -1",
+        ),
+        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d dilation: got 0"),
+        (lambda: nn.MaxPool2d(2, data_format=None), "MaxPool2d data_format: got None"),
+        (lambda: nn.AvgPool2d(0), "AvgPool2d kernel_size: got 0"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: got 0"),
+        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "AdaptiveAvgPool2d output_size: got (1, 2, 3)"),
         (lambda: nn.MaxPool2d(0), "MaxPool2d kernel_size: got 0"),
         (lambda: nn.MaxPool2d(2, 0), "MaxPool2d stride: got 0"),
         (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d padding: got -1"),
@@ -865,7 +986,7 @@ def test_sizes_of_numpys_kinds(make, sizes):
         (nn.Linear(3, 2), (5, 4), "got input (5, 4) and weight (2, 3)"),
         (nn.Linear(3, 2), (5, 1, 1, 3, 1), "flatten images first"),
         (nn.Conv2d(3, 2, 3), (5, 4, 8, 8), "got input (5, 4, 8, 8) with 4 channels"),
-        (nn.Conv2d(1, 2, 3), (1, 8, 8), "a single image needs a batch axis"),
+        (nn.Conv2d(1, 2, 3), (8, 8), "a single image needs a batch axis"),
         (nn.Conv2d(1, 2, 3), (5, 1, 2, 8), "does not fit into an image of (2, 8)"),
         (nn.MaxPool2d(3), (5, 1, 2, 8), "does not fit into an image of (2, 8)"),
     ],
@@ -1083,11 +1204,12 @@ def test_xavier_uniform(shape, gain):
     [
         (nn.Linear(200, 300, generator=rng()), 200),
         (nn.Conv2d(64, 96, 3, groups=2, generator=rng()), 32 * 9),
+        (nn.ConvTranspose2d(96, 64, 3, groups=2, generator=rng()), 32 * 9),
     ],
-    ids=["Linear", "Conv2d"],
+    ids=["Linear", "Conv2d", "ConvTranspose2d"],
 )
 def test_default_weights(layer, fan_in):
-    """Linear and Conv2d begin within ±1 / sqrt(fan_in), weights and biases, as in PyTorch."""
+    """Linear and convolutions begin within ±1 / sqrt(fan_in), weights and biases, as in PyTorch."""
     bound = 1 / math.sqrt(fan_in)
     is_uniform(layer.weight.numpy(), -bound, bound)
     assert bound / 2 < np.abs(layer.bias.numpy()).max() <= bound

@@ -299,6 +299,7 @@ def test_formula(kind, by_hand, options):
     assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
 def test_float32(kind, by_hand, options):
     """float32 parameters stay float32, in the same arrays, near those of float64."""
@@ -312,6 +313,7 @@ def test_float32(kind, by_hand, options):
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
 def test_parameter_without_axes(kind, by_hand, options):
     """A single number is optimized as the only entry of an array is: it too has a memory."""
@@ -548,7 +550,7 @@ def test_missing_gradient_is_named(kind):
     """A parameter without a gradient is an error with its path, its shape and what to do."""
     block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     optimizer = kind(block.parameters())
-    _, first = next(block.children())
+    _, first = next(block.named_children())
     first(Tensor.ones(1, 3)).sum().backward()
     with pytest.raises(GraphError) as caught:
         optimizer.step()
@@ -582,6 +584,7 @@ def test_missing_gradient_changes_nothing(kind):
 # Gradients that do not fit.
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize(
     ("grad", "words"),
@@ -684,6 +687,7 @@ def twice(**options):
     return [{"params": [parameter]}, {"params": [parameter]}]
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize(
     ("params", "words"),
@@ -794,6 +798,7 @@ def test_options_are_checked(kind, options, words):
         kind([one()], **options)
 
 
+@pytest.mark.slow
 @BAD_OPTIONS
 def test_options_of_groups_are_checked(kind, options, words):
     """So is an option of one group."""
@@ -801,6 +806,7 @@ def test_options_of_groups_are_checked(kind, options, words):
         kind([{"params": [one()]}, {"params": [one()], **options}])
 
 
+@pytest.mark.slow
 @BAD_OPTIONS
 def test_loaded_options_are_checked(kind, options, words):
     """So is an option in a state dict, and then nothing of it is loaded."""

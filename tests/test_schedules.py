@@ -383,6 +383,7 @@ def test_plateau_takes_over_rates():
 # State dicts.
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("before", [0, 3, 7])
 @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
@@ -560,6 +561,7 @@ def test_options_are_checked(kind, options, words):
     assert optim.StepLR(optimizer, 1).initial_lrs == list(RATES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options", "words"), BAD_OPTIONS)
 def test_loaded_options_are_checked(kind, options, words):
     """So is one in a state dict, and then nothing of it is loaded."""

@@ -3,20 +3,25 @@
 import importlib
 from typing import Any
 
-from tinygrad_np import nn, ops, optim
+from tinygrad_np import nn, ops, optim, transforms
+from tinygrad_np.debug import debug
 from tinygrad_np.errors import TinygradNpError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+from tinygrad_np.profiler import profile
 from tinygrad_np.random import manual_seed
 from tinygrad_np.record import op
 from tinygrad_np.tape import enable_grad, no_grad
 from tinygrad_np.tensor import Tensor
-
-__version__ = "0.1.0"
+from tinygrad_np.transforms import checkpoint
+from tinygrad_np.version import __version__
 
 __all__ = [
     "Tensor",
     "TinygradNpError",
+    "__version__",
+    "checkpoint",
     "data",
+    "debug",
     "enable_grad",
     "gradcheck",
     "gradgradcheck",
@@ -26,13 +31,19 @@ __all__ = [
     "op",
     "ops",
     "optim",
+    "profile",
+    "set_num_threads",
+    "show_config",
     "train",
+    "transforms",
     "viz",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported at first use: the core needs NumPy alone, these bring requests and matplotlib.
+    # Imported at first use: the core needs NumPy alone, these bring more.
     if name in ("data", "train", "viz"):
         return importlib.import_module(f"{__name__}.{name}")
+    if name in ("set_num_threads", "show_config"):
+        return getattr(importlib.import_module(f"{__name__}.config"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

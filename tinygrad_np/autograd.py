@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_np import memory
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.memory import Array
-from tinygrad_np.record import cast, sum_to
+from tinygrad_np.record import cast, expand, sum_to
 from tinygrad_np.tape import Node, Recording, Variable, mode, sequence
 
 _ndarray = np.ndarray
@@ -36,7 +36,9 @@ def backward(
         totals = _sweep(root.node, seed, None, keep, kind, create_graph)
     with Recording(create_graph):
         for leaf, total in totals.items():
-            total = _hooked(leaf, total, kind, create_graph)
+            if getattr(leaf, "hooks", None):
+                total = _hooked(leaf, total, kind, create_graph)
+                total = total if create_graph else total.copy()  # a hook may have kept it
             # Nobody else's memory: plain totals are copied where they must be, on the way.
             total = cast(total, dtype=leaf.dtype) if create_graph else kind.wrap(total)
             leaf.grad = total if leaf.grad is None else leaf.grad + total
@@ -97,7 +99,9 @@ def _hooked(
     holder: Any, grad: Any, kind: type[Variable], create_graph: bool, retain: bool = True
 ) -> Any:
     """Return what the hooks of a leaf or node make of its gradient."""
-    for hook in list((getattr(holder, "hooks", None) or {}).values()):
+    hooks = (getattr(holder, "hooks", None) or {}).values()
+    # What is retained is what the others made of it.
+    for hook in sorted(hooks, key=lambda hook: isinstance(hook, Retained)):
         if isinstance(hook, Retained) and not retain:
             continue
         made = hook(grad if create_graph else kind.wrap(grad))
@@ -164,6 +168,9 @@ def _sweep(
         while queue:
             node = heappop(queue)[1]
             grad_out = totals.pop(node)
+            saved: Any = node.saved
+            if saved is None and (targets is None or node not in targets):
+                raise _freed(node)
             if node.hooks:
                 grad_out = _hooked(node, grad_out, kind, create_graph, targets is None)
             if targets is not None and node in targets:
@@ -171,9 +178,6 @@ def _sweep(
             edges = node.edges
             if useful is not None and useful.isdisjoint(edges):
                 continue
-            saved: Any = node.saved
-            if saved is None:
-                raise _freed(node)
             for counter in node.counters:
                 if counter[0] > node.order:
                     raise _changed(node)
@@ -182,7 +186,14 @@ def _sweep(
             if create_graph or not steps:
                 saved = _with_graph(node, saved, kind)
                 if node.op.definition is not None:
-                    steps = _through_definition(node, saved, grad_out, useful, kind, create_graph)
+                    try:
+                        steps = _through_definition(
+                            node, saved, grad_out, useful, kind, create_graph
+                        )
+                    except Exception as error:
+                        if observer is not None:
+                            observer.failed(node, error)
+                        raise
                     is_defined = True
             for step in steps:
                 if is_defined:
@@ -197,15 +208,17 @@ def _sweep(
                             grad = step.vjp(grad_out, *arguments)
                         else:
                             grad = observer.pull(node, step, grad_out, *arguments)
+                        if (
+                            type(grad) is not expected
+                            or grad.dtype is not edge.dtype
+                            or grad.shape != edge.shape
+                        ):
+                            grad = _fitted(grad, node, step.position, kind, create_graph)
                     except Exception as error:
                         _annotate(error, node, step.position, create_graph)
+                        if observer is not None:
+                            observer.failed(node, error)
                         raise
-                    if (
-                        type(grad) is not expected
-                        or grad.dtype is not edge.dtype
-                        or grad.shape != edge.shape
-                    ):
-                        grad = _fitted(grad, node, step.position, kind, create_graph)
                 total = totals.get(edge)
                 if total is None:
                     if type(edge) is Node:
@@ -217,12 +230,8 @@ def _sweep(
                     totals[edge] = grad
                 elif create_graph:
                     totals[edge] = total + grad
-                elif edge in own:
-                    total += grad
                 else:
-                    space = memory.empty(total.shape, total.dtype, like=total)
-                    totals[edge] = np.add(total, grad, out=space)
-                    own.add(edge)
+                    totals[edge] = _added(total, grad, edge, own)
             if not keep:
                 # Drop what was kept for the backward, and with it the way to the inputs.
                 node.saved, node.edges, node.counters = None, (), ()
@@ -243,6 +252,15 @@ def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -
     error.add_note(note)
 
 
+def _added(total: Array, grad: Array, edge: Any, own: set[Any]) -> Array:
+    """Return a sum of gradients, in place only where the memory is the sweep's own."""
+    if edge in own:
+        total += grad
+        return total
+    own.add(edge)
+    return np.add(total, grad, out=memory.empty(total.shape, total.dtype, like=total))
+
+
 def _freed(node: Node) -> GraphError:
     return GraphError(
         f"backward: the graph at op {node.op.name!r} (output {node.shape}) was freed by an "
@@ -256,7 +274,11 @@ def _useful(root: Node, targets: Collection[Any], after: int) -> set[Any]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        if node.saved is None:
+        # A freed node has lost its edges: whatever is older may have been below it.
+        if node.saved is None and any(
+            other is not node and not (type(other) is Node and other.order > node.order)
+            for other in targets
+        ):
             raise _freed(node)
         for edge in node.edges:
             if type(edge) is Node and edge.order > after and edge not in seen:
@@ -313,6 +335,15 @@ def _through_definition(
     start = next(sequence)
     with Recording(True):
         out = node.op.definition(*saved[: len(node.edges)], **node.attributes)
+        is_input = isinstance(out, Variable) and out.requires_grad
+        if is_input and (out.node is None or out.node.order < start):
+            out = expand(out, shape=out.shape)  # handed back, it needs a node of its own
+    if not isinstance(out, Variable) or (out.shape, out.dtype) != (node.shape, node.dtype):
+        got = f"{out.shape} {out.dtype}" if isinstance(out, Variable) else type(out).__name__
+        raise GraphError(
+            f"the definition of op {node.op.name!r} returned {got}, expected what the op did, "
+            f"{node.shape} {node.dtype}"
+        )
     if out.node is None:
         return ()
     totals = _sweep(out.node, grad_out, wanted, create_graph, kind, create_graph, start)

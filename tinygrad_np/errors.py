@@ -31,6 +31,10 @@ class GraphError(TinygradNpError, RuntimeError):
     """The graph cannot do what was asked: freed, changed in place, or without a gradient."""
 
 
+class NotFiniteError(TinygradNpError, ArithmeticError):
+    """A result is nan or inf: of an op or a VJP within debug(), or the loss of a Trainer."""
+
+
 class DataError(TinygradNpError, OSError):
     """A file of data or weights is missing, damaged or cannot be fetched or written."""
 

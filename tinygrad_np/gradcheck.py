@@ -1,17 +1,138 @@
 """Gradients held against central differences, in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np.errors import DtypeError, TinygradNpError
+from tinygrad_np.errors import ArgumentError, DtypeError, TinygradNpError
 from tinygrad_np.memory import Array
 from tinygrad_np.tensor import Tensor
 
+_SHOWN = 5  # entries of a wrong gradient that a report lists
+_ALL = 200  # up to so many entries it looks at each of them
+
 
 class GradientError(TinygradNpError, ArithmeticError):
-    """A gradient differs from the central difference."""
+    """A gradient differs from the central difference; the message shows where."""
+
+
+@dataclass
+class Report:
+    """What a check compared: for each input its shape, how many numbers, and the largest relative
+    deviation among them. `print` shows a line for each."""
+
+    inputs: list[tuple[int, tuple[int, ...], int, float]]
+    kind: str
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"input {position} {shape}: {count} {self.kind} agree, the largest deviation is "
+            f"{deviation:.1e}"
+            for position, shape, count, deviation in self.inputs
+        )
+
+
+class _Check:
+    """A function, the arrays it is checked at, and which of them are varied."""
+
+    def __init__(
+        self, function: Callable[..., Tensor], inputs: Sequence[Any], eps: float = 1e-6
+    ) -> None:
+        self.function = function
+        self.eps = eps
+        self.arrays = [_array(value) for value in inputs]
+        self.varied = [
+            position
+            for position, array in enumerate(self.arrays)
+            if array is not None and array.dtype == np.float64
+        ]
+        if not self.varied:
+            raise DtypeError(
+                "gradcheck: got no float64 input; differences of float32 are too coarse"
+            )
+
+    def tensors(self) -> list[Any]:
+        """Return the inputs as leaves, the varied ones with gradients."""
+        return [
+            None if a is None else Tensor(a, requires_grad=position in self.varied)
+            for position, a in enumerate(self.arrays)
+        ]
+
+    def grads(self, upstream: Array, create_graph: bool = False) -> list[Array]:
+        """Return the VJP of `upstream` for each varied input."""
+        tensors = self.tensors()
+        wanted = [tensors[position] for position in self.varied]
+        out = self.function(*tensors)
+        grads = out.gradient(*wanted, gradient=upstream, create_graph=create_graph)
+        for position, tensor, grad in zip(self.varied, wanted, grads, strict=True):
+            if grad.shape != tensor.shape:
+                raise GradientError(
+                    f"gradcheck: input {position} of shape {tensor.shape} got a gradient of shape "
+                    f"{grad.shape}"
+                )
+        return [grad.data for grad in grads]
+
+    def difference(self, position: int, direction: Array) -> Array:
+        """Return the central difference of the output along a direction of one input."""
+        ahead, behind = (self._value(position, sign * direction) for sign in (1, -1))
+        return np.asarray((ahead - behind) / (2 * self.eps))
+
+    def _value(self, position: int, direction: Array) -> Array:
+        moved = list(self.arrays)
+        moved[position] = self.arrays[position] + self.eps * direction
+        return self.function(*[None if array is None else Tensor(array) for array in moved]).data
+
+    def entries(self, position: int) -> Iterator[tuple[tuple[int, ...], Array]]:
+        """Yield each place in an input, and the direction of that entry alone."""
+        for place in np.ndindex(self.arrays[position].shape):
+            direction = np.zeros_like(self.arrays[position])
+            direction[place] = 1
+            yield place, direction
+
+    def fault(self, position: int, upstream: Array, grad: Array) -> str:
+        """Return the report of a wrong gradient: its worst entries beside the differences."""
+        rows = []
+        for place in self._suspects(position, upstream, grad):
+            direction = np.zeros_like(grad)
+            direction[place] = 1
+            numeric = float(np.sum(upstream * self.difference(position, direction)))
+            rows.append((abs(numeric - float(grad[place])), place, float(grad[place]), numeric))
+        rows.sort(key=lambda row: -row[0])
+        lines = [
+            f"gradcheck: input {position} of shape {grad.shape}: the VJP and central differences "
+            f"disagree; of {grad.size} entries the worst are",
+            f"{'entry':>16} {'VJP':>16} {'difference':>16} {'ratio':>10}",
+        ]
+        for _, place, analytic, numeric in rows[:_SHOWN]:
+            ratio = f"{analytic / numeric:>10.4f}" if numeric else f"{'':>10}"
+            lines.append(f"{place!s:>16} {analytic:>16.9g} {numeric:>16.9g} {ratio}")
+        lines.append(
+            "A ratio that is the same everywhere is a wrong factor or sign in the VJP. At a kink "
+            "differences say nothing: move the point away from it."
+        )
+        return "\n".join(lines)
+
+    def _suspects(self, position: int, upstream: Array, grad: Array) -> list[tuple[int, ...]]:
+        """Return the places of all entries, or of many the worst: found by splitting the entries
+        into parts and looking further into those that deviate most in a random direction."""
+        generator = np.random.default_rng(0)
+
+        def deviation(part: Array) -> float:
+            direction = np.zeros(grad.size)
+            direction[part] = generator.choice([-1.0, 1.0], len(part))
+            along = direction.reshape(grad.shape)
+            numeric = float(np.sum(upstream * self.difference(position, along)))
+            return abs(numeric - float(np.sum(along * grad)))
+
+        parts = list(np.arange(grad.size).reshape(-1, 1))
+        if grad.size > _ALL:
+            parts = [np.arange(grad.size)]
+        while any(len(part) > 1 for part in parts):
+            smaller = [piece for part in parts for piece in np.array_split(part, 8) if len(piece)]
+            parts = sorted(smaller, key=deviation, reverse=True)[:_SHOWN]
+        return [tuple(int(i) for i in np.unravel_index(part[0], grad.shape)) for part in parts]
 
 
 def gradcheck(
@@ -21,71 +142,116 @@ def gradcheck(
     eps: float = 1e-6,
     tolerance: float = 1e-6,
     projections: int = 3,
+    full: bool = False,
     seed: int = 0,
-) -> None:
+) -> Report:
     """Check the VJPs of `function` at `inputs`, arrays of which the float64 ones are varied.
 
     For random u and v of the output's and an input's shape, u · (f(x + eps v) - f(x - eps v)) /
-    (2 eps) must be v · VJP(u), up to `tolerance` of |v| |VJP(u)|. Raises GradientError that names
-    the input and both numbers, DtypeError if no input is float64.
+    (2 eps) must be v · VJP(u), up to `tolerance` of |v| |VJP(u)|, or of what rounding makes of such
+    a difference. With `full` the whole Jacobian is
+    compared, entry by entry. Returns a report of what was compared; raises GradientError that lists
+    the entries that differ with both numbers, DtypeError if no input is float64, ArgumentError if
+    there is to be no projection.
 
-    >>> gradcheck(lambda x: (x * x).sum(), [np.array([1.0, 2.0])])
+    >>> print(gradcheck(lambda x: x * x, [np.array([1.0, 2.0])]))  # doctest: +ELLIPSIS
+    input 0 (2,): 3 random projections agree, the largest deviation is ...
     """
-    arrays = [None if value is None else np.asarray(value) for value in inputs]
-    varied = [i for i, array in enumerate(arrays) if array is not None and array.dtype == float]
-    if not varied:
-        raise DtypeError("gradcheck: got no float64 input; differences of float32 are too coarse")
+    if projections < 1:
+        raise ArgumentError(f"gradcheck projections: got {projections}, expected at least 1")
+    check = _Check(function, inputs, eps)
     generator = np.random.default_rng(seed)
-    for _ in range(projections):
-        tensors = [None if a is None else Tensor(a, requires_grad=a.dtype == float) for a in arrays]
-        out = function(*tensors)
-        upstream = generator.standard_normal(out.shape)
-        wanted = [t for t in tensors if t is not None and t.requires_grad]
-        grads = out.gradient(*wanted, gradient=upstream)
-        for position, grad in zip(varied, grads, strict=True):
-            direction = generator.standard_normal(grad.shape)
-            ahead = _value(function, arrays, position, eps * direction)
-            behind = _value(function, arrays, position, -eps * direction)
-            numeric = float(np.sum(upstream * (ahead - behind))) / (2 * eps)
-            analytic = float(np.sum(direction * grad.data))
-            scale = float(np.linalg.norm(direction) * np.linalg.norm(grad.data))
-            if not abs(numeric - analytic) <= tolerance * max(scale, 1.0):
-                raise GradientError(
-                    f"gradcheck: input {position} of shape {grad.shape}: in a random direction the "
-                    f"VJP gives {analytic:.10g}, central differences give {numeric:.10g}"
-                )
+    value = function(*check.tensors()).data
+    # The size of what is rounded: the value, and numbers around 1 that may have cancelled in it.
+    shape, height = value.shape, float(np.linalg.norm(value)) + 1.0
+    if full:
+        pairs = _all_pairs(check, shape)
+    else:
+        pairs = _random_pairs(check, shape, projections, generator)
+    worst = {position: [0, 0.0] for position in check.varied}
+    for position, upstream, direction, difference, grad in pairs:
+        numeric = float(np.sum(upstream * difference))
+        analytic = float(np.sum(direction * grad))
+        size = float(np.linalg.norm(direction) * np.linalg.norm(grad))
+        # Differences are of numbers that are rounded: their noise, on the scale of `tolerance`.
+        noise = 1e-9 / eps * float(np.linalg.norm(upstream)) * height
+        deviation = abs(numeric - analytic) / (max(size, abs(numeric), noise) or 1.0)
+        if not deviation <= tolerance:
+            raise GradientError(check.fault(position, upstream, grad))
+        worst[position][0] += 1
+        worst[position][1] = max(worst[position][1], deviation)
+    return Report(
+        [(p, check.arrays[p].shape, int(count), most) for p, (count, most) in worst.items()],
+        "entries of the Jacobian" if full else "random projections",
+    )
+
+
+# The input's position, the upstream gradient, a direction, the difference along it, and the VJP.
+_Pair = tuple[int, Array, Array, Array, Array]
+
+
+def _random_pairs(
+    check: _Check, shape: tuple[int, ...], count: int, generator: np.random.Generator
+) -> Iterator[_Pair]:
+    for _ in range(count):
+        upstream = np.asarray(generator.standard_normal(shape))
+        for position, grad in zip(check.varied, check.grads(upstream), strict=True):
+            direction = np.asarray(generator.standard_normal(grad.shape))
+            yield position, upstream, direction, check.difference(position, direction), grad
+
+
+def _all_pairs(check: _Check, shape: tuple[int, ...]) -> Iterator[_Pair]:
+    columns = {
+        position: [(d, check.difference(position, d)) for _, d in check.entries(position)]
+        for position in check.varied
+    }
+    for place in np.ndindex(shape):
+        upstream = np.zeros(shape)
+        upstream[place] = 1
+        for position, grad in zip(check.varied, check.grads(upstream), strict=True):
+            for direction, difference in columns[position]:
+                yield position, upstream, direction, difference, grad
 
 
 def gradgradcheck(
     function: Callable[..., Tensor], inputs: Sequence[Any], *, seed: int = 0, **options: Any
-) -> None:
+) -> Report:
     """Check the second derivatives: `gradcheck` of the VJP, over the inputs and over u.
 
-    >>> gradgradcheck(lambda x: x * x * x, [np.array([1.0, 2.0])])
+    Takes the options of `gradcheck`; the last input of the report is u. Raises GradientError also
+    where the VJP that has a graph, which for a fused op is its definition's, is not the plain one.
+
+    >>> report = gradgradcheck(lambda x: x * x * x, [np.array([1.0, 2.0])])
     """
-    arrays = [None if value is None else np.asarray(value) for value in inputs]
-    shape = function(*[None if a is None else Tensor(a) for a in arrays]).shape
-    upstream = np.random.default_rng(seed + 1).standard_normal(shape)
+    check = _Check(function, inputs)
+    out = function(*check.tensors())
+    upstream = np.asarray(np.random.default_rng(seed + 1).standard_normal(out.shape))
+    pairs = zip(check.grads(upstream), check.grads(upstream, create_graph=True), strict=True)
+    for position, (plain, with_graph) in zip(check.varied, pairs, strict=True):
+        if not np.allclose(plain, with_graph, rtol=1e-6, atol=1e-9):
+            raise GradientError(
+                f"gradgradcheck: input {position} of shape {plain.shape}: the VJP is another with "
+                f"create_graph than without, by up to {np.abs(plain - with_graph).max():.3g}; of a "
+                "fused op its own VJP or its definition is wrong"
+            )
 
     def vjp(*tensors: Any) -> Tensor:
         *points, direction = tensors
-        wanted = [tensor for tensor in points if tensor is not None and tensor.dtype == float]
+        wanted = [tensor for tensor in points if tensor is not None and tensor.dtype == np.float64]
         for tensor in wanted:
             tensor.requires_grad = True
         grads = function(*points).gradient(*wanted, gradient=direction, create_graph=True)
         flat = [grad.reshape(-1) for grad in grads]
-        joined = flat[0].cat(*flat[1:])
+        joined: Tensor = flat[0].cat(*flat[1:])
         for tensor in wanted:
             # Where the VJP does not depend on the point, its derivative there is 0, not missing.
             joined = joined + tensor.sum() * 0
         return joined
 
-    gradcheck(vjp, [*arrays, upstream], seed=seed, **options)
+    return gradcheck(vjp, [*check.arrays, upstream], seed=seed, **options)
 
 
-def _value(
-    function: Callable[..., Tensor], arrays: Sequence[Any], position: int, change: Array
-) -> Array:
-    moved = list(arrays)
-    moved[position] = arrays[position] + change
-    return function(*[None if array is None else Tensor(array) for array in moved]).data
+def _array(value: Any) -> Any:
+    if value is None:
+        return None
+    return value.data if isinstance(value, Tensor) else np.asarray(value)

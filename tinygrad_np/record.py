@@ -25,12 +25,14 @@ from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.memory import Array
 from tinygrad_np.tape import Node, Shape, Variable, mode, sequence
 
-V = TypeVar("V")
+# What an op is given first, and returns: an array for arrays, a Tensor for Tensors.
+V = TypeVar("V", bound=Any)
 
 _PLAIN = frozenset({float, int, bool, type(None)})
 
 _ndarray = np.ndarray
 _new = object.__new__
+_FLOAT32 = np.dtype(np.float32)
 
 # NumPy's errors, the narrower ones first, and ours.
 _ERRORS: dict[type[Exception], type[TinygradNpError]] = {
@@ -97,9 +99,20 @@ class Recipe:
         self.kept = [values[p] for p in positions]
         self.keep = _picker(positions)
         self.saved_inputs = [p for p in positions if p < count]
-        # Versions: one for each input, and the output's last.
-        self.guard = _picker(self.saved_inputs + ([count] if "out" in named else []))
-        self.rules = [Rule(vjp, p, self.kept) for p, vjp in vjps.items() if vjp]
+        self.saves_out = "out" in named
+        # No rules: the definition is differentiated, for all wanted inputs if for one of them.
+        rules = vjps.items() if None not in vjps.values() else ()
+        self.rules = [Rule(vjp, p, self.kept) for p, vjp in rules if vjp]
+
+    def versions(self, inputs: Sequence[Any], own: list[int]) -> list[list[int]]:
+        """Return the counters of changes in place of what is saved, its `own` for the output's."""
+        found = []
+        for position in self.saved_inputs:
+            value = inputs[position]
+            found.append(value.version if isinstance(value, Variable) else _NEVER)
+        if self.saves_out:
+            found.append(own)
+        return found
 
 
 class Op:
@@ -140,12 +153,23 @@ class Op:
         parameters = inspect.signature(forward).parameters.values()
         kinds = inspect.Parameter
         self.attributes = {p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY}
+        self._input_defaults = [
+            (p.name, p.default)
+            for p in parameters
+            if p.kind is not kinds.KEYWORD_ONLY and p.default is not kinds.empty
+        ]
         self.variadic = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), None)
         self.inputs = [p.name for p in parameters if p.name not in self.attributes]
         self._recipes: dict[int, Recipe] = {}
         self._check()
 
     def _check(self) -> None:
+        for name, default in self._input_defaults:
+            if default is not None:
+                raise GraphError(
+                    f"op {self.name!r}: {name}={default!r} is positional, so it is an input; an "
+                    f"option stands behind a star, as in {self.name}(x, *, {name}={default!r})"
+                )
         unknown = set(self.vjps) - set(self.inputs)
         if unknown:
             raise GraphError(f"op {self.name!r}: VJPs for {unknown}, inputs are {self.inputs}")
@@ -202,25 +226,26 @@ class Op:
         """Run on `inputs`; record a node if one of them is a Variable that requires a gradient."""
         if (attributes or self.attributes) and attributes.keys() != self.attributes.keys():
             attributes = self._with_defaults(attributes)
+        has_scalars = False
         for value in inputs:
             if type(value) is not _ndarray:
                 if isinstance(value, Variable):
                     return self._record(inputs, attributes, value)
-                if isinstance(value, np.generic):
-                    # NumPy's own results are scalars where arrays of no dimension are meant.
-                    inputs = tuple(map(_array_of_scalar, inputs))
-                    return self(*inputs, **attributes)
+                has_scalars = has_scalars or isinstance(value, np.generic)
+        if has_scalars:
+            # NumPy's own results are scalars where arrays of no dimension are meant.
+            inputs = tuple(map(_array_of_scalar, inputs))
         observer = mode.now.observer
-        if observer is None:
-            try:
-                out = self.forward(*inputs, **attributes)
-            except Exception as error:
-                self._explain(error, inputs, attributes)
-                raise
-        else:
-            out = observer.run(self, inputs, attributes)
+        try:
+            if observer is not None:
+                out = observer.run(self, inputs, attributes)
+            else:
+                out = self.forward(*inputs, **attributes) if attributes else self.forward(*inputs)
+        except Exception as error:
+            self._explain(error, inputs, attributes)
+            raise
         if self._keeps_more:
-            out = out[0]
+            out = self._results(out)[0]
         return out if type(out) is _ndarray else self._array(out)
 
     def _record(self, inputs: Sequence[Any], attributes: dict[str, Any], first: Variable) -> Any:
@@ -231,7 +256,6 @@ class Op:
         wanted = 1
         arrays: list[Any] = []
         edges: list[Node | Variable | None] = []
-        versions: list[list[int]] = []
         for value in inputs:
             wanted += wanted
             if isinstance(value, Variable):
@@ -246,34 +270,32 @@ class Op:
                     is_mixed = True
                 arrays.append(array)
                 edges.append(edge)
-                versions.append(value.version)
             else:
                 if type(value) not in _PLAIN:
                     is_foreign = True
                 arrays.append(value)
                 edges.append(None)
-                versions.append(_NEVER)
         if is_foreign:
             arrays = [
                 array if isinstance(value, Variable) else self._constant(value)
                 for value, array in zip(inputs, arrays, strict=True)
             ]
-        is_float = dtype.kind == "f"
+        is_float = dtype is _FLOAT32 or dtype.kind == "f"
         if (is_mixed or is_foreign or not is_float) and (
             converted := self._converted(inputs, arrays)
         ):
             return self(*converted, **attributes)
         now = mode.now
-        if now.observer is None:
-            try:
-                out = self.forward(*arrays, **attributes)
-            except Exception as error:
-                self._explain(error, arrays, attributes)
-                raise
-        else:
-            out = now.observer.run(self, arrays, attributes)
+        try:
+            if now.observer is not None:
+                out = now.observer.run(self, arrays, attributes)
+            else:
+                out = self.forward(*arrays, **attributes) if attributes else self.forward(*arrays)
+        except Exception as error:
+            self._explain(error, arrays, attributes)
+            raise
         if self._keeps_more:
-            out, *extras = out
+            out, *extras = self._results(out)
             arrays += extras
         if type(out) is not _ndarray:
             out = self._array(out)
@@ -291,14 +313,17 @@ class Op:
             return result
         recipe = self._recipes.get(wanted)
         if recipe is None:
+            self._refuse_aliases(out, arrays, len(inputs))
             recipe = self._recipes[wanted] = Recipe(self, [edge is not None for edge in edges])
         result.node = node = _new(Node)
         node.recipe = recipe
         node.edges = tuple(edges)
-        arrays.append(out)
-        versions.append(version)
-        node.saved = recipe.keep(arrays)
-        node.counters = recipe.guard(versions)
+        if recipe.kept:
+            arrays.append(out)
+            node.saved = recipe.keep(arrays)
+            node.counters = recipe.versions(inputs, version)
+        else:
+            node.saved = node.counters = ()
         node.attributes = attributes
         node.hooks = None
         node.order = next(sequence)
@@ -308,6 +333,33 @@ class Op:
         if now.observer is not None:
             now.observer.recorded(node)
         return result
+
+    def _refuse_aliases(self, out: Array, arrays: Sequence[Any], count: int) -> None:
+        """Refuse results that share memory with inputs unknown to the guard of changes in place.
+
+        Looked at when a way of recording is new, so that calls do not pay for it.
+        """
+        first = 1 if self.view else 0
+        known = [a for a in arrays[:count] if isinstance(a, np.ndarray)]
+        made = [("output", out, known[first:])]
+        made += [("kept array", a, known) for a in arrays[count:] if isinstance(a, np.ndarray)]
+        for what, array, others in made:
+            if any(np.may_share_memory(array, other) for other in others):
+                raise GraphError(
+                    f"{self.name}: the forward returned an {what} that shares memory with an "
+                    "input; copy it (or say view=True of an output that is a view of the first)"
+                )
+
+    def _results(self, results: Any) -> Any:
+        """Return the output with what comes behind it, if that is what the record says."""
+        names = ["out", *self.keeps, *self.caches]
+        if isinstance(results, tuple) and len(results) == len(names):
+            return results
+        count = f" of {len(results)}" if isinstance(results, tuple) else ""
+        raise GraphError(
+            f"{self.name}: the forward returned a {type(results).__name__}{count}, expected the "
+            f"tuple ({', '.join(names)})"
+        )
 
     def _array(self, out: Any) -> Array:
         """Return the output as an array: NumPy gives scalars where no dimension is left."""
@@ -343,7 +395,7 @@ class Op:
             unknown = [name for name in attributes if name not in self.attributes]
             raise DtypeError(
                 f"{self.name}: "
-                + (f"missing {missing}" if missing else f"unknown {unknown}")
+                + (f"unknown {unknown}" if unknown else f"missing {missing}")
                 + f"; its options are {list(self.attributes)} and its inputs, which are "
                 f"positional, {self.inputs}"
             )
@@ -402,16 +454,17 @@ def op(
 ) -> Callable[[Callable[..., Any]], Op]:
     """Make an op of a forward on arrays.
 
-    `vjps` has for each differentiable input a function of `grad_out` and, by the names in its
-    signature, of inputs, of `out`, of attributes, of what the forward `keeps`, and of the input's
-    own `<name>_shape` and `<name>_dtype`; what is named is saved, nothing else. It is written in
-    ops and `+ - * /`, so that it serves arrays and Variables alike. `keeps` names results of the
-    forward, behind its output, that are constant in pieces (masks, winners); `caches` such that
-    only a first-order backward may read, which asks for a `definition`: the same function in other
-    ops, differentiated when the gradient is to have a graph, and always for an input whose VJP is
-    None. `view` says that the output shares the first input's memory, `floating` that integers
-    become float32. `domain` and `kinks` tell tests where to sample, `subgradient` readers what the
-    derivative is taken to be at a kink or a tie.
+    Positional parameters of the forward are its inputs, keyword-only ones (behind a `*`) its
+    attributes. `vjps` has for each differentiable input a function of `grad_out` and, by the names
+    in its signature, of inputs, of `out`, of attributes, of what the forward `keeps`, and of the
+    input's own `<name>_shape` and `<name>_dtype`; what is named is saved, nothing else. It is
+    written in ops and `+ - * /`, so that it serves arrays and Variables alike. `keeps` names
+    results of the forward, behind its output, that are constant in pieces (masks, winners);
+    `caches` such that only a first-order backward may read, which asks for a `definition`: the same
+    function in other ops (not in methods), differentiated when the gradient is to have a graph, and
+    always for an input whose VJP is None. `view` says that the output shares the first input's
+    memory, `floating` that integers become float32. `domain` and `kinks` tell tests where to
+    sample, `subgradient` readers what the derivative is taken to be at a kink or a tie.
 
     >>> from tinygrad_np import Tensor, op, ops
     >>> @op("x^3", vjps={"x": lambda grad_out, x: grad_out * 3 * x * x})
@@ -442,6 +495,17 @@ def op(
         )
 
     return make
+
+
+def known_dtype(name: str, dtype: Any) -> np.dtype[Any]:
+    """Return the dtype that a user gave, or say which op cannot use it."""
+    try:
+        known = np.dtype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"{name}: got dtype {dtype!r}, expected a dtype; {error}") from error
+    if known.kind not in "biuf":
+        raise DtypeError(f"{name}: got dtype {known}, expected floats, integers or bools")
+    return known
 
 
 def _common(values: Sequence[Any]) -> np.dtype[Any]:

@@ -35,44 +35,65 @@ class Observer(ContextDecorator):
     them on. `debug()` and `profile()` return such.
     """
 
-    outer: "Observer | None"
-
     def __enter__(self) -> Self:
-        self.outer = mode.now.observer
-        mode.now.observer = self
+        now = mode.now
+        # Entered within itself, as by a recursive function, it watches once.
+        now.observers.append(now.observers[-1] if self in now.observers else self)
+        now.observer = now.observers[-1]
         return self
 
     def __exit__(self, *error: object) -> None:
-        mode.now.observer = self.outer
+        now = mode.now
+        now.observers.pop()
+        now.observer = now.observers[-1] if now.observers else None
+
+    @property
+    def outer(self) -> "Observer | None":
+        """The one that was entered before this one on this thread."""
+        observers = mode.now.observers
+        place = observers.index(self)
+        return observers[place - 1] if place else None
 
     def run(self, op: Any, arrays: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
         """Run an op's forward on arrays; return what it returns."""
-        if self.outer is None:
+        outer = self.outer
+        if outer is None:
             return op.forward(*arrays, **attributes)
-        return self.outer.run(op, arrays, attributes)
+        return outer.run(op, arrays, attributes)
 
     def recorded(self, node: "Node") -> None:
         """Take note of the node that was made of the op that has just run."""
-        if self.outer is not None:
-            self.outer.recorded(node)
+        outer = self.outer
+        if outer is not None:
+            outer.recorded(node)
 
     def pull(self, node: "Node", rule: Any, grad_out: Any, *arguments: Any) -> Any:
         """Call the VJP that `rule` has for an input of `node`."""
-        if self.outer is None:
+        outer = self.outer
+        if outer is None:
             return rule.vjp(grad_out, *arguments)
-        return self.outer.pull(node, rule, grad_out, *arguments)
+        return outer.pull(node, rule, grad_out, *arguments)
+
+    def failed(self, node: "Node", error: Exception) -> None:
+        """Take note of an error on the way back through `node`: of its VJP, or what that returned,
+        or of its definition."""
+        outer = self.outer
+        if outer is not None:
+            outer.failed(node, error)
 
 
 class Now:
     """What holds on one thread at this moment: whether ops are recorded, within which call of a
     module, and who watches."""
 
-    __slots__ = ("observer", "outer", "recording", "scope")
+    __slots__ = ("observer", "observers", "outer", "recording", "scope")
 
     def __init__(self) -> None:
         self.recording = True
         self.outer: list[bool] = []
         self.scope: Scope | None = None
+        # Those entered, and the last of them, which is what each op asks for.
+        self.observers: list[Observer] = []
         self.observer: Observer | None = None
 
 

@@ -3,22 +3,115 @@
 Names and signatures are those of tinygrad's public Tensor API, numbers are PyTorch's.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Self, TypeAlias
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from tinygrad_np import autograd, ops, random
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 from tinygrad_np.memory import Array
-from tinygrad_np.tape import Shape, Variable, mode
+from tinygrad_np.ops.shape import sizes_of
+from tinygrad_np.record import Op, known_dtype
+from tinygrad_np.tape import Handle, Shape, Variable, mode
 
 # Inside the class `float`, `int` and `bool` are methods.
 Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool
-Axis = int | Sequence[int] | None
 Generator = np.random.Generator | None
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def _unary(op: Op) -> Callable[["Tensor"], "Tensor"]:
+    """Return the method of an op of one tensor."""
+    call: Callable[..., Tensor] = op.__call__  # bound once, which is quicker than calling the op
+
+    def method(self: "Tensor") -> "Tensor":
+        return call(self)
+
+    return _named(method, op)
+
+
+def _binary(op: Op) -> Callable[["Tensor", Any], "Tensor"]:
+    """Return the method of an op of a tensor and another, an array or a number."""
+    call: Callable[..., Tensor] = op.__call__
+
+    def method(self: "Tensor", x: Any) -> "Tensor":
+        return call(self, x)
+
+    return _named(method, op)
+
+
+def _reflected(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
+    """Return the method for an operator whose left side is not a tensor."""
+
+    def method(self: "Tensor", x: Any) -> "Tensor":
+        result: Tensor = op(x, self)
+        return result
+
+    return method
+
+
+# What others call it, in the arguments of methods and among their names.
+_WORDS = {"dim": "axis", "axis": "dim", "keepdims": "keepdim", "dims": "axis"}
+_ELSEWHERE = {
+    "clamp": "clip",
+    "clone": "detach() for the same memory, or x + 0 for a copy in the graph",
+    "contiguous": "nothing: memory order does not matter here",
+    "dim": "ndim",
+    "double": "cast(np.float64)",
+    "ge": "x >= y",
+    "gt": "x > y",
+    "le": "x <= y",
+    "logical_and": "x & y",
+    "logical_or": "x | y",
+    "long": "cast(np.int64)",
+    "lt": "x < y",
+    "requires_grad_": "requires_grad = True",
+    "size": "shape, or numel()",
+    "t": "T",
+    "to": "cast(dtype)",
+    "type": "cast(dtype)",
+}
+
+
+class _Elsewhere:
+    """Stands where others have a method, and says what it is called here. (A `__getattr__` would
+    slow down each look at an attribute.)"""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        hint = _ELSEWHERE[self.name]
+        raise AttributeError(f"'Tensor' has no attribute {self.name!r}; here it is {hint}")
+
+
+def _hinting(function: M) -> M:
+    """Return the function as a method that knows what its options are called elsewhere."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def method(*args: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in known and _WORDS.get(name) in known:
+                raise DtypeError(
+                    f"{function.__name__}: got {name}={options[name]!r}, which is called "
+                    f"{_WORDS[name]}= here"
+                )
+        return function(*args, **options)
+
+    return cast(M, method)
+
+
+def _named(method: M, op: Op) -> M:
+    method.__name__ = op.name
+    method.__qualname__ = f"Tensor.{op.name}"
+    method.__doc__ = op.__doc__
+    return method
 
 
 class Tensor(Variable):
@@ -55,29 +148,209 @@ class Tensor(Variable):
             )
         return Tensor.wrap(array)
 
-    # Creation.
+    # Creation. Shapes come as ints or as one tuple.
 
     @classmethod
-    def zeros(cls, *shape: Any) -> Self:
-        """Return float32 zeros; shape as ints or one tuple."""
-        return cls(np.zeros(_sizes("zeros", shape), np.float32))
+    def zeros(cls, *shape: Any, dtype: Any = None) -> Self:
+        """Return zeros, of float32 unless said.
+
+        >>> Tensor.zeros(2, 3).shape
+        (2, 3)
+        """
+        return cls(np.zeros(_sizes("zeros", shape), _or_float32("zeros", dtype)))
 
     @classmethod
-    def ones(cls, *shape: Any) -> Self:
-        """Return float32 ones; shape as ints or one tuple."""
-        return cls(np.ones(_sizes("ones", shape), np.float32))
+    def ones(cls, *shape: Any, dtype: Any = None) -> Self:
+        """Return ones, of float32 unless said.
+
+        >>> Tensor.ones(3)
+        Tensor([1., 1., 1.])
+        """
+        return cls(np.ones(_sizes("ones", shape), _or_float32("ones", dtype)))
+
+    @classmethod
+    def empty(cls, *shape: Any, dtype: Any = None) -> Self:
+        """Return a tensor of whatever its memory held before.
+
+        >>> Tensor.empty(2, 3, dtype=np.int64).dtype
+        dtype('int64')
+        """
+        return cls(np.empty(_sizes("empty", shape), _or_float32("empty", dtype)))
+
+    @classmethod
+    def full(cls, shape: Any, fill_value: Any, dtype: Any = None) -> Self:
+        """Return a tensor of one value; its dtype is the value's, as that of `Tensor(value)`.
+
+        >>> Tensor.full((2,), 7)
+        Tensor([7, 7])
+        """
+        value = _array_of(fill_value, dtype)
+        if value.ndim:
+            raise ShapeError(f"full: got a fill_value of shape {value.shape}, expected a number")
+        return cls(np.full(_sizes("full", (shape,)), value))
+
+    def zeros_like(self) -> "Tensor":
+        """Return zeros of this shape and dtype.
+
+        >>> Tensor([1, 2]).zeros_like()
+        Tensor([0, 0])
+        """
+        return Tensor.wrap(np.zeros(self.shape, self.dtype))
+
+    def ones_like(self) -> "Tensor":
+        """Return ones of this shape and dtype.
+
+        >>> Tensor([1, 2]).ones_like()
+        Tensor([1, 1])
+        """
+        return Tensor.wrap(np.ones(self.shape, self.dtype))
+
+    def full_like(self, fill_value: Any, dtype: Any = None) -> "Tensor":
+        """Return a tensor of one value, of this shape, and dtype unless given.
+
+        >>> Tensor([1, 2]).full_like(7)
+        Tensor([7, 7])
+        """
+        return Tensor.full(self.shape, fill_value, self.dtype if dtype is None else dtype)
+
+    def rand_like(self, generator: Generator = None) -> "Tensor":
+        """Return uniform numbers from [0, 1) of this shape and dtype.
+
+        >>> Tensor.ones(2, 3).rand_like().shape
+        (2, 3)
+        """
+        return Tensor.rand(*self.shape, dtype=self.dtype, generator=generator)
+
+    @classmethod
+    def eye(cls, n: Int, m: Int | None = None, dtype: Any = None) -> Self:
+        """Return ones on the diagonal of a matrix (n, m), and zeros beside; m is n unless given.
+
+        >>> Tensor.eye(2)
+        Tensor([[1., 0.],
+                [0., 1.]])
+        """
+        rows, columns = _sizes("eye", (n, n if m is None else m))
+        return cls(np.eye(rows, columns, dtype=_or_float32("eye", dtype)))
+
+    @classmethod
+    def arange(cls, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Self:
+        """Return numbers from start, or 0, to below stop; int64 if all are ints, else float32.
+
+        >>> Tensor.arange(1, 6, 2)
+        Tensor([1, 3, 5])
+        """
+        if stop is None:
+            start, stop = 0, start
+        if step == 0:
+            raise ArgumentError("arange step: got 0, expected another number")
+        values = np.arange(start, stop, step)
+        if dtype is None and values.dtype.kind == "f":
+            dtype = np.float32
+        return cls(values, dtype)
+
+    @classmethod
+    def linspace(cls, start: Any, stop: Any, steps: Int, dtype: Any = None) -> Self:
+        """Return `steps` numbers from start to stop, both included, evenly apart.
+
+        >>> Tensor.linspace(0, 1, 5)
+        Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+        """
+        (count,) = _sizes("linspace", (steps,))
+        return cls(np.linspace(start, stop, count), _or_float32("linspace", dtype))
 
     @classmethod
     def rand(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
-        """Return uniform numbers from [0, 1)."""
-        values = random.resolve(generator).random(_sizes("rand", shape), np.float32)
-        return cls(values, dtype)
+        """Return uniform numbers from [0, 1).
+
+        >>> Tensor.rand(2, generator=np.random.default_rng(0))
+        Tensor([0.8506 , 0.6370])
+        """
+        return cls(_drawn("rand", shape, dtype, random.resolve(generator).random), dtype)
+
+    @classmethod
+    def uniform(
+        cls,
+        *shape: Any,
+        low: Float = 0.0,
+        high: Float = 1.0,
+        dtype: Any = None,
+        generator: Generator = None,
+    ) -> Self:
+        """Return uniform numbers from [low, high).
+
+        >>> Tensor.uniform(2, 3, low=-1.0).shape
+        (2, 3)
+        """
+        values = _drawn("uniform", shape, dtype, random.resolve(generator).random)
+        return cls(values * (high - low) + low, dtype)
 
     @classmethod
     def randn(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
-        """Return standard normal numbers."""
-        values = random.resolve(generator).standard_normal(_sizes("randn", shape), np.float32)
+        """Return standard normal numbers.
+
+        >>> Tensor.randn(2, 3).shape
+        (2, 3)
+        """
+        return cls(_drawn("randn", shape, dtype, random.resolve(generator).standard_normal), dtype)
+
+    @classmethod
+    def normal(
+        cls,
+        *shape: Any,
+        mean: Float = 0.0,
+        std: Float = 1.0,
+        dtype: Any = None,
+        generator: Generator = None,
+    ) -> Self:
+        """Return normal numbers.
+
+        >>> Tensor.normal(2, 3, mean=5.0).shape
+        (2, 3)
+        """
+        values = _drawn("normal", shape, dtype, random.resolve(generator).standard_normal)
+        return cls(values * std + mean, dtype)
+
+    @classmethod
+    def randint(
+        cls,
+        *shape: Any,
+        low: Int = 0,
+        high: Int = 10,
+        dtype: Any = np.int64,
+        generator: Generator = None,
+    ) -> Self:
+        """Return integers from low to below high.
+
+        >>> Tensor.randint(2, 3, high=5).shape
+        (2, 3)
+        """
+        if low >= high:
+            raise ArgumentError(f"randint: got low={low} and high={high}, expected low below high")
+        values = random.resolve(generator).integers(low, high, _sizes("randint", shape))
         return cls(values, dtype)
+
+    @classmethod
+    def randperm(cls, n: Int, dtype: Any = np.int64, generator: Generator = None) -> Self:
+        """Return the integers from 0 to below n in random order.
+
+        >>> sorted(Tensor.randperm(3).tolist())
+        [0, 1, 2]
+        """
+        (count,) = _sizes("randperm", (n,))
+        return cls(random.resolve(generator).permutation(count), dtype)
+
+    def multinomial(
+        self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
+    ) -> "Tensor":
+        """Return int64 draws (*, num_samples) of places, with the weights (*, n) of each row.
+
+        Without `replacement` no place is drawn twice. Raises ArgumentError where weights are
+        negative or not finite, or too few of them are positive.
+
+        >>> Tensor([0.0, 1.0]).multinomial(3, replacement=True)
+        Tensor([1, 1, 1])
+        """
+        return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
 
     # What a tensor is.
 
@@ -107,7 +380,7 @@ class Tensor(Variable):
     @property
     def T(self) -> "Tensor":
         """The tensor with its axes reversed."""
-        return ops.permute(self, order=tuple(range(self.ndim))[::-1])
+        return ops.permute(self, tuple(range(self.ndim))[::-1])
 
     @property
     def is_leaf(self) -> Bool:
@@ -205,6 +478,48 @@ class Tensor(Variable):
         """
         return autograd.gradient(self, targets, gradient, create_graph)
 
+    def register_hook(self, hook: Callable[["Tensor"], Any]) -> Handle:
+        """Call `hook` with the gradient of this tensor whenever a backward has it whole.
+
+        What it returns, unless None, takes the gradient's place: a Tensor of its shape and dtype,
+        else ShapeError. The handle's `remove()` ends it. Raises GraphError where there will be no
+        gradient.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda grad: grad * 10)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        Tensor([20., 40.])
+        """
+        if not self.requires_grad:
+            raise GraphError(
+                "register_hook: this tensor does not require a gradient; make it with "
+                "requires_grad=True, or compute it outside no_grad()"
+            )
+        if self.node is None:
+            if not hasattr(self, "hooks"):
+                self.hooks = {}
+            return Handle(self.hooks, hook)
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return Handle(self.node.hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Have `backward()` keep the gradient of this result of an op in its `.grad` too.
+
+        >>> x = Tensor(3.0, requires_grad=True)
+        >>> y = x * x
+        >>> y.retain_grad()
+        >>> (y * 2).backward()
+        >>> y.grad
+        Tensor(2.)
+        """
+        is_kept = self.node and any(
+            isinstance(hook, autograd.Retained) for hook in (self.node.hooks or {}).values()
+        )
+        if not self.requires_grad or (self.node is not None and not is_kept):
+            self.register_hook(autograd.Retained(self))
+
     # Change in place: of leaves, outside a graph.
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -226,289 +541,256 @@ class Tensor(Variable):
             self.data[plain] = value
         except IndexError as error:
             raise AxisError(f"setitem: shape {self.shape}, key {plain!r}; {error}") from error
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ShapeError(f"setitem: shape {self.shape}, key {plain!r}; {error}") from error
         self.mark_changed()
-
-    def __getitem__(self, key: Any) -> "Tensor":
-        result: Tensor = ops.getitem(self, key)
-        return result
 
     # Dtypes.
 
     def cast(self, dtype: Any) -> "Tensor":
-        """Return the entries in another dtype."""
-        try:
-            known = np.dtype(dtype)
-        except TypeError as error:
-            raise DtypeError(f"cast: got {dtype!r}, expected a dtype; {error}") from error
-        return ops.cast(self, dtype=known)
+        """Return the entries in another dtype.
+
+        >>> Tensor([1.7, -1.7]).cast(np.int64)
+        Tensor([ 1, -1])
+        """
+        return ops.cast(self, dtype=known_dtype("cast", dtype))
 
     # Arithmetic.
 
-    def add(self, x: Any) -> "Tensor":
-        """Return self + x."""
-        return ops.add(self, x)
-
-    def sub(self, x: Any) -> "Tensor":
-        """Return self - x."""
-        return ops.sub(self, x)
-
-    def mul(self, x: Any) -> "Tensor":
-        """Return self times x, entry by entry."""
-        return ops.mul(self, x)
-
-    def div(self, x: Any) -> "Tensor":
-        """Return self / x; integers give float32."""
-        return ops.div(self, x)
-
-    def pow(self, x: Any) -> "Tensor":
-        """Return self to the power x."""
-        return ops.pow(self, x)
-
-    def neg(self) -> "Tensor":
-        """Return -self."""
-        return ops.neg(self)
+    add = _binary(ops.add)
+    sub = _binary(ops.sub)
+    mul = _binary(ops.mul)
+    div = ops.div
+    mod = _binary(ops.mod)
+    fmod = _binary(ops.fmod)
+    pow = _binary(ops.pow)
+    neg = _unary(ops.neg)
+    abs = _unary(ops.abs)
+    sign = _unary(ops.sign)
+    floor = _unary(ops.floor)
+    ceil = _unary(ops.ceil)
+    trunc = _unary(ops.trunc)
+    round = _unary(ops.round)
+    maximum = _binary(ops.maximum)
+    minimum = _binary(ops.minimum)
+    clip = ops.clip
+    lerp = ops.lerp
+    copysign = ops.copysign
+    where = ops.where
 
     __add__ = add
     __sub__ = sub
     __mul__ = mul
     __truediv__ = div
+    __mod__ = mod
     __pow__ = pow
-    __neg__ = neg
     __radd__ = add
     __rmul__ = mul
+    __neg__ = neg
+    __abs__ = abs
 
-    def __rsub__(self, x: Any) -> "Tensor":
-        result: Tensor = ops.sub(x, self)
+    def __pos__(self) -> "Tensor":
+        return self
+
+    def __floordiv__(self, x: Any) -> "Tensor":
+        return ops.div(self, x, "floor")
+
+    __rsub__ = _reflected(ops.sub)
+    __rtruediv__ = _reflected(ops.div)
+    __rpow__ = _reflected(ops.pow)
+    __rmod__ = _reflected(ops.mod)
+
+    def __rfloordiv__(self, x: Any) -> "Tensor":
+        result: Tensor = ops.floor_div(x, self)
         return result
 
-    def __rtruediv__(self, x: Any) -> "Tensor":
-        result: Tensor = ops.div(x, self)
-        return result
+    # Comparison, truth and bits.
 
-    def __rpow__(self, x: Any) -> "Tensor":
-        result: Tensor = ops.pow(x, self)
-        return result
-
-    # Comparison.
-
-    def __eq__(self, x: Any) -> "Tensor":  # type: ignore[override]
-        return ops.eq(self, x)
-
-    def __ne__(self, x: Any) -> "Tensor":  # type: ignore[override]
-        return ops.ne(self, x)
-
-    def __lt__(self, x: Any) -> "Tensor":
-        return ops.lt(self, x)
-
-    def __le__(self, x: Any) -> "Tensor":
-        return ops.le(self, x)
-
-    def __gt__(self, x: Any) -> "Tensor":
-        return ops.gt(self, x)
-
-    def __ge__(self, x: Any) -> "Tensor":
-        return ops.ge(self, x)
-
+    __eq__ = _binary(ops.eq)  # type: ignore[assignment]
+    __ne__ = _binary(ops.ne)  # type: ignore[assignment]
+    __lt__ = _binary(ops.lt)
+    __le__ = _binary(ops.le)
+    __gt__ = _binary(ops.gt)
+    __ge__ = _binary(ops.ge)
     __hash__ = Variable.__hash__
 
-    def logical_not(self) -> "Tensor":
-        """Return whether entries are 0 or False."""
-        return ops.logical_not(self)
+    eq = _binary(ops.eq)
+    ne = _binary(ops.ne)
+    isnan = _unary(ops.isnan)
+    isinf = ops.isinf
+    isfinite = _unary(ops.isfinite)
+    isclose = ops.isclose
+    logical_not = _unary(ops.logical_not)
+    bitwise_not = _unary(ops.bitwise_not)
 
-    def maximum(self, x: Any) -> "Tensor":
-        """Return the larger of self and x; a tie splits the gradient in halves."""
-        return ops.maximum(self, x)
-
-    def where(self, x: Any, y: Any) -> "Tensor":
-        """Return x where self is true, else y."""
-        condition = self if self.dtype == np.bool_ else self != 0
-        if not isinstance(x, Variable | np.ndarray) and not isinstance(y, Variable | np.ndarray):
-            x = Tensor(x)
-        return ops.where(condition, x, y)
+    __and__ = _binary(ops.bitwise_and)
+    __or__ = _binary(ops.bitwise_or)
+    __xor__ = _binary(ops.bitwise_xor)
+    __lshift__ = _binary(ops.lshift)
+    __rshift__ = _binary(ops.rshift)
+    __invert__ = bitwise_not
+    __rand__ = __and__
+    __ror__ = __or__
+    __rxor__ = __xor__
+    __rlshift__ = _reflected(ops.lshift)
+    __rrshift__ = _reflected(ops.rshift)
 
     # Functions.
 
-    def exp(self) -> "Tensor":
-        """Return e to the power self."""
-        return ops.exp(self)
+    exp = _unary(ops.exp)
+    exp2 = _unary(ops.exp2)
+    expm1 = _unary(ops.expm1)
+    log = _unary(ops.log)
+    log2 = _unary(ops.log2)
+    log10 = _unary(ops.log10)
+    log1p = _unary(ops.log1p)
+    logaddexp = ops.logaddexp
+    sqrt = _unary(ops.sqrt)
+    rsqrt = _unary(ops.rsqrt)
+    square = ops.square
+    sin = _unary(ops.sin)
+    cos = _unary(ops.cos)
+    tan = _unary(ops.tan)
+    asin = _unary(ops.asin)
+    acos = _unary(ops.acos)
+    atan = _unary(ops.atan)
+    sinh = _unary(ops.sinh)
+    cosh = _unary(ops.cosh)
+    tanh = _unary(ops.tanh)
+    asinh = _unary(ops.asinh)
+    acosh = _unary(ops.acosh)
+    atanh = _unary(ops.atanh)
+    erf = _unary(ops.erf)
 
-    def log(self) -> "Tensor":
-        """Return the natural logarithm."""
-        return ops.log(self)
+    # Activations.
 
-    def sqrt(self) -> "Tensor":
-        """Return the square root."""
-        return ops.sqrt(self)
+    relu = _unary(ops.relu)
+    relu6 = ops.relu6
+    leaky_relu = ops.leaky_relu
+    elu = ops.elu
+    celu = ops.celu
+    selu = ops.selu
+    gelu = ops.gelu
+    silu = ops.silu
+    swish = ops.silu
+    mish = ops.mish
+    sigmoid = _unary(ops.sigmoid)
+    logsigmoid = ops.logsigmoid
+    softplus = ops.softplus
+    softsign = ops.softsign
+    hardtanh = ops.hardtanh
+    hardswish = ops.hardswish
+    softmax = _hinting(ops.softmax)
+    softmin = _hinting(ops.softmin)
+    log_softmax = _hinting(ops.log_softmax)
+    dropout = ops.dropout
 
-    def tanh(self) -> "Tensor":
-        """Return the hyperbolic tangent."""
-        return ops.tanh(self)
+    # Reductions and scans.
 
-    def sigmoid(self) -> "Tensor":
-        """Return 1 / (1 + e^-self)."""
-        return ops.sigmoid(self)
+    sum = _hinting(ops.sum)
+    mean = _hinting(ops.mean)
+    max = _hinting(ops.max)
+    min = _hinting(ops.min)
+    prod = _hinting(ops.prod)
+    var = _hinting(ops.var)
+    std = _hinting(ops.std)
+    std_mean = _hinting(ops.std_mean)
+    all = _hinting(ops.all)
+    any = _hinting(ops.any)
+    argmax = _hinting(ops.argmax)
+    argmin = _hinting(ops.argmin)
+    logsumexp = _hinting(ops.logsumexp)
+    cumsum = _hinting(ops.cumsum)
+    cumprod = _hinting(ops.cumprod)
+    cummax = _hinting(ops.cummax)
+    cummin = _hinting(ops.cummin)
+    logcumsumexp = _hinting(ops.logcumsumexp)
 
-    def relu(self) -> "Tensor":
-        """Return max(self, 0); the gradient at 0 is 0."""
-        return ops.relu(self)
+    # Shape and order.
 
-    def softmax(self, axis: Int = -1) -> "Tensor":
-        """Return probabilities along `axis`."""
-        return ops.softmax(self, axis=axis)
+    reshape = ops.reshape
+    view = ops.reshape
+    flatten = ops.flatten
+    unflatten = _hinting(ops.unflatten)
+    squeeze = _hinting(ops.squeeze)
+    unsqueeze = _hinting(ops.unsqueeze)
+    permute = ops.permute
+    transpose = ops.transpose
+    expand = ops.expand
+    cat = _hinting(ops.cat)
+    stack = _hinting(ops.stack)
+    split = _hinting(ops.split)
+    chunk = _hinting(ops.chunk)
+    repeat = ops.repeat
+    repeat_interleave = _hinting(ops.repeat_interleave)
+    flip = ops.flip
+    roll = ops.roll
+    pad = ops.pad
+    shrink = ops.shrink
+    unfold = ops.unfold
+    meshgrid = ops.meshgrid
+    sort = _hinting(ops.sort)
+    argsort = _hinting(ops.argsort)
+    topk = _hinting(ops.topk)
 
-    def log_softmax(self, axis: Int = -1) -> "Tensor":
-        """Return log-probabilities along `axis`."""
-        return ops.log_softmax(self, axis=axis)
+    # Indexing.
 
-    def dropout(
-        self, p: Float = 0.5, training: Bool = True, generator: Generator = None
-    ) -> "Tensor":
-        """Zero each entry with probability `p` and scale the rest by 1 / (1 - p), in training."""
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"dropout p: got {p}, expected a probability from 0 to 1")
-        if not training or p == 0:
-            return self
-        kept = random.resolve(generator).random(self.shape, np.float32) >= p
-        return ops.dropout(self, Tensor.wrap(kept), p=Float(p))
-
-    # Reductions.
-
-    def sum(self, axis: Axis = None, keepdim: Bool = False) -> "Tensor":
-        """Return the sum over `axis`: an int, several, or None for all."""
-        return ops.sum(self, axis=_axis(axis), keepdim=keepdim)
-
-    def mean(self, axis: Axis = None, keepdim: Bool = False) -> "Tensor":
-        """Return the mean over `axis`; integers give float32."""
-        return ops.mean(self, axis=_axis(axis), keepdim=keepdim)
-
-    def max(self, axis: Axis = None, keepdim: Bool = False) -> "Tensor":
-        """Return the maximum over `axis`; ties share the gradient evenly."""
-        return ops.max(self, axis=_axis(axis), keepdim=keepdim)
-
-    # Shape.
-
-    def reshape(self, shape: Any, *args: Any) -> "Tensor":
-        """Return the entries in another shape: ints or a tuple; None keeps, -1 infers a length."""
-        wanted = _sequence(shape, args)
-        kept = tuple(self._kept("reshape", i) if n is None else n for i, n in enumerate(wanted))
-        return ops.reshape(self, shape=kept)
-
-    view = reshape
-
-    def _kept(self, name: str, axis: Int) -> Int:
-        if not 0 <= axis < self.ndim:
-            raise ShapeError(f"{name}: axis {axis} of shape {self.shape} cannot be kept")
-        return self.shape[axis]
-
-    def flatten(self, start_dim: Int = 0, end_dim: Int = -1) -> "Tensor":
-        """Return the axes from `start_dim` to `end_dim` as one; flatten(1) keeps a batch apart."""
-        start, end = (_inside("flatten", dim, max(1, self.ndim)) for dim in (start_dim, end_dim))
-        if start > end:
-            raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-        length = int(np.prod(self.shape[start : end + 1], dtype=np.int64))
-        return ops.reshape(self, shape=(*self.shape[:start], length, *self.shape[end + 1 :]))
-
-    def permute(self, order: Any, *args: Any) -> "Tensor":
-        """Return the axes in another order."""
-        return ops.permute(self, order=_sequence(order, args))
-
-    def transpose(self, dim0: Int = 1, dim1: Int = 0) -> "Tensor":
-        """Return two axes exchanged."""
-        return ops.transpose(self, dim0=dim0, dim1=dim1)
-
-    def expand(self, shape: Any, *args: Any) -> "Tensor":
-        """Return size-1 axes repeated, and new ones in front; -1 or None keeps a length."""
-        wanted = _sequence(shape, args)
-        lead = len(wanted) - self.ndim
-        full = tuple(
-            self._kept("expand", i - lead) if n in (-1, None) else n for i, n in enumerate(wanted)
-        )
-        return ops.expand(self, shape=full)
-
-    def cat(self, *args: Any, dim: Int = 0) -> "Tensor":
-        """Return this tensor and others joined along the axis `dim`."""
-        return ops.cat(self, *args, dim=dim)
-
-    def pad(self, padding: Sequence[Any], value: Float = 0.0) -> "Tensor":
-        """Return the tensor in a border of `value`.
-
-        `padding` is flat, last axis first, as in PyTorch: (left, right, top, bottom); or one
-        (before, after) or None for each axis in order. Negative numbers crop.
-        """
-        if all(isinstance(part, Int) for part in padding):
-            if len(padding) % 2 or len(padding) > 2 * self.ndim:
-                raise ShapeError(
-                    f"pad: got {len(padding)} numbers for shape {self.shape}, expected a pair for "
-                    "each of the last axes"
-                )
-            pairs = [(0, 0)] * (self.ndim - len(padding) // 2)
-            pairs += [(padding[i], padding[i + 1]) for i in range(len(padding) - 2, -1, -2)]
-        else:
-            pairs = [(0, 0) if part is None else tuple(part) for part in padding]
-        return ops.pad(self, padding=tuple(pairs), value=value)
+    __getitem__ = ops.getitem
+    gather = _hinting(ops.gather)
+    scatter = _hinting(ops.scatter)
+    scatter_reduce = _hinting(ops.scatter_reduce)
+    masked_fill = ops.masked_fill
+    masked_select = ops.masked_select
+    nonzero = ops.nonzero
+    one_hot = ops.one_hot
 
     # Products of matrices, convolution, pooling.
 
-    def matmul(self, x: Any) -> "Tensor":
-        """Return the product of matrices, of any rank."""
-        result: Tensor = ops.matmul(self, _operand("matmul", x))
-        return result
-
-    dot = matmul
-    __matmul__ = matmul
+    matmul = ops.matmul
+    dot = ops.dot
+    __matmul__ = ops.matmul
 
     def __rmatmul__(self, x: Any) -> "Tensor":
-        result: Tensor = ops.matmul(_operand("matmul", x), self)
+        result: Tensor = ops.matmul(x, self)
         return result
 
-    def linear(self, weight: Any, bias: Any = None) -> "Tensor":
-        """Return self @ weight.T + bias, weight (out, in)."""
-        result: Tensor = ops.linear(self, weight, bias)
-        return result
+    linear = ops.linear
+    einsum = staticmethod(ops.einsum)
 
-    def conv2d(
-        self,
-        weight: Any,
-        bias: Any = None,
-        *,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: Int = 1,
-    ) -> "Tensor":
-        """Cross-correlate images (N, C, H, W) with weight (K, C / groups, R, S)."""
-        return ops.conv2d(
-            self, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
-        )
+    # Linear algebra.
 
-    def max_pool2d(
-        self, kernel_size: Any = (2, 2), stride: Any = None, padding: Any = 0
-    ) -> "Tensor":
-        """Return the maximum of each window; the stride is the window unless given."""
-        return ops.max_pool2d(self, kernel_size=kernel_size, stride=stride, padding=padding)
+    trace = ops.trace
+    diagonal = ops.diagonal
+    diag = ops.diag
+    tril = ops.tril
+    triu = ops.triu
+    norm = _hinting(ops.norm)
+    normalize = _hinting(ops.normalize)
+    inv = ops.inv
+    solve = ops.solve
+    det = ops.det
+    slogdet = ops.slogdet
+    cholesky = ops.cholesky
+    qr = ops.qr
+    svd = ops.svd
 
-    def avg_pool2d(
-        self, kernel_size: Any = (2, 2), stride: Any = None, padding: Any = 0
-    ) -> "Tensor":
-        """Return the mean of each window; the stride is the window unless given."""
-        return ops.avg_pool2d(self, kernel_size=kernel_size, stride=stride, padding=padding)
+    conv2d = ops.conv2d
+    conv_transpose2d = ops.conv_transpose2d
+    max_pool2d = ops.max_pool2d
+    avg_pool2d = ops.avg_pool2d
+    adaptive_avg_pool2d = ops.adaptive_avg_pool2d
+    max_unpool2d = ops.max_unpool2d
+    interpolate = ops.interpolate
+
+    scaled_dot_product_attention = ops.scaled_dot_product_attention
 
     # Losses.
 
-    def cross_entropy(
-        self, Y: Any, reduction: str = "mean", label_smoothing: Float = 0.0
-    ) -> "Tensor":
-        """Return the cross-entropy of these logits (N, C, ...) against class indices, integers
-        (N, ...), or probabilities, floats (N, C, ...)."""
-        target = Y if isinstance(Y, Variable) else Tensor(Y)
-        result: Tensor = ops.cross_entropy(self, target, reduction, label_smoothing)
-        return result
-
-    def one_hot(self, num_classes: Int) -> "Tensor":
-        """Return for each class index an int64 row with a 1 at it."""
-        return ops.one_hot(self, num_classes=num_classes)
+    cross_entropy = ops.cross_entropy
+    nll_loss = ops.nll_loss
+    sparse_categorical_crossentropy = ops.sparse_categorical_crossentropy
+    binary_crossentropy = ops.binary_crossentropy
+    binary_crossentropy_logits = ops.binary_crossentropy_logits
 
     # Last, since these names hide the built-in ones.
 
@@ -530,14 +812,15 @@ class Tensor(Variable):
 
 
 Tensor.result_class = Tensor
+for _name in _ELSEWHERE:
+    _hint = _Elsewhere()
+    _hint.__set_name__(Tensor, _name)
+    setattr(Tensor, _name, _hint)
 
 
 def _array_of(data: Any, dtype: Any) -> Array:
     """Return a new array of what a user gave."""
-    try:
-        dtype = dtype if dtype is None else np.dtype(dtype)
-    except TypeError as error:
-        raise DtypeError(f"Tensor: got dtype {dtype!r}; {error}") from error
+    dtype = None if dtype is None else known_dtype("Tensor", dtype)
     if isinstance(data, Variable):
         return np.array(data.data, dtype)
     try:
@@ -563,35 +846,48 @@ def _kind(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def _operand(name: str, value: Any) -> Any:
-    if isinstance(value, Variable | np.ndarray):
-        return value
-    raise DtypeError(f"{name}: got a {_kind(value)}, expected a Tensor or an ndarray")
-
-
 def _index(part: Any) -> Any:
     return part.data if isinstance(part, Variable) else part
 
 
-def _axis(axis: Axis) -> int | tuple[int, ...] | None:
-    if axis is None or isinstance(axis, tuple):
-        return axis
-    return int(axis) if isinstance(axis, int | np.integer) else tuple(axis)
-
-
-def _sequence(first: Any, others: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return sizes that came as several ints or as one sequence."""
-    return tuple(first) if isinstance(first, list | tuple) else (first, *others)
-
-
 def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
-    sizes = _sequence(shape[0], shape[1:]) if shape else ()
+    """Return a shape given as ints or as one sequence."""
+    sizes = sizes_of(shape[0], shape[1:]) if shape else ()
     if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
         raise ShapeError(f"{name}: got shape {sizes}, expected integers of at least 0")
     return tuple(map(int, sizes))
 
 
-def _inside(name: str, dim: int, ndim: int) -> int:
-    if not -ndim <= dim < ndim:
-        raise AxisError(f"{name}: axis {dim} is outside a tensor of {ndim} axes")
-    return dim % ndim
+def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:
+    return known_dtype(name, np.float32 if dtype is None else dtype)
+
+
+def _drawn(name: str, shape: tuple[Any, ...], dtype: Any, draw: Callable[..., Array]) -> Array:
+    """Return random floats; those of float16 are drawn in float32."""
+    known = _or_float32(name, dtype)
+    if known.kind != "f":
+        raise DtypeError(f"{name}: got dtype {known}, expected floats; for integers use randint")
+    values = draw(_sizes(name, shape), np.float64 if known == np.float64 else np.float32)
+    return np.asarray(values)  # without a shape NumPy draws a float
+
+
+def _draws(weights: Array, count: int, replacement: bool, generator: np.random.Generator) -> Array:
+    """Return places (*, count) drawn by weights (*, n)."""
+    if weights.ndim not in (1, 2) or not weights.size:
+        raise ShapeError(f"multinomial: got shape {weights.shape}, expected weights (n,) or (m, n)")
+    rows = np.atleast_2d(weights).astype(np.float64)
+    positive = (rows > 0).sum(axis=1)
+    if not np.isfinite(rows).all() or (rows < 0).any() or not positive.all():
+        raise ArgumentError(
+            "multinomial: got a row of weights that are negative, not finite or all 0"
+        )
+    if count < 1 or (not replacement and count > positive.min()):
+        raise ArgumentError(
+            f"multinomial num_samples: got {count}, expected at least 1 and, without replacement, "
+            f"at most {positive.min()}, the number of positive weights"
+        )
+    chances = rows / rows.sum(axis=1, keepdims=True)
+    places = [
+        generator.choice(rows.shape[1], count, replacement, row_chances) for row_chances in chances
+    ]
+    return np.array(places, np.int64).reshape(*weights.shape[:-1], count)

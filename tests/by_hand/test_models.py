@@ -42,7 +42,7 @@ def test_float64(name, batch, seed):
     assert disagreements(autodiff(model, images, labels), expected, 1e-10) == {}
 
 
-@NAMES
+@SLOW_FOR_MNIST_CNN
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("batch", [1, 3, 5])
 def test_float32(name, batch, seed):

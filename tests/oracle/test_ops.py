@@ -5,23 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
-from tests.oracle.cases import (  # noqa: E402
-    conv,
-    elementwise,
-    indexing,
-    linalg,
-    losses,
-    pool,
-    reduce,
-    shape,
-)
+from tests.oracle.cases import CASES  # noqa: E402
 from tinygrad_np import Tensor  # noqa: E402
 from tinygrad_np.errors import GraphError  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-FAMILIES = (conv, elementwise, indexing, linalg, losses, pool, reduce, shape)
-CASES = {name: case for family in FAMILIES for name, case in family.CASES.items()}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -43,6 +31,8 @@ def test_beside_pytorch(name, seed):
         expected, theirs, torch.tensor(upstream), create_graph=True
     )
     agree(grads, expected_grads)
+    if name.endswith("at kinks"):
+        return  # where the first derivative jumps the second is not defined
 
     squares = sum((grad * grad).sum() for grad in grads)
     expected_squares = sum((grad * grad).sum() for grad in expected_grads)
@@ -79,7 +69,7 @@ def test_beside_pytorch_in_float32(name, seed):
 def agree(found, expected, rtol=1e-9):
     """Hold arrays beside PyTorch's, shape and dtype too."""
     for ours, theirs in zip(found, expected, strict=True):
-        reference = theirs.detach().numpy()
+        reference = theirs.detach().numpy(force=True)
         assert (ours.shape, ours.dtype) == (reference.shape, reference.dtype)
         atol = 0.01 * rtol * (1 + float(np.abs(reference[np.isfinite(reference)]).max(initial=0)))
         np.testing.assert_allclose(ours.data, reference, rtol=rtol, atol=max(atol, 1e-11))

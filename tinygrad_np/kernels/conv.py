@@ -2,11 +2,15 @@
 
 Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, K, *P). Results are
 views of that shape over memory in the order (N, *P, K), which a GEMM leaves behind and from which
-the next gather reads whole runs of channels. Axes below, in comments, are for two dimensions.
+the next gather reads whole runs of channels. Padding is a pair (before, after) for each axis of an
+image, and crops where it is negative. Axes below, in comments, are for two dimensions.
 """
 
+import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -15,6 +19,7 @@ from tinygrad_np import memory
 from tinygrad_np.memory import Array
 
 Sizes = Sequence[int]
+Pads = Sequence[tuple[int, int]]
 
 # Images are gathered in chunks of about this many bytes of columns: enough for a GEMM at full
 # speed, little enough to stay in the cache. (2 to 8 MiB measured alike.)
@@ -25,9 +30,9 @@ _CHUNK = 1 << 22
 _FEW_CHANNELS = 8
 
 
-def out_size(length: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+def out_size(length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
     """Return the number of window positions along one axis."""
-    return (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    return (length + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def conv(
@@ -35,11 +40,11 @@ def conv(
     weight: Array,
     bias: Array | None,
     stride: Sizes,
-    padding: Sizes,
+    padding: Pads,
     dilation: Sizes,
     groups: int,
 ) -> Array:
-    """out[n,k,p] = bias[k] + Σ over c, r of x[n, c, stride p - padding + dilation r] w[k,c,r]."""
+    """out[n,k,p] = bias[k] + Σ over c, r of x[n, c, stride p - before + dilation r] w[k,c,r]."""
     kernel = weight.shape[2:]
     padded = _padded(x, padding)
     sizes = [
@@ -57,26 +62,85 @@ def conv_input_grad(
     weight: Array,
     input_shape: Sizes,
     stride: Sizes,
-    padding: Sizes,
+    padding: Pads,
     dilation: Sizes,
     groups: int,
 ) -> Array:
-    """The gradient for x: grad_out, spread by the stride, correlated with the flipped weight."""
-    kernel = weight.shape[2:]
+    """The gradient for x, a correlation of grad_out with the weights turned round.
+
+    A stride leaves an image's entries in phases, each of which meets its own few of the weights.
+    """
+    out_channels, in_group, *kernel = weight.shape
+    out_group = out_channels // groups
+    grouped = weight.reshape(groups, out_group, in_group, *kernel)
+    swapped = grouped.swapaxes(1, 2).reshape(groups * in_group, out_group, *kernel)
     lengths = input_shape[2:]
-    reach = [d * (r - 1) for d, r in zip(dilation, kernel, strict=True)]
-    spread = _placed(
+    axes = [_phases(*axis) for axis in zip(lengths, kernel, stride, padding, dilation, strict=True)]
+    if max(stride) == 1:
+        (only,) = itertools.product(*axes)
+        return np.moveaxis(_correlate_phase(grad_out, swapped, only, groups), -1, 1)
+    grad = memory.empty((input_shape[0], *lengths, input_shape[1]), grad_out.dtype)
+    for phase in itertools.product(*axes):
+        where = (slice(None), *(axis.entries for axis in phase))
+        grad[where] = _correlate_phase(grad_out, swapped, phase, groups)
+    return np.moveaxis(grad, -1, 1)
+
+
+class _Phase(NamedTuple):
+    """Entries of an axis of the image that are a multiple of the stride apart, and what they meet.
+
+    Entry m of them meets, for each j, tap j of `taps` in window first + m - gap j.
+    """
+
+    entries: slice
+    length: int
+    taps: slice
+    first: int
+    gap: int
+
+
+@functools.lru_cache(maxsize=64)
+def _phases(
+    length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int
+) -> list[_Phase]:
+    """Return the phases of one axis: entry i meets tap r where i + before - dilation r is a
+    multiple of the stride."""
+    step = stride // math.gcd(stride, dilation)
+    found = []
+    for start in range(stride):
+        at = start + padding[0]
+        met = (r for r in range(min(step, kernel)) if (at - dilation * r) % stride == 0)
+        tap = next(met, kernel)
+        found.append(
+            _Phase(
+                entries=slice(start, length, stride),
+                length=len(range(start, length, stride)),
+                taps=slice(tap, kernel, step),
+                first=(at - dilation * tap) // stride,
+                gap=dilation * step // stride,
+            )
+        )
+    return found
+
+
+def _correlate_phase(
+    grad_out: Array, swapped: Array, phase: Sequence[_Phase], groups: int
+) -> Array:
+    """Correlate grad_out (N, K, P, Q) with the weights (C, K / groups, R, S) that a phase meets,
+    turned round, into the phase's entries (N, H, W, C)."""
+    taps = swapped[(slice(None), slice(None), *(axis.taps for axis in phase))]
+    if 0 in taps.shape[2:]:
+        return np.zeros((), grad_out.dtype)
+    reach = [axis.gap * (r - 1) for axis, r in zip(phase, taps.shape[2:], strict=True)]
+    counts = [axis.length for axis in phase]
+    gaps = [axis.gap for axis in phase]
+    placed = _placed(
         grad_out,
-        [length + margin for length, margin in zip(lengths, reach, strict=True)],
-        [margin - p for margin, p in zip(reach, padding, strict=True)],
-        stride,
+        [count + margin for count, margin in zip(counts, reach, strict=True)],
+        [margin - axis.first for margin, axis in zip(reach, phase, strict=True)],
     )
-    out_channels, in_group = weight.shape[:2]
-    grouped = weight.reshape(groups, out_channels // groups, in_group, *kernel)
-    turned = np.flip(grouped.swapaxes(1, 2), tuple(range(3, grouped.ndim)))
-    turned = turned.reshape(groups * in_group, out_channels // groups, *kernel)
-    ones = [1] * len(kernel)
-    return np.moveaxis(_correlate(spread, turned, lengths, ones, dilation, groups), -1, 1)
+    turned = np.flip(taps, tuple(range(2, taps.ndim)))
+    return _correlate(placed, turned, counts, [1] * len(gaps), gaps, groups)
 
 
 def conv_weight_grad(
@@ -84,7 +148,7 @@ def conv_weight_grad(
     grad_out: Array,
     kernel: Sizes,
     stride: Sizes,
-    padding: Sizes,
+    padding: Pads,
     dilation: Sizes,
     groups: int,
 ) -> Array:
@@ -100,7 +164,7 @@ def conv_weight_grad(
         windows = _windows(padded[..., channels], kernel, grad.shape[1:-1], stride, dilation)
         outs = slice(group * out_group, (group + 1) * out_group)
         for images, columns in _columns(windows, len(kernel)):
-            part = grad[images, ..., outs].reshape(-1, out_group)
+            part = grad[images, ..., outs].reshape(len(columns), out_group)
             np.add(total[group], np.matmul(columns.T, part, out=product), out=total[group])
     # (groups, R S C, K) to (groups K, C, R, S)
     total = total.reshape(groups, *kernel, in_group, out_group)
@@ -122,39 +186,39 @@ def _correlate(
     out_group = out_channels // groups
     out = memory.empty((len(padded), *sizes, out_channels), padded.dtype)
     flat = out.reshape(len(padded), math.prod(sizes), out_channels)
+    rows = in_group * math.prod(kernel)
     for group in range(groups):
         channels = slice(group * in_group, (group + 1) * in_group)
         outs = slice(group * out_group, (group + 1) * out_group)
-        matrix = np.moveaxis(weight[outs], (0, 1), (-1, -2)).reshape(-1, out_group)  # R S C, K
+        matrix = np.moveaxis(weight[outs], (0, 1), (-1, -2)).reshape(rows, out_group)  # R S C, K
         windows = _windows(padded[..., channels], kernel, sizes, stride, dilation)
         for images, columns in _columns(windows, len(kernel)):
-            target = flat[images].reshape(-1, out_channels)[:, outs]
+            target = flat[images].reshape(len(columns), out_channels)[:, outs]
             np.matmul(columns, matrix, out=target)
     return out
 
 
-def _padded(x: Array, padding: Sizes) -> Array:
-    """Return x (N, C, H, W) as channels-last (N, H + 2 padding, W + 2 padding, C)."""
-    if not any(padding):
+def _padded(x: Array, padding: Pads) -> Array:
+    """Return x (N, C, H, W) within its padding as channels-last (N, H, W, C)."""
+    if not any(map(any, padding)):
         channels_last = np.moveaxis(x, 1, -1)
         if channels_last.flags.c_contiguous:
             return channels_last
-    lengths = [length + 2 * p for length, p in zip(x.shape[2:], padding, strict=True)]
-    return _placed(x, lengths, padding, [1] * len(lengths))
+    lengths = [length + sum(pair) for length, pair in zip(x.shape[2:], padding, strict=True)]
+    return _placed(x, lengths, [before for before, _ in padding])
 
 
-def _placed(x: Array, lengths: Sizes, offsets: Sizes, steps: Sizes) -> Array:
-    """Return zeros (N, *lengths, C) with x[n, c, i] at position offset + step i; what falls
-    outside is left out."""
+def _placed(x: Array, lengths: Sizes, offsets: Sizes) -> Array:
+    """Return zeros (N, *lengths, C) with x[n, c, i] at position offset + i; what falls outside is
+    left out."""
     out = memory.empty((x.shape[0], *lengths, x.shape[1]), x.dtype)
     out.fill(0)
     source, target = [slice(None)], [slice(None)]
-    for count, length, offset, step in zip(x.shape[2:], lengths, offsets, steps, strict=True):
-        first = max(0, -(offset // step))
-        last = min(count, -((offset - length) // step))
-        start = offset + step * first
-        source.append(slice(first, max(first, last)))
-        target.append(slice(start, start + step * max(0, last - first), step))
+    for count, length, offset in zip(x.shape[2:], lengths, offsets, strict=True):
+        first = min(count, max(0, -offset))
+        last = max(first, min(count, length - offset))
+        source.append(slice(first, last))
+        target.append(slice(offset + first, offset + last))
     out[tuple(target)] = np.moveaxis(x, 1, -1)[tuple(source)]
     return out
 

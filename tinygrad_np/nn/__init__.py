@@ -1,19 +1,95 @@
 """Layers, the Module they are, and their initial weights."""
 
 from tinygrad_np.nn import init
-from tinygrad_np.nn.conv import Conv2d, MaxPool2d
-from tinygrad_np.nn.layers import Dropout, Flatten, Linear, ReLU
-from tinygrad_np.nn.module import Module, Parameter, Sequential
+from tinygrad_np.nn.activation import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmin,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from tinygrad_np.nn.attention import MultiheadAttention
+from tinygrad_np.nn.conv import (
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose2d,
+    MaxPool2d,
+)
+from tinygrad_np.nn.layers import Dropout, Dropout2d, Embedding, Flatten, Identity, Linear
+from tinygrad_np.nn.module import Module, ModuleList, Parameter, Sequential
+from tinygrad_np.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm2d,
+    LayerNorm,
+    RMSNorm,
+)
+from tinygrad_np.nn.recurrent import LSTMCell
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose2d",
     "Dropout",
+    "Dropout2d",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "InstanceNorm2d",
+    "LSTMCell",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
     "MaxPool2d",
+    "Mish",
     "Module",
+    "ModuleList",
+    "MultiheadAttention",
     "Parameter",
+    "RMSNorm",
     "ReLU",
+    "ReLU6",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmin",
+    "Softplus",
+    "Softsign",
+    "Tanh",
     "init",
-]
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Initial weights: He (kaiming) and Xavier, normal and uniform, each in place and returned.
+"""Initial weights: He (kaiming), Xavier, orthogonal and plain, each in place and returned.
 
 fan_in is the number of inputs that an output sums, in_channels R S for a convolution; fan_out is
 out_channels R S.
@@ -17,7 +17,32 @@ from tinygrad_np.tensor import Tensor
 Generator = np.random.Generator | None
 T = TypeVar("T", bound=Tensor)
 
-_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
+_GAINS = {
+    "linear": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+    "selu": 3 / 4,
+}
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return by how much to widen weights in front of `nonlinearity`, so that variances last.
+
+    `param` is the negative slope of "leaky_relu", 0.01 unless given. "linear" is also for
+    convolutions. Raises ArgumentError that lists the known names.
+
+    >>> calculate_gain("leaky_relu", 1.0)
+    1.0
+    """
+    if nonlinearity not in _GAINS:
+        raise ArgumentError(
+            f"init nonlinearity: got {nonlinearity!r}, expected one of {', '.join(_GAINS)}"
+        )
+    if param is not None and nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + param**2))
+    return _GAINS[nonlinearity]
 
 
 def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
@@ -45,13 +70,13 @@ def ones(tensor: T) -> T:
 def kaiming_normal(tensor: T, nonlinearity: str = "relu", generator: Generator = None) -> T:
     """Normal with variance gain² / fan_in (He et al. 2015, eq. 10)."""
     fan_in, _ = _fans(tensor)
-    return normal(tensor, 0.0, _gain(nonlinearity) / math.sqrt(fan_in), generator)
+    return normal(tensor, 0.0, calculate_gain(nonlinearity) / math.sqrt(fan_in), generator)
 
 
 def kaiming_uniform(tensor: T, nonlinearity: str = "relu", generator: Generator = None) -> T:
     """Uniform with variance gain² / fan_in (He et al. 2015, eq. 10)."""
     fan_in, _ = _fans(tensor)
-    bound = _gain(nonlinearity) * math.sqrt(3 / fan_in)
+    bound = calculate_gain(nonlinearity) * math.sqrt(3 / fan_in)
     return uniform(tensor, -bound, bound, generator)
 
 
@@ -68,20 +93,30 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
     return uniform(tensor, -bound, bound, generator)
 
 
+def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+    """Fill with gain times orthonormal rows, or columns where these are fewer, of the matrix
+    (out, all the rest) (Saxe et al. 2014)."""
+    if tensor.ndim < 2:
+        raise ShapeError(
+            f"init orthogonal: got shape {tensor.shape}, expected at least two axes, (out, in, ...)"
+        )
+    if not tensor.numel():
+        return _fill(tensor, np.zeros(()))
+    rows = tensor.shape[0]
+    columns = tensor.numel() // rows
+    tall = (max(rows, columns), min(rows, columns))
+    q, r = np.linalg.qr(random.resolve(generator).standard_normal(tall))
+    # Fixed signs make q uniform among orthogonal matrices (Mezzadri 2007).
+    q = q * np.sign(np.diagonal(r))
+    return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
 def _fill(tensor: T, values: Array) -> T:
     if tensor.dtype.kind != "f":
         raise DtypeError(f"init: got a tensor of dtype {tensor.dtype}, expected floats")
     tensor.data[...] = values
     tensor.mark_changed()
     return tensor
-
-
-def _gain(nonlinearity: str) -> float:
-    if nonlinearity not in _GAINS:
-        raise ArgumentError(
-            f"init nonlinearity: got {nonlinearity!r}, expected one of {', '.join(_GAINS)}"
-        )
-    return _GAINS[nonlinearity]
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:

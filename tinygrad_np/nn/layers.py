@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from tinygrad_np.errors import ArgumentError
-from tinygrad_np.nn.module import Module
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.nn import init
+from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.nn.parts import at_least_one, bias_note, initialised
 from tinygrad_np.tensor import Tensor
 
@@ -36,16 +37,21 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}{bias_note(self.bias)}"
 
 
-class ReLU(Module):
-    """max(x, 0)."""
+class Identity(Module):
+    """x itself: stands where a layer may be."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return max(x, 0)."""
-        return x.relu()
+        """Return x."""
+        return x
 
 
 class Flatten(Module):
-    """The axes from start_dim to end_dim as one; by default all but the batch."""
+    """The axes from start_dim to end_dim as one; by default all but the batch.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Flatten()(Tensor.ones(2, 3, 4)).shape
+    (2, 12)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim = start_dim
@@ -55,13 +61,25 @@ class Flatten(Module):
         """Return x flattened."""
         return x.flatten(self.start_dim, self.end_dim)
 
+    def describe(self) -> str:
+        """Return the axes where they are not the usual ones."""
+        usual = (self.start_dim, self.end_dim) == (1, -1)
+        return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
 
 class Dropout(Module):
-    """In training, zero each entry with probability p and scale the rest by 1 / (1 - p)."""
+    """In training, zero each entry with probability p and scale the rest by 1 / (1 - p).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Dropout(0.5).eval()(Tensor([1.0, 2.0]))
+    Tensor([1., 2.])
+    """
 
     def __init__(self, p: float = 0.5, generator: Generator = None) -> None:
         if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout p: got {p}, expected a probability from 0 to 1")
+            raise ArgumentError(
+                f"{type(self).__name__} p: got {p}, expected a probability from 0 to 1"
+            )
         self.p = p
         self.generator = generator
 
@@ -72,3 +90,79 @@ class Dropout(Module):
     def describe(self) -> str:
         """Return the probability."""
         return f"p={self.p}"
+
+
+class Dropout2d(Dropout):
+    """In training, zero each whole channel of (N, C, H, W) with probability p and scale the rest by
+    1 / (1 - p) (Tompson et al. 2015).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Dropout2d(0.5)(Tensor.ones(2, 3, 4, 4)).shape
+    (2, 3, 4, 4)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with channels dropped, or x itself in evaluation."""
+        if x.ndim != 4:
+            raise ShapeError(f"Dropout2d: got input {x.shape}, expected (N, C, H, W)")
+        if not self.training:
+            return x
+        channels = Tensor(np.ones((*x.shape[:2], 1, 1), x.dtype))
+        return x * channels.dropout(self.p, True, self.generator)
+
+
+class Embedding(Module):
+    """Rows of weight (num_embeddings, embedding_dim) by index: an integer Tensor or array of any
+    shape (...) gives (..., embedding_dim).
+
+    The row of `padding_idx`, counted from the end where negative, begins at zeros and gets no
+    gradient. Raises AxisError that names an index outside the rows, DtypeError for floats.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Embedding(10, 4)(Tensor([[1, 2, 3]])).shape
+    (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        generator: Generator = None,
+    ) -> None:
+        at_least_one("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ArgumentError(
+                f"Embedding padding_idx: got {padding_idx}, expected one of the "
+                f"{num_embeddings} rows"
+            )
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.weight = init.normal(
+            Parameter.zeros(num_embeddings, embedding_dim), generator=generator
+        )
+        if self.padding_idx is not None:
+            self.weight.data[self.padding_idx] = 0
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Return (..., embedding_dim)."""
+        if index.dtype.kind not in "iu":
+            raise DtypeError(f"Embedding: got indices of dtype {index.dtype}, expected integers")
+        outside = (index.data < 0) | (index.data >= self.num_embeddings)
+        if outside.any():
+            at = tuple(int(i) for i in np.argwhere(outside)[0])
+            raise AxisError(
+                f"Embedding: index {index.data[at]} at position {at} is outside the "
+                f"{self.num_embeddings} rows, 0..{self.num_embeddings - 1}"
+            )
+        rows = self.weight[index]
+        if self.padding_idx is None:
+            return rows
+        is_padding = (index == self.padding_idx).reshape(*index.shape, 1)
+        return is_padding.where(rows.detach(), rows)
+
+    def describe(self) -> str:
+        """Return the sizes, and the padding's row."""
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"

@@ -1,14 +1,16 @@
 """Module: an object with parameters, found by walking its attributes."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from reprlib import recursive_repr
+from types import MappingProxyType
+from typing import Any, Self, overload
 
 import numpy as np
 
-from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
-from tinygrad_np.tape import Scope, mode
+from tinygrad_np.tape import Handle, Scope, mode, no_grad
 from tinygrad_np.tensor import Tensor
 
 
@@ -19,10 +21,18 @@ class _Calling(threading.local):
 _calling = _Calling()
 
 
+def _tensor_of(value: Any) -> Any:
+    return Tensor(value) if isinstance(value, np.ndarray) else value
+
+
 class Parameter(Tensor):
     """A Tensor that a Module counts as its own and an optimizer changes.
 
     `name` is its path within the module that listed it last; errors and pictures use it.
+
+    >>> from tinygrad_np import nn
+    >>> nn.Parameter([1.0, 2.0]).requires_grad
+    True
     """
 
     __slots__ = ("name",)
@@ -49,6 +59,8 @@ class Module:
     """
 
     training = True
+    # No subclass calls an __init__ of this one, so the first hook makes a module's own dict.
+    _forward_hooks: Mapping[int, Callable[..., Any]] = MappingProxyType({})
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output; a subclass writes it."""
@@ -63,21 +75,62 @@ class Module:
         mode.now.scope = Scope(path, type(self).__name__, outer)
         _calling.module = self
         try:
-            tensors = [Tensor(v) if isinstance(v, np.ndarray) else v for v in inputs]
-            return self.forward(*tensors, **options)
+            tensors = tuple(map(_tensor_of, inputs))
+            if any(isinstance(v, list | str) for v in inputs) and self._is_layer:
+                raise DtypeError(
+                    f"{type(self).__name__}: got {', '.join(type(v).__name__ for v in inputs)}, "
+                    "expected Tensors or ndarrays; wrap lists as Tensor(...)"
+                )
+            out = self.forward(*tensors, **{key: _tensor_of(v) for key, v in options.items()})
+            for hook in list(self._forward_hooks.values()):
+                made = hook(self, tensors, out)
+                out = out if made is None else made
+            return out
         finally:
             mode.now.scope = outer
             _calling.module = caller
 
+    @property
+    def _is_layer(self) -> bool:
+        """Whether this is one of the layers here, of which each takes Tensors."""
+        return type(self).__module__.startswith(__package__)
+
     def _name_in(self, caller: "Module") -> str:
-        for name, child in caller.children():
+        for name, child in caller.named_children():
             if child is self:
                 return name
+        for path, module in caller._named_modules():
+            if module is self and path:
+                return path.removesuffix(".")
         return type(self).__name__
+
+    def register_forward_hook(self, function: Callable[..., Any]) -> Handle:
+        """Have `function(module, inputs, output)` called after each forward, and its result, unless
+        it is None, returned instead of the output; `remove()` of the handle ends it.
+
+        >>> from tinygrad_np import Tensor, nn
+        >>> layer = nn.Linear(3, 2)
+        >>> handle = layer.register_forward_hook(lambda module, inputs, output: print(output.shape))
+        >>> out = layer(Tensor.ones(5, 3))
+        (5, 2)
+        >>> handle.remove()
+        """
+        own = vars(self).setdefault("_forward_hooks", {})
+        return Handle(own, function)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_tensor = isinstance(value, Tensor) and not isinstance(value, Parameter)
+        if is_tensor and isinstance(vars(self).get(name), Parameter):
+            raise DtypeError(
+                f"{type(self).__name__}.{name}: a plain Tensor cannot take a Parameter's place, "
+                f"which would end its training; change it in place, as {name}[:] = ... inside "
+                "no_grad(), or assign an nn.Parameter"
+            )
+        super().__setattr__(name, value)
 
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yield the attributes by name, and what is in lists, tuples and dicts by `name.key`."""
-        waiting = list(vars(self).items())[::-1]
+        waiting = [item for item in vars(self).items() if item[0] != "_forward_hooks"][::-1]
         while waiting:
             name, value = waiting.pop()
             if isinstance(value, list | tuple):
@@ -87,36 +140,42 @@ class Module:
             else:
                 yield name, value
 
-    def children(self) -> Iterator[tuple[str, "Module"]]:
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """Yield by name each module that is an attribute, or in a list, tuple or dict that is."""
         for name, value in self._entries():
             if isinstance(value, Module):
                 yield name, value
 
+    def children(self) -> Iterator["Module"]:
+        """Yield each module that is an attribute, or in a list, tuple or dict that is."""
+        for _, child in self.named_children():
+            yield child
+
     def modules(self) -> Iterator["Module"]:
         """Yield this module and all within it, each once."""
-        seen = set()
         for _, module in self._named_modules():
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield module
+            yield module
 
-    def _named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield each way to a module within, and the module; in a circle each way ends."""
+    def _named_modules(self, each_way: bool = False) -> Iterator[tuple[str, "Module"]]:
+        """Yield the first way to each module within, or each way, and the module; in a circle
+        each way ends."""
+        seen: set[int] = set()
         waiting: list[tuple[str, Module, frozenset[int]]] = [("", self, frozenset())]
         while waiting:
             prefix, module, above = waiting.pop()
-            if id(module) in above:
+            if id(module) in (above if each_way else seen):
                 continue
             yield prefix, module
-            above |= {id(module)}
-            inner = [(f"{prefix}{name}.", child, above) for name, child in module.children()]
+            seen.add(id(module))
+            if each_way:
+                above |= {id(module)}
+            inner = [(f"{prefix}{name}.", child, above) for name, child in module.named_children()]
             waiting += inner[::-1]
 
-    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield each way to a parameter or buffer; what has a graph, kept by a forward, is
-        neither."""
-        for prefix, module in self._named_modules():
+    def _named_tensors(self, each_way: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """Yield the first way, or each way, to each module's parameters and buffers; what has a
+        graph, kept by a forward, is neither."""
+        for prefix, module in self._named_modules(each_way):
             for name, value in module._entries():
                 if isinstance(value, Tensor) and value.is_leaf:
                     yield prefix + name, value
@@ -143,7 +202,7 @@ class Module:
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of each parameter and buffer by its path, a shared one by each of its
         paths; the names are PyTorch's."""
-        return {name: value.data.copy() for name, value in self._named_tensors()}
+        return {name: value.data.copy() for name, value in self._named_tensors(each_way=True)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers of the same names.
@@ -151,7 +210,7 @@ class Module:
         Raises ShapeError that lists all missing, unexpected and mismatched names; then nothing has
         been changed. With `strict=False` missing and unexpected names are passed over.
         """
-        own = dict(self._named_tensors())
+        own = dict(self._named_tensors(each_way=True))
         given = {
             name: value.data if isinstance(value, Tensor) else np.asarray(value)
             for name, value in state.items()
@@ -187,6 +246,25 @@ class Module:
         """Set this module and all within to evaluation: dropout is off."""
         return self.train(False)
 
+    def apply(self, function: Callable[["Module"], Any]) -> Self:
+        """Call `function` with each module, those within before those that hold them.
+
+        >>> from tinygrad_np import nn
+        >>> seen = nn.Sequential(nn.ReLU()).apply(lambda module: print(type(module).__name__))
+        ReLU
+        Sequential
+        """
+        for module in self._innermost_first(set()):
+            function(module)
+        return self
+
+    def _innermost_first(self, seen: set[int]) -> Iterator["Module"]:
+        seen.add(id(self))
+        for _, child in self.named_children():
+            if id(child) not in seen:
+                yield from child._innermost_first(seen)
+        yield self
+
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for parameter in self.parameters():
@@ -206,21 +284,119 @@ class Module:
                 value.mark_changed()
         return self
 
+    def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> str:
+        """Return a table to print: each layer's path, class, output shape and own parameters.
+
+        `input_shape` is without the batch axis; the shapes shown have it, from a run on zeros of
+        (1, *input_shape) in evaluation, which leaves modes and running statistics as they were.
+        `dtype` is for models that take integers.
+
+        >>> from tinygrad_np import nn
+        >>> print(nn.Sequential(nn.Linear(4, 2), nn.ReLU()).summary((4,)))
+        layer  class       output shape  parameters
+        -------------------------------------------
+               Sequential  (1, 2)                 0
+        0      Linear      (1, 2)                10
+        1      ReLU        (1, 2)                 0
+        -------------------------------------------
+        10 parameters: 10 trainable, 0 frozen
+        """
+        if not isinstance(input_shape, list | tuple):
+            raise ArgumentError(
+                f"{type(self).__name__}.summary: got input_shape {input_shape!r}, expected a "
+                "tuple without the batch axis, as (1, 28, 28)"
+            )
+        named = list(self._named_modules())
+        outputs: dict[int, list[str]] = {id(module): [] for _, module in named}
+
+        def note(module: Module, inputs: Any, output: Any) -> None:
+            outputs[id(module)].append(_shape_of(output))
+
+        modes = [module.training for _, module in named]
+        handles = [module.register_forward_hook(note) for _, module in named]
+        try:
+            with no_grad():
+                self.eval()(Tensor(np.zeros((1, *input_shape), dtype)))
+        finally:
+            for (_, module), handle, was_training in zip(named, handles, modes, strict=True):
+                handle.remove()
+                module.training = was_training
+        return _table(named, outputs)
+
     def describe(self) -> str:
         """Return the arguments that `repr` shows; a layer says its sizes."""
         return ""
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
+        own = self.describe()
         inner = [
-            f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()
+            f"  ({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self.named_children()
         ]
         if not inner:
-            return f"{type(self).__name__}({self.describe()})"
-        return "\n".join([f"{type(self).__name__}(", *inner, ")"])
+            return f"{type(self).__name__}({own})"
+        return "\n".join([f"{type(self).__name__}(", *([f"  {own}"] if own else []), *inner, ")"])
 
 
-class Sequential(Module):
-    """Modules one after the other; parameters are named by position, as in PyTorch.
+class _Layers(Module):
+    """Modules in a row: children, named by position."""
+
+    def _set(self, layers: Iterable[Module]) -> Self:
+        layers = list(layers)
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise ArgumentError(f"{type(self).__name__}: got {layer!r}, expected modules")
+        for position in range(len(self)):
+            delattr(self, str(position))
+        for position, layer in enumerate(layers):
+            setattr(self, str(position), layer)
+        return self
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter([layer for name, layer in vars(self).items() if name.isdigit()])
+
+    def __len__(self) -> int:
+        return sum(name.isdigit() for name in vars(self))
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module:
+        if isinstance(index, slice):
+            return type(self).__new__(type(self))._set(list(self)[index])
+        return list(self)[self._inside(index)]
+
+    def __setitem__(self, index: int, layer: Module) -> None:
+        layers = list(self)
+        layers[self._inside(index)] = layer
+        self._set(layers)
+
+    def _inside(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise AxisError(
+                f"{type(self).__name__}: index {index} is outside a list of {len(self)}"
+            )
+        return index
+
+    def append(self, layer: Module) -> Self:
+        """Add a module at the end."""
+        return self._set([*self, layer])
+
+    def extend(self, layers: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        return self._set([*self, *layers])
+
+    def insert(self, index: int, layer: Module) -> None:
+        """Add a module in front of the one at `index`; those behind are renumbered."""
+        layers = list(self)
+        layers.insert(index, layer)
+        self._set(layers)
+
+
+class Sequential(_Layers):
+    """Modules one after the other; a list of them too, named by position.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor.ones(2, 4)).shape
@@ -228,14 +404,57 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Module) -> None:
-        for layer in layers:
-            if not isinstance(layer, Module):
-                raise ArgumentError(f"Sequential: got {layer!r}, expected modules")
-        for position, layer in enumerate(layers):
-            setattr(self, str(position), layer)
+        self._set(layers)
 
     def forward(self, x: Any) -> Any:
         """Pass x through the layers in turn."""
-        for _, layer in self.children():
+        for layer in self:
             x = layer(x)
         return x
+
+
+class ModuleList(_Layers):
+    """Modules in a list: children, named by position, which the module that holds it calls.
+
+    >>> from tinygrad_np import nn
+    >>> layers = nn.ModuleList([nn.Linear(4, 3)])
+    >>> layers.append(nn.Linear(3, 2))[-1]
+    Linear(3, 2)
+    >>> list(layers.state_dict())
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
+
+    def __init__(self, layers: Iterable[Module] = ()) -> None:
+        self._set(layers)
+
+
+def _shape_of(output: Any) -> str:
+    """Return what a summary says of an output: a shape, or several in parentheses."""
+    if isinstance(output, list | tuple):
+        return f"({', '.join(map(_shape_of, output))})"
+    return str(output.shape) if isinstance(output, Tensor) else type(output).__name__
+
+
+def _table(named: Sequence[tuple[str, Module]], outputs: Mapping[int, Sequence[str]]) -> str:
+    """Return a summary of modules by name; a shared parameter is counted where it comes first."""
+    rows = [("layer", "class", "output shape", "parameters")]
+    counted: dict[int, Parameter] = {}
+    for path, module in named:
+        own = [value for _, value in module._entries() if isinstance(value, Parameter)]
+        new = {id(value): value for value in own if id(value) not in counted}
+        counted |= new
+        count = sum(value.numel() for value in new.values())
+        shapes = " ".join(dict.fromkeys(outputs[id(module)])) or "not called"
+        rows.append((path.removesuffix("."), type(module).__name__, shapes, f"{count:,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [*(t.ljust(w) for t, w in zip(row[:3], widths, strict=False)), row[3].rjust(widths[3])]
+        )
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    total = sum(value.numel() for value in counted.values())
+    trainable = sum(value.numel() for value in counted.values() if value.requires_grad)
+    totals = f"{total:,} parameters: {trainable:,} trainable, {total - trainable:,} frozen"
+    return "\n".join([lines[0], rule, *lines[1:], rule, totals])

@@ -1,58 +1,223 @@
-"""Elementwise ops: arithmetic, comparison, choice and the functions a network is made of."""
+"""Elementwise ops: comparison, bits, choice, arithmetic, rounding.
 
-import math
+Powers, logarithms and the other functions of analysis are in `functions`.
+"""
+
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.memory import Array
-from tinygrad_np.record import op
+from tinygrad_np.record import V, op
 
 # Comparisons: constant in pieces, so they have no gradient.
 
 
 @op("a = b")
 def eq(a: Array, b: Array) -> Array:
-    """Whether entries are equal."""
+    """Whether entries are equal.
+
+    >>> Tensor([1, 2]).eq(2)
+    Tensor([False,  True])
+    """
     return kernels.binary(np.equal, a, b, dtype=bool)
 
 
 @op("a ≠ b")
 def ne(a: Array, b: Array) -> Array:
-    """Whether entries differ."""
+    """Whether entries differ.
+
+    >>> Tensor([1, 2]).ne(2)
+    Tensor([ True, False])
+    """
     return kernels.binary(np.not_equal, a, b, dtype=bool)
 
 
 @op("a < b")
 def lt(a: Array, b: Array) -> Array:
-    """Whether a is below b."""
+    """Whether a is below b.
+
+    >>> Tensor([1, 2]) < 2
+    Tensor([ True, False])
+    """
     return kernels.binary(np.less, a, b, dtype=bool)
 
 
 @op("a ≤ b")
 def le(a: Array, b: Array) -> Array:
-    """Whether a is at most b."""
+    """Whether a is at most b.
+
+    >>> Tensor([1, 2]) <= 1
+    Tensor([ True, False])
+    """
     return kernels.binary(np.less_equal, a, b, dtype=bool)
 
 
 @op("a > b")
 def gt(a: Array, b: Array) -> Array:
-    """Whether a is above b."""
+    """Whether a is above b.
+
+    >>> Tensor([1, 2]) > 1
+    Tensor([False,  True])
+    """
     return kernels.binary(np.greater, a, b, dtype=bool)
 
 
 @op("a ≥ b")
 def ge(a: Array, b: Array) -> Array:
-    """Whether a is at least b."""
+    """Whether a is at least b.
+
+    >>> Tensor([1, 2]) >= 2
+    Tensor([False,  True])
+    """
     return kernels.binary(np.greater_equal, a, b, dtype=bool)
+
+
+@op("x is nan")
+def isnan(x: Array) -> Array:
+    """Whether entries are not a number.
+
+    >>> Tensor([1.0, float("nan")]).isnan()
+    Tensor([False,  True])
+    """
+    return kernels.unary(np.isnan, x, dtype=bool)
+
+
+@op("x is neither nan nor ±∞")
+def isfinite(x: Array) -> Array:
+    """Whether entries are numbers, and finite.
+
+    >>> Tensor([1.0, -float("inf")]).isfinite()
+    Tensor([ True, False])
+    """
+    return kernels.unary(np.isfinite, x, dtype=bool)
+
+
+@op("x is ±∞")
+def _isinf(x: Array) -> Array:
+    """Whether entries are infinite."""
+    return kernels.unary(np.isinf, x, dtype=bool)
+
+
+def isinf(x: V, detect_positive: bool = True, detect_negative: bool = True) -> V:
+    """Whether entries are infinite, of the signs asked for.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, -float("inf"), float("inf")]).isinf(detect_negative=False)
+    Tensor([False, False,  True])
+    """
+    found: Any = _isinf(x)
+    if not detect_positive:
+        found = bitwise_and(found, lt(x, 0))
+    if not detect_negative:
+        found = bitwise_and(found, gt(x, 0))
+    result: V = found
+    return result
+
+
+@op("|a - b| ≤ atol + rtol |b|")
+def _isclose(a: Array, b: Array, *, rtol: float, atol: float, equal_nan: bool) -> Array:
+    """Whether entries are nearly equal."""
+    return np.asarray(np.isclose(a, b, rtol, atol, equal_nan))
+
+
+def isclose(x: V, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> V:
+    """Whether entries differ by at most atol + rtol |other|.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0]).isclose(1.0)
+    Tensor([ True, False])
+    """
+    return _isclose(x, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+# Bits and truth.
 
 
 @op("not x")
 def logical_not(x: Array) -> Array:
-    """Whether entries are zero or False."""
+    """Whether entries are zero or False.
+
+    >>> Tensor([0, 2]).logical_not()
+    Tensor([ True, False])
+    """
     return kernels.unary(np.logical_not, x, dtype=bool)
+
+
+def _bits(ufunc: Any, a: Any, b: Any) -> Array:
+    """Return `ufunc(a, b)`, where an array of no dimension does not widen another, as in sums."""
+    if (
+        isinstance(a, np.ndarray)
+        and isinstance(b, np.ndarray)
+        and {a.dtype, b.dtype}.isdisjoint({np.dtype(bool)})
+    ):
+        if a.ndim and not b.ndim:
+            b = b.astype(a.dtype)
+        elif b.ndim and not a.ndim:
+            a = a.astype(b.dtype)
+    return np.asarray(ufunc(a, b))
+
+
+@op("a and b, bit by bit")
+def bitwise_and(a: Array, b: Array) -> Array:
+    """Bits that both integers or bools have.
+
+    >>> Tensor([6]) & 3
+    Tensor([2])
+    """
+    return _bits(np.bitwise_and, a, b)
+
+
+@op("a or b, bit by bit")
+def bitwise_or(a: Array, b: Array) -> Array:
+    """Bits that one of the integers or bools has.
+
+    >>> Tensor([6]) | 3
+    Tensor([7])
+    """
+    return _bits(np.bitwise_or, a, b)
+
+
+@op("a or b and not both, bit by bit")
+def bitwise_xor(a: Array, b: Array) -> Array:
+    """Bits in which integers or bools differ.
+
+    >>> Tensor([6]) ^ 3
+    Tensor([5])
+    """
+    return _bits(np.bitwise_xor, a, b)
+
+
+@op("not x, bit by bit")
+def bitwise_not(x: Array) -> Array:
+    """The other bits of integers; not, of bools.
+
+    >>> Tensor([0, 5]).bitwise_not()
+    Tensor([-1, -6])
+    """
+    return np.asarray(np.invert(x))
+
+
+@op("a 2^b")
+def lshift(a: Array, b: Array) -> Array:
+    """Integers with their bits moved up.
+
+    >>> Tensor([3]) << 2
+    Tensor([12])
+    """
+    return _bits(np.left_shift, a, b)
+
+
+@op("⌊a / 2^b⌋")
+def rshift(a: Array, b: Array) -> Array:
+    """Integers with their bits moved down.
+
+    >>> Tensor([13]) >> 2
+    Tensor([3])
+    """
+    return _bits(np.right_shift, a, b)
 
 
 # Choice.
@@ -71,14 +236,43 @@ def select(x: Array, mask: Array) -> Array:
         "b": lambda grad_out, condition: select(grad_out, logical_not(condition)),
     },
 )
-def where(condition: Array, a: Array, b: Array) -> Array:
+def _where(condition: Array, a: Array, b: Array) -> Array:
     """Take from a where the bool `condition` is true and from b elsewhere."""
-    if np.asarray(condition).dtype != bool:
-        raise DtypeError(
-            f"where: got a condition of dtype {condition.dtype}, expected bool; compare, as with "
-            "condition != 0"
-        )
     return np.where(condition, a, b)
+
+
+def where(condition: V, x: Any, y: Any) -> V:
+    """Return x where the condition is true, or not 0, and y elsewhere.
+
+    >>> from tinygrad_np import Tensor
+    >>> x = Tensor([-1.0, 2.0])
+    >>> (x > 0).where(x, 0)
+    Tensor([0., 2.])
+    """
+    truth: Any = condition
+    if truth.dtype != bool:
+        truth = ne(truth, 0)
+    if isinstance(x, bool | int | float) and isinstance(y, bool | int | float):
+        # Two numbers say a kind, but no dtype.
+        x = np.asarray(x, np.float32 if isinstance(x, float) else None)
+    result: V = _where(truth, x, y)
+    return result
+
+
+def clip(x: V, min_: Any = None, max_: Any = None) -> V:
+    """Return x within the bounds, numbers or tensors; max_ where min_ is above it.
+
+    The gradient is 1 at the bounds. Raises ArgumentError where both bounds are None.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-2.0, 0.5, 3.0]).clip(-1, 1)
+    Tensor([-1. ,  0.5,  1. ])
+    """
+    if min_ is None and max_ is None:
+        raise ArgumentError("clip: got neither min_ nor max_, expected at least one bound")
+    if min_ is not None:
+        x = where(lt(x, min_), min_, x)
+    return x if max_ is None else where(gt(x, max_), max_, x)
 
 
 def _of_larger(grad_out: Any, one: Any, other: Any) -> Any:
@@ -92,34 +286,32 @@ def _of_larger(grad_out: Any, one: Any, other: Any) -> Any:
         "a": lambda grad_out, a, b: _of_larger(grad_out, a, b),
         "b": lambda grad_out, a, b: _of_larger(grad_out, b, a),
     },
+    subgradient="half to each where they tie",
 )
 def maximum(a: Array, b: Array) -> Array:
-    """The larger of two entries; a tie splits its gradient in halves."""
+    """The larger of two entries; a tie splits its gradient in halves.
+
+    >>> Tensor([1.0, 5.0]).maximum(3.0)
+    Tensor([3., 5.])
+    """
     return kernels.binary(np.maximum, a, b)
 
 
 @op(
-    "max(x, 0)",
-    # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out: select(grad_out, ne(out, 0))},
-    kinks=(0.0,),
+    "min(a, b)",
+    vjps={
+        "a": lambda grad_out, a, b: _of_larger(grad_out, b, a),
+        "b": lambda grad_out, a, b: _of_larger(grad_out, a, b),
+    },
+    subgradient="half to each where they tie",
 )
-def relu(x: Array) -> Array:
-    """Rectified linear unit; its gradient at 0 is 0."""
-    return kernels.binary(np.maximum, x, 0)
+def minimum(a: Array, b: Array) -> Array:
+    """The smaller of two entries; a tie splits its gradient in halves.
 
-
-@op(
-    "x mask / (1 - p)",
-    vjps={"x": lambda grad_out, mask, p: dropout(grad_out, mask, p=p)},
-    floating=True,
-)
-def dropout(x: Array, mask: Array, *, p: float) -> Array:
-    """Zero what the bool `mask` leaves out and scale the rest by 1 / (1 - p)
-    (Srivastava et al. 2014)."""
-    kept = kernels.select(x, mask)
-    kept *= x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    return kept
+    >>> Tensor([1.0, 5.0]).minimum(3.0)
+    Tensor([1., 3.])
+    """
+    return kernels.binary(np.minimum, a, b)
 
 
 # Arithmetic.
@@ -127,13 +319,21 @@ def dropout(x: Array, mask: Array, *, p: float) -> Array:
 
 @op("a + b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: grad_out})
 def add(a: Array, b: Array) -> Array:
-    """Sum of entries."""
+    """Sum of entries.
+
+    >>> Tensor([1.0, 2.0]) + 1
+    Tensor([2., 3.])
+    """
     return kernels.binary(np.add, a, b)
 
 
 @op("a - b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: neg(grad_out)})
 def sub(a: Array, b: Array) -> Array:
-    """Difference of entries."""
+    """Difference of entries.
+
+    >>> 1 - Tensor([1.0, 2.0])
+    Tensor([ 0., -1.])
+    """
     return kernels.binary(np.subtract, a, b)
 
 
@@ -142,7 +342,12 @@ def sub(a: Array, b: Array) -> Array:
     vjps={"a": lambda grad_out, b: mul(grad_out, b), "b": lambda grad_out, a: mul(grad_out, a)},
 )
 def mul(a: Array, b: Array) -> Array:
-    """Product of entries."""
+    """Product of entries.
+
+    >>> Tensor([1.0, 2.0]) * Tensor([[3.0], [4.0]])
+    Tensor([[3., 6.],
+            [4., 8.]])
+    """
     return kernels.binary(np.multiply, a, b)
 
 
@@ -155,77 +360,202 @@ def mul(a: Array, b: Array) -> Array:
     floating=True,
     domain=(0.3, 2.0),
 )
-def div(a: Array, b: Array) -> Array:
+def _div(a: Array, b: Array) -> Array:
     """Quotient of entries; integers give float32."""
     return kernels.binary(np.divide, a, b)
 
 
-def _one_less(a: Any, b: Any) -> Any:
-    """Return b - 1, but b where both are 0: d(a^0)/da is 0 also at a = 0, not 0 times inf."""
-    if isinstance(b, int | float):
-        return b - 1 if b else 0
-    return where(mul(eq(a, 0), eq(b, 0)), b, b - 1)
+def _refuse_zero(name: str, a: Any, b: Any) -> None:
+    """Integers have no inf to stand for a quotient by 0."""
+    if np.result_type(a, b).kind in "iub" and not np.all(b):
+        raise ArgumentError(f"{name}: integer division by zero; convert to floats for inf and nan")
 
 
-def _log_of_base(a: Any, b: Any) -> Any:
-    """Return log a, but 0 where a is 0 and b is not negative: d(0^b)/db is 0 there."""
-    if isinstance(a, int | float):
-        return math.log(a) if a > 0 else math.nan if a else 0.0
-    return log(where(mul(eq(a, 0), ge(b, 0)), 1, a))
+def _flat(grad_out: Any) -> Any:
+    """Return zeros: the gradient of what is constant in pieces."""
+    return select(grad_out, False)
+
+
+@op("⌊a / b⌋", vjps={"a": _flat, "b": _flat}, domain=(0.3, 2.0), subgradient="0 at the steps")
+def floor_div(a: Array, b: Array) -> Array:
+    """Quotient of entries, rounded down; its gradient is 0."""
+    _refuse_zero("floor_div", a, b)
+    return np.asarray(np.floor_divide(a, b))
+
+
+@op("a / b towards 0", vjps={"a": _flat, "b": _flat}, domain=(0.3, 2), subgradient="0 at the steps")
+def trunc_div(a: Array, b: Array) -> Array:
+    """Quotient of entries, rounded towards 0; its gradient is 0."""
+    _refuse_zero("trunc_div", a, b)
+    if np.result_type(a, b).kind == "f":
+        return np.asarray(np.trunc(np.divide(a, b)))
+    # Exact also where a float would be too coarse.
+    return np.asarray(np.floor_divide(a - np.fmod(a, b), b))
+
+
+_ROUNDED = {None: _div, "floor": floor_div, "trunc": trunc_div}
+
+
+def div(a: V, x: Any, rounding_mode: str | None = None) -> V:
+    """Return a / x; integers give float32.
+
+    With rounding_mode "floor" or "trunc" the quotient is rounded, integers stay integers and the
+    gradient is 0. Raises ArgumentError for another mode, and for a rounded quotient by integer 0.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
+    (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))
+    """
+    if rounding_mode not in _ROUNDED:
+        raise ArgumentError(
+            f"div rounding_mode: got {rounding_mode!r}, expected None, 'floor' or 'trunc'"
+        )
+    return _ROUNDED[rounding_mode](a, x)
 
 
 @op(
-    "a^b",
+    "a - b ⌊a / b⌋",
     vjps={
-        "a": lambda grad_out, a, b: grad_out * (b * pow(a, _one_less(a, b))),
-        "b": lambda grad_out, a, b, out: grad_out * (out * _log_of_base(a, b)),
+        "a": lambda grad_out: grad_out,
+        "b": lambda grad_out, a, b: neg(grad_out * floor_div(a, b)),
     },
     domain=(0.3, 2.0),
+    subgradient="that of one side at the steps",
 )
-def pow(a: Array, b: Array) -> Array:
-    """Power of entries; gradients at a = 0 and b = 0 are PyTorch's."""
-    return np.asarray(a**b)
+def mod(a: Array, b: Array) -> Array:
+    """Remainder of the quotient rounded down: of b's sign.
+
+    >>> Tensor([7, -7]).mod(3)
+    Tensor([1, 2])
+    """
+    _refuse_zero("mod", a, b)
+    return np.asarray(np.mod(a, b))
+
+
+@op(
+    "a - b trunc(a / b)",
+    vjps={
+        "a": lambda grad_out: grad_out,
+        "b": lambda grad_out, a, b: neg(grad_out * trunc_div(a, b)),
+    },
+    domain=(0.3, 2.0),
+    subgradient="that of one side at the steps",
+)
+def fmod(a: Array, b: Array) -> Array:
+    """Remainder of the quotient rounded towards 0: of a's sign.
+
+    >>> Tensor([7, -7]).fmod(3)
+    Tensor([ 1, -1])
+    """
+    _refuse_zero("fmod", a, b)
+    return np.asarray(np.fmod(a, b))
 
 
 @op("-x", vjps={"x": lambda grad_out: neg(grad_out)})
 def neg(x: Array) -> Array:
-    """Negative of entries."""
+    """Negative of entries.
+
+    >>> -Tensor([1.0, -2.0])
+    Tensor([-1.,  2.])
+    """
     return kernels.unary(np.negative, x)
 
 
-# Functions.
+@op(
+    "|a| with the sign of b",
+    vjps={
+        "a": lambda grad_out, a, b: grad_out * (sign(a) * _copysign(1.0, b)),
+        "b": _flat,
+    },
+    floating=True,
+    domain=(0.3, 2.0),
+    subgradient="0 for a where a = 0, and for b everywhere",
+)
+def _copysign(a: Array, b: Array) -> Array:
+    """The size of a with the sign of b."""
+    return kernels.binary(np.copysign, a, b)
 
 
-@op("e^x", vjps={"x": lambda grad_out, out: mul(grad_out, out)}, floating=True)
-def exp(x: Array) -> Array:
-    """Exponential."""
-    return kernels.unary(np.exp, x)
+def copysign(x: V, other: Any) -> V:
+    """Return the size of x with the sign of the other, also that of -0.0; integers give float32.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, -2.0]).copysign(-0.0)
+    Tensor([-1., -2.])
+    """
+    return _copysign(x, other)
 
 
-@op("log x", vjps={"x": lambda grad_out, x: grad_out / x}, floating=True, domain=(0.3, 3.0))
-def log(x: Array) -> Array:
-    """Natural logarithm."""
-    return kernels.unary(np.log, x)
+def lerp(x: V, end: Any, weight: Any) -> V:
+    """Return x + weight (end - x): x at weight 0, end at 1.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 10.0]).lerp(Tensor([1.0, 20.0]), 0.25)
+    Tensor([ 0.25, 12.5 ])
+    """
+    return add(x, mul(sub(end, x), weight))
 
 
-@op("√x", vjps={"x": lambda grad_out, out: grad_out / (out + out)}, floating=True, domain=(0.3, 3))
-def sqrt(x: Array) -> Array:
-    """Square root."""
-    return kernels.unary(np.sqrt, x)
+# Rounding: constant in pieces.
 
 
-@op("tanh x", vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)}, floating=True)
-def tanh(x: Array) -> Array:
-    """Hyperbolic tangent."""
-    return kernels.unary(np.tanh, x)
+@op("-1, 0 or 1", vjps={"x": _flat}, kinks=(0.0,), subgradient="0 at 0")
+def sign(x: Array) -> Array:
+    """The sign of entries, 0 for 0 and nan; its gradient is 0.
+
+    >>> Tensor([-3.0, 0.0, 2.0]).sign()
+    Tensor([-1.,  0.,  1.])
+    """
+    return kernels.sign(x)
+
+
+_STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+
+
+def _rounded(ufunc: Any, x: Array) -> Array:
+    return kernels.unary(ufunc, x) if x.dtype.kind == "f" else x.copy()
+
+
+@op("⌊x⌋", vjps={"x": _flat}, kinks=_STEPS, subgradient="0 at the steps")
+def floor(x: Array) -> Array:
+    """The largest integer that is not above; its gradient is 0.
+
+    >>> Tensor([-1.5, 1.5]).floor()
+    Tensor([-2.,  1.])
+    """
+    return _rounded(np.floor, x)
+
+
+@op("⌈x⌉", vjps={"x": _flat}, kinks=_STEPS, subgradient="0 at the steps")
+def ceil(x: Array) -> Array:
+    """The smallest integer that is not below; its gradient is 0.
+
+    >>> Tensor([-1.5, 1.5]).ceil()
+    Tensor([-1.,  2.])
+    """
+    return _rounded(np.ceil, x)
+
+
+@op("x towards 0", vjps={"x": _flat}, kinks=_STEPS, subgradient="0 at the steps")
+def trunc(x: Array) -> Array:
+    """The integer part; its gradient is 0.
+
+    >>> Tensor([-1.5, 1.5]).trunc()
+    Tensor([-1.,  1.])
+    """
+    return _rounded(np.trunc, x)
 
 
 @op(
-    "1 / (1 + e^-x)",
-    vjps={"x": lambda grad_out, out: grad_out * (out * (1 - out))},
-    floating=True,
+    "the nearest integer",
+    vjps={"x": _flat},
+    kinks=tuple(step + 0.5 for step in _STEPS),
+    subgradient="0 at the steps",
 )
-def sigmoid(x: Array) -> Array:
-    """Logistic function, exact in both tails and without overflow."""
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1, small) / (1 + small))
+def round(x: Array) -> Array:
+    """The nearest integer, halves to the even one; its gradient is 0.
+
+    >>> Tensor([0.5, 1.5, 2.6]).round()
+    Tensor([0., 2., 3.])
+    """
+    return _rounded(np.rint, x)

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
-from tinygrad_np.record import op
+from tinygrad_np.record import V, op
 from tinygrad_np.tape import Shape, Variable
 
 
@@ -43,8 +43,14 @@ def index_add(x: Array, *, key: Any, shape: Shape) -> Array:
     return out
 
 
-def getitem(x: Any, key: Any) -> Any:
-    """Return x[key] for any key of NumPy's, with Tensors allowed where arrays are."""
+def getitem(x: V, key: Any) -> V:
+    """Return x[key] for any key of NumPy's, with Tensors allowed where arrays are.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1.0, 2.0], [3.0, 4.0]])[:, Tensor([1, 0, 1])]
+    Tensor([[2., 1., 2.],
+            [4., 3., 4.]])
+    """
     key = tuple(map(_plain, key)) if isinstance(key, tuple) else _plain(key)
     return basic_index(x, key=key) if is_basic(key) else advanced_index(x, key=key)
 
@@ -52,18 +58,99 @@ def getitem(x: Any, key: Any) -> Any:
 def is_basic(key: Any) -> bool:
     """Whether a key gives a view: no arrays in it, and no bools."""
     parts = key if isinstance(key, tuple) else (key,)
-    return not any(isinstance(part, np.ndarray | bool) for part in parts)
+    return not any(isinstance(part, np.ndarray | bool | np.bool_) for part in parts)
+
+
+_PARTS = (slice, int, np.generic, np.ndarray)
 
 
 def _plain(part: Any) -> Any:
     """Return one part of a key as NumPy takes it; arrays are copied, since a graph keeps them."""
     if isinstance(part, Variable):
         part = part.data
-    if isinstance(part, list):
-        part = np.asarray(part) if part else np.asarray(part, np.int64)
+    if not (part is None or part is Ellipsis or isinstance(part, _PARTS)):
+        # Lists, and all else that NumPy takes for one.
+        part = np.asarray(part)
+        part = part if part.size else part.astype(np.int64)
     if isinstance(part, np.ndarray) and part.dtype.kind not in "iub":
         raise DtypeError(
             f"getitem: got an index array of dtype {part.dtype}, expected integers or bools; "
             "convert it with .int() or .bool()"
         )
     return part.copy() if isinstance(part, np.ndarray) else part
+
+
+@op(
+    "out[.., i, ..] = x[.., index[.., i, ..], ..]",
+    vjps={
+        "x": lambda grad_out, index, dim, x_shape: _scatter_add(
+            grad_out, index, dim=dim, shape=x_shape
+        )
+    },
+)
+def _gather(x: Array, index: Array, *, dim: int) -> Array:
+    """Read along `dim` at `index`, which is no longer than x along the other axes."""
+    lengths = enumerate(index.shape)
+    corner = x[tuple(slice(None) if axis == dim else slice(n) for axis, n in lengths)]
+    return np.take_along_axis(corner, index, dim)
+
+
+@op(
+    "zeros, plus x at index along an axis",
+    vjps={"x": lambda grad_out, index, dim: _gather(grad_out, index, dim=dim)},
+)
+def _scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
+    """Add x to zeros of `shape` at an `index` of x's shape; a place named twice gets both."""
+    if x.shape != index.shape:
+        raise ShapeError(f"scatter_add: got {x.shape} and an index of shape {index.shape}")
+    out = np.zeros(shape, x.dtype)
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
+    places[dim] = index
+    np.add.at(out, tuple(places), x)
+    return out
+
+
+def checked_index(name: str, x: Any, dim: int, index: Any) -> tuple[int, Any]:
+    """Return `dim` from the front, and an integer array of x's rank that stays within x."""
+    index = index.data if isinstance(index, Variable) else np.asarray(index)
+    rank = len(x.shape)
+    if index.dtype.kind not in "iu" and index.size:
+        raise DtypeError(f"{name}: got an index of dtype {index.dtype}, expected integers")
+    if not -max(rank, 1) <= dim < max(rank, 1):
+        raise AxisError(f"{name}: axis {dim} is outside a tensor of shape {x.shape}")
+    dim %= max(rank, 1)
+    if index.ndim != rank or any(
+        n > length
+        for axis, (n, length) in enumerate(zip(index.shape, x.shape, strict=True))
+        if axis != dim
+    ):
+        raise ShapeError(
+            f"{name}: got a tensor of shape {x.shape} and an index of shape {index.shape}; the "
+            f"index must have as many axes, and be no longer along any but axis {dim}"
+        )
+    length = x.shape[dim] if rank else 1
+    outside = (index < 0) | (index >= length)
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise AxisError(
+            f"{name}: index {index[at]} at {at} is outside 0..{length - 1}, axis {dim} of a "
+            f"tensor of shape {x.shape}"
+        )
+    return dim, index.astype(np.int64)
+
+
+def gather(x: V, dim: int, index: Any) -> V:
+    """Return x read along `dim` at an integer `index`, entry by entry, of the index's shape.
+
+    The index has as many axes as x, and is no longer along any other than `dim`. Raises AxisError
+    that names an index out of range, ShapeError, DtypeError.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, Tensor([[1], [0]]))
+    Tensor([[2.],
+            [3.]])
+    """
+    dim, index = checked_index("gather", x, dim, index)
+    if not x.shape:
+        return getitem(x, ())
+    return _gather(x, index, dim=dim)

@@ -1,6 +1,7 @@
 """The picture of a graph: modules as nested frames, ops as boxes, what flows as labelled arrows."""
 
 import html
+import inspect
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ def draw(
                 "draw(model, Tensor.ones(1, 1, 28, 28))"
             )
         leaves = [_as_input(value) for value in inputs]
-        output = model(*leaves)
+        output = _run(model, leaves)
     else:
         if not isinstance(target, Variable):
             raise ArgumentError(
@@ -98,6 +99,18 @@ def _by_pygraphviz(picture: graphviz.Digraph, path: Path, kind: str) -> bytes:
         ) from error
     drawn: bytes = pygraphviz.AGraph(string=picture.source).draw(format=kind, prog="dot")
     return drawn
+
+
+def _run(model: Module, leaves: list[Tensor]) -> Any:
+    """Return the output; parameters get their names, and running statistics stay as they were."""
+    for _ in model.named_parameters():
+        pass
+    before = [(buffer, buffer.data.copy()) for buffer in model.buffers()]
+    try:
+        return model(*leaves)
+    finally:
+        for buffer, data in before:
+            buffer.data[...] = data
 
 
 def _as_input(value: Any) -> Tensor:
@@ -303,7 +316,7 @@ def _named_modules(model: Module) -> Iterator[tuple[str, Module]]:
     while waiting:
         path, module = waiting.pop()
         yield path, module
-        waiting += [(f"{path}.{name}" if path else name, c) for name, c in module.children()]
+        waiting += [(f"{path}.{name}" if path else name, c) for name, c in module.named_children()]
 
 
 def _options(node: Node) -> list[str]:
@@ -311,9 +324,12 @@ def _options(node: Node) -> list[str]:
     shown = []
     for name, value in node.attributes.items():
         usual = node.op.attributes[name]
-        repeated = isinstance(value, tuple) and all(entry == usual for entry in value)
-        if value != usual and not repeated:
-            shown.append(f"{name}={value}")
+        # What has no default may hold arrays, which are not to be compared.
+        if usual is not inspect.Parameter.empty:
+            repeated = isinstance(value, tuple) and all(entry == usual for entry in value)
+            if value == usual or repeated:
+                continue
+        shown.append(f"{name}={value}")
     return shown
 
 

@@ -6,16 +6,22 @@ one without bad inputs. Each family has its file, as in `tinygrad_np/ops/`.
 """
 
 import functools
+import importlib
+from pathlib import Path
 
 import numpy as np
 
-from tests.ops.samples import conv, elementwise, indexing, linalg, losses, pool, reduce, shape
 from tests.ops.samples.tools import Bad, Bads, Sample, Table, draw, rng_for
 from tinygrad_np import Tensor as T
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.record import Op
 
-_FAMILIES = (conv, elementwise, indexing, linalg, losses, pool, reduce, shape)
+# Each file beside this one, but for the tools, has a TABLE and BAD.
+_FAMILIES = [
+    importlib.import_module(f"{__name__}.{path.stem}")
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    if path.stem not in ("__init__", "tools")
+]
 
 TABLE: Table = {name: make for family in _FAMILIES for name, make in family.TABLE.items()}
 BAD: Bads = {name: bad for family in _FAMILIES for name, bad in family.BAD.items()}

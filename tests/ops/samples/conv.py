@@ -1,61 +1,73 @@
 """Convolution: samples, and bad inputs with the error that they must raise."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal, refused
+from tests.ops.samples.tools import Bads, Sample, Table, normal, recorded, refused
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 
 _IMAGE = np.ones((1, 2, 4, 4), np.float32)
 
+# Images, weights, options.
+CONVOLUTIONS: list[tuple[Any, Any, dict[str, Any]]] = [
+    ((2, 1, 5, 5), (3, 1, 3, 3), {}),
+    ((2, 3, 6, 7), (4, 3, 3, 2), {"stride": (2, 1), "padding": (1, 0)}),
+    ((1, 4, 7, 7), (6, 2, 3, 3), {"groups": 2, "padding": 1, "dilation": (1, 2)}),
+    ((2, 8, 5, 5), (8, 1, 3, 3), {"groups": 8, "padding": 1}),
+    ((2, 9, 4, 4), (5, 9, 1, 1), {}),
+    ((2, 2, 8, 8), (3, 2, 2, 2), {"stride": 3, "padding": 2}),
+    ((2, 16, 14, 14), (4, 16, 3, 3), {"padding": 1}),
+    ((0, 2, 5, 5), (3, 2, 3, 3), {}),
+    ((1, 2, 3, 3), (3, 2, 3, 3), {"padding": 2, "dilation": 2}),
+    ((2, 2, 9), (3, 2, 3), {"stride": 4, "dilation": 2, "padding": 1}),
+    ((1, 2, 4, 5, 4), (2, 1, 2, 3, 2), {"stride": (1, 2, 1), "groups": 2}),
+    ((2, 2, 5, 6), (3, 2, 2, 4), {"padding": "same", "dilation": (3, 1)}),
+    ((2, 2, 6, 6), (3, 2, 3, 3), {"padding": (2, -1, -2, 1), "stride": 2}),
+    ((1, 4, 9, 7), (6, 2, 4, 3), {"groups": 2, "stride": (6, 4), "dilation": (2, 3)}),
+]
+
 
 def _convolutions(generator: np.random.Generator) -> list[Sample]:
-    cases: list[tuple[Any, Any, dict[str, Any]]] = [
-        ((2, 1, 5, 5), (3, 1, 3, 3), {}),
-        ((2, 3, 6, 7), (4, 3, 3, 2), {"stride": (2, 1), "padding": (1, 0)}),
-        ((1, 4, 7, 7), (6, 2, 3, 3), {"groups": 2, "padding": 1, "dilation": (1, 2)}),
-        ((2, 8, 5, 5), (8, 1, 3, 3), {"groups": 8, "padding": 1}),
-        ((2, 9, 4, 4), (5, 9, 1, 1), {}),
-        ((2, 2, 8, 8), (3, 2, 2, 2), {"stride": 3, "padding": 2}),
-        ((2, 16, 14, 14), (4, 16, 3, 3), {"padding": 1}),
-        ((0, 2, 5, 5), (3, 2, 3, 3), {}),
-        ((1, 2, 3, 3), (3, 2, 3, 3), {"padding": 2, "dilation": 2}),
-    ]
     found = []
-    for position, (x, weight, options) in enumerate(cases):
-        bias = normal(generator, weight[0]) if position % 2 == 0 else None
-        found.append(Sample((normal(generator, *x), normal(generator, *weight), bias), options))
+    for position, (shape, weight_shape, options) in enumerate(CONVOLUTIONS):
+        bias = normal(generator, weight_shape[0]) if position % 2 == 0 else None
+        x, weight = normal(generator, *shape), normal(generator, *weight_shape)
+        found.append(Sample((x, weight, bias), recorded(T.conv2d, x, weight, **options)))
     last = np.moveaxis(normal(generator, 2, 5, 5, 9), -1, 1)
-    found.append(Sample((last, normal(generator, 3, 9, 3, 3), None), {"padding": 1}))
+    weight = normal(generator, 3, 9, 3, 3)
+    found.append(Sample((last, weight, None), recorded(T.conv2d, last, weight, padding=1)))
     return found
 
 
-def _convolution_grads(kind: str) -> Callable[[np.random.Generator], list[Sample]]:
-    def make(generator: np.random.Generator) -> list[Sample]:
-        found = []
-        for sample in _convolutions(generator):
-            x, weight, _ = sample.inputs
-            out = ops.conv2d(x, weight, **sample.attributes)
-            grad = normal(generator, *out.shape)
-            if kind == "input":
-                extra: dict[str, Any] = {"input_shape": x.shape}
-                found.append(Sample((grad, weight), {**sample.attributes, **extra}))
-            else:
-                extra = {"kernel": weight.shape[2:]}
-                found.append(Sample((x, grad), {**sample.attributes, **extra}))
-        return found
+def _input_grads(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for sample in _convolutions(generator):
+        x, weight, _ = sample.inputs
+        grad = normal(generator, *ops.table["conv2d"](x, weight, **sample.attributes).shape)
+        found.append(Sample((grad, weight), {**sample.attributes, "input_shape": x.shape}))
+    # Longer than a convolution of the result needs.
+    x, weight = normal(generator, 2, 4, 3, 3), normal(generator, 4, 2, 2, 3)
+    options = {"stride": 3, "dilation": 2, "output_padding": (2, 1), "padding": 1, "groups": 2}
+    found.append(Sample((x, weight), recorded(T.conv_transpose2d, x, weight, **options)))
+    return found
 
-    return make
+
+def _weight_grads(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for sample in _convolutions(generator):
+        x, weight, _ = sample.inputs
+        grad = normal(generator, *ops.table["conv2d"](x, weight, **sample.attributes).shape)
+        found.append(Sample((x, grad), {**sample.attributes, "kernel": weight.shape[2:]}))
+    return found
 
 
 TABLE: Table = {
     "conv2d": _convolutions,
-    "conv2d_input_grad": _convolution_grads("input"),
-    "conv2d_weight_grad": _convolution_grads("weight"),
+    "conv2d_input_grad": _input_grads,
+    "conv2d_weight_grad": _weight_grads,
     "channel_sum": lambda generator: [
         Sample((normal(generator, *shape),)) for shape in [(2, 3, 4, 5), (0, 3, 2, 2), (2, 3, 4)]
     ],
@@ -101,6 +113,114 @@ BAD: Bads = {
             "conv2d groups: got 0",
         ),
         (lambda: T(_IMAGE).conv2d([[1.0]]), DtypeError, "conv2d: got a list"),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), [1.0, 2.0, 3.0]),
+            DtypeError,
+            "conv2d bias: got a list",
+        ),
+        (
+            lambda: T.ones(2, 4, 4).conv2d(T.ones(3, 2, 3, 3)),
+            ShapeError,
+            "a single image needs a batch axis",
+        ),
+        (lambda: T.ones(4, 4).conv2d(T.ones(4, 4)), ShapeError, "conv2d: got input (4, 4)"),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 0, 3)),
+            ShapeError,
+            "conv2d: got weight (3, 2, 0, 3), a kernel without an entry",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(4, 2, 3, 3), groups=1.0),
+            ArgumentError,
+            "conv2d groups: got 1.0",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), stride=(1, 1, 1)),
+            ArgumentError,
+            "conv2d stride: got (1, 1, 1)",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), dilation=0),
+            ArgumentError,
+            "conv2d dilation: got 0",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=-1),
+            ArgumentError,
+            "conv2d padding: got -1",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=(0, 0, 0.5, 0)),
+            ArgumentError,
+            "conv2d padding: got (0, 0, 0.5, 0)",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=(0, -2, 0, 0)),
+            ShapeError,
+            "does not fit into an image of (4, 4) with padding ((0, 0), (0, -2))",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding="same", stride=2),
+            ArgumentError,
+            "conv2d padding: got 'same' with stride (2, 2)",
+        ),
+        (
+            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding="valid"),
+            ArgumentError,
+            "conv2d padding: got 'valid' with stride (1, 1), expected numbers, or 'same'",
+        ),
+    ],
+    "conv_transpose2d": [
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(3, 2, 3, 3)),
+            ShapeError,
+            "conv_transpose2d: got input (1, 2, 4, 4) with 2 channels",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 2, 3, 3), groups=3),
+            ShapeError,
+            "expects 2, which groups=3 must divide",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), T.ones(2)),
+            ShapeError,
+            "conv_transpose2d: got bias (2,), expected (3,)",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), output_padding=1),
+            ArgumentError,
+            "conv_transpose2d output_padding: got 1, expected less than stride (1, 1)",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), stride=2, output_padding=-1),
+            ArgumentError,
+            "conv_transpose2d output_padding: got -1",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), padding="same"),
+            ArgumentError,
+            "conv_transpose2d padding: got 'same'",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), padding=3),
+            ShapeError,
+            "give an image of (0, 0); pad less",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), stride=0),
+            ArgumentError,
+            "conv_transpose2d stride: got 0",
+        ),
+        (
+            lambda: T.ones(2, 4, 4).conv_transpose2d(T.ones(2, 3, 3, 3)),
+            ShapeError,
+            "conv_transpose2d: got input (2, 4, 4)",
+        ),
+        (
+            lambda: T(_IMAGE).conv_transpose2d(3.0),
+            DtypeError,
+            "conv_transpose2d: got a float",
+        ),
     ],
     "conv2d_input_grad": refused(
         "conv2d_input_grad", (1, 3, 2, 2), (4, 2, 3, 3), input_shape=(1, 2, 4, 4)

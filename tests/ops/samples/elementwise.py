@@ -1,11 +1,14 @@
 """Elementwise ops that are not plain: samples, and bad inputs with the error they must raise."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, normal
+from tinygrad_np import Tensor, ops
 from tinygrad_np import Tensor as T
-from tinygrad_np import ops
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 
 def _masks(generator: np.random.Generator) -> list[Sample]:
@@ -23,7 +26,44 @@ def _where(generator: np.random.Generator) -> list[Sample]:
     ]
 
 
+def _whole(generator: np.random.Generator) -> list[Sample]:
+    """Integers, and bools, of two shapes each."""
+    shapes = [((), ()), ((3,), (2, 3)), ((2, 1), (1, 3)), ((0, 3), (3,))]
+    return [
+        Sample((generator.integers(0, 7, a), generator.integers(0, 7, b))) for a, b in shapes
+    ] + [Sample((generator.random((2, 3)) < 0.5, generator.random(3) < 0.5))]
+
+
+def _closeness(generator: np.random.Generator) -> list[Sample]:
+    options = {"rtol": 1e-5, "atol": 0.5, "equal_nan": False}
+    return [
+        Sample((normal(generator, *a), normal(generator, *b)), options)
+        for a, b in [((), ()), ((3,), (2, 3)), ((0, 3), (3,))]
+    ]
+
+
+def _quotients(generator: np.random.Generator) -> list[Sample]:
+    """Dividends whose quotients are a good way from whole numbers, where these ops jump."""
+    found = []
+    for shape in [(), (3,), (2, 3), (0, 3), (200, 60)]:
+        b = generator.uniform(0.5, 2, shape) * generator.choice([-1, 1], shape)
+        whole = generator.integers(-3, 3, shape)
+        found.append(Sample((b * (whole + generator.uniform(0.1, 0.9, shape)), b)))
+    return found
+
+
 TABLE: Table = {
+    "floor_div": _quotients,
+    "trunc_div": _quotients,
+    "mod": _quotients,
+    "fmod": _quotients,
+    "bitwise_and": _whole,
+    "bitwise_or": _whole,
+    "bitwise_xor": _whole,
+    "lshift": lambda generator: _whole(generator)[:-1],
+    "rshift": lambda generator: _whole(generator)[:-1],
+    "bitwise_not": lambda generator: [Sample(sample.inputs[:1]) for sample in _whole(generator)],
+    "isclose": _closeness,
     "select": _masks,
     "where": _where,
     "dropout": lambda generator: [
@@ -32,7 +72,31 @@ TABLE: Table = {
 }
 
 
+def _bits_bad(name: str, call: Callable[[Tensor], Any]) -> list[Bad]:
+    return [(lambda: call(Tensor.ones(2)), DtypeError, f"{name}: got (2,) float32")]
+
+
 BAD: Bads = {
+    "bitwise_and": _bits_bad("bitwise_and", lambda x: x & x),
+    "bitwise_or": _bits_bad("bitwise_or", lambda x: x | x),
+    "bitwise_xor": _bits_bad("bitwise_xor", lambda x: x ^ x),
+    "lshift": _bits_bad("lshift", lambda x: x << 1),
+    "rshift": _bits_bad("rshift", lambda x: x >> 1),
+    "bitwise_not": _bits_bad("bitwise_not", lambda x: ~x),
+    "floor_div": [(lambda: T.ones(2) // T.ones(3), ShapeError, "floor_div: got (2,) float32")],
+    "trunc_div": [(lambda: T.ones(2).div(T.ones(3), "trunc"), ShapeError, "trunc_div: got (2,)")],
+    "mod": [(lambda: T.ones(2) % T.ones(3), ShapeError, "mod: got (2,) float32")],
+    "fmod": [(lambda: T.ones(2).fmod(T.ones(3)), ShapeError, "fmod: got (2,) float32")],
+    "isclose": [(lambda: T.ones(2).isclose(T.ones(3)), ShapeError, "isclose: got (2,) float32")],
+    "clip": [(lambda: T.ones(2).clip(), ArgumentError, "clip: got neither min_ nor max_")],
+    "div": [
+        (lambda: T.ones(2).div(2, "up"), ArgumentError, "div rounding_mode: got 'up'"),
+        (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: integer division by zero"),
+        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: integer division by zero"),
+        (lambda: T([1, 2]) % 0, ArgumentError, "mod: integer division by zero"),
+        (lambda: T([1, 2]).fmod(T([0, 1])), ArgumentError, "fmod: integer division by zero"),
+    ],
+    "gelu": [(lambda: T.ones(2).gelu("erf"), ArgumentError, "gelu approximate: got 'erf'")],
     "select": [
         (lambda: ops.table["select"](T.ones(2), T.ones(3) > 0), ShapeError, "select: got (2,)"),
     ],

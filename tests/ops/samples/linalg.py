@@ -1,10 +1,11 @@
-"""Products of matrices: samples, and bad inputs with the error that they must raise."""
+"""Products, diagonals, triangles and norms: samples, and bad inputs with the error that they must
+raise."""
 
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tests.ops.samples.tools import Bads, Sample, Table, attributed, normal, refused
 from tinygrad_np import Tensor as T
-from tinygrad_np.errors import DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 
 
 def _matmuls(generator: np.random.Generator) -> list[Sample]:
@@ -31,9 +32,72 @@ def _linears(generator: np.random.Generator) -> list[Sample]:
     ]
 
 
+def _away_from_zero(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    return generator.uniform(0.3, 2, shape) * generator.choice([-1, 1], shape)
+
+
+def _powers(generator: np.random.Generator) -> list[Sample]:
+    cases = [((), 2.0), ((3,), 1.0), ((2, 3), 0.0), ((2, 3), 0.5), ((0, 3), 3.0), ((3, 2), -1.5)]
+    return [Sample((_away_from_zero(generator, *shape),), {"p": p}) for shape, p in cases]
+
+
+def _norms(generator: np.random.Generator) -> list[Sample]:
+    cases: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((), ()),
+        ((3,), (0,)),
+        ((2, 3, 2), (0, -1)),
+        ((2, 3), (1,)),
+        ((0, 3), (1,)),
+        ((2, 1, 3, 1, 2), (0, 1, 2, 3, 4)),
+    ]
+    orders = [2.0, 1.0, 0.0, np.inf, -np.inf, 3.0, 0.5, 1.5, -1.0, 7.0]
+    return [
+        Sample((_away_from_zero(generator, *shape),), {"p": p, "axis": axis})
+        for p in orders
+        for shape, axis in cases
+    ]
+
+
+_diagonals: list[tuple[tuple[int, ...], dict[str, int]]] = [
+    ((3, 3), {"offset": 0, "dim1": 0, "dim2": 1}),
+    ((2, 4), {"offset": 1, "dim1": 0, "dim2": 1}),
+    ((2, 4), {"offset": -1, "dim1": 1, "dim2": 0}),
+    ((4, 2, 3), {"offset": -2, "dim1": 0, "dim2": -1}),
+    ((2, 3), {"offset": 9, "dim1": -2, "dim2": -1}),
+    ((2, 0, 3, 3), {"offset": 0, "dim1": 2, "dim2": 3}),
+    ((0, 0), {"offset": 0, "dim1": 0, "dim2": 1}),
+]
+
+
+def _put_diagonals(generator: np.random.Generator) -> list[Sample]:
+    return [
+        Sample(
+            (normal(generator, *np.zeros(shape).diagonal(*options.values()).shape),),
+            {"shape": shape, **options},
+        )
+        for shape, options in _diagonals
+    ]
+
+
+_triangles = attributed(
+    *[
+        (shape, {"diagonal": diagonal})
+        for shape in [(3, 3), (2, 4), (2, 3, 2), (0, 3), (2, 0, 0)]
+        for diagonal in (0, -1, 2)
+    ]
+)
+
+
 TABLE: Table = {
     "matmul": _matmuls,
     "linear": _linears,
+    "diagonal": attributed(*_diagonals),
+    "put_diagonal": _put_diagonals,
+    "tril": _triangles,
+    "triu": _triangles,
+    "signed_power": _powers,
+    "absolute_power": _powers,
+    "norm": _norms,
 }
 
 
@@ -46,7 +110,9 @@ BAD: Bads = {
         ),
         (lambda: T(1.0) @ T.ones(2), ShapeError, "matmul: got shapes () and (2,)"),
         (lambda: T.ones(2).matmul([1.0, 2.0]), DtypeError, "matmul: got a list"),
+        (lambda: [1.0] @ T.ones(2), DtypeError, "matmul: got a list"),
         (lambda: T.ones(2, 2, 3) @ T.ones(3, 3, 2), ShapeError, "matmul: got (2, 2, 3)"),
+        (lambda: T.ones(2).dot(T.ones(2), "no dtype"), DtypeError, "matmul: got dtype 'no dtype'"),
     ],
     "linear": [
         (
@@ -59,5 +125,27 @@ BAD: Bads = {
             ShapeError,
             "linear: got bias (3,), expected (4,)",
         ),
+    ],
+    "diagonal": [
+        (lambda: T.ones(2, 3).diagonal(0, 0, 2), AxisError, "diagonal: got (2, 3) float32"),
+        (lambda: T.ones(2, 3).diagonal(0, 1, -1), ShapeError, "diagonal: got (2, 3) float32"),
+        (lambda: T.ones(3).diagonal(), ShapeError, "diagonal: got (3,) float32"),
+    ],
+    "diag": [
+        (lambda: T.ones(2, 3).diag(), ShapeError, "diag: got shape (2, 3), expected one axis")
+    ],
+    "put_diagonal": refused("put_diagonal", (4,), shape=(3, 3), offset=0, dim1=0, dim2=1),
+    "trace": [(lambda: T.ones(3).trace(), ShapeError, "trace: got shape (3,), expected matrices")],
+    "tril": [(lambda: T.ones(3).tril(), ShapeError, "tril: got shape (3,), expected matrices")],
+    "triu": [(lambda: T(1.0).triu(), ShapeError, "triu: got shape (), expected matrices")],
+    "signed_power": [*refused("signed_power", (3,)), *refused("signed_power", (3,), p=1, q=2)],
+    "absolute_power": [*refused("absolute_power", (3,))],
+    "norm": [
+        (lambda: T.ones(3).norm("fro"), ArgumentError, "norm p: got 'fro', expected a number"),
+        (lambda: T.ones(3).norm(float("nan")), ArgumentError, "norm p: got nan"),
+        (lambda: T.ones(3).norm(axis=1), AxisError, "norm: got (3,) float32, p=2.0, axis=(1,)"),
+        (lambda: T.ones(0, 3).norm(np.inf, 0), ShapeError, "norm: got (0, 3) float32, p=inf"),
+        (lambda: T.ones(0).norm(-np.inf), ShapeError, "norm: got (0,) float32, p=-inf"),
+        (lambda: T.ones(3, 0).norm(-2, axis=1), ShapeError, "norm: got (3, 0) float32, p=-2.0"),
     ],
 }

@@ -18,6 +18,10 @@ def _losses(generator: np.random.Generator) -> list[Sample]:
 
 
 TABLE: Table = {
+    "binary_crossentropy": lambda generator: [
+        Sample((generator.uniform(0.1, 0.9, shape), generator.uniform(0.1, 0.9, shape)))
+        for shape in [(), (3,), (2, 3), (0,)]
+    ],
     "one_hot": lambda generator: [
         Sample((generator.integers(0, 4, shape),), {"num_classes": 4})
         for shape in [(), (3,), (2, 3), (0,)]
@@ -26,7 +30,44 @@ TABLE: Table = {
 }
 
 
+_LOGITS = np.zeros((2, 3), np.float32)
+
 BAD: Bads = {
+    "binary_crossentropy": [
+        (
+            lambda: T([0.5, 1.5]).binary_crossentropy([1.0, 0.0]),
+            ArgumentError,
+            "binary_crossentropy: got a probability outside 0..1",
+        ),
+        (lambda: T([0.5]).binary_crossentropy([1.0, 0.0]), ShapeError, "a target of shape (2,)"),
+        (lambda: T([0.5]).binary_crossentropy([1.0], "all"), ArgumentError, "reduction: got 'all'"),
+    ],
+    "binary_crossentropy_logits": [
+        (
+            lambda: T([0.5]).binary_crossentropy_logits([[1.0]]),
+            ShapeError,
+            "binary_crossentropy_logits: got input (1,) and a target of shape (1, 1)",
+        ),
+    ],
+    "nll_loss": [
+        (lambda: T(_LOGITS).nll_loss([0, 3]), ArgumentError, "nll_loss: label 3 at position 1"),
+        (lambda: T(_LOGITS).nll_loss([0.0, 1.0]), DtypeError, "nll_loss: got input (2, 3)"),
+        (lambda: T(_LOGITS).nll_loss([0]), ShapeError, "integers of shape (2,)"),
+        (lambda: T(1.0).nll_loss(0), ShapeError, "nll_loss: got an input without an axis"),
+        (lambda: T(_LOGITS).nll_loss([0, 1], np.ones(2)), ShapeError, "weight: got shape (2,)"),
+    ],
+    "sparse_categorical_crossentropy": [
+        (
+            lambda: T(_LOGITS).sparse_categorical_crossentropy([0, 3]),
+            ArgumentError,
+            "label 3 at position 1 is outside 0..2",
+        ),
+        (
+            lambda: T(_LOGITS).sparse_categorical_crossentropy([0]),
+            ShapeError,
+            "sparse_categorical_crossentropy: got input (2, 3) and a target of shape (1,)",
+        ),
+    ],
     "one_hot": [
         (lambda: T([0, 3]).one_hot(3), ArgumentError, "label 3 at position 1 is outside 0..2"),
         (lambda: T([[0], [-1]]).one_hot(3), ArgumentError, "label -1 at position (1, 0)"),

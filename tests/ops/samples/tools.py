@@ -65,6 +65,13 @@ def attributed(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Callable[[Any]
     return lambda generator: [Sample((normal(generator, *s),), options) for s, options in cases]
 
 
+def recorded(function: Callable[..., Any], *inputs: Any, **options: Any) -> dict[str, Any]:
+    """Return the attributes that a function with options hands its record."""
+    tensors = [None if x is None else Tensor(x, requires_grad=True) for x in inputs]
+    out = function(*tensors, **options)
+    return dict(out.node.attributes)
+
+
 def refused(name: str, *shapes: tuple[int, ...], **options: Any) -> list[Bad]:
     """Return a call of an op that has no method, which it must refuse."""
     op = ops.table[name]

@@ -1,7 +1,90 @@
 """Indexing, as written here and in PyTorch."""
 
-from tests.oracle.cases.tools import same
+import numpy as np
+
+from tests.oracle.cases.tools import few, normal, same, torch
+from tinygrad_np import Tensor
+
+
+def both(function):
+    """An expression of a tensor and an index of its shape, which both sides write alike."""
+
+    def make(generator):
+        index = generator.integers(0, 4, (2, 3))
+        return (
+            lambda x: function(x, Tensor(index)),
+            lambda x: function(x, torch.tensor(index)),
+            [normal(generator, 4, 4)],
+        )
+
+    return make
+
+
+def scattered(generator):
+    """Sources at places that are all different, since PyTorch's choice among equals is not said."""
+    index = np.stack([generator.permutation(5)[:3] for _ in range(2)])
+    return (
+        lambda x, src: x.scatter(1, Tensor(index), src) * x,
+        lambda x, src: x.scatter(1, torch.tensor(index), src) * x,
+        [normal(generator, 4, 5), normal(generator, 2, 3)],
+    )
+
+
+def reduced(name, include_self):
+    """Sources at places that are named several times, or never; whole numbers, so that some tie."""
+
+    def make(generator):
+        index = generator.integers(0, 3, (4, 3))
+        return (
+            lambda x, src: x.scatter_reduce(0, Tensor(index), src, name, include_self) * x,
+            lambda x, src: (
+                x.scatter_reduce(0, torch.tensor(index), src, name, include_self=include_self) * x
+            ),
+            [few(generator, 3, 3) + (0 if include_self else 0.25), few(generator, 4, 3)],
+        )
+
+    return make
+
+
+def masked(function):
+    """An expression of a tensor and a mask of its shape."""
+
+    def make(generator):
+        mask = generator.random((3, 4)) < 0.5
+        return (
+            lambda x: function(x, Tensor(mask)),
+            lambda x: function(x, torch.tensor(mask)),
+            [normal(generator, 3, 4)],
+        )
+
+    return make
+
+
+def _added(index, generator):
+    return (
+        lambda x: x.scatter(1, Tensor(index), x[:2, 1:] * x[2:, 1:], reduce="add"),
+        lambda x: x.scatter_add(1, torch.tensor(index), x[:2, 1:] * x[2:, 1:]),
+        [normal(generator, 4, 4)],
+    )
+
 
 CASES = {
     "indexing": same(lambda x: x[[0, 2, 2]] * x[:, [1, 1, 0, 3]], (3, 4)),
+    "mixed indexing": both(lambda x, index: x[:, index, None][..., 0] + x[index[:, :1], 1:2].sum()),
+    "gather": both(lambda x, index: x.gather(0, index) * x.gather(1, index)),
+    "scatter": scattered,
+    "scatter of a number": both(lambda x, index: x.scatter(1, index, 2.0) * x),
+    "scatter, added": lambda generator: _added(generator.integers(0, 4, (2, 3)), generator),
+    **{
+        f"scatter_reduce {name} {include_self}": reduced(name, include_self)
+        for name in ("sum", "mean", "amax", "amin")
+        for include_self in (True, False)
+    },
+    "masked_fill": masked(lambda x, mask: x.masked_fill(mask, -1.5) * x),
+    "masked_select": masked(lambda x, mask: x.masked_select(mask).square()),
+    "nonzero": lambda generator: (
+        lambda x: x.nonzero(),
+        lambda x: x.nonzero(),
+        [generator.integers(0, 2, (3, 4))],
+    ),
 }

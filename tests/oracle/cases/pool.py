@@ -1,24 +1,141 @@
 """Pooling, as written here and in PyTorch."""
 
-from tests.oracle.cases.tools import F, few, ints
+import numpy as np
+
+from tests.oracle.cases.tools import F, few, ints, normal, torch
 
 
-def pool(name):
-    """Any window, stride and padding; whole numbers, so that winners tie."""
+def windows(generator, rank=2, dilated=False):
+    """Return a window, its stride, dilation, padding and ceil_mode, and the shape of an image."""
+    kernel, stride = ints(generator, 1, 4, rank), ints(generator, 1, 4, rank)
+    dilation = ints(generator, 1, 3, rank) if dilated else (1,) * rank
+    padding = tuple(int(generator.integers(0, r // 2 + 1)) for r in kernel)
+    ceil_mode = bool(generator.random() < 0.5)
+    return kernel, stride, dilation, padding, ceil_mode, (2, 2, *ints(generator, 5, 9, rank))
+
+
+def max_pool(rank):
+    """Any window; whole numbers, so that winners tie."""
 
     def make(generator):
-        kernel, stride = ints(generator, 1, 4), ints(generator, 1, 4)
-        padding = tuple(int(generator.integers(0, r // 2 + 1)) for r in kernel)
+        kernel, stride, dilation, padding, ceil_mode, shape = windows(generator, rank, True)
+        reference = getattr(F, f"max_pool{rank}d")
         return (
-            lambda x: getattr(x, name)(kernel, stride, padding),
-            lambda x: getattr(F, name)(x, kernel, stride, padding),
-            [few(generator, 2, 2, *ints(generator, 5, 9))],
+            lambda x: x.max_pool2d(kernel, stride, dilation, padding, ceil_mode),
+            lambda x: reference(x, kernel, stride, padding, dilation, ceil_mode),
+            [few(generator, *shape)],
+        )
+
+    return make
+
+
+def max_pool_indices(generator):
+    """Where the maxima are, among ties and nans too."""
+    kernel, stride, dilation, padding, ceil_mode, shape = windows(generator, 2, True)
+    image = few(generator, *shape)
+    image[generator.random(shape) < 0.1] = np.nan
+    return (
+        lambda x: x.max_pool2d(kernel, stride, dilation, padding, ceil_mode, True)[1],
+        lambda x: F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode, True)[1],
+        [image],
+    )
+
+
+def avg_pool(rank):
+    """Any window, with the padding counted and without."""
+
+    def make(generator):
+        kernel, stride, _, padding, ceil_mode, shape = windows(generator, rank)
+        counted = bool(generator.random() < 0.5)
+        reference = getattr(F, f"avg_pool{rank}d")
+        return (
+            lambda x: x.avg_pool2d(kernel, stride, 1, padding, ceil_mode, counted),
+            lambda x: reference(x, kernel, stride, padding, ceil_mode, counted),
+            [normal(generator, *shape)],
+        )
+
+    return make
+
+
+def uneven(name, value, reference):
+    """Padding that differs before and after, by PyTorch's pad first."""
+
+    def make(generator):
+        kernel = (3, 4)
+        pads = ints(generator, -1, 2, 4)
+        return (
+            lambda x: getattr(x, name)(kernel, 2, padding=pads),
+            lambda x: reference(F.pad(x, pads, value=value), kernel, 2),
+            [normal(generator, 2, 3, *ints(generator, 6, 9))],
+        )
+
+    return make
+
+
+def dilated_avg_pool(generator):
+    """A convolution with equal weights."""
+    weight = torch.full((3, 1, 3, 2), 1 / 6, dtype=torch.float64)
+    return (
+        lambda x: x.avg_pool2d((3, 2), 2, (2, 3), 1),
+        lambda x: F.conv2d(x, weight.to(x.dtype), stride=2, dilation=(2, 3), padding=1, groups=3),
+        [normal(generator, 2, 3, *ints(generator, 6, 9))],
+    )
+
+
+def unpool(generator):
+    """What was pooled back at its place, also in a larger image."""
+    size = ints(generator, 4, 8)
+    image = torch.tensor(normal(generator, 2, 3, *size))
+    values, indices = F.max_pool2d(image, 2, return_indices=True)
+    return (
+        lambda x: x.max_unpool2d(indices.numpy(), 2, output_size=(2, 3, *size)) * x.sum(),
+        lambda x: F.max_unpool2d(x, indices, 2, output_size=size) * x.sum(),
+        [values.numpy()],
+    )
+
+
+def unpool_line(generator):
+    """The size of the image, found from the options."""
+    image = torch.tensor(normal(generator, 2, 3, 3 * int(generator.integers(2, 5)) + 1))
+    values, indices = F.max_pool1d(image, 3, padding=1, return_indices=True)
+    return (
+        lambda x: x.max_unpool2d(indices.numpy(), (3,), padding=1),
+        lambda x: F.max_unpool1d(x, indices, 3, padding=1),
+        [values.numpy()],
+    )
+
+
+def adaptive(rank):
+    """Sizes that divide those of the image or do not, are larger, or stay."""
+
+    def make(generator):
+        sizes = tuple(None if n == 0 else n for n in ints(generator, 0, 9, rank))
+        reference = getattr(F, f"adaptive_avg_pool{rank}d")
+        image = normal(generator, 2, 3, *ints(generator, 1, 8, rank))
+        known = tuple(n or length for n, length in zip(sizes, image.shape[2:], strict=True))
+        return (
+            lambda x: x.adaptive_avg_pool2d(sizes) * x.sum(),
+            lambda x: reference(x, known) * x.sum(),
+            [image],
         )
 
     return make
 
 
 CASES = {
-    "max_pool2d": pool("max_pool2d"),
-    "avg_pool2d": pool("avg_pool2d"),
+    "max_pool1d": max_pool(1),
+    "max_pool2d": max_pool(2),
+    "max_pool3d": max_pool(3),
+    "max_pool2d indices": max_pool_indices,
+    "max_pool2d uneven": uneven("max_pool2d", -np.inf, F.max_pool2d),
+    "avg_pool1d": avg_pool(1),
+    "avg_pool2d": avg_pool(2),
+    "avg_pool3d": avg_pool(3),
+    "avg_pool2d uneven": uneven("avg_pool2d", 0.0, F.avg_pool2d),
+    "avg_pool2d dilated": dilated_avg_pool,
+    "max_unpool1d": unpool_line,
+    "max_unpool2d": unpool,
+    "adaptive_avg_pool1d": adaptive(1),
+    "adaptive_avg_pool2d": adaptive(2),
+    "adaptive_avg_pool3d": adaptive(3),
 }

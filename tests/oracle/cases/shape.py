@@ -1,7 +1,64 @@
 """Shapes, as written here and in PyTorch."""
 
-from tests.oracle.cases.tools import same
+from tests.oracle.cases.tools import F, method, normal, same, torch
+
+
+def two(function, reference, *shapes):
+    """An expression that the two sides write differently."""
+    return lambda generator: (function, reference, [normal(generator, *s) for s in shapes])
+
+
+def padded(mode):
+    """Padding of the last two axes by a mode, also by negative numbers."""
+
+    def make(generator):
+        widths = tuple(int(n) for n in generator.integers(-1, 3, 4))
+        return (
+            lambda x: x.pad(widths, mode=mode),
+            lambda x: F.pad(x, widths, mode=mode),
+            [normal(generator, 2, 2, 4, 5)],
+        )
+
+    return make
+
 
 CASES = {
     "shapes": same(lambda x: x.reshape(4, 3).permute(1, 0)[1:, ::2] * x.T[:1, :2], (3, 4)),
+    "flatten": same(lambda x: x.flatten(1, 2).unflatten(1, (4, -1)) * 2, (2, 3, 4)),
+    "squeeze": same(lambda x: x.squeeze().unsqueeze(1) + x.squeeze(0).squeeze(-1), (1, 3, 1)),
+    "expand": same(lambda x: x.expand(4, -1, 3) * x, (2, 1)),
+    "cat": two(
+        lambda a, b: a.cat(b, a, dim=1), lambda a, b: torch.cat((a, b, a), 1), (2, 3), (2, 1)
+    ),
+    "cat of nothing": two(lambda a, b: a.cat(b), lambda a, b: torch.cat((a, b)), (0, 3), (2, 3)),
+    "stack": two(lambda a, b: a.stack(b, dim=-1), lambda a, b: torch.stack((a, b), -1), (2,), (2,)),
+    "split": same(lambda x: x.split(2)[0] * x.split([1, 4])[1][2:], (5, 3)),
+    "chunk": same(lambda x: x.chunk(2, 1)[1] * x.chunk(4, 1)[0].sum(), (3, 7)),
+    "repeat": same(lambda x: x.repeat(3, 2, 1) * 2, (2, 3)),
+    "repeat of 0-d": same(lambda x: x.repeat(3), ()),
+    "repeat_interleave": same(
+        lambda x: x.repeat_interleave(3, 1) + x.repeat_interleave(2, 0).sum(), (2, 3)
+    ),
+    "flip": two(lambda x: x.flip(0, -1) * x, lambda x: x.flip((0, -1)) * x, (2, 3, 4)),
+    "roll": same(lambda x: x.roll((1, -2), (0, 1)) * x.roll(5), (3, 4)),
+    "pad": padded("constant"),
+    "pad by reflection": padded("reflect"),
+    "pad by replication": padded("replicate"),
+    "pad in circles": padded("circular"),
+    "pad by a value": two(
+        lambda x: x.pad((1, 2), value=3.0), lambda x: F.pad(x, (1, 2), value=3.0), (2, 3)
+    ),
+    "pad each axis": two(lambda x: x.pad(((1, 0), None)), lambda x: F.pad(x, (0, 0, 1, 0)), (2, 3)),
+    "shrink": two(lambda x: x.shrink(((1, 3), None)), lambda x: x[1:3], (4, 2)),
+    "unfold": same(lambda x: x.unfold(1, 3, 2) * 2, (2, 7, 3)),
+    "meshgrid": two(
+        lambda a, b: a.meshgrid(b)[0] * b.meshgrid(a, indexing="xy")[0],
+        lambda a, b: (
+            torch.meshgrid(a, b, indexing="ij")[0] * torch.meshgrid(b, a, indexing="xy")[0]
+        ),
+        (3,),
+        (4,),
+    ),
+    "five axes": same(lambda x: x.transpose(0, 4).sum(1).permute(3, 0, 2, 1) * 2, (2, 1, 3, 1, 2)),
+    "view": method("view", -1, shape=(2, 3)),
 }

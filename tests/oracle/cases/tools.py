@@ -24,3 +24,22 @@ def few(generator, *shape):
 def same(function, *shapes, draw=normal):
     """An expression that both sides write alike."""
     return lambda generator: (function, function, [draw(generator, *shape) for shape in shapes])
+
+
+def shape_of(generator, most=4, low=0, high=4):
+    """Return a shape of up to `most` axes, empty ones among them."""
+    return ints(generator, low, high, int(generator.integers(0, most + 1)))
+
+
+def method(name, *args, theirs=None, draw=normal, shape=None, **options):
+    """A method with options, beside PyTorch's of the same name, or `theirs`."""
+
+    def case(generator):
+        chosen = shape_of(generator) if shape is None else shape
+        return (
+            lambda x: getattr(x, name)(*args, **options),
+            theirs or (lambda x: getattr(x, name)(*args, **options)),
+            [draw(generator, *chosen)],
+        )
+
+    return case

@@ -1,0 +1,75 @@
+"""Attention, which is written in other ops: bad inputs with the error that they must raise."""
+
+import numpy as np
+
+from tests.ops.samples.tools import Bads, Table
+from tinygrad_np import Tensor as T
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+
+TABLE: Table = {}
+
+X, HEADS = T.ones(2, 3), T.ones(6, 2, 3)
+
+
+BAD: Bads = {
+    "scaled_dot_product_attention": [
+        (
+            lambda: X.scaled_dot_product_attention(T.ones(2, 4), X),
+            ShapeError,
+            "got query (2, 3), key (2, 4) and value (2, 3), expected (..., L, E)",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, T.ones(4, 3)),
+            ShapeError,
+            "key (2, 3) and value (4, 3)",
+        ),
+        (lambda: T.ones(3).scaled_dot_product_attention(X, X), ShapeError, "got query (3,)"),
+        (
+            lambda: HEADS.scaled_dot_product_attention(T.ones(4, 2, 3), T.ones(4, 2, 3)),
+            ShapeError,
+            "matmul: got (6, 2, 3)",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, np.ones((2, 2), np.int64)),
+            DtypeError,
+            "attn_mask: got int64, expected bools, which say where",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, [[True]]),
+            DtypeError,
+            "attn_mask: got <class 'list'>",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, T.ones(3, 2)),
+            ShapeError,
+            "attn_mask: got shape (3, 2), expected one that broadcasts to (2, 2)",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, T.ones(1, 2, 2)),
+            ShapeError,
+            "attn_mask: got shape (1, 2, 2)",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, T.ones(2, 2), is_causal=True),
+            ArgumentError,
+            "got attn_mask beside is_causal=True",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, dropout_p=1.5),
+            ArgumentError,
+            "dropout p: got 1.5, expected a probability from 0 to 1",
+        ),
+        (
+            lambda: HEADS.scaled_dot_product_attention(
+                T.ones(4, 2, 3), T.ones(4, 2, 3), enable_gqa=True
+            ),
+            ShapeError,
+            "enable_gqa: got query (6, 2, 3) and key (4, 2, 3)",
+        ),
+        (
+            lambda: X.scaled_dot_product_attention(X, X, enable_gqa=True),
+            ShapeError,
+            "enable_gqa: got query (2, 3) and key (2, 3)",
+        ),
+    ],
+}

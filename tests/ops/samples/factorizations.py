@@ -1,0 +1,175 @@
+"""Inverses, determinants, factors: samples, and bad inputs with the error that they must raise."""
+
+import numpy as np
+
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, normal, refused
+from tinygrad_np import Tensor as T
+from tinygrad_np import ops
+from tinygrad_np.errors import DtypeError, MatrixError, ShapeError
+
+Shapes = tuple[tuple[int, ...], ...]
+
+SQUARE: Shapes = ((1, 1), (3, 3), (2, 4, 4), (2, 1, 3, 3), (0, 3, 3), (2, 0, 0))
+
+
+def spread(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return matrices whose singular values are 1, 2, 3, ...: well apart, and from 0."""
+    u, s, vh = np.linalg.svd(normal(generator, *shape), full_matrices=False)
+    return np.asarray((u * np.arange(s.shape[-1], 0.0, -1)) @ vh)
+
+
+def positive(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return symmetric positive definite matrices."""
+    x = spread(generator, *shape)
+    return np.asarray(x @ x.swapaxes(-1, -2))
+
+
+def _squares(generator: np.random.Generator) -> list[Sample]:
+    return [Sample((spread(generator, *shape),)) for shape in SQUARE]
+
+
+def _dets(generator: np.random.Generator) -> list[Sample]:
+    """Singular ones of any rank too, and singular values that coincide."""
+    x = spread(generator, 3, 3)
+    x[2] = x[1] - x[0]
+    singular = [
+        x,
+        np.outer([1.0, 2, 3], [1, 0, 2]),
+        np.zeros((2, 2, 2)),
+        np.zeros((1, 1)),
+        np.eye(4),
+    ]
+    return [*_squares(generator), *[Sample((x,)) for x in singular]]
+
+
+def _solves(generator: np.random.Generator) -> list[Sample]:
+    cases = [
+        ((3, 3), (3, 1)),
+        ((3, 3), (3, 2)),
+        ((2, 3, 3), (3, 2)),
+        ((3, 3), (2, 3, 1)),
+        ((4, 1, 2, 2), (3, 2, 2)),
+        ((0, 2, 2), (2, 3)),
+        ((0, 0), (0, 2)),
+        ((2, 2), (2, 0)),
+    ]
+    return [Sample((spread(generator, *a), normal(generator, *b))) for a, b in cases]
+
+
+def _choleskys(generator: np.random.Generator) -> list[Sample]:
+    return [Sample((positive(generator, *shape),)) for shape in SQUARE]
+
+
+def _qrs(generator: np.random.Generator) -> list[Sample]:
+    return [
+        Sample((spread(generator, *shape),))
+        for shape in [*SQUARE, (4, 2), (2, 5, 3), (3, 0), (0, 3, 2), (3, 1)]
+    ]
+
+
+def _svds(generator: np.random.Generator) -> list[Sample]:
+    """What full_matrices adds is constant to the gradient only: see tests/test_linalg.py."""
+    slim = [(4, 2), (2, 4), (2, 5, 3), (2, 3, 4), (1, 3), (0, 3), (3, 0), (0, 3, 2)]
+    return [
+        *[Sample((spread(generator, *shape),), {"full_matrices": True}) for shape in SQUARE],
+        *[Sample((spread(generator, *shape),), {"full_matrices": False}) for shape in slim],
+    ]
+
+
+TABLE: Table = {
+    "inv": _squares,
+    "det": _dets,
+    "cofactors": _squares,
+    "slogdet": _squares,
+    "solve": _solves,
+    "cholesky": _choleskys,
+    "qr": _qrs,
+    "svd": _svds,
+}
+
+
+def _bad_matrices(name: str) -> list[Bad]:
+    """What every op on matrices refuses; solve is given a second operand that fits."""
+    method = getattr(T, name)
+    more = (T.ones(3),) if name == "solve" else ()
+    return [
+        (lambda: method(T.ones(3), *more), ShapeError, f"{name}: got shape (3,), expected matric"),
+        (lambda: method(T.ones(3, 3).half(), *more), DtypeError, f"{name}: got float16"),
+    ]
+
+
+def _bad_squares(name: str) -> list[Bad]:
+    method = getattr(T, name)
+    more = (T.ones(2),) if name == "solve" else ()
+    message = f"{name}: got shape (2, 3), expected square matrices"
+    return [*_bad_matrices(name), (lambda: method(T.ones(2, 3), *more), ShapeError, message)]
+
+
+def _nan(*shape: int) -> T:
+    return T(np.full(shape, np.nan))
+
+
+_hint = "try to add a multiple of the identity"
+
+
+BAD: Bads = {
+    "inv": [
+        *_bad_squares("inv"),
+        (lambda: T.ones(2, 2).inv(), MatrixError, "inv: got (2, 2) float32, which is singular; "),
+        (lambda: T.ones(4, 2, 2).inv(), MatrixError, "in which a matrix is singular; " + _hint),
+    ],
+    "solve": [
+        *_bad_squares("solve"),
+        (lambda: T.ones(2, 2).solve(T.ones(2)), MatrixError, "solve: got (2, 2) float32, which is"),
+        (
+            lambda: T.ones(2, 2).solve(T.ones(3)),
+            ShapeError,
+            "solve: got matrices (2, 2) and b (3,)",
+        ),
+        (lambda: T.ones(2, 2).solve(T(1.0)), ShapeError, "solve: got matrices (2, 2) and b ()"),
+        (lambda: T.ones(2, 2).solve(T.ones(3, 2)), ShapeError, "and b (3, 2); b must have as many"),
+        (lambda: T.ones(2, 2).solve([1.0, 2.0]), DtypeError, "solve: got a list"),
+        (
+            lambda: T.ones(3, 2, 2).solve(T.ones(2, 2, 1)),
+            ShapeError,
+            "solve: got (3, 2, 2) float32, (2, 2, 1) float32",
+        ),
+    ],
+    "det": _bad_squares("det"),
+    "cofactors": [
+        *refused("cofactors", (2, 3)),
+        (
+            lambda: ops.table["cofactors"](_nan(2, 2)),
+            MatrixError,
+            "det: got (2, 2) float64, which holds nan or inf",
+        ),
+    ],
+    "slogdet": [
+        *_bad_squares("slogdet"),
+        (
+            lambda: T(np.ones((2, 2)), requires_grad=True).slogdet()[1].backward(),
+            MatrixError,
+            "inv: got (2, 2) float64, which is singular",
+        ),
+    ],
+    "cholesky": [
+        *_bad_squares("cholesky"),
+        (
+            lambda: (T.ones(2, 2) * -1).cholesky(),
+            MatrixError,
+            "cholesky: got (2, 2) float32, which is not positive definite; " + _hint,
+        ),
+    ],
+    "qr": [
+        *_bad_matrices("qr"),
+        (
+            lambda: T(np.zeros((3, 2)), requires_grad=True).qr()[0].sum().backward(),
+            MatrixError,
+            "solve: got (2, 2) float64, which is singular",
+        ),
+    ],
+    "svd": [
+        *_bad_matrices("svd"),
+        (lambda: _nan(2, 3).svd(), MatrixError, "svd: got (2, 3) float64, which holds nan or inf"),
+    ],
+}

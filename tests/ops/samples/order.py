@@ -1,0 +1,30 @@
+"""Order: samples, and bad inputs with the error that they must raise."""
+
+import numpy as np
+
+from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tinygrad_np import Tensor as T
+from tinygrad_np.errors import ArgumentError, AxisError
+
+
+def _orders(generator: np.random.Generator) -> list[Sample]:
+    cases = [((3,), 0, False), ((2, 3), -1, True), ((2, 3, 4), 1, True), ((0, 3), 1, False)]
+    return [
+        Sample((normal(generator, *shape).round(),), {"dim": dim, "descending": descending})
+        for shape, dim, descending in cases
+    ]
+
+
+TABLE: Table = {"argsort": _orders}
+
+
+BAD: Bads = {
+    "argsort": [
+        (lambda: T.ones(3).argsort(1), AxisError, "argsort: got (3,) float32"),
+        (lambda: T.ones(3).sort(1), AxisError, "argsort: got (3,) float32"),
+    ],
+    "topk": [
+        (lambda: T.ones(3).topk(4), ArgumentError, "topk k: got 4, expected 0 to 3"),
+        (lambda: T.ones(3).topk(1, sorted_=False), ArgumentError, "topk sorted_: got False"),
+    ],
+}

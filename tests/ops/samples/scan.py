@@ -1,0 +1,49 @@
+"""Scans: samples, and bad inputs with the error that they must raise."""
+
+import numpy as np
+
+from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tinygrad_np import Tensor as T
+from tinygrad_np import ops
+from tinygrad_np.errors import AxisError, ShapeError
+
+
+def _scans(generator: np.random.Generator) -> list[Sample]:
+    cases = [((3,), 0), ((2, 3), -1), ((2, 3), 0), ((2, 3, 4), 1), ((0, 3), 1), ((3, 0), 1)]
+    found = [Sample((normal(generator, *shape),), {"axis": axis}) for shape, axis in cases]
+    zeros = normal(generator, 2, 5)
+    zeros[0, 1] = zeros[1, 1] = zeros[1, 3] = 0
+    return [*found, Sample((zeros,), {"axis": 1})]
+
+
+TABLE: Table = {
+    "recurrence": lambda generator: [
+        Sample((normal(generator, *shape), normal(generator, *shape)))
+        for shape in [(1,), (4,), (2, 3), (2, 0), (0, 3)]
+    ],
+    "cumsum": _scans,
+    "cumprod": _scans,
+    "logcumsumexp": _scans,
+    "record_places": lambda generator: [
+        Sample(sample.inputs, {**sample.attributes, "ufunc": ufunc})
+        for sample in _scans(generator)
+        for ufunc in (np.maximum, np.minimum)
+    ],
+}
+
+
+BAD: Bads = {
+    "recurrence": [
+        (lambda: ops.recurrence(T.ones(3), T.ones(2)), ShapeError, "recurrence: got shapes (3,)")
+    ],
+    "cumsum": [
+        (lambda: T.ones(3).cumsum(1), AxisError, "cumsum: got (3,) float32"),
+        (lambda: T(1.0).cumsum(1), AxisError, "cumsum: axis 1 is outside a tensor of no dimension"),
+    ],
+    "cumprod": [(lambda: T.ones(3).cumprod(1), AxisError, "cumprod: got (3,) float32")],
+    "logcumsumexp": [(lambda: T.ones(3).logcumsumexp(1), AxisError, "logcumsumexp: got (3,)")],
+    "record_places": [
+        (lambda: T.ones(3).cummax(1), AxisError, "record_places: got (3,) float32"),
+        (lambda: T(1.0).cummin(2), AxisError, "cummin: axis 2 is outside"),
+    ],
+}

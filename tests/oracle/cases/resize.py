@@ -1,0 +1,58 @@
+"""Resizing, as written here and in PyTorch."""
+
+import numpy as np
+
+from tests.oracle.cases.tools import F, ints, normal
+
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def linear(rank):
+    """Up, down and as it is, with the corners in place or not."""
+
+    def make(generator):
+        size = ints(generator, 1, 9, rank)
+        corners = bool(generator.random() < 0.5)
+        return (
+            lambda x: x.interpolate(size, align_corners=corners) * x.sum(),
+            lambda x: F.interpolate(x, size, mode=LINEAR[rank], align_corners=corners) * x.sum(),
+            [normal(generator, 2, 3, *ints(generator, 1, 8, rank))],
+        )
+
+    return make
+
+
+def nearest(mode, rank):
+    """Up, down and as it is."""
+
+    def make(generator):
+        size = ints(generator, 1, 40, rank)
+        return (
+            lambda x: x.interpolate(size, mode) * x.sum(),
+            lambda x: F.interpolate(x, size, mode=mode) * x.sum(),
+            [normal(generator, 2, 1, *ints(generator, 1, 30 if rank < 3 else 5, rank))],
+        )
+
+    return make
+
+
+def nearest_bytes(generator):
+    """uint8 stays uint8."""
+    size = ints(generator, 1, 9)
+    image = generator.integers(0, 256, (2, 3, *ints(generator, 1, 8))).astype(np.uint8)
+    return (
+        lambda x: x.interpolate(size, "nearest-exact"),
+        lambda x: F.interpolate(x, size, mode="nearest-exact"),
+        [image],
+    )
+
+
+CASES = {
+    **{f"interpolate {LINEAR[rank]}": linear(rank) for rank in LINEAR},
+    **{
+        f"interpolate {mode} {rank}d": nearest(mode, rank)
+        for mode in ("nearest", "nearest-exact")
+        for rank in (1, 2, 3)
+    },
+    "interpolate bytes": nearest_bytes,
+}

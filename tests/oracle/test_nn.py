@@ -1,0 +1,511 @@
+"""Layers beside PyTorch's, with its weights: values, gradients, buffers, evaluation, beginnings."""
+
+import re
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+
+from tests.oracle.test_ops import agree  # noqa: E402
+from tests.test_activations_nn import ACTIVATIONS  # noqa: E402
+from tinygrad_np import Tensor, nn  # noqa: E402
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+EACH_DTYPE = pytest.mark.parametrize(
+    "dtype", [np.float64, np.float32], ids=lambda dtype: dtype.__name__
+)
+
+BATCH_OPTIONS = [
+    {},
+    {"affine": False},
+    {"track_running_stats": False},
+    {"momentum": None},
+    {"momentum": 0.3, "eps": 0.01, "affine": False},
+]
+LAYERS = [
+    *[("BatchNorm1d", (3,), options, (5, 3)) for options in BATCH_OPTIONS],
+    ("BatchNorm1d", (3,), {}, (2, 3, 4)),
+    ("BatchNorm1d", (3,), {}, (1, 3, 2)),
+    ("BatchNorm1d", (3,), {}, (0, 3)),
+    *[("BatchNorm2d", (3,), options, (2, 3, 4, 5)) for options in BATCH_OPTIONS],
+    ("BatchNorm2d", (1,), {}, (1, 1, 1, 2)),
+    ("InstanceNorm2d", (3,), {}, (2, 3, 4, 5)),
+    ("InstanceNorm2d", (3,), {"affine": True}, (3, 4, 5)),
+    ("InstanceNorm2d", (3,), {"track_running_stats": True, "affine": True}, (2, 3, 4, 5)),
+    ("InstanceNorm2d", (3,), {"track_running_stats": True, "momentum": 0.5}, (3, 4, 5)),
+    ("InstanceNorm2d", (3,), {"track_running_stats": True, "momentum": None}, (2, 3, 4, 5)),
+    ("GroupNorm", (2, 6), {}, (3, 6)),
+    ("GroupNorm", (3, 6), {"eps": 0.01}, (2, 6, 4)),
+    ("GroupNorm", (6, 6), {"affine": False}, (2, 6, 2, 3)),
+    ("GroupNorm", (2, 2), {"eps": 0.1}, (2, 2, 1, 1)),
+    ("GroupNorm", (2, 4), {}, (0, 4, 3)),
+    ("LayerNorm", (4,), {}, (4,)),
+    ("LayerNorm", (4,), {"eps": 0.01}, (2, 3, 4)),
+    ("LayerNorm", ((3, 4),), {"bias": False}, (2, 3, 4)),
+    ("LayerNorm", ([3, 4],), {"elementwise_affine": False}, (3, 4)),
+    ("LayerNorm", (1,), {"eps": 0.1}, (2, 1)),
+    ("LayerNorm", (4,), {}, (0, 4)),
+    ("RMSNorm", (4,), {}, (2, 3, 4)),
+    ("RMSNorm", ((3, 4),), {"eps": 0.01}, (2, 3, 4)),
+    ("RMSNorm", (4,), {"elementwise_affine": False}, (4,)),
+    ("Linear", (4, 3), {}, (2, 5, 4)),
+    ("Linear", (4, 3), {"bias": False}, (4,)),
+    ("Identity", (), {}, (2, 3)),
+    ("Flatten", (), {}, (2, 3, 4)),
+    ("Flatten", (0, 1), {}, (2, 3, 4)),
+]
+EACH_LAYER = pytest.mark.parametrize(
+    ("name", "arguments", "options", "shape"), LAYERS, ids=lambda value: str(value)
+)
+
+
+def pair(name, arguments, options, dtype=np.float64, seed=0):
+    """Return the layer here and PyTorch's, with the same random weights and buffers, moved by
+    `load_state_dict` of PyTorch's own names."""
+    generator = np.random.default_rng(seed)
+    ours = getattr(nn, name)(*arguments, **options).astype(dtype)
+    theirs = getattr(torch.nn, name)(*arguments, **options).to(torch_dtype(dtype))
+    state = {
+        key: torch.tensor(generator.uniform(0.5, 1.5, tuple(value.shape))).to(value.dtype)
+        for key, value in theirs.state_dict().items()
+    }
+    theirs.load_state_dict(state)
+    ours.load_state_dict({key: value.numpy() for key, value in state.items()})
+    return ours, theirs
+
+
+def torch_dtype(dtype):
+    """Return PyTorch's name of a dtype."""
+    return {np.float64: torch.float64, np.float32: torch.float32}[dtype]
+
+
+def near(found, expected, dtype):
+    """Hold arrays beside PyTorch's; in float32 gradients are sums of terms that cancel."""
+    if dtype == np.float64:
+        agree(found, expected)
+        return
+    for ours, theirs in zip(found, expected, strict=True):
+        reference = theirs.detach().numpy()
+        assert (ours.shape, ours.dtype) == (reference.shape, reference.dtype)
+        atol = 2e-5 * (1 + float(np.abs(reference).max(initial=0)))
+        np.testing.assert_allclose(ours.data, reference, rtol=2e-4, atol=atol)
+
+
+def leaf_pair(array):
+    """Return an array as a leaf of either side; integers and bools need no gradient."""
+    is_float = array.dtype.kind == "f"
+    return Tensor(array, requires_grad=is_float), torch.tensor(array, requires_grad=is_float)
+
+
+def compare(ours, theirs, found, expected, leaves, dtype=np.float64, seed=0):
+    """Hold outputs, gradients of all parameters and of the leaves, and buffers beside
+    PyTorch's."""
+    generator = np.random.default_rng(seed)
+    near(found, expected, dtype)
+    ups = [np.asarray(generator.standard_normal(out.shape), out.dtype) for out in found]
+    own = [*[a for a, _ in leaves], *[p for _, p in sorted_parameters(ours)]]
+    other = [*[b for _, b in leaves], *[p for _, p in sorted_parameters(theirs)]]
+    loss = sum((out * up).sum() for out, up in zip(found, ups, strict=True))
+    grads = loss.gradient(*own)
+    expected_grads = torch.autograd.grad(expected, other, [torch.tensor(up) for up in ups])
+    near(grads, expected_grads, dtype)
+    same_state(ours, theirs, 1e-9 if dtype == np.float64 else 1e-5)
+
+
+def sorted_parameters(module):
+    """Return parameters in the order of their names."""
+    return sorted(module.named_parameters(), key=lambda item: item[0])
+
+
+def same_state(ours, theirs, rtol):
+    """Hold state dicts beside each other: names, in order, shapes, dtypes and values."""
+    state, reference = ours.state_dict(), theirs.state_dict()
+    assert list(state) == list(reference)
+    for name, value in reference.items():
+        assert (state[name].shape, state[name].dtype) == (tuple(value.shape), value.numpy().dtype)
+        np.testing.assert_allclose(state[name], value.numpy(), rtol=rtol, atol=rtol * 0.01)
+
+
+# The layers of one input.
+
+
+@EACH_DTYPE
+@EACH_LAYER
+def test_beside_pytorch(name, arguments, options, shape, dtype):
+    """Values, gradients and buffers over four steps in training, then twice in evaluation."""
+    ours, theirs = pair(name, arguments, options, dtype)
+    generator = np.random.default_rng(1)
+    for step in range(6):
+        ours.train(step < 4)
+        theirs.train(step < 4)
+        x, reference = leaf_pair((3 * generator.standard_normal(shape) + 1).astype(dtype))
+        compare(ours, theirs, [ours(x)], [theirs(reference)], [(x, reference)], dtype, step)
+
+
+@EACH_LAYER
+def test_second_gradients(name, arguments, options, shape):
+    """Second derivatives are PyTorch's: of the squared gradient, by input and parameters."""
+    ours, theirs = pair(name, arguments, options)
+    generator = np.random.default_rng(2)
+    x, reference = leaf_pair(generator.standard_normal(shape))
+    upstream = generator.standard_normal(ours(x).shape)
+    own = [x, *[p for _, p in sorted_parameters(ours)]]
+    other = [reference, *[p for _, p in sorted_parameters(theirs)]]
+    grads = (ours(x) ** 2).gradient(*own, gradient=upstream, create_graph=True)
+    expected = torch.autograd.grad(
+        theirs(reference) ** 2, other, torch.tensor(upstream), create_graph=True
+    )
+    agree(grads, expected)
+    squares = sum((grad * grad).sum() for grad in grads)
+    expected_squares = sum((grad * grad).sum() for grad in expected)
+    seconds = torch.autograd.grad(expected_squares, other)
+    agree(squares.gradient(*own), seconds, 1e-8)
+
+
+NORMS = [case for case in LAYERS if "Norm" in case[0] and 0 not in case[3]]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options", "shape"), NORMS, ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_norms_by_central_differences(name, arguments, options, shape, training):
+    """First and second gradients of each norm, in training and in evaluation."""
+    layer = pair(name, arguments, options)[0].train(training)
+    x = np.random.default_rng(3).standard_normal(shape)
+    gradcheck(layer, [x])
+    gradgradcheck(layer, [x], tolerance=1e-5)
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("options", [{}, {"eps": 1e-6}])
+def test_rms_norm_of_small_numbers(options, dtype):
+    """Where squares are as small as eps, the default one of each dtype is PyTorch's."""
+    ours, theirs = pair("RMSNorm", (4,), options, dtype)
+    size = np.sqrt(np.finfo(dtype).eps)
+    x, reference = leaf_pair(
+        (size * np.random.default_rng(0).standard_normal((3, 4))).astype(dtype)
+    )
+    compare(ours, theirs, [ours(x)], [theirs(reference)], [(x, reference)], dtype)
+
+
+def message_of(call, *kinds):
+    """Return what PyTorch raises."""
+    with pytest.raises(kinds) as caught:
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options", "shape", "training"),
+    [
+        ("BatchNorm1d", (3,), {}, (1, 3), True),
+        ("BatchNorm1d", (3,), {}, (1, 3, 1), True),
+        ("BatchNorm1d", (3,), {"track_running_stats": False}, (1, 3), False),
+        ("BatchNorm1d", (3,), {}, (2, 4), True),
+        ("BatchNorm1d", (3,), {}, (2, 4), False),
+        ("BatchNorm1d", (3,), {}, (3,), True),
+        ("BatchNorm1d", (3,), {}, (2, 3, 4, 4), True),
+        ("BatchNorm2d", (3,), {}, (1, 3, 1, 1), True),
+        ("BatchNorm2d", (3,), {}, (2, 3, 4), True),
+        ("InstanceNorm2d", (3,), {}, (2, 3, 1, 1), True),
+        ("InstanceNorm2d", (3,), {}, (2, 3, 1, 1), False),
+        ("InstanceNorm2d", (3,), {}, (2, 3), True),
+        ("InstanceNorm2d", (3,), {"affine": True}, (2, 4, 2, 2), True),
+        ("GroupNorm", (2, 2), {}, (1, 2, 1, 1), True),
+        ("GroupNorm", (2, 4), {}, (2, 3), True),
+        ("GroupNorm", (2, 4), {}, (4,), True),
+        ("LayerNorm", (3,), {}, (2, 4), True),
+        ("LayerNorm", ((2, 3),), {}, (3,), True),
+        ("RMSNorm", (3,), {}, (2, 4), True),
+        ("Linear", (4, 3), {}, (2, 3), True),
+    ],
+)
+def test_what_pytorch_refuses(name, arguments, options, shape, training):
+    """What PyTorch refuses is refused, by an error that both its kind of `except` catch."""
+    ours, theirs = pair(name, arguments, options)
+    error = message_of(
+        lambda: theirs.train(training)(torch.ones(shape, dtype=torch.float64)),
+        ValueError,
+        RuntimeError,
+    )
+    with pytest.raises(type(error), match=f"(?i){name}.*{re.escape(str(shape))}"):
+        ours.train(training)(Tensor(np.ones(shape)))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "options", "training"),
+    [
+        ("BatchNorm2d", (3,), {}, True),
+        ("BatchNorm2d", (3,), {}, False),
+        ("InstanceNorm2d", (3,), {"track_running_stats": True}, True),
+    ],
+)
+def test_running_statistics_are_outside_the_graph(name, arguments, options, training):
+    """They need no gradient, are the same objects after a step, and change in training only."""
+    ours, _ = pair(name, arguments, options)
+    buffers, before = list(ours.buffers()), ours.state_dict()
+    x = Tensor(np.random.default_rng(4).standard_normal((2, 3, 4, 4)), requires_grad=True)
+    out = ours.train(training)(x)
+    assert list(map(id, ours.buffers())) == list(map(id, buffers))
+    assert not any(buffer.requires_grad for buffer in buffers)
+    assert (ours.running_mean.data != before["running_mean"]).any() == training
+    out.sum().backward()
+
+
+# Embedding.
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("padding_idx", [None, 0, 2, -1])
+@pytest.mark.parametrize(
+    "index",
+    [np.array(3), np.array([0, 2, 2, 4]), np.array([[2, 2], [4, 0]]), np.zeros((0, 2), int)],
+)
+def test_embedding(index, padding_idx, dtype):
+    """Any shape of index; rows named twice get both gradients, the padding's row none."""
+    ours, theirs = pair("Embedding", (5, 3), {"padding_idx": padding_idx}, dtype)
+    compare(ours, theirs, [ours(index)], [theirs(torch.tensor(index))], [], dtype)
+    if not index.size:
+        return  # PyTorch cannot
+    grads = (ours(index) ** 2).sum().gradient(ours.weight, create_graph=True)
+    expected = torch.autograd.grad(
+        (theirs(torch.tensor(index)) ** 2).sum(), theirs.weight, create_graph=True
+    )
+    (second,) = (grads[0] * grads[0]).sum().gradient(ours.weight)
+    near([second], torch.autograd.grad((expected[0] ** 2).sum(), theirs.weight), dtype)
+
+
+# LSTMCell.
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch", [(3,), (1,), (0,), ()])
+@pytest.mark.parametrize("with_state", [True, False])
+def test_lstm_cell(batch, bias, with_state, dtype):
+    """Three steps in time, all gradients, with and without a state to begin with."""
+    ours, theirs = pair("LSTMCell", (4, 2), {"bias": bias}, dtype)
+    generator = np.random.default_rng(0)
+    sizes = [4, 4, 4, 2, 2] if with_state else [4, 4, 4]
+    leaves = [leaf_pair(generator.standard_normal((*batch, n)).astype(dtype)) for n in sizes]
+    state = tuple(a for a, _ in leaves[3:]) or None
+    reference = tuple(b for _, b in leaves[3:]) or None
+    for x, same in leaves[:3]:
+        state, reference = ours(x, state), theirs(same, reference)
+    compare(ours, theirs, list(state), list(reference), leaves, dtype)
+
+
+def test_lstm_cell_by_central_differences():
+    """First and second gradients, through two steps."""
+    cell, _ = pair("LSTMCell", (3, 2), {})
+
+    def run(x, h, c):
+        h, c = cell(x * 2, cell(x, (h, c)))
+        return h.cat(c)
+
+    arrays = [np.random.default_rng(n).standard_normal((2, n)) for n in (3, 2, 2)]
+    gradcheck(run, arrays)
+    gradgradcheck(run, arrays, tolerance=1e-5)
+
+
+# MultiheadAttention.
+
+
+def masks_of(kind, length, keys, batch, heads, generator):
+    """Return keyword masks in PyTorch's sense for MHA: True may not attend; no row is all True."""
+    free = generator.random((length, keys)) < 0.4
+    free[:, 0] = False
+    padding = np.zeros((batch, keys), bool)
+    padding[:, -1] = True
+    return {
+        "none": {},
+        "bool": {"attn_mask": free},
+        "float": {"attn_mask": generator.standard_normal((length, keys))},
+        "heads": {"attn_mask": np.broadcast_to(free, (batch * heads, length, keys)).copy()},
+        "padding": {"key_padding_mask": padding},
+        "both": {"key_padding_mask": padding, "attn_mask": free},
+    }[kind]
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("mask", ["none", "bool", "float", "heads", "padding", "both"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_first": True},
+        {"bias": False},
+        {"kdim": 5, "vdim": 7},
+        {"kdim": 5, "batch_first": True, "bias": False},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("average", [True, False])
+def test_multihead_attention(options, mask, average, dtype):
+    """Output, weights, and gradients of inputs, projections and a float mask."""
+    generator = np.random.default_rng(5)
+    batch, length, keys, heads = 2, 3, 4, 2
+    ours, theirs = pair("MultiheadAttention", (6, heads), options, dtype)
+    sizes = [(length, 6), (keys, options.get("kdim", 6)), (keys, options.get("vdim", 6))]
+    first = options.get("batch_first")
+    shapes = [(batch, n, size) if first else (n, batch, size) for n, size in sizes]
+    leaves = [leaf_pair(generator.standard_normal(shape).astype(dtype)) for shape in shapes]
+    made = {
+        name: array.astype(dtype) if array.dtype.kind == "f" else array
+        for name, array in masks_of(mask, length, keys, batch, heads, generator).items()
+    }
+    masks = {name: leaf_pair(array) for name, array in made.items()}
+    found = ours(
+        *[a for a, _ in leaves],
+        average_attn_weights=average,
+        **{name: a for name, (a, _) in masks.items()},
+    )
+    expected = theirs(
+        *[b for _, b in leaves],
+        average_attn_weights=average,
+        **{name: b for name, (_, b) in masks.items()},
+    )
+    leaves += [leaf for leaf in masks.values() if leaf[0].requires_grad]
+    compare(ours, theirs, list(found), list(expected), leaves, dtype)
+    out, weights = ours(
+        *[a for a, _ in leaves[:3]], need_weights=False, **{n: a for n, (a, _) in masks.items()}
+    )
+    assert weights is None
+    near([out], [expected[0]], dtype)
+
+
+@pytest.mark.parametrize("average", [True, False])
+def test_multihead_attention_without_a_batch(average):
+    """Inputs of two axes, with a padding mask of one."""
+    ours, theirs = pair("MultiheadAttention", (4, 2), {"batch_first": True})
+    leaves = [leaf_pair(np.random.default_rng(n).standard_normal((n, 4))) for n in (3, 5, 5)]
+    padding = np.array([False, True, False, False, True])
+    found = ours(*[a for a, _ in leaves], key_padding_mask=padding, average_attn_weights=average)
+    expected = theirs(
+        *[b for _, b in leaves],
+        key_padding_mask=torch.tensor(padding),
+        average_attn_weights=average,
+    )
+    compare(ours, theirs, list(found), list(expected), leaves)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_multihead_attention_where_all_is_masked(need_weights):
+    """A query that may attend nowhere gets PyTorch's output without weights, not its nan with."""
+    ours, theirs = pair("MultiheadAttention", (4, 2), {"batch_first": True})
+    mask = np.zeros((3, 3), bool)
+    mask[1] = True
+    x, reference = leaf_pair(np.random.default_rng(0).standard_normal((2, 3, 4)))
+    found, weights = ours(x, x, x, attn_mask=mask, need_weights=need_weights)
+    expected, _ = theirs(*[reference] * 3, attn_mask=torch.tensor(mask), need_weights=False)
+    compare(ours, theirs, [found], [expected], [(x, reference)])
+    if need_weights:
+        assert not weights.data[:, 1].any()
+
+
+def test_multihead_attention_is_causal():
+    """is_causal alone masks what comes after, as PyTorch does given the mask."""
+    ours, theirs = pair("MultiheadAttention", (4, 2), {})
+    x, reference = leaf_pair(np.random.default_rng(0).standard_normal((5, 2, 4)))
+    after = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    expected = theirs(*[reference] * 3, attn_mask=after, is_causal=True)
+    compare(ours, theirs, list(ours(x, x, x, is_causal=True)), expected, [(x, reference)])
+    agree(ours(x, x, x, attn_mask=after.numpy(), is_causal=True), expected)
+
+
+def test_multihead_attention_by_central_differences():
+    """First and second gradients of self-attention with a masked key."""
+    layer, _ = pair("MultiheadAttention", (4, 2), {"batch_first": True})
+    padding = np.array([[False, False, True]])
+    x = np.random.default_rng(0).standard_normal((1, 3, 4))
+
+    def attend(x):
+        return layer(x, x, x, key_padding_mask=padding)[0]
+
+    gradcheck(attend, [x])
+    gradgradcheck(attend, [x], tolerance=1e-5)
+
+
+# How layers begin.
+
+BEGINNINGS = [
+    ("Linear", (50, 40), {}),
+    ("BatchNorm1d", (4,), {}),
+    ("BatchNorm2d", (4,), {"affine": False}),
+    ("InstanceNorm2d", (4,), {"affine": True, "track_running_stats": True}),
+    ("GroupNorm", (2, 4), {}),
+    ("LayerNorm", ((2, 3),), {}),
+    ("RMSNorm", (4,), {}),
+    ("Embedding", (60, 50), {}),
+    ("Embedding", (60, 50), {"padding_idx": -2}),
+    ("LSTMCell", (30, 40), {}),
+    ("LSTMCell", (30, 40), {"bias": False}),
+    ("MultiheadAttention", (32, 4), {}),
+    ("MultiheadAttention", (32, 4), {"kdim": 20, "vdim": 40}),
+    ("MultiheadAttention", (32, 4), {"bias": False}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options"), BEGINNINGS, ids=str)
+def test_beginnings(name, arguments, options):
+    """A new layer's parameters and buffers have PyTorch's names, order, shapes, dtypes and
+    distribution: constants the same, else means, deviations and bounds alike."""
+    torch.manual_seed(0)
+    ours = getattr(nn, name)(*arguments, **options)
+    theirs = getattr(torch.nn, name)(*arguments, **options)
+    state, reference = ours.state_dict(), theirs.state_dict()
+    assert list(state) == list(reference)
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    for key, value in reference.items():
+        found, expected = state[key], value.numpy()
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        if expected.size == 1 or expected.std() == 0:
+            np.testing.assert_array_equal(found, expected)
+        else:
+            spread = float(expected.std())
+            assert abs(found.mean() - expected.mean()) < 8 * spread / np.sqrt(found.size)
+            assert found.std() == pytest.approx(spread, rel=8 / np.sqrt(found.size))
+            assert np.abs(found).max() < 1.5 * np.abs(expected).max()
+        zero_rows = expected.ndim == 2 and np.flatnonzero(~expected.any(axis=1))
+        if zero_rows is not False:
+            assert np.flatnonzero(~found.any(axis=1)).tolist() == zero_rows.tolist()
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (4, 3, 2, 2), (1, 5)])
+def test_orthogonal(shape):
+    """The same side is orthonormal as in PyTorch, times the gain."""
+    ours = nn.init.orthogonal(Tensor(np.zeros(shape)), 2.0, np.random.default_rng(0)).data
+    theirs = torch.nn.init.orthogonal_(torch.zeros(shape, dtype=torch.float64), 2.0).numpy()
+    flat, reference = ours.reshape(shape[0], -1), theirs.reshape(shape[0], -1)
+    rows = shape[0] <= flat.shape[1]
+    gram, expected = (m @ m.T if rows else m.T @ m for m in (flat, reference))
+    np.testing.assert_allclose(gram, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "param"),
+    [*[(name, None) for name in nn.init._GAINS], ("leaky_relu", 0.2), ("tanh", 3.0)],
+)
+def test_gains(name, param):
+    """calculate_gain is PyTorch's."""
+    expected = torch.nn.init.calculate_gain(name, param)
+    assert nn.init.calculate_gain(name, param) == pytest.approx(expected, rel=1e-12)
+
+
+# Activations.
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize(("name", "options"), ACTIVATIONS, ids=str)
+def test_activations(name, options, dtype):
+    """Values and gradients of each activation layer, at random points and at whole numbers."""
+    layer = getattr(nn, name)(**options)
+    reference = getattr(torch.nn, name)(**options)
+    generator = np.random.default_rng(6)
+    points = np.concatenate(
+        [3 * generator.standard_normal((4, 6)), generator.integers(-7, 8, (4, 6))]
+    ).astype(dtype)
+    x, theirs = leaf_pair(points)
+    compare(layer, reference, [layer(x)], [reference(theirs)], [(x, theirs)], dtype)

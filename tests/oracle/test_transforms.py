@@ -1,0 +1,233 @@
+"""The transforms beside PyTorch's torch.func: values of every one, over arguments and modules."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+
+from tests.oracle.test_ops import agree  # noqa: E402
+from tinygrad_np import Tensor, checkpoint, nn, transforms  # noqa: E402
+
+# Its forward mode compiles its rules in a way that it has itself deprecated.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+]
+
+# Of two vectors of one length: to one number, and to a matrix. Both sides write them alike.
+NUMBERS = {
+    "a polynomial": lambda x, y: (x**3 * y**2 - x * y).sum(),
+    "a quotient": lambda x, y: (x / (1 + y * y)).sum() * (x * y).mean(),
+    "nested": lambda x, y: (1 + (x * y).sin().exp() + x.tanh()).log().sum(),
+    "a norm": lambda x, y: ((x - y) ** 2).sum().sqrt(),
+    "softmax": lambda x, y: (x.softmax(0) * y.log_softmax(0)).sum(),
+    "matrices": lambda x, y: (x.reshape(-1, 1) @ y.reshape(1, -1)).sigmoid().sum(),
+    "maxima": lambda x, y: x.max() * y.min(),
+    "linear": lambda x, y: (2 * x - y).sum(),
+    "of the first alone": lambda x, y: (x * x).sum(),
+}
+ARRAYS = {
+    "products": lambda x, y: x.reshape(-1, 1) * y * x,
+    "softmax": lambda x, y: (x * y).softmax(0),
+    "slices": lambda x, y: x[1:] * y[:-1].exp(),
+    "one number": lambda x, y: (x * y).prod(),
+}
+ARGNUMS = [0, 1, (0, 1), (1, 0), (1,)]
+each_argnum = pytest.mark.parametrize("argnum", ARGNUMS, ids=str)
+each_number = pytest.mark.parametrize("name", NUMBERS)
+each_function = pytest.mark.parametrize("name", {**NUMBERS, **ARRAYS})
+
+
+def sides(*shapes, seed=0):
+    """Return random numbers as our Tensors and as PyTorch's."""
+    generator = np.random.default_rng(seed)
+    arrays = [generator.standard_normal(shape) for shape in shapes or (4, 4)]
+    return [Tensor(array) for array in arrays], [torch.tensor(array) for array in arrays]
+
+
+def all_agree(found, expected):
+    """Hold nests of tuples, lists and dicts beside PyTorch's."""
+    if isinstance(found, Tensor):
+        agree([found], [expected])
+    elif isinstance(found, dict):
+        assert list(found) == list(expected)
+        for name, part in found.items():
+            all_agree(part, expected[name])
+    else:
+        assert len(found) == len(expected)
+        for part, other in zip(found, expected, strict=True):
+            all_agree(part, other)
+
+
+@each_argnum
+@each_number
+def test_grad_and_value_and_grad(name, argnum):
+    ours, theirs = sides()
+    function = NUMBERS[name]
+    expected, value = torch.func.grad_and_value(function, argnum)(*theirs)
+    all_agree(transforms.grad(function, argnum)(*ours), expected)
+    all_agree(transforms.value_and_grad(function, argnum)(*ours), (value, expected))
+
+
+@each_argnum
+@each_function
+def test_jacobian(name, argnum):
+    ours, theirs = sides()
+    function = {**NUMBERS, **ARRAYS}[name]
+    expected = torch.func.jacrev(function, argnum)(*theirs)
+    all_agree(transforms.jacobian(function, argnum)(*ours), expected)
+
+
+@each_argnum
+@each_number
+def test_hessian(name, argnum):
+    ours, theirs = sides()
+    function = NUMBERS[name]
+    expected = torch.func.hessian(function, argnum)(*theirs)
+    all_agree(transforms.hessian(function, argnum)(*ours), expected)
+
+
+@each_number
+def test_hvp(name):
+    ours, theirs = sides()
+    (v, w), (v_theirs, w_theirs) = sides(seed=1)
+    function = NUMBERS[name]
+    of_both = torch.func.grad(function, (0, 1))
+    _, expected = torch.func.jvp(of_both, tuple(theirs), (v_theirs, w_theirs))
+    all_agree(transforms.hvp(function, (0, 1))(*ours, (v, w)), expected)
+    of_first = torch.func.grad(lambda x: function(x, theirs[1]))
+    _, expected = torch.func.jvp(of_first, (theirs[0],), (v_theirs,))
+    all_agree(transforms.hvp(function)(*ours, v), expected)
+
+
+@each_function
+def test_vjp_and_jvp(name):
+    ours, theirs = sides()
+    (v, w), (v_theirs, w_theirs) = sides(seed=1)
+    function = {**NUMBERS, **ARRAYS}[name]
+    expected, pull_theirs = torch.func.vjp(function, *theirs)
+    upstream = np.random.default_rng(2).standard_normal(tuple(expected.shape))
+    value, pull = transforms.vjp(function, (0, 1))(*ours)
+    all_agree((value, pull(upstream)), (expected, pull_theirs(torch.tensor(upstream))))
+    expected = torch.func.jvp(function, tuple(theirs), (v_theirs, w_theirs))
+    all_agree(transforms.jvp(function, (0, 1))(*ours, (v, w)), expected)
+
+
+def test_several_results():
+    ours, theirs = sides()
+
+    def function(x, y):
+        return {"a": x * y, "b": ((x * x).sum(), y.exp())}
+
+    expected = torch.func.jacrev(function, (0, 1))(*theirs)
+    found = transforms.jacobian(function, (0, 1))(*ours)
+    all_agree(found, expected)
+
+
+@pytest.mark.parametrize("depth", [3, 4])
+@each_number
+def test_nested_deeper(name, depth):
+    """The derivative along x, again and again."""
+
+    def nested(grad, function, y):
+        derivative = lambda x: function(x, y)  # noqa: E731
+        for _ in range(depth):
+            derivative = (lambda inner: lambda x: (grad(inner)(x) * y).sum())(derivative)
+        return derivative
+
+    ours, theirs = sides()
+    found = nested(transforms.grad, NUMBERS[name], ours[1])(ours[0])
+    expected = nested(torch.func.grad, NUMBERS[name], theirs[1])(theirs[0])
+    agree([found], [expected], 1e-8)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda f: f.grad(lambda x: x * f.grad(lambda y: x + y)(x)),
+        lambda f: f.grad(lambda x: f.grad(lambda y: x * y)(x)),
+        lambda f: f.grad(lambda x: f.grad(lambda y: (x * y * y).sin())(2 * x) * x),
+        lambda f: f.grad(lambda x: x * f.grad(lambda y: f.grad(lambda z: x * y * z**3)(y))(x)),
+        lambda f: f.grad(lambda x: f.jacrev(lambda y: x * y * y)(x.exp())),
+        lambda f: f.jacrev(lambda x: f.grad(lambda y: (y**3 * x).sum())(x.sin())),
+    ],
+)
+def test_nested_functions_that_use_the_outer_variable(nested):
+    class Ours:
+        grad = staticmethod(transforms.grad)
+        jacrev = staticmethod(transforms.jacobian)
+
+    agree(
+        [nested(Ours)(Tensor(np.array(0.7)))],
+        [nested(torch.func)(torch.tensor(0.7, dtype=torch.float64))],
+    )
+
+
+def networks():
+    """Return a network of two layers and PyTorch's with the same weights, and an input of each."""
+    ours = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).astype(np.float64)
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    theirs = theirs.double()
+    theirs.load_state_dict({name: torch.tensor(a) for name, a in ours.state_dict().items()})
+    (x,), (x_theirs,) = sides((5, 3))
+    return ours, theirs, x, x_theirs
+
+
+def test_the_parameters_of_a_module():
+    ours, theirs, x, x_theirs = networks()
+    parameters = dict(theirs.named_parameters())
+
+    def loss(parameters):
+        out = torch.func.functional_call(theirs, parameters, (x_theirs,))
+        return (out**4).mean()
+
+    found = transforms.hessian(lambda model: (model(x) ** 4).mean())(ours)
+    all_agree(found, torch.func.hessian(loss)(parameters))
+    found = transforms.jacobian(lambda model: model(x))(ours)
+    jacobian = torch.func.jacrev(lambda p: torch.func.functional_call(theirs, p, (x_theirs,)))
+    all_agree(found, jacobian(parameters))
+
+
+def test_a_gradient_penalty():
+    ours, theirs, x, x_theirs = networks()
+    slopes = transforms.grad(lambda x: (ours(x) ** 2).sum())(x)
+    ((((slopes * slopes).sum(1) + 1e-3).sqrt() - 1) ** 2).mean().backward()
+    x_theirs.requires_grad_()
+    (slopes,) = torch.autograd.grad((theirs(x_theirs) ** 2).sum(), x_theirs, create_graph=True)
+    ((((slopes * slopes).sum(1) + 1e-3).sqrt() - 1) ** 2).mean().backward()
+    for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        agree([parameter.grad], [other.grad])
+
+
+def test_checkpoint():
+    ours, theirs, x, x_theirs = networks()
+    x.requires_grad = True
+    x_theirs.requires_grad_()
+    hidden = checkpoint(lambda x: ours(x * x).tanh(), x)
+    (checkpoint(lambda h, x: h * x, hidden, x) ** 2).sum().backward()
+    run = torch.utils.checkpoint.checkpoint
+    hidden = run(lambda x: theirs(x * x).tanh(), x_theirs, use_reentrant=False)
+    (run(lambda h, x: h * x, hidden, x_theirs, use_reentrant=False) ** 2).sum().backward()
+    agree([x.grad], [x_theirs.grad])
+    for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        agree([parameter.grad], [other.grad])
+
+
+def test_hooks_and_retained_gradients():
+    def run(x):
+        log = []
+        y = x * x
+        y.retain_grad()
+        y.register_hook(lambda g: g * 3)
+        x.register_hook(lambda g: log.append(g.tolist()))
+        x.register_hook(lambda g: g + 1)
+        z = y.exp()
+        z.retain_grad()
+        (z * y + z).sum().backward()
+        return log, [tensor.grad.tolist() for tensor in (x, y, z)]
+
+    (ours,), (theirs,) = sides((3,))
+    ours.requires_grad = True
+    (log, found), (log_theirs, expected) = run(ours), run(theirs.requires_grad_())
+    np.testing.assert_allclose(log, log_theirs, rtol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

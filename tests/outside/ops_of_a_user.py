@@ -1,0 +1,51 @@
+"""Three ops of one's own, as one would write them beside a model."""
+
+import numpy as np
+
+from tinygrad_np import op, ops
+
+
+@op(
+    "log(1 + exp(x))",
+    vjps={"x": lambda grad_out, x: grad_out * ops.sigmoid(x)},
+    floating=True,
+)
+def soft_relu(x):
+    """A smooth relu."""
+    return np.logaddexp(x, 0)
+
+
+@op(
+    "x within ±limit, and slope (x ∓ limit) ± limit beyond",
+    vjps={
+        "x": lambda grad_out, is_inside, slope: ops.where(is_inside, grad_out, grad_out * slope),
+    },
+    keeps=("is_inside",),
+    kinks=(-1.0, 1.0),
+    subgradient="1 at ±limit",
+)
+def leaky_clip(x, *, limit=1.0, slope=0.1):
+    """A clip that leaks. What lies inside changes with x only at the limit, so it may be kept."""
+    clipped = np.clip(x, -limit, limit)
+    return clipped + slope * (x - clipped), np.abs(x) <= limit
+
+
+def _grad_of_scores(grad_out, weights, values):
+    products = grad_out * values
+    return weights * (products - ops.sum(products * weights, -1, True))
+
+
+@op(
+    "sum of values softmax(scores)",
+    vjps={
+        "scores": _grad_of_scores,
+        "values": lambda grad_out, weights: grad_out * weights,
+    },
+    caches=("weights",),
+    definition=lambda scores, values: ops.sum(values * ops.softmax(scores), -1, True),
+)
+def attended(scores, values):
+    """Values averaged with the softmax of scores: both (..., n), the result (..., 1)."""
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    weights = powers / powers.sum(-1, keepdims=True)
+    return (values * weights).sum(-1, keepdims=True), weights

@@ -1,0 +1,390 @@
+"""checkpoint(): the same numbers and gradients as without it, for less memory."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_np
+from tinygrad_np import Tensor, checkpoint, debug, nn, no_grad, profile, random, viz
+from tinygrad_np.errors import DtypeError, GraphError
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+from tinygrad_np.tape import Node
+from tinygrad_np.transforms import grad, hessian, jvp
+
+
+def leaf(*values):
+    """Return a float64 leaf that requires a gradient."""
+    return Tensor(np.array(values, np.float64), requires_grad=True)
+
+
+def run_plainly(function, *args):
+    """Stand for `checkpoint` where nothing is to be recomputed."""
+    return function(*args)
+
+
+def block(x):
+    """Return numbers of the shape of x, with much saved on the way."""
+    return ((x.exp() + 1).log() * x.sin()).tanh()
+
+
+def nodes_under(tensor):
+    """Return the nodes of a graph."""
+    seen, waiting = set(), [tensor.node]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is Node and node not in seen:
+            seen.add(node)
+            waiting += node.edges
+    return seen
+
+
+def saved_bytes(tensor):
+    """Return the bytes of the different arrays that a graph keeps for its backward."""
+    arrays = {
+        id(array): array.nbytes
+        for node in nodes_under(tensor)
+        for array in (*node.saved, *(a.data for a in _arguments(node)))
+        if isinstance(array, np.ndarray)
+    }
+    return sum(arrays.values())
+
+
+def _arguments(node):
+    call = node.attributes.get("call")
+    return [] if call is None else [value for value in call.args if isinstance(value, Tensor)]
+
+
+# Values and gradients.
+
+
+def twice(run):
+    """Return what a network of three blocks, the middle one run by `run`, has at one point: the
+    value, first and second gradients of the input, a parameter and a result between."""
+    x, weight = leaf(0.3, -0.7, 1.1), leaf(0.5, 2.0, -1.0)
+    between = x * x + weight
+    inside = run(lambda t: block(t * weight) + between * x.cos(), between * 2)
+    out = (inside * inside).sum() + between.sum()
+    wanted = x, weight, between
+    first = out.gradient(*wanted, create_graph=True)
+    second = sum((slope * slope).sum() for slope in first).gradient(*wanted)
+    out.backward()
+    return [out, *first, *second, x.grad, weight.grad]
+
+
+def test_values_and_gradients_are_those_of_the_plain_run():
+    """Of arguments, and of leaves and results that the function closes over, where it uses both a
+    result and what that was made of."""
+    found, expected = twice(checkpoint), twice(run_plainly)
+    assert len(found) == 9
+    for ours, plain in zip(found, expected, strict=True):
+        assert (ours.shape, ours.dtype) == (plain.shape, plain.dtype)
+        np.testing.assert_allclose(ours.data, plain.data, rtol=1e-13)
+
+
+def test_the_result_is_the_plain_one_to_the_bit():
+    x = leaf(0.3, -0.7)
+    assert checkpoint(block, x).tolist() == block(x).tolist()
+
+
+def test_gradients_of_the_first_and_second_order_are_those_of_differences():
+    points = np.random.default_rng(0).standard_normal((2, 3))
+    gradcheck(lambda x: checkpoint(block, x), [points])
+    gradgradcheck(lambda x: checkpoint(block, x), [points])
+    gradcheck(lambda x, y: checkpoint(lambda x: block(x) * y, x), [points, points[::-1]])
+
+
+def test_transforms_see_through_it():
+    x = Tensor(np.array([0.3, -0.7]))
+
+    def function(run):
+        return lambda x: run(block, x).sum()
+
+    for transform in (grad, hessian, lambda f: lambda x: jvp(f)(x, [1.0, 2.0])[1]):
+        found, expected = (transform(function(run))(x) for run in (checkpoint, run_plainly))
+        assert np.abs(expected.data).max() > 0.1
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
+
+
+def test_checkpoints_within_checkpoints():
+    def outer(x):
+        return checkpoint(block, checkpoint(block, x) * x)
+
+    for order in (gradcheck, gradgradcheck):
+        order(lambda x: checkpoint(outer, x), [np.array([0.3, -0.7])])
+
+
+def test_several_arguments_of_which_some_want_no_gradient():
+    x, constant = leaf(1.0, 2.0), Tensor(np.array([3.0, 4.0]))
+    out = checkpoint(lambda x, c, n, a: x * c * n + a, x, constant, 2, np.ones(2))
+    assert out.tolist() == [7.0, 17.0]
+    out.sum().backward()
+    assert x.grad.tolist() == [6.0, 8.0]
+    assert constant.grad is None
+
+
+def test_only_the_wanted_targets_are_differentiated_for():
+    x, weight, log = leaf(2.0), leaf(3.0), []
+    out = checkpoint(lambda x: x * x * weight, x)
+    handle = x.register_hook(log.append)
+    assert out.gradient(weight)[0].item() == 4.0
+    handle.remove()
+    assert log == []
+    assert [slope.item() for slope in out.gradient(x, weight)] == [12.0, 4.0]
+    assert x.grad is weight.grad is None
+
+
+def test_a_module_is_called_with_its_parameters():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    x = Tensor.randn(5, 3)
+    (checkpoint(model, x) ** 2).sum().backward()
+    found = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad()
+    (model(x) ** 2).sum().backward()
+    for ours, parameter in zip(found, model.parameters(), strict=True):
+        assert ours.tolist() == parameter.grad.tolist()
+
+
+def test_a_second_backward_where_the_graph_is_retained():
+    x = leaf(1.0, 2.0)
+    out = checkpoint(block, x).sum()
+    out.backward(retain_graph=True)
+    first = x.grad.data.copy()
+    out.backward()
+    assert x.grad.tolist() == (2 * first).tolist()
+    with pytest.raises(GraphError, match="was freed"):
+        out.backward()
+
+
+@pytest.mark.parametrize("function", [lambda x: x, lambda x: Tensor(3.0), lambda x: x.detach()])
+def test_what_records_nothing_is_returned_as_it_is(function):
+    x = leaf(1.0)
+    out = checkpoint(function, x)
+    assert out.requires_grad == function(x).requires_grad
+    assert out.node is None
+
+
+def test_a_result_that_was_there_before_is_returned_as_it_is():
+    between = leaf(1.0) * 2
+    assert checkpoint(lambda x: x, between) is between
+    assert checkpoint(lambda x: between, leaf(1.0)) is between
+
+
+def test_inside_no_grad_it_is_a_plain_call():
+    x = leaf(1.0, 2.0)
+    with no_grad():
+        out = checkpoint(block, x)
+    assert not out.requires_grad
+    assert out.tolist() == block(x).tolist()
+
+
+def test_a_function_that_returns_no_tensor_is_refused():
+    with pytest.raises(DtypeError, match="checkpoint: the function returned a tuple, expected"):
+        checkpoint(lambda x: (x, x), leaf(1.0))
+
+
+# Memory.
+
+
+def test_less_is_saved():
+    """Of four blocks of eight ops only what goes from one to the next."""
+
+    def saved(run):
+        x = Tensor(np.ones(1000), requires_grad=True)
+        out = x
+        for _ in range(4):
+            out = run(block, out)
+        return saved_bytes(out), len(nodes_under(out))
+
+    (ours, count), (plain, _) = saved(checkpoint), saved(run_plainly)
+    assert count == 4
+    assert ours == 4 * 8000
+    assert plain > 4 * ours
+
+
+def test_what_the_function_made_is_freed_at_once_and_after_the_backward():
+    x, made = leaf(1.0, 2.0), []
+
+    def function(x):
+        hidden = x.exp()
+        made.append(weakref.ref(hidden.data))
+        return (hidden * hidden).sum()
+
+    gc.disable()
+    try:
+        out = checkpoint(function, x)
+        assert [reference() for reference in made] == [None]
+        out.backward()
+        assert [reference() for reference in made] == [None, None]
+    finally:
+        gc.enable()
+
+
+# Random numbers.
+
+
+def dropped(x):
+    """Return x with half of it dropped by the default generator."""
+    return x.dropout(0.5) * x
+
+
+def test_dropout_drops_the_same_again():
+    x = Tensor(np.ones(64), requires_grad=True)
+    out = checkpoint(dropped, x)
+    Tensor.rand(7)
+    out.sum().backward()
+    assert 0 < np.count_nonzero(out.data) < 64
+    assert x.grad.tolist() == (2 * out.data).tolist()
+
+
+def test_the_default_generator_goes_on_as_if_there_had_been_no_second_run():
+    def draw(run):
+        tinygrad_np.manual_seed(3)
+        x = leaf(1.0, 2.0, 3.0)
+        out = run(dropped, run(dropped, x))
+        first = Tensor.rand(3)
+        out.sum().backward()
+        return [out.tolist(), first.tolist(), Tensor.rand(3).tolist(), x.grad.tolist()]
+
+    assert draw(checkpoint) == draw(run_plainly)
+
+
+def test_a_seed_that_the_function_sets_is_not_set_again():
+    def draw(run):
+        x = leaf(1.0, 2.0, 3.0)
+
+        def function(x):
+            tinygrad_np.manual_seed(5)
+            return dropped(x)
+
+        out = run(function, x)
+        Tensor.rand(3)
+        out.sum().backward()
+        return Tensor.rand(3).tolist()
+
+    assert draw(checkpoint) == draw(run_plainly)
+
+
+def test_a_failing_backward_leaves_the_generator_where_it_was():
+    x, runs = leaf(1.0, 2.0), []
+
+    def function(x):
+        runs.append(Tensor.rand(2))
+        if len(runs) == 2:
+            raise KeyError("second run")
+        return x * 2
+
+    out = checkpoint(function, x).sum()
+    Tensor.rand(3)
+    expected = random.state()
+    with pytest.raises(KeyError, match="second run"):
+        out.backward()
+    assert random.state() == expected
+
+
+def test_a_generator_of_the_functions_own_is_noticed():
+    generator = np.random.default_rng(0)
+    x = Tensor(np.ones(64), requires_grad=True)
+
+    def function_of_its_own(x):
+        return x.dropout(0.5, generator=generator)
+
+    out = checkpoint(function_of_its_own, x).sum()
+    message = "checkpoint: function_of_its_own gave another result .* other than the default one"
+    with pytest.raises(GraphError, match=message):
+        out.backward()
+
+
+# What is changed meanwhile.
+
+
+def test_an_argument_that_is_changed_in_place_is_noticed():
+    x = leaf(1.0, 2.0)
+    out = checkpoint(block, x).sum()
+    with no_grad():
+        x[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'checkpoint' .* was changed in place"):
+        out.backward()
+
+
+def test_a_constant_argument_that_is_changed_in_place_is_noticed():
+    """Though the result would be the same: 0 times anything."""
+    x, constant = leaf(0.0), Tensor(np.array([2.0]))
+    out = checkpoint(lambda x, c: x * c, x, constant).sum()
+    constant[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'checkpoint' .* was changed in place"):
+        out.backward()
+
+
+def test_a_parameter_that_is_changed_in_place_is_noticed():
+    x, weight = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    out = checkpoint(lambda x: x * weight, x).sum()
+    with no_grad():
+        weight[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'checkpoint' .* was changed in place"):
+        out.backward()
+
+
+def test_other_things_that_change_are_noticed_by_the_result():
+    x, scales = leaf(1.0, 2.0), [2.0, 3.0]
+    out = checkpoint(lambda x: x * scales.pop(), x).sum()
+    with pytest.raises(GraphError, match="gave another result when it was run again"):
+        out.backward()
+
+
+def test_a_result_that_is_a_view_of_its_argument_knows_of_changes_in_place():
+    x = leaf(1.0, 2.0)
+    view = checkpoint(lambda x: x.reshape(2, 1), x)
+    out = (view * view).sum()
+    with no_grad():
+        x[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'mul' .* was changed in place"):
+        out.gradient(view)
+
+
+def test_nan_is_the_same_result():
+    x = leaf(-1.0, 4.0)
+    with np.errstate(invalid="ignore"):
+        out = checkpoint(Tensor.sqrt, x)
+        out.backward(np.array([0.0, 1.0]))
+    assert x.grad.data[1] == 0.25
+
+
+# Beside the other tools.
+
+
+def test_a_checkpoint_that_fails_under_debug_names_its_line():
+    scales = [2.0, 3.0]
+    with debug():
+        out = checkpoint(lambda x: x * scales.pop(), leaf(1.0))  # that line
+        with pytest.raises(GraphError, match="gave another result") as caught:
+            out.sum().backward()
+    (note,) = caught.value.__notes__
+    assert note.startswith("op 'checkpoint' (output (1,)) was recorded at ")
+    assert note.endswith("# that line")
+
+
+def test_it_belongs_to_the_module_that_called_it():
+    class Model(nn.Module):
+        def __init__(self):
+            self.body = nn.Sequential(nn.Linear(2, 2))
+
+        def forward(self, x):
+            return checkpoint(self.body, x)
+
+    out = nn.Sequential(nn.ReLU(), Model())(Tensor.ones(1, 2))
+    assert out.node.scope.path == "1"
+    assert "checkpoint" in viz.draw(out).source
+
+
+def test_debug_and_profile_see_the_second_run():
+    x = leaf(4.0, 0.0)
+    with profile() as table:
+        checkpoint(lambda x: x.exp() + 1, x).sum().backward()
+    rows = {row.op: row for row in table.rows()}
+    assert (rows["exp"].calls, rows["exp"].backward_calls) == (2, 1)
+    with debug():
+        out = checkpoint(lambda x: x.sqrt() + 1, x).sum()  # the line
+        with pytest.raises(ArithmeticError, match=r"VJP of op 'sqrt' .*: out = .* # the line"):
+            out.backward()

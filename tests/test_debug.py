@@ -1,0 +1,460 @@
+"""debug(): the first nan or inf, or a VJP that fails, names its op and the line that ran it."""
+
+import os
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_np
+from tinygrad_np import Tensor, debug, nn, op, ops, profile
+from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
+from tinygrad_np.tape import mode
+
+TEXT = Path(__file__).read_text(encoding="utf-8").splitlines()
+
+
+def leaf(*values, dtype=np.float64):
+    """Return a leaf that requires a gradient."""
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def line_with(mark):
+    """Return what a message says of the one line of this file that ends in a mark."""
+    (number,) = (n for n, line in enumerate(TEXT, 1) if line.endswith(f"# {mark}"))
+    return f"{__file__}:{number}, in ", f": {TEXT[number - 1].strip()}"
+
+
+class Logs(nn.Module):
+    """A layer that takes logarithms."""
+
+    def forward(self, x):
+        """Return the logarithm."""
+        return x.log()  # within a module
+
+
+class Nest(nn.Module):
+    """A module within a module."""
+
+    def __init__(self):
+        self.body = nn.Sequential(nn.ReLU(), Logs())
+
+    def forward(self, x):
+        """Return the body's result."""
+        return self.body(x)
+
+
+# The forward.
+
+
+def test_nan_names_the_op_its_shapes_and_the_line():
+    x = leaf(4.0, -1.0, -9.0)
+    with debug(), pytest.raises(NotFiniteError) as caught:
+        (x * 1).sqrt()  # the first nan
+    place, text = line_with("the first nan")
+    assert str(caught.value) == (
+        "debug: op 'sqrt' gave nan, 2 of 3 entries, the first at (1,); it got (3,) float64 from -9 "
+        f"to 4; at {place}test_nan_names_the_op_its_shapes_and_the_line{text}"
+    )
+    assert isinstance(caught.value, TinygradNpError)
+    assert isinstance(caught.value, ArithmeticError)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.exp(), r"op 'exp' gave inf, 1 of 2 entries, the first at \(1,\)"),
+        (lambda x: 1 / (x - 1), r"op 'div' gave inf.* it got \(\) int64, \(2,\) float"),
+        (lambda x: (x - 1).log(), r"op 'log' gave inf, 1 of 2 entries, the first at \(0,\)"),
+        (lambda x: x**400, r"op 'pow' gave inf"),
+        (lambda x: x.reshape(1, 2).exp().sum(), r"op 'exp' gave inf, .* the first at \(0, 1\)"),
+    ],
+)
+def test_inf_names_the_op_without_numpys_warnings(function, message):
+    x = leaf(1.0, 1e30)
+    with debug(), pytest.raises(NotFiniteError, match=message):
+        function(x)
+
+
+def test_what_records_nothing_is_looked_at_too():
+    with debug():
+        with pytest.raises(NotFiniteError, match="op 'log' gave nan"):
+            Tensor([-1.0]).log()
+        with pytest.raises(NotFiniteError, match="op 'log' gave nan"):
+            ops.log(np.array([-1.0]))
+
+
+def test_nan_in_the_data_is_named_by_the_first_op_that_meets_it():
+    x = leaf(1.0, np.nan)
+    with debug(), pytest.raises(NotFiniteError) as caught:
+        x * 2
+    assert "op 'mul' gave nan, 1 of 2 entries" in str(caught.value)
+    assert "it got (2,) float64 with nan in it" in str(caught.value)
+
+
+@pytest.mark.parametrize(("model", "path"), [(Nest(), "body.1"), (Logs(), "Logs")])
+def test_the_module_is_named(model, path):
+    x = leaf(0.0) if path == "body.1" else leaf(-1.0)
+    place, text = line_with("within a module")
+    message = re.escape(f" in module {path}; at {place}forward{text}")
+    with debug(), pytest.raises(NotFiniteError, match=f"{message}$"):
+        model(x)
+
+
+def test_a_line_within_a_function_of_ones_own_is_named():
+    def standardised(x):
+        return (x - x.mean()) / x.std()  # of one's own
+
+    with debug(), pytest.raises(NotFiniteError) as caught:
+        standardised(leaf(2.0, 2.0))
+    place, text = line_with("of one's own")
+    assert str(caught.value).endswith(f"{place}standardised{text}")
+
+
+def test_inputs_of_nothing_are_described():
+    with debug():
+        with pytest.raises(
+            NotFiniteError, match=r"op 'mean' gave nan, .* it got \(0,\) float32; at"
+        ):
+            Tensor([]).mean()
+        with pytest.raises(
+            NotFiniteError, match=r"it got \(1, 2\) \S+ with nan in it, \(3, 2\)"
+        ) as e:
+            Tensor([[np.nan, 1.0]]).linear(Tensor.ones(3, 2), None)
+    assert "object" not in str(e.value)
+
+
+def test_masks_of_minus_inf_are_let_pass():
+    mask = np.array([[False, True, True], [False, False, True]])
+    x = leaf([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    with debug():
+        for masked in (x.masked_fill(mask, -np.inf), x + np.where(mask, -np.inf, 0.0)):
+            for function in (Tensor.softmax, Tensor.log_softmax, Tensor.logsumexp):
+                function(masked, -1).exp().sum().backward(retain_graph=True)
+            masked.max(1).sum().backward()
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_a_row_that_is_masked_as_a_whole_is_named():
+    x = leaf([1.0, 2.0]).masked_fill(np.array([[True, True]]), -np.inf)
+    with debug(), pytest.raises(NotFiniteError, match=r"gave nan, .* it got \(1, \d\) .* with inf"):
+        x.softmax(-1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: Tensor([]) * 2,
+        lambda: Tensor([1, 2]) // 1,
+        lambda: Tensor([1.0, 5.0]).clip(None, 2.0),
+        lambda: Tensor(2.0).sqrt(),
+        lambda: Tensor.ones(1, 1, 3, 3).max_pool2d(padding=1),
+        lambda: Tensor([[1.0, 2.0]]).sort()[1],
+    ],
+)
+def test_ordinary_ops_pass(function):
+    with debug():
+        found = function()
+    assert found.tolist() == function().tolist()
+
+
+# The backward.
+
+
+def test_a_vjp_that_gives_inf_names_the_line_of_the_forward():
+    x = leaf(4.0, 0.0)
+    with debug():
+        y = x.sqrt()  # the root
+        with pytest.raises(NotFiniteError) as caught:
+            (y * 3).sum().backward()
+    place, text = line_with("the root")
+    assert str(caught.value) == (
+        "debug: the VJP of op 'sqrt' for input 0 (x) gave inf, 1 of 2 entries, the first at (1,); "
+        "the gradient of its output was (2,) float64 from 3 to 3; the op was recorded at "
+        f"{place}test_a_vjp_that_gives_inf_names_the_line_of_the_forward{text}"
+    )
+    assert caught.value.__notes__ == ["in the VJP of op 'sqrt' for input 0"]
+    assert x.grad is None
+
+
+def test_a_vjp_in_a_module_names_it():
+    @op("x", vjps={"x": lambda grad_out: grad_out * np.nan})
+    def odd(x):
+        return x * 1
+
+    class Odd(nn.Module):
+        def forward(self, x):
+            return odd(x)
+
+    with debug():
+        out = nn.Sequential(nn.ReLU(), Odd())(leaf(1.0)).sum()
+        with pytest.raises(
+            NotFiniteError, match=r"VJP of op 'odd' .* return odd\(x\) in module 1\n"
+        ):
+            out.backward()
+
+
+def test_what_a_vjp_computes_on_its_way_may_be_anything():
+    @op("x^2 / 2", vjps={"x": lambda grad_out, x: grad_out * ops.exp(ops.log(x))})
+    def guarded(x):
+        return x * x / 2
+
+    @op("x", vjps={"x": lambda grad_out, x: grad_out * ops.log(x)})
+    def unguarded(x):
+        return x * 1
+
+    x = leaf(0.0, 2.0)
+    with debug():
+        guarded(x).sum().backward()
+        with pytest.raises(NotFiniteError) as caught:
+            unguarded(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 2.0]
+    assert str(caught.value).startswith("debug: the VJP of op 'unguarded' for input 0 (x) gave inf")
+
+
+def test_a_definition_that_fails_names_the_line_of_the_forward():
+    def fail(x):
+        raise KeyError("of mine")
+
+    broken = op("x", vjps={"x": None}, definition=fail)(lambda x: x * 1)
+    disguised = op("x", vjps={"x": None}, definition=ops.sqrt)(lambda x: x * 1)
+    with debug():
+        y = broken(leaf(1.0))  # to be defined
+        with pytest.raises(KeyError) as caught:
+            y.sum().backward()
+        z = disguised(leaf(0.0))  # sqrt in disguise
+        with pytest.raises(NotFiniteError, match="VJP of op 'sqrt'") as found:
+            z.sum().backward()
+    for error, mark in ((caught.value, "to be defined"), (found.value, "sqrt in disguise")):
+        place, text = line_with(mark)
+        assert error.__notes__[-1].startswith("op ")
+        assert f" was recorded at {place}" in error.__notes__[-1]
+        assert error.__notes__[-1].endswith(text)
+
+
+def test_a_second_derivative_that_is_not_finite_names_its_op():
+    """x^1.5 has the slope 0 at 0, whose own slope is infinite."""
+    x = leaf(4.0, 0.0)
+    with debug():
+        (slope,) = (x**1.5).sum().gradient(x, create_graph=True)
+        assert slope.tolist() == [3.0, 0.0]
+        with pytest.raises(NotFiniteError, match="the VJP of op 'pow' for input 0"):
+            slope.sum().backward()
+
+
+def test_inf_that_is_handed_down_is_let_pass():
+    x = leaf(1.0, 2.0)
+    with debug():
+        (x * 2).backward(np.array([np.inf, 1.0]))
+    assert x.grad.tolist() == [np.inf, 2.0]
+
+
+def test_a_forward_outside_is_said_to_be_outside():
+    y = leaf(0.0).sqrt()
+    with debug(), pytest.raises(NotFiniteError, match="was recorded at a line outside debug"):
+        y.backward()
+
+
+def test_a_backward_outside_is_not_looked_at():
+    x = leaf(0.0)
+    with debug():
+        y = x.sqrt()
+    with np.errstate(divide="ignore"):
+        y.backward()
+    assert x.grad.tolist() == [np.inf]
+
+
+def test_a_vjp_that_raises_names_the_line_of_the_forward():
+    def fail(grad_out, x):
+        raise KeyError("of mine")
+
+    @op("x", vjps={"x": fail})
+    def wrong(x):
+        return x * 1
+
+    with debug():
+        y = wrong(leaf(1.0))  # that fails
+        with pytest.raises(KeyError, match="of mine") as caught:
+            y.sum().backward()
+    place, text = line_with("that fails")
+    assert caught.value.__notes__ == [
+        "in the VJP of op 'wrong' for input 0",
+        f"op 'wrong' (output (1,)) was recorded at {place}"
+        f"test_a_vjp_that_raises_names_the_line_of_the_forward{text}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("vjp", "message"),
+    [
+        (lambda grad_out, x: grad_out[:1].reshape(1, 1), "returned shape (1, 1), expected (2,)"),
+        (lambda grad_out, x: grad_out.astype(np.float32), "returned dtype float32, expected"),
+        (lambda grad_out, x: None, "returned a NoneType, expected an array"),
+        (lambda grad_out, x: grad_out @ np.ones(3), "mismatch"),
+    ],
+)
+def test_a_vjp_that_returns_what_does_not_fit_names_the_line_of_the_forward(vjp, message):
+    @op("x", vjps={"x": vjp})
+    def wrong(x):
+        return x * 1
+
+    x = leaf(1.0, 2.0)
+    with debug():
+        y = wrong(x)  # that does not fit
+        with pytest.raises((GraphError, ValueError)) as caught:
+            y.sum().backward()
+    assert message in str(caught.value)
+    (note,) = (note for note in caught.value.__notes__ if "recorded" in note)
+    place, text = line_with("that does not fit")
+    assert note.startswith(f"op 'wrong' (output (2,)) was recorded at {place}")
+    assert note.endswith(text)
+
+
+def test_a_folder_that_begins_like_the_package_is_the_users():
+    source = "def run(x):\n    return x.sqrt()\n"
+    path = Path(tinygrad_np.__file__).parent
+    names = {}
+    exec(compile(source, f"{path}_of_mine{os.sep}model.py", "exec"), names)
+    with debug(), pytest.raises(NotFiniteError, match=r"_of_mine.model\.py:2, in run"):
+        names["run"](Tensor([-1.0]))
+
+
+# Where it holds.
+
+
+def test_a_recursive_function_can_be_decorated():
+    @debug()
+    def factorial_of(x):
+        return x if x.item() <= 1 else x * factorial_of(x - 1)
+
+    assert factorial_of(Tensor(4.0)).item() == 24
+    assert mode.now.observer is None
+
+
+def test_one_that_is_entered_again_within_another_still_sees_each_op_once():
+    outer, inner = profile(), profile()
+    with outer, inner, outer:
+        Tensor(1.0).exp()
+    assert [[row.calls for row in table.rows()] for table in (outer, inner)] == [[1], [1]]
+    assert mode.now.observer is None
+
+
+def test_a_decorated_function_runs_on_two_threads_at_once():
+    """Each is left as it was found, and watched by what was entered there."""
+    inside = threading.Event()
+    left = []
+
+    @debug()
+    def checked(action):
+        action()
+        with pytest.raises(NotFiniteError):
+            Tensor([-1.0]).sqrt()
+
+    def wait():
+        inside.set()
+        assert leave.wait(10)
+
+    def run():
+        checked(wait)
+        left.append(mode.now.observer)
+
+    def meanwhile():
+        leave.set()
+        thread.join()
+
+    leave, thread = threading.Event(), threading.Thread(target=run)
+    with profile() as table:
+        thread.start()
+        assert inside.wait(10)
+        checked(meanwhile)
+    assert left == [None]
+    assert [row.op for row in table.rows()] == ["sqrt"]
+    assert mode.now.observer is None
+
+
+def test_it_looks_through_a_profile_inside_and_outside():
+    for first, second in ((debug(), profile()), (profile(), debug())):
+        with first, second:
+            y = leaf(4.0, 0.0).sqrt()
+            with pytest.raises(NotFiniteError, match=r"VJP of op 'sqrt' .* y = leaf\(4.0, 0.0\)"):
+                y.sum().backward()
+            with pytest.raises(NotFiniteError, match="op 'log' gave inf"):
+                y.log()
+        table = first if hasattr(first, "rows") else second
+        calls = {row.op: row.calls for row in table.rows()}
+        assert (calls["sqrt"], calls["sum"]) == (1, 1)
+
+
+def test_one_within_another_tells_it_what_it_sees():
+    def fail(grad_out):
+        raise KeyError("of mine")
+
+    broken = op("x", vjps={"x": fail})(lambda x: x * 1)
+    with debug():
+        before = broken(leaf(1.0))  # before the inner one
+        with debug():
+            within = broken(leaf(1.0))  # within the inner one
+            with pytest.raises(KeyError) as caught:
+                before.backward()
+        with pytest.raises(KeyError) as later:
+            within.backward()
+    place, text = line_with("before the inner one")
+    assert any(place in note and note.endswith(text) for note in caught.value.__notes__)
+    place, text = line_with("within the inner one")
+    assert later.value.__notes__[-1].endswith(text)
+
+
+def test_it_is_a_decorator():
+    @debug()
+    def root(x):
+        return x.sqrt()  # decorated
+
+    assert root(Tensor([4.0])).tolist() == [2.0]
+    place, text = line_with("decorated")
+    with pytest.raises(NotFiniteError, match=re.escape(f"{place}root{text}")):
+        root(Tensor([-4.0]))
+    assert mode.now.observer is None
+
+
+def test_it_holds_on_its_thread_only():
+    found = []
+
+    def run():
+        with np.errstate(invalid="ignore"):
+            found.append(Tensor([-1.0]).sqrt().isnan().item())
+
+    with debug():
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        with pytest.raises(NotFiniteError):
+            Tensor([-1.0]).sqrt()
+    assert found == [True]
+
+
+def test_after_an_exception_it_is_off_and_what_was_before_is_on():
+    with profile() as table:
+        with pytest.raises(KeyError), debug():
+            raise KeyError
+        assert mode.now.observer is table
+        with np.errstate(invalid="ignore"):
+            assert Tensor([-1.0]).sqrt().isnan().item()
+    assert mode.now.observer is None
+    assert mode.now.observers == []
+
+
+def test_what_it_recorded_is_as_without_it():
+    """A node has no line: those are with the one who looks."""
+
+    def run():
+        x = leaf(1.0, 2.0)
+        y = (x.exp() * x).sum()
+        node = y.node
+        y.backward(retain_graph=True)
+        return {name for name in node.__slots__ if hasattr(node, name)}, x.grad.tolist()
+
+    with debug():
+        inside = run()
+    assert inside == run()

@@ -1,0 +1,145 @@
+"""Convolution, pooling and resizing: what their samples and PyTorch's numbers do not say."""
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor, viz
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+
+
+def normal(*shape):
+    """Return standard normal numbers, the same each time."""
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+def test_transposed_convolution_is_the_transpose():
+    """⟨conv(x), y⟩ = ⟨x, conv_transpose(y)⟩, with any options."""
+    options = {"stride": (2, 3), "padding": (0, 2, 1, -1), "dilation": (1, 2), "groups": 2}
+    x, weight = Tensor(normal(2, 4, 8, 9)), Tensor(normal(6, 2, 3, 2))
+    out = x.conv2d(weight, **options)
+    y = Tensor(normal(*out.shape))
+    back = y.conv_transpose2d(weight, **options, output_padding=(1, 2))
+    assert back.shape == x.shape
+    np.testing.assert_allclose((out * y).sum().item(), (x * back).sum().item(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5, 20])
+def test_input_gradients_of_strides(stride):
+    """What the windows skip has no gradient; the rest has that of the sum of its weights."""
+    x = Tensor(np.zeros((1, 1, 11)), requires_grad=True)
+    weight = np.array([1.0, 10.0, 100.0])
+    x.conv2d(Tensor(weight.reshape(1, 1, 3)), stride=stride).sum().backward()
+    expected = np.zeros(11)
+    for start in range(0, 9, stride):
+        expected[start : start + 3] += weight
+    np.testing.assert_array_equal(x.grad.numpy().reshape(-1), expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [(0, 3), (3, 0)])
+def test_convolutions_without_channels(channels, stride):
+    """Of no channels the sums are zero; to none there is no entry."""
+    before, after = channels
+    x = Tensor(np.ones((2, before, 4, 4)), requires_grad=True)
+    weight = Tensor(np.ones((after, before, 3, 3)), requires_grad=True)
+    out = x.conv2d(weight, stride=stride)
+    assert out.shape[1] == after
+    assert not out.numpy().any()
+    out.sum().backward()
+    assert (x.grad.shape, weight.grad.shape) == (x.shape, weight.shape)
+    assert not x.grad.numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ((2, 2), {}),
+        ((3,), {"stride": 2, "padding": (0, 1), "ceil_mode": True}),
+        ((3, 2), {"stride": 1, "padding": 1, "dilation": (1, 2)}),
+        ((2, 1, 2), {"padding": (1, 0, 0, 0, -1, 1)}),
+    ],
+)
+def test_indices_are_where_the_maxima_are(kernel, options):
+    """Read at the indices, the flattened image gives the maxima."""
+    image = normal(2, 3, *(7, 6, 5)[: len(kernel)])
+    values, indices = Tensor(image).max_pool2d(kernel, return_indices=True, **options)
+    assert (indices.dtype, indices.shape) == (np.int64, values.shape)
+    flat = np.take_along_axis(image.reshape(2, 3, -1), indices.numpy().reshape(2, 3, -1), -1)
+    np.testing.assert_array_equal(flat.reshape(values.shape), values.numpy())
+
+
+def test_only_the_values_have_a_gradient():
+    """Indices are constants."""
+    x = Tensor(normal(1, 1, 4, 4), requires_grad=True)
+    values, indices = x.max_pool2d(return_indices=True)
+    assert values.requires_grad
+    assert not indices.requires_grad
+
+
+def test_pools_of_integers():
+    """A maximum keeps the dtype, below any padding; means are float32."""
+    x = Tensor(np.full((1, 1, 3, 3), -5, np.int8))
+    assert x.max_pool2d(2, padding=1).dtype == np.int8
+    assert set(x.max_pool2d(2, padding=1).numpy().reshape(-1).tolist()) == {-5}
+    assert x.adaptive_avg_pool2d(2).dtype == np.float32
+    assert x.adaptive_avg_pool2d(2).numpy().reshape(-1).tolist() == [-5.0] * 4
+
+
+def test_float16_is_averaged_in_float32():
+    """A sum of many float16 would stand still at 2048."""
+    x = Tensor(np.ones((1, 1, 64, 64), np.float16))
+    assert x.adaptive_avg_pool2d(1).dtype == np.float16
+    assert x.adaptive_avg_pool2d(1).item() == 1
+    assert x.interpolate((5, 5)).dtype == np.float16
+
+
+def test_unpooling_overlapping_windows():
+    """Windows that share a maximum put it in its place once, and it has one gradient."""
+    x = normal(1, 2, 5, 5)
+    values, indices = Tensor(x).max_pool2d(3, 1, return_indices=True)
+    whole = values.max_unpool2d(indices, 3, 1)
+    np.testing.assert_array_equal(whole.numpy(), np.where(whole.numpy() != 0, x, 0))
+    for check in (gradcheck, gradgradcheck):
+        check(lambda v: v.max_unpool2d(indices, 3, 1), [values.numpy()])
+
+
+def test_infinities_stay_where_they_are():
+    """Resizing mixes neighbours only: elsewhere an infinite entry is not seen."""
+    x = Tensor([[[1.0, 2.0, 3.0, 4.0, 5.0, np.inf]]])
+    assert np.isfinite(x.interpolate((9,)).numpy()[..., :7]).all()
+    assert np.isfinite(x.interpolate((4,), "nearest").numpy()[..., :4]).all()
+    assert x.adaptive_avg_pool2d((4,)).tolist() == [[[1.5, 2.5, 4.5, np.inf]]]
+
+
+def test_resizing_bytes():
+    """uint8 stays uint8 and is rounded, halves upwards."""
+    x = Tensor(np.array([[[0, 1, 255]]], np.uint8))
+    assert x.interpolate((5,), align_corners=True).dtype == np.uint8
+    assert x.interpolate((5,), align_corners=True).tolist() == [[[0, 1, 1, 128, 255]]]
+    assert x.interpolate((6,), "nearest").tolist() == [[[0, 0, 1, 1, 255, 255]]]
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.float16])
+def test_nearest_takes_entries_of_any_dtype(mode, dtype):
+    """Entries are taken as they are."""
+    x = np.array([[[0, 1, 1, 0]]], dtype)
+    out = Tensor(x).interpolate((8,), mode)
+    np.testing.assert_array_equal(out.numpy(), np.repeat(x, 2, -1), strict=True)
+
+
+def test_the_same_size_changes_nothing():
+    """An axis of the size asked for is not touched."""
+    x = Tensor(normal(1, 1, 4, 4))
+    assert x.interpolate((4, 4)) is x
+    assert x.adaptive_avg_pool2d((None, 4)) is x
+
+
+def test_windows_are_drawn_in_short():
+    """A drawn graph says kernel and stride."""
+    x = Tensor(normal(1, 1, 6, 6), requires_grad=True)
+    assert "windows=(2, 2) every (2, 2)" in viz.draw(x.max_pool2d(2).sum()).source
+    assert "stride=(2, 2)" in viz.draw(x.conv2d(Tensor(normal(1, 1, 2, 2)), stride=2)).source
+    assert "rule=linear" in viz.draw(x.interpolate((3, 3)).sum()).source
+    values, indices = x.max_pool2d(return_indices=True)
+    assert "index_add" in viz.draw(values.max_unpool2d(indices).sum()).source

@@ -1,0 +1,65 @@
+"""What a run depends on beside the code: versions, BLAS, threads, recycled memory."""
+
+import functools
+import os
+import platform
+
+import numpy as np
+import threadpoolctl
+
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.memory import pool
+from tinygrad_np.version import __version__
+
+_PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+@functools.cache
+def _controller() -> threadpoolctl.ThreadpoolController:
+    """Return the one controller: looking for libraries takes long, setting a count does not."""
+    return threadpoolctl.ThreadpoolController()
+
+
+def set_num_threads(count: int) -> None:
+    """Let BLAS, which multiplies the matrices, use `count` threads in this process.
+
+    Raises ArgumentError unless that is an integer of at least 1.
+
+    >>> import tinygrad_np
+    >>> tinygrad_np.set_num_threads(1)
+    """
+    if not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"set_num_threads: got {count!r}, expected an integer of at least 1")
+    _controller().limit(limits=count, user_api="blas")
+
+
+def show_config() -> None:
+    """Print versions, the BLAS with its architecture and threads, and recycled memory.
+
+    Says so where an environment variable holds the CPU back.
+
+    >>> import tinygrad_np
+    >>> tinygrad_np.show_config()  # doctest: +ELLIPSIS
+    tinygrad_np ...
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"tinygrad_np {__version__}")
+    print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.platform()}")
+    print(f"CPU cores for this process: {cores}")
+    for library in _controller().info():
+        if library["user_api"] == "blas":
+            print(
+                f"BLAS: {library['internal_api']} {library['version']}, kernels for "
+                f"{library.get('architecture', 'an unknown CPU')}, {library['num_threads']} threads"
+            )
+    for name in _PINS:
+        if name in os.environ:
+            print(f"{name}={os.environ[name]}{_remark(name)}")
+    limit = f"at most {pool.limit / 2**20:.0f} MiB idle" if pool.limit else "off"
+    print(f"recycled memory: {limit}, {pool.idle_bytes / 2**20:.1f} MiB idle now")
+
+
+def _remark(name: str) -> str:
+    if name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        return "  <- may hold this CPU back: unset it before Python starts, then compare"
+    return ""

@@ -1,0 +1,54 @@
+"""Contractions of arrays whose axes are named by letters, as products of matrices."""
+
+import math
+
+import numpy as np
+
+from tinygrad_np.memory import Array
+
+
+def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Array, str]:
+    """Contract two arrays, whose axes are named by letters, over those that are in both and not
+    `needed` any more; return the product and its letters."""
+    both = [letter for letter in term_a if letter in term_b]
+    batch = "".join(letter for letter in both if letter in needed)
+    inner = "".join(letter for letter in both if letter not in needed)
+    rows = "".join(letter for letter in term_a if letter not in term_b)
+    columns = "".join(letter for letter in term_b if letter not in term_a)
+    left = a.transpose([term_a.index(letter) for letter in batch + rows + inner])
+    right = b.transpose([term_b.index(letter) for letter in batch + inner + columns])
+    sizes = dict(zip(term_a + term_b, a.shape + b.shape, strict=True))
+
+    def lengths(letters: str) -> tuple[int, ...]:
+        return tuple(sizes[letter] for letter in letters)
+
+    if inner:
+        shape, k = lengths(batch), math.prod(lengths(inner))
+        left = left.reshape(*shape, math.prod(lengths(rows)), k)
+        right = right.reshape(*shape, k, math.prod(lengths(columns)))
+        out = np.matmul(left, right).reshape(lengths(batch + rows + columns))
+    else:
+        # An outer product: for products of matrices with one column it is quicker by far.
+        out = left.reshape(lengths(batch + rows) + (1,) * len(columns)) * right.reshape(
+            lengths(batch) + (1,) * len(rows) + lengths(columns)
+        )
+    return out, batch + rows + columns
+
+
+def einsum(xs: tuple[Array, ...], terms: list[str], wanted: str) -> Array:
+    """Contract arrays by pairs, in the order that NumPy finds the cheapest; no letter is twice in
+    a term, and each is in two terms or wanted."""
+    path = [(0, 1)]
+    if len(xs) > 2:
+        path = np.einsum_path(f"{','.join(terms)}->{wanted}", *xs, optimize="greedy")[0][1:]
+    waiting = list(zip(xs, terms, strict=True))
+    for positions in path:
+        chosen = [waiting.pop(position) for position in sorted(positions, reverse=True)]
+        # NumPy's path may end in several at once.
+        while len(chosen) > 1:
+            (a, term_a), (b, term_b) = chosen.pop(), chosen.pop()
+            needed = wanted + "".join(term for _, term in waiting + chosen)
+            chosen.append(pair(a, b, term_a, term_b, needed))
+        waiting += chosen
+    ((out, term),) = waiting
+    return out.transpose([term.index(letter) for letter in wanted])

@@ -1,0 +1,100 @@
+"""Linear algebra on stacks of matrices, beyond what NumPy has by name."""
+
+import math
+
+import numpy as np
+
+from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.memory import Array
+
+
+def put_diagonal(x: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
+    """Return zeros of `shape` whose diagonal, as `np.diagonal` reads it, is x."""
+    out = np.zeros(shape, x.dtype)
+    square = np.moveaxis(out, (dim1, dim2), (-2, -1))[..., max(0, -offset) :, max(0, offset) :]
+    n = min(square.shape[-2:])
+    # Unlike np.diagonal, einsum gives a view that can be written to.
+    np.einsum("...ii->...i", square[..., :n, :n])[...] = x
+    return out
+
+
+def absolute_power(x: Array, p: float) -> Array:
+    """|x|^p, and for p < 0 also 0 at 0."""
+    size = np.abs(x)
+    if p == 1:
+        return size
+    if p >= 0:
+        return np.asarray(size**p)
+    return np.where(size == 0, 0, np.where(size == 0, 1, size) ** p)
+
+
+def signed_power(x: Array, p: float) -> Array:
+    """sign(x) |x|^p, and 0 at 0 for any p."""
+    return np.asarray(np.sign(x) * absolute_power(x, p))
+
+
+def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
+    """(Σ |x|^p)^(1/p) over `axis`, kept at length 1, and its limits for p = 0 and p = ±inf."""
+    if x.dtype == np.float16:
+        return norm(x.astype(np.float32), p, axis).astype(x.dtype)
+    if p == 2:
+        return np.sqrt(total(x * x, axis, True))
+    size = np.abs(x)
+    if p == 1:
+        return total(size, axis, True)
+    if p == 0:
+        return total((size != 0).astype(x.dtype), axis, True)
+    if math.isinf(p):
+        extreme = size.max if p > 0 else size.min
+        return np.asarray(extreme(axis=axis, keepdims=True))
+    # A zero makes a norm of negative order 0, by way of inf.
+    with np.errstate(divide="ignore"):
+        return total(size**p, axis, True) ** (1 / p)
+
+
+def products_of_others(x: Array) -> Array:
+    """Return for each entry the product of all others along the last axis, without dividing."""
+    ones = np.ones_like(x[..., :1])
+    before = np.cumprod(np.concatenate([ones, x[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([ones, x[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+    return np.asarray(before * after)
+
+
+def cofactors(x: Array) -> Array:
+    """Return the matrix of cofactors, the gradient of det, also where det is 0.
+
+    With x = U S V, det(x + e) = det(U) det(V) det(S + UᵀeVᵀ), and S is diagonal.
+    """
+    u, s, vh = np.linalg.svd(x)
+    sign = np.sign(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    return np.asarray(sign * ((u * products_of_others(s)[..., None, :]) @ vh))
+
+
+def cofactors_grad(grad_out: Array, x: Array) -> Array:
+    """Return the VJP of `cofactors`, from the terms of second order in e of the same expansion:
+    those of det(S + f) are Σ (f_ii f_kk - f_ik f_ki) times all s but s_i and s_k, over i < k."""
+    u, s, vh = np.linalg.svd(x)
+    sign = np.sign(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    one = np.eye(s.shape[-1], dtype=bool)
+    without = np.where(one, s.dtype.type(1), s[..., None, :])
+    others = np.where(one, s.dtype.type(0), products_of_others(without))
+    turned = u.swapaxes(-1, -2) @ grad_out @ vh.swapaxes(-1, -2)
+    inner = -others * turned.swapaxes(-1, -2)
+    diagonal = np.einsum("...ii->...i", inner)
+    diagonal += (others @ np.einsum("...ii->...i", turned)[..., None])[..., 0]
+    return np.asarray(sign * (u @ inner @ vh))
+
+
+def qr(x: Array) -> Array:
+    """Return the reduced factors of x (..., m, n), m ≥ n, as one array: Q over R."""
+    q, r = np.linalg.qr(x)
+    return np.concatenate([q, r], axis=-2)
+
+
+def svd(x: Array, full_matrices: bool) -> Array:
+    """Return the entries of U, of S and of Vh, one after the other along the last axis."""
+    u, s, vh = np.linalg.svd(x, full_matrices)
+    batch = x.shape[:-2]
+    flat_u = u.reshape(*batch, u.shape[-2] * u.shape[-1])
+    flat_vh = vh.reshape(*batch, vh.shape[-2] * vh.shape[-1])
+    return np.concatenate([flat_u, s, flat_vh], axis=-1)

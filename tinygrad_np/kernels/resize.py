@@ -1,0 +1,106 @@
+"""Resampling along one axis: each entry of the result is a weighted sum of a few of x's.
+
+The weights are a sparse matrix (out, in), listed as rows, columns and values, row by row; its
+transpose, for gradients, is the same list in the order of the columns.
+"""
+
+import functools
+
+import numpy as np
+
+from tinygrad_np import memory
+from tinygrad_np.memory import Array
+
+
+def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool) -> Array:
+    """Multiply x along `axis` with the weights that `rule` has from lengths[0] to lengths[1], or
+    with their transpose; integers are rounded, halves upwards."""
+    rows, columns, weights = _weights(rule, *lengths)
+    if rule in _NEAREST and not transposed:
+        return _taken(x, columns, axis)
+    if transposed:
+        order = np.argsort(columns, kind="stable")
+        rows, columns, weights = columns[order], rows[order], weights[order]
+    # Narrow floats and integers are summed in float32.
+    dtype = x.dtype
+    x = x.astype(
+        np.promote_types(dtype, np.float32) if dtype.kind == "f" else np.float32, copy=False
+    )
+    lead, trail = x.shape[:axis], x.shape[axis + 1 :]
+    out = memory.empty((*lead, lengths[0 if transposed else 1], *trail), x.dtype)
+    out.fill(0)
+    # The first weights of all rows at once, then the second ones, and so on.
+    number = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    for n in range(number.max() + 1):
+        chosen = number == n
+        part = _taken(x, columns[chosen], axis)
+        part *= weights[chosen].astype(x.dtype).reshape(-1, *(1,) * len(trail))
+        where = slice(None) if part.shape == out.shape else rows[chosen]
+        out[(*(slice(None),) * axis, where)] += part
+    if dtype.kind != "f":
+        np.floor(out + np.float32(0.5), out=out)
+    return out.astype(dtype, copy=False)
+
+
+def _taken(x: Array, places: Array, axis: int) -> Array:
+    """Return the entries of x at `places` along an axis."""
+    out = memory.empty((*x.shape[:axis], len(places), *x.shape[axis + 1 :]), x.dtype)
+    # "clip" is only for speed: places are in range.
+    return np.take(x, places, axis, out=out, mode="clip")
+
+
+_Weights = tuple[Array, Array, Array]
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(rule: str, length: int, size: int) -> _Weights:
+    """Return rows, columns and values of the weights from `length` entries to `size`."""
+    if rule in _NEAREST:
+        return _nearest(length, size, _NEAREST[rule])
+    return _RULES[rule](length, size)
+
+
+def _nearest(length: int, size: int, shift: float) -> _Weights:
+    # Rounded to float32 where PyTorch does so; elsewhere some entries would be the neighbours.
+    scale = np.float32(length) / np.float32(size)
+    places = ((np.arange(size) + shift) * scale).astype(np.float32)
+    columns = np.minimum(places.astype(np.int64), length - 1)
+    return np.arange(size), columns, np.ones(size)
+
+
+def _linear(places: Array, length: int) -> _Weights:
+    """Weigh the two entries around each place."""
+    left = np.minimum(places.astype(np.int64), length - 1)
+    right = np.minimum(left + 1, length - 1)
+    share = places - left
+    columns = np.stack([left, right], axis=1).reshape(-1)
+    return (
+        np.repeat(np.arange(len(places)), 2),
+        columns,
+        np.stack([1 - share, share], axis=1).reshape(-1),
+    )
+
+
+def _pixels(length: int, size: int) -> _Weights:
+    """Entries are the middles of pixels, and both ends are the outer edges of pixels."""
+    places = (np.arange(size) + 0.5) * (length / size) - 0.5
+    return _linear(np.maximum(places, 0), length)
+
+
+def _corners(length: int, size: int) -> _Weights:
+    """Entries are points, and the ends are the first and the last of them."""
+    return _linear(np.arange(size) * ((length - 1) / max(1, size - 1)), length)
+
+
+def _mean(length: int, size: int) -> _Weights:
+    """Window p is from floor(p length / size) up to ceil((p + 1) length / size)."""
+    numbers = np.arange(size)
+    starts, ends = numbers * length // size, -(-(numbers + 1) * length // size)
+    counts = ends - starts
+    rows = np.repeat(numbers, counts)
+    columns = starts[rows] + np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    return rows, columns, 1 / counts[rows]
+
+
+_NEAREST = {"nearest": 0.0, "nearest-exact": 0.5}
+_RULES = {"linear": _pixels, "corners": _corners, "mean": _mean}

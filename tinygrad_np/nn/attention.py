@@ -1,0 +1,214 @@
+"""Attention with several heads."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import ops
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.nn import init
+from tinygrad_np.nn.layers import Linear
+from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.nn.parts import at_least_one
+from tinygrad_np.tape import Shape
+from tinygrad_np.tensor import Tensor
+
+Generator = np.random.Generator | None
+
+
+class MultiheadAttention(Module):
+    """Attention in `num_heads` projections of query, key and value, joined and projected again
+    (Vaswani et al. 2017, section 3.2.2).
+
+    query (L, N, embed_dim), key (S, N, kdim), value (S, N, vdim); with `batch_first` N comes first,
+    and it may be missing. kdim and vdim are embed_dim unless given: then the three projections are
+    one below the other in in_proj_weight (3 embed_dim, embed_dim), else apart in q_proj_weight,
+    k_proj_weight and v_proj_weight; in_proj_bias is (3 embed_dim,).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> x = Tensor.randn(2, 5, 8)
+    >>> out, weights = nn.MultiheadAttention(8, 2, batch_first=True)(x, x, x)
+    >>> out.shape, weights.shape
+    ((2, 5, 8), (2, 5, 5))
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        generator: Generator = None,
+    ) -> None:
+        self.kdim = embed_dim if kdim is None else kdim
+        self.vdim = embed_dim if vdim is None else vdim
+        at_least_one(
+            "MultiheadAttention",
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            kdim=self.kdim,
+            vdim=self.vdim,
+        )
+        if embed_dim % num_heads:
+            raise ArgumentError(
+                f"MultiheadAttention num_heads: got {num_heads}, expected a divisor of "
+                f"embed_dim={embed_dim}"
+            )
+        if not 0 <= dropout <= 1:
+            raise ArgumentError(
+                f"MultiheadAttention dropout: got {dropout}, expected a probability from 0 to 1"
+            )
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.batch_first = batch_first
+        self.generator = generator
+
+        def drawn(rows: int, columns: int) -> Parameter:
+            return init.xavier_uniform(Parameter.zeros(rows, columns), generator=generator)
+
+        if self.kdim == self.vdim == embed_dim:
+            self.in_proj_weight = drawn(3 * embed_dim, embed_dim)
+        else:
+            self.q_proj_weight = drawn(embed_dim, embed_dim)
+            self.k_proj_weight = drawn(embed_dim, self.kdim)
+            self.v_proj_weight = drawn(embed_dim, self.vdim)
+        self.in_proj_bias = Parameter.zeros(3 * embed_dim) if bias else None
+        self.out_proj = Linear(embed_dim, embed_dim, bias, generator)
+        if self.out_proj.bias is not None:
+            init.zeros(self.out_proj.bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the output, like the query, and the weights: (N, L, S), or with
+        `average_attn_weights=False` (N, num_heads, L, S), or None unless `need_weights`.
+
+        `key_padding_mask` (N, S) and `attn_mask` (L, S) or (N num_heads, L, S) are bool, True where
+        a query may not attend, or float, and added to the scores. `is_causal` masks what comes
+        after a query, if no `attn_mask` does. A query that may attend nowhere has weights 0, as in
+        PyTorch with `need_weights=False` (with True it gives nan).
+        """
+        shapes = (query.shape, key.shape, value.shape)
+        self._check(*shapes)
+        is_batched = query.ndim == 3
+        if not is_batched:
+            query, key, value = (x.reshape(1, *x.shape) for x in (query, key, value))
+        elif not self.batch_first:
+            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
+        batch, length, _ = query.shape  # N, L, E
+        scores_shape = (batch, self.num_heads, length, key.shape[1])
+        if attn_mask is None and is_causal:
+            attn_mask = ~np.tri(length, key.shape[1], dtype=bool)
+        mask = self._joined(key_padding_mask, attn_mask, scores_shape, query.dtype)
+        heads = self._projected(query, key, value)
+        weights = ops.attention_weights(heads[0], heads[1], mask)  # N, heads, L, S
+        weights = weights.dropout(self.dropout, self.training, self.generator)
+        joined = (weights @ heads[2]).transpose(1, 2).reshape(batch, length, self.embed_dim)
+        out = self.out_proj(joined)
+        if not is_batched:
+            out = out.reshape(length, self.embed_dim)
+        elif not self.batch_first:
+            out = out.transpose(0, 1)
+        if not need_weights:
+            return out, None
+        if average_attn_weights:
+            weights = weights.mean(1)
+        return out, weights if is_batched else weights.reshape(weights.shape[1:])
+
+    def _check(self, query: Shape, key: Shape, value: Shape) -> None:
+        sizes = (self.embed_dim, self.kdim, self.vdim)
+        along, across = (1, 0) if self.batch_first and len(query) == 3 else (0, 1)
+        fits = (
+            len(query) == len(key) == len(value)
+            and len(query) in (2, 3)
+            and (query[-1], key[-1], value[-1]) == sizes
+            and key[along] == value[along]
+            and (len(query) == 2 or query[across] == key[across] == value[across])
+        )
+        if not fits:
+            lead = "N, L" if self.batch_first else "L, N"
+            raise ShapeError(
+                f"MultiheadAttention: got query {query}, key {key}, value {value}, expected "
+                f"({lead}, {sizes[0]}) and twice the like with S for L, last {sizes[1]} and "
+                f"{sizes[2]}; all may lack N"
+            )
+
+    def _projected(self, *inputs: Tensor) -> list[Tensor]:
+        """Return query, key and value in their heads: (N, heads, L, embed_dim / heads)."""
+        size = self.embed_dim
+        found = []
+        for part, x in enumerate(inputs):
+            rows = slice(part * size, (part + 1) * size)
+            if self.kdim == self.vdim == size:
+                weight: Tensor = self.in_proj_weight[rows]
+            else:
+                weight = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[part]
+            bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
+            y = x.linear(weight, bias)
+            y = y.reshape(*y.shape[:2], self.num_heads, size // self.num_heads)
+            found.append(y.transpose(1, 2))
+        return found
+
+    def _joined(self, key_padding_mask: Any, attn_mask: Any, scores: Shape, dtype: Any) -> Any:
+        """Return both masks as one that is added to scores (N, heads, L, S), or None."""
+        batch, heads, length, keys = scores
+        total = None
+        for name, mask, allowed in (
+            ("key_padding_mask", key_padding_mask, {(batch, keys): (batch, 1, 1, keys)}),
+            (
+                "attn_mask",
+                attn_mask,
+                {(length, keys): (length, keys), (batch * heads, length, keys): scores},
+            ),
+        ):
+            if mask is None:
+                continue
+            shape = mask.shape
+            if name == "key_padding_mask" and len(shape) == 1 and batch == 1:
+                shape = (1, *shape)
+            if shape not in allowed:
+                raise ShapeError(
+                    f"MultiheadAttention {name}: got shape {mask.shape}, expected "
+                    f"{' or '.join(map(str, allowed))}"
+                )
+            added = _added(name, mask, dtype).reshape(allowed[shape])
+            total = added if total is None else total + added
+        return total
+
+    def describe(self) -> str:
+        """Return the sizes, and what is not at its default."""
+        text = f"{self.embed_dim}, {self.num_heads}"
+        changes = {
+            "dropout": (self.dropout, 0.0),
+            "bias": (self.in_proj_bias is not None, True),
+            "kdim": (self.kdim, self.embed_dim),
+            "vdim": (self.vdim, self.embed_dim),
+            "batch_first": (self.batch_first, False),
+        }
+        return text + "".join(f", {n}={v}" for n, (v, usual) in changes.items() if v != usual)
+
+
+def _added(name: str, mask: Any, dtype: Any) -> Tensor:
+    """Return a mask as numbers to be added: -inf where a bool one is True."""
+    if not isinstance(mask, Tensor | np.ndarray) or mask.dtype.kind not in "bf":
+        raise DtypeError(
+            f"MultiheadAttention {name}: got {getattr(mask, 'dtype', type(mask).__name__)}, "
+            "expected bools, True where a query may not attend, or floats, which are added"
+        )
+    if mask.dtype == bool:
+        array = mask.data if isinstance(mask, Tensor) else mask
+        return Tensor.from_numpy(np.where(array, -math.inf, 0.0).astype(dtype))
+    return mask if isinstance(mask, Tensor) else Tensor(mask)

@@ -1,0 +1,368 @@
+"""Layers that normalise: to mean 0 and variance 1 over some axes, then a learnt scale and shift."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.nn.parts import (
+    at_least_one,
+    channels_back,
+    channels_first,
+    checked_format,
+    options_note,
+)
+from tinygrad_np.tape import Shape
+from tinygrad_np.tensor import Tensor
+
+
+def _normalised(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (x - mean) / √(variance + eps) over `axes`, and that mean and (biased) variance."""
+    if x.dtype == np.float16:  # whose squares overflow
+        out, mean, variance = _normalised(x.float(), axes, eps)
+        return out.half(), mean, variance
+    mean = x.mean(axes, keepdim=True)
+    centred = x - mean
+    variance = (centred * centred).mean(axes, keepdim=True)
+    return centred * (variance + eps) ** -0.5, mean, variance
+
+
+def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
+    """Return x weight + bias, either of which may be None, each in `shape`."""
+    if weight is not None:
+        x = x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+
+
+class _ChannelNorm(Module):
+    """What batch and instance norm share: a weight and a bias a channel, and running statistics,
+    which are buffers, updated in place and outside the graph."""
+
+    _takes: ClassVar[dict[int, str]]
+    _usual: bool
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        data_format: str,
+    ) -> None:
+        at_least_one(type(self).__name__, num_features=num_features)
+        self.data_format = checked_format(type(self).__name__, data_format)
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self.weight = Parameter.ones(num_features) if affine else None
+        self.bias = Parameter.zeros(num_features) if affine else None
+        self.running_mean = Tensor.zeros(num_features) if track_running_stats else None
+        self.running_var = Tensor.ones(num_features) if track_running_stats else None
+        self.num_batches_tracked = Tensor(0) if track_running_stats else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised, then scaled and shifted: of the same shape."""
+        given = x.shape
+        if x.ndim in self._takes:
+            x = channels_first(x, self.data_format)
+        if x.ndim not in self._takes or x.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{type(self).__name__}: got input {given}, expected "
+                f"{' or '.join(self._takes.values())} with C = {self.num_features}"
+                + (", and C last" if self.data_format == "NHWC" else "")
+            )
+        shape = (self.num_features, *[1] * (x.ndim - 2))  # C, 1, 1
+        mean, variance = self.running_mean, self.running_var
+        if self.training or mean is None or variance is None:
+            out = self._by_own_statistics(x)
+        else:
+            out = (x - mean.reshape(shape)) * ((variance + self.eps) ** -0.5).reshape(shape)
+        return channels_back(_scaled(out, self.weight, self.bias, shape), self.data_format)
+
+    def _by_own_statistics(self, x: Tensor) -> Tensor:
+        """Return x normalised by its own mean and variance; a subclass says over which axes."""
+        raise NotImplementedError
+
+    def _update(self, mean: Tensor, variance: Tensor, count: int, factor: float) -> None:
+        """Move the running statistics by `factor` towards these, means over the batch; the
+        variance, over `count` values, is made unbiased first."""
+        unbiased = variance.data * (count / (count - 1))
+        for running, new in ((self.running_mean, mean.data), (self.running_var, unbiased)):
+            if running is not None:
+                new = new.reshape(-1, self.num_features).mean(axis=0)
+                running.data[...] = (1 - factor) * running.data + factor * new
+                running.mark_changed()
+
+    def describe(self) -> str:
+        """Return the number of channels, and what is not at its default."""
+        usual = {"affine": self._usual, "track_running_stats": self._usual, "data_format": "NCHW"}
+        return str(self.num_features) + options_note(self, eps=1e-5, momentum=0.1, **usual)
+
+
+class _BatchNorm(_ChannelNorm):
+    _usual = True
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        data_format: str = "NCHW",
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, data_format)
+
+    def _by_own_statistics(self, x: Tensor) -> Tensor:
+        count = x.numel() // self.num_features
+        if count == 1:
+            raise ShapeError(
+                f"{type(self).__name__}: got input {x.shape}, one value a channel, whose variance "
+                "is 0; give a larger batch, or call eval() to use the running statistics"
+            )
+        tracked = self.num_batches_tracked if self.training else None
+        if tracked is not None:
+            tracked.data[...] += 1
+            tracked.mark_changed()
+        if not count:
+            return x
+        out, mean, variance = _normalised(x, (0, *range(2, x.ndim)), self.eps)
+        if tracked is not None:
+            factor = 1 / tracked.item() if self.momentum is None else self.momentum
+            self._update(mean, variance, count, factor)
+        return out
+
+
+class BatchNorm1d(_BatchNorm):
+    """Each channel of (N, C) or (N, C, L), over the batch, to mean 0 and variance 1
+    (Ioffe and Szegedy 2015).
+
+    In training by the batch's own mean and biased variance, which move `running_mean` and
+    (unbiased) `running_var` by `momentum`, or with `momentum=None` make them averages of all
+    batches; in evaluation by these. With data_format="NHWC" channels come last. Raises ShapeError
+    in training where a channel has one value.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.BatchNorm1d(2, eps=0.0)(Tensor([[1.0, 5.0], [3.0, 1.0]])).tolist()
+    [[-1.0, 1.0], [1.0, -1.0]]
+    """
+
+    _takes: ClassVar[dict[int, str]] = {2: "(N, C)", 3: "(N, C, L)"}
+
+
+class BatchNorm2d(_BatchNorm):
+    """Each channel of images (N, C, H, W), over the batch and all places, to mean 0 and variance 1;
+    else as `BatchNorm1d`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.BatchNorm2d(3)(Tensor.randn(2, 3, 4, 4)).shape
+    (2, 3, 4, 4)
+    """
+
+    _takes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)"}
+
+
+class InstanceNorm2d(_ChannelNorm):
+    """Each channel of each image of (N, C, H, W) or (C, H, W) to mean 0 and variance 1
+    (Ulyanov et al. 2016).
+
+    By its own statistics, also in evaluation, unless `track_running_stats`; as in PyTorch
+    `num_batches_tracked` stays 0, and `momentum=None` leaves the running statistics alone. Raises
+    ShapeError where an image has one pixel.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.InstanceNorm2d(1, eps=0.0)(Tensor([[[1.0, 3.0]]])).tolist()
+    [[[-1.0, 1.0]]]
+    """
+
+    _takes: ClassVar[dict[int, str]] = {4: "(N, C, H, W) or (C, H, W)"}
+    _usual = False
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        data_format: str = "NCHW",
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, data_format)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised, then scaled and shifted: of the same shape."""
+        if x.ndim == 3:
+            return super().forward(x.unsqueeze(0)).squeeze(0)
+        return super().forward(x)
+
+    def _by_own_statistics(self, x: Tensor) -> Tensor:
+        count = x.shape[-2] * x.shape[-1]
+        if count == 1:
+            raise ShapeError(
+                f"InstanceNorm2d: got input {x.shape}, one pixel an image, whose variance is 0; "
+                "give larger images"
+            )
+        if not x.numel():
+            return x
+        out, mean, variance = _normalised(x, (-2, -1), self.eps)
+        if self.training:
+            self._update(mean, variance, count, self.momentum or 0.0)
+        return out
+
+
+class GroupNorm(Module):
+    """Each of `num_groups` groups of the channels of (N, C, ...) to mean 0 and variance 1
+    (Wu and He 2018); weight and bias have an entry a channel. With data_format="NHWC" channels come
+    last.
+
+    Raises ShapeError where there is one value a group, in a batch of one.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.GroupNorm(2, 6)(Tensor.randn(2, 6, 4, 4)).shape
+    (2, 6, 4, 4)
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        data_format: str = "NCHW",
+    ) -> None:
+        at_least_one("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        self.data_format = checked_format("GroupNorm", data_format)
+        if num_channels % num_groups:
+            raise ArgumentError(
+                f"GroupNorm num_groups: got {num_groups}, expected a divisor of "
+                f"num_channels={num_channels}"
+            )
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        self.weight = Parameter.ones(num_channels) if affine else None
+        self.bias = Parameter.zeros(num_channels) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised, then scaled and shifted: of the same shape."""
+        given = x.shape
+        if x.ndim > 1:
+            x = channels_first(x, self.data_format)
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            last = ", and C last" if self.data_format == "NHWC" else ""
+            raise ShapeError(
+                f"GroupNorm: got input {given}, expected (N, C, ...) with C = "
+                f"{self.num_channels}{last}"
+            )
+        if x.numel() == self.num_groups:
+            raise ShapeError(
+                f"GroupNorm: got input {x.shape}, one value in each of {self.num_groups} groups, "
+                "whose variance is 0; make the groups fewer"
+            )
+        size = int(np.prod(x.shape[1:])) // self.num_groups
+        groups = x.reshape(x.shape[0], self.num_groups, size)
+        out = _normalised(groups, (-1,), self.eps)[0].reshape(x.shape)
+        out = _scaled(out, self.weight, self.bias, (self.num_channels, *[1] * (x.ndim - 2)))
+        return channels_back(out, self.data_format)
+
+    def describe(self) -> str:
+        """Return the numbers of groups and channels, and what is not at its default."""
+        sizes = f"{self.num_groups}, {self.num_channels}"
+        return sizes + options_note(self, eps=1e-5, affine=True, data_format="NCHW")
+
+
+def _last_axes(layer: str, normalized_shape: int | Sequence[int]) -> Shape:
+    """Return the shape over which a layer normalises as a tuple."""
+    if not isinstance(normalized_shape, Sequence):
+        normalized_shape = (normalized_shape,)
+    shape = tuple(normalized_shape)
+    if not shape:
+        raise ArgumentError(f"{layer} normalized_shape: got (), expected at least one size")
+    at_least_one(layer, **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
+    return shape
+
+
+def _check_last(layer: str, x: Tensor, normalized_shape: Shape) -> None:
+    if x.shape[-len(normalized_shape) :] != normalized_shape:
+        sizes = ", ".join(map(str, normalized_shape))
+        raise ShapeError(f"{layer}: got input {x.shape}, expected (..., {sizes})")
+
+
+class LayerNorm(Module):
+    """The last axes, which have `normalized_shape`, to mean 0 and variance 1 (Ba et al. 2016).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.LayerNorm(2, eps=0.0)(Tensor([[1.0, 3.0], [6.0, 2.0]])).tolist()
+    [[-1.0, 1.0], [1.0, -1.0]]
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        self.normalized_shape = shape = _last_axes("LayerNorm", normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.weight = Parameter.ones(shape) if elementwise_affine else None
+        self.bias = Parameter.zeros(shape) if elementwise_affine and bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised, then scaled and shifted: of the same shape."""
+        shape = self.normalized_shape
+        _check_last("LayerNorm", x, shape)
+        out = _normalised(x, tuple(range(-len(shape), 0)), self.eps)[0]
+        return _scaled(out, self.weight, self.bias, shape)
+
+    def describe(self) -> str:
+        """Return the shape, and what is not at its default."""
+        text = f"{self.normalized_shape}" + options_note(self, eps=1e-5, elementwise_affine=True)
+        return text + (", bias=False" if self.elementwise_affine and self.bias is None else "")
+
+
+class RMSNorm(Module):
+    """The last axes, which have `normalized_shape`, to a mean square of 1
+    (Zhang and Sennrich 2019): a LayerNorm without the mean and without a bias.
+
+    `eps` is the smallest step from 1 in the input's dtype where it is None.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.RMSNorm(2, eps=0.0)(Tensor([[3.0, -3.0]])).tolist()
+    [[1.0, -1.0]]
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+    ) -> None:
+        self.normalized_shape = shape = _last_axes("RMSNorm", normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.weight = Parameter.ones(shape) if elementwise_affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised, then scaled: of the same shape."""
+        shape = self.normalized_shape
+        _check_last("RMSNorm", x, shape)
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        wide = x.float() if x.dtype == np.float16 else x  # whose squares overflow
+        squares = (wide * wide).mean(tuple(range(-len(shape), 0)), keepdim=True)
+        out = (wide * (squares + eps) ** -0.5).cast(x.dtype)
+        return _scaled(out, self.weight, None, shape)
+
+    def describe(self) -> str:
+        """Return the shape, and what is not at its default."""
+        return f"{self.normalized_shape}" + options_note(self, eps=None, elementwise_affine=True)

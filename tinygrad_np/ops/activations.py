@@ -1,0 +1,205 @@
+"""Activations, and dropout; written in other ops but for relu and dropout, so they have no VJPs."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import random
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.kernels import elementwise as kernels
+from tinygrad_np.memory import Array
+from tinygrad_np.ops.elementwise import _div, clip, ge, gt, le, mul, ne, neg, select, where
+from tinygrad_np.ops.functions import abs, erf, expm1, logaddexp, sigmoid, tanh
+from tinygrad_np.record import V, op
+
+
+@op(
+    "max(x, 0)",
+    # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
+    vjps={"x": lambda grad_out, out: select(grad_out, ne(out, 0))},
+    kinks=(0.0,),
+    subgradient="0 at 0",
+)
+def relu(x: Array) -> Array:
+    """Rectified linear unit; its gradient at 0 is 0.
+
+    >>> Tensor([-1.0, 2.0]).relu()
+    Tensor([0., 2.])
+    """
+    return kernels.binary(np.maximum, x, 0)
+
+
+def relu6(x: V) -> V:
+    """Return x between 0 and 6, with gradient 0 at both (Krizhevsky 2010).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-1.0, 2.0, 8.0]).relu6()
+    Tensor([0., 2., 6.])
+    """
+    return hardtanh(x, 0, 6)
+
+
+def hardtanh(x: V, min_val: float = -1, max_val: float = 1) -> V:
+    """Return x between min_val and max_val, with gradient 0 at both.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-2.0, 0.5]).hardtanh()
+    Tensor([-1. ,  0.5])
+    """
+    return where(le(x, min_val), min_val, where(ge(x, max_val), max_val, x))
+
+
+def hardswish(x: V) -> V:
+    """Return x relu6(x + 3) / 6, with gradient 0 at -3 and 1 at 3 (Howard et al. 2019, eq. 3).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-4.0, 1.5, 4.0]).hardswish()
+    Tensor([0.   , 1.125, 4.   ])
+    """
+    inner: Any = clip(x, -3, 3)  # finite also where it is not asked for
+    return where(le(x, -3), 0, where(ge(x, 3), x, inner * ((inner + 3) / 6)))
+
+
+def leaky_relu(x: V, neg_slope: float = 0.01) -> V:
+    """Return x where it is positive, and neg_slope x elsewhere (Maas et al. 2013).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-2.0, 2.0]).leaky_relu(0.1)
+    Tensor([-0.2,  2. ])
+    """
+    return where(gt(x, 0), x, mul(x, neg_slope))
+
+
+def elu(x: V, alpha: float = 1.0) -> V:
+    """Return x where it is positive, and alpha (e^x - 1) elsewhere (Clevert et al. 2016, eq. 15).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-1.0, 2.0]).elu()
+    Tensor([-0.6321,  2.        ])
+    """
+    # The bound keeps e^x finite where it is not asked for; at 0 its gradient is 1.
+    return where(gt(x, 0), x, mul(expm1(clip(x, None, 0)), alpha))
+
+
+def celu(x: V, alpha: float = 1.0) -> V:
+    """Return x where it is positive, and alpha (e^(x/alpha) - 1) elsewhere (Barron 2017, eq. 2).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-1.0, 2.0]).celu(2.0)
+    Tensor([-0.7869,  2.        ])
+    """
+    if not alpha > 0:
+        raise ArgumentError(f"celu alpha: got {alpha}, expected a number above 0")
+    return where(gt(x, 0), x, mul(expm1(mul(clip(x, None, 0), 1 / alpha)), alpha))
+
+
+def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
+    """Return gamma elu(x, alpha), which keeps mean 0 and variance 1 (Klambauer et al. 2017).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-1.0, 1.0]).selu()
+    Tensor([-1.1113,  1.0507   ])
+    """
+    return mul(elu(x, alpha), gamma)
+
+
+def gelu(x: V, approximate: str = "tanh") -> V:
+    """Return x Φ(x), Φ the normal distribution's, or its tanh approximation (Hendrycks and Gimpel
+    2016, section 2). Raises ArgumentError unless `approximate` is "tanh" or "none".
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-1.0, 1.0]).gelu()
+    Tensor([-0.1588,  0.8412])
+    """
+    if approximate not in ("tanh", "none"):
+        raise ArgumentError(f"gelu approximate: got {approximate!r}, expected 'tanh' or 'none'")
+    if approximate == "none":
+        inner = erf(mul(x, math.sqrt(0.5)))
+    else:
+        cubic: Any = x * (x * x * 0.044715 + 1)
+        inner = tanh(mul(cubic, math.sqrt(2 / math.pi)))
+    return mul(x, (inner + 1) * 0.5)
+
+
+def silu(x: V) -> V:
+    """Return x sigmoid(x), also called swish (Elfwing et al. 2017, eq. 2).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 1.0]).silu()
+    Tensor([0.       , 0.7311])
+    """
+    return mul(x, sigmoid(x))
+
+
+def mish(x: V) -> V:
+    """Return x tanh(softplus(x)) (Misra 2019, eq. 1).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 1.0]).mish()
+    Tensor([0.       , 0.8651])
+    """
+    return mul(x, tanh(softplus(x)))
+
+
+def softplus(x: V, beta: float = 1.0) -> V:
+    """Return log(1 + e^(beta x)) / beta, without overflow.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-400.0, 0.0, 400.0]).softplus()
+    Tensor([  0.       ,   0.6931, 400.       ])
+    """
+    if not beta > 0:
+        raise ArgumentError(f"softplus beta: got {beta}, expected a number above 0")
+    return mul(logaddexp(mul(x, beta), 0), 1 / beta)
+
+
+def softsign(x: V) -> V:
+    """Return x / (1 + |x|).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-1.0, 3.0]).softsign()
+    Tensor([-0.5 ,  0.75])
+    """
+    return _div(x, abs(x) + 1)
+
+
+def logsigmoid(x: V) -> V:
+    """Return log(sigmoid(x)), exact in both tails.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-400.0, 0.0]).logsigmoid()
+    Tensor([-400.       ,   -0.6931])
+    """
+    return neg(softplus(neg(x)))
+
+
+@op(
+    "x mask / (1 - p)",
+    vjps={"x": lambda grad_out, mask, p: _dropout(grad_out, mask, p=p)},
+    floating=True,
+)
+def _dropout(x: Array, mask: Array, *, p: float) -> Array:
+    """Zero what the bool `mask` leaves out and scale the rest by 1 / (1 - p)."""
+    kept = kernels.select(x, mask)
+    kept *= x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    return kept
+
+
+def dropout(
+    x: V, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
+) -> V:
+    """Zero each entry with probability p and scale the rest by 1 / (1 - p), in training
+    (Srivastava et al. 2014). Raises ArgumentError unless p is a probability.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0]).dropout(0.5, training=False)
+    Tensor([1., 2.])
+    """
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout p: got {p}, expected a probability from 0 to 1")
+    if not training or p == 0:
+        return x
+    kept = random.resolve(generator).random(x.shape, np.float32) >= p
+    kept.flags.writeable = False  # so that it need not be copied
+    return _dropout(x, kept, p=float(p))

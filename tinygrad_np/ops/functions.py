@@ -1,0 +1,389 @@
+"""Functions of analysis, entry by entry: powers, exponentials, logarithms, circular and
+hyperbolic functions and their inverses. Integers give float32."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.kernels import elementwise as kernels
+from tinygrad_np.memory import Array
+from tinygrad_np.ops.elementwise import _where, add, eq, ge, mul, ne, neg, select, sign, where
+from tinygrad_np.record import V, op
+
+_LN2 = math.log(2)
+_LN10 = math.log(10)
+
+
+def _one_less(a: Any, b: Any) -> Any:
+    """Return b - 1, but b where d(a^0)/da would be 0 times inf or nan: at a = 0 and a = nan."""
+    if isinstance(b, int | float):
+        return b - 1 if b else 0
+    return _where(mul(add(eq(a, 0), ne(a, a)), eq(b, 0)), b, b - 1)
+
+
+def _log_of_base(a: Any, b: Any) -> Any:
+    """Return log a, but 0 where a is 0 and b is not negative: d(0^b)/db is 0 there."""
+    if isinstance(a, int | float):
+        if a:
+            return math.log(a) if a > 0 else math.nan
+        a = select(b, False)  # zeros
+    return log(_where(mul(eq(a, 0), ge(b, 0)), 1, a))
+
+
+@op(
+    "a^b",
+    vjps={
+        "a": lambda grad_out, a, b: grad_out * (b * pow(a, _one_less(a, b))),
+        "b": lambda grad_out, a, b, out: grad_out * (out * _log_of_base(a, b)),
+    },
+    domain=(0.3, 2.0),
+    subgradient="0 for a where b = 0, 0 for b where a = 0",
+)
+def pow(a: Array, b: Array) -> Array:
+    """Power of entries; gradients at a = 0 and b = 0 are PyTorch's.
+
+    >>> Tensor([2.0, 3.0]) ** 2
+    Tensor([4., 9.])
+    """
+    if np.result_type(a, b).kind in "iu" and np.any(np.less(b, 0)):
+        raise ArgumentError(
+            "pow: an integer to a negative integer power is no integer; use .float(), or a float "
+            "as the exponent, as in x ** -1.0"
+        )
+    return np.asarray(a**b)
+
+
+def without_minus_inf(x: Any) -> Any:
+    """Return x with 0 for -∞: so that e^(-∞ - x) is 0 where x is -∞ too, and not nan."""
+    return where(eq(x, -math.inf), 0, x)
+
+
+@op("e^x", vjps={"x": lambda grad_out, out: mul(grad_out, out)}, floating=True)
+def exp(x: Array) -> Array:
+    """Exponential.
+
+    >>> Tensor([0.0, 1.0]).exp()
+    Tensor([1.      , 2.7183])
+    """
+    return kernels.unary(np.exp, x)
+
+
+@op("2^x", vjps={"x": lambda grad_out, out: grad_out * (out * _LN2)}, floating=True)
+def exp2(x: Array) -> Array:
+    """Power of 2.
+
+    >>> Tensor([0.0, 3.0]).exp2()
+    Tensor([1., 8.])
+    """
+    return kernels.unary(np.exp2, x)
+
+
+@op("e^x - 1", vjps={"x": lambda grad_out, out: grad_out * (out + 1)}, floating=True)
+def expm1(x: Array) -> Array:
+    """Exponential less 1, exact near 0.
+
+    >>> Tensor([0.0, 1.0]).expm1()
+    Tensor([0.       , 1.7183])
+    """
+    return kernels.unary(np.expm1, x)
+
+
+@op("log x", vjps={"x": lambda grad_out, x: grad_out / x}, floating=True, domain=(0.3, 3.0))
+def log(x: Array) -> Array:
+    """Natural logarithm.
+
+    >>> Tensor([1.0, 2.0]).log()
+    Tensor([0.       , 0.6931])
+    """
+    return kernels.unary(np.log, x)
+
+
+@op(
+    "log₂ x",
+    vjps={"x": lambda grad_out, x: grad_out / (x * _LN2)},
+    floating=True,
+    domain=(0.3, 3.0),
+)
+def log2(x: Array) -> Array:
+    """Logarithm to base 2.
+
+    >>> Tensor([1.0, 8.0]).log2()
+    Tensor([0., 3.])
+    """
+    return kernels.unary(np.log2, x)
+
+
+@op(
+    "log₁₀ x",
+    vjps={"x": lambda grad_out, x: grad_out / (x * _LN10)},
+    floating=True,
+    domain=(0.3, 3.0),
+)
+def log10(x: Array) -> Array:
+    """Logarithm to base 10.
+
+    >>> Tensor([1.0, 1000.0]).log10()
+    Tensor([0.       , 3.0000])
+    """
+    return kernels.unary(np.log10, x)
+
+
+@op(
+    "log(1 + x)",
+    vjps={"x": lambda grad_out, x: grad_out / (x + 1)},
+    floating=True,
+    domain=(-0.7, 2.0),
+)
+def log1p(x: Array) -> Array:
+    """Logarithm of 1 + x, exact near 0.
+
+    >>> Tensor([0.0, 1.0]).log1p()
+    Tensor([0.       , 0.6931])
+    """
+    return kernels.unary(np.log1p, x)
+
+
+@op(
+    "√x", vjps={"x": lambda grad_out, out: grad_out / (out + out)}, floating=True, domain=(0.3, 3.0)
+)
+def sqrt(x: Array) -> Array:
+    """Square root.
+
+    >>> Tensor([4.0, 9.0]).sqrt()
+    Tensor([2., 3.])
+    """
+    return kernels.unary(np.sqrt, x)
+
+
+@op(
+    "1 / √x",
+    vjps={"x": lambda grad_out, out: grad_out * (out * out * out * -0.5)},
+    floating=True,
+    domain=(0.3, 3.0),
+)
+def rsqrt(x: Array) -> Array:
+    """Inverse of the square root.
+
+    >>> Tensor([4.0, 16.0]).rsqrt()
+    Tensor([0.5 , 0.25])
+    """
+    return np.asarray(1 / np.sqrt(x))
+
+
+def square(x: V) -> V:
+    """Return x times x.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([3.0, -2.0]).square()
+    Tensor([9., 4.])
+    """
+    return mul(x, x)
+
+
+@op("|x|", vjps={"x": lambda grad_out, x: grad_out * sign(x)}, kinks=(0.0,), subgradient="0 at 0")
+def abs(x: Array) -> Array:
+    """Absolute value; its gradient at 0 is 0.
+
+    >>> Tensor([-3.0, 2.0]).abs()
+    Tensor([3., 2.])
+    """
+    return kernels.unary(np.abs, x)
+
+
+@op("sin x", vjps={"x": lambda grad_out, x: grad_out * cos(x)}, floating=True)
+def sin(x: Array) -> Array:
+    """Sine of radians.
+
+    >>> Tensor([0.0, 1.0]).sin()
+    Tensor([0.      , 0.8415])
+    """
+    return kernels.unary(np.sin, x)
+
+
+@op("cos x", vjps={"x": lambda grad_out, x: neg(grad_out * sin(x))}, floating=True)
+def cos(x: Array) -> Array:
+    """Cosine of radians.
+
+    >>> Tensor([0.0, 1.0]).cos()
+    Tensor([1.       , 0.5403])
+    """
+    return kernels.unary(np.cos, x)
+
+
+@op(
+    "tan x",
+    vjps={"x": lambda grad_out, out: grad_out * (out * out + 1)},
+    floating=True,
+    domain=(-1.2, 1.2),
+)
+def tan(x: Array) -> Array:
+    """Tangent of radians.
+
+    >>> Tensor([0.0, 1.0]).tan()
+    Tensor([0.       , 1.5574])
+    """
+    return kernels.unary(np.tan, x)
+
+
+@op(
+    "arcsin x",
+    vjps={"x": lambda grad_out, x: grad_out * rsqrt(1 - x * x)},
+    floating=True,
+    domain=(-0.9, 0.9),
+)
+def asin(x: Array) -> Array:
+    """Angle, in radians, of a sine.
+
+    >>> Tensor([0.0, 1.0]).asin()
+    Tensor([0.       , 1.5708])
+    """
+    return kernels.unary(np.arcsin, x)
+
+
+@op(
+    "arccos x",
+    vjps={"x": lambda grad_out, x: neg(grad_out * rsqrt(1 - x * x))},
+    floating=True,
+    domain=(-0.9, 0.9),
+)
+def acos(x: Array) -> Array:
+    """Angle, in radians, of a cosine.
+
+    >>> Tensor([0.0, 1.0]).acos()
+    Tensor([1.5708, 0.       ])
+    """
+    return kernels.unary(np.arccos, x)
+
+
+@op("arctan x", vjps={"x": lambda grad_out, x: grad_out / (x * x + 1)}, floating=True)
+def atan(x: Array) -> Array:
+    """Angle, in radians, of a tangent.
+
+    >>> Tensor([0.0, 1.0]).atan()
+    Tensor([0.       , 0.7854])
+    """
+    return kernels.unary(np.arctan, x)
+
+
+@op("sinh x", vjps={"x": lambda grad_out, x: grad_out * cosh(x)}, floating=True)
+def sinh(x: Array) -> Array:
+    """Hyperbolic sine.
+
+    >>> Tensor([0.0, 1.0]).sinh()
+    Tensor([0.       , 1.1752])
+    """
+    return kernels.unary(np.sinh, x)
+
+
+@op("cosh x", vjps={"x": lambda grad_out, x: grad_out * sinh(x)}, floating=True)
+def cosh(x: Array) -> Array:
+    """Hyperbolic cosine.
+
+    >>> Tensor([0.0, 1.0]).cosh()
+    Tensor([1.       , 1.5431])
+    """
+    return kernels.unary(np.cosh, x)
+
+
+@op("tanh x", vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)}, floating=True)
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent.
+
+    >>> Tensor([0.0, 1.0]).tanh()
+    Tensor([0.       , 0.7616])
+    """
+    return kernels.unary(np.tanh, x)
+
+
+@op("arsinh x", vjps={"x": lambda grad_out, x: grad_out * rsqrt(x * x + 1)}, floating=True)
+def asinh(x: Array) -> Array:
+    """Inverse of the hyperbolic sine.
+
+    >>> Tensor([0.0, 1.0]).asinh()
+    Tensor([0.       , 0.8814])
+    """
+    return kernels.unary(np.arcsinh, x)
+
+
+@op(
+    "arcosh x",
+    vjps={"x": lambda grad_out, x: grad_out * rsqrt(x * x - 1)},
+    floating=True,
+    domain=(1.2, 3.0),
+)
+def acosh(x: Array) -> Array:
+    """Inverse of the hyperbolic cosine.
+
+    >>> Tensor([1.0, 2.0]).acosh()
+    Tensor([0.      , 1.3170])
+    """
+    return kernels.unary(np.arccosh, x)
+
+
+@op(
+    "artanh x",
+    vjps={"x": lambda grad_out, x: grad_out / (1 - x * x)},
+    floating=True,
+    domain=(-0.9, 0.9),
+)
+def atanh(x: Array) -> Array:
+    """Inverse of the hyperbolic tangent.
+
+    >>> Tensor([0.0, 0.5]).atanh()
+    Tensor([0.        , 0.5493])
+    """
+    return kernels.unary(np.arctanh, x)
+
+
+@op(
+    "log(e^a + e^b)",
+    vjps={
+        "a": lambda grad_out, a, b: grad_out * sigmoid(a - b),
+        "b": lambda grad_out, a, b: grad_out * sigmoid(b - a),
+    },
+    floating=True,
+)
+def _logaddexp(a: Array, b: Array) -> Array:
+    """Logarithm of a sum of exponentials."""
+    return kernels.binary(np.logaddexp, a, b)
+
+
+def logaddexp(x: V, other: Any) -> V:
+    """Return log(e^x + e^other), without overflow; integers give float32.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 1000.0]).logaddexp(1000.0)
+    Tensor([1000.    , 1000.6932])
+    """
+    return _logaddexp(x, other)
+
+
+@op(
+    "2/√π ∫₀ˣ e^(-t²) dt",
+    vjps={"x": lambda grad_out, x: grad_out * (exp(neg(x * x)) * (2 / math.sqrt(math.pi)))},
+    floating=True,
+)
+def erf(x: Array) -> Array:
+    """Error function.
+
+    >>> Tensor([0.0, 1.0]).erf()
+    Tensor([0.       , 0.8427])
+    """
+    return kernels.erf(x)
+
+
+@op(
+    "1 / (1 + e^-x)",
+    vjps={"x": lambda grad_out, out: grad_out * (out * (1 - out))},
+    floating=True,
+)
+def sigmoid(x: Array) -> Array:
+    """Logistic function, exact in both tails and without overflow.
+
+    >>> Tensor([0.0, 1000.0]).sigmoid()
+    Tensor([0.5, 1. ])
+    """
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1, small) / (1 + small))

@@ -1,0 +1,69 @@
+"""Order: sorting, and the largest entries. The order itself has no gradient; values are gathered
+by it, and their gradients scattered."""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.memory import Array
+from tinygrad_np.ops.indexing import basic_index, gather
+from tinygrad_np.ops.shape import reshape
+from tinygrad_np.record import V, op
+
+
+@op("the order of x")
+def _argsort(x: Array, *, dim: int, descending: bool) -> Array:
+    """Places of entries in order along `dim`; equals stay in theirs, nan is largest."""
+    if not descending:
+        return np.argsort(x, dim, kind="stable")
+    # Backwards twice, so that equals keep their order.
+    backwards = np.argsort(np.flip(x, dim), dim, kind="stable")
+    return np.asarray(np.flip(x.shape[dim] - 1 - backwards, dim))
+
+
+def argsort(x: V, dim: int = -1, descending: bool = False) -> V:
+    """Return the int64 places of entries in order along `dim`; equals keep their order.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([3.0, 1.0, 2.0]).argsort()
+    Tensor([1, 2, 0])
+    """
+    if not x.shape and dim in (0, -1):
+        return reshape(argsort(reshape(x, shape=(1,))), shape=())
+    return _argsort(x, dim=dim, descending=descending)
+
+
+def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
+    """Return the entries in order along `dim`, nan as the largest, and their int64 places before.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([3.0, 1.0, 2.0]).sort(descending=True)
+    (Tensor([3., 2., 1.]), Tensor([0, 2, 1]))
+    """
+    places = argsort(x, dim, descending)
+    return gather(x, dim, places), places
+
+
+def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> tuple[V, V]:
+    """Return the k largest (or smallest) entries along `dim`, in order, and their int64 places.
+
+    Raises ArgumentError where k is more than there are, or sorted_ is False: no other order is
+    offered.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([3.0, 1.0, 2.0]).topk(2)
+    (Tensor([3., 2.]), Tensor([0, 2]))
+    """
+    if not sorted_:
+        raise ArgumentError("topk sorted_: got False, expected True; the entries come in order")
+    places: Any = argsort(x, dim, largest)
+    length = x.shape[dim] if x.shape else 1
+    if not 0 <= k <= length:
+        raise ArgumentError(f"topk k: got {k}, expected 0 to {length}, the length of axis {dim}")
+    if not x.shape:
+        return gather(x, dim, places), places
+    key = [slice(None)] * len(x.shape)
+    key[dim] = slice(k)
+    places = basic_index(places, key=tuple(key))
+    return gather(x, dim, places), places

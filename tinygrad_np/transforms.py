@@ -1,0 +1,453 @@
+"""Functions of functions: gradients, products with Jacobians and Hessians, and their nesting.
+
+Each takes a function and `argnum`, the position of the argument to differentiate for, or several;
+an argument is a Tensor, an array, a number, or an `nn.Module`, which stands for its parameters. A
+result has the form of what was differentiated for: a Tensor, a dict of Tensors by parameter name
+for a Module, a tuple where `argnum` is one.
+
+A result has a graph of its own, so that it can be differentiated in turn, where something outside
+asks for it: an argument that requires a gradient, as the variable of a transform around this one
+does, a tensor that does and that the function uses besides, or, for a Module, any transform around.
+Else, and inside no_grad(), it is plain.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import autograd, random
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.memory import Array
+from tinygrad_np.nn.module import Module
+from tinygrad_np.ops import stack
+from tinygrad_np.record import Recipe, expand, op
+from tinygrad_np.tape import Node, Recording, Variable, mode, sequence
+from tinygrad_np.tensor import Tensor
+
+Argnum = int | Sequence[int]
+
+
+class _Depth(threading.local):
+    depth = 0
+
+
+_inside = _Depth()
+
+
+@dataclass
+class _Point:
+    """Where a function was evaluated: its value, what to differentiate for, and in what form."""
+
+    name: str
+    value: Any
+    targets: list[Tensor]
+    forms: list[list[str] | None]
+    is_single: bool
+    create_graph: bool
+
+    def grads(self, value: Any, gradient: Any, create_graph: bool) -> list[Tensor]:
+        """Return the VJP of `gradient` at `value` for each target, 0 where it was not used."""
+        found: list[Any] = [None] * len(self.targets)
+        if value.requires_grad:
+            found = autograd.gradient(value, self.targets, gradient, create_graph, True)
+        pairs = zip(found, self.targets, strict=True)
+        return [target.zeros_like() if grad is None else grad for grad, target in pairs]
+
+    def formed(self, values: Sequence[Any]) -> Any:
+        """Return one value for each target in the form of the arguments."""
+        rest = iter(values)
+        parts = [
+            next(rest) if form is None else {name: next(rest) for name in form}
+            for form in self.forms
+        ]
+        return parts[0] if self.is_single else tuple(parts)
+
+    def flat(self, tangent: Any) -> list[Tensor]:
+        """Return a tangent, in the form of the arguments, as a Tensor for each target."""
+        is_nest = not self.is_single and isinstance(tangent, tuple | list)
+        parts = tuple(tangent) if is_nest else (tangent,)
+        if len(parts) != len(self.forms):
+            raise ArgumentError(
+                f"{self.name}: got {len(parts)} tangents, expected {len(self.forms)}"
+            )
+        values: list[Any] = []
+        for form, part in zip(self.forms, parts, strict=True):
+            if form is None:
+                values.append(part)
+            elif not isinstance(part, Mapping) or set(part) != set(form):
+                raise ArgumentError(
+                    f"{self.name}: the tangent of a module must be a dict with {form}, one Tensor "
+                    "for each parameter"
+                )
+            else:
+                values += [part[name] for name in form]
+        tensors = [
+            value if isinstance(value, Tensor) else Tensor(np.asarray(value), target.dtype)
+            for value, target in zip(values, self.targets, strict=True)
+        ]
+        for tensor, target in zip(tensors, self.targets, strict=True):
+            if tensor.shape != target.shape or tensor.dtype != target.dtype:
+                raise ShapeError(
+                    f"{self.name}: got a tangent of {tensor.shape} {tensor.dtype}, expected that "
+                    f"of its argument, {target.shape} {target.dtype}"
+                )
+        return tensors
+
+
+def _evaluated(
+    name: str, function: Callable[..., Any], argnum: Argnum, args: Sequence[Any], kwargs: Any
+) -> _Point:
+    """Call `function` with the chosen arguments as tensors whose gradients can be asked for."""
+    positions = tuple(argnum) if isinstance(argnum, Sequence) else (argnum,)
+    is_known = all(isinstance(p, int) and 0 <= p < len(args) for p in positions)
+    if not positions or not is_known or len(set(positions)) < len(positions):
+        raise ArgumentError(
+            f"{name} argnum: got {argnum!r}, expected a position or several, each once, from 0 to "
+            f"below {len(args)}, the number of arguments given"
+        )
+    arguments = list(args)
+    targets: list[Tensor] = []
+    forms: list[list[str] | None] = []
+    asked = False
+    for position in positions:
+        given = args[position]
+        if isinstance(given, Module):
+            asked = asked or _inside.depth > 0  # a transform outside may be for it too
+            named = {n: p for n, p in given.named_parameters() if p.requires_grad}
+            targets += named.values()
+            forms.append(list(named))
+            continue
+        tensor = given if isinstance(given, Tensor) else Tensor(given)
+        if tensor.dtype.kind != "f":
+            raise DtypeError(
+                f"{name}: argument {position} has dtype {tensor.dtype}, but only floats have "
+                "gradients; use .float()"
+            )
+        if tensor.requires_grad:
+            asked = True
+            with Recording(True):
+                tensor = expand(tensor, shape=tensor.shape)  # a node of this call's own
+        else:
+            tensor = tensor.detach()
+            tensor.requires_grad = True
+        arguments[position] = tensor
+        targets.append(tensor)
+        forms.append(None)
+    start = next(sequence)
+    _inside.depth += 1
+    try:
+        with Recording(True):
+            value = function(*arguments, **kwargs)
+    finally:
+        _inside.depth -= 1
+    own = {id(target) for target in targets}
+    asked = asked or any(id(edge) not in own for edge in _boundary(value, start))
+    is_single = isinstance(argnum, int)
+    return _Point(name, value, targets, forms, is_single, asked and mode.now.recording)
+
+
+def _boundary(value: Any, start: int) -> dict[Any, None]:
+    """Return, in a fixed order, the leaves and the nodes older than `start` under `value`."""
+    found: dict[Any, None] = {}
+    seen: set[Any] = set()
+    waiting: list[Any] = [part.node or part for part in _tensors(value) if part.requires_grad]
+    while waiting:
+        edge = waiting.pop()
+        if edge in seen:
+            continue
+        seen.add(edge)
+        if type(edge) is Node and edge.order > start:
+            waiting += [below for below in edge.edges if below is not None]
+        else:
+            found[edge] = None
+    return found
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Return the Tensors in a nest of tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    parts = value if isinstance(value, tuple | list) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _output(point: _Point) -> Tensor:
+    if not isinstance(point.value, Tensor):
+        raise DtypeError(
+            f"{point.name}: the function returned a {type(point.value).__name__}, expected a Tensor"
+        )
+    return point.value
+
+
+def _one_number(point: _Point) -> Tensor:
+    value = _output(point)
+    if value.numel() != 1:
+        raise ShapeError(
+            f"{point.name}: the function returned shape {value.shape}, expected one number; reduce "
+            "it, as with .sum(), or use jacobian"
+        )
+    return value
+
+
+def _shown(point: _Point, value: Tensor) -> Tensor:
+    return value if point.create_graph else value.detach()
+
+
+def _split(name: str, args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
+    """Return the arguments of the function, and the tangent, which is the last."""
+    if len(args) < 2:
+        raise ArgumentError(
+            f"{name}: got {len(args)} arguments, expected those of the function and, as the last, "
+            "a tangent"
+        )
+    return args[:-1], args[-1]
+
+
+def _is_asked(weights: Sequence[Any]) -> bool:
+    """Whether what is linear in `weights` is to have a graph on their account."""
+    return mode.now.recording and any(getattr(w, "requires_grad", False) for w in weights)
+
+
+def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives the value of `function`, one number, and its gradient.
+
+    Raises ShapeError where it is not one number, ArgumentError for an `argnum` out of range.
+
+    >>> from tinygrad_np.transforms import value_and_grad
+    >>> value_and_grad(lambda x: (x * x).sum())(Tensor([1.0, 3.0]))
+    (Tensor(10.), Tensor([2., 6.]))
+    """
+
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = _evaluated("value_and_grad", function, argnum, args, kwargs)
+        value = _one_number(point)
+        return _shown(point, value), point.formed(point.grads(value, None, point.create_graph))
+
+    return transformed
+
+
+def grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives the gradient of `function`, which returns one number.
+
+    Raises ShapeError where it does not, ArgumentError for an `argnum` out of range.
+
+    >>> from tinygrad_np.transforms import grad
+    >>> grad(grad(lambda x: x**3))(2.0)
+    Tensor(12.)
+    """
+
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = _evaluated("grad", function, argnum, args, kwargs)
+        return point.formed(point.grads(_one_number(point), None, point.create_graph))
+
+    return transformed
+
+
+def vjp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives the value of `function` and its VJP: a function that takes a
+    tensor like the value to the gradient weighted by it.
+
+    >>> from tinygrad_np.transforms import vjp
+    >>> value, pull = vjp(lambda x: x * x)(Tensor([1.0, 3.0]))
+    >>> pull(Tensor([1.0, 10.0]))
+    Tensor([ 2., 60.])
+    """
+
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = _evaluated("vjp", function, argnum, args, kwargs)
+        value = _output(point)
+
+        def pull(gradient: Any) -> Any:
+            create_graph = point.create_graph or _is_asked([gradient])
+            return point.formed(point.grads(value, gradient, create_graph))
+
+        return _shown(point, value), pull
+
+    return transformed
+
+
+def jvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives the value of `function` and its derivative along a tangent,
+    which is its last argument and has the form of the argument that is differentiated for.
+
+    The VJP is linear in what it is given; the VJP of that is the product wanted.
+
+    >>> from tinygrad_np.transforms import jvp
+    >>> jvp(lambda x: x * x)(Tensor([1.0, 3.0]), Tensor([1.0, 10.0]))
+    (Tensor([1., 9.]), Tensor([ 2., 60.]))
+    """
+
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        arguments, tangent = _split("jvp", args)
+        point = _evaluated("jvp", function, argnum, arguments, kwargs)
+        value = _output(point)
+        tangents = point.flat(tangent)
+        create_graph = point.create_graph or _is_asked(tangents)
+        total = value.zeros_like()
+        if not value.requires_grad:
+            return _shown(point, value), total
+        weight = value.zeros_like()
+        weight.requires_grad = True
+        for pulled, along in zip(point.grads(value, weight, True), tangents, strict=True):
+            if pulled.requires_grad:
+                (part,) = autograd.gradient(pulled, [weight], along, create_graph, True)
+                total = total if part is None else total + part
+        return _shown(point, value), total
+
+    return transformed
+
+
+def jacobian(function: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives for each entry of the value of `function` its gradient: of shape
+    (*value, *argument).
+
+    Where `function` returns a tuple, list or dict of Tensors, so does this.
+
+    >>> from tinygrad_np.transforms import jacobian
+    >>> jacobian(lambda x: x * x)(Tensor([1.0, 3.0]))
+    Tensor([[2., 0.],
+            [0., 6.]])
+    """
+
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = _evaluated("jacobian", function, argnum, args, kwargs)
+        return _each(point.value, lambda value: _rows(point, value))
+
+    return transformed
+
+
+def _each(value: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Apply `function` to each Tensor in a nest of tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {name: _each(part, function) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_each(part, function) for part in value)
+    raise DtypeError(f"jacobian: the function returned a {type(value).__name__}, expected Tensors")
+
+
+def _rows(point: _Point, value: Tensor) -> Any:
+    units = np.eye(value.numel(), dtype=value.dtype).reshape(value.numel(), *value.shape)
+    rows = [point.grads(value, unit, point.create_graph) for unit in units]
+    whole = [
+        stack([row[place] for row in rows]).reshape(value.shape + target.shape)
+        if rows
+        else Tensor(np.zeros(value.shape + target.shape, target.dtype))
+        for place, target in enumerate(point.targets)
+    ]
+    return point.formed(whole)
+
+
+def hessian(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives the second derivatives of `function`, which returns one number:
+    of shape (*argument, *argument), and nested in forms where there are several arguments.
+
+    >>> from tinygrad_np.transforms import hessian
+    >>> hessian(lambda x: (x**3).sum())(Tensor([1.0, 2.0]))
+    Tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    return jacobian(grad(function, argnum), argnum)
+
+
+def hvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
+    """Return a function that gives the product of the Hessian of `function` with a tangent, its
+    last argument, without making the Hessian (Pearlmutter 1994).
+
+    >>> from tinygrad_np.transforms import hvp
+    >>> hvp(lambda x: (x**3).sum())(Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))
+    Tensor([  6., 120.])
+    """
+
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        arguments, tangent = _split("hvp", args)
+        point = _evaluated("hvp", function, argnum, arguments, kwargs)
+        tangents = point.flat(tangent)
+        create_graph = point.create_graph or _is_asked(tangents)
+        slopes = point.grads(_one_number(point), None, True)
+        with Recording(True):
+            along = Tensor(0.0, point.value.dtype)
+            for slope, part in zip(slopes, tangents, strict=True):
+                along = along + (slope * part).sum()
+        return point.formed(point.grads(along, None, create_graph))
+
+    return transformed
+
+
+# Recomputing instead of saving.
+
+
+@dataclass
+class _Again:
+    """A call that can be made again, with the default generator where it was."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    state: Any
+    out: Array
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+def _run_again(*, call: _Again) -> Variable:
+    with random.replayed(call.state):
+        out: Variable = call.function(*call.args)
+    if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
+        raise GraphError(
+            f"checkpoint: {call!r} gave another result when it was run again for the backward; it "
+            "must not change anything, nor draw from a generator other than the default one"
+        )
+    return out
+
+
+@op("function(*args), run again for its gradient", vjps={"xs": None}, definition=_run_again)
+def _checkpoint(*xs: Array, call: _Again) -> Array:
+    """A call of which only the arguments are kept."""
+    return call.out
+
+
+def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Return function(*args), keeping its arguments and not what its ops save: the backward runs it
+    again (Chen et al. 2016). Less memory, for the time of one more forward.
+
+    What the function draws from the default generator is drawn again alike; what it changes, such
+    as the running statistics of a batch norm in training, it changes twice. Raises GraphError in
+    the backward where the second run gives another result.
+
+    >>> from tinygrad_np import checkpoint
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> checkpoint(lambda x: (x.exp() + 1).log(), x).sum().backward()
+    >>> x.grad
+    Tensor([0.7311 , 0.8808])
+    """
+    state = random.state()
+    start = next(sequence)
+    inner = function(*args)
+    if not isinstance(inner, Tensor):
+        raise DtypeError(
+            f"checkpoint: the function returned a {type(inner).__name__}, expected a Tensor"
+        )
+    if inner.node is None or inner.node.order < start:
+        return inner
+    below = _boundary(inner, start)
+    node = Node()
+    node.recipe = Recipe(_checkpoint, [])
+    node.edges = tuple(below)
+    node.saved = ()
+    held = [value for value in (*args, *below) if isinstance(value, Variable)]
+    node.counters = [value.version for value in held]
+    node.attributes = {"call": _Again(function, args, state, inner.data)}
+    node.hooks = None
+    node.order = next(sequence)
+    node.scope = mode.now.scope
+    node.shape, node.dtype = inner.shape, inner.dtype
+    if mode.now.observer is not None:
+        mode.now.observer.recorded(node)
+    return Tensor.wrap(inner.data, node, inner.version)
