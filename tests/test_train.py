@@ -179,6 +179,95 @@ def test_confusion_matrix_of_nothing():
     np.testing.assert_array_equal(train.confusion_matrix([], [], 2), np.zeros((2, 2)))
 
 
+# Classification report.
+
+PREDICTED, LABELS = [0, 1, 1, 1, 2, 0, 4], [0, 0, 0, 1, 1, 2, 2]  # class 3 in neither, 4 in one
+
+
+def test_classification_report():
+    """Scores by hand: 0 for classes without predictions or labels."""
+    report = train.classification_report(PREDICTED, LABELS, 5)
+    assert report.names == ("0", "1", "2", "3", "4")
+    np.testing.assert_allclose(report.precision, [1 / 2, 1 / 3, 0, 0, 0])
+    np.testing.assert_allclose(report.recall, [1 / 3, 1 / 2, 0, 0, 0])
+    np.testing.assert_allclose(report.f1, [2 / 5, 2 / 5, 0, 0, 0])
+    np.testing.assert_array_equal(report.support, [3, 2, 2, 0, 0])
+    assert report.accuracy == 2 / 7
+    assert report.macro == pytest.approx((5 / 6 / 5, 5 / 6 / 5, 4 / 5 / 5))
+    weighted = ((3 / 2 + 2 / 3) / 7, (1 + 1) / 7, (6 / 5 + 4 / 5) / 7)
+    assert report.weighted == pytest.approx(weighted)
+    assert report.weighted.f1 == pytest.approx(2 / 7)
+
+
+def test_classification_report_of_one_class():
+    """All right in the only class that occurs."""
+    report = train.classification_report(Tensor([1, 1]), Tensor([1, 1]), 3)
+    assert report.accuracy == 1.0
+    assert report.f1.tolist() == [0.0, 1.0, 0.0]
+    assert tuple(report.macro) == pytest.approx((1 / 3,) * 3)
+    assert tuple(report.weighted) == (1.0, 1.0, 1.0)
+
+
+def test_classification_report_table():
+    """A line for each class with its name, and the means."""
+    names = ["T-shirt", "a class of long name", "bag", "x", "y"]
+    report = train.classification_report(PREDICTED, LABELS, 5, names=names)
+    lines = str(report).splitlines()
+    assert lines[0].split() == ["precision", "recall", "F1", "support"]
+    assert lines[2].split() == [
+        "a",
+        "class",
+        "of",
+        "long",
+        "name",
+        "0.3333",
+        "0.5000",
+        "0.4000",
+        "2",
+    ]
+    assert lines[-3].split() == ["accuracy", "0.2857", "7"]
+    assert lines[-2].split() == ["macro", "mean", "0.1667", "0.1667", "0.1600", "7"]
+    assert lines[-1].split()[:2] == ["weighted", "mean"]
+    assert len({len(line) for line in lines if line}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_classification_report_is_scikit_learns(seed):
+    """scikit-learn finds the same, with its warnings about absent classes switched off."""
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    generator = rng(seed)
+    count = int(generator.integers(1, 60))
+    labels, predicted = generator.integers(0, 8, count), generator.integers(1, 9, count)
+    found = train.classification_report(predicted, labels, 9)
+    expected = metrics.classification_report(
+        labels, predicted, labels=range(9), zero_division=0, output_dict=True
+    )
+    for kind in range(9):
+        row = [found.precision[kind], found.recall[kind], found.f1[kind], found.support[kind]]
+        assert row == pytest.approx(list(expected[str(kind)].values()))
+    assert list(found.macro) == pytest.approx(list(expected["macro avg"].values())[:3])
+    assert list(found.weighted) == pytest.approx(list(expected["weighted avg"].values())[:3])
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (([0, 1], [0], 2), ShapeError, "got predicted (2,) and labels (1,), expected (N,) both"),
+        (([0, 2], [0, 1], 2), ArgumentError, "predicted class 2 at position 1 is not one of 0..1"),
+        (([], [], 2), ShapeError, "got no labels, expected (N,) with N at least 1"),
+        (([0], [0], 2, ["a"]), ArgumentError, "got 1 names, expected one for each of 2 classes"),
+    ],
+)
+def test_classification_report_refuses(arguments, error, words):
+    """What makes no report is told, by the confusion matrix where it is about the classes."""
+    with pytest.raises(
+        error, match=rf"^(classification_report|confusion_matrix): {re.escape(words)}"
+    ):
+        train.classification_report(*arguments)
+
+
 # Weights on disk.
 
 DTYPES = ["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"]
