@@ -1,0 +1,45 @@
+"""Entry by entry: comparison, bits, choice, arithmetic, functions, as written in PyTorch."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+
+
+def _dropout(x, mask, p):
+    return torch.where(mask, x, 0) * (1 / (1 - p) if p < 1 else 0)
+
+
+def _floor_div(a, b):
+    return torch.div(a, b, rounding_mode="floor")
+
+
+def _trunc_div(a, b):
+    return torch.div(a, b, rounding_mode="trunc")
+
+
+def _is_close(a, b, rtol, atol, equal_nan):
+    return torch.isclose(*torch.broadcast_tensors(a, b), rtol, atol, equal_nan)
+
+
+def _same_names(*names):
+    return {name: getattr(torch, name) for name in names}
+
+
+TABLE = {
+    **_same_names("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isfinite", "isinf"),
+    **_same_names("logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
+    "lshift": torch.bitwise_left_shift,
+    "rshift": torch.bitwise_right_shift,
+    "isclose": _is_close,
+    "select": lambda x, mask: torch.where(mask, x, 0),
+    "where": torch.where,
+    "dropout": _dropout,
+    **_same_names("maximum", "minimum", "add", "sub", "mul", "div", "fmod", "neg", "copysign"),
+    "floor_div": _floor_div,
+    "trunc_div": _trunc_div,
+    "mod": torch.remainder,
+    **_same_names("sign", "floor", "ceil", "trunc", "round", "abs"),
+    **_same_names("pow", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
+    **_same_names("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
+    **_same_names("asinh", "acosh", "atanh", "logaddexp", "erf", "sigmoid", "relu"),
+}

@@ -1,0 +1,167 @@
+"""Convolution, pooling and resizing, as written in PyTorch. Padding is done first, since PyTorch's
+own options for it know only as much at both ends."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+F = torch.nn.functional
+
+_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+def _each(value, rank):
+    return tuple(value) if isinstance(value, Sequence) else (value,) * rank
+
+
+def _padded(x, pairs, value=0.0):
+    return F.pad(x, [n for pair in reversed(pairs) for n in pair], value=value)
+
+
+def _conv(x, weight, bias=None, *, stride, padding, dilation, groups):
+    rank = weight.ndim - 2
+    pairs = [pad if isinstance(pad, tuple) else (pad, pad) for pad in _each(padding, rank)]
+    return _CONV[rank](_padded(x, pairs), weight, bias, stride, 0, dilation, groups)
+
+
+def _transpose(linear, grad, shape):
+    """Return the transpose of a linear function of a tensor of `shape`, applied to `grad`."""
+    point = torch.zeros(shape, dtype=grad.dtype, requires_grad=True)
+    (transposed,) = torch.autograd.grad(linear(point), point, grad, create_graph=True)
+    return transposed
+
+
+def _conv_input_grad(grad, weight, input_shape, **options):
+    return _transpose(lambda x: _conv(x, weight, **options), grad, input_shape)
+
+
+def _conv_weight_grad(x, grad, kernel, groups, **options):
+    shape = (grad.shape[1], x.shape[1] // groups, *kernel)
+    return _transpose(lambda weight: _conv(x, weight, groups=groups, **options), grad, shape)
+
+
+class _Windows:
+    """Where windows lie: kernel, stride, padding (before, after), dilation and count an axis."""
+
+    def __init__(self, shape, kernel_size=None, stride=None, padding=0, windows=None):
+        if windows is not None:
+            self.kernel, self.stride, self.padding, self.dilation, self.counts = windows
+            return
+        rank = len(shape) - 2
+        self.kernel, borders = _each(kernel_size, rank), _each(padding, rank)
+        self.stride = self.kernel if stride is None else _each(stride, rank)
+        self.padding = [(border, border) for border in borders]
+        self.dilation = (1,) * rank
+        axes = zip(shape[2:], self.kernel, self.stride, borders, strict=True)
+        self.counts = [(length + 2 * border - r) // st + 1 for length, r, st, border in axes]
+
+    def cut(self, x, value):
+        """Return x padded, or cropped, to where the last windows end."""
+        axes = zip(self.kernel, self.stride, self.padding, self.dilation, self.counts, strict=True)
+        ends = [(count - 1) * st + d * (r - 1) + 1 for r, st, _, d, count in axes]
+        starts = [before for before, _ in self.padding]
+        lengths = zip(starts, ends, x.shape[2:], strict=True)
+        return _padded(x, [(before, end - before - n) for before, end, n in lengths], value)
+
+    def sums(self, x):
+        """Return the sum of each window."""
+        weight = torch.ones(x.shape[1], 1, *self.kernel, dtype=x.dtype)
+        conv = _CONV[len(self.kernel)]
+        return conv(self.cut(x, 0.0), weight, None, self.stride, 0, self.dilation, x.shape[1])
+
+    def places(self, winners, shape):
+        """Return where in the flattened image the entries at positions of windows are."""
+        offsets = np.unravel_index(winners.numpy().astype(np.int64), self.kernel)
+        places = np.zeros(winners.shape, np.int64)
+        for axis, offset in enumerate(offsets):
+            starts = self.stride[axis] * np.arange(self.counts[axis]) - self.padding[axis][0]
+            starts = starts.reshape(-1, *(1,) * (len(offsets) - 1 - axis))
+            places = places * shape[2 + axis] + starts + self.dilation[axis] * offset
+        return torch.as_tensor(places)
+
+
+def _max_pool(x, **options):
+    windows = _Windows(x.shape, **options)
+    pool = _MAX_POOL[len(windows.kernel)]
+    return pool(windows.cut(x, -math.inf), windows.kernel, windows.stride, 0, windows.dilation)
+
+
+def _max_pool_places(x, **options):
+    """The winner of a border of -inf is none: PyTorch's places are asked for with a wide one."""
+    windows = _Windows(x.shape, **options)
+    places = torch.arange(math.prod(x.shape[2:]), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
+    pool = _MAX_POOL[len(windows.kernel)]
+    settings = (windows.kernel, windows.stride, 0, windows.dilation)
+    _, found = pool(windows.cut(x, -math.inf), *settings, return_indices=True)
+    numbers = windows.cut(places.expand(x.shape), 0.0).flatten(2)
+    return numbers.gather(2, found.flatten(2)).reshape(found.shape).long()
+
+
+def _max_pool_grad(grad, winners, input_shape, **options):
+    places = _Windows(input_shape, **options).places(winners, input_shape)
+    zeros = torch.zeros(*input_shape[:2], math.prod(input_shape[2:]), dtype=grad.dtype)
+    return zeros.scatter_add(2, places.flatten(2), grad.flatten(2)).reshape(input_shape)
+
+
+def _max_pool_gather(x, winners, **options):
+    places = _Windows(x.shape, **options).places(winners, x.shape)
+    return x.flatten(2).gather(2, places.flatten(2)).reshape(winners.shape)
+
+
+def _avg_pool(x, count_include_pad=True, **options):
+    windows = _Windows(x.shape, **options)
+    ones = torch.ones(1, x.shape[1], *x.shape[2:], dtype=x.dtype)
+    # What counts: the image, the padding too, but never what lies beyond that.
+    counted = _padded(ones, windows.padding, 1.0 if count_include_pad else 0.0)
+    whole = _Windows(counted.shape, windows=_moved(windows))
+    return windows.sums(x) / whole.sums(counted)
+
+
+def _moved(windows):
+    """Return the same windows for an image with its padding done."""
+    none = [(0, 0)] * len(windows.kernel)
+    return windows.kernel, windows.stride, none, windows.dilation, windows.counts
+
+
+def _avg_pool_grad(grad, input_shape, **options):
+    return _transpose(lambda x: _avg_pool(x, **options), grad, input_shape)
+
+
+def _resample(x, axis, rule, lengths, transposed):
+    """PyTorch's one-dimensional resizing of rows; "mean" is its adaptive average pooling."""
+    modes = {"linear": "linear", "corners": "linear"}
+
+    def resize(rows):
+        if rule == "mean":
+            return F.adaptive_avg_pool1d(rows, lengths[1])
+        corners = rule == "corners" if rule in modes else None
+        return F.interpolate(rows, lengths[1], mode=modes.get(rule, rule), align_corners=corners)
+
+    rows = x.movedim(axis, -1)
+    flat = rows.reshape(1, math.prod(rows.shape[:-1]), rows.shape[-1])
+    if not flat.numel():
+        out = x.new_zeros(*flat.shape[:2], lengths[0 if transposed else 1]) + 0 * flat.sum()
+    elif transposed:
+        out = _transpose(resize, flat, (*flat.shape[:2], lengths[0]))
+    else:
+        out = resize(flat)
+    return out.reshape(*rows.shape[:-1], -1 if out.numel() else out.shape[-1]).movedim(-1, axis)
+
+
+TABLE = {
+    "conv2d": _conv,
+    "conv2d_input_grad": _conv_input_grad,
+    "conv2d_weight_grad": _conv_weight_grad,
+    "channel_sum": lambda x: x.sum([axis for axis in range(x.ndim) if axis != 1]),
+    "max_pool2d": _max_pool,
+    "max_pool2d_indices": _max_pool_places,
+    "max_pool2d_grad": _max_pool_grad,
+    "max_pool2d_gather": _max_pool_gather,
+    "avg_pool2d": _avg_pool,
+    "avg_pool2d_grad": _avg_pool_grad,
+    "resample": _resample,
+}

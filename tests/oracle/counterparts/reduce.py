@@ -1,0 +1,50 @@
+"""Reductions over axes, as written in PyTorch."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+
+
+def _reduction(function):
+    """PyTorch's empty tuple of axes means all of them, here none."""
+
+    def reduce(x, axis, keepdim):
+        if axis == () or not x.ndim:
+            return function(x[None], (0,), False)
+        return function(x, tuple(range(x.ndim)) if axis is None else axis, keepdim)
+
+    return reduce
+
+
+def _one_by_one(function):
+    """For what PyTorch reduces over a single axis only."""
+
+    def over(x, axes, keepdim):
+        chosen = {axis % x.ndim for axis in axes}
+        shape = [1 if axis in chosen else n for axis, n in enumerate(x.shape)]
+        rest = [axis for axis in range(x.ndim) if axis not in chosen]
+        rows = x.permute(*rest, *chosen).reshape(*(x.shape[axis] for axis in rest), -1)
+        if not x.numel():
+            rows = x.new_zeros(*rows.shape[:-1], 0) + 0 * x.sum()
+        out = function(rows, -1)
+        return out.reshape(shape) if keepdim else out
+
+    return over
+
+
+def _place(function):
+    return lambda x, axis, keepdim: function(x, dim=axis, keepdim=keepdim)
+
+
+TABLE = {
+    "sum": _reduction(torch.sum),
+    "mean": _reduction(torch.mean),
+    "max": _reduction(torch.amax),
+    "min": _reduction(torch.amin),
+    "prod": _reduction(_one_by_one(torch.prod)),
+    "all": _reduction(torch.all),
+    "any": _reduction(torch.any),
+    "argmax": _place(torch.argmax),
+    "argmin": _place(torch.argmin),
+    "logsumexp": _reduction(torch.logsumexp),
+}

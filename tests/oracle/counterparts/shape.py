@@ -1,0 +1,68 @@
+"""Moving entries about, and indexing, as written in PyTorch."""
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+F = torch.nn.functional
+
+
+def _pad(x, padding, value):
+    flat = [n for pair in reversed(padding) for n in pair]
+    return F.pad(x, flat, value=value)
+
+
+def _dtype(dtype):
+    return getattr(torch, np.dtype(dtype).name)
+
+
+def _places(shape, key):
+    """Return, of an array of `shape` counted through, the numbers that a key of NumPy's reads."""
+    return torch.as_tensor(np.arange(math.prod(shape)).reshape(shape)[key].copy())
+
+
+def _has_negative_step(key):
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts)
+
+
+def _theirs(part):
+    return torch.as_tensor(part) if isinstance(part, np.ndarray) else part
+
+
+def _index(x, key):
+    """PyTorch's own indexing, but for negative steps, which it has not."""
+    if _has_negative_step(key):
+        return x.reshape(-1)[_places(x.shape, key)]
+    return x[tuple(map(_theirs, key)) if isinstance(key, tuple) else _theirs(key)]
+
+
+def _index_add(x, key, shape):
+    places = _places(shape, key).reshape(-1)
+    zeros = torch.zeros(math.prod(shape), dtype=x.dtype)
+    return zeros.index_add(0, places, x.reshape(-1)).reshape(shape)
+
+
+def _scatter_add(x, index, dim, shape):
+    return torch.zeros(shape, dtype=x.dtype).scatter_add(dim, index, x)
+
+
+TABLE = {
+    "expand": lambda x, shape: x.expand(shape),
+    "sum_to": lambda x, shape: x.sum_to_size(shape),
+    "cast": lambda x, dtype: x.to(_dtype(dtype)),
+    "reshape": lambda x, shape: x.reshape(shape),
+    "permute": lambda x, order: x.permute(order),
+    "transpose": lambda x, dim0, dim1: x.transpose(dim0, dim1),
+    "cat": lambda *xs, dim: torch.cat(xs, dim),
+    "pad": _pad,
+    "basic_index": _index,
+    "advanced_index": _index,
+    "index_add": _index_add,
+    "gather": lambda x, index, dim: torch.gather(x, dim, index),
+    "scatter_add": _scatter_add,
+    "nonzero": lambda x: torch.nonzero(x),
+    "one_hot": lambda index, num_classes: F.one_hot(index, num_classes),
+}

@@ -1,0 +1,239 @@
+"""PyTorch beside the methods that are written in other ops, at numbers where formulas go wrong:
+kinks and ties, zeros, infinities and nan, sums of nothing and spreads of one.
+
+The records themselves meet such numbers in `test_records`.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+F = torch.nn.functional
+
+from tests.oracle.compare import compare  # noqa: E402
+
+INF, NAN = np.inf, np.nan
+LINE = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 20.0, -20.0, 90.0, -90.0])
+WIDE = np.array([*LINE, 800.0, -800.0, INF, -INF, NAN])
+# Rows with ties, zeros of either sign, infinities and nan.
+ROWS = np.array(
+    [
+        [1.0, 2.0, 2.0, -1.0],
+        [0.0, -0.0, 0.0, 0.0],
+        [3.0, INF, INF, 1.0],
+        [-INF, -INF, 2.0, -INF],
+        [-INF, -INF, -INF, -INF],
+        [1.0, NAN, 2.0, NAN],
+        [NAN, INF, -INF, 0.0],
+    ]
+)
+FINITE = ROWS[:2]
+ZEROS = np.array([[2.0, 0.0, 3.0, -1.0], [0.0, 4.0, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0], [1, 2, 3, 4]])
+ONE = np.array([[2.0], [0.0], [-3.0]])
+SAME = np.full((2, 4), 1.5)
+
+
+def same(name, *args, **options):
+    """A method of one name and one order of arguments on both sides."""
+    return (
+        lambda x: getattr(x, name)(*args, **options),
+        lambda x: getattr(x, name)(*args, **options),
+    )
+
+
+ACTIVATIONS = {
+    "relu6": (lambda x: x.relu6(), F.relu6),
+    "hardtanh": (lambda x: x.hardtanh(), F.hardtanh),
+    "hardtanh with bounds": (lambda x: x.hardtanh(-3, 6), lambda x: F.hardtanh(x, -3, 6)),
+    "hardswish": (lambda x: x.hardswish(), F.hardswish),
+    "leaky_relu": (lambda x: x.leaky_relu(), F.leaky_relu),
+    "elu": (lambda x: x.elu(), F.elu),
+    "elu with alpha": (lambda x: x.elu(0.5), lambda x: F.elu(x, 0.5)),
+    "celu": (lambda x: x.celu(2.0), lambda x: F.celu(x, 2.0)),
+    "gelu": (lambda x: x.gelu(), lambda x: F.gelu(x, approximate="tanh")),
+    "gelu by erf": (lambda x: x.gelu("none"), F.gelu),
+    "silu": (lambda x: x.silu(), F.silu),
+    "mish": (lambda x: x.mish(), F.mish),
+    "softplus": (lambda x: x.softplus(), lambda x: F.softplus(x, threshold=80)),
+    "softplus with beta": (
+        lambda x: x.softplus(2.0),
+        lambda x: F.softplus(x, 2.0, threshold=80),
+    ),
+    "softsign": (lambda x: x.softsign(), F.softsign),
+    "logsigmoid": (lambda x: x.logsigmoid(), F.logsigmoid),
+    "square": same("square"),
+}
+
+POINTS = {
+    "clip": (lambda x: x.clip(-1, 3), lambda x: x.clamp(-1, 3)),
+    "clip from below": (lambda x: x.clip(min_=-0.5), lambda x: x.clamp(min=-0.5)),
+    "clip from above": (lambda x: x.clip(max_=0.5), lambda x: x.clamp(max=0.5)),
+    "clip with crossed bounds": (lambda x: x.clip(3, -1), lambda x: x.clamp(3, -1)),
+    "x ** 0": (lambda x: x**0, lambda x: x**0),
+    "x ** 1": (lambda x: x**1, lambda x: x**1),
+    "x ** 2": (lambda x: x**2, lambda x: x**2),
+    "x ** 3.0": (lambda x: x**3.0, lambda x: x**3.0),
+    "x ** 0.5": (lambda x: x**0.5, lambda x: x**0.5),
+    "x ** -1": (lambda x: x**-1, lambda x: x**-1),
+    "2 ** x": (lambda x: 2.0**x, lambda x: 2.0**x),
+    "0 ** x": (lambda x: 0.0**x, lambda x: 0.0**x),
+    "1 / x": (lambda x: 1 / x, lambda x: 1 / x),
+    "x % 1": (lambda x: x % 1, lambda x: x % 1),
+    "x // 0.5": (lambda x: x // 0.5, lambda x: torch.div(x, 0.5, rounding_mode="floor")),
+    "lerp": (lambda x: x.lerp(x * 0 + 1, 0.25), lambda x: x.lerp(x * 0 + 1, 0.25)),
+    "where nan is not taken": (
+        lambda x: (x > 0).where(x.log(), x * 2),
+        lambda x: torch.where(x > 0, x.log(), x * 2),
+    ),
+    "masked_fill of nan": (
+        lambda x: x.masked_fill(x != x, 0.0) * x,
+        lambda x: x.masked_fill(x != x, 0.0) * x,
+    ),
+    "isinf of one sign": (
+        lambda x: x.isinf(detect_negative=False),
+        lambda x: torch.isposinf(x),
+    ),
+}
+
+BY_ROW = {
+    "max": (lambda x: x.max(1), lambda x: x.amax(1)),
+    "min": (lambda x: x.min(1), lambda x: x.amin(1)),
+    "max of all": (lambda x: x.max(), lambda x: x.max()),
+    "min of all": (lambda x: x.min(), lambda x: x.min()),
+    "sum": same("sum", 1),
+    "mean": same("mean", 1),
+    "prod": same("prod", 1),
+    "logsumexp": same("logsumexp", 1),
+    "softmax": same("softmax", 1),
+    "log_softmax": same("log_softmax", 1),
+    "softmin": (lambda x: x.softmin(1), lambda x: F.softmin(x, 1)),
+    "cumsum": same("cumsum", 1),
+    "cumprod": same("cumprod", 1),
+    "logcumsumexp": same("logcumsumexp", 1),
+    "cummax": (lambda x: x.cummax(1)[0], lambda x: x.cummax(1)[0]),
+    "cummin": (lambda x: x.cummin(1)[0], lambda x: x.cummin(1)[0]),
+    "places of cummax": (lambda x: x.cummax(1)[1], lambda x: x.cummax(1)[1]),
+    "places of cummin": (lambda x: x.cummin(1)[1], lambda x: x.cummin(1)[1]),
+    "sort": (lambda x: x.sort(1)[0], lambda x: x.sort(1)[0]),
+    "sort down": (lambda x: x.sort(1, True)[0], lambda x: x.sort(1, True)[0]),
+    "places of sort": (lambda x: x.sort(1)[1], lambda x: torch.sort(x, dim=1, stable=True)[1]),
+    "places of sort down": (
+        lambda x: x.sort(1, True)[1],
+        lambda x: torch.sort(x, dim=1, descending=True, stable=True)[1],
+    ),
+    "topk": (lambda x: x.detach().topk(1, 1)[0], lambda x: x.detach().topk(1, 1)[0]),
+    "topk of the smallest": (
+        lambda x: x.detach().topk(1, 1, largest=False)[0],
+        lambda x: x.detach().topk(1, 1, largest=False)[0],
+    ),
+    "argmax": (lambda x: x.argmax(1), lambda x: x.argmax(1)),
+    "argmin": (lambda x: x.argmin(1), lambda x: x.argmin(1)),
+    "var": (lambda x: x.var(1), lambda x: x.var(1)),
+    "std": (lambda x: x.std(1), lambda x: x.std(1)),
+    "var without correction": (
+        lambda x: x.var(1, correction=0),
+        lambda x: x.var(1, correction=0),
+    ),
+    "std_mean": (lambda x: x.std_mean(1)[0], lambda x: torch.std_mean(x, 1)[0]),
+    "all": same("all", 1),
+    "any": same("any", 1),
+}
+
+POOLS = {
+    "max_pool2d": (lambda x: x.max_pool2d(2), lambda x: F.max_pool2d(x, 2)),
+    "avg_pool2d": (lambda x: x.avg_pool2d(2), lambda x: F.avg_pool2d(x, 2)),
+    "padded max_pool2d": (
+        lambda x: x.max_pool2d(2, 2, padding=1),
+        lambda x: F.max_pool2d(x, 2, 2, 1),
+    ),
+}
+IMAGES = np.stack([ROWS[:6].reshape(4, 6), np.zeros((4, 6))])[None]
+
+TARGET = np.array([0, 1, 2, 3, 0, 1, 2])
+LOSSES = {
+    "cross_entropy": (
+        lambda x: x.cross_entropy(TARGET, reduction="none"),
+        lambda x: F.cross_entropy(x, torch.tensor(TARGET), reduction="none"),
+    ),
+    "nll_loss": (
+        lambda x: x.nll_loss(TARGET, reduction="none"),
+        lambda x: F.nll_loss(x, torch.tensor(TARGET), reduction="none"),
+    ),
+    "binary_crossentropy_logits": (
+        lambda x: x.binary_crossentropy_logits(x.detach().isnan().cast(x.dtype)),
+        lambda x: F.binary_cross_entropy_with_logits(x, x.detach().isnan().to(x.dtype)),
+    ),
+}
+
+# Where both sides bound 1 / (x (1 - x)) the bounds differ by the rounding of float32, so that
+# gradients at 0 and 1 are held to their targets there only.
+PROBABILITIES = np.array([0.0, 1.0, 1e-9, 1 - 1e-9, 0.5])
+TARGETS = np.array([0.0, 1.0, 0.3, 0.3, 0.0])
+PAIRS = {
+    "binary_crossentropy": (
+        lambda x, t: x.binary_crossentropy(t.detach(), reduction="none") + t * 0,
+        lambda x, t: F.binary_cross_entropy(x, t.detach(), reduction="none") + t * 0,
+    ),
+}
+
+CASES = {
+    **{name: (*case, WIDE) for name, case in {**ACTIVATIONS, **POINTS}.items()},
+    # PyTorch's float32 kernel gives nan for gelu(inf).
+    "gelu by erf": (*ACTIVATIONS["gelu by erf"], WIDE[WIDE != INF]),
+    **{f"{name} of rows": (*case, ROWS) for name, case in BY_ROW.items()},
+    **{f"{name} of ties": (*case, FINITE) for name, case in BY_ROW.items()},
+    **{f"{name} of zeros": (*case, ZEROS) for name, case in BY_ROW.items()},
+    **{f"{name} of one": (*case, ONE) for name, case in BY_ROW.items()},
+    **{f"{name} of equals": (*case, SAME) for name, case in BY_ROW.items()},
+    **{name: (*case, IMAGES) for name, case in POOLS.items()},
+    **{name: (*case, ROWS) for name, case in LOSSES.items()},
+    **{name: (*case, PROBABILITIES, TARGETS) for name, case in PAIRS.items()},
+}
+
+
+# Gradients that are not PyTorch's: at which entries or rows of the input, and why.
+NONE_PASSES = "nan; PyTorch passes the upstream gradient through a nan"
+DIFFERENT = {
+    "hardswish": (lambda x: np.isnan(x) | (x == -INF), "0 at -inf; PyTorch: -inf times 0"),
+    "elu": (np.isnan, NONE_PASSES),
+    "elu with alpha": (np.isnan, NONE_PASSES),
+    "celu": (np.isnan, NONE_PASSES),
+    **{
+        name: (np.isnan, "passed on, as by relu; PyTorch's clamp stops it at a nan")
+        for name in POINTS
+        if name.startswith("clip")
+    },
+    "x ** 0.5": (
+        lambda x: np.signbit(x) & ((x == 0) | np.isinf(x)),
+        "those of the power function; PyTorch takes the square root",
+    ),
+    "max of rows": (np.isnan, "the nan gets it, as in PyTorch's max of all; its amax gives nan"),
+    "min of rows": (np.isnan, "the nan gets it, as in PyTorch's min of all; its amin gives nan"),
+    "logsumexp of rows": (
+        lambda x: np.all(x == -INF, axis=1, keepdims=True),
+        "0 for a row of -inf, as of a mask; PyTorch: nan",
+    ),
+    "logcumsumexp of rows": (np.isinf, "0 at -inf, as of a mask; PyTorch: nan"),
+    "cumprod of rows": (np.isinf, "no division, so no nan; PyTorch divides by entries"),
+    "var of rows": (np.isinf, "nan for the whole row; PyTorch has ±inf among them"),
+    "var without correction of rows": (np.isinf, "nan for the whole row; PyTorch has ±inf"),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", CASES)
+def test_awkward(name, dtype):
+    ours, theirs, *arrays = CASES[name]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # PyTorch's, of a spread of one.
+        warnings.filterwarnings("ignore", "(var|std|std_mean).*degrees of freedom is <= 0")
+        if name in DIFFERENT:
+            is_different, reason = DIFFERENT[name]
+            assert reason
+            if name != "hardswish":  # of which the value at -inf is another too
+                compare(ours, theirs, arrays, dtype, order=0, each=True)
+            kept = ~is_different(arrays[0])
+            arrays = [array[kept.all(axis=1) if array.ndim == 2 else kept] for array in arrays]
+        compare(ours, theirs, arrays, dtype, order=1, each=True)

@@ -1,0 +1,393 @@
+"""Growing a program: steps are drawn from the vocabulary and tried on arrays as they are added, so
+that values stay tame and away from kinks.
+
+What a step can be comes from the records themselves. Plain records take values as they are, those
+with `axis` and `keepdim` or with one axis any axis, and every other differentiable record is put on
+one of its own samples, moved a little by earlier values. So a new record is in the programs as
+soon as it is in `ops.table`.
+"""
+
+import collections
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.ops.samples import is_plain, samples_of
+from tests.programs.program import ATTEMPT, WRITE, Input, Program, Step, function_of
+from tinygrad_np import ops
+from tinygrad_np.errors import MatrixError
+from tinygrad_np.record import Op
+
+# Not in programs, and why.
+WITHOUT = {"cast": "changes the dtype, which here is the same all over a program"}
+
+LARGEST = 160
+SHAPES = [(), (1,), (3,), (4,), (2, 3), (1, 3), (2, 1), (3, 2), (2, 3, 2), (2, 1, 3), (1, 2, 4, 4)]
+
+
+def grow(seed: int, changes: bool = True) -> Program:
+    """Return the program of a seed; with `changes` some of them change values in place."""
+    return Grower(seed, changes).program
+
+
+class Grower:
+    """A program as it grows, and the values it has so far."""
+
+    def __init__(self, seed: int, changes: bool) -> None:
+        self.rng = np.random.default_rng(seed)
+        shapes = [SHAPES[i] for i in self.rng.integers(0, len(SHAPES), self.rng.integers(2, 5))]
+        leaves = [np.asarray(self.rng.uniform(-1.5, 1.5, shape)) for shape in shapes]
+        wanted = [True, *(bool(self.rng.random() < 0.85) for _ in leaves[1:])]
+        self.program = Program(seed, leaves, wanted)
+        self.values: list[np.ndarray] = [leaf.copy() for leaf in leaves]
+        self.tame = list(range(len(leaves)))
+        self.may_change = changes and self.rng.random() < 0.3
+        length = int(self.rng.integers(5, 31))
+        while len(self.program.steps) < length:
+            if self.rng.random() < (0.2 if self.may_change else 0.05):
+                self.change()
+            else:
+                FAMILIES[int(self.rng.choice(len(FAMILIES), p=CHANCES))](self)
+
+    def pick(self, fits: Callable[[np.ndarray], bool] = lambda value: True) -> int | None:
+        """Return a value that is not empty nor large, and `fits`: a late one, or any."""
+        found = [i for i in self.tame if fits(self.values[i])]
+        if not found:
+            return None
+        if self.rng.random() < 0.5:
+            found = found[-4:]
+        return int(self.rng.choice(found))
+
+    def add(self, name: str, *inputs: Input, **attributes: Any) -> int | None:
+        """Add a step and return its value; None, and no step, where it would not be tame."""
+        step = Step(name, inputs, attributes)
+        given = [self.values[v] if isinstance(v, int) else v for v in inputs]
+        try:
+            with np.errstate(all="ignore"):
+                value = np.asarray(function_of(step)(*given, **attributes))
+        except MatrixError:
+            # A sample that was moved too far, as from what is positive definite.
+            return None
+        if value.size > LARGEST or not np.isfinite(value).all():
+            return None
+        self.program.steps.append(step)
+        self.values.append(value)
+        place = len(self.values) - 1
+        if np.abs(value).max(initial=0) > 5:
+            return self.squashed(place, -2.0, 2.0)
+        if value.size:
+            self.tame.append(place)
+        return place
+
+    def squashed(self, place: int, low: float, high: float) -> int | None:
+        """Add a step that brings a value between two bounds."""
+        largest = max(1.0, float(np.abs(self.values[place]).max(initial=0)))
+        scale = float(self.rng.uniform(0.5, 1.2)) / largest
+        shift = float(self.rng.uniform(-0.3, 0.3))
+        return self.add("squash", place, scale=scale, shift=shift, low=low, high=high)
+
+    def ready(self, place: int, op: Op) -> int | None:
+        """Return a value, squashed if need be, within an op's domain and away from its kinks."""
+        low, high = op.domain
+        for _ in range(3):
+            value = self.values[place]
+            distances = [np.abs(value - kink).min(initial=1.0) for kink in op.kinks]
+            is_inside = (low, high) == (-2.0, 2.0) or (low <= value.min() and value.max() <= high)
+            if is_inside and min(distances, default=1.0) > 1e-3:
+                return place
+            squashed = self.squashed(place, low, high)
+            if squashed is None:
+                return None
+            place = squashed
+        return None
+
+    def axis(self, value: np.ndarray) -> int:
+        """Return an axis of a value of at least one, from the front or from the end."""
+        return int(self.rng.integers(-value.ndim, value.ndim))
+
+    def change(self) -> None:
+        """Write into a value, or attempt to; rather into one that shares memory with others."""
+        owners = collections.Counter(map(_owner, self.values))
+        is_rather_shared = self.rng.random() < 0.7
+        place = self.pick(
+            lambda value: (
+                value.flags.writeable and (not is_rather_shared or owners[_owner(value)] > 1)
+            )
+        )
+        if place is None:
+            return
+        value = self.values[place]
+        key: Any = ...
+        if value.ndim and self.rng.random() < 0.7:
+            start = int(self.rng.integers(0, value.shape[0]))
+            key = (slice(start, start + 1),)
+        to = np.asarray(self.rng.uniform(-1.5, 1.5, value[key].shape))
+        if not self.may_change or self.rng.random() < 0.2:
+            self.program.steps.append(Step(ATTEMPT, (place,), {"key": key, "to": to}))
+            return
+        through = str(self.rng.choice(["no_grad", "detach"]))
+        self.program.steps.append(Step(WRITE, (place,), {"key": key, "to": to, "through": through}))
+        value[key] = to
+
+
+def _owner(value: np.ndarray) -> int:
+    """Return what stands for the memory that a value is in."""
+    return id(value if value.base is None else value.base)
+
+
+def _chosen(family: list[Op], grower: Grower) -> Op:
+    return family[int(grower.rng.integers(len(family)))]
+
+
+@functools.cache
+def differentiable() -> list[Op]:
+    """Return the records that programs are made of."""
+    return [op for op in ops.table.values() if op.vjps and op.name not in WITHOUT]
+
+
+def _named(names: set[str]) -> list[Op]:
+    return [op for op in differentiable() if set(op.attributes) == names and op.inputs == ["x"]]
+
+
+@functools.cache
+def _families() -> dict[str, list[Op]]:
+    plain = [op for op in differentiable() if is_plain(op)]
+    return {
+        "others": [op for op in differentiable() if op not in plain],
+        "unary": [op for op in plain if len(op.inputs) == 1],
+        "binary": [op for op in plain if len(op.inputs) == 2],
+        "reductions": _named({"axis", "keepdim"}),
+        "scans": [*_named({"axis"}), *_named({"dim"})],
+    }
+
+
+def unary(grower: Grower) -> None:
+    """A plain record of one input."""
+    op = _chosen(_families()["unary"], grower)
+    place = grower.pick()
+    ready = None if place is None else grower.ready(place, op)
+    if ready is not None:
+        grower.add(op.name, ready)
+
+
+def binary(grower: Grower) -> None:
+    """A plain record of two inputs that broadcast; at times the same value twice."""
+    op = _chosen(_families()["binary"], grower)
+    first = grower.pick()
+    if first is None:
+        return
+    shape = grower.values[first].shape
+    second = grower.pick(lambda value: _broadcast(shape, value.shape))
+    places = [None if place is None else grower.ready(place, op) for place in (first, second)]
+    if None not in places:
+        grower.add(op.name, *places)
+
+
+def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return all(n == m or 1 in (n, m) for n, m in pairs)
+
+
+def arithmetic(grower: Grower) -> None:
+    """A sum or a product: most of what networks do."""
+    first = grower.pick()
+    if first is not None:
+        shape = grower.values[first].shape
+        second = grower.pick(lambda value: _broadcast(shape, value.shape))
+        grower.add(str(grower.rng.choice(["add", "sub", "mul"])), first, second)
+
+
+def reduction(grower: Grower) -> None:
+    """A record over an axis, several, or all."""
+    op = _chosen(_families()["reductions"], grower)
+    place = grower.pick(lambda value: value.ndim > 0)
+    if place is None:
+        return
+    value = grower.values[place]
+    axes = grower.rng.permutation(value.ndim)[: grower.rng.integers(1, value.ndim + 1)]
+    axis = None if grower.rng.random() < 0.2 else tuple(int(a) for a in axes)
+    grower.add(op.name, place, axis=axis, keepdim=bool(grower.rng.random() < 0.5))
+
+
+def scan(grower: Grower) -> None:
+    """A record along an axis."""
+    op = _chosen(_families()["scans"], grower)
+    place = grower.pick(lambda value: value.ndim > 0)
+    if place is not None:
+        (name,) = op.attributes
+        grower.add(op.name, place, **{name: grower.axis(grower.values[place])})
+
+
+def sampled(grower: Grower) -> None:
+    """A record that is not plain, on one of its samples moved a little by earlier values."""
+    op = _chosen(_families()["others"], grower)
+    fitting = _small_samples(op)
+    if not fitting:
+        return
+    sample = fitting[int(grower.rng.integers(len(fitting)))]
+    inputs: list[Input] = []
+    for position, array in enumerate(sample.inputs):
+        is_moved = array is not None and op.is_differentiable(position)
+        place = grower.pick() if is_moved and grower.rng.random() < 0.85 else None
+        moved = None if place is None else grower.add("near", place, array=np.array(array))
+        inputs.append(moved if moved is not None else array)
+    if any(isinstance(value, int) for value in inputs):
+        attributes = {n: sample.attributes.get(n, op.attributes[n]) for n in op.attributes}
+        grower.add(op.name, *inputs, **attributes)
+
+
+@functools.cache
+def _small_samples(op: Op) -> list[Any]:
+    return [
+        sample
+        for sample in samples_of(op)
+        if sum(array.size for array in sample.inputs if array is not None) <= LARGEST
+        and sample.inputs[0].size
+    ]
+
+
+def view(grower: Grower) -> None:
+    """A reshape, a permutation, an exchange of axes, a slice: all share memory."""
+    place = grower.pick(lambda value: value.ndim > 0)
+    if place is None:
+        return
+    value, rng = grower.values[place], grower.rng
+    kind = rng.integers(6)
+    if kind == 0:
+        shapes = [(-1,), (1, *value.shape), (*value.shape, 1), value.shape[::-1]]
+        grower.add("reshape", place, shape=shapes[rng.integers(len(shapes))])
+    elif kind == 1:
+        grower.add("permute", place, order=tuple(int(a) for a in rng.permutation(value.ndim)))
+    elif kind == 2:
+        grower.add("transpose", place, dim0=grower.axis(value), dim1=grower.axis(value))
+    elif kind == 3:
+        grower.add("flip", place, axis=grower.axis(value))
+    else:
+        grower.add("basic_index", place, key=_basic_key(value.shape, rng))
+
+
+def _basic_key(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Any, ...]:
+    key: list[Any] = []
+    for length in shape:
+        start = int(rng.integers(length))
+        parts = [slice(None), slice(start, None), slice(None, None, -1), slice(0, None, 2), start]
+        key.append(parts[int(rng.integers(len(parts)))])
+    if rng.random() < 0.2:
+        key.insert(int(rng.integers(len(key) + 1)), None)
+    return tuple(key)
+
+
+def index(grower: Grower) -> None:
+    """Entries named by arrays, some of them twice; by a mask; along an axis."""
+    place = grower.pick(lambda value: value.ndim > 0)
+    if place is None:
+        return
+    value, rng = grower.values[place], grower.rng
+    axis = int(rng.integers(value.ndim))
+    length = value.shape[axis]
+    kind = rng.integers(3)
+    if kind == 0:
+        names = rng.integers(-length, length, int(rng.integers(1, 5)))
+        grower.add("advanced_index", place, key=(*[slice(None)] * axis, names))
+    elif kind == 1:
+        mask = rng.random(value.shape[: axis + 1]) < 0.6
+        grower.add("advanced_index", place, key=mask)
+    else:
+        names = rng.integers(0, length, value.shape)
+        grower.add("gather", place, names, dim=axis)
+
+
+def widening(grower: Grower) -> None:
+    """An expansion, a padding, windows."""
+    place = grower.pick(lambda value: value.size <= LARGEST // 4)
+    if place is None:
+        return
+    value, rng = grower.values[place], grower.rng
+    kind = rng.integers(4) if value.ndim else 0
+    if kind < 2:
+        shape = tuple(int(rng.integers(1, 4)) if n == 1 else n for n in value.shape)
+        lead = tuple(int(n) for n in rng.integers(1, 3, rng.integers(0, 2)))
+        grower.add("expand", place, shape=(*lead, *shape))
+    elif kind == 2:
+        pairs = tuple((int(b), int(a)) for b, a in rng.integers(-1, 3, (value.ndim, 2)))
+        if all(n + b + a > 0 for n, (b, a) in zip(value.shape, pairs, strict=True)):
+            grower.add("pad", place, padding=pairs, value=float(rng.uniform(-1, 1)))
+    else:
+        dim = grower.axis(value)
+        size = int(rng.integers(1, value.shape[dim] + 1))
+        grower.add("unfold", place, dim=dim, size=size, step=int(rng.integers(1, 3)))
+
+
+def joining(grower: Grower) -> None:
+    """Values of one shape joined, at times one with itself."""
+    first = grower.pick(lambda value: value.ndim > 0)
+    if first is None:
+        return
+    shape = grower.values[first].shape
+    second = grower.pick(lambda value: value.shape == shape)
+    name = str(grower.rng.choice(["cat", "stack"]))
+    grower.add(name, first, second, dim=int(grower.rng.integers(len(shape))))
+
+
+def product(grower: Grower) -> None:
+    """A product of matrices; of a value with its own transpose where no other fits."""
+    first = grower.pick(lambda value: value.ndim > 1)
+    if first is None:
+        return
+    shape = grower.values[first].shape
+    second = grower.pick(
+        lambda value: (
+            value.ndim > 1
+            and value.shape[-2] == shape[-1]
+            and _broadcast(value.shape[:-2], shape[:-2])
+        )
+    )
+    if second is None or grower.rng.random() < 0.2:
+        second = grower.add("transpose", first, dim0=-2, dim1=-1)
+    grower.add("matmul", first, second)
+
+
+def choice(grower: Grower) -> None:
+    """Where, clip, sort, and other methods written in ops."""
+    place = grower.pick(lambda value: value.ndim > 0)
+    if place is None:
+        return
+    value, rng = grower.values[place], grower.rng
+    axis = grower.axis(value)
+    bound = float(rng.uniform(-0.5, 0.5))
+    kind = rng.integers(6)
+    if kind == 0:
+        other = grower.pick(lambda other: _broadcast(value.shape, other.shape))
+        if np.abs(value - bound).min() > 1e-3:
+            grower.add("where above", place, other, bound=bound)
+    elif kind == 1:
+        if min(np.abs(value - bound).min(), np.abs(value - bound - 1).min()) > 1e-3:
+            grower.add("clip", place, low=bound, high=bound + 1)
+    elif kind == 2:
+        grower.add("sort", place, dim=axis)
+    elif kind == 3:
+        grower.add("cummax", place, axis=axis)
+    elif kind == 4 and value.shape[axis] > 1:
+        grower.add("var", place, axis=axis)
+    else:
+        grower.add("mish", place)
+
+
+WEIGHTS: dict[Callable[[Grower], None], float] = {
+    unary: 4,
+    binary: 3,
+    arithmetic: 4,
+    reduction: 3,
+    scan: 2,
+    sampled: 4,
+    view: 4,
+    index: 2,
+    widening: 2,
+    joining: 2,
+    product: 2,
+    choice: 2,
+}
+FAMILIES = list(WEIGHTS)
+CHANCES = np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())

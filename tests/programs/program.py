@@ -1,0 +1,214 @@
+"""Straight-line programs: what a step is, how a program reads, and how it runs on arrays and on
+Tensors. The same steps run in PyTorch in `tests/oracle/test_random_programs.py`."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import Tensor, no_grad, ops
+from tinygrad_np.errors import GraphError
+
+# A value is named by its place among all values, leaves first. A step's inputs are values (ints),
+# constant arrays, or None for an input left out.
+Input = int | np.ndarray | None
+
+
+@dataclass
+class Step:
+    """One op, and what it is given; or, named below, something else that happens."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def makes_a_value(self) -> bool:
+        """Whether the step adds a value: changes in place and attempts at them do not."""
+        return self.name not in (WRITE, ATTEMPT)
+
+    def __str__(self) -> str:
+        inputs = [f"v{value}" if isinstance(value, int) else _brief(value) for value in self.inputs]
+        options = [f"{name}={_brief(value)}" for name, value in self.attributes.items()]
+        return f"{self.name}({', '.join(inputs + options)})"
+
+
+def _brief(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    entries = np.array2string(value, precision=17, separator=", ", threshold=8, edgeitems=2)
+    return f"{value.dtype}{list(value.shape)}{' '.join(entries.split())}"
+
+
+# A change of value 0 at `key` to `to`: inside no_grad(), or through a detached view of it.
+WRITE = "write"
+# The same while recording, which must be refused at once.
+ATTEMPT = "attempt to write"
+
+
+@dataclass
+class Program:
+    """Leaves, those of them that want a gradient, steps, and the values that make the result."""
+
+    seed: int
+    leaves: list[np.ndarray]
+    wanted: list[bool]
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[int]:
+        """The values that no later step uses; each program's result is all of these, in a row."""
+        makers = [step for step in self.steps if step.makes_a_value]
+        used = {value for step in makers for value in step.inputs if isinstance(value, int)}
+        first, end = len(self.leaves), len(self.leaves) + len(makers)
+        return [value for value in range(first, end) if value not in used]
+
+    @property
+    def writes(self) -> bool:
+        """Whether something is changed in place."""
+        return any(step.name == WRITE for step in self.steps)
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}"]
+        for place, (leaf, wanted) in enumerate(zip(self.leaves, self.wanted, strict=True)):
+            kind = "leaf" if wanted else "constant"
+            lines.append(f"v{place} = {kind} {_brief(leaf)}")
+        place = len(self.leaves)
+        for step in self.steps:
+            lines.append(f"v{place} = {step}" if step.makes_a_value else f"{step}")
+            place += step.makes_a_value
+        lines.append(f"result: {', '.join(f'v{value}' for value in self.results)}")
+        return "\n".join(lines)
+
+
+def squash(x: Any, scale: float, shift: float, low: float, high: float) -> Any:
+    """Return x within (low, high), smoothly."""
+    unit = ops.tanh(ops.add(ops.mul(x, scale), shift))
+    return ops.add(ops.mul(unit, (high - low) / 2), (high + low) / 2)
+
+
+def near(x: Any, array: np.ndarray) -> Any:
+    """Return `array`, moved a little by entries of x."""
+    places = np.arange(array.size) % math.prod(x.shape) if array.size else np.zeros(0, int)
+    entries = ops.getitem(ops.reshape(x, (-1,)), places)
+    return ops.add(ops.mul(ops.tanh(ops.reshape(entries, array.shape)), 0.1), array)
+
+
+def detach(x: Any) -> Any:
+    """Return x without its graph; of an array, itself, which shares memory as well."""
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+# What is written in other ops, and methods that choose them.
+COMPOSED: dict[str, Callable[..., Any]] = {
+    "squash": squash,
+    "near": near,
+    "sort": lambda x, dim: ops.sort(x, dim)[0],
+    "cummax": lambda x, axis: ops.cummax(x, axis)[0],
+    "var": lambda x, axis: ops.var(x, axis),
+    "mish": lambda x: ops.mish(x),
+    "clip": lambda x, low, high: ops.clip(x, low, high),
+    "stack": lambda *xs, dim: ops.stack(*xs, dim=dim),
+    "where above": lambda x, y, bound: ops.where(ops.gt(x, bound), x, y),
+    "flip": lambda x, axis: ops.flip(x, axis),
+    "unfold": lambda x, dim, size, step: ops.unfold(x, dim, size, step),
+}
+
+
+def function_of(step: Step) -> Callable[..., Any]:
+    """Return what runs a step on arrays and on Tensors."""
+    return COMPOSED.get(step.name) or ops.table[step.name]
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Return all entries of all parts in a row."""
+    return ops.cat(*[ops.reshape(part, (-1,)) for part in parts])
+
+
+class Base:
+    """What stood where a program writes, when nothing was varied."""
+
+    def __init__(self) -> None:
+        self.before: list[np.ndarray] = []
+
+
+def run_on_arrays(
+    program: Program, leaves: Sequence[np.ndarray], base: Base | None = None
+) -> tuple[np.ndarray, Base]:
+    """Run on copies of the leaves; return the result, and what stood where it writes.
+
+    A change in place replaces a value, but not how it depends on the leaves: when leaves are
+    varied, what the varied value is away from that of `base` is kept.
+    """
+    record = Base()
+    values = [np.array(leaf) for leaf in leaves]
+    for step in program.steps:
+        if step.name == WRITE:
+            target, key, to = values[_place(step)], step.attributes["key"], step.attributes["to"]
+            old = target[key].copy()
+            moved = old - base.before[len(record.before)] if base else 0.0
+            record.before.append(old)
+            target[key] = to + moved
+        elif step.makes_a_value:
+            value = function_of(step)(*given(step, values), **step.attributes)
+            # NumPy's operators give scalars for arrays of no dimension.
+            values.append(np.asarray(value))
+    return joined([values[v] for v in program.results]), record
+
+
+def given(step: Step, values: Sequence[Any]) -> list[Any]:
+    """Return the inputs of a step: values looked up, constants as they are."""
+    return [values[v] if isinstance(v, int) else v for v in step.inputs]
+
+
+def _place(step: Step) -> int:
+    place = step.inputs[0]
+    if not isinstance(place, int):
+        raise TypeError(f"{step} changes something else than a value")
+    return place
+
+
+class NotRefusedError(AssertionError):
+    """A change that had to be refused at once was not."""
+
+
+def run_on_tensors(program: Program, dtype: Any = np.float64) -> tuple[Tensor, list[Tensor]]:
+    """Run on new Tensors; return the result and the leaves that want a gradient."""
+    values = [
+        Tensor(leaf.astype(dtype), requires_grad=wanted)
+        for leaf, wanted in zip(program.leaves, program.wanted, strict=True)
+    ]
+    leaves = [value for value in values if value.requires_grad]
+    for step in program.steps:
+        if step.makes_a_value:
+            inputs = [_constant(value, dtype) for value in given(step, values)]
+            attributes = {name: _constant(v, dtype) for name, v in step.attributes.items()}
+            values.append(function_of(step)(*inputs, **attributes))
+        else:
+            _change(step, values[_place(step)], dtype)
+    return joined([values[v] for v in program.results]), leaves
+
+
+def _constant(value: Any, dtype: Any) -> Any:
+    """Return an array of floats in `dtype`, and all else as it is."""
+    is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return value.astype(dtype) if is_float else value
+
+
+def _change(step: Step, target: Tensor, dtype: Any) -> None:
+    key, to = step.attributes["key"], _constant(step.attributes["to"], dtype)
+    if step.name == ATTEMPT:
+        if not target.requires_grad:
+            return
+        try:
+            target[key] = to
+        except GraphError:
+            return
+        raise NotRefusedError(str(step))
+    if step.attributes["through"] == "detach":
+        detach(target)[key] = to
+    else:
+        with no_grad():
+            target[key] = to
