@@ -1,0 +1,205 @@
+"""Every name of the API list (API.md beside this file) is there, with the signature it says."""
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import tinygrad_np
+from tinygrad_np import Tensor
+
+PAGE = (Path(__file__).with_name("API.md")).read_text(encoding="utf-8")
+METHODS = PAGE[PAGE.index("## Tensor methods") : PAGE.index("## A user's own ops")]
+NN = PAGE[PAGE.index("## nn") : PAGE.index("## optim")]
+OPTIM = PAGE[PAGE.index("## optim") : PAGE.index("## Elsewhere")]
+ELSEWHERE = PAGE[PAGE.index("## Elsewhere") :]
+
+
+def rows(text):
+    """Return the cells of the tables' rows, without heads."""
+    found = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    return [cells for cells in found if cells[0] not in ("name", "where") and "---" not in cells[0]]
+
+
+def names(text):
+    """Return what stands in backticks and is a name."""
+    quoted = re.findall(r"`([^`]+)`", text)
+    return [word for part in quoted for word in part.split() if word.isidentifier()]
+
+
+def plain_methods():
+    """Return the methods of the lines that begin with Plain."""
+    return [
+        name for line in METHODS.splitlines() if line.startswith("Plain:") for name in names(line)
+    ]
+
+
+def signed_methods():
+    """Return each method of the tables with its signature after the tensor, or an empty one."""
+    return [(names(cells[0])[0], cells[1].strip("`")) for cells in rows(METHODS)]
+
+
+EVERY_METHOD = [*plain_methods(), *(name for name, _ in signed_methods())]
+
+
+def test_the_list_was_read():
+    assert len(EVERY_METHOD) == len(set(EVERY_METHOD)) > 150
+    assert {"add", "zeros", "einsum", "cross_entropy", "max_unpool2d", "inv"} <= set(EVERY_METHOD)
+
+
+def without_a_runnable_line(where, wanted):
+    """Return the names that are missing, or whose docstring has no line that runs."""
+    found = [getattr(where, name, None) for name in wanted]
+    pairs = zip(wanted, found, strict=True)
+    return [name for name, value in pairs if ">>>" not in (getattr(value, "__doc__", "") or "")]
+
+
+def test_methods():
+    assert without_a_runnable_line(Tensor, EVERY_METHOD) == []
+    assert all(callable(getattr(Tensor, name)) for name in EVERY_METHOD)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "signature"), [s for s in signed_methods() if s[1]])
+def test_signature(name, signature):
+    """Names, order and defaults; more at the end are welcome, such as generator."""
+    text = signature.replace("float32", "None").replace("int64", '"int64"')
+    expected = ast.parse(f"def f{text}: pass").body[0].args
+    method = inspect.signature(getattr(Tensor, name))
+    found = list(method.parameters.values())
+    is_bound = inspect.ismethod(getattr(Tensor, name)) or name == "einsum"
+    found = found if is_bound else found[1:]
+    wanted = [arg.arg for arg in expected.args]
+    positional = [p for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert [p.name for p in positional][: len(wanted)] == wanted
+    defaults = dict(
+        zip(wanted[len(wanted) - len(expected.defaults) :], expected.defaults, strict=True)
+    )
+    defaults |= dict(zip((a.arg for a in expected.kwonlyargs), expected.kw_defaults, strict=True))
+    by_name = method.parameters
+    for key, value in defaults.items():
+        default = by_name[key].default
+        if isinstance(value, ast.Constant) and value.value == "int64":
+            assert default == "int64" or default.__name__ == "int64"
+        else:
+            assert default == ast.literal_eval(value)
+    if expected.vararg is not None:
+        assert any(p.kind is p.VAR_POSITIONAL for p in found)
+
+
+NN_NAMES = [name for cells in rows(NN) for name in names(cells[0]) if name != "init"]
+
+
+def test_nn():
+    assert len(NN_NAMES) > 20
+    assert without_a_runnable_line(tinygrad_np.nn, NN_NAMES) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ReLU", "ReLU6", "LeakyReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Softsign"),
+        *("Sigmoid", "LogSigmoid", "Hardswish", "Hardtanh", "Softplus", "Tanh", "Softmax"),
+        *("Softmin", "LogSoftmax"),
+    ],
+)
+def test_there_is_a_module_for_each_activation(name):
+    assert issubclass(getattr(tinygrad_np.nn, name), tinygrad_np.nn.Module)
+
+
+def test_methods_of_modules_and_initialisers():
+    (module,) = (cells[1] for cells in rows(NN) if "ModuleList" in cells[0])
+    for name in re.findall(r"(\w+)\(", module):
+        assert callable(getattr(tinygrad_np.nn.Module, name))
+    (initialisers,) = (cells[1] for cells in rows(NN) if cells[0] == "`init`")
+    for name in names(initialisers):
+        assert "generator" in inspect.signature(getattr(tinygrad_np.nn.init, name)).parameters or (
+            name in ("zeros", "ones")
+        )
+
+
+OPTIM_NAMES = [
+    name for name in re.findall(r"`(\w+)(?:\([^`]*\))?`", OPTIM) if not name[0].islower()
+] + [name for line in re.findall(r"`([A-Z]\w+(?: \w+)+)`", OPTIM) for name in line.split()]
+OPTIM_NAMES += ["clip_grad_norm", "clip_grad_value"]
+
+
+def test_the_list_of_optimizers_was_read():
+    assert {"SGD", "Adam", "Muon", "LAMB", "StepLR", "SequentialLR"} <= set(OPTIM_NAMES)
+
+
+def test_optim():
+    assert without_a_runnable_line(tinygrad_np.optim, OPTIM_NAMES) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        (re.findall(r"`([^`]+)`", cells[0])[0], name)
+        for cells in rows(ELSEWHERE)
+        for name in names(cells[1])
+    ],
+)
+def test_elsewhere(where, name):
+    assert getattr(importlib.import_module(where), name) is not None
+
+
+def test_transforms_hooks_and_modes():
+    for name in ("grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp"):
+        assert "argnum" in inspect.signature(getattr(tinygrad_np.transforms, name)).parameters
+    for name in ("register_hook", "retain_grad", "backward", "gradient"):
+        assert callable(getattr(Tensor, name))
+    assert callable(tinygrad_np.nn.Module.register_forward_hook)
+
+
+OPERATORS = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_and_their_reflections(name):
+    assert callable(getattr(Tensor, f"__{name}__"))
+    assert callable(getattr(Tensor, f"__r{name}__"))
+
+
+@pytest.mark.parametrize("name", ["invert", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"])
+def test_other_operators(name):
+    assert callable(getattr(Tensor, f"__{name}__"))
+
+
+TAKE_A_GENERATOR = [
+    "rand",
+    "randn",
+    "uniform",
+    "normal",
+    "randint",
+    "randperm",
+    "rand_like",
+    "multinomial",
+    "dropout",
+]
+
+
+@pytest.mark.parametrize("name", TAKE_A_GENERATOR)
+def test_what_is_random_takes_a_generator(name):
+    assert inspect.signature(getattr(Tensor, name)).parameters["generator"].default is None
