@@ -84,7 +84,7 @@ def test_an_op_that_hands_back_its_input_is_refused():
     def keeping(x):
         return x * x, x
 
-    with pytest.raises(GraphError, match="keeping: the forward returned an kept array"):
+    with pytest.raises(GraphError, match="keeping: the forward returned a kept array"):
         keeping(leaf(1.0))
 
 

@@ -341,12 +341,12 @@ class Op:
         """
         first = 1 if self.view else 0
         known = [a for a in arrays[:count] if isinstance(a, np.ndarray)]
-        made = [("output", out, known[first:])]
-        made += [("kept array", a, known) for a in arrays[count:] if isinstance(a, np.ndarray)]
+        made = [("an output", out, known[first:])]
+        made += [("a kept array", a, known) for a in arrays[count:] if isinstance(a, np.ndarray)]
         for what, array, others in made:
             if any(np.may_share_memory(array, other) for other in others):
                 raise GraphError(
-                    f"{self.name}: the forward returned an {what} that shares memory with an "
+                    f"{self.name}: the forward returned {what} that shares memory with an "
                     "input; copy it (or say view=True of an output that is a view of the first)"
                 )
 

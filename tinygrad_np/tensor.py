@@ -82,7 +82,7 @@ class _Elsewhere:
     """Stands where others have a method, and says what it is called here. (A `__getattr__` would
     slow down each look at an attribute.)"""
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
@@ -813,9 +813,7 @@ class Tensor(Variable):
 
 Tensor.result_class = Tensor
 for _name in _ELSEWHERE:
-    _hint = _Elsewhere()
-    _hint.__set_name__(Tensor, _name)
-    setattr(Tensor, _name, _hint)
+    setattr(Tensor, _name, _Elsewhere(_name))
 
 
 def _array_of(data: Any, dtype: Any) -> Array:

@@ -47,17 +47,8 @@ def _conv_weight_grad(x, grad, kernel, groups, **options):
 class _Windows:
     """Where windows lie: kernel, stride, padding (before, after), dilation and count an axis."""
 
-    def __init__(self, shape, kernel_size=None, stride=None, padding=0, windows=None):
-        if windows is not None:
-            self.kernel, self.stride, self.padding, self.dilation, self.counts = windows
-            return
-        rank = len(shape) - 2
-        self.kernel, borders = _each(kernel_size, rank), _each(padding, rank)
-        self.stride = self.kernel if stride is None else _each(stride, rank)
-        self.padding = [(border, border) for border in borders]
-        self.dilation = (1,) * rank
-        axes = zip(shape[2:], self.kernel, self.stride, borders, strict=True)
-        self.counts = [(length + 2 * border - r) // st + 1 for length, r, st, border in axes]
+    def __init__(self, windows):
+        self.kernel, self.stride, self.padding, self.dilation, self.counts = windows
 
     def cut(self, x, value):
         """Return x padded, or cropped, to where the last windows end."""
@@ -84,15 +75,15 @@ class _Windows:
         return torch.as_tensor(places)
 
 
-def _max_pool(x, **options):
-    windows = _Windows(x.shape, **options)
+def _max_pool(x, windows):
+    windows = _Windows(windows)
     pool = _MAX_POOL[len(windows.kernel)]
     return pool(windows.cut(x, -math.inf), windows.kernel, windows.stride, 0, windows.dilation)
 
 
-def _max_pool_places(x, **options):
+def _max_pool_places(x, windows):
     """The winner of a border of -inf is none: PyTorch's places are asked for with a wide one."""
-    windows = _Windows(x.shape, **options)
+    windows = _Windows(windows)
     places = torch.arange(math.prod(x.shape[2:]), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
     pool = _MAX_POOL[len(windows.kernel)]
     settings = (windows.kernel, windows.stride, 0, windows.dilation)
@@ -101,23 +92,23 @@ def _max_pool_places(x, **options):
     return numbers.gather(2, found.flatten(2)).reshape(found.shape).long()
 
 
-def _max_pool_grad(grad, winners, input_shape, **options):
-    places = _Windows(input_shape, **options).places(winners, input_shape)
+def _max_pool_grad(grad, winners, input_shape, windows):
+    places = _Windows(windows).places(winners, input_shape)
     zeros = torch.zeros(*input_shape[:2], math.prod(input_shape[2:]), dtype=grad.dtype)
     return zeros.scatter_add(2, places.flatten(2), grad.flatten(2)).reshape(input_shape)
 
 
-def _max_pool_gather(x, winners, **options):
-    places = _Windows(x.shape, **options).places(winners, x.shape)
+def _max_pool_gather(x, winners, windows):
+    places = _Windows(windows).places(winners, x.shape)
     return x.flatten(2).gather(2, places.flatten(2)).reshape(winners.shape)
 
 
-def _avg_pool(x, count_include_pad=True, **options):
-    windows = _Windows(x.shape, **options)
+def _avg_pool(x, windows, count_include_pad=True):
+    windows = _Windows(windows)
     ones = torch.ones(1, x.shape[1], *x.shape[2:], dtype=x.dtype)
     # What counts: the image, the padding too, but never what lies beyond that.
     counted = _padded(ones, windows.padding, 1.0 if count_include_pad else 0.0)
-    whole = _Windows(counted.shape, windows=_moved(windows))
+    whole = _Windows(_moved(windows))
     return windows.sums(x) / whole.sums(counted)
 
 
