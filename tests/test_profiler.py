@@ -1,4 +1,4 @@
-"""profile(): calls, bytes and module of each op; and what a run depends on beside the code."""
+"""profile(): calls, bytes, FLOPs and module of each op; and what a run depends on besides."""
 
 import re
 import threading
@@ -9,8 +9,9 @@ import pytest
 import threadpoolctl
 
 import tinygrad_np
-from tinygrad_np import Tensor, debug, nn, no_grad, op, ops, profile
-from tinygrad_np.errors import ArgumentError, GraphError
+from models import MnistCNN
+from tinygrad_np import Tensor, debug, enable_grad, nn, no_grad, op, ops, profile
+from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.memory import pool
 from tinygrad_np.tape import mode
 
@@ -102,28 +103,242 @@ def test_a_long_backward_comes_first_too():
 
 
 def test_it_prints_as_a_table(table):
-    heading, units, *lines = str(table).splitlines()
-    assert heading.split() == ["op", "module", "forward", "backward", "share"]
-    assert units.split() == ["calls", "ms", "MB"] * 2
-    assert len(lines) == len(table.rows()) == 7
-    assert len({len(line) for line in lines}) == 1
-    for line, row in zip(lines, table.rows(), strict=True):
-        name, *module, calls, ms, megabytes, back, back_ms, back_megabytes, share = line.split()
+    groups, heading, *lines = str(table).splitlines()
+    assert groups.split("-")[0].isspace()
+    assert [word for word in groups.split() if word.isalpha()] == ["forward", "backward"]
+    assert [len(groups), groups.index("-  -") + 1] == [
+        heading.rindex("MFLOP") + 5,
+        heading.index("MFLOP") + 5,
+    ]
+    half = ["calls", "ms", "MB", "MFLOP"]
+    assert heading.split() == ["op", "module", *half, *half, "GFLOP/s", "share"]
+    assert len({len(line) for line in (heading, *lines)}) == 1
+    assert len(heading) < 120
+    assert [set(lines.pop(position)) for position in (0, -2)] == [{"-"}] * 2
+    rows = [*table.rows(), table.total()]
+    for line, row in zip(lines, rows, strict=True):
+        name, *module = line.split()[:-10]
         assert (name, "".join(module)) == (row.op, row.module)
-        assert (int(calls), int(back)) == (row.calls, row.backward_calls)
-        assert float(ms) == pytest.approx(1e3 * row.seconds, abs=5e-4)
-        assert float(back_ms) == pytest.approx(1e3 * row.backward_seconds, abs=5e-4)
-        assert float(megabytes) == pytest.approx(row.nbytes / 1e6, abs=5e-4)
-        assert float(back_megabytes) == pytest.approx(row.backward_nbytes / 1e6, abs=5e-4)
-        assert share.endswith("%")
-    assert sum(float(line.split()[-1][:-1]) for line in lines) == pytest.approx(100, abs=0.5)
+        calls, ms, megabytes, mflop, back, back_ms, back_megabytes, back_mflop, rate = map(
+            float, line.split()[-10:-1]
+        )
+        assert (calls, back) == (row.calls, row.backward_calls)
+        seconds = row.seconds + row.backward_seconds
+        for shown, value in (
+            (ms, 1e3 * row.seconds),
+            (back_ms, 1e3 * row.backward_seconds),
+            (megabytes, row.nbytes / 1e6),
+            (back_megabytes, row.backward_nbytes / 1e6),
+            (mflop, row.flops / 1e6),
+            (back_mflop, row.backward_flops / 1e6),
+            (rate / 10, (row.flops + row.backward_flops) / seconds / 1e10),
+        ):
+            assert shown == pytest.approx(value, abs=5.1e-4)
+    shares = [line.split()[-1] for line in lines]
+    assert shares[-1] == "100.0%"
+    assert sum(float(share[:-1]) for share in shares[:-1]) == pytest.approx(100, abs=0.5)
 
 
-def test_an_empty_one_prints_its_heading():
+def test_columns_are_as_wide_as_they_must_be():
+    class Outer(nn.Module):
+        def __init__(self):
+            self.a_layer_with_a_rather_long_name = nn.Sequential(nn.ReLU())
+
+        def forward(self, x):
+            return self.a_layer_with_a_rather_long_name(x)
+
+    with profile() as table:
+        Outer()(Tensor.ones(3))
+    *_, relu, _, total = str(table).splitlines()
+    assert relu.startswith("relu   a_layer_with_a_rather_long_name.0      1  ")
+    assert total.startswith(f"total  {'':33}      1  ")
+
+
+def test_the_total_is_the_sum_of_the_rows(table):
+    total = table.total()
+    assert (total.op, total.module) == ("total", "")
+    for name in ("calls", "seconds", "nbytes", "flops"):
+        for field in (name, f"backward_{name}"):
+            parts = [getattr(row, field) for row in table.rows()]
+            assert getattr(total, field) == pytest.approx(sum(parts))
+            assert getattr(total, field) > 0
+
+
+def test_an_empty_one_says_so():
     with profile() as table:
         pass
     assert table.rows() == []
-    assert len(str(table).splitlines()) == 2
+    assert table.total() == type(table.total())("total", "")
+    assert str(table) == "profile: no op has run inside it yet"
+
+
+# FLOPs; what each op takes forward is counted by hand in tests/ops/test_flops.py.
+
+
+def test_flops_of_a_step_of_the_digits_network():
+    """Counted by hand, from the shapes in the model's comments, at batch 2."""
+    model = MnistCNN(np.random.default_rng(0))
+    with profile() as table:
+        step(model, Tensor.ones(2, 1, 28, 28))
+    conv1 = 2 * 2 * 32 * 28 * 28 * 9
+    conv2 = 2 * 2 * 64 * 14 * 14 * 9 * 32
+    fc1, fc2 = 2 * 2 * 128 * 3136, 2 * 2 * 10 * 128
+    units1, units2 = 2 * 32 * 28 * 28, 2 * 64 * 14 * 14
+    assert {(row.op, row.module): (row.flops, row.backward_flops) for row in table.rows()} == {
+        # Backward a product of the same size for each input that wants a gradient, and the sum of
+        # the bias; the first convolution's image wants none.
+        ("conv2d", "conv1"): (conv1 + units1, conv1 + units1),
+        ("conv2d", "conv2"): (conv2 + units2, 2 * conv2 + units2),
+        ("linear", "fc1"): (fc1 + 256, 2 * fc1 + 256),
+        ("linear", "fc2"): (fc2 + 20, 2 * fc2 + 20),
+        # Four entries a window, and back one addition.
+        ("max_pool2d", "pool"): (units1 + units2, (units1 + units2) // 4),
+        # Back a comparison and a choice.
+        ("relu", "relu"): (units1 + units2 + 256, 2 * (units1 + units2 + 256)),
+        ("dropout", "dropout"): (512, 512),
+        ("reshape", "flatten"): (0, 0),
+        ("cross_entropy", ""): (5 * 20 + 2 * 2, 20),
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "count"),
+    [
+        # Handed on as it is; nothing is computed.
+        (lambda x: x + 1, 0),
+        (lambda x: x.reshape(6), 0),
+        # A quotient of arrays, which no op does: counted by its result.
+        (lambda x: x.log(), 6),
+        # sin is seen, the product beside it is not.
+        (lambda x: x.cos(), 6 + 6),
+        (lambda x: x @ np.ones((3, 4), np.float32), 2 * 6 * 4),
+    ],
+)
+def test_flops_of_a_vjp_are_those_of_its_ops(function, count):
+    x = Tensor.ones(2, 3)
+    x.requires_grad = True
+    out = function(x)
+    with profile() as table:
+        out.backward(np.ones(out.shape, np.float32))
+    assert table.total().flops == 0
+    assert table.total().backward_flops == count
+
+
+def test_flops_with_a_graph_of_the_gradient_are_counted_once():
+    """Then what a VJP does beside its ops is ops too."""
+    x, w = (Tensor(np.ones(shape), requires_grad=True) for shape in [(2, 3), (3, 4)])
+    with profile() as table:
+        y = (x @ w).tanh()
+        x_grad, w_grad = y.gradient(x, w, gradient=np.ones((2, 4)), create_graph=True)
+    assert {row.op: row.flops for row in table.rows()} == {"matmul": 48, "tanh": 8}
+    # tanh: grad_out (1 - out out).
+    assert {row.op: row.backward_flops for row in table.rows()} == {"matmul": 96, "tanh": 24}
+    with profile() as table:
+        (x_grad.sum() + w_grad.sum()).backward()
+    second = row_of(table, "matmul")
+    # Two for each of the three products: the first, and the two of its gradients.
+    assert (second.calls, second.backward_calls, second.backward_flops) == (0, 6, 6 * 48)
+
+
+def test_flops_of_a_definition_are_those_of_its_ops():
+    logits = Tensor(np.ones((3, 4)), requires_grad=True)
+    with profile() as table:
+        loss = logits.cross_entropy([0, 1, 2])
+        loss.gradient(logits, create_graph=True)
+    fused = row_of(table, "cross_entropy")
+    assert (fused.calls, fused.backward_calls, fused.backward_flops) == (1, 0, 0)
+    assert row_of(table, "log_softmax").flops == 5 * 12
+    assert row_of(table, "log_softmax").backward_flops > 12
+
+
+def test_flops_of_ops_within_ops_are_counted_once():
+    @op("2 exp(x)", vjps={"x": lambda grad_out, x: ops.mul(grad_out, doubled(x))}, flops=2)
+    def doubled(x):
+        return ops.mul(ops.exp(x), 2)
+
+    x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    with profile() as table:
+        doubled(x).sum().backward()
+    row = row_of(table, "doubled")
+    assert (row.calls, row.flops) == (1, 6)
+    assert (row.backward_calls, row.backward_flops) == (1, 6 + 3)
+
+
+def test_a_backward_within_a_vjp_is_part_of_it():
+    def inner(grad_out):
+        x = Tensor([1.0, 2.0], requires_grad=True)
+        with enable_grad():
+            x.exp().sum().backward()
+        return ops.mul(grad_out, x.grad.data)
+
+    own = op("x", vjps={"x": inner})(lambda x: x * 1)
+    with profile() as table:
+        own(Tensor([1.0, 1.0], requires_grad=True)).backward([1.0, 1.0])
+        Tensor(1.0).exp()
+    rows = {row.op: row for row in table.rows()}
+    assert set(rows) == {"<lambda>", "exp"}
+    assert (rows["exp"].calls, rows["exp"].backward_calls) == (1, 0)
+    # exp, its sum, exp's product back, and the last.
+    assert (rows["<lambda>"].backward_calls, rows["<lambda>"].backward_flops) == (1, 8)
+
+
+def test_a_backward_within_an_op_is_part_of_it():
+    @op("the slope of e^x")
+    def slope(x):
+        leaf = Tensor(x, requires_grad=True)
+        leaf.exp().sum().backward()
+        return leaf.grad.data
+
+    with profile() as table:
+        slope(np.ones(3, np.float32))
+    (row,) = table.rows()
+    assert (row.op, row.calls, row.flops, row.backward_calls) == ("slope", 1, 3, 0)
+
+
+def test_a_vjp_that_fails_leaves_the_profile_in_order():
+    @op("x", vjps={"x": lambda grad_out: ops.reshape(grad_out, (5,))})
+    def failing(x):
+        return x * 1
+
+    with profile() as table:
+        with pytest.raises(ShapeError):
+            failing(Tensor([1.0], requires_grad=True)).backward()
+        Tensor([1.0, 2.0]).exp()
+    assert row_of(table, "failing").backward_calls == 0
+    assert (row_of(table, "exp").calls, row_of(table, "exp").flops) == (1, 2)
+
+
+def test_flops_are_seen_by_each_of_two_and_under_debug():
+    x = Tensor(np.ones(3), requires_grad=True)
+    outer, inner = profile(), profile()
+    for watching in ((outer, debug(), inner), (inner, outer, debug())):
+        with watching[0], watching[1], watching[2]:
+            x.sin().backward(np.ones(3))
+    for table in (outer, inner):
+        assert (row_of(table, "sin").flops, row_of(table, "sin").backward_flops) == (6, 6)
+
+
+def test_flops_are_counted_only_while_profiling():
+    counted = []
+
+    @op("2 x", flops=lambda x, out, factor: counted.append((x.shape, out.shape, factor)) or 7)
+    def scaled(x, y=None, *, factor=2):
+        return x * factor
+
+    scaled(Tensor.ones(2, 3))
+    assert counted == []
+    with profile() as table:
+        scaled(Tensor.ones(2, 3))
+        scaled(np.ones(4), 1.0, factor=3)
+    assert counted == [((2, 3), (2, 3), 2), ((4,), (4,), 3)]
+    assert row_of(table, "scaled").flops == 14
+
+
+def test_a_number_is_counted_as_an_array_of_no_dimension():
+    product = op("x y", flops=lambda x, y: x.size + y.size)(lambda x, y: x * y)
+    with profile() as table:
+        product(Tensor.ones(3), 2.0)
+    assert table.total().flops == 4
 
 
 def test_ops_within_a_vjp_are_part_of_it():

@@ -135,6 +135,17 @@ def test_it_has_a_row_in_the_profile(own, call, arrays):
     assert re.search(rf"^{own.name} +layer ", str(table), re.MULTILINE)
 
 
+def test_its_flops_are_those_that_it_says_or_one_an_entry():
+    x = Tensor(normal(4, 2, 3))
+    with profile() as table:
+        attended(x, Tensor(normal(3)))
+        leaky_clip(x)
+        with no_grad():
+            soft_relu(x.data)
+    flops = {row.op: row.flops for row in table.rows()}
+    assert flops == {"attended": 5 * 24 + 2 * 24, "leaky_clip": 24, "soft_relu": 24}
+
+
 def test_it_is_drawn_with_its_options():
     y = leaky_clip(soft_relu(leaf(1.0, 2.0)), slope=0.25)
     source = viz.draw(attended(y, y)).source
@@ -333,6 +344,13 @@ def times(grad_out):
             "the VJP for 'x' reads the cache {'mask'}, which has no graph: give a definition=",
         ),
         ({"vjps": {"x": None}}, "the VJP for 'x' is None, which asks for a definition="),
+        (
+            {"flops": lambda x, grad_out, n: 0},
+            r"op 'double': flops names \['grad_out', 'n'\]; it can have \['out', 'x'\]",
+        ),
+        ({"flops": -1}, "op 'double': flops=-1, expected the number of operations an entry of"),
+        ({"flops": "2 n"}, "op 'double': flops='2 n', expected the number of operations an entry"),
+        ({"flops": 0.5}, r"flops=0.5, expected .* as flops=lambda x: x.size"),
     ],
 )
 def test_a_record_that_cannot_be_right_is_refused_at_once(options, message):

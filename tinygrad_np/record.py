@@ -135,6 +135,7 @@ class Op:
         domain: tuple[float, float],
         kinks: tuple[float, ...],
         subgradient: str,
+        flops: int | Callable[..., int] | None,
     ) -> None:
         self.name = forward.__name__.strip("_")
         self.forward = forward
@@ -149,6 +150,7 @@ class Op:
         self.domain = domain
         self.kinks = kinks
         self.subgradient = subgradient
+        self.flops = flops
         self.__doc__ = forward.__doc__
         parameters = inspect.signature(forward).parameters.values()
         kinds = inspect.Parameter
@@ -162,6 +164,7 @@ class Op:
         self.inputs = [p.name for p in parameters if p.name not in self.attributes]
         self._recipes: dict[int, Recipe] = {}
         self._check()
+        self._flops_names = self._checked_flops()
 
     def _check(self) -> None:
         for name, default in self._input_defaults:
@@ -197,6 +200,23 @@ class Op:
                     "graph: give a definition= to differentiate a second time"
                 )
 
+    def _checked_flops(self) -> list[str]:
+        """Return what the function that counts operations names, if it is one."""
+        if not callable(self.flops):
+            if self.flops is None or (isinstance(self.flops, int) and self.flops >= 0):
+                return []
+            raise GraphError(
+                f"op {self.name!r}: flops={self.flops!r}, expected the number of operations an "
+                "entry of the output, or a function that counts them, as flops=lambda x: x.size"
+            )
+        names = _parameters(self.flops)
+        known = {*self.inputs, *self.attributes, "out"}
+        if strange := [name for name in names if name not in known]:
+            raise GraphError(
+                f"op {self.name!r}: flops names {strange}; it can have {sorted(known)}"
+            )
+        return names
+
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.formula}>"
 
@@ -217,6 +237,16 @@ class Op:
                 "requires one; pass tensor.detach() if it is meant as a constant"
             )
         return self.vjps[name]
+
+    def count_flops(self, arrays: Sequence[Any], attributes: Mapping[str, Any], out: Any) -> int:
+        """Return how many floating-point operations a run took, as the record counts them."""
+        if callable(self.flops):
+            given = [None if value is None else np.asarray(value) for value in arrays]
+            known = {**dict(self._input_defaults), **attributes, "out": out}
+            known |= dict(zip(self.inputs, [given] if self.variadic else given, strict=False))
+            return int(self.flops(*[known[name] for name in self._flops_names]))
+        each = int(not self.view) if self.flops is None else self.flops
+        return each * int(out.size)
 
     @overload
     def __call__(self, first: V, /, *others: Any, **attributes: Any) -> V: ...
@@ -451,6 +481,7 @@ def op(
     domain: tuple[float, float] = (-2.0, 2.0),
     kinks: tuple[float, ...] = (),
     subgradient: str = "",
+    flops: int | Callable[..., int] | None = None,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Make an op of a forward on arrays.
 
@@ -465,6 +496,11 @@ def op(
     always for an input whose VJP is None. `view` says that the output shares the first input's
     memory, `floating` that integers become float32. `domain` and `kinks` tell tests where to
     sample, `subgradient` readers what the derivative is taken to be at a kink or a tie.
+
+    `flops` is how many floating-point operations the forward takes, for `profile()`: a number for
+    each entry of the output (1 unless given, and 0 for a view), or a function that counts them for
+    all, by the shapes of the inputs, the attributes and `out`, as it names them. An arithmetic
+    operation, a comparison, a choice, and a function such as e^x count one each.
 
     >>> from tinygrad_np import Tensor, op, ops
     >>> @op("x^3", vjps={"x": lambda grad_out, x: grad_out * 3 * x * x})
@@ -492,6 +528,7 @@ def op(
             domain,
             kinks,
             subgradient,
+            flops,
         )
 
     return make
@@ -558,6 +595,7 @@ def expand(x: Array, *, shape: Shape) -> Array:
 @op(
     "x summed over the axes that broadcasting added",
     vjps={"x": lambda grad_out, x_shape: expand(grad_out, shape=x_shape)},
+    flops=lambda x: x.size,
 )
 def sum_to(x: Array, *, shape: Shape) -> Array:
     """Undo a broadcast: sum to `shape`."""
@@ -571,6 +609,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
 @op(
     "x in another dtype",
     vjps={"x": lambda grad_out, x_dtype: cast(grad_out, dtype=x_dtype)},
+    flops=0,
 )
 def cast(x: Array, *, dtype: Any) -> Array:
     """Convert to `dtype`; a copy, also where nothing changes."""

@@ -407,7 +407,9 @@ def _run_again(*, call: _Again) -> Variable:
     return out
 
 
-@op("function(*args), run again for its gradient", vjps={"xs": None}, definition=_run_again)
+@op(
+    "function(*args), run again for its gradient", vjps={"xs": None}, definition=_run_again, flops=0
+)
 def _checkpoint(*xs: Array, call: _Again) -> Array:
     """A call of which only the arguments are kept."""
     return call.out

@@ -22,6 +22,7 @@ written in ops itself, so that it can be differentiated again. Composite methods
 
 This table is made from the records: `python -m tests.ops.op_table` writes it, a test keeps it
 current. "Saved" is what an input's gradient needs beside shapes and options; `out` is the output.
+"FLOPs" are those that `profile()` counts for the forward; a number is for each entry of `out`.
 """
 
 
@@ -36,7 +37,8 @@ def table() -> str:
         link = "../record.py" if title == "record" else f"{title}.py"
         parts.append(f"## [{title}]({link})\n\n{_summary(module)}\n")
         parts.append(
-            "| op | formula | VJP | saved | at kinks and ties |\n| --- | --- | --- | --- | --- |"
+            "| op | formula | VJP | saved | at kinks and ties | FLOPs |\n"
+            "| --- | --- | --- | --- | --- | --- |"
         )
         parts += [_row(op) for op in members]
         parts.append("")
@@ -51,7 +53,7 @@ def _row(op: Op) -> str:
     texts = dict(_vjp_texts(op))
     vjps = "<br>".join(f"{wrt}: `{text}`" for wrt, text in texts.items()) or "none"
     saved = "<br>".join(f"{wrt}: {_saved(op, wrt)}" for wrt in op.vjps) or ""
-    cells = [f"`{op.name}`", op.formula, vjps, saved, op.subgradient]
+    cells = [f"`{op.name}`", op.formula, vjps, saved, op.subgradient, _flops(op)]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -67,13 +69,7 @@ def _saved(op: Op, wrt: str) -> str:
 def _vjp_texts(op: Op) -> Iterator[tuple[str, str]]:
     """Yield for each input the text of its VJP, from the source of the record."""
     source = _source(op.forward.__module__)
-    decorated = source.functions[op.forward.__name__]
-    call = next(d for d in decorated.decorator_list if isinstance(d, ast.Call))
-    value = (
-        next(keyword.value for keyword in call.keywords if keyword.arg == "vjps")
-        if op.vjps
-        else None
-    )
+    value = _argument(op, "vjps") if op.vjps else None
     if not isinstance(value, ast.Dict):
         return
     for key, vjp in zip(value.keys, value.values, strict=True):
@@ -81,16 +77,29 @@ def _vjp_texts(op: Op) -> Iterator[tuple[str, str]]:
         yield str(key.value), _text(source, vjp)
 
 
-def _text(source: "Source", vjp: ast.expr) -> str:
-    if isinstance(vjp, ast.Lambda):
-        return ast.unparse(vjp.body)
-    if isinstance(vjp, ast.Name):
-        function = source.functions.get(vjp.id)
+def _flops(op: Op) -> str:
+    if callable(op.flops):
+        return f"`{_text(_source(op.forward.__module__), _argument(op, 'flops'))}`"
+    return str(int(not op.view) if op.flops is None else op.flops)
+
+
+def _argument(op: Op, name: str) -> ast.expr:
+    """Return what the record was given by a keyword, as it stands in the source."""
+    decorated = _source(op.forward.__module__).functions[op.forward.__name__]
+    call = next(d for d in decorated.decorator_list if isinstance(d, ast.Call))
+    return next(keyword.value for keyword in call.keywords if keyword.arg == name)
+
+
+def _text(source: "Source", value: ast.expr) -> str:
+    if isinstance(value, ast.Lambda):
+        return ast.unparse(value.body)
+    if isinstance(value, ast.Name):
+        function = source.functions.get(value.id)
         body = [s for s in function.body if not isinstance(s, ast.Expr)] if function else []
         if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
             return ast.unparse(body[0].value)
-        return f"{vjp.id}(...)"
-    return "that of the definition" if isinstance(vjp, ast.Constant) else ast.unparse(vjp)
+        return f"{value.id}(...)"
+    return "that of the definition" if isinstance(value, ast.Constant) else ast.unparse(value)
 
 
 class Source:

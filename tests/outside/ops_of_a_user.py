@@ -43,6 +43,8 @@ def _grad_of_scores(grad_out, weights, values):
     },
     caches=("weights",),
     definition=lambda scores, values: ops.sum(values * ops.softmax(scores), -1, True),
+    # Five for the softmax, and two to multiply with values and add up.
+    flops=lambda scores, values, out: 5 * scores.size + 2 * out.size * values.shape[-1],
 )
 def attended(scores, values):
     """Values averaged with the softmax of scores: both (..., n), the result (..., 1)."""

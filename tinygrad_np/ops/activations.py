@@ -178,6 +178,7 @@ def logsigmoid(x: V) -> V:
     "x mask / (1 - p)",
     vjps={"x": lambda grad_out, mask, p: _dropout(grad_out, mask, p=p)},
     floating=True,
+    flops=2,
 )
 def _dropout(x: Array, mask: Array, *, p: float) -> Array:
     """Zero what the bool `mask` leaves out and scale the rest by 1 / (1 - p)."""

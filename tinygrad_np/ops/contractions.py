@@ -5,9 +5,12 @@ first, by ops that have their own gradients. What is left is one op whose gradie
 operand, the same op on the upstream gradient and the other operands.
 """
 
+import math
 import re
 import string
 from typing import Any
+
+import numpy as np
 
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import einsum as kernels
@@ -28,7 +31,30 @@ def _einsum_vjp(grad_out: Any, xs: Any, position: int, formula: str) -> Any:
     )
 
 
-@op("Σ x₁ x₂ ..., over the letters that the result has not", vjps={"xs": _einsum_vjp})
+def _einsum_flops(xs: Any, formula: str) -> int:
+    """Count a multiplication for each product of entries, and an addition where letters are summed
+    over: pair by pair, in the order in which the kernel contracts."""
+    left, wanted = formula.split("->")
+    waiting = left.split(",")
+    sizes = dict(zip(left.replace(",", ""), (n for x in xs for n in x.shape), strict=True))
+    count = 0
+    for positions in np.einsum_path(formula, *xs, optimize="greedy")[0][1:]:
+        chosen = [waiting.pop(position) for position in sorted(positions, reverse=True)]
+        while len(chosen) > 1:
+            letters = set(chosen.pop() + chosen.pop())
+            kept = letters & set(wanted + "".join(waiting + chosen))
+            products = math.prod(sizes[letter] for letter in letters)
+            count += products if kept == letters else 2 * products
+            chosen.append("".join(kept))
+        waiting += chosen
+    return count
+
+
+@op(
+    "Σ x₁ x₂ ..., over the letters that the result has not",
+    vjps={"xs": _einsum_vjp},
+    flops=_einsum_flops,
+)
 def _einsum(*xs: Array, formula: str) -> Array:
     """Contract two or more arrays. No letter is twice in a term; each is in two terms or in the
     result, and stands for one length."""

@@ -1,6 +1,7 @@
 """Convolution: linear in its input and in its weight, and so are its two gradients; three ops that
 are each other's VJPs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -209,6 +210,9 @@ def _conv_weight_vjp(
         "weight": _conv_weight_vjp,
         "bias": lambda grad_out: channel_sum(grad_out),
     },
+    flops=lambda weight, bias, out: (
+        2 * out.size * math.prod(weight.shape[1:]) + (0 if bias is None else out.size)
+    ),
 )
 def _conv2d(
     x: Array,
@@ -237,6 +241,7 @@ def _conv2d(
             _conv_weight_vjp(grad, grad_out, weight_shape, stride, padding, dilation, groups)
         ),
     },
+    flops=lambda grad, weight: 2 * grad.size * math.prod(weight.shape[1:]),
 )
 def conv2d_input_grad(
     grad: Array,
@@ -262,6 +267,7 @@ def conv2d_input_grad(
             x, grad_out, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     },
+    flops=lambda grad, out: 2 * grad.size * math.prod(out.shape[1:]),
 )
 def conv2d_weight_grad(
     x: Array,
@@ -282,7 +288,7 @@ def _spread_channels(grad_out: Any, x_shape: Shape) -> Any:
     return expand(reshape(grad_out, shape=(1, x_shape[1], *ones)), shape=x_shape)
 
 
-@op("Σ x over all axes but the channels'", vjps={"x": _spread_channels})
+@op("Σ x over all axes but the channels'", vjps={"x": _spread_channels}, flops=lambda x: x.size)
 def channel_sum(x: Array) -> Array:
     """Sum (N, K, P, Q) to (K,)."""
     return kernels.channel_sums(x)

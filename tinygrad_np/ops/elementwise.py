@@ -117,7 +117,7 @@ def isinf(x: V, detect_positive: bool = True, detect_negative: bool = True) -> V
     return result
 
 
-@op("|a - b| ≤ atol + rtol |b|")
+@op("|a - b| ≤ atol + rtol |b|", flops=1)
 def _isclose(a: Array, b: Array, *, rtol: float, atol: float, equal_nan: bool) -> Array:
     """Whether entries are nearly equal."""
     return np.asarray(np.isclose(a, b, rtol, atol, equal_nan))

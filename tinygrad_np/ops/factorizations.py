@@ -4,6 +4,7 @@ All take stacks of matrices (..., n, n), also empty ones. Gradients follow Giles
 collection of matrix derivative results", and where noted below another source.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,34 @@ def _refusing(name: str, x: Array, what: str) -> Iterator[None]:
         ) from error
 
 
+# Operations are counted, for each matrix of a stack, as in Golub and Van Loan 2013, "Matrix
+# Computations": sections 3.2 (LU), 4.2 (Cholesky), 5.2 (Householder QR) and 8.6 (SVD).
+
+
+def _lu_flops(x: Array) -> int:
+    """2 n³ / 3, for x (..., n, n)."""
+    return 2 * x.size * x.shape[-1] // 3
+
+
+def _solve_flops(a: Array, out: Array) -> int:
+    """2 n³ / 3 to factor, and 2 n² for each column of the result (..., n, k)."""
+    n = a.shape[-1]
+    return 2 * n**3 * math.prod(out.shape[:-2]) // 3 + 2 * n * out.size
+
+
+def _qr_flops(x: Array) -> int:
+    """4 n² (m - n / 3): half of it for R, half for Q."""
+    m, n = x.shape[-2:]
+    return math.prod(x.shape[:-2]) * (4 * m * n**2 - 4 * n**3 // 3)
+
+
+def _svd_flops(x: Array, full_matrices: bool) -> int:
+    """4 m² n + 8 m n² + 9 n³, or 14 m n² + 8 n³ for the reduced factors, with n the smaller."""
+    n, m = sorted(x.shape[-2:])
+    each = 4 * m**2 * n + 8 * m * n**2 + 9 * n**3 if full_matrices else 14 * m * n**2 + 8 * n**3
+    return math.prod(x.shape[:-2]) * each
+
+
 # Inverses.
 
 
@@ -50,7 +79,7 @@ def _inv_vjp(grad_out: Any, out: Any) -> Any:
     return neg(matmul(matmul(turned, grad_out), turned))
 
 
-@op("x⁻¹", vjps={"x": _inv_vjp}, floating=True)
+@op("x⁻¹", vjps={"x": _inv_vjp}, floating=True, flops=lambda x: 2 * x.size * x.shape[-1])
 def _inv(x: Array) -> Array:
     """Invert each matrix."""
     with _refusing("inv", x, "is singular"):
@@ -80,6 +109,7 @@ def inv(x: V) -> V:
         "b": lambda grad_out, a: _solve(swapped(a), grad_out),
     },
     floating=True,
+    flops=_solve_flops,
 )
 def _solve(a: Array, b: Array) -> Array:
     """Solve a y = b for y, both stacks of matrices."""
@@ -118,7 +148,12 @@ def _each(x: Any) -> Any:
     return reshape(x, shape=(*x.shape, 1, 1))
 
 
-@op("det x", vjps={"x": lambda grad_out, x: _each(grad_out) * _cofactors(x)}, floating=True)
+@op(
+    "det x",
+    vjps={"x": lambda grad_out, x: _each(grad_out) * _cofactors(x)},
+    floating=True,
+    flops=_lu_flops,
+)
 def _det(x: Array) -> Array:
     """Determinant of each matrix."""
     return np.asarray(np.linalg.det(x))
@@ -147,6 +182,7 @@ def _regular_cofactors(x: Any) -> Any:
     "det x x⁻ᵀ",
     vjps={"x": lambda grad_out, x: kernels.cofactors_grad(grad_out, x)},
     definition=_regular_cofactors,
+    flops=lambda x: _svd_flops(x, True) + 2 * _lu_flops(x) + 2 * x.size * x.shape[-1],
 )
 def _cofactors(x: Array) -> Array:
     """The gradient of det, also of a singular matrix."""
@@ -158,6 +194,7 @@ def _cofactors(x: Array) -> Array:
     "(sign det x, log |det x|)",
     vjps={"x": lambda grad_out, x: _each(basic_index(grad_out, key=1)) * swapped(_inv(x))},
     floating=True,
+    flops=_lu_flops,
 )
 def _slogdet(x: Array) -> Array:
     """Sign and logarithm of the determinants, stacked."""
@@ -196,7 +233,12 @@ def _cholesky_vjp(grad_out: Any, out: Any) -> Any:
     return (half + swapped(half)) * 0.5
 
 
-@op("the lower triangular L with L Lᵀ = (x + xᵀ) / 2", vjps={"x": _cholesky_vjp}, floating=True)
+@op(
+    "the lower triangular L with L Lᵀ = (x + xᵀ) / 2",
+    vjps={"x": _cholesky_vjp},
+    floating=True,
+    flops=lambda x: x.size * x.shape[-1] // 3,
+)
 def _cholesky(x: Array) -> Array:
     """Cholesky factor of the symmetric part."""
     with _refusing("cholesky", x, "is not positive definite"):
@@ -236,7 +278,7 @@ def _qr_vjp(grad_out: Any, out: Any, x_shape: Shape) -> Any:
     return swapped(_solve(r, swapped(grad_q + matmul(q, symmetric))))
 
 
-@op("Q over R, with Q R = x", vjps={"x": _qr_vjp}, floating=True)
+@op("Q over R, with Q R = x", vjps={"x": _qr_vjp}, floating=True, flops=_qr_flops)
 def _qr(x: Array) -> Array:
     """Reduced factors of x (..., m, n), m ≥ n, in one array: one output a node."""
     return kernels.qr(x)
@@ -316,6 +358,7 @@ def _svd_vjp(grad_out: Any, out: Any, x_shape: Shape, full_matrices: bool) -> An
     vjps={"x": _svd_vjp},
     floating=True,
     subgradient="0 for what full_matrices adds; inf or nan for vectors of values that coincide",
+    flops=_svd_flops,
 )
 def _svd(x: Array, *, full_matrices: bool) -> Array:
     """Entries of the factors, in one array: one output a node."""

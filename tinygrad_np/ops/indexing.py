@@ -23,6 +23,7 @@ def basic_index(x: Array, *, key: Any) -> Array:
 @op(
     "x[key]",
     vjps={"x": lambda grad_out, key, x_shape: index_add(grad_out, key=key, shape=x_shape)},
+    flops=0,
 )
 def advanced_index(x: Array, *, key: Any) -> Array:
     """Read by integer or bool arrays, also mixed with the basic kinds: a copy."""
@@ -32,6 +33,7 @@ def advanced_index(x: Array, *, key: Any) -> Array:
 @op(
     "zeros, plus x at key",
     vjps={"x": lambda grad_out, key: getitem(grad_out, key)},
+    flops=lambda x, key: 0 if is_basic(key) else x.size,
 )
 def index_add(x: Array, *, key: Any, shape: Shape) -> Array:
     """Add x to zeros of `shape` at `key`; an entry that is named twice gets both."""
@@ -87,6 +89,7 @@ def _plain(part: Any) -> Any:
             grad_out, index, dim=dim, shape=x_shape
         )
     },
+    flops=0,
 )
 def _gather(x: Array, index: Array, *, dim: int) -> Array:
     """Read along `dim` at `index`, which is no longer than x along the other axes."""
@@ -98,6 +101,7 @@ def _gather(x: Array, index: Array, *, dim: int) -> Array:
 @op(
     "zeros, plus x at index along an axis",
     vjps={"x": lambda grad_out, index, dim: _gather(grad_out, index, dim=dim)},
+    flops=lambda x: x.size,
 )
 def _scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
     """Add x to zeros of `shape` at an `index` of x's shape; a place named twice gets both."""

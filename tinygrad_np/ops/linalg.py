@@ -40,6 +40,7 @@ def swapped(x: Any) -> Any:
         "a": lambda grad_out, b: _matmul(grad_out, swapped(b)),
         "b": lambda grad_out, a: _matmul(swapped(a), grad_out),
     },
+    flops=lambda a, out: 2 * out.size * a.shape[-1],
 )
 def _matmul(a: Array, b: Array) -> Array:
     """Product of matrices in the last two axes; the axes before them broadcast."""
@@ -100,6 +101,7 @@ def dot(x: V, w: Any, dtype: Any = None) -> V:
         "weight": lambda grad_out, x: _matmul(swapped(grad_out), x),
         "bias": lambda grad_out: sum(grad_out, axis=0),
     },
+    flops=lambda x, bias, out: 2 * out.size * x.shape[-1] + (0 if bias is None else out.size),
 )
 def _linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Affine map of rows: x (N, in), weight (out, in), bias (out,)."""
@@ -155,6 +157,7 @@ def _diagonal(x: Array, *, offset: int, dim1: int, dim2: int) -> Array:
             grad_out, offset=offset, dim1=dim1, dim2=dim2
         )
     },
+    flops=0,
 )
 def _put_diagonal(x: Array, *, shape: Shape, offset: int, dim1: int, dim2: int) -> Array:
     """Write the last axis into a diagonal of zeros of `shape`."""
@@ -207,6 +210,7 @@ def trace(x: V) -> V:
 @op(
     "x[i, j] where j - i ≤ diagonal, else 0",
     vjps={"x": lambda grad_out, diagonal: _tril(grad_out, diagonal=diagonal)},
+    flops=0,
 )
 def _tril(x: Array, *, diagonal: int) -> Array:
     """Keep the lower triangle of each matrix."""
@@ -216,6 +220,7 @@ def _tril(x: Array, *, diagonal: int) -> Array:
 @op(
     "x[i, j] where j - i ≥ diagonal, else 0",
     vjps={"x": lambda grad_out, diagonal: _triu(grad_out, diagonal=diagonal)},
+    flops=0,
 )
 def _triu(x: Array, *, diagonal: int) -> Array:
     """Keep the upper triangle of each matrix."""
@@ -264,6 +269,7 @@ def check_matrices(name: str, x: Any) -> None:
     vjps={"x": lambda grad_out, x, p: grad_out * (p * _absolute_power(x, p=p - 1) if p else 0.0)},
     floating=True,
     subgradient="0 at 0 for p < 1, as for the sign",
+    flops=1,
 )
 def _signed_power(x: Array, *, p: float) -> Array:
     """Power of the absolute value, with the sign of x; 0 at 0."""
@@ -275,6 +281,7 @@ def _signed_power(x: Array, *, p: float) -> Array:
     vjps={"x": lambda grad_out, x, p: grad_out * (p * _signed_power(x, p=p - 1) if p else 0.0)},
     floating=True,
     subgradient="0 at 0",
+    flops=1,
 )
 def _absolute_power(x: Array, *, p: float) -> Array:
     """Power of the absolute value; 0 at 0 for p < 0."""
@@ -301,6 +308,7 @@ def _norm_vjp(grad_out: Any, x: Any, out: Any, p: float, axis: Any) -> Any:
     vjps={"x": _norm_vjp},
     floating=True,
     subgradient="0 where the norm is 0, 0 for entries of 0, shared evenly among ties at p = ±inf",
+    flops=lambda x, out: 2 * x.size + out.size,
 )
 def _norm(x: Array, *, p: float, axis: Any) -> Array:
     """Norm of vectors along `axis`, which is kept at length 1."""

@@ -28,6 +28,7 @@ _REDUCTIONS = ("mean", "sum", "none")
         )
     },
     floating=True,
+    flops=5,
 )
 def _softmax(x: Array, *, axis: int) -> Array:
     """Probabilities from logits along `axis`."""
@@ -42,6 +43,7 @@ def _softmax(x: Array, *, axis: int) -> Array:
         )
     },
     floating=True,
+    flops=5,
 )
 def _log_softmax(x: Array, *, axis: int) -> Array:
     """Logarithm of the softmax along `axis`."""
@@ -83,7 +85,7 @@ def log_softmax(x: V, axis: int = -1, dtype: Any = None) -> V:
     return _log_softmax(_cast("log_softmax", x, dtype), axis=axis)
 
 
-@op("1 at the index, else 0")
+@op("1 at the index, else 0", flops=1)
 def _one_hot(index: Array, *, num_classes: int) -> Array:
     """Turn class indices (*, ) into int64 rows (*, num_classes)."""
     if index.dtype.kind not in "iu":
@@ -137,6 +139,7 @@ def _definition(
     },
     caches=("log_probabilities",),
     definition=_definition,
+    flops=lambda logits, target: 5 * logits.size + 2 * target.size,
 )
 def _cross_entropy(
     logits: Array, target: Array, *, reduction: str = "mean", label_smoothing: float = 0.0
@@ -318,6 +321,7 @@ def _same_shape(name: str, x: Any, target: Any) -> Any:
         "target": lambda grad_out, x: grad_out * (_bounded_log(1 - x) - _bounded_log(x)),
     },
     domain=(0.1, 0.9),
+    flops=8,
 )
 def _binary_crossentropy(x: Array, target: Array) -> Array:
     """Cross-entropy of probabilities x, with logarithms of at least -100."""

@@ -230,13 +230,17 @@ def _max_pool_vjp(grad_out: Any, winners: Any, x_shape: Shape, windows: Windows)
     vjps={"x": _max_pool_vjp},
     keeps=("winners",),
     subgradient="the first winner's among ties",
+    flops=lambda out, windows: out.size * math.prod(windows.kernel),
 )
 def _max_pool2d(x: Array, *, windows: Windows) -> tuple[Array, Array]:
     """Maximum over windows of x (N, C, H, W)."""
     return kernels.max_pool(x, windows)
 
 
-@op("where the maximum of each window is")
+@op(
+    "where the maximum of each window is",
+    flops=lambda out, windows: out.size * math.prod(windows.kernel),
+)
 def _max_pool2d_indices(x: Array, *, windows: Windows) -> Array:
     """Index in the flattened image of each window's first winner, int64 (N, C, P, Q)."""
     return kernels.max_pool_indices(x, windows)
@@ -249,13 +253,14 @@ def _max_pool2d_indices(x: Array, *, windows: Windows) -> Array:
             grad_out, winners, windows=windows
         )
     },
+    flops=lambda grad: grad.size,
 )
 def max_pool2d_grad(grad: Array, winners: Array, *, input_shape: Shape, windows: Windows) -> Array:
     """Scatter grad (N, C, P, Q) to the winning entries of (N, C, H, W)."""
     return kernels.max_pool_grad(grad, winners, input_shape, windows)
 
 
-@op("x at the winner of each window", vjps={"x": _max_pool_vjp})
+@op("x at the winner of each window", vjps={"x": _max_pool_vjp}, flops=0)
 def max_pool2d_gather(x: Array, winners: Array, *, windows: Windows) -> Array:
     """Gather from x (N, C, H, W) the winning entries (N, C, P, Q)."""
     return kernels.max_pool_gather(x, winners, windows)
@@ -269,6 +274,7 @@ def max_pool2d_gather(x: Array, winners: Array, *, windows: Windows) -> Array:
         )
     },
     floating=True,
+    flops=lambda out, windows: out.size * math.prod(windows.kernel),
 )
 def _avg_pool2d(x: Array, *, windows: Windows, count_include_pad: bool = True) -> Array:
     """Mean over windows of x (N, C, H, W)."""
@@ -282,6 +288,7 @@ def _avg_pool2d(x: Array, *, windows: Windows, count_include_pad: bool = True) -
             grad_out, windows=windows, count_include_pad=count_include_pad
         )
     },
+    flops=lambda grad, windows: grad.size * math.prod(windows.kernel),
 )
 def avg_pool2d_grad(
     grad: Array, *, input_shape: Shape, windows: Windows, count_include_pad: bool = True

@@ -53,7 +53,7 @@ def _count(shape: Shape, axis: Axes) -> int:
     return math.prod(shape[a] for a in axis)
 
 
-@op("Σ x", vjps={"x": _over})
+@op("Σ x", vjps={"x": _over}, flops=lambda x: x.size)
 def _sum(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Sum over `axis`; integers and bools add up in 64 bits."""
     return total(x, axis, keepdim)
@@ -81,6 +81,7 @@ def sum(x: V, axis: Axis = None, keepdim: bool = False, dtype: Any = None) -> V:
         )
     },
     floating=True,
+    flops=lambda x: x.size,
 )
 def _mean(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Mean over `axis`."""
@@ -109,13 +110,23 @@ def _extreme_vjp(grad_out: Any, x: Any, out: Any, x_shape: Shape, x_dtype: Any, 
     return select(expand(_kept(grad_out, x_shape, axis) / count, shape=x_shape), winners)
 
 
-@op("max x", vjps={"x": _extreme_vjp}, subgradient="shared evenly where entries tie")
+@op(
+    "max x",
+    vjps={"x": _extreme_vjp},
+    subgradient="shared evenly where entries tie",
+    flops=lambda x: x.size,
+)
 def _max(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Maximum over `axis`."""
     return np.asarray(x.max(axis=axis, keepdims=keepdim))
 
 
-@op("min x", vjps={"x": _extreme_vjp}, subgradient="shared evenly where entries tie")
+@op(
+    "min x",
+    vjps={"x": _extreme_vjp},
+    subgradient="shared evenly where entries tie",
+    flops=lambda x: x.size,
+)
 def _min(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Minimum over `axis`."""
     return np.asarray(x.min(axis=axis, keepdims=keepdim))
@@ -158,7 +169,7 @@ def _prod_vjp(grad_out: Any, x: Any, x_shape: Shape, axis: Axes) -> Any:
     return _over(grad_out, x_shape, axis) * back
 
 
-@op("Π x", vjps={"x": _prod_vjp})
+@op("Π x", vjps={"x": _prod_vjp}, flops=lambda x: x.size)
 def _prod(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Product over `axis`; integers and bools multiply in 64 bits."""
     wide = np.float32 if x.dtype == np.float16 else None
@@ -180,13 +191,13 @@ def prod(x: V, axis: Axis = None, keepdim: bool = False, dtype: Any = None) -> V
     return _prod(x, axis=axes_of("prod", x, axis), keepdim=keepdim)
 
 
-@op("all x")
+@op("all x", flops=lambda x: x.size)
 def _all(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Whether all entries over `axis` are true."""
     return np.asarray(x.all(axis=axis, keepdims=keepdim))
 
 
-@op("any x")
+@op("any x", flops=lambda x: x.size)
 def _any(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Whether an entry over `axis` is true."""
     return np.asarray(x.any(axis=axis, keepdims=keepdim))
@@ -212,13 +223,13 @@ def any(x: V, axis: Axis = None, keepdim: bool = False) -> V:
     return _any(x, axis=axes_of("any", x, axis), keepdim=keepdim)
 
 
-@op("the place of max x")
+@op("the place of max x", flops=lambda x: x.size)
 def _argmax(x: Array, *, axis: int | None, keepdim: bool) -> Array:
     """Place of the first of the largest entries; a nan is larger than all."""
     return np.asarray(np.argmax(x, axis=axis, keepdims=keepdim))
 
 
-@op("the place of min x")
+@op("the place of min x", flops=lambda x: x.size)
 def _argmin(x: Array, *, axis: int | None, keepdim: bool) -> Array:
     """Place of the first of the smallest entries; a nan is smaller than all."""
     return np.asarray(np.argmin(x, axis=axis, keepdims=keepdim))
@@ -307,6 +318,7 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
         )
     },
     floating=True,
+    flops=lambda x, out: 4 * x.size + 2 * out.size,
 )
 def _logsumexp(x: Array, *, axis: Axes, keepdim: bool) -> Array:
     """Logarithm of the sum of exponentials over `axis`."""

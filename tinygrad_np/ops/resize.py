@@ -62,7 +62,17 @@ def _transpose(
     return resample(grad_out, axis=axis, rule=rule, lengths=lengths, transposed=not transposed)
 
 
-@op("x times a matrix of weights, along an axis", vjps={"x": _transpose})
+def _resample_flops(
+    x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool
+) -> int:
+    """Count two for each weight of each line along `axis`, and nothing where entries are taken as
+    they are."""
+    if rule.startswith("nearest") and not transposed:
+        return 0
+    return 2 * len(kernels._weights(rule, *lengths)[0]) * (x.size // x.shape[axis])
+
+
+@op("x times a matrix of weights, along an axis", vjps={"x": _transpose}, flops=_resample_flops)
 def resample(
     x: Array, *, axis: int, rule: str, lengths: tuple[int, int], transposed: bool = False
 ) -> Array:

@@ -51,6 +51,7 @@ def _recurrence_from_end(a: Any, b: Any) -> Any:
         "a": lambda grad_out, a, out: _recurrence_from_end(a, grad_out) * _shifted(out, 0.0),
         "b": lambda grad_out, a: _recurrence_from_end(a, grad_out),
     },
+    flops=2,
 )
 def recurrence(a: Array, b: Array) -> Array:
     """Linear recurrence along the last axis of a and b, both of one shape."""
@@ -71,7 +72,7 @@ def _cumsum_vjp(grad_out: Any, axis: int) -> Any:
     return _along(flipped(_cumsum(flipped(_along(grad_out, axis)), axis=-1)), axis)
 
 
-@op("out[k] = Σ x[..k]", vjps={"x": _cumsum_vjp})
+@op("out[k] = Σ x[..k]", vjps={"x": _cumsum_vjp}, flops=1)
 def _cumsum(x: Array, *, axis: int) -> Array:
     """Sum up to each entry; float16 adds up in float32."""
     if x.dtype == np.float16:
@@ -96,7 +97,7 @@ def _cumprod_vjp(grad_out: Any, x: Any, axis: int) -> Any:
     return _along(products_before(x) * _recurrence_from_end(x, _along(grad_out, axis)), axis)
 
 
-@op("out[k] = Π x[..k]", vjps={"x": _cumprod_vjp})
+@op("out[k] = Π x[..k]", vjps={"x": _cumprod_vjp}, flops=1)
 def _cumprod(x: Array, *, axis: int) -> Array:
     """Product up to each entry."""
     if x.dtype == np.float16:
@@ -130,7 +131,7 @@ def _difference(a: Any, b: Any) -> Any:
     return where(is_equal, 0.0, a - where(is_equal, 0.0, b))
 
 
-@op("out[k] = log Σ e^x[..k]", vjps={"x": _logcumsumexp_vjp}, floating=True)
+@op("out[k] = log Σ e^x[..k]", vjps={"x": _logcumsumexp_vjp}, floating=True, flops=1)
 def _logcumsumexp(x: Array, *, axis: int) -> Array:
     """Logarithm of the sum of exponentials up to each entry."""
     return np.logaddexp.accumulate(x, axis)
@@ -148,7 +149,7 @@ def logcumsumexp(x: V, axis: int = 0) -> V:
     return _logcumsumexp(x, axis=axis)
 
 
-@op("the place of max x[..k]")
+@op("the place of max x[..k]", flops=1)
 def _record_places(x: Array, *, axis: int, ufunc: np.ufunc) -> Array:
     """Place of the last of the largest (np.maximum) or smallest (np.minimum) entries so far."""
     best = ufunc.accumulate(x, axis)

@@ -207,7 +207,7 @@ def _of_size(found: V, size: int | None, fill_value: Any) -> V:
     return cat(found, np.full((missing, *found.shape[1:]), fill_value, found.dtype))
 
 
-@op("the places of x ≠ 0")
+@op("the places of x ≠ 0", flops=lambda x: x.size)
 def _nonzero(x: Array) -> Array:
     """Places of the entries that are not 0."""
     return np.argwhere(x)

@@ -182,7 +182,7 @@ def _part(grad_out: Any, position: int, bounds: Sequence[int], dim: int) -> Any:
     return basic_index(grad_out, key=tuple(key))
 
 
-@op("xs joined along an axis", vjps={"xs": _part}, keeps=("bounds",))
+@op("xs joined along an axis", vjps={"xs": _part}, keeps=("bounds",), flops=0)
 def _cat(*xs: Array, dim: int) -> tuple[Array, list[int]]:
     """Join arrays along the axis `dim`; all other lengths must agree."""
     joined = np.concatenate(xs, axis=dim)
@@ -339,6 +339,7 @@ def _opposite(padding: Pads) -> Pads:
     "x within a border",
     # Padding by -n crops n, and cropping is what undoes padding.
     vjps={"x": lambda grad_out, padding: _pad(grad_out, padding=_opposite(padding))},
+    flops=0,
 )
 def _pad(x: Array, *, padding: Pads, value: float = 0.0) -> Array:
     """Add entries of `value` before and after each axis: one (before, after) an axis; negative
