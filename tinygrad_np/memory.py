@@ -17,7 +17,7 @@ from tinygrad_np.errors import ArgumentError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-SMALL = 1 << 16
+SMALL = 1 << 18
 """Below this many bytes an array comes from NumPy: malloc is quicker than our bookkeeping."""
 
 _ALIGNMENT = 64

@@ -1,33 +1,39 @@
-"""Convolution (cross-correlation) as gather and GEMM, over channels-last memory, any rank.
+"""Convolution (cross-correlation) as gather and GEMM, of any rank, over memory with the batch last.
 
-Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, K, *P). Results are
-views of that shape over memory in the order (N, *P, K), which a GEMM leaves behind and from which
-the next gather reads whole runs of channels. Padding is a pair (before, after) for each axis of an
-image, and crops where it is negative. Axes below, in comments, are for two dimensions.
+Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, K, *P). The matrix
+of columns has a row for each entry of a kernel and a column for each window of the batch,
+(C R S, P Q N), so that its product with the weight as it lies is (K, P Q N). It is made a piece at
+a time, for a box of the grid of windows, which stays in the cache. Axes in comments are for two
+dimensions.
 """
 
-import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_np import memory
+from tinygrad_np import memory, parallel
+from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels.windows import (
+    Box,
+    Sizes,
+    Windows,
+    batch_first,
+    batch_last,
+    meetings,
+)
 from tinygrad_np.memory import Array
 
-Sizes = Sequence[int]
+# About how many bytes of columns are made at once: a core's own cache holds them.
+_PIECE = 1 << 20
+
+# ns for an entry that is gathered, or added; and for a multiplication with its addition.
+_MOVE, _MULTIPLY = 0.3, 0.022
+
 Pads = Sequence[tuple[int, int]]
 
-# Images are gathered in chunks of about this many bytes of columns: enough for a GEMM at full
-# speed, little enough to stay in the cache. (2 to 8 MiB measured alike.)
-_CHUNK = 1 << 22
-
-# Below this many channels a copy of windows has runs too short for NumPy; rows of one kernel
-# position at a time are longer.
-_FEW_CHANNELS = 8
+_EVERY: Any = slice(None)
 
 
 def out_size(length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
@@ -46,101 +52,25 @@ def conv(
 ) -> Array:
     """out[n,k,p] = bias[k] + Σ over c, r of x[n, c, stride p - before + dilation r] w[k,c,r]."""
     kernel = weight.shape[2:]
-    padded = _padded(x, padding)
-    sizes = [
-        out_size(length, r, st, p, d)
-        for length, r, st, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-    ]
-    out = _correlate(padded, weight, sizes, stride, dilation, groups)
-    if bias is not None:
-        np.add(out, bias, out=out)
-    return np.moveaxis(out, -1, 1)
+    axes = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
+    counts = tuple(out_size(*axis) for axis in axes)
+    windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
+    views = _views(batch_last(x), windows)
+    matrices = _matrices(weight, groups)
+    out = memory.empty((len(weight), *counts, len(x)), x.dtype)
+    flat = _flat(out, groups)
+    shifts = None if bias is None else bias.reshape(groups, -1, 1)
 
+    def part(rows: slice) -> None:
+        for where, columns in _pieces(views, windows, rows, groups):
+            target = flat[..., where]
+            cut = _cut(len(weight) * columns.shape[1], columns.shape[-1])
+            np.matmul(matrices[:, None], cut(columns), out=cut(target))
+            if shifts is not None:
+                np.add(target, shifts, out=target)
 
-def conv_input_grad(
-    grad_out: Array,
-    weight: Array,
-    input_shape: Sizes,
-    stride: Sizes,
-    padding: Pads,
-    dilation: Sizes,
-    groups: int,
-) -> Array:
-    """The gradient for x, a correlation of grad_out with the weights turned round.
-
-    A stride leaves an image's entries in phases, each of which meets its own few of the weights.
-    """
-    out_channels, in_group, *kernel = weight.shape
-    out_group = out_channels // groups
-    grouped = weight.reshape(groups, out_group, in_group, *kernel)
-    swapped = grouped.swapaxes(1, 2).reshape(groups * in_group, out_group, *kernel)
-    lengths = input_shape[2:]
-    axes = [_phases(*axis) for axis in zip(lengths, kernel, stride, padding, dilation, strict=True)]
-    if max(stride) == 1:
-        (only,) = itertools.product(*axes)
-        return np.moveaxis(_correlate_phase(grad_out, swapped, only, groups), -1, 1)
-    grad = memory.empty((input_shape[0], *lengths, input_shape[1]), grad_out.dtype)
-    for phase in itertools.product(*axes):
-        where = (slice(None), *(axis.entries for axis in phase))
-        grad[where] = _correlate_phase(grad_out, swapped, phase, groups)
-    return np.moveaxis(grad, -1, 1)
-
-
-class _Phase(NamedTuple):
-    """Entries of an axis of the image that are a multiple of the stride apart, and what they meet.
-
-    Entry m of them meets, for each j, tap j of `taps` in window first + m - gap j.
-    """
-
-    entries: slice
-    length: int
-    taps: slice
-    first: int
-    gap: int
-
-
-@functools.lru_cache(maxsize=64)
-def _phases(
-    length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int
-) -> list[_Phase]:
-    """Return the phases of one axis: entry i meets tap r where i + before - dilation r is a
-    multiple of the stride."""
-    step = stride // math.gcd(stride, dilation)
-    found = []
-    for start in range(stride):
-        at = start + padding[0]
-        met = (r for r in range(min(step, kernel)) if (at - dilation * r) % stride == 0)
-        tap = next(met, kernel)
-        found.append(
-            _Phase(
-                entries=slice(start, length, stride),
-                length=len(range(start, length, stride)),
-                taps=slice(tap, kernel, step),
-                first=(at - dilation * tap) // stride,
-                gap=dilation * step // stride,
-            )
-        )
-    return found
-
-
-def _correlate_phase(
-    grad_out: Array, swapped: Array, phase: Sequence[_Phase], groups: int
-) -> Array:
-    """Correlate grad_out (N, K, P, Q) with the weights (C, K / groups, R, S) that a phase meets,
-    turned round, into the phase's entries (N, H, W, C)."""
-    taps = swapped[(slice(None), slice(None), *(axis.taps for axis in phase))]
-    if 0 in taps.shape[2:]:
-        return np.zeros((), grad_out.dtype)
-    reach = [axis.gap * (r - 1) for axis, r in zip(phase, taps.shape[2:], strict=True)]
-    counts = [axis.length for axis in phase]
-    gaps = [axis.gap for axis in phase]
-    placed = _placed(
-        grad_out,
-        [count + margin for count, margin in zip(counts, reach, strict=True)],
-        [margin - axis.first for margin, axis in zip(reach, phase, strict=True)],
-    )
-    turned = np.flip(taps, tuple(range(2, taps.ndim)))
-    return _correlate(placed, turned, counts, [1] * len(gaps), gaps, groups)
+    parallel.each(part, counts[0], _cost(weight.shape, out), uses_blas=True)
+    return batch_first(out)
 
 
 def conv_weight_grad(
@@ -152,109 +82,206 @@ def conv_weight_grad(
     dilation: Sizes,
     groups: int,
 ) -> Array:
-    """The gradient for weight: columns of x, transposed, times grad_out, summed over the images."""
-    padded = _padded(x, padding)
-    grad = np.ascontiguousarray(np.moveaxis(grad_out, 1, -1))  # N, P, Q, K
-    in_group, out_group = x.shape[1] // groups, grad.shape[-1] // groups
-    rows = in_group * math.prod(kernel)
-    total = np.zeros((groups, rows, out_group), x.dtype)
-    product = np.empty((rows, out_group), x.dtype)
-    for group in range(groups):
-        channels = slice(group * in_group, (group + 1) * in_group)
-        windows = _windows(padded[..., channels], kernel, grad.shape[1:-1], stride, dilation)
-        outs = slice(group * out_group, (group + 1) * out_group)
-        for images, columns in _columns(windows, len(kernel)):
-            part = grad[images, ..., outs].reshape(len(columns), out_group)
-            np.add(total[group], np.matmul(columns.T, part, out=product), out=total[group])
-    # (groups, R S C, K) to (groups K, C, R, S)
-    total = total.reshape(groups, *kernel, in_group, out_group)
-    total = np.moveaxis(total, (-1, -2), (1, 2))
-    return np.ascontiguousarray(total).reshape(groups * out_group, in_group, *kernel)
+    """The gradient for weight: grad_out times the transposed columns, summed over the pieces."""
+    counts = grad_out.shape[2:]
+    windows = Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), counts)
+    views, grads = _views(batch_last(x), windows), batch_last(grad_out)
+    shape = (len(grads), len(views) // groups, *kernel)
+    flat = _flat(grads, groups)
+
+    def part(rows: slice) -> Array:
+        total = np.zeros((groups, math.prod(shape[1:]), shape[0] // groups), views.dtype)
+        for where, columns in _pieces(views, windows, rows, groups):
+            cut = _cut(total[0].size, columns.shape[-1])
+            # This way round the product is quicker than (K, P Q N) with (P Q N, C R S).
+            products = np.matmul(cut(columns), cut(flat[..., where]).swapaxes(-1, -2))
+            total += np.add.reduce(products, axis=1)
+        return total
+
+    total, *others = parallel.each(part, counts[0], _cost(shape, grads), uses_blas=True)
+    for other in others:
+        total += other
+    return total.swapaxes(1, 2).reshape(shape)
+
+
+def conv_input_grad(
+    grad_out: Array,
+    weight: Array,
+    input_shape: Sizes,
+    stride: Sizes,
+    padding: Pads,
+    dilation: Sizes,
+    groups: int,
+) -> Array:
+    """The gradient for x: the columns' own, each entry added to where it was gathered from."""
+    count, channels, *lengths = input_shape
+    kernel, counts = weight.shape[2:], grad_out.shape[2:]
+    windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
+    grads = _flat(batch_last(grad_out), groups)
+    matrices = weight.reshape(groups, len(weight) // groups, channels // groups, math.prod(kernel))
+    out = memory.empty((channels, *lengths, count), grad_out.dtype)
+    image = out.reshape(groups, channels // groups, *lengths, count)
+
+    def part(group: slice, channel: slice) -> None:
+        of_columns = matrices[group, :, channel].transpose(0, 2, 3, 1)  # C, R S, K
+        _spread(of_columns, grads[group], image[group, channel], windows)
+
+    # No entry is shared between channels, nor between groups.
+    cost = _cost(weight.shape, grads)
+    if groups > 1:
+        parallel.each(lambda group: part(group, _EVERY), groups, cost, uses_blas=True)
+    else:
+        parallel.each(lambda channel: part(_EVERY, channel), channels, cost, uses_blas=True)
+    return batch_first(out)
 
 
 def channel_sums(grad_out: Array) -> Array:
-    """The gradient for bias: the sum over all axes but the channels, as a matrix-vector product."""
-    rows = np.moveaxis(grad_out, 1, -1).reshape(-1, grad_out.shape[1])
-    return np.ones(len(rows), rows.dtype) @ rows
+    """The gradient for bias: the sum over all axes but the channels."""
+    grads = batch_last(grad_out)
+    rows = grads.reshape(len(grads), math.prod(grads.shape[1:]))
+    parts = parallel.each(lambda part: total(rows[part], 1), len(rows), 0.2 * rows.size)
+    return np.concatenate(parts)
 
 
-def _correlate(
-    padded: Array, weight: Array, sizes: Sizes, stride: Sizes, dilation: Sizes, groups: int
-) -> Array:
-    """Correlate padded (N, H, W, C) with weight (K, C / groups, R, S) into out (N, P, Q, K)."""
-    out_channels, in_group, *kernel = weight.shape
-    out_group = out_channels // groups
-    out = memory.empty((len(padded), *sizes, out_channels), padded.dtype)
-    flat = out.reshape(len(padded), math.prod(sizes), out_channels)
-    rows = in_group * math.prod(kernel)
-    for group in range(groups):
-        channels = slice(group * in_group, (group + 1) * in_group)
-        outs = slice(group * out_group, (group + 1) * out_group)
-        matrix = np.moveaxis(weight[outs], (0, 1), (-1, -2)).reshape(rows, out_group)  # R S C, K
-        windows = _windows(padded[..., channels], kernel, sizes, stride, dilation)
-        for images, columns in _columns(windows, len(kernel)):
-            target = flat[images].reshape(len(columns), out_channels)[:, outs]
-            np.matmul(columns, matrix, out=target)
+def _spread(matrices: Array, grads: Array, image: Array, windows: Windows) -> None:
+    """Write into `image` (G, C, H, W, N) the sums of what `matrices` (G, C, R S, K) make of the
+    gradients (G, K, P Q N) of all windows that meet an entry."""
+    groups, channels, positions, outs = matrices.shape
+    lengths, count = image.shape[2:-1], image.shape[-1]
+    matrices = matrices.reshape(groups, channels * positions, outs)
+    if _is_pointwise(windows, lengths):
+        np.matmul(matrices, grads, out=image.reshape(groups, channels, math.prod(image.shape[2:])))
+        return
+    image.fill(0)
+    most = _most(groups * channels * positions, count, image.itemsize)
+    for box, where in _boxes(windows.counts, slice(0, windows.counts[0]), most, count):
+        columns = memory.empty(
+            (groups, channels * positions, where.stop - where.start), image.dtype
+        )
+        cut = _cut(matrices[0].size, columns.shape[-1])
+        np.matmul(matrices[:, None], cut(grads[..., where]), out=cut(columns))
+        columns = columns.reshape(groups, channels, positions, *_spans(box), count)
+        for position, met in enumerate(meetings(windows, lengths, box)):
+            entries = image[(_EVERY, _EVERY, *met.image)]
+            np.add(entries, columns[(_EVERY, _EVERY, position, *met.grid)], out=entries)
+
+
+def _views(x: Array, windows: Windows) -> Array:
+    """Return the view (C, R, S, P, Q, N) of all windows in x (C, H, W, N), within its padding."""
+    x = _padded(x, windows)
+    channel, *axes, image = x.strides
+    steps = [d * step for d, step in zip(windows.dilation, axes, strict=True)]
+    strides = [st * step for st, step in zip(windows.stride, axes, strict=True)]
+    shape = (len(x), *windows.kernel, *windows.counts, x.shape[-1])
+    # As as_strided does, which is slower; x is contiguous.
+    return np.ndarray(shape, x.dtype, x, strides=(channel, *steps, *strides, image))
+
+
+def _padded(x: Array, windows: Windows) -> Array:
+    """Return x (C, H, W, N) within its padding, which crops where it is negative."""
+    if not any(map(any, windows.padding)):
+        return x
+    lengths, source, target = [], [_EVERY], [_EVERY]
+    for length, (before, after) in zip(x.shape[1:-1], windows.padding, strict=True):
+        lengths.append(before + length + after)
+        source.append(slice(max(0, -before), length - max(0, -after)))
+        target.append(slice(max(0, before), before + length + min(0, after)))
+    out = memory.empty((len(x), *lengths, x.shape[-1]), x.dtype)
+
+    def part(channels: slice) -> None:
+        out[channels] = 0
+        out[channels][tuple(target)] = x[channels][tuple(source)]
+
+    parallel.each(part, len(x), _MOVE * out.size)
     return out
 
 
-def _padded(x: Array, padding: Pads) -> Array:
-    """Return x (N, C, H, W) within its padding as channels-last (N, H, W, C)."""
-    if not any(map(any, padding)):
-        channels_last = np.moveaxis(x, 1, -1)
-        if channels_last.flags.c_contiguous:
-            return channels_last
-    lengths = [length + sum(pair) for length, pair in zip(x.shape[2:], padding, strict=True)]
-    return _placed(x, lengths, [before for before, _ in padding])
-
-
-def _placed(x: Array, lengths: Sizes, offsets: Sizes) -> Array:
-    """Return zeros (N, *lengths, C) with x[n, c, i] at position offset + i; what falls outside is
-    left out."""
-    out = memory.empty((x.shape[0], *lengths, x.shape[1]), x.dtype)
-    out.fill(0)
-    source, target = [slice(None)], [slice(None)]
-    for count, length, offset in zip(x.shape[2:], lengths, offsets, strict=True):
-        first = min(count, max(0, -offset))
-        last = max(first, min(count, length - offset))
-        source.append(slice(first, last))
-        target.append(slice(offset + first, offset + last))
-    out[tuple(target)] = np.moveaxis(x, 1, -1)[tuple(source)]
-    return out
-
-
-def _windows(padded: Array, kernel: Sizes, sizes: Sizes, stride: Sizes, dilation: Sizes) -> Array:
-    """Return the view (N, P, Q, R, S, C) of all windows in padded (N, H, W, C)."""
-    first, *between, last = padded.strides
-    shape = (padded.shape[0], *sizes, *kernel, padded.shape[-1])
-    strides = (
-        first,
-        *(step * st for step, st in zip(between, stride, strict=True)),
-        *(step * d for step, d in zip(between, dilation, strict=True)),
-        last,
-    )
-    return as_strided(padded, shape, strides, writeable=False)
-
-
-def _columns(windows: Array, rank: int) -> Iterator[tuple[slice, Array]]:
-    """Yield for each chunk of images the matrix (N P Q, R S C) of its windows."""
-    count, channels = windows.shape[0], windows.shape[-1]
-    width = channels * math.prod(windows.shape[1 + rank : -1])
-    height = math.prod(windows.shape[1 : 1 + rank])
-    step = max(1, _CHUNK // max(1, height * width * windows.itemsize))
-    kernel_axes = list(range(1 + rank, windows.ndim))
-    for start in range(0, count, step):
-        images = slice(start, min(start + step, count))
-        chunk = windows[images]
-        rows = len(chunk) * height
-        if chunk.flags.c_contiguous:
-            yield images, chunk.reshape(rows, width)
-        elif channels < _FEW_CHANNELS:
-            chunk = chunk.transpose([*kernel_axes, *range(1 + rank)])  # R, S, C, N, P, Q
-            space = memory.empty(chunk.shape, chunk.dtype)
-            np.copyto(space, chunk)
-            yield images, space.reshape(width, rows).T
+def _pieces(
+    views: Array, windows: Windows, rows: slice, groups: int
+) -> Iterator[tuple[slice, Array]]:
+    """Yield for pieces of the grid within `rows` where they are among all windows (P Q N), and
+    their columns (G, C R S, P Q N); the memory of these serves the next piece again."""
+    height = len(views) * math.prod(windows.kernel)
+    count = views.shape[-1]
+    most = _most(height, count, views.itemsize)
+    space = memory.empty((0,), views.dtype)
+    for box, where in _boxes(windows.counts, rows, most, count):
+        chosen: Any = (..., *(slice(*span) for span in box), _EVERY)
+        part = views[chosen]
+        if part.flags.c_contiguous:
+            columns = part
         else:
-            space = memory.empty(chunk.shape, chunk.dtype)
-            np.copyto(space, chunk)
-            yield images, space.reshape(rows, width)
+            if space.size < part.size:
+                space = memory.empty((part.size,), views.dtype)
+            columns = space[: part.size].reshape(part.shape)
+            np.copyto(columns, part)
+        yield where, columns.reshape(groups, height // groups, where.stop - where.start)
+
+
+def _boxes(counts: Sizes, rows: slice, most: int, count: int) -> Iterator[tuple[Box, slice]]:
+    """Cut the grid within `rows` of its first axis into boxes of at most `most` windows that lie
+    side by side; yield them as (start, stop) for each axis, and where they are in (P Q N)."""
+    inner = math.prod(counts[1:])
+    if inner <= most or len(counts) == 1:
+        step = max(1, most // max(1, inner))
+        for start in range(rows.start, rows.stop, step):
+            stop = min(start + step, rows.stop)
+            where = slice(start * inner * count, stop * inner * count)
+            yield ((start, stop), *((0, length) for length in counts[1:])), where
+        return
+    for row in range(rows.start, rows.stop):
+        ahead = row * inner * count
+        for box, where in _boxes(counts[1:], slice(0, counts[1]), most, count):
+            yield ((row, row + 1), *box), slice(ahead + where.start, ahead + where.stop)
+
+
+def _spans(box: Box) -> list[int]:
+    return [stop - start for start, stop in box]
+
+
+def _most(height: int, count: int, itemsize: int) -> int:
+    """Return of how many windows, for a batch of `count`, the columns fit into a piece."""
+    return _PIECE // max(1, height * count * itemsize)
+
+
+def _is_pointwise(windows: Windows, lengths: Sizes) -> bool:
+    """Whether the windows are the entries themselves, so that the image is its own columns."""
+    return (
+        math.prod(windows.kernel) == 1
+        and max(windows.stride) == 1
+        and windows.counts == tuple(lengths)
+        and not any(map(any, windows.padding))
+    )
+
+
+def _cut(size: int, length: int) -> Callable[[Array], Array]:
+    """Return a function that cuts matrices (G, M, length) into (G, B, M, length / B), so short that
+    BLAS takes its way for small products, of up to 100^3 multiplications, which for few channels
+    is twice as quick; `size` is of the matrix on the other side."""
+    blocks = 1
+    for blocks in range(max(1, math.ceil(size * length / 1e6)), length // 256):
+        if length % blocks == 0:
+            break
+    else:
+        blocks = 1
+
+    def cut(x: Array) -> Array:
+        return x.reshape(*x.shape[:2], blocks, length // blocks).swapaxes(1, 2)
+
+    return cut
+
+
+def _flat(x: Array, groups: int) -> Array:
+    """Return x (C, H, W, N) as (G, C / G, H W N)."""
+    return x.reshape(groups, len(x) // groups, math.prod(x.shape[1:]))
+
+
+def _matrices(weight: Array, groups: int) -> Array:
+    """Return the weight (K, C / G, R, S) as (G, K / G, C R S)."""
+    return weight.reshape(groups, len(weight) // groups, math.prod(weight.shape[1:]))
+
+
+def _cost(weight_shape: Sizes, outs: Array) -> float:
+    """Return about how many ns a convolution takes on one thread whose outputs are `outs`."""
+    entries = math.prod(weight_shape[1:]) * outs.size
+    return entries * (_MOVE / max(1, weight_shape[0]) + _MULTIPLY)

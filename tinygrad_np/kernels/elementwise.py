@@ -2,16 +2,19 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from tinygrad_np import memory
+from tinygrad_np import memory, parallel
 from tinygrad_np.memory import Array
 
 _SMALL = memory.SMALL
+# ns an entry takes.
+_ARITHMETIC, _FUNCTION = 0.2, 1.0
+
 _TAIL = (1 / 8, 1 / 3)  # 1 / (x + 2) at 6 and at 1
 _ndarray = np.ndarray
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -20,7 +23,7 @@ _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 def unary(ufunc: Any, x: Array, dtype: Any = None) -> Array:
     """Return `ufunc(x)`, of `dtype` or that of x, in its memory order."""
     if x.nbytes >= _SMALL:
-        return _recycling(ufunc, (x,), dtype)
+        return _recycling(ufunc, (x,), dtype, _FUNCTION)
     small: Array = ufunc(x)
     return small
 
@@ -28,18 +31,60 @@ def unary(ufunc: Any, x: Array, dtype: Any = None) -> Array:
 def binary(ufunc: Any, a: Any, b: Any, dtype: Any = None) -> Array:
     """Return `ufunc(a, b)`, of `dtype` or the common one, in the larger one's memory order."""
     if (type(a) is _ndarray and a.nbytes >= _SMALL) or (type(b) is _ndarray and b.nbytes >= _SMALL):
-        return _recycling(ufunc, (a, b), dtype)
+        return _recycling(ufunc, (a, b), dtype, _ARITHMETIC)
     small: Array = ufunc(a, b)
     return small
 
 
-def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any) -> Array:
+def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Array:
     large = max(arrays, key=lambda array: getattr(array, "nbytes", 0))
     shape = np.broadcast_shapes(*[a.shape for a in arrays if isinstance(a, np.ndarray)])
     like = large if large.shape == shape else None
     out = memory.empty(shape, dtype or np.result_type(*arrays), like)
-    ufunc(*arrays, out=out)
+    in_parts(ufunc, arrays, out, cost)
     return out
+
+
+def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, cost: float) -> None:
+    """Call `function(*arrays, out=out)`, which is elementwise, on parts of `out` that follow each
+    other in memory; `cost` is in ns an entry."""
+    whole = cost * out.size
+    if whole < 2 * parallel.WORTH:
+        function(*arrays, out=out)
+        return
+    lengths = [
+        step if length > 1 else 0 for step, length in zip(out.strides, out.shape, strict=True)
+    ]
+    axis = lengths.index(max(lengths))
+    behind = out.ndim - axis
+
+    def part(where: slice) -> None:
+        cut = [_cut(array, behind, where) for array in arrays]
+        function(*cut, out=out[(slice(None),) * axis + (where,)])
+
+    parallel.each(part, out.shape[axis], whole)
+
+
+def _cut(value: Any, behind: int, where: slice) -> Any:
+    """Return the part of an array that broadcasts to a part of the whole."""
+    if not isinstance(value, np.ndarray) or value.ndim < behind or value.shape[-behind] == 1:
+        return value
+    return value[(slice(None),) * (value.ndim - behind) + (where,)]
+
+
+def copy(x: Array) -> Array:
+    """Return x in memory of its own, in C order."""
+    out = memory.empty(x.shape, x.dtype)
+    in_parts(np.positive, (x,), out, 1.0)
+    return out
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), and nan where x is."""
+    if x.dtype.kind != "f":
+        return binary(np.maximum, x, 0)
+    # Three times as quick as np.maximum with a number.
+    return binary(lambda x, zero, out=None: np.clip(x, zero, np.inf, out=out), x, 0)
 
 
 def sign(x: Array) -> Array:
@@ -78,25 +123,25 @@ def erf(x: Array) -> Array:
     return np.asarray(np.copysign(np.where(size < 1, small, large), x)).astype(x.dtype)
 
 
-def select(x: Array, mask: Array, out: Array | None = None) -> Array:
-    """Return x where `mask` (bool) is true, else +0.0, also where x is inf or nan.
-
-    Multiplying the bits of a float by 0 or 1 selects exactly, and is quicker by far than
-    `np.where` and `np.copyto`.
-    """
+def select(x: Array, mask: Array) -> Array:
+    """Return x where `mask` is true, or not 0, else +0.0, also where x is inf or nan."""
     mask = np.asarray(mask)
-    bits = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
-    if bits is None:
-        chosen = np.where(mask, x, x.dtype.type(0))
-        if out is None:
-            return chosen
-        out[...] = chosen
-        return out
     shape = np.broadcast_shapes(x.shape, mask.shape)
-    if out is None:
-        out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
-    np.multiply(x.view(bits), mask, out=out.view(bits))
+    out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
+    in_parts(_where_true, (bits(x), mask), bits(out), 0.4)
     return out
+
+
+def bits(x: Array) -> Array:
+    """Return a view of floats as integers. Their product with 0 or 1 selects exactly, and is
+    quicker by far than `np.where` and `np.copyto`."""
+    return x.view(_BITS[x.itemsize]) if x.dtype.kind == "f" else x
+
+
+def _where_true(x: Array, mask: Array, out: Array) -> None:
+    if mask.dtype.kind != "b":
+        mask = np.not_equal(mask, 0)
+    np.multiply(x, mask, out=out)
 
 
 def total(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool = False) -> Array:

@@ -4,8 +4,21 @@ import math
 
 import numpy as np
 
+from tinygrad_np import memory, parallel
 from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.memory import Array
+
+
+def product(a: Array, b: Array) -> Array:
+    """Return the product of two matrices (n, k) and (k, m)."""
+    n, m = len(a), b.shape[1]
+    out = memory.empty((n, m), a.dtype)
+    cost = 0.022 * out.size * a.shape[1]
+    if n < m:
+        parallel.each(lambda part: np.matmul(a, b[:, part], out=out[:, part]), m, cost, uses_blas=True)
+    else:
+        parallel.each(lambda part: np.matmul(a[part], b, out=out[part]), n, cost, uses_blas=True)
+    return out
 
 
 def put_diagonal(x: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:

@@ -1,69 +1,81 @@
-"""Pooling by walking over the positions within a window, each a strided slice of the whole image.
+"""Pooling by walking over the positions within a window: for each, what it meets is a strided slice
+of the whole image.
 
-x has shape (N, C, *H) in any memory order, which results keep; axes in comments are for two
-dimensions. A window position is a number from 0 to R S - 1, row by row.
+Arrays have PyTorch's shapes over memory with the batch last (see `windows`); axes in comments are
+for two dimensions. A window position is a number from 0 to R S - 1, row by row.
 """
 
 import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
-from tinygrad_np.kernels.elementwise import select
+from tinygrad_np import memory, parallel
+from tinygrad_np.kernels.elementwise import bits, select
+from tinygrad_np.kernels.windows import Meeting, Windows, batch_first, batch_last, meetings
 from tinygrad_np.memory import Array
 
-Sizes = Sequence[int]
-Slices = tuple[slice, ...]
+# About how many bytes of the image are worked on at once: a core's own cache holds them.
+_PIECE = 1 << 22
 
-
-class Windows(NamedTuple):
-    """Where the windows lie: along an axis, position r of window p is entry
-    stride p + dilation r - before of the image, which padding (before, after) surrounds or crops;
-    p is below `counts`."""
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    dilation: tuple[int, ...]
-    counts: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.kernel} every {self.stride}"
-
-    def axes(self) -> Iterator[tuple[int, int, int, int, int]]:
-        """Yield kernel, stride, padding before, dilation and count of each axis."""
-        for kernel, stride, (before, _), dilation, count in zip(*self, strict=True):
-            yield kernel, stride, before, dilation, count
+_EVERY: Any = slice(None)
 
 
 def max_pool(x: Array, windows: Windows) -> tuple[Array, Array]:
     """Return the maximum of each window and the position of its first winner."""
-    padded = _padded(x, windows, _lowest(x.dtype))
-    winner_type = np.uint8 if math.prod(windows.kernel) <= 256 else np.uint32
-    first, *others = _positions(windows)
-    out = memory.empty(padded[first].shape, x.dtype, like=padded[first])
-    np.copyto(out, padded[first])
-    winners = memory.empty(out.shape, winner_type, like=out)
+    x = batch_last(x)
+    shape = (len(x), *windows.counts, x.shape[-1])
+    out = memory.empty(shape, x.dtype)
+    winners = memory.empty(shape, np.uint8 if math.prod(windows.kernel) <= 256 else np.uint32)
+    met = _all_meetings(windows, x.shape)
+
+    def piece(channels: slice) -> None:
+        given = x[channels], met, out[channels], winners[channels]
+        if any(meeting.outside for meeting in met) or not _max_of_numbers(*given):
+            _max_of_any(*given)
+
+    _by_channels(piece, x, 0.7)
+    return batch_first(out), batch_first(winners)
+
+
+def _max_of_numbers(x: Array, met: list[Meeting], out: Array, winners: Array) -> bool:
+    """Write maxima and winners of windows that lie within x; return False where one is nan."""
+    best = x[(_EVERY, *met[0].image)]
+    if len(met) == 1:
+        np.copyto(out, best)
+        winners.fill(0)
+    better = memory.empty(out.shape, bool)
+    flags = better.view(np.uint8) if winners.itemsize == 1 else better
+    for position, meeting in enumerate(met[1:], start=1):
+        values = x[(_EVERY, *meeting.image)]
+        np.greater(values, best, out=better)
+        best = np.maximum(best, values, out=out)
+        if position == 1:
+            np.copyto(winners, flags)
+        else:
+            # Positions only grow, so the later of two winners is the larger number.
+            np.maximum(winners, flags * winners.dtype.type(position), out=winners)
+    return x.dtype.kind != "f" or not out.size or not np.isnan(out.max())
+
+
+def _max_of_any(x: Array, met: list[Meeting], out: Array, winners: Array) -> None:
+    """Write maxima and winners, of which a nan is one, of windows that may reach beyond x."""
+    out.fill(_lowest(x.dtype))
     winners.fill(0)
-    insides = _insides(x.shape[2:], windows) if padded is not x else []
-    started: Any = insides[0] if insides else None
-    for position, where in enumerate(others, start=1):
-        values = padded[where]
-        better = np.greater(values, out)
+    is_started = np.zeros((*out.shape[1:-1], 1), bool)
+    for position, meeting in enumerate(met):
+        values, where = x[(_EVERY, *meeting.image)], (_EVERY, *meeting.grid)
+        better = np.greater(values, out[where])
         if x.dtype.kind == "f":
             better |= np.isnan(values)
-        if insides:
-            # A window of nothing but -inf is still won by an entry of the image, not of its border.
-            better |= insides[position] & ~started
-            started = started | insides[position]
-        np.maximum(out, values, out=out)
-        # Positions only grow, so the later of two winners is the larger number.
-        np.maximum(winners, np.multiply(better, winner_type(position)), out=winners)
-    return out, winners
+        # A window of nothing but -inf is still won by an entry of the image, not of its border.
+        better |= ~is_started[meeting.grid]
+        is_started[meeting.grid] = True
+        np.maximum(out[where], values, out=out[where])
+        won = np.multiply(better, winners.dtype.type(position))
+        np.maximum(winners[where], won, out=winners[where])
 
 
 def max_pool_indices(x: Array, windows: Windows) -> Array:
@@ -82,49 +94,100 @@ def max_pool_grad(
     grad_out: Array, winners: Array, input_shape: tuple[int, ...], windows: Windows
 ) -> Array:
     """Scatter grad_out to the winners: the transpose of `max_pool_gather`."""
+    shape = (*input_shape[:2], *windows.counts)
+    grads, winners = batch_last(grad_out, shape), batch_last(winners, shape)
+    out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
+    met = _all_meetings(windows, out.shape)
     overlap = any(st < d * (r - 1) + 1 for r, st, _, d, _ in windows.axes())
-    grad, inner = _canvas(grad_out.dtype, winners, input_shape, windows)
-    for position, where in enumerate(_positions(windows)):
-        mask = np.equal(winners, position)
-        if overlap:
-            grad[where] += select(grad_out, mask)
-        else:
-            select(grad_out, mask, out=grad[where])
-    return grad[inner]
+    is_whole = not overlap and sum(out[0][m.image].size for m in met) == out[0].size
+
+    def piece(channels: slice) -> None:
+        if not is_whole:
+            out[channels] = 0
+        for position, meeting in enumerate(met):
+            where = (channels, *meeting.grid)
+            mask = np.equal(winners[where], position)
+            at = (channels, *meeting.image)
+            if overlap:
+                out[at] += select(grads[where], mask)
+            else:
+                np.multiply(bits(grads)[where], mask, out=bits(out)[at])
+
+    _by_channels(piece, out, 0.6)
+    return batch_first(out)
 
 
 def max_pool_gather(values: Array, winners: Array, windows: Windows) -> Array:
     """Return from each window of `values` the entry at the winner's position."""
-    padded = _padded(values, windows, 0)
-    out = memory.empty(winners.shape, values.dtype, like=winners)
-    out.fill(0)
-    for position, where in enumerate(_positions(windows)):
-        np.add(out, select(padded[where], np.equal(winners, position)), out=out)
-    return out
+    shape = (*values.shape[:2], *windows.counts)
+    values, winners = batch_last(values), batch_last(winners, shape)
+    out = memory.empty(winners.shape, values.dtype)
+    met = _all_meetings(windows, values.shape)
+
+    def piece(channels: slice) -> None:
+        out[channels] = 0
+        for position, meeting in enumerate(met):
+            where = (channels, *meeting.grid)
+            mask = np.equal(winners[where], position)
+            out[where] += select(values[(channels, *meeting.image)], mask)
+
+    _by_channels(piece, values, 0.5)
+    return batch_first(out)
 
 
 def avg_pool(x: Array, windows: Windows, count_include_pad: bool) -> Array:
     """Return the mean of each window, with or without the zeros of the padding."""
-    padded = _padded(x, windows, 0)
+    shares = _shares(x.shape[2:], windows, count_include_pad)[..., None]
+    x = batch_last(x)
     # float16 is summed in float32.
     wide = np.float32 if x.dtype == np.float16 else x.dtype
-    out = memory.empty((*x.shape[:2], *windows.counts), wide, like=x)
-    out.fill(0)
-    for where in _positions(windows):
-        np.add(out, padded[where], out=out)
-    out *= _shares(x.shape[2:], windows, count_include_pad).astype(out.dtype)
-    return out.astype(x.dtype, copy=False)
+    out = memory.empty((len(x), *windows.counts, x.shape[-1]), wide)
+    met = _all_meetings(windows, x.shape)
+
+    def piece(channels: slice) -> None:
+        out[channels] = 0
+        for meeting in met:
+            out[(channels, *meeting.grid)] += x[(channels, *meeting.image)]
+        out[channels] *= shares.astype(wide)
+
+    _by_channels(piece, x, 0.5)
+    return batch_first(out.astype(x.dtype, copy=False))
 
 
 def avg_pool_grad(
     grad_out: Array, input_shape: tuple[int, ...], windows: Windows, count_include_pad: bool
 ) -> Array:
     """Spread grad_out evenly over each window: the transpose of `avg_pool`."""
-    grad, inner = _canvas(grad_out.dtype, grad_out, input_shape, windows)
-    share = grad_out * _shares(input_shape[2:], windows, count_include_pad).astype(grad_out.dtype)
-    for where in _positions(windows):
-        grad[where] += share
-    return grad[inner]
+    shares = _shares(input_shape[2:], windows, count_include_pad)[..., None]
+    grads = batch_last(grad_out, (*input_shape[:2], *windows.counts))
+    out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
+    met = _all_meetings(windows, out.shape)
+
+    def piece(channels: slice) -> None:
+        out[channels] = 0
+        share = grads[channels] * shares.astype(grads.dtype)
+        for meeting in met:
+            out[(channels, *meeting.image)] += share[(_EVERY, *meeting.grid)]
+
+    _by_channels(piece, out, 0.5)
+    return batch_first(out)
+
+
+def _all_meetings(windows: Windows, shape: tuple[int, ...]) -> list[Meeting]:
+    """Return what each position meets of an image (C, H, W, N) in all windows."""
+    return meetings(windows, shape[1:-1], tuple((0, count) for count in windows.counts))
+
+
+def _by_channels(piece: Callable[[slice], None], image: Array, cost: float) -> None:
+    """Call `piece` for few channels of (C, H, W, N) at a time; `cost` is in ns an entry."""
+    channels = len(image)
+    step = max(1, _PIECE * channels // max(1, image.nbytes))
+
+    def part(where: slice) -> None:
+        for start in range(where.start, where.stop, step):
+            piece(slice(start, min(start + step, where.stop)))
+
+    parallel.each(part, channels, cost * image.size)
 
 
 @functools.lru_cache(maxsize=64)
@@ -141,74 +204,12 @@ def _shares(lengths: tuple[int, ...], windows: Windows, count_include_pad: bool)
     return np.asarray(1 / (held.flat[0] if held.min() == held.max() else held))
 
 
-@functools.lru_cache(maxsize=64)
-def _positions(windows: Windows) -> list[Slices]:
-    """Return for each position within a window the slices that pick it from all windows."""
-    found = []
-    for offsets in itertools.product(*map(range, windows.kernel)):
-        parts = [slice(None), slice(None)]
-        for offset, (_, stride, before, dilation, count) in zip(
-            offsets, windows.axes(), strict=True
-        ):
-            start = max(-before, 0) + dilation * offset
-            parts.append(slice(start, start + stride * (count - 1) + 1, stride))
-        found.append(tuple(parts))
-    return found
-
-
 def _places(windows: Windows) -> list[Array]:
     """Return for each axis where in the image the positions (P, R) of its windows are."""
     return [
         stride * np.arange(count)[:, None] + dilation * np.arange(kernel) - before
         for kernel, stride, before, dilation, count in windows.axes()
     ]
-
-
-def _insides(lengths: Sizes, windows: Windows) -> list[Array]:
-    """Return for each position within a window which windows (P, Q) have it in the image."""
-    places = _places(windows)
-    axes = [(at >= 0) & (at < length) for at, length in zip(places, lengths, strict=True)]
-    found = []
-    for offsets in itertools.product(*map(range, windows.kernel)):
-        inside = np.ones((), bool)
-        for axis, offset in zip(axes, offsets, strict=True):
-            inside = inside[..., None] & axis[:, offset]
-        found.append(inside)
-    return found
-
-
-def _frame(lengths: Sizes, windows: Windows) -> tuple[tuple[int, ...], Slices]:
-    """Return the lengths of what all windows together touch, and the slices of the image within."""
-    framed, inner = [], [slice(None), slice(None)]
-    for length, (kernel, stride, before, dilation, count) in zip(
-        lengths, windows.axes(), strict=True
-    ):
-        start = max(before, 0)
-        touched = max(-before, 0) + stride * (count - 1) + dilation * (kernel - 1) + 1
-        framed.append(max(start + length, touched))
-        inner.append(slice(start, start + length))
-    return tuple(framed), tuple(inner)
-
-
-def _padded(x: Array, windows: Windows, value: float) -> Array:
-    """Return x within as much of `value` as the windows touch; x itself where that is nothing."""
-    lengths, inner = _frame(x.shape[2:], windows)
-    if lengths == x.shape[2:]:
-        return x
-    out = memory.empty((*x.shape[:2], *lengths), x.dtype, like=x)
-    out.fill(value)
-    out[inner] = x
-    return out
-
-
-def _canvas(
-    dtype: Any, like: Array, input_shape: tuple[int, ...], windows: Windows
-) -> tuple[Array, Slices]:
-    """Return zeros for the gradient of the padded input, and the slices of the input within."""
-    lengths, inner = _frame(input_shape[2:], windows)
-    grad = memory.empty((*input_shape[:2], *lengths), dtype, like)
-    grad.fill(0)
-    return grad, inner
 
 
 def _lowest(dtype: np.dtype[Any]) -> float:

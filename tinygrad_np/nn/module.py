@@ -96,6 +96,9 @@ class Module:
         return type(self).__module__.startswith(__package__)
 
     def _name_in(self, caller: "Module") -> str:
+        for name, value in vars(caller).items():  # by far the most usual place, and quick
+            if value is self:
+                return name
         for name, child in caller.named_children():
             if child is self:
                 return name

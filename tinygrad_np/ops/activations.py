@@ -9,15 +9,15 @@ from tinygrad_np import random
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.memory import Array
-from tinygrad_np.ops.elementwise import _div, clip, ge, gt, le, mul, ne, neg, select, where
+from tinygrad_np.ops.elementwise import _div, clip, ge, gt, le, mul, neg, select, where
 from tinygrad_np.ops.functions import abs, erf, expm1, logaddexp, sigmoid, tanh
-from tinygrad_np.record import V, op
+from tinygrad_np.record import V, constant, op
 
 
 @op(
     "max(x, 0)",
     # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out: select(grad_out, ne(out, 0))},
+    vjps={"x": lambda grad_out, out: select(grad_out, constant(out))},
     kinks=(0.0,),
     subgradient="0 at 0",
 )
@@ -27,7 +27,7 @@ def relu(x: Array) -> Array:
     >>> Tensor([-1.0, 2.0]).relu()
     Tensor([0., 2.])
     """
-    return kernels.binary(np.maximum, x, 0)
+    return kernels.relu(x)
 
 
 def relu6(x: V) -> V:

@@ -225,7 +225,7 @@ def rshift(a: Array, b: Array) -> Array:
 
 @op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
 def select(x: Array, mask: Array) -> Array:
-    """Keep x where the bool `mask` is true; 0 elsewhere, also where x is inf or nan."""
+    """Keep x where `mask` is true, or not 0; 0 elsewhere, also where x is inf or nan."""
     return kernels.select(x, mask)
 
 

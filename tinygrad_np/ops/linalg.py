@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
 from tinygrad_np.memory import Array
@@ -45,7 +44,7 @@ def swapped(x: Any) -> Any:
 def _matmul(a: Array, b: Array) -> Array:
     """Product of matrices in the last two axes; the axes before them broadcast."""
     if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
-        return np.matmul(a, b, out=memory.empty((a.shape[0], b.shape[1]), a.dtype))
+        return kernels.product(a, b)
     return np.asarray(np.matmul(a, b))
 
 
@@ -105,7 +104,7 @@ def dot(x: V, w: Any, dtype: Any = None) -> V:
 )
 def _linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Affine map of rows: x (N, in), weight (out, in), bias (out,)."""
-    out = np.matmul(x, weight.T, out=memory.empty((len(x), len(weight)), x.dtype))
+    out = kernels.product(x, weight.T)
     return out if bias is None else np.add(out, bias, out=out)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels import pool as kernels
-from tinygrad_np.kernels.pool import Windows
+from tinygrad_np.kernels.windows import Windows
 from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import select
 from tinygrad_np.ops.indexing import index_add
