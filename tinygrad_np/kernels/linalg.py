@@ -15,7 +15,9 @@ def product(a: Array, b: Array) -> Array:
     out = memory.empty((n, m), a.dtype)
     cost = 0.022 * out.size * a.shape[1]
     if n < m:
-        parallel.each(lambda part: np.matmul(a, b[:, part], out=out[:, part]), m, cost, uses_blas=True)
+        parallel.each(
+            lambda part: np.matmul(a, b[:, part], out=out[:, part]), m, cost, uses_blas=True
+        )
     else:
         parallel.each(lambda part: np.matmul(a[part], b, out=out[part]), n, cost, uses_blas=True)
     return out

@@ -1,0 +1,123 @@
+"""Ops beside the least that they can take in NumPy: the bare GEMM, the bare ufunc."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.timing import Step
+from tinygrad_np import Tensor
+from tinygrad_np.memory import Array
+
+
+class Floor(NamedTuple):
+    """An op of ours, and the NumPy calls into ready arrays that it cannot do without."""
+
+    op: Step
+    bare: Step
+
+
+def _draw(*shape: int) -> Array:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def _image(images: int, channels: int, height: int, width: int) -> Array:
+    """Return an array (N, C, H, W) over channels-last memory, as our convolutions leave it."""
+    return _draw(images, height, width, channels).transpose(0, 3, 1, 2)
+
+
+def conv_forward() -> Floor:
+    """conv2d, 32 to 64 channels, 3x3, at 14x14, batch 64: the GEMM of its columns and weights."""
+    x, weight = Tensor.from_numpy(_image(64, 32, 14, 14)), Tensor(_draw(64, 32, 3, 3))
+    columns, matrix = _draw(64 * 14 * 14, 9 * 32), _draw(9 * 32, 64)
+    out = np.empty((len(columns), 64), np.float32)
+    return Floor(
+        lambda: x.conv2d(weight, padding=1),
+        lambda: np.matmul(columns, matrix, out=out),
+    )
+
+
+def conv_backward() -> Floor:
+    """Its gradients for image and weights: a GEMM each."""
+    x = Tensor(_image(64, 32, 14, 14), requires_grad=True)
+    weight = Tensor(_draw(64, 32, 3, 3), requires_grad=True)
+    y = x.conv2d(weight, padding=1)
+    upstream = Tensor.from_numpy(_image(64, 64, 14, 14))
+    columns, matrix, grad = _draw(64 * 14 * 14, 9 * 32), _draw(9 * 32, 64), _draw(64 * 14 * 14, 64)
+    grad_columns, grad_matrix = np.empty_like(columns), np.empty_like(matrix)
+
+    def bare() -> None:
+        np.matmul(grad, matrix.T, out=grad_columns)
+        np.matmul(columns.T, grad, out=grad_matrix)
+
+    return Floor(lambda: y.gradient(x, weight, gradient=upstream), bare)
+
+
+def linear() -> Floor:
+    """linear, 3136 to 128 features, batch 64: the GEMM."""
+    x, weight, bias = Tensor(_draw(64, 3136)), Tensor(_draw(128, 3136)), Tensor(_draw(128))
+    out = np.empty((64, 128), np.float32)
+    return Floor(
+        lambda: x.linear(weight, bias),
+        lambda: np.matmul(x.data, weight.data.T, out=out),
+    )
+
+
+def relu() -> Floor:
+    """relu of 1.6 million floats: np.maximum."""
+    x = Tensor.from_numpy(_image(64, 32, 28, 28))
+    out = np.empty_like(x.data)
+    return Floor(x.relu, lambda: np.maximum(x.data, 0, out=out))
+
+
+def relu_backward() -> Floor:
+    """Its backward: one multiplication."""
+    x = Tensor(_draw(64, 28, 28, 32), requires_grad=True)
+    y, upstream = x.relu(), Tensor.from_numpy(_draw(64, 28, 28, 32))
+    factor, out = _draw(64, 28, 28, 32), np.empty_like(x.data)
+    return Floor(
+        lambda: y.gradient(x, gradient=upstream),
+        lambda: np.multiply(upstream.data, factor, out=out),
+    )
+
+
+def add() -> Floor:
+    """Sums of 1.6 million floats: np.add."""
+    x = Tensor.from_numpy(_image(64, 32, 28, 28))
+    y = Tensor.from_numpy(_image(64, 32, 28, 28))
+    out = np.empty_like(x.data)
+    return Floor(lambda: x + y, lambda: np.add(x.data, y.data, out=out))
+
+
+def mul() -> Floor:
+    """Products of 1.6 million floats: np.multiply."""
+    x = Tensor.from_numpy(_image(64, 32, 28, 28))
+    y = Tensor.from_numpy(_image(64, 32, 28, 28))
+    out = np.empty_like(x.data)
+    return Floor(lambda: x * y, lambda: np.multiply(x.data, y.data, out=out))
+
+
+def max_pool() -> Floor:
+    """max_pool2d by 2 of 1.6 million floats: np.maximum of the windows' four entries."""
+    x = Tensor.from_numpy(_image(64, 32, 28, 28))
+    corners = [x.data[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    top, bottom = np.empty_like(corners[0]), np.empty_like(corners[0])
+
+    def bare() -> None:
+        np.maximum(corners[0], corners[1], out=top)
+        np.maximum(corners[2], corners[3], out=bottom)
+        np.maximum(top, bottom, out=top)
+
+    return Floor(lambda: x.max_pool2d(2), bare)
+
+
+FLOORS: dict[str, tuple[Callable[[], Floor], str]] = {
+    "conv2d": (conv_forward, "1 GEMM"),
+    "conv2d backward": (conv_backward, "2 GEMMs"),
+    "linear": (linear, "1 GEMM"),
+    "relu": (relu, "1 ufunc"),
+    "relu backward": (relu_backward, "1 ufunc"),
+    "add": (add, "1 ufunc"),
+    "mul": (mul, "1 ufunc"),
+    "max_pool2d": (max_pool, "3 ufuncs"),
+}

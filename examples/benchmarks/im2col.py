@@ -1,0 +1,130 @@
+"""MnistCNN's training step by hand in NumPy, as courses teach it.
+
+Channels first; im2col by a loop over the kernel; every array is a fresh one; backward is written
+out, and col2im adds columns up. Letters of shapes: N images, C channels in, K out, H W the image,
+P Q the pooled one, R S the kernel.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from benchmarks.timing import Step
+from tinygrad_np.memory import Array
+
+Arrays = dict[str, Array]
+DROPOUT = 0.25
+
+
+def training_step(weights: Mapping[str, Array], images: Array, labels: Array) -> Step:
+    """Return a step of SGD with momentum; the weights, named as in MnistCNN, change in place."""
+    generator = np.random.default_rng(0)
+    velocities = {name: np.zeros_like(weight) for name, weight in weights.items()}
+    hidden = len(weights["fc1.bias"])
+
+    def step() -> None:
+        kept = generator.random((len(images), hidden), dtype=np.float32) >= DROPOUT
+        gradients = backpropagate(weights, images, labels, kept / np.float32(1 - DROPOUT))
+        for name, weight in weights.items():
+            velocities[name] = 0.9 * velocities[name] + gradients[name]
+            weight -= 0.01 * velocities[name]
+
+    return step
+
+
+def backpropagate(
+    weights: Mapping[str, Array], images: Array, labels: Array, factor: Array
+) -> Arrays:
+    """Return the gradients of the mean cross-entropy; factor (N, hidden) is dropout's."""
+    conv1, cols1 = conv_forward(images, weights["conv1.weight"], weights["conv1.bias"])
+    relu1 = np.maximum(conv1, 0)
+    pool1, winners1 = pool_forward(relu1)
+    conv2, cols2 = conv_forward(pool1, weights["conv2.weight"], weights["conv2.bias"])
+    relu2 = np.maximum(conv2, 0)
+    pool2, winners2 = pool_forward(relu2)
+    flat = pool2.reshape(len(images), -1)
+    fc1 = flat @ weights["fc1.weight"].T + weights["fc1.bias"]
+    dropped = np.maximum(fc1, 0) * factor
+    logits = dropped @ weights["fc2.weight"].T + weights["fc2.bias"]
+
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    grad = powers / powers.sum(axis=1, keepdims=True)
+    grad[np.arange(len(labels)), labels] -= 1
+    grad /= len(labels)
+
+    found = {"fc2.weight": grad.T @ dropped, "fc2.bias": grad.sum(axis=0)}
+    grad = (grad @ weights["fc2.weight"]) * factor * (fc1 > 0)
+    found |= {"fc1.weight": grad.T @ flat, "fc1.bias": grad.sum(axis=0)}
+    grad = (grad @ weights["fc1.weight"]).reshape(pool2.shape)
+    grad = pool_backward(grad, winners2) * (conv2 > 0)
+    grad, found["conv2.weight"], found["conv2.bias"] = conv_backward(
+        grad, cols2, weights["conv2.weight"]
+    )
+    grad = pool_backward(grad, winners1) * (conv1 > 0)
+    _, found["conv1.weight"], found["conv1.bias"] = conv_backward(
+        grad, cols1, weights["conv1.weight"]
+    )
+    return found
+
+
+def conv_forward(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    """Return the convolution with a border of zeros that keeps H W, and the columns."""
+    images, _, height, width = x.shape
+    columns = im2col(x, weight.shape[2])  # N H W, C R S
+    out = columns @ weight.reshape(len(weight), -1).T + bias  # N H W, K
+    return out.reshape(images, height, width, -1).transpose(0, 3, 1, 2), columns
+
+
+def conv_backward(grad: Array, columns: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Return the gradients for x, weight and bias from that for the output (N, K, H, W)."""
+    images, outs, height, width = grad.shape
+    rows = grad.transpose(0, 2, 3, 1).reshape(-1, outs)  # N H W, K
+    grad_weight = (columns.T @ rows).T.reshape(weight.shape)
+    grad_columns = rows @ weight.reshape(outs, -1)  # N H W, C R S
+    grad_x = col2im(grad_columns, (images, weight.shape[1], height, width), weight.shape[2])
+    return grad_x, grad_weight, rows.sum(axis=0)
+
+
+def im2col(x: Array, size: int) -> Array:
+    """Return what lies under the kernel at each place, as rows (N H W, C R S)."""
+    images, channels, height, width = x.shape
+    border = size // 2
+    padded = np.pad(x, ((0, 0), (0, 0), (border, border), (border, border)))
+    columns = np.zeros((images, channels, size, size, height, width), x.dtype)
+    for r in range(size):
+        for s in range(size):
+            columns[:, :, r, s] = padded[:, :, r : r + height, s : s + width]
+    return columns.transpose(0, 4, 5, 1, 2, 3).reshape(images * height * width, -1)
+
+
+def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
+    """Add up, for each pixel of x, the gradients of the columns that it was copied into."""
+    images, channels, height, width = shape
+    border = size // 2
+    parts = columns.reshape(images, height, width, channels, size, size)
+    parts = parts.transpose(0, 3, 4, 5, 1, 2)  # N, C, R, S, H, W
+    padded = np.zeros((images, channels, height + 2 * border, width + 2 * border), columns.dtype)
+    for r in range(size):
+        for s in range(size):
+            padded[:, :, r : r + height, s : s + width] += parts[:, :, r, s]
+    return padded[:, :, border : border + height, border : border + width]
+
+
+def pool_forward(x: Array) -> tuple[Array, Array]:
+    """Return the maximum of each 2x2 window, and which of the four it was."""
+    images, channels, height, width = x.shape
+    windows = x.reshape(images, channels, height // 2, 2, width // 2, 2)
+    windows = windows.transpose(0, 1, 2, 4, 3, 5).reshape(
+        images, channels, height // 2, width // 2, 4
+    )
+    winners = windows.argmax(axis=-1)
+    return np.take_along_axis(windows, winners[..., None], axis=-1)[..., 0], winners
+
+
+def pool_backward(grad: Array, winners: Array) -> Array:
+    """Hand each window's gradient to its winner."""
+    images, channels, height, width = grad.shape
+    windows = np.zeros((*grad.shape, 4), grad.dtype)
+    np.put_along_axis(windows, winners[..., None], grad[..., None], axis=-1)
+    windows = windows.reshape(images, channels, height, width, 2, 2).transpose(0, 1, 2, 4, 3, 5)
+    return windows.reshape(images, channels, 2 * height, 2 * width)

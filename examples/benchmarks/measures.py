@@ -1,0 +1,224 @@
+"""What is measured, one function each: it prints its table row by row and returns the rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks import im2col, ours, peak
+from benchmarks.floors import FLOORS
+from benchmarks.report import Column, Table, show, show_times
+from benchmarks.sides import IM2COL, OURS, PYTORCH, Side
+from benchmarks.timing import Effort, Spread, Step, fit, race, ratios
+from tinygrad_np.memory import Array
+
+MODELS = ("MnistCNN", "MnistCNNLight", "LeNet", "DigitsCNN")
+BY_HAND = ("MnistCNN", "MnistCNNLight")
+_MS = 1e3
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sides that there are, and how much is measured of them."""
+
+    sides: Mapping[str, Side]
+    threads: int
+    effort: Effort
+    batches: Sequence[int] = (16, 64, 128, 512)
+    eval_batch: int = 1000
+    memory_batches: Sequence[int] = (64, 512)
+    processes: int = 3
+    growing_batches: Sequence[int] = (64, 128, 256, 512, 1024)
+    depths: Sequence[int] = (1, 2, 4, 8, 16)
+
+    def race(self, contest: Mapping[str, Step], scale: float = _MS) -> Row:
+        """Let steps race; return the spreads of their times and of ours to each other's."""
+        return compared(race(contest, self.effort), "times", scale)
+
+
+def compared(found: Mapping[str, Sequence[float]], kind: str, scale: float = 1.0) -> Row:
+    """Return the spread of each side's figures, and of ours to each other side's."""
+    spreads = {name: Spread.of([scale * one for one in each]) for name, each in found.items()}
+    others = {name: ratios(found[OURS], each) for name, each in found.items() if name != OURS}
+    return {
+        kind: {name: asdict(spread) for name, spread in spreads.items()},
+        "ratio_to": {name: asdict(spread) for name, spread in others.items()},
+    }
+
+
+def images_for(model: str, batch: int) -> tuple[Array, Array]:
+    """Return random images of the size that a model takes, and labels."""
+    generator = np.random.default_rng(0)
+    size = 8 if model == "DigitsCNN" else 28
+    images = generator.standard_normal((batch, 1, size, size), np.float32)
+    return images, generator.integers(0, 10, batch)
+
+
+def steps(plan: Plan) -> list[Row]:
+    """Time training steps of each model at each batch."""
+    table = Table(
+        "Training step in ms: forward, cross-entropy, backward, SGD with momentum",
+        Column("model", 14),
+        Column("batch", 6),
+        *side_columns(plan),
+        Column("im2col by hand", 23),
+        Column("im2col/ours", 12),
+    )
+    rows = []
+    for model in MODELS:
+        for batch in plan.batches:
+            images, labels = images_for(model, batch)
+            contest = {
+                name: side.training_step(model, images, labels) for name, side in plan.sides.items()
+            }
+            if model in BY_HAND:
+                weights = {
+                    name: weight.data.copy()
+                    for name, weight in ours.network(model).named_parameters()
+                }
+                contest[IM2COL] = im2col.training_step(weights, images, labels)
+            row: Row = {"model": model, "batch": batch} | plan.race(contest)
+            rows.append(row)
+            by_hand = [show(row["times"].get(IM2COL)), show_times(row["ratio_to"].get(IM2COL))]
+            table.row(model, batch, *side_cells(plan, row), *by_hand)
+    return rows
+
+
+def evaluation(plan: Plan) -> list[Row]:
+    """Time each model's forward in evaluation mode."""
+    table = Table(
+        "Evaluation in ms, without gradients",
+        Column("model", 14),
+        Column("batch", 6),
+        *side_columns(plan),
+    )
+    rows = []
+    for model in MODELS:
+        images, _ = images_for(model, plan.eval_batch)
+        contest = {name: side.evaluation(model, images) for name, side in plan.sides.items()}
+        row: Row = {"model": model, "batch": plan.eval_batch} | plan.race(contest)
+        rows.append(row)
+        table.row(model, plan.eval_batch, *side_cells(plan, row))
+    return rows
+
+
+def tape(plan: Plan) -> list[Row]:
+    """Time what an op costs, forward and backward, where its arithmetic costs nothing."""
+    table = Table(
+        "The tape in us an op, forward and backward: 1000 ops on 8 floats",
+        Column("ops", 21),
+        *side_columns(plan),
+    )
+    start, factor = np.ones(8, np.float32), np.full(8, 1.001, np.float32)
+    contest = {name: side.chain(start, factor) for name, side in plan.sides.items()}
+    row = plan.race(contest, scale=1e6 / 1000)
+    table.row("mul and add", *side_cells(plan, row))
+    return [row]
+
+
+def memory(plan: Plan) -> list[Row]:
+    """Find by how much three training steps raise the peak of a fresh process."""
+    table = Table(
+        "Peak memory in MiB: what three training steps add to a fresh process's peak (VmHWM)",
+        Column("model", 14),
+        Column("batch", 6),
+        *side_columns(plan),
+    )
+    if not peak.is_measurable():
+        print("not measured: this system has no /proc/self/status with a VmHWM")
+        return []
+    rows = []
+    for batch in plan.memory_batches:
+        found: dict[str, list[float]] = {name: [] for name in plan.sides}
+        for _ in range(plan.processes):
+            for name in plan.sides:
+                mib = peak.growth_in_fresh_process(name, "MnistCNN", batch, plan.threads)
+                found[name].append(mib)
+        row: Row = {"model": "MnistCNN", "batch": batch} | compared(found, "mib")
+        rows.append(row)
+        table.row("MnistCNN", batch, *side_cells(plan, row, "mib"))
+    return rows
+
+
+def growth(plan: Plan) -> list[Row]:
+    """Time steps against batch size and against depth, and fit lines."""
+    batch_steps = {}
+    for batch in plan.growing_batches:
+        images, labels = images_for("MnistCNN", batch)
+        batch_steps[batch] = {
+            name: side.training_step("MnistCNN", images, labels)
+            for name, side in plan.sides.items()
+        }
+    rows = _growth(plan, "batch", "Step of MnistCNN in ms against the batch", batch_steps)
+    images = np.random.default_rng(0).standard_normal((64, 32, 14, 14), np.float32)
+    depth_steps = {
+        depth: {name: side.stack_step(depth, images) for name, side in plan.sides.items()}
+        for depth in plan.depths
+    }
+    title = "Forward and backward in ms against the depth of conv 3x3, 32 to 32, at 14x14, batch 64"
+    return rows + _growth(plan, "depth", title, depth_steps)
+
+
+def _growth(
+    plan: Plan, by: str, title: str, contests: Mapping[int, Mapping[str, Step]]
+) -> list[Row]:
+    table = Table(title, Column(by, 21), *side_columns(plan))
+    rows = []
+    for size, contest in contests.items():
+        row: Row = {"by": by, "size": size} | plan.race(contest)
+        rows.append(row)
+        table.row(size, *side_cells(plan, row))
+    fits: list[Row] = []
+    for name in plan.sides:
+        line = fit(list(contests), [row["times"][name]["median"] for row in rows])
+        print(
+            f"{name}: {line.intercept:.3f} ms + {line.slope:.4f} ms · {by}, "
+            f"R² = {line.r_squared:.4f}"
+        )
+        fits.append({"by": by, "side": name, "fit_ms": asdict(line)})
+    return rows + fits
+
+
+def floors(plan: Plan) -> list[Row]:
+    """Time ops beside the NumPy calls that they cannot do without."""
+    table = Table(
+        "Ops beside their floor in ms: the bare NumPy calls into ready arrays",
+        Column("op", 16),
+        Column("floor", 9),
+        Column(OURS, 23),
+        Column("bare", 23),
+        Column("ours/bare", 21),
+    )
+    rows = []
+    for name, (make, what) in FLOORS.items():
+        op, bare = make()
+        row: Row = {"op": name, "floor": what} | plan.race({OURS: op, "bare": bare})
+        rows.append(row)
+        spreads = row["times"][OURS], row["times"]["bare"], row["ratio_to"]["bare"]
+        table.row(name, what, *map(show, spreads))
+    return rows
+
+
+def side_columns(plan: Plan) -> list[Column]:
+    """Return a column for each side, and one for their ratio."""
+    columns = [Column(name, 23) for name in plan.sides]
+    return [*columns, Column("ours/PyTorch", 21)] if PYTORCH in plan.sides else columns
+
+
+def side_cells(plan: Plan, row: Row, figures: str = "times") -> list[str]:
+    """Return what stands in those columns."""
+    cells = [show(row[figures][name]) for name in plan.sides]
+    return [*cells, show(row["ratio_to"][PYTORCH])] if PYTORCH in plan.sides else cells
+
+
+MEASURES = {
+    "steps": steps,
+    "eval": evaluation,
+    "tape": tape,
+    "memory": memory,
+    "growth": growth,
+    "floors": floors,
+}

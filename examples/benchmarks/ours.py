@@ -1,0 +1,111 @@
+"""This project's side of each measure."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+import models
+import tinygrad_np
+from benchmarks.timing import Step
+from tinygrad_np import Tensor, nn, no_grad, optim
+from tinygrad_np.memory import Array
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads."""
+    tinygrad_np.set_num_threads(count)
+
+
+def network(model: str) -> nn.Module:
+    """Return one of the models, with the same weights each time."""
+    built: nn.Module = getattr(models, model)(np.random.default_rng(0))
+    return built
+
+
+def training_step(model: str, images: Array, labels: Array) -> Step:
+    """Return a function that does one step of SGD with momentum."""
+    net = network(model)
+    optimizer = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    batch = Tensor(images)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        net(batch).cross_entropy(labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def evaluation(model: str, images: Array) -> Step:
+    """Return the forward in evaluation mode."""
+    net = network(model).eval()
+    batch = Tensor(images)
+
+    def step() -> None:
+        with no_grad():
+            net(batch)
+
+    return step
+
+
+def stack_step(depth: int, images: Array) -> Step:
+    """Return forward and backward of a stack of equal convolutions."""
+    generator = np.random.default_rng(0)
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Conv2d(32, 32, 3, padding=1, generator=generator), nn.ReLU()]
+    net = nn.Sequential(*layers)
+    batch = Tensor(images)
+
+    def step() -> None:
+        net.zero_grad()
+        net(batch).mean().backward()
+
+    return step
+
+
+def chain(start: Array, factor: Array) -> Step:
+    """Return 500 multiplications and 500 additions, and their backward."""
+    leaf, constant = Tensor(start, requires_grad=True), Tensor(factor)
+
+    def step() -> None:
+        y = leaf
+        for _ in range(500):
+            y = y * constant
+            y = y + constant
+        y.sum().backward()
+
+    return step
+
+
+class Classifier:
+    """A model that Adam trains."""
+
+    def __init__(self, model: str) -> None:
+        self.net = network(model)
+        self.optimizer = optim.Adam(self.net.parameters())
+
+    def fit(self, batches: Iterable[tuple[Array, Array]], rates: Iterator[float]) -> float:
+        """Train on batches of images and labels; return the mean loss on the way."""
+        self.net.train()
+        losses = []
+        for images, labels in batches:
+            self.optimizer.param_groups[0]["lr"] = next(rates)
+            self.optimizer.zero_grad()
+            loss = self.net(images).cross_entropy(labels)
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+    @no_grad()
+    def predict(self, images: Array) -> Array:
+        """Return the predicted classes."""
+        self.net.eval()
+        classes: Array = self.net(images).data.argmax(axis=1)
+        return classes
+
+
+def classifier(model: str) -> Classifier:
+    """Return the named model, to be trained by Adam."""
+    return Classifier(model)

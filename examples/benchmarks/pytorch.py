@@ -1,0 +1,164 @@
+"""PyTorch's side of each measure: eager, as its tutorials write it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.timing import Step
+from tinygrad_np.memory import Array
+
+nn, functional = torch.nn, torch.nn.functional
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads."""
+    torch.set_num_threads(count)
+
+
+def _two_conv(first: int, second: int, hidden: int) -> Any:
+    """Return MnistCNN with other widths."""
+    return nn.Sequential(
+        nn.Conv2d(1, first, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(first, second, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(second * 7 * 7, hidden),
+        nn.ReLU(),
+        nn.Dropout(0.25),
+        nn.Linear(hidden, 10),
+    )
+
+
+def _lenet() -> Any:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, 10),
+    )
+
+
+def _digits_cnn() -> Any:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 10)
+    )
+
+
+_MODELS: dict[str, Callable[[], Any]] = {
+    "MnistCNN": lambda: _two_conv(32, 64, 128),
+    "MnistCNNLight": lambda: _two_conv(8, 16, 32),
+    "LeNet": _lenet,
+    "DigitsCNN": _digits_cnn,
+}
+
+
+def network(model: str) -> Any:
+    """Return one of the models, with the same weights each time; layers are in our order."""
+    torch.manual_seed(0)
+    return _MODELS[model]()
+
+
+def training_step(model: str, images: Array, labels: Array) -> Step:
+    """Return a function that does one step of SGD with momentum."""
+    net = network(model)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    batch, target = torch.tensor(images), torch.tensor(labels)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        functional.cross_entropy(net(batch), target).backward()
+        optimizer.step()
+
+    return step
+
+
+def evaluation(model: str, images: Array) -> Step:
+    """Return the forward in evaluation mode."""
+    net = network(model).eval()
+    batch = torch.tensor(images)
+
+    def step() -> None:
+        with torch.no_grad():
+            net(batch)
+
+    return step
+
+
+def stack_step(depth: int, images: Array) -> Step:
+    """Return forward and backward of a stack of equal convolutions."""
+    torch.manual_seed(0)
+    layers: list[Any] = []
+    for _ in range(depth):
+        layers += [nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()]
+    net = nn.Sequential(*layers)
+    batch = torch.tensor(images)
+
+    def step() -> None:
+        net.zero_grad()
+        net(batch).mean().backward()
+
+    return step
+
+
+def chain(start: Array, factor: Array) -> Step:
+    """Return 500 multiplications and 500 additions, and their backward."""
+    leaf, constant = torch.tensor(start, requires_grad=True), torch.tensor(factor)
+
+    def step() -> None:
+        y = leaf
+        for _ in range(500):
+            y = y * constant
+            y = y + constant
+        y.sum().backward()
+
+    return step
+
+
+class Classifier:
+    """A model that Adam trains."""
+
+    def __init__(self, model: str) -> None:
+        self.net = network(model)
+        self.optimizer = torch.optim.Adam(self.net.parameters())
+
+    def fit(self, batches: Iterable[tuple[Array, Array]], rates: Iterator[float]) -> float:
+        """Train on batches of images and labels; return the mean loss on the way."""
+        self.net.train()
+        losses = []
+        for images, labels in batches:
+            self.optimizer.param_groups[0]["lr"] = next(rates)
+            self.optimizer.zero_grad()
+            loss = functional.cross_entropy(
+                self.net(torch.from_numpy(images)), torch.from_numpy(labels)
+            )
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.item())
+        return float(np.mean(losses))
+
+    def predict(self, images: Array) -> Array:
+        """Return the predicted classes."""
+        self.net.eval()
+        with torch.no_grad():
+            classes: Array = self.net(torch.from_numpy(images)).numpy().argmax(axis=1)
+        return classes
+
+
+def classifier(model: str) -> Classifier:
+    """Return the named model, to be trained by Adam."""
+    return Classifier(model)
