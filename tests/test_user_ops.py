@@ -55,6 +55,18 @@ def test_its_gradients_are_those_of_central_differences(own, call, arrays, full)
     gradgradcheck(call, arrays, full=full)
 
 
+def test_a_vjp_may_name_an_input_that_was_left_out():
+    """It is what the forward has by default."""
+
+    @op("x, or x y", vjps={"x": lambda grad_out, y: grad_out if y is None else grad_out * y})
+    def maybe_scaled(x, y=None):
+        return x.copy() if y is None else x * y
+
+    x = leaf(2.0, 3.0)
+    assert maybe_scaled(x).sum().gradient(x)[0].tolist() == [1.0, 1.0]
+    assert maybe_scaled(x, Tensor(5.0)).sum().gradient(x)[0].tolist() == [5.0, 5.0]
+
+
 @each_op
 def test_arrays_give_arrays_and_tensors_tensors(own, call, arrays):
     out, tensor = call(*arrays), call(*map(Tensor, arrays))

@@ -67,6 +67,7 @@ class Rule:
         edge: Any = node.edges[self.position]
         wrt = op.input_name(self.position)
         known = {
+            **dict(op._input_defaults),
             **dict(zip(node.recipe.kept, saved, strict=True)),
             **node.attributes,
             "position": self.position,

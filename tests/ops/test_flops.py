@@ -5,7 +5,7 @@ import pytest
 
 from tests.ops.samples import samples_of
 from tinygrad_np import Tensor as T
-from tinygrad_np import ops, profile
+from tinygrad_np import nn, ops, profile
 
 OPS = list(ops.table.values())
 each_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
@@ -104,6 +104,8 @@ COUNTS = {
     "softmax": (lambda: T.ones(3, 4).softmax(), 5 * 12),
     "log_softmax": (lambda: T.ones(3, 4).log_softmax(), 5 * 12),
     "cross_entropy": (lambda: T.ones(3, 4).cross_entropy([0, 1, 2]), 5 * 12 + 2 * 3),
+    # Sums, differences, their squares, the sums of these; then a product and a sum.
+    "batch_norm": (lambda: nn.BatchNorm2d(4)(IMAGES), 4 * 576 + 2 * 576),
     "max_pool2d": (lambda: IMAGES.max_pool2d(3, stride=2), 9 * (2 * 4 * 4 * 3)),
     "avg_pool2d": (lambda: IMAGES.avg_pool2d((3, 2)), 6 * (2 * 4 * 3 * 4)),
     "adaptive_avg_pool2d": (lambda: IMAGES.adaptive_avg_pool2d((3, 8)), 2 * 576),

@@ -239,7 +239,7 @@ def test_fused_ops_are_their_definitions(op, sample):
 
 
 def test_there_are_fused_ops():
-    assert {op.name for op in FUSED} == {"cofactors", "cross_entropy"}
+    assert {op.name for op in FUSED} == {"batch_norm", "cofactors", "cross_entropy"}
 
 
 def test_gradients_of_unwanted_inputs_are_not_computed(monkeypatch):

@@ -165,6 +165,30 @@ def test_second_gradients(name, arguments, options, shape):
     agree(squares.gradient(*own), seconds, 1e-8)
 
 
+def test_second_gradients_of_a_network_with_batch_norm():
+    """Of the squared gradients of a loss, as a gradient penalty needs them."""
+    arguments = (
+        ("Conv2d", (2, 3, 3)),
+        ("BatchNorm2d", (3,)),
+        ("Flatten", ()),
+        ("BatchNorm1d", (12,)),
+    )
+    pairs = [pair(name, given, {}, seed=seed) for seed, (name, given) in enumerate(arguments)]
+    ours = nn.Sequential(*[layer for layer, _ in pairs])
+    theirs = torch.nn.Sequential(*[layer for _, layer in pairs])
+    x, reference = leaf_pair(np.random.default_rng(2).standard_normal((5, 2, 4, 4)))
+    own = [x, *[p for _, p in sorted_parameters(ours)]]
+    other = [reference, *[p for _, p in sorted_parameters(theirs)]]
+    loss = (ours(x).tanh() ** 2).sum()
+    expected_loss = (theirs(reference).tanh() ** 2).sum()
+    grads = loss.gradient(*own, create_graph=True)
+    expected = torch.autograd.grad(expected_loss, other, create_graph=True)
+    agree(grads, expected)
+    seconds = sum((grad * grad).sum() for grad in grads).gradient(*own)
+    squares = sum((grad * grad).sum() for grad in expected)
+    agree(seconds, torch.autograd.grad(squares, other), 1e-8)
+
+
 NORMS = [case for case in LAYERS if "Norm" in case[0] and 0 not in case[3]]
 
 

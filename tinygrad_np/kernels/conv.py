@@ -21,6 +21,7 @@ from tinygrad_np.kernels.windows import (
     Windows,
     batch_first,
     batch_last,
+    channel_rows,
     meetings,
 )
 from tinygrad_np.memory import Array
@@ -137,8 +138,7 @@ def conv_input_grad(
 
 def channel_sums(grad_out: Array) -> Array:
     """The gradient for bias: the sum over all axes but the channels."""
-    grads = batch_last(grad_out)
-    rows = grads.reshape(len(grads), math.prod(grads.shape[1:]))
+    rows = channel_rows(grad_out)
     parts = parallel.each(lambda part: total(rows[part], 1), len(rows), 0.2 * rows.size)
     return np.concatenate(parts)
 

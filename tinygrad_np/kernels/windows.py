@@ -7,6 +7,7 @@ as the batch, and for windows that move by 1 as long as a row of the whole batch
 
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -95,6 +96,14 @@ def batch_last(x: Array, shape: tuple[int, ...] | None = None) -> Array:
         raise ValueError(f"expected {shape}")
     moved = x.transpose(*range(1, x.ndim), 0)
     return moved if moved.flags.c_contiguous else copy(moved)
+
+
+def channel_rows(x: Array) -> Array:
+    """Return x (N, C, H, W) as a matrix (C, H W N), contiguous; vectors (N, C) as a view."""
+    if x.ndim == 2:
+        return x.T
+    moved = batch_last(x)
+    return moved.reshape(len(moved), math.prod(moved.shape[1:]))
 
 
 def batch_first(x: Array) -> Array:

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from tinygrad_np import ops
 from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.memory import Array
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.nn.parts import (
     at_least_one,
@@ -76,23 +78,42 @@ class _ChannelNorm(Module):
                 f"{' or '.join(self._takes.values())} with C = {self.num_features}"
                 + (", and C last" if self.data_format == "NHWC" else "")
             )
-        shape = (self.num_features, *[1] * (x.ndim - 2))  # C, 1, 1
         mean, variance = self.running_mean, self.running_var
         if self.training or mean is None or variance is None:
             out = self._by_own_statistics(x)
         else:
-            out = (x - mean.reshape(shape)) * ((variance + self.eps) ** -0.5).reshape(shape)
-        return channels_back(_scaled(out, self.weight, self.bias, shape), self.data_format)
+            out = self._by_running_statistics(x, mean, variance)
+        return channels_back(out, self.data_format)
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
-        """Return x normalised by its own mean and variance; a subclass says over which axes."""
+        """Return x normalised by its own mean and variance, then scaled and shifted; a subclass
+        says over which axes."""
         raise NotImplementedError
 
-    def _update(self, mean: Tensor, variance: Tensor, count: int, factor: float) -> None:
+    def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return x normalised by these, then scaled and shifted: by two numbers a channel."""
+        is_half = x.dtype == mean.dtype == np.float16
+        if is_half:  # too coarse for two numbers whose difference counts
+            mean, variance = mean.float(), variance.float()
+        scale = (variance + self.eps) ** -0.5
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale
+        if self.bias is not None:
+            shift = shift + self.bias
+        shape = self._by_channel(x)
+        out = x * scale.reshape(shape) + shift.reshape(shape)
+        return out.half() if is_half else out
+
+    def _by_channel(self, x: Tensor) -> Shape:
+        """Return the shape of one number a channel beside x: (C, 1, 1)."""
+        return (self.num_features, *[1] * (x.ndim - 2))
+
+    def _update(self, mean: Array, variance: Array, count: int, factor: float) -> None:
         """Move the running statistics by `factor` towards these, means over the batch; the
         variance, over `count` values, is made unbiased first."""
-        unbiased = variance.data * (count / (count - 1))
-        for running, new in ((self.running_mean, mean.data), (self.running_var, unbiased)):
+        unbiased = variance * (count / (count - 1))
+        for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
             if running is not None:
                 new = new.reshape(-1, self.num_features).mean(axis=0)
                 running.data[...] = (1 - factor) * running.data + factor * new
@@ -130,13 +151,12 @@ class _BatchNorm(_ChannelNorm):
         if tracked is not None:
             tracked.data[...] += 1
             tracked.mark_changed()
-        if not count:
-            return x
-        out, mean, variance = _normalised(x, (0, *range(2, x.ndim)), self.eps)
-        if tracked is not None:
+        moments = ops.channel_moments(x.detach())
+        if tracked is not None and count:
             factor = 1 / tracked.item() if self.momentum is None else self.momentum
+            mean, variance = moments.data
             self._update(mean, variance, count, factor)
-        return out
+        return ops.batch_norm(x, self.weight, self.bias, moments, eps=self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -209,12 +229,12 @@ class InstanceNorm2d(_ChannelNorm):
                 f"InstanceNorm2d: got input {x.shape}, one pixel an image, whose variance is 0; "
                 "give larger images"
             )
-        if not x.numel():
-            return x
-        out, mean, variance = _normalised(x, (-2, -1), self.eps)
-        if self.training:
-            self._update(mean, variance, count, self.momentum or 0.0)
-        return out
+        out = x
+        if x.numel():
+            out, mean, variance = _normalised(x, (-2, -1), self.eps)
+            if self.training:
+                self._update(mean.data, variance.data, count, self.momentum or 0.0)
+        return _scaled(out, self.weight, self.bias, self._by_channel(x))
 
 
 class GroupNorm(Module):

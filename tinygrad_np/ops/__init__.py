@@ -15,6 +15,7 @@ from tinygrad_np.ops import (
     indexing,
     linalg,
     losses,
+    norms,
     order,
     pool,
     reduce,
@@ -33,6 +34,7 @@ from tinygrad_np.ops.functions import *
 from tinygrad_np.ops.indexing import *
 from tinygrad_np.ops.linalg import *
 from tinygrad_np.ops.losses import *
+from tinygrad_np.ops.norms import *
 from tinygrad_np.ops.order import *
 from tinygrad_np.ops.pool import *
 from tinygrad_np.ops.reduce import *
@@ -45,7 +47,7 @@ from tinygrad_np.record import cast as cast
 
 _families = (
     elementwise, functions, activations, reduce, scan, order, shape, indexing, scattering, linalg,
-    contractions, factorizations, conv, pool, resize, attention, losses,
+    contractions, factorizations, conv, pool, resize, attention, losses, norms,
 )  # fmt: skip
 
 table: dict[str, Op] = {

@@ -1,0 +1,76 @@
+"""Batch norm: samples, and bad inputs with the error that they must raise."""
+
+from typing import Any
+
+import numpy as np
+
+from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tinygrad_np import Tensor as T
+from tinygrad_np import ops
+from tinygrad_np.errors import AxisError, ShapeError
+
+SHAPES = [(4, 3), (2, 3, 4), (1, 2, 5), (2, 3, 4, 5), (3, 1, 2, 2), (2, 2, 1, 3, 2), (0, 3, 2, 2)]
+
+
+def _images(generator: np.random.Generator) -> list[np.ndarray]:
+    """Return images whose channels differ in mean and size; the last lie with the batch last."""
+    found = []
+    for shape in [*SHAPES, (3, 2, 2, 4)]:
+        by_channel = (-1, *[1] * (len(shape) - 2))
+        mean, size = generator.uniform(0.5, 2, (2, shape[1]))
+        x = normal(generator, *shape) * size.reshape(by_channel) + mean.reshape(by_channel)
+        found.append(x)
+    found[-1] = np.moveaxis(np.ascontiguousarray(np.moveaxis(found[-1], 0, -1)), -1, 0)
+    return found
+
+
+def _batch_norms(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for number, x in enumerate(_images(generator)):
+        weight, bias = generator.uniform(0.5, 2, (2, x.shape[1]))
+        # By turns with both, without the one, without the other, with neither.
+        inputs: tuple[Any, ...] = (
+            x,
+            None if number % 4 in (1, 3) else weight,
+            None if number % 4 in (2, 3) else bias,
+            None,
+        )
+        found.append(Sample(inputs, {"eps": 1e-5 if number % 2 else 0.1}))
+    return found
+
+
+TABLE: Table = {
+    "channel_moments": lambda generator: [Sample((x,)) for x in _images(generator)],
+    "batch_norm": _batch_norms,
+}
+
+
+_IMAGES = np.ones((2, 3, 4, 4), np.float32)
+
+BAD: Bads = {
+    "channel_moments": [
+        (lambda: ops.channel_moments(T.ones(3)), AxisError, "channel_moments: got x (3,)"),
+    ],
+    "batch_norm": [
+        (
+            lambda: ops.batch_norm(T.ones(3), eps=0.1),
+            AxisError,
+            "batch_norm: got x (3,), expected (N, C, ...)",
+        ),
+        (
+            lambda: ops.batch_norm(T(_IMAGES), T.ones(4), eps=0.1),
+            ShapeError,
+            "batch_norm: got x (2, 3, 4, 4) and weight (4,), expected weight (3,)",
+        ),
+        (
+            lambda: ops.batch_norm(T(_IMAGES), None, T.ones(1), eps=0.1),
+            ShapeError,
+            "and bias (1,), expected bias (3,)",
+        ),
+        (
+            lambda: ops.batch_norm(T(_IMAGES), None, None, T.ones(3, 2), eps=0.1),
+            ShapeError,
+            "and moments (3, 2), expected moments (2, 3)",
+        ),
+    ],
+}
