@@ -2,6 +2,7 @@
 
 import gc
 import os
+import queue
 import subprocess
 import sys
 import textwrap
@@ -113,6 +114,49 @@ def test_threads_do_not_share_what_they_are_lent(pool):
     assert not faults
 
 
+def test_memory_that_goes_from_thread_to_thread_is_never_lent_twice(pool):
+    """Threads lend, write, take views of and pass on arrays, and drop what others have lent."""
+    faults, bag = [], queue.SimpleQueue()
+    keeps = [
+        lambda array: array,
+        lambda array: array[:: array.size // 5],
+        lambda array: array.reshape(2, -1)[1],
+        lambda array: np.asarray(memoryview(array))[-7:],
+    ]
+    start = threading.Barrier(6)
+
+    def work(number):
+        generator = np.random.default_rng(number)
+        start.wait(20)
+        for step in range(150):
+            size = LARGE[0] // 2 * 2 + 2 * int(generator.integers(1, 3)) * 10_000
+            array = memory.empty((size,), np.float32)
+            value = number * 1000 + step
+            array.fill(value)
+            bag.put((value, keeps[generator.integers(len(keeps))](array)))
+            del array
+            if bag.qsize() > 8:
+                expected, kept = bag.get()
+                if not (kept == expected).all():
+                    faults.append(expected)
+                kept.fill(-1)
+                del kept
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    while not bag.empty():
+        expected, kept = bag.get()
+        assert (kept == expected).all()
+    del kept
+    pool.set_limit(pool.limit)
+    assert not pool._loans
+    assert pool.idle_bytes == sum(size * len(blocks) for size, blocks in pool._idle.items())
+
+
 def test_idle_memory_is_bounded(pool):
     held = [memory.empty((1 << 20,), np.float32) for _ in range(10)]
     del held
@@ -190,6 +234,16 @@ def test_a_forked_child_has_a_free_lock():
         if not child:
             os._exit(0 if memory.pool._lock.acquire(blocking=False) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_forked_child_counts_anew(pool):
+    """The thread that was about to count what it took does not exist there."""
+    held = [memory.empty(LARGE, np.float32) for _ in range(2)]
+    del held
+    once = pool.idle_bytes
+    pool.idle_bytes += 12345
+    pool.forget_other_threads()
+    assert pool.idle_bytes == once > 0
 
 
 MEASURE = """

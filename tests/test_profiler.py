@@ -10,7 +10,18 @@ import threadpoolctl
 
 import tinygrad_np
 from models import MnistCNN
-from tinygrad_np import Tensor, debug, enable_grad, nn, no_grad, op, ops, profile
+from tinygrad_np import (
+    Tensor,
+    config,
+    debug,
+    enable_grad,
+    nn,
+    no_grad,
+    op,
+    ops,
+    parallel,
+    profile,
+)
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.memory import pool
 from tinygrad_np.tape import mode
@@ -459,10 +470,11 @@ def no_pins(monkeypatch):
 
 
 def test_the_configuration_has_its_lines(capsys, no_pins):
-    ours, python, cores, *libraries, memory = shown(capsys)
+    ours, python, cores, threads, *libraries, memory = shown(capsys)
     assert ours == f"tinygrad_np {tinygrad_np.__version__}"
     assert re.fullmatch(rf"Python 3\.\d+\.\S+, NumPy {re.escape(np.__version__)}, \S+", python)
     assert re.fullmatch(r"CPU cores for this process: [1-9]\d*", cores)
+    assert re.fullmatch(r"threads: [1-9]\d*, from \S.*", threads)
     assert len(libraries) == len(blas())
     for line, library in zip(libraries, blas(), strict=True):
         assert line.startswith(f"BLAS: {library['internal_api']} {library['version']}, kernels for")
@@ -501,11 +513,30 @@ def test_the_number_of_threads_can_be_set_and_set_back(capsys):
     try:
         for count in (1, 2, 1):
             tinygrad_np.set_num_threads(count)
+            assert tinygrad_np.get_num_threads() == count
+            assert f"threads: {count}, from set_num_threads" in shown(capsys)
             assert [library["num_threads"] for library in blas()] == [count] * len(before)
             assert f", {count} threads" in "\n".join(shown(capsys))
     finally:
         tinygrad_np.set_num_threads(max(before))
     assert [library["num_threads"] for library in blas()] == before
+
+
+def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, no_pins):
+    for given, line in [
+        (None, r"threads: [1-9]\d*, from the cores this process may use"),
+        ("3", "threads: 3, from TINYGRAD_NP_THREADS"),
+        ("two", "threads: TINYGRAD_NP_THREADS='two': expected an integer of at least 1"),
+    ]:
+        workers = parallel.Workers()
+        workers._blas = []
+        no_pins.setattr(config, "workers", workers)
+        no_pins.delenv("TINYGRAD_NP_THREADS", raising=False)
+        if given is not None:
+            no_pins.setenv("TINYGRAD_NP_THREADS", given)
+        assert re.fullmatch(line, shown(capsys)[3])
+    with pytest.raises(ArgumentError, match="TINYGRAD_NP_THREADS='two'"):
+        tinygrad_np.get_num_threads()
 
 
 @pytest.mark.parametrize("count", [0, -2, 1.5, "2", None])

@@ -11,7 +11,7 @@ import pytest
 import tinygrad_np
 from benchmarks import floors, im2col, ours, timing
 from models import MnistCNNLight
-from tinygrad_np import Tensor, config
+from tinygrad_np import Tensor
 
 TURNS = timing.Effort(rounds=7, settling=0.0, block=0.0)
 TRIES = 4
@@ -20,11 +20,10 @@ TRIES = 4
 @pytest.fixture(autouse=True)
 def one_thread():
     """Compute on one thread, and afterwards on as many as before."""
-    blas = [entry for entry in config._controller().info() if entry["user_api"] == "blas"]
+    before = tinygrad_np.get_num_threads()
     tinygrad_np.set_num_threads(1)
     yield
-    if blas:
-        tinygrad_np.set_num_threads(blas[0]["num_threads"])
+    tinygrad_np.set_num_threads(before)
 
 
 def best_ratio(steps, bound):

@@ -23,6 +23,7 @@ __all__ = [
     "data",
     "debug",
     "enable_grad",
+    "get_num_threads",
     "gradcheck",
     "gradgradcheck",
     "manual_seed",
@@ -44,6 +45,6 @@ def __getattr__(name: str) -> Any:
     # Imported at first use: the core needs NumPy alone, these bring more.
     if name in ("data", "train", "viz"):
         return importlib.import_module(f"{__name__}.{name}")
-    if name in ("set_num_threads", "show_config"):
+    if name in ("get_num_threads", "set_num_threads", "show_config"):
         return getattr(importlib.import_module(f"{__name__}.config"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,5 @@
 """What a run depends on beside the code: versions, BLAS, threads, recycled memory."""
 
-import functools
 import os
 import platform
 
@@ -9,32 +8,42 @@ import threadpoolctl
 
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.memory import pool
+from tinygrad_np.parallel import workers
 from tinygrad_np.version import __version__
 
 _PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-@functools.cache
-def _controller() -> threadpoolctl.ThreadpoolController:
-    """Return the one controller: looking for libraries takes long, setting a count does not."""
-    return threadpoolctl.ThreadpoolController()
-
-
 def set_num_threads(count: int) -> None:
-    """Let BLAS, which multiplies the matrices, use `count` threads in this process.
+    """Let large work be split over `count` threads in this process, in kernels and in BLAS.
 
+    Without it, TINYGRAD_NP_THREADS says how many, or the number of cores this process may use.
     Raises ArgumentError unless that is an integer of at least 1.
 
     >>> import tinygrad_np
     >>> tinygrad_np.set_num_threads(1)
+    >>> tinygrad_np.get_num_threads()
+    1
     """
     if not isinstance(count, int) or count < 1:
         raise ArgumentError(f"set_num_threads: got {count!r}, expected an integer of at least 1")
-    _controller().limit(limits=count, user_api="blas")
+    workers.set_count(count)
+
+
+def get_num_threads() -> int:
+    """Return over how many threads large work is split, at most.
+
+    Raises ArgumentError where TINYGRAD_NP_THREADS has to say it and is no integer of at least 1.
+
+    >>> import tinygrad_np
+    >>> tinygrad_np.get_num_threads() >= 1
+    True
+    """
+    return workers.count
 
 
 def show_config() -> None:
-    """Print versions, the BLAS with its architecture and threads, and recycled memory.
+    """Print versions, threads, the BLAS with its architecture and threads, and recycled memory.
 
     Says so where an environment variable holds the CPU back.
 
@@ -46,7 +55,8 @@ def show_config() -> None:
     print(f"tinygrad_np {__version__}")
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.platform()}")
     print(f"CPU cores for this process: {cores}")
-    for library in _controller().info():
+    print(f"threads: {_threads()}")
+    for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
             print(
                 f"BLAS: {library['internal_api']} {library['version']}, kernels for "
@@ -57,6 +67,13 @@ def show_config() -> None:
             print(f"{name}={os.environ[name]}{_remark(name)}")
     limit = f"at most {pool.limit / 2**20:.0f} MiB idle" if pool.limit else "off"
     print(f"recycled memory: {limit}, {pool.idle_bytes / 2**20:.1f} MiB idle now")
+
+
+def _threads() -> str:
+    try:
+        return f"{workers.count}, from {workers.source}"
+    except ArgumentError as error:  # what is wrong is what one looks for here
+        return str(error)
 
 
 def _remark(name: str) -> str:

@@ -83,8 +83,10 @@ class Pool:
             self._shrink()
 
     def forget_other_threads(self) -> None:
-        """Start with a free lock in a forked child, where its holder does not exist."""
+        """Start with a free lock in a forked child, where its holder does not exist, and count
+        anew: it may have been about to."""
         self._lock = threading.Lock()
+        self.idle_bytes = sum(size * len(blocks) for size, blocks in self._idle.items())
 
     def _take_back(self, loan: Any) -> None:
         del self._loans[id(loan)]
@@ -126,7 +128,8 @@ def _aligned(nbytes: int) -> memoryview:
 
 
 pool = Pool(limit=1 << 29)
-os.register_at_fork(after_in_child=pool.forget_other_threads)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.forget_other_threads)
 
 
 def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Array:

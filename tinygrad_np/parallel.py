@@ -8,8 +8,10 @@ the number of threads alone, so the same seed and the same number give the same 
 import contextvars
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import threadpoolctl
@@ -17,10 +19,11 @@ import threadpoolctl
 from tinygrad_np.errors import ArgumentError
 
 T = TypeVar("T")
+Task = tuple[Future[Any], Callable[[], Any], bool]
 
 VARIABLE = "TINYGRAD_NP_THREADS"
 
-WORTH = 100_000
+WORTH = 200_000
 """What a part must take, in ns: waking a thread and handing on the GIL take 30 to 60 us."""
 
 # Products of less than so many ns use one thread of BLAS anyway.
@@ -31,83 +34,176 @@ class Workers:
     """The threads of this process and how many there may be, the calling one among them.
 
     One piece of work is split at a time: what is within it, or comes from another thread of the
-    user's meanwhile, runs where it is. So there are never more threads than `count` at work here.
+    user's meanwhile, is cut in the same way, and its parts run one after the other where it is.
+    As long as any call is within `each` that uses BLAS, BLAS has one thread.
     """
 
     def __init__(self) -> None:
+        self.source = ""
+        """Where the number of threads comes from, in words."""
         self._count: int | None = None
-        self._pool: ThreadPoolExecutor | None = None
         self._blas: list[Any] | None = None
+        # What BLAS is given back, and nothing while it is not held.
         self._before: list[int] = []
-        self._lock = threading.Lock()
+        self._forget_calls()
+
+    def _forget_calls(self) -> None:
+        # How many threads there are beside the user's; all take from one queue.
+        self._threads = 0
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        # What stands for the calls for which BLAS is held, and for the one that splits.
+        self._holding: set[object] = set()
+        self._splitting: object = None
+        # Held for moments, never during work. A signal handler may come in between and work too.
+        self._lock = threading.RLock()
 
     @property
     def count(self) -> int:
         """The number of threads: what was set, or TINYGRAD_NP_THREADS, or the cores allowed."""
         if self._count is None:
-            self._count = _from_environment()
+            with self._lock:
+                self._count = self._count or self._from_surroundings()
         return self._count
 
     def set_count(self, count: int) -> None:
         """Use `count` threads from now on, and in BLAS too where the work is not split."""
         with self._lock:
-            self._count = count
-            if self._pool is not None:
-                self._pool.shutdown()
-                self._pool = None
-            for library in self._libraries():
-                library.set_num_threads(count)
+            self._count, self.source = count, "set_num_threads"
+            libraries = self._libraries()
+            if self._holding:
+                self._before = [count] * len(libraries)
+            else:
+                for library in libraries:
+                    _set(library, count)
+            self._dismiss()
 
     def each(
         self, function: Callable[[slice], T], length: int, cost: float, uses_blas: bool = False
     ) -> list[T]:
         """Return `function(part)` for contiguous parts of range(length), in their order.
 
-        `cost` is about how many ns all of it takes on one thread; what is small stays whole.
+        `cost` is about how many ns all of it takes on one thread; what is small stays whole. If
+        parts fail, the error of the first one is raised when none is at work any more.
         """
         count = int(min(self.count, length, cost / WORTH))
         # Also where the work stays whole BLAS is kept to one thread: its own spin for long after a
         # product, and would keep the system from giving their core to one of ours.
-        is_split, is_held = count > 1, uses_blas and cost > _ALONE
-        if not (is_split or is_held) or not self._lock.acquire(blocking=False):
+        is_held = uses_blas and cost > _ALONE
+        if count < 2 and not is_held:
             return [function(slice(0, length))]
+        cuts = [length * part // count for part in range(count + 1)] if count > 1 else [0, length]
+        parts = list(map(slice, cuts, cuts[1:]))
+        call = object()
         try:
-            if is_held:
-                self._hold_blas()
-            if not is_split:
-                return [function(slice(0, length))]
-            cuts = [length * part // count for part in range(count + 1)]
-            first, *others = map(slice, cuts, cuts[1:])
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.count - 1, "tinygrad_np")
-            submit = self._pool.submit
-            # With what holds for the caller, such as np.errstate.
-            waiting = [submit(contextvars.copy_context().run, function, part) for part in others]
-            try:
-                done = [function(first)]
-            finally:
-                wait(waiting)
-            return [*done, *[future.result() for future in waiting]]
+            if self._enter(call, count > 1, is_held):
+                return self._split(function, parts, is_held)
+            return [function(part) for part in parts]
         finally:
-            if is_held:
-                self._release_blas()
-            self._lock.release()
+            try:
+                self._leave(call)
+            except KeyboardInterrupt:
+                self._leave(call)
+                raise
 
     def forget_threads(self) -> None:
         """Start anew in a forked child, where the threads are gone and a lock may be held."""
+        self._forget_calls()
         self._release_blas()
-        self._pool = None
-        self._lock = threading.Lock()
+
+    def _enter(self, call: object, is_split: bool, is_held: bool) -> bool:
+        """Note a call, and return whether it is the one whose parts run side by side."""
+        with self._lock:
+            if is_held:
+                self._holding.add(call)
+                if not self._before:
+                    self._before = [library.get_num_threads() for library in self._libraries()]
+                    self._hold_blas()
+            if is_split and self._splitting is None:
+                self._splitting = call
+            return self._splitting is call
+
+    def _leave(self, call: object) -> None:
+        # May come twice: Ctrl-C can interrupt it.
+        with self._lock:
+            if self._splitting is call:
+                self._splitting = None
+                self._dismiss()
+            self._holding.discard(call)
+            if not self._holding:
+                self._release_blas()
+
+    def _split(self, function: Callable[[slice], T], parts: list[slice], is_held: bool) -> list[T]:
+        """Return `function(part)` for all parts, worked on side by side."""
+        ours = len(parts) - self._helpers(len(parts) - 1)
+        theirs: list[Future[T]] = [Future() for _ in parts[ours:]]
+        try:
+            self._hand_over(function, parts[ours:], theirs, is_held)
+            done = [function(part) for part in parts[:ours]]
+            _wait(theirs)
+        except BaseException:
+            _stop(theirs)
+            raise
+        while theirs:  # In no variable: an error must not hold on to itself by way of this frame.
+            done.append(theirs.pop(0).result())
+        return done
+
+    def _hand_over(
+        self,
+        function: Callable[[slice], T],
+        parts: list[slice],
+        futures: list[Future[T]],
+        is_held: bool,
+    ) -> None:
+        for future, part in zip(futures, parts, strict=True):
+            # With what holds for the caller, such as np.errstate.
+            run = partial(contextvars.copy_context().run, function, part)
+            self._tasks.put((future, run, is_held))
+
+    def _helpers(self, wanted: int) -> int:
+        """Return how many other threads there are, up to `wanted`, started if need be."""
+        while self._threads < wanted:
+            # Python does not wait for a daemon when it exits.
+            thread = threading.Thread(
+                target=_serve, args=(self._tasks, self._hold_blas), name="tinygrad_np", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more, or Python is about to exit
+                break
+            self._threads += 1
+        return min(wanted, self._threads)
+
+    def _dismiss(self) -> None:
+        """Let the threads go that are too many, unless they are at work."""
+        while self._splitting is None and self._threads >= self.count:
+            self._threads -= 1
+            self._tasks.put(None)
 
     def _hold_blas(self) -> None:
-        self._before = [library.get_num_threads() for library in self._libraries()]
         for library in self._libraries():
-            library.set_num_threads(1)
+            _set(library, 1)
 
     def _release_blas(self) -> None:
-        for library, count in zip(self._libraries(), self._before, strict=False):
-            library.set_num_threads(count)
-        self._before = []
+        if self._before:
+            for library, count in zip(self._libraries(), self._before, strict=True):
+                # Unless somebody else has set it meanwhile.
+                if library.get_num_threads() == 1:
+                    _set(library, count)
+            self._before = []
+
+    def _from_surroundings(self) -> int:
+        """Return the number of threads that nobody has set; BLAS takes no more either."""
+        given = os.environ.get(VARIABLE)
+        if given is None:
+            self.source = "the cores this process may use"
+            affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+            return len(affinity(0)) if affinity else os.cpu_count() or 1
+        if not (given.isascii() and given.isdigit()) or int(given) < 1:
+            raise ArgumentError(f"{VARIABLE}={given!r}: expected an integer of at least 1")
+        self.source = VARIABLE
+        for library in self._libraries():
+            _set(library, min(int(given), library.get_num_threads()))
+        return int(given)
 
     def _libraries(self) -> list[Any]:
         # Looking for them takes long, so it is done once.
@@ -117,14 +213,41 @@ class Workers:
         return self._blas
 
 
-def _from_environment() -> int:
-    given = os.environ.get(VARIABLE)
-    if given is None:
-        affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
-    if not (given.isascii() and given.isdigit()) or int(given) < 1:
-        raise ArgumentError(f"{VARIABLE}={given!r}: expected an integer of at least 1")
-    return int(given)
+def _serve(tasks: SimpleQueue[Task | None], hold_blas: Callable[[], None]) -> None:
+    """What a thread does until it is let go: the tasks, one after the other."""
+    while (task := tasks.get()) is not None:
+        future, run, is_held = task
+        if future.set_running_or_notify_cancel():
+            try:
+                if is_held:
+                    hold_blas()  # some libraries count for each thread
+                future.set_result(run())
+            except BaseException as error:
+                future.set_exception(error)
+        # Arrays must not wait for the next task.
+        del task, future, run
+
+
+def _wait(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.exception()
+
+
+def _stop(futures: Iterable[Future[Any]]) -> None:
+    """Wait for what has begun and cancel the rest; Ctrl-C meanwhile is raised after that."""
+    try:
+        for future in futures:
+            if not future.cancel():
+                future.exception()
+    except KeyboardInterrupt:
+        _stop(futures)
+        raise
+
+
+def _set(library: Any, count: int) -> None:
+    # Since its 3.8, threadpoolctl lets only the first thread that comes set OpenBLAS, and silently
+    # ignores the others. Here every one may: our lock keeps them apart.
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 
 workers = Workers()

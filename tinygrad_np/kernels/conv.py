@@ -26,8 +26,8 @@ from tinygrad_np.kernels.windows import (
 )
 from tinygrad_np.memory import Array
 
-# About how many bytes of columns are made at once: a core's own cache holds them.
-_PIECE = 1 << 20
+# About how many bytes of columns are made at once: the shared cache holds them, and calls are few.
+_PIECE = 1 << 22
 
 # ns for an entry that is gathered, or added; and for a multiplication with its addition.
 _MOVE, _MULTIPLY = 0.3, 0.022
