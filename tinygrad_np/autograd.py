@@ -195,6 +195,9 @@ def _sweep(
                             observer.failed(node, error)
                         raise
                     is_defined = True
+            elif node.recipe.joint is not None and useful is None and observer is None:
+                # All wanted inputs at once; an observer is shown each VJP by itself.
+                steps, is_defined = _jointly(node, saved, grad_out, kind), True
             for step in steps:
                 if is_defined:
                     edge, grad = step
@@ -293,11 +296,11 @@ def _useful(root: Node, targets: Collection[Any], after: int) -> set[Any]:
 
 def _unshared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> Array:
     """Return `grad`, copied if a VJP handed on memory that it was given."""
-    if not grad.flags.writeable or any(
-        type(other) is np.ndarray and np.may_share_memory(grad, other)
-        for other in (grad_out, *saved)
-    ):
+    if not grad.flags.writeable:
         return grad.copy()
+    for other in (grad_out, *saved):
+        if type(other) is _ndarray and np.may_share_memory(grad, other):
+            return grad.copy()
     return grad
 
 
@@ -348,6 +351,27 @@ def _through_definition(
         return ()
     totals = _sweep(out.node, grad_out, wanted, create_graph, kind, create_graph, start)
     return [(edge, totals[edge]) for edge in wanted if edge in totals]
+
+
+def _jointly(
+    node: Node, saved: Sequence[Any], grad_out: Array, kind: type[Variable]
+) -> list[tuple[Any, Any]]:
+    """Return the gradients that the joint VJP of an op gives for all wanted inputs."""
+    rule = node.recipe.joint
+    position = rule.position
+    try:
+        grads = rule.vjp(grad_out, *rule.arguments(node, saved))
+        found = []
+        for position, (edge, grad) in enumerate(zip(node.edges, grads, strict=True)):
+            if edge is None:
+                continue
+            if type(grad) is not _ndarray or (grad.shape, grad.dtype) != (edge.shape, edge.dtype):
+                grad = _fitted(grad, node, position, kind, False)
+            found.append((edge, grad))
+    except Exception as error:
+        _annotate(error, node, position, False)
+        raise
+    return found
 
 
 def _fitted(grad: Any, node: Node, position: int, kind: type[Variable], create_graph: bool) -> Any:

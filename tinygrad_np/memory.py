@@ -5,6 +5,7 @@ that array alive; when nobody refers to it any more, its weak reference's callba
 back. So a block that comes out of the pool is never the memory of a live array.
 """
 
+import functools
 import os
 import threading
 import weakref
@@ -132,6 +133,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool.forget_other_threads)
 
 
+@functools.lru_cache(maxsize=256)
+def _orders(strides: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Return the axes in the order of memory, and the place of each axis in that order."""
+    order = sorted(range(len(strides)), key=strides.__getitem__, reverse=True)
+    return order, [order.index(axis) for axis in range(len(strides))]
+
+
 def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Array:
     """Return an uninitialised array, recycled if it is large, in the memory order of `like`.
 
@@ -145,9 +153,8 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Arra
     for length in shape:
         count *= length
     if like is not None and not like.flags.c_contiguous:
-        order = sorted(range(len(shape)), key=like.strides.__getitem__, reverse=True)
-        within = empty(tuple(shape[axis] for axis in order), dtype)
-        return within.transpose([order.index(axis) for axis in range(len(shape))])
+        order, back = _orders(like.strides)
+        return empty(tuple([shape[axis] for axis in order]), dtype).transpose(back)
     if count * dtype.itemsize < SMALL or pool.limit == 0:
         return np.empty(shape, dtype)
     return pool.empty(count, dtype).reshape(shape)

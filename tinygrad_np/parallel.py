@@ -27,7 +27,7 @@ WORTH = 200_000
 """What a part must take, in ns: waking a thread and handing on the GIL take 30 to 60 us."""
 
 # Products of less than so many ns use one thread of BLAS anyway.
-_ALONE = 20_000
+_ALONE = 5_000
 
 
 class Workers:

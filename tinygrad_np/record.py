@@ -48,7 +48,7 @@ _NEVER = [0]
 
 
 class Rule:
-    """The VJP for one input, and where each of its arguments comes from."""
+    """The VJP for one input, or the joint one, and where each of its arguments comes from."""
 
     def __init__(self, vjp: Callable[..., Any], position: int, kept: Sequence[str]) -> None:
         self.vjp = vjp
@@ -71,6 +71,7 @@ class Rule:
             **dict(zip(node.recipe.kept, saved, strict=True)),
             **node.attributes,
             "position": self.position,
+            "wanted": node.recipe.wanted,
             f"{wrt}_shape": edge.shape,
             f"{wrt}_dtype": edge.dtype,
         }
@@ -91,6 +92,10 @@ class Recipe:
         count = len(wanted)
         vjps = {p: op.vjp_for(p) for p, is_wanted in enumerate(wanted) if is_wanted}
         named = {name for vjp in vjps.values() if vjp for name in _parameters(vjp)}
+        # For one input alone its own VJP is as quick, and keeps less.
+        joint = op.joint if len(vjps) > 1 else None
+        if joint is not None:
+            named.update(_parameters(joint))
         inputs = [op.input_name(p) for p in range(count)]
         if op.definition is not None:
             named.update(inputs)
@@ -104,6 +109,8 @@ class Recipe:
         # No rules: the definition is differentiated, for all wanted inputs if for one of them.
         rules = vjps.items() if None not in vjps.values() else ()
         self.rules = [Rule(vjp, p, self.kept) for p, vjp in rules if vjp]
+        self.wanted = tuple(wanted)
+        self.joint = None if joint is None else Rule(joint, next(iter(vjps)), self.kept)
 
     def versions(self, inputs: Sequence[Any], own: list[int]) -> list[list[int]]:
         """Return the counters of changes in place of what is saved, its `own` for the output's."""
@@ -131,6 +138,7 @@ class Op:
         keeps: tuple[str, ...],
         caches: tuple[str, ...],
         definition: Callable[..., Any] | None,
+        joint: Callable[..., Any] | None,
         view: bool,
         floating: bool,
         domain: tuple[float, float],
@@ -145,6 +153,7 @@ class Op:
         self.keeps = keeps
         self.caches = caches
         self.definition = definition
+        self.joint = joint
         self._keeps_more = bool(keeps or caches)
         self.view = view
         self.floating = floating
@@ -185,21 +194,28 @@ class Op:
                         "definition= to differentiate instead"
                     )
                 continue
-            parameters = _parameters(vjp)
-            if parameters[:1] != ["grad_out"]:
-                raise GraphError(f"op {self.name!r}: the VJP for {wrt!r} must take grad_out first")
-            known = {*self.inputs, *self.attributes, *self.keeps, *self.caches, "out"}
-            known |= {f"{wrt}_shape", f"{wrt}_dtype", "position"}
-            if strange := [name for name in parameters[1:] if name not in known]:
-                raise GraphError(
-                    f"op {self.name!r}: the VJP for {wrt!r} names {strange}; it can have "
-                    f"{sorted(known)}"
-                )
-            if self.definition is None and (hidden := set(parameters) & set(self.caches)):
+            own = {f"{wrt}_shape", f"{wrt}_dtype", "position"}
+            named = self._checked_names(vjp, f"the VJP for {wrt!r}", own)
+            if self.definition is None and (hidden := named & set(self.caches)):
                 raise GraphError(
                     f"op {self.name!r}: the VJP for {wrt!r} reads the cache {hidden}, which has no "
                     "graph: give a definition= to differentiate a second time"
                 )
+        if self.joint is not None:
+            self._checked_names(self.joint, "the joint VJP", {"wanted"})
+
+    def _checked_names(self, vjp: Callable[..., Any], what: str, own: set[str]) -> set[str]:
+        """Return what a VJP names, if there is all of it; `own` is what no other VJP has."""
+        first, *others = [*_parameters(vjp), ""]
+        if first != "grad_out":
+            raise GraphError(f"op {self.name!r}: {what} must take grad_out first")
+        named = set(others[:-1])
+        known = {*self.inputs, *self.attributes, *self.keeps, *self.caches, "out", *own}
+        if strange := [name for name in others[:-1] if name not in known]:
+            raise GraphError(
+                f"op {self.name!r}: {what} names {strange}; it can have {sorted(known)}"
+            )
+        return named
 
     def _checked_flops(self) -> list[str]:
         """Return what the function that counts operations names, if it is one."""
@@ -477,6 +493,7 @@ def op(
     keeps: tuple[str, ...] = (),
     caches: tuple[str, ...] = (),
     definition: Callable[..., Any] | None = None,
+    joint: Callable[..., Any] | None = None,
     view: bool = False,
     floating: bool = False,
     domain: tuple[float, float] = (-2.0, 2.0),
@@ -494,7 +511,10 @@ def op(
     results of the forward, behind its output, that are constant in pieces (masks, winners);
     `caches` such that only a first-order backward may read, which asks for a `definition`: the same
     function in other ops (not in methods), differentiated when the gradient is to have a graph, and
-    always for an input whose VJP is None. `view` says that the output shares the first input's
+    always for an input whose VJP is None. `joint` is a VJP for all inputs at once, where that is
+    quicker: named like the others, and `wanted`, a bool for each input, it returns arrays for the
+    wanted ones and None for the others; a first-order backward calls it where several inputs want
+    gradients. `view` says that the output shares the first input's
     memory, `floating` that integers become float32. `domain` and `kinks` tell tests where to
     sample, `subgradient` readers what the derivative is taken to be at a kink or a tie.
 
@@ -524,6 +544,7 @@ def op(
             keeps,
             caches,
             definition,
+            joint,
             view,
             floating,
             domain,

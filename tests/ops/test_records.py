@@ -111,6 +111,22 @@ def test_second_gradients_are_those_of_central_differences(op, sample):
     gradgradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("op", "sample"), cases([op for op in OPS if op.joint]))
+def test_joint_gradients_are_those_of_each_vjp(op, sample, dtype):
+    tensors = tensors_of(sample, dtype)
+    upstream = upstream_of(op, sample, dtype=dtype)
+    wanted = wanted_of(tensors)
+    out = op(*tensors, **sample.attributes)
+    alone = [out.gradient(tensor, gradient=upstream)[0].data for tensor in wanted]
+    out.backward(upstream)
+    for tensor, grad in zip(wanted, alone, strict=True):
+        assert tensor.grad.dtype == dtype
+        tolerance = 1e-12 if dtype == np.float64 else 1e-5
+        bound = tolerance * max(1.0, float(np.abs(grad).max(initial=0)))
+        np.testing.assert_allclose(tensor.grad.data, grad, rtol=0, atol=bound)
+
+
 @pytest.mark.slow
 @every_sample
 def test_float32_stays_float32(op, sample):

@@ -86,23 +86,11 @@ def conv_weight_grad(
     """The gradient for weight: grad_out times the transposed columns, summed over the pieces."""
     counts = grad_out.shape[2:]
     windows = Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), counts)
-    views, grads = _views(batch_last(x), windows), batch_last(grad_out)
-    shape = (len(grads), len(views) // groups, *kernel)
-    flat = _flat(grads, groups)
-
-    def part(rows: slice) -> Array:
-        total = np.zeros((groups, math.prod(shape[1:]), shape[0] // groups), views.dtype)
-        for where, columns in _pieces(views, windows, rows, groups):
-            cut = _cut(total[0].size, columns.shape[-1])
-            # This way round the product is quicker than (K, P Q N) with (P Q N, C R S).
-            products = np.matmul(cut(columns), cut(flat[..., where]).swapaxes(-1, -2))
-            total += np.add.reduce(products, axis=1)
-        return total
-
-    total, *others = parallel.each(part, counts[0], _cost(shape, grads), uses_blas=True)
-    for other in others:
-        total += other
-    return total.swapaxes(1, 2).reshape(shape)
+    grads = batch_last(grad_out)
+    shape = (len(grads), x.shape[1] // groups, *kernel)
+    part = _weight_part(_views(batch_last(x), windows), _flat(grads, groups), windows)
+    parts = parallel.each(part, counts[0], _cost(shape, grads), uses_blas=True)
+    return _summed([weight for weight, _ in parts]).reshape(shape)
 
 
 def conv_input_grad(
@@ -115,25 +103,99 @@ def conv_input_grad(
     groups: int,
 ) -> Array:
     """The gradient for x: the columns' own, each entry added to where it was gathered from."""
-    count, channels, *lengths = input_shape
     kernel, counts = weight.shape[2:], grad_out.shape[2:]
     windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
     grads = _flat(batch_last(grad_out), groups)
-    matrices = weight.reshape(groups, len(weight) // groups, channels // groups, math.prod(kernel))
-    out = memory.empty((channels, *lengths, count), grad_out.dtype)
-    image = out.reshape(groups, channels // groups, *lengths, count)
+    out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
+    part = _input_part(grads, weight, out, windows)
+    length = groups if groups > 1 else len(out)
+    parallel.each(part, length, _cost(weight.shape, grads), uses_blas=True)
+    return batch_first(out)
 
-    def part(group: slice, channel: slice) -> None:
+
+def conv_grads(
+    grad_out: Array,
+    x: Array,
+    weight: Array,
+    stride: Sizes,
+    padding: Pads,
+    dilation: Sizes,
+    groups: int,
+    wanted: Sequence[bool],
+) -> list[Array | None]:
+    """The gradients for x, weight and bias, those that are wanted, in one go: threads are woken
+    once, and grad_out is summed for the bias where it is in the cache for the weight."""
+    kernel, counts = weight.shape[2:], grad_out.shape[2:]
+    windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
+    grads = _flat(batch_last(grad_out), groups)
+    of_x, of_weight, of_bias = (*wanted, False)[:3]
+    out = None
+    if of_x:
+        out = memory.empty((*x.shape[1:], len(x)), grads.dtype)
+        input_part = _input_part(grads, weight, out, windows)
+        length = groups if groups > 1 else len(out)
+    weight_part = _weight_part(_views(batch_last(x), windows), grads, windows)
+
+    def part(rows: slice) -> tuple[Array, Array]:
+        if of_x:
+            input_part(slice(*(length * row // counts[0] for row in (rows.start, rows.stop))))
+        return weight_part(rows)
+
+    cost = (of_x + of_weight) * _cost(weight.shape, grads)
+    weights, biases = zip(*parallel.each(part, counts[0], cost, uses_blas=True), strict=True)
+    return [
+        None if out is None else batch_first(out),
+        _summed(weights).reshape(weight.shape) if of_weight else None,
+        _summed(biases).reshape(len(weight)) if of_bias else None,
+    ][: len(wanted)]
+
+
+def _weight_part(
+    views: Array, grads: Array, windows: Windows
+) -> Callable[[slice], tuple[Array, Array]]:
+    """Return a function of rows of the grid, which returns what they give to the gradients for the
+    weight (G, K, C R S) and for the bias (G, K)."""
+    groups, outs, _ = grads.shape
+    height = len(views) // groups * math.prod(windows.kernel)
+
+    def part(rows: slice) -> tuple[Array, Array]:
+        weight = np.zeros((groups, height, outs), views.dtype)
+        bias = np.zeros((groups, outs), views.dtype)
+        for where, columns in _pieces(views, windows, rows, groups):
+            cut = _cut(height * outs, columns.shape[-1])
+            # This way round the product is quicker than (K, P Q N) with (P Q N, C R S).
+            products = np.matmul(cut(columns), cut(grads[..., where]).swapaxes(-1, -2))
+            weight += np.add.reduce(products, axis=1)
+            bias += total(grads[..., where], -1)
+        return weight.swapaxes(1, 2), bias
+
+    return part
+
+
+def _input_part(
+    grads: Array, weight: Array, out: Array, windows: Windows
+) -> Callable[[slice], None]:
+    """Return a function of groups, or of channels where there is one group, which writes their
+    gradient into `out` (C, H, W, N); no two of them share an entry."""
+    groups = len(grads)
+    in_group = len(out) // groups
+    matrices = weight.reshape(groups, len(weight) // groups, in_group, math.prod(windows.kernel))
+    image = out.reshape(groups, in_group, *out.shape[1:])
+
+    def part(where: slice) -> None:
+        group, channel = (where, _EVERY) if groups > 1 else (_EVERY, where)
         of_columns = matrices[group, :, channel].transpose(0, 2, 3, 1)  # C, R S, K
         _spread(of_columns, grads[group], image[group, channel], windows)
 
-    # No entry is shared between channels, nor between groups.
-    cost = _cost(weight.shape, grads)
-    if groups > 1:
-        parallel.each(lambda group: part(group, _EVERY), groups, cost, uses_blas=True)
-    else:
-        parallel.each(lambda channel: part(_EVERY, channel), channels, cost, uses_blas=True)
-    return batch_first(out)
+    return part
+
+
+def _summed(parts: Sequence[Array]) -> Array:
+    """Return the sum of what the threads found, always in the same order."""
+    first, *others = parts
+    for other in others:
+        first += other
+    return first
 
 
 def channel_sums(grad_out: Array) -> Array:

@@ -81,9 +81,9 @@ def copy(x: Array) -> Array:
 
 def relu(x: Array) -> Array:
     """max(x, 0), and nan where x is."""
-    if x.dtype.kind != "f":
+    if x.dtype.kind != "f" or x.size < 8192:
         return binary(np.maximum, x, 0)
-    # Three times as quick as np.maximum with a number.
+    # For many entries three times as quick as np.maximum with a number.
     return binary(lambda x, zero, out=None: np.clip(x, zero, np.inf, out=out), x, 0)
 
 

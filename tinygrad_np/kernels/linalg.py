@@ -1,6 +1,7 @@
 """Linear algebra on stacks of matrices, beyond what NumPy has by name."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +22,26 @@ def product(a: Array, b: Array) -> Array:
     else:
         parallel.each(lambda part: np.matmul(a[part], b, out=out[part]), n, cost, uses_blas=True)
     return out
+
+
+def linear_grads(
+    grad_out: Array, x: Array, weight: Array, wanted: Sequence[bool]
+) -> list[Array | None]:
+    """The gradients of x weightᵀ + bias for those of the three that are wanted, in one go."""
+    of_x, of_weight, of_bias = (*wanted, False)[:3]
+    x_grad = memory.empty(x.shape, x.dtype) if of_x else None
+    weight_grad = memory.empty(weight.shape, x.dtype) if of_weight else None
+
+    def part(columns: slice) -> None:
+        if x_grad is not None:
+            np.matmul(grad_out, weight[:, columns], out=x_grad[:, columns])
+        if weight_grad is not None:
+            np.matmul(grad_out.T, x[:, columns], out=weight_grad[:, columns])
+
+    cost = (of_x + of_weight) * 0.022 * grad_out.size * x.shape[1]
+    parallel.each(part, x.shape[1], cost, uses_blas=True)
+    bias_grad = total(grad_out, 0) if of_bias else None
+    return [x_grad, weight_grad, bias_grad][: len(wanted)]
 
 
 def put_diagonal(x: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:

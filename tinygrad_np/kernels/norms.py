@@ -1,7 +1,7 @@
 """Batch norm. A channel is a row of a matrix (C, H W N), and all is done for a few rows at a time,
 which stay in the cache from one pass to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -53,43 +53,45 @@ def batch_norm(
     return _images(out, x), np.stack([mean, inverse]).astype(rows.dtype)
 
 
-def batch_norm_grad(grad_out: Array, x: Array, weight: Array | None, statistics: Array) -> Array:
-    """The gradient for x, with that by way of its statistics: with g the gradient for the
-    normalised x, (g - mean of g - normalised x * mean of (g * normalised x)) / deviation."""
+def batch_norm_grads(
+    grad_out: Array, x: Array, weight: Array | None, statistics: Array, wanted: Sequence[bool]
+) -> list[Array | None]:
+    """The gradients for x, weight and bias, those that are wanted.
+
+    That for x is, with g the gradient for the normalised x, (g - mean of g - normalised x *
+    mean of (g * normalised x)) / deviation: what comes by way of mean and variance is in it.
+    """
+    of_x, of_weight, of_bias = (*wanted, False, False)[:3]
     rows, grads = channel_rows(_wide(x)), channel_rows(_wide(grad_out))
     mean, inverse = statistics
     scale = inverse if weight is None else inverse * _wide(weight)
     count = max(1, rows.shape[1])
     ones = np.ones(rows.shape[1], rows.dtype)  # BLAS sums in half of the time
-    out = _empty(rows)
+    out = _empty(rows) if of_x else None
+    sums, dots = (np.zeros(len(rows), rows.dtype) for _ in range(2))
 
     def piece(channels: slice) -> None:
         given, factor = grads[channels], scale[channels, None]
+        sums[channels] = given @ ones
+        if not (of_x or of_weight):
+            return
         centred = _centred(rows[channels], mean[channels])
-        slope = _dots(given, centred) * inverse[channels] ** 2 / -count
-        level = given @ ones / -count
-        np.multiply(centred, slope[:, None] * factor, out=centred)
-        np.add(centred, level[:, None] * factor, out=centred)
-        np.multiply(given, factor, out=out[channels])
-        np.add(out[channels], centred, out=out[channels])
+        dots[channels] = _dots(given, centred) * inverse[channels]
+        if out is not None:
+            slope = dots[channels] * inverse[channels] / -count
+            level = sums[channels] / -count
+            np.multiply(centred, slope[:, None] * factor, out=centred)
+            np.add(centred, level[:, None] * factor, out=centred)
+            np.multiply(given, factor, out=out[channels])
+            np.add(out[channels], centred, out=out[channels])
 
     _by_rows(piece, rows, 0.8)
-    return _images(out, x)
-
-
-def batch_norm_weight_grad(grad_out: Array, x: Array, statistics: Array) -> Array:
-    """The gradient for weight: that of the output times the normalised x, summed by channels."""
-    rows, grads = channel_rows(_wide(x)), channel_rows(_wide(grad_out))
-    mean, inverse = statistics
-    summed = np.empty(len(rows), rows.dtype)
-
-    def piece(channels: slice) -> None:
-        centred = _centred(rows[channels], mean[channels])
-        summed[channels] = _dots(grads[channels], centred)
-
-    _by_rows(piece, rows, 0.3)
-    weight_grad: Array = (summed * inverse).astype(x.dtype, copy=False)
-    return weight_grad
+    found = [
+        None if out is None else _images(out, x),
+        dots.astype(x.dtype, copy=False) if of_weight else None,
+        sums.astype(x.dtype, copy=False) if of_bias else None,
+    ]
+    return [*found, None][: len(wanted)]  # the moments have no gradient
 
 
 def _by_rows(piece: Callable[[slice], None], rows: Array, cost: float) -> None:
@@ -100,7 +102,7 @@ def _by_rows(piece: Callable[[slice], None], rows: Array, cost: float) -> None:
         for start in range(where.start, where.stop, step):
             piece(slice(start, min(start + step, where.stop)))
 
-    parallel.each(part, len(rows), cost * rows.size)
+    parallel.each(part, len(rows), cost * rows.size, uses_blas=True)
 
 
 def _centred(rows: Array, mean: Array) -> Array:

@@ -75,20 +75,30 @@ class Module:
         mode.now.scope = Scope(path, type(self).__name__, outer)
         _calling.module = self
         try:
-            tensors = tuple(map(_tensor_of, inputs))
-            if any(isinstance(v, list | str) for v in inputs) and self._is_layer:
-                raise DtypeError(
-                    f"{type(self).__name__}: got {', '.join(type(v).__name__ for v in inputs)}, "
-                    "expected Tensors or ndarrays; wrap lists as Tensor(...)"
-                )
-            out = self.forward(*tensors, **{key: _tensor_of(v) for key, v in options.items()})
-            for hook in list(self._forward_hooks.values()):
-                made = hook(self, tensors, out)
-                out = out if made is None else made
+            for value in inputs:
+                if not isinstance(value, Tensor):
+                    inputs = self._tensors_of(inputs)
+                    break
+            if options:
+                options = {key: _tensor_of(value) for key, value in options.items()}
+            out = self.forward(*inputs, **options)
+            if self._forward_hooks:
+                for hook in list(self._forward_hooks.values()):
+                    made = hook(self, inputs, out)
+                    out = out if made is None else made
             return out
         finally:
             mode.now.scope = outer
             _calling.module = caller
+
+    def _tensors_of(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return inputs with Tensors for arrays; a layer does not take lists."""
+        if self._is_layer and any(isinstance(value, list | str) for value in inputs):
+            raise DtypeError(
+                f"{type(self).__name__}: got {', '.join(type(v).__name__ for v in inputs)}, "
+                "expected Tensors or ndarrays; wrap lists as Tensor(...)"
+            )
+        return tuple(map(_tensor_of, inputs))
 
     @property
     def _is_layer(self) -> bool:

@@ -115,7 +115,8 @@ class _ChannelNorm(Module):
         unbiased = variance * (count / (count - 1))
         for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
             if running is not None:
-                new = new.reshape(-1, self.num_features).mean(axis=0)
+                if new.ndim > 1 or len(new) > self.num_features:
+                    new = new.reshape(-1, self.num_features).mean(axis=0)
                 running.data[...] = (1 - factor) * running.data + factor * new
                 running.mark_changed()
 

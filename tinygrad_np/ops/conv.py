@@ -203,6 +203,19 @@ def _conv_weight_vjp(
     )
 
 
+def _conv_joint_vjp(
+    grad_out: Array,
+    x: Array,
+    weight: Array,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    wanted: Sequence[bool],
+) -> list[Array | None]:
+    return kernels.conv_grads(grad_out, x, weight, stride, padding, dilation, groups, wanted)
+
+
 @op(
     "out[n,k,p,q] = bias[k] + Σ x[n,c,p+r,q+s] weight[k,c,r,s]",
     vjps={
@@ -210,6 +223,7 @@ def _conv_weight_vjp(
         "weight": _conv_weight_vjp,
         "bias": lambda grad_out: channel_sum(grad_out),
     },
+    joint=_conv_joint_vjp,
     flops=lambda weight, bias, out: (
         2 * out.size * math.prod(weight.shape[1:]) + (0 if bias is None else out.size)
     ),

@@ -59,14 +59,17 @@ def _definition(
 @op(
     "(x - mean x) / √(variance of x + eps) * weight + bias",
     vjps={
-        "x": lambda grad_out, x, weight, statistics: kernels.batch_norm_grad(
-            grad_out, x, weight, statistics
-        ),
-        "weight": lambda grad_out, x, statistics: kernels.batch_norm_weight_grad(
-            grad_out, x, statistics
-        ),
+        "x": lambda grad_out, x, weight, statistics: kernels.batch_norm_grads(
+            grad_out, x, weight, statistics, (True,)
+        )[0],
+        "weight": lambda grad_out, x, statistics: kernels.batch_norm_grads(
+            grad_out, x, None, statistics, (False, True)
+        )[1],
         "bias": lambda grad_out: channel_sum(grad_out),
     },
+    joint=lambda grad_out, x, weight, statistics, wanted: kernels.batch_norm_grads(
+        grad_out, x, weight, statistics, wanted
+    ),
     caches=("statistics",),
     definition=_definition,
     floating=True,

@@ -27,6 +27,12 @@ def is_whole(number: Any) -> bool:
 
 def per_axis(name: str, value: Any, rank: int, least: int) -> Shape:
     """Return one number an axis, given one for all or one each."""
+    if type(value) is tuple and len(value) == rank:  # what layers give, each time
+        for number in value:
+            if type(number) is not int or number < least:
+                break
+        else:
+            return value
     numbers = tuple(value) if isinstance(value, Sequence) else (value,) * rank
     if len(numbers) != rank or any(not is_whole(n) or n < least for n in numbers):
         raise ArgumentError(

@@ -58,8 +58,9 @@ class SGD(Optimizer):
                 velocity = state["momentum_buffer"] = grad.copy()
             else:
                 velocity *= group["momentum"]
-                np.multiply(grad, 1 - group["dampening"], out=scratch)
-                velocity += scratch
+                if group["dampening"]:
+                    grad = np.multiply(grad, 1 - group["dampening"], out=scratch)
+                velocity += grad
             direction = velocity
             if group["nesterov"]:
                 np.multiply(velocity, group["momentum"], out=scratch)
