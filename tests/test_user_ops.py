@@ -348,14 +348,23 @@ def times(grad_out):
         ({"vjps": {"x": lambda: 0}}, "the VJP for 'x' must take grad_out first"),
         (
             {"vjps": {"x": lambda grad_out, y: y}},
-            r"the VJP for 'x' names \['y'\]; it can have \['out', 'position', 'x', 'x_dtype', "
-            r"'x_shape'\]",
+            r"the VJP for 'x' names \['y'\]; it can have \['out', 'position', 'reuse', 'x', "
+            r"'x_dtype', 'x_shape'\]",
         ),
         (
             {"vjps": {"x": lambda grad_out, mask: mask}, "caches": ("mask",)},
             "the VJP for 'x' reads the cache {'mask'}, which has no graph: give a definition=",
         ),
         ({"vjps": {"x": None}}, "the VJP for 'x' is None, which asks for a definition="),
+        (
+            {"vjps": {"x": lambda grad_out, reuse, x: x}},
+            "op 'double': the VJP for 'x' has reuse, which must come last",
+        ),
+        ({"joint": lambda x: [x]}, "op 'double': the joint VJP must take grad_out first"),
+        (
+            {"joint": lambda grad_out, y: [y]},
+            r"the joint VJP names \['y'\]; it can have \['out', 'wanted', 'x'\]",
+        ),
         (
             {"flops": lambda x, grad_out, n: 0},
             r"op 'double': flops names \['grad_out', 'n'\]; it can have \['out', 'x'\]",
@@ -401,6 +410,82 @@ def test_a_vjp_that_returns_something_else_is_refused(vjp, message):
     with pytest.raises(GraphError, match=f"the VJP of op 'double' for input 0 {message}"):
         wrong(x).sum().backward()
     assert x.grad is None
+
+
+def joint_product(joint):
+    """Return a op of one's own with the VJPs of a product, and this joint one."""
+
+    @op(
+        "a b",
+        vjps={"a": lambda grad_out, b: grad_out * b, "b": lambda grad_out, a: grad_out * a},
+        joint=joint,
+    )
+    def product(a, b):
+        return a * b
+
+    return product
+
+
+def test_a_joint_vjp_is_called_where_several_gradients_of_first_order_are_wanted():
+    calls = []
+
+    def joint(grad_out, a, b, wanted):
+        calls.append(wanted)
+        return [grad_out * b, grad_out * a]
+
+    product = joint_product(joint)
+    a, b = (Tensor([2.0, 3.0], requires_grad=True) for _ in range(2))
+    product(a, b).sum().backward()
+    assert calls == [(True, True)]
+    assert a.grad.tolist() == b.grad.tolist() == [2.0, 3.0]
+    # One alone, a target, a second order and an observer have the VJPs themselves.
+    product(a, b.detach()).sum().backward()
+    product(a, b).sum().gradient(a)
+    (slope,) = product(a, b).sum().gradient(a, create_graph=True)
+    assert slope.sum().gradient(b)[0].tolist() == [1.0, 1.0]
+    with debug():
+        product(a, b).sum().backward()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("joint", "message"),
+    [
+        (lambda grad_out, b: [grad_out * b], "returned 1 gradients, expected 2: one for each"),
+        (
+            lambda grad_out, b: [grad_out * b, None],
+            "the VJP of op 'product' for input 1 returned a NoneType, expected an array",
+        ),
+        (
+            lambda grad_out, b: [grad_out[:1] * b[:1], b],
+            r"the VJP of op 'product' for input 0 returned shape \(1,\), expected \(2,\)",
+        ),
+    ],
+)
+def test_a_joint_vjp_that_returns_something_else_is_refused(joint, message):
+    a, b = (Tensor([2.0, 3.0], requires_grad=True) for _ in range(2))
+    with pytest.raises(GraphError, match=message):
+        joint_product(joint)(a, b).sum().backward()
+
+
+def test_a_vjp_may_write_over_a_gradient_that_nobody_else_holds():
+    told = []
+
+    def over(grad_out, reuse):
+        told.append(reuse)
+        return np.multiply(grad_out, 2, out=grad_out if reuse else None)
+
+    twice = op("2 x", vjps={"x": over}, fresh=True)(double)
+    x = Tensor([1.0], requires_grad=True)
+    y = twice(x)
+    twice(y).sum().backward()
+    # First the gradient of sum, which is not known to be fresh, then its own.
+    assert (told, x.grad.tolist()) == ([False, True], [4.0])
+    told.clear()
+    y = twice(x)
+    y.register_hook(lambda grad: None)  # which may keep what it is shown
+    twice(y).sum().backward()
+    assert told == [False, False]
 
 
 def test_a_gradient_that_broadcasting_explains_is_summed():

@@ -6,7 +6,7 @@ text of a VJP serves both, since VJPs are written in ops. Nothing here is recurs
 
 import weakref
 from collections.abc import Collection, Iterable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
@@ -163,29 +163,40 @@ def _sweep(
     found: dict[Any, Any] = {}
     totals: dict[Any, Any] = {root: seed}
     own: set[Any] = set()
-    queue = [(-root.order, root)]
+    queue: list[tuple[int, Node]] = []
+    # What was met first is not queued while it is alone, as every node of a chain is.
+    following: Node | None = root
     with Recording(create_graph):
-        while queue:
-            node = heappop(queue)[1]
+        while queue or following is not None:
+            if following is None:
+                node = heappop(queue)[1]
+            elif queue:
+                node = heappushpop(queue, (-following.order, following))[1]
+            else:
+                node = following
+            following = None
             grad_out = totals.pop(node)
             saved: Any = node.saved
             if saved is None and (targets is None or node not in targets):
                 raise _freed(node)
             if node.hooks:
                 grad_out = _hooked(node, grad_out, kind, create_graph, targets is None)
+                own.discard(node)
             if targets is not None and node in targets:
                 found[node] = grad_out
+                own.discard(node)
             edges = node.edges
             if useful is not None and useful.isdisjoint(edges):
                 continue
             for counter in node.counters:
                 if counter[0] > node.order:
                     raise _changed(node)
-            steps: Iterable[Any] = node.recipe.rules
+            recipe = node.recipe
+            steps: Iterable[Any] = recipe.rules
             is_defined = False
             if create_graph or not steps:
                 saved = _with_graph(node, saved, kind)
-                if node.op.definition is not None:
+                if recipe.op.definition is not None:
                     try:
                         steps = _through_definition(
                             node, saved, grad_out, useful, kind, create_graph
@@ -195,7 +206,7 @@ def _sweep(
                             observer.failed(node, error)
                         raise
                     is_defined = True
-            elif node.recipe.joint is not None and useful is None and observer is None:
+            elif recipe.joint is not None and useful is None and observer is None:
                 # All wanted inputs at once; an observer is shown each VJP by itself.
                 steps, is_defined = _jointly(node, saved, grad_out, kind), True
             for step in steps:
@@ -206,9 +217,12 @@ def _sweep(
                     if useful is not None and edge not in useful:
                         continue
                     arguments = saved if step.takes_all else step.arguments(node, saved)
+                    if step.reuses:
+                        arguments = (*arguments, node in own and len(recipe.rules) == 1)
                     try:
                         if observer is None:
-                            grad = step.vjp(grad_out, *arguments)
+                            vjp = step.vjp
+                            grad = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
                         else:
                             grad = observer.pull(node, step, grad_out, *arguments)
                         if (
@@ -226,11 +240,16 @@ def _sweep(
                 if total is None:
                     if type(edge) is Node:
                         if edge.order > after:
-                            heappush(queue, (-edge.order, edge))
+                            if following is None:
+                                following = edge
+                            else:
+                                heappush(queue, (-edge.order, edge))
                     elif not create_graph:
                         # What becomes a leaf's .grad must be nobody else's memory.
                         grad = _unshared(grad, grad_out, saved)
                     totals[edge] = grad
+                    if recipe.op.fresh and not create_graph:
+                        own.add(edge)
                 elif create_graph:
                     totals[edge] = total + grad
                 else:
@@ -360,7 +379,12 @@ def _jointly(
     rule = node.recipe.joint
     position = rule.position
     try:
-        grads = rule.vjp(grad_out, *rule.arguments(node, saved))
+        grads = list(rule.vjp(grad_out, *rule.arguments(node, saved)))
+        if len(grads) != len(node.edges):
+            raise GraphError(
+                f"the joint VJP of op {node.op.name!r} returned {len(grads)} gradients, expected "
+                f"{len(node.edges)}: one for each input, None where it is not wanted"
+            )
         found = []
         for position, (edge, grad) in enumerate(zip(node.edges, grads, strict=True)):
             if edge is None:

@@ -57,13 +57,12 @@ class Pool:
         # Not got: another thread counts, or this one does, below a signal handler or a finalizer.
         if self._lock.acquire(blocking=False):
             try:
-                self._sort()
-                waiting = self._idle.pop(size, [])
+                if self._returned:
+                    self._sort()
+                waiting = self._idle.get(size)
                 if waiting:
                     block = waiting.pop()
                     self.idle_bytes -= size
-                if waiting:
-                    self._idle[size] = waiting
             finally:
                 self._lock.release()
         if block is None:
@@ -101,11 +100,12 @@ class Pool:
     def _sort(self) -> None:
         while self._returned:
             block = self._returned.popleft()
+            size = block.nbytes
             # The size that was used last comes last.
-            waiting = self._idle.pop(block.nbytes, [])
+            waiting = self._idle.pop(size, [])
             waiting.append(block)
-            self._idle[block.nbytes] = waiting
-            self.idle_bytes += block.nbytes
+            self._idle[size] = waiting
+            self.idle_bytes += size
         if self.idle_bytes > self.limit:
             self._shrink()
 

@@ -32,7 +32,7 @@ _PLAIN = frozenset({float, int, bool, type(None)})
 
 _ndarray = np.ndarray
 _new = object.__new__
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32 = np.dtype(np.float32)  # compared first, which is quicker than to look at a kind
 
 # NumPy's errors, the narrower ones first, and ours.
 _ERRORS: dict[type[Exception], type[TinygradNpError]] = {
@@ -54,6 +54,10 @@ class Rule:
         self.vjp = vjp
         self.position = position
         self.names = _parameters(vjp)[1:]
+        # Whether it may be told to write over grad_out: by a last argument beside the others.
+        self.reuses = self.names[-1:] == ["reuse"]
+        if self.reuses:
+            self.names.pop()
         # The common cases need no look-up by name: all that is saved, or single values of it.
         self.takes_all = self.names == list(kept)
         is_plain = all(kept.count(name) == 1 for name in self.names)
@@ -103,24 +107,14 @@ class Recipe:
         values = [*inputs, *op.keeps, *op.caches, "out"]
         positions = [p for p, name in enumerate(values) if name in named]
         self.kept = [values[p] for p in positions]
-        self.keep = _picker(positions)
         self.saved_inputs = [p for p in positions if p < count]
+        self.saved_results = [p for p in positions if p >= count]
         self.saves_out = "out" in named
         # No rules: the definition is differentiated, for all wanted inputs if for one of them.
         rules = vjps.items() if None not in vjps.values() else ()
         self.rules = [Rule(vjp, p, self.kept) for p, vjp in rules if vjp]
         self.wanted = tuple(wanted)
         self.joint = None if joint is None else Rule(joint, next(iter(vjps)), self.kept)
-
-    def versions(self, inputs: Sequence[Any], own: list[int]) -> list[list[int]]:
-        """Return the counters of changes in place of what is saved, its `own` for the output's."""
-        found = []
-        for position in self.saved_inputs:
-            value = inputs[position]
-            found.append(value.version if isinstance(value, Variable) else _NEVER)
-        if self.saves_out:
-            found.append(own)
-        return found
 
 
 class Op:
@@ -139,6 +133,7 @@ class Op:
         caches: tuple[str, ...],
         definition: Callable[..., Any] | None,
         joint: Callable[..., Any] | None,
+        fresh: bool,
         view: bool,
         floating: bool,
         domain: tuple[float, float],
@@ -154,6 +149,7 @@ class Op:
         self.caches = caches
         self.definition = definition
         self.joint = joint
+        self.fresh = fresh
         self._keeps_more = bool(keeps or caches)
         self.view = view
         self.floating = floating
@@ -194,7 +190,7 @@ class Op:
                         "definition= to differentiate instead"
                     )
                 continue
-            own = {f"{wrt}_shape", f"{wrt}_dtype", "position"}
+            own = {f"{wrt}_shape", f"{wrt}_dtype", "position", "reuse"}
             named = self._checked_names(vjp, f"the VJP for {wrt!r}", own)
             if self.definition is None and (hidden := named & set(self.caches)):
                 raise GraphError(
@@ -210,6 +206,8 @@ class Op:
         if first != "grad_out":
             raise GraphError(f"op {self.name!r}: {what} must take grad_out first")
         named = set(others[:-1])
+        if "reuse" in others[:-2]:
+            raise GraphError(f"op {self.name!r}: {what} has reuse, which must come last")
         known = {*self.inputs, *self.attributes, *self.keeps, *self.caches, "out", *own}
         if strange := [name for name in others[:-1] if name not in known]:
             raise GraphError(
@@ -277,7 +275,7 @@ class Op:
         for value in inputs:
             if type(value) is not _ndarray:
                 if isinstance(value, Variable):
-                    return self._record(inputs, attributes, value)
+                    return self.record(inputs, attributes, value)
                 has_scalars = has_scalars or isinstance(value, np.generic)
         if has_scalars:
             # NumPy's own results are scalars where arrays of no dimension are meant.
@@ -295,11 +293,11 @@ class Op:
             out = self._results(out)[0]
         return out if type(out) is _ndarray else self._array(out)
 
-    def _record(self, inputs: Sequence[Any], attributes: dict[str, Any], first: Variable) -> Any:
-        """Run on `inputs`, of which `first` is the first Variable, and leave a node."""
-        # One function, since every op on small arrays pays for each call within.
+    def record(self, inputs: Sequence[Any], attributes: dict[str, Any], first: Variable) -> Any:
+        """Do what a call on `inputs` does, with all `attributes`; `first` is the first Variable."""
         dtype = first.data.dtype
-        is_mixed = is_foreign = False
+        is_uneven = dtype is not _FLOAT32 and dtype.kind != "f"
+        is_foreign = False
         wanted = 1
         arrays: list[Any] = []
         edges: list[Node | Variable | None] = []
@@ -314,7 +312,7 @@ class Op:
                     edge = value
                     wanted += 1
                 if array.dtype is not dtype:
-                    is_mixed = True
+                    is_uneven = True
                 arrays.append(array)
                 edges.append(edge)
             else:
@@ -323,15 +321,26 @@ class Op:
                 arrays.append(value)
                 edges.append(None)
         if is_foreign:
-            arrays = [
-                array if isinstance(value, Variable) else self._constant(value)
-                for value, array in zip(inputs, arrays, strict=True)
-            ]
-        is_float = dtype is _FLOAT32 or dtype.kind == "f"
-        if (is_mixed or is_foreign or not is_float) and (
-            converted := self._converted(inputs, arrays)
-        ):
+            # No comprehension: where one names self, every call pays for a closure.
+            arrays = list(map(self._constant, inputs))
+        if (is_uneven or is_foreign) and (converted := self._converted(inputs, arrays)):
             return self(*converted, **attributes)
+        return self._run(inputs, attributes, first, arrays, tuple(edges), wanted)
+
+    def _run(
+        self,
+        inputs: Sequence[Any],
+        attributes: dict[str, Any],
+        first: Variable,
+        arrays: list[Any],
+        edges: tuple[Node | Variable | None, ...],
+        wanted: int,
+    ) -> Any:
+        """Run on the arrays of `inputs`; leave a node if a gradient is `wanted` for one of them.
+
+        `wanted` is 1 and then, in binary, a digit for each input.
+        """
+        # One function, since every op on small arrays pays for each call within.
         now = mode.now
         try:
             if now.observer is not None:
@@ -353,8 +362,7 @@ class Op:
         result.grad = None
         result._requires_grad = False
         out_dtype = out.dtype
-        if out_dtype is not dtype:
-            is_float = out_dtype.kind == "f"
+        is_float = out_dtype is _FLOAT32 or out_dtype.kind == "f"
         if not is_float or not now.recording or not wanted & (wanted - 1):
             result.node = None
             return result
@@ -362,13 +370,21 @@ class Op:
         if recipe is None:
             self._refuse_aliases(out, arrays, len(inputs))
             recipe = self._recipes[wanted] = Recipe(self, [edge is not None for edge in edges])
-        result.node = node = _new(Node)
+        result.node = node = Node()
         node.recipe = recipe
-        node.edges = tuple(edges)
+        node.edges = edges
         if recipe.kept:
             arrays.append(out)
-            node.saved = recipe.keep(arrays)
-            node.counters = recipe.versions(inputs, version)
+            saved, counters = [], []
+            for position in recipe.saved_inputs:
+                saved.append(arrays[position])
+                value = inputs[position]
+                counters.append(value.version if isinstance(value, Variable) else _NEVER)
+            for position in recipe.saved_results:
+                saved.append(arrays[position])
+            if recipe.saves_out:
+                counters.append(version)
+            node.saved, node.counters = saved, counters
         else:
             node.saved = node.counters = ()
         node.attributes = attributes
@@ -450,6 +466,8 @@ class Op:
 
     def _constant(self, value: Any) -> Any:
         """Return a number as Python's, and an array as one that nobody else can change."""
+        if isinstance(value, Variable):
+            return value.data
         if type(value) in _PLAIN:
             return value
         if isinstance(value, np.generic):
@@ -494,6 +512,7 @@ def op(
     caches: tuple[str, ...] = (),
     definition: Callable[..., Any] | None = None,
     joint: Callable[..., Any] | None = None,
+    fresh: bool = False,
     view: bool = False,
     floating: bool = False,
     domain: tuple[float, float] = (-2.0, 2.0),
@@ -514,14 +533,15 @@ def op(
     always for an input whose VJP is None. `joint` is a VJP for all inputs at once, where that is
     quicker: named like the others, and `wanted`, a bool for each input, it returns arrays for the
     wanted ones and None for the others; a first-order backward calls it where several inputs want
-    gradients. `view` says that the output shares the first input's
-    memory, `floating` that integers become float32. `domain` and `kinks` tell tests where to
-    sample, `subgradient` readers what the derivative is taken to be at a kink or a tie.
-
-    `flops` is how many floating-point operations the forward takes, for `profile()`: a number for
-    each entry of the output (1 unless given, and 0 for a view), or a function that counts them for
-    all, by the shapes of the inputs, the attributes and `out`, as it names them. An arithmetic
-    operation, a comparison, a choice, and a function such as e^x count one each.
+    gradients. `fresh` says that all gradients are memory that nobody else holds; a VJP whose last
+    parameter is `reuse` is told whether it may write over such a `grad_out`. `view` says that the
+    output shares the first input's memory, `floating` that integers become float32. `domain` and
+    `kinks` tell tests where to sample, `subgradient` readers what the derivative is taken to be at
+    a kink or a tie. `flops` is how many floating-point operations the forward takes, for
+    `profile()`: a number for each entry of the output (1 unless given, and 0 for a view), or a
+    function that counts them for all, by the shapes of the inputs, the attributes and `out`, as it
+    names them. An arithmetic operation, a comparison, a choice, and a function such as e^x count
+    one each.
 
     >>> from tinygrad_np import Tensor, op, ops
     >>> @op("x^3", vjps={"x": lambda grad_out, x: grad_out * 3 * x * x})
@@ -545,6 +565,7 @@ def op(
             caches,
             definition,
             joint,
+            fresh,
             view,
             floating,
             domain,
@@ -554,6 +575,36 @@ def op(
         )
 
     return make
+
+
+def method_of_two(op: Op) -> Callable[[Any, Any], Any]:
+    """Return the method that calls `op` on a Variable and another: at once where both are Variables
+    of one float dtype, as they are most of the time."""
+    record, run, attributes = op.record, op._run, op.attributes  # bound once, which is quicker
+
+    def method(self: Variable, x: Any) -> Any:
+        if not isinstance(x, Variable):
+            return record((self, x), attributes, self)
+        own, other = self.data, x.data
+        dtype = own.dtype
+        if other.dtype is not dtype or (dtype is not _FLOAT32 and dtype.kind != "f"):
+            return record((self, x), attributes, self)
+        wanted = 0b100
+        own_edge: Any = self.node
+        if own_edge is not None:
+            wanted += 0b10
+        elif self._requires_grad:
+            own_edge = self
+            wanted += 0b10
+        edge: Any = x.node
+        if edge is not None:
+            wanted += 1
+        elif x._requires_grad:
+            edge = x
+            wanted += 1
+        return run((self, x), attributes, self, [own, other], (own_edge, edge), wanted)
+
+    return method
 
 
 def known_dtype(name: str, dtype: Any) -> np.dtype[Any]:

@@ -14,7 +14,7 @@ from tinygrad_np import autograd, ops, random
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 from tinygrad_np.memory import Array
 from tinygrad_np.ops.shape import sizes_of
-from tinygrad_np.record import Op, known_dtype
+from tinygrad_np.record import Op, known_dtype, method_of_two
 from tinygrad_np.tape import Handle, Shape, Variable, mode
 
 # Inside the class `float`, `int` and `bool` are methods.
@@ -27,22 +27,18 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 def _unary(op: Op) -> Callable[["Tensor"], "Tensor"]:
     """Return the method of an op of one tensor."""
-    call: Callable[..., Tensor] = op.__call__  # bound once, which is quicker than calling the op
+    record: Callable[..., Tensor] = op.record  # bound once, which is quicker
+    attributes = op.attributes
 
     def method(self: "Tensor") -> "Tensor":
-        return call(self)
+        return record((self,), attributes, self)
 
     return _named(method, op)
 
 
 def _binary(op: Op) -> Callable[["Tensor", Any], "Tensor"]:
     """Return the method of an op of a tensor and another, an array or a number."""
-    call: Callable[..., Tensor] = op.__call__
-
-    def method(self: "Tensor", x: Any) -> "Tensor":
-        return call(self, x)
-
-    return _named(method, op)
+    return _named(method_of_two(op), op)
 
 
 def _reflected(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:

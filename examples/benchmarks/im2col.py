@@ -1,11 +1,13 @@
 """MnistCNN's training step by hand in NumPy, as courses teach it.
 
-Channels first; im2col by a loop over the kernel; every array is a fresh one; backward is written
-out, and col2im adds columns up. Letters of shapes: N images, C channels in, K out, H W the image,
-P Q the pooled one, R S the kernel.
+Channels first; every array is a fresh one; backward is written out, and col2im adds columns up.
+There are two ways to the columns: by a loop over the kernel, and by arrays of indices, with
+`np.add.at` for the way back. Letters of shapes: N images, C channels in, K out, H W the image, P Q
+the pooled one, R S the kernel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +15,23 @@ from benchmarks.timing import Step
 from tinygrad_np.memory import Array
 
 Arrays = dict[str, Array]
+# im2col and col2im.
+Way = tuple[Callable[[Array, int], Array], Callable[[Array, tuple[int, ...], int], Array]]
 DROPOUT = 0.25
 
 
-def training_step(weights: Mapping[str, Array], images: Array, labels: Array) -> Step:
+def training_step(
+    weights: Mapping[str, Array], images: Array, labels: Array, by_indices: bool = False
+) -> Step:
     """Return a step of SGD with momentum; the weights, named as in MnistCNN, change in place."""
     generator = np.random.default_rng(0)
     velocities = {name: np.zeros_like(weight) for name, weight in weights.items()}
     hidden = len(weights["fc1.bias"])
+    way = INDICES if by_indices else LOOPS
 
     def step() -> None:
         kept = generator.random((len(images), hidden), dtype=np.float32) >= DROPOUT
-        gradients = backpropagate(weights, images, labels, kept / np.float32(1 - DROPOUT))
+        gradients = backpropagate(weights, images, labels, kept / np.float32(1 - DROPOUT), way)
         for name, weight in weights.items():
             velocities[name] = 0.9 * velocities[name] + gradients[name]
             weight -= 0.01 * velocities[name]
@@ -33,13 +40,13 @@ def training_step(weights: Mapping[str, Array], images: Array, labels: Array) ->
 
 
 def backpropagate(
-    weights: Mapping[str, Array], images: Array, labels: Array, factor: Array
+    weights: Mapping[str, Array], images: Array, labels: Array, factor: Array, way: Way
 ) -> Arrays:
     """Return the gradients of the mean cross-entropy; factor (N, hidden) is dropout's."""
-    conv1, cols1 = conv_forward(images, weights["conv1.weight"], weights["conv1.bias"])
+    conv1, cols1 = conv_forward(images, weights["conv1.weight"], weights["conv1.bias"], way)
     relu1 = np.maximum(conv1, 0)
     pool1, winners1 = pool_forward(relu1)
-    conv2, cols2 = conv_forward(pool1, weights["conv2.weight"], weights["conv2.bias"])
+    conv2, cols2 = conv_forward(pool1, weights["conv2.weight"], weights["conv2.bias"], way)
     relu2 = np.maximum(conv2, 0)
     pool2, winners2 = pool_forward(relu2)
     flat = pool2.reshape(len(images), -1)
@@ -58,30 +65,32 @@ def backpropagate(
     grad = (grad @ weights["fc1.weight"]).reshape(pool2.shape)
     grad = pool_backward(grad, winners2) * (conv2 > 0)
     grad, found["conv2.weight"], found["conv2.bias"] = conv_backward(
-        grad, cols2, weights["conv2.weight"]
+        grad, cols2, weights["conv2.weight"], way
     )
     grad = pool_backward(grad, winners1) * (conv1 > 0)
     _, found["conv1.weight"], found["conv1.bias"] = conv_backward(
-        grad, cols1, weights["conv1.weight"]
+        grad, cols1, weights["conv1.weight"], way
     )
     return found
 
 
-def conv_forward(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+def conv_forward(x: Array, weight: Array, bias: Array, way: Way) -> tuple[Array, Array]:
     """Return the convolution with a border of zeros that keeps H W, and the columns."""
     images, _, height, width = x.shape
-    columns = im2col(x, weight.shape[2])  # N H W, C R S
+    columns = way[0](x, weight.shape[2])  # N H W, C R S
     out = columns @ weight.reshape(len(weight), -1).T + bias  # N H W, K
     return out.reshape(images, height, width, -1).transpose(0, 3, 1, 2), columns
 
 
-def conv_backward(grad: Array, columns: Array, weight: Array) -> tuple[Array, Array, Array]:
+def conv_backward(
+    grad: Array, columns: Array, weight: Array, way: Way
+) -> tuple[Array, Array, Array]:
     """Return the gradients for x, weight and bias from that for the output (N, K, H, W)."""
     images, outs, height, width = grad.shape
     rows = grad.transpose(0, 2, 3, 1).reshape(-1, outs)  # N H W, K
     grad_weight = (columns.T @ rows).T.reshape(weight.shape)
     grad_columns = rows @ weight.reshape(outs, -1)  # N H W, C R S
-    grad_x = col2im(grad_columns, (images, weight.shape[1], height, width), weight.shape[2])
+    grad_x = way[1](grad_columns, (images, weight.shape[1], height, width), weight.shape[2])
     return grad_x, grad_weight, rows.sum(axis=0)
 
 
@@ -108,6 +117,38 @@ def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
         for s in range(size):
             padded[:, :, r : r + height, s : s + width] += parts[:, :, r, s]
     return padded[:, :, border : border + height, border : border + width]
+
+
+def places(channels: int, height: int, width: int, size: int) -> tuple[Array, Array, Array]:
+    """Return the channel (C R S, 1), row and column (C R S, H W) in the padded image of each entry
+    of the columns of one image."""
+    channel, r, s = (axis.reshape(-1, 1) for axis in np.indices((channels, size, size)))
+    row, column = (axis.reshape(1, -1) for axis in np.indices((height, width)))
+    return channel, r + row, s + column
+
+
+def im2col_by_indices(x: Array, size: int) -> Array:
+    """Return what `im2col` does, looked up entry by entry."""
+    images, channels, height, width = x.shape
+    border = size // 2
+    padded = np.pad(x, ((0, 0), (0, 0), (border, border), (border, border)))
+    columns = padded[(slice(None), *places(channels, height, width, size))]  # N, C R S, H W
+    return columns.transpose(0, 2, 1).reshape(images * height * width, -1)
+
+
+def col2im_by_indices(columns: Array, shape: tuple[int, ...], size: int) -> Array:
+    """Return what `col2im` does, added up entry by entry."""
+    images, channels, height, width = shape
+    border = size // 2
+    parts = columns.reshape(images, height * width, -1).transpose(0, 2, 1)  # N, C R S, H W
+    padded = np.zeros((images, channels, height + 2 * border, width + 2 * border), columns.dtype)
+    where: Any = (slice(None), *places(channels, height, width, size))
+    np.add.at(padded, where, parts)
+    return padded[:, :, border : border + height, border : border + width]
+
+
+LOOPS: Way = (im2col, col2im)
+INDICES: Way = (im2col_by_indices, col2im_by_indices)
 
 
 def pool_forward(x: Array) -> tuple[Array, Array]:

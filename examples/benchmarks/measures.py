@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks import im2col, ours, peak
 from benchmarks.floors import FLOORS
 from benchmarks.report import Column, Table, show, show_times
-from benchmarks.sides import IM2COL, OURS, PYTORCH, Side
+from benchmarks.sides import BY_INDICES, BY_LOOPS, OURS, PYTORCH, Side
 from benchmarks.timing import Effort, Spread, Step, fit, race, ratios
 from tinygrad_np.memory import Array
 
@@ -64,8 +64,7 @@ def steps(plan: Plan) -> list[Row]:
         Column("model", 14),
         Column("batch", 6),
         *side_columns(plan),
-        Column("im2col by hand", 23),
-        Column("im2col/ours", 12),
+        *(Column(f"{way}/ours", 23) for way in (BY_LOOPS, BY_INDICES)),
     )
     rows = []
     for model in MODELS:
@@ -79,10 +78,12 @@ def steps(plan: Plan) -> list[Row]:
                     name: weight.data.copy()
                     for name, weight in ours.network(model).named_parameters()
                 }
-                contest[IM2COL] = im2col.training_step(weights, images, labels)
+                for way in (BY_LOOPS, BY_INDICES):
+                    own = {name: weight.copy() for name, weight in weights.items()}
+                    contest[way] = im2col.training_step(own, images, labels, way == BY_INDICES)
             row: Row = {"model": model, "batch": batch} | plan.race(contest)
             rows.append(row)
-            by_hand = [show(row["times"].get(IM2COL)), show_times(row["ratio_to"].get(IM2COL))]
+            by_hand = [show_times(row["ratio_to"].get(way)) for way in (BY_LOOPS, BY_INDICES)]
             table.row(model, batch, *side_cells(plan, row), *by_hand)
     return rows
 

@@ -7,7 +7,8 @@ from typing import Protocol
 from benchmarks.timing import Step
 from tinygrad_np.memory import Array
 
-OURS, PYTORCH, IM2COL = "tinygrad_np", "PyTorch", "im2col"
+OURS, PYTORCH = "tinygrad_np", "PyTorch"
+BY_LOOPS, BY_INDICES = "im2col by loops", "im2col by indices"
 _MODULES = {OURS: "benchmarks.ours", PYTORCH: "benchmarks.pytorch"}
 
 

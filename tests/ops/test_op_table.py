@@ -15,18 +15,8 @@ def test_every_op_has_a_row():
 
 def test_a_row_says_what_the_record_does():
     assert "| `exp` | e^x | x: `mul(grad_out, out)` | x: out |  | 1 |" in table()
-    assert (
-        "| `relu` | max(x, 0) | x: `select(grad_out, constant(out))` | x: out | 0 at 0 | 1 |"
-        in table()
-    )
-
-
-def test_a_row_says_how_operations_are_counted():
-    ends = {line.split(" | ")[0]: line.split(" | ")[-1] for line in table().splitlines()}
-    assert ends["| `reshape`"] == "0 |"
-    assert ends["| `softmax`"] == "5 |"
-    assert ends["| `matmul`"] == "`2 * out.size * a.shape[-1]` |"
-    assert ends["| `det`"] == "`2 * x.size * x.shape[-1] // 3` |"
+    relu = "| `relu` | max(x, 0) | x: `select(grad_out, constant(out), reuse=reuse)` | x: out |"
+    assert f"{relu} 0 at 0 | 1 |" in table()
 
 
 def test_every_op_with_a_kink_says_what_it_chose():

@@ -8,6 +8,7 @@ import pytest
 import tests
 from tests.ops.samples import BAD, TABLE, bad_inputs_of, is_plain, samples_of
 from tinygrad_np import Tensor, no_grad, ops
+from tinygrad_np.autograd import _jointly
 from tinygrad_np.errors import DtypeError, TinygradNpError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
@@ -125,6 +126,23 @@ def test_joint_gradients_are_those_of_each_vjp(op, sample, dtype):
         tolerance = 1e-12 if dtype == np.float64 else 1e-5
         bound = tolerance * max(1.0, float(np.abs(grad).max(initial=0)))
         np.testing.assert_allclose(tensor.grad.data, grad, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize(("op", "sample"), cases([op for op in OPS if op.fresh]))
+def test_fresh_gradients_are_nobody_elses_memory(op, sample):
+    tensors = tensors_of(sample)
+    upstream = upstream_of(op, sample)
+    node = op(*tensors, **sample.attributes).node
+    grads = [
+        rule.vjp(upstream, *rule.arguments(node, node.saved), *[False] * rule.reuses)
+        for rule in node.recipe.rules
+    ]
+    if node.recipe.joint is not None:
+        grads += [grad for _, grad in _jointly(node, node.saved, upstream, Tensor)]
+    held = [upstream, *[a for a in (*sample.inputs, *node.saved) if isinstance(a, np.ndarray)]]
+    assert grads
+    for position, grad in enumerate(grads):
+        assert not any(np.may_share_memory(grad, other) for other in held + grads[:position])
 
 
 @pytest.mark.slow

@@ -123,11 +123,15 @@ def erf(x: Array) -> Array:
     return np.asarray(np.copysign(np.where(size < 1, small, large), x)).astype(x.dtype)
 
 
-def select(x: Array, mask: Array) -> Array:
-    """Return x where `mask` is true, or not 0, else +0.0, also where x is inf or nan."""
+def select(x: Array, mask: Array, reuse: bool = False) -> Array:
+    """Return x where `mask` is true, or not 0, else +0.0, also where x is inf or nan; in the memory
+    of x itself if that may be reused."""
     mask = np.asarray(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
-    out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
+    if reuse and x.shape == shape:
+        out = x
+    else:
+        out = memory.empty(shape, x.dtype, like=x if x.shape == shape else None)
     in_parts(_where_true, (bits(x), mask), bits(out), 0.4)
     return out
 

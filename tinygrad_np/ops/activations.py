@@ -17,7 +17,8 @@ from tinygrad_np.record import V, constant, op
 @op(
     "max(x, 0)",
     # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out: select(grad_out, constant(out))},
+    vjps={"x": lambda grad_out, out, reuse: select(grad_out, constant(out), reuse=reuse)},
+    fresh=True,
     kinks=(0.0,),
     subgradient="0 at 0",
 )

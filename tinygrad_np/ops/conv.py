@@ -224,6 +224,7 @@ def _conv_joint_vjp(
         "bias": lambda grad_out: channel_sum(grad_out),
     },
     joint=_conv_joint_vjp,
+    fresh=True,
     flops=lambda weight, bias, out: (
         2 * out.size * math.prod(weight.shape[1:]) + (0 if bias is None else out.size)
     ),

@@ -101,6 +101,7 @@ def dot(x: V, w: Any, dtype: Any = None) -> V:
         "bias": lambda grad_out: sum(grad_out, axis=0),
     },
     joint=lambda grad_out, x, weight, wanted: kernels.linear_grads(grad_out, x, weight, wanted),
+    fresh=True,
     flops=lambda x, bias, out: 2 * out.size * x.shape[-1] + (0 if bias is None else out.size),
 )
 def _linear(x: Array, weight: Array, bias: Array | None = None) -> Array:

@@ -70,6 +70,7 @@ def _definition(
     joint=lambda grad_out, x, weight, statistics, wanted: kernels.batch_norm_grads(
         grad_out, x, weight, statistics, wanted
     ),
+    fresh=True,
     caches=("statistics",),
     definition=_definition,
     floating=True,

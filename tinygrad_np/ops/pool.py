@@ -228,6 +228,7 @@ def _max_pool_vjp(grad_out: Any, winners: Any, x_shape: Shape, windows: Windows)
 @op(
     "the maximum of each window",
     vjps={"x": _max_pool_vjp},
+    fresh=True,
     keeps=("winners",),
     subgradient="the first winner's among ties",
     flops=lambda out, windows: out.size * math.prod(windows.kernel),
