@@ -18,7 +18,7 @@ import threadpoolctl
 from models import MnistCNN
 from tinygrad_np import Tensor, memory, optim, parallel
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.kernels import conv, elementwise, linalg, pool
+from tinygrad_np.kernels import conv, elementwise, linalg, norms, pool
 from tinygrad_np.kernels.windows import Windows
 
 MUCH = 1e12
@@ -801,7 +801,16 @@ def convolution(channels, outs, lengths, kernel, stride, padding, dilation, grou
         "conv_weight_grad": lambda: conv.conv_weight_grad(x, grads, kernel, *options),
         "conv_input_grad": lambda: conv.conv_input_grad(grads, weight, x.shape, *options),
         "channel_sums": lambda: conv.channel_sums(grads),
+        "conv_grads": lambda: joined(conv.conv_grads(grads, x, weight, *options, (True,) * 3)),
+        "conv_grads of two": lambda: joined(
+            conv.conv_grads(grads, x, weight, *options, (False, True, True))
+        ),
     }
+
+
+def joined(grads):
+    """Return all gradients that there are as one array."""
+    return np.concatenate([grad.ravel() for grad in grads if grad is not None])
 
 
 def pooling(lengths, kernel, stride, padding):
@@ -839,6 +848,12 @@ def entrywise():
         "select": lambda: elementwise.select(x, x > 0),
         "select by a column": lambda: elementwise.select(x, column > 0),
         "copy": lambda: elementwise.copy(turned),
+        "linear_grads": lambda: joined(linalg.linear_grads(a @ b, a, b.T, (True,) * 3)),
+        "moments": lambda: norms.moments(x),
+        "batch_norm": lambda: norms.batch_norm(x, x[0, :, 0, 0], None, None, 1e-5)[0],
+        "batch_norm_grads": lambda: joined(
+            norms.batch_norm_grads(x, 2 * x[::-1], None, norms.moments(x), (True,) * 3)
+        ),
         "wide product": lambda: linalg.product(a, b),
         "tall product": lambda: linalg.product(np.ascontiguousarray(b.T), a.T),
     }
@@ -852,6 +867,7 @@ KERNELS = {
         "pointwise": convolution(4, 6, (9, 8), (1, 1), (1, 1), (0, 0), (1, 1), 1),
         "stride": convolution(4, 6, (9, 8), (3, 2), (2, 3), (1, 0), (1, 1), 1),
         "dilation": convolution(4, 6, (9, 8), (3, 3), (1, 2), (2, 2), (2, 2), 1),
+        "three groups": convolution(6, 6, (7, 8), (3, 3), (1, 1), (1, 1), (1, 1), 3),
         "groups": convolution(4, 6, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1), 2),
         "depthwise": convolution(4, 4, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1), 4),
         "3-d": convolution(4, 6, (5, 6, 7), (2, 3, 2), (1, 2, 1), (0, 1, 1), (1, 1, 2), 1),

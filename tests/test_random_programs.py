@@ -184,7 +184,7 @@ def test_many_programs(seeds):
     hold(tally)
     assert tally["refused"]
     assert tally["written"]
-    assert tally["checked"] > 0.8 * len(seeds)
+    assert tally["checked"] > 0.75 * len(seeds)
 
 
 # The programs must be able to fail: faults planted, and when they are noticed.

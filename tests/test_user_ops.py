@@ -468,6 +468,35 @@ def test_a_joint_vjp_that_returns_something_else_is_refused(joint, message):
         joint_product(joint)(a, b).sum().backward()
 
 
+def test_a_joint_vjp_that_returns_one_array_twice_gives_each_leaf_its_own():
+    def joint(grad_out, wanted):
+        both = 2 * grad_out
+        return [both, both]
+
+    both = op(
+        "2 a + 2 b",
+        vjps={"a": lambda grad_out: grad_out * 2, "b": lambda grad_out: grad_out * 2},
+        joint=joint,
+    )(lambda a, b: 2 * a + 2 * b)
+    a, b = (Tensor([1.0], requires_grad=True) for _ in range(2))
+    both(a, b).sum().backward()
+    assert a.grad.tolist() == b.grad.tolist() == [2.0]
+    assert not np.shares_memory(a.grad.data, b.grad.data)
+
+
+def test_debug_sees_an_inf_that_a_vjp_would_write_over_its_gradient():
+    def half(grad_out, x, reuse):
+        return np.divide(grad_out, x, out=grad_out if reuse else None)
+
+    log = op("log x", vjps={"x": half}, fresh=True)(lambda x: np.log(x))
+    twice = op("2 x", vjps={"x": lambda grad_out: grad_out * 2}, fresh=True)(double)
+    x = Tensor([1.0], requires_grad=True)
+    y = twice(log(x))
+    x.data[:] = 0.0
+    with debug(), pytest.raises(NotFiniteError, match="the VJP of op '<lambda>' for input 0"):
+        y.sum().backward()
+
+
 def test_a_vjp_may_write_over_a_gradient_that_nobody_else_holds():
     told = []
 

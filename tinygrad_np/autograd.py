@@ -218,7 +218,9 @@ def _sweep(
                         continue
                     arguments = saved if step.takes_all else step.arguments(node, saved)
                     if step.reuses:
-                        arguments = (*arguments, node in own and len(recipe.rules) == 1)
+                        # An observer looks at grad_out afterwards.
+                        is_free = node in own and len(recipe.rules) == 1 and observer is None
+                        arguments = (*arguments, is_free)
                     try:
                         if observer is None:
                             vjp = step.vjp
@@ -385,12 +387,14 @@ def _jointly(
                 f"the joint VJP of op {node.op.name!r} returned {len(grads)} gradients, expected "
                 f"{len(node.edges)}: one for each input, None where it is not wanted"
             )
-        found = []
+        found: list[tuple[Any, Any]] = []
         for position, (edge, grad) in enumerate(zip(node.edges, grads, strict=True)):
             if edge is None:
                 continue
             if type(grad) is not _ndarray or (grad.shape, grad.dtype) != (edge.shape, edge.dtype):
                 grad = _fitted(grad, node, position, kind, False)
+            if any(np.may_share_memory(grad, other) for _, other in found):
+                grad = grad.copy()
             found.append((edge, grad))
     except Exception as error:
         _annotate(error, node, position, False)

@@ -148,7 +148,8 @@ def profile() -> Profile:
     """Time each op and each VJP, and count its calls, bytes and FLOPs; a context manager, per
     thread, whose `print` is a table with a row for each op in each module, and their total.
 
-    Times are of the forwards and VJPs themselves, without the tape's own; bytes are those of their
+    Times are of the forwards and VJPs themselves, without the tape's own, and gradients that a
+    backward otherwise takes from one joint VJP are taken one by one; bytes are those of their
     results. FLOPs are counted from shapes, as each record says: one for an arithmetic operation,
     comparison, choice, or function such as e^x; so two for a product that is added to a sum, and
     none where entries are only moved. A VJP's are those of the ops that it calls. What it does

@@ -96,10 +96,10 @@ class Recipe:
         count = len(wanted)
         vjps = {p: op.vjp_for(p) for p, is_wanted in enumerate(wanted) if is_wanted}
         named = {name for vjp in vjps.values() if vjp for name in _parameters(vjp)}
-        # For one input alone its own VJP is as quick, and keeps less.
+        # For one input alone its own VJP is as quick, and nothing more is to be kept for it.
         joint = op.joint if len(vjps) > 1 else None
-        if joint is not None:
-            named.update(_parameters(joint))
+        if joint is not None and not set(_parameters(joint)) & set(op.inputs) <= named:
+            joint = None
         inputs = [op.input_name(p) for p in range(count)]
         if op.definition is not None:
             named.update(inputs)

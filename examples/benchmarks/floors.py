@@ -22,8 +22,8 @@ def _draw(*shape: int) -> Array:
 
 
 def _image(images: int, channels: int, height: int, width: int) -> Array:
-    """Return an array (N, C, H, W) over channels-last memory, as our convolutions leave it."""
-    return _draw(images, height, width, channels).transpose(0, 3, 1, 2)
+    """Return images (N, C, H, W) over memory with the batch last, as our convolutions leave it."""
+    return _draw(channels, height, width, images).transpose(3, 0, 1, 2)
 
 
 def conv_forward() -> Floor:
@@ -50,7 +50,11 @@ def conv_backward() -> Floor:
         np.matmul(grad, matrix.T, out=grad_columns)
         np.matmul(columns.T, grad, out=grad_matrix)
 
-    return Floor(lambda: y.gradient(x, weight, gradient=upstream), bare)
+    def backward() -> None:
+        x.grad = weight.grad = None
+        y.backward(upstream, retain_graph=True)
+
+    return Floor(backward, bare)
 
 
 def linear() -> Floor:

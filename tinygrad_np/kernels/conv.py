@@ -210,6 +210,8 @@ def _spread(matrices: Array, grads: Array, image: Array, windows: Windows) -> No
     gradients (G, K, P Q N) of all windows that meet an entry."""
     groups, channels, positions, outs = matrices.shape
     lengths, count = image.shape[2:-1], image.shape[-1]
+    if not image.size:  # more threads than groups
+        return
     matrices = matrices.reshape(groups, channels * positions, outs)
     if _is_pointwise(windows, lengths):
         np.matmul(matrices, grads, out=image.reshape(groups, channels, math.prod(image.shape[2:])))
@@ -247,7 +249,7 @@ def _padded(x: Array, windows: Windows) -> Array:
     for length, (before, after) in zip(x.shape[1:-1], windows.padding, strict=True):
         lengths.append(before + length + after)
         source.append(slice(max(0, -before), length - max(0, -after)))
-        target.append(slice(max(0, before), before + length + min(0, after)))
+        target.append(slice(max(0, before), before + length))
     out = memory.empty((len(x), *lengths, x.shape[-1]), x.dtype)
 
     def part(channels: slice) -> None:

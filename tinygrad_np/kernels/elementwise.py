@@ -75,8 +75,12 @@ def _cut(value: Any, behind: int, where: slice) -> Any:
 def copy(x: Array) -> Array:
     """Return x in memory of its own, in C order."""
     out = memory.empty(x.shape, x.dtype)
-    in_parts(np.positive, (x,), out, 1.0)
+    in_parts(_copy, (x,), out, 1.0)
     return out
+
+
+def _copy(x: Array, out: Array) -> None:
+    np.copyto(out, x)
 
 
 def relu(x: Array) -> Array:
@@ -139,7 +143,8 @@ def select(x: Array, mask: Array, reuse: bool = False) -> Array:
 def bits(x: Array) -> Array:
     """Return a view of floats as integers. Their product with 0 or 1 selects exactly, and is
     quicker by far than `np.where` and `np.copyto`."""
-    return x.view(_BITS[x.itemsize]) if x.dtype.kind == "f" else x
+    same_size = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
+    return x if same_size is None else x.view(same_size)  # there is none for np.longdouble
 
 
 def _where_true(x: Array, mask: Array, out: Array) -> None:

@@ -29,11 +29,15 @@ def linear_grads(
 ) -> list[Array | None]:
     """The gradients of x weightᵀ + bias for those of the three that are wanted, in one go."""
     of_x, of_weight, of_bias = (*wanted, False)[:3]
-    x_grad = memory.empty(x.shape, x.dtype) if of_x else None
+    x_grad = memory.empty(x.shape, x.dtype, like=x) if of_x else None
+    # Of images with the batch last: so their gradients are too.
+    is_turned = x.flags.f_contiguous and not x.flags.c_contiguous
     weight_grad = memory.empty(weight.shape, x.dtype) if of_weight else None
 
     def part(columns: slice) -> None:
-        if x_grad is not None:
+        if x_grad is not None and is_turned:
+            np.matmul(weight[:, columns].T, grad_out.T, out=x_grad.T[columns])
+        elif x_grad is not None:
             np.matmul(grad_out, weight[:, columns], out=x_grad[:, columns])
         if weight_grad is not None:
             np.matmul(grad_out.T, x[:, columns], out=weight_grad[:, columns])

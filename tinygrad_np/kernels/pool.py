@@ -47,7 +47,7 @@ def _max_of_numbers(x: Array, met: list[Meeting], out: Array, winners: Array) ->
         np.copyto(out, best)
         winners.fill(0)
     better = memory.empty(out.shape, bool)
-    flags = better.view(np.uint8) if winners.itemsize == 1 else better
+    flags = better.view(np.uint8)
     for position, meeting in enumerate(met[1:], start=1):
         values = x[(_EVERY, *meeting.image)]
         np.greater(values, best, out=better)
@@ -99,7 +99,8 @@ def max_pool_grad(
     out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
     met = _all_meetings(windows, out.shape)
     overlap = any(st < d * (r - 1) + 1 for r, st, _, d, _ in windows.axes())
-    is_whole = not overlap and sum(out[0][m.image].size for m in met) == out[0].size
+    once = np.zeros(out.shape[1:], bool)
+    is_whole = not overlap and sum(once[m.image].size for m in met) == once.size
 
     def piece(channels: slice) -> None:
         if not is_whole:

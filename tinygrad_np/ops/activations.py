@@ -14,10 +14,14 @@ from tinygrad_np.ops.functions import abs, erf, expm1, logaddexp, sigmoid, tanh
 from tinygrad_np.record import V, constant, op
 
 
+def _where_not_0(grad_out: Any, out: Any, reuse: bool) -> Any:
+    return kernels.select(grad_out, out, True) if reuse else select(grad_out, constant(out))
+
+
 @op(
     "max(x, 0)",
     # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out, reuse: select(grad_out, constant(out), reuse=reuse)},
+    vjps={"x": lambda grad_out, out, reuse: _where_not_0(grad_out, out, reuse)},
     fresh=True,
     kinks=(0.0,),
     subgradient="0 at 0",

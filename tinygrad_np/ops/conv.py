@@ -186,7 +186,7 @@ def _conv_input_vjp(
 def _conv_weight_vjp(
     grad_out: Any,
     x: Any,
-    weight_shape: Shape,
+    weight: Any,
     stride: Any,
     padding: Any,
     dilation: Any,
@@ -195,7 +195,7 @@ def _conv_weight_vjp(
     return conv2d_weight_grad(
         x,
         grad_out,
-        kernel=weight_shape[2:],
+        kernel=weight.shape[2:],
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -252,8 +252,8 @@ def _conv2d(
         "grad": lambda grad_out, weight, stride, padding, dilation, groups: _conv2d(
             grad_out, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
-        "weight": lambda grad_out, grad, weight_shape, stride, padding, dilation, groups: (
-            _conv_weight_vjp(grad, grad_out, weight_shape, stride, padding, dilation, groups)
+        "weight": lambda grad_out, grad, weight, stride, padding, dilation, groups: (
+            _conv_weight_vjp(grad, grad_out, weight, stride, padding, dilation, groups)
         ),
     },
     flops=lambda grad, weight: 2 * grad.size * math.prod(weight.shape[1:]),

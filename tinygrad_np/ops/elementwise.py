@@ -223,13 +223,10 @@ def rshift(a: Array, b: Array) -> Array:
 # Choice.
 
 
-@op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)}, flops=1)
-def select(x: Array, mask: Array, *, reuse: bool = False) -> Array:
-    """Keep x where `mask` is true, or not 0; 0 elsewhere, also where x is inf or nan.
-
-    `reuse`, of a VJP that was told so, says that the result may be in the memory of x.
-    """
-    return kernels.select(x, mask, reuse)
+@op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
+def select(x: Array, mask: Array) -> Array:
+    """Keep x where `mask` is true, or not 0; 0 elsewhere, also where x is inf or nan."""
+    return kernels.select(x, mask)
 
 
 @op(

@@ -8,7 +8,6 @@ import numpy as np
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.memory import Array
-from tinygrad_np.ops.conv import channel_sum
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
 from tinygrad_np.ops.reduce import mean
@@ -65,7 +64,9 @@ def _definition(
         "weight": lambda grad_out, x, statistics: kernels.batch_norm_grads(
             grad_out, x, None, statistics, (False, True)
         )[1],
-        "bias": lambda grad_out: channel_sum(grad_out),
+        "bias": lambda grad_out, x, statistics: kernels.batch_norm_grads(
+            grad_out, x, None, statistics, (False, False, True)
+        )[2],
     },
     joint=lambda grad_out, x, weight, statistics, wanted: kernels.batch_norm_grads(
         grad_out, x, weight, statistics, wanted

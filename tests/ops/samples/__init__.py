@@ -59,8 +59,8 @@ def samples_of(op: Op) -> list[Sample]:
     if len(op.inputs) == 1:
         found = [Sample((draw(op, shape, generator),)) for shape in UNARY]
         found.append(Sample((draw(op, (4, 6), generator)[::2, ::-2].T,)))
-        # Channels-last memory under a channels-first shape, as convolution leaves it.
-        found.append(Sample((np.moveaxis(draw(op, (8, 9, 9, 20), generator), -1, 1),)))
+        # Memory with the batch last under its shape, as convolution leaves it.
+        found.append(Sample((np.moveaxis(draw(op, (9, 9, 20, 8), generator), -1, 0),)))
         return found
     found = [Sample(tuple(draw(op, shape, generator) for shape in pair)) for pair in BINARY]
     found.append(Sample((draw(op, (3, 4), generator).T, draw(op, (8, 3), generator)[::2])))

@@ -33,8 +33,8 @@ POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
 def _pools(name: str) -> Callable[[np.random.Generator], list[Sample]]:
     def make(generator: np.random.Generator) -> list[Sample]:
         images = [(normal(generator, *shape), options) for shape, options in POOLS]
-        # Channels-last memory under a channels-first shape, as convolution leaves it.
-        last = np.moveaxis(normal(generator, 2, 6, 6, 9), -1, 1)
+        # Memory with the batch last under its shape, as convolution leaves it.
+        last = np.moveaxis(normal(generator, 9, 6, 6, 2), -1, 0)
         images += [(last, {}), (last, {"kernel_size": 3, "padding": 1})]
         pool = getattr(T, name)
         found = [Sample((x,), recorded(pool, x, **options)) for x, options in images]
