@@ -60,7 +60,8 @@ def cut(request, monkeypatch):
     monkeypatch.setattr(parallel, "WORTH", 1)
     monkeypatch.setattr(parallel, "each", workers.each)
     yield
-    workers.set_count(1)
+    workers._count = 1
+    workers._dismiss()  # set_count would set BLAS too
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS)

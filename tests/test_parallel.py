@@ -69,10 +69,12 @@ def team():
 @pytest.fixture
 def split(monkeypatch):
     """Return a function that runs `call` with a number of threads, over which all is split."""
-    before = [library.get_num_threads() for library in parallel.workers._libraries()]
     monkeypatch.setattr(parallel, "WORTH", 1)
     monkeypatch.setattr(elementwise, "_SMALL", 0)
     made = {}
+    # All that there are now: other tests may have brought more than the package has met.
+    libraries = parallel.Workers()._libraries()
+    before = [library.get_num_threads() for library in libraries]
 
     def run(count, call):
         if count not in made:
@@ -84,7 +86,7 @@ def split(monkeypatch):
     yield run
     for workers in made.values():
         workers.set_count(1)
-    for library, count in zip(parallel.workers._libraries(), before, strict=True):
+    for library, count in zip(libraries, before, strict=True):
         parallel._set(library, count)
 
 
@@ -909,7 +911,8 @@ def test_kernels_are_split_at_all(monkeypatch, name):
 
     monkeypatch.setattr(parallel, "each", each)
     KERNELS[name]()
-    workers.set_count(1)
+    workers._count = 1
+    workers._dismiss()
     assert most > 1
 
 
