@@ -27,6 +27,7 @@ def set_num_threads(count: int) -> None:
     """
     if not isinstance(count, int) or count < 1:
         raise ArgumentError(f"set_num_threads: got {count!r}, expected an integer of at least 1")
+    workers.look_for_blas()
     workers.set_count(count)
 
 

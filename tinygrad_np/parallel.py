@@ -77,6 +77,12 @@ class Workers:
                     _set(library, count)
             self._dismiss()
 
+    def look_for_blas(self) -> None:
+        """Look again for libraries at the next need: others may have been loaded since."""
+        with self._lock:
+            if not self._holding:
+                self._blas = None
+
     def each(
         self, function: Callable[[slice], T], length: int, cost: float, uses_blas: bool = False
     ) -> list[T]:
