@@ -24,8 +24,7 @@ from benchmarks.measures import MEASURES, Plan
 from benchmarks.neighbours import Neighbours
 from benchmarks.sides import OURS, PYTORCH, Side, side
 from tinygrad_np import TinygradNpError, data, viz
-from tinygrad_np.errors import DataError
-from tinygrad_np.files import write_bytes
+from tinygrad_np.files import make_folder, write_bytes
 
 
 def main() -> int:
@@ -140,7 +139,7 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         )
     has_plot = PYTORCH in sides and not {"steps", "eval"}.isdisjoint(args.only)
     if has_plot:
-        make_folder(args.out)  # before any work is done
+        make_folder(args.out, "--out")  # before any work is done
     for name in args.only:
         others = Neighbours()
         results[name] = MEASURES[name](plan)
@@ -161,14 +160,6 @@ def note_neighbours(name: str, cores: float | None, results: dict[str, Any]) -> 
     results.setdefault("cores_used_by_others", {})[name] = cores
     if cores is not None and cores > 0.1:
         print(f"warning: others kept {cores:.1f} cores busy meanwhile: do not quote these figures")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the plot's folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"--out {folder}: cannot be made: {error.strerror}") from error
 
 
 def race_on_mnist(

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from tinygrad_np.errors import DataError
@@ -24,4 +25,22 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where there could be no such file, looking for it fails too.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def make_folder(folder: str | Path, owner: str) -> None:
+    """Make a folder and try to write there, so that it is known before any work is done.
+
+    Raises DataError that names the owner and says why it cannot be made or written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        write_bytes(probe, b"")
+        probe.unlink(missing_ok=True)  # another process may try at the same time
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{owner}: {folder}: cannot be made or written: {reason}") from error
