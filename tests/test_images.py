@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, viz
+from tinygrad_np import Tensor, nn, viz
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 
@@ -143,3 +143,65 @@ def test_windows_are_drawn_in_short():
     assert "rule=linear" in viz.draw(x.interpolate((3, 3)).sum()).source
     values, indices = x.max_pool2d(return_indices=True)
     assert "index_add" in viz.draw(values.max_unpool2d(indices).sum()).source
+
+
+SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
+
+
+@pytest.mark.parametrize("lead", [(), (1,), (1, 1)])
+@pytest.mark.parametrize(
+    ("pool", "layer", "expected"),
+    [
+        (Tensor.max_pool2d, nn.MaxPool2d, [[6, 8], [14, 16]]),
+        (Tensor.avg_pool2d, nn.AvgPool2d, [[3.5, 5.5], [11.5, 13.5]]),
+    ],
+)
+def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
+    """The tutorial's worked numbers, by method and by layer, of an image with and without axes in
+    front."""
+    x = Tensor(SIXTEEN.reshape(*lead, 4, 4))
+    for out in (pool(x, 2), layer(2)(x)):
+        assert out.shape == (*lead, 2, 2)
+        assert out.reshape(2, 2).tolist() == expected
+
+
+def test_convolutions_of_the_tutorial():
+    """Its other worked numbers: a column of ones summed, with and without a border, and ones."""
+    x = Tensor([[[[255.0, 1.0, 2.0]] * 3]])
+    kernel = Tensor([[[[0.0, 1.0, 0.0]] * 3]])
+    assert x.conv2d(kernel).tolist() == [[[[3]]]]
+    assert x.conv2d(kernel, padding=1).tolist() == [
+        [[[510, 2, 4], [765, 3, 6], [510, 2, 4]]],
+    ]
+    ones = Tensor.ones(1, 1, 8, 8).conv2d(Tensor.ones(1, 1, 5, 5), stride=3)
+    assert ones.tolist() == [[[[25, 25], [25, 25]]]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": (3, 2), "stride": 1},
+        {"kernel_size": 3, "stride": (2, 1), "padding": 1},
+        {"kernel_size": 2, "stride": 3, "dilation": 2, "ceil_mode": True},
+    ],
+)
+@pytest.mark.parametrize("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
+def test_pools_of_an_image_without_batch_and_channels(pool, options):
+    """Any window and stride: the values, and gradients of either order, are those of (1, 1, H, W);
+    so are those of (C, H, W)."""
+    x = normal(3, 6, 7)
+    whole = pool(Tensor(x[None]), **options).numpy()[0]
+    np.testing.assert_array_equal(pool(Tensor(x), **options).numpy(), whole)
+    np.testing.assert_array_equal(pool(Tensor(x[1]), **options).numpy(), whole[1])
+    gradcheck(lambda t: pool(t, **options), [x[1]])
+    gradgradcheck(lambda t: pool(t, **options).square(), [x[1]])
+
+
+def test_where_maxima_of_an_image_are():
+    """Indices have the shape of the values."""
+    values, indices = Tensor(SIXTEEN).max_pool2d((2, 4), return_indices=True)
+    assert values.tolist() == [[8], [16]]
+    assert indices.tolist() == [[7], [15]]
+    values, indices = nn.MaxPool2d((2, 4), return_indices=True, data_format="NHWC")(Tensor(SIXTEEN))
+    assert (values.tolist(), indices.tolist()) == ([[8], [16]], [[7], [15]])
+    assert nn.AdaptiveAvgPool2d(1, data_format="NHWC")(Tensor(SIXTEEN)).tolist() == [[8.5]]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.nn.module import Module
 from tinygrad_np.nn.parts import (
     at_least_one,
@@ -46,7 +46,15 @@ class _ImageLayer(Module):
         if x.ndim == self.rank + 1:
             out = self.forward(x.unsqueeze(0))
             return tuple(o.squeeze(0) for o in out) if isinstance(out, tuple) else out.squeeze(0)
-        out = self._of_batch(channels_first(x, self.data_format))
+        try:
+            out = self._of_batch(channels_first(x, self.data_format))
+        except ShapeError as error:
+            if self.data_format == "NCHW":
+                raise
+            raise ShapeError(
+                f"{type(self).__name__}: got input {x.shape}, whose last axis is, by data_format="
+                f"'NHWC', the channels; with channels first: {error}"
+            ) from error
         if isinstance(out, tuple):
             return tuple(channels_back(part, self.data_format) for part in out)
         return channels_back(out, self.data_format)
@@ -245,7 +253,8 @@ class _Pool(_ImageLayer):
 
 
 class MaxPool2d(_Pool):
-    """Maximum over windows of images (N, C, H, W); the stride is the window unless given.
+    """Maximum over windows of images (N, C, H, W), or of one, (C, H, W) or (H, W); the stride
+    is the window unless given.
 
     With `return_indices` the layer returns the maxima and where they were, for `max_unpool2d`.
 
@@ -286,7 +295,8 @@ class MaxPool2d(_Pool):
 
 
 class AvgPool2d(_Pool):
-    """Mean over windows of images (N, C, H, W); the stride is the window unless given.
+    """Mean over windows of images (N, C, H, W), or of one, (C, H, W) or (H, W); the stride is the
+    window unless given.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.AvgPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape

@@ -5,7 +5,15 @@ import numpy as np
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.nn import init
 from tinygrad_np.nn.module import Module, Parameter
-from tinygrad_np.nn.parts import at_least_one, bias_note, initialised
+from tinygrad_np.nn.parts import (
+    at_least_one,
+    bias_note,
+    channels_back,
+    channels_first,
+    checked_format,
+    initialised,
+    options_note,
+)
 from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
@@ -94,21 +102,33 @@ class Dropout(Module):
 
 class Dropout2d(Dropout):
     """In training, zero each whole channel of (N, C, H, W) with probability p and scale the rest by
-    1 / (1 - p) (Tompson et al. 2015).
+    1 / (1 - p) (Tompson et al. 2015). With data_format="NHWC" images are (N, H, W, channels).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout2d(0.5)(Tensor.ones(2, 3, 4, 4)).shape
     (2, 3, 4, 4)
     """
 
+    def __init__(
+        self, p: float = 0.5, generator: Generator = None, *, data_format: str = "NCHW"
+    ) -> None:
+        super().__init__(p, generator)
+        self.data_format = checked_format("Dropout2d", data_format)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return x with channels dropped, or x itself in evaluation."""
         if x.ndim != 4:
-            raise ShapeError(f"Dropout2d: got input {x.shape}, expected (N, C, H, W)")
+            axes = ", ".join(self.data_format)
+            raise ShapeError(f"Dropout2d: got input {x.shape}, expected ({axes})")
         if not self.training:
             return x
-        channels = Tensor(np.ones((*x.shape[:2], 1, 1), x.dtype))
-        return x * channels.dropout(self.p, True, self.generator)
+        batch, channels = channels_first(x, self.data_format).shape[:2]
+        kept = Tensor(np.ones((batch, channels, 1, 1), x.dtype))
+        return x * channels_back(kept.dropout(self.p, True, self.generator), self.data_format)
+
+    def describe(self) -> str:
+        """Return the probability, and the order of axes where it is not the usual."""
+        return super().describe() + options_note(self, data_format="NCHW")
 
 
 class Embedding(Module):

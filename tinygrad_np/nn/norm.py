@@ -105,6 +105,10 @@ class _ChannelNorm(Module):
         out = x * scale.reshape(shape) + shift.reshape(shape)
         return out.half() if is_half else out
 
+    def _given(self, x: Tensor) -> Shape:
+        """Return the shape that a user gave."""
+        return channels_back(x, self.data_format).shape
+
     def _by_channel(self, x: Tensor) -> Shape:
         """Return the shape of one number a channel beside x: (C, 1, 1)."""
         return (self.num_features, *[1] * (x.ndim - 2))
@@ -145,8 +149,8 @@ class _BatchNorm(_ChannelNorm):
         count = x.numel() // self.num_features
         if count == 1:
             raise ShapeError(
-                f"{type(self).__name__}: got input {x.shape}, one value a channel, whose variance "
-                "is 0; give a larger batch, or call eval() to use the running statistics"
+                f"{type(self).__name__}: got input {self._given(x)}, one value a channel, whose "
+                "variance is 0; give a larger batch, or call eval() to use the running statistics"
             )
         tracked = self.num_batches_tracked if self.training else None
         if tracked is not None:
@@ -227,8 +231,8 @@ class InstanceNorm2d(_ChannelNorm):
         count = x.shape[-2] * x.shape[-1]
         if count == 1:
             raise ShapeError(
-                f"InstanceNorm2d: got input {x.shape}, one pixel an image, whose variance is 0; "
-                "give larger images"
+                f"InstanceNorm2d: got input {self._given(x)}, one pixel an image, whose variance "
+                "is 0; give larger images"
             )
         out = x
         if x.numel():
@@ -286,7 +290,7 @@ class GroupNorm(Module):
             )
         if x.numel() == self.num_groups:
             raise ShapeError(
-                f"GroupNorm: got input {x.shape}, one value in each of {self.num_groups} groups, "
+                f"GroupNorm: got input {given}, one value in each of {self.num_groups} groups, "
                 "whose variance is 0; make the groups fewer"
             )
         size = int(np.prod(x.shape[1:])) // self.num_groups

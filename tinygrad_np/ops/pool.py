@@ -41,8 +41,7 @@ def _options(
     if len(shape) != rank + 2:
         raise ShapeError(
             f"{name}: got input {shape}, expected {rank + 2} axes: batch, channels and one for "
-            f"each of kernel_size {kernel}; a single image needs a batch axis, as "
-            "x.reshape(1, ...)"
+            f"each of kernel_size {kernel}; reshape it to (N, C, ...)"
         )
     if any(2 * max(pads[axis]) > d[axis] * (r - 1) + 1 for axis, r in enumerate(kernel)):
         raise ArgumentError(
@@ -50,6 +49,22 @@ def _options(
             f"(dilation {d}); a window must hold an entry of the image"
         )
     return kernel, st, d, pads
+
+
+def _with_batch(name: str, x: V, kernel_size: Any) -> tuple[V, int]:
+    """Return images (N, C, H, W), of those without batch or channels with axes of length 1 in
+    front, and how many these are."""
+    shape = shape_of(name, x)
+    rank = len(kernel_size) if isinstance(kernel_size, Sequence) else 2
+    missing = rank + 2 - len(shape)
+    if missing not in (1, 2):
+        return x, 0
+    return reshape(x, shape=(*(1,) * missing, *shape)), missing
+
+
+def _without_batch(x: V, added: int) -> V:
+    """Return an image without the axes that `_with_batch` has put in front."""
+    return reshape(x, shape=x.shape[added:]) if added else x
 
 
 def _windows(
@@ -78,8 +93,8 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Return the maximum of each window of images x (N, C, H, W); with `return_indices` also where
-    in the flattened H W it was found, int64.
+    """Return the maximum of each window of images x (N, C, H, W), or one image (C, H, W) or (H, W);
+    with `return_indices` also where in the flattened H W it was found, int64.
 
     There are as many axes of the image as numbers in `kernel_size`. The stride is the window unless
     given. `padding`, at most half a window, is of the lowest number and given as for `conv2d`. A
@@ -90,10 +105,11 @@ def max_pool2d(
     >>> Tensor([[[[1.0, 5.0, 2.0], [3.0, 4.0, 0.0]]]]).max_pool2d(2, stride=1, return_indices=True)
     (Tensor([[[[5., 5.]]]]), Tensor([[[[1, 1]]]]))
     """
+    x, added = _with_batch("max_pool2d", x, kernel_size)
     windows = _windows("max_pool2d", x, kernel_size, stride, dilation, padding, ceil_mode)
-    values = _max_pool2d(x, windows=windows)
+    values = _without_batch(_max_pool2d(x, windows=windows), added)
     if return_indices:
-        return values, _max_pool2d_indices(x, windows=windows)
+        return values, _without_batch(_max_pool2d_indices(x, windows=windows), added)
     return values
 
 
@@ -106,17 +122,20 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> V:
-    """Return the mean of each window of images x (N, C, H, W); integers give float32.
+    """Return the mean of each window of images x (N, C, H, W), or of one image (C, H, W) or (H, W);
+    integers give float32.
 
     Options are those of `max_pool2d`. Zeros of the padding are counted unless `count_include_pad`
     is False; what a window has beyond them, in ceil_mode, is not.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([[[[1.0, 5.0], [3.0, 4.0]]]]).avg_pool2d(2)
-    Tensor([[[[3.25]]]])
+    >>> Tensor([[1.0, 5.0], [3.0, 4.0]]).avg_pool2d(2)
+    Tensor([[3.25]])
     """
+    x, added = _with_batch("avg_pool2d", x, kernel_size)
     windows = _windows("avg_pool2d", x, kernel_size, stride, dilation, padding, ceil_mode)
-    return _avg_pool2d(x, windows=windows, count_include_pad=bool(count_include_pad))
+    out = _avg_pool2d(x, windows=windows, count_include_pad=bool(count_include_pad))
+    return _without_batch(out, added)
 
 
 def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
