@@ -1,10 +1,14 @@
-"""All models: sizes, shapes, gradients by central differences, a few steps of training."""
+"""All models: sizes, shapes, first weights, gradients by central differences, a few steps."""
+
+import ast
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import models
 from tinygrad_np import Tensor, optim
+from tinygrad_np.errors import ArgumentError
 
 PARAMETERS = {
     "DigitsCNN": 1370,
@@ -36,7 +40,7 @@ def test_number_of_parameters_and_shape_of_logits(name):
     model, images, _ = made(name)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
     assert model(Tensor(images, np.float32)).shape == (4, 10)
-    total = model.summary(images.shape[1:]).splitlines()[-1]
+    total = model.summary(images.shape[1:]).splitlines()[-2]
     assert total.startswith(f"{PARAMETERS[name]:,} parameters")
 
 
@@ -44,6 +48,58 @@ def test_squeeze_excitation():
     model = models.ResNet(squeeze_excitation=True, generator=np.random.default_rng(0))
     assert sum(parameter.numel() for parameter in model.parameters()) == 80_582
     assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_lab_cnn_of_two_blocks():
+    model = models.LabCNN(np.random.default_rng(0), blocks=2)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 206_922
+    assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
+    assert models.LabCNN(channels=8, blocks=2).conv2.out_channels == 16
+    with pytest.raises(ArgumentError, match="LabCNN blocks: got 3, expected 1 or 2"):
+        models.LabCNN(blocks=3)
+
+
+def test_models_are_written_forward_only():
+    """Not a name in them has to do with gradients."""
+    files = sorted(Path(models.__file__).parent.glob("*.py"))
+    assert len(files) > len(PARAMETERS) / 2
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            for name in (getattr(node, kind, None) for kind in ("id", "attr", "name", "arg")):
+                words = ("backward", "grad", "vjp", "record")
+                assert not any(word in str(name).lower() for word in words), (file, name)
+
+
+def is_drawn_with(weights, deviation):
+    """Tell whether weights have this standard deviation, within four of its own, and mean 0."""
+    spread = 4 * deviation / np.sqrt(2 * weights.size)
+    return abs(weights.std() - deviation) < spread and abs(weights.mean()) < 2 * spread
+
+
+@pytest.mark.parametrize("name", ["LeNet", "DigitsCNN"])
+def test_he_normal_throughout(name):
+    """Weights are normal with variance 2 / fan_in, and biases 0."""
+    model, *_ = made(name)
+    for path, parameter in model.named_parameters():
+        values = parameter.data
+        if values.ndim > 1:
+            deviation = np.sqrt(2 / np.prod(values.shape[1:]))
+            assert is_drawn_with(values, deviation), path
+            assert np.abs(values).max() > np.sqrt(3) * deviation, f"{path} is uniform"
+        elif path.endswith("bias"):
+            assert not values.any(), path
+
+
+def test_fashion_cnn_starts_after_he_and_xavier():
+    """He for the convolutions, Xavier for the linear layers, biases 0."""
+    model, *_ = made("FashionCNN")
+    for layer in (model.conv1, model.conv2):
+        fan_in = np.prod(layer.weight.shape[1:])
+        assert is_drawn_with(layer.weight.data, np.sqrt(2 / fan_in))
+    for layer in (model.fc1, model.fc2):
+        assert is_drawn_with(layer.weight.data, np.sqrt(2 / sum(layer.weight.shape)))
+    for layer in (model.conv1, model.conv2, model.fc1, model.fc2):
+        assert not layer.bias.data.any()
 
 
 @pytest.mark.slow

@@ -1,13 +1,11 @@
-"""Modules: hooks, lists of modules, summaries, and walks over modules that are shared."""
+"""Modules: hooks, lists of modules, and walks over modules that are shared."""
 
 import copy
-import re
 
 import numpy as np
 import pytest
 
-from models import MnistCNNLight
-from tinygrad_np import Tensor, nn, no_grad
+from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, AxisError
 
 
@@ -290,90 +288,3 @@ def test_module_list_is_not_called():
     """It has no forward of its own."""
     with pytest.raises(NotImplementedError, match=r"ModuleList has no forward\(\)"):
         nn.ModuleList()(1)
-
-
-# Summaries.
-
-
-def test_summary_of_a_model():
-    """Each layer has a line with its path, class, output for a batch of one, and parameters."""
-    lines = MnistCNNLight().summary((1, 28, 28)).splitlines()
-    assert lines[0].split() == ["layer", "class", "output", "shape", "parameters"]
-    rows = {line.split()[0]: line for line in lines}
-    assert re.fullmatch(r"conv1 +Conv2d +\(1, 8, 28, 28\) +80", rows["conv1"])
-    assert re.fullmatch(r"fc1 +Linear +\(1, 32\) +25,120", rows["fc1"])
-    assert lines[-1] == "26,698 parameters: 26,698 trainable, 0 frozen"
-    assert len(set(map(len, lines[:-1]))) == 1
-
-
-def test_summary_counts_frozen_and_shared():
-    """Frozen parameters are counted apart, shared ones once; what is not called says so."""
-    model = Stack(2)
-    model.layers[0].weight.requires_grad = False
-    model.layers[1].weight = model.layers[0].weight
-    model.spare = nn.ReLU()
-    lines = model.summary((2,)).splitlines()
-    assert lines[-1] == "8 parameters: 4 trainable, 4 frozen"
-    assert [line.split()[-1] for line in lines[4:6]] == ["6", "2"]
-    assert re.fullmatch(r"spare +ReLU +not called +0", lines[6])
-    assert re.search(r"layers +ModuleList +not called +0", lines[3])
-
-
-def test_summary_of_several_outputs_and_calls():
-    """Tuples of outputs are shown whole; a layer that is called twice with other shapes, both."""
-
-    class Twice(nn.Module):
-        """Calls one layer twice."""
-
-        def __init__(self):
-            self.flat, self.cell = nn.Flatten(0), nn.LSTMCell(4, 2)
-
-        def forward(self, x):
-            """Return the cell's state, text and a size."""
-            self.flat(self.flat(x)[:2])
-            return self.cell(x), "text"
-
-    lines = Twice().summary((4,)).splitlines()
-    assert "((1, 2), (1, 2))" in lines[4]
-    assert "(4,) (2,)" in lines[3]
-    assert "(((1, 2), (1, 2)), str)" in lines[2]
-
-
-def test_summary_leaves_the_model_as_it_was():
-    """Modes, running statistics, hooks, gradients and generators are untouched."""
-    generator = np.random.default_rng(0)
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5, generator), nn.Flatten())
-    inner = [child for _, child in model.named_children()]
-    inner[1].eval()
-    before, state = model.state_dict(), generator.bit_generator.state
-    model.summary((1, 2, 2))
-    assert [module.training for module in model.modules()] == [True, True, False, True]
-    for name, array in model.state_dict().items():
-        np.testing.assert_array_equal(array, before[name])
-    assert generator.bit_generator.state == state
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_summary_that_fails_leaves_the_model_as_it_was():
-    """An input shape that does not fit raises the layer's error, and no hook stays."""
-    model = Stack(2)
-    with pytest.raises(ValueError, match=r"got input \(1, 3\)"):
-        model.summary((3,))
-    assert all(module.training for module in model.modules())
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_summary_of_integers():
-    """A model that takes indices is summarised with dtype=."""
-    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
-    assert "(1, 5, 2)" in model.summary((5,), dtype=np.int64)
-    with no_grad():
-        assert "(1, 5, 2)" in model.summary([5], dtype=np.int64)
-
-
-def test_summary_refuses_a_number():
-    """The input shape is a tuple."""
-    with pytest.raises(
-        ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tuple"
-    ):
-        Stack().summary(784)

@@ -51,7 +51,7 @@ class Profile(Observer):
         """Run an op's forward, and count it: as part of what called it, if an op or a VJP did."""
         if self._is_inside:
             return super().run(op, arrays, attributes)
-        row = self._within or self._row(op.name, mode.now.scope)
+        row = self._within or self.row_for(op.name, mode.now.scope)
         self._is_inside = True
         start = perf_counter()
         try:
@@ -71,7 +71,7 @@ class Profile(Observer):
         """Call a VJP, and count it for its op."""
         if self._is_inside or self._within:
             return super().pull(node, rule, grad_out, *arguments)
-        row = self._row(node.op.name, node.scope)
+        row = self.row_for(node.op.name, node.scope)
         within = self._within = Row("", "")
         start = perf_counter()
         try:
@@ -87,7 +87,8 @@ class Profile(Observer):
             row.backward_flops += getattr(_array(grad), "size", 0)
         return grad
 
-    def _row(self, op: str, scope: Scope | None) -> Row:
+    def row_for(self, op: str, scope: Scope | None) -> Row:
+        """Return the row in which an op of a module's call is counted."""
         module = "" if scope is None else scope.path or scope.kind
         return self._rows.setdefault((op, module), Row(op, module))
 

@@ -67,9 +67,9 @@ _MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
-def network(model: str) -> Any:
-    """Return one of the models, with the same weights each time; layers are in our order."""
-    torch.manual_seed(0)
+def network(model: str, seed: int = 0) -> Any:
+    """Return one of the models, with the weights of a seed; layers are in our order."""
+    torch.manual_seed(seed)
     return _MODELS[model]()
 
 

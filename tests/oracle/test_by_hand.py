@@ -17,6 +17,7 @@ from tests.by_hand.cases import (
     relative_error,
     weights_of,
 )
+from tests.oracle.torch_models import torch_model
 from tinygrad_np import Tensor, optim
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
@@ -24,68 +25,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 pytestmark = pytest.mark.slow
 
 NAMES = pytest.mark.parametrize("name", list(MODELS))
-
-
-class TwoConv(torch.nn.Module):
-    """MnistCNN and MnistCNNLight; dropout multiplies by a factor that is given from outside."""
-
-    def __init__(self, first, second, hidden):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(1, first, 3, padding=1)
-        self.conv2 = torch.nn.Conv2d(first, second, 3, padding=1)
-        self.fc1 = torch.nn.Linear(second * 7 * 7, hidden)
-        self.fc2 = torch.nn.Linear(hidden, 10)
-        self.pool = torch.nn.MaxPool2d(2)
-        self.factor = 1.0
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        x = self.pool(torch.relu(self.conv1(x)))
-        x = self.pool(torch.relu(self.conv2(x)))
-        x = torch.relu(self.fc1(x.flatten(1)))
-        return self.fc2(x * self.factor)
-
-
-class OneConvTwoLinear(torch.nn.Module):
-    """LabCNN."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 16, 3, padding=1)
-        self.fc1 = torch.nn.Linear(16 * 14 * 14, 128)
-        self.fc2 = torch.nn.Linear(128, 10)
-        self.pool = torch.nn.MaxPool2d(2)
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        x = self.pool(torch.relu(self.conv(x)))
-        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
-
-
-class OneConvOneLinear(torch.nn.Module):
-    """DigitsCNN."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 8, 3, padding=1)
-        self.fc = torch.nn.Linear(8 * 4 * 4, 10)
-        self.pool = torch.nn.MaxPool2d(2)
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        return self.fc(self.pool(torch.relu(self.conv(x))).flatten(1))
-
-
-def torch_model(name, weights):
-    """Return PyTorch's model of the same layout and names, in float64, with these weights."""
-    model = {
-        "MnistCNN": lambda: TwoConv(32, 64, 128),
-        "MnistCNNLight": lambda: TwoConv(8, 16, 32),
-        "LabCNN": OneConvTwoLinear,
-        "DigitsCNN": OneConvOneLinear,
-    }[name]().double()
-    model.load_state_dict({key: torch.tensor(array) for key, array in weights.items()})
-    return model
 
 
 def drop(model, kept):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
+from tinygrad_np.nn.summary import Layer, Watch, table
 from tinygrad_np.tape import Handle, Scope, mode, no_grad
 from tinygrad_np.tensor import Tensor
 
@@ -298,21 +299,26 @@ class Module:
         return self
 
     def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> str:
-        """Return a table to print: each layer's path, class, output shape and own parameters.
+        """Return a table to print: for each layer its path, class, output shape, own parameters,
+        FLOPs and bytes of output.
 
         `input_shape` is without the batch axis; the shapes shown have it, from a run on zeros of
         (1, *input_shape) in evaluation, which leaves modes and running statistics as they were.
-        `dtype` is for models that take integers.
+        `dtype` is for models that take integers. FLOPs are those of the ops that run in a layer and
+        in none within it, as `profile()` counts them; bytes those of its outputs, where they are
+        neither views nor what a layer within returned; both are sums over all its calls. A shared
+        parameter is counted where it comes first.
 
         >>> from tinygrad_np import nn
         >>> print(nn.Sequential(nn.Linear(4, 2), nn.ReLU()).summary((4,)))
-        layer  class       output shape  parameters
-        -------------------------------------------
-               Sequential  (1, 2)                 0
-        0      Linear      (1, 2)                10
-        1      ReLU        (1, 2)                 0
-        -------------------------------------------
-        10 parameters: 10 trainable, 0 frozen
+        layer  class       output shape  parameters  FLOPs  bytes
+        ---------------------------------------------------------
+               Sequential  (1, 2)                 0      0      0
+        0      Linear      (1, 2)                10     18      8
+        1      ReLU        (1, 2)                 0      2      8
+        ---------------------------------------------------------
+        10 parameters: 10 trainable, 0 frozen; 40 bytes
+        forward pass of one sample: 20 FLOPs; 16 bytes of activations (layers' outputs)
         """
         if not isinstance(input_shape, list | tuple):
             raise ArgumentError(
@@ -320,21 +326,27 @@ class Module:
                 "tuple without the batch axis, as (1, 28, 28)"
             )
         named = list(self._named_modules())
-        outputs: dict[int, list[str]] = {id(module): [] for _, module in named}
-
-        def note(module: Module, inputs: Any, output: Any) -> None:
-            outputs[id(module)].append(_shape_of(output))
-
+        watch = Watch()
         modes = [module.training for _, module in named]
-        handles = [module.register_forward_hook(note) for _, module in named]
+        handles = [module.register_forward_hook(watch.note) for _, module in named]
         try:
-            with no_grad():
+            with no_grad(), watch:
                 self.eval()(Tensor(np.zeros((1, *input_shape), dtype)))
         finally:
             for (_, module), handle, was_training in zip(named, handles, modes, strict=True):
                 handle.remove()
                 module.training = was_training
-        return _table(named, outputs)
+        layers = []
+        seen: set[int] = set()
+        for path, module in named:
+            own = {id(value): value for _, value in module._entries()}
+            new = {i: v for i, v in own.items() if isinstance(v, Parameter) and i not in seen}
+            seen |= new.keys()
+            kind = type(module).__name__
+            layers.append(
+                Layer(path.removesuffix("."), kind, list(new.values()), watch.made_by(module))
+            )
+        return table(layers)
 
     def describe(self) -> str:
         """Return the arguments that `repr` shows; a layer says its sizes."""
@@ -439,35 +451,3 @@ class ModuleList(_Layers):
 
     def __init__(self, layers: Iterable[Module] = ()) -> None:
         self._set(layers)
-
-
-def _shape_of(output: Any) -> str:
-    """Return what a summary says of an output: a shape, or several in parentheses."""
-    if isinstance(output, list | tuple):
-        return f"({', '.join(map(_shape_of, output))})"
-    return str(output.shape) if isinstance(output, Tensor) else type(output).__name__
-
-
-def _table(named: Sequence[tuple[str, Module]], outputs: Mapping[int, Sequence[str]]) -> str:
-    """Return a summary of modules by name; a shared parameter is counted where it comes first."""
-    rows = [("layer", "class", "output shape", "parameters")]
-    counted: dict[int, Parameter] = {}
-    for path, module in named:
-        own = [value for _, value in module._entries() if isinstance(value, Parameter)]
-        new = {id(value): value for value in own if id(value) not in counted}
-        counted |= new
-        count = sum(value.numel() for value in new.values())
-        shapes = " ".join(dict.fromkeys(outputs[id(module)])) or "not called"
-        rows.append((path.removesuffix("."), type(module).__name__, shapes, f"{count:,}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [*(t.ljust(w) for t, w in zip(row[:3], widths, strict=False)), row[3].rjust(widths[3])]
-        )
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    total = sum(value.numel() for value in counted.values())
-    trainable = sum(value.numel() for value in counted.values() if value.requires_grad)
-    totals = f"{total:,} parameters: {trainable:,} trainable, {total - trainable:,} frozen"
-    return "\n".join([lines[0], rule, *lines[1:], rule, totals])

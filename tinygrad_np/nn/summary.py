@@ -1,0 +1,131 @@
+"""What `Module.summary` prints: what each layer made in a run, and the table of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np.memory import Array
+from tinygrad_np.profiler import Profile, Row
+from tinygrad_np.tape import Scope, mode
+from tinygrad_np.tensor import Tensor
+
+
+@dataclass
+class Made:
+    """What the calls of one module made: the shapes of its outputs, the bytes of those that are in
+    memory of their own, and the FLOPs of the ops that ran in it and in no module within."""
+
+    shapes: list[str]
+    nbytes: int = 0
+    flops: int = 0
+
+
+@dataclass
+class Layer:
+    """A line of the table; `parameters` are those that no line above has."""
+
+    path: str
+    kind: str
+    parameters: Sequence[Tensor]
+    made: Made
+
+
+class Watch(Profile):
+    """Counts by the call of a module; `note` is the forward hook that says whose call it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: dict[Scope | None, Row] = {}
+        self._modules: dict[Scope | None, int] = {}
+        self._made: dict[int, Made] = {}
+        # Kept, so that no later array comes to lie where a counted one was.
+        self._arrays: list[Array] = []
+
+    def row_for(self, op: str, scope: Scope | None) -> Row:
+        """Return the row of the call of a module, whatever the op."""
+        return self._calls.setdefault(scope, Row("", ""))
+
+    def note(self, module: Any, inputs: Any, output: Any) -> None:
+        """Take note of the output of a call; an input, a view of one, and what a module within has
+        returned are no memory of its own."""
+        self._modules[mode.now.scope] = id(module)
+        made = self._made.setdefault(id(module), Made([]))
+        made.shapes.append(_shape_of(output))
+        self._arrays += _arrays_of(inputs)
+        for array in _arrays_of(output):
+            if not any(np.may_share_memory(array, other) for other in self._arrays):
+                made.nbytes += array.nbytes
+            self._arrays.append(array)
+
+    def made_by(self, module: Any) -> Made:
+        """Return what the calls of a module made."""
+        made = self._made.get(id(module), Made([]))
+        made.flops = sum(
+            row.flops for scope, row in self._calls.items() if self._owner(scope) == id(module)
+        )
+        return made
+
+    def _owner(self, scope: Scope | None) -> int | None:
+        """Return the module of a call, or of the nearest call around it that was noted."""
+        while scope is not None and scope not in self._modules:
+            scope = scope.outer
+        return self._modules.get(scope)
+
+
+def _arrays_of(value: Any) -> Iterator[Array]:
+    """Yield the arrays of an output, or of inputs, however nested."""
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _arrays_of(inner)
+    elif isinstance(value, Tensor):
+        yield value.data
+
+
+def _shape_of(output: Any) -> str:
+    """Return what a summary says of an output: a shape, or several in parentheses."""
+    if isinstance(output, list | tuple):
+        return f"({', '.join(map(_shape_of, output))})"
+    return str(output.shape) if isinstance(output, Tensor) else type(output).__name__
+
+
+def table(layers: Sequence[Layer]) -> str:
+    """Return the table of layers and, below it, the totals; numbers are exact, so that longer is
+    more."""
+    rows = [("layer", "class", "output shape", "parameters", "FLOPs", "bytes")]
+    for layer in layers:
+        count = sum(parameter.numel() for parameter in layer.parameters)
+        numbers = [f"{number:,}" for number in (count, layer.made.flops, layer.made.nbytes)]
+        shapes = " ".join(dict.fromkeys(layer.made.shapes)) or "not called"
+        rows.append((layer.path, layer.kind, shapes, numbers[0], numbers[1], numbers[2]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = list(zip(row, widths, strict=True))
+        texts = [text.ljust(width) for text, width in cells[:3]]
+        lines.append("  ".join(texts + [text.rjust(width) for text, width in cells[3:]]))
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, *_totals(layers)])
+
+
+def _totals(layers: Sequence[Layer]) -> list[str]:
+    parameters = [parameter for layer in layers for parameter in layer.parameters]
+    total = sum(parameter.numel() for parameter in parameters)
+    trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    weights = sum(parameter.data.nbytes for parameter in parameters)
+    flops = sum(layer.made.flops for layer in layers)
+    activations = sum(layer.made.nbytes for layer in layers)
+    return [
+        f"{total:,} parameters: {trainable:,} trainable, {total - trainable:,} frozen; "
+        f"{_size(weights)}",
+        f"forward pass of one sample: {flops:,} FLOPs; {_size(activations)} of activations "
+        "(layers' outputs)",
+    ]
+
+
+def _size(nbytes: int) -> str:
+    """Return a number of bytes in the unit that a reader would choose."""
+    if nbytes < 1024:
+        return f"{nbytes} bytes"
+    return f"{nbytes / 2**10:.1f} KiB" if nbytes < 2**20 else f"{nbytes / 2**20:.2f} MiB"
