@@ -56,6 +56,12 @@ ADAGRAD_OPTIONS = [
     {"initial_accumulator_value": 0.5, "eps": 0.01},
     {"lr_decay": 0.01, "weight_decay": 0.1, "initial_accumulator_value": 0.1},
 ]
+LAMB_OPTIONS = [
+    {},
+    {"betas": (0.5, 0.7), "eps": 1e-3},
+    {"weight_decay": 0.0},
+    {"betas": (0.8, 0.9), "weight_decay": 0.1},
+]
 ADADELTA_OPTIONS = [
     {},
     {"rho": 0.5},
@@ -81,6 +87,7 @@ FAMILIES = [
     ("RMSprop", RMSPROP_OPTIONS, {"alpha": 0.9, "momentum": 0.3, "weight_decay": 0.2}),
     ("Adagrad", ADAGRAD_OPTIONS, {"lr_decay": 0.05, "weight_decay": 0.2}),
     ("Adadelta", ADADELTA_OPTIONS, {"rho": 0.8, "weight_decay": 0.2}),
+    ("LAMB", LAMB_OPTIONS, {"betas": (0.7, 0.99), "weight_decay": 0.2}),
     ("Muon", MUON_OPTIONS, {"momentum": 0.7, "weight_decay": 0.2, "ns_steps": 4}),
 ]
 CASES = [
@@ -104,6 +111,34 @@ def full_precision(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self.clone())
 
 
+class LambOfThePaper(torch.optim.Optimizer):
+    """You et al. 2020, algorithm 2, line by line with φ(x) = x; PyTorch has none.
+
+    Where one of the two norms is 0 the authors' code takes a ratio of 1.
+    """
+
+    def __init__(self, params, lr, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01):
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self):
+        """Change each layer."""
+        for group in self.param_groups:
+            (beta1, beta2), decay = group["betas"], group["weight_decay"]
+            for x in group["params"]:
+                state, g = self.state[x], x.grad
+                t = state["t"] = state.get("t", 0) + 1
+                m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+                v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g * g
+                m, v = m / (1 - beta1**t), v / (1 - beta2**t)
+                r = m / (v.sqrt() + group["eps"])
+                update = r + decay * x
+                length, reach = x.norm(), update.norm()
+                ratio = length / reach if length > 0 and reach > 0 else 1.0
+                x -= group["lr"] * ratio * update
+
+
 def starts(kind, dtype=np.float64):
     """Return the first weights."""
     generator = np.random.default_rng(0)
@@ -122,7 +157,8 @@ def theirs(kind, options, second, dtype=np.float64):
     """Return PyTorch's parameters and an optimizer with two groups."""
     params = [torch.nn.Parameter(torch.tensor(start)) for start in starts(kind, dtype)]
     groups = [{"params": params[:2]}, {"params": params[2:], **second}]
-    return params, getattr(torch.optim, kind)(groups, lr=0.05, **options)
+    their_kind = LambOfThePaper if kind == "LAMB" else getattr(torch.optim, kind)
+    return params, their_kind(groups, lr=0.05, **options)
 
 
 def gradient(weight, generator):

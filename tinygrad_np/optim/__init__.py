@@ -7,6 +7,7 @@ from tinygrad_np.optim.lamb import LAMB
 from tinygrad_np.optim.muon import Muon
 from tinygrad_np.optim.onecycle import OneCycleLR
 from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.optim.penalties import decay_groups, l1_norm
 from tinygrad_np.optim.plateau import ReduceLROnPlateau
 from tinygrad_np.optim.rmsprop import RMSprop
 from tinygrad_np.optim.schedule import Schedule
@@ -42,4 +43,6 @@ __all__ = [
     "StepLR",
     "clip_grad_norm",
     "clip_grad_value",
+    "decay_groups",
+    "l1_norm",
 ]

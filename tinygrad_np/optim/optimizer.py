@@ -18,8 +18,9 @@ class Optimizer:
     "params" and hyperparameters of their own, such as weights with decay and biases without.
     """
 
-    # The schedule made last for this optimizer: the next one asks it for the rates before it.
-    schedule: Any = None
+    # What the schedule made last has set, and the rates before it, by group: the next one starts
+    # from these. None once a schedule has begun.
+    scheduled: list[tuple[float, float]] | None = None
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
@@ -146,7 +147,9 @@ class Optimizer:
         for group in state["param_groups"]:
             self._check(group)
         for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
-            group.update({name: value for name, value in loaded.items() if name != "params"})
+            # JSON, in which a training is kept, makes lists of tuples.
+            plain = {k: tuple(v) if isinstance(v, list) else v for k, v in loaded.items()}
+            group.update({**plain, "params": group["params"]})
         self.state = [
             {name: _copy(value) for name, value in values.items()} for values in state["state"]
         ]

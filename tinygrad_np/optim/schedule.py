@@ -31,9 +31,9 @@ class Schedule:
         self.options = options
         self.steps = 0
         self.initial_lrs = _initial_lrs(optimizer)
-        optimizer.schedule = self
         self._start()
         self._apply()
+        self._tell()
 
     @property
     def _kind(self) -> str:
@@ -57,6 +57,7 @@ class Schedule:
         """Count a step, of a batch or an epoch, after the optimizer's; set the rates anew."""
         self._check_end(self.steps + 1)
         self.steps += 1
+        self._tell()
         self._apply()
 
     def _check_end(self, steps: int) -> None:
@@ -65,6 +66,13 @@ class Schedule:
     def _apply(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
             group["lr"] = lr
+
+    def _tell(self) -> None:
+        """Leave the rates before with the optimizer, for a schedule that is made next."""
+        self.optimizer.scheduled = None
+        if not self.steps:
+            pairs = zip(self.get_last_lr(), self.initial_lrs, strict=True)
+            self.optimizer.scheduled = list(pairs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the count of steps, the first rates and the options: numbers, lists and words."""
@@ -77,6 +85,7 @@ class Schedule:
         """
         self._check_state(state)
         self._take(state)
+        self._tell()
         self._apply()
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
@@ -102,13 +111,10 @@ def _initial_lrs(optimizer: Optimizer) -> list[float]:
     """Return the rates of the groups, before a schedule that has not begun: several are made one
     after the other, and a warm-up's first rate is not where the next one starts."""
     rates = [group["lr"] for group in optimizer.param_groups]
-    other = optimizer.schedule
-    if other is None or other.steps > 0:
+    if optimizer.scheduled is None:
         return rates
-    return [
-        initial if lr == last else lr
-        for lr, last, initial in zip(rates, other.get_last_lr(), other.initial_lrs, strict=True)
-    ]
+    pairs = zip(rates, optimizer.scheduled, strict=True)
+    return [before if lr == scheduled else lr for lr, (scheduled, before) in pairs]
 
 
 def whole(kind: str, least: int, **options: Any) -> None:
