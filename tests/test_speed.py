@@ -11,7 +11,8 @@ import pytest
 import tinygrad_np
 from benchmarks import floors, im2col, ours, timing
 from models import MnistCNNLight
-from tinygrad_np import Tensor
+from tinygrad_np import Tensor, data
+from tinygrad_np.data.augment import AugmentationTable
 
 TURNS = timing.Effort(rounds=7, settling=0.0, block=0.0)
 TRIES = 4
@@ -64,6 +65,22 @@ def test_a_step_is_ahead_of_the_one_by_hand():
         "by hand": im2col.training_step(weights, images, labels),
     }
     assert best_ratio(steps, bound=1 / 2) <= 1 / 2
+
+
+def test_augmentation_is_a_small_part_of_a_step():
+    """Shifts and rotation of a batch, beside MnistCNN's training step: at most a quarter."""
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (6400, 1, 28, 28), np.uint8)
+    labels = generator.integers(0, 10, 6400)
+    dataset = data.Dataset(pixels, labels, tuple("0123456789"), scale=255.0)
+    table = AugmentationTable(data.Augmentation(shift=2, rotation=10), pixels.shape, 255.0, 0, 0)
+    where = generator.permutation(6400)[:64]
+    images, _ = dataset.batch(where)
+    steps = {
+        "augmented": lambda: dataset.batch(where, table),
+        "step": ours.training_step("MnistCNN", images, labels[:64]),
+    }
+    assert best_ratio(steps, bound=1 / 4) <= 1 / 4
 
 
 @pytest.mark.parametrize("way", [im2col.LOOPS, im2col.INDICES], ids=["loops", "indices"])

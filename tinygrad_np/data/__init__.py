@@ -1,7 +1,18 @@
-"""Data sets and the loader of batches."""
+"""Data sets, augmentation and the loader of batches; pictures of one's own."""
 
+from tinygrad_np.data.augment import Augmentation
 from tinygrad_np.data.dataset import DataLoader, Dataset
 from tinygrad_np.data.idx import read_idx
+from tinygrad_np.data.photo import load_digit
 from tinygrad_np.data.sources import digits, fashion_mnist, mnist
 
-__all__ = ["DataLoader", "Dataset", "digits", "fashion_mnist", "mnist", "read_idx"]
+__all__ = [
+    "Augmentation",
+    "DataLoader",
+    "Dataset",
+    "digits",
+    "fashion_mnist",
+    "load_digit",
+    "mnist",
+    "read_idx",
+]

@@ -1,11 +1,13 @@
 """A set of labelled images, kept as they came, and the loader that makes batches of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tinygrad_np import random
+from tinygrad_np.data.augment import Augmentation, AugmentationTable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
 
@@ -69,9 +71,48 @@ class Dataset:
             raise ArgumentError(f"{self.name}: got {count} samples, expected from 1 to {len(self)}")
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
-    def batch(self, where: Array | slice) -> tuple[Array, Array]:
-        """Return the images at `where`, float32 and standardised, and their labels, int64."""
-        images = self.images[where].astype(np.float32)
+    def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
+        """Return the rest, and `fraction` of the images held out of it, of each class alike.
+
+        Of each class round(fraction × its count) images are held out, chosen by `seed`; both parts
+        keep the order. Raises ArgumentError where one of them would be empty.
+
+        >>> from tinygrad_np import data
+        >>> train_set, _ = data.digits()
+        >>> rest, validation_set = train_set.split(0.1)
+        >>> len(rest), len(validation_set)
+        (1295, 143)
+        """
+        if not 0 < fraction < 1:
+            raise ArgumentError(
+                f"{self.name}.split: got the fraction {fraction}, expected one between 0 and 1, "
+                "as in split(0.1)"
+            )
+        generator = np.random.default_rng(checked_seed(seed, f"{self.name}.split"))
+        is_held_out = np.zeros(len(self), bool)
+        for label in range(len(self.classes)):
+            members = generator.permutation(np.flatnonzero(self.labels == label))
+            is_held_out[members[: round(fraction * len(members))]] = True
+        if is_held_out.all() or not is_held_out.any():
+            raise ArgumentError(
+                f"{self.name}.split: the fraction {fraction} of {len(self)} images leaves one part "
+                "empty; a class counts for round(fraction × its images)"
+            )
+        rest, held_out = (
+            replace(self, images=self.images[part], labels=self.labels[part])
+            for part in (~is_held_out, is_held_out)
+        )
+        return rest, held_out
+
+    def batch(
+        self, where: Array | slice, table: AugmentationTable | None = None
+    ) -> tuple[Array, Array]:
+        """Return the images at `where`, float32 and standardised, and their labels, int64.
+
+        With a table the images are augmented, before they are standardised.
+        """
+        images = self.images[where]
+        images = images.astype(np.float32) if table is None else table.apply(images, where)
         images *= np.float32(1 / (self.scale * self.std))
         images -= np.float32(self.mean / self.std)
         return images, self.labels[where].astype(np.int64)
@@ -80,7 +121,8 @@ class Dataset:
 class DataLoader:
     """Batches of a Dataset, shuffled anew in each epoch from `seed` and the epoch's number.
 
-    The last batch is smaller where `batch_size` does not divide the set.
+    The last batch is smaller where `batch_size` does not divide the set. With an `augmentation`,
+    which is for training sets only, the images are changed at random, from the same two numbers.
 
     >>> from tinygrad_np import data
     >>> train_set, _ = data.digits()
@@ -95,6 +137,7 @@ class DataLoader:
         batch_size: int = 64,
         shuffle: bool = False,
         seed: int | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ArgumentError(
@@ -110,9 +153,13 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
-        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
-            raise ArgumentError(f"DataLoader seed: got {seed!r}, expected an integer of at least 0")
-        self.seed = seed
+        self.seed = None if seed is None else checked_seed(seed, "DataLoader")
+        if augmentation is not None and not isinstance(augmentation, Augmentation):
+            raise DtypeError(
+                f"DataLoader augmentation: got a {type(augmentation).__name__}, expected an "
+                "Augmentation, as in Augmentation(shift=2, rotation=10)"
+            )
+        self.augmentation = augmentation
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -121,9 +168,54 @@ class DataLoader:
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         order = np.arange(len(self.dataset))
         if self.shuffle:
-            if self.seed is None:
-                self.seed = int(random.resolve(None).integers(2**63))
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+            order = np.random.default_rng((self._chosen_seed(), self.epoch)).permutation(order)
+        table = None
+        if self.augmentation is not None:
+            shape, scale = self.dataset.images.shape, self.dataset.scale
+            table = AugmentationTable(
+                self.augmentation, shape, scale, self._chosen_seed(), self.epoch
+            )
         self.epoch += 1
         for start in range(0, len(order), self.batch_size):
-            yield self.dataset.batch(order[start : start + self.batch_size])
+            yield self.dataset.batch(order[start : start + self.batch_size], table)
+
+    def state_dict(self) -> dict[str, int | None]:
+        """Return the seed and the number of the next epoch: all that the batches to come depend on.
+
+        A seed that is needed and was not given is chosen now; one that is not needed is None.
+
+        >>> from tinygrad_np import data
+        >>> train_set, _ = data.digits()
+        >>> data.DataLoader(train_set, shuffle=True, seed=7).state_dict()
+        {'seed': 7, 'epoch': 0}
+        """
+        if self.shuffle or self.augmentation is not None:
+            self._chosen_seed()
+        return {"seed": self.seed, "epoch": self.epoch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the epoch that comes next by a `state_dict()`.
+
+        Raises ArgumentError for another state than one with a seed and an epoch.
+        """
+        if set(state) != {"seed", "epoch"}:
+            raise ArgumentError(
+                f"DataLoader.load_state_dict: got {sorted(state)}, expected ['epoch', 'seed'], as "
+                "made by state_dict()"
+            )
+        who = "DataLoader.load_state_dict"
+        seed = None if state["seed"] is None else checked_seed(state["seed"], who)
+        self.epoch = checked_seed(state["epoch"], who, "epoch")
+        self.seed = seed
+
+    def _chosen_seed(self) -> int:
+        if self.seed is None:
+            self.seed = int(random.resolve(None).integers(2**63))
+        return self.seed
+
+
+def checked_seed(seed: int, who: str, name: str = "seed") -> int:
+    """Return the seed (or what else is to be such a number) as an int, or raise ArgumentError."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ArgumentError(f"{who} {name}: got {seed!r}, expected an integer of at least 0")
+    return int(seed)

@@ -148,18 +148,8 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
     labels = read_idx(folder / "labels-idx1-ubyte.gz")
     if size == 28:
         images = np.pad(images.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
-    is_test = np.zeros(len(labels), bool)
-    generator = np.random.default_rng(42)
-    for label in range(10):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        is_test[members[: round(0.2 * len(members))]] = True
-    train, test = (
-        Dataset(
-            images[part, None], labels[part], DIGITS, "digits", scale=16.0, origin="the package"
-        )
-        for part in (~is_test, is_test)
-    )
-    return train, test
+    whole = Dataset(images[:, None], labels, DIGITS, "digits", scale=16.0, origin="the package")
+    return whole.split(0.2, seed=42)
 
 
 def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
