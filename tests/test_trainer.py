@@ -357,6 +357,32 @@ def test_accuracy_where_there_are_classes(columns):
     assert ("accuracy" in trainer.evaluate(batches)) == (columns > 1)
 
 
+def one_hot(labels, classes=10):
+    """Return float32 rows (N, C) with a 1 at each label."""
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def test_one_hot_targets():
+    """They give the training, and the accuracies, of the labels that they stand for."""
+    plain, hot = trainer_of(), trainer_of()
+    batches = list(loader())
+    plain.fit(batches, 2, batches)
+    hot.fit([(images, one_hot(labels)) for images, labels in batches], 2, batches)
+    for entry, other in zip(hot.history.epochs, plain.history.epochs, strict=True):
+        for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+            assert entry[name] == pytest.approx(other[name], rel=1e-4), name
+    assert hot.history.epochs[1]["train_accuracy"] > 0.4
+
+
+@pytest.mark.parametrize("target", [[[0.5, 0.5]], [[1.0, 1.0]], [[2.0, -1.0]], [[0.0, 0.0]]])
+def test_targets_that_are_nearly_one_hot(target):
+    """Of other numbers (N, C) there is no accuracy."""
+    trainer = trainer_of(model=nn.Linear(3, 2), loss=lambda out, labels: (out * 0).sum())
+    batches = [(np.ones((1, 3), np.float32), np.array(target, np.float32))]
+    assert "accuracy" not in trainer.evaluate(batches)
+    assert trainer.evaluate([(batches[0][0], one_hot([0], 2))]).keys() == {"loss", "accuracy"}
+
+
 # Callbacks and what they see.
 
 
@@ -501,6 +527,7 @@ VALUES = [5.0, 3.0, 4.0, 3.0, 3.5, 1.0]
 
 def test_early_stopping(capsys):
     """After `patience` epochs without a better one it stops, with the weights of the best."""
+    assert train.EarlyStopping().patience == 5
     script, stopping = Scripted(VALUES), train.EarlyStopping(patience=3)
     trainer = trainer_of(stopping, script)
     history = trainer.fit(loader(), 6, validation())
@@ -642,7 +669,7 @@ def test_checkpoint(tmp_path):
     folder = tmp_path / "new" / "run"
     checkpoint = train.Checkpoint(folder, every_steps=3)
     history = trainer_of(keep, script, checkpoint).fit(loader(), 3, validation())
-    names = ["best", "last", "step_000003", "step_000006", "step_000009", "step_000012"]
+    names = ["best", "last", "step_000003", "step_000006", "step_000009", "step_000012", "training"]
     assert sorted(path.name for path in folder.iterdir()) == [f"{n}.safetensors" for n in names]
     assert_same(train.load(folder / "best.safetensors"), script.weights[2])
     assert_same(train.load(folder / "last.safetensors"), script.weights[3])
@@ -657,9 +684,10 @@ def test_checkpoint(tmp_path):
 
 
 def test_checkpoint_without_a_best(tmp_path):
-    """With no monitor there is only the last; it needs no validation."""
+    """With no monitor there are only the last ones; it needs no validation."""
     trainer_of(train.Checkpoint(str(tmp_path), monitor=None)).fit(loader(), 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
+    names = ["last.safetensors", "training.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 @pytest.mark.parametrize("end", [ctrl_c, fail])
@@ -701,7 +729,7 @@ def test_checkpoint_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     seen = Do()
     trainer = trainer_of(seen, train.Checkpoint(tmp_path / "file", monitor=None))
-    with pytest.raises(DataError, match=r"^Checkpoint: .*file: cannot be made: "):
+    with pytest.raises(DataError, match=r"^Checkpoint: .*file: cannot be made or written: "):
         trainer.fit(loader(), 1)
     assert seen.points == ["fit_start"]
     assert trainer.state.step == 0
@@ -743,7 +771,7 @@ def test_progress_on_a_terminal(capsys, monkeypatch):
     output = capsys.readouterr()
     assert "epoch 1/2:" in output.err
     assert all(f" {step}/{STEPS} " in output.err for step in range(STEPS))
-    assert "train loss 2." in output.err
+    assert re.search(r"train loss 2\.\d+, train accuracy \d+\.\d\d%", output.err)
     assert progress._bar is None
     assert len(output.out.splitlines()) == 1
 
@@ -926,12 +954,28 @@ def test_norm_that_is_not_finite():
     kept = {}
     keep = Do("batch_end", lambda state: kept.update(state.model.state_dict()))
     trainer = trainer_of(keep, model=Counting(), loss=loss, clip_norm=1.0)
-    with pytest.raises(NotFiniteError) as caught, np.errstate(divide="ignore"):
+    with pytest.raises(NotFiniteError) as caught:
         trainer.fit(loader(), 1)
     message = str(caught.value)
     assert message.startswith("Trainer.fit: the norm of the gradients is nan at step 3")
     assert "Try a smaller learning rate, or fit within debug()" in message
     assert_same(trainer.model.state_dict(), kept)
+
+
+def test_weights_that_are_not_finite():
+    """A gradient of nan with a loss that is finite: told one step later, and told so."""
+
+    def loss(logits, labels):
+        return (logits * 0).sqrt().sum()
+
+    trainer = trainer_of(loss=loss)
+    with pytest.raises(NotFiniteError) as caught:
+        trainer.fit(loader(), 1)
+    message = str(caught.value)
+    assert message.startswith("Trainer.fit: the loss is nan at step 2")
+    first = next(name for name, _ in trainer.model.named_parameters())
+    assert f"{first} held a nan or inf already, by a gradient of an earlier step" in message
+    assert "the weights are those" not in message
 
 
 def test_within_debug():

@@ -34,8 +34,13 @@ def resolve(generator: np.random.Generator | None) -> np.random.Generator:
 
 
 def state() -> Any:
-    """Return the state of the default generator, for `replayed`."""
+    """Return the state of the default generator, for `replayed` and `restore`."""
     return _default.bit_generator.state
+
+
+def restore(state: Any) -> None:
+    """Let the default generator go on from `state`."""
+    _default.bit_generator.state = state
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""What can be done along with a training: keep its history, its best weights, say how it goes."""
+"""What can be done along with a training: the points where, its history, a line that tells."""
 
 import csv
 import io
 import json
 import math
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from tinygrad_np import nn
-from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
-from tinygrad_np.memory import Array
-from tinygrad_np.optim.optimizer import Optimizer, at_least
-from tinygrad_np.optim.schedule import whole
-from tinygrad_np.train.checkpoint import save
+from tinygrad_np.optim.optimizer import Optimizer
 
 # How logs are printed, by the last word of their names.
 _FORMATS = {"accuracy": ".2%", "loss": ".4f", "seconds": ".1f"}
@@ -34,6 +32,8 @@ class State:
 
     model: nn.Module
     optimizer: Optimizer
+    evaluate: Callable[[Any], dict[str, float]]  # the Trainer's, of a loader
+    snapshot: Callable[[], dict[str, Any]]  # the whole training: the Trainer's state_dict
     epoch: int = 0  # the one that runs, from 1; 0 before the first
     last_epoch: int = 0  # the one with which fit ends
     step: int = 0  # steps of the optimizer so far, in all epochs
@@ -52,7 +52,13 @@ class Callback:
     >>> class StopAt(train.Callback):
     ...     def on_batch_end(self, state):
     ...         state.should_stop = state.step >= 5000
+
+    What it has to remember for a training that is resumed it gives in `state_dict`.
     """
+
+    # Among the callbacks of a training the lower come first, and else those given first: logs are
+    # added before they are read, and weights restored when all have seen those before.
+    turn = 0
 
     def on_fit_start(self, state: State) -> None:
         """Run once, before the first epoch; where this fails nothing has begun and nothing ends."""
@@ -66,8 +72,18 @@ class Callback:
     def on_epoch_end(self, state: State) -> None:
         """Run after each epoch and its validation, whose values are in `state.logs`."""
 
+    def on_epoch_closed(self, state: State) -> None:
+        """Run after the `on_epoch_end` of all callbacks: `state.snapshot()` is of whole epochs."""
+
     def on_fit_end(self, state: State) -> None:
         """Run once, however the training ended: Ctrl-C and errors too."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is to be remembered: nested dicts and lists of arrays and plain values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
 
 
 class History(Callback):
@@ -77,22 +93,35 @@ class History(Callback):
         self.epochs: list[dict[str, Any]] = []
         self.interrupted = False
 
-    def on_epoch_end(self, state: State) -> None:
-        """Keep the logs: the dict itself, to which callbacks that come later may add."""
+    def on_epoch_closed(self, state: State) -> None:
+        """Keep the logs of an epoch that is finished: Ctrl-C may come while it is evaluated."""
         self.epochs.append(state.logs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the epochs."""
+        return {"epochs": [dict(logs) for logs in self.epochs]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the epochs of another history."""
+        self.epochs = [dict(logs) for logs in state["epochs"]]
+
+    def for_json(self) -> list[dict[str, Any]]:
+        """Return the epochs in Python's own numbers, None for nan and inf, which JSON has not."""
+        return [
+            {name: _or_none(plain(value)) for name, value in logs.items()} for logs in self.epochs
+        ]
 
     def save(self, path: str | Path) -> None:
         """Write the epochs as JSON, a list of objects, or as CSV, by the suffix of the path.
 
-        In JSON, which has no nan and inf, these are null. Raises ArgumentError for another suffix,
+        In JSON nan and inf are null. Raises ArgumentError for another suffix,
         DataError if the file cannot be written.
         """
-        rows = [{name: _plain(value) for name, value in logs.items()} for logs in self.epochs]
         suffix = Path(path).suffix.lower()
         if suffix == ".json":
-            finite = [{name: _or_null(value) for name, value in row.items()} for row in rows]
-            text = json.dumps(finite, indent=2) + "\n"
+            text = json.dumps(self.for_json(), indent=2) + "\n"
         elif suffix == ".csv":
+            rows = [{name: plain(value) for name, value in logs.items()} for logs in self.epochs]
             names = dict.fromkeys(name for row in rows for name in row)
             buffer = io.StringIO()
             writer = csv.DictWriter(buffer, list(names), lineterminator="\n")
@@ -104,166 +133,6 @@ class History(Callback):
                 f"History.save: got {str(path)!r}, expected a name that ends with .json or .csv"
             )
         write_bytes(path, text.encode())
-
-
-class _Best:
-    """The best value of a log up to now, and its epoch: 0 where there is none."""
-
-    def __init__(self, owner: str, monitor: str, min_delta: float = 0.0) -> None:
-        if not isinstance(monitor, str) or not monitor.endswith(("loss", "accuracy")):
-            raise ArgumentError(
-                f"{owner} monitor: got {monitor!r}, expected a name that ends with loss, where "
-                "less is better, or with accuracy, where more is"
-            )
-        at_least(owner, 0, min_delta=min_delta)
-        self.owner = owner
-        self.monitor = monitor
-        self.min_delta = min_delta
-        self.value, self.epoch = math.nan, 0
-
-    def start(self, state: State) -> None:
-        """Forget the training before, and refuse to watch a validation that there will not be."""
-        if state.epoch == 0:
-            self.value, self.epoch = math.nan, 0
-        if self.monitor.startswith("validation_") and not state.has_validation:
-            raise ArgumentError(
-                f"{self.owner} monitor: {self.monitor!r} needs fit(..., validation=loader), or "
-                'watch another, such as monitor="train_loss"'
-            )
-
-    def is_beaten(self, state: State) -> bool:
-        """Return whether this epoch is better by more than min_delta, and remember it if so."""
-        if self.monitor not in state.logs:
-            raise ArgumentError(
-                f"{self.owner} monitor: {self.monitor!r} is none of the logs: "
-                f"{', '.join(state.logs)}"
-            )
-        value = state.logs[self.monitor]
-        gain = value - self.value if self.monitor.endswith("accuracy") else self.value - value
-        if math.isnan(value) or (self.epoch and not gain > self.min_delta):
-            return False
-        self.value, self.epoch = value, state.epoch
-        return True
-
-
-class EarlyStopping(Callback):
-    """Stops after `patience` epochs in a row without a better one, and restores the best weights.
-
-    They are restored whenever the training ends, after Ctrl-C or an error too. Better is a
-    `monitor` that is lower (a loss) or higher (an accuracy) by more than `min_delta`; nan is not.
-    `best_epoch` and `best_value` tell of which epoch they are (0 and nan while there is none), and
-    `stopped_epoch` after which one training stopped (0 if it did not).
-    """
-
-    def __init__(
-        self, monitor: str = "validation_loss", patience: int = 5, min_delta: float = 0.0
-    ) -> None:
-        whole("EarlyStopping", 1, patience=patience)
-        self._best = _Best("EarlyStopping", monitor, min_delta)
-        self.patience = patience
-        self.stopped_epoch = 0
-        self._waited = 0
-        self._weights: dict[str, Array] | None = None
-
-    @property
-    def best_epoch(self) -> int:
-        """Return the number of the best epoch, 0 before there is one."""
-        return self._best.epoch
-
-    @property
-    def best_value(self) -> float:
-        """Return what was monitored in the best epoch, nan before there is one."""
-        return self._best.value
-
-    def on_fit_start(self, state: State) -> None:
-        """Forget the training before, if this is another."""
-        if state.epoch == 0:
-            self._waited, self._weights = 0, None
-        self.stopped_epoch = 0
-        self._best.start(state)
-
-    def on_epoch_end(self, state: State) -> None:
-        """Keep the weights if they are the best yet, or else count and perhaps stop."""
-        if self._best.is_beaten(state):
-            self._waited, self._weights = 0, state.model.state_dict()
-            return
-        self._waited += 1
-        if self._waited >= self.patience:
-            self._waited, self.stopped_epoch = 0, state.epoch
-            state.should_stop = True
-
-    def on_fit_end(self, state: State) -> None:
-        """Restore the best weights and say of which epoch they are."""
-        if self._weights is None:
-            return
-        state.model.load_state_dict(self._weights)
-        stopped = f"stopped after epoch {self.stopped_epoch}; " if self.stopped_epoch else ""
-        print(
-            f"EarlyStopping: {stopped}the weights of epoch {self.best_epoch} are restored, with "
-            f"the best {self._best.monitor}, {self.best_value:.6g}"
-        )
-
-
-class Checkpoint(Callback):
-    """Writes weights into a folder, in files that `train.load` reads.
-
-    best.safetensors: of the epoch with the best `monitor`, a loss or an accuracy; None for no such
-    file. last.safetensors: after each epoch, and where the training ended. step_000500.safetensors
-    and so on: after every `every_steps` steps. Epoch, step and logs are in the files' metadata.
-    """
-
-    def __init__(
-        self,
-        folder: str | Path,
-        monitor: str | None = "validation_loss",
-        every_steps: int | None = None,
-    ) -> None:
-        if every_steps is not None:
-            whole("Checkpoint", 1, every_steps=every_steps)
-        self.folder = Path(folder)
-        self.every_steps = every_steps
-        self._best = None if monitor is None else _Best("Checkpoint", monitor)
-        self._last_step = 0
-
-    def on_fit_start(self, state: State) -> None:
-        """Make the folder: what cannot be written is to be known before the work is done."""
-        self._last_step = state.step
-        if self._best is not None:
-            self._best.start(state)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(
-                f"Checkpoint: {self.folder}: cannot be made: {error.strerror}"
-            ) from error
-
-    def on_batch_end(self, state: State) -> None:
-        """Write the weights of this step if it is its turn."""
-        if self.every_steps is not None and state.step % self.every_steps == 0:
-            self._write(state, f"step_{state.step:06d}")
-
-    def on_epoch_end(self, state: State) -> None:
-        """Write the weights as the last ones, and as the best ones if they are."""
-        if self._best is not None and self._best.is_beaten(state):
-            self._write(state, "best")
-        self._write_last(state)
-
-    def on_fit_end(self, state: State) -> None:
-        """Write the weights as the last ones where an epoch was cut short."""
-        if state.step > self._last_step:
-            self._write_last(state)
-
-    def _write_last(self, state: State) -> None:
-        self._write(state, "last")
-        self._last_step = state.step
-
-    def _write(self, state: State, name: str) -> None:
-        told = {"epoch": state.epoch, "step": state.step, **state.logs}
-        save(
-            self.folder / f"{name}.safetensors",
-            state.model.state_dict(),
-            {key: str(_plain(value)) for key, value in told.items()},
-        )
 
 
 class Progress(Callback):
@@ -304,7 +173,7 @@ def _title(state: State) -> str:
 
 def _described(logs: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name.replace('_', ' ')} {_formatted(name.rpartition('_')[2], _plain(value))}"
+        f"{name.replace('_', ' ')} {_formatted(name.rpartition('_')[2], plain(value))}"
         for name, value in logs.items()
         if name != "epoch"
     )
@@ -316,10 +185,10 @@ def _formatted(kind: str, value: Any) -> str:
     return format(value, _FORMATS.get(kind, ".4g"))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return Python's own number for one of NumPy's."""
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _or_null(value: Any) -> Any:
+def _or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

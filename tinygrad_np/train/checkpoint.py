@@ -1,5 +1,6 @@
 """Weights on disk, as safetensors: a format without code in it, which PyTorch reads too."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,9 +37,18 @@ def save(
 
 def load(path: str | Path) -> dict[str, Array]:
     """Return the state dict in a file. Raises DataError if it is missing or damaged."""
+    return load_with_metadata(path)[0]
+
+
+def load_with_metadata(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the state dict in a file, and the text beside it. Raises DataError as `load` does."""
     try:
-        return safetensors.load(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        arrays = safetensors.load(content)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError, KeyError) as error:
         raise DataError(f"{path}: cannot be read as safetensors: {error}") from error
+    # Eight bytes say how long the header is, which is JSON.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return arrays, header.get("__metadata__", {})

@@ -2,25 +2,33 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sized
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import ExitStack
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np import nn
-from tinygrad_np.errors import ArgumentError, DtypeError, NotFiniteError, ShapeError
+from tinygrad_np import nn, random
+from tinygrad_np.errors import ArgumentError, DtypeError, NotFiniteError
 from tinygrad_np.optim import ReduceLROnPlateau, Schedule, clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.optimizer import Optimizer, at_least
 from tinygrad_np.optim.schedule import whole
-from tinygrad_np.tape import no_grad
 from tinygrad_np.tensor import Tensor
-from tinygrad_np.train.callbacks import Callback, EarlyStopping, History, State
+from tinygrad_np.train.batches import (
+    Batches,
+    Means,
+    check_loader,
+    check_not_empty,
+    kind_of,
+    loss_value,
+)
+from tinygrad_np.train.callbacks import Callback, History, State
 from tinygrad_np.train.interrupts import Interrupts
-
-# A loader: it gives the batches of an epoch, inputs and targets, each time it is iterated over.
-Batches = Iterable[tuple[Any, Any]]
+from tinygrad_np.train.prediction import evaluating
+from tinygrad_np.train.state import bit_generators, check_kinds, check_loads, kinds, remembers
+from tinygrad_np.train.tree import load_tree, save_tree
 
 
 class Trainer:
@@ -68,11 +76,13 @@ class Trainer:
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.history = History()
-        # Early stopping changes the weights in the end: after all that look at them.
-        given = sorted(_checked(callbacks), key=lambda one: isinstance(one, EarlyStopping))
+        given = sorted(_checked(callbacks), key=lambda one: one.turn)
         self.callbacks: list[Callback] = [self.history, *given]
-        self.state = State(model, optimizer)
+        self.state = State(model, optimizer, _weak(self.evaluate), _weak(self.state_dict))
         self._interrupts = Interrupts()
+        # The loader of the fit that runs or ran, and what is to be loaded into the next one's.
+        self._loader: Any = None
+        self._loader_state: Mapping[str, Any] | None = None
 
     def fit(self, train_loader: Batches, epochs: int, validation: Batches | None = None) -> History:
         """Train for so many epochs more, and return the history of all up to now.
@@ -80,7 +90,7 @@ class Trainer:
         A loader yields batches (inputs, targets) each time it is iterated over: a DataLoader, or a
         list. Logs are train_loss and train_accuracy, means over the epoch as the weights changed,
         the same of validation, lr, and seconds; accuracy where outputs are (N, C) and targets
-        classes (N,).
+        classes (N,), or one-hot (N, C).
 
         The first Ctrl-C ends the training after the step that runs: `history.interrupted` is True
         then; a second one is raised at once. The model is left in training mode. Raises
@@ -112,7 +122,7 @@ class Trainer:
         self.model.train()
         self._call("on_epoch_start")
         buffers = list(self.model.buffers())
-        means = _Means()
+        means = Means()
         for inputs, targets in train_loader:
             outputs = self._step(inputs, targets, buffers)
             means.add(state.loss, inputs, outputs, targets)
@@ -121,7 +131,7 @@ class Trainer:
             self._interrupts.check()
             if state.should_stop:
                 break
-        _check_not_empty("Trainer.fit", means)
+        check_not_empty("Trainer.fit", means)
         state.logs = {"epoch": state.epoch, **state.logs}
         if validation is not None:
             found = self.evaluate(validation)
@@ -130,6 +140,7 @@ class Trainer:
         if self.schedule_per == "epoch":
             self._step_schedule()
         self._call("on_epoch_end")
+        self._call("on_epoch_closed")
         self._interrupts.check()
 
     def _step(self, inputs: Any, targets: Any, buffers: list[Tensor]) -> Any:
@@ -138,11 +149,11 @@ class Trainer:
         state.lr = self.optimizer.param_groups[0]["lr"]
         try:
             # A training that diverges is told by its loss, before NumPy's warnings.
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 self.optimizer.zero_grad()
                 outputs = self.model(inputs)
                 loss = self.loss(outputs, targets)
-                state.loss = _value(loss)
+                state.loss = loss_value(loss)
                 if not math.isfinite(state.loss):
                     raise self._diverged(f"the loss is {state.loss}")
                 loss.backward()
@@ -169,13 +180,20 @@ class Trainer:
                 raise self._diverged(f"the norm of the gradients is {norm}")
 
     def _diverged(self, what: str) -> NotFiniteError:
+        weights = "the weights are those of before this step"
+        named = self.model.named_parameters()
+        if bad := [name for name, weight in named if not np.isfinite(weight.data).all()]:
+            weights = (
+                f"{bad[0]} held a nan or inf already, by a gradient of an earlier step, at which "
+                "clip_norm would have said so"
+            )
         advice = "a smaller learning rate"
         if self.clip_norm is None:
             advice += ", clip_norm=1.0"
         return NotFiniteError(
             f"Trainer.fit: {what} at step {self.state.step + 1}, in epoch {self.state.epoch}, at "
-            f"learning rate {self.state.lr:.6g}; the weights are those of before this step. Try "
-            f"{advice}, or fit within debug(), which names the op that gave it first"
+            f"learning rate {self.state.lr:.6g}; {weights}. Try {advice}, or fit within debug(), "
+            "which names the op that gave it first"
         )
 
     def _step_schedule(self) -> None:
@@ -186,32 +204,104 @@ class Trainer:
 
     def evaluate(self, loader: Batches) -> dict[str, float]:
         """Return the mean loss, and accuracy where there is one, over a loader, in eval mode."""
-        _check_loader("Trainer.evaluate", loader)
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        means = _Means()
-        try:
-            with no_grad():
-                for inputs, targets in loader:
-                    outputs = self.model(inputs)
-                    means.add(_value(self.loss(outputs, targets)), inputs, outputs, targets)
-                    self._interrupts.check()
-        finally:
-            for module, mode in modes:
-                module.training = mode
-        _check_not_empty("Trainer.evaluate", means)
+        check_loader("Trainer.evaluate", loader)
+        means = Means()
+        with evaluating(self.model):
+            for inputs, targets in loader:
+                outputs = self.model(inputs)
+                means.add(loss_value(self.loss(outputs, targets)), inputs, outputs, targets)
+                self._interrupts.check()
+        check_not_empty("Trainer.evaluate", means)
         return means.named("")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all on which the rest of the training depends, but for data and options.
+
+        Copies of weights and buffers, what optimizer, schedule and callbacks remember, epoch and
+        step, the loader's seed and epoch, and the state of each random generator: of the modules'
+        own, in the order of `modules()`, and of the package's.
+        """
+        loader_state = self._loader_state
+        if loader_state is None and hasattr(self._loader, "state_dict"):
+            loader_state = self._loader.state_dict()
+        return {
+            "kinds": kinds(
+                self.model, self.optimizer, self.schedule, self.schedule_per, self.callbacks
+            ),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+            "epoch": self.state.epoch,
+            "step": self.state.step,
+            "loader": loader_state,
+            "generators": [own.state for own in bit_generators(self.model)],
+            "default_generator": random.state(),
+            "callbacks": [one.state_dict() for one in self.callbacks if remembers(one)],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` of a trainer with the same parts returned.
+
+        A `fit` that follows goes on from there with the same bits; the loader that it is given gets
+        its seed and epoch then. Raises ArgumentError or ShapeError that says what differs, where
+        model, optimizer, schedule or callbacks do; nothing has been changed then.
+        """
+        own = self.state_dict()
+        check_kinds(state, own)
+        try:
+            self._take(state)
+        except Exception:
+            self._take(own)
+            raise
+        self._loader_state = state["loader"]
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        # After the schedule: rates may have been set from elsewhere.
+        self.optimizer.load_state_dict(state["optimizer"])
+        for own, loaded in zip(bit_generators(self.model), state["generators"], strict=True):
+            own.state = loaded
+        random.restore(state["default_generator"])
+        stateful = [one for one in self.callbacks if remembers(one)]
+        for callback, loaded in zip(stateful, state["callbacks"], strict=True):
+            callback.load_state_dict(loaded)
+        self.state.epoch, self.state.step = state["epoch"], state["step"]
+
+    def save(self, path: str | Path) -> None:
+        """Write `state_dict()` as one file, whole or not at all. Raises DataError if it cannot."""
+        save_tree(path, self.state_dict())
+
+    def load(self, path: str | Path) -> None:
+        """Load a file of `save`, or the training.safetensors of a Checkpoint; then `fit` goes on.
+
+        Raises DataError where there is no such file, else as `load_state_dict` does.
+
+        >>> import tempfile
+        >>> from tinygrad_np import nn, optim
+        >>> model = nn.Linear(2, 1)
+        >>> trainer = Trainer(model, optim.Adam(model.parameters()))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer.save(f"{folder}/training.safetensors")
+        ...     trainer.load(f"{folder}/training.safetensors")
+        """
+        self.load_state_dict(load_tree(path))
 
     def _prepare(self, train_loader: Batches, epochs: int, validation: Batches | None) -> int:
         """Check the arguments of fit, set up the state, and return the first epoch's number."""
         whole("Trainer.fit", 1, epochs=epochs)
-        _check_loader("Trainer.fit", train_loader)
+        check_loader("Trainer.fit", train_loader)
         if validation is not None:
-            _check_loader("Trainer.fit validation", validation)
+            check_loader("Trainer.fit validation", validation)
         elif isinstance(self.schedule, ReduceLROnPlateau):
             raise ArgumentError(
                 "Trainer.fit: ReduceLROnPlateau needs the validation loss; give validation=loader"
             )
+        if self._loader_state is not None:
+            check_loads(train_loader)
+            train_loader.load_state_dict(self._loader_state)  # type: ignore[attr-defined]
+        self._loader, self._loader_state = train_loader, None
         first = len(self.history.epochs) + 1
         self.state.last_epoch = first + epochs - 1
         self.state.steps_per_epoch = len(train_loader) if isinstance(train_loader, Sized) else None
@@ -224,60 +314,15 @@ class Trainer:
             getattr(callback, point)(self.state)
 
 
-@dataclass
-class _Means:
-    """Sums over batches: of losses, by the size of the batch, and of what was right."""
-
-    count: int = 0
-    loss: float = 0.0
-    right: int | None = 0
-
-    def add(self, loss: float, inputs: Any, outputs: Any, targets: Any) -> None:
-        """Count a batch."""
-        self.count += len(inputs)
-        self.loss += loss * len(inputs)
-        right = _count_right(outputs, targets)
-        self.right = None if right is None or self.right is None else self.right + right
-
-    def named(self, prefix: str) -> dict[str, float]:
-        """Return the means over all that was counted."""
-        means = {f"{prefix}loss": self.loss / self.count}
-        if self.right is not None:
-            means[f"{prefix}accuracy"] = self.right / self.count
-        return means
-
-
-def _count_right(outputs: Any, targets: Any) -> int | None:
-    """Return how often the largest logit is at the label; None where these are no classes."""
-    labels = targets.data if isinstance(targets, Tensor) else targets
-    if not isinstance(outputs, Tensor) or not isinstance(labels, np.ndarray):
-        return None
-    if outputs.ndim != 2 or outputs.shape[1] < 2 or labels.shape != outputs.shape[:1]:
-        return None
-    if labels.dtype.kind not in "iu":
-        return None
-    return int((outputs.data.argmax(axis=1) == labels).sum())
-
-
-def _value(loss: Any) -> float:
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ShapeError(
-            f"Trainer loss: got {got}, expected a Tensor of one entry, such as the mean over the "
-            "batch"
-        )
-    return float(loss.item())
-
-
 def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
     for name, part, kind in (("model", model, nn.Module), ("optimizer", optimizer, Optimizer)):
         if not isinstance(part, kind):
             raise DtypeError(
-                f"Trainer {name}: got {_kind(part)}, expected an instance of {kind.__name__}"
+                f"Trainer {name}: got {kind_of(part)}, expected an instance of {kind.__name__}"
             )
     if not callable(loss):
         raise DtypeError(
-            f"Trainer loss: got {_kind(loss)}, expected a function of outputs and targets, such "
+            f"Trainer loss: got {kind_of(loss)}, expected a function of outputs and targets, such "
             "as Tensor.cross_entropy"
         )
 
@@ -289,7 +334,7 @@ def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
         return
     if not isinstance(schedule, Schedule):
         raise DtypeError(
-            f"Trainer schedule: got {_kind(schedule)}, expected one of optim's, such as "
+            f"Trainer schedule: got {kind_of(schedule)}, expected one of optim's, such as "
             "optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)"
         )
     if schedule.optimizer is not optimizer:
@@ -312,27 +357,20 @@ def _checked(callbacks: Any) -> list[Callback]:
     for callback in listed:
         if not isinstance(callback, Callback) or not isinstance(callbacks, Iterable):
             raise DtypeError(
-                f"Trainer callbacks: got {_kind(callback)}, expected a list of callbacks, such as "
-                "[Progress(), EarlyStopping()]"
+                f"Trainer callbacks: got {kind_of(callback)}, expected a list of callbacks, such "
+                "as [Progress(), EarlyStopping()]"
             )
     return listed
 
 
-def _check_loader(where: str, loader: Any) -> None:
-    if not isinstance(loader, Iterable):
-        raise DtypeError(
-            f"{where}: got {_kind(loader)}, expected batches (inputs, targets), as of "
-            "DataLoader(dataset, 64)"
-        )
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls a method without keeping its object alive: no circle."""
+    kept = weakref.WeakMethod(method)
 
+    def call(*arguments: Any) -> Any:
+        alive = kept()
+        if alive is None:
+            raise ArgumentError("State: its Trainer is gone; keep the Trainer to evaluate or save")
+        return alive(*arguments)
 
-def _check_not_empty(where: str, means: _Means) -> None:
-    if not means.count:
-        raise ArgumentError(
-            f"{where}: the loader gave no samples; a generator can be used only once: give a "
-            "DataLoader or a list"
-        )
-
-
-def _kind(value: Any) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return call

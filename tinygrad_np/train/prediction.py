@@ -1,0 +1,44 @@
+"""What a model says of a data set."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import nn
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.memory import Array
+from tinygrad_np.tape import no_grad
+
+
+def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
+    """Return the outputs for all inputs of a loader, in its order, (N, C) for a classifier.
+
+    The model runs in evaluation, without a graph, and keeps the modes it had. Raises ArgumentError
+    where the loader gives nothing.
+
+    >>> from models import DigitsCNN
+    >>> from tinygrad_np import data
+    >>> _, test_set = data.digits()
+    >>> predict(DigitsCNN(), data.DataLoader(test_set)).shape
+    (359, 10)
+    """
+    with evaluating(model):
+        outputs = [model(inputs).data for inputs, _ in loader]
+    if not outputs:
+        raise ArgumentError("predict: the loader gave no samples")
+    return np.concatenate(outputs)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Let the model run in evaluation, without a graph; then its modules have their modes again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

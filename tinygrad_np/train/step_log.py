@@ -1,0 +1,76 @@
+"""A line for each step."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from tinygrad_np.errors import DataError
+from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np.train.callbacks import Callback, State, plain
+
+_HEADER = "time,epoch,step,loss,accuracy,lr\n"
+
+
+class StepLog(Callback):
+    """Appends a line to a CSV file after each step: time (UTC, ISO 8601), epoch, step, loss of the
+    batch, accuracy in the epoch so far (empty where there is none), and learning rate.
+
+    A training that goes on appends to the file; lines of steps that are to be done again, since the
+    training was cut after them, are taken out first. Another training begins the file anew. Raises
+    DataError where the file is no such log, or cannot be written.
+
+    >>> from tinygrad_np import train
+    >>> log = train.StepLog("runs/lenet/steps.csv")
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file: IO[str] | None = None
+
+    def on_fit_start(self, state: State) -> None:
+        """Write the header, and the lines of the steps before."""
+        make_folder(self.path.parent, "StepLog")
+        lines = [_HEADER, *(line for line in self._lines() if 0 < _step_of(line) <= state.step)]
+        write_bytes(self.path, "".join(lines).encode())
+
+    def _lines(self) -> list[str]:
+        """Return the lines that are in the file, without its header."""
+        if not self.path.exists():
+            return []
+        try:
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(True)
+        except OSError as error:
+            raise DataError(f"StepLog: {self.path}: cannot be read: {error.strerror}") from error
+        if lines and lines[0] != _HEADER:
+            raise DataError(
+                f"StepLog: {self.path}: is there already and is no step log; give another path"
+            )
+        return lines[1:]
+
+    def on_epoch_start(self, state: State) -> None:
+        """Open the file."""
+        if self._file is None:
+            self._file = self.path.open("a", encoding="utf-8", newline="")
+
+    def on_batch_end(self, state: State) -> None:
+        """Write the line: after a crash it is there."""
+        if self._file is None:
+            return
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        accuracy = state.logs.get("train_accuracy", "")
+        values = (time, state.epoch, state.step, state.loss, accuracy, plain(state.lr))
+        self._file.write(",".join(map(str, values)) + "\n")
+        self._file.flush()
+
+    def on_fit_end(self, state: State) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _step_of(line: str) -> int:
+    """Return the step of a line, 0 where a crash left less than a line."""
+    cells = line.split(",")
+    is_whole = line.endswith("\n") and len(cells) == _HEADER.count(",") + 1 and cells[2].isdigit()
+    return int(cells[2]) if is_whole else 0
