@@ -1,16 +1,20 @@
 """The picture of a graph says what the graph is; plots show what they are given."""
 
 import builtins
+import os
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from models import DigitsCNN, MnistCNN
-from tinygrad_np import Tensor, data, nn, op, viz
-from tinygrad_np.errors import ArgumentError, DataError, GraphError
+from tinygrad_np import Tensor, data, nn, op, train, viz
+from tinygrad_np.errors import ArgumentError, DataError, GraphError, ShapeError
+
+MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
 
 class Nested(nn.Module):
@@ -81,6 +85,27 @@ def test_depth_folds_modules(depth, boxes):
 
 def test_a_folded_module_says_its_parameters():
     assert "16 parameters" in viz.draw(Nested(), Tensor.ones(1, 3), depth=1).source
+
+
+def test_a_module_of_very_many_names_is_drawn():
+    """There are 2^60 paths to the layer, and a way back from it."""
+
+    class Fork(nn.Module):
+        """One module under two names, of which one is called."""
+
+        def __init__(self, inner):
+            self.left = self.right = inner
+
+        def forward(self, x):
+            """Return what the module makes of x."""
+            return self.left(x)
+
+    model = layer = nn.Linear(3, 2)
+    for _ in range(60):
+        model = Fork(model)
+    layer.outer = model
+    source = viz.draw(model, Tensor.ones(1, 3)).source
+    assert "left." * 59 + "left: Linear(3, 2)" in source
 
 
 def test_an_output_is_drawn_without_its_model():
@@ -192,10 +217,145 @@ HISTORY = [
 ]
 
 
+def drawn(axes):
+    """Return the values of each line by its label."""
+    return {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+
+
 def test_curves_have_losses_left_and_accuracies_right():
-    left, right = viz.curves(HISTORY).axes
-    assert [list(line.get_ydata()) for line in left.get_lines()] == [[2.0, 1.0], [1.5, 1.2]]
-    assert [list(line.get_ydata()) for line in right.get_lines()] == [[50, 70], [60, 80]]
+    figure = viz.curves(HISTORY, "title")
+    left, right = figure.axes
+    assert drawn(left) == {"train loss": [2.0, 1.0], "test loss": [1.5, 1.2]}
+    assert drawn(right) == {"train accuracy": [50, 70], "test accuracy": [60, 80]}
+    assert {line.get_linestyle() for line in left.get_lines()} == {"-"}
+    assert {line.get_linestyle() for line in right.get_lines()} == {"--"}
+    assert [line.get_color() for line in left.get_lines()] == [
+        line.get_color() for line in right.get_lines()
+    ]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("train loss", "train accuracy", "test loss", "test accuracy")
+    ]
+    assert left.get_title() == "title"
+
+
+def test_curves_of_a_validation_set_that_came_later():
+    """What only some epochs have is drawn at these; null, as JSON has for nan, leaves a gap."""
+    epochs = [
+        {"epoch": 1, "train_loss": 3.0},
+        {"epoch": 2, "train_loss": None, "validation_loss": 4.0, "validation_accuracy": 0.25},
+        {"epoch": 3, "train_loss": 1.0, "validation_loss": -1.0, "validation_accuracy": 0.5},
+    ]
+    history = train.History()
+    history.epochs = epochs
+    for given in (epochs, history):
+        left, right = viz.curves(given).axes
+        assert [list(line.get_xdata()) for line in left.get_lines()] == [[1, 2, 3], [2, 3]]
+        np.testing.assert_array_equal(drawn(left)["train loss"], [3, np.nan, 1])
+        assert drawn(right) == {"validation accuracy": [25, 50]}
+        assert left.get_ylim()[0] < -1
+
+
+def test_curves_without_accuracy_have_one_axis():
+    (axes,) = viz.curves([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]).axes
+    assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("loss", 0)
+
+
+def test_curves_of_one_epoch():
+    """Ticks are whole epochs, and no mark is at the border."""
+    figure = viz.curves(HISTORY[:1])
+    left = figure.axes[0]
+    figure.draw_without_rendering()
+    assert all(tick == int(tick) for tick in left.get_xticks())
+    assert left.get_xlim() == (0, 2)
+    assert left.get_ylim()[1] > 2.02
+
+
+@pytest.mark.parametrize("history", [[], [{"epoch": 1, "train_accuracy": 0.5}]])
+def test_curves_without_a_loss_are_refused(history):
+    with pytest.raises(ArgumentError, match=r"curves: got \d epochs without a loss, expected"):
+        viz.curves(history)
+
+
+def test_images_are_the_first_with_their_classes():
+    train_set, _ = data.digits()
+    figure = viz.images(train_set, count=5, title="digits")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [*(str(label) for label in train_set.labels[:5]), ""]
+    for axes, image in zip(figure.axes, train_set.images[:5], strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image[0])
+    assert figure.get_suptitle() == "digits"
+    assert len(viz.images(train_set.first(3)).axes) == 4
+    with pytest.raises(ArgumentError, match="got 0 samples, expected from 1"):
+        viz.images(train_set, count=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
+def test_the_first_30_clothes_with_their_names():
+    train_set, _ = data.fashion_mnist(MNIST)
+    titles = [axes.get_title() for axes in viz.images(train_set).axes if axes.images]
+    assert len(titles) == 30
+    assert titles[:5] == ["Ankle boot", "T-shirt/top", "T-shirt/top", "Dress", "T-shirt/top"]
+
+
+@pytest.mark.slow
+def test_names_of_classes_stand_wherever_a_label_is_shown():
+    """Fashion-MNIST's, in both grids, the confusion matrix and the report."""
+    names = data.sources.FASHION_MNIST.classes
+    dataset = replace(data.digits()[1].first(50), classes=names)
+    truth = dataset.labels
+    for figure in (viz.images(dataset, 50), viz.predictions(dataset, truth, 50)):
+        titles = [axes.get_title() for axes in figure.axes if axes.images]
+        assert sorted(titles) == sorted(names[label] for label in truth)
+    matrix = train.confusion_matrix(truth, truth, 10)
+    axes = viz.confusion(matrix, names).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(names)
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        f"{name}  (100.0 %)" for name in names
+    ]
+    report = str(train.classification_report(truth, truth, 10, names))
+    assert all(re.search(rf"^ *{name} +1\.0000", report, re.MULTILINE) for name in names)
+
+
+def test_calibration_shows_bins_and_counts():
+    """A bin without predictions has no bar and no point."""
+    nothing = np.nan
+    result = train.Calibration(
+        confidence=np.array([nothing, nothing, 0.6, 0.9]),
+        accuracy=np.array([nothing, nothing, 0.5, 0.75]),
+        count=np.array([0, 0, 10, 30]),
+        expected_error=0.1375,
+    )
+    upper, lower = viz.calibration(result).axes
+    bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in upper.patches]
+    assert bars == [(0.5, 0.25, 0.5), (0.75, 0.25, 0.75)]
+    points = upper.get_lines()[0]
+    assert (list(points.get_xdata()), list(points.get_ydata())) == ([0.6, 0.9], [0.5, 0.75])
+    assert [bar.get_height() for bar in lower.patches] == [0, 0, 10, 30]
+    assert "13.75 %" in upper.get_legend().get_title().get_text()
+
+
+def test_filters_have_one_scale_about_zero():
+    weight = nn.Conv2d(2, 3, (2, 4)).weight
+    *kernels, bar = viz.filters(weight).axes
+    assert bar.get_ylabel() == "weight"
+    assert [axes.get_title() for axes in kernels[:3]] == [
+        *("0, channel 0", "0, channel 1", "1, channel 0")
+    ]
+    limit = np.abs(weight.data).max()
+    for axes, kernel in zip(kernels, weight.data.reshape(6, 2, 4), strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), kernel)
+        assert axes.images[0].get_clim() == (-limit, limit)
+    titles = [axes.get_title() for axes in viz.filters(np.zeros((5, 1, 3, 3))).axes]
+    assert titles == ["0", "1", "2", "3", "4", "", ""]
+
+
+def test_filters_that_are_none_or_too_many_are_refused():
+    with pytest.raises(ShapeError, match=r"filters: got weights \(10, 128\), expected \(K, C"):
+        viz.filters(np.ones((10, 128)))
+    with pytest.raises(ArgumentError, match=r"2048 kernels, expected at most 256; give a part"):
+        viz.filters(np.ones((64, 32, 3, 3)))
 
 
 def test_predictions_are_green_where_right_and_red_where_wrong():
@@ -211,9 +371,16 @@ def test_predictions_are_green_where_right_and_red_where_wrong():
     assert wrong[0].get_text() == f"{predicted[4]}\nis {test_set.labels[4]}"
 
 
-def test_confusion_shows_every_count():
-    figure = viz.confusion(np.array([[5, 1], [0, 7]]), ["cat", "dog"])
-    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["1", "5", "7"]
+def test_confusion_shows_every_count_and_the_accuracies():
+    matrix = np.array([[5, 1, 0], [0, 7, 0], [0, 0, 0]])
+    axes = viz.confusion(matrix, ["cat", "dog", "cow"]).axes[0]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "5", "7"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        *("cat  (83.3 %)", "dog  (100.0 %)", "cow  (none)")
+    ]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["cat", "dog", "cow"]
+    with pytest.raises(ShapeError, match=r"confusion: got a matrix \(3, 3\) for 2 classes"):
+        viz.confusion(matrix, ["cat", "dog"])
 
 
 def test_figures_are_saved_whole(tmp_path):

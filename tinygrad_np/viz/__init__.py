@@ -1,6 +1,26 @@
-"""Pictures: the graph of a model, and plots of its training."""
+"""Pictures: the graph of a model, and plots of data, training and results."""
 
 from tinygrad_np.viz.graph import draw, render
-from tinygrad_np.viz.plots import confusion, curves, predictions, save
+from tinygrad_np.viz.plots import (
+    calibration,
+    confusion,
+    curves,
+    filters,
+    images,
+    predictions,
+    save,
+)
+from tinygrad_np.viz.report import report
 
-__all__ = ["confusion", "curves", "draw", "predictions", "render", "save"]
+__all__ = [
+    "calibration",
+    "confusion",
+    "curves",
+    "draw",
+    "filters",
+    "images",
+    "predictions",
+    "render",
+    "report",
+    "save",
+]

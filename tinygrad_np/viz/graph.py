@@ -149,7 +149,6 @@ class _Picture:
     def __init__(self, output: Variable, model: Module | None, depth: int | None) -> None:
         self.model = model
         self.depth = depth
-        self.modules = dict(_named_modules(model)) if model else {}
         self.root = _Frame("")
         self.frames: dict[Scope, _Frame] = {}
         self.boxes: dict[Any, _Box] = {}
@@ -185,8 +184,11 @@ class _Picture:
             frame = self.frames[scope]
         return frame
 
+    def _module(self, scope: Scope) -> Module | None:
+        return None if self.model is None else _module_at(self.model, scope.path)
+
     def _title(self, scope: Scope) -> str:
-        module = self.modules.get(scope.path)
+        module = self._module(scope)
         inside = module.describe() if module is not None else ""
         name = f"{scope.path}: " if scope.path else ""
         return f"{name}{scope.kind}({inside})" if inside else f"{name}{scope.kind}"
@@ -200,7 +202,7 @@ class _Picture:
             if shown is node:
                 box.heading, box.lines = node.op.name, _options(node)
             else:
-                module = self.modules.get(shown.path)
+                module = self._module(shown)
                 count = sum(p.numel() for p in module.parameters()) if module is not None else 0
                 box.heading = self._title(shown)
                 box.lines = [f"{count:,} parameters"] if count else []
@@ -310,13 +312,17 @@ def _recorded(output: Variable) -> list[Node]:
     return sorted(seen, key=lambda node: node.order)
 
 
-def _named_modules(model: Module) -> Iterator[tuple[str, Module]]:
-    """Yield each module by the path that its calls are recorded under."""
-    waiting = [("", model)]
-    while waiting:
-        path, module = waiting.pop()
-        yield path, module
-        waiting += [(f"{path}.{name}" if path else name, c) for name, c in module.named_children()]
+def _module_at(model: Module, path: str) -> Module | None:
+    """Return the module within that a path leads to, or None: looked up, since of modules that are
+    shared there may be more paths than one could list."""
+    if not path:
+        return model
+    for name, child in model.named_children():
+        if path == name or path.startswith(f"{name}."):
+            found = _module_at(child, path[len(name) + 1 :])
+            if found is not None:
+                return found
+    return None
 
 
 def _options(node: Node) -> list[str]:

@@ -1,11 +1,13 @@
-"""Plots of a training: each returns a matplotlib Figure and shows nothing by itself."""
+"""Plots of data, of a training and of what it came to: each returns a matplotlib Figure and shows
+nothing by itself."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -13,32 +15,88 @@ from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.memory import Array
+from tinygrad_np.tensor import Tensor
+from tinygrad_np.train import Calibration, History
 
-_TRAIN, _TEST, _RIGHT, _WRONG = "#2874a6", "#ca6f1e", "#1e8449", "#c0392b"
+_SETS = {"train": "#2874a6", "validation": "#7d3c98", "test": "#ca6f1e"}
+_RIGHT, _WRONG = "#1e8449", "#c0392b"
+_MOST_KERNELS = 256
 
 
-def curves(history: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Loss on the left axis and accuracy on the right, training and test, over the epochs.
+def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
+    """Loss on the left axis and accuracy, where there is any, on the right, over the epochs.
 
-    `history` has for each epoch train_loss, train_accuracy, test_loss and test_accuracy.
+    `history` has for each epoch train_loss and what else there is of validation_loss, test_loss and
+    the three accuracies. Raises ArgumentError where there is no epoch, or no loss.
+
+    >>> from tinygrad_np import viz
+    >>> epochs = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]
+    >>> len(viz.curves(epochs).axes)
+    1
     """
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    entries = history.epochs if isinstance(history, History) else history
+    kinds = {name: _series(entries, name) for name in ("loss", "accuracy")}
+    if not kinds["loss"]:
+        raise ArgumentError(
+            f"curves: got {len(entries)} epochs without a loss, expected train_loss, "
+            "validation_loss or test_loss in at least one"
+        )
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     left = figure.subplots()
-    right = left.twinx()
-    epochs = [entry["epoch"] for entry in history]
-    for name, color in (("train", _TRAIN), ("test", _TEST)):
-        losses = [entry[f"{name}_loss"] for entry in history]
-        accuracies = [100 * entry[f"{name}_accuracy"] for entry in history]
-        left.plot(epochs, losses, color=color, marker="o", label=f"{name} loss")
-        right.plot(epochs, accuracies, color=color, marker="s", ls="--", label=f"{name} accuracy")
-    left.set(xlabel="epoch", ylabel="loss (solid)", title=title)
-    left.set_ylim(bottom=0)
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    right.set(ylabel="accuracy in % (dashed)")
-    lines = [*left.get_lines(), *right.get_lines()]
-    left.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
+    right = left.twinx() if kinds["accuracy"] else None
+    lines = []
+    for name, color in _SETS.items():
+        if name in kinds["loss"]:
+            epochs, losses = kinds["loss"][name]
+            lines += left.plot(epochs, losses, "o-", color=color, ms=4, label=f"{name} loss")
+        if right is not None and name in kinds["accuracy"]:
+            epochs, parts = kinds["accuracy"][name]
+            text = f"{name} accuracy"
+            lines += right.plot(epochs, 100 * parts, "s--", color=color, ms=4, label=text)
+    left.set(xlabel="epoch", ylabel="loss", title=title)
+    if right is not None:
+        left.set_ylabel("loss (solid)")
+        right.set_ylabel("accuracy in % (dashed)")
+    bottom, top = left.get_ylim()
+    bottom = min(0, bottom)
+    left.set_ylim(bottom, top + 0.05 * (top - bottom))
+    if len(entries) == 1:
+        left.set_xlim(entries[0]["epoch"] - 1, entries[0]["epoch"] + 1)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     left.grid(alpha=0.3)
+    # Below, where no line can run through it.
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=len(kinds["loss"]), frameon=False
+    )
     return figure
+
+
+def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[Array, Array]]:
+    """Return by data set the epochs that have this kind of value, and the values; nan for null."""
+    found = {}
+    for name in _SETS:
+        key = f"{name}_{kind}"
+        have = [entry for entry in entries if key in entry]
+        if have:
+            values = [np.nan if entry[key] is None else entry[key] for entry in have]
+            found[name] = np.array([entry["epoch"] for entry in have]), np.array(values, float)
+    return found
+
+
+def images(dataset: Dataset, count: int = 30, title: str = "") -> Figure:
+    """A grid of the first images with the names of their classes.
+
+    >>> from tinygrad_np import data, viz
+    >>> len(viz.images(data.digits()[0], count=4).axes)
+    4
+    """
+    shown = dataset.first(min(count, len(dataset)))
+
+    def draw(axes: Axes, position: int) -> None:
+        axes.imshow(shown.images[position, 0], cmap="gray_r")
+        axes.set_title(dataset.classes[int(shown.labels[position])], fontsize=10)
+
+    return _grid(len(shown), draw, title)
 
 
 def predictions(
@@ -51,40 +109,137 @@ def predictions(
         )
     count = min(count, len(dataset))
     chosen = np.random.default_rng(seed).choice(len(dataset), count, replace=False)
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    figure = Figure(figsize=(1.7 * columns, 1.95 * rows + 0.4), layout="constrained")
-    for position, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
-        axes.axis("off")
-        if position >= count:
-            continue
+
+    def draw(axes: Axes, position: int) -> None:
         index = chosen[position]
         guess, truth = int(predicted[index]), int(dataset.labels[index])
         axes.imshow(dataset.images[index, 0], cmap="gray_r")
         text = dataset.classes[guess]
         text += "" if guess == truth else f"\nis {dataset.classes[truth]}"
         axes.set_title(text, color=_RIGHT if guess == truth else _WRONG, fontsize=10)
+
+    return _grid(count, draw, title)
+
+
+def _grid(count: int, draw: Callable[[Axes, int], None], title: str, columns: int = 0) -> Figure:
+    """Return small pictures in rows, as many in each as make it nearly square unless said."""
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    figure = Figure(figsize=(1.7 * columns, 1.95 * rows + 0.4), layout="constrained")
+    for position, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
+        axes.axis("off")
+        if position < count:
+            draw(axes, position)
     figure.suptitle(title)
     return figure
 
 
 def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
-    """Counts of true (rows) against predicted classes; the colour is the part of each row."""
-    figure = Figure(figsize=(7, 6.2), layout="constrained")
+    """Counts of true (rows) against predicted classes, and each row's accuracy; the colour is the
+    part of the row."""
+    if matrix.shape != (len(classes),) * 2:
+        raise ShapeError(
+            f"confusion: got a matrix {matrix.shape} for {len(classes)} classes, expected a row "
+            "and a column for each"
+        )
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
     axes = figure.subplots()
-    parts = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    totals = matrix.sum(axis=1, keepdims=True)
+    parts = matrix / np.maximum(1, totals)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="part of the true class", shrink=0.8)
     slanted = max(map(len, classes)) > 2
-    axes.set_xticks(range(len(classes)), classes, rotation=45 if slanted else 0)
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
+    axes.set_xticks(
+        range(len(classes)),
+        classes,
+        rotation=45 if slanted else 0,
+        ha="right" if slanted else "center",
+        rotation_mode="anchor",
+    )
+    labels = []
+    for row, name in enumerate(classes):
+        accuracy = f"{100 * parts[row, row]:.1f} %" if totals[row] else "none"
+        labels.append(f"{name}  ({accuracy})")
+    axes.set_yticks(range(len(classes)), labels)
+    axes.set(xlabel="predicted", ylabel="true (accuracy)", title=title)
     for row, column in np.ndindex(matrix.shape):
         if matrix[row, column]:
             color = "white" if parts[row, column] > 0.5 else "#1b2631"
             axes.text(
                 column, row, str(matrix[row, column]), ha="center", va="center", color=color, size=9
             )
+    return figure
+
+
+def calibration(result: Calibration, title: str = "") -> Figure:
+    """A reliability diagram: for each bin of confidence how often its predictions were right, and
+    how many they were (Guo et al. 2017).
+
+    Bins are of equal width from 0 to 1; on the diagonal confidence and accuracy agree.
+    """
+    bins = len(result.count)
+    centres = (np.arange(bins) + 0.5) / bins
+    filled = np.asarray(result.count) > 0
+    confidence, accuracy = (
+        np.asarray(values)[filled] for values in (result.confidence, result.accuracy)
+    )
+    figure = Figure(figsize=(5.5, 6.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    width = 1 / bins
+    label = "accuracy of the predictions in a bin"
+    bars = upper.bar(
+        centres[filled], accuracy, width, color="#aed6f1", edgecolor="white", label=label
+    )
+    label = "the same, at their mean confidence"
+    points = upper.plot(confidence, accuracy, "o", color=_SETS["train"], label=label, clip_on=False)
+    diagonal = upper.plot([0, 1], [0, 1], "--", color="#566573", label="accuracy = confidence")
+    upper.set(ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
+    upper.legend(
+        handles=[bars, *points, *diagonal],
+        loc="upper left",
+        title=f"expected calibration error: {100 * result.expected_error:.2f} %",
+    )
+    lower.bar(centres, result.count, width, color="#839192", edgecolor="white")
+    lower.set(xlabel="confidence", ylabel="predictions")
+    for axes in (upper, lower):
+        axes.set_axisbelow(True)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def filters(weights: Tensor | Array, title: str = "") -> Figure:
+    """The kernels (K, C, R, S) of a convolution, as a first layer's: blue below 0, red above.
+
+    One scale for all. Of one channel they are in a nearly square grid; of several, a row for each
+    of the K outputs. Raises ShapeError for other weights, ArgumentError for more kernels than one
+    can look at.
+
+    >>> from tinygrad_np import nn, viz
+    >>> len(viz.filters(nn.Conv2d(3, 4, 5).weight).axes)
+    13
+    """
+    kernels = np.asarray(weights.data if isinstance(weights, Tensor) else weights)
+    if kernels.ndim != 4 or 0 in kernels.shape:
+        raise ShapeError(f"filters: got weights {kernels.shape}, expected (K, C, R, S)")
+    outputs, channels = kernels.shape[:2]
+    if outputs * channels > _MOST_KERNELS:
+        raise ArgumentError(
+            f"filters: got weights {kernels.shape}, {outputs * channels} kernels, expected at most "
+            f"{_MOST_KERNELS}; give a part of them, as weights[:8, :8]"
+        )
+    limit = float(np.abs(kernels).max()) or 1.0
+
+    def draw(axes: Axes, position: int) -> None:
+        output, channel = divmod(position, channels)
+        axes.imshow(kernels[output, channel], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axes.set_title(
+            str(output) if channels == 1 else f"{output}, channel {channel}", fontsize=10
+        )
+
+    figure = _grid(outputs * channels, draw, title, 0 if channels == 1 else channels)
+    figure.set_figwidth(figure.get_figwidth() + 1)
+    shown = figure.axes
+    figure.colorbar(shown[0].images[0], ax=shown, label="weight", shrink=0.8)
     return figure
 
 
