@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tinygrad_np
 from models import DigitsCNN
-from tinygrad_np import data, no_grad, optim, train, viz
+from tinygrad_np import cli, data, no_grad, optim, train, viz
 
 
 def main():
@@ -32,6 +32,8 @@ def main():
         train.save(path, model.state_dict())
         DigitsCNN().load_state_dict(train.load(path))
     print(len(viz.draw(model, images[:1]).source), "characters of graph")
+    if cli.main(["summary", "LeNet"]):
+        raise SystemExit("the command line fails")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def test_methods_of_modules_and_initialisers():
 OPTIM_NAMES = [
     name for name in re.findall(r"`(\w+)(?:\([^`]*\))?`", OPTIM) if not name[0].islower()
 ] + [name for line in re.findall(r"`([A-Z]\w+(?: \w+)+)`", OPTIM) for name in line.split()]
-OPTIM_NAMES += ["clip_grad_norm", "clip_grad_value"]
+OPTIM_NAMES += ["clip_grad_norm", "clip_grad_value", "decay_groups", "l1_norm"]
 
 
 def test_the_list_of_optimizers_was_read():

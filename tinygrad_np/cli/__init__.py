@@ -1,0 +1,149 @@
+"""The command line: python -m tinygrad_np train|evaluate|predict|summary|graph|gradcheck|config."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import models
+from tinygrad_np.cli import commands
+from tinygrad_np.cli.config import RunConfig, add_flags, json_object
+from tinygrad_np.cli.training import run_training
+from tinygrad_np.config import show_config
+from tinygrad_np.errors import ArgumentError, TinygradNpError
+
+_Arguments = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, 1 after an error, 2 for arguments that do not fit, 130 after Ctrl-C.
+
+    Arguments are those of the process, unless given.
+    """
+    args = _parser().parse_args(arguments)
+    try:
+        status = args.run(args)
+        return int(status or 0)
+    except ArgumentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except TinygradNpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tinygrad_np",
+        description="Train the models of models/, and look at them. Each command has its --help.",
+    )
+    add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
+    _train_flags(_command(add, "train", "train a model, into a folder of its own", _train))
+
+    look = _command(add, "evaluate", "tell how a trained model does", _evaluate)
+    _run_argument(look)
+    look.add_argument(
+        "--on", choices=["test", "validation"], default="test", help="default: %(default)s"
+    )
+    look = _command(add, "predict", "recognise digits in PNG or JPEG files", _predict)
+    _run_argument(look)
+    look.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+
+    _model_argument(_command(add, "summary", "print the table of a model's layers", _summary))
+    look = _command(add, "graph", "draw a model's graph", _graph)
+    _model_argument(look)
+    look.add_argument("--out", type=Path, help="FILE.svg, .png, .pdf or .dot; default: MODEL.svg")
+    _model_argument(
+        _command(add, "gradcheck", "hold a model's gradients against differences", _gradcheck)
+    )
+    _command(add, "config", "print versions, BLAS and threads", lambda args: show_config())
+    return parser
+
+
+def _command(add: Any, name: str, text: str, run: Callable[[_Arguments], Any]) -> Any:
+    parser = add(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _run_argument(parser: argparse.ArgumentParser) -> None:
+    text = "folder that train has made, or a file of weights in it"
+    parser.add_argument("folder", type=Path, metavar="RUN", help=text)
+
+
+def _model_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", choices=models.__all__, metavar="MODEL", help="as MnistCNN")
+    parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON")
+
+
+def _train_flags(parser: argparse.ArgumentParser) -> None:
+    add_flags(parser)
+    add = parser.add_argument
+    add("--config", type=Path, help="a run.json, as config.json in a run's folder, to begin with")
+    add("--resume", type=Path, metavar="RUN", help="go on where the training in a folder stood")
+    add("--out", type=Path, help="folder of the run; default: runs/MODEL-DATA")
+    add("--no-figures", action="store_true", help="no pictures")
+
+
+def _train(args: _Arguments) -> int:
+    given = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("run", "config", "resume", "out", "no_figures")
+    }
+    if args.resume is not None:
+        return run_training(
+            _resumed(args, given), args.resume, resume=True, figures=not args.no_figures
+        )
+    start = RunConfig() if args.config is None else RunConfig.read(args.config)
+    config = start.changed(given)
+    out = args.out or Path("runs") / f"{config.model}-{config.data}"
+    return run_training(config, out, resume=False, figures=not args.no_figures)
+
+
+def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
+    """Return the config of the run that goes on; of it only the epochs may be changed."""
+    if args.config or args.out or set(given) - {"epochs", "data_dir"}:
+        raise ArgumentError(
+            "--resume: goes on as the run was begun; beside it there may be only --epochs, "
+            "--data-dir and --no-figures"
+        )
+    config = RunConfig.read(args.resume / "config.json")
+    if config.steps and "epochs" in given:
+        raise ArgumentError(f"--resume with --epochs: the run is of {config.steps} steps")
+    is_longer = given.get("epochs", config.epochs) != config.epochs
+    if is_longer and (config.schedule not in ("constant", "plateau") or config.warmup):
+        raise ArgumentError(
+            f"--resume with --epochs: the {config.schedule} schedule was laid out for "
+            f"{config.epochs} epochs; only a constant one or plateau can be made longer"
+        )
+    return config.changed(given)
+
+
+def _evaluate(args: _Arguments) -> None:
+    commands.evaluate(args.folder, args.on)
+
+
+def _predict(args: _Arguments) -> None:
+    commands.predict(args.folder, args.pictures)
+
+
+def _model_config(args: _Arguments) -> RunConfig:
+    data = "digits" if args.model == "DigitsCNN" else "mnist"
+    return RunConfig(model=args.model, model_options=args.model_options, data=data)
+
+
+def _summary(args: _Arguments) -> None:
+    commands.summary(_model_config(args))
+
+
+def _graph(args: _Arguments) -> None:
+    commands.graph(_model_config(args), args.out or Path(f"{args.model}.svg"))
+
+
+def _gradcheck(args: _Arguments) -> None:
+    commands.check_gradients(_model_config(args))

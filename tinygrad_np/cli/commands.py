@@ -1,0 +1,141 @@
+"""The commands that look at something: evaluate, predict, summary, graph, gradcheck."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import data, nn, train, viz
+from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.parts import make_like, make_model, make_sets
+from tinygrad_np.cli.training import WEIGHTS
+from tinygrad_np.data import DataLoader
+from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.gradcheck import GradientError
+from tinygrad_np.tape import no_grad
+from tinygrad_np.tensor import Tensor
+
+# The step of central differences and how far gradients may be from them: a unit or a pooling
+# window that changes its mind within the step moves them by a little.
+_EPS, _TOLERANCE = 1e-5, 1e-4
+
+
+def evaluate(run: Path, part: str) -> None:
+    """Print how a trained model does on the test set, or on what was held out of training."""
+    config, model = _trained(run)
+    sets = make_sets(config)
+    dataset = sets.test if part == "test" else sets.validation
+    if dataset is None:
+        raise ArgumentError(f"evaluate --on validation: {run} was trained with --validation 0")
+    logits = train.predict(model, DataLoader(dataset, 500))
+    labels, classes = dataset.labels, dataset.classes
+    print(f"{config.model} on {len(dataset)} images of {dataset.name}, {part} set")
+    print(
+        f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}, ", end=""
+    )
+    print(f"among the first three {train.top_k_accuracy(logits, labels, 3):.2%}\n")
+    predicted = logits.argmax(axis=1)
+    print(train.classification_report(predicted, labels, len(classes), classes))
+    print(f"\n{train.calibration(logits, labels)}")
+
+
+def _trained(run: Path) -> tuple[RunConfig, nn.Module]:
+    """Return a run's config and its model with the weights: a folder's last, or a file in one."""
+    path = run / WEIGHTS if run.is_dir() else run
+    if not path.exists():
+        raise DataError(
+            f"{run}: has no {WEIGHTS}; expected the folder of a run, as `train --out` makes, or a "
+            "file of weights in one"
+        )
+    config = RunConfig.read(path.parent / "config.json")
+    model = make_model(config.model, config.model_options)
+    model.load_state_dict(train.load(path))
+    return config, model
+
+
+def _loss(logits: Any, labels: Any) -> float:
+    return float(Tensor(logits).cross_entropy(labels.astype(np.int64)).item())
+
+
+def predict(run: Path, pictures: Sequence[Path]) -> None:
+    """Print for each picture the three likeliest digits, after preparing it as MNIST was."""
+    config, model = _trained(run)
+    if config.data == "fashion-mnist" or config.model == "DigitsCNN":
+        raise ArgumentError(
+            f"predict: {run} is a {config.model} for {config.data}; expected a model of digits of "
+            "28x28, such as one trained with --data mnist"
+        )
+    images = [data.load_digit(path) for path in pictures]
+    logits = train.predict(model, DataLoader(make_like(config, np.stack(images)), 500))
+    probabilities = Tensor(logits).softmax().data
+    for path, row in zip(pictures, probabilities, strict=True):
+        best = np.argsort(-row)[:3]
+        print(f"{path}: {best[0]}  ({', '.join(f'{one}: {row[one]:.1%}' for one in best)})")
+
+
+def summary(config: RunConfig) -> None:
+    """Print a model's table of layers."""
+    model = make_model(config.model, config.model_options, config.seed)
+    print(model.summary(_input_shape(config)))
+
+
+def graph(config: RunConfig, path: Path) -> None:
+    """Draw a model's graph into a file, in the format that its suffix names."""
+    model = make_model(config.model, config.model_options, config.seed)
+    images = np.zeros((1, *_input_shape(config)), np.float32)
+    print(viz.render(viz.draw(model, images), path))
+
+
+def check_gradients(config: RunConfig) -> None:
+    """Hold the gradient of a model's loss for each parameter against a central difference.
+
+    In float64, for four random images, along the gradient and a random direction at once. Raises
+    GradientError that names the parameters whose gradients are wrong.
+    """
+    model = make_model(config.model, config.model_options, config.seed).astype(np.float64)
+    for module in model.modules():
+        module.training = not isinstance(module, nn.Dropout)  # each run must be the same function
+    generator = np.random.default_rng(config.seed)
+    images = Tensor(generator.standard_normal((4, *_input_shape(config))))
+    labels = generator.integers(0, 10, 4)
+    model(images).cross_entropy(labels).backward()
+
+    def loss() -> float:
+        with no_grad():
+            return float(model(images).cross_entropy(labels).item())
+
+    print(f"{config.model}: gradients of its loss for 4 random images, and central differences\n")
+    named = list(model.named_parameters())
+    width = max(len(name) for name, _ in named)
+    print(
+        f"{'parameter':{width}} {'shape':>18} {'gradient':>14} {'difference':>14} {'apart by':>9}"
+    )
+    wrong = []
+    for name, parameter in named:
+        grad = parameter.grad.data
+        direction = generator.standard_normal(grad.shape)
+        direction = direction / np.linalg.norm(direction) + grad / (np.linalg.norm(grad) or 1.0)
+        analytic, numeric = float(np.sum(grad * direction)), _difference(loss, parameter, direction)
+        # A gradient of 0, as of a bias in front of batch norm, is held against the loss's size.
+        apart = abs(analytic - numeric) / max(abs(analytic), abs(numeric), 1e-3)
+        wrong += [name] if not apart <= _TOLERANCE else []
+        shape = "x".join(map(str, grad.shape))
+        print(f"{name:{width}} {shape:>18} {analytic:14.6e} {numeric:14.6e} {apart:9.1e}")
+    if wrong:
+        raise GradientError(f"gradcheck: wrong gradients of {', '.join(wrong)}")
+    print(f"\nall {len(named)} agree")
+
+
+def _difference(loss: Callable[[], float], parameter: nn.Parameter, direction: Any) -> float:
+    """Return the central difference of the loss along a direction of one parameter."""
+    here, values = parameter.data.copy(), []
+    for sign in (1, -1):
+        parameter.data[...] = here + sign * _EPS * direction
+        values.append(loss())
+    parameter.data[...] = here
+    return (values[0] - values[1]) / (2 * _EPS)
+
+
+def _input_shape(config: RunConfig) -> tuple[int, ...]:
+    return (1, 8, 8) if config.model == "DigitsCNN" else (1, 28, 28)

@@ -1,0 +1,151 @@
+"""The parts of a run, made from its config: data, model, optimizer, schedule, loss, trainer."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import models
+from tinygrad_np import data, nn, optim
+from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.memory import Array
+from tinygrad_np.tensor import Tensor
+
+_CLASSES = {
+    "sgd": optim.SGD,
+    "adam": optim.Adam,
+    "adamw": optim.AdamW,
+    "nadam": optim.NAdam,
+    "rmsprop": optim.RMSprop,
+    "adagrad": optim.Adagrad,
+    "adadelta": optim.Adadelta,
+    "lamb": optim.LAMB,
+}
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The images of a run: to train on, to choose by (None without --validation), to test once.
+
+    `found` counts the training and test images that there were before the run took a part of them.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset
+    found: tuple[int, int]
+
+
+def make_sets(config: RunConfig) -> Sets:
+    """Find the data; DataNotFoundError lists where it was looked for."""
+    if config.data == "digits":
+        # The networks for MNIST see the digits at its size.
+        train_set, test_set = data.digits(size=8 if config.model == "DigitsCNN" else 28)
+    else:
+        find = data.mnist if config.data == "mnist" else data.fashion_mnist
+        train_set, test_set = find(config.data_dir)
+    if not config.standardise:
+        train_set, test_set = (replace(one, mean=0.0, std=1.0) for one in (train_set, test_set))
+    found = len(train_set), len(test_set)
+    train_set = _part(train_set, config.train_samples, "--train-samples")
+    test_set = _part(test_set, config.test_samples, "--test-samples")
+    if not config.validation:
+        return Sets(train_set, None, test_set, found)
+    rest, held_out = train_set.split(config.validation, seed=config.seed)
+    return Sets(rest, held_out, test_set, found)
+
+
+def make_like(config: RunConfig, images: Array) -> Dataset:
+    """Return images of 0 to 255 that are nobody's data set, standardised as the run's were."""
+    source = data.sources.FASHION_MNIST if config.data == "fashion-mnist" else data.sources.MNIST
+    # The bundled digits are only scaled.
+    mean, std = (0.0, 1.0)
+    if config.standardise and config.data != "digits":
+        mean, std = source.mean, source.std
+    labels = np.zeros(len(images), np.int64)
+    return Dataset(images, labels, source.classes, scale=255.0, mean=mean, std=std)
+
+
+def _part(dataset: Dataset, count: int | None, flag: str) -> Dataset:
+    if count is not None and count > len(dataset):
+        raise ArgumentError(
+            f"{flag} {count}: there are only {len(dataset)} such images in {dataset.name}"
+        )
+    return dataset.first(count)
+
+
+def make_model(name: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
+    """Return a model of models/ with its options; ArgumentError names an unknown one."""
+    kind = getattr(models, name)
+    known = [one for one in inspect.signature(kind).parameters if one != "generator"]
+    if unknown := sorted(set(options) - set(known)):
+        raise ArgumentError(
+            f"--model-options: {name} has no {', '.join(unknown)}; "
+            + (f"it has {', '.join(known)}" if known else "it has none")
+        )
+    model: nn.Module = kind(generator=np.random.default_rng(seed), **options)
+    return model
+
+
+def make_loader(config: RunConfig, dataset: Dataset) -> DataLoader:
+    """Return the loader of the training set, shuffled and augmented."""
+    names = ("shift", "rotation", "scaling", "flip", "noise", "erasing")
+    wanted = {name: getattr(config, name) for name in names}
+    augmentation = data.Augmentation(**wanted) if any(wanted.values()) else None
+    return DataLoader(
+        dataset, config.batch_size, shuffle=True, seed=config.seed, augmentation=augmentation
+    )
+
+
+def make_optimizer(config: RunConfig, model: nn.Module) -> optim.Optimizer:
+    """Return the optimizer, with decay for weights and none for biases and norms."""
+    options: dict[str, Any] = {"lr": config.learning_rate}
+    if config.optimizer in ("sgd", "rmsprop"):
+        options["momentum"] = config.momentum
+    groups = optim.decay_groups(model.named_parameters(), config.weight_decay)
+    made: optim.Optimizer = _CLASSES[config.optimizer](groups, **options)
+    return made
+
+
+def make_schedule(
+    config: RunConfig, optimizer: optim.Optimizer, steps: int
+) -> tuple[optim.Schedule | None, str]:
+    """Return the schedule for a run of so many steps, and whether it goes by step or epoch."""
+    if config.schedule == "plateau":
+        return optim.ReduceLROnPlateau(optimizer, patience=2), "epoch"
+    if config.schedule == "onecycle":
+        swings = bool({"momentum", "betas"} & set(optimizer.param_groups[0]))
+        highest = config.learning_rate
+        return optim.OneCycleLR(
+            optimizer, highest, total_steps=steps, cycle_momentum=swings
+        ), "step"
+    warmup = round(config.warmup * steps)
+    after: optim.Schedule | None = None
+    if config.schedule == "cosine":
+        after = optim.CosineAnnealingLR(optimizer, T_max=max(1, steps - warmup))
+    elif config.schedule == "step":
+        milestones = [int((steps - warmup) * part) for part in (0.5, 0.75)]
+        after = optim.MultiStepLR(optimizer, milestones=milestones, gamma=0.1)
+    if not warmup:
+        return after, "step"
+    rise = optim.LinearWarmup(optimizer, warmup, start_factor=0.01)
+    if after is None:
+        return rise, "step"
+    return optim.SequentialLR(optimizer, [rise, after], milestones=[warmup]), "step"
+
+
+def make_loss(config: RunConfig, model: nn.Module) -> Callable[[Tensor, Any], Tensor]:
+    """Return the loss of logits and labels: cross-entropy, and in training what was asked for:
+    smoothed labels and the sum of |weights|, so that validation losses can be compared."""
+
+    def loss(logits: Tensor, labels: Any) -> Tensor:
+        if not model.training:
+            return logits.cross_entropy(labels)
+        found = logits.cross_entropy(labels, label_smoothing=config.label_smoothing)
+        return found + config.l1 * optim.l1_norm(model.parameters()) if config.l1 else found
+
+    return loss

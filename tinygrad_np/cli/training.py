@@ -1,0 +1,202 @@
+"""The command that trains: a run's parts put together, and what it leaves in its folder."""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import nn, train, viz
+from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.parts import (
+    Sets,
+    make_loader,
+    make_loss,
+    make_model,
+    make_optimizer,
+    make_schedule,
+    make_sets,
+)
+from tinygrad_np.config import get_num_threads
+from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.errors import ArgumentError, NotFiniteError
+from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np.version import __version__
+
+WEIGHTS = "model.safetensors"
+SNAPSHOT = "training.safetensors"
+_EVALUATED_AT_ONCE = 500
+
+
+class _StopAfter(train.Callback):
+    """Ends a training after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_batch_end(self, state: train.State) -> None:
+        state.should_stop |= state.step >= self.steps
+
+
+def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -> int:
+    """Train as the config says and leave everything in `out`; return the exit status.
+
+    0; 1 where the loss was no longer finite; 130 after Ctrl-C, with all that there is written.
+    """
+    make_folder(out, "--out")
+    start = time.perf_counter()
+    sets = make_sets(config)
+    seconds = {"loading": time.perf_counter() - start}
+    _report_sets(sets, seconds["loading"])
+    model = make_model(config.model, config.model_options, config.seed)
+    loader = make_loader(config, sets.train)
+    trainer, epochs = _trainer(config, model, loader, sets, out)
+    done = _begin(trainer, config, epochs, out, resume=resume)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{config.model}: {count} parameters; {config.optimizer}, lr {config.learning_rate}")
+    start, fault = time.perf_counter(), ""
+    try:
+        trainer.fit(loader, epochs - done, _evaluation(sets.validation))
+    except NotFiniteError as error:
+        fault = str(error)
+    seconds["training"] = time.perf_counter() - start
+    found = {"seconds": seconds, "fault": fault, "parameters": count}
+    return _finish(config, out, trainer, sets.test, found, figures=figures)
+
+
+def _finish(
+    config: RunConfig,
+    out: Path,
+    trainer: train.Trainer,
+    test_set: Dataset,
+    found: dict[str, Any],
+    *,
+    figures: bool,
+) -> int:
+    """Write weights, history, metrics and pictures of a training; return the exit status."""
+    model, history = trainer.model, trainer.history
+    # The weights first: whatever else may fail or be interrupted, they are kept.
+    train.save(out / WEIGHTS, model.state_dict(), {"model": config.model, "data": config.data})
+    for suffix in ("json", "csv"):
+        history.save(out / f"history.{suffix}")
+    with np.errstate(over="ignore", invalid="ignore"):  # after a fault weights may be huge
+        logits = train.predict(model, DataLoader(test_set, _EVALUATED_AT_ONCE))
+    found |= {
+        "model": config.model,
+        "dataset": test_set.name,
+        "dataset_origin": test_set.origin,
+        "test_samples": len(test_set),
+        "test_accuracy": train.accuracy(logits, test_set.labels),
+        "epochs": len(history.epochs),
+        "steps": trainer.state.step,
+        "interrupted": history.interrupted,
+        "threads": get_num_threads(),
+        "versions": {"tinygrad_np": __version__, "numpy": np.__version__},
+        "config": asdict(config),
+        "history": history.for_json(),
+    }
+    write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
+    if figures and not found["fault"]:
+        _draw(out, model, test_set, logits, history)
+    return _close(found, out)
+
+
+def _trainer(
+    config: RunConfig, model: nn.Module, loader: DataLoader, sets: Sets, out: Path
+) -> tuple[train.Trainer, int]:
+    """Return the trainer of a run and its number of epochs."""
+    steps = config.steps or config.epochs * len(loader)
+    epochs = -(-steps // len(loader))
+    optimizer = make_optimizer(config, model)
+    schedule, per = make_schedule(config, optimizer, steps)
+    callbacks: list[train.Callback] = []
+    if config.steps:
+        callbacks.append(_StopAfter(config.steps))
+    if config.test_each_epoch:
+        callbacks.append(train.Evaluate("test", DataLoader(sets.test, _EVALUATED_AT_ONCE)))
+    if config.patience:
+        callbacks.append(train.EarlyStopping(config.monitor, config.patience))
+    monitor = config.monitor if sets.validation or "train" in config.monitor else "train_loss"
+    callbacks += [
+        train.Progress(),
+        train.StepLog(out / "steps.csv"),
+        train.Checkpoint(out, monitor, config.checkpoint_every),
+    ]
+    if config.tensorboard:
+        callbacks.append(train.TensorBoard(out / "tensorboard"))
+    trainer = train.Trainer(
+        model,
+        optimizer,
+        make_loss(config, model),
+        schedule=schedule,
+        schedule_per=per,
+        clip_norm=config.clip_norm,
+        clip_value=config.clip_value,
+        callbacks=callbacks,
+    )
+    return trainer, epochs
+
+
+def _begin(
+    trainer: train.Trainer, config: RunConfig, epochs: int, out: Path, *, resume: bool
+) -> int:
+    """Load the training that is to go on, or put a new one in its place; return the epochs done."""
+    if resume:
+        trainer.load(out / SNAPSHOT)
+    done = len(trainer.history.epochs)
+    if done >= epochs:
+        all_of_it, advice = f"{epochs} epochs", "; add --epochs for more"
+        if config.steps:
+            all_of_it, advice = f"{config.steps} steps", ""
+        raise ArgumentError(f"--resume {out}: has all its {all_of_it}{advice}")
+    if not resume:
+        # What another training left here is not to be taken for this one's, however early it ends.
+        for name in (WEIGHTS, "best.safetensors", "last.safetensors"):
+            (out / name).unlink(missing_ok=True)
+        trainer.save(out / SNAPSHOT)
+    config.write(out / "config.json")
+    return done
+
+
+def _evaluation(dataset: Dataset | None) -> DataLoader | None:
+    return None if dataset is None else DataLoader(dataset, _EVALUATED_AT_ONCE)
+
+
+def _report_sets(sets: Sets, seconds: float) -> None:
+    shape = "x".join(map(str, sets.train.images.shape[1:]))
+    held_out = f", {len(sets.validation)} to validate" if sets.validation else ""
+    print(
+        f"{sets.train.name}: {len(sets.train)} images of {shape} to train{held_out}, "
+        f"{len(sets.test)} to test, of {sets.found[0]} and {sets.found[1]}, "
+        f"{len(sets.train.classes)} classes, from {sets.train.origin}, loaded in {seconds:.2f} s"
+    )
+
+
+def _draw(
+    out: Path, model: nn.Module, test_set: Dataset, logits: Any, history: train.History
+) -> None:
+    if not history.epochs:
+        return
+    reason = viz.report(out, model, test_set, logits, history.epochs)
+    if reason:
+        print(f"no picture of the graph: {reason}", file=sys.stderr)
+
+
+def _close(found: dict[str, Any], out: Path) -> int:
+    """Print the closing line and return the exit status."""
+    seconds = found["seconds"]["training"]
+    mean = f", {seconds / found['epochs']:.1f} s an epoch" if found["epochs"] else ""
+    print(
+        f"{found['model']} on {found['dataset']}: {found['test_accuracy']:.2%} of "
+        f"{found['test_samples']} test images right; {seconds:.1f} s{mean}; files in {out}/"
+    )
+    if found["fault"]:
+        print(f"error: {found['fault']}", file=sys.stderr)
+        return 1
+    if found["interrupted"]:
+        print(f"interrupted; go on by: python -m tinygrad_np train --resume {out}", file=sys.stderr)
+        return 130
+    return 0
