@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ FILES = {
     "curves.png",
     "predictions.png",
     "confusion.png",
+    "calibration.png",
     "graph.svg",
     "graph.dot",
 }
@@ -61,10 +63,10 @@ def test_without_mnist_the_digits_are_learned(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "MNIST was not found and could not be downloaded. Tried:" in done.stdout
-    assert "trains the same network on the 8x8 digits" in done.stdout
+    assert "takes the 8x8 digits that come with the package" in done.stdout
     metrics = metrics_of(tmp_path)
     assert metrics["dataset"] == "digits"
-    assert "no connection" in metrics["dataset_note"]
+    assert "no connection" in done.stdout
     assert metrics["model"] == "MnistCNN"
     assert metrics["test_accuracy"] >= 0.95
     assert metrics["history"][0]["test_accuracy"] < 0.95, "no network learns them in one epoch"
@@ -103,7 +105,8 @@ def test_the_course_labs_quick_run(tmp_path):
         "2",
     ]
     done = run(tmp_path, *flags, data=MNIST)
-    assert "mnist: 1000 training and 100 test images of 1x28x28" in done.stdout
+    assert "mnist: 1000 of 60000 training and 100 of 10000 test images of 1x28x28" in done.stdout
+    assert re.search(r", loaded in \d+\.\d\d s$", done.stdout, re.MULTILINE)
     assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.98
 
 
@@ -147,6 +150,9 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path):
         folder.mkdir()
         run(folder, *QUICK, "--seed", str(seed))
         found.append((metrics_of(folder)["history"], train.load(folder / "out/model.safetensors")))
+    for history, _ in found:
+        for entry in history:
+            del entry["seconds"]
     assert found[0][0] == found[1][0] != found[2][0]
     for name, array in found[0][1].items():
         np.testing.assert_array_equal(array, found[1][1][name])
@@ -154,7 +160,7 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path):
 
 @pytest.mark.slow
 def test_without_figures_there_are_none(tmp_path):
-    done = run(tmp_path, *QUICK, "--optimizer", "sgd")
+    done = run(tmp_path, *QUICK)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "metrics.json",
@@ -181,7 +187,7 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
                 break
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert "interrupted: keeping the weights so far" in errors
+    assert "interrupted: these are the weights so far" in errors
     metrics = metrics_of(tmp_path)
     assert metrics["interrupted"] is True
     assert len(metrics["history"]) >= 2
@@ -195,19 +201,13 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
         ("--data cifar", "argument --data: invalid choice: 'cifar'"),
         ("--model Resnet", "argument --model: invalid choice: 'Resnet'"),
         ("--model DigitsCNN", "argument --model: DigitsCNN takes 8x8 images"),
-        ("--epochs 0", "argument --epochs: '0' is not an integer of at least 1"),
-        ("--batch-size 0", "argument --batch-size: '0' is not an integer of at least 1"),
-        ("--lr -1", "argument --lr: '-1' is not a number above 0"),
-        ("--lr nan", "argument --lr: 'nan' is not a number above 0"),
-        ("--optimizer rmsprop", "argument --optimizer: invalid choice: 'rmsprop'"),
-        ("--train-samples x", "argument --train-samples: 'x' is not an integer"),
-        ("--test-samples 1.5", "argument --test-samples: '1.5' is not an integer"),
-        ("--out=", "argument --out: no folder is named"),
-        ("--seed -1", "argument --seed: '-1' is not an integer of at least 0"),
-        (
-            "--data digits --train-samples 2000",
-            "--train-samples 2000: there are only 1438 such images in digits",
-        ),
+        ("--data digits --epochs 0", "epochs: got 0, expected a whole number of at least 1"),
+        ("--data digits --batch-size 0", "batch_size: got 0, expected an integer of at least 1"),
+        ("--data digits --lr -1", "lr: got -1.0, expected a finite number of at least 0"),
+        ("--data digits --lr nan", "lr: got nan, expected a finite number of at least 0"),
+        ("--train-samples x", "argument --train-samples: invalid natural value: 'x'"),
+        ("--seed -1", "argument --seed: invalid natural value: '-1'"),
+        ("--data digits --train-samples 2000", "digits: got 2000 samples, expected from 1 to 1438"),
     ],
 )
 def test_wrong_values_are_refused_by_name(tmp_path, flags, message):
@@ -242,19 +242,9 @@ def test_an_unwritable_out_is_refused_before_any_work(tmp_path):
     (tmp_path / "out").write_text("a file, not a folder")
     done = run(tmp_path, "--data", "digits")
     assert done.returncode == 1
-    assert "error: --out" in done.stderr
+    assert "cannot be made or written" in done.stderr
     assert "epoch" not in done.stdout
     assert (tmp_path / "out").read_text() == "a file, not a folder"
-
-
-@pytest.mark.slow
-def test_a_diverging_training_says_so_and_keeps_what_there_is(tmp_path):
-    done = run(tmp_path, *QUICK, "--optimizer", "sgd", "--lr", "1e30")
-    assert done.returncode == 1
-    assert "training has diverged; try a smaller --lr" in done.stderr
-    assert "Warning" not in done.stderr
-    assert "training has diverged" in metrics_of(tmp_path)["fault"]
-    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,112 @@
+"""Train the tutorial's network of one convolution on 8x8 digits, and look at what it has learned.
+
+    python examples/digits.py
+
+One learns that 1 370 parameters and half a second suffice for nine digits in ten, how much of such
+a figure is luck (the spread over seeds), and what the eight kernels of the convolution look for:
+each is drawn above its feature map of one digit, before and after the relu. SGD 0.1, batches of
+64, 10 epochs, He's initialisation, a stratified split 80/20 with seed 42; nothing is chosen by the
+20 %.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import shared
+from models import DigitsCNN
+from tinygrad_np import Tensor, data, no_grad, optim, train, viz
+from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.files import make_folder
+from tinygrad_np.memory import Array
+
+
+def main() -> None:
+    """Train once for each seed, print what came out, and draw the first network."""
+    args = parse_arguments()
+    out: Path = args.out
+    make_folder(out, "--out")
+    train_set, held_out = data.digits()
+    print(f"digits: {len(train_set)} images of 8x8 for training, {len(held_out)} held out")
+    start = time.perf_counter()
+    runs = [fit(train_set, held_out, args.epochs, seed) for seed in range(args.seeds)]
+    seconds = time.perf_counter() - start
+
+    accuracies = 100 * np.array([epochs[-1]["validation_accuracy"] for _, epochs in runs])
+    deviation = accuracies.std(ddof=1)
+    print(f"held-out images right, in %, by seed: {' '.join(f'{a:.1f}' for a in accuracies)}")
+    print(
+        f"DigitsCNN after {args.epochs} epochs: a mean of {accuracies.mean():.2f} % with standard "
+        f"error {deviation / args.seeds**0.5:.2f}; from seed to seed ± {deviation:.2f} (standard "
+        f"deviation); {seconds / args.seeds:.2f} s a training; files in {out}/"
+    )
+
+    model, epochs = runs[0]
+    train.save(out / "model.safetensors", model.state_dict(), {"model": "DigitsCNN"})
+    shared.write_json(out / "results.json", {"seeds": [epochs for _, epochs in runs]})
+    viz.save(viz.curves(epochs, "DigitsCNN on digits, seed 0"), out / "curves.png")
+    viz.save(draw_kernels(model, held_out, index=0), out / "kernels.png")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's flags."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/digits"), help="%(default)s")
+    parser.add_argument("--quick", action="store_true", help="two seeds, two epochs")
+    args = parser.parse_args()
+    args.seeds, args.epochs = (2, 2) if args.quick else (20, 10)
+    return args
+
+
+def fit(
+    train_set: Dataset, held_out: Dataset, epochs: int, seed: int
+) -> tuple[DigitsCNN, list[dict[str, Any]]]:
+    """Return a network and its history; the seed is for the weights and the order of images."""
+    model = DigitsCNN(np.random.default_rng(seed))
+    trainer = train.Trainer(model, optim.SGD(model.named_parameters(), lr=0.1))
+    loader = DataLoader(train_set, batch_size=64, shuffle=True, seed=seed)
+    history = trainer.fit(loader, epochs, validation=DataLoader(held_out, batch_size=len(held_out)))
+    return model, history.epochs
+
+
+@no_grad()
+def draw_kernels(model: DigitsCNN, dataset: Dataset, index: int) -> Figure:
+    """Draw the kernels, and below each its map of the image at `index` before and after the relu.
+
+    Red stands for numbers above 0, blue for those below; each row has one scale.
+    """
+    images, labels = dataset.batch(slice(index, index + 1))
+    convolved = model.conv(Tensor(images))  # 1, 8, 8, 8
+    rows: list[tuple[str, Array]] = [
+        ("kernel", model.conv.weight.data[:, 0]),
+        ("convolved", convolved.data[0]),
+        ("relu", convolved.relu().data[0]),
+    ]
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    # The digit stands to the left of all rows.
+    grid = figure.subplot_mosaic(
+        [["digit", *(f"{name} {k}" for k in range(8))] for name, _ in rows],
+        width_ratios=[2.2, *[1] * 8],
+    )
+    grid["digit"].imshow(dataset.images[index, 0], cmap="gray_r")
+    grid["digit"].set_title(f"a {dataset.classes[int(labels[0])]}, 8x8")
+    for name, maps in rows:
+        limit = float(np.abs(maps).max())
+        for k, array in enumerate(maps):
+            axes = grid[f"{name} {k}"]
+            image = axes.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)
+            axes.set_title(f"{name} {k + 1}", fontsize=9)
+        figure.colorbar(image, ax=[grid[f"{name} {k}"] for k in range(8)], aspect=8)
+    for axes in grid.values():
+        axes.set(xticks=[], yticks=[])
+    figure.suptitle("The eight learned 3x3 kernels, and what each makes of one digit")
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(shared.run(main))
