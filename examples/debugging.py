@@ -238,7 +238,7 @@ def shapes() -> None:
         nn.Sequential(*before, nn.Linear(8 * 8 * 8, 10))(IMAGES)
     except ShapeError as error:
         say("seen", error)
-    say("tool", "before.summary((1, 8, 8)), of the layers before the one that is named:")
+    say("tool", "before.summary((1, 8, 8)), of the layers before it:")
     print("\n" + textwrap.indent(before.summary((1, 8, 8)), " " * 12) + "\n")
     say("why", "pooling made 4x4 of 8x8, so there are 8x4x4 = 128 features and not 8x8x8 = 512.")
     cured = nn.Sequential(*before, nn.Linear(8 * 4 * 4, 10))

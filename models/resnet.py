@@ -12,8 +12,9 @@ class SqueezeExcitation(nn.Module):
     """Scales each channel by what the means of all channels say of it."""
 
     def __init__(self, channels: int, reduction: int = 4, generator: Generator = None) -> None:
-        self.squeeze = nn.Linear(channels, channels // reduction, generator=generator)
-        self.excite = nn.Linear(channels // reduction, channels, generator=generator)
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Linear(channels, hidden, generator=generator)
+        self.excite = nn.Linear(hidden, channels, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return images (N, C, H, W) with their channels scaled."""
@@ -59,8 +60,8 @@ class Block(nn.Module):
 
 class ResNet(nn.Module):
     """A convolution, three residual blocks of once, twice and four times `width` channels, and a
-    linear layer on the means; initialised after He; 77 754 parameters at width 16, 80 582 with
-    squeeze-excitation."""
+    linear layer on the means; convolutions are initialised after He; 77 754 parameters at width
+    16, 80 582 with squeeze-excitation."""
 
     def __init__(
         self, generator: Generator = None, squeeze_excitation: bool = False, width: int = 16

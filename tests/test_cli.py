@@ -1,5 +1,6 @@
 """python -m tinygrad_np as its users meet it: what it prints, leaves behind, and refuses."""
 
+import csv
 import gzip
 import json
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import models
 from tinygrad_np import data, optim, train
 from tinygrad_np.cli import commands, main, parts, training
 from tinygrad_np.cli.config import RunConfig
@@ -97,6 +99,11 @@ def test_a_run_leaves_all_there_is_to_know(tmp_path, capsys, monkeypatch):
         f"DigitsCNN on digits: {right}; 30.0 s, 15.0 s an epoch; files in {folder}/\n"
     )
     assert len((folder / "steps.csv").read_text().splitlines()) == 1 + 10
+    with (folder / "history.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["train_loss"]) for line in lines] == [
+        entry["train_loss"] for entry in metrics["history"]
+    ]
     assert RunConfig.read(folder / "config.json") == RunConfig(
         data="digits", model="DigitsCNN", train_samples=300, epochs=2
     )
@@ -158,6 +165,10 @@ def test_flags_are_taken(tmp_path):
     assert last["test_accuracy"] == metrics_of(tested)["test_accuracy"]
     board = trained(tmp_path / "board", "--tensorboard")
     assert list((board / "tensorboard").iterdir())
+    batches = trained(tmp_path / "batches", "--batch-size", "30", "--lr", "0.5", "--epochs", "1")
+    assert metrics_of(batches)["steps"] == 9  # of 269 images
+    first, second = (batches / "steps.csv").read_text().splitlines()[1:3]
+    assert float(first.rpartition(",")[2]) == 0.5 > float(second.rpartition(",")[2])
     plain = trained(tmp_path / "plain")
     for flags in ("--l1 0.1", "--label-smoothing 0.2", "--shift 2", "--weight-decay 0.5"):
         changed = trained(tmp_path / flags, *flags.split())
@@ -268,10 +279,22 @@ def test_a_killed_run_has_no_weights_of_another(tmp_path, monkeypatch):
     def kill(log, state):
         raise RuntimeError
 
-    monkeypatch.setattr(train.StepLog, "on_fit_start", kill)
+    (folder / "step_000500.safetensors").touch()
+    monkeypatch.setattr(train.Checkpoint, "on_batch_end", kill)
+    monkeypatch.setattr(train.Checkpoint, "on_fit_end", lambda checkpoint, state: None)
     with pytest.raises(RuntimeError):
-        main(["train", *QUICK, "--no-figures", "--out", str(folder)])
+        main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)])
     assert [path.name for path in folder.glob("*.safetensors")] == ["training.safetensors"]
+    assert RunConfig.read(folder / "config.json").seed == 8
+
+
+def test_a_run_that_is_refused_leaves_what_was_there(tmp_path, capsys):
+    folder = trained(tmp_path / "run")
+    (folder / "steps.csv").write_text("not a log\n")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)]) == 1
+    assert "steps.csv: is there already and is no step log" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_metrics_are_json_whatever_the_loss(tmp_path, monkeypatch):
@@ -334,6 +357,14 @@ def test_evaluate(run, capsys):
     assert main(["evaluate", str(run)]) == 0
     printed = capsys.readouterr().out
     assert f"accuracy {metrics_of(run)['test_accuracy']:.2%}" in printed
+    _, test_set = data.digits()
+    model = parts.make_model("DigitsCNN", {})
+    model.load_state_dict(train.load(run / "model.safetensors"))
+    logits = train.predict(model, data.DataLoader(test_set))
+    loss = Tensor(logits).cross_entropy(test_set.labels.astype(np.int64)).item()
+    assert f"loss {loss:.4f}, " in printed
+    best = np.argsort(-logits, axis=1)[:, :3] == test_set.labels[:, None]
+    assert f"among the first three {best.any(axis=1).mean():.2%}" in printed
     for word in ("precision", "recall", "F1", "macro mean", "expected calibration error"):
         assert word in printed
     assert main(["evaluate", str(run / "best.safetensors"), "--on", "validation"]) == 0
@@ -378,8 +409,11 @@ def test_predict_by_the_bundled_digits(tmp_path, capsys):
     moved = ["--shift", "3", "--scaling", "0.3", "--rotation", "10", "--epochs", "12"]
     folder = trained(tmp_path / "run", *flags, *moved)
     _, test_set = data.digits(28)
-    said = said_of(folder, pictures_of(test_set, tmp_path), capsys)
+    pictures = pictures_of(test_set, tmp_path)
+    said = said_of(folder, pictures, capsys)
     assert np.mean(said == test_set.labels[:30]) >= 0.7
+    assert main(["predict", str(folder), pictures[0]]) == 0
+    assert "has learned the bundled 8x8 digits" in capsys.readouterr().err
 
 
 def test_summary(capsys):
@@ -401,6 +435,14 @@ def test_gradcheck(capsys):
     printed = capsys.readouterr().out
     assert "fc.weight" in printed
     assert "all 4 agree" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [name for name in models.__all__ if name != "DigitsCNN"])
+def test_gradcheck_of_every_model(model, capsys):
+    """Those too in which some of many units have their kink within the first step."""
+    assert main(["gradcheck", model]) == 0
+    assert "agree" in capsys.readouterr().out
 
 
 def test_gradcheck_finds_a_wrong_gradient(capsys, monkeypatch):
@@ -486,11 +528,15 @@ def test_argparse_refuses_the_rest(capsys, flags, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read"),
+        (None, "is not there; expected it in the folder of a run"),
         ("{", "is not JSON"),
         ("[]", "expected an object"),
         ('{"epoch": 3}', "unknown: epoch; known: model,"),
         ('{"epochs": "3"}', "--epochs: got '3', expected an integer"),
+        (
+            '{"lr": 1' + "0" * 400 + "}",
+            "--lr: got a number of 401 digits, expected a finite number",
+        ),
         ('{"flip": 1}', "--flip: got 1, expected true or false"),
         ('{"optimizer": "sdg"}', "--optimizer: got 'sdg', expected one of sgd, adam"),
     ],
@@ -512,6 +558,14 @@ def test_config_values():
         RunConfig(lr=True)
 
 
+def test_flags_beside_a_config_count_before_it_is_checked(tmp_path):
+    """DigitsCNN with MNIST would be refused; the flag names the data that it is for."""
+    path = tmp_path / "run.json"
+    path.write_text('{"model": "DigitsCNN", "epochs": 1}')
+    flags = ["--config", str(path), "--data", "digits", "--train-samples", "100", "--no-figures"]
+    assert main(["train", *flags, "--out", str(tmp_path / "run")]) == 0
+
+
 def test_resume_refuses(tmp_path, run, capsys):
     for flags, message in [
         (["--lr", "0.1"], "beside it there may be only --epochs"),
@@ -521,7 +575,21 @@ def test_resume_refuses(tmp_path, run, capsys):
         assert main(["train", "--resume", str(run), *flags]) == 2
         assert message in capsys.readouterr().err
     assert main(["train", "--resume", str(tmp_path)]) == 1
-    assert "config.json: cannot be read" in capsys.readouterr().err
+    assert "config.json: is not there; expected it in the folder" in capsys.readouterr().err
+
+
+def test_resume_of_a_run_that_stopped_by_itself(tmp_path, capsys):
+    """It has ended; with more epochs it goes on."""
+    flags = ["--epochs", "9", "--patience", "1", "--lr", "0.5", "--schedule", "constant"]
+    folder = trained(tmp_path / "run", *flags)
+    done = metrics_of(folder)["epochs"]
+    assert done < 9
+    before = (folder / "model.safetensors").read_bytes()
+    assert main(["train", "--resume", str(folder), "--no-figures"]) == 2
+    assert f"--patience has ended it after epoch {done}" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert main(["train", "--resume", str(folder), "--epochs", "20", "--no-figures"]) == 0
+    assert metrics_of(folder)["epochs"] > done
 
 
 def test_no_run(tmp_path, capsys):

@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import shlex
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -18,76 +17,129 @@ from models import LeNet
 from tests.test_examples import MNIST, ROOT, environment, real_mnist
 from tinygrad_np import optim
 from tinygrad_np.cli.config import RunConfig, add_flags
+from tinygrad_np.data import DataLoader
 
 LENET, DIGITS = courses.COURSES
 
-# What the systems say of their own settings: flags that a run has to have.
+_LAB = {
+    "model": "LabCNN",
+    "validation": 0.0,
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "lr": 0.01,
+    "batch_size": 32,
+    "schedule": "constant",
+}
+# All in which a run differs from the command line's defaults.
 SETTINGS = {
-    "lab-1000": {
-        "model": "LabCNN",
-        "train_samples": 1000,
-        "schedule": "constant",
-        "optimizer": "sgd",
-        "momentum": 0.0,
-        "lr": 0.01,
-        "batch_size": 32,
-        "epochs": 2,
+    "lab-1000": {**_LAB, "train_samples": 1000, "epochs": 2},
+    "lab-full": {**_LAB, "epochs": 20},
+    "mnist-cnn": {"validation": 0.0},  # three epochs are the default
+    "mnist-cnn-best": {
+        "validation": 0.0,
+        "epochs": 25,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "lr": 0.002,
+        "weight_decay": 0.02,
+        "warmup": 0.1,
+        "shift": 2,
+        "rotation": 10.0,
+        "scaling": 0.1,
     },
-    "lab-full": {
-        "model": "LabCNN",
-        "train_samples": None,
-        "schedule": "constant",
-        "optimizer": "sgd",
-        "momentum": 0.0,
-        "lr": 0.01,
-        "batch_size": 32,
-        "epochs": 20,
+    "mnist-cnn-light": {
+        "model": "MnistCNNLight",
+        "validation": 0.0,
+        "epochs": 5,
+        "lr": 0.005,
+        "shift": 1,
     },
     "fashion-cnn": {
-        "model": "FashionCNN",
         "data": "fashion-mnist",
-        "optimizer": "adam",
-        "schedule": "constant",
-        "shift": 0,
-        "lr": 0.001,
-        "batch_size": 128,
+        "model": "FashionCNN",
+        "validation": 0.05,
         "epochs": 20,
-    },
-    "digits-cnn": {
-        "model": "DigitsCNN",
-        "data": "digits",
-        "batch_size": 64,
+        "batch_size": 128,
+        "lr": 0.001,
         "schedule": "constant",
-        "optimizer": "sgd",
-        "momentum": 0.0,
-        "lr": 0.1,
-        "epochs": 10,
+        "patience": 20,
+        "monitor": "validation_accuracy",
+        "test_each_epoch": True,
+    },
+    "fashion-best": {
+        "data": "fashion-mnist",
+        "model": "ResNet",
+        "model_options": {"width": 32},
+        "validation": 0.05,
+        "epochs": 20,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "lr": 0.004,
+        "weight_decay": 0.05,
+        "warmup": 0.1,
+        "label_smoothing": 0.05,
+        "shift": 2,
+        "flip": True,
     },
 }
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_the_command_line_takes_every_run(tmp_path, run):
-    """And where a system's own settings are asked for, these are they."""
-    *command, out_flag, out = run.command(tmp_path, 0, is_quick=False)
+    """And its settings are these, and no others."""
+    *command, out_flag, out = run.command(tmp_path, is_quick=False)
     assert command[:3] == ["-m", "tinygrad_np", "train"]
-    assert (out_flag, out) == ("--out", str(tmp_path / f"{run.name}-0"))
+    assert (out_flag, out) == ("--out", str(tmp_path / run.name))
     parser = argparse.ArgumentParser()
     add_flags(parser)
-    config = asdict(RunConfig().changed(vars(parser.parse_args(command[3:]))))
-    expected = SETTINGS.get(run.name, {"seed": 0})
-    assert {name: config[name] for name in expected} == expected
+    config, usual = RunConfig().changed(vars(parser.parse_args(command[3:]))), asdict(RunConfig())
+    assert run.config(is_quick=False) == asdict(config)
+    differing = {name: value for name, value in asdict(config).items() if value != usual[name]}
+    assert differing == SETTINGS[run.name]
 
 
-def test_settings_are_of_runs():
-    assert set(SETTINGS) <= {run.name for run in RUNS}
+def test_defaults_that_runs_rely_on():
+    """Adam with a rate of 0.002 that falls to 0, batches of 64, three epochs, MnistCNN."""
+    usual = RunConfig()
+    assert (usual.model, usual.data, usual.optimizer) == ("MnistCNN", "mnist", "adam")
+    assert (usual.epochs, usual.batch_size, usual.learning_rate) == (3, 64, 0.002)
+    assert (usual.schedule, usual.seed, usual.train_samples) == ("cosine", 0, None)
 
 
 def test_lenets_course():
-    """SGD 0.0005 with momentum 0.9, batches of 64, 5000 steps, told at each 1000th."""
-    assert (LENET.model, LENET.data) == ("LeNet", "fashion-mnist")
-    assert (LENET.lr, LENET.momentum, LENET.steps, LENET.every) == (0.0005, 0.9, 5000, 1000)
+    """SGD 0.0005, momentum 0.9 but for norms; 5000 steps, told at each 1000th; five seeds."""
+    assert (LENET.model, LENET.data, LENET.samples) == ("LeNet", "fashion-mnist", (None, None))
+    assert (LENET.lr, LENET.momentum, LENET.plain_norms) == (0.0005, 0.9, True)
+    assert (LENET.steps, LENET.every, LENET.seeds) == (5000, 1000, 5)
     assert LENET.headline == (0.8016, 0.8264, 0.8462, 0.8534, 0.8612)
+    assert LENET.margin == 0.005
+
+
+def test_the_course_of_the_digits():
+    """Plain SGD 0.1; 10 epochs of the 23 batches that 1438 images make."""
+    train_set, test_set = DIGITS.sets()
+    assert (len(train_set), len(test_set)) == (1438, 359)
+    assert (DIGITS.lr, DIGITS.momentum) == (0.1, 0.0)
+    assert DIGITS.steps == DIGITS.every == 10 * 23
+    assert (DIGITS.seeds, DIGITS.headline, DIGITS.margin) == (30, (0.925,), 0.0)
+
+
+def test_learn_takes_shuffled_batches_of_64_and_tests_on_the_test_set():
+    """A learner that says 3 of every image is right as often as the test set has a 3."""
+    course = replace(DIGITS, steps=25, every=25)
+    train_set, test_set = course.sets()
+    seen = []
+    threes = courses.Learner(
+        None, lambda images, labels: seen.append((images, labels)), lambda x: np.full(len(x), 3)
+    )
+    result = courses.learn(course, threes, (train_set, test_set), seed=5)
+    assert result.accuracies == [np.mean(test_set.labels == 3)]
+    assert [len(labels) for _, labels in seen] == [*[64] * 22, 1438 - 22 * 64, 64, 64]
+    expected = iter(DataLoader(train_set, 64, shuffle=True, seed=5))
+    for (images, labels), (right, classes) in zip(seen[:23], expected, strict=True):
+        np.testing.assert_array_equal(images, right)
+        np.testing.assert_array_equal(labels, classes)
+    assert not np.array_equal(seen[0][1], seen[23][1])
 
 
 @pytest.mark.slow
@@ -146,42 +198,82 @@ def test_difference_of_many_by_random_orders():
     gap, chance = courses.difference(first, second)
     error = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 30)
     assert chance == pytest.approx(math.erfc(abs(gap) / error / np.sqrt(2)), abs=0.02)
-    assert courses.difference(first, first + 3)[1] == 0.0
+    # Of so many orders, the one that there was is one.
+    assert courses.difference(first, first + 9)[1] == pytest.approx(1 / 10_001)
+
+
+def metrics_of(accuracy, history=(), seconds=1.5):
+    """Return of what metrics.json has that which the page tells."""
+    return {
+        "test_accuracy": accuracy,
+        "history": list(history),
+        "seconds": {"training": seconds},
+        "threads": 2,
+        "versions": {"numpy": "2.4"},
+    }
 
 
 def test_the_page_says_what_was_reached_and_what_is_short():
-    run = next(run for run in RUNS if run.name == "digits-cnn")
-    side = {"accuracies": [[0.93], [0.94]], "step_seconds": [0.001, 0.002]}
-    results = {
-        "digits-cnn": {
-            "accuracies": [0.93, 0.95],
-            "seconds": [1.0, 2.0],
-            "threads": 2,
-            "command": "python -m x",
-        },
-        "digits": {"tinygrad_np": side, "PyTorch": side, "threads": 2},
-    }
-    page = report.text(results, "the command", is_quick=False)
+    lab, fashion = RUNS[1], next(run for run in RUNS if run.name == "fashion-cnn")
+    assert (lab.name, lab.least, fashion.least) == ("lab-full", 0.985, 0.93)
+    epochs = [{"test_accuracy": 0.91}, {"test_accuracy": 0.94}, {"test_accuracy": 0.92}]
+    runs = {lab: metrics_of(0.9851), fashion: metrics_of(0.9275, epochs)}
+    page = report.text(runs, {}, is_quick=False)
+    assert f"| {lab.title} | {lab.headline} | {lab.asked} | **98.51 %** | 1.5 |" in page
     assert (
-        f"| {run.title} | 92.5 % | {run.asked} | **94.00% ± 1.41% (of 2 seeds)** | 1.5 | 2 |"
-        in page
+        "| 92.75 %: 0.25 points short (in the epoch best on the test set, as reported there: "
+        "94.00 %) | 1.5 |" in page
     )
-    assert "| reported there | 92.50 |" in page
-    assert "| tinygrad_np | 93.50 ± 0.71 |" in page
-    assert "| tinygrad_np beside what is reported | +1.00 |" in page
-    assert "A step of 64 images takes 1.50 ms in PyTorch, with 2 threads." in page
+    assert "reproduce.py --full`: float32, NumPy 2.4, 2 threads." in page
+    assert "--model LabCNN --validation 0 --epochs 20" in page.partition("## Commands")[2]
+
+
+def test_a_course_is_judged_by_its_first_five_seeds():
+    """At every checkpoint, while the comparison is of the last ones, and of all seeds."""
+    course = replace(DIGITS, steps=200, every=100, headline=(0.5, 0.925), margin=0.005)
+    ends = [0.91, 0.92, 0.92, 0.92, 0.93, 0.99]
+    ours = {"accuracies": [[0.6, end] for end in ends], "step_seconds": [0.001, 0.003, 0.002]}
+    theirs = {"accuracies": [[0.1, end] for end in ends], "step_seconds": [0.004]}
+    result = {"tinygrad_np": ours, "PyTorch": theirs, "threads": 2, "versions": {"numpy": "2.4"}}
+    page = report.text({}, {course: result}, is_quick=False)
+    start = f"| {course.title} | 50.00 %, 92.50 %; 370 ms a step, by loops | {course.asked} |"
+    assert f"{start} **60.00 %, 92.00 %** | 0.4 |" in page
+    assert "| after step | 100 | 200 |" in page
+    assert "| reported there | 50.00 | 92.50 |" in page
+    assert "| tinygrad_np, 5 seeds | 60.00 ± 0.00 | 92.00 ± 0.71 |" in page
+    assert "| tinygrad_np, 6 seeds | 60.00 ± 0.00 | 93.17 ± 2.93 |" in page
+    assert "takes 2.00 ms in tinygrad_np and 4.00 ms in PyTorch; reported there: 370 ms" in page
     assert "differ by +0.00 points; one as large comes by chance with probability 1.00" in page
-    assert "python -m x\n" in page
-    results["digits-cnn"]["accuracies"] = [0.9, 0.91]
-    assert "90.50% ± 0.71% (of 2 seeds): 2.00% short" in report.text(results, "", is_quick=True)
+    short = report.text({}, {replace(course, margin=0.004): result}, is_quick=False)
+    assert f"{start} 60.00 %, 92.00 %: 0.10 points short | 0.4 |" in short
 
 
-def test_the_page_names_the_first_five_of_many_seeds():
-    run = RUNS[1]
-    accuracies = [0.9, 0.92, 0.94, 0.92, 0.92, 0.98]
-    result = {"accuracies": accuracies, "seconds": [60.0], "threads": 2, "command": "python -m x"}
-    page = report.text({run.name: result}, "", is_quick=False)
-    assert "(of 6 seeds; of the first five 92.00% ± 1.41%)" in page
+def test_results_of_other_settings_are_none(tmp_path):
+    """So that a quick run is not taken for a full one."""
+    quick = DIGITS.quick()
+    path = tmp_path / "digits.json"
+    assert courses.load_results(quick, tmp_path) == courses.load_results(quick, tmp_path)
+    path.write_text(json.dumps({**courses.load_results(quick, tmp_path), "threads": 7}))
+    assert courses.load_results(quick, tmp_path)["threads"] == 7
+    assert "threads" not in courses.load_results(DIGITS, tmp_path)
+
+
+def test_a_run_that_is_done_is_not_done_again(tmp_path, monkeypatch):
+    run = RUNS[0]
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+    metrics = {"interrupted": False, "fault": "", "config": run.config(is_quick=True)}
+    (tmp_path / run.name).mkdir()
+    path = tmp_path / run.name / "metrics.json"
+    path.write_text(json.dumps(metrics))
+    run.carry_out(tmp_path, is_quick=True)
+    assert called == []
+    run.carry_out(tmp_path, is_quick=False)
+    for change in ({"interrupted": True}, {"fault": "the loss is nan"}):
+        path.write_text(json.dumps(metrics | change))
+        run.carry_out(tmp_path, is_quick=True)
+    assert len(called) == 3
+    assert called[0] == [sys.executable, *run.command(tmp_path, is_quick=False)]
 
 
 def reproduce(folder, *flags, data=None):
@@ -199,18 +291,24 @@ def reproduce(folder, *flags, data=None):
 
 @pytest.mark.slow
 def test_a_quick_reproduction(tmp_path):
-    """Of what needs no downloaded data: the command line's run, and the course with its steps. What
-    was there stays there."""
-    done = reproduce(tmp_path, "--only", "digits-cnn")
-    assert done.returncode == 0, done.stderr
-    assert "$ python -m tinygrad_np train --data digits --model DigitsCNN" in done.stdout
+    """Of what needs no downloaded data. What is done is not done again."""
     done = reproduce(tmp_path, "--only", "digits")
     assert done.returncode == 0, done.stderr
+    assert "seed 1, tinygrad_np: " in done.stdout
     out = tmp_path / "out"
-    assert list(json.loads((out / "results.json").read_text())) == ["digits-cnn", "digits"]
+    kept = json.loads((out / "digits.json").read_text())
+    assert [len(row) for row in kept["tinygrad_np"]["accuracies"]] == [1, 1]
     page = (out / "RESULTS.md").read_text()
     assert "they show that all runs, and no figures" in page
-    assert shlex.join(["python", "examples/reproduce.py", "--full", "--only", "digits"]) in page
+    assert "python examples/reproduce.py --quick --only digits" in page
+
+    first = kept["tinygrad_np"]["accuracies"].pop()
+    (out / "digits.json").write_text(json.dumps(kept))
+    done = reproduce(tmp_path, "--only", "digits")
+    assert "seed 0, tinygrad_np" not in done.stdout
+    assert "seed 1, tinygrad_np" in done.stdout
+    again = json.loads((out / "digits.json").read_text())
+    assert again["tinygrad_np"]["accuracies"][1] == first
 
 
 @pytest.mark.slow

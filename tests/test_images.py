@@ -93,6 +93,17 @@ def test_float16_is_averaged_in_float32():
     assert x.interpolate((5, 5)).dtype == np.float16
 
 
+@pytest.mark.parametrize("shape", [(6, 8), (3, 6, 8), (2, 3, 6, 8)])
+def test_unpooling_of_what_pooling_returns(shape):
+    """An image without batch, or without channels too, comes back in its shape."""
+    x = Tensor(np.random.default_rng(0).standard_normal(shape))
+    values, indices = x.max_pool2d(2, return_indices=True)
+    back = values.max_unpool2d(indices)
+    assert back.shape == shape
+    np.testing.assert_array_equal(back.data[back.data != 0], x.data[back.data != 0])
+    assert np.count_nonzero(back.data) == values.numel()
+
+
 def test_unpooling_overlapping_windows():
     """Windows that share a maximum put it in its place once, and it has one gradient."""
     x = normal(1, 2, 5, 5)

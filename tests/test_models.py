@@ -47,7 +47,27 @@ def test_number_of_parameters_and_shape_of_logits(name):
 def test_squeeze_excitation():
     model = models.ResNet(squeeze_excitation=True, generator=np.random.default_rng(0))
     assert sum(parameter.numel() for parameter in model.parameters()) == 80_582
+    # All of it is drawn by the generator that is given.
+    again = models.ResNet(squeeze_excitation=True, generator=np.random.default_rng(0))
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], array, err_msg=name)
     assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
+    narrow = models.ResNet(squeeze_excitation=True, width=2)
+    assert narrow(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_convolutions_of_resnet_start_after_he():
+    for path, parameter in models.ResNet(np.random.default_rng(0)).named_parameters():
+        if parameter.ndim == 4:
+            deviation = np.sqrt(2 / np.prod(parameter.shape[1:]))
+            assert is_drawn_with(parameter.data, deviation), path
+
+
+@pytest.mark.parametrize(
+    ("name", "p"), [("MnistCNN", 0.25), ("MnistCNNLight", 0.25), ("FashionCNN", 0.5)]
+)
+def test_dropout_is_that_of_the_systems(name, p):
+    assert getattr(models, name)().dropout.p == p
 
 
 def test_lab_cnn_of_two_blocks():

@@ -74,7 +74,8 @@ ENDS = {"ctrl_c": ctrl_c, "kill": kill}
 
 
 def network(seed):
-    """Return a model with running statistics and three places that draw, two from one generator."""
+    """Return a model with running statistics and four places that draw: two from one generator, one
+    from another, one from the package's."""
     own, shared = np.random.default_rng(seed), np.random.Generator(np.random.MT19937(seed))
     return nn.Sequential(
         nn.Flatten(),
@@ -85,6 +86,7 @@ def network(seed):
         nn.Dropout(0.2, generator=shared),
         nn.Linear(24, 24, generator=own),
         nn.Dropout(0.3),
+        nn.Dropout(0.1, generator=np.random.default_rng(seed + 100)),
         nn.Linear(24, 10, generator=own),
     )
 
@@ -194,7 +196,9 @@ def test_two_and_two_are_four(tmp_path, schedule):
         train.load(tmp_path / "whole" / f"{name}.safetensors") for name in ("best", "last", "final")
     )
     # Early stopping restored the second epoch's weights; the files keep where training stood.
-    assert (best["2.weight"] == final["2.weight"]).all()
+    for name in best:  # running statistics too
+        np.testing.assert_array_equal(best[name], final[name])
+    assert (best["3.running_mean"] != last["3.running_mean"]).any()
     assert (last["2.weight"] != final["2.weight"]).any()
     kept = load_tree(tmp_path / "whole" / "training.safetensors")["model"]
     assert (kept["2.weight"] == last["2.weight"]).all()
@@ -271,18 +275,66 @@ def test_early_stopping_counts_on(tmp_path):
     trainers[1].load(tmp_path / "a")
     trainers[1].fit(batches, 9)
     assert trainers[1].callbacks[-1].stopped_epoch == 4
+    # That it stopped is kept: who goes on can know.
+    trainers[1].save(tmp_path / "b")
+    trainers[0].load(tmp_path / "b")
+    assert trainers[0].callbacks[-1].stopped_epoch == 4
 
 
 def test_generators(tmp_path):
     """One that two modules share is kept once; the package's default one is kept too."""
     trainer = trainer_of(tmp_path)
     state = trainer.state_dict()
-    assert [own["bit_generator"] for own in state["generators"]] == ["MT19937"]
-    layer = trainer.model[1]
-    expected = layer.generator.random(3), random.resolve(None).random(3)
+    assert [own["bit_generator"] for own in state["generators"]] == ["MT19937", "PCG64"]
+    drawing = [trainer.model[1].generator, trainer.model[8].generator, random.resolve(None)]
+    expected = [generator.random(3) for generator in drawing]
     trainer.load_state_dict(state)
-    np.testing.assert_array_equal(layer.generator.random(3), expected[0])
-    np.testing.assert_array_equal(random.resolve(None).random(3), expected[1])
+    for generator, numbers in zip(drawing, expected, strict=True):
+        np.testing.assert_array_equal(generator.random(3), numbers)
+
+
+def test_numbers_of_numpy_among_the_options(tmp_path):
+    """They are Python's from the start, so that a rate is the same after a file."""
+    batches = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
+    whole, parts, other = (
+        train.Trainer(model, optim.Adam(model.parameters(), lr=np.float32(0.05)))
+        for model in (nn.Linear(3, 2, generator=np.random.default_rng(0)) for _ in range(3))
+    )
+    whole.fit(batches, 4)
+    parts.fit(batches, 2)
+    parts.save(tmp_path / "a")
+    other.load(tmp_path / "a")
+    other.fit(batches, 2)
+    np.testing.assert_array_equal(other.model.weight.data, whole.model.weight.data)
+    assert type(other.optimizer.param_groups[0]["lr"]) is float
+
+
+def test_a_fit_that_is_refused_leaves_the_loader_its_turn(tmp_path):
+    """What was loaded for the loader is for the next fit that begins."""
+    whole = run(tmp_path / "whole", "per step", 2)
+    run(tmp_path / "parts", "per step", 1)
+
+    class Refuse(train.Callback):
+        def on_fit_start(self, state):
+            raise RuntimeError
+
+    trainer = trainer_of(tmp_path / "parts", "per step", Refuse(), seed=2)
+    trainer.load(tmp_path / "parts" / "training.safetensors")
+    with pytest.raises(RuntimeError):
+        trainer.fit(loaders(seed=7)[0], 1, loaders()[1])
+    trainer.callbacks = [one for one in trainer.callbacks if not isinstance(one, Refuse)]
+    trainer.fit(loaders(seed=7)[0], 1, loaders()[1])
+    for name, weight in whole.model.state_dict().items():
+        np.testing.assert_array_equal(trainer.model.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize(
+    "metadata", ["yes", '{"a": {"$array": "b"}}'], ids=["no JSON", "a missing array"]
+)
+def test_a_file_that_holds_no_training(tmp_path, metadata):
+    train.save(tmp_path / "a", {"a": np.ones(2)}, {"training": metadata})
+    with pytest.raises(DataError, match="holds no whole training"):
+        simple().load(tmp_path / "a")
 
 
 def test_a_trainer_is_no_circle():

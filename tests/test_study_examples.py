@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,6 +69,100 @@ def test_a_rate_that_diverged_is_not_chosen(monkeypatch):
     setting = compare.Setting("SGD", rates=tuple(losses))
     chosen, row = compare.examine(setting, *sets, epochs=1, seeds=[1], is_quick=False)
     assert (chosen.rates, row["rate_is_at_edge"]) == ((0.2,), False)
+
+
+def test_the_test_set_chooses_nothing_in_compare(monkeypatch, tmp_path, capsys):
+    """Rates and settings are compared on validation images; the best is tested, once."""
+    sets, calls = data.digits(28), []
+    rest, validation = sets[0].split(0.1, seed=0)
+
+    def fit(setting, train_set, held_out, epochs, seed):
+        calls.append((setting, train_set, held_out, seed))
+        is_chosen = setting.rates[0] == setting_rates[setting.name]
+        best = 0.9 if setting.name == "momentum 0.9" else 0.8
+        return {"accuracy": best, "loss": 0.1 if is_chosen else 0.2, "seconds": 1.0}
+
+    # The second of the two rates that the quick form takes, for every other optimizer.
+    setting_rates = {
+        setting.name: setting.rates[1 + place % 2]
+        for place, setting in enumerate(compare.STUDIES["optimizers"])
+    }
+    monkeypatch.setattr(compare, "fit", fit)
+    monkeypatch.setattr(shared, "find", lambda load, is_quick: sets)
+    flags = ["--quick", "--only", "optimizers", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["compare.py", *flags])
+    compare.main()
+    *others, (setting, train_set, held_out, _) = calls
+    assert setting.name == "momentum 0.9"
+    assert "best by validation: momentum 0.9" in capsys.readouterr().out
+    assert held_out is sets[1]
+    for train_set_, held_out_ in [(call[1], call[2]) for call in others]:
+        np.testing.assert_array_equal(train_set_.images, rest.images[:320])
+        np.testing.assert_array_equal(held_out_.images, validation.images)
+    np.testing.assert_array_equal(train_set.images, rest.images[:320])
+    rows = json.loads((tmp_path / "results.json").read_text())["optimizers"]
+    assert {row["name"]: row["rate"] for row in rows} == setting_rates
+
+
+def test_compare_decays_weights():
+    """By decay alone: in five steps the loss is another already."""
+    rest, held_out = (one.first(320) for one in data.digits(28))
+    losses = {
+        decay: compare.fit(
+            compare.Setting("", optimizer=compare.optim.AdamW, weight_decay=decay, rates=(0.01,)),
+            rest,
+            held_out,
+            epochs=1,
+            seed=0,
+        )["loss"]
+        for decay in (0.0, 1.0)
+    }
+    assert losses[0.0] != pytest.approx(losses[1.0], rel=1e-3)
+
+
+def test_the_test_set_chooses_nothing_in_transfer(monkeypatch):
+    """Rates are chosen by validation loss, of a seed of their own; the finished trainings are
+    tested on all test images, and on those of the new digit."""
+    sets, seen = data.digits(28), []
+    rest, validation = sets[0].split(0.1, seed=0)
+    best = {"from scratch": 0.005, "frozen": 0.0002, "fine-tuned": 0.001}
+
+    def carry_over(method, learned, images, rate, steps, seed):
+        def evaluate(loader):
+            seen.append((method, images, rate, seed, loader.dataset))
+            return {"loss": 0.1 if rate == best[method] else 0.2, "accuracy": 0.5}
+
+        return SimpleNamespace(evaluate=evaluate)
+
+    monkeypatch.setattr(transfer, "carry_over", carry_over)
+    args = SimpleNamespace(digit=3, counts=[1, 2, 4], seeds=[1, 2], steps=5)
+    rows = transfer.compare({}, *sets, args)
+    assert {row["method"]: row["rate"] for row in rows} == best
+    known = {image.tobytes() for image in rest.images}
+    for _, images, _, seed, dataset in seen:
+        assert all(image.tobytes() in known for image in images.images)
+        if seed == 0:
+            np.testing.assert_array_equal(dataset.images, validation.images)
+            assert len(images) == 20  # of the middle count
+        elif dataset is not sets[1]:
+            assert dataset.labels.tolist() == [3] * np.sum(sets[1].labels == 3)
+    assert sum(dataset is sets[1] for *_, dataset in seen) == 3 * 3 * 2
+    assert len(seen) == 3 * 3 + 2 * (3 * 3 * 2)
+
+
+def test_the_first_network_of_transfer_never_sees_the_new_digit(monkeypatch):
+    sets, seen = data.digits(28), []
+    right = transfer.DataLoader
+
+    def loader(dataset, *arguments, **options):
+        seen.append(dataset)
+        return right(dataset, *arguments, **options)
+
+    monkeypatch.setattr(transfer, "DataLoader", loader)
+    transfer.learn_nine(sets[0].first(200), sets[1].first(100), digit=4, epochs=1)
+    assert [sorted(set(dataset.labels.tolist())) for dataset in seen] == [
+        [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    ] * 2
 
 
 @pytest.mark.slow

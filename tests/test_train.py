@@ -53,6 +53,17 @@ def test_accuracy_of_a_models_output():
     assert train.accuracy(logits, logits.numpy().argmax(1)) == 1.0
 
 
+@pytest.mark.parametrize("label", [7, -1, 0.5])
+def test_accuracy_of_labels_that_are_no_class(label):
+    with pytest.raises(ArgumentError, match=rf"^accuracy: label {label} at position 1 is not one"):
+        train.accuracy(np.zeros((2, 3)), np.array([0, label]))
+
+
+def test_classes_that_are_no_numbers():
+    with pytest.raises(DtypeError, match=r"^confusion_matrix: got labels of dtype <U1, expected"):
+        train.confusion_matrix([0], ["a"], 2)
+
+
 def test_accuracy_of_ties():
     """Of equal logits the first counts."""
     assert train.accuracy(np.zeros((2, 3)), np.array([0, 1])) == 0.5

@@ -362,6 +362,29 @@ def one_hot(labels, classes=10):
     return np.eye(classes, dtype=np.float32)[labels]
 
 
+def test_inputs_of_several_arrays():
+    """Rows of outputs are counted, whatever the inputs are: batches of 6 and 2."""
+
+    class Sum(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(3, 2, generator=np.random.default_rng(0))
+
+        def forward(self, inputs):
+            return self.layer(inputs[0] + inputs[1])
+
+    generator = np.random.default_rng(1)
+    arrays = generator.standard_normal((2, 8, 3)).astype(np.float32)
+    labels = generator.integers(0, 2, 8)
+    batches = [
+        ((arrays[0][part], arrays[1][part]), labels[part]) for part in (slice(6), slice(6, 8))
+    ]
+    model = Sum()
+    found = trainer_of(model=model).evaluate(batches)
+    logits = model((arrays[0], arrays[1]))
+    assert found["loss"] == pytest.approx(logits.cross_entropy(labels).item(), rel=1e-6)
+    assert found["accuracy"] == np.mean(logits.data.argmax(axis=1) == labels)
+
+
 def test_one_hot_targets():
     """They give the training, and the accuracies, of the labels that they stand for."""
     plain, hot = trainer_of(), trainer_of()
@@ -503,6 +526,15 @@ def test_history_of_numpy_numbers(tmp_path):
     history.epochs = [{"a": np.float32(0.5), "b": np.float32(np.inf), "c": np.int64(2)}]
     history.save(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text()) == [{"a": 0.5, "b": None, "c": 2}]
+
+
+def test_history_of_lists(tmp_path):
+    """In JSON, nan within a list is null too, and arrays are lists."""
+    history = train.History()
+    history.epochs = [{"parts": [1.0, float("nan"), (2, float("inf"))], "each": np.ones(2)}]
+    history.save(tmp_path / "history.json")
+    found = json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
+    assert found == [{"parts": [1.0, None, [2, None]], "each": [1.0, 1.0]}]
 
 
 def test_history_of_nothing(tmp_path):
@@ -683,6 +715,23 @@ def test_checkpoint(tmp_path):
     assert metadata(folder / "step_000006.safetensors")["epoch"] == "2"
 
 
+def test_checkpoint_takes_the_place_of_another_training(tmp_path):
+    """From its first epoch on what is there is the new one's, which can go on from its start."""
+    trainer_of(train.Checkpoint(tmp_path, "train_loss", every_steps=1), lr=0.3).fit(loader(), 2)
+
+    def end(state):
+        raise KeyboardInterrupt
+
+    cut = trainer_of(train.Checkpoint(tmp_path, "train_loss"), Do("epoch_start", end))
+    cut.fit(loader(), 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["training.safetensors"]
+    again, whole = (trainer_of(train.Checkpoint(tmp_path / n, "train_loss")) for n in "ab")
+    again.load(tmp_path / "training.safetensors")
+    again.fit(loader(), 2)
+    whole.fit(loader(), 2)
+    assert_same(again.model.state_dict(), whole.model.state_dict())
+
+
 def test_checkpoint_without_a_best(tmp_path):
     """With no monitor there are only the last ones; it needs no validation."""
     trainer_of(train.Checkpoint(str(tmp_path), monitor=None)).fit(loader(), 1)
@@ -837,6 +886,26 @@ def test_ctrl_c_in_validation():
     assert history.interrupted
     assert history.epochs == []
     assert trainer.state.step == STEPS
+
+
+def test_ctrl_c_while_a_callback_evaluates():
+    """The epoch is undone, and the schedule has not stepped for it."""
+    send = functools.partial(signal.raise_signal, signal.SIGINT)
+    end = Do("epoch_end", lambda state: send(), lambda state: state.step == 2 * STEPS)
+    end.turn = -2  # before the evaluation
+    model = linear()
+    optimizer = optim.SGD(model.named_parameters(), lr=0.1)
+    trainer = train.Trainer(
+        model,
+        optimizer,
+        schedule=optim.StepLR(optimizer, 1, gamma=0.5),
+        schedule_per="epoch",
+        callbacks=[end, train.Evaluate("test", validation())],
+    )
+    trainer.fit(loader(), 3)
+    assert (len(trainer.history.epochs), trainer.schedule.steps) == (1, 1)
+    trainer.fit(loader(), 1)
+    assert [entry["lr"] for entry in trainer.history.epochs] == [0.1, 0.05]
 
 
 def test_ctrl_c_in_the_end():

@@ -336,26 +336,35 @@ def test_calibration_shows_bins_and_counts():
     assert "13.75 %" in upper.get_legend().get_title().get_text()
 
 
-def test_filters_have_one_scale_about_zero():
-    weight = nn.Conv2d(2, 3, (2, 4)).weight
-    *kernels, bar = viz.filters(weight).axes
-    assert bar.get_ylabel() == "weight"
-    assert [axes.get_title() for axes in kernels[:3]] == [
-        *("0, channel 0", "0, channel 1", "1, channel 0")
-    ]
-    limit = np.abs(weight.data).max()
-    for axes, kernel in zip(kernels, weight.data.reshape(6, 2, 4), strict=True):
-        np.testing.assert_array_equal(axes.images[0].get_array(), kernel)
-        assert axes.images[0].get_clim() == (-limit, limit)
-    titles = [axes.get_title() for axes in viz.filters(np.zeros((5, 1, 3, 3))).axes]
-    assert titles == ["0", "1", "2", "3", "4", "", ""]
+def test_a_report_draws_what_was_predicted_beside_what_is_true(tmp_path, monkeypatch):
+    """Of a network that sees a 1 in every digit: counts stand in its column, and most is red."""
+    _, test_set = data.digits()
+    given, seen = {}, SeesOnes()
+    for name in ("confusion", "predictions"):
+        right = getattr(viz.plots, name)
+
+        def noted(first, second, *rest, name=name, right=right, **options):
+            given[name] = (first, second)
+            return right(first, second, *rest, **options)
+
+        monkeypatch.setattr(viz.plots, name, noted)
+    logits = train.predict(seen, data.DataLoader(test_set))
+    history = [{"epoch": 1, "train_loss": 1.0}]
+    assert viz.report(tmp_path, seen, test_set, logits, history) == ""
+    counts, _ = given["confusion"]
+    assert counts[:, 1].tolist() == np.bincount(test_set.labels).tolist()
+    assert counts.sum() == counts[:, 1].sum()
+    dataset, predicted = given["predictions"]
+    assert dataset is test_set
+    assert set(predicted.tolist()) == {1}
 
 
-def test_filters_that_are_none_or_too_many_are_refused():
-    with pytest.raises(ShapeError, match=r"filters: got weights \(10, 128\), expected \(K, C"):
-        viz.filters(np.ones((10, 128)))
-    with pytest.raises(ArgumentError, match=r"2048 kernels, expected at most 256; give a part"):
-        viz.filters(np.ones((64, 32, 3, 3)))
+class SeesOnes(nn.Module):
+    """Says 1 of every image."""
+
+    def forward(self, x):
+        """Return the same logits for each."""
+        return x.flatten(1)[:, :10] * 0.0 + np.eye(10, dtype=np.float32)[1]
 
 
 def test_predictions_are_green_where_right_and_red_where_wrong():

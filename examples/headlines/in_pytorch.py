@@ -40,4 +40,4 @@ def theirs(course: Course, seed: int, threads: int) -> Learner:
             classes: Array = net(torch.from_numpy(images)).numpy().argmax(axis=1)
         return classes
 
-    return step, predict
+    return Learner(net, step, predict)

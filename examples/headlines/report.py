@@ -1,105 +1,119 @@
 """RESULTS.md, from the results of the runs."""
 
-import platform
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import threadpoolctl
+from headlines.courses import Course, difference
+from headlines.runs import Run
 
-from headlines.courses import COURSES, Course, difference
-from headlines.runs import RUNS, Run
+_SIDES = ("tinygrad_np", "PyTorch")
+_FIRST = 5
+
+_Result = Mapping[str, Any]
 
 
-def text(results: Mapping[str, Any], command: str, is_quick: bool) -> str:
+def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_quick: bool) -> str:
     """Return the page: a table of the runs that there are results of, and their commands."""
-    runs = [run for run in RUNS if run.name in results]
-    courses = [course for course in COURSES if course.name in results]
-    lines = ["# Results", "", *_preface(command, is_quick)]
+    done = {course: result for course, result in courses.items() if "tinygrad_np" in result}
+    lines = ["# Results", "", *_preface([*runs.values(), *done.values()], is_quick)]
     lines += [
         "",
-        "| run | reported there | to show | here | seconds | threads |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| run | reported there | to show | here | seconds |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    lines += [_row(run, results[run.name]) for run in runs]
-    for course in courses:
-        lines += [
-            "",
-            f"## {course.title}, beside PyTorch",
-            "",
-            *_course(course, results[course.name]),
-        ]
+    lines += [_run_row(run, metrics) for run, metrics in runs.items()]
+    lines += [_course_row(course, result) for course, result in done.items()]
+    for course, result in done.items():
+        lines += ["", f"## {course.title}, beside PyTorch", "", *_course(course, result)]
     lines += ["", "## Commands", "", "```sh"]
-    lines += [results[run.name]["command"] for run in runs]
-    lines += [f"python examples/reproduce.py --full --only {course.name}" for course in courses]
+    lines += [f"python {shlex.join(run.command(Path('runs'), is_quick))}" for run in runs]
+    form = "--quick" if is_quick else "--full"
+    lines += [f"python examples/reproduce.py {form} --only {course.name}" for course in done]
     return "\n".join([*lines, "```", ""])
 
 
-def _preface(command: str, is_quick: bool) -> list[str]:
-    blas = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
-    kernels = ", ".join(
-        f"{b['internal_api']} {b['version']} ({b['architecture']})" for b in blas[:1]
-    )
+def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
+    """Return what holds for all results, of which versions and threads are read from them."""
+    versions = sorted({str(result["versions"]["numpy"]) for result in results})
+    threads = sorted({str(result["threads"]) for result in results})
+    form = "--quick" if is_quick else "--full"
     lines = [
-        f"Made by `{command}`: float32, Python {platform.python_version()}, NumPy "
-        f"{np.__version__}, {kernels}. Accuracies are on the "
-        "whole test set, by which nothing was chosen; where something was, it was by a part of the "
-        "training set that was held out. Seconds are those of training."
+        f"Made by `python examples/reproduce.py {form}`: float32, NumPy {' and '.join(versions)}, "
+        f"{' and '.join(threads)} threads.",
+        "Accuracies are on the whole test set, by which nothing was chosen; where something was "
+        "(an epoch, a recipe), it was by a part of the training set that was held out.",
+        "Runs of the command line are one training each, with seed 0. Seconds are those of a "
+        "training. What is **bold** was reached.",
     ]
     if is_quick:
         lines += ["", "**Quick runs on a few images: they show that all runs, and no figures.**"]
     return lines
 
 
-def _row(run: Run, result: Mapping[str, Any]) -> str:
-    accuracies, seconds = result["accuracies"], result["seconds"]
-    mean = statistics.mean(accuracies)
-    here = f"{mean:.2%}"
-    if len(accuracies) > 1:
-        here += f" ± {statistics.stdev(accuracies):.2%} (of {len(accuracies)} seeds"
-        five = accuracies[:5]
-        if len(accuracies) > len(five):
-            spread = f"{statistics.mean(five):.2%} ± {statistics.stdev(five):.2%}"
-            here += f"; of the first five {spread}"
-        here += ")"
-    here = f"**{here}**" if mean >= run.least else f"{here}: {run.least - mean:.2%} short"
-    cells = [run.title, run.headline, run.asked, here, f"{statistics.mean(seconds):.1f}"]
-    return f"| {' | '.join(cells)} | {result['threads']} |"
+def _run_row(run: Run, metrics: _Result) -> str:
+    accuracy = metrics["test_accuracy"]
+    here = _judged(_percent(accuracy), accuracy - run.least)
+    along = [epoch.get("test_accuracy") for epoch in metrics["history"]]
+    if along and None not in along:
+        here += f" (in the epoch best on the test set, as reported there: {_percent(max(along))})"
+    return _row(run.title, run.headline, run.asked, here, metrics["seconds"]["training"])
 
 
-def _course(course: Course, result: Mapping[str, Any]) -> list[str]:
+def _course_row(course: Course, result: _Result) -> str:
+    rows = result["tinygrad_np"]["accuracies"][:_FIRST]
+    means = [statistics.mean(column) for column in zip(*rows, strict=True)]
+    gaps = [here - there for here, there in zip(means, course.headline, strict=True)]
+    here = _judged(", ".join(map(_percent, means)), min(gaps) + course.margin)
+    there = f"{', '.join(map(_percent, course.headline))}; {course.step_headline}"
+    seconds = course.steps * statistics.median(result["tinygrad_np"]["step_seconds"])
+    return _row(course.title, there, course.asked, here, seconds)
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.2f} %"
+
+
+def _judged(here: str, beyond: float) -> str:
+    # An accuracy is a count: what is apart by rounding alone is the same.
+    return f"**{here}**" if beyond > -1e-9 else f"{here}: {100 * -beyond:.2f} points short"
+
+
+def _row(title: str, there: str, asked: str, here: str, seconds: float) -> str:
+    return f"| {title} | {there} | {asked} | {here} | {seconds:.1f} |"
+
+
+def _course(course: Course, result: _Result) -> list[str]:
     """Return a table of the accuracies along the way, and the test of their difference."""
+    sides = {name: result[name] for name in _SIDES if name in result}
     steps = range(course.every, course.steps + 1, course.every)
-    sides = {"reported there": [course.headline]}
-    sides |= {
-        name: result[name]["accuracies"] for name in ("tinygrad_np", "PyTorch") if name in result
-    }
     lines = [
         "| after step | " + " | ".join(map(str, steps)) + " |",
         "| --- " * (len(steps) + 1) + "|",
     ]
-    for name, rows in sides.items():
-        cells = [_mean_and_spread(column) for column in zip(*rows, strict=True)]
+    counts = {name: len(side["accuracies"]) for name, side in sides.items()}
+    rows = {"reported there": [course.headline]}
+    for name, side in sides.items():
+        for count in sorted({min(_FIRST, counts[name]), counts[name]}):
+            rows[f"{name}, {count} seeds"] = side["accuracies"][:count]
+    for name, values in rows.items():
+        cells = [_mean_and_spread(column) for column in zip(*values, strict=True)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    means = [statistics.mean(column) for column in zip(*sides["tinygrad_np"], strict=True)]
-    apart = [f"{100 * (a - b):+.2f}" for a, b in zip(means, course.headline, strict=True)]
-    lines.append(f"| tinygrad_np beside what is reported | {' | '.join(apart)} |")
-    for name in ("tinygrad_np", "PyTorch"):
-        if name in result:
-            milliseconds = 1000 * statistics.median(result[name]["step_seconds"])
-            lines += [
-                "",
-                f"A step of 64 images takes {milliseconds:.2f} ms in {name}, with "
-                f"{result['threads']} threads.",
-            ]
-    if "PyTorch" in result:
-        ends = [
-            [row[-1] for row in result[name]["accuracies"]] for name in ("tinygrad_np", "PyTorch")
-        ]
+    times = [
+        f"{1000 * statistics.median(side['step_seconds']):.2f} ms in {name}"
+        for name, side in sides.items()
+    ]
+    lines += [
+        "",
+        "In %: the mean over seeds ± the standard deviation of one training. A step of 64 images "
+        f"takes {' and '.join(times)}; reported there: {course.step_headline}.",
+    ]
+    if len(set(counts.values())) == 1 and "PyTorch" in sides:
+        ends = [[row[-1] for row in side["accuracies"]] for side in sides.values()]
         gap, chance = difference(*ends)
         lines += [
-            "",
             f"The means at the end differ by {100 * gap:+.2f} points; one as large comes by chance "
             f"with probability {chance:.2f} (permutation test, {len(ends[0])} seeds each).",
         ]

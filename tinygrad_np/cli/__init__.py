@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument(
         "--on", choices=["test", "validation"], default="test", help="default: %(default)s"
     )
+    look.add_argument("--data-dir", help="folder that holds mnist/ or fashion-mnist/")
     look = _command(add, "predict", "recognise digits in PNG or JPEG files", _predict)
     _run_argument(look)
     look.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
@@ -99,8 +100,9 @@ def _train(args: _Arguments) -> int:
         return run_training(
             _resumed(args, given), args.resume, resume=True, figures=not args.no_figures
         )
-    start = RunConfig() if args.config is None else RunConfig.read(args.config)
-    config = start.changed(given)
+    config = (
+        RunConfig().changed(given) if args.config is None else RunConfig.read(args.config, given)
+    )
     out = args.out or Path("runs") / f"{config.model}-{config.data}"
     return run_training(config, out, resume=False, figures=not args.no_figures)
 
@@ -125,7 +127,7 @@ def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
 
 
 def _evaluate(args: _Arguments) -> None:
-    commands.evaluate(args.folder, args.on)
+    commands.evaluate(args.folder, args.on, args.data_dir)
 
 
 def _predict(args: _Arguments) -> None:

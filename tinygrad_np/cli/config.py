@@ -110,7 +110,13 @@ class RunConfig:
         for one in fields(self):
             value, kinds = getattr(self, one.name), _kinds(one)
             if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, one.name, float(value))
+                try:
+                    object.__setattr__(self, one.name, float(value))
+                except OverflowError as error:
+                    raise ArgumentError(
+                        f"{flag(one.name)}: got a number of {len(str(value))} digits, expected "
+                        f"{_expected(one)}"
+                    ) from error
             elif type(value) not in kinds:
                 raise ArgumentError(f"{flag(one.name)}: got {value!r}, expected {_expected(one)}")
             _check(one, value)
@@ -140,13 +146,18 @@ class RunConfig:
         write_bytes(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Return what `write` wrote, or a file with some of the fields, the others as usual.
+    def read(cls, path: Path, changes: Mapping[str, Any] | None = None) -> Self:
+        """Return what `write` wrote, or a file with some of the fields, the others as usual; with
+        some fields changed.
 
         Raises DataError that names the file where it cannot be read or is no such JSON.
         """
         try:
             found = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{path}: is not there; expected it in the folder of a run, as `train --out` makes"
+            ) from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -154,7 +165,7 @@ class RunConfig:
         if not isinstance(found, dict):
             raise DataError(f"{path}: expected an object with names and values")
         try:
-            return cls().changed(found)
+            return cls().changed({**found, **(changes or {})})
         except ArgumentError as error:
             raise DataError(f"{path}: {error}") from error
 

@@ -41,6 +41,21 @@ class _StopAfter(train.Callback):
         state.should_stop |= state.step >= self.steps
 
 
+class _Begin(train.Callback):
+    """Puts a run in the place of another in its folder, when nothing can refuse it any more."""
+
+    turn = 2
+
+    def __init__(self, config: RunConfig, out: Path) -> None:
+        self.config = config
+        self.out = out
+
+    def on_fit_start(self, state: train.State) -> None:
+        if state.epoch == 0:
+            (self.out / WEIGHTS).unlink(missing_ok=True)
+        self.config.write(self.out / "config.json")
+
+
 def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -> int:
     """Train as the config says and leave everything in `out`; return the exit status.
 
@@ -54,7 +69,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     model = make_model(config.model, config.model_options, config.seed)
     loader = make_loader(config, sets.train)
     trainer, epochs = _trainer(config, model, loader, sets, out)
-    done = _begin(trainer, config, epochs, out, resume=resume)
+    done = _load(trainer, config, epochs, out) if resume else 0
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{config.model}: {count} parameters; {config.optimizer}, lr {config.learning_rate}")
     start, fault = time.perf_counter(), ""
@@ -121,9 +136,10 @@ def _trainer(
         callbacks.append(train.EarlyStopping(config.monitor, config.patience))
     monitor = config.monitor if sets.validation or "train" in config.monitor else "train_loss"
     callbacks += [
+        train.Checkpoint(out, monitor, config.checkpoint_every),
         train.Progress(),
         train.StepLog(out / "steps.csv"),
-        train.Checkpoint(out, monitor, config.checkpoint_every),
+        _Begin(config, out),
     ]
     if config.tensorboard:
         callbacks.append(train.TensorBoard(out / "tensorboard"))
@@ -140,24 +156,22 @@ def _trainer(
     return trainer, epochs
 
 
-def _begin(
-    trainer: train.Trainer, config: RunConfig, epochs: int, out: Path, *, resume: bool
-) -> int:
-    """Load the training that is to go on, or put a new one in its place; return the epochs done."""
-    if resume:
-        trainer.load(out / SNAPSHOT)
+def _load(trainer: train.Trainer, config: RunConfig, epochs: int, out: Path) -> int:
+    """Load the training that is to go on; return the epochs done."""
+    trainer.load(out / SNAPSHOT)
     done = len(trainer.history.epochs)
+    has_stopped = any(
+        one.stopped_epoch for one in trainer.callbacks if isinstance(one, train.EarlyStopping)
+    )
+    if has_stopped and config == RunConfig.read(out / "config.json"):
+        raise ArgumentError(
+            f"--resume {out}: --patience has ended it after epoch {done}; nothing is left to do"
+        )
     if done >= epochs:
         all_of_it, advice = f"{epochs} epochs", "; add --epochs for more"
         if config.steps:
             all_of_it, advice = f"{config.steps} steps", ""
         raise ArgumentError(f"--resume {out}: has all its {all_of_it}{advice}")
-    if not resume:
-        # What another training left here is not to be taken for this one's, however early it ends.
-        for name in (WEIGHTS, "best.safetensors", "last.safetensors"):
-            (out / name).unlink(missing_ok=True)
-        trainer.save(out / SNAPSHOT)
-    config.write(out / "config.json")
     return done
 
 

@@ -186,7 +186,8 @@ def max_unpool2d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> V:
-    """Return zeros with the entries of x (N, C, P, Q) where `max_pool2d` found them.
+    """Return zeros with the entries of x (N, C, P, Q), or of one image, where `max_pool2d` found
+    them.
 
     `indices` is what that returned, the options those it was given; of `output_size` only the last
     entries are used, one for each axis of the image. Of several x with one index the last is put
@@ -199,6 +200,10 @@ def max_unpool2d(
               [0., 0.]]]])
     """
     name = "max_unpool2d"
+    given = shape_of(name, x)
+    x, added = _with_batch(name, x, kernel_size)
+    if added and shape_of(name, indices) == given:
+        indices, _ = _with_batch(name, indices, kernel_size)
     kernel, st, d, pads = _options(name, x, kernel_size, stride, dilation, padding)
     shape, rank = shape_of(name, x), len(kernel)
     lengths = tuple(
@@ -222,7 +227,8 @@ def max_unpool2d(
     owner = np.zeros(total, np.int64)
     np.maximum.at(owner, flat, order)
     kept = select(reshape(x, shape=(len(flat),)), owner[flat] == order)
-    return reshape(index_add(kept, key=(flat,), shape=(total,)), shape=(*shape[:2], *lengths))
+    out = reshape(index_add(kept, key=(flat,), shape=(total,)), shape=(*shape[:2], *lengths))
+    return _without_batch(out, added)
 
 
 def _checked_indices(name: str, shape: Shape, indices: Any, count: int) -> Array:

@@ -53,7 +53,10 @@ class Optimizer:
                         f"{self._kind}: parameter {name_of(parameter, position)} was given twice"
                     )
                 seen.add(id(parameter))
-            group = {**defaults, **entry, "params": parameters}
+            group = {**defaults, **entry}
+            # Python's numbers, as they come back from a file: NumPy's have a dtype to round to.
+            group = {k: v.item() if isinstance(v, np.generic) else v for k, v in group.items()}
+            group["params"] = parameters
             self._check(group)
             self.param_groups.append(group)
         # What is remembered of each parameter, in their order.

@@ -11,8 +11,9 @@ from tinygrad_np.tensor import Tensor
 def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[dict[str, Any]]:
     """Return two groups for an optimizer: weights, of two axes or more, which decay, and the rest.
 
-    The rest are biases and the factors and shifts of norms: small ones would not be simpler. Takes
-    tensors too. Raises ArgumentError for a module, no parameters, or a decay below 0.
+    The rest are biases and the factors and shifts of norms: small ones would not be simpler. Norms
+    over several axes, as LayerNorm((4, 5)), have factors of several axes too: give such groups by
+    hand. Takes tensors too. Raises ArgumentError for a module, no parameters, or a decay below 0.
 
     >>> from tinygrad_np import nn, optim
     >>> groups = optim.decay_groups(nn.Linear(2, 1).named_parameters(), weight_decay=0.01)

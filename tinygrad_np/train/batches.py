@@ -16,16 +16,18 @@ Batches = Iterable[tuple[Any, Any]]
 
 @dataclass
 class Means:
-    """Sums over batches: of losses, by the size of the batch, and of what was right."""
+    """Sums over batches: of losses, by the rows of outputs, and of what was right."""
 
     count: int = 0
     loss: float = 0.0
     right: int | None = 0
 
-    def add(self, loss: float, inputs: Any, outputs: Any, targets: Any) -> None:
-        """Count a batch."""
-        self.count += len(inputs)
-        self.loss += loss * len(inputs)
+    def add(self, loss: float, outputs: Any, targets: Any) -> None:
+        """Count a batch: inputs may be several arrays, of which none tells its size."""
+        is_batch = isinstance(outputs, Tensor) and outputs.ndim > 0
+        size = len(outputs if is_batch else targets)
+        self.count += size
+        self.loss += loss * size
         right = _count_right(outputs, targets)
         self.right = None if right is None or self.right is None else self.right + right
 

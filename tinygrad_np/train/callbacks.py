@@ -107,9 +107,7 @@ class History(Callback):
 
     def for_json(self) -> list[dict[str, Any]]:
         """Return the epochs in Python's own numbers, None for nan and inf, which JSON has not."""
-        return [
-            {name: _or_none(plain(value)) for name, value in logs.items()} for logs in self.epochs
-        ]
+        return [{name: _for_json(value) for name, value in logs.items()} for logs in self.epochs]
 
     def save(self, path: str | Path) -> None:
         """Write the epochs as JSON, a list of objects, or as CSV, by the suffix of the path.
@@ -190,5 +188,10 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _or_none(value: Any) -> Any:
+def _for_json(value: Any) -> Any:
+    """Return a value with lists for arrays and None for what JSON has not, however nested."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_for_json(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

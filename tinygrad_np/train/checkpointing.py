@@ -18,7 +18,8 @@ class Checkpoint(Callback):
     best.safetensors: of the epoch with the best `monitor`, a loss or an accuracy; None for no such
     file. last.safetensors: after each epoch, and where the training ended. step_000500.safetensors
     and so on: after every `every_steps` steps. Epoch, step and logs are in the files' metadata.
-    training.safetensors: after each epoch, for `Trainer.load`, from where training goes on.
+    training.safetensors: before the first and after each epoch, for `Trainer.load`, from where
+    training goes on. What another training left of these a new one removes as it begins.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Checkpoint(Callback):
         self.every_steps = every_steps
         self._best = None if monitor is None else Best("Checkpoint", monitor)
         self._last_step = 0
+        self._start: dict[str, Any] | None = None
 
     def on_fit_start(self, state: State) -> None:
         """Make the folder: what cannot be written is to be known before the work is done."""
@@ -40,6 +42,18 @@ class Checkpoint(Callback):
         if self._best is not None:
             self._best.start(state)
         make_folder(self.folder, "Checkpoint")
+        self._start = state.snapshot() if state.epoch == 0 else None
+
+    def on_epoch_start(self, state: State) -> None:
+        """Put a new training in the place of another: however early this one ends, what is in the
+        folder is its own. By now nothing has refused it."""
+        if self._start is None:
+            return
+        for pattern in ("best", "last", "step_*"):
+            for path in self.folder.glob(f"{pattern}.safetensors"):
+                path.unlink(missing_ok=True)
+        self._write_training(self._start)
+        self._start = None
 
     def on_batch_end(self, state: State) -> None:
         """Write the weights of this step if it is its turn."""
@@ -54,7 +68,7 @@ class Checkpoint(Callback):
 
     def on_epoch_closed(self, state: State) -> None:
         """Write the whole training, when the other callbacks have done with this epoch."""
-        save_tree(self.folder / "training.safetensors", state.snapshot())
+        self._write_training(state.snapshot())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value and its epoch."""
@@ -73,6 +87,9 @@ class Checkpoint(Callback):
     def _write_last(self, state: State) -> None:
         self._write(state, "last")
         self._last_step = state.step
+
+    def _write_training(self, snapshot: Mapping[str, Any]) -> None:
+        save_tree(self.folder / "training.safetensors", snapshot)
 
     def _write(self, state: State, name: str) -> None:
         told = {"epoch": state.epoch, "step": state.step, **state.logs}

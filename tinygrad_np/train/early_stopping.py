@@ -15,7 +15,8 @@ class EarlyStopping(Callback):
     They are restored whenever the training ends, after Ctrl-C or an error too. Better is a
     `monitor` that is lower (a loss) or higher (an accuracy) by more than `min_delta`; nan is not.
     `best_epoch` and `best_value` tell of which epoch they are (0 and nan while there is none), and
-    `stopped_epoch` after which one training stopped (0 if it did not).
+    `stopped_epoch` after which one training stopped (0 if it did not). Another `fit` trains on,
+    from the best weights, with what the optimizer remembers of the last ones.
     """
 
     turn = 1
@@ -58,13 +59,20 @@ class EarlyStopping(Callback):
             state.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best weights, of which epoch they are, and how many came after it."""
-        return {"best": self._best.state_dict(), "waited": self._waited, "weights": self._weights}
+        """Return the best weights, of which epoch they are, how many came after it, and whether
+        training stopped."""
+        return {
+            "best": self._best.state_dict(),
+            "waited": self._waited,
+            "stopped": self.stopped_epoch,
+            "weights": self._weights,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take them over. Raises ArgumentError where another log was monitored."""
         self._best.load_state_dict(state["best"])
         self._waited, self._weights = state["waited"], state["weights"]
+        self.stopped_epoch = state["stopped"]
 
     def on_fit_end(self, state: State) -> None:
         """Restore the best weights and say of which epoch they are."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.memory import Array
 from tinygrad_np.tensor import Tensor
 
@@ -12,10 +12,13 @@ from tinygrad_np.tensor import Tensor
 def accuracy(logits: Any, labels: Any) -> float:
     """Return the part of rows of logits (N, C) whose largest entry is at the label (N,).
 
+    Raises ShapeError where lengths differ, ArgumentError for a label that is no class.
+
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
     0.5
     """
     scores, expected = rows_of("accuracy", logits, labels)
+    check_classes("accuracy", "label", expected, scores.shape[1])
     return float(np.mean(scores.argmax(axis=1) == expected))
 
 
@@ -65,6 +68,8 @@ def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
 
 def check_classes(where: str, name: str, classes: Array, num_classes: int) -> None:
     """Refuse what is no whole number from 0 to below num_classes, and tell its position."""
+    if classes.dtype.kind not in "biuf":
+        raise DtypeError(f"{where}: got {name}s of dtype {classes.dtype}, expected integers")
     whole = classes == np.floor(classes)
     outside = np.flatnonzero(~whole | (classes < 0) | (classes >= num_classes))
     if outside.size:

@@ -93,12 +93,14 @@ class Trainer:
         classes (N,), or one-hot (N, C).
 
         The first Ctrl-C ends the training after the step that runs: `history.interrupted` is True
-        then; a second one is raised at once. The model is left in training mode. Raises
-        NotFiniteError, with the weights of before that step, where the loss is nan or inf.
+        then; a second one is raised at once. Each epoch sets all modules to training, and leaves
+        them so; a callback's `on_epoch_start` may set some to evaluation. Raises NotFiniteError,
+        with the weights of before that step, where the loss is nan or inf.
         """
         first = self._prepare(train_loader, epochs, validation)
         with self._interrupts:
             self._call("on_fit_start")
+            self._take_loader(train_loader)
             with ExitStack() as ending:
                 # Each is run, even where another fails; the stack runs first what came last.
                 for callback in reversed(self.callbacks):
@@ -125,7 +127,7 @@ class Trainer:
         means = Means()
         for inputs, targets in train_loader:
             outputs = self._step(inputs, targets, buffers)
-            means.add(state.loss, inputs, outputs, targets)
+            means.add(state.loss, outputs, targets)
             state.logs = means.named("train_")
             self._call("on_batch_end")
             self._interrupts.check()
@@ -137,9 +139,10 @@ class Trainer:
             found = self.evaluate(validation)
             state.logs |= {f"validation_{name}": value for name, value in found.items()}
         state.logs |= {"lr": state.lr, "seconds": time.perf_counter() - start}
+        self._call("on_epoch_end")
+        # Ctrl-C while callbacks evaluate leaves the epoch undone, and so its step of the schedule.
         if self.schedule_per == "epoch":
             self._step_schedule()
-        self._call("on_epoch_end")
         self._call("on_epoch_closed")
         self._interrupts.check()
 
@@ -209,7 +212,7 @@ class Trainer:
         with evaluating(self.model):
             for inputs, targets in loader:
                 outputs = self.model(inputs)
-                means.add(loss_value(self.loss(outputs, targets)), inputs, outputs, targets)
+                means.add(loss_value(self.loss(outputs, targets)), outputs, targets)
                 self._interrupts.check()
         check_not_empty("Trainer.evaluate", means)
         return means.named("")
@@ -218,8 +221,9 @@ class Trainer:
         """Return all on which the rest of the training depends, but for data and options.
 
         Copies of weights and buffers, what optimizer, schedule and callbacks remember, epoch and
-        step, the loader's seed and epoch, and the state of each random generator: of the modules'
-        own, in the order of `modules()`, and of the package's.
+        step, the seed and epoch of the training set's loader, and the state of each random
+        generator: of those that are attributes of modules, in the order of `modules()`, and of the
+        package's. Loaders to validate by should not shuffle: their state is not kept.
         """
         loader_state = self._loader_state
         if loader_state is None and hasattr(self._loader, "state_dict"):
@@ -300,14 +304,18 @@ class Trainer:
             )
         if self._loader_state is not None:
             check_loads(train_loader)
-            train_loader.load_state_dict(self._loader_state)  # type: ignore[attr-defined]
-        self._loader, self._loader_state = train_loader, None
         first = len(self.history.epochs) + 1
         self.state.last_epoch = first + epochs - 1
         self.state.steps_per_epoch = len(train_loader) if isinstance(train_loader, Sized) else None
         self.state.has_validation = validation is not None
         self.state.should_stop = self.history.interrupted = False
         return first
+
+    def _take_loader(self, train_loader: Any) -> None:
+        """Let the loader go on where that of a loaded training stood."""
+        if self._loader_state is not None:
+            train_loader.load_state_dict(self._loader_state)
+        self._loader, self._loader_state = train_loader, None
 
     def _call(self, point: str) -> None:
         for callback in self.callbacks:

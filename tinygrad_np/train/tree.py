@@ -36,7 +36,10 @@ def load_tree(path: str | Path) -> dict[str, Any]:
             f"{path}: holds weights alone, which train.load reads; expected a whole training, as "
             "in the training.safetensors of train.Checkpoint"
         )
-    found: dict[str, Any] = _with_arrays(json.loads(metadata[_ENTRY]), arrays)
+    try:
+        found: dict[str, Any] = _with_arrays(json.loads(metadata[_ENTRY]), arrays)
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path}: holds no whole training: {error}") from error
     return found
 
 

@@ -15,12 +15,10 @@ from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.memory import Array
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train import Calibration, History
 
 _SETS = {"train": "#2874a6", "validation": "#7d3c98", "test": "#ca6f1e"}
 _RIGHT, _WRONG = "#1e8449", "#c0392b"
-_MOST_KERNELS = 256
 
 
 def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
@@ -121,9 +119,9 @@ def predictions(
     return _grid(count, draw, title)
 
 
-def _grid(count: int, draw: Callable[[Axes, int], None], title: str, columns: int = 0) -> Figure:
-    """Return small pictures in rows, as many in each as make it nearly square unless said."""
-    columns = columns or int(np.ceil(np.sqrt(count)))
+def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
+    """Return small pictures in rows, as many in each as make it nearly square."""
+    columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     figure = Figure(figsize=(1.7 * columns, 1.95 * rows + 0.4), layout="constrained")
     for position, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
@@ -204,42 +202,6 @@ def calibration(result: Calibration, title: str = "") -> Figure:
     for axes in (upper, lower):
         axes.set_axisbelow(True)
         axes.grid(alpha=0.3)
-    return figure
-
-
-def filters(weights: Tensor | Array, title: str = "") -> Figure:
-    """The kernels (K, C, R, S) of a convolution, as a first layer's: blue below 0, red above.
-
-    One scale for all. Of one channel they are in a nearly square grid; of several, a row for each
-    of the K outputs. Raises ShapeError for other weights, ArgumentError for more kernels than one
-    can look at.
-
-    >>> from tinygrad_np import nn, viz
-    >>> len(viz.filters(nn.Conv2d(3, 4, 5).weight).axes)
-    13
-    """
-    kernels = np.asarray(weights.data if isinstance(weights, Tensor) else weights)
-    if kernels.ndim != 4 or 0 in kernels.shape:
-        raise ShapeError(f"filters: got weights {kernels.shape}, expected (K, C, R, S)")
-    outputs, channels = kernels.shape[:2]
-    if outputs * channels > _MOST_KERNELS:
-        raise ArgumentError(
-            f"filters: got weights {kernels.shape}, {outputs * channels} kernels, expected at most "
-            f"{_MOST_KERNELS}; give a part of them, as weights[:8, :8]"
-        )
-    limit = float(np.abs(kernels).max()) or 1.0
-
-    def draw(axes: Axes, position: int) -> None:
-        output, channel = divmod(position, channels)
-        axes.imshow(kernels[output, channel], cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes.set_title(
-            str(output) if channels == 1 else f"{output}, channel {channel}", fontsize=10
-        )
-
-    figure = _grid(outputs * channels, draw, title, 0 if channels == 1 else channels)
-    figure.set_figwidth(figure.get_figwidth() + 1)
-    shown = figure.axes
-    figure.colorbar(shown[0].images[0], ax=shown, label="weight", shrink=0.8)
     return figure
 
 
