@@ -19,6 +19,7 @@ OPTIONS = {
     "noise": 0.1,
     "erasing": 0.7,
 }
+PURPOSES = {"_SHIFT", "_ROTATION", "_SCALING", "_FLIP", "_NOISE", "_ERASING"}
 ALL = data.Augmentation(**OPTIONS)
 ONE_EACH = [data.Augmentation(**{name: value}) for name, value in OPTIONS.items()]
 each_option = pytest.mark.parametrize("augmentation", [ALL, *ONE_EACH], ids=["all", *OPTIONS])
@@ -526,3 +527,36 @@ def test_no_augmentation():
     for wrong in ({"shift": 2}, True, data.Augmentation):
         with pytest.raises(DtypeError, match=f"augmentation: got a {type(wrong).__name__}, expec"):
             data.DataLoader(numbered(random_images(3)), augmentation=wrong)
+
+
+def test_half_of_the_images_are_mirrored():
+    """Of 4000 images, within four standard deviations."""
+    images = random_images(4000)
+    found = applied(images, flip=True)
+    is_mirrored = (found == images[..., ::-1]).all(axis=(1, 2, 3))
+    is_kept = (found == images).all(axis=(1, 2, 3))
+    assert (is_mirrored ^ is_kept).all()
+    assert is_mirrored.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(4000))
+
+
+def test_no_purpose_draws_what_the_order_draws():
+    """NumPy fills a seed up with zeros: (seed, epoch, 0) would be the stream of the order."""
+    purposes = [value for name, value in vars(augment).items() if name in PURPOSES]
+    assert sorted(purposes) == [1, 2, 3, 4, 5, 6]
+    order, same = (np.random.default_rng(seed).random() for seed in ((3, 4), (3, 4, 0)))
+    assert order == same
+
+
+@pytest.mark.parametrize("option", ["noise", "erasing"])
+def test_images_beyond_their_scale(option):
+    """Standardised ones would be cut to 0..1, with nothing said."""
+    images = np.random.default_rng(0).standard_normal((20, 1, 8, 8)).astype(np.float32)
+    augmentation = data.Augmentation(**{option: 0.01})
+    for call in (
+        lambda: augmentation.apply(images, 1.0),
+        lambda: data.DataLoader(numbered(images, scale=1.0), augmentation=augmentation),
+    ):
+        with pytest.raises(ArgumentError, match=r"^Augmentation noise, erasing: got images with"):
+            call()
+    data.Augmentation(shift=1).apply(images, 1.0)
+    augmentation.apply(np.zeros((0, 1, 8, 8), np.float32), 1.0)

@@ -161,7 +161,7 @@ def contents(folder):
     log = (folder / "steps.csv").read_text().splitlines()
     found["steps"] = [line.partition(",")[2] for line in log]
     for path in folder.glob("*.safetensors"):
-        arrays, metadata = train.checkpoint.load_with_metadata(path)
+        arrays, metadata = train.weights.load_with_metadata(path)
         text = {name: json.loads(t) if t[:1] == "{" else t for name, t in metadata.items()}
         found[path.stem] = without_seconds(text)
         for name, array in arrays.items():
@@ -210,7 +210,7 @@ def test_after_ctrl_c(tmp_path):
     run(tmp_path / "two", "per step", 2)
     trainer = run(tmp_path / "parts", "per step", 4, end="ctrl_c")
     assert trainer.history.interrupted
-    metadata = train.checkpoint.load_with_metadata(tmp_path / "parts" / "last.safetensors")[1]
+    metadata = train.weights.load_with_metadata(tmp_path / "parts" / "last.safetensors")[1]
     assert (metadata["epoch"], metadata["step"]) == ("3", str(2 * STEPS + 2))
     of_two, of_parts = (
         {name: value for name, value in contents(tmp_path / part).items() if "training" in name}

@@ -92,8 +92,22 @@ class Augmentation:
                 f"Augmentation.apply: got images {images.shape}, expected (N, C, H, W); "
                 "images[:, None] adds a channel"
             )
+        self.check_range(images, scale)
         seed = int(random.resolve(generator).integers(2**63))
         return AugmentationTable(self, images.shape, scale, seed, 0).apply(images, slice(None))
+
+    def check_range(self, images: Array, scale: float) -> None:
+        """Raise ArgumentError where noise or erasing would need values from 0 to scale, and there
+        are others."""
+        if not (self.noise or self.erasing) or not images.size:
+            return
+        low, high = images.min(), images.max()
+        if low < 0 or high > scale:
+            raise ArgumentError(
+                f"Augmentation noise, erasing: got images with values from {low:g} to {high:g}, "
+                f"expected 0 to {scale:g}, the Dataset's scale, to which both are made to fit; "
+                "give the images as they came, and scale, mean and std to the Dataset"
+            )
 
 
 class AugmentationTable:

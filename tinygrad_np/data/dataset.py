@@ -159,6 +159,8 @@ class DataLoader:
                 f"DataLoader augmentation: got a {type(augmentation).__name__}, expected an "
                 "Augmentation, as in Augmentation(shift=2, rotation=10)"
             )
+        if augmentation is not None:
+            augmentation.check_range(dataset.images, dataset.scale)
         self.augmentation = augmentation
         self.epoch = 0
 

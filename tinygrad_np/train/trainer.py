@@ -27,7 +27,7 @@ from tinygrad_np.train.batches import (
 from tinygrad_np.train.callbacks import Callback, History, State
 from tinygrad_np.train.interrupts import Interrupts
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.train.state import bit_generators, check_kinds, check_loads, kinds, remembers
+from tinygrad_np.train.snapshot import bit_generators, check_kinds, check_loads, kinds, remembers
 from tinygrad_np.train.tree import load_tree, save_tree
 
 
