@@ -167,7 +167,7 @@ def fit(
     start = time.perf_counter()
     # Where a training diverges, the weights are those of before that step: judge these.
     with contextlib.suppress(NotFiniteError):
-        trainer.fit(loader, epochs)
+        shared.to_the_end(trainer.fit(loader, epochs))
     seconds = time.perf_counter() - start
     return trainer.evaluate(DataLoader(held_out, batch_size=500)) | {"seconds": seconds}
 

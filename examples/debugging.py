@@ -72,7 +72,8 @@ def train(
 ) -> list[float]:
     """Train by plain SGD; return the mean loss of each epoch."""
     trainer = Trainer(model, optim.SGD(model.named_parameters(), lr=lr), **options)
-    history = trainer.fit(DataLoader(dataset, 64, shuffle=True, seed=0), epochs)
+    loader = DataLoader(dataset, 64, shuffle=True, seed=0)
+    history = shared.to_the_end(trainer.fit(loader, epochs))
     return [entry["train_loss"] for entry in history.epochs]
 
 

@@ -71,7 +71,7 @@ def fit(
     trainer = train.Trainer(model, optim.SGD(model.named_parameters(), lr=0.1))
     loader = DataLoader(train_set, batch_size=64, shuffle=True, seed=seed)
     history = trainer.fit(loader, epochs, validation=DataLoader(held_out, batch_size=len(held_out)))
-    return model, history.epochs
+    return model, shared.to_the_end(history).epochs
 
 
 @no_grad()

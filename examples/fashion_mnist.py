@@ -80,7 +80,8 @@ def fit(
         schedule=schedule,
         callbacks=callbacks,
     )
-    return trainer.fit(loader, args.epochs, validation=DataLoader(validation, 500))
+    history = trainer.fit(loader, args.epochs, validation=DataLoader(validation, 500))
+    return shared.to_the_end(history)
 
 
 def report(model: FashionCNN, test_set: Dataset, out: Path) -> None:

@@ -41,7 +41,7 @@ def main() -> int:
             if course.name in args.only:
                 carry_out(course, out)
     except subprocess.CalledProcessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: that training ended with status {error.returncode}", file=sys.stderr)
         return 1
     finally:
         page = out / "RESULTS.md"

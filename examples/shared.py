@@ -10,6 +10,7 @@ from tinygrad_np import TinygradNpError, data
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataNotFoundError
 from tinygrad_np.files import write_bytes
+from tinygrad_np.train import History
 
 
 def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[Dataset, Dataset]:
@@ -42,6 +43,14 @@ def run(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+
+
+def to_the_end(history: History) -> History:
+    """Return the history of a training that was not cut short: `fit` takes Ctrl-C for its end, and
+    what was cut is no result. Raises KeyboardInterrupt then, for `run`."""
+    if history.interrupted:
+        raise KeyboardInterrupt
+    return history
 
 
 def write_json(path: Path, results: Any) -> None:

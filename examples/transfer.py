@@ -123,7 +123,7 @@ def learn_nine(train_set: Dataset, test_set: Dataset, digit: int, epochs: int) -
     model = LeNet(np.random.default_rng(0))
     trainer = train.Trainer(model, optim.Adam(model.named_parameters(), lr=0.002))
     nine = part(train_set, train_set.labels != digit)
-    trainer.fit(DataLoader(nine, shuffle=True, seed=0), epochs)
+    shared.to_the_end(trainer.fit(DataLoader(nine, shuffle=True, seed=0), epochs))
     found = trainer.evaluate(DataLoader(part(test_set, test_set.labels != digit), 500))
     print(f"LeNet learned all digits but {digit}: {found['accuracy']:.2%} of the others right")
     return model
@@ -174,7 +174,7 @@ def carry_over(
     optimizer = optim.Adam(model.named_parameters(), lr=rate)
     trainer = train.Trainer(model, optimizer, callbacks=callbacks)
     loader = DataLoader(images, batch_size=32, shuffle=True, seed=seed)
-    trainer.fit(loader, epochs=-(-steps // len(loader)))
+    shared.to_the_end(trainer.fit(loader, epochs=-(-steps // len(loader))))
     if method == "frozen":
         check_unchanged(body, model)
     return trainer

@@ -247,9 +247,11 @@ def test_resume_is_bit_for_bit(tmp_path, how):
     assert steps(whole) == steps(parts)
 
 
-def test_resume_for_longer(tmp_path):
+def test_resume_for_longer(tmp_path, capsys):
     whole = trained(tmp_path / "whole", "--epochs", "4", "--schedule", "constant")
     parts = trained(tmp_path / "parts", "--epochs", "2", "--schedule", "constant")
+    assert main(["train", "--resume", str(parts)]) == 2
+    assert "has all its 2 epochs; add --epochs for more" in capsys.readouterr().err
     assert main(["train", "--resume", str(parts), "--epochs", "4", "--no-figures"]) == 0
     assert same_weights(whole / "model.safetensors", parts / "model.safetensors")
 
@@ -570,7 +572,7 @@ def test_resume_refuses(tmp_path, run, capsys):
     for flags, message in [
         (["--lr", "0.1"], "beside it there may be only --epochs"),
         (["--epochs", "9"], "the cosine schedule was laid out for 5 epochs"),
-        ([], "has all its 5 epochs; add --epochs for more"),
+        ([], "has all its 5 epochs\n"),
     ]:
         assert main(["train", "--resume", str(run), *flags]) == 2
         assert message in capsys.readouterr().err

@@ -370,6 +370,7 @@ def test_unset_folders_are_said_to_be_unset(server):
 
 def test_searched_folders_are_listed(server, monkeypatch, tmp_path):
     """Folders that were named but have not got the files are listed, with their subfolders."""
+    (tmp_path / "one").mkdir()
     monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "other"))
     lines = failure(source(server.mirror("none", {})), tmp_path / "one").splitlines()
     assert lines[1:3] == [
@@ -470,6 +471,7 @@ PLACES = ["data_dir", "environment", "cache", "mirror"]
 @pytest.mark.parametrize("first", range(4), ids=PLACES)
 def test_precedence(server, monkeypatch, tmp_path, cache, first):
     """data_dir, then TINYGRAD_NP_DATA, then the cache, then a mirror: the first that has them."""
+    (tmp_path / "data_dir").mkdir()
     monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "environment"))
     have = PLACES[first:]
     read = []
@@ -556,3 +558,9 @@ def test_the_sources_are_well_formed(load, name):
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
     assert all(re.fullmatch("https://.*/", mirror) for mirror in official.mirrors)
     assert official.folder == name.lower().replace("_", "-")
+
+
+def test_a_data_dir_that_is_none(tmp_path):
+    """A mistyped name is told, where the next place would have served other data."""
+    with pytest.raises(DataError, match=r"data_dir .*nowhere is no folder"):
+        data.mnist(tmp_path / "nowhere")

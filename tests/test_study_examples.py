@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 import compare
+import debugging
+import digits
+import fashion_mnist
 import shared
 import transfer
 from models import DigitsCNN, FashionCNN, LeNet
@@ -222,6 +225,26 @@ def test_what_is_frozen_stays_and_without_the_callback_statistics_move(monkeypat
     with pytest.raises(TinygradNpError, match=r"yet have changed: .*bn1\.running_mean") as caught:
         transfer.carry_over("frozen", learned, images, rate=0.002, steps=3, seed=0)
     assert "weight" not in str(caught.value)
+
+
+def test_what_is_cut_short_is_no_result(monkeypatch, tmp_path):
+    """After Ctrl-C, which ends `fit` as if it were done, each of them stops."""
+    cut = train.History()
+    cut.interrupted = True
+    monkeypatch.setattr(train.Trainer, "fit", lambda *arguments, **options: cut)
+    sets = tuple(one.first(50) for one in data.digits(28))
+    learned = LeNet().state_dict()
+    args = SimpleNamespace(out=tmp_path, seed=0, epochs=1, lr=0.1, patience=None)
+    for call in (
+        lambda: compare.fit(compare.Setting("", rates=(0.1,)), *sets, epochs=1, seed=0),
+        lambda: transfer.learn_nine(*sets, digit=1, epochs=1),
+        lambda: transfer.carry_over("frozen", learned, sets[0], rate=0.1, steps=1, seed=0),
+        lambda: digits.fit(*sets, epochs=1, seed=0),
+        lambda: fashion_mnist.fit(FashionCNN(), *sets, args),
+        lambda: debugging.train(debugging.network(debugging.nn.ReLU), 0.1, 1),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            call()
 
 
 def test_few_images_are_drawn_class_by_class_and_more_contain_fewer():

@@ -327,13 +327,14 @@ def test_calibration_shows_bins_and_counts():
         count=np.array([0, 0, 10, 30]),
         expected_error=0.1375,
     )
-    upper, lower = viz.calibration(result).axes
+    figure = viz.calibration(result)
+    upper, lower = figure.axes
     bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in upper.patches]
     assert bars == [(0.5, 0.25, 0.5), (0.75, 0.25, 0.75)]
     points = upper.get_lines()[0]
     assert (list(points.get_xdata()), list(points.get_ydata())) == ([0.6, 0.9], [0.5, 0.75])
     assert [bar.get_height() for bar in lower.patches] == [0, 0, 10, 30]
-    assert "13.75 %" in upper.get_legend().get_title().get_text()
+    assert "13.75 %" in figure.legends[0].get_title().get_text()
 
 
 def test_a_report_draws_what_was_predicted_beside_what_is_true(tmp_path, monkeypatch):
@@ -374,10 +375,10 @@ def test_predictions_are_green_where_right_and_red_where_wrong():
     predicted[4] = (predicted[4] + 1) % 10
     figure = viz.predictions(test_set, predicted, count=9)
     titles = [axes.title for axes in figure.axes]
-    wrong = [title for title in titles if "is" in title.get_text()]
+    wrong = [title for title in titles if "truly" in title.get_text()]
     assert len({title.get_color() for title in titles}) == 2
     assert [title.get_color() for title in wrong] == ["#c0392b"]
-    assert wrong[0].get_text() == f"{predicted[4]}\nis {test_set.labels[4]}"
+    assert wrong[0].get_text() == f"{predicted[4]}\n(truly {test_set.labels[4]})"
 
 
 def test_confusion_shows_every_count_and_the_accuracies():

@@ -27,7 +27,8 @@ def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_q
     lines += [_run_row(run, metrics) for run, metrics in runs.items()]
     lines += [_course_row(course, result) for course, result in done.items()]
     for course, result in done.items():
-        lines += ["", f"## {course.title}, beside PyTorch", "", *_course(course, result)]
+        beside = ", beside PyTorch" if "PyTorch" in result else ""
+        lines += ["", f"## {course.title}{beside}", "", *_course(course, result)]
     lines += ["", "## Commands", "", "```sh"]
     lines += [f"python {shlex.join(run.command(Path('runs'), is_quick))}" for run in runs]
     form = "--quick" if is_quick else "--full"
@@ -39,10 +40,11 @@ def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
     """Return what holds for all results, of which versions and threads are read from them."""
     versions = sorted({str(result["versions"]["numpy"]) for result in results})
     threads = sorted({str(result["threads"]) for result in results})
+    unit = "thread" if threads == ["1"] else "threads"
     form = "--quick" if is_quick else "--full"
     lines = [
         f"Made by `python examples/reproduce.py {form}`: float32, NumPy {' and '.join(versions)}, "
-        f"{' and '.join(threads)} threads.",
+        f"{' and '.join(threads)} {unit}.",
         "Accuracies are on the whole test set, by which nothing was chosen; where something was "
         "(an epoch, a recipe), it was by a part of the training set that was held out.",
         "Runs of the command line are one training each, with seed 0. Seconds are those of a "

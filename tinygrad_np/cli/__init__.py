@@ -117,8 +117,7 @@ def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
     config = RunConfig.read(args.resume / "config.json")
     if config.steps and "epochs" in given:
         raise ArgumentError(f"--resume with --epochs: the run is of {config.steps} steps")
-    is_longer = given.get("epochs", config.epochs) != config.epochs
-    if is_longer and (config.schedule not in ("constant", "plateau") or config.warmup):
+    if given.get("epochs", config.epochs) != config.epochs and not config.can_be_longer:
         raise ArgumentError(
             f"--resume with --epochs: the {config.schedule} schedule was laid out for "
             f"{config.epochs} epochs; only a constant one or plateau can be made longer"

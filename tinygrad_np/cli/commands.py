@@ -13,6 +13,7 @@ from tinygrad_np.cli.parts import make_like, make_model, make_sets
 from tinygrad_np.cli.training import WEIGHTS
 from tinygrad_np.data import DataLoader
 from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.tape import no_grad
 from tinygrad_np.tensor import Tensor
@@ -93,6 +94,7 @@ def graph(config: RunConfig, path: Path) -> None:
     """Draw a model's graph into a file, in the format that its suffix names."""
     model = make_model(config.model, config.model_options, config.seed)
     images = np.zeros((1, *_input_shape(config)), np.float32)
+    make_folder(path.parent, "--out")
     print(viz.render(viz.draw(model, images), path))
 
 

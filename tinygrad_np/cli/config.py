@@ -141,6 +141,11 @@ class RunConfig:
         """Return the rate that was asked for, or the optimizer's usual one."""
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
 
+    @property
+    def can_be_longer(self) -> bool:
+        """Return whether more epochs may follow: no schedule was laid out for those there are."""
+        return self.schedule in ("constant", "plateau") and not self.warmup and not self.steps
+
     def write(self, path: Path) -> None:
         """Write all fields as JSON."""
         write_bytes(path, (json.dumps(asdict(self), indent=2) + "\n").encode())

@@ -28,6 +28,7 @@ from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"
 SNAPSHOT = "training.safetensors"
+_TELLING = ("metrics.json", "history.json", "history.csv")
 _EVALUATED_AT_ONCE = 500
 
 
@@ -52,7 +53,8 @@ class _Begin(train.Callback):
 
     def on_fit_start(self, state: train.State) -> None:
         if state.epoch == 0:
-            (self.out / WEIGHTS).unlink(missing_ok=True)
+            for name in (WEIGHTS, *_TELLING, *viz.REPORT_FILES):
+                (self.out / name).unlink(missing_ok=True)
         self.config.write(self.out / "config.json")
 
 
@@ -78,7 +80,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     except NotFiniteError as error:
         fault = str(error)
     seconds["training"] = time.perf_counter() - start
-    found = {"seconds": seconds, "fault": fault, "parameters": count}
+    found = {"seconds": seconds, "fault": fault, "parameters": count, "resumed_after": done}
     return _finish(config, out, trainer, sets.test, found, figures=figures)
 
 
@@ -91,20 +93,24 @@ def _finish(
     *,
     figures: bool,
 ) -> int:
-    """Write weights, history, metrics and pictures of a training; return the exit status."""
+    """Write weights, history, metrics and pictures of a training; return the exit status.
+
+    The test set is for trainings that came to their end.
+    """
     model, history = trainer.model, trainer.history
     # The weights first: whatever else may fail or be interrupted, they are kept.
     train.save(out / WEIGHTS, model.state_dict(), {"model": config.model, "data": config.data})
     for suffix in ("json", "csv"):
         history.save(out / f"history.{suffix}")
-    with np.errstate(over="ignore", invalid="ignore"):  # after a fault weights may be huge
+    logits = None
+    if not (found["fault"] or history.interrupted):
         logits = train.predict(model, DataLoader(test_set, _EVALUATED_AT_ONCE))
     found |= {
         "model": config.model,
         "dataset": test_set.name,
         "dataset_origin": test_set.origin,
         "test_samples": len(test_set),
-        "test_accuracy": train.accuracy(logits, test_set.labels),
+        "test_accuracy": None if logits is None else train.accuracy(logits, test_set.labels),
         "epochs": len(history.epochs),
         "steps": trainer.state.step,
         "interrupted": history.interrupted,
@@ -114,7 +120,7 @@ def _finish(
         "history": history.for_json(),
     }
     write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
-    if figures and not found["fault"]:
+    if figures and logits is not None:
         _draw(out, model, test_set, logits, history)
     return _close(found, out)
 
@@ -168,9 +174,8 @@ def _load(trainer: train.Trainer, config: RunConfig, epochs: int, out: Path) -> 
             f"--resume {out}: --patience has ended it after epoch {done}; nothing is left to do"
         )
     if done >= epochs:
-        all_of_it, advice = f"{epochs} epochs", "; add --epochs for more"
-        if config.steps:
-            all_of_it, advice = f"{config.steps} steps", ""
+        all_of_it = f"{config.steps} steps" if config.steps else f"{epochs} epochs"
+        advice = "; add --epochs for more" if config.can_be_longer else ""
         raise ArgumentError(f"--resume {out}: has all its {all_of_it}{advice}")
     return done
 
@@ -201,11 +206,13 @@ def _draw(
 
 def _close(found: dict[str, Any], out: Path) -> int:
     """Print the closing line and return the exit status."""
-    seconds = found["seconds"]["training"]
-    mean = f", {seconds / found['epochs']:.1f} s an epoch" if found["epochs"] else ""
+    seconds, epochs = found["seconds"]["training"], found["epochs"] - found["resumed_after"]
+    mean = f", {seconds / epochs:.1f} s an epoch" if epochs else ""
+    result = f"cut after {found['epochs']} epochs"
+    if found["test_accuracy"] is not None:
+        result = f"{found['test_accuracy']:.2%} of {found['test_samples']} test images right"
     print(
-        f"{found['model']} on {found['dataset']}: {found['test_accuracy']:.2%} of "
-        f"{found['test_samples']} test images right; {seconds:.1f} s{mean}; files in {out}/"
+        f"{found['model']} on {found['dataset']}: {result}; {seconds:.1f} s{mean}; files in {out}/"
     )
     if found["fault"]:
         print(f"error: {found['fault']}", file=sys.stderr)

@@ -160,6 +160,9 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
         if not folder:
             tried.append(f"{origin}: not given")
             continue
+        if origin == "data_dir" and not Path(folder).expanduser().is_dir():
+            # A mistyped name must not lead to another place's data.
+            raise DataError(f"{source.title}: data_dir {folder} is no folder")
         paths, missing = _found(source, Path(folder).expanduser())
         if not missing:
             return _datasets(source, paths)

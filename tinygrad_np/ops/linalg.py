@@ -122,7 +122,8 @@ def linear(x: V, weight: Any, bias: Any = None) -> V:
     if not x.shape or len(weight.shape) != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: got input {x.shape} and weight {weight.shape}; the input's last axis must "
-            "be the weight's last (in_features); flatten images first, as with .flatten(1)"
+            "be the weight's last (in_features); flatten images first, as with .flatten(1), "
+            "and give a single one its batch axis, as x[None]"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(

@@ -9,9 +9,10 @@ from tinygrad_np.viz.plots import (
     predictions,
     save,
 )
-from tinygrad_np.viz.report import report
+from tinygrad_np.viz.report import REPORT_FILES, report
 
 __all__ = [
+    "REPORT_FILES",
     "calibration",
     "confusion",
     "curves",

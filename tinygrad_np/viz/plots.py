@@ -113,7 +113,7 @@ def predictions(
         guess, truth = int(predicted[index]), int(dataset.labels[index])
         axes.imshow(dataset.images[index, 0], cmap="gray_r")
         text = dataset.classes[guess]
-        text += "" if guess == truth else f"\nis {dataset.classes[truth]}"
+        text += "" if guess == truth else f"\n(truly {dataset.classes[truth]})"
         axes.set_title(text, color=_RIGHT if guess == truth else _WRONG, fontsize=10)
 
     return _grid(count, draw, title)
@@ -181,7 +181,7 @@ def calibration(result: Calibration, title: str = "") -> Figure:
     confidence, accuracy = (
         np.asarray(values)[filled] for values in (result.confidence, result.accuracy)
     )
-    figure = Figure(figsize=(5.5, 6.2), layout="constrained")
+    figure = Figure(figsize=(5.5, 7), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = 1 / bins
     label = "accuracy of the predictions in a bin"
@@ -192,9 +192,10 @@ def calibration(result: Calibration, title: str = "") -> Figure:
     points = upper.plot(confidence, accuracy, "o", color=_SETS["train"], label=label, clip_on=False)
     diagonal = upper.plot([0, 1], [0, 1], "--", color="#566573", label="accuracy = confidence")
     upper.set(ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
-    upper.legend(
+    # Above the axes: bars and points may be anywhere within.
+    figure.legend(
         handles=[bars, *points, *diagonal],
-        loc="upper left",
+        loc="outside upper center",
         title=f"expected calibration error: {100 * result.expected_error:.2f} %",
     )
     lower.bar(centres, result.count, width, color="#839192", edgecolor="white")

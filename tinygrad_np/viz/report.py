@@ -11,6 +11,16 @@ from tinygrad_np.memory import Array
 from tinygrad_np.viz import plots
 from tinygrad_np.viz.graph import draw, render
 
+REPORT_FILES = (
+    "curves.png",
+    "predictions.png",
+    "confusion.png",
+    "calibration.png",
+    "graph.dot",
+    "graph.svg",
+)
+"""What `report` writes."""
+
 
 def report(
     folder: str | Path,
