@@ -3,13 +3,13 @@
     python examples/compare.py
     python examples/compare.py --only optimizers "batch size"
 
-One learns what matters (the learning rate) and what does not at this size (most of the rest), and
-how to compare fairly. MnistCNNLight learns 10 000 images of MNIST for 3 epochs; 6000 others are for
-validation. Where settings want rates of their own, each may choose among as many (`rates`): the one
-with the least validation loss with seed 0 is taken, and marked with * where it was the smallest or
-largest on offer, so that a better one may lie beyond. Then each is trained with three other seeds,
-the same for all (weights, order of images, dropout), of which the table has mean and standard
-deviation. The test set is used once, in the end, for the best of all settings.
+One learns how to compare fairly, and so to tell what matters at this size from what does not.
+MnistCNNLight learns 10 000 images of MNIST for 3 epochs; 6000 others are for validation. Where
+settings want rates of their own, each may choose among as many (`rates`): the one with the least
+validation loss with seed 0 is taken, and marked with * where it was the smallest or largest on
+offer, so that a better one may lie beyond. Then each is trained with three other seeds, the same
+for all (weights, order of images, dropout), of which the table has mean and standard deviation. The
+test set is used once, in the end, for the best of all settings.
 """
 
 import argparse

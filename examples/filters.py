@@ -5,7 +5,8 @@
 One learns that a convolution is a small table of weights that slides over an image, that edge
 detector, blur and sharpening differ in nothing but those nine numbers, and how padding, stride and
 pooling set the size of what comes out. The worked examples are printed and checked; the pictures go
-to runs/filters/filters.png.
+to runs/filters/filters.png. What a filter gives is cut to 0..255 there: of the edges only those
+along which its sum is positive, such as from dark to light, are to be seen.
 """
 
 import argparse

@@ -11,7 +11,8 @@ three trainings of 300 steps are compared, on all ten digits and on Fashion-MNIS
     frozen         convolutions and norms as learned, and still; new linear layers
     fine-tuned     convolutions and norms as learned, and trained on; new linear layers
 
-Each may choose its learning rate among three, by a validation split and with a seed of its own (0).
+Each may choose its learning rate among three, at the middle one of these numbers of images, by a
+validation split and with a seed of its own (0).
 The test set is seen by the finished trainings alone, of which the table has mean and standard
 deviation over five seeds: other images, other weights.
 """
