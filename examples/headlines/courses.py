@@ -24,7 +24,7 @@ class Course:
 
     With `plain_norms` the weights and biases of norms have no momentum. `headline` is what the
     system reports after each `every` steps, `step_headline` of a step's time; the mean over the
-    first five seeds may be below by `margin`.
+    first five seeds may be below by `margin`; `remark` is what a reader of the result should know.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Course:
     step_headline: str
     asked: str
     margin: float = 0.0
+    remark: str = ""
     samples: tuple[int | None, int | None] = (None, None)
 
     def sets(self, data_dir: str | None = None) -> tuple[Dataset, Dataset]:
@@ -118,6 +119,7 @@ def load_results(course: Course, folder: Path) -> dict[str, Any]:
     path = folder / f"{course.name}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     settings = json.loads(json.dumps(asdict(course)))
+    settings.pop("remark")
     return found if found.get("settings") == settings else {"settings": settings}
 
 

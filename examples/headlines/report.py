@@ -26,6 +26,9 @@ def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_q
     ]
     lines += [_run_row(run, metrics) for run, metrics in runs.items()]
     lines += [_course_row(course, result) for course, result in done.items()]
+    remarks = {one.title: one.remark for one in runs} | {one.title: one.remark for one in done}
+    told = [f"- {title}: {remark}" for title, remark in remarks.items() if remark]
+    lines += ["", *told] if told and not is_quick else []
     for course, result in done.items():
         beside = ", beside PyTorch" if "PyTorch" in result else ""
         lines += ["", f"## {course.title}{beside}", "", *_course(course, result)]

@@ -12,14 +12,14 @@ from typing import Any
 
 from tinygrad_np.cli.config import RunConfig, add_flags
 
-# A recipe was chosen by the accuracy on a tenth of the training set; the test set was used once.
+# Recipes were chosen by the accuracy on a part of the training set that was held out.
 _MNIST_RECIPE = (
     "--epochs 25 --batch-size 128 --optimizer adamw --lr 0.002 --weight-decay 0.02 --warmup 0.1 "
     "--shift 2 --rotation 10 --scaling 0.1"
 )
 _FASHION_RECIPE = (
-    "--epochs 20 --batch-size 128 --optimizer adamw --lr 0.004 --weight-decay 0.05 --warmup 0.1 "
-    "--label-smoothing 0.05 --shift 2 --flip"
+    "--epochs 18 --batch-size 128 --optimizer adamw --lr 0.008 --weight-decay 0.05 --warmup 0.1 "
+    "--label-smoothing 0.05 --shift 1 --flip"
 )
 _RESNET = json.dumps({"width": 32})
 _QUICK = "--train-samples 300 --test-samples 200 --epochs 1 --no-figures"
@@ -29,7 +29,8 @@ _QUICK = "--train-samples 300 --test-samples 200 --epochs 1 --no-figures"
 class Run:
     """A training by the command line, beside the figure that a system reports.
 
-    `least` is the accuracy on the test set that the run has to reach.
+    `least` is the accuracy on the test set that the run has to reach; `remark` is what a reader of
+    the result should know.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Run:
     asked: str
     least: float
     flags: str
+    remark: str = ""
 
     def command(self, out: Path, is_quick: bool) -> list[str]:
         """Return the arguments of `python`."""
@@ -130,7 +132,7 @@ RUNS = [
         "93.0 %, by FashionCNN",
         "at least 94.0 %",
         0.94,
-        f"--data fashion-mnist --model ResNet --model-options '{_RESNET}' --validation 0.05 "
+        f"--data fashion-mnist --model ResNet --model-options '{_RESNET}' --validation 0 "
         f"{_FASHION_RECIPE}",
     ),
 ]
