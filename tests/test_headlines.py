@@ -65,6 +65,7 @@ SETTINGS = {
         "patience": 20,
         "monitor": "validation_accuracy",
         "test_each_epoch": True,
+        "standardise": False,
     },
     "fashion-best": {
         "data": "fashion-mnist",
@@ -227,7 +228,7 @@ def test_the_page_says_what_was_reached_and_what_is_short():
     assert "reproduce.py --full`: float32, NumPy 2.4, 2 threads." in page
     assert "--model LabCNN --validation 0 --epochs 20" in page.partition("## Commands")[2]
     told = report.text({replace(lab, remark="It was hot."): runs[lab]}, {}, is_quick=False)
-    assert f"\n- {lab.title}: It was hot.\n" in told
+    assert f"November 2026:\n\n- {lab.title}: It was hot.\n" in told
 
 
 def test_a_course_is_judged_by_its_first_five_seeds():

@@ -28,7 +28,8 @@ def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_q
     lines += [_course_row(course, result) for course, result in done.items()]
     remarks = {one.title: one.remark for one in runs} | {one.title: one.remark for one in done}
     told = [f"- {title}: {remark}" for title, remark in remarks.items() if remark]
-    lines += ["", *told] if told and not is_quick else []
+    if told and not is_quick:
+        lines += ["", "Remarks, on the results of November 2026:", "", *told]
     for course, result in done.items():
         beside = ", beside PyTorch" if "PyTorch" in result else ""
         lines += ["", f"## {course.title}{beside}", "", *_course(course, result)]

@@ -124,7 +124,7 @@ RUNS = [
         0.93,
         "--data fashion-mnist --model FashionCNN --validation 0.05 --epochs 20 --batch-size 128 "
         "--lr 0.001 --schedule constant --patience 20 --monitor validation_accuracy "
-        "--test-each-epoch",
+        "--test-each-epoch --no-standardise",
     ),
     Run(
         "fashion-best",
