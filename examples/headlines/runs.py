@@ -125,6 +125,11 @@ RUNS = [
         "--data fashion-mnist --model FashionCNN --validation 0.05 --epochs 20 --batch-size 128 "
         "--lr 0.001 --schedule constant --patience 20 --monitor validation_accuracy "
         "--test-each-epoch --no-standardise",
+        "in this setting the network overfits: the validation loss is least after 11 epochs, and "
+        "accuracy on the test images, 91.45 % after 7, never higher after the 13 that follow. "
+        "PyTorch, from the same weights and with the same batches, had 91.13 % in the best of 7 "
+        "epochs, when it was stopped. What else was done there is not known. The seconds are of a "
+        "busy machine.",
     ),
     Run(
         "fashion-best",
@@ -134,5 +139,9 @@ RUNS = [
         0.94,
         f"--data fashion-mnist --model ResNet --model-options '{_RESNET}' --validation 0 "
         f"{_FASHION_RECIPE}",
+        "the second recipe that met the test set. The first, --lr 0.004 --shift 2 --epochs 20 "
+        "--validation 0.05, got 93.81 %. This one was then chosen on a tenth of the training set, "
+        "as the best of six in the same network in PyTorch: 95.14 % there in the mean of three "
+        "seeds, the others 94.83 to 94.93 %. The seconds are of a busy machine.",
     ),
 ]
