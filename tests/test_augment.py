@@ -320,6 +320,7 @@ def assert_uniform(values, low, high):
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_shifts_are_uniform(flip):
     """Every whole shift to `shift` pixels comes, as often as any other, and nothing else."""
@@ -352,6 +353,7 @@ def places(images):
     return images.sum(axis=(1, 3)) @ axis / total, images.sum(axis=(1, 2)) @ axis / total
 
 
+@pytest.mark.slow
 def test_angles_are_uniform():
     """Within ± rotation, in degrees; the distance from the centre stays."""
     y, x = places(applied(blobs(1500), scale=1.0, rotation=25))
@@ -359,6 +361,7 @@ def test_angles_are_uniform():
     np.testing.assert_allclose(np.hypot(y, x), 8, atol=0.05)
 
 
+@pytest.mark.slow
 def test_factors_are_uniform():
     """Within 1 ± scaling; the direction from the centre stays."""
     y, x = places(applied(blobs(1500), scale=1.0, scaling=0.3))
@@ -366,6 +369,7 @@ def test_factors_are_uniform():
     np.testing.assert_allclose(y, 0, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 16.0, 255.0])
 def test_noise(scale):
     """Normal, of the deviation asked for, and other for each pixel, channel and image."""
@@ -400,6 +404,7 @@ def rectangles(found):
     return top, bottom, left, right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(28, 28), (20, 50)], ids=str)
 def test_erased_rectangles(size):
     """Area and aspect are within the paper's bounds, but for whole pixels; all places come."""
@@ -432,6 +437,7 @@ def test_areas_and_aspects_are_uniform():
     assert area.max() == pytest.approx(0.33, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probability", [0.0, 0.25, 0.6, 1.0])
 def test_how_many_are_erased(probability):
     """As many as the probability says; the others keep their values."""
@@ -441,6 +447,7 @@ def test_how_many_are_erased(probability):
     assert changed.mean() == pytest.approx(probability, abs=0.04 if 0 < probability < 1 else 0)
 
 
+@pytest.mark.slow
 def test_what_is_put_in():
     """Uniform over the range of values; the rectangle of all channels, but values of their own."""
     found = applied(np.zeros((500, 2, 20, 20), np.uint8), scale=16.0, erasing=1)

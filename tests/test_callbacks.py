@@ -299,6 +299,7 @@ def test_tensorboard(tmp_path):
     assert len(found) == 3 * 2 * STEPS + 2 * (len(history.epochs[0]) - 2)
 
 
+@pytest.mark.slow
 def test_tensorboard_goes_on(tmp_path):
     """Another file tells that what was written from its first step on is not to be shown."""
     pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
@@ -313,6 +314,7 @@ def test_tensorboard_goes_on(tmp_path):
     assert steps == list(range(STEPS + 1, 2 * STEPS + 1))
 
 
+@pytest.mark.slow
 def test_tensorboard_without_accuracy_and_after_an_error(tmp_path):
     """What there is is written, and the file is closed."""
     pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")

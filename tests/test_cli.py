@@ -147,6 +147,7 @@ FLAGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", FLAGS)
 def test_all_that_can_be_set(tmp_path, flags):
     folder = trained(tmp_path / "run", *flags.split())

@@ -84,6 +84,7 @@ def test_only_the_training_set_is_augmented_and_shuffled():
     assert (others.shuffle, others.augmentation) == (False, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("standardise", [True, False])
 @pytest.mark.parametrize("name", ["digits", "mnist"])
 def test_pictures_are_standardised_as_the_run_was(name, standardise):

@@ -171,6 +171,7 @@ def test_a_picture_made_to_fill_the_memory(tmp_path, monkeypatch):
         data.load_digit(path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
 def test_mnists_own_images_come_back(tmp_path):
     """Prepared once already, they change little, but for a few that move by a pixel."""

@@ -37,6 +37,7 @@ def best_ratio(steps, bound):
     return first / second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "bound"),
     [("conv2d", 2.5), ("conv2d backward", 2.5), ("linear", 2.0), ("add", 3.0)],
@@ -58,6 +59,7 @@ def light_batch(count):
     return images, generator.integers(0, 10, count), weights
 
 
+@pytest.mark.slow
 def test_a_step_is_ahead_of_the_one_by_hand():
     images, labels, weights = light_batch(64)
     steps = {
@@ -67,6 +69,7 @@ def test_a_step_is_ahead_of_the_one_by_hand():
     assert best_ratio(steps, bound=1 / 2) <= 1 / 2
 
 
+@pytest.mark.slow
 def test_augmentation_is_a_small_part_of_a_step():
     """Shifts and rotation of a batch, beside MnistCNN's training step: at most a quarter."""
     generator = np.random.default_rng(0)

@@ -337,6 +337,7 @@ def test_calibration_shows_bins_and_counts():
     assert "13.75 %" in figure.legends[0].get_title().get_text()
 
 
+@pytest.mark.slow
 def test_a_report_draws_what_was_predicted_beside_what_is_true(tmp_path, monkeypatch):
     """Of a network that sees a 1 in every digit: counts stand in its column, and most is red."""
     _, test_set = data.digits()
@@ -368,6 +369,7 @@ class SeesOnes(nn.Module):
         return x.flatten(1)[:, :10] * 0.0 + np.eye(10, dtype=np.float32)[1]
 
 
+@pytest.mark.slow
 def test_predictions_are_green_where_right_and_red_where_wrong():
     _, test_set = data.digits()
     test_set = test_set.first(9)
