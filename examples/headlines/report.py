@@ -49,8 +49,8 @@ def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
     lines = [
         f"Made by `python examples/reproduce.py {form}`: float32, NumPy {' and '.join(versions)}, "
         f"{' and '.join(threads)} {unit}.",
-        "Accuracies are on the whole test set, by which nothing was chosen; where something was "
-        "(an epoch, a recipe), it was by a part of the training set that was held out.",
+        "Accuracies are on the whole test set. What was chosen, an epoch or a recipe, was chosen "
+        "by a part of the training set that was held out.",
         "Runs of the command line are one training each, with seed 0. Seconds are those of a "
         "training. What is **bold** was reached.",
     ]
