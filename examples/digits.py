@@ -23,7 +23,7 @@ from models import DigitsCNN
 from tinygrad_np import Tensor, data, no_grad, optim, train, viz
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.files import make_folder
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 def main() -> None:

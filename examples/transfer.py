@@ -33,7 +33,7 @@ from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import TinygradNpError
 from tinygrad_np.files import make_folder
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 Weights = dict[str, Array]
 # In the colours of the plot.

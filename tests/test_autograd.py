@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tinygrad_np import Tensor, enable_grad, no_grad, op, ops
+from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import DtypeError, GraphError, ShapeError
 from tinygrad_np.nn import Parameter
-from tinygrad_np.tape import mode
 
 
 def leaf(*values, dtype=np.float64):

@@ -8,9 +8,9 @@ import pytest
 
 import tinygrad_np
 from tinygrad_np import Tensor, checkpoint, debug, nn, no_grad, profile, random, viz
+from tinygrad_np.autograd.tape import Node
 from tinygrad_np.errors import DtypeError, GraphError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
-from tinygrad_np.tape import Node
 from tinygrad_np.transforms import grad, hessian, jvp
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import tinygrad_np
 from tinygrad_np import Tensor, debug, nn, op, ops, profile
+from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
-from tinygrad_np.tape import mode
 
 TEXT = Path(__file__).read_text(encoding="utf-8").splitlines()
 

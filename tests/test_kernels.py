@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, ops, parallel
+from tinygrad_np import Tensor, ops
 from tinygrad_np.kernels import conv, linalg, pool
 from tinygrad_np.kernels.windows import Windows
+from tinygrad_np.runtime import threads as parallel
 
 # Channels, outputs, image, kernel, stride, padding, dilation, groups.
 CONVOLUTIONS = {

@@ -11,8 +11,8 @@ import threading
 import numpy as np
 import pytest
 
-from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.runtime import memory
 
 LARGE = (memory.SMALL // 4 + 1,)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, nn, ops, parallel
+from tinygrad_np import Tensor, nn, ops
 from tinygrad_np.errors import GraphError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 from tinygrad_np.kernels import norms as kernels
+from tinygrad_np.runtime import threads as parallel
 
 SHAPES = [(64, 3), (20, 3, 4), (20, 3, 5, 4), (10, 3, 2, 5, 4)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, memory, nn, optim
+from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_np.runtime import memory
 
 STEPS = 10
 SHAPES = [(3, 4), (4,), (1,), ()]

@@ -16,10 +16,12 @@ import pytest
 import threadpoolctl
 
 from models import MnistCNN
-from tinygrad_np import Tensor, memory, optim, parallel
+from tinygrad_np import Tensor, optim
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import conv, elementwise, linalg, norms, pool
 from tinygrad_np.kernels.windows import Windows
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime import threads as parallel
 
 MUCH = 1e12
 PATIENCE = 20
@@ -279,7 +281,7 @@ def test_an_import_sets_nothing():
 
         before = counts()
         import tinygrad_np
-        from tinygrad_np import parallel
+        from tinygrad_np.runtime import threads as parallel
         assert counts() == before and threading.active_count() == 1
         tinygrad_np.Tensor.ones(300, 300).exp() @ tinygrad_np.Tensor.ones(300, 300)
         assert counts() == [1] * len(before), counts()
@@ -759,7 +761,8 @@ def run(program, **variables):
 def test_python_exits_while_threads_wait_and_work(when):
     program = f"""
         import atexit, threading
-        from tinygrad_np import Tensor, parallel
+        from tinygrad_np import Tensor
+        from tinygrad_np.runtime import threads as parallel
 
         def work():
             x = Tensor.ones(600, 600)

@@ -22,9 +22,9 @@ from tinygrad_np import (
     parallel,
     profile,
 )
+from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
-from tinygrad_np.memory import pool
-from tinygrad_np.tape import mode
+from tinygrad_np.runtime.memory import pool
 
 
 class SmallCNN(nn.Module):

@@ -11,7 +11,8 @@ import pytest
 from tests.ops.test_planted_faults import faults_of, with_fault
 from tests.programs.grow import WITHOUT, differentiable, grow
 from tests.programs.program import Program, run_on_arrays, run_on_tensors
-from tinygrad_np import Tensor, autograd, ops
+from tinygrad_np import Tensor, ops
+from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.errors import GraphError
 
 # A failure prints the program; `grow(seed)` gives it again.

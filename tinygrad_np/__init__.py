@@ -4,13 +4,13 @@ import importlib
 from typing import Any
 
 from tinygrad_np import nn, ops, optim, transforms
+from tinygrad_np.autograd.op import op
+from tinygrad_np.autograd.tape import enable_grad, no_grad
 from tinygrad_np.debug import debug
 from tinygrad_np.errors import TinygradNpError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 from tinygrad_np.profiler import profile
 from tinygrad_np.random import manual_seed
-from tinygrad_np.record import op
-from tinygrad_np.tape import enable_grad, no_grad
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.transforms import checkpoint
 from tinygrad_np.version import __version__
@@ -46,5 +46,5 @@ def __getattr__(name: str) -> Any:
     if name in ("data", "train", "viz"):
         return importlib.import_module(f"{__name__}.{name}")
     if name in ("get_num_threads", "set_num_threads", "show_config"):
-        return getattr(importlib.import_module(f"{__name__}.config"), name)
+        return getattr(importlib.import_module(f"{__name__}.runtime.info"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.tape import Node, Observer, Variable, mode
 from tinygrad_np.errors import NotFiniteError
-from tinygrad_np.memory import Array
-from tinygrad_np.tape import Node, Observer, Variable, mode
+from tinygrad_np.runtime.memory import Array
 
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, DtypeError, TinygradNpError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 _SHOWN = 5  # entries of a wrong gradient that a report lists

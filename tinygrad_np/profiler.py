@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.tape import Node, Observer, Scope, Variable, mode
+from tinygrad_np.autograd.tape import Node, Observer, Scope, Variable, mode
 
 
 @dataclass

@@ -10,12 +10,13 @@ from typing import Any, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np import autograd, ops, random
+from tinygrad_np import ops, random
+from tinygrad_np.autograd import backward as autograd
+from tinygrad_np.autograd.op import Op, known_dtype, method_of_two
+from tinygrad_np.autograd.tape import Handle, Shape, Variable, mode
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.shape import sizes_of
-from tinygrad_np.record import Op, known_dtype, method_of_two
-from tinygrad_np.tape import Handle, Shape, Variable, mode
+from tinygrad_np.runtime.memory import Array
 
 # Inside the class `float`, `int` and `bool` are methods.
 Int: TypeAlias = int

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import autograd, random
+from tinygrad_np import random
+from tinygrad_np.autograd import backward as autograd
+from tinygrad_np.autograd.op import Recipe, expand, op
+from tinygrad_np.autograd.tape import Node, Recording, Variable, mode, sequence
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.nn.module import Module
 from tinygrad_np.ops import stack
-from tinygrad_np.record import Recipe, expand, op
-from tinygrad_np.tape import Node, Recording, Variable, mode, sequence
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 Argnum = int | Sequence[int]

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.timing import Step
 from tinygrad_np import Tensor
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 class Floor(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import Step
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 Arrays = dict[str, Array]
 # im2col and col2im.

@@ -11,7 +11,7 @@ from benchmarks.floors import FLOORS
 from benchmarks.report import Column, Table, show, show_times
 from benchmarks.sides import BY_INDICES, BY_LOOPS, OURS, PYTORCH, Side
 from benchmarks.timing import Effort, Spread, Step, fit, race, ratios
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 MODELS = ("MnistCNN", "MnistCNNLight", "LeNet", "DigitsCNN")
 BY_HAND = ("MnistCNN", "MnistCNNLight")

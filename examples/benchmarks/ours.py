@@ -8,7 +8,7 @@ import models
 import tinygrad_np
 from benchmarks.timing import Step
 from tinygrad_np import Tensor, nn, no_grad, optim
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 def use_threads(count: int) -> None:

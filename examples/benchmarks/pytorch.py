@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Step
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 nn, functional = torch.nn, torch.nn.functional
 

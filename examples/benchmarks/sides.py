@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from benchmarks.timing import Step
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 OURS, PYTORCH = "tinygrad_np", "PyTorch"
 BY_LOOPS, BY_INDICES = "im2col by loops", "im2col by indices"

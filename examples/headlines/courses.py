@@ -15,7 +15,7 @@ import numpy as np
 import models
 from tinygrad_np import data, nn, optim, train
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.pytorch import network
 from headlines.courses import Course, Learner
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 nn, functional = torch.nn, torch.nn.functional
 

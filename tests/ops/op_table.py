@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinygrad_np import ops
-from tinygrad_np.record import Op
+from tinygrad_np.autograd.op import Op
 
 PATH = Path(ops.__file__).with_name("README.md")
 

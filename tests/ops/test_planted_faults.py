@@ -8,7 +8,9 @@ import pytest
 import tests
 from tests.ops.samples import is_plain, samples_of
 from tests.ops.test_records import tensors_of, upstream_of, wanted_of
-from tinygrad_np import autograd, ops, record
+from tinygrad_np import ops
+from tinygrad_np.autograd import backward as autograd
+from tinygrad_np.autograd import op as record
 from tinygrad_np.errors import GraphError
 from tinygrad_np.gradcheck import GradientError, gradcheck
 from tinygrad_np.ops import elementwise

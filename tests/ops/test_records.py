@@ -8,7 +8,7 @@ import pytest
 import tests
 from tests.ops.samples import BAD, TABLE, bad_inputs_of, is_plain, samples_of
 from tinygrad_np import Tensor, no_grad, ops
-from tinygrad_np.autograd import _jointly
+from tinygrad_np.autograd.backward import _jointly
 from tinygrad_np.errors import DtypeError, TinygradNpError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 

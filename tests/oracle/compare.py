@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, autograd
+from tinygrad_np import Tensor
+from tinygrad_np.autograd import backward as autograd
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 

@@ -17,8 +17,8 @@ import numpy as np
 from tests.ops.samples import is_plain, samples_of
 from tests.programs.program import ATTEMPT, WRITE, Input, Program, Step, function_of
 from tinygrad_np import ops
+from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import MatrixError
-from tinygrad_np.record import Op
 
 # Not in programs, and why.
 WITHOUT = {"cast": "changes the dtype, which here is the same all over a program"}

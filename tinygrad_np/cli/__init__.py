@@ -10,8 +10,8 @@ import models
 from tinygrad_np.cli import commands
 from tinygrad_np.cli.config import RunConfig, add_flags, json_object
 from tinygrad_np.cli.training import run_training
-from tinygrad_np.config import show_config
 from tinygrad_np.errors import ArgumentError, TinygradNpError
+from tinygrad_np.runtime.info import show_config
 
 _Arguments = argparse.Namespace
 

@@ -12,7 +12,7 @@ from tinygrad_np import data, nn, optim
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 _CLASSES = {

@@ -20,10 +20,10 @@ from tinygrad_np.cli.parts import (
     make_schedule,
     make_sets,
 )
-from tinygrad_np.config import get_num_threads
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, NotFiniteError
 from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"

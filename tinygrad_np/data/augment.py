@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_np import random
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 # What a generator is for, after seed and epoch. Not 0: NumPy fills a short seed up with zeros, and
 # (seed, epoch) alone is the order's.

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_np import random
 from tinygrad_np.data.augment import Augmentation, AugmentationTable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 @dataclass(frozen=True, eq=False)

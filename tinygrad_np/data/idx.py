@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_np.errors import DataError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 

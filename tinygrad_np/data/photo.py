@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinygrad_np.errors import DataError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 _SIDE, _BOX = 28, 20
 

@@ -11,7 +11,7 @@ import pooch
 from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.idx import read_idx
 from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 DIGITS = tuple("0123456789")
 CLOTHES = (

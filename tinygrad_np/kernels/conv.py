@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory, parallel
 from tinygrad_np.kernels.elementwise import total
 from tinygrad_np.kernels.windows import (
     Box,
@@ -24,7 +23,8 @@ from tinygrad_np.kernels.windows import (
     channel_rows,
     meetings,
 )
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory, threads
+from tinygrad_np.runtime.memory import Array
 
 # About how many bytes of columns are made at once: the shared cache holds them, and calls are few.
 _PIECE = 1 << 22
@@ -70,7 +70,7 @@ def conv(
             if shifts is not None:
                 np.add(target, shifts, out=target)
 
-    parallel.each(part, counts[0], _cost(weight.shape, out), uses_blas=True)
+    threads.each(part, counts[0], _cost(weight.shape, out), uses_blas=True)
     return batch_first(out)
 
 
@@ -89,7 +89,7 @@ def conv_weight_grad(
     grads = batch_last(grad_out)
     shape = (len(grads), x.shape[1] // groups, *kernel)
     part = _weight_part(_views(batch_last(x), windows), _flat(grads, groups), windows)
-    parts = parallel.each(part, counts[0], _cost(shape, grads), uses_blas=True)
+    parts = threads.each(part, counts[0], _cost(shape, grads), uses_blas=True)
     return _summed([weight for weight, _ in parts]).reshape(shape)
 
 
@@ -109,7 +109,7 @@ def conv_input_grad(
     out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
     part = _input_part(grads, weight, out, windows)
     length = groups if groups > 1 else len(out)
-    parallel.each(part, length, _cost(weight.shape, grads), uses_blas=True)
+    threads.each(part, length, _cost(weight.shape, grads), uses_blas=True)
     return batch_first(out)
 
 
@@ -142,7 +142,7 @@ def conv_grads(
         return weight_part(rows)
 
     cost = (of_x + of_weight) * _cost(weight.shape, grads)
-    weights, biases = zip(*parallel.each(part, counts[0], cost, uses_blas=True), strict=True)
+    weights, biases = zip(*threads.each(part, counts[0], cost, uses_blas=True), strict=True)
     return [
         None if out is None else batch_first(out),
         _summed(weights).reshape(weight.shape) if of_weight else None,
@@ -201,7 +201,7 @@ def _summed(parts: Sequence[Array]) -> Array:
 def channel_sums(grad_out: Array) -> Array:
     """The gradient for bias: the sum over all axes but the channels."""
     rows = channel_rows(grad_out)
-    parts = parallel.each(lambda part: total(rows[part], 1), len(rows), 0.2 * rows.size)
+    parts = threads.each(lambda part: total(rows[part], 1), len(rows), 0.2 * rows.size)
     return np.concatenate(parts)
 
 
@@ -256,7 +256,7 @@ def _padded(x: Array, windows: Windows) -> Array:
         out[channels] = 0
         out[channels][tuple(target)] = x[channels][tuple(source)]
 
-    parallel.each(part, len(x), _MOVE * out.size)
+    threads.each(part, len(x), _MOVE * out.size)
     return out
 
 

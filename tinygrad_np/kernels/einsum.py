@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Array, str]:

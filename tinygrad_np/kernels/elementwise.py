@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from tinygrad_np import memory, parallel
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory, threads
+from tinygrad_np.runtime.memory import Array
 
 _SMALL = memory.SMALL
 # ns an entry takes.
@@ -49,7 +49,7 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, co
     """Call `function(*arrays, out=out)`, which is elementwise, on parts of `out` that follow each
     other in memory; `cost` is in ns an entry."""
     whole = cost * out.size
-    if whole < 2 * parallel.WORTH:
+    if whole < 2 * threads.WORTH:
         function(*arrays, out=out)
         return
     lengths = [
@@ -62,7 +62,7 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, co
         cut = [_cut(array, behind, where) for array in arrays]
         function(*cut, out=out[(slice(None),) * axis + (where,)])
 
-    parallel.each(part, out.shape[axis], whole)
+    threads.each(part, out.shape[axis], whole)
 
 
 def _cut(value: Any, behind: int, where: slice) -> Any:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinygrad_np import memory, parallel
 from tinygrad_np.kernels.elementwise import total
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory, threads
+from tinygrad_np.runtime.memory import Array
 
 
 def product(a: Array, b: Array) -> Array:
@@ -16,11 +16,11 @@ def product(a: Array, b: Array) -> Array:
     out = memory.empty((n, m), a.dtype)
     cost = 0.022 * out.size * a.shape[1]
     if n < m:
-        parallel.each(
+        threads.each(
             lambda part: np.matmul(a, b[:, part], out=out[:, part]), m, cost, uses_blas=True
         )
     else:
-        parallel.each(lambda part: np.matmul(a[part], b, out=out[part]), n, cost, uses_blas=True)
+        threads.each(lambda part: np.matmul(a[part], b, out=out[part]), n, cost, uses_blas=True)
     return out
 
 
@@ -43,7 +43,7 @@ def linear_grads(
             np.matmul(grad_out.T, x[:, columns], out=weight_grad[:, columns])
 
     cost = (of_x + of_weight) * 0.022 * grad_out.size * x.shape[1]
-    parallel.each(part, x.shape[1], cost, uses_blas=True)
+    threads.each(part, x.shape[1], cost, uses_blas=True)
     bias_grad = total(grad_out, 0) if of_bias else None
     return [x_grad, weight_grad, bias_grad][: len(wanted)]
 

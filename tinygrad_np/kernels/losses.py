@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinygrad_np.kernels.elementwise import total
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 def log_softmax(x: Array, axis: int) -> Array:

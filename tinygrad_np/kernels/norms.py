@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinygrad_np import memory, parallel
 from tinygrad_np.kernels.windows import batch_first, channel_rows
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory, threads
+from tinygrad_np.runtime.memory import Array
 
 # About how many bytes of x are worked on at once.
 _PIECE = 1 << 20
@@ -102,7 +102,7 @@ def _by_rows(piece: Callable[[slice], None], rows: Array, cost: float) -> None:
         for start in range(where.start, where.stop, step):
             piece(slice(start, min(start + step, where.stop)))
 
-    parallel.each(part, len(rows), cost * rows.size, uses_blas=True)
+    threads.each(part, len(rows), cost * rows.size, uses_blas=True)
 
 
 def _centred(rows: Array, mean: Array) -> Array:

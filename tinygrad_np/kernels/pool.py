@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory, parallel
 from tinygrad_np.kernels.elementwise import bits, select
 from tinygrad_np.kernels.windows import Meeting, Windows, batch_first, batch_last, meetings
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory, threads
+from tinygrad_np.runtime.memory import Array
 
 # About how many bytes of the image are worked on at once: a core's own cache holds them.
 _PIECE = 1 << 22
@@ -188,7 +188,7 @@ def _by_channels(piece: Callable[[slice], None], image: Array, cost: float) -> N
         for start in range(where.start, where.stop, step):
             piece(slice(start, min(start + step, where.stop)))
 
-    parallel.each(part, channels, cost * image.size)
+    threads.each(part, channels, cost * image.size)
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,8 +8,8 @@ import functools
 
 import numpy as np
 
-from tinygrad_np import memory
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 
 def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool) -> Array:

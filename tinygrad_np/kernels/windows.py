@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tinygrad_np.kernels.elementwise import copy
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 Sizes = Sequence[int]
 Slices = tuple[slice, ...]

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import ops
+from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.nn import init
 from tinygrad_np.nn.layers import Linear
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.nn.parts import at_least_one
-from tinygrad_np.tape import Shape
 from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None

@@ -8,10 +8,10 @@ from typing import Any, Self, overload
 
 import numpy as np
 
+from tinygrad_np.autograd.tape import Handle, Scope, mode, no_grad
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.nn.summary import Layer, Watch, table
-from tinygrad_np.tape import Handle, Scope, mode, no_grad
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from tinygrad_np import ops
+from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.nn.parts import (
     at_least_one,
@@ -16,7 +16,7 @@ from tinygrad_np.nn.parts import (
     checked_format,
     options_note,
 )
-from tinygrad_np.tape import Shape
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 

@@ -3,7 +3,9 @@
 An op's name here is a function of Tensors or of arrays: VJPs are written in them.
 """
 
-from tinygrad_np import record
+from tinygrad_np.autograd import op as record
+from tinygrad_np.autograd.op import Op
+from tinygrad_np.autograd.op import cast as cast
 from tinygrad_np.ops import (
     activations,
     attention,
@@ -42,8 +44,6 @@ from tinygrad_np.ops.resize import *
 from tinygrad_np.ops.scan import *
 from tinygrad_np.ops.scattering import *
 from tinygrad_np.ops.shape import *
-from tinygrad_np.record import Op
-from tinygrad_np.record import cast as cast
 
 _families = (
     elementwise, functions, activations, reduce, scan, order, shape, indexing, scattering, linalg,

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import random
+from tinygrad_np.autograd.op import V, constant, op
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import _div, clip, ge, gt, le, mul, neg, select, where
 from tinygrad_np.ops.functions import abs, erf, expm1, logaddexp, sigmoid, tanh
-from tinygrad_np.record import V, constant, op
+from tinygrad_np.runtime.memory import Array
 
 
 def _where_not_0(grad_out: Any, out: Any, reuse: bool) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.activations import dropout
 from tinygrad_np.ops.elementwise import ne, select, where
@@ -12,7 +13,6 @@ from tinygrad_np.ops.linalg import matmul
 from tinygrad_np.ops.losses import softmax
 from tinygrad_np.ops.reduce import max
 from tinygrad_np.ops.shape import repeat_interleave, transpose
-from tinygrad_np.record import V
 
 Generator = np.random.Generator | None
 

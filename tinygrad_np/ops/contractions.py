@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import op
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import einsum as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.linalg import diagonal, operand
 from tinygrad_np.ops.reduce import sum
 from tinygrad_np.ops.shape import permute, reshape
-from tinygrad_np.record import op
+from tinygrad_np.runtime.memory import Array
 
 
 def _einsum_vjp(grad_out: Any, xs: Any, position: int, formula: str) -> Any:

@@ -5,9 +5,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_np.autograd.op import V, expand, op
+from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.kernels import conv as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import add
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.ops.windows import (
@@ -19,8 +20,7 @@ from tinygrad_np.ops.windows import (
     shape_of,
     window_counts,
 )
-from tinygrad_np.record import V, expand, op
-from tinygrad_np.tape import Shape
+from tinygrad_np.runtime.memory import Array
 
 
 def _checked(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, op
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
-from tinygrad_np.memory import Array
-from tinygrad_np.record import V, op
+from tinygrad_np.runtime.memory import Array
 
 # Comparisons: constant in pieces, so they have no gradient.
 

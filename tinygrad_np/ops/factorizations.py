@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, op
+from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.errors import DtypeError, MatrixError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import eq, mul, neg, where
 from tinygrad_np.ops.indexing import basic_index
 from tinygrad_np.ops.linalg import check_matrices, matmul, operand, swapped, tril
 from tinygrad_np.ops.shape import cat, reshape
-from tinygrad_np.record import V, op
-from tinygrad_np.tape import Shape
+from tinygrad_np.runtime.memory import Array
 
 
 def _check(name: str, x: Any, square: bool = True) -> None:

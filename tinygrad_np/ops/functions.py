@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, op
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import _where, add, eq, ge, mul, ne, neg, select, sign, where
-from tinygrad_np.record import V, op
+from tinygrad_np.runtime.memory import Array
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, op
+from tinygrad_np.autograd.tape import Shape, Variable
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
-from tinygrad_np.record import V, op
-from tinygrad_np.tape import Shape, Variable
+from tinygrad_np.runtime.memory import Array
 
 
 @op(

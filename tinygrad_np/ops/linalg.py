@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, cast, expand, known_dtype, op
+from tinygrad_np.autograd.tape import Shape, Variable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import _div, add, clip, eq, logical_not, ne, select, where
 from tinygrad_np.ops.reduce import axes_of, sum
 from tinygrad_np.ops.shape import reshape, transpose
-from tinygrad_np.record import V, cast, expand, known_dtype, op
-from tinygrad_np.tape import Shape, Variable
+from tinygrad_np.runtime.memory import Array
 
 # Products.
 

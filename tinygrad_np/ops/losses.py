@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, cast, known_dtype, op
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.activations import softplus
 from tinygrad_np.ops.elementwise import _div, add, clip, eq, mul, neg, select, where
 from tinygrad_np.ops.functions import exp, log
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.reduce import mean, sum
 from tinygrad_np.ops.shape import permute, reshape
-from tinygrad_np.record import V, cast, known_dtype, op
-from tinygrad_np.tape import Variable
+from tinygrad_np.runtime.memory import Array
 
 _REDUCTIONS = ("mean", "sum", "none")
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import cast, op
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.kernels import norms as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
 from tinygrad_np.ops.reduce import mean
 from tinygrad_np.ops.shape import reshape
-from tinygrad_np.record import cast, op
+from tinygrad_np.runtime.memory import Array
 
 
 def _by_channel(values: Any, x: Any) -> Any:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, op
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.indexing import basic_index, gather
 from tinygrad_np.ops.shape import reshape
-from tinygrad_np.record import V, op
+from tinygrad_np.runtime.memory import Array
 
 
 @op("the order of x", flops=lambda x, dim: x.size * (x.shape[dim] - 1).bit_length())

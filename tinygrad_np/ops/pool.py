@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, cast, op
+from tinygrad_np.autograd.tape import Shape, Variable
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels import pool as kernels
 from tinygrad_np.kernels.windows import Windows
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import select
 from tinygrad_np.ops.indexing import index_add
 from tinygrad_np.ops.resize import resample
@@ -24,8 +25,7 @@ from tinygrad_np.ops.windows import (
     shape_of,
     window_counts,
 )
-from tinygrad_np.record import V, cast, op
-from tinygrad_np.tape import Shape, Variable
+from tinygrad_np.runtime.memory import Array
 
 
 def _options(

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, cast, expand, known_dtype, op
+from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels.elementwise import total
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import add, eq, mul, ne, select, sub, where
 from tinygrad_np.ops.functions import exp, sqrt, without_minus_inf
 from tinygrad_np.ops.scan import flipped, products_before
 from tinygrad_np.ops.shape import permute, reshape
-from tinygrad_np.record import V, cast, expand, known_dtype, op
-from tinygrad_np.tape import Shape
+from tinygrad_np.runtime.memory import Array
 
 Axis = int | Sequence[int] | None
 Axes = tuple[int, ...] | None

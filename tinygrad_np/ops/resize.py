@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tinygrad_np.autograd.op import V, op
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import resize as kernels
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.windows import is_whole, shape_of
-from tinygrad_np.record import V, op
+from tinygrad_np.runtime.memory import Array
 
 _MODES = ("linear", "nearest", "nearest-exact")
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, op
 from tinygrad_np.errors import AxisError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import eq, where
 from tinygrad_np.ops.functions import exp, without_minus_inf
 from tinygrad_np.ops.indexing import basic_index, gather
 from tinygrad_np.ops.shape import _pad, reshape, transpose
-from tinygrad_np.record import V, op
+from tinygrad_np.runtime.memory import Array
 
 
 def _along(x: Any, axis: int) -> Any:

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.op import V, cast, op
+from tinygrad_np.autograd.tape import Shape, Variable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.elementwise import div, where
 from tinygrad_np.ops.indexing import _scatter_add, basic_index, checked_index, getitem
 from tinygrad_np.ops.reduce import max, min, prod
 from tinygrad_np.ops.shape import cat, expand, reshape
-from tinygrad_np.record import V, cast, op
-from tinygrad_np.tape import Shape, Variable
+from tinygrad_np.runtime.memory import Array
 
 _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 

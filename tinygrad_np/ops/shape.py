@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import record
+from tinygrad_np.autograd import op as record
+from tinygrad_np.autograd.op import V, op
+from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.ops.indexing import basic_index, getitem
-from tinygrad_np.record import V, op
-from tinygrad_np.tape import Shape
+from tinygrad_np.runtime.memory import Array
 
 Pads = Sequence[tuple[int, int]]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.autograd.tape import Shape, Variable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels.conv import out_size
-from tinygrad_np.tape import Shape, Variable
 
 Sizes = int | Sequence[int]
 Pads = tuple[tuple[int, int], ...]

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.formulas import corrected_root, decayed, moments, remembered
 from tinygrad_np.optim.optimizer import Optimizer, at_least, check_betas
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 
 class Adam(Optimizer):

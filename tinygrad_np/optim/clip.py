@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError, GraphError
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.optimizer import leaf_of, name_of
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 

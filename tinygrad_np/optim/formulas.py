@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 
 def with_decay(weight: Array, grad: Array, weight_decay: float) -> Array:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.formulas import corrected_root, moments
 from tinygrad_np.optim.optimizer import Optimizer, at_least, check_betas
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 
 class LAMB(Optimizer):

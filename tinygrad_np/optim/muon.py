@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.formulas import blend, remembered
 from tinygrad_np.optim.optimizer import Optimizer, at_least, name_of
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 
 class Muon(Optimizer):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 

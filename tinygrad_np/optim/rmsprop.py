@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.formulas import blend, remembered, with_decay
 from tinygrad_np.optim.optimizer import Optimizer, at_least, from_0_to_1
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 
 class RMSprop(Optimizer):

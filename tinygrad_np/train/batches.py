@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 # A loader: it gives the batches of an epoch, inputs and targets, each time it is iterated over.

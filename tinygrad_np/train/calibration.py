@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.schedule import whole
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.metrics import check_classes, rows_of
 
 

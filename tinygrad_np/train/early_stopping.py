@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tinygrad_np.memory import Array
 from tinygrad_np.optim.schedule import whole
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.metrics import confusion_matrix
 
 

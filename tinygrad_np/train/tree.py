@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.weights import load_with_metadata, save
 
 # The one entry of the file's metadata, and what stands in it where an array is to be put.

@@ -10,7 +10,7 @@ from safetensors import numpy as safetensors
 
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import write_bytes
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 
 def save(

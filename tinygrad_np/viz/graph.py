@@ -11,10 +11,10 @@ from typing import Any
 
 import graphviz
 
+from tinygrad_np.autograd.tape import Node, Scope, Variable
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.nn.module import Module, Parameter
-from tinygrad_np.tape import Node, Scope, Variable
 from tinygrad_np.tensor import Tensor
 
 _FONT = "Helvetica,Arial,sans-serif"

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.files import write_bytes
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train import Calibration, History
 
 _SETS = {"train": "#2874a6", "validation": "#7d3c98", "test": "#ca6f1e"}

@@ -7,7 +7,7 @@ from typing import Any
 from tinygrad_np import nn, train
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataError
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz import plots
 from tinygrad_np.viz.graph import draw, render
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from tests.ops.samples.tools import Bad, Bads, Sample, Table, draw, rng_for
 from tinygrad_np import Tensor as T
+from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import DtypeError, ShapeError
-from tinygrad_np.record import Op
 
 # Each file beside this one, but for the tools, has a TABLE and BAD.
 _FAMILIES = [

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import Tensor, ops
+from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import TinygradNpError
-from tinygrad_np.record import Op
 
 
 @dataclass

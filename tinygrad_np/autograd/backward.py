@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import memory
+from tinygrad_np.autograd.op import cast, expand, sum_to
+from tinygrad_np.autograd.tape import Node, Recording, Variable, mode, sequence
 from tinygrad_np.errors import GraphError, ShapeError
-from tinygrad_np.memory import Array
-from tinygrad_np.record import cast, expand, sum_to
-from tinygrad_np.tape import Node, Recording, Variable, mode, sequence
+from tinygrad_np.runtime import memory
+from tinygrad_np.runtime.memory import Array
 
 _ndarray = np.ndarray
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinygrad_np.memory import Array
+from tinygrad_np.runtime.memory import Array
 
 Shape = tuple[int, ...]
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from tinygrad_np.autograd.tape import Node, Shape, Variable, mode, sequence
 from tinygrad_np.errors import (
     AxisError,
     DtypeError,
@@ -22,8 +23,7 @@ from tinygrad_np.errors import (
     TinygradNpError,
 )
 from tinygrad_np.kernels.elementwise import total
-from tinygrad_np.memory import Array
-from tinygrad_np.tape import Node, Shape, Variable, mode, sequence
+from tinygrad_np.runtime.memory import Array
 
 # What an op is given first, and returns: an array for arrays, a Tensor for Tensors.
 V = TypeVar("V", bound=Any)

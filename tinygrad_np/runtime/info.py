@@ -7,8 +7,8 @@ import numpy as np
 import threadpoolctl
 
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.memory import pool
-from tinygrad_np.parallel import workers
+from tinygrad_np.runtime.memory import pool
+from tinygrad_np.runtime.threads import workers
 from tinygrad_np.version import __version__
 
 _PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")

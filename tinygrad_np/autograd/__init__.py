@@ -1,0 +1,1 @@
+"""The autograd engine: the tape, the definition of an op, dispatch, and the backward walk."""

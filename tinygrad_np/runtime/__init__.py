@@ -1,0 +1,1 @@
+"""What the machine provides: recycled memory, threads, and a report of both."""
