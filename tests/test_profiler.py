@@ -12,7 +12,6 @@ import tinygrad_np
 from models import MnistCNN
 from tinygrad_np import (
     Tensor,
-    config,
     debug,
     enable_grad,
     nn,
@@ -24,6 +23,7 @@ from tinygrad_np import (
 )
 from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_np.runtime import info
 from tinygrad_np.runtime.memory import pool
 
 
@@ -530,7 +530,7 @@ def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, n
     ]:
         workers = parallel.Workers()
         workers._blas = []
-        no_pins.setattr(config, "workers", workers)
+        no_pins.setattr(info, "workers", workers)
         no_pins.delenv("TINYGRAD_NP_THREADS", raising=False)
         if given is not None:
             no_pins.setenv("TINYGRAD_NP_THREADS", given)
