@@ -18,12 +18,12 @@ from tinygrad_np import (
     no_grad,
     op,
     ops,
-    parallel,
     profile,
 )
 from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime import info
+from tinygrad_np.runtime import threads as parallel
 from tinygrad_np.runtime.memory import pool
 
 
