@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import models
 from tinygrad_np.cli import commands
-from tinygrad_np.cli.config import RunConfig, add_flags, json_object
+from tinygrad_np.cli.config import DATA, RunConfig, add_flags, json_object
+from tinygrad_np.cli.models import FORMS, absolute_spec
 from tinygrad_np.cli.training import run_training
 from tinygrad_np.errors import ArgumentError, TinygradNpError
 from tinygrad_np.runtime.info import show_config
@@ -39,12 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tinygrad_np",
-        description="Train the models of models/, and look at them. Each command has its --help.",
+        description="Train the models of models/ or your own, and inspect them. Each command has "
+        "its --help.",
     )
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
     _train_flags(_command(add, "train", "train a model, into a folder of its own", _train))
 
-    look = _command(add, "evaluate", "tell how a trained model does", _evaluate)
+    look = _command(add, "evaluate", "evaluate a trained model", _evaluate)
     _run_argument(look)
     look.add_argument(
         "--on", choices=["test", "validation"], default="test", help="default: %(default)s"
@@ -59,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     _model_argument(look)
     look.add_argument("--out", type=Path, help="FILE.svg, .png, .pdf or .dot; default: MODEL.svg")
     _model_argument(
-        _command(add, "gradcheck", "hold a model's gradients against differences", _gradcheck)
+        _command(
+            add, "gradcheck", "check a model's gradients against central differences", _gradcheck
+        )
     )
     _command(add, "config", "print versions, BLAS and threads", lambda args: show_config())
     return parser
@@ -74,18 +77,24 @@ def _command(add: Any, name: str, text: str, run: Callable[[_Arguments], Any]) -
 def _run_argument(parser: argparse.ArgumentParser) -> None:
     text = "folder that train has made, or a file of weights in it"
     parser.add_argument("folder", type=Path, metavar="RUN", help=text)
+    text = "where the model's class is now, if the run's config.json is out of date"
+    parser.add_argument("--model", metavar="NAME", help=text)
 
 
 def _model_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", choices=models.__all__, metavar="MODEL", help="as MnistCNN")
-    parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON")
+    text = f"a model of models/, such as MnistCNN, or your own as {FORMS}"
+    parser.add_argument("model", metavar="MODEL", help=text)
+    text = "keyword arguments of the model as JSON"
+    parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON", help=text)
+    text = "data set whose image shape the model takes (default: mnist; digits for DigitsCNN)"
+    parser.add_argument("--data", choices=DATA, help=text)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
     add_flags(parser)
     add = parser.add_argument
-    add("--config", type=Path, help="a run.json, as config.json in a run's folder, to begin with")
-    add("--resume", type=Path, metavar="RUN", help="go on where the training in a folder stood")
+    add("--config", type=Path, help="start from the settings in this config.json")
+    add("--resume", type=Path, metavar="RUN", help="resume the run in this folder")
     add("--out", type=Path, help="folder of the run; default: runs/MODEL-DATA")
     add("--no-figures", action="store_true", help="no pictures")
 
@@ -103,17 +112,22 @@ def _train(args: _Arguments) -> int:
     config = (
         RunConfig().changed(given) if args.config is None else RunConfig.read(args.config, given)
     )
-    out = args.out or Path("runs") / f"{config.model}-{config.data}"
+    # The run is found again from another working directory.
+    config = config.changed({"model": absolute_spec(config.model)})
+    out = args.out or Path("runs") / f"{config.model_name}-{config.data}"
     return run_training(config, out, resume=False, figures=not args.no_figures)
 
 
 def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
-    """Return the config of the run that goes on; of it only the epochs may be changed."""
-    if args.config or args.out or set(given) - {"epochs", "data_dir"}:
+    """Return the config of the run to resume; only the number of epochs and where things are found
+    may differ."""
+    if args.config or args.out or set(given) - {"epochs", "data_dir", "model"}:
         raise ArgumentError(
-            "--resume: goes on as the run was begun; beside it there may be only --epochs, "
-            "--data-dir and --no-figures"
+            "--resume: expected no other flags than --epochs, --data-dir, --model and "
+            "--no-figures: the run resumes with its own settings."
         )
+    if "model" in given:
+        given["model"] = absolute_spec(given["model"])
     config = RunConfig.read(args.resume / "config.json")
     if config.steps and "epochs" in given:
         raise ArgumentError(f"--resume with --epochs: the run is of {config.steps} steps")
@@ -126,15 +140,15 @@ def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
 
 
 def _evaluate(args: _Arguments) -> None:
-    commands.evaluate(args.folder, args.on, args.data_dir)
+    commands.evaluate(args.folder, args.on, args.data_dir, args.model)
 
 
 def _predict(args: _Arguments) -> None:
-    commands.predict(args.folder, args.pictures)
+    commands.predict(args.folder, args.pictures, args.model)
 
 
 def _model_config(args: _Arguments) -> RunConfig:
-    data = "digits" if args.model == "DigitsCNN" else "mnist"
+    data = args.data or ("digits" if args.model == "DigitsCNN" else "mnist")
     return RunConfig(model=args.model, model_options=args.model_options, data=data)
 
 
@@ -143,7 +157,8 @@ def _summary(args: _Arguments) -> None:
 
 
 def _graph(args: _Arguments) -> None:
-    commands.graph(_model_config(args), args.out or Path(f"{args.model}.svg"))
+    config = _model_config(args)
+    commands.graph(config, args.out or Path(f"{config.model_name}.svg"))
 
 
 def _gradcheck(args: _Arguments) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from tinygrad_np import data, nn, train, viz
 from tinygrad_np.autograd.tape import no_grad
 from tinygrad_np.cli.config import RunConfig
-from tinygrad_np.cli.parts import make_like, make_model, make_sets
+from tinygrad_np.cli.models import absolute_spec
+from tinygrad_np.cli.parts import image_shape, make_like, make_model, make_sets
 from tinygrad_np.cli.training import WEIGHTS
 from tinygrad_np.data import DataLoader
 from tinygrad_np.errors import ArgumentError, DataError
@@ -23,9 +24,9 @@ from tinygrad_np.tensor import Tensor
 _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
 
-def evaluate(run: Path, part: str, data_dir: str | None) -> None:
-    """Print how a trained model does on the test set, or on what was held out of training."""
-    config, model = _trained(run)
+def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
+    """Evaluate a trained model on the test set, or on the validation set; print a report."""
+    config, model = _trained(run, model_spec)
     if data_dir is not None:
         config = config.changed({"data_dir": data_dir})
     sets = make_sets(config)
@@ -34,7 +35,7 @@ def evaluate(run: Path, part: str, data_dir: str | None) -> None:
         raise ArgumentError(f"evaluate --on validation: {run} was trained with --validation 0")
     logits = train.predict(model, DataLoader(dataset, 500))
     labels, classes = dataset.labels, dataset.classes
-    print(f"{config.model} on {len(dataset)} images of {dataset.name}, {part} set")
+    print(f"{config.model_name} on {len(dataset)} images of {dataset.name}, {part} set")
     print(
         f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}, ", end=""
     )
@@ -44,8 +45,11 @@ def evaluate(run: Path, part: str, data_dir: str | None) -> None:
     print(f"\n{train.calibration(logits, labels)}")
 
 
-def _trained(run: Path) -> tuple[RunConfig, nn.Module]:
-    """Return a run's config and its model with the weights: a folder's last, or a file in one."""
+def _trained(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
+    """Load a run's config and its model with the weights: a folder's last, or a file in one.
+
+    `model_spec` names the class where it is now, if it is not where the config says.
+    """
     path = run / WEIGHTS if run.is_dir() else run
     if not path.exists():
         raise DataError(
@@ -53,6 +57,8 @@ def _trained(run: Path) -> tuple[RunConfig, nn.Module]:
             "file of weights in one"
         )
     config = RunConfig.read(path.parent / "config.json")
+    if model_spec is not None:
+        config = config.changed({"model": absolute_spec(model_spec)})
     model = make_model(config.model, config.model_options)
     model.load_state_dict(train.load(path))
     return config, model
@@ -62,13 +68,13 @@ def _loss(logits: Any, labels: Any) -> float:
     return float(Tensor(logits).cross_entropy(labels.astype(np.int64)).item())
 
 
-def predict(run: Path, pictures: Sequence[Path]) -> None:
-    """Print for each picture the three likeliest digits, after preparing it as MNIST was."""
-    config, model = _trained(run)
-    if config.data == "fashion-mnist" or config.model == "DigitsCNN":
+def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) -> None:
+    """Print the three most likely digits for each picture, after preparing it as MNIST was."""
+    config, model = _trained(run, model_spec)
+    if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
         raise ArgumentError(
-            f"predict: {run} is a {config.model} for {config.data}; expected a model of digits of "
-            "28x28, such as one trained with --data mnist"
+            f"predict: expected a model of digits of 28x28, got {run}, a {config.model_name} for "
+            f"{config.data}. Try one trained with --data mnist."
         )
     if config.data == "digits":
         print(
@@ -87,13 +93,13 @@ def predict(run: Path, pictures: Sequence[Path]) -> None:
 def summary(config: RunConfig) -> None:
     """Print a model's table of layers."""
     model = make_model(config.model, config.model_options, config.seed)
-    print(model.summary(_input_shape(config)))
+    print(model.summary(image_shape(config)))
 
 
 def graph(config: RunConfig, path: Path) -> None:
     """Draw a model's graph into a file, in the format that its suffix names."""
     model = make_model(config.model, config.model_options, config.seed)
-    images = np.zeros((1, *_input_shape(config)), np.float32)
+    images = np.zeros((1, *image_shape(config)), np.float32)
     make_folder(path.parent, "--out")
     print(viz.render(viz.draw(model, images), path))
 
@@ -109,7 +115,7 @@ def check_gradients(config: RunConfig) -> None:
     for module in model.modules():
         module.training = not isinstance(module, nn.Dropout)  # each run must be the same function
     generator = np.random.default_rng(config.seed)
-    images = Tensor(generator.standard_normal((4, *_input_shape(config))))
+    images = Tensor(generator.standard_normal((4, *image_shape(config))))
     labels = generator.integers(0, 10, 4)
     model(images).cross_entropy(labels).backward()
 
@@ -117,7 +123,7 @@ def check_gradients(config: RunConfig) -> None:
         with no_grad():
             return float(model(images).cross_entropy(labels).item())
 
-    print(f"{config.model}: gradients of its loss for 4 random images, and central differences\n")
+    print(f"{config.model_name}: gradients of the loss of 4 random images, central differences\n")
     named = list(model.named_parameters())
     width = max(len(name) for name, _ in named)
     print(
@@ -155,7 +161,3 @@ def _difference(
         values.append(loss())
     parameter.data[...] = here
     return (values[0] - values[1]) / (2 * eps)
-
-
-def _input_shape(config: RunConfig) -> tuple[int, ...]:
-    return (1, 8, 8) if config.model == "DigitsCNN" else (1, 28, 28)

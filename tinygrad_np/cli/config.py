@@ -8,7 +8,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replac
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
-import models
+from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import write_bytes
 
@@ -54,10 +54,17 @@ class RunConfig:
     64
     """
 
-    model: str = setting("MnistCNN", "class of the model", choices=models.__all__)
+    model: str = setting(
+        "MnistCNN",
+        f"the model: one of {', '.join(built_in_models())}, or your own as {FORMS}; its "
+        "constructor gets --model-options, and generator= if it has this parameter",
+    )
     model_options: dict[str, Any] = field(
         default_factory=dict,
-        metadata={**_FREE, "text": "options of the model as JSON, as '{\"blocks\": 2}' of LabCNN"},
+        metadata={
+            **_FREE,
+            "text": "keyword arguments of the model as JSON, such as '{\"blocks\": 2}' for LabCNN",
+        },
     )
     data: str = setting("mnist", "data set", choices=DATA)
     data_dir: str | None = setting(None, "folder that holds mnist/ or fashion-mnist/")
@@ -123,6 +130,11 @@ class RunConfig:
         self._check_together()
 
     def _check_together(self) -> None:
+        if self.model not in built_in_models() and not is_spec(self.model):
+            raise ArgumentError(
+                f"--model: expected one of {', '.join(built_in_models())}, or {FORMS}, got "
+                f"{self.model!r}."
+            )
         if self.model == "DigitsCNN" and self.data != "digits":
             raise ArgumentError("--model DigitsCNN takes 8x8 images: add --data digits")
         validates = self.schedule == "plateau" or (
@@ -140,6 +152,11 @@ class RunConfig:
     def learning_rate(self) -> float:
         """Return the rate that was asked for, or the optimizer's usual one."""
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model's class, without where it is found."""
+        return self.model.rpartition(":")[2]
 
     @property
     def can_be_longer(self) -> bool:

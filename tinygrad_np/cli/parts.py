@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-import models
 from tinygrad_np import data, nn, optim
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.models import built_in_models, describe_error, model_class
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.random import manual_seed
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
@@ -43,8 +44,7 @@ class Sets:
 def make_sets(config: RunConfig) -> Sets:
     """Find the data; DataNotFoundError lists where it was looked for."""
     if config.data == "digits":
-        # The networks for MNIST see the digits at its size.
-        train_set, test_set = data.digits(size=8 if config.model == "DigitsCNN" else 28)
+        train_set, test_set = data.digits(size=image_shape(config)[-1])
     else:
         find = data.mnist if config.data == "mnist" else data.fashion_mnist
         train_set, test_set = find(config.data_dir)
@@ -57,6 +57,15 @@ def make_sets(config: RunConfig) -> Sets:
         return Sets(train_set, None, test_set, found)
     rest, held_out = train_set.split(config.validation, seed=config.seed)
     return Sets(rest, held_out, test_set, found)
+
+
+def image_shape(config: RunConfig) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the images that the run's model takes.
+
+    It is the data set's, except that the digits, of 8x8, are enlarged for models of MNIST.
+    """
+    is_small = config.model == "DigitsCNN" or config.model not in built_in_models()
+    return (1, 8, 8) if config.data == "digits" and is_small else (1, 28, 28)
 
 
 def make_like(config: RunConfig, images: Array) -> Dataset:
@@ -78,17 +87,39 @@ def _part(dataset: Dataset, count: int | None, flag: str) -> Dataset:
     return dataset.first(count)
 
 
-def make_model(name: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
-    """Return a model of models/ with its options; ArgumentError names an unknown one."""
-    kind = getattr(models, name)
-    known = [one for one in inspect.signature(kind).parameters if one != "generator"]
-    if unknown := sorted(set(options) - set(known)):
+def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
+    """Construct a model; its initial weights depend on the seed alone.
+
+    The constructor gets the options as keyword arguments, and a seeded `generator` if it has a
+    parameter of this name; for one that has none the default generator is seeded.
+
+    Raises:
+        ArgumentError: if the class cannot be found, has no such option, or cannot be constructed.
+    """
+    kind = model_class(spec)
+    parameters = inspect.signature(kind).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = [one.name for one in parameters if one.kind in named]
+    known = [name for name in names if name != "generator"]
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
+    if (unknown := sorted(set(options) - set(known))) and not takes_any:
         raise ArgumentError(
-            f"--model-options: {name} has no {', '.join(unknown)}; "
-            + (f"it has {', '.join(known)}" if known else "it has none")
+            f"--model-options: expected {', '.join(known) or 'none'} for {kind.__name__}, got "
+            f"{', '.join(unknown)}."
         )
-    model: nn.Module = kind(generator=np.random.default_rng(seed), **options)
-    return model
+    given = dict(options)
+    if "generator" in names:
+        given["generator"] = np.random.default_rng(seed)
+    else:
+        manual_seed(seed)
+    try:
+        return kind(**given)
+    except Exception as error:
+        arguments = ", ".join(f"{name}=..." for name in given) or "no arguments"
+        raise ArgumentError(
+            f"{spec}: expected a class that can be constructed with {arguments}, got "
+            f"{describe_error(error)}. Try --model-options."
+        ) from error
 
 
 def make_loader(config: RunConfig, dataset: Dataset) -> DataLoader:

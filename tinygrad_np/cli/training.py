@@ -73,7 +73,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     trainer, epochs = _trainer(config, model, loader, sets, out)
     done = _load(trainer, config, epochs, out) if resume else 0
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{config.model}: {count} parameters; {config.optimizer}, lr {config.learning_rate}")
+    print(f"{config.model_name}: {count} parameters; {config.optimizer}, lr {config.learning_rate}")
     start, fault = time.perf_counter(), ""
     try:
         trainer.fit(loader, epochs - done, _evaluation(sets.validation))
@@ -99,14 +99,14 @@ def _finish(
     """
     model, history = trainer.model, trainer.history
     # The weights first: whatever else may fail or be interrupted, they are kept.
-    train.save(out / WEIGHTS, model.state_dict(), {"model": config.model, "data": config.data})
+    train.save(out / WEIGHTS, model.state_dict(), {"model": config.model_name, "data": config.data})
     for suffix in ("json", "csv"):
         history.save(out / f"history.{suffix}")
     logits = None
     if not (found["fault"] or history.interrupted):
         logits = train.predict(model, DataLoader(test_set, _EVALUATED_AT_ONCE))
     found |= {
-        "model": config.model,
+        "model": config.model_name,
         "dataset": test_set.name,
         "dataset_origin": test_set.origin,
         "test_samples": len(test_set),
