@@ -130,7 +130,7 @@ def test_evaluate_of_another_name():
         (("validation", []), ArgumentError, "name: got 'validation', expected a name such as 'te"),
         ((None, []), ArgumentError, "name: got None, expected a name"),
         (("test", 3), DtypeError, ": got int, expected batches (inputs, targets), as of DataLoad"),
-        (("test", [], 0), ArgumentError, "every_steps: got 0, expected a whole number of at leas"),
+        (("test", [], 0), ArgumentError, "every_steps: got 0, expected an integer of at least"),
     ],
 )
 def test_evaluate_refuses(arguments, error, words):

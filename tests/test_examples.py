@@ -201,7 +201,7 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
         ("--data cifar", "argument --data: invalid choice: 'cifar'"),
         ("--model Resnet", "argument --model: invalid choice: 'Resnet'"),
         ("--model DigitsCNN", "argument --model: DigitsCNN takes 8x8 images"),
-        ("--data digits --epochs 0", "epochs: got 0, expected a whole number of at least 1"),
+        ("--data digits --epochs 0", "epochs: got 0, expected an integer of at least 1"),
         ("--data digits --batch-size 0", "batch_size: got 0, expected an integer of at least 1"),
         ("--data digits --lr -1", "lr: got -1.0, expected a finite number of at least 0"),
         ("--data digits --lr nan", "lr: got nan, expected a finite number of at least 0"),

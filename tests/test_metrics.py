@@ -76,9 +76,9 @@ def test_top_k_is_scikit_learns(k):
     [
         ((LOGITS, [0, 1], 1), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),
         ((LOGITS[:0], [], 1), ShapeError, "got logits (0, 3) and labels (0,)"),
-        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected a whole number from 1 to 3"),
-        ((LOGITS, [0, 1, 2, 0], 4), ArgumentError, "got 4, expected a whole number from 1 to 3"),
-        ((LOGITS, [0, 1, 2, 0], 1.5), ArgumentError, "got 1.5, expected a whole number from 1"),
+        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected an integer from 1 to 3"),
+        ((LOGITS, [0, 1, 2, 0], 4), ArgumentError, "got 4, expected an integer from 1 to 3"),
+        ((LOGITS, [0, 1, 2, 0], 1.5), ArgumentError, "got 1.5, expected an integer from 1"),
         ((LOGITS, [0, 1, 3, 0], 2), ArgumentError, "label 3 at position 2 is not one of 0..2"),
     ],
 )
@@ -171,7 +171,7 @@ def test_calibration_is_scikit_learns(bins):
     [
         ((LOGITS, [0, 1]), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),
         ((LOGITS, [0, 1, 2, -1]), ArgumentError, "label -1 at position 3 is not one of 0..2"),
-        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected a whole number of at least 1"),
+        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected an integer of at least 1"),
         ((LOGITS * math.nan, [0, 1, 2, 0]), ArgumentError, "the logits of row 0 have no softmax"),
         (
             ([[0.0, math.inf]], [0]),

@@ -1184,9 +1184,9 @@ def test_muon_takes_matrices(shape):
             {"ns_coefficients": (1.0, math.nan, 2.0)},
             "Muon ns_coefficients: got (1.0, nan, 2.0), expected finite numbers",
         ),
-        ({"ns_steps": 100}, "Muon ns_steps: got 100, expected a whole number from 0 to 99"),
-        ({"ns_steps": -1}, "Muon ns_steps: got -1, expected a whole number from 0 to 99"),
-        ({"ns_steps": 5.0}, "Muon ns_steps: got 5.0, expected a whole number from 0 to 99"),
+        ({"ns_steps": 100}, "Muon ns_steps: got 100, expected an integer from 0 to 99"),
+        ({"ns_steps": -1}, "Muon ns_steps: got -1, expected an integer from 0 to 99"),
+        ({"ns_steps": 5.0}, "Muon ns_steps: got 5.0, expected an integer from 0 to 99"),
         (
             {"adjust_lr_fn": "rms"},
             "Muon adjust_lr_fn: got 'rms', expected None, 'original' or 'match_rms_adamw'",

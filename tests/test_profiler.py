@@ -542,7 +542,7 @@ def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, n
 @pytest.mark.parametrize("count", [0, -2, 1.5, "2", None])
 def test_a_number_of_threads_that_is_none_is_refused(count):
     before = [library["num_threads"] for library in blas()]
-    message = rf"set_num_threads: got {count!r}, expected an integer of at least 1"
+    message = rf"set_num_threads count: got {count!r}, expected an integer of at least 1"
     with pytest.raises(ArgumentError, match=message):
         tinygrad_np.set_num_threads(count)
     assert [library["num_threads"] for library in blas()] == [max(before)] * len(before)

@@ -191,19 +191,22 @@ def test_a_schedule_made_twice():
 
 
 def test_rates_changed_between_schedules():
-    """A rate that was set by hand after a schedule was made is where the next one starts."""
+    """Every schedule starts from the group's initial_lr, as in PyTorch; that can be changed."""
     optimizer = optimizer_of()
     optim.LinearWarmup(optimizer, 10)
-    optimizer.param_groups[1]["lr"] = 0.5
-    assert optim.ExponentialLR(optimizer, 0.9).initial_lrs == [0.1, 0.5]
+    optimizer.param_groups[0]["lr"] = 0.7
+    optimizer.param_groups[1]["initial_lr"] = 0.5
+    assert optim.ExponentialLR(optimizer, 0.9).initial_lrs == [0.1, 0.5] == rates_of(optimizer)
 
 
 def test_schedule_after_another_one():
-    """A schedule made after another's steps starts where that one has come to."""
+    """A schedule made after another's steps starts from the initial rates, as in PyTorch."""
     optimizer = optimizer_of()
     take(optim.ExponentialLR(optimizer, 0.5), 2)
+    plateau = optim.ReduceLROnPlateau(optimizer)
+    assert plateau.get_last_lr() == rates_of(optimizer) == [0.025, 0.0075]
     second = optim.StepLR(optimizer, 1)
-    assert second.initial_lrs == rates_of(optimizer) == [0.025, 0.0075]
+    assert second.initial_lrs == rates_of(optimizer) == list(RATES)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -497,16 +500,16 @@ def test_loading_of_another_succession():
 # What is refused.
 
 BAD_OPTIONS = [
-    (optim.StepLR, {"step_size": 0}, "StepLR step_size: got 0, expected a whole number of at le"),
-    (optim.StepLR, {"step_size": 1.5}, "StepLR step_size: got 1.5, expected a whole number"),
+    (optim.StepLR, {"step_size": 0}, "StepLR step_size: got 0, expected an integer of at le"),
+    (optim.StepLR, {"step_size": 1.5}, "StepLR step_size: got 1.5, expected an int"),
     (optim.StepLR, {"step_size": 1, "gamma": -1}, "StepLR gamma: got -1, expected a finite"),
-    (optim.MultiStepLR, {"milestones": [3, -1]}, "MultiStepLR milestones: got -1, expected a who"),
+    (optim.MultiStepLR, {"milestones": [3, -1]}, "MultiStepLR milestones: got -1, expected an int"),
     (optim.MultiStepLR, {"milestones": [0.5]}, "MultiStepLR milestones: got 0.5"),
     (optim.MultiStepLR, {"milestones": [1], "gamma": math.nan}, "MultiStepLR gamma: got nan"),
     (optim.ExponentialLR, {"gamma": -0.5}, "ExponentialLR gamma: got -0.5, expected a finite"),
-    (optim.CosineAnnealingLR, {"T_max": 0}, "CosineAnnealingLR T_max: got 0, expected a whole"),
+    (optim.CosineAnnealingLR, {"T_max": 0}, "CosineAnnealingLR T_max: got 0, expected an int"),
     (optim.CosineAnnealingLR, {"T_max": 1, "eta_min": -1}, "CosineAnnealingLR eta_min: got -1"),
-    (optim.LinearWarmup, {"warmup_steps": 0}, "LinearWarmup warmup_steps: got 0, expected a who"),
+    (optim.LinearWarmup, {"warmup_steps": 0}, "LinearWarmup warmup_steps: got 0, expected an int"),
     (
         optim.LinearWarmup,
         {"warmup_steps": 1, "start_factor": 0.0},
@@ -514,7 +517,7 @@ BAD_OPTIONS = [
     ),
     (optim.LinearWarmup, {"warmup_steps": 1, "start_factor": 1.5}, "start_factor: got 1.5, expec"),
     (optim.LinearWarmup, {"warmup_steps": 1, "start_factor": "a"}, "start_factor: got 'a'"),
-    (optim.OneCycleLR, {"total_steps": 0}, "OneCycleLR total_steps: got 0, expected a whole num"),
+    (optim.OneCycleLR, {"total_steps": 0}, "OneCycleLR total_steps: got 0, expected an int"),
     (optim.OneCycleLR, {"total_steps": 2.0}, "OneCycleLR total_steps: got 2.0"),
     (optim.OneCycleLR, {"max_lr": -1}, "OneCycleLR max_lr: got -1, expected a finite number of"),
     (
@@ -540,8 +543,8 @@ BAD_OPTIONS = [
     ),
     (optim.ReduceLROnPlateau, {"factor": 1.0}, "factor: got 1.0, expected a number below 1"),
     (optim.ReduceLROnPlateau, {"factor": -0.5}, "ReduceLROnPlateau factor: got -0.5, expected a"),
-    (optim.ReduceLROnPlateau, {"patience": -1}, "patience: got -1, expected a whole number of at"),
-    (optim.ReduceLROnPlateau, {"cooldown": 0.5}, "cooldown: got 0.5, expected a whole number of"),
+    (optim.ReduceLROnPlateau, {"patience": -1}, "patience: got -1, expected an int"),
+    (optim.ReduceLROnPlateau, {"cooldown": 0.5}, "cooldown: got 0.5, expected an int"),
     (optim.ReduceLROnPlateau, {"threshold": -1}, "ReduceLROnPlateau threshold: got -1, expected"),
     (optim.ReduceLROnPlateau, {"eps": math.nan}, "ReduceLROnPlateau eps: got nan, expected a"),
     (optim.ReduceLROnPlateau, {"min_lr": -1}, "ReduceLROnPlateau min_lr: got -1, expected a fin"),
@@ -596,11 +599,11 @@ def test_loaded_options_are_checked(kind, options, words):
         (lambda o: optim.OneCycleLR(o, 0.1, epochs=3), "OneCycleLR: got no total_steps"),
         (
             lambda o: optim.OneCycleLR(o, 0.1, epochs=0, steps_per_epoch=3),
-            "OneCycleLR epochs: got 0, expected a whole number of at least 1",
+            "OneCycleLR epochs: got 0, expected an integer of at least 1",
         ),
         (
             lambda o: optim.OneCycleLR(o, 0.1, epochs=3, steps_per_epoch=0.5),
-            "OneCycleLR steps_per_epoch: got 0.5, expected a whole number of at least 1",
+            "OneCycleLR steps_per_epoch: got 0.5, expected an integer of at least 1",
         ),
         (
             lambda o: optim.OneCycleLR(optimizer_of(kind=optim.Adagrad), 0.1, 10),
@@ -628,7 +631,7 @@ def test_loaded_options_are_checked(kind, options, words):
         ),
         (
             lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1)] * 2, [0.5]),
-            "SequentialLR milestones: got 0.5, expected a whole number of at least 0",
+            "SequentialLR milestones: got 0.5, expected an integer of at least 0",
         ),
         (
             lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1)] * 3, [5, 5]),

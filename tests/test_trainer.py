@@ -1144,7 +1144,7 @@ def test_trainer_refuses(arguments, options, error, words):
 def test_epochs_that_are_refused(epochs):
     """At least one."""
     with pytest.raises(
-        ArgumentError, match=r"^Trainer\.fit epochs: got .*, expected a whole numbe"
+        ArgumentError, match=r"^Trainer\.fit epochs: got .*, expected an integer of"
     ):
         trainer_of().fit(loader(), epochs)
 
@@ -1238,7 +1238,7 @@ def plateau():
         (lambda: train.EarlyStopping(None), "EarlyStopping monitor: got None, expected a name"),
         (
             lambda: train.EarlyStopping(patience=0),
-            "EarlyStopping patience: got 0, expected a whole number of at least 1",
+            "EarlyStopping patience: got 0, expected an integer of at least 1",
         ),
         (
             lambda: train.EarlyStopping(min_delta=-0.1),
@@ -1250,7 +1250,7 @@ def plateau():
         ),
         (
             lambda: train.Checkpoint("runs", every_steps=0),
-            "Checkpoint every_steps: got 0, expected a whole number of at least 1",
+            "Checkpoint every_steps: got 0, expected an integer of at least 1",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygrad_np import random
+from tinygrad_np.checks import is_integer, is_real
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 
@@ -53,7 +54,7 @@ class Augmentation:
     erasing: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.shift, bool) or not isinstance(self.shift, int | np.integer):
+        if isinstance(self.shift, bool) or not is_integer(self.shift):
             raise DtypeError(
                 f"Augmentation shift: got {self.shift!r}, expected whole pixels, as in shift=2"
             )
@@ -68,7 +69,7 @@ class Augmentation:
             ("erasing", 1, "a probability from 0 to 1"),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            if isinstance(value, bool) or not is_real(value):
                 raise DtypeError(f"Augmentation {name}: got {value!r}, expected {meaning}")
             if not 0 <= value <= most:
                 raise ArgumentError(f"Augmentation {name}: got {value}, expected {meaning}")

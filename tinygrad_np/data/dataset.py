@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import random
+from tinygrad_np.checks import check_integer
 from tinygrad_np.data.augment import Augmentation, AugmentationTable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
@@ -88,7 +89,8 @@ class Dataset:
                 f"{self.name}.split: got the fraction {fraction}, expected one between 0 and 1, "
                 "as in split(0.1)"
             )
-        generator = np.random.default_rng(checked_seed(seed, f"{self.name}.split"))
+        check_integer(f"{self.name}.split", 0, seed=seed)
+        generator = np.random.default_rng(int(seed))
         is_held_out = np.zeros(len(self), bool)
         for label in range(len(self.classes)):
             members = generator.permutation(np.flatnonzero(self.labels == label))
@@ -139,10 +141,7 @@ class DataLoader:
         seed: int | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ArgumentError(
-                f"DataLoader batch_size: got {batch_size!r}, expected an integer of at least 1"
-            )
+        check_integer("DataLoader", 1, batch_size=batch_size)
         if not isinstance(dataset, Dataset):
             raise DtypeError(
                 f"DataLoader: got a {type(dataset).__name__}, expected a Dataset, as made by "
@@ -153,7 +152,7 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
-        self.seed = None if seed is None else checked_seed(seed, "DataLoader")
+        self.seed = self._check_seed("DataLoader", seed)
         if augmentation is not None and not isinstance(augmentation, Augmentation):
             raise DtypeError(
                 f"DataLoader augmentation: got a {type(augmentation).__name__}, expected an "
@@ -170,12 +169,12 @@ class DataLoader:
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         order = np.arange(len(self.dataset))
         if self.shuffle:
-            order = np.random.default_rng((self._chosen_seed(), self.epoch)).permutation(order)
+            order = np.random.default_rng((self._choose_seed(), self.epoch)).permutation(order)
         table = None
         if self.augmentation is not None:
             shape, scale = self.dataset.images.shape, self.dataset.scale
             table = AugmentationTable(
-                self.augmentation, shape, scale, self._chosen_seed(), self.epoch
+                self.augmentation, shape, scale, self._choose_seed(), self.epoch
             )
         self.epoch += 1
         for start in range(0, len(order), self.batch_size):
@@ -192,7 +191,7 @@ class DataLoader:
         {'seed': 7, 'epoch': 0}
         """
         if self.shuffle or self.augmentation is not None:
-            self._chosen_seed()
+            self._choose_seed()
         return {"seed": self.seed, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -206,18 +205,18 @@ class DataLoader:
                 "made by state_dict()"
             )
         who = "DataLoader.load_state_dict"
-        seed = None if state["seed"] is None else checked_seed(state["seed"], who)
-        self.epoch = checked_seed(state["epoch"], who, "epoch")
-        self.seed = seed
+        check_integer(who, 0, epoch=state["epoch"])
+        self.seed = self._check_seed(who, state["seed"])
+        self.epoch = int(state["epoch"])
 
-    def _chosen_seed(self) -> int:
+    @staticmethod
+    def _check_seed(who: str, seed: Any) -> int | None:
+        if seed is None:
+            return None
+        check_integer(who, 0, seed=seed)
+        return int(seed)
+
+    def _choose_seed(self) -> int:
         if self.seed is None:
             self.seed = int(random.resolve(None).integers(2**63))
         return self.seed
-
-
-def checked_seed(seed: int, who: str, name: str = "seed") -> int:
-    """Return the seed (or what else is to be such a number) as an int, or raise ArgumentError."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ArgumentError(f"{who} {name}: got {seed!r}, expected an integer of at least 0")
-    return int(seed)

@@ -7,11 +7,11 @@ import numpy as np
 
 from tinygrad_np import ops
 from tinygrad_np.autograd.tape import Shape
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.nn import init
 from tinygrad_np.nn.layers import Linear
 from tinygrad_np.nn.module import Module, Parameter
-from tinygrad_np.nn.parts import at_least_one
 from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
@@ -46,8 +46,9 @@ class MultiheadAttention(Module):
     ) -> None:
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim
-        at_least_one(
+        check_integer(
             "MultiheadAttention",
+            1,
             embed_dim=embed_dim,
             num_heads=num_heads,
             kdim=self.kdim,

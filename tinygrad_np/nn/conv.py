@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.nn.module import Module
 from tinygrad_np.nn.parts import (
-    at_least_one,
     bias_note,
     channels_back,
     channels_first,
-    checked_format,
-    initialised,
+    check_format,
+    init_parameter,
     options_note,
     short,
 )
@@ -85,7 +85,7 @@ class _Convolution(_ImageLayer):
         data_format: str = "NCHW",
     ) -> None:
         name, rank = type(self).__name__, self.rank
-        at_least_one(name, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        check_integer(name, 1, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"{name} groups: got {groups}, expected a divisor of in_channels={in_channels} and "
@@ -98,11 +98,11 @@ class _Convolution(_ImageLayer):
         self.dilation = per_axis(f"{name} dilation", dilation, rank, 1)
         self.padding = self._checked_padding(padding)
         self.groups = int(groups)
-        self.data_format = checked_format(name, data_format)
+        self.data_format = check_format(name, data_format)
         shape = self._weight_shape()
         fan_in = math.prod(shape[1:])
-        self.weight = initialised(shape, fan_in, generator)
-        self.bias = initialised((out_channels,), fan_in, generator) if bias else None
+        self.weight = init_parameter(shape, fan_in, generator)
+        self.bias = init_parameter((out_channels,), fan_in, generator) if bias else None
 
     def _checked_padding(self, padding: Any) -> Any:
         name = type(self).__name__
@@ -244,7 +244,7 @@ class _Pool(_ImageLayer):
         self.kernel_size = per_axis(f"{name} kernel_size", kernel_size, 2, 1)
         self.stride = per_axis(f"{name} stride", kernel_size if stride is None else stride, 2, 1)
         self.padding = _padding(name, padding, 2)
-        self.data_format = checked_format(name, data_format)
+        self.data_format = check_format(name, data_format)
 
     def _describe(self, **usual: Any) -> str:
         stride = short(self.kernel_size)
@@ -347,7 +347,7 @@ class AdaptiveAvgPool2d(_ImageLayer):
             raise ArgumentError(
                 f"AdaptiveAvgPool2d output_size: got {output_size!r}, expected an integer or a pair"
             )
-        self.data_format = checked_format("AdaptiveAvgPool2d", data_format)
+        self.data_format = check_format("AdaptiveAvgPool2d", data_format)
 
     def _of_batch(self, x: Tensor) -> Tensor:
         return x.adaptive_avg_pool2d(self.output_size)

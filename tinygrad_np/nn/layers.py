@@ -2,16 +2,16 @@
 
 import numpy as np
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.nn import init
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.nn.parts import (
-    at_least_one,
     bias_note,
     channels_back,
     channels_first,
-    checked_format,
-    initialised,
+    check_format,
+    init_parameter,
     options_note,
 )
 from tinygrad_np.tensor import Tensor
@@ -30,11 +30,11 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, generator: Generator = None
     ) -> None:
-        at_least_one("Linear", in_features=in_features, out_features=out_features)
+        check_integer("Linear", 1, in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = initialised((out_features, in_features), in_features, generator)
-        self.bias = initialised((out_features,), in_features, generator) if bias else None
+        self.weight = init_parameter((out_features, in_features), in_features, generator)
+        self.bias = init_parameter((out_features,), in_features, generator) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out_features)."""
@@ -113,7 +113,7 @@ class Dropout2d(Dropout):
         self, p: float = 0.5, generator: Generator = None, *, data_format: str = "NCHW"
     ) -> None:
         super().__init__(p, generator)
-        self.data_format = checked_format("Dropout2d", data_format)
+        self.data_format = check_format("Dropout2d", data_format)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with channels dropped, or x itself in evaluation."""
@@ -150,7 +150,7 @@ class Embedding(Module):
         padding_idx: int | None = None,
         generator: Generator = None,
     ) -> None:
-        at_least_one("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        check_integer("Embedding", 1, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(
                 f"Embedding padding_idx: got {padding_idx}, expected one of the "

@@ -7,23 +7,23 @@ import numpy as np
 
 from tinygrad_np import ops
 from tinygrad_np.autograd.tape import Shape
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.nn.parts import (
-    at_least_one,
     channels_back,
     channels_first,
-    checked_format,
+    check_format,
     options_note,
 )
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 
-def _normalised(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _normalize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return (x - mean) / √(variance + eps) over `axes`, and that mean and (biased) variance."""
     if x.dtype == np.float16:  # whose squares overflow
-        out, mean, variance = _normalised(x.float(), axes, eps)
+        out, mean, variance = _normalize(x.float(), axes, eps)
         return out.half(), mean, variance
     mean = x.mean(axes, keepdim=True)
     centred = x - mean
@@ -31,7 +31,7 @@ def _normalised(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, T
     return centred * (variance + eps) ** -0.5, mean, variance
 
 
-def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
+def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
     """Return x weight + bias, either of which may be None, each in `shape`."""
     if weight is not None:
         x = x * weight.reshape(shape)
@@ -54,8 +54,8 @@ class _ChannelNorm(Module):
         track_running_stats: bool,
         data_format: str,
     ) -> None:
-        at_least_one(type(self).__name__, num_features=num_features)
-        self.data_format = checked_format(type(self).__name__, data_format)
+        check_integer(type(self).__name__, 1, num_features=num_features)
+        self.data_format = check_format(type(self).__name__, data_format)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -236,10 +236,10 @@ class InstanceNorm2d(_ChannelNorm):
             )
         out = x
         if x.numel():
-            out, mean, variance = _normalised(x, (-2, -1), self.eps)
+            out, mean, variance = _normalize(x, (-2, -1), self.eps)
             if self.training:
                 self._update(mean.data, variance.data, count, self.momentum or 0.0)
-        return _scaled(out, self.weight, self.bias, self._by_channel(x))
+        return _scale_and_shift(out, self.weight, self.bias, self._by_channel(x))
 
 
 class GroupNorm(Module):
@@ -263,8 +263,8 @@ class GroupNorm(Module):
         *,
         data_format: str = "NCHW",
     ) -> None:
-        at_least_one("GroupNorm", num_groups=num_groups, num_channels=num_channels)
-        self.data_format = checked_format("GroupNorm", data_format)
+        check_integer("GroupNorm", 1, num_groups=num_groups, num_channels=num_channels)
+        self.data_format = check_format("GroupNorm", data_format)
         if num_channels % num_groups:
             raise ArgumentError(
                 f"GroupNorm num_groups: got {num_groups}, expected a divisor of "
@@ -295,8 +295,10 @@ class GroupNorm(Module):
             )
         size = int(np.prod(x.shape[1:])) // self.num_groups
         groups = x.reshape(x.shape[0], self.num_groups, size)
-        out = _normalised(groups, (-1,), self.eps)[0].reshape(x.shape)
-        out = _scaled(out, self.weight, self.bias, (self.num_channels, *[1] * (x.ndim - 2)))
+        out = _normalize(groups, (-1,), self.eps)[0].reshape(x.shape)
+        out = _scale_and_shift(
+            out, self.weight, self.bias, (self.num_channels, *[1] * (x.ndim - 2))
+        )
         return channels_back(out, self.data_format)
 
     def describe(self) -> str:
@@ -312,7 +314,7 @@ def _last_axes(layer: str, normalized_shape: int | Sequence[int]) -> Shape:
     shape = tuple(normalized_shape)
     if not shape:
         raise ArgumentError(f"{layer} normalized_shape: got (), expected at least one size")
-    at_least_one(layer, **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
+    check_integer(layer, 1, **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
     return shape
 
 
@@ -347,8 +349,8 @@ class LayerNorm(Module):
         """Return x normalised, then scaled and shifted: of the same shape."""
         shape = self.normalized_shape
         _check_last("LayerNorm", x, shape)
-        out = _normalised(x, tuple(range(-len(shape), 0)), self.eps)[0]
-        return _scaled(out, self.weight, self.bias, shape)
+        out = _normalize(x, tuple(range(-len(shape), 0)), self.eps)[0]
+        return _scale_and_shift(out, self.weight, self.bias, shape)
 
     def describe(self) -> str:
         """Return the shape, and what is not at its default."""
@@ -386,7 +388,7 @@ class RMSNorm(Module):
         wide = x.float() if x.dtype == np.float16 else x  # whose squares overflow
         squares = (wide * wide).mean(tuple(range(-len(shape), 0)), keepdim=True)
         out = (wide * (squares + eps) ** -0.5).cast(x.dtype)
-        return _scaled(out, self.weight, None, shape)
+        return _scale_and_shift(out, self.weight, None, shape)
 
     def describe(self) -> str:
         """Return the shape, and what is not at its default."""

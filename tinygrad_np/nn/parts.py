@@ -14,17 +14,10 @@ from tinygrad_np.tensor import Tensor
 Generator = np.random.Generator | None
 
 
-def initialised(shape: tuple[int, ...], fan_in: int, generator: Generator) -> Parameter:
+def init_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> Parameter:
     """Return a parameter uniform within ±1 / sqrt(fan_in): PyTorch's default for these layers."""
     bound = 1 / math.sqrt(fan_in)
     return init.uniform(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
-
-
-def at_least_one(layer: str, **sizes: int) -> None:
-    """Refuse sizes that are not integers of at least 1."""
-    for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
-            raise ArgumentError(f"{layer} {name}: got {size!r}, expected an integer of at least 1")
 
 
 def short(numbers: Sequence[Any]) -> Any:
@@ -47,7 +40,7 @@ def options_note(layer: Any, **usual: Any) -> str:
     return text
 
 
-def checked_format(layer: str, data_format: str) -> str:
+def check_format(layer: str, data_format: str) -> str:
     """Return the name of an order of axes; refuse unknown ones."""
     if data_format not in ("NCHW", "NHWC"):
         raise ArgumentError(f"{layer} data_format: got {data_format!r}, expected NCHW or NHWC")

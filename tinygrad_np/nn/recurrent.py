@@ -3,9 +3,10 @@
 import numpy as np
 
 from tinygrad_np import ops
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ShapeError
 from tinygrad_np.nn.module import Module
-from tinygrad_np.nn.parts import at_least_one, bias_note, initialised
+from tinygrad_np.nn.parts import bias_note, init_parameter
 from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
@@ -32,14 +33,14 @@ class LSTMCell(Module):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, generator: Generator = None
     ) -> None:
-        at_least_one("LSTMCell", input_size=input_size, hidden_size=hidden_size)
+        check_integer("LSTMCell", 1, input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         rows = 4 * hidden_size
-        self.weight_ih = initialised((rows, input_size), hidden_size, generator)
-        self.weight_hh = initialised((rows, hidden_size), hidden_size, generator)
-        self.bias_ih = initialised((rows,), hidden_size, generator) if bias else None
-        self.bias_hh = initialised((rows,), hidden_size, generator) if bias else None
+        self.weight_ih = init_parameter((rows, input_size), hidden_size, generator)
+        self.weight_hh = init_parameter((rows, hidden_size), hidden_size, generator)
+        self.bias_ih = init_parameter((rows,), hidden_size, generator) if bias else None
+        self.bias_hh = init_parameter((rows,), hidden_size, generator) if bias else None
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None

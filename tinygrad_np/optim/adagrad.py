@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.optim.formulas import blend, remembered, with_decay
-from tinygrad_np.optim.optimizer import Optimizer, at_least, from_0_to_1
+from tinygrad_np.optim.formulas import add_decay, blend, get_or_zeros
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -31,18 +31,7 @@ class Adagrad(Optimizer):
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-        }
-        super().__init__(params, defaults)
-
-    def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
-        at_least("Adagrad", 0, **{name: options[name] for name in names})
+        super().__init__(params, locals())
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
@@ -51,7 +40,7 @@ class Adagrad(Optimizer):
             start = np.full_like(weight, group["initial_accumulator_value"])
             state.update(step=0, sum=start)
         state["step"] += 1
-        grad = with_decay(weight, grad, group["weight_decay"])
+        grad = add_decay(weight, grad, group["weight_decay"])
         scratch = memory.empty(weight.shape, weight.dtype)
         np.multiply(grad, grad, out=scratch)
         state["sum"] += scratch
@@ -81,21 +70,15 @@ class Adadelta(Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.0,
     ) -> None:
-        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
-
-    def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "eps", "weight_decay")
-        at_least("Adadelta", 0, **{name: options[name] for name in names})
-        from_0_to_1("Adadelta", rho=options["rho"])
+        super().__init__(params, locals())
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
-        grad = with_decay(weight, grad, group["weight_decay"])
+        grad = add_decay(weight, grad, group["weight_decay"])
         scratch, step = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
         np.multiply(grad, grad, out=scratch)
-        square, past = (remembered(state, name, weight) for name in ("square", "squared_steps"))
+        square, past = (get_or_zeros(state, name, weight) for name in ("square", "squared_steps"))
         blend(square, scratch, group["rho"], scratch)
         for root, mean in ((scratch, square), (step, past)):
             np.add(mean, group["eps"], out=root)

@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.formulas import corrected_root, decayed, moments, remembered
-from tinygrad_np.optim.optimizer import Optimizer, at_least, check_betas
+from tinygrad_np.optim.formulas import (
+    apply_decay,
+    get_or_zeros,
+    update_moments,
+    write_corrected_root,
+)
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -35,31 +40,18 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, defaults)
-
-    def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "eps", "weight_decay")
-        at_least(self._kind, 0, **{name: options[name] for name in names})
-        check_betas(self._kind, options["betas"])
+        super().__init__(params, locals())
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
         scratch = memory.empty(weight.shape, weight.dtype)
-        grad = decayed(weight, grad, group)
-        mean, square = moments(grad, state, group["betas"], scratch)
+        grad = apply_decay(weight, grad, group)
+        mean, square = update_moments(grad, state, group["betas"], scratch)
         if group["amsgrad"]:
-            largest = remembered(state, "largest_square", weight)
+            largest = get_or_zeros(state, "largest_square", weight)
             square = np.maximum(largest, square, out=largest)
-        corrected_root(square, state["step"], group, out=scratch)
+        write_corrected_root(square, state["step"], group, out=scratch)
         np.divide(mean, scratch, out=scratch)
         scratch *= group["lr"] / (1 - group["betas"][0] ** state["step"])
         weight -= scratch
@@ -114,29 +106,16 @@ class NAdam(Optimizer):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, defaults)
-
-    def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "eps", "weight_decay", "momentum_decay")
-        at_least("NAdam", 0, **{name: options[name] for name in names})
-        check_betas("NAdam", options["betas"])
+        super().__init__(params, locals())
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
         scratch, root = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
-        grad = decayed(weight, grad, group)
-        mean, square = moments(grad, state, group["betas"], scratch)
+        grad = apply_decay(weight, grad, group)
+        mean, square = update_moments(grad, state, group["betas"], scratch)
         step, beta1, decay = state["step"], group["betas"][0], group["momentum_decay"]
-        corrected_root(square, step, group, out=root)
+        write_corrected_root(square, step, group, out=root)
         now, then = (beta1 * (1 - 0.5 * 0.96 ** (t * decay)) for t in (step, step + 1))
         product = state["momentum_product"] = state.get("momentum_product", 1.0) * now
         for direction, share in (

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.checks import check_at_least, is_real
 from tinygrad_np.errors import ArgumentError, GraphError
 from tinygrad_np.optim.optimizer import leaf_of, name_of
 from tinygrad_np.runtime import memory
@@ -35,8 +36,8 @@ def clip_grad_norm(
     >>> optim.clip_grad_norm([w], max_norm=1.0)
     10.0
     """
-    _at_least_0("clip_grad_norm max_norm", max_norm)
-    if not isinstance(norm_type, int | float | np.number) or not norm_type > 0:
+    _check_limit("clip_grad_norm", max_norm=max_norm)
+    if not is_real(norm_type) or not norm_type > 0:
         raise ArgumentError(
             f"clip_grad_norm norm_type: got {norm_type!r}, expected a number above 0; math.inf "
             "is the largest entry"
@@ -74,7 +75,7 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
     >>> w.grad.tolist()
     [1.0, -0.5]
     """
-    _at_least_0("clip_grad_value clip_value", clip_value)
+    _check_limit("clip_grad_value", clip_value=clip_value)
     for _, leaf in _with_gradients("clip_grad_value", parameters):
         clipped = memory.empty(leaf.shape, leaf.grad.dtype)
         np.clip(leaf.grad.data, -clip_value, clip_value, out=clipped)
@@ -108,6 +109,8 @@ def _norm(grad: Array, order: float) -> float:
     return norm if math.isfinite(norm) else float(np.linalg.norm(flat.astype(np.float64), order))
 
 
-def _at_least_0(what: str, value: Any) -> None:
-    if not isinstance(value, int | float | np.number) or not value >= 0:
-        raise ArgumentError(f"{what}: got {value!r}, expected a number of at least 0")
+def _check_limit(who: str, **limits: Any) -> None:
+    """Refuse limits that are not numbers of at least 0; inf clips nothing."""
+    for name, value in limits.items():
+        if value != math.inf:
+            check_at_least(who, 0, **{name: value})

@@ -10,7 +10,7 @@ from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
 
-def with_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
+def add_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
     """Return grad + weight_decay weight, the gradient of a loss with an L2 penalty."""
     if not weight_decay:
         return grad
@@ -20,15 +20,15 @@ def with_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
     return total
 
 
-def decayed(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
+def apply_decay(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
     """Return the gradient with its weight decay; decoupled decay changes `weight` instead."""
     if not group["decoupled_weight_decay"]:
-        return with_decay(weight, grad, group["weight_decay"])
+        return add_decay(weight, grad, group["weight_decay"])
     weight *= 1 - group["lr"] * group["weight_decay"]
     return grad
 
 
-def remembered(state: dict[str, Any], name: str, weight: Array) -> Array:
+def get_or_zeros(state: dict[str, Any], name: str, weight: Array) -> Array:
     """Return the array that is kept of a weight by this name, zeros at first."""
     if name not in state:
         state[name] = np.zeros_like(weight)
@@ -44,17 +44,17 @@ def blend(mean: Array, value: Array, keep: float, scratch: Array) -> Array:
     return mean
 
 
-def moments(
+def update_moments(
     grad: Array, state: dict[str, Any], betas: tuple[float, float], scratch: Array
 ) -> tuple[Array, Array]:
     """Count the step and return the running means of the gradient and of its square."""
     state["step"] = state.get("step", 0) + 1
-    mean = blend(remembered(state, "mean", grad), grad, betas[0], scratch)
+    mean = blend(get_or_zeros(state, "mean", grad), grad, betas[0], scratch)
     np.multiply(grad, grad, out=scratch)
-    return mean, blend(remembered(state, "square", grad), scratch, betas[1], scratch)
+    return mean, blend(get_or_zeros(state, "square", grad), scratch, betas[1], scratch)
 
 
-def corrected_root(square: Array, step: int, group: Mapping[str, Any], out: Array) -> None:
+def write_corrected_root(square: Array, step: int, group: Mapping[str, Any], out: Array) -> None:
     """Write sqrt(square / (1 - β2^step)) + eps, without the pull of the mean's start at 0."""
     np.sqrt(square, out=out)
     out /= math.sqrt(1 - group["betas"][1] ** step)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.optim.formulas import corrected_root, moments
-from tinygrad_np.optim.optimizer import Optimizer, at_least, check_betas
+from tinygrad_np.optim.formulas import update_moments, write_corrected_root
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -32,19 +32,14 @@ class LAMB(Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 1e-2,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
-
-    def _check(self, options: Mapping[str, Any]) -> None:
-        at_least("LAMB", 0, **{name: options[name] for name in ("lr", "eps", "weight_decay")})
-        check_betas("LAMB", options["betas"])
+        super().__init__(params, locals())
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
         scratch, step = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
-        mean, square = moments(grad, state, group["betas"], scratch)
-        corrected_root(square, state["step"], group, out=scratch)
+        mean, square = update_moments(grad, state, group["betas"], scratch)
+        write_corrected_root(square, state["step"], group, out=scratch)
         np.divide(mean, scratch, out=step)
         step /= 1 - group["betas"][0] ** state["step"]
         np.multiply(weight, group["weight_decay"], out=scratch)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.optim.formulas import blend, remembered
-from tinygrad_np.optim.optimizer import Optimizer, at_least, name_of
+from tinygrad_np.optim.formulas import blend, get_or_zeros
+from tinygrad_np.optim.optimizer import Optimizer, name_of
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -40,17 +40,7 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "ns_coefficients": ns_coefficients,
-            "eps": eps,
-            "ns_steps": ns_steps,
-            "adjust_lr_fn": adjust_lr_fn,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
         for position, parameter in enumerate(self._parameters()):
             if parameter.ndim != 2:
                 raise ShapeError(
@@ -59,8 +49,7 @@ class Muon(Optimizer):
                 )
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "weight_decay", "momentum", "eps")
-        at_least("Muon", 0, **{name: options[name] for name in names})
+        super()._check(options)
         factors, steps = options["ns_coefficients"], options["ns_steps"]
         if not isinstance(factors, tuple | list) or len(factors) != 3:
             raise ArgumentError(f"Muon ns_coefficients: got {factors!r}, expected three numbers")
@@ -68,7 +57,7 @@ class Muon(Optimizer):
             raise ArgumentError(f"Muon ns_coefficients: got {factors}, expected finite numbers")
         if not isinstance(steps, int) or not 0 <= steps < 100:
             raise ArgumentError(
-                f"Muon ns_steps: got {steps!r}, expected a whole number from 0 to 99; 5 is usual"
+                f"Muon ns_steps: got {steps!r}, expected an integer from 0 to 99; 5 is usual"
             )
         if options["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
             raise ArgumentError(
@@ -80,12 +69,12 @@ class Muon(Optimizer):
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
         scratch, ahead = (memory.empty(weight.shape, weight.dtype) for _ in range(2))
-        velocity = remembered(state, "momentum_buffer", weight)
+        velocity = get_or_zeros(state, "momentum_buffer", weight)
         blend(velocity, grad, group["momentum"], scratch)
         ahead[...] = velocity
         if group["nesterov"]:
             blend(ahead, grad, group["momentum"], scratch)
-        step = orthogonalized(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        step = orthogonalize(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
         rows, columns = weight.shape
         if group["adjust_lr_fn"] == "match_rms_adamw":
             share = 0.2 * math.sqrt(max(rows, columns))
@@ -96,14 +85,14 @@ class Muon(Optimizer):
         weight -= scratch
 
 
-def orthogonalized(
+def orthogonalize(
     matrix: Array, factors: tuple[float, float, float], steps: int, eps: float
 ) -> Array:
     """Return the matrix with singular values near 1, by Newton and Schulz's iteration.
 
     x ← a x + (b G + c G²) x,  G = x xᵀ,  from x = matrix / max(|matrix|, eps).
 
-    >>> orthogonalized(np.diag([3.0, 4.0]), (1.5, -0.5, 0.0), 20, 1e-7).round(6).tolist()
+    >>> orthogonalize(np.diag([3.0, 4.0]), (1.5, -0.5, 0.0), 20, 1e-7).round(6).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     a, b, c = factors

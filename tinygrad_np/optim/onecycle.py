@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tinygrad_np.checks import check_at_least, check_integer, check_probability
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import Optimizer, at_least, from_0_to_1
-from tinygrad_np.optim.schedule import Schedule, for_each_group, whole
+from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.optim.schedule import Schedule, for_each_group
 
 
 class OneCycleLR(Schedule):
@@ -45,7 +46,7 @@ class OneCycleLR(Schedule):
                 raise ArgumentError(
                     "OneCycleLR: got no total_steps; give it, or both epochs and steps_per_epoch"
                 )
-            whole("OneCycleLR", 1, epochs=epochs, steps_per_epoch=steps_per_epoch)
+            check_integer("OneCycleLR", 1, epochs=epochs, steps_per_epoch=steps_per_epoch)
             total_steps = epochs * steps_per_epoch
         limits = {"max_lr": max_lr, "base_momentum": base_momentum, "max_momentum": max_momentum}
         super().__init__(
@@ -61,16 +62,16 @@ class OneCycleLR(Schedule):
         )
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        whole("OneCycleLR", 1, total_steps=options["total_steps"])
-        from_0_to_1("OneCycleLR", pct_start=options["pct_start"])
+        check_integer("OneCycleLR", 1, total_steps=options["total_steps"])
+        check_probability("OneCycleLR", pct_start=options["pct_start"])
         limits = self._limits(options)
         for lr in limits["max_lr"]:
-            at_least("OneCycleLR", 0, max_lr=lr)
+            check_at_least("OneCycleLR", 0, max_lr=lr)
         for name in ("base_momentum", "max_momentum"):
             for momentum in limits[name]:
-                from_0_to_1("OneCycleLR", **{name: momentum})
+                check_probability("OneCycleLR", **{name: momentum})
         for name in ("div_factor", "final_div_factor"):
-            at_least("OneCycleLR", 0, **{name: options[name]})
+            check_at_least("OneCycleLR", 0, **{name: options[name]})
             if options[name] == 0:
                 raise ArgumentError(f"OneCycleLR {name}: got 0, expected a number above 0")
         if options["anneal_strategy"] not in ("cos", "linear"):
@@ -93,6 +94,8 @@ class OneCycleLR(Schedule):
     def _start(self) -> None:
         self.options |= self._limits(self.options)
         self.initial_lrs = [lr / self.options["div_factor"] for lr in self.options["max_lr"]]
+        for group, lr in zip(self.optimizer.param_groups, self.initial_lrs, strict=True):
+            group["initial_lr"] = lr
 
     def _check_end(self, steps: int) -> None:
         total = self.options["total_steps"]

@@ -1,14 +1,30 @@
 """What all optimizers share: parameter groups, the check before a step, state dicts."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tinygrad_np.checks import check_at_least, check_probability
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
+
+# What each hyperparameter may be, whichever optimizer has it.
+_AT_LEAST_0 = (
+    "lr",
+    "initial_lr",
+    "lr_decay",
+    "weight_decay",
+    "momentum",
+    "momentum_decay",
+    "dampening",
+    "initial_accumulator_value",
+    "eps",
+)
+_PROBABILITIES = ("alpha", "rho")
+# What `locals()` has at the start of an `__init__` besides the hyperparameters.
+_NO_HYPERPARAMETERS = ("self", "params", "__class__")
 
 
 class Optimizer:
@@ -16,13 +32,14 @@ class Optimizer:
 
     `params` are tensors, (name, tensor) pairs as of `named_parameters()`, or groups: mappings with
     "params" and hyperparameters of their own, such as weights with decay and biases without.
+
+    A subclass lists its hyperparameters in the signature of its `__init__`, whose `locals()` are
+    the `defaults`, and writes `_update`. Those with a name that other optimizers use too are
+    checked here.
     """
 
-    # What the schedule made last has set, and the rates before it, by group: the next one starts
-    # from these. None once a schedule has begun.
-    scheduled: list[tuple[float, float]] | None = None
-
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
+        defaults = {name: defaults[name] for name in defaults if name not in _NO_HYPERPARAMETERS}
         if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
             raise ArgumentError(
                 f"{self._kind}: got a {type(params).__name__}, expected several tensors, as of "
@@ -40,7 +57,7 @@ class Optimizer:
                 raise ArgumentError(
                     f'{self._kind}: got {type(entry).__name__}, expected a group with "params"'
                 )
-            unknown = set(entry) - set(defaults) - {"params"}
+            unknown = set(entry) - set(defaults) - {"params", "initial_lr"}
             if unknown:
                 raise ArgumentError(
                     f"{self._kind}: unknown options {sorted(unknown)} in a group, expected "
@@ -67,7 +84,14 @@ class Optimizer:
         return type(self).__name__
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        """Refuse hyperparameters that make no sense."""
+        """Refuse hyperparameters outside their range."""
+        for name, value in options.items():
+            if name in _AT_LEAST_0:
+                check_at_least(self._kind, 0, **{name: value})
+            elif name in _PROBABILITIES:
+                check_probability(self._kind, **{name: value})
+        if "betas" in options:
+            check_betas(self._kind, options["betas"])
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -132,8 +156,9 @@ class Optimizer:
         where = f"{self._kind}.load_state_dict"
         if set(state) != {"state", "param_groups"}:
             raise ArgumentError(f"{where}: got {sorted(state)}, expected state and param_groups")
-        own = [(set(group), len(group["params"])) for group in self.param_groups]
-        given = [(set(group), group.get("params")) for group in state["param_groups"]]
+        # Only a group with a schedule has an initial_lr, and older files have none.
+        own = [(_names(group), len(group["params"])) for group in self.param_groups]
+        given = [(_names(group), group.get("params")) for group in state["param_groups"]]
         if own != given or len(state["state"]) != len(self.state):
             raise ArgumentError(
                 f"{where}: this state is of another optimizer, or of other groups of parameters"
@@ -158,22 +183,6 @@ class Optimizer:
         ]
 
 
-def at_least(kind: str, least: float, **options: Any) -> None:
-    """Refuse options that are not finite numbers of at least `least`."""
-    for name, value in options.items():
-        if not isinstance(value, int | float | np.number) or not least <= value < math.inf:
-            raise ArgumentError(
-                f"{kind} {name}: got {value!r}, expected a finite number of at least {least}"
-            )
-
-
-def from_0_to_1(kind: str, **options: Any) -> None:
-    """Refuse options that are not numbers from 0 to 1."""
-    for name, value in options.items():
-        if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-            raise ArgumentError(f"{kind} {name}: got {value!r}, expected a number from 0 to 1")
-
-
 def check_betas(kind: str, betas: Any) -> None:
     """Refuse betas that are not two numbers from 0 to below 1."""
     if not isinstance(betas, tuple | list) or len(betas) != 2:
@@ -191,6 +200,10 @@ def leaf_of(entry: Any, kind: str) -> Tensor:
             "model.parameters()"
         )
     return parameter
+
+
+def _names(group: Mapping[str, Any]) -> set[str]:
+    return set(group) - {"initial_lr"}
 
 
 def _copy(value: Any) -> Any:

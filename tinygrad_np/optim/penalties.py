@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from tinygrad_np.checks import check_at_least
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import at_least, leaf_of
+from tinygrad_np.optim.optimizer import leaf_of
 from tinygrad_np.tensor import Tensor
 
 
@@ -21,7 +22,7 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
     [(1, 0.01), (1, 0.0)]
     >>> optimizer = optim.SGD(groups, lr=0.1, momentum=0.9)
     """
-    at_least("decay_groups", 0, weight_decay=weight_decay)
+    check_at_least("decay_groups", 0, weight_decay=weight_decay)
     entries = _entries("decay_groups", named_parameters, "model.named_parameters()")
     weights = [entry for entry in entries if _is_weight(entry, "decay_groups")]
     rest = [entry for entry in entries if not _is_weight(entry, "decay_groups")]

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tinygrad_np.checks import check_at_least, check_integer
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import Optimizer, at_least
-from tinygrad_np.optim.schedule import Schedule, for_each_group, whole
+from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.optim.schedule import Schedule, for_each_group
 
 
 class ReduceLROnPlateau(Schedule):
@@ -60,20 +61,21 @@ class ReduceLROnPlateau(Schedule):
                     f"{words[1]!r}"
                 )
         names = ("factor", "threshold", "eps")
-        at_least("ReduceLROnPlateau", 0, **{name: options[name] for name in names})
+        check_at_least("ReduceLROnPlateau", 0, **{name: options[name] for name in names})
         if options["factor"] >= 1:
             raise ArgumentError(
                 f"ReduceLROnPlateau factor: got {options['factor']}, expected a number below 1"
             )
-        whole("ReduceLROnPlateau", 0, patience=options["patience"], cooldown=options["cooldown"])
+        for name in ("patience", "cooldown"):
+            check_integer("ReduceLROnPlateau", 0, **{name: options[name]})
         limits = for_each_group("ReduceLROnPlateau", self.optimizer, min_lr=options["min_lr"])
         for least in limits["min_lr"]:
-            at_least("ReduceLROnPlateau", 0, min_lr=least)
+            check_at_least("ReduceLROnPlateau", 0, min_lr=least)
 
     def _start(self) -> None:
         least = self.options["min_lr"]
         self.options |= for_each_group("ReduceLROnPlateau", self.optimizer, min_lr=least)
-        self.lrs = list(self.initial_lrs)
+        self.lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.best = math.inf if self.options["mode"] == "min" else -math.inf
         self.bad_steps = self.cooldown_left = 0
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.optim.formulas import blend, remembered, with_decay
-from tinygrad_np.optim.optimizer import Optimizer, at_least, from_0_to_1
+from tinygrad_np.optim.formulas import add_decay, blend, get_or_zeros
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -32,30 +32,17 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-        }
-        super().__init__(params, defaults)
-
-    def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "eps", "weight_decay", "momentum")
-        at_least("RMSprop", 0, **{name: options[name] for name in names})
-        from_0_to_1("RMSprop", alpha=options["alpha"])
+        super().__init__(params, locals())
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
-        grad = with_decay(weight, grad, group["weight_decay"])
+        grad = add_decay(weight, grad, group["weight_decay"])
         scratch = memory.empty(weight.shape, weight.dtype)
         np.multiply(grad, grad, out=scratch)
-        square = blend(remembered(state, "square", weight), scratch, group["alpha"], scratch)
+        square = blend(get_or_zeros(state, "square", weight), scratch, group["alpha"], scratch)
         if group["centered"]:
-            mean = blend(remembered(state, "mean", weight), grad, group["alpha"], scratch)
+            mean = blend(get_or_zeros(state, "mean", weight), grad, group["alpha"], scratch)
             np.multiply(mean, mean, out=scratch)
             np.subtract(square, scratch, out=scratch)
             # A variance that rounding takes below 0 is 0; PyTorch's root of it is nan.
@@ -64,7 +51,7 @@ class RMSprop(Optimizer):
         scratch += group["eps"]
         np.divide(grad, scratch, out=scratch)
         if group["momentum"]:
-            velocity = remembered(state, "momentum_buffer", weight)
+            velocity = get_or_zeros(state, "momentum_buffer", weight)
             velocity *= group["momentum"]
             velocity += scratch
             np.multiply(velocity, group["lr"], out=scratch)

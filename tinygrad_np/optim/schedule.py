@@ -4,17 +4,16 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim.optimizer import Optimizer
 
 
 class Schedule:
-    """Sets the learning rate of each of an optimizer's groups, first when it is made.
+    """Set the learning rate of each parameter group, starting at construction.
 
-    A rate is a function of `steps`, how often `step()` was called, and of the group's initial rate:
-    so one that is resumed goes on with the same bits. To use several in turn there is SequentialLR.
+    A rate is a function of `steps`, the number of calls of `step()`, and of the group's
+    `initial_lr`, its rate before the first schedule: so a resumed schedule gives the same bits. To
+    use several in turn there is SequentialLR.
     A subclass gives its options to `__init__`, checks them in `_check` and writes `_lr`.
     """
 
@@ -30,10 +29,12 @@ class Schedule:
         self._check(options)
         self.options = options
         self.steps = 0
-        self.initial_lrs = _initial_lrs(optimizer)
+        for group in optimizer.param_groups:
+            # As in PyTorch: the schedule made first keeps the rate that all of them start from.
+            group.setdefault("initial_lr", group["lr"])
+        self.initial_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._start()
         self._apply()
-        self._tell()
 
     @property
     def _kind(self) -> str:
@@ -57,7 +58,6 @@ class Schedule:
         """Count a step, of a batch or an epoch, after the optimizer's; set the rates anew."""
         self._check_end(self.steps + 1)
         self.steps += 1
-        self._tell()
         self._apply()
 
     def _check_end(self, steps: int) -> None:
@@ -66,13 +66,6 @@ class Schedule:
     def _apply(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
             group["lr"] = lr
-
-    def _tell(self) -> None:
-        """Leave the rates before with the optimizer, for a schedule that is made next."""
-        self.optimizer.scheduled = None
-        if not self.steps:
-            pairs = zip(self.get_last_lr(), self.initial_lrs, strict=True)
-            self.optimizer.scheduled = list(pairs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the count of steps, the first rates and the options: numbers, lists and words."""
@@ -85,7 +78,6 @@ class Schedule:
         """
         self._check_state(state)
         self._take(state)
-        self._tell()
         self._apply()
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
@@ -105,25 +97,6 @@ class Schedule:
     def _take(self, state: Mapping[str, Any]) -> None:
         for name in self._kept:
             setattr(self, name, copy.deepcopy(state[name]))
-
-
-def _initial_lrs(optimizer: Optimizer) -> list[float]:
-    """Return the rates of the groups, before a schedule that has not begun: several are made one
-    after the other, and a warm-up's first rate is not where the next one starts."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    if optimizer.scheduled is None:
-        return rates
-    pairs = zip(rates, optimizer.scheduled, strict=True)
-    return [before if lr == scheduled else lr for lr, (scheduled, before) in pairs]
-
-
-def whole(kind: str, least: int, **options: Any) -> None:
-    """Refuse options that are not whole numbers of at least `least`."""
-    for name, value in options.items():
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ArgumentError(
-                f"{kind} {name}: got {value!r}, expected a whole number of at least {least}"
-            )
 
 
 def for_each_group(kind: str, optimizer: Optimizer, **options: Any) -> dict[str, list[float]]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from tinygrad_np.checks import check_at_least, check_integer
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import Optimizer, at_least
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.plateau import ReduceLROnPlateau
-from tinygrad_np.optim.schedule import Schedule, whole
+from tinygrad_np.optim.schedule import Schedule
 
 
 class StepLR(Schedule):
@@ -26,8 +27,8 @@ class StepLR(Schedule):
         super().__init__(optimizer, step_size=step_size, gamma=gamma)
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        whole("StepLR", 1, step_size=options["step_size"])
-        at_least("StepLR", 0, gamma=options["gamma"])
+        check_integer("StepLR", 1, step_size=options["step_size"])
+        check_at_least("StepLR", 0, gamma=options["gamma"])
 
     def _lr(self, initial: float) -> float:
         drops = self.steps // self.options["step_size"]
@@ -49,8 +50,8 @@ class MultiStepLR(Schedule):
 
     def _check(self, options: Mapping[str, Any]) -> None:
         for milestone in options["milestones"]:
-            whole("MultiStepLR", 0, milestones=milestone)
-        at_least("MultiStepLR", 0, gamma=options["gamma"])
+            check_integer("MultiStepLR", 0, milestones=milestone)
+        check_at_least("MultiStepLR", 0, gamma=options["gamma"])
 
     def _lr(self, initial: float) -> float:
         drops = bisect_right(sorted(self.options["milestones"]), self.steps)
@@ -71,7 +72,7 @@ class ExponentialLR(Schedule):
         super().__init__(optimizer, gamma=gamma)
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        at_least("ExponentialLR", 0, gamma=options["gamma"])
+        check_at_least("ExponentialLR", 0, gamma=options["gamma"])
 
     def _lr(self, initial: float) -> float:
         return float(initial * self.options["gamma"] ** self.steps)
@@ -92,8 +93,8 @@ class CosineAnnealingLR(Schedule):
         super().__init__(optimizer, T_max=T_max, eta_min=eta_min)
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        whole("CosineAnnealingLR", 1, T_max=options["T_max"])
-        at_least("CosineAnnealingLR", 0, eta_min=options["eta_min"])
+        check_integer("CosineAnnealingLR", 1, T_max=options["T_max"])
+        check_at_least("CosineAnnealingLR", 0, eta_min=options["eta_min"])
 
     def _lr(self, initial: float) -> float:
         least = self.options["eta_min"]
@@ -117,8 +118,8 @@ class LinearWarmup(Schedule):
         super().__init__(optimizer, warmup_steps=warmup_steps, start_factor=start_factor)
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        whole("LinearWarmup", 1, warmup_steps=options["warmup_steps"])
-        at_least("LinearWarmup", 0, start_factor=options["start_factor"])
+        check_integer("LinearWarmup", 1, warmup_steps=options["warmup_steps"])
+        check_at_least("LinearWarmup", 0, start_factor=options["start_factor"])
         if not 0 < options["start_factor"] <= 1:
             raise ArgumentError(
                 f"LinearWarmup start_factor: got {options['start_factor']}, expected a number "
@@ -166,7 +167,7 @@ class SequentialLR(Schedule):
                 "schedules, expected one less than schedules"
             )
         for milestone in milestones:
-            whole("SequentialLR", 0, milestones=milestone)
+            check_integer("SequentialLR", 0, milestones=milestone)
         if any(later <= earlier for earlier, later in pairwise(milestones)):
             raise ArgumentError(
                 f"SequentialLR milestones: got {milestones}, expected each above the one before"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.formulas import with_decay
-from tinygrad_np.optim.optimizer import Optimizer, at_least
+from tinygrad_np.optim.formulas import add_decay
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -31,25 +31,17 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        names = ("lr", "momentum", "dampening", "weight_decay")
-        at_least("SGD", 0, **{name: options[name] for name in names})
+        super()._check(options)
         if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
             raise ArgumentError("SGD nesterov: expected a momentum above 0 and no dampening")
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
-        grad = with_decay(weight, grad, group["weight_decay"])
+        grad = add_decay(weight, grad, group["weight_decay"])
         scratch = memory.empty(weight.shape, weight.dtype)
         direction = grad
         if group["momentum"]:

@@ -6,6 +6,7 @@ import platform
 import numpy as np
 import threadpoolctl
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.runtime.memory import pool
 from tinygrad_np.runtime.threads import workers
@@ -25,10 +26,9 @@ def set_num_threads(count: int) -> None:
     >>> tinygrad_np.get_num_threads()
     1
     """
-    if not isinstance(count, int) or count < 1:
-        raise ArgumentError(f"set_num_threads: got {count!r}, expected an integer of at least 1")
+    check_integer("set_num_threads", 1, count=count)
     workers.look_for_blas()
-    workers.set_count(count)
+    workers.set_count(int(count))
 
 
 def get_num_threads() -> int:

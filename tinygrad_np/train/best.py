@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tinygrad_np.checks import check_at_least
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import at_least
 from tinygrad_np.train.callbacks import State
 
 
@@ -18,7 +18,7 @@ class Best:
                 f"{owner} monitor: got {monitor!r}, expected a name that ends with loss, where "
                 "less is better, or with accuracy, where more is"
             )
-        at_least(owner, 0, min_delta=min_delta)
+        check_at_least(owner, 0, min_delta=min_delta)
         self.owner = owner
         self.monitor = monitor
         self.min_delta = min_delta

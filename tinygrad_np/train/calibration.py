@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.schedule import whole
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.metrics import check_classes, rows_of
 
@@ -59,7 +59,7 @@ def calibration(logits: Any, labels: Any, bins: int = 10) -> Calibration:
     expected calibration error 0.0250
     """
     scores, expected = rows_of("calibration", logits, labels)
-    whole("calibration", 1, bins=bins)
+    check_integer("calibration", 1, bins=bins)
     check_classes("calibration", "label", expected, scores.shape[1])
     scores = scores.astype(np.float64)
     with np.errstate(invalid="ignore"):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.files import make_folder
-from tinygrad_np.optim.schedule import whole
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State, plain
 from tinygrad_np.train.tree import save_tree
@@ -29,7 +29,7 @@ class Checkpoint(Callback):
         every_steps: int | None = None,
     ) -> None:
         if every_steps is not None:
-            whole("Checkpoint", 1, every_steps=every_steps)
+            check_integer("Checkpoint", 1, every_steps=every_steps)
         self.folder = Path(folder)
         self.every_steps = every_steps
         self._best = None if monitor is None else Best("Checkpoint", monitor)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tinygrad_np.optim.schedule import whole
+from tinygrad_np.checks import check_integer
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State
@@ -24,7 +24,7 @@ class EarlyStopping(Callback):
     def __init__(
         self, monitor: str = "validation_loss", patience: int = 5, min_delta: float = 0.0
     ) -> None:
-        whole("EarlyStopping", 1, patience=patience)
+        check_integer("EarlyStopping", 1, patience=patience)
         self._best = Best("EarlyStopping", monitor, min_delta)
         self.patience = patience
         self.stopped_epoch = 0

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.schedule import whole
 from tinygrad_np.train.batches import Batches, check_loader
 from tinygrad_np.train.callbacks import Callback, State
 
@@ -30,7 +30,7 @@ class Evaluate(Callback):
             )
         check_loader("Evaluate", loader)
         if every_steps is not None:
-            whole("Evaluate", 1, every_steps=every_steps)
+            check_integer("Evaluate", 1, every_steps=every_steps)
         self.name = name
         self.loader = loader
         self.every_steps = every_steps

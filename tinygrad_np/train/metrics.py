@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
@@ -34,10 +35,10 @@ def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
     """
     scores, expected = rows_of("top_k_accuracy", logits, labels)
     rows, classes = scores.shape
-    if not isinstance(k, int | np.integer) or not 1 <= k <= classes:
+    if not is_integer(k) or not 1 <= k <= classes:
         raise ArgumentError(
-            f"top_k_accuracy k: got {k!r}, expected a whole number from 1 to {classes}, the number "
-            "of classes"
+            f"top_k_accuracy k: got {k!r}, expected an integer from 1 to {classes}, the number of "
+            "classes"
         )
     check_classes("top_k_accuracy", "label", expected, classes)
     # Sorted from the last column to the first, so that of equals the first comes out on top.

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import nn, random
+from tinygrad_np.checks import check_at_least, check_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, NotFiniteError
 from tinygrad_np.optim import ReduceLROnPlateau, Schedule, clip_grad_norm, clip_grad_value
-from tinygrad_np.optim.optimizer import Optimizer, at_least
-from tinygrad_np.optim.schedule import whole
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.batches import (
     Batches,
@@ -67,7 +67,7 @@ class Trainer:
         _check_schedule(schedule, schedule_per, optimizer)
         for name, limit in (("clip_norm", clip_norm), ("clip_value", clip_value)):
             if limit is not None:
-                at_least("Trainer", 0, **{name: limit})
+                check_at_least("Trainer", 0, **{name: limit})
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
@@ -294,7 +294,7 @@ class Trainer:
 
     def _prepare(self, train_loader: Batches, epochs: int, validation: Batches | None) -> int:
         """Check the arguments of fit, set up the state, and return the first epoch's number."""
-        whole("Trainer.fit", 1, epochs=epochs)
+        check_integer("Trainer.fit", 1, epochs=epochs)
         check_loader("Trainer.fit", train_loader)
         if validation is not None:
             check_loader("Trainer.fit validation", validation)

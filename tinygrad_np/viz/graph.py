@@ -12,6 +12,7 @@ from typing import Any
 import graphviz
 
 from tinygrad_np.autograd.tape import Node, Scope, Variable
+from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.nn.module import Module, Parameter
@@ -40,8 +41,8 @@ def draw(
     True
     """
     model = target if isinstance(target, Module) else None
-    if depth is not None and (not isinstance(depth, int) or depth < 0):
-        raise ArgumentError(f"draw depth: got {depth!r}, expected None or an integer of at least 0")
+    if depth is not None:
+        check_integer("draw", 0, depth=depth)
     if model is not None:
         if not inputs:
             raise ArgumentError(

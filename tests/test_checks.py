@@ -1,0 +1,56 @@
+"""Checks of arguments: what passes, what is refused, and how the message names it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tinygrad_np.checks import (
+    check_at_least,
+    check_integer,
+    check_probability,
+    is_integer,
+    is_real,
+)
+from tinygrad_np.errors import ArgumentError
+
+INTEGERS = [0, 3, -1, True, np.int8(2), np.uint64(5)]
+REALS = [0.5, math.inf, math.nan, np.float16(1), np.float64(-2)]
+OTHERS = ["3", None, 1j, [1], np.array(1), np.array([1.0]), np.complex64(1)]
+
+
+def test_predicates():
+    assert all(is_integer(value) and is_real(value) for value in INTEGERS)
+    assert all(is_real(value) and not is_integer(value) for value in REALS)
+    assert not any(is_integer(value) or is_real(value) for value in OTHERS)
+
+
+def test_values_that_pass():
+    check_integer("f", 1, a=1, b=np.uint8(200))
+    check_at_least("f", 0, a=0, b=0.5, c=np.float32(3), d=np.int64(2))
+    check_probability("f", a=0, b=1, c=0.5, d=np.float32(1))
+    # Arguments may have the names of the checks' own parameters.
+    check_integer("f", 1, who=1, least=2)
+    check_at_least("f", 1, who=1, least=2)
+    check_probability("f", who=1)
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.0, math.nan, *OTHERS])
+def test_integers_that_are_refused(value):
+    with pytest.raises(ArgumentError) as caught:
+        check_integer("f", 1, good=1, bad=value)
+    assert str(caught.value) == f"f bad: got {value!r}, expected an integer of at least 1"
+
+
+@pytest.mark.parametrize("value", [-0.1, math.inf, -math.inf, math.nan, *OTHERS])
+def test_numbers_that_are_refused(value):
+    with pytest.raises(ArgumentError) as caught:
+        check_at_least("f", 0, good=0.0, bad=value)
+    assert str(caught.value) == f"f bad: got {value!r}, expected a finite number of at least 0"
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, *OTHERS])
+def test_probabilities_that_are_refused(value):
+    with pytest.raises(ArgumentError) as caught:
+        check_probability("f", good=1, bad=value)
+    assert str(caught.value) == f"f bad: got {value!r}, expected a number from 0 to 1"
