@@ -143,11 +143,14 @@ def test_parameters_are_the_attributes():
 
 
 def test_parameters_know_their_names():
-    """Listing parameters tells each its path, which errors and pictures use."""
+    """A parameter has its path from its assignment on, which errors and drawings use."""
     block = Block()
-    assert block.inner.weight.name == ""
-    list(block.parameters())
     assert block.inner.weight.name == "inner.weight"
+    outer = nn.Sequential(nn.ReLU(), block)
+    assert block.inner.weight.name == "1.inner.weight"
+    assert [p.name for p in outer.parameters()] == names(outer)
+    outer.rows = [{"a": nn.Parameter([1.0])}]
+    assert outer.rows[0]["a"].name == "rows.0.a"
 
 
 def test_shared_module_counts_once():

@@ -4,11 +4,11 @@ import inspect
 from typing import Any
 
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.nn.module import Module
+from tinygrad_np.nn.module import Layer
 from tinygrad_np.tensor import Tensor
 
 
-class Activation(Module):
+class Activation(Layer):
     """A function of a Tensor as a layer without parameters.
 
     A subclass names the Tensor method and, with their defaults, the options that the layer takes

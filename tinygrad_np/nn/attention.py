@@ -11,13 +11,13 @@ from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.nn import init
 from tinygrad_np.nn.layers import Linear
-from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 
 
-class MultiheadAttention(Module):
+class MultiheadAttention(Layer):
     """Attention in `num_heads` projections of query, key and value, joined and projected again
     (Vaswani et al. 2017, section 3.2.2).
 

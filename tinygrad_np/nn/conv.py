@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.nn.module import Module
+from tinygrad_np.nn.module import Layer
 from tinygrad_np.nn.parts import (
     bias_note,
     channels_back,
@@ -34,7 +34,7 @@ def _padding(name: str, value: Any, rank: int) -> tuple[int, ...]:
     return tuple(map(int, value)) if is_flat else tuple(before for before, _ in pairs)
 
 
-class _ImageLayer(Module):
+class _ImageLayer(Layer):
     """A layer of images of `rank` axes, also of one without a batch axis, and with channels last
     where `data_format` says so."""
 

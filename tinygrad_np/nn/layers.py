@@ -5,7 +5,7 @@ import numpy as np
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.nn import init
-from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.nn.parts import (
     bias_note,
     channels_back,
@@ -19,7 +19,7 @@ from tinygrad_np.tensor import Tensor
 Generator = np.random.Generator | None
 
 
-class Linear(Module):
+class Linear(Layer):
     """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features).
 
     >>> from tinygrad_np import Tensor, nn
@@ -45,7 +45,7 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}{bias_note(self.bias)}"
 
 
-class Identity(Module):
+class Identity(Layer):
     """x itself: stands where a layer may be."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Identity(Module):
         return x
 
 
-class Flatten(Module):
+class Flatten(Layer):
     """The axes from start_dim to end_dim as one; by default all but the batch.
 
     >>> from tinygrad_np import Tensor, nn
@@ -75,7 +75,7 @@ class Flatten(Module):
         return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Dropout(Module):
+class Dropout(Layer):
     """In training, zero each entry with probability p and scale the rest by 1 / (1 - p).
 
     >>> from tinygrad_np import Tensor, nn
@@ -131,7 +131,7 @@ class Dropout2d(Dropout):
         return super().describe() + options_note(self, data_format="NCHW")
 
 
-class Embedding(Module):
+class Embedding(Layer):
     """Rows of weight (num_embeddings, embedding_dim) by index: an integer Tensor or array of any
     shape (...) gives (..., embedding_dim).
 

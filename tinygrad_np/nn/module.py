@@ -1,6 +1,6 @@
 """Module: an object with parameters, found by walking its attributes."""
 
-import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from reprlib import recursive_repr
 from types import MappingProxyType
@@ -10,26 +10,20 @@ import numpy as np
 
 from tinygrad_np.autograd.tape import Handle, Scope, mode, no_grad
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
-from tinygrad_np.nn.summary import Layer, Watch, table
+from tinygrad_np.nn.summary import SummaryRow, Watch, table
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 
-class _Calling(threading.local):
-    module: "Module | None" = None
-
-
-_calling = _Calling()
-
-
-def _tensor_of(value: Any) -> Any:
+def _to_tensor(value: Any) -> Any:
     return Tensor(value) if isinstance(value, np.ndarray) else value
 
 
 class Parameter(Tensor):
     """A Tensor that a Module counts as its own and an optimizer changes.
 
-    `name` is its path within the module that listed it last; errors and pictures use it.
+    `name` is its path within the outermost module that it was assigned to, alone or as part of a
+    submodule; error messages and drawings show it.
 
     >>> from tinygrad_np import nn
     >>> nn.Parameter([1.0, 2.0]).requires_grad
@@ -41,6 +35,39 @@ class Parameter(Tensor):
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
         super().__init__(data, dtype, requires_grad)
         self.name = ""
+
+
+class ModuleScope(Scope):
+    """One call of a module. Its path is looked up when something asks for it: few calls are drawn
+    or profiled.
+
+    The reference is weak, so that a graph keeps no module alive; a module that is gone by then has
+    the name of its class.
+    """
+
+    __slots__ = ("_module", "_path")
+
+    def __init__(self, module: "Module", outer: Scope | None) -> None:
+        self.kind = type(module).__name__
+        self.outer = outer
+        self._module = weakref.ref(module)
+        self._path: str | None = None
+
+    @property
+    def path(self) -> str:  # type: ignore[override]  # an attribute there, computed here
+        """The path of the module from the one called outermost; of that one, nothing."""
+        if self._path is None:
+            self._path = self._find_path()
+        return self._path
+
+    def _find_path(self) -> str:
+        if not isinstance(self.outer, ModuleScope):
+            return ""
+        module, caller = self._module(), self.outer._module()
+        name = self.kind
+        if module is not None and caller is not None:
+            name = caller._name_of(module)
+        return f"{self.outer.path}.{name}" if self.outer.path else name
 
 
 class Module:
@@ -69,19 +96,16 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, with what it records marked as this module's; arrays become Tensors."""
-        outer, caller = mode.now.scope, _calling.module
-        path = self._name_in(caller) if caller is not None else ""
-        if outer is not None and outer.path:
-            path = f"{outer.path}.{path}"
-        mode.now.scope = Scope(path, type(self).__name__, outer)
-        _calling.module = self
+        now = mode.now
+        outer = now.scope
+        now.scope = ModuleScope(self, outer)
         try:
             for value in inputs:
                 if not isinstance(value, Tensor):
-                    inputs = self._tensors_of(inputs)
+                    inputs = self._to_tensors(inputs)
                     break
             if options:
-                options = {key: _tensor_of(value) for key, value in options.items()}
+                options = {key: _to_tensor(value) for key, value in options.items()}
             out = self.forward(*inputs, **options)
             if self._forward_hooks:
                 for hook in list(self._forward_hooks.values()):
@@ -89,34 +113,21 @@ class Module:
                     out = out if made is None else made
             return out
         finally:
-            mode.now.scope = outer
-            _calling.module = caller
+            now.scope = outer
 
-    def _tensors_of(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return inputs with Tensors for arrays; a layer does not take lists."""
-        if self._is_layer and any(isinstance(value, list | str) for value in inputs):
-            raise DtypeError(
-                f"{type(self).__name__}: got {', '.join(type(v).__name__ for v in inputs)}, "
-                "expected Tensors or ndarrays; wrap lists as Tensor(...)"
-            )
-        return tuple(map(_tensor_of, inputs))
+    def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return inputs with Tensors in place of arrays."""
+        return tuple(map(_to_tensor, inputs))
 
-    @property
-    def _is_layer(self) -> bool:
-        """Whether this is one of the layers here, of which each takes Tensors."""
-        return type(self).__module__.startswith(__package__)
-
-    def _name_in(self, caller: "Module") -> str:
-        for name, value in vars(caller).items():  # by far the most usual place, and quick
-            if value is self:
+    def _name_of(self, callee: "Module") -> str:
+        """Return the path of a module that this one calls, or its class if it is none of its."""
+        for name, child in self.named_children():
+            if child is callee:
                 return name
-        for name, child in caller.named_children():
-            if child is self:
-                return name
-        for path, module in caller._named_modules():
-            if module is self and path:
+        for path, module in self._named_modules():
+            if module is callee and path:
                 return path.removesuffix(".")
-        return type(self).__name__
+        return type(callee).__name__
 
     def register_forward_hook(self, function: Callable[..., Any]) -> Handle:
         """Have `function(module, inputs, output)` called after each forward, and its result, unless
@@ -141,18 +152,12 @@ class Module:
                 "no_grad(), or assign an nn.Parameter"
             )
         super().__setattr__(name, value)
+        if isinstance(value, Parameter | Module | list | tuple | dict):
+            _name_parameters(name, value)
 
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yield the attributes by name, and what is in lists, tuples and dicts by `name.key`."""
-        waiting = [item for item in vars(self).items() if item[0] != "_forward_hooks"][::-1]
-        while waiting:
-            name, value = waiting.pop()
-            if isinstance(value, list | tuple):
-                value = dict(enumerate(value))
-            if isinstance(value, dict):
-                waiting += [(f"{name}.{key}", inner) for key, inner in value.items()][::-1]
-            else:
-                yield name, value
+        return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """Yield by name each module that is an attribute, or in a list, tuple or dict that is."""
@@ -200,7 +205,6 @@ class Module:
         for name, value in self._named_tensors():
             if isinstance(value, Parameter) and id(value) not in seen:
                 seen.add(id(value))
-                value.name = name
                 yield name, value
 
     def parameters(self) -> Iterator[Parameter]:
@@ -344,7 +348,7 @@ class Module:
             seen |= new.keys()
             kind = type(module).__name__
             layers.append(
-                Layer(path.removesuffix("."), kind, list(new.values()), watch.made_by(module))
+                SummaryRow(path.removesuffix("."), kind, list(new.values()), watch.made_by(module))
             )
         return table(layers)
 
@@ -362,6 +366,42 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({own})"
         return "\n".join([f"{type(self).__name__}(", *([f"  {own}"] if own else []), *inner, ")"])
+
+
+def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield named values, and in place of lists, tuples and dicts what is in them."""
+    waiting = items[::-1]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, list | tuple):
+            value = dict(enumerate(value))
+        if isinstance(value, dict):
+            waiting += [(f"{name}.{key}", inner) for key, inner in value.items()][::-1]
+        else:
+            yield name, value
+
+
+def _name_parameters(name: str, value: Any) -> None:
+    """Tell the parameters in what was assigned to an attribute their paths."""
+    for path, inner in _entries([(name, value)]):
+        if isinstance(inner, Parameter):
+            inner.name = path
+        elif isinstance(inner, Module):
+            for within, parameter in inner.named_parameters():
+                parameter.name = f"{path}.{within}"
+
+
+class Layer(Module):
+    """A module whose inputs are Tensors or arrays, never lists of them: what the layers here are
+    made from."""
+
+    def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        if any(isinstance(value, list | str) for value in inputs):
+            raise DtypeError(
+                f"{type(self).__name__}: got {', '.join(type(v).__name__ for v in inputs)}, "
+                "expected Tensors or ndarrays; wrap lists as Tensor(...)"
+            )
+        return super()._to_tensors(inputs)
 
 
 class _Layers(Module):

@@ -9,7 +9,7 @@ from tinygrad_np import ops
 from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.nn.parts import (
     channels_back,
     channels_first,
@@ -38,7 +38,7 @@ def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shap
     return x if bias is None else x + bias.reshape(shape)
 
 
-class _ChannelNorm(Module):
+class _ChannelNorm(Layer):
     """What batch and instance norm share: a weight and a bias a channel, and running statistics,
     which are buffers, updated in place and outside the graph."""
 
@@ -242,7 +242,7 @@ class InstanceNorm2d(_ChannelNorm):
         return _scale_and_shift(out, self.weight, self.bias, self._by_channel(x))
 
 
-class GroupNorm(Module):
+class GroupNorm(Layer):
     """Each of `num_groups` groups of the channels of (N, C, ...) to mean 0 and variance 1
     (Wu and He 2018); weight and bias have an entry a channel. With data_format="NHWC" channels come
     last.
@@ -324,7 +324,7 @@ def _check_last(layer: str, x: Tensor, normalized_shape: Shape) -> None:
         raise ShapeError(f"{layer}: got input {x.shape}, expected (..., {sizes})")
 
 
-class LayerNorm(Module):
+class LayerNorm(Layer):
     """The last axes, which have `normalized_shape`, to mean 0 and variance 1 (Ba et al. 2016).
 
     >>> from tinygrad_np import Tensor, nn
@@ -358,7 +358,7 @@ class LayerNorm(Module):
         return text + (", bias=False" if self.elementwise_affine and self.bias is None else "")
 
 
-class RMSNorm(Module):
+class RMSNorm(Layer):
     """The last axes, which have `normalized_shape`, to a mean square of 1
     (Zhang and Sennrich 2019): a LayerNorm without the mean and without a bias.
 

@@ -5,14 +5,14 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ShapeError
-from tinygrad_np.nn.module import Module
+from tinygrad_np.nn.module import Layer
 from tinygrad_np.nn.parts import bias_note, init_parameter
 from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 
 
-class LSTMCell(Module):
+class LSTMCell(Layer):
     """One step of a long short-term memory (Hochreiter and Schmidhuber 1997): x (N, input_size) and
     the state (h, c), each (N, hidden_size), give the next state; N may be missing.
 

@@ -23,7 +23,7 @@ class Made:
 
 
 @dataclass
-class Layer:
+class SummaryRow:
     """A line of the table; `parameters` are those that no line above has."""
 
     path: str
@@ -90,7 +90,7 @@ def _shape_of(output: Any) -> str:
     return str(output.shape) if isinstance(output, Tensor) else type(output).__name__
 
 
-def table(layers: Sequence[Layer]) -> str:
+def table(layers: Sequence[SummaryRow]) -> str:
     """Return the table of layers and, below it, the totals; numbers are exact, so that longer is
     more."""
     rows = [("layer", "class", "output shape", "parameters", "FLOPs", "bytes")]
@@ -109,7 +109,7 @@ def table(layers: Sequence[Layer]) -> str:
     return "\n".join([lines[0], rule, *lines[1:], rule, *_totals(layers)])
 
 
-def _totals(layers: Sequence[Layer]) -> list[str]:
+def _totals(layers: Sequence[SummaryRow]) -> list[str]:
     parameters = [parameter for layer in layers for parameter in layer.parameters]
     total = sum(parameter.numel() for parameter in parameters)
     trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
