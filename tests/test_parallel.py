@@ -89,7 +89,7 @@ def split(monkeypatch):
     for workers in made.values():
         workers.set_count(1)
     for library, count in zip(libraries, before, strict=True):
-        parallel._set(library, count)
+        library.set_num_threads(count)
 
 
 def idents(workers, length=50, **options):
@@ -385,8 +385,8 @@ def test_blas_is_held_whoever_came_first():
     finally:
         is_done.set()
         result()
-        for library, count in zip(libraries, before, strict=True):
-            parallel._set(library, count)
+        for library, count in zip(workers._libraries(), before, strict=True):
+            library.set_num_threads(count)
         workers._dismiss()
     assert found == [[1] * len(libraries)] * 2
     assert after == [3] * len(libraries)

@@ -6,6 +6,7 @@ the number of threads alone, so the same seed and the same number give the same 
 """
 
 import contextvars
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -30,6 +31,30 @@ WORTH = 200_000
 _ALONE = 5_000
 
 
+# The one function of OpenBLAS's interface that is needed here, by all names it is built under.
+_OPENBLAS_SETTERS = [
+    f"{prefix}openblas_set_num_threads{suffix}"
+    for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64"))
+]
+
+
+class Blas:
+    """A loaded BLAS library, whose number of threads may be set from any thread.
+
+    Since its 3.8, threadpoolctl lets only the first thread that comes set OpenBLAS, and silently
+    ignores the others. So OpenBLAS's own function is called: our lock keeps the threads apart.
+    Built with OpenMP, OpenBLAS counts for each thread, and threadpoolctl does not interfere.
+    """
+
+    def __init__(self, controller: Any) -> None:
+        self.get_num_threads: Callable[[], int] = controller.get_num_threads
+        self.set_num_threads: Callable[[int], object] = controller.set_num_threads
+        if controller.internal_api == "openblas" and controller.threading_layer != "openmp":
+            for name in _OPENBLAS_SETTERS:
+                if hasattr(controller.dynlib, name):
+                    self.set_num_threads = getattr(controller.dynlib, name)
+
+
 class Workers:
     """The threads of this process and how many there may be, the calling one among them.
 
@@ -42,7 +67,7 @@ class Workers:
         self.source = ""
         """Where the number of threads comes from, in words."""
         self._count: int | None = None
-        self._blas: list[Any] | None = None
+        self._blas: list[Blas] | None = None
         # What BLAS is given back, and nothing while it is not held.
         self._before: list[int] = []
         self._forget_calls()
@@ -74,7 +99,7 @@ class Workers:
                 self._before = [count] * len(libraries)
             else:
                 for library in libraries:
-                    _set(library, count)
+                    library.set_num_threads(count)
             self._dismiss()
 
     def look_for_blas(self) -> None:
@@ -187,14 +212,14 @@ class Workers:
 
     def _hold_blas(self) -> None:
         for library in self._libraries():
-            _set(library, 1)
+            library.set_num_threads(1)
 
     def _release_blas(self) -> None:
         if self._before:
             for library, count in zip(self._libraries(), self._before, strict=True):
                 # Unless somebody else has set it meanwhile.
                 if library.get_num_threads() == 1:
-                    _set(library, count)
+                    library.set_num_threads(count)
             self._before = []
 
     def _from_surroundings(self) -> int:
@@ -208,14 +233,14 @@ class Workers:
             raise ArgumentError(f"{VARIABLE}={given!r}: expected an integer of at least 1")
         self.source = VARIABLE
         for library in self._libraries():
-            _set(library, min(int(given), library.get_num_threads()))
+            library.set_num_threads(min(int(given), library.get_num_threads()))
         return int(given)
 
-    def _libraries(self) -> list[Any]:
+    def _libraries(self) -> list[Blas]:
         # Looking for them takes long, so it is done once.
         if self._blas is None:
             found = threadpoolctl.ThreadpoolController().select(user_api="blas")
-            self._blas = list(found.lib_controllers)
+            self._blas = [Blas(controller) for controller in found.lib_controllers]
         return self._blas
 
 
@@ -248,12 +273,6 @@ def _stop(futures: Iterable[Future[Any]]) -> None:
     except KeyboardInterrupt:
         _stop(futures)
         raise
-
-
-def _set(library: Any, count: int) -> None:
-    # Since its 3.8, threadpoolctl lets only the first thread that comes set OpenBLAS, and silently
-    # ignores the others. Here every one may: our lock keeps them apart.
-    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 
 workers = Workers()
