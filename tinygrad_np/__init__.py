@@ -1,7 +1,7 @@
 """An autograd micro-framework on NumPy."""
 
-import importlib
-from typing import Any
+from importlib import import_module as _import_module
+from typing import Any as _Any
 
 from tinygrad_np import nn, ops, optim, transforms
 from tinygrad_np.autograd.op import op
@@ -41,10 +41,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Imported at first use: the core needs NumPy alone, these bring more.
+def __getattr__(name: str) -> _Any:
+    # Imported at first use: tensors, ops, layers and optimizers need only NumPy and threadpoolctl;
+    # these bring Matplotlib, Graphviz, safetensors and more.
     if name in ("data", "train", "viz"):
-        return importlib.import_module(f"{__name__}.{name}")
+        return _import_module(f"{__name__}.{name}")
     if name in ("get_num_threads", "set_num_threads", "show_config"):
-        return getattr(importlib.import_module(f"{__name__}.runtime.info"), name)
+        return getattr(_import_module(f"{__name__}.runtime.info"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
