@@ -227,7 +227,7 @@ def warped(images, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
         np.full(n, flip),
         images.shape[2:],
     )
-    return augment._warped(images, matrices)
+    return augment._warp(images, matrices)
 
 
 def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):

@@ -93,7 +93,10 @@ def test_the_command_line_takes_every_run(tmp_path, run):
     assert (out_flag, out) == ("--out", str(tmp_path / run.name))
     parser = argparse.ArgumentParser()
     add_flags(parser)
-    config, usual = RunConfig().changed(vars(parser.parse_args(command[3:]))), asdict(RunConfig())
+    config, usual = (
+        RunConfig().with_changes(vars(parser.parse_args(command[3:]))),
+        asdict(RunConfig()),
+    )
     assert run.config(is_quick=False) == asdict(config)
     differing = {name: value for name, value in asdict(config).items() if value != usual[name]}
     assert differing == SETTINGS[run.name]

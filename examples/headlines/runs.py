@@ -70,7 +70,7 @@ class Run:
         parser = argparse.ArgumentParser()
         add_flags(parser)
         words = shlex.split(f"{self.flags} {_QUICK if is_quick else ''}")
-        return asdict(RunConfig().changed(vars(parser.parse_known_args(words)[0])))
+        return asdict(RunConfig().with_changes(vars(parser.parse_known_args(words)[0])))
 
 
 RUNS = [

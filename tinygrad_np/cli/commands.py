@@ -26,9 +26,9 @@ _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
     """Evaluate a trained model on the test set, or on the validation set; print a report."""
-    config, model = _trained(run, model_spec)
+    config, model = _load_run(run, model_spec)
     if data_dir is not None:
-        config = config.changed({"data_dir": data_dir})
+        config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config)
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
@@ -45,7 +45,7 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
     print(f"\n{train.calibration(logits, labels)}")
 
 
-def _trained(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
+def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
     """Load a run's config and its model with the weights: a folder's last, or a file in one.
 
     `model_spec` names the class where it is now, if it is not where the config says.
@@ -58,7 +58,7 @@ def _trained(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
         )
     config = RunConfig.read(path.parent / "config.json")
     if model_spec is not None:
-        config = config.changed({"model": absolute_spec(model_spec)})
+        config = config.with_changes({"model": absolute_spec(model_spec)})
     model = make_model(config.model, config.model_options)
     model.load_state_dict(train.load(path))
     return config, model
@@ -70,7 +70,7 @@ def _loss(logits: Any, labels: Any) -> float:
 
 def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) -> None:
     """Print the three most likely digits for each picture, after preparing it as MNIST was."""
-    config, model = _trained(run, model_spec)
+    config, model = _load_run(run, model_spec)
     if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
         raise ArgumentError(
             f"predict: expected a model of digits of 28x28, got {run}, a {config.model_name} for "

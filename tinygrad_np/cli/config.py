@@ -122,10 +122,12 @@ class RunConfig:
                 except OverflowError as error:
                     raise ArgumentError(
                         f"{flag(one.name)}: got a number of {len(str(value))} digits, expected "
-                        f"{_expected(one)}"
+                        f"{_describe_expected(one)}"
                     ) from error
             elif type(value) not in kinds:
-                raise ArgumentError(f"{flag(one.name)}: got {value!r}, expected {_expected(one)}")
+                raise ArgumentError(
+                    f"{flag(one.name)}: got {value!r}, expected {_describe_expected(one)}"
+                )
             _check(one, value)
         self._check_together()
 
@@ -187,11 +189,11 @@ class RunConfig:
         if not isinstance(found, dict):
             raise DataError(f"{path}: expected an object with names and values")
         try:
-            return cls().changed({**found, **(changes or {})})
+            return cls().with_changes({**found, **(changes or {})})
         except ArgumentError as error:
             raise DataError(f"{path}: {error}") from error
 
-    def changed(self, values: Mapping[str, Any]) -> Self:
+    def with_changes(self, values: Mapping[str, Any]) -> Self:
         """Return a run with some fields changed; raises ArgumentError for an unknown one."""
         known = [one.name for one in fields(self)]
         if unknown := sorted(set(values) - set(known)):
@@ -241,14 +243,16 @@ def json_object(text: str) -> dict[str, Any]:
 def _check(one: Field[Any], value: Any) -> None:
     limits = one.metadata
     if limits["choices"] and value not in limits["choices"]:
-        raise ArgumentError(f"{flag(one.name)}: got {value!r}, expected {_expected(one)}")
+        raise ArgumentError(f"{flag(one.name)}: got {value!r}, expected {_describe_expected(one)}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         inside = limits["least"] <= value <= limits["most"] and value > limits["above"]
         if not inside or not math.isfinite(value):
-            raise ArgumentError(f"{flag(one.name)}: got {value}, expected {_expected(one)}")
+            raise ArgumentError(
+                f"{flag(one.name)}: got {value}, expected {_describe_expected(one)}"
+            )
 
 
-def _expected(one: Field[Any]) -> str:
+def _describe_expected(one: Field[Any]) -> str:
     """Return in words what a field takes."""
     limits = one.metadata
     if limits["choices"]:

@@ -107,18 +107,20 @@ def _train(args: _Arguments) -> int:
     }
     if args.resume is not None:
         return run_training(
-            _resumed(args, given), args.resume, resume=True, figures=not args.no_figures
+            _config_to_resume(args, given), args.resume, resume=True, figures=not args.no_figures
         )
     config = (
-        RunConfig().changed(given) if args.config is None else RunConfig.read(args.config, given)
+        RunConfig().with_changes(given)
+        if args.config is None
+        else RunConfig.read(args.config, given)
     )
     # The run is found again from another working directory.
-    config = config.changed({"model": absolute_spec(config.model)})
+    config = config.with_changes({"model": absolute_spec(config.model)})
     out = args.out or Path("runs") / f"{config.model_name}-{config.data}"
     return run_training(config, out, resume=False, figures=not args.no_figures)
 
 
-def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
+def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
     """Return the config of the run to resume; only the number of epochs and where things are found
     may differ."""
     if args.config or args.out or set(given) - {"epochs", "data_dir", "model"}:
@@ -136,7 +138,7 @@ def _resumed(args: _Arguments, given: dict[str, Any]) -> RunConfig:
             f"--resume with --epochs: the {config.schedule} schedule was laid out for "
             f"{config.epochs} epochs; only a constant one or plateau can be made longer"
         )
-    return config.changed(given)
+    return config.with_changes(given)
 
 
 def _evaluate(args: _Arguments) -> None:

@@ -164,7 +164,7 @@ class AugmentationTable:
     def apply(self, images: Array, where: Array | slice) -> Array:
         """Return the images that stand at `where` in the data set augmented, as float32."""
         if self._has_warp:
-            images = _warped(images, self._matrices[where])
+            images = _warp(images, self._matrices[where])
         else:
             images = images.astype(np.float32)
         if self.augmentation.noise:
@@ -192,7 +192,7 @@ def _matrices(
     return np.concatenate([inverse, offset[:, :, None]], axis=2).astype(np.float32)
 
 
-def _warped(images: Array, matrices: Array) -> Array:
+def _warp(images: Array, matrices: Array) -> Array:
     """Return the images (N, C, H, W) as seen through the matrices (N, 2, 3), float32.
 
     Of the four pixels about a place, weighted bilinearly; exact where it is a pixel's own.

@@ -64,7 +64,7 @@ def load_digit(path: str | Path) -> Array:
             f"{path}: no digit found: nothing differs more from the paper than its own border; "
             "leave a margin of bare paper on all sides"
         )
-    return _placed(_in_box(ink))[None]
+    return _place(_in_box(ink))[None]
 
 
 def _grey(path: Path) -> Array:
@@ -115,7 +115,7 @@ def _in_box(ink: Array) -> Array:
     return scaled
 
 
-def _placed(digit: Array) -> Array:
+def _place(digit: Array) -> Array:
     """Return the digit on 28x28 pixels, its centre of mass as near to (14, 14) as there is room."""
     image = np.zeros((_SIDE, _SIDE), np.uint8)
     height, width = digit.shape

@@ -170,9 +170,7 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
     own = os.environ.get("TINYGRAD_NP_MIRROR")
     mirrors = ([f"{own.rstrip('/')}/{source.folder}/"] if own else []) + list(source.mirrors)
     cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
-    return _datasets(
-        source, [_fetched(source, file, cache, mirrors, tried) for file in source.files]
-    )
+    return _datasets(source, [_fetch(source, file, cache, mirrors, tried) for file in source.files])
 
 
 def _found(source: Source, folder: Path) -> tuple[list[Path], str]:
@@ -195,7 +193,7 @@ def _found(source: Source, folder: Path) -> tuple[list[Path], str]:
     return [], missing
 
 
-def _fetched(source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str]) -> Path:
+def _fetch(source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str]) -> Path:
     """Return the file in the cache, downloaded if it is not there; its .gz must be the official
     one. The mirror that served is put first for the next file."""
     is_cached = (cache / file.name).exists()

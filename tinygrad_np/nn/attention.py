@@ -113,8 +113,8 @@ class MultiheadAttention(Layer):
         scores_shape = (batch, self.num_heads, length, key.shape[1])
         if attn_mask is None and is_causal:
             attn_mask = ~np.tri(length, key.shape[1], dtype=bool)
-        mask = self._joined(key_padding_mask, attn_mask, scores_shape, query.dtype)
-        heads = self._projected(query, key, value)
+        mask = self._join_masks(key_padding_mask, attn_mask, scores_shape, query.dtype)
+        heads = self._project(query, key, value)
         weights = ops.attention_weights(heads[0], heads[1], mask)  # N, heads, L, S
         weights = weights.dropout(self.dropout, self.training, self.generator)
         joined = (weights @ heads[2]).transpose(1, 2).reshape(batch, length, self.embed_dim)
@@ -147,7 +147,7 @@ class MultiheadAttention(Layer):
                 f"{sizes[2]}; all may lack N"
             )
 
-    def _projected(self, *inputs: Tensor) -> list[Tensor]:
+    def _project(self, *inputs: Tensor) -> list[Tensor]:
         """Return query, key and value in their heads: (N, heads, L, embed_dim / heads)."""
         size = self.embed_dim
         found = []
@@ -163,7 +163,7 @@ class MultiheadAttention(Layer):
             found.append(y.transpose(1, 2))
         return found
 
-    def _joined(self, key_padding_mask: Any, attn_mask: Any, scores: Shape, dtype: Any) -> Any:
+    def _join_masks(self, key_padding_mask: Any, attn_mask: Any, scores: Shape, dtype: Any) -> Any:
         """Return both masks as one that is added to scores (N, heads, L, S), or None."""
         batch, heads, length, keys = scores
         total = None
@@ -185,7 +185,7 @@ class MultiheadAttention(Layer):
                     f"MultiheadAttention {name}: got shape {mask.shape}, expected "
                     f"{' or '.join(map(str, allowed))}"
                 )
-            added = _added(name, mask, dtype).reshape(allowed[shape])
+            added = _to_additive(name, mask, dtype).reshape(allowed[shape])
             total = added if total is None else total + added
         return total
 
@@ -202,7 +202,7 @@ class MultiheadAttention(Layer):
         return text + "".join(f", {n}={v}" for n, (v, usual) in changes.items() if v != usual)
 
 
-def _added(name: str, mask: Any, dtype: Any) -> Tensor:
+def _to_additive(name: str, mask: Any, dtype: Any) -> Tensor:
     """Return a mask as numbers to be added: -inf where a bool one is True."""
     if not isinstance(mask, Tensor | np.ndarray) or mask.dtype.kind not in "bf":
         raise DtypeError(

@@ -103,7 +103,7 @@ class ReduceLROnPlateau(Schedule):
             self.bad_steps = 0
         if self.bad_steps > self.options["patience"]:
             self.lrs = [
-                self._reduced(lr, least)
+                self._reduce(lr, least)
                 for lr, least in zip(self.lrs, self.options["min_lr"], strict=True)
             ]
             self.bad_steps, self.cooldown_left = 0, self.options["cooldown"]
@@ -116,6 +116,6 @@ class ReduceLROnPlateau(Schedule):
             return bool(sign * value > sign * self.best * (1 + sign * margin))
         return bool(sign * value > sign * self.best + margin)
 
-    def _reduced(self, lr: float, least: float) -> float:
+    def _reduce(self, lr: float, least: float) -> float:
         lower = max(lr * self.options["factor"], least)
         return lower if lr - lower > self.options["eps"] else lr

@@ -66,7 +66,7 @@ class Pool:
             finally:
                 self._lock.release()
         if block is None:
-            block = _aligned(size)
+            block = _allocate_aligned(size)
         array = np.frombuffer(block, dtype, count)
         loan = _Loan(array, self._take_back)
         loan.block = block
@@ -120,7 +120,7 @@ class Pool:
                 del self._idle[size]
 
 
-def _aligned(nbytes: int) -> memoryview:
+def _allocate_aligned(nbytes: int) -> memoryview:
     """Return memory as a memoryview: a view of an array over an array would skip the one between
     and hold the one below, so that the lent array could die before its views."""
     raw = np.empty(nbytes + _ALIGNMENT, np.uint8)

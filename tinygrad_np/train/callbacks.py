@@ -147,13 +147,13 @@ class Progress(Callback):
     def on_batch_end(self, state: State) -> None:
         """Move the bar."""
         if self._bar is not None:
-            self._bar.set_postfix_str(_described(state.logs), refresh=False)
+            self._bar.set_postfix_str(_describe(state.logs), refresh=False)
             self._bar.update()
 
     def on_epoch_end(self, state: State) -> None:
         """Print the logs in one line."""
         self._close()
-        print(f"{_title(state)}: {_described(state.logs)}", flush=True)
+        print(f"{_title(state)}: {_describe(state.logs)}", flush=True)
 
     def on_fit_end(self, state: State) -> None:
         """Remove a bar that an error or Ctrl-C has left."""
@@ -169,15 +169,15 @@ def _title(state: State) -> str:
     return f"epoch {state.epoch}/{state.last_epoch}"
 
 
-def _described(logs: dict[str, Any]) -> str:
+def _describe(logs: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name.replace('_', ' ')} {_formatted(name.rpartition('_')[2], plain(value))}"
+        f"{name.replace('_', ' ')} {_format(name.rpartition('_')[2], plain(value))}"
         for name, value in logs.items()
         if name != "epoch"
     )
 
 
-def _formatted(kind: str, value: Any) -> str:
+def _format(kind: str, value: Any) -> str:
     if not isinstance(value, int | float):
         return str(value)
     return format(value, _FORMATS.get(kind, ".4g"))

@@ -53,7 +53,7 @@ def check_kinds(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         )
     given, expected = state["kinds"], own["kinds"]
     differing = [
-        f"{name}: got {_listed(given.get(name))}, expected {_listed(kind)}"
+        f"{name}: got {_list_kinds(given.get(name))}, expected {_list_kinds(kind)}"
         for name, kind in expected.items()
         if given.get(name) != kind
     ]
@@ -73,5 +73,5 @@ def check_loads(loader: Any) -> None:
         )
 
 
-def _listed(kind: Any) -> str:
+def _list_kinds(kind: Any) -> str:
     return (", ".join(kind) if isinstance(kind, list) else kind) or "none"

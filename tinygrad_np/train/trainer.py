@@ -76,7 +76,7 @@ class Trainer:
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.history = History()
-        given = sorted(_checked(callbacks), key=lambda one: one.turn)
+        given = sorted(_check_callbacks(callbacks), key=lambda one: one.turn)
         self.callbacks: list[Callback] = [self.history, *given]
         self.state = State(model, optimizer, _weak(self.evaluate), _weak(self.state_dict))
         self._interrupts = Interrupts()
@@ -158,7 +158,7 @@ class Trainer:
                 loss = self.loss(outputs, targets)
                 state.loss = loss_value(loss)
                 if not math.isfinite(state.loss):
-                    raise self._diverged(f"the loss is {state.loss}")
+                    raise self._divergence(f"the loss is {state.loss}")
                 loss.backward()
                 self._clip()
                 self.optimizer.step()
@@ -180,9 +180,9 @@ class Trainer:
         if self.clip_norm is not None:
             norm = clip_grad_norm(weights, self.clip_norm)
             if not math.isfinite(norm):
-                raise self._diverged(f"the norm of the gradients is {norm}")
+                raise self._divergence(f"the norm of the gradients is {norm}")
 
-    def _diverged(self, what: str) -> NotFiniteError:
+    def _divergence(self, what: str) -> NotFiniteError:
         weights = "the weights are those of before this step"
         named = self.model.named_parameters()
         if bad := [name for name, weight in named if not np.isfinite(weight.data).all()]:
@@ -360,7 +360,7 @@ def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
             )
 
 
-def _checked(callbacks: Any) -> list[Callback]:
+def _check_callbacks(callbacks: Any) -> list[Callback]:
     listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
     for callback in listed:
         if not isinstance(callback, Callback) or not isinstance(callbacks, Iterable):

@@ -55,10 +55,10 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, Array]) -> Any:
         if odd:
             raise DtypeError(f"save: {path}: {odd[0]!r} cannot be a key, expected a word")
         items = value.items()
-        return {key: _without_arrays(inner, _joined(path, key), arrays) for key, inner in items}
+        return {key: _without_arrays(inner, _join(path, key), arrays) for key, inner in items}
     if isinstance(value, list | tuple):
         parts = enumerate(value)
-        return [_without_arrays(inner, _joined(path, place), arrays) for place, inner in parts]
+        return [_without_arrays(inner, _join(path, place), arrays) for place, inner in parts]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, str | int | float):
@@ -80,5 +80,5 @@ def _with_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
     return value
 
 
-def _joined(path: str, key: Any) -> str:
+def _join(path: str, key: Any) -> str:
     return f"{path}/{key}" if path else str(key)

@@ -154,9 +154,9 @@ class _Picture:
         self.frames: dict[Scope, _Frame] = {}
         self.boxes: dict[Any, _Box] = {}
         self.arrows: dict[tuple[str, str, str], None] = {}
-        for node in _recorded(output):
+        for node in _collect_nodes(output):
             self._add(node)
-        last = self.boxes[self._folded(output.node)]
+        last = self.boxes[self._fold(output.node)]
         self.root.boxes.append(_Box("output", "output", [_sizes(output)], _OUTPUT))
         self.arrows[last.id, "output", _sizes(output)] = None
 
@@ -168,7 +168,7 @@ class _Picture:
             scope = scope.outer
         return chain[::-1]
 
-    def _folded(self, node: Any) -> Any:
+    def _fold(self, node: Any) -> Any:
         """Return what stands for a node: itself, or the module call it is folded into."""
         chain = self._chain(node.scope)
         if self.depth is None or len(chain) <= self.depth:
@@ -195,7 +195,7 @@ class _Picture:
         return f"{name}{scope.kind}({inside})" if inside else f"{name}{scope.kind}"
 
     def _add(self, node: Node) -> None:
-        shown = self._folded(node)
+        shown = self._fold(node)
         chain = self._chain(node.scope)
         frame = self._frame(chain if self.depth is None else chain[: self.depth])
         if shown not in self.boxes:
@@ -216,7 +216,7 @@ class _Picture:
                     box.parameters.append(f"{name} {_sizes(edge)}")
                     box.count += edge.numel()
             elif edge is not None:
-                tail = self.boxes[self._folded(edge)] if type(edge) is Node else self._input(edge)
+                tail = self.boxes[self._fold(edge)] if type(edge) is Node else self._input(edge)
                 if tail is not box:
                     self.arrows[tail.id, box.id, _sizes(edge)] = None
 
@@ -294,7 +294,7 @@ class _Picture:
                 self._write(part, inner, level + 1, number)
 
 
-def _recorded(output: Variable) -> list[Node]:
+def _collect_nodes(output: Variable) -> list[Node]:
     """Return the nodes below an output, oldest first."""
     root: Any = output.node
     seen = {root}
