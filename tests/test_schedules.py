@@ -191,7 +191,7 @@ def test_a_schedule_made_twice():
 
 
 def test_rates_changed_between_schedules():
-    """Every schedule starts from the group's initial_lr, as in PyTorch; that can be changed."""
+    """Every schedule starts from the group's initial_lr, which can be changed."""
     optimizer = optimizer_of()
     optim.LinearWarmup(optimizer, 10)
     optimizer.param_groups[0]["lr"] = 0.7
@@ -200,7 +200,7 @@ def test_rates_changed_between_schedules():
 
 
 def test_schedule_after_another_one():
-    """A schedule made after another's steps starts from the initial rates, as in PyTorch."""
+    """A schedule made after another's steps starts from initial_lr, a plateau from the rate."""
     optimizer = optimizer_of()
     take(optim.ExponentialLR(optimizer, 0.5), 2)
     plateau = optim.ReduceLROnPlateau(optimizer)

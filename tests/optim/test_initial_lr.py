@@ -1,4 +1,4 @@
-"""The rate that schedules start from is in the parameter group, as in PyTorch."""
+"""The rate that schedules start from is in the parameter group, by the name it has in PyTorch."""
 
 import inspect
 

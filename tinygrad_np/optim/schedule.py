@@ -30,7 +30,8 @@ class Schedule:
         self.options = options
         self.steps = 0
         for group in optimizer.param_groups:
-            # As in PyTorch: the schedule made first keeps the rate that all of them start from.
+            # The schedule made first records the rate that all of them start from, under the name
+            # that PyTorch gives it.
             group.setdefault("initial_lr", group["lr"])
         self.initial_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._start()
