@@ -92,9 +92,8 @@ def inv(x: V) -> V:
     Raises MatrixError where one is singular, ShapeError where they are not square.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).inv()
-    Tensor([[0.5 , 0.  ],
-            [0.  , 0.25]])
+    >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).inv().tolist()
+    [[0.5, 0.0], [0.0, 0.25]]
     """
     _check("inv", x)
     return _inv(x)
@@ -124,8 +123,8 @@ def solve(x: V, b: Any) -> V:
     Raises MatrixError where a matrix is singular, ShapeError where sizes do not agree.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).solve(Tensor([2.0, 2.0]))
-    Tensor([1. , 0.5])
+    >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).solve(Tensor([2.0, 2.0])).tolist()
+    [1.0, 0.5]
     """
     _check("solve", x)
     b = operand("solve", b)
@@ -252,9 +251,8 @@ def cholesky(x: V) -> V:
     Raises MatrixError where a matrix is not positive definite, ShapeError where one is not square.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([[4.0, 2.0], [2.0, 10.0]]).cholesky()
-    Tensor([[2., 0.],
-            [1., 3.]])
+    >>> Tensor([[4.0, 2.0], [2.0, 10.0]]).cholesky().tolist()
+    [[2.0, 0.0], [1.0, 3.0]]
     """
     _check("cholesky", x)
     return _cholesky(x)
@@ -377,8 +375,8 @@ def svd(x: V, full_matrices: bool = True) -> tuple[V, V, V]:
 
     >>> from tinygrad_np import Tensor
     >>> U, S, Vh = Tensor([[0.0, 2.0], [-3.0, 0.0]]).svd()
-    >>> S
-    Tensor([3., 2.])
+    >>> S.tolist()
+    [3.0, 2.0]
     """
     _check("svd", x, square=False)
     m, n = x.shape[-2:]

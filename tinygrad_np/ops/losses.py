@@ -342,8 +342,8 @@ def binary_crossentropy(x: V, Y: Any, reduction: str = "mean") -> V:
     outside 0..1.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([0.5, 1.0]).binary_crossentropy(Tensor([1.0, 1.0]), reduction="none")
-    Tensor([0.6931, 0.       ])
+    >>> Tensor([0.5, 1.0]).binary_crossentropy(Tensor([1.0, 1.0]), reduction="none").tolist()
+    [0.6931, 0.0]
     """
     _checked_options("binary_crossentropy", reduction)
     target = _same_shape("binary_crossentropy", x, Y)
@@ -364,8 +364,9 @@ def binary_crossentropy_logits(x: V, Y: Any, reduction: str = "mean", pos_weight
     Raises ShapeError, ArgumentError.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([0.0, 1000.0]).binary_crossentropy_logits(Tensor([1.0, 1.0]), reduction="none")
-    Tensor([0.6931, 0.       ])
+    >>> x = Tensor([0.0, 1000.0])
+    >>> x.binary_crossentropy_logits(Tensor([1.0, 1.0]), reduction="none").tolist()
+    [0.6931, 0.0]
     """
     _checked_options("binary_crossentropy_logits", reduction)
     target = _same_shape("binary_crossentropy_logits", x, Y)

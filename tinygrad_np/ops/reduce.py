@@ -337,6 +337,6 @@ def logsumexp(x: V, axis: Axis = None, keepdim: bool = False) -> V:
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1000.0, 1000.0]).logsumexp()
-    Tensor(1000.6932)
+    Tensor(1000.693)
     """
     return _logsumexp(x, axis=axes_of("logsumexp", x, axis), keepdim=keepdim)

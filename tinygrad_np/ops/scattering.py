@@ -80,8 +80,8 @@ def scatter_reduce(
     gather, ArgumentError for another `reduce`.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([1.0, 2.0]).scatter_reduce(0, Tensor([0, 0]), Tensor([5.0, 7.0]), "mean")
-    Tensor([4.3333, 2.       ])
+    >>> Tensor([1.0, 2.0]).scatter_reduce(0, Tensor([0, 0]), Tensor([5.0, 7.0]), "mean").tolist()
+    [4.3333, 2.0]
     """
     if reduce not in _REDUCTIONS:
         raise ArgumentError(
