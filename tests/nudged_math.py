@@ -2,12 +2,13 @@
 
 Math libraries and BLAS kernels may differ in the last bit of a result. This replaces NumPy's
 transcendental functions, matrix products and factorizations with ones that are off by one unit in
-the last place, except where every library is exact. Load it before the package is imported.
+the last place, except where every library is exact.
 """
 
 import os
 
 import numpy as np
+import pytest
 
 SEED = int(os.environ.get("NUDGE_SEED", "0"))
 
@@ -74,9 +75,12 @@ def factorization(function):
     return nudged
 
 
-for name in FUNCTIONS:
-    setattr(np, name, Function(getattr(np, name)))
-for name in PRODUCTS:
-    setattr(np, name, product(getattr(np, name)))
-for name in FACTORIZATIONS:
-    setattr(np.linalg, name, factorization(getattr(np.linalg, name)))
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests():
+    """Replace NumPy's functions before anything imports the package."""
+    for name in FUNCTIONS:
+        setattr(np, name, Function(getattr(np, name)))
+    for name in PRODUCTS:
+        setattr(np, name, product(getattr(np, name)))
+    for name in FACTORIZATIONS:
+        setattr(np.linalg, name, factorization(getattr(np.linalg, name)))

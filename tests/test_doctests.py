@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_examples_hold_where_math_libraries_round_differently(seed):
-    targets = ["tinygrad_np", "models", "tests/test_readme.py"]
+    targets = ["tinygrad_np", "models", "tests/test_readme.py", "-k", "not links"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "tests.nudged_math", *targets],
         cwd=ROOT,
