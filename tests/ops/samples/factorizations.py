@@ -68,7 +68,7 @@ def _qrs(generator: np.random.Generator) -> list[Sample]:
 
 
 def _svds(generator: np.random.Generator) -> list[Sample]:
-    """What full_matrices adds is constant to the gradient only: see tests/test_linalg.py."""
+    """What full_matrices adds is constant to the gradient only: see tests/ops/test_linalg.py."""
     slim = [(4, 2), (2, 4), (2, 5, 3), (2, 3, 4), (1, 3), (0, 3), (3, 0), (0, 3, 2)]
     return [
         *[Sample((spread(generator, *shape),), {"full_matrices": True}) for shape in SQUARE],

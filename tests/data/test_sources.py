@@ -18,7 +18,7 @@ import pooch
 import pytest
 import requests
 
-from tests.test_data import idx_bytes
+from tests.data.test_dataset import idx_bytes
 from tinygrad_np import data
 from tinygrad_np.data import sources
 from tinygrad_np.errors import DataError

@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from tests.test_trainer import (
+from tests.train.test_trainer import (
     STEPS,
     Do,
     Scripted,

@@ -13,7 +13,7 @@ import debugging
 import filters
 import shared
 from models import MnistCNN
-from tests.test_examples import ROOT, environment
+from tests.examples.test_mnist import ROOT, environment
 
 
 def run(folder, name, *flags):

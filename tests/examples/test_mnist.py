@@ -15,7 +15,7 @@ import pytest
 from models import MnistCNN
 from tinygrad_np import train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 FILES = {
     "metrics.json",

@@ -22,7 +22,7 @@ from tinygrad_np.data.augment import AugmentationTable
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.tensor import Tensor
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
 

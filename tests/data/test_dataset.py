@@ -568,7 +568,7 @@ def test_digits_attribution():
         assert words in text
 
 
-# Augmentation of real images; tests/test_augment.py has the rest.
+# Augmentation of real images; tests/data/test_augment.py has the rest.
 
 
 def test_shifted_digits_have_moved_by_whole_pixels():

@@ -20,7 +20,7 @@ import transfer
 from models import DigitsCNN, FashionCNN, LeNet
 from tinygrad_np import TinygradNpError, data, train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(name, folder, *flags):

@@ -18,7 +18,7 @@ from tinygrad_np import data, nn, optim, random, train
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
 from tinygrad_np.train.tree import load_tree, save_tree
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STEPS = 4  # in an epoch: 250 digits in batches of 64
 SCHEDULES = {
     "per step": ("step", lambda optimizer: optim.OneCycleLR(optimizer, 0.02, 4 * STEPS)),
@@ -144,7 +144,7 @@ def run(folder, schedule, epochs, end=None, seed=1):
 def run_elsewhere(*arguments):
     """Run the same in a new process; return its exit status."""
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.test_resume", *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.train.test_resume", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
 
 
