@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 
 import tinygrad_np
+from tests.tools import leaf
 from tinygrad_np import Tensor, debug, nn, op, ops, profile
 from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
 
 TEXT = Path(__file__).read_text(encoding="utf-8").splitlines()
-
-
-def leaf(*values, dtype=np.float64):
-    """Return a leaf that requires a gradient."""
-    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 def line_with(mark):
@@ -96,7 +92,7 @@ def test_nan_in_the_data_is_named_by_the_first_op_that_meets_it():
 
 @pytest.mark.parametrize(("model", "path"), [(Nest(), "body.1"), (Logs(), "Logs")])
 def test_the_module_is_named(model, path):
-    x = leaf(0.0) if path == "body.1" else leaf(-1.0)
+    x = leaf([0.0]) if path == "body.1" else leaf([-1.0])
     place, text = line_with("within a module")
     message = re.escape(f" in module {path}; at {place}forward{text}")
     with debug(), pytest.raises(NotFiniteError, match=f"{message}$"):
@@ -189,7 +185,7 @@ def test_a_vjp_in_a_module_names_it():
             return odd(x)
 
     with debug():
-        out = nn.Sequential(nn.ReLU(), Odd())(leaf(1.0)).sum()
+        out = nn.Sequential(nn.ReLU(), Odd())(leaf([1.0])).sum()
         with pytest.raises(
             NotFiniteError, match=r"VJP of op 'odd' .* return odd\(x\) in module 1\n"
         ):
@@ -221,10 +217,10 @@ def test_a_definition_that_fails_names_the_line_of_the_forward():
     broken = op("x", vjps={"x": None}, definition=fail)(lambda x: x * 1)
     disguised = op("x", vjps={"x": None}, definition=ops.sqrt)(lambda x: x * 1)
     with debug():
-        y = broken(leaf(1.0))  # to be defined
+        y = broken(leaf([1.0]))  # to be defined
         with pytest.raises(KeyError) as caught:
             y.sum().backward()
-        z = disguised(leaf(0.0))  # sqrt in disguise
+        z = disguised(leaf([0.0]))  # sqrt in disguise
         with pytest.raises(NotFiniteError, match="VJP of op 'sqrt'") as found:
             z.sum().backward()
     for error, mark in ((caught.value, "to be defined"), (found.value, "sqrt in disguise")):
@@ -252,13 +248,13 @@ def test_inf_that_is_handed_down_is_let_pass():
 
 
 def test_a_forward_outside_is_said_to_be_outside():
-    y = leaf(0.0).sqrt()
+    y = leaf([0.0]).sqrt()
     with debug(), pytest.raises(NotFiniteError, match="was recorded at a line outside debug"):
         y.backward()
 
 
 def test_a_backward_outside_is_not_looked_at():
-    x = leaf(0.0)
+    x = leaf([0.0])
     with debug():
         y = x.sqrt()
     with np.errstate(divide="ignore"):
@@ -275,7 +271,7 @@ def test_a_vjp_that_raises_names_the_line_of_the_forward():
         return x * 1
 
     with debug():
-        y = wrong(leaf(1.0))  # that fails
+        y = wrong(leaf([1.0]))  # that fails
         with pytest.raises(KeyError, match="of mine") as caught:
             y.sum().backward()
     place, text = line_with("that fails")
@@ -393,9 +389,9 @@ def test_one_within_another_tells_it_what_it_sees():
 
     broken = op("x", vjps={"x": fail})(lambda x: x * 1)
     with debug():
-        before = broken(leaf(1.0))  # before the inner one
+        before = broken(leaf([1.0]))  # before the inner one
         with debug():
-            within = broken(leaf(1.0))  # within the inner one
+            within = broken(leaf([1.0]))  # within the inner one
             with pytest.raises(KeyError) as caught:
                 before.backward()
         with pytest.raises(KeyError) as later:

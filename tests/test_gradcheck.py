@@ -301,3 +301,11 @@ def test_the_one_wrong_entry_of_many_is_found():
     with pytest.raises(GradientError, match=r"of 40000 entries.*\n.*\n +\(17, 123\) .* 3\.0000\n"):
         gradcheck(twice, [np.ones((200, 200))])
     assert len(calls) < 1000
+
+
+def test_small_functions_are_checked_too():
+    """A wrong VJP is wrong also where all numbers are small."""
+    tiny = op("1e-7 x^2", vjps={"x": lambda grad_out: grad_out * 0})(lambda x: 1e-7 * x * x)
+    for full in (False, True):
+        with pytest.raises(GradientError):
+            gradcheck(tiny, [np.array([1.0, 2.0])], full=full)

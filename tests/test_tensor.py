@@ -5,13 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import rng
 from tinygrad_np import Tensor, manual_seed
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-
-
-def rng():
-    """Return a generator of its own."""
-    return np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])

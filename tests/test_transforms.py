@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.tools import leaf
 from tinygrad_np import Tensor, enable_grad, nn, no_grad, optim, transforms
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.transforms import (
@@ -22,13 +23,6 @@ from tinygrad_np.transforms import (
 def double(*values):
     """Return a float64 Tensor."""
     return Tensor(np.array(values[0] if len(values) == 1 else values, np.float64))
-
-
-def leaf(*values):
-    """Return a float64 leaf that requires a gradient."""
-    tensor = double(*values)
-    tensor.requires_grad = True
-    return tensor
 
 
 class Network(nn.Module):

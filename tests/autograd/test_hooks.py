@@ -6,14 +6,10 @@ import weakref
 import numpy as np
 import pytest
 
+from tests.tools import leaf
 from tinygrad_np import Tensor, checkpoint, nn, no_grad
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.transforms import grad
-
-
-def leaf(*values, dtype=np.float64):
-    """Return a leaf that requires a gradient."""
-    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 def listed(log, name):
@@ -29,7 +25,7 @@ def listed(log, name):
 
 
 def test_hooks_are_called_from_the_root_down_and_in_order_of_registration():
-    x, log = leaf(2.0), []
+    x, log = leaf([2.0]), []
     y = x * x
     z = y * 3
     for name, tensor in (("x", x), ("y", y), ("z", z)):
@@ -41,7 +37,7 @@ def test_hooks_are_called_from_the_root_down_and_in_order_of_registration():
 
 
 def test_a_hook_is_called_once_with_the_whole_gradient():
-    x, log = leaf(2.0), []
+    x, log = leaf([2.0]), []
     y = x * x
     y.register_hook(listed(log, "y"))
     x.register_hook(listed(log, "x"))
@@ -72,7 +68,7 @@ def test_a_hook_on_a_parameter_is_called_at_each_backward():
 
 def test_what_a_hook_computes_is_not_recorded():
     seen = []
-    x = leaf(2.0)
+    x = leaf([2.0])
     x.register_hook(lambda grad: seen.append(x * grad))
     (x * x).sum().backward()
     assert seen[0].tolist() == [8.0]
@@ -80,7 +76,7 @@ def test_what_a_hook_computes_is_not_recorded():
 
 
 def test_the_root_itself_has_hooks():
-    x = leaf(2.0)
+    x = leaf([2.0])
     x.register_hook(lambda grad: grad * 5)
     x.backward()
     assert x.grad.tolist() == [5.0]
@@ -90,7 +86,7 @@ def test_the_root_itself_has_hooks():
 
 
 def test_a_replaced_gradient_reaches_everything_below_and_nothing_above():
-    x, w = leaf(2.0), leaf(3.0)
+    x, w = leaf([2.0]), leaf([3.0])
     y = x * w
     z = y * 2
     z.retain_grad()
@@ -100,7 +96,7 @@ def test_a_replaced_gradient_reaches_everything_below_and_nothing_above():
 
 
 def test_each_hook_is_shown_what_the_one_before_returned():
-    x, log = leaf(2.0), []
+    x, log = leaf([2.0]), []
     x.register_hook(lambda grad: grad + 1)
     x.register_hook(listed(log, "after one"))
     x.register_hook(lambda grad: grad * 10)
@@ -111,7 +107,7 @@ def test_each_hook_is_shown_what_the_one_before_returned():
 
 
 def test_a_leafs_hooks_change_what_is_added_and_not_what_was_there():
-    x = leaf(2.0)
+    x = leaf([2.0])
     (x * 3).sum().backward()
     x.register_hook(lambda grad: grad * 10)
     (x * 3).sum().backward()
@@ -163,7 +159,7 @@ def test_a_hook_that_raises_is_heard():
     def fail(_):
         raise KeyError("of mine")
 
-    x = leaf(1.0)
+    x = leaf([1.0])
     x.register_hook(fail)
     with pytest.raises(KeyError, match="of mine"):
         (x * x).sum().backward()
@@ -175,7 +171,7 @@ def test_a_hook_that_raises_is_heard():
 
 @pytest.mark.parametrize("is_leaf", [True, False])
 def test_a_hook_that_was_removed_is_not_called(is_leaf):
-    x, log = leaf(2.0), []
+    x, log = leaf([2.0]), []
     y = x * x
     tensor = x if is_leaf else y
     first = tensor.register_hook(listed(log, "first"))
@@ -188,7 +184,7 @@ def test_a_hook_that_was_removed_is_not_called(is_leaf):
 
 @pytest.mark.parametrize("is_leaf", [True, False])
 def test_a_hook_can_remove_itself_and_add_another(is_leaf):
-    x, log = leaf(2.0), []
+    x, log = leaf([2.0]), []
     y = x * x
     tensor = x if is_leaf else y
 
@@ -209,7 +205,7 @@ def test_a_hook_can_remove_itself_and_add_another(is_leaf):
 
 
 def test_a_handle_outlives_its_tensor():
-    x = leaf(2.0)
+    x = leaf([2.0])
     handle = x.register_hook(print)
     del x
     handle.remove()
@@ -220,7 +216,7 @@ def test_a_handle_outlives_its_tensor():
 
 def test_with_create_graph_a_hook_is_shown_a_gradient_with_its_graph():
     """What it makes of it is differentiated too: d/dx (3x²)² · 2 = 72 x³."""
-    x, seen = leaf(2.0), []
+    x, seen = leaf([2.0]), []
 
     def hook(grad):
         seen.append(grad.requires_grad)
@@ -235,7 +231,7 @@ def test_with_create_graph_a_hook_is_shown_a_gradient_with_its_graph():
 
 
 def test_a_results_hook_with_create_graph():
-    x = leaf(2.0)
+    x = leaf([2.0])
     y = x * x
     handle = y.register_hook(lambda grad: grad * y)
     (slope,) = (y * y).sum().gradient(x, create_graph=True)
@@ -246,7 +242,7 @@ def test_a_results_hook_with_create_graph():
 
 
 def test_gradient_calls_the_hooks_of_targets_and_of_results_on_the_way():
-    x, w, log = leaf(2.0), leaf(3.0), []
+    x, w, log = leaf([2.0]), leaf([3.0]), []
     y = x * w
     x.register_hook(lambda grad: grad * 10)
     y.register_hook(lambda grad: grad * 100)
@@ -261,7 +257,7 @@ def test_gradient_calls_the_hooks_of_targets_and_of_results_on_the_way():
 
 
 def test_a_target_that_is_the_root_has_its_hooks():
-    x = leaf(2.0)
+    x = leaf([2.0])
     x.register_hook(lambda grad: grad * 5)
     assert x.gradient(x)[0].tolist() == [5.0]
     y = x * 1
@@ -280,7 +276,7 @@ def test_hooks_within_a_transform():
 
 
 def test_hooks_on_what_a_checkpoint_closes_over_and_returns():
-    x, w, log = leaf(2.0), leaf(3.0), []
+    x, w, log = leaf([2.0]), leaf([3.0]), []
     between = w * w
     out = checkpoint(lambda x: x * x * between, x)
     for name, tensor in (("x", x), ("w", w), ("between", between), ("out", out)):
@@ -293,7 +289,7 @@ def test_hooks_on_what_a_checkpoint_closes_over_and_returns():
 
 
 def test_a_result_keeps_its_gradient_and_adds_the_next():
-    x = leaf(3.0)
+    x = leaf([3.0])
     y = x * x
     y.retain_grad()
     y.retain_grad()
@@ -308,7 +304,7 @@ def test_a_result_keeps_its_gradient_and_adds_the_next():
 
 
 def test_gradient_leaves_what_is_retained_alone():
-    x = leaf(3.0)
+    x = leaf([3.0])
     y = x * x
     y.retain_grad()
     assert (y * y).sum().gradient(x)[0].tolist() == [108.0]
@@ -329,7 +325,7 @@ def test_what_is_retained_shares_no_memory():
 
 
 def test_what_is_retained_with_create_graph_can_be_differentiated():
-    x = leaf(3.0)
+    x = leaf([3.0])
     y = x * x
     y.retain_grad()
     (y * y * y).sum().backward(create_graph=True)
@@ -349,7 +345,7 @@ def test_what_is_retained_is_what_the_hooks_made_of_it():
 
 
 def test_on_a_leaf_it_changes_nothing():
-    x = leaf(3.0)
+    x = leaf([3.0])
     x.retain_grad()
     (x * x).sum().backward()
     assert x.grad.tolist() == [6.0]
@@ -391,8 +387,8 @@ def test_an_unused_graph_with_hooks_is_freed_by_reference_counting():
 
 def test_what_requires_no_gradient_has_no_hooks():
     with no_grad():
-        inside = leaf(1.0) * 2
-    for tensor in (Tensor(1.0), leaf(1.0).detach(), inside):
+        inside = leaf([1.0]) * 2
+    for tensor in (Tensor(1.0), leaf([1.0]).detach(), inside):
         message = "register_hook: this tensor does not require a gradient; make it with"
         with pytest.raises(GraphError, match=message):
             tensor.register_hook(print)

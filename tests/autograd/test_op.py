@@ -8,6 +8,7 @@ import pytest
 
 from tests.outside import ops_of_a_user
 from tests.outside.ops_of_a_user import attended, leaky_clip, soft_relu
+from tests.tools import leaf, normal
 from tinygrad_np import (
     Tensor,
     debug,
@@ -21,19 +22,14 @@ from tinygrad_np import (
     profile,
     viz,
 )
-from tinygrad_np.errors import DtypeError, GraphError, NotFiniteError, ShapeError
+from tinygrad_np.errors import (
+    AxisError,
+    DtypeError,
+    GraphError,
+    NotFiniteError,
+    ShapeError,
+)
 from tinygrad_np.transforms import grad, hessian
-
-
-def leaf(*values, dtype=np.float64):
-    """Return a leaf that requires a gradient."""
-    return Tensor(np.array(values, dtype), requires_grad=True)
-
-
-def normal(*shape, seed=0):
-    """Return normal numbers."""
-    return np.random.default_rng(seed).standard_normal(shape)
-
 
 # The op, a call of it on tensors, and arrays to call it on, away from kinks.
 OWN = {
@@ -285,14 +281,14 @@ def test_an_input_that_the_definition_does_not_use_gets_no_gradient():
     def first(x, y):
         return x * 2
 
-    x, y = leaf(1.0), leaf(1.0)
+    x, y = leaf([1.0]), leaf([1.0])
     first(x, y).sum().backward()
     assert x.grad.tolist() == [2.0]
     assert y.grad is None
 
 
 def test_a_changed_input_is_noticed():
-    x, y = leaf(2.0), leaf(3.0)
+    x, y = leaf([2.0]), leaf([3.0])
     out = only_defined(x, y)
     with no_grad():
         y[0] = 5.0
@@ -306,7 +302,7 @@ def test_a_definition_that_fails_under_debug_names_a_line():
         return np.log(x + 1e-300)
 
     with debug():
-        out = own_log(leaf(0.0)).sum()
+        out = own_log(leaf([0.0])).sum()
         with pytest.raises(NotFiniteError, match=r"op 'log' gave inf.*# the definition"):
             out.backward()
 
@@ -529,7 +525,7 @@ def test_a_gradient_that_broadcasting_explains_is_summed():
 
 def test_a_vjp_in_np_functions_says_what_the_second_derivative_wants():
     own_exp = op("exp(x)", vjps={"x": lambda grad_out, x: grad_out * np.exp(x)})(np_exp)
-    x = leaf(1.0)
+    x = leaf([1.0])
     own_exp(x).sum().backward()
     assert x.grad.item() == pytest.approx(np.e)
     with pytest.raises(TypeError) as caught:
@@ -547,18 +543,18 @@ def np_exp(x):
 
 def test_an_input_without_a_vjp_that_requires_a_gradient_is_refused():
     scaled = op("x y", vjps={"x": lambda grad_out, y: grad_out * y})(lambda x, y: x * y)
-    assert scaled(leaf(2.0), Tensor(np.array([3.0]))).tolist() == [6.0]
+    assert scaled(leaf([2.0]), Tensor(np.array([3.0]))).tolist() == [6.0]
     message = "there is no gradient for input 'y', but the tensor given requires one; pass"
     with pytest.raises(GraphError, match=message):
-        scaled(leaf(2.0), leaf(3.0))
+        scaled(leaf([2.0]), leaf([3.0]))
 
 
 def test_unknown_and_missing_options_are_named():
     with pytest.raises(DtypeError, match=r"leaky_clip: unknown \['steps'\]; its options are"):
-        leaky_clip(leaf(1.0), steps=1)
+        leaky_clip(leaf([1.0]), steps=1)
     needs = op("x y", vjps={"x": lambda grad_out, y: grad_out * y})(needs_y)
     with pytest.raises(DtypeError, match=r"needs_y: missing \['y'\]; its options are \['y'\]"):
-        needs(leaf(1.0))
+        needs(leaf([1.0]))
 
 
 def needs_y(x, *, y):
@@ -590,3 +586,167 @@ def test_a_forward_that_does_not_return_what_it_keeps_is_refused(returns, got):
     for x in (leaf(1.0, 2.0), np.ones(2)):
         with pytest.raises(GraphError, match=message):
             masked(x)
+
+
+# Records.
+
+
+def test_a_vjp_of_another_dtype_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out.astype(np.float64)})
+    def leaky(x):
+        return x * 1
+
+    x = leaf(1.0, dtype=np.float32)
+    with pytest.raises(GraphError, match=r"'leaky' .* dtype float64, expected float32"):
+        leaky(x).backward()
+
+
+def test_a_vjp_of_another_shape_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out[:1]})
+    def short(x):
+        return x * 1
+
+    with pytest.raises(GraphError, match=r"'short' .* shape \(1,\), expected \(2,\)"):
+        short(leaf(1.0, 2.0)).backward(np.ones(2))
+
+
+def test_a_vjp_that_is_no_array_is_refused():
+    @op("x", vjps={"x": lambda grad_out: None})
+    def nothing(x):
+        return x * 1
+
+    with pytest.raises(GraphError, match="returned a NoneType"):
+        nothing(leaf(1.0)).backward()
+
+
+def test_a_vjp_that_fails_is_named():
+    @op("x", vjps={"x": lambda grad_out: 1 / 0})
+    def failing(x):
+        return x * 1
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        failing(leaf(1.0)).backward()
+    assert caught.value.__notes__ == ["in the VJP of op 'failing' for input 0"]
+
+
+def test_a_vjp_in_numpy_functions_is_told_to_be_in_ops():
+    @op("sin x", vjps={"x": lambda grad_out, x: grad_out * np.cos(x)})
+    def sine(x):
+        return np.sin(x)
+
+    x = leaf(1.0)
+    sine(x).backward()
+    with pytest.raises(TypeError) as caught:
+        sine(x).gradient(x, create_graph=True)
+    assert "must be written in ops, not in np functions" in caught.value.__notes__[0]
+
+
+def test_an_input_without_a_vjp_is_named():
+    @op("a b", vjps={"a": lambda grad_out, b: grad_out * b})
+    def half(a, b):
+        return a * b
+
+    half(leaf(1.0), Tensor(np.array(2.0)))
+    with pytest.raises(GraphError, match="half: there is no gradient for input 'b'"):
+        half(leaf(1.0), leaf(2.0))
+
+
+@pytest.mark.parametrize(
+    ("vjps", "options", "message"),
+    [
+        ({"z": lambda grad_out: grad_out}, {}, "inputs are"),
+        ({"x": lambda grad: grad}, {}, "must take grad_out first"),
+        ({"x": lambda grad_out, y: grad_out}, {}, r"names \['y'\]"),
+        ({"x": lambda grad_out, c: grad_out}, {"caches": ("c",)}, "give a definition="),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(vjps, options, message):
+    with pytest.raises(GraphError, match=message):
+
+        @op("x", vjps=vjps, **options)
+        def wrong(x):
+            return x
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(DtypeError, match=r"reshape: unknown \['dim'\]; its options are"):
+        ops.table["reshape"](Tensor.ones(2), shape=(2,), dim=0)
+    with pytest.raises(DtypeError, match=r"reshape: missing \['shape'\]"):
+        ops.table["reshape"](Tensor.ones(2))
+
+
+# What must not be lost, mixed up or written over.
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [(None, "returned a NoneType"), ((1.0, 2.0), "returned a tuple"), ("text", "returned a str")],
+)
+def test_a_forward_must_return_an_array(result, message):
+    @op("nothing")
+    def wrong(x):
+        return result
+
+    with pytest.raises(GraphError, match=f"wrong: the forward {message}"):
+        wrong(leaf(1.0))
+
+
+def test_op_asks_for_its_formula():
+    with pytest.raises(DtypeError, match="op: got no formula"):
+        op(lambda x: x)
+
+
+def test_a_definition_may_hand_back_its_input():
+    @op("x", vjps={"x": None}, definition=lambda x: x)
+    def ident(x):
+        return x.copy()
+
+    x = leaf([1.0])
+    ident(x).sum().backward()
+    assert x.grad.tolist() == [1.0]
+    y = leaf([1.0])
+    middle = y * 1
+    middle.register_hook(lambda grad: grad * 10)
+    ident(middle).sum().backward()
+    assert y.grad.tolist() == [10.0]
+
+
+def test_a_definition_of_another_shape_is_refused():
+    @op("x", vjps={"x": None}, definition=lambda x: x.sum())
+    def wrong(x):
+        return x.copy()
+
+    with pytest.raises(GraphError, match=r"definition of op 'wrong' returned \(\) float64"):
+        wrong(leaf(1.0, 2.0)).sum().backward()
+
+
+@pytest.mark.parametrize("watch", [debug, profile])
+def test_errors_keep_their_names_while_watched(watch):
+    with watch(), pytest.raises(ShapeError, match=r"add: got \(2, 3\) float32, \(4,\)"):
+        Tensor.ones(2, 3) + Tensor.ones(4)
+    with watch(), pytest.raises(AxisError, match="sum: got"):
+        Tensor.ones(2).sum(axis=5)
+
+
+def test_an_op_that_hands_back_its_input_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out})
+    def same(x):
+        return x
+
+    with pytest.raises(GraphError, match="same: the forward returned an output that shares memory"):
+        same(leaf([1.0]) * 1)
+
+    @op("x", vjps={"x": lambda grad_out, kept: grad_out * kept}, keeps=("kept",))
+    def keeping(x):
+        return x * x, x
+
+    with pytest.raises(GraphError, match="keeping: the forward returned a kept array"):
+        keeping(leaf([1.0]))
+
+
+def test_options_of_an_op_stand_behind_a_star():
+    with pytest.raises(GraphError, match=r"slope=0.1 is positional.*leaky\(x, \*, slope=0.1\)"):
+
+        @op("leaky")
+        def leaky(x, slope=0.1):
+            return x * slope

@@ -567,3 +567,56 @@ def test_images_beyond_their_scale(option):
             call()
     data.Augmentation(shift=1).apply(images, 1.0)
     augmentation.apply(np.zeros((0, 1, 8, 8), np.float32), 1.0)
+
+
+# Augmentation of real images; tests/data/test_augment.py has the rest.
+
+
+def test_shifted_digits_have_moved_by_whole_pixels():
+    """Each is one of the 25 that its original can become by up to two pixels; all of these come."""
+    train_set, _ = data.digits(28)
+    loader = data.DataLoader(train_set, 500, seed=0, augmentation=data.Augmentation(shift=2))
+    framed = np.pad(train_set.images[:, 0] / 16, ((0, 0), (2, 2), (2, 2)))
+    moved = np.concatenate([images for images, _ in loader])[:, 0]
+    found = {}
+    for down, right in np.ndindex(5, 5):
+        original = framed[:, down : down + 28, right : right + 28]
+        found[down, right] = np.abs(moved - original).max(axis=(1, 2)) < 1e-4
+    assert np.all(sum(found.values()) >= 1)
+    assert all(of_one.any() for of_one in found.values())
+
+
+def test_rotated_digits_have_turned_by_at_most_ten_degrees():
+    """As the principal axis of each digit tells, where one is clearly longer than the other."""
+    train_set, _ = data.digits(28)
+    turn = data.Augmentation(rotation=10)
+    turned = turn.apply(train_set.images, train_set.scale, np.random.default_rng(0))
+
+    def axes_of(images):
+        weights = images / images.sum(axis=(1, 2), keepdims=True)
+
+        def mean(values):
+            return (weights * values).sum(axis=(1, 2), keepdims=True)
+
+        y, x = np.mgrid[:28, :28]
+        y, x = y - mean(y), x - mean(x)
+        long, across = mean(x * x) - mean(y * y), 2 * mean(x * y)
+        part = np.hypot(long, across) / mean(x * x + y * y)
+        return np.degrees(np.arctan2(across, long)).ravel() / 2, part.ravel()
+
+    before, length = axes_of(train_set.images[:, 0].astype(float))
+    after, _ = axes_of(turned[:, 0].astype(float))
+    angles = ((after - before + 90) % 180 - 90)[length > 0.5]
+    assert len(angles) > 300
+    assert 9 < np.abs(angles).max() < 11
+    assert abs(angles.mean()) < 1
+
+
+def test_noisy_digits():
+    """Pixels of a middle grey, which noise does not take out of range, get normal noise."""
+    train_set, _ = data.digits()
+    noisy = data.Augmentation(noise=0.1).apply(train_set.images, 16.0, np.random.default_rng(0))
+    noise = (noisy - train_set.images)[train_set.images == 8] / 16
+    assert noise.size > 1000
+    assert noise.std() == pytest.approx(0.1, rel=0.1)
+    assert noise.mean() == pytest.approx(0, abs=0.01)

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import http.server
 import logging
+import os
 import re
 import socket
 import threading
@@ -18,10 +19,11 @@ import pooch
 import pytest
 import requests
 
-from tests.data.test_dataset import idx_bytes
+import tinygrad_np
+from tests.data.test_idx import idx_bytes
 from tinygrad_np import data
 from tinygrad_np.data import sources
-from tinygrad_np.errors import DataError
+from tinygrad_np.errors import ArgumentError, DataError
 
 pytestmark = pytest.mark.slow
 
@@ -564,3 +566,160 @@ def test_a_data_dir_that_is_none(tmp_path):
     """A mistyped name is told, where the next place would have served other data."""
     with pytest.raises(DataError, match=r"data_dir .*nowhere is no folder"):
         data.mnist(tmp_path / "nowhere")
+
+
+FOLDER = os.environ.get("TINYGRAD_NP_DATA")
+
+
+# The digits.
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_digits(size):
+    """1797 images, of which 359 are for testing."""
+    train, test = data.digits(size)
+    assert train.images.shape == (1438, 1, size, size)
+    assert test.images.shape == (359, 1, size, size)
+    assert train.images.dtype == test.images.dtype == np.uint8
+
+
+def test_digits_split_is_stratified():
+    """A fifth of each digit is for testing."""
+    train, test = data.digits()
+    of_test = np.bincount(test.labels, minlength=10)
+    of_all = of_test + np.bincount(train.labels, minlength=10)
+    assert of_all.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    np.testing.assert_array_equal(of_test, np.round(0.2 * of_all))
+
+
+def test_digits_split_is_fixed():
+    """The split is the same in each call and each version, whatever the package's generator."""
+    tinygrad_np.manual_seed(1)
+    _, first = data.digits()
+    tinygrad_np.manual_seed(2)
+    _, second = data.digits()
+    np.testing.assert_array_equal(first.images, second.images)
+    digest = hashlib.sha256(first.images.tobytes() + first.labels.tobytes()).hexdigest()
+    assert digest == "9af880ee3a85b7ef6a07cbbd8d3dd472e753b253e7b8d9265fbd0d18c72528c3"
+
+
+def labelled(images, labels):
+    """Return each image's bytes with its label, sorted."""
+    return sorted((image.tobytes(), int(n)) for image, n in zip(images, labels, strict=True))
+
+
+@pytest.mark.slow
+def test_digits_are_scikit_learns():
+    """Training and test images together are scikit-learn's digits, labels too."""
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    theirs = datasets.load_digits()
+    train, test = data.digits()
+    images = np.concatenate([train.images, test.images])
+    labels = np.concatenate([train.labels, test.labels])
+    assert labelled(images, labels) == labelled(theirs.images.astype(np.uint8), theirs.target)
+
+
+def test_digits_at_28():
+    """At 28x28 each pixel is 3x3, in a border of two; order and split are those of 8x8."""
+    for little, large in zip(data.digits(), data.digits(28), strict=True):
+        inner = large.images[:, :, 2:-2, 2:-2]
+        assert large.images.sum() == inner.sum()
+        blocks = inner.reshape(-1, 1, 8, 3, 8, 3)
+        expected = np.broadcast_to(little.images[:, :, :, None, :, None], blocks.shape)
+        np.testing.assert_array_equal(blocks, expected)
+        np.testing.assert_array_equal(large.labels, little.labels)
+
+
+def test_digits_range_from_0_to_1():
+    """In a batch the grey values, 0 to 16, are from 0 to 1."""
+    for dataset in data.digits():
+        images, _ = dataset.batch(slice(None))
+        assert (images.min(), images.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("size", [0, 16, 32, "8", None])
+def test_digits_other_size(size):
+    """Another size is refused with the two that there are."""
+    with pytest.raises(ArgumentError, match=f"digits size: got {size}, expected 8 or 28"):
+        data.digits(size)
+
+
+def test_digits_attribution():
+    """The licence wants the authors named beside the files."""
+    text = (Path(sources.__file__).parent / "digits" / "README.md").read_text("utf-8")
+    for words in ("Alpaydin", "Kaynak", "UCI", "CC BY 4.0", "Changed"):
+        assert words in text
+
+
+# Class names.
+
+
+def test_class_names():
+    """A label is the position of its class's name."""
+    train, test = data.digits()
+    assert train.classes == test.classes == sources.MNIST.classes == tuple("0123456789")
+    clothes = sources.FASHION_MNIST.classes
+    words = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+    assert ", ".join(clothes) == words
+
+
+# The real files, where they are at hand.
+
+
+REAL = {
+    "mnist": (
+        data.mnist,
+        [5, 0, 4, 1, 9],
+        [7, 2, 1, 0, 4],
+        [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+        [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+    ),
+    "fashion-mnist": (
+        data.fashion_mnist,
+        [9, 0, 0, 3, 0],
+        [9, 2, 1, 1, 6],
+        [6000] * 10,
+        [1000] * 10,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=list(REAL))
+def real(request):
+    """Return the two sets and what is known of them; skip where the files are not at hand."""
+    if not FOLDER:
+        pytest.skip("TINYGRAD_NP_DATA is not set: no MNIST here")
+    if not (Path(FOLDER) / request.param).is_dir():
+        pytest.skip(f"TINYGRAD_NP_DATA has no folder {request.param}")
+    load, *known = REAL[request.param]
+    return *load(FOLDER), *known
+
+
+@pytest.mark.slow
+def test_real_shapes(real):
+    """60 000 and 10 000 images of 28x28, kept as uint8."""
+    train, test, *_ = real
+    assert train.images.shape == (60_000, 1, 28, 28)
+    assert test.images.shape == (10_000, 1, 28, 28)
+    assert train.images.dtype == test.images.dtype == np.uint8
+
+
+@pytest.mark.slow
+def test_real_labels(real):
+    """The first labels and the number of each are those of the official files."""
+    train, test, first_train, first_test, counts_train, counts_test = real
+    assert train.labels[:5].tolist() == first_train
+    assert test.labels[:5].tolist() == first_test
+    assert np.bincount(train.labels).tolist() == counts_train
+    assert np.bincount(test.labels).tolist() == counts_test
+
+
+@pytest.mark.slow
+def test_real_mean_and_std(real):
+    """The mean and deviation that batches are standardised by are those of the training images."""
+    train, *_ = real
+    histogram = np.bincount(train.images.ravel(), minlength=256) / train.images.size
+    values = np.arange(256) / 255
+    mean = histogram @ values
+    assert mean == pytest.approx(train.mean, abs=1e-4)
+    assert np.sqrt(histogram @ (values - mean) ** 2) == pytest.approx(train.std, abs=1e-4)

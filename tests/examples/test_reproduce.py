@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -338,3 +339,10 @@ def test_unknown_runs_are_refused(tmp_path):
     done = reproduce(tmp_path, "--only", "lenet,alexnet")
     assert done.returncode == 2
     assert "--only: no alexnet; there are lab-1000" in done.stderr
+
+
+@pytest.mark.parametrize("run", [*RUNS, *courses.COURSES], ids=lambda run: run.name)
+def test_every_run_has_a_result(run):
+    page = (ROOT / "examples" / "RESULTS.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| {re.escape(run.title)} \|.*$", page, flags=re.MULTILINE)
+    assert re.search(r"\d\d\.\d\d %", line.split("|")[4])

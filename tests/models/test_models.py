@@ -1,12 +1,15 @@
 """All models: sizes, shapes, first weights, gradients by central differences, a few steps."""
 
 import ast
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import models
+from models import DigitsCNN, LabCNN, MnistCNN, MnistCNNLight
+from tests.tools import rng
 from tinygrad_np import Tensor, optim
 from tinygrad_np.errors import ArgumentError
 
@@ -166,3 +169,73 @@ def test_a_few_steps_reduce_the_loss(name):
         optimizer.step()
         losses.append(loss.item())
     assert min(losses[-5:]) < 0.5 * losses[0]
+
+
+def names(module):
+    """Return the names of a module's parameters."""
+    return [name for name, _ in module.named_parameters()]
+
+
+# The models.
+
+
+MODELS = {MnistCNN: 421_642, MnistCNNLight: 26_698, LabCNN: 402_986, DigitsCNN: 1_370}
+
+
+TWO_CONV = ["conv1", "conv2", "fc1", "fc2"]
+
+
+LAYERS = {
+    MnistCNN: TWO_CONV,
+    MnistCNNLight: TWO_CONV,
+    LabCNN: ["conv", "fc1", "fc2"],
+    DigitsCNN: ["conv", "fc"],
+}
+
+
+EACH_MODEL = pytest.mark.parametrize("model", list(MODELS), ids=lambda model: model.__name__)
+
+
+@EACH_MODEL
+def test_number_of_parameters(model):
+    """Each model has as many parameters as its docstring says."""
+    assert sum(parameter.numel() for parameter in model().parameters()) == MODELS[model]
+
+
+def test_number_of_parameters_of_the_wide_lab_cnn():
+    """LabCNN's wider form has twice the features to flatten."""
+    expected = 32 * 10 + 32 * 14 * 14 * 128 + 128 + 1290
+    assert sum(p.numel() for p in LabCNN(channels=32).parameters()) == expected
+
+
+@EACH_MODEL
+def test_names_of_parameters(model):
+    """Parameters are named, and listed, as by a PyTorch model with the same attributes."""
+    expected = [f"{layer}.{kind}" for layer in LAYERS[model] for kind in ("weight", "bias")]
+    assert names(model()) == list(model().state_dict()) == expected
+
+
+@EACH_MODEL
+def test_logits(model):
+    """Each model gives ten float32 logits an image."""
+    side = 8 if model is DigitsCNN else 28
+    out = model()(Tensor.ones(2, 1, side, side))
+    assert out.shape == (2, 10)
+    assert out.dtype == np.float32
+
+
+@EACH_MODEL
+def test_weights_follow_from_the_generator(model):
+    """One seed gives the same weights, bit for bit; another seed others."""
+    one, same, other = (model(rng(seed)).state_dict() for seed in (1, 1, 2))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, same[name], strict=True)
+    assert any((array != other[name]).any() for name, array in one.items())
+
+
+def test_digits_cnn_starts_after_he():
+    """DigitsCNN's biases are 0 and its weights have the variance 2 / fan_in."""
+    state = DigitsCNN(rng()).state_dict()
+    assert not state["conv.bias"].any()
+    assert not state["fc.bias"].any()
+    assert state["fc.weight"].std() == pytest.approx(math.sqrt(2 / 128), rel=0.1)

@@ -1,20 +1,16 @@
-"""Norms, embeddings, cells and attention: options, errors, randomness, what PyTorch cannot tell."""
+"""Layers: text, options, errors, dropout, embeddings."""
 
 import copy
+import math
 import pickle
 import re
 
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, gradcheck, nn, no_grad
+from tests.tools import rng
+from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
-
-
-def rng(seed=0):
-    """Return a generator."""
-    return np.random.default_rng(seed)
-
 
 LAYERS = [
     (nn.BatchNorm1d(3), "BatchNorm1d(3)"),
@@ -100,7 +96,11 @@ def test_arguments_are_checked(make, words):
 
 
 MHA = nn.MultiheadAttention(4, 2)
+
+
 BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
+
+
 CELL = nn.LSTMCell(4, 2)
 
 
@@ -186,67 +186,6 @@ def test_inputs_are_checked(call, error, words):
         call()
 
 
-# Norms.
-
-
-def test_a_batch_of_nothing_leaves_running_statistics():
-    """An empty batch gives an empty output, and has no mean to learn from."""
-    for layer, shape in ((nn.BatchNorm1d(3), (0, 3)), (nn.InstanceNorm2d(3), (2, 3, 0, 4))):
-        tracked = type(layer)(3, affine=True, track_running_stats=True)
-        x = Tensor(np.ones(shape), requires_grad=True)
-        out = tracked(x)
-        out.sum().backward()
-        assert out.shape == x.grad.shape == shape
-        assert tracked.running_mean.tolist() == [0.0] * 3
-        assert tracked.running_var.tolist() == [1.0] * 3
-
-
-def test_a_refused_batch_leaves_the_buffers():
-    """What BatchNorm refuses is not counted."""
-    layer = nn.BatchNorm1d(3)
-    with pytest.raises(ShapeError):
-        layer(Tensor.ones(1, 3))
-    assert layer.num_batches_tracked.item() == 0
-
-
-def test_running_statistics_without_recording():
-    """A layer in training learns its statistics inside no_grad() too."""
-    layer = nn.BatchNorm1d(1, momentum=1.0)
-    with no_grad():
-        layer(Tensor([[1.0], [3.0]]))
-    assert layer.running_mean.tolist() == [2.0]
-    assert layer.running_var.tolist() == [2.0]
-
-
-def test_cumulative_average():
-    """With momentum=None the running mean is that of all batches."""
-    layer = nn.BatchNorm1d(1, momentum=None)
-    for value in (0.0, 3.0, 6.0, 9.0):
-        layer(Tensor([[value], [value + 2.0]]))
-    np.testing.assert_allclose(layer.running_mean.data, [5.5], rtol=1e-6)
-    assert layer.num_batches_tracked.item() == 4
-    assert layer.num_batches_tracked.dtype == np.int64
-
-
-def test_a_graph_of_evaluation_outlives_a_step_of_training():
-    """An evaluation's backward uses the statistics of its forward, though they changed since."""
-    layer = nn.BatchNorm1d(2, eps=0.0)
-    x = Tensor.randn(4, 2, generator=rng())
-    x.requires_grad = True
-    loss = layer.eval()(x).sum()
-    layer.train()(x)
-    loss.backward()
-    assert layer.running_var.tolist() != [1.0, 1.0]
-    assert x.grad.tolist() == [[1.0, 1.0]] * 4
-
-
-def test_norms_in_half_precision():
-    """float16 stays float16."""
-    x = Tensor(rng().standard_normal((4, 6)).astype(np.float16))
-    for layer in (nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6)):
-        assert layer.astype(np.float16)(x).dtype == np.float16
-
-
 # Dropout2d.
 
 
@@ -297,156 +236,230 @@ def test_padding_row_is_what_it_is_set_to():
     assert layer.weight.grad.tolist() == [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
 
 
-# LSTMCell and attention.
+# Layers.
 
 
-def test_lstm_cell_takes_arrays():
-    """The state may be given as arrays."""
-    cell = nn.LSTMCell(4, 2, generator=rng())
-    x, h, c = (rng(n).standard_normal((3, n)).astype(np.float32) for n in (4, 2, 2))
-    for found, expected in zip(
-        cell(x, (h, c)), cell(Tensor(x), (Tensor(h), Tensor(c))), strict=True
-    ):
-        np.testing.assert_array_equal(found.data, expected.data, strict=True)
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (nn.Linear(3, 2), {"weight": (2, 3), "bias": (2,)}),
+        (nn.Linear(3, 2, bias=False), {"weight": (2, 3)}),
+        (nn.Conv2d(4, 6, (3, 5)), {"weight": (6, 4, 3, 5), "bias": (6,)}),
+        (nn.Conv2d(4, 6, 3, groups=2, bias=False), {"weight": (6, 2, 3, 3)}),
+        (nn.Conv1d(4, 6, 5), {"weight": (6, 4, 5), "bias": (6,)}),
+        (nn.Conv3d(4, 6, (1, 2, 3)), {"weight": (6, 4, 1, 2, 3), "bias": (6,)}),
+        (nn.ConvTranspose2d(4, 6, 3, groups=2), {"weight": (4, 3, 3, 3), "bias": (6,)}),
+        (nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout()), {}),
+    ],
+    ids=[
+        "Linear",
+        "Linear-no-bias",
+        "Conv2d",
+        "Conv2d-groups",
+        "Conv1d",
+        "Conv3d",
+        "ConvTranspose2d",
+        "without",
+    ],
+)
+def test_layout(layer, shapes):
+    """Parameters are float32, with PyTorch's names and layouts."""
+    state = layer.state_dict()
+    assert {name: array.shape for name, array in state.items()} == shapes
+    assert all(array.dtype == np.float32 for array in state.values())
 
 
-def test_attention_dropout():
-    """A generator's seed gives the dropped weights; each weight is 0 or scaled."""
-    query, key = Tensor(rng(1).standard_normal((3, 4))), Tensor(rng(2).standard_normal((5, 4)))
-    weights = query.scaled_dot_product_attention(key, np.eye(5)).data
-    dropped = [
-        query.scaled_dot_product_attention(key, np.eye(5), dropout_p=0.4, generator=rng(seed)).data
-        for seed in (1, 1, 2)
-    ]
-    np.testing.assert_array_equal(dropped[0], dropped[1])
-    assert (dropped[0] != dropped[2]).any()
-    kept = dropped[0] != 0
-    assert 0 < kept.sum() < kept.size
-    np.testing.assert_allclose(dropped[0], np.where(kept, weights / 0.6, 0))
+def test_linear():
+    """Linear is x @ weight.T + bias over the last axis."""
+    layer = nn.Linear(3, 2)
+    x = rng().standard_normal((4, 5, 3)).astype(np.float32)  # ..., in
+    expected = x @ layer.weight.numpy().T + layer.bias.numpy()
+    np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("p", [0.0, 1.0])
-def test_attention_dropout_of_none_and_all(p):
-    """With p = 0 nothing is dropped, with p = 1 everything, without a warning."""
-    x = Tensor.randn(3, 4, generator=rng())
-    out = x.scaled_dot_product_attention(x, x, dropout_p=p)
-    assert np.any(out.data != 0) == (p == 0)
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [((), (2, 60)), ((0,), (120,)), ((2,), (2, 3, 20)), ((1, 2), (2, 12, 5))],
+)
+def test_flatten(arguments, shape):
+    """Flatten leaves the batch axis alone unless told otherwise."""
+    assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
 
 
-def test_attention_in_float32_stays():
-    """float32 in, float32 out, whatever the masks; gradients too."""
-    x = Tensor.randn(2, 3, 4, generator=rng())
+def test_relu():
+    """ReLU is max(x, 0)."""
+    assert nn.ReLU()(Tensor([-1.0, 0.0, 2.0])).tolist() == [0.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.Linear(0, 2), "Linear in_features: got 0"),
+        (lambda: nn.Linear(3, -1), "Linear out_features: got -1"),
+        (lambda: nn.Linear(3.0, 2), "Linear in_features: got 3.0"),
+        (lambda: nn.Conv2d(0, 1, 3), "Conv2d in_channels: got 0"),
+        (lambda: nn.Conv2d(1, 0, 3), "Conv2d out_channels: got 0"),
+        (lambda: nn.Conv2d(1, "8", 3), "Conv2d out_channels: got '8'"),
+        (lambda: nn.Conv2d(1, 1, 0), "Conv2d kernel_size: got 0"),
+        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "Conv2d kernel_size: got (3, 3, 3)"),
+        (lambda: nn.Conv2d(1, 1, (3, 2.5)), "Conv2d kernel_size: got (3, 2.5)"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d stride: got 0"),
+        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d padding: got -1"),
+        (lambda: nn.Conv2d(1, 1, 3, dilation=0), "Conv2d dilation: got 0"),
+        (lambda: nn.Conv2d(1, 1, 3, groups=0), "Conv2d groups: got 0"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
+        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d kernel_size: got (3, 3)"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, 2, "same"),
+            "Conv2d padding: got 'same' with stride (2, 2), expected numbers, or 'same' with str",
+        ),
+        (lambda: nn.Conv2d(1, 1, 3, padding="valid"), "Conv2d padding: got 'valid'"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"),
+            "Conv2d data_format: got 'CHWN', expected NCHW or NHWC",
+        ),
+        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d padding: got 'sam"),
+        (
+            lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1),
+            "ConvTranspose2d output_padding: got -1",
+        ),
+        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d dilation: got 0"),
+        (lambda: nn.MaxPool2d(2, data_format=None), "MaxPool2d data_format: got None"),
+        (lambda: nn.AvgPool2d(0), "AvgPool2d kernel_size: got 0"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: got 0"),
+        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "AdaptiveAvgPool2d output_size: got (1, 2, 3)"),
+        (lambda: nn.MaxPool2d(0), "MaxPool2d kernel_size: got 0"),
+        (lambda: nn.MaxPool2d(2, 0), "MaxPool2d stride: got 0"),
+        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d padding: got -1"),
+        (lambda: nn.Dropout(1.1), "Dropout p: got 1.1, expected a probability from 0 to 1"),
+        (lambda: nn.Dropout(-0.1), "Dropout p: got -0.1, expected a probability from 0 to 1"),
+        (lambda: nn.Dropout(math.nan), "Dropout p: got nan, expected a probability from 0 to 1"),
+    ],
+)
+def test_arguments_of_linear_and_conv_are_checked(make, words):
+    """A layer refuses at once what it could not run with: its name, the argument, the value."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"),
+    [
+        (nn.Linear, (3, 2)),
+        (nn.Conv2d, (4, 6, 3, 2, 1, 1, 2)),
+        (nn.Conv2d, (4, 6, (5, 3), (2, 1), (1, 0))),
+        (nn.MaxPool2d, (3, 2, 1)),
+        (nn.MaxPool2d, ((3, 2),)),
+    ],
+)
+def test_sizes_of_numpys_kinds(make, sizes):
+    """NumPy integers are sizes too, alone or in a tuple."""
+
+    def of_numpy(size):
+        return tuple(map(np.int64, size)) if isinstance(size, tuple) else np.int32(size)
+
+    usual, layer = make(*sizes), make(*map(of_numpy, sizes))
+    assert repr(layer) == repr(usual)
+    shapes = {name: array.shape for name, array in usual.state_dict().items()}
+    assert {name: array.shape for name, array in layer.state_dict().items()} == shapes
+    x = Tensor.ones(2, 4, 9, 3)
+    assert layer(x).shape == usual(x).shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "words"),
+    [
+        (nn.Linear(3, 2), (5, 4), "got input (5, 4) and weight (2, 3)"),
+        (nn.Linear(3, 2), (5, 1, 1, 3, 1), "flatten images first"),
+        (nn.Conv2d(3, 2, 3), (5, 4, 8, 8), "got input (5, 4, 8, 8) with 4 channels"),
+        (nn.Conv2d(1, 2, 3), (8, 8), "a single image needs a batch axis"),
+        (nn.Conv2d(1, 2, 3), (5, 1, 2, 8), "does not fit into an image of (2, 8)"),
+        (nn.MaxPool2d(3), (5, 1, 2, 8), "does not fit into an image of (2, 8)"),
+    ],
+)
+def test_inputs_of_linear_and_conv_are_checked(layer, shape, words):
+    """A layer refuses an input that does not fit, with the shapes and what to try."""
+    with pytest.raises(ShapeError, match=re.escape(words)):
+        layer(Tensor.ones(*shape))
+
+
+# Dropout.
+
+
+def test_dropout_in_evaluation():
+    """In evaluation dropout is the identity: the very tensor comes back."""
+    x = Tensor.randn(20, 30, generator=rng())
+    assert nn.Dropout(0.9).eval()(x) is x
+
+
+def test_dropout_zero():
+    """With p=0 nothing is dropped."""
+    x = Tensor.randn(20, 30, generator=rng())
+    np.testing.assert_array_equal(nn.Dropout(0.0)(x).numpy(), x.numpy())
+
+
+def test_dropout_one():
+    """With p=1 all is dropped: zeros, not nan, and a gradient of zeros."""
+    x = Tensor.ones(20, 30)
     x.requires_grad = True
-    masks = [None, np.tri(3, dtype=bool), np.zeros((3, 3), np.float32)]
-    for mask in masks:
-        out = x.scaled_dot_product_attention(x, x, mask)
-        assert out.dtype == np.float32
-        assert out.gradient(x, gradient=Tensor.ones(out.shape))[0].dtype == np.float32
+    out = nn.Dropout(1.0)(x)
+    out.sum().backward()
+    assert not out.numpy().any()
+    assert not x.grad.numpy().any()
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
+def test_dropout_drops_or_scales(p):
+    """Each entry is 0 or divided by 1 - p, and so is its gradient."""
+    x = Tensor.randn(50, 40, generator=rng())
+    x.requires_grad = True
+    out = nn.Dropout(p, generator=rng())(x)
+    out.sum().backward()
+    kept = out.numpy() != 0
+    np.testing.assert_allclose(out.numpy(), np.where(kept, x.numpy() / (1 - p), 0), rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), kept / (1 - p), rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
+def test_dropout_keeps_the_mean(p):
+    """The mean over many entries is kept, within five standard errors."""
+    count = 100_000
+    out = nn.Dropout(p, generator=rng(4))(Tensor.ones(count)).numpy()
+    assert abs(out.mean() - 1) < 5 * math.sqrt(p / (1 - p) / count)
+
+
+def test_dropout_by_seed():
+    """Generators of one seed give one mask; a second call draws another."""
+    x = Tensor.ones(50, 40)
+    one, same = nn.Dropout(0.5, generator=rng(3)), nn.Dropout(0.5, generator=rng(3))
+    first = one(x).numpy()
+    np.testing.assert_array_equal(first, same(x).numpy())
+    assert (first != one(x).numpy()).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_dropout_keeps_the_dtype(dtype):
+    """Dropout gives the dtype that it is given."""
+    assert nn.Dropout(0.5)(Tensor(np.ones(4, dtype))).dtype == dtype
 
 
 @pytest.mark.parametrize(
-    ("lengths", "shape"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((0, 0), (0, 2))]
-)
-def test_attention_of_nothing(lengths, shape):
-    """Without keys the output is zeros, without queries it is empty, with a mask too."""
-    query = Tensor(np.ones((lengths[0], 4)), requires_grad=True)
-    key, value = Tensor(np.ones((lengths[1], 4))), Tensor(np.ones((lengths[1], 2)))
-    for mask in (None, np.ones(lengths, bool)):
-        out = query.scaled_dot_product_attention(key, value, mask)
-        assert out.shape == shape
-        out.sum().backward()
-    assert not query.grad.data.any()
-
-
-def test_attention_without_a_tensor_for_keys():
-    """Arrays may stand for key, value and mask."""
-    query, key, value = (rng(n).standard_normal((3, 4)) for n in range(3))
-    mask = np.tri(3, dtype=bool)
-    found = Tensor(query).scaled_dot_product_attention(key, value, mask)
-    expected = Tensor(query).scaled_dot_product_attention(Tensor(key), Tensor(value), Tensor(mask))
-    np.testing.assert_array_equal(found.data, expected.data)
-    gradcheck(lambda q, k, v: q.scaled_dot_product_attention(k, v, mask), [query, key, value])
-
-
-def test_multihead_attention_dropout():
-    """Weights are dropped in training, by the layer's generator, and not in evaluation."""
-    x = Tensor.randn(4, 2, 8, generator=rng())
-    layers = [nn.MultiheadAttention(8, 2, dropout=0.5, generator=rng(3)) for _ in range(2)]
-    (out, weights), (same, _) = (layer(x, x, x, average_attn_weights=False) for layer in layers)
-    np.testing.assert_array_equal(out.data, same.data)
-    assert 0 < (weights.data == 0).sum() < weights.data.size
-    sums = layers[0].eval()(x, x, x)[1].sum(-1)
-    np.testing.assert_allclose(sums.data, np.ones((2, 4)), rtol=1e-5)
-
-
-# Initial weights.
-
-
-@pytest.mark.parametrize("shape", [(4, 6), (6, 4), (5, 5), (4, 3, 2, 2)])
-def test_orthogonal_by_seed(shape):
-    """One seed gives the same numbers; the dtype and the tensor stay."""
-    weight = nn.Parameter(np.zeros(shape, np.float32))
-    assert nn.init.orthogonal(weight, generator=rng(1)) is weight
-    again = nn.init.orthogonal(Tensor.zeros(shape), generator=rng(1))
-    np.testing.assert_array_equal(weight.data, again.data, strict=True)
-    assert (again.data != nn.init.orthogonal(Tensor.zeros(shape), generator=rng(2)).data).any()
-
-
-def test_orthogonal_is_uniform():
-    """Signs are fixed: over many draws the first entry is as often below 0 as above."""
-    generator = rng(0)
-    signs = [nn.init.orthogonal(Tensor.zeros(2, 2), generator=generator)[0, 0] for _ in range(400)]
-    assert 150 < sum(float(sign) > 0 for sign in signs) < 250
-
-
-def test_orthogonal_of_nothing():
-    """A weight without entries stays as it is."""
-    assert nn.init.orthogonal(Tensor.zeros(0, 3)).shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    "make",
+    ("layer", "shape"),
     [
-        lambda generator: nn.Embedding(5, 3, generator=generator),
-        lambda generator: nn.LSTMCell(5, 3, generator=generator),
-        lambda generator: nn.MultiheadAttention(4, 2, generator=generator),
-        lambda generator: nn.MultiheadAttention(4, 2, kdim=3, generator=generator),
+        (nn.Conv1d(3, 5, 3), (3, 9)),
+        (nn.Conv2d(3, 5, 3), (3, 8, 9)),
+        (nn.ConvTranspose2d(3, 5, 3), (3, 8, 9)),
+        (nn.MaxPool2d(2), (3, 8, 9)),
+        (nn.MaxPool2d(2, return_indices=True), (3, 8, 9)),
+        (nn.AvgPool2d(2), (3, 8, 9)),
+        (nn.AdaptiveAvgPool2d(2), (3, 8, 9)),
+        (nn.Conv2d(3, 5, 3, data_format="NHWC"), (8, 9, 3)),
     ],
 )
-def test_weights_follow_from_the_generator(make):
-    """One seed gives the same weights, bit for bit; another seed others."""
-    one, same, other = (make(rng(seed)).state_dict() for seed in (1, 1, 2))
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, same[name], strict=True)
-    assert any((array != other[name]).any() for name, array in one.items())
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda **form: nn.BatchNorm1d(3, **form),
-        lambda **form: nn.BatchNorm2d(3, **form),
-        lambda **form: nn.InstanceNorm2d(3, affine=True, track_running_stats=True, **form),
-        lambda **form: nn.GroupNorm(3, 3, **form),
-    ],
-)
-def test_norms_take_channels_last(make):
-    """The same numbers, gradients and buffers, only in another order of axes."""
-    first, last = make(), make(data_format="NHWC")
-    shape = (2, 3, 5) if isinstance(first, nn.BatchNorm1d) else (2, 3, 5, 4)
-    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    turned = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-    one, other = Tensor(x, requires_grad=True), Tensor(turned, requires_grad=True)
-    expected, found = first(one), last(other)
-    near = {"rtol": 1e-5, "atol": 1e-6}  # memory in another order is summed in another
-    np.testing.assert_allclose(np.moveaxis(found.data, -1, 1), expected.data, **near)
-    (expected * one).sum().backward()
-    (found * other).sum().backward()
-    np.testing.assert_allclose(np.moveaxis(other.grad.data, -1, 1), one.grad.data, 1e-4, 1e-5)
-    for name, value in first.state_dict().items():
-        np.testing.assert_allclose(last.state_dict()[name], value, **near)
-    assert "data_format='NHWC'" in repr(last)
-    with pytest.raises(ShapeError, match="and C last"):
-        last(Tensor.ones(*shape))
-    with pytest.raises(ArgumentError, match="data_format: got 'CHW', expected NCHW or NHWC"):
-        make(data_format="CHW")
+def test_a_single_image_needs_no_batch_axis(layer, shape):
+    x = Tensor.randn(*shape, generator=np.random.default_rng(0))
+    one, batch = layer(x), layer(x.unsqueeze(0))
+    pairs = zip(one, batch, strict=True) if isinstance(one, tuple) else [(one, batch)]
+    for found, expected in pairs:
+        np.testing.assert_array_equal(found.data, expected.data[0])

@@ -1,22 +1,15 @@
-"""Modules: what they hold and by which names; layers, initial weights, randomness."""
+"""Modules: what they hold and under which names, state dicts, hooks, lists."""
 
 import copy
-import math
 import pickle
 import re
 
 import numpy as np
 import pytest
 
-import tinygrad_np
-from models import DigitsCNN, LabCNN, MnistCNN, MnistCNNLight
-from tinygrad_np import Tensor, data, nn, no_grad
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
-
-
-def rng(seed=0):
-    """Return a generator."""
-    return np.random.default_rng(seed)
+from tests.tools import rng
+from tinygrad_np import Tensor, nn, no_grad
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 
 
 class Block(nn.Module):
@@ -749,612 +742,320 @@ def test_sequential_refuses(layers):
         nn.Sequential(*layers)
 
 
-# Layers.
-
-
-@pytest.mark.parametrize(
-    ("layer", "shapes"),
-    [
-        (nn.Linear(3, 2), {"weight": (2, 3), "bias": (2,)}),
-        (nn.Linear(3, 2, bias=False), {"weight": (2, 3)}),
-        (nn.Conv2d(4, 6, (3, 5)), {"weight": (6, 4, 3, 5), "bias": (6,)}),
-        (nn.Conv2d(4, 6, 3, groups=2, bias=False), {"weight": (6, 2, 3, 3)}),
-        (nn.Conv1d(4, 6, 5), {"weight": (6, 4, 5), "bias": (6,)}),
-        (nn.Conv3d(4, 6, (1, 2, 3)), {"weight": (6, 4, 1, 2, 3), "bias": (6,)}),
-        (nn.ConvTranspose2d(4, 6, 3, groups=2), {"weight": (4, 3, 3, 3), "bias": (6,)}),
-        (nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout()), {}),
-    ],
-    ids=[
-        "Linear",
-        "Linear-no-bias",
-        "Conv2d",
-        "Conv2d-groups",
-        "Conv1d",
-        "Conv3d",
-        "ConvTranspose2d",
-        "without",
-    ],
-)
-def test_layout(layer, shapes):
-    """Parameters are float32, with PyTorch's names and layouts."""
-    state = layer.state_dict()
-    assert {name: array.shape for name, array in state.items()} == shapes
-    assert all(array.dtype == np.float32 for array in state.values())
-
-
-def test_linear():
-    """Linear is x @ weight.T + bias over the last axis."""
-    layer = nn.Linear(3, 2)
-    x = rng().standard_normal((4, 5, 3)).astype(np.float32)  # ..., in
-    expected = x @ layer.weight.numpy().T + layer.bias.numpy()
-    np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("options", "shape"),
-    [
-        ({"kernel_size": 3}, (2, 6, 6, 8)),
-        ({"kernel_size": 3, "padding": 1}, (2, 6, 8, 10)),
-        ({"kernel_size": (1, 3), "stride": (2, 1)}, (2, 6, 4, 8)),
-        ({"kernel_size": 3, "dilation": 2, "groups": 2}, (2, 6, 4, 6)),
-    ],
-)
-def test_conv2d_options(options, shape):
-    """Conv2d hands its options on to the op."""
-    layer = nn.Conv2d(4, 6, **options)
-    x = Tensor.randn(2, 4, 8, 10, generator=rng())
-    options = {name: value for name, value in options.items() if name != "kernel_size"}
-    expected = x.conv2d(layer.weight, layer.bias, **options)
-    assert expected.shape == shape
-    np.testing.assert_array_equal(layer(x).numpy(), expected.numpy())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "shape"),
-    [((2,), (1, 2, 4, 5)), ((3, 1), (1, 2, 6, 8)), ((3, 2, 1), (1, 2, 4, 5))],
-)
-def test_max_pool2d_options(arguments, shape):
-    """The stride of MaxPool2d is the window unless given."""
-    x = Tensor.randn(1, 2, 8, 10, generator=rng())
-    out = nn.MaxPool2d(*arguments)(x)
-    assert out.shape == shape
-    expected = x.max_pool2d(*arguments[:2], padding=arguments[2] if arguments[2:] else 0)
-    np.testing.assert_array_equal(out.numpy(), expected.numpy())
-
-
-@pytest.mark.parametrize(
-    ("layer", "expected"),
-    [
-        (
-            nn.Conv1d(4, 6, 3, padding="same", groups=2, generator=rng()),
-            lambda x, *w: x.conv2d(*w, padding=1, groups=2),
-        ),
-        (
-            nn.Conv2d(4, 6, (2, 3), padding="same", dilation=2, generator=rng()),
-            lambda x, *w: x.conv2d(*w, padding=(2, 2, 1, 1), dilation=2),
-        ),
-        (
-            nn.Conv2d(4, 6, 3, padding=(1, 2, 0, 1), generator=rng()),
-            lambda x, *w: x.pad((1, 2, 0, 1)).conv2d(*w),
-        ),
-        (
-            nn.Conv3d(4, 2, (1, 2, 3), stride=(1, 2, 1), generator=rng()),
-            lambda x, *w: x.conv2d(*w, stride=(1, 2, 1)),
-        ),
-        (
-            nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, dilation=(2, 1), generator=rng()),
-            lambda x, *w: x.conv_transpose2d(
-                *w, stride=2, padding=1, output_padding=1, groups=2, dilation=(2, 1)
-            ),
-        ),
-        (nn.MaxPool2d(3, 1, 1, 2), lambda x: x.max_pool2d(3, 1, 2, 1)),
-        (nn.MaxPool2d(3, 2, ceil_mode=True), lambda x: x.max_pool2d(3, 2, ceil_mode=True)),
-        (
-            nn.AvgPool2d(3, 2, 1, True, False),
-            lambda x: x.avg_pool2d(3, 2, 1, 1, True, False),
-        ),
-        (nn.AdaptiveAvgPool2d((None, 3)), lambda x: x.adaptive_avg_pool2d((None, 3))),
-    ],
-    ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
-)
-def test_layers_of_images(layer, expected):
-    """Layers hand their options on to the ops, in either order of the axes, with gradients."""
-    rank = getattr(layer, "rank", 2)
-    x = Tensor.randn(2, 4, *(7, 6, 5)[:rank], generator=rng())
-    wanted = expected(x, *layer.parameters())
-    np.testing.assert_allclose(layer(x).numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6)
-    layer.data_format = "NHWC"
-    last = Tensor(np.moveaxis(x.numpy(), 1, -1), requires_grad=True)
-    out = layer(last)
-    np.testing.assert_array_equal(np.moveaxis(out.data, -1, 1), layer_first(layer, x))
-    out.sum().backward()
-    assert last.grad.shape == last.shape
-
-
-def layer_first(layer, x):
-    """Return what a layer makes of channels first."""
-    layer.data_format = "NCHW"
-    return layer(x).numpy()
-
-
-def test_max_pool2d_with_indices():
-    """MaxPool2d returns where the maxima were, which is enough to put them back."""
-    x = Tensor.randn(2, 3, 4, 6, generator=rng())
-    values, indices = nn.MaxPool2d(2, return_indices=True)(x)
-    whole = values.max_unpool2d(indices)
-    assert whole.shape == x.shape
-    np.testing.assert_array_equal(whole.max_pool2d(2).numpy(), np.maximum(values.numpy(), 0))
-    last = Tensor(np.moveaxis(x.numpy(), 1, -1))
-    found = nn.MaxPool2d(2, return_indices=True, data_format="NHWC")(last)
-    for array, expected in zip(found, (values, indices), strict=True):
-        np.testing.assert_array_equal(np.moveaxis(array.numpy(), -1, 1), expected.numpy())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "shape"),
-    [((), (2, 60)), ((0,), (120,)), ((2,), (2, 3, 20)), ((1, 2), (2, 12, 5))],
-)
-def test_flatten(arguments, shape):
-    """Flatten leaves the batch axis alone unless told otherwise."""
-    assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
-
-
-def test_relu():
-    """ReLU is max(x, 0)."""
-    assert nn.ReLU()(Tensor([-1.0, 0.0, 2.0])).tolist() == [0.0, 0.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: nn.Linear(0, 2), "Linear in_features: got 0"),
-        (lambda: nn.Linear(3, -1), "Linear out_features: got -1"),
-        (lambda: nn.Linear(3.0, 2), "Linear in_features: got 3.0"),
-        (lambda: nn.Conv2d(0, 1, 3), "Conv2d in_channels: got 0"),
-        (lambda: nn.Conv2d(1, 0, 3), "Conv2d out_channels: got 0"),
-        (lambda: nn.Conv2d(1, "8", 3), "Conv2d out_channels: got '8'"),
-        (lambda: nn.Conv2d(1, 1, 0), "Conv2d kernel_size: got 0"),
-        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "Conv2d kernel_size: got (3, 3, 3)"),
-        (lambda: nn.Conv2d(1, 1, (3, 2.5)), "Conv2d kernel_size: got (3, 2.5)"),
-        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d stride: got 0"),
-        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d padding: got -1"),
-        (lambda: nn.Conv2d(1, 1, 3, dilation=0), "Conv2d dilation: got 0"),
-        (lambda: nn.Conv2d(1, 1, 3, groups=0), "Conv2d groups: got 0"),
-        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
-        (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
-        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d kernel_size: got (3, 3)"),
-        (
-            lambda: nn.Conv2d(1, 1, 3, 2, "same"),
-            "Conv2d padding: got 'same' with stride (2, 2), expected numbers, or 'same' with str",
-        ),
-        (lambda: nn.Conv2d(1, 1, 3, padding="valid"), "Conv2d padding: got 'valid'"),
-        (
-            lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"),
-            "Conv2d data_format: got 'CHWN', expected NCHW or NHWC",
-        ),
-        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d padding: got 'sam"),
-        (
-            lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1),
-            "ConvTranspose2d output_padding: got -1",
-        ),
-        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d dilation: got 0"),
-        (lambda: nn.MaxPool2d(2, data_format=None), "MaxPool2d data_format: got None"),
-        (lambda: nn.AvgPool2d(0), "AvgPool2d kernel_size: got 0"),
-        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: got 0"),
-        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "AdaptiveAvgPool2d output_size: got (1, 2, 3)"),
-        (lambda: nn.MaxPool2d(0), "MaxPool2d kernel_size: got 0"),
-        (lambda: nn.MaxPool2d(2, 0), "MaxPool2d stride: got 0"),
-        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d padding: got -1"),
-        (lambda: nn.Dropout(1.1), "Dropout p: got 1.1, expected a probability from 0 to 1"),
-        (lambda: nn.Dropout(-0.1), "Dropout p: got -0.1, expected a probability from 0 to 1"),
-        (lambda: nn.Dropout(math.nan), "Dropout p: got nan, expected a probability from 0 to 1"),
-    ],
-)
-def test_arguments_are_checked(make, words):
-    """A layer refuses at once what it could not run with: its name, the argument, the value."""
-    with pytest.raises(ArgumentError, match=re.escape(words)):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("make", "sizes"),
-    [
-        (nn.Linear, (3, 2)),
-        (nn.Conv2d, (4, 6, 3, 2, 1, 1, 2)),
-        (nn.Conv2d, (4, 6, (5, 3), (2, 1), (1, 0))),
-        (nn.MaxPool2d, (3, 2, 1)),
-        (nn.MaxPool2d, ((3, 2),)),
-    ],
-)
-def test_sizes_of_numpys_kinds(make, sizes):
-    """NumPy integers are sizes too, alone or in a tuple."""
-
-    def of_numpy(size):
-        return tuple(map(np.int64, size)) if isinstance(size, tuple) else np.int32(size)
-
-    usual, layer = make(*sizes), make(*map(of_numpy, sizes))
-    assert repr(layer) == repr(usual)
-    shapes = {name: array.shape for name, array in usual.state_dict().items()}
-    assert {name: array.shape for name, array in layer.state_dict().items()} == shapes
-    x = Tensor.ones(2, 4, 9, 3)
-    assert layer(x).shape == usual(x).shape
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "words"),
-    [
-        (nn.Linear(3, 2), (5, 4), "got input (5, 4) and weight (2, 3)"),
-        (nn.Linear(3, 2), (5, 1, 1, 3, 1), "flatten images first"),
-        (nn.Conv2d(3, 2, 3), (5, 4, 8, 8), "got input (5, 4, 8, 8) with 4 channels"),
-        (nn.Conv2d(1, 2, 3), (8, 8), "a single image needs a batch axis"),
-        (nn.Conv2d(1, 2, 3), (5, 1, 2, 8), "does not fit into an image of (2, 8)"),
-        (nn.MaxPool2d(3), (5, 1, 2, 8), "does not fit into an image of (2, 8)"),
-    ],
-)
-def test_inputs_are_checked(layer, shape, words):
-    """A layer refuses an input that does not fit, with the shapes and what to try."""
-    with pytest.raises(ShapeError, match=re.escape(words)):
-        layer(Tensor.ones(*shape))
-
-
-# The models.
-
-MODELS = {MnistCNN: 421_642, MnistCNNLight: 26_698, LabCNN: 402_986, DigitsCNN: 1_370}
-TWO_CONV = ["conv1", "conv2", "fc1", "fc2"]
-LAYERS = {
-    MnistCNN: TWO_CONV,
-    MnistCNNLight: TWO_CONV,
-    LabCNN: ["conv", "fc1", "fc2"],
-    DigitsCNN: ["conv", "fc"],
-}
-EACH_MODEL = pytest.mark.parametrize("model", list(MODELS), ids=lambda model: model.__name__)
-
-
-@EACH_MODEL
-def test_number_of_parameters(model):
-    """Each model has as many parameters as its docstring says."""
-    assert sum(parameter.numel() for parameter in model().parameters()) == MODELS[model]
-
-
-def test_number_of_parameters_of_the_wide_lab_cnn():
-    """LabCNN's wider form has twice the features to flatten."""
-    expected = 32 * 10 + 32 * 14 * 14 * 128 + 128 + 1290
-    assert sum(p.numel() for p in LabCNN(channels=32).parameters()) == expected
-
-
-@EACH_MODEL
-def test_names_of_parameters(model):
-    """Parameters are named, and listed, as by a PyTorch model with the same attributes."""
-    expected = [f"{layer}.{kind}" for layer in LAYERS[model] for kind in ("weight", "bias")]
-    assert names(model()) == list(model().state_dict()) == expected
-
-
-@EACH_MODEL
-def test_logits(model):
-    """Each model gives ten float32 logits an image."""
-    side = 8 if model is DigitsCNN else 28
-    out = model()(Tensor.ones(2, 1, side, side))
-    assert out.shape == (2, 10)
-    assert out.dtype == np.float32
-
-
-@EACH_MODEL
-def test_weights_follow_from_the_generator(model):
-    """One seed gives the same weights, bit for bit; another seed others."""
-    one, same, other = (model(rng(seed)).state_dict() for seed in (1, 1, 2))
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, same[name], strict=True)
-    assert any((array != other[name]).any() for name, array in one.items())
-
-
-def test_digits_cnn_starts_after_he():
-    """DigitsCNN's biases are 0 and its weights have the variance 2 / fan_in."""
-    state = DigitsCNN(rng()).state_dict()
-    assert not state["conv.bias"].any()
-    assert not state["fc.bias"].any()
-    assert state["fc.weight"].std() == pytest.approx(math.sqrt(2 / 128), rel=0.1)
-
-
-# Dropout.
-
-
-def test_dropout_in_evaluation():
-    """In evaluation dropout is the identity: the very tensor comes back."""
-    x = Tensor.randn(20, 30, generator=rng())
-    assert nn.Dropout(0.9).eval()(x) is x
-
-
-def test_dropout_zero():
-    """With p=0 nothing is dropped."""
-    x = Tensor.randn(20, 30, generator=rng())
-    np.testing.assert_array_equal(nn.Dropout(0.0)(x).numpy(), x.numpy())
-
-
-def test_dropout_one():
-    """With p=1 all is dropped: zeros, not nan, and a gradient of zeros."""
-    x = Tensor.ones(20, 30)
-    x.requires_grad = True
-    out = nn.Dropout(1.0)(x)
-    out.sum().backward()
-    assert not out.numpy().any()
-    assert not x.grad.numpy().any()
-
-
-@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
-def test_dropout_drops_or_scales(p):
-    """Each entry is 0 or divided by 1 - p, and so is its gradient."""
-    x = Tensor.randn(50, 40, generator=rng())
-    x.requires_grad = True
-    out = nn.Dropout(p, generator=rng())(x)
-    out.sum().backward()
-    kept = out.numpy() != 0
-    np.testing.assert_allclose(out.numpy(), np.where(kept, x.numpy() / (1 - p), 0), rtol=1e-6)
-    np.testing.assert_allclose(x.grad.numpy(), kept / (1 - p), rtol=1e-6)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
-def test_dropout_keeps_the_mean(p):
-    """The mean over many entries is kept, within five standard errors."""
-    count = 100_000
-    out = nn.Dropout(p, generator=rng(4))(Tensor.ones(count)).numpy()
-    assert abs(out.mean() - 1) < 5 * math.sqrt(p / (1 - p) / count)
-
-
-def test_dropout_by_seed():
-    """Generators of one seed give one mask; a second call draws another."""
-    x = Tensor.ones(50, 40)
-    one, same = nn.Dropout(0.5, generator=rng(3)), nn.Dropout(0.5, generator=rng(3))
-    first = one(x).numpy()
-    np.testing.assert_array_equal(first, same(x).numpy())
-    assert (first != one(x).numpy()).any()
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dropout_keeps_the_dtype(dtype):
-    """Dropout gives the dtype that it is given."""
-    assert nn.Dropout(0.5)(Tensor(np.ones(4, dtype))).dtype == dtype
-
-
-# Initial weights.
-
-LINEAR, CONV = (300, 200), (64, 32, 3, 3)
-FANS = {LINEAR: (200, 300), CONV: (32 * 9, 64 * 9)}
-EACH_SHAPE = pytest.mark.parametrize("shape", [LINEAR, CONV], ids=["linear", "conv"])
-GAINS = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2)}
-EACH_GAIN = pytest.mark.parametrize("nonlinearity", list(GAINS))
-
-
-def is_normal(array, mean, std):
-    """Assert moments, and tails, of normal numbers, within five standard errors."""
-    count = array.size
-    values = (array.astype(np.float64) - mean) / std
-    assert abs(values.mean()) < 5 / math.sqrt(count)
-    assert abs(values.var() - 1) < 5 * math.sqrt(2 / count)
-    assert abs(np.mean(np.abs(values) > 1) - 0.3173) < 5 * math.sqrt(0.25 / count)
-    assert np.abs(values).max() > 3
-
-
-def is_uniform(array, low, high):
-    """Assert bounds, that they are nearly reached, and moments within five standard errors."""
-    count = array.size
-    values = (array.astype(np.float64) - low) / (high - low)
-    assert values.min() > -1e-6
-    assert values.max() < 1 + 1e-6
-    assert values.min() < 20 / count
-    assert values.max() > 1 - 20 / count
-    assert abs(values.mean() - 1 / 2) < 5 * math.sqrt(1 / 12 / count)
-    assert abs(values.var() - 1 / 12) < 5 * math.sqrt(1 / 180 / count)
-
-
-@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (3.0, 0.5)])
-def test_normal(mean, std):
-    """Normal has the mean and deviation that are asked for."""
-    is_normal(nn.init.normal(Tensor.zeros(LINEAR), mean, std, rng()).numpy(), mean, std)
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 5.0)])
-def test_uniform(low, high):
-    """Uniform lies between the bounds that are asked for."""
-    is_uniform(nn.init.uniform(Tensor.zeros(LINEAR), low, high, rng()).numpy(), low, high)
-
-
-def test_zeros_and_ones():
-    """zeros and ones fill with 0 and with 1."""
-    assert not nn.init.zeros(Tensor.ones(2, 3)).numpy().any()
-    assert nn.init.ones(Tensor.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
-
-
-@EACH_SHAPE
-@EACH_GAIN
-def test_kaiming_normal(shape, nonlinearity):
-    """The variance is gain² / fan_in."""
-    std = GAINS[nonlinearity] / math.sqrt(FANS[shape][0])
-    weight = nn.init.kaiming_normal(Tensor.zeros(shape), nonlinearity, rng(1))
-    is_normal(weight.numpy(), 0, std)
-
-
-@EACH_SHAPE
-@EACH_GAIN
-def test_kaiming_uniform(shape, nonlinearity):
-    """The variance is gain² / fan_in."""
-    bound = GAINS[nonlinearity] * math.sqrt(3 / FANS[shape][0])
-    weight = nn.init.kaiming_uniform(Tensor.zeros(shape), nonlinearity, rng(1))
-    is_uniform(weight.numpy(), -bound, bound)
-
-
-@EACH_SHAPE
-@pytest.mark.parametrize("gain", [1.0, 5 / 3])
-def test_xavier_normal(shape, gain):
-    """The variance is 2 gain² / (fan_in + fan_out)."""
-    std = gain * math.sqrt(2 / sum(FANS[shape]))
-    is_normal(nn.init.xavier_normal(Tensor.zeros(shape), gain, rng(1)).numpy(), 0, std)
-
-
-@EACH_SHAPE
-@pytest.mark.parametrize("gain", [1.0, 5 / 3])
-def test_xavier_uniform(shape, gain):
-    """The variance is 2 gain² / (fan_in + fan_out)."""
-    bound = gain * math.sqrt(6 / sum(FANS[shape]))
-    weight = nn.init.xavier_uniform(Tensor.zeros(shape), gain, rng(1))
-    is_uniform(weight.numpy(), -bound, bound)
-
-
-@pytest.mark.parametrize(
-    ("layer", "fan_in"),
-    [
-        (nn.Linear(200, 300, generator=rng()), 200),
-        (nn.Conv2d(64, 96, 3, groups=2, generator=rng()), 32 * 9),
-        (nn.ConvTranspose2d(96, 64, 3, groups=2, generator=rng()), 32 * 9),
-    ],
-    ids=["Linear", "Conv2d", "ConvTranspose2d"],
-)
-def test_default_weights(layer, fan_in):
-    """Linear and convolutions begin within ±1 / sqrt(fan_in), weights and biases, as in PyTorch."""
-    bound = 1 / math.sqrt(fan_in)
-    is_uniform(layer.weight.numpy(), -bound, bound)
-    assert bound / 2 < np.abs(layer.bias.numpy()).max() <= bound
-
-
-RANDOM = [
-    nn.init.normal,
-    nn.init.uniform,
-    nn.init.kaiming_normal,
-    nn.init.kaiming_uniform,
-    nn.init.xavier_normal,
-    nn.init.xavier_uniform,
-]
-EACH_RANDOM = pytest.mark.parametrize("fill", RANDOM, ids=lambda fill: fill.__name__)
-
-
-@EACH_RANDOM
-def test_init_by_seed(fill):
-    """One seed gives the same numbers, bit for bit; another seed others."""
-    one, same, other = (fill(Tensor.zeros(4, 5), generator=rng(n)).tolist() for n in (1, 1, 2))
-    assert one == same != other
-
-
-@pytest.mark.parametrize("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_init_in_place(fill, dtype):
-    """The very tensor is filled, and returned; it keeps its dtype and its requires_grad."""
-    weight = nn.Parameter(np.full((4, 5), 7, dtype))
-    array = weight.data
-    assert fill(weight) is weight
-    assert weight.data is array
-    assert weight.dtype == dtype
-    assert weight.requires_grad
-    assert (array != 7).all()
-
-
-@pytest.mark.parametrize("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
-@pytest.mark.parametrize("shape", [(), (3,)])
-def test_init_needs_two_axes(fill, shape):
-    """A bias has no fan_in: He and Xavier refuse it."""
-    with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
-        fill(Tensor.ones(shape))
-
-
-@pytest.mark.parametrize("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 2, 0, 3)])
-def test_init_needs_an_entry(fill, shape):
-    """Nor has a weight without entries: it is refused, with no warning of a division by 0."""
-    with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
-        fill(Tensor.ones(shape))
-
-
-@pytest.mark.parametrize("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
-def test_init_refuses_integers(fill, dtype):
-    """Only floats are filled: integers would round, and are left as they are."""
-    tensor = Tensor(np.ones((3, 4), dtype))
-    words = f"init: got a tensor of dtype {np.dtype(dtype)}, expected floats"
-    with pytest.raises(DtypeError, match=words):
-        fill(tensor)
-    assert (tensor.numpy() == 1).all()
-
-
-@pytest.mark.parametrize("fill", RANDOM[2:4], ids=lambda fill: fill.__name__)
-def test_init_unknown_nonlinearity(fill):
-    """An unknown nonlinearity is refused with the known ones."""
-    with pytest.raises(ArgumentError, match=r"got 'rleu', expected one of linear, .*relu"):
-        fill(Tensor.ones(3, 3), "rleu")
-
-
-def test_init_in_a_live_graph():
-    """A backward through weights that were initialised anew since its forward refuses."""
-    layer = nn.Linear(3, 2)
-    x = Tensor.ones(4, 3)
-    x.requires_grad = True
-    loss = layer(x).sum()
-    nn.init.normal(layer.weight)
-    with pytest.raises(GraphError, match="changed in place"):
-        loss.backward()
-
-
 # Randomness.
 
 
-def draw_everything(generator=None):
-    """Use all that is random; return the numbers."""
-    layers = [
-        nn.Linear(3, 2, generator=generator),
-        nn.Conv2d(1, 2, 3, generator=generator),
-        DigitsCNN(generator),
-        MnistCNNLight(generator),
+class Stack(nn.Module):
+    """A ModuleList that forward calls in turn."""
+
+    def __init__(self, count=3):
+        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
+
+    def forward(self, x):
+        """Return (N, 2)."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Fork(nn.Module):
+    """One module under two names."""
+
+    def __init__(self, inner):
+        self.left = self.right = inner
+
+
+def deep(levels):
+    """Return modules each of which has the next under two names: 2^levels ways to the last."""
+    module = nn.Linear(2, 2)
+    for _ in range(levels):
+        module = Fork(module)
+    return module
+
+
+# Walks.
+
+
+def test_shared_modules_are_walked_once():
+    """Lists, modes and gradients of 2^60 ways to one layer are found at once."""
+    module = deep(60)
+    assert len(list(module.modules())) == 61
+    assert [name for name, _ in module.named_parameters()] == [
+        "left." * 60 + "weight",
+        "left." * 60 + "bias",
     ]
-    arrays = [array for layer in layers for array in layer.state_dict().values()]
-    arrays += [fill(Tensor.zeros(4, 5), generator=generator).numpy() for fill in RANDOM]
-    arrays.append(nn.Dropout(0.5, generator=generator)(Tensor.ones(40)).numpy())
-    arrays.append(Tensor.ones(40).dropout(0.5, generator=generator).numpy())
-    arrays.append(layers[-1](Tensor.ones(2, 1, 28, 28)).numpy())
-    arrays.append(Tensor.rand(4, generator=generator).numpy())
-    arrays.append(Tensor.randn(4, generator=generator).numpy())
-    return arrays
+    assert not any(inner.training for inner in module.eval().modules())
+    module.zero_grad()
+    assert list(module.buffers()) == []
+    counts = []
+    module.apply(counts.append)
+    assert len(counts) == 61
+    assert module.astype(np.float64).left.training is False
 
 
-def are_equal(some, others):
-    """Return whether two lists hold the same arrays."""
-    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+def test_a_state_dict_has_each_way():
+    """A state dict has a shared layer under each of its names."""
+    ways = ["left.left", "left.right", "right.left", "right.right"]
+    assert list(deep(2).state_dict()) == [f"{w}.{n}" for w in ways for n in ("weight", "bias")]
 
 
-def test_manual_seed():
-    """After one seed everything random is the same, bit for bit; after another it is not."""
-    drawn = []
-    for seed in (1, 1, 2):
-        tinygrad_np.manual_seed(seed)
-        drawn.append(draw_everything())
-    assert are_equal(drawn[0], drawn[1])
-    assert not are_equal(drawn[0], drawn[2])
+def test_repr_of_a_circle():
+    """A module that contains itself shows so, and ends."""
+    layer = nn.Sequential(nn.ReLU())
+    layer.itself = layer
+    assert repr(layer).splitlines() == ["Sequential(", "  (0): ReLU()", "  (itself): ...", ")"]
 
 
-def test_manual_seed_draws_on():
-    """Draws after one manual_seed differ from each other."""
-    tinygrad_np.manual_seed(1)
-    assert not are_equal(draw_everything(), draw_everything())
+def test_apply():
+    """apply() calls with those within first, each once, and returns the module."""
+    module = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.Tanh()))
+    module.again = vars(module)["1"]
+    seen = []
+    assert module.apply(lambda inner: seen.append(type(inner).__name__)) is module
+    assert seen == ["Linear", "ReLU", "Tanh", "Sequential", "Sequential"]
 
 
-def test_own_generator_gives_all():
-    """What is given a generator depends on nothing else."""
-    drawn = []
-    for seed in (1, 2):
-        tinygrad_np.manual_seed(seed)
-        drawn.append(draw_everything(rng(5)))
-    assert are_equal(*drawn)
+def test_apply_in_a_circle():
+    """A circle ends."""
+    module = nn.Sequential(nn.ReLU())
+    module.itself = module
+    seen = []
+    module.apply(seen.append)
+    assert len(seen) == 2
 
 
-def test_own_generator_leaves_the_default_alone():
-    """What is given a generator draws nothing from the package's."""
-    tinygrad_np.manual_seed(1)
-    expected = Tensor.rand(4).tolist()
-    tinygrad_np.manual_seed(1)
-    draw_everything(rng(5))
-    list(data.DataLoader(data.digits()[1], shuffle=True, seed=0))
-    assert Tensor.rand(4).tolist() == expected
+# Hooks.
 
 
-def test_numpys_global_state_stays():
-    """Nothing is drawn from NumPy's global random state."""
-    state = np.random.get_state
-    before = state()[1].tolist(), state()[2]
-    draw_everything()
-    assert (state()[1].tolist(), state()[2]) == before
+def test_forward_hook():
+    """A hook sees module, inputs and output; what it returns, unless None, is the output."""
+    layer, seen = nn.ReLU(), []
+    first = layer.register_forward_hook(lambda *call: seen.append(call))
+    second = layer.register_forward_hook(lambda module, inputs, output: output * 2)
+    third = layer.register_forward_hook(lambda module, inputs, output: output + 1)
+    x = Tensor([-1.0, 3.0])
+    assert layer(x).tolist() == [1.0, 7.0]
+    ((module, inputs, output),) = seen
+    assert module is layer
+    assert inputs == (x,) or inputs[0] is x
+    assert output.tolist() == [0.0, 3.0]
+    second.remove()
+    assert layer(x).tolist() == [1.0, 4.0]
+    first.remove()
+    third.remove()
+    third.remove()
+    assert layer(x).tolist() == [0.0, 3.0]
+    assert len(seen) == 2
+
+
+def test_hooks_get_tensors():
+    """An array that is given reaches the hook as the Tensor that forward sees, also by keyword."""
+
+    class Add(nn.Module):
+        """Adds."""
+
+        def forward(self, x, y):
+            """Return x + y."""
+            assert isinstance(y, Tensor)
+            return x + y
+
+    add, seen = Add(), []
+    add.register_forward_hook(lambda module, inputs, output: seen.extend(inputs))
+    assert add(np.ones(2), y=np.ones(2)).tolist() == [2.0, 2.0]
+    assert [type(value) for value in seen] == [Tensor]
+
+
+def test_a_hooks_gradient():
+    """What a hook makes of the output is part of the graph."""
+    layer = nn.ReLU()
+    layer.register_forward_hook(lambda module, inputs, output: output * 3)
+    x = Tensor([2.0], requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad.tolist() == [3.0]
+
+
+def test_hooks_are_the_modules_own():
+    """A hook on one layer is not on another of its class."""
+    one, other = nn.ReLU(), nn.ReLU()
+    one.register_forward_hook(lambda *_: Tensor(7.0))
+    assert other(Tensor([1.0])).tolist() == [1.0]
+
+
+def test_a_hook_that_raises():
+    """The error passes, and the module and those around it stay usable."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    inner = next(child for name, child in model.named_children() if name == "1")
+
+    def fail(module, inputs, output):
+        raise KeyError("planned")
+
+    handle = inner.register_forward_hook(fail)
+    with pytest.raises(KeyError, match="planned"):
+        model(Tensor.ones(1, 2))
+    handle.remove()
+    out = model(Tensor.ones(1, 2))
+    assert out.node.scope.path == "1"
+    assert out.node.scope.outer.outer is None
+
+
+def test_a_hook_may_remove_itself():
+    """The hooks may change while they run."""
+    layer, calls = nn.ReLU(), []
+
+    def once(module, inputs, output):
+        calls.append(1)
+        handle.remove()
+
+    handle = layer.register_forward_hook(once)
+    layer.register_forward_hook(lambda *_: calls.append(2))
+    layer(Tensor.ones(1))
+    layer(Tensor.ones(1))
+    assert calls == [1, 2, 2]
+
+
+def test_hooks_are_not_saved_nor_children():
+    """A hook is no part of the module, even where it is a module."""
+    layer, hook = nn.Linear(2, 2), nn.Linear(3, 3)
+    layer.register_forward_hook(hook)
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    assert list(layer.named_children()) == []
+    assert len(list(layer.modules())) == 1
+
+
+def test_hooks_are_copied():
+    """A deep copy has hooks of its own."""
+    layer = nn.ReLU()
+    handle = layer.register_forward_hook(_double)
+    other = copy.deepcopy(layer)
+    handle.remove()
+    assert layer(Tensor([1.0])).tolist() == [1.0]
+    assert other(Tensor([1.0])).tolist() == [2.0]
+
+
+def _double(module, inputs, output):
+    return output * 2
+
+
+def test_a_module_that_calls_itself():
+    """Its scope within itself is named by its class."""
+
+    class Again(nn.Module):
+        """Calls itself as often as it is told."""
+
+        def forward(self, x, times):
+            """Return x doubled that often."""
+            return self(x * 2, times - 1) if times else x * 2
+
+    x = Tensor([1.0], requires_grad=True)
+    out = Again()(x, 2)
+    assert out.tolist() == [8.0]
+    assert out.node.scope.path == "Again.Again"
+
+
+# ModuleList.
+
+
+def test_module_list_names():
+    """Layers are named by position; scopes have the whole path."""
+    stack = Stack(2)
+    expected = ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
+    assert list(stack.state_dict()) == expected
+    assert stack(Tensor.ones(1, 2)).node.scope.path == "layers.1"
+    assert repr(stack).splitlines()[1:3] == ["  (layers): ModuleList(", "    (0): Linear(2, 2)"]
+
+
+def test_module_list_is_a_list():
+    """Length, indexing, iteration and growth are a list's."""
+    kinds = [nn.ReLU(), nn.Tanh(), nn.Sigmoid()]
+    layers = nn.ModuleList(kinds[:1])
+    assert layers.append(kinds[2]) is layers
+    layers.insert(1, kinds[1])
+    assert (len(layers), list(layers)) == (3, kinds)
+    assert layers[-1] is layers[2] is kinds[2]
+    assert isinstance(layers[1:], nn.ModuleList)
+    assert list(layers[1:]) == kinds[1:]
+    assert list(layers[::-1]) == kinds[::-1]
+    assert layers.extend(kinds) is layers
+    assert [name for name, _ in layers.named_children()] == list("012345")
+    layers[-1] = kinds[0]
+    assert list(layers) == [*kinds, *kinds[:2], kinds[0]]
+    assert len(nn.ModuleList()) == 0
+    assert kinds[1] in layers
+
+
+def test_module_list_keeps_its_order():
+    """More than ten layers stay in order when one is put in front, in evaluation too."""
+    layers = nn.ModuleList(nn.Linear(1, n) for n in range(1, 13)).eval()
+    layers.insert(0, nn.Linear(1, 99))
+    assert [layer.out_features for layer in layers] == [99, *range(1, 13)]
+    assert [name for name, _ in layers.named_children()] == [str(n) for n in range(13)]
+    assert not layers.training
+
+
+@pytest.mark.parametrize("index", [2, -3])
+def test_module_list_outside(index):
+    """An index outside is refused, on reading and on assigning."""
+    layers = nn.ModuleList([nn.ReLU(), nn.Tanh()])
+    words = f"ModuleList: index {index} is outside a list of 2"
+    with pytest.raises(AxisError, match=words):
+        layers[index]
+    with pytest.raises(AxisError, match=words):
+        layers[index] = nn.ReLU()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: layers.append(1),
+        lambda layers: layers.insert(0, nn.ReLU),
+        lambda layers: layers.extend([nn.ReLU(), abs]),
+        lambda layers: nn.ModuleList([None]),
+    ],
+)
+def test_module_list_refuses(change):
+    """What is no module is refused, and the list stays as it was."""
+    layers = nn.ModuleList([nn.ReLU()])
+    with pytest.raises(ArgumentError, match=r"ModuleList: got .*, expected modules"):
+        change(layers)
+    assert len(layers) == 1
+
+
+def test_module_list_is_not_called():
+    """It has no forward of its own."""
+    with pytest.raises(NotImplementedError, match=r"ModuleList has no forward\(\)"):
+        nn.ModuleList()(1)
+
+
+def test_a_parameter_is_not_replaced_by_a_plain_tensor():
+    layer = nn.Linear(2, 1)
+    with (
+        no_grad(),
+        pytest.raises(DtypeError, match=r"Linear.weight: a plain Tensor .* weight\[:\]"),
+    ):
+        layer.weight -= 0.1
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    with no_grad():
+        layer.weight[:] = layer.weight - 0.1
+    layer.weight = nn.Parameter(np.zeros((1, 2), np.float32))
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+def test_the_update_of_the_tutorials_in_place():
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(2):
+        w.grad = None
+        (w * w).sum().backward()
+        with no_grad():
+            w[:] = w - 0.25 * w.grad
+    assert w.tolist() == [0.25, 0.5]
+
+
+def test_sequential_is_a_list_too():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    assert isinstance(model[-1], nn.ReLU)
+    assert len(model.append(nn.Linear(3, 1))) == 3
+    assert isinstance(model[1:], nn.Sequential)
+    assert model[:1](Tensor.ones(1, 2)).shape == (1, 3)
+    assert [type(layer).__name__ for layer in model] == ["Linear", "ReLU", "Linear"]
+    assert list(model.children()) == list(model)

@@ -1,15 +1,10 @@
-"""Convolution, pooling and resizing: what their samples and PyTorch's numbers do not say."""
+"""Convolutions: transposes, strides, missing channels, the tutorial's examples."""
 
 import numpy as np
 import pytest
 
-from tinygrad_np import Tensor, nn, viz
-from tinygrad_np.gradcheck import gradcheck, gradgradcheck
-
-
-def normal(*shape):
-    """Return standard normal numbers, the same each time."""
-    return np.random.default_rng(0).standard_normal(shape)
+from tests.tools import normal
+from tinygrad_np import Tensor
 
 
 def test_transposed_convolution_is_the_transpose():
@@ -50,132 +45,6 @@ def test_convolutions_without_channels(channels, stride):
     assert not x.grad.numpy().any()
 
 
-@pytest.mark.parametrize(
-    ("kernel", "options"),
-    [
-        ((2, 2), {}),
-        ((3,), {"stride": 2, "padding": (0, 1), "ceil_mode": True}),
-        ((3, 2), {"stride": 1, "padding": 1, "dilation": (1, 2)}),
-        ((2, 1, 2), {"padding": (1, 0, 0, 0, -1, 1)}),
-    ],
-)
-def test_indices_are_where_the_maxima_are(kernel, options):
-    """Read at the indices, the flattened image gives the maxima."""
-    image = normal(2, 3, *(7, 6, 5)[: len(kernel)])
-    values, indices = Tensor(image).max_pool2d(kernel, return_indices=True, **options)
-    assert (indices.dtype, indices.shape) == (np.int64, values.shape)
-    flat = np.take_along_axis(image.reshape(2, 3, -1), indices.numpy().reshape(2, 3, -1), -1)
-    np.testing.assert_array_equal(flat.reshape(values.shape), values.numpy())
-
-
-def test_only_the_values_have_a_gradient():
-    """Indices are constants."""
-    x = Tensor(normal(1, 1, 4, 4), requires_grad=True)
-    values, indices = x.max_pool2d(return_indices=True)
-    assert values.requires_grad
-    assert not indices.requires_grad
-
-
-def test_pools_of_integers():
-    """A maximum keeps the dtype, below any padding; means are float32."""
-    x = Tensor(np.full((1, 1, 3, 3), -5, np.int8))
-    assert x.max_pool2d(2, padding=1).dtype == np.int8
-    assert set(x.max_pool2d(2, padding=1).numpy().reshape(-1).tolist()) == {-5}
-    assert x.adaptive_avg_pool2d(2).dtype == np.float32
-    assert x.adaptive_avg_pool2d(2).numpy().reshape(-1).tolist() == [-5.0] * 4
-
-
-def test_float16_is_averaged_in_float32():
-    """A sum of many float16 would stand still at 2048."""
-    x = Tensor(np.ones((1, 1, 64, 64), np.float16))
-    assert x.adaptive_avg_pool2d(1).dtype == np.float16
-    assert x.adaptive_avg_pool2d(1).item() == 1
-    assert x.interpolate((5, 5)).dtype == np.float16
-
-
-@pytest.mark.parametrize("shape", [(6, 8), (3, 6, 8), (2, 3, 6, 8)])
-def test_unpooling_of_what_pooling_returns(shape):
-    """An image without batch, or without channels too, comes back in its shape."""
-    x = Tensor(np.random.default_rng(0).standard_normal(shape))
-    values, indices = x.max_pool2d(2, return_indices=True)
-    back = values.max_unpool2d(indices)
-    assert back.shape == shape
-    np.testing.assert_array_equal(back.data[back.data != 0], x.data[back.data != 0])
-    assert np.count_nonzero(back.data) == values.numel()
-
-
-def test_unpooling_overlapping_windows():
-    """Windows that share a maximum put it in its place once, and it has one gradient."""
-    x = normal(1, 2, 5, 5)
-    values, indices = Tensor(x).max_pool2d(3, 1, return_indices=True)
-    whole = values.max_unpool2d(indices, 3, 1)
-    np.testing.assert_array_equal(whole.numpy(), np.where(whole.numpy() != 0, x, 0))
-    for check in (gradcheck, gradgradcheck):
-        check(lambda v: v.max_unpool2d(indices, 3, 1), [values.numpy()])
-
-
-def test_infinities_stay_where_they_are():
-    """Resizing mixes neighbours only: elsewhere an infinite entry is not seen."""
-    x = Tensor([[[1.0, 2.0, 3.0, 4.0, 5.0, np.inf]]])
-    assert np.isfinite(x.interpolate((9,)).numpy()[..., :7]).all()
-    assert np.isfinite(x.interpolate((4,), "nearest").numpy()[..., :4]).all()
-    assert x.adaptive_avg_pool2d((4,)).tolist() == [[[1.5, 2.5, 4.5, np.inf]]]
-
-
-def test_resizing_bytes():
-    """uint8 stays uint8 and is rounded, halves upwards."""
-    x = Tensor(np.array([[[0, 1, 255]]], np.uint8))
-    assert x.interpolate((5,), align_corners=True).dtype == np.uint8
-    assert x.interpolate((5,), align_corners=True).tolist() == [[[0, 1, 1, 128, 255]]]
-    assert x.interpolate((6,), "nearest").tolist() == [[[0, 0, 1, 1, 255, 255]]]
-
-
-@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
-@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.float16])
-def test_nearest_takes_entries_of_any_dtype(mode, dtype):
-    """Entries are taken as they are."""
-    x = np.array([[[0, 1, 1, 0]]], dtype)
-    out = Tensor(x).interpolate((8,), mode)
-    np.testing.assert_array_equal(out.numpy(), np.repeat(x, 2, -1), strict=True)
-
-
-def test_the_same_size_changes_nothing():
-    """An axis of the size asked for is not touched."""
-    x = Tensor(normal(1, 1, 4, 4))
-    assert x.interpolate((4, 4)) is x
-    assert x.adaptive_avg_pool2d((None, 4)) is x
-
-
-def test_windows_are_drawn_in_short():
-    """A drawn graph says kernel and stride."""
-    x = Tensor(normal(1, 1, 6, 6), requires_grad=True)
-    assert "windows=(2, 2) every (2, 2)" in viz.draw(x.max_pool2d(2).sum()).source
-    assert "stride=(2, 2)" in viz.draw(x.conv2d(Tensor(normal(1, 1, 2, 2)), stride=2)).source
-    assert "rule=linear" in viz.draw(x.interpolate((3, 3)).sum()).source
-    values, indices = x.max_pool2d(return_indices=True)
-    assert "index_add" in viz.draw(values.max_unpool2d(indices).sum()).source
-
-
-SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
-
-
-@pytest.mark.parametrize("lead", [(), (1,), (1, 1)])
-@pytest.mark.parametrize(
-    ("pool", "layer", "expected"),
-    [
-        (Tensor.max_pool2d, nn.MaxPool2d, [[6, 8], [14, 16]]),
-        (Tensor.avg_pool2d, nn.AvgPool2d, [[3.5, 5.5], [11.5, 13.5]]),
-    ],
-)
-def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
-    """The tutorial's worked numbers, by method and by layer, of an image with and without axes in
-    front."""
-    x = Tensor(SIXTEEN.reshape(*lead, 4, 4))
-    for out in (pool(x, 2), layer(2)(x)):
-        assert out.shape == (*lead, 2, 2)
-        assert out.reshape(2, 2).tolist() == expected
-
-
 def test_convolutions_of_the_tutorial():
     """Its other worked numbers: a column of ones summed, with and without a border, and ones."""
     x = Tensor([[[[255.0, 1.0, 2.0]] * 3]])
@@ -186,33 +55,3 @@ def test_convolutions_of_the_tutorial():
     ]
     ones = Tensor.ones(1, 1, 8, 8).conv2d(Tensor.ones(1, 1, 5, 5), stride=3)
     assert ones.tolist() == [[[[25, 25], [25, 25]]]]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"kernel_size": (3, 2), "stride": 1},
-        {"kernel_size": 3, "stride": (2, 1), "padding": 1},
-        {"kernel_size": 2, "stride": 3, "dilation": 2, "ceil_mode": True},
-    ],
-)
-@pytest.mark.parametrize("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
-def test_pools_of_an_image_without_batch_and_channels(pool, options):
-    """Any window and stride: the values, and gradients of either order, are those of (1, 1, H, W);
-    so are those of (C, H, W)."""
-    x = normal(3, 6, 7)
-    whole = pool(Tensor(x[None]), **options).numpy()[0]
-    np.testing.assert_array_equal(pool(Tensor(x), **options).numpy(), whole)
-    np.testing.assert_array_equal(pool(Tensor(x[1]), **options).numpy(), whole[1])
-    gradcheck(lambda t: pool(t, **options), [x[1]])
-    gradgradcheck(lambda t: pool(t, **options).square(), [x[1]])
-
-
-def test_where_maxima_of_an_image_are():
-    """Indices have the shape of the values."""
-    values, indices = Tensor(SIXTEEN).max_pool2d((2, 4), return_indices=True)
-    assert values.tolist() == [[8], [16]]
-    assert indices.tolist() == [[7], [15]]
-    values, indices = nn.MaxPool2d((2, 4), return_indices=True, data_format="NHWC")(Tensor(SIXTEEN))
-    assert (values.tolist(), indices.tolist()) == ([[8], [16]], [[7], [15]])
-    assert nn.AdaptiveAvgPool2d(1, data_format="NHWC")(Tensor(SIXTEEN)).tolist() == [[8.5]]

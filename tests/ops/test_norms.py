@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.tools import leaf
 from tinygrad_np import Tensor, nn, ops
 from tinygrad_np.errors import GraphError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
@@ -16,11 +17,6 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 def normal(shape, dtype=np.float32, mean=0.0, seed=0):
     """Return normal numbers of deviation 1 about `mean`."""
     return (mean + np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
-
-
-def leaf(array):
-    """Return a Tensor that requires a gradient."""
-    return Tensor(array, requires_grad=True)
 
 
 def reference(x, upstream, eps=1e-5):

@@ -1,4 +1,4 @@
-"""Optimizers against their formulas written out, and what they refuse."""
+"""Optimizers against their formulas, their groups and state, and what they refuse."""
 
 import copy
 import functools
@@ -8,11 +8,13 @@ import re
 import numpy as np
 import pytest
 
+from tests.optim.tools import assert_close, assert_equal
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
-from tinygrad_np.runtime import memory
 
 STEPS = 10
+
+
 SHAPES = [(3, 4), (4,), (1,), ()]
 
 
@@ -49,18 +51,6 @@ def run(optimizer, steps=STEPS, first=0):
 def arrays_of(params):
     """Return copies of the arrays."""
     return [parameter.numpy().copy() for parameter in params]
-
-
-def assert_close(found, expected):
-    """Assert that float64 arrays agree but for the order of rounding."""
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14, strict=True)
-
-
-def assert_equal(found, expected):
-    """Assert that arrays have the same bits."""
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b, strict=True)
 
 
 def one(**options):
@@ -226,6 +216,8 @@ SGD_OPTIONS = [
     {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.3},
     {"lr": 0.0, "momentum": 0.9},
 ]
+
+
 ADAM_OPTIONS = [
     {},
     {"lr": 0.1},
@@ -235,17 +227,25 @@ ADAM_OPTIONS = [
     {"lr": 0.1, "weight_decay": 0.3},
     {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3},
 ]
+
+
 CASES = [(optim.SGD, sgd_by_hand, options) for options in SGD_OPTIONS]
+
+
 ADAM_OPTIONS += [
     {"lr": 0.1, "amsgrad": True, "betas": (0.5, 0.7)},
     {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.3},
 ]
+
+
 ADAMW_OPTIONS = [
     {},
     {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.3},
     {"lr": 0.1, "weight_decay": 0.0},
     {"lr": 0.1, "betas": (0.5, 0.7), "amsgrad": True, "eps": 0.1},
 ]
+
+
 NADAM_OPTIONS = [
     {},
     {"lr": 0.1, "betas": (0.5, 0.7)},
@@ -253,6 +253,8 @@ NADAM_OPTIONS = [
     {"lr": 0.1, "weight_decay": 0.3},
     {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
 ]
+
+
 RMSPROP_OPTIONS = [
     {},
     {"lr": 0.1, "alpha": 0.7, "eps": 0.1},
@@ -260,29 +262,49 @@ RMSPROP_OPTIONS = [
     {"lr": 0.01, "alpha": 0.7, "centered": True},
     {"lr": 0.01, "alpha": 0.7, "centered": True, "momentum": 0.5, "weight_decay": 0.3},
 ]
+
+
 ADAGRAD_OPTIONS = [
     {},
     {"lr": 0.1, "lr_decay": 0.2},
     {"lr": 0.1, "weight_decay": 0.3, "eps": 0.1},
     {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "initial_accumulator_value": 0.5},
 ]
+
+
 ADADELTA_OPTIONS = [
     {},
     {"lr": 0.5, "rho": 0.7},
     {"eps": 0.01, "weight_decay": 0.3},
 ]
+
+
 LAMB_OPTIONS = [
     {},
     {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3},
     {"lr": 0.1, "weight_decay": 0.0},
     {"lr": 0.1, "weight_decay": 0.3},
 ]
+
+
 CASES += [(optim.Adam, adam_by_hand, options) for options in ADAM_OPTIONS]
+
+
 CASES += [(optim.AdamW, adamw_by_hand, options) for options in ADAMW_OPTIONS]
+
+
 CASES += [(optim.NAdam, nadam_by_hand, options) for options in NADAM_OPTIONS]
+
+
 CASES += [(optim.RMSprop, rmsprop_by_hand, options) for options in RMSPROP_OPTIONS]
+
+
 CASES += [(optim.Adagrad, adagrad_by_hand, options) for options in ADAGRAD_OPTIONS]
+
+
 CASES += [(optim.Adadelta, adadelta_by_hand, options) for options in ADADELTA_OPTIONS]
+
+
 CASES += [(optim.LAMB, lamb_by_hand, options) for options in LAMB_OPTIONS]
 
 
@@ -379,6 +401,8 @@ KINDS = [
     optim.Adadelta,
     optim.LAMB,
 ]
+
+
 EACH = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -525,12 +549,6 @@ def test_large_parameters():
     optimizer.step()
     expected = start - 0.1 * 1.5 * grad - 0.1 * (grad + 0.5 * 1.5 * grad)
     assert_close([parameter.numpy()], [expected])
-
-
-@pytest.fixture
-def dirty_memory(monkeypatch):
-    """Have scratch arrays come full of nan, as recycled ones come full of anything."""
-    monkeypatch.setattr(memory, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
 
 
 @pytest.mark.slow
@@ -832,6 +850,7 @@ def test_options_of_a_group_replace_the_defaults(kind):
 
 # State dicts.
 
+
 STATEFUL = pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -1062,356 +1081,3 @@ def test_centered_rmsprop_of_constant_gradients():
     (state,) = optimizer.state
     assert (state["square"] < state["mean"] ** 2).any()
     assert np.isfinite(parameter.numpy()).all()
-
-
-# Muon, which takes matrices only.
-
-
-def matrix(shape=(3, 5), dtype=np.float64, seed=0):
-    """Return a matrix as a parameter, with a gradient."""
-    generator = np.random.default_rng(seed)
-    parameter = nn.Parameter(generator.standard_normal(shape).astype(dtype))
-    parameter.grad = Tensor(generator.standard_normal(shape).astype(dtype))
-    return parameter
-
-
-def orthogonalized_by_hand(x, factors=(3.4445, -4.775, 2.0315), steps=5, eps=1e-7):
-    """Return Newton and Schulz's iteration by way of the singular values that it changes."""
-    left, values, right = np.linalg.svd(x, full_matrices=False)
-    values = values / max(np.sqrt((values**2).sum()), eps)
-    a, b, c = factors
-    for _ in range(steps):
-        values = a * values + b * values**3 + c * values**5
-    return left * values @ right
-
-
-MUON_OPTIONS = [
-    {},
-    {"nesterov": False},
-    {"momentum": 0.5, "weight_decay": 0.0},
-    {"ns_steps": 2, "ns_coefficients": (2.0, -1.5, 0.5)},
-    {"ns_steps": 0, "eps": 100.0},
-    {"adjust_lr_fn": "original"},
-    {"adjust_lr_fn": "match_rms_adamw", "lr": 0.02},
-]
-
-
-@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-3)])
-@pytest.mark.parametrize(
-    "shape", [(3, 5), (5, 3), pytest.param((300, 100), marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize("options", MUON_OPTIONS)
-@pytest.mark.usefixtures("dirty_memory")
-def test_muon_formula(options, shape, dtype, rtol):
-    """Muon's steps are those of the formula, its iteration done on singular values."""
-    parameter = matrix(shape, dtype)
-    optimizer = optim.Muon([parameter], **options)
-    own = {"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.95, "nesterov": True} | options
-    iteration = {"factors": (3.4445, -4.775, 2.0315), "steps": 5, "eps": 1e-7}
-    for ours, theirs in (("factors", "ns_coefficients"), ("steps", "ns_steps"), ("eps", "eps")):
-        iteration[ours] = own.get(theirs, iteration[ours])
-    w, b = parameter.numpy().astype(np.float64), np.zeros(shape)
-    share = math.sqrt(max(1, shape[0] / shape[1]))
-    if own.get("adjust_lr_fn") == "match_rms_adamw":
-        share = 0.2 * math.sqrt(max(shape))
-    for step in range(3):
-        g = np.random.default_rng(step).standard_normal(shape)
-        parameter.grad = Tensor(g.astype(dtype))
-        optimizer.step()
-        b = own["momentum"] * b + (1 - own["momentum"]) * g
-        ahead = own["momentum"] * b + (1 - own["momentum"]) * g if own["nesterov"] else b
-        w = w * (1 - own["lr"] * own["weight_decay"])
-        w = w - own["lr"] * share * orthogonalized_by_hand(ahead, **iteration)
-        np.testing.assert_allclose(parameter.numpy(), w, rtol, atol=rtol * own["lr"])
-    assert parameter.dtype == dtype
-
-
-def test_muon_steps_are_nearly_orthogonal():
-    """All directions of a Muon step are about as long, however they were in the gradient."""
-    parameter = nn.Parameter(np.zeros((4, 4)))
-    parameter.grad = Tensor(np.diag([100.0, 10.0, 1.0, 0.5]))
-    optim.Muon([parameter], lr=1.0).step()
-    values = np.linalg.svd(parameter.numpy(), compute_uv=False)
-    assert ((values > 0.5) & (values < 1.3)).all()
-
-
-def test_muon_of_no_gradient():
-    """A gradient of 0 leaves only the decay: its norm is not divided by."""
-    parameter = nn.Parameter(np.ones((2, 2)))
-    parameter.grad = Tensor(np.zeros((2, 2)))
-    optim.Muon([parameter], lr=0.1, weight_decay=0.5).step()
-    assert_close([parameter.numpy()], [np.full((2, 2), 0.95)])
-
-
-def test_muon_defaults():
-    """Defaults are PyTorch's."""
-    (group,) = optim.Muon([matrix()]).state_dict()["param_groups"]
-    assert group == {
-        "lr": 0.001,
-        "weight_decay": 0.1,
-        "momentum": 0.95,
-        "nesterov": True,
-        "ns_coefficients": (3.4445, -4.775, 2.0315),
-        "eps": 1e-7,
-        "ns_steps": 5,
-        "adjust_lr_fn": None,
-        "params": 1,
-    }
-
-
-@pytest.mark.parametrize("shape", [(3,), (), (2, 3, 4), (2, 1, 3, 3)])
-def test_muon_takes_matrices(shape):
-    """What is no matrix is refused by its name, with what takes it."""
-    bias = nn.Parameter(np.ones(shape))
-    bias.name = "conv.bias"
-    with pytest.raises(ShapeError) as caught:
-        optim.Muon([{"params": [matrix()]}, {"params": [bias]}])
-    words = f"Muon: parameter conv.bias has shape {shape}, expected a matrix; give it to another"
-    assert words in str(caught.value)
-    assert "AdamW" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"lr": -1}, "Muon lr: got -1"),
-        ({"weight_decay": -1}, "Muon weight_decay: got -1"),
-        ({"momentum": -1}, "Muon momentum: got -1"),
-        ({"eps": -1}, "Muon eps: got -1"),
-        ({"ns_coefficients": (1, 2)}, "Muon ns_coefficients: got (1, 2), expected three numbers"),
-        ({"ns_coefficients": 3.0}, "Muon ns_coefficients: got 3.0, expected three numbers"),
-        (
-            {"ns_coefficients": (1.0, math.nan, 2.0)},
-            "Muon ns_coefficients: got (1.0, nan, 2.0), expected finite numbers",
-        ),
-        ({"ns_steps": 100}, "Muon ns_steps: got 100, expected a whole number from 0 to 99"),
-        ({"ns_steps": -1}, "Muon ns_steps: got -1, expected a whole number from 0 to 99"),
-        ({"ns_steps": 5.0}, "Muon ns_steps: got 5.0, expected a whole number from 0 to 99"),
-        (
-            {"adjust_lr_fn": "rms"},
-            "Muon adjust_lr_fn: got 'rms', expected None, 'original' or 'match_rms_adamw'",
-        ),
-    ],
-)
-def test_muon_options(options, words):
-    """An option out of range is refused, in a state dict too."""
-    with pytest.raises(ArgumentError, match=re.escape(words)):
-        optim.Muon([matrix()], **options)
-    optimizer = optim.Muon([matrix()])
-    state = optimizer.state_dict()
-    state["param_groups"][0] |= options
-    with pytest.raises(ArgumentError, match=re.escape(words)):
-        optimizer.load_state_dict(state)
-
-
-def test_muon_resumes():
-    """A new Muon with the old one's state goes on with the same bits; gradients are only read."""
-    parameter = matrix()
-    optimizer = optim.Muon([parameter], lr=0.1, momentum=0.5)
-    grad = parameter.grad.numpy().copy()
-    optimizer.step()
-    assert_equal([parameter.grad.numpy()], [grad])
-    other = nn.Parameter(parameter.numpy().copy())
-    other.grad = Tensor(grad)
-    resumed = optim.Muon([other])
-    resumed.load_state_dict(optimizer.state_dict())
-    optimizer.step()
-    resumed.step()
-    assert_equal([other.numpy()], [parameter.numpy()])
-
-
-def test_muon_leaves_frozen_parameters():
-    """A frozen matrix stays, decay or not; one without a gradient is named."""
-    frozen, free = matrix(), matrix(seed=1)
-    frozen.requires_grad = False
-    before = frozen.numpy().copy()
-    optimizer = optim.Muon([frozen, free], lr=0.1)
-    optimizer.step()
-    assert_equal([frozen.numpy()], [before])
-    free.grad = None
-    with pytest.raises(GraphError, match=r"^Muon.step: parameter 1, of shape \(3, 5\), has"):
-        optimizer.step()
-
-
-# Clipping.
-
-
-def with_gradients(*grads, dtype=np.float64):
-    """Return parameters with these gradients; None is none."""
-    params = []
-    for grad in grads:
-        shape = () if grad is None else np.shape(grad)
-        parameter = nn.Parameter(np.zeros(shape, dtype))
-        parameter.grad = None if grad is None else Tensor(np.asarray(grad, dtype))
-        params.append(parameter)
-    return params
-
-
-@pytest.mark.parametrize(
-    ("order", "norm"), [(2.0, 13.0), (2, 13.0), (1, 19.0), (math.inf, 12.0), (3, 1819 ** (1 / 3))]
-)
-def test_clip_grad_norm(order, norm):
-    """All gradients are scaled alike, to the norm asked for; the norm before is returned."""
-    params = with_gradients([[3.0], [4.0]], None, -12.0)
-    found = optim.clip_grad_norm(params, 0.5, norm_type=order)
-    assert type(found) is float
-    np.testing.assert_allclose(found, norm, rtol=1e-14)
-    scale = 0.5 / (norm + 1e-6)
-    assert_close([params[0].grad.numpy()], [scale * np.array([[3.0], [4.0]])])
-    assert_close([params[2].grad.numpy()], [np.asarray(scale * -12.0)])
-    assert params[1].grad is None
-
-
-@pytest.mark.parametrize("max_norm", [5.1, math.inf])
-def test_clip_grad_norm_leaves_the_small(max_norm):
-    """Gradients within the norm keep their bits."""
-    params = with_gradients([3.0], [4.0])
-    assert optim.clip_grad_norm(params, max_norm) == 5.0
-    assert [p.grad.tolist() for p in params] == [[3.0], [4.0]]
-
-
-def test_clipping_to_nothing():
-    """A largest norm or value of 0 makes gradients 0; gradients of 0 stay."""
-    params = with_gradients([3.0, 0.0])
-    assert optim.clip_grad_norm(params, 0.0) == 3.0
-    assert params[0].grad.tolist() == [0.0, 0.0]
-    assert optim.clip_grad_norm(params, 1.0) == 0.0
-    assert params[0].grad.tolist() == [0.0, 0.0]
-    params = with_gradients([3.0, -1.0])
-    optim.clip_grad_value(params, 0.0)
-    assert params[0].grad.tolist() == [0.0, 0.0]
-
-
-def test_clip_grad_value():
-    """Each entry is clipped, whatever the others are; nan stays."""
-    params = with_gradients([3.0, -0.25, math.nan, -math.inf], None, -12.0)
-    optim.clip_grad_value(params, 0.5)
-    np.testing.assert_array_equal(params[0].grad.numpy(), [0.5, -0.25, math.nan, -0.5])
-    assert params[1].grad is None
-    assert params[2].grad.tolist() == -0.5
-
-
-CLIPS = pytest.mark.parametrize("clip", [optim.clip_grad_norm, optim.clip_grad_value])
-
-
-@CLIPS
-@pytest.mark.usefixtures("dirty_memory")
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_clipping_keeps_the_dtype(clip, dtype):
-    """float32 stays float32, of any size, and with a NumPy number as the limit."""
-    params = with_gradients([3.0], np.full((300, 100), 4.0), 2.0, dtype=dtype)
-    clip(params, np.float64(0.5))
-    assert {p.grad.dtype.name for p in params} == {np.dtype(dtype).name}
-    assert [p.grad.shape for p in params] == [p.shape for p in params]
-    assert params[0].grad.item() <= 0.5
-
-
-@CLIPS
-def test_clipping_writes_into_no_array(clip):
-    """Gradients may share memory and be read-only, as those with graphs of their own do."""
-    shared = np.array([3.0, 4.0])
-    shared.flags.writeable = False
-    params = with_gradients([0.0, 0.0], [0.0, 0.0])
-    for parameter in params:
-        parameter.grad = Tensor.from_numpy(shared)
-    clip(params, 0.5)
-    assert shared.tolist() == [3.0, 4.0]
-    np.testing.assert_array_equal(params[0].grad.numpy(), params[1].grad.numpy())
-    assert np.abs(params[0].grad.numpy()).max() <= 0.5
-
-
-@CLIPS
-def test_clipping_takes_what_optimizers_take(clip):
-    """Named parameters, one tensor alone and a generator will do; one given twice counts once."""
-    layer = nn.Linear(2, 1).astype(np.float64)
-    (layer(Tensor(np.full((1, 2), 8.0))) * 3).sum().backward()
-    clip(layer.named_parameters(), 1.0)
-    assert np.abs(layer.weight.grad.numpy()).max() <= 1.0
-    (parameter,) = with_gradients([3.0, 4.0])
-    clip(parameter, 2.5)
-    assert parameter.grad.numpy().max() <= 2.5
-    (parameter,) = with_gradients([3.0, 4.0])
-    assert clip(iter([parameter, parameter]), 100.0) in (5.0, None)
-
-
-def test_clipping_of_namesakes():
-    """Two parameters of one name, as of two models, are two."""
-    first, second = with_gradients([3.0], [4.0])
-    first.name = second.name = "weight"
-    assert optim.clip_grad_norm([first, second], 1.0) == 5.0
-    assert second.grad.item() < 1
-
-
-@CLIPS
-def test_clipping_without_gradients(clip):
-    """Where no parameter has a gradient there is nothing to do."""
-    assert clip(with_gradients(None, None), 1.0) in (0.0, None)
-
-
-def test_clipping_of_zero_size():
-    """A gradient without entries has the norm 0, by any norm."""
-    for order in (1, 2, math.inf):
-        assert optim.clip_grad_norm(with_gradients(np.zeros((0, 3)), [4.0]), 9, order) == 4.0
-
-
-def test_clipping_of_exploding_gradients():
-    """Squares that overflow float32 do not make the norm infinite."""
-    params = with_gradients([3e30, 4e30], dtype=np.float32)
-    np.testing.assert_allclose(optim.clip_grad_norm(params, 1.0), 5e30, rtol=1e-6)
-    np.testing.assert_allclose(params[0].grad.numpy(), [0.6, 0.8], rtol=1e-6)
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("order", [1, 2, math.inf])
-def test_error_if_nonfinite(bad, order):
-    """A norm that is not finite is an error on request, names the gradient, changes nothing."""
-    params = with_gradients([1.0, 2.0], [3.0, bad])
-    params[1].name = "fc.weight"
-    with pytest.raises(GraphError, match=r"^clip_grad_norm: the norm is .*, by the gradient of fc"):
-        optim.clip_grad_norm(params, 1.0, order, error_if_nonfinite=True)
-    np.testing.assert_array_equal(params[0].grad.numpy(), [1.0, 2.0])
-    np.testing.assert_array_equal(params[1].grad.numpy(), [3.0, bad])
-
-
-def test_nonfinite_norms():
-    """Without it they are returned; nan goes into all gradients, inf makes the finite ones 0."""
-    params = with_gradients([1.0], [math.nan])
-    assert math.isnan(optim.clip_grad_norm(params, 1.0))
-    assert all(math.isnan(p.grad.item()) for p in params)
-    params = with_gradients([1.0], [math.inf])
-    with np.errstate(invalid="ignore"):
-        assert optim.clip_grad_norm(params, 1.0) == math.inf
-    assert params[0].grad.item() == 0
-    assert math.isnan(params[1].grad.item())
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda p: optim.clip_grad_norm(p, -1), "clip_grad_norm max_norm: got -1, expected a"),
-        (lambda p: optim.clip_grad_norm(p, math.nan), "clip_grad_norm max_norm: got nan"),
-        (lambda p: optim.clip_grad_norm(p, "1"), "clip_grad_norm max_norm: got '1', expected a"),
-        (
-            lambda p: optim.clip_grad_norm(p, 1, 0),
-            "clip_grad_norm norm_type: got 0, expected a number above 0; math.inf is the largest",
-        ),
-        (lambda p: optim.clip_grad_norm(p, 1, math.nan), "clip_grad_norm norm_type: got nan"),
-        (lambda p: optim.clip_grad_norm(p, 1, "inf"), "clip_grad_norm norm_type: got 'inf'"),
-        (lambda p: optim.clip_grad_value(p, -1), "clip_grad_value clip_value: got -1, expected a"),
-        (lambda p: optim.clip_grad_value(p, math.nan), "clip_grad_value clip_value: got nan"),
-        (lambda p: optim.clip_grad_norm([], 1), "clip_grad_norm: got no parameters; give model.p"),
-        (lambda p: optim.clip_grad_value([], 1), "clip_grad_value: got no parameters"),
-        (
-            lambda p: optim.clip_grad_norm(nn.Linear(2, 1), 1),
-            "clip_grad_norm: got a Linear, expected tensors, as of model.parameters()",
-        ),
-        (
-            lambda p: optim.clip_grad_value([np.ones(2)], 1),
-            "clip_grad_value: got ndarray as a parameter, expected leaf Tensors",
-        ),
-    ],
-)
-def test_what_clipping_refuses(call, words):
-    """Limits that are none, and what has no gradients, are refused."""
-    with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
-        call(with_gradients([3.0]))

@@ -1,4 +1,4 @@
-"""Accuracy among the first k, and calibration: by loops and beside scikit-learn."""
+"""Calibration against loops and scikit-learn."""
 
 import math
 import re
@@ -17,75 +17,6 @@ def draw(seed, rows=200, classes=6):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, rows)
     return generator.standard_normal((rows, classes)) + np.eye(classes)[labels], labels
-
-
-# Top k.
-
-
-def top_k_by_loops(logits, labels, k):
-    """Return the part of rows where fewer than k entries come before the label's."""
-    right = 0
-    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
-        before = sum(
-            value > row[label] or (value == row[label] and place < label)
-            for place, value in enumerate(row)
-        )
-        right += before < k
-    return right / len(labels)
-
-
-@pytest.mark.parametrize("k", [1, 2, 5, 6])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8])
-def test_top_k_by_loops(k, dtype):
-    """Whole numbers have many ties: of equals the first count."""
-    logits, labels = draw(k)
-    logits = (3 + logits.clip(-3, 3)).astype(dtype)
-    found = train.top_k_accuracy(logits, labels, k)
-    assert type(found) is float
-    assert found == top_k_by_loops(logits, labels, k)
-    if k == 1:
-        assert found == train.accuracy(logits, labels)
-
-
-@pytest.mark.parametrize("logits", [LOGITS, LOGITS.tolist(), Tensor(LOGITS)])
-def test_top_k_takes(logits):
-    """Tensors, arrays and lists."""
-    assert [train.top_k_accuracy(logits, [1, 0, 2, 0], k) for k in (1, 2, 3)] == [0.25, 0.75, 1.0]
-
-
-def test_top_k_of_nan():
-    """nan counts as the largest, as it does for argmax."""
-    logits = np.array([[1.0, math.nan, 2.0]])
-    assert [train.top_k_accuracy(logits, [1], k) for k in (1, 2)] == [1.0, 1.0]
-    assert [train.top_k_accuracy(logits, [2], k) for k in (1, 2)] == [0.0, 1.0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_top_k_is_scikit_learns(k):
-    """Without ties, for which it takes the last, scikit-learn finds the same."""
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-    for seed in range(5):
-        logits, labels = draw(seed)
-        expected = metrics.top_k_accuracy_score(labels, logits, k=k, labels=range(6))
-        assert train.top_k_accuracy(logits, labels, k) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "words"),
-    [
-        ((LOGITS, [0, 1], 1), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),
-        ((LOGITS[:0], [], 1), ShapeError, "got logits (0, 3) and labels (0,)"),
-        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected a whole number from 1 to 3"),
-        ((LOGITS, [0, 1, 2, 0], 4), ArgumentError, "got 4, expected a whole number from 1 to 3"),
-        ((LOGITS, [0, 1, 2, 0], 1.5), ArgumentError, "got 1.5, expected a whole number from 1"),
-        ((LOGITS, [0, 1, 3, 0], 2), ArgumentError, "label 3 at position 2 is not one of 0..2"),
-    ],
-)
-def test_top_k_refuses(arguments, error, words):
-    """Shapes, k and labels."""
-    with pytest.raises(error, match=rf"^top_k_accuracy( k)?: {re.escape(words)}"):
-        train.top_k_accuracy(*arguments)
 
 
 # Calibration.
