@@ -1,5 +1,7 @@
 """Helpers that many tests share."""
 
+import contextlib
+
 import numpy as np
 
 from tinygrad_np import Tensor
@@ -21,3 +23,13 @@ def leaf(*values, dtype=None):
 def normal(*shape, seed=0):
     """Return standard normal numbers."""
     return rng(seed).standard_normal(shape)
+
+
+@contextlib.contextmanager
+def naming(case):
+    """Name the case of a loop in the error that ends it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in the case {case}")
+        raise

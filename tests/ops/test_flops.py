@@ -1,14 +1,25 @@
 """What each record says of its floating-point operations, on the samples of all other tests."""
 
 import numpy as np
-import pytest
 
 from tests.ops.samples import samples_of
+from tests.tools import naming
 from tinygrad_np import Tensor as T
 from tinygrad_np import nn, ops, profile
 
 OPS = list(ops.table.values())
-each_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+
+
+def each_op(check):
+    """Make a check of an op a test of all."""
+
+    def test():
+        for op in OPS:
+            with naming(op.name):
+                check(op)
+
+    test.__doc__ = check.__doc__
+    return test
 
 
 def run(op, sample):
@@ -139,8 +150,9 @@ COUNTS = {
 }
 
 
-@pytest.mark.parametrize(("run", "count"), COUNTS.values(), ids=COUNTS)
-def test_flops_are_those_counted_by_hand(run, count):
-    with profile() as table:
-        run()
-    assert table.total().flops == count
+def test_flops_are_those_counted_by_hand():
+    for name, (run, count) in COUNTS.items():
+        with naming(name):
+            with profile() as table:
+                run()
+            assert table.total().flops == count
