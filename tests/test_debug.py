@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_np
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, debug, nn, op, ops, profile
 from tinygrad_np.autograd.tape import mode
 from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
@@ -139,7 +139,7 @@ def test_a_row_that_is_masked_as_a_whole_is_named():
         x.softmax(-1)
 
 
-@pytest.mark.parametrize(
+@each(
     "function",
     [
         lambda: Tensor([]) * 2,

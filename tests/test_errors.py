@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.tools import each
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
@@ -11,7 +12,7 @@ T = Tensor
 X = T([[1.0, 2.0]])
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "error", "message"),
     [
         (lambda: Tensor.ones(3, 3).pad(((1, 1),), mode="reflect"), ShapeError, "pad: got 1 pairs"),

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import each
 from tinygrad_np import Tensor, gradcheck, gradgradcheck, op, ops
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, TinygradNpError
 from tinygrad_np.gradcheck import GradientError
@@ -81,9 +82,9 @@ def test_inputs_are_not_written_to():
     assert points.tolist() == POINTS.tolist()
 
 
-@pytest.mark.parametrize("check", [gradcheck, gradgradcheck])
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 1, 2)])
-@pytest.mark.parametrize("full", [True, False])
+@each("check", [gradcheck, gradgradcheck])
+@each("shape", [(), (0,), (1,), (2, 1, 2)])
+@each("full", [True, False])
 def test_any_shape(check, shape, full):
     report = check(lambda x: x.exp() * x, [np.full(shape, 0.5)], full=full)
     assert report.inputs[0][1] == shape
@@ -111,8 +112,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("full", [True, False])
-@pytest.mark.parametrize("wrong", WRONG)
+@each("full", [True, False])
+@each("wrong", WRONG)
 def test_a_wrong_factor_or_sign_is_the_same_ratio_everywhere(wrong, full):
     vjp, ratio = WRONG[wrong]
     with pytest.raises(GradientError) as caught:

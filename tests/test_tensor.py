@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, manual_seed
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 
-@pytest.mark.parametrize("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])
+@each("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])
 def test_shapes_come_as_ints_or_as_one_sequence(name):
     make = getattr(Tensor, name)
     assert make(2, 3).shape == make((2, 3)).shape == make([2, 3]).shape == (2, 3)
@@ -23,7 +23,7 @@ def test_shapes_come_as_ints_or_as_one_sequence(name):
         make(2.5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("made", "expected", "dtype"),
     [
         (Tensor.full((2,), 7), [7, 7], np.int64),
@@ -59,7 +59,7 @@ def test_what_is_like_has_no_graph():
         assert made.shape == x.shape
 
 
-@pytest.mark.parametrize(
+@each(
     "draw",
     [
         lambda **g: Tensor.rand(3, **g),
@@ -115,7 +115,7 @@ def test_draws_by_weights():
     assert sorted(once.tolist()) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "error", "message"),
     [
         (lambda: Tensor.full((2,), [1, 2]), ShapeError, "full: got a fill_value of shape (2,)"),

@@ -1,6 +1,7 @@
 """Helpers that many tests share."""
 
 import contextlib
+import inspect
 
 import numpy as np
 
@@ -33,3 +34,28 @@ def naming(case):
     except Exception as error:
         error.add_note(f"in the case {case}")
         raise
+
+
+def each(names, cases, ids=repr):
+    """Parametrize a test like `pytest.mark.parametrize`, but run all cases in one test: for checks
+    that take less time than pytest takes for a test."""
+    names = names.split(",") if isinstance(names, str) else names
+    cases = list(cases)
+    labels = list(map(ids, cases)) if callable(ids) else list(ids)
+
+    def decorate(check):
+        signature = inspect.signature(check)
+        others = [p for name, p in signature.parameters.items() if name not in names]
+
+        def test(**others):
+            for case, label in zip(cases, labels, strict=True):
+                values = [case] if len(names) == 1 else case
+                with naming(label):
+                    check(**dict(zip(names, values, strict=True)), **others)
+
+        test.__signature__ = signature.replace(parameters=others)
+        test.__doc__ = check.__doc__
+        test.pytestmark = getattr(check, "pytestmark", [])
+        return test
+
+    return decorate

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, op
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.nn import Parameter
@@ -38,7 +38,7 @@ def test_an_op_on_arrays_is_given_the_arrays_themselves():
 # Dtypes.
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "dtype"),
     [
         (lambda: Tensor([1, 2]) + Tensor([1.0, 2.0]), np.float32),

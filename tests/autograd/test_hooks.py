@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, checkpoint, nn, no_grad
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.transforms import grad
@@ -128,7 +128,7 @@ def test_a_leafs_gradient_is_not_the_memory_that_a_hook_holds(returns):
     assert not np.shares_memory(x.grad.data, held[0].data)
 
 
-@pytest.mark.parametrize(
+@each(
     ("made", "message"),
     [
         (Tensor(np.ones((1, 2))), r"returned \(1, 2\) float64, expected None or a Tensor like"),
@@ -139,8 +139,8 @@ def test_a_leafs_gradient_is_not_the_memory_that_a_hook_holds(returns):
         (False, "hook: 'hook' returned False"),
     ],
 )
-@pytest.mark.parametrize("is_leaf", [True, False])
-@pytest.mark.parametrize("create_graph", [True, False])
+@each("is_leaf", [True, False])
+@each("create_graph", [True, False])
 def test_what_does_not_fit_is_refused(made, message, is_leaf, create_graph):
     def hook(_):
         return made

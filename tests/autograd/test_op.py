@@ -8,7 +8,7 @@ import pytest
 
 from tests.outside import ops_of_a_user
 from tests.outside.ops_of_a_user import attended, leaky_clip, soft_relu
-from tests.tools import leaf, normal
+from tests.tools import each, leaf, normal
 from tinygrad_np import (
     Tensor,
     debug,
@@ -45,7 +45,7 @@ each_op = pytest.mark.parametrize(("own", "call", "arrays"), OWN.values(), ids=O
 
 
 @each_op
-@pytest.mark.parametrize("full", [False, True])
+@each("full", [False, True])
 def test_its_gradients_are_those_of_central_differences(own, call, arrays, full):
     gradcheck(call, arrays, full=full)
     gradgradcheck(call, arrays, full=full)
@@ -335,7 +335,7 @@ def times(grad_out):
     return grad_out * 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "message"),
     [
         ({"vjps": {"y": times}}, r"op 'double': VJPs for {'y'}, inputs are \['x'\]"),
@@ -386,7 +386,7 @@ def test_an_op_without_a_formula_is_refused():
 # What is refused when it runs.
 
 
-@pytest.mark.parametrize(
+@each(
     ("vjp", "message"),
     [
         (lambda grad_out, x: ops.sum(grad_out), r"returned shape \(\), expected \(2, 3\)"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_np
+from tests.tools import each
 from tinygrad_np import data
 from tinygrad_np.data import augment
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -59,8 +60,8 @@ def applied(images, seed=0, scale=255.0, **options):
 
 
 @each_option
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 40, 64])
+@each("shuffle", [False, True])
+@each("size", [1, 7, 40, 64])
 def test_batches_do_not_matter(augmentation, size, shuffle):
     """Image i of an epoch has the same bits in any batch, in any order, and looked up alone."""
     dataset = numbered(random_images(40, 2), mean=0.3, std=0.5)
@@ -157,8 +158,8 @@ def test_apply_draws_anew():
 
 
 @each_option
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
-@pytest.mark.parametrize("where", [slice(None), np.arange(20)], ids=["slice", "positions"])
+@each("dtype", [np.uint8, np.int64, np.float32, np.float64])
+@each("where", [slice(None), np.arange(20)], ids=["slice", "positions"])
 def test_the_data_stays(augmentation, dtype, where):
     """Batches are float32 and copies, labels come through; random_images are read-only."""
     dataset = numbered(random_images(20, dtype=dtype))
@@ -255,7 +256,7 @@ def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
     return result
 
 
-@pytest.mark.parametrize(
+@each(
     "parameters",
     [
         {"shifts": (2, -1)},
@@ -270,7 +271,7 @@ def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("size", [(7, 10), (8, 8), (1, 5)], ids=str)
+@each("size", [(7, 10), (8, 8), (1, 5)], ids=str)
 def test_against_a_naive_loop(parameters, size):
     """The vectorised bilinear warp gives what a loop over pixels does."""
     images = random_images(2, 2, *size)
@@ -471,7 +472,7 @@ def test_what_is_kept():
 # What is refused.
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "error", "words"),
     [
         ({"shift": 1.5}, DtypeError, "shift: got 1.5, expected whole pixels, as in shift=2"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_np
+from tests.tools import each
 from tinygrad_np import data
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
@@ -34,7 +35,7 @@ def test_length():
     assert len(small(7)) == 7
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "error", "words"),
     [
         (
@@ -195,8 +196,8 @@ def test_number_of_batches(count, size, batches):
     assert len(loader) == batches == len(list(loader))
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 50, 64])
+@each("shuffle", [False, True])
+@each("size", [1, 7, 50, 64])
 def test_every_image_once(size, shuffle):
     """Every image comes exactly once in each epoch."""
     loader = data.DataLoader(small(50), batch_size=size, shuffle=shuffle, seed=1)
@@ -302,8 +303,8 @@ def test_batch_size_of_numpys_kinds(size):
     assert order_of(loader) == list(range(50))
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("seed", [-1, 1.5, "8"])
+@each("shuffle", [False, True])
+@each("seed", [-1, 1.5, "8"])
 def test_seed_is_checked(seed, shuffle):
     """A seed is an integer of at least 0; the loader says so, not its first epoch."""
     with pytest.raises(ArgumentError, match=f"DataLoader seed: got {seed!r}, expected an integer"):

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import each
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError
 
@@ -75,7 +76,7 @@ def test_options_are_attributes(name, options):
 
 @pytest.mark.slow
 @EACH
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies(name, options, copied):
     """A layer can be copied and pickled."""
     layer = getattr(nn, name)(**options)

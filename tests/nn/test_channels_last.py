@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import each
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, ShapeError
 
@@ -48,7 +49,7 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@each("name", LAYERS)
 def test_each_layer_of_images_takes_it(name):
     parameter = inspect.signature(getattr(nn, name)).parameters["data_format"]
     assert (parameter.default, parameter.kind) == ("NCHW", parameter.KEYWORD_ONLY)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 
 # Layers.
@@ -41,7 +41,7 @@ def test_max_pool2d_options(arguments, shape):
     np.testing.assert_array_equal(out.numpy(), expected.numpy())
 
 
-@pytest.mark.parametrize(
+@each(
     ("layer", "expected"),
     [
         (

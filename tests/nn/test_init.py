@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
@@ -181,8 +181,8 @@ def test_init_by_seed(fill):
     assert one == same != other
 
 
-@pytest.mark.parametrize("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
+@each("dtype", [np.float32, np.float64])
 def test_init_in_place(fill, dtype):
     """The very tensor is filled, and returned; it keeps its dtype and its requires_grad."""
     weight = nn.Parameter(np.full((4, 5), 7, dtype))
@@ -194,24 +194,24 @@ def test_init_in_place(fill, dtype):
     assert (array != 7).all()
 
 
-@pytest.mark.parametrize("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
-@pytest.mark.parametrize("shape", [(), (3,)])
+@each("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
+@each("shape", [(), (3,)])
 def test_init_needs_two_axes(fill, shape):
     """A bias has no fan_in: He and Xavier refuse it."""
     with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
         fill(Tensor.ones(shape))
 
 
-@pytest.mark.parametrize("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 2, 0, 3)])
+@each("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
+@each("shape", [(0, 3), (3, 0), (2, 2, 0, 3)])
 def test_init_needs_an_entry(fill, shape):
     """Nor has a weight without entries: it is refused, with no warning of a division by 0."""
     with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
         fill(Tensor.ones(shape))
 
 
-@pytest.mark.parametrize("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@each("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
+@each("dtype", [np.int64, np.uint8, bool])
 def test_init_refuses_integers(fill, dtype):
     """Only floats are filled: integers would round, and are left as they are."""
     tensor = Tensor(np.ones((3, 4), dtype))

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 
@@ -47,16 +47,16 @@ LAYERS = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "text"), LAYERS, ids=lambda value: str(value))
+@each(("layer", "text"), LAYERS, ids=lambda value: str(value))
 def test_repr(layer, text):
     """A layer shows its sizes and what is not at its default."""
     assert repr(layer) == text
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layer", "_"), LAYERS, ids=lambda value: str(value))
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies(layer, _, copied):
+@each("layer", [layer for layer, _ in LAYERS])
+@each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies(layer, copied):
     """A copy has equal weights of its own."""
     state, other = layer.state_dict(), copied(layer).state_dict()
     assert list(state) == list(other)
@@ -64,7 +64,7 @@ def test_copies(layer, _, copied):
         np.testing.assert_array_equal(array, other[name], strict=True)
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "words"),
     [
         (lambda: nn.BatchNorm1d(0), "BatchNorm1d num_features: got 0"),
@@ -104,7 +104,7 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
 CELL = nn.LSTMCell(4, 2)
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "error", "words"),
     [
         (lambda: nn.BatchNorm1d(3)(Tensor.ones(1, 3)), ShapeError, "one value a channel"),
@@ -239,7 +239,7 @@ def test_padding_row_is_what_it_is_set_to():
 # Layers.
 
 
-@pytest.mark.parametrize(
+@each(
     ("layer", "shapes"),
     [
         (nn.Linear(3, 2), {"weight": (2, 3), "bias": (2,)}),
@@ -291,7 +291,7 @@ def test_relu():
     assert nn.ReLU()(Tensor([-1.0, 0.0, 2.0])).tolist() == [0.0, 0.0, 2.0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "words"),
     [
         (lambda: nn.Linear(0, 2), "Linear in_features: got 0"),
@@ -367,7 +367,7 @@ def test_sizes_of_numpys_kinds(make, sizes):
     assert layer(x).shape == usual(x).shape
 
 
-@pytest.mark.parametrize(
+@each(
     ("layer", "shape", "words"),
     [
         (nn.Linear(3, 2), (5, 4), "got input (5, 4) and weight (2, 3)"),
@@ -444,7 +444,7 @@ def test_dropout_keeps_the_dtype(dtype):
     assert nn.Dropout(0.5)(Tensor(np.ones(4, dtype))).dtype == dtype
 
 
-@pytest.mark.parametrize(
+@each(
     ("layer", "shape"),
     [
         (nn.Conv1d(3, 5, 3), (3, 9)),

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 
@@ -629,7 +629,7 @@ def test_astype_forgets_gradients():
     assert all(parameter.grad is None for parameter in block.parameters())
 
 
-@pytest.mark.parametrize(
+@each(
     ("layer", "text"),
     [
         (nn.Linear(3, 2), "Linear(3, 2)"),

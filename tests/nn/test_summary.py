@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models import FashionCNN, LeNet, MnistCNNLight
+from tests.tools import each
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError
 
@@ -62,7 +63,7 @@ def test_totals(model, parameters, size):
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("layer", "shape", "flops", "entries"),
     [
         (nn.Conv2d(3, 5, (3, 2), bias=False), (3, 7, 6), 2 * 5 * 3 * 3 * 2 * 5 * 5, 5 * 5 * 5),
@@ -78,7 +79,7 @@ def test_totals(model, parameters, size):
     ],
     ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each("dtype", [np.float32, np.float64])
 def test_flops_and_bytes_of_a_layer(layer, shape, flops, entries, dtype):
     """One for each product and one for each sum; a view or the input itself takes no memory."""
     text = layer.astype(dtype).summary(shape, dtype=dtype)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
@@ -36,7 +36,7 @@ def by_loops(terms, wanted, arrays):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(40))
+@each("seed", range(40))
 def test_einsum_is_the_sum_of_products(seed):
     """Random formulas: repeated letters, letters of one term only, up to five operands."""
     generator = np.random.default_rng(seed)

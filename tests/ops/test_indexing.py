@@ -5,14 +5,14 @@ import array
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor
 from tinygrad_np.errors import DtypeError
 
 T = Tensor
 
 
-@pytest.mark.parametrize(
+@each(
     "key",
     [
         ((0, 0), (1, 1)),
@@ -45,8 +45,8 @@ def test_split_takes_numpys_integers():
     assert [part.tolist() for part in T([1, 2, 3]).split(np.int64(2))] == [[1, 2], [3]]
 
 
-@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
-@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.float32])
+@each("reduce", ["sum", "prod", "mean", "amax", "amin"])
+@each("dtype", [np.int32, np.uint8, np.float32])
 def test_scatter_reduce_keeps_the_dtype(reduce, dtype):
     x, src = Tensor([1, 2], dtype), Tensor([3, 4], dtype)
     for include_self in (True, False):

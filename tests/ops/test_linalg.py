@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 # Norms.
 
 
-@pytest.mark.parametrize("p", [2, 3, 2.5, 1, 1.5, 0.5, 0, -1, np.inf, -np.inf])
+@each("p", [2, 3, 2.5, 1, 1.5, 0.5, 0, -1, np.inf, -np.inf])
 def test_a_vector_of_zeros_has_gradients_of_zero_and_spoils_no_other(p):
     rows = np.array([[1.0, -2.0, 3.0], [0.0, 0.0, 0.0], [0.5, 0.25, -4.0]])
 
@@ -42,7 +42,7 @@ def test_entries_of_zero_have_right_derivatives(p):
     assert second.data[[0, 3]].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("p", [1, 1.5, 2, 2.5, 3, 0.5])
+@each("p", [1, 1.5, 2, 2.5, 3, 0.5])
 def test_entries_of_zero_spoil_no_other_derivative(p):
     """Also of orders for which a derivative at 0 is infinite, and taken as 0."""
 

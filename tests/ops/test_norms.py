@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, nn, ops
 from tinygrad_np.errors import GraphError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
@@ -62,7 +62,7 @@ def test_known_moments_have_no_gradient():
 
 
 @each_shape
-@pytest.mark.parametrize("mean", [0.0, 100.0, -1000.0])
+@each("mean", [0.0, 100.0, -1000.0])
 def test_a_large_mean(shape, mean):
     """float32 keeps what the input's own rounding leaves, with no more lost than in a few
     roundings of numbers as large as the mean."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tools import leaf, normal
+from tests.tools import each, leaf, normal
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ShapeError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
@@ -84,8 +84,8 @@ def test_infinities_stay_where_they_are():
 SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
 
 
-@pytest.mark.parametrize("lead", [(), (1,), (1, 1)])
-@pytest.mark.parametrize(
+@each("lead", [(), (1,), (1, 1)])
+@each(
     ("pool", "layer", "expected"),
     [
         (Tensor.max_pool2d, nn.MaxPool2d, [[6, 8], [14, 16]]),
@@ -101,7 +101,7 @@ def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
         assert out.reshape(2, 2).tolist() == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "options",
     [
         {"kernel_size": (3, 2), "stride": 1},
@@ -109,7 +109,7 @@ def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
         {"kernel_size": 2, "stride": 3, "dilation": 2, "ceil_mode": True},
     ],
 )
-@pytest.mark.parametrize("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
+@each("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
 def test_pools_of_an_image_without_batch_and_channels(pool, options):
     """Any window and stride: the values, and gradients of either order, are those of (1, 1, H, W);
     so are those of (C, H, W)."""

@@ -7,7 +7,7 @@ import pytest
 
 import tests
 from tests.ops.samples import BAD, TABLE, bad_inputs_of, is_plain, samples_of
-from tests.tools import naming
+from tests.tools import each, naming
 from tinygrad_np import Tensor, no_grad, ops
 from tinygrad_np.autograd.backward import _jointly
 from tinygrad_np.errors import DtypeError, TinygradNpError
@@ -93,7 +93,7 @@ def test_every_op_has_a_formula_and_a_sentence():
 BAD_INPUTS = {**BAD, **{op.name: bad_inputs_of(op) for op in OPS}}
 
 
-@pytest.mark.parametrize("name", BAD_INPUTS)
+@each("name", BAD_INPUTS)
 def test_bad_inputs_raise(name):
     for call, error, message in BAD_INPUTS[name]:
         with pytest.raises(error, match=re.escape(message)) as caught:

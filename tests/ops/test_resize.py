@@ -1,9 +1,8 @@
 """Interpolation: bytes, any dtype, unchanged size."""
 
 import numpy as np
-import pytest
 
-from tests.tools import normal
+from tests.tools import each, normal
 from tinygrad_np import Tensor
 
 
@@ -15,8 +14,8 @@ def test_resizing_bytes():
     assert x.interpolate((6,), "nearest").tolist() == [[[0, 0, 1, 1, 255, 255]]]
 
 
-@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
-@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.float16])
+@each("mode", ["nearest", "nearest-exact"])
+@each("dtype", [np.bool_, np.int32, np.float16])
 def test_nearest_takes_entries_of_any_dtype(mode, dtype):
     """Entries are taken as they are."""
     x = np.array([[[0, 1, 1, 0]]], dtype)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.optim.tools import assert_close
+from tests.tools import each
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError, GraphError
 
@@ -138,8 +139,8 @@ def test_clipping_of_exploding_gradients():
     np.testing.assert_allclose(params[0].grad.numpy(), [0.6, 0.8], rtol=1e-6)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("order", [1, 2, math.inf])
+@each("bad", [math.nan, math.inf, -math.inf])
+@each("order", [1, 2, math.inf])
 def test_error_if_nonfinite(bad, order):
     """A norm that is not finite is an error on request, names the gradient, changes nothing."""
     params = with_gradients([1.0, 2.0], [3.0, bad])
@@ -162,7 +163,7 @@ def test_nonfinite_norms():
     assert math.isnan(params[1].grad.item())
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "words"),
     [
         (lambda p: optim.clip_grad_norm(p, -1), "clip_grad_norm max_norm: got -1, expected a"),

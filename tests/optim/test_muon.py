@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.optim.tools import assert_close, assert_equal
+from tests.tools import each
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 
@@ -117,7 +118,7 @@ def test_muon_takes_matrices(shape):
     assert "AdamW" in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "words"),
     [
         ({"lr": -1}, "Muon lr: got -1"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.optim.tools import assert_close, assert_equal
+from tests.tools import each
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 
@@ -314,7 +315,7 @@ def in_words(case):
     return "-".join([kind.__name__, *(f"{name}={value}" for name, value in options.items())])
 
 
-@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
 def test_formula(kind, by_hand, options):
     """Ten steps in float64 are those of the formula."""
     params = parameters()
@@ -323,7 +324,7 @@ def test_formula(kind, by_hand, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
 def test_float32(kind, by_hand, options):
     """float32 parameters stay float32, in the same arrays, near those of float64."""
     params = parameters(np.float32)
@@ -337,7 +338,7 @@ def test_float32(kind, by_hand, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
 def test_parameter_without_axes(kind, by_hand, options):
     """A single number is optimized as the only entry of an array is: it too has a memory."""
     scalar = nn.Parameter(weights()[2][0])
@@ -353,7 +354,7 @@ def test_parameter_without_axes(kind, by_hand, options):
 ADAM = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8}
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "options"),
     [
         (optim.SGD, {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, "nesterov": False}),
@@ -409,7 +410,7 @@ EACH = pytest.mark.parametrize("kind", KINDS)
 # Parameters and groups.
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "by_hand", "options"),
     [
         (
@@ -605,7 +606,7 @@ def test_missing_gradient_changes_nothing(kind):
 
 @pytest.mark.slow
 @EACH
-@pytest.mark.parametrize(
+@each(
     ("grad", "words"),
     [
         (np.ones(3), "a gradient of shape (3,), float64, expected its own (2,), float64"),
@@ -708,7 +709,7 @@ def twice(**options):
 
 @pytest.mark.slow
 @EACH
-@pytest.mark.parametrize(
+@each(
     ("params", "words"),
     [
         (list, "got no parameters; give model.parameters()"),
@@ -881,7 +882,7 @@ STATEFUL = pytest.mark.parametrize(
 
 
 @STATEFUL
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each("dtype", [np.float32, np.float64])
 def test_going_on_from_a_state_dict(kind, options, dtype):
     """A new optimizer with the old one's state goes on with the same bits."""
     params = parameters(dtype)
@@ -1040,8 +1041,8 @@ def test_adamw_is_not_adam():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-@pytest.mark.parametrize("options", LAMB_OPTIONS)
+@each(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+@each("options", LAMB_OPTIONS)
 def test_lamb_for_fifty_steps(options, dtype, rtol):
     """LAMB's weights are those of the paper's formula after each of fifty steps, in groups."""
     params = parameters(dtype)

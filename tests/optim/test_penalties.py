@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import each
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError
 
@@ -46,7 +47,7 @@ def test_decay_groups():
     assert [len(group["params"]) for group in alone] == [2, 4]
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+@each("kind", OPTIMIZERS)
 def test_training_with_decay_groups(kind):
     """Biases and norms go as without any decay, bit for bit; weights do not."""
     found = []
@@ -111,7 +112,7 @@ def test_the_l1_norm_makes_zeros():
     assert abs(unused) <= 0.02 * 0.2
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "words"),
     [
         (lambda: optim.decay_groups(network(), 0.1), "decay_groups: got a Sequential, expected se"),

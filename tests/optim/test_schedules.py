@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import each
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError
 
@@ -105,7 +106,7 @@ FORMULAS = {
 }
 
 
-@pytest.mark.parametrize(("make", "factor"), FORMULAS.values(), ids=FORMULAS.keys())
+@each(("make", "factor"), FORMULAS.values(), ids=FORMULAS.keys())
 def test_formula(make, factor):
     """Each group's rate is its first one by the factor of the step, from before the first on."""
     optimizer = optimizer_of()
@@ -336,7 +337,7 @@ def plateau(metrics, **options):
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("metrics", "options", "expected"),
     [
         ([3, 2, 2, 2], {"patience": 1}, [1, 1, 1, 0.5]),
@@ -385,8 +386,8 @@ def test_plateau_takes_over_rates():
 
 @pytest.mark.slow
 @EACH
-@pytest.mark.parametrize("before", [0, 3, 7])
-@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])
+@each("before", [0, 3, 7])
+@each("kind", [optim.SGD, optim.Adam])
 def test_going_on_from_a_state_dict(make, before, kind):
     """One that is resumed, by way of JSON, goes on with the same bits, momentum too."""
     whole = optimizer_of(kind=kind)
@@ -550,7 +551,7 @@ BAD_OPTIONS = [
 NEEDED = {optim.OneCycleLR: {"max_lr": 0.1, "total_steps": 10}}
 
 
-@pytest.mark.parametrize(("kind", "options", "words"), BAD_OPTIONS)
+@each(("kind", "options", "words"), BAD_OPTIONS)
 def test_options_are_checked(kind, options, words):
     """An option that makes no sense is refused, and the optimizer is as it was."""
     optimizer = optimizer_of(momentum=0.5)
@@ -562,7 +563,7 @@ def test_options_are_checked(kind, options, words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "options", "words"), BAD_OPTIONS)
+@each(("kind", "options", "words"), BAD_OPTIONS)
 def test_loaded_options_are_checked(kind, options, words):
     """So is one in a state dict, and then nothing of it is loaded."""
     fine = {
@@ -582,7 +583,7 @@ def test_loaded_options_are_checked(kind, options, words):
     assert schedule.state_dict() == before
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "words"),
     [
         (

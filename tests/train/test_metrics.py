@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models import DigitsCNN
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, train
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
@@ -26,10 +26,8 @@ def test_accuracy(labels, expected):
     assert train.accuracy(LOGITS, np.array(labels)) == expected
 
 
-@pytest.mark.parametrize("logits", [LOGITS, LOGITS.tolist(), Tensor(LOGITS)])
-@pytest.mark.parametrize(
-    "labels", [[0, 1, 2, 0], np.array([0, 1, 2, 0], np.uint8), Tensor([0, 1, 2, 0])]
-)
+@each("logits", [LOGITS, LOGITS.tolist(), Tensor(LOGITS)])
+@each("labels", [[0, 1, 2, 0], np.array([0, 1, 2, 0], np.uint8), Tensor([0, 1, 2, 0])])
 def test_accuracy_takes(logits, labels):
     """Logits and labels may be Tensors, arrays or lists; the result is a float."""
     found = train.accuracy(logits, labels)
@@ -61,7 +59,7 @@ def test_accuracy_of_ties():
     assert train.accuracy(np.zeros((2, 3)), np.array([0, 1])) == 0.5
 
 
-@pytest.mark.parametrize(
+@each(
     ("logits", "labels"),
     [
         (LOGITS, [0, 1, 2]),
@@ -161,7 +159,7 @@ def test_confusion_matrix_refuses_shapes(predicted, labels):
         train.confusion_matrix(predicted, labels, 3)
 
 
-@pytest.mark.parametrize("bad", [-1, 3, 100, 1.5, np.nan, np.inf])
+@each("bad", [-1, 3, 100, 1.5, np.nan, np.inf])
 def test_confusion_matrix_refuses_classes(bad):
     """A class that there is not is named with its position: it is not counted elsewhere."""
     good, odd = np.array([0, 1, 2]), np.array([0, 1, bad])
@@ -297,8 +295,8 @@ def top_k_by_loops(logits, labels, k):
     return right / len(labels)
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, 6])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8])
+@each("k", [1, 2, 5, 6])
+@each("dtype", [np.float64, np.float32, np.int64, np.uint8])
 def test_top_k_by_loops(k, dtype):
     """Whole numbers have many ties: of equals the first count."""
     logits, labels = draw(k)
@@ -334,7 +332,7 @@ def test_top_k_is_scikit_learns(k):
         assert train.top_k_accuracy(logits, labels, k) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "error", "words"),
     [
         ((LOGITS, [0, 1], 1), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tinygrad_np
+from tests.tools import each
 from tinygrad_np import data, nn, optim, random, train
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
 from tinygrad_np.train.tree import load_tree, save_tree
@@ -377,7 +378,7 @@ def other_groups():
     return train.Trainer(model, optim.Adam(groups, lr=0.5))
 
 
-@pytest.mark.parametrize(
+@each(
     ("own", "other", "error", "words"),
     [
         (simple(), simple(optim.AdamW), ArgumentError, "optimizer: got AdamW, expected Adam. Make"),

@@ -14,6 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from models import DigitsCNN
+from tests.tools import each
 from tinygrad_np import Tensor, data, debug, nn, no_grad, optim, train
 from tinygrad_np.data import DataLoader
 from tinygrad_np.errors import (
@@ -607,7 +608,7 @@ def test_early_stopping_restores_where_another_callback_fails():
     assert_same(trainer.model.state_dict(), script.weights[2])
 
 
-@pytest.mark.parametrize(
+@each(
     ("monitor", "values", "min_delta", "best"),
     [
         ("validation_loss", [3.0, 2.0, 1.0], 0.0, 3),
@@ -1067,7 +1068,7 @@ def parts():
 MODEL, SGD, OTHER = parts()
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "options", "error", "words"),
     [
         (
@@ -1228,7 +1229,7 @@ def plateau():
     return train.Trainer(MODEL, SGD, schedule=schedule, schedule_per="epoch")
 
 
-@pytest.mark.parametrize(
+@each(
     ("call", "words"),
     [
         (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models import DigitsCNN, MnistCNN
+from tests.tools import each
 from tinygrad_np import Tensor, nn, op, viz
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 
@@ -144,7 +145,7 @@ def test_a_diamond_of_60_levels_is_drawn():
     assert viz.draw(y).source.count("->") == 61
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "error", "message"),
     [
         (lambda: viz.draw(3.0), ArgumentError, "draw: got a float"),
