@@ -50,7 +50,15 @@ def by_definition(x, weight, bias, stride, padding, dilation, groups):
     return out
 
 
-@pytest.fixture(params=[(1, 1), (60, 2), (200, 3), (1 << 22, 2)], ids=str)
+@pytest.fixture(
+    params=[
+        pytest.param((1, 1), marks=pytest.mark.slow),
+        pytest.param((60, 2), marks=pytest.mark.slow),
+        (200, 3),
+        pytest.param((1 << 22, 2), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def cut(request, monkeypatch):
     """Cut columns into pieces of so many bytes, and all work over so many threads."""
     piece, threads = request.param

@@ -16,6 +16,7 @@ import pytest
 import threadpoolctl
 
 from models import MnistCNN
+from tests.tools import each
 from tinygrad_np import Tensor, optim
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import conv, elementwise, linalg, norms, pool
@@ -885,7 +886,7 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@each("name", KERNELS)
 def test_kernels_give_the_same_however_they_are_split(split, name):
     call = KERNELS[name]
     expected = split(1, call)

@@ -180,7 +180,10 @@ def assert_same_training(found, expected):
     assert [name for name in expected if found[name] != expected[name]] == []
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    "schedule",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "plateau")) for name in SCHEDULES],
+)
 def test_two_and_two_are_four(tmp_path, schedule):
     """Made anew with other seeds throughout, a training goes on from its file bit for bit."""
     whole = run(tmp_path / "whole", schedule, 4)
