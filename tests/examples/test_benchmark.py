@@ -10,7 +10,7 @@ import time
 import pytest
 
 from benchmarks import measures, neighbours, report, sides
-from tests.examples.test_mnist import MNIST, ROOT, environment, real_mnist
+from tests.examples.tools import MNIST, ROOT, environment, real_mnist
 
 MODELS = ["MnistCNN", "MnistCNNLight", "LeNet", "DigitsCNN"]
 BY_HAND = (sides.BY_LOOPS, sides.BY_INDICES)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,10 +12,9 @@ import numpy as np
 import pytest
 
 from models import MnistCNN
+from tests.examples.tools import MNIST, ROOT, environment, real_mnist
 from tinygrad_np import train
 
-ROOT = Path(__file__).parents[2]
-MNIST = os.environ.get("TINYGRAD_NP_DATA")
 FILES = {
     "metrics.json",
     "model.safetensors",
@@ -27,17 +25,6 @@ FILES = {
     "graph.svg",
     "graph.dot",
 }
-
-real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
-
-
-def environment(folder, *, data=None):
-    """Return an environment without a network, with its cache in `folder`."""
-    variables = {name: value for name, value in os.environ.items() if "TINYGRAD" not in name}
-    # A proxy that refuses: downloads fail at once, wherever the test runs.
-    refused = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    variables |= refused | {"XDG_CACHE_HOME": str(folder / "cache"), "MPLBACKEND": "Agg"}
-    return variables | ({"TINYGRAD_NP_DATA": data} if data else {})
 
 
 def run(folder, *flags, data=None):

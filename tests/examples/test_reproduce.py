@@ -15,7 +15,7 @@ import pytest
 from headlines import courses, report
 from headlines.runs import RUNS
 from models import LeNet
-from tests.examples.test_mnist import MNIST, ROOT, environment, real_mnist
+from tests.examples.tools import MNIST, ROOT, environment, real_mnist
 from tinygrad_np import optim
 from tinygrad_np.cli.config import RunConfig, add_flags
 from tinygrad_np.data import DataLoader
