@@ -46,10 +46,19 @@ def printed_by(name, folder, *flags):
     return done.stdout
 
 
-def run_here(module, folder, monkeypatch):
-    """Run an example's `main` in this process, where parts of it can be replaced."""
-    monkeypatch.setattr(sys, "argv", [module.__name__, "--out", str(folder / "out")])
-    return shared.run(module.main)
+def run_here(module, folder, monkeypatch, *flags):
+    """Run an example's `main` in this process, where parts of it can be replaced, without data sets
+    and without a network; return its exit status."""
+    for name in [name for name in os.environ if "TINYGRAD" in name]:
+        monkeypatch.delenv(name)
+    for name, value in environment(folder).items():
+        monkeypatch.setenv(name, value)
+    command = [module.__name__, "--out", str(folder / "out"), *flags]
+    monkeypatch.setattr(sys, "argv", command)
+    try:
+        return shared.run(module.main)
+    except SystemExit as end:  # by argparse
+        return end.code
 
 
 def results_of(folder):
