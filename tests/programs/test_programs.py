@@ -11,7 +11,6 @@ import pytest
 from tests.ops.test_planted_faults import faults_of, with_fault
 from tests.programs.grow import WITHOUT, differentiable, grow
 from tests.programs.program import Program, run_on_arrays, run_on_tensors
-from tests.tools import each
 from tinygrad_np import Tensor, ops
 from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.errors import GraphError
@@ -180,7 +179,7 @@ def test_what_is_not_in_programs_says_why():
 
 
 @pytest.mark.slow
-@each("seeds", FULL, ids=lambda seeds: f"{seeds.start}")
+@pytest.mark.parametrize("seeds", FULL, ids=lambda seeds: f"{seeds.start}")
 def test_many_programs(seeds):
     tally = run(seeds)
     hold(tally)
