@@ -15,7 +15,7 @@ smoke tier and then, with `--tier full`, in the full tier. If it is evaluated at
 the tests of the enclosing function or class or, at module level, of the module.
 
 Left out are
-- the PyTorch tier, since most machines have no PyTorch;
+- the PyTorch tier and training on downloaded data, which most machines do not have;
 - tests that fail without a mutant, measure time, or compare the source's text with a page;
 - tests that run the mutated lines in another process only: the trace does not see them.
 
@@ -31,7 +31,6 @@ import json
 import os
 import queue
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -71,6 +70,7 @@ SWAPS: dict[type, Any] = {
     for a, b in (pair.split(), pair.split()[::-1])
 }
 MEMORY_LIMIT = 8 << 30
+HANGS = -1000
 FIRST = 100
 """How many of the tests of a mutant run before all others are even collected."""
 
@@ -90,6 +90,7 @@ class Mutant:
     lines: tuple[int, int]
     outcome: str = ""
     tests: int = 0
+    caught_by: str = ""
 
     def mutate(self, source: bytes) -> bytes:
         """Return the source with the fault in it."""
@@ -173,6 +174,10 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
             return
         case ast.If(test=ast.Name("TYPE_CHECKING")):
             return
+        case ast.Slice():  # a constant as a bound is changed as a bound
+            bounds = (node.lower, node.upper, node.step)
+            yield from (b for b in bounds if b and not isinstance(b, ast.Constant | ast.UnaryOp))
+            return
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in COSTS:
             yield from (node.func, *node.args[: COSTS[name]], *node.keywords)
             return
@@ -247,7 +252,11 @@ class Trace:
         first, last = mutant.lines
         names = {name for n in range(first, last + 1) for name in by_line.get(n, ())}
         stem = Path(mutant.file).stem
-        return sorted(names & self.tests.keys(), key=lambda t: (stem not in t, self.tests[t][0], t))
+        return sorted(names & self.tests.keys(), key=lambda test: self.rank(test, stem))
+
+    def rank(self, test: str, stem: str = "") -> tuple[bool, float, str]:
+        """Return a key that sorts tests: those named after a module first, then the fastest."""
+        return stem not in test, self.tests[test][0], test
 
 
 class Tracer:
@@ -294,10 +303,11 @@ class Tracer:
 
 
 class Selection:
-    """A pytest plugin that runs the given tests, in their order."""
+    """A pytest plugin that runs the given tests in order and writes down the one that fails."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], failed: Path) -> None:
         self.rank = {name: rank for rank, name in enumerate(names)}
+        self.failed = failed
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -305,26 +315,39 @@ class Selection:
         items[:] = [item for item in items if item.nodeid in self.rank]
         items.sort(key=lambda item: self.rank[item.nodeid])
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write down a failure."""
+        if report.failed:
+            self.failed.write_text(report.nodeid)
+
 
 OPTIONS = ["-p", "no:cacheprovider", "--no-header", "-q", "--tb=line"]
 
 
-def run_child(task: str, argument: str) -> int:
+def run_child(command: str, argument: str) -> int:
     """Run pytest in this process, in the current folder: `trace FOLDER` or `select FILE`."""
-    if task == "trace":
-        plugin: Any = Tracer(Path(argument))
-        return int(pytest.main([*OPTIONS, "--ignore=tests/oracle"], [plugin]))
+    if command == "trace":
+        tracer = Tracer(Path(argument))
+        return int(pytest.main([*OPTIONS, "--ignore=tests/oracle"], [tracer]))
+    import resource  # not on Windows, where pytest must still be able to import this module
+
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    names, is_smoke = json.loads(Path(argument).read_text())
+    task = Path(argument)
+    names, is_smoke = json.loads(task.read_text())
     files = sorted({name.partition("::")[0] for name in names})
     tier = ["-m", "not slow"] if is_smoke else []
-    return int(pytest.main([*OPTIONS, "-x", *tier, *files], [Selection(names)]))
+    return int(
+        pytest.main(
+            [*OPTIONS, "-x", *tier, *files], [Selection(names, task.with_suffix(".failed"))]
+        )
+    )
 
 
 def start_child(root: Path, *arguments: str, limit: float | None = None) -> int:
-    """Run this script's other side on a checkout; return its exit status, or -1 if it hangs."""
+    """Run this script's other side on a checkout; return its exit status, or `HANGS`."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = {**os.environ, **threads, "PYTHONPATH": str(root), "MPLBACKEND": "Agg"}
+    environment.pop("TINYGRAD_NP_DATA", None)
     child = subprocess.Popen(
         [sys.executable, "-P", str(Path(__file__).resolve()), "--child", *arguments],
         cwd=root,
@@ -336,7 +359,7 @@ def start_child(root: Path, *arguments: str, limit: float | None = None) -> int:
     try:
         return child.wait(limit)
     except subprocess.TimeoutExpired:
-        return -1
+        return HANGS
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
@@ -349,28 +372,36 @@ def copy_of(root: Path, folder: Path) -> Path:
     return Path(shutil.copytree(root, folder, ignore=ignored))
 
 
+def run_tests(names: Sequence[str], trace: Trace, place: Path, tiers: Sequence[str]) -> list[str]:
+    """Run tests in a copy until one fails; return the tier and the test, or nothing."""
+    task = place / "mutant.json"
+    task.with_suffix(".failed").write_text("the import")
+    for tier in tiers:
+        chosen = [name for name in names if trace.tests[name][1] == (tier == "full")]
+        for part in (chosen[:FIRST], chosen[FIRST:]):
+            if part:
+                task.write_text(json.dumps([part, tier == "smoke"]))
+                limit = 60 + 10 * sum(trace.tests[name][0] for name in part)
+                status = start_child(place, "select", str(task), limit=limit)
+                # 5: no such tests any more. Everything but 0 is a failure of some kind.
+                if status not in (0, 5):
+                    test = task.with_suffix(".failed").read_text()
+                    return [tier, "the time limit" if status == HANGS else test]
+    return []
+
+
 def judge(mutant: Mutant, number: int, tests: Sequence[str], trace: Trace, place: Path,
-          tiers: Sequence[str]) -> str:  # fmt: skip
-    """Return which tier catches a mutant, or "survived"; `place` is a copy of the checkout."""
-    path, task = place / mutant.file, place / "mutant.json"
+          tiers: Sequence[str]) -> None:  # fmt: skip
+    """Find out which tier catches a mutant, if any; `place` is a copy of the checkout."""
+    path = place / mutant.file
     original, times = path.read_bytes(), path.stat()
     path.write_bytes(mutant.mutate(original))
     # Bytecode is cached by size and time of the source: no two mutants may share both.
     os.utime(path, (number, number))
-    try:
-        for tier in tiers:
-            chosen = [name for name in tests if trace.tests[name][1] == (tier == "full")]
-            for part in (chosen[:FIRST], chosen[FIRST:]):
-                if part:
-                    task.write_text(json.dumps([part, tier == "smoke"]))
-                    limit = 60 + 10 * sum(trace.tests[name][0] for name in part)
-                    # 5: no such tests any more. Everything but 0 is a failure of some kind.
-                    if start_child(place, "select", str(task), limit=limit) not in (0, 5):
-                        return tier
-        return "survived"
-    finally:
-        path.write_bytes(original)
-        os.utime(path, (times.st_atime, times.st_mtime))
+    mutant.tests = len(tests)
+    mutant.outcome, mutant.caught_by = run_tests(tests, trace, place, tiers) or ["survived", ""]
+    path.write_bytes(original)
+    os.utime(path, (times.st_atime, times.st_mtime))
 
 
 def report(mutants: Sequence[Mutant], tiers: Sequence[str]) -> str:
@@ -421,6 +452,9 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             start_child(copies[0], "trace", str(folder))
         trace = Trace(folder)
+        smoke = sorted((t for t, (_, slow) in trace.tests.items() if not slow), key=trace.rank)
+        if failed := run_tests(smoke, trace, copies[0], ["smoke"]):
+            sys.exit(f"mutation.py: expected tests that pass without a mutant, got {failed[1]}")
         selected = [trace.tests_of(mutant) for mutant in mutants]
         places: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for place in copies:
@@ -428,8 +462,7 @@ def main() -> None:
 
         def test(number: int) -> None:
             mutant, place = mutants[number], places.get()
-            mutant.tests = len(selected[number])
-            mutant.outcome = judge(mutant, number + 1, selected[number], trace, place, tiers)
+            judge(mutant, number + 1, selected[number], trace, place, tiers)
             places.put(place)
             print(f"{number + 1}/{len(mutants)} {mutant.outcome:8} {mutant}", flush=True)
 
