@@ -17,6 +17,7 @@ the tests of the enclosing function or class or, at module level, of the module.
 Left out are
 - the PyTorch tier and training on downloaded data, which most machines do not have;
 - tests that fail without a mutant, measure time, or compare the source's text with a page;
+- tests of more than `--longest` seconds: few tests, which take most of the time of a survivor;
 - tests that run the mutated lines in another process only: the trace does not see them.
 
 Never mutated, since no test should notice: text (strings, f-strings, `raise`, `__repr__`),
@@ -56,7 +57,7 @@ AREAS = {
 }
 UNTRUSTED = re.compile(r"test_op_table|test_speed")
 """Tests that compare the source's text with a page, or that measure time."""
-PERFORMANCE = re.compile(r"cost|flops|uses_blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|^_most$")
+PERFORMANCE = re.compile(r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|^_most$|^blocks$")
 """Names that decide how fast something is computed, not what."""
 COSTS = {"each": 2, "in_parts": 3, "_by_channels": 2}
 """Functions that take an estimate of their cost, and the position of that argument."""
@@ -70,7 +71,6 @@ SWAPS: dict[type, Any] = {
     for a, b in (pair.split(), pair.split()[::-1])
 }
 MEMORY_LIMIT = 8 << 30
-HANGS = -1000
 FIRST = 100
 """How many of the tests of a mutant run before all others are even collected."""
 
@@ -174,12 +174,19 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
             return
         case ast.If(test=ast.Name("TYPE_CHECKING")):
             return
+        case ast.BinOp() | ast.Compare() if _is_about_speed(node):
+            return
+        case ast.For(target=target) if _is_about_speed(target):
+            yield from node.body
+            return
         case ast.Slice():  # a constant as a bound is changed as a bound
             bounds = (node.lower, node.upper, node.step)
             yield from (b for b in bounds if b and not isinstance(b, ast.Constant | ast.UnaryOp))
             return
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in COSTS:
-            yield from (node.func, *node.args[: COSTS[name]], *node.keywords)
+            yield from node.args[: COSTS[name]]
+            return
+        case ast.Call(func=ast.Name("max" | "min" | "_most")) if _is_about_speed(node):
             return
         case ast.keyword(arg=str(name)) if name in IGNORED_KEYWORDS or PERFORMANCE.search(name):
             return
@@ -235,10 +242,11 @@ def sample(root: Path, areas: dict[str, list[str]], count: int, seed: int) -> li
 class Trace:
     """Which test executes which line, how long each test takes, and which are slow tests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, longest: float) -> None:
         import coverage
 
-        self.tests: dict[str, tuple[float, bool]] = json.loads((folder / "tests.json").read_text())
+        tests: dict[str, tuple[float, bool]] = json.loads((folder / "tests.json").read_text())
+        self.tests = {name: test for name, test in tests.items() if test[0] <= longest}
         self._data = coverage.CoverageData(str(folder / "lines.sqlite"))
         self._data.read()
         self._files: dict[str, dict[int, list[str]]] = {}
@@ -303,11 +311,17 @@ class Tracer:
 
 
 class Selection:
-    """A pytest plugin that runs the given tests in order and writes down the one that fails."""
+    """A pytest plugin that runs the given tests in order and writes down which one runs.
 
-    def __init__(self, names: Sequence[str], failed: Path) -> None:
-        self.rank = {name: rank for rank, name in enumerate(names)}
-        self.failed = failed
+    Args:
+        durations: the usual duration of each test, in seconds.
+        running: the file that holds the name of the test that runs.
+    """
+
+    def __init__(self, durations: dict[str, float], running: Path) -> None:
+        self.durations = durations
+        self.rank = {name: rank for rank, name in enumerate(durations)}
+        self.running = running
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -315,10 +329,14 @@ class Selection:
         items[:] = [item for item in items if item.nodeid in self.rank]
         items.sort(key=lambda item: self.rank[item.nodeid])
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write down a failure."""
-        if report.failed:
-            self.failed.write_text(report.nodeid)
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """Let the operating system end this process if a test hangs."""
+        self.running.write_text(item.nodeid)
+        signal.setitimer(signal.ITIMER_REAL, 10 + 10 * self.durations[item.nodeid])
+        result = yield
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return result
 
 
 OPTIONS = ["-p", "no:cacheprovider", "--no-header", "-q", "--tb=line"]
@@ -333,37 +351,27 @@ def run_child(command: str, argument: str) -> int:
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     task = Path(argument)
-    names, is_smoke = json.loads(task.read_text())
-    files = sorted({name.partition("::")[0] for name in names})
+    durations, is_smoke = json.loads(task.read_text())
+    files = sorted({name.partition("::")[0] for name in durations})
     tier = ["-m", "not slow"] if is_smoke else []
-    return int(
-        pytest.main(
-            [*OPTIONS, "-x", *tier, *files], [Selection(names, task.with_suffix(".failed"))]
-        )
-    )
+    selection = Selection(durations, task.with_suffix(".running"))
+    return int(pytest.main([*OPTIONS, "-x", *tier, *files], [selection]))
 
 
-def start_child(root: Path, *arguments: str, limit: float | None = None) -> int:
-    """Run this script's other side on a checkout; return its exit status, or `HANGS`."""
+def start_child(root: Path, command: str, argument: str) -> int:
+    """Run `run_child` in a process of its own, on a checkout; return its exit status."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = {**os.environ, **threads, "PYTHONPATH": str(root), "MPLBACKEND": "Agg"}
     environment.pop("TINYGRAD_NP_DATA", None)
-    child = subprocess.Popen(
-        [sys.executable, "-P", str(Path(__file__).resolve()), "--child", *arguments],
-        cwd=root,
-        env=environment,
-        stdout=subprocess.DEVNULL if limit else sys.stderr,
-        stderr=subprocess.DEVNULL if limit else None,
-        start_new_session=True,
-    )
+    output = sys.stderr if command == "trace" else subprocess.DEVNULL
+    arguments = [sys.executable, "-P", str(Path(__file__).resolve()), "--child", command, argument]
     try:
-        return child.wait(limit)
+        child = subprocess.run(
+            arguments, cwd=root, env=environment, stdout=output, stderr=output, timeout=3600
+        )
     except subprocess.TimeoutExpired:
-        return HANGS
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+        return -signal.SIGALRM
+    return child.returncode
 
 
 def copy_of(root: Path, folder: Path) -> Path:
@@ -374,19 +382,19 @@ def copy_of(root: Path, folder: Path) -> Path:
 
 def run_tests(names: Sequence[str], trace: Trace, place: Path, tiers: Sequence[str]) -> list[str]:
     """Run tests in a copy until one fails; return the tier and the test, or nothing."""
-    task = place / "mutant.json"
-    task.with_suffix(".failed").write_text("the import")
+    task, running = place / "mutant.json", place / "mutant.running"
     for tier in tiers:
         chosen = [name for name in names if trace.tests[name][1] == (tier == "full")]
         for part in (chosen[:FIRST], chosen[FIRST:]):
             if part:
-                task.write_text(json.dumps([part, tier == "smoke"]))
-                limit = 60 + 10 * sum(trace.tests[name][0] for name in part)
-                status = start_child(place, "select", str(task), limit=limit)
+                durations = {name: trace.tests[name][0] for name in part}
+                task.write_text(json.dumps([durations, tier == "smoke"]))
+                running.write_text("the import")
+                status = start_child(place, "select", str(task))
                 # 5: no such tests any more. Everything but 0 is a failure of some kind.
                 if status not in (0, 5):
-                    test = task.with_suffix(".failed").read_text()
-                    return [tier, "the time limit" if status == HANGS else test]
+                    hangs = " hangs" if status == -signal.SIGALRM else ""
+                    return [tier, running.read_text() + hangs]
     return []
 
 
@@ -431,6 +439,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="mutants tested in parallel")
     parser.add_argument("--tier", choices=("smoke", "full"), default="smoke")
+    parser.add_argument("--longest", type=float, default=1.0, help="leave out longer tests (s)")
     parser.add_argument("--trace", type=Path, help="folder of the trace; made if it is missing")
     parser.add_argument("--output", type=Path, help="JSON file of all mutants and their outcomes")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
@@ -451,7 +460,7 @@ def main() -> None:
         if not (folder / "tests.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
             start_child(copies[0], "trace", str(folder))
-        trace = Trace(folder)
+        trace = Trace(folder, options.longest)
         smoke = sorted((t for t, (_, slow) in trace.tests.items() if not slow), key=trace.rank)
         if failed := run_tests(smoke, trace, copies[0], ["smoke"]):
             sys.exit(f"mutation.py: expected tests that pass without a mutant, got {failed[1]}")
