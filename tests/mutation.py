@@ -11,11 +11,12 @@ the package no longer imports, or the tests hang.
 Which tests run: `coverage` (in the extra `dev`) traces one run of the full tier and notes which
 test executes which line. `--trace FOLDER` keeps that for later runs on the same source and tests.
 A mutant is tested by the tests that execute its lines, the most likely to catch it first: in the
-smoke tier and then, with `--tier full`, in the full tier. If it is evaluated at import, these are
+smoke tier, then with `--tier full` among the slow tests, then with `--tier pytorch` among those
+that compare with PyTorch. If it is evaluated at import, these are
 the tests of the enclosing function or class or, at module level, of the module.
 
 Left out are
-- the PyTorch tier and training on downloaded data, which most machines do not have;
+- training on downloaded data, which most machines do not have;
 - tests that fail without a mutant, measure time, or compare the source's text with a page;
 - tests of more than `--longest` seconds: few tests, which take most of the time of a survivor;
 - tests that run the mutated lines in another process only: the trace does not see them.
@@ -57,12 +58,14 @@ AREAS = {
 }
 UNTRUSTED = re.compile(r"test_op_table|test_speed")
 """Tests that compare the source's text with a page, or that measure time."""
-PERFORMANCE = re.compile(r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|^_most$|^blocks$")
-"""Names that decide how fast something is computed, not what."""
+PERFORMANCE = re.compile(
+    r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|^_most$|^blocks$|^_STEPS$"
+)
+"""Names that decide how fast something is computed, or where tests sample it, not the result."""
 COSTS = {"each": 2, "in_parts": 3, "_by_channels": 2}
 """Functions that take an estimate of their cost, and the position of that argument."""
 IGNORED_KEYWORDS = {"strict", "maxsize", "stacklevel", "formula", "subgradient", "domain", "kinks"}
-COMMUTATIVE = {"add", "mul", "multiply", "maximum", "minimum", "max", "min", "may_share_memory"}
+COMMUTATIVE = {"add", "mul", "multiply", "maximum", "minimum", "max", "min", "eq", "ne"}
 TEXT_METHODS = {"__repr__", "__str__", "extra_repr"}
 PAIRS = "Add Sub, Mult Div, And Or, Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn"
 SWAPS: dict[type, Any] = {
@@ -70,6 +73,7 @@ SWAPS: dict[type, Any] = {
     for pair in PAIRS.split(", ")
     for a, b in (pair.split(), pair.split()[::-1])
 }
+TIERS = ("smoke", "full", "pytorch")
 MEMORY_LIMIT = 8 << 30
 FIRST = 100
 """How many of the tests of a mutant run before all others are even collected."""
@@ -240,12 +244,12 @@ def sample(root: Path, areas: dict[str, list[str]], count: int, seed: int) -> li
 
 
 class Trace:
-    """Which test executes which line, how long each test takes, and which are slow tests."""
+    """Which test executes which line, how long each test takes, and to which tier it belongs."""
 
     def __init__(self, folder: Path, longest: float) -> None:
         import coverage
 
-        tests: dict[str, tuple[float, bool]] = json.loads((folder / "tests.json").read_text())
+        tests: dict[str, tuple[float, str]] = json.loads((folder / "tests.json").read_text())
         self.tests = {name: test for name, test in tests.items() if test[0] <= longest}
         self._data = coverage.CoverageData(str(folder / "lines.sqlite"))
         self._data.read()
@@ -258,7 +262,9 @@ class Trace:
             self._files = {mutant.file: self._data.contexts_by_lineno(mutant.file)}
         by_line = self._files[mutant.file]
         first, last = mutant.lines
-        names = {name for n in range(first, last + 1) for name in by_line.get(n, ())}
+        names = {name for n in range(first, last + 1) for name in by_line.get(n, ())} - {""}
+        if not names:  # evaluated at import, in a class or function whose body never runs
+            names = {name for tests in by_line.values() for name in tests}
         stem = Path(mutant.file).stem
         return sorted(names & self.tests.keys(), key=lambda test: self.rank(test, stem))
 
@@ -274,7 +280,7 @@ class Tracer:
         import coverage
 
         self.folder = folder
-        self.tests: dict[str, tuple[float, bool]] = {}
+        self.tests: dict[str, tuple[float, str]] = {}
         self.failed: set[str] = set()
         self.coverage = coverage.Coverage(
             str(folder / "lines.sqlite"), source=[str(Path("tinygrad_np").resolve())]
@@ -288,8 +294,9 @@ class Tracer:
         self.coverage.switch_context(item.nodeid)
         start = time.perf_counter()
         result = yield
-        slow = item.get_closest_marker("slow") is not None
-        self.tests[item.nodeid] = (round(time.perf_counter() - start, 4), slow)
+        tier = "full" if item.get_closest_marker("slow") else "smoke"
+        tier = "pytorch" if item.nodeid.startswith("tests/oracle/") else tier
+        self.tests[item.nodeid] = (round(time.perf_counter() - start, 4), tier)
         self.coverage.switch_context("")
         return result
 
@@ -346,7 +353,7 @@ def run_child(command: str, argument: str) -> int:
     """Run pytest in this process, in the current folder: `trace FOLDER` or `select FILE`."""
     if command == "trace":
         tracer = Tracer(Path(argument))
-        return int(pytest.main([*OPTIONS, "--ignore=tests/oracle"], [tracer]))
+        return int(pytest.main(OPTIONS, [tracer]))
     import resource  # not on Windows, where pytest must still be able to import this module
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
@@ -385,7 +392,7 @@ def run_tests(names: Sequence[str], trace: Trace, place: Path, tiers: Sequence[s
     """Run tests in a copy until one fails; return the tier and the test, or nothing."""
     task, running = place / "mutant.json", place / "mutant.running"
     for tier in tiers:
-        chosen = [name for name in names if trace.tests[name][1] == (tier == "full")]
+        chosen = [name for name in names if trace.tests[name][1] == tier]
         for part in (chosen[:FIRST], chosen[FIRST:]):
             if part:
                 durations = {name: trace.tests[name][0] for name in part}
@@ -439,7 +446,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=300, help="number of mutants")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="mutants tested in parallel")
-    parser.add_argument("--tier", choices=("smoke", "full"), default="smoke")
+    parser.add_argument("--tier", choices=TIERS, default="smoke", help="up to which tier")
     parser.add_argument("--longest", type=float, default=1.0, help="leave out longer tests (s)")
     parser.add_argument("--trace", type=Path, help="folder of the trace; made if it is missing")
     parser.add_argument("--output", type=Path, help="JSON file of all mutants and their outcomes")
@@ -450,7 +457,7 @@ def main() -> None:
     options = parser.parse_args()
     root = options.root.resolve()
     areas = {k: v.split(",") for k, v in (p.split("=") for p in options.paths or ())} or AREAS
-    tiers = ["smoke", "full"] if options.tier == "full" else ["smoke"]
+    tiers = TIERS[: TIERS.index(options.tier) + 1]
     mutants = sample(root, areas, options.sample, options.seed)
     if options.list:
         print(*mutants, sep="\n")
@@ -462,7 +469,9 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             start_child(copies[0], "trace", str(folder))
         trace = Trace(folder, options.longest)
-        smoke = sorted((t for t, (_, slow) in trace.tests.items() if not slow), key=trace.rank)
+        smoke = sorted(
+            (t for t, (_, tier) in trace.tests.items() if tier == "smoke"), key=trace.rank
+        )
         if failed := run_tests(smoke, trace, copies[0], ["smoke"]):
             sys.exit(f"mutation.py: expected tests that pass without a mutant, got {failed[1]}")
         selected = [trace.tests_of(mutant) for mutant in mutants]
