@@ -350,10 +350,10 @@ OPTIONS = ["-p", "no:cacheprovider", "--no-header", "-q", "--tb=line"]
 
 
 def run_child(command: str, argument: str) -> int:
-    """Run pytest in this process, in the current folder: `trace FOLDER` or `select FILE`."""
-    if command == "trace":
-        tracer = Tracer(Path(argument))
-        return int(pytest.main(OPTIONS, [tracer]))
+    """Run pytest in this process, in the current folder: trace into a folder, or read a task."""
+    if command != "select":
+        ignored = [] if command == "trace-pytorch" else ["--ignore=tests/oracle"]
+        return int(pytest.main([*OPTIONS, *ignored], [Tracer(Path(argument))]))
     import resource  # not on Windows, where pytest must still be able to import this module
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
@@ -371,7 +371,7 @@ def start_child(root: Path, command: str, argument: str) -> int:
     environment = {**os.environ, **threads, "PYTHONPATH": str(root), "MPLBACKEND": "Agg"}
     environment["COVERAGE_CORE"] = "ctrace"  # sys.monitoring sees a line in one test only
     environment.pop("TINYGRAD_NP_DATA", None)
-    output = sys.stderr if command == "trace" else subprocess.DEVNULL
+    output = subprocess.DEVNULL if command == "select" else sys.stderr
     arguments = [sys.executable, "-P", str(Path(__file__).resolve()), "--child", command, argument]
     try:
         child = subprocess.run(
@@ -465,9 +465,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.trace.resolve() if options.trace else Path(temporary, "trace")
         copies = [copy_of(root, Path(temporary, str(n))) for n in range(options.jobs)]
+        command = "trace-pytorch" if options.tier == "pytorch" else "trace"
+        folder = folder / command
         if not (folder / "tests.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            start_child(copies[0], "trace", str(folder))
+            start_child(copies[0], command, str(folder))
         trace = Trace(folder, options.longest)
         smoke = sorted(
             (t for t, (_, tier) in trace.tests.items() if tier == "smoke"), key=trace.rank
