@@ -65,7 +65,8 @@ PERFORMANCE = re.compile(
 COSTS = {"each": 2, "in_parts": 3, "_by_channels": 2}
 """Functions that take an estimate of their cost, and the position of that argument."""
 IGNORED_KEYWORDS = {"strict", "maxsize", "stacklevel", "formula", "subgradient", "domain", "kinks"}
-COMMUTATIVE = {"add", "mul", "multiply", "maximum", "minimum", "max", "min", "eq", "ne"}
+COMMUTATIVE = {"add", "mul", "multiply", "maximum", "minimum", "max", "min", "eq", "ne", "_dots"}
+COMMUTATIVE |= {"may_share_memory"}
 TEXT_METHODS = {"__repr__", "__str__", "extra_repr"}
 PAIRS = "Add Sub, Mult Div, And Or, Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn"
 SWAPS: dict[type, Any] = {
