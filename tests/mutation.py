@@ -341,7 +341,8 @@ class Selection:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """Let the operating system end this process if a test hangs."""
         self.running.write_text(item.nodeid)
-        signal.setitimer(signal.ITIMER_REAL, 10 + 10 * self.durations[item.nodeid])
+        # In another order, this test may be the one that makes what several tests share.
+        signal.setitimer(signal.ITIMER_REAL, 100 + 10 * self.durations[item.nodeid])
         result = yield
         signal.setitimer(signal.ITIMER_REAL, 0)
         return result
