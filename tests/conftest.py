@@ -1,12 +1,28 @@
 """What all tests share."""
 
+import os
 import signal
+
+import pytest
 
 import tests
 
+# Doctests that take seconds: what they import imports PyTorch, where it is installed.
+SLOW_DOCTESTS = {"tinygrad_np.train.tensorboard.TensorBoard"}
+
 
 def pytest_configure(config):
-    """Let generated tests know of a smoke run: to make all their cases takes seconds. And let there
-    be a Ctrl-C to test: what a shell starts in the background ignores it."""
+    """Tell generated tests of a smoke run, leave each worker one BLAS thread, and restore Ctrl-C,
+    which a shell makes its background processes ignore."""
     tests.is_smoke_run = config.option.markexpr == "not slow"
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the slow doctests, before `-m` selects."""
+    for item in items:
+        if item.name in SLOW_DOCTESTS:
+            item.add_marker(pytest.mark.slow)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tinygrad_np
+from tests.tools import each
 from tinygrad_np import Tensor
 
 PAGE = (Path(__file__).with_name("API.md")).read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_methods():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "signature"), [s for s in signed_methods() if s[1]])
+@each(("name", "signature"), [s for s in signed_methods() if s[1]])
 def test_signature(name, signature):
     """Names, order and defaults; more at the end are welcome, such as generator."""
     text = signature.replace("float32", "None").replace("int64", '"int64"')
@@ -102,7 +103,7 @@ def test_nn():
     assert without_a_runnable_line(tinygrad_np.nn, NN_NAMES) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *("ReLU", "ReLU6", "LeakyReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Softsign"),
@@ -139,7 +140,7 @@ def test_optim():
     assert without_a_runnable_line(tinygrad_np.optim, OPTIM_NAMES) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("where", "name"),
     [
         (re.findall(r"`([^`]+)`", cells[0])[0], name)
@@ -176,13 +177,13 @@ OPERATORS = [
 ]
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@each("name", OPERATORS)
 def test_operators_and_their_reflections(name):
     assert callable(getattr(Tensor, f"__{name}__"))
     assert callable(getattr(Tensor, f"__r{name}__"))
 
 
-@pytest.mark.parametrize("name", ["invert", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"])
+@each("name", ["invert", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"])
 def test_other_operators(name):
     assert callable(getattr(Tensor, f"__{name}__"))
 
@@ -200,6 +201,6 @@ TAKE_A_GENERATOR = [
 ]
 
 
-@pytest.mark.parametrize("name", TAKE_A_GENERATOR)
+@each("name", TAKE_A_GENERATOR)
 def test_what_is_random_takes_a_generator(name):
     assert inspect.signature(getattr(Tensor, name)).parameters["generator"].default is None

@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 
 import tinygrad_np
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, debug, nn, op, ops, profile
-from tinygrad_np.autograd.tape import mode
+from tinygrad_np.autograd.tape import Observer
+from tinygrad_np.autograd.tape import thread as this_thread
 from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
 
 TEXT = Path(__file__).read_text(encoding="utf-8").splitlines()
-
-
-def leaf(*values, dtype=np.float64):
-    """Return a leaf that requires a gradient."""
-    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 def line_with(mark):
@@ -96,7 +93,7 @@ def test_nan_in_the_data_is_named_by_the_first_op_that_meets_it():
 
 @pytest.mark.parametrize(("model", "path"), [(Nest(), "body.1"), (Logs(), "Logs")])
 def test_the_module_is_named(model, path):
-    x = leaf(0.0) if path == "body.1" else leaf(-1.0)
+    x = leaf([0.0]) if path == "body.1" else leaf([-1.0])
     place, text = line_with("within a module")
     message = re.escape(f" in module {path}; at {place}forward{text}")
     with debug(), pytest.raises(NotFiniteError, match=f"{message}$"):
@@ -143,7 +140,7 @@ def test_a_row_that_is_masked_as_a_whole_is_named():
         x.softmax(-1)
 
 
-@pytest.mark.parametrize(
+@each(
     "function",
     [
         lambda: Tensor([]) * 2,
@@ -189,7 +186,7 @@ def test_a_vjp_in_a_module_names_it():
             return odd(x)
 
     with debug():
-        out = nn.Sequential(nn.ReLU(), Odd())(leaf(1.0)).sum()
+        out = nn.Sequential(nn.ReLU(), Odd())(leaf([1.0])).sum()
         with pytest.raises(
             NotFiniteError, match=r"VJP of op 'odd' .* return odd\(x\) in module 1\n"
         ):
@@ -218,13 +215,13 @@ def test_a_definition_that_fails_names_the_line_of_the_forward():
     def fail(x):
         raise KeyError("of mine")
 
-    broken = op("x", vjps={"x": None}, definition=fail)(lambda x: x * 1)
-    disguised = op("x", vjps={"x": None}, definition=ops.sqrt)(lambda x: x * 1)
+    broken = op("x", definition=fail, differentiable=("x",))(lambda x: x * 1)
+    disguised = op("x", definition=ops.sqrt, differentiable=("x",))(lambda x: x * 1)
     with debug():
-        y = broken(leaf(1.0))  # to be defined
+        y = broken(leaf([1.0]))  # to be defined
         with pytest.raises(KeyError) as caught:
             y.sum().backward()
-        z = disguised(leaf(0.0))  # sqrt in disguise
+        z = disguised(leaf([0.0]))  # sqrt in disguise
         with pytest.raises(NotFiniteError, match="VJP of op 'sqrt'") as found:
             z.sum().backward()
     for error, mark in ((caught.value, "to be defined"), (found.value, "sqrt in disguise")):
@@ -252,13 +249,13 @@ def test_inf_that_is_handed_down_is_let_pass():
 
 
 def test_a_forward_outside_is_said_to_be_outside():
-    y = leaf(0.0).sqrt()
+    y = leaf([0.0]).sqrt()
     with debug(), pytest.raises(NotFiniteError, match="was recorded at a line outside debug"):
         y.backward()
 
 
 def test_a_backward_outside_is_not_looked_at():
-    x = leaf(0.0)
+    x = leaf([0.0])
     with debug():
         y = x.sqrt()
     with np.errstate(divide="ignore"):
@@ -275,7 +272,7 @@ def test_a_vjp_that_raises_names_the_line_of_the_forward():
         return x * 1
 
     with debug():
-        y = wrong(leaf(1.0))  # that fails
+        y = wrong(leaf([1.0]))  # that fails
         with pytest.raises(KeyError, match="of mine") as caught:
             y.sum().backward()
     place, text = line_with("that fails")
@@ -289,9 +286,9 @@ def test_a_vjp_that_raises_names_the_line_of_the_forward():
 @pytest.mark.parametrize(
     ("vjp", "message"),
     [
-        (lambda grad_out, x: grad_out[:1].reshape(1, 1), "returned shape (1, 1), expected (2,)"),
-        (lambda grad_out, x: grad_out.astype(np.float32), "returned dtype float32, expected"),
-        (lambda grad_out, x: None, "returned a NoneType, expected an array"),
+        (lambda grad_out, x: grad_out[:1].reshape(1, 1), "to have shape (2,), got (1, 1)"),
+        (lambda grad_out, x: grad_out.astype(np.float32), "to have dtype float64, got float32"),
+        (lambda grad_out, x: None, "to be an array, got a NoneType"),
         (lambda grad_out, x: grad_out @ np.ones(3), "mismatch"),
     ],
 )
@@ -312,6 +309,28 @@ def test_a_vjp_that_returns_what_does_not_fit_names_the_line_of_the_forward(vjp,
     assert note.endswith(text)
 
 
+def test_a_kernel_that_gives_inf_names_the_line_of_the_forward():
+    @op(
+        "a b",
+        vjps={"a": lambda grad_out, b: grad_out * b, "b": lambda grad_out, a: grad_out * a},
+        backward=lambda grad_out, a, b: [grad_out * b, grad_out / a],
+    )
+    def product(a, b):
+        return a * b
+
+    with debug():
+        y = product(leaf(1.0, 0.0), leaf(2.0, 2.0))  # the product
+        with pytest.raises(NotFiniteError) as caught:
+            y.sum().backward()
+    place, text = line_with("the product")
+    assert str(caught.value) == (
+        "debug: the backward kernel of op 'product' for input 1 (b) gave inf, 1 of 2 entries, the "
+        "first at (1,); the gradient of its output was (2,) float64 from 1 to 1; the op was "
+        f"recorded at {place}test_a_kernel_that_gives_inf_names_the_line_of_the_forward{text}"
+    )
+    assert caught.value.__notes__ == ["in the backward kernel of op 'product'"]
+
+
 def test_a_folder_that_begins_like_the_package_is_the_users():
     source = "def run(x):\n    return x.sqrt()\n"
     path = Path(tinygrad_np.__file__).parent
@@ -330,7 +349,7 @@ def test_a_recursive_function_can_be_decorated():
         return x if x.item() <= 1 else x * factorial_of(x - 1)
 
     assert factorial_of(Tensor(4.0)).item() == 24
-    assert mode.now.observer is None
+    assert this_thread.state.observers == []
 
 
 def test_one_that_is_entered_again_within_another_still_sees_each_op_once():
@@ -338,7 +357,7 @@ def test_one_that_is_entered_again_within_another_still_sees_each_op_once():
     with outer, inner, outer:
         Tensor(1.0).exp()
     assert [[row.calls for row in table.rows()] for table in (outer, inner)] == [[1], [1]]
-    assert mode.now.observer is None
+    assert this_thread.state.observers == []
 
 
 def test_a_decorated_function_runs_on_two_threads_at_once():
@@ -358,7 +377,7 @@ def test_a_decorated_function_runs_on_two_threads_at_once():
 
     def run():
         checked(wait)
-        left.append(mode.now.observer)
+        left.append(this_thread.state.observers)
 
     def meanwhile():
         leave.set()
@@ -369,9 +388,9 @@ def test_a_decorated_function_runs_on_two_threads_at_once():
         thread.start()
         assert inside.wait(10)
         checked(meanwhile)
-    assert left == [None]
+    assert left == [[]]
     assert [row.op for row in table.rows()] == ["sqrt"]
-    assert mode.now.observer is None
+    assert this_thread.state.observers == []
 
 
 def test_it_looks_through_a_profile_inside_and_outside():
@@ -393,9 +412,9 @@ def test_one_within_another_tells_it_what_it_sees():
 
     broken = op("x", vjps={"x": fail})(lambda x: x * 1)
     with debug():
-        before = broken(leaf(1.0))  # before the inner one
+        before = broken(leaf([1.0]))  # before the inner one
         with debug():
-            within = broken(leaf(1.0))  # within the inner one
+            within = broken(leaf([1.0]))  # within the inner one
             with pytest.raises(KeyError) as caught:
                 before.backward()
         with pytest.raises(KeyError) as later:
@@ -404,6 +423,84 @@ def test_one_within_another_tells_it_what_it_sees():
     assert any(place in note and note.endswith(text) for note in caught.value.__notes__)
     place, text = line_with("within the inner one")
     assert later.value.__notes__[-1].endswith(text)
+
+
+class Watch(Observer):
+    """An observer that notes what it sees, before and after."""
+
+    def __init__(self, name, seen):
+        self.name, self.seen = name, seen
+
+    def note(self, event, call):
+        """Run a call between two notes."""
+        self.seen.append(f"{self.name} {event}")
+        result = call()
+        self.seen.append(f"/{self.name} {event}")
+        return result
+
+    def on_forward(self, op, arrays, options, call):
+        """Note a forward."""
+        return self.note(f"forward {op.name}", call)
+
+    def on_record(self, node, call):
+        """Note a node."""
+        return self.note(f"record {node.op.name}", call)
+
+    def on_vjp(self, node, position, grad_out, call):
+        """Note a VJP."""
+        return self.note(f"vjp {node.op.name} {position}", call)
+
+    def on_backward(self, node, grad_out, call):
+        """Note a kernel."""
+        return self.note(f"backward {node.op.name}", call)
+
+    def on_error(self, node, error):
+        """Note an error."""
+        self.seen.append(f"{self.name} {type(error).__name__} {node.op.name}")
+
+
+def test_observers_wrap_each_other_the_one_entered_first_innermost():
+    seen = []
+    once = op("x", vjps={"x": lambda grad_out: grad_out})(lambda x: x * 1)
+    with Watch("first", seen), Watch("second", seen):
+        y = once(leaf([1.0]))
+        y.backward(np.ones(1))
+    events = ["forward <lambda>", "record <lambda>", "vjp <lambda> 0"]
+    assert seen == [
+        text
+        for event in events
+        for text in (f"second {event}", f"first {event}", f"/first {event}", f"/second {event}")
+    ]
+
+
+def test_observers_see_a_kernel_as_one_call_and_each_error():
+    seen = []
+    kernel = op(
+        "x", vjps={"x": lambda grad_out: grad_out}, backward=lambda grad_out: [grad_out * 1]
+    )(lambda x: x * 1)
+    broken = op("x", vjps={"x": lambda grad_out: 1 / 0})(lambda x: x * 1)
+    x = leaf([1.0])
+    y, z = kernel(x), broken(x)
+    with Watch("a", seen):
+        y.backward(np.ones(1), retain_graph=True)
+        y.gradient(x, gradient=np.ones(1), create_graph=True)
+        with pytest.raises(ZeroDivisionError):
+            z.backward(np.ones(1))
+    assert seen == [
+        *("a backward <lambda>", "/a backward <lambda>"),
+        *("a vjp <lambda> 0", "/a vjp <lambda> 0"),
+        *("a vjp <lambda> 0", "a ZeroDivisionError <lambda>"),
+    ]
+
+
+def test_what_an_observer_returns_is_what_counts():
+    class Doubling(Observer):
+        def on_forward(self, op, arrays, options, call):
+            return call() * 2
+
+    with Doubling():
+        assert (Tensor([1.0]) * 3).tolist() == [6.0]
+    assert (Tensor([1.0]) * 3).tolist() == [3.0]
 
 
 def test_it_is_a_decorator():
@@ -415,7 +512,7 @@ def test_it_is_a_decorator():
     place, text = line_with("decorated")
     with pytest.raises(NotFiniteError, match=re.escape(f"{place}root{text}")):
         root(Tensor([-4.0]))
-    assert mode.now.observer is None
+    assert this_thread.state.observers == []
 
 
 def test_it_holds_on_its_thread_only():
@@ -438,11 +535,10 @@ def test_after_an_exception_it_is_off_and_what_was_before_is_on():
     with profile() as table:
         with pytest.raises(KeyError), debug():
             raise KeyError
-        assert mode.now.observer is table
+        assert this_thread.state.observers == [table]
         with np.errstate(invalid="ignore"):
             assert Tensor([-1.0]).sqrt().isnan().item()
-    assert mode.now.observer is None
-    assert mode.now.observers == []
+    assert this_thread.state.observers == []
 
 
 def test_what_it_recorded_is_as_without_it():

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 import tinygrad_np
+from tests.tools import each
 
 ROOT = Path(tinygrad_np.__file__).parent
-# Their __init__ still imports more than it names.
-_OPEN = {"tinygrad_np.ops", "tinygrad_np.autograd"}
 
 
 def _is_public(name):
@@ -23,12 +22,7 @@ FOUND = [
     if _is_public(module.name)
 ]
 MODULES = ["tinygrad_np", *(module.name for module in FOUND)]
-PACKAGES = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="not yet named"))
-    if name in _OPEN
-    else name
-    for name in ["tinygrad_np", *(module.name for module in FOUND if module.ispkg)]
-]
+PACKAGES = ["tinygrad_np", *(module.name for module in FOUND if module.ispkg)]
 
 
 def test_packages_are_found():
@@ -36,7 +30,7 @@ def test_packages_are_found():
     assert {f"tinygrad_np.{name}" for name in names} < set(MODULES)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@each("name", MODULES)
 def test_every_module_can_be_imported_and_has_what_it_names(name):
     module = importlib.import_module(name)
     listed = getattr(module, "__all__", [])

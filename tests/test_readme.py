@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-import pytest
+from tests.tools import each
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -39,7 +39,7 @@ def test_the_first_block_is_a_dozen_lines():
     assert expected
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", README.read_text()))
+@each("target", re.findall(r"\]\(([^)]+)\)", README.read_text()))
 def test_links_lead_somewhere(target):
     assert (README.parent / target).exists()
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, enable_grad, nn, no_grad, optim, transforms
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.transforms import (
@@ -22,13 +23,6 @@ from tinygrad_np.transforms import (
 def double(*values):
     """Return a float64 Tensor."""
     return Tensor(np.array(values[0] if len(values) == 1 else values, np.float64))
-
-
-def leaf(*values):
-    """Return a float64 leaf that requires a gradient."""
-    tensor = double(*values)
-    tensor.requires_grad = True
-    return tensor
 
 
 class Network(nn.Module):
@@ -80,7 +74,7 @@ def product(x, y):
 # What is differentiated for, and the form of the result.
 
 
-@pytest.mark.parametrize(
+@each(
     ("argnum", "expected"),
     [
         (0, [12.0, 40.0]),
@@ -108,7 +102,7 @@ def test_argnum_says_for_which_arguments_and_in_what_form(argnum, expected):
     assert value.item() == 92.0
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "dtype"),
     [
         (3.0, np.float32),
@@ -632,10 +626,8 @@ def test_a_transform_on_another_thread_is_not_inside_this_one():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("argnum", [2, -1, (0, 2), (), (0, 0), 1.5, "x", None])
-@pytest.mark.parametrize(
-    "transform", [grad, value_and_grad, vjp, jacobian, hessian], ids=lambda t: t.__name__
-)
+@each("argnum", [2, -1, (0, 2), (), (0, 0), 1.5, "x", None])
+@each("transform", [grad, value_and_grad, vjp, jacobian, hessian], ids=lambda t: t.__name__)
 def test_an_argnum_that_names_no_argument_is_refused(transform, argnum):
     message = r"argnum: got .*, expected a position or several, each once, from 0 to below 2"
     with pytest.raises(ArgumentError, match=message):
@@ -667,13 +659,13 @@ def test_tangents_that_do_not_fit_are_refused(transform):
     fails(ArgumentError, message, loss_of, Network(), {"first.weight": np.ones((3, 2))})
 
 
-@pytest.mark.parametrize(
+@each(
     ("transform", "args"),
     [(t, (double(1.0),)) for t in (grad, value_and_grad, vjp, jacobian)]
     + [(t, (double(1.0), 1.0)) for t in (jvp, hvp)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.parametrize("value", [3.0, None, "text", np.ones(2)], ids=repr)
+@each("value", [3.0, None, "text", np.ones(2)], ids=repr)
 def test_a_function_that_returns_no_tensor_is_refused(transform, args, value):
     message = rf"the function returned a {type(value).__name__}, expected (a Tensor|Tensors)"
     with pytest.raises(DtypeError, match=rf"^{transform.__name__}: {message}"):

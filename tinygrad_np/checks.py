@@ -5,20 +5,22 @@ what was expected. A whole number may be Python's or NumPy's; a 0-d array is not
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
 
 
 def is_integer(value: Any) -> bool:
-    """Return whether a value is an integer of Python or NumPy; a bool of Python's is one.
+    """Return whether a value is an integer of Python or NumPy; a bool is not.
 
-    >>> is_integer(np.int32(3)), is_integer(3.0)
-    (True, False)
+    >>> is_integer(np.int32(3)), is_integer(3.0), is_integer(True)
+    (True, False, False)
     """
-    return isinstance(value, int | np.integer)
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_real(value: Any) -> bool:
@@ -68,3 +70,58 @@ def check_probability(who: str, /, **values: Any) -> None:
     for name, value in values.items():
         if not is_real(value) or not 0 <= value <= 1:
             raise ArgumentError(f"{who} {name}: got {value!r}, expected a number from 0 to 1")
+
+
+def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` as a NumPy dtype; refuse what is neither floats, integers nor bools."""
+    try:
+        known = np.dtype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"{name}: expected a dtype, got {dtype!r}; {error}") from error
+    if known.kind not in "biuf":
+        raise DtypeError(f"{name}: expected a dtype of floats, integers or bools, got {known}")
+    return known
+
+
+# What the functions of a user's op return.
+
+
+def check_array(who: str, out: Any) -> NDArray[Any]:
+    """Return the output of a forward as an array: NumPy returns scalars where no axis is left."""
+    if isinstance(out, np.ndarray | np.generic):
+        return np.asarray(out)
+    raise GraphError(f"{who}: expected an array from the forward, got a {type(out).__name__}")
+
+
+def check_results(who: str, results: Any, names: Sequence[str]) -> tuple[Any, ...]:
+    """Return what a forward with several results returned, if it is a tuple of that length."""
+    if isinstance(results, tuple) and len(results) == len(names):
+        return results
+    got = f"{type(results).__name__} of {len(results)}" if isinstance(results, tuple) else ""
+    raise GraphError(
+        f"{who}: expected the forward to return the tuple ({', '.join(names)}), got a "
+        f"{got or type(results).__name__}"
+    )
+
+
+def check_not_shared(who: str, made: Sequence[Any], others: Sequence[Any]) -> None:
+    """Refuse results of a forward that share memory with its inputs."""
+    others = [other for other in others if isinstance(other, np.ndarray)]
+    for array in made:
+        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, o) for o in others):
+            raise GraphError(
+                f"{who}: the forward returned memory of an input. Return a copy, or say view=True "
+                "if the output is a view of the first input."
+            )
+
+
+def check_new_memory(who: str, grads: Sequence[NDArray[Any]], others: Sequence[Any]) -> None:
+    """Refuse gradients from a backward kernel into which no sum of gradients could be written."""
+    held = [other for other in others if isinstance(other, np.ndarray)]
+    for grad in grads:
+        if not grad.flags.writeable or any(np.may_share_memory(grad, other) for other in held):
+            raise GraphError(
+                f"{who}.backward: a result is read-only or shares memory with grad_out, a saved "
+                "array or another result. Return a copy."
+            )
+        held.append(grad)

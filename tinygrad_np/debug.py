@@ -1,76 +1,99 @@
-"""debug(): the first nan or inf, or a VJP that fails, names its op and the line that ran it."""
+"""debug(): name the op and the source line of the first nan, inf or failing gradient."""
 
 import linecache
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Node, Observer, Variable, mode
+from tinygrad_np.autograd.tape import Node, Observer, Operation, Options, Value, Variable, thread
 from tinygrad_np.errors import NotFiniteError
 from tinygrad_np.runtime.memory import Array
+
+T = TypeVar("T")
 
 _PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 
 class Debug(Observer):
-    """Looks at the result of each op and each VJP, and knows the line that recorded each node."""
+    """Check every result and gradient, and remember the line that recorded each node."""
 
     def __init__(self) -> None:
         self._lines: dict[int, str] = {}
-        self._is_pulling = False
+        self._is_in_backward = False
 
-    def run(self, op: Any, arrays: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-        """Run an op's forward; raise NotFiniteError where it is the first to give nan or inf."""
-        with np.errstate(all="ignore"):  # what NumPy would warn of is raised below
-            results = super().run(op, arrays, attributes)
-        if not self._is_pulling:
+    def on_forward(
+        self, op: Operation, arrays: Sequence[Any], options: Options, call: Callable[[], T]
+    ) -> T:
+        """Run an op's forward; raise NotFiniteError if it is the first to produce nan or inf."""
+        with np.errstate(all="ignore"):  # what NumPy would warn about is raised below
+            results = call()
+        if not self._is_in_backward:
             out = results[0] if isinstance(results, tuple) else results
             if fault := _fault(out, arrays):
                 raise NotFiniteError(
-                    f"debug: op {op.name!r} gave {fault}; it got {_all_described(arrays)}"
+                    f"debug: op {op.name!r} gave {fault}; it got {_describe_all(arrays)}"
                     f"{_module()}; at {_line()}"
                 )
         return results
 
-    def recorded(self, node: Node) -> None:
+    def on_record(self, node: Node, call: Callable[[], None]) -> None:
         """Remember the line that recorded a node."""
-        super().recorded(node)
+        call()
         self._lines[node.order] = _line() + _module()
 
-    def pull(self, node: Node, rule: Any, grad_out: Any, *arguments: Any) -> Any:
-        """Call a VJP, and raise NotFiniteError where it is the first to give nan or inf."""
-        outer, self._is_pulling = self._is_pulling, True
-        try:
-            with np.errstate(all="ignore"):
-                grad = super().pull(node, rule, grad_out, *arguments)
-        finally:
-            self._is_pulling = outer
-        if fault := _fault(grad, [grad_out]):
-            name = node.op.input_name(rule.position)
-            raise NotFiniteError(
-                f"debug: the VJP of op {node.op.name!r} for input {rule.position} ({name}) gave "
-                f"{fault}; the gradient of its output was {_all_described([grad_out])}; the op "
-                f"was recorded at {self._line_of(node)}"
-            )
-        return grad
+    def on_vjp(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
+        """Run a VJP; raise NotFiniteError if it is the first to produce nan or inf."""
+        with self._in_backward():
+            grad: Any = call()
+        self._check_gradient("VJP", node, position, grad_out, grad)
+        return cast(T, grad)
 
-    def failed(self, node: Node, error: Exception) -> None:
-        """Say of a VJP or definition that failed which line recorded its op."""
-        super().failed(node, error)
+    def on_backward(self, node: Node, grad_out: Value, call: Callable[[], T]) -> T:
+        """Run a backward kernel; raise NotFiniteError if it is the first to give nan or inf."""
+        with self._in_backward():
+            grads: Any = call()
+        for position, grad in enumerate(grads):
+            if grad is not None:
+                self._check_gradient("backward kernel", node, position, grad_out, grad)
+        return cast(T, grads)
+
+    def on_error(self, node: Node, error: Exception) -> None:
+        """Add the line that recorded an op to an error in its gradients."""
         where = self._line_of(node)
         if where not in str(error):
             error.add_note(f"op {node.op.name!r} (output {node.shape}) was recorded at {where}")
+
+    @contextmanager
+    def _in_backward(self) -> Iterator[None]:
+        outer, self._is_in_backward = self._is_in_backward, True
+        try:
+            with np.errstate(all="ignore"):
+                yield
+        finally:
+            self._is_in_backward = outer
+
+    def _check_gradient(
+        self, what: str, node: Node, position: int, grad_out: Value, grad: Value
+    ) -> None:
+        if fault := _fault(grad, [grad_out]):
+            name = node.op.input_name(position)
+            raise NotFiniteError(
+                f"debug: the {what} of op {node.op.name!r} for input {position} ({name}) gave "
+                f"{fault}; the gradient of its output was {_describe_all([grad_out])}; the op "
+                f"was recorded at {self._line_of(node)}"
+            )
 
     def _line_of(self, node: Node) -> str:
         return self._lines.get(node.order, "a line outside debug()")
 
 
 def debug() -> Debug:
-    """Check each op and each VJP for nan and inf; a context manager and a decorator, per thread.
+    """Check every result and gradient for nan and inf; a context manager and a decorator.
 
     The first one is raised as NotFiniteError with the op, its shapes and the line of yours that ran
     it; a VJP that fails gets a note with the line of the forward pass. An inf that follows from an
@@ -102,11 +125,11 @@ def _array(value: Any) -> Array:
     return value.data if isinstance(value, Variable) else np.asarray(value)
 
 
-def _all_described(values: Sequence[Any]) -> str:
-    return ", ".join(_described(_array(value)) for value in values if value is not None)
+def _describe_all(values: Sequence[Any]) -> str:
+    return ", ".join(_describe(_array(value)) for value in values if value is not None)
 
 
-def _described(values: Array) -> str:
+def _describe(values: Array) -> str:
     text = f"{values.shape} {values.dtype}"
     if values.dtype.kind != "f" or not values.size:
         return text
@@ -116,7 +139,7 @@ def _described(values: Array) -> str:
 
 
 def _module() -> str:
-    scope = mode.now.scope
+    scope = thread.state.scope
     return f" in module {scope.path or scope.kind}" if scope is not None else ""
 
 

@@ -109,8 +109,9 @@ class _Check:
             ratio = f"{analytic / numeric:>10.4f}" if numeric else f"{'':>10}"
             lines.append(f"{place!s:>16} {analytic:>16.9g} {numeric:>16.9g} {ratio}")
         lines.append(
-            "A ratio that is the same everywhere is a wrong factor or sign in the VJP. At a kink "
-            "differences say nothing: move the point away from it."
+            "A ratio that is the same everywhere is a wrong factor or sign in the VJP, or in the "
+            "backward kernel if the op has one. At a kink differences say nothing: move the point "
+            "away from it."
         )
         return "\n".join(lines)
 
@@ -230,9 +231,10 @@ def gradgradcheck(
     for position, (plain, with_graph) in zip(check.varied, pairs, strict=True):
         if not np.allclose(plain, with_graph, rtol=1e-6, atol=1e-9):
             raise GradientError(
-                f"gradgradcheck: input {position} of shape {plain.shape}: the VJP is another with "
-                f"create_graph than without, by up to {np.abs(plain - with_graph).max():.3g}; of a "
-                "fused op its own VJP or its definition is wrong"
+                f"gradgradcheck: input {position} of shape {plain.shape}: the backward kernel of "
+                "an op and its calculus, VJPs or definition, give different gradients, by up to "
+                f"{np.abs(plain - with_graph).max():.3g}. Try gradcheck to see whether the kernel "
+                "is right."
             )
 
     def vjp(*tensors: Any) -> Tensor:

@@ -1,16 +1,27 @@
 """profile(): time, calls, bytes and FLOPs of each op, forward and backward, by the module it is in.
 
-FLOPs are floating-point operations as the records count them (`flops`), not as the CPU does.
+FLOPs are floating-point operations as each op counts them (`flops`), not as the CPU does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Node, Observer, Scope, Variable, mode
+from tinygrad_np.autograd.tape import (
+    Node,
+    Observer,
+    Operation,
+    Options,
+    Scope,
+    Value,
+    Variable,
+    thread,
+)
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -47,45 +58,70 @@ class Profile(Observer):
         columns = zip(*[astuple(row)[2:] for row in self._rows.values()], strict=True)
         return Row("total", "", *map(sum, columns))
 
-    def run(self, op: Any, arrays: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-        """Run an op's forward, and count it: as part of what called it, if an op or a VJP did."""
+    def on_forward(
+        self, op: Operation, arrays: Sequence[Any], options: Options, call: Callable[[], T]
+    ) -> T:
+        """Run an op's forward and count it, as part of the op or VJP that called it, if any."""
         if self._is_inside:
-            return super().run(op, arrays, attributes)
-        row = self._within or self.row_for(op.name, mode.now.scope)
+            return call()
+        row = self._within or self.row_for(op.name, thread.state.scope)
         self._is_inside = True
         start = perf_counter()
         try:
-            results = super().run(op, arrays, attributes)
+            results = call()
         finally:
             row.seconds += perf_counter() - start
             self._is_inside = False
         out = results[0] if isinstance(results, tuple) else results
         row.calls += 1
         row.nbytes += _nbytes(out)
-        # What is no array is refused by those who asked for it.
+        # Dispatch refuses what is not an array.
         if isinstance(out, np.ndarray | np.generic):
-            row.flops += op.count_flops(arrays, attributes, out)
+            row.flops += op.count_flops(arrays, options, np.asarray(out))
         return results
 
-    def pull(self, node: Node, rule: Any, grad_out: Any, *arguments: Any) -> Any:
-        """Call a VJP, and count it for its op."""
+    def on_vjp(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
+        """Run a VJP and count it for its op; its FLOPs are those of the ops that it calls."""
         if self._is_inside or self._within:
-            return super().pull(node, rule, grad_out, *arguments)
+            return call()
+        grad, within = self._timed_backward(node, call)
         row = self.row_for(node.op.name, node.scope)
-        within = self._within = Row("", "")
-        start = perf_counter()
-        try:
-            grad = super().pull(node, rule, grad_out, *arguments)
-        finally:
-            row.backward_seconds += perf_counter() - start
-            self._within = None
-        row.backward_calls += 1
         row.backward_nbytes += _nbytes(grad)
         if within.calls:
             row.backward_flops += within.flops
         elif grad is not grad_out:
             row.backward_flops += getattr(_array(grad), "size", 0)
         return grad
+
+    def on_backward(self, node: Node, grad_out: Value, call: Callable[[], T]) -> T:
+        """Run a backward kernel and count it for its op."""
+        if self._is_inside or self._within:
+            return call()
+        grads: Any
+        grads, _ = self._timed_backward(node, call)
+        row = self.row_for(node.op.name, node.scope)
+        row.backward_nbytes += sum(map(_nbytes, grads))
+        count = node.plan.backward_flops
+        if count is None:
+            row.backward_flops += sum(grad.size for grad in grads if grad is not None)
+        else:
+            wanted = tuple([grad is not None for grad in grads])
+            arguments = count.arguments(node.saved or (), node, wanted)
+            row.backward_flops += count.function(grad_out, *arguments)
+        return cast(T, grads)
+
+    def _timed_backward(self, node: Node, call: Callable[[], T]) -> tuple[T, Row]:
+        """Return what `call` does, and the row of the ops that it calls."""
+        row = self.row_for(node.op.name, node.scope)
+        within = self._within = Row("", "")
+        start = perf_counter()
+        try:
+            found = call()
+        finally:
+            row.backward_seconds += perf_counter() - start
+            self._within = None
+        row.backward_calls += 1
+        return found, within
 
     def row_for(self, op: str, scope: Scope | None) -> Row:
         """Return the row in which an op of a module's call is counted."""
@@ -146,16 +182,16 @@ def _nbytes(value: Any) -> int:
 
 
 def profile() -> Profile:
-    """Time each op and each VJP, and count its calls, bytes and FLOPs; a context manager, per
-    thread, whose `print` is a table with a row for each op in each module, and their total.
+    """Time every op and gradient, and count calls, bytes and FLOPs; a context manager, per thread.
 
-    Times are of the forwards and VJPs themselves, without the tape's own, and gradients that a
-    backward otherwise takes from one joint VJP are taken one by one; bytes are those of their
-    results. FLOPs are counted from shapes, as each record says: one for an arithmetic operation,
-    comparison, choice, or function such as e^x; so two for a product that is added to a sum, and
-    none where entries are only moved. A VJP's are those of the ops that it calls. What it does
-    beside them between arrays, by `+ - * /` or in a kernel, is not seen: it is a lower bound. One
-    that calls no op counts one for each entry of its gradient.
+    Its `print` is a table with one row per op and module, and the total.
+
+    Times are those of the forwards, VJPs and backward kernels, without the engine's own; bytes are
+    those of their results. FLOPs are counted from shapes, as each op's `flops` says: 1 for an
+    arithmetic operation, a comparison, a selection or a function such as e^x, so 2 for a product
+    that is added to a sum, and 0 where entries only move. Those of a VJP are those of the ops that
+    it calls, a lower bound, since what it does with `+ - * /` on arrays is not seen; a VJP that
+    calls no op, and a backward kernel without `backward_flops`, count 1 per entry of the gradient.
 
     >>> from tinygrad_np import Tensor, profile
     >>> with profile() as table:

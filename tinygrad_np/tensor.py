@@ -5,17 +5,17 @@ Names and signatures are those of tinygrad's public Tensor API, numbers are PyTo
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from tinygrad_np import ops, random
 from tinygrad_np.autograd import backward as autograd
-from tinygrad_np.autograd.op import Op, known_dtype, method_of_two
-from tinygrad_np.autograd.tape import Handle, Shape, Variable, mode
+from tinygrad_np.autograd.dispatch import Primitive, apply, run
+from tinygrad_np.autograd.tape import Handle, Shape, Variable, initialize, thread
+from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
-from tinygrad_np.ops.shape import sizes_of
 from tinygrad_np.runtime.memory import Array
 
 # Inside the class `float`, `int` and `bool` are methods.
@@ -24,25 +24,87 @@ Float: TypeAlias = float
 Bool: TypeAlias = bool
 Generator = np.random.Generator | None
 M = TypeVar("M", bound=Callable[..., Any])
+_FLOAT32 = np.dtype(np.float32)
 
 
-def _unary(op: Op) -> Callable[["Tensor"], "Tensor"]:
-    """Return the method of an op of one tensor."""
-    record: Callable[..., Tensor] = op.record  # bound once, which is quicker
-    attributes = op.attributes
-
-    def method(self: "Tensor") -> "Tensor":
-        return record((self,), attributes, self)
-
-    return _named(method, op)
+_DIVISIONS = {None: ops.div, "floor": ops.floor_div, "trunc": ops.trunc_div}
 
 
-def _binary(op: Op) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return the method of an op of a tensor and another, an array or a number."""
-    return _named(method_of_two(op), op)
+# Methods made from ops. Each binds what it needs once, which saves lookups per call.
 
 
-def _reflected(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
+def method(op: Primitive) -> Callable[..., "Tensor"]:
+    """Return the method of Tensor that calls an op with the tensor as its first input."""
+    bind, defaults = op.bind, op.options
+    count = -1 if op.required else len(op.inputs)
+
+    def call(self: Variable, *args: Any, **options: Any) -> Any:
+        inputs = (self, *args)
+        if options or len(inputs) != count:
+            inputs, options = bind(inputs, options)
+        else:
+            options = defaults
+        return apply(op, inputs, options)
+
+    return _document(call, op, list(op.signature.parameters.values()))
+
+
+def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
+    """Return the method of an op with one input and no options.
+
+    A float Variable, the usual case, needs no promotion and no loop over inputs.
+    """
+    options = op.options
+
+    def call(self: Variable) -> Any:
+        data = self.data
+        if data.dtype is not _FLOAT32 and data.dtype.kind != "f":
+            return apply(op, (self,), options)
+        edge = self.node or (self if self._requires_grad else None)
+        return run(op, (self,), [data], (edge,), (edge is not None,), options)
+
+    return _document(call, op, list(op.signature.parameters.values()))
+
+
+def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
+    """Return the method of an op with two inputs and no options.
+
+    Two Variables of one float dtype, the usual case, need no promotion and no loop over inputs.
+    """
+    options = op.options
+
+    def call(self: Variable, x: Any) -> Any:
+        if not isinstance(x, Variable):
+            return apply(op, (self, x), options)
+        own, other = self.data, x.data
+        dtype = own.dtype
+        if other.dtype is not dtype or (dtype is not _FLOAT32 and dtype.kind != "f"):
+            return apply(op, (self, x), options)
+        edge = self.node or (self if self._requires_grad else None)
+        other_edge = x.node or (x if x._requires_grad else None)
+        wanted = (edge is not None, other_edge is not None)
+        return run(op, (self, x), [own, other], (edge, other_edge), wanted, options)
+
+    return _document(call, op, list(op.signature.parameters.values()))
+
+
+def _document(
+    call: Callable[..., Any],
+    function: Callable[..., Any],
+    parameters: Sequence[inspect.Parameter] = (),
+) -> Callable[..., Any]:
+    """Give a method the name and docstring of its function, and a signature."""
+    call.__name__ = function.name if isinstance(function, Primitive) else function.__name__
+    call.__qualname__ = f"Tensor.{call.__name__}"
+    call.__doc__ = function.__doc__
+    if parameters:
+        first = parameters[0].replace(name="self")
+        signature = inspect.Signature([first, *parameters[1:]])
+        call.__signature__ = signature  # type: ignore[attr-defined]
+    return call
+
+
+def _reflect(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
     """Return the method for an operator whose left side is not a tensor."""
 
     def method(self: "Tensor", x: Any) -> "Tensor":
@@ -52,9 +114,9 @@ def _reflected(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
     return method
 
 
-# What others call it, in the arguments of methods and among their names.
-_WORDS = {"dim": "axis", "axis": "dim", "keepdims": "keepdim", "dims": "axis"}
-_ELSEWHERE = {
+# Names that PyTorch and NumPy use for options and methods.
+_SYNONYMS = {"dim": "axis", "axis": "dim", "keepdims": "keepdim", "dims": "axis"}
+_OTHER_NAMES = {
     "clamp": "clip",
     "clone": "detach() for the same memory, or x + 0 for a copy in the graph",
     "contiguous": "nothing: memory order does not matter here",
@@ -75,40 +137,69 @@ _ELSEWHERE = {
 }
 
 
-class _Elsewhere:
-    """Stands where others have a method, and says what it is called here. (A `__getattr__` would
-    slow down each look at an attribute.)"""
+class _NameHint:
+    """A placeholder for a method of PyTorch or NumPy, whose error gives the name used here.
+
+    A `__getattr__` would slow down every attribute access.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        hint = _ELSEWHERE[self.name]
+        hint = _OTHER_NAMES[self.name]
         raise AttributeError(f"'Tensor' has no attribute {self.name!r}; here it is {hint}")
 
 
-def _hinting(function: M) -> M:
-    """Return the function as a method that knows what its options are called elsewhere."""
+def _with_hints(function: M) -> M:
+    """Return the function as a method that refuses PyTorch's and NumPy's option names by hint."""
     known = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def method(*args: Any, **options: Any) -> Any:
         for name in options:
-            if name not in known and _WORDS.get(name) in known:
+            if name not in known and _SYNONYMS.get(name) in known:
                 raise DtypeError(
                     f"{function.__name__}: got {name}={options[name]!r}, which is called "
-                    f"{_WORDS[name]}= here"
+                    f"{_SYNONYMS[name]}= here"
                 )
         return function(*args, **options)
 
     return cast(M, method)
 
 
-def _named(method: M, op: Op) -> M:
-    method.__name__ = op.name
-    method.__qualname__ = f"Tensor.{op.name}"
-    method.__doc__ = op.__doc__
-    return method
+def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments that came one by one or as one sequence."""
+    values = args[0] if len(args) == 1 else args
+    return tuple(values) if isinstance(values, list | tuple) else args
+
+
+def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
+    """Return the method of a function whose last argument is a tuple; it may come as ints too."""
+    own = function.signature if isinstance(function, Primitive) else inspect.signature(function)
+    first, sizes = own.parameters.values()
+    name = sizes.name
+
+    def call(self: "Tensor", *args: Any, **options: Any) -> Any:
+        if not args and name in options:
+            args = (options.pop(name),)
+        if options or not args:
+            return function(self, *args, **options)
+        if isinstance(function, Primitive):
+            return apply(function, (self,), {name: _unpack(args)})
+        return function(self, _unpack(args))
+
+    more = inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
+    return _document(call, function, [first, sizes, more])
+
+
+def _joining_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
+    """Return the method of a function of several tensors; they may come as one list too."""
+
+    def call(self: Any, *args: Any, dim: Int = 0) -> Any:
+        return function(*_unpack((self, *args)), dim=dim)
+
+    return _document(call, function)
 
 
 class Tensor(Variable):
@@ -126,11 +217,7 @@ class Tensor(Variable):
     __slots__ = ()
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: Bool = False) -> None:
-        self.data = _array_of(data, dtype)
-        self.node = None
-        self.version = [0]
-        self.grad = None
-        self._requires_grad = False
+        initialize(self, _array_of(data, dtype), None, [0])
         if requires_grad:
             self.requires_grad = True
 
@@ -494,7 +581,7 @@ class Tensor(Variable):
                 "requires_grad=True, or compute it outside no_grad()"
             )
         if self.node is None:
-            if not hasattr(self, "hooks"):
+            if self.hooks is None:
                 self.hooks = {}
             return Handle(self.hooks, hook)
         if self.node.hooks is None:
@@ -512,22 +599,22 @@ class Tensor(Variable):
         Tensor(2.)
         """
         is_kept = self.node and any(
-            isinstance(hook, autograd.Retained) for hook in (self.node.hooks or {}).values()
+            isinstance(hook, autograd.RetainGrad) for hook in (self.node.hooks or {}).values()
         )
         if not self.requires_grad or (self.node is not None and not is_kept):
-            self.register_hook(autograd.Retained(self))
+            self.register_hook(autograd.RetainGrad(self))
 
     # Change in place: of leaves, outside a graph.
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if self.requires_grad and mode.now.recording:
+        if self.requires_grad and thread.state.recording:
             raise GraphError(
                 "setitem: this tensor requires a gradient, which a change in place would make "
                 "wrong; build the result from where(...) and cat(...), or change a leaf inside "
                 "no_grad()"
             )
         if isinstance(value, Variable):
-            if value.requires_grad and mode.now.recording:
+            if value.requires_grad and thread.state.recording:
                 raise GraphError(
                     "setitem: the value requires a gradient, which could not pass through a change "
                     "in place; use value.detach(), or build the result from where(...) and cat(...)"
@@ -550,35 +637,60 @@ class Tensor(Variable):
         >>> Tensor([1.7, -1.7]).cast(np.int64)
         Tensor([ 1, -1])
         """
-        return ops.cast(self, dtype=known_dtype("cast", dtype))
+        return ops.cast(self, dtype)
 
     # Arithmetic.
 
-    add = _binary(ops.add)
-    sub = _binary(ops.sub)
-    mul = _binary(ops.mul)
-    div = ops.div
-    mod = _binary(ops.mod)
-    fmod = _binary(ops.fmod)
-    pow = _binary(ops.pow)
-    neg = _unary(ops.neg)
-    abs = _unary(ops.abs)
-    sign = _unary(ops.sign)
-    floor = _unary(ops.floor)
-    ceil = _unary(ops.ceil)
-    trunc = _unary(ops.trunc)
-    round = _unary(ops.round)
-    maximum = _binary(ops.maximum)
-    minimum = _binary(ops.minimum)
+    add = binary_method(ops.add)
+    sub = binary_method(ops.sub)
+    mul = binary_method(ops.mul)
+    mod = binary_method(ops.mod)
+    fmod = binary_method(ops.fmod)
+    pow = binary_method(ops.pow)
+    neg = unary_method(ops.neg)
+    abs = unary_method(ops.abs)
+    sign = unary_method(ops.sign)
+    floor = unary_method(ops.floor)
+    ceil = unary_method(ops.ceil)
+    trunc = unary_method(ops.trunc)
+    round = unary_method(ops.round)
+    maximum = binary_method(ops.maximum)
+    minimum = binary_method(ops.minimum)
     clip = ops.clip
     lerp = ops.lerp
-    copysign = ops.copysign
-    where = ops.where
+    copysign = binary_method(ops.copysign)
+
+    def where(self, x: Any, y: Any) -> "Tensor":
+        """Take entries of x where this is true, or not 0, and of y elsewhere.
+
+        >>> x = Tensor([-1.0, 2.0])
+        >>> (x > 0).where(x, 0)
+        Tensor([0., 2.])
+        """
+        condition = self.detach() if self.requires_grad else self  # it has no gradient
+        return ops.where(condition, x, y)
+
+    def div(self, x: Any, rounding_mode: str | None = None) -> "Tensor":
+        """Divide by x; integers give float32.
+
+        With rounding_mode "floor" or "trunc" the quotient is rounded, integers stay integers, and
+        the gradient is 0. Raises ArgumentError for another mode, and for a rounded quotient by
+        integer 0.
+
+        >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
+        (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))
+        """
+        if rounding_mode not in _DIVISIONS:
+            raise ArgumentError(
+                f"div: expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}."
+            )
+        return _DIVISIONS[rounding_mode](self, x)
 
     __add__ = add
     __sub__ = sub
     __mul__ = mul
-    __truediv__ = div
+    __truediv__ = binary_method(ops.div)
+    __floordiv__ = binary_method(ops.floor_div)
     __mod__ = mod
     __pow__ = pow
     __radd__ = add
@@ -589,79 +701,73 @@ class Tensor(Variable):
     def __pos__(self) -> "Tensor":
         return self
 
-    def __floordiv__(self, x: Any) -> "Tensor":
-        return ops.div(self, x, "floor")
-
-    __rsub__ = _reflected(ops.sub)
-    __rtruediv__ = _reflected(ops.div)
-    __rpow__ = _reflected(ops.pow)
-    __rmod__ = _reflected(ops.mod)
-
-    def __rfloordiv__(self, x: Any) -> "Tensor":
-        result: Tensor = ops.floor_div(x, self)
-        return result
+    __rsub__ = _reflect(ops.sub)
+    __rtruediv__ = _reflect(ops.div)
+    __rpow__ = _reflect(ops.pow)
+    __rmod__ = _reflect(ops.mod)
+    __rfloordiv__ = _reflect(ops.floor_div)
 
     # Comparison, truth and bits.
 
-    __eq__ = _binary(ops.eq)  # type: ignore[assignment]
-    __ne__ = _binary(ops.ne)  # type: ignore[assignment]
-    __lt__ = _binary(ops.lt)
-    __le__ = _binary(ops.le)
-    __gt__ = _binary(ops.gt)
-    __ge__ = _binary(ops.ge)
+    __eq__ = binary_method(ops.eq)  # type: ignore[assignment]
+    __ne__ = binary_method(ops.ne)  # type: ignore[assignment]
+    __lt__ = binary_method(ops.lt)
+    __le__ = binary_method(ops.le)
+    __gt__ = binary_method(ops.gt)
+    __ge__ = binary_method(ops.ge)
     __hash__ = Variable.__hash__
 
-    eq = _binary(ops.eq)
-    ne = _binary(ops.ne)
-    isnan = _unary(ops.isnan)
-    isinf = ops.isinf
-    isfinite = _unary(ops.isfinite)
-    isclose = ops.isclose
-    logical_not = _unary(ops.logical_not)
-    bitwise_not = _unary(ops.bitwise_not)
+    eq = binary_method(ops.eq)
+    ne = binary_method(ops.ne)
+    isnan = unary_method(ops.isnan)
+    isinf = method(ops.isinf)
+    isfinite = unary_method(ops.isfinite)
+    isclose = method(ops.isclose)
+    logical_not = unary_method(ops.logical_not)
+    bitwise_not = unary_method(ops.bitwise_not)
 
-    __and__ = _binary(ops.bitwise_and)
-    __or__ = _binary(ops.bitwise_or)
-    __xor__ = _binary(ops.bitwise_xor)
-    __lshift__ = _binary(ops.lshift)
-    __rshift__ = _binary(ops.rshift)
+    __and__ = binary_method(ops.bitwise_and)
+    __or__ = binary_method(ops.bitwise_or)
+    __xor__ = binary_method(ops.bitwise_xor)
+    __lshift__ = binary_method(ops.lshift)
+    __rshift__ = binary_method(ops.rshift)
     __invert__ = bitwise_not
     __rand__ = __and__
     __ror__ = __or__
     __rxor__ = __xor__
-    __rlshift__ = _reflected(ops.lshift)
-    __rrshift__ = _reflected(ops.rshift)
+    __rlshift__ = _reflect(ops.lshift)
+    __rrshift__ = _reflect(ops.rshift)
 
     # Functions.
 
-    exp = _unary(ops.exp)
-    exp2 = _unary(ops.exp2)
-    expm1 = _unary(ops.expm1)
-    log = _unary(ops.log)
-    log2 = _unary(ops.log2)
-    log10 = _unary(ops.log10)
-    log1p = _unary(ops.log1p)
-    logaddexp = ops.logaddexp
-    sqrt = _unary(ops.sqrt)
-    rsqrt = _unary(ops.rsqrt)
+    exp = unary_method(ops.exp)
+    exp2 = unary_method(ops.exp2)
+    expm1 = unary_method(ops.expm1)
+    log = unary_method(ops.log)
+    log2 = unary_method(ops.log2)
+    log10 = unary_method(ops.log10)
+    log1p = unary_method(ops.log1p)
+    logaddexp = binary_method(ops.logaddexp)
+    sqrt = unary_method(ops.sqrt)
+    rsqrt = unary_method(ops.rsqrt)
     square = ops.square
-    sin = _unary(ops.sin)
-    cos = _unary(ops.cos)
-    tan = _unary(ops.tan)
-    asin = _unary(ops.asin)
-    acos = _unary(ops.acos)
-    atan = _unary(ops.atan)
-    sinh = _unary(ops.sinh)
-    cosh = _unary(ops.cosh)
-    tanh = _unary(ops.tanh)
-    asinh = _unary(ops.asinh)
-    acosh = _unary(ops.acosh)
-    atanh = _unary(ops.atanh)
-    erf = _unary(ops.erf)
+    sin = unary_method(ops.sin)
+    cos = unary_method(ops.cos)
+    tan = unary_method(ops.tan)
+    asin = unary_method(ops.asin)
+    acos = unary_method(ops.acos)
+    atan = unary_method(ops.atan)
+    sinh = unary_method(ops.sinh)
+    cosh = unary_method(ops.cosh)
+    tanh = unary_method(ops.tanh)
+    asinh = unary_method(ops.asinh)
+    acosh = unary_method(ops.acosh)
+    atanh = unary_method(ops.atanh)
+    erf = unary_method(ops.erf)
 
     # Activations.
 
-    relu = _unary(ops.relu)
+    relu = unary_method(ops.relu)
     relu6 = ops.relu6
     leaky_relu = ops.leaky_relu
     elu = ops.elu
@@ -671,75 +777,75 @@ class Tensor(Variable):
     silu = ops.silu
     swish = ops.silu
     mish = ops.mish
-    sigmoid = _unary(ops.sigmoid)
+    sigmoid = unary_method(ops.sigmoid)
     logsigmoid = ops.logsigmoid
     softplus = ops.softplus
     softsign = ops.softsign
     hardtanh = ops.hardtanh
     hardswish = ops.hardswish
-    softmax = _hinting(ops.softmax)
-    softmin = _hinting(ops.softmin)
-    log_softmax = _hinting(ops.log_softmax)
+    softmax = _with_hints(method(ops.softmax))
+    softmin = _with_hints(ops.softmin)
+    log_softmax = _with_hints(method(ops.log_softmax))
     dropout = ops.dropout
 
     # Reductions and scans.
 
-    sum = _hinting(ops.sum)
-    mean = _hinting(ops.mean)
-    max = _hinting(ops.max)
-    min = _hinting(ops.min)
-    prod = _hinting(ops.prod)
-    var = _hinting(ops.var)
-    std = _hinting(ops.std)
-    std_mean = _hinting(ops.std_mean)
-    all = _hinting(ops.all)
-    any = _hinting(ops.any)
-    argmax = _hinting(ops.argmax)
-    argmin = _hinting(ops.argmin)
-    logsumexp = _hinting(ops.logsumexp)
-    cumsum = _hinting(ops.cumsum)
-    cumprod = _hinting(ops.cumprod)
-    cummax = _hinting(ops.cummax)
-    cummin = _hinting(ops.cummin)
-    logcumsumexp = _hinting(ops.logcumsumexp)
+    sum = _with_hints(method(ops.sum))
+    mean = _with_hints(method(ops.mean))
+    max = _with_hints(method(ops.max))
+    min = _with_hints(method(ops.min))
+    prod = _with_hints(method(ops.prod))
+    var = _with_hints(ops.var)
+    std = _with_hints(ops.std)
+    std_mean = _with_hints(ops.std_mean)
+    all = _with_hints(method(ops.all))
+    any = _with_hints(method(ops.any))
+    argmax = _with_hints(method(ops.argmax))
+    argmin = _with_hints(method(ops.argmin))
+    logsumexp = _with_hints(method(ops.logsumexp))
+    cumsum = _with_hints(method(ops.cumsum))
+    cumprod = _with_hints(method(ops.cumprod))
+    cummax = _with_hints(ops.cummax)
+    cummin = _with_hints(ops.cummin)
+    logcumsumexp = _with_hints(method(ops.logcumsumexp))
 
     # Shape and order.
 
-    reshape = ops.reshape
-    view = ops.reshape
+    reshape = sized_method(ops.reshape)
+    view = reshape
     flatten = ops.flatten
-    unflatten = _hinting(ops.unflatten)
-    squeeze = _hinting(ops.squeeze)
-    unsqueeze = _hinting(ops.unsqueeze)
-    permute = ops.permute
-    transpose = ops.transpose
-    expand = ops.expand
-    cat = _hinting(ops.cat)
-    stack = _hinting(ops.stack)
-    split = _hinting(ops.split)
-    chunk = _hinting(ops.chunk)
-    repeat = ops.repeat
-    repeat_interleave = _hinting(ops.repeat_interleave)
-    flip = ops.flip
+    unflatten = _with_hints(ops.unflatten)
+    squeeze = _with_hints(ops.squeeze)
+    unsqueeze = _with_hints(ops.unsqueeze)
+    permute = sized_method(ops.permute)
+    transpose = method(ops.transpose)
+    expand = sized_method(ops.expand)
+    cat = _with_hints(_joining_method(ops.cat))
+    stack = _with_hints(_joining_method(ops.stack))
+    split = _with_hints(ops.split)
+    chunk = _with_hints(ops.chunk)
+    repeat = sized_method(ops.repeat)
+    repeat_interleave = _with_hints(ops.repeat_interleave)
+    flip = sized_method(ops.flip)
     roll = ops.roll
     pad = ops.pad
     shrink = ops.shrink
     unfold = ops.unfold
     meshgrid = ops.meshgrid
-    sort = _hinting(ops.sort)
-    argsort = _hinting(ops.argsort)
-    topk = _hinting(ops.topk)
+    sort = _with_hints(ops.sort)
+    argsort = _with_hints(method(ops.argsort))
+    topk = _with_hints(ops.topk)
 
     # Indexing.
 
     __getitem__ = ops.getitem
-    gather = _hinting(ops.gather)
-    scatter = _hinting(ops.scatter)
-    scatter_reduce = _hinting(ops.scatter_reduce)
+    gather = _with_hints(ops.gather)
+    scatter = _with_hints(ops.scatter)
+    scatter_reduce = _with_hints(ops.scatter_reduce)
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select
-    nonzero = ops.nonzero
-    one_hot = ops.one_hot
+    nonzero = method(ops.nonzero)
+    one_hot = method(ops.one_hot)
 
     # Products of matrices, convolution, pooling.
 
@@ -751,30 +857,30 @@ class Tensor(Variable):
         result: Tensor = ops.matmul(x, self)
         return result
 
-    linear = ops.linear
+    linear = method(ops.linear)
     einsum = staticmethod(ops.einsum)
 
     # Linear algebra.
 
     trace = ops.trace
-    diagonal = ops.diagonal
+    diagonal = method(ops.diagonal)
     diag = ops.diag
-    tril = ops.tril
-    triu = ops.triu
-    norm = _hinting(ops.norm)
-    normalize = _hinting(ops.normalize)
-    inv = ops.inv
-    solve = ops.solve
-    det = ops.det
+    tril = method(ops.tril)
+    triu = method(ops.triu)
+    norm = _with_hints(method(ops.norm))
+    normalize = _with_hints(ops.normalize)
+    inv = unary_method(ops.inv)
+    solve = binary_method(ops.solve)
+    det = unary_method(ops.det)
     slogdet = ops.slogdet
-    cholesky = ops.cholesky
+    cholesky = unary_method(ops.cholesky)
     qr = ops.qr
     svd = ops.svd
 
-    conv2d = ops.conv2d
+    conv2d = method(ops.conv2d)
     conv_transpose2d = ops.conv_transpose2d
     max_pool2d = ops.max_pool2d
-    avg_pool2d = ops.avg_pool2d
+    avg_pool2d = method(ops.avg_pool2d)
     adaptive_avg_pool2d = ops.adaptive_avg_pool2d
     max_unpool2d = ops.max_unpool2d
     interpolate = ops.interpolate
@@ -808,14 +914,14 @@ class Tensor(Variable):
         return self.cast(np.bool_)
 
 
-Tensor.result_class = Tensor
-for _name in _ELSEWHERE:
-    setattr(Tensor, _name, _Elsewhere(_name))
+Variable.result_class = Tensor
+for _name in _OTHER_NAMES:
+    setattr(Tensor, _name, _NameHint(_name))
 
 
 def _array_of(data: Any, dtype: Any) -> Array:
     """Return a new array of what a user gave."""
-    dtype = None if dtype is None else known_dtype("Tensor", dtype)
+    dtype = None if dtype is None else check_dtype("Tensor", dtype)
     if isinstance(data, Variable):
         return np.array(data.data, dtype)
     try:
@@ -847,14 +953,14 @@ def _index(part: Any) -> Any:
 
 def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
     """Return a shape given as ints or as one sequence."""
-    sizes = sizes_of(shape[0], shape[1:]) if shape else ()
+    sizes = _unpack(shape)
     if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
         raise ShapeError(f"{name}: got shape {sizes}, expected integers of at least 0")
     return tuple(map(int, sizes))
 
 
 def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:
-    return known_dtype(name, np.float32 if dtype is None else dtype)
+    return check_dtype(name, np.float32 if dtype is None else dtype)
 
 
 def _drawn(name: str, shape: tuple[Any, ...], dtype: Any, draw: Callable[..., Array]) -> Array:

@@ -18,14 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import random
-from tinygrad_np.autograd import backward as autograd
-from tinygrad_np.autograd.op import Recipe, expand, op
-from tinygrad_np.autograd.tape import Node, Recording, Variable, mode, sequence
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.autograd.backward import gradient
+from tinygrad_np.autograd.primitives import expand
+from tinygrad_np.autograd.tape import Edge, Node, Recording, clock, thread
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.nn.module import Module
 from tinygrad_np.ops import stack
-from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
 Argnum = int | Sequence[int]
@@ -49,15 +47,15 @@ class _Point:
     is_single: bool
     create_graph: bool
 
-    def grads(self, value: Any, gradient: Any, create_graph: bool) -> list[Tensor]:
-        """Return the VJP of `gradient` at `value` for each target, 0 where it was not used."""
+    def grads(self, value: Any, cotangent: Any, create_graph: bool) -> list[Tensor]:
+        """Return the VJP of `cotangent` at `value` for each target, 0 where it was not used."""
         found: list[Any] = [None] * len(self.targets)
         if value.requires_grad:
-            found = autograd.gradient(value, self.targets, gradient, create_graph, True)
+            found = gradient(value, self.targets, cotangent, create_graph, True)
         pairs = zip(found, self.targets, strict=True)
         return [target.zeros_like() if grad is None else grad for grad, target in pairs]
 
-    def formed(self, values: Sequence[Any]) -> Any:
+    def arrange(self, values: Sequence[Any]) -> Any:
         """Return one value for each target in the form of the arguments."""
         rest = iter(values)
         parts = [
@@ -98,7 +96,7 @@ class _Point:
         return tensors
 
 
-def _evaluated(
+def _evaluate(
     name: str, function: Callable[..., Any], argnum: Argnum, args: Sequence[Any], kwargs: Any
 ) -> _Point:
     """Call `function` with the chosen arguments as tensors whose gradients can be asked for."""
@@ -137,7 +135,7 @@ def _evaluated(
         arguments[position] = tensor
         targets.append(tensor)
         forms.append(None)
-    start = next(sequence)
+    start = next(clock)
     _inside.depth += 1
     try:
         with Recording(True):
@@ -145,16 +143,16 @@ def _evaluated(
     finally:
         _inside.depth -= 1
     own = {id(target) for target in targets}
-    asked = asked or any(id(edge) not in own for edge in _boundary(value, start))
+    asked = asked or any(id(edge) not in own for edge in find_boundary(_edges(value), start))
     is_single = isinstance(argnum, int)
-    return _Point(name, value, targets, forms, is_single, asked and mode.now.recording)
+    return _Point(name, value, targets, forms, is_single, asked and thread.state.recording)
 
 
-def _boundary(value: Any, start: int) -> dict[Any, None]:
-    """Return, in a fixed order, the leaves and the nodes older than `start` under `value`."""
-    found: dict[Any, None] = {}
-    seen: set[Any] = set()
-    waiting: list[Any] = [part.node or part for part in _tensors(value) if part.requires_grad]
+def find_boundary(edges: Sequence[Edge], start: int) -> dict[Edge, None]:
+    """Return, in a fixed order, the leaves and the nodes older than `start` below some edges."""
+    found: dict[Edge, None] = {}
+    seen: set[Edge] = set()
+    waiting = list(edges)
     while waiting:
         edge = waiting.pop()
         if edge in seen:
@@ -165,6 +163,11 @@ def _boundary(value: Any, start: int) -> dict[Any, None]:
         else:
             found[edge] = None
     return found
+
+
+def _edges(value: Any) -> list[Edge]:
+    """Return the nodes and leaves of the Tensors in a nest that require a gradient."""
+    return [tensor.node or tensor for tensor in _tensors(value) if tensor.requires_grad]
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -195,7 +198,7 @@ def _one_number(point: _Point) -> Tensor:
     return value
 
 
-def _shown(point: _Point, value: Tensor) -> Tensor:
+def _value_of(point: _Point, value: Tensor) -> Tensor:
     return value if point.create_graph else value.detach()
 
 
@@ -211,7 +214,7 @@ def _split(name: str, args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
 
 def _is_asked(weights: Sequence[Any]) -> bool:
     """Whether what is linear in `weights` is to have a graph on their account."""
-    return mode.now.recording and any(getattr(w, "requires_grad", False) for w in weights)
+    return thread.state.recording and any(getattr(w, "requires_grad", False) for w in weights)
 
 
 def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
@@ -225,9 +228,9 @@ def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Calla
     """
 
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = _evaluated("value_and_grad", function, argnum, args, kwargs)
+        point = _evaluate("value_and_grad", function, argnum, args, kwargs)
         value = _one_number(point)
-        return _shown(point, value), point.formed(point.grads(value, None, point.create_graph))
+        return _value_of(point, value), point.arrange(point.grads(value, None, point.create_graph))
 
     return transformed
 
@@ -243,8 +246,8 @@ def grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., A
     """
 
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = _evaluated("grad", function, argnum, args, kwargs)
-        return point.formed(point.grads(_one_number(point), None, point.create_graph))
+        point = _evaluate("grad", function, argnum, args, kwargs)
+        return point.arrange(point.grads(_one_number(point), None, point.create_graph))
 
     return transformed
 
@@ -260,14 +263,14 @@ def vjp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
     """
 
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = _evaluated("vjp", function, argnum, args, kwargs)
+        point = _evaluate("vjp", function, argnum, args, kwargs)
         value = _output(point)
 
         def pull(gradient: Any) -> Any:
             create_graph = point.create_graph or _is_asked([gradient])
-            return point.formed(point.grads(value, gradient, create_graph))
+            return point.arrange(point.grads(value, gradient, create_graph))
 
-        return _shown(point, value), pull
+        return _value_of(point, value), pull
 
     return transformed
 
@@ -285,20 +288,20 @@ def jvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
     def transformed(*args: Any, **kwargs: Any) -> Any:
         arguments, tangent = _split("jvp", args)
-        point = _evaluated("jvp", function, argnum, arguments, kwargs)
+        point = _evaluate("jvp", function, argnum, arguments, kwargs)
         value = _output(point)
         tangents = point.flat(tangent)
         create_graph = point.create_graph or _is_asked(tangents)
         total = value.zeros_like()
         if not value.requires_grad:
-            return _shown(point, value), total
+            return _value_of(point, value), total
         weight = value.zeros_like()
         weight.requires_grad = True
         for pulled, along in zip(point.grads(value, weight, True), tangents, strict=True):
             if pulled.requires_grad:
-                (part,) = autograd.gradient(pulled, [weight], along, create_graph, True)
+                (part,) = gradient(pulled, [weight], along, create_graph, True)
                 total = total if part is None else total + part
-        return _shown(point, value), total
+        return _value_of(point, value), total
 
     return transformed
 
@@ -316,7 +319,7 @@ def jacobian(function: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., 
     """
 
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = _evaluated("jacobian", function, argnum, args, kwargs)
+        point = _evaluate("jacobian", function, argnum, args, kwargs)
         return _each(point.value, lambda value: _rows(point, value))
 
     return transformed
@@ -337,12 +340,12 @@ def _rows(point: _Point, value: Tensor) -> Any:
     units = np.eye(value.numel(), dtype=value.dtype).reshape(value.numel(), *value.shape)
     rows = [point.grads(value, unit, point.create_graph) for unit in units]
     whole = [
-        stack([row[place] for row in rows]).reshape(value.shape + target.shape)
+        stack(*[row[place] for row in rows]).reshape(value.shape + target.shape)
         if rows
         else Tensor(np.zeros(value.shape + target.shape, target.dtype))
         for place, target in enumerate(point.targets)
     ]
-    return point.formed(whole)
+    return point.arrange(whole)
 
 
 def hessian(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
@@ -368,7 +371,7 @@ def hvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
     def transformed(*args: Any, **kwargs: Any) -> Any:
         arguments, tangent = _split("hvp", args)
-        point = _evaluated("hvp", function, argnum, arguments, kwargs)
+        point = _evaluate("hvp", function, argnum, arguments, kwargs)
         tangents = point.flat(tangent)
         create_graph = point.create_graph or _is_asked(tangents)
         slopes = point.grads(_one_number(point), None, True)
@@ -376,81 +379,6 @@ def hvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
             along = Tensor(0.0, point.value.dtype)
             for slope, part in zip(slopes, tangents, strict=True):
                 along = along + (slope * part).sum()
-        return point.formed(point.grads(along, None, create_graph))
+        return point.arrange(point.grads(along, None, create_graph))
 
     return transformed
-
-
-# Recomputing instead of saving.
-
-
-@dataclass
-class _Again:
-    """A call that can be made again, with the default generator where it was."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    state: Any
-    out: Array
-
-    def __repr__(self) -> str:
-        return getattr(self.function, "__name__", type(self.function).__name__)
-
-
-def _run_again(*, call: _Again) -> Variable:
-    with random.replayed(call.state):
-        out: Variable = call.function(*call.args)
-    if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
-        raise GraphError(
-            f"checkpoint: {call!r} gave another result when it was run again for the backward; it "
-            "must not change anything, nor draw from a generator other than the default one"
-        )
-    return out
-
-
-@op(
-    "function(*args), run again for its gradient", vjps={"xs": None}, definition=_run_again, flops=0
-)
-def _checkpoint(*xs: Array, call: _Again) -> Array:
-    """A call of which only the arguments are kept."""
-    return call.out
-
-
-def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Return function(*args), keeping its arguments and not what its ops save: the backward runs it
-    again (Chen et al. 2016). Less memory, for the time of one more forward.
-
-    What the function draws from the default generator is drawn again alike; what it changes, such
-    as the running statistics of a batch norm in training, it changes twice. Raises GraphError in
-    the backward where the second run gives another result.
-
-    >>> from tinygrad_np import checkpoint
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
-    >>> checkpoint(lambda x: (x.exp() + 1).log(), x).sum().backward()
-    >>> x.grad
-    Tensor([0.7311 , 0.8808])
-    """
-    state = random.state()
-    start = next(sequence)
-    inner = function(*args)
-    if not isinstance(inner, Tensor):
-        raise DtypeError(
-            f"checkpoint: the function returned a {type(inner).__name__}, expected a Tensor"
-        )
-    if inner.node is None or inner.node.order < start:
-        return inner
-    below = _boundary(inner, start)
-    node = Node()
-    node.recipe = Recipe(_checkpoint, [])
-    node.edges = tuple(below)
-    node.saved = ()
-    held = [value for value in (*args, *below) if isinstance(value, Variable)]
-    node.counters = [value.version for value in held]
-    node.attributes = {"call": _Again(function, args, state, inner.data)}
-    node.hooks = None
-    node.order = next(sequence)
-    node.scope = mode.now.scope
-    node.shape, node.dtype = inner.shape, inner.dtype
-    if mode.now.observer is not None:
-        mode.now.observer.recorded(node)
-    return Tensor.wrap(inner.data, node, inner.version)

@@ -20,6 +20,7 @@ from tests.by_hand.cases import (
     relative_error,
     weights_of,
 )
+from tests.tools import naming
 from tinygrad_np import Tensor, optim
 
 NAMES = pytest.mark.parametrize("name", list(MODELS))
@@ -29,9 +30,18 @@ SLOW_FOR_MNIST_CNN = pytest.mark.parametrize(
 )
 
 
+ONE_FOR_SMOKE = pytest.mark.parametrize(
+    ("batch", "seed"),
+    [
+        pytest.param(batch, seed, marks=[pytest.mark.slow] * ((batch, seed) != (3, 0)))
+        for batch in (1, 3, 5)
+        for seed in (0, 1)
+    ],
+)
+
+
 @NAMES
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("batch", [1, 3, 5])
+@ONE_FOR_SMOKE
 def test_float64(name, batch, seed):
     """Every gradient in float64, with dropout on where the model has it."""
     model = new_model(name, seed, np.float64)
@@ -43,8 +53,7 @@ def test_float64(name, batch, seed):
 
 
 @SLOW_FOR_MNIST_CNN
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("batch", [1, 3, 5])
+@ONE_FOR_SMOKE
 def test_float32(name, batch, seed):
     """Every gradient in float32, against float64 by hand from the same weights and images."""
     model = new_model(name, seed, np.float32)
@@ -145,19 +154,23 @@ FAULTS = {
 }
 
 
-@NAMES
-@pytest.mark.parametrize("fault", list(FAULTS))
-def test_faults_are_seen(name, fault):
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "DigitsCNN")) for name in MODELS],
+)
+def test_faults_are_seen(name):
     """The comparison in float32 sees, in each array, a fault that is planted behind the loss."""
-
-    def faulty(logits, labels):
-        return FAULTS[fault](im2col.cross_entropy_backward(logits, labels))
-
-    layers = SimpleNamespace(**{**vars(im2col), "cross_entropy_backward": faulty})
     model = new_model(name, 0, np.float32)
     weights = weights_of(model)
     images, labels = draw_batch(name, 2, np.random.default_rng(0), np.float32)
     kept = draw_kept(name, weights, 2, mask_generator(0))
-    wrong = by_hand(name, layers, weights, images.astype(np.float64), labels, kept)
-    seen = disagreements(wrong, autodiff(model, images, labels), 1e-5)
-    assert seen.keys() == {*weights, "images"}
+    right = autodiff(model, images, labels)
+    for fault, spoil in FAULTS.items():
+
+        def faulty(logits, labels, spoil=spoil):
+            return spoil(im2col.cross_entropy_backward(logits, labels))
+
+        layers = SimpleNamespace(**{**vars(im2col), "cross_entropy_backward": faulty})
+        wrong = by_hand(name, layers, weights, images.astype(np.float64), labels, kept)
+        with naming(fault):
+            assert disagreements(wrong, right, 1e-5).keys() == {*weights, "images"}

@@ -16,6 +16,8 @@ from tinygrad_np.cli.models import absolute_spec, built_in_models, is_spec, mode
 from tinygrad_np.cli.parts import image_shape, make_model
 from tinygrad_np.errors import ArgumentError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FILE = """
 from tinygrad_np import nn

@@ -1,1 +1,1 @@
-"""Tests of tinygrad_np.nn."""
+"""Tests of `tinygrad_np.nn`."""

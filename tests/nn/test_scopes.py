@@ -75,24 +75,6 @@ def test_a_graph_keeps_no_module_alive():
         gc.enable()
 
 
-def test_parameters_are_named_when_assigned():
-    net = Net()
-    assert [parameter.name for parameter in net.parameters()] == [
-        "again.weight",
-        "again.bias",
-        "rest.0.weight",
-        "rest.0.bias",
-        "rest.1.last.weight",
-        "rest.1.last.bias",
-    ]
-    model = nn.Sequential(net)
-    assert net.rest[0].weight.name == "0.rest.0.weight"
-    list(net.named_parameters())
-    assert net.rest[0].weight.name == "0.rest.0.weight"
-    model.scales = {"a": (nn.Parameter([1.0]),)}
-    assert model.scales["a"][0].name == "scales.a.0"
-
-
 def test_layers_of_a_user_refuse_lists_too():
     class Doubled(nn.Linear):
         """A layer derived from one here."""

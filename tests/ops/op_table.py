@@ -5,24 +5,27 @@ import ast
 import functools
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tinygrad_np import ops
-from tinygrad_np.autograd.op import Op
+from tinygrad_np.autograd.op import Op, parameter_names
 
 PATH = Path(ops.__file__).with_name("README.md")
 
 HEAD = """# The ops
 
-Every op is one record: its formula, a VJP (vector-Jacobian product) for each input that has a
-gradient, and what is saved for it. A VJP takes `grad_out`, the gradient of the output; it is
-written in ops itself, so that it can be differentiated again. Composite methods, such as `mish` or
+Every op is one record: its formula, its gradients, and what a call saves for them. Each input with
+a gradient has a VJP (vector-Jacobian product), a function of `grad_out`, the gradient of the
+output; it is written in ops, so that it can be differentiated again. An op without VJPs has a
+definition in other ops, through which the inputs listed are differentiated. A kernel, if any,
+computes the first-order gradients of all inputs at once. Composite methods, such as `mish` or
 `normalize`, are written in these ops and are not listed.
 
-This table is made from the records: `python -m tests.ops.op_table` writes it, a test keeps it
-current. "Saved" is what an input's gradient needs beside shapes and options; `out` is the output.
-"FLOPs" are those that `profile()` counts for the forward; a number is for each entry of `out`.
+This table is made from the definitions: `python -m tests.ops.op_table` writes it, and a test keeps
+it current. "Saved" is what a gradient needs in addition to shapes and options; `out` is the output.
+"FLOPs" are those that `profile()` counts for the forward; a number counts per entry of `out`.
 """
 
 
@@ -34,11 +37,11 @@ def table() -> str:
         families.setdefault(op.forward.__module__, []).append(op)
     for module, members in families.items():
         title = module.rpartition(".")[2]
-        link = "../record.py" if title == "record" else f"{title}.py"
+        link = "../autograd/primitives.py" if title == "primitives" else f"{title}.py"
         parts.append(f"## [{title}]({link})\n\n{_summary(module)}\n")
         parts.append(
-            "| op | formula | VJP | saved | at kinks and ties | FLOPs |\n"
-            "| --- | --- | --- | --- | --- | --- |"
+            "| op | formula | gradients | saved | kernel | at kinks and ties | FLOPs |\n"
+            "| --- | --- | --- | --- | --- | --- | --- |"
         )
         parts += [_row(op) for op in members]
         parts.append("")
@@ -50,20 +53,20 @@ def _summary(module: str) -> str:
 
 
 def _row(op: Op) -> str:
-    texts = dict(_vjp_texts(op))
-    vjps = "<br>".join(f"{wrt}: `{text}`" for wrt, text in texts.items()) or "none"
-    saved = "<br>".join(f"{wrt}: {_saved(op, wrt)}" for wrt in op.vjps) or ""
-    cells = [f"`{op.name}`", op.formula, vjps, saved, op.subgradient, _flops(op)]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _saved(op: Op, wrt: str) -> str:
+    gradients = "<br>".join(f"{wrt}: `{text}`" for wrt, text in _vjp_texts(op))
+    saved = "<br>".join(f"{wrt}: {_saved(op, vjp)}" for wrt, vjp in op.vjps.items())
     if op.definition is not None:
-        return ", ".join([*op.inputs, *op.caches])
-    vjp = op.vjps[wrt]
-    names = list(inspect.signature(vjp).parameters)[1:] if vjp else []
-    kept = [*op.inputs, *op.keeps, *op.caches, "out"]
-    return ", ".join(name for name in names if name in kept) or "nothing"
+        gradients = f"{', '.join(op.differentiable)}: by definition, `{_written(op, 'definition')}`"
+        saved = ", ".join(op.inputs)
+    kernel = f"`{_written(op, 'backward')}` of {_saved(op, op.backward)}" if op.backward else ""
+    cells = [f"`{op.name}`", op.formula, gradients or "none", saved, kernel, op.subgradient]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, _flops(op)]) + " |"
+
+
+def _saved(op: Op, function: Callable[..., Any]) -> str:
+    """Return what a VJP or kernel asks to have saved."""
+    kept = [*op.inputs, *op.extra_results, "out"]
+    return ", ".join(name for name in parameter_names(function) if name in kept) or "nothing"
 
 
 def _vjp_texts(op: Op) -> Iterator[tuple[str, str]]:
@@ -79,8 +82,13 @@ def _vjp_texts(op: Op) -> Iterator[tuple[str, str]]:
 
 def _flops(op: Op) -> str:
     if callable(op.flops):
-        return f"`{_text(_source(op.forward.__module__), _argument(op, 'flops'))}`"
+        return f"`{_written(op, 'flops')}`"
     return str(int(not op.view) if op.flops is None else op.flops)
+
+
+def _written(op: Op, name: str) -> str:
+    """Return the text of a function that the record was given by a keyword."""
+    return _text(_source(op.forward.__module__), _argument(op, name))
 
 
 def _argument(op: Op, name: str) -> ast.expr:
@@ -99,7 +107,7 @@ def _text(source: "Source", value: ast.expr) -> str:
         if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
             return ast.unparse(body[0].value)
         return f"{value.id}(...)"
-    return "that of the definition" if isinstance(value, ast.Constant) else ast.unparse(value)
+    return ast.unparse(value)
 
 
 class Source:

@@ -1,14 +1,25 @@
 """What each record says of its floating-point operations, on the samples of all other tests."""
 
 import numpy as np
-import pytest
 
 from tests.ops.samples import samples_of
+from tests.tools import naming
 from tinygrad_np import Tensor as T
 from tinygrad_np import nn, ops, profile
 
 OPS = list(ops.table.values())
-each_op = pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+
+
+def each_op(check):
+    """Make a check of an op a test of all."""
+
+    def test():
+        for op in OPS:
+            with naming(op.name):
+                check(op)
+
+    test.__doc__ = check.__doc__
+    return test
 
 
 def run(op, sample):
@@ -18,7 +29,7 @@ def run(op, sample):
 
 def count_of(op, sample, inputs, out):
     """Return what the record counts."""
-    return op.count_flops(inputs, {**op.attributes, **sample.attributes}, out)
+    return op.count_flops(inputs, {**op.options, **sample.attributes}, out)
 
 
 def zeros_like(value):
@@ -42,7 +53,7 @@ def test_an_op_that_says_nothing_is_a_view_or_works_entry_by_entry(op):
     """Which is what 0 and 1 an entry mean; any other record must say what it takes."""
     if op.flops is not None or op.view:
         return
-    assert not op.attributes, f"{op.name}: give it flops="
+    assert not op.options, f"{op.name}: give it flops="
     for sample in samples_of(op):
         out = run(op, sample)
         entries = [array.reshape(-1) for array in np.broadcast_arrays(*sample.inputs)]
@@ -139,8 +150,9 @@ COUNTS = {
 }
 
 
-@pytest.mark.parametrize(("run", "count"), COUNTS.values(), ids=COUNTS)
-def test_flops_are_those_counted_by_hand(run, count):
-    with profile() as table:
-        run()
-    assert table.total().flops == count
+def test_flops_are_those_counted_by_hand():
+    for name, (run, count) in COUNTS.items():
+        with naming(name):
+            with profile() as table:
+                run()
+            assert table.total().flops == count

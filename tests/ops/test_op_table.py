@@ -14,10 +14,23 @@ def test_every_op_has_a_row():
 
 
 def test_a_row_says_what_the_record_does():
-    assert "| `exp` | e^x | x: `mul(grad_out, out)` | x: out |  | 1 |" in table()
-    relu = "| `relu` | max(x, 0) | x: `_where_not_0(grad_out, out, reuse)` | x: out |"
-    assert f"{relu} 0 at 0 | 1 |" in table()
+    page = table()
+    assert "| `exp` | e^x | x: `mul(grad_out, out)` | x: out |  |  | 1 |" in page
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert rows["relu"].startswith("| `relu` | max(x, 0) | x: `")
+    assert rows["relu"].endswith(" | 0 at 0 | 1 |")
+    assert " | x, weight, bias: by definition, `" in rows["batch_norm"]
+    assert " | x, weight, bias, moments | `kernels.batch_norm_grads` of x, " in rows["batch_norm"]
+
+
+def test_a_row_names_the_definition_and_the_kernel_of_ops_that_have_them():
+    cells = {
+        line.split("`")[1]: line.split(" | ") for line in table().splitlines() if "| `" in line
+    }
+    for op in ops.table.values():
+        assert ("by definition" in cells[op.name][2]) == (op.definition is not None)
+        assert bool(cells[op.name][4].strip()) == (op.backward is not None)
 
 
 def test_every_op_with_a_kink_says_what_it_chose():
-    assert [op.name for op in ops.table.values() if op.kinks and not op.subgradient] == []
+    assert [op.name for op in ops.table.values() if op.samples.kinks and not op.subgradient] == []

@@ -1,40 +1,49 @@
-"""The checker checked: each op's VJPs are made wrong, and each time it is noticed."""
+"""The checker checked: each VJP and each kernel is made wrong, and each time it is noticed."""
 
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 
-import tests
 from tests.ops.samples import is_plain, samples_of
 from tests.ops.test_records import tensors_of, upstream_of, wanted_of
+from tests.tools import naming
 from tinygrad_np import ops
 from tinygrad_np.autograd import backward as autograd
-from tinygrad_np.autograd import op as record
 from tinygrad_np.errors import GraphError
 from tinygrad_np.gradcheck import GradientError, gradcheck
-from tinygrad_np.ops import elementwise
 
-DIFFERENTIABLE = [op for op in ops.table.values() if op.vjps]
+DIFFERENTIABLE = [op for op in ops.table.values() if op.differentiable_inputs]
 
 
 def with_fault(op, wrt, fault):
-    """Return a copy of `op` whose VJP for `wrt` is what `fault` makes of it."""
+    """Return a copy of `op` whose VJP for `wrt` is what `fault` makes of it, without a kernel."""
     right = op.vjps[wrt]
 
     @functools.wraps(right)
     def wrong(grad_out, *saved):
         return fault(right, grad_out, *saved)
 
-    return record.op(
-        op.formula,
-        vjps={**op.vjps, wrt: wrong},
-        keeps=op.keeps,
-        caches=op.caches,
-        definition=op.definition,
-        view=op.view,
-        floating=op.floating,
-    )(op.forward)
+    return dataclasses.replace(op, vjps={**op.vjps, wrt: wrong}, backward=None)
+
+
+def with_kernel_fault(op, wrt, fault):
+    """Return a copy of `op` whose kernel's gradient for `wrt` is what `fault` makes of it."""
+    right, place = op.backward, op.inputs.index(wrt)
+
+    @functools.wraps(right)
+    def wrong(grad_out, *saved, **overwrite):
+        grads = list(right(grad_out.copy(), *saved, **overwrite))
+        if grads[place] is not None:
+            grads[place] = fault(
+                lambda grad_out, *saved: right(grad_out, *saved, **overwrite)[place],
+                grad_out,
+                *saved,
+            )
+        return grads
+
+    return dataclasses.replace(op, backward=wrong)
 
 
 def factor(vjp, grad_out, *saved):
@@ -69,6 +78,17 @@ def overwrite(vjp, grad_out, *saved):
     return vjp(grad_out, *saved)
 
 
+def omit(vjp, grad_out, *saved):
+    """No gradient where one is wanted."""
+    vjp(grad_out, *saved)
+
+
+def share(vjp, grad_out, *saved):
+    """Memory of what it was lent."""
+    grad = vjp(grad_out, *saved)
+    return np.broadcast_to(grad_out.reshape(-1)[:1].reshape(()), grad.shape)
+
+
 def is_noticed(op, sample, dtype=np.float64):
     """Whether the checks of `test_records` fail on an op, as far as values and dtypes go."""
     try:
@@ -85,42 +105,95 @@ def is_noticed(op, sample, dtype=np.float64):
     return False
 
 
+@functools.cache
+def is_flat(op, wrt):
+    """Whether the gradient for `wrt` is 0 everywhere, as that of floor is."""
+    place = op.inputs.index(wrt)
+    for sample in samples_of(op):
+        tensors = tensors_of(sample)
+        if tensors[place] is not None and tensors[place].requires_grad:
+            out = op(*tensors, **sample.attributes)
+            (grad,) = out.gradient(tensors[place], gradient=upstream_of(op, sample))
+            if grad.data.any():
+                return False
+    return True
+
+
 def faults_of(op, wrt):
     """Return the faults that make this VJP wrong: no factor does so where it is 0 everywhere."""
-    values = (slope,) if op.vjps[wrt] is elementwise._flat else (factor, sign)
-    return [*values, leak, no_sum, overwrite]
-
-
-PLANTED = [
-    pytest.param(op, wrt, fault, id=f"{op.name}-{wrt}-{fault.__name__}")
-    for op in DIFFERENTIABLE
-    for wrt in op.vjps
-    for fault in faults_of(op, wrt)
-    if not tests.is_smoke_run
-]
+    values = (slope,) if is_flat(op, wrt) else (factor, sign)
+    # A cast to another dtype is its own business.
+    return [*values, *([] if op.name == "cast" else [leak]), no_sum, overwrite]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("op", "wrt", "fault"), PLANTED)
-def test_a_planted_fault_is_noticed(op, wrt, fault):
-    if fault is leak and op.name == "cast":
-        pytest.skip("cast's own business is another dtype")
-    dtype = np.float32 if fault is leak else np.float64
-    faulty = with_fault(op, wrt, fault)
-    assert any(
-        is_noticed(faulty, sample, dtype)
-        for sample in samples_of(op)
-        if sample.inputs[op.inputs.index(wrt)] is not None
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
-def test_nothing_is_noticed_where_there_is_no_fault(op, dtype):
-    if dtype == np.float32 and op.name == "cast":
-        pytest.skip("cast's own business is another dtype")
-    assert not any(is_noticed(op, sample, dtype) for sample in samples_of(op))
+def test_a_planted_fault_is_noticed(op):
+    for wrt in op.vjps:
+        for fault in faults_of(op, wrt):
+            with naming(f"{fault.__name__} for {wrt}"):
+                faulty = with_fault(op, wrt, fault)
+                assert any(
+                    is_noticed(faulty, sample, np.float32 if fault is leak else np.float64)
+                    for sample in samples_of(op)
+                    if sample.inputs[op.inputs.index(wrt)] is not None
+                )
+
+
+KERNELS = [op for op in DIFFERENTIABLE if op.backward]
+
+
+def kernel_gradients_of(op):
+    """Return the inputs whose gradients a kernel computes, each with the samples in which it does,
+    for some entries."""
+    found = {}
+    for place, wrt in enumerate(op.inputs):
+        if wrt in op.differentiable_inputs:
+            for sample in samples_of(op):
+                out = op(*tensors_of(sample), **sample.attributes)
+                plan, size = out.node.plan, out.data.size
+                if plan.backward and place < len(plan.wanted) and plan.wanted[place] and size:
+                    found.setdefault(wrt, []).append(sample)
+            assert wrt in found
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", KERNELS, ids=lambda op: op.name)
+def test_a_fault_planted_in_a_kernel_is_noticed(op):
+    for wrt, samples in kernel_gradients_of(op).items():
+        for fault in (factor, sign, leak, no_sum, overwrite, omit):
+            with naming(f"{fault.__name__} for {wrt}"):
+                faulty = with_kernel_fault(op, wrt, fault)
+                dtype = np.float32 if fault is leak else np.float64
+                assert any(is_noticed(faulty, sample, dtype) for sample in samples)
+
+
+@pytest.mark.parametrize("op", KERNELS, ids=lambda op: op.name)
+def test_a_kernel_that_shares_memory_is_refused(op):
+    for wrt, (sample, *_) in kernel_gradients_of(op).items():
+        with naming(wrt):
+            out = with_kernel_fault(op, wrt, share)(*tensors_of(sample), **sample.attributes)
+            message = f"{op.name}.backward: a result is read-only or shares memory"
+            with pytest.raises(GraphError, match=message):
+                out.backward(upstream_of(op, sample))
+
+
+def test_a_wrong_kernel_is_noticed_at_once():
+    """One of those above, for the smoke run."""
+    op = ops.table["linear"]
+    assert not any(is_noticed(op, sample) for sample in samples_of(op))
+    for fault in (factor, omit, overwrite):
+        faulty = with_kernel_fault(op, "weight", fault)
+        assert any(is_noticed(faulty, sample) for sample in samples_of(op))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
+def test_nothing_is_noticed_where_there_is_no_fault(op):
+    for dtype in (np.float64, np.float32):
+        if dtype == np.float64 or op.name != "cast":  # whose own business is another dtype
+            assert not any(is_noticed(op, sample, dtype) for sample in samples_of(op))
 
 
 def is_broadcast(op, sample):
@@ -129,7 +202,7 @@ def is_broadcast(op, sample):
     return any(
         value.shape != out.shape
         for name, value in zip(op.inputs, sample.inputs, strict=True)
-        if name in op.vjps
+        if name in op.differentiable_inputs
     )
 
 

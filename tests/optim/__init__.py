@@ -1,1 +1,1 @@
-"""Tests of tinygrad_np.optim."""
+"""Tests of `tinygrad_np.optim`."""

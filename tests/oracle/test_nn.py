@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
+from tests.nn.test_activation import ACTIVATIONS  # noqa: E402
 from tests.oracle.test_ops import agree  # noqa: E402
-from tests.test_activations_nn import ACTIVATIONS  # noqa: E402
 from tinygrad_np import Tensor, nn  # noqa: E402
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck  # noqa: E402
 

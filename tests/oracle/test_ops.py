@@ -6,15 +6,22 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
 from tests.oracle.cases import CASES  # noqa: E402
+from tests.tools import naming  # noqa: E402
 from tinygrad_np import Tensor  # noqa: E402
 from tinygrad_np.errors import GraphError  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("name", CASES)
-def test_beside_pytorch(name, seed):
+def test_beside_pytorch(name):
+    for seed in range(20):
+        with naming(f"seed {seed}"):
+            beside_pytorch(name, seed)
+
+
+def beside_pytorch(name, seed):
+    """Hold an expression beside PyTorch's, to the second gradient."""
     generator = np.random.default_rng(seed)
     function, reference, arrays = CASES[name](generator)
     ours = [Tensor(array, requires_grad=array.dtype.kind == "f") for array in arrays]
@@ -48,9 +55,15 @@ def test_beside_pytorch(name, seed):
             agree([found], [torch.zeros(tensor.shape) if second is None else second])
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", CASES)
-def test_beside_pytorch_in_float32(name, seed):
+def test_beside_pytorch_in_float32(name):
+    for seed in range(3):
+        with naming(f"seed {seed}"):
+            beside_pytorch_in_float32(name, seed)
+
+
+def beside_pytorch_in_float32(name, seed):
+    """Hold an expression and its gradients beside PyTorch's, in float32."""
     generator = np.random.default_rng(seed)
     function, reference, arrays = CASES[name](generator)
     arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]

@@ -1,4 +1,4 @@
-"""The programs of `tests/test_random_programs.py` beside PyTorch: values, gradients of all leaves
+"""The programs of `tests/programs/test_programs.py` beside PyTorch: values, gradients of all leaves
 from a random upstream, products with the Hessian."""
 
 import numpy as np
@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from tests.oracle.counterparts import TABLE  # noqa: E402
 from tests.programs.grow import grow  # noqa: E402
 from tests.programs.program import COMPOSED, given, run_on_tensors  # noqa: E402
-from tests.test_random_programs import (  # noqa: E402
+from tests.programs.test_programs import (  # noqa: E402
     FULL,
     SMOKE,
     WrongError,

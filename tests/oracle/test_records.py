@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from tests.ops.samples import draw, is_plain, samples_of  # noqa: E402
 from tests.oracle.compare import compare  # noqa: E402
 from tests.oracle.counterparts import ELEMENTWISE, TABLE  # noqa: E402
+from tests.tools import naming  # noqa: E402
 from tinygrad_np import ops  # noqa: E402
 
 OPS = list(ops.table.values())
@@ -47,22 +48,15 @@ def sides(op, attributes):
 
 @pytest.mark.slow
 @both_dtypes
-@pytest.mark.parametrize(
-    ("op", "number"),
-    [
-        pytest.param(op, number, id=f"{op.name}-{number}")
-        for op in OPS
-        if op.name not in WITHOUT
-        for number in range(len(samples_of(op)))
-    ],
-)
-def test_samples(op, number, dtype):
-    sample = samples_of(op)[number]
-    attributes = {name: sample.attributes.get(name, op.attributes[name]) for name in op.attributes}
+@pytest.mark.parametrize("op", [op for op in OPS if op.name not in WITHOUT], ids=lambda op: op.name)
+def test_samples(op, dtype):
     is_first_only, reason = WITHOUT_SECOND.get(op.name, (lambda *_: False, "none"))
     assert reason
-    order = 1 if is_first_only(*sample.inputs) else 2
-    compare(*sides(op, attributes), sample.inputs, dtype, order=order)
+    for number, sample in enumerate(samples_of(op)):
+        options = {name: sample.attributes.get(name, op.options[name]) for name in op.options}
+        order = 1 if is_first_only(*sample.inputs) else 2
+        with naming(f"sample {number}"):
+            compare(*sides(op, options), sample.inputs, dtype, order=order)
 
 
 PLAIN = [op for op in OPS if is_plain(op)]
@@ -102,7 +96,7 @@ AWKWARD = [
     op
     for op in OPS
     if op.name in ELEMENTWISE
-    and not op.attributes
+    and not op.options
     and samples_of(op)[0].inputs[0].dtype.kind == "f"
     and all(x.dtype.kind == "f" for x in samples_of(op)[0].inputs)
 ]
@@ -119,8 +113,8 @@ DIFFERENT = {
 
 def awkward_points(op):
     """Return the points above, the op's kinks, and a step to either side of its domain's ends."""
-    ends = [end + step for end in op.domain for step in (-1e-3, 0.0, 1e-3)]
-    return np.array([*LIMITS, *OTHERS, *op.kinks, *ends])
+    ends = [end + step for end in op.samples.domain for step in (-1e-3, 0.0, 1e-3)]
+    return np.array([*LIMITS, *OTHERS, *op.samples.kinks, *ends])
 
 
 @both_dtypes
@@ -137,4 +131,6 @@ def test_awkward_numbers(op, dtype):
         kept = ~is_different(*arrays)
         arrays = [array[kept] for array in arrays]
     with np.errstate(all="ignore"):
-        compare(*sides(op, {}), arrays, dtype, order=1 if op.vjps else 0, each=True)
+        compare(
+            *sides(op, {}), arrays, dtype, order=1 if op.differentiable_inputs else 0, each=True
+        )

@@ -21,7 +21,6 @@ def soft_relu(x):
         "x": lambda grad_out, is_inside, slope: ops.where(is_inside, grad_out, grad_out * slope),
     },
     keeps=("is_inside",),
-    kinks=(-1.0, 1.0),
     subgradient="1 at ±limit",
 )
 def leaky_clip(x, *, limit=1.0, slope=0.1):
@@ -30,19 +29,18 @@ def leaky_clip(x, *, limit=1.0, slope=0.1):
     return clipped + slope * (x - clipped), np.abs(x) <= limit
 
 
-def _grad_of_scores(grad_out, weights, values):
+def _attended_grads(grad_out, weights, values):
     products = grad_out * values
-    return weights * (products - ops.sum(products * weights, -1, True))
+    grad_scores = weights * (products - (products * weights).sum(-1, keepdims=True))
+    return grad_scores, grad_out * weights
 
 
 @op(
     "sum of values softmax(scores)",
-    vjps={
-        "scores": _grad_of_scores,
-        "values": lambda grad_out, weights: grad_out * weights,
-    },
-    caches=("weights",),
     definition=lambda scores, values: ops.sum(values * ops.softmax(scores), -1, True),
+    differentiable=("scores", "values"),
+    backward=_attended_grads,
+    caches=("weights",),
     # Five for the softmax, and two to multiply with values and add up.
     flops=lambda scores, values, out: 5 * scores.size + 2 * out.size * values.shape[-1],
 )

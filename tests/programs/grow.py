@@ -90,10 +90,10 @@ class Grower:
 
     def ready(self, place: int, op: Op) -> int | None:
         """Return a value, squashed if need be, within an op's domain and away from its kinks."""
-        low, high = op.domain
+        low, high = op.samples.domain
         for _ in range(3):
             value = self.values[place]
-            distances = [np.abs(value - kink).min(initial=1.0) for kink in op.kinks]
+            distances = [np.abs(value - kink).min(initial=1.0) for kink in op.samples.kinks]
             is_inside = (low, high) == (-2.0, 2.0) or (low <= value.min() and value.max() <= high)
             if is_inside and min(distances, default=1.0) > 1e-3:
                 return place
@@ -144,11 +144,11 @@ def _chosen(family: list[Op], grower: Grower) -> Op:
 @functools.cache
 def differentiable() -> list[Op]:
     """Return the records that programs are made of."""
-    return [op for op in ops.table.values() if op.vjps and op.name not in WITHOUT]
+    return [op for op in ops.table.values() if op.differentiable_inputs and op.name not in WITHOUT]
 
 
 def _named(names: set[str]) -> list[Op]:
-    return [op for op in differentiable() if set(op.attributes) == names and op.inputs == ["x"]]
+    return [op for op in differentiable() if set(op.options) == names and op.inputs == ["x"]]
 
 
 @functools.cache
@@ -216,7 +216,7 @@ def scan(grower: Grower) -> None:
     op = _chosen(_families()["scans"], grower)
     place = grower.pick(lambda value: value.ndim > 0)
     if place is not None:
-        (name,) = op.attributes
+        (name,) = op.options
         grower.add(op.name, place, **{name: grower.axis(grower.values[place])})
 
 
@@ -234,7 +234,7 @@ def sampled(grower: Grower) -> None:
         moved = None if place is None else grower.add("near", place, array=np.array(array))
         inputs.append(moved if moved is not None else array)
     if any(isinstance(value, int) for value in inputs):
-        attributes = {n: sample.attributes.get(n, op.attributes[n]) for n in op.attributes}
+        attributes = {n: sample.attributes.get(n, op.options[n]) for n in op.options}
         grower.add(op.name, *inputs, **attributes)
 
 
@@ -296,7 +296,7 @@ def index(grower: Grower) -> None:
         grower.add("advanced_index", place, key=mask)
     else:
         names = rng.integers(0, length, value.shape)
-        grower.add("gather", place, names, dim=axis)
+        grower.add("take_along_axis", place, names, dim=axis)
 
 
 def widening(grower: Grower) -> None:
@@ -313,7 +313,7 @@ def widening(grower: Grower) -> None:
     elif kind == 2:
         pairs = tuple((int(b), int(a)) for b, a in rng.integers(-1, 3, (value.ndim, 2)))
         if all(n + b + a > 0 for n, (b, a) in zip(value.shape, pairs, strict=True)):
-            grower.add("pad", place, padding=pairs, value=float(rng.uniform(-1, 1)))
+            grower.add("pad_constant", place, padding=pairs, value=float(rng.uniform(-1, 1)))
     else:
         dim = grower.axis(value)
         size = int(rng.integers(1, value.shape[dim] + 1))
@@ -346,7 +346,7 @@ def product(grower: Grower) -> None:
     )
     if second is None or grower.rng.random() < 0.2:
         second = grower.add("transpose", first, dim0=-2, dim1=-1)
-    grower.add("matmul", first, second)
+    grower.add("batched_matmul", first, second)
 
 
 def choice(grower: Grower) -> None:

@@ -32,30 +32,12 @@ _PIECE = 1 << 22
 # ns for an entry that is gathered, or added; and for a multiplication with its addition.
 _MOVE, _MULTIPLY = 0.3, 0.022
 
-Pads = Sequence[tuple[int, int]]
-
 _EVERY: Any = slice(None)
 
 
-def out_size(length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int) -> int:
-    """Return the number of window positions along one axis."""
-    return (length + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def conv(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: Sizes,
-    padding: Pads,
-    dilation: Sizes,
-    groups: int,
-) -> Array:
+def conv(x: Array, weight: Array, bias: Array | None, windows: Windows, groups: int) -> Array:
     """out[n,k,p] = bias[k] + Σ over c, r of x[n, c, stride p - before + dilation r] w[k,c,r]."""
-    kernel = weight.shape[2:]
-    axes = zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-    counts = tuple(out_size(*axis) for axis in axes)
-    windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
+    counts = windows.counts
     views = _views(batch_last(x), windows)
     matrices = _matrices(weight, groups)
     out = memory.empty((len(weight), *counts, len(x)), x.dtype)
@@ -74,38 +56,20 @@ def conv(
     return batch_first(out)
 
 
-def conv_weight_grad(
-    x: Array,
-    grad_out: Array,
-    kernel: Sizes,
-    stride: Sizes,
-    padding: Pads,
-    dilation: Sizes,
-    groups: int,
-) -> Array:
+def conv_weight_grad(x: Array, grad_out: Array, windows: Windows, groups: int) -> Array:
     """The gradient for weight: grad_out times the transposed columns, summed over the pieces."""
-    counts = grad_out.shape[2:]
-    windows = Windows(tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), counts)
-    grads = batch_last(grad_out)
-    shape = (len(grads), x.shape[1] // groups, *kernel)
+    grads = batch_last(grad_out, (*grad_out.shape[:2], *windows.counts))
+    shape = (len(grads), x.shape[1] // groups, *windows.kernel)
     part = _weight_part(_views(batch_last(x), windows), _flat(grads, groups), windows)
-    parts = threads.each(part, counts[0], _cost(shape, grads), uses_blas=True)
-    return _summed([weight for weight, _ in parts]).reshape(shape)
+    parts = threads.each(part, windows.counts[0], _cost(shape, grads), uses_blas=True)
+    return _sum_parts([weight for weight, _ in parts]).reshape(shape)
 
 
 def conv_input_grad(
-    grad_out: Array,
-    weight: Array,
-    input_shape: Sizes,
-    stride: Sizes,
-    padding: Pads,
-    dilation: Sizes,
-    groups: int,
+    grad_out: Array, weight: Array, input_shape: Sizes, windows: Windows, groups: int
 ) -> Array:
     """The gradient for x: the columns' own, each entry added to where it was gathered from."""
-    kernel, counts = weight.shape[2:], grad_out.shape[2:]
-    windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
-    grads = _flat(batch_last(grad_out), groups)
+    grads = _flat(batch_last(grad_out, (*grad_out.shape[:2], *windows.counts)), groups)
     out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
     part = _input_part(grads, weight, out, windows)
     length = groups if groups > 1 else len(out)
@@ -117,16 +81,13 @@ def conv_grads(
     grad_out: Array,
     x: Array,
     weight: Array,
-    stride: Sizes,
-    padding: Pads,
-    dilation: Sizes,
+    windows: Windows,
     groups: int,
     wanted: Sequence[bool],
 ) -> list[Array | None]:
     """The gradients for x, weight and bias, those that are wanted, in one go: threads are woken
     once, and grad_out is summed for the bias where it is in the cache for the weight."""
-    kernel, counts = weight.shape[2:], grad_out.shape[2:]
-    windows = Windows(kernel, tuple(stride), tuple(padding), tuple(dilation), counts)
+    counts = windows.counts
     grads = _flat(batch_last(grad_out), groups)
     of_x, of_weight, of_bias = (*wanted, False)[:3]
     out = None
@@ -145,8 +106,8 @@ def conv_grads(
     weights, biases = zip(*threads.each(part, counts[0], cost, uses_blas=True), strict=True)
     return [
         None if out is None else batch_first(out),
-        _summed(weights).reshape(weight.shape) if of_weight else None,
-        _summed(biases).reshape(len(weight)) if of_bias else None,
+        _sum_parts(weights).reshape(weight.shape) if of_weight else None,
+        _sum_parts(biases).reshape(len(weight)) if of_bias else None,
     ][: len(wanted)]
 
 
@@ -190,7 +151,7 @@ def _input_part(
     return part
 
 
-def _summed(parts: Sequence[Array]) -> Array:
+def _sum_parts(parts: Sequence[Array]) -> Array:
     """Return the sum of what the threads found, always in the same order."""
     first, *others = parts
     for other in others:
@@ -232,7 +193,7 @@ def _spread(matrices: Array, grads: Array, image: Array, windows: Windows) -> No
 
 def _views(x: Array, windows: Windows) -> Array:
     """Return the view (C, R, S, P, Q, N) of all windows in x (C, H, W, N), within its padding."""
-    x = _padded(x, windows)
+    x = _pad(x, windows)
     channel, *axes, image = x.strides
     steps = [d * step for d, step in zip(windows.dilation, axes, strict=True)]
     strides = [st * step for st, step in zip(windows.stride, axes, strict=True)]
@@ -241,7 +202,7 @@ def _views(x: Array, windows: Windows) -> Array:
     return np.ndarray(shape, x.dtype, x, strides=(channel, *steps, *strides, image))
 
 
-def _padded(x: Array, windows: Windows) -> Array:
+def _pad(x: Array, windows: Windows) -> Array:
     """Return x (C, H, W, N) within its padding, which crops where it is negative."""
     if not any(map(any, windows.padding)):
         return x

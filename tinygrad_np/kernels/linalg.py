@@ -24,18 +24,25 @@ def product(a: Array, b: Array) -> Array:
     return out
 
 
+def flatten_rows(x: Array) -> Array:
+    """Return x (..., k) as a matrix (n, k)."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
 def linear_grads(
     grad_out: Array, x: Array, weight: Array, wanted: Sequence[bool]
 ) -> list[Array | None]:
-    """The gradients of x weightᵀ + bias for those of the three that are wanted, in one go."""
+    """Return those gradients of x weightᵀ + bias that are wanted, in one pass over threads."""
     of_x, of_weight, of_bias = (*wanted, False)[:3]
+    shape = x.shape
+    grad_out, x = flatten_rows(grad_out), flatten_rows(x)
     x_grad = memory.empty(x.shape, x.dtype, like=x) if of_x else None
-    # Of images with the batch last: so their gradients are too.
-    is_turned = x.flags.f_contiguous and not x.flags.c_contiguous
+    # For images with the batch last: their gradients have it last too.
+    is_batch_last = x.flags.f_contiguous and not x.flags.c_contiguous
     weight_grad = memory.empty(weight.shape, x.dtype) if of_weight else None
 
     def part(columns: slice) -> None:
-        if x_grad is not None and is_turned:
+        if x_grad is not None and is_batch_last:
             np.matmul(weight[:, columns].T, grad_out.T, out=x_grad.T[columns])
         elif x_grad is not None:
             np.matmul(grad_out, weight[:, columns], out=x_grad[:, columns])
@@ -45,6 +52,8 @@ def linear_grads(
     cost = (of_x + of_weight) * 0.022 * grad_out.size * x.shape[1]
     threads.each(part, x.shape[1], cost, uses_blas=True)
     bias_grad = total(grad_out, 0) if of_bias else None
+    if x_grad is not None and len(shape) != 2:
+        x_grad = x_grad.reshape(shape)
     return [x_grad, weight_grad, bias_grad][: len(wanted)]
 
 

@@ -21,7 +21,7 @@ def moments(x: Array) -> Array:
 
     def piece(channels: slice) -> None:
         mean = np.add.reduce(rows[channels], axis=1) / count
-        centred = _centred(rows[channels], mean)
+        centred = _center(rows[channels], mean)
         found[0, channels] = mean
         found[1, channels] = _dots(centred, centred) / count
 
@@ -75,7 +75,7 @@ def batch_norm_grads(
         sums[channels] = given @ ones
         if not (of_x or of_weight):
             return
-        centred = _centred(rows[channels], mean[channels])
+        centred = _center(rows[channels], mean[channels])
         dots[channels] = _dots(given, centred) * inverse[channels]
         if out is not None:
             slope = dots[channels] * inverse[channels] / -count
@@ -105,7 +105,7 @@ def _by_rows(piece: Callable[[slice], None], rows: Array, cost: float) -> None:
     threads.each(part, len(rows), cost * rows.size, uses_blas=True)
 
 
-def _centred(rows: Array, mean: Array) -> Array:
+def _center(rows: Array, mean: Array) -> Array:
     return np.subtract(rows, mean[:, None], out=_empty(rows))
 
 

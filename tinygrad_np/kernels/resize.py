@@ -49,6 +49,11 @@ def _taken(x: Array, places: Array, axis: int) -> Array:
     return np.take(x, places, axis, out=out, mode="clip")
 
 
+def count_weights(rule: str, length: int, size: int) -> int:
+    """Return the number of weights from `length` entries to `size`."""
+    return len(_weights(rule, length, size)[0])
+
+
 _Weights = tuple[Array, Array, Array]
 
 

@@ -33,10 +33,22 @@ class Windows(NamedTuple):
     def __str__(self) -> str:
         return f"{self.kernel} every {self.stride}"
 
+    @property
+    def flat_padding(self) -> tuple[int, ...]:
+        """The padding as ops take it: one pair per axis, last axis first."""
+        return tuple(itertools.chain.from_iterable(reversed(self.padding)))
+
     def axes(self) -> Iterator[tuple[int, int, int, int, int]]:
         """Yield kernel, stride, padding before, dilation and count of each axis."""
         for kernel, stride, (before, _), dilation, count in zip(*self, strict=True):
             yield kernel, stride, before, dilation, count
+
+
+def count_windows(
+    length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int
+) -> int:
+    """Return the number of window positions along one axis."""
+    return (length + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
 
 
 class Meeting(NamedTuple):

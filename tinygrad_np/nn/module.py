@@ -8,7 +8,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Handle, Scope, mode, no_grad
+from tinygrad_np.autograd.tape import Handle, Scope, no_grad, thread
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.nn.summary import SummaryRow, Watch, table
 from tinygrad_np.runtime.memory import Array
@@ -22,8 +22,8 @@ def _to_tensor(value: Any) -> Any:
 class Parameter(Tensor):
     """A Tensor that a Module counts as its own and an optimizer changes.
 
-    `name` is its path within the outermost module that it was assigned to, alone or as part of a
-    submodule; error messages and drawings show it.
+    `name` is its path in the module whose `parameters()` returned it last, which is what optimizers
+    are made of; error messages and drawings show it.
 
     >>> from tinygrad_np import nn
     >>> nn.Parameter([1.0, 2.0]).requires_grad
@@ -54,7 +54,7 @@ class ModuleScope(Scope):
         self._path: str | None = None
 
     @property
-    def path(self) -> str:  # type: ignore[override]  # an attribute there, computed here
+    def path(self) -> str:
         """The path of the module from the one called outermost; of that one, nothing."""
         if self._path is None:
             self._path = self._find_path()
@@ -96,9 +96,9 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, with what it records marked as this module's; arrays become Tensors."""
-        now = mode.now
-        outer = now.scope
-        now.scope = ModuleScope(self, outer)
+        state = thread.state
+        outer = state.scope
+        state.scope = ModuleScope(self, outer)
         try:
             for value in inputs:
                 if not isinstance(value, Tensor):
@@ -113,7 +113,7 @@ class Module:
                     out = out if made is None else made
             return out
         finally:
-            now.scope = outer
+            state.scope = outer
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return inputs with Tensors in place of arrays."""
@@ -152,8 +152,6 @@ class Module:
                 "no_grad(), or assign an nn.Parameter"
             )
         super().__setattr__(name, value)
-        if isinstance(value, Parameter | Module | list | tuple | dict):
-            _name_parameters(name, value)
 
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yield the attributes by name, and what is in lists, tuples and dicts by `name.key`."""
@@ -208,9 +206,11 @@ class Module:
                 yield name, value
 
     def parameters(self) -> Iterator[Parameter]:
-        """Yield each parameter, frozen ones too; a shared one comes once."""
-        for _, parameter in self.named_parameters():
-            yield parameter
+        """Return each parameter once, frozen ones too, and set its `name` to its path."""
+        found = list(self.named_parameters())
+        for path, parameter in found:
+            parameter.name = path
+        return iter([parameter for _, parameter in found])
 
     def buffers(self) -> Iterator[Tensor]:
         """Yield each tensor that is kept with the weights but not trained."""
@@ -379,16 +379,6 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             waiting += [(f"{name}.{key}", inner) for key, inner in value.items()][::-1]
         else:
             yield name, value
-
-
-def _name_parameters(name: str, value: Any) -> None:
-    """Tell the parameters in what was assigned to an attribute their paths."""
-    for path, inner in _entries([(name, value)]):
-        if isinstance(inner, Parameter):
-            inner.name = path
-        elif isinstance(inner, Module):
-            for within, parameter in inner.named_parameters():
-                parameter.name = f"{path}.{within}"
 
 
 class Layer(Module):

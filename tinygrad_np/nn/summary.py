@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Scope, mode
+from tinygrad_np.autograd.tape import Scope, thread
 from tinygrad_np.profiler import Profile, Row
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
@@ -50,7 +50,7 @@ class Watch(Profile):
     def note(self, module: Any, inputs: Any, output: Any) -> None:
         """Take note of the output of a call; an input, a view of one, and what a module within has
         returned are no memory of its own."""
-        self._modules[mode.now.scope] = id(module)
+        self._modules[thread.state.scope] = id(module)
         made = self._made.setdefault(id(module), Made([]))
         made.shapes.append(_shape_of(output))
         self._arrays += _arrays_of(inputs)

@@ -1,58 +1,108 @@
-"""The vocabulary: every op is one record, in the file of its family; `table` has them by name.
+"""The ops: each is defined once, in the file of its family; `table` has them by name.
 
-An op's name here is a function of Tensors or of arrays: VJPs are written in them.
+They are functions of Tensors or of arrays: VJPs are written in them.
 """
 
-from tinygrad_np.autograd import op as record
-from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.op import cast as cast
+# ruff: noqa: I001
+# fmt: off
+from tinygrad_np.autograd import primitives as _primitives
+from tinygrad_np.autograd.dispatch import Primitive as _Primitive
+from tinygrad_np.autograd.primitives import cast, expand, sum_to
 from tinygrad_np.ops import (
-    activations,
-    attention,
-    contractions,
-    conv,
-    elementwise,
-    factorizations,
-    functions,
-    indexing,
-    linalg,
-    losses,
-    norms,
-    order,
-    pool,
-    reduce,
-    resize,
-    scan,
-    scattering,
-    shape,
+    activations, attention, contractions, conv, elementwise, factorizations, functions,
+    indexing, linalg, losses, norms, order, pool, reduce, resize, scan, scattering, shape,
 )
-from tinygrad_np.ops.activations import *
-from tinygrad_np.ops.attention import *
-from tinygrad_np.ops.contractions import *
-from tinygrad_np.ops.conv import *
-from tinygrad_np.ops.elementwise import *
-from tinygrad_np.ops.factorizations import *
-from tinygrad_np.ops.functions import *
-from tinygrad_np.ops.indexing import *
-from tinygrad_np.ops.linalg import *
-from tinygrad_np.ops.losses import *
-from tinygrad_np.ops.norms import *
-from tinygrad_np.ops.order import *
-from tinygrad_np.ops.pool import *
-from tinygrad_np.ops.reduce import *
-from tinygrad_np.ops.resize import *
-from tinygrad_np.ops.scan import *
-from tinygrad_np.ops.scattering import *
-from tinygrad_np.ops.shape import *
+from tinygrad_np.ops.activations import (
+    celu, dropout, dropout_with_mask, elu, gelu, hardswish, hardtanh, leaky_relu, log_softmax,
+    logsigmoid, mish, relu, relu6, selu, silu, softmax, softmin, softplus, softsign,
+)
+from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
+from tinygrad_np.ops.contractions import contract, einsum
+from tinygrad_np.ops.conv import (
+    channel_sum, conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d,
+)
+from tinygrad_np.ops.elementwise import (
+    abs, add, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, ceil, clip, copysign, div, eq,
+    floor, floor_div, fmod, ge, gt, isclose, isfinite, isinf, isnan, le, lerp, logical_not,
+    lshift, lt, maximum, minimum, mod, mul, ne, neg, round, rshift, select, sign, sub, trunc,
+    trunc_div, where,
+)
+from tinygrad_np.ops.factorizations import (
+    cholesky, cofactors, det, inv, packed_qr, packed_svd, qr, sign_and_logdet, slogdet, solve,
+    svd,
+)
+from tinygrad_np.ops.functions import (
+    acos, acosh, asin, asinh, atan, atanh, cos, cosh, erf, exp, exp2, expm1, log, log10, log1p,
+    log2, logaddexp, pow, rsqrt, sigmoid, sin, sinh, sqrt, square, tan, tanh,
+)
+from tinygrad_np.ops.indexing import (
+    advanced_index, basic_index, gather, getitem, index_add, scatter_add, take_along_axis,
+)
+from tinygrad_np.ops.linalg import (
+    absolute_power, batched_matmul, diag, diagonal, dot, linear, matmul, norm, normalize,
+    put_diagonal, signed_power, trace, tril, triu,
+)
+from tinygrad_np.ops.losses import (
+    binary_crossentropy, binary_crossentropy_entries, binary_crossentropy_logits, cross_entropy,
+    cross_entropy_rows, nll_loss, one_hot, sparse_categorical_crossentropy,
+)
+from tinygrad_np.ops.norms import batch_norm, channel_moments
+from tinygrad_np.ops.order import argsort, sort, topk
+from tinygrad_np.ops.pool import (
+    adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
+    max_pool_grad, max_pool_indices, max_unpool2d,
+)
+from tinygrad_np.ops.reduce import (
+    all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, std_mean, sum, var,
+)
+from tinygrad_np.ops.resize import interpolate, resample
+from tinygrad_np.ops.scan import (
+    argcummax, argcummin, cummax, cummin, cumprod, cumsum, logcumsumexp, recurrence,
+)
+from tinygrad_np.ops.scattering import masked_fill, masked_select, nonzero, scatter, scatter_reduce
+from tinygrad_np.ops.shape import (
+    cat, chunk, flatten, flip, meshgrid, pad, pad_constant, permute, repeat, repeat_interleave,
+    reshape, roll, shrink, split, squeeze, stack, transpose, unflatten, unfold, unsqueeze,
+)
+
+__all__ = [
+    "abs", "absolute_power", "acos", "acosh", "adaptive_avg_pool2d", "add", "advanced_index",
+    "all", "any", "argcummax", "argcummin", "argmax", "argmin", "argsort", "asin", "asinh",
+    "atan", "atanh", "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index",
+    "batch_norm", "batched_matmul", "binary_crossentropy", "binary_crossentropy_entries",
+    "binary_crossentropy_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "cast", "cat", "ceil", "celu", "channel_moments", "channel_sum", "cholesky", "chunk",
+    "clip", "cofactors", "contract", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
+    "conv_transpose2d", "copysign", "cos", "cosh", "cross_entropy", "cross_entropy_rows",
+    "cummax", "cummin", "cumprod", "cumsum", "det", "diag", "diagonal", "div", "dot", "dropout",
+    "dropout_with_mask", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1",
+    "flatten", "flip", "floor", "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "gt",
+    "hardswish", "hardtanh", "index_add", "interpolate", "inv", "isclose", "isfinite", "isinf",
+    "isnan", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10",
+    "log_softmax", "logaddexp", "logcumsumexp", "logical_not", "logsigmoid", "logsumexp",
+    "lshift", "lt", "masked_fill", "masked_select", "matmul", "max", "max_pool", "max_pool2d",
+    "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean",
+    "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne", "neg", "nll_loss", "nonzero",
+    "norm", "normalize", "one_hot", "packed_qr", "packed_svd", "pad", "pad_constant", "permute",
+    "pow", "prod", "put_diagonal", "qr", "recurrence", "relu", "relu6", "repeat",
+    "repeat_interleave", "resample", "reshape", "roll", "round", "rshift", "rsqrt",
+    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
+    "selu", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu", "sin",
+    "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
+    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis", "tan", "tanh",
+    "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div", "unflatten", "unfold",
+    "unsqueeze", "var", "where",
+]
 
 _families = (
     elementwise, functions, activations, reduce, scan, order, shape, indexing, scattering, linalg,
     contractions, factorizations, conv, pool, resize, attention, losses, norms,
-)  # fmt: skip
+)
 
-table: dict[str, Op] = {
+table: dict[str, _Primitive] = {
     found.name: found
-    for family in (record, *_families)
+    for family in (_primitives, *_families)
     for found in vars(family).values()
-    if isinstance(found, Op)
+    if isinstance(found, _Primitive)
 }

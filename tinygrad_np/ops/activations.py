@@ -1,29 +1,43 @@
-"""Activations, and dropout; written in other ops but for relu and dropout, so they have no VJPs."""
+"""Activations and dropout. Most are composed of other ops, and so need no VJPs."""
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinygrad_np import random
-from tinygrad_np.autograd.op import V, constant, op
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.op import Samples
+from tinygrad_np.autograd.primitives import cast
+from tinygrad_np.autograd.tape import DType, Value
+from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
-from tinygrad_np.ops.elementwise import _div, clip, ge, gt, le, mul, neg, select, where
-from tinygrad_np.ops.functions import abs, erf, expm1, logaddexp, sigmoid, tanh
+from tinygrad_np.kernels import losses as row_kernels
+from tinygrad_np.ops.elementwise import (
+    abs,
+    as_array,
+    clip,
+    div,
+    ge,
+    gt,
+    le,
+    mul,
+    neg,
+    select,
+    where,
+)
+from tinygrad_np.ops.functions import erf, exp, expm1, logaddexp, sigmoid, tanh
+from tinygrad_np.ops.reduce import sum
 from tinygrad_np.runtime.memory import Array
-
-
-def _where_not_0(grad_out: Any, out: Any, reuse: bool) -> Any:
-    return kernels.select(grad_out, out, True) if reuse else select(grad_out, constant(out))
 
 
 @op(
     "max(x, 0)",
     # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out, reuse: _where_not_0(grad_out, out, reuse)},
-    fresh=True,
-    kinks=(0.0,),
+    vjps={"x": lambda grad_out, out: select(grad_out, as_array(out))},
+    backward=lambda grad_out, out, overwrite: [kernels.select(grad_out, out, overwrite)],
+    samples=Samples(kinks=(0.0,)),
     subgradient="0 at 0",
 )
 def relu(x: Array) -> Array:
@@ -59,10 +73,10 @@ def hardswish(x: V) -> V:
     """Return x relu6(x + 3) / 6, with gradient 0 at -3 and 1 at 3 (Howard et al. 2019, eq. 3).
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-4.0, 1.5, 4.0]).hardswish()
-    Tensor([0.   , 1.125, 4.   ])
+    >>> Tensor([-4.0, 1.5, 4.0]).hardswish().tolist()
+    [0.0, 1.125, 4.0]
     """
-    inner: Any = clip(x, -3, 3)  # finite also where it is not asked for
+    inner = clip(x, -3, 3)  # finite also where it is not selected
     return where(le(x, -3), 0, where(ge(x, 3), x, inner * ((inner + 3) / 6)))
 
 
@@ -80,10 +94,10 @@ def elu(x: V, alpha: float = 1.0) -> V:
     """Return x where it is positive, and alpha (e^x - 1) elsewhere (Clevert et al. 2016, eq. 15).
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-1.0, 2.0]).elu()
-    Tensor([-0.6321,  2.        ])
+    >>> Tensor([-1.0, 2.0]).elu().tolist()
+    [-0.6321, 2.0]
     """
-    # The bound keeps e^x finite where it is not asked for; at 0 its gradient is 1.
+    # The bound keeps e^x finite where it is not selected; at 0 its gradient is 1.
     return where(gt(x, 0), x, mul(expm1(clip(x, None, 0)), alpha))
 
 
@@ -91,11 +105,11 @@ def celu(x: V, alpha: float = 1.0) -> V:
     """Return x where it is positive, and alpha (e^(x/alpha) - 1) elsewhere (Barron 2017, eq. 2).
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-1.0, 2.0]).celu(2.0)
-    Tensor([-0.7869,  2.        ])
+    >>> Tensor([-1.0, 2.0]).celu(2.0).tolist()
+    [-0.7869, 2.0]
     """
     if not alpha > 0:
-        raise ArgumentError(f"celu alpha: got {alpha}, expected a number above 0")
+        raise ArgumentError(f"celu: expected alpha above 0, got {alpha}.")
     return where(gt(x, 0), x, mul(expm1(mul(clip(x, None, 0), 1 / alpha)), alpha))
 
 
@@ -103,8 +117,8 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
     """Return gamma elu(x, alpha), which keeps mean 0 and variance 1 (Klambauer et al. 2017).
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-1.0, 1.0]).selu()
-    Tensor([-1.1113,  1.0507   ])
+    >>> Tensor([-1.0, 1.0]).selu().tolist()
+    [-1.1113, 1.0507]
     """
     return mul(elu(x, alpha), gamma)
 
@@ -114,16 +128,15 @@ def gelu(x: V, approximate: str = "tanh") -> V:
     2016, section 2). Raises ArgumentError unless `approximate` is "tanh" or "none".
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-1.0, 1.0]).gelu()
-    Tensor([-0.1588,  0.8412])
+    >>> Tensor([-1.0, 1.0]).gelu().tolist()
+    [-0.1588, 0.8412]
     """
     if approximate not in ("tanh", "none"):
-        raise ArgumentError(f"gelu approximate: got {approximate!r}, expected 'tanh' or 'none'")
+        raise ArgumentError(f"gelu: expected approximate 'tanh' or 'none', got {approximate!r}.")
     if approximate == "none":
-        inner = erf(mul(x, math.sqrt(0.5)))
+        inner = erf(x * math.sqrt(0.5))
     else:
-        cubic: Any = x * (x * x * 0.044715 + 1)
-        inner = tanh(mul(cubic, math.sqrt(2 / math.pi)))
+        inner = tanh(x * (x * x * 0.044715 + 1) * math.sqrt(2 / math.pi))
     return mul(x, (inner + 1) * 0.5)
 
 
@@ -131,8 +144,8 @@ def silu(x: V) -> V:
     """Return x sigmoid(x), also called swish (Elfwing et al. 2017, eq. 2).
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([0.0, 1.0]).silu()
-    Tensor([0.       , 0.7311])
+    >>> Tensor([0.0, 1.0]).silu().tolist()
+    [0.0, 0.7311]
     """
     return mul(x, sigmoid(x))
 
@@ -141,8 +154,8 @@ def mish(x: V) -> V:
     """Return x tanh(softplus(x)) (Misra 2019, eq. 1).
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([0.0, 1.0]).mish()
-    Tensor([0.       , 0.8651])
+    >>> Tensor([0.0, 1.0]).mish().tolist()
+    [0.0, 0.8651]
     """
     return mul(x, tanh(softplus(x)))
 
@@ -151,11 +164,11 @@ def softplus(x: V, beta: float = 1.0) -> V:
     """Return log(1 + e^(beta x)) / beta, without overflow.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-400.0, 0.0, 400.0]).softplus()
-    Tensor([  0.       ,   0.6931, 400.       ])
+    >>> Tensor([-400.0, 0.0, 400.0]).softplus().tolist()
+    [0.0, 0.6931, 400.0]
     """
     if not beta > 0:
-        raise ArgumentError(f"softplus beta: got {beta}, expected a number above 0")
+        raise ArgumentError(f"softplus: expected beta above 0, got {beta}.")
     return mul(logaddexp(mul(x, beta), 0), 1 / beta)
 
 
@@ -166,46 +179,111 @@ def softsign(x: V) -> V:
     >>> Tensor([-1.0, 3.0]).softsign()
     Tensor([-0.5 ,  0.75])
     """
-    return _div(x, abs(x) + 1)
+    return div(x, abs(x) + 1)
 
 
 def logsigmoid(x: V) -> V:
     """Return log(sigmoid(x)), exact in both tails.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([-400.0, 0.0]).logsigmoid()
-    Tensor([-400.       ,   -0.6931])
+    >>> Tensor([-400.0, 0.0]).logsigmoid().tolist()
+    [-400.0, -0.6931]
     """
     return neg(softplus(neg(x)))
 
 
 @op(
     "x mask / (1 - p)",
-    vjps={"x": lambda grad_out, mask, p: _dropout(grad_out, mask, p=p)},
+    vjps={"x": lambda grad_out, mask, p: dropout_with_mask(grad_out, mask, p)},
     floating=True,
     flops=2,
 )
-def _dropout(x: Array, mask: Array, *, p: float) -> Array:
-    """Zero what the bool `mask` leaves out and scale the rest by 1 / (1 - p)."""
-    kept = kernels.select(x, mask)
-    kept *= x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    return kept
+def dropout_with_mask(x: Array, mask: Array, *, p: float) -> Array:
+    """Zero entries where the bool `mask` is false, and scale the others by 1 / (1 - p)."""
+    out = kernels.select(x, mask)
+    out *= x.dtype.type(1 / (1 - p) if p < 1 else 0)
+    return out
 
 
 def dropout(
     x: V, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
 ) -> V:
-    """Zero each entry with probability p and scale the rest by 1 / (1 - p), in training
-    (Srivastava et al. 2014). Raises ArgumentError unless p is a probability.
+    """Zero each entry with probability p and scale the others by 1 / (1 - p) (Srivastava et al.
+    2014); return x itself unless `training`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).dropout(0.5, training=False)
     Tensor([1., 2.])
     """
     if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout p: got {p}, expected a probability from 0 to 1")
+        raise ArgumentError(f"dropout: expected p from 0 to 1, got {p}.")
     if not training or p == 0:
         return x
-    kept = random.resolve(generator).random(x.shape, np.float32) >= p
-    kept.flags.writeable = False  # so that it need not be copied
-    return _dropout(x, kept, p=float(p))
+    mask = random.resolve(generator).random(x.shape, np.float32) >= p
+    mask.flags.writeable = False  # so that it need not be copied
+    return dropout_with_mask(x, mask, float(p))
+
+
+# Probabilities from logits along an axis.
+
+
+def _to_floats(name: str, x: Array, dtype: DTypeLike | None) -> Array:
+    """Return x in `dtype` unless that is None; integers become float32."""
+    if dtype is not None:
+        x = x.astype(check_dtype(name, dtype), copy=False)
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
+    """Return the gradient of x in its dtype; 0 if x was truncated to integers."""
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        grad = select(grad, False)
+    return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
+
+
+@op(
+    "e^x / Σ e^x",
+    vjps={
+        "x": lambda grad_out, out, x_dtype, axis, dtype: _cast_back(
+            out * (grad_out - sum(grad_out * out, axis=axis, keepdim=True)), x_dtype, dtype
+        )
+    },
+    flops=5,
+)
+def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
+    """Turn logits into probabilities along `axis`, without overflow; `dtype` converts x before.
+
+    >>> Tensor([0.0, 1000.0]).softmax()
+    Tensor([0., 1.])
+    """
+    return row_kernels.softmax(_to_floats("softmax", x, dtype), axis)
+
+
+@op(
+    "x - log Σ e^x",
+    vjps={
+        "x": lambda grad_out, out, x_dtype, axis, dtype: _cast_back(
+            grad_out - exp(out) * sum(grad_out, axis=axis, keepdim=True), x_dtype, dtype
+        )
+    },
+    flops=5,
+)
+def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
+    """Take the logarithm of the softmax along `axis`, without under- or overflow.
+
+    `dtype` converts x before.
+
+    >>> Tensor([0.0, 1000.0]).log_softmax()
+    Tensor([-1000.,     0.])
+    """
+    return row_kernels.log_softmax(_to_floats("log_softmax", x, dtype), axis)
+
+
+def softmin(x: V, axis: int = -1, dtype: DTypeLike | None = None) -> V:
+    """Take the softmax of -x along `axis`; `dtype` converts x before.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 1000.0]).softmin()
+    Tensor([1., 0.])
+    """
+    return softmax(neg(x if dtype is None else cast(x, check_dtype("softmin", dtype))), axis)

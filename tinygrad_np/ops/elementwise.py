@@ -3,11 +3,11 @@
 Powers, logarithms and the other functions of analysis are in `functions`.
 """
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_np.autograd.op import V, op
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.op import Samples
+from tinygrad_np.autograd.tape import Value, Variable
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.runtime.memory import Array
@@ -95,42 +95,31 @@ def isfinite(x: Array) -> Array:
     return kernels.unary(np.isfinite, x, dtype=bool)
 
 
-@op("x is ±∞")
-def _isinf(x: Array) -> Array:
-    """Whether entries are infinite."""
-    return kernels.unary(np.isinf, x, dtype=bool)
+@op("x is ±∞", flops=1)
+def isinf(x: Array, *, detect_positive: bool = True, detect_negative: bool = True) -> Array:
+    """Whether entries are infinite, with one of the signs asked for.
 
-
-def isinf(x: V, detect_positive: bool = True, detect_negative: bool = True) -> V:
-    """Whether entries are infinite, of the signs asked for.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, -float("inf"), float("inf")]).isinf(detect_negative=False)
     Tensor([False, False,  True])
     """
-    found: Any = _isinf(x)
+    found = kernels.unary(np.isinf, x, dtype=bool)
     if not detect_positive:
-        found = bitwise_and(found, lt(x, 0))
+        found = found & (x < 0)
     if not detect_negative:
-        found = bitwise_and(found, gt(x, 0))
-    result: V = found
-    return result
+        found = found & (x > 0)
+    return found
 
 
-@op("|a - b| ≤ atol + rtol |b|", flops=1)
-def _isclose(a: Array, b: Array, *, rtol: float, atol: float, equal_nan: bool) -> Array:
-    """Whether entries are nearly equal."""
-    return np.asarray(np.isclose(a, b, rtol, atol, equal_nan))
-
-
-def isclose(x: V, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> V:
+@op("|x - other| ≤ atol + rtol |other|", flops=1)
+def isclose(
+    x: Array, other: Array, *, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Array:
     """Whether entries differ by at most atol + rtol |other|.
 
-    >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).isclose(1.0)
     Tensor([ True, False])
     """
-    return _isclose(x, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    return np.asarray(np.isclose(x, other, rtol, atol, equal_nan))
 
 
 # Bits and truth.
@@ -146,8 +135,8 @@ def logical_not(x: Array) -> Array:
     return kernels.unary(np.logical_not, x, dtype=bool)
 
 
-def _bits(ufunc: Any, a: Any, b: Any) -> Array:
-    """Return `ufunc(a, b)`, where an array of no dimension does not widen another, as in sums."""
+def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
+    """Return `ufunc(a, b)`; a 0-d array does not widen the other, as in arithmetic."""
     if (
         isinstance(a, np.ndarray)
         and isinstance(b, np.ndarray)
@@ -167,7 +156,7 @@ def bitwise_and(a: Array, b: Array) -> Array:
     >>> Tensor([6]) & 3
     Tensor([2])
     """
-    return _bits(np.bitwise_and, a, b)
+    return _combine_bits(np.bitwise_and, a, b)
 
 
 @op("a or b, bit by bit")
@@ -177,7 +166,7 @@ def bitwise_or(a: Array, b: Array) -> Array:
     >>> Tensor([6]) | 3
     Tensor([7])
     """
-    return _bits(np.bitwise_or, a, b)
+    return _combine_bits(np.bitwise_or, a, b)
 
 
 @op("a or b and not both, bit by bit")
@@ -187,7 +176,7 @@ def bitwise_xor(a: Array, b: Array) -> Array:
     >>> Tensor([6]) ^ 3
     Tensor([5])
     """
-    return _bits(np.bitwise_xor, a, b)
+    return _combine_bits(np.bitwise_xor, a, b)
 
 
 @op("not x, bit by bit")
@@ -207,7 +196,7 @@ def lshift(a: Array, b: Array) -> Array:
     >>> Tensor([3]) << 2
     Tensor([12])
     """
-    return _bits(np.left_shift, a, b)
+    return _combine_bits(np.left_shift, a, b)
 
 
 @op("⌊a / 2^b⌋")
@@ -217,10 +206,15 @@ def rshift(a: Array, b: Array) -> Array:
     >>> Tensor([13]) >> 2
     Tensor([3])
     """
-    return _bits(np.right_shift, a, b)
+    return _combine_bits(np.right_shift, a, b)
 
 
 # Choice.
+
+
+def as_array(x: Value) -> Value:
+    """Return x as an array, for a VJP that depends only on its signs or order."""
+    return x.data if isinstance(x, Variable) else x
 
 
 @op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
@@ -230,61 +224,54 @@ def select(x: Array, mask: Array) -> Array:
 
 
 @op(
-    "a where condition, else b",
+    "x where condition, else y",
     vjps={
-        "a": lambda grad_out, condition: select(grad_out, condition),
-        "b": lambda grad_out, condition: select(grad_out, logical_not(condition)),
+        "x": lambda grad_out, condition: select(grad_out, condition),
+        "y": lambda grad_out, condition: select(grad_out, logical_not(condition)),
     },
 )
-def _where(condition: Array, a: Array, b: Array) -> Array:
-    """Take from a where the bool `condition` is true and from b elsewhere."""
-    return np.where(condition, a, b)
+def where(condition: Array, x: Array, y: Array) -> Array:
+    """Take entries of x where the condition is true, or not 0, and of y elsewhere.
 
-
-def where(condition: V, x: Any, y: Any) -> V:
-    """Return x where the condition is true, or not 0, and y elsewhere.
-
-    >>> from tinygrad_np import Tensor
     >>> x = Tensor([-1.0, 2.0])
     >>> (x > 0).where(x, 0)
     Tensor([0., 2.])
     """
-    truth: Any = condition
-    if truth.dtype != bool:
-        truth = ne(truth, 0)
-    if isinstance(x, bool | int | float) and isinstance(y, bool | int | float):
-        # Two numbers say a kind, but no dtype.
-        x = np.asarray(x, np.float32 if isinstance(x, float) else None)
-    result: V = _where(truth, x, y)
-    return result
+    chosen = np.where(condition, x, y)
+    if not isinstance(x, np.ndarray) and not isinstance(y, np.ndarray) and chosen.dtype.kind == "f":
+        chosen = chosen.astype(np.float32)  # Python numbers have a kind, but no dtype
+    return chosen
 
 
-def clip(x: V, min_: Any = None, max_: Any = None) -> V:
-    """Return x within the bounds, numbers or tensors; max_ where min_ is above it.
+def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = None) -> V:
+    """Limit x to the range from min_ to max_, numbers or tensors; max_ where min_ is above it.
 
-    The gradient is 1 at the bounds. Raises ArgumentError where both bounds are None.
+    The gradient is 1 at the bounds. Raises ArgumentError if both bounds are None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-2.0, 0.5, 3.0]).clip(-1, 1)
     Tensor([-1. ,  0.5,  1. ])
     """
     if min_ is None and max_ is None:
-        raise ArgumentError("clip: got neither min_ nor max_, expected at least one bound")
+        raise ArgumentError("clip: expected min_ or max_, got neither.")
     if min_ is not None:
         x = where(lt(x, min_), min_, x)
     return x if max_ is None else where(gt(x, max_), max_, x)
 
 
-def _of_larger(grad_out: Any, one: Any, other: Any) -> Any:
-    """Return the gradient where `one` is not the smaller, half of it where they tie."""
+def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
+    """Return the gradient where `one` is not the smaller, half of it where they tie.
+
+    A tie passes the first test and loses half in the second.
+    """
     return select(grad_out, logical_not(lt(one, other))) - select(grad_out, eq(one, other)) * 0.5
 
 
 @op(
     "max(a, b)",
     vjps={
-        "a": lambda grad_out, a, b: _of_larger(grad_out, a, b),
-        "b": lambda grad_out, a, b: _of_larger(grad_out, b, a),
+        "a": lambda grad_out, a, b: _larger_vjp(grad_out, a, b),
+        "b": lambda grad_out, a, b: _larger_vjp(grad_out, b, a),
     },
     subgradient="half to each where they tie",
 )
@@ -300,8 +287,8 @@ def maximum(a: Array, b: Array) -> Array:
 @op(
     "min(a, b)",
     vjps={
-        "a": lambda grad_out, a, b: _of_larger(grad_out, b, a),
-        "b": lambda grad_out, a, b: _of_larger(grad_out, a, b),
+        "a": lambda grad_out, a, b: _larger_vjp(grad_out, b, a),
+        "b": lambda grad_out, a, b: _larger_vjp(grad_out, a, b),
     },
     subgradient="half to each where they tie",
 )
@@ -358,32 +345,49 @@ def mul(a: Array, b: Array) -> Array:
         "b": lambda grad_out, b, out: neg(grad_out * (out / b)),
     },
     floating=True,
-    domain=(0.3, 2.0),
+    samples=Samples((0.3, 2.0)),
 )
-def _div(a: Array, b: Array) -> Array:
-    """Quotient of entries; integers give float32."""
+def div(a: Array, b: Array) -> Array:
+    """Quotient of entries; integers give float32.
+
+    >>> Tensor([7, -7]) / 2
+    Tensor([ 3.5, -3.5])
+    """
     return kernels.binary(np.divide, a, b)
 
 
-def _refuse_zero(name: str, a: Any, b: Any) -> None:
+def _refuse_zero(name: str, a: Array, b: Array) -> None:
     """Integers have no inf to stand for a quotient by 0."""
     if np.result_type(a, b).kind in "iub" and not np.all(b):
-        raise ArgumentError(f"{name}: integer division by zero; convert to floats for inf and nan")
+        raise ArgumentError(
+            f"{name}: expected integers other than 0 to divide by, got 0. Try .float() for inf and "
+            "nan."
+        )
 
 
-def _flat(grad_out: Any) -> Any:
-    """Return zeros: the gradient of what is constant in pieces."""
+def zero_vjp(grad_out: V) -> V:
+    """Return zeros: the gradient of what is piecewise constant."""
     return select(grad_out, False)
 
 
-@op("⌊a / b⌋", vjps={"a": _flat, "b": _flat}, domain=(0.3, 2.0), subgradient="0 at the steps")
+@op(
+    "⌊a / b⌋",
+    vjps={"a": zero_vjp, "b": zero_vjp},
+    samples=Samples((0.3, 2.0)),
+    subgradient="0 at the steps",
+)
 def floor_div(a: Array, b: Array) -> Array:
     """Quotient of entries, rounded down; its gradient is 0."""
     _refuse_zero("floor_div", a, b)
     return np.asarray(np.floor_divide(a, b))
 
 
-@op("a / b towards 0", vjps={"a": _flat, "b": _flat}, domain=(0.3, 2), subgradient="0 at the steps")
+@op(
+    "a / b towards 0",
+    vjps={"a": zero_vjp, "b": zero_vjp},
+    samples=Samples((0.3, 2)),
+    subgradient="0 at the steps",
+)
 def trunc_div(a: Array, b: Array) -> Array:
     """Quotient of entries, rounded towards 0; its gradient is 0."""
     _refuse_zero("trunc_div", a, b)
@@ -393,33 +397,13 @@ def trunc_div(a: Array, b: Array) -> Array:
     return np.asarray(np.floor_divide(a - np.fmod(a, b), b))
 
 
-_ROUNDED = {None: _div, "floor": floor_div, "trunc": trunc_div}
-
-
-def div(a: V, x: Any, rounding_mode: str | None = None) -> V:
-    """Return a / x; integers give float32.
-
-    With rounding_mode "floor" or "trunc" the quotient is rounded, integers stay integers and the
-    gradient is 0. Raises ArgumentError for another mode, and for a rounded quotient by integer 0.
-
-    >>> from tinygrad_np import Tensor
-    >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
-    (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))
-    """
-    if rounding_mode not in _ROUNDED:
-        raise ArgumentError(
-            f"div rounding_mode: got {rounding_mode!r}, expected None, 'floor' or 'trunc'"
-        )
-    return _ROUNDED[rounding_mode](a, x)
-
-
 @op(
     "a - b ⌊a / b⌋",
     vjps={
         "a": lambda grad_out: grad_out,
         "b": lambda grad_out, a, b: neg(grad_out * floor_div(a, b)),
     },
-    domain=(0.3, 2.0),
+    samples=Samples((0.3, 2.0)),
     subgradient="that of one side at the steps",
 )
 def mod(a: Array, b: Array) -> Array:
@@ -438,7 +422,7 @@ def mod(a: Array, b: Array) -> Array:
         "a": lambda grad_out: grad_out,
         "b": lambda grad_out, a, b: neg(grad_out * trunc_div(a, b)),
     },
-    domain=(0.3, 2.0),
+    samples=Samples((0.3, 2.0)),
     subgradient="that of one side at the steps",
 )
 def fmod(a: Array, b: Array) -> Array:
@@ -462,31 +446,26 @@ def neg(x: Array) -> Array:
 
 
 @op(
-    "|a| with the sign of b",
+    "|x| with the sign of other",
     vjps={
-        "a": lambda grad_out, a, b: grad_out * (sign(a) * _copysign(1.0, b)),
-        "b": _flat,
+        # sign(x) sign(other); copysign gets a tensor, not the number 1, to keep x's dtype.
+        "x": lambda grad_out, x, other: grad_out * (sign(x) * copysign(abs(sign(x)), other)),
+        "other": zero_vjp,
     },
     floating=True,
-    domain=(0.3, 2.0),
-    subgradient="0 for a where a = 0, and for b everywhere",
+    samples=Samples((0.3, 2.0)),
+    subgradient="0 for x where x = 0, and for other everywhere",
 )
-def _copysign(a: Array, b: Array) -> Array:
-    """The size of a with the sign of b."""
-    return kernels.binary(np.copysign, a, b)
+def copysign(x: Array, other: Array) -> Array:
+    """The absolute value of x with the sign of other, also that of -0.0; integers give float32.
 
-
-def copysign(x: V, other: Any) -> V:
-    """Return the size of x with the sign of the other, also that of -0.0; integers give float32.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, -2.0]).copysign(-0.0)
     Tensor([-1., -2.])
     """
-    return _copysign(x, other)
+    return kernels.binary(np.copysign, x, other)
 
 
-def lerp(x: V, end: Any, weight: Any) -> V:
+def lerp(x: V, end: Value | float, weight: Value | float) -> V:
     """Return x + weight (end - x): x at weight 0, end at 1.
 
     >>> from tinygrad_np import Tensor
@@ -496,10 +475,10 @@ def lerp(x: V, end: Any, weight: Any) -> V:
     return add(x, mul(sub(end, x), weight))
 
 
-# Rounding: constant in pieces.
+# Signs, and rounding. All but the absolute value are piecewise constant.
 
 
-@op("-1, 0 or 1", vjps={"x": _flat}, kinks=(0.0,), subgradient="0 at 0")
+@op("-1, 0 or 1", vjps={"x": zero_vjp}, samples=Samples(kinks=(0.0,)), subgradient="0 at 0")
 def sign(x: Array) -> Array:
     """The sign of entries, 0 for 0 and nan; its gradient is 0.
 
@@ -509,47 +488,64 @@ def sign(x: Array) -> Array:
     return kernels.sign(x)
 
 
+@op(
+    "|x|",
+    vjps={"x": lambda grad_out, x: grad_out * sign(x)},
+    samples=Samples(kinks=(0.0,)),
+    subgradient="0 at 0",
+)
+def abs(x: Array) -> Array:
+    """Absolute value; its gradient at 0 is 0.
+
+    >>> Tensor([-3.0, 2.0]).abs()
+    Tensor([3., 2.])
+    """
+    return kernels.unary(np.abs, x)
+
+
 _STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
-def _rounded(ufunc: Any, x: Array) -> Array:
+def _round_floats(ufunc: np.ufunc, x: Array) -> Array:
     return kernels.unary(ufunc, x) if x.dtype.kind == "f" else x.copy()
 
 
-@op("⌊x⌋", vjps={"x": _flat}, kinks=_STEPS, subgradient="0 at the steps")
+@op("⌊x⌋", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at the steps")
 def floor(x: Array) -> Array:
     """The largest integer that is not above; its gradient is 0.
 
     >>> Tensor([-1.5, 1.5]).floor()
     Tensor([-2.,  1.])
     """
-    return _rounded(np.floor, x)
+    return _round_floats(np.floor, x)
 
 
-@op("⌈x⌉", vjps={"x": _flat}, kinks=_STEPS, subgradient="0 at the steps")
+@op("⌈x⌉", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at the steps")
 def ceil(x: Array) -> Array:
     """The smallest integer that is not below; its gradient is 0.
 
     >>> Tensor([-1.5, 1.5]).ceil()
     Tensor([-1.,  2.])
     """
-    return _rounded(np.ceil, x)
+    return _round_floats(np.ceil, x)
 
 
-@op("x towards 0", vjps={"x": _flat}, kinks=_STEPS, subgradient="0 at the steps")
+@op(
+    "x towards 0", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at the steps"
+)
 def trunc(x: Array) -> Array:
     """The integer part; its gradient is 0.
 
     >>> Tensor([-1.5, 1.5]).trunc()
     Tensor([-1.,  1.])
     """
-    return _rounded(np.trunc, x)
+    return _round_floats(np.trunc, x)
 
 
 @op(
     "the nearest integer",
-    vjps={"x": _flat},
-    kinks=tuple(step + 0.5 for step in _STEPS),
+    vjps={"x": zero_vjp},
+    samples=Samples(kinks=tuple(step + 0.5 for step in _STEPS)),
     subgradient="0 at the steps",
 )
 def round(x: Array) -> Array:
@@ -558,4 +554,4 @@ def round(x: Array) -> Array:
     >>> Tensor([0.5, 1.5, 2.6]).round()
     Tensor([0., 2., 3.])
     """
-    return _rounded(np.rint, x)
+    return _round_floats(np.rint, x)

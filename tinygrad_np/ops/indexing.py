@@ -3,11 +3,15 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinygrad_np.autograd.op import V, op
-from tinygrad_np.autograd.tape import Shape, Variable
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.tape import Shape, Value, Variable
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
+
+Key = Any
+"""Whatever NumPy takes between brackets; nothing in its types is narrower."""
 
 
 @op(
@@ -15,8 +19,8 @@ from tinygrad_np.runtime.memory import Array
     vjps={"x": lambda grad_out, key, x_shape: index_add(grad_out, key=key, shape=x_shape)},
     view=True,
 )
-def basic_index(x: Array, *, key: Any) -> Array:
-    """Read by ints, slices, None and an Ellipsis: a view."""
+def basic_index(x: Array, *, key: Key) -> Array:
+    """Read by integers, slices, None and an Ellipsis: a view."""
     return np.asarray(x[key])
 
 
@@ -25,7 +29,7 @@ def basic_index(x: Array, *, key: Any) -> Array:
     vjps={"x": lambda grad_out, key, x_shape: index_add(grad_out, key=key, shape=x_shape)},
     flops=0,
 )
-def advanced_index(x: Array, *, key: Any) -> Array:
+def advanced_index(x: Array, *, key: Key) -> Array:
     """Read by integer or bool arrays, also mixed with the basic kinds: a copy."""
     return np.asarray(x[key])
 
@@ -35,8 +39,8 @@ def advanced_index(x: Array, *, key: Any) -> Array:
     vjps={"x": lambda grad_out, key: getitem(grad_out, key)},
     flops=lambda x, key: 0 if is_basic(key) else x.size,
 )
-def index_add(x: Array, *, key: Any, shape: Shape) -> Array:
-    """Add x to zeros of `shape` at `key`; an entry that is named twice gets both."""
+def index_add(x: Array, *, key: Key, shape: Shape) -> Array:
+    """Add x to zeros of `shape` at `key`; an entry that is named twice gets the sum."""
     out = np.zeros(shape, x.dtype)
     if is_basic(key):
         out[key] = x
@@ -45,20 +49,20 @@ def index_add(x: Array, *, key: Any, shape: Shape) -> Array:
     return out
 
 
-def getitem(x: V, key: Any) -> V:
-    """Return x[key] for any key of NumPy's, with Tensors allowed where arrays are.
+def getitem(x: V, key: Key) -> V:
+    """Return x[key] for any NumPy key; Tensors may take the place of arrays.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]])[:, Tensor([1, 0, 1])]
     Tensor([[2., 1., 2.],
             [4., 3., 4.]])
     """
-    key = tuple(map(_plain, key)) if isinstance(key, tuple) else _plain(key)
+    key = tuple(map(_as_numpy, key)) if isinstance(key, tuple) else _as_numpy(key)
     return basic_index(x, key=key) if is_basic(key) else advanced_index(x, key=key)
 
 
-def is_basic(key: Any) -> bool:
-    """Whether a key gives a view: no arrays in it, and no bools."""
+def is_basic(key: Key) -> bool:
+    """Whether a key gives a view: it holds no arrays and no bools."""
     parts = key if isinstance(key, tuple) else (key,)
     return not any(isinstance(part, np.ndarray | bool | np.bool_) for part in parts)
 
@@ -66,18 +70,18 @@ def is_basic(key: Any) -> bool:
 _PARTS = (slice, int, np.generic, np.ndarray)
 
 
-def _plain(part: Any) -> Any:
-    """Return one part of a key as NumPy takes it; arrays are copied, since a graph keeps them."""
+def _as_numpy(part: Any) -> Any:
+    """Return one part of a key for NumPy; arrays are copied, since a graph keeps them."""
     if isinstance(part, Variable):
         part = part.data
     if not (part is None or part is Ellipsis or isinstance(part, _PARTS)):
-        # Lists, and all else that NumPy takes for one.
+        # Lists, and whatever else NumPy turns into an array.
         part = np.asarray(part)
         part = part if part.size else part.astype(np.int64)
     if isinstance(part, np.ndarray) and part.dtype.kind not in "iub":
         raise DtypeError(
-            f"getitem: got an index array of dtype {part.dtype}, expected integers or bools; "
-            "convert it with .int() or .bool()"
+            f"getitem: expected an index array of integers or bools, got dtype {part.dtype}. Try "
+            ".int() or .bool()."
         )
     return part.copy() if isinstance(part, np.ndarray) else part
 
@@ -85,13 +89,13 @@ def _plain(part: Any) -> Any:
 @op(
     "out[.., i, ..] = x[.., index[.., i, ..], ..]",
     vjps={
-        "x": lambda grad_out, index, dim, x_shape: _scatter_add(
+        "x": lambda grad_out, index, dim, x_shape: scatter_add(
             grad_out, index, dim=dim, shape=x_shape
         )
     },
     flops=0,
 )
-def _gather(x: Array, index: Array, *, dim: int) -> Array:
+def take_along_axis(x: Array, index: Array, *, dim: int) -> Array:
     """Read along `dim` at `index`, which is no longer than x along the other axes."""
     lengths = enumerate(index.shape)
     corner = x[tuple(slice(None) if axis == dim else slice(n) for axis, n in lengths)]
@@ -100,13 +104,13 @@ def _gather(x: Array, index: Array, *, dim: int) -> Array:
 
 @op(
     "zeros, plus x at index along an axis",
-    vjps={"x": lambda grad_out, index, dim: _gather(grad_out, index, dim=dim)},
+    vjps={"x": lambda grad_out, index, dim: take_along_axis(grad_out, index, dim=dim)},
     flops=lambda x: x.size,
 )
-def _scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
-    """Add x to zeros of `shape` at an `index` of x's shape; a place named twice gets both."""
+def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
+    """Add x to zeros of `shape` at an `index` of x's shape; a place named twice gets the sum."""
     if x.shape != index.shape:
-        raise ShapeError(f"scatter_add: got {x.shape} and an index of shape {index.shape}")
+        raise ShapeError(f"scatter_add: expected an index of shape {x.shape}, got {index.shape}.")
     out = np.zeros(shape, x.dtype)
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[dim] = index
@@ -114,14 +118,14 @@ def _scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
     return out
 
 
-def checked_index(name: str, x: Any, dim: int, index: Any) -> tuple[int, Any]:
+def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[int, Array]:
     """Return `dim` from the front, and an integer array of x's rank that stays within x."""
     index = index.data if isinstance(index, Variable) else np.asarray(index)
     rank = len(x.shape)
     if index.dtype.kind not in "iu" and index.size:
-        raise DtypeError(f"{name}: got an index of dtype {index.dtype}, expected integers")
+        raise DtypeError(f"{who}: expected an index of integers, got dtype {index.dtype}.")
     if not -max(rank, 1) <= dim < max(rank, 1):
-        raise AxisError(f"{name}: axis {dim} is outside a tensor of shape {x.shape}")
+        raise AxisError(f"{who}: expected an axis of a tensor of shape {x.shape}, got {dim}.")
     dim %= max(rank, 1)
     if index.ndim != rank or any(
         n > length
@@ -129,32 +133,32 @@ def checked_index(name: str, x: Any, dim: int, index: Any) -> tuple[int, Any]:
         if axis != dim
     ):
         raise ShapeError(
-            f"{name}: got a tensor of shape {x.shape} and an index of shape {index.shape}; the "
-            f"index must have as many axes, and be no longer along any but axis {dim}"
+            f"{who}: expected an index with as many axes as the tensor of shape {x.shape}, and no "
+            f"longer along any but axis {dim}, got shape {index.shape}."
         )
     length = x.shape[dim] if rank else 1
     outside = (index < 0) | (index >= length)
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])
         raise AxisError(
-            f"{name}: index {index[at]} at {at} is outside 0..{length - 1}, axis {dim} of a "
-            f"tensor of shape {x.shape}"
+            f"{who}: expected indices from 0 to {length - 1} along axis {dim} of shape {x.shape}, "
+            f"got {index[at]} at {at}."
         )
     return dim, index.astype(np.int64)
 
 
-def gather(x: V, dim: int, index: Any) -> V:
-    """Return x read along `dim` at an integer `index`, entry by entry, of the index's shape.
+def gather(x: V, dim: int, index: Value | ArrayLike) -> V:
+    """Read x along `dim` at an integer `index`, entry by entry; the result has the index's shape.
 
-    The index has as many axes as x, and is no longer along any other than `dim`. Raises AxisError
-    that names an index out of range, ShapeError, DtypeError.
+    The index has as many axes as x, and is no longer than x along any axis but `dim`. Raises
+    AxisError for an index out of range, ShapeError and DtypeError.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, Tensor([[1], [0]]))
     Tensor([[2.],
             [3.]])
     """
-    dim, index = checked_index("gather", x, dim, index)
+    dim, places = read_index("gather", x, dim, index)
     if not x.shape:
         return getitem(x, ())
-    return _gather(x, index, dim=dim)
+    return take_along_axis(x, places, dim=dim)

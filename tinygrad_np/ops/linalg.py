@@ -1,81 +1,87 @@
-"""Linear algebra that solves and factors nothing: products of matrices, diagonals and triangles,
-norms."""
+"""Linear algebra without solving or factoring: matrix products, diagonals, triangles and norms."""
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from tinygrad_np.autograd.op import V, cast, expand, known_dtype, op
-from tinygrad_np.autograd.tape import Shape, Variable
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.primitives import cast, expand
+from tinygrad_np.autograd.tape import Shape, Value, Variable
+from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
-from tinygrad_np.ops.elementwise import _div, add, clip, eq, logical_not, ne, select, where
-from tinygrad_np.ops.reduce import axes_of, sum
+from tinygrad_np.ops.elementwise import add, clip, div, eq, logical_not, ne, select, where
+from tinygrad_np.ops.reduce import Axis, normalize_axes, sum
 from tinygrad_np.ops.shape import reshape, transpose
 from tinygrad_np.runtime.memory import Array
+
+Operand = TypeVar("Operand")
 
 # Products.
 
 
-def operand(name: str, x: Any, dtype: Any = None) -> Any:
-    """Return x in `dtype` where that is not None; refuse what is not a Tensor or an ndarray."""
+def read_operand(who: str, x: Operand, dtype: DTypeLike | None = None) -> Operand:
+    """Return x, cast to `dtype` if given; refuse what is neither a Tensor nor an ndarray."""
     if not isinstance(x, Variable | np.ndarray):
-        raise DtypeError(f"{name}: got a {type(x).__name__}, expected a Tensor or an ndarray")
-    if dtype is None:
-        return x
-    known = known_dtype(name, dtype)
+        raise DtypeError(f"{who}: expected a Tensor or an ndarray, got a {type(x).__name__}.")
+    known = x.dtype if dtype is None else check_dtype(who, dtype)
     return x if x.dtype == known else cast(x, dtype=known)
 
 
-def swapped(x: Any) -> Any:
-    """Return matrices transposed: the last two axes exchanged."""
+def swap_last_axes(x: V) -> V:
+    """Transpose each matrix."""
     return transpose(x, dim0=-2, dim1=-1)
 
 
 @op(
     "a b",
     vjps={
-        "a": lambda grad_out, b: _matmul(grad_out, swapped(b)),
-        "b": lambda grad_out, a: _matmul(swapped(a), grad_out),
+        "a": lambda grad_out, b: batched_matmul(grad_out, swap_last_axes(b)),
+        "b": lambda grad_out, a: batched_matmul(swap_last_axes(a), grad_out),
     },
     flops=lambda a, out: 2 * out.size * a.shape[-1],
 )
-def _matmul(a: Array, b: Array) -> Array:
-    """Product of matrices in the last two axes; the axes before them broadcast."""
+def batched_matmul(a: Array, b: Array) -> Array:
+    """Multiply matrices in the last two axes; the axes before them broadcast."""
     if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
         return kernels.product(a, b)
     return np.asarray(np.matmul(a, b))
 
 
-def matmul(a: V, x: Any, dtype: Any = None) -> V:
-    """Return the product of matrices of any rank; a vector counts as a row on the left, a column
-    on the right.
+def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
+    """Multiply matrices of any rank; a vector is a row on the left and a column on the right.
 
-    a: (..., n, k) or (k,); x: (..., k, m) or (k,); both are cast to `dtype` first, if given. Raises
-    ShapeError where the lengths k differ or an operand has no axis.
+    Args:
+        a: matrices (..., n, k), or a vector (k,).
+        x: matrices (..., k, m), or a vector (k,).
+        dtype: what both are cast to first, if given.
+
+    Raises:
+        ShapeError: if the lengths k differ, or an operand has no axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).matmul(Tensor([1.0, 1.0]))
     Tensor([3., 7.])
     """
-    left, right = (operand("matmul", side, dtype) for side in (a, x))
+    left, right = read_operand("matmul", a, dtype), read_operand("matmul", x, dtype)
     if not a.shape or not x.shape:
         raise ShapeError(
-            f"matmul: got shapes {a.shape} and {x.shape}, expected at least one axis each; use * "
-            "for the product with a number"
+            f"matmul: expected at least one axis each, got shapes {a.shape} and {x.shape}. Try * "
+            "for the product with a number."
         )
     if a.shape[-1] != x.shape[-2 if len(x.shape) > 1 else 0]:
         raise ShapeError(
-            f"matmul: got shapes {a.shape} and {x.shape}; the last axis of the first, "
-            f"{a.shape[-1]}, must equal the last but one (or only) axis of the second"
+            f"matmul: expected the last axis of the first operand, {a.shape[-1]}, to equal the "
+            f"second to last (or only) axis of the second, got shapes {a.shape} and {x.shape}."
         )
     is_row, is_column = len(a.shape) == 1, len(x.shape) == 1
     if is_row:
         left = reshape(left, shape=(1, *a.shape))
     if is_column:
         right = reshape(right, shape=(*x.shape, 1))
-    out = _matmul(left, right)
+    out = batched_matmul(left, right)
     if is_row or is_column:
         rows = () if is_row else out.shape[-2:-1]
         columns = () if is_column else out.shape[-1:]
@@ -83,8 +89,8 @@ def matmul(a: V, x: Any, dtype: Any = None) -> V:
     return out
 
 
-def dot(x: V, w: Any, dtype: Any = None) -> V:
-    """Return the product of matrices of any rank: matmul by another name.
+def dot(x: V, w: Value, dtype: DTypeLike | None = None) -> V:
+    """Multiply matrices of any rank, as `matmul` does.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).dot(Tensor([3.0, 4.0]))
@@ -93,46 +99,55 @@ def dot(x: V, w: Any, dtype: Any = None) -> V:
     return matmul(x, w, dtype)
 
 
+def _flatten_rows(x: V) -> V:
+    return reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
+
+
 @op(
     "x weightᵀ + bias",
     vjps={
-        "x": lambda grad_out, weight: _matmul(grad_out, weight),
-        "weight": lambda grad_out, x: _matmul(swapped(grad_out), x),
-        "bias": lambda grad_out: sum(grad_out, axis=0),
+        "x": lambda grad_out, weight: matmul(grad_out, weight),
+        "weight": lambda grad_out, x: batched_matmul(
+            transpose(_flatten_rows(grad_out)), _flatten_rows(x)
+        ),
+        "bias": lambda grad_out: grad_out,
     },
-    joint=lambda grad_out, x, weight, wanted: kernels.linear_grads(grad_out, x, weight, wanted),
-    fresh=True,
+    backward=kernels.linear_grads,
+    backward_flops=lambda grad_out, weight, wanted: (
+        2 * grad_out.size * weight.shape[1] * (wanted[0] + wanted[1])
+        + (grad_out.size if wanted[2:] == (True,) else 0)
+    ),
     flops=lambda x, bias, out: 2 * out.size * x.shape[-1] + (0 if bias is None else out.size),
 )
-def _linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """Affine map of rows: x (N, in), weight (out, in), bias (out,)."""
-    out = kernels.product(x, weight.T)
-    return out if bias is None else np.add(out, bias, out=out)
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """Affine map x @ weight.T + bias.
 
+    Args:
+        x: of shape (..., in).
+        weight: of shape (out, in).
+        bias: of shape (out,), or None.
 
-def linear(x: V, weight: Any, bias: Any = None) -> V:
-    """Return x @ weight.T + bias: x (..., in), weight (out, in), bias (out,) or None.
+    Raises:
+        ShapeError: if the shapes do not agree.
 
-    Raises ShapeError where these do not agree.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0]]).linear(Tensor([[3.0, 4.0]]), Tensor([0.5]))
     Tensor([[11.5]])
     """
-    if not x.shape or len(weight.shape) != 2 or x.shape[-1] != weight.shape[1]:
+    if not x.ndim or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: got input {x.shape} and weight {weight.shape}; the input's last axis must "
-            "be the weight's last (in_features); flatten images first, as with .flatten(1), "
-            "and give a single one its batch axis, as x[None]"
+            f"linear: expected the last axis of the input to equal that of the weight "
+            f"(in_features), got input {x.shape} and weight {weight.shape}. Try .flatten(1) for "
+            "images, and x[None] for a single one."
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: got bias {bias.shape}, expected {weight.shape[:1]}, one entry an output"
+            f"linear: expected a bias of shape {weight.shape[:1]}, one entry per output, got "
+            f"{bias.shape}."
         )
-    if len(x.shape) == 2:
-        return _linear(x, weight, bias)
-    rows = _linear(reshape(x, shape=(-1, x.shape[-1])), weight, bias)
-    return reshape(rows, shape=(*x.shape[:-1], weight.shape[0]))
+    out = kernels.product(kernels.flatten_rows(x), weight.T)
+    if bias is not None:
+        np.add(out, bias, out=out)
+    return out if x.ndim == 2 else out.reshape(*x.shape[:-1], len(weight))
 
 
 # Diagonals and triangles.
@@ -141,48 +156,43 @@ def linear(x: V, weight: Any, bias: Any = None) -> V:
 @op(
     "the entries x[i, i + offset]",
     vjps={
-        "x": lambda grad_out, x_shape, offset, dim1, dim2: _put_diagonal(
+        "x": lambda grad_out, x_shape, offset, dim1, dim2: put_diagonal(
             grad_out, shape=x_shape, offset=offset, dim1=dim1, dim2=dim2
         )
     },
     view=True,
 )
-def _diagonal(x: Array, *, offset: int, dim1: int, dim2: int) -> Array:
-    """Read a diagonal of the axes dim1 and dim2 as a last axis: a read-only view."""
+def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
+    """Return the diagonal of the axes dim1 and dim2 as a last axis; a read-only view.
+
+    Args:
+        x: of at least two axes.
+        offset: distance to the right of the main diagonal, or below it if negative.
+        dim1: the axis of the rows.
+        dim2: the axis of the columns.
+
+    >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).diagonal(offset=1)
+    Tensor([2.])
+    """
     return x.diagonal(offset, dim1, dim2)
 
 
 @op(
     "zeros with x at [i, i + offset]",
     vjps={
-        "x": lambda grad_out, offset, dim1, dim2: _diagonal(
+        "x": lambda grad_out, offset, dim1, dim2: diagonal(
             grad_out, offset=offset, dim1=dim1, dim2=dim2
         )
     },
     flops=0,
 )
-def _put_diagonal(x: Array, *, shape: Shape, offset: int, dim1: int, dim2: int) -> Array:
+def put_diagonal(x: Array, *, shape: Shape, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
     """Write the last axis into a diagonal of zeros of `shape`."""
     return kernels.put_diagonal(x, shape, offset, dim1, dim2)
 
 
-def diagonal(x: V, offset: int = 0, dim1: int = 0, dim2: int = 1) -> V:
-    """Return the diagonal of the axes dim1 and dim2, as a last axis; a view.
-
-    offset: how far to the right of the main diagonal, or below it if negative. Raises AxisError for
-    axes that x does not have, ShapeError for one axis twice.
-
-    >>> from tinygrad_np import Tensor
-    >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).diagonal(offset=1)
-    Tensor([2.])
-    """
-    return _diagonal(x, offset=offset, dim1=dim1, dim2=dim2)
-
-
 def diag(x: V) -> V:
-    """Return the matrix (n, n) that has x (n,) on its diagonal.
-
-    Raises ShapeError for other than one axis.
+    """Return the matrix (n, n) with x (n,) on its diagonal.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).diag()
@@ -191,76 +201,58 @@ def diag(x: V) -> V:
     """
     if len(x.shape) != 1:
         raise ShapeError(
-            f"diag: got shape {x.shape}, expected one axis; .diagonal() reads that of a matrix"
+            f"diag: expected one axis, got shape {x.shape}. Try .diagonal() to read a diagonal."
         )
-    return _put_diagonal(x, shape=x.shape * 2, offset=0, dim1=0, dim2=1)
+    return put_diagonal(x, shape=x.shape * 2)
 
 
 def trace(x: V) -> V:
-    """Return the sum of the diagonal of x (n, m), or of each matrix of x (..., n, m).
-
-    Raises ShapeError for fewer than two axes.
+    """Sum the diagonal of each matrix of x (..., n, m).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).trace()
     Tensor(5.)
     """
     check_matrices("trace", x)
-    return sum(diagonal(x, 0, -2, -1), axis=-1)
+    return sum(diagonal(x, dim1=-2, dim2=-1), axis=-1)
 
 
 @op(
     "x[i, j] where j - i ≤ diagonal, else 0",
-    vjps={"x": lambda grad_out, diagonal: _tril(grad_out, diagonal=diagonal)},
+    vjps={"x": lambda grad_out, diagonal: tril(grad_out, diagonal=diagonal)},
     flops=0,
 )
-def _tril(x: Array, *, diagonal: int) -> Array:
-    """Keep the lower triangle of each matrix."""
-    return np.tril(x, diagonal)
+def tril(x: Array, *, diagonal: int = 0) -> Array:
+    """Keep the lower triangle of each matrix of x (..., n, m): zeros above the given diagonal.
 
-
-@op(
-    "x[i, j] where j - i ≥ diagonal, else 0",
-    vjps={"x": lambda grad_out, diagonal: _triu(grad_out, diagonal=diagonal)},
-    flops=0,
-)
-def _triu(x: Array, *, diagonal: int) -> Array:
-    """Keep the upper triangle of each matrix."""
-    return np.triu(x, diagonal)
-
-
-def tril(x: V, diagonal: int = 0) -> V:
-    """Return x (..., n, m) with zeros above the given diagonal of each matrix.
-
-    Raises ShapeError for fewer than two axes.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).tril()
     Tensor([[1., 0.],
             [3., 4.]])
     """
     check_matrices("tril", x)
-    return _tril(x, diagonal=diagonal)
+    return np.tril(x, diagonal)
 
 
-def triu(x: V, diagonal: int = 0) -> V:
-    """Return x (..., n, m) with zeros below the given diagonal of each matrix.
+@op(
+    "x[i, j] where j - i ≥ diagonal, else 0",
+    vjps={"x": lambda grad_out, diagonal: triu(grad_out, diagonal=diagonal)},
+    flops=0,
+)
+def triu(x: Array, *, diagonal: int = 0) -> Array:
+    """Keep the upper triangle of each matrix of x (..., n, m): zeros below the given diagonal.
 
-    Raises ShapeError for fewer than two axes.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).triu(1)
     Tensor([[0., 2.],
             [0., 0.]])
     """
     check_matrices("triu", x)
-    return _triu(x, diagonal=diagonal)
+    return np.triu(x, diagonal)
 
 
-def check_matrices(name: str, x: Any) -> None:
+def check_matrices(who: str, x: Value) -> None:
     """Refuse fewer than two axes."""
     if len(x.shape) < 2:
-        raise ShapeError(f"{name}: got shape {x.shape}, expected matrices, (..., n, m)")
+        raise ShapeError(f"{who}: expected matrices (..., n, m), got shape {x.shape}.")
 
 
 # Norms. Powers of |x| and of |x| with the sign of x are each other's derivatives.
@@ -268,41 +260,49 @@ def check_matrices(name: str, x: Any) -> None:
 
 @op(
     "sign(x) |x|^p",
-    vjps={"x": lambda grad_out, x, p: grad_out * (p * _absolute_power(x, p=p - 1) if p else 0.0)},
+    vjps={"x": lambda grad_out, x, p: grad_out * (p * absolute_power(x, p=p - 1) if p else 0.0)},
     floating=True,
     subgradient="0 at 0 for p < 1, as for the sign",
     flops=1,
 )
-def _signed_power(x: Array, *, p: float) -> Array:
-    """Power of the absolute value, with the sign of x; 0 at 0."""
+def signed_power(x: Array, *, p: float) -> Array:
+    """Raise |x| to a power and keep the sign of x; 0 at 0."""
     return kernels.signed_power(x, p)
 
 
 @op(
     "|x|^p",
-    vjps={"x": lambda grad_out, x, p: grad_out * (p * _signed_power(x, p=p - 1) if p else 0.0)},
+    vjps={"x": lambda grad_out, x, p: grad_out * (p * signed_power(x, p=p - 1) if p else 0.0)},
     floating=True,
     subgradient="0 at 0",
     flops=1,
 )
-def _absolute_power(x: Array, *, p: float) -> Array:
-    """Power of the absolute value; 0 at 0 for p < 0."""
+def absolute_power(x: Array, *, p: float) -> Array:
+    """Raise |x| to a power; 0 at 0 for p < 0."""
     return kernels.absolute_power(x, p)
 
 
-def _norm_vjp(grad_out: Any, x: Any, out: Any, p: float, axis: Any) -> Any:
+def _norm_axes(shape: Shape, axis: Axis) -> Shape:
+    axes = normalize_axes("norm", np.broadcast_to(0, shape), axis)
+    return tuple(range(len(shape))) if axes is None else axes
+
+
+def _norm_vjp(grad_out: Value, x: Value, out: Value, p: float, axis: Axis) -> Value:
+    axes = {a % len(x.shape) for a in _norm_axes(x.shape, axis)}
+    row = tuple([1 if a in axes else length for a, length in enumerate(x.shape)])
+    grad_out, out = reshape(grad_out, shape=row), reshape(out, shape=row)
     if p == 0:
         return expand(grad_out, shape=x.shape) * 0.0
     if math.isinf(p):
         # A nan wins, and is not equal to itself.
-        size = _absolute_power(x, p=1.0)
+        size = absolute_power(x, p=1.0)
         winners = add(eq(size, out), ne(x, x))
-        count = sum(cast(winners, dtype=x.dtype), axis=axis, keepdim=True)
-        return select(_signed_power(x, p=0.0) * (grad_out / count), winners)
-    # A norm of 0, where no other derivative than 0 is even-handed.
+        count = sum(cast(winners, dtype=x.dtype), axis=tuple(axes), keepdim=True)
+        return select(signed_power(x, p=0.0) * (grad_out / count), winners)
+    # At a norm of 0 the only derivative that favors no direction is 0.
     is_zero = eq(out, 0)
     unit = select(x / where(is_zero, 1.0, out), logical_not(is_zero))
-    return grad_out * (unit if p == 2 else _signed_power(unit, p=p - 1))
+    return grad_out * (unit if p == 2 else signed_power(unit, p=p - 1))
 
 
 @op(
@@ -312,45 +312,32 @@ def _norm_vjp(grad_out: Any, x: Any, out: Any, p: float, axis: Any) -> Any:
     subgradient="0 where the norm is 0, 0 for entries of 0, shared evenly among ties at p = ±inf",
     flops=lambda x, out: 2 * x.size + out.size,
 )
-def _norm(x: Array, *, p: float, axis: Any) -> Array:
-    """Norm of vectors along `axis`, which is kept at length 1."""
-    if not x.size and (p < 0 or p == math.inf):
-        # Refuses to reduce over nothing, of which these norms are no number.
-        np.max(x, axis=axis)
-    return kernels.norm(x, p, axis)
+def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) -> Array:
+    """Return the norm of x as a vector over `axis`: an int, several, or None for all.
 
+    p = inf and p = -inf give the largest and the smallest |x|, and p = 0 counts the nonzero
+    entries. Derivatives that would be infinite, at entries of 0, are 0. Raises ShapeError for an
+    empty axis if p is negative or inf.
 
-def norm(x: V, p: float = 2.0, axis: Any = None, keepdim: bool = False) -> V:
-    """Return the norm of x as a vector, (Σ |x|^p)^(1/p), over `axis`: an int, several, or None for
-    all; integers give float32.
-
-    p = inf and -inf give the largest and the smallest |x|, and 0 counts what is not 0. The gradient
-    is 0 where the norm is 0; derivatives at entries of 0, where they are infinite, are taken as 0.
-    Raises ArgumentError for a p that is no number, ShapeError for an empty axis where p is negative
-    or inf.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([[3.0, 4.0], [0.0, 2.0]]).norm(axis=1)
     Tensor([5., 2.])
     """
     if isinstance(p, str | bool) or not isinstance(p, int | float | np.number) or math.isnan(p):
-        raise ArgumentError(f"norm p: got {p!r}, expected a number, inf or -inf")
-    axes = tuple(range(len(x.shape))) if axis is None else axes_of("norm", x, axis)
-    kept = _norm(x, p=float(p), axis=axes)
-    if keepdim:
-        return kept
-    reduced = {a % len(x.shape) for a in axes or ()}
-    return reshape(kept, shape=tuple(n for a, n in enumerate(x.shape) if a not in reduced))
+        raise ArgumentError(f"norm: expected p to be a number, inf or -inf, got {p!r}.")
+    axes = _norm_axes(x.shape, axis)
+    if not x.size and (p < 0 or p == math.inf):
+        # NumPy refuses to reduce over an empty axis: these norms of nothing are undefined.
+        np.max(x, axis=axes)
+    out = kernels.norm(x, float(p), axes)
+    return out if keepdim else out.squeeze(axes)
 
 
 def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
-    """Return x divided by its norm along `dim`, or by `eps` where that is larger.
-
-    Raises ArgumentError and AxisError as norm does.
+    """Divide x by its norm along `dim`, or by `eps` where that is larger.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[3.0, 4.0], [0.0, 0.0]]).normalize()
     Tensor([[0.6, 0.8],
             [0. , 0. ]])
     """
-    return _div(x, clip(norm(x, p, dim, keepdim=True), eps))
+    return div(x, clip(norm(x, p, dim, keepdim=True), eps))

@@ -1,11 +1,12 @@
-"""Batch norm: each channel to mean 0 and variance 1, then scaled and shifted."""
+"""Batch norm: bring each channel to mean 0 and variance 1, then scale and shift it."""
 
 import math
-from typing import Any
 
 import numpy as np
 
-from tinygrad_np.autograd.op import cast, op
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.primitives import cast
+from tinygrad_np.autograd.tape import DType, Value
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.ops.functions import rsqrt
@@ -15,16 +16,16 @@ from tinygrad_np.ops.shape import reshape
 from tinygrad_np.runtime.memory import Array
 
 
-def _by_channel(values: Any, x: Any) -> Any:
-    """Return one value a channel in a shape that broadcasts to x."""
+def _by_channel(values: V, x: Value) -> V:
+    """Return one value per channel in a shape that broadcasts to x."""
     return reshape(values, shape=(-1, *[1] * (len(x.shape) - 2)))
 
 
-def _moments_vjp(grad_out: Any, x: Any, out: Any, x_dtype: Any) -> Any:
+def _moments_vjp(grad_out: Value, x: Value, out: Value, x_dtype: DType) -> Value:
     of_mean, of_variance = (_by_channel(getitem(grad_out, row), x) for row in (0, 1))
-    centred = x - _by_channel(getitem(out, 0), x)
+    centered = x - _by_channel(getitem(out, 0), x)
     count = math.prod((x.shape[0], *x.shape[2:]))
-    return cast((of_mean + 2 * centred * of_variance) / max(1, count), dtype=x_dtype)
+    return cast((of_mean + 2 * centered * of_variance) / max(1, count), dtype=x_dtype)
 
 
 @op(
@@ -33,23 +34,30 @@ def _moments_vjp(grad_out: Any, x: Any, out: Any, x_dtype: Any) -> Any:
     flops=lambda x: 4 * x.size,
 )
 def channel_moments(x: Array) -> Array:
-    """Mean and biased variance of each channel of (N, C, ...), rows (2, C); of float16 in float32,
-    and of nothing 0."""
+    """Mean and biased variance of each channel of (N, C, ...), as rows (2, C).
+
+    float16 gives float32; without entries both are 0.
+    """
     _check_rank("channel_moments", x)
     return kernels.moments(x)
 
 
-def _definition(
-    x: Any, weight: Any = None, bias: Any = None, moments: Any = None, *, eps: float
-) -> Any:
-    """The fused op below, in other ops; the statistics are always those of x."""
-    if x.dtype == np.float16:  # whose squares overflow
-        wide = [None if v is None else cast(v, dtype=np.dtype("f4")) for v in (x, weight, bias)]
-        return cast(_definition(*wide, eps=eps), dtype=x.dtype)
+def _define_batch_norm(
+    x: Value,
+    weight: Value | None = None,
+    bias: Value | None = None,
+    moments: Value | None = None,
+    *,
+    eps: float,
+) -> Value:
+    """Compute the op below with other ops; the statistics are always those of x."""
+    if x.dtype == np.float16:  # squares would overflow
+        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
+        return cast(_define_batch_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
     axes = (0, *range(2, len(x.shape)))
-    centred = x - mean(x, axis=axes, keepdim=True)
-    variance = mean(centred * centred, axis=axes, keepdim=True)
-    out = centred * rsqrt(variance + eps)
+    centered = x - mean(x, axis=axes, keepdim=True)
+    variance = mean(centered * centered, axis=axes, keepdim=True)
+    out = centered * rsqrt(variance + eps)
     if weight is not None:
         out = out * _by_channel(weight, x)
     return out if bias is None else out + _by_channel(bias, x)
@@ -57,23 +65,10 @@ def _definition(
 
 @op(
     "(x - mean x) / √(variance of x + eps) * weight + bias",
-    vjps={
-        "x": lambda grad_out, x, weight, statistics: kernels.batch_norm_grads(
-            grad_out, x, weight, statistics, (True,)
-        )[0],
-        "weight": lambda grad_out, x, statistics: kernels.batch_norm_grads(
-            grad_out, x, None, statistics, (False, True)
-        )[1],
-        "bias": lambda grad_out, x, statistics: kernels.batch_norm_grads(
-            grad_out, x, None, statistics, (False, False, True)
-        )[2],
-    },
-    joint=lambda grad_out, x, weight, statistics, wanted: kernels.batch_norm_grads(
-        grad_out, x, weight, statistics, wanted
-    ),
-    fresh=True,
+    definition=_define_batch_norm,
+    differentiable=("x", "weight", "bias"),
+    backward=kernels.batch_norm_grads,
     caches=("statistics",),
-    definition=_definition,
     floating=True,
     flops=lambda x, moments: (6 if moments is None else 2) * x.size,
 )
@@ -85,10 +80,10 @@ def batch_norm(
     *,
     eps: float,
 ) -> tuple[Array, Array]:
-    """Normalise x (N, C, ...) by the mean and variance of each channel; weight and bias are (C,).
+    """Normalize x (N, C, ...) by the mean and variance of each channel; weight and bias are (C,).
 
-    `moments` is what `channel_moments` gave for this x, where that is known already. It has no
-    gradient: that for x always takes mean and variance as functions of x.
+    `moments` is the result of `channel_moments` for this x, if it is known already. It has no
+    gradient: the gradient for x always treats mean and variance as functions of x.
     """
     _check_rank("batch_norm", x)
     channels = x.shape[1]
@@ -99,11 +94,11 @@ def batch_norm(
     ):
         if value is not None and value.shape != shape:
             raise ShapeError(
-                f"batch_norm: got x {x.shape} and {name} {value.shape}, expected {name} {shape}"
+                f"batch_norm: expected {name} {shape} for x {x.shape}, got {value.shape}"
             )
     return kernels.batch_norm(x, weight, bias, moments, eps)
 
 
 def _check_rank(name: str, x: Array) -> None:
     if x.ndim < 2:
-        raise AxisError(f"{name}: got x {x.shape}, expected (N, C, ...)")
+        raise AxisError(f"{name}: expected x (N, C, ...), got {x.shape}")

@@ -1,37 +1,31 @@
 """Order: sorting, and the largest entries. The order itself has no gradient; values are gathered
 by it, and their gradients scattered."""
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_np.autograd.op import V, op
+from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.ops.indexing import basic_index, gather
-from tinygrad_np.ops.shape import reshape
 from tinygrad_np.runtime.memory import Array
 
 
-@op("the order of x", flops=lambda x, dim: x.size * (x.shape[dim] - 1).bit_length())
-def _argsort(x: Array, *, dim: int, descending: bool) -> Array:
-    """Places of entries in order along `dim`; equals stay in theirs, nan is largest."""
+@op(
+    "the order of x",
+    flops=lambda x, dim: x.size * (x.shape[dim] - 1).bit_length() if x.ndim else 0,
+)
+def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
+    """The int64 places of entries in order along `dim`; equals keep their order, nan is largest.
+
+    >>> Tensor([3.0, 1.0, 2.0]).argsort()
+    Tensor([1, 2, 0])
+    """
+    if not x.ndim and dim in (0, -1):
+        return np.zeros((), np.int64)
     if not descending:
         return np.argsort(x, dim, kind="stable")
     # Backwards twice, so that equals keep their order.
     backwards = np.argsort(np.flip(x, dim), dim, kind="stable")
     return np.asarray(np.flip(x.shape[dim] - 1 - backwards, dim))
-
-
-def argsort(x: V, dim: int = -1, descending: bool = False) -> V:
-    """Return the int64 places of entries in order along `dim`; equals keep their order.
-
-    >>> from tinygrad_np import Tensor
-    >>> Tensor([3.0, 1.0, 2.0]).argsort()
-    Tensor([1, 2, 0])
-    """
-    if not x.shape and dim in (0, -1):
-        return reshape(argsort(reshape(x, shape=(1,))), shape=())
-    return _argsort(x, dim=dim, descending=descending)
 
 
 def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
@@ -48,7 +42,7 @@ def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
 def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> tuple[V, V]:
     """Return the k largest (or smallest) entries along `dim`, in order, and their int64 places.
 
-    Raises ArgumentError where k is more than there are, or sorted_ is False: no other order is
+    Raises ArgumentError if k is more than there are, or sorted_ is False: no other order is
     offered.
 
     >>> from tinygrad_np import Tensor
@@ -56,11 +50,13 @@ def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True
     (Tensor([3., 2.]), Tensor([0, 2]))
     """
     if not sorted_:
-        raise ArgumentError("topk sorted_: got False, expected True; the entries come in order")
-    places: Any = argsort(x, dim, largest)
+        raise ArgumentError("topk: expected sorted_ True, got False.")
+    places = argsort(x, dim, largest)
     length = x.shape[dim] if x.shape else 1
     if not 0 <= k <= length:
-        raise ArgumentError(f"topk k: got {k}, expected 0 to {length}, the length of axis {dim}")
+        raise ArgumentError(
+            f"topk: expected k from 0 to {length}, the length of axis {dim}, got {k}."
+        )
     if not x.shape:
         return gather(x, dim, places), places
     key = [slice(None)] * len(x.shape)

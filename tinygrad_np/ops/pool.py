@@ -1,5 +1,5 @@
-"""Pooling. Which entry won is constant in pieces, so max pooling is, for its gradients, a gather by
-saved winners, and the scatter by the same winners is its transpose."""
+"""Pooling. Which entry of a window wins is locally constant, so the gradient of max pooling is a
+scatter to the winners, and its transpose gathers from them."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.autograd.op import V, cast, op
-from tinygrad_np.autograd.tape import Shape, Variable
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.primitives import cast
+from tinygrad_np.autograd.tape import Shape, Value, Variable
+from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels import pool as kernels
 from tinygrad_np.kernels.windows import Windows
@@ -19,69 +21,63 @@ from tinygrad_np.ops.shape import reshape
 from tinygrad_np.ops.windows import (
     Pads,
     Sizes,
-    is_whole,
     pads_per_axis,
     per_axis,
+    place_windows,
     shape_of,
-    window_counts,
+    transposed_lengths,
 )
 from tinygrad_np.runtime.memory import Array
 
 
 def _options(
-    name: str, x: Any, kernel_size: Any, stride: Any, dilation: Any, padding: Any
-) -> tuple[Shape, Shape, Shape, Pads]:
-    """Return kernel, stride, dilation and padding for each axis of the images x."""
+    name: str,
+    x: object,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    dilation: Sizes,
+    padding: Sizes,
+) -> tuple[Shape, Shape, Pads, Shape]:
+    """Return kernel, stride, padding and dilation for each axis of the images x."""
     shape = shape_of(name, x)
     rank = len(kernel_size) if isinstance(kernel_size, Sequence) else 2
     kernel = per_axis(f"{name} kernel_size", kernel_size, rank, 1)
     st = kernel if stride is None else per_axis(f"{name} stride", stride, rank, 1)
     d = per_axis(f"{name} dilation", dilation, rank, 1)
     pads = pads_per_axis(f"{name} padding", padding, rank)
-    if len(shape) != rank + 2:
+    if not rank <= len(shape) <= rank + 2:
         raise ShapeError(
-            f"{name}: got input {shape}, expected {rank + 2} axes: batch, channels and one for "
-            f"each of kernel_size {kernel}; reshape it to (N, C, ...)"
+            f"{name}: expected {rank + 2} axes: batch, channels and one for each of kernel_size "
+            f"{kernel}, or an image without batch or channels, got input {shape}"
         )
     if any(2 * max(pads[axis]) > d[axis] * (r - 1) + 1 for axis, r in enumerate(kernel)):
         raise ArgumentError(
-            f"{name} padding: got {padding!r}, expected at most half of kernel_size {kernel} "
-            f"(dilation {d}); a window must hold an entry of the image"
+            f"{name} padding: expected at most half of kernel_size {kernel} (dilation {d}), so "
+            f"that each window holds an entry of the image, got {padding!r}"
         )
-    return kernel, st, d, pads
+    return kernel, st, pads, d
 
 
-def _with_batch(name: str, x: V, kernel_size: Any) -> tuple[V, int]:
-    """Return images (N, C, H, W), of those without batch or channels with axes of length 1 in
-    front, and how many these are."""
-    shape = shape_of(name, x)
-    rank = len(kernel_size) if isinstance(kernel_size, Sequence) else 2
-    missing = rank + 2 - len(shape)
-    if missing not in (1, 2):
-        return x, 0
-    return reshape(x, shape=(*(1,) * missing, *shape)), missing
-
-
-def _without_batch(x: V, added: int) -> V:
-    """Return an image without the axes that `_with_batch` has put in front."""
-    return reshape(x, shape=x.shape[added:]) if added else x
-
-
-def _windows(
+def _windows_of(
     name: str,
-    x: Any,
-    kernel_size: Any,
-    stride: Any,
-    dilation: Any,
-    padding: Any,
+    x: Value,
+    kernel_size: Sizes,
+    stride: Sizes | None,
+    dilation: Sizes,
+    padding: Sizes,
     ceil_mode: bool,
 ) -> Windows:
-    kernel, st, d, pads = _options(name, x, kernel_size, stride, dilation, padding)
-    lengths = x.shape[2:]
+    options = _options(name, x, kernel_size, stride, dilation, padding)
+    lengths = x.shape[-len(options[0]) :]
     if 0 in lengths:
-        raise ShapeError(f"{name}: got input {x.shape}, images without an entry")
-    counts = window_counts(name, lengths, kernel, st, pads, d, ceil_mode)
-    return Windows(kernel, st, pads, d, counts)
+        raise ShapeError(f"{name}: expected images with entries, got input {x.shape}")
+    return place_windows(name, lengths, *options, bool(ceil_mode))
+
+
+def _images(x: Array, windows: Windows) -> tuple[Array, tuple[int, ...]]:
+    """Return x as (N, C, H, W), and the index that removes from a result the axes added here."""
+    missing = len(windows.kernel) + 2 - x.ndim
+    return x[(None,) * missing], (0,) * missing
 
 
 def max_pool2d(
@@ -93,57 +89,160 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Return the maximum of each window of images x (N, C, H, W), or one image (C, H, W) or (H, W);
-    with `return_indices` also where in the flattened H W it was found, int64.
+    """Take the maximum of each window.
 
-    There are as many axes of the image as numbers in `kernel_size`. The stride is the window unless
-    given. `padding`, at most half a window, is of the lowest number and given as for `conv2d`. A
-    nan wins; the gradient of a tie goes to the first winner. Raises ShapeError where a window does
-    not fit, ArgumentError for options out of range.
+    Args:
+        x: images of shape (N, C, H, W), (C, H, W) or (H, W); with as many axes in place of H, W as
+            there are numbers in `kernel_size`.
+        kernel_size: lengths of a window, one number for two axes or one per axis.
+        stride: step between windows; defaults to `kernel_size`.
+        dilation: step between the entries of a window.
+        padding: border of the lowest number, given as for `conv2d`; at most half a window.
+        ceil_mode: whether the last window may reach beyond the image.
+        return_indices: whether to return the pair (maxima, int64 indices into the flattened H W).
+
+    A nan wins; the gradient goes to the first maximum of each window.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[[1.0, 5.0, 2.0], [3.0, 4.0, 0.0]]]]).max_pool2d(2, stride=1, return_indices=True)
     (Tensor([[[[5., 5.]]]]), Tensor([[[[1, 1]]]]))
     """
-    x, added = _with_batch("max_pool2d", x, kernel_size)
-    windows = _windows("max_pool2d", x, kernel_size, stride, dilation, padding, ceil_mode)
-    values = _without_batch(_max_pool2d(x, windows=windows), added)
-    if return_indices:
-        return values, _without_batch(_max_pool2d_indices(x, windows=windows), added)
-    return values
+    windows = _windows_of("max_pool2d", x, kernel_size, stride, dilation, padding, ceil_mode)
+    values = max_pool(x, windows)
+    return (values, max_pool_indices(x, windows)) if return_indices else values
 
 
+@op(
+    "the maximum of each window",
+    vjps={
+        "x": lambda grad_out, winners, x_shape, windows: max_pool_grad(
+            grad_out, winners, x_shape, windows
+        )
+    },
+    backward=lambda grad_out, winners, x_shape, windows: [
+        max_pool_grad.forward(grad_out, winners, input_shape=x_shape, windows=windows)
+    ],
+    backward_flops=lambda grad_out: grad_out.size,
+    keeps=("winners",),
+    subgradient="the first winner's among ties",
+    flops=lambda out, windows: out.size * math.prod(windows.kernel),
+)
+def max_pool(x: Array, *, windows: Windows) -> tuple[Array, Array]:
+    """Maximum of each window."""
+    images, place = _images(x, windows)
+    out, winners = kernels.max_pool(images, windows)
+    return out[place], winners[place]
+
+
+@op(
+    "where the maximum of each window is",
+    flops=lambda out, windows: out.size * math.prod(windows.kernel),
+)
+def max_pool_indices(x: Array, *, windows: Windows) -> Array:
+    """Index in the flattened image of each window's first maximum, int64."""
+    images, place = _images(x, windows)
+    return kernels.max_pool_indices(images, windows)[place]
+
+
+@op(
+    "zeros, plus each grad at its winner",
+    vjps={"grad": lambda grad_out, winners, windows: max_pool_gather(grad_out, winners, windows)},
+    flops=lambda grad: grad.size,
+)
+def max_pool_grad(grad: Array, winners: Array, *, input_shape: Shape, windows: Windows) -> Array:
+    """Scatter grad (N, C, P, Q) to the winning entries of (N, C, H, W)."""
+    grads, place = _images(grad, windows)
+    shape = (*(1,) * len(place), *input_shape)
+    return kernels.max_pool_grad(grads, _images(winners, windows)[0], shape, windows)[place]
+
+
+@op(
+    "x at the winner of each window",
+    vjps={
+        "x": lambda grad_out, winners, x_shape, windows: max_pool_grad(
+            grad_out, winners, x_shape, windows
+        )
+    },
+    flops=0,
+)
+def max_pool_gather(x: Array, winners: Array, *, windows: Windows) -> Array:
+    """Gather from x (N, C, H, W) the winning entries (N, C, P, Q)."""
+    images, place = _images(x, windows)
+    return kernels.max_pool_gather(images, _images(winners, windows)[0], windows)[place]
+
+
+def _entries(kernel_size: Sizes) -> int:
+    """Return the number of entries of a window."""
+    return math.prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size**2
+
+
+@op(
+    "the mean of each window",
+    vjps={
+        "x": lambda grad_out, x_shape, windows, ceil_mode, count_include_pad: avg_pool_grad(
+            grad_out, x_shape, windows, ceil_mode, count_include_pad
+        )
+    },
+    keeps=("windows",),
+    floating=True,
+    flops=lambda out, kernel_size: out.size * _entries(kernel_size),
+)
 def avg_pool2d(
-    x: V,
+    x: Array,
+    *,
     kernel_size: Sizes = (2, 2),
     stride: Sizes | None = None,
     dilation: Sizes = 1,
     padding: Sizes = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> V:
-    """Return the mean of each window of images x (N, C, H, W), or of one image (C, H, W) or (H, W);
-    integers give float32.
+) -> tuple[Array, Windows]:
+    """Take the mean of each window; integers give float32.
 
-    Options are those of `max_pool2d`. Zeros of the padding are counted unless `count_include_pad`
-    is False; what a window has beyond them, in ceil_mode, is not.
+    Arguments are those of `max_pool2d`, with a border of zeros. `count_include_pad` says whether
+    they count; what a window has beyond them, in ceil_mode, never counts.
 
-    >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 5.0], [3.0, 4.0]]).avg_pool2d(2)
     Tensor([[3.25]])
     """
-    x, added = _with_batch("avg_pool2d", x, kernel_size)
-    windows = _windows("avg_pool2d", x, kernel_size, stride, dilation, padding, ceil_mode)
-    out = _avg_pool2d(x, windows=windows, count_include_pad=bool(count_include_pad))
-    return _without_batch(out, added)
+    windows = _windows_of("avg_pool2d", x, kernel_size, stride, dilation, padding, ceil_mode)
+    images, place = _images(x, windows)
+    return kernels.avg_pool(images, windows, bool(count_include_pad))[place], windows
+
+
+@op(
+    "each grad, spread evenly over its window",
+    vjps={
+        "grad": lambda grad_out, windows, ceil_mode, count_include_pad: avg_pool2d(
+            grad_out,
+            windows.kernel,
+            windows.stride,
+            windows.dilation,
+            windows.flat_padding,
+            ceil_mode,
+            count_include_pad,
+        )
+    },
+    flops=lambda grad, windows: grad.size * math.prod(windows.kernel),
+)
+def avg_pool_grad(
+    grad: Array, *, input_shape: Shape, windows: Windows, ceil_mode: bool, count_include_pad: bool
+) -> Array:
+    """Spread grad (N, C, P, Q) over the windows of (N, C, H, W)."""
+    grads, place = _images(grad, windows)
+    shape = (*(1,) * len(place), *input_shape)
+    return kernels.avg_pool_grad(grads, shape, windows, bool(count_include_pad))[place]
 
 
 def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
-    """Return means over windows as even as can be, so that `output_size` of them cover each axis.
+    """Take means over windows as even as can be, `output_size` of them along each axis.
 
-    An integer means both axes of images x (N, C, H, W); a sequence has one number for each of the
-    last axes, None where it is to stay. Window p of P along H is entries floor(p H / P) up to
-    ceil((p + 1) H / P), which may overlap. Integers give float32.
+    Window p of P along H is entries floor(p H / P) up to ceil((p + 1) H / P); windows may overlap.
+    Integers give float32.
+
+    Args:
+        x: images of shape (N, C, H, W), or with other axes in front.
+        output_size: the lengths of the last axes, None to keep one; an integer means two axes.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[[1.0, 2.0, 6.0]]]]).adaptive_avg_pool2d((1, 2))
@@ -152,46 +251,54 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
     name = "adaptive_avg_pool2d"
     shape = shape_of(name, x)
     sizes = adaptive_sizes(name, output_size)
-    if len(shape) < len(sizes) or 0 in shape[len(shape) - len(sizes) :]:
+    first = len(shape) - len(sizes)
+    if first < 0 or 0 in shape[first:]:
         raise ShapeError(
-            f"{name}: got input {shape}, expected images with entries and an axis for each of "
-            f"output_size {sizes}"
+            f"{name}: expected images with entries and an axis for each of output_size {sizes}, "
+            f"got input {shape}"
         )
-    out: Any = x
-    if out.dtype.kind != "f":
-        out = cast(out, dtype=np.dtype(np.float32))
-    for axis, size in enumerate(sizes, start=len(shape) - len(sizes)):
+    if x.dtype.kind != "f":
+        x = cast(x, np.float32)
+    for axis, size in enumerate(sizes, start=first):
         if size is not None and size != shape[axis]:
-            out = resample(out, axis=axis, rule="mean", lengths=(shape[axis], size))
-    result: V = out
-    return result
+            x = resample(x, axis, "mean", (shape[axis], size))
+    return x
 
 
-def adaptive_sizes(name: str, output_size: Any) -> tuple[int | None, ...]:
-    """Return one size an axis, None where it is to stay; an integer means two axes."""
+def adaptive_sizes(name: str, output_size: int | Sequence[int | None]) -> tuple[int | None, ...]:
+    """Return one size per axis, None to keep it; an integer means two axes."""
     sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
-    if not all(size is None or (is_whole(size) and size > 0) for size in sizes):
+    if not all(size is None or (is_integer(size) and size > 0) for size in sizes):
         raise ArgumentError(
-            f"{name} output_size: got {output_size!r}, expected integers of at least 1, or None"
+            f"{name} output_size: expected integers of at least 1, or None, got {output_size!r}"
         )
     return tuple(None if size is None else int(size) for size in sizes)
 
 
 def max_unpool2d(
     x: V,
-    indices: Any,
+    indices: Value,
     kernel_size: Sizes = (2, 2),
     stride: Sizes | None = None,
     dilation: Sizes = 1,
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> V:
-    """Return zeros with the entries of x (N, C, P, Q), or of one image, where `max_pool2d` found
-    them.
+    """Put the entries of x where `max_pool2d` found them, with zeros elsewhere.
 
-    `indices` is what that returned, the options those it was given; of `output_size` only the last
-    entries are used, one for each axis of the image. Of several x with one index the last is put
-    there. Raises ShapeError where shapes do not fit, AxisError for an index outside the image.
+    If several entries share an index, the last one is put there.
+
+    Args:
+        x: maxima of shape (N, C, P, Q), (C, P, Q) or (P, Q).
+        indices: what `max_pool2d` returned, of the same shape.
+        output_size: a shape whose last entries are those of the image; by default the smallest
+            image that has these windows.
+
+    The other options are those given to `max_pool2d`.
+
+    Raises:
+        ShapeError: if shapes do not match.
+        AxisError: if an index is outside the image.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([[[[1.0, 5.0], [3.0, 4.0]]]])
@@ -200,124 +307,42 @@ def max_unpool2d(
               [0., 0.]]]])
     """
     name = "max_unpool2d"
-    given = shape_of(name, x)
-    x, added = _with_batch(name, x, kernel_size)
-    if added and shape_of(name, indices) == given:
-        indices, _ = _with_batch(name, indices, kernel_size)
-    kernel, st, d, pads = _options(name, x, kernel_size, stride, dilation, padding)
-    shape, rank = shape_of(name, x), len(kernel)
-    lengths = tuple(
-        (shape[2 + i] - 1) * st[i] + d[i] * (kernel[i] - 1) + 1 - sum(pads[i]) for i in range(rank)
-    )
+    kernel, st, pads, d = _options(name, x, kernel_size, stride, dilation, padding)
+    rank = len(kernel)
+    lead, counts = x.shape[:-rank], x.shape[-rank:]
+    lengths = transposed_lengths(counts, kernel, st, pads, d)
     if output_size is not None:
-        last = output_size[-rank:] if isinstance(output_size, Sequence) else ()
+        last = output_size[-rank:] if isinstance(output_size, Sequence) else output_size
         lengths = per_axis(f"{name} output_size", last, rank, 1)
     elif min(lengths) < 1:
         raise ShapeError(
-            f"{name}: input {shape} and kernel_size {kernel} with stride {st} and padding {pads} "
-            f"give an image of {lengths}; pad less or give output_size="
+            f"{name}: expected an image with entries, got {lengths} from input {x.shape} and "
+            f"kernel_size {kernel} with stride {st} and padding {pads}. Try less padding, or "
+            "output_size=."
         )
-    where = _checked_indices(name, shape, indices, math.prod(lengths))
-    image = math.prod(lengths)
-    first = image * np.arange(math.prod(shape[:2])).reshape(*shape[:2], *(1,) * rank)
-    flat = (first + where).reshape(-1)
-    total = image * math.prod(shape[:2])
-    # Only the last of those that share an index has a gradient, as it has the place.
-    order = np.arange(len(flat))
-    owner = np.zeros(total, np.int64)
-    np.maximum.at(owner, flat, order)
-    kept = select(reshape(x, shape=(len(flat),)), owner[flat] == order)
-    out = reshape(index_add(kept, key=(flat,), shape=(total,)), shape=(*shape[:2], *lengths))
-    return _without_batch(out, added)
+    size = math.prod(lengths)
+    images = np.arange(math.prod(lead)).reshape(*lead, *(1,) * rank)
+    places = (size * images + _check_indices(name, x.shape, indices, size)).reshape(-1)
+    # Only the last of the entries that share an index is put there, and has a gradient.
+    order = np.arange(len(places))
+    owner = np.zeros(size * images.size, np.int64)
+    np.maximum.at(owner, places, order)
+    entries = select(reshape(x, shape=(len(places),)), owner[places] == order)
+    out = index_add(entries, key=(places,), shape=(len(owner),))
+    return reshape(out, shape=(*lead, *lengths))
 
 
-def _checked_indices(name: str, shape: Shape, indices: Any, count: int) -> Array:
+def _check_indices(name: str, shape: Shape, indices: object, count: int) -> Array:
+    """Return indices below `count` as an int64 array of this shape."""
     shape_of(name, indices)
-    array = indices.data if isinstance(indices, Variable) else indices
+    array = indices.data if isinstance(indices, Variable) else np.asarray(indices)
     if array.dtype.kind not in "iu":
-        raise DtypeError(f"{name}: got indices of dtype {array.dtype}, expected integers")
+        raise DtypeError(f"{name}: expected indices of integers, got dtype {array.dtype}")
     if array.shape != shape:
-        raise ShapeError(f"{name}: got indices {array.shape}, expected those of the input, {shape}")
+        raise ShapeError(f"{name}: expected indices of the input's {shape}, got {array.shape}")
     if array.size and not 0 <= array.min() <= array.max() < count:
         raise AxisError(
-            f"{name}: got indices from {array.min()} to {array.max()}, expected 0 to {count - 1}; "
-            "give output_size= if the image was larger"
+            f"{name}: expected indices from 0 to {count - 1}, got {array.min()} to {array.max()}. "
+            "Try output_size= if the image was larger."
         )
     return np.asarray(array, np.int64)
-
-
-def _max_pool_vjp(grad_out: Any, winners: Any, x_shape: Shape, windows: Windows) -> Any:
-    return max_pool2d_grad(grad_out, winners, input_shape=x_shape, windows=windows)
-
-
-@op(
-    "the maximum of each window",
-    vjps={"x": _max_pool_vjp},
-    fresh=True,
-    keeps=("winners",),
-    subgradient="the first winner's among ties",
-    flops=lambda out, windows: out.size * math.prod(windows.kernel),
-)
-def _max_pool2d(x: Array, *, windows: Windows) -> tuple[Array, Array]:
-    """Maximum over windows of x (N, C, H, W)."""
-    return kernels.max_pool(x, windows)
-
-
-@op(
-    "where the maximum of each window is",
-    flops=lambda out, windows: out.size * math.prod(windows.kernel),
-)
-def _max_pool2d_indices(x: Array, *, windows: Windows) -> Array:
-    """Index in the flattened image of each window's first winner, int64 (N, C, P, Q)."""
-    return kernels.max_pool_indices(x, windows)
-
-
-@op(
-    "zeros, plus each grad at its winner",
-    vjps={
-        "grad": lambda grad_out, winners, windows: max_pool2d_gather(
-            grad_out, winners, windows=windows
-        )
-    },
-    flops=lambda grad: grad.size,
-)
-def max_pool2d_grad(grad: Array, winners: Array, *, input_shape: Shape, windows: Windows) -> Array:
-    """Scatter grad (N, C, P, Q) to the winning entries of (N, C, H, W)."""
-    return kernels.max_pool_grad(grad, winners, input_shape, windows)
-
-
-@op("x at the winner of each window", vjps={"x": _max_pool_vjp}, flops=0)
-def max_pool2d_gather(x: Array, winners: Array, *, windows: Windows) -> Array:
-    """Gather from x (N, C, H, W) the winning entries (N, C, P, Q)."""
-    return kernels.max_pool_gather(x, winners, windows)
-
-
-@op(
-    "the mean of each window",
-    vjps={
-        "x": lambda grad_out, x_shape, windows, count_include_pad: avg_pool2d_grad(
-            grad_out, input_shape=x_shape, windows=windows, count_include_pad=count_include_pad
-        )
-    },
-    floating=True,
-    flops=lambda out, windows: out.size * math.prod(windows.kernel),
-)
-def _avg_pool2d(x: Array, *, windows: Windows, count_include_pad: bool = True) -> Array:
-    """Mean over windows of x (N, C, H, W)."""
-    return kernels.avg_pool(x, windows, count_include_pad)
-
-
-@op(
-    "each grad, spread evenly over its window",
-    vjps={
-        "grad": lambda grad_out, windows, count_include_pad: _avg_pool2d(
-            grad_out, windows=windows, count_include_pad=count_include_pad
-        )
-    },
-    flops=lambda grad, windows: grad.size * math.prod(windows.kernel),
-)
-def avg_pool2d_grad(
-    grad: Array, *, input_shape: Shape, windows: Windows, count_include_pad: bool = True
-) -> Array:
-    """Spread grad (N, C, P, Q) over the windows of (N, C, H, W)."""
-    return kernels.avg_pool_grad(grad, input_shape, windows, count_include_pad)

@@ -5,153 +5,159 @@ recurrences, s[k] = b[k] + a[k] s[k-1], which need no division and so are right 
 exponent above 0, and so cannot overflow.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from tinygrad_np.autograd.op import V, op
+from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.tape import Value
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.ops.elementwise import eq, where
-from tinygrad_np.ops.functions import exp, without_minus_inf
+from tinygrad_np.ops.functions import exp, replace_minus_inf
 from tinygrad_np.ops.indexing import basic_index, gather
-from tinygrad_np.ops.shape import _pad, reshape, transpose
+from tinygrad_np.ops.shape import pad_constant, transpose
 from tinygrad_np.runtime.memory import Array
 
 
-def _along(x: Any, axis: int) -> Any:
+def _swap_last(x: V, axis: int) -> V:
     """Return x with `axis` last, or back again."""
     return transpose(x, axis, -1)
 
 
-def _cut(x: Any, part: slice) -> Any:
+def _cut_last(x: V, part: slice) -> V:
     return basic_index(x, key=(Ellipsis, part))
 
 
-def flipped(x: Any) -> Any:
+def flip_last(x: V) -> V:
     """Return x with its last axis reversed."""
-    return _cut(x, slice(None, None, -1))
+    return _cut_last(x, slice(None, None, -1))
 
 
-def _shifted(x: Any, first: float) -> Any:
+def _shift_last(x: V, first: float) -> V:
     """Return `first`, and then x without its last entry, along the last axis."""
     if not x.shape[-1]:
         return x
-    lead = ((0, 0),) * (len(x.shape) - 1)
-    return _pad(_cut(x, slice(None, -1)), padding=(*lead, (1, 0)), value=first)
+    padding = (*((0, 0),) * (len(x.shape) - 1), (1, 0))
+    return pad_constant(_cut_last(x, slice(None, -1)), padding, first)
 
 
-def _recurrence_from_end(a: Any, b: Any) -> Any:
+def _recur_from_end(a: V, b: V) -> V:
     """Return s with s[k] = b[k] + a[k+1] s[k+1] along the last axis."""
-    return flipped(recurrence(_shifted(flipped(a), 0.0), flipped(b)))
+    return flip_last(recurrence(_shift_last(flip_last(a), 0.0), flip_last(b)))
 
 
 @op(
     "out[k] = b[k] + a[k] out[k-1]",
     vjps={
-        "a": lambda grad_out, a, out: _recurrence_from_end(a, grad_out) * _shifted(out, 0.0),
-        "b": lambda grad_out, a: _recurrence_from_end(a, grad_out),
+        "a": lambda grad_out, a, out: _recur_from_end(a, grad_out) * _shift_last(out, 0.0),
+        "b": lambda grad_out, a: _recur_from_end(a, grad_out),
     },
     flops=2,
 )
 def recurrence(a: Array, b: Array) -> Array:
     """Linear recurrence along the last axis of a and b, both of one shape."""
     if a.shape != b.shape:
-        raise ShapeError(f"recurrence: got shapes {a.shape} and {b.shape}, expected one shape")
+        raise ShapeError(f"recurrence: expected inputs of one shape, got {a.shape} and {b.shape}.")
     out = b.copy()
     for k in range(1, out.shape[-1] if out.ndim else 0):
         out[..., k] += a[..., k] * out[..., k - 1]
     return out
 
 
-def products_before(x: Any) -> Any:
-    """Return for each entry the product of those before it along the last axis."""
-    return _cumprod(_shifted(x, 1.0), axis=-1) if x.shape[-1] else x
+def _scan(name: str, scan: Callable[..., Array], x: Array, axis: int) -> Array:
+    """Call `scan(x, axis, dtype)`, for float16 in float32; a 0-d tensor has the axes 0 and -1."""
+    _check_axis(name, x, axis)
+    wide = np.float32 if x.dtype == np.float16 else None
+    out = scan(x, axis, wide) if x.ndim else scan(x.reshape(1), 0, wide).reshape(())
+    return out.astype(x.dtype) if wide else out
 
 
-def _cumsum_vjp(grad_out: Any, axis: int) -> Any:
-    return _along(flipped(_cumsum(flipped(_along(grad_out, axis)), axis=-1)), axis)
+def _check_axis(name: str, x: Array, axis: int) -> None:
+    """Refuse an axis that a 0-d tensor, which is its own scan, cannot be said to have."""
+    if not x.ndim and axis not in (0, -1):
+        raise AxisError(f"{name}: expected axis 0 or -1 for a 0-d tensor, got {axis}.")
+
+
+def _cumsum_vjp(grad_out: V, axis: int) -> V:
+    if not grad_out.shape:
+        return grad_out
+    return _swap_last(flip_last(cumsum(flip_last(_swap_last(grad_out, axis)), -1)), axis)
 
 
 @op("out[k] = Σ x[..k]", vjps={"x": _cumsum_vjp}, flops=1)
-def _cumsum(x: Array, *, axis: int) -> Array:
-    """Sum up to each entry; float16 adds up in float32."""
-    if x.dtype == np.float16:
-        return np.cumsum(x, axis, np.float32).astype(x.dtype)
-    return np.cumsum(x, axis)
+def cumsum(x: Array, *, axis: int = 0) -> Array:
+    """Sum up to each entry along `axis`; integers and bools add up in 64 bits.
 
-
-def cumsum(x: V, axis: int = 0) -> V:
-    """Return the sum up to each entry along `axis`; integers and bools add up in 64 bits.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0]).cumsum()
     Tensor([1., 3., 6.])
     """
-    if not _has_axis("cumsum", x, axis):
-        return reshape(cumsum(reshape(x, (1,)), 0), ())
-    return _cumsum(x, axis=axis)
+    return _scan("cumsum", np.cumsum, x, axis)
 
 
-def _cumprod_vjp(grad_out: Any, x: Any, axis: int) -> Any:
-    x = _along(x, axis)
-    return _along(products_before(x) * _recurrence_from_end(x, _along(grad_out, axis)), axis)
+def _cumprod_vjp(grad_out: Value, x: Value, axis: int) -> Value:
+    if not grad_out.shape:
+        return grad_out
+    x = _swap_last(x, axis)
+    return _swap_last(multiply_before(x) * _recur_from_end(x, _swap_last(grad_out, axis)), axis)
 
 
 @op("out[k] = Π x[..k]", vjps={"x": _cumprod_vjp}, flops=1)
-def _cumprod(x: Array, *, axis: int) -> Array:
-    """Product up to each entry."""
-    if x.dtype == np.float16:
-        return np.cumprod(x, axis, np.float32).astype(x.dtype)
-    return np.cumprod(x, axis)
+def cumprod(x: Array, *, axis: int) -> Array:
+    """Product up to each entry along `axis`; its gradient is right where entries are 0.
 
-
-def cumprod(x: V, axis: int) -> V:
-    """Return the product up to each entry along `axis`; its gradient is right where entries are 0.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0]).cumprod(0)
     Tensor([1., 2., 6.])
     """
-    if not _has_axis("cumprod", x, axis):
-        return reshape(cumprod(reshape(x, (1,)), 0), ())
-    return _cumprod(x, axis=axis)
+    return _scan("cumprod", np.cumprod, x, axis)
 
 
-def _logcumsumexp_vjp(grad_out: Any, x: Any, out: Any, axis: int) -> Any:
-    x, out = _along(x, axis), _along(out, axis)
+def multiply_before(x: V) -> V:
+    """Return for each entry the product of those before it along the last axis."""
+    return cumprod(_shift_last(x, 1.0), -1) if x.shape[-1] else x
+
+
+def _logcumsumexp_vjp(grad_out: Value, x: Value, out: Value, axis: int) -> Value:
+    if not grad_out.shape:
+        return grad_out
+    x, out = _swap_last(x, axis), _swap_last(out, axis)
     # From the end: what reaches entry k+1 reaches entry k scaled by e^(out[k] - out[k+1]) <= 1.
-    ratio = exp(_difference(_shifted(out, -np.inf), out))
-    reached = _recurrence_from_end(ratio, _along(grad_out, axis))
-    return _along(reached * exp(x - without_minus_inf(out)), axis)
+    ratio = exp(_subtract(_shift_last(out, -np.inf), out))
+    reached = _recur_from_end(ratio, _swap_last(grad_out, axis))
+    return _swap_last(reached * exp(x - replace_minus_inf(out)), axis)
 
 
-def _difference(a: Any, b: Any) -> Any:
+def _subtract(a: Value, b: Value) -> Value:
     """Return a - b, and 0 where they are equal, be it -∞."""
     is_equal = eq(a, b)
     return where(is_equal, 0.0, a - where(is_equal, 0.0, b))
 
 
 @op("out[k] = log Σ e^x[..k]", vjps={"x": _logcumsumexp_vjp}, floating=True, flops=1)
-def _logcumsumexp(x: Array, *, axis: int) -> Array:
-    """Logarithm of the sum of exponentials up to each entry."""
-    return np.logaddexp.accumulate(x, axis)
+def logcumsumexp(x: Array, *, axis: int = 0) -> Array:
+    """Logarithm of Σ e^x up to each entry along `axis`, without overflow.
 
-
-def logcumsumexp(x: V, axis: int = 0) -> V:
-    """Return log Σ e^x up to each entry along `axis`, without overflow.
-
-    >>> from tinygrad_np import Tensor
     >>> Tensor([1000.0, 1000.0]).logcumsumexp()
     Tensor([1000.    , 1000.6932])
     """
-    if not _has_axis("logcumsumexp", x, axis):
-        return reshape(logcumsumexp(reshape(x, (1,)), 0), ())
-    return _logcumsumexp(x, axis=axis)
+    return _scan("logcumsumexp", np.logaddexp.accumulate, x, axis)
 
 
 @op("the place of max x[..k]", flops=1)
-def _record_places(x: Array, *, axis: int, ufunc: np.ufunc) -> Array:
-    """Place of the last of the largest (np.maximum) or smallest (np.minimum) entries so far."""
+def argcummax(x: Array, *, axis: int = 0) -> Array:
+    """The int64 place of the last of the largest entries so far along `axis`."""
+    return _find_extremes("cummax", np.maximum, x, axis)
+
+
+@op("the place of min x[..k]", flops=1)
+def argcummin(x: Array, *, axis: int = 0) -> Array:
+    """The int64 place of the last of the smallest entries so far along `axis`."""
+    return _find_extremes("cummin", np.minimum, x, axis)
+
+
+def _find_extremes(name: str, ufunc: np.ufunc, x: Array, axis: int) -> Array:
+    _check_axis(name, x, axis)
+    if not x.ndim:
+        return np.zeros((), np.int64)
     best = ufunc.accumulate(x, axis)
     is_new = np.equal(x, best)
     if x.dtype.kind == "f":
@@ -162,14 +168,6 @@ def _record_places(x: Array, *, axis: int, ufunc: np.ufunc) -> Array:
     return np.maximum.accumulate(np.where(is_new, places, 0), axis)
 
 
-def _extreme_so_far(name: str, x: V, axis: int, ufunc: np.ufunc) -> tuple[V, V]:
-    if not _has_axis(name, x, axis):
-        best, place = _extreme_so_far(name, reshape(x, (1,)), 0, ufunc)
-        return reshape(best, ()), reshape(place, ())
-    places: Any = _record_places(x, axis=axis, ufunc=ufunc)
-    return gather(x, axis, places), places
-
-
 def cummax(x: V, axis: int = 0) -> tuple[V, V]:
     """Return the largest entries so far along `axis`, and the int64 places of the last of equals.
 
@@ -177,7 +175,8 @@ def cummax(x: V, axis: int = 0) -> tuple[V, V]:
     >>> Tensor([1.0, 3.0, 2.0]).cummax()
     (Tensor([1., 3., 3.]), Tensor([0, 1, 1]))
     """
-    return _extreme_so_far("cummax", x, axis, np.maximum)
+    places = argcummax(x, axis)
+    return gather(x, axis, places), places
 
 
 def cummin(x: V, axis: int = 0) -> tuple[V, V]:
@@ -187,13 +186,5 @@ def cummin(x: V, axis: int = 0) -> tuple[V, V]:
     >>> Tensor([3.0, 1.0, 2.0]).cummin()
     (Tensor([3., 1., 1.]), Tensor([0, 1, 1]))
     """
-    return _extreme_so_far("cummin", x, axis, np.minimum)
-
-
-def _has_axis(name: str, x: Any, axis: int) -> bool:
-    """Whether there is an axis to scan; a tensor of no dimension is its own scan."""
-    if x.shape:
-        return True
-    if axis not in (0, -1):
-        raise AxisError(f"{name}: axis {axis} is outside a tensor of no dimension; use 0 or -1")
-    return False
+    places = argcummin(x, axis)
+    return gather(x, axis, places), places

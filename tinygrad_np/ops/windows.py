@@ -1,80 +1,84 @@
-"""The options that convolution and pooling share, checked and brought to one number an axis."""
+"""The options that convolution and pooling share, checked and brought to one number per axis."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from tinygrad_np.autograd.tape import Shape, Variable
+from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
-from tinygrad_np.kernels.conv import out_size
+from tinygrad_np.kernels.windows import Windows, count_windows
 
-Sizes = int | Sequence[int]
-Pads = tuple[tuple[int, int], ...]
+Sizes: TypeAlias = int | Sequence[int]
+Pads: TypeAlias = tuple[tuple[int, int], ...]
 
 
-def shape_of(name: str, value: Any) -> Shape:
-    """Return the shape of an operand; refuse lists and other things without one."""
+def shape_of(name: str, value: object) -> Shape:
+    """Return the shape of an operand; refuse lists and other values that have none."""
     if not isinstance(value, Variable | np.ndarray):
-        raise DtypeError(f"{name}: got a {type(value).__name__}, expected a Tensor or an ndarray")
+        raise DtypeError(f"{name}: expected a Tensor or an ndarray, got a {type(value).__name__}")
     return value.shape
 
 
-def is_whole(number: Any) -> bool:
-    """Whether this is an integer, Python's or NumPy's."""
-    return isinstance(number, int | np.integer)
-
-
-def per_axis(name: str, value: Any, rank: int, least: int) -> Shape:
-    """Return one number an axis, given one for all or one each."""
-    if type(value) is tuple and len(value) == rank:  # what layers give, each time
+def per_axis(name: str, value: Sizes, rank: int, least: int) -> Shape:
+    """Return one number per axis, from one for all axes or one for each."""
+    if type(value) is tuple and len(value) == rank:  # what layers pass, on each call
         for number in value:
             if type(number) is not int or number < least:
                 break
         else:
             return value
     numbers = tuple(value) if isinstance(value, Sequence) else (value,) * rank
-    if len(numbers) != rank or any(not is_whole(n) or n < least for n in numbers):
+    if len(numbers) != rank or any(not is_integer(n) or n < least for n in numbers):
         raise ArgumentError(
-            f"{name}: got {value!r}, expected an integer of at least {least}, or {rank} of them"
+            f"{name}: expected an integer of at least {least}, or {rank} of them, got {value!r}"
         )
     return tuple(map(int, numbers))
 
 
-def pads_per_axis(name: str, value: Any, rank: int) -> Pads:
-    """Return (before, after) for each axis, given one number for all or one each, or a flat pair
-    each, last axis first, of which negative ones crop."""
-    if isinstance(value, Sequence) and len(value) == 2 * rank and all(map(is_whole, value)):
-        numbers = list(map(int, value))
-        return tuple((numbers[i], numbers[i + 1]) for i in range(2 * rank - 2, -1, -2))
-    return tuple((border, border) for border in per_axis(name, value, rank, 0))
+def pads_per_axis(name: str, value: Sizes, rank: int) -> Pads:
+    """Return (before, after) per axis, from one number for all axes, one per axis, or a flat pair
+    per axis, last axis first; negative numbers in pairs crop."""
+    if isinstance(value, Sequence) and len(value) == 2 * rank and all(map(is_integer, value)):
+        return tuple((int(value[i]), int(value[i + 1])) for i in range(2 * rank - 2, -1, -2))
+    return tuple([(border, border) for border in per_axis(name, value, rank, 0)])
 
 
-def window_counts(
+@functools.lru_cache(maxsize=512)
+def place_windows(
     name: str,
     lengths: Shape,
-    kernel: Sequence[int],
+    kernel: Shape,
     stride: Shape,
     pads: Pads,
     dilation: Shape,
     ceil_mode: bool = False,
-) -> Shape:
-    """Return how many windows there are along each axis; refuse one larger than its image.
+) -> Windows:
+    """Return the windows that fit into images of `lengths`; refuse windows larger than the image.
 
-    In ceil_mode a last window may reach over the end, if it starts within the image or before it.
+    In ceil_mode the last window may reach beyond the end if it starts within the image or the
+    padding before it.
     """
     counts = []
-    for axis, length in enumerate(lengths):
-        st, pair = stride[axis], pads[axis]
-        spare = st - 1 if ceil_mode else 0
-        count = out_size(length + spare, kernel[axis], st, pair, dilation[axis])
+    for length, size, st, pair, d in zip(lengths, kernel, stride, pads, dilation, strict=True):
+        count = count_windows(length + (st - 1 if ceil_mode else 0), size, st, pair, d)
         if ceil_mode and (count - 1) * st >= length + pair[0]:
             count -= 1
         if count < 1:
             raise ShapeError(
-                f"{name}: a window of {tuple(kernel)} (dilation {dilation}) does not fit into an "
-                f"image of {lengths} with padding {pads}; pool less, pad more, or give a larger "
-                "image"
+                f"{name}: expected a window that fits into the image, got kernel {kernel} with "
+                f"dilation {dilation} for an image of {lengths} with padding {pads}. Try a smaller "
+                "kernel or more padding."
             )
         counts.append(count)
-    return tuple(counts)
+    return Windows(kernel, stride, pads, dilation, tuple(counts))
+
+
+def transposed_lengths(
+    lengths: Shape, kernel: Sequence[int], stride: Shape, pads: Pads, dilation: Shape
+) -> Shape:
+    """Return the lengths of the smallest image that has as many windows per axis as `lengths`."""
+    axes = zip(lengths, kernel, stride, pads, dilation, strict=True)
+    return tuple((n - 1) * st + d * (r - 1) + 1 - sum(pair) for n, r, st, pair, d in axes)

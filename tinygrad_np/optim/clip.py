@@ -112,5 +112,5 @@ def _norm(grad: Array, order: float) -> float:
 def _check_limit(who: str, **limits: Any) -> None:
     """Refuse limits that are not numbers of at least 0; inf clips nothing."""
     for name, value in limits.items():
-        if value != math.inf:
+        if not is_real(value) or value != math.inf:
             check_at_least(who, 0, **{name: value})

@@ -192,13 +192,15 @@ def check_betas(kind: str, betas: Any) -> None:
 
 
 def leaf_of(entry: Any, kind: str) -> Tensor:
-    """Return the parameter itself, given alone or with its name."""
+    """Return the parameter itself, given alone or with its name, which it then has."""
     parameter = entry[1] if isinstance(entry, tuple) else entry
     if not isinstance(parameter, Tensor) or not parameter.is_leaf:
         raise ArgumentError(
             f"{kind}: got {type(parameter).__name__} as a parameter, expected leaf Tensors, as of "
             "model.parameters()"
         )
+    if isinstance(entry, tuple) and hasattr(parameter, "name"):
+        parameter.name = entry[0]
     return parameter
 
 

@@ -50,10 +50,10 @@ def calibration(logits: Any, labels: Any, bins: int = 10) -> Calibration:
     Of probabilities give the logarithm. Raises ShapeError where lengths differ, ArgumentError for a
     label that is no class, or logits with nan.
 
-    >>> logits = np.log([[0.75, 0.25], [0.75, 0.25], [0.45, 0.55], [0.05, 0.95]])
+    >>> logits = np.log([[0.7, 0.3], [0.7, 0.3], [0.45, 0.55], [0.05, 0.95]])
     >>> print(calibration(logits, [0, 1, 1, 1], bins=4))
       from     to confidence   accuracy     count
-     0.500  0.750     0.6833     0.6667         3
+     0.500  0.750     0.6500     0.6667         3
      0.750  1.000     0.9500     1.0000         1
     <BLANKLINE>
     expected calibration error 0.0250

@@ -329,8 +329,8 @@ def _module_at(model: Module, path: str) -> Module | None:
 def _options(node: Node) -> list[str]:
     """Return the attributes of an op that differ from their defaults."""
     shown = []
-    for name, value in node.attributes.items():
-        usual = node.op.attributes[name]
+    for name, value in node.options.items():
+        usual = node.op.options[name]
         # What has no default may hold arrays, which are not to be compared.
         if usual is not inspect.Parameter.empty:
             repeated = isinstance(value, tuple) and all(entry == usual for entry in value)

@@ -47,7 +47,7 @@ BINARY = [
 def is_plain(op: Op) -> bool:
     """Whether the record alone says how to sample: no attributes, one or two differentiable or
     comparable inputs of any shape."""
-    return not op.attributes and op.variadic is None and op.name not in TABLE
+    return not op.options and not op.variadic and op.name not in TABLE
 
 
 @functools.cache
@@ -74,8 +74,18 @@ def bad_inputs_of(op: Op) -> list[Bad]:
     if not is_plain(op):
         return []
     if len(op.inputs) == 1:
-        return [(lambda: op([1.0], T(2.0)), DtypeError, f"{op.name}: got a list")]
+        return [
+            (
+                lambda: op(T(1.0), T(2.0)),
+                DtypeError,
+                f"{op.name}: expected inputs {op.inputs} and options [], got 2 by position",
+            )
+        ]
     return [
         (lambda: op(T.ones(2, 3), T.ones(4)), ShapeError, f"{op.name}: got (2, 3) float32, (4,)"),
-        (lambda: op(T.ones(2), "text"), DtypeError, f"{op.name}: got a str"),
+        (
+            lambda: op(T.ones(2), "text"),
+            DtypeError,
+            f"{op.name}: expected a Tensor, an ndarray or a number, got a str",
+        ),
     ]

@@ -16,14 +16,14 @@ BAD: Bads = {
         (
             lambda: X.scaled_dot_product_attention(T.ones(2, 4), X),
             ShapeError,
-            "got query (2, 3), key (2, 4) and value (2, 3), expected (..., L, E)",
+            "expected query (..., L, E), key (..., S, E) and value (..., S, D), got (2, 3), (2, 4)",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, T.ones(4, 3)),
             ShapeError,
-            "key (2, 3) and value (4, 3)",
+            "got (2, 3), (2, 3) and (4, 3)",
         ),
-        (lambda: T.ones(3).scaled_dot_product_attention(X, X), ShapeError, "got query (3,)"),
+        (lambda: T.ones(3).scaled_dot_product_attention(X, X), ShapeError, "got (3,), (2, 3)"),
         (
             lambda: HEADS.scaled_dot_product_attention(T.ones(4, 2, 3), T.ones(4, 2, 3)),
             ShapeError,
@@ -32,44 +32,44 @@ BAD: Bads = {
         (
             lambda: X.scaled_dot_product_attention(X, X, np.ones((2, 2), np.int64)),
             DtypeError,
-            "attn_mask: got int64, expected bools, which say where",
+            "attn_mask: expected bools, which say where a query may attend, or floats",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, X, [[True]]),
             DtypeError,
-            "attn_mask: got <class 'list'>",
+            "got <class 'list'>",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, X, T.ones(3, 2)),
             ShapeError,
-            "attn_mask: got shape (3, 2), expected one that broadcasts to (2, 2)",
+            "attn_mask: expected a shape that broadcasts to (2, 2), (..., L, S), got (3, 2)",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, X, T.ones(1, 2, 2)),
             ShapeError,
-            "attn_mask: got shape (1, 2, 2)",
+            "got (1, 2, 2)",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, X, T.ones(2, 2), is_causal=True),
             ArgumentError,
-            "got attn_mask beside is_causal=True",
+            "expected attn_mask or is_causal=True, got both",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, X, dropout_p=1.5),
             ArgumentError,
-            "dropout p: got 1.5, expected a probability from 0 to 1",
+            "dropout: expected p from 0 to 1, got 1.5",
         ),
         (
             lambda: HEADS.scaled_dot_product_attention(
                 T.ones(4, 2, 3), T.ones(4, 2, 3), enable_gqa=True
             ),
             ShapeError,
-            "enable_gqa: got query (6, 2, 3) and key (4, 2, 3)",
+            "got query (6, 2, 3) and key (4, 2, 3)",
         ),
         (
             lambda: X.scaled_dot_product_attention(X, X, enable_gqa=True),
             ShapeError,
-            "enable_gqa: got query (2, 3) and key (2, 3)",
+            "got query (2, 3) and key (2, 3)",
         ),
     ],
 }

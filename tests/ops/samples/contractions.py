@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tests.ops.samples.tools import Bads, Sample, Table, normal, refused
 from tinygrad_np import Tensor as T
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError, TinygradNpError
 
@@ -26,7 +26,7 @@ def _einsums(generator: np.random.Generator) -> list[Sample]:
     ]
 
 
-TABLE: Table = {"einsum": _einsums}
+TABLE: Table = {"contract": _einsums}
 
 
 def _bad(
@@ -36,24 +36,39 @@ def _bad(
 
 
 BAD: Bads = {
+    "contract": refused("contract", (2, 3), (2, 4), formula="ab,ab->"),
     "einsum": [
-        _bad("got 1 operands for 'ij,jk', which has 2 terms", ArgumentError, "ij,jk", (2, 3)),
-        _bad("got 2 operands for 'ij'", ArgumentError, "ij", (2, 3), (2, 3)),
-        _bad("got 0 operands for 'ij'", ArgumentError, "ij"),
-        _bad("operand 1 has 2 axes, but its term 'j'", ShapeError, "ij,j", (2, 3), (3, 2)),
-        _bad("operand 0 has 1 axes, but its term 'i...j'", ShapeError, "i...j", (2,)),
-        _bad("letter 'k' of the result of 'ij->ik' is not", ArgumentError, "ij->ik", (2, 3)),
-        _bad("letter 'i' of the result of 'ij->ii' is twice", ArgumentError, "ij->ii", (2, 3)),
-        _bad("letter 'j' of 'ij,jk' stands for 3 and for 4", ShapeError, "ij,jk", (2, 3), (4, 2)),
-        _bad("letter 'i' of 'ii' stands for 1 and 3 in the same", ShapeError, "ii", (1, 3)),
-        _bad("'...' of '...,...' stands for 2 and for 3", ShapeError, "...,...", (2,), (3,)),
+        _bad("expected 2 operands for 'ij,jk', got 1", ArgumentError, "ij,jk", (2, 3)),
+        _bad("expected 1 operands for 'ij', got 2", ArgumentError, "ij", (2, 3), (2, 3)),
+        _bad("expected 1 operands for 'ij', got 0", ArgumentError, "ij"),
+        _bad("expected operand 1 to have the 1 axes of 'j' in", ShapeError, "ij,j", (2, 3), (3, 2)),
+        _bad("operand 0 to have the 2 axes of 'i...j'", ShapeError, "i...j", (2,)),
+        _bad("each once, got 'k'.", ArgumentError, "ij->ik", (2, 3)),
+        _bad("each once, got 'i' twice.", ArgumentError, "ij->ii", (2, 3)),
+        _bad(
+            "one length for letter 'j' of 'ij,jk', got 3 and 4", ShapeError, "ij,jk", (2, 3), (4, 2)
+        ),
+        _bad("letter 'i' of 'ii', got 1 and 3 in the same", ShapeError, "ii", (1, 3)),
+        _bad("for '...' of '...,...', got 2 and 3", ShapeError, "...,...", (2,), (3,)),
         _bad("got the formula 'i.j'", ArgumentError, "i.j", (2, 3)),
         _bad("got the formula '......'", ArgumentError, "......", (2, 3)),
         _bad("got the formula 'i1'", ArgumentError, "i1", (2, 3)),
         _bad("got the formula 'i->j->k'", ArgumentError, "i->j->k", (2,)),
-        _bad("needs more than 52 letters", ShapeError, "a...", (1,) * 54),
-        (lambda: T.einsum(T.ones(2), "i"), DtypeError, "einsum: got a Tensor as the formula"),
-        (lambda: T.einsum("i", [[1.0]]), DtypeError, "einsum: got a list, expected a Tensor"),
-        (lambda: T.einsum("i", T.ones(2), dtype="text"), DtypeError, "einsum: got dtype 'text'"),
-    ]
+        _bad("expected at most 52 axes", ShapeError, "a...", (1,) * 54),
+        (
+            lambda: T.einsum(T.ones(2), "i"),
+            DtypeError,
+            "einsum: expected the formula first, got a Tensor",
+        ),
+        (
+            lambda: T.einsum("i", [[1.0]]),
+            DtypeError,
+            "einsum: expected a Tensor or an ndarray, got a list",
+        ),
+        (
+            lambda: T.einsum("i", T.ones(2), dtype="text"),
+            DtypeError,
+            "einsum: expected a dtype, got 'text'",
+        ),
+    ],
 }

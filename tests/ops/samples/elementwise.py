@@ -64,9 +64,13 @@ TABLE: Table = {
     "rshift": lambda generator: _whole(generator)[:-1],
     "bitwise_not": lambda generator: [Sample(sample.inputs[:1]) for sample in _whole(generator)],
     "isclose": _closeness,
+    "isinf": lambda generator: [
+        Sample((np.array([1.0, np.inf, -np.inf, np.nan]),), options)
+        for options in ({}, {"detect_positive": False}, {"detect_negative": False})
+    ],
     "select": _masks,
     "where": _where,
-    "dropout": lambda generator: [
+    "dropout_with_mask": lambda generator: [
         Sample(sample.inputs, {"p": p}) for sample in _masks(generator) for p in (0.25, 1.0)
     ],
 }
@@ -88,15 +92,16 @@ BAD: Bads = {
     "mod": [(lambda: T.ones(2) % T.ones(3), ShapeError, "mod: got (2,) float32")],
     "fmod": [(lambda: T.ones(2).fmod(T.ones(3)), ShapeError, "fmod: got (2,) float32")],
     "isclose": [(lambda: T.ones(2).isclose(T.ones(3)), ShapeError, "isclose: got (2,) float32")],
-    "clip": [(lambda: T.ones(2).clip(), ArgumentError, "clip: got neither min_ nor max_")],
+    "isinf": [(lambda: T.ones(2).isinf(sign=1), DtypeError, "isinf: expected inputs ['x']")],
+    "clip": [(lambda: T.ones(2).clip(), ArgumentError, "clip: expected min_ or max_, got neither")],
     "div": [
-        (lambda: T.ones(2).div(2, "up"), ArgumentError, "div rounding_mode: got 'up'"),
-        (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: integer division by zero"),
-        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: integer division by zero"),
-        (lambda: T([1, 2]) % 0, ArgumentError, "mod: integer division by zero"),
-        (lambda: T([1, 2]).fmod(T([0, 1])), ArgumentError, "fmod: integer division by zero"),
+        (lambda: T.ones(2).div(2, "up"), ArgumentError, "div: expected rounding_mode None"),
+        (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: expected integers other"),
+        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: expected integers other"),
+        (lambda: T([1, 2]) % 0, ArgumentError, "mod: expected integers other"),
+        (lambda: T([1, 2]).fmod(T([0, 1])), ArgumentError, "fmod: expected integers other"),
     ],
-    "gelu": [(lambda: T.ones(2).gelu("erf"), ArgumentError, "gelu approximate: got 'erf'")],
+    "gelu": [(lambda: T.ones(2).gelu("erf"), ArgumentError, "gelu: expected approximate 'tanh'")],
     "select": [
         (lambda: ops.table["select"](T.ones(2), T.ones(3) > 0), ShapeError, "select: got (2,)"),
     ],
@@ -107,8 +112,15 @@ BAD: Bads = {
             "where: got (2,) bool, (3,) float32",
         ),
     ],
+    "dropout_with_mask": [
+        (lambda: ops.dropout_with_mask(T.ones(2), T.ones(3) > 0, 0.5), ShapeError, "dropout_with"),
+    ],
     "dropout": [
-        (lambda: T.ones(2).dropout(1.5), ArgumentError, "dropout p: got 1.5"),
-        (lambda: T.ones(2).dropout(float("nan")), ArgumentError, "dropout p: got nan"),
+        (lambda: T.ones(2).dropout(1.5), ArgumentError, "dropout: expected p from 0 to 1, got 1.5"),
+        (
+            lambda: T.ones(2).dropout(float("nan")),
+            ArgumentError,
+            "dropout: expected p from 0 to 1, got nan",
+        ),
     ],
 }

@@ -52,6 +52,9 @@ def _solves(generator: np.random.Generator) -> list[Sample]:
         ((0, 2, 2), (2, 3)),
         ((0, 0), (0, 2)),
         ((2, 2), (2, 0)),
+        ((3, 3), (3,)),
+        ((2, 3, 3), (3,)),
+        ((2, 3, 3), (2, 3)),
     ]
     return [Sample((spread(generator, *a), normal(generator, *b))) for a, b in cases]
 
@@ -68,7 +71,7 @@ def _qrs(generator: np.random.Generator) -> list[Sample]:
 
 
 def _svds(generator: np.random.Generator) -> list[Sample]:
-    """What full_matrices adds is constant to the gradient only: see tests/test_linalg.py."""
+    """What full_matrices adds is constant to the gradient only: see tests/ops/test_linalg.py."""
     slim = [(4, 2), (2, 4), (2, 5, 3), (2, 3, 4), (1, 3), (0, 3), (3, 0), (0, 3, 2)]
     return [
         *[Sample((spread(generator, *shape),), {"full_matrices": True}) for shape in SQUARE],
@@ -80,28 +83,32 @@ TABLE: Table = {
     "inv": _squares,
     "det": _dets,
     "cofactors": _squares,
-    "slogdet": _squares,
+    "sign_and_logdet": _squares,
     "solve": _solves,
     "cholesky": _choleskys,
-    "qr": _qrs,
-    "svd": _svds,
+    "packed_qr": _qrs,
+    "packed_svd": _svds,
 }
 
 
 def _bad_matrices(name: str) -> list[Bad]:
     """What every op on matrices refuses; solve is given a second operand that fits."""
     method = getattr(T, name)
-    more = (T.ones(3),) if name == "solve" else ()
+    more = (T.ones(3).half(),) if name == "solve" else ()
     return [
-        (lambda: method(T.ones(3), *more), ShapeError, f"{name}: got shape (3,), expected matric"),
-        (lambda: method(T.ones(3, 3).half(), *more), DtypeError, f"{name}: got float16"),
+        (lambda: method(T.ones(3), *more), ShapeError, f"{name}: expected matrices"),
+        (
+            lambda: method(T.ones(3, 3).half(), *more),
+            DtypeError,
+            f"{name}: expected float32 or float64",
+        ),
     ]
 
 
 def _bad_squares(name: str) -> list[Bad]:
     method = getattr(T, name)
     more = (T.ones(2),) if name == "solve" else ()
-    message = f"{name}: got shape (2, 3), expected square matrices"
+    message = f"{name}: expected square matrices (..., n, n), got shape (2, 3)"
     return [*_bad_matrices(name), (lambda: method(T.ones(2, 3), *more), ShapeError, message)]
 
 
@@ -109,26 +116,34 @@ def _nan(*shape: int) -> T:
     return T(np.full(shape, np.nan))
 
 
-_hint = "try to add a multiple of the identity"
+_hint = "Try adding a multiple of the identity"
 
 
 BAD: Bads = {
     "inv": [
         *_bad_squares("inv"),
-        (lambda: T.ones(2, 2).inv(), MatrixError, "inv: got (2, 2) float32, which is singular; "),
-        (lambda: T.ones(4, 2, 2).inv(), MatrixError, "in which a matrix is singular; " + _hint),
+        (lambda: T.ones(2, 2).inv(), MatrixError, "inv: expected invertible matrices"),
+        (lambda: T.ones(4, 2, 2).inv(), MatrixError, "one in (4, 2, 2) float32. " + _hint),
     ],
     "solve": [
         *_bad_squares("solve"),
-        (lambda: T.ones(2, 2).solve(T.ones(2)), MatrixError, "solve: got (2, 2) float32, which is"),
+        (
+            lambda: T.ones(2, 2).solve(T.ones(2)),
+            MatrixError,
+            "got a singular one in (2, 2) float32",
+        ),
         (
             lambda: T.ones(2, 2).solve(T.ones(3)),
             ShapeError,
-            "solve: got matrices (2, 2) and b (3,)",
+            "for x (2, 2), got b (3,)",
         ),
-        (lambda: T.ones(2, 2).solve(T(1.0)), ShapeError, "solve: got matrices (2, 2) and b ()"),
-        (lambda: T.ones(2, 2).solve(T.ones(3, 2)), ShapeError, "and b (3, 2); b must have as many"),
-        (lambda: T.ones(2, 2).solve([1.0, 2.0]), DtypeError, "solve: got a list"),
+        (lambda: T.ones(2, 2).solve(T(1.0)), ShapeError, "for x (2, 2), got b ()"),
+        (lambda: T.ones(2, 2).solve(T.ones(3, 2)), ShapeError, "for x (2, 2), got b (3, 2)"),
+        (
+            lambda: T.ones(2, 2).solve([1.0, 2.0]),
+            DtypeError,
+            "solve: expected a Tensor, an ndarray or a number, got a list",
+        ),
         (
             lambda: T.ones(3, 2, 2).solve(T.ones(2, 2, 1)),
             ShapeError,
@@ -141,7 +156,7 @@ BAD: Bads = {
         (
             lambda: ops.table["cofactors"](_nan(2, 2)),
             MatrixError,
-            "det: got (2, 2) float64, which holds nan or inf",
+            "det: expected finite matrices, got nan or inf in (2, 2) float64",
         ),
     ],
     "slogdet": [
@@ -149,15 +164,20 @@ BAD: Bads = {
         (
             lambda: T(np.ones((2, 2)), requires_grad=True).slogdet()[1].backward(),
             MatrixError,
-            "inv: got (2, 2) float64, which is singular",
+            "inv: expected invertible matrices",
         ),
+    ],
+    "sign_and_logdet": refused("sign_and_logdet", (2, 3)),
+    "packed_qr": refused("packed_qr", (3,)),
+    "packed_svd": [
+        (lambda: ops.packed_svd(_nan(2, 3)), MatrixError, "svd: expected finite matrices, got nan")
     ],
     "cholesky": [
         *_bad_squares("cholesky"),
         (
             lambda: (T.ones(2, 2) * -1).cholesky(),
             MatrixError,
-            "cholesky: got (2, 2) float32, which is not positive definite; " + _hint,
+            "positive definite matrices, got one that is not in (2, 2) float32. " + _hint,
         ),
     ],
     "qr": [
@@ -165,11 +185,11 @@ BAD: Bads = {
         (
             lambda: T(np.zeros((3, 2)), requires_grad=True).qr()[0].sum().backward(),
             MatrixError,
-            "solve: got (2, 2) float64, which is singular",
+            "solve: expected invertible matrices",
         ),
     ],
     "svd": [
         *_bad_matrices("svd"),
-        (lambda: _nan(2, 3).svd(), MatrixError, "svd: got (2, 3) float64, which holds nan or inf"),
+        (lambda: _nan(2, 3).svd(), MatrixError, "svd: expected finite matrices, got nan or inf"),
     ],
 }

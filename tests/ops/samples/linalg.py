@@ -25,7 +25,15 @@ def _matmuls(generator: np.random.Generator) -> list[Sample]:
 
 
 def _linears(generator: np.random.Generator) -> list[Sample]:
-    cases = [((2, 3), (4, 3), (4,)), ((1, 3), (1, 3), None), ((0, 3), (2, 3), (2,))]
+    cases = [
+        ((2, 3), (4, 3), (4,)),
+        ((1, 3), (1, 3), None),
+        ((0, 3), (2, 3), (2,)),
+        ((2, 5, 3), (4, 3), (4,)),
+        ((3,), (2, 3), (2,)),
+        ((2, 0, 3), (2, 3), None),
+        ((2, 4, 0), (2, 0), (2,)),
+    ]
     return [
         Sample((normal(generator, *x), normal(generator, *w), normal(generator, *b) if b else b))
         for x, w, b in cases
@@ -42,19 +50,19 @@ def _powers(generator: np.random.Generator) -> list[Sample]:
 
 
 def _norms(generator: np.random.Generator) -> list[Sample]:
-    cases: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
-        ((), ()),
-        ((3,), (0,)),
-        ((2, 3, 2), (0, -1)),
-        ((2, 3), (1,)),
-        ((0, 3), (1,)),
-        ((2, 1, 3, 1, 2), (0, 1, 2, 3, 4)),
+    cases: list[tuple[tuple[int, ...], int | tuple[int, ...] | None, bool]] = [
+        ((), (), False),
+        ((3,), 0, True),
+        ((2, 3, 2), (0, -1), False),
+        ((2, 3), (1,), True),
+        ((0, 3), 1, False),
+        ((2, 1, 3, 1, 2), None, False),
     ]
     orders = [2.0, 1.0, 0.0, np.inf, -np.inf, 3.0, 0.5, 1.5, -1.0, 7.0]
     return [
-        Sample((_away_from_zero(generator, *shape),), {"p": p, "axis": axis})
+        Sample((_away_from_zero(generator, *shape),), {"p": p, "axis": axis, "keepdim": keepdim})
         for p in orders
-        for shape, axis in cases
+        for shape, axis, keepdim in cases
     ]
 
 
@@ -89,7 +97,7 @@ _triangles = attributed(
 
 
 TABLE: Table = {
-    "matmul": _matmuls,
+    "batched_matmul": _matmuls,
     "linear": _linears,
     "diagonal": attributed(*_diagonals),
     "put_diagonal": _put_diagonals,
@@ -106,24 +114,37 @@ BAD: Bads = {
         (
             lambda: T.ones(2, 3) @ T.ones(4, 2),
             ShapeError,
-            "matmul: got shapes (2, 3) and (4, 2); the last axis of the first, 3",
+            "matmul: expected the last axis of the first operand, 3, to equal",
         ),
-        (lambda: T(1.0) @ T.ones(2), ShapeError, "matmul: got shapes () and (2,)"),
-        (lambda: T.ones(2).matmul([1.0, 2.0]), DtypeError, "matmul: got a list"),
-        (lambda: [1.0] @ T.ones(2), DtypeError, "matmul: got a list"),
-        (lambda: T.ones(2, 2, 3) @ T.ones(3, 3, 2), ShapeError, "matmul: got (2, 2, 3)"),
-        (lambda: T.ones(2).dot(T.ones(2), "no dtype"), DtypeError, "matmul: got dtype 'no dtype'"),
+        (lambda: T(1.0) @ T.ones(2), ShapeError, "at least one axis each, got shapes () and (2,)"),
+        (
+            lambda: T.ones(2).matmul([1.0, 2.0]),
+            DtypeError,
+            "matmul: expected a Tensor or an ndarray, got a list",
+        ),
+        (
+            lambda: [1.0] @ T.ones(2),
+            DtypeError,
+            "matmul: expected a Tensor or an ndarray, got a list",
+        ),
+        (lambda: T.ones(2, 2, 3) @ T.ones(3, 3, 2), ShapeError, "batched_matmul: got (2, 2, 3)"),
+        (
+            lambda: T.ones(2).dot(T.ones(2), "no dtype"),
+            DtypeError,
+            "matmul: expected a dtype, got 'no dtype'",
+        ),
     ],
+    "batched_matmul": refused("batched_matmul", (2, 3), (4, 2)),
     "linear": [
         (
             lambda: T.ones(2, 3).linear(T.ones(4, 5)),
             ShapeError,
-            "linear: got input (2, 3) and weight (4, 5)",
+            "(in_features), got input (2, 3) and weight (4, 5)",
         ),
         (
             lambda: T.ones(2, 3).linear(T.ones(4, 3), T.ones(3)),
             ShapeError,
-            "linear: got bias (3,), expected (4,)",
+            "linear: expected a bias of shape (4,), one entry per output, got (3,)",
         ),
     ],
     "diagonal": [
@@ -132,20 +153,20 @@ BAD: Bads = {
         (lambda: T.ones(3).diagonal(), ShapeError, "diagonal: got (3,) float32"),
     ],
     "diag": [
-        (lambda: T.ones(2, 3).diag(), ShapeError, "diag: got shape (2, 3), expected one axis")
+        (lambda: T.ones(2, 3).diag(), ShapeError, "diag: expected one axis, got shape (2, 3)")
     ],
     "put_diagonal": refused("put_diagonal", (4,), shape=(3, 3), offset=0, dim1=0, dim2=1),
-    "trace": [(lambda: T.ones(3).trace(), ShapeError, "trace: got shape (3,), expected matrices")],
-    "tril": [(lambda: T.ones(3).tril(), ShapeError, "tril: got shape (3,), expected matrices")],
-    "triu": [(lambda: T(1.0).triu(), ShapeError, "triu: got shape (), expected matrices")],
+    "trace": [(lambda: T.ones(3).trace(), ShapeError, "trace: expected matrices")],
+    "tril": [(lambda: T.ones(3).tril(), ShapeError, "tril: expected matrices")],
+    "triu": [(lambda: T(1.0).triu(), ShapeError, "triu: expected matrices")],
     "signed_power": [*refused("signed_power", (3,)), *refused("signed_power", (3,), p=1, q=2)],
     "absolute_power": [*refused("absolute_power", (3,))],
     "norm": [
-        (lambda: T.ones(3).norm("fro"), ArgumentError, "norm p: got 'fro', expected a number"),
-        (lambda: T.ones(3).norm(float("nan")), ArgumentError, "norm p: got nan"),
-        (lambda: T.ones(3).norm(axis=1), AxisError, "norm: got (3,) float32, p=2.0, axis=(1,)"),
+        (lambda: T.ones(3).norm("fro"), ArgumentError, "inf or -inf, got 'fro'"),
+        (lambda: T.ones(3).norm(float("nan")), ArgumentError, "norm: expected p to be a number"),
+        (lambda: T.ones(3).norm(axis=1), AxisError, "norm: got (3,) float32, p=2.0, axis=1"),
         (lambda: T.ones(0, 3).norm(np.inf, 0), ShapeError, "norm: got (0, 3) float32, p=inf"),
         (lambda: T.ones(0).norm(-np.inf), ShapeError, "norm: got (0,) float32, p=-inf"),
-        (lambda: T.ones(3, 0).norm(-2, axis=1), ShapeError, "norm: got (3, 0) float32, p=-2.0"),
+        (lambda: T.ones(3, 0).norm(-2, axis=1), ShapeError, "norm: got (3, 0) float32, p=-2"),
     ],
 }

@@ -49,28 +49,32 @@ _IMAGES = np.ones((2, 3, 4, 4), np.float32)
 
 BAD: Bads = {
     "channel_moments": [
-        (lambda: ops.channel_moments(T.ones(3)), AxisError, "channel_moments: got x (3,)"),
+        (
+            lambda: ops.channel_moments(T.ones(3)),
+            AxisError,
+            "channel_moments: expected x (N, C, ...), got (3,)",
+        ),
     ],
     "batch_norm": [
         (
             lambda: ops.batch_norm(T.ones(3), eps=0.1),
             AxisError,
-            "batch_norm: got x (3,), expected (N, C, ...)",
+            "batch_norm: expected x (N, C, ...), got (3,)",
         ),
         (
             lambda: ops.batch_norm(T(_IMAGES), T.ones(4), eps=0.1),
             ShapeError,
-            "batch_norm: got x (2, 3, 4, 4) and weight (4,), expected weight (3,)",
+            "batch_norm: expected weight (3,) for x (2, 3, 4, 4), got (4,)",
         ),
         (
             lambda: ops.batch_norm(T(_IMAGES), None, T.ones(1), eps=0.1),
             ShapeError,
-            "and bias (1,), expected bias (3,)",
+            "expected bias (3,) for x (2, 3, 4, 4), got (1,)",
         ),
         (
             lambda: ops.batch_norm(T(_IMAGES), None, None, T.ones(3, 2), eps=0.1),
             ShapeError,
-            "and moments (3, 2), expected moments (2, 3)",
+            "expected moments (2, 3) for x (2, 3, 4, 4), got (3, 2)",
         ),
     ],
 }

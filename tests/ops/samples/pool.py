@@ -1,6 +1,5 @@
 """Pooling: samples, and bad inputs with the error that they must raise."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from tests.ops.samples.tools import Bad, Bads, Sample, Table, normal, recorded, 
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.kernels.windows import Windows
 
 _IMAGE = np.ones((1, 2, 4, 4), np.float32)
 
@@ -30,160 +30,191 @@ POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-def _pools(name: str) -> Callable[[np.random.Generator], list[Sample]]:
-    def make(generator: np.random.Generator) -> list[Sample]:
-        images = [(normal(generator, *shape), options) for shape, options in POOLS]
-        # Memory with the batch last under its shape, as convolution leaves it.
-        last = np.moveaxis(normal(generator, 9, 6, 6, 2), -1, 0)
-        images += [(last, {}), (last, {"kernel_size": 3, "padding": 1})]
-        pool = getattr(T, name)
-        found = [Sample((x,), recorded(pool, x, **options)) for x, options in images]
-        if name == "avg_pool2d":
-            x, options = images[7]
-            attributes = recorded(pool, x, **options, count_include_pad=False)
-            found.append(Sample((x,), attributes))
-        return found
-
-    return make
+def _images(generator: np.random.Generator) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    found = [(normal(generator, *shape), options) for shape, options in POOLS]
+    # Memory with the batch last under its shape, as convolution leaves it.
+    last = np.moveaxis(normal(generator, 9, 6, 6, 2), -1, 0)
+    found += [(last, {}), (last, {"kernel_size": 3, "padding": 1})]
+    # Without a batch, and without channels.
+    return [*found, (found[2][0][0], found[2][1]), (found[7][0][0, 0], found[7][1])]
 
 
-def _grads(kind: str) -> Callable[[np.random.Generator], list[Sample]]:
-    name = "avg_pool2d" if kind == "avg" else "max_pool2d"
+def _max_pools(generator: np.random.Generator) -> list[Sample]:
+    return [Sample((x,), recorded(T.max_pool2d, x, **o)) for x, o in _images(generator)]
 
-    def make(generator: np.random.Generator) -> list[Sample]:
-        found = []
-        for sample in _pools(name)(generator):
-            (x,) = sample.inputs
-            out = ops.table[name].forward(x, **sample.attributes)
-            shape = {**sample.attributes, "input_shape": x.shape}
-            if kind == "avg":
-                found.append(Sample((normal(generator, *out.shape),), shape))
-                continue
-            winners = out[1]
-            grad = normal(generator, *winners.shape)
-            if kind == "max":
-                found.append(Sample((grad, winners), shape))
-            else:
-                found.append(Sample((x, winners), sample.attributes))
-        return found
 
-    return make
+def _avg_pools(generator: np.random.Generator) -> list[Sample]:
+    images = _images(generator)
+    images.append((images[7][0], {**images[7][1], "count_include_pad": False}))
+    return [Sample((x,), options) for x, options in images]
+
+
+def _max_grads(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for sample in _max_pools(generator):
+        (x,) = sample.inputs
+        _, winners = ops.max_pool.forward(x, **sample.attributes)
+        options = {**sample.attributes, "input_shape": x.shape}
+        found.append(Sample((normal(generator, *winners.shape), winners), options))
+    return found
+
+
+def _max_gathers(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for sample in _max_pools(generator):
+        _, winners = ops.max_pool.forward(*sample.inputs, **sample.attributes)
+        found.append(Sample((*sample.inputs, winners), sample.attributes))
+    return found
+
+
+def _avg_grads(generator: np.random.Generator) -> list[Sample]:
+    found = []
+    for sample in _avg_pools(generator):
+        (x,) = sample.inputs
+        out, windows = ops.avg_pool2d.forward(x, **sample.attributes)
+        options = {"windows": windows, "input_shape": x.shape}
+        for name, default in (("ceil_mode", False), ("count_include_pad", True)):
+            options[name] = sample.attributes.get(name, default)
+        found.append(Sample((normal(generator, *out.shape),), options))
+    return found
 
 
 TABLE: Table = {
-    "max_pool2d": _pools("max_pool2d"),
-    "max_pool2d_indices": _pools("max_pool2d"),
-    "avg_pool2d": _pools("avg_pool2d"),
-    "max_pool2d_grad": _grads("max"),
-    "max_pool2d_gather": _grads("gather"),
-    "avg_pool2d_grad": _grads("avg"),
+    "max_pool": _max_pools,
+    "max_pool_indices": _max_pools,
+    "avg_pool2d": _avg_pools,
+    "max_pool_grad": _max_grads,
+    "max_pool_gather": _max_gathers,
+    "avg_pool_grad": _avg_grads,
 }
 
 
 def _pool_bad(name: str) -> list[Bad]:
     pool = getattr(T, name)
     return [
-        (lambda: pool(T.ones(4)), ShapeError, f"{name}: got input (4,), expected 4 axes"),
-        (lambda: pool(T(_IMAGE), (5, 5)), ShapeError, f"{name}: a window of (5, 5)"),
-        (lambda: pool(T(_IMAGE), (2, 2), dilation=4), ShapeError, f"{name}: a window of (2, 2)"),
-        (lambda: pool(T(_IMAGE), 0), ArgumentError, f"{name} kernel_size: got 0"),
-        (lambda: pool(T(_IMAGE), 2, 0), ArgumentError, f"{name} stride: got 0"),
-        (lambda: pool(T(_IMAGE), 2, 2, 0), ArgumentError, f"{name} dilation: got 0"),
-        (lambda: pool(T(_IMAGE), 2, 2, 1, 2), ArgumentError, f"{name} padding: got 2"),
+        (lambda: pool(T.ones(4)), ShapeError, f"{name}: expected 4 axes"),
+        (lambda: pool(T(_IMAGE), (5, 5)), ShapeError, f"{name}: expected a window that fits"),
+        (
+            lambda: pool(T(_IMAGE), (2, 2), dilation=4),
+            ShapeError,
+            "got kernel (2, 2) with dilation (4, 4)",
+        ),
+        (lambda: pool(T(_IMAGE), 0), ArgumentError, f"{name} kernel_size: expected"),
+        (lambda: pool(T(_IMAGE), 2, 0), ArgumentError, f"{name} stride: expected"),
+        (lambda: pool(T(_IMAGE), 2, 2, 0), ArgumentError, f"{name} dilation: expected"),
+        (
+            lambda: pool(T(_IMAGE), 2, 2, 1, 2),
+            ArgumentError,
+            f"{name} padding: expected at most half",
+        ),
         (
             lambda: pool(T(_IMAGE), 2, 2, 1, (0, 2, 0, 0)),
             ArgumentError,
-            f"{name} padding: got (0, 2, 0, 0), expected at most half of kernel_size (2, 2)",
+            f"{name} padding: expected at most half of kernel_size (2, 2)",
         ),
         (
             lambda: pool(T(_IMAGE), 2, padding="same"),
             ArgumentError,
-            f"{name} padding: got 'same'",
+            "or 2 of them, got 'same'",
         ),
         (lambda: pool(T(_IMAGE), (2,)), ShapeError, "expected 3 axes"),
-        (lambda: pool(T.ones(1, 1, 0, 4), 2, padding=1), ShapeError, "images without an entry"),
-        (lambda: pool([[1.0]]), DtypeError, f"{name}: got a list"),
+        (
+            lambda: pool(T.ones(1, 1, 0, 4), 2, padding=1),
+            ShapeError,
+            "expected images with entries",
+        ),
+        (lambda: pool([[1.0]]), DtypeError, f"{name}: expected a Tensor"),
     ]
 
 
 _INDICES = np.zeros((1, 2, 4, 4), np.int64)
-_WINDOWS = recorded(T.max_pool2d, _IMAGE)
+_WINDOWS = {"windows": Windows((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), (2, 2))}
 
 
 BAD: Bads = {
     "max_pool2d": _pool_bad("max_pool2d"),
-    "max_pool2d_indices": refused("max_pool2d_indices", (1, 1, 1), **_WINDOWS),
+    "max_pool": refused("max_pool", (1, 1, 1, 1, 1), **_WINDOWS),
+    "max_pool_indices": refused("max_pool_indices", (1, 1, 1, 1, 1), **_WINDOWS),
     "avg_pool2d": _pool_bad("avg_pool2d"),
-    "max_pool2d_grad": refused(
-        "max_pool2d_grad", (1, 2, 2, 2), (1, 2, 3, 3), input_shape=(1, 2, 4, 4), **_WINDOWS
+    "max_pool_grad": refused(
+        "max_pool_grad", (1, 2, 2, 2), (1, 2, 3, 3), input_shape=(1, 2, 4, 4), **_WINDOWS
     ),
-    "max_pool2d_gather": refused("max_pool2d_gather", (1, 2, 4, 4), (1, 2, 3, 3), **_WINDOWS),
-    "avg_pool2d_grad": refused(
-        "avg_pool2d_grad", (1, 2, 3, 3), input_shape=(1, 2, 4, 4), **_WINDOWS
+    "max_pool_gather": refused("max_pool_gather", (1, 2, 4, 4), (1, 2, 3, 3), **_WINDOWS),
+    "avg_pool_grad": refused(
+        "avg_pool_grad",
+        (1, 2, 3, 3),
+        input_shape=(1, 2, 4, 4),
+        ceil_mode=False,
+        count_include_pad=True,
+        **_WINDOWS,
     ),
     "max_unpool2d": [
         (
             lambda: T(_IMAGE).max_unpool2d(T(_INDICES[..., 0])),
             ShapeError,
-            "max_unpool2d: got indices (1, 2, 4), expected those of the input, (1, 2, 4, 4)",
+            "max_unpool2d: expected indices of the input's (1, 2, 4, 4), got (1, 2, 4)",
         ),
         (
             lambda: T(_IMAGE).max_unpool2d(T(_IMAGE)),
             DtypeError,
-            "max_unpool2d: got indices of dtype float32",
+            "max_unpool2d: expected indices of integers, got dtype float32",
         ),
         (
             lambda: T(_IMAGE).max_unpool2d(T(_INDICES + 64)),
             AxisError,
-            "max_unpool2d: got indices from 64 to 64, expected 0 to 63",
+            "max_unpool2d: expected indices from 0 to 63, got 64 to 64",
         ),
         (
             lambda: T(_IMAGE).max_unpool2d(T(_INDICES - 1)),
             AxisError,
-            "max_unpool2d: got indices from -1 to -1",
+            "max_unpool2d: expected indices from 0 to 63, got -1 to -1",
         ),
-        (lambda: T(_IMAGE).max_unpool2d([0]), DtypeError, "max_unpool2d: got a list"),
+        (
+            lambda: T(_IMAGE).max_unpool2d([0]),
+            DtypeError,
+            "max_unpool2d: expected a Tensor or an ndarray, got a list",
+        ),
         (
             lambda: T(_IMAGE).max_unpool2d(T(_INDICES), output_size=(4,)),
             ArgumentError,
-            "max_unpool2d output_size: got (4,)",
+            "or 2 of them, got (4,)",
         ),
         (
-            lambda: T(_IMAGE).max_unpool2d(T(_INDICES), output_size=4),
+            lambda: T(_IMAGE).max_unpool2d(T(_INDICES), output_size="44"),
             ArgumentError,
-            "max_unpool2d output_size: got ()",
+            "or 2 of them, got '44'",
         ),
         (
             lambda: T.ones(1, 2, 1, 1).max_unpool2d(T(_INDICES[..., :1, :1]), 2, padding=1),
             ShapeError,
-            "give an image of (0, 0); pad less",
+            "max_unpool2d: expected an image with entries, got (0, 0)",
         ),
         (
             lambda: T.ones(4).max_unpool2d(T(_INDICES)),
             ShapeError,
-            "max_unpool2d: got input (4,), expected 4 axes",
+            "max_unpool2d: expected 4 axes",
         ),
     ],
     "adaptive_avg_pool2d": [
         (
             lambda: T(_IMAGE).adaptive_avg_pool2d((2, 0)),
             ArgumentError,
-            "adaptive_avg_pool2d output_size: got (2, 0)",
+            "or None, got (2, 0)",
         ),
         (
             lambda: T(_IMAGE).adaptive_avg_pool2d(2.0),
             ArgumentError,
-            "adaptive_avg_pool2d output_size: got 2.0",
+            "adaptive_avg_pool2d output_size: expected integers of at least 1",
         ),
         (
             lambda: T.ones(4).adaptive_avg_pool2d(2),
             ShapeError,
-            "adaptive_avg_pool2d: got input (4,)",
+            "adaptive_avg_pool2d: expected images with entries",
         ),
         (
             lambda: T.ones(2, 3, 0, 4).adaptive_avg_pool2d(2),
             ShapeError,
-            "adaptive_avg_pool2d: got input (2, 3, 0, 4), expected images with entries",
+            "(2, 2), got input (2, 3, 0, 4)",
         ),
     ],
 }

@@ -31,33 +31,37 @@ BAD: Bads = {
         (
             lambda: T.ones(1, 1, 4, 4).interpolate((2, 2), "bicubic"),
             ArgumentError,
-            "interpolate mode: got 'bicubic', expected one of linear, nearest, nearest-exact",
+            "interpolate mode: expected one of linear, nearest, nearest-exact, got 'bicubic'",
         ),
         (
             lambda: T.ones(1, 1, 4, 4).interpolate((2, 2), "nearest", align_corners=True),
             ArgumentError,
-            "interpolate align_corners: only for mode 'linear', got 'nearest'",
+            "interpolate align_corners: expected mode 'linear', got 'nearest'",
         ),
         (
             lambda: T.ones(1, 1, 4, 4).interpolate((2, 0)),
             ArgumentError,
-            "interpolate size: got (2, 0)",
+            "one for each of the last axes, got (2, 0)",
         ),
-        (lambda: T.ones(1, 1, 4, 4).interpolate(2), ArgumentError, "interpolate size: got 2"),
+        (
+            lambda: T.ones(1, 1, 4, 4).interpolate(2),
+            ArgumentError,
+            "interpolate size: expected integers",
+        ),
         (
             lambda: T.ones(4).interpolate((2, 2)),
             ShapeError,
-            "interpolate: got input (4,), expected an axis, with an entry, for each of size (2, 2)",
+            "interpolate: expected an axis with entries for each of size (2, 2), got input (4,)",
         ),
         (
             lambda: T.ones(1, 1, 0, 4).interpolate((2, 2)),
             ShapeError,
-            "interpolate: got input (1, 1, 0, 4)",
+            "got input (1, 1, 0, 4)",
         ),
         (
             lambda: T(np.ones((1, 1, 4, 4), np.int64)).interpolate((2, 2)),
             DtypeError,
-            "interpolate: got dtype int64, expected floats or uint8",
+            "interpolate: expected floats or uint8, got dtype int64",
         ),
     ],
 }

@@ -13,7 +13,8 @@ def _scans(generator: np.random.Generator) -> list[Sample]:
     found = [Sample((normal(generator, *shape),), {"axis": axis}) for shape, axis in cases]
     zeros = normal(generator, 2, 5)
     zeros[0, 1] = zeros[1, 1] = zeros[1, 3] = 0
-    return [*found, Sample((zeros,), {"axis": 1})]
+    scalar = Sample((normal(generator),), {"axis": 0})
+    return [*found, Sample((zeros,), {"axis": 1}), scalar]
 
 
 TABLE: Table = {
@@ -24,26 +25,27 @@ TABLE: Table = {
     "cumsum": _scans,
     "cumprod": _scans,
     "logcumsumexp": _scans,
-    "record_places": lambda generator: [
-        Sample(sample.inputs, {**sample.attributes, "ufunc": ufunc})
-        for sample in _scans(generator)
-        for ufunc in (np.maximum, np.minimum)
-    ],
+    "argcummax": _scans,
+    "argcummin": _scans,
 }
 
 
 BAD: Bads = {
     "recurrence": [
-        (lambda: ops.recurrence(T.ones(3), T.ones(2)), ShapeError, "recurrence: got shapes (3,)")
+        (
+            lambda: ops.recurrence(T.ones(3), T.ones(2)),
+            ShapeError,
+            "recurrence: expected inputs of one",
+        )
     ],
     "cumsum": [
         (lambda: T.ones(3).cumsum(1), AxisError, "cumsum: got (3,) float32"),
-        (lambda: T(1.0).cumsum(1), AxisError, "cumsum: axis 1 is outside a tensor of no dimension"),
+        (lambda: T(1.0).cumsum(1), AxisError, "cumsum: expected axis 0 or -1 for a 0-d"),
     ],
     "cumprod": [(lambda: T.ones(3).cumprod(1), AxisError, "cumprod: got (3,) float32")],
     "logcumsumexp": [(lambda: T.ones(3).logcumsumexp(1), AxisError, "logcumsumexp: got (3,)")],
-    "record_places": [
-        (lambda: T.ones(3).cummax(1), AxisError, "record_places: got (3,) float32"),
-        (lambda: T(1.0).cummin(2), AxisError, "cummin: axis 2 is outside"),
+    "argcummax": [(lambda: T.ones(3).cummax(1), AxisError, "argcummax: got (3,) float32")],
+    "argcummin": [
+        (lambda: T(1.0).cummin(2), AxisError, "cummin: expected axis 0 or -1 for a 0-d tensor"),
     ],
 }

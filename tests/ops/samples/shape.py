@@ -1,4 +1,4 @@
-"""Ops that move entries about: samples, and bad inputs with the error that they must raise."""
+"""Ops that move entries around: samples, and bad inputs with the error that they must raise."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ TABLE: Table = {
         ((), {"order": ()}), ((2, 3, 4), {"order": (2, 0, 1)}), ((2, 3, 4), {"order": (-1, 0, -2)})
     ),
     "transpose": attributed(((2, 3), {"dim0": 0, "dim1": 1}), ((2, 3, 4), {"dim0": -1, "dim1": 0})),
-    "pad": attributed(
+    "pad_constant": attributed(
         ((3,), {"padding": ((1, 2),)}),
         ((2, 3), {"padding": ((0, 1), (2, 0)), "value": 7.0}),
         ((4, 5), {"padding": ((-1, 1), (0, -2))}),
@@ -57,51 +57,75 @@ TABLE: Table = {
 _LINE = T([1.0, 2.0, 3.0])
 
 BAD: Bads = {
-    "unflatten": [(lambda: _LINE.unflatten(1, (3,)), AxisError, "unflatten: axis 1 is outside")],
-    "squeeze": [(lambda: _LINE.squeeze(1), AxisError, "squeeze: axis 1 is outside")],
-    "unsqueeze": [(lambda: _LINE.unsqueeze(2), AxisError, "unsqueeze: axis 2 is outside")],
+    "unflatten": [
+        (
+            lambda: _LINE.unflatten(1, (3,)),
+            AxisError,
+            "unflatten: expected an axis from -1 to 0, got 1",
+        )
+    ],
+    "squeeze": [
+        (lambda: _LINE.squeeze(1), AxisError, "squeeze: expected an axis from -1 to 0, got 1")
+    ],
+    "unsqueeze": [(lambda: _LINE.unsqueeze(2), AxisError, "expected an axis from -2 to 1, got 2")],
     "stack": [
-        (lambda: _LINE.stack(T.ones(2)), ShapeError, "stack: got shapes [(3,), (2,)]"),
-        (lambda: _LINE.stack([1.0]), DtypeError, "stack: got something else than tensors"),
+        (lambda: _LINE.stack(T.ones(2)), ShapeError, "stack: expected tensors of one shape"),
+        (lambda: _LINE.stack([1.0]), DtypeError, "stack: expected tensors, got Tensor, list"),
     ],
     "split": [
-        (lambda: _LINE.split([1, 1]), ShapeError, "split: got sizes [1, 1] for axis 0"),
-        (lambda: _LINE.split(0), ArgumentError, "split: got size 0"),
-        (lambda: T(1.0).split(1), ShapeError, "split: axis 0 of shape () cannot be kept"),
+        (lambda: _LINE.split([1, 1]), ShapeError, "sum 3 for axis 0 of shape (3,), got [1, 1]"),
+        (lambda: _LINE.split(0), ArgumentError, "split: expected a size of at least 1, got 0"),
+        (lambda: T(1.0).split(1), ShapeError, "split: expected at least one axis"),
     ],
-    "chunk": [(lambda: _LINE.chunk(0), ArgumentError, "chunk: got 0 chunks")],
-    "repeat": [(lambda: T.ones(2, 3).repeat(2), ShapeError, "repeat: got (2,) for shape (2, 3)")],
+    "chunk": [(lambda: _LINE.chunk(0), ArgumentError, "chunk: expected at least 1 chunk")],
+    "repeat": [(lambda: T.ones(2, 3).repeat(2), ShapeError, "of shape (2, 3), got (2,)")],
     "repeat_interleave": [
-        (lambda: _LINE.repeat_interleave(-1), ArgumentError, "repeat_interleave: got -1"),
+        (lambda: _LINE.repeat_interleave(-1), ArgumentError, "of at least 0, got -1"),
     ],
-    "flip": [(lambda: _LINE.flip(1), AxisError, "flip: axis 1 is outside")],
-    "roll": [(lambda: _LINE.roll(1, 1), AxisError, "roll: axis 1 is outside")],
+    "flip": [(lambda: _LINE.flip(1), AxisError, "flip: expected an axis from -1 to 0, got 1")],
+    "roll": [(lambda: _LINE.roll(1, 1), AxisError, "roll: expected an axis from -1 to 0, got 1")],
     "shrink": [
-        (lambda: _LINE.shrink(((0, 4),)), ShapeError, "shrink: got (0, 4) for axis 0"),
-        (lambda: _LINE.shrink((None, None)), ShapeError, "shrink: got 2 parts"),
+        (lambda: _LINE.shrink(((0, 4),)), ShapeError, "for axis 0 of shape (3,), got (0, 4)"),
+        (
+            lambda: _LINE.shrink((None, None)),
+            ShapeError,
+            "shrink: expected one pair or None per axis of (3,)",
+        ),
     ],
     "unfold": [
-        (lambda: _LINE.unfold(0, 4, 1), ArgumentError, "unfold: got size 4 and step 1"),
-        (lambda: _LINE.unfold(1, 1, 1), AxisError, "unfold: axis 1 is outside"),
+        (lambda: _LINE.unfold(0, 4, 1), ArgumentError, "of shape (3,), got size 4 and step 1"),
+        (lambda: _LINE.unfold(1, 1, 1), AxisError, "unfold: expected an axis from -1 to 0, got 1"),
     ],
     "meshgrid": [
         (
             lambda: _LINE.meshgrid(_LINE, indexing="yx"),
             ArgumentError,
-            "meshgrid indexing: got 'yx'",
+            "meshgrid: expected indexing 'ij' or 'xy', got 'yx'",
         ),
-        (lambda: _LINE.meshgrid(T.ones(2, 2)), ShapeError, "meshgrid: got shapes"),
+        (lambda: _LINE.meshgrid(T.ones(2, 2)), ShapeError, "meshgrid: expected vectors"),
     ],
     "cat": [
         (lambda: T.ones(2, 3).cat(T.ones(2, 4)), ShapeError, "cat: got (2, 3) float32, (2, 4)"),
         (lambda: T.ones(2, 3).cat(T.ones(2, 3), dim=2), AxisError, "cat: got (2, 3) float32"),
-        (lambda: T.ones(2).cat([1.0]), DtypeError, "cat: got a list"),
+        (
+            lambda: T.ones(2).cat([1.0]),
+            DtypeError,
+            "cat: expected a Tensor, an ndarray or a number, got a list",
+        ),
     ],
     "reshape": [
         (lambda: T.ones(2, 3).reshape(4), ShapeError, "reshape: got (2, 3) float32, shape=(4,)"),
-        (lambda: T.ones(3).reshape(None, None), ShapeError, "axis 1 of shape (3,) cannot be kept"),
-        (lambda: T.ones(3).flatten(2), AxisError, "flatten: axis 2 is outside"),
-        (lambda: T.ones(2, 3).flatten(1, 0), ShapeError, "flatten: start_dim 1 comes after"),
+        (
+            lambda: T.ones(3).reshape(None, None),
+            ShapeError,
+            "reshape: expected None only for the 1 axes",
+        ),
+        (lambda: T.ones(3).flatten(2), AxisError, "flatten: expected an axis from -1 to 0"),
+        (
+            lambda: T.ones(2, 3).flatten(1, 0),
+            ShapeError,
+            "flatten: expected start_dim <= end_dim, got 1 and 0",
+        ),
     ],
     "permute": [
         (lambda: T.ones(2, 3).permute(0), ShapeError, "permute: got (2, 3) float32, order=(0,)"),
@@ -109,16 +133,39 @@ BAD: Bads = {
     ],
     "transpose": [(lambda: T.ones(3).transpose(), AxisError, "transpose: got (3,) float32")],
     "pad": [
-        (lambda: T.ones(3).pad((1, 2), mode="mirror"), ArgumentError, "pad mode: got 'mirror'"),
-        (lambda: T.ones(3).pad((3, 0), mode="reflect"), ShapeError, "'reflect' can add at most 2"),
-        (lambda: T.ones(3).pad((0, 4), mode="circular"), ShapeError, "can add at most 3"),
-        (lambda: T.ones(3).pad((1, 2, 3)), ShapeError, "pad: got 3 numbers for shape (3,)"),
-        (lambda: T.ones(3).pad(((1, 2), None)), ShapeError, "pad: got 2 pairs"),
-        (lambda: T.ones(3).pad((-2, -2)), ShapeError, "leaves less than nothing"),
+        (
+            lambda: T.ones(3).pad((1, 2), mode="mirror"),
+            ArgumentError,
+            "replicate, circular, got 'mirror'",
+        ),
+        (
+            lambda: T.ones(3).pad((3, 0), mode="reflect"),
+            ShapeError,
+            "pad: expected at most 2 on each side of axis 0",
+        ),
+        (lambda: T.ones(3).pad((0, 4), mode="circular"), ShapeError, "mode 'circular', got (0, 4)"),
+        (lambda: T.ones(3).pad((1, 2, 3)), ShapeError, "of shape (3,), got 3 numbers"),
+        (
+            lambda: T.ones(3).pad(((1, 2), None)),
+            ShapeError,
+            "pad: expected 1 pairs of (before, after)",
+        ),
+        (lambda: T.ones(3).pad((-2, -2)), ShapeError, "pad: expected to crop at most shape (3,)"),
+    ],
+    "pad_constant": [
+        (
+            lambda: ops.pad_constant(T.ones(3), [(1, 2), (0, 0)]),
+            ShapeError,
+            "pad: expected 1 pairs of (before, after)",
+        )
     ],
     "expand": [
         (lambda: T.ones(2, 3).expand(2, 4), ShapeError, "expand: got (2, 3) float32"),
-        (lambda: T.ones(3).expand(None, 3), ShapeError, "cannot be kept"),
+        (
+            lambda: T.ones(3).expand(None, 3),
+            ShapeError,
+            "expand: expected a length per axis of shape (3,)",
+        ),
     ],
     "sum_to": [
         (

@@ -41,9 +41,9 @@ def rng_for(op: Op) -> np.random.Generator:
 
 def draw(op: Op, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
     """Return float64 numbers of the op's domain, a good way from its kinks."""
-    low, high = op.domain
+    low, high = op.samples.domain
     values = generator.uniform(low, high, shape)
-    for kink in op.kinks:
+    for kink in op.samples.kinks:
         near = np.abs(values - kink) < 0.1
         values = np.where(near, kink + 0.1 * np.where(values < kink, -1, 1) + values, values)
     return np.asarray(values)
@@ -51,7 +51,7 @@ def draw(op: Op, shape: tuple[int, ...], generator: np.random.Generator) -> np.n
 
 def normal(generator: np.random.Generator, *shape: int) -> np.ndarray:
     """Return standard normal numbers."""
-    return generator.standard_normal(shape)
+    return np.asarray(generator.standard_normal(shape))
 
 
 Table = dict[str, Callable[[np.random.Generator], list[Sample]]]
@@ -69,7 +69,7 @@ def recorded(function: Callable[..., Any], *inputs: Any, **options: Any) -> dict
     """Return the attributes that a function with options hands its record."""
     tensors = [None if x is None else Tensor(x, requires_grad=True) for x in inputs]
     out = function(*tensors, **options)
-    return dict(out.node.attributes)
+    return dict(out.node.options)
 
 
 def refused(name: str, *shapes: tuple[int, ...], **options: Any) -> list[Bad]:

@@ -17,6 +17,10 @@ def _trunc_div(a, b):
     return torch.div(a, b, rounding_mode="trunc")
 
 
+def _is_inf(x, detect_positive=True, detect_negative=True):
+    return (torch.isposinf(x) & detect_positive) | (torch.isneginf(x) & detect_negative)
+
+
 def _is_close(a, b, rtol, atol, equal_nan):
     return torch.isclose(*torch.broadcast_tensors(a, b), rtol, atol, equal_nan)
 
@@ -26,14 +30,15 @@ def _same_names(*names):
 
 
 TABLE = {
-    **_same_names("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isfinite", "isinf"),
+    **_same_names("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isfinite"),
+    "isinf": _is_inf,
     **_same_names("logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
     "lshift": torch.bitwise_left_shift,
     "rshift": torch.bitwise_right_shift,
     "isclose": _is_close,
     "select": lambda x, mask: torch.where(mask, x, 0),
     "where": torch.where,
-    "dropout": _dropout,
+    "dropout_with_mask": _dropout,
     **_same_names("maximum", "minimum", "add", "sub", "mul", "div", "fmod", "neg", "copysign"),
     "floor_div": _floor_div,
     "trunc_div": _trunc_div,

@@ -2,10 +2,11 @@
 own options for it know only as much at both ends."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
+
+from tinygrad_np import ops
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 F = torch.nn.functional
@@ -14,18 +15,25 @@ _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
-def _each(value, rank):
-    return tuple(value) if isinstance(value, Sequence) else (value,) * rank
-
-
 def _padded(x, pairs, value=0.0):
     return F.pad(x, [n for pair in reversed(pairs) for n in pair], value=value)
 
 
-def _conv(x, weight, bias=None, *, stride, padding, dilation, groups):
-    rank = weight.ndim - 2
-    pairs = [pad if isinstance(pad, tuple) else (pad, pad) for pad in _each(padding, rank)]
-    return _CONV[rank](_padded(x, pairs), weight, bias, stride, 0, dilation, groups)
+def _windows_of(op, *inputs, **options):
+    """Return the windows that an op keeps for its options."""
+    zeros = [np.zeros(x.shape) for x in inputs]
+    return op.forward(*zeros, **options)[-1]
+
+
+def _conv(x, weight, bias=None, *, groups=1, **options):
+    windows = _windows_of(ops.conv2d, x, weight, groups=groups, **options)
+    return _conv_over(x, weight, windows, groups, bias)
+
+
+def _conv_over(x, weight, windows, groups, bias=None):
+    x = _padded(x, windows.padding)
+    conv = _CONV[weight.ndim - 2]
+    return conv(x, weight, bias, windows.stride, 0, windows.dilation, groups)
 
 
 def _transpose(linear, grad, shape):
@@ -35,13 +43,13 @@ def _transpose(linear, grad, shape):
     return transposed
 
 
-def _conv_input_grad(grad, weight, input_shape, **options):
-    return _transpose(lambda x: _conv(x, weight, **options), grad, input_shape)
+def _conv_input_grad(grad, weight, input_shape, windows, groups):
+    return _transpose(lambda x: _conv_over(x, weight, windows, groups), grad, input_shape)
 
 
-def _conv_weight_grad(x, grad, kernel, groups, **options):
-    shape = (grad.shape[1], x.shape[1] // groups, *kernel)
-    return _transpose(lambda weight: _conv(x, weight, groups=groups, **options), grad, shape)
+def _conv_weight_grad(x, grad, windows, groups):
+    shape = (grad.shape[1], x.shape[1] // groups, *windows.kernel)
+    return _transpose(lambda weight: _conv_over(x, weight, windows, groups), grad, shape)
 
 
 class _Windows:
@@ -73,6 +81,19 @@ class _Windows:
             starts = starts.reshape(-1, *(1,) * (len(offsets) - 1 - axis))
             places = places * shape[2 + axis] + starts + self.dilation[axis] * offset
         return torch.as_tensor(places)
+
+
+def _in_a_batch(function):
+    """Return the function of images (N, C, H, W), so that it takes one without N, or N and C."""
+
+    def call(x, *others, windows, input_shape=None, **options):
+        missing = len(windows.kernel) + 2 - x.ndim
+        if input_shape is not None:
+            options["input_shape"] = (*(1,) * missing, *input_shape)
+        images = [value[(None,) * missing] for value in (x, *others)]
+        return function(*images, windows=windows, **options)[(0,) * missing]
+
+    return call
 
 
 def _max_pool(x, windows):
@@ -112,17 +133,22 @@ def _avg_pool(x, windows, count_include_pad=True):
     return windows.sums(x) / whole.sums(counted)
 
 
+def _avg_pool2d(x, count_include_pad=True, **options):
+    windows = _windows_of(ops.avg_pool2d, x, **options)
+    return _in_a_batch(_avg_pool)(x, windows=windows, count_include_pad=count_include_pad)
+
+
 def _moved(windows):
     """Return the same windows for an image with its padding done."""
     none = [(0, 0)] * len(windows.kernel)
     return windows.kernel, windows.stride, none, windows.dilation, windows.counts
 
 
-def _avg_pool_grad(grad, input_shape, **options):
-    return _transpose(lambda x: _avg_pool(x, **options), grad, input_shape)
+def _avg_pool_grad(grad, input_shape, windows, ceil_mode, count_include_pad):
+    return _transpose(lambda x: _avg_pool(x, windows, count_include_pad), grad, input_shape)
 
 
-def _resample(x, axis, rule, lengths, transposed):
+def _resample(x, axis, rule, lengths, transposed=False):
     """PyTorch's one-dimensional resizing of rows; "mean" is its adaptive average pooling."""
     modes = {"linear": "linear", "corners": "linear"}
 
@@ -148,11 +174,11 @@ TABLE = {
     "conv2d_input_grad": _conv_input_grad,
     "conv2d_weight_grad": _conv_weight_grad,
     "channel_sum": lambda x: x.sum([axis for axis in range(x.ndim) if axis != 1]),
-    "max_pool2d": _max_pool,
-    "max_pool2d_indices": _max_pool_places,
-    "max_pool2d_grad": _max_pool_grad,
-    "max_pool2d_gather": _max_pool_gather,
-    "avg_pool2d": _avg_pool,
-    "avg_pool2d_grad": _avg_pool_grad,
+    "max_pool": _in_a_batch(_max_pool),
+    "max_pool_indices": _in_a_batch(_max_pool_places),
+    "max_pool_grad": _in_a_batch(_max_pool_grad),
+    "max_pool_gather": _in_a_batch(_max_pool_gather),
+    "avg_pool2d": _avg_pool2d,
+    "avg_pool_grad": _in_a_batch(_avg_pool_grad),
     "resample": _resample,
 }

@@ -11,11 +11,11 @@ def _put_diagonal(x, shape, offset, dim1, dim2):
     return torch.diagonal_scatter(torch.zeros(shape, dtype=x.dtype), x, offset, dim1, dim2)
 
 
-def _norm(x, p, axis):
-    """Over no axes: of each number by itself, where PyTorch takes all."""
-    if not axis:
+def _norm(x, p, axis, keepdim):
+    """Over no axes: the norm of each number alone, while PyTorch reduces all axes."""
+    if axis == ():
         return torch.linalg.vector_norm(x[None], p, 0)
-    return torch.linalg.vector_norm(x, p, axis, keepdim=True)
+    return torch.linalg.vector_norm(x, p, axis, keepdim)
 
 
 def _cofactors(x):
@@ -42,7 +42,7 @@ def _svd(x, full_matrices):
 
 
 TABLE = {
-    "matmul": torch.matmul,
+    "batched_matmul": torch.matmul,
     "linear": torch.nn.functional.linear,
     "diagonal": lambda x, offset, dim1, dim2: torch.diagonal(x, offset, dim1, dim2),
     "put_diagonal": _put_diagonal,
@@ -51,13 +51,13 @@ TABLE = {
     "signed_power": lambda x, p: torch.sign(x) * torch.abs(x) ** p,
     "absolute_power": lambda x, p: torch.abs(x) ** p,
     "norm": _norm,
-    "einsum": lambda *xs, formula: torch.einsum(formula, *xs),
+    "contract": lambda *xs, formula: torch.einsum(formula, *xs),
     "inv": torch.linalg.inv,
     "solve": lambda a, b: torch.linalg.solve(a, b),
     "det": torch.linalg.det,
     "cofactors": _cofactors,
-    "slogdet": lambda x: torch.stack(torch.linalg.slogdet(x)),
+    "sign_and_logdet": lambda x: torch.stack(torch.linalg.slogdet(x)),
     "cholesky": _symmetric_cholesky,
-    "qr": lambda x: torch.cat(torch.linalg.qr(x), -2),
-    "svd": _svd,
+    "packed_qr": lambda x: torch.cat(torch.linalg.qr(x), -2),
+    "packed_svd": _svd,
 }

@@ -11,8 +11,10 @@ def _cross_entropy(logits, target, reduction, label_smoothing):
 
 
 TABLE = {
-    "softmax": lambda x, axis: torch.softmax(x, axis),
-    "log_softmax": lambda x, axis: torch.log_softmax(x, axis),
-    "cross_entropy": _cross_entropy,
-    "binary_crossentropy": lambda x, target: F.binary_cross_entropy(x, target, reduction="none"),
+    "softmax": lambda x, axis, dtype: torch.softmax(x, axis),
+    "log_softmax": lambda x, axis, dtype: torch.log_softmax(x, axis),
+    "cross_entropy_rows": _cross_entropy,
+    "binary_crossentropy_entries": lambda x, target: F.binary_cross_entropy(
+        x, target, reduction="none"
+    ),
 }

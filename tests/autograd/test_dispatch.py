@@ -1,0 +1,126 @@
+"""What happens when an op is called: result classes, dtypes, arrays as inputs."""
+
+import numpy as np
+import pytest
+
+from tests.tools import each, leaf
+from tinygrad_np import Tensor, no_grad, op, ops
+from tinygrad_np.autograd.dispatch import record
+from tinygrad_np.autograd.tape import thread
+from tinygrad_np.errors import DtypeError, GraphError, ShapeError
+from tinygrad_np.nn import Parameter
+
+# Records.
+
+
+def test_classes_of_results():
+    weight = Parameter(np.ones(2))
+    assert type(weight * 2) is Tensor
+    assert type(2 * weight) is Tensor
+    assert type(np.ones(2) * weight) is Tensor
+
+
+def test_a_numpy_scalar_is_a_number_on_either_side():
+    x, number = Tensor([1]), np.float64(2.5)
+    dtypes = {ops.mul(number, x).dtype, ops.mul(x, number).dtype, (x * number).dtype}
+    assert dtypes == {np.dtype(np.float32)}
+
+
+def test_record_puts_a_node_on_the_tape():
+    """As checkpoint() does: for a result that no call of the op computed."""
+    square = op("x^2", vjps={"x": lambda grad_out, x: grad_out * 2 * x})(lambda x: x * x)
+    x, out = leaf(1.0, 3.0), np.array([1.0, 9.0])
+    node = record(square.plan((True,)), [x], [x.data], [x.version], {}, out, thread.state)
+    assert (node.op, node.edges, node.shape, node.dtype) == (square, (x,), (2,), out.dtype)
+    y = Tensor.wrap(out, node)
+    assert y.gradient(x, gradient=np.ones(2))[0].tolist() == [2.0, 6.0]
+    with no_grad():
+        x[0] = 5.0
+    with pytest.raises(GraphError, match="changed in place"):
+        y.sum().backward()
+
+
+# What must not be lost, mixed up or written over.
+
+
+def test_an_op_on_arrays_is_given_the_arrays_themselves():
+    """Nothing is recorded, so nothing need be copied."""
+    given = []
+
+    @op("x")
+    def look(x):
+        given.append(x)
+        return x * 1
+
+    array = np.ones(3)
+    look(array)
+    assert given[0] is array
+
+
+# Dtypes.
+
+
+@each(
+    ("make", "dtype"),
+    [
+        (lambda: Tensor([1, 2]) + Tensor([1.0, 2.0]), np.float32),
+        (lambda: Tensor([1, 2]) * 2.5, np.float32),
+        (lambda: Tensor([1, 2]) + 2, np.int64),
+        (lambda: Tensor([True]) + 2, np.int64),
+        (lambda: Tensor([True]) + Tensor([2]), np.int64),
+        (lambda: Tensor([1, 2]) / 2, np.float32),
+        (lambda: Tensor([1.0]) * np.float64(2), np.float32),
+        (lambda: Tensor([1.0]) * np.array(2.0), np.float32),
+        (lambda: Tensor([1.0]) * Tensor(np.array(2.0)), np.float32),
+        (lambda: Tensor([1.0]) * np.array([2.0]), np.float64),
+        (lambda: Tensor([1]) * Tensor(np.array(2.0)), np.float64),
+        (lambda: Tensor([1.0]).half() * 2.0, np.float16),
+        (lambda: Tensor(np.ones(70_000, np.int32)) + Tensor([1.0]), np.float32),
+        (lambda: Tensor(np.ones(70_000, bool)) + 1, np.int64),
+        (lambda: Tensor([9, 9]).dropout(0.5), np.float32),
+        (lambda: Tensor(np.full((1, 1, 4, 4), 8)).avg_pool2d(2), np.float32),
+        (lambda: Tensor([1, 2]).mean(), np.float32),
+        (lambda: Tensor([True, True]).sum(), np.int64),
+        (lambda: Tensor([1.0]) > 0, np.bool_),
+    ],
+)
+def test_dtypes_of_results(make, dtype):
+    assert make().dtype == dtype
+
+
+def test_gradients_go_back_to_each_inputs_dtype():
+    x, y = leaf([1.0, 2.0], dtype=np.float32), leaf([3.0, 4.0])
+    (x * y).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(DtypeError, match="dtype complex128"):
+        leaf(1.0) * np.array([1j])
+
+
+def test_a_list_of_options_changed_afterwards_changes_no_gradient():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    for call in (lambda axes: x.sum(axes), lambda axes: x.sum(axis=axes)):
+        axes = [0]
+        y = call(axes)
+        axes[0] = 1
+        assert y.gradient(x, gradient=np.array([1.0, 10.0]))[0].tolist() == [[1.0, 10.0]] * 2
+
+
+def test_an_error_of_a_forward_keeps_its_cause():
+    @op("x looked up", vjps={})
+    def looked_up(x):
+        try:
+            return {}["x"]
+        except KeyError as error:
+            raise RuntimeError("could not look up") from error
+
+    for x in (leaf([1.0]), np.ones(1)):
+        with pytest.raises(RuntimeError, match="could not look up") as caught:
+            looked_up(x)
+        assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(ShapeError) as caught:
+        leaf([1.0, 2.0]) + leaf([1.0, 2.0, 3.0])
+    assert type(caught.value.__cause__) is ValueError

@@ -1,0 +1,1062 @@
+"""A user's own ops: what their author may write, and what everything else makes of them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.outside import ops_of_a_user
+from tests.outside.ops_of_a_user import attended, leaky_clip, soft_relu
+from tests.tools import each, leaf, normal
+from tinygrad_np import (
+    Tensor,
+    debug,
+    gradcheck,
+    gradgradcheck,
+    nn,
+    no_grad,
+    op,
+    ops,
+    optim,
+    profile,
+    viz,
+)
+from tinygrad_np.errors import (
+    AxisError,
+    DtypeError,
+    GraphError,
+    NotFiniteError,
+    ShapeError,
+)
+from tinygrad_np.tensor import method
+from tinygrad_np.transforms import grad, hessian
+
+# The op, a call of it on tensors, and arrays to call it on, away from kinks.
+OWN = {
+    "soft_relu": (soft_relu, soft_relu, [normal(2, 3)]),
+    "leaky_clip": (leaky_clip, lambda x: leaky_clip(x, limit=0.5), [normal(2, 3)]),
+    "attended": (attended, attended, [normal(2, 3), normal(2, 3, seed=1)]),
+    "attended, broadcast": (attended, attended, [normal(4, 2, 3), normal(3, seed=1)]),
+}
+each_op = pytest.mark.parametrize(("own", "call", "arrays"), OWN.values(), ids=OWN)
+
+
+# What an op of one's own has without doing anything for it.
+
+
+@each_op
+@each("full", [False, True])
+def test_its_gradients_are_those_of_central_differences(own, call, arrays, full):
+    gradcheck(call, arrays, full=full)
+    gradgradcheck(call, arrays, full=full)
+
+
+def test_a_vjp_may_name_an_input_that_was_left_out():
+    """It is what the forward has by default."""
+
+    @op("x, or x y", vjps={"x": lambda grad_out, y: grad_out if y is None else grad_out * y})
+    def maybe_scaled(x, y=None):
+        return x.copy() if y is None else x * y
+
+    x = leaf(2.0, 3.0)
+    assert maybe_scaled(x).sum().gradient(x)[0].tolist() == [1.0, 1.0]
+    assert maybe_scaled(x, Tensor(5.0)).sum().gradient(x)[0].tolist() == [5.0, 5.0]
+
+
+@each_op
+def test_arrays_give_arrays_and_tensors_tensors(own, call, arrays):
+    out, tensor = call(*arrays), call(*map(Tensor, arrays))
+    assert type(out) is np.ndarray
+    assert type(tensor) is Tensor
+    assert out.tolist() == tensor.tolist()
+    with no_grad():
+        assert call(*[leaf(*array) for array in arrays]).node is None
+
+
+@each_op
+def test_float32_stays_float32(own, call, arrays):
+    leaves = [leaf(*array, dtype=np.float32) for array in arrays]
+    out = call(*leaves)
+    out.sum().backward()
+    assert {out.dtype, *(tensor.grad.dtype for tensor in leaves)} == {np.dtype(np.float32)}
+    assert [tensor.grad.shape for tensor in leaves] == [array.shape for array in arrays]
+
+
+@each_op
+def test_a_frozen_input_costs_no_vjp(own, call, arrays):
+    for wanted in range(len(arrays)):
+        tensors = [Tensor(array) for array in arrays]
+        tensors[wanted].requires_grad = True
+        with profile() as table:
+            call(*tensors).sum().backward()
+        (row,) = (row for row in table.rows() if row.op == own.name)
+        assert (row.calls, row.backward_calls) == (1, 1)
+
+
+def test_only_what_a_vjp_names_is_saved():
+    x = leaf(0.5, 2.0)
+    assert [saved.tolist() for saved in soft_relu(x).node.saved] == [[0.5, 2.0]]
+    assert [saved.tolist() for saved in leaky_clip(x).node.saved] == [[True, False]]
+
+
+@each_op
+def test_it_is_named_in_debug_with_the_line_of_its_call(own, call, arrays):
+    arrays = [array.copy() for array in arrays]
+    arrays[0][..., 0] = np.nan
+    line = r": own\(\*tensors\)  # the call$"
+    tensors = [leaf(*array) for array in arrays]
+    message = rf"op '{own.name}' gave nan, .* with nan in it.*; at {re.escape(__file__)}:\d+, in .*"
+    with debug(), pytest.raises(NotFiniteError, match=message + line):
+        own(*tensors)  # the call
+
+
+def test_its_vjp_is_named_in_debug_with_the_line_of_the_forward():
+    with debug():
+        out = soft_relu(leaf(1.0, 2.0)).sum()  # forward
+        with pytest.raises(NotFiniteError, match=r"VJP of op 'sum' .*"):
+            out.backward(np.array(np.nan))
+        y = leaky_clip(leaf(1.0, 3.0), slope=1e200)  # forward
+        message = r"VJP of op 'leaky_clip' for input 0 \(x\) gave inf, 1 of 2 .* y = .* # forward"
+        with pytest.raises(NotFiniteError, match=message):
+            y.backward(np.array([1.0, 1e200]))
+
+
+@each_op
+def test_it_has_a_row_in_the_profile(own, call, arrays):
+    class Layer(nn.Module):
+        def forward(self, *tensors):
+            return call(*tensors)
+
+    class Model(nn.Module):
+        def __init__(self):
+            self.layer = Layer()
+
+        def forward(self, *tensors):
+            return self.layer(*tensors)
+
+    with profile() as table:
+        out = Model()(*[leaf(*array) for array in arrays])
+        out.sum().backward()
+    (row,) = (row for row in table.rows() if row.op == own.name)
+    # One VJP, or one kernel for all inputs.
+    assert (row.module, row.calls, row.backward_calls) == ("layer", 1, 1)
+    assert row.nbytes == out.data.nbytes
+    assert re.search(rf"^{own.name} +layer ", str(table), re.MULTILINE)
+
+
+def test_its_flops_are_those_that_it_says_or_one_an_entry():
+    x = Tensor(normal(4, 2, 3))
+    with profile() as table:
+        attended(x, Tensor(normal(3)))
+        leaky_clip(x)
+        with no_grad():
+            soft_relu(x.data)
+    flops = {row.op: row.flops for row in table.rows()}
+    assert flops == {"attended": 5 * 24 + 2 * 24, "leaky_clip": 24, "soft_relu": 24}
+
+
+def test_it_is_drawn_with_its_options():
+    y = leaky_clip(soft_relu(leaf(1.0, 2.0)), slope=0.25)
+    source = viz.draw(attended(y, y)).source
+    for text in ("<b>soft_relu</b>", "<b>leaky_clip</b>", "slope=0.25", "<b>attended</b>"):
+        assert text in source
+
+
+def test_its_second_and_third_derivatives_are_those_of_the_formula():
+    x = np.linspace(-2, 2, 5)
+    s = 1 / (1 + np.exp(-x))
+    second = hessian(lambda x: soft_relu(x).sum())(x)
+    np.testing.assert_allclose(second.data, np.diag(s * (1 - s)), atol=1e-15)
+    third = grad(grad(grad(soft_relu)))(np.array(0.7))
+    s = 1 / (1 + np.exp(-0.7))
+    assert third.item() == pytest.approx(s * (1 - s) * (1 - 2 * s))
+
+
+def test_a_fused_op_is_its_definition_to_the_second_order():
+    found, expected = [], []
+    for function, numbers in ((attended, found), (attended.definition, expected)):
+        scores, values = leaf(*normal(4, 3)), leaf(*normal(4, 3, seed=1))
+        out = function(scores, values)
+        first = (out * out).sum().gradient(scores, values, create_graph=True)
+        second = sum((slope**3).sum() for slope in first).gradient(scores, values)
+        numbers += [out, *first, *second]
+    for ours, definition in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.data, definition.data, rtol=1e-10, atol=1e-12)
+
+
+def test_a_network_of_ones_own_ops_trains():
+    class Network(nn.Module):
+        def __init__(self):
+            generator = np.random.default_rng(0)
+            self.first = nn.Linear(2, 16, generator=generator)
+            self.scores = nn.Linear(16, 8, generator=generator)
+            self.values = nn.Linear(16, 8, generator=generator)
+
+        def forward(self, x):
+            hidden = leaky_clip(soft_relu(self.first(x)), limit=3.0)
+            return attended(self.scores(hidden), self.values(hidden))
+
+    model = Network()
+    x = normal(64, 2).astype(np.float32)
+    target = x[:, :1] * x[:, 1:]
+    optimizer = optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = ((model(x) - target) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 0.5
+    assert losses[-1] < 0.05
+
+
+def test_it_prints_its_formula_and_is_not_in_the_packages_vocabulary():
+    assert repr(soft_relu) == "<op soft_relu: log(1 + exp(x))>"
+    assert soft_relu.__doc__ == "A smooth relu."
+    assert not {"soft_relu", "leaky_clip", "attended"} & set(ops.table)
+    assert Path(ops_of_a_user.__file__).parent.name == "outside"
+
+
+def test_integers_become_floats_where_the_record_says_so():
+    assert soft_relu(Tensor([0, 1])).dtype == np.float32
+
+
+# Ops that are differentiated through their definition.
+
+
+@op("x^2 y", definition=lambda x, y: ops.mul(ops.mul(x, x), y), differentiable=("x", "y"))
+def only_defined(x, y):
+    """A forward of its own, and no VJP."""
+    return x * x * y
+
+
+def test_an_op_without_a_vjp_is_differentiated_through_its_definition_to_any_order():
+    x, y = normal(2, 3), normal(3, seed=1)
+    gradcheck(only_defined, [x, y])
+    gradgradcheck(only_defined, [x, y])
+    triple = grad(grad(grad(lambda x: only_defined(x, x))))
+    assert triple(np.array(2.0)).item() == pytest.approx(6.0)
+
+
+def test_its_graph_is_freed_and_its_leaves_are_nobody_elses_memory():
+    x, y = leaf(2.0, 3.0), leaf(1.0, 1.0)
+    out = only_defined(x, y).sum()
+    out.backward()
+    assert (x.grad.tolist(), y.grad.tolist()) == ([4.0, 6.0], [4.0, 9.0])
+    assert not np.shares_memory(x.grad.data, y.grad.data)
+    with pytest.raises(GraphError, match="was freed"):
+        out.backward()
+
+
+def test_constants_and_results_among_its_inputs():
+    x = leaf(2.0, 3.0)
+    for first, second, expected in (
+        (np.array([5.0, 5.0]), x, [25.0, 25.0]),
+        (x, 2.0, [8.0, 12.0]),
+        (x * 1, x * 1, [12.0, 27.0]),
+        (x, x, [12.0, 27.0]),
+    ):
+        (slope,) = only_defined(first, second).gradient(x, gradient=np.ones(2))
+        assert slope.tolist() == expected
+
+
+def test_any_number_of_inputs_and_options_reach_the_definition():
+    def definition(*xs, power):
+        total = xs[0] ** power
+        for x in xs[1:]:
+            total = total + x**power
+        return total
+
+    @op("sum of xs^power", definition=definition, differentiable=("xs",))
+    def powers(*xs, power=2):
+        return np.sum([x**power for x in xs], axis=0)
+
+    x, y, z = normal(3, 2, 2)
+    gradcheck(lambda *xs: powers(*xs, power=3), [x, y, z])
+    gradgradcheck(lambda *xs: powers(*xs), [x, y, z])
+
+
+def test_an_input_that_the_definition_does_not_use_gets_no_gradient():
+    @op("2 x", definition=lambda x, y: ops.mul(x, 2), differentiable=("x", "y"))
+    def first(x, y):
+        return x * 2
+
+    x, y = leaf([1.0]), leaf([1.0])
+    first(x, y).sum().backward()
+    assert x.grad.tolist() == [2.0]
+    assert y.grad is None
+
+
+def test_a_changed_input_is_noticed():
+    x, y = leaf([2.0]), leaf([3.0])
+    out = only_defined(x, y)
+    with no_grad():
+        y[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'only_defined' .* was changed in place"):
+        out.sum().backward()
+
+
+def test_a_definition_that_fails_under_debug_names_a_line():
+    @op("log x", definition=lambda x: ops.log(x), differentiable=("x",))  # the definition
+    def own_log(x):
+        return np.log(x + 1e-300)
+
+    with debug():
+        out = own_log(leaf([0.0])).sum()
+        with pytest.raises(NotFiniteError, match=r"op 'log' gave inf.*# the definition"):
+            out.backward()
+
+
+def test_an_input_that_is_not_said_to_be_differentiable_has_no_gradient():
+    @op("x y", definition=lambda x, y: ops.mul(x, y), differentiable=("x",))
+    def product(x, y):
+        return x * y
+
+    x, y = leaf(2.0, 3.0), leaf(5.0, 7.0)
+    product(x, y.detach()).sum().backward()
+    assert x.grad.tolist() == [5.0, 7.0]
+    with pytest.raises(GraphError, match="product: input 'y' has no gradient, but the tensor"):
+        product(x, y)
+
+
+def test_a_definition_serves_gradients_with_a_graph_and_a_kernel_the_others():
+    def definition(x):
+        calls.append("definition")
+        return ops.mul(x, x)
+
+    def kernel(grad_out, x):
+        calls.append("kernel")
+        return [grad_out * 2 * x]
+
+    calls = []
+    square = op("x^2", definition=definition, differentiable=("x",), backward=kernel)(
+        lambda x: x * x
+    )
+    x = leaf([3.0])
+    square(x).sum().backward()
+    (slope,) = square(x).sum().gradient(x, create_graph=True)
+    assert (calls, x.grad.tolist()) == (["kernel", "definition"], [6.0])
+    assert slope.gradient(x)[0].tolist() == [2.0]
+
+
+def test_a_definition_that_returns_something_else_is_refused():
+    for definition, got in (
+        (lambda x: ops.sum(x), r"\(\) float64"),
+        (lambda x: x.float(), r"\(2,\) float32"),
+        (lambda x: None, "NoneType"),
+    ):
+        own = op("x", definition=definition, differentiable=("x",))(lambda x: x * 1)
+        message = rf"'<lambda>': expected the definition .*, \(2,\) float64, got {got}"
+        with pytest.raises(GraphError, match=message):
+            own(leaf(1.0, 2.0)).sum().backward()
+
+
+# What is refused when an op is defined.
+
+
+def double(x):
+    """Stand for a forward."""
+    return x * 2
+
+
+def times(grad_out):
+    """Stand for a VJP."""
+    return grad_out * 2
+
+
+@each(
+    ("options", "message"),
+    [
+        (
+            {"vjps": {"y": times}},
+            r"op 'double': gradients for \['y'\], its inputs are \['x'\]",
+        ),
+        (
+            {"definition": double, "differentiable": ("y",)},
+            r"op 'double': gradients for \['y'\], its inputs are \['x'\]",
+        ),
+        ({"keeps": ("out",)}, r"op 'double': the names \['out'\] are the engine's"),
+        ({"vjps": {"x": lambda g: g}}, "the VJP for 'x' must take grad_out first"),
+        ({"vjps": {"x": lambda x, grad_out: x}}, "the VJP for 'x' must take grad_out first"),
+        ({"vjps": {"x": lambda: 0}}, "the VJP for 'x' must take grad_out first"),
+        (
+            {"vjps": {"x": lambda grad_out, y: y}},
+            r"the VJP for 'x' names \['y'\], expected names among \['grad_out', 'out', 'position', "
+            r"'x', 'x_dtype', 'x_shape'\]",
+        ),
+        (
+            {"vjps": {"x": lambda grad_out, mask: mask}, "caches": ("mask",)},
+            r"the VJP for 'x' names \['mask'\], expected names among",
+        ),
+        *[
+            ({"vjps": {"x": (lambda text: eval(text))(f"lambda grad_out, {name}: 0")}}, name)
+            for name in ("wanted", "overwrite")
+        ],
+        ({"definition": double}, "expected either vjps, or a definition= and differentiable="),
+        ({"differentiable": ("x",)}, "expected either vjps, or a definition= and differentiable="),
+        (
+            {"vjps": {"x": times}, "definition": double, "differentiable": ("x",)},
+            "expected either vjps, or a definition= and differentiable=",
+        ),
+        ({"backward": times}, "backward is first-order only. Give vjps or a definition too"),
+        (
+            {"vjps": {"x": times}, "backward": lambda x: [x]},
+            "op 'double': backward must take grad_out first",
+        ),
+        (
+            {"vjps": {"x": times}, "backward": lambda grad_out, y: [y], "keeps": ("mask",)},
+            r"backward names \['y'\], expected names among \['grad_out', 'mask', 'out', "
+            r"'overwrite', 'wanted', 'x', 'x_dtype', 'x_shape'\]",
+        ),
+        (
+            {"vjps": {"x": times}, "backward": times, "backward_flops": lambda x: 0},
+            "op 'double': backward_flops must take grad_out first",
+        ),
+        (
+            {"flops": lambda x, grad_out, n: 0},
+            r"op 'double': flops names \['grad_out', 'n'\], expected names among \['out', 'x'\]",
+        ),
+        ({"flops": -1}, "op 'double': expected flops to be a number .*; got -1"),
+        ({"flops": "2 n"}, "op 'double': expected flops to be a number per entry .*; got '2 n'"),
+        ({"flops": 0.5}, r"expected flops to be .* as flops=lambda x: x.size; got 0.5"),
+    ],
+)
+def test_a_record_that_cannot_be_right_is_refused_at_once(options, message):
+    with pytest.raises(GraphError, match=message):
+        op("2 x", **options)(double)
+
+
+def test_an_op_without_a_formula_is_refused():
+    with pytest.raises(DtypeError, match="op: expected a formula first, as in"):
+
+        @op
+        def bare(x):
+            return x
+
+
+# What is refused when it runs.
+
+
+@each(
+    ("vjp", "message"),
+    [
+        (lambda grad_out, x: ops.sum(grad_out), r"have shape \(2, 3\), got \(\)"),
+        (
+            lambda grad_out, x: ops.transpose(grad_out),
+            r"have shape \(2, 3\), got \(3, 2\)",
+        ),
+        (lambda grad_out, x: grad_out.astype(np.float32), "have dtype float64, got float32"),
+        (lambda grad_out, x: None, "be an array, got a NoneType"),
+        (lambda grad_out, x: 2.0, "be an array, got a float"),
+        (lambda grad_out, x: [grad_out], "be an array, got a list"),
+    ],
+)
+def test_a_vjp_that_returns_something_else_is_refused(vjp, message):
+    wrong = op("2 x", vjps={"x": vjp})(double)
+    x = leaf(*normal(2, 3))
+    with pytest.raises(
+        GraphError, match=f"'double': expected the gradient for input 0 to {message}"
+    ):
+        wrong(x).sum().backward()
+    assert x.grad is None
+
+
+# Backward kernels.
+
+
+VJPS = {"a": lambda grad_out, b: grad_out * b, "b": lambda grad_out, a: grad_out * a}
+
+
+def product_with(backward):
+    """Return a product with VJPs and this backward kernel."""
+
+    @op("a b", vjps=VJPS, backward=backward)
+    def product(a, b):
+        return a * b
+
+    return product
+
+
+def pair():
+    """Return two leaves of the same values."""
+    return leaf(2.0, 3.0), leaf(2.0, 3.0)
+
+
+def test_a_kernel_computes_what_a_first_order_pass_wants():
+    calls = []
+
+    def kernel(grad_out, a, b, wanted):
+        calls.append(wanted)
+        return [grad_out * b if wanted[0] else None, grad_out * a if wanted[1] else None]
+
+    product = product_with(kernel)
+    a, b = pair()
+    product(a, b).sum().backward()
+    assert calls == [(True, True)]
+    assert a.grad.tolist() == b.grad.tolist() == [2.0, 3.0]
+    # Of several gradients that could be had, those that lead to a target are wanted.
+    assert product(a, b).sum().gradient(b)[0].tolist() == [2.0, 3.0]
+    assert calls.pop() == (False, True)
+    with debug():
+        product(a, b).sum().backward()
+    assert calls.pop() == (True, True)
+    with profile() as table:
+        product(*pair()).sum().backward()
+    assert calls.pop() == (True, True)
+    assert {row.op: row.backward_calls for row in table.rows()} == {"product": 1, "sum": 1}
+
+
+def test_a_kernel_serves_a_single_wanted_input():
+    calls = []
+
+    def kernel(grad_out, wanted):
+        calls.append(wanted)
+        return [grad_out * 2 if is_wanted else None for is_wanted in wanted]
+
+    vjp = times
+    both = op("2 a + 2 b", vjps={"a": vjp, "b": vjp}, backward=kernel)(lambda a, b: 2 * a + 2 * b)
+    a, b = pair()
+    both(a, b.detach()).sum().backward()
+    both(a.detach(), b).sum().backward()
+    assert calls == [(True, False), (False, True)]
+    assert a.grad.tolist() == b.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_kernel_is_passed_over_where_it_reads_more_than_the_calculus():
+    """The gradient of a needs b alone: a frozen b costs no memory for a."""
+    product = product_with(lambda grad_out, a, b: pytest.fail("was called"))
+    a, b = pair()
+    out = product(a, b.detach())
+    assert out.node.plan.backward is None
+    assert [saved.tolist() for saved in out.node.saved] == [[2.0, 3.0]]
+    out.sum().backward()
+    assert a.grad.tolist() == [2.0, 3.0]
+    assert product(a, b).node.plan.backward is not None
+
+
+def test_a_kernel_is_not_called_for_a_gradient_with_a_graph():
+    product = product_with(lambda grad_out, a, b: pytest.fail("was called"))
+    a, b = pair()
+    (slope,) = product(a, b).sum().gradient(a, create_graph=True)
+    assert slope.sum().gradient(b)[0].tolist() == [1.0, 1.0]
+    product(a, b).sum().backward(create_graph=True)
+    assert a.grad.tolist() == [2.0, 3.0]
+
+
+def test_a_kernel_may_name_options_results_and_the_shapes_of_all_inputs():
+    seen = []
+
+    def kernel(grad_out, a, mask, cached, out, scale, a_shape, b_shape, b_dtype, wanted):
+        seen.append((a.tolist(), mask, cached, out.tolist(), scale, a_shape, b_shape, b_dtype))
+        return [grad_out * 1 if is_wanted else None for is_wanted in wanted]
+
+    @op(
+        "a + b",
+        vjps={"a": lambda grad_out, a: grad_out, "b": lambda grad_out, a: grad_out},
+        backward=kernel,
+        keeps=("mask",),
+        caches=("cached",),
+    )
+    def plus(a, b, *, scale=4):
+        return a + b, "mask", "cached"
+
+    a, b = pair()
+    float64 = np.dtype(np.float64)
+    expected = ([2.0, 3.0], "mask", "cached", [4.0, 6.0], 4, (2,))
+    plus(a, b).sum().backward()
+    assert seen.pop() == (*expected, (2,), float64)
+    # A constant has no gradient that its shape would be needed for.
+    plus(a, b.detach()).sum().backward()
+    assert seen.pop() == (*expected, None, None)
+
+
+def test_an_input_that_is_left_out_has_its_place_among_the_gradients():
+    def kernel(grad_out, x, weight, wanted):
+        given = [grad_out * weight, grad_out * x, grad_out * 1]
+        return [grad if is_wanted else None for grad, is_wanted in zip(given, wanted, strict=True)]
+
+    @op(
+        "x w + b",
+        vjps={
+            "x": lambda grad_out, weight: grad_out * weight,
+            "weight": lambda grad_out, x: grad_out * x,
+            "bias": lambda grad_out: grad_out,
+        },
+        backward=kernel,
+    )
+    def affine(x, weight, bias=None):
+        return x * weight if bias is None else x * weight + bias
+
+    for bias in ((), (leaf(1.0, 1.0),)):
+        x, weight = pair()
+        affine(x, weight, *bias).sum().backward()
+        assert x.grad.tolist() == weight.grad.tolist() == [2.0, 3.0]
+        assert [tensor.grad.tolist() for tensor in bias] == [[1.0, 1.0]] * len(bias)
+
+
+def test_an_input_that_is_given_twice_gets_both_gradients_of_a_kernel():
+    product = product_with(lambda grad_out, a, b: [grad_out * b, grad_out * a])
+    x = leaf(2.0, 3.0)
+    y = x * 1
+    (product(x, x) + product(y, y)).sum().backward()
+    assert x.grad.tolist() == [8.0, 12.0]
+
+
+def test_a_kernels_gradients_are_summed_over_broadcast_axes():
+    product = product_with(lambda grad_out, a, b: [grad_out * b, grad_out * a])
+    a, b = leaf([1.0, 2.0], [3.0, 4.0]), leaf(5.0, 6.0)
+    product(a, b).sum().backward()
+    assert a.grad.tolist() == [[5.0, 6.0], [5.0, 6.0]]
+    assert b.grad.tolist() == [4.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (lambda grad_out, b: [grad_out * b], "2 gradients from backward, .* got 1"),
+        (lambda grad_out, b: [grad_out * b, None], "input 1 to be an array, got a NoneType"),
+        (
+            lambda grad_out, b: [grad_out[:1] * b[:1], b * 1],
+            r"input 0 to have shape \(2,\), got \(1,\)",
+        ),
+        (
+            lambda grad_out, b: [grad_out * b, b.astype(np.float32)],
+            "input 1 to have dtype float64, got float32",
+        ),
+    ],
+)
+def test_a_kernel_that_returns_something_else_is_refused(kernel, message):
+    a, b = pair()
+    with pytest.raises(GraphError, match=f"op 'product': expected .*{message}") as caught:
+        product_with(kernel)(a, b).sum().backward()
+    assert caught.value.__notes__ == ["in the backward kernel of op 'product'"]
+    assert a.grad is b.grad is None
+
+
+def test_a_kernel_that_fails_is_named():
+    a, b = pair()
+    with pytest.raises(ZeroDivisionError) as caught:
+        product_with(lambda grad_out: 1 / 0)(a, b).sum().backward()
+    assert caught.value.__notes__ == ["in the backward kernel of op 'product'"]
+
+
+def one_array_twice(grad_out):
+    """Return one gradient for both."""
+    both = 2 * grad_out
+    return [both, both]
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        one_array_twice,
+        lambda grad_out, b: [grad_out * b, grad_out],
+        lambda grad_out, b: [grad_out * b, grad_out[:]],
+        lambda grad_out, b: [grad_out * b, b],
+        lambda grad_out, a: [grad_out * a, a[::1]],
+        lambda grad_out, out: [grad_out * 1, out],
+    ],
+)
+def test_a_kernel_that_returns_memory_that_others_hold_is_refused(kernel):
+    product = product_with(kernel)
+    message = "product.backward: a result is read-only or shares memory"
+    # The first pass, for a alone, does not stand for the second, which wants b too.
+    a, b = pair()
+    if kernel is not one_array_twice:
+        product(a, b).sum().gradient(a)
+    with pytest.raises(GraphError, match=message):
+        product(a, b).sum().backward()
+    assert a.grad is b.grad is None
+
+
+def doubling(told):
+    """Return an op whose kernel writes over what it is given, where it may."""
+
+    def kernel(grad_out, overwrite):
+        told.append(overwrite)
+        return [np.multiply(grad_out, 2, out=grad_out if overwrite else None)]
+
+    return op("2 x", vjps={"x": times}, backward=kernel)(double)
+
+
+def test_a_kernel_may_write_over_a_gradient_that_nobody_else_holds():
+    told = []
+    twice = doubling(told)
+    x = leaf([1.0])
+    twice(twice(x)).sum().backward()
+    # First the gradient of sum, which is not this walk's own; then its own.
+    assert (told, x.grad.tolist()) == ([False, True], [4.0])
+    told.clear()
+    y = twice(x)
+    y.register_hook(lambda grad: None)  # which may keep what it is shown
+    twice(y).sum().backward()
+    assert told == [False, False]
+    told.clear()
+    y = twice(x)
+    y.retain_grad()
+    twice(y).sum().backward()
+    assert (told, y.grad.tolist()) == ([False, False], [2.0])
+    told.clear()
+    y = twice(x)
+    assert [g.tolist() for g in twice(y).sum().gradient(y, x)] == [[2.0], [4.0]]
+    assert told == [False, False]
+
+
+def test_a_kernel_may_not_write_over_anything_before_its_memory_was_checked():
+    """Else a fault of the kernel would do harm before it is noticed."""
+    told = []
+    first, second = doubling([]), doubling(told)
+    first(second(leaf([1.0]))).sum().backward()
+    first(second(leaf([1.0]))).sum().backward()
+    assert told == [False, True]
+
+
+def test_a_sum_of_gradients_may_be_written_over():
+    told = []
+    twice = doubling(told)
+    twice(leaf([1.0])).sum().backward()
+    x = leaf([1.0])
+    y = twice(x)
+    (y + y * 3).sum().backward()
+    assert (told, x.grad.tolist()) == ([False, True], [8.0])
+
+
+def test_debug_sees_an_inf_that_a_kernel_would_write_over_its_gradient():
+    def kernel(grad_out, x, overwrite):
+        return [np.divide(grad_out, x, out=grad_out if overwrite else None)]
+
+    vjps = {"x": lambda grad_out, x: grad_out / x}
+    log = op("log x", vjps=vjps, backward=kernel)(lambda x: np.log(x))
+    twice = doubling([])
+    twice(log(leaf([1.0]))).sum().backward()
+    x = leaf([1.0])
+    y = twice(log(x))
+    x.data[:] = 0.0
+    message = "the backward kernel of op '<lambda>' for input 0"
+    with debug(), pytest.raises(NotFiniteError, match=message):
+        y.sum().backward()
+
+
+# Gradients that broadcasting explains.
+
+
+def test_a_gradient_that_broadcasting_explains_is_summed():
+    """A VJP need not undo broadcasting: the engine does."""
+    stretched = op("x + zeros", vjps={"x": lambda grad_out: grad_out})(
+        lambda x: x + np.zeros((4, 2, 3))
+    )
+    x = leaf(*normal(2, 1))
+    stretched(x).sum().backward()
+    assert x.grad.tolist() == [[12.0], [12.0]]
+
+
+def test_a_vjp_in_np_functions_says_what_the_second_derivative_wants():
+    own_exp = op("exp(x)", vjps={"x": lambda grad_out, x: grad_out * np.exp(x)})(np_exp)
+    x = leaf([1.0])
+    own_exp(x).sum().backward()
+    assert x.grad.item() == pytest.approx(np.e)
+    with pytest.raises(TypeError) as caught:
+        own_exp(x).sum().gradient(x, create_graph=True)
+    assert caught.value.__notes__ == [
+        "in the VJP of op 'np_exp' for input 0; to be differentiable itself it must use ops, not "
+        "NumPy functions"
+    ]
+
+
+def np_exp(x):
+    """Stand for a forward."""
+    return np.exp(x)
+
+
+def test_an_input_without_a_vjp_that_requires_a_gradient_is_refused():
+    scaled = op("x y", vjps={"x": lambda grad_out, y: grad_out * y})(lambda x, y: x * y)
+    assert scaled(leaf([2.0]), Tensor(np.array([3.0]))).tolist() == [6.0]
+    message = "input 'y' has no gradient, but the tensor given requires one. Pass tensor.detach"
+    with pytest.raises(GraphError, match=message):
+        scaled(leaf([2.0]), leaf([3.0]))
+
+
+# How an op is called.
+
+
+@op(
+    "(a b + c) power / scale",
+    vjps={"a": lambda grad_out, b, power, scale: grad_out * b * (power / scale)},
+)
+def mixed(a, b, c=None, *, power=2, scale):
+    """An op with all kinds of parameters."""
+    total = a * b if c is None else a * b + c
+    return total * (power / scale)
+
+
+def test_options_may_be_given_by_position_and_inputs_by_name():
+    expected = (2 * 3 + 1) * (4 / 8)
+    for args, options in (
+        ((2.0, 3.0, 1.0, 4, 8), {}),
+        ((2.0, 3.0, 1.0, 4), {"scale": 8}),
+        ((2.0, 3.0, 1.0), {"scale": 8, "power": 4}),
+        ((2.0, 3.0), {"c": 1.0, "power": 4, "scale": 8}),
+        ((2.0,), {"c": 1.0, "b": 3.0, "power": 4, "scale": 8}),
+        ((), {"scale": 8, "c": 1.0, "b": 3.0, "a": 2.0, "power": 4}),
+    ):
+        x = leaf([2.0])
+        tensors = [x if value == 2.0 else value for value in args]
+        named = {name: x if value == 2.0 else value for name, value in options.items()}
+        out = mixed(*tensors, **named)
+        out.sum().backward()
+        assert (out.tolist(), x.grad.tolist()) == ([expected], [3 * 4 / 8])
+        assert out.node.options == {"power": 4, "scale": 8}
+        arrays = [np.array(value) if value == 2.0 else value for value in args]
+        named = {n: np.array(v) if v == 2.0 else v for n, v in options.items()}
+        assert mixed(*arrays, **named).tolist() == expected
+
+
+def test_what_is_left_out_is_as_its_default():
+    assert mixed(leaf([2.0]), 3.0, scale=1).tolist() == [12.0]
+    inputs, options = mixed.bind((2.0,), {"scale": 1, "b": 3.0})
+    assert (inputs, options) == ((2.0, 3.0, None), {"power": 2, "scale": 1})
+
+
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [
+        pytest.param((1.0, 2.0), {"scale": 1, "steps": 1}, id="unknown"),
+        pytest.param((1.0, 2.0), {}, id="option missing"),
+        pytest.param((1.0,), {"scale": 1}, id="input missing"),
+        pytest.param((1.0,), {"c": 1.0, "scale": 1}, id="input missing before one by name"),
+        pytest.param((), {"b": 1.0, "scale": 1}, id="first input missing"),
+        pytest.param((1.0, 2.0, None, 2, 1, 0), {}, id="too many"),
+        pytest.param((1.0, 2.0), {"a": 1.0, "scale": 1}, id="input twice"),
+        pytest.param((1.0, 2.0, None, 2), {"power": 2, "scale": 1}, id="option twice"),
+    ],
+)
+@pytest.mark.parametrize("kind", [leaf, np.array])
+def test_arguments_that_do_not_fit_are_named(args, given, kind):
+    arguments = [kind(value) if value == 1.0 else value for value in args]
+    message = (
+        f"mixed: expected inputs ['a', 'b', 'c'] and options ['power', 'scale'], got {len(args)} "
+        f"by position and {list(given)} by name"
+    )
+    with pytest.raises(DtypeError, match=re.escape(message)):
+        mixed(*arguments, **given)
+    if arguments and kind is leaf:
+        with pytest.raises(DtypeError, match=re.escape(message)):
+            method(mixed)(*arguments, **given)
+
+
+def test_an_op_without_options_refuses_wrong_numbers_of_inputs():
+    for args in ((leaf([1.0]), leaf([1.0])), (np.ones(1), 2.0), ()):
+        message = rf"soft_relu: expected inputs \['x'\] and options \[\], got {len(args)} by"
+        with pytest.raises(DtypeError, match=message):
+            soft_relu(*args)
+
+
+def test_options_of_an_op_with_any_number_of_inputs_go_by_name():
+    @op("sum of xs^power", vjps={"xs": lambda grad_out, xs, position: grad_out})
+    def powers(*xs, power=1):
+        return np.sum([x**power for x in xs], axis=0)
+
+    assert powers(leaf([1.0]), leaf([2.0]), leaf([3.0])).tolist() == [6.0]
+    assert powers(leaf([1.0]), leaf([2.0]), power=2).tolist() == [5.0]
+    with pytest.raises(DtypeError, match=r"powers: expected .*, got 1 by position and \['xs'\]"):
+        powers(leaf([1.0]), xs=leaf([2.0]))
+
+
+def test_errors_of_numpy_name_the_op_and_what_it_got():
+    with pytest.raises(
+        ShapeError, match=r"attended: got \(2,\) float64, \(3,\) float64; .*broadcast"
+    ):
+        attended(leaf(1.0, 2.0), leaf(1.0, 2.0, 3.0))
+
+
+# What a forward returns.
+
+
+@pytest.mark.parametrize(
+    ("returns", "got"), [(lambda x: (x,), "a tuple of 1"), (lambda x: x, "a ndarray")]
+)
+def test_a_forward_that_does_not_return_what_it_keeps_is_refused(returns, got):
+    """Else the output would be taken for the mask, or its first entry for the output."""
+
+    @op("x mask", vjps={"x": lambda grad_out, mask: grad_out * mask}, keeps=("mask",))
+    def masked(x):
+        return returns(x * 2)
+
+    message = rf"masked: expected the forward to return the tuple \(out, mask\), got {got}"
+    for x in (leaf(1.0, 2.0), np.ones(2)):
+        with pytest.raises(GraphError, match=message):
+            masked(x)
+
+
+# Records.
+
+
+def test_a_vjp_of_another_dtype_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out.astype(np.float64)})
+    def leaky(x):
+        return x * 1
+
+    x = leaf(1.0, dtype=np.float32)
+    with pytest.raises(GraphError, match=r"'leaky': .* dtype float32, got float64"):
+        leaky(x).backward()
+
+
+def test_a_vjp_of_another_shape_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out[:1]})
+    def short(x):
+        return x * 1
+
+    with pytest.raises(GraphError, match=r"'short': .* shape \(2,\), got \(1,\)"):
+        short(leaf(1.0, 2.0)).backward(np.ones(2))
+
+
+def test_a_vjp_that_is_no_array_is_refused():
+    @op("x", vjps={"x": lambda grad_out: None})
+    def nothing(x):
+        return x * 1
+
+    with pytest.raises(GraphError, match=r"'nothing': .* to be an array, got a NoneType"):
+        nothing(leaf(1.0)).backward()
+
+
+def test_a_vjp_that_fails_is_named():
+    @op("x", vjps={"x": lambda grad_out: 1 / 0})
+    def failing(x):
+        return x * 1
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        failing(leaf(1.0)).backward()
+    assert caught.value.__notes__ == ["in the VJP of op 'failing' for input 0"]
+
+
+def test_a_vjp_in_numpy_functions_is_told_to_be_in_ops():
+    @op("sin x", vjps={"x": lambda grad_out, x: grad_out * np.cos(x)})
+    def sine(x):
+        return np.sin(x)
+
+    x = leaf(1.0)
+    sine(x).backward()
+    with pytest.raises(TypeError) as caught:
+        sine(x).gradient(x, create_graph=True)
+    assert "must use ops, not NumPy functions" in caught.value.__notes__[0]
+
+
+def test_an_input_without_a_vjp_is_named():
+    @op("a b", vjps={"a": lambda grad_out, b: grad_out * b})
+    def half(a, b):
+        return a * b
+
+    half(leaf(1.0), Tensor(np.array(2.0)))
+    with pytest.raises(GraphError, match="half: input 'b' has no gradient"):
+        half(leaf(1.0), leaf(2.0))
+
+
+@pytest.mark.parametrize(
+    ("vjps", "options", "message"),
+    [
+        ({"z": lambda grad_out: grad_out}, {}, "its inputs are"),
+        ({"x": lambda grad: grad}, {}, "must take grad_out first"),
+        ({"x": lambda grad_out, y: grad_out}, {}, r"names \['y'\]"),
+        ({"x": lambda grad_out, c: grad_out}, {"caches": ("c",)}, r"names \['c'\]"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(vjps, options, message):
+    with pytest.raises(GraphError, match=message):
+
+        @op("x", vjps=vjps, **options)
+        def wrong(x):
+            return x
+
+
+def test_unknown_options_are_refused():
+    message = r"reshape: expected inputs .* and options \['shape'\], got 1 by position and "
+    with pytest.raises(DtypeError, match=message + r"\['shape', 'dim'\] by name"):
+        ops.table["reshape"](Tensor.ones(2), shape=(2,), dim=0)
+    with pytest.raises(DtypeError, match=message + r"\[\] by name"):
+        ops.table["reshape"](Tensor.ones(2))
+
+
+# What must not be lost, mixed up or written over.
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [(None, "got a NoneType"), ((1.0, 2.0), "got a tuple"), ("text", "got a str")],
+)
+def test_a_forward_must_return_an_array(result, message):
+    @op("nothing")
+    def wrong(x):
+        return result
+
+    with pytest.raises(GraphError, match=f"wrong: expected an array from the forward, {message}"):
+        wrong(leaf(1.0))
+
+
+def test_op_asks_for_its_formula():
+    with pytest.raises(DtypeError, match="op: expected a formula first"):
+        op(lambda x: x)
+
+
+def test_a_definition_may_hand_back_its_input():
+    @op("x", definition=lambda x: x, differentiable=("x",))
+    def ident(x):
+        return x.copy()
+
+    x = leaf([1.0])
+    ident(x).sum().backward()
+    assert x.grad.tolist() == [1.0]
+    y = leaf([1.0])
+    middle = y * 1
+    middle.register_hook(lambda grad: grad * 10)
+    ident(middle).sum().backward()
+    assert y.grad.tolist() == [10.0]
+
+
+@pytest.mark.parametrize("watch", [debug, profile])
+def test_errors_keep_their_names_while_watched(watch):
+    with watch(), pytest.raises(ShapeError, match=r"add: got \(2, 3\) float32, \(4,\)"):
+        Tensor.ones(2, 3) + Tensor.ones(4)
+    with watch(), pytest.raises(AxisError, match="sum: got"):
+        Tensor.ones(2).sum(axis=5)
+
+
+def test_an_op_that_hands_back_its_input_is_refused():
+    @op("x", vjps={"x": lambda grad_out: grad_out})
+    def same(x):
+        return x
+
+    with pytest.raises(GraphError, match="same: the forward returned memory of an input"):
+        same(leaf([1.0]) * 1)
+
+    @op("x", vjps={"x": lambda grad_out, kept: grad_out * kept}, keeps=("kept",))
+    def keeping(x):
+        return x * x, x
+
+    with pytest.raises(GraphError, match="keeping: the forward returned memory of an input"):
+        keeping(leaf([1.0]))
+
+
+def test_options_of_an_op_stand_behind_a_star():
+    with pytest.raises(GraphError, match=r"slope=0.1 is positional.*leaky\(x, \*, slope=0.1\)"):
+
+        @op("leaky")
+        def leaky(x, slope=0.1):
+            return x * slope
+
+
+def test_names_of_the_engine_are_refused():
+    """An option called position would be overwritten by the position of an input."""
+    for forward in (lambda x, *, position: x, lambda out: out, lambda x, *, wanted: x):
+        with pytest.raises(GraphError, match="are the engine's"):
+            op("x", vjps={})(forward)
+
+
+def test_a_kernel_cannot_ask_for_the_shape_of_any_number_of_inputs():
+    with pytest.raises(GraphError, match=r"backward names \['xs_shape'\]"):
+        op(
+            "x",
+            vjps={"xs": lambda grad_out: grad_out},
+            backward=lambda grad_out, xs_shape: [grad_out],
+        )(lambda *xs: xs[0])

@@ -1,0 +1,280 @@
+"""Recording modes, version counters, and changes in place."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from tests.tools import leaf
+from tinygrad_np import Tensor, enable_grad, no_grad, op
+from tinygrad_np.errors import GraphError
+
+# Any order.
+
+
+def test_create_graph_works_inside_no_grad():
+    x = leaf(3.0)
+    y = x * x
+    with no_grad():
+        (first,) = y.gradient(x, create_graph=True)
+    assert first.requires_grad
+
+
+# Modes.
+
+
+def test_no_grad_records_nothing_and_enable_grad_records_within():
+    x = leaf(2.0)
+    with no_grad():
+        assert not (x * x).requires_grad
+        with enable_grad():
+            assert (x * x).requires_grad
+        assert not (x * x).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_no_grad_ends_with_an_exception():
+    x = leaf(2.0)
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * x).requires_grad
+
+
+def test_no_grad_decorates_also_recursive_functions():
+    x = leaf(2.0)
+
+    @no_grad()
+    def power(n):
+        return x if n == 0 else power(n - 1) * x
+
+    assert not power(3).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_one_no_grad_can_be_entered_twice():
+    x, off = leaf(2.0), no_grad()
+    with off, off:
+        assert not (x * x).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_no_grad_is_of_its_thread():
+    x, seen = leaf(2.0), []
+    with no_grad():
+        thread = threading.Thread(target=lambda: seen.append((x * x).requires_grad))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_two_threads_record_and_go_back_at_once():
+    results = {}
+
+    def work(number):
+        x = leaf(np.full(200, float(number)))
+        for _ in range(50):
+            x.grad = None
+            (x * x * x).sum().backward()
+        results[number] = x.grad.data
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(4):
+        np.testing.assert_array_equal(results[number], 3.0 * number**2)
+
+
+# Changes in place.
+
+
+def test_a_saved_leaf_that_was_changed_is_noticed():
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with no_grad():
+        x[0] = 5.0
+    with pytest.raises(GraphError, match=r"op 'mul' .* changed in place afterwards"):
+        y.backward()
+
+
+def test_a_saved_output_that_was_changed_is_noticed():
+    y = leaf(1.0, 2.0).exp()
+    loss = y.sum()
+    y.detach()[0] = 0.0
+    with pytest.raises(GraphError, match="op 'exp'"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "view", [lambda x: x.reshape(2, 1), lambda x: x[:1], lambda x: x.detach(), lambda x: x.T]
+)
+def test_a_change_through_a_view_is_noticed(view):
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()
+    with no_grad():
+        view(x)[0] = 5.0
+    with pytest.raises(GraphError, match="changed in place"):
+        y.backward()
+
+
+def test_a_change_that_no_backward_needs_is_allowed():
+    x = leaf(1.0, 2.0)
+    y = (x + x).sum()
+    with no_grad():
+        x[0] = 5.0
+    y.backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_change_before_the_forward_is_allowed():
+    x = leaf(1.0, 2.0)
+    with no_grad():
+        x[0] = 5.0
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [10.0, 4.0]
+
+
+def test_an_array_given_to_an_op_may_be_changed_afterwards():
+    x, weights = leaf(1.0, 2.0), np.array([3.0, 4.0])
+    y = (x * weights).sum()
+    weights[:] = 0
+    y.backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+
+
+def test_an_index_given_to_an_op_may_be_changed_afterwards():
+    x, index = leaf(1.0, 2.0), np.array([0, 0])
+    y = x[index].sum()
+    index[:] = 1
+    y.backward()
+    assert x.grad.tolist() == [2.0, 0.0]
+
+
+def test_setitem_in_a_graph_is_refused():
+    x = leaf(1.0, 2.0)
+    for tensor in (x, x * 2):
+        with pytest.raises(GraphError, match="setitem: this tensor requires a gradient"):
+            tensor[0] = 1.0
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_augmented_assignment_makes_a_new_tensor():
+    x = leaf(1.0, 2.0)
+    y = x
+    y += 1
+    assert y is not x
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+# Records.
+
+
+def test_nodes_print_themselves():
+    y = leaf(1.0, 2.0).exp()
+    assert repr(y.node).endswith("exp (2,) float64>")
+    y.sum().backward()
+    assert repr(y.node).endswith("freed>")
+
+
+# What must not be lost, mixed up or written over.
+
+
+def test_a_partly_freed_graph_gives_no_gradient():
+    x = leaf(1.0)
+    y = x * 2
+    other = y.sum() + x
+    y.sum().backward()
+    with pytest.raises(GraphError, match="was freed"):
+        other.gradient(x)
+
+
+def test_setitem_refuses_a_value_with_a_gradient():
+    x, w = Tensor.zeros(3), leaf(3.0, dtype=np.float32)
+    with pytest.raises(GraphError, match="setitem: the value requires a gradient"):
+        x[0] = w * 2
+    x[0] = w.detach()
+    assert x.tolist() == [3.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "view", [lambda c: c.numpy(), lambda c: np.broadcast_to(c.data, (2,)), lambda c: c.data]
+)
+def test_an_array_over_a_tensors_memory_is_copied(view):
+    x, constant = leaf(1.0, 1.0), Tensor(np.array([1.0, 1.0]))
+    y = (x * view(constant)).sum()
+    constant[0] = 100.0
+    y.backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+def test_arrays_of_tensors_are_read_only():
+    assert not np.asarray(Tensor([1.0])).flags.writeable
+    assert not Tensor([1.0]).numpy().flags.writeable
+
+
+def test_a_saved_array_handed_on_is_copied():
+    @op("x, oddly", vjps={"x": lambda grad_out, c: c})
+    def odd(x, c):
+        return x * 1
+
+    x, c = leaf(1.0, 2.0), Tensor(np.ones(2))
+    odd(x, c).backward(np.ones(2))
+    x.grad[0] = 9.0
+    assert c.tolist() == [1.0, 1.0]
+
+
+def test_the_guard_holds_for_second_derivatives():
+    x = leaf(2.0, 3.0)
+    y = x * x * x
+    (first,) = y.gradient(x, gradient=np.ones(2), create_graph=True)
+    with no_grad():
+        x[0] = 0.0
+    with pytest.raises(GraphError, match="changed in place"):
+        first.gradient(x, gradient=np.ones(2))
+
+
+def test_the_guard_holds_for_outputs_in_second_derivatives():
+    x = leaf(2.0)
+    y = x.exp()
+    (first,) = y.gradient(x, create_graph=True)
+    y.detach()[...] = 0.0
+    with pytest.raises(GraphError, match="changed in place"):
+        first.gradient(x)
+
+
+def test_replaced_data_of_a_leaf_is_noticed():
+    x = leaf(3.0)
+    y = x * x * x
+    x.data = np.array(10.0)
+    with pytest.raises(GraphError, match=r"\.data was replaced"):
+        y.gradient(x, create_graph=True)
+
+
+def test_a_copy_is_not_guarded_with_its_source():
+    w = leaf([[1.0, 2.0], [3.0, 4.0]])
+    flat = w.T.reshape(-1)
+    loss = (flat * flat).sum()
+    with no_grad():
+        w[0] = 5.0
+    loss.backward()
+    assert w.grad.tolist() == [[2.0, 4.0], [6.0, 8.0]]
+
+
+def test_one_no_grad_in_two_threads():
+    off, x = no_grad(), leaf(1.0)
+    inside, leave = threading.Event(), threading.Event()
+
+    def work():
+        with no_grad(), off:
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    with off:
+        leave.set()
+        thread.join()
+    assert (x * x).requires_grad

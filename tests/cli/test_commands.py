@@ -1,0 +1,632 @@
+"""python -m tinygrad_np as its users meet it: what it prints, leaves behind, and refuses."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import models
+from tinygrad_np import data, optim, train
+from tinygrad_np.cli import commands, main, parts, training
+from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.data.augment import AugmentationTable
+from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.tensor import Tensor
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+MNIST = os.environ.get("TINYGRAD_NP_DATA")
+real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
+
+# A training of a second.
+QUICK = ["--data", "digits", "--model", "DigitsCNN", "--train-samples", "300", "--epochs", "2"]
+ALL_FILES = {
+    "config.json",
+    "metrics.json",
+    "history.json",
+    "history.csv",
+    "steps.csv",
+    "model.safetensors",
+    "best.safetensors",
+    "last.safetensors",
+    "training.safetensors",
+}
+FIGURES = {
+    "curves.png",
+    "predictions.png",
+    "confusion.png",
+    "calibration.png",
+    "graph.svg",
+    "graph.dot",
+}
+
+
+def metrics_of(folder):
+    """Return what a run wrote of itself."""
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def trained(folder, *flags):
+    """Train quickly into a folder, without pictures."""
+    assert main(["train", *QUICK, "--no-figures", "--out", str(folder), *flags]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run to look at."""
+    return trained(tmp_path_factory.mktemp("runs") / "digits", "--epochs", "5", "--lr", "0.01")
+
+
+def same_weights(first, second):
+    """Tell whether two files of weights hold the same bits."""
+    one, other = train.load(first), train.load(second)
+    return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
+
+
+# Training
+
+
+def test_a_run_leaves_all_there_is_to_know(tmp_path, capsys, monkeypatch):
+    # Loading takes 2.5 s by this clock, and the training 30.
+    clock = SimpleNamespace(perf_counter=iter([0.0, 2.5, 10.0, 40.0]).__next__)
+    monkeypatch.setattr(training, "time", clock)
+    folder = trained(tmp_path / "run")
+    printed = capsys.readouterr().out
+    assert {path.name for path in folder.iterdir()} == ALL_FILES
+    assert printed.startswith(
+        "digits: 269 images of 1x8x8 to train, 31 to validate, 359 to test, of 1438 and 359, 10 "
+        "classes, from the package, loaded in 2.50 s\n"
+    )
+    assert "epoch 2/2: train loss" in printed
+    metrics = metrics_of(folder)
+    assert metrics["parameters"] == 1370
+    assert metrics["steps"] == 10
+    assert metrics["fault"] == ""
+    assert not metrics["interrupted"]
+    assert [entry["epoch"] for entry in metrics["history"]] == [1, 2]
+    assert metrics["history"] == json.loads((folder / "history.json").read_text())
+    right = f"{metrics['test_accuracy']:.2%} of 359 test images right"
+    assert printed.endswith(
+        f"DigitsCNN on digits: {right}; 30.0 s, 15.0 s an epoch; files in {folder}/\n"
+    )
+    assert len((folder / "steps.csv").read_text().splitlines()) == 1 + 10
+    with (folder / "history.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["train_loss"]) for line in lines] == [
+        entry["train_loss"] for entry in metrics["history"]
+    ]
+    assert RunConfig.read(folder / "config.json") == RunConfig(
+        data="digits", model="DigitsCNN", train_samples=300, epochs=2
+    )
+
+
+@pytest.mark.slow
+def test_figures(tmp_path):
+    folder = tmp_path / "run"
+    assert main(["train", *QUICK, "--out", str(folder)]) == 0
+    assert {path.name for path in folder.iterdir()} == ALL_FILES | FIGURES
+
+
+@pytest.mark.slow
+def test_a_config_repeats_a_run(tmp_path):
+    first = trained(tmp_path / "a", "--seed", "3")
+    again = tmp_path / "b"
+    config = str(first / "config.json")
+    assert main(["train", "--config", config, "--no-figures", "--out", str(again)]) == 0
+    assert same_weights(first / "model.safetensors", again / "model.safetensors")
+    other = tmp_path / "c"
+    flags = ["--config", config, "--seed", "4", "--no-figures", "--out", str(other)]
+    assert main(["train", *flags]) == 0
+    assert not same_weights(first / "model.safetensors", other / "model.safetensors")
+    assert metrics_of(other)["config"] == {**metrics_of(first)["config"], "seed": 4}
+
+
+FLAGS = [
+    "--optimizer sgd --schedule constant",
+    "--optimizer sgd --momentum 0 --schedule step",
+    "--optimizer adamw --weight-decay 0.1 --warmup 0.2",
+    "--optimizer nadam --schedule onecycle",
+    "--optimizer rmsprop --momentum 0 --schedule plateau",
+    "--optimizer adagrad --schedule onecycle",
+    "--optimizer adadelta --warmup 0.5 --schedule constant",
+    "--optimizer lamb --clip-norm 1 --clip-value 0.5",
+    "--shift 1 --rotation 10 --scaling 0.1 --flip --noise 0.1 --erasing 0.5",
+    "--l1 0.001 --label-smoothing 0.1 --no-standardise",
+    "--validation 0 --test-each-epoch --monitor train_accuracy",
+    "--steps 3 --checkpoint-every 2 --patience 1",
+    "--batch-size 7 --test-samples 50 --tensorboard",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", FLAGS)
+def test_all_that_can_be_set(tmp_path, flags):
+    folder = trained(tmp_path / "run", *flags.split())
+    history = metrics_of(folder)["history"]
+    assert np.isfinite([entry["train_loss"] for entry in history]).all()
+
+
+@pytest.mark.slow
+def test_flags_are_taken(tmp_path):
+    """Beyond not failing: what is set shows in what is left."""
+    steps = trained(tmp_path / "steps", "--steps", "3", "--checkpoint-every", "2")
+    assert metrics_of(steps)["steps"] == 3
+    assert (steps / "step_000002.safetensors").exists()
+    tested = trained(tmp_path / "tested", "--test-each-epoch")
+    last = metrics_of(tested)["history"][-1]
+    assert last["test_accuracy"] == metrics_of(tested)["test_accuracy"]
+    board = trained(tmp_path / "board", "--tensorboard")
+    assert list((board / "tensorboard").iterdir())
+    batches = trained(tmp_path / "batches", "--batch-size", "30", "--lr", "0.5", "--epochs", "1")
+    assert metrics_of(batches)["steps"] == 9  # of 269 images
+    first, second = (batches / "steps.csv").read_text().splitlines()[1:3]
+    assert float(first.rpartition(",")[2]) == 0.5 > float(second.rpartition(",")[2])
+    plain = trained(tmp_path / "plain")
+    for flags in ("--l1 0.1", "--label-smoothing 0.2", "--shift 2", "--weight-decay 0.5"):
+        changed = trained(tmp_path / flags, *flags.split())
+        assert not same_weights(plain / "model.safetensors", changed / "model.safetensors"), flags
+
+
+def test_only_training_images_are_augmented(tmp_path, monkeypatch):
+    """Of two epochs of 269 images, with 31 to validate and 359 to test after each."""
+    right, seen = AugmentationTable.apply, []
+
+    def counted(self, images, where):
+        seen.append(len(images))
+        return right(self, images, where)
+
+    monkeypatch.setattr(AugmentationTable, "apply", counted)
+    trained(tmp_path / "run", "--shift", "2", "--rotation", "10", "--test-each-epoch")
+    assert sum(seen) == 2 * 269
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    ["LabCNN", "MnistCNN", "MnistCNNLight", "LeNet", "FashionCNN", "ResNet"],
+)
+def test_every_model(tmp_path, model):
+    flags = ["--model", model, "--train-samples", "100", "--epochs", "1", "--test-samples", "50"]
+    assert metrics_of(trained(tmp_path / "run", *flags))["model"] == model
+
+
+def test_options_of_a_model(tmp_path):
+    flags = ["--model", "LabCNN", "--model-options", '{"channels": 4}', "--train-samples", "100"]
+    assert metrics_of(trained(tmp_path / "run", *flags))["parameters"] < 402_986
+
+
+RESUMED = (
+    "--data digits --model MnistCNNLight --epochs 4 --train-samples 400 --warmup 0.1 --shift 2 "
+    "--rotation 10 --noise 0.05 --erasing 0.3 --patience 3 --no-figures"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_resume_is_bit_for_bit(tmp_path, how):
+    """Four epochs in one go, and in two processes, of which the first is ended from outside."""
+    flags = RESUMED.split()
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(["train", *flags, "--out", str(whole)]) == 0
+    command = [sys.executable, "-u", "-m", "tinygrad_np", "train", *flags, "--out", str(parts)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                process.send_signal(how)
+                break
+        _, errors = process.communicate()
+    assert process.returncode == (130 if how == signal.SIGINT else -how), errors
+    if how == signal.SIGINT:
+        assert f"go on by: python -m tinygrad_np train --resume {parts}" in errors
+        assert metrics_of(parts)["interrupted"]
+    assert main(["train", "--resume", str(parts), "--no-figures"]) == 0
+    for name in ("model", "best", "last"):
+        assert same_weights(whole / f"{name}.safetensors", parts / f"{name}.safetensors")
+
+    def without_time(entries):
+        return [{k: v for k, v in entry.items() if k != "seconds"} for entry in entries]
+
+    histories = [without_time(metrics_of(folder)["history"]) for folder in (whole, parts)]
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 4
+
+    def steps(folder):
+        return [line.split(",")[1:] for line in (folder / "steps.csv").read_text().splitlines()]
+
+    assert steps(whole) == steps(parts)
+
+
+def test_resume_for_longer(tmp_path, capsys):
+    whole = trained(tmp_path / "whole", "--epochs", "4", "--schedule", "constant")
+    parts = trained(tmp_path / "parts", "--epochs", "2", "--schedule", "constant")
+    assert main(["train", "--resume", str(parts)]) == 2
+    assert "has all its 2 epochs; add --epochs for more" in capsys.readouterr().err
+    assert main(["train", "--resume", str(parts), "--epochs", "4", "--no-figures"]) == 0
+    assert same_weights(whole / "model.safetensors", parts / "model.safetensors")
+
+
+@pytest.mark.slow
+def test_a_run_cut_in_its_first_epoch(tmp_path, monkeypatch, capsys):
+    """It goes on from its own beginning, not from what another run left in the folder."""
+    flags = ["--optimizer", "sgd", "--lr", "0.1", "--seed", "5"]
+    whole = trained(tmp_path / "whole", *flags)
+    parts = trained(tmp_path / "parts", "--seed", "6", "--epochs", "1", "--optimizer", "sgd")
+
+    def cut(log, state):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.StepLog, "on_epoch_start", cut)
+        assert main(["train", *QUICK, *flags, "--no-figures", "--out", str(parts)]) == 130
+    assert "go on by: python -m tinygrad_np train --resume" in capsys.readouterr().err
+    assert main(["train", "--resume", str(parts), "--no-figures"]) == 0
+    for name in ("model", "best", "last"):
+        assert same_weights(whole / f"{name}.safetensors", parts / f"{name}.safetensors")
+
+
+def test_a_killed_run_has_no_weights_of_another(tmp_path, monkeypatch):
+    folder = trained(tmp_path / "run")
+
+    def kill(log, state):
+        raise RuntimeError
+
+    (folder / "step_000500.safetensors").touch()
+    monkeypatch.setattr(train.Checkpoint, "on_batch_end", kill)
+    monkeypatch.setattr(train.Checkpoint, "on_fit_end", lambda checkpoint, state: None)
+    with pytest.raises(RuntimeError):
+        main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)])
+    assert [path.name for path in folder.glob("*.safetensors")] == ["training.safetensors"]
+    assert RunConfig.read(folder / "config.json").seed == 8
+
+
+def test_a_run_that_is_refused_leaves_what_was_there(tmp_path, capsys):
+    folder = trained(tmp_path / "run")
+    (folder / "steps.csv").write_text("not a log\n")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)]) == 1
+    assert "steps.csv: is there already and is no step log" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_metrics_are_json_whatever_the_loss(tmp_path, monkeypatch):
+    def found(trainer, loader):
+        return {"loss": float("inf")}
+
+    monkeypatch.setattr(train.Trainer, "evaluate", found)
+    text = (trained(tmp_path / "run") / "metrics.json").read_text()
+    history = json.loads(text, parse_constant=pytest.fail)["history"]
+    assert [entry["validation_loss"] for entry in history] == [None, None]
+
+
+def test_the_loss_of_a_validation_is_cross_entropy_alone():
+    model = parts.make_model("DigitsCNN", {})
+    loss = parts.make_loss(RunConfig(l1=0.1, label_smoothing=0.2), model)
+    logits, labels = Tensor(np.float32([[1.0, 2.0, 4.0], [0.0, -1.0, 0.5]])), np.array([0, 2])
+    smoothed = logits.cross_entropy(labels, label_smoothing=0.2).item()
+    penalty = 0.1 * optim.l1_norm(model.parameters()).item()
+    assert loss(logits, labels).item() == pytest.approx(smoothed + penalty, rel=1e-6)
+    model.eval()
+    assert loss(logits, labels).item() == logits.cross_entropy(labels).item()
+
+
+def test_steps_count_and_not_epochs(tmp_path, capsys):
+    """Three epochs of them, though two were asked for; then there is nothing to go on with."""
+    folder = trained(tmp_path / "run", "--steps", "12", "--schedule", "constant")
+    assert metrics_of(folder)["steps"] == 12
+    capsys.readouterr()
+    for flags, message in [
+        ([], "has all its 12 steps\n"),
+        (["--epochs", "9"], "--resume with --epochs: the run is of 12 steps\n"),
+    ]:
+        assert main(["train", "--resume", str(folder), *flags]) == 2
+        assert capsys.readouterr().err.endswith(message)
+
+
+def test_a_diverging_training_says_so_and_keeps_what_there_is(tmp_path, capsys):
+    folder = tmp_path / "run"
+    flags = ["--optimizer", "sgd", "--lr", "1e30", "--no-figures", "--out", str(folder)]
+    assert main(["train", *QUICK, *flags]) == 1
+    assert "the loss is" in capsys.readouterr().err
+    assert "the loss is" in metrics_of(folder)["fault"]
+    assert np.isfinite(train.load(folder / "model.safetensors")["fc.weight"]).all()
+
+
+@pytest.mark.slow
+@real_mnist
+def test_mnist_and_fashion_mnist(tmp_path):
+    for name in ("mnist", "fashion-mnist"):
+        flags = ["--data", name, "--model", "MnistCNNLight", "--train-samples", "1000"]
+        folder = trained(tmp_path / name, *flags, "--data-dir", MNIST)
+        assert metrics_of(folder)["dataset"] == name
+        assert 0.3 < metrics_of(folder)["test_accuracy"] < 0.95
+
+
+# Looking at a run
+
+
+def test_evaluate(run, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert f"accuracy {metrics_of(run)['test_accuracy']:.2%}" in printed
+    _, test_set = data.digits()
+    model = parts.make_model("DigitsCNN", {})
+    model.load_state_dict(train.load(run / "model.safetensors"))
+    logits = train.predict(model, data.DataLoader(test_set))
+    loss = Tensor(logits).cross_entropy(test_set.labels.astype(np.int64)).item()
+    assert f"loss {loss:.4f}, " in printed
+    best = np.argsort(-logits, axis=1)[:, :3] == test_set.labels[:, None]
+    assert f"among the first three {best.any(axis=1).mean():.2%}" in printed
+    for word in ("precision", "recall", "F1", "macro mean", "expected calibration error"):
+        assert word in printed
+    assert main(["evaluate", str(run / "best.safetensors"), "--on", "validation"]) == 0
+    best = max(metrics_of(run)["history"], key=lambda entry: -entry["validation_loss"])
+    assert f"accuracy {best['validation_accuracy']:.2%}" in capsys.readouterr().out
+
+
+def pictures_of(dataset, folder, count=30):
+    """Write digits as pictures: dark on white paper, three times as large, off the centre."""
+    paths = []
+    for index in range(count):
+        ink = (dataset.images[index, 0] * (255 / dataset.scale)).astype(np.uint8)
+        pixels = np.pad(255 - ink.repeat(3, axis=0).repeat(3, axis=1), ((9, 60), (40, 3)), "edge")
+        paths.append(folder / f"{index}.{'png' if index % 2 else 'jpg'}")
+        Image.fromarray(pixels).save(paths[-1])
+    return [str(path) for path in paths]
+
+
+def said_of(run, paths, capsys):
+    """Return the digits that predict prints."""
+    capsys.readouterr()
+    assert main(["predict", str(run), *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == paths
+    return [int(line.partition(": ")[2][0]) for line in lines]
+
+
+@pytest.mark.slow
+@real_mnist
+def test_predict(tmp_path, capsys):
+    flags = ["--data", "mnist", "--model", "MnistCNNLight", "--train-samples", "8000"]
+    folder = trained(tmp_path / "run", *flags)
+    _, test_set = data.mnist(MNIST)
+    said = said_of(folder, pictures_of(test_set, tmp_path), capsys)
+    assert np.mean(said == test_set.labels[:30]) >= 0.9
+
+
+@pytest.mark.slow
+def test_predict_by_the_bundled_digits(tmp_path, capsys):
+    """They lie otherwise in their squares than MNIST's: a model that saw them moved is enough."""
+    flags = ["--data", "digits", "--model", "MnistCNNLight", "--train-samples", "1400"]
+    moved = ["--shift", "3", "--scaling", "0.3", "--rotation", "10", "--epochs", "12"]
+    folder = trained(tmp_path / "run", *flags, *moved)
+    _, test_set = data.digits(28)
+    pictures = pictures_of(test_set, tmp_path)
+    said = said_of(folder, pictures, capsys)
+    assert np.mean(said == test_set.labels[:30]) >= 0.7
+    assert main(["predict", str(folder), pictures[0]]) == 0
+    assert "has learned the bundled 8x8 digits" in capsys.readouterr().err
+
+
+def test_summary(capsys):
+    assert main(["summary", "LeNet"]) == 0
+    assert "61,750 parameters" in capsys.readouterr().out
+    assert main(["summary", "LabCNN", "--model-options", '{"blocks": 2}']) == 0
+    assert "conv2" in capsys.readouterr().out
+
+
+def test_graph(tmp_path, capsys):
+    path = tmp_path / "graph.dot"
+    assert main(["graph", "DigitsCNN", "--out", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert "conv" in path.read_text()
+
+
+def test_gradcheck(capsys):
+    assert main(["gradcheck", "DigitsCNN"]) == 0
+    printed = capsys.readouterr().out
+    assert "fc.weight" in printed
+    assert "all 4 agree" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [name for name in models.__all__ if name != "DigitsCNN"])
+def test_gradcheck_of_every_model(model, capsys):
+    """Those too in which some of many units have their kink within the first step."""
+    assert main(["gradcheck", model]) == 0
+    assert "agree" in capsys.readouterr().out
+
+
+def test_gradcheck_finds_a_wrong_gradient(capsys, monkeypatch):
+    right = Tensor.backward
+
+    def doubled(self, *args, **options):
+        out = right(self, *args, **options)
+        doubled.model.fc.bias.grad = doubled.model.fc.bias.grad * 1.001
+        return out
+
+    made = commands.make_model
+
+    def remembered(*arguments):
+        doubled.model = made(*arguments)
+        return doubled.model
+
+    monkeypatch.setattr(commands, "make_model", remembered)
+    monkeypatch.setattr(Tensor, "backward", doubled)
+    assert main(["gradcheck", "DigitsCNN"]) == 1
+    assert "wrong gradients of fc.bias" in capsys.readouterr().err
+
+
+def test_config(capsys):
+    assert main(["config"]) == 0
+    assert "NumPy" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "tinygrad_np", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    for command in ("train", "evaluate", "predict", "summary", "graph", "gradcheck", "config"):
+        assert command in done.stdout
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--epochs 0", "--epochs: got 0, expected an integer of at least 1"),
+        ("--batch-size -1", "--batch-size: got -1, expected an integer of at least 1"),
+        ("--lr 0", "--lr: got 0.0, expected a finite number above 0"),
+        ("--lr nan", "--lr: got nan, expected a finite number above 0"),
+        ("--seed -1", "--seed: got -1, expected an integer of at least 0"),
+        ("--validation 1", "--validation: got 1.0, expected a finite number of at least 0"),
+        ("--data mnist --model DigitsCNN", "DigitsCNN takes 8x8 images: add --data digits"),
+        ("--noise 3", "--noise: got 3.0, expected a finite number of at least 0 and of at most 1"),
+        ("--train-samples 2000", "there are only 1438 such images in digits"),
+        ("--validation 0 --patience 3", "--patience need a validation set"),
+        ("--validation 0 --schedule plateau", "--schedule plateau and --patience need"),
+        ("--warmup 0.1 --schedule onecycle", "--warmup: there is none with --schedule onecycle"),
+        ("--model Resnet", "--model: expected one of DigitsCNN, FashionCNN,"),
+        ('--model-options {"width":3}', "--model-options: expected none for DigitsCNN, got width"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(tmp_path, capsys, flags, message):
+    command = ["train", *QUICK, "--no-figures", "--out", str(tmp_path / "run"), *flags.split()]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--optimizer sdg", "argument --optimizer: invalid choice: 'sdg'"),
+        ("--epochs x", "argument --epochs: invalid int value: 'x'"),
+        ("--model-options 3", "argument --model-options: invalid json_object value: '3'"),
+    ],
+)
+def test_argparse_refuses_the_rest(capsys, flags, message):
+    with pytest.raises(SystemExit):
+        main(["train", *flags.split()])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not there; expected it in the folder of a run"),
+        ("{", "is not JSON"),
+        ("[]", "expected an object"),
+        ('{"epoch": 3}', "unknown: epoch; known: model,"),
+        ('{"epochs": "3"}', "--epochs: got '3', expected an integer"),
+        (
+            '{"lr": 1' + "0" * 400 + "}",
+            "--lr: got a number of 401 digits, expected a finite number",
+        ),
+        ('{"flip": 1}', "--flip: got 1, expected true or false"),
+        ('{"optimizer": "sdg"}', "--optimizer: got 'sdg', expected one of sgd, adam"),
+    ],
+)
+def test_a_config_that_cannot_be_used(tmp_path, content, message):
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message) as caught:
+        RunConfig.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_config_values():
+    assert RunConfig(lr=1).lr == 1.0
+    assert RunConfig().learning_rate == 0.002
+    assert RunConfig(optimizer="sgd").learning_rate == 0.05
+    with pytest.raises(ArgumentError, match="--lr: got True"):
+        RunConfig(lr=True)
+
+
+def test_flags_beside_a_config_count_before_it_is_checked(tmp_path):
+    """DigitsCNN with MNIST would be refused; the flag names the data that it is for."""
+    path = tmp_path / "run.json"
+    path.write_text('{"model": "DigitsCNN", "epochs": 1}')
+    flags = ["--config", str(path), "--data", "digits", "--train-samples", "100", "--no-figures"]
+    assert main(["train", *flags, "--out", str(tmp_path / "run")]) == 0
+
+
+def test_resume_refuses(tmp_path, run, capsys):
+    for flags, message in [
+        (["--lr", "0.1"], "expected no other flags than --epochs"),
+        (["--epochs", "9"], "the cosine schedule was laid out for 5 epochs"),
+        ([], "has all its 5 epochs\n"),
+    ]:
+        assert main(["train", "--resume", str(run), *flags]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path)]) == 1
+    assert "config.json: is not there; expected it in the folder" in capsys.readouterr().err
+
+
+def test_resume_of_a_run_that_stopped_by_itself(tmp_path, capsys):
+    """It has ended; with more epochs it goes on."""
+    flags = ["--epochs", "9", "--patience", "1", "--lr", "0.5", "--schedule", "constant"]
+    folder = trained(tmp_path / "run", *flags)
+    done = metrics_of(folder)["epochs"]
+    assert done < 9
+    before = (folder / "model.safetensors").read_bytes()
+    assert main(["train", "--resume", str(folder), "--no-figures"]) == 2
+    assert f"--patience has ended it after epoch {done}" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert main(["train", "--resume", str(folder), "--epochs", "20", "--no-figures"]) == 0
+    assert metrics_of(folder)["epochs"] > done
+
+
+def test_no_run(tmp_path, capsys):
+    for command in (["evaluate", str(tmp_path)], ["predict", str(tmp_path), "a.png"]):
+        assert main(command) == 1
+        assert "has no model.safetensors; expected the folder of a run" in capsys.readouterr().err
+
+
+def test_predict_needs_digits_of_28x28(run, capsys):
+    assert main(["predict", str(run), "a.png"]) == 2
+    assert "expected a model of digits of 28x28" in capsys.readouterr().err
+
+
+def test_validation_that_there_was_not(tmp_path, capsys):
+    folder = trained(tmp_path / "run", "--validation", "0")
+    assert main(["evaluate", str(folder), "--on", "validation"]) == 2
+    assert "was trained with --validation 0" in capsys.readouterr().err
+
+
+def test_an_unwritable_out_is_refused_before_any_work(tmp_path, capsys):
+    (tmp_path / "out").write_text("a file, not a folder")
+    assert main(["train", *QUICK, "--out", str(tmp_path / "out")]) == 1
+    captured = capsys.readouterr()
+    assert "cannot be made or written" in captured.err
+    assert "epoch" not in captured.out
+    assert (tmp_path / "out").read_text() == "a file, not a folder"
+
+
+def test_a_damaged_file_is_named(tmp_path, capsys):
+    (tmp_path / "mnist").mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"damaged"))
+    flags = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(["train", *flags]) == 1
+    assert "train-images-idx3-ubyte.gz: not an IDX file" in capsys.readouterr().err

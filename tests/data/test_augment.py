@@ -1,0 +1,626 @@
+"""Augmentation: the same bits however it is asked for, and images changed as the options say."""
+
+import itertools
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tinygrad_np
+from tests.tools import each
+from tinygrad_np import data
+from tinygrad_np.data import augment
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = {
+    "shift": 2,
+    "rotation": 15.0,
+    "scaling": 0.2,
+    "flip": True,
+    "noise": 0.1,
+    "erasing": 0.7,
+}
+PURPOSES = {"_SHIFT", "_ROTATION", "_SCALING", "_FLIP", "_NOISE", "_ERASING"}
+ALL = data.Augmentation(**OPTIONS)
+ONE_EACH = [data.Augmentation(**{name: value}) for name, value in OPTIONS.items()]
+each_option = pytest.mark.parametrize("augmentation", [ALL, *ONE_EACH], ids=["all", *OPTIONS])
+
+
+def random_images(count, channels=1, height=9, width=12, dtype=np.uint8):
+    """Return images of whole values from 1 to 255, that nobody may change."""
+    draw = np.random.default_rng(0)
+    images = draw.integers(1, 256, (count, channels, height, width)).astype(dtype)
+    images.flags.writeable = False
+    return images
+
+
+def numbered(images, **fields):
+    """Return a Dataset in which an image's label is its position."""
+    classes = tuple(str(position) for position in range(len(images)))
+    return data.Dataset(images, np.arange(len(images)), classes, **{"scale": 255.0, **fields})
+
+
+def epoch_of(loader):
+    """Return the bytes of each image of an epoch, by position."""
+    found = {
+        int(label): image.tobytes()
+        for images, labels in loader
+        for image, label in zip(images, labels, strict=True)
+    }
+    assert sorted(found) == list(range(len(loader.dataset)))
+    return found
+
+
+def applied(images, seed=0, scale=255.0, **options):
+    """Return the images augmented by a generator of that seed."""
+    return data.Augmentation(**options).apply(images, scale, np.random.default_rng(seed))
+
+
+# The same bits.
+
+
+@each_option
+def test_batches_do_not_matter(augmentation):
+    """Image i of an epoch has the same bits in any batch, in any order, and looked up alone."""
+    dataset = numbered(random_images(40, 2), mean=0.3, std=0.5)
+    alone = []
+    for epoch in range(2):
+        table = augment.AugmentationTable(augmentation, dataset.images.shape, 255.0, 3, epoch)
+        alone.append({i: dataset.batch(np.array([i]), table)[0][0].tobytes() for i in range(40)})
+    for size, shuffle in itertools.product([1, 7, 40, 64], [False, True]):
+        loader = data.DataLoader(dataset, size, shuffle, seed=3, augmentation=augmentation)
+        assert [epoch_of(loader) for _ in range(2)] == alone
+
+
+@each_option
+def test_another_epoch_or_seed(augmentation):
+    """Each epoch and each seed has an augmentation of its own."""
+    dataset = numbered(random_images(40))
+    epochs = []
+    for seed in (3, 4):
+        loader = data.DataLoader(dataset, seed=seed, augmentation=augmentation)
+        epochs += [epoch_of(loader) for _ in range(3)]
+    for first, second in zip(epochs, epochs[1:] + epochs[:1], strict=True):
+        assert sum(first[i] != second[i] for i in range(40)) >= 10
+    if augmentation.noise or augmentation.rotation:
+        assert len({epoch[i] for epoch in epochs for i in range(40)}) == 240
+
+
+def test_resume():
+    """A loader made anew goes on by state_dict, whatever its own seed and batch size."""
+    dataset = numbered(random_images(40))
+    whole = data.DataLoader(dataset, 7, shuffle=True, seed=3, augmentation=ALL)
+    epochs = [epoch_of(whole) for _ in range(2)]
+    state = whole.state_dict()
+    epochs += [epoch_of(whole) for _ in range(2)]
+    later = data.DataLoader(dataset, 16, shuffle=True, seed=8, augmentation=ALL)
+    epoch_of(later)
+    later.load_state_dict(state)
+    assert [epoch_of(later) for _ in range(2)] == epochs[2:]
+
+
+def test_a_seed_not_given():
+    """It follows from manual_seed, is chosen by state_dict where need be, and then stays."""
+    dataset = numbered(random_images(20))
+    epochs = []
+    for seed in (1, 1, 2):
+        tinygrad_np.manual_seed(seed)
+        loader = data.DataLoader(dataset, augmentation=ALL)
+        state = loader.state_dict()
+        assert state["epoch"] == 0
+        epochs.append(epoch_of(loader))
+        assert loader.state_dict() == {"seed": state["seed"], "epoch": 1}
+    assert epochs[0] == epochs[1] != epochs[2]
+
+
+def test_a_seeded_loader_draws_nothing():
+    """The package's generator is left alone."""
+    tinygrad_np.manual_seed(0)
+    expected = tinygrad_np.Tensor.rand(3).tolist()
+    tinygrad_np.manual_seed(0)
+    epoch_of(data.DataLoader(numbered(random_images(20)), seed=5, augmentation=ALL))
+    assert tinygrad_np.Tensor.rand(3).tolist() == expected
+
+
+def test_the_order_is_as_without():
+    """Augmentation does not change in which order the images come."""
+    dataset = numbered(random_images(40))
+    orders = [
+        [label for _, labels in data.DataLoader(dataset, 8, True, 5, chosen) for label in labels]
+        for chosen in (None, ALL)
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_an_option_does_not_change_another():
+    """The shifts are the same with a noise that is next to nothing, and without it."""
+    images = random_images(100)
+    alone, both = applied(images, shift=3), applied(images, shift=3, noise=1e-6)
+    assert (alone != both).any()
+    np.testing.assert_allclose(alone, both, atol=0.01)
+
+
+def test_apply_draws_anew():
+    """From the generator given, or the package's own."""
+    images = random_images(10)
+    generator = np.random.default_rng(0)
+    first, second = (ALL.apply(images, 255, generator) for _ in range(2))
+    assert (first != second).any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(first, applied(images, **OPTIONS), strict=True)
+    results = []
+    for seed in (1, 1, 2):
+        tinygrad_np.manual_seed(seed)
+        results.append(ALL.apply(images, 255).tobytes())
+    assert results[0] == results[1] != results[2]
+
+
+# What stays as it was.
+
+
+@each_option
+@each("dtype", [np.uint8, np.int64, np.float32, np.float64])
+@each("where", [slice(None), np.arange(20)], ids=["slice", "positions"])
+def test_the_data_stays(augmentation, dtype, where):
+    """Batches are float32 and copies, labels come through; random_images are read-only."""
+    dataset = numbered(random_images(20, dtype=dtype))
+    table = augment.AugmentationTable(augmentation, dataset.images.shape, 255.0, 0, 0)
+    images, labels = dataset.batch(where, table)
+    assert (images.dtype, labels.dtype) == (np.float32, np.int64)
+    assert not np.shares_memory(images, dataset.images)
+    assert labels.tolist() == list(range(20))
+    np.testing.assert_array_equal(dataset.images, random_images(20, dtype=dtype), strict=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_nothing_asked_for(dtype):
+    """With all options off a batch has the bits that it has without an augmentation."""
+    dataset = numbered(random_images(20, dtype=dtype), mean=0.3, std=0.5)
+    off = epoch_of(data.DataLoader(dataset, augmentation=data.Augmentation(), seed=0))
+    without = epoch_of(data.DataLoader(dataset))
+    plain, _ = dataset.batch(slice(None))
+    assert off == without == {i: image.tobytes() for i, image in enumerate(plain)}
+
+
+def test_digits_keep_their_scale():
+    """The digits' values are to 16: so is what noise and erasing are measured by."""
+    train_set, _ = data.digits()
+    augmentation = data.Augmentation(shift=1, rotation=10, noise=0.2, erasing=0.5)
+    batches = list(data.DataLoader(train_set, 100, seed=0, augmentation=augmentation))
+    images = np.concatenate([images for images, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    assert (images.min(), images.max()) == (0, 1)
+    np.testing.assert_array_equal(labels, train_set.labels)
+    grey = numbered(np.full((200, 1, 8, 8), 8, np.uint8), scale=16.0)
+    loader = data.DataLoader(grey, 200, seed=0, augmentation=data.Augmentation(noise=0.1))
+    assert next(iter(loader))[0].std() == pytest.approx(0.1, rel=0.03)
+
+
+def test_channels():
+    """All channels of an image move alike."""
+    images = random_images(30, 3)
+    moved = {name: OPTIONS[name] for name in ("shift", "rotation", "scaling", "flip")}
+    found = applied(images, **moved)
+    for channel in range(3):
+        alone = applied(images[:, channel : channel + 1], **moved)
+        np.testing.assert_array_equal(found[:, channel : channel + 1], alone)
+
+
+# Where the pixels go.
+
+
+def moved(image, dy, dx):
+    """Return an image (..., H, W) by whole pixels, with 0 for what comes in."""
+    result = np.zeros_like(image)
+    h, w = image.shape[-2:]
+    for y in range(max(0, dy), min(h, h + dy)):
+        for x in range(max(0, dx), min(w, w + dx)):
+            result[..., y, x] = image[..., y - dy, x - dx]
+    return result
+
+
+def warped(images, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
+    """Return the images, each warped by these parameters."""
+    n = len(images)
+    matrices = augment._matrices(
+        np.tile(shifts, (n, 1)),
+        np.full(n, np.deg2rad(degrees)),
+        np.full(n, factor),
+        np.full(n, flip),
+        images.shape[2:],
+    )
+    return augment._warp(images, matrices)
+
+
+def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
+    """Return one image (H, W), pixel by pixel: mirrored, turned clockwise, scaled, then shifted."""
+    h, w = image.shape
+    centre, angle = np.array([(h - 1) / 2, (w - 1) / 2]), np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    forward = factor * turn @ np.diag([1, -1 if flip else 1])
+
+    def pixel(y, x):
+        return float(image[y, x]) if 0 <= y < h and 0 <= x < w else 0.0
+
+    result = np.zeros((h, w))
+    for i in range(h):
+        for j in range(w):
+            y, x = centre + np.linalg.solve(forward, np.array([i, j]) - centre - shifts)
+            top, left = int(np.floor(y)), int(np.floor(x))
+            b, a = y - top, x - left
+            result[i, j] = (
+                (1 - b) * (1 - a) * pixel(top, left)
+                + (1 - b) * a * pixel(top, left + 1)
+                + b * (1 - a) * pixel(top + 1, left)
+                + b * a * pixel(top + 1, left + 1)
+            )
+    return result
+
+
+@each(
+    "parameters",
+    [
+        {"shifts": (2, -1)},
+        {"degrees": 17.0},
+        {"degrees": -131.0},
+        {"factor": 0.7},
+        {"factor": 1.6},
+        {"factor": 0.02},
+        {"flip": True},
+        {"shifts": (-1, 3), "degrees": 24.0, "factor": 1.2, "flip": True},
+        {"shifts": (1, 1), "degrees": -50.0, "factor": 0.8, "flip": True},
+    ],
+    ids=str,
+)
+@each("size", [(7, 10), (8, 8), (1, 5)], ids=str)
+def test_against_a_naive_loop(parameters, size):
+    """The vectorised bilinear warp gives what a loop over pixels does."""
+    images = random_images(2, 2, *size)
+    expected = [[naive(channel, **parameters) for channel in image] for image in images]
+    found = warped(images, **parameters)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 12), (28, 28), (1, 1)], ids=str)
+def test_whole_pixels_are_exact(size):
+    """So are flips, both together, and the identity."""
+    images = random_images(3, 2, *size)
+    np.testing.assert_array_equal(warped(images), images)
+    np.testing.assert_array_equal(warped(images, flip=True), images[..., ::-1])
+    for shifts in [(1, 0), (0, -1), (-3, 2), (5, 5), (40, 0)]:
+        np.testing.assert_array_equal(warped(images, shifts), moved(images, *shifts))
+        both = warped(images, shifts, flip=True)
+        np.testing.assert_array_equal(both, moved(images[..., ::-1], *shifts))
+
+
+@pytest.mark.parametrize("size", [8, 9, 28])
+def test_quarter_turns(size):
+    """Turns by 90 and 180 degrees are rot90's, clockwise, but for rounding."""
+    images = random_images(3, 2, size, size)
+    for degrees, quarters in [(90, -1), (-90, 1), (180, 2), (-180, 2)]:
+        expected = np.rot90(images, quarters, axes=(2, 3))
+        np.testing.assert_allclose(warped(images, degrees=degrees), expected, atol=2e-3)
+
+
+def test_half_turn_of_an_oblong():
+    """By 180 degrees an image that is not square fits again."""
+    images = random_images(3, 1, 7, 12)
+    np.testing.assert_allclose(warped(images, degrees=180), images[:, :, ::-1, ::-1], atol=2e-3)
+
+
+# What is drawn.
+
+
+def assert_uniform(values, low, high):
+    """Assert that values lie in the range, come near to both ends, and are spread evenly."""
+    assert low <= values.min() < low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) < values.max() <= high
+    counts, _ = np.histogram(values, bins=8, range=(low, high))
+    expected = len(values) / 8
+    # A count's deviation is about its root: five of them.
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flip", [False, True])
+def test_shifts_are_uniform(flip):
+    """Every whole shift to `shift` pixels comes, as often as any other, and nothing else."""
+    images = random_images(4000, 1, 6, 7)
+    found = applied(images, shift=2, flip=flip)
+    counts = {
+        (dy, dx, source is not images): int(
+            (found == moved(source, dy, dx)).all(axis=(1, 2, 3)).sum()
+        )
+        for source in ([images, images[..., ::-1]] if flip else [images])
+        for dy in range(-2, 3)
+        for dx in range(-2, 3)
+    }
+    expected = len(images) / len(counts)
+    assert sum(counts.values()) == len(images)
+    assert all(abs(n - expected) < 5 * np.sqrt(expected) for n in counts.values())
+
+
+def blobs(count):
+    """Return images (count, 1, 41, 41) of a soft dot, 8 pixels to the right of the centre."""
+    y, x = np.mgrid[-20:21, -20:21]
+    blob = np.exp(-(y**2 + (x - 8) ** 2) / 5).astype(np.float32)
+    return np.broadcast_to(blob, (count, 1, 41, 41))
+
+
+def places(images):
+    """Return the centre of mass of each image, from its middle: y, x."""
+    axis = np.arange(41) - 20
+    total = images.sum(axis=(1, 2, 3))
+    return images.sum(axis=(1, 3)) @ axis / total, images.sum(axis=(1, 2)) @ axis / total
+
+
+@pytest.mark.slow
+def test_angles_are_uniform():
+    """Within ± rotation, in degrees; the distance from the centre stays."""
+    y, x = places(applied(blobs(1500), scale=1.0, rotation=25))
+    assert_uniform(np.rad2deg(np.arctan2(y, x)) / 1.001, -25, 25)
+    np.testing.assert_allclose(np.hypot(y, x), 8, atol=0.05)
+
+
+@pytest.mark.slow
+def test_factors_are_uniform():
+    """Within 1 ± scaling; the direction from the centre stays."""
+    y, x = places(applied(blobs(1500), scale=1.0, scaling=0.3))
+    assert_uniform(1 + (x / 8 - 1) / 1.003, 0.7, 1.3)
+    np.testing.assert_allclose(y, 0, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1.0, 16.0, 255.0])
+def test_noise(scale):
+    """Normal, of the deviation asked for, and other for each pixel, channel and image."""
+    images = np.full((300, 2, 10, 10), scale / 2, np.float32)
+    noise = (applied(images, scale=scale, noise=0.1) - images) / scale
+    assert noise.mean() == pytest.approx(0, abs=0.002)
+    assert noise.std() == pytest.approx(0.1, rel=0.02)
+    assert (np.abs(noise) < 0.1).mean() == pytest.approx(0.683, abs=0.01)
+    vectors = noise.reshape(600, 100)
+    assert np.abs(np.corrcoef(vectors[:50]) - np.eye(50)).max() < 0.6
+    assert np.abs(np.corrcoef(vectors.T) - np.eye(100)).max() < 0.3
+
+
+def test_noise_is_clipped():
+    """To the range of pixel values, both ends of which are reached."""
+    images = np.array([0, 16], np.uint8).repeat(500).reshape(10, 1, 10, 10)
+    found = applied(images, scale=16.0, noise=0.3)
+    assert (found.min(), found.max()) == (0, 16)
+    assert (found == images).mean() == pytest.approx(0.5, abs=0.06)
+
+
+def rectangles(found):
+    """Return top, bottom, left, right of what is not 0 in each image; check that it is all."""
+    inside = found[:, 0] != 0
+    rows, columns = inside.any(axis=2), inside.any(axis=1)
+    top, left = rows.argmax(axis=1), columns.argmax(axis=1)
+    bottom, right = top + rows.sum(axis=1), left + columns.sum(axis=1)
+    y, x = np.arange(inside.shape[1]), np.arange(inside.shape[2])
+    is_row = (top[:, None] <= y) & (y < bottom[:, None])
+    is_column = (left[:, None] <= x) & (x < right[:, None])
+    np.testing.assert_array_equal(inside, is_row[:, :, None] & is_column[:, None, :])
+    return top, bottom, left, right
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(28, 28), (20, 50)], ids=str)
+def test_erased_rectangles(size):
+    """Area and aspect are within the paper's bounds, but for whole pixels; all places come."""
+    height, width = size
+    found = applied(np.zeros((2000, 1, *size), np.uint8), erasing=1)
+    top, bottom, left, right = rectangles(found)
+    tall, wide = bottom - top, right - left
+    assert ((tall >= 1) & (wide >= 1)).all()
+    assert ((tall + 0.5) * (wide + 0.5) >= 0.02 * height * width).all()
+    assert ((tall - 0.5) * (wide - 0.5) <= 0.33 * height * width).all()
+    assert ((tall - 0.5) / (wide + 0.5) <= 3.3).all()
+    assert (((tall + 0.5) / (wide - 0.5) >= 0.3) | (tall == height)).all()
+    assert ((top >= 0) & (bottom <= height) & (left >= 0) & (right <= width)).all()
+    assert {0} == {top.min(), left.min(), height - bottom.max(), width - right.max()}
+    middles = (top + bottom).mean() / 2 / height, (left + right).mean() / 2 / width
+    np.testing.assert_allclose(middles, 0.5, atol=0.02)
+
+
+def test_areas_and_aspects_are_uniform():
+    """The area is, and the logarithm of the aspect: seen on an image so large that whole pixels
+    do not matter."""
+    side = 10_000
+    table = augment._rectangles(np.random.default_rng(0), 5000, side, side, 1.0)
+    tall, wide = table[:, 1] - table[:, 0], table[:, 3] - table[:, 2]
+    area, aspect = tall * wide / side**2, tall / wide
+    # Up to here no side is too long: 0.3 × 3.3 < 1.
+    is_whole = area < 0.3
+    assert_uniform(area[is_whole], 0.0199, 0.3)
+    assert_uniform(np.log(aspect[is_whole]), np.log(0.2999), np.log(3.301))
+    assert area.max() == pytest.approx(0.33, abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probability", [0.0, 0.25, 0.6, 1.0])
+def test_how_many_are_erased(probability):
+    """As many as the probability says; the others keep their values."""
+    images = random_images(2000)
+    found = applied(images, erasing=probability)
+    changed = (found != images).any(axis=(1, 2, 3))
+    assert changed.mean() == pytest.approx(probability, abs=0.04 if 0 < probability < 1 else 0)
+
+
+@pytest.mark.slow
+def test_what_is_put_in():
+    """Uniform over the range of values; the rectangle of all channels, but values of their own."""
+    found = applied(np.zeros((500, 2, 20, 20), np.uint8), scale=16.0, erasing=1)
+    np.testing.assert_array_equal(found[:, 0] != 0, found[:, 1] != 0)
+    first, second = (found[:, channel][found[:, 0] != 0] for channel in (0, 1))
+    counts, _ = np.histogram(first, bins=8, range=(0, 16))
+    assert counts.sum() == len(first)
+    np.testing.assert_allclose(counts / len(first), 1 / 8, atol=0.01)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
+
+
+def test_what_is_kept():
+    """Outside its rectangle an image keeps its values."""
+    images = random_images(200, 2)
+    found = applied(images, erasing=1)
+    kept = (found == images).all(axis=1)
+    inside = applied(np.zeros_like(images), erasing=1)[:, 0] != 0
+    assert (kept | inside).all()
+
+
+# What is refused.
+
+
+@each(
+    ("options", "error", "words"),
+    [
+        ({"shift": 1.5}, DtypeError, "shift: got 1.5, expected whole pixels, as in shift=2"),
+        ({"shift": True}, DtypeError, "shift: got True, expected whole pixels"),
+        ({"shift": "2"}, DtypeError, "shift: got '2', expected whole pixels"),
+        ({"shift": -1}, ArgumentError, "shift: got -1, expected at least 0 pixels"),
+        ({"rotation": -5}, ArgumentError, "rotation: got -5, expected degrees from 0 to 180"),
+        ({"rotation": 181}, ArgumentError, "rotation: got 181, expected degrees from 0 to 180"),
+        ({"rotation": np.nan}, ArgumentError, "rotation: got nan, expected degrees from 0"),
+        ({"rotation": (-5, 5)}, DtypeError, "rotation: got (-5, 5), expected degrees from 0"),
+        ({"scaling": 1}, ArgumentError, "scaling: got 1, expected a part of 1 from 0 to below 1"),
+        ({"scaling": -0.1}, ArgumentError, "scaling: got -0.1, expected a part of 1 from 0"),
+        ({"scaling": None}, DtypeError, "scaling: got None, expected a part of 1 from 0"),
+        ({"flip": 0.5}, DtypeError, "flip: got 0.5, expected True or False"),
+        ({"flip": 1}, DtypeError, "flip: got 1, expected True or False"),
+        ({"noise": -0.1}, ArgumentError, "noise: got -0.1, expected a part of the range of pixel"),
+        ({"noise": 25.5}, ArgumentError, "noise: got 25.5, expected a part of the range of pixel"),
+        ({"noise": True}, DtypeError, "noise: got True, expected a part of the range of pixel"),
+        ({"erasing": 1.1}, ArgumentError, "erasing: got 1.1, expected a probability from 0 to 1"),
+        ({"erasing": -1}, ArgumentError, "erasing: got -1, expected a probability from 0 to 1"),
+        ({"erasing": "0.5"}, DtypeError, "erasing: got '0.5', expected a probability"),
+    ],
+    ids=str,
+)
+def test_options_are_checked(options, error, words):
+    """Each by its name, with what came and what was expected."""
+    with pytest.raises(error, match=f"^Augmentation {re.escape(words)}"):
+        data.Augmentation(**options)
+
+
+def test_options_of_numpys_kinds():
+    """Options may be NumPy's scalars."""
+    data.Augmentation(np.int64(2), np.float32(10), np.float64(0.1), np.True_, np.float32(0.1), 1)
+
+
+def test_options_cannot_be_changed():
+    """They are checked once; another Augmentation is made by dataclasses.replace."""
+    with pytest.raises(AttributeError):
+        ALL.shift = 3
+    assert replace(ALL, shift=3).rotation == ALL.rotation
+
+
+def test_a_shift_that_leaves_nothing():
+    """A shift as large as the images is refused, with their size."""
+    words = "Augmentation shift: got 9 pixels for images of 9x12, which nothing would be left of"
+    with pytest.raises(ArgumentError, match=f"^{words}"):
+        applied(random_images(3), shift=9)
+    assert applied(random_images(3), shift=8).shape == (3, 1, 9, 12)
+
+
+def test_images_without_channels():
+    """What is not (N, C, H, W) is refused, with the way to add a channel."""
+    words = r"^Augmentation\.apply: got images \(9, 12\), expected \(N, C, H, W\); images\[:, None]"
+    with pytest.raises(ShapeError, match=words):
+        ALL.apply(random_images(1)[0, 0], 255)
+
+
+def test_no_augmentation():
+    """A loader takes an Augmentation, not its options or its class."""
+    for wrong in ({"shift": 2}, True, data.Augmentation):
+        with pytest.raises(DtypeError, match=f"augmentation: got a {type(wrong).__name__}, expec"):
+            data.DataLoader(numbered(random_images(3)), augmentation=wrong)
+
+
+def test_half_of_the_images_are_mirrored():
+    """Of 4000 images, within four standard deviations."""
+    images = random_images(4000)
+    found = applied(images, flip=True)
+    is_mirrored = (found == images[..., ::-1]).all(axis=(1, 2, 3))
+    is_kept = (found == images).all(axis=(1, 2, 3))
+    assert (is_mirrored ^ is_kept).all()
+    assert is_mirrored.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(4000))
+
+
+def test_no_purpose_draws_what_the_order_draws():
+    """NumPy fills a seed up with zeros: (seed, epoch, 0) would be the stream of the order."""
+    purposes = [value for name, value in vars(augment).items() if name in PURPOSES]
+    assert sorted(purposes) == [1, 2, 3, 4, 5, 6]
+    order, same = (np.random.default_rng(seed).random() for seed in ((3, 4), (3, 4, 0)))
+    assert order == same
+
+
+@pytest.mark.parametrize("option", ["noise", "erasing"])
+def test_images_beyond_their_scale(option):
+    """Standardised ones would be cut to 0..1, with nothing said."""
+    images = np.random.default_rng(0).standard_normal((20, 1, 8, 8)).astype(np.float32)
+    augmentation = data.Augmentation(**{option: 0.01})
+    for call in (
+        lambda: augmentation.apply(images, 1.0),
+        lambda: data.DataLoader(numbered(images, scale=1.0), augmentation=augmentation),
+    ):
+        with pytest.raises(ArgumentError, match=r"^Augmentation noise, erasing: got images with"):
+            call()
+    data.Augmentation(shift=1).apply(images, 1.0)
+    augmentation.apply(np.zeros((0, 1, 8, 8), np.float32), 1.0)
+
+
+# Augmentation of real images; tests/data/test_augment.py has the rest.
+
+
+def test_shifted_digits_have_moved_by_whole_pixels():
+    """Each is one of the 25 that its original can become by up to two pixels; all of these come."""
+    train_set, _ = data.digits(28)
+    loader = data.DataLoader(train_set, 500, seed=0, augmentation=data.Augmentation(shift=2))
+    framed = np.pad(train_set.images[:, 0] / 16, ((0, 0), (2, 2), (2, 2)))
+    moved = np.concatenate([images for images, _ in loader])[:, 0]
+    found = {}
+    for down, right in np.ndindex(5, 5):
+        original = framed[:, down : down + 28, right : right + 28]
+        found[down, right] = np.abs(moved - original).max(axis=(1, 2)) < 1e-4
+    assert np.all(sum(found.values()) >= 1)
+    assert all(of_one.any() for of_one in found.values())
+
+
+def test_rotated_digits_have_turned_by_at_most_ten_degrees():
+    """As the principal axis of each digit tells, where one is clearly longer than the other."""
+    train_set, _ = data.digits(28)
+    turn = data.Augmentation(rotation=10)
+    turned = turn.apply(train_set.images, train_set.scale, np.random.default_rng(0))
+
+    def axes_of(images):
+        weights = images / images.sum(axis=(1, 2), keepdims=True)
+
+        def mean(values):
+            return (weights * values).sum(axis=(1, 2), keepdims=True)
+
+        y, x = np.mgrid[:28, :28]
+        y, x = y - mean(y), x - mean(x)
+        long, across = mean(x * x) - mean(y * y), 2 * mean(x * y)
+        part = np.hypot(long, across) / mean(x * x + y * y)
+        return np.degrees(np.arctan2(across, long)).ravel() / 2, part.ravel()
+
+    before, length = axes_of(train_set.images[:, 0].astype(float))
+    after, _ = axes_of(turned[:, 0].astype(float))
+    angles = ((after - before + 90) % 180 - 90)[length > 0.5]
+    assert len(angles) > 300
+    assert 9 < np.abs(angles).max() < 11
+    assert abs(angles.mean()) < 1
+
+
+def test_noisy_digits():
+    """Pixels of a middle grey, which noise does not take out of range, get normal noise."""
+    train_set, _ = data.digits()
+    noisy = data.Augmentation(noise=0.1).apply(train_set.images, 16.0, np.random.default_rng(0))
+    noise = (noisy - train_set.images)[train_set.images == 8] / 16
+    assert noise.size > 1000
+    assert noise.std() == pytest.approx(0.1, rel=0.1)
+    assert noise.mean() == pytest.approx(0, abs=0.01)

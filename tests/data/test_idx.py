@@ -1,0 +1,176 @@
+"""The IDX reader: round trips, compression, damaged files, checksums."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+
+from tinygrad_np import TinygradNpError, data
+from tinygrad_np.errors import DataError
+
+CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+
+DTYPES = ["uint8", "int8", "int16", "int32", "float32", "float64"]
+
+
+def idx_bytes(array):
+    """Return an array as IDX: 00 00, dtype code, number of axes, lengths, entries, big-endian."""
+    head = bytes([0, 0, CODES[array.dtype.str[1:]], array.ndim])
+    lengths = b"".join(length.to_bytes(4, "big") for length in array.shape)
+    return head + lengths + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def extremes(dtype):
+    """Return a (2, 1, 3) array with the smallest, the largest and some small values of a dtype."""
+    info = np.finfo(dtype) if np.dtype(dtype).kind == "f" else np.iinfo(dtype)
+    return np.array([info.min, 0, 1, 2, 100, info.max], dtype).reshape(2, 1, 3)
+
+
+def written(folder, content, name="some-idx1-ubyte"):
+    """Write a file and return its path."""
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+GZIPPED = gzip.compress(idx_bytes(np.arange(60, dtype=np.uint8).reshape(3, 4, 5)), mtime=0)
+
+
+# Reading IDX.
+
+
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_round_trip(tmp_path, dtype, wrap):
+    """Each dtype of the format comes back in native byte order, from a raw and a gzipped file."""
+    expected = extremes(dtype)
+    found = data.read_idx(written(tmp_path, wrap(idx_bytes(expected))))
+    assert found.dtype == np.dtype(dtype)
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (1, 1), (0, 28, 28), (2, 1, 2, 1, 2), (1,) * 64])
+def test_shapes(tmp_path, shape):
+    """Any number of axes is read, none and empty ones too."""
+    expected = np.arange(np.prod(shape, dtype=int), dtype=np.int16).reshape(shape)
+    found = data.read_idx(written(tmp_path, idx_bytes(expected)))
+    np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_path_as_str(tmp_path):
+    """A path may be a str."""
+    path = written(tmp_path, GZIPPED)
+    assert data.read_idx(str(path)).shape == (3, 4, 5)
+
+
+def test_the_array_is_writable(tmp_path):
+    """The array is the reader's own: it can be changed."""
+    assert data.read_idx(written(tmp_path, GZIPPED)).flags.writeable
+
+
+def test_gz_is_told_by_content(tmp_path):
+    """Whether a file is gzipped is seen from its bytes, not from its name."""
+    assert data.read_idx(written(tmp_path, GZIPPED, "no-suffix")).size == 60
+    raw = gzip.decompress(GZIPPED)
+    assert data.read_idx(written(tmp_path, raw, "wrong-suffix.gz")).size == 60
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "not an IDX file: it begins with nothing"),
+        (b"\0\0\x08", "not an IDX file: it begins with 00 00 08"),
+        (b"<!DOCTYPE html>", "not an IDX file: it begins with 3c 21 44 4f"),
+        (b"\0\1\x08\1" + bytes(4), "not an IDX file: it begins with 00 01 08 01"),
+        (b"\0\0\x0a\1" + bytes(4), "not an IDX file: it begins with 00 00 0a 01"),
+        (b"\0\0\x08\3" + bytes(11), "cut off within its 3 lengths"),
+        (
+            b"\0\0\x08\x41" + 65 * b"\0\0\0\1" + b"a",
+            "has 65 axes, more than the 64 of an array",
+        ),
+        (b"\0\0\x08\xff", "has 255 axes, more than the 64 of an array"),
+        (b"\0\0\x08\1\0\0\0\5abcd", "4 bytes of entries, but shape (5,) needs 5"),
+        (b"\0\0\x08\1\0\0\0\3abcd", "4 bytes of entries, but shape (3,) needs 3"),
+        (b"\0\0\x0d\1\0\0\0\2" + bytes(7), "7 bytes of entries, but shape (2,) needs 8"),
+        (b"\0\0\x08\1\xff\xff\xff\xffa", "1 bytes of entries, but shape (4294967295,) needs"),
+        (gzip.compress(b"hello"), "not an IDX file: it begins with 68 65 6c 6c"),
+    ],
+    ids=[
+        "empty",
+        "three-bytes",
+        "html",
+        "magic",
+        "dtype-code",
+        "header-cut-off",
+        "65-axes",
+        "255-axes",
+        "too-few",
+        "too-many",
+        "part-of-an-entry",
+        "huge-count",
+        "gzipped-text",
+    ],
+)
+def test_not_idx(tmp_path, content, fault):
+    """A file that is not whole IDX is refused by a message with its path and the fault."""
+    path = written(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        data.read_idx(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert fault in str(caught.value)
+
+
+def test_truncated_gzip(tmp_path):
+    """A gzipped file that ends too early is refused wherever it ends."""
+    for length in range(2, len(GZIPPED)):
+        path = written(tmp_path, GZIPPED[:length])
+        with pytest.raises(DataError) as caught:
+            data.read_idx(path)
+        assert f"{path}: the gzip stream is cut off" in str(caught.value), length
+
+
+def test_damaged_gzip(tmp_path):
+    """One wrong byte, anywhere behind the gzip header, is seen."""
+    for position in range(10, len(GZIPPED)):
+        damaged = bytearray(GZIPPED)
+        damaged[position] ^= 0x55
+        path = written(tmp_path, damaged)
+        with pytest.raises(DataError) as caught:
+            data.read_idx(path)
+        assert f"{path}: the gzip stream is " in str(caught.value), position
+
+
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])
+def test_sha256(tmp_path, wrap):
+    """The digest is that of the unzipped bytes, so that any gzip wrapping will do."""
+    payload = gzip.decompress(GZIPPED)
+    path = written(tmp_path, wrap(payload))
+    assert data.read_idx(path, hashlib.sha256(payload).hexdigest()).size == 60
+
+
+def test_wrong_sha256(tmp_path):
+    """Other bytes than expected are refused, with both digests in the message."""
+    path = written(tmp_path, GZIPPED)
+    found = hashlib.sha256(gzip.decompress(GZIPPED)).hexdigest()
+    with pytest.raises(DataError) as caught:
+        data.read_idx(path, "0" * 64)
+    for part in (str(path), f"SHA-256 {found}", f"expected {'0' * 64}"):
+        assert part in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    """A file that is not there is an OSError, of the package's family too, with its path."""
+    path = tmp_path / "nowhere-idx1-ubyte"
+    with pytest.raises(OSError, match="cannot be read: No such file") as caught:
+        data.read_idx(path)
+    assert isinstance(caught.value, TinygradNpError)
+    assert str(path) in str(caught.value)
+
+
+def test_folder_for_a_file(tmp_path):
+    """A folder is refused as a file that cannot be read."""
+    with pytest.raises(DataError, match="cannot be read"):
+        data.read_idx(tmp_path)

@@ -1,0 +1,725 @@
+"""Where MNIST and Fashion-MNIST come from: a folder, the cache, a mirror; all on this machine.
+
+The mirrors are paths of one local server, so that it is seen what was asked for and in which order.
+"""
+
+import gzip
+import hashlib
+import http.server
+import logging
+import os
+import re
+import socket
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+import requests
+
+import tinygrad_np
+from tests.data.test_idx import idx_bytes
+from tinygrad_np import data
+from tinygrad_np.data import sources
+from tinygrad_np.errors import ArgumentError, DataError
+
+pytestmark = pytest.mark.slow
+
+NAMES = [
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+]
+ARRAYS = [
+    np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4),
+    np.array([0, 1, 2, 0, 1, 2], np.uint8),
+    np.arange(100, 100 + 3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4),
+    np.array([2, 1, 0], np.uint8),
+]
+PAYLOADS = dict(zip(NAMES, map(idx_bytes, ARRAYS), strict=True))
+OFFICIAL = {name: gzip.compress(payload, mtime=0) for name, payload in PAYLOADS.items()}
+FILES = tuple(
+    sources.File(
+        name, hashlib.sha256(OFFICIAL[name]).hexdigest(), hashlib.sha256(PAYLOADS[name]).hexdigest()
+    )
+    for name in NAMES
+)
+
+
+@dataclass
+class Server:
+    """A local server: what it answers at each path, and what it was asked for.
+
+    An answer is a status, a body, and how many bytes more than that are promised.
+    """
+
+    address: str
+    answers: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def mirror(self, name, files=OFFICIAL, status=200, missing=0):
+        """Serve `files` below a base address, and return that address."""
+        for file, content in files.items():
+            self.answers[f"/{name}/{file}"] = (status, content, missing)
+        return f"{self.address}/{name}/"
+
+
+@pytest.fixture
+def server():
+    """Yield a server that answers 404 to whatever it has no answer for."""
+    served = Server("")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            served.asked.append(self.path)
+            status, body, missing = served.answers.get(self.path, (404, b"not here", 0))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body) + missing))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        served.address = f"http://127.0.0.1:{http_server.server_port}"
+        thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))
+        thread.start()
+        yield served
+        http_server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Give each test a cache of its own and none of the user's settings; return small's folder."""
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    for name in ("TINYGRAD_NP_DATA", "TINYGRAD_NP_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    logger, level = pooch.get_logger(), pooch.get_logger().level
+    logger.setLevel(logging.WARNING)
+    yield tmp_path / "cache" / "tinygrad_np" / "small"
+    logger.setLevel(level)
+
+
+def source(*mirrors):
+    """Return a source of four small files, to be had from these base addresses."""
+    return sources.Source("small", "Small", mirrors, FILES, ("a", "b", "c"), mean=0.5, std=0.25)
+
+
+def closed_address():
+    """Return a base address at which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def put(folder, files):
+    """Write files into a folder, made if it is not there, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def contents(folder):
+    """Return the names and the bytes of all files in a folder, hidden ones too."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def is_whole(datasets):
+    """Assert that these are the small source's training and test set."""
+    train, test = datasets
+    np.testing.assert_array_equal(train.images, ARRAYS[0][:, None], strict=True)
+    np.testing.assert_array_equal(train.labels, ARRAYS[1], strict=True)
+    np.testing.assert_array_equal(test.images, ARRAYS[2][:, None], strict=True)
+    np.testing.assert_array_equal(test.labels, ARRAYS[3], strict=True)
+
+
+def altered(content):
+    """Return other bytes, as many."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+RAW = {name.removesuffix(".gz"): payload for name, payload in PAYLOADS.items()}
+OTHER_GZIP = {name: gzip.compress(payload, 1, mtime=9) for name, payload in PAYLOADS.items()}
+MIXED = dict([*OFFICIAL.items()][:2] + [*RAW.items()][2:])
+
+
+# Downloading.
+
+
+def test_download(server, cache):
+    """The four files are fetched into the cache, as they are, and read."""
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert server.asked == [f"/one/{name}" for name in NAMES]
+    assert contents(cache) == OFFICIAL
+
+
+def test_what_the_sets_say_of_themselves(server):
+    """Both sets have the source's classes, name and standardisation, for bytes 0 to 255."""
+    for dataset in sources.load(source(server.mirror("one"))):
+        assert dataset.classes == ("a", "b", "c")
+        assert dataset.name == "small"
+        assert (dataset.scale, dataset.mean, dataset.std) == (255.0, 0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"files": {}},
+        {"status": 403},
+        {"status": 500},
+        {"missing": 10},
+        {"files": {name: altered(content) for name, content in OFFICIAL.items()}},
+        {"files": {name: content[:-5] for name, content in OFFICIAL.items()}},
+        {"files": dict.fromkeys(NAMES, b"<html>please log in</html>")},
+        {"files": dict.fromkeys(NAMES, b"")},
+        {"files": OTHER_GZIP},
+    ],
+    ids=["404", "403", "500", "broken-off", "wrong", "truncated", "html", "empty", "other-gzip"],
+)
+def test_next_mirror(server, cache, bad):
+    """What a mirror has not, or has wrong, is taken from the next, and so is all that follows;
+    nothing else is left behind."""
+    is_whole(sources.load(source(server.mirror("bad", **bad), server.mirror("good"))))
+    assert server.asked == [f"/bad/{NAMES[0]}", *(f"/good/{name}" for name in NAMES)]
+    assert contents(cache) == OFFICIAL
+
+
+def test_next_mirror_after_no_connection(server, cache):
+    """A mirror that cannot be reached is passed over."""
+    is_whole(sources.load(source(closed_address(), server.mirror("good"))))
+    assert contents(cache) == OFFICIAL
+
+
+def test_mirrors_may_complement_each_other(server):
+    """Each file is looked for at each mirror."""
+    one = server.mirror("one", dict([*OFFICIAL.items()][:2]))
+    other = server.mirror("other", dict([*OFFICIAL.items()][2:]))
+    is_whole(sources.load(source(one, other)))
+
+
+def test_the_mirror_that_served_comes_first(server):
+    """The next file is looked for where the last one was found; the others keep their order."""
+    have = {"a": {}, "b": [0, 3], "c": [1, 2]}
+    mirrors = [
+        server.mirror(mirror, {NAMES[number]: OFFICIAL[NAMES[number]] for number in numbers})
+        for mirror, numbers in have.items()
+    ]
+    is_whole(sources.load(source(*mirrors)))
+    orders = ["ab", "bac", "c", "cb"]
+    assert server.asked == [
+        f"/{mirror}/{name}" for name, order in zip(NAMES, orders, strict=True) for mirror in order
+    ]
+
+
+def test_the_first_mirror_is_first_in_the_next_call(server):
+    """Another data set, or call, begins with the mirrors in their own order."""
+    small = source(server.mirror("none", {}), server.mirror("good"))
+    for folder in ("some", "another"):
+        server.asked.clear()
+        is_whole(sources.load(replace(small, folder=folder)))
+        assert server.asked[:2] == [f"/none/{NAMES[0]}", f"/good/{NAMES[0]}"]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_own_mirror_comes_first(server, monkeypatch, slash):
+    """TINYGRAD_NP_MIRROR names an address above the data set's folder; it is tried first."""
+    server.mirror("own/small")
+    monkeypatch.setenv("TINYGRAD_NP_MIRROR", f"{server.address}/own{slash}")
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert server.asked == [f"/own/small/{name}" for name in NAMES]
+
+
+def test_own_mirror_is_not_the_last(server, monkeypatch):
+    """Where TINYGRAD_NP_MIRROR has not got a file, the usual mirrors are tried."""
+    monkeypatch.setenv("TINYGRAD_NP_MIRROR", f"{server.address}/own")
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert server.asked == [f"/own/small/{NAMES[0]}", *(f"/one/{name}" for name in NAMES)]
+
+
+@pytest.mark.parametrize("mirror", ["localhost:1/x", "/some/folder", "file:///some/folder"])
+def test_own_mirror_that_is_no_address(server, monkeypatch, mirror):
+    """A mirror that is not an http address is passed over, too."""
+    monkeypatch.setenv("TINYGRAD_NP_MIRROR", mirror)
+    is_whole(sources.load(source(server.mirror("one"))))
+
+
+# The cache.
+
+
+def test_cached_files_are_not_fetched_again(server):
+    """What is in the cache is used without asking anybody."""
+    small = source(server.mirror("one"))
+    sources.load(small)
+    server.asked.clear()
+    is_whole(sources.load(small))
+    assert server.asked == []
+
+
+def test_only_what_is_missing_is_fetched(server, cache):
+    """A download that was broken off goes on with the files that are still missing."""
+    put(cache, {name: OFFICIAL[name] for name in NAMES[:3]})
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert server.asked == [f"/one/{NAMES[3]}"]
+
+
+@pytest.mark.parametrize("damage", [altered, lambda content: content[:-5], lambda content: b""])
+def test_damaged_cache_is_fetched_again(server, cache, damage):
+    """A damaged file in the cache is replaced."""
+    put(cache, OFFICIAL | {NAMES[1]: damage(OFFICIAL[NAMES[1]])})
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert server.asked == [f"/one/{NAMES[1]}"]
+    assert contents(cache) == OFFICIAL
+
+
+def test_data_sets_share_file_names_but_no_folder(server, cache):
+    """MNIST's and Fashion-MNIST's files have the same names: each set has its own folder."""
+    small = source(server.mirror("one"))
+    sources.load(small)
+    sources.load(replace(small, folder="another"))
+    assert contents(cache) == contents(cache.parent / "another") == OFFICIAL
+
+
+# Nothing to be had.
+
+
+def failure(small, data_dir=None):
+    """Return the message of the DataError that loading this source ends with."""
+    with pytest.raises(DataError) as caught:
+        sources.load(small, data_dir)
+    return str(caught.value)
+
+
+def test_nothing_reachable(server, cache):
+    """The error lists every address that was tried, in order, each with its reason."""
+    addresses = {
+        server.mirror("none", {}): "the server answered 404",
+        server.mirror("busy", status=503): "the server answered 503",
+        closed_address(): "no connection",
+        server.mirror("wrong", dict.fromkeys(NAMES, b"other")): "the file is not the official one",
+        server.mirror("broken", missing=10): "the transfer broke off",
+        "not-an-address/": "No scheme supplied",
+    }
+    message = failure(source(*addresses))
+    reasons = [
+        rf"\n  {re.escape(address + NAMES[0])}: [^\n]*{reason}[^\n]*"
+        for address, reason in addresses.items()
+    ]
+    assert re.search("".join(reasons), message)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (requests.exceptions.SSLError, "the TLS connection failed"),
+        (requests.exceptions.ConnectTimeout, "no answer in time"),
+        (requests.exceptions.ReadTimeout, "no answer in time"),
+        (requests.exceptions.ChunkedEncodingError, "the transfer broke off"),
+        (requests.exceptions.ProxyError, "no connection"),
+        (OSError, "what it says"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_reasons(monkeypatch, error, reason):
+    """What went wrong on the way is said in words; what is unknown speaks for itself."""
+
+    def fail(*args, **options):
+        raise error("what it says")
+
+    monkeypatch.setattr(pooch, "retrieve", fail)
+    lines = failure(source("http://mirror.invalid/")).splitlines()
+    assert lines[4] == f"  http://mirror.invalid/{NAMES[0]}: {reason}"
+
+
+def test_a_later_file_is_not_to_be_had(server, cache):
+    """One missing file of four is named; those that came stay in the cache."""
+    some = {name: OFFICIAL[name] for name in NAMES[:2]}
+    message = failure(source(server.mirror("one", some)))
+    assert f"{server.address}/one/{NAMES[2]}: the server answered 404" in message
+    assert contents(cache) == some
+
+
+def test_own_mirror_is_listed(server, monkeypatch):
+    """The address that TINYGRAD_NP_MIRROR makes is listed like the others, and first."""
+    monkeypatch.setenv("TINYGRAD_NP_MIRROR", f"{server.address}/own/")
+    message = failure(source(server.mirror("one", {})))
+    first, second = (f"{server.address}/{path}/{NAMES[0]}: " for path in ("own/small", "one"))
+    assert message.index(first) < message.index(second)
+
+
+def test_what_to_do(server):
+    """The error says which set it is, which files to put where, and the settings that help."""
+    message = failure(source(server.mirror("none", {})))
+    assert message.startswith("Small was not found and could not be downloaded.")
+    advice = message.splitlines()[-1]
+    for words in ("four .gz files", "small/", "--data-dir", "TINYGRAD_NP_DATA", "_MIRROR"):
+        assert words in advice
+
+
+def test_unset_folders_are_said_to_be_unset(server):
+    """Where no folder was named, the error says so."""
+    lines = failure(source(server.mirror("none", {}))).splitlines()
+    assert lines[1:3] == ["  data_dir: not given", "  TINYGRAD_NP_DATA: not given"]
+
+
+def test_searched_folders_are_listed(server, monkeypatch, tmp_path):
+    """Folders that were named but have not got the files are listed, with their subfolders."""
+    (tmp_path / "one").mkdir()
+    monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "other"))
+    lines = failure(source(server.mirror("none", {})), tmp_path / "one").splitlines()
+    assert lines[1:3] == [
+        f"  {origin}: {NAMES[0]} is not in {tmp_path / folder} or {tmp_path / folder / 'small'}"
+        for origin, folder in (("data_dir", "one"), ("TINYGRAD_NP_DATA", "other"))
+    ]
+
+
+@pytest.mark.parametrize("subfolder", ["small", "."])
+@pytest.mark.parametrize("missing", NAMES)
+def test_the_missing_file_is_named(server, tmp_path, missing, subfolder):
+    """Of a folder that has some of the files, the first that it lacks is named."""
+    put(tmp_path / subfolder, {name: OFFICIAL[name] for name in NAMES if name != missing})
+    message = failure(source(server.mirror("none", {})), tmp_path)
+    assert f"data_dir: {missing} is not in {tmp_path} or {tmp_path / 'small'}" in message
+
+
+def test_cache_is_listed(server, cache):
+    """Before the mirrors it says that the cache has not got the file."""
+    lines = failure(source(server.mirror("none", {}))).splitlines()
+    assert lines[3] == f"  cache: {cache / NAMES[0]} is not there"
+    assert lines[4].startswith(f"  {server.address}/none/{NAMES[0]}: ")
+
+
+def test_damaged_cache_is_listed(server, cache):
+    """A damaged file in the cache that cannot be fetched again is said to be damaged."""
+    put(cache, {NAMES[0]: altered(OFFICIAL[NAMES[0]])})
+    lines = failure(source(server.mirror("none", {}))).splitlines()
+    assert lines[3] == f"  cache: {cache / NAMES[0]} is damaged"
+
+
+def test_whole_files_in_the_cache_are_not_listed(server, cache):
+    """Only what is in the way is listed: a whole file in the cache is not said to be damaged."""
+    put(cache, {name: OFFICIAL[name] for name in NAMES[:3]})
+    message = failure(source(server.mirror("none", {})))
+    assert f"cache: {cache / NAMES[3]} is not there" in message
+    assert "damaged" not in message
+
+
+def test_cache_that_cannot_be_made(server, cache):
+    """Where the cache cannot be made that is the one error, and no mirror is asked."""
+    put(cache.parent.parent, {"tinygrad_np": b"a file where the folder should be"})
+    message = failure(source(server.mirror("one"), server.mirror("other")))
+    assert re.fullmatch(rf"cache {re.escape(str(cache))}: cannot be made: [^\n]+", message)
+    assert server.asked == []
+
+
+# A folder of the user's.
+
+
+@pytest.mark.parametrize("subfolder", ["small", "."])
+@pytest.mark.parametrize(
+    "files", [OFFICIAL, RAW, OTHER_GZIP, MIXED], ids=["gz", "raw", "other-gz", "mixed"]
+)
+def test_data_dir(server, tmp_path, files, subfolder):
+    """The files are found in the folder or its subfolder, gzipped by whomever or not at all."""
+    put(tmp_path / subfolder, files)
+    is_whole(sources.load(source(server.mirror("one")), tmp_path))
+    assert server.asked == []
+
+
+def test_data_dir_as_str(tmp_path):
+    """The folder may be a str."""
+    put(tmp_path / "small", RAW)
+    is_whole(sources.load(source(), str(tmp_path)))
+
+
+def test_data_dir_by_environment(server, monkeypatch, tmp_path):
+    """TINYGRAD_NP_DATA names the folder where the call does not."""
+    put(tmp_path / "small", RAW)
+    monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path))
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert server.asked == []
+
+
+def test_home_folder(monkeypatch, tmp_path):
+    """~ is the home folder, also where no shell has replaced it."""
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    put(tmp_path / "sets" / "small", RAW)
+    is_whole(sources.load(source(), "~/sets"))
+    is_whole(sources.load(source(), Path("~/sets")))
+    monkeypatch.setenv("TINYGRAD_NP_DATA", "~/sets")
+    is_whole(sources.load(source()))
+
+
+def test_data_dir_is_not_written_to(tmp_path, cache):
+    """Reading from a folder changes nothing in it, nor in the cache."""
+    folder = put(tmp_path / "mine" / "small", OFFICIAL)
+    sources.load(source(), folder.parent)
+    assert contents(folder) == OFFICIAL
+    assert not cache.exists()
+
+
+PLACES = ["data_dir", "environment", "cache", "mirror"]
+
+
+@pytest.mark.parametrize("first", range(4), ids=PLACES)
+def test_precedence(server, monkeypatch, tmp_path, cache, first):
+    """data_dir, then TINYGRAD_NP_DATA, then the cache, then a mirror: the first that has them."""
+    (tmp_path / "data_dir").mkdir()
+    monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "environment"))
+    have = PLACES[first:]
+    read = []
+    monkeypatch.setattr(
+        sources, "read_idx", lambda path, sha256: read.append(path) or data.read_idx(path, sha256)
+    )
+    for place in {"data_dir", "environment"} & set(have):
+        put(tmp_path / place / "small", OFFICIAL)
+    if "cache" in have:
+        put(cache, OFFICIAL)
+    is_whole(sources.load(source(server.mirror("one")), tmp_path / "data_dir"))
+    folders = [tmp_path / "data_dir" / "small", tmp_path / "environment" / "small", cache, cache]
+    assert read == [folders[first] / name for name in NAMES]
+    assert bool(server.asked) == (PLACES[first] == "mirror")
+
+
+def test_subfolder_comes_first(tmp_path):
+    """A folder's subfolder named for the set is looked into before the folder itself."""
+    put(tmp_path, dict.fromkeys(NAMES, b"another set's"))
+    put(tmp_path / "small", OFFICIAL)
+    is_whole(sources.load(source(), tmp_path))
+
+
+def test_some_of_the_files_are_not_enough(server, tmp_path):
+    """A folder that lacks one of the four is as good as none."""
+    put(tmp_path / "small", {name: OFFICIAL[name] for name in NAMES[:3]})
+    is_whole(sources.load(source(server.mirror("one")), tmp_path))
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda content: b"", "not an IDX file"),
+        (lambda content: content[:-5], "the gzip stream is cut off"),
+        (altered, "the gzip stream is damaged"),
+        (lambda content: gzip.compress(altered(gzip.decompress(content))), "is another file than"),
+        (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "bytes of entries"),
+    ],
+    ids=["empty", "cut-off", "damaged", "other-bytes", "too-few"],
+)
+def test_damaged_file_in_data_dir(server, tmp_path, name, damage, fault):
+    """A damaged file of the user's is named, and not silently replaced by a download."""
+    folder = put(tmp_path / "small", OFFICIAL | {name: damage(OFFICIAL[name])})
+    message = failure(source(server.mirror("one")), tmp_path)
+    assert str(folder / name) in message
+    assert fault in message
+    assert server.asked == []
+
+
+def test_another_sets_files(tmp_path):
+    """Files of the same names from another set are told apart, with what to do about it."""
+    others = [idx_bytes(array + 1) for array in ARRAYS]
+    put(tmp_path, dict(zip(NAMES, others, strict=True)))
+    message = failure(source(), tmp_path)
+    assert str(tmp_path / NAMES[0]) in message
+    assert "keep each data set in a folder of its own" in message
+
+
+# The two sources.
+
+BOTH = pytest.mark.parametrize(
+    ("load", "name"), [(data.mnist, "MNIST"), (data.fashion_mnist, "FASHION_MNIST")]
+)
+
+
+@BOTH
+def test_the_functions_load_their_sources(monkeypatch, tmp_path, load, name):
+    """mnist() and fashion_mnist() load each its source, from data_dir if one is given."""
+    monkeypatch.setattr(sources, name, source())
+    put(tmp_path / "small", OFFICIAL)
+    is_whole(load(tmp_path))
+    is_whole(load(data_dir=str(tmp_path)))
+
+
+@BOTH
+def test_the_sources_are_well_formed(load, name):
+    """Four files in the order in which they are read, digests of 64 digits, https addresses."""
+    official = getattr(sources, name)
+    assert [file.name for file in official.files] == NAMES
+    digests = {d for file in official.files for d in (file.gz_sha256, file.payload_sha256)}
+    assert len(digests) == 8
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    assert all(re.fullmatch("https://.*/", mirror) for mirror in official.mirrors)
+    assert official.folder == name.lower().replace("_", "-")
+
+
+def test_a_data_dir_that_is_none(tmp_path):
+    """A mistyped name is told, where the next place would have served other data."""
+    with pytest.raises(DataError, match=r"data_dir .*nowhere is no folder"):
+        data.mnist(tmp_path / "nowhere")
+
+
+FOLDER = os.environ.get("TINYGRAD_NP_DATA")
+
+
+# The digits.
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_digits(size):
+    """1797 images, of which 359 are for testing."""
+    train, test = data.digits(size)
+    assert train.images.shape == (1438, 1, size, size)
+    assert test.images.shape == (359, 1, size, size)
+    assert train.images.dtype == test.images.dtype == np.uint8
+
+
+def test_digits_split_is_stratified():
+    """A fifth of each digit is for testing."""
+    train, test = data.digits()
+    of_test = np.bincount(test.labels, minlength=10)
+    of_all = of_test + np.bincount(train.labels, minlength=10)
+    assert of_all.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    np.testing.assert_array_equal(of_test, np.round(0.2 * of_all))
+
+
+def test_digits_split_is_fixed():
+    """The split is the same in each call and each version, whatever the package's generator."""
+    tinygrad_np.manual_seed(1)
+    _, first = data.digits()
+    tinygrad_np.manual_seed(2)
+    _, second = data.digits()
+    np.testing.assert_array_equal(first.images, second.images)
+    digest = hashlib.sha256(first.images.tobytes() + first.labels.tobytes()).hexdigest()
+    assert digest == "9af880ee3a85b7ef6a07cbbd8d3dd472e753b253e7b8d9265fbd0d18c72528c3"
+
+
+def labelled(images, labels):
+    """Return each image's bytes with its label, sorted."""
+    return sorted((image.tobytes(), int(n)) for image, n in zip(images, labels, strict=True))
+
+
+@pytest.mark.slow
+def test_digits_are_scikit_learns():
+    """Training and test images together are scikit-learn's digits, labels too."""
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    theirs = datasets.load_digits()
+    train, test = data.digits()
+    images = np.concatenate([train.images, test.images])
+    labels = np.concatenate([train.labels, test.labels])
+    assert labelled(images, labels) == labelled(theirs.images.astype(np.uint8), theirs.target)
+
+
+def test_digits_at_28():
+    """At 28x28 each pixel is 3x3, in a border of two; order and split are those of 8x8."""
+    for little, large in zip(data.digits(), data.digits(28), strict=True):
+        inner = large.images[:, :, 2:-2, 2:-2]
+        assert large.images.sum() == inner.sum()
+        blocks = inner.reshape(-1, 1, 8, 3, 8, 3)
+        expected = np.broadcast_to(little.images[:, :, :, None, :, None], blocks.shape)
+        np.testing.assert_array_equal(blocks, expected)
+        np.testing.assert_array_equal(large.labels, little.labels)
+
+
+def test_digits_range_from_0_to_1():
+    """In a batch the grey values, 0 to 16, are from 0 to 1."""
+    for dataset in data.digits():
+        images, _ = dataset.batch(slice(None))
+        assert (images.min(), images.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("size", [0, 16, 32, "8", None])
+def test_digits_other_size(size):
+    """Another size is refused with the two that there are."""
+    with pytest.raises(ArgumentError, match=f"digits size: got {size}, expected 8 or 28"):
+        data.digits(size)
+
+
+def test_digits_attribution():
+    """The licence wants the authors named beside the files."""
+    text = (Path(sources.__file__).parent / "digits" / "README.md").read_text("utf-8")
+    for words in ("Alpaydin", "Kaynak", "UCI", "CC BY 4.0", "Changed"):
+        assert words in text
+
+
+# Class names.
+
+
+def test_class_names():
+    """A label is the position of its class's name."""
+    train, test = data.digits()
+    assert train.classes == test.classes == sources.MNIST.classes == tuple("0123456789")
+    clothes = sources.FASHION_MNIST.classes
+    words = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+    assert ", ".join(clothes) == words
+
+
+# The real files, where they are at hand.
+
+
+REAL = {
+    "mnist": (
+        data.mnist,
+        [5, 0, 4, 1, 9],
+        [7, 2, 1, 0, 4],
+        [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+        [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+    ),
+    "fashion-mnist": (
+        data.fashion_mnist,
+        [9, 0, 0, 3, 0],
+        [9, 2, 1, 1, 6],
+        [6000] * 10,
+        [1000] * 10,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=list(REAL))
+def real(request):
+    """Return the two sets and what is known of them; skip where the files are not at hand."""
+    if not FOLDER:
+        pytest.skip("TINYGRAD_NP_DATA is not set: no MNIST here")
+    if not (Path(FOLDER) / request.param).is_dir():
+        pytest.skip(f"TINYGRAD_NP_DATA has no folder {request.param}")
+    load, *known = REAL[request.param]
+    return *load(FOLDER), *known
+
+
+@pytest.mark.slow
+def test_real_shapes(real):
+    """60 000 and 10 000 images of 28x28, kept as uint8."""
+    train, test, *_ = real
+    assert train.images.shape == (60_000, 1, 28, 28)
+    assert test.images.shape == (10_000, 1, 28, 28)
+    assert train.images.dtype == test.images.dtype == np.uint8
+
+
+@pytest.mark.slow
+def test_real_labels(real):
+    """The first labels and the number of each are those of the official files."""
+    train, test, first_train, first_test, counts_train, counts_test = real
+    assert train.labels[:5].tolist() == first_train
+    assert test.labels[:5].tolist() == first_test
+    assert np.bincount(train.labels).tolist() == counts_train
+    assert np.bincount(test.labels).tolist() == counts_test
+
+
+@pytest.mark.slow
+def test_real_mean_and_std(real):
+    """The mean and deviation that batches are standardised by are those of the training images."""
+    train, *_ = real
+    histogram = np.bincount(train.images.ravel(), minlength=256) / train.images.size
+    values = np.arange(256) / 255
+    mean = histogram @ values
+    assert mean == pytest.approx(train.mean, abs=1e-4)
+    assert np.sqrt(histogram @ (values - mean) ** 2) == pytest.approx(train.std, abs=1e-4)

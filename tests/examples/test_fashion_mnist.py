@@ -1,0 +1,37 @@
+"""examples/fashion_mnist.py: what it writes, with and without early stopping."""
+
+import json
+
+import pytest
+
+from models import FashionCNN
+from tests.examples.tools import files_of, run
+from tinygrad_np import train
+
+
+@pytest.mark.slow
+def test_fashion_mnist(tmp_path):
+    done = run("fashion_mnist", tmp_path, "--quick", "--patience", "2")
+    assert done.returncode == 0, done.stderr
+    assert "1,630,282 parameters" in done.stdout
+    assert "EarlyStopping: the weights of epoch 1 are restored" in done.stdout
+    for part in ("macro mean", "expected calibration error", "of the test images right"):
+        assert part in done.stdout
+    drawn = {"images", "curves", "confusion", "predictions", "calibration"}
+    kept = {"best.safetensors", "last.safetensors", "training.safetensors", "history.json"}
+    assert files_of(tmp_path) == {f"{name}.png" for name in drawn} | kept
+    (epoch,) = json.loads((tmp_path / "out" / "history.json").read_text())
+    best = train.load(tmp_path / "out" / "best.safetensors")
+    FashionCNN().load_state_dict(best)
+    assert epoch["validation_accuracy"] > 0.3, "ten classes were guessed at"
+
+
+@pytest.mark.slow
+def test_fashion_mnist_without_early_stopping(tmp_path):
+    done = run("fashion_mnist", tmp_path, "--quick", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "epoch 2/2" in done.stdout
+    assert "EarlyStopping" not in done.stdout
+    refused = run("fashion_mnist", tmp_path, "--quick", "--epochs", "0")
+    assert refused.returncode == 1
+    assert "epochs: got 0" in refused.stderr

@@ -1,0 +1,353 @@
+"""examples/reproduce.py: its runs have the settings of the systems that they are held against."""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from headlines import courses, report
+from headlines.runs import RUNS
+from models import LeNet
+from tests.examples.tools import MNIST, ROOT, environment, real_mnist
+from tinygrad_np import optim
+from tinygrad_np.cli.config import RunConfig, add_flags
+from tinygrad_np.data import DataLoader
+
+pytestmark = pytest.mark.slow
+
+LENET, DIGITS = courses.COURSES
+
+_LAB = {
+    "model": "LabCNN",
+    "validation": 0.0,
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "lr": 0.01,
+    "batch_size": 32,
+    "schedule": "constant",
+}
+# All in which a run differs from the command line's defaults.
+SETTINGS = {
+    "lab-1000": {**_LAB, "train_samples": 1000, "epochs": 2},
+    "lab-full": {**_LAB, "epochs": 20},
+    "mnist-cnn": {"validation": 0.0},  # three epochs are the default
+    "mnist-cnn-best": {
+        "validation": 0.0,
+        "epochs": 25,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "lr": 0.002,
+        "weight_decay": 0.02,
+        "warmup": 0.1,
+        "shift": 2,
+        "rotation": 10.0,
+        "scaling": 0.1,
+    },
+    "mnist-cnn-light": {
+        "model": "MnistCNNLight",
+        "validation": 0.0,
+        "epochs": 5,
+        "lr": 0.005,
+        "shift": 1,
+    },
+    "fashion-cnn": {
+        "data": "fashion-mnist",
+        "model": "FashionCNN",
+        "validation": 0.05,
+        "epochs": 20,
+        "batch_size": 128,
+        "lr": 0.001,
+        "schedule": "constant",
+        "patience": 20,
+        "monitor": "validation_accuracy",
+        "test_each_epoch": True,
+        "standardise": False,
+    },
+    "fashion-best": {
+        "data": "fashion-mnist",
+        "model": "ResNet",
+        "model_options": {"width": 32},
+        "validation": 0.0,
+        "epochs": 18,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "lr": 0.008,
+        "weight_decay": 0.05,
+        "warmup": 0.1,
+        "label_smoothing": 0.05,
+        "shift": 1,
+        "flip": True,
+    },
+}
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_the_command_line_takes_every_run(tmp_path, run):
+    """And its settings are these, and no others."""
+    *command, out_flag, out = run.command(tmp_path, is_quick=False)
+    assert command[:3] == ["-m", "tinygrad_np", "train"]
+    assert (out_flag, out) == ("--out", str(tmp_path / run.name))
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    config, usual = (
+        RunConfig().with_changes(vars(parser.parse_args(command[3:]))),
+        asdict(RunConfig()),
+    )
+    assert run.config(is_quick=False) == asdict(config)
+    differing = {name: value for name, value in asdict(config).items() if value != usual[name]}
+    assert differing == SETTINGS[run.name]
+
+
+def test_defaults_that_runs_rely_on():
+    """Adam with a rate of 0.002 that falls to 0, batches of 64, three epochs, MnistCNN."""
+    usual = RunConfig()
+    assert (usual.model, usual.data, usual.optimizer) == ("MnistCNN", "mnist", "adam")
+    assert (usual.epochs, usual.batch_size, usual.learning_rate) == (3, 64, 0.002)
+    assert (usual.schedule, usual.seed, usual.train_samples) == ("cosine", 0, None)
+
+
+def test_lenets_course():
+    """SGD 0.0005, momentum 0.9 but for norms; 5000 steps, told at each 1000th; five seeds."""
+    assert (LENET.model, LENET.data, LENET.samples) == ("LeNet", "fashion-mnist", (None, None))
+    assert (LENET.lr, LENET.momentum, LENET.plain_norms) == (0.0005, 0.9, True)
+    assert (LENET.steps, LENET.every, LENET.seeds) == (5000, 1000, 5)
+    assert LENET.headline == (0.8016, 0.8264, 0.8462, 0.8534, 0.8612)
+    assert LENET.margin == 0.005
+
+
+def test_the_course_of_the_digits():
+    """Plain SGD 0.1; 10 epochs of the 23 batches that 1438 images make."""
+    train_set, test_set = DIGITS.sets()
+    assert (len(train_set), len(test_set)) == (1438, 359)
+    assert (DIGITS.lr, DIGITS.momentum) == (0.1, 0.0)
+    assert DIGITS.steps == DIGITS.every == 10 * 23
+    assert (DIGITS.seeds, DIGITS.headline, DIGITS.margin) == (30, (0.925,), 0.0)
+
+
+def test_learn_takes_shuffled_batches_of_64_and_tests_on_the_test_set():
+    """A learner that says 3 of every image is right as often as the test set has a 3."""
+    course = replace(DIGITS, steps=25, every=25)
+    train_set, test_set = course.sets()
+    seen = []
+    threes = courses.Learner(
+        None, lambda images, labels: seen.append((images, labels)), lambda x: np.full(len(x), 3)
+    )
+    result = courses.learn(course, threes, (train_set, test_set), seed=5)
+    assert result.accuracies == [np.mean(test_set.labels == 3)]
+    assert [len(labels) for _, labels in seen] == [*[64] * 22, 1438 - 22 * 64, 64, 64]
+    expected = iter(DataLoader(train_set, 64, shuffle=True, seed=5))
+    for (images, labels), (right, classes) in zip(seen[:23], expected, strict=True):
+        np.testing.assert_array_equal(images, right)
+        np.testing.assert_array_equal(labels, classes)
+    assert not np.array_equal(seen[0][1], seen[23][1])
+
+
+@pytest.mark.slow
+@real_mnist
+def test_lenets_images_are_scaled_by_255_only():
+    train_set, _ = LENET.sets(MNIST)
+    images, _ = train_set.batch(slice(0, 200))
+    assert (images.min(), images.max()) == (0, 1)
+    np.testing.assert_allclose(images, train_set.images[:200] / 255, rtol=1e-6)
+
+
+def test_norms_have_no_momentum(monkeypatch):
+    """Beta and gamma of the batch norms take plain steps, all else has momentum 0.9."""
+    made = []
+    right = optim.SGD.__init__
+
+    def noted(self, *arguments, **options):
+        made.append(self)
+        right(self, *arguments, **options)
+
+    monkeypatch.setattr(optim.SGD, "__init__", noted)
+    courses.ours(LENET, seed=0)
+    (optimizer,) = made
+    others, norms = optimizer.param_groups
+    assert (others["momentum"], norms["momentum"]) == (0.9, 0.0)
+    assert others["lr"] == norms["lr"] == 0.0005
+    model = LeNet()
+    expected = [one.shape for one in (*model.bn1.parameters(), *model.bn2.parameters())]
+    assert [one.shape for one in norms["params"]] == expected
+    assert len(others["params"]) + len(expected) == len(list(model.parameters()))
+
+
+def test_a_learner_learns():
+    """Twenty steps on the digits, tested twice."""
+    course = replace(DIGITS, steps=40, every=20)
+    result = courses.learn(course, courses.ours(course, 0), course.sets(), seed=0)
+    assert len(result.accuracies) == 2
+    assert 0.3 < result.accuracies[0] < result.accuracies[1] < 0.98
+    assert result.step_seconds > 0
+
+
+def test_difference_by_all_orders():
+    """The chance is that of all orders of the figures."""
+    first, second = [0.5, 0.7, 0.9], [0.4, 0.6]
+    gap, chance = courses.difference(first, second)
+    assert gap == pytest.approx(0.2)
+    gaps = [abs(np.mean(o[:3]) - np.mean(o[3:])) for o in permutations([*first, *second])]
+    assert chance == pytest.approx(np.mean(np.array(gaps) >= 0.2 - 1e-9))
+    assert courses.difference([1.0, 2.0], [1.0, 2.0]) == (0.0, 1.0)
+
+
+def test_difference_of_many_by_random_orders():
+    """Too many orders to go through: the chance is about that of a normal distribution."""
+    generator = np.random.default_rng(1)
+    first, second = generator.normal(0.0, 1.0, 30), generator.normal(0.5, 1.0, 30)
+    gap, chance = courses.difference(first, second)
+    error = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 30)
+    assert chance == pytest.approx(math.erfc(abs(gap) / error / np.sqrt(2)), abs=0.02)
+    # Of so many orders, the one that there was is one.
+    assert courses.difference(first, first + 9)[1] == pytest.approx(1 / 10_001)
+
+
+def metrics_of(accuracy, history=(), seconds=1.5):
+    """Return of what metrics.json has that which the page tells."""
+    return {
+        "test_accuracy": accuracy,
+        "history": list(history),
+        "seconds": {"training": seconds},
+        "threads": 2,
+        "versions": {"numpy": "2.4"},
+    }
+
+
+def test_the_page_says_what_was_reached_and_what_is_short():
+    lab, fashion = RUNS[1], next(run for run in RUNS if run.name == "fashion-cnn")
+    assert (lab.name, lab.least, fashion.least) == ("lab-full", 0.985, 0.93)
+    epochs = [{"test_accuracy": 0.91}, {"test_accuracy": 0.94}, {"test_accuracy": 0.92}]
+    runs = {lab: metrics_of(0.9851), fashion: metrics_of(0.9275, epochs)}
+    page = report.text(runs, {}, is_quick=False)
+    assert f"| {lab.title} | {lab.headline} | {lab.asked} | **98.51 %** | 1.5 |" in page
+    assert (
+        "| 92.75 %: 0.25 points short (in the epoch best on the test set, as reported there: "
+        "94.00 %) | 1.5 |" in page
+    )
+    assert "reproduce.py --full`: float32, NumPy 2.4, 2 threads." in page
+    assert "--model LabCNN --validation 0 --epochs 20" in page.partition("## Commands")[2]
+    told = report.text({replace(lab, remark="It was hot."): runs[lab]}, {}, is_quick=False)
+    assert f"November 2026:\n\n- {lab.title}: It was hot.\n" in told
+
+
+def test_a_course_is_judged_by_its_first_five_seeds():
+    """At every checkpoint, while the comparison is of the last ones, and of all seeds."""
+    course = replace(DIGITS, steps=200, every=100, headline=(0.5, 0.925), margin=0.005)
+    ends = [0.91, 0.92, 0.92, 0.92, 0.93, 0.99]
+    ours = {"accuracies": [[0.6, end] for end in ends], "step_seconds": [0.001, 0.003, 0.002]}
+    theirs = {"accuracies": [[0.1, end] for end in ends], "step_seconds": [0.004]}
+    result = {"tinygrad_np": ours, "PyTorch": theirs, "threads": 2, "versions": {"numpy": "2.4"}}
+    page = report.text({}, {course: result}, is_quick=False)
+    start = f"| {course.title} | 50.00 %, 92.50 %; 370 ms a step, by loops | {course.asked} |"
+    assert f"{start} **60.00 %, 92.00 %** | 0.4 |" in page
+    assert "| after step | 100 | 200 |" in page
+    assert "| reported there | 50.00 | 92.50 |" in page
+    assert "| tinygrad_np, 5 seeds | 60.00 ± 0.00 | 92.00 ± 0.71 |" in page
+    assert "| tinygrad_np, 6 seeds | 60.00 ± 0.00 | 93.17 ± 2.93 |" in page
+    assert "takes 2.00 ms in tinygrad_np and 4.00 ms in PyTorch; reported there: 370 ms" in page
+    assert "differ by +0.00 points; one as large comes by chance with probability 1.00" in page
+    short = report.text({}, {replace(course, margin=0.004): result}, is_quick=False)
+    assert f"{start} 60.00 %, 92.00 %: 0.10 points short | 0.4 |" in short
+
+
+def test_results_of_other_settings_are_none(tmp_path):
+    """So that a quick run is not taken for a full one."""
+    quick = DIGITS.quick()
+    path = tmp_path / "digits.json"
+    assert courses.load_results(quick, tmp_path) == courses.load_results(quick, tmp_path)
+    path.write_text(json.dumps({**courses.load_results(quick, tmp_path), "threads": 7}))
+    assert courses.load_results(quick, tmp_path)["threads"] == 7
+    assert "threads" not in courses.load_results(DIGITS, tmp_path)
+
+
+def test_a_run_that_is_done_is_not_done_again(tmp_path, monkeypatch):
+    run = RUNS[0]
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
+    metrics = {"interrupted": False, "fault": "", "config": run.config(is_quick=True)}
+    (tmp_path / run.name).mkdir()
+    path = tmp_path / run.name / "metrics.json"
+    path.write_text(json.dumps(metrics))
+    run.carry_out(tmp_path, is_quick=True)
+    assert called == []
+    run.carry_out(tmp_path, is_quick=False)
+    for change in ({"interrupted": True}, {"fault": "the loss is nan"}):
+        path.write_text(json.dumps(metrics | change))
+        run.carry_out(tmp_path, is_quick=True)
+    assert len(called) == 3
+    assert called[0] == [sys.executable, *run.command(tmp_path, is_quick=False)]
+
+
+def reproduce(folder, *flags, data=None):
+    """Run the example quickly, with `--out folder/out`."""
+    command = [sys.executable, str(ROOT / "examples" / "reproduce.py"), "--quick", *flags]
+    return subprocess.run(
+        [*command, "--out", str(folder / "out")],
+        capture_output=True,
+        text=True,
+        env=environment(folder, data=data),
+        cwd=ROOT,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_quick_reproduction(tmp_path):
+    """Of what needs no downloaded data. What is done is not done again."""
+    done = reproduce(tmp_path, "--only", "digits")
+    assert done.returncode == 0, done.stderr
+    assert "seed 1, tinygrad_np: " in done.stdout
+    out = tmp_path / "out"
+    kept = json.loads((out / "digits.json").read_text())
+    assert [len(row) for row in kept["tinygrad_np"]["accuracies"]] == [1, 1]
+    page = (out / "RESULTS.md").read_text()
+    assert "they show that all runs, and no figures" in page
+    assert "python examples/reproduce.py --quick --only digits" in page
+
+    first = kept["tinygrad_np"]["accuracies"].pop()
+    (out / "digits.json").write_text(json.dumps(kept))
+    done = reproduce(tmp_path, "--only", "digits")
+    assert "seed 0, tinygrad_np" not in done.stdout
+    assert "seed 1, tinygrad_np" in done.stdout
+    again = json.loads((out / "digits.json").read_text())
+    assert again["tinygrad_np"]["accuracies"][1] == first
+
+
+@pytest.mark.slow
+@real_mnist
+def test_all_of_it_in_quick_form(tmp_path):
+    done = reproduce(tmp_path, data=MNIST)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out" / "RESULTS.md").read_text()
+    for each in (*RUNS, *courses.COURSES):
+        assert each.title in page
+
+
+@pytest.mark.slow
+def test_reproducing_without_data(tmp_path):
+    for name in ("lenet", "lab-1000"):
+        done = reproduce(tmp_path, "--only", name)
+        assert done.returncode == 1
+        assert "could not be downloaded. Tried:" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_unknown_runs_are_refused(tmp_path):
+    done = reproduce(tmp_path, "--only", "lenet,alexnet")
+    assert done.returncode == 2
+    assert "--only: no alexnet; there are lab-1000" in done.stderr
+
+
+@pytest.mark.parametrize("run", [*RUNS, *courses.COURSES], ids=lambda run: run.name)
+def test_every_run_has_a_result(run):
+    page = (ROOT / "examples" / "RESULTS.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| {re.escape(run.title)} \|.*$", page, flags=re.MULTILINE)
+    assert re.search(r"\d\d\.\d\d %", line.split("|")[4])

@@ -1,0 +1,51 @@
+"""What all examples do: refuse an unwritable folder, stand in for missing data, stop on Ctrl-C."""
+
+import pytest
+
+import by_hand_vs_autodiff
+import compare
+import debugging
+import digits
+import fashion_mnist
+import filters
+import shared
+import transfer
+from tests.examples.tools import run_here
+from tinygrad_np import data
+
+
+@pytest.mark.parametrize("module", [digits, compare, transfer, fashion_mnist])
+def test_an_unwritable_out_is_refused(tmp_path, monkeypatch, capsys, module):
+    (tmp_path / "out").write_text("a file, not a folder")
+    assert run_here(module, tmp_path, monkeypatch, "--quick") == 1
+    assert "--out: " in capsys.readouterr().err
+
+
+def test_digits_stand_in_for_what_cannot_be_had(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("TINYGRAD_NP_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for proxy in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    train_set, _ = shared.find(data.mnist, is_quick=False)
+    assert train_set.images.shape == (1438, 1, 28, 28)
+    assert "MNIST was not found and could not be downloaded" in capsys.readouterr().out
+
+
+def test_an_example_that_is_interrupted_says_so(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert shared.run(interrupted) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+# The tutorial's gallery, as it is written there.
+
+
+@pytest.mark.parametrize("module", [filters, by_hand_vs_autodiff, debugging])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch, capsys, module):
+    (tmp_path / "out").write_text("a file")
+    for long in ("compare", "stuck", "exploding", "not_a_number", "shapes", "memory", "picture"):
+        monkeypatch.setattr(module, long, lambda *arguments: {}, raising=False)
+    assert run_here(module, tmp_path, monkeypatch) == 1
+    assert f"error: --out: {tmp_path / 'out'}" in capsys.readouterr().err

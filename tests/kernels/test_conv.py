@@ -1,0 +1,175 @@
+"""Kernels of convolution and pooling, however their work is cut, beside what defines them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor, ops
+from tinygrad_np.kernels import conv, linalg, pool
+from tinygrad_np.kernels.windows import Windows
+from tinygrad_np.ops.windows import place_windows
+from tinygrad_np.runtime import threads as parallel
+
+# Channels, outputs, image, kernel, stride, padding, dilation, groups.
+CONVOLUTIONS = {
+    "1-d": (2, 3, (9,), (3,), (2,), ((1, 2),), (1,), 1),
+    "2-d": (2, 3, (6, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    "stride": (2, 3, (7, 8), (3, 2), (3, 2), ((0, 1), (2, 0)), (1, 1), 1),
+    "dilation": (2, 3, (7, 8), (2, 3), (1, 2), ((1, 1), (2, 2)), (3, 2), 1),
+    "cropped": (2, 3, (8, 7), (2, 2), (1, 1), ((-1, 0), (0, -2)), (1, 1), 1),
+    "pointwise": (2, 3, (4, 5), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    "groups": (4, 6, (5, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2),
+    "depthwise": (3, 3, (5, 4), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 3),
+    "3-d": (2, 3, (4, 5, 4), (2, 2, 3), (1, 2, 1), ((0, 1), (1, 0), (1, 1)), (1, 1, 1), 1),
+}
+
+
+def by_definition(x, weight, bias, stride, padding, dilation, groups):
+    """Return the convolution, sum by sum."""
+    crop = tuple(
+        slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape[2:], padding, strict=True)
+    )
+    wide = [(0, 0), (0, 0), *((max(0, a), max(0, b)) for a, b in padding)]
+    x = np.pad(x[(slice(None), slice(None), *crop)], wide)
+    kernel = weight.shape[2:]
+    counts = [
+        (n - d * (r - 1) - 1) // s + 1
+        for n, r, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
+    ]
+    in_group, out_group = weight.shape[1], len(weight) // groups
+    out = np.zeros((len(x), len(weight), *counts)) + bias.reshape(-1, *[1] * len(kernel))
+    for k in range(len(weight)):
+        first = k // out_group * in_group
+        for c in range(in_group):
+            for place in itertools.product(*map(range, kernel)):
+                span = tuple(
+                    slice(d * r, d * r + s * (n - 1) + 1, s)
+                    for r, s, d, n in zip(place, stride, dilation, counts, strict=True)
+                )
+                out[:, k] += x[(slice(None), first + c, *span)] * weight[(k, c, *place)]
+    return out
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((1, 1), marks=pytest.mark.slow),
+        pytest.param((60, 2), marks=pytest.mark.slow),
+        (200, 3),
+        pytest.param((1 << 22, 2), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def cut(request, monkeypatch):
+    """Cut columns into pieces of so many bytes, and all work over so many threads."""
+    piece, threads = request.param
+    workers = parallel.Workers()
+    workers._count = threads
+    monkeypatch.setattr(conv, "_PIECE", piece)
+    monkeypatch.setattr(pool, "_PIECE", piece)
+    monkeypatch.setattr(parallel, "WORTH", 1)
+    monkeypatch.setattr(parallel, "each", workers.each)
+    yield
+    workers._count = 1
+    workers._dismiss()  # set_count would set BLAS too
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
+    channels, outs, lengths, kernel, *options, groups = CONVOLUTIONS[case]
+    generator = np.random.default_rng(0)
+    images = generator.standard_normal((6, 3, channels, *lengths))
+    weights = generator.standard_normal((6, outs, channels // groups, *kernel))
+    bias = generator.standard_normal(outs)
+    none = np.zeros(outs)
+    x, weight = images[0], weights[0]
+    windows = place_windows("conv2d", lengths, kernel, *options)
+    out = by_definition(x, weight, bias, *options, groups)
+    np.testing.assert_allclose(conv.conv(x, weight, bias, windows, groups), out, atol=1e-12)
+    grad_out = generator.standard_normal(out.shape)
+    of_x, of_weight, of_bias = conv.conv_grads(grad_out, x, weight, windows, groups, (True,) * 3)
+    # A linear map and its transpose: <f(a), g> = <a, transpose of f (g)>, for any a.
+    for a in images:
+        forward = np.vdot(by_definition(a, weight, none, *options, groups), grad_out)
+        np.testing.assert_allclose(np.vdot(a, of_x), forward, rtol=1e-10)
+    for a in weights:
+        forward = np.vdot(by_definition(x, a, none, *options, groups), grad_out)
+        np.testing.assert_allclose(np.vdot(a, of_weight), forward, rtol=1e-10)
+    np.testing.assert_allclose(of_bias, grad_out.sum(axis=(0, *range(2, out.ndim))), rtol=1e-10)
+    alone = conv.conv_input_grad(grad_out, weight, x.shape, windows, groups)
+    np.testing.assert_allclose(alone, of_x, atol=1e-12)
+    alone = conv.conv_weight_grad(x, grad_out, windows, groups)
+    np.testing.assert_allclose(alone, of_weight, atol=1e-11)
+    np.testing.assert_allclose(conv.channel_sums(grad_out), of_bias, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (16, 16), (17, 16)], ids=str)
+def test_max_pooling_however_it_is_cut(cut, kernel):
+    """Up to 256 entries a window a winner is kept in a byte, beyond in more."""
+    generator = np.random.default_rng(0)
+    x = generator.integers(-9, 9, (2, 5, 2 * kernel[0] + 1, 2 * kernel[1])).astype(np.float64)
+    windows = Windows(kernel, kernel, ((0, 0), (0, 0)), (1, 1), (2, 2))
+    values, winners = pool.max_pool(x, windows)
+    grad_out = generator.standard_normal(values.shape)
+    grad = pool.max_pool_grad(grad_out, winners, x.shape, windows)
+    expected = np.zeros_like(x)
+    for n, c, p, q in np.ndindex(values.shape):
+        corner = (p * kernel[0], q * kernel[1])
+        window = x[n, c, corner[0] :, corner[1] :][: kernel[0], : kernel[1]]
+        first = np.unravel_index(window.argmax(), kernel)
+        assert values[n, c, p, q] == window.max()
+        assert winners[n, c, p, q] == window.argmax()
+        expected[n, c, corner[0] + first[0], corner[1] + first[1]] = grad_out[n, c, p, q]
+    np.testing.assert_array_equal(grad, expected)
+
+
+def test_groups_that_do_not_divide_the_rows_among_threads(cut):
+    x = Tensor(np.ones((4, 4, 7, 8), np.float32), requires_grad=True)
+    weight = Tensor(np.ones((4, 2, 3, 3), np.float32), requires_grad=True)
+    x.conv2d(weight, padding=1, groups=2).sum().backward()
+    # In the middle each entry is in nine windows of two outputs.
+    assert x.grad.tolist()[0][0][3][4] == 18.0
+    assert weight.grad.tolist()[0][0][1][1] == 4 * 7 * 8
+
+
+def test_bools_are_pooled_convolved_and_summed():
+    images = np.zeros((2, 1, 2, 2), bool)
+    images[0, 0, 1, 0] = True
+    assert Tensor(images).max_pool2d(2).tolist() == [[[[True]]], [[[False]]]]
+    kernel = Tensor(np.ones((1, 1, 2, 2), bool))
+    assert Tensor(images).conv2d(kernel).tolist() == [[[[True]]], [[[False]]]]
+    assert ops.channel_sum(images).tolist() == [1]
+
+
+def test_no_channels_are_pooled_and_back():
+    x = Tensor(np.zeros((2, 0, 4, 4)), requires_grad=True)
+    x.max_pool2d(2).sum().backward()
+    assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("count", [4, 20_000])
+def test_relu_hands_on_the_gradient_at_nan_and_nothing_at_0(count):
+    x = Tensor(np.resize([-1.0, 0.0, np.nan, 2.0], count), requires_grad=True)
+    out = x.relu()
+    np.testing.assert_array_equal(out.data[:4], [0.0, 0.0, np.nan, 2.0])
+    out.backward(np.resize([np.inf, np.inf, 3.0, 4.0], count))
+    np.testing.assert_array_equal(x.grad.data[:4], [0.0, 0.0, 3.0, 4.0])
+
+
+def test_long_doubles_have_a_relu():
+    x = Tensor(np.array([-1.0, 2.0], np.longdouble), requires_grad=True)
+    x.relu().sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_linear_gradients_in_either_order_of_memory(cut, order):
+    """Rows of images with the batch last lie by columns, and so do their gradients."""
+    generator = np.random.default_rng(0)
+    x = np.asarray(generator.standard_normal((5, 12)), order=order)
+    weight, grad_out = (generator.standard_normal(shape) for shape in ((3, 12), (5, 3)))
+    of_x, of_weight, of_bias = linalg.linear_grads(grad_out, x, weight, (True,) * 3)
+    assert of_x.strides == x.strides
+    np.testing.assert_allclose(of_x, grad_out @ weight)
+    np.testing.assert_allclose(of_weight, grad_out.T @ x)
+    np.testing.assert_allclose(of_bias, grad_out.sum(axis=0))

@@ -1,0 +1,126 @@
+"""Activation layers: options, defaults, text, errors, and that each calls its method."""
+
+import copy
+import inspect
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from tests.tools import each
+from tinygrad_np import Tensor, nn
+from tinygrad_np.errors import ArgumentError
+
+# Layers, with option sets that PyTorch's constructors take as well.
+ACTIVATIONS = [
+    ("ReLU", {}),
+    ("ReLU6", {}),
+    ("LeakyReLU", {}),
+    ("LeakyReLU", {"negative_slope": 0.3}),
+    ("ELU", {}),
+    ("ELU", {"alpha": 0.5}),
+    ("CELU", {}),
+    ("CELU", {"alpha": 0.5}),
+    ("SELU", {}),
+    ("GELU", {}),
+    ("GELU", {"approximate": "tanh"}),
+    ("SiLU", {}),
+    ("Mish", {}),
+    ("Softsign", {}),
+    ("Sigmoid", {}),
+    ("LogSigmoid", {}),
+    ("Hardswish", {}),
+    ("Hardtanh", {}),
+    ("Hardtanh", {"min_val": -2.0, "max_val": 0.5}),
+    ("Softplus", {}),
+    ("Softplus", {"beta": 2.0}),
+    ("Tanh", {}),
+    ("Softmax", {"dim": 0}),
+    ("Softmax", {"dim": 1}),
+    ("Softmin", {"dim": 0}),
+    ("LogSoftmax", {"dim": 1}),
+]
+EACH = each(("name", "options"), ACTIVATIONS, ids=str)
+
+
+@EACH
+def test_calls_its_method(name, options):
+    """The layer returns what the method of its name does with its options, in order."""
+    layer = getattr(nn, name)(**options)
+    x = Tensor([[-3.0, -0.5, 0.0], [0.5, 2.0, 7.0]], requires_grad=True)
+    out = layer(x)
+    expected = getattr(x, layer._method)(*[getattr(layer, o) for o in layer._options()])
+    np.testing.assert_array_equal(out.data, expected.data, strict=True)
+    out.sum().backward()
+    assert x.grad.shape == x.shape
+
+
+def test_every_activation_is_covered():
+    """Each subclass of Activation is in the table above, and public."""
+    names = {cls.__name__ for cls in nn.Activation.__subclasses__() if "nn" in cls.__module__}
+    assert names == {name for name, _ in ACTIVATIONS}
+    assert names <= set(nn.__all__)
+
+
+@EACH
+def test_options_are_attributes(name, options):
+    """Options are attributes, by position as by name; there are no parameters."""
+    layer = getattr(nn, name)(**options)
+    for option, value in options.items():
+        assert getattr(layer, option) == value
+    assert layer.state_dict() == {}
+    if list(options) == list(inspect.signature(type(layer)).parameters):
+        assert repr(type(layer)(*options.values())) == repr(layer)
+
+
+@pytest.mark.slow
+@EACH
+@each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies(name, options, copied):
+    """A layer can be copied and pickled."""
+    layer = getattr(nn, name)(**options)
+    assert repr(copied(layer)) == repr(layer)
+
+
+@EACH
+def test_docstrings(name, options):
+    """Each is a class of its own with a sentence on it."""
+    cls = getattr(nn, name)
+    assert cls.__doc__
+    assert cls.__doc__.strip().endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.Tanh(), "Tanh()"),
+        (nn.LeakyReLU(), "LeakyReLU(negative_slope=0.01)"),
+        (nn.GELU("tanh"), "GELU(approximate='tanh')"),
+        (nn.Hardtanh(-2.0, max_val=3.0), "Hardtanh(min_val=-2.0, max_val=3.0)"),
+    ],
+    ids=str,
+)
+def test_repr(layer, text):
+    """The options are shown."""
+    assert repr(layer) == text
+
+
+def test_signature():
+    """help() and editors see the options."""
+    assert str(inspect.signature(nn.LeakyReLU)) == "(negative_slope=0.01)"
+    assert str(inspect.signature(nn.ReLU)) == "()"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.ReLU(0.1), "ReLU(): got (0.1,), {}; too many positional arguments"),
+        (lambda: nn.ELU(slope=1.0), "ELU(alpha=1.0): got (), {'slope': 1.0}"),
+        (lambda: nn.Softmax(1, dim=1), "Softmax(dim=-1): got (1,), {'dim': 1}; multiple values"),
+    ],
+)
+def test_unknown_options_are_refused(make, words):
+    """An option that is not there is refused with those that are."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        make()

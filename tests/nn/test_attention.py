@@ -1,0 +1,78 @@
+"""Attention: dropout, dtypes, empty sequences."""
+
+import numpy as np
+import pytest
+
+from tests.tools import rng
+from tinygrad_np import Tensor, gradcheck, nn
+
+# LSTMCell and attention.
+
+
+def test_attention_dropout():
+    """A generator's seed gives the dropped weights; each weight is 0 or scaled."""
+    query, key = Tensor(rng(1).standard_normal((3, 4))), Tensor(rng(2).standard_normal((5, 4)))
+    weights = query.scaled_dot_product_attention(key, np.eye(5)).data
+    dropped = [
+        query.scaled_dot_product_attention(key, np.eye(5), dropout_p=0.4, generator=rng(seed)).data
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(dropped[0], dropped[1])
+    assert (dropped[0] != dropped[2]).any()
+    kept = dropped[0] != 0
+    assert 0 < kept.sum() < kept.size
+    np.testing.assert_allclose(dropped[0], np.where(kept, weights / 0.6, 0))
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_attention_dropout_of_none_and_all(p):
+    """With p = 0 nothing is dropped, with p = 1 everything, without a warning."""
+    x = Tensor.randn(3, 4, generator=rng())
+    out = x.scaled_dot_product_attention(x, x, dropout_p=p)
+    assert np.any(out.data != 0) == (p == 0)
+
+
+def test_attention_in_float32_stays():
+    """float32 in, float32 out, whatever the masks; gradients too."""
+    x = Tensor.randn(2, 3, 4, generator=rng())
+    x.requires_grad = True
+    masks = [None, np.tri(3, dtype=bool), np.zeros((3, 3), np.float32)]
+    for mask in masks:
+        out = x.scaled_dot_product_attention(x, x, mask)
+        assert out.dtype == np.float32
+        assert out.gradient(x, gradient=Tensor.ones(out.shape))[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shape"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((0, 0), (0, 2))]
+)
+def test_attention_of_nothing(lengths, shape):
+    """Without keys the output is zeros, without queries it is empty, with a mask too."""
+    query = Tensor(np.ones((lengths[0], 4)), requires_grad=True)
+    key, value = Tensor(np.ones((lengths[1], 4))), Tensor(np.ones((lengths[1], 2)))
+    for mask in (None, np.ones(lengths, bool)):
+        out = query.scaled_dot_product_attention(key, value, mask)
+        assert out.shape == shape
+        out.sum().backward()
+    assert not query.grad.data.any()
+
+
+def test_attention_without_a_tensor_for_keys():
+    """Arrays may stand for key, value and mask."""
+    query, key, value = (rng(n).standard_normal((3, 4)) for n in range(3))
+    mask = np.tri(3, dtype=bool)
+    found = Tensor(query).scaled_dot_product_attention(key, value, mask)
+    expected = Tensor(query).scaled_dot_product_attention(Tensor(key), Tensor(value), Tensor(mask))
+    np.testing.assert_array_equal(found.data, expected.data)
+    gradcheck(lambda q, k, v: q.scaled_dot_product_attention(k, v, mask), [query, key, value])
+
+
+def test_multihead_attention_dropout():
+    """Weights are dropped in training, by the layer's generator, and not in evaluation."""
+    x = Tensor.randn(4, 2, 8, generator=rng())
+    layers = [nn.MultiheadAttention(8, 2, dropout=0.5, generator=rng(3)) for _ in range(2)]
+    (out, weights), (same, _) = (layer(x, x, x, average_attn_weights=False) for layer in layers)
+    np.testing.assert_array_equal(out.data, same.data)
+    assert 0 < (weights.data == 0).sum() < weights.data.size
+    sums = layers[0].eval()(x, x, x)[1].sum(-1)
+    np.testing.assert_allclose(sums.data, np.ones((2, 4)), rtol=1e-5)

@@ -1,0 +1,132 @@
+"""data_format="NHWC": a network is the same function, only the order of the axes is another."""
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+from tests.tools import each
+from tinygrad_np import Tensor, nn
+from tinygrad_np.errors import ArgumentError, ShapeError
+
+LAYERS = [
+    *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d"),
+    *("AdaptiveAvgPool2d", "BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d"),
+    "Dropout2d",
+]
+
+
+def network(**form):
+    """Return one layer of each kind that sees images, in a row, and a linear one on the means."""
+    generator = np.random.default_rng(0)
+    layers = [
+        nn.Conv2d(2, 4, 3, padding=(1, 0, 1, 0), generator=generator, **form),
+        nn.BatchNorm2d(4, **form),
+        nn.SiLU(),
+        nn.MaxPool2d(3, 2, 1, **form),
+        nn.Dropout2d(0.4, np.random.default_rng(1), **form),
+        nn.Conv2d(4, 6, 2, groups=2, dilation=2, generator=generator, **form),
+        nn.GroupNorm(3, 6, **form),
+        nn.ConvTranspose2d(6, 4, 3, 2, generator=generator, **form),
+        nn.InstanceNorm2d(4, affine=True, track_running_stats=True, **form),
+        nn.Tanh(),
+        nn.AvgPool2d((2, 3), 2, **form),
+        nn.AdaptiveAvgPool2d(1, **form),
+        nn.Flatten(),
+        nn.Linear(4, 3, generator=generator),
+    ]
+    return nn.Sequential(*layers).astype(np.float64)
+
+
+def turned(images):
+    """Return (N, C, H, W) as (N, H, W, C), in memory of its own."""
+    return np.ascontiguousarray(np.moveaxis(images, 1, -1))
+
+
+def close(found, expected):
+    """Hold arrays beside each other up to the order of summation."""
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
+@each("name", LAYERS)
+def test_each_layer_of_images_takes_it(name):
+    parameter = inspect.signature(getattr(nn, name)).parameters["data_format"]
+    assert (parameter.default, parameter.kind) == ("NCHW", parameter.KEYWORD_ONLY)
+
+
+def test_a_network_is_the_same_in_either_order():
+    """Outputs, gradients, second derivatives and running statistics; then outputs in evaluation."""
+    images = np.random.default_rng(2).standard_normal((3, 2, 9, 8))
+    labels = np.array([0, 2, 1])
+    seen = []
+    for model, x in ((network(), images), (network(data_format="NHWC"), turned(images))):
+        batch = Tensor(x, requires_grad=True)
+        targets = [batch, *model.parameters()]
+        logits = model(batch)
+        first = logits.cross_entropy(labels).gradient(*targets, create_graph=True)
+        squares = sum((gradient * gradient).sum() for gradient in first)
+        second = squares.gradient(*targets)
+        state = model.state_dict().values()
+        values = [logits.numpy(), *state, *(g.numpy() for g in (*first[1:], *second[1:]))]
+        seen.append((values, first[0].numpy(), second[0].numpy(), model.eval()(batch).numpy()))
+    (values, *of_images, evaluated), (others, *of_turned, again) = seen
+    for found, expected in zip(others, values, strict=True):
+        close(found, expected)
+    for found, expected in zip(of_turned, of_images, strict=True):
+        close(np.moveaxis(found, -1, 1), expected)
+        assert np.abs(expected).max() > 1e-3
+    close(again, evaluated)
+
+
+def test_dropout_of_channels():
+    """The same channels are dropped."""
+    x = np.ones((4, 3, 2, 5), np.float32)
+    first = nn.Dropout2d(0.5, np.random.default_rng(0))(Tensor(x)).numpy()
+    layer = nn.Dropout2d(0.5, np.random.default_rng(0), data_format="NHWC")
+    np.testing.assert_array_equal(np.moveaxis(layer(turned(x)).numpy(), -1, 1), first)
+    assert 0 < first.mean() < 2
+    assert repr(layer) == "Dropout2d(p=0.5, data_format='NHWC')"
+    with pytest.raises(ShapeError, match=r"got input \(2, 3\), expected \(N, H, W, C\)"):
+        layer(Tensor.ones(2, 3))
+    with pytest.raises(ArgumentError, match="Dropout2d data_format: got 'HWC'"):
+        nn.Dropout2d(data_format="HWC")
+
+
+LAST = {"data_format": "NHWC"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "inner"),
+    [
+        (nn.Conv2d(3, 4, 3, **LAST), (2, 3, 8, 8), "got input (2, 8, 3, 8)"),
+        (nn.ConvTranspose2d(3, 4, 3, **LAST), (2, 3, 8, 8), "got input (2, 8, 3, 8)"),
+        (nn.MaxPool2d(5, **LAST), (2, 3, 8, 8), "an image of (3, 8)"),
+        (nn.AvgPool2d(5, **LAST), (2, 3, 8, 8), "an image of (3, 8)"),
+        (nn.AdaptiveAvgPool2d(5, **LAST), (2, 0, 8, 8), "adaptive_avg_pool2d: expected images"),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
+)
+def test_errors_name_the_input_as_given_and_the_order(layer, shape, inner):
+    """Who mixes up the orders reads the shape that he gave, and how it was taken."""
+    words = (
+        f"{type(layer).__name__}: got input {shape}, whose last axis is, by data_format='NHWC', "
+        "the channels; with channels first: "
+    )
+    with pytest.raises(ShapeError, match=re.escape(words) + ".*" + re.escape(inner)):
+        layer(Tensor.ones(*shape))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.BatchNorm2d(3, **LAST), (1, 1, 1, 3)),
+        (nn.InstanceNorm2d(3, **LAST), (2, 1, 1, 3)),
+        (nn.GroupNorm(3, 3, **LAST), (1, 1, 1, 3)),
+        (nn.BatchNorm2d(3, **LAST), (1, 3, 1, 1)),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
+)
+def test_errors_of_norms_show_the_input_as_given(layer, shape):
+    with pytest.raises(ShapeError, match=re.escape(f"got input {shape}, ")):
+        layer(Tensor.ones(*shape))

@@ -1,0 +1,239 @@
+"""Initial weights: distributions, seeds, and what each initializer refuses."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tests.tools import each, rng
+from tinygrad_np import Tensor, nn
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+
+# Initial weights.
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (6, 4), (5, 5), (4, 3, 2, 2)])
+def test_orthogonal_by_seed(shape):
+    """One seed gives the same numbers; the dtype and the tensor stay."""
+    weight = nn.Parameter(np.zeros(shape, np.float32))
+    assert nn.init.orthogonal(weight, generator=rng(1)) is weight
+    again = nn.init.orthogonal(Tensor.zeros(shape), generator=rng(1))
+    np.testing.assert_array_equal(weight.data, again.data, strict=True)
+    assert (again.data != nn.init.orthogonal(Tensor.zeros(shape), generator=rng(2)).data).any()
+
+
+def test_orthogonal_is_uniform():
+    """Signs are fixed: over many draws the first entry is as often below 0 as above."""
+    generator = rng(0)
+    signs = [nn.init.orthogonal(Tensor.zeros(2, 2), generator=generator)[0, 0] for _ in range(400)]
+    assert 150 < sum(float(sign) > 0 for sign in signs) < 250
+
+
+def test_orthogonal_of_nothing():
+    """A weight without entries stays as it is."""
+    assert nn.init.orthogonal(Tensor.zeros(0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda generator: nn.Embedding(5, 3, generator=generator),
+        lambda generator: nn.LSTMCell(5, 3, generator=generator),
+        lambda generator: nn.MultiheadAttention(4, 2, generator=generator),
+        lambda generator: nn.MultiheadAttention(4, 2, kdim=3, generator=generator),
+    ],
+)
+def test_weights_follow_from_the_generator(make):
+    """One seed gives the same weights, bit for bit; another seed others."""
+    one, same, other = (make(rng(seed)).state_dict() for seed in (1, 1, 2))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, same[name], strict=True)
+    assert any((array != other[name]).any() for name, array in one.items())
+
+
+# Initial weights.
+
+
+LINEAR, CONV = (300, 200), (64, 32, 3, 3)
+
+
+FANS = {LINEAR: (200, 300), CONV: (32 * 9, 64 * 9)}
+
+
+EACH_SHAPE = each("shape", [LINEAR, CONV], ids=["linear", "conv"])
+
+
+GAINS = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2)}
+
+
+EACH_GAIN = each("nonlinearity", list(GAINS))
+
+
+def is_normal(array, mean, std):
+    """Assert moments, and tails, of normal numbers, within five standard errors."""
+    count = array.size
+    values = (array.astype(np.float64) - mean) / std
+    assert abs(values.mean()) < 5 / math.sqrt(count)
+    assert abs(values.var() - 1) < 5 * math.sqrt(2 / count)
+    assert abs(np.mean(np.abs(values) > 1) - 0.3173) < 5 * math.sqrt(0.25 / count)
+    assert np.abs(values).max() > 3
+
+
+def is_uniform(array, low, high):
+    """Assert bounds, that they are nearly reached, and moments within five standard errors."""
+    count = array.size
+    values = (array.astype(np.float64) - low) / (high - low)
+    assert values.min() > -1e-6
+    assert values.max() < 1 + 1e-6
+    assert values.min() < 20 / count
+    assert values.max() > 1 - 20 / count
+    assert abs(values.mean() - 1 / 2) < 5 * math.sqrt(1 / 12 / count)
+    assert abs(values.var() - 1 / 12) < 5 * math.sqrt(1 / 180 / count)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (3.0, 0.5)])
+def test_normal(mean, std):
+    """Normal has the mean and deviation that are asked for."""
+    is_normal(nn.init.normal(Tensor.zeros(LINEAR), mean, std, rng()).numpy(), mean, std)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 5.0)])
+def test_uniform(low, high):
+    """Uniform lies between the bounds that are asked for."""
+    is_uniform(nn.init.uniform(Tensor.zeros(LINEAR), low, high, rng()).numpy(), low, high)
+
+
+def test_zeros_and_ones():
+    """zeros and ones fill with 0 and with 1."""
+    assert not nn.init.zeros(Tensor.ones(2, 3)).numpy().any()
+    assert nn.init.ones(Tensor.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
+
+
+@EACH_SHAPE
+@EACH_GAIN
+def test_kaiming_normal(shape, nonlinearity):
+    """The variance is gain² / fan_in."""
+    std = GAINS[nonlinearity] / math.sqrt(FANS[shape][0])
+    weight = nn.init.kaiming_normal(Tensor.zeros(shape), nonlinearity, rng(1))
+    is_normal(weight.numpy(), 0, std)
+
+
+@EACH_SHAPE
+@EACH_GAIN
+def test_kaiming_uniform(shape, nonlinearity):
+    """The variance is gain² / fan_in."""
+    bound = GAINS[nonlinearity] * math.sqrt(3 / FANS[shape][0])
+    weight = nn.init.kaiming_uniform(Tensor.zeros(shape), nonlinearity, rng(1))
+    is_uniform(weight.numpy(), -bound, bound)
+
+
+@EACH_SHAPE
+@pytest.mark.parametrize("gain", [1.0, 5 / 3])
+def test_xavier_normal(shape, gain):
+    """The variance is 2 gain² / (fan_in + fan_out)."""
+    std = gain * math.sqrt(2 / sum(FANS[shape]))
+    is_normal(nn.init.xavier_normal(Tensor.zeros(shape), gain, rng(1)).numpy(), 0, std)
+
+
+@EACH_SHAPE
+@pytest.mark.parametrize("gain", [1.0, 5 / 3])
+def test_xavier_uniform(shape, gain):
+    """The variance is 2 gain² / (fan_in + fan_out)."""
+    bound = gain * math.sqrt(6 / sum(FANS[shape]))
+    weight = nn.init.xavier_uniform(Tensor.zeros(shape), gain, rng(1))
+    is_uniform(weight.numpy(), -bound, bound)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in"),
+    [
+        (nn.Linear(200, 300, generator=rng()), 200),
+        (nn.Conv2d(64, 96, 3, groups=2, generator=rng()), 32 * 9),
+        (nn.ConvTranspose2d(96, 64, 3, groups=2, generator=rng()), 32 * 9),
+    ],
+    ids=["Linear", "Conv2d", "ConvTranspose2d"],
+)
+def test_default_weights(layer, fan_in):
+    """Linear and convolutions begin within ±1 / sqrt(fan_in), weights and biases, as in PyTorch."""
+    bound = 1 / math.sqrt(fan_in)
+    is_uniform(layer.weight.numpy(), -bound, bound)
+    assert bound / 2 < np.abs(layer.bias.numpy()).max() <= bound
+
+
+RANDOM = [
+    nn.init.normal,
+    nn.init.uniform,
+    nn.init.kaiming_normal,
+    nn.init.kaiming_uniform,
+    nn.init.xavier_normal,
+    nn.init.xavier_uniform,
+]
+
+
+EACH_RANDOM = each("fill", RANDOM, ids=lambda fill: fill.__name__)
+
+
+@EACH_RANDOM
+def test_init_by_seed(fill):
+    """One seed gives the same numbers, bit for bit; another seed others."""
+    one, same, other = (fill(Tensor.zeros(4, 5), generator=rng(n)).tolist() for n in (1, 1, 2))
+    assert one == same != other
+
+
+@each("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
+@each("dtype", [np.float32, np.float64])
+def test_init_in_place(fill, dtype):
+    """The very tensor is filled, and returned; it keeps its dtype and its requires_grad."""
+    weight = nn.Parameter(np.full((4, 5), 7, dtype))
+    array = weight.data
+    assert fill(weight) is weight
+    assert weight.data is array
+    assert weight.dtype == dtype
+    assert weight.requires_grad
+    assert (array != 7).all()
+
+
+@each("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
+@each("shape", [(), (3,)])
+def test_init_needs_two_axes(fill, shape):
+    """A bias has no fan_in: He and Xavier refuse it."""
+    with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
+        fill(Tensor.ones(shape))
+
+
+@each("fill", RANDOM[2:], ids=lambda fill: fill.__name__)
+@each("shape", [(0, 3), (3, 0), (2, 2, 0, 3)])
+def test_init_needs_an_entry(fill, shape):
+    """Nor has a weight without entries: it is refused, with no warning of a division by 0."""
+    with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
+        fill(Tensor.ones(shape))
+
+
+@each("fill", [*RANDOM, nn.init.zeros, nn.init.ones], ids=lambda f: f.__name__)
+@each("dtype", [np.int64, np.uint8, bool])
+def test_init_refuses_integers(fill, dtype):
+    """Only floats are filled: integers would round, and are left as they are."""
+    tensor = Tensor(np.ones((3, 4), dtype))
+    words = f"init: got a tensor of dtype {np.dtype(dtype)}, expected floats"
+    with pytest.raises(DtypeError, match=words):
+        fill(tensor)
+    assert (tensor.numpy() == 1).all()
+
+
+@pytest.mark.parametrize("fill", RANDOM[2:4], ids=lambda fill: fill.__name__)
+def test_init_unknown_nonlinearity(fill):
+    """An unknown nonlinearity is refused with the known ones."""
+    with pytest.raises(ArgumentError, match=r"got 'rleu', expected one of linear, .*relu"):
+        fill(Tensor.ones(3, 3), "rleu")
+
+
+def test_init_in_a_live_graph():
+    """A backward through weights that were initialised anew since its forward refuses."""
+    layer = nn.Linear(3, 2)
+    x = Tensor.ones(4, 3)
+    x.requires_grad = True
+    loss = layer(x).sum()
+    nn.init.normal(layer.weight)
+    with pytest.raises(GraphError, match="changed in place"):
+        loss.backward()

@@ -1,0 +1,102 @@
+"""Normalization layers: running statistics, empty batches, half precision."""
+
+import numpy as np
+import pytest
+
+from tests.tools import rng
+from tinygrad_np import Tensor, nn, no_grad
+from tinygrad_np.errors import ArgumentError, ShapeError
+
+# Norms.
+
+
+def test_a_batch_of_nothing_leaves_running_statistics():
+    """An empty batch gives an empty output, and has no mean to learn from."""
+    for layer, shape in ((nn.BatchNorm1d(3), (0, 3)), (nn.InstanceNorm2d(3), (2, 3, 0, 4))):
+        tracked = type(layer)(3, affine=True, track_running_stats=True)
+        x = Tensor(np.ones(shape), requires_grad=True)
+        out = tracked(x)
+        out.sum().backward()
+        assert out.shape == x.grad.shape == shape
+        assert tracked.running_mean.tolist() == [0.0] * 3
+        assert tracked.running_var.tolist() == [1.0] * 3
+
+
+def test_a_refused_batch_leaves_the_buffers():
+    """What BatchNorm refuses is not counted."""
+    layer = nn.BatchNorm1d(3)
+    with pytest.raises(ShapeError):
+        layer(Tensor.ones(1, 3))
+    assert layer.num_batches_tracked.item() == 0
+
+
+def test_running_statistics_without_recording():
+    """A layer in training learns its statistics inside no_grad() too."""
+    layer = nn.BatchNorm1d(1, momentum=1.0)
+    with no_grad():
+        layer(Tensor([[1.0], [3.0]]))
+    assert layer.running_mean.tolist() == [2.0]
+    assert layer.running_var.tolist() == [2.0]
+
+
+def test_cumulative_average():
+    """With momentum=None the running mean is that of all batches."""
+    layer = nn.BatchNorm1d(1, momentum=None)
+    for value in (0.0, 3.0, 6.0, 9.0):
+        layer(Tensor([[value], [value + 2.0]]))
+    np.testing.assert_allclose(layer.running_mean.data, [5.5], rtol=1e-6)
+    assert layer.num_batches_tracked.item() == 4
+    assert layer.num_batches_tracked.dtype == np.int64
+
+
+def test_a_graph_of_evaluation_outlives_a_step_of_training():
+    """An evaluation's backward uses the statistics of its forward, though they changed since."""
+    layer = nn.BatchNorm1d(2, eps=0.0)
+    x = Tensor.randn(4, 2, generator=rng())
+    x.requires_grad = True
+    loss = layer.eval()(x).sum()
+    layer.train()(x)
+    loss.backward()
+    assert layer.running_var.tolist() != [1.0, 1.0]
+    assert x.grad.tolist() == [[1.0, 1.0]] * 4
+
+
+def test_norms_in_half_precision():
+    """float16 stays float16."""
+    x = Tensor(rng().standard_normal((4, 6)).astype(np.float16))
+    for layer in (nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6)):
+        assert layer.astype(np.float16)(x).dtype == np.float16
+
+
+# Initial weights.
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **form: nn.BatchNorm1d(3, **form),
+        lambda **form: nn.BatchNorm2d(3, **form),
+        lambda **form: nn.InstanceNorm2d(3, affine=True, track_running_stats=True, **form),
+        lambda **form: nn.GroupNorm(3, 3, **form),
+    ],
+)
+def test_norms_take_channels_last(make):
+    """The same numbers, gradients and buffers, only in another order of axes."""
+    first, last = make(), make(data_format="NHWC")
+    shape = (2, 3, 5) if isinstance(first, nn.BatchNorm1d) else (2, 3, 5, 4)
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    turned = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    one, other = Tensor(x, requires_grad=True), Tensor(turned, requires_grad=True)
+    expected, found = first(one), last(other)
+    near = {"rtol": 1e-5, "atol": 1e-6}  # memory in another order is summed in another
+    np.testing.assert_allclose(np.moveaxis(found.data, -1, 1), expected.data, **near)
+    (expected * one).sum().backward()
+    (found * other).sum().backward()
+    np.testing.assert_allclose(np.moveaxis(other.grad.data, -1, 1), one.grad.data, 1e-4, 1e-5)
+    for name, value in first.state_dict().items():
+        np.testing.assert_allclose(last.state_dict()[name], value, **near)
+    assert "data_format='NHWC'" in repr(last)
+    with pytest.raises(ShapeError, match="and C last"):
+        last(Tensor.ones(*shape))
+    with pytest.raises(ArgumentError, match="data_format: got 'CHW', expected NCHW or NHWC"):
+        make(data_format="CHW")

@@ -1,0 +1,235 @@
+"""Module.summary: shapes, parameters, FLOPs and bytes, each counted by hand."""
+
+import re
+
+import numpy as np
+import pytest
+
+from models import FashionCNN, LeNet, MnistCNNLight
+from tests.tools import each
+from tinygrad_np import Tensor, nn, no_grad
+from tinygrad_np.errors import ArgumentError
+
+
+class Stack(nn.Module):
+    """A ModuleList that forward calls in turn."""
+
+    def __init__(self, count=3):
+        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
+
+    def forward(self, x):
+        """Return (N, 2)."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def numbers_of(text):
+    """Return parameters, FLOPs and bytes by path, the model's own under ''."""
+    lines = text.splitlines()
+    start, end = (i for i, line in enumerate(lines) if set(line) == {"-"})
+    table = {}
+    for line in lines[start + 1 : end]:
+        path = "" if line.startswith(" ") else line.split()[0]
+        table[path] = tuple(int(cell.replace(",", "")) for cell in line.split()[-3:])
+    return table
+
+
+def test_lines_of_a_model():
+    """Each layer has a line with its path, class and output for a batch of one, and numbers."""
+    lines = MnistCNNLight().summary((1, 28, 28)).splitlines()
+    assert lines[0].split() == ["layer", "class", "output", "shape", "parameters", "FLOPs", "bytes"]
+    rows = {line.split()[0]: line for line in lines}
+    assert re.fullmatch(r"conv1 +Conv2d +\(1, 8, 28, 28\) +80 +119,168 +25,088", rows["conv1"])
+    assert re.fullmatch(r"fc1 +Linear +\(1, 32\) +25,120 +50,208 +128", rows["fc1"])
+    assert lines[-2] == "26,698 parameters: 26,698 trainable, 0 frozen; 104.3 KiB"
+    assert len(set(map(len, lines[:-2]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "size"),
+    [(LeNet, "61,750", "241.2 KiB"), (FashionCNN, "1,630,282", "6.22 MiB")],
+)
+def test_totals(model, parameters, size):
+    """They are the sums of the columns; the parameters' are known."""
+    text = model().summary((1, 28, 28))
+    parameter_line, forward_line = text.splitlines()[-2:]
+    assert parameter_line == f"{parameters} parameters: {parameters} trainable, 0 frozen; {size}"
+    counts, flops, nbytes = map(sum, zip(*numbers_of(text).values(), strict=True))
+    assert f"{counts:,}" == parameters
+    assert forward_line == (
+        f"forward pass of one sample: {flops:,} FLOPs; {nbytes / 1024:.1f} KiB of activations "
+        "(layers' outputs)"
+    )
+
+
+@each(
+    ("layer", "shape", "flops", "entries"),
+    [
+        (nn.Conv2d(3, 5, (3, 2), bias=False), (3, 7, 6), 2 * 5 * 3 * 3 * 2 * 5 * 5, 5 * 5 * 5),
+        (nn.Conv2d(3, 5, (3, 2)), (3, 7, 6), 2 * 5 * 3 * 3 * 2 * 5 * 5 + 5 * 5 * 5, 5 * 5 * 5),
+        (nn.Conv2d(4, 6, 1, stride=2, groups=2), (4, 5, 5), 2 * 6 * 2 * 9 + 6 * 9, 6 * 9),
+        (nn.Linear(7, 3), (7,), 2 * 7 * 3 + 3, 3),
+        (nn.Linear(7, 3, bias=False), (4, 7), 4 * 2 * 7 * 3, 4 * 3),
+        (nn.ReLU(), (2, 3), 6, 6),
+        (nn.MaxPool2d(2), (3, 6, 4), 3 * 6 * 4, 3 * 3 * 2),
+        (nn.Flatten(), (2, 3), 0, 0),
+        (nn.Identity(), (2, 3), 0, 0),
+        (nn.Dropout(0.5), (2, 3), 0, 0),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
+)
+@each("dtype", [np.float32, np.float64])
+def test_flops_and_bytes_of_a_layer(layer, shape, flops, entries, dtype):
+    """One for each product and one for each sum; a view or the input itself takes no memory."""
+    text = layer.astype(dtype).summary(shape, dtype=dtype)
+    assert numbers_of(text)[""][1:] == (flops, entries * np.dtype(dtype).itemsize)
+
+
+def test_a_container_has_its_own_alone():
+    """What layers within have done and returned is theirs; what it does beside them is its own."""
+
+    class Residual(nn.Module):
+        """Adds its input to what two layers make of it."""
+
+        def __init__(self):
+            self.body = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+
+        def forward(self, x):
+            """Return (N, 4)."""
+            return self.body(x) + x
+
+    assert numbers_of(nn.Sequential(Residual()).summary((4,))) == {
+        "": (0, 0, 0),
+        "0": (0, 4, 16),
+        "0.body": (0, 0, 0),
+        "0.body.0": (40, 72, 32),
+        "0.body.1": (36, 68, 16),
+    }
+
+
+def test_several_calls_of_a_shared_layer_add_up():
+    """A layer of two names, called three times, has one line; its parameters are counted once."""
+
+    class Shared(nn.Module):
+        """Calls one layer by two names, and by a module that does not hold it."""
+
+        def __init__(self):
+            self.first = self.second = nn.Linear(2, 2)
+            self.borrower = Borrower(self.first)
+
+        def forward(self, x):
+            """Return (N, 2)."""
+            return self.borrower(self.second(self.first(x)))
+
+    class Borrower(nn.Module):
+        """Calls a layer that is none of its own, and one that nobody lists."""
+
+        def __init__(self, layer):
+            self.layer = lambda x: nn.ReLU()(layer(x))
+
+        def forward(self, x):
+            """Return (N, 2)."""
+            return self.layer(x)
+
+    assert numbers_of(Shared().summary((2,))) == {
+        "": (0, 0, 0),
+        "first": (6, 3 * 10, 3 * 8),
+        "borrower": (0, 2, 8),
+    }
+
+
+def test_frozen_and_shared_parameters():
+    """Frozen ones are counted apart, shared ones once; what is not called says so."""
+    model = Stack(2)
+    model.layers[0].weight.requires_grad = False
+    model.layers[1].weight = model.layers[0].weight
+    model.spare = nn.ReLU()
+    lines = model.summary((2,)).splitlines()
+    assert lines[-2] == "8 parameters: 4 trainable, 4 frozen; 32 bytes"
+    assert [line.split()[-3:] for line in lines[4:6]] == [["6", "10", "8"], ["2", "10", "8"]]
+    assert re.fullmatch(r"spare +ReLU +not called +0 +0 +0", lines[6])
+    assert re.search(r"layers +ModuleList +not called +0 +0 +0", lines[3])
+
+
+def test_several_outputs_and_calls():
+    """Tuples of outputs are shown whole; a layer that is called twice with other shapes, both."""
+
+    class Twice(nn.Module):
+        """Calls one layer twice."""
+
+        def __init__(self):
+            self.flat, self.cell = nn.Flatten(0), nn.LSTMCell(4, 2)
+
+        def forward(self, x):
+            """Return the cell's state, text and a size."""
+            self.flat(self.flat(x)[:2])
+            return self.cell(x), "text"
+
+    text = Twice().summary((4,))
+    lines = text.splitlines()
+    assert "((1, 2), (1, 2))" in lines[4]
+    assert "(4,) (2,)" in lines[3]
+    assert "(((1, 2), (1, 2)), str)" in lines[2]
+    assert numbers_of(text)["cell"][2] == 2 * 2 * 4
+    assert numbers_of(text)[""][2] == 0
+
+
+def test_the_model_is_left_as_it_was():
+    """Modes, running statistics, hooks, gradients and generators are untouched."""
+    generator = np.random.default_rng(0)
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5, generator), nn.Flatten())
+    list(model)[1].eval()
+    before, state = model.state_dict(), generator.bit_generator.state
+    model.summary((1, 2, 2))
+    assert [module.training for module in model.modules()] == [True, True, False, True]
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert generator.bit_generator.state == state
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_failure_leaves_the_model_as_it_was():
+    """An input shape that does not fit raises the layer's error, and no hook stays."""
+    model = Stack(2)
+    with pytest.raises(ValueError, match=r"got input \(1, 3\)"):
+        model.summary((3,))
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_summary_within_a_call_counts_the_same():
+    """Where it is asked for, in a forward or not, is no matter."""
+    model, told = nn.Sequential(nn.Linear(2, 2)), []
+
+    class Outer(nn.Module):
+        """Prints a model that it holds."""
+
+        def __init__(self):
+            self.inner = model
+
+        def forward(self, x):
+            """Return x."""
+            told.append(self.inner.summary((2,)))
+            return x
+
+    Outer()(Tensor.ones(1, 2))
+    assert told == [model.summary((2,))]
+
+
+def test_integers():
+    """A model that takes indices is summarised with dtype=."""
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
+    text = model.summary((5,), dtype=np.int64)
+    assert "(1, 5, 2)" in text
+    assert numbers_of(text)["0"] == (40, 0, 5 * 4 * 4)
+    with no_grad():
+        assert "(1, 5, 2)" in model.summary([5], dtype=np.int64)
+
+
+def test_a_number_is_refused():
+    """The input shape is a tuple."""
+    with pytest.raises(
+        ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tuple"
+    ):
+        Stack().summary(784)

@@ -1,0 +1,71 @@
+"""einsum against its definition by loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.tools import each, leaf
+from tinygrad_np import Tensor
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+# Einsum.
+
+
+def by_loops(terms, wanted, arrays):
+    """The sum of products as it is defined, one entry after the other."""
+    sizes = {
+        letter: n
+        for term, x in zip(terms, arrays, strict=True)
+        for letter, n in zip(term, x.shape, strict=True)
+    }
+    out = np.zeros([sizes[letter] for letter in wanted])
+    for values in itertools.product(*map(range, sizes.values())):
+        at = dict(zip(sizes, values, strict=True))
+        entries = [
+            x[tuple(at[letter] for letter in term)] for term, x in zip(terms, arrays, strict=True)
+        ]
+        out[tuple(at[letter] for letter in wanted)] += np.prod(entries)
+    return out
+
+
+@pytest.mark.slow
+@each("seed", range(40))
+def test_einsum_is_the_sum_of_products(seed):
+    """Random formulas: repeated letters, letters of one term only, up to five operands."""
+    generator = np.random.default_rng(seed)
+    letters = list("abcdE")
+    sizes = {letter: int(generator.integers(1, 4)) for letter in letters}
+    terms = [
+        "".join(generator.choice(letters, int(generator.integers(0, 4))))
+        for _ in range(int(generator.integers(1, 6)))
+    ]
+    used = sorted(set("".join(terms)))
+    wanted = "".join(generator.permutation(used)[: int(generator.integers(0, len(used) + 1))])
+    arrays = [generator.standard_normal([sizes[letter] for letter in term]) for term in terms]
+    formula = f"{','.join(terms)}->{wanted}"
+    found = Tensor.einsum(formula, *map(Tensor, arrays))
+    np.testing.assert_allclose(found.data, by_loops(terms, wanted, arrays), rtol=1e-10, atol=1e-12)
+    gradcheck(lambda *xs: Tensor.einsum(formula, *xs), arrays)
+    gradgradcheck(lambda *xs: Tensor.einsum(formula, *xs), arrays)
+
+
+def test_einsum_takes_arrays_beside_tensors():
+    x = leaf(np.ones((2, 3)))
+    found = Tensor.einsum("ij,j", x, np.arange(3.0))
+    found.sum().backward()
+    assert x.grad.tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_einsum_leaves_integers_and_float32_as_they_are():
+    x = Tensor([[1, 2], [3, 4]])
+    assert Tensor.einsum("ij,jk", x, x).tolist() == [[7, 10], [15, 22]]
+    assert Tensor.einsum("ij,jk", x, x).dtype == np.int64
+    assert Tensor.einsum("i...,i", x, Tensor([1.0, 0.5])).dtype == np.float32
+    assert Tensor.einsum("ij,jk", x, x, dtype=np.float32).dtype == np.float32

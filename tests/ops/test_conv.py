@@ -1,0 +1,57 @@
+"""Convolutions: transposes, strides, missing channels, the tutorial's examples."""
+
+import numpy as np
+import pytest
+
+from tests.tools import normal
+from tinygrad_np import Tensor
+
+
+def test_transposed_convolution_is_the_transpose():
+    """⟨conv(x), y⟩ = ⟨x, conv_transpose(y)⟩, with any options."""
+    options = {"stride": (2, 3), "padding": (0, 2, 1, -1), "dilation": (1, 2), "groups": 2}
+    x, weight = Tensor(normal(2, 4, 8, 9)), Tensor(normal(6, 2, 3, 2))
+    out = x.conv2d(weight, **options)
+    y = Tensor(normal(*out.shape))
+    back = y.conv_transpose2d(weight, **options, output_padding=(1, 2))
+    assert back.shape == x.shape
+    np.testing.assert_allclose((out * y).sum().item(), (x * back).sum().item(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5, 20])
+def test_input_gradients_of_strides(stride):
+    """What the windows skip has no gradient; the rest has that of the sum of its weights."""
+    x = Tensor(np.zeros((1, 1, 11)), requires_grad=True)
+    weight = np.array([1.0, 10.0, 100.0])
+    x.conv2d(Tensor(weight.reshape(1, 1, 3)), stride=stride).sum().backward()
+    expected = np.zeros(11)
+    for start in range(0, 9, stride):
+        expected[start : start + 3] += weight
+    np.testing.assert_array_equal(x.grad.numpy().reshape(-1), expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [(0, 3), (3, 0)])
+def test_convolutions_without_channels(channels, stride):
+    """Of no channels the sums are zero; to none there is no entry."""
+    before, after = channels
+    x = Tensor(np.ones((2, before, 4, 4)), requires_grad=True)
+    weight = Tensor(np.ones((after, before, 3, 3)), requires_grad=True)
+    out = x.conv2d(weight, stride=stride)
+    assert out.shape[1] == after
+    assert not out.numpy().any()
+    out.sum().backward()
+    assert (x.grad.shape, weight.grad.shape) == (x.shape, weight.shape)
+    assert not x.grad.numpy().any()
+
+
+def test_convolutions_of_the_tutorial():
+    """Its other worked numbers: a column of ones summed, with and without a border, and ones."""
+    x = Tensor([[[[255.0, 1.0, 2.0]] * 3]])
+    kernel = Tensor([[[[0.0, 1.0, 0.0]] * 3]])
+    assert x.conv2d(kernel).tolist() == [[[[3]]]]
+    assert x.conv2d(kernel, padding=1).tolist() == [
+        [[[510, 2, 4], [765, 3, 6], [510, 2, 4]]],
+    ]
+    ones = Tensor.ones(1, 1, 8, 8).conv2d(Tensor.ones(1, 1, 5, 5), stride=3)
+    assert ones.tolist() == [[[[25, 25], [25, 25]]]]

@@ -1,0 +1,100 @@
+"""Elementwise ops at ties, nans, zeros and extreme values, and their dtypes."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.tools import leaf
+from tinygrad_np import Tensor
+
+# Kinks and nans, as in PyTorch.
+
+
+def test_ties_of_maximum_are_halved():
+    x, y = leaf(1.0, 2.0, 3.0), leaf(2.0, 2.0, 2.0)
+    x.maximum(y).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.5, 1.0]
+    assert y.grad.tolist() == [1.0, 0.5, 0.0]
+
+
+def test_nans_win():
+    x = leaf(np.nan, 1.0)
+    x.max().backward()
+    assert x.grad.tolist() == [1.0, 0.0]
+    image = leaf([[[[1.0, np.nan], [3.0, 2.0]]]])
+    image.max_pool2d(2).sum().backward()
+    assert image.grad.data.ravel().tolist() == [0.0, 1.0, 0.0, 0.0]
+    y = leaf([np.nan])
+    y.maximum(1.0).backward()
+    assert y.grad.item() == 1.0
+
+
+def test_powers_at_zero():
+    base, exponent = leaf(0.0, 0.0, 2.0), leaf(0.0, 2.0, 0.0)
+    (base**exponent).sum().backward()
+    assert base.grad.tolist() == [0.0, 0.0, 0.0]
+    assert exponent.grad.tolist() == [0.0, 0.0, pytest.approx(math.log(2))]
+
+
+@pytest.mark.parametrize(("base", "slope"), [(2.0, math.log(2)), (0.0, 0.0), (1, 0.0)])
+def test_powers_of_a_number(base, slope):
+    exponent = leaf(0.0, 1.0)
+    (base**exponent)[0].backward()
+    assert exponent.grad.tolist() == [pytest.approx(slope), 0.0]
+
+
+def test_a_power_with_an_infinite_exponent():
+    base, exponent = leaf(2.0), leaf(np.inf)
+    (base**exponent).backward()
+    assert exponent.grad.item() == np.inf
+
+
+def test_the_mixed_second_derivative_of_a_power_at_exponent_zero():
+    a, b = leaf(2.0), leaf(0.0)
+    (of_a,) = (a**b).gradient(a, create_graph=True)
+    assert of_a.gradient(b)[0].item() == 0.5
+
+
+T = Tensor
+
+
+def test_large_integers_are_truncated_exactly():
+    large = 2**60 + 1
+    assert T([large, -large]).div(2, "trunc").tolist() == [large // 2, -(large // 2)]
+
+
+def test_logarithms_of_nothing():
+    x = leaf(-math.inf, -math.inf)
+    out = x.logsumexp()
+    assert out.item() == -math.inf
+    assert out.gradient(x)[0].tolist() == [0.0, 0.0]
+    assert Tensor.zeros(0, 2).logsumexp(axis=0).tolist() == [-math.inf, -math.inf]
+
+
+def test_erf_to_the_last_digits():
+    x = np.linspace(-6.5, 6.5, 2001)
+    exact = np.array([math.erf(value) for value in x])
+    np.testing.assert_allclose(T(x).erf().data, exact, rtol=6e-16, atol=0)
+
+
+def test_floats_are_divided_by_a_whole_zero():
+    x = Tensor([1.0, -1.0, 0.0])
+    with np.errstate(all="ignore"):
+        assert str((x // 0).tolist()) == "[inf, -inf, nan]"
+        assert np.isnan((x % 0).data).all()
+
+
+@pytest.mark.parametrize("scalar", [np.float64(1.5), np.float32(1.5), 1.5])
+def test_a_scalar_on_the_left_does_not_widen(scalar):
+    for t in (Tensor([1, 2]), Tensor(2), Tensor([1.0, 2.0])):
+        for made in (scalar / t, scalar - t, scalar // t, scalar % t, scalar**t, scalar * t):
+            assert made.dtype == np.float32
+    assert (np.int64(3) - Tensor([1], np.int32)).dtype == np.int32
+
+
+def test_bits_of_a_tensor_without_an_axis_do_not_widen():
+    a, b = Tensor([6], np.int32), Tensor(3)
+    for made in (a & b, a | b, a ^ b, a << b, a >> b, b & a):
+        assert made.dtype == np.int32
+    assert (Tensor([250], np.uint8) << Tensor(2)).tolist() == [232]

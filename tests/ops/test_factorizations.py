@@ -1,0 +1,143 @@
+"""Determinants and factorizations: definitions, gradients at awkward points."""
+
+import numpy as np
+import pytest
+
+from tests.ops.samples.factorizations import positive, spread
+from tests.tools import leaf
+from tinygrad_np import Tensor
+from tinygrad_np.errors import MatrixError
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+# Determinants.
+
+
+def cofactors_by_hand(x):
+    """(-1)^(i + j) times the determinant of what is left without row i and column j."""
+    n = len(x)
+    out = np.zeros((n, n))
+    for i, j in np.ndindex(n, n):
+        minor = np.delete(np.delete(x, i, 0), j, 1)
+        out[i, j] = (-1) ** (i + j) * np.linalg.det(minor)
+    return out
+
+
+@pytest.mark.parametrize("rank", range(5))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_det_is_the_cofactors_at_any_rank(generator, rank, dtype):
+    u, _, vh = np.linalg.svd(generator.standard_normal((4, 4)))
+    x = (u * (np.arange(4.0, 0, -1) * (np.arange(4) < rank))) @ vh
+    tensor = leaf(x.astype(dtype))
+    tensor.det().backward()
+    assert tensor.grad.dtype == dtype
+    atol = 1e-4 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(tensor.grad.data, cofactors_by_hand(x), atol=atol)
+
+
+def test_third_derivatives_of_det_are_those_of_a_product():
+    """det diag(a, b, c) = a b c, whose third derivative is 1; for regular matrices only."""
+    entries = leaf(np.array([2.0, 3.0, 5.0]))
+    value = entries.diag().det()
+    for place, expected in enumerate([15.0, 5.0, 1.0]):
+        (grad,) = value.gradient(entries, create_graph=True)
+        value = grad[place]
+        assert value.item() == pytest.approx(expected)
+    singular = leaf(np.zeros((3, 3)))
+    (first,) = singular.det().gradient(singular, create_graph=True)
+    (second,) = first[0, 0].gradient(singular)
+    assert second.shape == (3, 3)
+    with pytest.raises(MatrixError, match="inv: expected invertible"):
+        first[0, 0].gradient(singular, create_graph=True)
+
+
+def test_the_sign_of_det_is_a_constant(generator):
+    x = leaf(spread(generator, 3, 3))
+    sign, logabsdet = x.slogdet()
+    np.testing.assert_allclose(sign.data * np.exp(logabsdet.data), x.det().data)
+    assert not sign.gradient(x)[0].data.any()
+
+
+def test_singular_matrices_have_a_logabsdet():
+    sign, logabsdet = Tensor.ones(2, 2).slogdet()
+    assert sign.item() == 0
+    assert logabsdet.item() == -np.inf
+
+
+# Factors.
+
+
+def test_cholesky_takes_the_symmetric_part(generator):
+    x = positive(generator, 3, 3)
+    skew = generator.standard_normal((3, 3))
+    tensor = leaf(x + skew - skew.T)
+    factor = tensor.cholesky()
+    np.testing.assert_allclose((factor @ factor.T).data, x)
+    (factor * generator.standard_normal((3, 3))).sum().backward()
+    np.testing.assert_array_equal(tensor.grad.data, tensor.grad.data.T)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (2, 4), (3, 3), (2, 3, 5), (0, 3), (3, 0), (0, 2, 3)])
+def test_factors_multiply_to_what_was_factored(generator, shape):
+    x = generator.standard_normal(shape)
+    m, n = shape[-2:]
+    k = min(m, n)
+    q, r = Tensor(x).qr()
+    assert q.shape[-2:] == (m, k)
+    np.testing.assert_allclose((q @ r).data, x, atol=1e-12)
+    np.testing.assert_array_equal(r.data, r.triu().data)
+    for full in (True, False):
+        u, s, vh = Tensor(x).svd(full)
+        assert u.shape[-2:] == (m, m if full else k)
+        assert vh.shape[-2:] == (n if full else k, n)
+        np.testing.assert_allclose(
+            (u.data[..., :k] * s.data[..., None, :]) @ vh.data[..., :k, :], x, atol=1e-12
+        )
+        for factor in (u.data, vh.data.swapaxes(-1, -2)):
+            gram = factor.swapaxes(-1, -2) @ factor
+            np.testing.assert_allclose(gram, gram * 0 + np.eye(factor.shape[-1]), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 1), (2, 2, 3), (0, 3)])
+@pytest.mark.parametrize("part", [0, 1])
+def test_gradients_of_a_wide_qr(generator, shape, part):
+    x = spread(generator, *shape)
+    gradcheck(lambda x: x.qr()[part], [x])
+    gradgradcheck(lambda x: x.qr()[part], [x])
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (2, 4), (2, 1, 3), (3, 0)])
+def test_full_matrices_add_constants(generator, shape):
+    x = leaf(spread(generator, *shape))
+    k = min(shape[-2:])
+    for factor, slim in zip(x.svd(), x.svd(full_matrices=False), strict=True):
+        first = np.zeros(factor.shape)
+        part = first[tuple(slice(n) for n in slim.shape)]
+        part[...] = weight = generator.standard_normal(slim.shape)
+        expected = slim.gradient(x, gradient=weight)[0]
+        np.testing.assert_allclose(factor.gradient(x, gradient=first)[0].data, expected.data)
+        added = 1.0 - (first != 0)
+        if k:
+            assert not factor.gradient(x, gradient=added)[0].data.any()
+
+
+@pytest.mark.parametrize(
+    "x", [np.eye(3), np.zeros((3, 2)), np.diag([2.0, 1, 1]), np.ones((2, 3)), np.zeros((2, 2, 2))]
+)
+def test_singular_values_have_a_gradient_also_where_they_coincide(x):
+    """U Vh, of the factors that were found: no 0 / 0."""
+    tensor = leaf(x)
+    u, s, vh = tensor.svd(full_matrices=False)
+    np.testing.assert_allclose(s.gradient(tensor, gradient=np.ones(s.shape))[0].data, (u @ vh).data)
+
+
+def test_a_vector_that_gets_no_gradient_here_still_has_a_second_one(generator):
+    """A loss that is flat in U at this point, but not around it."""
+    x = spread(generator, 3, 3)
+    target = np.linalg.svd(x)[0][0, 0]
+    gradgradcheck(lambda x: (x.svd()[0][0, 0] - target) ** 2, [x])

@@ -1,0 +1,73 @@
+"""Indexing and scattering: keys, repeated indices, dtypes."""
+
+import array
+
+import numpy as np
+import pytest
+
+from tests.tools import each, leaf
+from tinygrad_np import Tensor
+from tinygrad_np.errors import DtypeError
+
+T = Tensor
+
+
+@each(
+    "key",
+    [
+        ((0, 0), (1, 1)),
+        ((0, 0), slice(None)),
+        (range(2), [1, 1]),
+        array.array("q", [0, 0, 1]),
+        [True, False],
+        (),
+    ],
+)
+def test_sequences_in_a_key_are_arrays(key):
+    x = Tensor(np.arange(4.0).reshape(2, 2), requires_grad=True)
+    expected = np.zeros((2, 2))
+    np.add.at(expected, key, 1)
+    part = x[key]
+    np.testing.assert_array_equal(part.data, x.data[key])
+    part.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, expected)
+
+
+def test_of_equal_indices_the_last_is_written_and_has_the_gradient():
+    src = leaf(5.0, 7.0, 9.0)
+    out = Tensor(np.zeros(2)).scatter(0, T([1, 1, 1]), src)
+    assert out.tolist() == [0.0, 9.0]
+    out.sum().backward()
+    assert src.grad.tolist() == [0.0, 0.0, 1.0]
+
+
+def test_split_takes_numpys_integers():
+    assert [part.tolist() for part in T([1, 2, 3]).split(np.int64(2))] == [[1, 2], [3]]
+
+
+@each("reduce", ["sum", "prod", "mean", "amax", "amin"])
+@each("dtype", [np.int32, np.uint8, np.float32])
+def test_scatter_reduce_keeps_the_dtype(reduce, dtype):
+    x, src = Tensor([1, 2], dtype), Tensor([3, 4], dtype)
+    for include_self in (True, False):
+        assert x.scatter_reduce(0, Tensor([0, 0]), src, reduce, include_self).dtype == dtype
+
+
+def test_bools_scatter_and_have_a_sign():
+    x, src = Tensor([True, False]), Tensor([True, True])
+    assert x.scatter_reduce(0, Tensor([0, 1]), src, "prod").tolist() == [True, False]
+    assert x.scatter_reduce(0, Tensor([0, 1]), src, "amax").tolist() == [True, True]
+    assert x.sign().tolist() == [True, False]
+
+
+def test_masked_fill_keeps_the_dtype():
+    assert Tensor([True, True]).masked_fill(Tensor([True, False]), 0).tolist() == [False, True]
+    assert Tensor([1, 2]).masked_fill([True, False], 7).tolist() == [7, 2]
+    with pytest.raises(DtypeError, match=r"masked_fill: expected a value .* int64, got 0\.5"):
+        Tensor([1, 2]).masked_fill([True, False], 0.5)
+
+
+def test_tensors_without_axes_are_scattered_into():
+    x, index = Tensor(1.0), Tensor(0)
+    assert x.scatter(0, index, 5.0).tolist() == 5.0
+    assert x.scatter_reduce(0, index, 5.0, "sum").tolist() == 6.0

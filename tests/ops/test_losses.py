@@ -1,0 +1,51 @@
+"""Losses: dtypes, label smoothing, empty targets."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor
+from tinygrad_np.errors import DtypeError
+
+# Kinks and nans, as in PyTorch.
+
+
+def test_a_loss_over_nothing_is_nan_without_a_warning():
+    assert np.isnan(Tensor(np.zeros((0, 3))).cross_entropy(np.zeros(0, np.int64)).item())
+
+
+T = Tensor
+
+
+def test_targets_given_as_lists_do_not_widen():
+    x = Tensor([[0.5, 0.25]])
+    losses = [
+        x.binary_crossentropy([[0.0, 1.0]]),
+        x.binary_crossentropy_logits([[0.0, 1.0]]),
+        x.binary_crossentropy_logits(np.ones((1, 2), np.float32), pos_weight=2.0),
+        x.cross_entropy([[0.0, 1.0]]),
+        x.nll_loss([0], weight=[1.0, 2.0]),
+    ]
+    assert {loss.dtype for loss in losses} == {np.dtype(np.float32)}
+    with pytest.raises(DtypeError, match=r"where: expected .*, got a list"):
+        T([True]).where([1.0], 2.0)
+
+
+def test_probabilities_with_label_smoothing():
+    logits, target = np.array([[1.0, 2.0, 0.5]]), np.array([[0.2, 0.5, 0.3]])
+    smoothed = target * 0.9 + 0.1 / 3
+    expected = -(smoothed * (logits - np.log(np.exp(logits).sum()))).sum()
+    assert T(logits).cross_entropy(target, label_smoothing=0.1).item() == pytest.approx(expected)
+
+
+def test_a_loss_over_ignored_labels_only_is_nan():
+    assert math.isnan(T([[1.0, 2.0]]).sparse_categorical_crossentropy([1], ignore_index=1).item())
+
+
+def test_a_loss_of_nothing_is_nan_and_has_no_gradient():
+    x = Tensor([[1.0, 2.0]], requires_grad=True)
+    loss = x.nll_loss([0], ignore_index=0)
+    assert np.isnan(loss.item())
+    (grad,) = loss.gradient(x)
+    assert grad.tolist() == [[0.0, 0.0]]

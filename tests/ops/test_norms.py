@@ -1,0 +1,171 @@
+"""Batch norm as one op: what it is given besides, its accuracy, memory orders, threads."""
+
+import numpy as np
+import pytest
+
+from tests.tools import each, leaf
+from tinygrad_np import Tensor, nn, ops
+from tinygrad_np.errors import GraphError
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+from tinygrad_np.kernels import norms as kernels
+from tinygrad_np.runtime import threads as parallel
+
+SHAPES = [(64, 3), (20, 3, 4), (20, 3, 5, 4), (10, 3, 2, 5, 4)]
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def normal(shape, dtype=np.float32, mean=0.0, seed=0):
+    """Return normal numbers of deviation 1 about `mean`."""
+    return (mean + np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+
+
+def reference(x, upstream, eps=1e-5):
+    """Return x normalised, and the gradients for x and weight, written out in float64."""
+    x, upstream = x.astype(np.float64), upstream.astype(np.float64)
+    axes = (0, *range(2, x.ndim))
+    mean, deviation = x.mean(axes, keepdims=True), np.sqrt(x.var(axes, keepdims=True) + eps)
+    out = (x - mean) / deviation
+    product = (upstream * out).mean(axes, keepdims=True)
+    grad = (upstream - upstream.mean(axes, keepdims=True) - out * product) / deviation
+    return out, grad, (upstream * out).sum(axes)
+
+
+def run(x, upstream, *others, eps=1e-5):
+    """Return the output, and the gradients for x, weight and bias."""
+    inputs = [leaf(x), *[leaf(np.full(x.shape[1], value, x.dtype)) for value in (1, 0)]]
+    out = ops.batch_norm(*inputs, *others, eps=eps)
+    return [out.data, *[grad.data for grad in out.gradient(*inputs, gradient=upstream)]]
+
+
+@each_shape
+def test_known_moments_change_no_bit(shape):
+    x, upstream = normal(shape), normal(shape, seed=1)
+    expected = run(x, upstream)
+    for found, same in zip(run(x, upstream, ops.channel_moments(x)), expected, strict=True):
+        np.testing.assert_array_equal(found, same, strict=True)
+    others = np.repeat([[1.0], [4.0]], 3, axis=1).astype(np.float32)
+    np.testing.assert_allclose(run(x, upstream, others, eps=0)[0], (x - 1) / 2, atol=1e-6)
+
+
+def test_known_moments_have_no_gradient():
+    """Those for x are the same whether it is given its moments or not, to the second order."""
+    x = normal((5, 2, 3), np.float64)
+
+    def with_moments(x):
+        return ops.batch_norm(x, None, None, ops.channel_moments(x.detach()), eps=0.1)
+
+    # To central differences the moments are functions of x, as they are to the gradient.
+    gradcheck(with_moments, [x])
+    gradgradcheck(with_moments, [x])
+    with pytest.raises(GraphError, match="input 'moments' has no gradient"):
+        ops.batch_norm(leaf(x), None, None, ops.channel_moments(leaf(x)), eps=0.1)
+
+
+@each_shape
+@each("mean", [0.0, 100.0, -1000.0])
+def test_a_large_mean(shape, mean):
+    """float32 keeps what the input's own rounding leaves, with no more lost than in a few
+    roundings of numbers as large as the mean."""
+    x, upstream = normal(shape, mean=mean), normal(shape, seed=1)
+    exact = reference(x, upstream)
+    found = run(x, upstream)
+    atol = 1e-5 + 4 * abs(mean) * float(np.finfo(np.float32).eps)
+    np.testing.assert_allclose(found[0], exact[0], rtol=1e-4, atol=atol)
+    np.testing.assert_allclose(found[1], exact[1], rtol=1e-4, atol=atol)
+    np.testing.assert_allclose(found[2], exact[2], rtol=1e-4, atol=atol * 10)
+    moments = ops.channel_moments(x)
+    axes = (0, *range(2, x.ndim))
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(moments, [wide.mean(axes), wide.var(axes)], rtol=1e-5, atol=1e-6)
+
+
+@each_shape
+def test_half_precision_is_worked_on_in_single(shape):
+    """Squares of 300 are beyond float16."""
+    x, upstream = normal(shape, np.float16, mean=300), normal(shape, np.float16, seed=1)
+    exact = [*reference(x, upstream), upstream.astype(np.float64).sum((0, *range(2, x.ndim)))]
+    found = run(x, upstream)
+    for array, expected in zip(found, exact, strict=True):
+        assert array.dtype == np.float16
+        np.testing.assert_allclose(array, expected, rtol=2e-3, atol=5e-3)
+    assert ops.channel_moments(x).dtype == np.float32
+    layer = nn.BatchNorm1d(3).astype(np.float16)
+    if x.ndim > 3:
+        return
+    x = leaf(x)
+    layer(x).sum().gradient(x, create_graph=True)[0].sum().backward()
+    assert x.grad.dtype == np.float16
+
+
+def test_evaluation_in_half_precision():
+    """The mean goes before what is left is rounded."""
+    layer = nn.BatchNorm1d(2).astype(np.float16)
+    layer.running_mean.data[...] = 1000
+    layer.running_var.data[...] = 0.01
+    out = layer.eval()(Tensor(np.array([[1001, 999.5]], np.float16)))
+    assert out.dtype == np.float16
+    np.testing.assert_allclose(out.data, [[10, -5]], rtol=2e-3)
+
+
+@each_shape
+def test_memory_stays_in_its_order(shape):
+    """Images leave with the batch last, and vectors as they came."""
+    x = leaf(normal(shape))
+    out = ops.batch_norm(x, eps=0.1)
+    grad = out.gradient(x, gradient=normal(shape, seed=1))[0]
+    for array in (out.data, grad.data):
+        assert (array if array.ndim == 2 else np.moveaxis(array, 0, -1)).flags.c_contiguous
+
+
+def test_columns_in_either_order():
+    """Vectors whose memory is (C, N), or that are steps of larger ones."""
+    x, upstream = normal((40, 6)), normal((40, 6), seed=1)
+    expected = run(x, upstream)
+    twice = np.repeat(x, 2, axis=1)[:, ::2]
+    for turned in (np.asfortranarray(x), twice):
+        for found, same in zip(run(turned, upstream), expected, strict=True):
+            np.testing.assert_allclose(found, same, rtol=1e-4, atol=1e-5)
+
+
+def test_few_rows_at_a_time_and_on_two_threads(monkeypatch):
+    """How the channels are cut changes no bit but those of sums by BLAS."""
+    x, upstream = normal((16, 7, 10, 10)), normal((16, 7, 10, 10), seed=1)
+    expected = run(x, upstream)
+    monkeypatch.setattr(parallel, "WORTH", 1)
+    count = parallel.workers.count
+    parallel.workers.set_count(2)
+    try:
+        for piece in (1, 3 * 1600 * 4):
+            monkeypatch.setattr(kernels, "_PIECE", piece)
+            for found, same in zip(run(x, upstream), expected, strict=True):
+                np.testing.assert_allclose(found, same, rtol=1e-5, atol=1e-5)
+    finally:
+        parallel.workers.set_count(count)
+
+
+def test_one_node_in_training():
+    """The running statistics leave nothing on the tape."""
+    layer = nn.BatchNorm2d(3)
+    x = leaf(normal((4, 3, 2, 2)))
+    node = layer(x).node
+    assert node.op.name == "batch_norm"
+    assert node.edges == (x, layer.weight, layer.bias, None)
+
+
+def test_second_gradients_of_a_network():
+    network = nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2), nn.Tanh(), nn.Flatten())
+    network = network.astype(np.float64)
+    x = normal((3, 1, 3, 3), np.float64)
+    gradcheck(network, [x])
+    gradgradcheck(network, [x])
+
+
+def test_nothing_at_all():
+    """No channels, or no images: nothing comes out, and statistics of nothing are 0."""
+    for shape in ((0, 3, 2, 2), (0, 3), (2, 0, 3), (2, 3, 0)):
+        x, weight = leaf(np.ones(shape, np.float32)), leaf(np.ones(shape[1], np.float32))
+        out = ops.batch_norm(x, weight, eps=0.1)
+        grads = out.gradient(x, weight, gradient=np.ones(shape, np.float32))
+        assert out.shape == grads[0].shape == shape
+        assert not grads[1].data.any()
+        assert not ops.channel_moments(x).data.any()

@@ -1,0 +1,167 @@
+"""Pooling and unpooling: indices, dtypes, empty and large windows, missing batch axes."""
+
+import numpy as np
+import pytest
+
+from tests.tools import each, leaf, normal
+from tinygrad_np import Tensor, nn
+from tinygrad_np.errors import ShapeError
+from tinygrad_np.gradcheck import gradcheck, gradgradcheck
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ((2, 2), {}),
+        ((3,), {"stride": 2, "padding": (0, 1), "ceil_mode": True}),
+        ((3, 2), {"stride": 1, "padding": 1, "dilation": (1, 2)}),
+        ((2, 1, 2), {"padding": (1, 0, 0, 0, -1, 1)}),
+    ],
+)
+def test_indices_are_where_the_maxima_are(kernel, options):
+    """Read at the indices, the flattened image gives the maxima."""
+    image = normal(2, 3, *(7, 6, 5)[: len(kernel)])
+    values, indices = Tensor(image).max_pool2d(kernel, return_indices=True, **options)
+    assert (indices.dtype, indices.shape) == (np.int64, values.shape)
+    flat = np.take_along_axis(image.reshape(2, 3, -1), indices.numpy().reshape(2, 3, -1), -1)
+    np.testing.assert_array_equal(flat.reshape(values.shape), values.numpy())
+
+
+def test_only_the_values_have_a_gradient():
+    """Indices are constants."""
+    x = Tensor(normal(1, 1, 4, 4), requires_grad=True)
+    values, indices = x.max_pool2d(return_indices=True)
+    assert values.requires_grad
+    assert not indices.requires_grad
+
+
+def test_pools_of_integers():
+    """A maximum keeps the dtype, below any padding; means are float32."""
+    x = Tensor(np.full((1, 1, 3, 3), -5, np.int8))
+    assert x.max_pool2d(2, padding=1).dtype == np.int8
+    assert set(x.max_pool2d(2, padding=1).numpy().reshape(-1).tolist()) == {-5}
+    assert x.adaptive_avg_pool2d(2).dtype == np.float32
+    assert x.adaptive_avg_pool2d(2).numpy().reshape(-1).tolist() == [-5.0] * 4
+
+
+def test_float16_is_averaged_in_float32():
+    """A sum of many float16 would stand still at 2048."""
+    x = Tensor(np.ones((1, 1, 64, 64), np.float16))
+    assert x.adaptive_avg_pool2d(1).dtype == np.float16
+    assert x.adaptive_avg_pool2d(1).item() == 1
+    assert x.interpolate((5, 5)).dtype == np.float16
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (3, 6, 8), (2, 3, 6, 8)])
+def test_unpooling_of_what_pooling_returns(shape):
+    """An image without batch, or without channels too, comes back in its shape."""
+    x = Tensor(np.random.default_rng(0).standard_normal(shape))
+    values, indices = x.max_pool2d(2, return_indices=True)
+    back = values.max_unpool2d(indices)
+    assert back.shape == shape
+    np.testing.assert_array_equal(back.data[back.data != 0], x.data[back.data != 0])
+    assert np.count_nonzero(back.data) == values.numel()
+
+
+def test_unpooling_overlapping_windows():
+    """Windows that share a maximum put it in its place once, and it has one gradient."""
+    x = normal(1, 2, 5, 5)
+    values, indices = Tensor(x).max_pool2d(3, 1, return_indices=True)
+    whole = values.max_unpool2d(indices, 3, 1)
+    np.testing.assert_array_equal(whole.numpy(), np.where(whole.numpy() != 0, x, 0))
+    for check in (gradcheck, gradgradcheck):
+        check(lambda v: v.max_unpool2d(indices, 3, 1), [values.numpy()])
+
+
+def test_infinities_stay_where_they_are():
+    """Resizing mixes neighbours only: elsewhere an infinite entry is not seen."""
+    x = Tensor([[[1.0, 2.0, 3.0, 4.0, 5.0, np.inf]]])
+    assert np.isfinite(x.interpolate((9,)).numpy()[..., :7]).all()
+    assert np.isfinite(x.interpolate((4,), "nearest").numpy()[..., :4]).all()
+    assert x.adaptive_avg_pool2d((4,)).tolist() == [[[1.5, 2.5, 4.5, np.inf]]]
+
+
+SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
+
+
+@each("lead", [(), (1,), (1, 1)])
+@each(
+    ("pool", "layer", "expected"),
+    [
+        (Tensor.max_pool2d, nn.MaxPool2d, [[6, 8], [14, 16]]),
+        (Tensor.avg_pool2d, nn.AvgPool2d, [[3.5, 5.5], [11.5, 13.5]]),
+    ],
+)
+def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
+    """The tutorial's worked numbers, by method and by layer, of an image with and without axes in
+    front."""
+    x = Tensor(SIXTEEN.reshape(*lead, 4, 4))
+    for out in (pool(x, 2), layer(2)(x)):
+        assert out.shape == (*lead, 2, 2)
+        assert out.reshape(2, 2).tolist() == expected
+
+
+@each(
+    "options",
+    [
+        {"kernel_size": (3, 2), "stride": 1},
+        {"kernel_size": 3, "stride": (2, 1), "padding": 1},
+        {"kernel_size": 2, "stride": 3, "dilation": 2, "ceil_mode": True},
+    ],
+)
+@each("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
+def test_pools_of_an_image_without_batch_and_channels(pool, options):
+    """Any window and stride: the values, and gradients of either order, are those of (1, 1, H, W);
+    so are those of (C, H, W)."""
+    x = normal(3, 6, 7)
+    whole = pool(Tensor(x[None]), **options).numpy()[0]
+    np.testing.assert_array_equal(pool(Tensor(x), **options).numpy(), whole)
+    np.testing.assert_array_equal(pool(Tensor(x[1]), **options).numpy(), whole[1])
+    gradcheck(lambda t: pool(t, **options), [x[1]])
+    gradgradcheck(lambda t: pool(t, **options).square(), [x[1]])
+
+
+def test_where_maxima_of_an_image_are():
+    """Indices have the shape of the values."""
+    values, indices = Tensor(SIXTEEN).max_pool2d((2, 4), return_indices=True)
+    assert values.tolist() == [[8], [16]]
+    assert indices.tolist() == [[7], [15]]
+    values, indices = nn.MaxPool2d((2, 4), return_indices=True, data_format="NHWC")(Tensor(SIXTEEN))
+    assert (values.tolist(), indices.tolist()) == ([[8], [16]], [[7], [15]])
+    assert nn.AdaptiveAvgPool2d(1, data_format="NHWC")(Tensor(SIXTEEN)).tolist() == [[8.5]]
+
+
+# Dtypes.
+
+
+def test_integer_pools_average():
+    assert Tensor(np.full((1, 1, 2, 2), 8)).avg_pool2d(2).item() == 8
+
+
+# Kinks and nans, as in PyTorch.
+
+
+def test_windows_wholly_in_the_padding():
+    x, weight = leaf(np.ones((1, 1, 2, 2))), leaf(np.ones((1, 1, 1, 1)))
+    out = x.conv2d(weight, padding=3)
+    assert out.data.sum() == 4
+    out.sum().backward()
+    assert x.grad.data.tolist() == [[[[1, 1], [1, 1]]]]
+
+
+T = Tensor
+
+
+def test_windows_of_more_than_256_entries():
+    x = np.zeros((1, 1, 20, 20))
+    x[0, 0, 17, 3] = 5
+    values, places = T(x).max_pool2d((20, 20), return_indices=True)
+    assert (values.item(), places.item()) == (5.0, 17 * 20 + 3)
+    (grad,) = (lambda t: t.max_pool2d((20, 20)).sum().gradient(t))(Tensor(x, requires_grad=True))
+    np.testing.assert_array_equal(np.argwhere(grad.data), [[0, 0, 17, 3]])
+
+
+def test_pools_of_one_number_are_of_two_axes():
+    with pytest.raises(ShapeError, match="expected 4 axes"):
+        Tensor.ones(2, 1, 4, 4, 4).max_pool2d(2)
+    assert Tensor.ones(2, 1, 4, 4, 4).max_pool2d((2, 2, 2)).shape == (2, 1, 2, 2, 2)

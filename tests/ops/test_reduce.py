@@ -1,0 +1,71 @@
+"""Reductions: ties, half precision, degenerate counts."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.tools import leaf
+from tinygrad_np import Tensor, nn
+
+# Dtypes.
+
+
+def test_float16_is_summed_in_float32():
+    x = Tensor(np.ones((4096, 2), np.float16))
+    assert x.sum(axis=0).tolist() == [4096, 4096]
+    assert (x * 100).mean().item() == 100
+    assert np.isfinite(Tensor(np.zeros((1, 100_000), np.float16)).log_softmax().data).all()
+
+
+# Kinks and nans, as in PyTorch.
+
+
+def test_ties_of_max_share_evenly():
+    x = leaf(3.0, 1.0, 3.0)
+    x.max().backward()
+    assert x.grad.tolist() == [0.5, 0.0, 0.5]
+
+
+T = Tensor
+
+
+def test_norms_and_spreads_in_half_precision():
+    x = np.array([[300, -300, 0, 100]], np.float16)
+    wide = x.astype(np.float64)
+    expected = (wide - wide.mean()) / wide.std()
+    for layer in (nn.LayerNorm(4, elementwise_affine=False), nn.GroupNorm(1, 4, affine=False)):
+        found = layer(Tensor(x))
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found.data, expected, rtol=2e-3, atol=2e-3)
+    root = nn.RMSNorm(4, elementwise_affine=False)(Tensor(x))
+    np.testing.assert_allclose(root.data, wide / np.sqrt((wide**2).mean()), rtol=2e-3)
+    assert Tensor([300.0, -300.0]).half().std().item() == pytest.approx(424.26, rel=1e-3)
+    with np.errstate(over="ignore"):
+        assert Tensor([300.0, -300.0]).half().var(correction=0).item() == math.inf
+
+
+def test_sums_and_products_in_half_precision_go_by_float32():
+    many = Tensor(np.full(4096, 0.1, np.float16))
+    exact = float(many.data[0]) * 4096
+    assert many.cumsum()[-1].item() == pytest.approx(exact, rel=1e-3)
+    small = Tensor(np.array([1e-3, 1e-3, 1e4, 1e4], np.float16))
+    assert small.prod().item() == pytest.approx(100, rel=1e-2)
+    assert small.cumprod(0)[-1].item() == pytest.approx(100, rel=1e-2)
+    assert Tensor(np.full((1, 1, 50, 50), 60000, np.float16)).avg_pool2d(50).item() == 60000
+    assert Tensor(np.full(3000, 1.0, np.float16)).softmax().data[0] == np.float16(1 / 3000)
+
+
+def test_whole_means_are_rounded_down():
+    assert T([0]).scatter_reduce(0, T([0, 0]), T([-3, -4]), "mean").tolist() == [-3]
+    assert T([0]).scatter_reduce(0, T([0]), T([-3]), "mean").tolist() == [-2]
+
+
+def test_variances_of_fewer_than_the_correction():
+    assert T([1.0, 3.0]).var(correction=2).item() == math.inf
+    assert math.isnan(T([1.0]).var().item())
+    assert math.isnan(Tensor.zeros(0).var().item())
+
+
+def test_a_product_of_float16_is_of_float16():
+    assert Tensor(np.ones(3, np.float16)).prod().dtype == np.float16

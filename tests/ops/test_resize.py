@@ -1,0 +1,30 @@
+"""Interpolation: bytes, any dtype, unchanged size."""
+
+import numpy as np
+
+from tests.tools import each, normal
+from tinygrad_np import Tensor
+
+
+def test_resizing_bytes():
+    """uint8 stays uint8 and is rounded, halves upwards."""
+    x = Tensor(np.array([[[0, 1, 255]]], np.uint8))
+    assert x.interpolate((5,), align_corners=True).dtype == np.uint8
+    assert x.interpolate((5,), align_corners=True).tolist() == [[[0, 1, 1, 128, 255]]]
+    assert x.interpolate((6,), "nearest").tolist() == [[[0, 0, 1, 1, 255, 255]]]
+
+
+@each("mode", ["nearest", "nearest-exact"])
+@each("dtype", [np.bool_, np.int32, np.float16])
+def test_nearest_takes_entries_of_any_dtype(mode, dtype):
+    """Entries are taken as they are."""
+    x = np.array([[[0, 1, 1, 0]]], dtype)
+    out = Tensor(x).interpolate((8,), mode)
+    np.testing.assert_array_equal(out.numpy(), np.repeat(x, 2, -1), strict=True)
+
+
+def test_the_same_size_changes_nothing():
+    """An axis of the size asked for is not touched."""
+    x = Tensor(normal(1, 1, 4, 4))
+    assert x.interpolate((4, 4)) is x
+    assert x.adaptive_avg_pool2d((None, 4)) is x

@@ -1,0 +1,1084 @@
+"""Optimizers against their formulas, their groups and state, and what they refuse."""
+
+import copy
+import functools
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tests.optim.tools import assert_close, assert_equal
+from tests.tools import each
+from tinygrad_np import Tensor, nn, optim
+from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+
+STEPS = 10
+
+
+SHAPES = [(3, 4), (4,), (1,), ()]
+
+
+def weights():
+    """Return float64 arrays, the same in each call."""
+    generator = np.random.default_rng(0)
+    return [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
+
+
+@functools.cache
+def gradients(step):
+    """Return the gradients of a step, one for each of `weights`; they are read-only."""
+    generator = np.random.default_rng([1, step])
+    grads = [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
+    for grad in grads:
+        grad.flags.writeable = False
+    return grads
+
+
+def parameters(dtype=np.float64):
+    """Return `weights` as parameters."""
+    return [nn.Parameter(array.astype(dtype)) for array in weights()]
+
+
+def run(optimizer, steps=STEPS, first=0):
+    """Take steps by the gradients of their numbers."""
+    for step in range(first, first + steps):
+        own = [p for group in optimizer.param_groups for p in group["params"]]
+        for parameter, grad in zip(own, gradients(step), strict=True):
+            parameter.grad = Tensor(grad.astype(parameter.dtype))
+        optimizer.step()
+
+
+def arrays_of(params):
+    """Return copies of the arrays."""
+    return [parameter.numpy().copy() for parameter in params]
+
+
+def one(**options):
+    """Return a parameter, with a name if one is given, and a gradient unless grad=None."""
+    parameter = nn.Parameter(np.array([1.0, 2.0]))
+    parameter.name = options.get("name", "")
+    parameter.grad = options.get("grad", Tensor(np.array([1.0, 1.0])))
+    return parameter
+
+
+# The formulas.
+
+
+def sgd_by_hand(
+    w, index, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, steps=STEPS
+):
+    """Return parameter `index` after some steps of SGD from `w`."""
+    v = None
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        w = w - lr * (g + momentum * v if nesterov else v)
+    return w
+
+
+def adam_by_hand(
+    w,
+    index,
+    lr=1e-3,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    amsgrad=False,
+    decoupled_weight_decay=False,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of Adam from `w`."""
+    m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, steps + 1):
+        g = gradients(t - 1)[index]
+        if decoupled_weight_decay:
+            w = w - lr * weight_decay * w
+        else:
+            g = g + weight_decay * w
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        largest = np.maximum(largest, v)
+        second = largest if amsgrad else v
+        corrected_m, corrected_v = m / (1 - betas[0] ** t), second / (1 - betas[1] ** t)
+        w = w - lr * corrected_m / (np.sqrt(corrected_v) + eps)
+    return w
+
+
+def adamw_by_hand(w, index, weight_decay=0.01, **options):
+    """Return parameter `index` after some steps of AdamW from `w`."""
+    return adam_by_hand(
+        w, index, weight_decay=weight_decay, **{**options, "decoupled_weight_decay": True}
+    )
+
+
+def nadam_by_hand(
+    w,
+    index,
+    lr=2e-3,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    momentum_decay=4e-3,
+    decoupled_weight_decay=False,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of NAdam from `w`."""
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    mu = [betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, steps + 2)]
+    for t in range(1, steps + 1):
+        g = gradients(t - 1)[index]
+        if decoupled_weight_decay:
+            w = w - lr * weight_decay * w
+        else:
+            g = g + weight_decay * w
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        ahead = mu[t] * m / (1 - math.prod(mu[: t + 1]))
+        ahead += (1 - mu[t - 1]) * g / (1 - math.prod(mu[:t]))
+        w = w - lr * ahead / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+    return w
+
+
+def rmsprop_by_hand(
+    w,
+    index,
+    lr=0.01,
+    alpha=0.99,
+    eps=1e-8,
+    weight_decay=0.0,
+    momentum=0.0,
+    centered=False,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of RMSprop from `w`."""
+    m, v, b = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        v = alpha * v + (1 - alpha) * g**2
+        m = alpha * m + (1 - alpha) * g
+        b = momentum * b + g / (np.sqrt(v - m**2 if centered else v) + eps)
+        w = w - lr * b
+    return w
+
+
+def adagrad_by_hand(
+    w,
+    index,
+    lr=0.01,
+    lr_decay=0.0,
+    weight_decay=0.0,
+    initial_accumulator_value=0.0,
+    eps=1e-10,
+    steps=STEPS,
+):
+    """Return parameter `index` after some steps of Adagrad from `w`."""
+    total = np.full_like(w, initial_accumulator_value)
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        total = total + g**2
+        w = w - lr / (1 + step * lr_decay) * g / (np.sqrt(total) + eps)
+    return w
+
+
+def adadelta_by_hand(w, index, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, steps=STEPS):
+    """Return parameter `index` after some steps of Adadelta from `w`."""
+    u, v = np.zeros_like(w), np.zeros_like(w)
+    for step in range(steps):
+        g = gradients(step)[index] + weight_decay * w
+        v = rho * v + (1 - rho) * g**2
+        delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+        u = rho * u + (1 - rho) * delta**2
+        w = w - lr * delta
+    return w
+
+
+def lamb_by_hand(w, index, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, steps=STEPS):
+    """Return parameter `index` after some steps of LAMB from `w`: You et al. 2020, algorithm 2."""
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t in range(1, steps + 1):
+        g = gradients(t - 1)[index]
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        r = (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+        r = r + weight_decay * w
+        w = w - lr * np.sqrt((w**2).sum()) / np.sqrt((r**2).sum()) * r
+    return w
+
+
+SGD_OPTIONS = [
+    {"lr": 0.1},
+    {"lr": 0.1, "weight_decay": 0.3},
+    {"lr": 0.1, "momentum": 0.9},
+    {"lr": 0.1, "momentum": 0.9, "dampening": 0.4},
+    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
+    {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3},
+    {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.3},
+    {"lr": 0.0, "momentum": 0.9},
+]
+
+
+ADAM_OPTIONS = [
+    {},
+    {"lr": 0.1},
+    {"lr": 0.1, "betas": (0.5, 0.7)},
+    {"lr": 0.1, "betas": (0.0, 0.0)},
+    {"lr": 0.1, "eps": 0.1},
+    {"lr": 0.1, "weight_decay": 0.3},
+    {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3},
+]
+
+
+CASES = [(optim.SGD, sgd_by_hand, options) for options in SGD_OPTIONS]
+
+
+ADAM_OPTIONS += [
+    {"lr": 0.1, "amsgrad": True, "betas": (0.5, 0.7)},
+    {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.3},
+]
+
+
+ADAMW_OPTIONS = [
+    {},
+    {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.3},
+    {"lr": 0.1, "weight_decay": 0.0},
+    {"lr": 0.1, "betas": (0.5, 0.7), "amsgrad": True, "eps": 0.1},
+]
+
+
+NADAM_OPTIONS = [
+    {},
+    {"lr": 0.1, "betas": (0.5, 0.7)},
+    {"lr": 0.1, "momentum_decay": 0.5, "eps": 0.1},
+    {"lr": 0.1, "weight_decay": 0.3},
+    {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
+]
+
+
+RMSPROP_OPTIONS = [
+    {},
+    {"lr": 0.1, "alpha": 0.7, "eps": 0.1},
+    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
+    {"lr": 0.01, "alpha": 0.7, "centered": True},
+    {"lr": 0.01, "alpha": 0.7, "centered": True, "momentum": 0.5, "weight_decay": 0.3},
+]
+
+
+ADAGRAD_OPTIONS = [
+    {},
+    {"lr": 0.1, "lr_decay": 0.2},
+    {"lr": 0.1, "weight_decay": 0.3, "eps": 0.1},
+    {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "initial_accumulator_value": 0.5},
+]
+
+
+ADADELTA_OPTIONS = [
+    {},
+    {"lr": 0.5, "rho": 0.7},
+    {"eps": 0.01, "weight_decay": 0.3},
+]
+
+
+LAMB_OPTIONS = [
+    {},
+    {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3},
+    {"lr": 0.1, "weight_decay": 0.0},
+    {"lr": 0.1, "weight_decay": 0.3},
+]
+
+
+CASES += [(optim.Adam, adam_by_hand, options) for options in ADAM_OPTIONS]
+
+
+CASES += [(optim.AdamW, adamw_by_hand, options) for options in ADAMW_OPTIONS]
+
+
+CASES += [(optim.NAdam, nadam_by_hand, options) for options in NADAM_OPTIONS]
+
+
+CASES += [(optim.RMSprop, rmsprop_by_hand, options) for options in RMSPROP_OPTIONS]
+
+
+CASES += [(optim.Adagrad, adagrad_by_hand, options) for options in ADAGRAD_OPTIONS]
+
+
+CASES += [(optim.Adadelta, adadelta_by_hand, options) for options in ADADELTA_OPTIONS]
+
+
+CASES += [(optim.LAMB, lamb_by_hand, options) for options in LAMB_OPTIONS]
+
+
+def in_words(case):
+    """Return an optimizer and its options as a test's id."""
+    kind, _, options = case
+    return "-".join([kind.__name__, *(f"{name}={value}" for name, value in options.items())])
+
+
+@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+def test_formula(kind, by_hand, options):
+    """Ten steps in float64 are those of the formula."""
+    params = parameters()
+    run(kind(params, **options))
+    assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
+
+
+@pytest.mark.slow
+@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+def test_float32(kind, by_hand, options):
+    """float32 parameters stay float32, in the same arrays, near those of float64."""
+    params = parameters(np.float32)
+    before = [parameter.data for parameter in params]
+    run(kind(params, **options))
+    assert all(parameter.data is array for parameter, array in zip(params, before, strict=True))
+    assert {parameter.dtype.name for parameter in params} == {"float32"}
+    for i, (found, w) in enumerate(zip(params, weights(), strict=True)):
+        expected = by_hand(w, i, **options)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+def test_parameter_without_axes(kind, by_hand, options):
+    """A single number is optimized as the only entry of an array is: it too has a memory."""
+    scalar = nn.Parameter(weights()[2][0])
+    optimizer = kind([scalar], **options)
+    for step in range(STEPS):
+        scalar.grad = Tensor(gradients(step)[2][0])
+        optimizer.step()
+    assert scalar.shape == ()
+    assert_close([scalar.numpy()[None]], [by_hand(weights()[2], 2, **options)])
+    assert all(isinstance(value, np.ndarray | int | float) for value in optimizer.state[0].values())
+
+
+ADAM = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8}
+
+
+@each(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, "nesterov": False}),
+        (optim.Adam, ADAM | {"amsgrad": False, "decoupled_weight_decay": False}),
+        (
+            optim.AdamW,
+            ADAM | {"weight_decay": 0.01, "amsgrad": False, "decoupled_weight_decay": True},
+        ),
+        (
+            optim.NAdam,
+            ADAM | {"lr": 0.002, "momentum_decay": 0.004, "decoupled_weight_decay": False},
+        ),
+        (
+            optim.RMSprop,
+            {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+        ),
+        (
+            optim.Adagrad,
+            {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+        ),
+        (optim.Adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
+        (optim.LAMB, ADAM | {"eps": 1e-6, "weight_decay": 0.01}),
+    ],
+)
+def test_default_options(kind, options):
+    """Defaults are PyTorch's, and for LAMB those of its paper's experiments; else no decay."""
+    expected = {"weight_decay": 0.0, **options, "params": 1}
+    assert kind([one()]).state_dict()["param_groups"] == [expected]
+
+
+def test_adams_first_step():
+    """Adam's first step is lr in the direction against the gradient, however steep it is."""
+    parameter = one(grad=Tensor(np.array([1e-3, -1e3])))
+    optim.Adam([parameter], lr=0.5).step()
+    np.testing.assert_allclose(parameter.numpy(), [0.5, 2.5], rtol=1e-4)
+
+
+KINDS = [
+    optim.SGD,
+    optim.Adam,
+    optim.AdamW,
+    optim.NAdam,
+    optim.RMSprop,
+    optim.Adagrad,
+    optim.Adadelta,
+    optim.LAMB,
+]
+
+
+EACH = each("kind", KINDS)
+
+
+# Parameters and groups.
+
+
+@each(
+    ("kind", "by_hand", "options"),
+    [
+        (
+            optim.SGD,
+            sgd_by_hand,
+            [{"weight_decay": 0.3}, {"lr": 0.2, "momentum": 0.5}, {}, {"momentum": 0.9}],
+        ),
+        (
+            optim.Adam,
+            adam_by_hand,
+            [{"weight_decay": 0.3}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {"amsgrad": True}],
+        ),
+        (optim.AdamW, adamw_by_hand, [{"weight_decay": 0.3}, {"lr": 0.2}, {"eps": 0.1}, {}]),
+        (optim.NAdam, nadam_by_hand, [{"weight_decay": 0.3}, {"momentum_decay": 0.1}, {}, {}]),
+        (
+            optim.RMSprop,
+            rmsprop_by_hand,
+            [{"weight_decay": 0.3}, {"alpha": 0.5}, {"momentum": 0.5}, {"lr": 0.2}],
+        ),
+        (
+            optim.Adagrad,
+            adagrad_by_hand,
+            [{"weight_decay": 0.3}, {"lr_decay": 0.5}, {"initial_accumulator_value": 1.0}, {}],
+        ),
+        (optim.Adadelta, adadelta_by_hand, [{"weight_decay": 0.3}, {"rho": 0.5}, {"lr": 2.0}, {}]),
+        (optim.LAMB, lamb_by_hand, [{"weight_decay": 0.0}, {"lr": 0.2}, {"eps": 0.1}, {}]),
+    ],
+)
+def test_groups(kind, by_hand, options):
+    """A group has options of its own, and else the optimizer's."""
+    params = parameters()
+    groups = [{"params": [p], **own} for p, own in zip(params, options, strict=True)]
+    run(kind(groups, lr=0.1))
+    expected = [by_hand(w, i, **{"lr": 0.1, **options[i]}) for i, w in enumerate(weights())]
+    assert_close(arrays_of(params), expected)
+
+
+def test_lr_can_be_changed():
+    """A schedule changes a group's lr between steps."""
+    parameter = one()
+    optimizer = optim.SGD([parameter], lr=1.0)
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 10.0
+    optimizer.step()
+    assert parameter.tolist() == [1 - 11, 2 - 11]
+
+
+def test_named_parameters():
+    """Parameters may come as pairs with their names, in a group too."""
+    layer = nn.Linear(2, 1)
+    for params in (layer.named_parameters(), [{"params": layer.named_parameters()}]):
+        group = optim.SGD(params).param_groups[0]
+        assert [id(p) for p in group["params"]] == [id(layer.weight), id(layer.bias)]
+
+
+def test_plain_tensors():
+    """Any leaf will do, not only Parameters."""
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    optim.SGD([x], lr=0.25).step()
+    assert x.tolist() == [0.5, 1.0]
+
+
+@EACH
+def test_frozen_parameter(kind):
+    """A frozen parameter stays, with weight decay too, whether or not it has a gradient."""
+    frozen, without, free = one(), one(grad=None), one()
+    frozen.requires_grad = without.requires_grad = False
+    kind([frozen, without, free], lr=0.1, weight_decay=0.5).step()
+    assert frozen.tolist() == without.tolist() == [1.0, 2.0]
+    assert free.tolist() != [1.0, 2.0]
+
+
+@EACH
+def test_thawed_parameter(kind):
+    """A parameter that is no longer frozen is trained from then on."""
+    parameter = one()
+    parameter.requires_grad = False
+    optimizer = kind([parameter], lr=0.1)
+    optimizer.step()
+    parameter.requires_grad = True
+    optimizer.step()
+    assert parameter.tolist() != [1.0, 2.0]
+
+
+@EACH
+def test_gradient_is_only_read(kind):
+    """A step leaves the gradient as it is."""
+    parameter = one()
+    optimizer = kind([parameter], lr=0.1, weight_decay=0.5)
+    for _ in range(3):
+        optimizer.step()
+    assert parameter.grad.tolist() == [1.0, 1.0]
+
+
+@EACH
+def test_gradient_may_be_read_only(kind):
+    """A gradient need not be writable, nor contiguous."""
+    parameter = nn.Parameter(np.ones((2, 3)))
+    array = np.arange(6.0).reshape(3, 2).T
+    array.flags.writeable = False
+    parameter.grad = Tensor.from_numpy(array)
+    other = nn.Parameter(np.ones((2, 3)))
+    other.grad = Tensor(array.copy())
+    kind([parameter], lr=0.1, weight_decay=0.5).step()
+    kind([other], lr=0.1, weight_decay=0.5).step()
+    np.testing.assert_array_equal(parameter.numpy(), other.numpy())
+
+
+def test_momentum_keeps_its_own_memory():
+    """A gradient that is changed after a step does not change the momentum."""
+    parameter = one()
+    optimizer = optim.SGD([parameter], lr=1.0, momentum=0.5)
+    optimizer.step()  # v = 1, w = 0 and 1
+    parameter.grad.data[...] = 0
+    optimizer.step()  # v = 0.5
+    assert parameter.tolist() == [-0.5, 0.5]
+
+
+@EACH
+def test_zero_grad(kind):
+    """zero_grad() forgets the gradients, of frozen parameters too."""
+    frozen, free = one(), one()
+    frozen.requires_grad = False
+    kind([{"params": [frozen]}, {"params": [free]}]).zero_grad()
+    assert frozen.grad is None
+    assert free.grad is None
+
+
+def test_large_parameters():
+    """Arrays that come out of the pool of recycled memory give the same numbers."""
+    start, grad = (np.random.default_rng(n).standard_normal((300, 200)) for n in (0, 1))
+    parameter = nn.Parameter(start)
+    parameter.grad = Tensor(grad)
+    optimizer = optim.SGD([parameter], lr=0.1, momentum=0.5, nesterov=True)
+    optimizer.step()
+    optimizer.step()
+    expected = start - 0.1 * 1.5 * grad - 0.1 * (grad + 0.5 * 1.5 * grad)
+    assert_close([parameter.numpy()], [expected])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
+@pytest.mark.usefixtures("dirty_memory")
+def test_nothing_is_read_before_it_is_written(kind, by_hand, options):
+    """What was in the memory of scratch arrays does not matter."""
+    params = parameters()
+    run(kind(params, **options))
+    assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
+
+
+# Missing gradients.
+
+
+@EACH
+def test_missing_gradient_is_named(kind):
+    """A parameter without a gradient is an error with its path, its shape and what to do."""
+    block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    optimizer = kind(block.parameters())
+    _, first = next(block.named_children())
+    first(Tensor.ones(1, 3)).sum().backward()
+    with pytest.raises(GraphError) as caught:
+        optimizer.step()
+    message = str(caught.value)
+    assert f"{kind.__name__}.step: parameter 1.weight, of shape (1, 2), has no grad" in message
+    assert "backward()" in message
+    assert "requires_grad = False" in message
+
+
+@pytest.mark.parametrize("tensor", [one(grad=None), Tensor([1.0], requires_grad=True)])
+def test_missing_gradient_of_the_nameless(tensor):
+    """Without a path the position is named."""
+    with pytest.raises(GraphError, match=r"parameter 2, of shape"):
+        optim.SGD([one(), one(), tensor]).step()
+
+
+@EACH
+def test_missing_gradient_changes_nothing(kind):
+    """Parameters that come before the one without a gradient are not changed, nor their state."""
+    first, last = one(), one()
+    optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1)
+    optimizer.step()
+    values, state = arrays_of([first, last]), optimizer.state_dict()
+    last.grad = None
+    with pytest.raises(GraphError):
+        optimizer.step()
+    assert_equal(arrays_of([first, last]), values)
+    assert repr(optimizer.state_dict()) == repr(state)
+
+
+# Gradients that do not fit.
+
+
+@pytest.mark.slow
+@EACH
+@each(
+    ("grad", "words"),
+    [
+        (np.ones(3), "a gradient of shape (3,), float64, expected its own (2,), float64"),
+        (np.ones((2, 1)), "a gradient of shape (2, 1), float64, expected its own (2,)"),
+        (np.ones(()), "a gradient of shape (), float64, expected its own (2,), float64"),
+        (np.ones(2, np.float32), "a gradient of shape (2,), float32, expected its own (2,), float"),
+        (np.ones(2, int), "a gradient of shape (2,), int64, expected its own (2,), float64"),
+    ],
+    ids=["longer", "column", "broadcast", "float32", "integers"],
+)
+def test_gradient_is_checked(kind, grad, words):
+    """A gradient has its parameter's shape and dtype; else it is named and nothing is changed."""
+    first, last = one(), one(name="fc.bias", grad=Tensor(grad))
+    optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1, weight_decay=0.5)
+    with pytest.raises(ShapeError) as caught:
+        optimizer.step()
+    assert f"{kind.__name__}.step: parameter fc.bias has {words}" in str(caught.value)
+    assert first.tolist() == last.tolist() == [1.0, 2.0]
+    assert optimizer.state == [{}, {}]
+
+
+@EACH
+def test_gradient_of_a_frozen_parameter_is_not_checked(kind):
+    """What a frozen parameter has for a gradient does not matter."""
+    frozen = one(grad=Tensor(np.ones(3)))
+    frozen.requires_grad = False
+    kind([frozen, one()]).step()
+    assert frozen.tolist() == [1.0, 2.0]
+
+
+# Graphs that a step makes stale.
+
+
+@EACH
+def test_step_makes_graphs_stale(kind):
+    """A graph that saved a weight from before the step refuses its backward: no wrong number."""
+    parameter = one()
+    loss = (parameter * parameter).sum()
+    kind([parameter], lr=0.1).step()
+    with pytest.raises(GraphError, match=r"op 'mul' .* changed in place"):
+        loss.backward()
+
+
+def test_step_between_two_backwards():
+    """The usual mistake: a second loss from the same forward, after the step."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    out = model(Tensor.ones(2, 3))
+    out.sum().backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(GraphError, match="changed in place"):
+        out.sum().backward()
+
+
+def test_step_spares_other_graphs():
+    """A graph that saved none of the weights goes on."""
+    parameter = one(grad=None)
+    loss = (parameter + 1).sum()
+    parameter.grad = Tensor(np.zeros(2))
+    optim.SGD([parameter], lr=0.1).step()
+    loss.backward()
+    assert parameter.grad.tolist() == [1.0, 1.0]
+
+
+def test_step_spares_frozen_graphs():
+    """A frozen weight is not changed: a graph that saved it goes on."""
+    frozen, free = one(), one()
+    frozen.requires_grad = False
+    x = Tensor(np.ones(2), requires_grad=True)
+    loss = (x * frozen).sum()
+    optim.SGD([frozen, free]).step()
+    loss.backward()
+    assert x.grad.tolist() == [1.0, 2.0]
+
+
+def test_training_lowers_the_loss():
+    """Forward, backward and step, again and again, find the least squares."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((64, 3))
+    target = x @ [[1.0], [-2.0], [0.5]] + 3.0
+    model = nn.Linear(3, 1).astype(np.float64)
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        error = model(Tensor(x)) - Tensor(target)
+        (error * error).mean().backward()
+        optimizer.step()
+    np.testing.assert_allclose(model.weight.numpy(), [[1.0, -2.0, 0.5]], atol=1e-6)
+    np.testing.assert_allclose(model.bias.numpy(), [3.0], atol=1e-6)
+
+
+# What is refused.
+
+
+def twice(**options):
+    """Return one parameter in two groups."""
+    parameter = one(**options)
+    return [{"params": [parameter]}, {"params": [parameter]}]
+
+
+@pytest.mark.slow
+@EACH
+@each(
+    ("params", "words"),
+    [
+        (list, "got no parameters; give model.parameters()"),
+        (lambda: nn.ReLU().parameters(), "got no parameters"),
+        (lambda: [one()] * 2, "parameter 1 was given twice"),
+        (lambda: [one(name="fc.bias")] * 2, "parameter fc.bias was given twice"),
+        (lambda: twice(name="fc.bias"), "parameter fc.bias was given twice"),
+        (lambda: nn.Linear(2, 1), "got a Linear, expected several tensors, as of model.param"),
+        (one, "got a Parameter, expected several tensors, as of model.parameters(), or groups"),
+        (lambda: [one() * 2], "got Tensor as a parameter, expected leaf Tensors"),
+        (lambda: [np.ones(2)], "got ndarray as a parameter, expected leaf Tensors"),
+        (lambda: ["weight"], "got str as a parameter"),
+        (lambda: [("weight", 1.0)], "got float as a parameter"),
+        (lambda: [one(), {"params": [one()]}], "got dict as a parameter"),
+        (
+            lambda: [{"params": [one()]}, one()],
+            'got Parameter, expected a group with "params"',
+        ),
+        (lambda: [{"lr": 0.1}], 'got dict, expected a group with "params"'),
+        (
+            lambda: [{"params": [one()], "learning_rate": 1, "decay": 2}],
+            "unknown options ['decay', 'learning_rate'] in a group, expected ['",
+        ),
+    ],
+    ids=[
+        "empty",
+        "no-parameters",
+        "twice",
+        "named-twice",
+        "in-two-groups",
+        "module",
+        "one-parameter",
+        "result-of-an-op",
+        "ndarray",
+        "str",
+        "named-float",
+        "group-among-parameters",
+        "parameter-among-groups",
+        "group-without-parameters",
+        "unknown-option",
+    ],
+)
+def test_parameters_are_checked(kind, params, words):
+    """What cannot be optimized is refused at once."""
+    with pytest.raises(ArgumentError, match=f"^{kind.__name__}: {re.escape(words)}"):
+        kind(params())
+
+
+BAD_OPTIONS = each(
+    ("kind", "options", "words"),
+    [
+        (optim.SGD, {"lr": -0.1}, "SGD lr: got -0.1, expected a finite number of at least 0"),
+        (optim.SGD, {"lr": math.nan}, "SGD lr: got nan"),
+        (optim.SGD, {"momentum": -0.5}, "SGD momentum: got -0.5"),
+        (optim.SGD, {"momentum": math.nan}, "SGD momentum: got nan"),
+        (optim.SGD, {"dampening": -0.5}, "SGD dampening: got -0.5"),
+        (optim.SGD, {"weight_decay": -1}, "SGD weight_decay: got -1"),
+        (optim.SGD, {"lr": math.inf}, "SGD lr: got inf"),
+        (optim.SGD, {"lr": "0.1"}, "SGD lr: got '0.1'"),
+        (optim.SGD, {"lr": None}, "SGD lr: got None"),
+        (optim.SGD, {"nesterov": True}, "SGD nesterov: expected a momentum above 0"),
+        (
+            optim.SGD,
+            {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
+            "SGD nesterov: expected a momentum above 0 and no dampening",
+        ),
+        (optim.Adam, {"lr": -0.1}, "Adam lr: got -0.1, expected a finite number of at least 0"),
+        (optim.Adam, {"lr": math.nan}, "Adam lr: got nan"),
+        (optim.Adam, {"eps": -1e-8}, "Adam eps: got -1e-08"),
+        (optim.Adam, {"weight_decay": -1}, "Adam weight_decay: got -1"),
+        (optim.Adam, {"betas": (1.0, 0.9)}, "Adam betas: got (1.0, 0.9), expected two numbers"),
+        (optim.Adam, {"betas": (0.9, 1.0)}, "Adam betas: got (0.9, 1.0)"),
+        (optim.Adam, {"betas": (-0.1, 0.9)}, "Adam betas: got (-0.1, 0.9)"),
+        (optim.Adam, {"betas": (0.9, math.nan)}, "Adam betas: got (0.9, nan)"),
+        (optim.Adam, {"betas": 0.9}, "Adam betas: got 0.9, expected two numbers"),
+        (optim.Adam, {"betas": (0.9,)}, "Adam betas: got (0.9,), expected two numbers"),
+        (optim.Adam, {"betas": (0.9, 0.9, 0.9)}, "Adam betas: got (0.9, 0.9, 0.9), expected two"),
+        (optim.AdamW, {"eps": -1}, "AdamW eps: got -1"),
+        (optim.AdamW, {"betas": (1.0, 0.9)}, "AdamW betas: got (1.0, 0.9)"),
+        (optim.NAdam, {"momentum_decay": -1}, "NAdam momentum_decay: got -1"),
+        (optim.NAdam, {"weight_decay": -1}, "NAdam weight_decay: got -1"),
+        (optim.NAdam, {"betas": (0.9, 1.0)}, "NAdam betas: got (0.9, 1.0)"),
+        (optim.RMSprop, {"momentum": -1}, "RMSprop momentum: got -1"),
+        (optim.RMSprop, {"alpha": 1.5}, "RMSprop alpha: got 1.5, expected a number from 0 to 1"),
+        (optim.RMSprop, {"alpha": math.nan}, "RMSprop alpha: got nan, expected a number from"),
+        (optim.RMSprop, {"alpha": "a"}, "RMSprop alpha: got 'a', expected a number from 0 to 1"),
+        (optim.RMSprop, {"eps": math.inf}, "RMSprop eps: got inf"),
+        (optim.Adagrad, {"lr_decay": -1}, "Adagrad lr_decay: got -1"),
+        (
+            optim.Adagrad,
+            {"initial_accumulator_value": -1},
+            "Adagrad initial_accumulator_value: got -1",
+        ),
+        (optim.Adadelta, {"rho": -0.1}, "Adadelta rho: got -0.1, expected a number from 0 to 1"),
+        (optim.Adadelta, {"eps": -1}, "Adadelta eps: got -1"),
+        (optim.LAMB, {"lr": -1}, "LAMB lr: got -1"),
+        (optim.LAMB, {"betas": 0.9}, "LAMB betas: got 0.9, expected two numbers"),
+    ],
+)
+
+
+@BAD_OPTIONS
+def test_options_are_checked(kind, options, words):
+    """An option out of range is refused with its name and value."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        kind([one()], **options)
+
+
+@pytest.mark.slow
+@BAD_OPTIONS
+def test_options_of_groups_are_checked(kind, options, words):
+    """So is an option of one group."""
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        kind([{"params": [one()]}, {"params": [one()], **options}])
+
+
+@pytest.mark.slow
+@BAD_OPTIONS
+def test_loaded_options_are_checked(kind, options, words):
+    """So is an option in a state dict, and then nothing of it is loaded."""
+    groups = [{"params": [one()]}, {"params": [one()]}]
+    optimizer = kind(groups, lr=0.1)
+    optimizer.step()
+    before, state = repr(optimizer.state_dict()), kind(groups, lr=0.2).state_dict()
+    state["param_groups"][1] |= options
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        optimizer.load_state_dict(state)
+    assert repr(optimizer.state_dict()) == before
+
+
+@EACH
+def test_options_of_a_group_replace_the_defaults(kind):
+    """An option is checked with those that it is used with: a group's own with the defaults."""
+    optimizer = kind([{"params": [one()], "lr": 0.0}], lr=0.1)
+    assert optimizer.param_groups[0]["lr"] == 0.0
+    with pytest.raises(ArgumentError, match="SGD nesterov: expected a momentum above 0"):
+        optim.SGD([{"params": [one()], "momentum": 0.0}], momentum=0.9, nesterov=True)
+
+
+# State dicts.
+
+
+STATEFUL = each(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+        (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3}),
+        (optim.Adam, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.Adam, {"lr": 0.1, "amsgrad": True}),
+        (optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.NAdam, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True, "alpha": 0.9}),
+        (optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1}),
+        (optim.Adadelta, {"lr": 0.1, "weight_decay": 0.3}),
+        (optim.LAMB, {"lr": 0.1}),
+    ],
+    ids=[
+        "SGD",
+        "SGD-nesterov",
+        "Adam",
+        "Adam-amsgrad",
+        "AdamW",
+        "NAdam",
+        "RMSprop",
+        "Adagrad",
+        "Adadelta",
+        "LAMB",
+    ],
+)
+
+
+@STATEFUL
+@each("dtype", [np.float32, np.float64])
+def test_going_on_from_a_state_dict(kind, options, dtype):
+    """A new optimizer with the old one's state goes on with the same bits."""
+    params = parameters(dtype)
+    whole = kind(params, **options)
+    run(whole, 5)
+    state, others = whole.state_dict(), [nn.Parameter(array) for array in arrays_of(params)]
+    run(whole, 5, first=5)
+    resumed = kind(others)
+    resumed.load_state_dict(state)
+    run(resumed, 5, first=5)
+    assert_equal(arrays_of(others), arrays_of(params))
+
+
+@STATEFUL
+def test_state_dict_has_the_options(kind, options):
+    """A state dict has each group's options, and for its parameters their number."""
+    groups = [{"params": [one(), one()]}, {"params": [one()], "lr": 0.5}]
+    first, second = kind(groups, **options).state_dict()["param_groups"]
+    assert (options | {"params": 2}).items() <= first.items()
+    assert (options | {"params": 1, "lr": 0.5}).items() <= second.items()
+
+
+@STATEFUL
+def test_loading_keeps_the_parameters(kind, options):
+    """Loading takes over the options; the parameters stay the optimizer's own."""
+    params = parameters()
+    optimizer = kind(params)
+    optimizer.load_state_dict(kind(parameters(), **options).state_dict())
+    (group,) = optimizer.param_groups
+    assert options.items() <= group.items()
+    assert list(map(id, group["params"])) == list(map(id, params))
+
+
+@STATEFUL
+def test_going_on_from_a_copy(kind, options):
+    """A deep copy of parameters and optimizer, taken in mid-run, goes on with the same bits."""
+    params = parameters()
+    optimizer = kind(params, **options)
+    run(optimizer, 5)
+    copied, others = copy.deepcopy((optimizer, params))
+    run(optimizer, 5, first=5)
+    run(copied, 5, first=5)
+    assert_equal(arrays_of(others), arrays_of(params))
+    assert all(a is not b for a, b in zip(params, others, strict=True))
+
+
+@STATEFUL
+def test_state_dict_copies(kind, options):
+    """Steps do not change a state dict taken before, nor what it was loaded from."""
+    optimizer = kind(parameters(), **options)
+    run(optimizer, 2)
+    state = optimizer.state_dict()
+    before = copy.deepcopy(state)
+    other = kind(parameters(), **options)
+    other.load_state_dict(state)
+    run(optimizer, 2)
+    run(other, 2)
+    assert repr(state) == repr(before)
+
+
+@STATEFUL
+def test_state_dict_of_a_new_optimizer(kind, options):
+    """Before the first step there is no state; loading that starts afresh."""
+    optimizer = kind(parameters(), **options)
+    fresh = optimizer.state_dict()
+    assert fresh["state"] == [{}] * len(SHAPES)
+    run(optimizer, 2)
+    assert all(optimizer.state_dict()["state"])
+    optimizer.load_state_dict(fresh)
+    assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
+
+
+def test_state_of_frozen_parameters():
+    """State goes by position, so that a frozen parameter between others does no harm."""
+
+    def optimizer():
+        params = parameters()
+        params[1].requires_grad = False
+        return optim.SGD(params, lr=0.1, momentum=0.9)
+
+    one_way, resumed = optimizer(), optimizer()
+    run(one_way, 3)
+    state = one_way.state_dict()
+    assert [bool(values) for values in state["state"]] == [True, False, True, True]
+    resumed.load_state_dict(state)
+    assert repr(resumed.state_dict()) == repr(state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        optim.SGD([{"params": [one()]}, {"params": [one()]}]).state_dict(),
+        optim.SGD([{"params": [one(), one()]}, {"params": [one()]}]).state_dict(),
+        optim.SGD([{"params": [one()]}, {"params": [one(), one()]}]).state_dict() | {"state": [{}]},
+        optim.SGD([one(), one(), one()]).state_dict(),
+        optim.Adam([{"params": [one()]}, {"params": [one(), one()]}]).state_dict(),
+    ],
+    ids=["fewer-parameters", "other-groups", "state-cut-off", "one-group", "another-optimizer"],
+)
+def test_loading_of_another_optimizer(state):
+    """The state of another optimizer, or of other groups, is refused, and nothing is changed."""
+    optimizer = optim.SGD([{"params": [one()]}, {"params": [one(), one()]}], lr=0.1, momentum=0.9)
+    optimizer.step()
+    before = repr(optimizer.state_dict())
+    words = "this state is of another optimizer, or of other groups of parameters"
+    with pytest.raises(ArgumentError, match=f"^SGD.load_state_dict: {words}"):
+        optimizer.load_state_dict(state)
+    assert repr(optimizer.state_dict()) == before
+
+
+@EACH
+def test_loading_what_is_no_state(kind):
+    """The state dict of a model is told by its names."""
+    words = re.escape(".load_state_dict: got ['bias', 'weight'], expected state and param_groups")
+    with pytest.raises(ArgumentError, match=f"^{kind.__name__}{words}"):
+        kind([one()]).load_state_dict(nn.Linear(2, 1).state_dict())
+
+
+def test_loading_another_shape():
+    """State of another shape is refused, with both shapes, and nothing is changed."""
+    larger = optim.SGD(parameters(), lr=0.5, momentum=0.9)
+    run(larger, 1)
+    optimizer = optim.SGD(parameters()[::-1], lr=0.1)
+    with pytest.raises(ShapeError) as caught:
+        optimizer.load_state_dict(larger.state_dict())
+    words = "momentum_buffer of parameter 0 has shape (3, 4), expected ()"
+    assert words in str(caught.value)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
+
+
+@EACH
+def test_loading_of_each_other_optimizer(kind):
+    """No optimizer takes another's state, but Adam takes AdamW's: one class with an option."""
+    for other in KINDS:
+        optimizer, state = kind([one()]), other([one()], lr=0.3).state_dict()
+        if other is kind or (kind, other) == (optim.Adam, optim.AdamW):
+            optimizer.load_state_dict(state)
+            assert optimizer.param_groups[0]["lr"] == 0.3
+        else:
+            with pytest.raises(ArgumentError, match=f"^{kind.__name__}"):
+                optimizer.load_state_dict(state)
+            assert optimizer.param_groups[0]["lr"] != 0.3
+
+
+# What single ones promise beyond their formulas.
+
+
+def test_adamw_is_not_adam():
+    """AdamW refuses decay within the gradient, from a group or from Adam's state."""
+    words = "^AdamW decoupled_weight_decay: got False, expected True"
+    with pytest.raises(ArgumentError, match=words):
+        optim.AdamW([{"params": [one()], "decoupled_weight_decay": False}])
+    with pytest.raises(ArgumentError, match=words):
+        optim.AdamW([one()]).load_state_dict(optim.Adam([one()]).state_dict())
+
+
+@pytest.mark.slow
+@each(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+@each("options", LAMB_OPTIONS)
+def test_lamb_for_fifty_steps(options, dtype, rtol):
+    """LAMB's weights are those of the paper's formula after each of fifty steps, in groups."""
+    params = parameters(dtype)
+    second = {"lr": 0.02, "weight_decay": 0.1}
+    optimizer = optim.LAMB([{"params": params[:2]}, {"params": params[2:], **second}], **options)
+    for step in range(50):
+        run(optimizer, 1, first=step)
+        for i, (found, w) in enumerate(zip(params, weights(), strict=True)):
+            own = options if i < 2 else options | second
+            expected = lamb_by_hand(w, i, **own, steps=step + 1)
+            np.testing.assert_allclose(found.numpy(), expected, rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("grad", [[1.0, -2.0], [0.0, 0.0]])
+def test_lamb_starts_from_zero(grad):
+    """Weights that are all 0, and steps that are, have the factor 1: no standstill, no nan."""
+    parameter = nn.Parameter(np.zeros(2))
+    parameter.grad = Tensor(np.array(grad))
+    optim.LAMB([parameter], lr=0.5).step()
+    np.testing.assert_allclose(parameter.numpy(), -0.5 * np.sign(grad), rtol=1e-5)
+
+
+def test_lamb_stays_on_zero_steps():
+    """A gradient of 0 without decay makes a step of 0, whose length is divided by nothing."""
+    parameter = one(grad=Tensor(np.zeros(2)))
+    optim.LAMB([parameter], lr=0.5, weight_decay=0.0).step()
+    assert parameter.tolist() == [1.0, 2.0]
+
+
+def test_centered_rmsprop_of_constant_gradients():
+    """A variance that rounding makes negative is 0 and not nan, as PyTorch has it."""
+    parameter = nn.Parameter(np.zeros(100, np.float32))
+    parameter.grad = Tensor(np.linspace(0.1, 1, 100, dtype=np.float32))
+    optimizer = optim.RMSprop([parameter], lr=0.01, alpha=0.9, centered=True, eps=0.1)
+    for _ in range(300):
+        optimizer.step()
+    (state,) = optimizer.state
+    assert (state["square"] < state["mean"] ** 2).any()
+    assert np.isfinite(parameter.numpy()).all()

@@ -1,0 +1,133 @@
+"""Weight decay that leaves biases and norms alone, and the L1 norm."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.tools import each
+from tinygrad_np import Tensor, nn, optim
+from tinygrad_np.errors import ArgumentError
+
+OPTIMIZERS = [
+    optim.SGD,
+    optim.Adam,
+    optim.AdamW,
+    optim.NAdam,
+    optim.RMSprop,
+    optim.Adagrad,
+    optim.Adadelta,
+    optim.LAMB,
+]
+
+
+def network():
+    """Return a model with weights of two and four axes, biases and a norm."""
+    generator = np.random.default_rng(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3, generator=generator),
+        nn.BatchNorm2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(8, 3, generator=generator),
+    )
+
+
+WEIGHTS = ["0.weight", "4.weight"]
+REST = ["0.bias", "1.weight", "1.bias", "4.bias"]
+
+
+def test_decay_groups():
+    """Weights of two axes or more decay, the rest does not; the names are kept."""
+    model = network()
+    groups = optim.decay_groups(model.named_parameters(), 0.1)
+    assert [[name for name, _ in group["params"]] for group in groups] == [WEIGHTS, REST]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    alone = optim.decay_groups(model.parameters(), 0.1)
+    assert [len(group["params"]) for group in alone] == [2, 4]
+
+
+@each("kind", OPTIMIZERS)
+def test_training_with_decay_groups(kind):
+    """Biases and norms go as without any decay, bit for bit; weights do not."""
+    found = []
+    for decay in (0.0, 0.5):
+        model = network()
+        groups = optim.decay_groups(model.named_parameters(), decay)
+        optimizer, noise = kind(groups, lr=0.05), np.random.default_rng(1)
+        for parameter in model.parameters():
+            parameter.data[...] = noise.uniform(1, 2, parameter.shape)
+        for _ in range(5):
+            # Gradients that do not depend on the weights.
+            for parameter in model.parameters():
+                parameter.grad = Tensor(noise.standard_normal(parameter.shape).astype(np.float32))
+            optimizer.step()
+        found.append(model.state_dict())
+    plain, decayed = found
+    assert all((plain[name] == decayed[name]).all() for name in REST)
+    assert all((plain[name] != decayed[name]).any() for name in WEIGHTS)
+
+
+def test_without_biases():
+    """An empty group is none the worse."""
+    model = nn.Linear(2, 1, bias=False)
+    optimizer = optim.SGD(optim.decay_groups(model.named_parameters(), 0.5), lr=1.0)
+    before = model.weight.numpy().copy()
+    model.weight.grad = Tensor(np.zeros((1, 2), np.float32))
+    optimizer.step()
+    np.testing.assert_array_equal(model.weight.numpy(), before * np.float32(0.5))
+
+
+def test_l1_norm():
+    """The sum of the sizes of all weights' entries, of no others, by a loop."""
+    model = network()
+    expected = sum(abs(float(w)) for name in WEIGHTS for w in model.state_dict()[name].ravel())
+    assert optim.l1_norm(model.parameters()).item() == pytest.approx(expected, rel=1e-5)
+    assert optim.l1_norm(model.named_parameters()).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradient_of_the_l1_norm():
+    """The subgradient sign(w), with 0 at 0; none for biases."""
+    layer = nn.Linear(3, 2)
+    layer.weight.data[...] = [[1.5, -2.0, 0.0], [-0.0, 1e-30, -1e30]]
+    (0.25 * optim.l1_norm(layer.parameters())).backward()
+    assert layer.weight.grad.tolist() == [[0.25, -0.25, 0.0], [0.0, 0.25, -0.25]]
+    assert layer.weight.grad.dtype == np.float32
+    assert layer.bias.grad is None
+
+
+def test_the_l1_norm_makes_zeros():
+    """Of two inputs the one that tells nothing gets a weight of nearly 0."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((200, 2)).astype(np.float32)
+    layer = nn.Linear(2, 1, generator=generator)
+    optimizer = optim.SGD(layer.parameters(), lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = ((layer(x) - x[:, :1]) ** 2).mean() + 0.2 * optim.l1_norm(layer.parameters())
+        loss.backward()
+        optimizer.step()
+    used, unused = layer.weight.numpy()[0]
+    assert used == pytest.approx(0.9, abs=0.03)  # 1 less half of the factor
+    assert abs(unused) <= 0.02 * 0.2
+
+
+@each(
+    ("call", "words"),
+    [
+        (lambda: optim.decay_groups(network(), 0.1), "decay_groups: got a Sequential, expected se"),
+        (lambda: optim.decay_groups([], 0.1), "decay_groups: got no parameters; give model.named_"),
+        (lambda: optim.decay_groups([1.0], 0.1), "decay_groups: got float as a parameter, expect"),
+        (
+            lambda: optim.decay_groups(network().parameters(), -0.1),
+            "decay_groups weight_decay: got -0.1, expected a finite number of at least 0",
+        ),
+        (lambda: optim.l1_norm(network()), "l1_norm: got a Sequential, expected several tensors"),
+        (lambda: optim.l1_norm([]), "l1_norm: got no parameters; give model.parameters()"),
+        (lambda: optim.l1_norm([nn.Parameter([1.0])]), "l1_norm: got no weights of two axes or mo"),
+    ],
+)
+def test_refused(call, words):
+    """What are no parameters is named."""
+    with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
+        call()

@@ -1,0 +1,298 @@
+"""Programs grown at random from the vocabulary: gradients held against central differences, and
+what must hold of any backward."""
+
+import collections
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+from tests.ops.test_planted_faults import factor, faults_of, with_fault, with_kernel_fault
+from tests.programs.grow import WITHOUT, differentiable, grow
+from tests.programs.program import Program, run_on_arrays, run_on_tensors
+from tinygrad_np import Tensor, ops
+from tinygrad_np.autograd import backward as autograd
+from tinygrad_np.autograd.dispatch import Primitive
+from tinygrad_np.errors import GraphError
+
+# A failure prints the program; `grow(seed)` gives it again.
+SMOKE = range(30)
+BLOCK = 300
+FULL = [range(start, start + BLOCK) for start in range(0, 3000, BLOCK)]
+
+# Of the directions and programs tried, how many may lie at a kink, where differences mean nothing:
+# growing keeps away from kinks, so that hardly any do.
+AT_KINKS = 0.01
+
+
+class WrongError(AssertionError):
+    """A program on which something does not hold; says what, and the program."""
+
+    def __init__(self, program: Program, what: object) -> None:
+        super().__init__(f"{what}\n{program}")
+
+
+def zero_or(grad, leaf):
+    """Return a gradient as an array; that of a leaf that was not used is 0."""
+    return np.zeros(leaf.shape, leaf.dtype) if grad is None else grad.data
+
+
+def gradients(out, leaves, upstream):
+    """Return by `gradient()` an array for each leaf."""
+    found = autograd.gradient(out, leaves, upstream, allow_unused=True)
+    return [zero_or(*pair) for pair in zip(found, leaves, strict=True)]
+
+
+def check(program, tally):
+    """Hold a program to all that is said below; count in `tally` what was done."""
+    out, leaves = run_on_tensors(program)
+    plain, base = run_on_arrays(program, program.leaves)
+    if not np.array_equal(out.data, plain, equal_nan=True):
+        raise WrongError(program, "the values differ from those without recording")
+    if not out.requires_grad:
+        tally["constant"] += 1
+        return
+    rng = np.random.default_rng(program.seed)
+    upstream = rng.standard_normal(out.shape)
+    try:
+        out.backward(upstream, retain_graph=True)
+    except GraphError as error:
+        if not program.writes or "changed in place" not in str(error):
+            raise WrongError(program, error) from error
+        tally["refused"] += 1
+        return
+    grads = [zero_or(leaf.grad, leaf) for leaf in leaves]
+    tally["written"] += program.writes
+    check_repeats(program, out, leaves, upstream, grads)
+    check_differences(program, base, upstream, grads, rng, tally)
+    check_float32(program, upstream, grads, tally)
+    if program.seed % 4 == 0 and not program.writes:
+        check_second(program, upstream, rng, tally)
+    tally["checked"] += 1
+
+
+def check_repeats(program, out, leaves, upstream, grads):
+    """A second backward doubles, `gradient()` agrees, and a rerun gives the same bits."""
+    out.backward(upstream)
+    for leaf, grad in zip(leaves, grads, strict=True):
+        if not np.array_equal(zero_or(leaf.grad, leaf), 2 * grad):
+            raise WrongError(program, f"a second backward gave {leaf.grad}, the first {grad}")
+    again, new_leaves = run_on_tensors(program)
+    for found, grad in zip(gradients(again, new_leaves, upstream), grads, strict=True):
+        if not np.array_equal(found, grad):
+            raise WrongError(program, f"gradient() gave {found}, backward() {grad}")
+
+
+def moved(program, directions, step):
+    """Return the leaves, those that want a gradient moved along `directions`."""
+    directions = iter(directions)
+    return [
+        leaf + step * next(directions) if wanted else leaf
+        for leaf, wanted in zip(program.leaves, program.wanted, strict=True)
+    ]
+
+
+def check_differences(program, base, upstream, grads, rng, tally):
+    """In a random direction, gradients are central differences, where two steps agree on those."""
+    directions = [rng.standard_normal(grad.shape) for grad in grads]
+
+    def weighted(step):
+        out, _ = run_on_arrays(program, moved(program, directions, step), base)
+        return float(np.sum(upstream * out))
+
+    agree(program, "first derivative", grads, directions, weighted, tally)
+
+
+def agree(program, what, grads, directions, function, tally):
+    """Hold gradients against two central differences of a function of a step along directions,
+    where these two are one."""
+    terms = [grad * d for grad, d in zip(grads, directions, strict=True)]
+    analytic = sum(float(np.sum(term)) for term in terms)
+    size = 1 + sum(float(np.sum(np.abs(term))) for term in terms)
+    coarse, fine = ((function(h) - function(-h)) / (2 * h) for h in (1e-5, 2e-6))
+    tally[what] += 1
+    if not abs(coarse - fine) <= 2e-7 * size:
+        tally[f"{what} at a kink"] += 1
+    elif not abs(fine - analytic) <= 1e-6 * size:
+        raise WrongError(program, f"{what}: {analytic}, central differences: {coarse}, {fine}")
+
+
+def check_float32(program, upstream, grads, tally):
+    """In float32 gradients are those of float64, roughly; next to a kink they need not be."""
+    out, leaves = run_on_tensors(program, np.float32)
+    if out.dtype != np.float32:
+        raise WrongError(program, f"float32 leaves gave {out.dtype}")
+    tally["float32"] += 1
+    size = 1 + max(float(np.abs(grad).max(initial=0)) for grad in grads)
+    for found, grad in zip(gradients(out, leaves, np.float32(upstream)), grads, strict=True):
+        if found.dtype != np.float32:
+            raise WrongError(program, f"a gradient in float32 is of {found.dtype}")
+        if not np.abs(found - grad).max(initial=0) <= 1e-2 * size:
+            tally["float32 at a kink"] += 1
+            return
+
+
+def check_second(program, upstream, rng, tally):
+    """The derivative of the gradients, along directions, is their central difference."""
+    out, leaves = run_on_tensors(program)
+    directions, weights = ([rng.standard_normal(leaf.shape) for leaf in leaves] for _ in range(2))
+    products = hessian_products(out, leaves, upstream, weights)
+
+    def weighted(step):
+        there = dataclasses.replace(program, leaves=moved(program, directions, step))
+        out, leaves = run_on_tensors(there)
+        found = gradients(out, leaves, upstream)
+        return sum(float(np.sum(g * w)) for g, w in zip(found, weights, strict=True))
+
+    agree(program, "second derivative", products, directions, weighted, tally)
+
+
+def hessian_products(out, leaves, upstream, weights):
+    """Return the gradient, for each leaf, of the gradients weighted: 0 where they are constant."""
+    grads = autograd.gradient(out, leaves, upstream, create_graph=True, allow_unused=True)
+    parts = [(g * w).sum() for g, w in zip(grads, weights, strict=True) if g is not None]
+    if any(part.requires_grad for part in parts):
+        return gradients(sum(parts), leaves, np.ones(()))
+    return [np.zeros(leaf.shape) for leaf in leaves]
+
+
+def run(seeds):
+    """Check the programs of some seeds; return what was done, and how often."""
+    tally = collections.Counter()
+    for seed in seeds:
+        check(grow(seed), tally)
+    return tally
+
+
+def hold(tally):
+    """Few may be at kinks, and changes in place must go either way."""
+    for what in ("first derivative", "second derivative", "float32"):
+        assert tally[f"{what} at a kink"] <= max(2, AT_KINKS * tally[what]), tally
+
+
+def test_programs():
+    hold(run(SMOKE))
+
+
+def test_what_is_not_in_programs_says_why():
+    assert all(name in ops.table and reason for name, reason in WITHOUT.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", FULL, ids=lambda seeds: f"{seeds.start}")
+def test_many_programs(seeds):
+    tally = run(seeds)
+    hold(tally)
+    assert tally["refused"]
+    assert tally["written"]
+    assert tally["checked"] > 0.75 * len(seeds)
+
+
+# The programs must be able to fail: faults planted, and when they are noticed.
+
+
+def noticed_after(programs):
+    """Return how many programs it takes until one fails; None if none does."""
+    tally = collections.Counter()
+    for count, program in enumerate(programs, start=1):
+        try:
+            check(program, tally)
+        except (AssertionError, GraphError, RuntimeWarning):
+            return count
+    return None
+
+
+@functools.cache
+def grown():
+    """Return the programs of the full run."""
+    return [grow(seed) for seeds in FULL for seed in seeds]
+
+
+def change(patch, op, **fields):
+    """Change fields of an op, which is frozen."""
+    patch.setattr(Primitive, "__setattr__", object.__setattr__)
+    for name, value in fields.items():
+        patch.setattr(op, name, value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", differentiable(), ids=lambda op: op.name)
+def test_a_wrong_gradient_is_noticed(op, monkeypatch):
+    """Each VJP and kernel of each op, 0.1 % too large: noticed by the first programs that have the
+    op."""
+    programs = [p for p in grown() if any(step.name == op.name for step in p.steps)]
+    assert len(programs) >= 5
+    faults = [(f"VJP, {wrt}", with_fault(op, wrt, faults_of(op, wrt)[0])) for wrt in op.vjps]
+    if op.backward is not None:
+        wanted = sorted(op.differentiable_inputs)
+        faults += [(f"kernel, {wrt}", with_kernel_fault(op, wrt, factor)) for wrt in wanted]
+    for name, faulty in faults:
+        with monkeypatch.context() as patch:
+            change(patch, op, vjps=faulty.vjps, backward=faulty.backward, plans={})
+            assert noticed_after(programs[:100]), name
+
+
+class Forgetful:
+    """NumPy, but that a sum of gradients is the last of them."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def add(self, total, grad, out):
+        """Return the later of two gradients."""
+        np.copyto(out, grad)
+        return out
+
+
+def forget(patch):
+    """Where two gradients meet, one is lost."""
+    patch.setattr(autograd, "np", Forgetful())
+
+
+def unshared(name):
+    """A view has a version of its own."""
+
+    def plant(patch):
+        change(patch, ops.table[name], view=False)
+
+    return plant
+
+
+def unshared_detach(patch):
+    """What is detached has a version of its own."""
+    patch.setattr(Tensor, "detach", lambda self: Tensor.wrap(self.data))
+
+
+def unmarked(patch):
+    """No change in place raises a version."""
+    patch.setattr(Tensor, "mark_changed", lambda self: None)
+
+
+def unrefused(patch):
+    """Values in a graph can be written to while recording."""
+
+    def write(self, key, value):
+        self.data[key] = value
+        self.mark_changed()
+
+    patch.setattr(Tensor, "__setitem__", write)
+
+
+ENGINE = {
+    "a gradient lost in a diamond": forget,
+    **{
+        f"{name} with a version of its own": unshared(name)
+        for name in ("basic_index", "reshape", "permute", "transpose", "expand")
+    },
+    "detach with a version of its own": unshared_detach,
+    "changes that are not marked": unmarked,
+    "a change that is not refused": unrefused,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ENGINE)
+def test_a_faulty_engine_is_noticed(fault, monkeypatch):
+    ENGINE[fault](monkeypatch)
+    assert noticed_after(grown())

@@ -1,0 +1,52 @@
+"""Errors name the operation, the value that was passed, and what was expected."""
+
+import re
+
+import pytest
+
+from tests.tools import each
+from tinygrad_np import Tensor, nn, no_grad
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+
+T = Tensor
+X = T([[1.0, 2.0]])
+
+
+@each(
+    ("call", "error", "message"),
+    [
+        (lambda: Tensor.ones(3, 3).pad(((1, 1),), mode="reflect"), ShapeError, "expected 2 pairs"),
+        (lambda: T([1.0]).pad((1, (1, 1))), DtypeError, "expected integers, or pairs and None"),
+        (lambda: T([1.0]).cast(complex), DtypeError, "cast: expected a dtype of floats, int"),
+        (lambda: T([1.0]).cast(object), DtypeError, "floats, integers or bools, got object"),
+        (
+            lambda: T([1.0]).masked_select([True], size=-1),
+            ArgumentError,
+            "expected a size of at least 0",
+        ),
+        (lambda: T([1.0]).unflatten(0, 3), DtypeError, "unflatten: expected a tuple of sizes"),
+        (lambda: Tensor.stack([]), DtypeError, "stack: expected tensors, got nothing"),
+        (lambda: T([1.0]).topk(-1), ArgumentError, "topk: expected k from 0"),
+        (lambda: T([1.0]).__setitem__(0, object()), ShapeError, "setitem: shape (1,)"),
+        (lambda: X.sum(dim=1), DtypeError, "sum: got dim=1, which is called axis= here"),
+        (lambda: X.mean(axis=1, keepdims=True), DtypeError, "which is called keepdim= here"),
+        (lambda: T.stack(X, X, axis=0), DtypeError, "stack: got axis=0, which is called dim= here"),
+        (lambda: X.softmax(dim=1), DtypeError, "softmax: got dim=1"),
+        (lambda: X.sum(axis=1.0), DtypeError, "sum: expected axis to be an integer"),
+        (lambda: X.clamp(0, 1), AttributeError, "no attribute 'clamp'; here it is clip"),
+        (lambda: X.long(), AttributeError, "here it is cast(np.int64)"),
+        (lambda: nn.Linear(2, 1)([[1.0, 2.0]]), DtypeError, "Linear: got list, expected Tensors"),
+        (lambda: X.roll(1, (0, 1)), ShapeError, "roll: expected one shift per axis"),
+        (lambda: X.pad(1), DtypeError, "pad: expected a tuple such as"),
+        (lambda: X.shrink((0, 1)), DtypeError, "shrink: expected (start, end) or None, got 0"),
+        (lambda: X.softplus(0), ArgumentError, "softplus: expected beta above 0, got 0"),
+        (lambda: X.celu(0), ArgumentError, "celu: expected alpha above 0, got 0"),
+        (lambda: T.rand(2, generator=0), DtypeError, "generator: got 0, expected a numpy.random"),
+        (lambda: T([2]) ** -1, ArgumentError, "pow: expected an exponent of at least 0"),
+        (lambda: T([5]).one_hot(3), ArgumentError, "expected labels from 0 to 2, got 5"),
+        (lambda: X.nll_loss([-100]), ArgumentError, "Try ignore_index="),
+    ],
+)
+def test_messages(call, error, message):
+    with pytest.raises(error, match=re.escape(message)), no_grad():
+        call()

@@ -1,0 +1,158 @@
+"""The shortcut of `binary_method` does what `apply` does, for all elementwise ops of two inputs."""
+
+import itertools
+
+import numpy as np
+
+from tests.ops.samples import is_plain
+from tests.tools import each
+from tinygrad_np import Tensor, no_grad, ops
+from tinygrad_np.autograd.dispatch import apply
+from tinygrad_np.autograd.tape import Observer
+from tinygrad_np.errors import TinygradNpError
+from tinygrad_np.tensor import binary_method
+
+BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "lshift", "rshift"}
+BINARY = [
+    op for op in ops.table.values() if len(op.inputs) == 2 and (is_plain(op) or op.name in BITS)
+]
+each_op = each("op", BINARY, ids=lambda op: op.name)
+
+
+def ways(op):
+    """Return the method, and the call that it is short for."""
+    return binary_method(op), lambda a, b: apply(op, (a, b), {})
+
+
+def numbers(op, shape, dtype, seed):
+    """Return numbers of the op's domain."""
+    low, high = op.samples.domain
+    values = np.random.default_rng(seed).uniform(max(low, 0.5), min(high, 1.5), shape)
+    return values.astype(dtype)
+
+
+def leaf_for(op, shape, dtype=np.float32, seed=0):
+    """Return a Tensor that requires a gradient if it is one of floats."""
+    array = numbers(op, shape, dtype, seed)
+    return Tensor(array, requires_grad=array.dtype.kind == "f")
+
+
+@np.errstate(all="ignore")
+def outcome(call, op, a, b):
+    """Return everything that can be seen of a call and of its gradients."""
+    try:
+        out = call(a, b)
+    except TinygradNpError as error:
+        return type(error), str(error)
+    places = {id(a): "a", id(b): "b"}
+    if isinstance(a, Tensor) and a.node is not None:
+        places[id(a.node)] = "node of a"
+    seen = [type(out), out.data.tobytes(), out.dtype, out.shape, out.requires_grad]
+    seen.append(isinstance(a, Tensor) and out.version is a.version)
+    if out.node is None:
+        return seen
+    node = out.node
+    versions = [id(v) for t in (a, b, out) if isinstance(t, Tensor) for v in [t.version]]
+    seen += [
+        node.op.name,
+        node.plan.wanted,
+        # The inputs' own edges, or the nodes of casts where they were promoted.
+        [places.get(id(edge), repr(getattr(edge, "op", None))) for edge in node.edges],
+        [(array.dtype, array.tobytes()) for array in map(np.asarray, node.saved)],
+        [versions.index(id(v)) if id(v) in versions else v for v in node.versions],
+        node.options,
+        (node.shape, node.dtype, node.hooks, node.scope),
+    ]
+    leaves = [t for t in (a, b) if isinstance(t, Tensor) and t.requires_grad]
+    upstream = np.linspace(1, 2, out.data.size, dtype=out.dtype).reshape(out.shape)
+    grads = out.gradient(*leaves, gradient=upstream)
+    return [*seen, *[(grad.dtype, grad.data.tobytes()) for grad in grads]]
+
+
+def values_for(op, kind):
+    """Return an input of a kind."""
+    shape = (3, 3)
+    return {
+        "float32": lambda: leaf_for(op, shape),
+        "float32 again": lambda: leaf_for(op, shape, seed=1),
+        "constant": lambda: leaf_for(op, shape, seed=2).detach(),
+        "result": lambda: leaf_for(op, shape, seed=3) * 1.0,
+        "float64": lambda: leaf_for(op, shape, np.float64),
+        "float16": lambda: leaf_for(op, shape, np.float16),
+        "int64": lambda: leaf_for(op, shape, np.int64),
+        "bool": lambda: leaf_for(op, shape, bool),
+        "0-d": lambda: leaf_for(op, ()),
+        "row": lambda: leaf_for(op, (3,)),
+        "misfit": lambda: leaf_for(op, (4, 2)),
+        "number": lambda: 0.75,
+        "integer": lambda: 1,
+        "NumPy scalar": lambda: np.float64(0.75),
+        "array": lambda: numbers(op, shape, np.float32, 4),
+        "float64 array": lambda: numbers(op, shape, np.float64, 4),
+        "list": lambda: [1.0],
+    }[kind]()
+
+
+FIRSTS = ["float32", "constant", "result", "float64", "float16", "int64", "bool", "0-d", "row"]
+SECONDS = [
+    *("float32 again", "misfit", "number", "integer", "NumPy scalar", "array", "float64 array"),
+    *("list", *FIRSTS[1:]),
+]
+
+
+@each_op
+def test_the_shortcut_does_what_apply_does(op):
+    for first, second in itertools.product(FIRSTS, SECONDS):
+        a, b = values_for(op, first), values_for(op, second)
+        short, long = (outcome(call, op, a, b) for call in ways(op))
+        assert short == long, (first, second)
+        with no_grad():
+            short, long = (outcome(call, op, a, b) for call in ways(op))
+        assert short == long, (first, second, "no_grad")
+
+
+@each_op
+def test_one_tensor_given_twice(op):
+    for kind in FIRSTS:
+        x = values_for(op, kind)
+        short, long = (outcome(call, op, x, x) for call in ways(op))
+        assert short == long, kind
+
+
+class Watch(Observer):
+    """An observer that notes what it is shown."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_forward(self, op, arrays, options, call):
+        """Note a forward."""
+        self.seen.append((op.name, [np.asarray(array).tobytes() for array in arrays], options))
+        return call()
+
+    def on_record(self, node, call):
+        """Note a node."""
+        self.seen.append((node.op.name, node.shape, node.plan.wanted))
+        call()
+
+    def on_vjp(self, node, position, grad_out, call):
+        """Note a VJP."""
+        self.seen.append((node.op.name, position))
+        return call()
+
+
+@each_op
+def test_observers_see_the_same(op):
+    for first, second in [("float32", "float32 again"), ("result", "float64"), ("int64", "number")]:
+        a, b = values_for(op, first), values_for(op, second)
+        watched = []
+        for call in ways(op):
+            with Watch() as watch:
+                outcome(call, op, a, b)
+            watched.append(watch.seen)
+        assert watched[0] == watched[1] != [], (first, second)
+
+
+def test_there_are_binary_ops():
+    names = {op.name for op in BINARY}
+    assert {"add", "sub", "mul", "div", "pow", "maximum", "eq", "lt", "bitwise_and"} <= names

@@ -1,0 +1,89 @@
+"""Randomness: manual_seed and explicit generators."""
+
+import numpy as np
+
+import tinygrad_np
+from models import DigitsCNN, MnistCNNLight
+from tests.tools import rng
+from tinygrad_np import Tensor, data, nn
+
+# Initial weights.
+
+
+RANDOM = [
+    nn.init.normal,
+    nn.init.uniform,
+    nn.init.kaiming_normal,
+    nn.init.kaiming_uniform,
+    nn.init.xavier_normal,
+    nn.init.xavier_uniform,
+]
+
+
+# Randomness.
+
+
+def draw_everything(generator=None):
+    """Use all that is random; return the numbers."""
+    layers = [
+        nn.Linear(3, 2, generator=generator),
+        nn.Conv2d(1, 2, 3, generator=generator),
+        DigitsCNN(generator),
+        MnistCNNLight(generator),
+    ]
+    arrays = [array for layer in layers for array in layer.state_dict().values()]
+    arrays += [fill(Tensor.zeros(4, 5), generator=generator).numpy() for fill in RANDOM]
+    arrays.append(nn.Dropout(0.5, generator=generator)(Tensor.ones(40)).numpy())
+    arrays.append(Tensor.ones(40).dropout(0.5, generator=generator).numpy())
+    arrays.append(layers[-1](Tensor.ones(2, 1, 28, 28)).numpy())
+    arrays.append(Tensor.rand(4, generator=generator).numpy())
+    arrays.append(Tensor.randn(4, generator=generator).numpy())
+    return arrays
+
+
+def are_equal(some, others):
+    """Return whether two lists hold the same arrays."""
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+def test_manual_seed():
+    """After one seed everything random is the same, bit for bit; after another it is not."""
+    drawn = []
+    for seed in (1, 1, 2):
+        tinygrad_np.manual_seed(seed)
+        drawn.append(draw_everything())
+    assert are_equal(drawn[0], drawn[1])
+    assert not are_equal(drawn[0], drawn[2])
+
+
+def test_manual_seed_draws_on():
+    """Draws after one manual_seed differ from each other."""
+    tinygrad_np.manual_seed(1)
+    assert not are_equal(draw_everything(), draw_everything())
+
+
+def test_own_generator_gives_all():
+    """What is given a generator depends on nothing else."""
+    drawn = []
+    for seed in (1, 2):
+        tinygrad_np.manual_seed(seed)
+        drawn.append(draw_everything(rng(5)))
+    assert are_equal(*drawn)
+
+
+def test_own_generator_leaves_the_default_alone():
+    """What is given a generator draws nothing from the package's."""
+    tinygrad_np.manual_seed(1)
+    expected = Tensor.rand(4).tolist()
+    tinygrad_np.manual_seed(1)
+    draw_everything(rng(5))
+    list(data.DataLoader(data.digits()[1], shuffle=True, seed=0))
+    assert Tensor.rand(4).tolist() == expected
+
+
+def test_numpys_global_state_stays():
+    """Nothing is drawn from NumPy's global random state."""
+    state = np.random.get_state
+    before = state()[1].tolist(), state()[2]
+    draw_everything()
+    assert (state()[1].tolist(), state()[2]) == before

@@ -1,0 +1,152 @@
+"""Tensors made from nothing: values, dtypes, shapes as ints or a tuple, random ones, errors."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.tools import each, rng
+from tinygrad_np import Tensor, manual_seed
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+
+
+@each("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])
+def test_shapes_come_as_ints_or_as_one_sequence(name):
+    make = getattr(Tensor, name)
+    assert make(2, 3).shape == make((2, 3)).shape == make([2, 3]).shape == (2, 3)
+    assert make().shape == make(()).shape == ()
+    assert make(0, 3).shape == (0, 3)
+    assert make(2).dtype == np.float32
+    with pytest.raises(ShapeError, match=rf"{name}: got shape \(2, -1\)"):
+        make(2, -1)
+    with pytest.raises(ShapeError, match="expected integers of at least 0"):
+        make(2.5)
+
+
+@each(
+    ("made", "expected", "dtype"),
+    [
+        (Tensor.full((2,), 7), [7, 7], np.int64),
+        (Tensor.full(2, 0.5), [0.5, 0.5], np.float32),
+        (Tensor.full((), True), True, np.bool_),
+        (Tensor.full((1,), 7, np.float64), [7.0], np.float64),
+        (Tensor.arange(3), [0, 1, 2], np.int64),
+        (Tensor.arange(1, 6, 2), [1, 3, 5], np.int64),
+        (Tensor.arange(3, 0, -1), [3, 2, 1], np.int64),
+        (Tensor.arange(0, 1, 0.5), [0.0, 0.5], np.float32),
+        (Tensor.arange(3.0), [0.0, 1.0, 2.0], np.float32),
+        (Tensor.arange(5, 2), [], np.int64),
+        (Tensor.arange(2, dtype=np.float64), [0.0, 1.0], np.float64),
+        (Tensor.linspace(0, 1, 3), [0.0, 0.5, 1.0], np.float32),
+        (Tensor.linspace(3, 1, 1), [3.0], np.float32),
+        (Tensor.eye(2), [[1.0, 0.0], [0.0, 1.0]], np.float32),
+        (Tensor.eye(1, 3, np.int64), [[1, 0, 0]], np.int64),
+        (Tensor([1, 2]).zeros_like(), [0, 0], np.int64),
+        (Tensor([1.0, 2.0], np.float64).ones_like(), [1.0, 1.0], np.float64),
+        (Tensor([1, 2]).full_like(7.9), [7, 7], np.int64),
+        (Tensor([1, 2]).full_like(7.5, np.float32), [7.5, 7.5], np.float32),
+    ],
+)
+def test_values_and_dtypes(made, expected, dtype):
+    assert made.tolist() == expected
+    assert made.dtype == dtype
+
+
+def test_what_is_like_has_no_graph():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    for made in (x.zeros_like(), x.ones_like(), x.full_like(3), x.rand_like()):
+        assert not made.requires_grad
+        assert made.shape == x.shape
+
+
+@each(
+    "draw",
+    [
+        lambda **g: Tensor.rand(3, **g),
+        lambda **g: Tensor.randn(3, **g),
+        lambda **g: Tensor.uniform(3, low=-1, high=5, **g),
+        lambda **g: Tensor.normal(3, mean=2, std=3, **g),
+        lambda **g: Tensor.randint(3, **g),
+        lambda **g: Tensor.randperm(9, **g),
+        lambda **g: Tensor.ones(3).rand_like(**g),
+        lambda **g: Tensor([1.0, 2.0, 3.0]).multinomial(2, **g),
+        lambda **g: Tensor.ones(20).dropout(0.5, **g),
+    ],
+)
+def test_a_generator_decides(draw):
+    """One's own generator gives the same each time, and leaves the default one alone."""
+    manual_seed(1)
+    default = draw().tolist()
+    manual_seed(1)
+    assert draw(generator=rng()).tolist() == draw(generator=rng()).tolist()
+    assert draw().tolist() == default
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_random_numbers_are_of_the_dtype_and_the_distribution(dtype):
+    uniform = Tensor.uniform(20000, low=-1, high=3, dtype=dtype, generator=rng())
+    normal = Tensor.normal(20000, mean=2, std=3, dtype=dtype, generator=rng())
+    assert uniform.dtype == normal.dtype == dtype
+    values = uniform.data.astype(float)
+    assert -1 <= values.min() < -0.99
+    assert 2.99 < values.max() <= 3
+    assert abs(values.mean() - 1) < 0.05
+    assert abs(normal.data.astype(float).mean() - 2) < 0.1
+    assert abs(normal.data.astype(float).std() - 3) < 0.1
+
+
+def test_integers_and_permutations():
+    drawn = Tensor.randint(1000, low=-2, high=3, generator=rng())
+    assert drawn.dtype == np.int64
+    assert sorted(set(drawn.tolist())) == [-2, -1, 0, 1, 2]
+    assert sorted(Tensor.randperm(50, generator=rng()).tolist()) == list(range(50))
+    assert Tensor.randperm(0).tolist() == []
+
+
+def test_draws_by_weights():
+    weights = Tensor([[0.0, 1.0, 3.0], [1.0, 0.0, 0.0]])
+    drawn = weights.multinomial(8000, replacement=True, generator=rng())
+    assert drawn.shape == (2, 8000)
+    assert drawn.dtype == np.int64
+    shares = np.bincount(drawn.data[0], minlength=3) / 8000
+    np.testing.assert_allclose(shares, [0, 0.25, 0.75], atol=0.02)
+    assert not drawn.data[1].any()
+    once = Tensor([1.0, 2.0, 3.0]).multinomial(3, generator=rng())
+    assert sorted(once.tolist()) == [0, 1, 2]
+
+
+@each(
+    ("call", "error", "message"),
+    [
+        (lambda: Tensor.full((2,), [1, 2]), ShapeError, "full: got a fill_value of shape (2,)"),
+        (lambda: Tensor.arange(0, 3, 0), ArgumentError, "arange step: got 0"),
+        (lambda: Tensor.linspace(0, 1, -1), ShapeError, "linspace: got shape (-1,)"),
+        (lambda: Tensor.randint(2, low=3, high=3), ArgumentError, "randint: got low=3 and high=3"),
+        (lambda: Tensor.rand(2, dtype=np.int64), DtypeError, "rand: got dtype int64"),
+        (lambda: Tensor.randn(2, dtype="nope"), DtypeError, "randn: expected a dtype, got 'nope'"),
+        (lambda: Tensor.empty(2, dtype="nope"), DtypeError, "empty: expected a dtype, got 'nope'"),
+        (lambda: Tensor(1.0).multinomial(), ShapeError, "multinomial: got shape ()"),
+        (lambda: Tensor([1.0, -1.0]).multinomial(), ArgumentError, "a row of weights that are"),
+        (lambda: Tensor([0.0, 0.0]).multinomial(), ArgumentError, "negative, not finite or all 0"),
+        (lambda: Tensor([1.0, 0.0]).multinomial(2), ArgumentError, "num_samples: got 2"),
+        (lambda: Tensor([1.0]).multinomial(0), ArgumentError, "num_samples: got 0"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call()
+
+
+def test_sizes_may_be_given_by_name_as_a_number_too():
+    x = Tensor(np.arange(4.0))
+    assert x.reshape(shape=-1).shape == (4,)
+    assert x.repeat(repeats=2).shape == (8,)
+    assert x.permute(order=0).shape == (4,)
+    assert Tensor([1.0]).expand(shape=3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_condition_that_requires_a_gradient_has_none():
+    condition = Tensor([1.0, 0.0], requires_grad=True)
+    x = Tensor([3.0, 4.0], requires_grad=True)
+    condition.where(x, 0).sum().backward()
+    assert (x.grad.tolist(), condition.grad) == ([1.0, 0.0], None)

@@ -1,0 +1,117 @@
+"""Calibration against loops and scikit-learn."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor, train
+from tinygrad_np.errors import ArgumentError, ShapeError
+
+LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [-3.0, -2.0, -1.0], [9.0, 8.0, 9.5]])
+
+
+def draw(seed, rows=200, classes=6):
+    """Return logits, some of which are near the label, and labels."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    return generator.standard_normal((rows, classes)) + np.eye(classes)[labels], labels
+
+
+# Calibration.
+
+
+def calibration_by_loops(logits, labels, bins):
+    """Return confidence, accuracy and count of each bin, and the error, as Guo et al. write it."""
+    members = [[] for _ in range(bins)]
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        powers = [math.exp(value) for value in row]
+        sure = max(powers) / sum(powers)
+        for place in range(bins):
+            if place / bins < sure <= (place + 1) / bins:
+                members[place].append((sure, row.index(max(row)) == label))
+    means = [[sum(column) / len(m) for column in zip(*m, strict=True)] for m in members if m]
+    counts = [len(m) for m in members]
+    filled = [count for count in counts if count]
+    pairs = zip(means, filled, strict=True)
+    error = sum(count / len(labels) * abs(right - sure) for (sure, right), count in pairs)
+    return means, counts, error
+
+
+@pytest.mark.parametrize("bins", [1, 2, 7, 10, 15])
+def test_calibration_by_loops(bins):
+    """Each bin's values and the expected error are those of the paper's formulas."""
+    logits, labels = draw(bins)
+    found = train.calibration(3 * logits, labels, bins)
+    means, counts, error = calibration_by_loops(3 * logits, labels, bins)
+    assert found.count.tolist() == counts
+    filled = found.count > 0
+    both = np.stack([found.confidence, found.accuracy], axis=1)
+    np.testing.assert_allclose(both[filled], means, rtol=1e-12)
+    assert np.isnan(both[~filled]).all()
+    assert found.expected_error == pytest.approx(error, rel=1e-12)
+
+
+def test_calibration_on_the_edges():
+    """A confidence on an edge is of the bin below; all that are sure are in the last."""
+    logits = np.array([[0.0, 0.0], [0.0, -np.inf], [1000.0, 0.0]])
+    found = train.calibration(logits, [0, 0, 1], bins=2)
+    assert found.count.tolist() == [1, 2]
+    assert found.confidence.tolist() == [0.5, 1.0]
+    assert found.accuracy.tolist() == [1.0, 0.5]
+    assert found.expected_error == pytest.approx((0.5 + 2 * 0.5) / 3)
+
+
+def test_calibration_of_a_perfect_forecast():
+    """Who says 0.75 and is right in three of four is calibrated."""
+    logits = np.log(np.tile([0.75, 0.25], (4, 1)))
+    assert train.calibration(Tensor(logits), Tensor([0, 0, 0, 1])).expected_error < 1e-7
+
+
+def test_calibration_table():
+    """A line for each bin that is not empty, and the error."""
+    lines = str(train.calibration(LOGITS, [0, 1, 2, 0])).splitlines()
+    assert lines[0].split() == ["from", "to", "confidence", "accuracy", "count"]
+    assert [line.split()[0] for line in lines[1:-2]] == ["0.500", "0.600", "0.800"]
+    assert "nan" not in "".join(lines)
+    assert lines[-1].startswith("expected calibration error 0.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bins", [5, 10, 20])
+def test_calibration_is_scikit_learns(bins):
+    """scikit-learn's calibration curve of "the prediction is right" has the same points."""
+    calibrations = pytest.importorskip("sklearn.calibration", reason="no scikit-learn installed")
+    for seed in range(5):
+        logits, labels = draw(seed)
+        powers = np.exp(2 * logits)
+        shares = powers / powers.sum(axis=1, keepdims=True)
+        right = shares.argmax(axis=1) == labels
+        accuracy, confidence = calibrations.calibration_curve(
+            right, shares.max(axis=1), n_bins=bins
+        )
+        found = train.calibration(2 * logits, labels, bins)
+        filled = found.count > 0
+        np.testing.assert_allclose(found.accuracy[filled], accuracy, rtol=1e-12)
+        np.testing.assert_allclose(found.confidence[filled], confidence, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((LOGITS, [0, 1]), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),
+        ((LOGITS, [0, 1, 2, -1]), ArgumentError, "label -1 at position 3 is not one of 0..2"),
+        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected an integer of at least 1"),
+        ((LOGITS * math.nan, [0, 1, 2, 0]), ArgumentError, "the logits of row 0 have no softmax"),
+        (
+            ([[0.0, math.inf]], [0]),
+            ArgumentError,
+            "the logits of row 0 have no softmax: nan",
+        ),
+    ],
+)
+def test_calibration_refuses(arguments, error, words):
+    """Shapes, labels, bins, and what has no softmax."""
+    with pytest.raises(error, match=rf"^calibration( bins)?: {re.escape(words)}"):
+        train.calibration(*arguments)

@@ -1,0 +1,218 @@
+"""The drawing of a graph shows what the graph is."""
+
+import builtins
+import re
+import shutil
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from models import DigitsCNN, MnistCNN
+from tests.tools import each
+from tinygrad_np import Tensor, nn, op, viz
+from tinygrad_np.errors import ArgumentError, DataError, GraphError
+
+
+class Nested(nn.Module):
+    """A model in a model."""
+
+    def __init__(self):
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        """Return (N, 2)."""
+        return self.head(self.body(x))
+
+
+@pytest.fixture(scope="module")
+def mnist_source():
+    """Return the DOT text of MnistCNN."""
+    return viz.draw(MnistCNN(), Tensor.ones(2, 1, 28, 28)).source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MnistCNN: 421,642 parameters",
+        "conv1: Conv2d(1, 32, kernel_size=3, padding=1)",
+        "weight 32 × 1 × 3 × 3 float32",
+        "bias 64 float32",
+        "320 parameters",
+        "401,536 parameters",
+        "2 × 32 × 28 × 28 float32",
+        "2 × 64 × 7 × 7 float32",
+        "pool: MaxPool2d(kernel_size=2)",
+        "dropout: Dropout(p=0.25)",
+        "max_pool",
+        "2 × 10 float32",
+    ],
+)
+def test_layers_shapes_and_parameters_can_be_read(mnist_source, text):
+    assert text in mnist_source
+
+
+def test_all_ops_and_flows_are_there(mnist_source):
+    """Eleven ops and an input in boxes, and from each one flow to the next, or to the output."""
+    assert len(set(re.findall(r"^\s*(box\d+) \[", mnist_source, re.MULTILINE))) == 12
+    flows = [line for line in mnist_source.splitlines() if "->" in line and "dir=back" not in line]
+    assert len(flows) == 12
+
+
+def test_the_same_graph_gives_the_same_text():
+    model = MnistCNN()
+    one, other = (viz.draw(model, Tensor.ones(2, 1, 28, 28)).source for _ in range(2))
+    assert one == other
+    assert not re.search(r"0x[0-9a-f]{6}", one)
+
+
+def test_modules_are_nested_frames():
+    source = viz.draw(Nested(), Tensor.ones(1, 3)).source
+    outer, body, linear = (source.index(t) for t in ("<<b>Nested</b>", "body: Seq", "body.0: Lin"))
+    assert outer < body < linear
+    assert source.count("subgraph cluster_") == 4
+
+
+@pytest.mark.parametrize(("depth", "boxes"), [(0, 2), (1, 3), (2, 4), (None, 4)])
+def test_depth_folds_modules(depth, boxes):
+    source = viz.draw(Nested(), Tensor.ones(1, 3), depth=depth).source
+    assert len(set(re.findall(r"^\s*(box\d+) \[", source, re.MULTILINE))) == boxes
+
+
+def test_a_folded_module_says_its_parameters():
+    assert "16 parameters" in viz.draw(Nested(), Tensor.ones(1, 3), depth=1).source
+
+
+def test_a_module_of_very_many_names_is_drawn():
+    """There are 2^60 paths to the layer, and a way back from it."""
+
+    class Fork(nn.Module):
+        """One module under two names, of which one is called."""
+
+        def __init__(self, inner):
+            self.left = self.right = inner
+
+        def forward(self, x):
+            """Return what the module makes of x."""
+            return self.left(x)
+
+    model = layer = nn.Linear(3, 2)
+    for _ in range(60):
+        model = Fork(model)
+    layer.outer = model
+    source = viz.draw(model, Tensor.ones(1, 3)).source
+    assert "left." * 59 + "left: Linear(3, 2)" in source
+
+
+def test_an_output_is_drawn_without_its_model():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    source = viz.draw((x * x).sum()).source
+    assert all(text in source for text in ("mul", "sum", "scalar float32", "input"))
+
+
+def test_a_gradients_graph_is_drawn():
+    x = Tensor(2.0, requires_grad=True)
+    (first,) = (x * x * x).gradient(x, create_graph=True)
+    assert viz.draw(first).source.count("mul") > 3
+
+
+def test_users_ops_are_drawn_and_escaped():
+    @op("<&>", vjps={"x": lambda grad_out: grad_out})
+    def odd(x, *, text):
+        return x * 1
+
+    source = viz.draw(odd(Tensor(2.0, requires_grad=True), text="<&>")).source
+    assert "odd" in source
+    assert "text=&lt;&amp;&gt;" in source
+
+
+@pytest.mark.slow
+def test_a_large_graph_is_refused_with_the_depth_to_ask_for():
+    x = y = Tensor(1.0, requires_grad=True)
+    for _ in range(10_000):
+        y = y + 1.0
+    with pytest.raises(GraphError, match=r"10001 boxes, more than max_nodes=500; draw a part"):
+        viz.draw(y)
+    assert viz.draw(y, max_nodes=10_001).source.count("->") == 10_001
+    assert x.grad is None
+
+
+def test_a_diamond_of_60_levels_is_drawn():
+    y = Tensor(1.0, requires_grad=True)
+    for _ in range(60):
+        y = y + y
+    assert viz.draw(y).source.count("->") == 61
+
+
+@each(
+    ("make", "error", "message"),
+    [
+        (lambda: viz.draw(3.0), ArgumentError, "draw: got a float"),
+        (lambda: viz.draw(MnistCNN()), ArgumentError, "the model MnistCNN alone; give it an input"),
+        (lambda: viz.draw(Tensor(1.0)), GraphError, "nothing was recorded"),
+        (lambda: viz.render(viz.draw(_freed()), "x.svg"), GraphError, "freed by a backward"),
+        (lambda: viz.render(viz.draw(_small()), "picture"), ArgumentError, "expected one of .svg"),
+        (lambda: viz.render(viz.draw(_small()), "a.foo"), ArgumentError, "the suffix '.foo'"),
+        (lambda: viz.draw(_small(), depth=-1), ArgumentError, "draw depth: got -1"),
+        (
+            lambda: viz.draw(MnistCNN(), Tensor.ones(1, 1, 28, 28), max_nodes=5),
+            GraphError,
+            "depth=1",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def _small():
+    return Tensor(2.0, requires_grad=True) * 2
+
+
+def _freed():
+    y = _small().exp()
+    y.backward()
+    return y
+
+
+def test_pygraphviz_draws_where_there_is_no_dot(tmp_path, monkeypatch):
+    pytest.importorskip("pygraphviz", reason="pip install tinygrad_np[graph]")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    path = viz.render(viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8)), tmp_path / "graph.svg")
+    assert ET.parse(path).getroot().tag.endswith("svg")
+    assert "Conv2d(1, 8" in path.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz's dot is not installed")
+def test_dot_draws_where_there_is_one(tmp_path):
+    path = viz.render(viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8)), tmp_path / "graph.svg")
+    assert ET.parse(path).getroot().tag.endswith("svg")
+
+
+def test_with_neither_the_dot_file_is_kept_and_both_ways_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "pygraphviz":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    picture = viz.draw(_small())
+    with pytest.raises(DataError, match=r"install Graphviz.*pip install \"tinygrad_np\[graph\]\""):
+        viz.render(picture, tmp_path / "graph.svg")
+    assert (tmp_path / "graph.dot").read_text() == picture.source
+    assert not (tmp_path / "graph.svg").exists()
+
+
+def test_drawing_leaves_running_statistics_alone_and_names_parameters():
+    model = nn.Sequential(nn.BatchNorm2d(4))
+    before = model.state_dict()
+    picture = viz.draw(model, Tensor.randn(2, 4, 3, 3)).source
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert "weight 4 float32" in picture
+    assert "bias 4 float32" in picture

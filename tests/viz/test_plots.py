@@ -1,0 +1,206 @@
+"""Plots show the values they are given."""
+
+import os
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinygrad_np import data, nn, train, viz
+from tinygrad_np.errors import ArgumentError, DataError, ShapeError
+
+pytestmark = pytest.mark.slow
+
+MNIST = os.environ.get("TINYGRAD_NP_DATA")
+
+
+HISTORY = [
+    {"epoch": 1, "train_loss": 2.0, "train_accuracy": 0.5, "test_loss": 1.5, "test_accuracy": 0.6},
+    {"epoch": 2, "train_loss": 1.0, "train_accuracy": 0.7, "test_loss": 1.2, "test_accuracy": 0.8},
+]
+
+
+def drawn(axes):
+    """Return the values of each line by its label."""
+    return {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+
+
+def test_curves_have_losses_left_and_accuracies_right():
+    figure = viz.curves(HISTORY, "title")
+    left, right = figure.axes
+    assert drawn(left) == {"train loss": [2.0, 1.0], "test loss": [1.5, 1.2]}
+    assert drawn(right) == {"train accuracy": [50, 70], "test accuracy": [60, 80]}
+    assert {line.get_linestyle() for line in left.get_lines()} == {"-"}
+    assert {line.get_linestyle() for line in right.get_lines()} == {"--"}
+    assert [line.get_color() for line in left.get_lines()] == [
+        line.get_color() for line in right.get_lines()
+    ]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("train loss", "train accuracy", "test loss", "test accuracy")
+    ]
+    assert left.get_title() == "title"
+
+
+def test_curves_of_a_validation_set_that_came_later():
+    """What only some epochs have is drawn at these; null, as JSON has for nan, leaves a gap."""
+    epochs = [
+        {"epoch": 1, "train_loss": 3.0},
+        {"epoch": 2, "train_loss": None, "validation_loss": 4.0, "validation_accuracy": 0.25},
+        {"epoch": 3, "train_loss": 1.0, "validation_loss": -1.0, "validation_accuracy": 0.5},
+    ]
+    history = train.History()
+    history.epochs = epochs
+    for given in (epochs, history):
+        left, right = viz.curves(given).axes
+        assert [list(line.get_xdata()) for line in left.get_lines()] == [[1, 2, 3], [2, 3]]
+        np.testing.assert_array_equal(drawn(left)["train loss"], [3, np.nan, 1])
+        assert drawn(right) == {"validation accuracy": [25, 50]}
+        assert left.get_ylim()[0] < -1
+
+
+def test_curves_without_accuracy_have_one_axis():
+    (axes,) = viz.curves([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]).axes
+    assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("loss", 0)
+
+
+def test_curves_of_one_epoch():
+    """Ticks are whole epochs, and no mark is at the border."""
+    figure = viz.curves(HISTORY[:1])
+    left = figure.axes[0]
+    figure.draw_without_rendering()
+    assert all(tick == int(tick) for tick in left.get_xticks())
+    assert left.get_xlim() == (0, 2)
+    assert left.get_ylim()[1] > 2.02
+
+
+@pytest.mark.parametrize("history", [[], [{"epoch": 1, "train_accuracy": 0.5}]])
+def test_curves_without_a_loss_are_refused(history):
+    with pytest.raises(ArgumentError, match=r"curves: got \d epochs without a loss, expected"):
+        viz.curves(history)
+
+
+def test_images_are_the_first_with_their_classes():
+    train_set, _ = data.digits()
+    figure = viz.images(train_set, count=5, title="digits")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [*(str(label) for label in train_set.labels[:5]), ""]
+    for axes, image in zip(figure.axes, train_set.images[:5], strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image[0])
+    assert figure.get_suptitle() == "digits"
+    assert len(viz.images(train_set.first(3)).axes) == 4
+    with pytest.raises(ArgumentError, match="got 0 samples, expected from 1"):
+        viz.images(train_set, count=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
+def test_the_first_30_clothes_with_their_names():
+    train_set, _ = data.fashion_mnist(MNIST)
+    titles = [axes.get_title() for axes in viz.images(train_set).axes if axes.images]
+    assert len(titles) == 30
+    assert titles[:5] == ["Ankle boot", "T-shirt/top", "T-shirt/top", "Dress", "T-shirt/top"]
+
+
+@pytest.mark.slow
+def test_names_of_classes_stand_wherever_a_label_is_shown():
+    """Fashion-MNIST's, in both grids, the confusion matrix and the report."""
+    names = data.sources.FASHION_MNIST.classes
+    dataset = replace(data.digits()[1].first(50), classes=names)
+    truth = dataset.labels
+    for figure in (viz.images(dataset, 50), viz.predictions(dataset, truth, 50)):
+        titles = [axes.get_title() for axes in figure.axes if axes.images]
+        assert sorted(titles) == sorted(names[label] for label in truth)
+    matrix = train.confusion_matrix(truth, truth, 10)
+    axes = viz.confusion(matrix, names).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(names)
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        f"{name}  (100.0 %)" for name in names
+    ]
+    report = str(train.classification_report(truth, truth, 10, names))
+    assert all(re.search(rf"^ *{name} +1\.0000", report, re.MULTILINE) for name in names)
+
+
+def test_calibration_shows_bins_and_counts():
+    """A bin without predictions has no bar and no point."""
+    nothing = np.nan
+    result = train.Calibration(
+        confidence=np.array([nothing, nothing, 0.6, 0.9]),
+        accuracy=np.array([nothing, nothing, 0.5, 0.75]),
+        count=np.array([0, 0, 10, 30]),
+        expected_error=0.1375,
+    )
+    figure = viz.calibration(result)
+    upper, lower = figure.axes
+    bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in upper.patches]
+    assert bars == [(0.5, 0.25, 0.5), (0.75, 0.25, 0.75)]
+    points = upper.get_lines()[0]
+    assert (list(points.get_xdata()), list(points.get_ydata())) == ([0.6, 0.9], [0.5, 0.75])
+    assert [bar.get_height() for bar in lower.patches] == [0, 0, 10, 30]
+    assert "13.75 %" in figure.legends[0].get_title().get_text()
+
+
+@pytest.mark.slow
+def test_a_report_draws_what_was_predicted_beside_what_is_true(tmp_path, monkeypatch):
+    """Of a network that sees a 1 in every digit: counts stand in its column, and most is red."""
+    _, test_set = data.digits()
+    given, seen = {}, SeesOnes()
+    for name in ("confusion", "predictions"):
+        right = getattr(viz.plots, name)
+
+        def noted(first, second, *rest, name=name, right=right, **options):
+            given[name] = (first, second)
+            return right(first, second, *rest, **options)
+
+        monkeypatch.setattr(viz.plots, name, noted)
+    logits = train.predict(seen, data.DataLoader(test_set))
+    history = [{"epoch": 1, "train_loss": 1.0}]
+    assert viz.report(tmp_path, seen, test_set, logits, history) == ""
+    counts, _ = given["confusion"]
+    assert counts[:, 1].tolist() == np.bincount(test_set.labels).tolist()
+    assert counts.sum() == counts[:, 1].sum()
+    dataset, predicted = given["predictions"]
+    assert dataset is test_set
+    assert set(predicted.tolist()) == {1}
+
+
+class SeesOnes(nn.Module):
+    """Says 1 of every image."""
+
+    def forward(self, x):
+        """Return the same logits for each."""
+        return x.flatten(1)[:, :10] * 0.0 + np.eye(10, dtype=np.float32)[1]
+
+
+@pytest.mark.slow
+def test_predictions_are_green_where_right_and_red_where_wrong():
+    _, test_set = data.digits()
+    test_set = test_set.first(9)
+    predicted = test_set.labels.copy()
+    predicted[4] = (predicted[4] + 1) % 10
+    figure = viz.predictions(test_set, predicted, count=9)
+    titles = [axes.title for axes in figure.axes]
+    wrong = [title for title in titles if "truly" in title.get_text()]
+    assert len({title.get_color() for title in titles}) == 2
+    assert [title.get_color() for title in wrong] == ["#c0392b"]
+    assert wrong[0].get_text() == f"{predicted[4]}\n(truly {test_set.labels[4]})"
+
+
+def test_confusion_shows_every_count_and_the_accuracies():
+    matrix = np.array([[5, 1, 0], [0, 7, 0], [0, 0, 0]])
+    axes = viz.confusion(matrix, ["cat", "dog", "cow"]).axes[0]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "5", "7"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        *("cat  (83.3 %)", "dog  (100.0 %)", "cow  (none)")
+    ]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["cat", "dog", "cow"]
+    with pytest.raises(ShapeError, match=r"confusion: got a matrix \(3, 3\) for 2 classes"):
+        viz.confusion(matrix, ["cat", "dog"])
+
+
+def test_figures_are_saved_whole(tmp_path):
+    viz.save(viz.curves(HISTORY), tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(DataError, match="cannot be written"):
+        viz.save(viz.curves(HISTORY), tmp_path / "nowhere" / "curves.png")

@@ -1,0 +1,86 @@
+"""Recompute instead of saving: less memory, for the time of one more forward pass."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_np import random
+from tinygrad_np.autograd.dispatch import op, record
+from tinygrad_np.autograd.tape import Variable, clock, thread
+from tinygrad_np.errors import DtypeError, GraphError
+from tinygrad_np.runtime.memory import Array
+from tinygrad_np.tensor import Tensor
+from tinygrad_np.transforms import find_boundary
+
+
+@dataclass
+class _Call:
+    """A call that can be repeated, with the default generator as it was."""
+
+    function: Callable[..., Tensor]
+    args: tuple[Any, ...]
+    generator_state: Any
+    out: Array
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+def _repeat(*, call: _Call) -> Tensor:
+    with random.replayed(call.generator_state):
+        out = call.function(*call.args)
+    if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
+        raise GraphError(
+            f"checkpoint: expected {call!r} to return the same result when it ran again for the "
+            "backward pass, got another. It must not change anything, nor draw from a generator "
+            "other than the default one."
+        )
+    return out
+
+
+@op(
+    "function(*args), run again for its gradient",
+    definition=_repeat,
+    differentiable=("xs",),
+    flops=0,
+)
+def checkpointed_call(*xs: Array, call: _Call) -> Array:
+    """A call of which only the arguments are kept."""
+    return call.out
+
+
+def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Return function(*args), saving its arguments instead of what its ops save.
+
+    The backward pass runs the function again (Chen et al. 2016). Random numbers from the default
+    generator are drawn again alike; whatever the function changes, such as the running statistics
+    of a batch norm in training, changes twice.
+
+    Raises:
+        DtypeError: if the function does not return a Tensor.
+        GraphError: in the backward pass, if the second run gives another result.
+
+    >>> from tinygrad_np import checkpoint
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> checkpoint(lambda x: (x * x * x).sum(), x).backward()
+    >>> x.grad
+    Tensor([ 3., 12.])
+    """
+    state = random.state()
+    start = next(clock)
+    inner = function(*args)
+    if not isinstance(inner, Tensor):
+        raise DtypeError(
+            f"checkpoint: expected the function to return a Tensor, got a {type(inner).__name__}"
+        )
+    if inner.node is None or inner.node.order < start:
+        return inner
+    below = list(find_boundary([inner.node], start))
+    held = [value for value in (*args, *below) if isinstance(value, Variable)]
+    call = _Call(function, args, state, inner.data)
+    versions = [value.version for value in held]
+    plan = checkpointed_call.plan(())
+    node = record(plan, below, (), versions, {"call": call}, inner.data, thread.state)
+    return Tensor.wrap(inner.data, node, inner.version)

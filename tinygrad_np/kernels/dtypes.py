@@ -1,0 +1,23 @@
+"""Promotion of dtypes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def common_dtype(values: Sequence[Any]) -> np.dtype[Any]:
+    """Return the dtype to which arrays and numbers are promoted: that of the highest kind.
+
+    An array without axes lifts the others to its kind but does not widen them within it.
+    """
+    ranks = {"b": 0, "i": 1, "u": 1, "f": 2}
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    highest = max(ranks[array.dtype.kind] for array in arrays)
+    of_kind = [array for array in arrays if ranks[array.dtype.kind] == highest]
+    common = np.result_type(*[a.dtype for a in [a for a in of_kind if a.ndim] or of_kind])
+    if highest < 2 and any(type(value) is float for value in values):
+        return np.dtype(np.float32)
+    if highest < 1 and any(type(value) is int for value in values):
+        return np.dtype(np.int64)
+    return common
