@@ -42,7 +42,7 @@ OWN = {
 each_op = pytest.mark.parametrize(("own", "call", "arrays"), OWN.values(), ids=OWN)
 
 
-# What an op of one's own has without doing anything for it.
+# What your own op has without doing anything for it.
 
 
 @each_op
