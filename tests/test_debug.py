@@ -11,9 +11,9 @@ import pytest
 import tinygrad_np
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, debug, nn, op, ops, profile
-from tinygrad_np.autograd.tape import Observer
 from tinygrad_np.autograd.tape import thread as this_thread
 from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
+from tinygrad_np.observer import Observer
 
 TEXT = Path(__file__).read_text(encoding="utf-8").splitlines()
 
@@ -172,7 +172,7 @@ def test_a_vjp_that_gives_inf_names_the_line_of_the_forward():
         "the gradient of its output was (2,) float64 from 3 to 3; the op was recorded at "
         f"{place}test_a_vjp_that_gives_inf_names_the_line_of_the_forward{text}"
     )
-    assert caught.value.__notes__ == ["in the VJP of op 'sqrt' for input 0"]
+    assert caught.value.__notes__ == ["in the VJP for input 0 of op 'sqrt'"]
     assert x.grad is None
 
 
@@ -277,7 +277,7 @@ def test_a_vjp_that_raises_names_the_line_of_the_forward():
             y.sum().backward()
     place, text = line_with("that fails")
     assert caught.value.__notes__ == [
-        "in the VJP of op 'wrong' for input 0",
+        "in the VJP for input 0 of op 'wrong'",
         f"op 'wrong' (output (1,)) was recorded at {place}"
         f"test_a_vjp_that_raises_names_the_line_of_the_forward{text}",
     ]
@@ -286,9 +286,12 @@ def test_a_vjp_that_raises_names_the_line_of_the_forward():
 @pytest.mark.parametrize(
     ("vjp", "message"),
     [
-        (lambda grad_out, x: grad_out[:1].reshape(1, 1), "to have shape (2,), got (1, 1)"),
-        (lambda grad_out, x: grad_out.astype(np.float32), "to have dtype float64, got float32"),
-        (lambda grad_out, x: None, "to be an array, got a NoneType"),
+        (
+            lambda grad_out, x: grad_out[:1].reshape(1, 1),
+            "to be of shape (2,) and dtype float64, got (1, 1) float64",
+        ),
+        (lambda grad_out, x: grad_out.astype(np.float32), "dtype float64, got (2,) float32"),
+        (lambda grad_out, x: None, "dtype float64, got a NoneType"),
         (lambda grad_out, x: grad_out @ np.ones(3), "mismatch"),
     ],
 )
@@ -446,17 +449,13 @@ class Watch(Observer):
         """Note a node."""
         return self.note(f"record {node.op.name}", call)
 
-    def on_vjp(self, node, position, grad_out, call):
-        """Note a VJP."""
-        return self.note(f"vjp {node.op.name} {position}", call)
+    def on_gradient(self, node, position, grad_out, call):
+        """Note a VJP or kernel."""
+        return self.note(f"gradient {node.op.name} {position}", call)
 
-    def on_backward(self, node, grad_out, call):
-        """Note a kernel."""
-        return self.note(f"backward {node.op.name}", call)
-
-    def on_error(self, node, error):
+    def on_error(self, node, error, call):
         """Note an error."""
-        self.seen.append(f"{self.name} {type(error).__name__} {node.op.name}")
+        return self.note(f"{type(error).__name__} {node.op.name}", call)
 
 
 def test_observers_wrap_each_other_the_one_entered_first_innermost():
@@ -465,7 +464,7 @@ def test_observers_wrap_each_other_the_one_entered_first_innermost():
     with Watch("first", seen), Watch("second", seen):
         y = once(leaf([1.0]))
         y.backward(np.ones(1))
-    events = ["forward <lambda>", "record <lambda>", "vjp <lambda> 0"]
+    events = ["forward <lambda>", "record <lambda>", "gradient <lambda> 0"]
     assert seen == [
         text
         for event in events
@@ -487,9 +486,9 @@ def test_observers_see_a_kernel_as_one_call_and_each_error():
         with pytest.raises(ZeroDivisionError):
             z.backward(np.ones(1))
     assert seen == [
-        *("a backward <lambda>", "/a backward <lambda>"),
-        *("a vjp <lambda> 0", "/a vjp <lambda> 0"),
-        *("a vjp <lambda> 0", "a ZeroDivisionError <lambda>"),
+        *("a gradient <lambda> -1", "/a gradient <lambda> -1"),
+        *("a gradient <lambda> 0", "/a gradient <lambda> 0"),
+        *("a gradient <lambda> 0", "a ZeroDivisionError <lambda>", "/a ZeroDivisionError <lambda>"),
     ]
 
 

@@ -8,8 +8,8 @@ from tests.ops.samples import is_plain
 from tests.tools import each
 from tinygrad_np import Tensor, no_grad, ops
 from tinygrad_np.autograd.dispatch import apply
-from tinygrad_np.autograd.tape import Observer
 from tinygrad_np.errors import TinygradNpError
+from tinygrad_np.observer import Observer
 from tinygrad_np.tensor import binary_method
 
 BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "lshift", "rshift"}
@@ -133,9 +133,9 @@ class Watch(Observer):
     def on_record(self, node, call):
         """Note a node."""
         self.seen.append((node.op.name, node.shape, node.plan.wanted))
-        call()
+        return call()
 
-    def on_vjp(self, node, position, grad_out, call):
+    def on_gradient(self, node, position, grad_out, call):
         """Note a VJP."""
         self.seen.append((node.op.name, position))
         return call()

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import random
-from tinygrad_np.autograd.dispatch import op, record
-from tinygrad_np.autograd.tape import Variable, clock, thread
+from tinygrad_np.autograd.dispatch import op
+from tinygrad_np.autograd.op import SavePlan
+from tinygrad_np.autograd.tape import Variable, clock, record, thread
 from tinygrad_np.errors import DtypeError, GraphError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
@@ -81,6 +82,6 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     held = [value for value in (*args, *below) if isinstance(value, Variable)]
     call = _Call(function, args, state, inner.data)
     versions = [value.version for value in held]
-    plan = checkpointed_call.plan(())
+    plan = SavePlan(checkpointed_call, ())
     node = record(plan, below, (), versions, {"call": call}, inner.data, thread.state)
     return Tensor.wrap(inner.data, node, inner.version)

@@ -5,13 +5,12 @@ what was expected. A whole number may be Python's or NumPy's; a 0-d array is not
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
+from tinygrad_np.errors import ArgumentError, DtypeError
 
 
 def is_integer(value: Any) -> bool:
@@ -81,47 +80,3 @@ def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
     if known.kind not in "biuf":
         raise DtypeError(f"{name}: expected a dtype of floats, integers or bools, got {known}")
     return known
-
-
-# What the functions of a user's op return.
-
-
-def check_array(who: str, out: Any) -> NDArray[Any]:
-    """Return the output of a forward as an array: NumPy returns scalars where no axis is left."""
-    if isinstance(out, np.ndarray | np.generic):
-        return np.asarray(out)
-    raise GraphError(f"{who}: expected an array from the forward, got a {type(out).__name__}")
-
-
-def check_results(who: str, results: Any, names: Sequence[str]) -> tuple[Any, ...]:
-    """Return what a forward with several results returned, if it is a tuple of that length."""
-    if isinstance(results, tuple) and len(results) == len(names):
-        return results
-    got = f"{type(results).__name__} of {len(results)}" if isinstance(results, tuple) else ""
-    raise GraphError(
-        f"{who}: expected the forward to return the tuple ({', '.join(names)}), got a "
-        f"{got or type(results).__name__}"
-    )
-
-
-def check_not_shared(who: str, made: Sequence[Any], others: Sequence[Any]) -> None:
-    """Refuse results of a forward that share memory with its inputs."""
-    others = [other for other in others if isinstance(other, np.ndarray)]
-    for array in made:
-        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, o) for o in others):
-            raise GraphError(
-                f"{who}: the forward returned memory of an input. Return a copy, or say view=True "
-                "if the output is a view of the first input."
-            )
-
-
-def check_new_memory(who: str, grads: Sequence[NDArray[Any]], others: Sequence[Any]) -> None:
-    """Refuse gradients from a backward kernel into which no sum of gradients could be written."""
-    held = [other for other in others if isinstance(other, np.ndarray)]
-    for grad in grads:
-        if not grad.flags.writeable or any(np.may_share_memory(grad, other) for other in held):
-            raise GraphError(
-                f"{who}.backward: a result is read-only or shares memory with grad_out, a saved "
-                "array or another result. Return a copy."
-            )
-        held.append(grad)

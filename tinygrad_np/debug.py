@@ -10,9 +10,12 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Node, Observer, Operation, Options, Value, Variable, thread
+from tinygrad_np.autograd.op import Op
+from tinygrad_np.autograd.tape import Node, Variable, thread
 from tinygrad_np.errors import NotFiniteError
+from tinygrad_np.observer import Observer
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Options, Value, Values
 
 T = TypeVar("T")
 
@@ -26,9 +29,7 @@ class Debug(Observer):
         self._lines: dict[int, str] = {}
         self._is_in_backward = False
 
-    def on_forward(
-        self, op: Operation, arrays: Sequence[Any], options: Options, call: Callable[[], T]
-    ) -> T:
+    def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Run an op's forward; raise NotFiniteError if it is the first to produce nan or inf."""
         with np.errstate(all="ignore"):  # what NumPy would warn about is raised below
             results = call()
@@ -41,32 +42,28 @@ class Debug(Observer):
                 )
         return results
 
-    def on_record(self, node: Node, call: Callable[[], None]) -> None:
+    def on_record(self, node: Node, call: Callable[[], T]) -> T:
         """Remember the line that recorded a node."""
-        call()
         self._lines[node.order] = _line() + _module()
+        return call()
 
-    def on_vjp(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run a VJP; raise NotFiniteError if it is the first to produce nan or inf."""
+    def on_gradient(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
+        """Run a VJP or a kernel; raise NotFiniteError if it is the first to give nan or inf."""
         with self._in_backward():
-            grad: Any = call()
-        self._check_gradient("VJP", node, position, grad_out, grad)
-        return cast(T, grad)
+            made: Any = call()
+        if position >= 0:
+            self._check_gradient("VJP", node, position, grad_out, made)
+        else:
+            for place, grad in enumerate(made):
+                self._check_gradient("backward kernel", node, place, grad_out, grad)
+        return cast(T, made)
 
-    def on_backward(self, node: Node, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run a backward kernel; raise NotFiniteError if it is the first to give nan or inf."""
-        with self._in_backward():
-            grads: Any = call()
-        for position, grad in enumerate(grads):
-            if grad is not None:
-                self._check_gradient("backward kernel", node, position, grad_out, grad)
-        return cast(T, grads)
-
-    def on_error(self, node: Node, error: Exception) -> None:
+    def on_error(self, node: Node, error: Exception, call: Callable[[], T]) -> T:
         """Add the line that recorded an op to an error in its gradients."""
         where = self._line_of(node)
         if where not in str(error):
             error.add_note(f"op {node.op.name!r} (output {node.shape}) was recorded at {where}")
+        return call()
 
     @contextmanager
     def _in_backward(self) -> Iterator[None]:
@@ -78,9 +75,9 @@ class Debug(Observer):
             self._is_in_backward = outer
 
     def _check_gradient(
-        self, what: str, node: Node, position: int, grad_out: Value, grad: Value
+        self, what: str, node: Node, position: int, grad_out: Value, grad: Value | None
     ) -> None:
-        if fault := _fault(grad, [grad_out]):
+        if grad is not None and (fault := _fault(grad, [grad_out])):
             name = node.op.input_name(position)
             raise NotFiniteError(
                 f"debug: the {what} of op {node.op.name!r} for input {position} ({name}) gave "

@@ -6,20 +6,16 @@ FLOPs are floating-point operations as each op counts them (`flops`), not as the
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import (
-    Node,
-    Observer,
-    Operation,
-    Options,
-    Scope,
-    Value,
-    Variable,
-    thread,
-)
+from tinygrad_np.autograd.backward import values_of
+from tinygrad_np.autograd.op import Op, parameter_names
+from tinygrad_np.autograd.tape import Node, Variable, thread
+from tinygrad_np.observer import Observer
+from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Options, Scope, Value, Values
 
 T = TypeVar("T")
 
@@ -58,9 +54,7 @@ class Profile(Observer):
         columns = zip(*[astuple(row)[2:] for row in self._rows.values()], strict=True)
         return Row("total", "", *map(sum, columns))
 
-    def on_forward(
-        self, op: Operation, arrays: Sequence[Any], options: Options, call: Callable[[], T]
-    ) -> T:
+    def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Run an op's forward and count it, as part of the op or VJP that called it, if any."""
         if self._is_inside:
             return call()
@@ -77,38 +71,33 @@ class Profile(Observer):
         row.nbytes += _nbytes(out)
         # Dispatch refuses what is not an array.
         if isinstance(out, np.ndarray | np.generic):
-            row.flops += op.count_flops(arrays, options, np.asarray(out))
+            row.flops += count_flops(op, arrays, options, np.asarray(out))
         return results
 
-    def on_vjp(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run a VJP and count it for its op; its FLOPs are those of the ops that it calls."""
-        if self._is_inside or self._within:
-            return call()
-        grad, within = self._timed_backward(node, call)
-        row = self.row_for(node.op.name, node.scope)
-        row.backward_nbytes += _nbytes(grad)
-        if within.calls:
-            row.backward_flops += within.flops
-        elif grad is not grad_out:
-            row.backward_flops += getattr(_array(grad), "size", 0)
-        return grad
+    def on_gradient(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
+        """Run a VJP or a backward kernel and count it for its op.
 
-    def on_backward(self, node: Node, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run a backward kernel and count it for its op."""
+        The FLOPs of a VJP are those of the ops that it calls.
+        """
         if self._is_inside or self._within:
             return call()
-        grads: Any
-        grads, _ = self._timed_backward(node, call)
+        made, within = self._timed_backward(node, call)
+        grads: Any = [made] if position >= 0 else made
         row = self.row_for(node.op.name, node.scope)
         row.backward_nbytes += sum(map(_nbytes, grads))
-        count = node.plan.backward_flops
-        if count is None:
-            row.backward_flops += sum(grad.size for grad in grads if grad is not None)
-        else:
+        count = node.op.backward_flops
+        if within.calls:
+            row.backward_flops += within.flops
+        elif position < 0 and count is not None:
             wanted = tuple([grad is not None for grad in grads])
-            arguments = count.arguments(node.saved or (), node, wanted)
-            row.backward_flops += count.function(grad_out, *arguments)
-        return cast(T, grads)
+            values = values_of(node, node.saved or (), wanted)
+            known = {**node.options, **dict(zip(node.plan.names, values, strict=True))}
+            named = [known[name] for name in parameter_names(count)[1:]]
+            row.backward_flops += count(grad_out, *named)
+        else:
+            new = [_array(grad) for grad in grads if grad is not grad_out]
+            row.backward_flops += sum(getattr(grad, "size", 0) for grad in new)
+        return made
 
     def _timed_backward(self, node: Node, call: Callable[[], T]) -> tuple[T, Row]:
         """Return what `call` does, and the row of the ops that it calls."""
@@ -175,6 +164,16 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _array(value: Any) -> Any:
     # What is no array is refused by those who asked for it.
     return value.data if isinstance(value, Variable) else value
+
+
+def count_flops(op: Op, arrays: Values, options: Options, out: Array) -> int:
+    """Return the floating-point operations of one run of the forward of an op."""
+    if not callable(op.flops):
+        return int((not op.view if op.flops is None else op.flops) * out.size)
+    given: Values = [None if value is None else np.asarray(value) for value in arrays]
+    known = {**dict.fromkeys(op.optional), **options, "out": out}
+    known |= dict(zip(op.inputs, [given] if op.variadic else given, strict=False))
+    return int(op.flops(*[known[name] for name in parameter_names(op.flops)]))
 
 
 def _nbytes(value: Any) -> int:

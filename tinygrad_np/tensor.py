@@ -5,6 +5,7 @@ Names and signatures are those of tinygrad's public Tensor API, numbers are PyTo
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
@@ -13,10 +14,11 @@ import numpy as np
 from tinygrad_np import ops, random
 from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.autograd.dispatch import Primitive, apply, run
-from tinygrad_np.autograd.tape import Handle, Shape, Variable, initialize, thread
+from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, initialize, thread
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape
 
 # Inside the class `float`, `int` and `bool` are methods.
 Int: TypeAlias = int
@@ -46,7 +48,7 @@ def method(op: Primitive) -> Callable[..., "Tensor"]:
             options = defaults
         return apply(op, inputs, options)
 
-    return _document(call, op, list(op.signature.parameters.values()))
+    return _document(call, op, _parameters(op))
 
 
 def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
@@ -63,29 +65,43 @@ def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
         edge = self.node or (self if self._requires_grad else None)
         return run(op, (self,), [data], (edge,), (edge is not None,), options)
 
-    return _document(call, op, list(op.signature.parameters.values()))
+    return _document(call, op, _parameters(op))
 
 
 def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
     """Return the method of an op with two inputs and no options.
 
-    Two Variables of one float dtype, the usual case, need no promotion and no loop over inputs.
+    Two Variables of one dtype, and a float one with a Python number, the usual cases, need no
+    promotion and no loop over inputs.
     """
-    options = op.options
+    options, floating = op.options, op.floating
 
     def call(self: Variable, x: Any) -> Any:
-        if not isinstance(x, Variable):
-            return apply(op, (self, x), options)
-        own, other = self.data, x.data
+        own = self.data
         dtype = own.dtype
-        if other.dtype is not dtype or (dtype is not _FLOAT32 and dtype.kind != "f"):
-            return apply(op, (self, x), options)
         edge = self.node or (self if self._requires_grad else None)
-        other_edge = x.node or (x if x._requires_grad else None)
-        wanted = (edge is not None, other_edge is not None)
-        return run(op, (self, x), [own, other], (edge, other_edge), wanted, options)
+        if type(x) is Tensor or isinstance(x, Variable):
+            other = x.data
+            if other.dtype is dtype and (not floating or dtype.kind == "f"):
+                other_edge = x.node or (x if x._requires_grad else None)
+                wanted = (edge is not None, other_edge is not None)
+                return run(op, (self, x), (own, other), (edge, other_edge), wanted, options)
+        elif (type(x) is float or type(x) is int) and dtype.kind == "f":
+            return run(op, (self, x), (own, x), (edge, None), (edge is not None, False), options)
+        return apply(op, (self, x), options)
 
-    return _document(call, op, list(op.signature.parameters.values()))
+    return _document(call, op, _parameters(op))
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function; those of an op may all be given by position."""
+    if not isinstance(function, Primitive):
+        return list(inspect.signature(function).parameters.values())
+    parameters = list(inspect.signature(function.forward).parameters.values())
+    has_default = [p.default is not p.empty for p in parameters]
+    if function.variadic or has_default != sorted(has_default):
+        return parameters  # Python has no other for these
+    return [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters]
 
 
 def _document(
@@ -112,6 +128,14 @@ def _reflect(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
         return result
 
     return method
+
+
+def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
+    """Add a gradient to the `.grad` of a result that is still alive."""
+    result = reference()
+    if result is not None:
+        own = grad if grad.node is not None else type(grad).wrap(grad.data.copy())
+        result.grad = own if result.grad is None else result.grad + own
 
 
 # Names that PyTorch and NumPy use for options and methods.
@@ -176,8 +200,7 @@ def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
     """Return the method of a function whose last argument is a tuple; it may come as ints too."""
-    own = function.signature if isinstance(function, Primitive) else inspect.signature(function)
-    first, sizes = own.parameters.values()
+    first, sizes = _parameters(function)
     name = sizes.name
 
     def call(self: "Tensor", *args: Any, **options: Any) -> Any:
@@ -575,18 +598,18 @@ class Tensor(Variable):
         >>> x.grad
         Tensor([20., 40.])
         """
+        return self._add_hook("register_hook", hook)
+
+    def _add_hook(self, who: str, hook: Callable[..., Any], key: Float | None = None) -> Handle:
         if not self.requires_grad:
             raise GraphError(
-                "register_hook: this tensor does not require a gradient; make it with "
+                f"{who}: this tensor does not require a gradient; make it with "
                 "requires_grad=True, or compute it outside no_grad()"
             )
-        if self.node is None:
-            if self.hooks is None:
-                self.hooks = {}
-            return Handle(self.hooks, hook)
-        if self.node.hooks is None:
-            self.node.hooks = {}
-        return Handle(self.node.hooks, hook)
+        holder = self.node or self
+        if holder.hooks is None:
+            holder.hooks = {}
+        return Handle(holder.hooks, hook, key)
 
     def retain_grad(self) -> None:
         """Have `backward()` keep the gradient of this result of an op in its `.grad` too.
@@ -598,11 +621,10 @@ class Tensor(Variable):
         >>> y.grad
         Tensor(2.)
         """
-        is_kept = self.node and any(
-            isinstance(hook, autograd.RetainGrad) for hook in (self.node.hooks or {}).values()
-        )
-        if not self.requires_grad or (self.node is not None and not is_kept):
-            self.register_hook(autograd.RetainGrad(self))
+        if self.node is not None or not self.requires_grad:  # a leaf stores it anyway
+            # The graph must not keep its result alive.
+            hook = functools.partial(_store_grad, weakref.ref(self))
+            self._add_hook("retain_grad", hook, RETAIN)
 
     # Change in place: of leaves, outside a graph.
 

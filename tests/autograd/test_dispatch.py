@@ -5,8 +5,8 @@ import pytest
 
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, no_grad, op, ops
-from tinygrad_np.autograd.dispatch import record
-from tinygrad_np.autograd.tape import thread
+from tinygrad_np.autograd.op import SavePlan
+from tinygrad_np.autograd.tape import record, thread
 from tinygrad_np.errors import DtypeError, GraphError, ShapeError
 from tinygrad_np.nn import Parameter
 
@@ -30,7 +30,7 @@ def test_record_puts_a_node_on_the_tape():
     """As checkpoint() does: for a result that no call of the op computed."""
     square = op("x^2", vjps={"x": lambda grad_out, x: grad_out * 2 * x})(lambda x: x * x)
     x, out = leaf(1.0, 3.0), np.array([1.0, 9.0])
-    node = record(square.plan((True,)), [x], [x.data], [x.version], {}, out, thread.state)
+    node = record(SavePlan(square, (True,)), [x], [x.data], [x.version], {}, out, thread.state)
     assert (node.op, node.edges, node.shape, node.dtype) == (square, (x,), (2,), out.dtype)
     y = Tensor.wrap(out, node)
     assert y.gradient(x, gradient=np.ones(2))[0].tolist() == [2.0, 6.0]

@@ -134,9 +134,9 @@ def test_a_leafs_gradient_is_not_the_memory_that_a_hook_holds(returns):
         (Tensor(np.ones((1, 2))), r"got \(1, 2\) float64"),
         (Tensor(1.0, np.float64), r"got \(\) float64"),
         (Tensor.ones(2), r"got \(2,\) float32"),
-        (np.ones(2), r"got array\(\[1., 1.\]\)"),
-        (2.0, "got 2.0"),
-        (False, "got False"),
+        (np.ones(2), "got a ndarray"),
+        (2.0, "got a float"),
+        (False, "got a bool"),
     ],
 )
 @each("is_leaf", [True, False])
@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_refused(made, message, is_leaf, create_graph):
     x = leaf(1.0, 2.0)
     y = x * x
     (x if is_leaf else y).register_hook(hook)
-    message = r"'hook' to return None or a Tensor like the gradient, \(2,\) float64, " + message
+    message = r"'hook' to return None or a Tensor of shape \(2,\) and dtype float64, " + message
     with pytest.raises(ShapeError, match=message):
         (x * y).sum().gradient(x, create_graph=create_graph)
     with pytest.raises(ShapeError, match=message):
@@ -390,10 +390,10 @@ def test_what_requires_no_gradient_has_no_hooks():
     with no_grad():
         inside = leaf([1.0]) * 2
     for tensor in (Tensor(1.0), leaf([1.0]).detach(), inside):
-        message = "register_hook: this tensor does not require a gradient; make it with"
-        with pytest.raises(GraphError, match=message):
+        message = "this tensor does not require a gradient; make it with"
+        with pytest.raises(GraphError, match=f"register_hook: {message}"):
             tensor.register_hook(print)
-        with pytest.raises(GraphError, match=message):
+        with pytest.raises(GraphError, match=f"retain_grad: {message}"):
             tensor.retain_grad()
 
 

@@ -345,10 +345,10 @@ def test_a_definition_that_returns_something_else_is_refused():
     for definition, got in (
         (lambda x: ops.sum(x), r"\(\) float64"),
         (lambda x: x.float(), r"\(2,\) float32"),
-        (lambda x: None, "NoneType"),
+        (lambda x: None, "a NoneType"),
     ):
         own = op("x", definition=definition, differentiable=("x",))(lambda x: x * 1)
-        message = rf"'<lambda>': expected the definition .*, \(2,\) float64, got {got}"
+        message = rf"'<lambda>': expected the definition .* dtype float64, got {got}"
         with pytest.raises(GraphError, match=message):
             own(leaf(1.0, 2.0)).sum().backward()
 
@@ -383,8 +383,8 @@ def times(grad_out):
         ({"vjps": {"x": lambda: 0}}, "the VJP for 'x' must take grad_out first"),
         (
             {"vjps": {"x": lambda grad_out, y: y}},
-            r"the VJP for 'x' names \['y'\], expected names among \['grad_out', 'out', 'position', "
-            r"'x', 'x_dtype', 'x_shape'\]",
+            r"the VJP for 'x' names \['y'\], expected names among \['grad_out', 'out', 'x', "
+            r"'x_dtype', 'x_shape'\]",
         ),
         (
             {"vjps": {"x": lambda grad_out, mask: mask}, "caches": ("mask",)},
@@ -442,22 +442,23 @@ def test_an_op_without_a_formula_is_refused():
 @each(
     ("vjp", "message"),
     [
-        (lambda grad_out, x: ops.sum(grad_out), r"have shape \(2, 3\), got \(\)"),
+        (lambda grad_out, x: ops.sum(grad_out), r"got \(\) float64"),
         (
             lambda grad_out, x: ops.transpose(grad_out),
-            r"have shape \(2, 3\), got \(3, 2\)",
+            r"got \(3, 2\) float64",
         ),
-        (lambda grad_out, x: grad_out.astype(np.float32), "have dtype float64, got float32"),
-        (lambda grad_out, x: None, "be an array, got a NoneType"),
-        (lambda grad_out, x: 2.0, "be an array, got a float"),
-        (lambda grad_out, x: [grad_out], "be an array, got a list"),
+        (lambda grad_out, x: grad_out.astype(np.float32), r"got \(2, 3\) float32"),
+        (lambda grad_out, x: None, "got a NoneType"),
+        (lambda grad_out, x: 2.0, "got a float"),
+        (lambda grad_out, x: [grad_out], "got a list"),
     ],
 )
 def test_a_vjp_that_returns_something_else_is_refused(vjp, message):
     wrong = op("2 x", vjps={"x": vjp})(double)
     x = leaf(*normal(2, 3))
     with pytest.raises(
-        GraphError, match=f"'double': expected the gradient for input 0 to {message}"
+        GraphError,
+        match=rf"'double': expected the gradient for input 0 to be of shape .*, {message}",
     ):
         wrong(x).sum().backward()
     assert x.grad is None
@@ -616,14 +617,14 @@ def test_a_kernels_gradients_are_summed_over_broadcast_axes():
     ("kernel", "message"),
     [
         (lambda grad_out, b: [grad_out * b], "2 gradients from backward, .* got 1"),
-        (lambda grad_out, b: [grad_out * b, None], "input 1 to be an array, got a NoneType"),
+        (lambda grad_out, b: [grad_out * b, None], "input 1 to be .* got a NoneType"),
         (
             lambda grad_out, b: [grad_out[:1] * b[:1], b * 1],
-            r"input 0 to have shape \(2,\), got \(1,\)",
+            r"input 0 to be .* got \(1,\) float64",
         ),
         (
             lambda grad_out, b: [grad_out * b, b.astype(np.float32)],
-            "input 1 to have dtype float64, got float32",
+            r"input 1 to be .* got \(2,\) float32",
         ),
     ],
 )
@@ -760,7 +761,7 @@ def test_a_vjp_in_np_functions_says_what_the_second_derivative_wants():
     with pytest.raises(TypeError) as caught:
         own_exp(x).sum().gradient(x, create_graph=True)
     assert caught.value.__notes__ == [
-        "in the VJP of op 'np_exp' for input 0; to be differentiable itself it must use ops, not "
+        "in the VJP for input 0 of op 'np_exp'; to be differentiable itself it must use ops, not "
         "NumPy functions"
     ]
 
@@ -893,34 +894,6 @@ def test_a_forward_that_does_not_return_what_it_keeps_is_refused(returns, got):
 # Records.
 
 
-def test_a_vjp_of_another_dtype_is_refused():
-    @op("x", vjps={"x": lambda grad_out: grad_out.astype(np.float64)})
-    def leaky(x):
-        return x * 1
-
-    x = leaf(1.0, dtype=np.float32)
-    with pytest.raises(GraphError, match=r"'leaky': .* dtype float32, got float64"):
-        leaky(x).backward()
-
-
-def test_a_vjp_of_another_shape_is_refused():
-    @op("x", vjps={"x": lambda grad_out: grad_out[:1]})
-    def short(x):
-        return x * 1
-
-    with pytest.raises(GraphError, match=r"'short': .* shape \(2,\), got \(1,\)"):
-        short(leaf(1.0, 2.0)).backward(np.ones(2))
-
-
-def test_a_vjp_that_is_no_array_is_refused():
-    @op("x", vjps={"x": lambda grad_out: None})
-    def nothing(x):
-        return x * 1
-
-    with pytest.raises(GraphError, match=r"'nothing': .* to be an array, got a NoneType"):
-        nothing(leaf(1.0)).backward()
-
-
 def test_a_vjp_that_fails_is_named():
     @op("x", vjps={"x": lambda grad_out: 1 / 0})
     def failing(x):
@@ -928,54 +901,7 @@ def test_a_vjp_that_fails_is_named():
 
     with pytest.raises(ZeroDivisionError) as caught:
         failing(leaf(1.0)).backward()
-    assert caught.value.__notes__ == ["in the VJP of op 'failing' for input 0"]
-
-
-def test_a_vjp_in_numpy_functions_is_told_to_be_in_ops():
-    @op("sin x", vjps={"x": lambda grad_out, x: grad_out * np.cos(x)})
-    def sine(x):
-        return np.sin(x)
-
-    x = leaf(1.0)
-    sine(x).backward()
-    with pytest.raises(TypeError) as caught:
-        sine(x).gradient(x, create_graph=True)
-    assert "must use ops, not NumPy functions" in caught.value.__notes__[0]
-
-
-def test_an_input_without_a_vjp_is_named():
-    @op("a b", vjps={"a": lambda grad_out, b: grad_out * b})
-    def half(a, b):
-        return a * b
-
-    half(leaf(1.0), Tensor(np.array(2.0)))
-    with pytest.raises(GraphError, match="half: input 'b' has no gradient"):
-        half(leaf(1.0), leaf(2.0))
-
-
-@pytest.mark.parametrize(
-    ("vjps", "options", "message"),
-    [
-        ({"z": lambda grad_out: grad_out}, {}, "its inputs are"),
-        ({"x": lambda grad: grad}, {}, "must take grad_out first"),
-        ({"x": lambda grad_out, y: grad_out}, {}, r"names \['y'\]"),
-        ({"x": lambda grad_out, c: grad_out}, {"caches": ("c",)}, r"names \['c'\]"),
-    ],
-)
-def test_a_record_that_does_not_fit_is_refused(vjps, options, message):
-    with pytest.raises(GraphError, match=message):
-
-        @op("x", vjps=vjps, **options)
-        def wrong(x):
-            return x
-
-
-def test_unknown_options_are_refused():
-    message = r"reshape: expected inputs .* and options \['shape'\], got 1 by position and "
-    with pytest.raises(DtypeError, match=message + r"\['shape', 'dim'\] by name"):
-        ops.table["reshape"](Tensor.ones(2), shape=(2,), dim=0)
-    with pytest.raises(DtypeError, match=message + r"\[\] by name"):
-        ops.table["reshape"](Tensor.ones(2))
+    assert caught.value.__notes__ == ["in the VJP for input 0 of op 'failing'"]
 
 
 # What must not be lost, mixed up or written over.
@@ -992,11 +918,6 @@ def test_a_forward_must_return_an_array(result, message):
 
     with pytest.raises(GraphError, match=f"wrong: expected an array from the forward, {message}"):
         wrong(leaf(1.0))
-
-
-def test_op_asks_for_its_formula():
-    with pytest.raises(DtypeError, match="op: expected a formula first"):
-        op(lambda x: x)
 
 
 def test_a_definition_may_hand_back_its_input():

@@ -229,7 +229,7 @@ def sampled(grower: Grower) -> None:
     sample = fitting[int(grower.rng.integers(len(fitting)))]
     inputs: list[Input] = []
     for position, array in enumerate(sample.inputs):
-        is_moved = array is not None and op.is_differentiable(position)
+        is_moved = array is not None and op.input_name(position) in op.differentiable_inputs
         place = grower.pick() if is_moved and grower.rng.random() < 0.85 else None
         moved = None if place is None else grower.add("near", place, array=np.array(array))
         inputs.append(moved if moved is not None else array)

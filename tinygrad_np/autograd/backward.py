@@ -5,33 +5,36 @@ handed arrays, or Variables if the gradient is to have a graph of its own: they 
 so the same text serves both. Nothing here recurses over a graph.
 """
 
-import weakref
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_np.autograd.primitives import cast, expand, sum_to
-from tinygrad_np.autograd.tape import Edge, Node, Recording, Variable, clock, observed, thread
-from tinygrad_np.checks import check_new_memory
+from tinygrad_np import engine_checks as checks
+from tinygrad_np.autograd import tape
+from tinygrad_np.autograd.op import Gradient
+from tinygrad_np.autograd.primitives import cast, sum_to
+from tinygrad_np.autograd.tape import Edge, Node, Recording, Variable, last_change
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Function, Values, Wanted
 
 Grad: TypeAlias = Any
 """A gradient: an array or, with `create_graph`, a Variable."""
+Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
+"""Edges of a node that want a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
+_ORDER = attrgetter("order")
 
 
 def backward(
-    root: Variable,
-    gradient: Any = None,
-    retain_graph: bool = False,
-    create_graph: bool = False,
+    root: Variable, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
 ) -> None:
     """Add to the `.grad` of every leaf under `root` its VJP of `gradient`.
 
@@ -41,8 +44,6 @@ def backward(
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
     with Recording(create_graph):
         for leaf, grad in grads.items():
-            if leaf.hooks:
-                grad = walk.run_hooks(leaf, grad)
             if create_graph:
                 grad = cast(grad, dtype=leaf.dtype)
             else:
@@ -62,64 +63,26 @@ def gradient(
 
     A target that `root` does not depend on is an error, or None if `allow_unused`.
     """
-    for position, target in enumerate(targets):
-        if not target.requires_grad:
-            raise GraphError(f"gradient: target {position} does not require a gradient")
+    checks.check_targets(targets)
     keys: list[Edge] = [target.node or target for target in targets]
     walk = Walk(root.result_class, create_graph, keep_graph=True, targets=set(keys))
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
-    found: dict[Edge, Grad] = {}
-    for position, key in enumerate(keys):
-        if key in grads and key not in found:
-            with Recording(create_graph):
-                found[key] = grads[key] if type(key) is Node else walk.run_hooks(key, grads[key])
-        elif key not in found and not allow_unused:
-            raise GraphError(
-                f"gradient: target {position} of shape {targets[position].shape} was not used to "
-                f"compute the output of shape {root.shape}. Leave it out, or use backward(), which "
-                "passes over it."
-            )
+    if not allow_unused:
+        checks.check_used(root, keys, grads)
     if create_graph:
-        return [found.get(key) for key in keys]
-    return [walk.kind.wrap(np.array(found[key])) if key in found else None for key in keys]
+        return [grads.get(key) for key in keys]
+    return [walk.kind.wrap(np.array(grads[key])) if key in grads else None for key in keys]
 
 
 def _cotangent(root: Variable, gradient: Any, create_graph: bool) -> Grad:
     """Return the upstream gradient of `root`: as a Variable if it is to have a graph."""
-    if not root.requires_grad:
-        raise GraphError(
-            "backward: this tensor does not require a gradient. Create an input of its computation "
-            "with requires_grad=True, and compute it outside no_grad()."
-        )
-    if gradient is None and root.data.size != 1:
-        raise ShapeError(
-            f"backward: expected an output of one entry, got shape {root.shape}. Pass gradient= of "
-            "that shape, or reduce to one number with .sum() or .mean()."
-        )
+    checks.check_root(root, gradient)
     if not isinstance(gradient, Variable):
         array = np.ones_like(root.data) if gradient is None else np.asarray(gradient, root.dtype)
         # Copied if the graph of the gradients keeps an array that the caller may change.
         gradient = root.result_class.wrap(array.copy() if create_graph else array)
-    if not _is_like(gradient, root):
-        raise ShapeError(
-            f"backward: expected a gradient of the output's shape {root.shape} and dtype "
-            f"{root.dtype}, got {gradient.shape} {gradient.dtype}"
-        )
+    checks.check_like("backward: expected a gradient", root, gradient, Variable, ShapeError)
     return gradient if create_graph else gradient.data
-
-
-class RetainGrad:
-    """The hook behind `retain_grad`: stores a result's gradient without keeping the result."""
-
-    def __init__(self, result: Variable) -> None:
-        self.result = weakref.ref(result)
-
-    def __call__(self, grad: Variable) -> None:
-        """Add the gradient to the result's `.grad`."""
-        result = self.result()
-        if result is not None:
-            own = grad if grad.node is not None else type(grad).wrap(grad.data.copy())
-            result.grad = own if result.grad is None else result.grad + own
 
 
 @dataclass(slots=True)
@@ -135,57 +98,64 @@ class Walk:
     keep_graph: bool
     targets: set[Edge] | None = None
     after: int = 0
-    needed: set[Edge] | None = None
+    needed: set[Edge | None] | None = None
     """The edges that lead to a target; None if all gradients are computed."""
     grads: dict[Any, Grad] = field(default_factory=dict)
     owned: set[Edge] = field(default_factory=set)
     """The edges whose gradient nothing else references; its memory may be overwritten."""
     grad_class: type[Any] = _ndarray
     """A gradient of exactly this class, dtype and shape needs no `unbroadcast`."""
-    is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
+    is_observed: bool = field(default_factory=lambda: bool(tape.thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
         """Return the gradient of each leaf, and of each target, under `root`."""
-        if root.node is None:
-            return {root: cotangent}
-        if self.targets is not None:
-            self.needed = _find_needed(root.node, self.targets, self.after)
+        grads, after = self.grads, self.after
+        start = root.node or root
+        grads[start] = cotangent
+        # Sorted by order: the newest node is last.
+        frontier = [start] if type(start) is Node and start.order > after else []
         if self.create_graph:
             self.grad_class = self.kind
-        grads, after = self.grads, self.after
-        grads[root.node] = cotangent
-        frontier = [(-root.node.order, root.node)]
+        if self.targets is not None:
+            self.needed = _find_needed(frontier, self.targets, after)
+        has_targets = self.targets is not None
         with Recording(self.create_graph):
             while frontier:
                 # The newest node: all uses of its output are behind us, its gradient is complete.
-                node = heappop(frontier)[1]
+                node = frontier.pop()
                 grad_out = grads.pop(node)
-                if node.hooks or self.targets is not None:
+                if node.hooks or has_targets:
                     grad_out = self.finish(node, grad_out)
                 for edge, grad in input_grads(node, grad_out, self):
                     if edge in grads:
-                        grads[edge] = self.add(edge, grads[edge], grad)
+                        grads[edge] = self.accumulate(edge, grads[edge], grad)
                     else:
                         grads[edge] = grad
                         if type(edge) is Node and edge.order > after:
-                            heappush(frontier, (-edge.order, edge))
+                            if frontier and edge.order < frontier[-1].order:
+                                insort(frontier, edge, key=_ORDER)
+                            else:
+                                frontier.append(edge)
                 if not self.keep_graph:
                     # Free the saved values and the references to the inputs.
-                    node.saved, node.edges, node.versions = None, (), ()
+                    node.saved, node.edges = None, ()
+            if not after:  # those of an inner walk are the outer one's
+                for leaf in [edge for edge in grads if edge.hooks and type(edge) is not Node]:
+                    grads[leaf] = self.run_hooks(leaf, grads[leaf])
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:
         """Run the hooks of a node on its gradient, and store that of a target."""
         if node.hooks:
-            if node.saved is None and self.targets is None:
-                raise _freed_error(node)
+            if self.targets is None:
+                checks.check_usable(node)
             grad = self.run_hooks(node, grad)
         if self.targets is not None and node in self.targets:
             self.owned.discard(node)  # kept, so nothing may write to it
             self.grads[node] = grad
         return grad
 
-    def add(self, edge: Edge, total: Grad, grad: Grad) -> Grad:
+    def accumulate(self, edge: Edge, total: Grad, grad: Grad) -> Grad:
         """Return a sum of gradients, in place if the memory is this walk's own."""
         if self.create_graph:
             return total + grad
@@ -198,99 +168,71 @@ class Walk:
     def run_hooks(self, holder: Edge, grad: Grad) -> Grad:
         """Pass a gradient through the hooks of a leaf or node."""
         self.owned.discard(holder)  # a hook may keep what it is given
-        # `retain_grad` comes last, and only in backward().
-        hooks = sorted((holder.hooks or {}).values(), key=lambda hook: type(hook) is RetainGrad)
-        for hook in hooks:
-            if type(hook) is RetainGrad and self.targets is not None:
-                continue
+        for key, hook in sorted((holder.hooks or {}).items()):
+            if key == tape.RETAIN and self.targets is not None:
+                continue  # only backward() stores gradients
             made = hook(grad if self.create_graph else self.kind.wrap(grad))
-            if made is None:
-                continue
-            if not isinstance(made, Variable) or not _is_like(made, grad):
-                got = f"{made.shape} {made.dtype}" if isinstance(made, Variable) else repr(made)
-                raise ShapeError(
-                    f"hook: expected {getattr(hook, '__name__', hook)!r} to return None or a "
-                    f"Tensor like the gradient, {grad.shape} {grad.dtype}, got {got}"
-                )
-            grad = made if self.create_graph else made.data
+            if made is not None:
+                name = getattr(hook, "__name__", hook)
+                expected = f"hook: expected {name!r} to return None or a Tensor"
+                checks.check_like(expected, grad, made, Variable, ShapeError)
+                grad = made if self.create_graph else made.data
         return grad
 
 
-def _is_like(a: Grad, b: Grad) -> bool:
-    return bool(a.shape == b.shape and a.dtype == b.dtype)
-
-
-def _find_needed(root: Node, targets: set[Edge], after: int) -> set[Edge]:
+def _find_needed(roots: list[Node], targets: set[Edge], after: int) -> set[Edge | None]:
     """Return the targets, and the nodes after that time that depend on one of them."""
-    seen = {root}
-    waiting = [root]
+    seen = set(roots)
+    oldest = min([t.order if type(t) is Node else 0 for t in targets], default=0)
+    waiting = list(roots)
     while waiting:
         node = waiting.pop()
-        # A freed node has lost its edges: an older target may have been below it.
-        if node.saved is None and any(
-            other is not node and not (type(other) is Node and other.order > node.order)
-            for other in targets
-        ):
-            raise _freed_error(node)
+        if node.saved is None and oldest < node.order:
+            checks.check_usable(node)  # a freed node has lost its edges: a target may be below it
         below = {edge for edge in node.edges if type(edge) is Node and edge.order > after}
         waiting += below - seen
         seen |= below
-    needed = set(targets)
+    needed: set[Edge | None] = {*targets}
     for node in sorted(seen, key=lambda node: node.order):
         if not needed.isdisjoint(node.edges):
             needed.add(node)
     return needed
 
 
-def _freed_error(node: Node) -> GraphError:
-    return GraphError(
-        f"backward: the graph at op {node.op.name!r} (output {node.shape}) was freed by an "
-        "earlier backward pass. Pass that one retain_graph=True, or compute the output again."
-    )
-
-
 # The gradients of one node.
 
 
-def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Sequence[tuple[Edge, Grad]]:
-    """Return the edges of a node that want a gradient, each with its gradient.
+def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
+    """Return the gradients of the inputs of a node, given that of its output.
 
     Choose among the plan's kernel, its VJPs and the op's definition. The VJPs run here and not in a
     function of their own, which saves a call per node.
     """
-    needed, plan, edges = walk.needed, node.plan, node.edges
+    plan, edges, saved = node.plan, node.edges, node.saved
+    needed = walk.needed
     if needed is not None and needed.isdisjoint(edges):
         return ()
-    saved = node.saved
-    if saved is None:
-        raise _freed_error(node)
-    for version in node.versions:
-        if version[0] > node.order:
-            raise GraphError(
-                f"backward: op {node.op.name!r} (output {node.shape}) saved a tensor that was "
-                "changed in place afterwards. Change a copy, or change it after the backward pass."
-            )
+    if saved is None or last_change[0] > node.order:
+        checks.check_usable(node)
     position = -1
     grads: list[tuple[Edge, Grad]] = []
     try:
         if plan.backward is not None and not walk.create_graph:
-            return kernel_grads(node, grad_out, walk)
+            return kernel_grads(node, plan.backward, grad_out, walk)
         if not plan.vjps:
             return definition_grads(node, grad_out, walk)
-        if walk.create_graph:
-            saved = saved_variables(node, walk.kind)
-        for vjp in plan.vjps:
-            position = vjp.position
+        values: Any = saved_variables(node, walk.kind) if walk.create_graph else saved
+        if not plan.saves_all:
+            values = values_of(node, values)
+        for position, vjp, pick in plan.vjps:
             edge: Any = edges[position]
             if needed is not None and edge not in needed:
                 continue
-            arguments = vjp.pick(saved) if vjp.pick else vjp.arguments(saved, node, ())
-            grad: Any
             if walk.is_observed:
-                call = partial(vjp.function, grad_out, *arguments)
-                grad = observed("on_vjp", node, position, grad_out, call=call)
-            else:
-                grad = vjp.function(grad_out, *arguments)
+                vjp = partial(_observe, node, position, vjp)
+            arguments = pick(values) if pick else values
+            # Unpacking nothing would still build a list and a tuple.
+            grad: Any = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
             if (
                 type(grad) is not walk.grad_class
                 or grad.dtype is not edge.dtype
@@ -304,87 +246,74 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Sequence[tuple[Edge, 
     return grads
 
 
+def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = False) -> Values:
+    """Return the values that gradients may name, in the order of `plan.names`."""
+    plan = node.plan
+    options = [node.options[name] for name in plan.options]
+    # The shape and dtype of an input that wants no gradient are None.
+    properties = [getattr(node.edges[place], kind, None) for place, kind in plan.properties]
+    return [*saved, *options, *properties, wanted, overwrite]
+
+
+def _observe(node: Node, position: int, function: Function, grad_out: Grad, *rest: Any) -> Any:
+    call = partial(function, grad_out, *rest)
+    return tape.observed("on_gradient", node, position, grad_out, call=call)
+
+
 def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -> None:
     """Say in which gradient an error was raised."""
-    if position >= 0 or (node.plan.backward is not None and not create_graph):
-        note = f"in the {'backward kernel' if position < 0 else 'VJP'} of op {node.op.name!r}"
-        if position >= 0:
-            note += f" for input {position}"
-        if create_graph:
-            note += "; to be differentiable itself it must use ops, not NumPy functions"
-        error.add_note(note)
-    for observer in thread.state.observers:
-        observer.on_error(node, error)
+    uses_kernel = node.plan.backward is not None and not create_graph
+    if position >= 0 or uses_kernel:
+        what = "backward kernel" if uses_kernel else f"VJP for input {position}"
+        hint = "; to be differentiable itself it must use ops, not NumPy functions"
+        error.add_note(f"in the {what} of op {node.op.name!r}{hint if create_graph else ''}")
+    tape.observed("on_error", node, error, call=lambda: None)
 
 
-def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> list[tuple[Edge, Array]]:
+def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> Grads:
     """Call the backward kernel of an op, which computes all wanted gradients at once."""
-    plan, edges, saved = node.plan, node.edges, node.saved or ()
-    kernel, wanted = plan.backward, plan.wanted
-    assert kernel is not None
-    if walk.needed is not None:
-        wanted = tuple([edge is not None and edge in walk.needed for edge in edges])
-    arguments = kernel.pick(saved) if kernel.pick else kernel.arguments(saved, node, wanted)
-    # An observer looks at grad_out afterwards.
-    may_overwrite = plan.is_checked and node in walk.owned and not walk.is_observed
+    plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
+    wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
+    position, function, pick = kernel
+    # Not the first time, when memory is checked below; and observers look at grad_out afterwards.
+    overwrite = plan.is_checked and node in walk.owned and not walk.is_observed
+    values = values_of(node, saved, wanted, overwrite)
     if walk.is_observed:
-        special = {"overwrite": False} if kernel.overwrites else {}
-        call = partial(kernel.function, grad_out, *arguments, **special)
-        grads = observed("on_backward", node, grad_out, call=call)
-    elif kernel.overwrites:
-        grads = kernel.function(grad_out, *arguments, overwrite=may_overwrite)
-    else:
-        grads = kernel.function(grad_out, *arguments)
-    if len(grads) != len(edges):
-        raise GraphError(
-            f"op {node.op.name!r}: expected {len(edges)} gradients from backward, one per input, "
-            f"got {len(grads)}"
-        )
-    made: list[tuple[Edge, Array]] = []
+        function = partial(_observe, node, position, function)
+    made = function(grad_out, *(pick(values) if pick else ()))
+    checks.check_count(node.op, made, edges)
+    grads = []
     for position, edge in enumerate(edges):
         if edge is not None and wanted[position]:
-            grad = grads[position]
-            if grad is grad_out and plan.is_checked and not (kernel.overwrites and may_overwrite):
-                grad = grad_out.copy()  # the check below is for the first call only
-            if type(grad) is not _ndarray or not _is_like(grad, edge):
-                grad = unbroadcast(grad, node, position, walk)
-            made.append((edge, grad))
+            grads.append((edge, unbroadcast(made[position], node, position, walk)))
             if edge not in walk.grads:
                 walk.owned.add(edge)
     if not plan.is_checked:  # once per plan, so that calls do not pay for it
-        check_new_memory(node.op.name, [grad for _, grad in made], [grad_out, *saved])
+        checks.check_gradients(node.op, [grad for _, grad in grads], [grad_out, *saved])
         plan.is_checked = wanted == plan.wanted
-    return made
+    return grads
 
 
-def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Sequence[tuple[Edge, Grad]]:
+def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     """Evaluate the definition of an op on its inputs again, and walk back over that."""
-    needed = {edge for edge in node.edges if edge is not None}
+    definition: Any = node.op.definition  # there is one, as there are no VJPs
+    targets = {edge for edge in node.edges if edge is not None}
     if walk.needed is not None:
-        needed &= walk.needed
-    start = next(clock)
+        targets &= walk.needed
+    start = next(tape.clock)
     with Recording(True):
         values = saved_variables(node, walk.kind)
-        definition: Any = node.op.definition  # there is one, as there are no VJPs
         # Saved are all inputs, or none, as in checkpoint(), whose options hold them.
-        out: Any = definition(*values[: len(node.edges)], **node.options)
-        is_input = isinstance(out, Variable) and (out.node is None or out.node.order < start)
-        if is_input and out.requires_grad:
-            out = expand(out, shape=out.shape)  # handed back, it needs a node of its own
-    if not isinstance(out, Variable) or not _is_like(out, node):
-        got = f"{out.shape} {out.dtype}" if isinstance(out, Variable) else type(out).__name__
-        raise GraphError(
-            f"op {node.op.name!r}: expected the definition to return what the op did, "
-            f"{node.shape} {node.dtype}, got {got}"
-        )
-    if out.node is None:
+        out = definition(*values[: len(node.edges)], **node.options)
+    expected = f"op {node.op.name!r}: expected the definition to return a Tensor"
+    checks.check_like(expected, node, out, Variable, GraphError)
+    if not out.requires_grad:
         return ()
-    inner = Walk(walk.kind, walk.create_graph, walk.create_graph, needed, start)
-    found = inner.run(out, grad_out)
-    return [(edge, grad) for edge, grad in found.items() if edge in needed]
+    inner = Walk(walk.kind, walk.create_graph, walk.create_graph, targets, start)
+    return [(edge, grad) for edge, grad in inner.run(out, grad_out).items() if edge in targets]
 
 
-def saved_variables(node: Node, kind: type[Variable]) -> Sequence[Any]:
+def saved_variables(node: Node, kind: type[Variable]) -> Values:
     """Return what was saved, with the inputs and the output as Variables on the graph again."""
     values = list(node.saved or ())
     for place, position in enumerate(node.plan.inputs):
@@ -392,10 +321,7 @@ def saved_variables(node: Node, kind: type[Variable]) -> Sequence[Any]:
         if type(edge) is Node:
             values[place] = kind.wrap(values[place], edge, node.versions[place])
         elif isinstance(edge, Variable):
-            if edge.data is not values[place]:
-                raise GraphError(
-                    f"backward: op {node.op.name!r} saved a leaf whose .data was replaced since"
-                )
+            checks.check_leaf(node, edge, values[place])
             values[place] = edge
     if node.plan.saves_out:
         values[-1] = kind.wrap(values[-1], node, node.versions[-1])
@@ -405,19 +331,15 @@ def saved_variables(node: Node, kind: type[Variable]) -> Sequence[Any]:
 def unbroadcast(grad: Any, node: Node, position: int, walk: Walk) -> Grad:
     """Sum a gradient over broadcast axes to its input's shape; refuse one that does not fit."""
     edge: Any = node.edges[position]
-    where = f"op {node.op.name!r}: expected the gradient for input {position} to"
     if isinstance(grad, np.ndarray | np.generic):
-        grad = np.asarray(grad)
-        grad = walk.kind.wrap(grad) if walk.create_graph else grad
-    elif not (walk.create_graph and isinstance(grad, Variable)):
-        kind = "a Variable" if walk.create_graph else "an array"
-        raise GraphError(f"{where} be {kind}, got a {type(grad).__name__}")
-    if grad.dtype != edge.dtype:
-        raise GraphError(f"{where} have dtype {edge.dtype}, got {grad.dtype}")
-    if grad.shape == edge.shape:
-        return grad
-    lead = len(grad.shape) - len(edge.shape)
-    pairs = zip(edge.shape, grad.shape[max(lead, 0) :], strict=False)
-    if lead < 0 or any(length not in (1, given) for length, given in pairs):
-        raise GraphError(f"{where} have shape {edge.shape}, got {grad.shape}")
-    return sum_to(grad, shape=edge.shape)
+        grad = walk.kind.wrap(np.asarray(grad)) if walk.create_graph else np.asarray(grad)
+    if isinstance(grad, walk.grad_class) and grad.dtype == edge.dtype:
+        if grad.shape == edge.shape:
+            return grad
+        lead = len(grad.shape) - len(edge.shape)
+        pairs = zip(edge.shape, grad.shape[max(lead, 0) :], strict=False)
+        if lead >= 0 and all(length in (1, given) for length, given in pairs):
+            return sum_to(grad, shape=edge.shape)
+    expected = f"op {node.op.name!r}: expected the gradient for input {position} to be"
+    checks.check_like(expected, edge, grad, walk.grad_class, GraphError)
+    return grad

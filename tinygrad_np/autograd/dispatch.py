@@ -2,44 +2,29 @@
 
 1. `Primitive.__call__` sorts out inputs and options. On arrays alone, the op just runs.
 2. `apply` collects the arrays and edges of the inputs, promoted to one dtype by `promote`.
-3. `run` runs the forward on the arrays and translates NumPy's errors.
-4. `record` puts a node on the tape if an input wants a gradient.
+3. `run` runs the forward on the arrays, translates NumPy's errors, and puts a node on the tape if
+   an input wants a gradient.
 
 The methods made by `tensor.unary_method` and `tensor.binary_method`, among them `+ - * /`, go
 straight to step 3 when all inputs are Tensors of one float dtype.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable
 from functools import partial
-from inspect import Parameter
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import (
-    DType,
-    Edge,
-    Node,
-    Options,
-    SavePlan,
-    ThreadState,
-    Value,
-    Variable,
-    clock,
-    initialize,
-    observed,
-    thread,
-)
-from tinygrad_np.checks import check_array, check_not_shared, check_results
-from tinygrad_np.errors import DtypeError, raise_translated
+from tinygrad_np import engine_checks as checks
+from tinygrad_np.autograd.op import Op, SavePlan
+from tinygrad_np.autograd.tape import Edge, Edges, Variable, initialize, observed, record, thread
+from tinygrad_np.errors import raise_translated
 from tinygrad_np.kernels.dtypes import common_dtype
-from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import DType, Function, Options, Value, Values, Wanted
 
 V = TypeVar("V", bound=Value)
 P = ParamSpec("P")
-Forward = Callable[..., Any]
 
 _ndarray = np.ndarray
 _new = object.__new__
@@ -49,13 +34,13 @@ _NUMBERS = frozenset({float, int, bool, type(None)})
 _CONSTANT_VERSION = [0]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Primitive(Op):
     """An op that can be called, on Tensors or arrays."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "__doc__", self.forward.__doc__)
+        checks.check_definition(self)
 
     @overload
     def __call__(self, first: V, /, *others: Any, **options: Any) -> V: ...
@@ -63,90 +48,78 @@ class Primitive(Op):
     def __call__(self, *inputs: Any, **options: Any) -> Any: ...
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run on `inputs`; record a node if one of them is a Variable that wants a gradient."""
-        if options or self.options or len(inputs) != self.arity:
+        if options or self.options or len(inputs) != len(self.inputs):
             inputs, options = self.bind(inputs, options)
-        has_scalar = False
+        is_plain = not (thread.state.observers or self.extra_results)
         for value in inputs:
             if type(value) is not _ndarray:
                 if isinstance(value, Variable):
                     return apply(self, inputs, options)
-                has_scalar = has_scalar or isinstance(value, np.generic)
-        if has_scalar:
-            # NumPy's own results are scalars where arrays without axes are meant.
-            inputs = tuple([_as_0d(value) for value in inputs])
-        if thread.state.observers or self.extra_results:
-            return run(self, inputs, list(inputs), (), (), options).data
-        try:
-            out = self.forward(*inputs, **options) if options else self.forward(*inputs)
-        except Exception as error:
-            raise_translated(error, self.name, inputs, options)
-            raise
-        return out if type(out) is _ndarray else check_array(self.name, out)
+                is_plain = is_plain and type(value) in _NUMBERS
+        if is_plain:
+            try:
+                out = self.forward(*inputs, **options) if options else self.forward(*inputs)
+            except Exception as error:
+                raise_translated(error, self.name, inputs, options)
+                raise
+            return out if type(out) is _ndarray else checks.check_array(self, out)
+        # NumPy's own results are scalars where arrays without axes are meant.
+        arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
+        return run(self, arrays, arrays, (), (), options).data
 
     def bind(self, args: tuple[Any, ...], given: Options) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the inputs and all options of a call by position and by name."""
-        # A node keeps the options, so a list must not change under it.
-        given = {name: tuple(v) if type(v) is list else v for name, v in given.items()}
         options = {**self.options, **given}
         is_usual = len(args) == len(self.inputs) and len(options) == len(self.options)
-        if is_usual and self.required <= given.keys():
-            return args, options
+        if not is_usual or not self.required <= given.keys():
+            args, options = self._bind_by_name(args, given)
+        if list in map(type, options.values()):
+            # A node keeps the options, so a list must not change under it.
+            options = {n: tuple(v) if type(v) is list else v for n, v in options.items()}
+        return args, options
+
+    def _bind_by_name(
+        self, args: tuple[Any, ...], given: Options
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         count = len(args) if self.variadic else len(self.inputs)
-        surplus = [tuple(v) if type(v) is list else v for v in args[count:]]
-        by_position = dict(zip(self.options, surplus, strict=False))
-        options = {**self.options, **by_position, **given}
-        inputs = list(args[:count])
-        for name in self.inputs[len(inputs) : count]:
-            inputs.append(options.pop(name, self.input_defaults.get(name, Parameter.empty)))
-        is_unknown = len(options) > len(self.options) or len(args) > count + len(self.options)
-        is_missing = any(value is Parameter.empty for value in (*inputs, *options.values()))
-        if is_unknown or is_missing or by_position.keys() & given:
-            raise DtypeError(
-                f"{self.name}: expected inputs {self.inputs} and options {list(self.options)}, got "
-                f"{len(args)} by position and {list(given)} by name"
-            )
-        return tuple(inputs), options
+        named = {**dict(zip(self.options, args[count:], strict=False)), **given}
+        options = {**self.options, **named}
+        inputs = args[:count]
+        for name in self.inputs[len(args) : count]:
+            if name in options or name in self.optional:
+                inputs = (*inputs, options.pop(name, None))
+        is_ambiguous = len(named) != len(args[count:]) + len(given)
+        is_complete = len(inputs) == count and self.required <= named.keys()
+        if is_ambiguous or not is_complete or len(options) > len(self.options):
+            checks.refuse_call(self, args, given)
+        return inputs, options
 
 
-def apply(op: Op, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+def apply(op: Op, inputs: Values, options: Options) -> Any:
     """Run an op on inputs of which at least one is a Variable."""
     arrays: list[Any] = []
     edges: list[Edge | None] = []
-    wanted: list[bool] = []
     dtype: DType | None = None
-    is_plain = True
+    is_same = True
     for value in inputs:
-        edge: Edge | None = None
         if isinstance(value, Variable):
             array = value.data
-            arrays.append(array)
-            edge = value.node
-            if edge is None and value._requires_grad:
-                edge = value
-            if dtype is None:
-                dtype = array.dtype
-                if dtype is not _FLOAT32 and dtype.kind != "f":
-                    is_plain = False
-            elif array.dtype is not dtype:
-                is_plain = False
+            edges.append(value.node or (value if value._requires_grad else None))
         else:
-            if type(value) not in _NUMBERS:
-                value, is_plain = _as_constant(op, value), False
-            arrays.append(value)
-        edges.append(edge)
-        wanted.append(edge is not None)
+            array = value if type(value) in _NUMBERS else _as_constant(op, value)
+            edges.append(None)
+        arrays.append(array)
+        if type(array) is _ndarray:
+            dtype = array.dtype if dtype is None else dtype
+            is_same = is_same and array.dtype is dtype
+    is_plain = is_same and dtype is not None and dtype.kind == "f"
     if not is_plain and (promoted := promote(op, inputs, arrays)):
         return apply(op, promoted, options)
-    return run(op, inputs, arrays, edges, tuple(wanted), options)
+    return run(op, inputs, arrays, edges, tuple([e is not None for e in edges]), options)
 
 
 def run(
-    op: Op,
-    inputs: Sequence[Any],
-    arrays: list[Any],
-    edges: Sequence[Edge | None],
-    wanted: tuple[bool, ...],
-    options: dict[str, Any],
+    op: Op, inputs: Values, arrays: Values, edges: Edges, wanted: Wanted, options: Options
 ) -> Variable:
     """Run the forward on the arrays of `inputs`; record a node if an input wants a gradient."""
     state = thread.state
@@ -159,103 +132,61 @@ def run(
     except Exception as error:
         raise_translated(error, op.name, arrays, options)
         raise
-    results: Sequence[Any] = ()
+    results: Values = ()
     if op.extra_results:
-        out, *results = check_results(op.name, out, ["out", *op.extra_results])
+        out, *results = checks.check_results(op, out)
     if type(out) is not _ndarray:
-        out = check_array(op.name, out)
+        out = checks.check_array(op, out)
     version = [0]
-    first = inputs[0] if op.view else None
-    if isinstance(first, Variable) and np.may_share_memory(out, first.data):
-        version = first.version
-    result = initialize(_new(Variable.result_class), out, None, version)
+    if op.view and isinstance(inputs[0], Variable) and np.may_share_memory(out, arrays[0]):
+        version = inputs[0].version
+    node = None
     if True in wanted and state.recording and (out.dtype is _FLOAT32 or out.dtype.kind == "f"):
         plan = op.plans.get(wanted)
         if plan is None:
             # Checked when a plan is new, so that calls do not pay for it.
-            check_not_shared(op.name, [out], arrays[op.view :])
-            check_not_shared(op.name, results, arrays)
-            plan = op.plan(wanted)
-        saved: list[Any] = []
-        versions: list[list[int]] = []
-        for position in plan.inputs:
-            saved.append(arrays[position])
-            value = inputs[position]
-            versions.append(value.version if isinstance(value, Variable) else _CONSTANT_VERSION)
+            checks.check_wanted(op, wanted)
+            checks.check_not_shared(op, [out], arrays[op.view :])
+            checks.check_not_shared(op, results, arrays)
+            plan = op.plans[wanted] = SavePlan(op, wanted)
+        saved: Any = ()
+        versions: Any = ()
+        if plan.inputs:
+            saved, versions = [], []
+            for position in plan.inputs:
+                saved.append(arrays[position])
+                value = inputs[position]
+                versions.append(value.version if isinstance(value, Variable) else _CONSTANT_VERSION)
         if plan.results:
+            saved, versions = list(saved), list(versions)
             results = (*results, out)
             for place in plan.results:
                 saved.append(results[place])
             if plan.saves_out:
                 versions.append(version)
-        result.node = record(plan, edges, saved, versions, options, out, state)
-    return result
+        node = record(plan, edges, saved, versions, options, out, state)
+    return initialize(_new(Variable.result_class), out, node, version)
 
 
-def record(
-    plan: SavePlan,
-    edges: Sequence[Edge | None],
-    saved: Sequence[Any],
-    versions: Sequence[list[int]],
-    options: Options,
-    out: Array,
-    state: ThreadState,
-) -> Node:
-    """Put a node on the tape."""
-    node = Node()
-    node.plan = plan
-    node.edges = tuple(edges)
-    node.saved = saved
-    node.versions = versions
-    node.options = options
-    node.hooks = None
-    node.order = next(clock)
-    node.scope = state.scope
-    node.shape = out.shape
-    node.dtype = out.dtype
-    if state.observers:
-        observed("on_record", node, call=lambda: None)
-    return node
-
-
-def _as_0d(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, np.generic) else value
-
-
-def promote(op: Op, inputs: Sequence[Any], arrays: Sequence[Any]) -> list[Any] | None:
-    """Return the inputs with the differentiable ones cast to one dtype; None if they have it.
-
-    bool < ints < floats; a number lifts a tensor to its kind and never widens it within its kind.
-    """
-    chosen = [place for place in range(len(inputs)) if op.is_differentiable(place)]
-    dtypes = {arrays[place].dtype for place in chosen if isinstance(arrays[place], np.ndarray)}
-    if not dtypes:
-        return None
-    dtype = common_dtype([arrays[place] for place in chosen])
-    if op.floating and dtype.kind != "f":
-        dtype = _FLOAT32
-    if dtypes == {dtype}:
-        return None
+def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
+    """Return the inputs with the differentiable ones cast to one dtype; None if they have it."""
+    names = op.differentiable_inputs
+    chosen = [place for place in range(len(inputs)) if op.input_name(place) in names]
+    dtype: Any = common_dtype([arrays[place] for place in chosen], op.floating)
     promoted = list(inputs)
     for place in chosen:
-        if isinstance(arrays[place], np.ndarray) and arrays[place].dtype != dtype:
-            value = inputs[place]
-            is_variable = isinstance(value, Variable)
-            promoted[place] = value.cast(dtype) if is_variable else arrays[place].astype(dtype)
-    return promoted
+        value, array = inputs[place], arrays[place]
+        if isinstance(array, np.ndarray) and array.dtype != dtype:
+            promote_one = value.cast if isinstance(value, Variable) else array.astype
+            promoted[place] = promote_one(dtype)
+    return promoted if any(map(operator.is_not, promoted, inputs)) else None
 
 
 def _as_constant(op: Op, value: Any) -> Any:
     """Return an input as a Python number, or as an array that nobody else can change."""
     if isinstance(value, np.generic):
         return value.item()
-    if not isinstance(value, np.ndarray):
-        raise DtypeError(
-            f"{op.name}: expected a Tensor, an ndarray or a number, got a {type(value).__name__}. "
-            "Try wrapping lists as Tensor(...)."
-        )
-    if value.dtype.kind not in "biuf":
-        raise DtypeError(f"{op.name}: expected an ndarray of numbers, got dtype {value.dtype}.")
+    checks.check_input(op, value)
     if thread.state.recording and (value.flags.writeable or value.base is not None):
         return np.array(value, subok=False)
     return np.asarray(value)
@@ -265,11 +196,11 @@ def _as_constant(op: Op, value: Any) -> Any:
 
 
 def _decorator_of(
-    make: Callable[Concatenate[Forward, P], Primitive],
-) -> Callable[P, Callable[[Forward], Primitive]]:
+    make: Callable[Concatenate[Function, P], Primitive],
+) -> Callable[P, Callable[[Function], Primitive]]:
     """Return a decorator with the options of `make`: they are spelled once, at its fields."""
 
-    def op(*args: P.args, **options: P.kwargs) -> Callable[[Forward], Primitive]:
+    def op(*args: P.args, **options: P.kwargs) -> Callable[[Function], Primitive]:
         """Make an op of a function from arrays to an array.
 
         The options are the fields of `Op`, where each is documented: the formula, then `vjps` or a
@@ -284,8 +215,7 @@ def _decorator_of(
         >>> x.grad.tolist()
         [12.0]
         """
-        if not isinstance(args[0] if args else options.get("formula"), str):
-            raise DtypeError('op: expected a formula first, as in @op("x^3", vjps={"x": ...})')
+        checks.check_formula(args[0] if args else options.get("formula"))
         return lambda forward: make(forward, *args, **options)
 
     return op

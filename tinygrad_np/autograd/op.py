@@ -1,4 +1,4 @@
-"""The definition of an op: its forward, its gradients, and what a call has to save for them.
+"""What an op is: its forward, its gradients, and what a call has to save for them.
 
 An op has calculus, written in ops and exact to any order: one VJP per input (`vjps`), or the same
 function composed of simpler ops (`definition`). It may also have one NumPy kernel for all inputs
@@ -10,15 +10,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-
-from tinygrad_np.autograd.tape import Gradient, Node, Options, SavePlan
-from tinygrad_np.errors import GraphError
 from tinygrad_np.runtime.memory import Array
-
-Parameter = inspect.Parameter
+from tinygrad_np.typing import Function, Values, Wanted
 
 
 @dataclass(frozen=True)
@@ -29,7 +24,7 @@ class Samples:
     kinks: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Op:
     """One operation; the decorator `dispatch.op` builds one from its forward function.
 
@@ -39,18 +34,19 @@ class Op:
     gradients name: `lambda grad_out, b: grad_out * b` saves the input `b`.
     """
 
-    forward: Callable[..., Any]
+    forward: Function
     """Arrays to array. Positional parameters are inputs (`*xs`: any number of them), keyword-only
     ones are options. A caller may pass both by position, inputs first."""
 
     formula: str
     """The mathematics in one line, for the table of ops."""
 
-    vjps: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    vjps: Mapping[str, Function] = field(default_factory=dict)
     """For each differentiable input its VJP, a function of `grad_out` and what it names. Written in
-    ops and `+ - * /`, it serves arrays and Variables alike. The engine sums over broadcast axes."""
+    ops and `+ - * /`, it serves arrays and Variables alike. The engine sums over broadcast axes. A
+    VJP of `*xs` may name `position`, that of its own input."""
 
-    definition: Callable[..., Any] | None = None
+    definition: Function | None = None
     """In place of `vjps`: the same function composed of other ops. Called with all inputs and
     options, it is differentiated for the gradients of the inputs in `differentiable`."""
 
@@ -86,8 +82,8 @@ class Op:
     An arithmetic operation, a comparison, a selection and a function such as e^x count 1."""
 
     backward_flops: Callable[..., int] | None = None
-    """As `flops`, but for `backward`; may name what `backward` can. By default 1 per entry of the
-    gradients."""
+    """As `flops`, but for `backward`; may name options and what `backward` names. By default 1 per
+    entry of the gradients."""
 
     samples: Samples = Samples()
     """What only tests read."""
@@ -97,10 +93,8 @@ class Op:
     name: str = field(init=False)
     inputs: list[str] = field(init=False)
     """The names of the inputs."""
-    arity: int = field(init=False)
-    """How many inputs there are."""
-    input_defaults: dict[str, Any] = field(init=False)
-    """The defaults of the inputs that have one; they can only be None."""
+    optional: frozenset[str] = field(init=False)
+    """The inputs that may be left out: they are None then."""
     options: dict[str, Any] = field(init=False)
     """The options and their defaults, `inspect.Parameter.empty` where there is none."""
     required: frozenset[str] = field(init=False)
@@ -111,190 +105,112 @@ class Op:
     """The names of the inputs that have a gradient."""
     extra_results: tuple[str, ...] = field(init=False)
     """What the forward returns after its output."""
-    plans: dict[tuple[bool, ...], SavePlan] = field(init=False)
+    plans: "dict[Wanted, SavePlan]" = field(init=False, default_factory=dict)
     """The save plans made so far, by which inputs want a gradient."""
 
     def __post_init__(self) -> None:
-        parameters = _parameters(self.forward)
+        parameters = inspect.signature(self.forward).parameters.values()
         inputs = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        empty = inspect.Parameter.empty
         derived = {
             "name": self.forward.__name__.strip("_"),
             "inputs": [p.name for p in inputs],
-            "arity": len(inputs),
-            "input_defaults": {p.name: p.default for p in inputs if p.default is not p.empty},
-            "options": {p.name: p.default for p in options},
-            "required": frozenset({p.name for p in options if p.default is p.empty}),
-            "variadic": "".join([p.name for p in inputs if p.kind is p.VAR_POSITIONAL]),
+            "optional": frozenset(p.name for p in inputs if p.default is not empty),
+            "options": options,
+            "required": frozenset(name for name, value in options.items() if value is empty),
+            "variadic": "".join(p.name for p in inputs if p.kind is p.VAR_POSITIONAL),
             "differentiable_inputs": frozenset({*self.vjps, *self.differentiable}),
             "extra_results": (*self.keeps, *self.caches),
-            "plans": {},
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-        check_definition(self)
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.formula}>"
-
-    @property
-    def signature(self) -> inspect.Signature:
-        """How the op is called: with its inputs, then its options, by position or by name."""
-        parameters = list(inspect.signature(self.forward).parameters.values())
-        has_default = [p.default is not p.empty for p in parameters]
-        if self.variadic or has_default != sorted(has_default):
-            return inspect.Signature(parameters)  # Python has no other for these
-        return inspect.Signature([p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters])
 
     def input_name(self, position: int) -> str:
         """Return the name of the input at `position`; all of `*xs` are called xs."""
         return self.variadic or self.inputs[position]
 
-    def is_differentiable(self, position: int) -> bool:
-        """Whether the input at `position` has a gradient."""
-        return self.input_name(position) in self.differentiable_inputs
 
-    def count_flops(self, arrays: Sequence[Any], options: Options, out: Array) -> int:
-        """Return the floating-point operations of one run of the forward."""
-        if not callable(self.flops):
-            return int((not self.view if self.flops is None else self.flops) * out.size)
-        given: Sequence[Any] = [None if value is None else np.asarray(value) for value in arrays]
-        known = {**self.input_defaults, **options, "out": out}
-        known |= dict(zip(self.inputs, [given] if self.variadic else given, strict=False))
-        return int(self.flops(*[known[name] for name in parameter_names(self.flops)]))
+Gradient: TypeAlias = tuple[int, Function, Callable[[Values], Values] | None]
+"""A VJP or a backward kernel.
 
-    def plan(self, wanted: tuple[bool, ...]) -> SavePlan:
-        """Return the plan for calls in which the `wanted` inputs want a gradient."""
-        if wanted not in self.plans:
-            self.plans[wanted] = _make_plan(self, wanted)
-        return self.plans[wanted]
+First the position of the input that a VJP is for, or -1 for a kernel, which serves all inputs. Then
+the function. Then what picks its arguments after `grad_out` from the values listed in
+`SavePlan.names`; None for a VJP that takes exactly what was saved.
+"""
 
 
-def _make_plan(op: Op, wanted: tuple[bool, ...]) -> SavePlan:
-    """Plan to save only what the wanted gradients name.
+class SavePlan:
+    """What a call of an op saves, and its gradients, when the `wanted` inputs want a gradient.
 
-    A frozen weight, say, costs no memory for its gradient: a kernel that would read more inputs
-    than the calculus of the wanted gradients is passed over for that.
+    For `x * w` with a frozen `w`, only the gradient for `x` is wanted. It is `grad_out * w`, so the
+    plan saves `w` and not `x`. A kernel that would read more inputs than the calculus of the wanted
+    gradients is passed over for that.
     """
-    inputs = [op.input_name(position) for position in range(len(wanted))]
-    positions = [position for position, is_wanted in enumerate(wanted) if is_wanted]
-    for position in positions:
-        if not op.is_differentiable(position):
-            raise GraphError(
-                f"{op.name}: input {inputs[position]!r} has no gradient, but the tensor given "
-                "requires one. Pass tensor.detach() to use it as a constant."
-            )
-    vjps = {p: op.vjps[inputs[p]] for p in positions} if op.definition is None else {}
-    read = {name for vjp in vjps.values() for name in parameter_names(vjp)}
-    read.update(inputs if op.definition is not None else ())
-    backward = op.backward
-    if backward is not None:
-        names = set(parameter_names(backward))
-        if names & set(inputs) <= read:
-            read |= names
-        else:
-            backward = None
-    # Everything a call could save, in the order in which it has it at hand.
-    available = [*inputs, *op.extra_results, "out"]
-    places = [place for place, name in enumerate(available) if name in read]
-    saved = [available[place] for place in places]
-    return SavePlan(
-        op,
-        wanted,
-        names=saved,
-        inputs=[place for place in places if place < len(inputs)],
-        results=[place - len(inputs) for place in places if place >= len(inputs)],
-        saves_out="out" in read,
-        vjps=[_make_gradient(op, vjp, position, saved) for position, vjp in vjps.items()],
-        backward=backward and _make_gradient(op, backward, -1, saved),
-        backward_flops=op.backward_flops and _make_gradient(op, op.backward_flops, -1, saved),
-    )
 
+    def __init__(self, op: Op, wanted: Wanted) -> None:
+        inputs = [op.input_name(position) for position in range(len(wanted))]
+        positions = [position for position, is_wanted in enumerate(wanted) if is_wanted]
+        vjps = {} if op.definition else {p: op.vjps[inputs[p]] for p in positions}
+        read = {name for vjp in vjps.values() for name in parameter_names(vjp)}
+        read.update(inputs if op.definition else ())
+        kernel = op.backward
+        if kernel is not None:
+            named = set(parameter_names(kernel))
+            if named.intersection(inputs) <= read:
+                read |= named
+            else:
+                kernel = None
+        # Everything a call could save, in the order in which it has it at hand.
+        available = [*inputs, *op.extra_results, "out"]
+        places = [place for place, name in enumerate(available) if name in read]
+        properties = [(p, kind) for p in range(len(inputs)) for kind in ("shape", "dtype")]
 
-def _make_gradient(
-    op: Op, function: Callable[..., Any], position: int, saved: list[str]
-) -> Gradient:
-    """Work out how to gather the arguments of a VJP or kernel."""
-    names = [name for name in parameter_names(function)[1:] if name != "overwrite"]
-    overwrites = "overwrite" in parameter_names(function)
-    is_saved = all(saved.count(name) == 1 for name in names)
-    pick = _picker([saved.index(name) for name in names]) if is_saved else None
+        self.op = op
+        self.wanted = wanted
+        self.inputs = [place for place in places if place < len(inputs)]
+        """Which inputs are saved, as positions in the call."""
+        self.results = [place - len(inputs) for place in places if place >= len(inputs)]
+        """Which results are saved, as positions after the inputs; the output is the last."""
+        self.saves_out = "out" in read
+        self.options = [name for name in op.options if name in read]
+        """The options that the gradients name."""
+        self.properties = [(p, kind) for p, kind in properties if f"{inputs[p]}_{kind}" in read]
+        """The shapes and dtypes of inputs that the gradients name."""
+        self.saves_all = not (self.options or self.properties)
+        """Whether the VJPs name nothing but saved values."""
+        self.names = [available[place] for place in places] + self.options
+        self.names += [f"{inputs[p]}_{kind}" for p, kind in self.properties]
+        self.names += ["wanted", "overwrite"]
+        """What the gradients may name, in the order of `backward.values_of`."""
+        self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
+        self.backward = None if kernel is None else self._gradient(-1, kernel)
+        self.is_checked = False
+        """Whether the kernel's gradients have been checked not to share memory."""
 
-    def arguments(values: Sequence[Any], node: Node, wanted: tuple[bool, ...]) -> list[Any]:
-        known = {**op.input_defaults, **dict(zip(saved, values, strict=True)), **node.options}
-        known.update(position=position, wanted=wanted)
+    def _gradient(self, position: int, function: Function) -> Gradient:
+        names = parameter_names(function)[1:]
+        op, count = self.op, len(self.wanted)
+
+        def pick(values: Values) -> Values:
+            known = {**dict(zip(self.names, values, strict=False)), "position": position}
+            return [values[:count] if name == op.variadic else known[name] for name in names]
+
         if op.variadic:
-            known[op.variadic] = values[: len(node.plan.inputs)]
-        for place, edge in enumerate(node.edges):
-            if edge is not None and position in (-1, place):
-                known[f"{op.input_name(place)}_shape"] = edge.shape
-                known[f"{op.input_name(place)}_dtype"] = edge.dtype
-        # The shape and dtype of an input that wants no gradient are None.
-        return [known.get(name) for name in names]
-
-    return Gradient(function, position, pick, arguments, overwrites)
-
-
-def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Return a function that picks entries of a sequence, at the speed of C."""
-    start = places[0] if places else 0
-    end = start + len(places)
-    if list(places) == list(range(start, end)):
-        return itemgetter(slice(start, end))
-    return itemgetter(*places)
+            return position, function, pick
+        if position >= 0 and self.saves_all and names == self.names[:-2]:
+            return position, function, None
+        # At the speed of C.
+        places = [self.names.index(name) for name in names]
+        start, stop = (places[0], places[0] + len(places)) if places else (0, 0)
+        is_slice = places == list(range(start, stop))
+        indices: list[Any] = [slice(start, stop)] if is_slice else places
+        return position, function, itemgetter(*indices)
 
 
-def parameter_names(function: Callable[..., Any]) -> list[str]:
+def parameter_names(function: Function) -> list[str]:
     """Return the names of the parameters of a function."""
-    return [parameter.name for parameter in _parameters(function)]
-
-
-def _parameters(function: Callable[..., Any]) -> list[Parameter]:
-    return list(inspect.signature(function).parameters.values())
-
-
-def check_definition(op: Op) -> None:
-    """Refuse a definition of an op that contradicts itself, or asks for what no call can give."""
-    where = f"op {op.name!r}"
-    if bool(op.differentiable) != (op.definition is not None) or (op.vjps and op.definition):
-        raise GraphError(
-            f"{where}: expected either vjps, or a definition= and differentiable= inputs"
-        )
-    if op.backward is not None and not op.differentiable_inputs:
-        raise GraphError(f"{where}: backward is first-order only. Give vjps or a definition too.")
-    if unknown := op.differentiable_inputs - set(op.inputs):
-        raise GraphError(f"{where}: gradients for {sorted(unknown)}, its inputs are {op.inputs}")
-    for name, default in op.input_defaults.items():
-        if default is not None:
-            raise GraphError(
-                f"{where}: {name}={default!r} is positional, so it is an input. Put a star before "
-                f"options, as in {op.name}(x, *, {name}={default!r})."
-            )
-    if not (op.flops is None or callable(op.flops) or (type(op.flops) is int and op.flops >= 0)):
-        raise GraphError(
-            f"{where}: expected flops to be a number per entry of the output, or a function that "
-            f"counts all, as flops=lambda x: x.size; got {op.flops!r}"
-        )
-    reserved = {"grad_out", "out", "position", "wanted", "overwrite"}
-    if taken := reserved.intersection([*op.inputs, *op.options, *op.extra_results]):
-        raise GraphError(f"{where}: the names {sorted(taken)} are the engine's. Choose others.")
-    inputs = [] if op.variadic else op.inputs  # any number of inputs have no one shape
-    shapes = [f"{name}{suffix}" for name in inputs for suffix in ("_shape", "_dtype")]
-    kernel = [*shapes, *op.extra_results, "wanted", "overwrite"]
-    asking: list[tuple[str, Any, list[str]]] = [
-        ("backward", op.backward, ["grad_out", *kernel]),
-        ("backward_flops", op.backward_flops, ["grad_out", *kernel]),
-        ("flops", op.flops, []),
-    ]
-    for name, vjp in op.vjps.items():
-        own = [f"{name}_shape", f"{name}_dtype", "position", *op.keeps]
-        asking.append((f"the VJP for {name!r}", vjp, ["grad_out", *own]))
-    for what, function, given in asking:
-        names = parameter_names(function) if callable(function) else given[:1]
-        if given and names[:1] != ["grad_out"]:
-            raise GraphError(f"{where}: {what} must take grad_out first")
-        known = {*op.inputs, *op.options, "out", *given}
-        if strange := [name for name in names if name not in known]:
-            raise GraphError(
-                f"{where}: {what} names {strange}, expected names among {sorted(known)}"
-            )
+    return list(inspect.signature(function).parameters)

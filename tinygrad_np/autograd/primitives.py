@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_np.autograd.dispatch import op
-from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.checks import check_dtype
-from tinygrad_np.errors import ShapeError
-from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels import broadcast
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape
 
 
 @op("x repeated along new and size-1 axes", vjps={"x": lambda grad_out: grad_out}, view=True)
@@ -23,17 +21,7 @@ def expand(x: Array, *, shape: Sequence[int | None]) -> Array:
     Tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    if None in shape or -1 in shape:
-        lengths = (None,) * (len(shape) - x.ndim) + x.shape
-        pairs = zip(shape, lengths, strict=False)
-        kept = [old if new in (-1, None) else new for new, old in pairs]
-        if None in kept or len(shape) < x.ndim:
-            raise ShapeError(
-                f"expand: expected a length per axis of shape {x.shape}, and -1 or None only for "
-                f"those, got {tuple(shape)}."
-            )
-        shape = kept
-    return np.broadcast_to(x, tuple(shape))  # type: ignore[arg-type]
+    return broadcast.expand(x, shape)
 
 
 @op(
@@ -43,11 +31,7 @@ def expand(x: Array, *, shape: Sequence[int | None]) -> Array:
 )
 def sum_to(x: Array, *, shape: Shape) -> Array:
     """Sum to `shape`: undo a broadcast."""
-    extra = x.ndim - len(shape)
-    axes = tuple(
-        axis for axis in range(x.ndim) if axis < extra or shape[axis - extra] != x.shape[axis]
-    )
-    return total(x, axes, True).reshape(shape)
+    return broadcast.sum_to(x, shape)
 
 
 @op(

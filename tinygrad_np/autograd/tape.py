@@ -6,168 +6,30 @@ is recorded; `dispatch` writes it and `backward` walks it.
 """
 
 import itertools
+import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
-import numpy as np
-
+from tinygrad_np.autograd.op import Op, SavePlan
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import DType, Function, Options, Scope, Shape, Values
 
-Shape: TypeAlias = tuple[int, ...]
-DType: TypeAlias = np.dtype[Any]
-Options: TypeAlias = Mapping[str, Any]
-Hooks: TypeAlias = dict[int, Callable[..., Any]]
+Hooks: TypeAlias = dict[float, Function]
+Versions: TypeAlias = Sequence[list[int]]
 T = TypeVar("T")
 AnyVariable = TypeVar("AnyVariable", bound="Variable")
 
 clock = itertools.count(1)
 """Numbers nodes and in-place changes, so that any two of them can be ordered."""
-
-
-class Value(Protocol):
-    """What VJPs and definitions compute with: an ndarray, or a Variable when recording."""
-
-    @property
-    def shape(self) -> Shape:
-        """The length of each axis."""
-
-    @property
-    def dtype(self) -> DType:
-        """The dtype of the entries."""
-
-    def __add__(self, other: Any, /) -> "Value": ...
-    def __radd__(self, other: Any, /) -> "Value": ...
-    def __sub__(self, other: Any, /) -> "Value": ...
-    def __rsub__(self, other: Any, /) -> "Value": ...
-    def __mul__(self, other: Any, /) -> "Value": ...
-    def __rmul__(self, other: Any, /) -> "Value": ...
-    def __truediv__(self, other: Any, /) -> "Value": ...
-    def __rtruediv__(self, other: Any, /) -> "Value": ...
-
-
-class Operation(Protocol):
-    """What a node and its readers need to know of an op; `op.Op` defines it."""
-
-    @property
-    def name(self) -> str:
-        """The name of the op."""
-
-    @property
-    def forward(self) -> Callable[..., Any]:
-        """The function from arrays to an array."""
-
-    @property
-    def definition(self) -> Callable[..., Any] | None:
-        """The same function composed of other ops, if the op is differentiated through it."""
-
-    @property
-    def options(self) -> Options:
-        """The options and their defaults."""
-
-    def input_name(self, position: int) -> str:
-        """Return the name of an input."""
-
-    def count_flops(self, arrays: Sequence[Any], options: Options, out: Array) -> int:
-        """Return the floating-point operations of one run of the forward."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gradient:
-    """A VJP or a backward kernel, and how to gather its arguments after `grad_out`."""
-
-    function: Callable[..., Any]
-    position: int
-    """The input that a VJP is for; -1 for a kernel, which serves all inputs."""
-    pick: Callable[[Sequence[Any]], Sequence[Any]] | None
-    """Selects the arguments from the saved values; None if some are options or shapes."""
-    arguments: Callable[[Sequence[Any], "Node", tuple[bool, ...]], Sequence[Any]]
-    """Looks the arguments up by name among saved values, options and input shapes."""
-    overwrites: bool
-
-
-@dataclass(slots=True)
-class SavePlan:
-    """What an op saves, and its gradients, when a given set of its inputs wants gradients.
-
-    For `x * w` with a frozen `w`, only the gradient for `x` is wanted. It is `grad_out * w`, so the
-    plan saves `w` and not `x`.
-    """
-
-    op: Operation
-    wanted: tuple[bool, ...]
-    names: list[str]
-    """The names of the saved values, in order: inputs, further results, output."""
-    inputs: list[int]
-    """Which inputs are saved, as positions in the call."""
-    results: list[int]
-    """Which results are saved, as positions after the inputs; the output is the last."""
-    saves_out: bool
-    vjps: list[Gradient]
-    backward: Gradient | None
-    backward_flops: Gradient | None
-    is_checked: bool = False
-    """Whether the kernel's gradients have been checked not to share memory."""
-
-
-class Scope:
-    """The module call in which an op was recorded; `nn.Module` makes one per call."""
-
-    __slots__ = ("kind", "outer")
-    kind: str
-    """The name of the module's class."""
-    outer: "Scope | None"
-
-    @property
-    def path(self) -> str:
-        """The path of the module from the one called outermost."""
-        raise NotImplementedError
-
-
-class Observer(ContextDecorator):
-    """Sees every op and gradient that runs on the thread that entered it; `debug()` is one.
-
-    A subclass overrides what it wants to see. The methods with a `call` return what it returns.
-    """
-
-    def __enter__(self) -> Self:
-        thread.state.observers.append(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        thread.state.observers.pop()
-
-    def on_forward(
-        self, op: Operation, arrays: Sequence[Any], options: Options, call: Callable[[], T]
-    ) -> T:
-        """Run the forward of an op."""
-        return call()
-
-    def on_record(self, node: "Node", call: Callable[[], None]) -> None:
-        """See a new node."""
-        call()
-
-    def on_vjp(self, node: "Node", position: int, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run the VJP of a node for the input at `position`."""
-        return call()
-
-    def on_backward(self, node: "Node", grad_out: Value, call: Callable[[], T]) -> T:
-        """Run the backward kernel of a node, which returns one gradient or None per input."""
-        return call()
-
-    def on_error(self, node: "Node", error: Exception) -> None:
-        """See an error raised while the gradients of a node were computed."""
-
-
-def observed(event: str, *args: Any, call: Callable[[], T]) -> T:
-    """Run `call` within that method of every observer, the one entered first innermost."""
-    # An observer entered inside itself, say by a recursive function, watches once.
-    for observer in dict.fromkeys(thread.state.observers):
-        call = partial(getattr(observer, event), *args, call)
-    return call()
+last_change = [0]
+"""The time of the last in-place change of any variable."""
+_change_lock = threading.Lock()
+RETAIN = math.inf
+"""The key of the hook behind `retain_grad`, which runs after all others."""
 
 
 @dataclass(slots=True)
@@ -177,7 +39,7 @@ class ThreadState:
     recording: bool = True
     outer_modes: list[bool] = field(default_factory=list)
     scope: Scope | None = None
-    observers: list[Observer] = field(default_factory=list)
+    observers: list[object] = field(default_factory=list)
 
 
 class _Thread(threading.local):
@@ -187,6 +49,14 @@ class _Thread(threading.local):
 
 
 thread = _Thread()
+
+
+def observed(event: str, *args: Any, call: Callable[[], T]) -> T:
+    """Run `call` within that method of every `Observer`, the one entered first innermost."""
+    # An observer entered inside itself, say by a recursive function, watches once.
+    for observer in dict.fromkeys(thread.state.observers):
+        call = partial(getattr(observer, event), *args, call)
+    return call()
 
 
 class Recording(ContextDecorator):
@@ -280,7 +150,8 @@ class Variable:
 
     def mark_changed(self) -> None:
         """Note an in-place change: a backward pass that needs the old values will refuse."""
-        self.version[0] = next(clock)
+        with _change_lock:  # no earlier time may replace a later one
+            self.version[0] = last_change[0] = next(clock)
 
 
 def initialize(
@@ -308,8 +179,8 @@ class Node:
 
     plan: SavePlan
     edges: "tuple[Edge | None, ...]"
-    saved: Sequence[Any] | None
-    versions: Sequence[list[int]]
+    saved: Values | None
+    versions: Versions
     options: Options
     hooks: Hooks | None
     order: int
@@ -318,7 +189,7 @@ class Node:
     dtype: DType
 
     @property
-    def op(self) -> Operation:
+    def op(self) -> Op:
         """The op that ran."""
         return self.plan.op
 
@@ -329,14 +200,41 @@ class Node:
 
 Edge: TypeAlias = Node | Variable
 """What a gradient belongs to: a recorded result, or a leaf."""
+Edges: TypeAlias = Sequence[Edge | None]
+
+
+def record(
+    plan: SavePlan,
+    edges: Edges,
+    saved: Values,
+    versions: Versions,
+    options: Options,
+    out: Array,
+    state: ThreadState,
+) -> Node:
+    """Put a node on the tape."""
+    node = Node()
+    node.plan = plan
+    node.edges = tuple(edges)
+    node.saved = saved
+    node.versions = versions
+    node.options = options
+    node.hooks = None
+    node.order = next(clock)
+    node.scope = state.scope
+    node.shape = out.shape
+    node.dtype = out.dtype
+    if state.observers:
+        observed("on_record", node, call=lambda: None)
+    return node
 
 
 class Handle:
     """A registered hook; `remove()` takes it away again."""
 
-    def __init__(self, hooks: Hooks, hook: Callable[..., Any]) -> None:
+    def __init__(self, hooks: Hooks, hook: Function, key: float | None = None) -> None:
         self._hooks = hooks
-        self._key = next(clock)
+        self._key = next(clock) if key is None else key
         hooks[self._key] = hook
 
     def remove(self) -> None:

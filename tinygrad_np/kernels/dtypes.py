@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 
 
-def common_dtype(values: Sequence[Any]) -> np.dtype[Any]:
+def common_dtype(values: Sequence[Any], floating: bool = False) -> np.dtype[Any] | None:
     """Return the dtype to which arrays and numbers are promoted: that of the highest kind.
 
-    An array without axes lifts the others to its kind but does not widen them within it.
+    bool < ints < floats. A number, or an array without axes, lifts the others to its kind but does
+    not widen them within it. With `floating`, integers become float32. None if there are no arrays.
     """
     ranks = {"b": 0, "i": 1, "u": 1, "f": 2}
     arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if not arrays:
+        return None
     highest = max(ranks[array.dtype.kind] for array in arrays)
     of_kind = [array for array in arrays if ranks[array.dtype.kind] == highest]
     common = np.result_type(*[a.dtype for a in [a for a in of_kind if a.ndim] or of_kind])
-    if highest < 2 and any(type(value) is float for value in values):
+    if highest < 2 and (floating or any(type(value) is float for value in values)):
         return np.dtype(np.float32)
     if highest < 1 and any(type(value) is int for value in values):
         return np.dtype(np.int64)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import ops
-from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.nn import init
 from tinygrad_np.nn.layers import Linear
 from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.tensor import Tensor
+from tinygrad_np.typing import Shape
 
 Generator = np.random.Generator | None
 

@@ -6,7 +6,6 @@ from typing import ClassVar
 import numpy as np
 
 from tinygrad_np import ops
-from tinygrad_np.autograd.tape import Shape
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.nn.module import Layer, Parameter
@@ -18,6 +17,7 @@ from tinygrad_np.nn.parts import (
 )
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
+from tinygrad_np.typing import Shape
 
 
 def _normalize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,6 @@ from tinygrad_np import random
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.autograd.tape import DType, Value
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
@@ -30,6 +29,7 @@ from tinygrad_np.ops.elementwise import (
 from tinygrad_np.ops.functions import erf, exp, expm1, logaddexp, sigmoid, tanh
 from tinygrad_np.ops.reduce import sum
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import DType, Value
 
 
 @op(

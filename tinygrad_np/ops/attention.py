@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V
-from tinygrad_np.autograd.tape import Shape, Value
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.activations import dropout, softmax
 from tinygrad_np.ops.elementwise import add, mul, ne, select, where
 from tinygrad_np.ops.linalg import matmul
 from tinygrad_np.ops.reduce import max
 from tinygrad_np.ops.shape import repeat_interleave, transpose
+from tinygrad_np.typing import Shape, Value
 
 Generator = np.random.Generator | None
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_np.autograd.dispatch import V, op
-from tinygrad_np.autograd.tape import Value
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import einsum as kernels
 from tinygrad_np.ops.linalg import diagonal, read_operand
 from tinygrad_np.ops.reduce import sum
 from tinygrad_np.ops.shape import permute, reshape
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 
 def _contract_vjp(grad_out: Value, xs: Sequence[Value], position: int, formula: str) -> Value:

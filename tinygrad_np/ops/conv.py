@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import expand
-from tinygrad_np.autograd.tape import Shape, Value
 from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.kernels import conv as kernels
@@ -23,6 +22,7 @@ from tinygrad_np.ops.windows import (
     transposed_lengths,
 )
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape, Value
 
 
 def _check_operands(name: str, x: object, weight: object, layout: str, groups: int) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
-from tinygrad_np.autograd.tape import Value, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 # Comparisons: constant in pieces, so they have no gradient.
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
-from tinygrad_np.autograd.tape import Shape, Value
 from tinygrad_np.errors import DtypeError, MatrixError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
 from tinygrad_np.ops.elementwise import eq, mul, neg, where
@@ -19,6 +18,7 @@ from tinygrad_np.ops.indexing import basic_index
 from tinygrad_np.ops.linalg import check_matrices, matmul, swap_last_axes, tril
 from tinygrad_np.ops.shape import cat, reshape
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape, Value
 
 
 def _check(who: str, x: Value, is_square: bool = True) -> None:

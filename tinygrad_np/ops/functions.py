@@ -7,11 +7,11 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
-from tinygrad_np.autograd.tape import Value
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.ops.elementwise import add, eq, ge, mul, ne, neg, select, where
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)

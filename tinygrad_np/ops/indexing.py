@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinygrad_np.autograd.dispatch import V, op
-from tinygrad_np.autograd.tape import Shape, Value, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape, Value
 
 Key = Any
 """Whatever NumPy takes between brackets; nothing in its types is narrower."""

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast, expand
-from tinygrad_np.autograd.tape import Shape, Value, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
@@ -16,6 +16,7 @@ from tinygrad_np.ops.elementwise import add, clip, div, eq, logical_not, ne, sel
 from tinygrad_np.ops.reduce import Axis, normalize_axes, sum
 from tinygrad_np.ops.shape import reshape, transpose
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape, Value
 
 Operand = TypeVar("Operand")
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.autograd.tape import Value, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
 from tinygrad_np.ops.activations import log_softmax, softplus
@@ -18,6 +18,7 @@ from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.reduce import mean, sum
 from tinygrad_np.ops.shape import permute, reshape
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 _REDUCTIONS = ("mean", "sum", "none")
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.autograd.tape import DType, Value
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.ops.functions import rsqrt
@@ -14,6 +13,7 @@ from tinygrad_np.ops.indexing import getitem
 from tinygrad_np.ops.reduce import mean
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import DType, Value
 
 
 def _by_channel(values: V, x: Value) -> V:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.autograd.tape import Shape, Value, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels import pool as kernels
@@ -28,6 +28,7 @@ from tinygrad_np.ops.windows import (
     transposed_lengths,
 )
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Shape, Value
 
 
 def _options(

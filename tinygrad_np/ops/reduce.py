@@ -8,7 +8,6 @@ from numpy.typing import DTypeLike
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast, expand
-from tinygrad_np.autograd.tape import DType, Shape, Value
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels.elementwise import total
@@ -17,6 +16,7 @@ from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import DType, Shape, Value
 
 Axis = int | tuple[int, ...] | list[int] | None
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
-from tinygrad_np.autograd.tape import Value
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.ops.elementwise import eq, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf
 from tinygrad_np.ops.indexing import basic_index, gather
 from tinygrad_np.ops.shape import pad_constant, transpose
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 
 def _swap_last(x: V, axis: int) -> V:

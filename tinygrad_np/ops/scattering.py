@@ -7,13 +7,14 @@ from numpy.typing import ArrayLike
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast, expand
-from tinygrad_np.autograd.tape import DType, Shape, Value, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.elementwise import div, floor_div, where
 from tinygrad_np.ops.indexing import basic_index, getitem, read_index, scatter_add
 from tinygrad_np.ops.reduce import max, min, prod
 from tinygrad_np.ops.shape import cat, reshape
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import DType, Shape, Value
 
 _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 Index = Value | ArrayLike

@@ -9,10 +9,10 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import expand
-from tinygrad_np.autograd.tape import Value
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.ops.indexing import basic_index, getitem
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 T = TypeVar("T")
 Pads = Sequence[tuple[int, int]]

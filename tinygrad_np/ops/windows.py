@@ -6,10 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Shape, Variable
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels.windows import Windows, count_windows
+from tinygrad_np.typing import Shape
 
 Sizes: TypeAlias = int | Sequence[int]
 Pads: TypeAlias = tuple[tuple[int, int], ...]

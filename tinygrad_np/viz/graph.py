@@ -11,12 +11,13 @@ from typing import Any
 
 import graphviz
 
-from tinygrad_np.autograd.tape import Node, Scope, Variable
+from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.tensor import Tensor
+from tinygrad_np.typing import Scope
 
 _FONT = "Helvetica,Arial,sans-serif"
 _OP = {"fillcolor": "#ffffff", "color": "#34495e"}

@@ -1,0 +1,49 @@
+"""Types that the whole package shares."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+Shape: TypeAlias = tuple[int, ...]
+DType: TypeAlias = np.dtype[Any]
+Options: TypeAlias = Mapping[str, Any]
+Function: TypeAlias = Callable[..., Any]
+Values: TypeAlias = Sequence[Any]
+Wanted: TypeAlias = tuple[bool, ...]
+"""One bool per input: whether it wants a gradient."""
+
+
+class Value(Protocol):
+    """What VJPs and definitions compute with: an ndarray, or a Variable when recording."""
+
+    @property
+    def shape(self) -> Shape:
+        """The length of each axis."""
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of the entries."""
+
+    def __add__(self, other: Any, /) -> "Value": ...
+    def __radd__(self, other: Any, /) -> "Value": ...
+    def __sub__(self, other: Any, /) -> "Value": ...
+    def __rsub__(self, other: Any, /) -> "Value": ...
+    def __mul__(self, other: Any, /) -> "Value": ...
+    def __rmul__(self, other: Any, /) -> "Value": ...
+    def __truediv__(self, other: Any, /) -> "Value": ...
+    def __rtruediv__(self, other: Any, /) -> "Value": ...
+
+
+class Scope:
+    """The module call in which an op was recorded; `nn.Module` makes one per call."""
+
+    __slots__ = ("kind", "outer")
+    kind: str
+    """The name of the module's class."""
+    outer: "Scope | None"
+
+    @property
+    def path(self) -> str:
+        """The path of the module from the one called outermost."""
+        raise NotImplementedError
