@@ -9,10 +9,8 @@ import warnings
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-F = torch.nn.functional
-
-from tests.oracle.compare import compare  # noqa: E402
+from tests.oracle.compare import compare
+from tests.oracle.pytorch import F, torch
 
 INF, NAN = np.inf, np.nan
 LINE = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 20.0, -20.0, 90.0, -90.0])

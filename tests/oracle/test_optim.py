@@ -7,9 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.oracle.pytorch import torch
 from tinygrad_np import Tensor, nn, optim
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from tests.by_hand.cases import draw_batch, weights_of
+from tests.oracle.pytorch import torch
 from tests.oracle.torch_models import PAIRS, our_model, torch_model
 from tinygrad_np import Tensor, train
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
 pytestmark = pytest.mark.slow
 safetensors_torch = pytest.importorskip(

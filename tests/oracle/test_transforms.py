@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-
-from tests.oracle.test_ops import agree  # noqa: E402
-from tinygrad_np import Tensor, checkpoint, nn, transforms  # noqa: E402
+from tests.oracle.compare import agree
+from tests.oracle.pytorch import torch
+from tinygrad_np import Tensor, checkpoint, nn, transforms
 
 # Its forward mode compiles its rules in a way that it has itself deprecated.
 pytestmark = [
@@ -138,7 +137,7 @@ def test_nested_deeper(name, depth):
     ours, theirs = sides()
     found = nested(transforms.grad, NUMBERS[name], ours[1])(ours[0])
     expected = nested(torch.func.grad, NUMBERS[name], theirs[1])(theirs[0])
-    agree([found], [expected], 1e-8)
+    agree([found], [expected])
 
 
 @pytest.mark.parametrize(

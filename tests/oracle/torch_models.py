@@ -1,11 +1,10 @@
 """PyTorch's models of the same layout and names as those in `models`."""
 
 import numpy as np
-import pytest
 
 import models
+from tests.oracle.pytorch import torch
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 max_pool2d = torch.nn.functional.max_pool2d
 
 
