@@ -95,7 +95,8 @@ BAD_INPUTS = {**BAD, **{op.name: bad_inputs_of(op) for op in OPS}}
 @each("name", BAD_INPUTS)
 def test_bad_inputs_raise(name):
     for call, error, message in BAD_INPUTS[name]:
-        with pytest.raises(error, match=re.escape(message)) as caught:
+        pattern = ".*".join(map(re.escape, message.split("...")))
+        with pytest.raises(error, match=pattern) as caught:
             call()
         assert isinstance(caught.value, TinygradNpError)
 

@@ -77,5 +77,5 @@ def bad_inputs_of(op: Op) -> list[Bad]:
         return [bad(op, DtypeError, message, (1,), (1,))]
     return [
         bad(op, ShapeError, f"{op.name}: got (2, 3) float32, (4,)", (2, 3), (4,)),
-        bad(op, DtypeError, f"{op.name}: expected a Tensor, an ndarray or a number", (2,), "text"),
+        bad(op, DtypeError, f"{op.name}: expected a Tensor, ... got a str", (2,), "text"),
     ]

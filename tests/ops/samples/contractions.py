@@ -43,7 +43,7 @@ BAD: Bads = {
         _einsum(ShapeError, "operand 0 to have the 2 axes of 'i...j'", "i...j", (2,)),
         _einsum(ArgumentError, "each once, got 'k'.", "ij->ik", (2, 3)),
         _einsum(ArgumentError, "each once, got 'i' twice.", "ij->ii", (2, 3)),
-        _einsum(ShapeError, "letter 'j' of 'ij,jk', got 3 and 4", "ij,jk", (2, 3), (4, 2)),
+        _einsum(ShapeError, "for letter 'j' of 'ij,jk', got 3 and 4", "ij,jk", (2, 3), (4, 2)),
         _einsum(ShapeError, "letter 'i' of 'ii', got 1 and 3 in the same", "ii", (1, 3)),
         _einsum(ShapeError, "for '...' of '...,...', got 2 and 3", "...,...", (2,), (3,)),
         _einsum(ArgumentError, "got the formula 'i.j'", "i.j", (2, 3)),

@@ -106,7 +106,7 @@ BAD: Bads = {
         (lambda: ops.table["select"](T.ones(2), T.ones(3) > 0), ShapeError, "select: got (2,)"),
     ],
     "where": [
-        bad(T.where, ShapeError, "where: got (2,) bool, (3,) float32", T.ones(2) > 0, (3,), 0.0),
+        bad(T.where, ShapeError, "where: got (2,) bool, (3,) float32", T.ones(2) > 0, (3,), 0.0)
     ],
     "dropout_with_mask": [
         (lambda: ops.dropout_with_mask(T.ones(2), T.ones(3) > 0, 0.5), ShapeError, "dropout_with"),

@@ -93,12 +93,14 @@ BAD: Bads = {
             AxisError, "gather: expected an axis of a tensor of shape (2, 2)", _ROWS, 2, _INDEX
         ),
         _gather(ShapeError, "gather: expected an index with as many axes", _ROWS, 1, T([0])),
-        _gather(ShapeError, "any but axis 1, got shape (3, 1)", _ROWS, 1, T([[0], [0], [0]])),
+        _gather(
+            ShapeError, "longer ... but axis 1, got shape (3, 1)", _ROWS, 1, T([[0], [0], [0]])
+        ),
         _gather(DtypeError, "index of integers, got dtype float32", _ROWS, 1, T([[0.5]])),
     ],
     "scatter_add": [
         _scatter_add(AxisError, "scatter_add: got (2, 2) float32", _ROWS, T([[5, 5], [5, 5]])),
-        _scatter_add(ShapeError, "an index of shape (2, 2), got (1, 1)", _ROWS, T([[5]])),
+        _scatter_add(ShapeError, "scatter_add: ... shape (2, 2), got (1, 1)", _ROWS, T([[5]])),
     ],
     "take_along_axis": [
         bad(ops.take_along_axis, AxisError, "take_along_axis: got (2, 2)", _ROWS, T([[2]]), 1)
@@ -121,9 +123,9 @@ BAD: Bads = {
         bad(T.masked_fill, ShapeError, "a number, got shape (2, 2)", _ROWS, [True, False], _ROWS),
     ],
     "masked_select": [
-        bad(T.masked_select, DtypeError, "masked_select: expected a mask of bools", _ROWS, [1, 0]),
+        bad(T.masked_select, DtypeError, "masked_select: expected a mask of bools", _ROWS, [1, 0])
     ],
-    "nonzero": [bad(T.nonzero, ArgumentError, "a size of at least 0, got -1", _ROWS, -1)],
+    "nonzero": [bad(T.nonzero, ArgumentError, "nonzero: ... at least 0, got -1", _ROWS, -1)],
     "basic_index": [
         (lambda: T.ones(2, 3)[2], AxisError, "basic_index: got (2, 3) float32, key=2"),
         (lambda: T.ones(2, 3)[0, 0, 0], AxisError, "too many indices"),

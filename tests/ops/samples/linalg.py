@@ -111,19 +111,19 @@ TABLE: Table = {
 
 BAD: Bads = {
     "matmul": [
-        bad(T.matmul, ShapeError, "the last axis of the first operand, 3, to", (2, 3), (4, 2)),
-        bad(T.matmul, ShapeError, "one axis each, got shapes () and (2,)", (), (2,)),
+        bad(T.matmul, ShapeError, "matmul: ... last axis ..., 3, to equal", (2, 3), (4, 2)),
+        bad(T.matmul, ShapeError, "at least one axis each, ... () and (2,)", (), (2,)),
         bad(
             T.matmul, DtypeError, "matmul: expected a Tensor or an ndarray, got a list", (2,), [1.0]
         ),
-        (lambda: [1.0] @ T.ones(2), DtypeError, "matmul: expected a Tensor or an ndarray, got a"),
+        (lambda: [1.0] @ T.ones(2), DtypeError, "matmul: expected a Tensor ... got a list"),
         bad(T.matmul, ShapeError, "batched_matmul: got (2, 2, 3)", (2, 2, 3), (3, 3, 2)),
         bad(T.dot, DtypeError, "matmul: expected a dtype, got 'no dtype'", (2,), (2,), "no dtype"),
     ],
     "batched_matmul": refused("batched_matmul", (2, 3), (4, 2)),
     "linear": [
         bad(T.linear, ShapeError, "got input (2, 3) and weight (4, 5)", (2, 3), (4, 5)),
-        bad(T.linear, ShapeError, "linear: expected a bias of shape (4,)", (2, 3), (4, 3), (3,)),
+        bad(T.linear, ShapeError, "linear: ... shape (4,), ... got (3,)", (2, 3), (4, 3), (3,)),
     ],
     "diagonal": [
         (lambda: T.ones(2, 3).diagonal(0, 0, 2), AxisError, "diagonal: got (2, 3) float32"),

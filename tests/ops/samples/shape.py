@@ -57,9 +57,7 @@ TABLE: Table = {
 _LINE = T([1.0, 2.0, 3.0])
 
 BAD: Bads = {
-    "unflatten": [
-        bad(T.unflatten, AxisError, "unflatten: expected an axis from -1 to 0", _LINE, 1, [3])
-    ],
+    "unflatten": [bad(T.unflatten, AxisError, "unflatten: ... from -1 to 0, got 1", _LINE, 1, [3])],
     "squeeze": [
         (lambda: _LINE.squeeze(1), AxisError, "squeeze: expected an axis from -1 to 0, got 1")
     ],
@@ -82,28 +80,26 @@ BAD: Bads = {
     "roll": [(lambda: _LINE.roll(1, 1), AxisError, "roll: expected an axis from -1 to 0, got 1")],
     "shrink": [
         (lambda: _LINE.shrink(((0, 4),)), ShapeError, "for axis 0 of shape (3,), got (0, 4)"),
-        bad(
-            T.shrink, ShapeError, "expected one pair or None per axis of (3,)", _LINE, [None, None]
-        ),
+        bad(T.shrink, ShapeError, "shrink: expected one pair or ... of (3,)", _LINE, [None, None]),
     ],
     "unfold": [
         (lambda: _LINE.unfold(0, 4, 1), ArgumentError, "of shape (3,), got size 4 and step 1"),
         (lambda: _LINE.unfold(1, 1, 1), AxisError, "unfold: expected an axis from -1 to 0, got 1"),
     ],
     "meshgrid": [
-        bad(T.meshgrid, ArgumentError, "'ij' or 'xy', got 'yx'", _LINE, _LINE, indexing="yx"),
+        bad(T.meshgrid, ArgumentError, "meshgrid: ... got 'yx'", _LINE, _LINE, indexing="yx"),
         (lambda: _LINE.meshgrid(T.ones(2, 2)), ShapeError, "meshgrid: expected vectors"),
     ],
     "cat": [
         bad(T.cat, ShapeError, "cat: got (2, 3) float32, (2, 4)", (2, 3), (2, 4)),
         bad(T.cat, AxisError, "cat: got (2, 3) float32", (2, 3), (2, 3), dim=2),
-        bad(T.cat, DtypeError, "cat: expected a Tensor, an ndarray or a number", (2,), [1.0]),
+        bad(T.cat, DtypeError, "cat: expected a Tensor, ... got a list", (2,), [1.0]),
     ],
     "reshape": [
         bad(T.reshape, ShapeError, "reshape: got (2, 3) float32, shape=(4,)", (2, 3), 4),
         bad(T.reshape, ShapeError, "reshape: expected None only for the 1 axes", (3,), None, None),
         bad(T.flatten, AxisError, "flatten: expected an axis from -1 to 0", (3,), 2),
-        bad(T.flatten, ShapeError, "start_dim <= end_dim, got 1 and 0", (2, 3), 1, 0),
+        bad(T.flatten, ShapeError, "flatten: expected start_dim ... got 1 and 0", (2, 3), 1, 0),
     ],
     "permute": [
         bad(T.permute, ShapeError, "permute: got (2, 3) float32, order=(0,)", (2, 3), 0),
@@ -112,10 +108,10 @@ BAD: Bads = {
     "transpose": [bad(T.transpose, AxisError, "transpose: got (3,) float32", (3,))],
     "pad": [
         bad(T.pad, ArgumentError, "replicate, circular, got 'mirror'", (3,), [1, 2], "mirror"),
-        bad(T.pad, ShapeError, "at most 2 on each side of axis 0", (3,), [3, 0], "reflect"),
+        bad(T.pad, ShapeError, "pad: ... most 2 on each side of axis 0", (3,), [3, 0], "reflect"),
         bad(T.pad, ShapeError, "mode 'circular', got (0, 4)", (3,), [0, 4], "circular"),
         bad(T.pad, ShapeError, "of shape (3,), got 3 numbers", (3,), [1, 2, 3]),
-        bad(T.pad, ShapeError, "1 pairs of (before, after)", (3,), [(1, 2), None]),
+        bad(T.pad, ShapeError, "pad: expected 1 pairs of (before, after)", (3,), [(1, 2), None]),
         bad(T.pad, ShapeError, "pad: expected to crop at most shape (3,)", (3,), [-2, -2]),
     ],
     "pad_constant": [
@@ -123,7 +119,7 @@ BAD: Bads = {
     ],
     "expand": [
         bad(T.expand, ShapeError, "expand: got (2, 3) float32", (2, 3), 2, 4),
-        bad(T.expand, ShapeError, "a length per axis of shape (3,)", (3,), None, 3),
+        bad(T.expand, ShapeError, "expand: expected a length per ... (3,)", (3,), None, 3),
     ],
     "sum_to": refused("sum_to", (2, 3), shape=(2, 2)),
     "cast": [bad(T.cast, DtypeError, "no dtype", (3,), "no dtype")],

@@ -75,7 +75,8 @@ def recorded(function: Callable[..., Any], *inputs: Any, **options: Any) -> dict
 def bad(
     function: Callable[..., Any], error: type[Exception], message: str, *inputs: Any, **options: Any
 ) -> Bad:
-    """Return a call that must fail, with the error and a part of its message.
+    """Return a call that must fail, with the error and a part of its message, in which "..." stands
+    for any text.
 
     A tuple among `inputs` is the shape of a Tensor of ones; tuples that are no shapes go by name.
     """
