@@ -1,6 +1,4 @@
-"""einsum against its definition by loops."""
-
-import itertools
+"""einsum beside NumPy's."""
 
 import numpy as np
 import pytest
@@ -10,34 +8,9 @@ from tinygrad_np import Tensor
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 
-@pytest.fixture
-def generator():
-    return np.random.default_rng(0)
-
-
-# Einsum.
-
-
-def by_loops(terms, wanted, arrays):
-    """The sum of products as it is defined, one entry after the other."""
-    sizes = {
-        letter: n
-        for term, x in zip(terms, arrays, strict=True)
-        for letter, n in zip(term, x.shape, strict=True)
-    }
-    out = np.zeros([sizes[letter] for letter in wanted])
-    for values in itertools.product(*map(range, sizes.values())):
-        at = dict(zip(sizes, values, strict=True))
-        entries = [
-            x[tuple(at[letter] for letter in term)] for term, x in zip(terms, arrays, strict=True)
-        ]
-        out[tuple(at[letter] for letter in wanted)] += np.prod(entries)
-    return out
-
-
 @pytest.mark.slow
 @each("seed", range(40))
-def test_einsum_is_the_sum_of_products(seed):
+def test_einsum_is_numpys(seed):
     """Random formulas: repeated letters, letters of one term only, up to five operands."""
     generator = np.random.default_rng(seed)
     letters = list("abcdE")
@@ -51,7 +24,7 @@ def test_einsum_is_the_sum_of_products(seed):
     arrays = [generator.standard_normal([sizes[letter] for letter in term]) for term in terms]
     formula = f"{','.join(terms)}->{wanted}"
     found = Tensor.einsum(formula, *map(Tensor, arrays))
-    np.testing.assert_allclose(found.data, by_loops(terms, wanted, arrays), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.data, np.einsum(formula, *arrays), rtol=1e-10, atol=1e-12)
     gradcheck(lambda *xs: Tensor.einsum(formula, *xs), arrays)
     gradgradcheck(lambda *xs: Tensor.einsum(formula, *xs), arrays)
 

@@ -18,18 +18,6 @@ def test_transposed_convolution_is_the_transpose():
     np.testing.assert_allclose((out * y).sum().item(), (x * back).sum().item(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3, 5, 20])
-def test_input_gradients_of_strides(stride):
-    """What the windows skip has no gradient; the rest has that of the sum of its weights."""
-    x = Tensor(np.zeros((1, 1, 11)), requires_grad=True)
-    weight = np.array([1.0, 10.0, 100.0])
-    x.conv2d(Tensor(weight.reshape(1, 1, 3)), stride=stride).sum().backward()
-    expected = np.zeros(11)
-    for start in range(0, 9, stride):
-        expected[start : start + 3] += weight
-    np.testing.assert_array_equal(x.grad.numpy().reshape(-1), expected)
-
-
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("channels", [(0, 3), (3, 0)])
 def test_convolutions_without_channels(channels, stride):

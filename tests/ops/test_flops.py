@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.ops.samples import samples_of
-from tests.tools import naming
+from tests.tools import each, naming
 from tinygrad_np import Tensor as T
 from tinygrad_np import nn, ops, profile
 from tinygrad_np.profiler import count_flops
@@ -11,16 +11,7 @@ from tinygrad_np.profiler import count_flops
 OPS = list(ops.table.values())
 
 
-def each_op(check):
-    """Make a check of an op a test of all."""
-
-    def test():
-        for op in OPS:
-            with naming(op.name):
-                check(op)
-
-    test.__doc__ = check.__doc__
-    return test
+each_op = each("op", OPS, ids=lambda op: op.name)
 
 
 def run(op, sample):

@@ -152,14 +152,6 @@ def test_one_node_in_training():
     assert node.edges == (x, layer.weight, layer.bias, None)
 
 
-def test_second_gradients_of_a_network():
-    network = nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2), nn.Tanh(), nn.Flatten())
-    network = network.astype(np.float64)
-    x = normal((3, 1, 3, 3), np.float64)
-    gradcheck(network, [x])
-    gradgradcheck(network, [x])
-
-
 def test_nothing_at_all():
     """No channels, or no images: nothing comes out, and statistics of nothing are 0."""
     for shape in ((0, 3, 2, 2), (0, 3), (2, 0, 3), (2, 3, 0)):

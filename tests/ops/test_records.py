@@ -96,7 +96,8 @@ BAD_INPUTS = {**BAD, **{op.name: bad_inputs_of(op) for op in OPS}}
 @each("name", BAD_INPUTS)
 def test_bad_inputs_raise(name):
     for call, error, message in BAD_INPUTS[name]:
-        with pytest.raises(error, match=re.escape(message)) as caught:
+        pattern = ".*".join(map(re.escape, message.split("...")))
+        with pytest.raises(error, match=pattern) as caught:
             call()
         assert isinstance(caught.value, TinygradNpError)
 
@@ -186,28 +187,15 @@ def _size(array):
 
 @pytest.mark.slow
 @differentiable_samples
-def test_no_upstream_gradient_gives_none(op, sample):
-    for grad in vjp_of(op, sample, np.zeros_like(upstream_of(op, sample))):
-        assert not grad.any()
-
-
-@pytest.mark.slow
-@differentiable_samples
-def test_the_vjp_is_linear(op, sample):
+def test_the_vjp_is_linear_and_the_same_each_time(op, sample):
     one, other = upstream_of(op, sample, 1), upstream_of(op, sample, 2)
-    together = vjp_of(op, sample, 2 * one - 3 * other)
-    apart = zip(vjp_of(op, sample, one), vjp_of(op, sample, other), strict=True)
-    for found, (first, second) in zip(together, apart, strict=True):
+    gradients = [vjp_of(op, sample, up) for up in (one, one, other, 2 * one - 3 * other, 0 * one)]
+    for first, again, second, together, none in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(first, again, strict=True)
         expected = 2 * first - 3 * second
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10 * (1 + _size(expected)))
-
-
-@pytest.mark.slow
-@differentiable_samples
-def test_two_runs_give_the_same_bits(op, sample):
-    upstream = upstream_of(op, sample)
-    for first, second in zip(*(vjp_of(op, sample, upstream) for _ in range(2)), strict=True):
-        np.testing.assert_array_equal(first, second, strict=True)
+        atol = 1e-10 * (1 + _size(expected))
+        np.testing.assert_allclose(together, expected, rtol=1e-9, atol=atol)
+        assert not none.any()
 
 
 @pytest.mark.slow

@@ -4,15 +4,15 @@ kinks and ties, zeros, infinities and nan, sums of nothing and spreads of one.
 The records themselves meet such numbers in `test_records`.
 """
 
+import operator
 import warnings
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-F = torch.nn.functional
-
-from tests.oracle.compare import compare  # noqa: E402
+from tests.oracle.compare import compare
+from tests.oracle.pytorch import F, torch
+from tinygrad_np import Tensor
 
 INF, NAN = np.inf, np.nan
 LINE = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 20.0, -20.0, 90.0, -90.0])
@@ -35,35 +35,29 @@ ONE = np.array([[2.0], [0.0], [-3.0]])
 SAME = np.full((2, 4), 1.5)
 
 
-def same(name, *args, **options):
-    """A method of one name and one order of arguments on both sides."""
-    return (
-        lambda x: getattr(x, name)(*args, **options),
-        lambda x: getattr(x, name)(*args, **options),
-    )
+def alike(function):
+    """An expression that both sides write alike."""
+    return function, function
 
 
 ACTIVATIONS = {
-    "relu6": (lambda x: x.relu6(), F.relu6),
-    "hardtanh": (lambda x: x.hardtanh(), F.hardtanh),
+    "relu6": (Tensor.relu6, F.relu6),
+    "hardtanh": (Tensor.hardtanh, F.hardtanh),
     "hardtanh with bounds": (lambda x: x.hardtanh(-3, 6), lambda x: F.hardtanh(x, -3, 6)),
-    "hardswish": (lambda x: x.hardswish(), F.hardswish),
-    "leaky_relu": (lambda x: x.leaky_relu(), F.leaky_relu),
-    "elu": (lambda x: x.elu(), F.elu),
+    "hardswish": (Tensor.hardswish, F.hardswish),
+    "leaky_relu": (Tensor.leaky_relu, F.leaky_relu),
+    "elu": (Tensor.elu, F.elu),
     "elu with alpha": (lambda x: x.elu(0.5), lambda x: F.elu(x, 0.5)),
     "celu": (lambda x: x.celu(2.0), lambda x: F.celu(x, 2.0)),
-    "gelu": (lambda x: x.gelu(), lambda x: F.gelu(x, approximate="tanh")),
+    "gelu": (Tensor.gelu, lambda x: F.gelu(x, approximate="tanh")),
     "gelu by erf": (lambda x: x.gelu("none"), F.gelu),
-    "silu": (lambda x: x.silu(), F.silu),
-    "mish": (lambda x: x.mish(), F.mish),
-    "softplus": (lambda x: x.softplus(), lambda x: F.softplus(x, threshold=80)),
-    "softplus with beta": (
-        lambda x: x.softplus(2.0),
-        lambda x: F.softplus(x, 2.0, threshold=80),
-    ),
-    "softsign": (lambda x: x.softsign(), F.softsign),
-    "logsigmoid": (lambda x: x.logsigmoid(), F.logsigmoid),
-    "square": same("square"),
+    "silu": (Tensor.silu, F.silu),
+    "mish": (Tensor.mish, F.mish),
+    "softplus": (Tensor.softplus, lambda x: F.softplus(x, threshold=80)),
+    "softplus with beta": (lambda x: x.softplus(2.0), lambda x: F.softplus(x, 2.0, threshold=80)),
+    "softsign": (Tensor.softsign, F.softsign),
+    "logsigmoid": (Tensor.logsigmoid, F.logsigmoid),
+    "square": alike(lambda x: x.square()),
 }
 
 POINTS = {
@@ -71,74 +65,48 @@ POINTS = {
     "clip from below": (lambda x: x.clip(min_=-0.5), lambda x: x.clamp(min=-0.5)),
     "clip from above": (lambda x: x.clip(max_=0.5), lambda x: x.clamp(max=0.5)),
     "clip with crossed bounds": (lambda x: x.clip(3, -1), lambda x: x.clamp(3, -1)),
-    "x ** 0": (lambda x: x**0, lambda x: x**0),
-    "x ** 1": (lambda x: x**1, lambda x: x**1),
-    "x ** 2": (lambda x: x**2, lambda x: x**2),
-    "x ** 3.0": (lambda x: x**3.0, lambda x: x**3.0),
-    "x ** 0.5": (lambda x: x**0.5, lambda x: x**0.5),
-    "x ** -1": (lambda x: x**-1, lambda x: x**-1),
-    "2 ** x": (lambda x: 2.0**x, lambda x: 2.0**x),
-    "0 ** x": (lambda x: 0.0**x, lambda x: 0.0**x),
-    "1 / x": (lambda x: 1 / x, lambda x: 1 / x),
-    "x % 1": (lambda x: x % 1, lambda x: x % 1),
+    **{f"x ** {p}": alike(lambda x, p=p: x**p) for p in (0, 1, 2, 3.0, 0.5, -1)},
+    "2 ** x": alike(lambda x: 2.0**x),
+    "0 ** x": alike(lambda x: 0.0**x),
+    "1 / x": alike(lambda x: 1 / x),
+    "x % 1": alike(lambda x: x % 1),
     "x // 0.5": (lambda x: x // 0.5, lambda x: torch.div(x, 0.5, rounding_mode="floor")),
-    "lerp": (lambda x: x.lerp(x * 0 + 1, 0.25), lambda x: x.lerp(x * 0 + 1, 0.25)),
+    "lerp": alike(lambda x: x.lerp(x * 0 + 1, 0.25)),
     "where nan is not taken": (
         lambda x: (x > 0).where(x.log(), x * 2),
         lambda x: torch.where(x > 0, x.log(), x * 2),
     ),
-    "masked_fill of nan": (
-        lambda x: x.masked_fill(x != x, 0.0) * x,
-        lambda x: x.masked_fill(x != x, 0.0) * x,
-    ),
-    "isinf of one sign": (
-        lambda x: x.isinf(detect_negative=False),
-        lambda x: torch.isposinf(x),
-    ),
+    "masked_fill of nan": alike(lambda x: x.masked_fill(x != x, 0.0) * x),
+    "isinf of one sign": (lambda x: x.isinf(detect_negative=False), torch.isposinf),
 }
 
+# Methods along axis 1 that both sides write alike.
+ROW_METHODS = [
+    *("sum", "mean", "prod", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod"),
+    *("logcumsumexp", "argmax", "argmin", "var", "std", "all", "any"),
+]
 BY_ROW = {
+    **{name: alike(operator.methodcaller(name, 1)) for name in ROW_METHODS},
     "max": (lambda x: x.max(1), lambda x: x.amax(1)),
     "min": (lambda x: x.min(1), lambda x: x.amin(1)),
-    "max of all": (lambda x: x.max(), lambda x: x.max()),
-    "min of all": (lambda x: x.min(), lambda x: x.min()),
-    "sum": same("sum", 1),
-    "mean": same("mean", 1),
-    "prod": same("prod", 1),
-    "logsumexp": same("logsumexp", 1),
-    "softmax": same("softmax", 1),
-    "log_softmax": same("log_softmax", 1),
+    "max of all": alike(lambda x: x.max()),
+    "min of all": alike(lambda x: x.min()),
     "softmin": (lambda x: x.softmin(1), lambda x: F.softmin(x, 1)),
-    "cumsum": same("cumsum", 1),
-    "cumprod": same("cumprod", 1),
-    "logcumsumexp": same("logcumsumexp", 1),
-    "cummax": (lambda x: x.cummax(1)[0], lambda x: x.cummax(1)[0]),
-    "cummin": (lambda x: x.cummin(1)[0], lambda x: x.cummin(1)[0]),
-    "places of cummax": (lambda x: x.cummax(1)[1], lambda x: x.cummax(1)[1]),
-    "places of cummin": (lambda x: x.cummin(1)[1], lambda x: x.cummin(1)[1]),
-    "sort": (lambda x: x.sort(1)[0], lambda x: x.sort(1)[0]),
-    "sort down": (lambda x: x.sort(1, True)[0], lambda x: x.sort(1, True)[0]),
-    "places of sort": (lambda x: x.sort(1)[1], lambda x: torch.sort(x, dim=1, stable=True)[1]),
+    "cummax": alike(lambda x: x.cummax(1)[0]),
+    "cummin": alike(lambda x: x.cummin(1)[0]),
+    "places of cummax": alike(lambda x: x.cummax(1)[1]),
+    "places of cummin": alike(lambda x: x.cummin(1)[1]),
+    "sort": alike(lambda x: x.sort(1)[0]),
+    "sort down": alike(lambda x: x.sort(1, True)[0]),
+    "places of sort": (lambda x: x.sort(1)[1], lambda x: x.sort(dim=1, stable=True)[1]),
     "places of sort down": (
         lambda x: x.sort(1, True)[1],
-        lambda x: torch.sort(x, dim=1, descending=True, stable=True)[1],
+        lambda x: x.sort(dim=1, descending=True, stable=True)[1],
     ),
-    "topk": (lambda x: x.detach().topk(1, 1)[0], lambda x: x.detach().topk(1, 1)[0]),
-    "topk of the smallest": (
-        lambda x: x.detach().topk(1, 1, largest=False)[0],
-        lambda x: x.detach().topk(1, 1, largest=False)[0],
-    ),
-    "argmax": (lambda x: x.argmax(1), lambda x: x.argmax(1)),
-    "argmin": (lambda x: x.argmin(1), lambda x: x.argmin(1)),
-    "var": (lambda x: x.var(1), lambda x: x.var(1)),
-    "std": (lambda x: x.std(1), lambda x: x.std(1)),
-    "var without correction": (
-        lambda x: x.var(1, correction=0),
-        lambda x: x.var(1, correction=0),
-    ),
+    "topk": alike(lambda x: x.detach().topk(1, 1)[0]),
+    "topk of the smallest": alike(lambda x: x.detach().topk(1, 1, largest=False)[0]),
+    "var without correction": alike(lambda x: x.var(1, correction=0)),
     "std_mean": (lambda x: x.std_mean(1)[0], lambda x: torch.std_mean(x, 1)[0]),
-    "all": same("all", 1),
-    "any": same("any", 1),
 }
 
 POOLS = {
@@ -171,25 +139,25 @@ LOSSES = {
 # gradients at 0 and 1 are held to their targets there only.
 PROBABILITIES = np.array([0.0, 1.0, 1e-9, 1 - 1e-9, 0.5])
 TARGETS = np.array([0.0, 1.0, 0.3, 0.3, 0.0])
-PAIRS = {
-    "binary_crossentropy": (
-        lambda x, t: x.binary_crossentropy(t.detach(), reduction="none") + t * 0,
-        lambda x, t: F.binary_cross_entropy(x, t.detach(), reduction="none") + t * 0,
-    ),
-}
 
+INPUTS_BY_ROW = {"rows": ROWS, "ties": FINITE, "zeros": ZEROS, "one": ONE, "equals": SAME}
 CASES = {
     **{name: (*case, WIDE) for name, case in {**ACTIVATIONS, **POINTS}.items()},
     # PyTorch's float32 kernel gives nan for gelu(inf).
     "gelu by erf": (*ACTIVATIONS["gelu by erf"], WIDE[WIDE != INF]),
-    **{f"{name} of rows": (*case, ROWS) for name, case in BY_ROW.items()},
-    **{f"{name} of ties": (*case, FINITE) for name, case in BY_ROW.items()},
-    **{f"{name} of zeros": (*case, ZEROS) for name, case in BY_ROW.items()},
-    **{f"{name} of one": (*case, ONE) for name, case in BY_ROW.items()},
-    **{f"{name} of equals": (*case, SAME) for name, case in BY_ROW.items()},
+    **{
+        f"{name} of {what}": (*case, rows)
+        for what, rows in INPUTS_BY_ROW.items()
+        for name, case in BY_ROW.items()
+    },
     **{name: (*case, IMAGES) for name, case in POOLS.items()},
     **{name: (*case, ROWS) for name, case in LOSSES.items()},
-    **{name: (*case, PROBABILITIES, TARGETS) for name, case in PAIRS.items()},
+    "binary_crossentropy": (
+        lambda x, t: x.binary_crossentropy(t.detach(), reduction="none") + t * 0,
+        lambda x, t: F.binary_cross_entropy(x, t.detach(), reduction="none") + t * 0,
+        PROBABILITIES,
+        TARGETS,
+    ),
 }
 
 

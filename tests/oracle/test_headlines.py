@@ -7,8 +7,7 @@ import pytest
 
 from headlines import courses
 from models import DigitsCNN, LeNet
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+from tests.oracle.pytorch import torch
 
 LENET, DIGITS = courses.COURSES
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-
-from tinygrad_np import Tensor, nn  # noqa: E402
+from tests.oracle.pytorch import torch
+from tinygrad_np import Tensor, nn
 
 LAYERS = [
     ("Conv1d", (4, 6, 3), {"padding": "same", "groups": 2}),

@@ -7,9 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.oracle.pytorch import torch
 from tinygrad_np import Tensor, nn, optim
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
 
 pytestmark = pytest.mark.slow
 
@@ -197,17 +196,13 @@ ALL = pytest.mark.parametrize(
 
 
 @ALL
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"), [(np.float64, 1e-12, 1e-12), (np.float32, 1e-4, 1e-5)]
+)
 @pytest.mark.usefixtures("full_precision")
-def test_fifty_steps(kind, options, second):
-    """After each of fifty steps in float64 the weights are PyTorch's."""
-    compare(kind, options, second, np.float64, rtol=1e-12, atol=1e-12)
-
-
-@ALL
-@pytest.mark.usefixtures("full_precision")
-def test_fifty_steps_in_float32(kind, options, second):
-    """So they are in float32, but for its rounding."""
-    compare(kind, options, second, np.float32, rtol=1e-4, atol=1e-5)
+def test_fifty_steps(kind, options, second, dtype, rtol, atol):
+    """After each of fifty steps the weights are PyTorch's, but for float32's rounding."""
+    compare(kind, options, second, dtype, rtol, atol)
 
 
 @pytest.mark.parametrize("options", MUON_OPTIONS)
@@ -279,6 +274,12 @@ def test_clip_grad_value(limit):
 
 # Schedules.
 
+
+def one_cycle(total_steps=60, **options):
+    """Return a schedule with a peak of 0.4."""
+    return "OneCycleLR", {"max_lr": 0.4, "total_steps": total_steps, **options}
+
+
 SCHEDULES = [
     ("StepLR", {"step_size": 7}),
     ("StepLR", {"step_size": 1, "gamma": 0.9}),
@@ -290,27 +291,17 @@ SCHEDULES = [
     ("LinearWarmup", {"warmup_steps": 5}),
     ("LinearWarmup", {"warmup_steps": 40, "start_factor": 0.01}),
     ("LinearWarmup", {"warmup_steps": 1, "start_factor": 1.0}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60}),
+    one_cycle(),
     ("OneCycleLR", {"max_lr": [0.4, 0.3], "epochs": 10, "steps_per_epoch": 7}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "three_phase": True}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "three_phase": True, "pct_start": 0.45}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 61, "anneal_strategy": "linear"}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "cycle_momentum": False}),
-    (
-        "OneCycleLR",
-        {
-            "max_lr": 0.4,
-            "total_steps": 63,
-            "pct_start": 0.7,
-            "base_momentum": [0.5, 0.6],
-            "max_momentum": 0.9,
-            "div_factor": 10.0,
-            "final_div_factor": 100.0,
-        },
-    ),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "pct_start": 0.0}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 60, "pct_start": 0.01, "three_phase": True}),
-    ("OneCycleLR", {"max_lr": 0.4, "total_steps": 61, "pct_start": 1.0}),
+    one_cycle(three_phase=True),
+    one_cycle(three_phase=True, pct_start=0.45),
+    one_cycle(61, anneal_strategy="linear"),
+    one_cycle(cycle_momentum=False),
+    one_cycle(63, pct_start=0.7, base_momentum=[0.5, 0.6], max_momentum=0.9, div_factor=10.0),
+    one_cycle(final_div_factor=100.0),
+    one_cycle(pct_start=0.0),
+    one_cycle(pct_start=0.01, three_phase=True),
+    one_cycle(61, pct_start=1.0),
 ]
 # One that has 0 at the end of each quarter of its wave, which PyTorch's recursion rounds.
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-16}

@@ -4,12 +4,11 @@ from a random upstream, products with the Hessian."""
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-
-from tests.oracle.counterparts import TABLE  # noqa: E402
-from tests.programs.grow import grow  # noqa: E402
-from tests.programs.program import COMPOSED, given, run_on_tensors  # noqa: E402
-from tests.programs.test_programs import (  # noqa: E402
+from tests.oracle.counterparts import TABLE
+from tests.oracle.pytorch import torch
+from tests.programs.grow import grow
+from tests.programs.program import COMPOSED, given, run_on_tensors
+from tests.programs.test_programs import (
     FULL,
     SMOKE,
     WrongError,

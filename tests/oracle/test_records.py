@@ -9,13 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-
-from tests.ops.samples import draw, is_plain, samples_of  # noqa: E402
-from tests.oracle.compare import compare  # noqa: E402
-from tests.oracle.counterparts import ELEMENTWISE, TABLE  # noqa: E402
-from tests.tools import naming  # noqa: E402
-from tinygrad_np import ops  # noqa: E402
+from tests.ops.samples import draw, is_plain, samples_of
+from tests.oracle.compare import compare
+from tests.oracle.counterparts import ELEMENTWISE, TABLE
+from tests.tools import naming
+from tinygrad_np import ops
 
 OPS = list(ops.table.values())
 # Records without a counterpart, and why.

@@ -1,120 +1,71 @@
 """PyTorch's models of the same layout and names as those in `models`."""
 
+import collections
+import itertools
+
 import numpy as np
-import pytest
 
 import models
+from tests.oracle.pytorch import torch
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-max_pool2d = torch.nn.functional.max_pool2d
+BatchNorm2d, Conv2d, Linear = torch.nn.BatchNorm2d, torch.nn.Conv2d, torch.nn.Linear
 
 
-class TwoConv(torch.nn.Module):
-    """MnistCNN and MnistCNNLight; dropout multiplies by a factor that is given from outside."""
+class Dropout(torch.nn.Module):
+    """Multiply by a factor that is given from outside, in training."""
 
-    def __init__(self, first, second, hidden):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(1, first, 3, padding=1)
-        self.conv2 = torch.nn.Conv2d(first, second, 3, padding=1)
-        self.fc1 = torch.nn.Linear(second * 7 * 7, hidden)
-        self.fc2 = torch.nn.Linear(hidden, 10)
-        self.pool = torch.nn.MaxPool2d(2)
-        self.factor = 1.0
+    factor = 1.0
 
     def forward(self, x):
-        """Return logits (N, 10)."""
-        x = self.pool(torch.relu(self.conv1(x)))
-        x = self.pool(torch.relu(self.conv2(x)))
-        x = torch.relu(self.fc1(x.flatten(1)))
-        return self.fc2(x * self.factor)
+        """Return x scaled."""
+        return x * self.factor if self.training else x
 
 
-class OneConvTwoLinear(torch.nn.Module):
-    """LabCNN."""
+def network(convolutions, sizes, norms=False, relu=True, dropout=False):
+    """Return convolutions, with relu and pooling behind each, and linear layers, by the names of
+    ours.
 
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 16, 3, padding=1)
-        self.fc1 = torch.nn.Linear(16 * 14 * 14, 128)
-        self.fc2 = torch.nn.Linear(128, 10)
-        self.pool = torch.nn.MaxPool2d(2)
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        x = self.pool(torch.relu(self.conv(x)))
-        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
-
-
-class OneConvOneLinear(torch.nn.Module):
-    """DigitsCNN."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 8, 3, padding=1)
-        self.fc = torch.nn.Linear(8 * 4 * 4, 10)
-        self.pool = torch.nn.MaxPool2d(2)
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        return self.fc(self.pool(torch.relu(self.conv(x))).flatten(1))
+    Args:
+        convolutions: the convolutions by name.
+        sizes: features from the first linear layer's input to the last one's output.
+        norms: whether batch norm follows each convolution.
+        relu: whether relu stands between linear layers.
+        dropout: whether dropout stands before the last layer.
+    """
+    layers = collections.OrderedDict()
+    for name, conv in convolutions.items():
+        layers[name] = conv
+        if norms:
+            layers[name.replace("conv", "bn")] = BatchNorm2d(conv.out_channels)
+        layers[f"pool of {name}"] = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.MaxPool2d(2))
+    layers["flatten"] = torch.nn.Flatten()
+    for number, pair in enumerate(itertools.pairwise(sizes), start=1):
+        if relu and number > 1:
+            layers[f"relu{number}"] = torch.nn.ReLU()
+        if dropout and number == len(sizes) - 1:
+            layers["dropout"] = Dropout()
+        layers[f"fc{number}" if len(sizes) > 2 else "fc"] = Linear(*pair)
+    return torch.nn.Sequential(layers)
 
 
-class TwoConvTwoLinear(torch.nn.Module):
-    """LabCNN of two blocks."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 16, 3, padding=1)
-        self.conv2 = torch.nn.Conv2d(16, 32, 3, padding=1)
-        self.fc1 = torch.nn.Linear(32 * 7 * 7, 128)
-        self.fc2 = torch.nn.Linear(128, 10)
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        x = max_pool2d(torch.relu(self.conv(x)), 2)
-        x = max_pool2d(torch.relu(self.conv2(x)), 2)
-        return self.fc2(torch.relu(self.fc1(x.flatten(1))))
+def two_convolutions(first, second):
+    """Return 3 x 3 convolutions that keep the size."""
+    convolutions = Conv2d(1, first, 3, padding=1), Conv2d(first, second, 3, padding=1)
+    return dict(zip(("conv1", "conv2"), convolutions, strict=True))
 
 
-class LeNet(torch.nn.Module):
-    """LeNet."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(1, 6, 5, padding=2)
-        self.bn1 = torch.nn.BatchNorm2d(6)
-        self.conv2 = torch.nn.Conv2d(6, 16, 5)
-        self.bn2 = torch.nn.BatchNorm2d(16)
-        self.fc1 = torch.nn.Linear(400, 120)
-        self.fc2 = torch.nn.Linear(120, 84)
-        self.fc3 = torch.nn.Linear(84, 10)
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        x = max_pool2d(torch.relu(self.bn1(self.conv1(x))), 2)
-        x = max_pool2d(torch.relu(self.bn2(self.conv2(x))), 2)
-        x = torch.relu(self.fc1(x.flatten(1)))
-        return self.fc3(torch.relu(self.fc2(x)))
+def lab_cnn(blocks):
+    """Return LabCNN of one or two blocks."""
+    convolutions = {"conv": Conv2d(1, 16, 3, padding=1), "conv2": Conv2d(16, 32, 3, padding=1)}
+    if blocks == 1:
+        return network({"conv": convolutions["conv"]}, (16 * 14 * 14, 128, 10))
+    return network(convolutions, (32 * 7 * 7, 128, 10))
 
 
-class FashionCNN(torch.nn.Module):
-    """FashionCNN; dropout multiplies by a factor that is given from outside."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(1, 32, 3, padding=1)
-        self.bn1 = torch.nn.BatchNorm2d(32)
-        self.conv2 = torch.nn.Conv2d(32, 64, 3, padding=1)
-        self.bn2 = torch.nn.BatchNorm2d(64)
-        self.fc1 = torch.nn.Linear(64 * 7 * 7, 512)
-        self.fc2 = torch.nn.Linear(512, 10)
-        self.factor = 1.0
-
-    def forward(self, x):
-        """Return logits (N, 10)."""
-        x = max_pool2d(torch.relu(self.bn1(self.conv1(x))), 2)
-        x = max_pool2d(torch.relu(self.bn2(self.conv2(x))), 2)
-        return self.fc2(self.fc1(x.flatten(1)) * self.factor)
+def lenet():
+    """Return LeNet."""
+    convolutions = {"conv1": Conv2d(1, 6, 5, padding=2), "conv2": Conv2d(6, 16, 5)}
+    return network(convolutions, (400, 120, 84, 10), norms=True)
 
 
 class SqueezeExcitation(torch.nn.Module):
@@ -122,8 +73,8 @@ class SqueezeExcitation(torch.nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.squeeze = torch.nn.Linear(channels, channels // 4)
-        self.excite = torch.nn.Linear(channels // 4, channels)
+        self.squeeze = Linear(channels, channels // 4)
+        self.excite = Linear(channels // 4, channels)
 
     def forward(self, x):
         """Return images (N, C, H, W) with their channels scaled."""
@@ -134,7 +85,7 @@ class SqueezeExcitation(torch.nn.Module):
 def convolution(channels, out_channels, kernel_size, stride):
     """Return a convolution without bias that keeps the size, but for its stride."""
     options = {"stride": stride, "padding": kernel_size // 2, "bias": False}
-    return torch.nn.Conv2d(channels, out_channels, kernel_size, **options)
+    return Conv2d(channels, out_channels, kernel_size, **options)
 
 
 class Block(torch.nn.Module):
@@ -143,15 +94,15 @@ class Block(torch.nn.Module):
     def __init__(self, channels, out_channels, stride, gated):
         super().__init__()
         self.conv1 = convolution(channels, out_channels, 3, stride)
-        self.bn1 = torch.nn.BatchNorm2d(out_channels)
+        self.bn1 = BatchNorm2d(out_channels)
         self.conv2 = convolution(out_channels, out_channels, 3, 1)
-        self.bn2 = torch.nn.BatchNorm2d(out_channels)
+        self.bn2 = BatchNorm2d(out_channels)
         self.gate = SqueezeExcitation(out_channels) if gated else torch.nn.Identity()
         self.around = torch.nn.Identity()
         if channels != out_channels:
             self.around = torch.nn.Sequential(
                 convolution(channels, out_channels, 1, stride),
-                torch.nn.BatchNorm2d(out_channels),
+                BatchNorm2d(out_channels),
             )
 
     def forward(self, x):
@@ -166,10 +117,10 @@ class ResNet(torch.nn.Module):
     def __init__(self, gated):
         super().__init__()
         self.conv = convolution(1, 16, 3, 1)
-        self.bn = torch.nn.BatchNorm2d(16)
+        self.bn = BatchNorm2d(16)
         sizes = [(16, 16, 1), (16, 32, 2), (32, 64, 2)]
         self.blocks = torch.nn.Sequential(*[Block(*size, gated) for size in sizes])
-        self.fc = torch.nn.Linear(64, 10)
+        self.fc = Linear(64, 10)
 
     def forward(self, x):
         """Return logits (N, 10)."""
@@ -179,13 +130,27 @@ class ResNet(torch.nn.Module):
 
 # Ours, of a generator, and theirs.
 PAIRS = {
-    "MnistCNN": (models.MnistCNN, lambda: TwoConv(32, 64, 128)),
-    "MnistCNNLight": (models.MnistCNNLight, lambda: TwoConv(8, 16, 32)),
-    "LabCNN": (models.LabCNN, OneConvTwoLinear),
-    "LabCNN of two blocks": (lambda g: models.LabCNN(g, blocks=2), TwoConvTwoLinear),
-    "DigitsCNN": (models.DigitsCNN, OneConvOneLinear),
-    "LeNet": (models.LeNet, LeNet),
-    "FashionCNN": (models.FashionCNN, FashionCNN),
+    "MnistCNN": (
+        models.MnistCNN,
+        lambda: network(two_convolutions(32, 64), (64 * 7 * 7, 128, 10), dropout=True),
+    ),
+    "MnistCNNLight": (
+        models.MnistCNNLight,
+        lambda: network(two_convolutions(8, 16), (16 * 7 * 7, 32, 10), dropout=True),
+    ),
+    "LabCNN": (models.LabCNN, lambda: lab_cnn(1)),
+    "LabCNN of two blocks": (lambda g: models.LabCNN(g, blocks=2), lambda: lab_cnn(2)),
+    "DigitsCNN": (
+        models.DigitsCNN,
+        lambda: network({"conv": Conv2d(1, 8, 3, padding=1)}, (8 * 4 * 4, 10)),
+    ),
+    "LeNet": (models.LeNet, lenet),
+    "FashionCNN": (
+        models.FashionCNN,
+        lambda: network(
+            two_convolutions(32, 64), (3136, 512, 10), norms=True, relu=False, dropout=True
+        ),
+    ),
     "ResNet": (lambda g: models.ResNet(generator=g), lambda: ResNet(False)),
     "ResNet with gates": (
         lambda g: models.ResNet(g, squeeze_excitation=True),

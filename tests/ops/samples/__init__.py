@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.ops.samples.tools import Bad, Bads, Sample, Table, draw, rng_for
-from tinygrad_np import Tensor as T
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, draw, rng_for
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import DtypeError, ShapeError
 
@@ -74,18 +73,9 @@ def bad_inputs_of(op: Op) -> list[Bad]:
     if not is_plain(op):
         return []
     if len(op.inputs) == 1:
-        return [
-            (
-                lambda: op(T(1.0), T(2.0)),
-                DtypeError,
-                f"{op.name}: expected inputs {op.inputs} and options [], got 2 by position",
-            )
-        ]
+        message = f"{op.name}: expected inputs {op.inputs} and options [], got 2 by position"
+        return [bad(op, DtypeError, message, (1,), (1,))]
     return [
-        (lambda: op(T.ones(2, 3), T.ones(4)), ShapeError, f"{op.name}: got (2, 3) float32, (4,)"),
-        (
-            lambda: op(T.ones(2), "text"),
-            DtypeError,
-            f"{op.name}: expected a Tensor, an ndarray or a number, got a str",
-        ),
+        bad(op, ShapeError, f"{op.name}: got (2, 3) float32, (4,)", (2, 3), (4,)),
+        bad(op, DtypeError, f"{op.name}: expected a Tensor, ... got a str", (2,), "text"),
     ]

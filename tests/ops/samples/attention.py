@@ -1,75 +1,40 @@
 """Attention, which is written in other ops: bad inputs with the error that they must raise."""
 
+import functools
+
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Table
+from tests.ops.samples.tools import Bads, Table, bad
 from tinygrad_np import Tensor as T
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 TABLE: Table = {}
 
 X, HEADS = T.ones(2, 3), T.ones(6, 2, 3)
-
+_attention = functools.partial(bad, T.scaled_dot_product_attention)
 
 BAD: Bads = {
     "scaled_dot_product_attention": [
-        (
-            lambda: X.scaled_dot_product_attention(T.ones(2, 4), X),
+        _attention(
+            ShapeError, "expected query (..., L, E), key ... got (2, 3), (2, 4)", X, (2, 4), X
+        ),
+        _attention(ShapeError, "got (2, 3), (2, 3) and (4, 3)", X, X, (4, 3)),
+        _attention(ShapeError, "got (3,), (2, 3)", (3,), X, X),
+        _attention(ShapeError, "matmul: got (6, 2, 3)", HEADS, (4, 2, 3), (4, 2, 3)),
+        _attention(DtypeError, "attn_mask: ... or floats", X, X, X, np.ones((2, 2), np.int64)),
+        _attention(DtypeError, "got <class 'list'>", X, X, X, [[True]]),
+        _attention(ShapeError, "attn_mask: ... to (2, 2), ... got (3, 2)", X, X, X, (3, 2)),
+        _attention(ShapeError, "got (1, 2, 2)", X, X, X, (1, 2, 2)),
+        _attention(ArgumentError, "attn_mask or ... got both", X, X, X, (2, 2), is_causal=True),
+        _attention(ArgumentError, "dropout: ... 0 to 1, got 1.5", X, X, X, dropout_p=1.5),
+        _attention(
             ShapeError,
-            "expected query (..., L, E), key (..., S, E) and value (..., S, D), got (2, 3), (2, 4)",
+            "query (6, 2, 3) and ... (4, 2, 3)",
+            HEADS,
+            (4, 2, 3),
+            (4, 2, 3),
+            enable_gqa=True,
         ),
-        (
-            lambda: X.scaled_dot_product_attention(X, T.ones(4, 3)),
-            ShapeError,
-            "got (2, 3), (2, 3) and (4, 3)",
-        ),
-        (lambda: T.ones(3).scaled_dot_product_attention(X, X), ShapeError, "got (3,), (2, 3)"),
-        (
-            lambda: HEADS.scaled_dot_product_attention(T.ones(4, 2, 3), T.ones(4, 2, 3)),
-            ShapeError,
-            "matmul: got (6, 2, 3)",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, np.ones((2, 2), np.int64)),
-            DtypeError,
-            "attn_mask: expected bools, which say where a query may attend, or floats",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, [[True]]),
-            DtypeError,
-            "got <class 'list'>",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, T.ones(3, 2)),
-            ShapeError,
-            "attn_mask: expected a shape that broadcasts to (2, 2), (..., L, S), got (3, 2)",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, T.ones(1, 2, 2)),
-            ShapeError,
-            "got (1, 2, 2)",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, T.ones(2, 2), is_causal=True),
-            ArgumentError,
-            "expected attn_mask or is_causal=True, got both",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, dropout_p=1.5),
-            ArgumentError,
-            "dropout: expected p from 0 to 1, got 1.5",
-        ),
-        (
-            lambda: HEADS.scaled_dot_product_attention(
-                T.ones(4, 2, 3), T.ones(4, 2, 3), enable_gqa=True
-            ),
-            ShapeError,
-            "got query (6, 2, 3) and key (4, 2, 3)",
-        ),
-        (
-            lambda: X.scaled_dot_product_attention(X, X, enable_gqa=True),
-            ShapeError,
-            "got query (2, 3) and key (2, 3)",
-        ),
+        _attention(ShapeError, "got query (2, 3) and key (2, 3)", X, X, X, enable_gqa=True),
     ],
 }

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal, recorded, refused
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, normal, recorded, refused
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels.windows import Windows
 
-_IMAGE = np.ones((1, 2, 4, 4), np.float32)
-_WINDOWS = Windows((3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), (2, 2))
+_IMAGE = T.ones(1, 2, 4, 4)
+_GRADS = {"windows": Windows((3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), (2, 2)), "groups": 1}
 
 # Images, weights, options.
 CONVOLUTIONS: list[tuple[Any, Any, dict[str, Any]]] = [
@@ -79,170 +79,60 @@ TABLE: Table = {
 }
 
 
+def _conv(error: type[Exception], message: str, *inputs: Any, **options: Any) -> Bad:
+    """A call for _IMAGE, with a weight that fits unless another is given."""
+    return bad(T.conv2d, error, message, _IMAGE, *(inputs or [(3, 2, 3, 3)]), **options)
+
+
+def _transposed(error: type[Exception], message: str, *inputs: Any, **options: Any) -> Bad:
+    return bad(T.conv_transpose2d, error, message, _IMAGE, *(inputs or [(2, 3, 3, 3)]), **options)
+
+
 BAD: Bads = {
     "conv2d": [
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 1, 3, 3)),
-            ShapeError,
-            "conv2d: expected input with 1 channels",
-        ),
-        (lambda: T.ones(4, 4).conv2d(T.ones(1, 1, 3, 3)), ShapeError, "got (4, 4) and"),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 5, 5)),
-            ShapeError,
-            "conv2d: expected a window that fits into the image, got kernel (5, 5)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), T.ones(2)),
-            ShapeError,
-            "conv2d: expected bias (3,), got (2,)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), stride=0),
-            ArgumentError,
-            "conv2d stride: expected an integer of at least 1, or 2 of them, got 0",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=(1, 1, 1)),
-            ArgumentError,
-            "or 2 of them, got (1, 1, 1)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 1, 3, 3), groups=2),
-            ShapeError,
-            "output channels that groups=2 divides",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 1, 3, 3), groups=0),
-            ArgumentError,
-            "conv2d groups: expected an integer of at least 1, got 0",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d([[1.0]]),
-            DtypeError,
-            "conv2d: expected a Tensor, an ndarray or a number, got a list",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), [1.0, 2.0, 3.0]),
-            DtypeError,
-            "conv2d: expected a Tensor, an ndarray or a number, got a list",
-        ),
-        (
-            lambda: T.ones(2, 4, 4).conv2d(T.ones(3, 2, 3, 3)),
-            ShapeError,
-            "A single image needs a batch axis",
-        ),
-        (lambda: T.ones(4, 4).conv2d(T.ones(4, 4)), ShapeError, "got (4, 4) and"),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 0, 3)),
-            ShapeError,
-            "conv2d: expected a kernel with entries, got weight (3, 2, 0, 3)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(4, 2, 3, 3), groups=1.0),
-            ArgumentError,
-            "conv2d groups: expected an integer of at least 1, got 1.0",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), stride=(1, 1, 1)),
-            ArgumentError,
-            "or 2 of them, got (1, 1, 1)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), dilation=0),
-            ArgumentError,
-            "conv2d dilation: expected an integer of at least 1, or 2 of them, got 0",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=-1),
-            ArgumentError,
-            "conv2d padding: expected an integer of at least 0, or 2 of them, got -1",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=(0, 0, 0.5, 0)),
-            ArgumentError,
-            "or 2 of them, got (0, 0, 0.5, 0)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding=(0, -2, 0, 0)),
-            ShapeError,
-            "for an image of (4, 4) with padding ((0, 0), (0, -2))",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding="same", stride=2),
-            ArgumentError,
-            "got 'same' with stride (2, 2)",
-        ),
-        (
-            lambda: T(_IMAGE).conv2d(T.ones(3, 2, 3, 3), padding="valid"),
-            ArgumentError,
-            "conv2d padding: expected numbers, or 'same' with stride 1, got 'valid'",
-        ),
+        _conv(ShapeError, "conv2d: expected input with 1 channels", (3, 1, 3, 3)),
+        bad(T.conv2d, ShapeError, "got (4, 4) and", (4, 4), (1, 1, 3, 3)),
+        bad(T.conv2d, ShapeError, "got (4, 4) and", (4, 4), (4, 4)),
+        bad(T.conv2d, ShapeError, "A single image needs a batch axis", (2, 4, 4), (3, 2, 3, 3)),
+        _conv(ShapeError, "conv2d: expected a window that fits ... kernel (5, 5)", (3, 2, 5, 5)),
+        _conv(ShapeError, "conv2d: expected bias (3,), got (2,)", (3, 2, 3, 3), (2,)),
+        _conv(ShapeError, "conv2d: ... with entries, got weight (3, 2, 0, 3)", (3, 2, 0, 3)),
+        _conv(DtypeError, "conv2d: expected a Tensor, an ndarray or a number, got a list", [[1.0]]),
+        _conv(DtypeError, "conv2d: ... got a list", (3, 2, 3, 3), [1.0, 2.0, 3.0]),
+        _conv(ShapeError, "output channels that groups=2 divides", (3, 1, 3, 3), groups=2),
+        _conv(ArgumentError, "conv2d groups: expected an ... at least 1, got 0", groups=0),
+        _conv(ArgumentError, "conv2d groups: ... at least 1, got 1.0", groups=1.0),
+        _conv(ArgumentError, "conv2d stride: ... at least 1, or 2 of them, got 0", stride=0),
+        _conv(ArgumentError, "or 2 of them, got (1, 1, 1)", stride=(1, 1, 1)),
+        _conv(ArgumentError, "conv2d dilation: ... at least 1, or 2 of them, got 0", dilation=0),
+        _conv(ArgumentError, "conv2d padding: ... at least 0, or 2 of them, got -1", padding=-1),
+        _conv(ArgumentError, "or 2 of them, got (1, 1, 1)", padding=(1, 1, 1)),
+        _conv(ArgumentError, "or 2 of them, got (0, 0, 0.5, 0)", padding=(0, 0, 0.5, 0)),
+        _conv(ShapeError, "image of (4, 4) with padding ((0, 0), (0, -2))", padding=(0, -2, 0, 0)),
+        _conv(ArgumentError, "got 'same' with stride (2, 2)", padding="same", stride=2),
+        _conv(ArgumentError, "conv2d padding: expected numbers, ... got 'valid'", padding="valid"),
     ],
     "conv_transpose2d": [
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(3, 2, 3, 3)),
-            ShapeError,
-            "conv_transpose2d: expected input with 3 channels",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 2, 3, 3), groups=3),
-            ShapeError,
-            "with 2 channels (weight is (2, 2, 3, 3)), which groups=3 must divide",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), T.ones(2)),
-            ShapeError,
-            "conv_transpose2d: expected bias (3,), got (2,)",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), output_padding=1),
-            ArgumentError,
-            "output_padding: expected less than stride (1, 1) or dilation (1, 1), got 1",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), stride=2, output_padding=-1),
-            ArgumentError,
-            "output_padding: expected an integer of at least 0, or 2 of them, got -1",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), padding="same"),
-            ArgumentError,
-            "or 2 of them, got 'same'",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), padding=3),
-            ShapeError,
-            "conv_transpose2d: expected an image with entries, got (0, 0)",
-        ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(T.ones(2, 3, 3, 3), stride=0),
-            ArgumentError,
-            "conv_transpose2d stride: expected an integer of at least 1",
-        ),
-        (
-            lambda: T.ones(2, 4, 4).conv_transpose2d(T.ones(2, 3, 3, 3)),
+        _transposed(ShapeError, "conv_transpose2d: expected input with 3 channels", (3, 2, 3, 3)),
+        _transposed(ShapeError, "2 channels (weight ... which groups=3 must", groups=3),
+        _transposed(ShapeError, "conv_transpose2d: ... (3,), got (2,)", (2, 3, 3, 3), (2,)),
+        _transposed(ArgumentError, "stride (1, 1) or dilation (1, 1), got 1", output_padding=1),
+        _transposed(ArgumentError, "output_padding: ... at least 0, ... got -1", output_padding=-1),
+        _transposed(ArgumentError, "or 2 of them, got 'same'", padding="same"),
+        _transposed(ShapeError, "conv_transpose2d: ... with entries, got (0, 0)", padding=3),
+        _transposed(ArgumentError, "conv_transpose2d stride: ... at least 1", stride=0),
+        bad(
+            T.conv_transpose2d,
             ShapeError,
             "got (2, 4, 4) and (2, 3, 3, 3)",
+            (2, 4, 4),
+            (2, 3, 3, 3),
         ),
-        (
-            lambda: T(_IMAGE).conv_transpose2d(3.0),
-            DtypeError,
-            "conv_transpose2d: expected a Tensor or an ndarray, got a float",
-        ),
+        _transposed(DtypeError, "conv_transpose2d: ... an ndarray, got a float", 3.0),
     ],
     "conv2d_input_grad": refused(
-        "conv2d_input_grad",
-        (1, 4, 3, 2),
-        (4, 2, 3, 3),
-        input_shape=(1, 2, 4, 4),
-        windows=_WINDOWS,
-        groups=1,
+        "conv2d_input_grad", (1, 4, 3, 2), (4, 2, 3, 3), input_shape=(1, 2, 4, 4), **_GRADS
     ),
-    "conv2d_weight_grad": refused(
-        "conv2d_weight_grad", (1, 2, 4, 4), (1, 3, 3, 2), windows=_WINDOWS, groups=1
-    ),
-    "channel_sum": [
-        (lambda: ops.table["channel_sum"](T.ones(3)), AxisError, "channel_sum: got (3,)")
-    ],
+    "conv2d_weight_grad": refused("conv2d_weight_grad", (1, 2, 4, 4), (1, 3, 3, 2), **_GRADS),
+    "channel_sum": [bad(ops.table["channel_sum"], AxisError, "channel_sum: got (3,)", (3,))],
 }

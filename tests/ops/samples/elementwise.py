@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.samples.tools import Bad, Bads, Sample, Table, normal
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, normal
 from tinygrad_np import Tensor, ops
 from tinygrad_np import Tensor as T
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -106,21 +106,13 @@ BAD: Bads = {
         (lambda: ops.table["select"](T.ones(2), T.ones(3) > 0), ShapeError, "select: got (2,)"),
     ],
     "where": [
-        (
-            lambda: (T.ones(2) > 0).where(T.ones(3), 0.0),
-            ShapeError,
-            "where: got (2,) bool, (3,) float32",
-        ),
+        bad(T.where, ShapeError, "where: got (2,) bool, (3,) float32", T.ones(2) > 0, (3,), 0.0)
     ],
     "dropout_with_mask": [
         (lambda: ops.dropout_with_mask(T.ones(2), T.ones(3) > 0, 0.5), ShapeError, "dropout_with"),
     ],
     "dropout": [
-        (lambda: T.ones(2).dropout(1.5), ArgumentError, "dropout: expected p from 0 to 1, got 1.5"),
-        (
-            lambda: T.ones(2).dropout(float("nan")),
-            ArgumentError,
-            "dropout: expected p from 0 to 1, got nan",
-        ),
+        bad(T.dropout, ArgumentError, "dropout: expected p from 0 to 1, got 1.5", (2,), 1.5),
+        bad(T.dropout, ArgumentError, "dropout: expected p from 0 to 1, got nan", (2,), np.nan),
     ],
 }

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tests.ops.samples.tools import Bad, Bads, Sample, Table, normal, refused
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, normal, refused
+from tests.tools import leaf
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
 from tinygrad_np.errors import DtypeError, MatrixError, ShapeError
@@ -96,12 +97,8 @@ def _bad_matrices(name: str) -> list[Bad]:
     method = getattr(T, name)
     more = (T.ones(3).half(),) if name == "solve" else ()
     return [
-        (lambda: method(T.ones(3), *more), ShapeError, f"{name}: expected matrices"),
-        (
-            lambda: method(T.ones(3, 3).half(), *more),
-            DtypeError,
-            f"{name}: expected float32 or float64",
-        ),
+        bad(method, ShapeError, f"{name}: expected matrices", (3,), *more),
+        bad(method, DtypeError, f"{name}: expected float32 or float64", T.ones(3, 3).half(), *more),
     ]
 
 
@@ -116,80 +113,48 @@ def _nan(*shape: int) -> T:
     return T(np.full(shape, np.nan))
 
 
+def _backward(x: T) -> None:
+    x.sum().backward()
+
+
+_not_finite = "expected finite matrices, got nan or inf in"
 _hint = "Try adding a multiple of the identity"
 
 
 BAD: Bads = {
     "inv": [
         *_bad_squares("inv"),
-        (lambda: T.ones(2, 2).inv(), MatrixError, "inv: expected invertible matrices"),
+        (lambda: T.ones(2, 2).inv(), MatrixError, "inv: expected invertible"),
         (lambda: T.ones(4, 2, 2).inv(), MatrixError, "one in (4, 2, 2) float32. " + _hint),
     ],
     "solve": [
         *_bad_squares("solve"),
-        (
-            lambda: T.ones(2, 2).solve(T.ones(2)),
-            MatrixError,
-            "got a singular one in (2, 2) float32",
-        ),
-        (
-            lambda: T.ones(2, 2).solve(T.ones(3)),
-            ShapeError,
-            "for x (2, 2), got b (3,)",
-        ),
-        (lambda: T.ones(2, 2).solve(T(1.0)), ShapeError, "for x (2, 2), got b ()"),
-        (lambda: T.ones(2, 2).solve(T.ones(3, 2)), ShapeError, "for x (2, 2), got b (3, 2)"),
-        (
-            lambda: T.ones(2, 2).solve([1.0, 2.0]),
-            DtypeError,
-            "solve: expected a Tensor, an ndarray or a number, got a list",
-        ),
-        (
-            lambda: T.ones(3, 2, 2).solve(T.ones(2, 2, 1)),
-            ShapeError,
-            "solve: got (3, 2, 2) float32, (2, 2, 1) float32",
-        ),
+        bad(T.solve, MatrixError, "got a singular one in (2, 2) float32", (2, 2), (2,)),
+        bad(T.solve, ShapeError, "for x (2, 2), got b (3,)", (2, 2), (3,)),
+        bad(T.solve, ShapeError, "for x (2, 2), got b ()", (2, 2), ()),
+        bad(T.solve, ShapeError, "for x (2, 2), got b (3, 2)", (2, 2), (3, 2)),
+        bad(T.solve, DtypeError, "solve: expected a Tensor, ... got a list", (2, 2), [1.0, 2.0]),
+        bad(T.solve, ShapeError, "solve: got (3, 2, 2) float32, (2, 2, 1)", (3, 2, 2), (2, 2, 1)),
     ],
     "det": _bad_squares("det"),
     "cofactors": [
         *refused("cofactors", (2, 3)),
-        (
-            lambda: ops.table["cofactors"](_nan(2, 2)),
-            MatrixError,
-            "det: expected finite matrices, got nan or inf in (2, 2) float64",
-        ),
+        bad(ops.table["cofactors"], MatrixError, f"det: {_not_finite} (2, 2) float64", _nan(2, 2)),
     ],
     "slogdet": [
         *_bad_squares("slogdet"),
-        (
-            lambda: T(np.ones((2, 2)), requires_grad=True).slogdet()[1].backward(),
-            MatrixError,
-            "inv: expected invertible matrices",
-        ),
+        bad(_backward, MatrixError, "inv: expected invertible", leaf(np.ones((2, 2))).slogdet()[1]),
     ],
     "sign_and_logdet": refused("sign_and_logdet", (2, 3)),
     "packed_qr": refused("packed_qr", (3,)),
-    "packed_svd": [
-        (lambda: ops.packed_svd(_nan(2, 3)), MatrixError, "svd: expected finite matrices, got nan")
-    ],
+    "packed_svd": [bad(ops.packed_svd, MatrixError, f"svd: {_not_finite}", _nan(2, 3))],
     "cholesky": [
         *_bad_squares("cholesky"),
-        (
-            lambda: (T.ones(2, 2) * -1).cholesky(),
-            MatrixError,
-            "positive definite matrices, got one that is not in (2, 2) float32. " + _hint,
-        ),
+        bad(T.cholesky, MatrixError, f"one that is not in (2, 2) float32. {_hint}", -T.ones(2, 2)),
     ],
     "qr": [
         *_bad_matrices("qr"),
-        (
-            lambda: T(np.zeros((3, 2)), requires_grad=True).qr()[0].sum().backward(),
-            MatrixError,
-            "solve: expected invertible matrices",
-        ),
+        bad(_backward, MatrixError, "solve: expected invertible", leaf(np.zeros((3, 2))).qr()[0]),
     ],
-    "svd": [
-        *_bad_matrices("svd"),
-        (lambda: _nan(2, 3).svd(), MatrixError, "svd: expected finite matrices, got nan or inf"),
-    ],
+    "svd": [*_bad_matrices("svd"), bad(T.svd, MatrixError, f"svd: {_not_finite}", _nan(2, 3))],
 }

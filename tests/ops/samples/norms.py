@@ -1,10 +1,11 @@
 """Batch norm: samples, and bad inputs with the error that they must raise."""
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tests.ops.samples.tools import Bads, Sample, Table, bad, normal
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
 from tinygrad_np.errors import AxisError, ShapeError
@@ -45,36 +46,15 @@ TABLE: Table = {
 }
 
 
-_IMAGES = np.ones((2, 3, 4, 4), np.float32)
+_IMAGES = T.ones(2, 3, 4, 4)
+_batch_norm = functools.partial(bad, ops.batch_norm, eps=0.1)
 
 BAD: Bads = {
-    "channel_moments": [
-        (
-            lambda: ops.channel_moments(T.ones(3)),
-            AxisError,
-            "channel_moments: expected x (N, C, ...), got (3,)",
-        ),
-    ],
+    "channel_moments": [bad(ops.channel_moments, AxisError, "channel_moments: ... got (3,)", (3,))],
     "batch_norm": [
-        (
-            lambda: ops.batch_norm(T.ones(3), eps=0.1),
-            AxisError,
-            "batch_norm: expected x (N, C, ...), got (3,)",
-        ),
-        (
-            lambda: ops.batch_norm(T(_IMAGES), T.ones(4), eps=0.1),
-            ShapeError,
-            "batch_norm: expected weight (3,) for x (2, 3, 4, 4), got (4,)",
-        ),
-        (
-            lambda: ops.batch_norm(T(_IMAGES), None, T.ones(1), eps=0.1),
-            ShapeError,
-            "expected bias (3,) for x (2, 3, 4, 4), got (1,)",
-        ),
-        (
-            lambda: ops.batch_norm(T(_IMAGES), None, None, T.ones(3, 2), eps=0.1),
-            ShapeError,
-            "expected moments (2, 3) for x (2, 3, 4, 4), got (3, 2)",
-        ),
+        _batch_norm(AxisError, "batch_norm: expected x (N, C, ...), got (3,)", (3,)),
+        _batch_norm(ShapeError, "batch_norm: ... weight (3,) for x ... got (4,)", _IMAGES, (4,)),
+        _batch_norm(ShapeError, "expected bias (3,) for x ... got (1,)", _IMAGES, None, (1,)),
+        _batch_norm(ShapeError, "moments (2, 3) for x ... got (3, 2)", _IMAGES, None, None, (3, 2)),
     ],
 }

@@ -1,16 +1,17 @@
 """Pooling: samples, and bad inputs with the error that they must raise."""
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from tests.ops.samples.tools import Bad, Bads, Sample, Table, normal, recorded, refused
+from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, normal, recorded, refused
 from tinygrad_np import Tensor as T
 from tinygrad_np import ops
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels.windows import Windows
 
-_IMAGE = np.ones((1, 2, 4, 4), np.float32)
+_IMAGE = T.ones(1, 2, 4, 4)
 
 
 # Images, and options of both pools.
@@ -90,46 +91,28 @@ TABLE: Table = {
 
 
 def _pool_bad(name: str) -> list[Bad]:
-    pool = getattr(T, name)
+    pool = functools.partial(bad, getattr(T, name))
     return [
-        (lambda: pool(T.ones(4)), ShapeError, f"{name}: expected 4 axes"),
-        (lambda: pool(T(_IMAGE), (5, 5)), ShapeError, f"{name}: expected a window that fits"),
-        (
-            lambda: pool(T(_IMAGE), (2, 2), dilation=4),
-            ShapeError,
-            "got kernel (2, 2) with dilation (4, 4)",
-        ),
-        (lambda: pool(T(_IMAGE), 0), ArgumentError, f"{name} kernel_size: expected"),
-        (lambda: pool(T(_IMAGE), 2, 0), ArgumentError, f"{name} stride: expected"),
-        (lambda: pool(T(_IMAGE), 2, 2, 0), ArgumentError, f"{name} dilation: expected"),
-        (
-            lambda: pool(T(_IMAGE), 2, 2, 1, 2),
-            ArgumentError,
-            f"{name} padding: expected at most half",
-        ),
-        (
-            lambda: pool(T(_IMAGE), 2, 2, 1, (0, 2, 0, 0)),
-            ArgumentError,
-            f"{name} padding: expected at most half of kernel_size (2, 2)",
-        ),
-        (
-            lambda: pool(T(_IMAGE), 2, padding="same"),
-            ArgumentError,
-            "or 2 of them, got 'same'",
-        ),
-        (lambda: pool(T(_IMAGE), (2,)), ShapeError, "expected 3 axes"),
-        (
-            lambda: pool(T.ones(1, 1, 0, 4), 2, padding=1),
-            ShapeError,
-            "expected images with entries",
-        ),
-        (lambda: pool([[1.0]]), DtypeError, f"{name}: expected a Tensor"),
+        pool(ShapeError, f"{name}: expected 4 axes", (4,)),
+        pool(ShapeError, f"{name}: expected a window that fits", _IMAGE, 5),
+        pool(ShapeError, "got kernel (2, 2) with dilation (4, 4)", _IMAGE, 2, dilation=4),
+        pool(ArgumentError, f"{name} kernel_size: expected", _IMAGE, 0),
+        pool(ArgumentError, f"{name} stride: expected", _IMAGE, 2, 0),
+        pool(ArgumentError, f"{name} dilation: expected", _IMAGE, 2, 2, 0),
+        pool(ArgumentError, f"{name} padding: expected at most half", _IMAGE, 2, 2, 1, 2),
+        pool(ArgumentError, "half of kernel_size (2, 2)", _IMAGE, 2, padding=(0, 2, 0, 0)),
+        pool(ArgumentError, "or 2 of them, got 'same'", _IMAGE, 2, padding="same"),
+        pool(ShapeError, "expected 3 axes", _IMAGE, kernel_size=(2,)),
+        pool(ShapeError, "expected images with entries", (1, 1, 0, 4), 2, padding=1),
+        pool(DtypeError, f"{name}: expected a Tensor", [[1.0]]),
     ]
 
 
-_INDICES = np.zeros((1, 2, 4, 4), np.int64)
+_INDICES = T.zeros(1, 2, 4, 4, dtype=np.int64)
 _WINDOWS = {"windows": Windows((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), (2, 2))}
-
+_AVERAGE = {"ceil_mode": False, "count_include_pad": True, **_WINDOWS}
+_unpool = functools.partial(bad, T.max_unpool2d)
+_adaptive = functools.partial(bad, T.adaptive_avg_pool2d)
 
 BAD: Bads = {
     "max_pool2d": _pool_bad("max_pool2d"),
@@ -140,81 +123,24 @@ BAD: Bads = {
         "max_pool_grad", (1, 2, 2, 2), (1, 2, 3, 3), input_shape=(1, 2, 4, 4), **_WINDOWS
     ),
     "max_pool_gather": refused("max_pool_gather", (1, 2, 4, 4), (1, 2, 3, 3), **_WINDOWS),
-    "avg_pool_grad": refused(
-        "avg_pool_grad",
-        (1, 2, 3, 3),
-        input_shape=(1, 2, 4, 4),
-        ceil_mode=False,
-        count_include_pad=True,
-        **_WINDOWS,
-    ),
+    "avg_pool_grad": refused("avg_pool_grad", (1, 2, 3, 3), input_shape=(1, 2, 4, 4), **_AVERAGE),
     "max_unpool2d": [
-        (
-            lambda: T(_IMAGE).max_unpool2d(T(_INDICES[..., 0])),
-            ShapeError,
-            "max_unpool2d: expected indices of the input's (1, 2, 4, 4), got (1, 2, 4)",
+        _unpool(ShapeError, "max_unpool2d: ... 4, 4), got (1, 2, 4)", _IMAGE, _INDICES[..., 0]),
+        _unpool(DtypeError, "max_unpool2d: ... integers, got dtype float32", _IMAGE, _IMAGE),
+        _unpool(AxisError, "max_unpool2d: ... from 0 to 63, got 64 to 64", _IMAGE, _INDICES + 64),
+        _unpool(AxisError, "max_unpool2d: ... from 0 to 63, got -1 to -1", _IMAGE, _INDICES - 1),
+        _unpool(DtypeError, "max_unpool2d: ... got a list", _IMAGE, [0]),
+        _unpool(ArgumentError, "or 2 of them, got (4,)", _IMAGE, _INDICES, output_size=(4,)),
+        _unpool(ArgumentError, "or 2 of them, got '44'", _IMAGE, _INDICES, output_size="44"),
+        _unpool(
+            ShapeError, "entries, got (0, 0)", (1, 2, 1, 1), _INDICES[..., :1, :1], 2, padding=1
         ),
-        (
-            lambda: T(_IMAGE).max_unpool2d(T(_IMAGE)),
-            DtypeError,
-            "max_unpool2d: expected indices of integers, got dtype float32",
-        ),
-        (
-            lambda: T(_IMAGE).max_unpool2d(T(_INDICES + 64)),
-            AxisError,
-            "max_unpool2d: expected indices from 0 to 63, got 64 to 64",
-        ),
-        (
-            lambda: T(_IMAGE).max_unpool2d(T(_INDICES - 1)),
-            AxisError,
-            "max_unpool2d: expected indices from 0 to 63, got -1 to -1",
-        ),
-        (
-            lambda: T(_IMAGE).max_unpool2d([0]),
-            DtypeError,
-            "max_unpool2d: expected a Tensor or an ndarray, got a list",
-        ),
-        (
-            lambda: T(_IMAGE).max_unpool2d(T(_INDICES), output_size=(4,)),
-            ArgumentError,
-            "or 2 of them, got (4,)",
-        ),
-        (
-            lambda: T(_IMAGE).max_unpool2d(T(_INDICES), output_size="44"),
-            ArgumentError,
-            "or 2 of them, got '44'",
-        ),
-        (
-            lambda: T.ones(1, 2, 1, 1).max_unpool2d(T(_INDICES[..., :1, :1]), 2, padding=1),
-            ShapeError,
-            "max_unpool2d: expected an image with entries, got (0, 0)",
-        ),
-        (
-            lambda: T.ones(4).max_unpool2d(T(_INDICES)),
-            ShapeError,
-            "max_unpool2d: expected 4 axes",
-        ),
+        _unpool(ShapeError, "max_unpool2d: expected 4 axes", (4,), _INDICES),
     ],
     "adaptive_avg_pool2d": [
-        (
-            lambda: T(_IMAGE).adaptive_avg_pool2d((2, 0)),
-            ArgumentError,
-            "or None, got (2, 0)",
-        ),
-        (
-            lambda: T(_IMAGE).adaptive_avg_pool2d(2.0),
-            ArgumentError,
-            "adaptive_avg_pool2d output_size: expected integers of at least 1",
-        ),
-        (
-            lambda: T.ones(4).adaptive_avg_pool2d(2),
-            ShapeError,
-            "adaptive_avg_pool2d: expected images with entries",
-        ),
-        (
-            lambda: T.ones(2, 3, 0, 4).adaptive_avg_pool2d(2),
-            ShapeError,
-            "(2, 2), got input (2, 3, 0, 4)",
-        ),
+        _adaptive(ArgumentError, "or None, got (2, 0)", _IMAGE, output_size=(2, 0)),
+        _adaptive(ArgumentError, "adaptive_avg_pool2d output_size: expected integers", _IMAGE, 2.0),
+        _adaptive(ShapeError, "adaptive_avg_pool2d: expected images with entries", (4,), 2),
+        _adaptive(ShapeError, "(2, 2), got input (2, 3, 0, 4)", (2, 3, 0, 4), 2),
     ],
 }

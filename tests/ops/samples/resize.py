@@ -1,8 +1,10 @@
 """Resizing: samples, and bad inputs with the error that they must raise."""
 
+import functools
+
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Table, attributed, refused
+from tests.ops.samples.tools import Bads, Table, attributed, bad, refused
 from tinygrad_np import Tensor as T
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
@@ -25,43 +27,20 @@ TABLE: Table = {
     ),
 }
 
+_IMAGE = T.ones(1, 1, 4, 4)
+_interpolate = functools.partial(bad, T.interpolate)
+
 BAD: Bads = {
     "resample": refused("resample", (2, 3), axis=1, rule="linear", lengths=(5, 8)),
     "interpolate": [
-        (
-            lambda: T.ones(1, 1, 4, 4).interpolate((2, 2), "bicubic"),
-            ArgumentError,
-            "interpolate mode: expected one of linear, nearest, nearest-exact, got 'bicubic'",
+        _interpolate(ArgumentError, "interpolate mode: ... 'bicubic'", _IMAGE, [2, 2], "bicubic"),
+        _interpolate(
+            ArgumentError, "align_corners: ... got 'nearest'", _IMAGE, [2, 2], "nearest", True
         ),
-        (
-            lambda: T.ones(1, 1, 4, 4).interpolate((2, 2), "nearest", align_corners=True),
-            ArgumentError,
-            "interpolate align_corners: expected mode 'linear', got 'nearest'",
-        ),
-        (
-            lambda: T.ones(1, 1, 4, 4).interpolate((2, 0)),
-            ArgumentError,
-            "one for each of the last axes, got (2, 0)",
-        ),
-        (
-            lambda: T.ones(1, 1, 4, 4).interpolate(2),
-            ArgumentError,
-            "interpolate size: expected integers",
-        ),
-        (
-            lambda: T.ones(4).interpolate((2, 2)),
-            ShapeError,
-            "interpolate: expected an axis with entries for each of size (2, 2), got input (4,)",
-        ),
-        (
-            lambda: T.ones(1, 1, 0, 4).interpolate((2, 2)),
-            ShapeError,
-            "got input (1, 1, 0, 4)",
-        ),
-        (
-            lambda: T(np.ones((1, 1, 4, 4), np.int64)).interpolate((2, 2)),
-            DtypeError,
-            "interpolate: expected floats or uint8, got dtype int64",
-        ),
+        _interpolate(ArgumentError, "for each of the last axes, got (2, 0)", _IMAGE, size=(2, 0)),
+        _interpolate(ArgumentError, "interpolate size: expected integers", _IMAGE, 2),
+        _interpolate(ShapeError, "interpolate: ... size (2, 2), got input (4,)", (4,), [2, 2]),
+        _interpolate(ShapeError, "got input (1, 1, 0, 4)", (1, 1, 0, 4), [2, 2]),
+        _interpolate(DtypeError, "interpolate: ... got dtype int64", _IMAGE.cast(np.int64), [2, 2]),
     ],
 }

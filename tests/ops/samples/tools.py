@@ -72,8 +72,18 @@ def recorded(function: Callable[..., Any], *inputs: Any, **options: Any) -> dict
     return dict(out.node.options)
 
 
+def bad(
+    function: Callable[..., Any], error: type[Exception], message: str, *inputs: Any, **options: Any
+) -> Bad:
+    """Return a call that must fail, with the error and a part of its message, in which "..." stands
+    for any text.
+
+    A tuple among `inputs` is the shape of a Tensor of ones; tuples that are no shapes go by name.
+    """
+    given = [Tensor.ones(*x) if isinstance(x, tuple) else x for x in inputs]
+    return (lambda: function(*given, **options)), error, message
+
+
 def refused(name: str, *shapes: tuple[int, ...], **options: Any) -> list[Bad]:
     """Return a call of an op that has no method, which it must refuse."""
-    op = ops.table[name]
-    inputs = [np.ones(shape, np.float32) for shape in shapes]
-    return [(lambda: op(*map(Tensor, inputs), **options), TinygradNpError, name)]
+    return [bad(ops.table[name], TinygradNpError, name, *shapes, **options)]

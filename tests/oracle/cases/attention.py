@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tests.oracle.cases.tools import F, ints, normal, torch
+from tests.oracle.cases.tools import ints, normal
+from tests.oracle.pytorch import F, torch
 
 
 def sizes_of(generator):
@@ -11,11 +12,19 @@ def sizes_of(generator):
     return lead, *ints(generator, 1, 5, 4)
 
 
-def attention(mask=None, **options):
-    """Attention of random sizes, with a mask that `mask` draws for scores of some shape.
+def _sides(options):
+    """Return ours and PyTorch's: its kernel of plain ops, since the fused one has no second
+    derivatives."""
 
-    PyTorch has no second derivatives of its fused kernel; its kernel of plain ops has.
-    """
+    def theirs(*tensors):
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            return F.scaled_dot_product_attention(*tensors, **options)
+
+    return lambda query, *rest: query.scaled_dot_product_attention(*rest, **options), theirs
+
+
+def attention(mask=None, **options):
+    """Attention of random sizes, with a mask that `mask` draws for scores of some shape."""
 
     def make(generator):
         lead, length, keys, size, width = sizes_of(generator)
@@ -23,16 +32,7 @@ def attention(mask=None, **options):
         arrays = [normal(generator, *shape) for shape in shapes]
         if mask is not None:
             arrays.append(mask(generator, (*lead, length, keys)))
-
-        def theirs(*tensors):
-            with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-                return F.scaled_dot_product_attention(*tensors, **options)
-
-        return (
-            lambda query, *rest: query.scaled_dot_product_attention(*rest, **options),
-            theirs,
-            arrays,
-        )
+        return *_sides(options), arrays
 
     return make
 
@@ -63,12 +63,7 @@ def grouped(generator):
         normal(generator, batch, heads, keys, size),
     ]
     options = {"enable_gqa": True, "is_causal": bool(generator.integers(2))}
-
-    def theirs(*tensors):
-        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            return F.scaled_dot_product_attention(*tensors, **options)
-
-    return lambda q, k, v: q.scaled_dot_product_attention(k, v, **options), theirs, arrays
+    return *_sides(options), arrays
 
 
 CASES = {

@@ -1,6 +1,7 @@
 """Einstein's summation, as written here and in PyTorch."""
 
-from tests.oracle.cases.tools import normal, torch
+from tests.oracle.cases.tools import normal
+from tests.oracle.pytorch import torch
 from tinygrad_np import Tensor
 
 # Formulas in all the spellings there are, and shapes of their operands.
@@ -47,15 +48,10 @@ FORMULAS = (
 def _formula(formula, *shapes):
     def make(generator):
         arrays = [normal(generator, *shape) for shape in shapes]
-        if generator.integers(2):
-            return (
-                lambda *xs: Tensor.einsum(formula, *xs),
-                lambda *xs: torch.einsum(formula, *xs),
-                arrays,
-            )
+        is_listed = generator.integers(2)
         return (
-            lambda *xs: Tensor.einsum(formula, list(xs)),
-            lambda *xs: torch.einsum(formula, list(xs)),
+            lambda *xs: Tensor.einsum(formula, *([xs] if is_listed else xs)),
+            lambda *xs: torch.einsum(formula, *([xs] if is_listed else xs)),
             arrays,
         )
 

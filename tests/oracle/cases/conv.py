@@ -2,7 +2,8 @@
 
 import warnings
 
-from tests.oracle.cases.tools import F, ints, normal
+from tests.oracle.cases.tools import ints, normal
+from tests.oracle.pytorch import F
 
 LENGTHS = {1: (9, 20), 2: (7, 11), 3: (5, 7)}
 
@@ -99,19 +100,6 @@ def transposed(rank):
     return make
 
 
-def uneven_transposed(generator):
-    """Padding that differs before and after, by cropping and padding PyTorch's result."""
-    pads = ints(generator, -2, 3, 4)
-    arrays = [normal(generator, 2, 3, 4, 5), normal(generator, 3, 2, 3, 2)]
-    return (
-        lambda x, weight: x.conv_transpose2d(weight, stride=2, padding=pads),
-        lambda x, weight: F.pad(
-            F.conv_transpose2d(x, weight, stride=2), tuple(-border for border in pads)
-        ),
-        arrays,
-    )
-
-
 CASES = {
     "conv1d": convolution(1),
     "conv2d": convolution(2),
@@ -123,5 +111,4 @@ CASES = {
     "conv_transpose1d": transposed(1),
     "conv_transpose2d": transposed(2),
     "conv_transpose3d": transposed(3),
-    "conv_transpose2d uneven": uneven_transposed,
 }

@@ -2,22 +2,28 @@
 
 import numpy as np
 
-from tests.oracle.cases.tools import few, normal, same, torch
+from tests.oracle.cases.tools import few, normal, same
+from tests.oracle.pytorch import torch
 from tinygrad_np import Tensor
 
 
-def both(function):
-    """An expression of a tensor and an index of its shape, which both sides write alike."""
+def both(ours, theirs=None, draw=lambda generator: generator.integers(0, 4, (2, 3))):
+    """An expression of a tensor and an index, or what `draw` returns."""
 
     def make(generator):
-        index = generator.integers(0, 4, (2, 3))
+        index = draw(generator)
         return (
-            lambda x: function(x, Tensor(index)),
-            lambda x: function(x, torch.tensor(index)),
+            lambda x: ours(x, Tensor(index)),
+            lambda x: (theirs or ours)(x, torch.tensor(index)),
             [normal(generator, 4, 4)],
         )
 
     return make
+
+
+def masked(function):
+    """An expression of a tensor and a mask of its shape."""
+    return both(function, draw=lambda generator: generator.random((4, 4)) < 0.5)
 
 
 def scattered(generator):
@@ -46,35 +52,16 @@ def reduced(name, include_self):
     return make
 
 
-def masked(function):
-    """An expression of a tensor and a mask of its shape."""
-
-    def make(generator):
-        mask = generator.random((3, 4)) < 0.5
-        return (
-            lambda x: function(x, Tensor(mask)),
-            lambda x: function(x, torch.tensor(mask)),
-            [normal(generator, 3, 4)],
-        )
-
-    return make
-
-
-def _added(index, generator):
-    return (
-        lambda x: x.scatter(1, Tensor(index), x[:2, 1:] * x[2:, 1:], reduce="add"),
-        lambda x: x.scatter_add(1, torch.tensor(index), x[:2, 1:] * x[2:, 1:]),
-        [normal(generator, 4, 4)],
-    )
-
-
 CASES = {
     "indexing": same(lambda x: x[[0, 2, 2]] * x[:, [1, 1, 0, 3]], (3, 4)),
     "mixed indexing": both(lambda x, index: x[:, index, None][..., 0] + x[index[:, :1], 1:2].sum()),
     "gather": both(lambda x, index: x.gather(0, index) * x.gather(1, index)),
     "scatter": scattered,
     "scatter of a number": both(lambda x, index: x.scatter(1, index, 2.0) * x),
-    "scatter, added": lambda generator: _added(generator.integers(0, 4, (2, 3)), generator),
+    "scatter, added": both(
+        lambda x, index: x.scatter(1, index, x[:2, 1:] * x[2:, 1:], reduce="add"),
+        lambda x, index: x.scatter_add(1, index, x[:2, 1:] * x[2:, 1:]),
+    ),
     **{
         f"scatter_reduce {name} {include_self}": reduced(name, include_self)
         for name in ("sum", "mean", "amax", "amin")
@@ -82,9 +69,4 @@ CASES = {
     },
     "masked_fill": masked(lambda x, mask: x.masked_fill(mask, -1.5) * x),
     "masked_select": masked(lambda x, mask: x.masked_select(mask).square()),
-    "nonzero": lambda generator: (
-        lambda x: x.nonzero(),
-        lambda x: x.nonzero(),
-        [generator.integers(0, 2, (3, 4))],
-    ),
 }

@@ -1,8 +1,7 @@
 """Pooling, as written here and in PyTorch."""
 
-import numpy as np
-
-from tests.oracle.cases.tools import F, few, ints, normal, torch
+from tests.oracle.cases.tools import few, ints, normal
+from tests.oracle.pytorch import F, torch
 
 
 def windows(generator, rank=2, dilated=False):
@@ -29,18 +28,6 @@ def max_pool(rank):
     return make
 
 
-def max_pool_indices(generator):
-    """Where the maxima are, among ties and nans too."""
-    kernel, stride, dilation, padding, ceil_mode, shape = windows(generator, 2, True)
-    image = few(generator, *shape)
-    image[generator.random(shape) < 0.1] = np.nan
-    return (
-        lambda x: x.max_pool2d(kernel, stride, dilation, padding, ceil_mode, True)[1],
-        lambda x: F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode, True)[1],
-        [image],
-    )
-
-
 def avg_pool(rank):
     """Any window, with the padding counted and without."""
 
@@ -55,31 +42,6 @@ def avg_pool(rank):
         )
 
     return make
-
-
-def uneven(name, value, reference):
-    """Padding that differs before and after, by PyTorch's pad first."""
-
-    def make(generator):
-        kernel = (3, 4)
-        pads = ints(generator, -1, 2, 4)
-        return (
-            lambda x: getattr(x, name)(kernel, 2, padding=pads),
-            lambda x: reference(F.pad(x, pads, value=value), kernel, 2),
-            [normal(generator, 2, 3, *ints(generator, 6, 9))],
-        )
-
-    return make
-
-
-def dilated_avg_pool(generator):
-    """A convolution with equal weights."""
-    weight = torch.full((3, 1, 3, 2), 1 / 6, dtype=torch.float64)
-    return (
-        lambda x: x.avg_pool2d((3, 2), 2, (2, 3), 1),
-        lambda x: F.conv2d(x, weight.to(x.dtype), stride=2, dilation=(2, 3), padding=1, groups=3),
-        [normal(generator, 2, 3, *ints(generator, 6, 9))],
-    )
 
 
 def unpool(generator):
@@ -126,13 +88,9 @@ CASES = {
     "max_pool1d": max_pool(1),
     "max_pool2d": max_pool(2),
     "max_pool3d": max_pool(3),
-    "max_pool2d indices": max_pool_indices,
-    "max_pool2d uneven": uneven("max_pool2d", -np.inf, F.max_pool2d),
     "avg_pool1d": avg_pool(1),
     "avg_pool2d": avg_pool(2),
     "avg_pool3d": avg_pool(3),
-    "avg_pool2d uneven": uneven("avg_pool2d", 0.0, F.avg_pool2d),
-    "avg_pool2d dilated": dilated_avg_pool,
     "max_unpool1d": unpool_line,
     "max_unpool2d": unpool,
     "adaptive_avg_pool1d": adaptive(1),

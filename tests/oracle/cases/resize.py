@@ -1,8 +1,7 @@
 """Resizing, as written here and in PyTorch."""
 
-import numpy as np
-
-from tests.oracle.cases.tools import F, ints, normal
+from tests.oracle.cases.tools import ints, normal
+from tests.oracle.pytorch import F
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -36,17 +35,6 @@ def nearest(mode, rank):
     return make
 
 
-def nearest_bytes(generator):
-    """uint8 stays uint8."""
-    size = ints(generator, 1, 9)
-    image = generator.integers(0, 256, (2, 3, *ints(generator, 1, 8))).astype(np.uint8)
-    return (
-        lambda x: x.interpolate(size, "nearest-exact"),
-        lambda x: F.interpolate(x, size, mode="nearest-exact"),
-        [image],
-    )
-
-
 CASES = {
     **{f"interpolate {LINEAR[rank]}": linear(rank) for rank in LINEAR},
     **{
@@ -54,5 +42,4 @@ CASES = {
         for mode in ("nearest", "nearest-exact")
         for rank in (1, 2, 3)
     },
-    "interpolate bytes": nearest_bytes,
 }

@@ -1,6 +1,7 @@
 """Shapes, as written here and in PyTorch."""
 
-from tests.oracle.cases.tools import F, method, normal, same, torch
+from tests.oracle.cases.tools import method, normal, same
+from tests.oracle.pytorch import F, torch
 
 
 def two(function, reference, *shapes):

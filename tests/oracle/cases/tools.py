@@ -1,10 +1,5 @@
 """What cases are made of: random sizes and numbers, and expressions that both sides write alike."""
 
-import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-F = torch.nn.functional
-
 
 def ints(generator, low, high, count=2):
     """Return integers from low up to below high."""

@@ -1,8 +1,6 @@
 """Entry by entry: comparison, bits, choice, arithmetic, functions, as written in PyTorch."""
 
-import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+from tests.oracle.pytorch import torch
 
 
 def _dropout(x, mask, p):

@@ -4,12 +4,9 @@ own options for it know only as much at both ends."""
 import math
 
 import numpy as np
-import pytest
 
+from tests.oracle.pytorch import F, torch
 from tinygrad_np import ops
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-F = torch.nn.functional
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}

@@ -2,9 +2,8 @@
 return them."""
 
 import numpy as np
-import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+from tests.oracle.pytorch import torch
 
 
 def _put_diagonal(x, shape, offset, dim1, dim2):

@@ -1,9 +1,6 @@
 """Softmax and losses, as written in PyTorch."""
 
-import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-F = torch.nn.functional
+from tests.oracle.pytorch import F, torch
 
 
 def _cross_entropy(logits, target, reduction, label_smoothing):

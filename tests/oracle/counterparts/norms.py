@@ -1,8 +1,6 @@
 """Batch norm, as written in PyTorch."""
 
-import pytest
-
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
+from tests.oracle.pytorch import torch
 
 
 def _moments(x):

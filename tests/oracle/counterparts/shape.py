@@ -3,10 +3,8 @@
 import math
 
 import numpy as np
-import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-F = torch.nn.functional
+from tests.oracle.pytorch import F, torch
 
 
 def _pad(x, padding, value):
