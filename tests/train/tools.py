@@ -4,6 +4,7 @@ import contextlib
 import functools
 import signal
 
+import numpy as np
 import pytest
 
 from tests.tools import rng
@@ -110,3 +111,10 @@ def fit_to(end, trainer, *arguments):
 def interrupt(state):
     """Raise what Ctrl-C raises where nobody handles it."""
     raise KeyboardInterrupt
+
+
+def draw(seed, rows=200, classes=6):
+    """Return logits, some of which are near the label, and labels."""
+    generator = rng(seed)
+    labels = generator.integers(0, classes, rows)
+    return generator.standard_normal((rows, classes)) + np.eye(classes)[labels], labels
