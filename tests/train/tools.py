@@ -81,6 +81,8 @@ class Do(train.Callback):
 class Scripted(train.Callback):
     """Replaces a log by values of the test's choice, and keeps the weights of each epoch."""
 
+    turn = -1  # before those that read it
+
     def __init__(self, values, name="validation_loss"):
         self.values, self.name, self.weights = values, name, [None]
 
