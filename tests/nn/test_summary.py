@@ -34,7 +34,7 @@ def test_lines_of_a_model():
     assert len(set(map(len, lines[:-2]))) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "parameters", "size"),
     [(LeNet, "61,750", "241.2 KiB"), (FashionCNN, "1,630,282", "6.22 MiB")],
 )
@@ -216,7 +216,5 @@ def test_integers():
 
 def test_a_number_is_refused():
     """The input shape is a tuple."""
-    with pytest.raises(
-        ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tuple"
-    ):
+    with pytest.raises(ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tup"):
         Stack().summary(784)
