@@ -275,7 +275,7 @@ ADAGRAD = {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps":
         (optim.AdamW, ADAM | {"weight_decay": 0.01, "decoupled_weight_decay": True}),
         (
             optim.NAdam,
-            BETAS | {"lr": 0.002, "momentum_decay": 0.004, "decoupled_weight_decay": False},
+            BETAS | {"lr": 2e-3, "momentum_decay": 4e-3, "decoupled_weight_decay": False},
         ),
         (optim.RMSprop, RMSPROP),
         (optim.Adagrad, ADAGRAD),
@@ -296,10 +296,7 @@ def test_default_options(kind, options):
     ("kind", "options"),
     [
         (optim.SGD, [{"weight_decay": 0.3}, {"lr": 0.2, "momentum": 0.5}, {}, {"momentum": 0.9}]),
-        (
-            optim.Adam,
-            [{"weight_decay": 0.3}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {"amsgrad": True}],
-        ),
+        (optim.Adam, [{"weight_decay": 1}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {"amsgrad": True}]),
         (optim.AdamW, [{"weight_decay": 0.3}, {"lr": 0.2}, {"eps": 0.1}, {}]),
         (optim.NAdam, [{"weight_decay": 0.3}, {"momentum_decay": 0.1}, {}, {}]),
         (optim.RMSprop, [{"weight_decay": 0.3}, {"alpha": 0.5}, {"momentum": 0.5}, {"lr": 0.2}]),

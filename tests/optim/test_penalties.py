@@ -65,10 +65,7 @@ def test_gradient_of_the_l1_norm():
         (lambda: optim.decay_groups(network(), 0.1), "decay_groups: got a Sequential, expected se"),
         (lambda: optim.decay_groups([], 0.1), "decay_groups: got no parameters; give model.named_"),
         (lambda: optim.decay_groups([1.0], 0.1), "decay_groups: got float as a parameter, expect"),
-        (
-            lambda: optim.decay_groups([leaf(1.0)], -1),
-            "decay_groups weight_decay: got -1, expected",
-        ),
+        (lambda: optim.decay_groups([leaf(1.0)], -1), "decay_groups weight_decay: got -1, expec"),
         (lambda: optim.l1_norm(network()), "l1_norm: got a Sequential, expected several tensors"),
         (lambda: optim.l1_norm([]), "l1_norm: got no parameters; give model.parameters()"),
         (lambda: optim.l1_norm([nn.Parameter([1.0])]), "l1_norm: got no weights of two axes or mo"),

@@ -349,12 +349,7 @@ def other_groups():
         (simple(), other_groups(), ArgumentError, "Adam.load_state_dict: this state is of another"),
         (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (got (2, 4) float32, expec"),
         (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "missing: bias"),
-        (
-            simple(schedule=step_lr),
-            simple(),
-            ArgumentError,
-            "schedule: got none, expected StepLR p",
-        ),
+        (simple(schedule=step_lr), simple(), ArgumentError, "schedule: got none, expected StepLR"),
         (
             simple(),
             simple(optim.SGD, step_lr, per="epoch"),
@@ -373,12 +368,7 @@ def other_groups():
             ArgumentError,
             "EarlyStopping.load_state_dict: got the best train_accuracy, expected that of monitor=",
         ),
-        (
-            with_dropout(),
-            with_dropout(generator=rng()),
-            ArgumentError,
-            "generators: got PCG64, exp",
-        ),
+        (with_dropout(), with_dropout(generator=rng()), ArgumentError, "generators: got PCG64"),
     ],
 )
 def test_another_training(own, other, error, words):

@@ -316,10 +316,9 @@ def test_should_stop(point, steps):
 def test_freezing_a_part():
     """A callback may set a part of the model to evaluation at the start of each epoch."""
     model = with_dropout()
+    freeze = Do("epoch_start", lambda state: model[3].eval())
     watch = Do("batch_end", lambda state: model[3].training)
-    trainer_of(Do("epoch_start", lambda state: model[3].eval()), watch, model=model).fit(
-        loader(), 2, validation()
-    )
+    trainer_of(freeze, watch, model=model).fit(loader(), 2, validation())
     assert watch.found == [False] * 2 * STEPS
     assert model.training
 
@@ -386,9 +385,8 @@ def test_norm_that_is_not_finite():
     """With clip_norm a gradient of nan is found before the step; clip_norm is no advice then."""
 
     def loss(logits, labels):
-        return (with_bad_gradient if trainer.state.step == 2 else Tensor.cross_entropy)(
-            logits, labels
-        )
+        is_bad = trainer.state.step == 2
+        return (with_bad_gradient if is_bad else Tensor.cross_entropy)(logits, labels)
 
     keep = Do("batch_end", weights_of)
     trainer = trainer_of(keep, model=Counting(), loss=loss, clip_norm=1.0)
@@ -401,12 +399,9 @@ def test_norm_that_is_not_finite():
 
 def test_weights_that_are_not_finite():
     """A gradient of nan with a loss that is finite: told one step later, and told so."""
-    words = (
-        r"^Trainer\.fit: the loss is nan at step 2.*1\.weight held a nan or inf already, by a gr"
-    )
-    with pytest.raises(NotFiniteError, match=words) as caught:
+    words = r"^Trainer\.fit: the loss is nan at step 2.*1\.weight held a nan or inf already, by"
+    with pytest.raises(NotFiniteError, match=f"{words} a gradient of an earlier step") as caught:
         trainer_of(loss=with_bad_gradient).fit(loader(), 1)
-    assert "an earlier step" in str(caught.value)
     assert "the weights are those" not in str(caught.value)
 
 
@@ -420,50 +415,22 @@ PLATEAU, UPSIDE_DOWN = optim.ReduceLROnPlateau(SGD), optim.ReduceLROnPlateau(SGD
 @each(
     ("options", "error", "words"),
     [
-        (
-            {"model": nn.Linear},
-            DtypeError,
-            "model: got the class Linear, expected an instance of M",
-        ),
+        ({"model": nn.Linear}, DtypeError, "model: got the class Linear, expected an instance of"),
         ({"optimizer": 0.1}, DtypeError, "optimizer: got float, expected an instance of Optimizer"),
         ({"loss": "mse"}, DtypeError, "loss: got str, expected a function of outputs and"),
         ({"schedule_per": "a"}, ArgumentError, "schedule_per: got 'a', expected 'step' or 'epoch'"),
         ({"schedule": optim.StepLR}, DtypeError, "schedule: got the class StepLR, expected one of"),
-        (
-            {"schedule": halving(sgd(OTHER))},
-            ArgumentError,
-            "schedule: it is of another optimizer; m",
-        ),
-        (
-            {"schedule": PLATEAU},
-            ArgumentError,
-            "schedule_per: got 'step', expected 'epoch' for Red",
-        ),
+        ({"schedule": halving(sgd(OTHER))}, ArgumentError, "schedule: it is of another optimizer"),
+        ({"schedule": PLATEAU}, ArgumentError, "schedule_per: got 'step', expected 'epoch' for"),
         (
             {"schedule": UPSIDE_DOWN, "schedule_per": "epoch"},
             ArgumentError,
             "schedule: got ReduceLROnPlateau with mode 'max', expected 'min'",
         ),
-        (
-            {"clip_norm": -1.0},
-            ArgumentError,
-            "clip_norm: got -1.0, expected a finite number of at ",
-        ),
-        (
-            {"clip_value": "a"},
-            ArgumentError,
-            "clip_value: got 'a', expected a finite number of at ",
-        ),
-        (
-            {"callbacks": [train.Progress]},
-            DtypeError,
-            "callbacks: got the class Progress, expected",
-        ),
-        (
-            {"callbacks": train.Progress()},
-            DtypeError,
-            "callbacks: got Progress, expected a list of",
-        ),
+        ({"clip_norm": -1.0}, ArgumentError, "clip_norm: got -1.0, expected a finite number"),
+        ({"clip_value": "a"}, ArgumentError, "clip_value: got 'a', expected a finite number"),
+        ({"callbacks": [train.Progress]}, DtypeError, "callbacks: got the class Progress"),
+        ({"callbacks": train.Progress()}, DtypeError, "callbacks: got Progress, expected a list"),
     ],
 )
 def test_trainer_refuses(options, error, words):
@@ -484,46 +451,16 @@ WITH_PLATEAU = train.Trainer(MODEL, SGD, schedule=PLATEAU, schedule_per="epoch")
 @each(
     ("call", "error", "words"),
     [
-        *(
-            (lambda n=n: fit(epochs=n), ArgumentError, "Trainer.fit epochs: got")
-            for n in (0, -1, 1.5)
-        ),
-        (
-            lambda: fit(epochs="3"),
-            ArgumentError,
-            "Trainer.fit epochs: got '3', expected an integer",
-        ),
-        (
-            lambda: fit(epochs=None),
-            ArgumentError,
-            "Trainer.fit epochs: got None, expected an integ",
-        ),
-        (
-            lambda: fit(3),
-            DtypeError,
-            "Trainer.fit: got int, expected batches (inputs, targets), as",
-        ),
-        (
-            lambda: fit(sets()[0]),
-            DtypeError,
-            "Trainer.fit: got Dataset, expected batches (inputs, ",
-        ),
+        (lambda: fit(epochs=0), ArgumentError, "Trainer.fit epochs: got 0, expected an integer of"),
+        (lambda: fit(epochs=1.5), ArgumentError, "Trainer.fit epochs: got 1.5, expected an int"),
+        (lambda: fit(epochs="3"), ArgumentError, "Trainer.fit epochs: got '3', expected an int"),
+        (lambda: fit(epochs=None), ArgumentError, "Trainer.fit epochs: got None, expected an int"),
+        (lambda: fit(3), DtypeError, "Trainer.fit: got int, expected batches (inputs, targets)"),
+        (lambda: fit(sets()[0]), DtypeError, "Trainer.fit: got Dataset, expected batches"),
         (lambda: fit(validation=sets()[1]), DtypeError, "Trainer.fit validation: got Dataset, exp"),
-        (
-            lambda: trainer_of().evaluate(sets()[1]),
-            DtypeError,
-            "Trainer.evaluate: got Dataset, exp",
-        ),
-        (
-            lambda: fit(iter(loader()), 2),
-            ArgumentError,
-            "Trainer.fit: the loader gave no samples; ",
-        ),
-        (
-            lambda: fit(validation=[]),
-            ArgumentError,
-            "Trainer.evaluate: the loader gave no samples; ",
-        ),
+        (lambda: trainer_of().evaluate(sets()[1]), DtypeError, "Trainer.evaluate: got Dataset"),
+        (lambda: fit(iter(loader()), 2), ArgumentError, "Trainer.fit: the loader gave no samples"),
+        (lambda: fit(validation=[]), ArgumentError, "Trainer.evaluate: the loader gave no samples"),
         (
             lambda: fit(trainer=WITH_PLATEAU),
             ArgumentError,
@@ -534,11 +471,7 @@ WITH_PLATEAU = train.Trainer(MODEL, SGD, schedule=PLATEAU, schedule_per="epoch")
             ShapeError,
             "Trainer loss: got shape (64, 10), expected a Tensor of one entry, such as the mean",
         ),
-        (
-            lambda: fit(loss=lambda *_: 1.0),
-            ShapeError,
-            "Trainer loss: got float, expected a Tensor",
-        ),
+        (lambda: fit(loss=lambda *_: 1.0), ShapeError, "Trainer loss: got float, expected a"),
         # The optimizer of another model names the parameter that got no gradient.
         (
             lambda: fit(trainer=train.Trainer(OTHER, SGD)),
