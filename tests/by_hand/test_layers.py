@@ -82,7 +82,7 @@ def test_conv2d_gradients(layers, x_shape, weight_shape, padding):
     x, weight, bias = drawn(x_shape, weight_shape, weight_shape[:1])
     grad_out = normal(*layers.conv2d(x, weight, bias, padding).shape, seed=3)  # N, K, P, Q
 
-    # im2col's forward has been held against the loops' above, and is quicker to repeat.
+    # im2col's forward is checked against the loops above, and is faster.
     def loss(x, weight, bias):
         return np.sum(grad_out * im2col.conv2d(x, weight, bias, padding))
 

@@ -371,8 +371,8 @@ def test_plateau_takes_over_rates():
 @each("kind", [optim.SGD, optim.Adam])
 @each("is_old", [False, True])
 def test_going_on_from_a_state_dict(make, before, kind, is_old):
-    """One that is resumed, by way of JSON, goes on with the same bits, momentum too; also from a
-    state without initial_lr, as older files have."""
+    """A schedule resumed from JSON gives the same bits, momentum included; also from a state
+    without initial_lr, as in older files."""
     whole, resumed = optimizer_of(kind=kind), optimizer_of(0.7, 0.7, kind=kind)
     schedule, other = make(whole), make(resumed)
     take(schedule, before)

@@ -1,4 +1,4 @@
-"""What all callbacks share, the history and its files, and the progress."""
+"""Callbacks in general, the history and its files, and the progress."""
 
 import csv
 import functools
@@ -108,7 +108,7 @@ def test_history_of_arrays_and_lists(tmp_path):
 
 
 def test_history_of_nothing(tmp_path):
-    """A training that was interrupted at once has files too."""
+    """A run interrupted before its first epoch writes files too."""
     for name, text in [("a.json", "[]\n"), ("a.csv", "\n")]:
         train.History().save(tmp_path / name)
         assert (tmp_path / name).read_text() == text

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: which files there are, and of which weights."""
+"""Checkpoints: which files are written, and with which weights."""
 
 import numpy as np
 import pytest
@@ -30,13 +30,13 @@ def weights_of(state):
 
 
 def names_in(folder):
-    """Return the names of the files, all of which are safetensors, without their suffix."""
+    """Return the names of the files without their suffix, which is .safetensors."""
     assert {path.suffix for path in folder.iterdir()} == {".safetensors"}
     return sorted(path.stem for path in folder.iterdir())
 
 
 def load(folder, name):
-    """Return the weights of a file, and what is told with them."""
+    """Return the weights and the metadata of a file."""
     return load_with_metadata(folder / f"{name}.safetensors")
 
 
@@ -58,7 +58,7 @@ def test_checkpoint(tmp_path):
 
 
 def test_it_takes_the_place_of_another_training(tmp_path):
-    """From its first epoch on what is there is the new one's, which can go on from its start."""
+    """From its first epoch on, the files are those of the new run, which can be resumed."""
     trainer_of(train.Checkpoint(tmp_path, "train_loss", every_steps=1), lr=0.3).fit(loader(), 2)
     cut = trainer_of(train.Checkpoint(tmp_path, "train_loss"), Do("epoch_start", interrupt))
     cut.fit(loader(), 2)
@@ -79,7 +79,7 @@ def test_without_a_best(tmp_path):
 @pytest.mark.parametrize("end", [ctrl_c, fail])
 @pytest.mark.parametrize("is_first", [True, False])
 def test_an_epoch_cut_short(tmp_path, end, is_first):
-    """The last weights are written then too, as trained: before early stopping restores others."""
+    """The last weights are written then too, before early stopping restores the best."""
     keep, script = Do("batch_end", weights_of), Scripted(VALUES)
     both = [train.Checkpoint(tmp_path), train.EarlyStopping()]
     bad = Do("batch_end", end, 2 * STEPS + 2)
@@ -93,7 +93,7 @@ def test_an_epoch_cut_short(tmp_path, end, is_first):
 
 
 def test_no_step(tmp_path):
-    """A training that fails at once leaves the weights that were there."""
+    """A run that fails before its first step leaves the existing weights alone."""
     train.save(tmp_path / "last.safetensors", {"a": np.ones(2)})
     trainer = trainer_of(Do("epoch_start", fail), train.Checkpoint(tmp_path, monitor=None))
     fit_to(fail, trainer, loader(), 1)
@@ -101,8 +101,8 @@ def test_no_step(tmp_path):
 
 
 def test_another_training(tmp_path):
-    """Another trainer's training begins anew: no weights of the model before come into it, nor into
-    what early stopping restores."""
+    """Another trainer starts afresh: neither the files nor early stopping use weights of the
+    previous model."""
     stopping, checkpoint = train.EarlyStopping(), train.Checkpoint(tmp_path)
     for values, best in [([1.0, 2.0, 3.0], 1), ([9.0, 8.0, 9.0], 2)]:
         script = Scripted(values)
@@ -111,7 +111,7 @@ def test_another_training(tmp_path):
         assert stopping.best_epoch == best
         assert_same(trainer.model.state_dict(), script.weights[best])
         assert_same(load(tmp_path, "best")[0], script.weights[best])
-    # Nor do they where it ends before its first epoch does.
+    # Also if it ends before its first epoch does.
     keep = Do("batch_end", weights_of)
     trainer = trainer_of(keep, Do("batch_end", ctrl_c, 2), stopping, checkpoint, model=linear(3))
     trainer.fit(loader(), 1, validation())
@@ -121,7 +121,7 @@ def test_another_training(tmp_path):
 
 
 def test_folder_that_cannot_be(tmp_path):
-    """It is told before anything is trained."""
+    """It is reported before training starts."""
     (tmp_path / "file").write_text("")
     seen = Do()
     trainer = trainer_of(seen, train.Checkpoint(tmp_path / "file", monitor=None))

@@ -23,7 +23,7 @@ from tinygrad_np.errors import ArgumentError
 
 
 def stopped(values, epochs, *callbacks, monitor="validation_loss", **options):
-    """Return early stopping, a trainer and a script after a training with these values."""
+    """Return the callback, its trainer and the script after a run with these values."""
     script, stopping = Scripted(values, monitor), train.EarlyStopping(monitor, **options)
     trainer = trainer_of(stopping, script, *callbacks)
     trainer.fit(loader(), epochs, validation())
@@ -48,7 +48,7 @@ def test_early_stopping(capsys):
 
 
 def test_it_restores_without_stopping(capsys):
-    """The best weights are restored where all epochs were run, too."""
+    """The best weights are also restored if all epochs were run."""
     stopping, trainer, script = stopped(VALUES, 3, patience=3)
     assert stopping.stopped_epoch == 0
     assert_same(trainer.model.state_dict(), script.weights[2])
@@ -58,7 +58,7 @@ def test_it_restores_without_stopping(capsys):
 @pytest.mark.parametrize("end", [ctrl_c, fail])
 @pytest.mark.parametrize(("point", "step"), [("batch_end", 3 * STEPS + 2), ("fit_end", None)])
 def test_it_restores_after_a_bad_end(end, point, step):
-    """Ctrl-C and errors are ends as any other, also where another callback fails in the end."""
+    """The best weights are restored after Ctrl-C and errors, also of another callback."""
     script, stopping = Scripted(VALUES), train.EarlyStopping()
     trainer = trainer_of(stopping, Do(point, end, step), script)
     fit_to(end, trainer, loader(), 4, validation())
@@ -87,13 +87,13 @@ def test_what_is_best(monitor, values, min_delta, best):
 
 
 def test_it_waits_for_epochs_in_a_row():
-    """A better epoch begins the count anew."""
+    """A better epoch restarts the count."""
     stopping, *_ = stopped([5.0, 6.0, 4.0, 5.0, 3.0, 5.0, 5.0, 1.0], 8, patience=2)
     assert (stopping.stopped_epoch, stopping.best_epoch) == (7, 5)
 
 
 def test_without_a_best(capsys):
-    """Where all are nan nothing is restored."""
+    """If all values are nan, nothing is restored."""
     stopping, trainer, script = stopped([math.nan] * 3, 3, patience=2)
     assert len(trainer.history.epochs) == 2
     assert stopping.best_epoch == 0
@@ -103,7 +103,7 @@ def test_without_a_best(capsys):
 
 
 def test_it_goes_on():
-    """A second fit of the same training remembers the best, and waits anew."""
+    """A second fit remembers the best epoch and restarts the count."""
     stopping, trainer, script = stopped(VALUES, 9, patience=2)
     assert (stopping.stopped_epoch, stopping.best_epoch) == (4, 2)
     trainer.fit(loader(), 1, validation())
@@ -112,7 +112,7 @@ def test_it_goes_on():
 
 
 def test_a_log_of_ones_own():
-    """What a callback adds stands in the history, and can be monitored by those before it."""
+    """A log added by a callback is in the history and can be monitored."""
     stopping, trainer, _ = stopped([2.0, 3.0, 1.0], 3, monitor="margin_loss", patience=1)
     assert [e["margin_loss"] for e in trainer.history.epochs] == [2.0, 3.0]
     assert stopping.best_epoch == 1
@@ -142,7 +142,7 @@ def test_a_log_of_ones_own():
     ],
 )
 def test_refused(call, words, tmp_path, monkeypatch):
-    """Options that make no sense, and logs that there are not; no folder is left behind."""
+    """Invalid options and missing logs are refused; no folder is left behind."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
         call()

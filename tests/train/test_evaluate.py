@@ -12,7 +12,7 @@ from tinygrad_np.errors import ArgumentError, DtypeError
 
 
 def test_evaluate_each_epoch():
-    """Its logs stand in the history beside those of validation, of the weights of that epoch."""
+    """Its logs are in the history next to those of validation, for the weights of that epoch."""
     kept = Do("epoch_end", lambda state: state.evaluate(validation()))
     trainer = trainer_of(kept, train.Evaluate("test", validation()))
     history = trainer.fit(loader(), 2, validation())
@@ -61,7 +61,7 @@ def test_ctrl_c_while_an_epoch_is_evaluated(tmp_path):
 
 
 def test_evaluate_by_steps():
-    """Results are collected after every so many steps; the epochs' logs have none."""
+    """Results are collected every N steps; the epochs' logs have none."""
     batches = validation()
     seen = Do("batch_end", lambda state: state.evaluate(batches))
     curve = train.Evaluate("test", batches, every_steps=3)
@@ -83,7 +83,7 @@ def test_evaluate_changes_nothing():
 
 
 def test_evaluate_of_another_training():
-    """A second fit goes on with the results, another training begins anew."""
+    """A second fit appends to the results, another trainer starts afresh."""
     curve = train.Evaluate("test", validation(), every_steps=STEPS)
     trainer = trainer_of(curve)
     trainer.fit(loader(), 1)
@@ -94,7 +94,7 @@ def test_evaluate_of_another_training():
 
 
 def test_evaluate_of_another_name():
-    """Two of them are told apart by their names."""
+    """The state of an Evaluate with another name is refused."""
     state = train.Evaluate("test", validation()).state_dict()
     with pytest.raises(ArgumentError, match=r"^Evaluate\.load_state_dict: got results of 'test', "):
         train.Evaluate("own", validation()).load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Ctrl-C: when a training ends, in which state, and who handles the signal."""
+"""Ctrl-C: when training ends, in which state, and who handles the signal."""
 
 import functools
 import signal
@@ -16,7 +16,7 @@ from tinygrad_np import optim, train
     [("epoch_start", STEPS), ("batch_end", STEPS + 1), ("epoch_end", 2 * STEPS)],
 )
 def test_ctrl_c(point, step):
-    """It ends the training between two steps: fit returns, and says so; another fit goes on."""
+    """It ends training between two steps: fit returns and says so; another fit continues."""
     seen = Do(point, ctrl_c, step)
     trainer = trainer_of(seen)
     history = trainer.fit(loader(), 3)
@@ -51,7 +51,7 @@ def test_it_waits_for_the_step(monkeypatch):
 
 
 def test_in_validation():
-    """It ends there too; the epoch, which has no validation then, is not in the history."""
+    """It ends training there too; the epoch, which lacks validation, is not in the history."""
 
     class Batches:
         def __iter__(self):
@@ -86,7 +86,7 @@ def test_while_a_callback_evaluates():
 
 
 def test_in_the_end():
-    """While callbacks close it is noted, and does not keep them from that."""
+    """In on_fit_end it is recorded, and all callbacks still run."""
     last = Do()
     history = trainer_of(Do("fit_end", ctrl_c), last).fit(loader(), 1)
     assert history.interrupted
@@ -95,7 +95,7 @@ def test_in_the_end():
 
 @pytest.mark.parametrize("point", ["batch_end", "fit_end"])
 def test_second_ctrl_c(point):
-    """It is raised at once, wherever the first one was; callbacks are run to their end."""
+    """It is raised at once, wherever the first one was; on_fit_end still runs."""
     last = Do()
     trainer = trainer_of(Do("batch_end", ctrl_c, 2), Do(point, ctrl_c, 2), last)
     with pytest.raises(KeyboardInterrupt):
@@ -107,7 +107,7 @@ def test_second_ctrl_c(point):
 
 
 def test_keyboard_interrupt_of_a_callback():
-    """An interrupt that is raised, as in a thread, ends the training in the same way."""
+    """A KeyboardInterrupt raised by a callback, as in a thread, ends training in the same way."""
     trainer = trainer_of(Do("batch_end", interrupt, 2))
     worker = threading.Thread(target=functools.partial(trainer.fit, loader(), 1))
     worker.start()
@@ -117,7 +117,7 @@ def test_keyboard_interrupt_of_a_callback():
 
 
 def test_a_programs_own_handler():
-    """Where the program handles Ctrl-C itself, it goes on doing so."""
+    """The program's own handler of Ctrl-C stays in place."""
     calls = []
     before = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
     try:

@@ -1,4 +1,4 @@
-"""The log of steps: what is in it, and how it goes on after an interruption."""
+"""The log of steps: what is in it, and how it is resumed."""
 
 import csv
 from datetime import datetime

@@ -101,7 +101,7 @@ def test_tensorboard_without_accuracy_and_after_an_error(tmp_path):
 
 
 def test_tensorboard_that_is_not_installed(monkeypatch):
-    """The command that installs it is told when it is made."""
+    """The error names the command that installs it."""
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     words = 'TensorBoard: tensorboardX, .*: python -m pip install "tinygrad_np\\[tensorboard\\]"$'
     with pytest.raises(DataError, match=f"^{words}"):

@@ -1,4 +1,4 @@
-"""Trainer beside the loop written by hand, its evaluation, what it gives callbacks and refuses."""
+"""Trainer compared with a loop written by hand: evaluation, state, bad losses, refusals."""
 
 import functools
 import re
@@ -27,8 +27,8 @@ from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, NotFiniteE
 
 
 def by_hand(model, optimizer, loss=Tensor.cross_entropy, schedule=None, per="step", **clips):
-    """Train two epochs as one does without a Trainer; return mean loss, accuracy and last rate of
-    each, and the rates of all steps."""
+    """Train two epochs without a Trainer; return the mean loss, accuracy and last rate of each
+    epoch, and the rates of all steps."""
     logs, rates, batches = [], [], loader()
     for _ in range(2):
         model.train()
@@ -93,8 +93,8 @@ SMOOTHED = functools.partial(Tensor.cross_entropy, label_smoothing=0.1)
     ],
 )
 def test_loop(make, optimizer_of, schedule_of, per, options):
-    """Weights have the bits of the loop by hand, the history its means and rates. Validation
-    changes neither weights nor what is drawn; values are clipped before the norm is."""
+    """Weights equal those of the loop by hand, the history its means and rates. Validation changes
+    neither weights nor random numbers; values are clipped before the norm."""
     model, other = make().eval(), make()
     optimizer, its_optimizer = optimizer_of(model), optimizer_of(other)
     schedule = schedule_of and schedule_of(optimizer)

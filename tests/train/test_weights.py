@@ -36,8 +36,8 @@ def arrays(dtype="float32"):
 
 @each("dtype", ["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"])
 def test_round_trip(tmp_path, dtype):
-    """Arrays come back as they were, whatever their dtype and memory order, and can be changed; the
-    name is taken as it is, a str too, and saving again replaces the file."""
+    """Arrays come back unchanged and writable, whatever their dtype and memory order. The name may
+    be a str and gets no suffix; saving again replaces the file."""
     path = str(tmp_path / "weights")
     train.save(path, arrays(dtype))
     found = train.load(path)
@@ -139,7 +139,7 @@ def test_missing_file(tmp_path):
 
 
 def refuses(path, content):
-    """Assert that a file of this content is refused by a message with its path."""
+    """Assert that loading a file of this content is an error that names its path."""
     path.write_bytes(content)
     with pytest.raises(
         DataError, match=f"^{re.escape(str(path))}: cannot be read as safetensors: "
@@ -181,7 +181,7 @@ def test_folder_for_a_file(tmp_path):
 
 def test_missing_folder(tmp_path):
     """A folder that is not there is not made; the error says where."""
-    with pytest.raises(DataError, match=r"nowhere/weights: cannot be written: No such file"):
+    with pytest.raises(DataError, match=r"nowhere.weights: cannot be written: No such file"):
         train.save(tmp_path / "nowhere" / "weights", arrays())
     assert list(tmp_path.iterdir()) == []
 
@@ -199,8 +199,7 @@ NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     ],
 )
 def test_failed_writing(tmp_path, monkeypatch, owner, name, error):
-    """A write that fails or is interrupted leaves the file of before whole, and nothing beside
-    it."""
+    """A write that fails or is interrupted leaves the previous file whole, and no other file."""
 
     def fail(*arguments):
         raise error

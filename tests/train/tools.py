@@ -22,7 +22,7 @@ def sets():
 
 
 def loader():
-    """Return the training batches, shuffled the same way in each training."""
+    """Return the training batches, shuffled the same way each time."""
     return DataLoader(sets()[0], 64, shuffle=True, seed=5)
 
 
@@ -66,8 +66,8 @@ def _passing(point):
 
 
 class Do(train.Callback):
-    """Calls a function at a point of the training, at each step or at one, and keeps what it
-    returned; notes the points passed."""
+    """Calls a function at one kind of point, at each or at a given step, and keeps what it
+    returned; records all points passed."""
 
     def __init__(self, point="", function=lambda state: None, step=None):
         self.point, self.function, self.step = point, function, step
@@ -79,7 +79,7 @@ class Do(train.Callback):
 
 
 class Scripted(train.Callback):
-    """Replaces a log by values of the test's choice, and keeps the weights of each epoch."""
+    """Sets a log to given values, and keeps the weights of each epoch."""
 
     turn = -1  # before those that read it
 
@@ -93,17 +93,17 @@ class Scripted(train.Callback):
 
 
 def ctrl_c(state=None):
-    """Do as Ctrl-C does."""
+    """Send the signal of Ctrl-C."""
     signal.raise_signal(signal.SIGINT)
 
 
 def fail(state):
-    """Raise an error that is none of ours."""
+    """Raise an error from outside the package."""
     raise RuntimeError("the test's own")
 
 
 def fit_to(end, trainer, *arguments):
-    """Fit a trainer that `end`, either of the two above, cuts short."""
+    """Fit a trainer that `end`, `ctrl_c` or `fail`, cuts short."""
     own = pytest.raises(RuntimeError, match="own") if end is fail else contextlib.nullcontext()
     with own:
         trainer.fit(*arguments)
@@ -111,12 +111,12 @@ def fit_to(end, trainer, *arguments):
 
 
 def interrupt(state):
-    """Raise what Ctrl-C raises where nobody handles it."""
+    """Raise what Ctrl-C raises by default."""
     raise KeyboardInterrupt
 
 
 def draw(seed, rows=200, classes=6):
-    """Return logits, some of which are near the label, and labels."""
+    """Return labels, and logits that often favor them."""
     generator = rng(seed)
     labels = generator.integers(0, classes, rows)
     return generator.standard_normal((rows, classes)) + np.eye(classes)[labels], labels
