@@ -23,11 +23,15 @@ from tests.by_hand.cases import (
 from tests.tools import naming
 from tinygrad_np import Tensor, optim
 
-NAMES = pytest.mark.parametrize("name", list(MODELS))
-SLOW_FOR_MNIST_CNN = pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name == "MnistCNN")) for name in MODELS],
-)
+
+def models(*fast, among=MODELS):
+    """Parametrize over models; those that are not fast are for the full run only."""
+    params = [pytest.param(n, marks=[pytest.mark.slow] * (n not in fast)) for n in among]
+    return pytest.mark.parametrize("name", params)
+
+
+NAMES = models(*MODELS)
+SLOW_FOR_MNIST_CNN = models("MnistCNNLight", "LabCNN", "DigitsCNN")
 
 
 ONE_FOR_SMOKE = pytest.mark.parametrize(
@@ -40,16 +44,24 @@ ONE_FOR_SMOKE = pytest.mark.parametrize(
 )
 
 
+def differences(name, batch, seed=0, layers=im2col, is_training=True, dtype=np.float64, border=0):
+    """Return what differs between autodiff and the network by hand in float64, with dropout on in
+    training where the model has it."""
+    model = new_model(name, seed, dtype).train(is_training)
+    weights = weights_of(model)
+    images, labels = draw_batch(name, batch, np.random.default_rng(seed), dtype)
+    images[:, :, :border] = 0
+    kept = draw_kept(name, weights, batch, mask_generator(seed)) if is_training else None
+    expected = by_hand(name, layers, weights, images.astype(np.float64), labels, kept)
+    tolerance = 1e-10 if dtype == np.float64 else 1e-5
+    return disagreements(autodiff(model, images, labels), expected, tolerance)
+
+
 @NAMES
 @ONE_FOR_SMOKE
 def test_float64(name, batch, seed):
-    """Every gradient in float64, with dropout on where the model has it."""
-    model = new_model(name, seed, np.float64)
-    weights = weights_of(model)
-    images, labels = draw_batch(name, batch, np.random.default_rng(seed))
-    kept = draw_kept(name, weights, batch, mask_generator(seed))
-    expected = by_hand(name, im2col, weights, images, labels, kept)
-    assert disagreements(autodiff(model, images, labels), expected, 1e-10) == {}
+    """Every gradient in float64."""
+    assert differences(name, batch, seed) == {}
 
 
 @SLOW_FOR_MNIST_CNN
@@ -70,55 +82,29 @@ def test_float32(name, batch, seed):
 
 
 @pytest.mark.slow
-@SLOW_FOR_MNIST_CNN
+@NAMES
 def test_large_batch(name):
     """A batch of 64, for which convolutions work in several chunks."""
-    model = new_model(name, 0, np.float64)
-    weights = weights_of(model)
-    images, labels = draw_batch(name, 64, np.random.default_rng(0))
-    kept = draw_kept(name, weights, 64, mask_generator(0))
-    expected = by_hand(name, im2col, weights, images, labels, kept)
-    assert disagreements(autodiff(model, images, labels), expected, 1e-10) == {}
+    assert differences(name, 64) == {}
 
 
 @pytest.mark.parametrize("name", HAS_DROPOUT)
 def test_evaluation(name):
     """In evaluation nothing is dropped and nothing is scaled."""
-    model = new_model(name, 0, np.float64).eval()
-    images, labels = draw_batch(name, 3, np.random.default_rng(0))
-    expected = by_hand(name, im2col, weights_of(model), images, labels, kept=None)
-    assert disagreements(autodiff(model, images, labels), expected, 1e-10) == {}
+    assert differences(name, 3, is_training=False) == {}
 
 
 @pytest.mark.parametrize("name", ["LabCNN", "DigitsCNN"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_black_border(name, dtype):
     """Under a black border all windows tie, and where the bias is 0 each relu is at its kink."""
-    model = new_model(name, 0, dtype)
-    weights = weights_of(model)
-    images, labels = draw_batch(name, 3, np.random.default_rng(0), dtype)
-    images[:, :, :4] = 0
-    expected = by_hand(name, im2col, weights, images.astype(np.float64), labels)
-    tolerance = 1e-10 if dtype == np.float64 else 1e-5
-    assert disagreements(autodiff(model, images, labels), expected, tolerance) == {}
+    assert differences(name, 3, dtype=dtype, border=4) == {}
 
 
-@pytest.mark.parametrize(
-    ("name", "batch"),
-    [
-        ("DigitsCNN", 2),
-        pytest.param("LabCNN", 1, marks=pytest.mark.slow),
-        pytest.param("MnistCNNLight", 1, marks=pytest.mark.slow),
-    ],
-)
-def test_loops(name, batch):
+@models("DigitsCNN", among=["DigitsCNN", "LabCNN", "MnistCNNLight"])
+def test_loops(name):
     """Every gradient against nested loops that nobody has made fast."""
-    model = new_model(name, 0, np.float64)
-    weights = weights_of(model)
-    images, labels = draw_batch(name, batch, np.random.default_rng(0))
-    kept = draw_kept(name, weights, batch, mask_generator(0))
-    expected = by_hand(name, loops, weights, images, labels, kept)
-    assert disagreements(autodiff(model, images, labels), expected, 1e-10) == {}
+    assert differences(name, 2 if name == "DigitsCNN" else 1, layers=loops) == {}
 
 
 @pytest.mark.slow
@@ -154,10 +140,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name != "DigitsCNN")) for name in MODELS],
-)
+@models("DigitsCNN")
 def test_faults_are_seen(name):
     """The comparison in float32 sees, in each array, a fault that is planted behind the loss."""
     model = new_model(name, 0, np.float32)

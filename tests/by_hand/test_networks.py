@@ -5,32 +5,12 @@ import pytest
 
 from tests.by_hand import im2col, loops, networks
 from tests.by_hand.cases import disagreements
+from tests.tools import each
 
-# For images (N, 1, 8, 8): the network, and the shapes of its weights.
-TWO_CONV = {
-    "conv1.weight": (2, 1, 3, 3),
-    "conv1.bias": (2,),
-    "conv2.weight": (3, 2, 3, 3),
-    "conv2.bias": (3,),
-    "fc1.weight": (5, 12),
-    "fc1.bias": (5,),
-    "fc2.weight": (4, 5),
-    "fc2.bias": (4,),
-}
-ONE_CONV_TWO_LINEAR = {
-    "conv.weight": (2, 1, 3, 3),
-    "conv.bias": (2,),
-    "fc1.weight": (5, 32),
-    "fc1.bias": (5,),
-    "fc2.weight": (4, 5),
-    "fc2.bias": (4,),
-}
-ONE_CONV_ONE_LINEAR = {
-    "conv.weight": (2, 1, 3, 3),
-    "conv.bias": (2,),
-    "fc.weight": (4, 32),
-    "fc.bias": (4,),
-}
+# For images (N, 1, 8, 8): the shapes of the weights of each layer.
+TWO_CONV = {"conv1": (2, 1, 3, 3), "conv2": (3, 2, 3, 3), "fc1": (5, 12), "fc2": (4, 5)}
+ONE_CONV_TWO_LINEAR = {"conv": (2, 1, 3, 3), "fc1": (5, 32), "fc2": (4, 5)}
+ONE_CONV_ONE_LINEAR = {"conv": (2, 1, 3, 3), "fc": (4, 32)}
 
 
 def with_dropout(layers, weights, images, labels):
@@ -39,7 +19,7 @@ def with_dropout(layers, weights, images, labels):
     return networks.two_conv(layers, weights, images, labels, kept)
 
 
-NETWORKS = pytest.mark.parametrize(
+NETWORKS = each(
     ("network", "shapes"),
     [
         (networks.two_conv, TWO_CONV),
@@ -53,7 +33,10 @@ NETWORKS = pytest.mark.parametrize(
 def draw(shapes, seed):
     """Return random weights, images and labels."""
     generator = np.random.default_rng(seed)
-    weights = {name: 0.5 * generator.standard_normal(shape) for name, shape in shapes.items()}
+    weights = {}
+    for name, shape in shapes.items():
+        weights[f"{name}.weight"] = 0.5 * generator.standard_normal(shape)
+        weights[f"{name}.bias"] = 0.5 * generator.standard_normal(shape[0])
     images = generator.standard_normal((2, 1, 8, 8))
     labels = generator.integers(0, 4, 2)
     return weights, images, labels
@@ -78,12 +61,9 @@ def test_networks_gradients(network, shapes):
         direction = grad / np.linalg.norm(grad)
         losses = []
         for move in (step * direction, -step * direction):
-            if name == "images":
-                loss, _, _ = network(im2col, weights, images + move, labels)
-            else:
-                moved = {**weights, name: weights[name] + move}
-                loss, _, _ = network(im2col, moved, images, labels)
-            losses.append(loss)
+            moved = {**weights, "images": images}
+            moved[name] = moved[name] + move
+            losses.append(network(im2col, moved, moved["images"], labels)[0])
         slope = (losses[0] - losses[1]) / (2 * step)
         assert slope == pytest.approx(np.linalg.norm(grad), rel=1e-7), name
 

@@ -1,7 +1,7 @@
 """All models: sizes, shapes, first weights, gradients by central differences, a few steps."""
 
 import ast
-import math
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ import pytest
 
 import models
 from models import DigitsCNN, LabCNN, MnistCNN, MnistCNNLight
-from tests.tools import rng
+from tests.nn.tools import assert_same
+from tests.tools import each, rng
 from tinygrad_np import Tensor, optim
 from tinygrad_np.errors import ArgumentError
 
@@ -34,6 +35,11 @@ def made(name, seed=0):
     return model, images, generator.integers(0, 10, 4)
 
 
+def size_of(model):
+    """Return the number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def test_every_model_is_here():
     assert sorted(PARAMETERS) == models.__all__
 
@@ -41,45 +47,43 @@ def test_every_model_is_here():
 @NAMES
 def test_number_of_parameters_and_shape_of_logits(name):
     model, images, _ = made(name)
-    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[name]
-    assert model(Tensor(images, np.float32)).shape == (4, 10)
+    assert size_of(model) == PARAMETERS[name]
+    logits = model(Tensor(images, np.float32))
+    assert (logits.shape, logits.dtype) == ((4, 10), np.float32)
     total = model.summary(images.shape[1:]).splitlines()[-2]
     assert total.startswith(f"{PARAMETERS[name]:,} parameters")
 
 
 def test_squeeze_excitation():
-    model = models.ResNet(squeeze_excitation=True, generator=np.random.default_rng(0))
-    assert sum(parameter.numel() for parameter in model.parameters()) == 80_582
+    make = functools.partial(models.ResNet, squeeze_excitation=True)
+    assert size_of(make()) == 80_582
     # All of it is drawn by the generator that is given.
-    again = models.ResNet(squeeze_excitation=True, generator=np.random.default_rng(0))
-    for name, array in model.state_dict().items():
-        np.testing.assert_array_equal(again.state_dict()[name], array, err_msg=name)
-    assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
-    narrow = models.ResNet(squeeze_excitation=True, width=2)
-    assert narrow(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
+    assert_same(make(rng()).state_dict(), make(rng()).state_dict())
+    for model in (make(), make(width=2)):
+        assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
 def test_convolutions_of_resnet_start_after_he():
-    for path, parameter in models.ResNet(np.random.default_rng(0)).named_parameters():
+    for path, parameter in made("ResNet")[0].named_parameters():
         if parameter.ndim == 4:
             deviation = np.sqrt(2 / np.prod(parameter.shape[1:]))
             assert is_drawn_with(parameter.data, deviation), path
 
 
-@pytest.mark.parametrize(
-    ("name", "p"), [("MnistCNN", 0.25), ("MnistCNNLight", 0.25), ("FashionCNN", 0.5)]
-)
-def test_dropout_is_that_of_the_systems(name, p):
-    assert getattr(models, name)().dropout.p == p
+def test_dropout_is_that_of_the_systems():
+    made = MnistCNN(), MnistCNNLight(), models.FashionCNN()
+    assert [model.dropout.p for model in made] == [0.25, 0.25, 0.5]
 
 
-def test_lab_cnn_of_two_blocks():
-    model = models.LabCNN(np.random.default_rng(0), blocks=2)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 206_922
+def test_forms_of_lab_cnn():
+    model = LabCNN(blocks=2)
+    assert size_of(model) == 206_922
     assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
-    assert models.LabCNN(channels=8, blocks=2).conv2.out_channels == 16
+    assert LabCNN(channels=8, blocks=2).conv2.out_channels == 16
+    # Twice the features to flatten.
+    assert size_of(LabCNN(channels=32)) == 32 * 10 + 32 * 14 * 14 * 128 + 128 + 1290
     with pytest.raises(ArgumentError, match="LabCNN blocks: got 3, expected 1 or 2"):
-        models.LabCNN(blocks=3)
+        LabCNN(blocks=3)
 
 
 def test_models_are_written_forward_only():
@@ -116,12 +120,10 @@ def test_he_normal_throughout(name):
 def test_fashion_cnn_starts_after_he_and_xavier():
     """He for the convolutions, Xavier for the linear layers, biases 0."""
     model, *_ = made("FashionCNN")
-    for layer in (model.conv1, model.conv2):
-        fan_in = np.prod(layer.weight.shape[1:])
-        assert is_drawn_with(layer.weight.data, np.sqrt(2 / fan_in))
-    for layer in (model.fc1, model.fc2):
-        assert is_drawn_with(layer.weight.data, np.sqrt(2 / sum(layer.weight.shape)))
     for layer in (model.conv1, model.conv2, model.fc1, model.fc2):
+        shape = layer.weight.shape
+        count = np.prod(shape[1:]) if len(shape) == 4 else sum(shape)
+        assert is_drawn_with(layer.weight.data, np.sqrt(2 / count))
         assert not layer.bias.data.any()
 
 
@@ -138,17 +140,17 @@ def test_gradients_are_those_of_central_differences(name):
     generator = np.random.default_rng(1)
     parameters = list(model.parameters())
     directions = [generator.standard_normal(parameter.shape) for parameter in parameters]
-    analytic = sum(
-        float(np.sum(direction * parameter.grad.data))
-        for direction, parameter in zip(directions, parameters, strict=True)
-    )
+    pairs = zip(directions, parameters, strict=True)
+    analytic = sum(float(np.sum(direction * p.grad.data)) for direction, p in pairs)
 
-    def loss(step):
+    def move(step):
         for parameter, direction in zip(parameters, directions, strict=True):
             parameter.data += step * direction
+
+    def loss(step):
+        move(step)
         value = model(images).cross_entropy(labels).item()
-        for parameter, direction in zip(parameters, directions, strict=True):
-            parameter.data -= step * direction
+        move(-step)
         return value
 
     # Two widths: where a unit or a pooling window changes its mind between, neither says much.
@@ -171,71 +173,25 @@ def test_a_few_steps_reduce_the_loss(name):
     assert min(losses[-5:]) < 0.5 * losses[0]
 
 
-def names(module):
-    """Return the names of a module's parameters."""
-    return [name for name, _ in module.named_parameters()]
-
-
-# The models.
-
-
-MODELS = {MnistCNN: 421_642, MnistCNNLight: 26_698, LabCNN: 402_986, DigitsCNN: 1_370}
-
-
-TWO_CONV = ["conv1", "conv2", "fc1", "fc2"]
-
-
-LAYERS = {
-    MnistCNN: TWO_CONV,
-    MnistCNNLight: TWO_CONV,
-    LabCNN: ["conv", "fc1", "fc2"],
-    DigitsCNN: ["conv", "fc"],
-}
-
-
-EACH_MODEL = pytest.mark.parametrize("model", list(MODELS), ids=lambda model: model.__name__)
-
-
-@EACH_MODEL
-def test_number_of_parameters(model):
-    """Each model has as many parameters as its docstring says."""
-    assert sum(parameter.numel() for parameter in model().parameters()) == MODELS[model]
-
-
-def test_number_of_parameters_of_the_wide_lab_cnn():
-    """LabCNN's wider form has twice the features to flatten."""
-    expected = 32 * 10 + 32 * 14 * 14 * 128 + 128 + 1290
-    assert sum(p.numel() for p in LabCNN(channels=32).parameters()) == expected
-
-
-@EACH_MODEL
-def test_names_of_parameters(model):
+@each(
+    ("model", "layers"),
+    [
+        (MnistCNN, ["conv1", "conv2", "fc1", "fc2"]),
+        (MnistCNNLight, ["conv1", "conv2", "fc1", "fc2"]),
+        (LabCNN, ["conv", "fc1", "fc2"]),
+        (DigitsCNN, ["conv", "fc"]),
+    ],
+)
+def test_names_of_parameters(model, layers):
     """Parameters are named, and listed, as by a PyTorch model with the same attributes."""
-    expected = [f"{layer}.{kind}" for layer in LAYERS[model] for kind in ("weight", "bias")]
-    assert names(model()) == list(model().state_dict()) == expected
+    expected = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+    found = [name for name, _ in model().named_parameters()]
+    assert found == list(model().state_dict()) == expected
 
 
-@EACH_MODEL
-def test_logits(model):
-    """Each model gives ten float32 logits an image."""
-    side = 8 if model is DigitsCNN else 28
-    out = model()(Tensor.ones(2, 1, side, side))
-    assert out.shape == (2, 10)
-    assert out.dtype == np.float32
-
-
-@EACH_MODEL
-def test_weights_follow_from_the_generator(model):
+@NAMES
+def test_weights_follow_from_the_generator(name):
     """One seed gives the same weights, bit for bit; another seed others."""
-    one, same, other = (model(rng(seed)).state_dict() for seed in (1, 1, 2))
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, same[name], strict=True)
+    one, same, other = (made(name, seed)[0].state_dict() for seed in (1, 1, 2))
+    assert_same(one, same)
     assert any((array != other[name]).any() for name, array in one.items())
-
-
-def test_digits_cnn_starts_after_he():
-    """DigitsCNN's biases are 0 and its weights have the variance 2 / fan_in."""
-    state = DigitsCNN(rng()).state_dict()
-    assert not state["conv.bias"].any()
-    assert not state["fc.bias"].any()
-    assert state["fc.weight"].std() == pytest.approx(math.sqrt(2 / 128), rel=0.1)

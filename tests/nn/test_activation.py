@@ -65,33 +65,20 @@ def test_every_activation_is_covered():
 
 @EACH
 def test_options_are_attributes(name, options):
-    """Options are attributes, by position as by name; there are no parameters."""
+    """Options are attributes, by position as by name, and shown; there are no parameters. Each
+    layer is a class of its own with a sentence on it, and can be copied and pickled."""
     layer = getattr(nn, name)(**options)
     for option, value in options.items():
         assert getattr(layer, option) == value
     assert layer.state_dict() == {}
     if list(options) == list(inspect.signature(type(layer)).parameters):
         assert repr(type(layer)(*options.values())) == repr(layer)
+    assert type(layer).__doc__.strip().endswith(".")
+    for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(copied) == repr(layer)
 
 
-@pytest.mark.slow
-@EACH
-@each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies(name, options, copied):
-    """A layer can be copied and pickled."""
-    layer = getattr(nn, name)(**options)
-    assert repr(copied(layer)) == repr(layer)
-
-
-@EACH
-def test_docstrings(name, options):
-    """Each is a class of its own with a sentence on it."""
-    cls = getattr(nn, name)
-    assert cls.__doc__
-    assert cls.__doc__.strip().endswith(".")
-
-
-@pytest.mark.parametrize(
+@each(
     ("layer", "text"),
     [
         (nn.Tanh(), "Tanh()"),
@@ -99,7 +86,6 @@ def test_docstrings(name, options):
         (nn.GELU("tanh"), "GELU(approximate='tanh')"),
         (nn.Hardtanh(-2.0, max_val=3.0), "Hardtanh(min_val=-2.0, max_val=3.0)"),
     ],
-    ids=str,
 )
 def test_repr(layer, text):
     """The options are shown."""
@@ -112,7 +98,7 @@ def test_signature():
     assert str(inspect.signature(nn.ReLU)) == "()"
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "words"),
     [
         (lambda: nn.ReLU(0.1), "ReLU(): got (0.1,), {}; too many positional arguments"),

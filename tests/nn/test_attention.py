@@ -1,9 +1,8 @@
 """Attention: dropout, dtypes, empty sequences."""
 
 import numpy as np
-import pytest
 
-from tests.tools import rng
+from tests.tools import each, rng
 from tinygrad_np import Tensor, gradcheck, nn
 
 # LSTMCell and attention.
@@ -24,7 +23,7 @@ def test_attention_dropout():
     np.testing.assert_allclose(dropped[0], np.where(kept, weights / 0.6, 0))
 
 
-@pytest.mark.parametrize("p", [0.0, 1.0])
+@each("p", [0.0, 1.0])
 def test_attention_dropout_of_none_and_all(p):
     """With p = 0 nothing is dropped, with p = 1 everything, without a warning."""
     x = Tensor.randn(3, 4, generator=rng())
@@ -43,9 +42,7 @@ def test_attention_in_float32_stays():
         assert out.gradient(x, gradient=Tensor.ones(out.shape))[0].dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    ("lengths", "shape"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((0, 0), (0, 2))]
-)
+@each(("lengths", "shape"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((0, 0), (0, 2))])
 def test_attention_of_nothing(lengths, shape):
     """Without keys the output is zeros, without queries it is empty, with a mask too."""
     query = Tensor(np.ones((lengths[0], 4)), requires_grad=True)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.nn.tools import assert_same
 from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
@@ -25,18 +26,12 @@ LAYERS = [
     (nn.GroupNorm(2, 4, affine=False), "GroupNorm(2, 4, affine=False)"),
     (nn.LayerNorm(3), "LayerNorm((3,))"),
     (nn.LayerNorm([3, 4], bias=False), "LayerNorm((3, 4), bias=False)"),
-    (
-        nn.LayerNorm(3, elementwise_affine=False),
-        "LayerNorm((3,), elementwise_affine=False)",
-    ),
+    (nn.LayerNorm(3, elementwise_affine=False), "LayerNorm((3,), elementwise_affine=False)"),
     (nn.RMSNorm(3, 0.1), "RMSNorm((3,), eps=0.1)"),
     (nn.Embedding(5, 3), "Embedding(5, 3)"),
     (nn.Embedding(5, 3, -1), "Embedding(5, 3, padding_idx=4)"),
     (nn.LSTMCell(4, 2, bias=False), "LSTMCell(4, 2, bias=False)"),
-    (
-        nn.MultiheadAttention(4, 2),
-        "MultiheadAttention(\n  4, 2\n  (out_proj): Linear(4, 4)\n)",
-    ),
+    (nn.MultiheadAttention(4, 2), "MultiheadAttention(\n  4, 2\n  (out_proj): Linear(4, 4)\n)"),
     (
         nn.MultiheadAttention(4, 2, 0.1, False, 3, 5, True),
         "MultiheadAttention(\n  4, 2, dropout=0.1, bias=False, kdim=3, vdim=5, batch_first=True\n"
@@ -44,10 +39,42 @@ LAYERS = [
     ),
     (nn.Dropout2d(0.25), "Dropout2d(p=0.25)"),
     (nn.Identity(), "Identity()"),
+    (nn.Linear(3, 2), "Linear(3, 2)"),
+    (nn.Linear(3, 2, bias=False), "Linear(3, 2, bias=False)"),
+    (nn.Conv2d(1, 8, 3), "Conv2d(1, 8, kernel_size=3)"),
+    (nn.Conv2d(2, 4, (3, 1), bias=False), "Conv2d(2, 4, kernel_size=(3, 1), bias=False)"),
+    (
+        nn.Conv2d(2, 4, 3, stride=2, padding=(1, 0), dilation=3, groups=2),
+        "Conv2d(2, 4, kernel_size=3, stride=2, padding=(1, 0), dilation=3, groups=2)",
+    ),
+    (nn.MaxPool2d(2), "MaxPool2d(kernel_size=2)"),
+    (nn.MaxPool2d(3, 2, 1), "MaxPool2d(kernel_size=3, stride=2, padding=1)"),
+    (nn.Conv1d(1, 8, 3, padding="same"), "Conv1d(1, 8, kernel_size=3, padding='same')"),
+    (
+        nn.Conv2d(1, 8, 3, padding=(1, 0, 1, 0), data_format="NHWC"),
+        "Conv2d(1, 8, kernel_size=3, padding=(1, 0, 1, 0), data_format='NHWC')",
+    ),
+    (nn.Conv3d(1, 8, (1, 3, 3)), "Conv3d(1, 8, kernel_size=(1, 3, 3))"),
+    (
+        nn.ConvTranspose2d(4, 2, 3, 2, 1, 1),
+        "ConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1, output_padding=1)",
+    ),
+    (
+        nn.MaxPool2d((3, 2), dilation=2, return_indices=True, ceil_mode=True),
+        "MaxPool2d(kernel_size=(3, 2), dilation=2, return_indices=True, ceil_mode=True)",
+    ),
+    (
+        nn.AvgPool2d(2, padding=1, count_include_pad=False, data_format="NHWC"),
+        "AvgPool2d(kernel_size=2, padding=1, count_include_pad=False, data_format='NHWC')",
+    ),
+    (nn.AdaptiveAvgPool2d(1), "AdaptiveAvgPool2d(output_size=1)"),
+    (nn.AdaptiveAvgPool2d((None, 7)), "AdaptiveAvgPool2d(output_size=(None, 7))"),
+    (nn.Dropout(0.25), "Dropout(p=0.25)"),
+    (nn.ReLU(), "ReLU()"),
 ]
 
 
-@each(("layer", "text"), LAYERS, ids=lambda value: str(value))
+@each(("layer", "text"), LAYERS)
 def test_repr(layer, text):
     """A layer shows its sizes and what is not at its default."""
     assert repr(layer) == text
@@ -58,10 +85,7 @@ def test_repr(layer, text):
 @each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies(layer, copied):
     """A copy has equal weights of its own."""
-    state, other = layer.state_dict(), copied(layer).state_dict()
-    assert list(state) == list(other)
-    for name, array in state.items():
-        np.testing.assert_array_equal(array, other[name], strict=True)
+    assert_same(copied(layer).state_dict(), layer.state_dict())
 
 
 @each(
@@ -80,13 +104,42 @@ def test_copies(layer, copied):
         (lambda: nn.Embedding(5, 3, -6), "Embedding padding_idx: got -6"),
         (lambda: nn.LSTMCell(0, 3), "LSTMCell input_size: got 0"),
         (lambda: nn.LSTMCell(3, None), "LSTMCell hidden_size: got None"),
-        (
-            lambda: nn.MultiheadAttention(5, 2),
-            "num_heads: got 2, expected a divisor of embed_dim=5",
-        ),
+        (lambda: nn.MultiheadAttention(5, 2), "num_heads: got 2, expected a divisor of embed_dim"),
         (lambda: nn.MultiheadAttention(4, 2, kdim=0), "MultiheadAttention kdim: got 0"),
         (lambda: nn.MultiheadAttention(4, 2, 1.5), "MultiheadAttention dropout: got 1.5"),
         (lambda: nn.Dropout2d(-0.5), "Dropout2d p: got -0.5"),
+        (lambda: nn.Linear(0, 2), "Linear in_features: got 0"),
+        (lambda: nn.Linear(3, -1), "Linear out_features: got -1"),
+        (lambda: nn.Linear(3.0, 2), "Linear in_features: got 3.0"),
+        (lambda: nn.Conv2d(0, 1, 3), "Conv2d in_channels: got 0"),
+        (lambda: nn.Conv2d(1, 0, 3), "Conv2d out_channels: got 0"),
+        (lambda: nn.Conv2d(1, "8", 3), "Conv2d out_channels: got '8'"),
+        (lambda: nn.Conv2d(1, 1, 0), "Conv2d kernel_size: expected"),
+        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "Conv2d kernel_size: expected"),
+        (lambda: nn.Conv2d(1, 1, (3, 2.5)), "Conv2d kernel_size: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d stride: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d padding: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, dilation=0), "Conv2d dilation: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, groups=0), "Conv2d groups: got 0"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
+        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d kernel_size: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, 2, "same"), "Conv2d padding: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, padding="valid"), "Conv2d padding: expected"),
+        (lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"), "Conv2d data_format: got 'CHWN', expecte"),
+        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d padding: expected"),
+        (lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1), "2d output_padding: expected"),
+        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d dilation: expected"),
+        (lambda: nn.MaxPool2d(2, data_format=None), "MaxPool2d data_format: got None"),
+        (lambda: nn.AvgPool2d(0), "AvgPool2d kernel_size: expected"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: expected"),
+        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "AdaptiveAvgPool2d output_size: got (1, 2, 3)"),
+        (lambda: nn.MaxPool2d(0), "MaxPool2d kernel_size: expected"),
+        (lambda: nn.MaxPool2d(2, 0), "MaxPool2d stride: expected"),
+        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d padding: expected"),
+        (lambda: nn.Dropout(1.1), "Dropout p: got 1.1, expected a probability from 0 to 1"),
+        (lambda: nn.Dropout(-0.1), "Dropout p: got -0.1, expected a probability from 0 to 1"),
+        (lambda: nn.Dropout(math.nan), "Dropout p: got nan, expected a probability from 0 to 1"),
     ],
 )
 def test_arguments_are_checked(make, words):
@@ -95,35 +148,45 @@ def test_arguments_are_checked(make, words):
         make()
 
 
+X = Tensor.ones(3, 2, 4)
 MHA = nn.MultiheadAttention(4, 2)
-
-
 BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
 
 
-CELL = nn.LSTMCell(4, 2)
+@each(
+    ("layer", "shapes", "words"),
+    [
+        (nn.BatchNorm1d(3), [(1, 3)], "one value a channel"),
+        (nn.BatchNorm1d(3), [(2, 4)], "BatchNorm1d: got input (2, 4), expected (N, C) or (N, C"),
+        (nn.InstanceNorm2d(3), [(2, 4, 2, 2)], "got input (2, 4, 2, 2), expected (N, C, H, W)"),
+        (nn.LayerNorm((2, 3)), [(3,)], "LayerNorm: got input (3,), expected (..., 2, 3)"),
+        (nn.Dropout2d(), [(2, 3)], "Dropout2d: got input (2, 3)"),
+        (nn.LSTMCell(4, 2), [(2, 3)], "LSTMCell: got input (2, 3), expected (N, 4)"),
+        (MHA, [(2, 3, 5), (2, 3, 4), (2, 3, 4)], "got query (2, 3, 5), key (2, 3, 4), value ("),
+        (MHA, [(2, 3, 4), (5, 2, 4), (5, 2, 4)], "got query (2, 3, 4), key (5, 2, 4)"),
+        (
+            BATCH_FIRST,
+            [(2, 3, 4), (2, 3, 3), (2, 5, 4)],
+            "expected (N, L, 4) and twice the like with S for L, last 3 and 4",
+        ),
+        (nn.Linear(3, 2), [(5, 4)], "got input (5, 4) and weight (2, 3)"),
+        (nn.Linear(3, 2), [(5, 1, 1, 3, 1)], "Try .flatten(1) for images"),
+        (nn.Conv2d(3, 2, 3), [(5, 4, 8, 8)], "expected input with 3 channels"),
+        (nn.Conv2d(1, 2, 3), [(8, 8)], "A single image needs a batch axis"),
+        (nn.Conv2d(1, 2, 3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
+        (nn.MaxPool2d(3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
+        (nn.init.orthogonal, [(3,)], "init orthogonal: got shape (3,), expected at least two axes"),
+    ],
+)
+def test_shapes_of_inputs_are_checked(layer, shapes, words):
+    """A layer refuses an input that does not fit, with the shapes and what to try."""
+    with pytest.raises(ShapeError, match=re.escape(words)):
+        layer(*(Tensor.ones(*shape) for shape in shapes))
 
 
 @each(
     ("call", "error", "words"),
     [
-        (lambda: nn.BatchNorm1d(3)(Tensor.ones(1, 3)), ShapeError, "one value a channel"),
-        (
-            lambda: nn.BatchNorm1d(3)(Tensor.ones(2, 4)),
-            ShapeError,
-            "BatchNorm1d: got input (2, 4), expected (N, C) or (N, C, L) with C = 3",
-        ),
-        (
-            lambda: nn.InstanceNorm2d(3)(Tensor.ones(2, 4, 2, 2)),
-            ShapeError,
-            "InstanceNorm2d: got input (2, 4, 2, 2), expected (N, C, H, W) or (C, H, W)",
-        ),
-        (
-            lambda: nn.LayerNorm((2, 3))(Tensor.ones(3)),
-            ShapeError,
-            "LayerNorm: got input (3,), expected (..., 2, 3)",
-        ),
-        (lambda: nn.Dropout2d()(Tensor.ones(2, 3)), ShapeError, "Dropout2d: got input (2, 3)"),
         (
             lambda: nn.Embedding(5, 3)(np.array([[0, 1], [7, 2]])),
             AxisError,
@@ -133,55 +196,30 @@ CELL = nn.LSTMCell(4, 2)
         (lambda: nn.Embedding(5, 3)(Tensor(1.0)), DtypeError, "indices of dtype float32"),
         (lambda: nn.Embedding(5, 3)(Tensor(True)), DtypeError, "indices of dtype bool"),
         (
-            lambda: CELL(Tensor.ones(2, 3)),
-            ShapeError,
-            "LSTMCell: got input (2, 3), expected (N, 4)",
-        ),
-        (
-            lambda: CELL(Tensor.ones(2, 4), (Tensor.ones(2, 2), Tensor.ones(3, 2))),
+            lambda: nn.LSTMCell(4, 2)(X[0], (Tensor.ones(2, 2), Tensor.ones(3, 2))),
             ShapeError,
             "LSTMCell: got state (2, 2), (3, 2) with input (2, 4), expected (2, 2) twice",
         ),
         (
-            lambda: MHA(Tensor.ones(2, 3, 5), Tensor.ones(2, 3, 4), Tensor.ones(2, 3, 4)),
-            ShapeError,
-            "got query (2, 3, 5), key (2, 3, 4), value (2, 3, 4), expected (L, N, 4)",
-        ),
-        (
-            lambda: MHA(Tensor.ones(2, 3, 4), Tensor.ones(5, 2, 4), Tensor.ones(5, 2, 4)),
-            ShapeError,
-            "got query (2, 3, 4), key (5, 2, 4)",
-        ),
-        (
-            lambda: BATCH_FIRST(Tensor.ones(2, 3, 4), Tensor.ones(2, 3, 3), Tensor.ones(2, 5, 4)),
-            ShapeError,
-            "expected (N, L, 4) and twice the like with S for L, last 3 and 4",
-        ),
-        (
-            lambda: MHA(*[Tensor.ones(3, 2, 4)] * 3, attn_mask=np.ones((2, 2), bool)),
+            lambda: MHA(X, X, X, attn_mask=np.ones((2, 2), bool)),
             ShapeError,
             "attn_mask: got shape (2, 2), expected (3, 3) or (4, 3, 3)",
         ),
         (
-            lambda: MHA(*[Tensor.ones(3, 2, 4)] * 3, np.ones((3, 2), bool)),
+            lambda: MHA(X, X, X, np.ones((3, 2), bool)),
             ShapeError,
             "key_padding_mask: got shape (3, 2), expected (2, 3)",
         ),
         (
-            lambda: MHA(*[Tensor.ones(3, 2, 4)] * 3, attn_mask=np.ones((3, 3), np.int64)),
+            lambda: MHA(X, X, X, attn_mask=np.ones((3, 3), np.int64)),
             DtypeError,
             "attn_mask: got int64, expected bools, True where a query may not attend",
-        ),
-        (
-            lambda: nn.init.orthogonal(Tensor.ones(3)),
-            ShapeError,
-            "init orthogonal: got shape (3,), expected at least two axes",
         ),
         (lambda: nn.init.calculate_gain("rleu"), ArgumentError, "got 'rleu', expected one of"),
     ],
 )
 def test_inputs_are_checked(call, error, words):
-    """A layer refuses an input that does not fit, with the shapes and what to try."""
+    """So it does with indices, states and masks."""
     with pytest.raises(error, match=re.escape(words)):
         call()
 
@@ -203,13 +241,20 @@ def test_dropout2d_drops_channels():
     assert abs(dropped - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 1200)
 
 
-def test_dropout2d_in_evaluation():
-    """In evaluation the very tensor comes back; with p=1 zeros; the dtype stays."""
-    x = Tensor(np.ones((2, 3, 2, 2)))
-    assert nn.Dropout2d(0.5).eval()(x) is x
-    out = nn.Dropout2d(1.0)(x)
-    assert not out.numpy().any()
-    assert out.dtype == np.float64
+@each("kind", [nn.Dropout, nn.Dropout2d])
+def test_dropout_of_none_and_all(kind):
+    """In evaluation the very tensor comes back; with p=0 its numbers; with p=1 zeros, not nan, and
+    a gradient of zeros. The dtype stays, and p is 0.5 by default."""
+    assert kind().p == 0.5
+    for dtype in (np.float16, np.float32, np.float64):
+        x = Tensor(rng().standard_normal((2, 3, 20, 30)).astype(dtype), requires_grad=True)
+        assert kind(0.9).eval()(x) is x
+        np.testing.assert_array_equal(kind(0.0)(x).data, x.data, strict=True)
+        out = kind(1.0)(x)
+        out.sum().backward()
+        assert not out.data.any()
+        assert not x.grad.data.any()
+        assert out.dtype == kind()(x).dtype == dtype
 
 
 # Embedding.
@@ -219,9 +264,8 @@ def test_embedding_takes_any_integers():
     """Indices of any integer dtype, 0-d too."""
     layer = nn.Embedding(5, 3, generator=rng())
     for dtype in (np.int8, np.int32, np.uint8, np.int64):
-        np.testing.assert_array_equal(
-            layer(np.array([4, 0], dtype)).data, layer.weight.data[[4, 0]]
-        )
+        found = layer(np.array([4, 0], dtype)).data
+        np.testing.assert_array_equal(found, layer.weight.data[[4, 0]])
     assert layer(np.array(2)).shape == (3,)
 
 
@@ -251,16 +295,6 @@ def test_padding_row_is_what_it_is_set_to():
         (nn.ConvTranspose2d(4, 6, 3, groups=2), {"weight": (4, 3, 3, 3), "bias": (6,)}),
         (nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout()), {}),
     ],
-    ids=[
-        "Linear",
-        "Linear-no-bias",
-        "Conv2d",
-        "Conv2d-groups",
-        "Conv1d",
-        "Conv3d",
-        "ConvTranspose2d",
-        "without",
-    ],
 )
 def test_layout(layer, shapes):
     """Parameters are float32, with PyTorch's names and layouts."""
@@ -277,7 +311,7 @@ def test_linear():
     np.testing.assert_allclose(layer(Tensor(x)).numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "shape"),
     [((), (2, 60)), ((0,), (120,)), ((2,), (2, 3, 20)), ((1, 2), (2, 12, 5))],
 )
@@ -286,64 +320,7 @@ def test_flatten(arguments, shape):
     assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
 
 
-def test_relu():
-    """ReLU is max(x, 0)."""
-    assert nn.ReLU()(Tensor([-1.0, 0.0, 2.0])).tolist() == [0.0, 0.0, 2.0]
-
-
 @each(
-    ("make", "words"),
-    [
-        (lambda: nn.Linear(0, 2), "Linear in_features: got 0"),
-        (lambda: nn.Linear(3, -1), "Linear out_features: got -1"),
-        (lambda: nn.Linear(3.0, 2), "Linear in_features: got 3.0"),
-        (lambda: nn.Conv2d(0, 1, 3), "Conv2d in_channels: got 0"),
-        (lambda: nn.Conv2d(1, 0, 3), "Conv2d out_channels: got 0"),
-        (lambda: nn.Conv2d(1, "8", 3), "Conv2d out_channels: got '8'"),
-        (lambda: nn.Conv2d(1, 1, 0), "Conv2d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "Conv2d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, (3, 2.5)), "Conv2d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d stride: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d padding: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, dilation=0), "Conv2d dilation: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, groups=0), "Conv2d groups: got 0"),
-        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
-        (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
-        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d kernel_size: expected"),
-        (
-            lambda: nn.Conv2d(1, 1, 3, 2, "same"),
-            "Conv2d padding: expected",
-        ),
-        (lambda: nn.Conv2d(1, 1, 3, padding="valid"), "Conv2d padding: expected"),
-        (
-            lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"),
-            "Conv2d data_format: got 'CHWN', expected NCHW or NHWC",
-        ),
-        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d padding: expected"),
-        (
-            lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1),
-            "ConvTranspose2d output_padding: expected",
-        ),
-        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d dilation: expected"),
-        (lambda: nn.MaxPool2d(2, data_format=None), "MaxPool2d data_format: got None"),
-        (lambda: nn.AvgPool2d(0), "AvgPool2d kernel_size: expected"),
-        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: expected"),
-        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "AdaptiveAvgPool2d output_size: got (1, 2, 3)"),
-        (lambda: nn.MaxPool2d(0), "MaxPool2d kernel_size: expected"),
-        (lambda: nn.MaxPool2d(2, 0), "MaxPool2d stride: expected"),
-        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d padding: expected"),
-        (lambda: nn.Dropout(1.1), "Dropout p: got 1.1, expected a probability from 0 to 1"),
-        (lambda: nn.Dropout(-0.1), "Dropout p: got -0.1, expected a probability from 0 to 1"),
-        (lambda: nn.Dropout(math.nan), "Dropout p: got nan, expected a probability from 0 to 1"),
-    ],
-)
-def test_arguments_of_linear_and_conv_are_checked(make, words):
-    """A layer refuses at once what it could not run with: its name, the argument, the value."""
-    with pytest.raises(ArgumentError, match=re.escape(words)):
-        make()
-
-
-@pytest.mark.parametrize(
     ("make", "sizes"),
     [
         (nn.Linear, (3, 2)),
@@ -355,78 +332,29 @@ def test_arguments_of_linear_and_conv_are_checked(make, words):
 )
 def test_sizes_of_numpys_kinds(make, sizes):
     """NumPy integers are sizes too, alone or in a tuple."""
-
-    def of_numpy(size):
-        return tuple(map(np.int64, size)) if isinstance(size, tuple) else np.int32(size)
-
-    usual, layer = make(*sizes), make(*map(of_numpy, sizes))
+    of_numpy = [tuple(map(np.int64, s)) if isinstance(s, tuple) else np.int32(s) for s in sizes]
+    usual, layer = make(*sizes), make(*of_numpy)
     assert repr(layer) == repr(usual)
-    shapes = {name: array.shape for name, array in usual.state_dict().items()}
-    assert {name: array.shape for name, array in layer.state_dict().items()} == shapes
+    usual.load_state_dict(layer.state_dict())  # of the same shapes
     x = Tensor.ones(2, 4, 9, 3)
-    assert layer(x).shape == usual(x).shape
-
-
-@each(
-    ("layer", "shape", "words"),
-    [
-        (nn.Linear(3, 2), (5, 4), "got input (5, 4) and weight (2, 3)"),
-        (nn.Linear(3, 2), (5, 1, 1, 3, 1), "Try .flatten(1) for images"),
-        (nn.Conv2d(3, 2, 3), (5, 4, 8, 8), "expected input with 3 channels"),
-        (nn.Conv2d(1, 2, 3), (8, 8), "A single image needs a batch axis"),
-        (nn.Conv2d(1, 2, 3), (5, 1, 2, 8), "(1, 1) for an image of (2, 8)"),
-        (nn.MaxPool2d(3), (5, 1, 2, 8), "(1, 1) for an image of (2, 8)"),
-    ],
-)
-def test_inputs_of_linear_and_conv_are_checked(layer, shape, words):
-    """A layer refuses an input that does not fit, with the shapes and what to try."""
-    with pytest.raises(ShapeError, match=re.escape(words)):
-        layer(Tensor.ones(*shape))
+    np.testing.assert_array_equal(layer(x).data, usual(x).data)
 
 
 # Dropout.
 
 
-def test_dropout_in_evaluation():
-    """In evaluation dropout is the identity: the very tensor comes back."""
-    x = Tensor.randn(20, 30, generator=rng())
-    assert nn.Dropout(0.9).eval()(x) is x
-
-
-def test_dropout_zero():
-    """With p=0 nothing is dropped."""
-    x = Tensor.randn(20, 30, generator=rng())
-    np.testing.assert_array_equal(nn.Dropout(0.0)(x).numpy(), x.numpy())
-
-
-def test_dropout_one():
-    """With p=1 all is dropped: zeros, not nan, and a gradient of zeros."""
-    x = Tensor.ones(20, 30)
-    x.requires_grad = True
-    out = nn.Dropout(1.0)(x)
-    out.sum().backward()
-    assert not out.numpy().any()
-    assert not x.grad.numpy().any()
-
-
-@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
+@each("p", [0.1, 0.25, 0.5, 0.9])
 def test_dropout_drops_or_scales(p):
-    """Each entry is 0 or divided by 1 - p, and so is its gradient."""
-    x = Tensor.randn(50, 40, generator=rng())
+    """Each entry is 0 or divided by 1 - p, and so is its gradient; the mean over many is kept,
+    within five standard errors."""
+    x = Tensor.randn(500, 200, generator=rng())
     x.requires_grad = True
-    out = nn.Dropout(p, generator=rng())(x)
+    out = nn.Dropout(p, generator=rng(4))(x)
     out.sum().backward()
     kept = out.numpy() != 0
     np.testing.assert_allclose(out.numpy(), np.where(kept, x.numpy() / (1 - p), 0), rtol=1e-6)
     np.testing.assert_allclose(x.grad.numpy(), kept / (1 - p), rtol=1e-6)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
-def test_dropout_keeps_the_mean(p):
-    """The mean over many entries is kept, within five standard errors."""
-    count = 100_000
-    out = nn.Dropout(p, generator=rng(4))(Tensor.ones(count)).numpy()
-    assert abs(out.mean() - 1) < 5 * math.sqrt(p / (1 - p) / count)
+    assert abs(kept.mean() / (1 - p) - 1) < 5 * math.sqrt(p / (1 - p) / kept.size)
 
 
 def test_dropout_by_seed():
@@ -436,12 +364,6 @@ def test_dropout_by_seed():
     first = one(x).numpy()
     np.testing.assert_array_equal(first, same(x).numpy())
     assert (first != one(x).numpy()).any()
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dropout_keeps_the_dtype(dtype):
-    """Dropout gives the dtype that it is given."""
-    assert nn.Dropout(0.5)(Tensor(np.ones(4, dtype))).dtype == dtype
 
 
 @each(
@@ -463,7 +385,3 @@ def test_a_single_image_needs_no_batch_axis(layer, shape):
     pairs = zip(one, batch, strict=True) if isinstance(one, tuple) else [(one, batch)]
     for found, expected in pairs:
         np.testing.assert_array_equal(found.data, expected.data[0])
-
-
-def test_dropout_drops_half_by_default():
-    assert nn.Dropout().p == 0.5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tools import rng
+from tests.tools import each, leaf, normal, rng
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError, ShapeError
 
@@ -68,10 +68,7 @@ def test_norms_in_half_precision():
         assert layer.astype(np.float16)(x).dtype == np.float16
 
 
-# Initial weights.
-
-
-@pytest.mark.parametrize(
+@each(
     "make",
     [
         lambda **form: nn.BatchNorm1d(3, **form),
@@ -84,9 +81,8 @@ def test_norms_take_channels_last(make):
     """The same numbers, gradients and buffers, only in another order of axes."""
     first, last = make(), make(data_format="NHWC")
     shape = (2, 3, 5) if isinstance(first, nn.BatchNorm1d) else (2, 3, 5, 4)
-    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    turned = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-    one, other = Tensor(x, requires_grad=True), Tensor(turned, requires_grad=True)
+    x = normal(*shape).astype(np.float32)
+    one, other = leaf(x), leaf(np.ascontiguousarray(np.moveaxis(x, 1, -1)))
     expected, found = first(one), last(other)
     near = {"rtol": 1e-5, "atol": 1e-6}  # memory in another order is summed in another
     np.testing.assert_allclose(np.moveaxis(found.data, -1, 1), expected.data, **near)

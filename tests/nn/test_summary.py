@@ -6,22 +6,10 @@ import numpy as np
 import pytest
 
 from models import FashionCNN, LeNet, MnistCNNLight
+from tests.nn.tools import Stack, assert_same
 from tests.tools import each
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError
-
-
-class Stack(nn.Module):
-    """A ModuleList that forward calls in turn."""
-
-    def __init__(self, count=3):
-        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
-
-    def forward(self, x):
-        """Return (N, 2)."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
 
 def numbers_of(text):
@@ -46,7 +34,7 @@ def test_lines_of_a_model():
     assert len(set(map(len, lines[:-2]))) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "parameters", "size"),
     [(LeNet, "61,750", "241.2 KiB"), (FashionCNN, "1,630,282", "6.22 MiB")],
 )
@@ -183,8 +171,7 @@ def test_the_model_is_left_as_it_was():
     before, state = model.state_dict(), generator.bit_generator.state
     model.summary((1, 2, 2))
     assert [module.training for module in model.modules()] == [True, True, False, True]
-    for name, array in model.state_dict().items():
-        np.testing.assert_array_equal(array, before[name])
+    assert_same(model.state_dict(), before)
     assert generator.bit_generator.state == state
     assert not any(module._forward_hooks for module in model.modules())
 
@@ -229,7 +216,5 @@ def test_integers():
 
 def test_a_number_is_refused():
     """The input shape is a tuple."""
-    with pytest.raises(
-        ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tuple"
-    ):
+    with pytest.raises(ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tup"):
         Stack().summary(784)

@@ -16,16 +16,13 @@ from tinygrad_np.errors import ArgumentError, GraphError
 
 def with_gradients(*grads, dtype=np.float64):
     """Return parameters with these gradients; None is none."""
-    params = []
-    for grad in grads:
-        shape = () if grad is None else np.shape(grad)
-        parameter = nn.Parameter(np.zeros(shape, dtype))
+    params = [nn.Parameter(np.zeros(np.shape(grad), dtype)) for grad in grads]
+    for parameter, grad in zip(params, grads, strict=True):
         parameter.grad = None if grad is None else Tensor(np.asarray(grad, dtype))
-        params.append(parameter)
     return params
 
 
-@pytest.mark.parametrize(
+@each(
     ("order", "norm"), [(2.0, 13.0), (2, 13.0), (1, 19.0), (math.inf, 12.0), (3, 1819 ** (1 / 3))]
 )
 def test_clip_grad_norm(order, norm):
@@ -40,12 +37,14 @@ def test_clip_grad_norm(order, norm):
     assert params[1].grad is None
 
 
-@pytest.mark.parametrize("max_norm", [5.1, math.inf])
-def test_clip_grad_norm_leaves_the_small(max_norm):
-    """Gradients within the norm keep their bits."""
-    params = with_gradients([3.0], [4.0])
-    assert optim.clip_grad_norm(params, max_norm) == 5.0
-    assert [p.grad.tolist() for p in params] == [[3.0], [4.0]]
+def test_clip_grad_norm_leaves_the_small():
+    """Gradients within the norm keep their bits, and those without entries have the norm 0."""
+    for max_norm in (5.1, math.inf):
+        params = with_gradients([3.0], [4.0])
+        assert optim.clip_grad_norm(params, max_norm) == 5.0
+        assert [p.grad.tolist() for p in params] == [[3.0], [4.0]]
+    for order in (1, 2, math.inf):
+        assert optim.clip_grad_norm(with_gradients(np.zeros((0, 3)), [4.0]), 9, order) == 4.0
 
 
 def test_clipping_to_nothing():
@@ -69,12 +68,12 @@ def test_clip_grad_value():
     assert params[2].grad.tolist() == -0.5
 
 
-CLIPS = pytest.mark.parametrize("clip", [optim.clip_grad_norm, optim.clip_grad_value])
+CLIPS = each("clip", [optim.clip_grad_norm, optim.clip_grad_value])
 
 
 @CLIPS
+@each("dtype", [np.float32, np.float64])
 @pytest.mark.usefixtures("dirty_memory")
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_clipping_keeps_the_dtype(clip, dtype):
     """float32 stays float32, of any size, and with a NumPy number as the limit."""
     params = with_gradients([3.0], np.full((300, 100), 4.0), 2.0, dtype=dtype)
@@ -100,7 +99,8 @@ def test_clipping_writes_into_no_array(clip):
 
 @CLIPS
 def test_clipping_takes_what_optimizers_take(clip):
-    """Named parameters, one tensor alone and a generator will do; one given twice counts once."""
+    """Named parameters, one tensor alone and a generator will do; one given twice counts once, and
+    without gradients there is nothing to do."""
     layer = nn.Linear(2, 1).astype(np.float64)
     (layer(Tensor(np.full((1, 2), 8.0))) * 3).sum().backward()
     clip(layer.named_parameters(), 1.0)
@@ -110,6 +110,7 @@ def test_clipping_takes_what_optimizers_take(clip):
     assert parameter.grad.numpy().max() <= 2.5
     (parameter,) = with_gradients([3.0, 4.0])
     assert clip(iter([parameter, parameter]), 100.0) in (5.0, None)
+    assert clip(with_gradients(None, None), 1.0) in (0.0, None)
 
 
 def test_clipping_of_namesakes():
@@ -118,18 +119,6 @@ def test_clipping_of_namesakes():
     first.name = second.name = "weight"
     assert optim.clip_grad_norm([first, second], 1.0) == 5.0
     assert second.grad.item() < 1
-
-
-@CLIPS
-def test_clipping_without_gradients(clip):
-    """Where no parameter has a gradient there is nothing to do."""
-    assert clip(with_gradients(None, None), 1.0) in (0.0, None)
-
-
-def test_clipping_of_zero_size():
-    """A gradient without entries has the norm 0, by any norm."""
-    for order in (1, 2, math.inf):
-        assert optim.clip_grad_norm(with_gradients(np.zeros((0, 3)), [4.0]), 9, order) == 4.0
 
 
 def test_clipping_of_exploding_gradients():
@@ -169,24 +158,15 @@ def test_nonfinite_norms():
         (lambda p: optim.clip_grad_norm(p, -1), "clip_grad_norm max_norm: got -1, expected a"),
         (lambda p: optim.clip_grad_norm(p, math.nan), "clip_grad_norm max_norm: got nan"),
         (lambda p: optim.clip_grad_norm(p, "1"), "clip_grad_norm max_norm: got '1', expected a"),
-        (
-            lambda p: optim.clip_grad_norm(p, 1, 0),
-            "clip_grad_norm norm_type: got 0, expected a number above 0; math.inf is the largest",
-        ),
+        (lambda p: optim.clip_grad_norm(p, 1, 0), "clip_grad_norm norm_type: got 0, expected a n"),
         (lambda p: optim.clip_grad_norm(p, 1, math.nan), "clip_grad_norm norm_type: got nan"),
         (lambda p: optim.clip_grad_norm(p, 1, "inf"), "clip_grad_norm norm_type: got 'inf'"),
         (lambda p: optim.clip_grad_value(p, -1), "clip_grad_value clip_value: got -1, expected a"),
         (lambda p: optim.clip_grad_value(p, math.nan), "clip_grad_value clip_value: got nan"),
         (lambda p: optim.clip_grad_norm([], 1), "clip_grad_norm: got no parameters; give model.p"),
         (lambda p: optim.clip_grad_value([], 1), "clip_grad_value: got no parameters"),
-        (
-            lambda p: optim.clip_grad_norm(nn.Linear(2, 1), 1),
-            "clip_grad_norm: got a Linear, expected tensors, as of model.parameters()",
-        ),
-        (
-            lambda p: optim.clip_grad_value([np.ones(2)], 1),
-            "clip_grad_value: got ndarray as a parameter, expected leaf Tensors",
-        ),
+        (lambda p: optim.clip_grad_norm(nn.ReLU(), 1), "clip_grad_norm: got a ReLU, expected tens"),
+        (lambda p: optim.clip_grad_value([np.ones(2)], 1), "clip_grad_value: got ndarray as a par"),
     ],
 )
 def test_what_clipping_refuses(call, words):

@@ -65,37 +65,26 @@ def one(**options):
 # The formulas.
 
 
-def sgd_by_hand(
-    w, index, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, steps=STEPS
-):
-    """Return parameter `index` after some steps of SGD from `w`."""
+def sgd_by_hand(w, grads, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False):
+    """Return a parameter after the steps of SGD from `w`."""
     v = None
-    for step in range(steps):
-        g = gradients(step)[index] + weight_decay * w
+    for g in grads:
+        g = g + weight_decay * w
         v = g if v is None else momentum * v + (1 - dampening) * g
         w = w - lr * (g + momentum * v if nesterov else v)
     return w
 
 
-def adam_by_hand(
-    w,
-    index,
-    lr=1e-3,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    weight_decay=0.0,
-    amsgrad=False,
-    decoupled_weight_decay=False,
-    steps=STEPS,
-):
-    """Return parameter `index` after some steps of Adam from `w`."""
+def decay(w, g, lr, weight_decay=0.0, decoupled_weight_decay=False):
+    """Return a parameter and its gradient, one of them with weight decay."""
+    return (w - lr * weight_decay * w, g) if decoupled_weight_decay else (w, g + weight_decay * w)
+
+
+def adam_by_hand(w, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, amsgrad=False, **decays):
+    """Return a parameter after the steps of Adam from `w`."""
     m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
-    for t in range(1, steps + 1):
-        g = gradients(t - 1)[index]
-        if decoupled_weight_decay:
-            w = w - lr * weight_decay * w
-        else:
-            g = g + weight_decay * w
+    for t, g in enumerate(grads, 1):
+        w, g = decay(w, g, lr, **decays)
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g**2
         largest = np.maximum(largest, v)
@@ -105,33 +94,18 @@ def adam_by_hand(
     return w
 
 
-def adamw_by_hand(w, index, weight_decay=0.01, **options):
-    """Return parameter `index` after some steps of AdamW from `w`."""
-    return adam_by_hand(
-        w, index, weight_decay=weight_decay, **{**options, "decoupled_weight_decay": True}
-    )
+def adamw_by_hand(w, grads, weight_decay=0.01, **options):
+    """Return a parameter after the steps of AdamW from `w`."""
+    options |= {"weight_decay": weight_decay, "decoupled_weight_decay": True}
+    return adam_by_hand(w, grads, **options)
 
 
-def nadam_by_hand(
-    w,
-    index,
-    lr=2e-3,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    weight_decay=0.0,
-    momentum_decay=4e-3,
-    decoupled_weight_decay=False,
-    steps=STEPS,
-):
-    """Return parameter `index` after some steps of NAdam from `w`."""
+def nadam_by_hand(w, grads, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3, **decays):
+    """Return a parameter after the steps of NAdam from `w`."""
     m, v = np.zeros_like(w), np.zeros_like(w)
-    mu = [betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, steps + 2)]
-    for t in range(1, steps + 1):
-        g = gradients(t - 1)[index]
-        if decoupled_weight_decay:
-            w = w - lr * weight_decay * w
-        else:
-            g = g + weight_decay * w
+    mu = [betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, len(grads) + 2)]
+    for t, g in enumerate(grads, 1):
+        w, g = decay(w, g, lr, **decays)
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g**2
         ahead = mu[t] * m / (1 - math.prod(mu[: t + 1]))
@@ -141,20 +115,12 @@ def nadam_by_hand(
 
 
 def rmsprop_by_hand(
-    w,
-    index,
-    lr=0.01,
-    alpha=0.99,
-    eps=1e-8,
-    weight_decay=0.0,
-    momentum=0.0,
-    centered=False,
-    steps=STEPS,
+    w, grads, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False
 ):
-    """Return parameter `index` after some steps of RMSprop from `w`."""
+    """Return a parameter after the steps of RMSprop from `w`."""
     m, v, b = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
-    for step in range(steps):
-        g = gradients(step)[index] + weight_decay * w
+    for g in grads:
+        g = g + weight_decay * w
         v = alpha * v + (1 - alpha) * g**2
         m = alpha * m + (1 - alpha) * g
         b = momentum * b + g / (np.sqrt(v - m**2 if centered else v) + eps)
@@ -163,29 +129,22 @@ def rmsprop_by_hand(
 
 
 def adagrad_by_hand(
-    w,
-    index,
-    lr=0.01,
-    lr_decay=0.0,
-    weight_decay=0.0,
-    initial_accumulator_value=0.0,
-    eps=1e-10,
-    steps=STEPS,
+    w, grads, lr=0.01, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
 ):
-    """Return parameter `index` after some steps of Adagrad from `w`."""
+    """Return a parameter after the steps of Adagrad from `w`."""
     total = np.full_like(w, initial_accumulator_value)
-    for step in range(steps):
-        g = gradients(step)[index] + weight_decay * w
+    for step, g in enumerate(grads):
+        g = g + weight_decay * w
         total = total + g**2
         w = w - lr / (1 + step * lr_decay) * g / (np.sqrt(total) + eps)
     return w
 
 
-def adadelta_by_hand(w, index, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, steps=STEPS):
-    """Return parameter `index` after some steps of Adadelta from `w`."""
+def adadelta_by_hand(w, grads, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+    """Return a parameter after the steps of Adadelta from `w`."""
     u, v = np.zeros_like(w), np.zeros_like(w)
-    for step in range(steps):
-        g = gradients(step)[index] + weight_decay * w
+    for g in grads:
+        g = g + weight_decay * w
         v = rho * v + (1 - rho) * g**2
         delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
         u = rho * u + (1 - rho) * delta**2
@@ -193,11 +152,10 @@ def adadelta_by_hand(w, index, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, step
     return w
 
 
-def lamb_by_hand(w, index, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, steps=STEPS):
-    """Return parameter `index` after some steps of LAMB from `w`: You et al. 2020, algorithm 2."""
+def lamb_by_hand(w, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01):
+    """Return a parameter after the steps of LAMB from `w`: You et al. 2020, algorithm 2."""
     m, v = np.zeros_like(w), np.zeros_like(w)
-    for t in range(1, steps + 1):
-        g = gradients(t - 1)[index]
+    for t, g in enumerate(grads, 1):
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g**2
         r = (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
@@ -206,177 +164,123 @@ def lamb_by_hand(w, index, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0
     return w
 
 
-SGD_OPTIONS = [
-    {"lr": 0.1},
-    {"lr": 0.1, "weight_decay": 0.3},
-    {"lr": 0.1, "momentum": 0.9},
-    {"lr": 0.1, "momentum": 0.9, "dampening": 0.4},
-    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
-    {"lr": 0.1, "momentum": 0.9, "nesterov": True},
-    {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3},
-    {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.3},
-    {"lr": 0.0, "momentum": 0.9},
-]
+BY_HAND = {
+    optim.SGD: sgd_by_hand,
+    optim.Adam: adam_by_hand,
+    optim.AdamW: adamw_by_hand,
+    optim.NAdam: nadam_by_hand,
+    optim.RMSprop: rmsprop_by_hand,
+    optim.Adagrad: adagrad_by_hand,
+    optim.Adadelta: adadelta_by_hand,
+    optim.LAMB: lamb_by_hand,
+}
+EACH = each("kind", BY_HAND)
+OPTIONS = {
+    optim.SGD: [
+        {"lr": 0.1},
+        {"lr": 0.1, "weight_decay": 0.3},
+        {"lr": 0.1, "momentum": 0.9},
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.4},
+        {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
+        {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+        {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.3},
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.3},
+        {"lr": 0.0, "momentum": 0.9},
+    ],
+    optim.Adam: [
+        {},
+        {"lr": 0.1},
+        {"lr": 0.1, "betas": (0.5, 0.7)},
+        {"lr": 0.1, "betas": (0.0, 0.0)},
+        {"lr": 0.1, "eps": 0.1},
+        {"lr": 0.1, "weight_decay": 0.3},
+        {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3},
+        {"lr": 0.1, "amsgrad": True, "betas": (0.5, 0.7)},
+        {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.3},
+    ],
+    optim.AdamW: [
+        {},
+        {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.3},
+        {"lr": 0.1, "weight_decay": 0.0},
+        {"lr": 0.1, "betas": (0.5, 0.7), "amsgrad": True, "eps": 0.1},
+    ],
+    optim.NAdam: [
+        {},
+        {"lr": 0.1, "betas": (0.5, 0.7)},
+        {"lr": 0.1, "momentum_decay": 0.5, "eps": 0.1},
+        {"lr": 0.1, "weight_decay": 0.3},
+        {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
+    ],
+    optim.RMSprop: [
+        {},
+        {"lr": 0.1, "alpha": 0.7, "eps": 0.1},
+        {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
+        {"lr": 0.01, "alpha": 0.7, "centered": True},
+        {"lr": 0.01, "alpha": 0.7, "centered": True, "momentum": 0.5, "weight_decay": 0.3},
+    ],
+    optim.Adagrad: [
+        {},
+        {"lr": 0.1, "lr_decay": 0.2},
+        {"lr": 0.1, "weight_decay": 0.3, "eps": 0.1},
+        {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "initial_accumulator_value": 0.5},
+    ],
+    optim.Adadelta: [{}, {"lr": 0.5, "rho": 0.7}, {"eps": 0.01, "weight_decay": 0.3}],
+    optim.LAMB: [
+        {},
+        {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3},
+        {"lr": 0.1, "weight_decay": 0.0},
+        {"lr": 0.1, "weight_decay": 0.3},
+    ],
+}
 
 
-ADAM_OPTIONS = [
-    {},
-    {"lr": 0.1},
-    {"lr": 0.1, "betas": (0.5, 0.7)},
-    {"lr": 0.1, "betas": (0.0, 0.0)},
-    {"lr": 0.1, "eps": 0.1},
-    {"lr": 0.1, "weight_decay": 0.3},
-    {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3, "weight_decay": 0.3},
-]
+def expected_of(kind, options):
+    """Return each of `weights` after ten steps of the formula, with its own one of the options."""
+    grads = zip(*map(gradients, range(STEPS)), strict=True)
+    parts = zip(weights(), grads, options, strict=True)
+    return [BY_HAND[kind](w, g, **own) for w, g, own in parts]
 
 
-CASES = [(optim.SGD, sgd_by_hand, options) for options in SGD_OPTIONS]
+@each(("kind", "options"), [(kind, own) for kind in BY_HAND for own in OPTIONS[kind]])
+@pytest.mark.usefixtures("dirty_memory")
+def test_formula(kind, options):
+    """Ten steps are those of the formula, whatever was in the memory of scratch arrays."""
+    expected = expected_of(kind, [options] * len(SHAPES))
+    params, halves = parameters(), parameters(np.float32)
+    optimizer = kind(params, **options)
+    run(optimizer)
+    assert_close(arrays_of(params), expected)
+    values = [value for state in optimizer.state for value in state.values()]
+    assert all(isinstance(value, np.ndarray | int | float) for value in values)
+    # float32 parameters stay float32, in the same arrays.
+    before = [parameter.data for parameter in halves]
+    run(kind(halves, **options))
+    for parameter, array, values in zip(halves, before, expected, strict=True):
+        assert parameter.data is array
+        assert parameter.dtype == np.float32
+        np.testing.assert_allclose(array, values, rtol=1e-4, atol=1e-5)
 
 
-ADAM_OPTIONS += [
-    {"lr": 0.1, "amsgrad": True, "betas": (0.5, 0.7)},
-    {"lr": 0.1, "decoupled_weight_decay": True, "weight_decay": 0.3},
-]
-
-
-ADAMW_OPTIONS = [
-    {},
-    {"lr": 0.1, "betas": (0.5, 0.7), "weight_decay": 0.3},
-    {"lr": 0.1, "weight_decay": 0.0},
-    {"lr": 0.1, "betas": (0.5, 0.7), "amsgrad": True, "eps": 0.1},
-]
-
-
-NADAM_OPTIONS = [
-    {},
-    {"lr": 0.1, "betas": (0.5, 0.7)},
-    {"lr": 0.1, "momentum_decay": 0.5, "eps": 0.1},
-    {"lr": 0.1, "weight_decay": 0.3},
-    {"lr": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
-]
-
-
-RMSPROP_OPTIONS = [
-    {},
-    {"lr": 0.1, "alpha": 0.7, "eps": 0.1},
-    {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3},
-    {"lr": 0.01, "alpha": 0.7, "centered": True},
-    {"lr": 0.01, "alpha": 0.7, "centered": True, "momentum": 0.5, "weight_decay": 0.3},
-]
-
-
-ADAGRAD_OPTIONS = [
-    {},
-    {"lr": 0.1, "lr_decay": 0.2},
-    {"lr": 0.1, "weight_decay": 0.3, "eps": 0.1},
-    {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "initial_accumulator_value": 0.5},
-]
-
-
-ADADELTA_OPTIONS = [
-    {},
-    {"lr": 0.5, "rho": 0.7},
-    {"eps": 0.01, "weight_decay": 0.3},
-]
-
-
-LAMB_OPTIONS = [
-    {},
-    {"lr": 0.1, "betas": (0.5, 0.7), "eps": 1e-3},
-    {"lr": 0.1, "weight_decay": 0.0},
-    {"lr": 0.1, "weight_decay": 0.3},
-]
-
-
-CASES += [(optim.Adam, adam_by_hand, options) for options in ADAM_OPTIONS]
-
-
-CASES += [(optim.AdamW, adamw_by_hand, options) for options in ADAMW_OPTIONS]
-
-
-CASES += [(optim.NAdam, nadam_by_hand, options) for options in NADAM_OPTIONS]
-
-
-CASES += [(optim.RMSprop, rmsprop_by_hand, options) for options in RMSPROP_OPTIONS]
-
-
-CASES += [(optim.Adagrad, adagrad_by_hand, options) for options in ADAGRAD_OPTIONS]
-
-
-CASES += [(optim.Adadelta, adadelta_by_hand, options) for options in ADADELTA_OPTIONS]
-
-
-CASES += [(optim.LAMB, lamb_by_hand, options) for options in LAMB_OPTIONS]
-
-
-def in_words(case):
-    """Return an optimizer and its options as a test's id."""
-    kind, _, options = case
-    return "-".join([kind.__name__, *(f"{name}={value}" for name, value in options.items())])
-
-
-@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
-def test_formula(kind, by_hand, options):
-    """Ten steps in float64 are those of the formula."""
-    params = parameters()
-    run(kind(params, **options))
-    assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
-
-
-@pytest.mark.slow
-@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
-def test_float32(kind, by_hand, options):
-    """float32 parameters stay float32, in the same arrays, near those of float64."""
-    params = parameters(np.float32)
-    before = [parameter.data for parameter in params]
-    run(kind(params, **options))
-    assert all(parameter.data is array for parameter, array in zip(params, before, strict=True))
-    assert {parameter.dtype.name for parameter in params} == {"float32"}
-    for i, (found, w) in enumerate(zip(params, weights(), strict=True)):
-        expected = by_hand(w, i, **options)
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-@each(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
-def test_parameter_without_axes(kind, by_hand, options):
-    """A single number is optimized as the only entry of an array is: it too has a memory."""
-    scalar = nn.Parameter(weights()[2][0])
-    optimizer = kind([scalar], **options)
-    for step in range(STEPS):
-        scalar.grad = Tensor(gradients(step)[2][0])
-        optimizer.step()
-    assert scalar.shape == ()
-    assert_close([scalar.numpy()[None]], [by_hand(weights()[2], 2, **options)])
-    assert all(isinstance(value, np.ndarray | int | float) for value in optimizer.state[0].values())
-
-
-ADAM = {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8}
+BETAS = {"betas": (0.9, 0.999), "eps": 1e-8}
+ADAM = {"lr": 0.001, **BETAS, "amsgrad": False, "decoupled_weight_decay": False}
+RMSPROP = {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False}
+ADAGRAD = {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10}
 
 
 @each(
     ("kind", "options"),
     [
         (optim.SGD, {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, "nesterov": False}),
-        (optim.Adam, ADAM | {"amsgrad": False, "decoupled_weight_decay": False}),
-        (
-            optim.AdamW,
-            ADAM | {"weight_decay": 0.01, "amsgrad": False, "decoupled_weight_decay": True},
-        ),
+        (optim.Adam, ADAM),
+        (optim.AdamW, ADAM | {"weight_decay": 0.01, "decoupled_weight_decay": True}),
         (
             optim.NAdam,
-            ADAM | {"lr": 0.002, "momentum_decay": 0.004, "decoupled_weight_decay": False},
+            BETAS | {"lr": 2e-3, "momentum_decay": 4e-3, "decoupled_weight_decay": False},
         ),
-        (
-            optim.RMSprop,
-            {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
-        ),
-        (
-            optim.Adagrad,
-            {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
-        ),
+        (optim.RMSprop, RMSPROP),
+        (optim.Adagrad, ADAGRAD),
         (optim.Adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
-        (optim.LAMB, ADAM | {"eps": 1e-6, "weight_decay": 0.01}),
+        (optim.LAMB, BETAS | {"lr": 0.001, "eps": 1e-6, "weight_decay": 0.01}),
     ],
 )
 def test_default_options(kind, options):
@@ -385,67 +289,30 @@ def test_default_options(kind, options):
     assert kind([one()]).state_dict()["param_groups"] == [expected]
 
 
-def test_adams_first_step():
-    """Adam's first step is lr in the direction against the gradient, however steep it is."""
-    parameter = one(grad=Tensor(np.array([1e-3, -1e3])))
-    optim.Adam([parameter], lr=0.5).step()
-    np.testing.assert_allclose(parameter.numpy(), [0.5, 2.5], rtol=1e-4)
-
-
-KINDS = [
-    optim.SGD,
-    optim.Adam,
-    optim.AdamW,
-    optim.NAdam,
-    optim.RMSprop,
-    optim.Adagrad,
-    optim.Adadelta,
-    optim.LAMB,
-]
-
-
-EACH = each("kind", KINDS)
-
-
 # Parameters and groups.
 
 
 @each(
-    ("kind", "by_hand", "options"),
+    ("kind", "options"),
     [
-        (
-            optim.SGD,
-            sgd_by_hand,
-            [{"weight_decay": 0.3}, {"lr": 0.2, "momentum": 0.5}, {}, {"momentum": 0.9}],
-        ),
-        (
-            optim.Adam,
-            adam_by_hand,
-            [{"weight_decay": 0.3}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {"amsgrad": True}],
-        ),
-        (optim.AdamW, adamw_by_hand, [{"weight_decay": 0.3}, {"lr": 0.2}, {"eps": 0.1}, {}]),
-        (optim.NAdam, nadam_by_hand, [{"weight_decay": 0.3}, {"momentum_decay": 0.1}, {}, {}]),
-        (
-            optim.RMSprop,
-            rmsprop_by_hand,
-            [{"weight_decay": 0.3}, {"alpha": 0.5}, {"momentum": 0.5}, {"lr": 0.2}],
-        ),
+        (optim.SGD, [{"weight_decay": 0.3}, {"lr": 0.2, "momentum": 0.5}, {}, {"momentum": 0.9}]),
+        (optim.Adam, [{"weight_decay": 1}, {"betas": (0.5, 0.7)}, {"eps": 0.1}, {"amsgrad": True}]),
+        (optim.AdamW, [{"weight_decay": 0.3}, {"lr": 0.2}, {"eps": 0.1}, {}]),
+        (optim.NAdam, [{"weight_decay": 0.3}, {"momentum_decay": 0.1}, {}, {}]),
+        (optim.RMSprop, [{"weight_decay": 0.3}, {"alpha": 0.5}, {"momentum": 0.5}, {"lr": 0.2}]),
         (
             optim.Adagrad,
-            adagrad_by_hand,
             [{"weight_decay": 0.3}, {"lr_decay": 0.5}, {"initial_accumulator_value": 1.0}, {}],
         ),
-        (optim.Adadelta, adadelta_by_hand, [{"weight_decay": 0.3}, {"rho": 0.5}, {"lr": 2.0}, {}]),
-        (optim.LAMB, lamb_by_hand, [{"weight_decay": 0.0}, {"lr": 0.2}, {"eps": 0.1}, {}]),
+        (optim.Adadelta, [{"weight_decay": 0.3}, {"rho": 0.5}, {"lr": 2.0}, {}]),
+        (optim.LAMB, [{"weight_decay": 0.0}, {"lr": 0.2}, {"eps": 0.1}, {}]),
     ],
 )
-def test_groups(kind, by_hand, options):
+def test_groups(kind, options):
     """A group has options of its own, and else the optimizer's."""
     params = parameters()
-    groups = [{"params": [p], **own} for p, own in zip(params, options, strict=True)]
-    run(kind(groups, lr=0.1))
-    expected = [by_hand(w, i, **{"lr": 0.1, **options[i]}) for i, w in enumerate(weights())]
-    assert_close(arrays_of(params), expected)
+    run(kind([{"params": [p], **own} for p, own in zip(params, options, strict=True)], lr=0.1))
+    assert_close(arrays_of(params), expected_of(kind, [{"lr": 0.1, **own} for own in options]))
 
 
 def test_lr_can_be_changed():
@@ -475,49 +342,35 @@ def test_plain_tensors():
 
 
 @EACH
-def test_frozen_parameter(kind):
-    """A frozen parameter stays, with weight decay too, whether or not it has a gradient."""
-    frozen, without, free = one(), one(grad=None), one()
-    frozen.requires_grad = without.requires_grad = False
-    kind([frozen, without, free], lr=0.1, weight_decay=0.5).step()
-    assert frozen.tolist() == without.tolist() == [1.0, 2.0]
-    assert free.tolist() != [1.0, 2.0]
-
-
-@EACH
-def test_thawed_parameter(kind):
-    """A parameter that is no longer frozen is trained from then on."""
-    parameter = one()
-    parameter.requires_grad = False
-    optimizer = kind([parameter], lr=0.1)
+def test_frozen_parameters(kind):
+    """They stay, whatever gradient they have, with weight decay too; thawed they are trained."""
+    frozen, without, odd, free = one(), one(grad=None), one(grad=Tensor(np.ones(3))), one()
+    for parameter in (frozen, without, odd):
+        parameter.requires_grad = False
+    groups = [{"params": [frozen, without]}, {"params": [odd, free]}]
+    optimizer = kind(groups, lr=0.1, weight_decay=0.5)
     optimizer.step()
-    parameter.requires_grad = True
+    assert frozen.tolist() == without.tolist() == odd.tolist() == [1.0, 2.0] != free.tolist()
+    frozen.requires_grad = True
     optimizer.step()
-    assert parameter.tolist() != [1.0, 2.0]
+    assert frozen.tolist() != [1.0, 2.0]
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in (frozen, odd, free))
 
 
 @EACH
 def test_gradient_is_only_read(kind):
-    """A step leaves the gradient as it is."""
-    parameter = one()
-    optimizer = kind([parameter], lr=0.1, weight_decay=0.5)
-    for _ in range(3):
-        optimizer.step()
-    assert parameter.grad.tolist() == [1.0, 1.0]
-
-
-@EACH
-def test_gradient_may_be_read_only(kind):
-    """A gradient need not be writable, nor contiguous."""
-    parameter = nn.Parameter(np.ones((2, 3)))
+    """A gradient stays as it is, and need not be writable, nor contiguous."""
     array = np.arange(6.0).reshape(3, 2).T
     array.flags.writeable = False
-    parameter.grad = Tensor.from_numpy(array)
-    other = nn.Parameter(np.ones((2, 3)))
-    other.grad = Tensor(array.copy())
-    kind([parameter], lr=0.1, weight_decay=0.5).step()
-    kind([other], lr=0.1, weight_decay=0.5).step()
-    np.testing.assert_array_equal(parameter.numpy(), other.numpy())
+    params = [nn.Parameter(np.ones((2, 3))) for _ in range(2)]
+    for parameter, grad in zip(params, (array, array.copy()), strict=True):
+        parameter.grad = Tensor.from_numpy(grad)
+        optimizer = kind([parameter], lr=0.1, weight_decay=0.5)
+        for _ in range(3):
+            optimizer.step()
+        np.testing.assert_array_equal(grad, array)
+    assert_equal(*([parameter.numpy()] for parameter in params))
 
 
 def test_momentum_keeps_its_own_memory():
@@ -528,16 +381,6 @@ def test_momentum_keeps_its_own_memory():
     parameter.grad.data[...] = 0
     optimizer.step()  # v = 0.5
     assert parameter.tolist() == [-0.5, 0.5]
-
-
-@EACH
-def test_zero_grad(kind):
-    """zero_grad() forgets the gradients, of frozen parameters too."""
-    frozen, free = one(), one()
-    frozen.requires_grad = False
-    kind([{"params": [frozen]}, {"params": [free]}]).zero_grad()
-    assert frozen.grad is None
-    assert free.grad is None
 
 
 def test_large_parameters():
@@ -552,16 +395,6 @@ def test_large_parameters():
     assert_close([parameter.numpy()], [expected])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "by_hand", "options"), CASES, ids=map(in_words, CASES))
-@pytest.mark.usefixtures("dirty_memory")
-def test_nothing_is_read_before_it_is_written(kind, by_hand, options):
-    """What was in the memory of scratch arrays does not matter."""
-    params = parameters()
-    run(kind(params, **options))
-    assert_close(arrays_of(params), [by_hand(w, i, **options) for i, w in enumerate(weights())])
-
-
 # Missing gradients.
 
 
@@ -570,14 +403,12 @@ def test_missing_gradient_is_named(kind):
     """A parameter without a gradient is an error with its path, its shape and what to do."""
     block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     optimizer = kind(block.parameters())
-    _, first = next(block.named_children())
-    first(Tensor.ones(1, 3)).sum().backward()
-    with pytest.raises(GraphError) as caught:
+    block[0](Tensor.ones(1, 3)).sum().backward()
+    words = (
+        r"parameter 1.weight, of shape \(1, 2\), has no grad.*backward\(\).*requires_grad = False"
+    )
+    with pytest.raises(GraphError, match=rf"^{kind.__name__}.step: {words}"):
         optimizer.step()
-    message = str(caught.value)
-    assert f"{kind.__name__}.step: parameter 1.weight, of shape (1, 2), has no grad" in message
-    assert "backward()" in message
-    assert "requires_grad = False" in message
 
 
 @pytest.mark.parametrize("tensor", [one(grad=None), Tensor([1.0], requires_grad=True)])
@@ -615,26 +446,15 @@ def test_missing_gradient_changes_nothing(kind):
         (np.ones(2, np.float32), "a gradient of shape (2,), float32, expected its own (2,), float"),
         (np.ones(2, int), "a gradient of shape (2,), int64, expected its own (2,), float64"),
     ],
-    ids=["longer", "column", "broadcast", "float32", "integers"],
 )
 def test_gradient_is_checked(kind, grad, words):
     """A gradient has its parameter's shape and dtype; else it is named and nothing is changed."""
     first, last = one(), one(name="fc.bias", grad=Tensor(grad))
     optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1, weight_decay=0.5)
-    with pytest.raises(ShapeError) as caught:
+    with pytest.raises(ShapeError, match=re.escape(f".step: parameter fc.bias has {words}")):
         optimizer.step()
-    assert f"{kind.__name__}.step: parameter fc.bias has {words}" in str(caught.value)
     assert first.tolist() == last.tolist() == [1.0, 2.0]
     assert optimizer.state == [{}, {}]
-
-
-@EACH
-def test_gradient_of_a_frozen_parameter_is_not_checked(kind):
-    """What a frozen parameter has for a gradient does not matter."""
-    frozen = one(grad=Tensor(np.ones(3)))
-    frozen.requires_grad = False
-    kind([frozen, one()]).step()
-    assert frozen.tolist() == [1.0, 2.0]
 
 
 # Graphs that a step makes stale.
@@ -648,17 +468,6 @@ def test_step_makes_graphs_stale(kind):
     kind([parameter], lr=0.1).step()
     with pytest.raises(GraphError, match=r"op 'mul' .* changed in place"):
         loss.backward()
-
-
-def test_step_between_two_backwards():
-    """The usual mistake: a second loss from the same forward, after the step."""
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
-    optimizer = optim.SGD(model.parameters(), lr=0.1)
-    out = model(Tensor.ones(2, 3))
-    out.sum().backward(retain_graph=True)
-    optimizer.step()
-    with pytest.raises(GraphError, match="changed in place"):
-        out.sum().backward()
 
 
 def test_step_spares_other_graphs():
@@ -682,32 +491,14 @@ def test_step_spares_frozen_graphs():
     assert x.grad.tolist() == [1.0, 2.0]
 
 
-def test_training_lowers_the_loss():
-    """Forward, backward and step, again and again, find the least squares."""
-    generator = np.random.default_rng(0)
-    x = generator.standard_normal((64, 3))
-    target = x @ [[1.0], [-2.0], [0.5]] + 3.0
-    model = nn.Linear(3, 1).astype(np.float64)
-    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
-    for _ in range(100):
-        optimizer.zero_grad()
-        error = model(Tensor(x)) - Tensor(target)
-        (error * error).mean().backward()
-        optimizer.step()
-    np.testing.assert_allclose(model.weight.numpy(), [[1.0, -2.0, 0.5]], atol=1e-6)
-    np.testing.assert_allclose(model.bias.numpy(), [3.0], atol=1e-6)
-
-
 # What is refused.
 
 
-def twice(**options):
-    """Return one parameter in two groups."""
-    parameter = one(**options)
-    return [{"params": [parameter]}, {"params": [parameter]}]
+def grouped(*params, **options):
+    """Return a group."""
+    return {"params": list(params), **options}
 
 
-@pytest.mark.slow
 @EACH
 @each(
     ("params", "words"),
@@ -716,40 +507,17 @@ def twice(**options):
         (lambda: nn.ReLU().parameters(), "got no parameters"),
         (lambda: [one()] * 2, "parameter 1 was given twice"),
         (lambda: [one(name="fc.bias")] * 2, "parameter fc.bias was given twice"),
-        (lambda: twice(name="fc.bias"), "parameter fc.bias was given twice"),
+        (lambda: [grouped(one(name="fc.bias"))] * 2, "parameter fc.bias was given twice"),
         (lambda: nn.Linear(2, 1), "got a Linear, expected several tensors, as of model.param"),
         (one, "got a Parameter, expected several tensors, as of model.parameters(), or groups"),
         (lambda: [one() * 2], "got Tensor as a parameter, expected leaf Tensors"),
         (lambda: [np.ones(2)], "got ndarray as a parameter, expected leaf Tensors"),
         (lambda: ["weight"], "got str as a parameter"),
         (lambda: [("weight", 1.0)], "got float as a parameter"),
-        (lambda: [one(), {"params": [one()]}], "got dict as a parameter"),
-        (
-            lambda: [{"params": [one()]}, one()],
-            'got Parameter, expected a group with "params"',
-        ),
+        (lambda: [one(), grouped(one())], "got dict as a parameter"),
+        (lambda: [grouped(one()), one()], 'got Parameter, expected a group with "params"'),
         (lambda: [{"lr": 0.1}], 'got dict, expected a group with "params"'),
-        (
-            lambda: [{"params": [one()], "learning_rate": 1, "decay": 2}],
-            "unknown options ['decay', 'learning_rate'] in a group, expected ['",
-        ),
-    ],
-    ids=[
-        "empty",
-        "no-parameters",
-        "twice",
-        "named-twice",
-        "in-two-groups",
-        "module",
-        "one-parameter",
-        "result-of-an-op",
-        "ndarray",
-        "str",
-        "named-float",
-        "group-among-parameters",
-        "parameter-among-groups",
-        "group-without-parameters",
-        "unknown-option",
+        (lambda: [grouped(one(), b=1, a=2)], "unknown options ['a', 'b'] in a group, expected ['"),
     ],
 )
 def test_parameters_are_checked(kind, params, words):
@@ -758,7 +526,7 @@ def test_parameters_are_checked(kind, params, words):
         kind(params())
 
 
-BAD_OPTIONS = each(
+@each(
     ("kind", "options", "words"),
     [
         (optim.SGD, {"lr": -0.1}, "SGD lr: got -0.1, expected a finite number of at least 0"),
@@ -770,12 +538,8 @@ BAD_OPTIONS = each(
         (optim.SGD, {"lr": math.inf}, "SGD lr: got inf"),
         (optim.SGD, {"lr": "0.1"}, "SGD lr: got '0.1'"),
         (optim.SGD, {"lr": None}, "SGD lr: got None"),
-        (optim.SGD, {"nesterov": True}, "SGD nesterov: expected a momentum above 0"),
-        (
-            optim.SGD,
-            {"nesterov": True, "momentum": 0.9, "dampening": 0.1},
-            "SGD nesterov: expected a momentum above 0 and no dampening",
-        ),
+        (optim.SGD, {"nesterov": True}, "expected a momentum above 0 and no dampening"),
+        (optim.SGD, {"nesterov": True, "momentum": 1, "dampening": 0.1}, "SGD nesterov: expected"),
         (optim.Adam, {"lr": -0.1}, "Adam lr: got -0.1, expected a finite number of at least 0"),
         (optim.Adam, {"lr": math.nan}, "Adam lr: got nan"),
         (optim.Adam, {"eps": -1e-8}, "Adam eps: got -1e-08"),
@@ -798,39 +562,21 @@ BAD_OPTIONS = each(
         (optim.RMSprop, {"alpha": "a"}, "RMSprop alpha: got 'a', expected a number from 0 to 1"),
         (optim.RMSprop, {"eps": math.inf}, "RMSprop eps: got inf"),
         (optim.Adagrad, {"lr_decay": -1}, "Adagrad lr_decay: got -1"),
-        (
-            optim.Adagrad,
-            {"initial_accumulator_value": -1},
-            "Adagrad initial_accumulator_value: got -1",
-        ),
+        (optim.Adagrad, {"initial_accumulator_value": -1}, "initial_accumulator_value: got -1"),
         (optim.Adadelta, {"rho": -0.1}, "Adadelta rho: got -0.1, expected a number from 0 to 1"),
         (optim.Adadelta, {"eps": -1}, "Adadelta eps: got -1"),
         (optim.LAMB, {"lr": -1}, "LAMB lr: got -1"),
         (optim.LAMB, {"betas": 0.9}, "LAMB betas: got 0.9, expected two numbers"),
     ],
 )
-
-
-@BAD_OPTIONS
 def test_options_are_checked(kind, options, words):
-    """An option out of range is refused with its name and value."""
+    """An option out of range is refused with its name and value: alone, in a group, and in a state
+    dict, which then changes nothing."""
     with pytest.raises(ArgumentError, match=re.escape(words)):
         kind([one()], **options)
-
-
-@pytest.mark.slow
-@BAD_OPTIONS
-def test_options_of_groups_are_checked(kind, options, words):
-    """So is an option of one group."""
     with pytest.raises(ArgumentError, match=re.escape(words)):
-        kind([{"params": [one()]}, {"params": [one()], **options}])
-
-
-@pytest.mark.slow
-@BAD_OPTIONS
-def test_loaded_options_are_checked(kind, options, words):
-    """So is an option in a state dict, and then nothing of it is loaded."""
-    groups = [{"params": [one()]}, {"params": [one()]}]
+        kind([grouped(one()), grouped(one(), **options)])
+    groups = [grouped(one()), grouped(one())]
     optimizer = kind(groups, lr=0.1)
     optimizer.step()
     before, state = repr(optimizer.state_dict()), kind(groups, lr=0.2).state_dict()
@@ -866,18 +612,6 @@ STATEFUL = each(
         (optim.Adadelta, {"lr": 0.1, "weight_decay": 0.3}),
         (optim.LAMB, {"lr": 0.1}),
     ],
-    ids=[
-        "SGD",
-        "SGD-nesterov",
-        "Adam",
-        "Adam-amsgrad",
-        "AdamW",
-        "NAdam",
-        "RMSprop",
-        "Adagrad",
-        "Adadelta",
-        "LAMB",
-    ],
 )
 
 
@@ -903,17 +637,6 @@ def test_state_dict_has_the_options(kind, options):
     first, second = kind(groups, **options).state_dict()["param_groups"]
     assert (options | {"params": 2}).items() <= first.items()
     assert (options | {"params": 1, "lr": 0.5}).items() <= second.items()
-
-
-@STATEFUL
-def test_loading_keeps_the_parameters(kind, options):
-    """Loading takes over the options; the parameters stay the optimizer's own."""
-    params = parameters()
-    optimizer = kind(params)
-    optimizer.load_state_dict(kind(parameters(), **options).state_dict())
-    (group,) = optimizer.param_groups
-    assert options.items() <= group.items()
-    assert list(map(id, group["params"])) == list(map(id, params))
 
 
 @STATEFUL
@@ -971,16 +694,15 @@ def test_state_of_frozen_parameters():
     assert repr(resumed.state_dict()) == repr(state)
 
 
-@pytest.mark.parametrize(
+@each(
     "state",
     [
-        optim.SGD([{"params": [one()]}, {"params": [one()]}]).state_dict(),
-        optim.SGD([{"params": [one(), one()]}, {"params": [one()]}]).state_dict(),
-        optim.SGD([{"params": [one()]}, {"params": [one(), one()]}]).state_dict() | {"state": [{}]},
+        optim.SGD([grouped(one()), grouped(one())]).state_dict(),
+        optim.SGD([grouped(one(), one()), grouped(one())]).state_dict(),
+        optim.SGD([grouped(one()), grouped(one(), one())]).state_dict() | {"state": [{}]},
         optim.SGD([one(), one(), one()]).state_dict(),
-        optim.Adam([{"params": [one()]}, {"params": [one(), one()]}]).state_dict(),
+        optim.Adam([grouped(one()), grouped(one(), one())]).state_dict(),
     ],
-    ids=["fewer-parameters", "other-groups", "state-cut-off", "one-group", "another-optimizer"],
 )
 def test_loading_of_another_optimizer(state):
     """The state of another optimizer, or of other groups, is refused, and nothing is changed."""
@@ -1006,10 +728,9 @@ def test_loading_another_shape():
     larger = optim.SGD(parameters(), lr=0.5, momentum=0.9)
     run(larger, 1)
     optimizer = optim.SGD(parameters()[::-1], lr=0.1)
-    with pytest.raises(ShapeError) as caught:
+    words = re.escape("momentum_buffer of parameter 0 has shape (3, 4), expected ()")
+    with pytest.raises(ShapeError, match=words):
         optimizer.load_state_dict(larger.state_dict())
-    words = "momentum_buffer of parameter 0 has shape (3, 4), expected ()"
-    assert words in str(caught.value)
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
 
@@ -1017,7 +738,7 @@ def test_loading_another_shape():
 @EACH
 def test_loading_of_each_other_optimizer(kind):
     """No optimizer takes another's state, but Adam takes AdamW's: one class with an option."""
-    for other in KINDS:
+    for other in BY_HAND:
         optimizer, state = kind([one()]), other([one()], lr=0.3).state_dict()
         if other is kind or (kind, other) == (optim.Adam, optim.AdamW):
             optimizer.load_state_dict(state)
@@ -1038,22 +759,6 @@ def test_adamw_is_not_adam():
         optim.AdamW([{"params": [one()], "decoupled_weight_decay": False}])
     with pytest.raises(ArgumentError, match=words):
         optim.AdamW([one()]).load_state_dict(optim.Adam([one()]).state_dict())
-
-
-@pytest.mark.slow
-@each(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-@each("options", LAMB_OPTIONS)
-def test_lamb_for_fifty_steps(options, dtype, rtol):
-    """LAMB's weights are those of the paper's formula after each of fifty steps, in groups."""
-    params = parameters(dtype)
-    second = {"lr": 0.02, "weight_decay": 0.1}
-    optimizer = optim.LAMB([{"params": params[:2]}, {"params": params[2:], **second}], **options)
-    for step in range(50):
-        run(optimizer, 1, first=step)
-        for i, (found, w) in enumerate(zip(params, weights(), strict=True)):
-            own = options if i < 2 else options | second
-            expected = lamb_by_hand(w, i, **own, steps=step + 1)
-            np.testing.assert_allclose(found.numpy(), expected, rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("grad", [[1.0, -2.0], [0.0, 0.0]])

@@ -5,32 +5,16 @@ import re
 import numpy as np
 import pytest
 
-from tests.tools import each
+from tests.tools import each, leaf, rng
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError
-
-OPTIMIZERS = [
-    optim.SGD,
-    optim.Adam,
-    optim.AdamW,
-    optim.NAdam,
-    optim.RMSprop,
-    optim.Adagrad,
-    optim.Adadelta,
-    optim.LAMB,
-]
 
 
 def network():
     """Return a model with weights of two and four axes, biases and a norm."""
-    generator = np.random.default_rng(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 2, 3, generator=generator),
-        nn.BatchNorm2d(2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(8, 3, generator=generator),
-    )
+    last = nn.Linear(8, 3, generator=rng(1))
+    conv = nn.Conv2d(1, 2, 3, generator=rng())
+    return nn.Sequential(conv, nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), last)
 
 
 WEIGHTS = ["0.weight", "4.weight"]
@@ -45,27 +29,6 @@ def test_decay_groups():
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     alone = optim.decay_groups(model.parameters(), 0.1)
     assert [len(group["params"]) for group in alone] == [2, 4]
-
-
-@each("kind", OPTIMIZERS)
-def test_training_with_decay_groups(kind):
-    """Biases and norms go as without any decay, bit for bit; weights do not."""
-    found = []
-    for decay in (0.0, 0.5):
-        model = network()
-        groups = optim.decay_groups(model.named_parameters(), decay)
-        optimizer, noise = kind(groups, lr=0.05), np.random.default_rng(1)
-        for parameter in model.parameters():
-            parameter.data[...] = noise.uniform(1, 2, parameter.shape)
-        for _ in range(5):
-            # Gradients that do not depend on the weights.
-            for parameter in model.parameters():
-                parameter.grad = Tensor(noise.standard_normal(parameter.shape).astype(np.float32))
-            optimizer.step()
-        found.append(model.state_dict())
-    plain, decayed = found
-    assert all((plain[name] == decayed[name]).all() for name in REST)
-    assert all((plain[name] != decayed[name]).any() for name in WEIGHTS)
 
 
 def test_without_biases():
@@ -96,32 +59,13 @@ def test_gradient_of_the_l1_norm():
     assert layer.bias.grad is None
 
 
-def test_the_l1_norm_makes_zeros():
-    """Of two inputs the one that tells nothing gets a weight of nearly 0."""
-    generator = np.random.default_rng(0)
-    x = generator.standard_normal((200, 2)).astype(np.float32)
-    layer = nn.Linear(2, 1, generator=generator)
-    optimizer = optim.SGD(layer.parameters(), lr=0.02)
-    for _ in range(300):
-        optimizer.zero_grad()
-        loss = ((layer(x) - x[:, :1]) ** 2).mean() + 0.2 * optim.l1_norm(layer.parameters())
-        loss.backward()
-        optimizer.step()
-    used, unused = layer.weight.numpy()[0]
-    assert used == pytest.approx(0.9, abs=0.03)  # 1 less half of the factor
-    assert abs(unused) <= 0.02 * 0.2
-
-
 @each(
     ("call", "words"),
     [
         (lambda: optim.decay_groups(network(), 0.1), "decay_groups: got a Sequential, expected se"),
         (lambda: optim.decay_groups([], 0.1), "decay_groups: got no parameters; give model.named_"),
         (lambda: optim.decay_groups([1.0], 0.1), "decay_groups: got float as a parameter, expect"),
-        (
-            lambda: optim.decay_groups(network().parameters(), -0.1),
-            "decay_groups weight_decay: got -0.1, expected a finite number of at least 0",
-        ),
+        (lambda: optim.decay_groups([leaf(1.0)], -1), "decay_groups weight_decay: got -1, expec"),
         (lambda: optim.l1_norm(network()), "l1_norm: got a Sequential, expected several tensors"),
         (lambda: optim.l1_norm([]), "l1_norm: got no parameters; give model.parameters()"),
         (lambda: optim.l1_norm([nn.Parameter([1.0])]), "l1_norm: got no weights of two axes or mo"),

@@ -6,17 +6,12 @@ import re
 import numpy as np
 import pytest
 
+from tests.tools import each
+from tests.train.tools import draw
 from tinygrad_np import Tensor, train
 from tinygrad_np.errors import ArgumentError, ShapeError
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [-3.0, -2.0, -1.0], [9.0, 8.0, 9.5]])
-
-
-def draw(seed, rows=200, classes=6):
-    """Return logits, some of which are near the label, and labels."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    return generator.standard_normal((rows, classes)) + np.eye(classes)[labels], labels
 
 
 # Calibration.
@@ -39,7 +34,7 @@ def calibration_by_loops(logits, labels, bins):
     return means, counts, error
 
 
-@pytest.mark.parametrize("bins", [1, 2, 7, 10, 15])
+@each("bins", [1, 2, 7, 10, 15])
 def test_calibration_by_loops(bins):
     """Each bin's values and the expected error are those of the paper's formulas."""
     logits, labels = draw(bins)
@@ -87,10 +82,8 @@ def test_calibration_is_scikit_learns(bins):
         logits, labels = draw(seed)
         powers = np.exp(2 * logits)
         shares = powers / powers.sum(axis=1, keepdims=True)
-        right = shares.argmax(axis=1) == labels
-        accuracy, confidence = calibrations.calibration_curve(
-            right, shares.max(axis=1), n_bins=bins
-        )
+        right, sure = shares.argmax(axis=1) == labels, shares.max(axis=1)
+        accuracy, confidence = calibrations.calibration_curve(right, sure, n_bins=bins)
         found = train.calibration(2 * logits, labels, bins)
         filled = found.count > 0
         np.testing.assert_allclose(found.accuracy[filled], accuracy, rtol=1e-12)
@@ -104,11 +97,7 @@ def test_calibration_is_scikit_learns(bins):
         ((LOGITS, [0, 1, 2, -1]), ArgumentError, "label -1 at position 3 is not one of 0..2"),
         ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected an integer of at least 1"),
         ((LOGITS * math.nan, [0, 1, 2, 0]), ArgumentError, "the logits of row 0 have no softmax"),
-        (
-            ([[0.0, math.inf]], [0]),
-            ArgumentError,
-            "the logits of row 0 have no softmax: nan",
-        ),
+        (([[0.0, math.inf]], [0]), ArgumentError, "the logits of row 0 have no softmax: nan"),
     ],
 )
 def test_calibration_refuses(arguments, error, words):

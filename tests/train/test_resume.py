@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 import tinygrad_np
-from tests.tools import each
+from tests.nn.tools import assert_same
+from tests.tools import each, rng
+from tests.train import tools
+from tests.train.tools import STEPS
 from tinygrad_np import data, nn, optim, random, train
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
 from tinygrad_np.train.tree import load_tree, save_tree
@@ -22,58 +25,42 @@ from tinygrad_np.train.tree import load_tree, save_tree
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-STEPS = 4  # in an epoch: 250 digits in batches of 64
+
+
+def sequence(optimizer):
+    """Return two schedules in turn."""
+    parts = [optim.LinearWarmup(optimizer, 6), optim.ExponentialLR(optimizer, 0.9)]
+    return optim.SequentialLR(optimizer, parts, [6])
+
+
+def plateau(optimizer):
+    """Return a schedule by a loss that does not get better."""
+    options = {"patience": 1, "factor": 0.5, "threshold": 9.0, "threshold_mode": "abs"}
+    return optim.ReduceLROnPlateau(optimizer, **options)
+
+
 SCHEDULES = {
     "per step": ("step", lambda optimizer: optim.OneCycleLR(optimizer, 0.02, 4 * STEPS)),
     "per epoch": ("epoch", lambda optimizer: optim.CosineAnnealingLR(optimizer, 4)),
-    "sequence": (
-        "step",
-        lambda optimizer: optim.SequentialLR(
-            optimizer, [optim.LinearWarmup(optimizer, 6), optim.ExponentialLR(optimizer, 0.9)], [6]
-        ),
-    ),
-    "plateau": (
-        "epoch",
-        lambda optimizer: optim.ReduceLROnPlateau(
-            optimizer, patience=1, factor=0.5, threshold=9.0, threshold_mode="abs"
-        ),
-    ),
+    "sequence": ("step", sequence),
+    "plateau": ("epoch", plateau),
 }
 
 
-class Scripted(train.Callback):
-    """Logs losses by which the second epoch is the best."""
-
-    turn = -1
-
-    def on_epoch_end(self, state):
-        """Log the one of this epoch."""
-        state.logs["own_loss"] = [3.0, 1.0, 2.0, 4.0][state.epoch - 1]
+def scripted():
+    """Return a callback that logs losses by which the second epoch is the best."""
+    return tools.Scripted([3.0, 1.0, 2.0, 4.0], "own_loss")
 
 
-class Cut(train.Callback):
-    """Ends the training in the middle of its third epoch."""
-
-    def __init__(self, end):
-        self.end = end
-
-    def on_batch_end(self, state):
-        """End it."""
-        if state.step == 2 * STEPS + 2:
-            self.end()
+BATCHES = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
 
 
-def ctrl_c():
-    """Do as Ctrl-C does."""
-    signal.raise_signal(signal.SIGINT)
-
-
-def kill():
+def kill(state):
     """Do as a machine that is switched off."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-ENDS = {"ctrl_c": ctrl_c, "kill": kill}
+ENDS = {"ctrl_c": tools.ctrl_c, "kill": kill}
 
 
 def network(seed):
@@ -108,33 +95,23 @@ def trainer_of(folder, schedule="per step", *more, seed=1):
         train.Evaluate("curve", validation, every_steps=3),
         train.StepLog(folder / "steps.csv"),
     ]
-    return train.Trainer(
-        model,
-        optimizer,
-        schedule=make(optimizer),
-        schedule_per=per,
-        clip_norm=1.0,
-        callbacks=[*kept, Scripted(), *more],
-    )
+    options = {"schedule": make(optimizer), "schedule_per": per, "clip_norm": 1.0}
+    return train.Trainer(model, optimizer, callbacks=[*kept, scripted(), *more], **options)
 
 
 def loaders(seed=1):
     """Return batches to train with and to validate with."""
     train_set, test_set = data.digits()
-    batches = data.DataLoader(
-        train_set.first(250),
-        64,
-        shuffle=True,
-        seed=seed,
-        augmentation=data.Augmentation(shift=2, rotation=10),
-    )
+    options = {"seed": seed, "augmentation": data.Augmentation(shift=2, rotation=10)}
+    batches = data.DataLoader(train_set.first(250), 64, shuffle=True, **options)
     return batches, data.DataLoader(test_set.first(100))
 
 
 def run(folder, schedule, epochs, end=None, seed=1):
     """Train up to so many epochs, from where the folder's training was; keep all there is."""
     folder = Path(folder)
-    trainer = trainer_of(folder, schedule, *([Cut(ENDS[end])] if end else []), seed=seed)
+    cut = [tools.Do("batch_end", ENDS[end], 2 * STEPS + 2)] if end else []  # in the third epoch
+    trainer = trainer_of(folder, schedule, *cut, seed=seed)
     if (folder / "training.safetensors").exists():
         trainer.load(folder / "training.safetensors")
     batches, validation = loaders(seed)
@@ -182,10 +159,7 @@ def assert_same_training(found, expected):
     assert [name for name in expected if found[name] != expected[name]] == []
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name != "plateau")) for name in SCHEDULES],
-)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_two_and_two_are_four(tmp_path, schedule):
     """Made anew with other seeds throughout, a training goes on from its file bit for bit."""
     whole = run(tmp_path / "whole", schedule, 4)
@@ -202,8 +176,7 @@ def test_two_and_two_are_four(tmp_path, schedule):
         train.load(tmp_path / "whole" / f"{name}.safetensors") for name in ("best", "last", "final")
     )
     # Early stopping restored the second epoch's weights; the files keep where training stood.
-    for name in best:  # running statistics too
-        np.testing.assert_array_equal(best[name], final[name])
+    assert_same(best, final)  # running statistics too
     assert (best["3.running_mean"] != last["3.running_mean"]).any()
     assert (last["2.weight"] != final["2.weight"]).any()
     kept = load_tree(tmp_path / "whole" / "training.safetensors")["model"]
@@ -227,7 +200,6 @@ def test_after_ctrl_c(tmp_path):
     assert_same_training(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_in_new_processes(tmp_path, schedule):
     """So it does where each part is a process of its own."""
@@ -237,7 +209,6 @@ def test_in_new_processes(tmp_path, schedule):
     assert_same_training(tmp_path / "parts", tmp_path / "whole")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("end", "status"), [("ctrl_c", 0), ("kill", -signal.SIGKILL)])
 def test_processes_that_are_cut(tmp_path, end, status):
     """And after Ctrl-C or a kill within an epoch."""
@@ -259,32 +230,24 @@ def test_in_memory(tmp_path):
     second.load_state_dict(state)
     assert second.state_dict()["loader"] == {"seed": 1, "epoch": 1}
     second.fit(loaders(seed=2)[0], 1, validation)
-    for name, weight in first.model.state_dict().items():
-        np.testing.assert_array_equal(second.model.state_dict()[name], weight)
+    assert_same(second.model.state_dict(), first.model.state_dict())
     assert without_seconds(second.history.epochs) == without_seconds(first.history.epochs)
     assert second.state.step == first.state.step == 2 * STEPS
 
 
 def test_early_stopping_counts_on(tmp_path):
     """The epochs that it waited before the end count after it."""
-    trainers = [
-        train.Trainer(
-            model,
-            optim.SGD(model.parameters()),
-            callbacks=[Scripted(), train.EarlyStopping("own_loss", patience=2)],
-        )
-        for model in (nn.Linear(3, 2), nn.Linear(3, 2))
-    ]
-    batches = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
-    trainers[0].fit(batches, 3)
-    trainers[0].save(tmp_path / "a")
-    trainers[1].load(tmp_path / "a")
-    trainers[1].fit(batches, 9)
-    assert trainers[1].callbacks[-1].stopped_epoch == 4
+    parts = [[scripted(), train.EarlyStopping("own_loss", patience=2)] for _ in range(2)]
+    first, second = (simple(callbacks=own) for own in parts)
+    first.fit(BATCHES, 3)
+    first.save(tmp_path / "a")
+    second.load(tmp_path / "a")
+    second.fit(BATCHES, 9)
+    assert second.callbacks[-1].stopped_epoch == 4
     # That it stopped is kept: who goes on can know.
-    trainers[1].save(tmp_path / "b")
-    trainers[0].load(tmp_path / "b")
-    assert trainers[0].callbacks[-1].stopped_epoch == 4
+    second.save(tmp_path / "b")
+    first.load(tmp_path / "b")
+    assert first.callbacks[-1].stopped_epoch == 4
 
 
 def test_generators(tmp_path):
@@ -301,17 +264,13 @@ def test_generators(tmp_path):
 
 def test_numbers_of_numpy_among_the_options(tmp_path):
     """They are Python's from the start, so that a rate is the same after a file."""
-    batches = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
-    whole, parts, other = (
-        train.Trainer(model, optim.Adam(model.parameters(), lr=np.float32(0.05)))
-        for model in (nn.Linear(3, 2, generator=np.random.default_rng(0)) for _ in range(3))
-    )
-    whole.fit(batches, 4)
-    parts.fit(batches, 2)
+    whole, parts, other = (simple(lr=np.float32(0.05)) for _ in range(3))
+    whole.fit(BATCHES, 4)
+    parts.fit(BATCHES, 2)
     parts.save(tmp_path / "a")
     other.load(tmp_path / "a")
-    other.fit(batches, 2)
-    np.testing.assert_array_equal(other.model.weight.data, whole.model.weight.data)
+    other.fit(BATCHES, 2)
+    assert_same(other.model.state_dict(), whole.model.state_dict())
     assert type(other.optimizer.param_groups[0]["lr"]) is float
 
 
@@ -320,23 +279,16 @@ def test_a_fit_that_is_refused_leaves_the_loader_its_turn(tmp_path):
     whole = run(tmp_path / "whole", "per step", 2)
     run(tmp_path / "parts", "per step", 1)
 
-    class Refuse(train.Callback):
-        def on_fit_start(self, state):
-            raise RuntimeError
-
-    trainer = trainer_of(tmp_path / "parts", "per step", Refuse(), seed=2)
+    refuse = tools.Do("fit_start", tools.fail)
+    trainer = trainer_of(tmp_path / "parts", "per step", refuse, seed=2)
     trainer.load(tmp_path / "parts" / "training.safetensors")
-    with pytest.raises(RuntimeError):
-        trainer.fit(loaders(seed=7)[0], 1, loaders()[1])
-    trainer.callbacks = [one for one in trainer.callbacks if not isinstance(one, Refuse)]
+    tools.fit_to(tools.fail, trainer, loaders(seed=7)[0], 1, loaders()[1])
+    refuse.point = ""
     trainer.fit(loaders(seed=7)[0], 1, loaders()[1])
-    for name, weight in whole.model.state_dict().items():
-        np.testing.assert_array_equal(trainer.model.state_dict()[name], weight)
+    assert_same(trainer.model.state_dict(), whole.model.state_dict())
 
 
-@pytest.mark.parametrize(
-    "metadata", ["yes", '{"a": {"$array": "b"}}'], ids=["no JSON", "a missing array"]
-)
+@each("metadata", ["no JSON", '{"a": {"$array": "a missing one"}}'])
 def test_a_file_that_holds_no_training(tmp_path, metadata):
     train.save(tmp_path / "a", {"a": np.ones(2)}, {"training": metadata})
     with pytest.raises(DataError, match="holds no whole training"):
@@ -345,14 +297,11 @@ def test_a_file_that_holds_no_training(tmp_path, metadata):
 
 def test_a_trainer_is_no_circle():
     """What callbacks are given does not keep the model alive: no garbage collection is needed."""
-    model = nn.Linear(2, 1)
-    optimizer = optim.SGD(model.parameters())
-    trainer = train.Trainer(model, optimizer, schedule=optim.StepLR(optimizer, 3))
-    gone, state = weakref.ref(model.weight), trainer.state
-    evaluate = state.evaluate
+    trainer = simple(schedule=step_lr)
+    gone, evaluate = weakref.ref(trainer.model.weight), trainer.state.evaluate
     gc.disable()
     try:
-        del model, optimizer, trainer, state
+        del trainer
         assert gone() is None
     finally:
         gc.enable()
@@ -363,12 +312,22 @@ def test_a_trainer_is_no_circle():
 # What is refused, with nothing changed.
 
 
-def simple(optimizer=optim.Adam, schedule=None, per="step", model=None, callbacks=()):
+def simple(optimizer=optim.Adam, schedule=None, model=None, callbacks=(), per="step", lr=0.5):
     """Return a small trainer."""
-    model = model or nn.Linear(3, 2, generator=np.random.default_rng(0))
-    made = optimizer(model.parameters(), lr=0.5)
+    model = model or nn.Linear(3, 2, generator=rng())
+    made = optimizer(model.parameters(), lr=lr)
     schedule = schedule and schedule(made)
     return train.Trainer(model, made, schedule=schedule, schedule_per=per, callbacks=callbacks)
+
+
+def with_dropout(**options):
+    """Return a small trainer of a model that draws."""
+    return simple(model=nn.Sequential(nn.Linear(3, 2), nn.Dropout(**options)))
+
+
+def stopping(monitor):
+    """Return a small trainer with early stopping."""
+    return simple(callbacks=[train.EarlyStopping(monitor)])
 
 
 def step_lr(optimizer):
@@ -379,7 +338,7 @@ def step_lr(optimizer):
 def other_groups():
     """Return a trainer whose optimizer has two groups."""
     model = nn.Linear(3, 2)
-    groups = [{"params": [model.weight]}, {"params": [model.bias]}]
+    groups = [{"params": [parameter]} for parameter in model.parameters()]
     return train.Trainer(model, optim.Adam(groups, lr=0.5))
 
 
@@ -390,38 +349,26 @@ def other_groups():
         (simple(), other_groups(), ArgumentError, "Adam.load_state_dict: this state is of another"),
         (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (got (2, 4) float32, expec"),
         (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "missing: bias"),
-        (
-            simple(schedule=step_lr),
-            simple(),
-            ArgumentError,
-            "schedule: got none, expected StepLR per step. Make",
-        ),
+        (simple(schedule=step_lr), simple(), ArgumentError, "schedule: got none, expected StepLR"),
         (
             simple(),
-            simple(schedule=step_lr, per="epoch", optimizer=optim.SGD),
+            simple(optim.SGD, step_lr, per="epoch"),
             ArgumentError,
             "optimizer: got SGD, expected Adam; schedule: got StepLR per epoch, expected none",
         ),
         (
-            simple(callbacks=[train.EarlyStopping()]),
+            stopping("train_loss"),
             simple(callbacks=[train.Checkpoint("a")]),
             ArgumentError,
             "callbacks: got History, Checkpoint, expected History, EarlyStopping",
         ),
         (
-            simple(callbacks=[train.EarlyStopping("train_loss")]),
-            simple(callbacks=[train.EarlyStopping("train_accuracy")]),
+            stopping("train_loss"),
+            stopping("train_accuracy"),
             ArgumentError,
             "EarlyStopping.load_state_dict: got the best train_accuracy, expected that of monitor=",
         ),
-        (
-            simple(model=nn.Sequential(nn.Linear(3, 2), nn.Dropout())),
-            simple(
-                model=nn.Sequential(nn.Linear(3, 2), nn.Dropout(generator=np.random.default_rng(0)))
-            ),
-            ArgumentError,
-            "generators: got PCG64, expected none",
-        ),
+        (with_dropout(), with_dropout(generator=rng()), ArgumentError, "generators: got PCG64"),
     ],
 )
 def test_another_training(own, other, error, words):
@@ -491,14 +438,13 @@ def test_a_loader_that_cannot_go_on(tmp_path):
 
 def test_a_list_of_batches_goes_on(tmp_path):
     """What has no state needs none."""
-    batches = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
     first, second = simple(), simple(model=nn.Linear(3, 2))
-    first.fit(batches, 2)
+    first.fit(BATCHES, 2)
     first.save(tmp_path / "a")
-    first.fit(batches, 1)
+    first.fit(BATCHES, 1)
     second.load(tmp_path / "a")
-    second.fit(batches, 1)
-    np.testing.assert_array_equal(second.model.weight.data, first.model.weight.data)
+    second.fit(BATCHES, 1)
+    assert_same(second.model.state_dict(), first.model.state_dict())
 
 
 # Trees on disk.
@@ -518,17 +464,16 @@ def test_tree(tmp_path):
     assert set(train.load(tmp_path / "a")) == {"a.b/c", "list/5"}
 
 
-@pytest.mark.parametrize(
+X = np.ones(1)
+
+
+@each(
     ("tree", "error", "words"),
     [
         ({"a": {"b": {1, 2}}}, DtypeError, "save: a/b is a set, expected arrays, numbers, words"),
         ({"a": {1: 2}}, DtypeError, "save: a: 1 cannot be a key, expected a word"),
         ({"a": np.array(["b"])}, DtypeError, "save: 'a' is a <U1, expected an ndarray of numbers"),
-        (
-            {"a/b": np.ones(1), "a": {"b": np.ones(1)}},
-            ArgumentError,
-            "save: there are two arrays by the name 'a/b'",
-        ),
+        ({"a/b": X, "a": {"b": X}}, ArgumentError, "save: there are two arrays by the name 'a/b'"),
     ],
 )
 def test_tree_refuses(tmp_path, tree, error, words):

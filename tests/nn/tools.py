@@ -1,0 +1,25 @@
+"""Helpers that these tests share."""
+
+import numpy as np
+
+from tinygrad_np import nn
+
+
+def assert_same(found, expected):
+    """Assert that two state dicts have the same names, shapes, dtypes and bits."""
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, strict=True, err_msg=name)
+
+
+class Stack(nn.Module):
+    """A ModuleList that forward calls in turn."""
+
+    def __init__(self, count=3):
+        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
+
+    def forward(self, x):
+        """Return (N, 2)."""
+        for layer in self.layers:
+            x = layer(x)
+        return x

@@ -1,0 +1,131 @@
+"""Checkpoints: which files are written, and with which weights."""
+
+import numpy as np
+import pytest
+
+from tests.nn.tools import assert_same
+from tests.train.tools import (
+    STEPS,
+    Do,
+    Scripted,
+    ctrl_c,
+    fail,
+    fit_to,
+    interrupt,
+    linear,
+    loader,
+    trainer_of,
+    validation,
+)
+from tinygrad_np import train
+from tinygrad_np.errors import DataError
+from tinygrad_np.train.weights import load_with_metadata
+
+VALUES = [5.0, 3.0, 4.0]
+
+
+def weights_of(state):
+    """Return a copy of the weights."""
+    return state.model.state_dict()
+
+
+def names_in(folder):
+    """Return the names of the files without their suffix, which is .safetensors."""
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors"}
+    return sorted(path.stem for path in folder.iterdir())
+
+
+def load(folder, name):
+    """Return the weights and the metadata of a file."""
+    return load_with_metadata(folder / f"{name}.safetensors")
+
+
+def test_checkpoint(tmp_path):
+    """The best and the last weights, and those of every third step."""
+    script, keep, folder = Scripted(VALUES), Do("batch_end", weights_of), tmp_path / "new" / "run"
+    checkpoint = train.Checkpoint(folder, every_steps=3)
+    history = trainer_of(keep, script, checkpoint).fit(loader(), 3, validation())
+    steps = [f"step_{step:06d}" for step in (3, 6, 9, 12)]
+    assert names_in(folder) == ["best", "last", *steps, "training"]
+    best, told = load(folder, "best")
+    assert_same(best, script.weights[2])
+    expected = {**history.epochs[1], "step": 2 * STEPS}
+    assert {name: float(text) for name, text in told.items()} == expected
+    assert_same(load(folder, "last")[0], script.weights[3])
+    for name, weights in zip(steps, keep.found[2::3], strict=True):
+        assert_same(load(folder, name)[0], weights)
+    assert load(folder, "step_000006")[1]["epoch"] == "2"
+
+
+def test_it_takes_the_place_of_another_training(tmp_path):
+    """From its first epoch on, the files are those of the new run, which can be resumed."""
+    trainer_of(train.Checkpoint(tmp_path, "train_loss", every_steps=1), lr=0.3).fit(loader(), 2)
+    cut = trainer_of(train.Checkpoint(tmp_path, "train_loss"), Do("epoch_start", interrupt))
+    cut.fit(loader(), 2)
+    assert names_in(tmp_path) == ["training"]
+    again, whole = (trainer_of(train.Checkpoint(tmp_path / n, "train_loss")) for n in "ab")
+    again.load(tmp_path / "training.safetensors")
+    again.fit(loader(), 2)
+    whole.fit(loader(), 2)
+    assert_same(again.model.state_dict(), whole.model.state_dict())
+
+
+def test_without_a_best(tmp_path):
+    """With no monitor there are only the last ones; it needs no validation."""
+    trainer_of(train.Checkpoint(str(tmp_path), monitor=None)).fit(loader(), 1)
+    assert names_in(tmp_path) == ["last", "training"]
+
+
+@pytest.mark.parametrize("end", [ctrl_c, fail])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_epoch_cut_short(tmp_path, end, is_first):
+    """The last weights are written then too, before early stopping restores the best."""
+    keep, script = Do("batch_end", weights_of), Scripted(VALUES)
+    both = [train.Checkpoint(tmp_path), train.EarlyStopping()]
+    bad = Do("batch_end", end, 2 * STEPS + 2)
+    trainer = trainer_of(keep, bad, script, *(both if is_first else both[::-1]))
+    fit_to(end, trainer, loader(), 6, validation())
+    last, told = load(tmp_path, "last")
+    assert_same(last, keep.found[-1])
+    assert (told["epoch"], told["step"]) == ("3", str(2 * STEPS + 2))
+    assert_same(load(tmp_path, "best")[0], script.weights[2])
+    assert_same(trainer.model.state_dict(), script.weights[2])
+
+
+def test_no_step(tmp_path):
+    """A run that fails before its first step leaves the existing weights alone."""
+    train.save(tmp_path / "last.safetensors", {"a": np.ones(2)})
+    trainer = trainer_of(Do("epoch_start", fail), train.Checkpoint(tmp_path, monitor=None))
+    fit_to(fail, trainer, loader(), 1)
+    assert_same(load(tmp_path, "last")[0], {"a": np.ones(2)})
+
+
+def test_another_training(tmp_path):
+    """Another trainer starts afresh: neither the files nor early stopping use weights of the
+    previous model."""
+    stopping, checkpoint = train.EarlyStopping(), train.Checkpoint(tmp_path)
+    for values, best in [([1.0, 2.0, 3.0], 1), ([9.0, 8.0, 9.0], 2)]:
+        script = Scripted(values)
+        trainer = trainer_of(script, stopping, checkpoint, model=linear(best))
+        trainer.fit(loader(), 3, validation())
+        assert stopping.best_epoch == best
+        assert_same(trainer.model.state_dict(), script.weights[best])
+        assert_same(load(tmp_path, "best")[0], script.weights[best])
+    # Also if it ends before its first epoch does.
+    keep = Do("batch_end", weights_of)
+    trainer = trainer_of(keep, Do("batch_end", ctrl_c, 2), stopping, checkpoint, model=linear(3))
+    trainer.fit(loader(), 1, validation())
+    assert_same(trainer.model.state_dict(), keep.found[-1])
+    assert_same(load(tmp_path, "last")[0], keep.found[-1])
+    assert stopping.best_epoch == 0
+
+
+def test_folder_that_cannot_be(tmp_path):
+    """It is reported before training starts."""
+    (tmp_path / "file").write_text("")
+    seen = Do()
+    trainer = trainer_of(seen, train.Checkpoint(tmp_path / "file", monitor=None))
+    with pytest.raises(DataError, match=r"^Checkpoint: .*file: cannot be made or written: "):
+        trainer.fit(loader(), 1)
+    assert seen.points == ["fit_start"]
+    assert trainer.state.step == 0

@@ -1,0 +1,149 @@
+"""Early stopping: which epoch is best, when it stops, whose weights are restored."""
+
+import math
+import re
+
+import pytest
+
+from tests.nn.tools import assert_same
+from tests.tools import each
+from tests.train.tools import (
+    STEPS,
+    Do,
+    Scripted,
+    ctrl_c,
+    fail,
+    fit_to,
+    loader,
+    trainer_of,
+    validation,
+)
+from tinygrad_np import train
+from tinygrad_np.errors import ArgumentError
+
+
+def stopped(values, epochs, *callbacks, monitor="validation_loss", **options):
+    """Return the callback, its trainer and the script after a run with these values."""
+    script, stopping = Scripted(values, monitor), train.EarlyStopping(monitor, **options)
+    trainer = trainer_of(stopping, script, *callbacks)
+    trainer.fit(loader(), epochs, validation())
+    return stopping, trainer, script
+
+
+VALUES = [5.0, 3.0, 4.0, 3.0, 3.5, 1.0]
+
+
+def test_early_stopping(capsys):
+    """After `patience` epochs without a better one it stops, with the weights of the best."""
+    assert train.EarlyStopping().patience == 5
+    stopping, trainer, script = stopped(VALUES, 6, patience=3)
+    assert len(trainer.history.epochs) == 5
+    assert (stopping.best_epoch, stopping.best_value, stopping.stopped_epoch) == (2, 3.0, 5)
+    assert_same(trainer.model.state_dict(), script.weights[2])
+    assert (script.weights[2]["1.weight"] != script.weights[5]["1.weight"]).any()
+    assert capsys.readouterr().out == (
+        "EarlyStopping: stopped after epoch 5; the weights of epoch 2 are restored, with the best "
+        "validation_loss, 3\n"
+    )
+
+
+def test_it_restores_without_stopping(capsys):
+    """The best weights are also restored if all epochs were run."""
+    stopping, trainer, script = stopped(VALUES, 3, patience=3)
+    assert stopping.stopped_epoch == 0
+    assert_same(trainer.model.state_dict(), script.weights[2])
+    assert capsys.readouterr().out.startswith("EarlyStopping: the weights of epoch 2 are restored")
+
+
+@pytest.mark.parametrize("end", [ctrl_c, fail])
+@pytest.mark.parametrize(("point", "step"), [("batch_end", 3 * STEPS + 2), ("fit_end", None)])
+def test_it_restores_after_a_bad_end(end, point, step):
+    """The best weights are restored after Ctrl-C and errors, also of another callback."""
+    script, stopping = Scripted(VALUES), train.EarlyStopping()
+    trainer = trainer_of(stopping, Do(point, end, step), script)
+    fit_to(end, trainer, loader(), 4, validation())
+    assert stopping.best_epoch == 2
+    assert_same(trainer.model.state_dict(), script.weights[2])
+
+
+@each(
+    ("monitor", "values", "min_delta", "best"),
+    [
+        ("validation_loss", [3.0, 2.0, 1.0], 0.0, 3),
+        ("validation_loss", [3.0, 3.0, 3.0], 0.0, 1),
+        ("validation_loss", [3.0, 2.6, 2.4], 0.5, 3),
+        ("validation_loss", [3.0, 2.5, 2.5], 0.5, 1),
+        ("validation_loss", [math.nan, 2.0, math.nan], 0.0, 2),
+        ("validation_loss", [math.inf, 2.0, -math.inf], 0.0, 3),
+        ("validation_accuracy", [0.1, 0.3, 0.2], 0.0, 2),
+        ("validation_accuracy", [0.1, 0.4, 0.5], 0.2, 2),
+        ("train_loss", [2.0, 1.0, 3.0], 0.0, 2),
+    ],
+)
+def test_what_is_best(monitor, values, min_delta, best):
+    """Of a loss the lowest, of an accuracy the highest, by more than min_delta; never nan."""
+    stopping, *_ = stopped(values, 3, monitor=monitor, min_delta=min_delta)
+    assert (stopping.best_epoch, stopping.best_value) == (best, values[best - 1])
+
+
+def test_it_waits_for_epochs_in_a_row():
+    """A better epoch restarts the count."""
+    stopping, *_ = stopped([5.0, 6.0, 4.0, 5.0, 3.0, 5.0, 5.0, 1.0], 8, patience=2)
+    assert (stopping.stopped_epoch, stopping.best_epoch) == (7, 5)
+
+
+def test_without_a_best(capsys):
+    """If all values are nan, nothing is restored."""
+    stopping, trainer, script = stopped([math.nan] * 3, 3, patience=2)
+    assert len(trainer.history.epochs) == 2
+    assert stopping.best_epoch == 0
+    assert math.isnan(stopping.best_value)
+    assert_same(trainer.model.state_dict(), script.weights[2])
+    assert capsys.readouterr().out == ""
+
+
+def test_it_goes_on():
+    """A second fit remembers the best epoch and restarts the count."""
+    stopping, trainer, script = stopped(VALUES, 9, patience=2)
+    assert (stopping.stopped_epoch, stopping.best_epoch) == (4, 2)
+    trainer.fit(loader(), 1, validation())
+    assert (stopping.stopped_epoch, stopping.best_epoch) == (0, 2)
+    assert_same(trainer.model.state_dict(), script.weights[2])
+
+
+def test_a_log_of_ones_own():
+    """A log added by a callback is in the history and can be monitored."""
+    stopping, trainer, _ = stopped([2.0, 3.0, 1.0], 3, monitor="margin_loss", patience=1)
+    assert [e["margin_loss"] for e in trainer.history.epochs] == [2.0, 3.0]
+    assert stopping.best_epoch == 1
+
+
+@each(
+    ("call", "words"),
+    [
+        (lambda: train.EarlyStopping("f1"), "EarlyStopping monitor: got 'f1', expected a name"),
+        (lambda: train.EarlyStopping(None), "EarlyStopping monitor: got None, expected a name"),
+        (lambda: train.EarlyStopping(patience=0), "EarlyStopping patience: got 0, expected an int"),
+        (lambda: train.EarlyStopping(min_delta=-1), "EarlyStopping min_delta: got -1, expected a"),
+        (lambda: train.Checkpoint("a", "f1"), "Checkpoint monitor: got 'f1', expected a name"),
+        (lambda: train.Checkpoint("a", every_steps=0), "Checkpoint every_steps: got 0, expected"),
+        (
+            lambda: trainer_of(train.EarlyStopping()).fit(loader(), 1),
+            "EarlyStopping monitor: 'validation_loss' needs fit(..., validation=loader), or watch",
+        ),
+        (
+            lambda: trainer_of(train.Checkpoint("runs")).fit(loader(), 1),
+            "Checkpoint monitor: 'validation_loss' needs fit(..., validation=loader), or watch an",
+        ),
+        (
+            lambda: trainer_of(train.EarlyStopping("loss")).fit(loader(), 1),
+            "EarlyStopping monitor: 'loss' is none of the logs: epoch, train_loss, train_accuracy",
+        ),
+    ],
+)
+def test_refused(call, words, tmp_path, monkeypatch):
+    """Invalid options and missing logs are refused; no folder is left behind."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
+        call()
+    assert list(tmp_path.iterdir()) == []

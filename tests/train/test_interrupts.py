@@ -1,0 +1,128 @@
+"""Ctrl-C: when training ends, in which state, and who handles the signal."""
+
+import functools
+import signal
+import threading
+
+import pytest
+
+from tests.nn.tools import assert_same
+from tests.train.tools import STEPS, Do, ctrl_c, interrupt, linear, loader, trainer_of, validation
+from tinygrad_np import optim, train
+
+
+@pytest.mark.parametrize(
+    ("point", "step"),
+    [("epoch_start", STEPS), ("batch_end", STEPS + 1), ("epoch_end", 2 * STEPS)],
+)
+def test_ctrl_c(point, step):
+    """It ends training between two steps: fit returns and says so; another fit continues."""
+    seen = Do(point, ctrl_c, step)
+    trainer = trainer_of(seen)
+    history = trainer.fit(loader(), 3)
+    assert history.interrupted
+    assert seen.points[-1] == "fit_end"
+    finished = 2 if point == "epoch_end" else 1
+    assert [e["epoch"] for e in history.epochs] == list(range(1, finished + 1))
+    assert trainer.state.step == max(step, STEPS + 1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert "loss" in trainer.evaluate(validation())
+    seen.point = ""
+    assert not trainer.fit(loader(), 1).interrupted
+    assert [e["epoch"] for e in history.epochs] == list(range(1, finished + 2))
+
+
+def test_it_waits_for_the_step(monkeypatch):
+    """Weights are of whole steps."""
+    keep = Do("batch_end", lambda state: state.model.state_dict())
+    trainer_of(keep).fit(loader(), 1)
+    trainer = trainer_of()
+    update, calls = optim.SGD._update, []
+
+    def interrupted_update(self, *arguments):
+        calls.append(1)
+        if len(calls) == 3:  # the first of two parameters, in the second step
+            ctrl_c()
+        update(self, *arguments)
+
+    monkeypatch.setattr(optim.SGD, "_update", interrupted_update)
+    assert trainer.fit(loader(), 1).interrupted
+    assert_same(trainer.model.state_dict(), keep.found[1])
+
+
+def test_in_validation():
+    """It ends training there too; the epoch, which lacks validation, is not in the history."""
+
+    class Batches:
+        def __iter__(self):
+            for batch in validation():
+                yield batch
+                ctrl_c()
+                yield batch
+                pytest.fail("validation went on")
+
+    trainer = trainer_of()
+    history = trainer.fit(loader(), 2, Batches())
+    assert history.interrupted
+    assert history.epochs == []
+    assert trainer.state.step == STEPS
+
+
+def test_while_a_callback_evaluates():
+    """The epoch is undone, and the schedule has not stepped for it."""
+    end = Do("epoch_end", ctrl_c, 2 * STEPS)
+    end.turn = -2  # before the evaluation
+    model = linear()
+    optimizer = optim.SGD(model.named_parameters(), lr=0.1)
+    schedule = optim.StepLR(optimizer, 1, gamma=0.5)
+    parts = [end, train.Evaluate("test", validation())]
+    trainer = train.Trainer(
+        model, optimizer, schedule=schedule, schedule_per="epoch", callbacks=parts
+    )
+    trainer.fit(loader(), 3)
+    assert (len(trainer.history.epochs), schedule.steps) == (1, 1)
+    trainer.fit(loader(), 1)
+    assert [entry["lr"] for entry in trainer.history.epochs] == [0.1, 0.05]
+
+
+def test_in_the_end():
+    """In on_fit_end it is recorded, and all callbacks still run."""
+    last = Do()
+    history = trainer_of(Do("fit_end", ctrl_c), last).fit(loader(), 1)
+    assert history.interrupted
+    assert last.points[-1] == "fit_end"
+
+
+@pytest.mark.parametrize("point", ["batch_end", "fit_end"])
+def test_second_ctrl_c(point):
+    """It is raised at once, wherever the first one was; on_fit_end still runs."""
+    last = Do()
+    trainer = trainer_of(Do("batch_end", ctrl_c, 2), Do(point, ctrl_c, 2), last)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(loader(), 1)
+    assert trainer.history.interrupted
+    assert trainer.state.step == 2
+    assert last.points[-1] == "fit_end"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_keyboard_interrupt_of_a_callback():
+    """A KeyboardInterrupt raised by a callback, as in a thread, ends training in the same way."""
+    trainer = trainer_of(Do("batch_end", interrupt, 2))
+    worker = threading.Thread(target=functools.partial(trainer.fit, loader(), 1))
+    worker.start()
+    worker.join()
+    assert trainer.history.interrupted
+    assert trainer.state.step == 2
+
+
+def test_a_programs_own_handler():
+    """The program's own handler of Ctrl-C stays in place."""
+    calls = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
+    try:
+        history = trainer_of(Do("batch_end", ctrl_c)).fit(loader(), 1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(calls) == STEPS
+    assert not history.interrupted

@@ -1,0 +1,102 @@
+"""The log of steps: what is in it, and how it is resumed."""
+
+import csv
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from tests.train.tools import STEPS, Do, ctrl_c, fail, fit_to, loader, squares, trainer_of
+from tinygrad_np import nn, train
+from tinygrad_np.errors import DataError
+
+
+def rows_of(path):
+    """Return the lines of a log as dicts."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def steps_of(log):
+    """Return the steps in a log."""
+    return [int(row["step"]) for row in rows_of(log.path)]
+
+
+def test_step_log(tmp_path):
+    """A line for each step with all digits, at its time."""
+    seen = Do("batch_end", lambda state: (state.loss, state.lr))
+    path = tmp_path / "new" / "steps.csv"
+    before = datetime.now().astimezone()
+    history = trainer_of(train.StepLog(str(path)), seen).fit(loader(), 2)
+    rows = rows_of(path)
+    assert list(rows[0]) == ["time", "epoch", "step", "loss", "accuracy", "lr"]
+    assert [int(row["step"]) for row in rows] == list(range(1, 2 * STEPS + 1))
+    assert [int(row["epoch"]) for row in rows] == [1] * STEPS + [2] * STEPS
+    assert [(float(row["loss"]), float(row["lr"])) for row in rows] == seen.found
+    assert float(rows[-1]["accuracy"]) == history.epochs[1]["train_accuracy"]
+    times = [datetime.fromisoformat(row["time"]) for row in rows]
+    assert times == sorted(times)
+    assert abs(times[0] - before).total_seconds() < 600
+
+
+def test_step_log_is_written_as_it_goes(tmp_path):
+    """After each step its line is in the file, whatever happens then."""
+    path = tmp_path / "steps.csv"
+    look = Do("batch_end", lambda state: path.read_text().count("\n") - 1)
+    trainer_of(train.StepLog(path), look).fit(loader(), 1)
+    assert look.found == list(range(1, STEPS + 1))
+
+
+def test_step_log_without_accuracy(tmp_path):
+    """Its place is empty where there is none."""
+    batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))]
+    log = train.StepLog(tmp_path / "steps.csv")
+    trainer_of(log, model=nn.Linear(3, 1), loss=squares).fit(batches, 1)
+    assert [row["accuracy"] for row in rows_of(log.path)] == [""]
+
+
+@pytest.mark.parametrize("tail", ["", "2026-11-21T10:00:00.000+00:00,3,", "\0\0", "a,b,c,d,e,f\n"])
+def test_step_log_goes_on(tmp_path, tail):
+    """Steps that are done again, and half a line that a crash left, are taken out first."""
+    log = train.StepLog(tmp_path / "steps.csv")
+    trainer = trainer_of(log)
+    trainer.fit(loader(), 1)
+    trainer.save(tmp_path / "a")
+    trainer.fit(loader(), 1)
+    with log.path.open("a") as file:
+        file.write(tail)
+    trainer = trainer_of(log)
+    trainer.load(tmp_path / "a")
+    trainer.fit(loader(), 1)
+    assert steps_of(log) == list(range(1, 2 * STEPS + 1))
+    trainer_of(log).fit(loader(), 1)  # another training
+    assert steps_of(log) == list(range(1, STEPS + 1))
+
+
+def test_step_log_drops_half_a_line_of_a_step_that_is_done(tmp_path):
+    """The log may reach the disk later than the checkpoint; nothing is appended to such a line."""
+    log = train.StepLog(tmp_path / "steps.csv")
+    trainer = trainer_of(log)
+    trainer.fit(loader(), 1)
+    log.path.write_bytes(log.path.read_bytes()[:-2])
+    trainer.fit(loader(), 1)
+    assert steps_of(log) == [step for step in range(1, 2 * STEPS + 1) if step != STEPS]
+
+
+@pytest.mark.parametrize("end", [ctrl_c, fail])
+def test_step_log_is_closed(tmp_path, end):
+    """However the training ends."""
+    log = train.StepLog(tmp_path / "steps.csv")
+    fit_to(end, trainer_of(log, Do("batch_end", end, 2)), loader(), 1)
+    assert log._file is None
+    assert len(rows_of(log.path)) == 2
+
+
+def test_step_log_refuses(tmp_path):
+    """A file of something else is not touched, and a folder that cannot be is named."""
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    with pytest.raises(DataError, match=r"^StepLog: .*notes\.csv: is there already and is no step"):
+        trainer_of(train.StepLog(tmp_path / "notes.csv")).fit(loader(), 1)
+    assert (tmp_path / "notes.csv").read_text() == "a,b\n"
+    with pytest.raises(DataError, match=r"^StepLog: .*: cannot be made or written: "):
+        trainer_of(train.StepLog(tmp_path / "notes.csv" / "steps.csv")).fit(loader(), 1)
