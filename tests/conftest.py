@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 import signal
 
@@ -18,6 +19,13 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # while tests are collected: almost all objects made then stay
+
+
+def pytest_collection_finish():
+    """Let the collector look at what tests make, not at pytest's items."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
