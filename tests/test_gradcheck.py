@@ -290,9 +290,9 @@ def test_the_error_is_one_of_the_packages_and_arithmetic():
 
 
 def test_the_one_wrong_entry_of_many_is_found():
-    """Without a look at each of 40 000 entries."""
-    wrong = np.ones((200, 200))
-    wrong[17, 123] = 3.0
+    """Without a look at each of 10 000 entries."""
+    wrong = np.ones((100, 100))
+    wrong[17, 83] = 3.0
     calls = []
 
     @op("2 x", vjps={"x": lambda grad_out: grad_out * wrong * 2})
@@ -300,8 +300,8 @@ def test_the_one_wrong_entry_of_many_is_found():
         calls.append(None)
         return x * 2
 
-    with pytest.raises(GradientError, match=r"of 40000 entries.*\n.*\n +\(17, 123\) .* 3\.0000\n"):
-        gradcheck(twice, [np.ones((200, 200))])
+    with pytest.raises(GradientError, match=r"of 10000 entries.*\n.*\n +\(17, 83\) .* 3\.0000\n"):
+        gradcheck(twice, [np.ones((100, 100))])
     assert len(calls) < 1000
 
 
