@@ -88,7 +88,6 @@ def test_the_projects_own_are_found_by_path(user):
     assert model_class("LeNet").__module__ != "models.lenet"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shadow", ["models.py", "models/__init__.py"])
 def test_a_users_models_do_not_shadow_them(tmp_path, shadow):
     path = tmp_path / shadow

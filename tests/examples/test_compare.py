@@ -63,7 +63,6 @@ def test_compare_decays_weights():
     assert losses[0.0] != pytest.approx(losses[1.0], rel=1e-3)
 
 
-@pytest.mark.slow
 def test_compare_goes_through_all_studies(tmp_path):
     done = run("compare", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
@@ -85,7 +84,6 @@ def test_compare_goes_through_all_studies(tmp_path):
     assert "best by validation" in done.stdout
 
 
-@pytest.mark.slow
 def test_compare_runs_one_study(tmp_path):
     done = run("compare", tmp_path, "--quick", "--only", "pooling")
     assert files_of(tmp_path) == {"results.json", "pooling.png"}

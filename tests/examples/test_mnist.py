@@ -17,14 +17,8 @@ from tests.examples.tools import MNIST, ROOT, environment, real_mnist, run_here
 from tinygrad_np import train
 
 FILES = {
-    "metrics.json",
-    "model.safetensors",
-    "curves.png",
-    "predictions.png",
-    "confusion.png",
-    "calibration.png",
-    "graph.svg",
-    "graph.dot",
+    *("metrics.json", "model.safetensors", "graph.svg", "graph.dot"),
+    *("curves.png", "predictions.png", "confusion.png", "calibration.png"),
 }
 
 
@@ -96,17 +90,7 @@ def test_fashion_mnist(tmp_path):
     assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.9
 
 
-QUICK = [
-    "--data",
-    "digits",
-    "--model",
-    "MnistCNNLight",
-    "--train-samples",
-    "300",
-    "--epochs",
-    "2",
-    "--no-figures",
-]
+QUICK = "--data digits --model MnistCNNLight --train-samples 300 --epochs 2 --no-figures"
 
 
 @pytest.mark.slow
@@ -115,7 +99,7 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         folder = tmp_path / name
         folder.mkdir()
-        run(folder, *QUICK, "--seed", str(seed))
+        run(folder, *QUICK.split(), "--seed", str(seed))
         found.append((metrics_of(folder)["history"], train.load(folder / "out/model.safetensors")))
     for history, _ in found:
         for entry in history:
@@ -127,12 +111,10 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path):
 
 @pytest.mark.slow
 def test_without_figures_there_are_none(tmp_path):
-    done = run(tmp_path, *QUICK)
+    done = run(tmp_path, *QUICK.split())
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "metrics.json",
-        "model.safetensors",
-    }
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {"metrics.json", "model.safetensors"}
     assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 2
 
 

@@ -149,7 +149,6 @@ def test_learn_takes_shuffled_batches_of_64_and_tests_on_the_test_set():
     assert not np.array_equal(seen[0][1], seen[23][1])
 
 
-@pytest.mark.slow
 @real_mnist
 def test_lenets_images_are_scaled_by_255_only():
     train_set, _ = LENET.sets(MNIST)
@@ -298,7 +297,6 @@ def reproduce(folder, *flags, data=None):
     )
 
 
-@pytest.mark.slow
 def test_a_quick_reproduction(tmp_path):
     """Of what needs no downloaded data. What is done is not done again."""
     done = reproduce(tmp_path, "--only", "digits")
@@ -320,7 +318,6 @@ def test_a_quick_reproduction(tmp_path):
     assert again["tinygrad_np"]["accuracies"][1] == first
 
 
-@pytest.mark.slow
 @real_mnist
 def test_all_of_it_in_quick_form(tmp_path):
     done = reproduce(tmp_path, data=MNIST)
@@ -330,7 +327,6 @@ def test_all_of_it_in_quick_form(tmp_path):
         assert each.title in page
 
 
-@pytest.mark.slow
 def test_reproducing_without_data(tmp_path):
     for name in ("lenet", "lab-1000"):
         done = reproduce(tmp_path, "--only", name)
@@ -339,7 +335,6 @@ def test_reproducing_without_data(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_unknown_runs_are_refused(tmp_path):
     done = reproduce(tmp_path, "--only", "lenet,alexnet")
     assert done.returncode == 2
