@@ -451,13 +451,8 @@ def test_config(capsys):
 
 
 def test_as_a_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "tinygrad_np", "--help"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
+    command = [sys.executable, "-m", "tinygrad_np", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     for command in ("train", "evaluate", "predict", "summary", "graph", "gradcheck", "config"):
         assert command in done.stdout
 
@@ -542,16 +537,20 @@ def test_flags_beside_a_config_count_before_it_is_checked(tmp_path):
     assert main(["train", *flags, "--out", str(tmp_path / "run")]) == 0
 
 
-def test_resume_refuses(tmp_path, run, capsys):
-    for flags, message in [
-        (["--lr", "0.1"], "expected no other flags than --epochs"),
-        (["--epochs", "9"], "the cosine schedule was laid out for 5 epochs"),
-        ([], "has all its 5 epochs\n"),
+def test_what_a_run_does_not_allow_is_refused(tmp_path, run, capsys):
+    unvalidated = trained(tmp_path / "run", "--validation", "0")
+    missing = "has no model.safetensors; expected the folder of a run"
+    for command, status, message in [
+        (f"train --resume {run} --lr 0.1", 2, "expected no other flags than --epochs"),
+        (f"train --resume {run} --epochs 9", 2, "the cosine schedule was laid out for 5 epochs"),
+        (f"train --resume {run}", 2, "has all its 5 epochs\n"),
+        (f"train --resume {tmp_path}", 1, "config.json: is not there; expected it in the folder"),
+        (f"evaluate {tmp_path}", 1, missing),
+        (f"predict {tmp_path} a.png", 1, missing),
+        (f"evaluate {unvalidated} --on validation", 2, "was trained with --validation 0"),
     ]:
-        assert main(["train", "--resume", str(run), *flags]) == 2
+        assert main(command.split()) == status
         assert message in capsys.readouterr().err
-    assert main(["train", "--resume", str(tmp_path)]) == 1
-    assert "config.json: is not there; expected it in the folder" in capsys.readouterr().err
 
 
 def test_resume_of_a_run_that_stopped_by_itself(tmp_path, capsys):
@@ -566,18 +565,6 @@ def test_resume_of_a_run_that_stopped_by_itself(tmp_path, capsys):
     assert (folder / "model.safetensors").read_bytes() == before
     assert main(["train", "--resume", str(folder), "--epochs", "20", "--no-figures"]) == 0
     assert metrics_of(folder)["epochs"] > done
-
-
-def test_no_run(tmp_path, capsys):
-    for command in (["evaluate", str(tmp_path)], ["predict", str(tmp_path), "a.png"]):
-        assert main(command) == 1
-        assert "has no model.safetensors; expected the folder of a run" in capsys.readouterr().err
-
-
-def test_validation_that_there_was_not(tmp_path, capsys):
-    folder = trained(tmp_path / "run", "--validation", "0")
-    assert main(["evaluate", str(folder), "--on", "validation"]) == 2
-    assert "was trained with --validation 0" in capsys.readouterr().err
 
 
 def test_an_unwritable_out_is_refused_before_any_work(tmp_path, capsys):

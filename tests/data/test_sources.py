@@ -202,13 +202,14 @@ def test_the_mirror_that_served_comes_first(server):
     ]
 
 
-def test_the_first_mirror_is_first_in_the_next_call(server):
-    """Another data set, or call, begins with the mirrors in their own order."""
+def test_another_data_set_has_its_own_folder_and_the_mirrors_in_their_order(server, cache):
+    """MNIST's and Fashion-MNIST's files have the same names."""
     small = source(server.mirror("none", {}), server.mirror("good"))
     for folder in ("some", "another"):
         server.asked.clear()
         is_whole(sources.load(replace(small, folder=folder)))
         assert server.asked[:2] == [f"/none/{NAMES[0]}", f"/good/{NAMES[0]}"]
+    assert contents(cache.parent / "some") == contents(cache.parent / "another") == OFFICIAL
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -251,14 +252,6 @@ def test_damaged_cache_is_fetched_again(server, cache, damage):
     is_whole(sources.load(source(server.mirror("one"))))
     assert server.asked == [f"/one/{NAMES[1]}"]
     assert contents(cache) == OFFICIAL
-
-
-def test_data_sets_share_file_names_but_no_folder(server, cache):
-    """MNIST's and Fashion-MNIST's files have the same names: each set has its own folder."""
-    small = source(server.mirror("one"))
-    sources.load(small)
-    sources.load(replace(small, folder="another"))
-    assert contents(cache) == contents(cache.parent / "another") == OFFICIAL
 
 
 # Nothing to be had.

@@ -95,26 +95,6 @@ def test_memory_lent_at_random_is_never_lent_twice(pool):
         assert (kept == number).all()
 
 
-def test_threads_do_not_share_what_they_are_lent(pool):
-    faults = []
-
-    def work(number):
-        generator = np.random.default_rng(number)
-        held = []
-        for step in range(400):
-            value = number * 1000 + step
-            array = memory.empty((int(generator.choice([20_000, 30_000])),), np.float32)
-            array.fill(value)
-            held.append((value, array))
-            if len(held) > 3:
-                expected, kept = held.pop(int(generator.integers(len(held))))
-                if not (kept == expected).all():
-                    faults.append(expected)
-
-    run_threads(4, work)
-    assert not faults
-
-
 def test_memory_that_goes_from_thread_to_thread_is_never_lent_twice(pool):
     """Threads lend, write, take views of and pass on arrays, and drop what others have lent."""
     faults, bag = [], queue.SimpleQueue()

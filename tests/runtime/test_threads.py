@@ -57,8 +57,7 @@ def team():
     made = []
 
     def of(count, library=None):
-        workers = parallel.Workers()
-        workers._blas = [library or Library(7)]
+        workers = untold(library)
         workers.set_count(count)
         workers._blas[0].count = 7
         made.append(workers)
@@ -100,10 +99,10 @@ def split(monkeypatch):
         library.set_num_threads(count)
 
 
-def untold():
-    """Return workers to whom nobody has told a number, with a BLAS of 7 threads."""
+def untold(library=None):
+    """Return workers whose number nobody has set, with a BLAS of 7 threads."""
     workers = parallel.Workers()
-    workers._blas = [Library(7)]
+    workers._blas = [library or Library(7)]
     return workers
 
 
@@ -620,10 +619,8 @@ def test_errstate_of_the_caller_holds_in_all_parts(team):
 
 def test_a_warning_that_is_an_error_is_raised(team):
     zeros = np.zeros(3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(RuntimeWarning, match="divide by zero"):
-            team(3).each(lambda part: part.start and 1 / zeros[part], 3, MUCH)
+    with warnings.catch_warnings(action="error"), pytest.raises(RuntimeWarning, match="divide by"):
+        team(3).each(lambda part: part.start and 1 / zeros[part], 3, MUCH)
 
 
 # Several threads of the user's, and several processes.
