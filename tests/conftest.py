@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 import signal
 
@@ -18,6 +19,21 @@ def pytest_configure(config):
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # while tests are collected: almost all objects made then stay
+    os.fsync = lambda file: None  # saves milliseconds per file; no test outlives a power cut
+
+
+def pytest_ignore_collect(collection_path):
+    """Do not import modules that hold slow tests only in a smoke run."""
+    if tests.is_smoke_run and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
+    return None
+
+
+def pytest_collection_finish():
+    """Let the collector look at what tests make, not at pytest's items."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

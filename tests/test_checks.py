@@ -5,13 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_np.checks import (
-    check_at_least,
-    check_integer,
-    check_probability,
-    is_integer,
-    is_real,
-)
+from tests.tools import each
+from tinygrad_np.checks import check_at_least, check_integer, check_probability, is_integer, is_real
 from tinygrad_np.errors import ArgumentError
 
 INTEGERS = [0, 3, -1, np.int8(2), np.uint64(5)]
@@ -35,22 +30,20 @@ def test_values_that_pass():
     check_probability("f", who=1)
 
 
-@pytest.mark.parametrize("value", [0, -3, 1.0, math.nan, *OTHERS])
-def test_integers_that_are_refused(value):
-    with pytest.raises(ArgumentError) as caught:
-        check_integer("f", 1, good=1, bad=value)
-    assert str(caught.value) == f"f bad: got {value!r}, expected an integer of at least 1"
+REFUSED = {
+    "an integer of at least 1": ((check_integer, "f", 1), [0, -3, 1.0, math.nan]),
+    "a finite number of at least 0": (
+        (check_at_least, "f", 0),
+        [-0.1, math.inf, -math.inf, math.nan],
+    ),
+    "a number from 0 to 1": ((check_probability, "f"), [-0.1, 1.1, math.nan]),
+}
 
 
-@pytest.mark.parametrize("value", [-0.1, math.inf, -math.inf, math.nan, *OTHERS])
-def test_numbers_that_are_refused(value):
-    with pytest.raises(ArgumentError) as caught:
-        check_at_least("f", 0, good=0.0, bad=value)
-    assert str(caught.value) == f"f bad: got {value!r}, expected a finite number of at least 0"
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, *OTHERS])
-def test_probabilities_that_are_refused(value):
-    with pytest.raises(ArgumentError) as caught:
-        check_probability("f", good=1, bad=value)
-    assert str(caught.value) == f"f bad: got {value!r}, expected a number from 0 to 1"
+@each("expected", REFUSED)
+def test_values_that_are_refused(expected):
+    (check, *arguments), values = REFUSED[expected]
+    for value in [*values, *OTHERS]:
+        with pytest.raises(ArgumentError) as caught:
+            check(*arguments, good=1, bad=value)
+        assert str(caught.value) == f"f bad: got {value!r}, expected {expected}"

@@ -134,10 +134,9 @@ def test_a_wrong_factor_or_sign_is_the_same_ratio_everywhere(wrong, full):
 @pytest.mark.parametrize("full", [True, False])
 def test_entries_that_changed_places_are_found(full):
     """Though their sum is right."""
+    function = square_with(lambda grad_out, x: ops.flip(grad_out * 2 * x, 0))
     with pytest.raises(GradientError):
-        gradcheck(
-            square_with(lambda grad_out, x: ops.flip(grad_out * 2 * x, 0)), [POINTS], full=full
-        )
+        gradcheck(function, [POINTS], full=full)
 
 
 def test_one_wrong_entry_comes_first_with_both_numbers():
@@ -170,18 +169,6 @@ def test_a_gradient_where_there_is_none_has_no_ratio():
 def test_nan_and_inf_are_wrong(vjp):
     with np.errstate(divide="ignore", invalid="ignore"), pytest.raises(GradientError):
         gradcheck(square_with(vjp), [np.array([1.0, 2.0])])
-
-
-def test_a_wrong_second_input_is_found():
-    @op(
-        "x y",
-        vjps={"x": lambda grad_out, y: grad_out * y, "y": lambda grad_out, y: grad_out * y},
-    )
-    def product(x, y):
-        return x * y
-
-    with pytest.raises(GradientError, match="input 1 of shape"):
-        gradcheck(product, [POINTS, POINTS + 1], projections=1)
 
 
 @pytest.mark.parametrize("projections", [1, 3])
@@ -290,9 +277,9 @@ def test_the_error_is_one_of_the_packages_and_arithmetic():
 
 
 def test_the_one_wrong_entry_of_many_is_found():
-    """Without a look at each of 40 000 entries."""
-    wrong = np.ones((200, 200))
-    wrong[17, 123] = 3.0
+    """Without a look at each of 10 000 entries."""
+    wrong = np.ones((100, 100))
+    wrong[17, 83] = 3.0
     calls = []
 
     @op("2 x", vjps={"x": lambda grad_out: grad_out * wrong * 2})
@@ -300,8 +287,8 @@ def test_the_one_wrong_entry_of_many_is_found():
         calls.append(None)
         return x * 2
 
-    with pytest.raises(GradientError, match=r"of 40000 entries.*\n.*\n +\(17, 123\) .* 3\.0000\n"):
-        gradcheck(twice, [np.ones((200, 200))])
+    with pytest.raises(GradientError, match=r"of 10000 entries.*\n.*\n +\(17, 83\) .* 3\.0000\n"):
+        gradcheck(twice, [np.ones((100, 100))])
     assert len(calls) < 1000
 
 

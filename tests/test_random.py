@@ -7,20 +7,8 @@ from models import DigitsCNN, MnistCNNLight
 from tests.tools import rng
 from tinygrad_np import Tensor, data, nn
 
-# Initial weights.
-
-
-RANDOM = [
-    nn.init.normal,
-    nn.init.uniform,
-    nn.init.kaiming_normal,
-    nn.init.kaiming_uniform,
-    nn.init.xavier_normal,
-    nn.init.xavier_uniform,
-]
-
-
-# Randomness.
+KINDS = ("normal", "uniform")
+RANDOM = [f"{start}{kind}" for start in ("", "kaiming_", "xavier_") for kind in KINDS]
 
 
 def draw_everything(generator=None):
@@ -32,7 +20,9 @@ def draw_everything(generator=None):
         MnistCNNLight(generator),
     ]
     arrays = [array for layer in layers for array in layer.state_dict().values()]
-    arrays += [fill(Tensor.zeros(4, 5), generator=generator).numpy() for fill in RANDOM]
+    arrays += [
+        getattr(nn.init, name)(Tensor.zeros(4, 5), generator=generator).numpy() for name in RANDOM
+    ]
     arrays.append(nn.Dropout(0.5, generator=generator)(Tensor.ones(40)).numpy())
     arrays.append(Tensor.ones(40).dropout(0.5, generator=generator).numpy())
     arrays.append(layers[-1](Tensor.ones(2, 1, 28, 28)).numpy())

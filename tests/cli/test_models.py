@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import models
 from tinygrad_np import nn, train
 from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
@@ -76,19 +77,10 @@ def user(tmp_path, monkeypatch):
 
 
 def test_the_projects_own_are_found_by_path(user):
-    assert set(built_in_models()) == {
-        "DigitsCNN",
-        "FashionCNN",
-        "LabCNN",
-        "LeNet",
-        "MnistCNN",
-        "MnistCNNLight",
-        "ResNet",
-    }
+    assert set(built_in_models()) == set(models.__all__)
     assert model_class("LeNet").__module__ != "models.lenet"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shadow", ["models.py", "models/__init__.py"])
 def test_a_users_models_do_not_shadow_them(tmp_path, shadow):
     path = tmp_path / shadow

@@ -99,16 +99,9 @@ def test_pictures_are_standardised_as_the_run_was(name, standardise):
 
 def test_trainer(tmp_path):
     """All that is not seen in what a run leaves."""
-    config = config_of(
-        clip_norm=2,
-        clip_value=0.5,
-        patience=4,
-        monitor="validation_accuracy",
-        checkpoint_every=7,
-        schedule="plateau",
-        test_each_epoch=True,
-        steps=100,
-    )
+    clips = {"clip_norm": 2, "clip_value": 0.5}
+    watched = {"patience": 4, "monitor": "validation_accuracy", "schedule": "plateau"}
+    config = config_of(steps=100, checkpoint_every=7, test_each_epoch=True, **clips, **watched)
     sets = parts.make_sets(config)
     loader = parts.make_loader(config, sets.train)
     model = parts.make_model("DigitsCNN", {})

@@ -15,14 +15,7 @@ from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = {
-    "shift": 2,
-    "rotation": 15.0,
-    "scaling": 0.2,
-    "flip": True,
-    "noise": 0.1,
-    "erasing": 0.7,
-}
+OPTIONS = {"shift": 2, "rotation": 15, "scaling": 0.2, "flip": True, "noise": 0.1, "erasing": 0.7}
 PURPOSES = {"_SHIFT", "_ROTATION", "_SCALING", "_FLIP", "_NOISE", "_ERASING"}
 ALL = data.Augmentation(**OPTIONS)
 ONE_EACH = [data.Augmentation(**{name: value}) for name, value in OPTIONS.items()]
@@ -114,15 +107,6 @@ def test_a_seed_not_given():
         epochs.append(epoch_of(loader))
         assert loader.state_dict() == {"seed": state["seed"], "epoch": 1}
     assert epochs[0] == epochs[1] != epochs[2]
-
-
-def test_a_seeded_loader_draws_nothing():
-    """The package's generator is left alone."""
-    tinygrad_np.manual_seed(0)
-    expected = tinygrad_np.Tensor.rand(3).tolist()
-    tinygrad_np.manual_seed(0)
-    epoch_of(data.DataLoader(numbered(random_images(20)), seed=5, augmentation=ALL))
-    assert tinygrad_np.Tensor.rand(3).tolist() == expected
 
 
 def test_the_order_is_as_without():
@@ -298,17 +282,13 @@ def test_whole_pixels_are_exact(size):
 
 @pytest.mark.parametrize("size", [8, 9, 28])
 def test_quarter_turns(size):
-    """Turns by 90 and 180 degrees are rot90's, clockwise, but for rounding."""
+    """Turns by 90 and 180 degrees are rot90's, clockwise; an oblong fits again by 180."""
     images = random_images(3, 2, size, size)
     for degrees, quarters in [(90, -1), (-90, 1), (180, 2), (-180, 2)]:
         expected = np.rot90(images, quarters, axes=(2, 3))
         np.testing.assert_allclose(warped(images, degrees=degrees), expected, atol=2e-3)
-
-
-def test_half_turn_of_an_oblong():
-    """By 180 degrees an image that is not square fits again."""
-    images = random_images(3, 1, 7, 12)
-    np.testing.assert_allclose(warped(images, degrees=180), images[:, :, ::-1, ::-1], atol=2e-3)
+    oblong = random_images(3, 1, size, size + 5)
+    np.testing.assert_allclose(warped(oblong, degrees=180), oblong[:, :, ::-1, ::-1], atol=2e-3)
 
 
 # What is drawn.
@@ -324,23 +304,19 @@ def assert_uniform(values, low, high):
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_shifts_are_uniform(flip):
     """Every whole shift to `shift` pixels comes, as often as any other, and nothing else."""
     images = random_images(4000, 1, 6, 7)
     found = applied(images, shift=2, flip=flip)
-    counts = {
-        (dy, dx, source is not images): int(
-            (found == moved(source, dy, dx)).all(axis=(1, 2, 3)).sum()
-        )
+    counts = [
+        (found == moved(source, dy, dx)).all(axis=(1, 2, 3)).sum()
         for source in ([images, images[..., ::-1]] if flip else [images])
-        for dy in range(-2, 3)
-        for dx in range(-2, 3)
-    }
+        for dy, dx in itertools.product(range(-2, 3), repeat=2)
+    ]
     expected = len(images) / len(counts)
-    assert sum(counts.values()) == len(images)
-    assert all(abs(n - expected) < 5 * np.sqrt(expected) for n in counts.values())
+    assert sum(counts) == len(images)
+    assert all(abs(n - expected) < 5 * np.sqrt(expected) for n in counts)
 
 
 def blobs(count):
@@ -357,7 +333,6 @@ def places(images):
     return images.sum(axis=(1, 3)) @ axis / total, images.sum(axis=(1, 2)) @ axis / total
 
 
-@pytest.mark.slow
 def test_angles_are_uniform():
     """Within ± rotation, in degrees; the distance from the centre stays."""
     y, x = places(applied(blobs(1500), scale=1.0, rotation=25))
@@ -365,7 +340,6 @@ def test_angles_are_uniform():
     np.testing.assert_allclose(np.hypot(y, x), 8, atol=0.05)
 
 
-@pytest.mark.slow
 def test_factors_are_uniform():
     """Within 1 ± scaling; the direction from the centre stays."""
     y, x = places(applied(blobs(1500), scale=1.0, scaling=0.3))
@@ -373,7 +347,6 @@ def test_factors_are_uniform():
     np.testing.assert_allclose(y, 0, atol=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 16.0, 255.0])
 def test_noise(scale):
     """Normal, of the deviation asked for, and other for each pixel, channel and image."""
@@ -408,7 +381,6 @@ def rectangles(found):
     return top, bottom, left, right
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("size", [(28, 28), (20, 50)], ids=str)
 def test_erased_rectangles(size):
     """Area and aspect are within the paper's bounds, but for whole pixels; all places come."""
@@ -441,7 +413,6 @@ def test_areas_and_aspects_are_uniform():
     assert area.max() == pytest.approx(0.33, abs=0.005)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("probability", [0.0, 0.25, 0.6, 1.0])
 def test_how_many_are_erased(probability):
     """As many as the probability says; the others keep their values."""
@@ -451,7 +422,6 @@ def test_how_many_are_erased(probability):
     assert changed.mean() == pytest.approx(probability, abs=0.04 if 0 < probability < 1 else 0)
 
 
-@pytest.mark.slow
 def test_what_is_put_in():
     """Uniform over the range of values; the rectangle of all channels, but values of their own."""
     found = applied(np.zeros((500, 2, 20, 20), np.uint8), scale=16.0, erasing=1)
@@ -538,16 +508,6 @@ def test_no_augmentation():
     for wrong in ({"shift": 2}, True, data.Augmentation):
         with pytest.raises(DtypeError, match=f"augmentation: got a {type(wrong).__name__}, expec"):
             data.DataLoader(numbered(random_images(3)), augmentation=wrong)
-
-
-def test_half_of_the_images_are_mirrored():
-    """Of 4000 images, within four standard deviations."""
-    images = random_images(4000)
-    found = applied(images, flip=True)
-    is_mirrored = (found == images[..., ::-1]).all(axis=(1, 2, 3))
-    is_kept = (found == images).all(axis=(1, 2, 3))
-    assert (is_mirrored ^ is_kept).all()
-    assert is_mirrored.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(4000))
 
 
 def test_no_purpose_draws_what_the_order_draws():

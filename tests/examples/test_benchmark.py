@@ -10,7 +10,8 @@ import time
 import pytest
 
 from benchmarks import measures, neighbours, report, sides
-from tests.examples.tools import MNIST, ROOT, environment, real_mnist
+from tests.examples import tools
+from tests.examples.tools import MNIST, real_mnist
 
 MODELS = ["MnistCNN", "MnistCNNLight", "LeNet", "DigitsCNN"]
 BY_HAND = (sides.BY_LOOPS, sides.BY_INDICES)
@@ -23,18 +24,11 @@ def run(folder, *flags, torch=True, variables=()):
     if not torch:
         (hidden / "torch.py").write_text("raise ImportError('hidden by the test')\n")
     paths = [str(hidden), os.environ.get("PYTHONPATH", "")]
-    env = environment(folder, data=MNIST) | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    for pin in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        env.pop(pin, None)
-    command = [sys.executable, str(ROOT / "examples" / "benchmark.py"), "--quick"]
-    return subprocess.run(
-        [*command, "--out", str(folder / "out"), *flags],
-        capture_output=True,
-        text=True,
-        env=env | dict(variables),
-        cwd=ROOT,
-        check=False,
-    )
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), **dict(variables)}
+    with pytest.MonkeyPatch.context() as patch:
+        for pin in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+            patch.delenv(pin, raising=False)
+        return tools.run("benchmark", folder, "--quick", *flags, data=MNIST, variables=own)
 
 
 def numbers(value):
@@ -94,9 +88,8 @@ def test_beside_pytorch_ratios_are_printed_and_drawn(tmp_path):
 @real_mnist
 def test_epochs_on_mnist(tmp_path):
     file = tmp_path / "figures.json"
-    done = run(
-        tmp_path, "--epochs-on-mnist", "2", "--threads", "1", "--json", str(file), torch=False
-    )
+    flags = ["--epochs-on-mnist", "2", "--threads", "1", "--json", str(file)]
+    done = run(tmp_path, *flags, torch=False)
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(file.read_text())["mnist"].values()
     assert len(found["seconds"]) == len(found["accuracy"]) == 2

@@ -32,13 +32,8 @@ def test_debugging_shows_symptoms_tools_and_cures(tmp_path):
     assert "got input (64, 128) and weight (10, 512)" in printed
     assert "3 Flatten (1, 128) 0" in printed
     assert "logits of shape (64, 10)" in printed
-    for cure in (
-        "He and relu: loss by epoch ",
-        "lr 0.1: loss by epoch ",
-        "lr 2, clip_norm 0.1: loss by epoch ",
-        "which takes no log of 0: ",
-        "sqrt(x + 1e-12): loss by epoch ",
-    ):
+    by_epoch = ["He and relu", "lr 0.1", "lr 2, clip_norm 0.1", "sqrt(x + 1e-12)"]
+    for cure in (*(f"{cure}: loss by epoch " for cure in by_epoch), "which takes no log of 0: "):
         losses = losses_after(cure, printed)
         assert len(losses) == 3
         assert losses[-1] < 1.2 < losses[0], cure

@@ -13,32 +13,13 @@ import pytest
 
 import mnist
 from models import MnistCNN
-from tests.examples.tools import MNIST, ROOT, environment, real_mnist, run_here
+from tests.examples.tools import MNIST, ROOT, environment, files_of, real_mnist, run, run_here
 from tinygrad_np import train
 
 FILES = {
-    "metrics.json",
-    "model.safetensors",
-    "curves.png",
-    "predictions.png",
-    "confusion.png",
-    "calibration.png",
-    "graph.svg",
-    "graph.dot",
+    *("metrics.json", "model.safetensors", "graph.svg", "graph.dot"),
+    *("curves.png", "predictions.png", "confusion.png", "calibration.png"),
 }
-
-
-def run(folder, *flags, data=None):
-    """Run the example with `--out folder/out`."""
-    command = [sys.executable, str(ROOT / "examples" / "mnist.py"), "--out", str(folder / "out")]
-    return subprocess.run(
-        [*command, *flags],
-        capture_output=True,
-        text=True,
-        env=environment(folder, data=data),
-        cwd=ROOT,
-        check=False,
-    )
 
 
 def metrics_of(folder):
@@ -48,7 +29,7 @@ def metrics_of(folder):
 
 @pytest.mark.slow
 def test_without_mnist_the_digits_are_learned(tmp_path):
-    done = run(tmp_path)
+    done = run("mnist", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "MNIST was not found and could not be downloaded. Tried:" in done.stdout
     assert "takes the 8x8 digits that come with the package" in done.stdout
@@ -58,7 +39,7 @@ def test_without_mnist_the_digits_are_learned(tmp_path):
     assert metrics["model"] == "MnistCNN"
     assert metrics["test_accuracy"] >= 0.95
     assert metrics["history"][0]["test_accuracy"] < 0.95, "no network learns them in one epoch"
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert files_of(tmp_path) == FILES
     model = MnistCNN()
     model.load_state_dict(train.load(tmp_path / "out" / "model.safetensors"))
 
@@ -67,7 +48,7 @@ def test_without_mnist_the_digits_are_learned(tmp_path):
 @real_mnist
 def test_mnist_is_learned(tmp_path):
     """One epoch, with a floor and a ceiling: no network of this size gets 99.8 %."""
-    done = run(tmp_path, "--epochs", "1", data=MNIST)
+    done = run("mnist", tmp_path, "--epochs", "1", data=MNIST)
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(tmp_path)
     accuracies = [entry["test_accuracy"] for entry in metrics["history"]]
@@ -80,9 +61,12 @@ def test_mnist_is_learned(tmp_path):
 @real_mnist
 def test_the_course_labs_quick_run(tmp_path):
     flags = "--model LabCNN --train-samples 1000 --test-samples 100 --epochs 2"
-    done = run(tmp_path, *flags.split(), data=MNIST)
+    done = run("mnist", tmp_path, *flags.split(), data=MNIST)
     assert "mnist: 1000 of 60000 training and 100 of 10000 test images of 1x28x28" in done.stdout
     assert re.search(r", loaded in \d+\.\d\d s$", done.stdout, re.MULTILINE)
+    origin = metrics_of(tmp_path)["dataset_origin"]
+    assert Path(origin) == Path(MNIST) / "mnist"
+    assert f"from {origin}" in done.stdout
     assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.98
 
 
@@ -90,32 +74,25 @@ def test_the_course_labs_quick_run(tmp_path):
 @real_mnist
 def test_fashion_mnist(tmp_path):
     flags = "--data fashion-mnist --model MnistCNNLight --train-samples 2000 --epochs 1"
-    done = run(tmp_path, *flags.split(), data=MNIST)
+    done = run("mnist", tmp_path, *flags.split(), data=MNIST)
     assert done.returncode == 0, done.stderr
     assert metrics_of(tmp_path)["dataset"] == "fashion-mnist"
     assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.9
 
 
-QUICK = [
-    "--data",
-    "digits",
-    "--model",
-    "MnistCNNLight",
-    "--train-samples",
-    "300",
-    "--epochs",
-    "2",
-    "--no-figures",
-]
+QUICK = "--data digits --model MnistCNNLight --train-samples 300 --epochs 2 --no-figures"
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_metrics(tmp_path):
+def test_the_same_seed_gives_the_same_metrics_and_no_figures_are_left(tmp_path):
     found = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         folder = tmp_path / name
         folder.mkdir()
-        run(folder, *QUICK, "--seed", str(seed))
+        done = run("mnist", folder, *QUICK.split(), "--seed", str(seed))
+        assert done.returncode == 0, done.stderr
+        assert files_of(folder) == {"metrics.json", "model.safetensors"}
+        assert len(re.findall("^epoch ", done.stdout, re.MULTILINE)) == 2
         found.append((metrics_of(folder)["history"], train.load(folder / "out/model.safetensors")))
     for history, _ in found:
         for entry in history:
@@ -126,28 +103,12 @@ def test_the_same_seed_gives_the_same_metrics(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_figures_there_are_none(tmp_path):
-    done = run(tmp_path, *QUICK)
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "metrics.json",
-        "model.safetensors",
-    }
-    assert len([line for line in done.stdout.splitlines() if line.startswith("epoch ")]) == 2
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
     command = [sys.executable, "-u", "examples/mnist.py", "--out", str(tmp_path / "out")]
-    with subprocess.Popen(
-        [*command, "--data", "digits", "--epochs", "100000", "--model", "MnistCNNLight"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(tmp_path),
-        cwd=ROOT,
-    ) as process:
+    command += ["--data", "digits", "--epochs", "100000", "--model", "MnistCNNLight"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment(tmp_path), cwd=ROOT, **pipes) as process:
         for line in process.stdout:
             if line.startswith("epoch 2/"):
                 process.send_signal(signal.SIGINT)
@@ -158,7 +119,7 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
     metrics = metrics_of(tmp_path)
     assert metrics["interrupted"] is True
     assert len(metrics["history"]) >= 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert files_of(tmp_path) == FILES
 
 
 @pytest.mark.parametrize(
@@ -207,12 +168,3 @@ def test_an_unwritable_out_is_refused_before_any_work(tmp_path, monkeypatch, cap
     assert "cannot be made or written" in printed.err
     assert "epoch" not in printed.out
     assert (tmp_path / "out").read_text() == "a file, not a folder"
-
-
-@pytest.mark.slow
-@real_mnist
-def test_where_the_data_came_from_is_said(tmp_path):
-    done = run(tmp_path, "--train-samples", "64", "--epochs", "1", "--no-figures", data=MNIST)
-    origin = metrics_of(tmp_path)["dataset_origin"]
-    assert Path(origin) == Path(MNIST) / "mnist"
-    assert f"from {origin}" in done.stdout

@@ -15,7 +15,7 @@ import pytest
 from headlines import courses, report
 from headlines.runs import RUNS
 from models import LeNet
-from tests.examples.tools import MNIST, ROOT, environment, real_mnist
+from tests.examples.tools import MNIST, ROOT, real_mnist, run
 from tinygrad_np import optim
 from tinygrad_np.cli.config import RunConfig, add_flags
 from tinygrad_np.data import DataLoader
@@ -24,85 +24,41 @@ pytestmark = pytest.mark.slow
 
 LENET, DIGITS = courses.COURSES
 
-_LAB = {
-    "model": "LabCNN",
-    "validation": 0.0,
-    "optimizer": "sgd",
-    "momentum": 0.0,
-    "lr": 0.01,
-    "batch_size": 32,
-    "schedule": "constant",
-}
+LAB = "--model LabCNN --validation 0 --optimizer sgd --momentum 0 --lr 0.01 --batch-size 32"
+BEST = "--validation 0 --batch-size 128 --optimizer adamw --warmup 0.1"
+FASHION = "--data fashion-mnist"
 # All in which a run differs from the command line's defaults.
 SETTINGS = {
-    "lab-1000": {**_LAB, "train_samples": 1000, "epochs": 2},
-    "lab-full": {**_LAB, "epochs": 20},
-    "mnist-cnn": {"validation": 0.0},  # three epochs are the default
-    "mnist-cnn-best": {
-        "validation": 0.0,
-        "epochs": 25,
-        "batch_size": 128,
-        "optimizer": "adamw",
-        "lr": 0.002,
-        "weight_decay": 0.02,
-        "warmup": 0.1,
-        "shift": 2,
-        "rotation": 10.0,
-        "scaling": 0.1,
-    },
-    "mnist-cnn-light": {
-        "model": "MnistCNNLight",
-        "validation": 0.0,
-        "epochs": 5,
-        "lr": 0.005,
-        "shift": 1,
-    },
-    "fashion-cnn": {
-        "data": "fashion-mnist",
-        "model": "FashionCNN",
-        "validation": 0.05,
-        "epochs": 20,
-        "batch_size": 128,
-        "lr": 0.001,
-        "schedule": "constant",
-        "patience": 20,
-        "monitor": "validation_accuracy",
-        "test_each_epoch": True,
-        "standardise": False,
-    },
-    "fashion-best": {
-        "data": "fashion-mnist",
-        "model": "ResNet",
-        "model_options": {"width": 32},
-        "validation": 0.0,
-        "epochs": 18,
-        "batch_size": 128,
-        "optimizer": "adamw",
-        "lr": 0.008,
-        "weight_decay": 0.05,
-        "warmup": 0.1,
-        "label_smoothing": 0.05,
-        "shift": 1,
-        "flip": True,
-    },
+    "lab-1000": f"{LAB} --schedule constant --train-samples 1000 --epochs 2",
+    "lab-full": f"{LAB} --schedule constant --epochs 20",
+    "mnist-cnn": "--validation 0",  # three epochs are the default
+    "mnist-cnn-best": f"{BEST} --epochs 25 --lr 0.002 --weight-decay 0.02 --shift 2 --rotation 10 "
+    "--scaling 0.1",
+    "mnist-cnn-light": "--model MnistCNNLight --validation 0 --epochs 5 --lr 0.005 --shift 1",
+    "fashion-cnn": f"{FASHION} --model FashionCNN --validation 0.05 --epochs 20 --batch-size 128 "
+    "--lr 0.001 --schedule constant --patience 20 --monitor validation_accuracy "
+    "--test-each-epoch --no-standardise",
+    "fashion-best": f'{FASHION} --model ResNet --model-options {{"width":32}} {BEST} --epochs 18 '
+    "--lr 0.008 --weight-decay 0.05 --label-smoothing 0.05 --shift 1 --flip",
 }
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_the_command_line_takes_every_run(tmp_path, run):
-    """And its settings are these, and no others."""
-    *command, out_flag, out = run.command(tmp_path, is_quick=False)
-    assert command[:3] == ["-m", "tinygrad_np", "train"]
-    assert (out_flag, out) == ("--out", str(tmp_path / run.name))
+def config_of(flags):
+    """Return the config that the command line makes of flags."""
     parser = argparse.ArgumentParser()
     add_flags(parser)
-    config, usual = (
-        RunConfig().with_changes(vars(parser.parse_args(command[3:]))),
-        asdict(RunConfig()),
-    )
-    assert run.config(is_quick=False) == asdict(config)
-    differing = {name: value for name, value in asdict(config).items() if value != usual[name]}
-    assert differing == SETTINGS[run.name]
+    return RunConfig().with_changes(vars(parser.parse_args(flags)))
+
+
+@pytest.mark.parametrize("chosen", RUNS, ids=lambda run: run.name)
+def test_the_command_line_takes_every_run(tmp_path, chosen):
+    """And its settings are these, and no others."""
+    *command, out_flag, out = chosen.command(tmp_path, is_quick=False)
+    assert command[:3] == ["-m", "tinygrad_np", "train"]
+    assert (out_flag, out) == ("--out", str(tmp_path / chosen.name))
+    config = config_of(command[3:])
+    assert config == config_of(SETTINGS[chosen.name].split())
+    assert chosen.config(is_quick=False) == asdict(config)
 
 
 def test_defaults_that_runs_rely_on():
@@ -149,7 +105,6 @@ def test_learn_takes_shuffled_batches_of_64_and_tests_on_the_test_set():
     assert not np.array_equal(seen[0][1], seen[23][1])
 
 
-@pytest.mark.slow
 @real_mnist
 def test_lenets_images_are_scaled_by_255_only():
     train_set, _ = LENET.sets(MNIST)
@@ -210,14 +165,9 @@ def test_difference_of_many_by_random_orders():
 
 
 def metrics_of(accuracy, history=(), seconds=1.5):
-    """Return of what metrics.json has that which the page tells."""
-    return {
-        "test_accuracy": accuracy,
-        "history": list(history),
-        "seconds": {"training": seconds},
-        "threads": 2,
-        "versions": {"numpy": "2.4"},
-    }
+    """Return the entries of metrics.json that the page shows."""
+    measured = {"test_accuracy": accuracy, "seconds": {"training": seconds}}
+    return {**measured, "history": list(history), "threads": 2, "versions": {"numpy": "2.4"}}
 
 
 def test_the_page_says_what_was_reached_and_what_is_short():
@@ -268,37 +218,27 @@ def test_results_of_other_settings_are_none(tmp_path):
 
 
 def test_a_run_that_is_done_is_not_done_again(tmp_path, monkeypatch):
-    run = RUNS[0]
-    called = []
+    chosen, called = RUNS[0], []
     monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
-    metrics = {"interrupted": False, "fault": "", "config": run.config(is_quick=True)}
-    (tmp_path / run.name).mkdir()
-    path = tmp_path / run.name / "metrics.json"
+    metrics = {"interrupted": False, "fault": "", "config": chosen.config(is_quick=True)}
+    (tmp_path / chosen.name).mkdir()
+    path = tmp_path / chosen.name / "metrics.json"
     path.write_text(json.dumps(metrics))
-    run.carry_out(tmp_path, is_quick=True)
+    chosen.carry_out(tmp_path, is_quick=True)
     assert called == []
-    run.carry_out(tmp_path, is_quick=False)
+    chosen.carry_out(tmp_path, is_quick=False)
     for change in ({"interrupted": True}, {"fault": "the loss is nan"}):
         path.write_text(json.dumps(metrics | change))
-        run.carry_out(tmp_path, is_quick=True)
+        chosen.carry_out(tmp_path, is_quick=True)
     assert len(called) == 3
-    assert called[0] == [sys.executable, *run.command(tmp_path, is_quick=False)]
+    assert called[0] == [sys.executable, *chosen.command(tmp_path, is_quick=False)]
 
 
 def reproduce(folder, *flags, data=None):
-    """Run the example quickly, with `--out folder/out`."""
-    command = [sys.executable, str(ROOT / "examples" / "reproduce.py"), "--quick", *flags]
-    return subprocess.run(
-        [*command, "--out", str(folder / "out")],
-        capture_output=True,
-        text=True,
-        env=environment(folder, data=data),
-        cwd=ROOT,
-        check=False,
-    )
+    """Run the example quickly."""
+    return run("reproduce", folder, "--quick", *flags, data=data)
 
 
-@pytest.mark.slow
 def test_a_quick_reproduction(tmp_path):
     """Of what needs no downloaded data. What is done is not done again."""
     done = reproduce(tmp_path, "--only", "digits")
@@ -320,7 +260,6 @@ def test_a_quick_reproduction(tmp_path):
     assert again["tinygrad_np"]["accuracies"][1] == first
 
 
-@pytest.mark.slow
 @real_mnist
 def test_all_of_it_in_quick_form(tmp_path):
     done = reproduce(tmp_path, data=MNIST)
@@ -330,7 +269,6 @@ def test_all_of_it_in_quick_form(tmp_path):
         assert each.title in page
 
 
-@pytest.mark.slow
 def test_reproducing_without_data(tmp_path):
     for name in ("lenet", "lab-1000"):
         done = reproduce(tmp_path, "--only", name)
@@ -339,15 +277,14 @@ def test_reproducing_without_data(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_unknown_runs_are_refused(tmp_path):
     done = reproduce(tmp_path, "--only", "lenet,alexnet")
     assert done.returncode == 2
     assert "--only: no alexnet; there are lab-1000" in done.stderr
 
 
-@pytest.mark.parametrize("run", [*RUNS, *courses.COURSES], ids=lambda run: run.name)
-def test_every_run_has_a_result(run):
+@pytest.mark.parametrize("chosen", [*RUNS, *courses.COURSES], ids=lambda chosen: chosen.name)
+def test_every_run_has_a_result(chosen):
     page = (ROOT / "examples" / "RESULTS.md").read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^\| {re.escape(run.title)} \|.*$", page, flags=re.MULTILINE)
+    (line,) = re.findall(rf"^\| {re.escape(chosen.title)} \|.*$", page, flags=re.MULTILINE)
     assert re.search(r"\d\d\.\d\d %", line.split("|")[4])

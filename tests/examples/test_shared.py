@@ -13,12 +13,17 @@ import transfer
 from tests.examples.tools import run_here
 from tinygrad_np import data
 
+PLAIN = [filters, by_hand_vs_autodiff]
 
-@pytest.mark.parametrize("module", [digits, compare, transfer, fashion_mnist])
+
+@pytest.mark.parametrize("module", [digits, transfer, fashion_mnist, compare, debugging, *PLAIN])
 def test_an_unwritable_out_is_refused(tmp_path, monkeypatch, capsys, module):
     (tmp_path / "out").write_text("a file, not a folder")
-    assert run_here(module, tmp_path, monkeypatch, "--quick") == 1
-    assert "--out: " in capsys.readouterr().err
+    for long in ("compare", "stuck", "exploding", "not_a_number", "shapes", "memory", "picture"):
+        monkeypatch.setattr(module, long, lambda *arguments: {}, raising=False)
+    flags = [] if module in PLAIN else ["--quick"]
+    assert run_here(module, tmp_path, monkeypatch, *flags) == 1
+    assert f"error: --out: {tmp_path / 'out'}" in capsys.readouterr().err
 
 
 def test_digits_stand_in_for_what_cannot_be_had(monkeypatch, tmp_path, capsys):
@@ -40,12 +45,3 @@ def test_an_example_that_is_interrupted_says_so(capsys):
 
 
 # The tutorial's gallery, as it is written there.
-
-
-@pytest.mark.parametrize("module", [filters, by_hand_vs_autodiff, debugging])
-def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch, capsys, module):
-    (tmp_path / "out").write_text("a file")
-    for long in ("compare", "stuck", "exploding", "not_a_number", "shapes", "memory", "picture"):
-        monkeypatch.setattr(module, long, lambda *arguments: {}, raising=False)
-    assert run_here(module, tmp_path, monkeypatch) == 1
-    assert f"error: --out: {tmp_path / 'out'}" in capsys.readouterr().err

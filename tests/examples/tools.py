@@ -25,14 +25,14 @@ def environment(folder, *, data=None):
     return variables | ({"TINYGRAD_NP_DATA": data} if data else {})
 
 
-def run(name, folder, *flags):
-    """Run an example with `--out folder/out`, without data sets."""
+def run(name, folder, *flags, data=None, variables=()):
+    """Run an example with `--out folder/out`, with the data sets in `data` if given."""
     command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--out", str(folder / "out")]
     return subprocess.run(
         [*command, *flags],
         capture_output=True,
         text=True,
-        env=environment(folder),
+        env=environment(folder, data=data) | dict(variables),
         cwd=ROOT,
         check=False,
     )

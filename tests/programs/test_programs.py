@@ -17,7 +17,7 @@ from tinygrad_np.autograd.dispatch import Primitive
 from tinygrad_np.errors import GraphError
 
 # A failure prints the program; `grow(seed)` gives it again.
-SMOKE = range(30)
+SMOKE = range(15)
 BLOCK = 300
 FULL = [range(start, start + BLOCK) for start in range(0, 3000, BLOCK)]
 

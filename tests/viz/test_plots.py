@@ -94,7 +94,6 @@ def test_images_are_the_first_with_their_classes():
         viz.images(train_set, count=0)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
 def test_the_first_30_clothes_with_their_names():
     train_set, _ = data.fashion_mnist(MNIST)
@@ -103,7 +102,6 @@ def test_the_first_30_clothes_with_their_names():
     assert titles[:5] == ["Ankle boot", "T-shirt/top", "T-shirt/top", "Dress", "T-shirt/top"]
 
 
-@pytest.mark.slow
 def test_names_of_classes_stand_wherever_a_label_is_shown():
     """Fashion-MNIST's, in both grids, the confusion matrix and the report."""
     names = data.sources.FASHION_MNIST.classes
@@ -141,7 +139,6 @@ def test_calibration_shows_bins_and_counts():
     assert "13.75 %" in figure.legends[0].get_title().get_text()
 
 
-@pytest.mark.slow
 def test_a_report_draws_what_was_predicted_beside_what_is_true(tmp_path, monkeypatch):
     """Of a network that sees a 1 in every digit: counts stand in its column, and most is red."""
     _, test_set = data.digits()
@@ -173,7 +170,6 @@ class SeesOnes(nn.Module):
         return x.flatten(1)[:, :10] * 0.0 + np.eye(10, dtype=np.float32)[1]
 
 
-@pytest.mark.slow
 def test_predictions_are_green_where_right_and_red_where_wrong():
     _, test_set = data.digits()
     test_set = test_set.first(9)
