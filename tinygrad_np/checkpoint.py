@@ -78,7 +78,7 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
         )
     if inner.node is None or inner.node.order < start:
         return inner
-    below = list(find_boundary([inner.node], start))
+    below = tuple(find_boundary([inner.node], start))
     held = [value for value in (*args, *below) if isinstance(value, Variable)]
     call = _Call(function, args, state, inner.data)
     versions = [value.version for value in held]

@@ -115,7 +115,8 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
     is_plain = is_same and dtype is not None and dtype.kind == "f"
     if not is_plain and (promoted := promote(op, inputs, arrays)):
         return apply(op, promoted, options)
-    return run(op, inputs, arrays, edges, tuple([e is not None for e in edges]), options)
+    wanted = tuple([edge is not None for edge in edges])
+    return run(op, inputs, arrays, tuple(edges), wanted, options)
 
 
 def run(

@@ -178,7 +178,7 @@ class Node:
     """
 
     plan: SavePlan
-    edges: "tuple[Edge | None, ...]"
+    edges: "Edges"
     saved: Values | None
     versions: Versions
     options: Options
@@ -200,7 +200,7 @@ class Node:
 
 Edge: TypeAlias = Node | Variable
 """What a gradient belongs to: a recorded result, or a leaf."""
-Edges: TypeAlias = Sequence[Edge | None]
+Edges: TypeAlias = tuple[Edge | None, ...]
 
 
 def record(
@@ -215,7 +215,7 @@ def record(
     """Put a node on the tape."""
     node = Node()
     node.plan = plan
-    node.edges = tuple(edges)
+    node.edges = edges
     node.saved = saved
     node.versions = versions
     node.options = options
