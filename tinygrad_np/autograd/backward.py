@@ -124,7 +124,7 @@ class Walk:
                 # The newest node: all uses of its output are behind us, its gradient is complete.
                 node = frontier.pop()
                 grad_out = grads.pop(node)
-                if node.hooks or has_targets:
+                if has_targets or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
                 for edge, grad in input_grads(node, grad_out, self):
                     if edge in grads:
