@@ -35,6 +35,7 @@ import argparse
 import ast
 import copy
 import functools
+import importlib
 import json
 import multiprocessing
 import os
@@ -57,12 +58,12 @@ AREAS += [f"{name}=tinygrad_np/{name}" for name in ("ops", "kernels", "nn", "opt
 UNTRUSTED = re.compile(r"test_op_table|test_speed")
 """Tests that compare the source's text with a page, or that measure time."""
 PERFORMANCE = re.compile(
-    r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|_ARITHMETIC$|_FUNCTION$|^_most$"
+    r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|_ARITHMETIC$|_FUNCTION$|^_?most$"
     r"|^blocks$|^_STEPS$"
 )
 """Names that decide how fast something is computed, or where tests sample it, not the result."""
-COSTS = {"each": 2, "in_parts": 3, "_by_channels": 2, "_by_rows": 2}
-"""Functions that take an estimate of their cost, and the position of that argument."""
+COSTS = {"astype": 1, "each": 2, "in_parts": 3, "_by_channels": 2, "_by_rows": 2}
+"""Functions and the number of their arguments before an estimate of their cost, or `copy`."""
 IGNORED_KEYWORDS = {"strict", "maxsize", "stacklevel", "formula", "subgradient", "domain", "kinks"}
 DATACLASS_KEYWORDS = {"eq", "frozen", "repr", "slots"}
 COMMUTATIVE = {
@@ -71,7 +72,7 @@ COMMUTATIVE = {
     *("isinstance", "issubclass"),  # not commutative, but fail at once
 }
 EVEN = {"abs", "fabs", "cos", "square"}
-TEXT_METHODS = {"__repr__", "__str__", "extra_repr"}
+TEXT_METHODS = {"__repr__", "__str__"}
 PAIRS = ["Add Sub", "Mult Div", "And Or", "Lt LtE", "Gt GtE", "Eq NotEq", "Is IsNot", "In NotIn"]
 NAMES = [pair.split() for pair in PAIRS] + [pair.split()[::-1] for pair in PAIRS]
 SWAPS = {getattr(ast, name): getattr(ast, other) for name, other in NAMES}
@@ -282,10 +283,12 @@ class Trace:
         self.by_line = functools.lru_cache(1)(self.data.contexts_by_lineno)  # one file: it is big
 
     def tests_of(self, mutant):
-        """Return the tests that execute a mutant: those of its module first, then the fastest. If
-        it is executed at import, other tests of the module follow."""
+        """Return the tests that execute a mutant, or whose file does so when it is imported: those
+        of its module first, then the fastest. If the package's import executes the mutant, other
+        tests of the module follow."""
         by_line, (first, last) = self.by_line(mutant.file), mutant.lines
         names = {name for n in range(first, last + 1) for name in by_line.get(n, ())} or {""}
+        names |= {test for test in self.tests if test.partition("::")[0] in names}
         others = {name for tests in by_line.values() for name in tests} if "" in names else set()
         stem = Path(mutant.file).stem
         return sorted(
@@ -300,6 +303,10 @@ class Tracer:
     def __init__(self, measurement):
         self.measurement = measurement
         self.tests, self.left_out = {}, set()
+
+    def pytest_collectstart(self, collector):
+        """Start the import of a file of tests, whose cases may hold what the package made."""
+        self.measurement.switch_context(collector.nodeid.partition("::")[0])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item):
@@ -329,6 +336,8 @@ def trace_tests(folder):
     measurement.set_option("run:relative_files", True)
     tracer = Tracer(measurement)
     with measurement.collect():
+        for path in sorted(Path("tinygrad_np").rglob("*.py")):
+            importlib.import_module(".".join(path.with_suffix("").parts))
         pytest.main(OPTIONS, [tracer])
     measurement.save()
     trusted = {name: test for name, test in tracer.tests.items() if name not in tracer.left_out}

@@ -19,6 +19,7 @@ CONVOLUTIONS = {
     "dilation": (2, 3, (7, 8), (2, 3), (1, 2), ((1, 1), (2, 2)), (3, 2), 1),
     "cropped": (2, 3, (8, 7), (2, 2), (1, 1), ((-1, 0), (0, -2)), (1, 1), 1),
     "pointwise": (2, 3, (4, 5), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    "shifted": (2, 3, (4, 5), (1, 1), (1, 1), ((1, -1), (0, 0)), (1, 1), 1),
     "groups": (4, 6, (5, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2),
     "depthwise": (3, 3, (5, 4), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 3),
     "3-d": (2, 3, (4, 5, 4), (2, 2, 3), (1, 2, 1), ((0, 1), (1, 0), (1, 1)), (1, 1, 1), 1),
@@ -88,6 +89,7 @@ def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
     np.testing.assert_allclose(conv.conv(x, weight, bias, windows, groups), out, atol=1e-12)
     grad_out = generator.standard_normal(out.shape)
     of_x, of_weight, of_bias = conv.conv_grads(grad_out, x, weight, windows, groups, (True,) * 3)
+    assert len(conv.conv_grads(grad_out, x, weight, windows, groups, (True, True))) == 2
     # A linear map and its transpose: <f(a), g> = <a, transpose of f (g)>, for any a.
     for a in images:
         forward = np.vdot(by_definition(a, weight, none, *options, groups), grad_out)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools import each, leaf
 from tinygrad_np import Tensor
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import AxisError, DtypeError
 
 T = Tensor
 
@@ -71,3 +71,9 @@ def test_tensors_without_axes_are_scattered_into():
     x, index = Tensor(1.0), Tensor(0)
     assert x.scatter(0, index, 5.0).tolist() == 5.0
     assert x.scatter_reduce(0, index, 5.0, "sum").tolist() == 6.0
+
+
+@pytest.mark.parametrize("dim", [1, -2])
+def test_a_vector_is_read_along_its_axis_only(dim):
+    with pytest.raises(AxisError, match="gather: expected an axis of a tensor of shape"):
+        Tensor([1.0, 2.0]).gather(dim, Tensor([0]))
