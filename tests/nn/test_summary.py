@@ -9,6 +9,7 @@ from models import FashionCNN, LeNet, MnistCNNLight
 from tests.tools import each
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.nn.summary import _size
 
 
 class Stack(nn.Module):
@@ -233,3 +234,8 @@ def test_a_number_is_refused():
         ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tuple"
     ):
         Stack().summary(784)
+
+
+def test_units_of_bytes():
+    sizes = {1023: "1023 bytes", 1024: "1.0 KiB", 2**20 - 1: "1024.0 KiB", 2**20: "1.00 MiB"}
+    assert {nbytes: _size(nbytes) for nbytes in sizes} == sizes
