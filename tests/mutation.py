@@ -28,6 +28,7 @@ Never mutated, since no test should notice:
   which decides between the identity of objects and that of their fields;
 - the order of arguments of commutative functions, and of the two axes of a `swapaxes`;
 - the sign of what only enters an even function: a cosine, an absolute value or an even power;
+- `copy=False` of `x.astype`, which only saves time;
 - the -1 of `x.reshape(-1)`, for which NumPy takes any negative number.
 """
 
@@ -58,12 +59,12 @@ AREAS += [f"{name}=tinygrad_np/{name}" for name in ("ops", "kernels", "nn", "opt
 UNTRUSTED = re.compile(r"test_op_table|test_speed")
 """Tests that compare the source's text with a page, or that measure time."""
 PERFORMANCE = re.compile(
-    r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|_ARITHMETIC$|_FUNCTION$|^_?most$"
+    r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|_ARITHMETIC$|_FUNCTION$|^_most$"
     r"|^blocks$|^_STEPS$"
 )
 """Names that decide how fast something is computed, or where tests sample it, not the result."""
-COSTS = {"astype": 1, "each": 2, "in_parts": 3, "_by_channels": 2, "_by_rows": 2}
-"""Functions and the number of their arguments before an estimate of their cost, or `copy`."""
+COSTS = {"each": 2, "in_parts": 3, "_by_channels": 2, "_by_rows": 2}
+"""Functions that take an estimate of their cost, and the position of that argument."""
 IGNORED_KEYWORDS = {"strict", "maxsize", "stacklevel", "formula", "subgradient", "domain", "kinks"}
 DATACLASS_KEYWORDS = {"eq", "frozen", "repr", "slots"}
 COMMUTATIVE = {
@@ -182,8 +183,10 @@ def _is_sequence(node):
 def _unseen(node, parent, inherited):
     """Return the kind of mutants of `node` that no test can notice, if any."""
     match parent:
-        case ast.Call(func=ast.Attribute(attr="reshape")) if isinstance(node, ast.UnaryOp):
-            return "constant"
+        case ast.Call(func=ast.Name("reshape") | ast.Attribute(attr="reshape")):
+            return "constant" if isinstance(node, ast.UnaryOp | ast.Tuple | ast.keyword) else ""
+        case ast.Tuple() | ast.keyword(arg="shape"):
+            return inherited if isinstance(node, ast.UnaryOp | ast.Tuple) else ""
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in EVEN:
             return "sign" if parent.args[:1] == [node] else ""
         case ast.BinOp(left, ast.Pow(), ast.Constant(int(power))) if power % 2 == 0:
@@ -216,6 +219,8 @@ def _parts(node):
             return [b for b in bounds if not isinstance(b, ast.Constant | ast.UnaryOp)]
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in COSTS:
             return [*node.args[: COSTS[name]]]
+        case ast.Call(func=ast.Attribute(attr="astype")):
+            return [node.func, *node.args]
         case ast.Call(func=ast.Name("max" | "min" | "_most")) if _is_about_speed(node):
             return []
         case ast.Call(func=ast.Name("dataclass")):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_np import Tensor
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import ArgumentError, DtypeError
 
 # Kinks and nans, as in PyTorch.
 
@@ -49,3 +49,18 @@ def test_a_loss_of_nothing_is_nan_and_has_no_gradient():
     assert np.isnan(loss.item())
     (grad,) = loss.gradient(x)
     assert grad.tolist() == [[0.0, 0.0]]
+
+
+def test_ignored_labels_may_be_any_also_of_one_class():
+    x = Tensor([[-0.5], [-0.25]])
+    assert x.nll_loss([0, 5], ignore_index=5).item() == 0.5
+    assert x.sparse_categorical_crossentropy([0, 5], ignore_index=5).item() == 0.0
+    with pytest.raises(ArgumentError, match="expected labels from 0 to 0, got -1 at position 1"):
+        x.sparse_categorical_crossentropy([0, -1])
+
+
+def test_labels_are_smoothed_by_1_at_most():
+    x = Tensor([[1.0, 0.0]])
+    assert x.cross_entropy([0], label_smoothing=1.0).item() == pytest.approx(0.8133, abs=1e-4)
+    with pytest.raises(ArgumentError, match="label_smoothing: expected a number from 0 to 1"):
+        x.cross_entropy([0], label_smoothing=1.5)
