@@ -26,7 +26,7 @@ Never mutated, since no test should notice:
 - what only concerns speed or internal checks (`PERFORMANCE`, `COSTS`, `IGNORED_KEYWORDS`);
 - how a dataclass stores, protects and prints its fields (`frozen`, `slots`, `repr`), and `eq`,
   which decides between the identity of objects and that of their fields;
-- the order of arguments of commutative functions, and of the two axes of a `swapaxes`;
+- the order of arguments of commutative functions, and of the axes that a method swaps;
 - the sign of what only enters an even function: a cosine, an absolute value or an even power;
 - `copy=False` of `x.astype`, which only saves time;
 - the -1 of `x.reshape(-1)`, for which NumPy takes any negative number.
@@ -72,6 +72,8 @@ COMMUTATIVE = {
     *("may_share_memory", "broadcast_shapes", "result_type", "_is_like"),
     *("isinstance", "issubclass"),  # not commutative, but fail at once
 }
+SWAPPING = {"swapaxes", "transpose"}
+"""Methods that exchange two axes; a NumPy array's `transpose` is given all axes in this package."""
 EVEN = {"abs", "fabs", "cos", "square"}
 TEXT_METHODS = {"__repr__", "__str__"}
 PAIRS = ["Add Sub", "Mult Div", "And Or", "Lt LtE", "Gt GtE", "Eq NotEq", "Is IsNot", "In NotIn"]
@@ -156,7 +158,8 @@ def rewrites(node):
         case ast.Call(func=func, args=[first, second, *rest]):
             name = getattr(func, "attr", getattr(func, "id", ""))
             is_useless = any(map(_is_sequence, (first, second))) or name in COMMUTATIVE
-            is_useless |= ast.dump(first) == ast.dump(second) or (name == "swapaxes" and not rest)
+            is_useless |= ast.dump(first) == ast.dump(second)
+            is_useless |= name in SWAPPING and isinstance(func, ast.Attribute) and not rest
             if not is_useless:
                 yield "arguments", node, _with(node, args=[second, first, *rest])
         case ast.Slice(lower, upper):

@@ -105,3 +105,10 @@ def test_multihead_attention_needs_as_many_values_as_keys():
     layer, x = nn.MultiheadAttention(8, 2), Tensor.ones(5, 3, 8)
     with pytest.raises(ShapeError, match=r"value \(4, 3, 8\)"):
         layer(x, x, x[:4])
+
+
+def test_multihead_attention_is_causal_over_more_keys_than_queries():
+    layer, query, keys = nn.MultiheadAttention(4, 2), Tensor.ones(2, 4), Tensor.randn(3, 4)
+    out, weights = layer(query, keys, keys, is_causal=True)
+    assert out.shape == (2, 4)
+    assert (weights.data == 0).tolist() == [[False, True, True], [False, False, True]]
