@@ -138,6 +138,8 @@ def test_bools_are_pooled_convolved_and_summed():
     images = np.zeros((2, 1, 2, 2), bool)
     images[0, 0, 1, 0] = True
     assert Tensor(images).max_pool2d(2).tolist() == [[[[True]]], [[[False]]]]
+    corner = Tensor(images[:1]).max_pool2d(2, padding=1)
+    assert corner.tolist() == [[[[False, False], [True, False]]]]
     kernel = Tensor(np.ones((1, 1, 2, 2), bool))
     assert Tensor(images).conv2d(kernel).tolist() == [[[[True]]], [[[False]]]]
     assert ops.channel_sum(images).tolist() == [1]

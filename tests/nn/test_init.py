@@ -237,3 +237,19 @@ def test_init_in_a_live_graph():
     nn.init.normal(layer.weight)
     with pytest.raises(GraphError, match="changed in place"):
         loss.backward()
+
+
+def test_init_follows_the_generators_numbers():
+    x, drawn = Tensor.zeros(4, 5), rng(1).standard_normal((4, 5), np.float32)
+    for fill, std in [
+        (nn.init.kaiming_normal, (2 / 5) ** 0.5),
+        (nn.init.xavier_normal, 2 / 18**0.5),
+    ]:
+        np.testing.assert_allclose(fill(x, generator=rng(1)).data, std * drawn, rtol=1e-6)
+    drawn = rng(1).random((4, 5), np.float32)
+    for fill, bound in [
+        (nn.init.kaiming_uniform, 1.2**0.5),
+        (nn.init.xavier_uniform, (6 / 9) ** 0.5),
+    ]:
+        expected = (2 * drawn - 1) * bound
+        np.testing.assert_allclose(fill(x, generator=rng(1)).data, expected, rtol=1e-4, atol=1e-6)
