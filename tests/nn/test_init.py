@@ -253,3 +253,10 @@ def test_init_follows_the_generators_numbers():
     ]:
         expected = (2 * drawn - 1) * bound
         np.testing.assert_allclose(fill(x, generator=rng(1)).data, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_orthogonal_is_q_of_a_factorization_with_a_positive_diagonal():
+    found = nn.init.orthogonal(Tensor.zeros(5, 3), gain=2.0, generator=rng(1)).data
+    r = found.T @ rng(1).standard_normal((5, 3))
+    np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-5)
+    assert (np.diagonal(r) > 0).all()

@@ -688,3 +688,11 @@ def test_plateau_needs_more_than_its_limits(mode):
     for rate in (2.0, 1.0, 1.0):
         schedule.step(3.0)
         assert rates_of(optimizer) == [rate]
+
+
+def test_succession_of_three():
+    optimizer = optimizer_of(1.0)
+    parts = [optim.ExponentialLR(optimizer, 0.5) for _ in range(3)]
+    schedule = optim.SequentialLR(optimizer, parts, milestones=[2, 5])
+    rates = [rate for (rate,) in take(schedule, 6)]
+    assert rates == [0.5, 1.0, 0.5, 0.25, 1.0, 0.5]
