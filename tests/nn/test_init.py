@@ -239,6 +239,11 @@ def test_init_in_a_live_graph():
         loss.backward()
 
 
+def test_layers_start_from_the_generators_numbers():
+    weight = nn.Linear(4, 3, generator=rng(1)).weight.data
+    np.testing.assert_allclose(weight, rng(1).random((3, 4), np.float32) - 0.5, atol=1e-6)
+
+
 def test_init_follows_the_generators_numbers():
     x, drawn = Tensor.zeros(4, 5), rng(1).standard_normal((4, 5), np.float32)
     for fill, std in [

@@ -76,7 +76,9 @@ def test_a_number_is_reduced_along_its_axis_0():
     x = leaf(3.0)
     for axis in (0, -1, (0, -1), np.int64(0), None):
         assert x.sum(axis=axis).item() == 3.0
-    with pytest.raises(AxisError):
-        x.sum(axis=1)
+    assert [x.argmax(axis=0).item(), x.argmin(axis=-1).item()] == [0, 0]
+    for reduction in (x.sum, x.argmax, x.argmin):
+        with pytest.raises(AxisError):
+            reduction(axis=1)
     with pytest.raises(DtypeError, match="expected axis to be an integer"):
         x.sum(axis=0.5)
