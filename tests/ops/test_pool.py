@@ -186,3 +186,9 @@ def test_images_without_channels_are_averaged():
 def test_padding_of_more_than_half_a_window_is_refused():
     with pytest.raises(ArgumentError, match="padding: expected at most half of kernel_size"):
         Tensor.ones(1, 1, 5, 5).max_pool2d(3, padding=2)
+
+
+def test_the_last_window_in_ceil_mode_starts_within_the_image_or_the_padding_before_it():
+    x = Tensor([[[1.0, 2.0, 3.0]]])
+    assert x.max_pool2d((2,), 3, padding=(1, 0), ceil_mode=True).tolist() == [[[1.0, 3.0]]]
+    assert x.max_pool2d((2,), 3, padding=(0, 1), ceil_mode=True).tolist() == [[[2.0]]]

@@ -35,6 +35,7 @@ X = Tensor([1, 2, 3])
         (lambda: X.unfold(-1, 2, 1), [[1, 2], [2, 3]]),
         (lambda: Tensor(5).unfold(0, 1, 1), [5]),
         (lambda: Tensor(5).unfold(0, 0, 1), []),
+        (lambda: Tensor([[1, 2]]).reshape(1, None), [[1, 2]]),
         (lambda: X.roll(-4), [2, 3, 1]),
         (lambda: Tensor([]).roll(1), []),
         (lambda: Tensor([[1, 2], [3, 4]]).roll((1, 1), (0, 1)), [[4, 3], [2, 1]]),
@@ -68,6 +69,7 @@ def test_the_limits_of_what_is_accepted(function, expected):
         lambda: Tensor(5).unfold(0, 2, 1),
         lambda: X.meshgrid(Tensor([[1]])),
         lambda: X.roll((1, 2), 0),
+        lambda: X.reshape(3, None),
     ],
 )
 def test_what_is_beyond_the_limits_is_refused(function):
