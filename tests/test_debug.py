@@ -98,14 +98,6 @@ def test_inf_names_the_op_without_numpys_warnings(function, message):
         function(x)
 
 
-def test_what_records_nothing_is_looked_at_too():
-    with debug():
-        with pytest.raises(NotFiniteError, match="op 'log' gave nan"):
-            Tensor([-1.0]).log()
-        with pytest.raises(NotFiniteError, match="op 'log' gave nan"):
-            ops.log(np.array([-1.0]))
-
-
 @each(
     "function,message",
     [
@@ -113,6 +105,8 @@ def test_what_records_nothing_is_looked_at_too():
             lambda: leaf(1.0, np.nan) * 2,
             r"'mul' gave nan, 1 of 2 .* it got \(2,\) float64 with nan",
         ),
+        (lambda: Tensor([-1.0]).log(), "op 'log' gave nan"),
+        (lambda: ops.log(np.array([-1.0])), "op 'log' gave nan"),
         (lambda: Tensor([]).mean(), r"op 'mean' gave nan, .* it got \(0,\) float32; at"),
         (
             lambda: Tensor([[np.nan, 1.0]]).linear(Tensor.ones(3, 2), None),
@@ -470,22 +464,6 @@ def test_what_an_observer_returns_is_what_counts():
     assert (Tensor([1.0]) * 3).tolist() == [3.0]
 
 
-def test_it_holds_on_its_thread_only():
-    found = []
-
-    def run():
-        with np.errstate(invalid="ignore"):
-            found.append(Tensor([-1.0]).sqrt().isnan().item())
-
-    with debug():
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        with pytest.raises(NotFiniteError):
-            Tensor([-1.0]).sqrt()
-    assert found == [True]
-
-
 def test_after_an_exception_it_is_off_and_what_was_before_is_on():
     with profile() as table:
         with pytest.raises(KeyError), debug():
@@ -494,18 +472,3 @@ def test_after_an_exception_it_is_off_and_what_was_before_is_on():
         with np.errstate(invalid="ignore"):
             assert Tensor([-1.0]).sqrt().isnan().item()
     assert this_thread.state.observers == []
-
-
-def test_what_it_recorded_is_as_without_it():
-    """A node has no line: those are with the one who looks."""
-
-    def run():
-        x = leaf(1.0, 2.0)
-        y = (x.exp() * x).sum()
-        node = y.node
-        y.backward(retain_graph=True)
-        return {name for name in node.__slots__ if hasattr(node, name)}, x.grad.tolist()
-
-    with debug():
-        inside = run()
-    assert inside == run()
