@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tools import each
-from tinygrad_np import Tensor
+from tinygrad_np import Tensor, ops
 from tinygrad_np.errors import TinygradNpError
 
 
@@ -36,6 +36,23 @@ X = Tensor([1, 2, 3])
         (lambda: Tensor(5).unfold(0, 1, 1), [5]),
         (lambda: Tensor(5).unfold(0, 0, 1), []),
         (lambda: Tensor([[1, 2]]).reshape(1, None), [[1, 2]]),
+        (lambda: Tensor([[1, 2], [3, 4]]).unflatten(0, (2, 1)), [[[1, 2]], [[3, 4]]]),
+        (lambda: X.split(3)[0], [1, 2, 3]),
+        (lambda: X.split(1)[2], [3]),
+        (lambda: X.split((0, 3))[0], []),
+        (lambda: X.split([2, 1], -1)[1], [3]),
+        (lambda: Tensor([]).split(2)[0], []),
+        (lambda: X.chunk(1)[0], [1, 2, 3]),
+        (lambda: Tensor([]).chunk(2)[1], []),
+        (lambda: X.repeat(0), []),
+        (lambda: X.repeat(1), [1, 2, 3]),
+        (lambda: Tensor(5).repeat(()), 5),
+        (lambda: Tensor(5).repeat(2), [5, 5]),
+        (lambda: X.repeat_interleave(0), []),
+        (lambda: X.repeat_interleave(1, 0), [1, 2, 3]),
+        (lambda: Tensor([[1], [2]]).repeat_interleave(2), [1, 1, 2, 2]),
+        (lambda: Tensor([[1], [2]]).repeat_interleave(2, 1), [[1, 1], [2, 2]]),
+        (lambda: Tensor([[1, 2]]).roll(1), [[2, 1]]),
         (lambda: X.roll(-4), [2, 3, 1]),
         (lambda: Tensor([]).roll(1), []),
         (lambda: Tensor([[1, 2], [3, 4]]).roll((1, 1), (0, 1)), [[4, 3], [2, 1]]),
@@ -69,6 +86,16 @@ def test_the_limits_of_what_is_accepted(function, expected):
         lambda: Tensor(5).unfold(0, 2, 1),
         lambda: X.meshgrid(Tensor([[1]])),
         lambda: X.roll((1, 2), 0),
+        lambda: X.split(0),
+        lambda: X.split((4, -1)),
+        lambda: X.split((1, 1)),
+        lambda: X.chunk(0),
+        lambda: X.repeat(-1),
+        lambda: X.repeat(()),
+        lambda: X.repeat_interleave(-1),
+        lambda: X.repeat_interleave(1.5),
+        lambda: ops.stack(),
+        lambda: X.stack([1, 2, 3]),
         lambda: X.reshape(3, None),
     ],
 )
