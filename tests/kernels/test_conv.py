@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, ops
 from tinygrad_np.kernels import conv, linalg, pool
 from tinygrad_np.kernels.windows import Windows
@@ -177,3 +178,15 @@ def test_linear_gradients_in_either_order_of_memory(cut, order):
     np.testing.assert_allclose(of_x, grad_out @ weight)
     np.testing.assert_allclose(of_weight, grad_out.T @ x)
     np.testing.assert_allclose(of_bias, grad_out.sum(axis=0))
+
+
+@each("kernel,stride,dilation", [(3, 2, 1), (3, 1, 1), (2, 1, 1), (2, 2, 2)])
+def test_windows_that_overlap_add_up_their_gradients(kernel, stride, dilation):
+    x = leaf(0.0, 1.0, 5.0, 1.0, 0.0).reshape(1, 1, 5)
+    out = x.max_pool2d((kernel,), stride, dilation)
+    (grad,) = out.gradient(x, gradient=np.ones(out.shape))
+    expected = [0] * 5
+    for window in range(out.shape[-1]):
+        entries = [stride * window + dilation * position for position in range(kernel)]
+        expected[max(entries, key=lambda entry: x.data[0, 0, entry])] += 1
+    assert grad.tolist() == [[expected]]
