@@ -69,7 +69,8 @@ IGNORED_KEYWORDS = {"strict", "maxsize", "stacklevel", "formula", "subgradient",
 DATACLASS_KEYWORDS = {"eq", "frozen", "repr", "slots"}
 COMMUTATIVE = {
     *("add", "mul", "multiply", "maximum", "minimum", "max", "min", "eq", "ne", "equal", "_dots"),
-    *("may_share_memory", "broadcast_shapes", "result_type", "_is_like"),
+    *("may_share_memory", "broadcast_shapes", "result_type", "promote_types", "_is_like"),
+    *("not_equal", "vecdot"),
     *("isinstance", "issubclass"),  # not commutative, but fail at once
 }
 SWAPPING = {"swapaxes", "transpose"}
