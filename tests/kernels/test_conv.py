@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, ops
 from tinygrad_np.kernels import conv, linalg, pool
 from tinygrad_np.kernels.windows import Windows
@@ -19,6 +20,7 @@ CONVOLUTIONS = {
     "dilation": (2, 3, (7, 8), (2, 3), (1, 2), ((1, 1), (2, 2)), (3, 2), 1),
     "cropped": (2, 3, (8, 7), (2, 2), (1, 1), ((-1, 0), (0, -2)), (1, 1), 1),
     "pointwise": (2, 3, (4, 5), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    "shifted": (2, 3, (4, 5), (1, 1), (1, 1), ((1, -1), (0, 0)), (1, 1), 1),
     "groups": (4, 6, (5, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2),
     "depthwise": (3, 3, (5, 4), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 3),
     "3-d": (2, 3, (4, 5, 4), (2, 2, 3), (1, 2, 1), ((0, 1), (1, 0), (1, 1)), (1, 1, 1), 1),
@@ -88,6 +90,7 @@ def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
     np.testing.assert_allclose(conv.conv(x, weight, bias, windows, groups), out, atol=1e-12)
     grad_out = generator.standard_normal(out.shape)
     of_x, of_weight, of_bias = conv.conv_grads(grad_out, x, weight, windows, groups, (True,) * 3)
+    assert len(conv.conv_grads(grad_out, x, weight, windows, groups, (True, True))) == 2
     # A linear map and its transpose: <f(a), g> = <a, transpose of f (g)>, for any a.
     for a in images:
         forward = np.vdot(by_definition(a, weight, none, *options, groups), grad_out)
@@ -103,7 +106,7 @@ def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
     np.testing.assert_allclose(conv.channel_sums(grad_out), of_bias, rtol=1e-10)
 
 
-@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (16, 16), (17, 16)], ids=str)
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (16, 16), (257, 1)], ids=str)
 def test_max_pooling_however_it_is_cut(cut, kernel):
     """Up to 256 entries a window a winner is kept in a byte, beyond in more."""
     generator = np.random.default_rng(0)
@@ -136,6 +139,8 @@ def test_bools_are_pooled_convolved_and_summed():
     images = np.zeros((2, 1, 2, 2), bool)
     images[0, 0, 1, 0] = True
     assert Tensor(images).max_pool2d(2).tolist() == [[[[True]]], [[[False]]]]
+    corner = Tensor(images[:1]).max_pool2d(2, padding=1)
+    assert corner.tolist() == [[[[False, False], [True, False]]]]
     kernel = Tensor(np.ones((1, 1, 2, 2), bool))
     assert Tensor(images).conv2d(kernel).tolist() == [[[[True]]], [[[False]]]]
     assert ops.channel_sum(images).tolist() == [1]
@@ -173,3 +178,15 @@ def test_linear_gradients_in_either_order_of_memory(cut, order):
     np.testing.assert_allclose(of_x, grad_out @ weight)
     np.testing.assert_allclose(of_weight, grad_out.T @ x)
     np.testing.assert_allclose(of_bias, grad_out.sum(axis=0))
+
+
+@each("kernel,stride,dilation", [(3, 2, 1), (3, 1, 1), (2, 1, 1), (2, 2, 2)])
+def test_windows_that_overlap_add_up_their_gradients(kernel, stride, dilation):
+    x = leaf(0.0, 1.0, 5.0, 1.0, 0.0).reshape(1, 1, 5)
+    out = x.max_pool2d((kernel,), stride, dilation)
+    (grad,) = out.gradient(x, gradient=np.ones(out.shape))
+    expected = [0] * 5
+    for window in range(out.shape[-1]):
+        entries = [stride * window + dilation * position for position in range(kernel)]
+        expected[max(entries, key=lambda entry: x.data[0, 0, entry])] += 1
+    assert grad.tolist() == [[expected]]

@@ -1,9 +1,11 @@
 """Attention: dropout, dtypes, empty sequences."""
 
 import numpy as np
+import pytest
 
 from tests.tools import each, rng
 from tinygrad_np import Tensor, gradcheck, nn
+from tinygrad_np.errors import ShapeError
 
 # LSTMCell and attention.
 
@@ -51,6 +53,8 @@ def test_attention_of_nothing(lengths, shape):
         out = query.scaled_dot_product_attention(key, value, mask)
         assert out.shape == shape
         out.sum().backward()
+        heads = (x.reshape(1, 1, *x.shape) for x in (query, key, value))
+        assert not next(heads).scaled_dot_product_attention(*heads, mask).data.any()
     assert not query.grad.data.any()
 
 
@@ -73,3 +77,36 @@ def test_multihead_attention_dropout():
     assert 0 < (weights.data == 0).sum() < weights.data.size
     sums = layers[0].eval()(x, x, x)[1].sum(-1)
     np.testing.assert_allclose(sums.data, np.ones((2, 4)), rtol=1e-5)
+
+
+def test_attention_repeats_heads_without_a_batch():
+    query, key = (
+        Tensor(rng(1).standard_normal((4, 3, 2))),
+        Tensor(rng(2).standard_normal((2, 5, 2))),
+    )
+    found = query.scaled_dot_product_attention(key, key, enable_gqa=True)
+    twice = Tensor(key.data.repeat(2, axis=0))
+    expected = query.scaled_dot_product_attention(twice, twice)
+    np.testing.assert_array_equal(found.data, expected.data)
+    with pytest.raises(ShapeError, match="enable_gqa"):
+        query[0].scaled_dot_product_attention(key[:1], key[:1], enable_gqa=True)
+    with pytest.raises(ShapeError, match="enable_gqa"):
+        query.scaled_dot_product_attention(key[0], key[0], enable_gqa=True)
+
+
+def test_multihead_attention_of_one_number():
+    x = Tensor.ones(3, 1)
+    assert nn.MultiheadAttention(1, 1)(x, x, x)[1].shape == (3, 3)
+
+
+def test_multihead_attention_needs_as_many_values_as_keys():
+    layer, x = nn.MultiheadAttention(8, 2), Tensor.ones(5, 3, 8)
+    with pytest.raises(ShapeError, match=r"value \(4, 3, 8\)"):
+        layer(x, x, x[:4])
+
+
+def test_multihead_attention_is_causal_over_more_keys_than_queries():
+    layer, query, keys = nn.MultiheadAttention(4, 2), Tensor.ones(2, 4), Tensor.randn(3, 4)
+    out, weights = layer(query, keys, keys, is_causal=True)
+    assert out.shape == (2, 4)
+    assert (weights.data == 0).tolist() == [[False, True, True], [False, False, True]]

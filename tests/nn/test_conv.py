@@ -64,3 +64,11 @@ def test_max_pool2d_with_indices():
     found = nn.MaxPool2d(2, return_indices=True, data_format="NHWC")(last)
     for array, expected in zip(found, (values, indices), strict=True):
         np.testing.assert_array_equal(np.moveaxis(array.numpy(), -1, 1), expected.numpy())
+
+
+def test_padding_of_each_side():
+    x = Tensor.ones(1, 1, 3, 3)
+    for layer in (nn.Conv2d(1, 1, 1, padding=(0, 1, 2, 0)), nn.Conv2d(1, 1, 1, padding=(2, 1))):
+        expected = x.conv2d(layer.weight, layer.bias, padding=layer.padding)
+        assert layer(x).shape == expected.shape
+    assert nn.Conv2d(1, 1, 1, padding=(0, 1, 2, 0))(x).shape == (1, 1, 5, 4)

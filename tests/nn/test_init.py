@@ -208,3 +208,31 @@ def test_init_in_a_live_graph():
     nn.init.normal(layer.weight)
     with pytest.raises(GraphError, match="changed in place"):
         loss.backward()
+
+
+def test_layers_start_from_the_generators_numbers():
+    weight = nn.Linear(4, 3, generator=rng(1)).weight.data
+    np.testing.assert_allclose(weight, rng(1).random((3, 4), np.float32) - 0.5, atol=1e-6)
+
+
+def test_init_follows_the_generators_numbers():
+    x, drawn = Tensor.zeros(4, 5), rng(1).standard_normal((4, 5), np.float32)
+    for fill, std in [
+        (nn.init.kaiming_normal, (2 / 5) ** 0.5),
+        (nn.init.xavier_normal, 2 / 18**0.5),
+    ]:
+        np.testing.assert_allclose(fill(x, generator=rng(1)).data, std * drawn, rtol=1e-6)
+    drawn = rng(1).random((4, 5), np.float32)
+    for fill, bound in [
+        (nn.init.kaiming_uniform, 1.2**0.5),
+        (nn.init.xavier_uniform, (6 / 9) ** 0.5),
+    ]:
+        expected = (2 * drawn - 1) * bound
+        np.testing.assert_allclose(fill(x, generator=rng(1)).data, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_orthogonal_is_q_of_a_factorization_with_a_positive_diagonal():
+    found = nn.init.orthogonal(Tensor.zeros(5, 3), gain=2.0, generator=rng(1)).data
+    r = found.T @ rng(1).standard_normal((5, 3))
+    np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-5)
+    assert (np.diagonal(r) > 0).all()

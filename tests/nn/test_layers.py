@@ -14,6 +14,8 @@ from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 
 LAYERS = [
+    (nn.Flatten(), "Flatten()"),
+    (nn.Flatten(0, 2), "Flatten(start_dim=0, end_dim=2)"),
     (nn.BatchNorm1d(3), "BatchNorm1d(3)"),
     (nn.BatchNorm2d(3, momentum=None), "BatchNorm2d(3, momentum=None)"),
     (
@@ -385,3 +387,46 @@ def test_a_single_image_needs_no_batch_axis(layer, shape):
     pairs = zip(one, batch, strict=True) if isinstance(one, tuple) else [(one, batch)]
     for found, expected in pairs:
         np.testing.assert_array_equal(found.data, expected.data[0])
+
+
+def test_dropout_drops_half_by_default():
+    assert nn.Dropout().p == 0.5
+
+
+@each(
+    "make",
+    [
+        lambda size: nn.Linear(size, 1),
+        lambda size: nn.Linear(1, size),
+        lambda size: nn.Embedding(1, size),
+        lambda size: nn.Embedding(size, 1),
+        lambda size: nn.Conv1d(size, 1, 1),
+        lambda size: nn.Conv2d(1, size, 1),
+        lambda size: nn.Conv2d(1, 1, size),
+        lambda size: nn.Conv2d(1, 1, 1, stride=size),
+        lambda size: nn.Conv2d(1, 1, 1, dilation=size),
+        lambda size: nn.Conv2d(1, 1, 1, groups=size),
+        lambda size: nn.ConvTranspose2d(size, 1, 1),
+        lambda size: nn.MaxPool2d(size),
+        lambda size: nn.MaxPool2d(2, stride=size),
+        lambda size: nn.MaxPool2d(2, dilation=size),
+        lambda size: nn.AvgPool2d(1, size),
+        nn.BatchNorm2d,
+        nn.LayerNorm,
+        lambda size: nn.GroupNorm(1, size),
+        lambda size: nn.GroupNorm(size, 1),
+        lambda size: nn.LSTMCell(size, 1),
+        lambda size: nn.LSTMCell(1, size),
+        lambda size: nn.MultiheadAttention(size, 1),
+        lambda size: nn.MultiheadAttention(1, size),
+    ],
+)
+def test_the_smallest_size_is_1(make):
+    make(1)
+    with pytest.raises(ArgumentError, match="expected an integer of at least 1"):
+        make(0)
+
+
+def test_an_index_just_behind_the_rows_is_outside():
+    with pytest.raises(AxisError, match=r"index 3 at position .* outside the 3 rows"):
+        nn.Embedding(3, 2)(Tensor([2, 3]))

@@ -10,6 +10,7 @@ from tests.nn.tools import Stack, assert_same
 from tests.tools import each
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.nn.summary import _size
 
 
 def numbers_of(text):
@@ -218,3 +219,8 @@ def test_a_number_is_refused():
     """The input shape is a tuple."""
     with pytest.raises(ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tup"):
         Stack().summary(784)
+
+
+def test_units_of_bytes():
+    sizes = {1023: "1023 bytes", 1024: "1.0 KiB", 2**20 - 1: "1024.0 KiB", 2**20: "1.00 MiB"}
+    assert {nbytes: _size(nbytes) for nbytes in sizes} == sizes

@@ -1,8 +1,9 @@
-"""Softmax of integers."""
+"""Activations: dtypes, limits."""
 
 import numpy as np
 import pytest
 
+from tests.tools import leaf
 from tinygrad_np import Tensor
 
 
@@ -13,3 +14,18 @@ def test_no_gradient_passes_a_truncation_to_integers(name):
     if y.requires_grad:
         y.backward(np.array([1.0, 2.0, 3.0], np.float32))
         assert x.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
+def test_the_gradient_has_the_dtype_of_the_input(name):
+    x, wide = leaf([0.3, -0.7], dtype=np.float32), leaf([0.3, -0.7])
+    (found,) = getattr(x, name)(dtype=np.float64).gradient(x, gradient=np.array([1.0, 2.0]))
+    (expected,) = getattr(wide, name)().gradient(wide, gradient=np.array([1.0, 2.0]))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.data, expected.data, rtol=1e-6)
+
+
+def test_celu_of_a_small_alpha_does_not_overflow():
+    x = leaf(1.0, -1.0)
+    x.celu(1e-3).sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0]

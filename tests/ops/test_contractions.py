@@ -42,3 +42,7 @@ def test_einsum_leaves_integers_and_float32_as_they_are():
     assert Tensor.einsum("ij,jk", x, x).dtype == np.int64
     assert Tensor.einsum("i...,i", x, Tensor([1.0, 0.5])).dtype == np.float32
     assert Tensor.einsum("ij,jk", x, x, dtype=np.float32).dtype == np.float32
+
+
+def test_einsum_has_letters_for_52_axes():
+    assert Tensor.einsum("...", Tensor(np.full((1,) * 52, 3.0))).item() == 3.0

@@ -98,3 +98,31 @@ def test_bits_of_a_tensor_without_an_axis_do_not_widen():
     for made in (a & b, a | b, a ^ b, a << b, a >> b, b & a):
         assert made.dtype == np.int32
     assert (Tensor([250], np.uint8) << Tensor(2)).tolist() == [232]
+
+
+def test_bits_of_two_arrays_are_as_wide_as_the_wider():
+    a, b = Tensor([6], np.int8), Tensor([259])
+    assert [(a | b).tolist(), (b | a).tolist()] == [[263], [263]]
+
+
+def test_where_of_numbers_has_their_kind():
+    mask = Tensor([True, False])
+    assert [mask.where(1, 2).dtype, mask.where(1.0, 2).dtype] == [np.int64, np.float32]
+
+
+def test_isclose_is_relative_to_the_second():
+    assert Tensor(10.0).isclose(11.0, rtol=0.095).item()
+    assert not Tensor(11.0).isclose(10.0, rtol=0.095).item()
+
+
+def test_integers_to_the_power_of_0():
+    assert (Tensor([2, 0]) ** 0).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("count", [3, 10_000])
+def test_relu_keeps_integers_and_nan(count):
+    x = np.arange(count) - 1
+    assert Tensor(x).relu().dtype == x.dtype
+    np.testing.assert_array_equal(Tensor(x).relu().data, np.maximum(x, 0))
+    wide = np.where(x == 0, np.nan, x)
+    np.testing.assert_array_equal(Tensor(wide).relu().data, np.maximum(wide, 0))

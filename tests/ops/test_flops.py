@@ -111,6 +111,7 @@ COUNTS = {
     "batch_norm": (lambda: nn.BatchNorm2d(4)(IMAGES), 4 * 576 + 2 * 576),
     "max_pool2d": (lambda: IMAGES.max_pool2d(3, stride=2), 9 * (2 * 4 * 4 * 3)),
     "avg_pool2d": (lambda: IMAGES.avg_pool2d((3, 2)), 6 * (2 * 4 * 3 * 4)),
+    "avg_pool2d, square": (lambda: IMAGES.avg_pool2d(3), 9 * (2 * 4 * 3 * 2)),
     "adaptive_avg_pool2d": (lambda: IMAGES.adaptive_avg_pool2d((3, 8)), 2 * 576),
     # Two weights an entry, first along the last axis.
     "interpolate": (lambda: IMAGES.interpolate((18, 16)), 4 * 8 * 9 * 16 + 4 * 8 * 18 * 16),

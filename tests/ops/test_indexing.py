@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools import each, leaf
 from tinygrad_np import Tensor
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 
 T = Tensor
 
@@ -71,3 +71,52 @@ def test_tensors_without_axes_are_scattered_into():
     x, index = Tensor(1.0), Tensor(0)
     assert x.scatter(0, index, 5.0).tolist() == 5.0
     assert x.scatter_reduce(0, index, 5.0, "sum").tolist() == 6.0
+
+
+@pytest.mark.parametrize("dim", [1, -2])
+def test_a_vector_is_read_along_its_axis_only(dim):
+    with pytest.raises(AxisError, match="gather: expected an axis of a tensor of shape"):
+        Tensor([1.0, 2.0]).gather(dim, Tensor([0]))
+
+
+@each(
+    "own,entries,reduce,include_self,expected",
+    [
+        ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "prod", True, [30, 14, 3]),
+        ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "prod", False, [30, 7, 3]),
+        ([-1, -2, -3], [-5, -6, -7], "amax", True, [-1, -2, -3]),
+        ([-1, -2, -3], [-5, -6, -7], "amax", False, [-5, -7, -3]),
+        ([-1.0, -2.0, -3.0], [-5.0, -6.0, -7.0], "amax", False, [-5, -7, -3]),
+        ([1, 2, 3], [5, 6, 7], "amin", True, [1, 2, 3]),
+        ([1, 2, 3], [5, 6, 7], "amin", False, [5, 7, 3]),
+        ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "amin", False, [5, 7, 3]),
+        ([False, False, True], [False, False, False], "amax", True, [False, False, True]),
+        ([True, True, False], [True, True, True], "amin", True, [True, True, False]),
+        ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "mean", False, [5.5, 7, 3]),
+        ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "sum", False, [11, 7, 3]),
+    ],
+)
+def test_groups_of_different_sizes_are_reduced(own, entries, reduce, include_self, expected):
+    found = T(own).scatter_reduce(0, T([0, 0, 1]), T(entries), reduce, include_self)
+    assert found.tolist() == expected
+    assert found.dtype == T(own).dtype
+
+
+def test_what_fills_a_mask():
+    x, mask = T([1.0, 2.0]), T([True, False])
+    for value in (0.1, T([0.1]), T(0.1)):
+        assert x.masked_fill(mask, value).tolist() == T([0.1, 2.0]).tolist()
+    assert T([1, 2]).masked_fill(mask, 7.0).tolist() == [7, 2]
+    with pytest.raises(DtypeError, match="expected a value of the tensor's dtype"):
+        T([1, 2]).masked_fill(mask, 0.5)
+    with pytest.raises(ShapeError, match="masked_fill: expected a number"):
+        x.masked_fill(mask, T([1.0, 2.0]))
+
+
+def test_as_many_entries_as_asked_for():
+    x = T([[0, 3], [2, 0]])
+    places = [[0, 1], [1, 0], [-1, -1]]
+    for size in (0, 1, 2, 3):
+        assert x.nonzero(size=size, fill_value=-1).tolist() == places[:size]
+        chosen = x.masked_select(x > 0, size=size, fill_value=9)
+        assert chosen.tolist() == [3, 2, 9][:size]

@@ -1,10 +1,13 @@
 """Norms and diagonals: zeros, infinities, shared memory."""
 
+import math
+
 import numpy as np
 import pytest
 
 from tests.tools import each, leaf
 from tinygrad_np import Tensor
+from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 # Norms.
@@ -121,3 +124,18 @@ def test_inf_and_nan_outside_a_triangle_are_gone():
     x.tril().sum().backward()
     assert x.tril().tolist() == [[1, 0], [2, 3]]
     assert x.grad.tolist() == [[1, 0], [1, 1]]
+
+
+def test_norms_of_nothing():
+    nothing = Tensor(np.zeros((2, 0)))
+    for p in (0, 0.5, 1, 2):
+        assert nothing.norm(p, axis=1).tolist() == [0.0, 0.0]
+    for p in (-1, np.inf, -np.inf):
+        with pytest.raises(ShapeError):
+            nothing.norm(p, axis=1)
+
+
+@each("p", ["2", True, math.nan, None])
+def test_orders_of_norms_are_numbers(p):
+    with pytest.raises(ArgumentError, match="norm: expected p to be a number"):
+        Tensor([3.0]).norm(p)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from tests.tools import leaf
 from tinygrad_np import Tensor
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import ArgumentError, DtypeError
 
 # Kinks and nans, as in PyTorch.
 
@@ -49,3 +50,33 @@ def test_a_loss_of_nothing_is_nan_and_has_no_gradient():
     assert np.isnan(loss.item())
     (grad,) = loss.gradient(x)
     assert grad.tolist() == [[0.0, 0.0]]
+
+
+def test_ignored_labels_may_be_any_also_of_one_class():
+    x = Tensor([[-0.5], [-0.25]])
+    assert x.nll_loss([0, 5], ignore_index=5).item() == 0.5
+    assert x.sparse_categorical_crossentropy([0, 5], ignore_index=5).item() == 0.0
+    with pytest.raises(ArgumentError, match="expected labels from 0 to 0, got -1 at position 1"):
+        x.sparse_categorical_crossentropy([0, -1])
+
+
+def test_labels_are_smoothed_by_1_at_most():
+    x = Tensor([[1.0, 0.0]])
+    assert x.cross_entropy([0], label_smoothing=1.0).item() == pytest.approx(0.8133, abs=1e-4)
+    with pytest.raises(ArgumentError, match="label_smoothing: expected a number from 0 to 1"):
+        x.cross_entropy([0], label_smoothing=1.5)
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(np.float64, 1e-43), (np.float32, 1e-38)])
+def test_the_slope_of_a_binary_target_is_bounded(dtype, least):
+    x, target = Tensor(np.array([0.0, 0.25], dtype)), leaf([0.0, 1.0], dtype=dtype)
+    x.binary_crossentropy(target, "sum").backward()
+    assert target.grad.tolist() == pytest.approx([-math.log(least), math.log(3)], rel=1e-6)
+
+
+def test_positives_are_weighted_by_a_list():
+    x, target = Tensor([[0.5, 0.25]]), Tensor([[1.0, 1.0]])
+    loss = x.binary_crossentropy_logits(target, "none", pos_weight=[2.0, 3.0])
+    expected = x.binary_crossentropy_logits(target, "none") * np.array([2, 3], np.float32)
+    assert loss.tolist() == expected.tolist()
+    assert loss.dtype == np.float32

@@ -161,3 +161,35 @@ def test_nothing_at_all():
         assert out.shape == grads[0].shape == shape
         assert not grads[1].data.any()
         assert not ops.channel_moments(x).data.any()
+
+
+def test_one_value_per_channel():
+    x = leaf([3.0, 5.0]).reshape(1, 2)
+    moments = ops.channel_moments(x)
+    assert moments.tolist() == [[3.0, 5.0], [0.0, 0.0]]
+    assert moments.gradient(x, gradient=np.ones((2, 2)))[0].tolist() == [[1.0, 1.0]]
+    out = ops.batch_norm(x, eps=1.0)
+    assert out.tolist() == [[0.0, 0.0]]
+    assert out.gradient(x, gradient=np.array([[1.0, 2.0]]))[0].tolist() == [[0.0, 0.0]]
+
+
+def test_the_definition_in_half_precision_has_weights():
+    arrays = [normal((8, 3), np.float16), normal(3, np.float16, 1.0), normal(3, np.float16)]
+    half, single = ([leaf(a.astype(dtype)) for a in arrays] for dtype in (np.float16, np.float32))
+    upstream = normal((8, 3), np.float16, seed=1)
+    first, second = (
+        ops.batch_norm(*inputs, eps=1e-3).gradient(
+            *inputs, gradient=upstream.astype(inputs[0].dtype), create_graph=True
+        )
+        for inputs in (half, single)
+    )
+    for found, expected in zip(first, second, strict=True):
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found.data, expected.data, atol=0.02)
+
+
+@each("wanted", [(True,), (True, True), (False, True, True), (True, True, True, False)])
+def test_the_kernel_gives_as_many_gradients_as_are_wanted(wanted):
+    x, statistics = normal((6, 3)), np.ones((2, 3), np.float32)
+    found = kernels.batch_norm_grads(x, x, np.ones(3, np.float32), statistics, wanted)
+    assert [grad is not None for grad in found] == list(wanted)

@@ -1,8 +1,10 @@
 """Sorting is stable."""
 
 import numpy as np
+import pytest
 
 from tinygrad_np import Tensor
+from tinygrad_np.errors import ArgumentError, AxisError
 
 T = Tensor
 
@@ -12,3 +14,16 @@ def test_the_order_of_equals_is_kept():
     assert T(x).argsort().tolist() == np.argsort(x, kind="stable").tolist()
     down = T(x).argsort(descending=True).data
     assert all(down[i] < down[i + 1] for i in range(399) if x[down[i]] == x[down[i + 1]])
+
+
+def test_a_number_is_sorted_along_its_axis_0():
+    assert [T(3.0).argsort(dim).item() for dim in (0, -1)] == [0, 0]
+    assert [part.item() for part in T(3.0).topk(1)] == [3.0, 0]
+    with pytest.raises(AxisError):
+        T(3.0).argsort(1)
+    with pytest.raises(ArgumentError, match="topk: expected k from 0 to 1"):
+        T(3.0).topk(2)
+
+
+def test_the_0_largest_are_none():
+    assert [part.shape for part in T([3.0, 1.0]).topk(0)] == [(0,), (0,)]

@@ -25,7 +25,7 @@ def with_fault(op, wrt, fault):
     def wrong(grad_out, *saved):
         return fault(right, grad_out, *saved)
 
-    return dataclasses.replace(op, vjps={**op.vjps, wrt: wrong}, backward=None)
+    return dataclasses.replace(op, vjps={**op.vjps, wrt: wrong}, backward=None, backward_flops=None)
 
 
 def with_kernel_fault(op, wrt, fault):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.tools import each, leaf, normal
 from tinygrad_np import Tensor, nn
-from tinygrad_np.errors import ShapeError
+from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 
@@ -147,3 +147,30 @@ def test_pools_of_one_number_are_of_two_axes():
     with pytest.raises(ShapeError, match="expected 4 axes"):
         Tensor.ones(2, 1, 4, 4, 4).max_pool2d(2)
     assert Tensor.ones(2, 1, 4, 4, 4).max_pool2d((2, 2, 2)).shape == (2, 1, 2, 2, 2)
+
+
+def test_images_of_one_entry():
+    x, index = Tensor.full((1, 2, 1, 1), 3.0), Tensor(np.zeros((1, 2, 1, 1), np.int64))
+    for found in (
+        x.max_pool2d(1),
+        x.avg_pool2d(1),
+        x.adaptive_avg_pool2d(1),
+        x.max_unpool2d(index, 1),
+        x.max_unpool2d(index, 1, output_size=1),
+    ):
+        assert found.tolist() == x.tolist()
+
+
+def test_images_without_channels_are_averaged():
+    assert Tensor.ones(1, 0, 3, 3).adaptive_avg_pool2d(2).shape == (1, 0, 2, 2)
+
+
+def test_padding_of_more_than_half_a_window_is_refused():
+    with pytest.raises(ArgumentError, match="padding: expected at most half of kernel_size"):
+        Tensor.ones(1, 1, 5, 5).max_pool2d(3, padding=2)
+
+
+def test_the_last_window_in_ceil_mode_starts_within_the_image_or_the_padding_before_it():
+    x = Tensor([[[1.0, 2.0, 3.0]]])
+    assert x.max_pool2d((2,), 3, padding=(1, 0), ceil_mode=True).tolist() == [[[1.0, 3.0]]]
+    assert x.max_pool2d((2,), 3, padding=(0, 1), ceil_mode=True).tolist() == [[[2.0]]]

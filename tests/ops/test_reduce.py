@@ -7,6 +7,7 @@ import pytest
 
 from tests.tools import leaf
 from tinygrad_np import Tensor, nn
+from tinygrad_np.errors import AxisError, DtypeError
 
 # Dtypes.
 
@@ -69,3 +70,15 @@ def test_variances_of_fewer_than_the_correction():
 
 def test_a_product_of_float16_is_of_float16():
     assert Tensor(np.ones(3, np.float16)).prod().dtype == np.float16
+
+
+def test_a_number_is_reduced_along_its_axis_0():
+    x = leaf(3.0)
+    for axis in (0, -1, (0, -1), np.int64(0), None):
+        assert x.sum(axis=axis).item() == 3.0
+    assert [x.argmax(axis=0).item(), x.argmin(axis=-1).item()] == [0, 0]
+    for reduction in (x.sum, x.argmax, x.argmin):
+        with pytest.raises(AxisError):
+            reduction(axis=1)
+    with pytest.raises(DtypeError, match="expected axis to be an integer"):
+        x.sum(axis=0.5)

@@ -1,9 +1,11 @@
 """Interpolation: bytes, any dtype, unchanged size."""
 
 import numpy as np
+import pytest
 
 from tests.tools import each, normal
 from tinygrad_np import Tensor
+from tinygrad_np.errors import ArgumentError, ShapeError
 
 
 def test_resizing_bytes():
@@ -28,3 +30,15 @@ def test_the_same_size_changes_nothing():
     x = Tensor(normal(1, 1, 4, 4))
     assert x.interpolate((4, 4)) is x
     assert x.adaptive_avg_pool2d((None, 4)) is x
+
+
+def test_sizes_at_their_limits():
+    x = Tensor([[[1.0, 3.0, 5.0]]])
+    assert x.interpolate((1,)).tolist() == [[[3.0]]]
+    assert x.interpolate((1,), align_corners=True).tolist() == [[[1.0]]]
+    assert Tensor.ones(1, 0, 3).interpolate((6,)).shape == (1, 0, 6)
+    assert Tensor([1.0]).interpolate((2,)).tolist() == [1.0, 1.0]
+    with pytest.raises(ArgumentError, match="integers of at least 1"):
+        x.interpolate((0,))
+    with pytest.raises(ShapeError, match="an axis with entries"):
+        Tensor.ones(1, 2, 0).interpolate((2,))

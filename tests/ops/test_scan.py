@@ -1,8 +1,11 @@
-"""Scans of 0-d tensors."""
+"""Scans of 0-d and of empty tensors."""
 
 import numpy as np
+import pytest
 
+from tests.tools import leaf
 from tinygrad_np import Tensor
+from tinygrad_np.errors import AxisError
 
 
 def test_scans_of_a_tensor_without_an_axis():
@@ -10,3 +13,23 @@ def test_scans_of_a_tensor_without_an_axis():
         values, places = Tensor(1, dtype).cummax()
         assert (values.shape, values.dtype, places.tolist()) == ((), np.dtype(dtype), 0)
     assert Tensor(True).cumsum().dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"])
+def test_a_number_is_scanned_along_its_axis_0(name):
+    for axis in (0, -1):
+        x = leaf(3.0)
+        out = getattr(x, name)(axis)
+        out = out[0] if isinstance(out, tuple) else out
+        out.backward()
+        assert [out.item(), x.grad.item()] == [3.0, 1.0]
+    with pytest.raises(AxisError):
+        getattr(x, name)(1)
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp"])
+def test_scans_of_nothing(name):
+    x = leaf(np.ones((2, 0)))
+    out = getattr(x, name)(1)
+    out.sum().backward()
+    assert out.shape == x.grad.shape == (2, 0)

@@ -604,3 +604,42 @@ def test_base_class():
     assert take(Root(optimizer), 3)[-1] == [0.5]
     with pytest.raises(NotImplementedError):
         optim.Schedule(optimizer)
+
+
+@each(
+    "kind,options,words",
+    [
+        (optim.StepLR, {"step_size": 1}, {"step_size": 0}),
+        (optim.MultiStepLR, {"milestones": [0, 1]}, {"milestones": [-1]}),
+        (optim.CosineAnnealingLR, {"T_max": 1, "eta_min": 0}, {"T_max": 0}),
+        (optim.LinearWarmup, {"warmup_steps": 1, "start_factor": 1}, {"warmup_steps": 0}),
+        (optim.LinearWarmup, {"warmup_steps": 1}, {"warmup_steps": 1, "start_factor": 1.5}),
+        (optim.ReduceLROnPlateau, {"patience": 0, "factor": 0, "eps": 0}, {"factor": 1}),
+        (optim.ReduceLROnPlateau, {"cooldown": 0, "threshold": 0}, {"factor": 1.5}),
+        (optim.OneCycleLR, {"max_lr": 0, "total_steps": 1}, {"max_lr": 1, "total_steps": 0}),
+        (optim.OneCycleLR, {"max_lr": 1, "epochs": 1, "steps_per_epoch": 1}, {"max_lr": 1}),
+    ],
+)
+def test_the_least_that_is_accepted(kind, options, words):
+    take(kind(optimizer_of(momentum=0.9), **options), 1)
+    with pytest.raises(ArgumentError):
+        kind(optimizer_of(momentum=0.9), **words)
+
+
+@each("mode", ["rel", "abs"])
+def test_plateau_needs_more_than_its_limits(mode):
+    """A metric that stays is not better, and a rate that falls by eps only stays."""
+    optimizer = optimizer_of(2.0)
+    options = {"factor": 0.5, "patience": 0, "threshold": 0, "threshold_mode": mode}
+    schedule = optim.ReduceLROnPlateau(optimizer, **options, eps=0.5)
+    for rate in (2.0, 1.0, 1.0):
+        schedule.step(3.0)
+        assert rates_of(optimizer) == [rate]
+
+
+def test_succession_of_three():
+    optimizer = optimizer_of(1.0)
+    parts = [optim.ExponentialLR(optimizer, 0.5) for _ in range(3)]
+    schedule = optim.SequentialLR(optimizer, parts, milestones=[2, 5])
+    rates = [rate for (rate,) in take(schedule, 6)]
+    assert rates == [0.5, 1.0, 0.5, 0.25, 1.0, 0.5]

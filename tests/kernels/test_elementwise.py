@@ -1,0 +1,41 @@
+"""Elementwise kernels: memory order and broadcasting of large arrays."""
+
+import numpy as np
+
+from tests.tools import normal
+from tinygrad_np.kernels import elementwise
+
+X = np.asfortranarray(normal(400, 500))
+
+
+def test_results_have_the_memory_order_of_the_larger_input():
+    row = normal(500)
+    for found, expected in [
+        (elementwise.unary(np.exp, X), np.exp(X)),
+        (elementwise.binary(np.add, X, 1.0), X + 1.0),
+        (elementwise.binary(np.subtract, row, X), row - X),
+        (elementwise.select(X, X > 0), np.where(X > 0, X, 0)),
+    ]:
+        assert found.flags.f_contiguous
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_select_writes_to_its_input_only_if_told_to_and_if_it_fits():
+    x, mask = normal(3, 4), normal(3, 4, seed=1) > 0
+    given, expected = x.copy(), np.where(mask, x, 0)
+    assert elementwise.select(x, mask).tolist() == expected.tolist()
+    assert x.tolist() == given.tolist()
+    both = elementwise.select(x, np.stack([mask, ~mask]), reuse=True)
+    assert both.tolist() == [expected.tolist(), (x - expected).tolist()]
+    assert elementwise.select(x, mask, reuse=True) is x
+    assert x.tolist() == expected.tolist()
+
+
+def test_what_both_inputs_broadcast_is_in_c_order():
+    column = np.asfortranarray(normal(400, 300))[:, None]
+    found = elementwise.binary(np.add, column, normal(2, 1))
+    np.testing.assert_array_equal(found, column + normal(2, 1))
+    chosen = elementwise.select(X, np.ones((2, 1, 1), bool))
+    np.testing.assert_array_equal(chosen, np.stack([X, X]))
+    assert found.flags.c_contiguous
+    assert chosen.flags.c_contiguous
