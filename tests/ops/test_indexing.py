@@ -67,10 +67,11 @@ def test_masked_fill_keeps_the_dtype():
         Tensor([1, 2]).masked_fill([True, False], 0.5)
 
 
-def test_tensors_without_axes_are_scattered_into():
+@pytest.mark.parametrize("src", [5.0, Tensor(5.0)])
+def test_tensors_without_axes_are_scattered_into(src):
     x, index = Tensor(1.0), Tensor(0)
-    assert x.scatter(0, index, 5.0).tolist() == 5.0
-    assert x.scatter_reduce(0, index, 5.0, "sum").tolist() == 6.0
+    assert x.scatter(0, index, src).tolist() == 5.0
+    assert x.scatter_reduce(0, index, src, "sum").tolist() == 6.0
 
 
 @pytest.mark.parametrize("dim", [1, -2])

@@ -62,9 +62,9 @@ def scatter(x: Value, dim: int, index: Index, src: Source, reduce: str | None = 
             )
         return _combine("scatter", x, dim, index, src, "sum" if reduce == "add" else "prod", True)
     dim, places = read_index("scatter", x, dim, index)
-    if not x.shape:
-        return reshape(scatter(reshape(x, shape=(1,)), 0, places.reshape(1), src), shape=())
     entries = _read_source("scatter", x, places, src)
+    if not x.shape:
+        return reshape(scatter(reshape(x, shape=(1,)), 0, places.reshape(1), entries), shape=())
     winner = np.full(x.shape, -1)
     winner.reshape(-1)[_locate(x.shape, dim, places)] = np.arange(places.size)
     if not places.size:
@@ -101,10 +101,10 @@ def _combine(
     who: str, x: Value, dim: int, index: Index, src: Source, reduce: str, include_self: bool
 ) -> Value:
     dim, places = read_index(who, x, dim, index)
-    if not x.shape:
-        row = _combine(who, reshape(x, shape=(1,)), 0, places[None], src, reduce, include_self)
-        return reshape(row, shape=())
     entries = _read_source(who, x, places, src)
+    if not x.shape:
+        row = _combine(who, reshape(x, shape=(1,)), 0, places[None], entries, reduce, include_self)
+        return reshape(row, shape=())
     targets = _locate(x.shape, dim, places)
     own = reshape(x, shape=(-1,))
     counts = np.bincount(targets, minlength=own.shape[0])
