@@ -5,7 +5,7 @@ from contextlib import ContextDecorator
 from typing import Self, TypeVar
 
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Node, thread
+from tinygrad_np.autograd.tape import Node, thread, was_observed
 from tinygrad_np.typing import Options, Value, Values
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ class Observer(ContextDecorator):
     """
 
     def __enter__(self) -> Self:
+        was_observed[0] = True
         thread.state.observers.append(self)
         return self
 

@@ -217,13 +217,14 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     position = -1
     grads: list[tuple[Edge, Grad]] = []
     try:
-        if plan.backward is not None and not walk.create_graph:
-            return kernel_grads(node, plan.backward, grad_out, walk)
-        if not plan.vjps:
-            return definition_grads(node, grad_out, walk)
-        values: Any = saved_variables(node, walk.kind) if walk.create_graph else saved
-        if not plan.saves_all:
-            values = values_of(node, values)
+        values: Any = saved
+        if walk.create_graph or not plan.is_plain:
+            if plan.backward is not None and not walk.create_graph:
+                return kernel_grads(node, plan.backward, grad_out, walk)
+            if not plan.vjps:
+                return definition_grads(node, grad_out, walk)
+            values = saved_variables(node, walk.kind) if walk.create_graph else saved
+            values = values if plan.saves_all else values_of(node, values)
         for position, vjp, pick in plan.vjps:
             edge: Any = edges[position]
             if needed is not None and edge not in needed:

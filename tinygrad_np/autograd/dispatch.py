@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 import numpy as np
 
 from tinygrad_np import engine_checks as checks
+from tinygrad_np.autograd import tape
 from tinygrad_np.autograd.op import Op, SavePlan
 from tinygrad_np.autograd.tape import Edge, Edges, Variable, initialize, observed, record, thread
 from tinygrad_np.errors import raise_translated
@@ -48,9 +49,10 @@ class Primitive(Op):
     def __call__(self, *inputs: Any, **options: Any) -> Any: ...
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run on `inputs`; record a node if one of them is a Variable that wants a gradient."""
-        if options or self.options or len(inputs) != len(self.inputs):
+        if options or self.options or len(inputs) != self.arity:
             inputs, options = self.bind(inputs, options)
-        is_plain = not (thread.state.observers or self.extra_results)
+        is_observed = tape.was_observed[0] and thread.state.observers
+        is_plain = not (is_observed or self.extra_results)
         for value in inputs:
             if type(value) is not _ndarray:
                 if isinstance(value, Variable):
@@ -70,7 +72,7 @@ class Primitive(Op):
     def bind(self, args: tuple[Any, ...], given: Options) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the inputs and all options of a call by position and by name."""
         options = {**self.options, **given}
-        is_usual = len(args) == len(self.inputs) and len(options) == len(self.options)
+        is_usual = len(args) == self.arity and len(options) == len(self.options)
         if not is_usual or not self.required <= given.keys():
             args, options = self._bind_by_name(args, given)
         if list in map(type, options.values()):
@@ -81,7 +83,7 @@ class Primitive(Op):
     def _bind_by_name(
         self, args: tuple[Any, ...], given: Options
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        count = len(args) if self.variadic else len(self.inputs)
+        count = len(args) if self.variadic else self.arity
         named = {**dict(zip(self.options, args[count:], strict=False)), **given}
         options = {**self.options, **named}
         inputs = args[:count]

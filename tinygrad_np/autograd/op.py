@@ -93,6 +93,8 @@ class Op:
     name: str = field(init=False)
     inputs: list[str] = field(init=False)
     """The names of the inputs."""
+    arity: int = field(init=False)
+    """How many inputs there are; `*xs` counts as one."""
     optional: frozenset[str] = field(init=False)
     """The inputs that may be left out: they are None then."""
     options: dict[str, Any] = field(init=False)
@@ -116,6 +118,7 @@ class Op:
         derived = {
             "name": self.forward.__name__.strip("_"),
             "inputs": [p.name for p in inputs],
+            "arity": len(inputs),
             "optional": frozenset(p.name for p in inputs if p.default is not empty),
             "options": options,
             "required": frozenset(name for name, value in options.items() if value is empty),
@@ -188,6 +191,8 @@ class SavePlan:
         """What the gradients may name, in the order of `backward.values_of`."""
         self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
         self.backward = None if kernel is None else self._gradient(-1, kernel)
+        self.is_plain = self.saves_all and kernel is None and bool(vjps)
+        """Whether first-order gradients come from VJPs that name nothing but saved values."""
         self.is_checked = False
         """Whether the kernel's gradients have been checked not to share memory."""
 

@@ -49,6 +49,8 @@ class _Thread(threading.local):
 
 
 thread = _Thread()
+was_observed = [False]
+"""Whether an observer was ever entered; until then, ops on arrays need not look for one."""
 
 
 def observed(event: str, *args: Any, call: Callable[[], T]) -> T:
