@@ -1,4 +1,4 @@
-"""Types that the whole package shares."""
+"""Types shared by the whole package."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -11,11 +11,11 @@ Options: TypeAlias = Mapping[str, Any]
 Function: TypeAlias = Callable[..., Any]
 Values: TypeAlias = Sequence[Any]
 Wanted: TypeAlias = tuple[bool, ...]
-"""One bool per input: whether it wants a gradient."""
+"""One bool per input: whether its gradient is wanted."""
 
 
 class Value(Protocol):
-    """What VJPs and definitions compute with: an ndarray, or a Variable when recording."""
+    """Operand of VJPs and definitions: an ndarray, or a Variable when recording."""
 
     @property
     def shape(self) -> Shape:
@@ -45,5 +45,5 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """The path of the module from the one called outermost."""
+        """The module's path relative to the outermost module called."""
         raise NotImplementedError

@@ -1,8 +1,8 @@
-"""The walk back over the tape, newest node first.
+"""The backward pass: walk the tape from the newest node to the oldest.
 
-`Walk.run` is the loop; `input_grads` chooses how the gradients of one node are computed. VJPs are
-handed arrays, or Variables if the gradient is to have a graph of its own: they are written in ops,
-so the same text serves both. Nothing here recurses over a graph.
+`Walk.run` is the loop; `input_grads` chooses how the gradients of one node are computed. VJPs
+receive arrays, or Variables with `create_graph`; they are written in ops, so the same code serves
+both. The walk is a loop: only nested definitions, such as a checkpoint in a checkpoint, nest calls.
 """
 
 from bisect import insort
@@ -36,18 +36,19 @@ _ORDER = attrgetter("order")
 def backward(
     root: Variable, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False
 ) -> None:
-    """Add to the `.grad` of every leaf under `root` its VJP of `gradient`.
+    """Accumulate the gradient of `root` into the `.grad` of every leaf it depends on.
 
-    `gradient` may be left out if `root` has one entry.
+    `gradient` is the upstream gradient of `root`; it may be omitted if `root` has one entry.
     """
     walk = Walk(root.result_class, create_graph, retain_graph or create_graph)
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
     with Recording(create_graph):
         for leaf, grad in grads.items():
             if create_graph:
+                # A copy with a graph: `.grad` is not itself a tensor of the graph.
                 grad = cast(grad, dtype=leaf.dtype)
             else:
-                # A leaf's `.grad` is memory that nothing else holds.
+                # `.grad` must not share memory with anything else.
                 grad = walk.kind.wrap(grad if leaf in walk.owned else grad.copy(order="K"))
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
@@ -59,9 +60,9 @@ def gradient(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> list[Any]:
-    """Return the VJP of `gradient` for each target; the graph and every `.grad` stay as they are.
+    """Return the gradient of `root` for each target; keep the graph and every `.grad` as they are.
 
-    A target that `root` does not depend on is an error, or None if `allow_unused`.
+    A target that `root` does not depend on raises GraphError, or gives None with `allow_unused`.
     """
     checks.check_targets(targets)
     keys: list[Edge] = [target.node or target for target in targets]
@@ -75,11 +76,11 @@ def gradient(
 
 
 def _cotangent(root: Variable, gradient: Any, create_graph: bool) -> Grad:
-    """Return the upstream gradient of `root`: as a Variable if it is to have a graph."""
+    """Return the upstream gradient of `root`: a Variable with `create_graph`, else an array."""
     checks.check_root(root, gradient)
     if not isinstance(gradient, Variable):
         array = np.ones_like(root.data) if gradient is None else np.asarray(gradient, root.dtype)
-        # Copied if the graph of the gradients keeps an array that the caller may change.
+        # The new graph may save this array, so the caller must not share it.
         gradient = root.result_class.wrap(array.copy() if create_graph else array)
     checks.check_like("backward: expected a gradient", root, gradient, Variable, ShapeError)
     return gradient if create_graph else gradient.data
@@ -87,10 +88,11 @@ def _cotangent(root: Variable, gradient: Any, create_graph: bool) -> Grad:
 
 @dataclass(slots=True)
 class Walk:
-    """One pass back over the tape.
+    """One backward pass.
 
     With `create_graph`, gradients are Variables of class `kind` with a graph. With `targets`, only
-    what leads to one of them is computed. Nodes older than the time `after` count as leaves.
+    gradients on a path to one of them are computed. Nodes recorded before the time `after` are
+    treated as leaves, which confines the walk over a definition to the nodes it just recorded.
     """
 
     kind: type[Variable]
@@ -102,9 +104,9 @@ class Walk:
     """The edges that lead to a target; None if all gradients are computed."""
     grads: dict[Any, Grad] = field(default_factory=dict)
     owned: set[Edge] = field(default_factory=set)
-    """The edges whose gradient nothing else references; its memory may be overwritten."""
+    """The edges whose gradient only this walk references: its memory may be overwritten."""
     grad_class: type[Any] = _ndarray
-    """A gradient of exactly this class, dtype and shape needs no `unbroadcast`."""
+    """A gradient of this class, with its edge's dtype and shape, needs no `unbroadcast`."""
     is_observed: bool = field(default_factory=lambda: bool(tape.thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
@@ -121,7 +123,7 @@ class Walk:
         has_targets = self.targets is not None
         with Recording(self.create_graph):
             while frontier:
-                # The newest node: all uses of its output are behind us, its gradient is complete.
+                # Consumers are newer than what they read, so all are done: grad_out is complete.
                 node = frontier.pop()
                 grad_out = grads.pop(node)
                 if has_targets or node.hooks is not None:
@@ -139,13 +141,13 @@ class Walk:
                 if not self.keep_graph:
                     # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
-            if not after:  # those of an inner walk are the outer one's
+            if not after:  # leaf hooks run once, in the outermost walk
                 for leaf in [edge for edge in grads if edge.hooks and type(edge) is not Node]:
                     grads[leaf] = self.run_hooks(leaf, grads[leaf])
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:
-        """Run the hooks of a node on its gradient, and store that of a target."""
+        """Run a node's hooks on its gradient, and keep the gradient if the node is a target."""
         if node.hooks:
             if self.targets is None:
                 checks.check_usable(node)
@@ -156,7 +158,7 @@ class Walk:
         return grad
 
     def accumulate(self, edge: Edge, total: Grad, grad: Grad) -> Grad:
-        """Return a sum of gradients, in place if the memory is this walk's own."""
+        """Add two gradients, in place if the walk owns `total`."""
         if self.create_graph:
             return total + grad
         if edge in self.owned:
@@ -181,7 +183,7 @@ class Walk:
 
 
 def _find_needed(roots: list[Node], targets: set[Edge], after: int) -> set[Edge | None]:
-    """Return the targets, and the nodes after that time that depend on one of them."""
+    """Return the targets, and the nodes newer than `after` that depend on one of them."""
     seen = set(roots)
     oldest = min([t.order if type(t) is Node else 0 for t in targets], default=0)
     waiting = list(roots)
@@ -203,10 +205,10 @@ def _find_needed(roots: list[Node], targets: set[Edge], after: int) -> set[Edge 
 
 
 def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
-    """Return the gradients of the inputs of a node, given that of its output.
+    """Compute the gradients of a node's inputs from that of its output.
 
-    Choose among the plan's kernel, its VJPs and the op's definition. The VJPs run here and not in a
-    function of their own, which saves a call per node.
+    Use the plan's kernel unless `create_graph`, else its VJPs, else the op's definition. The loop
+    over VJPs stands here to save a call per node.
     """
     plan, edges, saved = node.plan, node.edges, node.saved
     needed = walk.needed
@@ -232,7 +234,7 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
             if walk.is_observed:
                 vjp = partial(_observe, node, position, vjp)
             arguments = pick(values) if pick else values
-            # Unpacking nothing would still build a list and a tuple.
+            # A star call builds a list and a tuple even if there is nothing to unpack.
             grad: Any = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
             if (
                 type(grad) is not walk.grad_class
@@ -251,7 +253,7 @@ def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = 
     """Return the values that gradients may name, in the order of `plan.names`."""
     plan = node.plan
     options = [node.options[name] for name in plan.options]
-    # The shape and dtype of an input that wants no gradient are None.
+    # Without an edge, no gradient is wanted: shape and dtype are None.
     properties = [getattr(node.edges[place], kind, None) for place, kind in plan.properties]
     return [*saved, *options, *properties, wanted, overwrite]
 
@@ -262,7 +264,7 @@ def _observe(node: Node, position: int, function: Function, grad_out: Grad, *res
 
 
 def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -> None:
-    """Say in which gradient an error was raised."""
+    """Add a note to an error that says which gradient raised it."""
     uses_kernel = node.plan.backward is not None and not create_graph
     if position >= 0 or uses_kernel:
         what = "backward kernel" if uses_kernel else f"VJP for input {position}"
@@ -276,7 +278,7 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
     position, function, pick = kernel
-    # Not the first time, when memory is checked below; and observers look at grad_out afterwards.
+    # Not before the check for shared memory below, and not while observers may read grad_out.
     overwrite = plan.is_checked and node in walk.owned and not walk.is_observed
     values = values_of(node, saved, wanted, overwrite)
     if walk.is_observed:
@@ -289,22 +291,22 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
             grads.append((edge, unbroadcast(made[position], node, position, walk)))
             if edge not in walk.grads:
                 walk.owned.add(edge)
-    if not plan.is_checked:  # once per plan, so that calls do not pay for it
+    if not plan.is_checked:  # once per plan, to keep calls fast
         checks.check_gradients(node.op, [grad for _, grad in grads], [grad_out, *saved])
         plan.is_checked = wanted == plan.wanted
     return grads
 
 
 def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
-    """Evaluate the definition of an op on its inputs again, and walk back over that."""
-    definition: Any = node.op.definition  # there is one, as there are no VJPs
+    """Run an op's definition on its inputs, recording it, and differentiate that."""
+    definition: Any = node.op.definition  # an op without VJPs has one
     targets = {edge for edge in node.edges if edge is not None}
     if walk.needed is not None:
         targets &= walk.needed
     start = next(tape.clock)
     with Recording(True):
         values = saved_variables(node, walk.kind)
-        # Saved are all inputs, or none, as in checkpoint(), whose options hold them.
+        # All inputs are saved, or none: checkpoint() keeps them in its options.
         out = definition(*values[: len(node.edges)], **node.options)
     expected = f"op {node.op.name!r}: expected the definition to return a Tensor"
     checks.check_like(expected, node, out, Variable, GraphError)
@@ -315,7 +317,7 @@ def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
 
 
 def saved_variables(node: Node, kind: type[Variable]) -> Values:
-    """Return what was saved, with the inputs and the output as Variables on the graph again."""
+    """Return the saved values, with inputs and output reattached to the graph as Variables."""
     values = list(node.saved or ())
     for place, position in enumerate(node.plan.inputs):
         edge = node.edges[position]
@@ -330,7 +332,7 @@ def saved_variables(node: Node, kind: type[Variable]) -> Values:
 
 
 def unbroadcast(grad: Any, node: Node, position: int, walk: Walk) -> Grad:
-    """Sum a gradient over broadcast axes to its input's shape; refuse one that does not fit."""
+    """Sum a gradient over broadcast axes to its input's shape; raise if it does not fit."""
     edge: Any = node.edges[position]
     if isinstance(grad, np.ndarray | np.generic):
         grad = walk.kind.wrap(np.asarray(grad)) if walk.create_graph else np.asarray(grad)

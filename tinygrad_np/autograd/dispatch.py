@@ -1,12 +1,13 @@
 """What happens when an op is called.
 
-1. `Primitive.__call__` sorts out inputs and options. On arrays alone, the op just runs.
+1. `Primitive.__call__` separates inputs from options. If no input is a Tensor, it runs the forward
+   and returns an array.
 2. `apply` collects the arrays and edges of the inputs, promoted to one dtype by `promote`.
 3. `run` runs the forward on the arrays, translates NumPy's errors, and puts a node on the tape if
-   an input wants a gradient.
+   the gradient of an input is wanted.
 
 The methods made by `tensor.unary_method` and `tensor.binary_method`, among them `+ - * /`, go
-straight to step 3 when all inputs are Tensors of one float dtype.
+straight to step 3 when no promotion is needed.
 """
 
 import operator
@@ -65,12 +66,12 @@ class Primitive(Op):
                 raise_translated(error, self.name, inputs, options)
                 raise
             return out if type(out) is _ndarray else checks.check_array(self, out)
-        # NumPy's own results are scalars where arrays without axes are meant.
+        # NumPy returns scalars instead of 0-d arrays: convert them back.
         arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
         return run(self, arrays, arrays, (), (), options).data
 
     def bind(self, args: tuple[Any, ...], given: Options) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the inputs and all options of a call by position and by name."""
+        """Split the arguments of a call into inputs and a complete dict of options."""
         options = {**self.options, **given}
         is_usual = len(args) == self.arity and len(options) == len(self.options)
         if not is_usual or not self.required <= given.keys():
@@ -83,6 +84,7 @@ class Primitive(Op):
     def _bind_by_name(
         self, args: tuple[Any, ...], given: Options
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Bind a call that omits inputs, or names inputs, or gives options by position."""
         count = len(args) if self.variadic else self.arity
         named = {**dict(zip(self.options, args[count:], strict=False)), **given}
         options = {**self.options, **named}
@@ -147,9 +149,9 @@ def run(
     if True in wanted and state.recording and (out.dtype is _FLOAT32 or out.dtype.kind == "f"):
         plan = op.plans.get(wanted)
         if plan is None:
-            # Checked when a plan is new, so that calls do not pay for it.
+            # Checked once per plan, to keep calls fast.
             checks.check_wanted(op, wanted)
-            checks.check_not_shared(op, [out], arrays[op.view :])
+            checks.check_not_shared(op, [out], arrays[1:] if op.view else arrays)
             checks.check_not_shared(op, results, arrays)
             plan = op.plans[wanted] = SavePlan(op, wanted)
         saved: Any = ()
@@ -172,7 +174,7 @@ def run(
 
 
 def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
-    """Return the inputs with the differentiable ones cast to one dtype; None if they have it."""
+    """Cast the differentiable inputs to their common dtype; return None if none needs a cast."""
     names = op.differentiable_inputs
     chosen = [place for place in range(len(inputs)) if op.input_name(place) in names]
     dtype: Any = common_dtype([arrays[place] for place in chosen], op.floating)
@@ -186,7 +188,7 @@ def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
 
 
 def _as_constant(op: Op, value: Any) -> Any:
-    """Return an input as a Python number, or as an array that nobody else can change."""
+    """Convert an input to a number or an array that the caller cannot change under a node."""
     if isinstance(value, np.generic):
         return value.item()
     checks.check_input(op, value)
@@ -201,13 +203,13 @@ def _as_constant(op: Op, value: Any) -> Any:
 def _decorator_of(
     make: Callable[Concatenate[Function, P], Primitive],
 ) -> Callable[P, Callable[[Function], Primitive]]:
-    """Return a decorator with the options of `make`: they are spelled once, at its fields."""
+    """Return a decorator that takes the options of `make`, with their types."""
 
     def op(*args: P.args, **options: P.kwargs) -> Callable[[Function], Primitive]:
-        """Make an op of a function from arrays to an array.
+        """Turn a NumPy function into an op.
 
-        The options are the fields of `Op`, where each is documented: the formula, then `vjps` or a
-        `definition`, and perhaps a `backward` kernel for speed.
+        The arguments are the fields of `Op`, documented there: the formula, `vjps` or a
+        `definition`, and optionally a `backward` kernel for speed.
 
         >>> from tinygrad_np import Tensor, op
         >>> @op("x^3", vjps={"x": lambda grad_out, x: grad_out * 3 * x * x})

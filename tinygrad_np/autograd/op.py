@@ -1,9 +1,10 @@
-"""What an op is: its forward, its gradients, and what a call has to save for them.
+"""Op definitions: the forward, the gradients, and what a call must save for them.
 
-An op has calculus, written in ops and exact to any order: one VJP per input (`vjps`), or the same
-function composed of simpler ops (`definition`). It may also have one NumPy kernel for all inputs
-(`backward`), which makes an ordinary first-order backward pass fast. The save plan says whether the
-kernel is usable; `backward.input_grads` decides what runs.
+A VJP (vector-Jacobian product) maps the gradient of the output, `grad_out`, to the gradient of one
+input. A differentiable op has either one VJP per input (`vjps`) or its forward rewritten with
+simpler ops (`definition`). Both call ops rather than NumPy, so they can be differentiated again. An
+op may add a NumPy kernel for all inputs at once (`backward`) that speeds up first-order passes.
+`SavePlan` decides whether the kernel is usable; `backward.input_grads` chooses what runs.
 """
 
 import inspect
@@ -18,7 +19,7 @@ from tinygrad_np.typing import Function, Values, Wanted
 
 @dataclass(frozen=True)
 class Samples:
-    """Where tests evaluate an op: the range to sample, and the kinks to stay away from."""
+    """Where tests evaluate an op: the range to sample, and kinks to avoid."""
 
     domain: tuple[float, float] = (-2.0, 2.0)
     kinks: tuple[float, ...] = ()
@@ -28,44 +29,47 @@ class Samples:
 class Op:
     """One operation; the decorator `dispatch.op` builds one from its forward function.
 
-    VJPs, kernels and FLOP counts declare what they need as parameters, which the engine reads from
-    their signatures: inputs, options, `out`, names in `keeps`, and `<input>_shape` and
-    `<input>_dtype` (a VJP: only those of its own input). A call saves exactly what the wanted
-    gradients name: `lambda grad_out, b: grad_out * b` saves the input `b`.
+    VJPs and kernels name what they need as parameters, and the engine reads their signatures. They
+    may name inputs, options, `out`, names in `keeps`, and `<input>_shape` and `<input>_dtype` (in a
+    VJP, only of its own input). Of the arrays, a call saves only those that the wanted gradients
+    name: `lambda grad_out, b: grad_out * b` saves the input `b`.
     """
 
     forward: Function
-    """Arrays to array. Positional parameters are inputs (`*xs`: any number of them), keyword-only
+    """The NumPy implementation: takes arrays and returns the output, in a tuple with what `keeps`
+    and `caches` name. Positional parameters are inputs (`*xs`: any number of them), keyword-only
     ones are options. A caller may pass both by position, inputs first."""
 
     formula: str
     """The mathematics in one line, for the table of ops."""
 
     vjps: Mapping[str, Function] = field(default_factory=dict)
-    """For each differentiable input its VJP, a function of `grad_out` and what it names. Written in
-    ops and `+ - * /`, it serves arrays and Variables alike. The engine sums over broadcast axes. A
-    VJP of `*xs` may name `position`, that of its own input."""
+    """One VJP per differentiable input: a function of `grad_out` and the values it names. It uses
+    only ops and `+ - * /`, so it works on arrays and on Variables. The engine sums the result over
+    broadcast axes. A VJP of `*xs` may name `position`, the index of its input."""
 
     definition: Function | None = None
-    """In place of `vjps`: the same function composed of other ops. Called with all inputs and
-    options, it is differentiated for the gradients of the inputs in `differentiable`."""
+    """Alternative to `vjps`: the forward rewritten with other ops. The engine calls it with all
+    inputs and options and differentiates the result."""
 
     differentiable: tuple[str, ...] = ()
-    """The inputs that have a gradient by `definition`; those with a VJP need not be listed."""
+    """The inputs differentiated through `definition`; leave empty with `vjps`."""
 
     backward: Callable[..., Sequence[Array | None]] | None = None
-    """A NumPy kernel for first-order gradients: `grad_out` and what it names to one gradient per
-    input, None where `wanted`, one bool per input, is False. Gradients are new memory, except that
-    a kernel that names `overwrite` may write its result into `grad_out` when `overwrite` is True.
-    Only a kernel may read `caches`. It is skipped if it would save inputs that the calculus of the
-    wanted gradients does not need."""
+    """A NumPy kernel for first-order gradients: takes `grad_out` and the values it names, and
+    returns one gradient per input, or None for inputs whose entry in `wanted` is False. The
+    gradients must be new arrays; only if `overwrite` is True may the kernel write its result into
+    `grad_out`. It is not used if it needs an input that the VJPs do not, since saving that input
+    would cost memory."""
 
     keeps: tuple[str, ...] = ()
-    """Names of further results of the forward, after its output, that are locally constant: masks,
-    positions of maxima."""
+    """Names of extra results that the forward returns after its output and whose derivative is
+    zero, such as masks and positions of maxima. VJPs and kernels may name them."""
 
     caches: tuple[str, ...] = ()
-    """Names of results after those in `keeps` that vary with the inputs; they have no graph."""
+    """Names of extra results, after `keeps`, that depend on the inputs, such as statistics. Only a
+    kernel may name them: they have no graph, so a VJP that used one would have a wrong
+    derivative."""
 
     view: bool = False
     """Whether the output shares the memory of the first input."""
@@ -74,7 +78,7 @@ class Op:
     """Whether integer inputs become float32."""
 
     subgradient: str = ""
-    """What the derivative is taken to be at kinks and ties, for readers."""
+    """The derivative used at kinks and ties, for readers."""
 
     flops: int | Callable[..., int] | None = None
     """Floating-point operations of the forward, for `profile()`: a number per entry of the output
@@ -82,13 +86,13 @@ class Op:
     An arithmetic operation, a comparison, a selection and a function such as e^x count 1."""
 
     backward_flops: Callable[..., int] | None = None
-    """As `flops`, but for `backward`; may name options and what `backward` names. By default 1 per
-    entry of the gradients."""
+    """Like `flops`, for `backward`; may name options and whatever `backward` names. By default 1
+    per entry of the gradients."""
 
     samples: Samples = Samples()
-    """What only tests read."""
+    """Used only by tests."""
 
-    # Read off the signature of the forward.
+    # Derived from the fields above and the signature of `forward`.
 
     name: str = field(init=False)
     inputs: list[str] = field(init=False)
@@ -96,9 +100,9 @@ class Op:
     arity: int = field(init=False)
     """How many inputs there are; `*xs` counts as one."""
     optional: frozenset[str] = field(init=False)
-    """The inputs that may be left out: they are None then."""
+    """Inputs that may be omitted; they default to None."""
     options: dict[str, Any] = field(init=False)
-    """The options and their defaults, `inspect.Parameter.empty` where there is none."""
+    """The options and their defaults, `inspect.Parameter.empty` if it has no default."""
     required: frozenset[str] = field(init=False)
     """The options without a default."""
     variadic: str = field(init=False)
@@ -106,9 +110,9 @@ class Op:
     differentiable_inputs: frozenset[str] = field(init=False)
     """The names of the inputs that have a gradient."""
     extra_results: tuple[str, ...] = field(init=False)
-    """What the forward returns after its output."""
+    """Names of what the forward returns after its output."""
     plans: "dict[Wanted, SavePlan]" = field(init=False, default_factory=dict)
-    """The save plans made so far, by which inputs want a gradient."""
+    """Cache of save plans, keyed by `wanted`."""
 
     def __post_init__(self) -> None:
         parameters = inspect.signature(self.forward).parameters.values()
@@ -138,20 +142,21 @@ class Op:
 
 
 Gradient: TypeAlias = tuple[int, Function, Callable[[Values], Values] | None]
-"""A VJP or a backward kernel.
+"""A VJP or a backward kernel, as (position, function, pick).
 
-First the position of the input that a VJP is for, or -1 for a kernel, which serves all inputs. Then
-the function. Then what picks its arguments after `grad_out` from the values listed in
-`SavePlan.names`; None for a VJP that takes exactly what was saved.
+`position` is the input the VJP is for, or -1 for a kernel, which serves all inputs. `pick` selects
+the arguments after `grad_out` from values in the order of `SavePlan.names`; it is None for a VJP
+that takes all saved values in that order.
 """
 
 
 class SavePlan:
-    """What a call of an op saves, and its gradients, when the `wanted` inputs want a gradient.
+    """What a call saves, and which gradient functions it uses, for the `wanted` inputs.
 
     For `x * w` with a frozen `w`, only the gradient for `x` is wanted. It is `grad_out * w`, so the
-    plan saves `w` and not `x`. A kernel that would read more inputs than the calculus of the wanted
-    gradients is passed over for that.
+    plan saves `w` and not `x`. A kernel that needs more inputs than the VJPs do is not used.
+    Otherwise a call saves what either needs: which of them runs depends on `create_graph`, known
+    only in the backward pass.
     """
 
     def __init__(self, op: Op, wanted: Wanted) -> None:
@@ -167,7 +172,7 @@ class SavePlan:
                 read |= named
             else:
                 kernel = None
-        # Everything a call could save, in the order in which it has it at hand.
+        # Everything a call could save.
         available = [*inputs, *op.extra_results, "out"]
         places = [place for place, name in enumerate(available) if name in read]
         properties = [(p, kind) for p in range(len(inputs)) for kind in ("shape", "dtype")]
@@ -184,7 +189,7 @@ class SavePlan:
         self.properties = [(p, kind) for p, kind in properties if f"{inputs[p]}_{kind}" in read]
         """The shapes and dtypes of inputs that the gradients name."""
         self.saves_all = not (self.options or self.properties)
-        """Whether the VJPs name nothing but saved values."""
+        """Whether the gradients name only saved values: no options, shapes or dtypes."""
         self.names = [available[place] for place in places] + self.options
         self.names += [f"{inputs[p]}_{kind}" for p, kind in self.properties]
         self.names += ["wanted", "overwrite"]
@@ -192,9 +197,9 @@ class SavePlan:
         self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
         self.backward = None if kernel is None else self._gradient(-1, kernel)
         self.is_plain = self.saves_all and kernel is None and bool(vjps)
-        """Whether first-order gradients come from VJPs that name nothing but saved values."""
+        """Whether first-order gradients come from VJPs that name only saved values."""
         self.is_checked = False
-        """Whether the kernel's gradients have been checked not to share memory."""
+        """Whether the kernel's gradients have been checked for shared memory."""
 
     def _gradient(self, position: int, function: Function) -> Gradient:
         names = parameter_names(function)[1:]
@@ -208,7 +213,7 @@ class SavePlan:
             return position, function, pick
         if position >= 0 and self.saves_all and names == self.names[:-2]:
             return position, function, None
-        # At the speed of C.
+        # itemgetter runs in C.
         places = [self.names.index(name) for name in names]
         start, stop = (places[0], places[0] + len(places)) if places else (0, 0)
         is_slice = places == list(range(start, stop))

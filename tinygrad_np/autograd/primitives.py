@@ -1,4 +1,4 @@
-"""The three ops that the engine itself calls. Broadcasting and summing are each other's VJPs."""
+"""The three ops that the engine needs: `sum_to` undoes broadcasting, and `expand` is its VJP."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from tinygrad_np.typing import Shape
 
 @op("x repeated along new and size-1 axes", vjps={"x": lambda grad_out: grad_out}, view=True)
 def expand(x: Array, *, shape: Sequence[int | None]) -> Array:
-    """Repeat axes of length 1, and add axes in front, to `shape`; a read-only view.
+    """Broadcast to `shape`; return a read-only view.
 
-    -1 or None keeps a length. The engine sums the gradient back.
+    -1 or None keeps the length of an axis. The engine sums the gradient over the broadcast axes.
 
     >>> Tensor([[1], [2]]).expand(-1, 3)
     Tensor([[1, 1, 1],
@@ -40,7 +40,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     flops=0,
 )
 def cast(x: Array, *, dtype: DTypeLike) -> Array:
-    """Convert to `dtype`; a copy, even where nothing changes.
+    """Convert to `dtype`; always return a copy.
 
     >>> Tensor([1.7, -1.7]).cast(np.int64)
     Tensor([ 1, -1])

@@ -1,8 +1,8 @@
 """The tape: arrays that remember how they were computed, and the nodes that record it.
 
-A result of an op holds a `Node`; the node points to the nodes and leaves that the op read. That
-graph is all a backward pass needs. This file defines the data and the switches that say whether it
-is recorded; `dispatch` writes it and `backward` walks it.
+A result of an op holds a `Node`; the node points to the nodes and leaves that the op read. A
+backward pass needs nothing else. This file defines the graph's data structures and the switches for
+recording; `dispatch` builds the graph and `backward` walks it.
 """
 
 import itertools
@@ -24,9 +24,9 @@ T = TypeVar("T")
 AnyVariable = TypeVar("AnyVariable", bound="Variable")
 
 clock = itertools.count(1)
-"""Numbers nodes and in-place changes, so that any two of them can be ordered."""
+"""Logical clock shared by nodes, in-place changes and hooks, so that any two can be ordered."""
 last_change = [0]
-"""The time of the last in-place change of any variable."""
+"""The time of the last in-place change of any variable. What a newer node saved is unchanged."""
 _change_lock = threading.Lock()
 RETAIN = math.inf
 """The key of the hook behind `retain_grad`, which runs after all others."""
@@ -34,7 +34,7 @@ RETAIN = math.inf
 
 @dataclass(slots=True)
 class ThreadState:
-    """What holds on one thread right now: recording mode, module call, observers."""
+    """Per-thread state: recording mode, current module call, observers."""
 
     recording: bool = True
     outer_modes: list[bool] = field(default_factory=list)
@@ -54,8 +54,8 @@ was_observed = [False]
 
 
 def observed(event: str, *args: Any, call: Callable[[], T]) -> T:
-    """Run `call` within that method of every `Observer`, the one entered first innermost."""
-    # An observer entered inside itself, say by a recursive function, watches once.
+    """Run `call` inside method `event` of each `Observer`; the last one entered is outermost."""
+    # An observer entered twice, say by a recursive function, is called once.
     for observer in dict.fromkeys(thread.state.observers):
         call = partial(getattr(observer, event), *args, call)
     return call()
@@ -105,9 +105,10 @@ class Variable:
     """An array on the tape; `Tensor` adds the methods that users call.
 
     A result of a recorded op has a `node`. A leaf has none; if it requires a gradient, backward
-    passes accumulate into its `grad`. `version` is shared by everything that shares the memory; it
-    holds the time, by `clock`, of the last in-place change. A node that saved the array is older
-    than a later change: PyTorch compares two counters for that.
+    passes accumulate into its `grad`. `version` is a one-element list shared by all views of the
+    same memory: the time, by `clock`, of the last in-place change. An array that a node saved is
+    stale if its version is greater than the node's `order`. (PyTorch saves a copy of the counter
+    and compares for equality.)
     """
 
     __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "hooks", "node", "version")
@@ -132,7 +133,7 @@ class Variable:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a backward pass reaches this: a leaf that asks for it, or a recorded result."""
+        """Whether this is a leaf created with `requires_grad=True`, or a recorded result."""
         return self._requires_grad or self.node is not None
 
     @property
@@ -151,8 +152,8 @@ class Variable:
         raise NotImplementedError
 
     def mark_changed(self) -> None:
-        """Note an in-place change: a backward pass that needs the old values will refuse."""
-        with _change_lock:  # no earlier time may replace a later one
+        """Record an in-place change: a backward pass that needs the old values will raise."""
+        with _change_lock:  # the times stay in order across threads
             self.version[0] = last_change[0] = next(clock)
 
 
@@ -174,9 +175,10 @@ class Node:
     """One recorded op: data only, so that a graph can be printed, drawn and freed.
 
     `edges` has one entry per input: the input's node, the leaf itself, or None where no gradient is
-    wanted. `saved` is what the gradients need, None once a backward pass has freed the node, and
-    `versions` the version counters of the saved tensors. `order` is the node's time by `clock`.
-    `hooks` are called with the gradient of the node's output.
+    wanted. `saved` holds the values that the gradients need, or None after a backward pass has
+    freed them. `versions` holds the version counters of the saved inputs and output. `order` is the
+    time by `clock` at which the node was recorded. `hooks` are called with the gradient of the
+    node's output.
     """
 
     plan: SavePlan
@@ -201,7 +203,7 @@ class Node:
 
 
 Edge: TypeAlias = Node | Variable
-"""What a gradient belongs to: a recorded result, or a leaf."""
+"""The far end of an edge, and the key of its gradient: a node, or a leaf itself."""
 Edges: TypeAlias = tuple[Edge | None, ...]
 
 
@@ -232,7 +234,7 @@ def record(
 
 
 class Handle:
-    """A registered hook; `remove()` takes it away again."""
+    """A registered hook; `remove()` unregisters it."""
 
     def __init__(self, hooks: Hooks, hook: Function, key: float | None = None) -> None:
         self._hooks = hooks
@@ -240,5 +242,5 @@ class Handle:
         hooks[self._key] = hook
 
     def remove(self) -> None:
-        """Remove the hook; removing it twice does no harm."""
+        """Remove the hook; calling this twice is harmless."""
         self._hooks.pop(self._key, None)

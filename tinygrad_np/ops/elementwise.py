@@ -13,7 +13,7 @@ from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
-# Comparisons: constant in pieces, so they have no gradient.
+# Comparisons. They return bools, so they have no gradient.
 
 
 @op("a = b")
@@ -88,7 +88,7 @@ def isnan(x: Array) -> Array:
 
 @op("x is neither nan nor ±∞")
 def isfinite(x: Array) -> Array:
-    """Whether entries are numbers, and finite.
+    """Whether entries are finite: neither infinite nor nan.
 
     >>> Tensor([1.0, -float("inf")]).isfinite()
     Tensor([ True, False])
@@ -98,7 +98,7 @@ def isfinite(x: Array) -> Array:
 
 @op("x is ±∞", flops=1)
 def isinf(x: Array, *, detect_positive: bool = True, detect_negative: bool = True) -> Array:
-    """Whether entries are infinite, with one of the signs asked for.
+    """Whether entries are infinite, of the selected signs.
 
     >>> Tensor([1.0, -float("inf"), float("inf")]).isinf(detect_negative=False)
     Tensor([False, False,  True])
@@ -128,7 +128,7 @@ def isclose(
 
 @op("not x")
 def logical_not(x: Array) -> Array:
-    """Whether entries are zero or False.
+    """Logical not: True where x is 0 or False.
 
     >>> Tensor([0, 2]).logical_not()
     Tensor([ True, False])
@@ -137,7 +137,7 @@ def logical_not(x: Array) -> Array:
 
 
 def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
-    """Return `ufunc(a, b)`; a 0-d array does not widen the other, as in arithmetic."""
+    """Apply a bitwise ufunc; as in arithmetic, a 0-d array does not widen the other's dtype."""
     if (
         isinstance(a, np.ndarray)
         and isinstance(b, np.ndarray)
@@ -152,7 +152,7 @@ def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
 
 @op("a and b, bit by bit")
 def bitwise_and(a: Array, b: Array) -> Array:
-    """Bits that both integers or bools have.
+    """Bitwise and of integers or bools.
 
     >>> Tensor([6]) & 3
     Tensor([2])
@@ -162,7 +162,7 @@ def bitwise_and(a: Array, b: Array) -> Array:
 
 @op("a or b, bit by bit")
 def bitwise_or(a: Array, b: Array) -> Array:
-    """Bits that one of the integers or bools has.
+    """Bitwise or of integers or bools.
 
     >>> Tensor([6]) | 3
     Tensor([7])
@@ -172,7 +172,7 @@ def bitwise_or(a: Array, b: Array) -> Array:
 
 @op("a or b and not both, bit by bit")
 def bitwise_xor(a: Array, b: Array) -> Array:
-    """Bits in which integers or bools differ.
+    """Bitwise exclusive or of integers or bools.
 
     >>> Tensor([6]) ^ 3
     Tensor([5])
@@ -182,7 +182,7 @@ def bitwise_xor(a: Array, b: Array) -> Array:
 
 @op("not x, bit by bit")
 def bitwise_not(x: Array) -> Array:
-    """The other bits of integers; not, of bools.
+    """Bitwise complement of integers; logical not of bools.
 
     >>> Tensor([0, 5]).bitwise_not()
     Tensor([-1, -6])
@@ -214,13 +214,13 @@ def rshift(a: Array, b: Array) -> Array:
 
 
 def as_array(x: Value) -> Value:
-    """Return x as an array, for a VJP that depends only on its signs or order."""
+    """Detach x, for a VJP that uses only its sign or order."""
     return x.data if isinstance(x, Variable) else x
 
 
 @op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
 def select(x: Array, mask: Array) -> Array:
-    """Keep x where `mask` is true, or not 0; 0 elsewhere, also where x is inf or nan."""
+    """Keep x where `mask` is nonzero; 0 elsewhere, even where x is inf or nan."""
     return kernels.select(x, mask)
 
 
@@ -232,7 +232,7 @@ def select(x: Array, mask: Array) -> Array:
     },
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
-    """Take entries of x where the condition is true, or not 0, and of y elsewhere.
+    """Take x where the condition is nonzero, y elsewhere.
 
     >>> x = Tensor([-1.0, 2.0])
     >>> (x > 0).where(x, 0)
@@ -277,7 +277,7 @@ def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
     subgradient="half to each where they tie",
 )
 def maximum(a: Array, b: Array) -> Array:
-    """The larger of two entries; a tie splits its gradient in halves.
+    """Elementwise maximum; a tie splits the gradient equally.
 
     >>> Tensor([1.0, 5.0]).maximum(3.0)
     Tensor([3., 5.])
@@ -294,7 +294,7 @@ def maximum(a: Array, b: Array) -> Array:
     subgradient="half to each where they tie",
 )
 def minimum(a: Array, b: Array) -> Array:
-    """The smaller of two entries; a tie splits its gradient in halves.
+    """Elementwise minimum; a tie splits the gradient equally.
 
     >>> Tensor([1.0, 5.0]).minimum(3.0)
     Tensor([1., 3.])
@@ -307,7 +307,7 @@ def minimum(a: Array, b: Array) -> Array:
 
 @op("a + b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: grad_out})
 def add(a: Array, b: Array) -> Array:
-    """Sum of entries.
+    """Elementwise sum.
 
     >>> Tensor([1.0, 2.0]) + 1
     Tensor([2., 3.])
@@ -317,7 +317,7 @@ def add(a: Array, b: Array) -> Array:
 
 @op("a - b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: neg(grad_out)})
 def sub(a: Array, b: Array) -> Array:
-    """Difference of entries.
+    """Elementwise difference.
 
     >>> 1 - Tensor([1.0, 2.0])
     Tensor([ 0., -1.])
@@ -330,7 +330,7 @@ def sub(a: Array, b: Array) -> Array:
     vjps={"a": lambda grad_out, b: mul(grad_out, b), "b": lambda grad_out, a: mul(grad_out, a)},
 )
 def mul(a: Array, b: Array) -> Array:
-    """Product of entries.
+    """Elementwise product.
 
     >>> Tensor([1.0, 2.0]) * Tensor([[3.0], [4.0]])
     Tensor([[3., 6.],
@@ -349,7 +349,7 @@ def mul(a: Array, b: Array) -> Array:
     samples=Samples((0.3, 2.0)),
 )
 def div(a: Array, b: Array) -> Array:
-    """Quotient of entries; integers give float32.
+    """Elementwise quotient; integer inputs give float32.
 
     >>> Tensor([7, -7]) / 2
     Tensor([ 3.5, -3.5])
@@ -367,7 +367,7 @@ def _refuse_zero(name: str, a: Array, b: Array) -> None:
 
 
 def zero_vjp(grad_out: V) -> V:
-    """Return zeros: the gradient of what is piecewise constant."""
+    """Return zeros, the gradient of a piecewise constant function."""
     return select(grad_out, False)
 
 
@@ -394,7 +394,7 @@ def trunc_div(a: Array, b: Array) -> Array:
     _refuse_zero("trunc_div", a, b)
     if np.result_type(a, b).kind == "f":
         return np.asarray(np.trunc(np.divide(a, b)))
-    # Exact also where a float would be too coarse.
+    # Stays in integers: a float quotient is inexact for large values.
     return np.asarray(np.floor_divide(a - np.fmod(a, b), b))
 
 
@@ -408,7 +408,7 @@ def trunc_div(a: Array, b: Array) -> Array:
     subgradient="that of one side at the steps",
 )
 def mod(a: Array, b: Array) -> Array:
-    """Remainder of the quotient rounded down: of b's sign.
+    """Remainder of floor division; has the sign of b.
 
     >>> Tensor([7, -7]).mod(3)
     Tensor([1, 2])
@@ -427,7 +427,7 @@ def mod(a: Array, b: Array) -> Array:
     subgradient="that of one side at the steps",
 )
 def fmod(a: Array, b: Array) -> Array:
-    """Remainder of the quotient rounded towards 0: of a's sign.
+    """Remainder of truncated division; has the sign of a.
 
     >>> Tensor([7, -7]).fmod(3)
     Tensor([ 1, -1])
@@ -438,7 +438,7 @@ def fmod(a: Array, b: Array) -> Array:
 
 @op("-x", vjps={"x": lambda grad_out: neg(grad_out)})
 def neg(x: Array) -> Array:
-    """Negative of entries.
+    """Elementwise negation.
 
     >>> -Tensor([1.0, -2.0])
     Tensor([-1.,  2.])
@@ -476,7 +476,7 @@ def lerp(x: V, end: Value | float, weight: Value | float) -> V:
     return add(x, mul(sub(end, x), weight))
 
 
-# Signs, and rounding. All but the absolute value are piecewise constant.
+# Sign and rounding. All but abs are piecewise constant.
 
 
 @op("-1, 0 or 1", vjps={"x": zero_vjp}, samples=Samples(kinks=(0.0,)), subgradient="0 at 0")
