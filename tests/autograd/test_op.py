@@ -672,6 +672,19 @@ def test_a_kernel_that_returns_memory_that_others_hold_is_refused(kernel):
     assert a.grad is b.grad is None
 
 
+def test_a_kernel_that_returns_its_gradient_on_a_later_call_gets_a_copy_of_it():
+    """Else adding the second gradient would change the array that the caller passed."""
+    lazy = op("x", vjps={"x": lambda grad_out: grad_out}, backward=lambda grad_out: returned.pop())(
+        lambda x: x * 1
+    )
+    upstream, x = np.ones(2), leaf(1.0, 2.0)
+    returned = [[upstream], [np.ones(2)]]
+    lazy(x).backward(upstream)
+    older = x * 1
+    (lazy(x) + older).backward(upstream)
+    assert (x.grad.tolist(), upstream.tolist()) == ([3.0, 3.0], [1.0, 1.0])
+
+
 def doubling(told):
     """Return an op whose kernel writes over what it is given, where it may."""
 
