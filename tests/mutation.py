@@ -88,7 +88,8 @@ ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 ENVIRONMENT |= {"MPLBACKEND": "Agg", "COVERAGE_CORE": "ctrace"}
 FIRST = 100
 """How many of the tests of a mutant run before all others are even collected."""
-OPTIONS = ["-n0", "-p", "no:cacheprovider", "--no-header", "-q", "--tb=line"]
+# Plain asserts: pytest would import a file named on the command line past the fault.
+OPTIONS = ["--assert=plain", "-n0", "-p", "no:cacheprovider", "--no-header", "-q", "--tb=line"]
 
 
 @dataclass
