@@ -804,6 +804,10 @@ def test_a_graph_keeps_no_module_alive():
         del model
         assert gone() is None
         assert paths_of(out)[0] == "Net.Linear"
+        model = nn.Sequential(nn.Linear(2, 2))
+        out = model(Tensor.ones(1, 2))
+        model[0] = nn.ReLU()  # the caller lives on
+        assert paths_of(out)[0] == "Linear"
     finally:
         gc.enable()
 

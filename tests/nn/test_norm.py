@@ -22,6 +22,13 @@ def test_a_batch_of_nothing_leaves_running_statistics():
         assert tracked.running_var.tolist() == [1.0] * 3
 
 
+def test_a_batch_of_integers_is_normalized_in_float32():
+    x = Tensor([[1, 5], [3, 5], [8, 6]])
+    out = nn.BatchNorm1d(2, affine=False)(x)
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out.data, nn.BatchNorm1d(2, affine=False)(x.float()).data)
+
+
 def test_a_refused_batch_leaves_the_buffers():
     """What BatchNorm refuses is not counted."""
     layer = nn.BatchNorm1d(3)
