@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import pickle
 import re
 
@@ -119,3 +120,39 @@ def test_unknown_options_are_refused(make, words):
     """An option that is not there is refused with those that are."""
     with pytest.raises(ArgumentError, match=re.escape(words)):
         make()
+
+
+def sigmoid(x):
+    """Return 1 / (1 + e^-x)."""
+    return 1 / (1 + np.exp(-x))
+
+
+def elu(x, alpha=1.0):
+    """Return x where it is positive, else alpha (e^x - 1)."""
+    return np.where(x > 0, x, alpha * np.expm1(x))
+
+
+DEFAULTS = {
+    "ReLU6": lambda x: np.clip(x, 0, 6),
+    "LeakyReLU": lambda x: np.where(x > 0, x, 0.01 * x),
+    "ELU": elu,
+    "CELU": elu,
+    "SELU": lambda x: 1.0507009873554805 * elu(x, 1.6732632423543772),
+    "GELU": lambda x: [v / 2 * (1 + math.erf(v / math.sqrt(2))) for v in x],
+    "SiLU": lambda x: x * sigmoid(x),
+    "Mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+    "Softplus": lambda x: np.log1p(np.exp(x)),
+    "Sigmoid": sigmoid,
+    "LogSigmoid": lambda x: -np.log1p(np.exp(-x)),
+    "Hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "Hardtanh": lambda x: np.clip(x, -1, 1),
+    "Tanh": np.tanh,
+}
+
+
+@each("name,formula", DEFAULTS.items())
+def test_defaults_are_those_of_the_formula(name, formula):
+    x = np.array([-7.0, -3.5, -1.5, -0.25, 0.5, 2.0, 6.5])
+    found = getattr(nn, name)()(Tensor(x))
+    np.testing.assert_allclose(found.data, formula(x), rtol=1e-12)

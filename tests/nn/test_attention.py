@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tools import each, rng
+from tests.tools import each, normal, rng
 from tinygrad_np import Tensor, gradcheck, nn
 from tinygrad_np.errors import ShapeError
 
@@ -110,3 +110,60 @@ def test_multihead_attention_is_causal_over_more_keys_than_queries():
     out, weights = layer(query, keys, keys, is_causal=True)
     assert out.shape == (2, 4)
     assert (weights.data == 0).tolist() == [[False, True, True], [False, False, True]]
+
+
+def attention_by_loops(layer, query, key, value, mask):
+    """Return output and weights (heads, L, S) of one sample, a head at a time."""
+    size, width = layer.embed_dim, layer.embed_dim // layer.num_heads
+    if layer.kdim == layer.vdim == size:
+        projections = np.split(layer.in_proj_weight.data, 3)
+    else:
+        projections = [
+            w.data for w in (layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight)
+        ]
+    bias = np.zeros(3 * size) if layer.in_proj_bias is None else layer.in_proj_bias.data
+    pairs = zip((query, key, value), projections, np.split(bias, 3), strict=True)
+    q, k, v = (x @ w.T + b for x, w, b in pairs)
+    out, weights = [], []
+    for head in range(layer.num_heads):
+        part = slice(head * width, (head + 1) * width)
+        scores = np.exp(q[:, part] @ k[:, part].T / np.sqrt(width) + mask)
+        weights.append(scores / scores.sum(1, keepdims=True))
+        out.append(weights[-1] @ v[:, part])
+    last = 0 if layer.out_proj.bias is None else layer.out_proj.bias.data
+    return np.concatenate(out, 1) @ layer.out_proj.weight.data.T + last, np.stack(weights)
+
+
+@each(
+    "options",
+    [
+        {},
+        {"bias": False},
+        {"batch_first": True},
+        {"kdim": 3, "vdim": 5},
+        {"kdim": 4, "vdim": 5, "batch_first": True, "bias": False},
+    ],
+)
+@each("batch", [None, 1, 2])
+def test_multihead_attention_is_that_of_loops(options, batch):
+    layer = nn.MultiheadAttention(4, 2, **options, generator=rng()).astype(np.float64)
+    for parameter in layer.parameters():
+        parameter.data[:] = rng(1).standard_normal(parameter.shape)
+    sizes = [(3, 4), (5, layer.kdim), (5, layer.vdim)]
+    samples = [[normal(*s, seed=9 * n + i) for i, s in enumerate(sizes)] for n in range(batch or 1)]
+    padding = np.zeros((batch or 1, 5))
+    padding[:, 1] = -0.5
+    mask = normal(3, 5, seed=7)
+    axis = 0 if options.get("batch_first") else 1
+    given = [np.stack(x, axis) if batch else x[0] for x in zip(*samples, strict=True)]
+    found, weights = layer(
+        *map(Tensor, given),
+        key_padding_mask=Tensor(padding if batch else padding[0]),
+        attn_mask=Tensor(mask),
+        average_attn_weights=False,
+    )
+    for n, sample in enumerate(samples):
+        out, expected = attention_by_loops(layer, *sample, mask + padding[n])
+        own = np.take(found.data, n, axis) if batch else found.data
+        np.testing.assert_allclose(own, out, rtol=1e-10)
+        np.testing.assert_allclose(weights.data[n] if batch else weights.data, expected, rtol=1e-10)

@@ -236,3 +236,19 @@ def test_orthogonal_is_q_of_a_factorization_with_a_positive_diagonal():
     r = found.T @ rng(1).standard_normal((5, 3))
     np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-5)
     assert (np.diagonal(r) > 0).all()
+
+
+@each("shape", [(5, 3), (3, 5), (2, 3, 4)])
+def test_orthogonal_has_the_gain(shape):
+    matrix = nn.init.orthogonal(Tensor.zeros(*shape), gain=2.0, generator=rng(1)).data
+    matrix = matrix.reshape(shape[0], -1)
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    np.testing.assert_allclose(wide @ wide.T, 4 * np.eye(len(wide)), atol=1e-5)
+
+
+def test_gains():
+    gains = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
+    for name, gain in gains.items():
+        assert nn.init.calculate_gain(name) == pytest.approx(gain)
+    assert nn.init.calculate_gain("leaky_relu") == pytest.approx((2 / 1.0001) ** 0.5)
+    assert nn.init.calculate_gain("leaky_relu", 0.5) == pytest.approx(1.6**0.5)

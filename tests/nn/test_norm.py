@@ -103,3 +103,63 @@ def test_norms_take_channels_last(make):
         last(Tensor.ones(*shape))
     with pytest.raises(ArgumentError, match="data_format: got 'CHW', expected NCHW or NHWC"):
         make(data_format="CHW")
+
+
+def normalized(x, axes, eps=1e-5):
+    """Return x minus its mean, over its standard deviation."""
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+
+
+def in_groups(x, groups):
+    """Return x normalized in groups of channels."""
+    return normalized(x.reshape(len(x), groups, -1), -1).reshape(x.shape)
+
+
+FORMULAS = [
+    (lambda **o: nn.BatchNorm1d(4, **o), (3, 4), lambda x: normalized(x, 0)),
+    (lambda **o: nn.BatchNorm1d(4, **o), (3, 4, 5), lambda x: normalized(x, (0, 2))),
+    (lambda **o: nn.BatchNorm2d(4, **o), (3, 4, 5, 2), lambda x: normalized(x, (0, 2, 3))),
+    (lambda **o: nn.InstanceNorm2d(4, **o), (3, 4, 5, 2), lambda x: normalized(x, (2, 3))),
+    (lambda **o: nn.GroupNorm(2, 4, **o), (3, 4), lambda x: in_groups(x, 2)),
+    (lambda **o: nn.GroupNorm(2, 4, **o), (3, 4, 5), lambda x: in_groups(x, 2)),
+    (lambda **o: nn.GroupNorm(1, 4, **o), (3, 4, 5, 2), lambda x: in_groups(x, 1)),
+]
+
+
+@each("make,shape,formula", FORMULAS)
+@each("affine", [True, False])
+def test_norms_of_channels_are_their_formulas(make, shape, formula, affine):
+    layer = make(affine=affine).astype(np.float64)
+    x = normal(*shape)
+    expected = formula(x)
+    if affine:
+        layer.weight.data[:], layer.bias.data[:] = [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]
+        by_channel = (-1, *[1] * (len(shape) - 2))
+        expected = expected * layer.weight.data.reshape(by_channel)
+        expected = expected + layer.bias.data.reshape(by_channel)
+    np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-9, atol=1e-12)
+
+
+@each("affine", [True, False])
+def test_batch_norm_in_evaluation_is_its_formula(affine):
+    layer = nn.BatchNorm2d(2, eps=0.5, affine=affine).astype(np.float64).eval()
+    layer.running_mean.data[:], layer.running_var.data[:] = [1.0, -2.0], [3.5, 8.5]
+    if affine:
+        layer.weight.data[:], layer.bias.data[:] = [5.0, 7.0], [11.0, 13.0]
+    x = normal(3, 2, 4, 5)
+    mean, scale = np.array([1.0, -2.0]), np.array([2.0, 3.0])
+    weight, bias = ([5.0, 7.0], [11.0, 13.0]) if affine else ([1.0, 1.0], [0.0, 0.0])
+    last = (np.moveaxis(x, 1, -1) - mean) / scale * weight + bias
+    np.testing.assert_allclose(layer(Tensor(x)).data, np.moveaxis(last, -1, 1), rtol=1e-12)
+
+
+def test_norms_of_the_last_axes_are_their_formulas():
+    x, scale, shift = normal(2, 3, 4), normal(3, 4, seed=1), normal(3, 4, seed=2)
+    layer = nn.LayerNorm((3, 4)).astype(np.float64)
+    layer.weight.data[:], layer.bias.data[:] = scale, shift
+    expected = normalized(x, (1, 2)) * scale + shift
+    np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-9, atol=1e-12)
+    layer = nn.RMSNorm((3, 4), eps=0.5).astype(np.float64)
+    layer.weight.data[:] = scale
+    expected = x / np.sqrt((x * x).mean((1, 2), keepdims=True) + 0.5) * scale
+    np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-12)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf, normal, rng
 from tinygrad_np import Tensor
 from tinygrad_np.errors import ArgumentError, DtypeError
 
@@ -80,3 +80,12 @@ def test_positives_are_weighted_by_a_list():
     expected = x.binary_crossentropy_logits(target, "none") * np.array([2, 3], np.float32)
     assert loss.tolist() == expected.tolist()
     assert loss.dtype == np.float32
+
+
+@each("weight", [3.0, [0.5, 3.0]])
+def test_positives_are_weighted_by_the_formula(weight):
+    x, target = normal(4, 2), rng(1).random((4, 2))
+    p = 1 / (1 + np.exp(-x))
+    expected = -np.asarray(weight) * target * np.log(p) - (1 - target) * np.log(1 - p)
+    found = Tensor(x).binary_crossentropy_logits(Tensor(target), "none", weight)
+    np.testing.assert_allclose(found.data, expected, rtol=1e-12)

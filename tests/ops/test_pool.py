@@ -174,3 +174,11 @@ def test_the_last_window_in_ceil_mode_starts_within_the_image_or_the_padding_bef
     x = Tensor([[[1.0, 2.0, 3.0]]])
     assert x.max_pool2d((2,), 3, padding=(1, 0), ceil_mode=True).tolist() == [[[1.0, 3.0]]]
     assert x.max_pool2d((2,), 3, padding=(0, 1), ceil_mode=True).tolist() == [[[2.0]]]
+
+
+def test_windows_of_one_entry_pick_entries():
+    x = Tensor(normal(1, 2, 4, 5))
+    before = x.tolist()
+    for pool in (x.max_pool2d, x.avg_pool2d):
+        assert pool(1, stride=2).tolist() == x[:, :, ::2, ::2].tolist()
+    assert x.tolist() == before
