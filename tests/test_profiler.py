@@ -495,3 +495,15 @@ def test_a_number_of_threads_that_is_none_is_refused(count):
     with pytest.raises(ArgumentError, match=message):
         tinygrad_np.set_num_threads(count)
     assert [library["num_threads"] for library in blas()] == [max(before)] * len(before)
+
+
+def test_flops_of_a_kernel_of_any_number_of_inputs_that_calls_ops():
+    total = op(
+        "sum of xs",
+        vjps={"xs": lambda grad_out, xs: grad_out},
+        backward=lambda grad_out, xs: [ops.mul(grad_out, 1.0) for _ in xs],
+        backward_flops=lambda grad_out, xs: 7 * len(xs),
+    )(lambda *xs: np.sum(xs, axis=0))
+    with profile() as table:
+        total(*[leaf(np.ones(5)) for _ in range(3)]).backward(np.ones(5))
+    assert {row.op: row.backward_flops for row in table.rows()}["<lambda>"] == 21

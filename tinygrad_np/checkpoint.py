@@ -52,6 +52,9 @@ def checkpointed_call(*xs: Array, call: _Call) -> Array:
     return call.out
 
 
+_PLAN = SavePlan(checkpointed_call, ())
+
+
 def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     """Return function(*args), saving its arguments instead of what its ops save.
 
@@ -82,6 +85,5 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     held = [value for value in (*args, *below) if isinstance(value, Variable)]
     call = _Call(function, args, state, inner.data)
     versions = [value.version for value in held]
-    plan = SavePlan(checkpointed_call, ())
-    node = record(plan, below, (), versions, {"call": call}, inner.data, thread.state)
+    node = record(_PLAN, below, (), versions, {"call": call}, inner.data, thread.state)
     return Tensor.wrap(inner.data, node, inner.version)

@@ -25,6 +25,8 @@ def check_definition(op: Op) -> None:
         )
     if op.backward is not None and not op.differentiable_inputs:
         raise GraphError(f"{where}: backward is first-order only. Give vjps or a definition too.")
+    if op.backward_flops is not None and op.backward is None:
+        raise GraphError(f"{where}: backward_flops counts those of backward, which is missing")
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(f"{where}: gradients for {sorted(unknown)}, its inputs are {op.inputs}")
     for name in op.optional:
@@ -39,7 +41,8 @@ def check_definition(op: Op) -> None:
             f"{where}: expected flops to be a number per entry of the output, or a function that "
             f"counts all, as flops=lambda x: x.size; got {op.flops!r}"
         )
-    reserved = {"grad_out", "out", "position", "wanted", "overwrite"}
+    shapes = [f"{name}_{kind}" for name in op.inputs for kind in ("shape", "dtype")]
+    reserved = {"grad_out", "out", "position", "wanted", "overwrite", *shapes}
     if taken := reserved.intersection([*op.inputs, *op.options, *op.extra_results]):
         raise GraphError(f"{where}: the names {sorted(taken)} are the engine's. Choose others.")
 

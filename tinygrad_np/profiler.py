@@ -86,12 +86,14 @@ class Profile(Observer):
         row = self.row_for(node.op.name, node.scope)
         row.backward_nbytes += sum(map(_nbytes, grads))
         count = node.op.backward_flops
-        if within.calls:
+        if position >= 0 and within.calls:
             row.backward_flops += within.flops
         elif position < 0 and count is not None:
             wanted = tuple([grad is not None for grad in grads])
             values = values_of(node, node.saved or (), wanted)
             known = {**node.options, **dict(zip(node.plan.names, values, strict=True))}
+            if node.op.variadic:
+                known[node.op.variadic] = values[: len(wanted)]
             named = [known[name] for name in parameter_names(count)[1:]]
             row.backward_flops += count(grad_out, *named)
         else:

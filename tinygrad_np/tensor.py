@@ -621,7 +621,8 @@ class Tensor(Variable):
         >>> y.grad
         Tensor(2.)
         """
-        if self.node is not None or not self.requires_grad:  # a leaf stores it anyway
+        is_kept = self.node is not None and RETAIN in (self.node.hooks or {})
+        if not self.requires_grad or (self.node is not None and not is_kept):
             # The graph must not keep its result alive.
             hook = functools.partial(_store_grad, weakref.ref(self))
             self._add_hook("retain_grad", hook, RETAIN)

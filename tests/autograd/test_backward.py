@@ -466,3 +466,25 @@ def test_a_kernel_that_hands_on_grad_out_later_is_given_a_copy():
         x, y = leaf([1.0]), leaf([1.0])
         (scaled(x, k=factor) + y + x + x).sum().backward()
         assert (x.grad.tolist(), y.grad.tolist()) == ([factor + 2.0], [1.0])
+
+
+def test_nodes_are_visited_newest_first_in_a_wide_graph():
+    """Whatever the order in which the branches are met."""
+    seen = []
+    x = leaf([1.0])
+    branches = [x * n for n in range(7)]
+    for branch in branches:
+        branch.register_hook(lambda grad, order=branch.node.order: seen.append(order))
+    tops = [branch * 1 for branch in branches]
+    total = tops[3]
+    for place in (0, 6, 1, 5, 2, 4):
+        total = tops[place] + total
+    total.backward()
+    assert seen == sorted(seen, reverse=True)
+    assert x.grad.tolist() == [21.0]
+
+
+def test_no_targets_have_no_gradients():
+    y = leaf([1.0]) * 2
+    y.backward()
+    assert y.gradient() == []

@@ -124,3 +124,31 @@ def test_an_error_of_a_forward_keeps_its_cause():
     with pytest.raises(ShapeError) as caught:
         leaf([1.0, 2.0]) + leaf([1.0, 2.0, 3.0])
     assert type(caught.value.__cause__) is ValueError
+
+
+def test_quotients_of_signed_and_unsigned_integers_are_those_of_numpy():
+    x, y = np.array([1], np.int64), np.array([3], np.uint64)
+    assert (Tensor(x) / Tensor(y)).dtype == np.float64
+    assert (Tensor(x) / Tensor(x)).dtype == np.float32
+
+
+def test_a_subclass_of_ndarray_is_promoted_like_an_array(tmp_path):
+    numbers = np.memmap(tmp_path / "numbers", np.int64, "w+", shape=(3,))
+    numbers[:] = [1, 2, 3]
+    w = leaf([1.0, 2.0, 3.0], dtype=np.float32)
+    product = Tensor.from_numpy(numbers) * w
+    product.sum().backward()
+    assert (product.dtype, w.grad.dtype) == (np.float32, np.float32)
+    assert w.grad.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_default_that_is_a_list_reaches_the_forward_as_it_is():
+    seen = []
+    scaled = op("x")(lambda x, *, by=[1, 2], to=None: seen.append((by, to)) or x * 1)
+    scaled(np.ones(2), to=[3])
+    assert seen == [([1, 2], (3,))]
+
+
+def test_an_op_is_frozen():
+    with pytest.raises(AttributeError):
+        ops.add.vjp = {}

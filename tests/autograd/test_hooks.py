@@ -1,5 +1,6 @@
 """Hooks on tensors: when they are called, with what, and what becomes of what they return."""
 
+import copy
 import gc
 import weakref
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, checkpoint, nn, no_grad
+from tinygrad_np.autograd.backward import gradient
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.transforms import grad
 
@@ -409,3 +411,26 @@ def test_a_backward_over_a_freed_graph_calls_no_hook():
         y.backward()
     assert len(seen) == 1
     assert y.grad.item() == 1.0
+
+
+def test_the_hook_of_an_output_that_is_no_target_does_not_run():
+    w, seen = leaf([1.0]), []
+    w.register_hook(seen.append)
+    assert gradient(w, [leaf([2.0])], np.ones(1), allow_unused=True) == [None]
+    assert seen == []
+
+
+def test_hooks_of_leaves_run_in_the_order_of_the_targets():
+    x, y, seen = leaf([1.0]), leaf([2.0]), []
+    x.register_hook(lambda grad: seen.append("x"))
+    y.register_hook(lambda grad: seen.append("y"))
+    (y * x).sum().gradient(x, y, x)
+    assert seen == ["x", "y"]
+
+
+def test_another_tensor_of_the_same_node_does_not_take_retain_grad_away():
+    y = leaf([3.0]) * 1
+    y.retain_grad()
+    copy.copy(y).retain_grad()
+    (y * 2).sum().backward()
+    assert y.grad.tolist() == [2.0]

@@ -378,6 +378,11 @@ def times(grad_out):
             r"op 'double': gradients for \['y'\], its inputs are \['x'\]",
         ),
         ({"keeps": ("out",)}, r"op 'double': the names \['out'\] are the engine's"),
+        ({"keeps": ("x_shape",)}, r"op 'double': the names \['x_shape'\] are the engine's"),
+        (
+            {"vjps": {"x": times}, "backward_flops": lambda grad_out: 0},
+            "op 'double': backward_flops counts those of backward, which is missing",
+        ),
         ({"vjps": {"x": lambda g: g}}, "the VJP for 'x' must take grad_out first"),
         ({"vjps": {"x": lambda x, grad_out: x}}, "the VJP for 'x' must take grad_out first"),
         ({"vjps": {"x": lambda: 0}}, "the VJP for 'x' must take grad_out first"),

@@ -5,11 +5,11 @@ receive arrays, or Variables with `create_graph`; they are written in ops, so th
 both. The walk is a loop: only nested definitions, such as a checkpoint in a checkpoint, nest calls.
 """
 
-from bisect import insort
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
+from heapq import heappop, heappush, heappushpop
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +18,7 @@ from tinygrad_np import engine_checks as checks
 from tinygrad_np.autograd import tape
 from tinygrad_np.autograd.op import Gradient
 from tinygrad_np.autograd.primitives import cast, sum_to
-from tinygrad_np.autograd.tape import Edge, Node, Recording, Variable, last_change
+from tinygrad_np.autograd.tape import Edge, Node, Recording, Variable
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
@@ -30,7 +30,6 @@ Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
 """Edges of a node that want a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
-_ORDER = attrgetter("order")
 
 
 def backward(
@@ -44,6 +43,8 @@ def backward(
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
     with Recording(create_graph):
         for leaf, grad in grads.items():
+            if leaf.hooks:
+                grad = walk.run_hooks(leaf, grad)
             if create_graph:
                 # A copy with a graph: `.grad` is not itself a tensor of the graph.
                 grad = cast(grad, dtype=leaf.dtype)
@@ -70,6 +71,10 @@ def gradient(
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
     if not allow_unused:
         checks.check_used(root, keys, grads)
+    with Recording(create_graph):
+        for key in dict.fromkeys(keys):
+            if key in grads and type(key) is not Node:
+                grads[key] = walk.run_hooks(key, grads[key])
     if create_graph:
         return [grads.get(key) for key in keys]
     return [walk.kind.wrap(np.array(grads[key])) if key in grads else None for key in keys]
@@ -114,36 +119,38 @@ class Walk:
         grads, after = self.grads, self.after
         start = root.node or root
         grads[start] = cotangent
-        # Sorted by order: the newest node is last.
-        frontier = [start] if type(start) is Node and start.order > after else []
+        # Nodes recorded before `after` count as leaves: a definition may hand back its input.
+        node = start if type(start) is Node and start.order > after else None
+        waiting: list[tuple[int, Node]] = []  # a heap, the newest node first
         if self.create_graph:
             self.grad_class = self.kind
         if self.targets is not None:
-            self.needed = _find_needed(frontier, self.targets, after)
+            self.needed = _find_needed(node, self.targets, after)
         has_targets = self.targets is not None
         with Recording(self.create_graph):
-            while frontier:
+            while node is not None:
                 # Consumers are newer than what they read, so all are done: grad_out is complete.
-                node = frontier.pop()
                 grad_out = grads.pop(node)
                 if has_targets or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
+                following: Node | None = None  # not in the heap while it is alone, as in a chain
                 for edge, grad in input_grads(node, grad_out, self):
                     if edge in grads:
                         grads[edge] = self.accumulate(edge, grads[edge], grad)
                     else:
                         grads[edge] = grad
                         if type(edge) is Node and edge.order > after:
-                            if frontier and edge.order < frontier[-1].order:
-                                insort(frontier, edge, key=_ORDER)
+                            if following is None:
+                                following = edge
                             else:
-                                frontier.append(edge)
+                                heappush(waiting, (-edge.order, edge))
                 if not self.keep_graph:
                     # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
-            if not after:  # leaf hooks run once, in the outermost walk
-                for leaf in [edge for edge in grads if edge.hooks and type(edge) is not Node]:
-                    grads[leaf] = self.run_hooks(leaf, grads[leaf])
+                if following is not None and waiting:
+                    node = heappushpop(waiting, (-following.order, following))[1]
+                else:
+                    node = following or (heappop(waiting)[1] if waiting else None)
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:
@@ -182,11 +189,11 @@ class Walk:
         return grad
 
 
-def _find_needed(roots: list[Node], targets: set[Edge], after: int) -> set[Edge | None]:
+def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge | None]:
     """Return the targets, and the nodes newer than `after` that depend on one of them."""
-    seen = set(roots)
-    oldest = min([t.order if type(t) is Node else 0 for t in targets], default=0)
-    waiting = list(roots)
+    waiting = [] if root is None else [root]
+    seen = set(waiting)
+    oldest = min([t.order if type(t) is Node else 0 for t in targets], default=math.inf)
     while waiting:
         node = waiting.pop()
         if node.saved is None and oldest < node.order:
@@ -214,8 +221,11 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     needed = walk.needed
     if needed is not None and needed.isdisjoint(edges):
         return ()
-    if saved is None or last_change[0] > node.order:
+    if saved is None:
         checks.check_usable(node)
+    for version in node.versions:
+        if version[0] > node.order:
+            checks.check_usable(node)
     position = -1
     grads: list[tuple[Edge, Grad]] = []
     try:

@@ -12,6 +12,7 @@ straight to step 3 when no promotion is needed.
 
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -36,6 +37,7 @@ _NUMBERS = frozenset({float, int, bool, type(None)})
 _CONSTANT_VERSION = [0]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Primitive(Op):
     """An op that can be called, on Tensors or arrays."""
 
@@ -77,8 +79,9 @@ class Primitive(Op):
         if not is_usual or not self.required <= given.keys():
             args, options = self._bind_by_name(args, given)
         if list in map(type, options.values()):
-            # A node keeps the options, so a list must not change under it.
-            options = {n: tuple(v) if type(v) is list else v for n, v in options.items()}
+            # A node keeps the options, so a list that was given must not change under it.
+            given = {n: v for n, v in options.items() if v is not self.options[n]}
+            options |= {n: tuple(v) for n, v in given.items() if type(v) is list}
         return args, options
 
     def _bind_by_name(
@@ -113,7 +116,7 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
             array = value if type(value) in _NUMBERS else _as_constant(op, value)
             edges.append(None)
         arrays.append(array)
-        if type(array) is _ndarray:
+        if isinstance(array, np.ndarray):
             dtype = array.dtype if dtype is None else dtype
             is_same = is_same and array.dtype is dtype
     is_plain = is_same and dtype is not None and dtype.kind == "f"
@@ -154,16 +157,13 @@ def run(
             checks.check_not_shared(op, [out], arrays[1:] if op.view else arrays)
             checks.check_not_shared(op, results, arrays)
             plan = op.plans[wanted] = SavePlan(op, wanted)
-        saved: Any = ()
-        versions: Any = ()
-        if plan.inputs:
-            saved, versions = [], []
-            for position in plan.inputs:
-                saved.append(arrays[position])
-                value = inputs[position]
-                versions.append(value.version if isinstance(value, Variable) else _CONSTANT_VERSION)
+        saved: list[Any] = []
+        versions = []
+        for position in plan.inputs:
+            saved.append(arrays[position])
+            value = inputs[position]
+            versions.append(value.version if isinstance(value, Variable) else _CONSTANT_VERSION)
         if plan.results:
-            saved, versions = list(saved), list(versions)
             results = (*results, out)
             for place in plan.results:
                 saved.append(results[place])

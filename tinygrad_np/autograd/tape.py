@@ -25,9 +25,6 @@ AnyVariable = TypeVar("AnyVariable", bound="Variable")
 
 clock = itertools.count(1)
 """Logical clock shared by nodes, in-place changes and hooks, so that any two can be ordered."""
-last_change = [0]
-"""The time of the last in-place change of any variable. What a newer node saved is unchanged."""
-_change_lock = threading.Lock()
 RETAIN = math.inf
 """The key of the hook behind `retain_grad`, which runs after all others."""
 
@@ -153,8 +150,7 @@ class Variable:
 
     def mark_changed(self) -> None:
         """Record an in-place change: a backward pass that needs the old values will raise."""
-        with _change_lock:  # the times stay in order across threads
-            self.version[0] = last_change[0] = next(clock)
+        self.version[0] = next(clock)
 
 
 def initialize(

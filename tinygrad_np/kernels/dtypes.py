@@ -19,7 +19,8 @@ def common_dtype(values: Sequence[Any], floating: bool = False) -> np.dtype[Any]
     highest = max(ranks[array.dtype.kind] for array in arrays)
     of_kind = [array for array in arrays if ranks[array.dtype.kind] == highest]
     common = np.result_type(*[a.dtype for a in [a for a in of_kind if a.ndim] or of_kind])
-    if highest < 2 and (floating or any(type(value) is float for value in values)):
+    is_float = highest < 2 and any(type(value) is float for value in values)
+    if is_float or (floating and common.kind != "f"):
         return np.dtype(np.float32)
     if highest < 1 and any(type(value) is int for value in values):
         return np.dtype(np.int64)
