@@ -147,10 +147,10 @@ class Walk:
                 if not self.keep_graph:
                     # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
-                if following is not None and waiting:
-                    node = heappushpop(waiting, (-following.order, following))[1]
-                else:
-                    node = following or (heappop(waiting)[1] if waiting else None)
+                node = following
+                if waiting:
+                    entry = node and (-node.order, node)
+                    node = (heappushpop(waiting, entry) if entry else heappop(waiting))[1]
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:

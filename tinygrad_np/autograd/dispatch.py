@@ -157,18 +157,20 @@ def run(
             checks.check_not_shared(op, [out], arrays[1:] if op.view else arrays)
             checks.check_not_shared(op, results, arrays)
             plan = op.plans[wanted] = SavePlan(op, wanted)
-        saved: list[Any] = []
-        versions = []
-        for position in plan.inputs:
-            saved.append(arrays[position])
-            value = inputs[position]
-            versions.append(value.version if isinstance(value, Variable) else _CONSTANT_VERSION)
-        if plan.results:
-            results = (*results, out)
-            for place in plan.results:
-                saved.append(results[place])
-            if plan.saves_out:
-                versions.append(version)
+        saved: Any = ()
+        versions: Any = ()
+        if plan.saves_any:
+            saved, versions = [], []
+            for position in plan.inputs:
+                saved.append(arrays[position])
+                value = inputs[position]
+                versions.append(value.version if isinstance(value, Variable) else _CONSTANT_VERSION)
+            if plan.results:
+                results = (*results, out)
+                for place in plan.results:
+                    saved.append(results[place])
+                if plan.saves_out:
+                    versions.append(version)
         node = record(plan, edges, saved, versions, options, out, state)
     return initialize(_new(Variable.result_class), out, node, version)
 

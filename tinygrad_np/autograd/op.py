@@ -184,6 +184,7 @@ class SavePlan:
         self.results = [place - len(inputs) for place in places if place >= len(inputs)]
         """Which results are saved, as positions after the inputs; the output is the last."""
         self.saves_out = "out" in read
+        self.saves_any = bool(places)
         self.options = [name for name in op.options if name in read]
         """The options that the gradients name."""
         self.properties = [(p, kind) for p, kind in properties if f"{inputs[p]}_{kind}" in read]
