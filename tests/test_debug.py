@@ -11,9 +11,9 @@ import pytest
 import tinygrad_np
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, debug, nn, op, ops, profile
-from tinygrad_np.autograd.tape import thread as this_thread
 from tinygrad_np.errors import GraphError, NotFiniteError, TinygradNpError
 from tinygrad_np.observer import Observer
+from tinygrad_np.runtime.state import thread as this_thread
 
 TEXT = Path(__file__).read_text(encoding="utf-8").splitlines()
 

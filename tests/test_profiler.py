@@ -12,11 +12,11 @@ import tinygrad_np
 from models import MnistCNN
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, debug, enable_grad, nn, no_grad, op, ops, profile
-from tinygrad_np.autograd.tape import thread
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime import info
 from tinygrad_np.runtime import threads as parallel
 from tinygrad_np.runtime.memory import pool
+from tinygrad_np.runtime.state import thread
 
 
 class SmallCNN(nn.Module):

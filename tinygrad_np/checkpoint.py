@@ -9,9 +9,10 @@ import numpy as np
 from tinygrad_np import random
 from tinygrad_np.autograd.dispatch import op
 from tinygrad_np.autograd.op import SavePlan
-from tinygrad_np.autograd.tape import Variable, clock, record, thread
+from tinygrad_np.autograd.tape import Variable, clock, record
 from tinygrad_np.errors import DtypeError, GraphError
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import thread
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.transforms import find_boundary
 

@@ -11,10 +11,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Node, Variable, thread
+from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.errors import NotFiniteError
 from tinygrad_np.observer import Observer
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import thread
 from tinygrad_np.typing import Options, Value, Values
 
 T = TypeVar("T")

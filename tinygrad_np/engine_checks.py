@@ -45,6 +45,11 @@ def check_definition(op: Op) -> None:
     reserved = {"grad_out", "out", "position", "wanted", "overwrite", *shapes}
     if taken := reserved.intersection([*op.inputs, *op.options, *op.extra_results]):
         raise GraphError(f"{where}: the names {sorted(taken)} are the engine's. Choose others.")
+    _check_parameters(op, where)
+
+
+def _check_parameters(op: Op, where: str) -> None:
+    """Refuse VJPs, kernels and FLOP counts that name what they cannot be given."""
 
     def properties(*names: str) -> list[str]:
         # Any number of inputs have no one shape.
@@ -52,14 +57,11 @@ def check_definition(op: Op) -> None:
 
     common = ["grad_out", *op.inputs, *op.options, "out"]
     kernel = [*common, *op.extra_results, *properties(*op.inputs), "wanted", "overwrite"]
+    counted = [*parameter_names(op.backward), *op.options] if op.backward else []
     own = [*common, *op.keeps, *(["position"] if op.variadic else [])]
     functions: list[tuple[str, Any, list[str]]] = [
         ("backward", op.backward, kernel),
-        (
-            "backward_flops",
-            op.backward_flops,
-            [*parameter_names(op.backward), *op.options] if op.backward else [],
-        ),
+        ("backward_flops", op.backward_flops, counted),
         ("flops", op.flops, common[1:]),
         *[(f"the VJP for {n!r}", vjp, [*own, *properties(n)]) for n, vjp in op.vjps.items()],
     ]

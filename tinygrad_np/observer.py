@@ -5,7 +5,8 @@ from contextlib import ContextDecorator
 from typing import Self, TypeVar
 
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Node, thread, was_observed
+from tinygrad_np.autograd.tape import Node
+from tinygrad_np.runtime.state import thread, was_observed
 from tinygrad_np.typing import Options, Value, Values
 
 T = TypeVar("T")

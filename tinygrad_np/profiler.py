@@ -12,9 +12,10 @@ import numpy as np
 
 from tinygrad_np.autograd.backward import values_of
 from tinygrad_np.autograd.op import Op, parameter_names
-from tinygrad_np.autograd.tape import Node, Variable, thread
+from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.observer import Observer
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import thread
 from tinygrad_np.typing import Options, Scope, Value, Values
 
 T = TypeVar("T")

@@ -14,10 +14,11 @@ import numpy as np
 from tinygrad_np import ops, random
 from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.autograd.dispatch import Primitive, apply, run
-from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, initialize, thread
+from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, initialize
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import thread
 from tinygrad_np.typing import Shape
 
 # Inside the class `float`, `int` and `bool` are methods.

@@ -10,8 +10,8 @@ import pytest
 
 from tests.tools import leaf
 from tinygrad_np import Tensor, nn, no_grad, op
-from tinygrad_np.autograd.tape import thread
 from tinygrad_np.errors import GraphError, ShapeError
+from tinygrad_np.runtime.state import thread
 
 # Order and accumulation.
 

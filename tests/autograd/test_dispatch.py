@@ -6,9 +6,10 @@ import pytest
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, no_grad, op, ops
 from tinygrad_np.autograd.op import SavePlan
-from tinygrad_np.autograd.tape import record, thread
+from tinygrad_np.autograd.tape import record
 from tinygrad_np.errors import DtypeError, GraphError, ShapeError
 from tinygrad_np.nn import Parameter
+from tinygrad_np.runtime.state import thread
 
 # Records.
 

@@ -18,10 +18,11 @@ from tinygrad_np import engine_checks as checks
 from tinygrad_np.autograd import tape
 from tinygrad_np.autograd.op import Gradient
 from tinygrad_np.autograd.primitives import cast, sum_to
-from tinygrad_np.autograd.tape import Edge, Node, Recording, Variable
+from tinygrad_np.autograd.tape import Edge, Node, Variable
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import Recording, observed, thread
 from tinygrad_np.typing import Function, Values, Wanted
 
 Grad: TypeAlias = Any
@@ -112,7 +113,7 @@ class Walk:
     """The edges whose gradient only this walk references: its memory may be overwritten."""
     grad_class: type[Any] = _ndarray
     """A gradient of this class, with its edge's dtype and shape, needs no `unbroadcast`."""
-    is_observed: bool = field(default_factory=lambda: bool(tape.thread.state.observers))
+    is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
         """Return the gradient of each leaf, and of each target, under `root`."""
@@ -270,7 +271,7 @@ def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = 
 
 def _observe(node: Node, position: int, function: Function, grad_out: Grad, *rest: Any) -> Any:
     call = partial(function, grad_out, *rest)
-    return tape.observed("on_gradient", node, position, grad_out, call=call)
+    return observed("on_gradient", node, position, grad_out, call=call)
 
 
 def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -> None:
@@ -280,7 +281,7 @@ def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -
         what = "backward kernel" if uses_kernel else f"VJP for input {position}"
         hint = "; to be differentiable itself it must use ops, not NumPy functions"
         error.add_note(f"in the {what} of op {node.op.name!r}{hint if create_graph else ''}")
-    tape.observed("on_error", node, error, call=lambda: None)
+    observed("on_error", node, error, call=lambda: None)
 
 
 def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> Grads:

@@ -19,11 +19,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 import numpy as np
 
 from tinygrad_np import engine_checks as checks
-from tinygrad_np.autograd import tape
 from tinygrad_np.autograd.op import Op, SavePlan
-from tinygrad_np.autograd.tape import Edge, Edges, Variable, initialize, observed, record, thread
+from tinygrad_np.autograd.tape import Edge, Edges, Variable, initialize, record
 from tinygrad_np.errors import raise_translated
 from tinygrad_np.kernels.dtypes import common_dtype
+from tinygrad_np.runtime.state import observed, thread, was_observed
 from tinygrad_np.typing import DType, Function, Options, Value, Values, Wanted
 
 V = TypeVar("V", bound=Value)
@@ -54,7 +54,7 @@ class Primitive(Op):
         """Run on `inputs`; record a node if one of them is a Variable that wants a gradient."""
         if options or self.options or len(inputs) != self.arity:
             inputs, options = self.bind(inputs, options)
-        is_observed = tape.was_observed[0] and thread.state.observers
+        is_observed = was_observed[0] and thread.state.observers
         is_plain = not (is_observed or self.extra_results)
         for value in inputs:
             if type(value) is not _ndarray:

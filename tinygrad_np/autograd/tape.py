@@ -1,101 +1,29 @@
 """The tape: arrays that remember how they were computed, and the nodes that record it.
 
 A result of an op holds a `Node`; the node points to the nodes and leaves that the op read. A
-backward pass needs nothing else. This file defines the graph's data structures and the switches for
-recording; `dispatch` builds the graph and `backward` walks it.
+backward pass needs nothing else. This file defines the graph's data structures; `dispatch` builds
+the graph, while `runtime.state` says to record, and `backward` walks it.
 """
 
 import itertools
 import math
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from tinygrad_np.autograd.op import Op, SavePlan
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import ThreadState, observed
 from tinygrad_np.typing import DType, Function, Options, Scope, Shape, Values
 
 Hooks: TypeAlias = dict[float, Function]
 Versions: TypeAlias = Sequence[list[int]]
-T = TypeVar("T")
 AnyVariable = TypeVar("AnyVariable", bound="Variable")
 
 clock = itertools.count(1)
 """Logical clock shared by nodes, in-place changes and hooks, so that any two can be ordered."""
 RETAIN = math.inf
 """The key of the hook behind `retain_grad`, which runs after all others."""
-
-
-@dataclass(slots=True)
-class ThreadState:
-    """Per-thread state: recording mode, current module call, observers."""
-
-    recording: bool = True
-    outer_modes: list[bool] = field(default_factory=list)
-    scope: Scope | None = None
-    observers: list[object] = field(default_factory=list)
-
-
-class _Thread(threading.local):
-    def __init__(self) -> None:
-        # One object per thread: a thread-local lookup is slow, and an op needs three values.
-        self.state = ThreadState()
-
-
-thread = _Thread()
-was_observed = [False]
-"""Whether an observer was ever entered; until then, ops on arrays need not look for one."""
-
-
-def observed(event: str, *args: Any, call: Callable[[], T]) -> T:
-    """Run `call` inside method `event` of each `Observer`; the last one entered is outermost."""
-    # An observer entered twice, say by a recursive function, is called once.
-    for observer in dict.fromkeys(thread.state.observers):
-        call = partial(getattr(observer, event), *args, call)
-    return call()
-
-
-class Recording(ContextDecorator):
-    """Switch recording on or off for this thread; can be nested and reused."""
-
-    def __init__(self, flag: bool) -> None:
-        self.flag = flag
-
-    def __enter__(self) -> None:
-        state = thread.state
-        state.outer_modes.append(state.recording)
-        state.recording = self.flag
-
-    def __exit__(self, *error: object) -> None:
-        state = thread.state
-        state.recording = state.outer_modes.pop()
-
-
-def no_grad() -> Recording:
-    """Disable recording in a `with` block or a decorated function, on this thread.
-
-    >>> from tinygrad_np import Tensor, no_grad
-    >>> x = Tensor([2.0], requires_grad=True)
-    >>> with no_grad():
-    ...     (x * x).requires_grad
-    False
-    """
-    return Recording(False)
-
-
-def enable_grad() -> Recording:
-    """Enable recording again inside `no_grad()`; a context manager and a decorator, per thread.
-
-    >>> from tinygrad_np import Tensor, enable_grad, no_grad
-    >>> x = Tensor([2.0], requires_grad=True)
-    >>> with no_grad(), enable_grad():
-    ...     (x * x).requires_grad
-    True
-    """
-    return Recording(True)
 
 
 class Variable:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import data, nn, train, viz
-from tinygrad_np.autograd.tape import no_grad
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import absolute_spec
 from tinygrad_np.cli.parts import image_shape, make_like, make_model, make_sets
@@ -17,6 +16,7 @@ from tinygrad_np.data import DataLoader
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
+from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
 
 # The steps of central differences and how far gradients may be from them. A unit or a pooling

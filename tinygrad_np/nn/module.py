@@ -8,10 +8,11 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Handle, no_grad, thread
+from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.nn.summary import SummaryRow, Watch, table
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import no_grad, thread
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Scope
 

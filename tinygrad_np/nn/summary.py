@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import thread
 from tinygrad_np.profiler import Profile, Row
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import thread
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Scope
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import nn
-from tinygrad_np.autograd.tape import no_grad
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import no_grad
 
 
 def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
