@@ -1,4 +1,4 @@
-"""Recording modes, version counters, and changes in place."""
+"""The tape: version counters, and changes in place."""
 
 import threading
 
@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from tests.tools import leaf
-from tinygrad_np import Tensor, enable_grad, no_grad, op
+from tinygrad_np import Tensor, no_grad, op
 from tinygrad_np.errors import GraphError
-
-# Any order.
 
 
 def test_create_graph_works_inside_no_grad():
@@ -18,53 +16,6 @@ def test_create_graph_works_inside_no_grad():
     with no_grad():
         (first,) = y.gradient(x, create_graph=True)
     assert first.requires_grad
-
-
-# Modes.
-
-
-def test_no_grad_records_nothing_and_enable_grad_records_within():
-    x = leaf(2.0)
-    with no_grad():
-        assert not (x * x).requires_grad
-        with enable_grad():
-            assert (x * x).requires_grad
-        assert not (x * x).requires_grad
-    assert (x * x).requires_grad
-
-
-def test_no_grad_ends_with_an_exception():
-    x = leaf(2.0)
-    with pytest.raises(KeyError), no_grad():
-        raise KeyError
-    assert (x * x).requires_grad
-
-
-def test_no_grad_decorates_also_recursive_functions():
-    x = leaf(2.0)
-
-    @no_grad()
-    def power(n):
-        return x if n == 0 else power(n - 1) * x
-
-    assert not power(3).requires_grad
-    assert (x * x).requires_grad
-
-
-def test_one_no_grad_can_be_entered_twice():
-    x, off = leaf(2.0), no_grad()
-    with off, off:
-        assert not (x * x).requires_grad
-    assert (x * x).requires_grad
-
-
-def test_no_grad_is_of_its_thread():
-    x, seen = leaf(2.0), []
-    with no_grad():
-        thread = threading.Thread(target=lambda: seen.append((x * x).requires_grad))
-        thread.start()
-        thread.join()
-    assert seen == [True]
 
 
 def test_two_threads_record_and_go_back_at_once():
@@ -260,21 +211,3 @@ def test_a_copy_is_not_guarded_with_its_source():
         w[0] = 5.0
     loss.backward()
     assert w.grad.tolist() == [[2.0, 4.0], [6.0, 8.0]]
-
-
-def test_one_no_grad_in_two_threads():
-    off, x = no_grad(), leaf(1.0)
-    inside, leave = threading.Event(), threading.Event()
-
-    def work():
-        with no_grad(), off:
-            inside.set()
-            leave.wait()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    inside.wait()
-    with off:
-        leave.set()
-        thread.join()
-    assert (x * x).requires_grad
