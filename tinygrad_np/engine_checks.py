@@ -4,7 +4,7 @@ Calls and definitions of a user's op meet these checks; so does whoever walks a 
 """
 
 import inspect
-from collections.abc import Container, Sequence, Sized
+from collections.abc import Container, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -67,6 +67,10 @@ def _check_parameters(op: Op, where: str) -> None:
     ]
     for what, function, known in functions:
         names = parameter_names(function) if callable(function) else known[:1]
+        if callable(function) and (starred := inspect.getfullargspec(function).kwonlyargs):
+            raise GraphError(
+                f"{where}: {what} is called by position. Name {starred} without a star."
+            )
         if "grad_out" in known and names[:1] != ["grad_out"]:
             raise GraphError(f"{where}: {what} must take grad_out first")
         if strange := sorted(set(names) - set(known)):
@@ -178,25 +182,15 @@ def check_used(root: Variable, targets: Sequence[Edge], grads: Container[Edge]) 
             )
 
 
-def check_count(op: Op, grads: Sized, edges: Edges) -> None:
-    """Refuse a number of gradients from a backward kernel other than that of the inputs."""
-    if len(grads) != len(edges):
-        raise GraphError(
-            f"op {op.name!r}: expected {len(edges)} gradients from backward, one per input, got "
-            f"{len(grads)}"
-        )
-
-
-def check_gradients(op: Op, grads: Sequence[Array], others: Sequence[Any]) -> None:
-    """Refuse gradients from a backward kernel into which no sum of gradients could be written."""
-    held = [other for other in others if isinstance(other, np.ndarray)]
-    for grad in grads:
-        if not grad.flags.writeable or any(np.may_share_memory(grad, other) for other in held):
-            raise GraphError(
-                f"{op.name}.backward: a result is read-only or shares memory with grad_out, a "
-                "saved array or another result. Return a copy."
-            )
-        held.append(grad)
+def check_count(op: Op, grads: Any, edges: Edges) -> Sequence[Any]:
+    """Return the gradients from a backward kernel, if there is one per input."""
+    is_sequence = isinstance(grads, list | tuple)
+    if is_sequence and len(grads) == len(edges):
+        return grads  # type: ignore[no-any-return]
+    raise GraphError(
+        f"op {op.name!r}: expected {len(edges)} gradients from backward, one per input, got "
+        f"{len(grads) if is_sequence else f'a {type(grads).__name__}'}"
+    )
 
 
 def check_like(

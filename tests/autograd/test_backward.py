@@ -452,8 +452,6 @@ def test_a_cotangent_changed_afterwards_changes_no_gradient():
 
 
 def test_a_kernel_that_hands_on_grad_out_later_is_given_a_copy():
-    """The check for shared memory is made once per plan."""
-
     @op(
         "k x",
         vjps={"x": lambda grad_out, k: grad_out * k},

@@ -289,25 +289,30 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
     position, function, pick = kernel
-    # Not before the check for shared memory below, and not while observers may read grad_out.
-    overwrite = plan.is_checked and node in walk.owned and not walk.is_observed
+    # Observers look at grad_out afterwards.
+    overwrite = node in walk.owned and not walk.is_observed
     values = values_of(node, saved, wanted, overwrite)
-    if walk.is_observed:
-        function = partial(_observe, node, position, function)
-    made = function(grad_out, *(pick(values) if pick else ()))
-    checks.check_count(node.op, made, edges)
+    arguments = pick(values) if pick else ()
+
+    def call() -> Sequence[Any]:
+        return checks.check_count(node.op, function(grad_out, *arguments), edges)
+
+    is_seen = walk.is_observed
+    made = observed("on_gradient", node, position, grad_out, call=call) if is_seen else call()
+    held = [value for value in saved if isinstance(value, np.ndarray)]
+    held += [] if overwrite else [grad_out]
     grads = []
     for position, edge in enumerate(edges):
         if edge is not None and wanted[position]:
             grad = made[position]
-            if grad is grad_out and plan.is_checked and not overwrite:
-                grad = grad_out.copy()  # the check below sees only the first call
+            if isinstance(grad, np.ndarray):
+                # Gradients are summed in place, which must change nothing else.
+                if not grad.flags.writeable or any(memory.is_shared(grad, x) for x in held):
+                    grad = grad.copy()
+                held.append(grad)
             grads.append((edge, unbroadcast(grad, node, position, walk)))
             if edge not in walk.grads:
                 walk.owned.add(edge)
-    if not plan.is_checked:  # once per plan, to keep calls fast
-        checks.check_gradients(node.op, [grad for _, grad in grads], [grad_out, *saved])
-        plan.is_checked = wanted == plan.wanted
     return grads
 
 

