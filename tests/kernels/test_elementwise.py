@@ -1,5 +1,7 @@
 """Elementwise kernels: memory order and broadcasting of large arrays."""
 
+import math
+
 import numpy as np
 
 from tests.tools import normal
@@ -39,3 +41,9 @@ def test_what_both_inputs_broadcast_is_in_c_order():
     np.testing.assert_array_equal(chosen, np.stack([X, X]))
     assert found.flags.c_contiguous
     assert chosen.flags.c_contiguous
+
+
+def test_erf_is_accurate_everywhere():
+    x = np.linspace(-7, 7, 701)
+    expected = [math.erf(value) for value in x]
+    np.testing.assert_allclose(elementwise.erf(x), expected, rtol=0, atol=5e-16)

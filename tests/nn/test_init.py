@@ -252,3 +252,8 @@ def test_gains():
         assert nn.init.calculate_gain(name) == pytest.approx(gain)
     assert nn.init.calculate_gain("leaky_relu") == pytest.approx((2 / 1.0001) ** 0.5)
     assert nn.init.calculate_gain("leaky_relu", 0.5) == pytest.approx(1.6**0.5)
+
+
+def test_orthogonal_has_orthonormal_rows_by_default():
+    matrix = nn.init.orthogonal(Tensor.zeros(2, 3), generator=rng(1)).data
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-6)

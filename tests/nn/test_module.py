@@ -823,3 +823,10 @@ def test_layers_of_a_user_refuse_lists_too():
     with pytest.raises(DtypeError, match="Doubled: got list, expected Tensors or ndarrays"):
         Doubled(2, 2)([[1.0, 2.0]])
     assert Own()([np.float32(1), np.float32(2)]) == 3
+
+
+def test_loading_is_strict_by_default():
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ShapeError, match="bias"):
+        layer.load_state_dict({"weight": np.ones((2, 2), np.float32)})
+    assert layer.weight.tolist() != [[1.0, 1.0]] * 2

@@ -126,3 +126,8 @@ def test_relu_keeps_integers_and_nan(count):
     np.testing.assert_array_equal(Tensor(x).relu().data, np.maximum(x, 0))
     wide = np.where(x == 0, np.nan, x)
     np.testing.assert_array_equal(Tensor(wide).relu().data, np.maximum(wide, 0))
+
+
+def test_copysign_passes_the_gradient_by_both_signs():
+    x, other = leaf(2.0, 2.0, -2.0, -2.0), leaf(1.0, -1.0, 1.0, -1.0)
+    assert x.copysign(other).sum().gradient(x)[0].tolist() == [1.0, -1.0, -1.0, 1.0]

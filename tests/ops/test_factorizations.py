@@ -141,3 +141,9 @@ def test_a_vector_that_gets_no_gradient_here_still_has_a_second_one(generator):
     x = spread(generator, 3, 3)
     target = np.linalg.svd(x)[0][0, 0]
     gradgradcheck(lambda x: (x.svd()[0][0, 0] - target) ** 2, [x])
+
+
+def test_the_determinant_of_integers_is_float32():
+    sign, log = Tensor([[2, 0], [0, -3]]).slogdet()
+    assert (sign.dtype, sign.tolist()) == (np.float32, -1.0)
+    assert log.item() == pytest.approx(np.log(6))

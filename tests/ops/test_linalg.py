@@ -139,3 +139,10 @@ def test_norms_of_nothing():
 def test_orders_of_norms_are_numbers(p):
     with pytest.raises(ArgumentError, match="norm: expected p to be a number"):
         Tensor([3.0]).norm(p)
+
+
+def test_norms_of_order_0_and_infinity():
+    x = Tensor([[3.0, 0.0, -4.0], [0.0, 0.0, 0.5]])
+    assert x.norm(0, axis=1).tolist() == [2.0, 1.0]
+    assert x.norm(np.inf, axis=1).tolist() == [4.0, 0.5]
+    assert x.norm(-np.inf, axis=1).tolist() == [0.0, 0.0]

@@ -89,3 +89,13 @@ def test_positives_are_weighted_by_the_formula(weight):
     expected = -np.asarray(weight) * target * np.log(p) - (1 - target) * np.log(1 - p)
     found = Tensor(x).binary_crossentropy_logits(Tensor(target), "none", weight)
     np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+
+
+def test_the_class_axis_is_the_second_of_many_and_the_only_one():
+    x, labels = normal(2, 3, 4), rng(1).integers(0, 3, (2, 4))
+    rows = Tensor(np.moveaxis(x, 1, -1).reshape(8, 3))
+    expected = rows.cross_entropy(Tensor(labels.reshape(8)), reduction="none")
+    found = Tensor(x).cross_entropy(Tensor(labels), reduction="none")
+    assert found.tolist() == expected.reshape(2, 4).tolist()
+    alone = Tensor(x[0, :, 0]).cross_entropy(Tensor(labels[0, 0]))
+    assert alone.item() == pytest.approx(expected.tolist()[0])

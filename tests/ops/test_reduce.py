@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import AxisError, DtypeError
 
@@ -82,3 +82,12 @@ def test_a_number_is_reduced_along_its_axis_0():
             reduction(axis=1)
     with pytest.raises(DtypeError, match="expected axis to be an integer"):
         x.sum(axis=0.5)
+
+
+@each("name", ["argmin", "argmax"])
+def test_the_place_in_a_number_is_0_along_either_end(name):
+    for axis in (None, 0, -1):
+        assert getattr(Tensor(3.0), name)(axis).tolist() == 0
+    for axis in (1, -2):
+        with pytest.raises(AxisError):
+            getattr(Tensor(3.0), name)(axis)

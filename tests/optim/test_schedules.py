@@ -643,3 +643,15 @@ def test_succession_of_three():
     schedule = optim.SequentialLR(optimizer, parts, milestones=[2, 5])
     rates = [rate for (rate,) in take(schedule, 6)]
     assert rates == [0.5, 1.0, 0.5, 0.25, 1.0, 0.5]
+
+
+def test_plateau_defaults():
+    """PyTorch's: a tenth of the rate after ten steps that do not improve by 1e-4 of the best."""
+    for gain, expected in ((0.9e-4, 0.1), (1.5e-4, 1.0)):
+        optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+        schedule, loss = optim.ReduceLROnPlateau(optimizer), 1.0
+        for step in range(12):
+            assert optimizer.param_groups[0]["lr"] == 1.0, step
+            schedule.step(loss)
+            loss = loss * (1 - gain) if expected == 1.0 else 1 - gain
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
