@@ -25,6 +25,7 @@ Left out are
 Never mutated, since no test should notice:
 - text (strings, f-strings, `raise`, `__repr__`), annotations and `TYPE_CHECKING`;
 - what only concerns speed or internal checks (`PERFORMANCE`, `COSTS`, `IGNORED_KEYWORDS`);
+- where tests sample an op (`Samples`);
 - how a dataclass stores, protects and prints its fields (`frozen`, `slots`, `repr`), and `eq`,
   which decides between the identity of objects and that of their fields;
 - the order of arguments of commutative functions, and of the axes that a method swaps;
@@ -225,6 +226,8 @@ def _parts(node):
             return [b for b in bounds if not isinstance(b, ast.Constant | ast.UnaryOp)]
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in COSTS:
             return [*node.args[: COSTS[name]]]
+        case ast.Call(func=ast.Name("Samples")) | ast.ClassDef(name="Samples"):
+            return []
         case ast.Call(func=ast.Attribute(attr="astype")):
             return [node.func, *node.args]
         case ast.Call(func=ast.Name("max" | "min" | "_most")) if _is_about_speed(node):

@@ -646,12 +646,25 @@ def test_succession_of_three():
 
 
 def test_plateau_defaults():
-    """PyTorch's: a tenth of the rate after ten steps that do not improve by 1e-4 of the best."""
-    for gain, expected in ((0.9e-4, 0.1), (1.5e-4, 1.0)):
+    """A step is bad that improves by less than 1e-4 of the best; the 11th in a row costs 9/10 of
+    the rate."""
+    optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+    schedule = optim.ReduceLROnPlateau(optimizer)
+    schedule.step(1.0)
+    for loss, bad_steps in ((1 - 0.9e-4, 1), (1 - 1.5e-4, 0)):
+        schedule.step(loss)
+        assert schedule.bad_steps == bad_steps
+    for _ in range(10):
+        schedule.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == 1.0
+    schedule.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_plateau_does_not_bother_with_changes_below_eps():
+    for eps, expected in ((0.89, 0.1), (0.91, 1.0)):
         optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
-        schedule, loss = optim.ReduceLROnPlateau(optimizer), 1.0
-        for step in range(12):
-            assert optimizer.param_groups[0]["lr"] == 1.0, step
-            schedule.step(loss)
-            loss = loss * (1 - gain) if expected == 1.0 else 1 - gain
+        schedule = optim.ReduceLROnPlateau(optimizer, patience=0, eps=eps)
+        schedule.step(1.0)
+        schedule.step(1.0)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
