@@ -66,8 +66,11 @@ def _check_parameters(op: Op, where: str) -> None:
         *[(f"the VJP for {n!r}", vjp, [*own, *properties(n)]) for n, vjp in op.vjps.items()],
     ]
     for what, function, known in functions:
-        names = parameter_names(function) if callable(function) else known[:1]
-        if callable(function) and (starred := inspect.getfullargspec(function).kwonlyargs):
+        if not callable(function):
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        names = [p.name for p in parameters]
+        if starred := [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]:
             raise GraphError(
                 f"{where}: {what} is called by position. Name {starred} without a star."
             )
