@@ -1,6 +1,7 @@
-"""What the engine refuses: definitions, results and gradients of ops, and graphs past use.
+"""Checks of ops and graphs, with their error messages.
 
-Calls and definitions of a user's op meet these checks; so does whoever walks a graph twice.
+They cover the definition of an op, its calls, what its functions return, and backward passes over a
+graph that was freed or changed.
 """
 
 import inspect
@@ -26,7 +27,7 @@ def check_definition(op: Op) -> None:
     if op.backward is not None and not op.differentiable_inputs:
         raise GraphError(f"{where}: backward is first-order only. Give vjps or a definition too.")
     if op.backward_flops is not None and op.backward is None:
-        raise GraphError(f"{where}: backward_flops counts those of backward, which is missing")
+        raise GraphError(f"{where}: backward_flops requires backward=")
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(f"{where}: gradients for {sorted(unknown)}, its inputs are {op.inputs}")
     for name in op.optional:
@@ -187,12 +188,13 @@ def check_used(root: Variable, targets: Sequence[Edge], grads: Container[Edge]) 
 
 def check_count(op: Op, grads: Any, edges: Edges) -> Sequence[Any]:
     """Return the gradients from a backward kernel, if there is one per input."""
-    is_sequence = isinstance(grads, list | tuple)
-    if is_sequence and len(grads) == len(edges):
-        return grads  # type: ignore[no-any-return]
+    got = f"a {type(grads).__name__}"
+    if isinstance(grads, list | tuple):
+        if len(grads) == len(edges):
+            return grads
+        got = str(len(grads))
     raise GraphError(
-        f"op {op.name!r}: expected {len(edges)} gradients from backward, one per input, got "
-        f"{len(grads) if is_sequence else f'a {type(grads).__name__}'}"
+        f"op {op.name!r}: expected {len(edges)} gradients from backward, one per input, got {got}"
     )
 
 

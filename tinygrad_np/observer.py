@@ -1,4 +1,4 @@
-"""The interface of what watches ops and gradients run: `debug()` and `profile()`."""
+"""The interface for watching ops and gradients run, which `debug()` and `profile()` implement."""
 
 from collections.abc import Callable
 from contextlib import ContextDecorator
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 class Observer(ContextDecorator):
-    """Sees every op and gradient that runs on the thread that entered it.
+    """Watch every op and gradient that runs on the thread that entered it.
 
-    A subclass overrides what it wants to see. Each method returns what `call` returns.
+    A subclass overrides the methods it needs. Each returns what `call` returns.
     """
 
     def __enter__(self) -> Self:

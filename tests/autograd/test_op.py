@@ -382,7 +382,7 @@ def times(grad_out):
         ({"keeps": ("x_shape",)}, r"op 'double': the names \['x_shape'\] are the engine's"),
         (
             {"vjps": {"x": times}, "backward_flops": lambda grad_out: 0},
-            "op 'double': backward_flops counts those of backward, which is missing",
+            "op 'double': backward_flops requires backward=",
         ),
         ({"vjps": {"x": lambda g: g}}, "the VJP for 'x' must take grad_out first"),
         (
@@ -685,19 +685,6 @@ def test_a_gradient_of_a_kernel_that_shares_memory_is_copied(kernel):
     older = a * 1 + b * 1
     (product(a, b) + older).backward(upstream)
     assert [array.tolist() for array in arrays[:4]] == before
-
-
-def test_a_kernel_that_returns_its_gradient_on_a_later_call_gets_a_copy_of_it():
-    """Else adding the second gradient would change the array that the caller passed."""
-    lazy = op("x", vjps={"x": lambda grad_out: grad_out}, backward=lambda grad_out: returned.pop())(
-        lambda x: x * 1
-    )
-    upstream, x = np.ones(2), leaf(1.0, 2.0)
-    returned = [[upstream], [np.ones(2)]]
-    lazy(x).backward(upstream)
-    older = x * 1
-    (lazy(x) + older).backward(upstream)
-    assert (x.grad.tolist(), upstream.tolist()) == ([3.0, 3.0], [1.0, 1.0])
 
 
 def doubling(told):

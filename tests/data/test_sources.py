@@ -490,7 +490,7 @@ FOLDER = os.environ.get("TINYGRAD_NP_DATA")
 
 @pytest.mark.parametrize("size", [8, 28])
 def test_digits(size):
-    """1797 images, of which 359 are for testing; grey values of 0 to 16, from 0 to 1 in a batch."""
+    """1797 images, 359 of them for testing; grey values from 0 to 16, in a batch from 0 to 1."""
     for dataset, count in zip(data.digits(size), (1438, 359), strict=True):
         assert (dataset.images.shape, dataset.images.dtype) == ((count, 1, size, size), np.uint8)
         images, _ = dataset.batch(slice(None))

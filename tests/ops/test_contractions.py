@@ -1,4 +1,4 @@
-"""einsum beside NumPy's."""
+"""einsum compared with NumPy's."""
 
 import numpy as np
 import pytest

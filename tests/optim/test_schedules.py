@@ -570,7 +570,7 @@ def test_options_are_checked(where, value, words):
     ],
 )
 def test_what_is_refused(call, words):
-    """What is no optimizer, or no plan, is refused."""
+    """Anything that is not an optimizer, or not a plan, is refused."""
     with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
         call(optimizer_of())
 

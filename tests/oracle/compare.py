@@ -60,7 +60,7 @@ def agree_to_second_order(
     dtype: Any = np.float64,
     each: bool = False,
 ) -> None:
-    """Hold the gradients of squared gradients beside PyTorch's."""
+    """Compare the gradients of squared gradients with PyTorch's."""
     squares, expected = (sum((g * g).sum() for g in side) for side in (grads, expected_grads))
     seconds = [None] * len(here)
     if squares.requires_grad:
@@ -81,7 +81,7 @@ def agree(
     what: str = "",
     cancels: bool = False,
 ) -> None:
-    """Hold Tensors beside PyTorch's, shape and dtype too."""
+    """Compare Tensors with PyTorch's, including shape and dtype."""
     rtol, *bounds = TOLERANCE[dtype]
     for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         reference = theirs.detach().numpy(force=True)

@@ -76,8 +76,8 @@ def pair(name, arguments, options, dtype=np.float64, seed=0):
 
 
 def compare_layers(ours, theirs, found, expected, leaves, dtype=np.float64, seed=0, order=1):
-    """Hold outputs, gradients of all parameters and of the leaves, and buffers beside PyTorch's;
-    with `order` 2 second gradients too."""
+    """Compare outputs, buffers, and the gradients of parameters and leaves with PyTorch's; with
+    `order` 2, second gradients too."""
     generator = np.random.default_rng(seed)
     agree(found, expected, dtype, cancels=True)
     ups = [np.asarray(generator.standard_normal(out.shape), out.dtype) for out in found]

@@ -255,3 +255,13 @@ def test_fifty_steps_peak_where_five_did():
     )
     after_five, after_fifty = map(int, done.stdout.split())
     assert after_fifty <= 1.02 * after_five
+
+
+def test_views_of_any_kind_share_memory():
+    array = np.zeros(6)
+    strided = np.lib.stride_tricks.as_strided(array, (3,), (16,))
+    for view in (array, array[1:], array.reshape(2, 3).T, strided, strided[1:], memoryview(array)):
+        assert memory.is_shared(array, np.asarray(view))
+        assert memory.is_shared(np.asarray(view), array)
+    for other in (array.copy(), np.zeros(6)[1:], np.frombuffer(bytes(48))):
+        assert not memory.is_shared(array, other)

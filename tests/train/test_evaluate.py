@@ -111,6 +111,6 @@ def test_evaluate_of_another_name():
     ],
 )
 def test_evaluate_refuses(arguments, error, words):
-    """Names of the Trainer's own logs, what is no loader, no steps."""
+    """Log names that the Trainer uses itself, objects that are not loaders, and zero steps."""
     with pytest.raises(error, match=f"^Evaluate ?{re.escape(words)}"):
         train.Evaluate(*arguments)

@@ -48,7 +48,7 @@ def test_step_log_is_written_as_it_goes(tmp_path):
 
 
 def test_step_log_without_accuracy(tmp_path):
-    """Its place is empty where there is none."""
+    """The column is empty if there is none."""
     batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))]
     log = train.StepLog(tmp_path / "steps.csv")
     trainer_of(log, model=nn.Linear(3, 1), loss=squares).fit(batches, 1)

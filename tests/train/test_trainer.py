@@ -220,7 +220,7 @@ def test_regression():
     ],
 )
 def test_accuracy_where_there_are_classes(columns, target, has_accuracy):
-    """Targets are classes, or one-hot; of other numbers (N, C) there is no accuracy."""
+    """Targets are class indices or one-hot; other targets of shape (N, C) have no accuracy."""
     trainer = trainer_of(model=nn.Linear(3, columns), loss=lambda out, target: (out * 0).sum())
     found = trainer.evaluate([(np.ones((1, 3), np.float32), np.array(target))])
     assert ("accuracy" in found) == has_accuracy

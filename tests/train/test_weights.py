@@ -166,7 +166,7 @@ def test_every_truncation(tmp_path):
     ],
 )
 def test_damaged_file(tmp_path, content):
-    """So is whatever is no safetensors file."""
+    """Files in another format are refused too."""
     refuses(tmp_path / "some", content)
 
 

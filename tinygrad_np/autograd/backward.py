@@ -2,7 +2,8 @@
 
 `Walk.run` is the loop; `input_grads` chooses how the gradients of one node are computed. VJPs
 receive arrays, or Variables with `create_graph`; they are written in ops, so the same code serves
-both. The walk is a loop: only nested definitions, such as a checkpoint in a checkpoint, nest calls.
+both. Nothing recurses over the graph; only nested definitions, such as a checkpoint in a
+checkpoint, nest calls.
 """
 
 import math
@@ -225,7 +226,7 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     if saved is None:
         checks.check_usable(node)
     for version in node.versions:
-        if version[0] > node.order:
+        if version[0] > node.order:  # here, which saves a call per node
             checks.check_usable(node)
     position = -1
     grads: list[tuple[Edge, Grad]] = []
@@ -288,7 +289,7 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
     """Call the backward kernel of an op, which computes all wanted gradients at once."""
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
-    position, function, pick = kernel
+    _, function, pick = kernel
     # Observers look at grad_out afterwards.
     overwrite = node in walk.owned and not walk.is_observed
     values = values_of(node, saved, wanted, overwrite)
@@ -297,8 +298,7 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
     def call() -> Sequence[Any]:
         return checks.check_count(node.op, function(grad_out, *arguments), edges)
 
-    is_seen = walk.is_observed
-    made = observed("on_gradient", node, position, grad_out, call=call) if is_seen else call()
+    made = observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
     held = [value for value in saved if isinstance(value, np.ndarray)]
     held += [] if overwrite else [grad_out]
     grads = []

@@ -184,8 +184,8 @@ def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
     for place in chosen:
         value, array = inputs[place], arrays[place]
         if isinstance(array, np.ndarray) and array.dtype != dtype:
-            promote_one = value.cast if isinstance(value, Variable) else array.astype
-            promoted[place] = promote_one(dtype)
+            convert = value.cast if isinstance(value, Variable) else array.astype
+            promoted[place] = convert(dtype)
     return promoted if any(map(operator.is_not, promoted, inputs)) else None
 
 

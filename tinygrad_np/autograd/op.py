@@ -102,7 +102,7 @@ class Op:
     optional: frozenset[str] = field(init=False)
     """Inputs that may be omitted; they default to None."""
     options: dict[str, Any] = field(init=False)
-    """The options and their defaults, `inspect.Parameter.empty` if it has no default."""
+    """The options and their defaults; `inspect.Parameter.empty` for one without a default."""
     required: frozenset[str] = field(init=False)
     """The options without a default."""
     variadic: str = field(init=False)

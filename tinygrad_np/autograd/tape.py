@@ -2,7 +2,7 @@
 
 A result of an op holds a `Node`; the node points to the nodes and leaves that the op read. A
 backward pass needs nothing else. This file defines the graph's data structures; `dispatch` builds
-the graph, while `runtime.state` says to record, and `backward` walks it.
+the graph and `backward` walks it.
 """
 
 import itertools

@@ -32,7 +32,8 @@ def binary(ufunc: Any, a: Any, b: Any, dtype: Any = None) -> Array:
     """Return `ufunc(a, b)`, of `dtype` or the common one, in the larger one's memory order."""
     if (type(a) is _ndarray and a.nbytes >= _SMALL) or (type(b) is _ndarray and b.nbytes >= _SMALL):
         return _recycling(ufunc, (a, b), dtype, _ARITHMETIC)
-    return ufunc(a, b)  # type: ignore[no-any-return]
+    small: Array = ufunc(a, b)
+    return small
 
 
 def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Array:
