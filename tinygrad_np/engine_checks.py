@@ -31,7 +31,7 @@ def check_definition(op: Op) -> None:
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(f"{where}: gradients for {sorted(unknown)}, its inputs are {op.inputs}")
     for name in op.optional:
-        default = inspect.signature(op.forward).parameters[name].default
+        default = op.signature.parameters[name].default
         if default is not None:
             raise GraphError(
                 f"{where}: {name}={default!r} is positional, so it is an input. Put a star before "

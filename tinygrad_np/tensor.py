@@ -98,7 +98,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Return the parameters of a function; those of an op may all be given by position."""
     if not isinstance(function, Primitive):
         return list(inspect.signature(function).parameters.values())
-    parameters = list(inspect.signature(function.forward).parameters.values())
+    parameters = list(function.signature.parameters.values())
     has_default = [p.default is not p.empty for p in parameters]
     if function.variadic or has_default != sorted(has_default):
         return parameters  # Python has no other for these

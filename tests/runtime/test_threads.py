@@ -478,8 +478,7 @@ def test_what_has_not_begun_need_not(team):
         is_busy.set()
         may_go_on.wait(PATIENCE)
 
-    busy = parallel.Future()
-    workers._tasks.put((busy, keep_busy, False))
+    workers._tasks.put(parallel.Task(keep_busy, False))
     is_busy.wait(PATIENCE)
     begun = []
 

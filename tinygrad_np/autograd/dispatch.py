@@ -37,7 +37,7 @@ _NUMBERS = frozenset({float, int, bool, type(None)})
 _CONSTANT_VERSION = [0]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Primitive(Op):
     """An op that can be called, on Tensors or arrays."""
 

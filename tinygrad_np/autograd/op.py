@@ -95,6 +95,8 @@ class Op:
     # Derived from the fields above and the signature of `forward`.
 
     name: str = field(init=False)
+    signature: inspect.Signature = field(init=False)
+    """The signature of `forward`."""
     inputs: list[str] = field(init=False)
     """The names of the inputs."""
     arity: int = field(init=False)
@@ -115,12 +117,14 @@ class Op:
     """Cache of save plans, keyed by `wanted`."""
 
     def __post_init__(self) -> None:
-        parameters = inspect.signature(self.forward).parameters.values()
+        signature = inspect.signature(self.forward)
+        parameters = signature.parameters.values()
         inputs = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         empty = inspect.Parameter.empty
         derived = {
             "name": self.forward.__name__.strip("_"),
+            "signature": signature,
             "inputs": [p.name for p in inputs],
             "arity": len(inputs),
             "optional": frozenset(p.name for p in inputs if p.default is not empty),

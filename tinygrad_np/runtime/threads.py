@@ -9,8 +9,7 @@ import contextvars
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -20,8 +19,6 @@ import threadpoolctl
 from tinygrad_np.errors import ArgumentError
 
 T = TypeVar("T")
-Task = tuple[Future[Any], Callable[[], Any], bool]
-
 VARIABLE = "TINYGRAD_NP_THREADS"
 
 WORTH = 200_000
@@ -53,6 +50,55 @@ class Blas:
             for name in _OPENBLAS_SETTERS:
                 if hasattr(controller.dynlib, name):
                     self.set_num_threads = getattr(controller.dynlib, name)
+
+
+class Task:
+    """A part of the work, handed to another thread.
+
+    `concurrent.futures` would serve too, but it imports `logging`, a tenth of our import time.
+    """
+
+    def __init__(self, function: Callable[[], Any], is_held: bool) -> None:
+        self.function = function
+        self.is_held = is_held
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._is_started = False
+        self._is_cancelled = False
+        self._done = threading.Event()
+
+    def run(self, hold_blas: Callable[[], None]) -> None:
+        """Run the function and keep its result or error, unless the task was cancelled."""
+        # Both threads write their own flag, then read the other's: one of them sees both set.
+        self._is_started = True
+        if not self._is_cancelled:
+            try:
+                if self.is_held:
+                    hold_blas()  # some libraries count for each thread
+                self._result = self.function()
+            except BaseException as error:
+                self._error = error
+        self._done.set()
+
+    def wait(self) -> None:
+        """Wait until `run` has returned."""
+        self._done.wait()
+
+    def cancel(self) -> None:
+        """Return when the function has ended, or will never start; may be called again."""
+        self._is_cancelled = True
+        if self._is_started:
+            self.wait()
+
+    def result(self) -> Any:
+        """Return the result of a task that has ended, or raise its error."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame, which must not hold it
 
 
 class Workers:
@@ -166,29 +212,24 @@ class Workers:
     def _split(self, function: Callable[[slice], T], parts: list[slice], is_held: bool) -> list[T]:
         """Return `function(part)` for all parts, worked on side by side."""
         ours = len(parts) - self._helpers(len(parts) - 1)
-        theirs: list[Future[T]] = [Future() for _ in parts[ours:]]
+        # Each part runs in a copy of the caller's context, which holds np.errstate among others.
+        tasks = [
+            Task(partial(contextvars.copy_context().run, function, part), is_held)
+            for part in parts[ours:]
+        ]
         try:
-            self._hand_over(function, parts[ours:], theirs, is_held)
+            self._hand_over(tasks)
             done = [function(part) for part in parts[:ours]]
-            _wait(theirs)
+            for task in tasks:
+                task.wait()
         except BaseException:
-            _stop(theirs)
+            _cancel(tasks)
             raise
-        while theirs:  # In no variable: an error must not hold on to itself by way of this frame.
-            done.append(theirs.pop(0).result())
-        return done
+        return done + [task.result() for task in tasks]
 
-    def _hand_over(
-        self,
-        function: Callable[[slice], T],
-        parts: list[slice],
-        futures: list[Future[T]],
-        is_held: bool,
-    ) -> None:
-        for future, part in zip(futures, parts, strict=True):
-            # With what holds for the caller, such as np.errstate.
-            run = partial(contextvars.copy_context().run, function, part)
-            self._tasks.put((future, run, is_held))
+    def _hand_over(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            self._tasks.put(task)
 
     def _helpers(self, wanted: int) -> int:
         """Return how many other threads there are, up to `wanted`, started if need be."""
@@ -245,33 +286,19 @@ class Workers:
 
 
 def _serve(tasks: SimpleQueue[Task | None], hold_blas: Callable[[], None]) -> None:
-    """What a thread does until it is let go: the tasks, one after the other."""
+    """Run tasks one after the other, until None comes."""
     while (task := tasks.get()) is not None:
-        future, run, is_held = task
-        if future.set_running_or_notify_cancel():
-            try:
-                if is_held:
-                    hold_blas()  # some libraries count for each thread
-                future.set_result(run())
-            except BaseException as error:
-                future.set_exception(error)
-        # Arrays must not wait for the next task.
-        del task, future, run
+        task.run(hold_blas)
+        del task  # its arrays must not wait for the next task
 
 
-def _wait(futures: Iterable[Future[Any]]) -> None:
-    for future in futures:
-        future.exception()
-
-
-def _stop(futures: Iterable[Future[Any]]) -> None:
-    """Wait for what has begun and cancel the rest; Ctrl-C meanwhile is raised after that."""
+def _cancel(tasks: Sequence[Task]) -> None:
+    """Cancel tasks and wait for those that have started; Ctrl-C meanwhile is raised afterwards."""
     try:
-        for future in futures:
-            if not future.cancel():
-                future.exception()
+        for task in tasks:
+            task.cancel()
     except KeyboardInterrupt:
-        _stop(futures)
+        _cancel(tasks)
         raise
 
 
