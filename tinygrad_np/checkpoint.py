@@ -86,5 +86,6 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     held = [value for value in (*args, *below) if isinstance(value, Variable)]
     call = _Call(function, args, state, inner.data)
     versions = [value.version for value in held]
-    node = record(_PLAN, below, (), versions, {"call": call}, inner.data, thread.state)
+    options = {"call": call}
+    node = record(_PLAN, below, (), versions, options, inner.shape, inner.dtype, thread.state)
     return Tensor.wrap(inner.data, node, inner.version)

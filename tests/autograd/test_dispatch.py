@@ -31,7 +31,9 @@ def test_record_puts_a_node_on_the_tape():
     """As checkpoint() does: for a result that no call of the op computed."""
     square = op("x^2", vjps={"x": lambda grad_out, x: grad_out * 2 * x})(lambda x: x * x)
     x, out = leaf(1.0, 3.0), np.array([1.0, 9.0])
-    node = record(SavePlan(square, (True,)), (x,), [x.data], [x.version], {}, out, thread.state)
+    node = record(
+        SavePlan(square, (True,)), (x,), [x.data], [x.version], {}, (2,), out.dtype, thread.state
+    )
     assert (node.op, node.edges, node.shape, node.dtype) == (square, (x,), (2,), out.dtype)
     y = Tensor.wrap(out, node)
     assert y.gradient(x, gradient=np.ones(2))[0].tolist() == [2.0, 6.0]

@@ -1,9 +1,9 @@
 """The backward pass: walk the tape from the newest node to the oldest.
 
-`Walk.run` is the loop; `input_grads` chooses how the gradients of one node are computed. VJPs
-receive arrays, or Variables with `create_graph`; they are written in ops, so the same code serves
-both. Nothing recurses over the graph; only nested definitions, such as a checkpoint in a
-checkpoint, nest calls.
+`Walk.run` is the loop, `propagate` computes the gradients of one node's inputs, and `Walk.receive`
+adds each to the total of its input. VJPs receive arrays, or Variables with `create_graph`; they are
+written in ops, so the same code serves both. Nothing recurses over the graph; only nested
+definitions, such as a checkpoint in a checkpoint, nest calls.
 """
 
 import math
@@ -28,8 +28,6 @@ from tinygrad_np.typing import Function, Values, Wanted
 
 Grad: TypeAlias = Any
 """A gradient: an array or, with `create_graph`, a Variable."""
-Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
-"""Edges of a node that want a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
 
@@ -110,6 +108,12 @@ class Walk:
     needed: set[Edge | None] | None = None
     """The edges that lead to a target; None if all gradients are computed."""
     grads: dict[Any, Grad] = field(default_factory=dict)
+    """The total gradient of each edge so far."""
+    next_node: Node | None = None
+    """The first node to receive a gradient from the current one. It enters the heap only if others
+    wait: in a chain, none do."""
+    waiting: list[tuple[int, Node]] = field(default_factory=list)
+    """The other nodes that have received a gradient: a heap, the newest node first."""
     owned: set[Edge] = field(default_factory=set)
     """The edges whose gradient only this walk references: its memory may be overwritten."""
     grad_class: type[Any] = _ndarray
@@ -118,38 +122,26 @@ class Walk:
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
         """Return the gradient of each leaf, and of each target, under `root`."""
-        grads, after = self.grads, self.after
-        start = root.node or root
-        grads[start] = cotangent
-        # Nodes recorded before `after` count as leaves: a definition may hand back its input.
-        node = start if type(start) is Node and start.order > after else None
-        waiting: list[tuple[int, Node]] = []  # a heap, the newest node first
+        grads, waiting = self.grads, self.waiting
         if self.create_graph:
             self.grad_class = self.kind
-        if self.targets is not None:
-            self.needed = _find_needed(node, self.targets, after)
+        self.receive(root.node or root, cotangent)
+        node = self.next_node
         has_targets = self.targets is not None
+        if self.targets is not None:
+            self.needed = _find_needed(node, self.targets, self.after)
         with Recording(self.create_graph):
             while node is not None:
-                # Consumers are newer than what they read, so all are done: grad_out is complete.
+                # Consumers are newer than what they read, so all are done: the sum is complete.
                 grad_out = grads.pop(node)
                 if has_targets or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
-                following: Node | None = None  # not in the heap while it is alone, as in a chain
-                for edge, grad in input_grads(node, grad_out, self):
-                    if edge in grads:
-                        grads[edge] = self.accumulate(edge, grads[edge], grad)
-                    else:
-                        grads[edge] = grad
-                        if type(edge) is Node and edge.order > after:
-                            if following is None:
-                                following = edge
-                            else:
-                                heappush(waiting, (-edge.order, edge))
+                self.next_node = None
+                propagate(node, grad_out, self)
                 if not self.keep_graph:
                     # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
-                node = following
+                node = self.next_node
                 if waiting:
                     entry = node and (-node.order, node)
                     node = (heappushpop(waiting, entry) if entry else heappop(waiting))[1]
@@ -166,15 +158,26 @@ class Walk:
             self.grads[node] = grad
         return grad
 
-    def accumulate(self, edge: Edge, total: Grad, grad: Grad) -> Grad:
-        """Add two gradients, in place if the walk owns `total`."""
-        if self.create_graph:
-            return total + grad
+    def receive(self, edge: Edge, grad: Grad) -> None:
+        """Add a gradient to the total of an edge; the first one puts its node on the frontier."""
+        grads = self.grads
+        if edge not in grads:
+            grads[edge] = grad
+            if type(edge) is Node and edge.order > self.after:
+                if self.next_node is None:
+                    self.next_node = edge
+                else:
+                    heappush(self.waiting, (-edge.order, edge))
+            return
+        total = grads[edge]
         if edge in self.owned:
             total += grad
-            return total
-        self.owned.add(edge)
-        return np.add(total, grad, out=memory.empty(total.shape, total.dtype, like=total))
+        elif self.create_graph:
+            grads[edge] = total + grad
+        else:
+            out = memory.empty(total.shape, total.dtype, like=total)
+            grads[edge] = np.add(total, grad, out=out)
+            self.owned.add(edge)
 
     def run_hooks(self, holder: Edge, grad: Grad) -> Grad:
         """Pass a gradient through the hooks of a leaf or node."""
@@ -210,11 +213,11 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
     return needed
 
 
-# The gradients of one node.
+# One node.
 
 
-def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
-    """Compute the gradients of a node's inputs from that of its output.
+def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
+    """Compute the gradients of a node's inputs from that of its output, for the walk to receive.
 
     Use the plan's kernel unless `create_graph`, else its VJPs, else the op's definition. The loop
     over VJPs stands here to save a call per node.
@@ -222,21 +225,22 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     plan, edges, saved = node.plan, node.edges, node.saved
     needed = walk.needed
     if needed is not None and needed.isdisjoint(edges):
-        return ()
+        return
     if saved is None:
         checks.check_usable(node)
     for version in node.versions:
         if version[0] > node.order:  # here, which saves a call per node
             checks.check_usable(node)
     position = -1
-    grads: list[tuple[Edge, Grad]] = []
     try:
         values: Any = saved
         if walk.create_graph or not plan.is_plain:
             if plan.backward is not None and not walk.create_graph:
-                return kernel_grads(node, plan.backward, grad_out, walk)
+                propagate_by_kernel(node, plan.backward, grad_out, walk)
+                return
             if not plan.vjps:
-                return definition_grads(node, grad_out, walk)
+                propagate_by_definition(node, grad_out, walk)
+                return
             values = saved_variables(node, walk.kind) if walk.create_graph else saved
             values = values if plan.saves_all else values_of(node, values)
         for position, vjp, pick in plan.vjps:
@@ -248,17 +252,18 @@ def input_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
             arguments = pick(values) if pick else values
             # A star call builds a list and a tuple even if there is nothing to unpack.
             grad: Any = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
+            # A node stores its shape; an array builds a new tuple whenever it is asked.
+            like = node if grad is grad_out else grad
             if (
                 type(grad) is not walk.grad_class
-                or grad.dtype is not edge.dtype
-                or grad.shape != edge.shape
+                or like.dtype is not edge.dtype
+                or like.shape != edge.shape
             ):
                 grad = unbroadcast(grad, node, position, walk)
-            grads.append((edge, grad))
+            walk.receive(edge, grad)
     except Exception as error:
         _annotate(error, node, position, walk.create_graph)
         raise
-    return grads
 
 
 def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = False) -> Values:
@@ -285,7 +290,7 @@ def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -
     observed("on_error", node, error, call=lambda: None)
 
 
-def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> Grads:
+def propagate_by_kernel(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> None:
     """Call the backward kernel of an op, which computes all wanted gradients at once."""
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
@@ -301,7 +306,6 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
     made = observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
     held = [value for value in saved if isinstance(value, np.ndarray)]
     held += [] if overwrite else [grad_out]
-    grads = []
     for position, edge in enumerate(edges):
         if edge is not None and wanted[position]:
             grad = made[position]
@@ -310,13 +314,13 @@ def kernel_grads(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> G
                 if not grad.flags.writeable or any(memory.is_shared(grad, x) for x in held):
                     grad = grad.copy()
                 held.append(grad)
-            grads.append((edge, unbroadcast(grad, node, position, walk)))
+            grad = unbroadcast(grad, node, position, walk)
             if edge not in walk.grads:
                 walk.owned.add(edge)
-    return grads
+            walk.receive(edge, grad)
 
 
-def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
+def propagate_by_definition(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Run an op's definition on its inputs, recording it, and differentiate that."""
     definition: Any = node.op.definition  # an op without VJPs has one
     targets = {edge for edge in node.edges if edge is not None}
@@ -330,9 +334,11 @@ def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     expected = f"op {node.op.name!r}: expected the definition to return a Tensor"
     checks.check_like(expected, node, out, Variable, GraphError)
     if not out.requires_grad:
-        return ()
+        return
     inner = Walk(walk.kind, walk.create_graph, walk.create_graph, targets, start)
-    return [(edge, grad) for edge, grad in inner.run(out, grad_out).items() if edge in targets]
+    for edge, grad in inner.run(out, grad_out).items():
+        if edge in targets:
+            walk.receive(edge, grad)
 
 
 def saved_variables(node: Node, kind: type[Variable]) -> Values:

@@ -149,7 +149,8 @@ def run(
     if op.view and isinstance(inputs[0], Variable) and np.may_share_memory(out, arrays[0]):
         version = inputs[0].version
     node = None
-    if True in wanted and state.recording and (out.dtype is _FLOAT32 or out.dtype.kind == "f"):
+    dtype = out.dtype
+    if True in wanted and state.recording and (dtype is _FLOAT32 or dtype.kind == "f"):
         plan = op.plans.get(wanted)
         if plan is None:
             # Checked once per plan, to keep calls fast.
@@ -171,7 +172,7 @@ def run(
                     saved.append(results[place])
                 if plan.saves_out:
                     versions.append(version)
-        node = record(plan, edges, saved, versions, options, out, state)
+        node = record(plan, edges, saved, versions, options, out.shape, dtype, state)
     return initialize(_new(Variable.result_class), out, node, version)
 
 

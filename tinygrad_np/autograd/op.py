@@ -4,7 +4,7 @@ A VJP (vector-Jacobian product) maps the gradient of the output, `grad_out`, to 
 input. A differentiable op has either one VJP per input (`vjps`) or its forward rewritten with
 simpler ops (`definition`). Both call ops rather than NumPy, so they can be differentiated again. An
 op may add a NumPy kernel for all inputs at once (`backward`) that speeds up first-order passes.
-`SavePlan` decides whether the kernel is usable; `backward.input_grads` chooses what runs.
+`SavePlan` decides whether the kernel is usable; `backward.propagate` chooses what runs.
 """
 
 import inspect

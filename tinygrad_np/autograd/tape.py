@@ -137,7 +137,8 @@ def record(
     saved: Values,
     versions: Versions,
     options: Options,
-    out: Array,
+    shape: Shape,
+    dtype: DType,
     state: ThreadState,
 ) -> Node:
     """Put a node on the tape."""
@@ -150,8 +151,8 @@ def record(
     node.hooks = None
     node.order = next(clock)
     node.scope = state.scope
-    node.shape = out.shape
-    node.dtype = out.dtype
+    node.shape = shape
+    node.dtype = dtype
     if state.observers:
         observed("on_record", node, call=lambda: None)
     return node

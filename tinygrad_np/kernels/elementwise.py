@@ -20,20 +20,18 @@ _ndarray = np.ndarray
 _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
-def unary(ufunc: Any, x: Array, dtype: Any = None) -> Array:
+def unary(ufunc: Callable[..., Array], x: Array, dtype: Any = None) -> Array:
     """Return `ufunc(x)`, of `dtype` or that of x, in its memory order."""
     if x.nbytes >= _SMALL:
         return _recycling(ufunc, (x,), dtype, _FUNCTION)
-    small: Array = ufunc(x)
-    return small
+    return ufunc(x)
 
 
-def binary(ufunc: Any, a: Any, b: Any, dtype: Any = None) -> Array:
+def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Array:
     """Return `ufunc(a, b)`, of `dtype` or the common one, in the larger one's memory order."""
     if (type(a) is _ndarray and a.nbytes >= _SMALL) or (type(b) is _ndarray and b.nbytes >= _SMALL):
         return _recycling(ufunc, (a, b), dtype, _ARITHMETIC)
-    small: Array = ufunc(a, b)
-    return small
+    return ufunc(a, b)
 
 
 def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Array:
