@@ -28,6 +28,9 @@ MUCH = 1e12
 PATIENCE = 20
 """Seconds after which a test that waits for another thread fails."""
 
+WORK = np.ones(3_000_000)
+"""NumPy computes on it for some 30 ms and lets other threads run meanwhile."""
+
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 quietly = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -441,7 +444,7 @@ def test_the_first_error_by_order_is_raised_when_all_are_done(team):
         last_failed.wait(PATIENCE)
         if where.start == 1:
             raise KeyError("part 1")
-        sum(range(300_000))
+        np.sin(WORK)
         finished.append(where.start)
 
     with pytest.raises(KeyError, match="part 1"):
@@ -460,7 +463,7 @@ def test_an_error_of_the_callers_part_waits_for_what_has_begun(team):
             has_begun.wait(PATIENCE)
             raise ValueError("part 0")
         has_begun.set()
-        sum(range(300_000))
+        np.sin(WORK)
         finished.append(where.start)
 
     with pytest.raises(ValueError, match="part 0"):
@@ -508,7 +511,7 @@ def test_ctrl_c_while_waiting_is_raised_when_all_are_done(team, times):
         is_waiting.wait(PATIENCE)
         for _ in range(times):
             signal.pthread_kill(main, signal.SIGINT)
-            sum(range(300_000))
+            np.sin(WORK)
         finished.append(where.start)
 
     with pytest.raises(KeyboardInterrupt):
