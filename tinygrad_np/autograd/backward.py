@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_np import engine_checks as checks
 from tinygrad_np.autograd import tape
-from tinygrad_np.autograd.op import Gradient
+from tinygrad_np.autograd.op import GradFunction
 from tinygrad_np.autograd.primitives import cast, sum_to
 from tinygrad_np.autograd.tape import Edge, Node, Variable
 from tinygrad_np.errors import GraphError, ShapeError
@@ -46,7 +46,7 @@ def backward(
             if leaf.hooks:
                 grad = walk.run_hooks(leaf, grad)
             if create_graph:
-                # A copy with a graph: `.grad` is not itself a tensor of the graph.
+                # A recorded copy: changing `.grad` in place must not change the new graph.
                 grad = cast(grad, dtype=leaf.dtype)
             else:
                 # `.grad` must not share memory with anything else.
@@ -61,13 +61,14 @@ def gradient(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> list[Any]:
-    """Return the gradient of `root` for each target; keep the graph and every `.grad` as they are.
+    """Return the gradient of `root` with respect to each target.
 
-    A target that `root` does not depend on raises GraphError, or gives None with `allow_unused`.
+    The graph and every `.grad` stay as they are. A target that `root` does not depend on raises
+    GraphError, or gives None with `allow_unused`.
     """
     checks.check_targets(targets)
     keys: list[Edge] = [target.node or target for target in targets]
-    walk = Walk(root.result_class, create_graph, keep_graph=True, targets=set(keys))
+    walk = Walk(root.result_class, create_graph, retain_graph=True, targets=set(keys))
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
     if not allow_unused:
         checks.check_used(root, keys, grads)
@@ -102,26 +103,26 @@ class Walk:
 
     kind: type[Variable]
     create_graph: bool
-    keep_graph: bool
+    retain_graph: bool
     targets: set[Edge] | None = None
     after: int = 0
     needed: set[Edge | None] | None = None
     """The edges that lead to a target; None if all gradients are computed."""
     grads: dict[Any, Grad] = field(default_factory=dict)
-    """The total gradient of each edge so far."""
-    next_node: Node | None = None
-    """The first node to receive a gradient from the current one. It enters the heap only if others
-    wait: in a chain, none do."""
+    """The total of the gradients that each node and leaf has received so far."""
     waiting: list[tuple[int, Node]] = field(default_factory=list)
-    """The other nodes that have received a gradient: a heap, the newest node first."""
+    """The nodes that have received a gradient: a heap, the newest node first."""
+    next_node: Node | None = None
+    """The first of them that the current node has reached. It enters the heap only if others wait,
+    so a chain needs no heap."""
     owned: set[Edge] = field(default_factory=set)
-    """The edges whose gradient only this walk references: its memory may be overwritten."""
+    """The nodes and leaves whose total only this walk references: its memory may be overwritten."""
     grad_class: type[Any] = _ndarray
     """A gradient of this class, with its edge's dtype and shape, needs no `unbroadcast`."""
     is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
-        """Return the gradient of each leaf, and of each target, under `root`."""
+        """Return the gradient of each leaf under `root` or, with `targets`, of each target."""
         grads, waiting = self.grads, self.waiting
         if self.create_graph:
             self.grad_class = self.kind
@@ -132,13 +133,13 @@ class Walk:
             self.needed = _find_needed(node, self.targets, self.after)
         with Recording(self.create_graph):
             while node is not None:
-                # Consumers are newer than what they read, so all are done: the sum is complete.
+                # The consumers of a node are newer, so all have run: its total is complete.
                 grad_out = grads.pop(node)
                 if has_targets or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
                 self.next_node = None
                 propagate(node, grad_out, self)
-                if not self.keep_graph:
+                if not self.retain_graph:
                     # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
                 node = self.next_node
@@ -151,7 +152,7 @@ class Walk:
         """Run a node's hooks on its gradient, and keep the gradient if the node is a target."""
         if node.hooks:
             if self.targets is None:
-                checks.check_usable(node)
+                checks.check_usable(node)  # before the hook runs: propagate() would refuse later
             grad = self.run_hooks(node, grad)
         if self.targets is not None and node in self.targets:
             self.owned.discard(node)  # kept, so nothing may write to it
@@ -159,7 +160,7 @@ class Walk:
         return grad
 
     def receive(self, edge: Edge, grad: Grad) -> None:
-        """Add a gradient to the total of an edge; the first one puts its node on the frontier."""
+        """Add a gradient to a total; when a node has received its first one, it starts to wait."""
         grads = self.grads
         if edge not in grads:
             grads[edge] = grad
@@ -196,15 +197,15 @@ class Walk:
 
 def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge | None]:
     """Return the targets, and the nodes newer than `after` that depend on one of them."""
-    waiting = [] if root is None else [root]
-    seen = set(waiting)
+    stack = [] if root is None else [root]
+    seen = set(stack)
     oldest = min([t.order if type(t) is Node else 0 for t in targets], default=math.inf)
-    while waiting:
-        node = waiting.pop()
+    while stack:
+        node = stack.pop()
         if node.saved is None and oldest < node.order:
             checks.check_usable(node)  # a freed node has lost its edges: a target may be below it
         below = {edge for edge in node.edges if type(edge) is Node and edge.order > after}
-        waiting += below - seen
+        stack += below - seen
         seen |= below
     needed: set[Edge | None] = {*targets}
     for node in sorted(seen, key=lambda node: node.order):
@@ -219,8 +220,8 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs from that of its output, for the walk to receive.
 
-    Use the plan's kernel unless `create_graph`, else its VJPs, else the op's definition. The loop
-    over VJPs stands here to save a call per node.
+    Use the plan's kernel, if any, unless `create_graph`; otherwise its VJPs or, if the op has none,
+    its definition. The loop over VJPs is inlined, which saves a call per node.
     """
     plan, edges, saved = node.plan, node.edges, node.saved
     needed = walk.needed
@@ -229,7 +230,7 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     if saved is None:
         checks.check_usable(node)
     for version in node.versions:
-        if version[0] > node.order:  # here, which saves a call per node
+        if version[0] > node.order:  # inlined: saves a call per node
             checks.check_usable(node)
     position = -1
     try:
@@ -242,7 +243,7 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
                 propagate_by_definition(node, grad_out, walk)
                 return
             values = saved_variables(node, walk.kind) if walk.create_graph else saved
-            values = values if plan.saves_all else values_of(node, values)
+            values = values if plan.names_only_saved else values_of(node, values)
         for position, vjp, pick in plan.vjps:
             edge: Any = edges[position]
             if needed is not None and edge not in needed:
@@ -252,7 +253,7 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
             arguments = pick(values) if pick else values
             # A star call builds a list and a tuple even if there is nothing to unpack.
             grad: Any = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
-            # A node stores its shape; an array builds a new tuple whenever it is asked.
+            # grad_out has the node's shape; asking an array for its shape builds a new tuple.
             like = node if grad is grad_out else grad
             if (
                 type(grad) is not walk.grad_class
@@ -290,7 +291,7 @@ def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -
     observed("on_error", node, error, call=lambda: None)
 
 
-def propagate_by_kernel(node: Node, kernel: Gradient, grad_out: Array, walk: Walk) -> None:
+def propagate_by_kernel(node: Node, kernel: GradFunction, grad_out: Array, walk: Walk) -> None:
     """Call the backward kernel of an op, which computes all wanted gradients at once."""
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
@@ -329,13 +330,13 @@ def propagate_by_definition(node: Node, grad_out: Grad, walk: Walk) -> None:
     start = next(tape.clock)
     with Recording(True):
         values = saved_variables(node, walk.kind)
-        # All inputs are saved, or none: checkpoint() keeps them in its options.
+        # The plan of checkpoint() saves no inputs: it keeps its arguments in its options.
         out = definition(*values[: len(node.edges)], **node.options)
     expected = f"op {node.op.name!r}: expected the definition to return a Tensor"
     checks.check_like(expected, node, out, Variable, GraphError)
     if not out.requires_grad:
         return
-    inner = Walk(walk.kind, walk.create_graph, walk.create_graph, targets, start)
+    inner = Walk(walk.kind, walk.create_graph, walk.create_graph, targets, after=start)
     for edge, grad in inner.run(out, grad_out).items():
         if edge in targets:
             walk.receive(edge, grad)

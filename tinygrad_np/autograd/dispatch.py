@@ -1,7 +1,7 @@
 """What happens when an op is called.
 
-1. `Primitive.__call__` separates inputs from options. If no input is a Tensor, it runs the forward
-   and returns an array.
+1. `Primitive.__call__` separates inputs from options. If no input is a Variable, it runs the
+   forward and returns an array.
 2. `apply` collects the arrays and edges of the inputs, promoted to one dtype by `promote`.
 3. `run` runs the forward on the arrays, translates NumPy's errors, and puts a node on the tape if
    the gradient of an input is wanted.
@@ -55,13 +55,13 @@ class Primitive(Op):
         if options or self.options or len(inputs) != self.arity:
             inputs, options = self.bind(inputs, options)
         is_observed = was_observed[0] and thread.state.observers
-        is_plain = not (is_observed or self.extra_results)
+        is_direct = not (is_observed or self.extra_results)
         for value in inputs:
             if type(value) is not _ndarray:
                 if isinstance(value, Variable):
                     return apply(self, inputs, options)
-                is_plain = is_plain and type(value) in _NUMBERS
-        if is_plain:
+                is_direct = is_direct and type(value) in _NUMBERS
+        if is_direct:
             try:
                 out = self.forward(*inputs, **options) if options else self.forward(*inputs)
             except Exception as error:
@@ -119,8 +119,8 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
         if isinstance(array, np.ndarray):
             dtype = array.dtype if dtype is None else dtype
             is_same = is_same and array.dtype is dtype
-    is_plain = is_same and dtype is not None and dtype.kind == "f"
-    if not is_plain and (promoted := promote(op, inputs, arrays)):
+    is_promoted = is_same and dtype is not None and dtype.kind == "f"
+    if not is_promoted and (promoted := promote(op, inputs, arrays)):
         return apply(op, promoted, options)
     wanted = tuple([edge is not None for edge in edges])
     return run(op, inputs, arrays, tuple(edges), wanted, options)

@@ -1,10 +1,11 @@
 """Op definitions: the forward, the gradients, and what a call must save for them.
 
 A VJP (vector-Jacobian product) maps the gradient of the output, `grad_out`, to the gradient of one
-input. A differentiable op has either one VJP per input (`vjps`) or its forward rewritten with
-simpler ops (`definition`). Both call ops rather than NumPy, so they can be differentiated again. An
-op may add a NumPy kernel for all inputs at once (`backward`) that speeds up first-order passes.
-`SavePlan` decides whether the kernel is usable; `backward.propagate` chooses what runs.
+input. A differentiable op has either one VJP per differentiable input (`vjps`) or its forward
+rewritten with simpler ops (`definition`). Both call ops rather than NumPy, so they can be
+differentiated again. An op may add a NumPy kernel for all inputs at once (`backward`) that speeds
+up first-order passes. `SavePlan` decides whether the kernel is usable; `backward.propagate` chooses
+what runs.
 """
 
 import inspect
@@ -31,14 +32,16 @@ class Op:
 
     VJPs and kernels name what they need as parameters, and the engine reads their signatures. They
     may name inputs, options, `out`, names in `keeps`, and `<input>_shape` and `<input>_dtype` (in a
-    VJP, only of its own input). Of the arrays, a call saves only those that the wanted gradients
-    name: `lambda grad_out, b: grad_out * b` saves the input `b`.
+    VJP, only of its own input; in a kernel, None for an input that needs no gradient). Of the
+    arrays, a call saves only those that the wanted gradients name: with
+    `lambda grad_out, b: grad_out * b`, it saves the input `b`.
     """
 
     forward: Function
-    """The NumPy implementation: takes arrays and returns the output, in a tuple with what `keeps`
-    and `caches` name. Positional parameters are inputs (`*xs`: any number of them), keyword-only
-    ones are options. A caller may pass both by position, inputs first."""
+    """The NumPy implementation: takes arrays (or numbers, or None for optional inputs) and returns
+    the output, or a tuple of the output and the extra results named in `keeps` and `caches`.
+    Positional parameters are inputs (`*xs`: any number of them), keyword-only ones are options. A
+    caller may pass both by position, inputs first."""
 
     formula: str
     """The mathematics in one line, for the table of ops."""
@@ -50,7 +53,7 @@ class Op:
 
     definition: Function | None = None
     """Alternative to `vjps`: the forward rewritten with other ops. The engine calls it with all
-    inputs and options and differentiates the result."""
+    inputs and options and differentiates the result, so a call saves all inputs."""
 
     differentiable: tuple[str, ...] = ()
     """The inputs differentiated through `definition`; leave empty with `vjps`."""
@@ -58,21 +61,21 @@ class Op:
     backward: Callable[..., Sequence[Array | None]] | None = None
     """A NumPy kernel for first-order gradients: takes `grad_out` and the values it names, and
     returns one gradient per input, or None for inputs whose entry in `wanted` is False. If
-    `overwrite` is True, it may write its result into `grad_out`; a gradient that shares memory with
-    anything else is copied. The kernel is not used if it needs an input that the VJPs do not, since
-    saving that input would cost memory."""
+    `overwrite` is True, it may write its result into `grad_out`. A gradient that shares memory with
+    `grad_out`, a saved array or another gradient is copied. The kernel is not used if it needs an
+    input that the VJPs do not, since saving that input would cost memory."""
 
     keeps: tuple[str, ...] = ()
     """Names of extra results that the forward returns after its output and whose derivative is
     zero, such as masks and positions of maxima. VJPs and kernels may name them."""
 
     caches: tuple[str, ...] = ()
-    """Names of extra results, after `keeps`, that depend on the inputs, such as statistics. Only a
-    kernel may name them: they have no graph, so a VJP that used one would have a wrong
+    """Names of extra results, after `keeps`, whose derivative is not zero, such as statistics. Only
+    a kernel may name them: they have no graph, so a VJP that used one would have a wrong
     derivative."""
 
     view: bool = False
-    """Whether the output shares the memory of the first input."""
+    """Whether the output may share the memory of the first input."""
 
     floating: bool = False
     """Whether integer inputs become float32."""
@@ -145,7 +148,7 @@ class Op:
         return self.variadic or self.inputs[position]
 
 
-Gradient: TypeAlias = tuple[int, Function, Callable[[Values], Values] | None]
+GradFunction: TypeAlias = tuple[int, Function, Callable[[Values], Values] | None]
 """A VJP or a backward kernel, as (position, function, pick).
 
 `position` is the input the VJP is for, or -1 for a kernel, which serves all inputs. `pick` selects
@@ -186,25 +189,25 @@ class SavePlan:
         self.inputs = [place for place in places if place < len(inputs)]
         """Which inputs are saved, as positions in the call."""
         self.results = [place - len(inputs) for place in places if place >= len(inputs)]
-        """Which results are saved, as positions after the inputs; the output is the last."""
+        """Which results are saved, as positions in `(*extra_results, out)`."""
         self.saves_out = "out" in read
         self.saves_any = bool(places)
         self.options = [name for name in op.options if name in read]
-        """The options that the gradients name."""
+        """The options that the gradient functions name."""
         self.properties = [(p, kind) for p, kind in properties if f"{inputs[p]}_{kind}" in read]
-        """The shapes and dtypes of inputs that the gradients name."""
-        self.saves_all = not (self.options or self.properties)
-        """Whether the gradients name only saved values: no options, shapes or dtypes."""
+        """The shapes and dtypes of inputs that the gradient functions name."""
+        self.names_only_saved = not (self.options or self.properties)
+        """Whether the gradient functions name only saved values: no options, shapes or dtypes."""
         self.names = [available[place] for place in places] + self.options
         self.names += [f"{inputs[p]}_{kind}" for p, kind in self.properties]
         self.names += ["wanted", "overwrite"]
-        """What the gradients may name, in the order of `backward.values_of`."""
+        """What the gradient functions may name, in the order of `backward.values_of`."""
         self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
         self.backward = None if kernel is None else self._gradient(-1, kernel)
-        self.is_plain = self.saves_all and kernel is None and bool(vjps)
+        self.is_plain = self.names_only_saved and kernel is None and bool(vjps)
         """Whether first-order gradients come from VJPs that name only saved values."""
 
-    def _gradient(self, position: int, function: Function) -> Gradient:
+    def _gradient(self, position: int, function: Function) -> GradFunction:
         names = parameter_names(function)[1:]
         op, count = self.op, len(self.wanted)
 
@@ -214,9 +217,9 @@ class SavePlan:
 
         if op.variadic:
             return position, function, pick
-        if position >= 0 and self.saves_all and names == self.names[:-2]:
+        if position >= 0 and self.names_only_saved and names == self.names[:-2]:
             return position, function, None
-        # itemgetter runs in C.
+        # itemgetter runs in C. Of a single index it would return the value, not a sequence.
         places = [self.names.index(name) for name in names]
         start, stop = (places[0], places[0] + len(places)) if places else (0, 0)
         is_slice = places == list(range(start, stop))

@@ -1,4 +1,5 @@
-"""The three ops that the engine needs: `sum_to` undoes broadcasting, and `expand` is its VJP."""
+"""Three ops that the engine needs: `sum_to` undoes broadcasting, `expand` is its VJP, and `cast`
+converts dtypes."""
 
 from collections.abc import Sequence
 

@@ -99,10 +99,10 @@ class Node:
     """One recorded op: data only, so that a graph can be printed, drawn and freed.
 
     `edges` has one entry per input: the input's node, the leaf itself, or None where no gradient is
-    wanted. `saved` holds the values that the gradients need, or None after a backward pass has
-    freed them. `versions` holds the version counters of the saved inputs and output. `order` is the
-    time by `clock` at which the node was recorded. `hooks` are called with the gradient of the
-    node's output.
+    wanted. `saved` holds the values that the gradients need. A backward pass that frees the graph
+    sets `saved` to None and `edges` to (). `versions` holds the version counters of the saved
+    inputs and output. `order` is the time by `clock` at which the node was recorded. `hooks` are
+    called with the gradient of the node's output.
     """
 
     plan: SavePlan
@@ -127,7 +127,7 @@ class Node:
 
 
 Edge: TypeAlias = Node | Variable
-"""The far end of an edge, and the key of its gradient: a node, or a leaf itself."""
+"""What an edge leads to, a node or a leaf; also the key of its gradient in a backward pass."""
 Edges: TypeAlias = tuple[Edge | None, ...]
 
 
@@ -141,7 +141,7 @@ def record(
     dtype: DType,
     state: ThreadState,
 ) -> Node:
-    """Put a node on the tape."""
+    """Create the node of one call."""
     node = Node()
     node.plan = plan
     node.edges = edges

@@ -58,9 +58,9 @@ class Task:
     `concurrent.futures` would serve too, but it imports `logging`, a tenth of our import time.
     """
 
-    def __init__(self, function: Callable[[], Any], is_held: bool) -> None:
+    def __init__(self, function: Callable[[], Any], holds_blas: bool) -> None:
         self.function = function
-        self.is_held = is_held
+        self.holds_blas = holds_blas
         self._result: Any = None
         self._error: BaseException | None = None
         self._is_started = False
@@ -69,12 +69,12 @@ class Task:
 
     def run(self, hold_blas: Callable[[], None]) -> None:
         """Run the function and keep its result or error, unless the task was cancelled."""
-        # Both threads write their own flag, then read the other's: one of them sees both set.
+        # Each thread sets its own flag, then reads the other's: at least one sees both set.
         self._is_started = True
         if not self._is_cancelled:
             try:
-                if self.is_held:
-                    hold_blas()  # some libraries count for each thread
+                if self.holds_blas:
+                    hold_blas()  # some libraries keep one thread count per thread
                 self._result = self.function()
             except BaseException as error:
                 self._error = error
@@ -85,20 +85,20 @@ class Task:
         self._done.wait()
 
     def cancel(self) -> None:
-        """Return when the function has ended, or will never start; may be called again."""
+        """Keep the function from starting, or wait until it has ended; harmless when repeated."""
         self._is_cancelled = True
         if self._is_started:
             self.wait()
 
     def result(self) -> Any:
-        """Return the result of a task that has ended, or raise its error."""
+        """Return the result of a task that has ended, or raise its error; call this once."""
         error, self._error = self._error, None
         if error is None:
             return self._result
         try:
             raise error
         finally:
-            del error  # its traceback holds this frame, which must not hold it
+            del error  # its traceback refers to this frame: break the cycle
 
 
 class Workers:
@@ -212,7 +212,7 @@ class Workers:
     def _split(self, function: Callable[[slice], T], parts: list[slice], is_held: bool) -> list[T]:
         """Return `function(part)` for all parts, worked on side by side."""
         ours = len(parts) - self._helpers(len(parts) - 1)
-        # Each part runs in a copy of the caller's context, which holds np.errstate among others.
+        # Other threads run with a copy of the caller's context, which holds np.errstate, say.
         tasks = [
             Task(partial(contextvars.copy_context().run, function, part), is_held)
             for part in parts[ours:]
