@@ -615,6 +615,24 @@ def test_an_input_that_is_given_twice_gets_both_gradients_of_a_kernel():
     assert x.grad.tolist() == [8.0, 12.0]
 
 
+@pytest.mark.parametrize("order", ["xxz", "xzx", "zxx"])
+def test_a_kernel_may_return_one_array_for_several_inputs(order):
+    """Here adding up the two gradients of x must not change that of z."""
+
+    @op(
+        "2 (a + b + c)",
+        vjps={name: lambda grad_out: grad_out * 2 for name in "abc"},
+        backward=lambda grad_out: [grad_out * 2] * 3,
+    )
+    def twice(a, b, c):
+        return 2 * (a + b + c)
+
+    inputs = {"x": leaf(1.0, 2.0), "z": leaf(3.0, 4.0)}
+    twice(*[inputs[name] for name in order]).sum().backward()
+    assert inputs["x"].grad.tolist() == [4.0, 4.0]
+    assert inputs["z"].grad.tolist() == [2.0, 2.0]
+
+
 def test_a_kernels_gradients_are_summed_over_broadcast_axes():
     product = product_with(lambda grad_out, a, b: [grad_out * b, grad_out * a])
     a, b = leaf([1.0, 2.0], [3.0, 4.0]), leaf(5.0, 6.0)
@@ -908,6 +926,15 @@ def test_a_vjp_that_fails_is_named():
     with pytest.raises(ZeroDivisionError) as caught:
         failing(leaf(1.0)).backward()
     assert caught.value.__notes__ == ["in the VJP for input 0 of op 'failing'"]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_an_error_in_adding_up_gradients_is_not_blamed_on_a_vjp(create_graph):
+    x = leaf(1e-30, dtype=np.float32)
+    y = (x * 3e38 + x * 2e38).sum()
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError) as caught:
+        y.backward(create_graph=create_graph)
+    assert not hasattr(caught.value, "__notes__")
 
 
 # What must not be lost, mixed up or written over.

@@ -81,7 +81,7 @@ def test_options_are_attributes(name, options):
 
 @each("name", ["Softmax", "Softmin", "LogSoftmax"])
 def test_softmax_is_along_the_last_axis_by_default(name):
-    x = Tensor([[0.0, 1.0, 3.0], [2.0, 0.0, 0.0]])
+    x = Tensor([[[0.0, 1.0, 3.0], [2.0, 0.0, 0.0]]])
     assert (
         getattr(nn, name)()(x).tolist()
         == getattr(x, name.lower().replace("gs", "g_s"))(-1).tolist()

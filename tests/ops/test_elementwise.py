@@ -5,8 +5,30 @@ import math
 import numpy as np
 import pytest
 
-from tests.tools import leaf
+from tests.tools import each, leaf
 from tinygrad_np import Tensor
+
+FUNCTIONS = """acos acosh asin asinh atan atanh cos cosh erf exp exp2 expm1 log log1p log2 log10
+logcumsumexp logsumexp mean norm rsqrt sigmoid sin sinh sqrt tan tanh"""
+
+
+@each("name", FUNCTIONS.split())
+def test_functions_of_integers_are_float32(name):
+    with np.errstate(divide="ignore"):  # atanh(1) is infinite
+        assert getattr(Tensor([1]), name)().dtype == np.float32
+
+
+@each("name", ["copysign", "div", "logaddexp"])
+def test_functions_of_two_integers_are_float32(name):
+    assert getattr(Tensor([1]), name)(Tensor([2])).dtype == np.float32
+
+
+def test_infinities_of_both_signs():
+    x = Tensor([np.inf, -np.inf, np.nan, 1.0])
+    assert x.isinf().tolist() == [True, True, False, False]
+    assert x.isinf(detect_positive=False).tolist() == [False, True, False, False]
+    assert x.isinf(detect_negative=False).tolist() == [True, False, False, False]
+
 
 # Kinks and nans, as in PyTorch.
 

@@ -40,6 +40,11 @@ def test_probabilities_with_label_smoothing():
     assert T(logits).cross_entropy(target, label_smoothing=0.1).item() == pytest.approx(expected)
 
 
+def test_the_loss_of_one_example_without_a_batch():
+    assert T([-1.0, -2.0, -4.0]).nll_loss(1).item() == 2.0
+    assert T([[-1.0, -2.0, -4.0]]).nll_loss([2]).item() == 4.0
+
+
 def test_a_loss_over_ignored_labels_only_is_nan():
     assert math.isnan(T([[1.0, 2.0]]).sparse_categorical_crossentropy([1], ignore_index=1).item())
 

@@ -569,10 +569,12 @@ def test_a_signal_handler_may_work_too(team):
     assert is_sound(workers)
 
 
-def test_an_error_does_not_hold_arrays(team):
+@each("failing", [(0,), (1,), (0, 1), (1, 2)])
+def test_an_error_does_not_hold_arrays(team, failing):
     """No cycle of the error and the frames in its traceback: arrays die without the collector."""
-    workers = team(2)
-    gone = [threading.Event(), threading.Event()]
+    workers = team(3)
+    all_at_work = threading.Barrier(3)
+    gone = [threading.Event() for _ in range(3)]
 
     class Large:
         pass
@@ -580,7 +582,8 @@ def test_an_error_does_not_hold_arrays(team):
     def part(where):
         large = Large()
         weakref.finalize(large, gone[where.start].set)
-        if where.start:
+        all_at_work.wait(PATIENCE)
+        if where.start in failing:
             raise ValueError("no")
 
     gc.collect()
@@ -588,7 +591,7 @@ def test_an_error_does_not_hold_arrays(team):
     try:
         caught = False
         try:
-            workers.each(part, 2, MUCH)
+            workers.each(part, 3, MUCH)
         except ValueError:
             caught = True
         assert caught

@@ -17,7 +17,6 @@ import numpy as np
 
 from tinygrad_np import engine_checks as checks
 from tinygrad_np.autograd import tape
-from tinygrad_np.autograd.op import GradFunction
 from tinygrad_np.autograd.primitives import cast, sum_to
 from tinygrad_np.autograd.tape import Edge, Node, Variable
 from tinygrad_np.errors import GraphError, ShapeError
@@ -28,6 +27,8 @@ from tinygrad_np.typing import Function, Values, Wanted
 
 Grad: TypeAlias = Any
 """A gradient: an array or, with `create_graph`, a Variable."""
+Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
+"""Edges of a node that want a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
 
@@ -160,7 +161,7 @@ class Walk:
         return grad
 
     def receive(self, edge: Edge, grad: Grad) -> None:
-        """Add a gradient to a total; when a node has received its first one, it starts to wait."""
+        """Add a gradient to the total of a node or leaf; a node's first one puts it in line."""
         grads = self.grads
         if edge not in grads:
             grads[edge] = grad
@@ -218,41 +219,43 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
 
 
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
-    """Compute the gradients of a node's inputs from that of its output, for the walk to receive.
+    """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
     Use the plan's kernel, if any, unless `create_graph`; otherwise its VJPs or, if the op has none,
     its definition. The loop over VJPs is inlined, which saves a call per node.
     """
-    plan, edges, saved = node.plan, node.edges, node.saved
-    needed = walk.needed
+    plan, edges, needed = node.plan, node.edges, walk.needed
+    values: Any = node.saved
     if needed is not None and needed.isdisjoint(edges):
         return
-    if saved is None:
+    if values is None:
         checks.check_usable(node)
     for version in node.versions:
         if version[0] > node.order:  # inlined: saves a call per node
             checks.check_usable(node)
-    position = -1
-    try:
-        values: Any = saved
-        if walk.create_graph or not plan.is_plain:
-            if plan.backward is not None and not walk.create_graph:
-                propagate_by_kernel(node, plan.backward, grad_out, walk)
-                return
-            if not plan.vjps:
-                propagate_by_definition(node, grad_out, walk)
-                return
-            values = saved_variables(node, walk.kind) if walk.create_graph else saved
-            values = values if plan.names_only_saved else values_of(node, values)
-        for position, vjp, pick in plan.vjps:
-            edge: Any = edges[position]
-            if needed is not None and edge not in needed:
-                continue
-            if walk.is_observed:
-                vjp = partial(_observe, node, position, vjp)
+    if walk.create_graph or not plan.is_plain:
+        uses_kernel = plan.backward is not None and not walk.create_graph
+        if uses_kernel or not plan.vjps:
+            try:
+                grads = (kernel_grads if uses_kernel else definition_grads)(node, grad_out, walk)
+            except Exception as error:
+                _annotate(error, node, "the backward kernel" if uses_kernel else "", walk)
+                raise
+            for target, grad in grads:
+                walk.receive(target, grad)
+            return
+        values = saved_variables(node, walk.kind) if walk.create_graph else values
+        values = values if plan.names_only_saved else values_of(node, values)
+    for position, vjp, pick in plan.vjps:
+        edge: Any = edges[position]
+        if needed is not None and edge not in needed:
+            continue
+        if walk.is_observed:
+            vjp = partial(_observe, node, position, vjp)
+        try:
             arguments = pick(values) if pick else values
             # A star call builds a list and a tuple even if there is nothing to unpack.
-            grad: Any = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
+            grad = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
             # grad_out has the node's shape; asking an array for its shape builds a new tuple.
             like = node if grad is grad_out else grad
             if (
@@ -261,10 +264,10 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
                 or like.shape != edge.shape
             ):
                 grad = unbroadcast(grad, node, position, walk)
-            walk.receive(edge, grad)
-    except Exception as error:
-        _annotate(error, node, position, walk.create_graph)
-        raise
+        except Exception as error:
+            _annotate(error, node, f"the VJP for input {position}", walk)
+            raise
+        walk.receive(edge, grad)
 
 
 def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = False) -> Values:
@@ -281,25 +284,24 @@ def _observe(node: Node, position: int, function: Function, grad_out: Grad, *res
     return observed("on_gradient", node, position, grad_out, call=call)
 
 
-def _annotate(error: Exception, node: Node, position: int, create_graph: bool) -> None:
+def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
     """Add a note to an error that says which gradient raised it."""
-    uses_kernel = node.plan.backward is not None and not create_graph
-    if position >= 0 or uses_kernel:
-        what = "backward kernel" if uses_kernel else f"VJP for input {position}"
+    if what:
         hint = "; to be differentiable itself it must use ops, not NumPy functions"
-        error.add_note(f"in the {what} of op {node.op.name!r}{hint if create_graph else ''}")
+        error.add_note(f"in {what} of op {node.op.name!r}{hint if walk.create_graph else ''}")
     observed("on_error", node, error, call=lambda: None)
 
 
-def propagate_by_kernel(node: Node, kernel: GradFunction, grad_out: Array, walk: Walk) -> None:
+def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     """Call the backward kernel of an op, which computes all wanted gradients at once."""
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
+    kernel: Any = plan.backward
     _, function, pick = kernel
     # Observers look at grad_out afterwards.
     overwrite = node in walk.owned and not walk.is_observed
     values = values_of(node, saved, wanted, overwrite)
-    arguments = pick(values) if pick else ()
+    arguments = pick(values)
 
     def call() -> Sequence[Any]:
         return checks.check_count(node.op, function(grad_out, *arguments), edges)
@@ -307,6 +309,7 @@ def propagate_by_kernel(node: Node, kernel: GradFunction, grad_out: Array, walk:
     made = observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
     held = [value for value in saved if isinstance(value, np.ndarray)]
     held += [] if overwrite else [grad_out]
+    grads = []
     for position, edge in enumerate(edges):
         if edge is not None and wanted[position]:
             grad = made[position]
@@ -315,13 +318,13 @@ def propagate_by_kernel(node: Node, kernel: GradFunction, grad_out: Array, walk:
                 if not grad.flags.writeable or any(memory.is_shared(grad, x) for x in held):
                     grad = grad.copy()
                 held.append(grad)
-            grad = unbroadcast(grad, node, position, walk)
+            grads.append((edge, unbroadcast(grad, node, position, walk)))
             if edge not in walk.grads:
                 walk.owned.add(edge)
-            walk.receive(edge, grad)
+    return grads
 
 
-def propagate_by_definition(node: Node, grad_out: Grad, walk: Walk) -> None:
+def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     """Run an op's definition on its inputs, recording it, and differentiate that."""
     definition: Any = node.op.definition  # an op without VJPs has one
     targets = {edge for edge in node.edges if edge is not None}
@@ -335,11 +338,9 @@ def propagate_by_definition(node: Node, grad_out: Grad, walk: Walk) -> None:
     expected = f"op {node.op.name!r}: expected the definition to return a Tensor"
     checks.check_like(expected, node, out, Variable, GraphError)
     if not out.requires_grad:
-        return
+        return ()
     inner = Walk(walk.kind, walk.create_graph, walk.create_graph, targets, after=start)
-    for edge, grad in inner.run(out, grad_out).items():
-        if edge in targets:
-            walk.receive(edge, grad)
+    return [(edge, grad) for edge, grad in inner.run(out, grad_out).items() if edge in targets]
 
 
 def saved_variables(node: Node, kind: type[Variable]) -> Values:

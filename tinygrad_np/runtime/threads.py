@@ -55,7 +55,7 @@ class Blas:
 class Task:
     """A part of the work, handed to another thread.
 
-    `concurrent.futures` would serve too, but it imports `logging`, a tenth of our import time.
+    `concurrent.futures` would serve too, but importing it adds 2 ms to our 34: it needs `logging`.
     """
 
     def __init__(self, function: Callable[[], Any], holds_blas: bool) -> None:
@@ -63,32 +63,32 @@ class Task:
         self.holds_blas = holds_blas
         self._result: Any = None
         self._error: BaseException | None = None
-        self._is_started = False
-        self._is_cancelled = False
-        self._done = threading.Event()
+        self.is_started = False
+        self.is_cancelled = False
+        # Held until the function has ended. An Event would do, but it is written in Python: Ctrl-C
+        # inside it can leave its own lock held for good.
+        self._running = threading.Lock()
+        self._running.acquire()
 
     def run(self, hold_blas: Callable[[], None]) -> None:
         """Run the function and keep its result or error, unless the task was cancelled."""
-        # Each thread sets its own flag, then reads the other's: at least one sees both set.
-        self._is_started = True
-        if not self._is_cancelled:
+        # `_cancel` sets one flag and then reads the other. Here it is the other way round, so at
+        # least one of the two threads sees both set.
+        self.is_started = True
+        if not self.is_cancelled:
             try:
                 if self.holds_blas:
                     hold_blas()  # some libraries keep one thread count per thread
                 self._result = self.function()
             except BaseException as error:
                 self._error = error
-        self._done.set()
+        self._running.release()
+        del self  # the error's traceback refers to this frame: break the cycle
 
     def wait(self) -> None:
-        """Wait until `run` has returned."""
-        self._done.wait()
-
-    def cancel(self) -> None:
-        """Keep the function from starting, or wait until it has ended; harmless when repeated."""
-        self._is_cancelled = True
-        if self._is_started:
-            self.wait()
+        """Wait until the function has ended."""
+        with self._running:
+            pass
 
     def result(self) -> Any:
         """Return the result of a task that has ended, or raise its error; call this once."""
@@ -212,7 +212,7 @@ class Workers:
     def _split(self, function: Callable[[slice], T], parts: list[slice], is_held: bool) -> list[T]:
         """Return `function(part)` for all parts, worked on side by side."""
         ours = len(parts) - self._helpers(len(parts) - 1)
-        # Other threads run with a copy of the caller's context, which holds np.errstate, say.
+        # Other threads run in a copy of the caller's context, which includes np.errstate.
         tasks = [
             Task(partial(contextvars.copy_context().run, function, part), is_held)
             for part in parts[ours:]
@@ -286,7 +286,7 @@ class Workers:
 
 
 def _serve(tasks: SimpleQueue[Task | None], hold_blas: Callable[[], None]) -> None:
-    """Run tasks one after the other, until None comes."""
+    """Run tasks one after the other until it gets None."""
     while (task := tasks.get()) is not None:
         task.run(hold_blas)
         del task  # its arrays must not wait for the next task
@@ -296,7 +296,10 @@ def _cancel(tasks: Sequence[Task]) -> None:
     """Cancel tasks and wait for those that have started; Ctrl-C meanwhile is raised afterwards."""
     try:
         for task in tasks:
-            task.cancel()
+            task.is_cancelled = True
+        for task in tasks:
+            if task.is_started:
+                task.wait()
     except KeyboardInterrupt:
         _cancel(tasks)
         raise
