@@ -87,7 +87,7 @@ def say(label: str, text: object) -> None:
     print(textwrap.fill(f"{label:>10}  {text}", 98, subsequent_indent=" " * 12))
 
 
-def listed(losses: list[float]) -> str:
+def format_losses(losses: list[float]) -> str:
     """Return losses side by side."""
     return ", ".join(f"{loss:.2f}" if loss < 100 else f"{loss:.0e}" for loss in losses)
 
@@ -108,7 +108,7 @@ def stuck(epochs: int) -> dict[str, dict[str, float]]:
     norms = {name: gradient_norms(model) for name, model in models.items()}
     alive = relus_alive(models["dead relus"])
     for name, model in models.items():
-        say("seen", f"{name}: loss by epoch {listed(train(model, 0.1, epochs))}")
+        say("seen", f"{name}: loss by epoch {format_losses(train(model, 0.1, epochs))}")
     say("tool", "the norm of each weight's gradient, by optim.clip_grad_norm([weight], math.inf):")
     print("\n" + " " * 20 + "".join(f"{name:>13}" for name in models))
     for layer in norms["all zero"]:
@@ -172,12 +172,15 @@ def exploding(epochs: int) -> None:
     try:
         train(network(nn.ReLU), 2.0, epochs=1, callbacks=[losses])
     except NotFiniteError as error:
-        say("seen", f"learning rate 2: loss by step {listed(losses.seen)}, and then no number")
+        say(
+            "seen",
+            f"learning rate 2: loss by step {format_losses(losses.seen)}, and then no number",
+        )
         say("tool", f"the Trainer's NotFiniteError: {error}")
     say("why", "a step crosses the valley and ends higher up, where the slope is steeper still.")
-    say("cure", f"lr 0.1: loss by epoch {listed(train(network(nn.ReLU), 0.1, epochs))}")
+    say("cure", f"lr 0.1: loss by epoch {format_losses(train(network(nn.ReLU), 0.1, epochs))}")
     clipped = train(network(nn.ReLU), 2.0, epochs, clip_norm=0.1)
-    say("cure", f"lr 2, clip_norm 0.1: loss by epoch {listed(clipped)}")
+    say("cure", f"lr 2, clip_norm 0.1: loss by epoch {format_losses(clipped)}")
     say("why", "a step of SGD is no longer than lr times clip_norm, which is 0.2 here.")
 
 
@@ -202,7 +205,7 @@ def not_a_number(epochs: int) -> None:
         say("tool", error)
     say("why", "among large logits softmax rounds a small probability to 0, and log(0) = -inf.")
     found = train(network(nn.ReLU), 0.1, epochs)
-    say("cure", f"scaled pixels and cross_entropy, which takes no log of 0: {listed(found)}")
+    say("cure", f"scaled pixels and cross_entropy, which takes no log of 0: {format_losses(found)}")
 
     print()
     try:
@@ -215,7 +218,7 @@ def not_a_number(epochs: int) -> None:
     except NotFiniteError as error:
         say("tool", error)
     say("why", "sqrt is infinitely steep at 0, and 0 times inf is nan: the gradient, not the loss.")
-    say("cure", f"sqrt(x + 1e-12): loss by epoch {listed(train_with_decay(1e-12, epochs))}")
+    say("cure", f"sqrt(x + 1e-12): loss by epoch {format_losses(train_with_decay(1e-12, epochs))}")
 
 
 def train_with_decay(eps: float, epochs: int) -> list[float]:
@@ -259,18 +262,19 @@ def memory() -> None:
             losses.append(model(images).cross_entropy(labels).item())
 
     say(
-        "seen", f"losses.append(loss), over the 1438 images: {held(keep):,} bytes are held after it"
+        "seen",
+        f"losses.append(loss), over the 1438 images: {count_bytes(keep):,} bytes are held after it",
     )
     with profile() as table:
         loss = model(IMAGES).cross_entropy(LABELS)
     say("tool", f"profile(): one batch makes {table.total().nbytes:,} bytes of results, and")
     say("", f"loss.requires_grad is {loss.requires_grad}: the loss holds the graph it came from.")
     say("why", "backward() frees a graph as it goes; without it, it lives as long as its loss.")
-    say("cure", f"no_grad() and loss.item(): {held(keep_number):,} bytes")
+    say("cure", f"no_grad() and loss.item(): {count_bytes(keep_number):,} bytes")
     say("else", "where a training itself needs too much: smaller batches, or checkpoint(fn, x).")
 
 
-def held(evaluate: Callable[[list[Any], Any, Any], None]) -> int:
+def count_bytes(evaluate: Callable[[list[Any], Any, Any], None]) -> int:
     """Return by how many bytes memory grew for the losses that `evaluate` keeps."""
     losses: list[Any] = []
     tracemalloc.start()

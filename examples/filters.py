@@ -103,20 +103,22 @@ def convolutions() -> None:
     print(
         "1. No padding. The kernel fits in one place only; it takes the middle column: 1 + 1 + 1."
     )
-    worked(rows, column, [[3]])
+    show_example(rows, column, [[3]])
     print(
         "2. Padding 1: a frame of zeros, and the image keeps its size. Each entry is its column's\n"
         "   sum of three; at the upper and lower edge one of the three is a 0 of the frame."
     )
-    worked(rows, column, [[510, 2, 4], [765, 3, 6], [510, 2, 4]], padding=1)
+    show_example(rows, column, [[510, 2, 4], [765, 3, 6], [510, 2, 4]], padding=1)
     print(
         "3. Stride 3: the kernel moves on by three. It starts at 0 and at 3, and adds up 25\n"
         "   ones each time."
     )
-    worked(np.ones((8, 8), np.float32), np.ones((5, 5), np.float32), [[25, 25], [25, 25]], stride=3)
+    show_example(
+        np.ones((8, 8), np.float32), np.ones((5, 5), np.float32), [[25, 25], [25, 25]], stride=3
+    )
 
 
-def worked(
+def show_example(
     image: Matrix,
     kernel: Matrix,
     expected: Sequence[Sequence[int]],

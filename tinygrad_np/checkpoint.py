@@ -31,7 +31,7 @@ class _Call:
 
 
 def _repeat(*, call: _Call) -> Tensor:
-    with random.replayed(call.generator_state):
+    with random.replay(call.generator_state):
         out = call.function(*call.args)
     if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
         raise GraphError(

@@ -34,7 +34,7 @@ def resolve(generator: np.random.Generator | None) -> np.random.Generator:
 
 
 def state() -> Any:
-    """Return the state of the default generator, for `replayed` and `restore`."""
+    """Return the state of the default generator, for `replay` and `restore`."""
     return _default.bit_generator.state
 
 
@@ -44,7 +44,7 @@ def restore(state: Any) -> None:
 
 
 @contextmanager
-def replayed(state: Any) -> Iterator[None]:
+def replay(state: Any) -> Iterator[None]:
     """Let the default generator repeat what it gave after `state`, and go on afterwards as if it
     had not."""
     global _default

@@ -373,7 +373,7 @@ class Tensor(Variable):
         >>> Tensor.rand(2, generator=np.random.default_rng(0))
         Tensor([0.8506 , 0.6370])
         """
-        return cls(_drawn("rand", shape, dtype, random.resolve(generator).random), dtype)
+        return cls(_draw("rand", shape, dtype, random.resolve(generator).random), dtype)
 
     @classmethod
     def uniform(
@@ -389,7 +389,7 @@ class Tensor(Variable):
         >>> Tensor.uniform(2, 3, low=-1.0).shape
         (2, 3)
         """
-        values = _drawn("uniform", shape, dtype, random.resolve(generator).random)
+        values = _draw("uniform", shape, dtype, random.resolve(generator).random)
         return cls(values * (high - low) + low, dtype)
 
     @classmethod
@@ -399,7 +399,7 @@ class Tensor(Variable):
         >>> Tensor.randn(2, 3).shape
         (2, 3)
         """
-        return cls(_drawn("randn", shape, dtype, random.resolve(generator).standard_normal), dtype)
+        return cls(_draw("randn", shape, dtype, random.resolve(generator).standard_normal), dtype)
 
     @classmethod
     def normal(
@@ -415,7 +415,7 @@ class Tensor(Variable):
         >>> Tensor.normal(2, 3, mean=5.0).shape
         (2, 3)
         """
-        values = _drawn("normal", shape, dtype, random.resolve(generator).standard_normal)
+        values = _draw("normal", shape, dtype, random.resolve(generator).standard_normal)
         return cls(values * std + mean, dtype)
 
     @classmethod
@@ -987,7 +987,7 @@ def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:
     return check_dtype(name, np.float32 if dtype is None else dtype)
 
 
-def _drawn(name: str, shape: tuple[Any, ...], dtype: Any, draw: Callable[..., Array]) -> Array:
+def _draw(name: str, shape: tuple[Any, ...], dtype: Any, draw: Callable[..., Array]) -> Array:
     """Return random floats; those of float16 are drawn in float32."""
     known = _or_float32(name, dtype)
     if known.kind != "f":

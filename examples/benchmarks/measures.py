@@ -36,10 +36,10 @@ class Plan:
 
     def race(self, contest: Mapping[str, Step], scale: float = _MS) -> Row:
         """Let steps race; return the spreads of their times and of ours to each other's."""
-        return compared(race(contest, self.effort), "times", scale)
+        return compare(race(contest, self.effort), "times", scale)
 
 
-def compared(found: Mapping[str, Sequence[float]], kind: str, scale: float = 1.0) -> Row:
+def compare(found: Mapping[str, Sequence[float]], kind: str, scale: float = 1.0) -> Row:
     """Return the spread of each side's figures, and of ours to each other side's."""
     spreads = {name: Spread.of([scale * one for one in each]) for name, each in found.items()}
     others = {name: ratios(found[OURS], each) for name, each in found.items() if name != OURS}
@@ -138,7 +138,7 @@ def memory(plan: Plan) -> list[Row]:
             for name in plan.sides:
                 mib = peak.growth_in_fresh_process(name, "MnistCNN", batch, plan.threads)
                 found[name].append(mib)
-        row: Row = {"model": "MnistCNN", "batch": batch} | compared(found, "mib")
+        row: Row = {"model": "MnistCNN", "batch": batch} | compare(found, "mib")
         rows.append(row)
         table.row("MnistCNN", batch, *side_cells(plan, row, "mib"))
     return rows

@@ -61,7 +61,7 @@ def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
 
 def _run_row(run: Run, metrics: _Result) -> str:
     accuracy = metrics["test_accuracy"]
-    here = _judged(_percent(accuracy), accuracy - run.least)
+    here = _judge(_percent(accuracy), accuracy - run.least)
     along = [epoch.get("test_accuracy") for epoch in metrics["history"]]
     if along and None not in along:
         here += f" (in the epoch best on the test set, as reported there: {_percent(max(along))})"
@@ -72,7 +72,7 @@ def _course_row(course: Course, result: _Result) -> str:
     rows = result["tinygrad_np"]["accuracies"][:_FIRST]
     means = [statistics.mean(column) for column in zip(*rows, strict=True)]
     gaps = [here - there for here, there in zip(means, course.headline, strict=True)]
-    here = _judged(", ".join(map(_percent, means)), min(gaps) + course.margin)
+    here = _judge(", ".join(map(_percent, means)), min(gaps) + course.margin)
     there = f"{', '.join(map(_percent, course.headline))}; {course.step_headline}"
     seconds = course.steps * statistics.median(result["tinygrad_np"]["step_seconds"])
     return _row(course.title, there, course.asked, here, seconds)
@@ -82,7 +82,7 @@ def _percent(part: float) -> str:
     return f"{100 * part:.2f} %"
 
 
-def _judged(here: str, beyond: float) -> str:
+def _judge(here: str, beyond: float) -> str:
     # An accuracy is a count: what is apart by rounding alone is the same.
     return f"**{here}**" if beyond > -1e-9 else f"{here}: {100 * -beyond:.2f} points short"
 

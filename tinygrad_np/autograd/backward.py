@@ -22,7 +22,7 @@ from tinygrad_np.autograd.tape import Edge, Node, Variable
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.runtime.state import Recording, observed, thread
+from tinygrad_np.runtime.state import Recording, run_observed, thread
 from tinygrad_np.typing import Function, Values, Wanted
 
 Grad: TypeAlias = Any
@@ -281,7 +281,7 @@ def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = 
 
 def _observe(node: Node, position: int, function: Function, grad_out: Grad, *rest: Any) -> Any:
     call = partial(function, grad_out, *rest)
-    return observed("on_gradient", node, position, grad_out, call=call)
+    return run_observed("on_gradient", node, position, grad_out, call=call)
 
 
 def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
@@ -289,7 +289,7 @@ def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
     if what:
         hint = "; to be differentiable itself it must use ops, not NumPy functions"
         error.add_note(f"in {what} of op {node.op.name!r}{hint if walk.create_graph else ''}")
-    observed("on_error", node, error, call=lambda: None)
+    run_observed("on_error", node, error, call=lambda: None)
 
 
 def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
@@ -306,7 +306,9 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     def call() -> Sequence[Any]:
         return checks.check_count(node.op, function(grad_out, *arguments), edges)
 
-    made = observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
+    made = (
+        run_observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
+    )
     held = [value for value in saved if isinstance(value, np.ndarray)]
     held += [] if overwrite else [grad_out]
     grads = []

@@ -23,7 +23,7 @@ from tinygrad_np.autograd.op import Op, SavePlan
 from tinygrad_np.autograd.tape import Edge, Edges, Variable, initialize, record
 from tinygrad_np.errors import raise_translated
 from tinygrad_np.kernels.dtypes import common_dtype
-from tinygrad_np.runtime.state import observed, thread, was_observed
+from tinygrad_np.runtime.state import run_observed, thread, was_observed
 from tinygrad_np.typing import DType, Function, Options, Value, Values, Wanted
 
 V = TypeVar("V", bound=Value)
@@ -135,7 +135,7 @@ def run(
     try:
         if state.observers:
             call = partial(op.forward, *arrays, **options)
-            out = observed("on_forward", op, arrays, options, call=call)
+            out = run_observed("on_forward", op, arrays, options, call=call)
         else:
             out = op.forward(*arrays, **options) if options else op.forward(*arrays)
     except Exception as error:

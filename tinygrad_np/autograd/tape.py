@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from tinygrad_np.autograd.op import Op, SavePlan
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.runtime.state import ThreadState, observed
+from tinygrad_np.runtime.state import ThreadState, run_observed
 from tinygrad_np.typing import DType, Function, Options, Scope, Shape, Values
 
 Hooks: TypeAlias = dict[float, Function]
@@ -154,7 +154,7 @@ def record(
     node.shape = shape
     node.dtype = dtype
     if state.observers:
-        observed("on_record", node, call=lambda: None)
+        run_observed("on_record", node, call=lambda: None)
     return node
 
 

@@ -163,7 +163,7 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
         if origin == "data_dir" and not Path(folder).expanduser().is_dir():
             # A mistyped name must not lead to another place's data.
             raise DataError(f"{source.title}: data_dir {folder} is no folder")
-        paths, missing = _found(source, Path(folder).expanduser())
+        paths, missing = _find_files(source, Path(folder).expanduser())
         if not missing:
             return _datasets(source, paths)
         tried.append(f"{origin}: {missing} is not in {folder} or {Path(folder) / source.folder}")
@@ -173,7 +173,7 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
     return _datasets(source, [_fetch(source, file, cache, mirrors, tried) for file in source.files])
 
 
-def _found(source: Source, folder: Path) -> tuple[list[Path], str]:
+def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
     """Return the paths of the four files in `folder` or its subfolder, gzipped or not, and the
     name of the first that is missing."""
     best: list[Path] = []

@@ -109,11 +109,11 @@ def _erfc_series() -> Array:
     """Return Chebyshev coefficients of erfc(x) e^(x²) for x in [1, 6], in u of [-1, 1] that stands
     for 1 / (x + 2)."""
 
-    def scaled(u: Array) -> Array:
+    def scaled_erfc(u: Array) -> Array:
         x = 1 / (_TAIL[0] + (u + 1) / 2 * (_TAIL[1] - _TAIL[0])) - 2
         return np.array([math.erfc(value) * math.exp(value * value) for value in x])
 
-    return chebyshev.chebinterpolate(scaled, 19)
+    return chebyshev.chebinterpolate(scaled_erfc, 19)
 
 
 def erf(x: Array) -> Array:

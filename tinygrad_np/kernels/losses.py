@@ -37,7 +37,7 @@ def cross_entropy(
     if label_smoothing:
         even = np.mean(log_probabilities, axis=1)
         losses = (1 - label_smoothing) * losses - label_smoothing * even
-    return reduced(losses, reduction)
+    return reduce_losses(losses, reduction)
 
 
 def cross_entropy_grad(
@@ -53,7 +53,7 @@ def cross_entropy_grad(
     return grad
 
 
-def reduced(losses: Array, reduction: str) -> Array:
+def reduce_losses(losses: Array, reduction: str) -> Array:
     """Return the mean or the sum of `losses`, or each of them."""
     if reduction == "none":
         return losses

@@ -69,15 +69,15 @@ class MultiheadAttention(Layer):
         self.batch_first = batch_first
         self.generator = generator
 
-        def drawn(rows: int, columns: int) -> Parameter:
+        def draw(rows: int, columns: int) -> Parameter:
             return init.xavier_uniform(Parameter.zeros(rows, columns), generator=generator)
 
         if self.kdim == self.vdim == embed_dim:
-            self.in_proj_weight = drawn(3 * embed_dim, embed_dim)
+            self.in_proj_weight = draw(3 * embed_dim, embed_dim)
         else:
-            self.q_proj_weight = drawn(embed_dim, embed_dim)
-            self.k_proj_weight = drawn(embed_dim, self.kdim)
-            self.v_proj_weight = drawn(embed_dim, self.vdim)
+            self.q_proj_weight = draw(embed_dim, embed_dim)
+            self.k_proj_weight = draw(embed_dim, self.kdim)
+            self.v_proj_weight = draw(embed_dim, self.vdim)
         self.in_proj_bias = Parameter.zeros(3 * embed_dim) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, generator)
         if self.out_proj.bias is not None:

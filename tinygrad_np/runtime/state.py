@@ -33,7 +33,7 @@ was_observed = [False]
 """Whether an observer was ever entered; until then, ops on arrays need not look for one."""
 
 
-def observed(event: str, *args: Any, call: Callable[[], T]) -> T:
+def run_observed(event: str, *args: Any, call: Callable[[], T]) -> T:
     """Run `call` inside method `event` of each `Observer`; the last one entered is outermost."""
     # An observer entered twice, say by a recursive function, is called once.
     for observer in dict.fromkeys(thread.state.observers):

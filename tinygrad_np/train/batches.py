@@ -31,7 +31,7 @@ class Means:
         right = _count_right(outputs, targets)
         self.right = None if right is None or self.right is None else self.right + right
 
-    def named(self, prefix: str) -> dict[str, float]:
+    def with_prefix(self, prefix: str) -> dict[str, float]:
         """Return the means over all that was counted."""
         means = {f"{prefix}loss": self.loss / self.count}
         if self.right is not None:

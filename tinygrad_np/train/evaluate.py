@@ -44,14 +44,14 @@ class Evaluate(Callback):
     def on_batch_end(self, state: State) -> None:
         """Evaluate if it is the turn of this step."""
         if self.every_steps is not None and state.step % self.every_steps == 0:
-            self.results.append({"step": state.step, **self._found(state)})
+            self.results.append({"step": state.step, **self._evaluate(state)})
 
     def on_epoch_end(self, state: State) -> None:
         """Evaluate, if not by steps."""
         if self.every_steps is None:
-            state.logs |= self._found(state)
+            state.logs |= self._evaluate(state)
 
-    def _found(self, state: State) -> dict[str, float]:
+    def _evaluate(self, state: State) -> dict[str, float]:
         return {f"{self.name}_{key}": value for key, value in state.evaluate(self.loader).items()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class Trainer:
         for inputs, targets in train_loader:
             outputs = self._step(inputs, targets, buffers)
             means.add(state.loss, outputs, targets)
-            state.logs = means.named("train_")
+            state.logs = means.with_prefix("train_")
             self._call("on_batch_end")
             self._interrupts.check()
             if state.should_stop:
@@ -215,7 +215,7 @@ class Trainer:
                 means.add(loss_value(self.loss(outputs, targets)), outputs, targets)
                 self._interrupts.check()
         check_not_empty("Trainer.evaluate", means)
-        return means.named("")
+        return means.with_prefix("")
 
     def state_dict(self) -> dict[str, Any]:
         """Return all on which the rest of the training depends, but for data and options.
