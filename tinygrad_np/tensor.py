@@ -101,7 +101,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     parameters = list(function.signature.parameters.values())
     has_default = [p.default is not p.empty for p in parameters]
     if function.variadic or has_default != sorted(has_default):
-        return parameters  # Python has no other for these
+        return parameters  # options that Python can only take by keyword
     return [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters]
 
 

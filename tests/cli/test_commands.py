@@ -277,7 +277,7 @@ def test_a_run_that_is_refused_leaves_what_was_there(tmp_path, capsys):
     (folder / "steps.csv").write_text("not a log\n")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)]) == 1
-    assert "steps.csv: is there already and is no step log" in capsys.readouterr().err
+    assert "steps.csv exists and is not a step log" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

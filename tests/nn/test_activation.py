@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.nn.tools import sigmoid
 from tests.tools import each
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError
@@ -120,11 +121,6 @@ def test_unknown_options_are_refused(make, words):
     """An option that is not there is refused with those that are."""
     with pytest.raises(ArgumentError, match=re.escape(words)):
         make()
-
-
-def sigmoid(x):
-    """Return 1 / (1 + e^-x)."""
-    return 1 / (1 + np.exp(-x))
 
 
 def elu(x, alpha=1.0):

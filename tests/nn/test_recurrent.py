@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tests.nn.tools import sigmoid
 from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 
@@ -15,11 +16,6 @@ def test_lstm_cell_takes_arrays():
     whole = cell(Tensor(x), (Tensor(h), Tensor(c)))
     for found, expected in zip(cell(x, (h, c)), whole, strict=True):
         np.testing.assert_array_equal(found.data, expected.data, strict=True)
-
-
-def sigmoid(x):
-    """Return 1 / (1 + e^-x)."""
-    return 1 / (1 + np.exp(-x))
 
 
 @each("bias", [True, False])

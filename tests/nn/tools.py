@@ -23,3 +23,8 @@ class Stack(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def sigmoid(x):
+    """Return 1 / (1 + e^-x)."""
+    return 1 / (1 + np.exp(-x))

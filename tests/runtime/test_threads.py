@@ -342,13 +342,14 @@ def test_the_number_may_be_set_while_others_work(team):
 def test_no_thread_is_let_go_before_it_has_its_task(team, monkeypatch):
     workers = team(3)
     idents(workers)
-    hand_over = workers._hand_over
+    count_helpers = workers._helpers
 
-    def late(*args):
+    def change_meanwhile(wanted):
+        count = count_helpers(wanted)
         in_thread(lambda: workers.set_count(1))()
-        hand_over(*args)
+        return count
 
-    monkeypatch.setattr(workers, "_hand_over", late)
+    monkeypatch.setattr(workers, "_helpers", change_meanwhile)
     result = in_thread(lambda: workers.each(lambda part: part.start, 3, MUCH))
     assert result() == [0, 1, 2]
 

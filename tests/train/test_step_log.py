@@ -47,8 +47,7 @@ def test_step_log_is_written_as_it_goes(tmp_path):
     assert look.found == list(range(1, STEPS + 1))
 
 
-def test_step_log_without_accuracy(tmp_path):
-    """The column is empty if there is none."""
+def test_the_column_of_accuracies_is_empty_if_none_is_computed(tmp_path):
     batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))]
     log = train.StepLog(tmp_path / "steps.csv")
     trainer_of(log, model=nn.Linear(3, 1), loss=squares).fit(batches, 1)
@@ -95,7 +94,7 @@ def test_step_log_is_closed(tmp_path, end):
 def test_step_log_refuses(tmp_path):
     """A file of something else is not touched, and a folder that cannot be is named."""
     (tmp_path / "notes.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match=r"^StepLog: .*notes\.csv: is there already and is no step"):
+    with pytest.raises(DataError, match=r"^StepLog: .*notes\.csv exists and is not a step log"):
         trainer_of(train.StepLog(tmp_path / "notes.csv")).fit(loader(), 1)
     assert (tmp_path / "notes.csv").read_text() == "a,b\n"
     with pytest.raises(DataError, match=r"^StepLog: .*: cannot be made or written: "):

@@ -420,7 +420,11 @@ PLATEAU, UPSIDE_DOWN = optim.ReduceLROnPlateau(SGD), optim.ReduceLROnPlateau(SGD
         ({"loss": "mse"}, DtypeError, "loss: got str, expected a function of outputs and"),
         ({"schedule_per": "a"}, ArgumentError, "schedule_per: got 'a', expected 'step' or 'epoch'"),
         ({"schedule": optim.StepLR}, DtypeError, "schedule: got the class StepLR, expected one of"),
-        ({"schedule": halving(sgd(OTHER))}, ArgumentError, "schedule: it is of another optimizer"),
+        (
+            {"schedule": halving(sgd(OTHER))},
+            ArgumentError,
+            "schedule: expected one made for this optimizer",
+        ),
         ({"schedule": PLATEAU}, ArgumentError, "schedule_per: got 'step', expected 'epoch' for"),
         (
             {"schedule": UPSIDE_DOWN, "schedule_per": "epoch"},

@@ -241,8 +241,8 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
             except Exception as error:
                 _annotate(error, node, "the backward kernel" if uses_kernel else "", walk)
                 raise
-            for target, grad in grads:
-                walk.receive(target, grad)
+            for reached, grad in grads:
+                walk.receive(reached, grad)
             return
         values = saved_variables(node, walk.kind) if walk.create_graph else values
         values = values if plan.names_only_saved else values_of(node, values)
@@ -271,7 +271,7 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
 
 
 def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = False) -> Values:
-    """Return the values that gradients may name, in the order of `plan.names`."""
+    """Return what gradient functions may name, in the order of `plan.names`."""
     plan = node.plan
     options = [node.options[name] for name in plan.options]
     # Without an edge, no gradient is wanted: shape and dtype are None.
@@ -300,8 +300,7 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     _, function, pick = kernel
     # Observers look at grad_out afterwards.
     overwrite = node in walk.owned and not walk.is_observed
-    values = values_of(node, saved, wanted, overwrite)
-    arguments = pick(values)
+    arguments = pick(values_of(node, saved, wanted, overwrite))
 
     def call() -> Sequence[Any]:
         return checks.check_count(node.op, function(grad_out, *arguments), edges)

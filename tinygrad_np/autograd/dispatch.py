@@ -37,7 +37,7 @@ _NUMBERS = frozenset({float, int, bool, type(None)})
 _CONSTANT_VERSION = [0]
 
 
-# init=False: Op's will do, and making another would slow down the import.
+# init=False: Op.__init__ is inherited, and generating another would slow down the import.
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Primitive(Op):
     """An op that can be called, on Tensors or arrays."""

@@ -170,6 +170,6 @@ def is_shared(array: Array, other: Array) -> bool:
     owner = other if other.base is None else other.base
     if array.base is None and getattr(owner, "base", array) is None:
         # Both owners are known, which takes half the time of comparing addresses. The base of some
-        # views, as of as_strided, is an object that does not own the memory itself.
+        # views, such as those of as_strided, is an object that does not own the memory itself.
         return owner is array
     return np.may_share_memory(array, other)

@@ -218,7 +218,8 @@ class Workers:
             for part in parts[ours:]
         ]
         try:
-            self._hand_over(tasks)
+            for task in tasks:
+                self._tasks.put(task)
             done = [function(part) for part in parts[:ours]]
             for task in tasks:
                 task.wait()
@@ -226,10 +227,6 @@ class Workers:
             _cancel(tasks)
             raise
         return done + [task.result() for task in tasks]
-
-    def _hand_over(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            self._tasks.put(task)
 
     def _helpers(self, wanted: int) -> int:
         """Return how many other threads there are, up to `wanted`, started if need be."""

@@ -43,7 +43,7 @@ class StepLog(Callback):
             raise DataError(f"StepLog: {self.path}: cannot be read: {error.strerror}") from error
         if lines and lines[0] != _HEADER:
             raise DataError(
-                f"StepLog: {self.path}: is there already and is no step log; give another path"
+                f"StepLog: {self.path} exists and is not a step log. Choose another path."
             )
         return lines[1:]
 

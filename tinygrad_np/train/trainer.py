@@ -346,7 +346,9 @@ def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
             "optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)"
         )
     if schedule.optimizer is not optimizer:
-        raise ArgumentError("Trainer schedule: it is of another optimizer; make it of this one")
+        raise ArgumentError(
+            "Trainer schedule: expected one made for this optimizer, got one made for another"
+        )
     if isinstance(schedule, ReduceLROnPlateau):
         if per != "epoch":
             raise ArgumentError(
