@@ -34,7 +34,8 @@ def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[D
 
 def run(main: Callable[[], int | None]) -> int:
     """Run an example; return what it returns, 0 for None, 1 after an error, which is printed, 130
-    after Ctrl-C."""
+    after Ctrl-C.
+    """
     try:
         return main() or 0
     except TinygradNpError as error:
@@ -47,7 +48,8 @@ def run(main: Callable[[], int | None]) -> int:
 
 def to_the_end(history: History) -> History:
     """Return the history of a training that was not cut short: `fit` takes Ctrl-C for its end, and
-    what was cut is no result. Raises KeyboardInterrupt then, for `run`."""
+    what was cut is no result. Raises KeyboardInterrupt then, for `run`.
+    """
     if history.interrupted:
         raise KeyboardInterrupt
     return history

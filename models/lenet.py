@@ -7,7 +7,8 @@ from tinygrad_np import Tensor, nn
 
 class LeNet(nn.Module):
     """Two 5x5 convolutions with batch norm and three linear layers, initialised after He;
-    61 750 parameters."""
+    61 750 parameters.
+    """
 
     def __init__(self, generator: np.random.Generator | None = None) -> None:
         self.conv1 = nn.Conv2d(1, 6, 5, padding=2, generator=generator)

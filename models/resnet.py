@@ -1,5 +1,6 @@
 """A small residual network for 28x28 images (He et al. 2016), with squeeze-excitation on request
-(Hu et al. 2018)."""
+(Hu et al. 2018).
+"""
 
 import numpy as np
 
@@ -61,7 +62,8 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """A convolution, three residual blocks of once, twice and four times `width` channels, and a
     linear layer on the means; convolutions are initialised after He; 77 754 parameters at width
-    16, 80 582 with squeeze-excitation."""
+    16, 80 582 with squeeze-excitation.
+    """
 
     def __init__(
         self, generator: Generator = None, squeeze_excitation: bool = False, width: int = 16

@@ -14,7 +14,8 @@ SLOW_DOCTESTS = {"tinygrad_np.train.tensorboard.TensorBoard"}
 
 def pytest_configure(config):
     """Tell generated tests of a smoke run, leave each worker one BLAS thread, and restore Ctrl-C,
-    which a shell makes its background processes ignore."""
+    which a shell makes its background processes ignore.
+    """
     tests.is_smoke_run = config.option.markexpr == "not slow"
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

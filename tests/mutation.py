@@ -299,7 +299,8 @@ class Trace:
     def tests_of(self, mutant):
         """Return the tests that execute a mutant, or whose file does so when it is imported: those
         of its module first, then the fastest. If the package's import executes the mutant, other
-        tests of the module follow."""
+        tests of the module follow.
+        """
         by_line, (first, last) = self.by_line(mutant.file), mutant.lines
         names = {name for n in range(first, last + 1) for name in by_line.get(n, ())} or {""}
         names |= {test for test in self.tests if test.partition("::")[0] in names}

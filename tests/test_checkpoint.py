@@ -51,7 +51,8 @@ def saved_bytes(tensor):
 
 def twice(run):
     """Return what a network of three blocks, the middle one run by `run`, has at one point: the
-    value, first and second gradients of the input, a parameter and a result between."""
+    value, first and second gradients of the input, a parameter and a result between.
+    """
     x, weight = leaf(0.3, -0.7, 1.1), leaf(0.5, 2.0, -1.0)
     between = x * x + weight
     inside = run(lambda t: block(t * weight) + between * x.cos(), between * 2)
@@ -65,7 +66,8 @@ def twice(run):
 
 def test_values_and_gradients_are_those_of_the_plain_run():
     """Of arguments, and of leaves and results that the function closes over, where it uses both a
-    result and what that was made of."""
+    result and what that was made of.
+    """
     found, expected = twice(checkpoint), twice(run_plainly)
     assert len(found) == 9
     assert found[0].tolist() == expected[0].tolist()

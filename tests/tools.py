@@ -15,7 +15,8 @@ def rng(seed=0):
 
 def leaf(*values, dtype=None):
     """Return a Tensor that requires a gradient, of one array, list or number, or of several
-    numbers; float64, or of the array's dtype."""
+    numbers; float64, or of the array's dtype.
+    """
     value = values[0] if len(values) == 1 else values
     dtype = dtype or getattr(value, "dtype", np.float64)
     return Tensor(np.array(value, dtype), requires_grad=True)
@@ -38,7 +39,8 @@ def naming(case):
 
 def each(names, cases, ids=repr):
     """Parametrize a test like `pytest.mark.parametrize`, but run all cases in one test: for checks
-    that take less time than pytest takes for a test."""
+    that take less time than pytest takes for a test.
+    """
     names = names.split(",") if isinstance(names, str) else names
     cases = list(cases)
     labels = list(map(ids, cases)) if callable(ids) else list(ids)

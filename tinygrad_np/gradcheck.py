@@ -21,7 +21,8 @@ class GradientError(TinygradNpError, ArithmeticError):
 @dataclass
 class Report:
     """What a check compared: for each input its shape, how many numbers, and the largest relative
-    deviation among them. `print` shows a line for each."""
+    deviation among them. `print` shows a line for each.
+    """
 
     inputs: list[tuple[int, tuple[int, ...], int, float]]
     kind: str
@@ -117,7 +118,8 @@ class _Check:
 
     def _suspects(self, position: int, upstream: Array, grad: Array) -> list[tuple[int, ...]]:
         """Return the places of all entries, or of many the worst: found by splitting the entries
-        into parts and looking further into those that deviate most in a random direction."""
+        into parts and looking further into those that deviate most in a random direction.
+        """
         generator = np.random.default_rng(0)
 
         def deviation(part: Array) -> float:

@@ -46,7 +46,8 @@ def restore(state: Any) -> None:
 @contextmanager
 def replay(state: Any) -> Iterator[None]:
     """Let the default generator repeat what it gave after `state`, and go on afterwards as if it
-    had not."""
+    had not.
+    """
     global _default
     generator = _default
     after = generator.bit_generator.state

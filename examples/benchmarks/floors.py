@@ -68,7 +68,7 @@ def linear() -> Floor:
 
 
 def relu() -> Floor:
-    """relu of 1.6 million floats: np.maximum."""
+    """Relu of 1.6 million floats: np.maximum."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
     return Floor(x.relu, lambda: np.maximum(x.data, 0, out=out))

@@ -121,7 +121,8 @@ def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
 
 def places(channels: int, height: int, width: int, size: int) -> tuple[Array, Array, Array]:
     """Return the channel (C R S, 1), row and column (C R S, H W) in the padded image of each entry
-    of the columns of one image."""
+    of the columns of one image.
+    """
     channel, r, s = (axis.reshape(-1, 1) for axis in np.indices((channels, size, size)))
     row, column = (axis.reshape(1, -1) for axis in np.indices((height, width)))
     return channel, r + row, s + column

@@ -32,7 +32,7 @@ def test_a_second_backward_adds_to_the_first():
 
 
 def test_uses_are_gathered_before_a_node_is_passed():
-    """y is used early and late: a depth-first walk would pass it too soon."""
+    """Y is used early and late: a depth-first walk would pass it too soon."""
     x = leaf(2.0)
     y = x * x
     z = y

@@ -124,7 +124,8 @@ def test_max_pool2d_tie(layers):
 @BOTH
 def test_linear(layers):
     """Sums and products of matrices give one linear layer; calculus agrees with moving each input,
-    weight and bias a little."""
+    weight and bias a little.
+    """
     x, weight, bias, grad_out = drawn((3, 4), (5, 4), (5,), (3, 5))
     close(layers.linear(x, weight, bias), loops.linear(x, weight, bias))
     found = layers.linear_backward(grad_out, x, weight)
@@ -159,7 +160,8 @@ def test_cross_entropy_two_ways(scale):
 @BOTH
 def test_cross_entropy_gradient(layers):
     """Calculus agrees with moving each logit a little; among M equally likely classes the loss is
-    log M."""
+    log M.
+    """
     logits, labels = normal(4, 5), np.array([0, 4, 2, 2])
     found = layers.cross_entropy_backward(logits, labels)
     close_to_differences([found], lambda logits: layers.cross_entropy(logits, labels), [logits])

@@ -46,7 +46,8 @@ ONE_FOR_SMOKE = pytest.mark.parametrize(
 
 def differences(name, batch, seed=0, layers=im2col, is_training=True, dtype=np.float64, border=0):
     """Return what differs between autodiff and the network by hand in float64, with dropout on in
-    training where the model has it."""
+    training where the model has it.
+    """
     model = new_model(name, seed, dtype).train(is_training)
     weights = weights_of(model)
     images, labels = draw_batch(name, batch, np.random.default_rng(seed), dtype)

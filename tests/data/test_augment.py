@@ -401,7 +401,8 @@ def test_erased_rectangles(size):
 
 def test_areas_and_aspects_are_uniform():
     """The area is, and the logarithm of the aspect: seen on an image so large that whole pixels
-    do not matter."""
+    do not matter.
+    """
     side = 10_000
     table = augment._rectangles(np.random.default_rng(0), 5000, side, side, 1.0)
     tall, wide = table[:, 1] - table[:, 0], table[:, 3] - table[:, 2]

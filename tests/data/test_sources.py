@@ -182,7 +182,8 @@ def test_download(server, cache):
 )
 def test_next_mirror(server, cache, bad):
     """What a mirror has not, or has wrong, is taken from the next, and so is all that follows;
-    nothing else is left behind."""
+    nothing else is left behind.
+    """
     is_whole(sources.load(source(server.mirror("bad", **bad), server.mirror("good"))))
     assert server.asked == [f"/bad/{NAMES[0]}", *(f"/good/{name}" for name in NAMES)]
     assert contents(cache) == OFFICIAL

@@ -17,7 +17,8 @@ from tinygrad_np import TinygradNpError, data, train
 
 def test_the_test_set_chooses_nothing_in_transfer(monkeypatch):
     """Rates are chosen by validation loss, of a seed of their own; the finished trainings are
-    tested on all test images, and on those of the new digit."""
+    tested on all test images, and on those of the new digit.
+    """
     sets, seen = data.digits(28), []
     rest, validation = sets[0].split(0.1, seed=0)
     best = {"from scratch": 0.005, "frozen": 0.0002, "fine-tuned": 0.001}

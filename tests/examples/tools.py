@@ -48,7 +48,8 @@ def printed_by(name, folder, *flags):
 
 def run_here(module, folder, monkeypatch, *flags):
     """Run an example's `main` in this process, where parts of it can be replaced, without data sets
-    and without a network; return its exit status."""
+    and without a network; return its exit status.
+    """
     for name in [name for name in os.environ if "TINYGRAD" in name]:
         monkeypatch.delenv(name)
     for name, value in environment(folder).items():

@@ -68,7 +68,8 @@ def test_every_activation_is_covered():
 @EACH
 def test_options_are_attributes(name, options):
     """Options are attributes, by position as by name, and shown; there are no parameters. Each
-    layer is a class of its own with a sentence on it, and can be copied and pickled."""
+    layer is a class of its own with a sentence on it, and can be copied and pickled.
+    """
     layer = getattr(nn, name)(**options)
     for option, value in options.items():
         assert getattr(layer, option) == value

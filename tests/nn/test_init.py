@@ -99,7 +99,7 @@ def test_uniform(low, high):
 
 
 def test_zeros_and_ones():
-    """zeros and ones fill with 0 and with 1."""
+    """Zeros and ones fill with 0 and with 1."""
     assert not nn.init.zeros(Tensor.ones(2, 3)).numpy().any()
     assert nn.init.ones(Tensor.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
 
@@ -176,7 +176,8 @@ def test_init_in_place(fill, dtype):
 @each("shape", [(), (3,), (0, 3), (3, 0), (2, 2, 0, 3)])
 def test_init_needs_a_fan(fill, shape):
     """He and Xavier refuse a bias, which has no fan_in, and a weight without entries, with no
-    warning of a division by 0."""
+    warning of a division by 0.
+    """
     with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
         fill(Tensor.ones(shape))
 

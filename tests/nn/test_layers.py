@@ -246,7 +246,8 @@ def test_dropout2d_drops_channels():
 @each("kind", [nn.Dropout, nn.Dropout2d])
 def test_dropout_of_none_and_all(kind):
     """In evaluation the very tensor comes back; with p=0 its numbers; with p=1 zeros, not nan, and
-    a gradient of zeros. The dtype stays, and p is 0.5 by default."""
+    a gradient of zeros. The dtype stays, and p is 0.5 by default.
+    """
     assert kind().p == 0.5
     for dtype in (np.float16, np.float32, np.float64):
         x = Tensor(rng().standard_normal((2, 3, 20, 30)).astype(dtype), requires_grad=True)
@@ -348,7 +349,8 @@ def test_sizes_of_numpys_kinds(make, sizes):
 @each("p", [0.1, 0.25, 0.5, 0.9])
 def test_dropout_drops_or_scales(p):
     """Each entry is 0 or divided by 1 - p, and so is its gradient; the mean over many is kept,
-    within five standard errors."""
+    within five standard errors.
+    """
     x = Tensor.randn(500, 200, generator=rng())
     x.requires_grad = True
     out = nn.Dropout(p, generator=rng(4))(x)

@@ -125,7 +125,8 @@ def without_gradient(module):
 
 def test_names_and_order():
     """A module's own tensors come first, then those of its layers, as in PyTorch; the paths are
-    joined by dots, and what is yielded are the attributes themselves."""
+    joined by dots, and what is yielded are the attributes themselves.
+    """
     block = Block()
     inner, last = block.inner, block.last
     assert names(block) == ["scale", "inner.weight", "inner.bias", "last.weight"]
@@ -243,7 +244,8 @@ def test_made_parameters_are_trained(make):
 
 def test_what_is_no_parameter():
     """from_numpy() gives a plain Tensor over the array, of Parameter too, and so do ops: a module
-    does not take a result for its own."""
+    does not take a result for its own.
+    """
     array = np.ones(2)
     tensor = nn.Parameter.from_numpy(array)
     assert (type(tensor), tensor.requires_grad) == (Tensor, False)
@@ -265,7 +267,7 @@ def test_no_forward():
 
 
 def test_forward_takes_anything():
-    """forward may take several inputs, by keyword too, and return anything."""
+    """Forward may take several inputs, by keyword too, and return anything."""
 
     class All(nn.Module):
         def forward(self, *inputs, **options):
@@ -289,7 +291,8 @@ def test_copies(copied):
 
 def test_tied_parameters_are_saved_by_each_name():
     """A state dict has a shared parameter under each of its names, as in PyTorch; loaded into a
-    model with tied parameters, they stay tied."""
+    model with tied parameters, they stay tied.
+    """
     tied, state = Tied(), Tied().state_dict()
     assert list(state) == ["first.weight", "first.bias", "second.weight", "second.bias"]
     np.testing.assert_array_equal(state["first.weight"], state["second.weight"])
@@ -323,7 +326,8 @@ def test_load_state_dict():
 
 def test_loading_takes_tensors_and_lists():
     """Values may be whatever NumPy makes an array of, Parameters, and results of ops: their numbers
-    are copied."""
+    are copied.
+    """
     block, other = Block(), Block()
     nn.init.zeros(other.scale)
     values = dict(other.named_parameters()) | {"mean": other.scale + 1.0, "count": Tensor(9)}
@@ -377,7 +381,8 @@ def test_failed_loading_changes_nothing(name, value, words):
 @each("dtype", [np.float16, np.float64, np.int64, bool])
 def test_loading_converts(dtype):
     """Floats of other widths, and integers for floats, are converted into the arrays there are, so
-    that an optimizer's references stay good."""
+    that an optimizer's references stay good.
+    """
     block = Block()
     scale, array = block.scale, block.scale.data
     block.load_state_dict({"scale": np.array([0, 1], dtype)}, strict=False)
@@ -415,7 +420,8 @@ def test_loading_into_a_live_graph():
 
 def test_train_and_eval():
     """A new module is in training; eval() and train() reach every module within, and return the
-    module; a layer's mode can be set alone."""
+    module; a layer's mode can be set alone.
+    """
     nested = Nested()
     assert all(module.training for module in nested.modules())
     assert nested.eval() is nested
@@ -441,7 +447,8 @@ def test_zero_grad():
 
 def test_astype():
     """astype() converts floats, parameters and buffers, in place; integers stay as they are. The
-    model computes in that dtype, and no gradient of the old one stays behind."""
+    model computes in that dtype, and no gradient of the old one stays behind.
+    """
     block = Block()
     backward(block)
     scale = block.scale
@@ -500,7 +507,8 @@ def test_sequential():
 
 def test_sequentials_layers_are_attributes():
     """A Sequential's layers are its attributes "0", "1", ...: more than ten stay in order, and one
-    can be replaced by its name, as in PyTorch."""
+    can be replaced by its name, as in PyTorch.
+    """
     layers = [nn.Linear(1, 1) for _ in range(12)]
     sequential = nn.Sequential(*layers)
     assert ids(vars(sequential).values()) == ids(layers)
@@ -572,7 +580,8 @@ def test_apply():
 
 def test_forward_hook():
     """A hook sees module, inputs and output; what it returns, unless None, is the output, with a
-    gradient of its own."""
+    gradient of its own.
+    """
     layer, other, seen = nn.ReLU(), nn.ReLU(), []
     first = layer.register_forward_hook(lambda *call: seen.append(call))
     second = layer.register_forward_hook(lambda module, inputs, output: output * 2)

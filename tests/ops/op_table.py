@@ -1,5 +1,6 @@
 """The table of all ops, from their records and their source: `python -m tests.ops.op_table` writes
-it to tinygrad_np/ops/README.md."""
+it to tinygrad_np/ops/README.md.
+"""
 
 import ast
 import functools

@@ -41,7 +41,7 @@ def test_the_gradient_of_det_is_the_cofactors_at_any_rank(generator, rank, dtype
 
 
 def test_third_derivatives_of_det_are_those_of_a_product():
-    """det diag(a, b, c) = a b c, whose third derivative is 1; for regular matrices only."""
+    """Det diag(a, b, c) = a b c, whose third derivative is 1; for regular matrices only."""
     entries = leaf(np.array([2.0, 3.0, 5.0]))
     value = entries.diag().det()
     for place, expected in enumerate([15.0, 5.0, 1.0]):

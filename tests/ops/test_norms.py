@@ -65,7 +65,8 @@ def test_known_moments_have_no_gradient():
 @each("mean", [0.0, 100.0, -1000.0])
 def test_a_large_mean(shape, mean):
     """float32 keeps what the input's own rounding leaves, with no more lost than in a few
-    roundings of numbers as large as the mean."""
+    roundings of numbers as large as the mean.
+    """
     x, upstream = normal(shape, mean=mean), normal(shape, seed=1)
     exact = reference(x, upstream)
     found = run(x, upstream)

@@ -146,7 +146,8 @@ KERNELS = [op for op in DIFFERENTIABLE if op.backward]
 
 def kernel_gradients_of(op):
     """Return the inputs whose gradients a kernel computes, each with the samples in which it does,
-    for some entries."""
+    for some entries.
+    """
     found = {}
     for place, wrt in enumerate(op.inputs):
         if wrt in op.differentiable_inputs:

@@ -95,7 +95,8 @@ SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
 )
 def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
     """The tutorial's worked numbers, by method and by layer, of an image with and without axes in
-    front."""
+    front.
+    """
     x = Tensor(SIXTEEN.reshape(*lead, 4, 4))
     for out in (pool(x, 2), layer(2)(x)):
         assert out.shape == (*lead, 2, 2)
@@ -113,7 +114,8 @@ def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
 @each("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
 def test_pools_of_an_image_without_batch_and_channels(pool, options):
     """Any window and stride: the values, and gradients of either order, are those of (1, 1, H, W);
-    so are those of (C, H, W)."""
+    so are those of (C, H, W).
+    """
     x = normal(3, 6, 7)
     whole = pool(Tensor(x[None]), **options).numpy()[0]
     np.testing.assert_array_equal(pool(Tensor(x), **options).numpy(), whole)

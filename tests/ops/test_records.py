@@ -19,7 +19,8 @@ DIFFERENTIABLE = [op for op in OPS if op.differentiable_inputs]
 
 def for_each_sample(chosen):
     """Make a check of an op and a sample one test per op, over all its samples; over one of them in
-    the smoke run."""
+    the smoke run.
+    """
 
     def decorate(check):
         @pytest.mark.parametrize("op", chosen, ids=lambda op: op.name)
@@ -123,7 +124,8 @@ def test_backward_kernels_agree_with_the_calculus(op, sample):
 
 def kernel_agrees_with_the_calculus(op, sample, dtype):
     """Compare the gradients of the kernel with those of a backward with `create_graph=True`, which
-    never calls it."""
+    never calls it.
+    """
     tensors = tensors_of(sample, dtype)
     upstream = upstream_of(op, sample, dtype=dtype)
     wanted = wanted_of(tensors)

@@ -100,7 +100,8 @@ def test_clipping_writes_into_no_array(clip):
 @CLIPS
 def test_clipping_takes_what_optimizers_take(clip):
     """Named parameters, one tensor alone and a generator will do; one given twice counts once, and
-    without gradients there is nothing to do."""
+    without gradients there is nothing to do.
+    """
     layer = nn.Linear(2, 1).astype(np.float64)
     (layer(Tensor(np.full((1, 2), 8.0))) * 3).sum().backward()
     clip(layer.named_parameters(), 1.0)

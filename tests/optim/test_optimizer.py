@@ -571,7 +571,8 @@ def test_parameters_are_checked(kind, params, words):
 )
 def test_options_are_checked(kind, options, words):
     """An option out of range is refused with its name and value: alone, in a group, and in a state
-    dict, which then changes nothing."""
+    dict, which then changes nothing.
+    """
     with pytest.raises(ArgumentError, match=re.escape(words)):
         kind([one()], **options)
     with pytest.raises(ArgumentError, match=re.escape(words)):

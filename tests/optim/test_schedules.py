@@ -28,7 +28,8 @@ def rates_of(optimizer, name="lr"):
 
 def take(schedule, steps, first=0):
     """Take steps, by the metrics of their numbers where they want one; return the rates after
-    each."""
+    each.
+    """
     rates = []
     for step in range(first, first + steps):
         if isinstance(schedule, optim.ReduceLROnPlateau):
@@ -139,7 +140,8 @@ EACH = each("make", MAKERS.values(), ids=MAKERS.keys())
 @EACH
 def test_get_last_lr(make):
     """get_last_lr() are the rates that were set, as a list of its own: Python floats, which keep
-    float32 parameters float32."""
+    float32 parameters float32.
+    """
     optimizer = optimizer_of(momentum=0.9)
     schedule = make(optimizer)
     for step in range(12):
@@ -372,7 +374,8 @@ def test_plateau_takes_over_rates():
 @each("is_old", [False, True])
 def test_going_on_from_a_state_dict(make, before, kind, is_old):
     """A schedule resumed from JSON gives the same bits, momentum included; also from a state
-    without initial_lr, as in older files."""
+    without initial_lr, as in older files.
+    """
     whole, resumed = optimizer_of(kind=kind), optimizer_of(0.7, 0.7, kind=kind)
     schedule, other = make(whole), make(resumed)
     take(schedule, before)
@@ -647,7 +650,8 @@ def test_succession_of_three():
 
 def test_plateau_defaults():
     """A step is bad that improves by less than 1e-4 of the best; the 11th in a row costs 9/10 of
-    the rate."""
+    the rate.
+    """
     optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
     schedule = optim.ReduceLROnPlateau(optimizer)
     schedule.step(1.0)

@@ -27,7 +27,8 @@ def compare(
     """Hold `ours` against `theirs` at arrays (or None), floats in `dtype`, to derivatives of
     `order`. The second ones are of the squared first ones, by the inputs and by the upstream.
 
-    With `each` the tolerance is for each entry by itself, not for an array by its largest."""
+    With `each` the tolerance is for each entry by itself, not for an array by its largest.
+    """
     here, there = zip(*(leaf_pair(array, dtype) for array in arrays), strict=True)
     out, expected = ours(*here), theirs(*there)
     agree([out], [expected], dtype, each, "value")

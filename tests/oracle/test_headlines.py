@@ -25,7 +25,8 @@ def in_pytorch(monkeypatch):
 @pytest.mark.parametrize("course", [LENET, DIGITS], ids=lambda course: course.name)
 def test_both_sides_take_the_same_steps(in_pytorch, course):
     """From the same weights, for the same batches: six steps, long enough to tell rates and
-    momenta apart, and then the same classes."""
+    momenta apart, and then the same classes.
+    """
     course = replace(course, lr=20 * course.lr if course.momentum else course.lr)
     ours, theirs = courses.ours(course, seed=1), in_pytorch.theirs(course, seed=1, threads=1)
     weights = list(ours.model.parameters())

@@ -62,7 +62,8 @@ EACH_LAYER = pytest.mark.parametrize(
 
 def pair(name, arguments, options, dtype=np.float64, seed=0):
     """Return the layer here and PyTorch's, with the same random weights and buffers, moved by
-    `load_state_dict` of PyTorch's own names."""
+    `load_state_dict` of PyTorch's own names.
+    """
     generator = np.random.default_rng(seed)
     ours = getattr(nn, name)(*arguments, **options).astype(dtype)
     theirs = getattr(torch.nn, name)(*arguments, **options).to(getattr(torch, dtype.__name__))
@@ -77,7 +78,8 @@ def pair(name, arguments, options, dtype=np.float64, seed=0):
 
 def compare_layers(ours, theirs, found, expected, leaves, dtype=np.float64, seed=0, order=1):
     """Compare outputs, buffers, and the gradients of parameters and leaves with PyTorch's; with
-    `order` 2, second gradients too."""
+    `order` 2, second gradients too.
+    """
     generator = np.random.default_rng(seed)
     agree(found, expected, dtype, cancels=True)
     ups = [np.asarray(generator.standard_normal(out.shape), out.dtype) for out in found]
@@ -367,7 +369,8 @@ BEGINNINGS = [
 @pytest.mark.parametrize(("name", "arguments", "options"), BEGINNINGS, ids=str)
 def test_beginnings(name, arguments, options):
     """A new layer's parameters and buffers have PyTorch's names, order, shapes, dtypes and
-    distribution: constants the same, else means, deviations and bounds alike."""
+    distribution: constants the same, else means, deviations and bounds alike.
+    """
     torch.manual_seed(0)
     ours = getattr(nn, name)(*arguments, **options)
     theirs = getattr(torch.nn, name)(*arguments, **options)

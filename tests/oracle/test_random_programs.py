@@ -1,5 +1,6 @@
 """The programs of `tests/programs/test_programs.py` beside PyTorch: values, gradients of all leaves
-from a random upstream, products with the Hessian."""
+from a random upstream, products with the Hessian.
+"""
 
 import numpy as np
 import pytest

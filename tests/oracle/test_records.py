@@ -1,5 +1,6 @@
 """PyTorch beside every op record: on the fixed samples, on shapes and numbers that hypothesis
-draws from the record's domain, and on the numbers where formulas go wrong."""
+draws from the record's domain, and on the numbers where formulas go wrong.
+"""
 
 import itertools
 

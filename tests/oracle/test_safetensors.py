@@ -53,7 +53,8 @@ def test_we_read_torchs(tmp_path, dtype):
 @NAMES
 def test_a_models_weights_travel(tmp_path, name):
     """Our checkpoint fits PyTorch's model of the same layout, and the other way round; names have
-    the same order."""
+    the same order.
+    """
     first, other = (our_model(name, seed) for seed in (0, 1))
     images, _ = draw_batch(name, 2, np.random.default_rng(2), np.float32)
     first(Tensor(images))  # so that running statistics are no longer 0 and 1

@@ -41,7 +41,8 @@ def test_a_step_takes_at_most_twice_as_long_as_pytorchs():
 
 def test_the_tapes_cost_is_about_pytorchs():
     """The best of many runs in turn, on one thread; a busy machine has five tries. On a quiet one
-    it is at most PyTorch's; the bound leaves room for other machines."""
+    it is at most PyTorch's; the bound leaves room for other machines.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     start, factor = np.ones(8, np.float32), np.full(8, 1.001, np.float32)

@@ -1,5 +1,6 @@
 """Straight-line programs: what a step is, how a program reads, and how it runs on arrays and on
-Tensors. The same steps run in PyTorch in `tests/oracle/test_random_programs.py`."""
+Tensors. The same steps run in PyTorch in `tests/oracle/test_random_programs.py`.
+"""
 
 import math
 from collections.abc import Callable, Sequence

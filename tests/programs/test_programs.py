@@ -1,5 +1,6 @@
 """Programs grown at random from the vocabulary: gradients held against central differences, and
-what must hold of any backward."""
+what must hold of any backward.
+"""
 
 import collections
 import dataclasses
@@ -106,7 +107,8 @@ def check_differences(program, base, upstream, grads, rng, tally):
 
 def agree(program, what, grads, directions, function, tally):
     """Hold gradients against two central differences of a function of a step along directions,
-    where these two are one."""
+    where these two are one.
+    """
     terms = [grad * d for grad, d in zip(grads, directions, strict=True)]
     analytic = sum(float(np.sum(term)) for term in terms)
     size = 1 + sum(float(np.sum(np.abs(term))) for term in terms)
@@ -220,7 +222,8 @@ def change(patch, op, **fields):
 @pytest.mark.parametrize("op", differentiable(), ids=lambda op: op.name)
 def test_a_wrong_gradient_is_noticed(op, monkeypatch):
     """Each VJP and kernel of each op, 0.1 % too large: noticed by the first programs that have the
-    op."""
+    op.
+    """
     programs = [p for p in grown() if any(step.name == op.name for step in p.steps)]
     assert len(programs) >= 5
     faults = [(f"VJP, {wrt}", with_fault(op, wrt, faults_of(op, wrt)[0])) for wrt in op.vjps]

@@ -78,7 +78,8 @@ def test_a_view_of_any_kind_keeps_its_block(pool, keep):
 
 def test_memory_lent_at_random_is_never_lent_twice(pool):
     """Arrays, and views of arrays that are gone, are held and dropped at random; each carries a
-    number of its own, which nobody else may overwrite."""
+    number of its own, which nobody else may overwrite.
+    """
     generator = np.random.default_rng(0)
     held = []
     for number in range(3000):

@@ -375,7 +375,7 @@ def test_blas_has_one_thread_in_each_of_ours(team):
 
 
 def test_blas_is_held_whoever_came_first():
-    """threadpoolctl lets the first thread alone set OpenBLAS, for as long as it lives."""
+    """Threadpoolctl lets the first thread alone set OpenBLAS, for as long as it lives."""
     libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
     before = [library.get_num_threads() for library in libraries]
     is_done = threading.Event()

@@ -102,7 +102,8 @@ def test_no_step(tmp_path):
 
 def test_another_training(tmp_path):
     """Another trainer starts afresh: neither the files nor early stopping use weights of the
-    previous model."""
+    previous model.
+    """
     stopping, checkpoint = train.EarlyStopping(), train.Checkpoint(tmp_path)
     for values, best in [([1.0, 2.0, 3.0], 1), ([9.0, 8.0, 9.0], 2)]:
         script = Scripted(values)

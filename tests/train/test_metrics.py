@@ -250,7 +250,7 @@ def test_top_k_takes(logits):
 
 
 def test_top_k_of_nan():
-    """nan counts as the largest, as it does for argmax."""
+    """Nan counts as the largest, as it does for argmax."""
     logits = np.array([[1.0, math.nan, 2.0]])
     assert [train.top_k_accuracy(logits, [1], k) for k in (1, 2)] == [1.0, 1.0]
     assert [train.top_k_accuracy(logits, [2], k) for k in (1, 2)] == [0.0, 1.0]

@@ -65,7 +65,8 @@ ENDS = {"ctrl_c": tools.ctrl_c, "kill": kill}
 
 def network(seed):
     """Return a model with running statistics and four places that draw: two from one generator, one
-    from another, one from the package's."""
+    from another, one from the package's.
+    """
     own, shared = np.random.default_rng(seed), np.random.Generator(np.random.MT19937(seed))
     return nn.Sequential(
         nn.Flatten(),

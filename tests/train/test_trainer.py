@@ -28,7 +28,8 @@ from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, NotFiniteE
 
 def by_hand(model, optimizer, loss=Tensor.cross_entropy, schedule=None, per="step", **clips):
     """Train two epochs without a Trainer; return the mean loss, accuracy and last rate of each
-    epoch, and the rates of all steps."""
+    epoch, and the rates of all steps.
+    """
     logs, rates, batches = [], [], loader()
     for _ in range(2):
         model.train()
@@ -94,7 +95,8 @@ SMOOTHED = functools.partial(Tensor.cross_entropy, label_smoothing=0.1)
 )
 def test_loop(make, optimizer_of, schedule_of, per, options):
     """Weights equal those of the loop by hand, the history its means and rates. Validation changes
-    neither weights nor random numbers; values are clipped before the norm."""
+    neither weights nor random numbers; values are clipped before the norm.
+    """
     model, other = make().eval(), make()
     optimizer, its_optimizer = optimizer_of(model), optimizer_of(other)
     schedule = schedule_of and schedule_of(optimizer)

@@ -37,7 +37,8 @@ def arrays(dtype="float32"):
 @each("dtype", ["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"])
 def test_round_trip(tmp_path, dtype):
     """Arrays come back unchanged and writable, whatever their dtype and memory order. The name may
-    be a str and gets no suffix; saving again replaces the file."""
+    be a str and gets no suffix; saving again replaces the file.
+    """
     path = str(tmp_path / "weights")
     train.save(path, arrays(dtype))
     found = train.load(path)

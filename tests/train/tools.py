@@ -67,7 +67,8 @@ def _passing(point):
 
 class Do(train.Callback):
     """Calls a function at one kind of point, at each or at a given step, and keeps what it
-    returned; records all points passed."""
+    returned; records all points passed.
+    """
 
     def __init__(self, point="", function=lambda state: None, step=None):
         self.point, self.function, self.step = point, function, step

@@ -1,5 +1,6 @@
 """Three ops that the engine needs: `sum_to` undoes broadcasting, `expand` is its VJP, and `cast`
-converts dtypes."""
+converts dtypes.
+"""
 
 from collections.abc import Sequence
 

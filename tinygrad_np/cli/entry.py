@@ -122,7 +122,8 @@ def _train(args: _Arguments) -> int:
 
 def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
     """Return the config of the run to resume; only the number of epochs and where things are found
-    may differ."""
+    may differ.
+    """
     if args.config or args.out or set(given) - {"epochs", "data_dir", "model"}:
         raise ArgumentError(
             "--resume: expected no other flags than --epochs, --data-dir, --model and "

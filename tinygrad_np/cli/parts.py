@@ -171,7 +171,8 @@ def make_schedule(
 
 def make_loss(config: RunConfig, model: nn.Module) -> Callable[[Tensor, Any], Tensor]:
     """Return the loss of logits and labels: cross-entropy, and in training what was asked for:
-    smoothed labels and the sum of |weights|, so that validation losses can be compared."""
+    smoothed labels and the sum of |weights|, so that validation losses can be compared.
+    """
 
     def loss(logits: Tensor, labels: Any) -> Tensor:
         if not model.training:

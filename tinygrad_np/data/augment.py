@@ -99,7 +99,8 @@ class Augmentation:
 
     def check_range(self, images: Array, scale: float) -> None:
         """Raise ArgumentError where noise or erasing would need values from 0 to scale, and there
-        are others."""
+        are others.
+        """
         if not (self.noise or self.erasing) or not images.size:
             return
         low, high = images.min(), images.max()
@@ -223,7 +224,8 @@ def _warp(images: Array, matrices: Array) -> Array:
 
 def _places(rows: Array, h: int, w: int, most: int) -> tuple[Array, Array]:
     """Return, for one axis, the places that the outputs show in the padded input: the pixel's
-    number, and how far the place is beyond it, from 0 to 1; both float32 (N, H, W)."""
+    number, and how far the place is beyond it, from 0 to 1; both float32 (N, H, W).
+    """
     by_y = rows[:, :1] * np.arange(h, dtype=np.float32) + (rows[:, 2:] + 1)  # (N, H)
     by_x = rows[:, 1:2] * np.arange(w, dtype=np.float32)  # (N, W)
     place = by_y[:, :, None] + by_x[:, None, :]

@@ -175,7 +175,8 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
 
 def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
     """Return the paths of the four files in `folder` or its subfolder, gzipped or not, and the
-    name of the first that is missing."""
+    name of the first that is missing.
+    """
     best: list[Path] = []
     missing = source.files[0].name
     for place in (folder / source.folder, folder):
@@ -195,7 +196,8 @@ def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
 
 def _fetch(source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str]) -> Path:
     """Return the file in the cache, downloaded if it is not there; its .gz must be the official
-    one. The mirror that served is put first for the next file."""
+    one. The mirror that served is put first for the next file.
+    """
     is_cached = (cache / file.name).exists()
     faults = [f"cache: {cache / file.name} is {'damaged' if is_cached else 'not there'}"]
     try:

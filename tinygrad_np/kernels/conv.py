@@ -86,7 +86,8 @@ def conv_grads(
     wanted: Sequence[bool],
 ) -> list[Array | None]:
     """The gradients for x, weight and bias, those that are wanted, in one go: threads are woken
-    once, and grad_out is summed for the bias where it is in the cache for the weight."""
+    once, and grad_out is summed for the bias where it is in the cache for the weight.
+    """
     counts = windows.counts
     grads = _flat(batch_last(grad_out), groups)
     of_x, of_weight, of_bias = (*wanted, False)[:3]
@@ -115,7 +116,8 @@ def _weight_part(
     views: Array, grads: Array, windows: Windows
 ) -> Callable[[slice], tuple[Array, Array]]:
     """Return a function of rows of the grid, which returns what they give to the gradients for the
-    weight (G, K, C R S) and for the bias (G, K)."""
+    weight (G, K, C R S) and for the bias (G, K).
+    """
     groups, outs, _ = grads.shape
     height = len(views) // groups * math.prod(windows.kernel)
 
@@ -137,7 +139,8 @@ def _input_part(
     grads: Array, weight: Array, out: Array, windows: Windows
 ) -> Callable[[slice], None]:
     """Return a function of groups, or of channels where there is one group, which writes their
-    gradient into `out` (C, H, W, N); no two of them share an entry."""
+    gradient into `out` (C, H, W, N); no two of them share an entry.
+    """
     groups = len(grads)
     in_group = len(out) // groups
     matrices = weight.reshape(groups, len(weight) // groups, in_group, math.prod(windows.kernel))
@@ -168,7 +171,8 @@ def channel_sums(grad_out: Array) -> Array:
 
 def _spread(matrices: Array, grads: Array, image: Array, windows: Windows) -> None:
     """Write into `image` (G, C, H, W, N) the sums of what `matrices` (G, C, R S, K) make of the
-    gradients (G, K, P Q N) of all windows that meet an entry."""
+    gradients (G, K, P Q N) of all windows that meet an entry.
+    """
     groups, channels, positions, outs = matrices.shape
     lengths, count = image.shape[2:-1], image.shape[-1]
     if not image.size:  # more threads than groups
@@ -225,7 +229,8 @@ def _pieces(
     views: Array, windows: Windows, rows: slice, groups: int
 ) -> Iterator[tuple[slice, Array]]:
     """Yield for pieces of the grid within `rows` where they are among all windows (P Q N), and
-    their columns (G, C R S, P Q N); the memory of these serves the next piece again."""
+    their columns (G, C R S, P Q N); the memory of these serves the next piece again.
+    """
     height = len(views) * math.prod(windows.kernel)
     count = views.shape[-1]
     most = _most(height, count, views.itemsize)
@@ -245,7 +250,8 @@ def _pieces(
 
 def _boxes(counts: Sizes, rows: slice, most: int, count: int) -> Iterator[tuple[Box, slice]]:
     """Cut the grid within `rows` of its first axis into boxes of at most `most` windows that lie
-    side by side; yield them as (start, stop) for each axis, and where they are in (P Q N)."""
+    side by side; yield them as (start, stop) for each axis, and where they are in (P Q N).
+    """
     inner = math.prod(counts[1:])
     if inner <= most or len(counts) == 1:
         step = max(1, most // max(1, inner))
@@ -282,7 +288,8 @@ def _is_pointwise(windows: Windows, lengths: Sizes) -> bool:
 def _cut(size: int, length: int) -> Callable[[Array], Array]:
     """Return a function that cuts matrices (G, M, length) into (G, B, M, length / B), so short that
     BLAS takes its way for small products, of up to 100^3 multiplications, which for few channels
-    is twice as quick; `size` is of the matrix on the other side."""
+    is twice as quick; `size` is of the matrix on the other side.
+    """
     blocks = 1
     for blocks in range(max(1, math.ceil(size * length / 1e6)), length // 256):
         if length % blocks == 0:

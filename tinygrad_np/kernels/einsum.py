@@ -9,7 +9,8 @@ from tinygrad_np.runtime.memory import Array
 
 def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Array, str]:
     """Contract two arrays, whose axes are named by letters, over those that are in both and not
-    `needed` any more; return the product and its letters."""
+    `needed` any more; return the product and its letters.
+    """
     both = [letter for letter in term_a if letter in term_b]
     batch = "".join(letter for letter in both if letter in needed)
     inner = "".join(letter for letter in both if letter not in needed)
@@ -37,7 +38,8 @@ def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Arr
 
 def einsum(xs: tuple[Array, ...], terms: list[str], wanted: str) -> Array:
     """Contract arrays by pairs, in the order that NumPy finds the cheapest; no letter is twice in
-    a term, and each is in two terms or wanted."""
+    a term, and each is in two terms or wanted.
+    """
     path = [(0, 1)]
     if len(xs) > 2:
         path = np.einsum_path(f"{','.join(terms)}->{wanted}", *xs, optimize="greedy")[0][1:]

@@ -45,7 +45,8 @@ def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Ar
 
 def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, cost: float) -> None:
     """Call `function(*arrays, out=out)`, which is elementwise, on parts of `out` that follow each
-    other in memory; `cost` is in ns an entry."""
+    other in memory; `cost` is in ns an entry.
+    """
     whole = cost * out.size
     if whole < 2 * threads.WORTH:
         function(*arrays, out=out)
@@ -107,7 +108,8 @@ _ERF_SERIES = [(-1) ** n / (math.factorial(n) * (2 * n + 1)) for n in range(20, 
 @functools.cache
 def _erfc_series() -> Array:
     """Return Chebyshev coefficients of erfc(x) e^(x²) for x in [1, 6], in u of [-1, 1] that stands
-    for 1 / (x + 2)."""
+    for 1 / (x + 2).
+    """
 
     def scaled_erfc(u: Array) -> Array:
         x = 1 / (_TAIL[0] + (u + 1) / 2 * (_TAIL[1] - _TAIL[0])) - 2
@@ -127,7 +129,8 @@ def erf(x: Array) -> Array:
 
 def select(x: Array, mask: Array, reuse: bool = False) -> Array:
     """Return x where `mask` is true, or not 0, else +0.0, also where x is inf or nan; in the memory
-    of x itself if that may be reused."""
+    of x itself if that may be reused.
+    """
     mask = np.asarray(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     if reuse and x.shape == shape:
@@ -140,7 +143,8 @@ def select(x: Array, mask: Array, reuse: bool = False) -> Array:
 
 def bits(x: Array) -> Array:
     """Return a view of floats as integers. Their product with 0 or 1 selects exactly, and is
-    quicker by far than `np.where` and `np.copyto`."""
+    quicker by far than `np.where` and `np.copyto`.
+    """
     same_size = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
     return x if same_size is None else x.view(same_size)  # there is none for np.longdouble
 

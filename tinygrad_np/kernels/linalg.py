@@ -121,7 +121,8 @@ def cofactors(x: Array) -> Array:
 
 def cofactors_grad(grad_out: Array, x: Array) -> Array:
     """Return the VJP of `cofactors`, from the terms of second order in e of the same expansion:
-    those of det(S + f) are Σ (f_ii f_kk - f_ik f_ki) times all s but s_i and s_k, over i < k."""
+    those of det(S + f) are Σ (f_ii f_kk - f_ik f_ki) times all s but s_i and s_k, over i < k.
+    """
     u, s, vh = np.linalg.svd(x)
     sign = np.sign(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
     one = np.eye(s.shape[-1], dtype=bool)

@@ -7,7 +7,7 @@ from tinygrad_np.runtime.memory import Array
 
 
 def log_softmax(x: Array, axis: int) -> Array:
-    """x - log Σ e^x along `axis`, safe for large x."""
+    """X - log Σ e^x along `axis`, safe for large x."""
     if not x.size:
         return x.copy()
     if x.dtype == np.float16:

@@ -1,5 +1,6 @@
 """Batch norm. A channel is a row of a matrix (C, H W N), and all is done for a few rows at a time,
-which stay in the cache from one pass to the next."""
+which stay in the cache from one pass to the next.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -33,7 +34,8 @@ def batch_norm(
     x: Array, weight: Array | None, bias: Array | None, known: Array | None, eps: float
 ) -> tuple[Array, Array]:
     """Return (x - mean) / deviation * weight + bias, and what its gradients need: mean and
-    1 / deviation of each channel, (2, C). `known` are the `moments` of x."""
+    1 / deviation of each channel, (2, C). `known` are the `moments` of x.
+    """
     mean, variance = moments(x) if known is None else known
     inverse = (variance + eps) ** -0.5
     scale = inverse if weight is None else inverse * _wide(weight)

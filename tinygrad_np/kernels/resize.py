@@ -14,7 +14,8 @@ from tinygrad_np.runtime.memory import Array
 
 def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool) -> Array:
     """Multiply x along `axis` with the weights that `rule` has from lengths[0] to lengths[1], or
-    with their transpose; integers are rounded, halves upwards."""
+    with their transpose; integers are rounded, halves upwards.
+    """
     rows, columns, weights = _weights(rule, *lengths)
     if rule in _NEAREST and not transposed:
         return _taken(x, columns, axis)

@@ -22,7 +22,8 @@ Box = tuple[tuple[int, int], ...]
 class Windows(NamedTuple):
     """Where the windows lie: along an axis, position r of window p is entry
     stride p + dilation r - before of the image, which padding (before, after) surrounds or crops;
-    p is below `counts`."""
+    p is below `counts`.
+    """
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -53,7 +54,8 @@ def count_windows(
 
 class Meeting(NamedTuple):
     """What one position within the windows meets: these entries of the image in these windows of
-    the grid; the others have that position outside of the image."""
+    the grid; the others have that position outside of the image.
+    """
 
     image: Slices
     grid: Slices
@@ -63,7 +65,8 @@ class Meeting(NamedTuple):
 @functools.lru_cache(maxsize=512)
 def meetings(windows: Windows, lengths: tuple[int, ...], grid: Box) -> list[Meeting]:
     """Return for each position within a window, row by row, what it meets of an image of `lengths`
-    in the windows of `grid`: pairs (start, stop) for each axis. Slices count from the starts."""
+    in the windows of `grid`: pairs (start, stop) for each axis. Slices count from the starts.
+    """
     axes = [
         [_met(r, stride, before, dilation, length, *span) for r in range(kernel)]
         for (kernel, stride, before, dilation, _), length, span in zip(

@@ -80,7 +80,8 @@ class SELU(Activation, method="selu", alpha=1.6732632423543772, gamma=1.05070098
 
 class GELU(Activation, method="gelu", approximate="none"):
     """x Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016); `approximate` is
-    "none" or "tanh"."""
+    "none" or "tanh".
+    """
 
 
 class SiLU(Activation, method="silu"):
@@ -113,7 +114,8 @@ class Hardtanh(Activation, method="hardtanh", min_val=-1.0, max_val=1.0):
 
 class Softplus(Activation, method="softplus", beta=1.0):
     """log(1 + e^(beta x)) / beta, exact for large x too, so that PyTorch's threshold is not
-    needed."""
+    needed.
+    """
 
 
 class Tanh(Activation, method="tanh"):

@@ -29,14 +29,15 @@ Sizes = int | Sequence[int]
 
 def _padding(name: str, value: Any, rank: int) -> tuple[int, ...]:
     """Return padding that is in order: one number an axis, or the flat pairs that were given."""
-    pairs = pads_per_axis(f"{name} padding", value, rank)
+    pairs = pads_per_axis(name, "padding", value, rank)
     is_flat = isinstance(value, Sequence) and len(value) == 2 * rank
     return tuple(map(int, value)) if is_flat else tuple(before for before, _ in pairs)
 
 
 class _ImageLayer(Layer):
     """A layer of images of `rank` axes, also of one without a batch axis, and with channels last
-    where `data_format` says so."""
+    where `data_format` says so.
+    """
 
     rank: ClassVar[int] = 2
     data_format: str
@@ -93,9 +94,9 @@ class _Convolution(_ImageLayer):
             )
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = per_axis(f"{name} kernel_size", kernel_size, rank, 1)
-        self.stride = per_axis(f"{name} stride", stride, rank, 1)
-        self.dilation = per_axis(f"{name} dilation", dilation, rank, 1)
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, rank, 1)
+        self.stride = per_axis(name, "stride", stride, rank, 1)
+        self.dilation = per_axis(name, "dilation", dilation, rank, 1)
         self.padding = self._checked_padding(padding)
         self.groups = int(groups)
         self.data_format = check_format(name, data_format)
@@ -107,7 +108,7 @@ class _Convolution(_ImageLayer):
     def _checked_padding(self, padding: Any) -> Any:
         name = type(self).__name__
         if isinstance(padding, str):
-            same_pads(f"{name} padding", padding, self.kernel_size, self.stride, self.dilation)
+            same_pads(name, padding, self.kernel_size, self.stride, self.dilation)
             return padding
         return _padding(name, padding, self.rank)
 
@@ -214,7 +215,7 @@ class ConvTranspose2d(_Convolution):
             generator,
             data_format=data_format,
         )
-        self.output_padding = per_axis("ConvTranspose2d output_padding", output_padding, 2, 0)
+        self.output_padding = per_axis("ConvTranspose2d", "output_padding", output_padding, 2, 0)
 
     def _checked_padding(self, padding: Any) -> Any:
         return _padding("ConvTranspose2d", padding, self.rank)
@@ -241,8 +242,8 @@ class _Pool(_ImageLayer):
         self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, data_format: str
     ) -> None:
         name = type(self).__name__
-        self.kernel_size = per_axis(f"{name} kernel_size", kernel_size, 2, 1)
-        self.stride = per_axis(f"{name} stride", kernel_size if stride is None else stride, 2, 1)
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, 2, 1)
+        self.stride = per_axis(name, "stride", kernel_size if stride is None else stride, 2, 1)
         self.padding = _padding(name, padding, 2)
         self.data_format = check_format(name, data_format)
 
@@ -275,7 +276,7 @@ class MaxPool2d(_Pool):
         data_format: str = "NCHW",
     ) -> None:
         self._set_windows(kernel_size, stride, padding, data_format)
-        self.dilation = per_axis("MaxPool2d dilation", dilation, 2, 1)
+        self.dilation = per_axis("MaxPool2d", "dilation", dilation, 2, 1)
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 

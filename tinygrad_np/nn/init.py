@@ -95,7 +95,8 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
 
 def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """Fill with gain times orthonormal rows, or columns where these are fewer, of the matrix
-    (out, all the rest) (Saxe et al. 2014)."""
+    (out, all the rest) (Saxe et al. 2014).
+    """
     if tensor.ndim < 2:
         raise ShapeError(
             f"init orthogonal: got shape {tensor.shape}, expected at least two axes, (out, in, ...)"

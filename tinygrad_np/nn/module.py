@@ -177,7 +177,8 @@ class Module:
 
     def _named_modules(self, each_way: bool = False) -> Iterator[tuple[str, "Module"]]:
         """Yield the first way to each module within, or each way, and the module; in a circle
-        each way ends."""
+        each way ends.
+        """
         seen: set[int] = set()
         waiting: list[tuple[str, Module, frozenset[int]]] = [("", self, frozenset())]
         while waiting:
@@ -193,7 +194,8 @@ class Module:
 
     def _named_tensors(self, each_way: bool = False) -> Iterator[tuple[str, Tensor]]:
         """Yield the first way, or each way, to each module's parameters and buffers; what has a
-        graph, kept by a forward, is neither."""
+        graph, kept by a forward, is neither.
+        """
         for prefix, module in self._named_modules(each_way):
             for name, value in module._entries():
                 if isinstance(value, Tensor) and value.is_leaf:
@@ -221,7 +223,8 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of each parameter and buffer by its path, a shared one by each of its
-        paths; the names are PyTorch's."""
+        paths; the names are PyTorch's.
+        """
         return {name: value.data.copy() for name, value in self._named_tensors(each_way=True)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
@@ -385,7 +388,8 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 class Layer(Module):
     """A module whose inputs are Tensors or arrays, never lists of them: what the layers here are
-    made from."""
+    made from.
+    """
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         if any(isinstance(value, list | str) for value in inputs):

@@ -40,7 +40,8 @@ def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shap
 
 class _ChannelNorm(Layer):
     """What batch and instance norm share: a weight and a bias a channel, and running statistics,
-    which are buffers, updated in place and outside the graph."""
+    which are buffers, updated in place and outside the graph.
+    """
 
     _takes: ClassVar[dict[int, str]]
     _usual: bool
@@ -87,7 +88,8 @@ class _ChannelNorm(Layer):
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
         """Return x normalised by its own mean and variance, then scaled and shifted; a subclass
-        says over which axes."""
+        says over which axes.
+        """
         raise NotImplementedError
 
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -115,7 +117,8 @@ class _ChannelNorm(Layer):
 
     def _update(self, mean: Array, variance: Array, count: int, factor: float) -> None:
         """Move the running statistics by `factor` towards these, means over the batch; the
-        variance, over `count` values, is made unbiased first."""
+        variance, over `count` values, is made unbiased first.
+        """
         unbiased = variance * (count / (count - 1))
         for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
             if running is not None:

@@ -49,7 +49,8 @@ def check_format(layer: str, data_format: str) -> str:
 
 def channels_first(x: Tensor, data_format: str) -> Tensor:
     """Return x with its channels as axis 1, in NHWC from the last; there may be any number of axes
-    between."""
+    between.
+    """
     return x if data_format == "NCHW" else x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 

@@ -16,7 +16,8 @@ from tinygrad_np.typing import Scope
 @dataclass
 class Made:
     """What the calls of one module made: the shapes of its outputs, the bytes of those that are in
-    memory of their own, and the FLOPs of the ops that ran in it and in no module within."""
+    memory of their own, and the FLOPs of the ops that ran in it and in no module within.
+    """
 
     shapes: list[str]
     nbytes: int = 0
@@ -50,7 +51,8 @@ class Watch(Profile):
 
     def note(self, module: Any, inputs: Any, output: Any) -> None:
         """Take note of the output of a call; an input, a view of one, and what a module within has
-        returned are no memory of its own."""
+        returned are no memory of its own.
+        """
         self._modules[thread.state.scope] = id(module)
         made = self._made.setdefault(id(module), Made([]))
         made.shapes.append(_shape_of(output))
@@ -93,7 +95,8 @@ def _shape_of(output: Any) -> str:
 
 def table(layers: Sequence[SummaryRow]) -> str:
     """Return the table of layers and, below it, the totals; numbers are exact, so that longer is
-    more."""
+    more.
+    """
     rows = [("layer", "class", "output shape", "parameters", "FLOPs", "bytes")]
     for layer in layers:
         count = sum(parameter.numel() for parameter in layer.parameters)

@@ -1,5 +1,6 @@
 """Convolution is linear in its input and in its weight, and so are its two gradients: three ops
-that are each other's VJPs."""
+that are each other's VJPs.
+"""
 
 import math
 from collections.abc import Sequence
@@ -49,7 +50,8 @@ def same_pads(name: str, mode: str, kernel: Sequence[int], stride: Shape, dilati
     """Return the padding that leaves sizes as they are; an odd border is larger at the end."""
     if mode != "same" or max(stride) > 1:
         raise ArgumentError(
-            f"{name}: expected numbers, or 'same' with stride 1, got {mode!r} with stride {stride}"
+            f"{name}: expected `padding` to be numbers, or 'same' with stride 1, got {mode!r} with "
+            f"stride {stride}."
         )
     borders = [d * (r - 1) for d, r in zip(dilation, kernel, strict=True)]
     return tuple((border // 2, border - border // 2) for border in borders)
@@ -60,12 +62,12 @@ def _windows_of(
 ) -> Windows:
     """Return the windows of `conv2d` on images of this shape."""
     rank = len(kernel)
-    st = per_axis("conv2d stride", stride, rank, 1)
-    d = per_axis("conv2d dilation", dilation, rank, 1)
+    st = per_axis("conv2d", "stride", stride, rank, 1)
+    d = per_axis("conv2d", "dilation", dilation, rank, 1)
     if isinstance(padding, str):
-        pads = same_pads("conv2d padding", padding, kernel, st, d)
+        pads = same_pads("conv2d", padding, kernel, st, d)
     else:
-        pads = pads_per_axis("conv2d padding", padding, rank)
+        pads = pads_per_axis("conv2d", "padding", padding, rank)
     return place_windows("conv2d", shape[2:], kernel, st, pads, d)
 
 
@@ -212,9 +214,9 @@ def conv_transpose2d(
             f"groups={groups} must divide, got input {shape}"
         )
     _check_bias(name, bias, outs)
-    st = per_axis(f"{name} stride", stride, rank, 1)
-    d = per_axis(f"{name} dilation", dilation, rank, 1)
-    own_pads = pads_per_axis(f"{name} padding", padding, rank)
+    st = per_axis(name, "stride", stride, rank, 1)
+    d = per_axis(name, "dilation", dilation, rank, 1)
+    own_pads = pads_per_axis(name, "padding", padding, rank)
     pads = _crop_less(name, own_pads, output_padding, st, d)
     sizes = transposed_lengths(shape[2:], kernel, st, pads, d)
     if min(sizes) < 1:
@@ -231,7 +233,7 @@ def _crop_less(
     name: str, pads: Pads, output_padding: Sizes, stride: Shape, dilation: Shape
 ) -> Pads:
     """Return the padding that crops less at the end, by as much as the output is to be longer."""
-    extra = per_axis(f"{name} output_padding", output_padding, len(pads), 0)
+    extra = per_axis(name, "output_padding", output_padding, len(pads), 0)
     if any(more >= max(st, d) for more, st, d in zip(extra, stride, dilation, strict=True)):
         raise ArgumentError(
             f"{name} output_padding: expected less than stride {stride} or dilation {dilation}, "

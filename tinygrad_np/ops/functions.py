@@ -1,5 +1,6 @@
 """Functions of analysis, entry by entry: powers, exponentials, logarithms, circular and
-hyperbolic functions and their inverses. Integers give float32."""
+hyperbolic functions and their inverses. Integers give float32.
+"""
 
 import math
 

@@ -1,5 +1,6 @@
 """Order: sorting, and the largest entries. The order itself has no gradient; values are gathered
-by it, and their gradients scattered."""
+by it, and their gradients scattered.
+"""
 
 import numpy as np
 

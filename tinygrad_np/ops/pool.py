@@ -1,5 +1,6 @@
 """Pooling. Which entry of a window wins is locally constant, so the gradient of max pooling is a
-scatter to the winners, and its transpose gathers from them."""
+scatter to the winners, and its transpose gathers from them.
+"""
 
 import math
 from collections.abc import Sequence
@@ -42,10 +43,10 @@ def _options(
     """Return kernel, stride, padding and dilation for each axis of the images x."""
     shape = shape_of(name, x)
     rank = len(kernel_size) if isinstance(kernel_size, Sequence) else 2
-    kernel = per_axis(f"{name} kernel_size", kernel_size, rank, 1)
-    st = kernel if stride is None else per_axis(f"{name} stride", stride, rank, 1)
-    d = per_axis(f"{name} dilation", dilation, rank, 1)
-    pads = pads_per_axis(f"{name} padding", padding, rank)
+    kernel = per_axis(name, "kernel_size", kernel_size, rank, 1)
+    st = kernel if stride is None else per_axis(name, "stride", stride, rank, 1)
+    d = per_axis(name, "dilation", dilation, rank, 1)
+    pads = pads_per_axis(name, "padding", padding, rank)
     if not rank <= len(shape) <= rank + 2:
         raise ShapeError(
             f"{name}: expected {rank + 2} axes: batch, channels and one for each of kernel_size "
@@ -314,7 +315,7 @@ def max_unpool2d(
     lengths = transposed_lengths(counts, kernel, st, pads, d)
     if output_size is not None:
         last = output_size[-rank:] if isinstance(output_size, Sequence) else output_size
-        lengths = per_axis(f"{name} output_size", last, rank, 1)
+        lengths = per_axis(name, "output_size", last, rank, 1)
     elif min(lengths) < 1:
         raise ShapeError(
             f"{name}: expected an image with entries, got {lengths} from input {x.shape} and "

@@ -23,7 +23,7 @@ def shape_of(name: str, value: object) -> Shape:
     return value.shape
 
 
-def per_axis(name: str, value: Sizes, rank: int, least: int) -> Shape:
+def per_axis(who: str, name: str, value: Sizes, rank: int, least: int) -> Shape:
     """Return one number per axis, from one for all axes or one for each."""
     if type(value) is tuple and len(value) == rank:  # what layers pass, on each call
         for number in value:
@@ -34,17 +34,19 @@ def per_axis(name: str, value: Sizes, rank: int, least: int) -> Shape:
     numbers = tuple(value) if isinstance(value, Sequence) else (value,) * rank
     if len(numbers) != rank or any(not is_integer(n) or n < least for n in numbers):
         raise ArgumentError(
-            f"{name}: expected an integer of at least {least}, or {rank} of them, got {value!r}"
+            f"{who}: expected `{name}` to be an integer >= {least}, or {rank} of them, "
+            f"got {value!r}."
         )
     return tuple(map(int, numbers))
 
 
-def pads_per_axis(name: str, value: Sizes, rank: int) -> Pads:
+def pads_per_axis(who: str, name: str, value: Sizes, rank: int) -> Pads:
     """Return (before, after) per axis, from one number for all axes, one per axis, or a flat pair
-    per axis, last axis first; negative numbers in pairs crop."""
+    per axis, last axis first; negative numbers in pairs crop.
+    """
     if isinstance(value, Sequence) and len(value) == 2 * rank and all(map(is_integer, value)):
         return tuple((int(value[i]), int(value[i + 1])) for i in range(2 * rank - 2, -1, -2))
-    return tuple([(border, border) for border in per_axis(name, value, rank, 0)])
+    return tuple([(border, border) for border in per_axis(who, name, value, rank, 0)])
 
 
 @functools.lru_cache(maxsize=512)

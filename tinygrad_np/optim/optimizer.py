@@ -138,7 +138,8 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of what is remembered of each parameter, by position, and the groups'
-        hyperparameters, with the number of their parameters."""
+        hyperparameters, with the number of their parameters.
+        """
         return {
             "state": [
                 {name: _copy(value) for name, value in state.items()} for state in self.state

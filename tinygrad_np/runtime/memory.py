@@ -84,7 +84,8 @@ class Pool:
 
     def forget_other_threads(self) -> None:
         """Start with a free lock in a forked child, where its holder does not exist, and count
-        anew: it may have been about to."""
+        anew: it may have been about to.
+        """
         self._lock = threading.Lock()
         self.idle_bytes = sum(size * len(blocks) for size, blocks in self._idle.items())
 
@@ -122,7 +123,8 @@ class Pool:
 
 def _allocate_aligned(nbytes: int) -> memoryview:
     """Return memory as a memoryview: a view of an array over an array would skip the one between
-    and hold the one below, so that the lent array could die before its views."""
+    and hold the one below, so that the lent array could die before its views.
+    """
     raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + nbytes].data

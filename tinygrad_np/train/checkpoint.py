@@ -46,7 +46,8 @@ class Checkpoint(Callback):
 
     def on_epoch_start(self, state: State) -> None:
         """Put a new training in the place of another: however early this one ends, what is in the
-        folder is its own. By now nothing has refused it."""
+        folder is its own. By now nothing has refused it.
+        """
         if self._start is None:
             return
         for pattern in ("best", "last", "step_*"):

@@ -60,7 +60,8 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best weights, of which epoch they are, how many came after it, and whether
-        training stopped."""
+        training stopped.
+        """
         return {
             "best": self._best.state_dict(),
             "waited": self._waited,

@@ -146,7 +146,8 @@ class _Frame:
 
 class _Picture:
     """Boxes in frames, and arrows between them, in the order of recording: so ids and layout are
-    the same each time."""
+    the same each time.
+    """
 
     def __init__(self, output: Variable, model: Module | None, depth: int | None) -> None:
         self.model = model
@@ -316,7 +317,8 @@ def _collect_nodes(output: Variable) -> list[Node]:
 
 def _module_at(model: Module, path: str) -> Module | None:
     """Return the module within that a path leads to, or None: looked up, since of modules that are
-    shared there may be more paths than one could list."""
+    shared there may be more paths than one could list.
+    """
     if not path:
         return model
     for name, child in model.named_children():

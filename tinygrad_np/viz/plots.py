@@ -1,5 +1,6 @@
 """Plots of data, of a training and of what it came to: each returns a matplotlib Figure and shows
-nothing by itself."""
+nothing by itself.
+"""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -134,7 +135,8 @@ def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
 
 def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     """Counts of true (rows) against predicted classes, and each row's accuracy; the colour is the
-    part of the row."""
+    part of the row.
+    """
     if matrix.shape != (len(classes),) * 2:
         raise ShapeError(
             f"confusion: got a matrix {matrix.shape} for {len(classes)} classes, expected a row "

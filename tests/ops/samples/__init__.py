@@ -45,7 +45,8 @@ BINARY = [
 
 def is_plain(op: Op) -> bool:
     """Whether the record alone says how to sample: no attributes, one or two differentiable or
-    comparable inputs of any shape."""
+    comparable inputs of any shape.
+    """
     return not op.options and not op.variadic and op.name not in TABLE
 
 

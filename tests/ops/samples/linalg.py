@@ -1,5 +1,6 @@
 """Products, diagonals, triangles and norms: samples, and bad inputs with the error that they must
-raise."""
+raise.
+"""
 
 import numpy as np
 

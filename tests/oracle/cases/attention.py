@@ -14,7 +14,8 @@ def sizes_of(generator):
 
 def _sides(options):
     """Return ours and PyTorch's: its kernel of plain ops, since the fused one has no second
-    derivatives."""
+    derivatives.
+    """
 
     def theirs(*tensors):
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):

@@ -10,7 +10,8 @@ LENGTHS = {1: (9, 20), 2: (7, 11), 3: (5, 7)}
 
 def operands(generator, rank, size):
     """Return arrays of images and weights, with or without a bias, and how many groups there
-    are."""
+    are.
+    """
     batch, channels, outs = ints(generator, 1, 4, 3)
     groups = int(generator.integers(1, 3))
     kernel = ints(generator, 1, 4, rank)

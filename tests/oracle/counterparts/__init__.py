@@ -1,5 +1,6 @@
 """Counterparts: for each op record, by name, the same function of tensors and attributes as it is
-written in PyTorch. Each family has its file."""
+written in PyTorch. Each family has its file.
+"""
 
 from tests.oracle.counterparts import (
     elementwise,

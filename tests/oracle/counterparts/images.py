@@ -1,5 +1,6 @@
 """Convolution, pooling and resizing, as written in PyTorch. Padding is done first, since PyTorch's
-own options for it know only as much at both ends."""
+own options for it know only as much at both ends.
+"""
 
 import math
 

@@ -1,5 +1,6 @@
 """Linear algebra, as written in PyTorch. Several factors come in one array, as the records
-return them."""
+return them.
+"""
 
 import numpy as np
 
