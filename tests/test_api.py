@@ -13,7 +13,7 @@ from tests.tools import each
 from tinygrad_np import Tensor
 
 PAGE = (Path(__file__).with_name("API.md")).read_text(encoding="utf-8")
-METHODS = PAGE[PAGE.index("## Tensor methods") : PAGE.index("## A user's own ops")]
+METHODS = PAGE[PAGE.index("## Tensor methods") : PAGE.index("## Custom ops")]
 NN = PAGE[PAGE.index("## nn") : PAGE.index("## optim")]
 OPTIM = PAGE[PAGE.index("## optim") : PAGE.index("## Elsewhere")]
 ELSEWHERE = PAGE[PAGE.index("## Elsewhere") :]

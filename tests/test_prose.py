@@ -26,7 +26,7 @@ RETIRED = [
     (r"where there (is|are) (one|none|any|no)", "if any", "the bias, where there is one"),
     (
         r"(a|each|every|another|this|the|whole) training"
-        r"(?! (accuracy|batch|checkpoint|code|curve|data|epoch|example|file|flag|image|label|log|"
+        r"(?! (accuracy|batch|checkpoint|code|command|curve|data|epoch|example|file|flag|image|label|log|"
         r"loop|loss|metric|mode|part|point|run|sample|script|session|set|state|statistics|step|"
         r"task|time|and (test|validation)|or (test|validation)))",
         "a training run",
