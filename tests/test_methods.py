@@ -1,4 +1,4 @@
-"""The shortcut of `binary_method` does what `apply` does, for all elementwise ops of two inputs."""
+"""The fast path of `binary_method` matches `apply` for all elementwise ops with two inputs."""
 
 import contextlib
 import itertools
@@ -22,26 +22,26 @@ each_op = each("op", BINARY, ids=lambda op: op.name)
 
 
 def ways(op):
-    """Return the method, and the call that it is short for."""
+    """Return the method with the fast path, and the equivalent call of `apply`."""
     return binary_method(op), lambda a, b: apply(op, (a, b), {})
 
 
 def numbers(op, shape, dtype, seed):
-    """Return numbers of the op's domain."""
+    """Return random numbers in the domain of the op."""
     low, high = op.samples.domain
     values = np.random.default_rng(seed).uniform(max(low, 0.5), min(high, 1.5), shape)
     return values.astype(dtype)
 
 
 def leaf_for(op, shape, dtype=np.float32, seed=0):
-    """Return a Tensor that requires a gradient if it is one of floats."""
+    """Return a Tensor; floats require a gradient."""
     array = numbers(op, shape, dtype, seed)
     return Tensor(array, requires_grad=array.dtype.kind == "f")
 
 
 @np.errstate(all="ignore")
 def outcome(call, op, a, b):
-    """Return everything that can be seen of a call and of its gradients."""
+    """Return everything observable about a call and its gradients."""
     try:
         out = call(a, b)
     except TinygradNpError as error:
@@ -58,7 +58,7 @@ def outcome(call, op, a, b):
     seen += [
         node.op.name,
         node.plan.wanted,
-        # The inputs' own edges, or the nodes of casts where they were promoted.
+        # The edges of the inputs, or the nodes of casts for promoted inputs.
         [places.get(id(edge), repr(getattr(edge, "op", None))) for edge in node.edges],
         [(array.dtype, array.tobytes()) for array in map(np.asarray, node.saved)],
         [versions.index(id(v)) if id(v) in versions else v for v in node.versions],
@@ -72,7 +72,7 @@ def outcome(call, op, a, b):
 
 
 def values_for(op, kind):
-    """Return an input of a kind."""
+    """Return an input of the given kind."""
     shape = (3, 3)
     return {
         "float32": lambda: leaf_for(op, shape),
@@ -106,7 +106,7 @@ SMOKE = {"add", "pow", "lt", "maximum", "bitwise_and"}
 
 
 @each("op", [op for op in BINARY if op.name in SMOKE or not tests.is_smoke_run])
-def test_the_shortcut_does_what_apply_does(op):
+def test_fast_path_matches_apply(op):
     for first, second in itertools.product(FIRSTS, SECONDS):
         a = values_for(op, first)
         b = a if second == "itself" else values_for(op, second)
@@ -117,29 +117,29 @@ def test_the_shortcut_does_what_apply_does(op):
 
 
 class Watch(Observer):
-    """An observer that notes what it is shown."""
+    """An observer that records the events it receives."""
 
     def __init__(self):
         self.seen = []
 
     def on_forward(self, op, arrays, options, call):
-        """Note a forward."""
+        """Record a forward."""
         self.seen.append((op.name, [np.asarray(array).tobytes() for array in arrays], options))
         return call()
 
     def on_record(self, node, call):
-        """Note a node."""
+        """Record a node."""
         self.seen.append((node.op.name, node.shape, node.plan.wanted))
         return call()
 
     def on_gradient(self, node, position, grad_out, call):
-        """Note a VJP."""
+        """Record a VJP."""
         self.seen.append((node.op.name, position))
         return call()
 
 
 @each_op
-def test_observers_see_the_same(op):
+def test_observers_see_the_same_events(op):
     for first, second in [("float32", "float32 again"), ("result", "float64"), ("int64", "number")]:
         a, b = values_for(op, first), values_for(op, second)
         watched = []
@@ -150,6 +150,6 @@ def test_observers_see_the_same(op):
         assert watched[0] == watched[1] != [], (first, second)
 
 
-def test_there_are_binary_ops():
+def test_binary_ops_are_found():
     names = {op.name for op in BINARY}
     assert {"add", "sub", "mul", "div", "pow", "maximum", "eq", "lt", "bitwise_and"} <= names

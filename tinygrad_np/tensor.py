@@ -1,6 +1,6 @@
-"""Tensor: an array with the methods that a user sees; each one dispatches to an op.
+"""Tensor, the array class that users work with; its methods dispatch to ops.
 
-Names and signatures are those of tinygrad's public Tensor API, numbers are PyTorch's.
+Names and signatures follow tinygrad's public Tensor API; numerical results follow PyTorch.
 """
 
 import functools
@@ -21,7 +21,7 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
 from tinygrad_np.typing import Shape
 
-# Inside the class `float`, `int` and `bool` are methods.
+# Aliases for the class body, where `float`, `int` and `bool` are methods.
 Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool
@@ -33,11 +33,11 @@ _FLOAT32 = np.dtype(np.float32)
 _DIVISIONS = {None: ops.div, "floor": ops.floor_div, "trunc": ops.trunc_div}
 
 
-# Methods made from ops. Each binds what it needs once, which saves lookups per call.
+# Methods made from ops. Each looks up the attributes of its op once instead of per call.
 
 
 def method(op: Primitive) -> Callable[..., "Tensor"]:
-    """Return the method of Tensor that calls an op with the tensor as its first input."""
+    """Return a Tensor method that calls `op` with the tensor as its first input."""
     bind, defaults = op.bind, op.options
     count = -1 if op.required else len(op.inputs)
 
@@ -53,9 +53,9 @@ def method(op: Primitive) -> Callable[..., "Tensor"]:
 
 
 def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
-    """Return the method of an op with one input and no options.
+    """Return the Tensor method for an op with one input and no options.
 
-    A float Variable, the usual case, needs no promotion and no loop over inputs.
+    A float Variable takes a fast path, without dtype promotion or a loop over the inputs.
     """
     options = op.options
 
@@ -70,10 +70,10 @@ def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
 
 
 def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return the method of an op with two inputs and no options.
+    """Return the Tensor method for an op with two inputs and no options.
 
-    Two Variables of one dtype, and a float one with a Python number, the usual cases, need no
-    promotion and no loop over inputs.
+    Two Variables of the same dtype, or a float Variable and a Python number, take a fast path,
+    without dtype promotion or a loop over the inputs.
     """
     options, floating = op.options, op.floating
 
@@ -95,13 +95,13 @@ def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a function; those of an op may all be given by position."""
+    """Return the parameters of a function; options of an op become positional if possible."""
     if not isinstance(function, Primitive):
         return list(inspect.signature(function).parameters.values())
     parameters = list(function.signature.parameters.values())
     has_default = [p.default is not p.empty for p in parameters]
     if function.variadic or has_default != sorted(has_default):
-        return parameters  # options that Python can only take by keyword
+        return parameters  # Python requires keywords for these options
     return [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters]
 
 
@@ -110,7 +110,7 @@ def _document(
     function: Callable[..., Any],
     parameters: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., Any]:
-    """Give a method the name and docstring of its function, and a signature."""
+    """Copy the name and docstring of a function to a method, and set its signature."""
     call.__name__ = function.name if isinstance(function, Primitive) else function.__name__
     call.__qualname__ = f"Tensor.{call.__name__}"
     call.__doc__ = function.__doc__
@@ -122,7 +122,7 @@ def _document(
 
 
 def _reflect(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return the method for an operator whose left side is not a tensor."""
+    """Return a reflected operator method such as `__rsub__`."""
 
     def method(self: "Tensor", x: Any) -> "Tensor":
         result: Tensor = op(x, self)
@@ -132,19 +132,19 @@ def _reflect(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
 
 
 def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
-    """Add a gradient to the `.grad` of a result that is still alive."""
+    """Accumulate `grad` into the `.grad` of a result, if it is still alive."""
     result = reference()
     if result is not None:
         own = grad if grad.node is not None else type(grad).wrap(grad.data.copy())
         result.grad = own if result.grad is None else result.grad + own
 
 
-# Names that PyTorch and NumPy use for options and methods.
+# Option and method names of PyTorch and NumPy, and what to use instead.
 _SYNONYMS = {"dim": "axis", "axis": "dim", "keepdims": "keepdim", "dims": "axis"}
 _OTHER_NAMES = {
-    "clamp": "clip",
-    "clone": "detach() for the same memory, or x + 0 for a copy in the graph",
-    "contiguous": "nothing: memory order does not matter here",
+    "clamp": "clip()",
+    "clone": "detach() to share the memory, or x + 0 for a copy in the graph",
+    "contiguous": "the tensor itself: its memory order does not matter",
     "dim": "ndim",
     "double": "cast(np.float64)",
     "ge": "x >= y",
@@ -155,7 +155,7 @@ _OTHER_NAMES = {
     "long": "cast(np.int64)",
     "lt": "x < y",
     "requires_grad_": "requires_grad = True",
-    "size": "shape, or numel()",
+    "size": "shape or numel()",
     "t": "T",
     "to": "cast(dtype)",
     "type": "cast(dtype)",
@@ -163,9 +163,9 @@ _OTHER_NAMES = {
 
 
 class _NameHint:
-    """A placeholder for a method of PyTorch or NumPy, whose error gives the name used here.
+    """A placeholder for a PyTorch or NumPy method that raises an error naming the replacement.
 
-    A `__getattr__` would slow down every attribute access.
+    Defining `Tensor.__getattr__` instead would slow down every attribute access.
     """
 
     def __init__(self, name: str) -> None:
@@ -173,11 +173,11 @@ class _NameHint:
 
     def __get__(self, instance: Any, owner: type) -> Any:
         hint = _OTHER_NAMES[self.name]
-        raise AttributeError(f"'Tensor' has no attribute {self.name!r}; here it is {hint}")
+        raise AttributeError(f"'Tensor' has no attribute {self.name!r}. Use {hint}.")
 
 
 def _with_hints(function: M) -> M:
-    """Return the function as a method that refuses PyTorch's and NumPy's option names by hint."""
+    """Wrap a method so that option names of PyTorch and NumPy raise an error with a hint."""
     known = inspect.signature(function).parameters
 
     @functools.wraps(function)
@@ -185,8 +185,8 @@ def _with_hints(function: M) -> M:
         for name in options:
             if name not in known and _SYNONYMS.get(name) in known:
                 raise DtypeError(
-                    f"{function.__name__}: got {name}={options[name]!r}, which is called "
-                    f"{_SYNONYMS[name]}= here"
+                    f"{function.__name__}: unexpected option {name}={options[name]!r}. Try "
+                    f"{_SYNONYMS[name]}={options[name]!r}."
                 )
         return function(*args, **options)
 
@@ -194,13 +194,13 @@ def _with_hints(function: M) -> M:
 
 
 def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return arguments that came one by one or as one sequence."""
+    """Return arguments that were passed one by one or as one sequence."""
     values = args[0] if len(args) == 1 else args
     return tuple(values) if isinstance(values, list | tuple) else args
 
 
 def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
-    """Return the method of a function whose last argument is a tuple; it may come as ints too."""
+    """Return a method that accepts its sizes as one tuple or as separate ints."""
     first, sizes = _parameters(function)
     name = sizes.name
 
@@ -218,7 +218,7 @@ def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
 
 
 def _joining_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
-    """Return the method of a function of several tensors; they may come as one list too."""
+    """Return a method that accepts the tensors to join one by one or as one list."""
 
     def call(self: Any, *args: Any, dim: Int = 0) -> Any:
         return function(*_unpack((self, *args)), dim=dim)
@@ -227,10 +227,18 @@ def _joining_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
 
 
 class Tensor(Variable):
-    """An array that records the ops it goes through, so that gradients can flow back.
+    """An array that records the ops applied to it, so that it can compute gradients.
 
-    `data` is a number, a nested list, an ndarray (copied) or a Tensor. Python floats make float32,
-    ints int64, bools bool; an ndarray keeps its dtype.
+    Args:
+        data: a number, a nested list, an ndarray or a Tensor; always copied.
+        dtype: the dtype of the tensor. By default, an ndarray or a Tensor keeps its dtype; Python
+            floats become float32, ints int64 and bools bool.
+        requires_grad: whether backward passes compute the gradient of this tensor, which must be
+            of a float dtype.
+
+    Raises:
+        DtypeError: if the entries are not numbers, or `requires_grad` is True for integers.
+        ShapeError: if nested lists have different lengths.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -247,20 +255,27 @@ class Tensor(Variable):
 
     @staticmethod
     def from_numpy(array: Array) -> "Tensor":
-        """Return a Tensor over `array` itself, which stays shared."""
+        """Return a Tensor that shares memory with `array`.
+
+        >>> array = np.array([1, 2])
+        >>> x = Tensor.from_numpy(array)
+        >>> array[0] = 7
+        >>> x
+        Tensor([7, 2])
+        """
         is_known = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
         if not is_known or not array.dtype.isnative:
             raise DtypeError(
-                f"from_numpy: got {_kind(array)} of dtype {getattr(array, 'dtype', None)}, "
-                "expected an ndarray of numbers in the machine's byte order"
+                "from_numpy: expected an ndarray of numbers in native byte order, got "
+                f"{_kind(array)} of dtype {getattr(array, 'dtype', None)}."
             )
         return Tensor.wrap(array)
 
-    # Creation. Shapes come as ints or as one tuple.
+    # Creation. A shape is passed as ints or as one tuple.
 
     @classmethod
     def zeros(cls, *shape: Any, dtype: Any = None) -> Self:
-        """Return zeros, of float32 unless said.
+        """Return a tensor of zeros, float32 by default.
 
         >>> Tensor.zeros(2, 3).shape
         (2, 3)
@@ -269,7 +284,7 @@ class Tensor(Variable):
 
     @classmethod
     def ones(cls, *shape: Any, dtype: Any = None) -> Self:
-        """Return ones, of float32 unless said.
+        """Return a tensor of ones, float32 by default.
 
         >>> Tensor.ones(3)
         Tensor([1., 1., 1.])
@@ -278,7 +293,7 @@ class Tensor(Variable):
 
     @classmethod
     def empty(cls, *shape: Any, dtype: Any = None) -> Self:
-        """Return a tensor of whatever its memory held before.
+        """Return an uninitialized tensor, float32 by default.
 
         >>> Tensor.empty(2, 3, dtype=np.int64).dtype
         dtype('int64')
@@ -287,18 +302,22 @@ class Tensor(Variable):
 
     @classmethod
     def full(cls, shape: Any, fill_value: Any, dtype: Any = None) -> Self:
-        """Return a tensor of one value; its dtype is the value's, as that of `Tensor(value)`.
+        """Return a tensor filled with `fill_value`.
+
+        The dtype defaults to the dtype of `Tensor(fill_value)`.
 
         >>> Tensor.full((2,), 7)
         Tensor([7, 7])
         """
         value = _array_of(fill_value, dtype)
         if value.ndim:
-            raise ShapeError(f"full: got a fill_value of shape {value.shape}, expected a number")
+            raise ShapeError(
+                f"full: expected `fill_value` to be a number, got shape {value.shape}."
+            )
         return cls(np.full(_sizes("full", (shape,)), value))
 
     def zeros_like(self) -> "Tensor":
-        """Return zeros of this shape and dtype.
+        """Return a tensor of zeros with this shape and dtype.
 
         >>> Tensor([1, 2]).zeros_like()
         Tensor([0, 0])
@@ -306,7 +325,7 @@ class Tensor(Variable):
         return Tensor.wrap(np.zeros(self.shape, self.dtype))
 
     def ones_like(self) -> "Tensor":
-        """Return ones of this shape and dtype.
+        """Return a tensor of ones with this shape and dtype.
 
         >>> Tensor([1, 2]).ones_like()
         Tensor([1, 1])
@@ -314,7 +333,7 @@ class Tensor(Variable):
         return Tensor.wrap(np.ones(self.shape, self.dtype))
 
     def full_like(self, fill_value: Any, dtype: Any = None) -> "Tensor":
-        """Return a tensor of one value, of this shape, and dtype unless given.
+        """Return a tensor of this shape filled with `fill_value`; by default, it has this dtype.
 
         >>> Tensor([1, 2]).full_like(7)
         Tensor([7, 7])
@@ -322,7 +341,7 @@ class Tensor(Variable):
         return Tensor.full(self.shape, fill_value, self.dtype if dtype is None else dtype)
 
     def rand_like(self, generator: Generator = None) -> "Tensor":
-        """Return uniform numbers from [0, 1) of this shape and dtype.
+        """Return uniform random numbers from [0, 1) with this shape and dtype.
 
         >>> Tensor.ones(2, 3).rand_like().shape
         (2, 3)
@@ -331,7 +350,7 @@ class Tensor(Variable):
 
     @classmethod
     def eye(cls, n: Int, m: Int | None = None, dtype: Any = None) -> Self:
-        """Return ones on the diagonal of a matrix (n, m), and zeros beside; m is n unless given.
+        """Return an (n, m) matrix with ones on the diagonal, zeros elsewhere; m defaults to n.
 
         >>> Tensor.eye(2)
         Tensor([[1., 0.],
@@ -342,7 +361,10 @@ class Tensor(Variable):
 
     @classmethod
     def arange(cls, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Self:
-        """Return numbers from start, or 0, to below stop; int64 if all are ints, else float32.
+        """Return the numbers from start up to, but excluding, stop.
+
+        `arange(stop)` starts at 0. The dtype defaults to int64 if all arguments are integers, else
+        to float32.
 
         >>> Tensor.arange(1, 6, 2)
         Tensor([1, 3, 5])
@@ -350,7 +372,7 @@ class Tensor(Variable):
         if stop is None:
             start, stop = 0, start
         if step == 0:
-            raise ArgumentError("arange step: got 0, expected another number")
+            raise ArgumentError("arange: expected `step` to be nonzero, got 0.")
         values = np.arange(start, stop, step)
         if dtype is None and values.dtype.kind == "f":
             dtype = np.float32
@@ -358,7 +380,7 @@ class Tensor(Variable):
 
     @classmethod
     def linspace(cls, start: Any, stop: Any, steps: Int, dtype: Any = None) -> Self:
-        """Return `steps` numbers from start to stop, both included, evenly apart.
+        """Return `steps` evenly spaced numbers from start to stop, both included.
 
         >>> Tensor.linspace(0, 1, 5)
         Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
@@ -368,7 +390,7 @@ class Tensor(Variable):
 
     @classmethod
     def rand(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
-        """Return uniform numbers from [0, 1).
+        """Return uniform random numbers from [0, 1).
 
         >>> Tensor.rand(2, generator=np.random.default_rng(0))
         Tensor([0.8506 , 0.6370])
@@ -384,7 +406,7 @@ class Tensor(Variable):
         dtype: Any = None,
         generator: Generator = None,
     ) -> Self:
-        """Return uniform numbers from [low, high).
+        """Return uniform random numbers from [low, high).
 
         >>> Tensor.uniform(2, 3, low=-1.0).shape
         (2, 3)
@@ -394,7 +416,7 @@ class Tensor(Variable):
 
     @classmethod
     def randn(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
-        """Return standard normal numbers.
+        """Return random numbers from the standard normal distribution.
 
         >>> Tensor.randn(2, 3).shape
         (2, 3)
@@ -410,7 +432,7 @@ class Tensor(Variable):
         dtype: Any = None,
         generator: Generator = None,
     ) -> Self:
-        """Return normal numbers.
+        """Return random numbers from a normal distribution.
 
         >>> Tensor.normal(2, 3, mean=5.0).shape
         (2, 3)
@@ -427,19 +449,19 @@ class Tensor(Variable):
         dtype: Any = np.int64,
         generator: Generator = None,
     ) -> Self:
-        """Return integers from low to below high.
+        """Return random integers from low up to, but excluding, high.
 
         >>> Tensor.randint(2, 3, high=5).shape
         (2, 3)
         """
         if low >= high:
-            raise ArgumentError(f"randint: got low={low} and high={high}, expected low below high")
+            raise ArgumentError(f"randint: expected low < high, got low={low} and high={high}.")
         values = random.resolve(generator).integers(low, high, _sizes("randint", shape))
         return cls(values, dtype)
 
     @classmethod
     def randperm(cls, n: Int, dtype: Any = np.int64, generator: Generator = None) -> Self:
-        """Return the integers from 0 to below n in random order.
+        """Return the integers from 0 to n - 1 in random order.
 
         >>> sorted(Tensor.randperm(3).tolist())
         [0, 1, 2]
@@ -450,33 +472,45 @@ class Tensor(Variable):
     def multinomial(
         self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
     ) -> "Tensor":
-        """Return int64 draws (*, num_samples) of places, with the weights (*, n) of each row.
+        """Draw indices with probabilities proportional to the weights in this tensor.
 
-        Without `replacement` no place is drawn twice. Raises ArgumentError where weights are
-        negative or not finite, or too few of them are positive.
+        Args:
+            num_samples: number of draws per row of weights.
+            replacement: whether an index may be drawn more than once per row.
+            generator: source of randomness; defaults to the global one.
+
+        Returns:
+            int64 indices of shape (num_samples,) for weights of shape (n,), and of shape
+            (m, num_samples) for weights of shape (m, n).
+
+        Raises:
+            ArgumentError: if weights are negative or not finite, or a row has too few positive
+                weights.
+            ShapeError: if this tensor is empty or does not have one or two axes.
 
         >>> Tensor([0.0, 1.0]).multinomial(3, replacement=True)
         Tensor([1, 1, 1])
         """
         return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
 
-    # What a tensor is.
+    # Properties and conversions.
 
     @property
     def requires_grad(self) -> Bool:
-        """Whether a backward reaches this: a leaf that asked for it, or a recorded result."""
+        """Whether this is a leaf created with `requires_grad=True`, or a recorded result."""
         return self._requires_grad or self.node is not None
 
     @requires_grad.setter
     def requires_grad(self, flag: Bool) -> None:
         if self.node is not None:
             if not flag:
-                raise GraphError("requires_grad: a result of an op has one; use .detach()")
+                raise GraphError(
+                    "requires_grad: cannot set it to False on the result of an op. Use .detach()."
+                )
             return
         if flag and self.data.dtype.kind != "f":
             raise DtypeError(
-                f"requires_grad: got dtype {self.dtype}, but only floats have gradients; use "
-                ".float()"
+                f"requires_grad: expected a float dtype, got {self.dtype}. Try .float()."
             )
         self._requires_grad = flag
 
@@ -487,16 +521,20 @@ class Tensor(Variable):
 
     @property
     def T(self) -> "Tensor":
-        """The tensor with its axes reversed."""
+        """The tensor with its axes in reverse order."""
         return ops.permute(self, tuple(range(self.ndim))[::-1])
 
     @property
     def is_leaf(self) -> Bool:
-        """Whether this was made by a user, not by a recorded op."""
+        """Whether this tensor was created by the user rather than by a recorded op."""
         return self.node is None
 
     def numel(self) -> Int:
-        """Return the number of entries."""
+        """Return the number of entries.
+
+        >>> Tensor.ones(2, 3).numel()
+        6
+        """
         return self.data.size
 
     def numpy(self) -> Array:
@@ -506,22 +544,37 @@ class Tensor(Variable):
         return view
 
     def detach(self) -> "Tensor":
-        """Return a Tensor that shares memory and has no graph."""
+        """Return a tensor that shares this memory but is not part of the graph.
+
+        >>> Tensor([1.0], requires_grad=True).detach()
+        Tensor([1.])
+        """
         return Tensor.wrap(self.data, None, self.version)
 
     def item(self) -> Any:
-        """Return the only entry as a Python number."""
+        """Return the only entry as a Python number.
+
+        Raises:
+            ShapeError: if the tensor does not have exactly one entry.
+
+        >>> Tensor([1.5]).item()
+        1.5
+        """
         if self.data.size != 1:
-            raise ShapeError(f"item: got shape {self.shape}, expected a tensor of one entry")
+            raise ShapeError(f"item: expected a tensor with one entry, got shape {self.shape}.")
         return self.data.item()
 
     def tolist(self) -> Any:
-        """Return the entries as a nested list of Python numbers."""
+        """Return the entries as a nested list of Python numbers.
+
+        >>> Tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         return self.data.tolist()
 
     def __len__(self) -> Int:
         if not self.ndim:
-            raise DtypeError("len: a tensor without an axis has no length")
+            raise DtypeError("len: a 0-d tensor has no length.")
         return len(self.data)
 
     def __iter__(self) -> Iterator["Tensor"]:
@@ -530,8 +583,8 @@ class Tensor(Variable):
     def __bool__(self) -> Bool:
         if self.data.size != 1:
             raise ShapeError(
-                f"bool: a tensor of shape {self.shape} is neither true nor false; compare one "
-                "entry, or reduce first"
+                f"bool: a tensor of shape {self.shape} has no single truth value. Compare one "
+                "entry, or reduce it first."
             )
         return bool(self.data)
 
@@ -543,13 +596,13 @@ class Tensor(Variable):
 
     def __index__(self) -> Int:
         if self.dtype.kind not in "iu":
-            raise DtypeError(f"index: got dtype {self.dtype}, expected integers")
+            raise DtypeError(f"index: expected an integer dtype, got {self.dtype}.")
         return Int(self.item())
 
     def __array__(self, dtype: Any = None, copy: Bool | None = None) -> Array:
         if self.requires_grad:
             raise GraphError(
-                "asarray: this tensor is part of a graph that NumPy cannot follow; use .detach()"
+                "asarray: this tensor is part of a graph, which NumPy cannot extend. Use .detach()."
             )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
@@ -566,18 +619,38 @@ class Tensor(Variable):
     def backward(
         self, gradient: Any = None, retain_graph: Bool = False, create_graph: Bool = False
     ) -> None:
-        """Add to `.grad` of each leaf the gradient of this tensor, weighted by `gradient`.
+        """Accumulate the gradient of this tensor into the `.grad` of every leaf it depends on.
 
-        `gradient` is of this tensor's shape, and 1 where that has one entry. The graph is freed on
-        the way unless `retain_graph`; with `create_graph` gradients have graphs of their own.
-        Raises GraphError where there is no graph, or one freed, or a value changed since.
+        Args:
+            gradient: the upstream gradient, of this tensor's shape; defaults to 1 for a tensor
+                with one entry.
+            retain_graph: keep the graph for another backward pass. By default, the pass frees it.
+            create_graph: record the backward pass, so that the gradients can be differentiated;
+                implies `retain_graph`.
+
+        Raises:
+            GraphError: if this tensor has no graph, the graph was freed, or a saved value was
+                changed in place.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).backward(Tensor([1.0, 10.0]))
+        >>> x.grad
+        Tensor([ 2., 40.])
         """
         autograd.backward(self, gradient, retain_graph, create_graph)
 
     def gradient(
         self, *targets: "Tensor", gradient: Any = None, create_graph: Bool = False
     ) -> list["Tensor"]:
-        """Return the gradients for `targets`; every `.grad` and the graph stay as they are.
+        """Return the gradients with respect to `targets`, without changing `.grad` or the graph.
+
+        Args:
+            *targets: the tensors to differentiate with respect to, leaves or results.
+            gradient: the upstream gradient, as in `backward`.
+            create_graph: record the backward pass, so that the gradients can be differentiated.
+
+        Raises:
+            GraphError: as in `backward`, or if this tensor does not depend on a target.
 
         >>> x = Tensor(3.0, requires_grad=True)
         >>> (first,) = (x * x * x).gradient(x, create_graph=True)
@@ -587,11 +660,18 @@ class Tensor(Variable):
         return autograd.gradient(self, targets, gradient, create_graph)
 
     def register_hook(self, hook: Callable[["Tensor"], Any]) -> Handle:
-        """Call `hook` with the gradient of this tensor whenever a backward has it whole.
+        """Call `hook` with the complete gradient of this tensor in each backward pass.
 
-        What it returns, unless None, takes the gradient's place: a Tensor of its shape and dtype,
-        else ShapeError. The handle's `remove()` ends it. Raises GraphError where there will be no
-        gradient.
+        Args:
+            hook: a function of the gradient. It returns None, or a Tensor of the same shape and
+                dtype that replaces the gradient.
+
+        Returns:
+            A handle; `handle.remove()` removes the hook.
+
+        Raises:
+            GraphError: if this tensor does not require a gradient.
+            ShapeError: in the backward pass, if the replacement has another shape or dtype.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> handle = x.register_hook(lambda grad: grad * 10)
@@ -604,8 +684,8 @@ class Tensor(Variable):
     def _add_hook(self, who: str, hook: Callable[..., Any], key: Float | None = None) -> Handle:
         if not self.requires_grad:
             raise GraphError(
-                f"{who}: this tensor does not require a gradient; make it with "
-                "requires_grad=True, or compute it outside no_grad()"
+                f"{who}: this tensor does not require a gradient. Create it with "
+                "requires_grad=True, or compute it outside no_grad()."
             )
         holder = self.node or self
         if holder.hooks is None:
@@ -613,7 +693,7 @@ class Tensor(Variable):
         return Handle(holder.hooks, hook, key)
 
     def retain_grad(self) -> None:
-        """Have `backward()` keep the gradient of this result of an op in its `.grad` too.
+        """Make `backward()` store the gradient of this result of an op in its `.grad`.
 
         >>> x = Tensor(3.0, requires_grad=True)
         >>> y = x * x
@@ -624,39 +704,39 @@ class Tensor(Variable):
         """
         is_kept = self.node is not None and RETAIN in (self.node.hooks or {})
         if not self.requires_grad or (self.node is not None and not is_kept):
-            # The graph must not keep its result alive.
+            # A weak reference, so that the graph does not keep its result alive.
             hook = functools.partial(_store_grad, weakref.ref(self))
             self._add_hook("retain_grad", hook, RETAIN)
 
-    # Change in place: of leaves, outside a graph.
+    # In-place assignment, to leaves and outside the graph.
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.requires_grad and thread.state.recording:
             raise GraphError(
-                "setitem: this tensor requires a gradient, which a change in place would make "
-                "wrong; build the result from where(...) and cat(...), or change a leaf inside "
-                "no_grad()"
+                "setitem: this tensor requires a gradient, which an in-place change would make "
+                "wrong. Build the result with where(...) and cat(...), or change a leaf inside "
+                "no_grad()."
             )
         if isinstance(value, Variable):
             if value.requires_grad and thread.state.recording:
                 raise GraphError(
-                    "setitem: the value requires a gradient, which could not pass through a change "
-                    "in place; use value.detach(), or build the result from where(...) and cat(...)"
+                    "setitem: the value requires a gradient, which cannot flow through an in-place "
+                    "change. Use value.detach(), or build the result with where(...) and cat(...)."
                 )
             value = value.data
         plain = tuple(map(_index, key)) if isinstance(key, tuple) else _index(key)
         try:
             self.data[plain] = value
         except IndexError as error:
-            raise AxisError(f"setitem: shape {self.shape}, key {plain!r}; {error}") from error
+            raise AxisError(f"setitem: got shape {self.shape}, key {plain!r}; {error}") from error
         except (ValueError, TypeError) as error:
-            raise ShapeError(f"setitem: shape {self.shape}, key {plain!r}; {error}") from error
+            raise ShapeError(f"setitem: got shape {self.shape}, key {plain!r}; {error}") from error
         self.mark_changed()
 
     # Dtypes.
 
     def cast(self, dtype: Any) -> "Tensor":
-        """Return the entries in another dtype.
+        """Convert to `dtype`; always return a copy.
 
         >>> Tensor([1.7, -1.7]).cast(np.int64)
         Tensor([ 1, -1])
@@ -685,28 +765,33 @@ class Tensor(Variable):
     copysign = binary_method(ops.copysign)
 
     def where(self, x: Any, y: Any) -> "Tensor":
-        """Take entries of x where this is true, or not 0, and of y elsewhere.
+        """Select entries from x where this tensor is nonzero, and from y elsewhere.
 
         >>> x = Tensor([-1.0, 2.0])
         >>> (x > 0).where(x, 0)
         Tensor([0., 2.])
         """
-        condition = self.detach() if self.requires_grad else self  # it has no gradient
+        condition = self.detach() if self.requires_grad else self  # the condition has no gradient
         return ops.where(condition, x, y)
 
     def div(self, x: Any, rounding_mode: str | None = None) -> "Tensor":
-        """Divide by x; integers give float32.
+        """Divide elementwise by x.
 
-        With rounding_mode "floor" or "trunc" the quotient is rounded, integers stay integers, and
-        the gradient is 0. Raises ArgumentError for another mode, and for a rounded quotient by
-        integer 0.
+        Args:
+            x: the divisor.
+            rounding_mode: None for true division, which converts integers to float32; "floor" or
+                "trunc" to round down or toward 0, which keeps integers and has gradient 0.
+
+        Raises:
+            ArgumentError: for another rounding mode, or for integer division by 0 with rounding.
 
         >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
         (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))
         """
         if rounding_mode not in _DIVISIONS:
             raise ArgumentError(
-                f"div: expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}."
+                "div: expected `rounding_mode` to be None, 'floor' or 'trunc', got "
+                f"{rounding_mode!r}."
             )
         return _DIVISIONS[rounding_mode](self, x)
 
@@ -731,7 +816,7 @@ class Tensor(Variable):
     __rmod__ = _reflect(ops.mod)
     __rfloordiv__ = _reflect(ops.floor_div)
 
-    # Comparison, truth and bits.
+    # Comparisons, predicates and bitwise ops.
 
     __eq__ = binary_method(ops.eq)  # type: ignore[assignment]
     __ne__ = binary_method(ops.ne)  # type: ignore[assignment]
@@ -762,7 +847,7 @@ class Tensor(Variable):
     __rlshift__ = _reflect(ops.lshift)
     __rrshift__ = _reflect(ops.rshift)
 
-    # Functions.
+    # Elementwise functions.
 
     exp = unary_method(ops.exp)
     exp2 = unary_method(ops.exp2)
@@ -871,7 +956,7 @@ class Tensor(Variable):
     nonzero = method(ops.nonzero)
     one_hot = method(ops.one_hot)
 
-    # Products of matrices, convolution, pooling.
+    # Matrix products.
 
     matmul = ops.matmul
     dot = ops.dot
@@ -901,6 +986,8 @@ class Tensor(Variable):
     qr = ops.qr
     svd = ops.svd
 
+    # Convolution, pooling, resizing and attention.
+
     conv2d = method(ops.conv2d)
     conv_transpose2d = ops.conv_transpose2d
     max_pool2d = ops.max_pool2d
@@ -919,22 +1006,22 @@ class Tensor(Variable):
     binary_crossentropy = ops.binary_crossentropy
     binary_crossentropy_logits = ops.binary_crossentropy_logits
 
-    # Last, since these names hide the built-in ones.
+    # Last, because these names shadow the built-in types.
 
     def float(self) -> "Tensor":
-        """Return the entries as float32."""
+        """Convert to float32."""
         return self.cast(np.float32)
 
     def half(self) -> "Tensor":
-        """Return the entries as float16."""
+        """Convert to float16."""
         return self.cast(np.float16)
 
     def int(self) -> "Tensor":
-        """Return the entries as int32."""
+        """Convert to int32."""
         return self.cast(np.int32)
 
     def bool(self) -> "Tensor":
-        """Return the entries as bool."""
+        """Convert to bool."""
         return self.cast(np.bool_)
 
 
@@ -944,18 +1031,20 @@ for _name in _OTHER_NAMES:
 
 
 def _array_of(data: Any, dtype: Any) -> Array:
-    """Return a new array of what a user gave."""
+    """Convert user data to a new array."""
     dtype = None if dtype is None else check_dtype("Tensor", dtype)
     if isinstance(data, Variable):
         return np.array(data.data, dtype)
     try:
         array = np.array(data, dtype)
     except (ValueError, TypeError) as error:
-        raise ShapeError(f"Tensor: cannot make an array of this {_kind(data)}; {error}") from error
+        raise ShapeError(
+            f"Tensor: cannot convert this {_kind(data)} to an array; {error}"
+        ) from error
     if array.dtype.kind not in "biuf":
         raise DtypeError(
-            f"Tensor: got {_kind(data)} of dtype {array.dtype}, expected numbers (tensors are "
-            "joined by .cat(...))"
+            f"Tensor: expected numbers, got {_kind(data)} of dtype {array.dtype}. Use .cat(...) or "
+            ".stack(...) to join tensors."
         )
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if (
@@ -976,10 +1065,10 @@ def _index(part: Any) -> Any:
 
 
 def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
-    """Return a shape given as ints or as one sequence."""
+    """Return a shape that was passed as ints or as one sequence."""
     sizes = _unpack(shape)
     if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
-        raise ShapeError(f"{name}: got shape {sizes}, expected integers of at least 0")
+        raise ShapeError(f"{name}: expected sizes that are integers >= 0, got {sizes}.")
     return tuple(map(int, sizes))
 
 
@@ -988,28 +1077,32 @@ def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:
 
 
 def _draw(name: str, shape: tuple[Any, ...], dtype: Any, draw: Callable[..., Array]) -> Array:
-    """Return random floats; those of float16 are drawn in float32."""
+    """Draw random floats; float16 is drawn in float32."""
     known = _or_float32(name, dtype)
     if known.kind != "f":
-        raise DtypeError(f"{name}: got dtype {known}, expected floats; for integers use randint")
+        raise DtypeError(f"{name}: expected a float dtype, got {known}. Use randint for integers.")
     values = draw(_sizes(name, shape), np.float64 if known == np.float64 else np.float32)
-    return np.asarray(values)  # without a shape NumPy draws a float
+    return np.asarray(values)  # for shape (), NumPy returns a float
 
 
 def _draws(weights: Array, count: int, replacement: bool, generator: np.random.Generator) -> Array:
-    """Return places (*, count) drawn by weights (*, n)."""
+    """Draw indices of shape (*, count) with weights of shape (*, n)."""
     if weights.ndim not in (1, 2) or not weights.size:
-        raise ShapeError(f"multinomial: got shape {weights.shape}, expected weights (n,) or (m, n)")
+        raise ShapeError(
+            "multinomial: expected nonempty weights of shape (n,) or (m, n), got shape "
+            f"{weights.shape}."
+        )
     rows = np.atleast_2d(weights).astype(np.float64)
     positive = (rows > 0).sum(axis=1)
     if not np.isfinite(rows).all() or (rows < 0).any() or not positive.all():
         raise ArgumentError(
-            "multinomial: got a row of weights that are negative, not finite or all 0"
+            "multinomial: expected each row to have finite weights >= 0, at least one of them "
+            "positive."
         )
     if count < 1 or (not replacement and count > positive.min()):
         raise ArgumentError(
-            f"multinomial num_samples: got {count}, expected at least 1 and, without replacement, "
-            f"at most {positive.min()}, the number of positive weights"
+            "multinomial: expected `num_samples` to be >= 1 and, without replacement, at most "
+            f"{positive.min()}, the number of positive weights, got {count}."
         )
     chances = rows / rows.sum(axis=1, keepdims=True)
     places = [

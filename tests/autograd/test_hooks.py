@@ -392,7 +392,7 @@ def test_what_requires_no_gradient_has_no_hooks():
     with no_grad():
         inside = leaf([1.0]) * 2
     for tensor in (Tensor(1.0), leaf([1.0]).detach(), inside):
-        message = "this tensor does not require a gradient; make it with"
+        message = "this tensor does not require a gradient. Create it with"
         with pytest.raises(GraphError, match=f"register_hook: {message}"):
             tensor.register_hook(print)
         with pytest.raises(GraphError, match=f"retain_grad: {message}"):

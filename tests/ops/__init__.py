@@ -1,1 +1,1 @@
-"""Tests generated from the op records."""
+"""Tests of the ops, most of them generated from the op definitions."""

@@ -1,5 +1,6 @@
-"""The table of all ops, from their records and their source: `python -m tests.ops.op_table` writes
-it to tinygrad_np/ops/README.md.
+"""Generate the table of all ops from their definitions.
+
+`python -m tests.ops.op_table` writes it to tinygrad_np/ops/README.md.
 """
 
 import ast
@@ -17,21 +18,22 @@ PATH = Path(ops.__file__).with_name("README.md")
 
 HEAD = """# The ops
 
-Every op is one record: its formula, its gradients, and what a call saves for them. Each input with
-a gradient has a VJP (vector-Jacobian product), a function of `grad_out`, the gradient of the
-output; it is written in ops, so that it can be differentiated again. An op without VJPs has a
-definition in other ops, through which the inputs listed are differentiated. A kernel, if any,
-computes the first-order gradients of all inputs at once. Composite methods, such as `mish` or
-`normalize`, are written in these ops and are not listed.
+An `Op` holds a formula, gradients, and the names of the arrays to save for them. Each
+differentiable input has a VJP (vector-Jacobian product), a function of `grad_out`, the gradient of
+the output. VJPs are written with ops, so they can be differentiated again. An op without VJPs has a
+definition in terms of other ops, through which the inputs listed are differentiated. A kernel, if
+any, computes the first-order gradients of all inputs at once. Composite methods such as `mish` and
+`normalize` are written with these ops and are not listed.
 
-This table is made from the definitions: `python -m tests.ops.op_table` writes it, and a test keeps
-it current. "Saved" is what a gradient needs in addition to shapes and options; `out` is the output.
-"FLOPs" are those that `profile()` counts for the forward; a number counts per entry of `out`.
+`python -m tests.ops.op_table` generates this table from the definitions, and a test checks that it
+is current. "saved" lists the arrays that a gradient needs in addition to shapes and options; `out`
+is the output. "FLOPs" is what `profile()` counts for the forward pass; a number is per entry of
+`out`.
 """
 
 
 def table() -> str:
-    """Return the page: a table for each family."""
+    """Return the page, with one table per family."""
     parts = [HEAD]
     families: dict[str, list[Op]] = {}
     for op in ops.table.values():
@@ -65,13 +67,13 @@ def _row(op: Op) -> str:
 
 
 def _saved(op: Op, function: Callable[..., Any]) -> str:
-    """Return what a VJP or kernel asks to have saved."""
+    """Return the names of the arrays that a VJP or kernel saves."""
     kept = [*op.inputs, *op.extra_results, "out"]
     return ", ".join(name for name in parameter_names(function) if name in kept) or "nothing"
 
 
 def _vjp_texts(op: Op) -> Iterator[tuple[str, str]]:
-    """Yield for each input the text of its VJP, from the source of the record."""
+    """Yield the name and the VJP source of each differentiable input."""
     source = _source(op.forward.__module__)
     value = _argument(op, "vjps") if op.vjps else None
     if not isinstance(value, ast.Dict):
@@ -88,12 +90,12 @@ def _flops(op: Op) -> str:
 
 
 def _written(op: Op, name: str) -> str:
-    """Return the text of a function that the record was given by a keyword."""
+    """Return the source of a function passed to `@op` by keyword."""
     return _text(_source(op.forward.__module__), _argument(op, name))
 
 
 def _argument(op: Op, name: str) -> ast.expr:
-    """Return what the record was given by a keyword, as it stands in the source."""
+    """Return the syntax tree of an argument passed to `@op` by keyword."""
     decorated = _source(op.forward.__module__).functions[op.forward.__name__]
     call = next(d for d in decorated.decorator_list if isinstance(d, ast.Call))
     return next(keyword.value for keyword in call.keywords if keyword.arg == name)
@@ -112,7 +114,7 @@ def _text(source: "Source", value: ast.expr) -> str:
 
 
 class Source:
-    """The functions of a module, parsed."""
+    """The parsed functions of a module."""
 
     def __init__(self, module: str) -> None:
         tree = ast.parse(inspect.getsource(sys.modules[module]))

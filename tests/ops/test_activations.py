@@ -1,4 +1,4 @@
-"""Activations: dtypes, limits."""
+"""Activations: dtypes and limits."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tinygrad_np import Tensor
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
-def test_no_gradient_passes_a_truncation_to_integers(name):
+def test_gradient_through_integer_dtype_is_zero(name):
     x = Tensor([0.2, 1.7, 2.9], requires_grad=True)
     y = getattr(x, name)(dtype=np.int64)
     if y.requires_grad:
@@ -17,7 +17,7 @@ def test_no_gradient_passes_a_truncation_to_integers(name):
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmin"])
-def test_the_gradient_has_the_dtype_of_the_input(name):
+def test_gradient_keeps_the_input_dtype(name):
     x, wide = leaf([0.3, -0.7], dtype=np.float32), leaf([0.3, -0.7])
     (found,) = getattr(x, name)(dtype=np.float64).gradient(x, gradient=np.array([1.0, 2.0]))
     (expected,) = getattr(wide, name)().gradient(wide, gradient=np.array([1.0, 2.0]))
@@ -25,7 +25,7 @@ def test_the_gradient_has_the_dtype_of_the_input(name):
     np.testing.assert_allclose(found.data, expected.data, rtol=1e-6)
 
 
-def test_celu_of_a_small_alpha_does_not_overflow():
+def test_celu_with_small_alpha_does_not_overflow():
     x = leaf(1.0, -1.0)
     x.celu(1e-3).sum().backward()
     assert x.grad.tolist() == [1.0, 0.0]

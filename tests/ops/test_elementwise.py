@@ -1,4 +1,4 @@
-"""Elementwise ops at ties, nans, zeros and extreme values, and their dtypes."""
+"""Elementwise ops: ties, nan, zeros, extreme values and dtypes."""
 
 import math
 
@@ -13,34 +13,34 @@ logcumsumexp logsumexp mean norm rsqrt sigmoid sin sinh sqrt tan tanh"""
 
 
 @each("name", FUNCTIONS.split())
-def test_functions_of_integers_are_float32(name):
-    with np.errstate(divide="ignore"):  # atanh(1) is infinite
+def test_functions_of_integers_return_float32(name):
+    with np.errstate(divide="ignore"):  # atanh(1) is inf
         assert getattr(Tensor([1]), name)().dtype == np.float32
 
 
 @each("name", ["copysign", "div", "logaddexp"])
-def test_functions_of_two_integers_are_float32(name):
+def test_functions_of_two_integers_return_float32(name):
     assert getattr(Tensor([1]), name)(Tensor([2])).dtype == np.float32
 
 
-def test_infinities_of_both_signs():
+def test_isinf_of_either_sign():
     x = Tensor([np.inf, -np.inf, np.nan, 1.0])
     assert x.isinf().tolist() == [True, True, False, False]
     assert x.isinf(detect_positive=False).tolist() == [False, True, False, False]
     assert x.isinf(detect_negative=False).tolist() == [True, False, False, False]
 
 
-# Kinks and nans, as in PyTorch.
+# Kinks and nan, as in PyTorch.
 
 
-def test_ties_of_maximum_are_halved():
+def test_maximum_halves_the_gradient_at_ties():
     x, y = leaf(1.0, 2.0, 3.0), leaf(2.0, 2.0, 2.0)
     x.maximum(y).sum().backward()
     assert x.grad.tolist() == [0.0, 0.5, 1.0]
     assert y.grad.tolist() == [1.0, 0.5, 0.0]
 
 
-def test_nans_win():
+def test_nan_is_the_maximum_and_gets_the_gradient():
     x = leaf(np.nan, 1.0)
     x.max().backward()
     assert x.grad.tolist() == [1.0, 0.0]
@@ -52,7 +52,7 @@ def test_nans_win():
     assert y.grad.item() == 1.0
 
 
-def test_powers_at_zero():
+def test_power_gradients_at_zero():
     base, exponent = leaf(0.0, 0.0, 2.0), leaf(0.0, 2.0, 0.0)
     (base**exponent).sum().backward()
     assert base.grad.tolist() == [0.0, 0.0, 0.0]
@@ -60,19 +60,19 @@ def test_powers_at_zero():
 
 
 @pytest.mark.parametrize(("base", "slope"), [(2.0, math.log(2)), (0.0, 0.0), (1, 0.0)])
-def test_powers_of_a_number(base, slope):
+def test_power_gradients_of_a_number_base(base, slope):
     exponent = leaf(0.0, 1.0)
     (base**exponent)[0].backward()
     assert exponent.grad.tolist() == [pytest.approx(slope), 0.0]
 
 
-def test_a_power_with_an_infinite_exponent():
+def test_power_gradient_at_an_infinite_exponent():
     base, exponent = leaf(2.0), leaf(np.inf)
     (base**exponent).backward()
     assert exponent.grad.item() == np.inf
 
 
-def test_the_mixed_second_derivative_of_a_power_at_exponent_zero():
+def test_mixed_second_derivative_of_a_power_at_exponent_zero():
     a, b = leaf(2.0), leaf(0.0)
     (of_a,) = (a**b).gradient(a, create_graph=True)
     assert of_a.gradient(b)[0].item() == 0.5
@@ -81,12 +81,12 @@ def test_the_mixed_second_derivative_of_a_power_at_exponent_zero():
 T = Tensor
 
 
-def test_large_integers_are_truncated_exactly():
+def test_trunc_division_of_large_integers_is_exact():
     large = 2**60 + 1
     assert T([large, -large]).div(2, "trunc").tolist() == [large // 2, -(large // 2)]
 
 
-def test_logarithms_of_nothing():
+def test_logsumexp_of_minus_inf_and_of_no_entries():
     x = leaf(-math.inf, -math.inf)
     out = x.logsumexp()
     assert out.item() == -math.inf
@@ -100,7 +100,7 @@ def test_erf_to_the_last_digits():
     np.testing.assert_allclose(T(x).erf().data, exact, rtol=6e-16, atol=0)
 
 
-def test_floats_are_divided_by_a_whole_zero():
+def test_floats_divided_by_an_integer_zero():
     x = Tensor([1.0, -1.0, 0.0])
     with np.errstate(all="ignore"):
         assert str((x // 0).tolist()) == "[inf, -inf, nan]"
@@ -108,36 +108,36 @@ def test_floats_are_divided_by_a_whole_zero():
 
 
 @pytest.mark.parametrize("scalar", [np.float64(1.5), np.float32(1.5), 1.5])
-def test_a_scalar_on_the_left_does_not_widen(scalar):
+def test_scalar_on_the_left_does_not_widen(scalar):
     for t in (Tensor([1, 2]), Tensor(2), Tensor([1.0, 2.0])):
         for made in (scalar / t, scalar - t, scalar // t, scalar % t, scalar**t, scalar * t):
             assert made.dtype == np.float32
     assert (np.int64(3) - Tensor([1], np.int32)).dtype == np.int32
 
 
-def test_bits_of_a_tensor_without_an_axis_do_not_widen():
+def test_bitwise_ops_with_a_0d_tensor_do_not_widen():
     a, b = Tensor([6], np.int32), Tensor(3)
     for made in (a & b, a | b, a ^ b, a << b, a >> b, b & a):
         assert made.dtype == np.int32
     assert (Tensor([250], np.uint8) << Tensor(2)).tolist() == [232]
 
 
-def test_bits_of_two_arrays_are_as_wide_as_the_wider():
+def test_bitwise_ops_of_two_arrays_promote_to_the_wider():
     a, b = Tensor([6], np.int8), Tensor([259])
     assert [(a | b).tolist(), (b | a).tolist()] == [[263], [263]]
 
 
-def test_where_of_numbers_has_their_kind():
+def test_where_of_two_numbers_has_their_kind():
     mask = Tensor([True, False])
     assert [mask.where(1, 2).dtype, mask.where(1.0, 2).dtype] == [np.int64, np.float32]
 
 
-def test_isclose_is_relative_to_the_second():
+def test_isclose_is_relative_to_the_second_argument():
     assert Tensor(10.0).isclose(11.0, rtol=0.095).item()
     assert not Tensor(11.0).isclose(10.0, rtol=0.095).item()
 
 
-def test_integers_to_the_power_of_0():
+def test_integers_to_the_power_of_zero():
     assert (Tensor([2, 0]) ** 0).tolist() == [1, 1]
 
 
@@ -150,6 +150,6 @@ def test_relu_keeps_integers_and_nan(count):
     np.testing.assert_array_equal(Tensor(wide).relu().data, np.maximum(wide, 0))
 
 
-def test_copysign_passes_the_gradient_by_both_signs():
+def test_copysign_gradient_for_all_signs():
     x, other = leaf(2.0, 2.0, -2.0, -2.0), leaf(1.0, -1.0, 1.0, -1.0)
     assert x.copysign(other).sum().gradient(x)[0].tolist() == [1.0, -1.0, -1.0, 1.0]

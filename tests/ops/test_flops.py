@@ -1,4 +1,4 @@
-"""What each record says of its floating-point operations, on the samples of all other tests."""
+"""FLOP counts of all ops, on their samples and against counts by hand."""
 
 import numpy as np
 
@@ -20,17 +20,17 @@ def run(op, sample):
 
 
 def count_of(op, sample, inputs, out):
-    """Return what the record counts."""
+    """Return the FLOPs that the op counts for a sample."""
     return count_flops(op, inputs, {**op.options, **sample.attributes}, out)
 
 
 def zeros_like(value):
-    """Return zeros of the shape and dtype of an array."""
+    """Return zeros with the shape and dtype of an array; None for None."""
     return value if value is None else np.zeros(value.shape, value.dtype)
 
 
 @each_op
-def test_flops_are_counted_by_shapes_alone(op):
+def test_flops_depend_only_on_shapes(op):
     for sample in samples_of(op):
         out = run(op, sample)
         count = count_of(op, sample, sample.inputs, out)
@@ -41,8 +41,8 @@ def test_flops_are_counted_by_shapes_alone(op):
 
 
 @each_op
-def test_an_op_that_says_nothing_is_a_view_or_works_entry_by_entry(op):
-    """Which is what 0 and 1 an entry mean; any other record must say what it takes."""
+def test_ops_without_flops_are_views_or_elementwise(op):
+    """The defaults, 0 for a view and 1 per entry otherwise, are right only for such ops."""
     if op.flops is not None or op.view:
         return
     assert not op.options, f"{op.name}: give it flops="
@@ -53,8 +53,8 @@ def test_an_op_that_says_nothing_is_a_view_or_works_entry_by_entry(op):
 
 
 @each_op
-def test_views_take_none_and_what_takes_none_computes_nothing(op):
-    """Its output holds only entries of its inputs, or zeros."""
+def test_views_count_no_flops_and_ops_without_flops_only_move_entries(op):
+    """The output of an op without FLOPs has only entries of its inputs, or padding."""
     for sample in samples_of(op):
         out = run(op, sample)
         count = count_of(op, sample, sample.inputs, out)
@@ -66,10 +66,10 @@ def test_views_take_none_and_what_takes_none_computes_nothing(op):
             assert np.isin(out, np.concatenate([*known, padding])).all()
 
 
-# By hand. Letters are those of the shapes: images (2, 4, 9, 8), a kernel of 3 x 3, and so on.
+# Counted by hand from the shapes: images (2, 4, 9, 8), a kernel of 3 x 3, and so on.
 IMAGES, WEIGHT, BIAS = T.ones(2, 4, 9, 8), T.ones(6, 4, 3, 3), T.ones(6)
 COUNTS = {
-    # Sums of 36 products for each of 2 x 6 x 7 x 6 entries; the bias adds one to each.
+    # 36 multiply-adds for each of 2 x 6 x 7 x 6 entries; the bias adds one operation to each.
     "conv2d": (lambda: IMAGES.conv2d(WEIGHT), 2 * 36 * 504),
     "conv2d, bias": (lambda: IMAGES.conv2d(WEIGHT, BIAS), 2 * 36 * 504 + 504),
     "conv2d, stride and padding": (
@@ -78,7 +78,7 @@ COUNTS = {
     ),
     "conv2d, groups": (lambda: IMAGES.conv2d(T.ones(6, 2, 3, 3), groups=2), 2 * 18 * 504),
     "conv2d, one axis": (lambda: T.ones(2, 3, 9).conv2d(T.ones(5, 3, 2)), 2 * 6 * (2 * 5 * 8)),
-    # Each of 2 x 4 x 9 x 8 entries goes, times a weight, to 5 x 3 x 3 places.
+    # Each of 2 x 4 x 9 x 8 entries is multiplied by a weight and added at 5 x 3 x 3 positions.
     "conv_transpose2d": (
         lambda: IMAGES.conv_transpose2d(T.ones(4, 5, 3, 3), stride=2),
         2 * 576 * 45,
@@ -91,7 +91,7 @@ COUNTS = {
     "einsum, matrices": (lambda: T.einsum("ij,jk->ik", T.ones(3, 4), T.ones(4, 5)), 2 * 60),
     "einsum, outer product": (lambda: T.einsum("i,j->ij", T.ones(3), T.ones(4)), 12),
     "einsum, batches": (lambda: T.einsum("bij,bj->bi", T.ones(7, 3, 4), T.ones(7, 4)), 2 * 84),
-    # Cheapest from the right: the matrix and the vector first.
+    # The cheapest order multiplies the matrix and the vector first.
     "einsum, three": (
         lambda: T.einsum("ij,jk,k->i", T.ones(3, 4), T.ones(4, 5), T.ones(5)),
         2 * 20 + 2 * 12,
@@ -101,19 +101,19 @@ COUNTS = {
     "mean": (lambda: T.ones(3, 4).mean(), 12),
     "max": (lambda: T.ones(3, 4).max(axis=1), 12),
     "argmax": (lambda: T.ones(3, 4).argmax(), 12),
-    # Mean, differences, squares, their sum, and the factor.
+    # The mean, differences, squares, their sum, and the factor.
     "var": (lambda: T.ones(3, 4).var(), 4 * 12 + 1),
     "logsumexp": (lambda: T.ones(3, 4).logsumexp(axis=1), 4 * 12 + 2 * 3),
     "softmax": (lambda: T.ones(3, 4).softmax(), 5 * 12),
     "log_softmax": (lambda: T.ones(3, 4).log_softmax(), 5 * 12),
     "cross_entropy": (lambda: T.ones(3, 4).cross_entropy([0, 1, 2]), 5 * 12 + 2 * 3),
-    # Sums, differences, their squares, the sums of these; then a product and a sum.
+    # Sums, differences, squares and their sums; then a product and a sum.
     "batch_norm": (lambda: nn.BatchNorm2d(4)(IMAGES), 4 * 576 + 2 * 576),
     "max_pool2d": (lambda: IMAGES.max_pool2d(3, stride=2), 9 * (2 * 4 * 4 * 3)),
     "avg_pool2d": (lambda: IMAGES.avg_pool2d((3, 2)), 6 * (2 * 4 * 3 * 4)),
     "avg_pool2d, square": (lambda: IMAGES.avg_pool2d(3), 9 * (2 * 4 * 3 * 2)),
     "adaptive_avg_pool2d": (lambda: IMAGES.adaptive_avg_pool2d((3, 8)), 2 * 576),
-    # Two weights an entry, first along the last axis.
+    # Two weights per entry, along the last axis first.
     "interpolate": (lambda: IMAGES.interpolate((18, 16)), 4 * 8 * 9 * 16 + 4 * 8 * 18 * 16),
     "interpolate, nearest": (lambda: IMAGES.interpolate((18, 16), "nearest"), 0),
     "argsort": (lambda: T.ones(3, 8).argsort(), 24 * 3),
@@ -129,7 +129,7 @@ COUNTS = {
     "broadcast": (lambda: T.ones(3, 1) * T.ones(4), 12),
     "number": (lambda: T.ones(3) * 2, 3),
     "dropout": (lambda: T.ones(8).dropout(0.5), 16),
-    # scores: scaled, multiplied, softmax; then values.
+    # Scale the queries, multiply by the keys, softmax, multiply by the values.
     "attention": (
         lambda: T.ones(2, 3, 4).scaled_dot_product_attention(T.ones(2, 5, 4), T.ones(2, 5, 7)),
         24 + 2 * (2 * 3 * 5 * 4) + 5 * 30 + 2 * (2 * 3 * 5 * 7),
@@ -143,7 +143,7 @@ COUNTS = {
 }
 
 
-def test_flops_are_those_counted_by_hand():
+def test_flops_match_counts_by_hand():
     for name, (run, count) in COUNTS.items():
         with naming(name):
             with profile() as table:

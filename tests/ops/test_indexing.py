@@ -1,4 +1,4 @@
-"""Indexing and scattering: keys, repeated indices, dtypes."""
+"""Indexing and scattering: keys, repeated indices and dtypes."""
 
 import array
 
@@ -23,7 +23,7 @@ T = Tensor
         (),
     ],
 )
-def test_sequences_in_a_key_are_arrays(key):
+def test_sequences_in_a_key_are_index_arrays(key):
     x = Tensor(np.arange(4.0).reshape(2, 2), requires_grad=True)
     expected = np.zeros((2, 2))
     np.add.at(expected, key, 1)
@@ -33,7 +33,7 @@ def test_sequences_in_a_key_are_arrays(key):
     np.testing.assert_array_equal(x.grad.data, expected)
 
 
-def test_of_equal_indices_the_last_is_written_and_has_the_gradient():
+def test_scatter_writes_the_last_of_repeated_indices():
     src = leaf(5.0, 7.0, 9.0)
     out = Tensor(np.zeros(2)).scatter(0, T([1, 1, 1]), src)
     assert out.tolist() == [0.0, 9.0]
@@ -41,7 +41,7 @@ def test_of_equal_indices_the_last_is_written_and_has_the_gradient():
     assert src.grad.tolist() == [0.0, 0.0, 1.0]
 
 
-def test_split_takes_numpys_integers():
+def test_split_accepts_numpy_integers():
     assert [part.tolist() for part in T([1, 2, 3]).split(np.int64(2))] == [[1, 2], [3]]
 
 
@@ -53,7 +53,7 @@ def test_scatter_reduce_keeps_the_dtype(reduce, dtype):
         assert x.scatter_reduce(0, Tensor([0, 0]), src, reduce, include_self).dtype == dtype
 
 
-def test_bools_scatter_and_have_a_sign():
+def test_scatter_reduce_and_sign_of_bools():
     x, src = Tensor([True, False]), Tensor([True, True])
     assert x.scatter_reduce(0, Tensor([0, 1]), src, "prod").tolist() == [True, False]
     assert x.scatter_reduce(0, Tensor([0, 1]), src, "amax").tolist() == [True, True]
@@ -63,20 +63,20 @@ def test_bools_scatter_and_have_a_sign():
 def test_masked_fill_keeps_the_dtype():
     assert Tensor([True, True]).masked_fill(Tensor([True, False]), 0).tolist() == [False, True]
     assert Tensor([1, 2]).masked_fill([True, False], 7).tolist() == [7, 2]
-    with pytest.raises(DtypeError, match=r"masked_fill: expected a value .* int64, got 0\.5"):
+    with pytest.raises(DtypeError, match=r"masked_fill: expected `value` .* int64, got 0\.5\."):
         Tensor([1, 2]).masked_fill([True, False], 0.5)
 
 
 @pytest.mark.parametrize("src", [5.0, Tensor(5.0)])
-def test_tensors_without_axes_are_scattered_into(src):
+def test_scatter_into_a_0d_tensor(src):
     x, index = Tensor(1.0), Tensor(0)
     assert x.scatter(0, index, src).tolist() == 5.0
     assert x.scatter_reduce(0, index, src, "sum").tolist() == 6.0
 
 
 @pytest.mark.parametrize("dim", [1, -2])
-def test_a_vector_is_read_along_its_axis_only(dim):
-    with pytest.raises(AxisError, match="gather: expected an axis of a tensor of shape"):
+def test_gather_along_a_missing_axis_raises(dim):
+    with pytest.raises(AxisError, match="gather: expected `dim` to be an axis of shape"):
         Tensor([1.0, 2.0]).gather(dim, Tensor([0]))
 
 
@@ -97,24 +97,24 @@ def test_a_vector_is_read_along_its_axis_only(dim):
         ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "sum", False, [11, 7, 3]),
     ],
 )
-def test_groups_of_different_sizes_are_reduced(own, entries, reduce, include_self, expected):
+def test_scatter_reduce_of_groups_of_different_sizes(own, entries, reduce, include_self, expected):
     found = T(own).scatter_reduce(0, T([0, 0, 1]), T(entries), reduce, include_self)
     assert found.tolist() == expected
     assert found.dtype == T(own).dtype
 
 
-def test_what_fills_a_mask():
+def test_masked_fill_values():
     x, mask = T([1.0, 2.0]), T([True, False])
     for value in (0.1, T([0.1]), T(0.1)):
         assert x.masked_fill(mask, value).tolist() == T([0.1, 2.0]).tolist()
     assert T([1, 2]).masked_fill(mask, 7.0).tolist() == [7, 2]
-    with pytest.raises(DtypeError, match="expected a value of the tensor's dtype"):
+    with pytest.raises(DtypeError, match="expected `value` to fit the tensor's dtype"):
         T([1, 2]).masked_fill(mask, 0.5)
-    with pytest.raises(ShapeError, match="masked_fill: expected a number"):
+    with pytest.raises(ShapeError, match="masked_fill: expected `value` to be a number"):
         x.masked_fill(mask, T([1.0, 2.0]))
 
 
-def test_as_many_entries_as_asked_for():
+def test_size_truncates_or_pads():
     x = T([[0, 3], [2, 0]])
     places = [[0, 1], [1, 0], [-1, -1]]
     for size in (0, 1, 2, 3):

@@ -1,14 +1,14 @@
-"""The page of all ops is what the records say."""
+"""The table of all ops matches their definitions."""
 
 from tests.ops.op_table import PATH, table
 from tinygrad_np import ops
 
 
-def test_the_page_is_current():
+def test_table_is_current():
     assert PATH.read_text(encoding="utf-8") == table(), "run python -m tests.ops.op_table"
 
 
-def test_a_row_says_what_the_record_does():
+def test_rows_show_the_definitions():
     page = table()
     assert "| `exp` | e^x | x: `mul(grad_out, out)` | x: out |  |  | 1 |" in page
     rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
@@ -18,7 +18,7 @@ def test_a_row_says_what_the_record_does():
     assert " | x, weight, bias, moments | `kernels.batch_norm_grads` of x, " in rows["batch_norm"]
 
 
-def test_every_op_has_a_row_that_names_its_definition_and_its_kernel():
+def test_every_row_shows_definition_and_kernel():
     cells = {
         line.split("`")[1]: line.split(" | ") for line in table().splitlines() if "| `" in line
     }
@@ -27,5 +27,5 @@ def test_every_op_has_a_row_that_names_its_definition_and_its_kernel():
         assert bool(cells[op.name][4].strip()) == (op.backward is not None)
 
 
-def test_every_op_with_a_kink_says_what_it_chose():
+def test_every_op_with_a_kink_documents_its_subgradient():
     assert [op.name for op in ops.table.values() if op.samples.kinks and not op.subgradient] == []

@@ -1,4 +1,4 @@
-"""The checker checked: each VJP and each kernel is made wrong, and each time it is noticed."""
+"""Mutation tests: the gradient checks detect a fault planted in any VJP or kernel."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ DIFFERENTIABLE = [op for op in ops.table.values() if op.differentiable_inputs]
 
 
 def with_fault(op, wrt, fault):
-    """Return a copy of `op` whose VJP for `wrt` is what `fault` makes of it, without a kernel."""
+    """Return a copy of `op` without a kernel and with `fault` applied to its VJP for `wrt`."""
     right = op.vjps[wrt]
 
     @functools.wraps(right)
@@ -30,7 +30,7 @@ def with_fault(op, wrt, fault):
 
 
 def with_kernel_fault(op, wrt, fault):
-    """Return a copy of `op` whose kernel's gradient for `wrt` is what `fault` makes of it."""
+    """Return a copy of `op` with `fault` applied to its kernel's gradient for `wrt`."""
     right, place = op.backward, op.inputs.index(wrt)
 
     @functools.wraps(right)
@@ -48,50 +48,50 @@ def with_kernel_fault(op, wrt, fault):
 
 
 def factor(vjp, grad_out, *saved):
-    """0.1 % too large."""
+    """Return a gradient that is 0.1% too large."""
     return vjp(grad_out, *saved) * 1.001
 
 
 def sign(vjp, grad_out, *saved):
-    """The other sign."""
+    """Return a gradient of the opposite sign."""
     return -vjp(grad_out, *saved)
 
 
 def slope(vjp, grad_out, *saved):
-    """A slope of 0.1 % where there is none."""
+    """Add 0.1% of the upstream gradient, for a gradient that should be 0."""
     return vjp(grad_out, *saved) + grad_out * 0.001
 
 
 def leak(vjp, grad_out, *saved):
-    """Another dtype than the input's: a float64 leak, given float32."""
+    """Return a float64 gradient for a float32 input."""
     return np.asarray(vjp(grad_out, *saved)).astype(np.float64)
 
 
 def no_sum(vjp, grad_out, *saved):
-    """An axis more than the input has, at a length that no broadcasting explains away."""
+    """Return a gradient with an extra axis that broadcasting does not explain."""
     grad = np.asarray(vjp(grad_out, *saved))
     return np.stack([grad, grad], axis=-1)
 
 
 def overwrite(vjp, grad_out, *saved):
-    """Writes into what it was lent."""
+    """Write into the upstream gradient."""
     grad_out *= 2
     return vjp(grad_out, *saved)
 
 
 def omit(vjp, grad_out, *saved):
-    """No gradient where one is wanted."""
+    """Return no gradient."""
     vjp(grad_out, *saved)
 
 
 def share(vjp, grad_out, *saved):
-    """Memory of what it was lent."""
+    """Return a gradient that shares memory with the upstream gradient."""
     grad = vjp(grad_out, *saved)
     return np.broadcast_to(grad_out.reshape(-1)[:1].reshape(()), grad.shape)
 
 
 def is_noticed(op, sample, dtype=np.float64):
-    """Whether the checks of `test_records` fail on an op, as far as values and dtypes go."""
+    """Return whether the value and dtype checks of `test_records` fail for an op."""
     try:
         if dtype == np.float64:
             gradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
@@ -108,7 +108,7 @@ def is_noticed(op, sample, dtype=np.float64):
 
 @functools.cache
 def is_flat(op, wrt):
-    """Whether the gradient for `wrt` is 0 everywhere, as that of floor is."""
+    """Return whether the gradient for `wrt` is 0 everywhere, as for `floor`."""
     place = op.inputs.index(wrt)
     for sample in samples_of(op):
         tensors = tensors_of(sample)
@@ -121,15 +121,15 @@ def is_flat(op, wrt):
 
 
 def faults_of(op, wrt):
-    """Return the faults that make this VJP wrong: no factor does so where it is 0 everywhere."""
+    """Return the faults that make this VJP wrong; a factor does not change a gradient of 0."""
     values = (slope,) if is_flat(op, wrt) else (factor, sign)
-    # A cast to another dtype is its own business.
+    # cast is meant to change the dtype.
     return [*values, *([] if op.name == "cast" else [leak]), no_sum, overwrite]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
-def test_a_planted_fault_is_noticed(op):
+def test_vjp_faults_are_detected(op):
     for wrt in op.vjps:
         for fault in faults_of(op, wrt):
             with naming(f"{fault.__name__} for {wrt}"):
@@ -145,8 +145,9 @@ KERNELS = [op for op in DIFFERENTIABLE if op.backward]
 
 
 def kernel_gradients_of(op):
-    """Return the inputs whose gradients a kernel computes, each with the samples in which it does,
-    for some entries.
+    """Map each input with a kernel gradient to the samples in which the kernel computes it.
+
+    Samples with an empty output are left out.
     """
     found = {}
     for place, wrt in enumerate(op.inputs):
@@ -162,7 +163,7 @@ def kernel_gradients_of(op):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", KERNELS, ids=lambda op: op.name)
-def test_a_fault_planted_in_a_kernel_is_noticed(op):
+def test_kernel_faults_are_detected(op):
     for wrt, samples in kernel_gradients_of(op).items():
         for fault in (factor, sign, leak, no_sum, overwrite, omit):
             with naming(f"{fault.__name__} for {wrt}"):
@@ -172,7 +173,7 @@ def test_a_fault_planted_in_a_kernel_is_noticed(op):
 
 
 @pytest.mark.parametrize("op", KERNELS, ids=lambda op: op.name)
-def test_a_gradient_that_shares_memory_is_copied(op):
+def test_gradients_that_share_memory_are_copied(op):
     for wrt, (sample, *_) in kernel_gradients_of(op).items():
         with naming(wrt):
             tensors, upstream = tensors_of(sample), upstream_of(op, sample)
@@ -185,14 +186,14 @@ def test_a_gradient_that_shares_memory_is_copied(op):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
-def test_nothing_is_noticed_where_there_is_no_fault(op):
+def test_correct_ops_pass(op):
     for dtype in (np.float64, np.float32):
-        if dtype == np.float64 or op.name != "cast":  # whose own business is another dtype
+        if dtype == np.float64 or op.name != "cast":  # cast changes the dtype
             assert not any(is_noticed(op, sample, dtype) for sample in samples_of(op))
 
 
 def is_broadcast(op, sample):
-    """Whether an input that has a gradient is shorter than the output that it was broadcast to."""
+    """Return whether a differentiable input was broadcast."""
     out = op(*sample.inputs, **sample.attributes)
     return any(
         value.shape != out.shape
@@ -205,8 +206,7 @@ BROADCASTING = [op for op in DIFFERENTIABLE if is_plain(op) and len(op.inputs) >
 
 
 @pytest.mark.parametrize("op", BROADCASTING, ids=lambda op: op.name)
-def test_a_missing_unbroadcast_is_noticed(op, monkeypatch):
-    """The engine's own sum over broadcast axes, taken from it."""
+def test_missing_sum_over_broadcast_axes_is_detected(op, monkeypatch):
     monkeypatch.setattr(autograd, "sum_to", lambda grad, shape: grad[:1] * np.ones(shape))
     samples = [sample for sample in samples_of(op) if is_broadcast(op, sample)]
     assert any(is_noticed(op, sample) for sample in samples)

@@ -1,4 +1,4 @@
-"""Each op record held to what every op must do, on samples from the record and the table."""
+"""Check every op against the requirements on all ops, on its samples."""
 
 import re
 
@@ -18,8 +18,9 @@ DIFFERENTIABLE = [op for op in OPS if op.differentiable_inputs]
 
 
 def for_each_sample(chosen):
-    """Make a check of an op and a sample one test per op, over all its samples; over one of them in
-    the smoke run.
+    """Turn a check of an op and a sample into one test per op over all its samples.
+
+    The smoke run checks one sample per op.
     """
 
     def decorate(check):
@@ -41,7 +42,7 @@ differentiable_samples = for_each_sample(DIFFERENTIABLE)
 
 
 def tensors_of(sample, dtype=np.float64):
-    """Return the arrays as Tensors that are as read-only as they; floats require gradients."""
+    """Return the inputs as read-only Tensors; floats require gradients."""
     found = []
     for value in sample.inputs:
         if isinstance(value, np.ndarray):
@@ -55,12 +56,12 @@ def tensors_of(sample, dtype=np.float64):
 
 
 def wanted_of(tensors):
-    """Return those that require a gradient."""
+    """Return the tensors that require a gradient."""
     return [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
 
 
 def vjp_of(op, sample, upstream, dtype=np.float64):
-    """Return the arrays of the gradients for all differentiable inputs."""
+    """Return the gradients of all differentiable inputs as arrays."""
     tensors = tensors_of(sample, dtype)
     out = op(*tensors, **sample.attributes)
     grads = out.gradient(*wanted_of(tensors), gradient=upstream)
@@ -81,11 +82,11 @@ def test_every_op_has_samples():
     assert not set(TABLE) - {op.name for op in OPS}
 
 
-def test_every_op_has_bad_inputs():
+def test_every_op_has_invalid_inputs():
     assert [op.name for op in OPS if not bad_inputs_of(op)] == []
 
 
-def test_every_op_has_a_formula_and_a_sentence():
+def test_every_op_has_a_formula_and_a_summary():
     assert [op.name for op in OPS if not op.formula or not op.__doc__] == []
     first = {op.name: op.__doc__.split("\n\n")[0].strip() for op in OPS}
     assert [name for name, sentence in first.items() if not sentence.endswith(".")] == []
@@ -95,7 +96,7 @@ BAD_INPUTS = {**BAD, **{op.name: bad_inputs_of(op) for op in OPS}}
 
 
 @each("name", BAD_INPUTS)
-def test_bad_inputs_raise(name):
+def test_invalid_inputs_raise(name):
     for call, error, message in BAD_INPUTS[name]:
         pattern = ".*".join(map(re.escape, message.split("...")))
         with pytest.raises(error, match=pattern) as caught:
@@ -104,12 +105,12 @@ def test_bad_inputs_raise(name):
 
 
 @differentiable_samples
-def test_gradients_are_those_of_central_differences(op, sample):
+def test_gradients_match_central_differences(op, sample):
     gradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
 
 
 @differentiable_samples
-def test_second_gradients_are_those_of_central_differences(op, sample):
+def test_second_gradients_match_central_differences(op, sample):
     gradgradcheck(lambda *xs: op(*xs, **sample.attributes), sample.inputs)
 
 
@@ -117,15 +118,13 @@ KERNELS = [op for op in OPS if op.backward]
 
 
 @for_each_sample(KERNELS)
-def test_backward_kernels_agree_with_the_calculus(op, sample):
+def test_kernels_match_vjps_or_definitions(op, sample):
     for dtype in (np.float64, np.float32):
         kernel_agrees_with_the_calculus(op, sample, dtype)
 
 
 def kernel_agrees_with_the_calculus(op, sample, dtype):
-    """Compare the gradients of the kernel with those of a backward with `create_graph=True`, which
-    never calls it.
-    """
+    """Compare the kernel with a backward pass with `create_graph=True`, which never calls it."""
     tensors = tensors_of(sample, dtype)
     upstream = upstream_of(op, sample, dtype=dtype)
     wanted = wanted_of(tensors)
@@ -140,11 +139,11 @@ def kernel_agrees_with_the_calculus(op, sample, dtype):
 
 
 @for_each_sample(KERNELS)
-def test_backward_kernels_return_new_memory(op, sample):
+def test_kernels_return_new_memory(op, sample):
     upstream = upstream_of(op, sample)
     node = op(*tensors_of(sample), **sample.attributes).node
     kernel = node.plan.backward
-    if kernel is None:  # it reads more than the calculus of what is wanted
+    if kernel is None:  # it needs inputs that the wanted VJPs do not
         return
     _, function, pick = kernel
     grads = function(upstream, *pick(values_of(node, node.saved, node.plan.wanted)))
@@ -157,7 +156,7 @@ def test_backward_kernels_return_new_memory(op, sample):
 @pytest.mark.slow
 @every_sample
 def test_float32_stays_float32(op, sample):
-    if op.name == "cast":  # which is asked for a dtype
+    if op.name == "cast":  # cast changes the dtype
         return
     tensors = tensors_of(sample, np.float32)
     out = op(*tensors, **sample.attributes)
@@ -173,8 +172,8 @@ def test_float32_stays_float32(op, sample):
 
 @pytest.mark.slow
 @differentiable_samples
-def test_float32_gradients_are_those_of_float64(op, sample):
-    if op.name == "cast":  # which is asked for a dtype
+def test_float32_gradients_match_float64(op, sample):
+    if op.name == "cast":  # cast changes the dtype
         return
     upstream = upstream_of(op, sample)
     exact = vjp_of(op, sample, upstream)
@@ -189,7 +188,7 @@ def _size(array):
 
 @pytest.mark.slow
 @differentiable_samples
-def test_the_vjp_is_linear_and_the_same_each_time(op, sample):
+def test_vjps_are_linear_and_deterministic(op, sample):
     one, other = upstream_of(op, sample, 1), upstream_of(op, sample, 2)
     gradients = [vjp_of(op, sample, up) for up in (one, one, other, 2 * one - 3 * other, 0 * one)]
     for first, again, second, together, none in zip(*gradients, strict=True):
@@ -202,7 +201,7 @@ def test_the_vjp_is_linear_and_the_same_each_time(op, sample):
 
 @pytest.mark.slow
 @every_sample
-def test_recording_changes_no_value(op, sample):
+def test_recording_does_not_change_values(op, sample):
     recorded = op(*tensors_of(sample), **sample.attributes)
     with no_grad():
         plain = op(*tensors_of(sample), **sample.attributes)
@@ -215,8 +214,7 @@ def test_recording_changes_no_value(op, sample):
 
 @pytest.mark.slow
 @every_sample
-def test_memory_order_changes_no_value(op, sample):
-    """Inputs in Fortran order: the results are those of C order, up to rounding."""
+def test_fortran_order_gives_the_same_values(op, sample):
     turned = [
         np.array(value, order="F") if isinstance(value, np.ndarray) else value
         for value in sample.inputs
@@ -227,7 +225,7 @@ def test_memory_order_changes_no_value(op, sample):
 
 @pytest.mark.slow
 @differentiable_samples
-def test_a_leafs_gradient_is_nobody_elses_memory(op, sample):
+def test_leaf_gradients_do_not_share_memory(op, sample):
     tensors = tensors_of(sample)
     out = op(*tensors, **sample.attributes)
     upstream = np.ones(out.shape)
@@ -242,8 +240,7 @@ def test_a_leafs_gradient_is_nobody_elses_memory(op, sample):
 
 @pytest.mark.slow
 @every_sample
-def test_only_views_share_memory(op, sample):
-    """What shares memory must share the version that guards changes in place."""
+def test_only_views_share_memory_and_the_version(op, sample):
     tensors = tensors_of(sample)
     out = op(*tensors, **sample.attributes)
     for tensor in tensors:
@@ -256,7 +253,7 @@ FUSED = [op for op in OPS if op.definition]
 
 
 @for_each_sample(FUSED)
-def test_fused_ops_are_their_definitions(op, sample):
+def test_fused_ops_match_their_definitions(op, sample):
     upstream = upstream_of(op, sample)
     tensors = tensors_of(sample)
     defined = op.definition(*tensors, **sample.attributes)
@@ -268,15 +265,16 @@ def test_fused_ops_are_their_definitions(op, sample):
         np.testing.assert_allclose(found, grad.data, rtol=1e-10, atol=1e-12)
 
 
-def test_there_are_fused_ops():
+def test_list_of_fused_ops():
     assert {op.name for op in FUSED} == {"batch_norm", "cofactors", "cross_entropy_rows"}
 
 
 def test_gradients_of_unwanted_inputs_are_not_computed():
-    """The first convolution never computes the image's gradient."""
     op = ops.table["conv2d_input_grad"]
     forward = op.forward
-    object.__setattr__(op, "forward", lambda *_, **__: pytest.fail("was computed"))
+    object.__setattr__(
+        op, "forward", lambda *_, **__: pytest.fail("computed the gradient of the image")
+    )
     try:
         weight = Tensor.ones(2, 1, 3, 3)
         weight.requires_grad = True
@@ -286,7 +284,7 @@ def test_gradients_of_unwanted_inputs_are_not_computed():
     assert weight.grad is not None
 
 
-def test_only_what_a_wanted_vjp_names_is_saved():
+def test_only_arrays_named_by_wanted_vjps_are_saved():
     x, y = Tensor.ones(3), Tensor.ones(3)
     y.requires_grad = True
     node = (x * y).node

@@ -1,4 +1,4 @@
-"""Reductions: ties, half precision, degenerate counts."""
+"""Reductions: ties, half precision and degenerate counts."""
 
 import math
 
@@ -19,10 +19,10 @@ def test_float16_is_summed_in_float32():
     assert np.isfinite(Tensor(np.zeros((1, 100_000), np.float16)).log_softmax().data).all()
 
 
-# Kinks and nans, as in PyTorch.
+# Kinks, as in PyTorch.
 
 
-def test_ties_of_max_share_evenly():
+def test_max_shares_the_gradient_at_ties():
     x = leaf(3.0, 1.0, 3.0)
     x.max().backward()
     assert x.grad.tolist() == [0.5, 0.0, 0.5]
@@ -31,7 +31,7 @@ def test_ties_of_max_share_evenly():
 T = Tensor
 
 
-def test_norms_and_spreads_in_half_precision():
+def test_norm_layers_and_std_in_half_precision():
     x = np.array([[300, -300, 0, 100]], np.float16)
     wide = x.astype(np.float64)
     expected = (wide - wide.mean()) / wide.std()
@@ -46,7 +46,7 @@ def test_norms_and_spreads_in_half_precision():
         assert Tensor([300.0, -300.0]).half().var(correction=0).item() == math.inf
 
 
-def test_sums_and_products_in_half_precision_go_by_float32():
+def test_half_precision_accumulates_in_float32():
     many = Tensor(np.full(4096, 0.1, np.float16))
     exact = float(many.data[0]) * 4096
     assert many.cumsum()[-1].item() == pytest.approx(exact, rel=1e-3)
@@ -57,22 +57,22 @@ def test_sums_and_products_in_half_precision_go_by_float32():
     assert Tensor(np.full(3000, 1.0, np.float16)).softmax().data[0] == np.float16(1 / 3000)
 
 
-def test_whole_means_are_rounded_down():
+def test_integer_means_are_rounded_down():
     assert T([0]).scatter_reduce(0, T([0, 0]), T([-3, -4]), "mean").tolist() == [-3]
     assert T([0]).scatter_reduce(0, T([0]), T([-3]), "mean").tolist() == [-2]
 
 
-def test_variances_of_fewer_than_the_correction():
+def test_variance_of_at_most_correction_entries():
     assert T([1.0, 3.0]).var(correction=2).item() == math.inf
     assert math.isnan(T([1.0]).var().item())
     assert math.isnan(Tensor.zeros(0).var().item())
 
 
-def test_a_product_of_float16_is_of_float16():
+def test_product_of_float16_is_float16():
     assert Tensor(np.ones(3, np.float16)).prod().dtype == np.float16
 
 
-def test_a_number_is_reduced_along_its_axis_0():
+def test_reductions_of_a_0d_tensor():
     x = leaf(3.0)
     for axis in (0, -1, (0, -1), np.int64(0), None):
         assert x.sum(axis=axis).item() == 3.0
@@ -80,12 +80,12 @@ def test_a_number_is_reduced_along_its_axis_0():
     for reduction in (x.sum, x.argmax, x.argmin):
         with pytest.raises(AxisError):
             reduction(axis=1)
-    with pytest.raises(DtypeError, match="expected axis to be an integer"):
+    with pytest.raises(DtypeError, match="expected `axis` to be an integer"):
         x.sum(axis=0.5)
 
 
 @each("name", ["argmin", "argmax"])
-def test_the_place_in_a_number_is_0_along_either_end(name):
+def test_argmin_and_argmax_of_a_0d_tensor(name):
     for axis in (None, 0, -1):
         assert getattr(Tensor(3.0), name)(axis).tolist() == 0
     for axis in (1, -2):

@@ -1,4 +1,4 @@
-"""Scans of 0-d and of empty tensors."""
+"""Scans of 0-d and empty tensors."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tinygrad_np import Tensor
 from tinygrad_np.errors import AxisError
 
 
-def test_scans_of_a_tensor_without_an_axis():
+def test_dtypes_of_scans_of_a_0d_tensor():
     for dtype in (np.bool_, np.int32, np.float32):
         values, places = Tensor(1, dtype).cummax()
         assert (values.shape, values.dtype, places.tolist()) == ((), np.dtype(dtype), 0)
@@ -16,7 +16,7 @@ def test_scans_of_a_tensor_without_an_axis():
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"])
-def test_a_number_is_scanned_along_its_axis_0(name):
+def test_scans_of_a_0d_tensor(name):
     for axis in (0, -1):
         x = leaf(3.0)
         out = getattr(x, name)(axis)
@@ -28,7 +28,7 @@ def test_a_number_is_scanned_along_its_axis_0(name):
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp"])
-def test_scans_of_nothing(name):
+def test_scans_of_an_empty_tensor(name):
     x = leaf(np.ones((2, 0)))
     out = getattr(x, name)(1)
     out.sum().backward()

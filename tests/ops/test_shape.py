@@ -1,4 +1,4 @@
-"""Joining tensors, and shapes at the limits of what is accepted."""
+"""Joining tensors, and the limits of valid shape arguments."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tinygrad_np import Tensor, ops
 from tinygrad_np.errors import TinygradNpError
 
 
-def test_a_list_of_tensors_is_joined():
+def test_cat_accepts_a_list():
     a, b = Tensor([1, 2]), Tensor([3])
     assert Tensor.cat([a, b]).tolist() == a.cat(b).tolist() == [1, 2, 3]
 
@@ -61,7 +61,7 @@ X = Tensor([1, 2, 3])
         (lambda: X.meshgrid(Tensor([5, 6]), indexing="xy")[1], [[5, 5, 5], [6, 6, 6]]),
     ],
 )
-def test_the_limits_of_what_is_accepted(function, expected):
+def test_extreme_valid_arguments(function, expected):
     assert function().tolist() == expected
 
 
@@ -99,12 +99,12 @@ def test_the_limits_of_what_is_accepted(function, expected):
         lambda: X.reshape(3, None),
     ],
 )
-def test_what_is_beyond_the_limits_is_refused(function):
+def test_invalid_arguments_raise(function):
     with pytest.raises(TinygradNpError):
         function()
 
 
-def test_padding_passes_gradients_of_its_own_entries():
+def test_padding_passes_gradients_of_its_input():
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     x.pad((1, -1, 0, 2), value=7.0).backward(np.arange(12.0).reshape(4, 3))
     assert x.grad.tolist() == [[1, 2, 0], [4, 5, 0]]

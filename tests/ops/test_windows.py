@@ -1,11 +1,10 @@
-"""Window options: how they print."""
+"""How window options appear in graph drawings."""
 
 from tests.tools import normal
 from tinygrad_np import Tensor, viz
 
 
-def test_windows_are_drawn_in_short():
-    """A drawn graph says kernel and stride."""
+def test_graph_drawings_show_short_window_options():
     x = Tensor(normal(1, 1, 6, 6), requires_grad=True)
     assert "windows=(2, 2) every (3, 3)" in viz.draw(x.max_pool2d(2, 3).sum()).source
     assert "stride=2" in viz.draw(x.conv2d(Tensor(normal(1, 1, 2, 2)), stride=2)).source

@@ -1,6 +1,6 @@
-"""The ops: each is defined once, in the file of its family; `table` has them by name.
+"""All ops, each defined in the module of its family; `table` maps names to primitive ops.
 
-They are functions of Tensors or of arrays: VJPs are written in them.
+Ops accept Tensors and arrays, so that VJPs can be written with ops.
 """
 
 # ruff: noqa: I001

@@ -1,4 +1,4 @@
-"""Activations and dropout. Most are composed of other ops, and so need no VJPs."""
+"""Activations and dropout; most are composed of other ops and need no VJP."""
 
 import math
 
@@ -34,14 +34,14 @@ from tinygrad_np.typing import DType, Value
 
 @op(
     "max(x, 0)",
-    # "Not 0" rather than "above 0": a nan passes its gradient on, as in PyTorch.
+    # Nonzero rather than positive: nan passes the gradient on, as in PyTorch.
     vjps={"x": lambda grad_out, out: select(grad_out, as_array(out))},
     backward=lambda grad_out, out, overwrite: [kernels.select(grad_out, out, overwrite)],
     samples=Samples(kinks=(0.0,)),
     subgradient="0 at 0",
 )
 def relu(x: Array) -> Array:
-    """Rectified linear unit; its gradient at 0 is 0.
+    """Compute the rectified linear unit max(x, 0); the gradient at 0 is 0.
 
     >>> Tensor([-1.0, 2.0]).relu()
     Tensor([0., 2.])
@@ -50,7 +50,7 @@ def relu(x: Array) -> Array:
 
 
 def relu6(x: V) -> V:
-    """Return x between 0 and 6, with gradient 0 at both (Krizhevsky 2010).
+    """Clip x to the range from 0 to 6, with gradient 0 at both ends (Krizhevsky 2010).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 2.0, 8.0]).relu6()
@@ -60,7 +60,7 @@ def relu6(x: V) -> V:
 
 
 def hardtanh(x: V, min_val: float = -1, max_val: float = 1) -> V:
-    """Return x between min_val and max_val, with gradient 0 at both.
+    """Clip x to the range from min_val to max_val, with gradient 0 at both ends.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-2.0, 0.5]).hardtanh()
@@ -76,12 +76,12 @@ def hardswish(x: V) -> V:
     >>> Tensor([-4.0, 1.5, 4.0]).hardswish().tolist()
     [0.0, 1.125, 4.0]
     """
-    inner = clip(x, -3, 3)  # finite also where it is not selected
+    inner = clip(x, -3, 3)  # finite even where it is not selected
     return where(le(x, -3), 0, where(ge(x, 3), x, inner * ((inner + 3) / 6)))
 
 
 def leaky_relu(x: V, neg_slope: float = 0.01) -> V:
-    """Return x where it is positive, and neg_slope x elsewhere (Maas et al. 2013).
+    """Return x where x > 0, and neg_slope x elsewhere (Maas et al. 2013).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-2.0, 2.0]).leaky_relu(0.1)
@@ -91,30 +91,35 @@ def leaky_relu(x: V, neg_slope: float = 0.01) -> V:
 
 
 def elu(x: V, alpha: float = 1.0) -> V:
-    """Return x where it is positive, and alpha (e^x - 1) elsewhere (Clevert et al. 2016, eq. 15).
+    """Return x where x > 0, and alpha (e^x - 1) elsewhere (Clevert et al. 2016, eq. 15).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 2.0]).elu().tolist()
     [-0.6321, 2.0]
     """
-    # The bound keeps e^x finite where it is not selected; at 0 its gradient is 1.
+    # Clipping keeps e^x finite where it is not selected. At 0, the gradient of clip is 1.
     return where(gt(x, 0), x, mul(expm1(clip(x, None, 0)), alpha))
 
 
 def celu(x: V, alpha: float = 1.0) -> V:
-    """Return x where it is positive, and alpha (e^(x/alpha) - 1) elsewhere (Barron 2017, eq. 2).
+    """Return x where x > 0, and alpha (e^(x/alpha) - 1) elsewhere (Barron 2017, eq. 2).
+
+    Raises:
+        ArgumentError: unless alpha > 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 2.0]).celu(2.0).tolist()
     [-0.7869, 2.0]
     """
     if not alpha > 0:
-        raise ArgumentError(f"celu: expected alpha above 0, got {alpha}.")
+        raise ArgumentError(f"celu: expected `alpha` to be above 0, got {alpha}.")
     return where(gt(x, 0), x, mul(expm1(mul(clip(x, None, 0), 1 / alpha)), alpha))
 
 
 def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
-    """Return gamma elu(x, alpha), which keeps mean 0 and variance 1 (Klambauer et al. 2017).
+    """Return gamma elu(x, alpha) (Klambauer et al. 2017).
+
+    The defaults keep activations near mean 0 and variance 1.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).selu().tolist()
@@ -124,15 +129,24 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
 
 
 def gelu(x: V, approximate: str = "tanh") -> V:
-    """Return x Φ(x), Φ the normal distribution's, or its tanh approximation (Hendrycks and Gimpel
-    2016, section 2). Raises ArgumentError unless `approximate` is "tanh" or "none".
+    """Return x Φ(x), where Φ is the standard normal distribution function.
+
+    Args:
+        x: the input.
+        approximate: "none" for the exact function, or "tanh" (the default, unlike in PyTorch) for
+            x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2 (Hendrycks and Gimpel 2016, section 2).
+
+    Raises:
+        ArgumentError: for another value of `approximate`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).gelu().tolist()
     [-0.1588, 0.8412]
     """
     if approximate not in ("tanh", "none"):
-        raise ArgumentError(f"gelu: expected approximate 'tanh' or 'none', got {approximate!r}.")
+        raise ArgumentError(
+            f"gelu: expected `approximate` to be 'tanh' or 'none', got {approximate!r}."
+        )
     if approximate == "none":
         inner = erf(x * math.sqrt(0.5))
     else:
@@ -163,12 +177,15 @@ def mish(x: V) -> V:
 def softplus(x: V, beta: float = 1.0) -> V:
     """Return log(1 + e^(beta x)) / beta, without overflow.
 
+    Raises:
+        ArgumentError: unless beta > 0.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([-400.0, 0.0, 400.0]).softplus().tolist()
     [0.0, 0.6931, 400.0]
     """
     if not beta > 0:
-        raise ArgumentError(f"softplus: expected beta above 0, got {beta}.")
+        raise ArgumentError(f"softplus: expected `beta` to be above 0, got {beta}.")
     return mul(logaddexp(mul(x, beta), 0), 1 / beta)
 
 
@@ -183,7 +200,7 @@ def softsign(x: V) -> V:
 
 
 def logsigmoid(x: V) -> V:
-    """Return log(sigmoid(x)), exact in both tails.
+    """Return log(sigmoid(x)), accurate in both tails.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-400.0, 0.0]).logsigmoid().tolist()
@@ -199,7 +216,7 @@ def logsigmoid(x: V) -> V:
     flops=2,
 )
 def dropout_with_mask(x: Array, mask: Array, *, p: float) -> Array:
-    """Zero entries where the bool `mask` is false, and scale the others by 1 / (1 - p)."""
+    """Zero entries where `mask` is False, and scale the others by 1 / (1 - p)."""
     out = kernels.select(x, mask)
     out *= x.dtype.type(1 / (1 - p) if p < 1 else 0)
     return out
@@ -208,34 +225,44 @@ def dropout_with_mask(x: Array, mask: Array, *, p: float) -> Array:
 def dropout(
     x: V, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
 ) -> V:
-    """Zero each entry with probability p and scale the others by 1 / (1 - p) (Srivastava et al.
-    2014); return x itself unless `training`.
+    """Zero each entry with probability p, and scale the others by 1 / (1 - p).
+
+    Args:
+        x: the input.
+        p: probability of zeroing an entry.
+        training: if False, return x itself.
+        generator: source of randomness; defaults to the global one.
+
+    Raises:
+        ArgumentError: unless 0 <= p <= 1.
+
+    From Srivastava et al. 2014.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).dropout(0.5, training=False)
     Tensor([1., 2.])
     """
     if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: expected p from 0 to 1, got {p}.")
+        raise ArgumentError(f"dropout: expected `p` to be from 0 to 1, got {p}.")
     if not training or p == 0:
         return x
     mask = random.resolve(generator).random(x.shape, np.float32) >= p
-    mask.flags.writeable = False  # so that it need not be copied
+    mask.flags.writeable = False  # read-only arrays are saved without a copy
     return dropout_with_mask(x, mask, float(p))
 
 
-# Probabilities from logits along an axis.
+# Softmax and its variants.
 
 
 def _to_floats(name: str, x: Array, dtype: DTypeLike | None) -> Array:
-    """Return x in `dtype` unless that is None; integers become float32."""
+    """Return x in `dtype` if given; integers become float32."""
     if dtype is not None:
         x = x.astype(check_dtype(name, dtype), copy=False)
     return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
-    """Return the gradient of x in its dtype; 0 if x was truncated to integers."""
+    """Return the gradient in the dtype of x; 0 if `dtype` truncated x to integers."""
     if dtype is not None and np.dtype(dtype).kind != "f":
         grad = select(grad, False)
     return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
@@ -251,7 +278,12 @@ def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
     flops=5,
 )
 def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
-    """Turn logits into probabilities along `axis`, without overflow; `dtype` converts x before.
+    """Compute the softmax e^x / Σ e^x along `axis`, without overflow.
+
+    Args:
+        x: the logits.
+        axis: the axis that sums to 1.
+        dtype: if given, x is converted to it first.
 
     >>> Tensor([0.0, 1000.0]).softmax()
     Tensor([0., 1.])
@@ -269,9 +301,12 @@ def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Arra
     flops=5,
 )
 def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
-    """Take the logarithm of the softmax along `axis`, without under- or overflow.
+    """Compute the logarithm of the softmax along `axis`, without underflow or overflow.
 
-    `dtype` converts x before.
+    Args:
+        x: the logits.
+        axis: the axis whose probabilities sum to 1.
+        dtype: if given, x is converted to it first.
 
     >>> Tensor([0.0, 1000.0]).log_softmax()
     Tensor([-1000.,     0.])
@@ -280,7 +315,7 @@ def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> 
 
 
 def softmin(x: V, axis: int = -1, dtype: DTypeLike | None = None) -> V:
-    """Take the softmax of -x along `axis`; `dtype` converts x before.
+    """Compute the softmax of -x along `axis`; if `dtype` is given, convert x to it first.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([0.0, 1000.0]).softmin()

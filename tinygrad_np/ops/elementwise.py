@@ -1,6 +1,6 @@
-"""Elementwise ops: comparison, bits, choice, arithmetic, rounding.
+"""Elementwise ops: comparisons, bitwise ops, selection, arithmetic and rounding.
 
-Powers, logarithms and the other functions of analysis are in `functions`.
+Powers, logarithms and other mathematical functions are in `functions`.
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
-# Comparisons. They return bools, so they have no gradient.
+# Comparisons: they return bools, so they have no gradient.
 
 
 @op("a = b")
 def eq(a: Array, b: Array) -> Array:
-    """Whether entries are equal.
+    """Test elementwise whether a equals b.
 
     >>> Tensor([1, 2]).eq(2)
     Tensor([False,  True])
@@ -28,7 +28,7 @@ def eq(a: Array, b: Array) -> Array:
 
 @op("a ≠ b")
 def ne(a: Array, b: Array) -> Array:
-    """Whether entries differ.
+    """Test elementwise whether a differs from b.
 
     >>> Tensor([1, 2]).ne(2)
     Tensor([ True, False])
@@ -38,7 +38,7 @@ def ne(a: Array, b: Array) -> Array:
 
 @op("a < b")
 def lt(a: Array, b: Array) -> Array:
-    """Whether a is below b.
+    """Test elementwise whether a is less than b.
 
     >>> Tensor([1, 2]) < 2
     Tensor([ True, False])
@@ -48,7 +48,7 @@ def lt(a: Array, b: Array) -> Array:
 
 @op("a ≤ b")
 def le(a: Array, b: Array) -> Array:
-    """Whether a is at most b.
+    """Test elementwise whether a is less than or equal to b.
 
     >>> Tensor([1, 2]) <= 1
     Tensor([ True, False])
@@ -58,7 +58,7 @@ def le(a: Array, b: Array) -> Array:
 
 @op("a > b")
 def gt(a: Array, b: Array) -> Array:
-    """Whether a is above b.
+    """Test elementwise whether a is greater than b.
 
     >>> Tensor([1, 2]) > 1
     Tensor([False,  True])
@@ -68,7 +68,7 @@ def gt(a: Array, b: Array) -> Array:
 
 @op("a ≥ b")
 def ge(a: Array, b: Array) -> Array:
-    """Whether a is at least b.
+    """Test elementwise whether a is greater than or equal to b.
 
     >>> Tensor([1, 2]) >= 2
     Tensor([False,  True])
@@ -78,7 +78,7 @@ def ge(a: Array, b: Array) -> Array:
 
 @op("x is nan")
 def isnan(x: Array) -> Array:
-    """Whether entries are not a number.
+    """Test elementwise for nan.
 
     >>> Tensor([1.0, float("nan")]).isnan()
     Tensor([False,  True])
@@ -88,7 +88,7 @@ def isnan(x: Array) -> Array:
 
 @op("x is neither nan nor ±∞")
 def isfinite(x: Array) -> Array:
-    """Whether entries are finite: neither infinite nor nan.
+    """Test elementwise whether x is finite: neither infinite nor nan.
 
     >>> Tensor([1.0, -float("inf")]).isfinite()
     Tensor([ True, False])
@@ -98,7 +98,12 @@ def isfinite(x: Array) -> Array:
 
 @op("x is ±∞", flops=1)
 def isinf(x: Array, *, detect_positive: bool = True, detect_negative: bool = True) -> Array:
-    """Whether entries are infinite, of the selected signs.
+    """Test elementwise for inf and -inf.
+
+    Args:
+        x: the input.
+        detect_positive: whether inf counts.
+        detect_negative: whether -inf counts.
 
     >>> Tensor([1.0, -float("inf"), float("inf")]).isinf(detect_negative=False)
     Tensor([False, False,  True])
@@ -115,7 +120,16 @@ def isinf(x: Array, *, detect_positive: bool = True, detect_negative: bool = Tru
 def isclose(
     x: Array, other: Array, *, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Array:
-    """Whether entries differ by at most atol + rtol |other|.
+    """Test elementwise whether x and other are equal within a tolerance.
+
+    Args:
+        x: the input.
+        other: the reference, to which the tolerance is relative.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        equal_nan: whether two nans are equal.
+
+    The formula is |x - other| <= atol + rtol |other|.
 
     >>> Tensor([1.0, 2.0]).isclose(1.0)
     Tensor([ True, False])
@@ -123,12 +137,12 @@ def isclose(
     return np.asarray(np.isclose(x, other, rtol, atol, equal_nan))
 
 
-# Bits and truth.
+# Logical and bitwise ops.
 
 
 @op("not x")
 def logical_not(x: Array) -> Array:
-    """Logical not: True where x is 0 or False.
+    """Compute the elementwise logical not: True where x is 0 or False.
 
     >>> Tensor([0, 2]).logical_not()
     Tensor([ True, False])
@@ -137,7 +151,7 @@ def logical_not(x: Array) -> Array:
 
 
 def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
-    """Apply a bitwise ufunc; as in arithmetic, a 0-d array does not widen the other's dtype."""
+    """Apply a bitwise ufunc. As in arithmetic, a 0-d array does not widen the other's dtype."""
     if (
         isinstance(a, np.ndarray)
         and isinstance(b, np.ndarray)
@@ -150,9 +164,9 @@ def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
     return np.asarray(ufunc(a, b))
 
 
-@op("a and b, bit by bit")
+@op("a AND b, bitwise")
 def bitwise_and(a: Array, b: Array) -> Array:
-    """Bitwise and of integers or bools.
+    """Compute the bitwise and of integers or bools.
 
     >>> Tensor([6]) & 3
     Tensor([2])
@@ -160,9 +174,9 @@ def bitwise_and(a: Array, b: Array) -> Array:
     return _combine_bits(np.bitwise_and, a, b)
 
 
-@op("a or b, bit by bit")
+@op("a OR b, bitwise")
 def bitwise_or(a: Array, b: Array) -> Array:
-    """Bitwise or of integers or bools.
+    """Compute the bitwise or of integers or bools.
 
     >>> Tensor([6]) | 3
     Tensor([7])
@@ -170,9 +184,9 @@ def bitwise_or(a: Array, b: Array) -> Array:
     return _combine_bits(np.bitwise_or, a, b)
 
 
-@op("a or b and not both, bit by bit")
+@op("a XOR b, bitwise")
 def bitwise_xor(a: Array, b: Array) -> Array:
-    """Bitwise exclusive or of integers or bools.
+    """Compute the bitwise exclusive or of integers or bools.
 
     >>> Tensor([6]) ^ 3
     Tensor([5])
@@ -180,9 +194,9 @@ def bitwise_xor(a: Array, b: Array) -> Array:
     return _combine_bits(np.bitwise_xor, a, b)
 
 
-@op("not x, bit by bit")
+@op("NOT x, bitwise")
 def bitwise_not(x: Array) -> Array:
-    """Bitwise complement of integers; logical not of bools.
+    """Compute the bitwise not of integers, or the logical not of bools.
 
     >>> Tensor([0, 5]).bitwise_not()
     Tensor([-1, -6])
@@ -192,7 +206,7 @@ def bitwise_not(x: Array) -> Array:
 
 @op("a 2^b")
 def lshift(a: Array, b: Array) -> Array:
-    """Integers with their bits moved up.
+    """Shift the bits of integers a to the left by b.
 
     >>> Tensor([3]) << 2
     Tensor([12])
@@ -202,7 +216,7 @@ def lshift(a: Array, b: Array) -> Array:
 
 @op("⌊a / 2^b⌋")
 def rshift(a: Array, b: Array) -> Array:
-    """Integers with their bits moved down.
+    """Shift the bits of integers a to the right by b.
 
     >>> Tensor([13]) >> 2
     Tensor([3])
@@ -210,17 +224,17 @@ def rshift(a: Array, b: Array) -> Array:
     return _combine_bits(np.right_shift, a, b)
 
 
-# Choice.
+# Selection.
 
 
 def as_array(x: Value) -> Value:
-    """Detach x, for a VJP that uses only its sign or order."""
+    """Detach x, for a VJP that uses only the sign or order of its entries."""
     return x.data if isinstance(x, Variable) else x
 
 
 @op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
 def select(x: Array, mask: Array) -> Array:
-    """Keep x where `mask` is nonzero; 0 elsewhere, even where x is inf or nan."""
+    """Keep x where `mask` is nonzero; return 0 elsewhere, even where x is inf or nan."""
     return kernels.select(x, mask)
 
 
@@ -232,7 +246,7 @@ def select(x: Array, mask: Array) -> Array:
     },
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
-    """Take x where the condition is nonzero, y elsewhere.
+    """Select x where `condition` is nonzero, and y elsewhere.
 
     >>> x = Tensor([-1.0, 2.0])
     >>> (x > 0).where(x, 0)
@@ -240,14 +254,20 @@ def where(condition: Array, x: Array, y: Array) -> Array:
     """
     chosen = np.where(condition, x, y)
     if not isinstance(x, np.ndarray) and not isinstance(y, np.ndarray) and chosen.dtype.kind == "f":
-        chosen = chosen.astype(np.float32)  # Python numbers have a kind, but no dtype
+        chosen = chosen.astype(np.float32)  # only Python numbers: float32, as in Tensor(1.0)
     return chosen
 
 
 def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = None) -> V:
-    """Limit x to the range from min_ to max_, numbers or tensors; max_ where min_ is above it.
+    """Clip x to the range from min_ to max_; the gradient at the bounds is 1.
 
-    The gradient is 1 at the bounds. Raises ArgumentError if both bounds are None.
+    Args:
+        x: the input.
+        min_: lower bound, a number or a tensor; None for no bound.
+        max_: upper bound, likewise. It wins where min_ > max_.
+
+    Raises:
+        ArgumentError: if both bounds are None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-2.0, 0.5, 3.0]).clip(-1, 1)
@@ -261,10 +281,8 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
 
 
 def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
-    """Return the gradient where `one` is not the smaller, half of it where they tie.
-
-    A tie passes the first test and loses half in the second.
-    """
+    """Return `grad_out` where `one` is not below `other`, hence also at nan; half of it at ties."""
+    # A tie passes the first selection and loses half in the second.
     return select(grad_out, logical_not(lt(one, other))) - select(grad_out, eq(one, other)) * 0.5
 
 
@@ -274,10 +292,10 @@ def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
         "a": lambda grad_out, a, b: _larger_vjp(grad_out, a, b),
         "b": lambda grad_out, a, b: _larger_vjp(grad_out, b, a),
     },
-    subgradient="half to each where they tie",
+    subgradient="half to each input at ties",
 )
 def maximum(a: Array, b: Array) -> Array:
-    """Elementwise maximum; a tie splits the gradient equally.
+    """Compute the elementwise maximum; at a tie, each input gets half of the gradient.
 
     >>> Tensor([1.0, 5.0]).maximum(3.0)
     Tensor([3., 5.])
@@ -291,10 +309,10 @@ def maximum(a: Array, b: Array) -> Array:
         "a": lambda grad_out, a, b: _larger_vjp(grad_out, b, a),
         "b": lambda grad_out, a, b: _larger_vjp(grad_out, a, b),
     },
-    subgradient="half to each where they tie",
+    subgradient="half to each input at ties",
 )
 def minimum(a: Array, b: Array) -> Array:
-    """Elementwise minimum; a tie splits the gradient equally.
+    """Compute the elementwise minimum; at a tie, each input gets half of the gradient.
 
     >>> Tensor([1.0, 5.0]).minimum(3.0)
     Tensor([1., 3.])
@@ -307,7 +325,7 @@ def minimum(a: Array, b: Array) -> Array:
 
 @op("a + b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: grad_out})
 def add(a: Array, b: Array) -> Array:
-    """Elementwise sum.
+    """Add elementwise.
 
     >>> Tensor([1.0, 2.0]) + 1
     Tensor([2., 3.])
@@ -317,7 +335,7 @@ def add(a: Array, b: Array) -> Array:
 
 @op("a - b", vjps={"a": lambda grad_out: grad_out, "b": lambda grad_out: neg(grad_out)})
 def sub(a: Array, b: Array) -> Array:
-    """Elementwise difference.
+    """Subtract b from a elementwise.
 
     >>> 1 - Tensor([1.0, 2.0])
     Tensor([ 0., -1.])
@@ -330,7 +348,7 @@ def sub(a: Array, b: Array) -> Array:
     vjps={"a": lambda grad_out, b: mul(grad_out, b), "b": lambda grad_out, a: mul(grad_out, a)},
 )
 def mul(a: Array, b: Array) -> Array:
-    """Elementwise product.
+    """Multiply elementwise.
 
     >>> Tensor([1.0, 2.0]) * Tensor([[3.0], [4.0]])
     Tensor([[3., 6.],
@@ -349,7 +367,7 @@ def mul(a: Array, b: Array) -> Array:
     samples=Samples((0.3, 2.0)),
 )
 def div(a: Array, b: Array) -> Array:
-    """Elementwise quotient; integer inputs give float32.
+    """Divide a by b elementwise; integer inputs give float32.
 
     >>> Tensor([7, -7]) / 2
     Tensor([ 3.5, -3.5])
@@ -358,16 +376,16 @@ def div(a: Array, b: Array) -> Array:
 
 
 def _refuse_zero(name: str, a: Array, b: Array) -> None:
-    """Integers have no inf to stand for a quotient by 0."""
+    """Raise ArgumentError for integer division by 0, since integers cannot represent inf."""
     if np.result_type(a, b).kind in "iub" and not np.all(b):
         raise ArgumentError(
-            f"{name}: expected integers other than 0 to divide by, got 0. Try .float() for inf and "
+            f"{name}: expected a nonzero integer divisor, got 0. Try .float(), which gives inf or "
             "nan."
         )
 
 
 def zero_vjp(grad_out: V) -> V:
-    """Return zeros, the gradient of a piecewise constant function."""
+    """Return a gradient of zeros, for piecewise constant functions."""
     return select(grad_out, False)
 
 
@@ -375,26 +393,37 @@ def zero_vjp(grad_out: V) -> V:
     "⌊a / b⌋",
     vjps={"a": zero_vjp, "b": zero_vjp},
     samples=Samples((0.3, 2.0)),
-    subgradient="0 at the steps",
+    subgradient="0 at jumps",
 )
 def floor_div(a: Array, b: Array) -> Array:
-    """Quotient of entries, rounded down; its gradient is 0."""
+    """Divide a by b elementwise and round down; the gradient is 0.
+
+    Raises:
+        ArgumentError: for integer division by 0.
+
+    >>> Tensor([7, -7]) // 2
+    Tensor([ 3, -4])
+    """
     _refuse_zero("floor_div", a, b)
     return np.asarray(np.floor_divide(a, b))
 
 
 @op(
-    "a / b towards 0",
+    "trunc(a / b)",
     vjps={"a": zero_vjp, "b": zero_vjp},
     samples=Samples((0.3, 2)),
-    subgradient="0 at the steps",
+    subgradient="0 at jumps",
 )
 def trunc_div(a: Array, b: Array) -> Array:
-    """Quotient of entries, rounded towards 0; its gradient is 0."""
+    """Divide a by b elementwise and round toward 0; the gradient is 0.
+
+    Raises:
+        ArgumentError: for integer division by 0.
+    """
     _refuse_zero("trunc_div", a, b)
     if np.result_type(a, b).kind == "f":
         return np.asarray(np.trunc(np.divide(a, b)))
-    # Stays in integers: a float quotient is inexact for large values.
+    # Integer arithmetic: a float quotient is inexact for large values.
     return np.asarray(np.floor_divide(a - np.fmod(a, b), b))
 
 
@@ -405,10 +434,13 @@ def trunc_div(a: Array, b: Array) -> Array:
         "b": lambda grad_out, a, b: neg(grad_out * floor_div(a, b)),
     },
     samples=Samples((0.3, 2.0)),
-    subgradient="that of one side at the steps",
+    subgradient="one-sided derivative at jumps",
 )
 def mod(a: Array, b: Array) -> Array:
-    """Remainder of floor division; has the sign of b.
+    """Compute the remainder of floor division; it has the sign of b.
+
+    Raises:
+        ArgumentError: for integer division by 0.
 
     >>> Tensor([7, -7]).mod(3)
     Tensor([1, 2])
@@ -424,10 +456,13 @@ def mod(a: Array, b: Array) -> Array:
         "b": lambda grad_out, a, b: neg(grad_out * trunc_div(a, b)),
     },
     samples=Samples((0.3, 2.0)),
-    subgradient="that of one side at the steps",
+    subgradient="one-sided derivative at jumps",
 )
 def fmod(a: Array, b: Array) -> Array:
-    """Remainder of truncated division; has the sign of a.
+    """Compute the remainder of truncated division; it has the sign of a.
+
+    Raises:
+        ArgumentError: for integer division by 0.
 
     >>> Tensor([7, -7]).fmod(3)
     Tensor([ 1, -1])
@@ -438,7 +473,7 @@ def fmod(a: Array, b: Array) -> Array:
 
 @op("-x", vjps={"x": lambda grad_out: neg(grad_out)})
 def neg(x: Array) -> Array:
-    """Elementwise negation.
+    """Negate elementwise.
 
     >>> -Tensor([1.0, -2.0])
     Tensor([-1.,  2.])
@@ -449,16 +484,16 @@ def neg(x: Array) -> Array:
 @op(
     "|x| with the sign of other",
     vjps={
-        # sign(x) sign(other); copysign gets a tensor, not the number 1, to keep x's dtype.
+        # sign(x) sign(other). copysign of a tensor rather than the number 1 keeps the dtype of x.
         "x": lambda grad_out, x, other: grad_out * (sign(x) * copysign(abs(sign(x)), other)),
         "other": zero_vjp,
     },
     floating=True,
     samples=Samples((0.3, 2.0)),
-    subgradient="0 for x where x = 0, and for other everywhere",
+    subgradient="0 for x at x = 0; always 0 for other",
 )
 def copysign(x: Array, other: Array) -> Array:
-    """The absolute value of x with the sign of other, also that of -0.0; integers give float32.
+    """Return |x| with the sign of other; -0.0 counts as negative. Integers give float32.
 
     >>> Tensor([1.0, -2.0]).copysign(-0.0)
     Tensor([-1., -2.])
@@ -467,7 +502,7 @@ def copysign(x: Array, other: Array) -> Array:
 
 
 def lerp(x: V, end: Value | float, weight: Value | float) -> V:
-    """Return x + weight (end - x): x at weight 0, end at 1.
+    """Interpolate linearly: x + weight (end - x).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([0.0, 10.0]).lerp(Tensor([1.0, 20.0]), 0.25)
@@ -476,12 +511,12 @@ def lerp(x: V, end: Value | float, weight: Value | float) -> V:
     return add(x, mul(sub(end, x), weight))
 
 
-# Sign and rounding. All but abs are piecewise constant.
+# Sign and rounding: all except abs are piecewise constant.
 
 
-@op("-1, 0 or 1", vjps={"x": zero_vjp}, samples=Samples(kinks=(0.0,)), subgradient="0 at 0")
+@op("sign(x)", vjps={"x": zero_vjp}, samples=Samples(kinks=(0.0,)), subgradient="0 at 0")
 def sign(x: Array) -> Array:
-    """The sign of entries, 0 for 0 and nan; its gradient is 0.
+    """Return the sign of each entry: -1, 0 or 1, and 0 for nan. The gradient is 0.
 
     >>> Tensor([-3.0, 0.0, 2.0]).sign()
     Tensor([-1.,  0.,  1.])
@@ -496,7 +531,7 @@ def sign(x: Array) -> Array:
     subgradient="0 at 0",
 )
 def abs(x: Array) -> Array:
-    """Absolute value; its gradient at 0 is 0.
+    """Compute the absolute value; the gradient at 0 is 0.
 
     >>> Tensor([-3.0, 2.0]).abs()
     Tensor([3., 2.])
@@ -511,9 +546,9 @@ def _round_floats(ufunc: np.ufunc, x: Array) -> Array:
     return kernels.unary(ufunc, x) if x.dtype.kind == "f" else x.copy()
 
 
-@op("⌊x⌋", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at the steps")
+@op("⌊x⌋", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at jumps")
 def floor(x: Array) -> Array:
-    """The largest integer that is not above; its gradient is 0.
+    """Round down to an integer; the gradient is 0.
 
     >>> Tensor([-1.5, 1.5]).floor()
     Tensor([-2.,  1.])
@@ -521,9 +556,9 @@ def floor(x: Array) -> Array:
     return _round_floats(np.floor, x)
 
 
-@op("⌈x⌉", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at the steps")
+@op("⌈x⌉", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at jumps")
 def ceil(x: Array) -> Array:
-    """The smallest integer that is not below; its gradient is 0.
+    """Round up to an integer; the gradient is 0.
 
     >>> Tensor([-1.5, 1.5]).ceil()
     Tensor([-1.,  2.])
@@ -531,11 +566,9 @@ def ceil(x: Array) -> Array:
     return _round_floats(np.ceil, x)
 
 
-@op(
-    "x towards 0", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at the steps"
-)
+@op("trunc(x)", vjps={"x": zero_vjp}, samples=Samples(kinks=_STEPS), subgradient="0 at jumps")
 def trunc(x: Array) -> Array:
-    """The integer part; its gradient is 0.
+    """Round toward 0 to an integer; the gradient is 0.
 
     >>> Tensor([-1.5, 1.5]).trunc()
     Tensor([-1.,  1.])
@@ -544,13 +577,13 @@ def trunc(x: Array) -> Array:
 
 
 @op(
-    "the nearest integer",
+    "round(x)",
     vjps={"x": zero_vjp},
     samples=Samples(kinks=tuple(step + 0.5 for step in _STEPS)),
-    subgradient="0 at the steps",
+    subgradient="0 at jumps",
 )
 def round(x: Array) -> Array:
-    """The nearest integer, halves to the even one; its gradient is 0.
+    """Round to the nearest integer, halves to the even one; the gradient is 0.
 
     >>> Tensor([0.5, 1.5, 2.6]).round()
     Tensor([0., 2., 3.])

@@ -1,5 +1,6 @@
-"""Functions of analysis, entry by entry: powers, exponentials, logarithms, circular and
-hyperbolic functions and their inverses. Integers give float32.
+"""Elementwise functions: powers, exponentials, logarithms, trigonometric and hyperbolic functions.
+
+Integer inputs give float32, except in `pow` and `square`.
 """
 
 import math
@@ -19,14 +20,14 @@ _LN10 = math.log(10)
 
 
 def _lower_exponent(a: Value | float, b: Value | float) -> Value | float:
-    """Return b - 1, but b where d(a^0)/da would be 0 times inf or nan: at a = 0 and a = nan."""
+    """Return b - 1; but b where b = 0 and a is 0 or nan, since d(a^0)/da would be 0 times inf."""
     if isinstance(b, int | float):
         return b - 1 if b else 0
     return where(mul(add(eq(a, 0), ne(a, a)), eq(b, 0)), b, b - 1)
 
 
 def _log_base(a: Value | float, b: Value) -> Value | float:
-    """Return log a, but 0 where a is 0 and b is not negative: d(0^b)/db is 0 there."""
+    """Return log a; but 0 at a = 0 and b >= 0, where d(0^b)/db is 0."""
     if isinstance(a, int | float):
         if a:
             return math.log(a) if a > 0 else math.nan
@@ -41,30 +42,33 @@ def _log_base(a: Value | float, b: Value) -> Value | float:
         "b": lambda grad_out, a, b, out: grad_out * (out * _log_base(a, b)),
     },
     samples=Samples((0.3, 2.0)),
-    subgradient="0 for a where b = 0, 0 for b where a = 0",
+    subgradient="0 for a at b = 0; 0 for b at a = 0",
 )
 def pow(a: Array, b: Array) -> Array:
-    """Power of entries; gradients at a = 0 and b = 0 are PyTorch's.
+    """Raise a to the power b elementwise; gradients at a = 0 and b = 0 are as in PyTorch.
+
+    Raises:
+        ArgumentError: for an integer to a negative integer power.
 
     >>> Tensor([2.0, 3.0]) ** 2
     Tensor([4., 9.])
     """
     if np.result_type(a, b).kind in "iu" and np.any(np.less(b, 0)):
         raise ArgumentError(
-            "pow: expected an exponent of at least 0 for integers, got a negative one. Try "
-            ".float(), or a float as the exponent, as in x ** -1.0."
+            "pow: expected an exponent >= 0 for integers, got a negative one. Try .float(), or a "
+            "float exponent, for example x ** -1.0."
         )
     return np.asarray(a**b)
 
 
 def replace_minus_inf(x: V) -> V:
-    """Return x with 0 for -∞: so that e^(-∞ - x) is 0, not nan, where x is -∞ too."""
+    """Replace -inf by 0, so that e^(-inf - x) is 0 rather than nan where x is -inf."""
     return where(eq(x, -math.inf), 0, x)
 
 
 @op("e^x", vjps={"x": lambda grad_out, out: mul(grad_out, out)}, floating=True)
 def exp(x: Array) -> Array:
-    """Exponential.
+    """Compute the exponential e^x.
 
     >>> Tensor([0.0, 1.0]).exp()
     Tensor([1.      , 2.7183])
@@ -74,7 +78,7 @@ def exp(x: Array) -> Array:
 
 @op("2^x", vjps={"x": lambda grad_out, out: grad_out * (out * _LN2)}, floating=True)
 def exp2(x: Array) -> Array:
-    """Power of 2.
+    """Compute 2^x.
 
     >>> Tensor([0.0, 3.0]).exp2().tolist()
     [1.0, 8.0]
@@ -84,7 +88,7 @@ def exp2(x: Array) -> Array:
 
 @op("e^x - 1", vjps={"x": lambda grad_out, out: grad_out * (out + 1)}, floating=True)
 def expm1(x: Array) -> Array:
-    """Exponential less 1, exact near 0.
+    """Compute e^x - 1, accurate near 0.
 
     >>> Tensor([0.0, 1.0]).expm1()
     Tensor([0.       , 1.7183])
@@ -99,7 +103,7 @@ def expm1(x: Array) -> Array:
     samples=Samples((0.3, 3.0)),
 )
 def log(x: Array) -> Array:
-    """Natural logarithm.
+    """Compute the natural logarithm.
 
     >>> Tensor([1.0, 2.0]).log()
     Tensor([0.       , 0.6931])
@@ -114,7 +118,7 @@ def log(x: Array) -> Array:
     samples=Samples((0.3, 3.0)),
 )
 def log2(x: Array) -> Array:
-    """Logarithm to base 2.
+    """Compute the base-2 logarithm.
 
     >>> Tensor([1.0, 8.0]).log2().tolist()
     [0.0, 3.0]
@@ -129,7 +133,7 @@ def log2(x: Array) -> Array:
     samples=Samples((0.3, 3.0)),
 )
 def log10(x: Array) -> Array:
-    """Logarithm to base 10.
+    """Compute the base-10 logarithm.
 
     >>> Tensor([1.0, 1000.0]).log10().tolist()
     [0.0, 3.0]
@@ -144,7 +148,7 @@ def log10(x: Array) -> Array:
     samples=Samples((-0.7, 2.0)),
 )
 def log1p(x: Array) -> Array:
-    """Logarithm of 1 + x, exact near 0.
+    """Compute log(1 + x), accurate near 0.
 
     >>> Tensor([0.0, 1.0]).log1p()
     Tensor([0.       , 0.6931])
@@ -159,7 +163,7 @@ def log1p(x: Array) -> Array:
     samples=Samples((0.3, 3.0)),
 )
 def sqrt(x: Array) -> Array:
-    """Square root.
+    """Compute the square root.
 
     >>> Tensor([4.0, 9.0]).sqrt()
     Tensor([2., 3.])
@@ -174,7 +178,7 @@ def sqrt(x: Array) -> Array:
     samples=Samples((0.3, 3.0)),
 )
 def rsqrt(x: Array) -> Array:
-    """Inverse of the square root.
+    """Compute the reciprocal of the square root.
 
     >>> Tensor([4.0, 16.0]).rsqrt()
     Tensor([0.5 , 0.25])
@@ -183,7 +187,7 @@ def rsqrt(x: Array) -> Array:
 
 
 def square(x: V) -> V:
-    """Return x times x.
+    """Compute the square x².
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, -2.0]).square()
@@ -194,7 +198,7 @@ def square(x: V) -> V:
 
 @op("sin x", vjps={"x": lambda grad_out, x: grad_out * cos(x)}, floating=True)
 def sin(x: Array) -> Array:
-    """Sine of radians.
+    """Compute the sine; x is in radians.
 
     >>> Tensor([0.0, 1.0]).sin()
     Tensor([0.      , 0.8415])
@@ -204,7 +208,7 @@ def sin(x: Array) -> Array:
 
 @op("cos x", vjps={"x": lambda grad_out, x: neg(grad_out * sin(x))}, floating=True)
 def cos(x: Array) -> Array:
-    """Cosine of radians.
+    """Compute the cosine; x is in radians.
 
     >>> Tensor([0.0, 1.0]).cos()
     Tensor([1.       , 0.5403])
@@ -219,7 +223,7 @@ def cos(x: Array) -> Array:
     samples=Samples((-1.2, 1.2)),
 )
 def tan(x: Array) -> Array:
-    """Tangent of radians.
+    """Compute the tangent; x is in radians.
 
     >>> Tensor([0.0, 1.0]).tan()
     Tensor([0.       , 1.5574])
@@ -234,7 +238,7 @@ def tan(x: Array) -> Array:
     samples=Samples((-0.9, 0.9)),
 )
 def asin(x: Array) -> Array:
-    """Angle, in radians, of a sine.
+    """Compute the inverse sine, in radians.
 
     >>> Tensor([0.0, 1.0]).asin()
     Tensor([0.       , 1.5708])
@@ -249,7 +253,7 @@ def asin(x: Array) -> Array:
     samples=Samples((-0.9, 0.9)),
 )
 def acos(x: Array) -> Array:
-    """Angle, in radians, of a cosine.
+    """Compute the inverse cosine, in radians.
 
     >>> Tensor([0.0, 1.0]).acos()
     Tensor([1.5708, 0.       ])
@@ -259,7 +263,7 @@ def acos(x: Array) -> Array:
 
 @op("arctan x", vjps={"x": lambda grad_out, x: grad_out / (x * x + 1)}, floating=True)
 def atan(x: Array) -> Array:
-    """Angle, in radians, of a tangent.
+    """Compute the inverse tangent, in radians.
 
     >>> Tensor([0.0, 1.0]).atan()
     Tensor([0.       , 0.7854])
@@ -269,7 +273,7 @@ def atan(x: Array) -> Array:
 
 @op("sinh x", vjps={"x": lambda grad_out, x: grad_out * cosh(x)}, floating=True)
 def sinh(x: Array) -> Array:
-    """Hyperbolic sine.
+    """Compute the hyperbolic sine.
 
     >>> Tensor([0.0, 1.0]).sinh()
     Tensor([0.       , 1.1752])
@@ -279,7 +283,7 @@ def sinh(x: Array) -> Array:
 
 @op("cosh x", vjps={"x": lambda grad_out, x: grad_out * sinh(x)}, floating=True)
 def cosh(x: Array) -> Array:
-    """Hyperbolic cosine.
+    """Compute the hyperbolic cosine.
 
     >>> Tensor([0.0, 1.0]).cosh()
     Tensor([1.       , 1.5431])
@@ -289,7 +293,7 @@ def cosh(x: Array) -> Array:
 
 @op("tanh x", vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)}, floating=True)
 def tanh(x: Array) -> Array:
-    """Hyperbolic tangent.
+    """Compute the hyperbolic tangent.
 
     >>> Tensor([0.0, 1.0]).tanh()
     Tensor([0.       , 0.7616])
@@ -299,7 +303,7 @@ def tanh(x: Array) -> Array:
 
 @op("arsinh x", vjps={"x": lambda grad_out, x: grad_out * rsqrt(x * x + 1)}, floating=True)
 def asinh(x: Array) -> Array:
-    """Inverse of the hyperbolic sine.
+    """Compute the inverse hyperbolic sine.
 
     >>> Tensor([0.0, 1.0]).asinh()
     Tensor([0.       , 0.8814])
@@ -314,7 +318,7 @@ def asinh(x: Array) -> Array:
     samples=Samples((1.2, 3.0)),
 )
 def acosh(x: Array) -> Array:
-    """Inverse of the hyperbolic cosine.
+    """Compute the inverse hyperbolic cosine.
 
     >>> Tensor([1.0, 2.0]).acosh()
     Tensor([0.      , 1.3170])
@@ -329,7 +333,7 @@ def acosh(x: Array) -> Array:
     samples=Samples((-0.9, 0.9)),
 )
 def atanh(x: Array) -> Array:
-    """Inverse of the hyperbolic tangent.
+    """Compute the inverse hyperbolic tangent.
 
     >>> Tensor([0.0, 0.5]).atanh()
     Tensor([0.        , 0.5493])
@@ -346,7 +350,7 @@ def atanh(x: Array) -> Array:
     floating=True,
 )
 def logaddexp(x: Array, other: Array) -> Array:
-    """Logarithm of e^x + e^other, without overflow; integers give float32.
+    """Compute log(e^x + e^other), without overflow; integers give float32.
 
     >>> Tensor([0.0, 1000.0]).logaddexp(1000.0)
     Tensor([1000.    , 1000.6932])
@@ -360,7 +364,7 @@ def logaddexp(x: Array, other: Array) -> Array:
     floating=True,
 )
 def erf(x: Array) -> Array:
-    """Error function.
+    """Compute the error function 2/√π ∫₀ˣ e^(-t²) dt.
 
     >>> Tensor([0.0, 1.0]).erf()
     Tensor([0.       , 0.8427])
@@ -374,7 +378,7 @@ def erf(x: Array) -> Array:
     floating=True,
 )
 def sigmoid(x: Array) -> Array:
-    """Logistic function, exact in both tails and without overflow.
+    """Compute the logistic function 1 / (1 + e^-x), without overflow and accurate in both tails.
 
     >>> Tensor([0.0, 1000.0]).sigmoid()
     Tensor([0.5, 1. ])

@@ -1,4 +1,4 @@
-"""Reading parts of an array, and putting gradients back where they were read."""
+"""Indexing and gathering, and the scatter-adds that are their VJPs."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
 
 Key = Any
-"""Whatever NumPy takes between brackets; nothing in its types is narrower."""
+"""Any NumPy index; NumPy exports no narrower type for it."""
 
 
 @op(
@@ -21,7 +21,7 @@ Key = Any
     view=True,
 )
 def basic_index(x: Array, *, key: Key) -> Array:
-    """Read by integers, slices, None and an Ellipsis: a view."""
+    """Index with integers, slices, None and Ellipsis; return a view."""
     return np.asarray(x[key])
 
 
@@ -31,17 +31,17 @@ def basic_index(x: Array, *, key: Key) -> Array:
     flops=0,
 )
 def advanced_index(x: Array, *, key: Key) -> Array:
-    """Read by integer or bool arrays, also mixed with the basic kinds: a copy."""
+    """Index with integer or bool arrays, possibly mixed with basic keys; return a copy."""
     return np.asarray(x[key])
 
 
 @op(
-    "zeros, plus x at key",
+    "zeros with x added at key",
     vjps={"x": lambda grad_out, key: getitem(grad_out, key)},
     flops=lambda x, key: 0 if is_basic(key) else x.size,
 )
 def index_add(x: Array, *, key: Key, shape: Shape) -> Array:
-    """Add x to zeros of `shape` at `key`; an entry that is named twice gets the sum."""
+    """Add x to zeros of `shape` at `key`; repeated indices accumulate."""
     out = np.zeros(shape, x.dtype)
     if is_basic(key):
         out[key] = x
@@ -51,7 +51,10 @@ def index_add(x: Array, *, key: Key, shape: Shape) -> Array:
 
 
 def getitem(x: V, key: Key) -> V:
-    """Return x[key] for any NumPy key; Tensors may take the place of arrays.
+    """Return x[key] for any NumPy key; index arrays may be Tensors.
+
+    Integers, slices, None and Ellipsis give a view. Index arrays give a copy, and repeated indices
+    accumulate in the gradient.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]])[:, Tensor([1, 0, 1])]
@@ -63,7 +66,7 @@ def getitem(x: V, key: Key) -> V:
 
 
 def is_basic(key: Key) -> bool:
-    """Whether a key gives a view: it holds no arrays and no bools."""
+    """Return whether a key gives a view: it contains no arrays and no bools."""
     parts = key if isinstance(key, tuple) else (key,)
     return not any(isinstance(part, np.ndarray | bool | np.bool_) for part in parts)
 
@@ -72,11 +75,11 @@ _PARTS = (slice, int, np.generic, np.ndarray)
 
 
 def _as_numpy(part: Any) -> Any:
-    """Return one part of a key for NumPy; arrays are copied, since a graph keeps them."""
+    """Convert one part of a key for NumPy; arrays are copied because the graph keeps them."""
     if isinstance(part, Variable):
         part = part.data
     if not (part is None or part is Ellipsis or isinstance(part, _PARTS)):
-        # Lists, and whatever else NumPy turns into an array.
+        # Lists and other array-likes.
         part = np.asarray(part)
         part = part if part.size else part.astype(np.int64)
     if isinstance(part, np.ndarray) and part.dtype.kind not in "iub":
@@ -97,21 +100,21 @@ def _as_numpy(part: Any) -> Any:
     flops=0,
 )
 def take_along_axis(x: Array, index: Array, *, dim: int) -> Array:
-    """Read along `dim` at `index`, which is no longer than x along the other axes."""
+    """Gather along `dim` at `index`, which is at most as long as x along the other axes."""
     lengths = enumerate(index.shape)
     corner = x[tuple(slice(None) if axis == dim else slice(n) for axis, n in lengths)]
     return np.take_along_axis(corner, index, dim)
 
 
 @op(
-    "zeros, plus x at index along an axis",
+    "zeros with x added at index along an axis",
     vjps={"x": lambda grad_out, index, dim: take_along_axis(grad_out, index, dim=dim)},
     flops=lambda x: x.size,
 )
 def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
-    """Add x to zeros of `shape` at an `index` of x's shape; a place named twice gets the sum."""
+    """Add x to zeros of `shape` at `index` along `dim`; repeated indices accumulate."""
     if x.shape != index.shape:
-        raise ShapeError(f"scatter_add: expected an index of shape {x.shape}, got {index.shape}.")
+        raise ShapeError(f"scatter_add: expected `index` of shape {x.shape}, got {index.shape}.")
     out = np.zeros(shape, x.dtype)
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[dim] = index
@@ -120,13 +123,13 @@ def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
 
 
 def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[int, Array]:
-    """Return `dim` from the front, and an integer array of x's rank that stays within x."""
+    """Return `dim` as a number >= 0, and `index` as an int64 array checked against x."""
     index = index.data if isinstance(index, Variable) else np.asarray(index)
     rank = len(x.shape)
     if index.dtype.kind not in "iu" and index.size:
-        raise DtypeError(f"{who}: expected an index of integers, got dtype {index.dtype}.")
+        raise DtypeError(f"{who}: expected `index` to be integers, got dtype {index.dtype}.")
     if not -max(rank, 1) <= dim < max(rank, 1):
-        raise AxisError(f"{who}: expected an axis of a tensor of shape {x.shape}, got {dim}.")
+        raise AxisError(f"{who}: expected `dim` to be an axis of shape {x.shape}, got {dim}.")
     dim %= max(rank, 1)
     if index.ndim != rank or any(
         n > length
@@ -134,8 +137,8 @@ def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[
         if axis != dim
     ):
         raise ShapeError(
-            f"{who}: expected an index with as many axes as the tensor of shape {x.shape}, and no "
-            f"longer along any but axis {dim}, got shape {index.shape}."
+            f"{who}: expected `index` with {rank} axes and at most the lengths {x.shape} except "
+            f"along axis {dim}, got shape {index.shape}."
         )
     length = x.shape[dim] if rank else 1
     outside = (index < 0) | (index >= length)
@@ -149,10 +152,21 @@ def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[
 
 
 def gather(x: V, dim: int, index: Value | ArrayLike) -> V:
-    """Read x along `dim` at an integer `index`, entry by entry; the result has the index's shape.
+    """Gather entries of x along `dim` at `index`.
 
-    The index has as many axes as x, and is no longer than x along any axis but `dim`. Raises
-    AxisError for an index out of range, ShapeError and DtypeError.
+    Args:
+        x: the input.
+        dim: the axis to index.
+        index: integers from 0 to x.shape[dim] - 1, with the number of axes of x. Along axes other
+            than `dim`, at most as long as x.
+
+    Returns:
+        A tensor of the shape of `index`. For two axes and dim=0, out[i, j] = x[index[i, j], j].
+
+    Raises:
+        AxisError: if `dim` or an index is out of range.
+        DtypeError: if `index` is not integers.
+        ShapeError: if the shape of `index` does not fit.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).gather(1, Tensor([[1], [0]]))

@@ -1,5 +1,7 @@
-"""Order: sorting, and the largest entries. The order itself has no gradient; values are gathered
-by it, and their gradients scattered.
+"""Sorting and top-k.
+
+Only `argsort` is a primitive op, without a gradient. The values are gathered by its indices, so
+their gradient is a scatter.
 """
 
 import numpy as np
@@ -11,11 +13,13 @@ from tinygrad_np.runtime.memory import Array
 
 
 @op(
-    "the order of x",
+    "indices that sort x",
     flops=lambda x, dim: x.size * (x.shape[dim] - 1).bit_length() if x.ndim else 0,
 )
 def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
-    """The int64 places of entries in order along `dim`; equals keep their order, nan is largest.
+    """Return the int64 indices that sort x along `dim`.
+
+    The sort is stable, also with `descending`. A nan counts as the largest entry.
 
     >>> Tensor([3.0, 1.0, 2.0]).argsort()
     Tensor([1, 2, 0])
@@ -24,13 +28,15 @@ def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
         return np.zeros((), np.int64)
     if not descending:
         return np.argsort(x, dim, kind="stable")
-    # Backwards twice, so that equals keep their order.
+    # Reversing before and after keeps equal entries in order.
     backwards = np.argsort(np.flip(x, dim), dim, kind="stable")
     return np.asarray(np.flip(x.shape[dim] - 1 - backwards, dim))
 
 
 def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
-    """Return the entries in order along `dim`, nan as the largest, and their int64 places before.
+    """Sort x along `dim`; return the sorted values and their int64 indices in x.
+
+    The sort is stable, also with `descending`. A nan counts as the largest entry.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).sort(descending=True)
@@ -41,22 +47,29 @@ def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
 
 
 def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> tuple[V, V]:
-    """Return the k largest (or smallest) entries along `dim`, in order, and their int64 places.
+    """Return the k largest entries along `dim`, in order, and their int64 indices.
 
-    Raises ArgumentError if k is more than there are, or sorted_ is False: no other order is
-    offered.
+    Args:
+        x: the input.
+        k: number of entries.
+        dim: the axis to select along.
+        largest: if False, return the k smallest entries instead.
+        sorted_: must be True; the entries are always sorted.
+
+    Raises:
+        ArgumentError: if k is negative or larger than the axis, or `sorted_` is False.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).topk(2)
     (Tensor([3., 2.]), Tensor([0, 2]))
     """
     if not sorted_:
-        raise ArgumentError("topk: expected sorted_ True, got False.")
+        raise ArgumentError("topk: expected `sorted_` to be True, got False.")
     places = argsort(x, dim, largest)
     length = x.shape[dim] if x.shape else 1
     if not 0 <= k <= length:
         raise ArgumentError(
-            f"topk: expected k from 0 to {length}, the length of axis {dim}, got {k}."
+            f"topk: expected `k` to be from 0 to {length}, the length of axis {dim}, got {k}."
         )
     if not x.shape:
         return gather(x, dim, places), places

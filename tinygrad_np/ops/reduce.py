@@ -1,4 +1,4 @@
-"""Reductions over axes: one axis, several, or all."""
+"""Reductions over one axis, several axes, or all axes."""
 
 import math
 from collections.abc import Callable
@@ -22,50 +22,51 @@ Axis = int | tuple[int, ...] | list[int] | None
 
 
 def normalize_axes(name: str, x: Value, axis: Axis) -> tuple[int, ...] | None:
-    """Return `axis` as NumPy takes it: a tuple or None. A 0-d tensor has the axes 0 and -1 too."""
+    """Return `axis` as a tuple or None, for NumPy; a 0-d tensor also accepts axes 0 and -1."""
     if axis is None:
         return None
     axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
     for a in axes:
         if type(a) is not int and not is_integer(a):
             raise DtypeError(
-                f"{name}: expected axis to be an integer, several, or None, got {axis!r}."
+                f"{name}: expected `axis` to be an integer, a tuple of integers or None, got "
+                f"{axis!r}."
             )
     return () if not x.shape and set(axes) <= {0, -1} else axes
 
 
 def _reduced_axes(shape: Shape, axis: Axis) -> list[int]:
-    """Return the axes that were reduced, counted from 0."""
+    """Return the reduced axes as numbers >= 0."""
     if axis is None or not shape:
         return list(range(len(shape)))
     return [a % len(shape) for a in (axis if isinstance(axis, list | tuple) else (axis,))]
 
 
 def _keep_axes(reduced: V, shape: Shape, axis: Axis) -> V:
-    """Return a reduction of an array of `shape` with the reduced axes at length 1."""
+    """Restore the reduced axes with length 1; `shape` is the shape of the input."""
     axes = _reduced_axes(shape, axis)
     return reshape(reduced, shape=tuple(1 if a in axes else n for a, n in enumerate(shape)))
 
 
 def _broadcast_back(reduced: V, shape: Shape, axis: Axis) -> V:
-    """Return for each entry of the input the entry that it was reduced into."""
+    """Broadcast a reduced array back to the `shape` of the input."""
     return expand(_keep_axes(reduced, shape, axis), shape=shape)
 
 
 def _count(shape: Shape, axis: Axis) -> int:
-    """Return how many entries are reduced into one."""
+    """Return the number of input entries per output entry."""
     if axis is None:
         return math.prod(shape)
     return math.prod([shape[a] for a in _reduced_axes(shape, axis)])
 
 
 def _convert(value: V, dtype: DType) -> V:
-    """Return the value in `dtype`; itself if it has that already."""
+    """Convert to `dtype`; return the value itself if it already has that dtype."""
     return value if value.dtype == dtype else cast(value, dtype=dtype)
 
 
 def _to_dtype(name: str, x: Array, dtype: DTypeLike | None) -> Array:
-    """Return x in `dtype`, an option of reductions, unless that is None."""
+    """Return x in `dtype` if given."""
     return x if dtype is None else x.astype(check_dtype(name, dtype), copy=False)
 
 
@@ -81,9 +82,16 @@ def _to_dtype(name: str, x: Array, dtype: DTypeLike | None) -> Array:
 def sum(
     x: Array, *, axis: Axis = None, keepdim: bool = False, dtype: DTypeLike | None = None
 ) -> Array:
-    """Sum over `axis`: an int, several, or None for all.
+    """Compute the sum over `axis`.
 
-    Integers and bools add up in 64 bits, float16 in float32; `dtype` converts x before.
+    Args:
+        x: the input.
+        axis: an axis, several axes, or None for all.
+        keepdim: keep the reduced axes with length 1.
+        dtype: if given, x is converted to it first.
+
+    Integers and bools are accumulated in 64 bits and give a 64-bit result. float16 is accumulated
+    in float32.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0)
     Tensor([4., 6.])
@@ -102,7 +110,9 @@ def sum(
     flops=lambda x: x.size,
 )
 def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Mean over `axis`; integers give float32, and the mean of nothing is nan.
+    """Compute the mean over `axis`: an axis, several axes, or None for all.
+
+    Integers give float32; float16 is accumulated in float32. The mean of no entries is nan.
 
     >>> Tensor([[1, 2], [3, 4]]).mean(axis=1)
     Tensor([1.5, 3.5])
@@ -119,7 +129,7 @@ def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 def _extreme_vjp(
     grad_out: Value, x: Value, out: Value, x_shape: Shape, x_dtype: DType, axis: Axis
 ) -> Value:
-    # A nan is the extreme, but nan != nan, so nan entries are added.
+    # A nan is the extreme value but does not equal itself: ne(x, x) adds the nan entries.
     winners = add(eq(x, _keep_axes(out, x_shape, axis)), ne(x, x))
     count = sum(cast(winners, dtype=x_dtype), axis, True)
     return select(expand(_keep_axes(grad_out, x_shape, axis) / count, shape=x_shape), winners)
@@ -128,13 +138,16 @@ def _extreme_vjp(
 @op(
     "max x",
     vjps={"x": _extreme_vjp},
-    subgradient="shared evenly where entries tie",
+    subgradient="shared evenly at ties",
     flops=lambda x: x.size,
 )
 def max(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Maximum over `axis`; entries that tie share the gradient evenly.
+    """Compute the maximum over `axis`: an axis, several axes, or None for all.
 
-    Raises ShapeError if there is nothing to choose from.
+    A nan counts as the maximum. Tied entries share the gradient evenly, as in `torch.amax`.
+
+    Raises:
+        ShapeError: if there are no entries to reduce.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).max(axis=1)
     Tensor([5., 4.])
@@ -145,13 +158,16 @@ def max(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 @op(
     "min x",
     vjps={"x": _extreme_vjp},
-    subgradient="shared evenly where entries tie",
+    subgradient="shared evenly at ties",
     flops=lambda x: x.size,
 )
 def min(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Minimum over `axis`; entries that tie share the gradient evenly.
+    """Compute the minimum over `axis`: an axis, several axes, or None for all.
 
-    Raises ShapeError if there is nothing to choose from.
+    A nan counts as the minimum. Tied entries share the gradient evenly, as in `torch.amin`.
+
+    Raises:
+        ShapeError: if there are no entries to reduce.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).min(axis=1)
     Tensor([1., 2.])
@@ -160,7 +176,7 @@ def min(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
 
 def _prod_vjp(grad_out: Value, x: Value, x_shape: Shape, x_dtype: DType, axis: Axis) -> Value:
-    """Return the gradient times the product of the *other* entries, right with zeros too."""
+    """Return the gradient times the product of the *other* entries, without dividing by x."""
     rank = len(x_shape)
     reduced = _reduced_axes(x_shape, axis)
     order = [a for a in range(rank) if a not in reduced] + reduced
@@ -176,9 +192,16 @@ def _prod_vjp(grad_out: Value, x: Value, x_shape: Shape, x_dtype: DType, axis: A
 def prod(
     x: Array, *, axis: Axis = None, keepdim: bool = False, dtype: DTypeLike | None = None
 ) -> Array:
-    """Product over `axis`; its gradient is right where entries are 0.
+    """Compute the product over `axis`; the gradient is correct even where entries are 0.
 
-    Integers and bools multiply in 64 bits, float16 in float32; `dtype` converts x before.
+    Args:
+        x: the input.
+        axis: an axis, several axes, or None for all.
+        keepdim: keep the reduced axes with length 1.
+        dtype: if given, x is converted to it first.
+
+    Integers and bools are multiplied in 64 bits and give a 64-bit result. float16 is multiplied in
+    float32.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).prod(axis=1)
     Tensor([ 2., 12.])
@@ -192,7 +215,7 @@ def prod(
 
 @op("all x", flops=lambda x: x.size)
 def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Whether all entries over `axis` are true, or not 0.
+    """Test whether all entries along `axis` are nonzero.
 
     >>> Tensor([[True, False], [True, True]]).all(axis=1)
     Tensor([False,  True])
@@ -202,7 +225,7 @@ def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
 @op("any x", flops=lambda x: x.size)
 def any(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Whether an entry over `axis` is true, or not 0.
+    """Test whether any entry along `axis` is nonzero.
 
     >>> Tensor([[True, False], [False, False]]).any(axis=1)
     Tensor([ True, False])
@@ -210,11 +233,11 @@ def any(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     return np.asarray(x.any(axis=normalize_axes("any", x, axis), keepdims=keepdim))
 
 
-@op("the place of max x", flops=lambda x: x.size)
+@op("index of max x", flops=lambda x: x.size)
 def argmax(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array:
-    """The int64 place of the first of the largest entries, in the flat tensor or along `axis`.
+    """Return the int64 index of the maximum along `axis`, or in the flattened tensor for None.
 
-    A nan is larger than all.
+    At ties, the first index is returned. A nan counts as the maximum.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).argmax(axis=1)
     Tensor([1, 0])
@@ -222,11 +245,11 @@ def argmax(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array
     return np.asarray(np.argmax(x, axis=_normalize_axis(x, axis), keepdims=keepdim))
 
 
-@op("the place of min x", flops=lambda x: x.size)
+@op("index of min x", flops=lambda x: x.size)
 def argmin(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array:
-    """The int64 place of the first of the smallest entries, in the flat tensor or along `axis`.
+    """Return the int64 index of the minimum along `axis`, or in the flattened tensor for None.
 
-    A nan is smaller than all.
+    At ties, the first index is returned. A nan counts as the minimum.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).argmin(axis=1)
     Tensor([0, 1])
@@ -239,7 +262,15 @@ def _normalize_axis(x: Array, axis: int | None) -> int | None:
 
 
 def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> V:
-    """Return the variance over `axis`, Σ (x - mean)² / (n - correction); that of nothing is nan.
+    """Compute the variance over `axis`, Σ (x - mean)² / (n - correction).
+
+    Args:
+        x: the input.
+        axis: an axis, several axes, or None for all.
+        keepdim: keep the reduced axes with length 1.
+        correction: 1 for the unbiased estimate, 0 for the population variance.
+
+    For n <= correction, the result is nan if n <= 1, else inf (nan for equal entries).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0, 4.0]).var()
@@ -251,13 +282,13 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
     centered = sub(x, mean(x, axes, True))
     squares = sum(mul(centered, centered), axes, keepdim)
     count = _count(x.shape, axes)
-    # A factor, since NumPy would warn of 0 / 0.
+    # A factor rather than a divisor, because NumPy warns about 0 / 0.
     spare = count - correction
     return mul(squares, 1 / spare if spare > 0 else math.inf if count > 1 else math.nan)
 
 
 def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> V:
-    """Return the standard deviation over `axis`; its gradient is 0 where it is 0.
+    """Compute the standard deviation √var over `axis`; the gradient is 0 where it is 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0, 4.0]).std()
@@ -271,12 +302,12 @@ def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
 
 
 def _in_float32(function: Callable[..., V], x: V, *options: Axis | float) -> V:
-    """Call a function on a float16 tensor, whose squares would overflow, in float32."""
+    """Call a function on a float16 tensor in float32, because squares would overflow."""
     return cast(function(cast(x, dtype=np.float32), *options), dtype=x.dtype)
 
 
 def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> tuple[V, V]:
-    """Return the standard deviation and the mean over `axis`.
+    """Compute the standard deviation and the mean over `axis`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0]).std_mean()
@@ -297,7 +328,7 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
     flops=lambda x, out: 4 * x.size + 2 * out.size,
 )
 def logsumexp(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Logarithm of Σ e^x over `axis`, without overflow; -∞ for nothing.
+    """Compute log Σ e^x over `axis`, without overflow; the result for no entries is -inf.
 
     >>> Tensor([1000.0, 1000.0]).logsumexp()
     Tensor(1000.693)

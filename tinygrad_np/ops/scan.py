@@ -1,8 +1,8 @@
-"""Scans: each entry gathers all up to it along an axis.
+"""Scans: cumulative sums, products, extremes and log-sum-exps along an axis.
 
-Their gradients are scans from the other end. Those of products and of log Σ e^x are linear
-recurrences, s[k] = b[k] + a[k] s[k-1], which need no division and so are right with zeros, and no
-exponent above 0, and so cannot overflow.
+Their gradients are scans from the other end. The gradients of cumprod and logcumsumexp are linear
+recurrences, s[k] = b[k] + a[k] s[k-1]. They never divide, so zeros are safe, and never exponentiate
+a positive number, so they cannot overflow.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tinygrad_np.typing import Value
 
 
 def _swap_last(x: V, axis: int) -> V:
-    """Return x with `axis` last, or back again."""
+    """Swap `axis` with the last axis; a second call undoes the first."""
     return transpose(x, axis, -1)
 
 
@@ -29,12 +29,12 @@ def _cut_last(x: V, part: slice) -> V:
 
 
 def flip_last(x: V) -> V:
-    """Return x with its last axis reversed."""
+    """Reverse the last axis."""
     return _cut_last(x, slice(None, None, -1))
 
 
 def _shift_last(x: V, first: float) -> V:
-    """Return `first`, and then x without its last entry, along the last axis."""
+    """Shift x by one along the last axis: put `first` in front and drop the last entry."""
     if not x.shape[-1]:
         return x
     padding = (*((0, 0),) * (len(x.shape) - 1), (1, 0))
@@ -55,9 +55,11 @@ def _recur_from_end(a: V, b: V) -> V:
     flops=2,
 )
 def recurrence(a: Array, b: Array) -> Array:
-    """Linear recurrence along the last axis of a and b, both of one shape."""
+    """Compute out[k] = b[k] + a[k] out[k-1] along the last axis; a and b have the same shape."""
     if a.shape != b.shape:
-        raise ShapeError(f"recurrence: expected inputs of one shape, got {a.shape} and {b.shape}.")
+        raise ShapeError(
+            f"recurrence: expected inputs of the same shape, got {a.shape} and {b.shape}."
+        )
     out = b.copy()
     for k in range(1, out.shape[-1] if out.ndim else 0):
         out[..., k] += a[..., k] * out[..., k - 1]
@@ -65,7 +67,7 @@ def recurrence(a: Array, b: Array) -> Array:
 
 
 def _scan(name: str, scan: Callable[..., Array], x: Array, axis: int) -> Array:
-    """Call `scan(x, axis, dtype)`, for float16 in float32; a 0-d tensor has the axes 0 and -1."""
+    """Call `scan(x, axis, dtype)`, with float16 in float32; a 0-d tensor has axes 0 and -1."""
     _check_axis(name, x, axis)
     wide = np.float32 if x.dtype == np.float16 else None
     out = scan(x, axis, wide) if x.ndim else scan(x.reshape(1), 0, wide).reshape(())
@@ -73,9 +75,9 @@ def _scan(name: str, scan: Callable[..., Array], x: Array, axis: int) -> Array:
 
 
 def _check_axis(name: str, x: Array, axis: int) -> None:
-    """Refuse an axis that a 0-d tensor, which is its own scan, cannot be said to have."""
+    """Raise AxisError for an axis of a 0-d tensor other than 0 and -1."""
     if not x.ndim and axis not in (0, -1):
-        raise AxisError(f"{name}: expected axis 0 or -1 for a 0-d tensor, got {axis}.")
+        raise AxisError(f"{name}: expected `axis` to be 0 or -1 for a 0-d tensor, got {axis}.")
 
 
 def _cumsum_vjp(grad_out: V, axis: int) -> V:
@@ -84,9 +86,9 @@ def _cumsum_vjp(grad_out: V, axis: int) -> V:
     return _swap_last(flip_last(cumsum(flip_last(_swap_last(grad_out, axis)), -1)), axis)
 
 
-@op("out[k] = Σ x[..k]", vjps={"x": _cumsum_vjp}, flops=1)
+@op("out[k] = Σ x[:k+1]", vjps={"x": _cumsum_vjp}, flops=1)
 def cumsum(x: Array, *, axis: int = 0) -> Array:
-    """Sum up to each entry along `axis`; integers and bools add up in 64 bits.
+    """Compute the cumulative sum along `axis`, in 64 bits for integers and bools.
 
     >>> Tensor([1.0, 2.0, 3.0]).cumsum()
     Tensor([1., 3., 6.])
@@ -101,9 +103,9 @@ def _cumprod_vjp(grad_out: Value, x: Value, axis: int) -> Value:
     return _swap_last(multiply_before(x) * _recur_from_end(x, _swap_last(grad_out, axis)), axis)
 
 
-@op("out[k] = Π x[..k]", vjps={"x": _cumprod_vjp}, flops=1)
+@op("out[k] = Π x[:k+1]", vjps={"x": _cumprod_vjp}, flops=1)
 def cumprod(x: Array, *, axis: int) -> Array:
-    """Product up to each entry along `axis`; its gradient is right where entries are 0.
+    """Compute the cumulative product along `axis`; the gradient is correct even for zeros.
 
     >>> Tensor([1.0, 2.0, 3.0]).cumprod(0)
     Tensor([1., 2., 6.])
@@ -112,7 +114,7 @@ def cumprod(x: Array, *, axis: int) -> Array:
 
 
 def multiply_before(x: V) -> V:
-    """Return for each entry the product of those before it along the last axis."""
+    """Return, for each entry, the product of the entries before it along the last axis."""
     return cumprod(_shift_last(x, 1.0), -1) if x.shape[-1] else x
 
 
@@ -120,21 +122,21 @@ def _logcumsumexp_vjp(grad_out: Value, x: Value, out: Value, axis: int) -> Value
     if not grad_out.shape:
         return grad_out
     x, out = _swap_last(x, axis), _swap_last(out, axis)
-    # From the end: what reaches entry k+1 reaches entry k scaled by e^(out[k] - out[k+1]) <= 1.
+    # From the end: each step from entry k+1 to entry k scales by e^(out[k] - out[k+1]) <= 1.
     ratio = exp(_subtract(_shift_last(out, -np.inf), out))
     reached = _recur_from_end(ratio, _swap_last(grad_out, axis))
     return _swap_last(reached * exp(x - replace_minus_inf(out)), axis)
 
 
 def _subtract(a: Value, b: Value) -> Value:
-    """Return a - b, and 0 where they are equal, be it -∞."""
+    """Return a - b; 0 where they are equal, even if both are -inf."""
     is_equal = eq(a, b)
     return where(is_equal, 0.0, a - where(is_equal, 0.0, b))
 
 
-@op("out[k] = log Σ e^x[..k]", vjps={"x": _logcumsumexp_vjp}, floating=True, flops=1)
+@op("out[k] = log Σ e^x[:k+1]", vjps={"x": _logcumsumexp_vjp}, floating=True, flops=1)
 def logcumsumexp(x: Array, *, axis: int = 0) -> Array:
-    """Logarithm of Σ e^x up to each entry along `axis`, without overflow.
+    """Compute the cumulative log Σ e^x along `axis`, without overflow.
 
     >>> Tensor([1000.0, 1000.0]).logcumsumexp()
     Tensor([1000.    , 1000.6932])
@@ -142,15 +144,15 @@ def logcumsumexp(x: Array, *, axis: int = 0) -> Array:
     return _scan("logcumsumexp", np.logaddexp.accumulate, x, axis)
 
 
-@op("the place of max x[..k]", flops=1)
+@op("out[k] = index of max x[:k+1]", flops=1)
 def argcummax(x: Array, *, axis: int = 0) -> Array:
-    """The int64 place of the last of the largest entries so far along `axis`."""
+    """Return the int64 index of the cumulative maximum along `axis`; the last index at ties."""
     return _find_extremes("cummax", np.maximum, x, axis)
 
 
-@op("the place of min x[..k]", flops=1)
+@op("out[k] = index of min x[:k+1]", flops=1)
 def argcummin(x: Array, *, axis: int = 0) -> Array:
-    """The int64 place of the last of the smallest entries so far along `axis`."""
+    """Return the int64 index of the cumulative minimum along `axis`; the last index at ties."""
     return _find_extremes("cummin", np.minimum, x, axis)
 
 
@@ -169,7 +171,9 @@ def _find_extremes(name: str, ufunc: np.ufunc, x: Array, axis: int) -> Array:
 
 
 def cummax(x: V, axis: int = 0) -> tuple[V, V]:
-    """Return the largest entries so far along `axis`, and the int64 places of the last of equals.
+    """Compute the cumulative maximum along `axis` and its int64 indices.
+
+    At ties, the last index is returned and gets the gradient, as in PyTorch.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 3.0, 2.0]).cummax()
@@ -180,7 +184,9 @@ def cummax(x: V, axis: int = 0) -> tuple[V, V]:
 
 
 def cummin(x: V, axis: int = 0) -> tuple[V, V]:
-    """Return the smallest entries so far along `axis`, and the int64 places of the last of equals.
+    """Compute the cumulative minimum along `axis` and its int64 indices.
+
+    At ties, the last index is returned and gets the gradient, as in PyTorch.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).cummin()

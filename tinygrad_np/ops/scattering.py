@@ -1,4 +1,4 @@
-"""Writing at an index, and by a mask."""
+"""Scattering and masking: write or select entries by index or by mask."""
 
 import math
 
@@ -22,34 +22,45 @@ Source = Value | float
 
 
 def _locate(shape: Shape, dim: int, index: Array) -> Array:
-    """Return the place in a flat tensor of `shape` that each entry of `index` names."""
+    """Return the position of each entry of `index` in a flattened tensor of `shape`."""
     places: list[Array] = list(np.indices(index.shape))
     places[dim] = index
     return np.asarray(np.ravel_multi_index(places, shape)).reshape(-1)
 
 
 def _read_source(who: str, x: Value, index: Array, src: Source) -> Value:
-    """Return the entries of `src` at the places of `index`, flat and of x's dtype."""
+    """Return the entry of `src` for each entry of `index`, flattened and in the dtype of x."""
     if not isinstance(src, Variable | np.ndarray):
         return np.full(index.size, src, x.dtype)
     if len(src.shape) != index.ndim or any(
         n > length for n, length in zip(index.shape, src.shape, strict=True)
     ):
         raise ShapeError(
-            f"{who}: expected src to be a number, or at least as long along each axis as the index "
-            f"of shape {index.shape}, got shape {src.shape}."
+            f"{who}: expected `src` to be a number, or a tensor at least as large as `index` "
+            f"{index.shape} along each axis, got shape {src.shape}."
         )
     if src.dtype != x.dtype:
-        raise DtypeError(f"{who}: expected src of the tensor's dtype {x.dtype}, got {src.dtype}.")
+        raise DtypeError(f"{who}: expected `src` of the tensor's dtype {x.dtype}, got {src.dtype}.")
     corner = basic_index(src, key=tuple(slice(n) for n in index.shape))
     return reshape(corner, shape=(index.size,))
 
 
 def scatter(x: Value, dim: int, index: Index, src: Source, reduce: str | None = None) -> Value:
-    """Write `src`, a tensor or a number, at `index` along `dim`.
+    """Write `src` into a copy of x at `index` along `dim`.
 
-    The arguments are those of `gather`. If the index names a place twice, the last entry counts and
-    alone gets the gradient. With `reduce` "add" or "multiply", entries are combined with x instead.
+    Args:
+        x: the input.
+        dim: the axis to index.
+        index: the positions to write to, as in `gather`.
+        src: a number, or a tensor of the dtype of x, at least as large as `index` along each axis.
+        reduce: None to overwrite; then, for repeated indices, the last entry is written and alone
+            gets the gradient. "add" or "multiply" combine the entries with x instead.
+
+    Raises:
+        ArgumentError: for another value of `reduce`.
+        AxisError: if `dim` or an index is out of range.
+        DtypeError: if `index` is not integers, or `src` does not have the dtype of x.
+        ShapeError: if the shape of `index` or `src` does not fit.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.zeros(1, 3).scatter(1, Tensor([[2, 0]]), Tensor([[5.0, 7.0]]))
@@ -58,7 +69,7 @@ def scatter(x: Value, dim: int, index: Index, src: Source, reduce: str | None = 
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise ArgumentError(
-                f"scatter: expected reduce to be None, 'add' or 'multiply', got {reduce!r}."
+                f"scatter: expected `reduce` to be None, 'add' or 'multiply', got {reduce!r}."
             )
         return _combine("scatter", x, dim, index, src, "sum" if reduce == "add" else "prod", True)
     dim, places = read_index("scatter", x, dim, index)
@@ -75,15 +86,22 @@ def scatter(x: Value, dim: int, index: Index, src: Source, reduce: str | None = 
 def scatter_reduce(
     x: Value, dim: int, index: Index, src: Source, reduce: str, include_self: bool = True
 ) -> Value:
-    """Reduce all entries of `src` at an `index` into the place that it names.
+    """Reduce the entries of `src` with equal indices into a copy of x at `index` along `dim`.
 
     Args:
-        x: the tensor; `dim` and `index` are those of `gather`.
-        dim: the axis to write along.
-        index: the places to write to.
-        src: a tensor or a number.
-        reduce: sum, prod, mean, amax or amin. Ties of amax and amin share the gradient evenly.
-        include_self: whether the entries of x count.
+        x: the input.
+        dim: the axis to index.
+        index: the positions to write to, as in `gather`.
+        src: a number, or a tensor of the dtype of x, at least as large as `index` along each axis.
+        reduce: "sum", "prod", "mean", "amax" or "amin". At ties, "amax" and "amin" share the
+            gradient evenly. Integer means are rounded down.
+        include_self: whether the entries of x take part in the reduction.
+
+    Raises:
+        ArgumentError: for another value of `reduce`.
+        AxisError: if `dim` or an index is out of range.
+        DtypeError: if `index` is not integers, or `src` does not have the dtype of x.
+        ShapeError: if the shape of `index` or `src` does not fit.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).scatter_reduce(0, Tensor([0, 0]), Tensor([5.0, 6.0]), "mean")
@@ -91,7 +109,7 @@ def scatter_reduce(
     """
     if reduce not in _REDUCTIONS:
         raise ArgumentError(
-            f"scatter_reduce: expected reduce to be one of {', '.join(_REDUCTIONS)}, got "
+            f"scatter_reduce: expected `reduce` to be one of {', '.join(_REDUCTIONS)}, got "
             f"{reduce!r}."
         )
     return _combine("scatter_reduce", x, dim, index, src, reduce, include_self)
@@ -123,13 +141,13 @@ def _combine(
 def _reduce_groups(
     own: Value, entries: Value, targets: Array, counts: Array, reduce: str, include_self: bool
 ) -> Value:
-    """Reduce one row per place that is named: its entries of src, its own entry, and padding."""
+    """Reduce one row per written position: its entries of src, its own entry, and padding."""
     touched = np.flatnonzero(counts)
     if not touched.size:
         return own
     order = np.argsort(targets, kind="stable")
     starts = np.cumsum(counts) - counts
-    # Members are numbered through: the tensor's own entries, those of src, then the padding.
+    # Members index into `pool`: the tensor's own entries, the entries of src, then the padding.
     members = np.full((len(counts), counts.max() + 1), len(counts) + len(targets))
     place_in_group = np.arange(len(targets)) - starts[targets[order]]
     members[targets[order], place_in_group] = len(counts) + order
@@ -145,7 +163,7 @@ def _reduce_groups(
 
 
 def _find_limit(dtype: DType, is_lowest: bool) -> float:
-    """Return the lowest or highest number of a dtype."""
+    """Return the lowest or highest value of a dtype."""
     if dtype.kind in "fb":
         return -math.inf if is_lowest and dtype.kind == "f" else 0 if is_lowest else math.inf
     limits = np.iinfo(dtype)
@@ -153,9 +171,16 @@ def _find_limit(dtype: DType, is_lowest: bool) -> float:
 
 
 def masked_fill(x: Value, mask: Index, value: Source) -> Value:
-    """Replace entries by `value`, a number or a tensor of one entry, where the bool `mask` is true.
+    """Replace entries by `value` where `mask` is True; the dtype does not change.
 
-    The dtype stays. Raises DtypeError unless the mask is of bools and the value fits.
+    Args:
+        x: the input.
+        mask: bools that broadcast with x.
+        value: a number or a tensor with one entry.
+
+    Raises:
+        DtypeError: if the mask is not bools, or x is not float and cannot represent the value.
+        ShapeError: if the value has more than one entry.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([1.0, 2.0])
@@ -165,14 +190,15 @@ def masked_fill(x: Value, mask: Index, value: Source) -> Value:
     chosen = _read_mask("masked_fill", mask)
     if (shape := getattr(value, "shape", ())) not in ((), (1,)):
         raise ShapeError(
-            f"masked_fill: expected a number, got shape {shape}. Try mask.where(value, x)."
+            f"masked_fill: expected `value` to be a number, got shape {shape}. Try "
+            "mask.where(value, x)."
         )
     if not hasattr(value, "dtype") and x.dtype.kind != "f":
         filling = np.asarray(value).astype(x.dtype)
         if filling != value:
             raise DtypeError(
-                f"masked_fill: expected a value of the tensor's dtype {x.dtype}, got {value!r}. "
-                "Try .float() on the tensor."
+                f"masked_fill: expected `value` to fit the tensor's dtype {x.dtype}, got "
+                f"{value!r}. Try .float() on the tensor."
             )
         value = filling
     return where(chosen, value, x)
@@ -181,15 +207,25 @@ def masked_fill(x: Value, mask: Index, value: Source) -> Value:
 def _read_mask(who: str, mask: Index) -> Array:
     mask = mask.data if isinstance(mask, Variable) else np.asarray(mask)
     if mask.dtype != bool:
-        raise DtypeError(f"{who}: expected a mask of bools, got dtype {mask.dtype}. Try x != 0.")
+        raise DtypeError(
+            f"{who}: expected `mask` to be bools, got dtype {mask.dtype}. Try mask != 0."
+        )
     return mask
 
 
 def masked_select(x: Value, mask: Index, size: int | None = None, fill_value: float = 0) -> Value:
-    """Return the entries where the bool `mask` is true, in C order, as one axis.
+    """Return the entries where `mask` is True as a vector, in C order.
 
-    With a `size`, return that many: the first ones, then `fill_value`. Raises DtypeError unless the
-    mask is of bools.
+    Args:
+        x: the input.
+        mask: bools that broadcast with x.
+        size: the length of the result. Further entries are dropped, missing ones are filled with
+            `fill_value`. By default, the number of entries selected.
+        fill_value: the value of missing entries.
+
+    Raises:
+        ArgumentError: if `size` is negative.
+        DtypeError: if the mask is not bools.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -203,22 +239,29 @@ def masked_select(x: Value, mask: Index, size: int | None = None, fill_value: fl
 
 
 def _fit_size(who: str, found: V, size: int | None, fill_value: float) -> V:
-    """Cut or fill the first axis to `size`, if given."""
+    """Truncate or pad the first axis to `size`, if given."""
     if size is None:
         return found
     if size < 0:
-        raise ArgumentError(f"{who}: expected a size of at least 0, got {size}.")
+        raise ArgumentError(f"{who}: expected `size` to be >= 0, got {size}.")
     missing = size - found.shape[0]
     if missing <= 0:
         return basic_index(found, key=slice(size))
     return cat(found, np.full((missing, *found.shape[1:]), fill_value, found.dtype))
 
 
-@op("the places of x ≠ 0", flops=lambda x: x.size)
+@op("indices of x ≠ 0", flops=lambda x: x.size)
 def nonzero(x: Array, *, size: int | None = None, fill_value: int = 0) -> Array:
-    """Return the int64 places (n, ndim) of the entries that are not 0, in C order.
+    """Return the int64 indices of the nonzero entries, of shape (n, ndim), in C order.
 
-    With a `size`, return that many: the first ones, then `fill_value`.
+    Args:
+        x: the input.
+        size: the number of rows n. Further rows are dropped, missing ones are filled with
+            `fill_value`. By default, the number of nonzero entries.
+        fill_value: the index in missing rows.
+
+    Raises:
+        ArgumentError: if `size` is negative.
 
     >>> Tensor([[0, 3], [2, 0]]).nonzero()
     Tensor([[0, 1],

@@ -1,4 +1,4 @@
-"""Ops that move entries around: shape, order, joining, padding."""
+"""Ops that rearrange entries: reshaping, permuting, joining, splitting and padding."""
 
 import itertools
 import math
@@ -20,12 +20,12 @@ Padding = Sequence[int] | Sequence[Sequence[int] | None]
 
 
 def as_tuple(values: T | Sequence[T]) -> tuple[T, ...]:
-    """Return a list as a tuple, and a single value as a tuple of one."""
+    """Return a sequence as a tuple, and a single value as a tuple of one entry."""
     return tuple(values) if isinstance(values, Sequence) else (values,)
 
 
 def normalize_axis(name: str, ndim: int, axis: int) -> int:
-    """Return `axis` counted from the front; a 0-d tensor counts as having one axis."""
+    """Return `axis` as a number >= 0; a 0-d tensor counts as having one axis."""
     count = max(ndim, 1)
     if not -count <= axis < count:
         raise AxisError(f"{name}: expected an axis from {-count} to {count - 1}, got {axis}.")
@@ -33,7 +33,7 @@ def normalize_axis(name: str, ndim: int, axis: int) -> int:
 
 
 def measure_axis(name: str, x: Value, axis: int) -> tuple[int, int]:
-    """Return `axis` counted from the front, and its length."""
+    """Return `axis` as a number >= 0, and the length of that axis."""
     if not x.shape:
         raise ShapeError(f"{name}: expected at least one axis, got a 0-d tensor.")
     axis = normalize_axis(name, len(x.shape), axis)
@@ -46,10 +46,15 @@ def measure_axis(name: str, x: Value, axis: int) -> tuple[int, int]:
     view=True,
 )
 def reshape(x: Array, *, shape: Sequence[int | None]) -> Array:
-    """Give the entries, in C order, another shape.
+    """Change the shape, keeping the entries in C order.
 
-    None keeps a length, and one length may be -1: it follows from the others. Raises ShapeError if
-    the sizes differ.
+    Args:
+        x: the input.
+        shape: the new shape. None keeps the length of an axis; one length may be -1 and is
+            computed from the others.
+
+    Raises:
+        ShapeError: if the number of entries would change.
 
     >>> Tensor([1, 2, 3, 4]).reshape(2, -1)
     Tensor([[1, 2],
@@ -58,15 +63,17 @@ def reshape(x: Array, *, shape: Sequence[int | None]) -> Array:
     if None in shape:
         if None in shape[x.ndim :]:
             raise ShapeError(
-                f"reshape: expected None only for the {x.ndim} axes of shape {x.shape}, whose "
-                f"lengths it can keep, got {tuple(shape)}."
+                f"reshape: expected None only for the {x.ndim} axes of shape {x.shape}, got "
+                f"{tuple(shape)}."
             )
         shape = [x.shape[axis] if n is None else n for axis, n in enumerate(shape)]
     return x.reshape(shape)
 
 
 def flatten(x: V, start_dim: int = 0, end_dim: int = -1) -> V:
-    """Merge the axes from `start_dim` to `end_dim`; flatten(1) keeps the batch axis.
+    """Merge the axes from `start_dim` to `end_dim` into one.
+
+    `x.flatten(1)` keeps the batch axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(2, 3, 4).flatten(1).shape
@@ -80,7 +87,7 @@ def flatten(x: V, start_dim: int = 0, end_dim: int = -1) -> V:
 
 
 def unflatten(x: V, dim: int, sizes: Sequence[int]) -> V:
-    """Split the axis `dim` into axes of the given sizes, one of which may be -1.
+    """Split the axis `dim` into axes of the given sizes; one of them may be -1.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(2, 12).unflatten(1, (3, -1)).shape
@@ -88,12 +95,14 @@ def unflatten(x: V, dim: int, sizes: Sequence[int]) -> V:
     """
     dim = normalize_axis("unflatten", len(x.shape), dim)
     if not isinstance(sizes, list | tuple):
-        raise DtypeError(f"unflatten: expected a tuple of sizes such as (2, -1), got {sizes!r}.")
+        raise DtypeError(
+            f"unflatten: expected a tuple of sizes, for example (2, -1), got {sizes!r}."
+        )
     return reshape(x, shape=(*x.shape[:dim], *sizes, *x.shape[dim + 1 :]))
 
 
 def squeeze(x: V, dim: int | Sequence[int] | None = None) -> V:
-    """Remove axes of length 1: all of them, or those among `dim`.
+    """Remove axes of length 1: all, or only those in `dim`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(1, 3, 1).squeeze().shape, Tensor.ones(1, 3, 1).squeeze(0).shape
@@ -121,7 +130,7 @@ def _invert(order: Sequence[int]) -> list[int]:
 
 
 @op(
-    "axes of x in the given order",
+    "x with its axes permuted",
     vjps={"x": lambda grad_out, order: permute(grad_out, order=_invert(order))},
     view=True,
 )
@@ -149,7 +158,7 @@ def transpose(x: Array, *, dim0: int = 1, dim1: int = 0) -> Array:
 
 
 def _cut(grad_out: Value, position: int, bounds: Sequence[int], dim: int) -> Value:
-    """Return the part of a concatenation that came from the input at `position`."""
+    """Return the part of the gradient that belongs to the input at `position`."""
     ndim = len(grad_out.shape)
     key = [slice(None)] * ndim
     key[dim % ndim] = slice(bounds[position], bounds[position + 1])
@@ -158,7 +167,7 @@ def _cut(grad_out: Value, position: int, bounds: Sequence[int], dim: int) -> Val
 
 @op("xs joined along an axis", vjps={"xs": _cut}, keeps=("bounds",), flops=0)
 def cat(*xs: Array, dim: int = 0) -> tuple[Array, list[int]]:
-    """Join tensors along the axis `dim`; all other lengths must agree.
+    """Concatenate tensors along the axis `dim`; their other axes must agree.
 
     >>> Tensor([1, 2]).cat(Tensor([3]), Tensor([4]))
     Tensor([1, 2, 3, 4])
@@ -176,7 +185,7 @@ def cat(*xs: Array, dim: int = 0) -> tuple[Array, list[int]]:
 
 
 def stack(*xs: V, dim: int = 0) -> V:
-    """Join tensors of one shape along a new axis.
+    """Join tensors of the same shape along a new axis `dim`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.stack(Tensor([1, 2]), Tensor([3, 4]), dim=1)
@@ -185,14 +194,23 @@ def stack(*xs: V, dim: int = 0) -> V:
     """
     if not xs or any(not hasattr(x, "shape") for x in xs):
         kinds = ", ".join([type(x).__name__ for x in xs]) or "nothing"
-        raise DtypeError(f"stack: expected tensors, got {kinds}. Try Tensor(...) around lists.")
+        raise DtypeError(f"stack: expected tensors, got {kinds}. Convert lists with Tensor(...).")
     if any(x.shape != xs[0].shape for x in xs):
-        raise ShapeError(f"stack: expected tensors of one shape, got {[x.shape for x in xs]}.")
+        raise ShapeError(f"stack: expected tensors of the same shape, got {[x.shape for x in xs]}.")
     return cat(*[unsqueeze(x, dim) for x in xs], dim=dim)
 
 
 def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
-    """Cut x along `dim` into views: of one size each (the last may be shorter), or of `sizes`.
+    """Split x along `dim` into views.
+
+    Args:
+        x: the input.
+        sizes: the size of each part, or one size for all; then the last part may be smaller.
+        dim: the axis to split.
+
+    Raises:
+        ArgumentError: if one size is below 1.
+        ShapeError: if several sizes do not add up to the length of the axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).split(2)
@@ -202,12 +220,12 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
     if isinstance(sizes, int | np.integer):
         size = int(sizes)
         if size < 1:
-            raise ArgumentError(f"split: expected a size of at least 1, got {size}.")
+            raise ArgumentError(f"split: expected a size >= 1, got {size}.")
         sizes = [size] * (length // size) + [length % size] * bool(length % size) or [0]
     if sum(sizes) != length or min(sizes, default=0) < 0:
         raise ShapeError(
-            f"split: expected sizes with the sum {length} for axis {dim} of shape {x.shape}, got "
-            f"{list(sizes)}."
+            f"split: expected sizes >= 0 that sum to {length} for axis {dim} of shape {x.shape}, "
+            f"got {list(sizes)}."
         )
     ends = np.cumsum([0, *sizes]).tolist()
     lead = (slice(None),) * dim
@@ -215,20 +233,20 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
 
 
 def chunk(x: V, chunks: int, dim: int = 0) -> tuple[V, ...]:
-    """Cut x along `dim` into at most `chunks` views of one size; the last may be shorter.
+    """Split x along `dim` into at most `chunks` views of equal size; the last may be smaller.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3, 4, 5]).chunk(2)
     (Tensor([1, 2, 3]), Tensor([4, 5]))
     """
     if chunks < 1:
-        raise ArgumentError(f"chunk: expected at least 1 chunk, got {chunks}.")
+        raise ArgumentError(f"chunk: expected `chunks` to be >= 1, got {chunks}.")
     dim, length = measure_axis("chunk", x, dim)
     return split(x, -(-length // chunks), dim) if length else split(x, [0] * chunks, dim)
 
 
 def repeat(x: V, repeats: Sequence[int]) -> V:
-    """Repeat the whole tensor along each axis, and along new axes in front.
+    """Tile the tensor: repeat it along each axis, and along new leading axes.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).repeat(2, 2)
@@ -237,8 +255,7 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
     """
     if len(repeats) < len(x.shape) or min(repeats, default=0) < 0:
         raise ShapeError(
-            f"repeat: expected a count of at least 0 for each axis of shape {x.shape}, got "
-            f"{tuple(repeats)}."
+            f"repeat: expected a count >= 0 for each axis of shape {x.shape}, got {tuple(repeats)}."
         )
     shape = (1,) * (len(repeats) - len(x.shape)) + tuple(x.shape)
     pairs = list(zip(repeats, shape, strict=True))
@@ -248,7 +265,7 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
 
 
 def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:
-    """Repeat each entry along `dim`, or of the flattened tensor, `repeats` times in a row.
+    """Repeat each entry `repeats` times along `dim`, or in the flattened tensor for None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).repeat_interleave(2)
@@ -256,7 +273,7 @@ def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:
     """
     if not isinstance(repeats, int | np.integer) or repeats < 0:
         raise ArgumentError(
-            f"repeat_interleave: expected an integer of at least 0, got {repeats!r}."
+            f"repeat_interleave: expected `repeats` to be an integer >= 0, got {repeats!r}."
         )
     if dim is None:
         x, dim = reshape(x, shape=(-1,)), 0
@@ -267,7 +284,7 @@ def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:
 
 
 def flip(x: V, axis: int | Sequence[int]) -> V:
-    """Reverse the order along some axes; a view.
+    """Reverse the entries along one or more axes; return a view.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1, 2], [3, 4]]).flip(1)
@@ -280,8 +297,12 @@ def flip(x: V, axis: int | Sequence[int]) -> V:
 
 
 def roll(x: V, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> V:
-    """Shift entries along `dims`, or in the flattened tensor; those pushed off one end come back
-    at the other.
+    """Shift entries cyclically along `dims`, or in the flattened tensor for None.
+
+    Args:
+        x: the input.
+        shifts: the number of positions to shift by, one per axis in `dims`.
+        dims: the axes to shift along.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).roll(1)
@@ -291,7 +312,7 @@ def roll(x: V, shifts: int | Sequence[int], dims: int | Sequence[int] | None = N
         return reshape(roll(reshape(x, shape=(-1,)), shifts, 0), shape=x.shape)
     steps, axes = as_tuple(shifts), as_tuple(dims)
     if len(steps) != len(axes):
-        raise ShapeError(f"roll: expected one shift per axis, got shifts {shifts}, dims {dims}.")
+        raise ShapeError(f"roll: expected one shift per axis, got shifts={shifts} and dims={dims}.")
     for shift, dim in zip(steps, axes, strict=True):
         dim, length = measure_axis("roll", x, dim)
         lead = (slice(None),) * dim
@@ -306,35 +327,34 @@ def _negate(padding: Pads) -> Pads:
 
 
 @op(
-    "x within a border",
-    # Padding by -n crops n, and cropping is what undoes padding.
+    "x with a constant border",
+    # Padding by -n crops n entries, which reverses padding by n.
     vjps={"x": lambda grad_out, padding: pad_constant(grad_out, padding=_negate(padding))},
     flops=0,
 )
 def pad_constant(x: Array, *, padding: Pads, value: float = 0.0) -> Array:
-    """Add entries of `value` before and after each axis: one (before, after) per axis.
-
-    Negative numbers crop.
-    """
+    """Pad with `value`, by one pair (before, after) per axis; negative numbers crop."""
     if len(padding) != x.ndim:
         raise _wrong_pair_count(x, padding)
     lengths = [n + before + after for n, (before, after) in zip(x.shape, padding, strict=True)]
     if min(lengths, default=0) < 0:
-        raise ShapeError(f"pad: expected to crop at most shape {x.shape}, got padding {padding}.")
+        raise ShapeError(
+            f"pad: expected to crop at most the shape {x.shape}, got padding {padding}."
+        )
     out = np.full(lengths, value, x.dtype)
     out[_crop(lengths, padding)] = x[_crop(x.shape, _negate(padding))]
     return out
 
 
 def _crop(lengths: Sequence[int], padding: Pads) -> tuple[slice, ...]:
-    """Return the key of what is left of axes without a border; negative borders do not count."""
+    """Return the key that removes a border; negative borders count as 0."""
     pairs = zip(lengths, padding, strict=True)
     return tuple([slice(max(0, before), n - max(0, after)) for n, (before, after) in pairs])
 
 
 def _wrong_pair_count(x: Value, padding: Sequence[object]) -> ShapeError:
     return ShapeError(
-        f"pad: expected {len(x.shape)} pairs of (before, after), one per axis of shape {x.shape}, "
+        f"pad: expected {len(x.shape)} pairs (before, after), one per axis of shape {x.shape}, "
         f"got {len(padding)}."
     )
 
@@ -344,14 +364,20 @@ _MODES: dict[str, _Mode] = {"reflect": "reflect", "replicate": "edge", "circular
 
 
 def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V:
-    """Add a border: of `value`, or of the tensor's own entries according to `mode`.
+    """Pad with a constant, or with entries of the tensor.
 
     Args:
-        x: the tensor.
-        padding: flat and last axis first, as in PyTorch: (left, right, top, bottom); or one
-            (before, after) or None for each axis in order. Negative numbers crop.
-        mode: constant, reflect (does not repeat the entry at the border), replicate or circular.
-        value: the value of the border in mode constant.
+        x: the input.
+        padding: flat numbers, last axis first, as in PyTorch: (left, right, top, bottom); or one
+            pair (before, after) or None per axis, first axis first. Negative numbers crop.
+        mode: "constant", "reflect" (without repeating the outermost entry), "replicate" or
+            "circular".
+        value: the constant for mode "constant".
+
+    Raises:
+        ArgumentError: for another mode.
+        ShapeError: if `padding` does not fit the shape, or exceeds what the mode allows: per side,
+            the axis length - 1 for "reflect" and the axis length for "circular".
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).pad((1, 2)), Tensor([1, 2, 3]).pad((1, 2), mode="reflect")
@@ -361,11 +387,13 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
     if mode == "constant":
         return pad_constant(x, padding=pairs, value=value)
     if mode not in _MODES:
-        raise ArgumentError(f"pad: expected mode constant, {', '.join(_MODES)}, got {mode!r}.")
+        raise ArgumentError(
+            f"pad: expected `mode` to be constant, {', '.join(_MODES)}, got {mode!r}."
+        )
     for axis, (before, after) in enumerate(pairs):
         length = x.shape[axis]
         if mode == "circular":
-            # As in PyTorch, only what is left after cropping wraps around.
+            # As in PyTorch, crop first; only the remaining entries wrap around.
             crop = slice(max(-before, 0), length - max(-after, 0))
             x = basic_index(x, key=(slice(None),) * axis + (crop,))
             before, after, length = max(before, 0), max(after, 0), x.shape[axis]
@@ -384,10 +412,10 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
 
 
 def _pair_up(x: Value, padding: Padding) -> Pads:
-    """Return one (before, after) per axis."""
+    """Return one pair (before, after) per axis."""
     ndim = len(x.shape)
     if not isinstance(padding, list | tuple):
-        raise DtypeError(f"pad: expected a tuple such as (left, right), got {padding!r}.")
+        raise DtypeError(f"pad: expected a tuple, for example (left, right), got {padding!r}.")
     if not all(isinstance(part, int | np.integer) for part in padding):
         if any(part is not None and not isinstance(part, list | tuple) for part in padding):
             raise DtypeError(f"pad: expected integers, or pairs and None, got {padding!r}.")
@@ -404,7 +432,7 @@ def _pair_up(x: Value, padding: Padding) -> Pads:
 
 
 def shrink(x: V, arg: Sequence[Sequence[int] | None]) -> V:
-    """Return the part of x from start to end: one (start, end) or None for each axis.
+    """Slice each axis from start to end, given as one pair (start, end) or None per axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1, 2, 3], [4, 5, 6]]).shrink((None, (1, 3)))
@@ -412,7 +440,9 @@ def shrink(x: V, arg: Sequence[Sequence[int] | None]) -> V:
             [5, 6]])
     """
     if len(arg) != len(x.shape):
-        raise ShapeError(f"shrink: expected one pair or None per axis of {x.shape}, got {arg}.")
+        raise ShapeError(
+            f"shrink: expected one pair or None per axis of shape {x.shape}, got {arg}."
+        )
     for axis, (part, length) in enumerate(zip(arg, x.shape, strict=True)):
         if part is not None and not isinstance(part, list | tuple):
             raise DtypeError(f"shrink: expected (start, end) or None, got {part!r}.")
@@ -425,7 +455,7 @@ def shrink(x: V, arg: Sequence[Sequence[int] | None]) -> V:
 
 
 def unfold(x: V, dim: int, size: int, step: int) -> V:
-    """Return windows of `size` along `dim`, `step` apart; a new last axis runs within a window.
+    """Return all windows of `size` along `dim`, `step` apart, in a new last axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3, 4]).unfold(0, 2, 1)
@@ -437,8 +467,8 @@ def unfold(x: V, dim: int, size: int, step: int) -> V:
     length = x.shape[dim] if x.shape else 1
     if not 0 <= size <= length or step < 1:
         raise ArgumentError(
-            f"unfold: expected a size of 0 to {length} and a step of at least 1 for axis {dim} of "
-            f"shape {x.shape}, got size {size} and step {step}."
+            f"unfold: expected `size` to be from 0 to {length} and `step` to be >= 1 for axis "
+            f"{dim} of shape {x.shape}, got size={size} and step={step}."
         )
     if not x.shape:
         return basic_index(reshape(x, shape=(1,)), key=slice(size))
@@ -449,7 +479,9 @@ def unfold(x: V, dim: int, size: int, step: int) -> V:
 
 
 def meshgrid(x: V, *args: V, indexing: str = "ij") -> tuple[V, ...]:
-    """Expand vectors over the grid they span, one tensor each; "xy" swaps the first two axes.
+    """Expand vectors to coordinate grids, one per vector.
+
+    With indexing="xy", the first two axes of the grids are swapped.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).meshgrid(Tensor([3, 4, 5]))[1]
@@ -457,7 +489,7 @@ def meshgrid(x: V, *args: V, indexing: str = "ij") -> tuple[V, ...]:
             [3, 4, 5]])
     """
     if indexing not in ("ij", "xy"):
-        raise ArgumentError(f"meshgrid: expected indexing 'ij' or 'xy', got {indexing!r}.")
+        raise ArgumentError(f"meshgrid: expected `indexing` to be 'ij' or 'xy', got {indexing!r}.")
     vectors = [reshape(v, shape=(-1,)) if len(v.shape) < 2 else v for v in (x, *args)]
     if any(len(v.shape) != 1 for v in vectors):
         raise ShapeError(f"meshgrid: expected vectors, got shapes {[v.shape for v in vectors]}.")

@@ -1,8 +1,8 @@
-"""What the ops are tried on: samples from their records, a table for ops whose inputs have
-structure, and for each op the bad inputs with the error that they must raise.
+"""Sample inputs for every op, and invalid inputs with the error they must raise.
 
-An op that is neither plain (no attributes, any shapes) nor in the table fails a test, and so does
-one without bad inputs. Each family has its file, as in `tinygrad_np/ops/`.
+Samples of plain ops (no attributes, any shapes) are generated from the op's definition; those of
+other ops come from a table. A test fails for an op without samples or without invalid inputs. There
+is one file per family, as in `tinygrad_np/ops/`.
 """
 
 import functools
@@ -15,7 +15,7 @@ from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, draw, rng_for
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import DtypeError, ShapeError
 
-# Each file beside this one, but for the tools, has a TABLE and BAD.
+# Every other file in this directory except tools.py defines TABLE and BAD.
 _FAMILIES = [
     importlib.import_module(f"{__name__}.{path.stem}")
     for path in sorted(Path(__file__).parent.glob("*.py"))
@@ -25,7 +25,7 @@ _FAMILIES = [
 TABLE: Table = {name: make for family in _FAMILIES for name, make in family.TABLE.items()}
 BAD: Bads = {name: bad for family in _FAMILIES for name, bad in family.BAD.items()}
 
-# Shapes of plain ops' inputs: 0-d, size 1, zero size, five axes, and one large enough for recycled
+# Input shapes for plain ops: 0-d, size 1, size 0, five axes, and one large enough for recycled
 # memory.
 UNARY = [(), (1,), (3,), (2, 3), (0, 3), (2, 1, 3), (2, 1, 3, 1, 2), (200, 60)]
 BINARY = [
@@ -44,22 +44,20 @@ BINARY = [
 
 
 def is_plain(op: Op) -> bool:
-    """Whether the record alone says how to sample: no attributes, one or two differentiable or
-    comparable inputs of any shape.
-    """
+    """Return whether samples follow from the definition: no attributes, inputs of any shape."""
     return not op.options and not op.variadic and op.name not in TABLE
 
 
 @functools.cache
 def samples_of(op: Op) -> list[Sample]:
-    """Return the samples of an op in float64, the same ones each time."""
+    """Return the float64 samples of an op, the same in each run."""
     generator = rng_for(op)
     if op.name in TABLE:
         return TABLE[op.name](generator)
     if len(op.inputs) == 1:
         found = [Sample((draw(op, shape, generator),)) for shape in UNARY]
         found.append(Sample((draw(op, (4, 6), generator)[::2, ::-2].T,)))
-        # Memory with the batch last under its shape, as convolution leaves it.
+        # Memory order with the batch last, as convolution produces it.
         found.append(Sample((np.moveaxis(draw(op, (9, 9, 20, 8), generator), -1, 0),)))
         return found
     found = [Sample(tuple(draw(op, shape, generator) for shape in pair)) for pair in BINARY]

@@ -1,4 +1,4 @@
-"""Elementwise ops that are not plain: samples, and bad inputs with the error they must raise."""
+"""Samples and invalid inputs of elementwise ops, except the plain ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def _where(generator: np.random.Generator) -> list[Sample]:
 
 
 def _whole(generator: np.random.Generator) -> list[Sample]:
-    """Integers, and bools, of two shapes each."""
+    """Pairs of integer arrays that broadcast, and one pair of bool arrays."""
     shapes = [((), ()), ((3,), (2, 3)), ((2, 1), (1, 3)), ((0, 3), (3,))]
     return [
         Sample((generator.integers(0, 7, a), generator.integers(0, 7, b))) for a, b in shapes
@@ -43,7 +43,7 @@ def _closeness(generator: np.random.Generator) -> list[Sample]:
 
 
 def _quotients(generator: np.random.Generator) -> list[Sample]:
-    """Dividends whose quotients are a good way from whole numbers, where these ops jump."""
+    """Dividends whose quotients are far from integers, where these ops jump."""
     found = []
     for shape in [(), (3,), (2, 3), (0, 3), (200, 60)]:
         b = generator.uniform(0.5, 2, shape) * generator.choice([-1, 1], shape)
@@ -95,13 +95,15 @@ BAD: Bads = {
     "isinf": [(lambda: T.ones(2).isinf(sign=1), DtypeError, "isinf: expected inputs ['x']")],
     "clip": [(lambda: T.ones(2).clip(), ArgumentError, "clip: expected min_ or max_, got neither")],
     "div": [
-        (lambda: T.ones(2).div(2, "up"), ArgumentError, "div: expected rounding_mode None"),
-        (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: expected integers other"),
-        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: expected integers other"),
-        (lambda: T([1, 2]) % 0, ArgumentError, "mod: expected integers other"),
-        (lambda: T([1, 2]).fmod(T([0, 1])), ArgumentError, "fmod: expected integers other"),
+        (lambda: T.ones(2).div(2, "up"), ArgumentError, "div: expected `rounding_mode` to be None"),
+        (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: expected a nonzero integer"),
+        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: expected a nonzero"),
+        (lambda: T([1, 2]) % 0, ArgumentError, "mod: expected a nonzero integer"),
+        (lambda: T([1, 2]).fmod(T([0, 1])), ArgumentError, "fmod: expected a nonzero integer"),
     ],
-    "gelu": [(lambda: T.ones(2).gelu("erf"), ArgumentError, "gelu: expected approximate 'tanh'")],
+    "gelu": [
+        (lambda: T.ones(2).gelu("erf"), ArgumentError, "gelu: expected `approximate` to be 'tanh'")
+    ],
     "select": [
         (lambda: ops.table["select"](T.ones(2), T.ones(3) > 0), ShapeError, "select: got (2,)"),
     ],
@@ -112,7 +114,15 @@ BAD: Bads = {
         (lambda: ops.dropout_with_mask(T.ones(2), T.ones(3) > 0, 0.5), ShapeError, "dropout_with"),
     ],
     "dropout": [
-        bad(T.dropout, ArgumentError, "dropout: expected p from 0 to 1, got 1.5", (2,), 1.5),
-        bad(T.dropout, ArgumentError, "dropout: expected p from 0 to 1, got nan", (2,), np.nan),
+        bad(
+            T.dropout, ArgumentError, "dropout: expected `p` to be from 0 to 1, got 1.5", (2,), 1.5
+        ),
+        bad(
+            T.dropout,
+            ArgumentError,
+            "dropout: expected `p` to be from 0 to 1, got nan",
+            (2,),
+            np.nan,
+        ),
     ],
 }

@@ -1,4 +1,4 @@
-"""Order: samples, and bad inputs with the error that they must raise."""
+"""Samples and invalid inputs of sorting ops."""
 
 import numpy as np
 
@@ -24,11 +24,11 @@ BAD: Bads = {
         (lambda: T.ones(3).sort(1), AxisError, "argsort: got (3,) float32"),
     ],
     "topk": [
-        (lambda: T.ones(3).topk(4), ArgumentError, "topk: expected k from 0 to 3"),
+        (lambda: T.ones(3).topk(4), ArgumentError, "topk: expected `k` to be from 0 to 3"),
         (
             lambda: T.ones(3).topk(1, sorted_=False),
             ArgumentError,
-            "topk: expected sorted_ True, got False",
+            "topk: expected `sorted_` to be True, got False",
         ),
     ],
 }

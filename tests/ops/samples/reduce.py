@@ -1,4 +1,4 @@
-"""Reductions: samples, and bad inputs with the error that they must raise."""
+"""Samples and invalid inputs of reductions."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def _softmaxes(generator: np.random.Generator) -> list[Sample]:
 
 
 def _with_zeros(generator: np.random.Generator) -> list[Sample]:
-    """Products: no zero, one, several in a row of entries."""
+    """Products of rows with no zero, one zero and several zeros."""
     found = _reductions_of_nothing(generator)
     for zeros in ([(0, 1)], [(0, 1), (0, 2)], [(0, 0), (1, 1), (1, 2)]):
         x = normal(generator, 2, 4)
@@ -102,7 +102,11 @@ BAD: Bads = {
     "softmin": [(lambda: T.ones(2, 3).softmin(2), AxisError, "softmax: got (2, 3) float32")],
     "var": [
         (lambda: T.ones(2, 3).var(axis=2), AxisError, "mean: got (2, 3) float32"),
-        (lambda: T.ones(2, 3).std(axis="rows"), DtypeError, "var: expected axis to be an integer"),
+        (
+            lambda: T.ones(2, 3).std(axis="rows"),
+            DtypeError,
+            "var: expected `axis` to be an integer",
+        ),
     ],
     "max": [
         *_axis_bad("max"),

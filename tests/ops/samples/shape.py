@@ -1,4 +1,4 @@
-"""Ops that move entries around: samples, and bad inputs with the error that they must raise."""
+"""Samples and invalid inputs of ops that rearrange entries."""
 
 import numpy as np
 
@@ -63,27 +63,31 @@ BAD: Bads = {
     ],
     "unsqueeze": [(lambda: _LINE.unsqueeze(2), AxisError, "expected an axis from -2 to 1, got 2")],
     "stack": [
-        (lambda: _LINE.stack(T.ones(2)), ShapeError, "stack: expected tensors of one shape"),
+        (lambda: _LINE.stack(T.ones(2)), ShapeError, "stack: expected tensors of the same shape"),
         (lambda: _LINE.stack([1.0]), DtypeError, "stack: expected tensors, got Tensor, list"),
     ],
     "split": [
-        (lambda: _LINE.split([1, 1]), ShapeError, "sum 3 for axis 0 of shape (3,), got [1, 1]"),
-        (lambda: _LINE.split(0), ArgumentError, "split: expected a size of at least 1, got 0"),
+        (lambda: _LINE.split([1, 1]), ShapeError, "sum to 3 for axis 0 of shape (3,), got [1, 1]"),
+        (lambda: _LINE.split(0), ArgumentError, "split: expected a size >= 1, got 0"),
         (lambda: T(1.0).split(1), ShapeError, "split: expected at least one axis"),
     ],
-    "chunk": [(lambda: _LINE.chunk(0), ArgumentError, "chunk: expected at least 1 chunk")],
+    "chunk": [(lambda: _LINE.chunk(0), ArgumentError, "chunk: expected `chunks` to be >= 1")],
     "repeat": [(lambda: T.ones(2, 3).repeat(2), ShapeError, "of shape (2, 3), got (2,)")],
     "repeat_interleave": [
-        (lambda: _LINE.repeat_interleave(-1), ArgumentError, "of at least 0, got -1"),
+        (
+            lambda: _LINE.repeat_interleave(-1),
+            ArgumentError,
+            "`repeats` to be an integer >= 0, got -1",
+        ),
     ],
     "flip": [(lambda: _LINE.flip(1), AxisError, "flip: expected an axis from -1 to 0, got 1")],
     "roll": [(lambda: _LINE.roll(1, 1), AxisError, "roll: expected an axis from -1 to 0, got 1")],
     "shrink": [
         (lambda: _LINE.shrink(((0, 4),)), ShapeError, "for axis 0 of shape (3,), got (0, 4)"),
-        bad(T.shrink, ShapeError, "shrink: expected one pair or ... of (3,)", _LINE, [None, None]),
+        bad(T.shrink, ShapeError, "shrink: ... per axis of shape (3,)", _LINE, [None, None]),
     ],
     "unfold": [
-        (lambda: _LINE.unfold(0, 4, 1), ArgumentError, "of shape (3,), got size 4 and step 1"),
+        (lambda: _LINE.unfold(0, 4, 1), ArgumentError, "of shape (3,), got size=4 and step=1"),
         (lambda: _LINE.unfold(1, 1, 1), AxisError, "unfold: expected an axis from -1 to 0, got 1"),
     ],
     "meshgrid": [
@@ -111,8 +115,8 @@ BAD: Bads = {
         bad(T.pad, ShapeError, "pad: ... most 2 on each side of axis 0", (3,), [3, 0], "reflect"),
         bad(T.pad, ShapeError, "mode 'circular', got (0, 4)", (3,), [0, 4], "circular"),
         bad(T.pad, ShapeError, "of shape (3,), got 3 numbers", (3,), [1, 2, 3]),
-        bad(T.pad, ShapeError, "pad: expected 1 pairs of (before, after)", (3,), [(1, 2), None]),
-        bad(T.pad, ShapeError, "pad: expected to crop at most shape (3,)", (3,), [-2, -2]),
+        bad(T.pad, ShapeError, "pad: expected 1 pairs (before, after)", (3,), [(1, 2), None]),
+        bad(T.pad, ShapeError, "pad: expected to crop at most the shape (3,)", (3,), [-2, -2]),
     ],
     "pad_constant": [
         bad(ops.pad_constant, ShapeError, "pad: expected 1 pairs", (3,), [(1, 2), (0, 0)])

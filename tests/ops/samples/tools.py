@@ -1,4 +1,4 @@
-"""What samples are made of."""
+"""Helpers to define samples and invalid inputs."""
 
 import zlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tinygrad_np.errors import TinygradNpError
 
 @dataclass
 class Sample:
-    """Inputs of an op, read-only arrays or None, and its attributes."""
+    """Inputs of an op (read-only arrays or None) and its attributes."""
 
     inputs: tuple[Any, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -35,12 +35,12 @@ def _read_only(value: Any) -> Any:
 
 
 def rng_for(op: Op) -> np.random.Generator:
-    """Return a generator that depends on the op's name only."""
+    """Return a generator seeded by the name of the op."""
     return np.random.default_rng(zlib.crc32(op.name.encode()))
 
 
 def draw(op: Op, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-    """Return float64 numbers of the op's domain, a good way from its kinks."""
+    """Return float64 numbers from the domain of the op, away from its kinks."""
     low, high = op.samples.domain
     values = generator.uniform(low, high, shape)
     for kink in op.samples.kinks:
@@ -55,18 +55,18 @@ def normal(generator: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 Table = dict[str, Callable[[np.random.Generator], list[Sample]]]
-# A call, the error, a piece of its message.
+# A call, the error, and a part of its message.
 Bad = tuple[Callable[[], Any], type[Exception], str]
 Bads = dict[str, list[Bad]]
 
 
 def attributed(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> Callable[[Any], list[Sample]]:
-    """Return a maker of samples of one normal input, given shapes and attributes."""
+    """Return a function that makes samples with one normal input from shapes and attributes."""
     return lambda generator: [Sample((normal(generator, *s),), options) for s, options in cases]
 
 
 def recorded(function: Callable[..., Any], *inputs: Any, **options: Any) -> dict[str, Any]:
-    """Return the attributes that a function with options hands its record."""
+    """Return the options that a function passes to the op it calls."""
     tensors = [None if x is None else Tensor(x, requires_grad=True) for x in inputs]
     out = function(*tensors, **options)
     return dict(out.node.options)
@@ -75,15 +75,15 @@ def recorded(function: Callable[..., Any], *inputs: Any, **options: Any) -> dict
 def bad(
     function: Callable[..., Any], error: type[Exception], message: str, *inputs: Any, **options: Any
 ) -> Bad:
-    """Return a call that must fail, with the error and a part of its message, in which "..." stands
-    for any text.
+    """Return a call that must fail, with the error and a part of its message.
 
-    A tuple among `inputs` is the shape of a Tensor of ones; tuples that are no shapes go by name.
+    In the message, "..." stands for any text. A tuple in `inputs` is the shape of a Tensor of ones;
+    pass other tuples by keyword.
     """
     given = [Tensor.ones(*x) if isinstance(x, tuple) else x for x in inputs]
     return (lambda: function(*given, **options)), error, message
 
 
 def refused(name: str, *shapes: tuple[int, ...], **options: Any) -> list[Bad]:
-    """Return a call of an op that has no method, which it must refuse."""
+    """Return an invalid call of an op that has no method."""
     return [bad(ops.table[name], TinygradNpError, name, *shapes, **options)]
