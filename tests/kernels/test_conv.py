@@ -1,4 +1,4 @@
-"""Kernels of convolution and pooling, however their work is cut, beside what defines them."""
+"""Kernels of convolution and pooling: compared with their definitions for any piece size."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from tinygrad_np.kernels.windows import Windows
 from tinygrad_np.ops.windows import place_windows
 from tinygrad_np.runtime import threads as parallel
 
-# Channels, outputs, image, kernel, stride, padding, dilation, groups.
+# Input channels, output channels, image, kernel, stride, padding, dilation, groups.
 CONVOLUTIONS = {
     "1-d": (2, 3, (9,), (3,), (2,), ((1, 2),), (1,), 1),
     "2-d": (2, 3, (6, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
@@ -28,7 +28,7 @@ CONVOLUTIONS = {
 
 
 def by_definition(x, weight, bias, stride, padding, dilation, groups):
-    """Return the convolution, sum by sum."""
+    """Return the convolution, summed term by term."""
     crop = tuple(
         slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape[2:], padding, strict=True)
     )
@@ -63,7 +63,7 @@ def by_definition(x, weight, bias, stride, padding, dilation, groups):
     ids=str,
 )
 def cut(request, monkeypatch):
-    """Cut columns into pieces of so many bytes, and all work over so many threads."""
+    """Set the bytes per piece of columns and the number of threads."""
     piece, threads = request.param
     workers = parallel.Workers()
     workers._count = threads
@@ -73,11 +73,11 @@ def cut(request, monkeypatch):
     monkeypatch.setattr(parallel, "each", workers.each)
     yield
     workers._count = 1
-    workers._dismiss()  # set_count would set BLAS too
+    workers._dismiss()  # set_count would also change the thread count of BLAS
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS)
-def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
+def test_convolution_and_its_gradients_for_any_piece_size(cut, case):
     channels, outs, lengths, kernel, *options, groups = CONVOLUTIONS[case]
     generator = np.random.default_rng(0)
     images = generator.standard_normal((6, 3, channels, *lengths))
@@ -91,7 +91,7 @@ def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
     grad_out = generator.standard_normal(out.shape)
     of_x, of_weight, of_bias = conv.conv_grads(grad_out, x, weight, windows, groups, (True,) * 3)
     assert len(conv.conv_grads(grad_out, x, weight, windows, groups, (True, True))) == 2
-    # A linear map and its transpose: <f(a), g> = <a, transpose of f (g)>, for any a.
+    # A linear map f and its transpose: <f(a), g> = <a, fᵀ(g)> for any a.
     for a in images:
         forward = np.vdot(by_definition(a, weight, none, *options, groups), grad_out)
         np.testing.assert_allclose(np.vdot(a, of_x), forward, rtol=1e-10)
@@ -107,8 +107,8 @@ def test_convolution_and_its_gradients_however_they_are_cut(cut, case):
 
 
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (16, 16), (257, 1)], ids=str)
-def test_max_pooling_however_it_is_cut(cut, kernel):
-    """Up to 256 entries a window a winner is kept in a byte, beyond in more."""
+def test_max_pooling_for_any_piece_size(cut, kernel):
+    """Winners are stored in one byte for windows of up to 256 entries, in four beyond."""
     generator = np.random.default_rng(0)
     x = generator.integers(-9, 9, (2, 5, 2 * kernel[0] + 1, 2 * kernel[1])).astype(np.float64)
     windows = Windows(kernel, kernel, ((0, 0), (0, 0)), (1, 1), (2, 2))
@@ -126,16 +126,16 @@ def test_max_pooling_however_it_is_cut(cut, kernel):
     np.testing.assert_array_equal(grad, expected)
 
 
-def test_groups_that_do_not_divide_the_rows_among_threads(cut):
+def test_gradients_with_fewer_groups_than_rows(cut):
     x = Tensor(np.ones((4, 4, 7, 8), np.float32), requires_grad=True)
     weight = Tensor(np.ones((4, 2, 3, 3), np.float32), requires_grad=True)
     x.conv2d(weight, padding=1, groups=2).sum().backward()
-    # In the middle each entry is in nine windows of two outputs.
+    # Each inner entry is in nine windows of two outputs.
     assert x.grad.tolist()[0][0][3][4] == 18.0
     assert weight.grad.tolist()[0][0][1][1] == 4 * 7 * 8
 
 
-def test_bools_are_pooled_convolved_and_summed():
+def test_bool_images():
     images = np.zeros((2, 1, 2, 2), bool)
     images[0, 0, 1, 0] = True
     assert Tensor(images).max_pool2d(2).tolist() == [[[[True]]], [[[False]]]]
@@ -146,14 +146,14 @@ def test_bools_are_pooled_convolved_and_summed():
     assert ops.channel_sum(images).tolist() == [1]
 
 
-def test_no_channels_are_pooled_and_back():
+def test_max_pooling_of_zero_channels():
     x = Tensor(np.zeros((2, 0, 4, 4)), requires_grad=True)
     x.max_pool2d(2).sum().backward()
     assert x.grad.shape == x.shape
 
 
 @pytest.mark.parametrize("count", [4, 20_000])
-def test_relu_hands_on_the_gradient_at_nan_and_nothing_at_0(count):
+def test_relu_passes_the_gradient_at_nan_and_none_at_0(count):
     x = Tensor(np.resize([-1.0, 0.0, np.nan, 2.0], count), requires_grad=True)
     out = x.relu()
     np.testing.assert_array_equal(out.data[:4], [0.0, 0.0, np.nan, 2.0])
@@ -161,15 +161,15 @@ def test_relu_hands_on_the_gradient_at_nan_and_nothing_at_0(count):
     np.testing.assert_array_equal(x.grad.data[:4], [0.0, 0.0, 3.0, 4.0])
 
 
-def test_long_doubles_have_a_relu():
+def test_relu_of_longdouble():
     x = Tensor(np.array([-1.0, 2.0], np.longdouble), requires_grad=True)
     x.relu().sum().backward()
     assert x.grad.tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_linear_gradients_in_either_order_of_memory(cut, order):
-    """Rows of images with the batch last lie by columns, and so do their gradients."""
+def test_linear_gradients_keep_the_memory_order(cut, order):
+    """Flattened images stored with the batch last are in F order, and so are their gradients."""
     generator = np.random.default_rng(0)
     x = np.asarray(generator.standard_normal((5, 12)), order=order)
     weight, grad_out = (generator.standard_normal(shape) for shape in ((3, 12), (5, 3)))
@@ -181,7 +181,7 @@ def test_linear_gradients_in_either_order_of_memory(cut, order):
 
 
 @each("kernel,stride,dilation", [(3, 2, 1), (3, 1, 1), (2, 1, 1), (2, 2, 2)])
-def test_windows_that_overlap_add_up_their_gradients(kernel, stride, dilation):
+def test_overlapping_windows_accumulate_gradients(kernel, stride, dilation):
     x = leaf(0.0, 1.0, 5.0, 1.0, 0.0).reshape(1, 1, 5)
     out = x.max_pool2d((kernel,), stride, dilation)
     (grad,) = out.gradient(x, gradient=np.ones(out.shape))

@@ -22,7 +22,7 @@ def test_results_have_the_memory_order_of_the_larger_input():
         np.testing.assert_array_equal(found, expected)
 
 
-def test_select_writes_to_its_input_only_if_told_to_and_if_it_fits():
+def test_select_overwrites_its_input_only_with_reuse_and_an_equal_shape():
     x, mask = normal(3, 4), normal(3, 4, seed=1) > 0
     given, expected = x.copy(), np.where(mask, x, 0)
     assert elementwise.select(x, mask).tolist() == expected.tolist()
@@ -33,7 +33,7 @@ def test_select_writes_to_its_input_only_if_told_to_and_if_it_fits():
     assert x.tolist() == expected.tolist()
 
 
-def test_what_both_inputs_broadcast_is_in_c_order():
+def test_result_is_in_c_order_if_both_inputs_broadcast():
     column = np.asfortranarray(normal(400, 300))[:, None]
     found = elementwise.binary(np.add, column, normal(2, 1))
     np.testing.assert_array_equal(found, column + normal(2, 1))
@@ -43,7 +43,7 @@ def test_what_both_inputs_broadcast_is_in_c_order():
     assert chosen.flags.c_contiguous
 
 
-def test_erf_is_accurate_everywhere():
+def test_erf_is_accurate_on_both_sides_of_its_cutoffs():
     x = np.linspace(-7, 7, 701)
     expected = [math.erf(value) for value in x]
     np.testing.assert_allclose(elementwise.erf(x), expected, rtol=0, atol=5e-16)

@@ -1,4 +1,4 @@
-"""Kernels of linear algebra, where ops do not reach every case."""
+"""Linear-algebra kernels: cases that the ops do not reach."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tinygrad_np.kernels import linalg
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @each("wanted", [(True, True), (True, True, True), (False, True, True), (True, False, False)])
-def test_gradients_of_linear_that_are_wanted(order, wanted):
+def test_linear_grads_returns_only_the_wanted_gradients(order, wanted):
     x, weight, grad_out = normal(6, 3), normal(4, 3, seed=1), normal(6, 4, seed=2)
     expected = [grad_out @ weight, grad_out.T @ x, grad_out.sum(axis=0)]
     for shape in ((6, 3), (2, 3, 3)):
@@ -22,5 +22,5 @@ def test_gradients_of_linear_that_are_wanted(order, wanted):
 
 
 @each("p,expected", [(-1, [0, 0.5]), (0, [1, 1]), (0.5, [0, 2**0.5]), (1, [0, 2]), (3, [0, 8])])
-def test_powers_of_sizes(p, expected):
+def test_absolute_power(p, expected):
     assert linalg.absolute_power(np.array([0.0, -2.0]), p).tolist() == pytest.approx(expected)

@@ -98,7 +98,11 @@ LAST = {"data_format": "NHWC"}
         (nn.ConvTranspose2d(3, 4, 3, **LAST), (2, 3, 8, 8), "got input (2, 8, 3, 8)"),
         (nn.MaxPool2d(5, **LAST), (2, 3, 8, 8), "an image of (3, 8)"),
         (nn.AvgPool2d(5, **LAST), (2, 3, 8, 8), "an image of (3, 8)"),
-        (nn.AdaptiveAvgPool2d(5, **LAST), (2, 0, 8, 8), "adaptive_avg_pool2d: expected images"),
+        (
+            nn.AdaptiveAvgPool2d(5, **LAST),
+            (2, 0, 8, 8),
+            "adaptive_avg_pool2d: expected non-empty images",
+        ),
     ],
 )
 def test_errors_name_the_input_as_given_and_the_order(layer, shape, inner):

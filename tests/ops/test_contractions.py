@@ -1,4 +1,4 @@
-"""einsum compared with NumPy's."""
+"""einsum: comparison with NumPy, and dtypes."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 @pytest.mark.slow
 @each("seed", range(40))
-def test_einsum_is_numpys(seed):
-    """Random formulas: repeated letters, letters of one term only, up to five operands."""
+def test_einsum_matches_numpy(seed):
+    """Random formulas with repeated letters, unmatched letters and up to five operands."""
     generator = np.random.default_rng(seed)
     letters = list("abcdE")
     sizes = {letter: int(generator.integers(1, 4)) for letter in letters}
@@ -29,14 +29,14 @@ def test_einsum_is_numpys(seed):
     gradgradcheck(lambda *xs: Tensor.einsum(formula, *xs), arrays)
 
 
-def test_einsum_takes_arrays_beside_tensors():
+def test_einsum_accepts_arrays_and_tensors():
     x = leaf(np.ones((2, 3)))
     found = Tensor.einsum("ij,j", x, np.arange(3.0))
     found.sum().backward()
     assert x.grad.tolist() == [[0, 1, 2], [0, 1, 2]]
 
 
-def test_einsum_leaves_integers_and_float32_as_they_are():
+def test_einsum_keeps_dtypes():
     x = Tensor([[1, 2], [3, 4]])
     assert Tensor.einsum("ij,jk", x, x).tolist() == [[7, 10], [15, 22]]
     assert Tensor.einsum("ij,jk", x, x).dtype == np.int64
@@ -44,5 +44,5 @@ def test_einsum_leaves_integers_and_float32_as_they_are():
     assert Tensor.einsum("ij,jk", x, x, dtype=np.float32).dtype == np.float32
 
 
-def test_einsum_has_letters_for_52_axes():
+def test_einsum_of_52_axes():
     assert Tensor.einsum("...", Tensor(np.full((1,) * 52, 3.0))).item() == 3.0

@@ -1,4 +1,4 @@
-"""Convolutions: transposes, strides, missing channels, the tutorial's examples."""
+"""Convolution: transposes, strides, zero channels, and a tutorial's examples."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from tests.tools import normal
 from tinygrad_np import Tensor
 
 
-def test_transposed_convolution_is_the_transpose():
-    """⟨conv(x), y⟩ = ⟨x, conv_transpose(y)⟩, with any options."""
+def test_conv_transpose2d_is_the_adjoint_of_conv2d():
+    """⟨conv(x), y⟩ = ⟨x, conv_transpose(y)⟩, for all options at once."""
     options = {"stride": (2, 3), "padding": (0, 2, 1, -1), "dilation": (1, 2), "groups": 2}
     x, weight = Tensor(normal(2, 4, 8, 9)), Tensor(normal(6, 2, 3, 2))
     out = x.conv2d(weight, **options)
@@ -20,8 +20,8 @@ def test_transposed_convolution_is_the_transpose():
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("channels", [(0, 3), (3, 0)])
-def test_convolutions_without_channels(channels, stride):
-    """Of no channels the sums are zero; to none there is no entry."""
+def test_convolution_with_zero_channels(channels, stride):
+    """Without input channels the output is 0; without output channels it is empty."""
     before, after = channels
     x = Tensor(np.ones((2, before, 4, 4)), requires_grad=True)
     weight = Tensor(np.ones((after, before, 3, 3)), requires_grad=True)
@@ -33,8 +33,8 @@ def test_convolutions_without_channels(channels, stride):
     assert not x.grad.numpy().any()
 
 
-def test_convolutions_of_the_tutorial():
-    """Its other worked numbers: a column of ones summed, with and without a border, and ones."""
+def test_worked_examples_of_the_tutorial():
+    """A kernel that sums a column, with and without padding, and a kernel of ones."""
     x = Tensor([[[[255.0, 1.0, 2.0]] * 3]])
     kernel = Tensor([[[[0.0, 1.0, 0.0]] * 3]])
     assert x.conv2d(kernel).tolist() == [[[[3]]]]

@@ -1,4 +1,4 @@
-"""Determinants and factorizations: definitions, gradients at awkward points."""
+"""Determinants and factorizations: definitions, and gradients at singular points."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def generator():
 
 
 def cofactors_by_hand(x):
-    """(-1)^(i + j) times the determinant of what is left without row i and column j."""
+    """Return (-1)^(i + j) times the determinant of x without row i and column j."""
     n = len(x)
     out = np.zeros((n, n))
     for i, j in np.ndindex(n, n):
@@ -30,7 +30,7 @@ def cofactors_by_hand(x):
 
 @pytest.mark.parametrize("rank", range(5))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_gradient_of_det_is_the_cofactors_at_any_rank(generator, rank, dtype):
+def test_gradient_of_det_is_the_cofactor_matrix_at_any_rank(generator, rank, dtype):
     u, _, vh = np.linalg.svd(generator.standard_normal((4, 4)))
     x = (u * (np.arange(4.0, 0, -1) * (np.arange(4) < rank))) @ vh
     tensor = leaf(x.astype(dtype))
@@ -40,8 +40,8 @@ def test_the_gradient_of_det_is_the_cofactors_at_any_rank(generator, rank, dtype
     np.testing.assert_allclose(tensor.grad.data, cofactors_by_hand(x), atol=atol)
 
 
-def test_third_derivatives_of_det_are_those_of_a_product():
-    """Det diag(a, b, c) = a b c, whose third derivative is 1; for regular matrices only."""
+def test_third_derivative_of_det():
+    """det(diag(a, b, c)) = a b c has third derivative 1; singular matrices have none."""
     entries = leaf(np.array([2.0, 3.0, 5.0]))
     value = entries.diag().det()
     for place, expected in enumerate([15.0, 5.0, 1.0]):
@@ -56,14 +56,14 @@ def test_third_derivatives_of_det_are_those_of_a_product():
         first[0, 0].gradient(singular, create_graph=True)
 
 
-def test_the_sign_of_det_is_a_constant(generator):
+def test_sign_of_det_has_zero_gradient(generator):
     x = leaf(spread(generator, 3, 3))
     sign, logabsdet = x.slogdet()
     np.testing.assert_allclose(sign.data * np.exp(logabsdet.data), x.det().data)
     assert not sign.gradient(x)[0].data.any()
 
 
-def test_singular_matrices_have_a_logabsdet():
+def test_slogdet_of_a_singular_matrix():
     sign, logabsdet = Tensor.ones(2, 2).slogdet()
     assert sign.item() == 0
     assert logabsdet.item() == -np.inf
@@ -72,7 +72,7 @@ def test_singular_matrices_have_a_logabsdet():
 # Factors.
 
 
-def test_cholesky_takes_the_symmetric_part(generator):
+def test_cholesky_uses_the_symmetric_part(generator):
     x = positive(generator, 3, 3)
     skew = generator.standard_normal((3, 3))
     tensor = leaf(x + skew - skew.T)
@@ -83,7 +83,7 @@ def test_cholesky_takes_the_symmetric_part(generator):
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (2, 4), (3, 3), (2, 3, 5), (0, 3), (3, 0), (0, 2, 3)])
-def test_factors_multiply_to_what_was_factored(generator, shape):
+def test_qr_and_svd_reconstruct_the_matrix(generator, shape):
     x = generator.standard_normal(shape)
     m, n = shape[-2:]
     k = min(m, n)
@@ -105,14 +105,14 @@ def test_factors_multiply_to_what_was_factored(generator, shape):
 
 @pytest.mark.parametrize("shape", [(2, 4), (3, 1), (2, 2, 3), (0, 3)])
 @pytest.mark.parametrize("part", [0, 1])
-def test_gradients_of_a_wide_qr(generator, shape, part):
+def test_gradients_of_qr_of_wide_matrices(generator, shape, part):
     x = spread(generator, *shape)
     gradcheck(lambda x: x.qr()[part], [x])
     gradgradcheck(lambda x: x.qr()[part], [x])
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (2, 4), (2, 1, 3), (3, 0)])
-def test_full_matrices_add_constants(generator, shape):
+def test_vectors_added_by_full_matrices_have_no_gradient(generator, shape):
     x = leaf(spread(generator, *shape))
     k = min(shape[-2:])
     for factor, slim in zip(x.svd(), x.svd(full_matrices=False), strict=True):
@@ -129,21 +129,21 @@ def test_full_matrices_add_constants(generator, shape):
 @pytest.mark.parametrize(
     "x", [np.eye(3), np.zeros((3, 2)), np.diag([2.0, 1, 1]), np.ones((2, 3)), np.zeros((2, 2, 2))]
 )
-def test_singular_values_have_a_gradient_also_where_they_coincide(x):
-    """U Vh, of the factors that were found: no 0 / 0."""
+def test_gradient_of_equal_singular_values(x):
+    """The gradient of their sum is U Vh, without 0 / 0."""
     tensor = leaf(x)
     u, s, vh = tensor.svd(full_matrices=False)
     np.testing.assert_allclose(s.gradient(tensor, gradient=np.ones(s.shape))[0].data, (u @ vh).data)
 
 
-def test_a_vector_that_gets_no_gradient_here_still_has_a_second_one(generator):
-    """A loss that is flat in U at this point, but not around it."""
+def test_second_derivative_of_a_singular_vector_with_zero_gradient(generator):
+    """The loss is stationary in U at this point, but not constant around it."""
     x = spread(generator, 3, 3)
     target = np.linalg.svd(x)[0][0, 0]
     gradgradcheck(lambda x: (x.svd()[0][0, 0] - target) ** 2, [x])
 
 
-def test_the_determinant_of_integers_is_float32():
+def test_slogdet_of_integers_is_float32():
     sign, log = Tensor([[2, 0], [0, -3]]).slogdet()
     assert (sign.dtype, sign.tolist()) == (np.float32, -1.0)
     assert log.item() == pytest.approx(np.log(6))

@@ -14,7 +14,7 @@ from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 
 
 @each("p", [2, 3, 2.5, 1, 1.5, 0.5, 0, -1, np.inf, -np.inf])
-def test_a_vector_of_zeros_has_gradients_of_zero_and_spoils_no_other(p):
+def test_zero_vector_has_zero_gradients_and_does_not_affect_other_rows(p):
     rows = np.array([[1.0, -2.0, 3.0], [0.0, 0.0, 0.0], [0.5, 0.25, -4.0]])
 
     def derivatives(array):
@@ -31,8 +31,8 @@ def test_a_vector_of_zeros_has_gradients_of_zero_and_spoils_no_other(p):
 
 
 @pytest.mark.parametrize("p", [2, 3, 4, 1, 5.5])
-def test_entries_of_zero_have_right_derivatives(p):
-    """Of orders whose second derivative is smooth at 0, or 0 on both sides."""
+def test_derivatives_at_zero_entries(p):
+    """For orders whose second derivative is smooth at 0, or 0 on both sides."""
     x = np.array([0.0, 1.0, -2.0, 0.0])
     if p > 1:
         gradcheck(lambda x: x.norm(p), [x])
@@ -46,8 +46,8 @@ def test_entries_of_zero_have_right_derivatives(p):
 
 
 @each("p", [1, 1.5, 2, 2.5, 3, 0.5])
-def test_entries_of_zero_spoil_no_other_derivative(p):
-    """Also of orders for which a derivative at 0 is infinite, and taken as 0."""
+def test_zero_entries_do_not_affect_other_derivatives(p):
+    """Includes orders with an infinite derivative at 0, which is defined as 0."""
 
     def derivatives(array):
         x = leaf(array)
@@ -61,21 +61,21 @@ def test_entries_of_zero_spoil_no_other_derivative(p):
 
 
 @pytest.mark.parametrize("p", [1.5, 0.5])
-def test_derivatives_that_are_infinite_at_zero_are_taken_as_zero(p):
+def test_infinite_derivatives_at_zero_are_defined_as_zero(p):
     x = leaf(np.array([0.0, 1.0]))
     (first,) = x.norm(p).gradient(x, create_graph=True)
     assert (first * np.array([1.0, 0.0])).sum().gradient(x)[0].tolist() == [0, 0]
 
 
 def test_tiny_entries_have_a_second_derivative():
-    """1 / |x| overflows, but the derivative of a sign is 0."""
+    """1 / |x| overflows, but the derivative of the sign is 0."""
     x = leaf(np.array([1e-310, 1.0]))
     (first,) = x.norm(1).gradient(x, create_graph=True)
     assert first.tolist() == [1, 1]
     assert ((first * first).sum() + x.sum() * 0).gradient(x)[0].tolist() == [0, 0]
 
 
-def test_the_norm_of_a_number_is_its_size():
+def test_norm_of_a_scalar_is_its_absolute_value():
     x = leaf(np.array(-3.0))
     for axis in (None, 0, -1, ()):
         out = x.norm(axis=axis, keepdim=axis == 0)
@@ -83,7 +83,7 @@ def test_the_norm_of_a_number_is_its_size():
         assert out.gradient(x)[0].tolist() == -1
 
 
-def test_negative_orders_see_zeros_without_a_warning():
+def test_negative_order_with_a_zero_entry_does_not_warn():
     x = leaf(np.array([0.0, 2.0]))
     out = x.norm(-1)
     out.backward()
@@ -91,19 +91,19 @@ def test_negative_orders_see_zeros_without_a_warning():
     assert x.grad.tolist() == [0, 0]
 
 
-def test_the_largest_entries_share_the_gradient():
+def test_tied_maxima_share_the_gradient():
     x = leaf(np.array([1.0, -3.0, 3.0, 0.0]))
     x.norm(np.inf).backward()
     assert x.grad.tolist() == [0, -0.5, 0.5, 0]
 
 
-def test_norms_of_halves_do_not_overflow():
+def test_norm_of_float16_does_not_overflow():
     x = Tensor(np.full(4, 300.0, np.float16))
     assert x.norm().item() == 600
     assert x.norm().dtype == np.float16
 
 
-def test_norms_of_integers_are_float32():
+def test_norm_of_integers_is_float32():
     assert Tensor([3, 4]).norm().dtype == np.float32
     assert Tensor([3, 4]).norm(np.float32(2), axis=np.int64(0), keepdim=True).tolist() == [5]
 
@@ -111,7 +111,7 @@ def test_norms_of_integers_are_float32():
 # Diagonals.
 
 
-def test_a_diagonal_shares_memory_and_versions():
+def test_diagonal_shares_memory_and_version():
     x = Tensor(np.eye(2))
     diagonal = x.diagonal()
     x[0, 0] = 7
@@ -119,14 +119,14 @@ def test_a_diagonal_shares_memory_and_versions():
     assert diagonal.version is x.version
 
 
-def test_inf_and_nan_outside_a_triangle_are_gone():
+def test_triangle_drops_infinite_entries():
     x = leaf(np.array([[1.0, np.inf], [2.0, 3.0]]))
     x.tril().sum().backward()
     assert x.tril().tolist() == [[1, 0], [2, 3]]
     assert x.grad.tolist() == [[1, 0], [1, 1]]
 
 
-def test_norms_of_nothing():
+def test_norms_of_an_empty_axis():
     nothing = Tensor(np.zeros((2, 0)))
     for p in (0, 0.5, 1, 2):
         assert nothing.norm(p, axis=1).tolist() == [0.0, 0.0]
@@ -136,8 +136,8 @@ def test_norms_of_nothing():
 
 
 @each("p", ["2", True, math.nan, None])
-def test_orders_of_norms_are_numbers(p):
-    with pytest.raises(ArgumentError, match="norm: expected p to be a number"):
+def test_invalid_norm_orders_raise(p):
+    with pytest.raises(ArgumentError, match="norm: expected `p` to be a number"):
         Tensor([3.0]).norm(p)
 
 

@@ -1,4 +1,4 @@
-"""Losses: dtypes, label smoothing, empty targets."""
+"""Losses: dtypes, label smoothing, ignored labels, empty targets."""
 
 import math
 
@@ -9,17 +9,15 @@ from tests.tools import each, leaf, normal, rng
 from tinygrad_np import Tensor
 from tinygrad_np.errors import ArgumentError, DtypeError
 
-# Kinks and nans, as in PyTorch.
 
-
-def test_a_loss_over_nothing_is_nan_without_a_warning():
+def test_cross_entropy_of_an_empty_batch_is_nan_without_a_warning():
     assert np.isnan(Tensor(np.zeros((0, 3))).cross_entropy(np.zeros(0, np.int64)).item())
 
 
 T = Tensor
 
 
-def test_targets_given_as_lists_do_not_widen():
+def test_list_targets_keep_float32():
     x = Tensor([[0.5, 0.25]])
     losses = [
         x.binary_crossentropy([[0.0, 1.0]]),
@@ -33,23 +31,23 @@ def test_targets_given_as_lists_do_not_widen():
         T([True]).where([1.0], 2.0)
 
 
-def test_probabilities_with_label_smoothing():
+def test_label_smoothing_of_probability_targets():
     logits, target = np.array([[1.0, 2.0, 0.5]]), np.array([[0.2, 0.5, 0.3]])
     smoothed = target * 0.9 + 0.1 / 3
     expected = -(smoothed * (logits - np.log(np.exp(logits).sum()))).sum()
     assert T(logits).cross_entropy(target, label_smoothing=0.1).item() == pytest.approx(expected)
 
 
-def test_the_loss_of_one_example_without_a_batch():
+def test_nll_loss_of_one_sample_without_a_batch_axis():
     assert T([-1.0, -2.0, -4.0]).nll_loss(1).item() == 2.0
     assert T([[-1.0, -2.0, -4.0]]).nll_loss([2]).item() == 4.0
 
 
-def test_a_loss_over_ignored_labels_only_is_nan():
+def test_mean_over_only_ignored_labels_is_nan():
     assert math.isnan(T([[1.0, 2.0]]).sparse_categorical_crossentropy([1], ignore_index=1).item())
 
 
-def test_a_loss_of_nothing_is_nan_and_has_no_gradient():
+def test_nll_loss_of_only_ignored_labels_is_nan_with_zero_gradient():
     x = Tensor([[1.0, 2.0]], requires_grad=True)
     loss = x.nll_loss([0], ignore_index=0)
     assert np.isnan(loss.item())
@@ -57,7 +55,7 @@ def test_a_loss_of_nothing_is_nan_and_has_no_gradient():
     assert grad.tolist() == [[0.0, 0.0]]
 
 
-def test_ignored_labels_may_be_any_also_of_one_class():
+def test_ignored_labels_may_be_out_of_range():
     x = Tensor([[-0.5], [-0.25]])
     assert x.nll_loss([0, 5], ignore_index=5).item() == 0.5
     assert x.sparse_categorical_crossentropy([0, 5], ignore_index=5).item() == 0.0
@@ -65,21 +63,21 @@ def test_ignored_labels_may_be_any_also_of_one_class():
         x.sparse_categorical_crossentropy([0, -1])
 
 
-def test_labels_are_smoothed_by_1_at_most():
+def test_label_smoothing_above_1_raises():
     x = Tensor([[1.0, 0.0]])
     assert x.cross_entropy([0], label_smoothing=1.0).item() == pytest.approx(0.8133, abs=1e-4)
-    with pytest.raises(ArgumentError, match="label_smoothing: expected a number from 0 to 1"):
+    with pytest.raises(ArgumentError, match="`label_smoothing` to be a number from 0 to 1"):
         x.cross_entropy([0], label_smoothing=1.5)
 
 
 @pytest.mark.parametrize(("dtype", "least"), [(np.float64, 1e-43), (np.float32, 1e-38)])
-def test_the_slope_of_a_binary_target_is_bounded(dtype, least):
+def test_gradient_of_a_binary_target_is_bounded(dtype, least):
     x, target = Tensor(np.array([0.0, 0.25], dtype)), leaf([0.0, 1.0], dtype=dtype)
     x.binary_crossentropy(target, "sum").backward()
     assert target.grad.tolist() == pytest.approx([-math.log(least), math.log(3)], rel=1e-6)
 
 
-def test_positives_are_weighted_by_a_list():
+def test_pos_weight_accepts_a_list():
     x, target = Tensor([[0.5, 0.25]]), Tensor([[1.0, 1.0]])
     loss = x.binary_crossentropy_logits(target, "none", pos_weight=[2.0, 3.0])
     expected = x.binary_crossentropy_logits(target, "none") * np.array([2, 3], np.float32)
@@ -88,7 +86,7 @@ def test_positives_are_weighted_by_a_list():
 
 
 @each("weight", [3.0, [0.5, 3.0]])
-def test_positives_are_weighted_by_the_formula(weight):
+def test_pos_weight_matches_the_formula(weight):
     x, target = normal(4, 2), rng(1).random((4, 2))
     p = 1 / (1 + np.exp(-x))
     expected = -np.asarray(weight) * target * np.log(p) - (1 - target) * np.log(1 - p)
@@ -96,7 +94,7 @@ def test_positives_are_weighted_by_the_formula(weight):
     np.testing.assert_allclose(found.data, expected, rtol=1e-12)
 
 
-def test_the_class_axis_is_the_second_of_many_and_the_only_one():
+def test_class_axis_is_the_second_axis_or_the_only_one():
     x, labels = normal(2, 3, 4), rng(1).integers(0, 3, (2, 4))
     rows = Tensor(np.moveaxis(x, 1, -1).reshape(8, 3))
     expected = rows.cross_entropy(Tensor(labels.reshape(8)), reduction="none")

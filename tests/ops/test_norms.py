@@ -1,4 +1,4 @@
-"""Batch norm as one op: what it is given besides, its accuracy, memory orders, threads."""
+"""Batch normalization as one op: given moments, accuracy, memory orders, threads."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def normal(shape, dtype=np.float32, mean=0.0, seed=0):
-    """Return normal numbers of deviation 1 about `mean`."""
+    """Return normal samples with the given mean and standard deviation 1."""
     return (mean + np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
 
 
 def reference(x, upstream, eps=1e-5):
-    """Return x normalised, and the gradients for x and weight, written out in float64."""
+    """Return x normalized and the gradients for x and weight, computed in float64."""
     x, upstream = x.astype(np.float64), upstream.astype(np.float64)
     axes = (0, *range(2, x.ndim))
     mean, deviation = x.mean(axes, keepdims=True), np.sqrt(x.var(axes, keepdims=True) + eps)
@@ -31,14 +31,14 @@ def reference(x, upstream, eps=1e-5):
 
 
 def run(x, upstream, *others, eps=1e-5):
-    """Return the output, and the gradients for x, weight and bias."""
+    """Return the output and the gradients for x, weight and bias."""
     inputs = [leaf(x), *[leaf(np.full(x.shape[1], value, x.dtype)) for value in (1, 0)]]
     out = ops.batch_norm(*inputs, *others, eps=eps)
     return [out.data, *[grad.data for grad in out.gradient(*inputs, gradient=upstream)]]
 
 
 @each_shape
-def test_known_moments_change_no_bit(shape):
+def test_given_moments_do_not_change_a_bit(shape):
     x, upstream = normal(shape), normal(shape, seed=1)
     expected = run(x, upstream)
     for found, same in zip(run(x, upstream, ops.channel_moments(x)), expected, strict=True):
@@ -47,14 +47,14 @@ def test_known_moments_change_no_bit(shape):
     np.testing.assert_allclose(run(x, upstream, others, eps=0)[0], (x - 1) / 2, atol=1e-6)
 
 
-def test_known_moments_have_no_gradient():
-    """Those for x are the same whether it is given its moments or not, to the second order."""
+def test_given_moments_have_no_gradient():
+    """First and second derivatives for x are the same with and without given moments."""
     x = normal((5, 2, 3), np.float64)
 
     def with_moments(x):
         return ops.batch_norm(x, None, None, ops.channel_moments(x.detach()), eps=0.1)
 
-    # To central differences the moments are functions of x, as they are to the gradient.
+    # Central differences, like the gradient, treat the moments as functions of x.
     gradcheck(with_moments, [x])
     gradgradcheck(with_moments, [x])
     with pytest.raises(GraphError, match="input 'moments' has no gradient"):
@@ -63,10 +63,8 @@ def test_known_moments_have_no_gradient():
 
 @each_shape
 @each("mean", [0.0, 100.0, -1000.0])
-def test_a_large_mean(shape, mean):
-    """float32 keeps what the input's own rounding leaves, with no more lost than in a few
-    roundings of numbers as large as the mean.
-    """
+def test_large_mean_loses_little_accuracy(shape, mean):
+    """The error in float32 is at most a few roundings of numbers as large as the mean."""
     x, upstream = normal(shape, mean=mean), normal(shape, seed=1)
     exact = reference(x, upstream)
     found = run(x, upstream)
@@ -81,8 +79,8 @@ def test_a_large_mean(shape, mean):
 
 
 @each_shape
-def test_half_precision_is_worked_on_in_single(shape):
-    """Squares of 300 are beyond float16."""
+def test_float16_is_computed_in_float32(shape):
+    """300 squared overflows in float16."""
     x, upstream = normal(shape, np.float16, mean=300), normal(shape, np.float16, seed=1)
     exact = [*reference(x, upstream), upstream.astype(np.float64).sum((0, *range(2, x.ndim)))]
     found = run(x, upstream)
@@ -98,8 +96,8 @@ def test_half_precision_is_worked_on_in_single(shape):
     assert x.grad.dtype == np.float16
 
 
-def test_evaluation_in_half_precision():
-    """The mean goes before what is left is rounded."""
+def test_float16_in_evaluation_mode():
+    """The mean is subtracted before rounding to float16."""
     layer = nn.BatchNorm1d(2).astype(np.float16)
     layer.running_mean.data[...] = 1000
     layer.running_var.data[...] = 0.01
@@ -109,8 +107,8 @@ def test_evaluation_in_half_precision():
 
 
 @each_shape
-def test_memory_stays_in_its_order(shape):
-    """Images leave with the batch last, and vectors as they came."""
+def test_memory_order_of_the_results(shape):
+    """Images are stored with the batch last; vectors keep the order of the input."""
     x = leaf(normal(shape))
     out = ops.batch_norm(x, eps=0.1)
     grad = out.gradient(x, gradient=normal(shape, seed=1))[0]
@@ -118,8 +116,8 @@ def test_memory_stays_in_its_order(shape):
         assert (array if array.ndim == 2 else np.moveaxis(array, 0, -1)).flags.c_contiguous
 
 
-def test_columns_in_either_order():
-    """Vectors whose memory is (C, N), or that are steps of larger ones."""
+def test_vectors_in_any_memory_order():
+    """Vectors stored as (C, N), and a strided view of a larger array."""
     x, upstream = normal((40, 6)), normal((40, 6), seed=1)
     expected = run(x, upstream)
     twice = np.repeat(x, 2, axis=1)[:, ::2]
@@ -128,8 +126,8 @@ def test_columns_in_either_order():
             np.testing.assert_allclose(found, same, rtol=1e-4, atol=1e-5)
 
 
-def test_few_rows_at_a_time_and_on_two_threads(monkeypatch):
-    """How the channels are cut changes no bit but those of sums by BLAS."""
+def test_small_pieces_on_two_threads(monkeypatch):
+    """Cutting the channels changes only the rounding of sums that BLAS computes."""
     x, upstream = normal((16, 7, 10, 10)), normal((16, 7, 10, 10), seed=1)
     expected = run(x, upstream)
     monkeypatch.setattr(parallel, "WORTH", 1)
@@ -144,8 +142,8 @@ def test_few_rows_at_a_time_and_on_two_threads(monkeypatch):
         parallel.workers.set_count(count)
 
 
-def test_one_node_in_training():
-    """The running statistics leave nothing on the tape."""
+def test_layer_records_one_node_in_training():
+    """The running statistics are not recorded on the tape."""
     layer = nn.BatchNorm2d(3)
     x = leaf(normal((4, 3, 2, 2)))
     node = layer(x).node
@@ -153,8 +151,8 @@ def test_one_node_in_training():
     assert node.edges == (x, layer.weight, layer.bias, None)
 
 
-def test_nothing_at_all():
-    """No channels, or no images: nothing comes out, and statistics of nothing are 0."""
+def test_empty_inputs():
+    """Without channels or images the output is empty, and the statistics are 0."""
     for shape in ((0, 3, 2, 2), (0, 3), (2, 0, 3), (2, 3, 0)):
         x, weight = leaf(np.ones(shape, np.float32)), leaf(np.ones(shape[1], np.float32))
         out = ops.batch_norm(x, weight, eps=0.1)
@@ -174,7 +172,7 @@ def test_one_value_per_channel():
     assert out.gradient(x, gradient=np.array([[1.0, 2.0]]))[0].tolist() == [[0.0, 0.0]]
 
 
-def test_the_definition_in_half_precision_has_weights():
+def test_definition_in_float16_with_weight_and_bias():
     arrays = [normal((8, 3), np.float16), normal(3, np.float16, 1.0), normal(3, np.float16)]
     half, single = ([leaf(a.astype(dtype)) for a in arrays] for dtype in (np.float16, np.float32))
     upstream = normal((8, 3), np.float16, seed=1)
@@ -190,7 +188,7 @@ def test_the_definition_in_half_precision_has_weights():
 
 
 @each("wanted", [(True,), (True, True), (False, True, True), (True, True, True, False)])
-def test_the_kernel_gives_as_many_gradients_as_are_wanted(wanted):
+def test_kernel_returns_only_the_wanted_gradients(wanted):
     x, statistics = normal((6, 3)), np.ones((2, 3), np.float32)
     found = kernels.batch_norm_grads(x, x, np.ones(3, np.float32), statistics, wanted)
     assert [grad is not None for grad in found] == list(wanted)

@@ -18,8 +18,7 @@ from tinygrad_np.gradcheck import gradcheck, gradgradcheck
         ((2, 1, 2), {"padding": (1, 0, 0, 0, -1, 1)}),
     ],
 )
-def test_indices_are_where_the_maxima_are(kernel, options):
-    """Read at the indices, the flattened image gives the maxima."""
+def test_flattened_image_at_the_indices_gives_the_maxima(kernel, options):
     image = normal(2, 3, *(7, 6, 5)[: len(kernel)])
     values, indices = Tensor(image).max_pool2d(kernel, return_indices=True, **options)
     assert (indices.dtype, indices.shape) == (np.int64, values.shape)
@@ -27,16 +26,15 @@ def test_indices_are_where_the_maxima_are(kernel, options):
     np.testing.assert_array_equal(flat.reshape(values.shape), values.numpy())
 
 
-def test_only_the_values_have_a_gradient():
-    """Indices are constants."""
+def test_indices_have_no_gradient():
     x = Tensor(normal(1, 1, 4, 4), requires_grad=True)
     values, indices = x.max_pool2d(return_indices=True)
     assert values.requires_grad
     assert not indices.requires_grad
 
 
-def test_pools_of_integers():
-    """A maximum keeps the dtype, below any padding; means are float32."""
+def test_pooling_integers():
+    """max_pool2d keeps the dtype and ignores the padding; means are float32."""
     x = Tensor(np.full((1, 1, 3, 3), -5, np.int8))
     assert x.max_pool2d(2, padding=1).dtype == np.int8
     assert set(x.max_pool2d(2, padding=1).numpy().reshape(-1).tolist()) == {-5}
@@ -46,7 +44,7 @@ def test_pools_of_integers():
 
 
 def test_float16_is_averaged_in_float32():
-    """A sum of many float16 would stand still at 2048."""
+    """A float16 sum of ones would stop growing at 2048."""
     x = Tensor(np.ones((1, 1, 64, 64), np.float16))
     assert x.adaptive_avg_pool2d(1).dtype == np.float16
     assert x.adaptive_avg_pool2d(1).item() == 1
@@ -54,8 +52,8 @@ def test_float16_is_averaged_in_float32():
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (3, 6, 8), (2, 3, 6, 8)])
-def test_unpooling_of_what_pooling_returns(shape):
-    """An image without batch, or without channels too, comes back in its shape."""
+def test_unpooling_restores_the_shape(shape):
+    """Batch and channel axes are optional."""
     x = Tensor(np.random.default_rng(0).standard_normal(shape))
     values, indices = x.max_pool2d(2, return_indices=True)
     back = values.max_unpool2d(indices)
@@ -65,7 +63,7 @@ def test_unpooling_of_what_pooling_returns(shape):
 
 
 def test_unpooling_overlapping_windows():
-    """Windows that share a maximum put it in its place once, and it has one gradient."""
+    """A maximum shared by several windows is written once and gets one gradient."""
     x = normal(1, 2, 5, 5)
     values, indices = Tensor(x).max_pool2d(3, 1, return_indices=True)
     whole = values.max_unpool2d(indices, 3, 1)
@@ -74,8 +72,8 @@ def test_unpooling_overlapping_windows():
         check(lambda v: v.max_unpool2d(indices, 3, 1), [values.numpy()])
 
 
-def test_infinities_stay_where_they_are():
-    """Resizing mixes neighbours only: elsewhere an infinite entry is not seen."""
+def test_resizing_does_not_spread_infinities():
+    """Only outputs whose window contains an infinite entry are infinite."""
     x = Tensor([[[1.0, 2.0, 3.0, 4.0, 5.0, np.inf]]])
     assert np.isfinite(x.interpolate((9,)).numpy()[..., :7]).all()
     assert np.isfinite(x.interpolate((4,), "nearest").numpy()[..., :4]).all()
@@ -93,10 +91,8 @@ SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
         (Tensor.avg_pool2d, nn.AvgPool2d, [[3.5, 5.5], [11.5, 13.5]]),
     ],
 )
-def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
-    """The tutorial's worked numbers, by method and by layer, of an image with and without axes in
-    front.
-    """
+def test_worked_examples_of_the_tutorial(pool, layer, expected, lead):
+    """Method and layer, for images with and without batch and channel axes."""
     x = Tensor(SIXTEEN.reshape(*lead, 4, 4))
     for out in (pool(x, 2), layer(2)(x)):
         assert out.shape == (*lead, 2, 2)
@@ -112,10 +108,8 @@ def test_pools_of_one_to_sixteen(pool, layer, expected, lead):
     ],
 )
 @each("pool", [Tensor.max_pool2d, Tensor.avg_pool2d])
-def test_pools_of_an_image_without_batch_and_channels(pool, options):
-    """Any window and stride: the values, and gradients of either order, are those of (1, 1, H, W);
-    so are those of (C, H, W).
-    """
+def test_batch_and_channel_axes_are_optional(pool, options):
+    """Values and gradients of both orders match those of a full (N, C, H, W) image."""
     x = normal(3, 6, 7)
     whole = pool(Tensor(x[None]), **options).numpy()[0]
     np.testing.assert_array_equal(pool(Tensor(x), **options).numpy(), whole)
@@ -124,8 +118,7 @@ def test_pools_of_an_image_without_batch_and_channels(pool, options):
     gradgradcheck(lambda t: pool(t, **options).square(), [x[1]])
 
 
-def test_where_maxima_of_an_image_are():
-    """Indices have the shape of the values."""
+def test_indices_of_an_image_without_batch_and_channel_axes():
     values, indices = Tensor(SIXTEEN).max_pool2d((2, 4), return_indices=True)
     assert values.tolist() == [[8], [16]]
     assert indices.tolist() == [[7], [15]]
@@ -134,10 +127,7 @@ def test_where_maxima_of_an_image_are():
     assert nn.AdaptiveAvgPool2d(1, data_format="NHWC")(Tensor(SIXTEEN)).tolist() == [[8.5]]
 
 
-# Kinks and nans, as in PyTorch.
-
-
-def test_windows_wholly_in_the_padding():
+def test_convolution_windows_entirely_in_the_padding():
     x, weight = leaf(np.ones((1, 1, 2, 2))), leaf(np.ones((1, 1, 1, 1)))
     out = x.conv2d(weight, padding=3)
     assert out.data.sum() == 4
@@ -145,13 +135,13 @@ def test_windows_wholly_in_the_padding():
     assert x.grad.data.tolist() == [[[[1, 1], [1, 1]]]]
 
 
-def test_pools_of_one_number_are_of_two_axes():
-    with pytest.raises(ShapeError, match="expected 4 axes"):
+def test_integer_kernel_size_means_two_axes():
+    with pytest.raises(ShapeError, match="expected 2 to 4 axes"):
         Tensor.ones(2, 1, 4, 4, 4).max_pool2d(2)
     assert Tensor.ones(2, 1, 4, 4, 4).max_pool2d((2, 2, 2)).shape == (2, 1, 2, 2, 2)
 
 
-def test_images_of_one_entry():
+def test_pooling_one_by_one_images():
     x, index = Tensor.full((1, 2, 1, 1), 3.0), Tensor(np.zeros((1, 2, 1, 1), np.int64))
     for found in (
         x.max_pool2d(1),
@@ -163,22 +153,22 @@ def test_images_of_one_entry():
         assert found.tolist() == x.tolist()
 
 
-def test_images_without_channels_are_averaged():
+def test_adaptive_pooling_of_zero_channels():
     assert Tensor.ones(1, 0, 3, 3).adaptive_avg_pool2d(2).shape == (1, 0, 2, 2)
 
 
-def test_padding_of_more_than_half_a_window_is_refused():
-    with pytest.raises(ArgumentError, match="padding: expected at most half of kernel_size"):
+def test_padding_above_half_a_window_raises():
+    with pytest.raises(ArgumentError, match="expected `padding` to be at most half of kernel_size"):
         Tensor.ones(1, 1, 5, 5).max_pool2d(3, padding=2)
 
 
-def test_the_last_window_in_ceil_mode_starts_within_the_image_or_the_padding_before_it():
+def test_last_window_in_ceil_mode_starts_in_the_image_or_the_padding_before_it():
     x = Tensor([[[1.0, 2.0, 3.0]]])
     assert x.max_pool2d((2,), 3, padding=(1, 0), ceil_mode=True).tolist() == [[[1.0, 3.0]]]
     assert x.max_pool2d((2,), 3, padding=(0, 1), ceil_mode=True).tolist() == [[[2.0]]]
 
 
-def test_windows_of_one_entry_pick_entries():
+def test_windows_of_one_entry_subsample():
     x = Tensor(normal(1, 2, 4, 5))
     before = x.tolist()
     for pool in (x.max_pool2d, x.avg_pool2d):

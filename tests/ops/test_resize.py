@@ -1,4 +1,4 @@
-"""Interpolation: bytes, any dtype, unchanged size."""
+"""Interpolation: uint8, other dtypes, unchanged and extreme sizes."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,7 @@ from tinygrad_np import Tensor
 from tinygrad_np.errors import ArgumentError, ShapeError
 
 
-def test_resizing_bytes():
-    """uint8 stays uint8 and is rounded, halves upwards."""
+def test_uint8_is_rounded_half_up():
     x = Tensor(np.array([[[0, 1, 255]]], np.uint8))
     assert x.interpolate((5,), align_corners=True).dtype == np.uint8
     assert x.interpolate((5,), align_corners=True).tolist() == [[[0, 1, 1, 128, 255]]]
@@ -18,27 +17,25 @@ def test_resizing_bytes():
 
 @each("mode", ["nearest", "nearest-exact"])
 @each("dtype", [np.bool_, np.int32, np.float16])
-def test_nearest_takes_entries_of_any_dtype(mode, dtype):
-    """Entries are taken as they are."""
+def test_nearest_accepts_any_dtype(mode, dtype):
     x = np.array([[[0, 1, 1, 0]]], dtype)
     out = Tensor(x).interpolate((8,), mode)
     np.testing.assert_array_equal(out.numpy(), np.repeat(x, 2, -1), strict=True)
 
 
-def test_the_same_size_changes_nothing():
-    """An axis of the size asked for is not touched."""
+def test_unchanged_size_returns_the_input():
     x = Tensor(normal(1, 1, 4, 4))
     assert x.interpolate((4, 4)) is x
     assert x.adaptive_avg_pool2d((None, 4)) is x
 
 
-def test_sizes_at_their_limits():
+def test_smallest_sizes():
     x = Tensor([[[1.0, 3.0, 5.0]]])
     assert x.interpolate((1,)).tolist() == [[[3.0]]]
     assert x.interpolate((1,), align_corners=True).tolist() == [[[1.0]]]
     assert Tensor.ones(1, 0, 3).interpolate((6,)).shape == (1, 0, 6)
     assert Tensor([1.0]).interpolate((2,)).tolist() == [1.0, 1.0]
-    with pytest.raises(ArgumentError, match="integers of at least 1"):
+    with pytest.raises(ArgumentError, match="integers >= 1"):
         x.interpolate((0,))
-    with pytest.raises(ShapeError, match="an axis with entries"):
+    with pytest.raises(ShapeError, match="non-empty images"):
         Tensor.ones(1, 2, 0).interpolate((2,))

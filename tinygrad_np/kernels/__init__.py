@@ -1,4 +1,4 @@
-"""Plain functions of arrays to arrays; they know nothing of the tape."""
+"""Functions from arrays to arrays, independent of the tape."""
 
-# Import from the modules: this package has no names of its own.
+# Import from the modules; the package itself exports nothing.
 __all__: list[str] = []

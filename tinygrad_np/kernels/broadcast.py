@@ -1,4 +1,4 @@
-"""Broadcasting, and the sum that undoes it."""
+"""Broadcasting, and the sum that reverses it."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from tinygrad_np.runtime.memory import Array
 
 
 def expand(x: Array, shape: Sequence[int | None]) -> Array:
-    """Return a read-only view of `shape`, in which -1 or None keeps the length of an axis."""
+    """Broadcast x to `shape`, as a read-only view; -1 or None keeps the length of an axis."""
     if None in shape or -1 in shape:
         lengths = (None,) * (len(shape) - x.ndim) + x.shape
         pairs = zip(shape, lengths, strict=False)
         kept = [old if new in (-1, None) else new for new, old in pairs]
         if None in kept or len(shape) < x.ndim:
             raise ShapeError(
-                f"expand: expected a length per axis of shape {x.shape}, and -1 or None only for "
-                f"those, got {tuple(shape)}."
+                f"expand: expected a length per axis of shape {x.shape}, with -1 or None only for "
+                f"these axes, got {tuple(shape)}."
             )
         shape = kept
     return np.broadcast_to(x, tuple(shape))  # type: ignore[arg-type]
 
 
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
-    """Return the sum over the axes along which `shape` was broadcast to the shape of `x`."""
+    """Sum x over the axes along which `shape` was broadcast to the shape of x."""
     extra = x.ndim - len(shape)
     axes = tuple(
         axis for axis in range(x.ndim) if axis < extra or shape[axis - extra] != x.shape[axis]

@@ -1,10 +1,10 @@
-"""Convolution (cross-correlation) as gather and GEMM, of any rank, over memory with the batch last.
+"""Convolution (cross-correlation) of any rank as gather and GEMM, over memory with the batch last.
 
 Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, K, *P). The matrix
-of columns has a row for each entry of a kernel and a column for each window of the batch,
-(C R S, P Q N), so that its product with the weight as it lies is (K, P Q N). It is made a piece at
-a time, for a box of the grid of windows, which stays in the cache. Axes in comments are for two
-dimensions.
+of columns (C R S, P Q N) has a row for each entry of a kernel and a column for each window of the
+batch, so the product of the weight, in its own memory order, and the columns is (K, P Q N).
+Columns are made one piece at a time, for a box of the grid of windows that fits into the cache.
+Axes in comments are for two dimensions.
 """
 
 import math
@@ -26,17 +26,21 @@ from tinygrad_np.kernels.windows import (
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
-# About how many bytes of columns are made at once: the shared cache holds them, and calls are few.
+# Bytes of columns per piece, approximately: small enough for the shared cache, and large enough
+# that there are few NumPy calls.
 _PIECE = 1 << 22
 
-# ns for an entry that is gathered, or added; and for a multiplication with its addition.
+# ns per entry gathered or added, and per multiply-add.
 _MOVE, _MULTIPLY = 0.3, 0.022
 
 _EVERY: Any = slice(None)
 
 
 def conv(x: Array, weight: Array, bias: Array | None, windows: Windows, groups: int) -> Array:
-    """out[n,k,p] = bias[k] + Σ over c, r of x[n, c, stride p - before + dilation r] w[k,c,r]."""
+    """Compute out[n,k,p] = bias[k] + Σ_{c,r} x[n, c, stride p - before + dilation r] weight[k,c,r].
+
+    The result is (N, K, P, Q), in the memory order (K, P, Q, N).
+    """
     counts = windows.counts
     views = _views(batch_last(x), windows)
     matrices = _matrices(weight, groups)
@@ -57,7 +61,10 @@ def conv(x: Array, weight: Array, bias: Array | None, windows: Windows, groups: 
 
 
 def conv_weight_grad(x: Array, grad_out: Array, windows: Windows, groups: int) -> Array:
-    """The gradient for weight: grad_out times the transposed columns, summed over the pieces."""
+    """Return the gradient for the weight (K, C / groups, R, S).
+
+    It is the product of grad_out and the transposed columns, summed over the pieces.
+    """
     grads = batch_last(grad_out, (*grad_out.shape[:2], *windows.counts))
     shape = (len(grads), x.shape[1] // groups, *windows.kernel)
     part = _weight_part(_views(batch_last(x), windows), _flat(grads, groups), windows)
@@ -68,7 +75,7 @@ def conv_weight_grad(x: Array, grad_out: Array, windows: Windows, groups: int) -
 def conv_input_grad(
     grad_out: Array, weight: Array, input_shape: Sizes, windows: Windows, groups: int
 ) -> Array:
-    """The gradient for x: the columns' own, each entry added to where it was gathered from."""
+    """Return the gradient for x (N, C, H, W): the columns' gradients, added up in the image."""
     grads = _flat(batch_last(grad_out, (*grad_out.shape[:2], *windows.counts)), groups)
     out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
     part = _input_part(grads, weight, out, windows)
@@ -85,8 +92,10 @@ def conv_grads(
     groups: int,
     wanted: Sequence[bool],
 ) -> list[Array | None]:
-    """The gradients for x, weight and bias, those that are wanted, in one go: threads are woken
-    once, and grad_out is summed for the bias where it is in the cache for the weight.
+    """Return the wanted gradients of x, weight and bias in a single pass.
+
+    A single pass wakes the threads once, and sums grad_out for the bias while the weight gradient
+    has it in the cache.
     """
     counts = windows.counts
     grads = _flat(batch_last(grad_out), groups)
@@ -115,8 +124,9 @@ def conv_grads(
 def _weight_part(
     views: Array, grads: Array, windows: Windows
 ) -> Callable[[slice], tuple[Array, Array]]:
-    """Return a function of rows of the grid, which returns what they give to the gradients for the
-    weight (G, K, C R S) and for the bias (G, K).
+    """Return a function of rows of the grid that returns their share of two gradients.
+
+    These are the gradients for the weight, (G, K, C R S), and for the bias, (G, K).
     """
     groups, outs, _ = grads.shape
     height = len(views) // groups * math.prod(windows.kernel)
@@ -126,7 +136,7 @@ def _weight_part(
         bias = np.zeros((groups, outs), views.dtype)
         for where, columns in _pieces(views, windows, rows, groups):
             cut = _cut(height * outs, columns.shape[-1])
-            # This way round the product is quicker than (K, P Q N) with (P Q N, C R S).
+            # Faster than the transposed product, (K, P Q N) times (P Q N, C R S).
             products = np.matmul(cut(columns), cut(grads[..., where]).swapaxes(-1, -2))
             weight += np.add.reduce(products, axis=1)
             bias += total(grads[..., where], -1)
@@ -138,8 +148,10 @@ def _weight_part(
 def _input_part(
     grads: Array, weight: Array, out: Array, windows: Windows
 ) -> Callable[[slice], None]:
-    """Return a function of groups, or of channels where there is one group, which writes their
-    gradient into `out` (C, H, W, N); no two of them share an entry.
+    """Return a function that writes the gradient of a slice of `out` (C, H, W, N).
+
+    It takes a slice of the groups, or of the channels if there is one group, so no two slices share
+    an entry.
     """
     groups = len(grads)
     in_group = len(out) // groups
@@ -155,7 +167,7 @@ def _input_part(
 
 
 def _sum_parts(parts: Sequence[Array]) -> Array:
-    """Return the sum of what the threads found, always in the same order."""
+    """Sum the results of the threads, always in the same order."""
     first, *others = parts
     for other in others:
         first += other
@@ -163,15 +175,16 @@ def _sum_parts(parts: Sequence[Array]) -> Array:
 
 
 def channel_sums(grad_out: Array) -> Array:
-    """The gradient for bias: the sum over all axes but the channels."""
+    """Return the gradient for the bias: grad_out summed over all axes except the channels."""
     rows = channel_rows(grad_out)
     parts = threads.each(lambda part: total(rows[part], 1), len(rows), 0.2 * rows.size)
     return np.concatenate(parts)
 
 
 def _spread(matrices: Array, grads: Array, image: Array, windows: Windows) -> None:
-    """Write into `image` (G, C, H, W, N) the sums of what `matrices` (G, C, R S, K) make of the
-    gradients (G, K, P Q N) of all windows that meet an entry.
+    """Write into `image` (G, C, H, W, N) the sum over the windows that cover each entry.
+
+    The columns to sum are the product of `matrices` (G, C, R S, K) and grads (G, K, P Q N).
     """
     groups, channels, positions, outs = matrices.shape
     lengths, count = image.shape[2:-1], image.shape[-1]
@@ -196,18 +209,18 @@ def _spread(matrices: Array, grads: Array, image: Array, windows: Windows) -> No
 
 
 def _views(x: Array, windows: Windows) -> Array:
-    """Return the view (C, R, S, P, Q, N) of all windows in x (C, H, W, N), within its padding."""
+    """Return all windows of x (C, H, W, N), padded, as a view (C, R, S, P, Q, N)."""
     x = _pad(x, windows)
     channel, *axes, image = x.strides
     steps = [d * step for d, step in zip(windows.dilation, axes, strict=True)]
     strides = [st * step for st, step in zip(windows.stride, axes, strict=True)]
     shape = (len(x), *windows.kernel, *windows.counts, x.shape[-1])
-    # As as_strided does, which is slower; x is contiguous.
+    # For a contiguous array this gives the same view as as_strided, and is faster.
     return np.ndarray(shape, x.dtype, x, strides=(channel, *steps, *strides, image))
 
 
 def _pad(x: Array, windows: Windows) -> Array:
-    """Return x (C, H, W, N) within its padding, which crops where it is negative."""
+    """Return x (C, H, W, N) with zero padding; negative padding crops."""
     if not any(map(any, windows.padding)):
         return x
     lengths, source, target = [], [_EVERY], [_EVERY]
@@ -228,8 +241,10 @@ def _pad(x: Array, windows: Windows) -> Array:
 def _pieces(
     views: Array, windows: Windows, rows: slice, groups: int
 ) -> Iterator[tuple[slice, Array]]:
-    """Yield for pieces of the grid within `rows` where they are among all windows (P Q N), and
-    their columns (G, C R S, P Q N); the memory of these serves the next piece again.
+    """Yield the columns (G, C R S, P Q N) of pieces of the grid in `rows`, with their positions.
+
+    A position is a slice of all windows (P Q N). Pieces share one buffer: each overwrites the
+    previous one.
     """
     height = len(views) * math.prod(windows.kernel)
     count = views.shape[-1]
@@ -249,8 +264,9 @@ def _pieces(
 
 
 def _boxes(counts: Sizes, rows: slice, most: int, count: int) -> Iterator[tuple[Box, slice]]:
-    """Cut the grid within `rows` of its first axis into boxes of at most `most` windows that lie
-    side by side; yield them as (start, stop) for each axis, and where they are in (P Q N).
+    """Cut `rows` of the grid into boxes of at most `most` windows that are contiguous in (P Q N).
+
+    Yields each box as (start, stop) per axis, and its slice of (P Q N).
     """
     inner = math.prod(counts[1:])
     if inner <= most or len(counts) == 1:
@@ -271,12 +287,12 @@ def _spans(box: Box) -> list[int]:
 
 
 def _most(height: int, count: int, itemsize: int) -> int:
-    """Return of how many windows, for a batch of `count`, the columns fit into a piece."""
+    """Return the number of windows whose columns, for a batch of `count`, fit into a piece."""
     return _PIECE // max(1, height * count * itemsize)
 
 
 def _is_pointwise(windows: Windows, lengths: Sizes) -> bool:
-    """Whether the windows are the entries themselves, so that the image is its own columns."""
+    """Return whether each window is one entry, so that the image is its own matrix of columns."""
     return (
         math.prod(windows.kernel) == 1
         and max(windows.stride) == 1
@@ -286,9 +302,10 @@ def _is_pointwise(windows: Windows, lengths: Sizes) -> bool:
 
 
 def _cut(size: int, length: int) -> Callable[[Array], Array]:
-    """Return a function that cuts matrices (G, M, length) into (G, B, M, length / B), so short that
-    BLAS takes its way for small products, of up to 100^3 multiplications, which for few channels
-    is twice as quick; `size` is of the matrix on the other side.
+    """Return a function that cuts matrices (G, M, length) into (G, B, M, length / B).
+
+    The blocks are short enough for BLAS's path for small products, up to 100^3 multiplications,
+    which for few channels is twice as fast. `size` is the size of the other matrix.
     """
     blocks = 1
     for blocks in range(max(1, math.ceil(size * length / 1e6)), length // 256):
@@ -314,6 +331,6 @@ def _matrices(weight: Array, groups: int) -> Array:
 
 
 def _cost(weight_shape: Sizes, outs: Array) -> float:
-    """Return about how many ns a convolution takes on one thread whose outputs are `outs`."""
+    """Estimate the ns that a convolution with outputs `outs` takes on one thread."""
     entries = math.prod(weight_shape[1:]) * outs.size
     return entries * (_MOVE / max(1, weight_shape[0]) + _MULTIPLY)

@@ -1,4 +1,4 @@
-"""Contractions of arrays whose axes are named by letters, as products of matrices."""
+"""Contraction of arrays with axes named by letters, as matrix products."""
 
 import math
 
@@ -8,8 +8,9 @@ from tinygrad_np.runtime.memory import Array
 
 
 def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Array, str]:
-    """Contract two arrays, whose axes are named by letters, over those that are in both and not
-    `needed` any more; return the product and its letters.
+    """Contract two arrays over their common letters that are not in `needed`.
+
+    Returns the product and its letters.
     """
     both = [letter for letter in term_a if letter in term_b]
     batch = "".join(letter for letter in both if letter in needed)
@@ -29,7 +30,7 @@ def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Arr
         right = right.reshape(*shape, k, math.prod(lengths(columns)))
         out = np.matmul(left, right).reshape(lengths(batch + rows + columns))
     else:
-        # An outer product: for products of matrices with one column it is quicker by far.
+        # An outer product: broadcasting is much faster than matmul with an inner axis of length 1.
         out = left.reshape(lengths(batch + rows) + (1,) * len(columns)) * right.reshape(
             lengths(batch) + (1,) * len(rows) + lengths(columns)
         )
@@ -37,8 +38,9 @@ def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Arr
 
 
 def einsum(xs: tuple[Array, ...], terms: list[str], wanted: str) -> Array:
-    """Contract arrays by pairs, in the order that NumPy finds the cheapest; no letter is twice in
-    a term, and each is in two terms or wanted.
+    """Contract arrays in pairs, in the order of NumPy's greedy path.
+
+    No term repeats a letter, and each letter is in two terms or in `wanted`.
     """
     path = [(0, 1)]
     if len(xs) > 2:
@@ -46,7 +48,7 @@ def einsum(xs: tuple[Array, ...], terms: list[str], wanted: str) -> Array:
     waiting = list(zip(xs, terms, strict=True))
     for positions in path:
         chosen = [waiting.pop(position) for position in sorted(positions, reverse=True)]
-        # NumPy's path may end in several at once.
+        # The last step of NumPy's path may contain more than two arrays.
         while len(chosen) > 1:
             (a, term_a), (b, term_b) = chosen.pop(), chosen.pop()
             needed = wanted + "".join(term for _, term in waiting + chosen)

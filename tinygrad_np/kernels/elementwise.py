@@ -1,4 +1,4 @@
-"""Elementwise work on arrays, into recycled memory where they are large."""
+"""Elementwise functions; large results go into recycled memory."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
 _SMALL = memory.SMALL
-# ns an entry takes.
+# ns per entry.
 _ARITHMETIC, _FUNCTION = 0.2, 1.0
 
 _TAIL = (1 / 8, 1 / 3)  # 1 / (x + 2) at 6 and at 1
@@ -21,14 +21,17 @@ _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def unary(ufunc: Callable[..., Array], x: Array, dtype: Any = None) -> Array:
-    """Return `ufunc(x)`, of `dtype` or that of x, in its memory order."""
+    """Return `ufunc(x)` in x's memory order; the result has `dtype`, by default x's."""
     if x.nbytes >= _SMALL:
         return _recycling(ufunc, (x,), dtype, _FUNCTION)
     return ufunc(x)
 
 
 def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Array:
-    """Return `ufunc(a, b)`, of `dtype` or the common one, in the larger one's memory order."""
+    """Return `ufunc(a, b)` in the memory order of the larger operand.
+
+    The result has `dtype`, by default the common one.
+    """
     if (type(a) is _ndarray and a.nbytes >= _SMALL) or (type(b) is _ndarray and b.nbytes >= _SMALL):
         return _recycling(ufunc, (a, b), dtype, _ARITHMETIC)
     return ufunc(a, b)
@@ -44,8 +47,10 @@ def _recycling(ufunc: Any, arrays: Sequence[Any], dtype: Any, cost: float) -> Ar
 
 
 def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, cost: float) -> None:
-    """Call `function(*arrays, out=out)`, which is elementwise, on parts of `out` that follow each
-    other in memory; `cost` is in ns an entry.
+    """Call the elementwise `function(*arrays, out=out)` on parts of `out`, shared among threads.
+
+    Parts are slices of the axis of `out` with the largest stride, so they follow each other in
+    memory. `cost` is in ns per entry.
     """
     whole = cost * out.size
     if whole < 2 * threads.WORTH:
@@ -65,14 +70,14 @@ def in_parts(function: Callable[..., Any], arrays: Sequence[Any], out: Array, co
 
 
 def _cut(value: Any, behind: int, where: slice) -> Any:
-    """Return the part of an array that broadcasts to a part of the whole."""
+    """Return the part of an array that broadcasts to a part of the output."""
     if not isinstance(value, np.ndarray) or value.ndim < behind or value.shape[-behind] == 1:
         return value
     return value[(slice(None),) * (value.ndim - behind) + (where,)]
 
 
 def copy(x: Array) -> Array:
-    """Return x in memory of its own, in C order."""
+    """Return a copy of x in C order."""
     out = memory.empty(x.shape, x.dtype)
     in_parts(_copy, (x,), out, 1.0)
     return out
@@ -83,15 +88,15 @@ def _copy(x: Array, out: Array) -> None:
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0), and nan where x is."""
+    """Return max(x, 0), and nan where x is nan."""
     if x.dtype.kind != "f" or x.size < 8192:
         return binary(np.maximum, x, 0)
-    # For many entries three times as quick as np.maximum with a number.
+    # For many entries, three times as fast as np.maximum with a number.
     return binary(lambda x, zero, out=None: np.clip(x, zero, np.inf, out=out), x, 0)
 
 
 def sign(x: Array) -> Array:
-    """-1, 0 or 1; 0 also for nan, as in PyTorch."""
+    """Return the sign of x: -1, 0 or 1, and 0 for nan, as in PyTorch."""
     if x.dtype.kind == "b":
         return x.copy()
     signs = unary(np.sign, x)
@@ -101,14 +106,15 @@ def sign(x: Array) -> Array:
     return np.asarray(signs)
 
 
-# Maclaurin's series of erf(x) √π / (2x) in x², highest power first.
+# Maclaurin series of erf(x) √π / (2x) in powers of x², highest power first.
 _ERF_SERIES = [(-1) ** n / (math.factorial(n) * (2 * n + 1)) for n in range(20, -1, -1)]
 
 
 @functools.cache
 def _erfc_series() -> Array:
-    """Return Chebyshev coefficients of erfc(x) e^(x²) for x in [1, 6], in u of [-1, 1] that stands
-    for 1 / (x + 2).
+    """Return Chebyshev coefficients of erfc(x) e^(x²) for x in [1, 6].
+
+    The variable u in [-1, 1] is 1 / (x + 2), shifted and scaled.
     """
 
     def scaled_erfc(u: Array) -> Array:
@@ -119,8 +125,8 @@ def _erfc_series() -> Array:
 
 
 def erf(x: Array) -> Array:
-    """2/√π ∫₀ˣ e^(-t²) dt, which NumPy lacks; within 5e-16 of it in float64."""
-    size = np.minimum(np.abs(x.astype(np.float64)), 6)  # from there on erf is 1
+    """Compute 2/√π ∫₀ˣ e^(-t²) dt, which NumPy lacks, with an error below 5e-16 in float64."""
+    size = np.minimum(np.abs(x.astype(np.float64)), 6)  # erf is 1 beyond
     small = size * np.polyval(_ERF_SERIES, np.minimum(size, 1) ** 2) * (2 / math.sqrt(math.pi))
     place = (1 / (np.maximum(size, 1) + 2) - _TAIL[0]) / (_TAIL[1] - _TAIL[0])
     large = 1 - np.exp(-size * size) * chebyshev.chebval(2 * place - 1, _erfc_series())
@@ -128,8 +134,9 @@ def erf(x: Array) -> Array:
 
 
 def select(x: Array, mask: Array, reuse: bool = False) -> Array:
-    """Return x where `mask` is true, or not 0, else +0.0, also where x is inf or nan; in the memory
-    of x itself if that may be reused.
+    """Return x where `mask` is true or nonzero, and +0.0 elsewhere, even if x is inf or nan there.
+
+    With `reuse`, the result may overwrite x.
     """
     mask = np.asarray(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
@@ -142,11 +149,13 @@ def select(x: Array, mask: Array, reuse: bool = False) -> Array:
 
 
 def bits(x: Array) -> Array:
-    """Return a view of floats as integers. Their product with 0 or 1 selects exactly, and is
-    quicker by far than `np.where` and `np.copyto`.
+    """Return floats as a view of integers of the same size.
+
+    The product of this view with 0 or 1 selects exactly, and is much faster than `np.where` and
+    `np.copyto`.
     """
     same_size = _BITS.get(x.itemsize) if x.dtype.kind == "f" else None
-    return x if same_size is None else x.view(same_size)  # there is none for np.longdouble
+    return x if same_size is None else x.view(same_size)  # np.longdouble has none
 
 
 def _where_true(x: Array, mask: Array, out: Array) -> None:
@@ -156,7 +165,7 @@ def _where_true(x: Array, mask: Array, out: Array) -> None:
 
 
 def total(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool = False) -> Array:
-    """Sum over axes; bools and integers in 64 bits, float16 in float32 on the way."""
+    """Sum over axes: bools and integers in 64 bits; float16 is accumulated in float32."""
     if x.dtype == np.float16:
         return np.asarray(x.sum(axis=axis, keepdims=keepdims, dtype=np.float32)).astype(x.dtype)
     return np.asarray(x.sum(axis=axis, keepdims=keepdims))

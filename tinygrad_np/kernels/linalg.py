@@ -1,4 +1,4 @@
-"""Linear algebra on stacks of matrices, beyond what NumPy has by name."""
+"""Linear algebra on stacks of matrices that NumPy does not provide."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tinygrad_np.runtime.memory import Array
 
 
 def product(a: Array, b: Array) -> Array:
-    """Return the product of two matrices (n, k) and (k, m)."""
+    """Return the product of the matrices a (n, k) and b (k, m), computed by several threads."""
     n, m = len(a), b.shape[1]
     out = memory.empty((n, m), a.dtype)
     cost = 0.022 * out.size * a.shape[1]
@@ -32,12 +32,15 @@ def flatten_rows(x: Array) -> Array:
 def linear_grads(
     grad_out: Array, x: Array, weight: Array, wanted: Sequence[bool]
 ) -> list[Array | None]:
-    """Return those gradients of x weightᵀ + bias that are wanted, in one pass over threads."""
+    """Return the wanted gradients of x weightᵀ + bias; threads share the columns of x.
+
+    x is (..., in), weight (out, in) and grad_out (..., out).
+    """
     of_x, of_weight, of_bias = (*wanted, False)[:3]
     shape = x.shape
     grad_out, x = flatten_rows(grad_out), flatten_rows(x)
     x_grad = memory.empty(x.shape, x.dtype, like=x) if of_x else None
-    # For images with the batch last: their gradients have it last too.
+    # x comes from images stored with the batch last: store its gradient in the same order.
     is_batch_last = x.flags.f_contiguous and not x.flags.c_contiguous
     weight_grad = memory.empty(weight.shape, x.dtype) if of_weight else None
 
@@ -58,17 +61,17 @@ def linear_grads(
 
 
 def put_diagonal(x: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
-    """Return zeros of `shape` whose diagonal, as `np.diagonal` reads it, is x."""
+    """Return zeros of `shape` with x on the diagonal that `np.diagonal` reads."""
     out = np.zeros(shape, x.dtype)
     square = np.moveaxis(out, (dim1, dim2), (-2, -1))[..., max(0, -offset) :, max(0, offset) :]
     n = min(square.shape[-2:])
-    # Unlike np.diagonal, einsum gives a view that can be written to.
+    # Unlike np.diagonal, einsum returns a writable view.
     np.einsum("...ii->...i", square[..., :n, :n])[...] = x
     return out
 
 
 def absolute_power(x: Array, p: float) -> Array:
-    """|x|^p, and for p < 0 also 0 at 0."""
+    """Return |x|^p; for p < 0, 0 at 0."""
     size = np.abs(x)
     if p == 1:
         return size
@@ -78,12 +81,12 @@ def absolute_power(x: Array, p: float) -> Array:
 
 
 def signed_power(x: Array, p: float) -> Array:
-    """sign(x) |x|^p, and 0 at 0 for any p."""
+    """Return sign(x) |x|^p; 0 at 0 for any p."""
     return np.asarray(np.sign(x) * absolute_power(x, p))
 
 
 def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
-    """(Σ |x|^p)^(1/p) over `axis`, kept at length 1, and its limits for p = 0 and p = ±inf."""
+    """Return (Σ |x|^p)^(1/p) over `axis`, kept with length 1; its limit for p = 0 and p = ±inf."""
     if x.dtype == np.float16:
         return norm(x.astype(np.float32), p, axis).astype(x.dtype)
     if p == 2:
@@ -96,7 +99,7 @@ def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
     if math.isinf(p):
         extreme = size.max if p > 0 else size.min
         return np.asarray(extreme(axis=axis, keepdims=True))
-    # A zero makes a norm of negative order 0, by way of inf.
+    # For p < 0 an entry of 0 gives inf as a power and 0 as the norm.
     with np.errstate(divide="ignore"):
         return total(size**p, axis, True) ** (1 / p)
 
@@ -110,7 +113,7 @@ def products_of_others(x: Array) -> Array:
 
 
 def cofactors(x: Array) -> Array:
-    """Return the matrix of cofactors, the gradient of det, also where det is 0.
+    """Return the cofactor matrix, which is the gradient of det, for singular matrices as well.
 
     With x = U S V, det(x + e) = det(U) det(V) det(S + UᵀeVᵀ), and S is diagonal.
     """
@@ -120,8 +123,10 @@ def cofactors(x: Array) -> Array:
 
 
 def cofactors_grad(grad_out: Array, x: Array) -> Array:
-    """Return the VJP of `cofactors`, from the terms of second order in e of the same expansion:
-    those of det(S + f) are Σ (f_ii f_kk - f_ik f_ki) times all s but s_i and s_k, over i < k.
+    """Return the VJP of `cofactors`, from the second-order terms in e of the same expansion.
+
+    For det(S + f) they are Σ (f_ii f_kk - f_ik f_ki) times the product of all s except s_i and s_k,
+    over i < k.
     """
     u, s, vh = np.linalg.svd(x)
     sign = np.sign(np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
@@ -136,13 +141,13 @@ def cofactors_grad(grad_out: Array, x: Array) -> Array:
 
 
 def qr(x: Array) -> Array:
-    """Return the reduced factors of x (..., m, n), m ≥ n, as one array: Q over R."""
+    """Return the reduced factors of x (..., m, n), m ≥ n, as one array: Q stacked on R."""
     q, r = np.linalg.qr(x)
     return np.concatenate([q, r], axis=-2)
 
 
 def svd(x: Array, full_matrices: bool) -> Array:
-    """Return the entries of U, of S and of Vh, one after the other along the last axis."""
+    """Return the entries of U, S and Vh, concatenated along the last axis."""
     u, s, vh = np.linalg.svd(x, full_matrices)
     batch = x.shape[:-2]
     flat_u = u.reshape(*batch, u.shape[-2] * u.shape[-1])

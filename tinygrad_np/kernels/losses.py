@@ -1,4 +1,4 @@
-"""Softmax and the cross-entropy against class indices, with the gradient worked out by hand."""
+"""Softmax, and cross-entropy against class indices with a hand-derived gradient."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tinygrad_np.runtime.memory import Array
 
 
 def log_softmax(x: Array, axis: int) -> Array:
-    """X - log Σ e^x along `axis`, safe for large x."""
+    """Return x - log Σ e^x along `axis`, without overflow for large x."""
     if not x.size:
         return x.copy()
     if x.dtype == np.float16:
@@ -18,7 +18,7 @@ def log_softmax(x: Array, axis: int) -> Array:
 
 
 def softmax(x: Array, axis: int) -> Array:
-    """e^x / Σ e^x along `axis`, safe for large x."""
+    """Return e^x / Σ e^x along `axis`, without overflow for large x."""
     if not x.size:
         return x.copy()
     if x.dtype == np.float16:
@@ -31,7 +31,10 @@ def softmax(x: Array, axis: int) -> Array:
 def cross_entropy(
     log_probabilities: Array, target: Array, reduction: str, label_smoothing: float
 ) -> Array:
-    """-Σ q log p of rows (M, C): q is 1 at the target, or shares `label_smoothing` evenly."""
+    """Return -Σ q log p for log-probabilities (M, C) and class indices (M,).
+
+    q is the one-hot target, with `label_smoothing` of its probability shared evenly by all classes.
+    """
     rows = np.arange(len(target))
     losses = -log_probabilities[rows, target]
     if label_smoothing:
@@ -43,7 +46,7 @@ def cross_entropy(
 def cross_entropy_grad(
     grad_out: Array, log_probabilities: Array, target: Array, reduction: str, label_smoothing: float
 ) -> Array:
-    """The gradient for the logits: (p - q) times each row's upstream gradient."""
+    """Return the gradient for the logits (M, C): (p - q) times each row's upstream gradient."""
     grad: Array = np.exp(log_probabilities)
     if label_smoothing:
         grad -= label_smoothing / grad.shape[1]
@@ -54,7 +57,7 @@ def cross_entropy_grad(
 
 
 def reduce_losses(losses: Array, reduction: str) -> Array:
-    """Return the mean or the sum of `losses`, or each of them."""
+    """Return the mean, the sum or all of `losses`, depending on `reduction`."""
     if reduction == "none":
         return losses
     summed = total(losses, None)

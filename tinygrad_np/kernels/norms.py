@@ -1,5 +1,6 @@
-"""Batch norm. A channel is a row of a matrix (C, H W N), and all is done for a few rows at a time,
-which stay in the cache from one pass to the next.
+"""Batch normalization over the rows of a matrix (C, H W N), one row per channel.
+
+Rows are processed a few at a time, so that they stay in the cache from one pass to the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +11,15 @@ from tinygrad_np.kernels.windows import batch_first, channel_rows
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
-# About how many bytes of x are worked on at once.
+# Bytes of x processed at a time, approximately.
 _PIECE = 1 << 20
 
 
 def moments(x: Array) -> Array:
-    """Mean and biased variance of each channel, (2, C); 0 of nothing. In float32 at least."""
+    """Return mean and biased variance of each channel as (2, C), at least in float32.
+
+    Both are 0 if there are no entries.
+    """
     rows = channel_rows(_wide(x))
     count = max(1, rows.shape[1])
     found = np.empty((2, len(rows)), rows.dtype)
@@ -33,8 +37,10 @@ def moments(x: Array) -> Array:
 def batch_norm(
     x: Array, weight: Array | None, bias: Array | None, known: Array | None, eps: float
 ) -> tuple[Array, Array]:
-    """Return (x - mean) / deviation * weight + bias, and what its gradients need: mean and
-    1 / deviation of each channel, (2, C). `known` are the `moments` of x.
+    """Return (x - mean) / deviation * weight + bias, and the statistics that its gradients need.
+
+    The statistics are mean and 1 / deviation of each channel, (2, C). `known` is `moments(x)`, if
+    already computed.
     """
     mean, variance = moments(x) if known is None else known
     inverse = (variance + eps) ** -0.5
@@ -58,17 +64,17 @@ def batch_norm(
 def batch_norm_grads(
     grad_out: Array, x: Array, weight: Array | None, statistics: Array, wanted: Sequence[bool]
 ) -> list[Array | None]:
-    """The gradients for x, weight and bias, those that are wanted.
+    """Return the wanted gradients of x, weight and bias.
 
-    That for x is, with g the gradient for the normalised x, (g - mean of g - normalised x *
-    mean of (g * normalised x)) / deviation: what comes by way of mean and variance is in it.
+    With y the normalized x and g its gradient, the gradient of x is
+    (g - mean(g) - y * mean(g * y)) / deviation, which includes the paths through mean and variance.
     """
     of_x, of_weight, of_bias = (*wanted, False, False)[:3]
     rows, grads = channel_rows(_wide(x)), channel_rows(_wide(grad_out))
     mean, inverse = statistics
     scale = inverse if weight is None else inverse * _wide(weight)
     count = max(1, rows.shape[1])
-    ones = np.ones(rows.shape[1], rows.dtype)  # BLAS sums in half of the time
+    ones = np.ones(rows.shape[1], rows.dtype)  # summing with BLAS takes half the time
     out = _empty(rows) if of_x else None
     sums, dots = (np.zeros(len(rows), rows.dtype) for _ in range(2))
 
@@ -93,11 +99,11 @@ def batch_norm_grads(
         dots.astype(x.dtype, copy=False) if of_weight else None,
         sums.astype(x.dtype, copy=False) if of_bias else None,
     ]
-    return [*found, None][: len(wanted)]  # the moments have no gradient
+    return [*found, None][: len(wanted)]  # no gradient for the moments
 
 
 def _by_rows(piece: Callable[[slice], None], rows: Array, cost: float) -> None:
-    """Call `piece` for few rows at a time; `cost` is in ns an entry."""
+    """Call `piece` on a few rows at a time; `cost` is in ns per entry."""
     step = max(1, _PIECE // max(1, rows.itemsize * rows.shape[1]))
 
     def part(where: slice) -> None:
@@ -112,15 +118,15 @@ def _center(rows: Array, mean: Array) -> Array:
 
 
 def _dots(a: Array, b: Array) -> Array:
-    """Return the products of rows with rows."""
+    """Return the dot product of each row of a with the same row of b."""
     if a.flags.c_contiguous and b.flags.c_contiguous:
         return np.asarray(np.vecdot(a, b))
-    # Of vectors (N, C), whose channels are columns: BLAS is slow with steps.
+    # For inputs (N, C) the rows are strided, and BLAS is slow on strided vectors.
     return np.asarray(np.einsum("cn,cn->c", a, b))
 
 
 def _wide(x: Array) -> Array:
-    """Return x in float32 where it is in float16, whose squares overflow, or of integers."""
+    """Return x as float32 if it is float16, which would overflow when squared, or an integer."""
     is_wide = x.dtype.kind == "f" and x.dtype != np.float16
     return x if is_wide else x.astype(np.float32)
 
@@ -130,7 +136,7 @@ def _empty(rows: Array) -> Array:
 
 
 def _images(rows: Array, like: Array) -> Array:
-    """Return rows of channels in the shape and dtype of `like`."""
+    """Return the rows of channels in the shape and dtype of `like`."""
     rows = rows.astype(like.dtype, copy=False)
     if like.ndim == 2:
         return rows.T

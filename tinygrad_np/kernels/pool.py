@@ -1,8 +1,11 @@
-"""Pooling by walking over the positions within a window: for each, what it meets is a strided slice
-of the whole image.
+"""Pooling as a loop over the positions in a window.
 
-Arrays have PyTorch's shapes over memory with the batch last (see `windows`); axes in comments are
-for two dimensions. A window position is a number from 0 to R S - 1, row by row.
+For each position, the entries that all windows have there are a strided slice of the image, so a
+step of the loop is a few NumPy calls on whole arrays. Positions are numbered from 0 to R S - 1, row
+by row.
+
+Arrays have PyTorch's shapes over memory with the batch last (see `windows`). Axes in comments are
+for two dimensions.
 """
 
 import functools
@@ -17,14 +20,17 @@ from tinygrad_np.kernels.windows import Meeting, Windows, batch_first, batch_las
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
-# About how many bytes of the image are worked on at once: a core's own cache holds them.
+# Bytes of the image processed at a time, approximately: they fit into a core's own cache.
 _PIECE = 1 << 22
 
 _EVERY: Any = slice(None)
 
 
 def max_pool(x: Array, windows: Windows) -> tuple[Array, Array]:
-    """Return the maximum of each window and the position of its first winner."""
+    """Return the maximum of each window of x (N, C, H, W) and the position of its first maximum.
+
+    Both are (N, C, P, Q). Positions are uint8 for windows of up to 256 entries, otherwise uint32.
+    """
     x = batch_last(x)
     shape = (len(x), *windows.counts, x.shape[-1])
     out = memory.empty(shape, x.dtype)
@@ -41,7 +47,7 @@ def max_pool(x: Array, windows: Windows) -> tuple[Array, Array]:
 
 
 def _max_of_numbers(x: Array, met: list[Meeting], out: Array, winners: Array) -> bool:
-    """Write maxima and winners of windows that lie within x; return False where one is nan."""
+    """Write maxima and positions for windows that lie inside x; return False if one is nan."""
     best = x[(_EVERY, *met[0].image)]
     if len(met) == 1:
         np.copyto(out, best)
@@ -55,13 +61,13 @@ def _max_of_numbers(x: Array, met: list[Meeting], out: Array, winners: Array) ->
         if position == 1:
             np.copyto(winners, flags)
         else:
-            # Positions only grow, so the later of two winners is the larger number.
+            # Positions increase, so the maximum keeps the latest winner.
             np.maximum(winners, flags * winners.dtype.type(position), out=winners)
     return x.dtype.kind != "f" or not out.size or not np.isnan(out.max())
 
 
 def _max_of_any(x: Array, met: list[Meeting], out: Array, winners: Array) -> None:
-    """Write maxima and winners, of which a nan is one, of windows that may reach beyond x."""
+    """Write maxima and positions for windows that may contain nan or extend beyond x."""
     out.fill(_lowest(x.dtype))
     winners.fill(0)
     is_started = np.zeros((*out.shape[1:-1], 1), bool)
@@ -70,7 +76,7 @@ def _max_of_any(x: Array, met: list[Meeting], out: Array, winners: Array) -> Non
         better = np.greater(values, out[where])
         if x.dtype.kind == "f":
             better |= np.isnan(values)
-        # A window of nothing but -inf is still won by an entry of the image, not of its border.
+        # If all entries are -inf, the position is still that of an entry of the image.
         better |= ~is_started[meeting.grid]
         is_started[meeting.grid] = True
         np.maximum(out[where], values, out=out[where])
@@ -79,7 +85,7 @@ def _max_of_any(x: Array, met: list[Meeting], out: Array, winners: Array) -> Non
 
 
 def max_pool_indices(x: Array, windows: Windows) -> Array:
-    """Return where in the image, its axes taken as one, each window's first winner is."""
+    """Return the int64 index of each window's first maximum in the flattened image (H, W)."""
     _, winners = max_pool(x, windows)
     offsets = np.unravel_index(winners.astype(np.intp), windows.kernel)
     indices = np.zeros(winners.shape, np.int64)
@@ -93,7 +99,10 @@ def max_pool_indices(x: Array, windows: Windows) -> Array:
 def max_pool_grad(
     grad_out: Array, winners: Array, input_shape: tuple[int, ...], windows: Windows
 ) -> Array:
-    """Scatter grad_out to the winners: the transpose of `max_pool_gather`."""
+    """Scatter grad_out (N, C, P, Q) to the winners in (N, C, H, W).
+
+    This is the transpose of `max_pool_gather`.
+    """
     shape = (*input_shape[:2], *windows.counts)
     grads, winners = batch_last(grad_out, shape), batch_last(winners, shape)
     out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
@@ -119,7 +128,7 @@ def max_pool_grad(
 
 
 def max_pool_gather(values: Array, winners: Array, windows: Windows) -> Array:
-    """Return from each window of `values` the entry at the winner's position."""
+    """Gather from each window of `values` (N, C, H, W) the entry at the winner's position."""
     shape = (*values.shape[:2], *windows.counts)
     values, winners = batch_last(values), batch_last(winners, shape)
     out = memory.empty(winners.shape, values.dtype)
@@ -137,10 +146,10 @@ def max_pool_gather(values: Array, winners: Array, windows: Windows) -> Array:
 
 
 def avg_pool(x: Array, windows: Windows, count_include_pad: bool) -> Array:
-    """Return the mean of each window, with or without the zeros of the padding."""
+    """Return the mean of each window of x (N, C, H, W), counting the padding's zeros or not."""
     shares = _shares(x.shape[2:], windows, count_include_pad)[..., None]
     x = batch_last(x)
-    # float16 is summed in float32.
+    # float16 is accumulated in float32.
     wide = np.float32 if x.dtype == np.float16 else x.dtype
     out = memory.empty((len(x), *windows.counts, x.shape[-1]), wide)
     met = _all_meetings(windows, x.shape)
@@ -158,7 +167,7 @@ def avg_pool(x: Array, windows: Windows, count_include_pad: bool) -> Array:
 def avg_pool_grad(
     grad_out: Array, input_shape: tuple[int, ...], windows: Windows, count_include_pad: bool
 ) -> Array:
-    """Spread grad_out evenly over each window: the transpose of `avg_pool`."""
+    """Spread grad_out (N, C, P, Q) evenly over each window: the transpose of `avg_pool`."""
     shares = _shares(input_shape[2:], windows, count_include_pad)[..., None]
     grads = batch_last(grad_out, (*input_shape[:2], *windows.counts))
     out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
@@ -175,12 +184,12 @@ def avg_pool_grad(
 
 
 def _all_meetings(windows: Windows, shape: tuple[int, ...]) -> list[Meeting]:
-    """Return what each position meets of an image (C, H, W, N) in all windows."""
+    """Return, for each position, its slices of an image (C, H, W, N) and of the windows."""
     return meetings(windows, shape[1:-1], tuple((0, count) for count in windows.counts))
 
 
 def _by_channels(piece: Callable[[slice], None], image: Array, cost: float) -> None:
-    """Call `piece` for few channels of (C, H, W, N) at a time; `cost` is in ns an entry."""
+    """Call `piece` on a few channels of (C, H, W, N) at a time; `cost` is in ns per entry."""
     channels = len(image)
     step = max(1, _PIECE * channels // max(1, image.nbytes))
 
@@ -193,9 +202,9 @@ def _by_channels(piece: Callable[[slice], None], image: Array, cost: float) -> N
 
 @functools.lru_cache(maxsize=64)
 def _shares(lengths: tuple[int, ...], windows: Windows, count_include_pad: bool) -> Array:
-    """Return 1 / the number of entries of each window (P, Q), or one number for all.
+    """Return 1 / number of entries of each window (P, Q), or a scalar if all are equal.
 
-    What ceil_mode lets a window reach beyond the padding never counts, as in PyTorch.
+    Positions beyond the padding, which occur in ceil_mode, never count, as in PyTorch.
     """
     held = np.ones((), int)
     places = _places(windows)
@@ -206,7 +215,7 @@ def _shares(lengths: tuple[int, ...], windows: Windows, count_include_pad: bool)
 
 
 def _places(windows: Windows) -> list[Array]:
-    """Return for each axis where in the image the positions (P, R) of its windows are."""
+    """Return for each axis the image coordinates (P, R) of the entries of its windows."""
     return [
         stride * np.arange(count)[:, None] + dilation * np.arange(kernel) - before
         for kernel, stride, before, dilation, count in windows.axes()

@@ -1,7 +1,7 @@
-"""Resampling along one axis: each entry of the result is a weighted sum of a few of x's.
+"""Resampling along one axis: each entry of the result is a weighted sum of a few entries of x.
 
-The weights are a sparse matrix (out, in), listed as rows, columns and values, row by row; its
-transpose, for gradients, is the same list in the order of the columns.
+The weights are a sparse matrix (out, in), stored as rows, columns and values, row by row. The
+gradient uses its transpose, which is the same list sorted by column.
 """
 
 import functools
@@ -13,8 +13,9 @@ from tinygrad_np.runtime.memory import Array
 
 
 def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool) -> Array:
-    """Multiply x along `axis` with the weights that `rule` has from lengths[0] to lengths[1], or
-    with their transpose; integers are rounded, halves upwards.
+    """Multiply x along `axis` by the weights of `rule` from lengths[0] to lengths[1] entries.
+
+    With `transposed`, multiply by the transpose of the weights. Integers are rounded, halves up.
     """
     rows, columns, weights = _weights(rule, *lengths)
     if rule in _NEAREST and not transposed:
@@ -22,7 +23,7 @@ def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transpose
     if transposed:
         order = np.argsort(columns, kind="stable")
         rows, columns, weights = columns[order], rows[order], weights[order]
-    # Narrow floats and integers are summed in float32.
+    # float16 and integers are accumulated in float32.
     dtype = x.dtype
     x = x.astype(
         np.promote_types(dtype, np.float32) if dtype.kind == "f" else np.float32, copy=False
@@ -30,7 +31,7 @@ def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transpose
     lead, trail = x.shape[:axis], x.shape[axis + 1 :]
     out = memory.empty((*lead, lengths[0 if transposed else 1], *trail), x.dtype)
     out.fill(0)
-    # The first weights of all rows at once, then the second ones, and so on.
+    # Apply the first weight of every row, then the second of every row, and so on.
     number = np.arange(len(rows)) - np.searchsorted(rows, rows)
     for n in range(number.max() + 1):
         chosen = number == n
@@ -44,14 +45,14 @@ def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transpose
 
 
 def _taken(x: Array, places: Array, axis: int) -> Array:
-    """Return the entries of x at `places` along an axis."""
+    """Return the entries of x at `places` along `axis`."""
     out = memory.empty((*x.shape[:axis], len(places), *x.shape[axis + 1 :]), x.dtype)
-    # "clip" is only for speed: places are in range.
+    # Indices are in range; mode="clip" only skips NumPy's buffering of `out`.
     return np.take(x, places, axis, out=out, mode="clip")
 
 
 def count_weights(rule: str, length: int, size: int) -> int:
-    """Return the number of weights from `length` entries to `size`."""
+    """Return the number of weights for resampling `length` entries to `size`."""
     return len(_weights(rule, length, size)[0])
 
 
@@ -67,7 +68,7 @@ def _weights(rule: str, length: int, size: int) -> _Weights:
 
 
 def _nearest(length: int, size: int, shift: float) -> _Weights:
-    # Rounded to float32 where PyTorch does so; elsewhere some entries would be the neighbours.
+    # Round to float32 in the same places as PyTorch; otherwise some indices would be off by one.
     scale = np.float32(length) / np.float32(size)
     places = ((np.arange(size) + shift) * scale).astype(np.float32)
     columns = np.minimum(places.astype(np.int64), length - 1)
@@ -75,7 +76,7 @@ def _nearest(length: int, size: int, shift: float) -> _Weights:
 
 
 def _linear(places: Array, length: int) -> _Weights:
-    """Weigh the two entries around each place."""
+    """Interpolate between the two entries around each place."""
     left = np.minimum(places.astype(np.int64), length - 1)
     right = np.minimum(left + 1, length - 1)
     share = places - left
@@ -88,18 +89,18 @@ def _linear(places: Array, length: int) -> _Weights:
 
 
 def _pixels(length: int, size: int) -> _Weights:
-    """Entries are the middles of pixels, and both ends are the outer edges of pixels."""
+    """Treat entries as pixel centers and align the outer edges of the pixels."""
     places = (np.arange(size) + 0.5) * (length / size) - 0.5
     return _linear(np.maximum(places, 0), length)
 
 
 def _corners(length: int, size: int) -> _Weights:
-    """Entries are points, and the ends are the first and the last of them."""
+    """Treat entries as points and align the first and the last of them."""
     return _linear(np.arange(size) * ((length - 1) / max(1, size - 1)), length)
 
 
 def _mean(length: int, size: int) -> _Weights:
-    """Window p is from floor(p length / size) up to ceil((p + 1) length / size)."""
+    """Average window p over entries floor(p length / size) up to ceil((p + 1) length / size)."""
     numbers = np.arange(size)
     starts, ends = numbers * length // size, -(-(numbers + 1) * length // size)
     counts = ends - starts

@@ -1,8 +1,8 @@
-"""Windows that move over images: which entries they meet.
+"""Windows that slide over images: which entries they cover.
 
-Kernels of images work on memory in the order (C, H, W, N), the batch last, under PyTorch's shape
-(N, C, H, W): whatever the number of channels, what is next to each other in memory is then as long
-as the batch, and for windows that move by 1 as long as a row of the whole batch.
+Image kernels work on arrays of PyTorch's shape (N, C, H, W) stored in the order (C, H, W, N), with
+the batch last. Contiguous runs are then as long as the batch, whatever the number of channels; for
+windows of stride 1 they are as long as a row of the whole batch.
 """
 
 import functools
@@ -20,9 +20,10 @@ Box = tuple[tuple[int, int], ...]
 
 
 class Windows(NamedTuple):
-    """Where the windows lie: along an axis, position r of window p is entry
-    stride p + dilation r - before of the image, which padding (before, after) surrounds or crops;
-    p is below `counts`.
+    """Positions of windows along each axis.
+
+    Position r of window p is entry stride * p + dilation * r - before of the image, where padding
+    (before, after) surrounds the image, or crops it if negative, and 0 <= p < count.
     """
 
     kernel: tuple[int, ...]
@@ -36,7 +37,7 @@ class Windows(NamedTuple):
 
     @property
     def flat_padding(self) -> tuple[int, ...]:
-        """The padding as ops take it: one pair per axis, last axis first."""
+        """Padding in the format of the ops: one pair per axis, last axis first."""
         return tuple(itertools.chain.from_iterable(reversed(self.padding)))
 
     def axes(self) -> Iterator[tuple[int, int, int, int, int]]:
@@ -48,13 +49,17 @@ class Windows(NamedTuple):
 def count_windows(
     length: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int
 ) -> int:
-    """Return the number of window positions along one axis."""
+    """Return the number of windows along one axis."""
     return (length + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1
 
 
 class Meeting(NamedTuple):
-    """What one position within the windows meets: these entries of the image in these windows of
-    the grid; the others have that position outside of the image.
+    """Slices that pair one position in the windows with the entries it covers.
+
+    Attributes:
+        image: entries of the image at this position.
+        grid: windows that have these entries at this position.
+        outside: the other windows, where this position falls outside the image.
     """
 
     image: Slices
@@ -64,8 +69,10 @@ class Meeting(NamedTuple):
 
 @functools.lru_cache(maxsize=512)
 def meetings(windows: Windows, lengths: tuple[int, ...], grid: Box) -> list[Meeting]:
-    """Return for each position within a window, row by row, what it meets of an image of `lengths`
-    in the windows of `grid`: pairs (start, stop) for each axis. Slices count from the starts.
+    """Return, for each position in a window, row by row, its slices of the image and the grid.
+
+    The image has `lengths`. `grid` selects a box of windows by one pair (start, stop) per axis;
+    slices of the grid count from these starts.
     """
     axes = [
         [_met(r, stride, before, dilation, length, *span) for r in range(kernel)]
@@ -80,7 +87,7 @@ def meetings(windows: Windows, lengths: tuple[int, ...], grid: Box) -> list[Meet
         for axis, (part, (start, stop)) in enumerate(zip(met, grid, strict=True)):
             for side in (slice(0, part.start), slice(part.stop, stop - start)):
                 if side.start < side.stop:
-                    # What earlier axes have outside is in their own.
+                    # Windows outside along an earlier axis are already listed for that axis.
                     outside.append((*met[:axis], side))
         found.append(Meeting(image, met, outside))
     return found
@@ -89,7 +96,7 @@ def meetings(windows: Windows, lengths: tuple[int, ...], grid: Box) -> list[Meet
 def _met(
     r: int, stride: int, before: int, dilation: int, length: int, start: int, stop: int
 ) -> tuple[slice, slice]:
-    """Return entries and windows (counted from start) for which 0 <= stride p + offset < length."""
+    """Return entries and windows, counted from start, with 0 <= stride * p + offset < length."""
     offset = dilation * r - before
     first = min(max(start, -(offset // stride)), stop)
     last = max(first, min(stop, (length - 1 - offset) // stride + 1))
@@ -101,20 +108,21 @@ def _met(
 
 
 def batch_last(x: Array, shape: tuple[int, ...] | None = None) -> Array:
-    """Return x (N, C, H, W) as (C, H, W, N), contiguous: a view where its memory is so already.
+    """Return x (N, C, H, W) as a contiguous (C, H, W, N); a view if its memory already is.
 
-    Where x is no image, or not of the `shape` it should have, the op says so.
+    Raises IndexError if x is not an image, and ValueError if it does not have `shape`; the caller's
+    op translates both.
     """
     if x.ndim < 2:
-        raise IndexError("expected images (N, C, H, W)")
+        raise IndexError("expected images of shape (N, C, H, W)")
     if shape is not None and x.shape != shape:
-        raise ValueError(f"expected {shape}")
+        raise ValueError(f"expected shape {shape}")
     moved = x.transpose(*range(1, x.ndim), 0)
     return moved if moved.flags.c_contiguous else copy(moved)
 
 
 def channel_rows(x: Array) -> Array:
-    """Return x (N, C, H, W) as a matrix (C, H W N), contiguous; vectors (N, C) as a view."""
+    """Return x (N, C, H, W) as a contiguous matrix (C, H W N); a matrix (N, C) as a view."""
     if x.ndim == 2:
         return x.T
     moved = batch_last(x)
@@ -122,5 +130,5 @@ def channel_rows(x: Array) -> Array:
 
 
 def batch_first(x: Array) -> Array:
-    """Return x (C, H, W, N) under its shape (N, C, H, W): a view."""
+    """Return x (C, H, W, N) as a view of shape (N, C, H, W)."""
     return x.transpose(-1, *range(x.ndim - 1))

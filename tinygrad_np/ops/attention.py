@@ -18,10 +18,11 @@ Generator = np.random.Generator | None
 
 
 def attention_weights(query: V, key: Value, mask: Any = None) -> V:
-    """Compute softmax(query keyᵀ / √E + mask), the weights (..., L, S) of attention.
+    """Compute the attention weights softmax(query keyᵀ / √E + mask), of shape (..., L, S).
 
-    A bool mask says where a query (..., L, E) may attend to a key (..., S, E), a float mask is
-    added. A query that may attend nowhere has weights 0 and passes on no gradient.
+    `query` is (..., L, E) and `key` (..., S, E). A bool mask is True where a query may attend to a
+    key; a float mask is added to the scores. A query that may attend to no key gets weights of 0
+    and no gradient.
     """
     scale = 1 / math.sqrt(query.shape[-1] or 1)
     scores = matmul(mul(query, scale), transpose(key, -2, -1))  # ..., L, S
@@ -30,7 +31,7 @@ def attention_weights(query: V, key: Value, mask: Any = None) -> V:
         scores = where(mask, scores, -math.inf) if mask.dtype == bool else add(scores, mask)
     if mask is None or not scores.shape[-1]:
         return softmax(scores)
-    # Softmax of nothing but -inf is nan: replace these rows before it, and zero them after it.
+    # The softmax of a row of -inf is nan: replace such rows before it and zero them after it.
     attending = ne(max(scores, axis=-1, keepdim=True), -math.inf)  # ..., L, 1
     return select(softmax(select(scores, attending)), attending)
 
@@ -47,18 +48,18 @@ def scaled_dot_product_attention(
 ) -> V:
     """Compute softmax(query keyᵀ / √E + mask) value (Vaswani et al. 2017, eq. 1).
 
-    A query that may attend nowhere gives zeros, as in PyTorch.
-
     Args:
         query: tensor of shape (..., L, E).
         key: tensor of shape (..., S, E).
         value: tensor of shape (..., S, D).
-        attn_mask: broadcasts to (..., L, S); bool (False where a query may not attend) or float
-            (added to the scores).
-        dropout_p: the probability that a weight is dropped.
-        is_causal: whether query i attends only to keys 0 to i; excludes `attn_mask`.
-        enable_gqa: whether to repeat the heads of key and value, axis -3, to match the query's.
-        generator: draws what is dropped.
+        attn_mask: tensor that broadcasts to (..., L, S): bool (False where a query may not attend)
+            or float (added to the scores). A query that may attend to no key gives zeros, as in
+            PyTorch.
+        dropout_p: probability of dropping an attention weight.
+        is_causal: whether query i attends only to keys 0 to i; cannot be combined with `attn_mask`.
+        enable_gqa: whether to repeat the heads of key and value, axis -3, to match the query
+            (grouped-query attention).
+        generator: random generator for dropout.
 
     Returns:
         A tensor of shape (..., L, D).
@@ -75,8 +76,8 @@ def scaled_dot_product_attention(
     if is_causal:
         if attn_mask is not None:
             raise ArgumentError(
-                "scaled_dot_product_attention: expected attn_mask or is_causal=True, got both. Try "
-                "one mask for both."
+                "scaled_dot_product_attention: expected `attn_mask` or is_causal=True, got both. "
+                "Try one mask that combines them."
             )
         attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
     weights = dropout(attention_weights(query, key, attn_mask), dropout_p, generator=generator)
@@ -84,13 +85,14 @@ def scaled_dot_product_attention(
 
 
 def _repeat_heads(x: V, query_shape: Shape, name: str) -> V:
-    """Repeat each head of (..., K, S, E), to be as many as the query's."""
+    """Repeat the heads of x (..., K, S, E) to match the number of heads of the query."""
     heads = query_shape[-3] if len(query_shape) > 2 else 0
     own = x.shape[-3] if len(x.shape) > 2 else 0
     if not heads or not own or heads % own:
         raise ShapeError(
-            f"scaled_dot_product_attention enable_gqa: expected the query's heads, axis -3, to be "
-            f"a multiple of the {name}'s, got query {query_shape} and {name} {x.shape}"
+            "scaled_dot_product_attention: expected the number of query heads (axis -3) to be a "
+            f"multiple of the number of {name} heads with enable_gqa=True, got query "
+            f"{query_shape} and {name} {x.shape}."
         )
     return repeat_interleave(x, heads // own, dim=-3)
 
@@ -100,19 +102,20 @@ def _check_shapes(query: Shape, key: Shape, value: Shape) -> None:
     if not fits or query[-1] != key[-1] or key[-2] != value[-2]:
         raise ShapeError(
             "scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value "
-            f"(..., S, D), got {query}, {key} and {value}"
+            f"(..., S, D), got {query}, {key} and {value}."
         )
 
 
 def _check_mask(mask: Value, scores_shape: Shape) -> None:
     if getattr(mask, "dtype", np.dtype(object)).kind not in "bf":
         raise DtypeError(
-            "scaled_dot_product_attention attn_mask: expected bools, which say where a query may "
-            f"attend, or floats, which are added, got {getattr(mask, 'dtype', type(mask))}"
+            "scaled_dot_product_attention: expected `attn_mask` to be bool (where a query may "
+            "attend) or float (added to the scores), got "
+            f"{getattr(mask, 'dtype', type(mask).__name__)}."
         )
     pairs = zip(mask.shape[::-1], scores_shape[::-1], strict=False)
     if len(mask.shape) > len(scores_shape) or any(n not in (1, full) for n, full in pairs):
         raise ShapeError(
-            "scaled_dot_product_attention attn_mask: expected a shape that broadcasts to "
-            f"{scores_shape}, (..., L, S), got {mask.shape}"
+            "scaled_dot_product_attention: expected `attn_mask` to broadcast to (..., L, S) = "
+            f"{scores_shape}, got shape {mask.shape}."
         )

@@ -1,8 +1,8 @@
-"""Einstein summation: products of any number of tensors, written as letters.
+"""Einstein summation: products of any number of tensors, with axes named by letters.
 
-Diagonals, sums over one operand and broadcasting come first, by ops that have their own gradients.
-What is left is one op, `contract`. Its gradient for an operand is the same op on the upstream
-gradient and the other operands.
+`einsum` first handles diagonals, sums over a single operand and broadcasting, using ops that have
+their own gradients. The rest is one op, `contract`, whose gradient for an operand is the same op on
+the upstream gradient and the other operands.
 """
 
 import math
@@ -34,7 +34,7 @@ def _contract_vjp(grad_out: Value, xs: Sequence[Value], position: int, formula: 
 
 
 def _contract_flops(xs: Sequence[Array], formula: str) -> int:
-    """Count one multiplication per product of entries, and one addition if letters are summed over.
+    """Count one multiplication per product of entries, plus one addition if letters are summed.
 
     Pairs are counted in the order in which the kernel contracts them.
     """
@@ -55,35 +55,35 @@ def _contract_flops(xs: Sequence[Array], formula: str) -> int:
 
 
 @op(
-    "Σ x₁ x₂ ..., over the letters that the result does not have",
+    "Σ x₁ x₂ ..., over the letters that are not in the result",
     vjps={"xs": _contract_vjp},
     flops=_contract_flops,
 )
 def contract(*xs: Array, formula: str) -> Array:
     """Contract two or more arrays.
 
-    No letter is twice in a term; each is in two terms or in the result, and stands for one length.
+    No term repeats a letter. Each letter occurs in two terms or in the result, and has one length.
     """
     left, wanted = formula.split("->")
     return kernels.einsum(xs, left.split(","), wanted)
 
 
 def einsum(formula: str, *operands: V, dtype: DTypeLike | None = None) -> V:
-    """Sum products of entries as `formula` says, for example "ij,jk->ik".
+    """Sum products of entries as `formula` specifies, for example "ij,jk->ik".
 
     Args:
-        formula: a letter names an axis of each operand that has it; letters missing after "->" are
-            summed over. A letter twice in a term reads a diagonal. "..." stands for axes that
-            broadcast, as do axes of length 1. Without "->" the result has the axes of "...", then
-            the letters that occur once, in alphabetical order.
-        operands: tensors, one by one or as one list.
-        dtype: what the operands are cast to first, if given.
+        formula: one term per operand, with a letter per axis. Letters that are missing after "->"
+            are summed over. A letter that occurs twice in a term selects a diagonal. "..." stands
+            for axes that broadcast; axes of length 1 broadcast as well. Without "->" the result has
+            the axes of "...", then the letters that occur once, in alphabetical order.
+        operands: tensors, as separate arguments or as one list.
+        dtype: if given, the operands are cast to it first.
 
     Raises:
         ArgumentError: if the formula is not valid.
-        ShapeError: if it does not fit the operands.
+        ShapeError: if the formula does not match the shapes of the operands.
 
-    The order of contraction is the cheapest that NumPy finds.
+    The operands are contracted in pairs, in the order of NumPy's "greedy" path.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -111,24 +111,24 @@ def einsum(formula: str, *operands: V, dtype: DTypeLike | None = None) -> V:
 
 
 def _strip(formula: object) -> str:
-    """Return the formula without spaces; refuse what is not a formula."""
+    """Return the formula without spaces; raise unless it is a valid formula."""
     if not isinstance(formula, str):
         raise DtypeError(
-            f"einsum: expected the formula first, got a {type(formula).__name__}. Try "
-            "Tensor.einsum('ij,jk->ik', a, b)."
+            "einsum: expected a formula as the first argument, got a "
+            f"{type(formula).__name__}. Try Tensor.einsum('ij,jk->ik', a, b)."
         )
     text = formula.replace(" ", "")
     term = r"[a-zA-Z]*(\.\.\.)?[a-zA-Z]*"
     if not re.fullmatch(rf"{term}(,{term})*(->{term})?", text):
         raise ArgumentError(
-            "einsum: expected letters, a comma between operands and at most one '...' for each, as "
-            f"in 'ij,jk->ik' or '...ij,j', got the formula {formula!r}."
+            "einsum: expected `formula` to consist of letters, commas between operands and at most "
+            f"one '...' per operand, as in 'ij,jk->ik' or '...ij,j', got {formula!r}."
         )
     return text
 
 
 def _parse(formula: str, text: str, ranks: list[int]) -> tuple[list[str], str]:
-    """Return the letters of each operand and of the result, with letters for the axes of "..."."""
+    """Return the letters of each operand and of the result, with "..." replaced by letters."""
     left, arrow, wanted = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):
@@ -142,10 +142,10 @@ def _parse(formula: str, text: str, ranks: list[int]) -> tuple[list[str], str]:
     for letter in wanted.replace(".", ""):
         if letter not in named or wanted.count(letter) > 1:
             raise ArgumentError(
-                f"einsum: expected the result of {formula!r} to have letters of the operands, each "
-                f"once, got {letter!r}{' twice' if letter in named else ''}."
+                f"einsum: expected the result of {formula!r} to use each letter of the operands at "
+                f"most once and no others, got {letter!r}{' twice' if letter in named else ''}."
             )
-    # Unused letters for the axes of "...", which are aligned at the last one.
+    # The axes of "..." get unused letters, aligned at the last axis.
     spare = [letter for letter in string.ascii_letters if letter not in named]
     if max(hidden) > len(spare):
         raise ShapeError(f"einsum: expected at most 52 axes, got {ranks} for {formula!r}.")
@@ -158,25 +158,25 @@ def _parse(formula: str, text: str, ranks: list[int]) -> tuple[list[str], str]:
 
 
 def _count_hidden(formula: str, terms: list[str], ranks: list[int]) -> list[int]:
-    """Count the axes that the "..." of each term stands for."""
+    """Count the axes that "..." stands for in each term."""
     counts = [rank - len(term.replace(".", "")) for term, rank in zip(terms, ranks, strict=True)]
     for position, (term, rank, count) in enumerate(zip(terms, ranks, counts, strict=True)):
         if count < 0 or (count and "." not in term):
             raise ShapeError(
-                f"einsum: expected operand {position} to have the {rank - count} axes of {term!r} "
-                f"in {formula!r}, got {rank}. Try '...' for any number of axes."
+                f"einsum: expected operand {position} to have {rank - count} axes, as {term!r} in "
+                f"{formula!r}, got {rank}. Try '...' for any number of axes."
             )
     return counts
 
 
 def _take_diagonals(formula: str, x: V, term: str) -> tuple[V, str]:
-    """Take the diagonal for each letter that is twice in a term."""
+    """Take the diagonal for each letter that occurs twice in a term."""
     for letter in sorted(set(term)):
         while term.count(letter) > 1:
             first, second = term.index(letter), term.rindex(letter)
             if x.shape[first] != x.shape[second]:
                 raise ShapeError(
-                    f"einsum: expected one length for letter {letter!r} of {formula!r}, got "
+                    f"einsum: expected one length for letter {letter!r} in {formula!r}, got "
                     f"{x.shape[first]} and {x.shape[second]} in the same operand."
                 )
             x = diagonal(x, 0, first, second)
@@ -185,7 +185,7 @@ def _take_diagonals(formula: str, x: V, term: str) -> tuple[V, str]:
 
 
 def _measure(formula: str, simple: Sequence[tuple[Value, str]]) -> dict[str, int]:
-    """Return the length of each letter; 1 broadcasts to any other."""
+    """Return the length of each letter; a length of 1 broadcasts."""
     sizes: dict[str, int] = {}
     for x, term in simple:
         for letter, length in zip(term, x.shape, strict=True):
@@ -193,7 +193,7 @@ def _measure(formula: str, simple: Sequence[tuple[Value, str]]) -> dict[str, int
             if known != 1 and length not in (1, known):
                 what = f"letter {letter!r}" if letter in formula else "'...'"
                 raise ShapeError(
-                    f"einsum: expected one length for {what} of {formula!r}, got {known} and "
+                    f"einsum: expected one length for {what} in {formula!r}, got {known} and "
                     f"{length} in shapes {', '.join(str(other.shape) for other, _ in simple)}."
                 )
             sizes[letter] = length if known == 1 else known
@@ -201,7 +201,7 @@ def _measure(formula: str, simple: Sequence[tuple[Value, str]]) -> dict[str, int
 
 
 def _drop_ones(x: V, term: str, sizes: dict[str, int]) -> tuple[V, str]:
-    """Drop axes of length 1 that are longer in other operands: the product broadcasts them."""
+    """Drop axes of length 1 that are longer in other operands; the product broadcasts them."""
     kept = [a for a, letter in enumerate(term) if x.shape[a] == sizes[letter]]
     if len(kept) < len(term):
         x = reshape(x, shape=tuple(x.shape[a] for a in kept))
@@ -209,7 +209,7 @@ def _drop_ones(x: V, term: str, sizes: dict[str, int]) -> tuple[V, str]:
 
 
 def _sum_own(x: V, term: str, others: str) -> tuple[V, str]:
-    """Sum over the letters that are neither in another term nor in the result."""
+    """Sum over the letters that occur in no other term and not in the result."""
     own = tuple(a for a, letter in enumerate(term) if letter not in others)
     if own:
         x = sum(x, axis=own)

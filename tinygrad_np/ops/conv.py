@@ -1,6 +1,4 @@
-"""Convolution is linear in its input and in its weight, and so are its two gradients: three ops
-that are each other's VJPs.
-"""
+"""Convolution and its two gradients: three bilinear ops that are one another's VJPs."""
 
 import math
 from collections.abc import Sequence
@@ -27,31 +25,31 @@ from tinygrad_np.typing import Shape, Value
 
 
 def _check_operands(name: str, x: object, weight: object, layout: str, groups: int) -> None:
-    """Check what both convolutions ask of their operands."""
+    """Raise unless input, weight and `groups` are valid for a convolution."""
     shape, weight_shape = shape_of(name, x), shape_of(name, weight)
     if len(weight_shape) < 3 or len(shape) != len(weight_shape):
         raise ShapeError(
-            f"{name}: expected input (N, C, H, W) and weight {layout}, or one or three axes in "
-            f"place of H, W, got {shape} and {weight_shape}. A single image needs a batch axis: "
-            "try x.reshape(1, ...)."
+            f"{name}: expected input (N, C, H, W) and weight {layout}, or one or three spatial "
+            f"axes instead of two, got {shape} and {weight_shape}. Add a batch axis to a single "
+            "image with x.reshape(1, ...)."
         )
     if 0 in weight_shape[2:]:
-        raise ShapeError(f"{name}: expected a kernel with entries, got weight {weight_shape}")
+        raise ShapeError(f"{name}: expected a non-empty kernel, got weight {weight_shape}.")
     if not is_integer(groups) or groups < 1:
-        raise ArgumentError(f"{name} groups: expected an integer of at least 1, got {groups!r}")
+        raise ArgumentError(f"{name}: expected `groups` to be an integer >= 1, got {groups!r}.")
 
 
 def _check_bias(name: str, bias: Value | None, channels: int) -> None:
     if bias is not None and shape_of(f"{name} bias", bias) != (channels,):
-        raise ShapeError(f"{name}: expected bias {(channels,)}, got {bias.shape}")
+        raise ShapeError(f"{name}: expected bias of shape {(channels,)}, got {bias.shape}.")
 
 
 def same_pads(name: str, mode: str, kernel: Sequence[int], stride: Shape, dilation: Shape) -> Pads:
-    """Return the padding that leaves sizes as they are; an odd border is larger at the end."""
+    """Return the padding that preserves the image size; if odd, the larger part is at the end."""
     if mode != "same" or max(stride) > 1:
         raise ArgumentError(
-            f"{name}: expected `padding` to be numbers, or 'same' with stride 1, got {mode!r} with "
-            f"stride {stride}."
+            f"{name}: expected `padding` to be integers, or 'same' with stride 1, got {mode!r} "
+            f"with stride {stride}."
         )
     borders = [d * (r - 1) for d, r in zip(dilation, kernel, strict=True)]
     return tuple((border // 2, border - border // 2) for border in borders)
@@ -60,7 +58,7 @@ def same_pads(name: str, mode: str, kernel: Sequence[int], stride: Shape, dilati
 def _windows_of(
     shape: Shape, kernel: Shape, stride: Sizes, padding: Sizes | str, dilation: Sizes
 ) -> Windows:
-    """Return the windows of `conv2d` on images of this shape."""
+    """Return the windows that `conv2d` places on images of this shape."""
     rank = len(kernel)
     st = per_axis("conv2d", "stride", stride, rank, 1)
     d = per_axis("conv2d", "dilation", dilation, rank, 1)
@@ -77,7 +75,7 @@ def _windows_of(
         "x": lambda grad_out, weight, x_shape, windows, groups: conv2d_input_grad(
             grad_out, weight, x_shape, windows, groups
         ),
-        # It names weight, though it has no need of it, so that the kernel may read it.
+        # weight is listed for the backward kernel, which needs it saved; this VJP ignores it.
         "weight": lambda grad_out, x, weight, windows, groups: conv2d_weight_grad(
             x, grad_out, windows, groups
         ),
@@ -103,23 +101,25 @@ def conv2d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> tuple[Array, Windows]:
-    """Cross-correlate images with a weight.
+    """Apply a convolution (cross-correlation) and add an optional bias.
 
     Args:
-        x: images of shape (N, C, H, W), or with one or three axes in place of H, W.
-        weight: kernels of shape (K, C / groups, R, S), with as many axes as `x`.
-        bias: one number per output channel, of shape (K,).
-        stride: step between windows, one number or one per axis.
-        padding: zeros around the image: a number, one per axis, a pair per axis as in `pad` (flat,
-            last axis first, negative to crop), or "same", which leaves sizes as they are.
-        dilation: step between the entries of a window, one number or one per axis.
-        groups: the number of parts that the channels are divided into.
+        x: images of shape (N, C, H, W), or with one or three spatial axes instead of H, W.
+        weight: kernels of shape (K, C / groups, R, S), with the same number of axes as `x`.
+        bias: one value per output channel, of shape (K,).
+        stride: step between windows: one number, or one per spatial axis.
+        padding: zeros added around the image: one number, one per axis, or a pair per axis as in
+            `pad` (flat, last axis first; negative numbers crop). "same" preserves the image size
+            and requires a stride of 1.
+        dilation: step between the entries of a window: one number, or one per spatial axis.
+        groups: number of groups into which input and output channels are split.
 
     Returns:
-        A tensor of shape (N, K, P, Q).
+        A tensor of shape (N, K, P, Q) with
+        P = (H + 2 * padding - dilation * (R - 1) - 1) // stride + 1.
 
     Raises:
-        ShapeError: if shapes do not match, or a window does not fit into the image.
+        ShapeError: if the shapes do not match, or a window does not fit into the padded image.
         ArgumentError: if an option is out of range.
 
     >>> Tensor.ones(1, 1, 4, 4).conv2d(Tensor.ones(1, 1, 3, 3), stride=2, padding=(1, 0, 1, 0))
@@ -130,8 +130,9 @@ def conv2d(
     outs, in_group, *_ = weight.shape
     if x.shape[1] != in_group * groups or outs % groups:
         raise ShapeError(
-            f"conv2d: expected input with {in_group * groups} channels, and output channels that "
-            f"groups={groups} divides (weight is {weight.shape}), got input {x.shape}"
+            f"conv2d: expected input with {in_group * groups} channels"
+            f"{f' and output channels divisible by groups={groups}' if groups > 1 else ''} "
+            f"(weight is {weight.shape}), got input {x.shape}."
         )
     _check_bias("conv2d", bias, outs)
     windows = _windows_of(x.shape, weight.shape[2:], stride, padding, dilation)
@@ -139,12 +140,12 @@ def conv2d(
 
 
 def _convolve(x: Value, weight: Value, windows: Windows, groups: int) -> Value:
-    """Run `conv2d` over windows that are known."""
+    """Apply `conv2d` with the given windows."""
     return conv2d(x, weight, None, windows.stride, windows.flat_padding, windows.dilation, groups)
 
 
 @op(
-    "the gradient of conv2d for x",
+    "gradient of conv2d with respect to x",
     vjps={
         "grad": lambda grad_out, weight, windows, groups: _convolve(
             grad_out, weight, windows, groups
@@ -158,12 +159,15 @@ def _convolve(x: Value, weight: Value, windows: Windows, groups: int) -> Value:
 def conv2d_input_grad(
     grad: Array, weight: Array, *, input_shape: Shape, windows: Windows, groups: int
 ) -> Array:
-    """Transposed convolution: grad (N, K, P, Q), weight (K, C / groups, R, S) to (N, C, H, W)."""
+    """Return the gradient of `conv2d` with respect to x: a transposed convolution.
+
+    `grad` is (N, K, P, Q), `weight` (K, C / groups, R, S) and the result (N, C, H, W).
+    """
     return kernels.conv_input_grad(grad, weight, input_shape, windows, groups)
 
 
 @op(
-    "the gradient of conv2d for weight",
+    "gradient of conv2d with respect to weight",
     vjps={
         "x": lambda grad_out, grad, x_shape, windows, groups: conv2d_input_grad(
             grad, grad_out, x_shape, windows, groups
@@ -173,7 +177,10 @@ def conv2d_input_grad(
     flops=lambda grad, out: 2 * grad.size * math.prod(out.shape[1:]),
 )
 def conv2d_weight_grad(x: Array, grad: Array, *, windows: Windows, groups: int) -> Array:
-    """Correlate x (N, C, H, W) with grad (N, K, P, Q) to the weight's (K, C / groups, R, S)."""
+    """Return the gradient of `conv2d` with respect to its weight.
+
+    `x` is (N, C, H, W), `grad` (N, K, P, Q) and the result (K, C / groups, R, S).
+    """
     return kernels.conv_weight_grad(x, grad, windows, groups)
 
 
@@ -188,15 +195,26 @@ def conv_transpose2d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> V:
-    """Apply the transpose of the linear map of `conv2d`, from (N, C, P, Q) to (N, K, H, W).
-
-    The weight is (C, K / groups, R, S), the options are those of the `conv2d` from (N, K, H, W).
-    H is (P - 1) stride + dilation (R - 1) + 1 - padding + output_padding (Dumoulin and Visin 2016,
-    chapter 4).
+    """Apply a transposed convolution: the transpose of the linear map of `conv2d`.
 
     Args:
-        padding: as for `conv2d`, except "same"; it crops.
-        output_padding: rows and columns added at the end, less than stride or dilation.
+        x: images of shape (N, C, P, Q), or with one or three spatial axes instead of P, Q.
+        weight: kernels of shape (C, K / groups, R, S), with the same number of axes as `x`.
+        bias: one value per output channel, of shape (K,).
+        stride: step between windows of the output: one number, or one per spatial axis.
+        padding: rows and columns cropped from the output, given as for `conv2d` except "same".
+        output_padding: rows and columns added at the end; less than stride or dilation.
+        dilation: step between the entries of a window: one number, or one per spatial axis.
+        groups: number of groups into which input and output channels are split.
+
+    Returns:
+        A tensor of shape (N, K, H, W) with
+        H = (P - 1) * stride + dilation * (R - 1) + 1 - 2 * padding + output_padding
+        (Dumoulin and Visin 2016, chapter 4).
+
+    Raises:
+        ShapeError: if the shapes do not match, or the output would be empty.
+        ArgumentError: if an option is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(1, 1, 2, 2).conv_transpose2d(Tensor.ones(1, 1, 2, 2))
@@ -210,8 +228,8 @@ def conv_transpose2d(
     rank, outs = len(kernel), out_group * groups
     if shape[1] != channels or channels % groups:
         raise ShapeError(
-            f"{name}: expected input with {channels} channels (weight is {weight.shape}), which "
-            f"groups={groups} must divide, got input {shape}"
+            f"{name}: expected input with {channels} channels (weight is {weight.shape}), "
+            f"divisible by groups={groups}, got input {shape}."
         )
     _check_bias(name, bias, outs)
     st = per_axis(name, "stride", stride, rank, 1)
@@ -221,8 +239,8 @@ def conv_transpose2d(
     sizes = transposed_lengths(shape[2:], kernel, st, pads, d)
     if min(sizes) < 1:
         raise ShapeError(
-            f"{name}: expected an image with entries, got {sizes} from input {shape} and weight "
-            f"{weight.shape} with stride {st} and padding {own_pads}. Try less padding."
+            f"{name}: expected a non-empty output, got lengths {sizes} from input {shape} and "
+            f"weight {weight.shape} with stride {st} and padding {own_pads}. Try less padding."
         )
     windows = Windows(tuple(kernel), st, pads, d, shape[2:])
     out = conv2d_input_grad(x, weight, (shape[0], outs, *sizes), windows, groups)
@@ -232,18 +250,18 @@ def conv_transpose2d(
 def _crop_less(
     name: str, pads: Pads, output_padding: Sizes, stride: Shape, dilation: Shape
 ) -> Pads:
-    """Return the padding that crops less at the end, by as much as the output is to be longer."""
+    """Return the padding with `output_padding` subtracted at the end of each axis."""
     extra = per_axis(name, "output_padding", output_padding, len(pads), 0)
     if any(more >= max(st, d) for more, st, d in zip(extra, stride, dilation, strict=True)):
         raise ArgumentError(
-            f"{name} output_padding: expected less than stride {stride} or dilation {dilation}, "
-            f"got {output_padding!r}"
+            f"{name}: expected `output_padding` to be less than stride {stride} or dilation "
+            f"{dilation}, got {output_padding!r}."
         )
     return tuple((before, after - more) for (before, after), more in zip(pads, extra, strict=True))
 
 
 @op(
-    "Σ x over all axes except the channels",
+    "x summed over all axes except the channel axis",
     vjps={
         "x": lambda grad_out, x_shape: expand(
             reshape(grad_out, shape=(x_shape[1], *(1,) * (len(x_shape) - 2))), shape=x_shape
@@ -252,5 +270,5 @@ def _crop_less(
     flops=lambda x: x.size,
 )
 def channel_sum(x: Array) -> Array:
-    """Sum (N, K, P, Q) to (K,)."""
+    """Sum x (N, K, P, Q) over all axes except the channel axis; return (K,)."""
     return kernels.channel_sums(x)

@@ -1,7 +1,7 @@
-"""Linear algebra that solves or factors: inverses, determinants, Cholesky, QR and the SVD.
+"""Inverses, linear solves, determinants, and the Cholesky, QR and singular value decompositions.
 
-All ops take stacks of matrices (..., n, n), also empty ones. Gradients follow Giles 2008, "An
-extended collection of matrix derivative results", unless a source is given.
+All ops accept stacks of matrices (..., n, n), including empty ones. Gradients follow Giles 2008,
+"An extended collection of matrix derivative results", unless another source is given.
 """
 
 import math
@@ -22,7 +22,7 @@ from tinygrad_np.typing import Shape, Value
 
 
 def _check(who: str, x: Value, is_square: bool = True) -> None:
-    """Refuse what is not made of matrices, of square ones if `is_square`."""
+    """Raise unless x holds matrices (square ones if `is_square`) of a dtype LAPACK supports."""
     check_matrices(who, x)
     if is_square and x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{who}: expected square matrices (..., n, n), got shape {x.shape}.")
@@ -32,13 +32,13 @@ def _check(who: str, x: Value, is_square: bool = True) -> None:
 
 @contextmanager
 def _explain_failure(who: str, x: Array, expected: str, got: str) -> Iterator[None]:
-    """Name the op and its matrices if LAPACK fails."""
+    """Convert an error of LAPACK to a MatrixError that names the op and its input."""
     try:
         yield
     except np.linalg.LinAlgError as error:
         raise MatrixError(
-            f"{who}: expected {expected} matrices, got {got} in {x.shape} {x.dtype}. Try adding a "
-            "multiple of the identity, as in x + 1e-3 * Tensor.eye(n)."
+            f"{who}: expected {expected} matrices, got {got} (input is {x.shape} {x.dtype}). Try "
+            "adding a multiple of the identity, as in x + 1e-3 * Tensor.eye(n)."
         ) from error
 
 
@@ -47,25 +47,25 @@ def _explain_failure(who: str, x: Array, expected: str, got: str) -> Iterator[No
 
 
 def _lu_flops(x: Array) -> int:
-    """2 n³ / 3, for x (..., n, n)."""
+    """Return 2 n³ / 3 per matrix, for x (..., n, n)."""
     return 2 * x.size * x.shape[-1] // 3
 
 
 def _solve_flops(x: Array, out: Array) -> int:
-    """2 n³ / 3 to factor, and 2 n² for each column of the result."""
+    """Return 2 n³ / 3 to factor, and 2 n² for each column of the result."""
     n = x.shape[-1]
     batch = out.shape[: -2 if out.ndim >= x.ndim else -1]
     return 2 * n**3 * math.prod(batch) // 3 + 2 * n * out.size
 
 
 def _qr_flops(x: Array) -> int:
-    """4 n² (m - n / 3): half of it for R, half for Q."""
+    """Return 4 n² (m - n / 3) per matrix: half of it for R, half for Q."""
     m, n = x.shape[-2:]
     return math.prod(x.shape[:-2]) * (4 * m * n**2 - 4 * n**3 // 3)
 
 
 def _svd_flops(x: Array, full_matrices: bool) -> int:
-    """4 m² n + 8 m n² + 9 n³, or 14 m n² + 8 n³ for the reduced factors, with n the smaller."""
+    """Return 4 m² n + 8 m n² + 9 n³ per matrix (full) or 14 m n² + 8 n³ (reduced), with n ≤ m."""
     n, m = sorted(x.shape[-2:])
     each = 4 * m**2 * n + 8 * m * n**2 + 9 * n**3 if full_matrices else 14 * m * n**2 + 8 * n**3
     return math.prod(x.shape[:-2]) * each
@@ -83,7 +83,8 @@ def _inv_vjp(grad_out: Value, out: Value) -> Value:
 def inv(x: Array) -> Array:
     """Invert each matrix of x (..., n, n).
 
-    Raises MatrixError if one is singular.
+    Raises:
+        MatrixError: if a matrix is singular.
 
     >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).inv()
     Tensor([[0.5 , 0.  ],
@@ -115,10 +116,19 @@ def _solve_vjp(grad_out: Value, x: Value, out: Value) -> Value:
     flops=_solve_flops,
 )
 def solve(x: Array, b: Array) -> Array:
-    """Return y with x y = b for matrices x (..., n, n) and b (..., n, k), or vectors b.
+    """Solve x y = b for y.
 
-    As in PyTorch, b holds vectors if its shape is (n,), or that of x without the last axis. Raises
-    MatrixError if a matrix is singular.
+    Args:
+        x: matrices of shape (..., n, n).
+        b: matrices of shape (..., n, k), or vectors. As in PyTorch, `b` holds vectors if its shape
+            is (n,) or the shape of `x` without the last axis.
+
+    Returns:
+        The solution, with one column per column of `b`.
+
+    Raises:
+        MatrixError: if a matrix is singular.
+        ShapeError: if the shapes do not match.
 
     >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).solve(Tensor([2.0, 2.0]))
     Tensor([1. , 0.5])
@@ -128,8 +138,8 @@ def solve(x: Array, b: Array) -> Array:
     is_vector = len(shape) == 1 or shape == x.shape[:-1]
     if not shape or shape[-1 if is_vector else -2] != x.shape[-1]:
         raise ShapeError(
-            f"solve: expected b to be a vector of length {x.shape[-1]}, or matrices (..., "
-            f"{x.shape[-1]}, k), for x {x.shape}, got b {shape}."
+            f"solve: expected `b` to be a vector of length {x.shape[-1]} or matrices (..., "
+            f"{x.shape[-1]}, k) for x of shape {x.shape}, got shape {shape}."
         )
     with _explain_failure("solve", x, "invertible", "a singular one"):
         out = np.linalg.solve(x, b[..., None] if is_vector else b)
@@ -140,7 +150,7 @@ def solve(x: Array, b: Array) -> Array:
 
 
 def _as_matrices(x: V) -> V:
-    """Return numbers (...) as matrices of one entry (..., 1, 1)."""
+    """Return numbers (...) as 1 x 1 matrices (..., 1, 1)."""
     return reshape(x, shape=(*x.shape, 1, 1))
 
 
@@ -151,10 +161,9 @@ def _as_matrices(x: V) -> V:
     flops=_lu_flops,
 )
 def det(x: Array) -> Array:
-    """Return the determinant of each matrix of x (..., n, n).
+    """Compute the determinant of each matrix of x (..., n, n).
 
-    First and second derivatives exist for singular matrices too, further ones for regular matrices
-    only.
+    First and second derivatives exist for all matrices, higher ones only for invertible matrices.
 
     >>> Tensor([[2.0, 1.0], [0.0, 4.0]]).det()
     Tensor(8.)
@@ -165,14 +174,14 @@ def det(x: Array) -> Array:
 
 @op(
     "det x x⁻ᵀ",
-    # Exact for regular matrices only.
+    # Valid only for invertible matrices.
     definition=lambda x: _as_matrices(det(x)) * swap_last_axes(inv(x)),
     differentiable=("x",),
     backward=lambda grad_out, x: [kernels.cofactors_grad(grad_out, x)],
     flops=lambda x: _svd_flops(x, True) + 2 * _lu_flops(x) + 2 * x.size * x.shape[-1],
 )
 def cofactors(x: Array) -> Array:
-    """Return the gradient of det, also for singular matrices."""
+    """Return the gradient of `det`, which exists for singular matrices as well."""
     with _explain_failure("det", x, "finite", "nan or inf"):
         return kernels.cofactors(x)
 
@@ -186,15 +195,15 @@ def cofactors(x: Array) -> Array:
     flops=_lu_flops,
 )
 def sign_and_logdet(x: Array) -> Array:
-    """Stack sign and logarithm of the determinants: one array of shape (2, ...)."""
+    """Stack sign and logarithm of the absolute value of the determinants in one array (2, ...)."""
     return np.stack(np.linalg.slogdet(x))
 
 
 def slogdet(x: V) -> tuple[V, V]:
-    """Return sign and logarithm of |det x| for each matrix of x (..., n, n).
+    """Compute the sign and log |det x| for each matrix of x (..., n, n).
 
-    The logarithm does not overflow: det = sign * e^logabsdet. A singular matrix gives (0, -inf),
-    and its backward raises MatrixError. The sign is constant.
+    The determinant is sign * exp(log |det x|); the logarithm does not overflow. A singular matrix
+    gives (0, -inf), and its backward raises MatrixError. The gradient of the sign is 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 0.0], [0.0, -1.0]]).slogdet()
@@ -209,12 +218,12 @@ def slogdet(x: V) -> tuple[V, V]:
 
 
 def _halve_diagonal(x: Value) -> Value:
-    """Return the lower triangle with half of the diagonal."""
+    """Return the lower triangle of x with the diagonal halved."""
     return (tril(x) + tril(x, -1)) * 0.5
 
 
 def _cholesky_vjp(grad_out: Value, out: Value) -> Value:
-    """Murray 2016, "Differentiation of the Cholesky decomposition", equation 10."""
+    """Follow Murray 2016, "Differentiation of the Cholesky decomposition", equation 10."""
     upper = swap_last_axes(out)
     inner = solve(upper, _halve_diagonal(matmul(upper, grad_out)))
     half = solve(upper, swap_last_axes(inner))
@@ -228,10 +237,12 @@ def _cholesky_vjp(grad_out: Value, out: Value) -> Value:
     flops=lambda x: x.size * x.shape[-1] // 3,
 )
 def cholesky(x: Array) -> Array:
-    """Return the lower triangular L with L Lᵀ = x for symmetric positive definite x (..., n, n).
+    """Factor symmetric positive definite x (..., n, n) into L Lᵀ with L lower triangular.
 
-    Only the symmetric part of x is used, so the gradient is symmetric. Raises MatrixError if a
-    matrix is not positive definite.
+    Only the symmetric part of x is used, so the gradient is symmetric.
+
+    Raises:
+        MatrixError: if a matrix is not positive definite.
 
     >>> Tensor([[4.0, 2.0], [2.0, 10.0]]).cholesky().tolist()
     [[2.0, 0.0], [1.00000, 3.00000]]
@@ -250,7 +261,7 @@ def _columns(x: V, start: int, stop: int) -> V:
 
 
 def _qr_vjp(grad_out: Value, out: Value, x_shape: Shape) -> Value:
-    """Walter and Lehmann 2018, "Algorithmic differentiation of linear algebra functions"."""
+    """Follow Walter and Lehmann 2018, "Algorithmic differentiation of linear algebra functions"."""
     m, n = x_shape[-2:]
     q, r = _rows(out, 0, m), _rows(out, m, m + n)
     grad_q, grad_r = _rows(grad_out, 0, m), _rows(grad_out, m, m + n)
@@ -259,17 +270,21 @@ def _qr_vjp(grad_out: Value, out: Value, x_shape: Shape) -> Value:
     return swap_last_axes(solve(r, swap_last_axes(grad_q + matmul(q, symmetric))))
 
 
-@op("Q over R, with Q R = x", vjps={"x": _qr_vjp}, floating=True, flops=_qr_flops)
+@op("Q stacked on R, with Q R = x", vjps={"x": _qr_vjp}, floating=True, flops=_qr_flops)
 def packed_qr(x: Array) -> Array:
-    """Factor x (..., m, n), m ≥ n, into Q over R in one array: an op has one output."""
+    """Factor x (..., m, n), m ≥ n, and stack Q on R, because an op has a single output."""
     return kernels.qr(x)
 
 
 def qr(x: V) -> tuple[V, V]:
-    """Return Q (..., m, k) with orthonormal columns and upper triangular R (..., k, n), Q R = x.
+    """Factor x (..., m, n) into Q R: Q with orthonormal columns, R upper triangular.
 
-    k is the smaller of m and n; signs are LAPACK's. The gradient needs the first k columns of x to
-    be independent, and raises MatrixError if they are not.
+    Returns:
+        Q of shape (..., m, k) and R of shape (..., k, n), where k is the smaller of m and n. The
+        signs are LAPACK's.
+
+    The backward requires the first k columns of x to be linearly independent, and raises
+    MatrixError if they are not.
 
     >>> from tinygrad_np import Tensor
     >>> q, r = Tensor([[3.0, 1.0], [4.0, 2.0]]).qr()
@@ -281,7 +296,7 @@ def qr(x: V) -> tuple[V, V]:
     if m >= n:
         packed = packed_qr(x)
         return _rows(packed, 0, m), _rows(packed, m, m + n)
-    # The first columns alone determine Q, and the others follow.
+    # The first m columns determine Q; the remaining columns of R follow from it.
     packed = packed_qr(_columns(x, 0, m))
     q = _rows(packed, 0, m)
     rest = matmul(swap_last_axes(q), _columns(x, m, n))
@@ -289,7 +304,7 @@ def qr(x: V) -> tuple[V, V]:
 
 
 def _unpack_svd(packed: V, m: int, n: int, full_matrices: bool) -> tuple[V, V, V]:
-    """Read U, S and Vh from the one array that holds them."""
+    """Return U, S and Vh from the array that holds their entries."""
     k = min(m, n)
     rows, columns = (m, n) if full_matrices else (k, k)
     end = m * rows + k
@@ -302,12 +317,12 @@ def _unpack_svd(packed: V, m: int, n: int, full_matrices: bool) -> tuple[V, V, V
 
 
 def _divide(a: Value, b: Value) -> Value:
-    """Return a / b, and 0 for 0 / 0."""
+    """Return a / b, with 0 / 0 = 0."""
     return a / where(mul(eq(a, 0), eq(b, 0)), 1.0, b)
 
 
 def _svd_vjp(grad_out: Value, out: Value, x_shape: Shape, full_matrices: bool) -> Value:
-    """Townsend 2016, "Differentiating the singular value decomposition"."""
+    """Follow Townsend 2016, "Differentiating the singular value decomposition"."""
     m, n = x_shape[-2:]
     k = min(m, n)
     u, s, vh = _unpack_svd(out, m, n, full_matrices)
@@ -318,8 +333,8 @@ def _svd_vjp(grad_out: Value, out: Value, x_shape: Shape, full_matrices: bool) -
     )
     row = reshape(s, shape=(*s.shape[:-1], 1, k))
     column = swap_last_axes(row)
-    # s_j² - s_i², without the rounding of squares. Where values coincide and the vectors get no
-    # gradient, the quotient is 0 / 0 and must be 0.
+    # s_j² - s_i², factored to avoid rounding the squares. For equal singular values whose vectors
+    # get no gradient, the quotient below is 0 / 0 and must be 0.
     gaps = (row - column) * (row + column)
     along_u, along_v = matmul(swap_last_axes(u), grad_u), matmul(grad_vh, swap_last_axes(vh))
     rotation_u = _divide(along_u - swap_last_axes(along_u), gaps)
@@ -337,30 +352,31 @@ def _svd_vjp(grad_out: Value, out: Value, x_shape: Shape, full_matrices: bool) -
     "(U, S, Vh) with U S Vh = x",
     vjps={"x": _svd_vjp},
     floating=True,
-    subgradient="0 for what full_matrices adds; inf or nan for vectors of values that coincide",
+    subgradient="0 for vectors that full_matrices adds; inf or nan for those of equal values in S",
     flops=_svd_flops,
 )
 def packed_svd(x: Array, *, full_matrices: bool = True) -> Array:
-    """Factor x and return the entries of U, S and Vh in one array: an op has one output."""
+    """Factor x and concatenate the entries of U, S and Vh, because an op has a single output."""
     with _explain_failure("svd", x, "finite", "nan or inf"):
         return kernels.svd(x, full_matrices)
 
 
 def svd(x: V, full_matrices: bool = True) -> tuple[V, V, V]:
-    """Return U, S and Vh of the singular value decomposition U diag(S) Vh = x (..., m, n).
+    """Compute the singular value decomposition U diag(S) Vh = x.
 
     Args:
-        x: the matrices; k is the smaller of m and n.
+        x: matrices of shape (..., m, n); k is the smaller of m and n.
         full_matrices: whether U is (..., m, m) and Vh (..., n, n), instead of (..., m, k) and
-            (..., k, n). The additional vectors are constants to the gradient.
+            (..., k, n). The additional vectors have no gradient.
 
     Returns:
-        U, the singular values S (..., k) in descending order, and Vh. Signs are LAPACK's.
+        U, the singular values S of shape (..., k) in descending order, and Vh. The signs are
+        LAPACK's.
 
     Raises:
-        MatrixError: if x holds nan or inf.
+        MatrixError: if x contains nan or inf.
 
-    The gradient of S always exists, that of the vectors where the singular values differ.
+    The gradient of S always exists; the gradient of U and Vh exists if the singular values differ.
 
     >>> from tinygrad_np import Tensor
     >>> U, S, Vh = Tensor([[0.0, 2.0], [-3.0, 0.0]]).svd()

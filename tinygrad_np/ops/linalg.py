@@ -1,4 +1,4 @@
-"""Linear algebra without solving or factoring: matrix products, diagonals, triangles and norms."""
+"""Linear algebra without factorizations: matrix products, diagonals, triangles and norms."""
 
 import math
 from typing import TypeVar
@@ -24,7 +24,7 @@ Operand = TypeVar("Operand")
 
 
 def read_operand(who: str, x: Operand, dtype: DTypeLike | None = None) -> Operand:
-    """Return x, cast to `dtype` if given; refuse what is neither a Tensor nor an ndarray."""
+    """Return x, cast to `dtype` if given; raise DtypeError unless it is a Tensor or an ndarray."""
     if not isinstance(x, Variable | np.ndarray):
         raise DtypeError(f"{who}: expected a Tensor or an ndarray, got a {type(x).__name__}.")
     known = x.dtype if dtype is None else check_dtype(who, dtype)
@@ -45,22 +45,24 @@ def swap_last_axes(x: V) -> V:
     flops=lambda a, out: 2 * out.size * a.shape[-1],
 )
 def batched_matmul(a: Array, b: Array) -> Array:
-    """Multiply matrices in the last two axes; the axes before them broadcast."""
+    """Multiply the matrices in the last two axes; leading axes broadcast."""
     if a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]:
         return kernels.product(a, b)
     return np.asarray(np.matmul(a, b))
 
 
 def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
-    """Multiply matrices of any rank; a vector is a row on the left and a column on the right.
+    """Multiply matrices; leading axes broadcast.
+
+    A vector is treated as a row on the left and as a column on the right.
 
     Args:
         a: matrices (..., n, k), or a vector (k,).
         x: matrices (..., k, m), or a vector (k,).
-        dtype: what both are cast to first, if given.
+        dtype: if given, both operands are cast to it first.
 
     Raises:
-        ShapeError: if the lengths k differ, or an operand has no axis.
+        ShapeError: if the lengths k differ, or an operand is a scalar.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).matmul(Tensor([1.0, 1.0]))
@@ -69,12 +71,12 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
     left, right = read_operand("matmul", a, dtype), read_operand("matmul", x, dtype)
     if not a.shape or not x.shape:
         raise ShapeError(
-            f"matmul: expected at least one axis each, got shapes {a.shape} and {x.shape}. Try * "
-            "for the product with a number."
+            f"matmul: expected operands of at least one axis, got shapes {a.shape} and {x.shape}. "
+            "Use * to multiply by a number."
         )
     if a.shape[-1] != x.shape[-2 if len(x.shape) > 1 else 0]:
         raise ShapeError(
-            f"matmul: expected the last axis of the first operand, {a.shape[-1]}, to equal the "
+            f"matmul: expected the last axis of the first operand ({a.shape[-1]}) to match the "
             f"second to last (or only) axis of the second, got shapes {a.shape} and {x.shape}."
         )
     is_row, is_column = len(a.shape) == 1, len(x.shape) == 1
@@ -91,7 +93,7 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
 
 
 def dot(x: V, w: Value, dtype: DTypeLike | None = None) -> V:
-    """Multiply matrices of any rank, as `matmul` does.
+    """Multiply matrices, as `matmul` does.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).dot(Tensor([3.0, 4.0]))
@@ -121,28 +123,31 @@ def _flatten_rows(x: V) -> V:
     flops=lambda x, bias, out: 2 * out.size * x.shape[-1] + (0 if bias is None else out.size),
 )
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """Affine map x @ weight.T + bias.
+    """Compute the affine map x @ weight.T + bias.
 
     Args:
-        x: of shape (..., in).
-        weight: of shape (out, in).
-        bias: of shape (out,), or None.
+        x: tensor of shape (..., in_features).
+        weight: matrix of shape (out_features, in_features).
+        bias: vector of shape (out_features,), or None.
+
+    Returns:
+        A tensor of shape (..., out_features).
 
     Raises:
-        ShapeError: if the shapes do not agree.
+        ShapeError: if the shapes do not match.
 
     >>> Tensor([[1.0, 2.0]]).linear(Tensor([[3.0, 4.0]]), Tensor([0.5]))
     Tensor([[11.5]])
     """
     if not x.ndim or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: expected the last axis of the input to equal that of the weight "
-            f"(in_features), got input {x.shape} and weight {weight.shape}. Try .flatten(1) for "
-            "images, and x[None] for a single one."
+            "linear: expected the last axis of the input to match the last axis of the weight "
+            f"(in_features), got input {x.shape} and weight {weight.shape}. Try .flatten(1) for a "
+            "batch of images, or x[None] for a single sample."
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: expected a bias of shape {weight.shape[:1]}, one entry per output, got "
+            f"linear: expected bias of shape {weight.shape[:1]}, one entry per output, got "
             f"{bias.shape}."
         )
     out = kernels.product(kernels.flatten_rows(x), weight.T)
@@ -155,7 +160,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 @op(
-    "the entries x[i, i + offset]",
+    "x[i, i + offset]",
     vjps={
         "x": lambda grad_out, x_shape, offset, dim1, dim2: put_diagonal(
             grad_out, shape=x_shape, offset=offset, dim1=dim1, dim2=dim2
@@ -164,13 +169,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     view=True,
 )
 def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    """Return the diagonal of the axes dim1 and dim2 as a last axis; a read-only view.
+    """Return the diagonal over `dim1` and `dim2` as a new last axis: a read-only view.
 
     Args:
-        x: of at least two axes.
-        offset: distance to the right of the main diagonal, or below it if negative.
-        dim1: the axis of the rows.
-        dim2: the axis of the columns.
+        x: tensor of at least two axes.
+        offset: which diagonal: 0 is the main one, positive is to its right, negative is below it.
+        dim1: axis of the rows.
+        dim2: axis of the columns.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).diagonal(offset=1)
     Tensor([2.])
@@ -179,7 +184,7 @@ def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Arra
 
 
 @op(
-    "zeros with x at [i, i + offset]",
+    "x at [i, i + offset], 0 elsewhere",
     vjps={
         "x": lambda grad_out, offset, dim1, dim2: diagonal(
             grad_out, offset=offset, dim1=dim1, dim2=dim2
@@ -188,12 +193,12 @@ def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Arra
     flops=0,
 )
 def put_diagonal(x: Array, *, shape: Shape, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    """Write the last axis into a diagonal of zeros of `shape`."""
+    """Write the last axis of x to a diagonal of an array of zeros of `shape`."""
     return kernels.put_diagonal(x, shape, offset, dim1, dim2)
 
 
 def diag(x: V) -> V:
-    """Return the matrix (n, n) with x (n,) on its diagonal.
+    """Return the matrix (n, n) with the vector x (n,) on its diagonal and zeros elsewhere.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).diag()
@@ -202,13 +207,13 @@ def diag(x: V) -> V:
     """
     if len(x.shape) != 1:
         raise ShapeError(
-            f"diag: expected one axis, got shape {x.shape}. Try .diagonal() to read a diagonal."
+            f"diag: expected one axis, got shape {x.shape}. Use .diagonal() to read a diagonal."
         )
     return put_diagonal(x, shape=x.shape * 2)
 
 
 def trace(x: V) -> V:
-    """Sum the diagonal of each matrix of x (..., n, m).
+    """Sum the main diagonal of each matrix of x (..., n, m).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).trace()
@@ -219,12 +224,12 @@ def trace(x: V) -> V:
 
 
 @op(
-    "x[i, j] where j - i ≤ diagonal, else 0",
+    "x[i, j] where j - i ≤ diagonal, 0 elsewhere",
     vjps={"x": lambda grad_out, diagonal: tril(grad_out, diagonal=diagonal)},
     flops=0,
 )
 def tril(x: Array, *, diagonal: int = 0) -> Array:
-    """Keep the lower triangle of each matrix of x (..., n, m): zeros above the given diagonal.
+    """Return the lower triangle of each matrix of x (..., n, m): zeros above the given diagonal.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).tril()
     Tensor([[1., 0.],
@@ -235,12 +240,12 @@ def tril(x: Array, *, diagonal: int = 0) -> Array:
 
 
 @op(
-    "x[i, j] where j - i ≥ diagonal, else 0",
+    "x[i, j] where j - i ≥ diagonal, 0 elsewhere",
     vjps={"x": lambda grad_out, diagonal: triu(grad_out, diagonal=diagonal)},
     flops=0,
 )
 def triu(x: Array, *, diagonal: int = 0) -> Array:
-    """Keep the upper triangle of each matrix of x (..., n, m): zeros below the given diagonal.
+    """Return the upper triangle of each matrix of x (..., n, m): zeros below the given diagonal.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).triu(1)
     Tensor([[0., 2.],
@@ -251,23 +256,23 @@ def triu(x: Array, *, diagonal: int = 0) -> Array:
 
 
 def check_matrices(who: str, x: Value) -> None:
-    """Refuse fewer than two axes."""
+    """Raise ShapeError unless x has at least two axes."""
     if len(x.shape) < 2:
         raise ShapeError(f"{who}: expected matrices (..., n, m), got shape {x.shape}.")
 
 
-# Norms. Powers of |x| and of |x| with the sign of x are each other's derivatives.
+# Norms. d(|x|^p)/dx = p sign(x) |x|^(p-1) and d(sign(x) |x|^p)/dx = p |x|^(p-1).
 
 
 @op(
     "sign(x) |x|^p",
     vjps={"x": lambda grad_out, x, p: grad_out * (p * absolute_power(x, p=p - 1) if p else 0.0)},
     floating=True,
-    subgradient="0 at 0 for p < 1, as for the sign",
+    subgradient="0 at 0 for p < 1, as for `sign`",
     flops=1,
 )
 def signed_power(x: Array, *, p: float) -> Array:
-    """Raise |x| to a power and keep the sign of x; 0 at 0."""
+    """Return sign(x) |x|^p; 0 at 0 for any p."""
     return kernels.signed_power(x, p)
 
 
@@ -279,7 +284,7 @@ def signed_power(x: Array, *, p: float) -> Array:
     flops=1,
 )
 def absolute_power(x: Array, *, p: float) -> Array:
-    """Raise |x| to a power; 0 at 0 for p < 0."""
+    """Return |x|^p; 0 at 0 for p < 0."""
     return kernels.absolute_power(x, p)
 
 
@@ -295,12 +300,12 @@ def _norm_vjp(grad_out: Value, x: Value, out: Value, p: float, axis: Axis) -> Va
     if p == 0:
         return expand(grad_out, shape=x.shape) * 0.0
     if math.isinf(p):
-        # A nan wins, and is not equal to itself.
+        # A norm of nan comes from the entries that are nan; eq does not find them.
         size = absolute_power(x, p=1.0)
         winners = add(eq(size, out), ne(x, x))
         count = sum(cast(winners, dtype=x.dtype), axis=tuple(axes), keepdim=True)
         return select(signed_power(x, p=0.0) * (grad_out / count), winners)
-    # At a norm of 0 the only derivative that favors no direction is 0.
+    # Where the norm is 0, the only subgradient that favors no direction is 0.
     is_zero = eq(out, 0)
     unit = select(x / where(is_zero, 1.0, out), logical_not(is_zero))
     return grad_out * (unit if p == 2 else signed_power(unit, p=p - 1))
@@ -310,31 +315,40 @@ def _norm_vjp(grad_out: Value, x: Value, out: Value, p: float, axis: Axis) -> Va
     "(Σ |x|^p)^(1/p)",
     vjps={"x": _norm_vjp},
     floating=True,
-    subgradient="0 where the norm is 0, 0 for entries of 0, shared evenly among ties at p = ±inf",
+    subgradient="0 where the norm or the entry is 0; shared evenly among ties for p = ±inf",
     flops=lambda x, out: 2 * x.size + out.size,
 )
 def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) -> Array:
-    """Return the norm of x as a vector over `axis`: an int, several, or None for all.
+    """Compute the p-norm of x, treated as a vector, over `axis`.
 
-    p = inf and p = -inf give the largest and the smallest |x|, and p = 0 counts the nonzero
-    entries. Derivatives that would be infinite, at entries of 0, are 0. Raises ShapeError for an
-    empty axis if p is negative or inf.
+    Args:
+        x: tensor of any shape.
+        p: order of the norm; inf and -inf give the largest and the smallest |x|, and 0 counts the
+            nonzero entries.
+        axis: one axis, several axes, or None for all.
+        keepdim: whether to keep the reduced axes with length 1.
+
+    Raises:
+        ArgumentError: if `p` is not a number.
+        ShapeError: if a reduced axis is empty and `p` is negative or inf.
+
+    Derivatives that would be infinite, at entries of 0, are 0.
 
     >>> Tensor([[3.0, 4.0], [0.0, 2.0]]).norm(axis=1)
     Tensor([5., 2.])
     """
     if isinstance(p, str | bool) or not isinstance(p, int | float | np.number) or math.isnan(p):
-        raise ArgumentError(f"norm: expected p to be a number, inf or -inf, got {p!r}.")
+        raise ArgumentError(f"norm: expected `p` to be a number, inf or -inf, got {p!r}.")
     axes = _norm_axes(x.shape, axis)
     if not x.size and (p < 0 or p == math.inf):
-        # NumPy refuses to reduce over an empty axis: these norms of nothing are undefined.
+        # These norms are undefined for an empty axis: np.max raises.
         np.max(x, axis=axes)
     out = kernels.norm(x, float(p), axes)
     return out if keepdim else out.squeeze(axes)
 
 
 def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
-    """Divide x by its norm along `dim`, or by `eps` where that is larger.
+    """Divide x by its p-norm along `dim`, or by `eps` where the norm is smaller.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[3.0, 4.0], [0.0, 0.0]]).normalize()

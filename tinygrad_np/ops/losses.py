@@ -1,4 +1,4 @@
-"""Losses: cross-entropy in its variants, for class indices, probabilities and bits."""
+"""Cross-entropy losses for class indices, class probabilities and binary targets."""
 
 import math
 
@@ -32,16 +32,17 @@ def _reduce(losses: V, reduction: str) -> V:
 def _check_options(name: str, reduction: str, label_smoothing: float = 0.0) -> None:
     if reduction not in _REDUCTIONS:
         raise ArgumentError(
-            f"{name} reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}"
+            f"{name}: expected `reduction` to be one of {', '.join(_REDUCTIONS)}, got "
+            f"{reduction!r}."
         )
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(
-            f"{name} label_smoothing: expected a number from 0 to 1, got {label_smoothing}"
+            f"{name}: expected `label_smoothing` to be a number from 0 to 1, got {label_smoothing}."
         )
 
 
 def _as_target(target: Value | ArrayLike) -> Value:
-    """Return a target as an array or Variable; floats of a list become float32."""
+    """Return a target as an array or Variable; lists of floats become float32."""
     if isinstance(target, Variable | np.ndarray):
         return target
     array = np.asarray(target)
@@ -52,7 +53,7 @@ def _as_target(target: Value | ArrayLike) -> Value:
 
 
 def check_classes(name: str, target: Array, num_classes: int, advice: str = "") -> None:
-    """Refuse a class index outside 0 to num_classes - 1; name it and its position."""
+    """Raise ArgumentError for a class index outside 0 to num_classes - 1, naming its position."""
     outside = (target < 0) | (target >= num_classes)
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])
@@ -62,9 +63,9 @@ def check_classes(name: str, target: Array, num_classes: int, advice: str = "") 
         )
 
 
-@op("1 at the index, else 0", flops=1)
+@op("1 at the class index, 0 elsewhere", flops=1)
 def one_hot(x: Array, *, num_classes: int) -> Array:
-    """Turn each class index into an int64 row of `num_classes` with a 1 at the index.
+    """Convert class indices (...) to int64 rows (..., num_classes) with a 1 at the index.
 
     >>> Tensor([2, 0]).one_hot(3)
     Tensor([[0, 0, 1],
@@ -79,7 +80,7 @@ def one_hot(x: Array, *, num_classes: int) -> Array:
 def _define_cross_entropy(
     logits: Value, target: Array, *, reduction: str, label_smoothing: float
 ) -> Value:
-    """Compute -Σ q log p with q the smoothed one-hot target."""
+    """Compute -Σ q log p, where q is the smoothed one-hot target."""
     classes = logits.shape[1]
     hot = cast(one_hot(target, classes), logits.dtype)
     q = hot * (1 - label_smoothing) + label_smoothing / classes
@@ -100,7 +101,7 @@ def _define_cross_entropy(
 def cross_entropy_rows(
     logits: Array, target: Array, *, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> tuple[Array, Array]:
-    """Cross-entropy of logits (M, C) against class indices (M,)."""
+    """Compute the cross-entropy of logits (M, C) against class indices (M,)."""
     check_classes("cross_entropy", target, logits.shape[1])
     log_probabilities = kernels.log_softmax(logits, 1)
     loss = kernels.cross_entropy(log_probabilities, target, reduction, label_smoothing)
@@ -108,13 +109,13 @@ def cross_entropy_rows(
 
 
 def _class_indices(name: str, x: Value, target: Value | ArrayLike, axis: int) -> Array:
-    """Return the target as int64 class indices, of x's shape without its class axis."""
+    """Return the target as int64 class indices of x's shape without the class axis."""
     target = _as_target(target)
     expected = x.shape[:axis] + x.shape[axis + 1 :]
     if target.dtype.kind not in "iu" or target.shape != expected:
         raise (ShapeError if target.dtype.kind in "iu" else DtypeError)(
-            f"{name}: expected class indices, integers of shape {expected} for input {x.shape}, "
-            f"got a target of shape {target.shape}, dtype {target.dtype}"
+            f"{name}: expected integer class indices of shape {expected} for input {x.shape}, got "
+            f"a target of shape {target.shape}, dtype {target.dtype}."
         )
     indices = target.data if isinstance(target, Variable) else np.asarray(target)
     return indices.astype(np.int64)
@@ -123,18 +124,22 @@ def _class_indices(name: str, x: Value, target: Value | ArrayLike, axis: int) ->
 def cross_entropy(
     x: V, Y: Value | ArrayLike, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> V:
-    """Compute the cross-entropy of logits against classes or probabilities.
+    """Compute the cross-entropy of logits against class indices or class probabilities.
+
+    For probabilities q the loss is -Σ q log softmax(x) over the class axis; a class index stands
+    for a probability of 1.
 
     Args:
         x: logits of shape (N, C, ...), or (C,).
-        Y: class indices, integers of the logits' shape without the class axis; or probabilities,
-            floats of the logits' shape.
+        Y: class indices (integers of the logits' shape without the class axis), or probabilities
+            (floats of the logits' shape).
         reduction: "mean", "sum" or "none".
-        label_smoothing: the probability that is shared evenly by all classes.
+        label_smoothing: probability that is taken from the target and shared evenly by all
+            classes.
 
     Raises:
-        ArgumentError: if a label is out of range; names it.
-        ShapeError: if shapes do not match.
+        ArgumentError: if a label is out of range; the message names it.
+        ShapeError: if the shapes do not match.
 
     >>> from tinygrad_np import Tensor
     >>> round(Tensor([[0.0, 0.0], [0.0, 0.0]]).cross_entropy([1, 0]).item(), 4)
@@ -144,19 +149,19 @@ def cross_entropy(
     target = _as_target(Y)
     shape = x.shape
     if not shape:
-        raise ShapeError("cross_entropy: expected logits (N, C, ...) or (C,), got shape ()")
+        raise ShapeError("cross_entropy: expected logits (N, C, ...) or (C,), got shape ().")
     axis = min(1, len(shape) - 1)
     others = shape[:axis] + shape[axis + 1 :]
     is_integer = target.dtype.kind in "iu"
     if target.shape != (others if is_integer else shape):
         raise (ShapeError if is_integer or target.shape != others else DtypeError)(
-            f"cross_entropy: expected class indices, integers of shape {others}, or probabilities, "
-            f"floats of shape {shape}, for logits {shape}, got a target of shape {target.shape}, "
+            f"cross_entropy: expected integer class indices of shape {others} or probabilities "
+            f"(floats) of shape {shape} for logits {shape}, got a target of shape {target.shape}, "
             f"dtype {target.dtype}. Try .int() for class indices."
         )
     if not is_integer:
         q = target * (1 - label_smoothing) + label_smoothing / shape[axis]
-        # As in PyTorch, the mean is over all places, also if there are several per sample.
+        # As in PyTorch, the mean is over all positions (N, ...), not only over samples.
         return _reduce(neg(sum(mul(log_softmax(x, axis), q), axis=axis)), reduction)
     if len(shape) > 2:
         x = permute(x, (0, *range(2, len(shape)), 1))
@@ -174,14 +179,19 @@ def nll_loss(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> V:
-    """Compute -weight[Y] x[Y] for log-probabilities and class indices.
+    """Compute the negative log-likelihood -weight[Y] * x[Y] of log-probabilities x.
 
     Args:
         x: log-probabilities of shape (N, C, ...), or (C,).
         Y: class indices, integers of x's shape without the class axis.
-        weight: one number per class; 1 by default. The mean divides by the sum of the weights.
-        ignore_index: a class whose entries are left out.
+        weight: one number per class, 1 by default. The mean is weighted: it divides by the sum of
+            the weights of the targets.
+        ignore_index: class whose entries are left out of the loss and the mean.
         reduction: "mean", "sum" or "none".
+
+    Raises:
+        ArgumentError: if a label is out of range; the message names it.
+        ShapeError: if the shapes do not match.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[-1.0, -2.0], [-3.0, -4.0]]).nll_loss([1, 0], reduction="none")
@@ -189,20 +199,20 @@ def nll_loss(
     """
     _check_options("nll_loss", reduction)
     if not x.shape:
-        raise ShapeError("nll_loss: expected log-probabilities (N, C, ...) or (C,), got shape ()")
+        raise ShapeError("nll_loss: expected log-probabilities (N, C, ...) or (C,), got shape ().")
     axis = min(1, len(x.shape) - 1)
     target = _class_indices("nll_loss", x, Y, axis)
     is_kept = np.ones(target.shape, bool) if ignore_index is None else target != ignore_index
     target = np.where(is_kept, target, 0)
     classes = x.shape[axis]
-    check_classes("nll_loss", target, classes, " Try ignore_index= to leave out a class.")
+    check_classes("nll_loss", target, classes, " Use `ignore_index` to leave out a class.")
     weights: Value = is_kept.astype(x.dtype)
     if weight is not None:
         weight = _as_target(weight)
         if weight.shape != (classes,):
             raise ShapeError(
-                f"nll_loss weight: expected shape ({classes},), one number per class, got "
-                f"{weight.shape}"
+                f"nll_loss: expected `weight` of shape ({classes},), one number per class, got "
+                f"shape {weight.shape}."
             )
         weights = select(getitem(weight, target), is_kept)
     picked = reshape(gather(x, axis, np.expand_dims(target, axis)), target.shape)
@@ -220,14 +230,19 @@ def sparse_categorical_crossentropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> V:
-    """Compute the cross-entropy of logits whose *last* axis is the classes.
+    """Compute the cross-entropy of logits whose *last* axis is the class axis.
 
     Args:
         x: logits of shape (..., C).
-        Y: class indices, integers of shape x.shape[:-1].
-        ignore_index: a class whose entries are left out, also from the mean; none if -1.
-        label_smoothing: the probability that is shared evenly by all classes.
+        Y: class indices, integers of shape (...).
+        ignore_index: class whose entries are left out of the loss and the mean; -1 disables it.
+        label_smoothing: probability that is taken from the target and shared evenly by all
+            classes.
         reduction: "mean", "sum" or "none".
+
+    Raises:
+        ArgumentError: if a label is out of range; the message names it.
+        ShapeError: if the shapes do not match.
 
     >>> from tinygrad_np import Tensor
     >>> round(Tensor([[0.0, 0.0], [0.0, 100.0]]).sparse_categorical_crossentropy([1, 1]).item(), 4)
@@ -236,7 +251,7 @@ def sparse_categorical_crossentropy(
     name = "sparse_categorical_crossentropy"
     _check_options(name, reduction, label_smoothing)
     if not x.shape:
-        raise ShapeError(f"{name}: expected logits (..., C), got shape ()")
+        raise ShapeError(f"{name}: expected logits (..., C), got shape ().")
     target = _class_indices(name, x, Y, len(x.shape) - 1).reshape(-1)
     is_kept = np.ones(len(target), bool) if ignore_index == -1 else target != ignore_index
     rows = reshape(x, (-1, x.shape[-1]))
@@ -249,13 +264,13 @@ def sparse_categorical_crossentropy(
     return total if reduction == "sum" else div(total, float(is_kept.sum()) or math.nan)
 
 
-# Bits.
+# Binary targets.
 
 
 def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
     target = _as_target(target)
     if target.shape != x.shape:
-        raise ShapeError(f"{name}: expected a target of shape {x.shape}, got {target.shape}")
+        raise ShapeError(f"{name}: expected a target of shape {x.shape}, got {target.shape}.")
     return target
 
 
@@ -273,11 +288,11 @@ def _bounded_log(x: V) -> V:
     flops=8,
 )
 def binary_crossentropy_entries(x: Array, target: Array) -> Array:
-    """Cross-entropy of probabilities x, entry by entry, with logarithms of at least -100."""
+    """Compute the cross-entropy of each probability in x, with logarithms of at least -100."""
     if np.any((x < 0) | (x > 1)):
         raise ArgumentError(
             "binary_crossentropy: expected probabilities from 0 to 1, got "
-            f"{np.min(x)} to {np.max(x)}. Try binary_crossentropy_logits for logits."
+            f"{np.min(x)} to {np.max(x)}. Use binary_crossentropy_logits for logits."
         )
     with np.errstate(divide="ignore"):
         return np.asarray(
@@ -286,10 +301,13 @@ def binary_crossentropy_entries(x: Array, target: Array) -> Array:
 
 
 def binary_crossentropy(x: V, Y: Value | ArrayLike, reduction: str = "mean") -> V:
-    """Compute -Y log x - (1 - Y) log(1 - x) for probabilities x and targets Y of its shape.
+    """Compute -Y log x - (1 - Y) log(1 - x) for probabilities x and targets Y of the same shape.
 
-    Logarithms are at least -100, as in PyTorch. Raises ArgumentError if a probability is outside
-    0 to 1.
+    Logarithms are clamped to at least -100, as in PyTorch.
+
+    Raises:
+        ArgumentError: if a probability is outside 0 to 1.
+        ShapeError: if the shapes differ.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([0.0, 1.0]).binary_crossentropy(Tensor([1.0, 1.0]), reduction="none").tolist()
@@ -306,9 +324,15 @@ def binary_crossentropy_logits(
     reduction: str = "mean",
     pos_weight: Value | ArrayLike | None = None,
 ) -> V:
-    """Compute the binary cross-entropy of sigmoid(x) against targets Y of x's shape.
+    """Compute the binary cross-entropy of sigmoid(x) against targets Y of the same shape.
 
-    It does not overflow; `pos_weight` multiplies the loss of the positive targets.
+    The sigmoid is never computed, so large logits do not overflow.
+
+    Args:
+        x: logits.
+        Y: targets from 0 to 1.
+        reduction: "mean", "sum" or "none".
+        pos_weight: factor for the loss of positive targets.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([1000.0, -1000.0])

@@ -1,4 +1,4 @@
-"""Batch norm: bring each channel to mean 0 and variance 1, then scale and shift it."""
+"""Batch normalization: standardize each channel, then scale and shift it."""
 
 import math
 
@@ -17,7 +17,7 @@ from tinygrad_np.typing import DType, Value
 
 
 def _by_channel(values: V, x: Value) -> V:
-    """Return one value per channel in a shape that broadcasts to x."""
+    """Reshape one value per channel (C,) to broadcast to x."""
     return reshape(values, shape=(-1, *[1] * (len(x.shape) - 2)))
 
 
@@ -34,9 +34,9 @@ def _moments_vjp(grad_out: Value, x: Value, out: Value, x_dtype: DType) -> Value
     flops=lambda x: 4 * x.size,
 )
 def channel_moments(x: Array) -> Array:
-    """Mean and biased variance of each channel of (N, C, ...), as rows (2, C).
+    """Return mean and biased variance of each channel of x (N, C, ...), as rows of (2, C).
 
-    float16 gives float32; without entries both are 0.
+    float16 gives float32. If there are no entries, both are 0.
     """
     _check_rank("channel_moments", x)
     return kernels.moments(x)
@@ -50,7 +50,7 @@ def _define_batch_norm(
     *,
     eps: float,
 ) -> Value:
-    """Compute the op below with other ops; the statistics are always those of x."""
+    """Define `batch_norm` by other ops; the statistics are always computed from x."""
     if x.dtype == np.float16:  # squares would overflow
         others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
         return cast(_define_batch_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
@@ -82,7 +82,7 @@ def batch_norm(
 ) -> tuple[Array, Array]:
     """Normalize x (N, C, ...) by the mean and variance of each channel; weight and bias are (C,).
 
-    `moments` is the result of `channel_moments` for this x, if it is known already. It has no
+    `moments` is the result of `channel_moments` for this x, if already computed. It gets no
     gradient: the gradient for x always treats mean and variance as functions of x.
     """
     _check_rank("batch_norm", x)
@@ -94,11 +94,12 @@ def batch_norm(
     ):
         if value is not None and value.shape != shape:
             raise ShapeError(
-                f"batch_norm: expected {name} {shape} for x {x.shape}, got {value.shape}"
+                f"batch_norm: expected `{name}` of shape {shape} for x of shape {x.shape}, got "
+                f"{value.shape}."
             )
     return kernels.batch_norm(x, weight, bias, moments, eps)
 
 
 def _check_rank(name: str, x: Array) -> None:
     if x.ndim < 2:
-        raise AxisError(f"{name}: expected x (N, C, ...), got {x.shape}")
+        raise AxisError(f"{name}: expected x of shape (N, C, ...), got {x.shape}.")

@@ -1,5 +1,7 @@
-"""Pooling. Which entry of a window wins is locally constant, so the gradient of max pooling is a
-scatter to the winners, and its transpose gathers from them.
+"""Max and average pooling, adaptive pooling and unpooling.
+
+The position of a window's maximum is locally constant, so the gradient of max pooling scatters
+`grad_out` to these positions. The transpose of that scatter is a gather from the same positions.
 """
 
 import math
@@ -40,7 +42,7 @@ def _options(
     dilation: Sizes,
     padding: Sizes,
 ) -> tuple[Shape, Shape, Pads, Shape]:
-    """Return kernel, stride, padding and dilation for each axis of the images x."""
+    """Check the options and return kernel, stride, padding and dilation per spatial axis."""
     shape = shape_of(name, x)
     rank = len(kernel_size) if isinstance(kernel_size, Sequence) else 2
     kernel = per_axis(name, "kernel_size", kernel_size, rank, 1)
@@ -49,13 +51,13 @@ def _options(
     pads = pads_per_axis(name, "padding", padding, rank)
     if not rank <= len(shape) <= rank + 2:
         raise ShapeError(
-            f"{name}: expected {rank + 2} axes: batch, channels and one for each of kernel_size "
-            f"{kernel}, or an image without batch or channels, got input {shape}"
+            f"{name}: expected {rank} to {rank + 2} axes for kernel_size {kernel} (batch and "
+            f"channel axes are optional), got input {shape}."
         )
     if any(2 * max(pads[axis]) > d[axis] * (r - 1) + 1 for axis, r in enumerate(kernel)):
         raise ArgumentError(
-            f"{name} padding: expected at most half of kernel_size {kernel} (dilation {d}), so "
-            f"that each window holds an entry of the image, got {padding!r}"
+            f"{name}: expected `padding` to be at most half of kernel_size {kernel} (dilation "
+            f"{d}), so that every window covers part of the image, got {padding!r}."
         )
     return kernel, st, pads, d
 
@@ -72,12 +74,12 @@ def _windows_of(
     options = _options(name, x, kernel_size, stride, dilation, padding)
     lengths = x.shape[-len(options[0]) :]
     if 0 in lengths:
-        raise ShapeError(f"{name}: expected images with entries, got input {x.shape}")
+        raise ShapeError(f"{name}: expected non-empty images, got input {x.shape}.")
     return place_windows(name, lengths, *options, bool(ceil_mode))
 
 
 def _images(x: Array, windows: Windows) -> tuple[Array, tuple[int, ...]]:
-    """Return x as (N, C, H, W), and the index that removes from a result the axes added here."""
+    """Return x as (N, C, H, W), and the index that removes the added axes from a result."""
     missing = len(windows.kernel) + 2 - x.ndim
     return x[(None,) * missing], (0,) * missing
 
@@ -91,19 +93,31 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Take the maximum of each window.
+    """Take the maximum over each window.
 
     Args:
-        x: images of shape (N, C, H, W), (C, H, W) or (H, W); with as many axes in place of H, W as
-            there are numbers in `kernel_size`.
-        kernel_size: lengths of a window, one number for two axes or one per axis.
+        x: images of shape (N, C, H, W), (C, H, W) or (H, W); the number of spatial axes is the
+            length of `kernel_size`.
+        kernel_size: window size: one number for two axes, or one per spatial axis.
         stride: step between windows; defaults to `kernel_size`.
         dilation: step between the entries of a window.
-        padding: border of the lowest number, given as for `conv2d`; at most half a window.
-        ceil_mode: whether the last window may reach beyond the image.
-        return_indices: whether to return the pair (maxima, int64 indices into the flattened H W).
+        padding: rows and columns of -inf (the lowest value for integers) added on each side,
+            given as for `conv2d`; at most half of the window.
+        ceil_mode: whether to round the output size up, so that the last window may extend beyond
+            the padded image.
+        return_indices: whether to return the pair (maxima, indices). Indices are int64 and count
+            along the flattened axes (H, W).
 
-    A nan wins; the gradient goes to the first maximum of each window.
+    Returns:
+        A tensor of shape (N, C, P, Q) with
+        P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1; or a pair of them.
+
+    Raises:
+        ShapeError: if the padded image is smaller than the window.
+        ArgumentError: if an option is out of range.
+
+    A window that contains nan gives nan. The gradient goes to the first maximum of each window, as
+    in PyTorch.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[[1.0, 5.0, 2.0], [3.0, 4.0, 0.0]]]]).max_pool2d(2, stride=1, return_indices=True)
@@ -115,7 +129,7 @@ def max_pool2d(
 
 
 @op(
-    "the maximum of each window",
+    "maximum of each window",
     vjps={
         "x": lambda grad_out, winners, x_shape, windows: max_pool_grad(
             grad_out, winners, x_shape, windows
@@ -126,40 +140,40 @@ def max_pool2d(
     ],
     backward_flops=lambda grad_out: grad_out.size,
     keeps=("winners",),
-    subgradient="the first winner's among ties",
+    subgradient="all to the first maximum of a window",
     flops=lambda out, windows: out.size * math.prod(windows.kernel),
 )
 def max_pool(x: Array, *, windows: Windows) -> tuple[Array, Array]:
-    """Maximum of each window."""
+    """Return the maximum of each window, and its position in the window for the gradient."""
     images, place = _images(x, windows)
     out, winners = kernels.max_pool(images, windows)
     return out[place], winners[place]
 
 
 @op(
-    "where the maximum of each window is",
+    "index of each window's maximum in the flattened image",
     flops=lambda out, windows: out.size * math.prod(windows.kernel),
 )
 def max_pool_indices(x: Array, *, windows: Windows) -> Array:
-    """Index in the flattened image of each window's first maximum, int64."""
+    """Return the int64 index of each window's first maximum in the flattened image."""
     images, place = _images(x, windows)
     return kernels.max_pool_indices(images, windows)[place]
 
 
 @op(
-    "zeros, plus each grad at its winner",
+    "grad scattered to the maximum of each window, 0 elsewhere",
     vjps={"grad": lambda grad_out, winners, windows: max_pool_gather(grad_out, winners, windows)},
     flops=lambda grad: grad.size,
 )
 def max_pool_grad(grad: Array, winners: Array, *, input_shape: Shape, windows: Windows) -> Array:
-    """Scatter grad (N, C, P, Q) to the winning entries of (N, C, H, W)."""
+    """Scatter grad (N, C, P, Q) to the positions of the maxima in (N, C, H, W)."""
     grads, place = _images(grad, windows)
     shape = (*(1,) * len(place), *input_shape)
     return kernels.max_pool_grad(grads, _images(winners, windows)[0], shape, windows)[place]
 
 
 @op(
-    "x at the winner of each window",
+    "x at the position of each window's maximum",
     vjps={
         "x": lambda grad_out, winners, x_shape, windows: max_pool_grad(
             grad_out, winners, x_shape, windows
@@ -168,18 +182,18 @@ def max_pool_grad(grad: Array, winners: Array, *, input_shape: Shape, windows: W
     flops=0,
 )
 def max_pool_gather(x: Array, winners: Array, *, windows: Windows) -> Array:
-    """Gather from x (N, C, H, W) the winning entries (N, C, P, Q)."""
+    """Gather the entries of x (N, C, H, W) at the positions of the maxima, as (N, C, P, Q)."""
     images, place = _images(x, windows)
     return kernels.max_pool_gather(images, _images(winners, windows)[0], windows)[place]
 
 
 def _entries(kernel_size: Sizes) -> int:
-    """Return the number of entries of a window."""
+    """Return the number of entries in a window."""
     return math.prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size**2
 
 
 @op(
-    "the mean of each window",
+    "mean of each window",
     vjps={
         "x": lambda grad_out, x_shape, windows, ceil_mode, count_include_pad: avg_pool_grad(
             grad_out, x_shape, windows, ceil_mode, count_include_pad
@@ -199,10 +213,28 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> tuple[Array, Windows]:
-    """Take the mean of each window; integers give float32.
+    """Take the mean over each window; integers give float32.
 
-    Arguments are those of `max_pool2d`, with a border of zeros. `count_include_pad` says whether
-    they count; what a window has beyond them, in ceil_mode, never counts.
+    Args:
+        x: images of shape (N, C, H, W), (C, H, W) or (H, W); the number of spatial axes is the
+            length of `kernel_size`.
+        kernel_size: window size: one number for two axes, or one per spatial axis.
+        stride: step between windows; defaults to `kernel_size`.
+        dilation: step between the entries of a window.
+        padding: rows and columns of zeros added on each side, given as for `conv2d`; at most half
+            of the window.
+        ceil_mode: whether to round the output size up, so that the last window may extend beyond
+            the padded image.
+        count_include_pad: whether the mean counts the zeros of the padding. Positions beyond the
+            padding, which occur in `ceil_mode`, never count.
+
+    Returns:
+        A tensor of shape (N, C, P, Q) with
+        P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1.
+
+    Raises:
+        ShapeError: if the padded image is smaller than the window.
+        ArgumentError: if an option is out of range.
 
     >>> Tensor([[1.0, 5.0], [3.0, 4.0]]).avg_pool2d(2)
     Tensor([[3.25]])
@@ -213,7 +245,7 @@ def avg_pool2d(
 
 
 @op(
-    "each grad, spread evenly over its window",
+    "grad spread evenly over each window",
     vjps={
         "grad": lambda grad_out, windows, ceil_mode, count_include_pad: avg_pool2d(
             grad_out,
@@ -230,21 +262,25 @@ def avg_pool2d(
 def avg_pool_grad(
     grad: Array, *, input_shape: Shape, windows: Windows, ceil_mode: bool, count_include_pad: bool
 ) -> Array:
-    """Spread grad (N, C, P, Q) over the windows of (N, C, H, W)."""
+    """Spread grad (N, C, P, Q) evenly over the windows of (N, C, H, W)."""
     grads, place = _images(grad, windows)
     shape = (*(1,) * len(place), *input_shape)
     return kernels.avg_pool_grad(grads, shape, windows, bool(count_include_pad))[place]
 
 
 def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
-    """Take means over windows as even as can be, `output_size` of them along each axis.
+    """Take means over windows chosen to give an output of size `output_size`.
 
-    Window p of P along H is entries floor(p H / P) up to ceil((p + 1) H / P); windows may overlap.
-    Integers give float32.
+    Along an axis of length H, window p of P covers the entries from floor(p * H / P) up to, but not
+    including, ceil((p + 1) * H / P). Windows may overlap. Integers give float32.
 
     Args:
-        x: images of shape (N, C, H, W), or with other axes in front.
-        output_size: the lengths of the last axes, None to keep one; an integer means two axes.
+        x: images of shape (N, C, H, W); any number of leading axes is accepted.
+        output_size: lengths of the last axes, None to keep one; an integer means two axes.
+
+    Raises:
+        ShapeError: if `x` is empty or has too few axes.
+        ArgumentError: if a size is below 1.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[[1.0, 2.0, 6.0]]]]).adaptive_avg_pool2d((1, 2))
@@ -256,8 +292,8 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
     first = len(shape) - len(sizes)
     if first < 0 or 0 in shape[first:]:
         raise ShapeError(
-            f"{name}: expected images with entries and an axis for each of output_size {sizes}, "
-            f"got input {shape}"
+            f"{name}: expected non-empty images with at least {len(sizes)} axes, one per entry of "
+            f"output_size {sizes}, got input {shape}."
         )
     if x.dtype.kind != "f":
         x = cast(x, np.float32)
@@ -268,11 +304,11 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
 
 
 def adaptive_sizes(name: str, output_size: int | Sequence[int | None]) -> tuple[int | None, ...]:
-    """Return one size per axis, None to keep it; an integer means two axes."""
+    """Return one output size per axis, None to keep the input's; an integer means two axes."""
     sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
     if not all(size is None or (is_integer(size) and size > 0) for size in sizes):
         raise ArgumentError(
-            f"{name} output_size: expected integers of at least 1, or None, got {output_size!r}"
+            f"{name}: expected `output_size` to be integers >= 1 or None, got {output_size!r}."
         )
     return tuple(None if size is None else int(size) for size in sizes)
 
@@ -286,20 +322,24 @@ def max_unpool2d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> V:
-    """Put the entries of x where `max_pool2d` found them, with zeros elsewhere.
-
-    If several entries share an index, the last one is put there.
+    """Write the maxima of `max_pool2d` back to their positions in an image of zeros.
 
     Args:
         x: maxima of shape (N, C, P, Q), (C, P, Q) or (P, Q).
-        indices: what `max_pool2d` returned, of the same shape.
-        output_size: a shape whose last entries are those of the image; by default the smallest
-            image that has these windows.
+        indices: indices returned by `max_pool2d`, of the same shape. If several entries share an
+            index, the last one is written.
+        kernel_size: as given to `max_pool2d`.
+        stride: as given to `max_pool2d`.
+        dilation: as given to `max_pool2d`.
+        padding: as given to `max_pool2d`.
+        output_size: shape of the image, or only its last axes; defaults to the smallest image that
+            has these windows.
 
-    The other options are those given to `max_pool2d`.
+    Returns:
+        A tensor of shape (N, C, H, W).
 
     Raises:
-        ShapeError: if shapes do not match.
+        ShapeError: if the shapes do not match.
         AxisError: if an index is outside the image.
 
     >>> from tinygrad_np import Tensor
@@ -318,14 +358,14 @@ def max_unpool2d(
         lengths = per_axis(name, "output_size", last, rank, 1)
     elif min(lengths) < 1:
         raise ShapeError(
-            f"{name}: expected an image with entries, got {lengths} from input {x.shape} and "
-            f"kernel_size {kernel} with stride {st} and padding {pads}. Try less padding, or "
-            "output_size=."
+            f"{name}: expected a non-empty output, got lengths {lengths} from input {x.shape} and "
+            f"kernel_size {kernel} with stride {st} and padding {pads}. Try less padding, or pass "
+            "`output_size`."
         )
     size = math.prod(lengths)
     images = np.arange(math.prod(lead)).reshape(*lead, *(1,) * rank)
     places = (size * images + _check_indices(name, x.shape, indices, size)).reshape(-1)
-    # Only the last of the entries that share an index is put there, and has a gradient.
+    # Of entries that share an index, only the last is written and gets a gradient.
     order = np.arange(len(places))
     owner = np.zeros(size * images.size, np.int64)
     np.maximum.at(owner, places, order)
@@ -335,16 +375,16 @@ def max_unpool2d(
 
 
 def _check_indices(name: str, shape: Shape, indices: object, count: int) -> Array:
-    """Return indices below `count` as an int64 array of this shape."""
+    """Return `indices` as int64; raise unless they have this shape and are below `count`."""
     shape_of(name, indices)
     array = indices.data if isinstance(indices, Variable) else np.asarray(indices)
     if array.dtype.kind not in "iu":
-        raise DtypeError(f"{name}: expected indices of integers, got dtype {array.dtype}")
+        raise DtypeError(f"{name}: expected integer indices, got dtype {array.dtype}.")
     if array.shape != shape:
-        raise ShapeError(f"{name}: expected indices of the input's {shape}, got {array.shape}")
+        raise ShapeError(f"{name}: expected indices of shape {shape}, got {array.shape}.")
     if array.size and not 0 <= array.min() <= array.max() < count:
         raise AxisError(
             f"{name}: expected indices from 0 to {count - 1}, got {array.min()} to {array.max()}. "
-            "Try output_size= if the image was larger."
+            "Pass `output_size` if the pooled image was larger."
         )
     return np.asarray(array, np.int64)

@@ -1,4 +1,4 @@
-"""Resizing images: along each axis a linear map, whose transpose is its gradient."""
+"""Image resizing: a linear map along each axis; its gradient is the transposed map."""
 
 from collections.abc import Sequence
 
@@ -16,39 +16,48 @@ def interpolate(x: V, size: Sequence[int], mode: str = "linear", align_corners: 
     """Resize images to `size`, the lengths of their last axes.
 
     Args:
-        x: images of any shape; floats or uint8 for "linear", any dtype otherwise.
-        size: new lengths of the last axes, as many as it has numbers.
+        x: images of any shape; floats or uint8 for "linear", any dtype for the other modes.
+        size: new lengths of the last axes, one number per axis.
         mode: "linear" (PyTorch's linear, bilinear or trilinear), "nearest", or "nearest-exact",
-            which compares the centers of entries.
-        align_corners: whether the first and last entries stay where they are; "linear" only.
+            which compares pixel centers.
+        align_corners: whether the first and last entries keep their positions; "linear" only.
 
-    uint8 is rounded after each axis, last axis first. PyTorch, whose weights are coarser, differs
-    by 1 in some entries.
+    Returns:
+        A tensor of the same dtype and rank. uint8 is rounded after each axis, last axis first;
+        some entries differ by 1 from PyTorch, which uses coarser weights.
+
+    Raises:
+        ShapeError: if x is empty or has too few axes.
+        ArgumentError: if an option is not valid.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[0.0, 4.0]]]).interpolate((4,))
     Tensor([[[0., 1., 3., 4.]]])
     """
     if mode not in _MODES:
-        raise ArgumentError(f"interpolate mode: expected one of {', '.join(_MODES)}, got {mode!r}")
+        raise ArgumentError(
+            f"interpolate: expected `mode` to be one of {', '.join(_MODES)}, got {mode!r}."
+        )
     if align_corners and mode != "linear":
-        raise ArgumentError(f"interpolate align_corners: expected mode 'linear', got {mode!r}")
+        raise ArgumentError(
+            f"interpolate: expected mode='linear' with align_corners=True, got {mode!r}."
+        )
     shape = shape_of("interpolate", x)
     if not isinstance(size, Sequence) or not all(is_integer(n) and n > 0 for n in size):
         raise ArgumentError(
-            "interpolate size: expected integers of at least 1, one for each of the last axes, "
-            f"got {size!r}"
+            "interpolate: expected `size` to be a sequence of integers >= 1, one for each of the "
+            f"last axes, got {size!r}."
         )
     first = len(shape) - len(size)
     if first < 0 or 0 in shape[first:]:
         raise ShapeError(
-            f"interpolate: expected an axis with entries for each of size {tuple(size)}, got input "
-            f"{shape}"
+            f"interpolate: expected non-empty images with at least {len(size)} axes, one per entry "
+            f"of size {tuple(size)}, got input {shape}."
         )
     if mode == "linear" and x.dtype.kind != "f" and x.dtype != "uint8":
         raise DtypeError(
-            f"interpolate: expected floats or uint8, got dtype {x.dtype}. Try .float(), or a mode "
-            "that takes any dtype."
+            f"interpolate: expected floats or uint8 for mode='linear', got dtype {x.dtype}. Try "
+            ".float() or mode='nearest'."
         )
     rule = "corners" if align_corners else mode
     for axis in range(len(shape) - 1, first - 1, -1):
@@ -59,14 +68,14 @@ def interpolate(x: V, size: Sequence[int], mode: str = "linear", align_corners: 
 
 
 def _count_flops(x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool) -> int:
-    """Count 2 per weight for each line along `axis`; copying entries counts nothing."""
+    """Count 2 FLOPs per weight for each line along `axis`, and 0 for copied entries."""
     if rule.startswith("nearest") and not transposed:
         return 0
     return 2 * kernels.count_weights(rule, *lengths) * (x.size // x.shape[axis])
 
 
 @op(
-    "x times a matrix of weights, along an axis",
+    "x times a matrix of weights, along one axis",
     vjps={
         "x": lambda grad_out, axis, rule, lengths, transposed: resample(
             grad_out, axis, rule, lengths, not transposed
@@ -77,7 +86,10 @@ def _count_flops(x: Array, axis: int, rule: str, lengths: tuple[int, int], trans
 def resample(
     x: Array, *, axis: int, rule: str, lengths: tuple[int, int], transposed: bool = False
 ) -> Array:
-    """Resample an axis from lengths[0] to lengths[1] entries; or apply that map's transpose."""
+    """Resample an axis from lengths[0] to lengths[1] entries, or apply the transposed map."""
     if x.shape[axis] != lengths[transposed]:
-        raise ShapeError(f"resample: expected {lengths} along axis {axis}, got {x.shape}")
+        raise ShapeError(
+            f"resample: expected length {lengths[transposed]} along axis {axis}, got shape "
+            f"{x.shape}."
+        )
     return kernels.resample(x, axis, rule, lengths, transposed)

@@ -1,4 +1,4 @@
-"""The options that convolution and pooling share, checked and brought to one number per axis."""
+"""Checks for the options shared by convolution and pooling, returned as one number per axis."""
 
 import functools
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ Pads: TypeAlias = tuple[tuple[int, int], ...]
 
 
 def shape_of(name: str, value: object) -> Shape:
-    """Return the shape of an operand; refuse lists and other values that have none."""
+    """Return the shape of a Tensor or ndarray; raise DtypeError for any other value."""
     if not isinstance(value, Variable | np.ndarray):
-        raise DtypeError(f"{name}: expected a Tensor or an ndarray, got a {type(value).__name__}")
+        raise DtypeError(f"{name}: expected a Tensor or an ndarray, got a {type(value).__name__}.")
     return value.shape
 
 
 def per_axis(who: str, name: str, value: Sizes, rank: int, least: int) -> Shape:
-    """Return one number per axis, from one for all axes or one for each."""
-    if type(value) is tuple and len(value) == rank:  # what layers pass, on each call
+    """Return one number per axis, given one for all axes or one per axis."""
+    if type(value) is tuple and len(value) == rank:  # fast path: layers pass tuples
         for number in value:
             if type(number) is not int or number < least:
                 break
@@ -41,8 +41,10 @@ def per_axis(who: str, name: str, value: Sizes, rank: int, least: int) -> Shape:
 
 
 def pads_per_axis(who: str, name: str, value: Sizes, rank: int) -> Pads:
-    """Return (before, after) per axis, from one number for all axes, one per axis, or a flat pair
-    per axis, last axis first; negative numbers in pairs crop.
+    """Return (before, after) per axis.
+
+    Accepts one number for all axes, one per axis, or a flat sequence of pairs, last axis first.
+    Negative numbers, allowed only in pairs, crop.
     """
     if isinstance(value, Sequence) and len(value) == 2 * rank and all(map(is_integer, value)):
         return tuple((int(value[i]), int(value[i + 1])) for i in range(2 * rank - 2, -1, -2))
@@ -59,9 +61,9 @@ def place_windows(
     dilation: Shape,
     ceil_mode: bool = False,
 ) -> Windows:
-    """Return the windows that fit into images of `lengths`; refuse windows larger than the image.
+    """Return the windows that fit into images of `lengths`; raise ShapeError if none fit.
 
-    In ceil_mode the last window may reach beyond the end if it starts within the image or the
+    In ceil_mode the last window may extend beyond the end if it starts in the image or in the
     padding before it.
     """
     counts = []
@@ -71,7 +73,7 @@ def place_windows(
             count -= 1
         if count < 1:
             raise ShapeError(
-                f"{name}: expected a window that fits into the image, got kernel {kernel} with "
+                f"{name}: expected the window to fit into the image, got kernel {kernel} with "
                 f"dilation {dilation} for an image of {lengths} with padding {pads}. Try a smaller "
                 "kernel or more padding."
             )
@@ -82,6 +84,6 @@ def place_windows(
 def transposed_lengths(
     lengths: Shape, kernel: Sequence[int], stride: Shape, pads: Pads, dilation: Shape
 ) -> Shape:
-    """Return the lengths of the smallest image that has as many windows per axis as `lengths`."""
+    """Return the lengths of the smallest image that has `lengths` windows along its axes."""
     axes = zip(lengths, kernel, stride, pads, dilation, strict=True)
     return tuple((n - 1) * st + d * (r - 1) + 1 - sum(pair) for n, r, st, pair, d in axes)

@@ -1,4 +1,4 @@
-"""Attention, which is written in other ops: bad inputs with the error that they must raise."""
+"""Attention, which is composed of other ops: invalid inputs and the errors they must raise."""
 
 import functools
 
@@ -21,11 +21,11 @@ BAD: Bads = {
         _attention(ShapeError, "got (2, 3), (2, 3) and (4, 3)", X, X, (4, 3)),
         _attention(ShapeError, "got (3,), (2, 3)", (3,), X, X),
         _attention(ShapeError, "matmul: got (6, 2, 3)", HEADS, (4, 2, 3), (4, 2, 3)),
-        _attention(DtypeError, "attn_mask: ... or floats", X, X, X, np.ones((2, 2), np.int64)),
-        _attention(DtypeError, "got <class 'list'>", X, X, X, [[True]]),
-        _attention(ShapeError, "attn_mask: ... to (2, 2), ... got (3, 2)", X, X, X, (3, 2)),
-        _attention(ShapeError, "got (1, 2, 2)", X, X, X, (1, 2, 2)),
-        _attention(ArgumentError, "attn_mask or ... got both", X, X, X, (2, 2), is_causal=True),
+        _attention(DtypeError, "`attn_mask` ... or float", X, X, X, np.ones((2, 2), np.int64)),
+        _attention(DtypeError, "got list.", X, X, X, [[True]]),
+        _attention(ShapeError, "`attn_mask` ... (2, 2), got shape (3, 2)", X, X, X, (3, 2)),
+        _attention(ShapeError, "got shape (1, 2, 2)", X, X, X, (1, 2, 2)),
+        _attention(ArgumentError, "`attn_mask` or ... got both", X, X, X, (2, 2), is_causal=True),
         _attention(ArgumentError, "dropout: ... 0 to 1, got 1.5", X, X, X, dropout_p=1.5),
         _attention(
             ShapeError,

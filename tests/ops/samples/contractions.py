@@ -1,4 +1,4 @@
-"""Einstein's summation: samples, and bad inputs with the error that they must raise."""
+"""Einstein summation: samples, and invalid inputs with the errors they must raise."""
 
 import functools
 
@@ -39,19 +39,19 @@ BAD: Bads = {
         _einsum(ArgumentError, "expected 2 operands for 'ij,jk', got 1", "ij,jk", (2, 3)),
         _einsum(ArgumentError, "expected 1 operands for 'ij', got 2", "ij", (2, 3), (2, 3)),
         _einsum(ArgumentError, "expected 1 operands for 'ij', got 0", "ij"),
-        _einsum(ShapeError, "operand 1 to have the 1 axes of 'j' in", "ij,j", (2, 3), (3, 2)),
-        _einsum(ShapeError, "operand 0 to have the 2 axes of 'i...j'", "i...j", (2,)),
-        _einsum(ArgumentError, "each once, got 'k'.", "ij->ik", (2, 3)),
-        _einsum(ArgumentError, "each once, got 'i' twice.", "ij->ii", (2, 3)),
-        _einsum(ShapeError, "for letter 'j' of 'ij,jk', got 3 and 4", "ij,jk", (2, 3), (4, 2)),
-        _einsum(ShapeError, "letter 'i' of 'ii', got 1 and 3 in the same", "ii", (1, 3)),
-        _einsum(ShapeError, "for '...' of '...,...', got 2 and 3", "...,...", (2,), (3,)),
-        _einsum(ArgumentError, "got the formula 'i.j'", "i.j", (2, 3)),
-        _einsum(ArgumentError, "got the formula '......'", "......", (2, 3)),
-        _einsum(ArgumentError, "got the formula 'i1'", "i1", (2, 3)),
-        _einsum(ArgumentError, "got the formula 'i->j->k'", "i->j->k", (2,)),
+        _einsum(ShapeError, "operand 1 to have 1 axes, as 'j' in", "ij,j", (2, 3), (3, 2)),
+        _einsum(ShapeError, "operand 0 to have 2 axes, as 'i...j'", "i...j", (2,)),
+        _einsum(ArgumentError, "once and no others, got 'k'.", "ij->ik", (2, 3)),
+        _einsum(ArgumentError, "once and no others, got 'i' twice.", "ij->ii", (2, 3)),
+        _einsum(ShapeError, "for letter 'j' in 'ij,jk', got 3 and 4", "ij,jk", (2, 3), (4, 2)),
+        _einsum(ShapeError, "letter 'i' in 'ii', got 1 and 3 in the same", "ii", (1, 3)),
+        _einsum(ShapeError, "for '...' in '...,...', got 2 and 3", "...,...", (2,), (3,)),
+        _einsum(ArgumentError, "`formula` ... got 'i.j'.", "i.j", (2, 3)),
+        _einsum(ArgumentError, "`formula` ... got '......'.", "......", (2, 3)),
+        _einsum(ArgumentError, "`formula` ... got 'i1'.", "i1", (2, 3)),
+        _einsum(ArgumentError, "`formula` ... got 'i->j->k'.", "i->j->k", (2,)),
         _einsum(ShapeError, "expected at most 52 axes", "a...", (1,) * 54),
-        _einsum(DtypeError, "einsum: expected the formula first, got a Tensor", (2,), "i"),
+        _einsum(DtypeError, "einsum: expected a formula ... first ... got a Tensor", (2,), "i"),
         _einsum(DtypeError, "einsum: expected a Tensor or an ndarray, got a list", "i", [[1.0]]),
         _einsum(DtypeError, "einsum: expected a dtype, got 'text'", "i", (2,), dtype="text"),
     ],

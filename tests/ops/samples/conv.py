@@ -1,4 +1,4 @@
-"""Convolution: samples, and bad inputs with the error that they must raise."""
+"""Convolution: samples, and invalid inputs with the errors they must raise."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tinygrad_np.kernels.windows import Windows
 _IMAGE = T.ones(1, 2, 4, 4)
 _GRADS = {"windows": Windows((3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), (2, 2)), "groups": 1}
 
-# Images, weights, options.
+# Shapes of images and weights, options.
 CONVOLUTIONS: list[tuple[Any, Any, dict[str, Any]]] = [
     ((2, 1, 5, 5), (3, 1, 3, 3), {}),
     ((2, 3, 6, 7), (4, 3, 3, 2), {"stride": (2, 1), "padding": (1, 0)}),
@@ -52,7 +52,7 @@ def _input_grads(generator: np.random.Generator) -> list[Sample]:
         options = {"windows": windows, "groups": sample.attributes.get("groups", 1)}
         grad = normal(generator, *out.shape)
         found.append(Sample((grad, weight), {**options, "input_shape": x.shape}))
-    # Longer than a convolution of the result needs.
+    # With output_padding, the result is longer than its windows need.
     x, weight = normal(generator, 2, 4, 3, 3), normal(generator, 4, 2, 2, 3)
     options = {"stride": 3, "dilation": 2, "output_padding": (2, 1), "padding": 1, "groups": 2}
     found.append(Sample((x, weight), recorded(T.conv_transpose2d, x, weight, **options)))
@@ -80,7 +80,7 @@ TABLE: Table = {
 
 
 def _conv(error: type[Exception], message: str, *inputs: Any, **options: Any) -> Bad:
-    """A call for _IMAGE, with a weight that fits unless another is given."""
+    """Return a bad call on _IMAGE; the weight is valid unless another is given."""
     return bad(T.conv2d, error, message, _IMAGE, *(inputs or [(3, 2, 3, 3)]), **options)
 
 
@@ -93,34 +93,36 @@ BAD: Bads = {
         _conv(ShapeError, "conv2d: expected input with 1 channels", (3, 1, 3, 3)),
         bad(T.conv2d, ShapeError, "got (4, 4) and", (4, 4), (1, 1, 3, 3)),
         bad(T.conv2d, ShapeError, "got (4, 4) and", (4, 4), (4, 4)),
-        bad(T.conv2d, ShapeError, "A single image needs a batch axis", (2, 4, 4), (3, 2, 3, 3)),
-        _conv(ShapeError, "conv2d: expected a window that fits ... kernel (5, 5)", (3, 2, 5, 5)),
-        _conv(ShapeError, "conv2d: expected bias (3,), got (2,)", (3, 2, 3, 3), (2,)),
-        _conv(ShapeError, "conv2d: ... with entries, got weight (3, 2, 0, 3)", (3, 2, 0, 3)),
+        bad(T.conv2d, ShapeError, "Add a batch axis to a single image", (2, 4, 4), (3, 2, 3, 3)),
+        _conv(ShapeError, "conv2d: expected the window to fit ... kernel (5, 5)", (3, 2, 5, 5)),
+        _conv(ShapeError, "conv2d: expected bias of shape (3,), got (2,)", (3, 2, 3, 3), (2,)),
+        _conv(ShapeError, "conv2d: ... non-empty kernel, got weight (3, 2, 0, 3)", (3, 2, 0, 3)),
         _conv(DtypeError, "conv2d: expected a Tensor, an ndarray or a number, got a list", [[1.0]]),
         _conv(DtypeError, "conv2d: ... got a list", (3, 2, 3, 3), [1.0, 2.0, 3.0]),
-        _conv(ShapeError, "output channels that groups=2 divides", (3, 1, 3, 3), groups=2),
-        _conv(ArgumentError, "conv2d groups: expected an ... at least 1, got 0", groups=0),
-        _conv(ArgumentError, "conv2d groups: ... at least 1, got 1.0", groups=1.0),
-        _conv(ArgumentError, "conv2d stride: ... at least 1, or 2 of them, got 0", stride=0),
+        _conv(ShapeError, "output channels divisible by groups=2", (3, 1, 3, 3), groups=2),
+        _conv(ArgumentError, "conv2d: expected `groups` to be an integer >= 1, got 0", groups=0),
+        _conv(ArgumentError, "conv2d: expected `groups` ... >= 1, got 1.0", groups=1.0),
+        _conv(ArgumentError, "conv2d: expected `stride` ... >= 1, or 2 of them, got 0", stride=0),
         _conv(ArgumentError, "or 2 of them, got (1, 1, 1)", stride=(1, 1, 1)),
-        _conv(ArgumentError, "conv2d dilation: ... at least 1, or 2 of them, got 0", dilation=0),
-        _conv(ArgumentError, "conv2d padding: ... at least 0, or 2 of them, got -1", padding=-1),
+        _conv(ArgumentError, "conv2d: ... `dilation` ... >= 1, or 2 of them, got 0", dilation=0),
+        _conv(ArgumentError, "conv2d: ... `padding` ... >= 0, or 2 of them, got -1", padding=-1),
         _conv(ArgumentError, "or 2 of them, got (1, 1, 1)", padding=(1, 1, 1)),
         _conv(ArgumentError, "or 2 of them, got (0, 0, 0.5, 0)", padding=(0, 0, 0.5, 0)),
         _conv(ShapeError, "image of (4, 4) with padding ((0, 0), (0, -2))", padding=(0, -2, 0, 0)),
         _conv(ArgumentError, "got 'same' with stride (2, 2)", padding="same", stride=2),
-        _conv(ArgumentError, "conv2d padding: expected numbers, ... got 'valid'", padding="valid"),
+        _conv(ArgumentError, "conv2d: ... `padding` to be integers, ... 'valid'", padding="valid"),
     ],
     "conv_transpose2d": [
         _transposed(ShapeError, "conv_transpose2d: expected input with 3 channels", (3, 2, 3, 3)),
-        _transposed(ShapeError, "2 channels (weight ... which groups=3 must", groups=3),
+        _transposed(ShapeError, "2 channels (weight ... divisible by groups=3", groups=3),
         _transposed(ShapeError, "conv_transpose2d: ... (3,), got (2,)", (2, 3, 3, 3), (2,)),
         _transposed(ArgumentError, "stride (1, 1) or dilation (1, 1), got 1", output_padding=1),
-        _transposed(ArgumentError, "output_padding: ... at least 0, ... got -1", output_padding=-1),
+        _transposed(ArgumentError, "`output_padding` ... >= 0, ... got -1", output_padding=-1),
         _transposed(ArgumentError, "or 2 of them, got 'same'", padding="same"),
-        _transposed(ShapeError, "conv_transpose2d: ... with entries, got (0, 0)", padding=3),
-        _transposed(ArgumentError, "conv_transpose2d stride: ... at least 1", stride=0),
+        _transposed(
+            ShapeError, "conv_transpose2d: ... non-empty ..., got lengths (0, 0)", padding=3
+        ),
+        _transposed(ArgumentError, "conv_transpose2d: expected `stride` ... >= 1", stride=0),
         bad(
             T.conv_transpose2d,
             ShapeError,

@@ -1,4 +1,4 @@
-"""Inverses, determinants, factors: samples, and bad inputs with the error that they must raise."""
+"""Inverses, determinants, factorizations: samples, and invalid inputs with their errors."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ SQUARE: Shapes = ((1, 1), (3, 3), (2, 4, 4), (2, 1, 3, 3), (0, 3, 3), (2, 0, 0))
 
 
 def spread(generator: np.random.Generator, *shape: int) -> np.ndarray:
-    """Return matrices whose singular values are 1, 2, 3, ...: well apart, and from 0."""
+    """Return matrices with singular values 1, 2, 3, ...: distinct and not close to 0."""
     u, s, vh = np.linalg.svd(normal(generator, *shape), full_matrices=False)
     return np.asarray((u * np.arange(s.shape[-1], 0.0, -1)) @ vh)
 
@@ -30,7 +30,7 @@ def _squares(generator: np.random.Generator) -> list[Sample]:
 
 
 def _dets(generator: np.random.Generator) -> list[Sample]:
-    """Singular ones of any rank too, and singular values that coincide."""
+    """Include singular matrices of several ranks and matrices with equal singular values."""
     x = spread(generator, 3, 3)
     x[2] = x[1] - x[0]
     singular = [
@@ -72,7 +72,7 @@ def _qrs(generator: np.random.Generator) -> list[Sample]:
 
 
 def _svds(generator: np.random.Generator) -> list[Sample]:
-    """What full_matrices adds is constant to the gradient only: see tests/ops/test_linalg.py."""
+    """Vary shapes; gradients of vectors that full_matrices adds are in test_factorizations."""
     slim = [(4, 2), (2, 4), (2, 5, 3), (2, 3, 4), (1, 3), (0, 3), (3, 0), (0, 3, 2)]
     return [
         *[Sample((spread(generator, *shape),), {"full_matrices": True}) for shape in SQUARE],
@@ -93,7 +93,7 @@ TABLE: Table = {
 
 
 def _bad_matrices(name: str) -> list[Bad]:
-    """What every op on matrices refuses; solve is given a second operand that fits."""
+    """Return invalid inputs of every op on matrices; for solve the second operand is valid."""
     method = getattr(T, name)
     more = (T.ones(3).half(),) if name == "solve" else ()
     return [
@@ -117,7 +117,7 @@ def _backward(x: T) -> None:
     x.sum().backward()
 
 
-_not_finite = "expected finite matrices, got nan or inf in"
+_not_finite = "expected finite matrices, got nan or inf (input is"
 _hint = "Try adding a multiple of the identity"
 
 
@@ -125,14 +125,14 @@ BAD: Bads = {
     "inv": [
         *_bad_squares("inv"),
         (lambda: T.ones(2, 2).inv(), MatrixError, "inv: expected invertible"),
-        (lambda: T.ones(4, 2, 2).inv(), MatrixError, "one in (4, 2, 2) float32. " + _hint),
+        (lambda: T.ones(4, 2, 2).inv(), MatrixError, "(input is (4, 2, 2) float32). " + _hint),
     ],
     "solve": [
         *_bad_squares("solve"),
-        bad(T.solve, MatrixError, "got a singular one in (2, 2) float32", (2, 2), (2,)),
-        bad(T.solve, ShapeError, "for x (2, 2), got b (3,)", (2, 2), (3,)),
-        bad(T.solve, ShapeError, "for x (2, 2), got b ()", (2, 2), ()),
-        bad(T.solve, ShapeError, "for x (2, 2), got b (3, 2)", (2, 2), (3, 2)),
+        bad(T.solve, MatrixError, "a singular one (input is (2, 2) float32)", (2, 2), (2,)),
+        bad(T.solve, ShapeError, "x of shape (2, 2), got shape (3,)", (2, 2), (3,)),
+        bad(T.solve, ShapeError, "x of shape (2, 2), got shape ()", (2, 2), ()),
+        bad(T.solve, ShapeError, "x of shape (2, 2), got shape (3, 2)", (2, 2), (3, 2)),
         bad(T.solve, DtypeError, "solve: expected a Tensor, ... got a list", (2, 2), [1.0, 2.0]),
         bad(T.solve, ShapeError, "solve: got (3, 2, 2) float32, (2, 2, 1)", (3, 2, 2), (2, 2, 1)),
     ],
@@ -150,7 +150,12 @@ BAD: Bads = {
     "packed_svd": [bad(ops.packed_svd, MatrixError, f"svd: {_not_finite}", _nan(2, 3))],
     "cholesky": [
         *_bad_squares("cholesky"),
-        bad(T.cholesky, MatrixError, f"one that is not in (2, 2) float32. {_hint}", -T.ones(2, 2)),
+        bad(
+            T.cholesky,
+            MatrixError,
+            f"one that is not (input is (2, 2) float32). {_hint}",
+            -T.ones(2, 2),
+        ),
     ],
     "qr": [
         *_bad_matrices("qr"),

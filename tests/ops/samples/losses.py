@@ -1,4 +1,4 @@
-"""Losses: samples, and bad inputs with the error that they must raise."""
+"""Losses: samples, and invalid inputs with the errors they must raise."""
 
 import functools
 
@@ -58,9 +58,9 @@ BAD: Bads = {
     "nll_loss": [
         _nll(ArgumentError, "nll_loss: ... from 0 to 2, got 3 at position 1", _LOGITS, [0, 3]),
         _nll(DtypeError, "for input (2, 3), got a target", _LOGITS, [0.0, 1.0]),
-        _nll(ShapeError, "integers of shape (2,)", _LOGITS, [0]),
+        _nll(ShapeError, "integer class indices of shape (2,)", _LOGITS, [0]),
         _nll(ShapeError, "nll_loss: expected log-probabilities", T(1.0), 0),
-        _nll(ShapeError, "weight: expected shape (3,)", _LOGITS, [0, 1], np.ones(2)),
+        _nll(ShapeError, "expected `weight` of shape (3,)", _LOGITS, [0, 1], np.ones(2)),
     ],
     "sparse_categorical_crossentropy": [
         bad(_sparse, ArgumentError, "labels from 0 to 2, got 3 at position 1", _LOGITS, [0, 3]),

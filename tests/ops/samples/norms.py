@@ -1,4 +1,4 @@
-"""Batch norm: samples, and bad inputs with the error that they must raise."""
+"""Batch normalization: samples, and invalid inputs with the errors they must raise."""
 
 import functools
 from typing import Any
@@ -14,7 +14,7 @@ SHAPES = [(4, 3), (2, 3, 4), (1, 2, 5), (2, 3, 4, 5), (3, 1, 2, 2), (2, 2, 1, 3,
 
 
 def _images(generator: np.random.Generator) -> list[np.ndarray]:
-    """Return images whose channels differ in mean and size; the last lie with the batch last."""
+    """Return images whose channels differ in mean and scale; the last is stored batch last."""
     found = []
     for shape in [*SHAPES, (3, 2, 2, 4)]:
         by_channel = (-1, *[1] * (len(shape) - 2))
@@ -29,7 +29,7 @@ def _batch_norms(generator: np.random.Generator) -> list[Sample]:
     found = []
     for number, x in enumerate(_images(generator)):
         weight, bias = generator.uniform(0.5, 2, (2, x.shape[1]))
-        # By turns with both, without the one, without the other, with neither.
+        # Cycle through both, bias only, neither, weight only.
         inputs: tuple[Any, ...] = (
             x,
             None if number % 4 in (1, 3) else weight,
@@ -52,9 +52,13 @@ _batch_norm = functools.partial(bad, ops.batch_norm, eps=0.1)
 BAD: Bads = {
     "channel_moments": [bad(ops.channel_moments, AxisError, "channel_moments: ... got (3,)", (3,))],
     "batch_norm": [
-        _batch_norm(AxisError, "batch_norm: expected x (N, C, ...), got (3,)", (3,)),
-        _batch_norm(ShapeError, "batch_norm: ... weight (3,) for x ... got (4,)", _IMAGES, (4,)),
-        _batch_norm(ShapeError, "expected bias (3,) for x ... got (1,)", _IMAGES, None, (1,)),
-        _batch_norm(ShapeError, "moments (2, 3) for x ... got (3, 2)", _IMAGES, None, None, (3, 2)),
+        _batch_norm(AxisError, "batch_norm: expected x of shape (N, C, ...), got (3,)", (3,)),
+        _batch_norm(
+            ShapeError, "batch_norm: ... `weight` of shape (3,) ... got (4,)", _IMAGES, (4,)
+        ),
+        _batch_norm(ShapeError, "expected `bias` of shape (3,) ... got (1,)", _IMAGES, None, (1,)),
+        _batch_norm(
+            ShapeError, "`moments` of shape (2, 3) ... got (3, 2)", _IMAGES, None, None, (3, 2)
+        ),
     ],
 }

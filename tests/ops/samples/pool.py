@@ -1,4 +1,4 @@
-"""Pooling: samples, and bad inputs with the error that they must raise."""
+"""Pooling: samples, and invalid inputs with the errors they must raise."""
 
 import functools
 from typing import Any
@@ -14,7 +14,7 @@ from tinygrad_np.kernels.windows import Windows
 _IMAGE = T.ones(1, 2, 4, 4)
 
 
-# Images, and options of both pools.
+# Images and options for both kinds of pooling.
 POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 4, 6), {}),
     ((2, 3, 5, 7), {"kernel_size": 2, "stride": 2}),
@@ -33,10 +33,10 @@ POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
 
 def _images(generator: np.random.Generator) -> list[tuple[np.ndarray, dict[str, Any]]]:
     found = [(normal(generator, *shape), options) for shape, options in POOLS]
-    # Memory with the batch last under its shape, as convolution leaves it.
+    # Stored with the batch last, like the output of a convolution.
     last = np.moveaxis(normal(generator, 9, 6, 6, 2), -1, 0)
     found += [(last, {}), (last, {"kernel_size": 3, "padding": 1})]
-    # Without a batch, and without channels.
+    # Without a batch axis, and without a channel axis.
     return [*found, (found[2][0][0], found[2][1]), (found[7][0][0, 0], found[7][1])]
 
 
@@ -93,17 +93,17 @@ TABLE: Table = {
 def _pool_bad(name: str) -> list[Bad]:
     pool = functools.partial(bad, getattr(T, name))
     return [
-        pool(ShapeError, f"{name}: expected 4 axes", (4,)),
-        pool(ShapeError, f"{name}: expected a window that fits", _IMAGE, 5),
+        pool(ShapeError, f"{name}: expected 2 to 4 axes", (4,)),
+        pool(ShapeError, f"{name}: expected the window to fit", _IMAGE, 5),
         pool(ShapeError, "got kernel (2, 2) with dilation (4, 4)", _IMAGE, 2, dilation=4),
-        pool(ArgumentError, f"{name} kernel_size: expected", _IMAGE, 0),
-        pool(ArgumentError, f"{name} stride: expected", _IMAGE, 2, 0),
-        pool(ArgumentError, f"{name} dilation: expected", _IMAGE, 2, 2, 0),
-        pool(ArgumentError, f"{name} padding: expected at most half", _IMAGE, 2, 2, 1, 2),
+        pool(ArgumentError, f"{name}: expected `kernel_size`", _IMAGE, 0),
+        pool(ArgumentError, f"{name}: expected `stride`", _IMAGE, 2, 0),
+        pool(ArgumentError, f"{name}: expected `dilation`", _IMAGE, 2, 2, 0),
+        pool(ArgumentError, f"{name}: expected `padding` to be at most half", _IMAGE, 2, 2, 1, 2),
         pool(ArgumentError, "half of kernel_size (2, 2)", _IMAGE, 2, padding=(0, 2, 0, 0)),
         pool(ArgumentError, "or 2 of them, got 'same'", _IMAGE, 2, padding="same"),
-        pool(ShapeError, "expected 3 axes", _IMAGE, kernel_size=(2,)),
-        pool(ShapeError, "expected images with entries", (1, 1, 0, 4), 2, padding=1),
+        pool(ShapeError, "expected 1 to 3 axes", _IMAGE, kernel_size=(2,)),
+        pool(ShapeError, "expected non-empty images", (1, 1, 0, 4), 2, padding=1),
         pool(DtypeError, f"{name}: expected a Tensor", [[1.0]]),
     ]
 
@@ -126,21 +126,31 @@ BAD: Bads = {
     "avg_pool_grad": refused("avg_pool_grad", (1, 2, 3, 3), input_shape=(1, 2, 4, 4), **_AVERAGE),
     "max_unpool2d": [
         _unpool(ShapeError, "max_unpool2d: ... 4, 4), got (1, 2, 4)", _IMAGE, _INDICES[..., 0]),
-        _unpool(DtypeError, "max_unpool2d: ... integers, got dtype float32", _IMAGE, _IMAGE),
+        _unpool(DtypeError, "max_unpool2d: ... integer indices, got dtype float32", _IMAGE, _IMAGE),
         _unpool(AxisError, "max_unpool2d: ... from 0 to 63, got 64 to 64", _IMAGE, _INDICES + 64),
         _unpool(AxisError, "max_unpool2d: ... from 0 to 63, got -1 to -1", _IMAGE, _INDICES - 1),
         _unpool(DtypeError, "max_unpool2d: ... got a list", _IMAGE, [0]),
         _unpool(ArgumentError, "or 2 of them, got (4,)", _IMAGE, _INDICES, output_size=(4,)),
         _unpool(ArgumentError, "or 2 of them, got '44'", _IMAGE, _INDICES, output_size="44"),
         _unpool(
-            ShapeError, "entries, got (0, 0)", (1, 2, 1, 1), _INDICES[..., :1, :1], 2, padding=1
+            ShapeError,
+            "non-empty output, got lengths (0, 0)",
+            (1, 2, 1, 1),
+            _INDICES[..., :1, :1],
+            2,
+            padding=1,
         ),
-        _unpool(ShapeError, "max_unpool2d: expected 4 axes", (4,), _INDICES),
+        _unpool(ShapeError, "max_unpool2d: expected 2 to 4 axes", (4,), _INDICES),
     ],
     "adaptive_avg_pool2d": [
         _adaptive(ArgumentError, "or None, got (2, 0)", _IMAGE, output_size=(2, 0)),
-        _adaptive(ArgumentError, "adaptive_avg_pool2d output_size: expected integers", _IMAGE, 2.0),
-        _adaptive(ShapeError, "adaptive_avg_pool2d: expected images with entries", (4,), 2),
+        _adaptive(
+            ArgumentError,
+            "adaptive_avg_pool2d: expected `output_size` to be integers",
+            _IMAGE,
+            2.0,
+        ),
+        _adaptive(ShapeError, "adaptive_avg_pool2d: expected non-empty images", (4,), 2),
         _adaptive(ShapeError, "(2, 2), got input (2, 3, 0, 4)", (2, 3, 0, 4), 2),
     ],
 }

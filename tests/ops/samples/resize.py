@@ -1,4 +1,4 @@
-"""Resizing: samples, and bad inputs with the error that they must raise."""
+"""Resizing: samples, and invalid inputs with the errors they must raise."""
 
 import functools
 
@@ -33,12 +33,16 @@ _interpolate = functools.partial(bad, T.interpolate)
 BAD: Bads = {
     "resample": refused("resample", (2, 3), axis=1, rule="linear", lengths=(5, 8)),
     "interpolate": [
-        _interpolate(ArgumentError, "interpolate mode: ... 'bicubic'", _IMAGE, [2, 2], "bicubic"),
         _interpolate(
-            ArgumentError, "align_corners: ... got 'nearest'", _IMAGE, [2, 2], "nearest", True
+            ArgumentError, "interpolate: expected `mode` ... 'bicubic'", _IMAGE, [2, 2], "bicubic"
+        ),
+        _interpolate(
+            ArgumentError, "align_corners=True, got 'nearest'", _IMAGE, [2, 2], "nearest", True
         ),
         _interpolate(ArgumentError, "for each of the last axes, got (2, 0)", _IMAGE, size=(2, 0)),
-        _interpolate(ArgumentError, "interpolate size: expected integers", _IMAGE, 2),
+        _interpolate(
+            ArgumentError, "interpolate: expected `size` to be a sequence of integers", _IMAGE, 2
+        ),
         _interpolate(ShapeError, "interpolate: ... size (2, 2), got input (4,)", (4,), [2, 2]),
         _interpolate(ShapeError, "got input (1, 1, 0, 4)", (1, 1, 0, 4), [2, 2]),
         _interpolate(DtypeError, "interpolate: ... got dtype int64", _IMAGE.cast(np.int64), [2, 2]),
