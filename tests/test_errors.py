@@ -31,7 +31,7 @@ X = T([[1.0, 2.0]])
         (lambda: X.sum(axis=1.0), DtypeError, "sum: expected axis to be an integer"),
         (lambda: X.clamp(0, 1), AttributeError, "no attribute 'clamp'; here it is clip"),
         (lambda: X.long(), AttributeError, "here it is cast(np.int64)"),
-        (lambda: nn.Linear(2, 1)([[1.0, 2.0]]), DtypeError, "Linear: got list, expected Tensors"),
+        (lambda: nn.Linear(2, 1)([[1.0, 2.0]]), DtypeError, "Linear: expected Tensors or ndarrays, got list"),
         (lambda: X.roll(1, (0, 1)), ShapeError, "roll: expected one shift per axis"),
         (lambda: X.pad(1), DtypeError, "pad: expected a tuple such as"),
         (lambda: X.shrink((0, 1)), DtypeError, "shrink: expected (start, end) or None, got 0"),
