@@ -1,4 +1,4 @@
-"""Models, written forward only: there is not one line of backward code here."""
+"""Models defined by their forward pass alone, without a line of backward code."""
 
 from .digits_cnn import DigitsCNN
 from .fashion_cnn import FashionCNN

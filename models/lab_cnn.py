@@ -1,4 +1,4 @@
-"""The course lab's network: one convolution, or two."""
+"""The network of a course lab, with one convolution or two."""
 
 import numpy as np
 
@@ -7,17 +7,29 @@ from tinygrad_np.errors import ArgumentError
 
 
 class LabCNN(nn.Module):
-    """One convolution and two linear layers; 402 986 parameters (`channels=32`: its wider form).
+    """One or two convolutions and two linear layers; 402 986 parameters by default.
 
-    With `blocks=2` a second convolution, to twice the channels, and a pool follow the first;
-    206 922 parameters. Raises ArgumentError for another number of blocks.
+        conv 3x3 (1 to 16) > relu > max-pool 2
+        conv 3x3 (16 to 32) > relu > max-pool 2   (only with blocks=2)
+        flatten > linear (3136 or 1568 to 128) > relu > linear (128 to 10)
+
+    The design comes from a course lab (system A in `examples/RESULTS.md`).
+
+    Args:
+        generator: NumPy generator for the initial values; defaults to the global generator.
+        channels: number of channels of the first convolution; the lab's wider form has 32.
+        blocks: number of convolutions; with 2, the second has twice as many channels, and the model
+            has 206 922 parameters.
+
+    Raises:
+        ArgumentError: if `blocks` is neither 1 nor 2.
     """
 
     def __init__(
         self, generator: np.random.Generator | None = None, channels: int = 16, blocks: int = 1
     ) -> None:
         if blocks not in (1, 2):
-            raise ArgumentError(f"LabCNN blocks: got {blocks!r}, expected 1 or 2")
+            raise ArgumentError(f"LabCNN: expected `blocks` to be 1 or 2, got {blocks!r}.")
         self.conv = nn.Conv2d(1, channels, 3, padding=1, generator=generator)
         self.conv2 = None
         features = channels * 14 * 14
@@ -37,7 +49,7 @@ class LabCNN(nn.Module):
         if self.conv2 is not None:
             x = self.relu(self.conv2(x))  # N, 32, 14, 14
             x = self.pool(x)  # N, 32, 7, 7
-        x = self.flatten(x)  # N, 3136, or 1568 after two blocks
+        x = self.flatten(x)  # N, 3136; N, 1568 with two blocks
         x = self.relu(self.fc1(x))  # N, 128
         logits: Tensor = self.fc2(x)  # N, 10
         return logits

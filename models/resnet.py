@@ -1,5 +1,6 @@
-"""A small residual network for 28x28 images (He et al. 2016), with squeeze-excitation on request
-(Hu et al. 2018).
+"""A small residual network for 28x28 images (He et al. 2016).
+
+Squeeze-and-excitation (Hu et al. 2018) is optional.
 """
 
 import numpy as np
@@ -10,7 +11,10 @@ Generator = np.random.Generator | None
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by what the means of all channels say of it."""
+    """Scaling of each channel by a gate computed from the means of all channels.
+
+    mean over H, W > linear (C to C / reduction) > relu > linear (C / reduction to C) > sigmoid
+    """
 
     def __init__(self, channels: int, reduction: int = 4, generator: Generator = None) -> None:
         hidden = max(1, channels // reduction)
@@ -25,7 +29,10 @@ class SqueezeExcitation(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around which the input is led, through a 1x1 one where shapes differ."""
+    """Residual block: two 3x3 convolutions with batch norm, added to the input.
+
+    If the shapes differ, the input passes through a 1x1 convolution with batch norm first.
+    """
 
     def __init__(
         self,
@@ -60,9 +67,19 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A convolution, three residual blocks of once, twice and four times `width` channels, and a
-    linear layer on the means; convolutions are initialised after He; 77 754 parameters at width
-    16, 80 582 with squeeze-excitation.
+    """A convolution, three residual blocks and a linear layer; 77 754 parameters by default.
+
+        conv 3x3 (1 to width) > batch norm > relu
+        block (width) > block (2 width, stride 2) > block (4 width, stride 2)
+        mean over H, W > linear (4 width to 10)
+
+    Convolutions are initialized with `kaiming_normal`.
+
+    Args:
+        generator: NumPy generator for the initial values; defaults to the global generator.
+        squeeze_excitation: whether each block scales its channels; 80 582 parameters in total at
+            width 16.
+        width: number of channels of the first block.
     """
 
     def __init__(
@@ -88,7 +105,7 @@ class ResNet(nn.Module):
 def _convolution(
     channels: int, out_channels: int, kernel_size: int, stride: int, generator: Generator
 ) -> nn.Conv2d:
-    """Return a convolution without bias, which the batch norm after it makes idle."""
+    """Return a convolution without a bias, which the batch norm after it would cancel."""
     layer = nn.Conv2d(
         channels,
         out_channels,

@@ -1,4 +1,4 @@
-"""Backpropagation by hand: layers in plain loops and by im2col, and the whole networks on them.
+"""Backpropagation by hand: layers as plain loops and by im2col, and whole networks built from them.
 
-`loops`, `im2col` and `networks` are plain NumPy and know nothing of tinygrad_np.
+`loops`, `im2col` and `networks` are plain NumPy and import nothing from tinygrad_np.
 """

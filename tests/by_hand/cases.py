@@ -1,7 +1,7 @@
-"""What the tests of whole models share: the models, the ways to their gradients, the comparison.
+"""Shared by the tests of whole models: the models, three ways to compute gradients, a comparison.
 
-Each way returns the same triple: the loss, a dict of gradients by parameter name, the gradient for
-the images.
+Each way returns the same triple: the loss, a dict of gradients by parameter name, and the gradient
+of the images.
 """
 
 import numpy as np
@@ -24,13 +24,13 @@ NETWORKS = {
 }
 HAS_DROPOUT = ["MnistCNN", "MnistCNNLight"]
 
-# A float32 sum may be off by a few 1e-7 of the largest; nearer to a kink than this its sign is
-# anybody's guess.
+# Rounding errors of float32 sums are a few 1e-7 of the largest entry. Closer to a kink than this
+# margin, they may change the sign.
 SAFE_MARGIN = 1e-6
 
 
 def new_model(name, seed, dtype):
-    """Return a model whose weights, and after them whose dropout masks, are drawn from `seed`."""
+    """Return a model with weights and dropout masks drawn from `seed`."""
     model = MODELS[name](np.random.default_rng(seed)).astype(dtype)
     if name in HAS_DROPOUT:
         model.dropout.generator = mask_generator(seed)
@@ -38,12 +38,12 @@ def new_model(name, seed, dtype):
 
 
 def mask_generator(seed):
-    """Return the generator of the dropout masks of `new_model(..., seed, ...)`."""
+    """Return the generator that draws the dropout masks of `new_model(..., seed, ...)`."""
     return np.random.default_rng([seed, 1])
 
 
 def draw_kept(name, weights, batch, generator):
-    """Draw the next mask (N, hidden), or None for a model without dropout."""
+    """Draw the next dropout mask (N, hidden), or return None for a model without dropout."""
     if name not in HAS_DROPOUT:
         return None
     hidden = len(weights["fc1.bias"])
@@ -51,7 +51,7 @@ def draw_kept(name, weights, batch, generator):
 
 
 def weights_of(model):
-    """Return the state dict in float64: of float32 weights the very same numbers."""
+    """Return the state dict in float64; the cast from float32 is exact."""
     return {name: array.astype(np.float64) for name, array in model.state_dict().items()}
 
 
@@ -64,10 +64,10 @@ def draw_batch(name, batch, generator, dtype=np.float64):
 
 
 def draw_batch_away_from_kinks(name, weights, kept, batch, generator):
-    """Draw float32 images until no relu and no pool window is so close that rounding decides.
+    """Draw float32 images until rounding cannot decide the result of any relu or pooling window.
 
-    At a kink the gradient jumps: there float32 and float64 may rightly differ by more than any
-    tolerance, on either side of it.
+    The gradient jumps at a kink, where float32 and float64 may correctly differ by more than any
+    tolerance.
     """
     while True:
         images, labels = draw_batch(name, batch, generator, np.float32)
@@ -78,7 +78,7 @@ def draw_batch_away_from_kinks(name, weights, kept, batch, generator):
 
 
 class KinkWatch:
-    """The layers of `im2col`, noting how close any relu comes to 0 and any pool window to a tie."""
+    """The layers of `im2col`, recording how close relu and max pooling come to a kink."""
 
     def __init__(self):
         self.margin = np.inf
@@ -87,29 +87,29 @@ class KinkWatch:
         return getattr(im2col, name)
 
     def relu(self, x):
-        """Return max(x, 0), and note the smallest |x| as a part of the largest."""
+        """Return max(x, 0), and record the smallest |x| relative to the largest."""
         self.margin = min(self.margin, np.min(np.abs(x)) / np.max(np.abs(x)))
         return im2col.relu(x)
 
     def max_pool2d(self, x):
-        """Return the maxima, and note the smallest lead of a winner as a part of the largest x."""
+        """Return the maxima, and record the smallest lead of a maximum, relative to the largest."""
         columns = np.sort(im2col.pool_columns(x), axis=0)  # 4, N C P Q
         lead = columns[-1] - columns[-2]  # N C P Q
-        # Where relu left nothing but zeros it also stops the gradient, whoever wins.
+        # A window of zeros after relu passes no gradient, so its ties do not matter.
         alive = columns[-1] > 0  # N C P Q
         self.margin = min(self.margin, np.min(lead[alive]) / np.max(columns))
         return im2col.max_pool2d(x)
 
 
 def by_hand(name, layers, weights, images, labels, kept=None):
-    """Return the triple of the network written by hand, on `loops` or `im2col`."""
+    """Return the triple of the network written by hand on `loops` or `im2col`."""
     if kept is None:
         return NETWORKS[name](layers, weights, images, labels)
     return NETWORKS[name](layers, weights, images, labels, kept)
 
 
 def autodiff(model, images, labels):
-    """Return the triple of tinygrad_np."""
+    """Return the triple computed by tinygrad_np."""
     x = Tensor(images, requires_grad=True)
     model.zero_grad()
     loss = model(x).cross_entropy(labels)
@@ -119,16 +119,16 @@ def autodiff(model, images, labels):
 
 
 def relative_error(found, reference):
-    """Return max|found - reference| / max|reference|, over the entries of one array.
+    """Return max|found - reference| / max|reference| over the entries of one array.
 
-    The norm is the array's, not the entry's: an entry that cancels to nearly 0 carries the rounding
-    of the large terms that it is a sum of, in any order of summation.
+    The error is relative to the whole array rather than to each entry: an entry that cancels to
+    nearly 0 carries the rounding errors of its large summands, in any order of summation.
     """
     return np.max(np.abs(found - reference)) / np.max(np.abs(reference))
 
 
 def disagreements(found, reference, tolerance):
-    """Return, by name, what of two triples differs by more than `tolerance`, and by how much.
+    """Return, by name, the errors of two triples that exceed `tolerance`.
 
     >>> found = (1.0, {"w": np.array([2.0, 3.003])}, np.array([4.0]))
     >>> reference = (1.0, {"w": np.array([2.0, 3.0])}, np.array([4.0]))
@@ -146,7 +146,7 @@ def disagreements(found, reference, tolerance):
             worse[name] = (np.shape(array), np.shape(reference_arrays[name]))
             continue
         error = float(relative_error(array, reference_arrays[name]))
-        if not error <= tolerance:  # so that nan is caught
+        if not error <= tolerance:  # also true for nan
             worse[name] = error
     return worse
 

@@ -1,23 +1,24 @@
-"""The layers of `loops.py` without loops over pixels: a convolution becomes one matrix product.
+"""The layers of `loops.py` without loops over pixels: a convolution is one matrix product.
 
-Letters of shapes: N images, C channels in, K channels out, H W the input, P Q the output, R S the
-kernel; I features in, O features out of a linear layer; M classes.
+Letters in shapes: N images, C input channels, K output channels, H W input height and width, P Q
+output height and width, R S kernel height and width; for linear layers, I input features and O
+output features; M classes.
 
-`im2col` copies what lies under the kernel, at each of its N P Q places, into a column of C R S
-numbers. The convolution is then weight (K, C R S) times columns (C R S, N P Q), and its backward is
-that of any product of matrices, out = A B:
+`im2col` copies the pixels under the kernel at each of the N P Q positions into a column of C R S
+numbers. The convolution is then the matrix product of weight (K, C R S) and columns (C R S, N P Q).
+Its backward pass is that of any matrix product out = A B:
 
     grad_A = grad_out Bᵀ        and        grad_B = Aᵀ grad_out
 
-`col2im` leads the columns' gradient back to the pixels: a pixel was copied into several columns, so
-its gradient is the sum of theirs.
+`col2im` maps the gradient of the columns back to the pixels. A pixel is copied into several
+columns, so its gradient is the sum of their gradients.
 """
 
 import numpy as np
 
 
 def im2col(x, kernel_height, kernel_width, stride):
-    """Return as columns what lies under the kernel at each place: C R S, N P Q."""
+    """Copy the pixels under the kernel at each position into a column: C R S, N P Q."""
     images, channels, height, width = x.shape
     out_height = (height - kernel_height) // stride + 1
     out_width = (width - kernel_width) // stride + 1
@@ -26,7 +27,7 @@ def im2col(x, kernel_height, kernel_width, stride):
     )  # C, R, S, N, P, Q
     for r in range(kernel_height):
         for s in range(kernel_width):
-            # The pixels that this entry of the kernel meets, at all places at once.
+            # The pixels under this kernel entry, at all positions.
             under = x[
                 :, :, r : r + stride * out_height : stride, s : s + stride * out_width : stride
             ]
@@ -35,7 +36,7 @@ def im2col(x, kernel_height, kernel_width, stride):
 
 
 def col2im(grad_columns, x_shape, kernel_height, kernel_width, stride):
-    """Add up, for each pixel of x, the gradients of the columns that it was copied into."""
+    """Sum, for each pixel of x, the gradients of the columns it was copied into."""
     images, channels, height, width = x_shape
     out_height = (height - kernel_height) // stride + 1
     out_width = (width - kernel_width) // stride + 1
@@ -66,13 +67,14 @@ def conv2d(x, weight, bias, padding):
 
 
 def conv2d_backward(grad_out, x, weight, padding):
-    """Return the gradients for x, weight and bias; grad_out is N, K, P, Q."""
+    """Return the gradients of x, weight and bias; grad_out has shape N, K, P, Q."""
     out_channels, _, kernel_height, kernel_width = weight.shape
     padded = pad(x, padding)  # N, C, H + 2 padding, W + 2 padding
     columns = im2col(padded, kernel_height, kernel_width, stride=1)  # C R S, N P Q
     weight_rows = weight.reshape(out_channels, -1)  # K, C R S
     grad_rows = grad_out.transpose(1, 0, 2, 3).reshape(out_channels, -1)  # K, N P Q
-    # out = weight_rows columns + bias, with bias the same at all N P Q places.
+    # out = weight_rows @ columns + bias. The bias is added at all N P Q positions, so its gradient
+    # is the sum over them.
     grad_bias = grad_rows.sum(axis=1)  # K
     grad_weight = (grad_rows @ columns.T).reshape(weight.shape)  # K, C, R, S
     grad_columns = weight_rows.T @ grad_rows  # C R S, N P Q
@@ -82,19 +84,19 @@ def conv2d_backward(grad_out, x, weight, padding):
 
 
 def pad(x, padding):
-    """Put a border of zeros around each image (N, C, H, W)."""
+    """Add a border of zeros around each image (N, C, H, W)."""
     return np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
 
 
 def unpad(padded, padding):
-    """Cut the border off again: what moves the zeros moves no pixel of the image."""
+    """Remove the border again: the zeros are constants, so their gradients are dropped."""
     height = padded.shape[2] - 2 * padding
     width = padded.shape[3] - 2 * padding
     return padded[:, :, padding : padding + height, padding : padding + width]  # N, C, H, W
 
 
 def max_pool2d(x):
-    """Return the maximum of each 2x2 window; an odd last row or column is in none."""
+    """Return the maximum of each 2x2 window; an odd last row or column is ignored."""
     images, channels, height, width = x.shape
     columns = pool_columns(x)  # 4, N C P Q
     out = columns.max(axis=0)  # N C P Q
@@ -102,10 +104,10 @@ def max_pool2d(x):
 
 
 def max_pool2d_backward(grad_out, x):
-    """Hand the gradient of each window to the one entry that was put out; the others get 0."""
+    """Pass the gradient of each window to its maximum; the other entries get 0."""
     images, channels, height, width = x.shape
     columns = pool_columns(x)  # 4, N C P Q
-    # argmax finds the first of equal entries.
+    # argmax returns the first of equal entries.
     winners = columns.argmax(axis=0)  # N C P Q
     windows = np.arange(len(winners))  # N C P Q
     grad_columns = np.zeros(columns.shape)  # 4, N C P Q
@@ -115,7 +117,7 @@ def max_pool2d_backward(grad_out, x):
 
 
 def pool_columns(x):
-    """Return each 2x2 window as a column of 4; channels are pooled apart, as if images."""
+    """Return each 2x2 window as a column of 4, with each channel treated as an image."""
     images, channels, height, width = x.shape
     planes = x.reshape(images * channels, 1, height, width)  # N C, 1, H, W
     return im2col(planes, 2, 2, stride=2)  # 4, N C P Q
@@ -127,10 +129,10 @@ def linear(x, weight, bias):
 
 
 def linear_backward(grad_out, x, weight):
-    """Return the gradients for x, weight and bias; grad_out is N, O."""
+    """Return the gradients of x, weight and bias; grad_out has shape N, O."""
     grad_x = grad_out @ weight  # N, I
     grad_weight = grad_out.T @ x  # O, I
-    # Broadcasting used the bias once for each image, so its gradient is a sum over them.
+    # Broadcasting adds the bias to each image, so its gradient is the sum over the images.
     grad_bias = grad_out.sum(axis=0)  # O
     return grad_x, grad_weight, grad_bias
 
@@ -141,13 +143,13 @@ def relu(x):
 
 
 def relu_backward(grad_out, x):
-    """Let the gradient through where x > 0; at 0, where there is a kink, relu' is taken as 0."""
+    """Pass the gradient where x > 0. At the kink x = 0, the derivative is taken as 0."""
     return grad_out * (x > 0)
 
 
 def softmax(logits):
-    """Return e^logits / Σ e^logits of each row (N, M)."""
-    # The largest logit cancels from the quotient, and keeps e^x from overflow.
+    """Return e^logits / Σ e^logits for each row of logits (N, M)."""
+    # Subtracting the largest logit leaves the quotient unchanged and prevents overflow.
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))  # N, M
     return powers / powers.sum(axis=1, keepdims=True)  # N, M
 
@@ -162,9 +164,11 @@ def cross_entropy(logits, labels):
 
 
 def cross_entropy_backward(logits, labels):
-    """Return the gradient for the logits: (softmax(logits) - one-hot(labels)) / N."""
-    # One image's loss is log Σ_j e^logits[j] - logits[label]. Its derivative for logits[m] is
+    """Return the gradient of the logits: (softmax(logits) - one-hot(labels)) / N."""
+    # The loss of one image is log Σ_j e^logits[j] - logits[label]. Its derivative with respect to
+    # logits[m] is
     #     e^logits[m] / Σ_j e^logits[j]  -  (1 if m is the label, else 0).
+    # The mean over the images divides it by N.
     images = np.arange(len(labels))  # N
     grad_logits = softmax(logits)  # N, M
     grad_logits[images, labels] -= 1

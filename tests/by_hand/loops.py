@@ -1,16 +1,18 @@
-"""Layers forward and backward in nested loops, as slow and as plain as their definitions.
+"""Forward and backward passes of layers in nested loops, written as their definitions.
 
-Letters of shapes: N images, C channels in, K channels out, H W the input, P Q the output, R S the
-kernel; I features in, O features out of a linear layer; M classes.
+Letters in shapes: N images, C input channels, K output channels, H W input height and width, P Q
+output height and width, R S kernel height and width; for linear layers, I input features and O
+output features; M classes.
 
-Each backward function is given grad_out, the gradient of the loss for every entry that the layer
-put out, and returns the gradient of the loss for every entry that went in. All of them follow from
-one rule: where `out += a * b` stands forward, the chain rule says
+Each backward function takes grad_out, the gradient of the loss with respect to the output of the
+layer, and returns the gradients of the loss with respect to its inputs and parameters. All backward
+functions follow from one rule. For a forward statement `out += a * b`, the chain rule gives
 
     grad_a += grad_out * b        and        grad_b += grad_out * a
 
-so that a backward has the same loops as its forward, with these two lines in the middle. They are
-sums since a weight or a pixel that has a part in many outputs moves the loss through each of them.
+A backward function therefore has the same loops as its forward function, with these two lines in
+the innermost loop. The gradients are sums because a weight or a pixel contributes to many outputs,
+and it changes the loss through each of them.
 """
 
 import math
@@ -40,7 +42,7 @@ def conv2d(x, weight, bias, padding):
 
 
 def conv2d_backward(grad_out, x, weight, padding):
-    """Return the gradients for x, weight and bias; grad_out is N, K, P, Q."""
+    """Return the gradients of x, weight and bias; grad_out has shape N, K, P, Q."""
     padded = pad(x, padding)  # N, C, H + 2 padding, W + 2 padding
     images, out_channels, out_height, out_width = grad_out.shape
     _, in_channels, kernel_height, kernel_width = weight.shape
@@ -63,7 +65,7 @@ def conv2d_backward(grad_out, x, weight, padding):
 
 
 def pad(x, padding):
-    """Put a border of zeros around each image (N, C, H, W)."""
+    """Add a border of zeros around each image (N, C, H, W)."""
     images, channels, height, width = x.shape
     padded = np.zeros((images, channels, height + 2 * padding, width + 2 * padding))
     padded[:, :, padding : padding + height, padding : padding + width] = x
@@ -71,14 +73,14 @@ def pad(x, padding):
 
 
 def unpad(padded, padding):
-    """Cut the border off again: what moves the zeros moves no pixel of the image."""
+    """Remove the border again: the zeros are constants, so their gradients are dropped."""
     height = padded.shape[2] - 2 * padding
     width = padded.shape[3] - 2 * padding
     return padded[:, :, padding : padding + height, padding : padding + width]  # N, C, H, W
 
 
 def max_pool2d(x):
-    """Return the maximum of each 2x2 window; an odd last row or column is in none."""
+    """Return the maximum of each 2x2 window; an odd last row or column is ignored."""
     images, channels, height, width = x.shape
     out = np.zeros((images, channels, height // 2, width // 2))  # N, C, P, Q
     for n in range(images):
@@ -91,7 +93,7 @@ def max_pool2d(x):
 
 
 def max_pool2d_backward(grad_out, x):
-    """Hand the gradient of each window to the one entry that was put out; the others get 0."""
+    """Pass the gradient of each window to its maximum; the other entries get 0."""
     images, channels, out_height, out_width = grad_out.shape
     grad_x = np.zeros(x.shape)  # N, C, H, W
     for n in range(images):
@@ -104,7 +106,7 @@ def max_pool2d_backward(grad_out, x):
 
 
 def first_winner(x, n, c, p, q):
-    """Return row and column of the largest entry in window p, q; of equal ones the first."""
+    """Return the row and column of the largest entry in window p, q, the first one if tied."""
     best_row, best_column = 2 * p, 2 * q
     for row in (2 * p, 2 * p + 1):
         for column in (2 * q, 2 * q + 1):
@@ -128,7 +130,7 @@ def linear(x, weight, bias):
 
 
 def linear_backward(grad_out, x, weight):
-    """Return the gradients for x, weight and bias; grad_out is N, O."""
+    """Return the gradients of x, weight and bias; grad_out has shape N, O."""
     images, in_features = x.shape
     out_features = len(weight)
     grad_x = np.zeros(x.shape)  # N, I
@@ -153,7 +155,7 @@ def relu(x):
 
 
 def relu_backward(grad_out, x):
-    """Let the gradient through where x > 0; at 0, where there is a kink, relu' is taken as 0."""
+    """Pass the gradient where x > 0. At the kink x = 0, the derivative is taken as 0."""
     grad_x = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         if x[index] > 0:
@@ -166,7 +168,7 @@ def softmax(logits):
     images, classes = logits.shape
     probabilities = np.zeros((images, classes))  # N, M
     for n in range(images):
-        # The largest logit cancels from the quotient, and keeps e^x from overflow.
+        # Subtracting the largest logit leaves the quotient unchanged and prevents overflow.
         largest = max(logits[n])
         total = 0.0
         for m in range(classes):
@@ -191,9 +193,11 @@ def cross_entropy(logits, labels):
 
 
 def cross_entropy_backward(logits, labels):
-    """Return the gradient for the logits: (softmax(logits) - one-hot(labels)) / N."""
-    # One image's loss is log Σ_j e^logits[j] - logits[label]. Its derivative for logits[m] is
+    """Return the gradient of the logits: (softmax(logits) - one-hot(labels)) / N."""
+    # The loss of one image is log Σ_j e^logits[j] - logits[label]. Its derivative with respect to
+    # logits[m] is
     #     e^logits[m] / Σ_j e^logits[j]  -  (1 if m is the label, else 0).
+    # The mean over the images divides it by N.
     images, classes = logits.shape
     probabilities = softmax(logits)  # N, M
     grad_logits = np.zeros((images, classes))  # N, M

@@ -1,16 +1,16 @@
-"""Whole networks, forward and backward, layer by layer: what `loss.backward()` does by itself.
+"""Forward and backward passes of whole networks, layer by layer: `loss.backward()` by hand.
 
-Each function is read top to bottom. Forward keeps what every layer was given; backward has one line
-for each line of forward, in the opposite order: it is given the gradient of the loss for what the
-layer put out, and returns the gradient for what went in (and for the layer's weights, which are the
-answer).
+Read each function from top to bottom. The forward pass keeps the input of every layer. The backward
+pass has one line for each line of the forward pass, in reverse order: it takes the gradient of the
+loss with respect to the output of the layer, and returns the gradients with respect to the input
+and the parameters of the layer. The gradients of the parameters are the result.
 
-`layers` is the module `loops` or `im2col`; `weights` is a dict of arrays, named as in the models'
-state dicts; `labels` are N integers. Every network returns the loss, a dict of gradients with the
-names and shapes of `weights`, and the gradient for the images.
+`layers` is the module `loops` or `im2col`. `weights` is a dict of arrays, named as in the state
+dicts of the models. `labels` are N integers. Every network returns the loss, a dict of gradients
+with the names and shapes of `weights`, and the gradient of the images.
 
-In the shapes N stands for the number of images. The other numbers are those of the models that the
-functions name; the code depends on none of them.
+The shapes in the comments are those of the models named in the docstrings, with N for the number of
+images. The code works for any sizes.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ DROPOUT = 0.25
 
 
 def two_conv(layers, weights, images, labels, kept=None):
-    """Backpropagate MnistCNN and MnistCNNLight (8, 16, 32 in place of 32, 64, 128).
+    """Backpropagate through MnistCNN, or MnistCNNLight with sizes 8, 16, 32 instead of 32, 64, 128.
 
-    kept (N, 128) says which hidden units dropout leaves in; None is evaluation, which drops none.
+    `kept` (N, 128) marks the hidden units that dropout keeps; None, for evaluation, drops none.
     """
     # Forward.
     conv1_out = layers.conv2d(
@@ -40,7 +40,7 @@ def two_conv(layers, weights, images, labels, kept=None):
     fc1_out = layers.linear(flat, weights["fc1.weight"], weights["fc1.bias"])  # N, 128
     relu3_out = layers.relu(fc1_out)  # N, 128
 
-    # Dropout multiplies by 0, or by 1 / (1 - p) so that the expected value stays the same.
+    # Dropout multiplies by 0 or by 1 / (1 - p), which keeps the expected value.
     factor = 1.0 if kept is None else kept / (1 - DROPOUT)  # N, 128
     dropout_out = relu3_out * factor  # N, 128
 
@@ -87,7 +87,7 @@ def two_conv(layers, weights, images, labels, kept=None):
 
 
 def one_conv_two_linear(layers, weights, images, labels):
-    """Backpropagate LabCNN."""
+    """Backpropagate through LabCNN."""
     # Forward.
     conv_out = layers.conv2d(
         images, weights["conv.weight"], weights["conv.bias"], padding=1
@@ -132,7 +132,7 @@ def one_conv_two_linear(layers, weights, images, labels):
 
 
 def one_conv_one_linear(layers, weights, images, labels):
-    """Backpropagate DigitsCNN."""
+    """Backpropagate through DigitsCNN."""
     # Forward.
     conv_out = layers.conv2d(
         images, weights["conv.weight"], weights["conv.bias"], padding=1
@@ -174,5 +174,5 @@ def sgd_step(weights, velocities, gradients, lr, momentum):
 
 
 def no_velocities(weights):
-    """Return the zeros from which momentum starts."""
+    """Return the initial velocities, zeros."""
     return {name: np.zeros(weight.shape) for name, weight in weights.items()}

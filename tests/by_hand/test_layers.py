@@ -1,4 +1,4 @@
-"""The layers by hand: loops and im2col against each other, both against central differences."""
+"""Layers by hand: loops compared with im2col, and both with central differences."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ POOLINGS = [(2, 3, 4, 6), (1, 2, 5, 7), (1, 1, 2, 2), (3, 1, 2, 3)]
 
 
 def apart(seed, *shape):
-    """Return numbers in random order of which any two, and any one and 0, are 0.1 apart or more."""
+    """Return numbers in random order, at least 0.1 apart from each other and from 0."""
     size = int(np.prod(shape))
     values = 0.2 * (np.arange(size) - size // 2) + 0.1
     return np.random.default_rng(seed).permutation(values).reshape(shape)
 
 
 def central_differences(function, x, step=1e-5):
-    """Return the gradient of a scalar function: each entry of x moved up and down a little."""
+    """Return the gradient of a scalar function by small steps in each entry of x."""
     grad = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         up, down = x.copy(), x.copy()
@@ -39,18 +39,18 @@ def central_differences(function, x, step=1e-5):
 
 
 def close(found, expected, tolerance=1e-12):
-    """Assert equal shapes, and entries within `tolerance`, relative or absolute."""
+    """Assert equal shapes, and equal entries up to `tolerance`, relative or absolute."""
     assert np.shape(found) == np.shape(expected)
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
 def drawn(*shapes):
-    """Return random arrays."""
+    """Return random arrays of the given shapes."""
     return [normal(*shape, seed=seed) for seed, shape in enumerate(shapes)]
 
 
 def close_to_differences(found, function, arrays):
-    """Assert that gradients are those of a small move of each entry of each array."""
+    """Assert that gradients match central differences of `function` in each array."""
     for position, grad in enumerate(found):
 
         def moved(array, position=position):
@@ -63,8 +63,8 @@ EACH_CONVOLUTION = each(("x_shape", "weight_shape", "padding"), CONVOLUTIONS)
 
 
 @EACH_CONVOLUTION
-def test_conv2d_two_ways(x_shape, weight_shape, padding):
-    """Sums over a window and products of matrices give one convolution."""
+def test_conv2d_of_loops_and_im2col(x_shape, weight_shape, padding):
+    """Loops and matrix products give the same outputs and gradients."""
     x, weight, bias = drawn(x_shape, weight_shape, weight_shape[:1])
     out = loops.conv2d(x, weight, bias, padding)
     close(im2col.conv2d(x, weight, bias, padding), out)
@@ -78,11 +78,11 @@ def test_conv2d_two_ways(x_shape, weight_shape, padding):
 @BOTH
 @EACH_CONVOLUTION
 def test_conv2d_gradients(layers, x_shape, weight_shape, padding):
-    """Calculus agrees with moving each pixel, weight and bias a little."""
+    """Derived gradients match central differences."""
     x, weight, bias = drawn(x_shape, weight_shape, weight_shape[:1])
     grad_out = normal(*layers.conv2d(x, weight, bias, padding).shape, seed=3)  # N, K, P, Q
 
-    # im2col's forward is checked against the loops above, and is faster.
+    # The forward pass of im2col is checked against the loops above and is faster.
     def loss(x, weight, bias):
         return np.sum(grad_out * im2col.conv2d(x, weight, bias, padding))
 
@@ -91,8 +91,8 @@ def test_conv2d_gradients(layers, x_shape, weight_shape, padding):
 
 
 @each("shape", POOLINGS)
-def test_max_pool2d_two_ways(shape):
-    """Both find the same maxima and the same winners, among numbers with many ties too."""
+def test_max_pool2d_of_loops_and_im2col(shape):
+    """Both give the same maxima and gradients, also with many ties."""
     tied = np.random.default_rng(0).integers(0, 3, shape).astype(np.float64)
     for x in (normal(*shape), tied, np.zeros(shape)):
         out = loops.max_pool2d(x)
@@ -104,7 +104,7 @@ def test_max_pool2d_two_ways(shape):
 @BOTH
 @each("shape", POOLINGS)
 def test_max_pool2d_gradient(layers, shape):
-    """Calculus agrees with moving each pixel a little, where that changes no winner."""
+    """Derived gradients match central differences if no step changes a maximum."""
     x = apart(0, *shape)
     grad_out = normal(*layers.max_pool2d(x).shape, seed=1)  # N, C, P, Q
     found = layers.max_pool2d_backward(grad_out, x)
@@ -113,7 +113,7 @@ def test_max_pool2d_gradient(layers, shape):
 
 @BOTH
 def test_max_pool2d_tie(layers):
-    """Of equal entries the first, row by row, takes the whole gradient."""
+    """The first of equal entries, row by row, receives the whole gradient."""
     x = np.array([[[[1.0, 5.0, 2.0], [5.0, 5.0, 9.0]]]])  # 1, 1, 2, 3
     grad_out = np.array([[[[7.0]]]])  # 1, 1, 1, 1
     np.testing.assert_array_equal(layers.max_pool2d(x), [[[[5.0]]]])
@@ -123,9 +123,7 @@ def test_max_pool2d_tie(layers):
 
 @BOTH
 def test_linear(layers):
-    """Sums and products of matrices give one linear layer; calculus agrees with moving each input,
-    weight and bias a little.
-    """
+    """Loops and matrix products agree, and derived gradients match central differences."""
     x, weight, bias, grad_out = drawn((3, 4), (5, 4), (5,), (3, 5))
     close(layers.linear(x, weight, bias), loops.linear(x, weight, bias))
     found = layers.linear_backward(grad_out, x, weight)
@@ -140,7 +138,7 @@ def test_linear(layers):
 
 @BOTH
 def test_relu(layers):
-    """The gradient passes where x > 0, agrees with a small move, and is 0 at 0."""
+    """The gradient passes where x > 0, matches central differences, and is 0 at 0."""
     x, grad_out = apart(0, 2, 3, 2), normal(2, 3, 2)
     close(layers.relu(x), np.where(x > 0, x, 0.0))
     found = layers.relu_backward(grad_out, x)
@@ -150,8 +148,8 @@ def test_relu(layers):
 
 
 @each("scale", [1.0, 30.0, 1000.0])
-def test_cross_entropy_two_ways(scale):
-    """Both give one loss and one gradient, without overflow for large logits."""
+def test_cross_entropy_of_loops_and_im2col(scale):
+    """Both give the same loss and gradient, without overflow for large logits."""
     arguments = scale * normal(4, 5), np.array([0, 4, 2, 2])
     close(im2col.cross_entropy(*arguments), loops.cross_entropy(*arguments))
     close(im2col.cross_entropy_backward(*arguments), loops.cross_entropy_backward(*arguments))
@@ -159,9 +157,7 @@ def test_cross_entropy_two_ways(scale):
 
 @BOTH
 def test_cross_entropy_gradient(layers):
-    """Calculus agrees with moving each logit a little; among M equally likely classes the loss is
-    log M.
-    """
+    """Derived gradients match central differences; the loss of M equal logits is log M."""
     logits, labels = normal(4, 5), np.array([0, 4, 2, 2])
     found = layers.cross_entropy_backward(logits, labels)
     close_to_differences([found], lambda logits: layers.cross_entropy(logits, labels), [logits])

@@ -1,4 +1,4 @@
-"""The models' gradients by autodiff against the same networks backpropagated by hand."""
+"""Gradients of the models by autodiff, compared with backpropagation by hand."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ from tinygrad_np import Tensor, optim
 
 
 def models(*fast, among=MODELS):
-    """Parametrize over models; those that are not fast are for the full run only."""
+    """Parametrize over models; those not in `fast` are marked slow."""
     params = [pytest.param(n, marks=[pytest.mark.slow] * (n not in fast)) for n in among]
     return pytest.mark.parametrize("name", params)
 
@@ -45,8 +45,9 @@ ONE_FOR_SMOKE = pytest.mark.parametrize(
 
 
 def differences(name, batch, seed=0, layers=im2col, is_training=True, dtype=np.float64, border=0):
-    """Return what differs between autodiff and the network by hand in float64, with dropout on in
-    training where the model has it.
+    """Return the errors between autodiff and the network by hand in float64.
+
+    In training, models with dropout use the same masks in both.
     """
     model = new_model(name, seed, dtype).train(is_training)
     weights = weights_of(model)
@@ -60,15 +61,14 @@ def differences(name, batch, seed=0, layers=im2col, is_training=True, dtype=np.f
 
 @NAMES
 @ONE_FOR_SMOKE
-def test_float64(name, batch, seed):
-    """Every gradient in float64."""
+def test_gradients_in_float64(name, batch, seed):
     assert differences(name, batch, seed) == {}
 
 
 @SLOW_FOR_MNIST_CNN
 @ONE_FOR_SMOKE
-def test_float32(name, batch, seed):
-    """Every gradient in float32, against float64 by hand from the same weights and images."""
+def test_gradients_in_float32(name, batch, seed):
+    """Compare float32 autodiff with float64 by hand, from the same weights and images."""
     model = new_model(name, seed, np.float32)
     weights = weights_of(model)
     kept = draw_kept(name, weights, batch, mask_generator(seed))
@@ -85,33 +85,32 @@ def test_float32(name, batch, seed):
 @pytest.mark.slow
 @NAMES
 def test_large_batch(name):
-    """A batch of 64, for which convolutions work in several chunks."""
+    """With a batch of 64, convolutions work in several chunks."""
     assert differences(name, 64) == {}
 
 
 @pytest.mark.parametrize("name", HAS_DROPOUT)
 def test_evaluation(name):
-    """In evaluation nothing is dropped and nothing is scaled."""
+    """Evaluation applies no dropout and no scaling."""
     assert differences(name, 3, is_training=False) == {}
 
 
 @pytest.mark.parametrize("name", ["LabCNN", "DigitsCNN"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_black_border(name, dtype):
-    """Under a black border all windows tie, and where the bias is 0 each relu is at its kink."""
+    """In a black border all windows tie, and where the bias is 0 each relu is at its kink."""
     assert differences(name, 3, dtype=dtype, border=4) == {}
 
 
 @models("DigitsCNN", among=["DigitsCNN", "LabCNN", "MnistCNNLight"])
-def test_loops(name):
-    """Every gradient against nested loops that nobody has made fast."""
+def test_gradients_match_loops(name):
     assert differences(name, 2 if name == "DigitsCNN" else 1, layers=loops) == {}
 
 
 @pytest.mark.slow
 @SLOW_FOR_MNIST_CNN
 def test_ten_steps(name):
-    """Ten steps of SGD with momentum, by hand and by the optimizer, end at the same weights."""
+    """Ten steps of SGD with momentum end at the same weights by hand and by the optimizer."""
     model = new_model(name, 0, np.float64)
     first = weights = weights_of(model)
     velocities = networks.no_velocities(weights)
@@ -142,8 +141,8 @@ FAULTS = {
 
 
 @models("DigitsCNN")
-def test_faults_are_seen(name):
-    """The comparison in float32 sees, in each array, a fault that is planted behind the loss."""
+def test_comparison_detects_planted_faults(name):
+    """A fault planted in the gradient of the loss is detected in every array, in float32."""
     model = new_model(name, 0, np.float32)
     weights = weights_of(model)
     images, labels = draw_batch(name, 2, np.random.default_rng(0), np.float32)

@@ -1,4 +1,4 @@
-"""The networks by hand, on small images and few channels, against central differences."""
+"""Networks by hand, with small images and few channels, compared with central differences."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from tests.by_hand import im2col, loops, networks
 from tests.by_hand.cases import disagreements
 from tests.tools import each
 
-# For images (N, 1, 8, 8): the shapes of the weights of each layer.
+# Weight shapes by layer, for images (N, 1, 8, 8).
 TWO_CONV = {"conv1": (2, 1, 3, 3), "conv2": (3, 2, 3, 3), "fc1": (5, 12), "fc2": (4, 5)}
 ONE_CONV_TWO_LINEAR = {"conv": (2, 1, 3, 3), "fc1": (5, 32), "fc2": (4, 5)}
 ONE_CONV_ONE_LINEAR = {"conv": (2, 1, 3, 3), "fc": (4, 32)}
 
 
 def with_dropout(layers, weights, images, labels):
-    """Backpropagate the network of two convolutions with two hidden units of each image dropped."""
+    """Backpropagate through the two-convolution network with two dropped hidden units per image."""
     kept = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1]], bool)
     return networks.two_conv(layers, weights, images, labels, kept)
 
@@ -43,8 +43,8 @@ def draw(shapes, seed):
 
 
 @NETWORKS
-def test_networks_two_ways(network, shapes):
-    """On loops and on im2col the network has one loss and one set of gradients."""
+def test_networks_on_loops_and_im2col(network, shapes):
+    """Loops and im2col give the same loss and gradients."""
     weights, images, labels = draw(shapes, seed=0)
     found = network(im2col, weights, images, labels)
     assert disagreements(found, network(loops, weights, images, labels), 1e-12) == {}
@@ -52,7 +52,7 @@ def test_networks_two_ways(network, shapes):
 
 @NETWORKS
 def test_networks_gradients(network, shapes):
-    """Moving any one array along its gradient changes the loss by the gradient's length."""
+    """The derivative of the loss along the gradient of each array is the norm of the gradient."""
     weights, images, labels = draw(shapes, seed=0)
     _, gradients, grad_images = network(im2col, weights, images, labels)
     assert gradients.keys() == weights.keys()
@@ -69,7 +69,7 @@ def test_networks_gradients(network, shapes):
 
 
 def test_sgd_step():
-    """Two steps of one weight: the second adds 0.9 of the first's velocity."""
+    """The second step adds 0.9 times the velocity of the first."""
     weights, gradients = {"w": np.array([1.0])}, {"w": np.array([2.0])}
     velocities = networks.no_velocities(weights)
     weights, velocities = networks.sgd_step(weights, velocities, gradients, 0.1, 0.9)

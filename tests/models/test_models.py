@@ -1,4 +1,4 @@
-"""All models: sizes, shapes, first weights, gradients by central differences, a few steps."""
+"""Models: parameter counts, output shapes, initial weights, gradients, and a few steps."""
 
 import ast
 import functools
@@ -40,7 +40,7 @@ def size_of(model):
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_every_model_is_here():
+def test_every_model_is_covered():
     assert sorted(PARAMETERS) == models.__all__
 
 
@@ -57,37 +57,37 @@ def test_number_of_parameters_and_shape_of_logits(name):
 def test_squeeze_excitation():
     make = functools.partial(models.ResNet, squeeze_excitation=True)
     assert size_of(make()) == 80_582
-    # All of it is drawn by the generator that is given.
+    # All weights come from the given generator.
     assert_same(make(rng()).state_dict(), make(rng()).state_dict())
     for model in (make(), make(width=2)):
         assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
-def test_convolutions_of_resnet_start_after_he():
+def test_resnet_convolutions_have_he_weights():
     for path, parameter in made("ResNet")[0].named_parameters():
         if parameter.ndim == 4:
             deviation = np.sqrt(2 / np.prod(parameter.shape[1:]))
             assert is_drawn_with(parameter.data, deviation), path
 
 
-def test_dropout_is_that_of_the_systems():
+def test_dropout_probabilities():
     made = MnistCNN(), MnistCNNLight(), models.FashionCNN()
     assert [model.dropout.p for model in made] == [0.25, 0.25, 0.5]
 
 
-def test_forms_of_lab_cnn():
+def test_options_of_lab_cnn():
     model = LabCNN(blocks=2)
     assert size_of(model) == 206_922
     assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
     assert LabCNN(channels=8, blocks=2).conv2.out_channels == 16
-    # Twice the features to flatten.
+    # With 32 channels, fc1 has twice as many inputs.
     assert size_of(LabCNN(channels=32)) == 32 * 10 + 32 * 14 * 14 * 128 + 128 + 1290
-    with pytest.raises(ArgumentError, match="LabCNN blocks: got 3, expected 1 or 2"):
+    with pytest.raises(ArgumentError, match="LabCNN: expected `blocks` to be 1 or 2, got 3"):
         LabCNN(blocks=3)
 
 
-def test_models_are_written_forward_only():
-    """Not a name in them has to do with gradients."""
+def test_models_contain_no_backward_code():
+    """No identifier in the models refers to gradients."""
     files = sorted(Path(models.__file__).parent.glob("*.py"))
     assert len(files) > len(PARAMETERS) / 2
     for file in files:
@@ -98,14 +98,14 @@ def test_models_are_written_forward_only():
 
 
 def is_drawn_with(weights, deviation):
-    """Tell whether weights have this standard deviation, within four of its own, and mean 0."""
+    """Return whether weights have this standard deviation, up to 4 standard errors, and mean 0."""
     spread = 4 * deviation / np.sqrt(2 * weights.size)
     return abs(weights.std() - deviation) < spread and abs(weights.mean()) < 2 * spread
 
 
 @pytest.mark.parametrize("name", ["LeNet", "DigitsCNN"])
-def test_he_normal_throughout(name):
-    """Weights are normal with variance 2 / fan_in, and biases 0."""
+def test_weights_are_he_normal(name):
+    """Weights are normal with variance 2 / fan_in, and biases are 0."""
     model, *_ = made(name)
     for path, parameter in model.named_parameters():
         values = parameter.data
@@ -117,8 +117,8 @@ def test_he_normal_throughout(name):
             assert not values.any(), path
 
 
-def test_fashion_cnn_starts_after_he_and_xavier():
-    """He for the convolutions, Xavier for the linear layers, biases 0."""
+def test_fashion_cnn_has_he_and_xavier_weights():
+    """Convolutions have He weights, linear layers Xavier weights, and biases are 0."""
     model, *_ = made("FashionCNN")
     for layer in (model.conv1, model.conv2, model.fc1, model.fc2):
         shape = layer.weight.shape
@@ -129,13 +129,13 @@ def test_fashion_cnn_starts_after_he_and_xavier():
 
 @pytest.mark.slow
 @NAMES
-def test_gradients_are_those_of_central_differences(name):
-    """Along a random direction of all parameters at once, batch statistics included."""
+def test_gradients_match_central_differences(name):
+    """Check the derivative along one random direction, including through batch statistics."""
     model, images, labels = made(name)
     model.astype(np.float64)
     for module in model.modules():
         if hasattr(module, "p"):
-            module.p = 0.0  # without dropout, or each evaluation were of another function
+            module.p = 0.0  # with dropout, each evaluation would compute a different function
     model(images).cross_entropy(labels).backward()
     generator = np.random.default_rng(1)
     parameters = list(model.parameters())
@@ -153,7 +153,7 @@ def test_gradients_are_those_of_central_differences(name):
         move(-step)
         return value
 
-    # Two widths: where a unit or a pooling window changes its mind between, neither says much.
+    # Two step sizes: one of them may cross a kink of a ReLU or of a pooling window.
     numeric = [(loss(eps) - loss(-eps)) / (2 * eps) for eps in (1e-7, 1e-8)]
     assert min(abs(n - analytic) for n in numeric) <= 2e-5 * max(1.0, abs(analytic))
 
@@ -183,15 +183,15 @@ def test_a_few_steps_reduce_the_loss(name):
     ],
 )
 def test_names_of_parameters(model, layers):
-    """Parameters are named, and listed, as by a PyTorch model with the same attributes."""
+    """Names and order are those of a PyTorch model with the same attributes."""
     expected = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     found = [name for name, _ in model().named_parameters()]
     assert found == list(model().state_dict()) == expected
 
 
 @NAMES
-def test_weights_follow_from_the_generator(name):
-    """One seed gives the same weights, bit for bit; another seed others."""
+def test_seed_decides_the_weights(name):
+    """The same seed gives the same weights bit for bit; another seed gives others."""
     one, same, other = (made(name, seed)[0].state_dict() for seed in (1, 1, 2))
     assert_same(one, same)
     assert any((array != other[name]).any() for name, array in one.items())

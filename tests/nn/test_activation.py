@@ -1,4 +1,4 @@
-"""Activation layers: options, defaults, text, errors, and that each calls its method."""
+"""Activation layers: options, defaults, repr, errors and the method each one calls."""
 
 import copy
 import inspect
@@ -14,7 +14,7 @@ from tests.tools import each
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError
 
-# Layers, with option sets that PyTorch's constructors take as well.
+# Layers, with options that PyTorch's constructors accept as well.
 ACTIVATIONS = [
     ("ReLU", {}),
     ("ReLU6", {}),
@@ -48,7 +48,7 @@ EACH = each(("name", "options"), ACTIVATIONS, ids=str)
 
 @EACH
 def test_calls_its_method(name, options):
-    """The layer returns what the method of its name does with its options, in order."""
+    """A layer passes its options, in order, to the Tensor method of its name."""
     layer = getattr(nn, name)(**options)
     x = Tensor([[-3.0, -0.5, 0.0], [0.5, 2.0, 7.0]], requires_grad=True)
     out = layer(x)
@@ -59,7 +59,7 @@ def test_calls_its_method(name, options):
 
 
 def test_every_activation_is_covered():
-    """Each subclass of Activation is in the table above, and public."""
+    """The table above has every public subclass of Activation."""
     names = {cls.__name__ for cls in nn.Activation.__subclasses__() if "nn" in cls.__module__}
     assert names == {name for name, _ in ACTIVATIONS}
     assert names <= set(nn.__all__)
@@ -67,8 +67,9 @@ def test_every_activation_is_covered():
 
 @EACH
 def test_options_are_attributes(name, options):
-    """Options are attributes, by position as by name, and shown; there are no parameters. Each
-    layer is a class of its own with a sentence on it, and can be copied and pickled.
+    """Options can be passed by position or name, are attributes, and appear in `repr`.
+
+    Layers have no parameters, have a docstring, and can be copied and pickled.
     """
     layer = getattr(nn, name)(**options)
     for option, value in options.items():
@@ -82,7 +83,7 @@ def test_options_are_attributes(name, options):
 
 
 @each("name", ["Softmax", "Softmin", "LogSoftmax"])
-def test_softmax_is_along_the_last_axis_by_default(name):
+def test_softmax_defaults_to_the_last_axis(name):
     x = Tensor([[[0.0, 1.0, 3.0], [2.0, 0.0, 0.0]]])
     assert (
         getattr(nn, name)()(x).tolist()
@@ -100,12 +101,11 @@ def test_softmax_is_along_the_last_axis_by_default(name):
     ],
 )
 def test_repr(layer, text):
-    """The options are shown."""
     assert repr(layer) == text
 
 
 def test_signature():
-    """help() and editors see the options."""
+    """The signature shows the options, for help() and editors."""
     assert str(inspect.signature(nn.LeakyReLU)) == "(negative_slope=0.01)"
     assert str(inspect.signature(nn.ReLU)) == "()"
 
@@ -113,19 +113,27 @@ def test_signature():
 @each(
     ("make", "words"),
     [
-        (lambda: nn.ReLU(0.1), "ReLU(): got (0.1,), {}; too many positional arguments"),
-        (lambda: nn.ELU(slope=1.0), "ELU(alpha=1.0): got (), {'slope': 1.0}"),
-        (lambda: nn.Softmax(1, dim=1), "Softmax(dim=-1): got (1,), {'dim': 1}; multiple values"),
+        (
+            lambda: nn.ReLU(0.1),
+            "ReLU: expected the arguments (), got (0.1,) and {} (too many positional arguments).",
+        ),
+        (
+            lambda: nn.ELU(slope=1.0),
+            "ELU: expected the arguments (alpha=1.0), got () and {'slope': 1.0} (",
+        ),
+        (
+            lambda: nn.Softmax(1, dim=1),
+            "Softmax: expected the arguments (dim=-1), got (1,) and {'dim': 1} (multiple values",
+        ),
     ],
 )
-def test_unknown_options_are_refused(make, words):
-    """An option that is not there is refused with those that are."""
+def test_unknown_options_raise(make, words):
     with pytest.raises(ArgumentError, match=re.escape(words)):
         make()
 
 
 def elu(x, alpha=1.0):
-    """Return x where it is positive, else alpha (e^x - 1)."""
+    """Return x where x > 0, otherwise alpha (e^x - 1)."""
     return np.where(x > 0, x, alpha * np.expm1(x))
 
 
@@ -149,7 +157,7 @@ DEFAULTS = {
 
 
 @each("name,formula", DEFAULTS.items())
-def test_defaults_are_those_of_the_formula(name, formula):
+def test_defaults_match_the_formula(name, formula):
     x = np.array([-7.0, -3.5, -1.5, -0.25, 0.5, 2.0, 6.5])
     found = getattr(nn, name)()(Tensor(x))
     np.testing.assert_allclose(found.data, formula(x), rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Attention: dropout, dtypes, empty sequences."""
+"""Scaled dot-product and multi-head attention: masks, dropout, dtypes, empty sequences."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,9 @@ from tests.tools import each, normal, rng
 from tinygrad_np import Tensor, gradcheck, nn
 from tinygrad_np.errors import ShapeError
 
-# LSTMCell and attention.
-
 
 def test_attention_dropout():
-    """A generator's seed gives the dropped weights; each weight is 0 or scaled."""
+    """The seed decides which weights are dropped; each weight is 0 or scaled."""
     query, key = Tensor(rng(1).standard_normal((3, 4))), Tensor(rng(2).standard_normal((5, 4)))
     weights = query.scaled_dot_product_attention(key, np.eye(5)).data
     dropped = [
@@ -26,15 +24,15 @@ def test_attention_dropout():
 
 
 @each("p", [0.0, 1.0])
-def test_attention_dropout_of_none_and_all(p):
-    """With p = 0 nothing is dropped, with p = 1 everything, without a warning."""
+def test_attention_dropout_with_p_0_and_1(p):
+    """Nothing is dropped with p = 0, everything with p = 1, without a warning."""
     x = Tensor.randn(3, 4, generator=rng())
     out = x.scaled_dot_product_attention(x, x, dropout_p=p)
     assert np.any(out.data != 0) == (p == 0)
 
 
-def test_attention_in_float32_stays():
-    """float32 in, float32 out, whatever the masks; gradients too."""
+def test_attention_keeps_float32():
+    """Outputs and gradients stay float32 with any kind of mask."""
     x = Tensor.randn(2, 3, 4, generator=rng())
     x.requires_grad = True
     masks = [None, np.tri(3, dtype=bool), np.zeros((3, 3), np.float32)]
@@ -45,8 +43,8 @@ def test_attention_in_float32_stays():
 
 
 @each(("lengths", "shape"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((0, 0), (0, 2))])
-def test_attention_of_nothing(lengths, shape):
-    """Without keys the output is zeros, without queries it is empty, with a mask too."""
+def test_attention_of_empty_sequences(lengths, shape):
+    """Without keys the output is 0; without queries it is empty; also with a mask."""
     query = Tensor(np.ones((lengths[0], 4)), requires_grad=True)
     key, value = Tensor(np.ones((lengths[1], 4))), Tensor(np.ones((lengths[1], 2)))
     for mask in (None, np.ones(lengths, bool)):
@@ -58,8 +56,8 @@ def test_attention_of_nothing(lengths, shape):
     assert not query.grad.data.any()
 
 
-def test_attention_without_a_tensor_for_keys():
-    """Arrays may stand for key, value and mask."""
+def test_attention_takes_arrays():
+    """Key, value and mask may be arrays."""
     query, key, value = (rng(n).standard_normal((3, 4)) for n in range(3))
     mask = np.tri(3, dtype=bool)
     found = Tensor(query).scaled_dot_product_attention(key, value, mask)
@@ -69,7 +67,7 @@ def test_attention_without_a_tensor_for_keys():
 
 
 def test_multihead_attention_dropout():
-    """Weights are dropped in training, by the layer's generator, and not in evaluation."""
+    """The layer's generator drops weights in training only."""
     x = Tensor.randn(4, 2, 8, generator=rng())
     layers = [nn.MultiheadAttention(8, 2, dropout=0.5, generator=rng(3)) for _ in range(2)]
     (out, weights), (same, _) = (layer(x, x, x, average_attn_weights=False) for layer in layers)
@@ -94,18 +92,18 @@ def test_attention_repeats_heads_without_a_batch():
         query.scaled_dot_product_attention(key[0], key[0], enable_gqa=True)
 
 
-def test_multihead_attention_of_one_number():
+def test_multihead_attention_with_embed_dim_1():
     x = Tensor.ones(3, 1)
     assert nn.MultiheadAttention(1, 1)(x, x, x)[1].shape == (3, 3)
 
 
-def test_multihead_attention_needs_as_many_values_as_keys():
+def test_different_numbers_of_keys_and_values_raise():
     layer, x = nn.MultiheadAttention(8, 2), Tensor.ones(5, 3, 8)
-    with pytest.raises(ShapeError, match=r"value \(4, 3, 8\)"):
+    with pytest.raises(ShapeError, match=r"and value \(4, 3, 8\)\.$"):
         layer(x, x, x[:4])
 
 
-def test_multihead_attention_is_causal_over_more_keys_than_queries():
+def test_is_causal_with_more_keys_than_queries():
     layer, query, keys = nn.MultiheadAttention(4, 2), Tensor.ones(2, 4), Tensor.randn(3, 4)
     out, weights = layer(query, keys, keys, is_causal=True)
     assert out.shape == (2, 4)
@@ -113,7 +111,7 @@ def test_multihead_attention_is_causal_over_more_keys_than_queries():
 
 
 def attention_by_loops(layer, query, key, value, mask):
-    """Return output and weights (heads, L, S) of one sample, a head at a time."""
+    """Return the output and the weights (heads, L, S) of one sample, computed head by head."""
     size, width = layer.embed_dim, layer.embed_dim // layer.num_heads
     if layer.kdim == layer.vdim == size:
         projections = np.split(layer.in_proj_weight.data, 3)
@@ -145,7 +143,7 @@ def attention_by_loops(layer, query, key, value, mask):
     ],
 )
 @each("batch", [None, 1, 2])
-def test_multihead_attention_is_that_of_loops(options, batch):
+def test_multihead_attention_matches_loops(options, batch):
     layer = nn.MultiheadAttention(4, 2, **options, generator=rng()).astype(np.float64)
     for parameter in layer.parameters():
         parameter.data[:] = rng(1).standard_normal(parameter.shape)

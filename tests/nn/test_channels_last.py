@@ -1,4 +1,4 @@
-"""data_format="NHWC": a network is the same function, only the order of the axes is another."""
+"""Channels last: with data_format="NHWC" a network computes the same function."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ LAYERS = [
 
 
 def network(**form):
-    """Return one layer of each kind that sees images, in a row, and a linear one on the means."""
+    """Return a network with one layer of each kind that takes images, and a linear layer."""
     generator = np.random.default_rng(0)
     layers = [
         nn.Conv2d(2, 4, 3, padding=(1, 0, 1, 0), generator=generator, **form),
@@ -40,18 +40,18 @@ def network(**form):
 
 
 def turned(images):
-    """Return (N, C, H, W) as (N, H, W, C), in memory of its own."""
+    """Return images (N, C, H, W) as a contiguous array (N, H, W, C)."""
     return np.ascontiguousarray(np.moveaxis(images, 1, -1))
 
 
 @each("name", LAYERS)
-def test_each_layer_of_images_takes_it(name):
+def test_every_image_layer_takes_data_format(name):
     parameter = inspect.signature(getattr(nn, name)).parameters["data_format"]
     assert (parameter.default, parameter.kind) == ("NCHW", parameter.KEYWORD_ONLY)
 
 
-def test_a_network_is_the_same_in_either_order():
-    """Outputs, gradients, second derivatives and running statistics; then outputs in evaluation."""
+def test_a_network_computes_the_same_in_both_formats():
+    """Compare outputs, gradients, second derivatives, running statistics and evaluation."""
     images = np.random.default_rng(2).standard_normal((3, 2, 9, 8))
     labels = np.array([0, 2, 1])
     seen = []
@@ -71,20 +71,22 @@ def test_a_network_is_the_same_in_either_order():
     for found, expected in zip(others, [*values, evaluated, *of_images], strict=True):
         np.testing.assert_allclose(
             found, expected, rtol=1e-8, atol=1e-10
-        )  # summed in another order
+        )  # summation order differs
 
 
 def test_dropout_of_channels():
-    """The same channels are dropped."""
+    """Both formats drop the same channels."""
     x = np.ones((4, 3, 2, 5), np.float32)
     first = nn.Dropout2d(0.5, np.random.default_rng(0))(Tensor(x)).numpy()
     layer = nn.Dropout2d(0.5, np.random.default_rng(0), data_format="NHWC")
     np.testing.assert_array_equal(np.moveaxis(layer(turned(x)).numpy(), -1, 1), first)
     assert 0 < first.mean() < 2
     assert repr(layer) == "Dropout2d(p=0.5, data_format='NHWC')"
-    with pytest.raises(ShapeError, match=r"got input \(2, 3\), expected \(N, H, W, C\)"):
+    with pytest.raises(ShapeError, match=r"expected input of shape \(N, H, W, C\), got \(2, 3\)\."):
         layer(Tensor.ones(2, 3))
-    with pytest.raises(ArgumentError, match="Dropout2d data_format: got 'HWC'"):
+    with pytest.raises(
+        ArgumentError, match="Dropout2d: expected `data_format` to be 'NCHW' or 'NHWC', got 'HWC'"
+    ):
         nn.Dropout2d(data_format="HWC")
 
 
@@ -105,11 +107,11 @@ LAST = {"data_format": "NHWC"}
         ),
     ],
 )
-def test_errors_name_the_input_as_given_and_the_order(layer, shape, inner):
-    """Who mixes up the orders reads the shape that he gave, and how it was taken."""
+def test_errors_show_the_given_input_and_data_format(layer, shape, inner):
+    """The error shows the input as passed and how `data_format` interprets it."""
     words = (
-        f"{type(layer).__name__}: got input {shape}, whose last axis is, by data_format='NHWC', "
-        "the channels; with channels first: "
+        f"{type(layer).__name__}: got input {shape}, with the channels last because of "
+        "data_format='NHWC'. In channels-first order: "
     )
     with pytest.raises(ShapeError, match=re.escape(words) + ".*" + re.escape(inner)):
         layer(Tensor.ones(*shape))
@@ -124,6 +126,6 @@ def test_errors_name_the_input_as_given_and_the_order(layer, shape, inner):
         (nn.BatchNorm2d(3, **LAST), (1, 3, 1, 1)),
     ],
 )
-def test_errors_of_norms_show_the_input_as_given(layer, shape):
-    with pytest.raises(ShapeError, match=re.escape(f"got input {shape}, ")):
+def test_errors_of_norms_show_the_given_input(layer, shape):
+    with pytest.raises(ShapeError, match=re.escape(f", got {shape}.")):
         layer(Tensor.ones(*shape))

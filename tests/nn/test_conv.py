@@ -5,8 +5,6 @@ import numpy as np
 from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 
-# Layers.
-
 
 @each(
     ("layer", "expected"),
@@ -37,7 +35,7 @@ from tinygrad_np import Tensor, nn
     ],
 )
 def test_layers_of_images(layer, expected):
-    """Layers hand their options on to the ops, in either order of the axes, with gradients."""
+    """Layers pass their options to the ops, in both data formats, with gradients."""
     rank = getattr(layer, "rank", 2)
     x = Tensor.randn(2, 4, *(7, 6, 5)[:rank], generator=rng())
     for parameter in layer.parameters():
@@ -54,7 +52,7 @@ def test_layers_of_images(layer, expected):
 
 
 def test_max_pool2d_with_indices():
-    """MaxPool2d returns where the maxima were, which is enough to put them back."""
+    """MaxPool2d returns the indices that max_unpool2d needs."""
     x = Tensor.randn(2, 3, 4, 6, generator=rng())
     values, indices = nn.MaxPool2d(2, return_indices=True)(x)
     whole = values.max_unpool2d(indices)

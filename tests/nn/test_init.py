@@ -1,4 +1,4 @@
-"""Initial weights: distributions, seeds, and what each initializer refuses."""
+"""Weight initialization: distributions, seeds and invalid arguments."""
 
 import math
 import re
@@ -11,12 +11,10 @@ from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
-# Initial weights.
-
 
 @each("shape", [(4, 6), (6, 4), (5, 5), (4, 3, 2, 2)])
 def test_orthogonal_by_seed(shape):
-    """One seed gives the same numbers; the dtype and the tensor stay."""
+    """The seed decides the numbers; the tensor is filled in place and keeps its dtype."""
     weight = nn.Parameter(np.zeros(shape, np.float32))
     assert nn.init.orthogonal(weight, generator=rng(1)) is weight
     again = nn.init.orthogonal(Tensor.zeros(shape), generator=rng(1))
@@ -25,14 +23,13 @@ def test_orthogonal_by_seed(shape):
 
 
 def test_orthogonal_is_uniform():
-    """Signs are fixed: over many draws the first entry is as often below 0 as above."""
+    """The first entry is negative in about half of the draws."""
     generator = rng(0)
     signs = [nn.init.orthogonal(Tensor.zeros(2, 2), generator=generator)[0, 0] for _ in range(400)]
     assert 150 < sum(float(sign) > 0 for sign in signs) < 250
 
 
-def test_orthogonal_of_nothing():
-    """A weight without entries stays as it is."""
+def test_orthogonal_of_an_empty_weight():
     assert nn.init.orthogonal(Tensor.zeros(0, 3)).shape == (0, 3)
 
 
@@ -45,8 +42,8 @@ def test_orthogonal_of_nothing():
         lambda generator: nn.MultiheadAttention(4, 2, kdim=3, generator=generator),
     ],
 )
-def test_weights_follow_from_the_generator(make):
-    """One seed gives the same weights, bit for bit; another seed others."""
+def test_seed_decides_the_weights(make):
+    """The same seed gives the same weights bit for bit; another seed gives others."""
     one, same, other = (make(rng(seed)).state_dict() for seed in (1, 1, 2))
     assert_same(one, same)
     assert any((array != other[name]).any() for name, array in one.items())
@@ -65,7 +62,7 @@ GAINS = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": math.sqrt(2)}
 
 
 def is_normal(array, mean, std):
-    """Assert moments, and tails, of normal numbers, within five standard errors."""
+    """Assert that moments and tails are those of normal numbers, up to 5 standard errors."""
     count = array.size
     values = (array.astype(np.float64) - mean) / std
     assert abs(values.mean()) < 5 / math.sqrt(count)
@@ -75,7 +72,7 @@ def is_normal(array, mean, std):
 
 
 def is_uniform(array, low, high):
-    """Assert bounds, that they are nearly reached, and moments within five standard errors."""
+    """Assert that bounds hold and are nearly reached, and moments, up to 5 standard errors."""
     count = array.size
     values = (array.astype(np.float64) - low) / (high - low)
     assert values.min() > -1e-6
@@ -88,18 +85,15 @@ def is_uniform(array, low, high):
 
 @each(("mean", "std"), [(0.0, 1.0), (3.0, 0.5)])
 def test_normal(mean, std):
-    """Normal has the mean and deviation that are asked for."""
     is_normal(nn.init.normal(Tensor.zeros(LINEAR), mean, std, rng()).numpy(), mean, std)
 
 
 @each(("low", "high"), [(0.0, 1.0), (-3.0, 5.0)])
 def test_uniform(low, high):
-    """Uniform lies between the bounds that are asked for."""
     is_uniform(nn.init.uniform(Tensor.zeros(LINEAR), low, high, rng()).numpy(), low, high)
 
 
 def test_zeros_and_ones():
-    """Zeros and ones fill with 0 and with 1."""
     assert not nn.init.zeros(Tensor.ones(2, 3)).numpy().any()
     assert nn.init.ones(Tensor.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
 
@@ -133,7 +127,7 @@ def test_xavier(shape, gain):
     ],
 )
 def test_default_weights(layer, fan_in):
-    """Linear and convolutions begin within ±1 / sqrt(fan_in), weights and biases, as in PyTorch."""
+    """Weights and biases are uniform in ±1 / sqrt(fan_in), as in PyTorch."""
     bound = 1 / math.sqrt(fan_in)
     is_uniform(layer.weight.numpy(), -bound, bound)
     assert bound / 2 < np.abs(layer.bias.numpy()).max() <= bound
@@ -153,8 +147,8 @@ ALL = [*RANDOM, nn.init.zeros, nn.init.ones]
 
 
 @each("fill", RANDOM)
-def test_init_by_seed(fill):
-    """One seed gives the same numbers, bit for bit; another seed others."""
+def test_seed_decides_the_numbers(fill):
+    """The same seed gives the same numbers bit for bit; another seed gives others."""
     one, same, other = (fill(Tensor.zeros(4, 5), generator=rng(n)).tolist() for n in (1, 1, 2))
     assert one == same != other
 
@@ -162,7 +156,7 @@ def test_init_by_seed(fill):
 @each("fill", ALL)
 @each("dtype", [np.float32, np.float64])
 def test_init_in_place(fill, dtype):
-    """The very tensor is filled, and returned; it keeps its dtype and its requires_grad."""
+    """The tensor is filled in place and returned; it keeps its dtype and requires_grad."""
     weight = nn.Parameter(np.full((4, 5), 7, dtype))
     array = weight.data
     assert fill(weight) is weight
@@ -174,34 +168,39 @@ def test_init_in_place(fill, dtype):
 
 @each("fill", RANDOM[2:])
 @each("shape", [(), (3,), (0, 3), (3, 0), (2, 2, 0, 3)])
-def test_init_needs_a_fan(fill, shape):
-    """He and Xavier refuse a bias, which has no fan_in, and a weight without entries, with no
-    warning of a division by 0.
+def test_init_without_a_fan_raises(fill, shape):
+    """He and Xavier raise for a bias, which has no fan_in, and for an empty weight.
+
+    An empty weight does not cause a warning about a division by 0.
     """
-    with pytest.raises(ShapeError, match=re.escape(f"init: got shape {shape}, but fan_in")):
+    with pytest.raises(
+        ShapeError, match=re.escape(f"fan_in and fan_out require, got shape {shape}.")
+    ):
         fill(Tensor.ones(shape))
 
 
 @each("fill", ALL)
 @each("dtype", [np.int64, np.uint8, bool])
-def test_init_refuses_integers(fill, dtype):
-    """Only floats are filled: integers would round, and are left as they are."""
+def test_init_of_integers_raises(fill, dtype):
+    """Integer tensors would round; they are left unchanged."""
     tensor = Tensor(np.ones((3, 4), dtype))
-    words = f"init: got a tensor of dtype {np.dtype(dtype)}, expected floats"
+    words = f"nn.init: expected a float tensor, got dtype {np.dtype(dtype)}."
     with pytest.raises(DtypeError, match=words):
         fill(tensor)
     assert (tensor.numpy() == 1).all()
 
 
 @each("fill", RANDOM[2:4])
-def test_init_unknown_nonlinearity(fill):
-    """An unknown nonlinearity is refused with the known ones."""
-    with pytest.raises(ArgumentError, match=r"got 'rleu', expected one of linear, .*relu"):
+def test_unknown_nonlinearity_raises(fill):
+    """The message lists the known names."""
+    with pytest.raises(
+        ArgumentError, match=r"expected `nonlinearity` to be one of linear, .*relu.*, got 'rleu'"
+    ):
         fill(Tensor.ones(3, 3), "rleu")
 
 
 def test_init_in_a_live_graph():
-    """A backward through weights that were initialised anew since its forward refuses."""
+    """A backward pass raises if weights were initialized since the forward pass."""
     layer = nn.Linear(3, 2)
     x = Tensor.ones(4, 3)
     x.requires_grad = True
@@ -211,12 +210,12 @@ def test_init_in_a_live_graph():
         loss.backward()
 
 
-def test_layers_start_from_the_generators_numbers():
+def test_layers_use_the_numbers_of_the_generator():
     weight = nn.Linear(4, 3, generator=rng(1)).weight.data
     np.testing.assert_allclose(weight, rng(1).random((3, 4), np.float32) - 0.5, atol=1e-6)
 
 
-def test_init_follows_the_generators_numbers():
+def test_init_uses_the_numbers_of_the_generator():
     x, drawn = Tensor.zeros(4, 5), rng(1).standard_normal((4, 5), np.float32)
     for fill, std in [
         (nn.init.kaiming_normal, (2 / 5) ** 0.5),
@@ -232,7 +231,7 @@ def test_init_follows_the_generators_numbers():
         np.testing.assert_allclose(fill(x, generator=rng(1)).data, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_orthogonal_is_q_of_a_factorization_with_a_positive_diagonal():
+def test_orthogonal_is_q_of_a_qr_with_positive_diagonal():
     found = nn.init.orthogonal(Tensor.zeros(5, 3), gain=2.0, generator=rng(1)).data
     r = found.T @ rng(1).standard_normal((5, 3))
     np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-5)
@@ -240,7 +239,7 @@ def test_orthogonal_is_q_of_a_factorization_with_a_positive_diagonal():
 
 
 @each("shape", [(5, 3), (3, 5), (2, 3, 4)])
-def test_orthogonal_has_the_gain(shape):
+def test_orthogonal_gain(shape):
     matrix = nn.init.orthogonal(Tensor.zeros(*shape), gain=2.0, generator=rng(1)).data
     matrix = matrix.reshape(shape[0], -1)
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
@@ -255,6 +254,6 @@ def test_gains():
     assert nn.init.calculate_gain("leaky_relu", 0.5) == pytest.approx(1.6**0.5)
 
 
-def test_orthogonal_has_orthonormal_rows_by_default():
+def test_orthogonal_gain_defaults_to_1():
     matrix = nn.init.orthogonal(Tensor.zeros(2, 3), generator=rng(1)).data
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-6)

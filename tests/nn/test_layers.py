@@ -1,4 +1,4 @@
-"""Layers: text, options, errors, dropout, embeddings."""
+"""Layers: repr, options, errors, dropout, embeddings."""
 
 import copy
 import math
@@ -78,7 +78,7 @@ LAYERS = [
 
 @each(("layer", "text"), LAYERS)
 def test_repr(layer, text):
-    """A layer shows its sizes and what is not at its default."""
+    """`repr` shows the sizes and the options that differ from their defaults."""
     assert repr(layer) == text
 
 
@@ -86,66 +86,161 @@ def test_repr(layer, text):
 @each("layer", [layer for layer, _ in LAYERS])
 @each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies(layer, copied):
-    """A copy has equal weights of its own."""
+    """A copy has equal weights."""
     assert_same(copied(layer).state_dict(), layer.state_dict())
 
 
 @each(
     ("make", "words"),
     [
-        (lambda: nn.BatchNorm1d(0), "BatchNorm1d num_features: got 0"),
-        (lambda: nn.BatchNorm2d(2.0), "BatchNorm2d num_features: got 2.0"),
-        (lambda: nn.InstanceNorm2d(-1), "InstanceNorm2d num_features: got -1"),
-        (lambda: nn.GroupNorm(2, 3), "GroupNorm num_groups: got 2, expected a divisor of num_ch"),
-        (lambda: nn.GroupNorm(0, 3), "GroupNorm num_groups: got 0"),
-        (lambda: nn.LayerNorm(()), "LayerNorm normalized_shape: got ()"),
-        (lambda: nn.LayerNorm((3, 0)), "LayerNorm normalized_shape[1]: got 0"),
-        (lambda: nn.RMSNorm(2.5), "RMSNorm normalized_shape[0]: got 2.5"),
-        (lambda: nn.Embedding(0, 3), "Embedding num_embeddings: got 0"),
-        (lambda: nn.Embedding(5, 3, 5), "Embedding padding_idx: got 5, expected one of the 5 rows"),
-        (lambda: nn.Embedding(5, 3, -6), "Embedding padding_idx: got -6"),
-        (lambda: nn.LSTMCell(0, 3), "LSTMCell input_size: got 0"),
-        (lambda: nn.LSTMCell(3, None), "LSTMCell hidden_size: got None"),
-        (lambda: nn.MultiheadAttention(5, 2), "num_heads: got 2, expected a divisor of embed_dim"),
-        (lambda: nn.MultiheadAttention(4, 2, kdim=0), "MultiheadAttention kdim: got 0"),
-        (lambda: nn.MultiheadAttention(4, 2, 1.5), "MultiheadAttention dropout: got 1.5"),
-        (lambda: nn.Dropout2d(-0.5), "Dropout2d p: got -0.5"),
-        (lambda: nn.Linear(0, 2), "Linear in_features: got 0"),
-        (lambda: nn.Linear(3, -1), "Linear out_features: got -1"),
-        (lambda: nn.Linear(3.0, 2), "Linear in_features: got 3.0"),
-        (lambda: nn.Conv2d(0, 1, 3), "Conv2d in_channels: got 0"),
-        (lambda: nn.Conv2d(1, 0, 3), "Conv2d out_channels: got 0"),
-        (lambda: nn.Conv2d(1, "8", 3), "Conv2d out_channels: got '8'"),
-        (lambda: nn.Conv2d(1, 1, 0), "Conv2d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "Conv2d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, (3, 2.5)), "Conv2d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d stride: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d padding: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, dilation=0), "Conv2d dilation: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, groups=0), "Conv2d groups: got 0"),
-        (lambda: nn.Conv2d(3, 4, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
-        (lambda: nn.Conv2d(4, 3, 3, groups=2), "Conv2d groups: got 2, expected a divisor of in_ch"),
-        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d kernel_size: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, 2, "same"), "Conv2d padding: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, padding="valid"), "Conv2d padding: expected"),
-        (lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"), "Conv2d data_format: got 'CHWN', expecte"),
-        (lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), "ConvTranspose2d padding: expected"),
-        (lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1), "2d output_padding: expected"),
-        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d dilation: expected"),
-        (lambda: nn.MaxPool2d(2, data_format=None), "MaxPool2d data_format: got None"),
-        (lambda: nn.AvgPool2d(0), "AvgPool2d kernel_size: expected"),
-        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d: expected `output_size`"),
-        (lambda: nn.AdaptiveAvgPool2d((1, 2, 3)), "AdaptiveAvgPool2d output_size: got (1, 2, 3)"),
-        (lambda: nn.MaxPool2d(0), "MaxPool2d kernel_size: expected"),
-        (lambda: nn.MaxPool2d(2, 0), "MaxPool2d stride: expected"),
-        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d padding: expected"),
-        (lambda: nn.Dropout(1.1), "Dropout p: got 1.1, expected a probability from 0 to 1"),
-        (lambda: nn.Dropout(-0.1), "Dropout p: got -0.1, expected a probability from 0 to 1"),
-        (lambda: nn.Dropout(math.nan), "Dropout p: got nan, expected a probability from 0 to 1"),
+        (
+            lambda: nn.BatchNorm1d(0),
+            "BatchNorm1d: expected `num_features` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2.0),
+            "BatchNorm2d: expected `num_features` to be an integer >= 1, got 2.0.",
+        ),
+        (
+            lambda: nn.InstanceNorm2d(-1),
+            "InstanceNorm2d: expected `num_features` to be an integer >= 1, got -1.",
+        ),
+        (
+            lambda: nn.GroupNorm(2, 3),
+            "GroupNorm: expected `num_groups` to divide num_channels=3, got 2.",
+        ),
+        (
+            lambda: nn.GroupNorm(0, 3),
+            "GroupNorm: expected `num_groups` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.LayerNorm(()),
+            "LayerNorm: expected `normalized_shape` to have at least one size, got ().",
+        ),
+        (
+            lambda: nn.LayerNorm((3, 0)),
+            "LayerNorm: expected `normalized_shape[1]` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.RMSNorm(2.5),
+            "RMSNorm: expected `normalized_shape[0]` to be an integer >= 1, got 2.5.",
+        ),
+        (
+            lambda: nn.Embedding(0, 3),
+            "Embedding: expected `num_embeddings` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.Embedding(5, 3, 5),
+            "Embedding: expected `padding_idx` to be from -5 to 4, got 5.",
+        ),
+        (
+            lambda: nn.Embedding(5, 3, -6),
+            "Embedding: expected `padding_idx` to be from -5 to 4, got -6.",
+        ),
+        (
+            lambda: nn.LSTMCell(0, 3),
+            "LSTMCell: expected `input_size` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.LSTMCell(3, None),
+            "LSTMCell: expected `hidden_size` to be an integer >= 1, got None.",
+        ),
+        (lambda: nn.MultiheadAttention(5, 2), "expected `num_heads` to divide embed_dim=5, got 2."),
+        (
+            lambda: nn.MultiheadAttention(4, 2, kdim=0),
+            "MultiheadAttention: expected `kdim` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, 1.5),
+            "MultiheadAttention: expected `dropout` to be a number from 0 to 1, got 1.5.",
+        ),
+        (
+            lambda: nn.Dropout2d(-0.5),
+            "Dropout2d: expected `p` to be a number from 0 to 1, got -0.5.",
+        ),
+        (lambda: nn.Linear(0, 2), "Linear: expected `in_features` to be an integer >= 1, got 0."),
+        (
+            lambda: nn.Linear(3, -1),
+            "Linear: expected `out_features` to be an integer >= 1, got -1.",
+        ),
+        (
+            lambda: nn.Linear(3.0, 2),
+            "Linear: expected `in_features` to be an integer >= 1, got 3.0.",
+        ),
+        (
+            lambda: nn.Conv2d(0, 1, 3),
+            "Conv2d: expected `in_channels` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.Conv2d(1, 0, 3),
+            "Conv2d: expected `out_channels` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.Conv2d(1, "8", 3),
+            "Conv2d: expected `out_channels` to be an integer >= 1, got '8'.",
+        ),
+        (lambda: nn.Conv2d(1, 1, 0), "Conv2d: expected `kernel_size` to be"),
+        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "Conv2d: expected `kernel_size` to be"),
+        (lambda: nn.Conv2d(1, 1, (3, 2.5)), "Conv2d: expected `kernel_size` to be"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d: expected `stride` to be"),
+        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d: expected `padding` to be"),
+        (lambda: nn.Conv2d(1, 1, 3, dilation=0), "Conv2d: expected `dilation` to be"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, groups=0),
+            "Conv2d: expected `groups` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: nn.Conv2d(3, 4, 3, groups=2),
+            "Conv2d: expected `groups` to divide in_channels=3 and out_channels=4, got 2.",
+        ),
+        (
+            lambda: nn.Conv2d(4, 3, 3, groups=2),
+            "Conv2d: expected `groups` to divide in_channels=4 and out_channels=3, got 2.",
+        ),
+        (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d: expected `kernel_size` to be"),
+        (
+            lambda: nn.Conv2d(1, 1, 3, 2, "same"),
+            "Conv2d: expected `padding` to be numbers, or 'same'",
+        ),
+        (
+            lambda: nn.Conv2d(1, 1, 3, padding="valid"),
+            "Conv2d: expected `padding` to be numbers, or 'same'",
+        ),
+        (
+            lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"),
+            "Conv2d: expected `data_format` to be 'NCHW' or 'NHWC', got 'CHWN'.",
+        ),
+        (
+            lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"),
+            "ConvTranspose2d: expected `padding` to be",
+        ),
+        (
+            lambda: nn.ConvTranspose2d(1, 1, 3, output_padding=-1),
+            "ConvTranspose2d: expected `output_padding` to be",
+        ),
+        (lambda: nn.MaxPool2d(2, dilation=0), "MaxPool2d: expected `dilation` to be"),
+        (
+            lambda: nn.MaxPool2d(2, data_format=None),
+            "MaxPool2d: expected `data_format` to be 'NCHW' or 'NHWC', got None.",
+        ),
+        (lambda: nn.AvgPool2d(0), "AvgPool2d: expected `kernel_size` to be"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: expected"),
+        (
+            lambda: nn.AdaptiveAvgPool2d((1, 2, 3)),
+            "AdaptiveAvgPool2d: expected `output_size` to be an integer or a pair, got (1, 2, 3).",
+        ),
+        (lambda: nn.MaxPool2d(0), "MaxPool2d: expected `kernel_size` to be"),
+        (lambda: nn.MaxPool2d(2, 0), "MaxPool2d: expected `stride` to be"),
+        (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d: expected `padding` to be"),
+        (lambda: nn.Dropout(1.1), "Dropout: expected `p` to be a number from 0 to 1, got 1.1."),
+        (lambda: nn.Dropout(-0.1), "Dropout: expected `p` to be a number from 0 to 1, got -0.1."),
+        (
+            lambda: nn.Dropout(math.nan),
+            "Dropout: expected `p` to be a number from 0 to 1, got nan.",
+        ),
     ],
 )
-def test_arguments_are_checked(make, words):
-    """A layer refuses at once what it could not run with: its name, the argument, the value."""
+def test_invalid_arguments_raise(make, words):
     with pytest.raises(ArgumentError, match=re.escape(words)):
         make()
 
@@ -158,18 +253,42 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
 @each(
     ("layer", "shapes", "words"),
     [
-        (nn.BatchNorm1d(3), [(1, 3)], "one value a channel"),
-        (nn.BatchNorm1d(3), [(2, 4)], "BatchNorm1d: got input (2, 4), expected (N, C) or (N, C"),
-        (nn.InstanceNorm2d(3), [(2, 4, 2, 2)], "got input (2, 4, 2, 2), expected (N, C, H, W)"),
-        (nn.LayerNorm((2, 3)), [(3,)], "LayerNorm: got input (3,), expected (..., 2, 3)"),
-        (nn.Dropout2d(), [(2, 3)], "Dropout2d: got input (2, 3)"),
-        (nn.LSTMCell(4, 2), [(2, 3)], "LSTMCell: got input (2, 3), expected (N, 4)"),
-        (MHA, [(2, 3, 5), (2, 3, 4), (2, 3, 4)], "got query (2, 3, 5), key (2, 3, 4), value ("),
-        (MHA, [(2, 3, 4), (5, 2, 4), (5, 2, 4)], "got query (2, 3, 4), key (5, 2, 4)"),
+        (
+            nn.BatchNorm1d(3),
+            [(1, 3)],
+            "BatchNorm1d: expected input with more than one value per channel, got (1, 3). ",
+        ),
+        (
+            nn.BatchNorm1d(3),
+            [(2, 4)],
+            "BatchNorm1d: expected input of shape (N, C) or (N, C, L) with C = 3, got (2, 4).",
+        ),
+        (
+            nn.InstanceNorm2d(3),
+            [(2, 4, 2, 2)],
+            "expected input of shape (N, C, H, W) or (C, H, W) with C = 3, got (2, 4, 2, 2).",
+        ),
+        (nn.LayerNorm((2, 3)), [(3,)], "LayerNorm: expected input of shape (..., 2, 3), got (3,)."),
+        (nn.Dropout2d(), [(2, 3)], "Dropout2d: expected input of shape (N, C, H, W), got (2, 3)."),
+        (
+            nn.LSTMCell(4, 2),
+            [(2, 3)],
+            "LSTMCell: expected input of shape (N, 4) or (4,), got (2, 3).",
+        ),
+        (
+            MHA,
+            [(2, 3, 5), (2, 3, 4), (2, 3, 4)],
+            "got query (2, 3, 5), key (2, 3, 4) and value (2, 3, 4).",
+        ),
+        (
+            MHA,
+            [(2, 3, 4), (5, 2, 4), (5, 2, 4)],
+            "key (S, N, 4) and value (S, N, 4), or all without N, got query (2, 3, 4), key (5, 2, ",
+        ),
         (
             BATCH_FIRST,
             [(2, 3, 4), (2, 3, 3), (2, 5, 4)],
-            "expected (N, L, 4) and twice the like with S for L, last 3 and 4",
+            "expected query (N, L, 4), key (N, S, 3) and value (N, S, 4), or all without N, got",
         ),
         (nn.Linear(3, 2), [(5, 4)], "got input (5, 4) and weight (2, 3)"),
         (nn.Linear(3, 2), [(5, 1, 1, 3, 1)], "Try .flatten(1) for a batch of images"),
@@ -177,11 +296,14 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
         (nn.Conv2d(1, 2, 3), [(8, 8)], "Add a batch axis to a single image"),
         (nn.Conv2d(1, 2, 3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (nn.MaxPool2d(3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
-        (nn.init.orthogonal, [(3,)], "init orthogonal: got shape (3,), expected at least two axes"),
+        (
+            nn.init.orthogonal,
+            [(3,)],
+            "nn.init.orthogonal: expected at least two axes (out, in, ...), got shape (3,).",
+        ),
     ],
 )
-def test_shapes_of_inputs_are_checked(layer, shapes, words):
-    """A layer refuses an input that does not fit, with the shapes and what to try."""
+def test_invalid_input_shapes_raise(layer, shapes, words):
     with pytest.raises(ShapeError, match=re.escape(words)):
         layer(*(Tensor.ones(*shape) for shape in shapes))
 
@@ -192,45 +314,59 @@ def test_shapes_of_inputs_are_checked(layer, shapes, words):
         (
             lambda: nn.Embedding(5, 3)(np.array([[0, 1], [7, 2]])),
             AxisError,
-            "Embedding: index 7 at position (1, 0) is outside the 5 rows, 0..4",
+            "Embedding: expected indices from 0 to 4, got 7 at position (1, 0).",
         ),
-        (lambda: nn.Embedding(5, 3)(Tensor(-1)), AxisError, "Embedding: index -1 at position ()"),
-        (lambda: nn.Embedding(5, 3)(Tensor(1.0)), DtypeError, "indices of dtype float32"),
-        (lambda: nn.Embedding(5, 3)(Tensor(True)), DtypeError, "indices of dtype bool"),
+        (
+            lambda: nn.Embedding(5, 3)(Tensor(-1)),
+            AxisError,
+            "Embedding: expected indices from 0 to 4, got -1 at position ().",
+        ),
+        (
+            lambda: nn.Embedding(5, 3)(Tensor(1.0)),
+            DtypeError,
+            "expected integer indices, got dtype float32.",
+        ),
+        (
+            lambda: nn.Embedding(5, 3)(Tensor(True)),
+            DtypeError,
+            "expected integer indices, got dtype bool.",
+        ),
         (
             lambda: nn.LSTMCell(4, 2)(X[0], (Tensor.ones(2, 2), Tensor.ones(3, 2))),
             ShapeError,
-            "LSTMCell: got state (2, 2), (3, 2) with input (2, 4), expected (2, 2) twice",
+            "LSTMCell: expected a state of two tensors of shape (2, 2) for input (2, 4), got "
+            "(2, 2) and (3, 2).",
         ),
         (
             lambda: MHA(X, X, X, attn_mask=np.ones((2, 2), bool)),
             ShapeError,
-            "attn_mask: got shape (2, 2), expected (3, 3) or (4, 3, 3)",
+            "expected `attn_mask` of shape (3, 3) or (4, 3, 3), got (2, 2).",
         ),
         (
             lambda: MHA(X, X, X, np.ones((3, 2), bool)),
             ShapeError,
-            "key_padding_mask: got shape (3, 2), expected (2, 3)",
+            "expected `key_padding_mask` of shape (2, 3), got (3, 2).",
         ),
         (
             lambda: MHA(X, X, X, attn_mask=np.ones((3, 3), np.int64)),
             DtypeError,
-            "attn_mask: got int64, expected bools, True where a query may not attend",
+            "expected `attn_mask` to be a bool array, True where a query may not attend, or a "
+            "float array to add to the scores, got int64.",
         ),
-        (lambda: nn.init.calculate_gain("rleu"), ArgumentError, "got 'rleu', expected one of"),
+        (
+            lambda: nn.init.calculate_gain("rleu"),
+            ArgumentError,
+            "to be one of linear, sigmoid, tanh, relu, leaky_relu, selu, got 'rleu'.",
+        ),
     ],
 )
-def test_inputs_are_checked(call, error, words):
-    """So it does with indices, states and masks."""
+def test_invalid_indices_states_and_masks_raise(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()
 
 
-# Dropout2d.
-
-
 def test_dropout2d_drops_channels():
-    """Each channel is 0 throughout or scaled throughout, and so is its gradient."""
+    """All entries of a channel, and their gradients, are multiplied by the same factor."""
     x = Tensor(1 + rng().random((40, 30, 2, 3), np.float32), requires_grad=True)
     out = nn.Dropout2d(0.25, generator=rng(1))(x)
     out.sum().backward()
@@ -244,10 +380,8 @@ def test_dropout2d_drops_channels():
 
 
 @each("kind", [nn.Dropout, nn.Dropout2d])
-def test_dropout_of_none_and_all(kind):
-    """In evaluation the very tensor comes back; with p=0 its numbers; with p=1 zeros, not nan, and
-    a gradient of zeros. The dtype stays, and p is 0.5 by default.
-    """
+def test_dropout_with_p_0_and_1(kind):
+    """Evaluation returns the input itself, p=0 its values, and p=1 zeros with zero gradients."""
     assert kind().p == 0.5
     for dtype in (np.float16, np.float32, np.float64):
         x = Tensor(rng().standard_normal((2, 3, 20, 30)).astype(dtype), requires_grad=True)
@@ -260,11 +394,8 @@ def test_dropout_of_none_and_all(kind):
         assert out.dtype == kind()(x).dtype == dtype
 
 
-# Embedding.
-
-
 def test_embedding_takes_any_integers():
-    """Indices of any integer dtype, 0-d too."""
+    """Indices may have any integer dtype and be 0-d."""
     layer = nn.Embedding(5, 3, generator=rng())
     for dtype in (np.int8, np.int32, np.uint8, np.int64):
         found = layer(np.array([4, 0], dtype)).data
@@ -272,8 +403,8 @@ def test_embedding_takes_any_integers():
     assert layer(np.array(2)).shape == (3,)
 
 
-def test_padding_row_is_what_it_is_set_to():
-    """The padding's row begins at 0; set to something else it is looked up, without gradient."""
+def test_embedding_padding_row():
+    """The padding row starts at 0, can be set, and gets no gradient."""
     layer = nn.Embedding(4, 2, padding_idx=1)
     assert layer.weight.data[1].tolist() == [0.0, 0.0]
     layer.weight.data[1] = 7.0
@@ -281,9 +412,6 @@ def test_padding_row_is_what_it_is_set_to():
     assert out.data[0].tolist() == [7.0, 7.0]
     out.sum().backward()
     assert layer.weight.grad.tolist() == [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
-
-
-# Layers.
 
 
 @each(
@@ -300,14 +428,13 @@ def test_padding_row_is_what_it_is_set_to():
     ],
 )
 def test_layout(layer, shapes):
-    """Parameters are float32, with PyTorch's names and layouts."""
+    """Parameters are float32 and have PyTorch's names and layouts."""
     state = layer.state_dict()
     assert {name: array.shape for name, array in state.items()} == shapes
     assert all(array.dtype == np.float32 for array in state.values())
 
 
 def test_linear():
-    """Linear is x @ weight.T + bias over the last axis."""
     layer = nn.Linear(3, 2)
     x = rng().standard_normal((4, 5, 3)).astype(np.float32)  # ..., in
     expected = x @ layer.weight.numpy().T + layer.bias.numpy()
@@ -319,7 +446,7 @@ def test_linear():
     [((), (2, 60)), ((0,), (120,)), ((2,), (2, 3, 20)), ((1, 2), (2, 12, 5))],
 )
 def test_flatten(arguments, shape):
-    """Flatten leaves the batch axis alone unless told otherwise."""
+    """Flatten keeps the batch axis by default."""
     assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
 
 
@@ -333,24 +460,18 @@ def test_flatten(arguments, shape):
         (nn.MaxPool2d, ((3, 2),)),
     ],
 )
-def test_sizes_of_numpys_kinds(make, sizes):
-    """NumPy integers are sizes too, alone or in a tuple."""
+def test_sizes_may_be_numpy_integers(make, sizes):
     of_numpy = [tuple(map(np.int64, s)) if isinstance(s, tuple) else np.int32(s) for s in sizes]
     usual, layer = make(*sizes), make(*of_numpy)
     assert repr(layer) == repr(usual)
-    usual.load_state_dict(layer.state_dict())  # of the same shapes
+    usual.load_state_dict(layer.state_dict())  # checks the shapes
     x = Tensor.ones(2, 4, 9, 3)
     np.testing.assert_array_equal(layer(x).data, usual(x).data)
 
 
-# Dropout.
-
-
 @each("p", [0.1, 0.25, 0.5, 0.9])
 def test_dropout_drops_or_scales(p):
-    """Each entry is 0 or divided by 1 - p, and so is its gradient; the mean over many is kept,
-    within five standard errors.
-    """
+    """Entries and gradients are 0 or divided by 1 - p, and the mean is kept."""
     x = Tensor.randn(500, 200, generator=rng())
     x.requires_grad = True
     out = nn.Dropout(p, generator=rng(4))(x)
@@ -362,7 +483,7 @@ def test_dropout_drops_or_scales(p):
 
 
 def test_dropout_by_seed():
-    """Generators of one seed give one mask; a second call draws another."""
+    """The same seed gives the same mask; a second call draws another."""
     x = Tensor.ones(50, 40)
     one, same = nn.Dropout(0.5, generator=rng(3)), nn.Dropout(0.5, generator=rng(3))
     first = one(x).numpy()
@@ -383,7 +504,7 @@ def test_dropout_by_seed():
         (nn.Conv2d(3, 5, 3, data_format="NHWC"), (8, 9, 3)),
     ],
 )
-def test_a_single_image_needs_no_batch_axis(layer, shape):
+def test_batch_axis_is_optional(layer, shape):
     x = Tensor.randn(*shape, generator=np.random.default_rng(0))
     one, batch = layer(x), layer(x.unsqueeze(0))
     pairs = zip(one, batch, strict=True) if isinstance(one, tuple) else [(one, batch)]
@@ -391,7 +512,7 @@ def test_a_single_image_needs_no_batch_axis(layer, shape):
         np.testing.assert_array_equal(found.data, expected.data[0])
 
 
-def test_dropout_drops_half_by_default():
+def test_dropout_probability_defaults_to_one_half():
     assert nn.Dropout().p == 0.5
 
 
@@ -423,12 +544,14 @@ def test_dropout_drops_half_by_default():
         lambda size: nn.MultiheadAttention(1, size),
     ],
 )
-def test_the_smallest_size_is_1(make):
+def test_sizes_below_1_raise(make):
     make(1)
-    with pytest.raises(ArgumentError, match="expected an integer of at least 1"):
+    with pytest.raises(ArgumentError, match=r"to be an integer >= 1.*, got 0\.$"):
         make(0)
 
 
-def test_an_index_just_behind_the_rows_is_outside():
-    with pytest.raises(AxisError, match=r"index 3 at position .* outside the 3 rows"):
+def test_index_equal_to_num_embeddings_raises():
+    with pytest.raises(
+        AxisError, match=r"expected indices from 0 to 2, got 3 at position \(1,\)\.$"
+    ):
         nn.Embedding(3, 2)(Tensor([2, 3]))

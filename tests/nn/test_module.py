@@ -1,4 +1,4 @@
-"""Modules: what they hold and under which names, state dicts, hooks, lists."""
+"""Modules: parameters, buffers and their paths, state dicts, modes, hooks, containers."""
 
 import copy
 import gc
@@ -16,7 +16,7 @@ from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError,
 
 
 class Block(nn.Module):
-    """A parameter, a buffer, two layers and some attributes that are none of these."""
+    """A parameter, two buffers, two layers, and attributes that are none of these."""
 
     def __init__(self):
         self.inner = nn.Linear(3, 2, generator=rng(1))
@@ -27,12 +27,11 @@ class Block(nn.Module):
         self.size, self.note, self.array = 3, "text", np.ones(3)
 
     def forward(self, x):
-        """Return (N, 2)."""
         return self.last(self.inner(x) * self.scale + self.mean)
 
 
 class Nested(nn.Module):
-    """A Block, a Sequential within a Sequential, and last a parameter."""
+    """A Block, a Sequential inside a Sequential, and a parameter assigned last."""
 
     def __init__(self):
         self.block = Block()
@@ -41,7 +40,7 @@ class Nested(nn.Module):
 
 
 class Collected(nn.Module):
-    """Layers and tensors in a list, a tuple and a dict, one within another, beside other things."""
+    """Layers and tensors in nested lists, tuples and dicts, next to other values."""
 
     def __init__(self):
         self.layers = [nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)]
@@ -50,7 +49,6 @@ class Collected(nn.Module):
         self.notes = ["text", 1, None, [], {}]
 
     def forward(self, x):
-        """Return (N, 1)."""
         for layer in self.layers:
             x = layer(x)
         return self.heads["small"](x) * self.pair[0]
@@ -61,19 +59,18 @@ COLLECTED += ["heads.small.weight"]
 
 
 class Tied(nn.Module):
-    """Two layers of one weight."""
+    """Two layers that share a weight."""
 
     def __init__(self):
         self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
         self.second.weight = self.first.weight
 
     def forward(self, x):
-        """Return (N, 2)."""
         return self.second(self.first(x))
 
 
 class Circle(nn.Module):
-    """A layer that refers back to the module that holds it, by an attribute and in a list."""
+    """A layer that refers back to its parent, by attribute and in a list."""
 
     def __init__(self):
         self.inner = nn.Linear(2, 2)
@@ -81,12 +78,11 @@ class Circle(nn.Module):
         self.inner.others = [self, self.inner]
 
     def forward(self, x):
-        """Return (N, 2)."""
         return self.inner(x)
 
 
 class Net(nn.Module):
-    """A layer under two names, one in a list, and one in a dict within the list."""
+    """A layer under two names, one in a list, and one in a dict inside the list."""
 
     def __init__(self):
         self.first = nn.Linear(2, 2)
@@ -94,39 +90,36 @@ class Net(nn.Module):
         self.again = self.first
 
     def forward(self, x):
-        """Call all of them."""
         x = self.again(self.first(x))
         return self.rest[1]["last"](self.rest[0](x))
 
 
 def names(module):
-    """Return the names of a module's parameters."""
+    """Return the paths of a module's parameters."""
     return [name for name, _ in module.named_parameters()]
 
 
 def ids(values):
-    """Return what tells objects apart."""
+    """Return the ids of objects, to compare identity instead of values."""
     return list(map(id, values))
 
 
 def backward(module, width=3):
-    """Give the parameters of a module gradients."""
+    """Compute gradients of all parameters of a module."""
     dtype = next(module.parameters()).dtype
     module(Tensor(np.ones((4, width), dtype))).sum().backward()
 
 
 def without_gradient(module):
-    """Return the names of the parameters that have no gradient."""
+    """Return the paths of the parameters without a gradient."""
     return [name for name, parameter in module.named_parameters() if parameter.grad is None]
 
 
-# What a module holds.
+# Parameters, buffers and children.
 
 
 def test_names_and_order():
-    """A module's own tensors come first, then those of its layers, as in PyTorch; the paths are
-    joined by dots, and what is yielded are the attributes themselves.
-    """
+    """A module's own tensors come first, then those of its children, as in PyTorch."""
     block = Block()
     inner, last = block.inner, block.last
     assert names(block) == ["scale", "inner.weight", "inner.bias", "last.weight"]
@@ -141,8 +134,8 @@ def test_names_and_order():
     assert [type(module).__name__ for module in Nested().modules()] == ["Nested", *kinds]
 
 
-def test_parameters_know_their_names():
-    """What an optimizer is given has names, however the module was filled; errors use them."""
+def test_parameters_sets_names():
+    """`parameters()` sets the names, however the module was filled."""
     block = Block()
     outer = nn.Sequential(nn.ReLU(), block)
     outer.rows = []
@@ -155,8 +148,8 @@ def test_parameters_know_their_names():
     assert outer.rows[0]["a"].name == "rows.0.a"
 
 
-def test_what_is_shared_counts_once():
-    """A layer under two names is listed under the first; so is a parameter in two layers."""
+def test_shared_layers_and_parameters_are_listed_once():
+    """A shared layer or parameter is listed under its first path."""
     block = Block()
     block.again = block.inner
     assert names(block) == names(Block())
@@ -166,8 +159,8 @@ def test_what_is_shared_counts_once():
     assert names(block) == [*names(Block()), "other.bias"]
 
 
-def test_modules_in_a_circle():
-    """A layer may refer back to the module that holds it: every walk ends."""
+def test_cycles_of_modules():
+    """Walks over modules that refer to their parents terminate."""
     circle, seen = Circle(), []
     assert names(circle) == list(circle.state_dict()) == ["inner.weight", "inner.bias"]
     assert ids(circle.modules()) == ids([circle, circle.inner])
@@ -183,8 +176,8 @@ def test_modules_in_a_circle():
     assert repr(layer).splitlines() == ["Sequential(", "  (0): ReLU()", "  (itself): ...", ")"]
 
 
-def test_collected():
-    """What is in lists, tuples and dicts is found, at any depth, named by index or key."""
+def test_containers_of_parameters_and_layers():
+    """Tensors and layers in nested lists, tuples and dicts are named by index or key."""
     collected = Collected()
     assert names(collected) == COLLECTED
     assert ids(collected.buffers()) == ids([collected.pair[1], collected.heads["more"][0]["deep"]])
@@ -193,7 +186,7 @@ def test_collected():
     assert [name for name, _ in collected.named_children()] == children
     assert not any(module.training for module in collected.eval().modules())
     assert "  (layers.2): Linear(3, 2)" in repr(collected).splitlines()
-    # They get gradients, are converted, and travel with the state dict.
+    # They receive gradients, are saved in the state dict, and are converted.
     backward(collected, 2)
     assert without_gradient(collected) == []
     collected.zero_grad()
@@ -205,8 +198,8 @@ def test_collected():
     assert {array.dtype.name for array in state.values()} == {"float64"}
 
 
-def test_results_that_are_kept_are_no_buffers():
-    """What was computed in forward and kept as an attribute is not saved, nor asked for."""
+def test_stored_results_are_not_buffers():
+    """Results that `forward` stores as attributes are neither saved nor expected by a load."""
     layer = nn.Linear(2, 2)
     layer.kept = layer(Tensor.ones(1, 2))
     assert list(layer.state_dict()) == ["weight", "bias"]
@@ -214,8 +207,8 @@ def test_results_that_are_kept_are_no_buffers():
     layer.load_state_dict(nn.Linear(2, 2).state_dict())
 
 
-def test_running_means_are_buffers():
-    """A buffer may be replaced by what was computed from it without being recorded."""
+def test_replaced_buffers_stay_buffers():
+    """A buffer may be replaced by a result computed inside no_grad()."""
     block = Block()
     with no_grad():
         block.mean = block.mean * 0.5 + Tensor([1.0, 1.0])
@@ -224,7 +217,7 @@ def test_running_means_are_buffers():
 
 
 def test_frozen_parameters():
-    """A frozen parameter is still one, and still saved, but gets no gradient."""
+    """A frozen parameter is listed and saved, but gets no gradient."""
     block = Block()
     block.inner.weight.requires_grad = False
     assert names(block) == names(Block())
@@ -234,18 +227,16 @@ def test_frozen_parameters():
 
 
 @each("make", ["zeros", "ones", "rand", "randn"])
-def test_made_parameters_are_trained(make):
-    """What the constructors of a Tensor make is, of Parameter, a whole Parameter."""
+def test_constructors_of_parameter(make):
+    """Constructors of Tensor, called on Parameter, return Parameters that require gradients."""
     parameter, tensor = getattr(nn.Parameter, make)(2, 3), getattr(Tensor, make)(2, 3)
     assert (type(parameter), type(tensor)) == (nn.Parameter, Tensor)
     assert (parameter.requires_grad, tensor.requires_grad) == (True, False)
     assert (parameter.name, parameter.shape, parameter.dtype) == ("", (2, 3), np.float32)
 
 
-def test_what_is_no_parameter():
-    """from_numpy() gives a plain Tensor over the array, of Parameter too, and so do ops: a module
-    does not take a result for its own.
-    """
+def test_results_are_not_parameters():
+    """`from_numpy()` and ops return plain Tensors, so modules do not list results as parameters."""
     array = np.ones(2)
     tensor = nn.Parameter.from_numpy(array)
     assert (type(tensor), tensor.requires_grad) == (Tensor, False)
@@ -254,20 +245,18 @@ def test_what_is_no_parameter():
     assert not nn.Parameter([1.0], requires_grad=False).requires_grad
 
 
-def test_no_forward():
-    """A module that cannot be called says so by name."""
+def test_missing_forward_raises():
 
     class Unfinished(nn.Module):
         pass
 
     for module in (Unfinished(), nn.ModuleList()):
-        words = rf"{type(module).__name__} has no forward\(\)"
+        words = rf"^{type(module).__name__}: forward\(\) is not implemented\.$"
         with pytest.raises(NotImplementedError, match=words):
             module(1)
 
 
-def test_forward_takes_anything():
-    """Forward may take several inputs, by keyword too, and return anything."""
+def test_forward_takes_any_arguments():
 
     class All(nn.Module):
         def forward(self, *inputs, **options):
@@ -278,7 +267,7 @@ def test_forward_takes_anything():
 
 @each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies(copied):
-    """A deep copy and an unpickled module have equal weights of their own."""
+    """Deep copies and unpickled modules have equal weights in memory of their own."""
     block = Block()
     other = copied(block)
     assert_same(other.state_dict(), block.state_dict())
@@ -289,10 +278,8 @@ def test_copies(copied):
 # State dicts.
 
 
-def test_tied_parameters_are_saved_by_each_name():
-    """A state dict has a shared parameter under each of its names, as in PyTorch; loaded into a
-    model with tied parameters, they stay tied.
-    """
+def test_tied_parameters_are_saved_under_each_path():
+    """A state dict has a tied parameter under each path, as in PyTorch; loading keeps the tie."""
     tied, state = Tied(), Tied().state_dict()
     assert list(state) == ["first.weight", "first.bias", "second.weight", "second.bias"]
     np.testing.assert_array_equal(state["first.weight"], state["second.weight"])
@@ -303,7 +290,7 @@ def test_tied_parameters_are_saved_by_each_name():
 
 
 def test_state_dict_copies():
-    """A state dict is a snapshot: later changes of the model do not reach it, nor the reverse."""
+    """A state dict and the model share no memory."""
     block = Block()
     state = block.state_dict()
     nn.init.zeros(block.scale)
@@ -315,7 +302,7 @@ def test_state_dict_copies():
 
 
 def test_load_state_dict():
-    """Loading makes parameters and buffers those of the other model."""
+    """Loading restores parameters and buffers."""
     block, other = Block(), Block()
     for parameter in other.parameters():
         nn.init.normal(parameter, generator=rng(9))
@@ -325,9 +312,7 @@ def test_load_state_dict():
 
 
 def test_loading_takes_tensors_and_lists():
-    """Values may be whatever NumPy makes an array of, Parameters, and results of ops: their numbers
-    are copied.
-    """
+    """Values may be arrays, lists, Parameters or results of ops; their numbers are copied."""
     block, other = Block(), Block()
     nn.init.zeros(other.scale)
     values = dict(other.named_parameters()) | {"mean": other.scale + 1.0, "count": Tensor(9)}
@@ -341,19 +326,21 @@ def test_loading_takes_tensors_and_lists():
     assert block.scale.tolist() == [8.0, 9.0]
 
 
-def test_loading_lists_all_that_does_not_fit():
-    """One error lists all missing, unexpected and mismatched names, with both shapes and dtypes."""
+def test_loading_error_lists_all_mismatches():
+    """One error lists all missing, unexpected and mismatched names."""
     state = Block().state_dict()
     del state["inner.bias"], state["mean"]
     state |= {"extra": np.ones(1), "another": np.ones(1), "scale": np.ones(3)}
     state["last.weight"] = np.ones((2, 3))
-    with pytest.raises(ShapeError, match=r"^Block\.load_state_dict: ") as caught:
+    with pytest.raises(
+        ShapeError, match=r"^Block\.load_state_dict: the state dict does not match the model\. "
+    ) as caught:
         Block().load_state_dict(state)
     for part in (
-        "missing: mean, inner.bias;",
-        "unexpected: extra, another;",
-        "mismatched: scale (got (3,) float64, expected (2,) float32), "
-        "last.weight (got (2, 3) float64, expected (2, 2) float32)",
+        "Missing: mean, inner.bias.",
+        "Unexpected: extra, another.",
+        "Mismatched: scale (expected (2,) float32, got (3,) float64), "
+        "last.weight (expected (2, 2) float32, got (2, 3) float64). Nothing was loaded.",
     ):
         assert part in str(caught.value)
 
@@ -361,16 +348,15 @@ def test_loading_lists_all_that_does_not_fit():
 @each(
     ("name", "value", "words"),
     [
-        ("count", np.array(7.5), "mismatched: count (got () float64, expected () int64)"),
-        ("scale", np.ones(2, complex), "scale (got (2,) complex128, expected (2,) float32)"),
-        ("scale", np.array(["a", "b"]), "scale (got (2,) <U1, expected (2,) float32)"),
-        ("scale", None, "scale (got () object, expected (2,) float32)"),
-        ("last.weight", np.ones((2, 3)), "mismatched: last.weight"),
-        ("extra", np.ones(1), "unexpected: extra"),
+        ("count", np.array(7.5), "Mismatched: count (expected () int64, got () float64)"),
+        ("scale", np.ones(2, complex), "scale (expected (2,) float32, got (2,) complex128)"),
+        ("scale", np.array(["a", "b"]), "scale (expected (2,) float32, got (2,) <U1)"),
+        ("scale", None, "scale (expected (2,) float32, got () object)"),
+        ("last.weight", np.ones((2, 3)), "Mismatched: last.weight"),
+        ("extra", np.ones(1), "Unexpected: extra"),
     ],
 )
 def test_failed_loading_changes_nothing(name, value, words):
-    """Where one name, shape or kind of number does not fit, nothing is loaded."""
     state = {own: array + 1 for own, array in Block().state_dict().items()} | {name: value}
     block = Block()
     with pytest.raises(ShapeError, match=re.escape(words)):
@@ -379,9 +365,10 @@ def test_failed_loading_changes_nothing(name, value, words):
 
 
 @each("dtype", [np.float16, np.float64, np.int64, bool])
-def test_loading_converts(dtype):
-    """Floats of other widths, and integers for floats, are converted into the arrays there are, so
-    that an optimizer's references stay good.
+def test_loading_casts_in_place(dtype):
+    """Floats of other widths and integers are cast into the existing arrays.
+
+    References that optimizers hold stay valid.
     """
     block = Block()
     scale, array = block.scale, block.scale.data
@@ -392,22 +379,22 @@ def test_loading_converts(dtype):
     assert (array.dtype, array.tolist()) == (np.float32, [0.0, 1.0])
 
 
-def test_loading_not_strictly():
-    """With strict=False names that only one side has are passed over; shapes are checked."""
+def test_loading_with_strict_false():
+    """With strict=False, missing and unexpected names are ignored, but shapes are checked."""
     block, part = Block(), {"scale": np.array([8.0, 9.0])}
-    with pytest.raises(ShapeError, match=r"missing: mean, count, inner\.weight"):
+    with pytest.raises(ShapeError, match=r"Missing: mean, count, inner\.weight"):
         block.load_state_dict(part)
     assert block.scale.tolist() == [1.0, 2.0]
     block.load_state_dict(part | {"extra": np.ones(1)}, strict=False)
     assert block.scale.tolist() == [8.0, 9.0]
-    words = re.escape("scale (got (3,) float64, expected (2,) float32)")
+    words = re.escape("scale (expected (2,) float32, got (3,) float64)")
     with pytest.raises(ShapeError, match=words):
         block.load_state_dict({"mean": np.zeros(2), "scale": np.ones(3)}, strict=False)
     assert block.mean.tolist() == [3.0, 4.0]
 
 
 def test_loading_into_a_live_graph():
-    """A backward through weights that were loaded anew since its forward refuses."""
+    """A backward pass raises if weights were loaded since the forward pass."""
     block = Block()
     loss = block(Tensor.ones(4, 3)).sum()
     block.load_state_dict(block.state_dict())
@@ -415,13 +402,11 @@ def test_loading_into_a_live_graph():
         loss.backward()
 
 
-# Modes, gradients, dtypes, text.
+# Modes, gradients, dtypes, repr.
 
 
 def test_train_and_eval():
-    """A new module is in training; eval() and train() reach every module within, and return the
-    module; a layer's mode can be set alone.
-    """
+    """A mode reaches all modules inside; the mode of a single layer can be set alone."""
     nested = Nested()
     assert all(module.training for module in nested.modules())
     assert nested.eval() is nested
@@ -434,7 +419,7 @@ def test_train_and_eval():
 
 
 def test_zero_grad():
-    """zero_grad() forgets the gradient of every parameter; without it the next ones add up."""
+    """Gradients accumulate until zero_grad() sets them to None."""
     block = Block()
     backward(block)
     once = block.scale.grad.numpy().copy()
@@ -446,9 +431,7 @@ def test_zero_grad():
 
 
 def test_astype():
-    """astype() converts floats, parameters and buffers, in place; integers stay as they are. The
-    model computes in that dtype, and no gradient of the old one stays behind.
-    """
+    """Float parameters and buffers are converted in place; integers are kept, gradients reset."""
     block = Block()
     backward(block)
     scale = block.scale
@@ -466,16 +449,14 @@ def test_astype():
 
 
 @each("dtype", [np.int64, "uint8", bool, complex])
-def test_astype_refuses(dtype):
-    """Weights are floats: another kind of dtype is refused, and nothing is converted."""
+def test_astype_to_other_kinds_raises(dtype):
     block = Block()
-    with pytest.raises(DtypeError, match=r"^Block\.astype: got .*, expected a float dtype"):
+    with pytest.raises(DtypeError, match=r"^Block\.astype: expected a float dtype, got .*\.$"):
         block.astype(dtype)
     assert_same(block.state_dict(), Block().state_dict())
 
 
 def test_repr_is_nested():
-    """A module shows its layers, each indented under its name."""
     assert repr(Nested()).splitlines() == [
         "Nested(",
         "  (block): Block(",
@@ -497,7 +478,6 @@ def test_repr_is_nested():
 
 
 def test_sequential():
-    """Each layer gets what the one before returned."""
     first, second = nn.Linear(3, 2, generator=rng(1)), nn.Linear(2, 4, generator=rng(2))
     x = Tensor.randn(5, 3, generator=rng())
     expected = second(first(x).relu())
@@ -506,8 +486,9 @@ def test_sequential():
 
 
 def test_sequentials_layers_are_attributes():
-    """A Sequential's layers are its attributes "0", "1", ...: more than ten stay in order, and one
-    can be replaced by its name, as in PyTorch.
+    """The layers of a Sequential are the attributes "0", "1", ..., as in PyTorch.
+
+    More than ten stay in order, and one can be replaced by its name.
     """
     layers = [nn.Linear(1, 1) for _ in range(12)]
     sequential = nn.Sequential(*layers)
@@ -520,7 +501,7 @@ def test_sequentials_layers_are_attributes():
 
 
 def test_one_layer_twice_in_a_sequential():
-    """A layer may be passed twice: it is run twice, and trained once. One of none does nothing."""
+    """A layer passed twice runs twice but is listed once; an empty Sequential returns its input."""
     layer = nn.Linear(2, 2, generator=rng())
     sequential = nn.Sequential(layer, layer)
     x = Tensor.ones(1, 2)
@@ -537,7 +518,7 @@ class Fork(nn.Module):
 
 
 def deep(levels):
-    """Return modules each of which has the next under two names: 2^levels ways to the last."""
+    """Return nested Forks, with 2^levels paths to the innermost module."""
     module = nn.Linear(2, 2)
     for _ in range(levels):
         module = Fork(module)
@@ -548,7 +529,7 @@ def deep(levels):
 
 
 def test_shared_modules_are_walked_once():
-    """Lists, modes and gradients of 2^60 ways to one layer are found at once."""
+    """Walks visit each module once, although 2^60 paths lead to the last one."""
     module, counts = deep(60), []
     assert len(list(module.modules())) == 61
     assert names(module) == ["left." * 60 + "weight", "left." * 60 + "bias"]
@@ -560,14 +541,13 @@ def test_shared_modules_are_walked_once():
     assert module.astype(np.float64).left.training is False
 
 
-def test_a_state_dict_has_each_way():
-    """A state dict has a shared layer under each of its names."""
+def test_state_dict_has_every_path():
     ways = ["left.left", "left.right", "right.left", "right.right"]
     assert list(deep(2).state_dict()) == [f"{w}.{n}" for w in ways for n in ("weight", "bias")]
 
 
 def test_apply():
-    """apply() calls with those within first, each once, and returns the module."""
+    """apply() visits children before parents, each once, and returns the module."""
     module = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.Tanh()))
     module.again = vars(module)["1"]
     seen = []
@@ -579,9 +559,7 @@ def test_apply():
 
 
 def test_forward_hook():
-    """A hook sees module, inputs and output; what it returns, unless None, is the output, with a
-    gradient of its own.
-    """
+    """A hook receives module, inputs and output; a result other than None replaces the output."""
     layer, other, seen = nn.ReLU(), nn.ReLU(), []
     first = layer.register_forward_hook(lambda *call: seen.append(call))
     second = layer.register_forward_hook(lambda module, inputs, output: output * 2)
@@ -591,7 +569,7 @@ def test_forward_hook():
     assert out.tolist() == [1.0, 7.0]
     out.sum().backward()
     assert x.grad.tolist() == [0.0, 2.0]
-    assert other(x).tolist() == [0.0, 3.0]  # its hooks are its own
+    assert other(x).tolist() == [0.0, 3.0]  # hooks belong to one instance
     ((module, inputs, output),) = seen
     assert module is layer
     assert inputs[0] is x
@@ -606,13 +584,10 @@ def test_forward_hook():
 
 
 def test_hooks_get_tensors():
-    """An array that is given reaches the hook as the Tensor that forward sees, also by keyword."""
+    """Hooks receive arrays as the Tensors that `forward` receives, also by keyword."""
 
     class Add(nn.Module):
-        """Adds."""
-
         def forward(self, x, y):
-            """Return x + y."""
             assert isinstance(y, Tensor)
             return x + y
 
@@ -623,7 +598,7 @@ def test_hooks_get_tensors():
 
 
 def test_a_hook_that_raises():
-    """The error passes, and the module and those around it stay usable."""
+    """The error propagates, and the module and its parents stay usable."""
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     handle = model[1].register_forward_hook(lambda *_: {}["planned"])
     with pytest.raises(KeyError, match="planned"):
@@ -635,7 +610,6 @@ def test_a_hook_that_raises():
 
 
 def test_a_hook_may_remove_itself():
-    """The hooks may change while they run."""
     layer, calls = nn.ReLU(), []
 
     def once(module, inputs, output):
@@ -649,8 +623,7 @@ def test_a_hook_may_remove_itself():
     assert calls == [1, 2, 2]
 
 
-def test_hooks_are_not_saved_nor_children():
-    """A hook is no part of the module, even where it is a module."""
+def test_hooks_are_neither_saved_nor_children():
     layer, hook = nn.Linear(2, 2), nn.Linear(3, 3)
     layer.register_forward_hook(hook)
     assert list(layer.state_dict()) == ["weight", "bias"]
@@ -659,7 +632,7 @@ def test_hooks_are_not_saved_nor_children():
 
 
 def test_hooks_are_copied():
-    """A deep copy has hooks of its own."""
+    """Hooks of a deep copy are independent of the original's."""
     layer = nn.ReLU()
     handle = layer.register_forward_hook(lambda module, inputs, output: output * 2)
     other = copy.deepcopy(layer)
@@ -669,13 +642,11 @@ def test_hooks_are_copied():
 
 
 def test_a_module_that_calls_itself():
-    """Its scope within itself is named by its class."""
+    """The scope of the inner calls is named by the class."""
 
     class Again(nn.Module):
-        """Calls itself as often as it is told."""
-
         def forward(self, x, times):
-            """Return x doubled that often."""
+            """Return x doubled `times` + 1 times."""
             return self(x * 2, times - 1) if times else x * 2
 
     x = Tensor([1.0], requires_grad=True)
@@ -688,7 +659,7 @@ def test_a_module_that_calls_itself():
 
 
 def test_module_list_names():
-    """Layers are named by position; scopes have the whole path."""
+    """Layers are named by position, and scopes have the whole path."""
     stack = Stack(2)
     expected = ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
     assert list(stack.state_dict()) == expected
@@ -697,7 +668,7 @@ def test_module_list_names():
 
 
 def test_module_list_is_a_list():
-    """Length, indexing, iteration and growth are a list's."""
+    """Length, indexing, slicing, iteration and growth work as for a list."""
     kinds = [nn.ReLU(), nn.Tanh(), nn.Sigmoid()]
     layers = nn.ModuleList(kinds[:1])
     assert layers.append(kinds[2]) is layers
@@ -716,7 +687,7 @@ def test_module_list_is_a_list():
 
 
 def test_module_list_keeps_its_order():
-    """More than ten layers stay in order when one is put in front, in evaluation too."""
+    """More than ten layers stay in order after an insertion at the front."""
     layers = nn.ModuleList(nn.Linear(1, n) for n in range(1, 13)).eval()
     layers.insert(0, nn.Linear(1, 99))
     assert [layer.out_features for layer in layers] == [99, *range(1, 13)]
@@ -725,10 +696,9 @@ def test_module_list_keeps_its_order():
 
 
 @each("index", [2, -3])
-def test_module_list_outside(index):
-    """An index outside is refused, on reading and on assigning."""
+def test_module_list_index_out_of_range_raises(index):
     layers = nn.ModuleList([nn.ReLU(), nn.Tanh()])
-    words = f"ModuleList: index {index} is outside a list of 2"
+    words = f"ModuleList: index {index} is out of range for 2 modules."
     with pytest.raises(AxisError, match=words):
         layers[index]
     with pytest.raises(AxisError, match=words):
@@ -746,19 +716,22 @@ def test_module_list_outside(index):
         lambda layers: nn.Sequential([nn.ReLU()]),
     ],
 )
-def test_lists_of_modules_refuse(change):
-    """What is no module is refused, and the list stays as it was."""
+def test_values_that_are_not_modules_raise(change):
+    """Containers raise on values that are not modules, and stay unchanged."""
     layers = nn.ModuleList([nn.ReLU()])
-    with pytest.raises(ArgumentError, match=r"(ModuleList|Sequential): got .*, expected modules"):
+    with pytest.raises(ArgumentError, match=r"(ModuleList|Sequential): expected modules, got .*\."):
         change(layers)
     assert len(layers) == 1
 
 
-def test_a_parameter_is_not_replaced_by_a_plain_tensor():
+def test_replacing_a_parameter_by_a_plain_tensor_raises():
     layer = nn.Linear(2, 1)
     with (
         no_grad(),
-        pytest.raises(DtypeError, match=r"Linear.weight: a plain Tensor .* weight\[:\]"),
+        pytest.raises(
+            DtypeError,
+            match=r"Linear.weight: expected an nn.Parameter, got a plain Tensor.*`weight\[:\]",
+        ),
     ):
         layer.weight -= 0.1
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
@@ -769,7 +742,7 @@ def test_a_parameter_is_not_replaced_by_a_plain_tensor():
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
 
 
-def test_sequential_is_a_list_too():
+def test_sequential_is_a_list():
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     assert isinstance(model[-1], nn.ReLU)
     assert len(model.append(nn.Linear(3, 1))) == 3
@@ -783,7 +756,7 @@ def test_sequential_is_a_list_too():
 
 
 def paths_of(out):
-    """Return the paths of the calls that made a tensor, last first."""
+    """Return the paths of the calls that produced a tensor, last first."""
     paths, node = [], out.node
     while isinstance(node, type(out.node)):
         paths.append(node.scope.path)
@@ -792,7 +765,7 @@ def paths_of(out):
 
 
 def test_calls_have_paths():
-    """By the first name of each module, in lists and dicts too; profiles and drawings show them."""
+    """Profiles and drawings show each call's path, by the first name of each module."""
     net, x = Net(), Tensor.ones(1, 2)
     paths = ["rest.1.last", "rest.0", "first", "first"]
     assert paths_of(net(x)) == paths
@@ -804,7 +777,7 @@ def test_calls_have_paths():
 
 
 def test_a_graph_keeps_no_module_alive():
-    """What is gone has the name of its class; reference counting alone frees it."""
+    """Reference counting frees the module; its class name then replaces its name."""
     gc.disable()
     try:
         model = nn.Sequential(Net())
@@ -815,13 +788,13 @@ def test_a_graph_keeps_no_module_alive():
         assert paths_of(out)[0] == "Net.Linear"
         model = nn.Sequential(nn.Linear(2, 2))
         out = model(Tensor.ones(1, 2))
-        model[0] = nn.ReLU()  # the caller lives on
+        model[0] = nn.ReLU()  # the caller still exists
         assert paths_of(out)[0] == "Linear"
     finally:
         gc.enable()
 
 
-def test_layers_of_a_user_refuse_lists_too():
+def test_lists_as_input_raise_in_subclasses_of_layers():
     class Doubled(nn.Linear):
         pass
 
@@ -829,7 +802,9 @@ def test_layers_of_a_user_refuse_lists_too():
         def forward(self, pair):
             return pair[0] + pair[1]
 
-    with pytest.raises(DtypeError, match="Doubled: got list, expected Tensors or ndarrays"):
+    with pytest.raises(
+        DtypeError, match=r"Doubled: expected Tensors or ndarrays, got list\. Wrap lists"
+    ):
         Doubled(2, 2)([[1.0, 2.0]])
     assert Own()([np.float32(1), np.float32(2)]) == 3
 

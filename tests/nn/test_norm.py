@@ -1,4 +1,4 @@
-"""Normalization layers: running statistics, empty batches, half precision."""
+"""Normalization layers: formulas, running statistics, empty batches, half precision."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,9 @@ from tests.tools import each, leaf, normal, rng
 from tinygrad_np import Tensor, nn, no_grad
 from tinygrad_np.errors import ArgumentError, ShapeError
 
-# Norms.
 
-
-def test_a_batch_of_nothing_leaves_running_statistics():
-    """An empty batch gives an empty output, and has no mean to learn from."""
+def test_empty_batch_leaves_running_statistics_unchanged():
+    """An empty batch gives an empty output and has no statistics."""
     for layer, shape in ((nn.BatchNorm1d(3), (0, 3)), (nn.InstanceNorm2d(3), (2, 3, 0, 4))):
         tracked = type(layer)(3, affine=True, track_running_stats=True)
         x = Tensor(np.ones(shape), requires_grad=True)
@@ -22,23 +20,22 @@ def test_a_batch_of_nothing_leaves_running_statistics():
         assert tracked.running_var.tolist() == [1.0] * 3
 
 
-def test_a_batch_of_integers_is_normalized_in_float32():
+def test_integers_are_normalized_in_float32():
     x = Tensor([[1, 5], [3, 5], [8, 6]])
     out = nn.BatchNorm1d(2, affine=False)(x)
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out.data, nn.BatchNorm1d(2, affine=False)(x.float()).data)
 
 
-def test_a_refused_batch_leaves_the_buffers():
-    """What BatchNorm refuses is not counted."""
+def test_invalid_batch_leaves_the_buffers_unchanged():
     layer = nn.BatchNorm1d(3)
     with pytest.raises(ShapeError):
         layer(Tensor.ones(1, 3))
     assert layer.num_batches_tracked.item() == 0
 
 
-def test_running_statistics_without_recording():
-    """A layer in training learns its statistics inside no_grad() too."""
+def test_running_statistics_inside_no_grad():
+    """Running statistics are updated inside no_grad()."""
     layer = nn.BatchNorm1d(1, momentum=1.0)
     with no_grad():
         layer(Tensor([[1.0], [3.0]]))
@@ -47,7 +44,7 @@ def test_running_statistics_without_recording():
 
 
 def test_cumulative_average():
-    """With momentum=None the running mean is that of all batches."""
+    """With momentum=None the running mean averages all batches."""
     layer = nn.BatchNorm1d(1, momentum=None)
     for value in (0.0, 3.0, 6.0, 9.0):
         layer(Tensor([[value], [value + 2.0]]))
@@ -56,8 +53,8 @@ def test_cumulative_average():
     assert layer.num_batches_tracked.dtype == np.int64
 
 
-def test_a_graph_of_evaluation_outlives_a_step_of_training():
-    """An evaluation's backward uses the statistics of its forward, though they changed since."""
+def test_evaluation_graph_survives_a_training_step():
+    """The backward pass uses the statistics of its forward pass, even if they changed since."""
     layer = nn.BatchNorm1d(2, eps=0.0)
     x = Tensor.randn(4, 2, generator=rng())
     x.requires_grad = True
@@ -69,7 +66,7 @@ def test_a_graph_of_evaluation_outlives_a_step_of_training():
 
 
 def test_norms_in_half_precision():
-    """float16 stays float16."""
+    """Outputs of float16 inputs are float16."""
     x = Tensor(rng().standard_normal((4, 6)).astype(np.float16))
     for layer in (nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6)):
         assert layer.astype(np.float16)(x).dtype == np.float16
@@ -85,13 +82,13 @@ def test_norms_in_half_precision():
     ],
 )
 def test_norms_take_channels_last(make):
-    """The same numbers, gradients and buffers, only in another order of axes."""
+    """Both data formats give the same numbers, gradients and buffers."""
     first, last = make(), make(data_format="NHWC")
     shape = (2, 3, 5) if isinstance(first, nn.BatchNorm1d) else (2, 3, 5, 4)
     x = normal(*shape).astype(np.float32)
     one, other = leaf(x), leaf(np.ascontiguousarray(np.moveaxis(x, 1, -1)))
     expected, found = first(one), last(other)
-    near = {"rtol": 1e-5, "atol": 1e-6}  # memory in another order is summed in another
+    near = {"rtol": 1e-5, "atol": 1e-6}  # the summation order follows the memory order
     np.testing.assert_allclose(np.moveaxis(found.data, -1, 1), expected.data, **near)
     (expected * one).sum().backward()
     (found * other).sum().backward()
@@ -99,14 +96,14 @@ def test_norms_take_channels_last(make):
     for name, value in first.state_dict().items():
         np.testing.assert_allclose(last.state_dict()[name], value, **near)
     assert "data_format='NHWC'" in repr(last)
-    with pytest.raises(ShapeError, match="and C last"):
+    with pytest.raises(ShapeError, match="with C = 3 as the last axis, got"):
         last(Tensor.ones(*shape))
-    with pytest.raises(ArgumentError, match="data_format: got 'CHW', expected NCHW or NHWC"):
+    with pytest.raises(ArgumentError, match="`data_format` to be 'NCHW' or 'NHWC', got 'CHW'"):
         make(data_format="CHW")
 
 
 def normalized(x, axes, eps=1e-5):
-    """Return x minus its mean, over its standard deviation."""
+    """Return (x - mean) / √(variance + eps) over `axes`."""
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
 
 
@@ -128,7 +125,7 @@ FORMULAS = [
 
 @each("make,shape,formula", FORMULAS)
 @each("affine", [True, False])
-def test_norms_of_channels_are_their_formulas(make, shape, formula, affine):
+def test_channel_norms_match_their_formulas(make, shape, formula, affine):
     layer = make(affine=affine).astype(np.float64)
     x = normal(*shape)
     expected = formula(x)
@@ -141,7 +138,7 @@ def test_norms_of_channels_are_their_formulas(make, shape, formula, affine):
 
 
 @each("affine", [True, False])
-def test_batch_norm_in_evaluation_is_its_formula(affine):
+def test_batch_norm_in_evaluation_matches_its_formula(affine):
     layer = nn.BatchNorm2d(2, eps=0.5, affine=affine).astype(np.float64).eval()
     layer.running_mean.data[:], layer.running_var.data[:] = [1.0, -2.0], [3.5, 8.5]
     if affine:
@@ -153,7 +150,7 @@ def test_batch_norm_in_evaluation_is_its_formula(affine):
     np.testing.assert_allclose(layer(Tensor(x)).data, np.moveaxis(last, -1, 1), rtol=1e-12)
 
 
-def test_norms_of_the_last_axes_are_their_formulas():
+def test_last_axis_norms_match_their_formulas():
     x, scale, shift = normal(2, 3, 4), normal(3, 4, seed=1), normal(3, 4, seed=2)
     layer = nn.LayerNorm((3, 4)).astype(np.float64)
     layer.weight.data[:], layer.bias.data[:] = scale, shift

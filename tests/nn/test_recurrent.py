@@ -6,11 +6,9 @@ from tests.nn.tools import sigmoid
 from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 
-# LSTMCell and attention.
-
 
 def test_lstm_cell_takes_arrays():
-    """The state may be given as arrays."""
+    """Input and state may be arrays."""
     cell = nn.LSTMCell(4, 2, generator=rng())
     x, h, c = (rng(n).standard_normal((3, n)).astype(np.float32) for n in (4, 2, 2))
     whole = cell(Tensor(x), (Tensor(h), Tensor(c)))
@@ -19,7 +17,7 @@ def test_lstm_cell_takes_arrays():
 
 
 @each("bias", [True, False])
-def test_lstm_cell_is_its_formula(bias):
+def test_lstm_cell_matches_its_formula(bias):
     cell = nn.LSTMCell(4, 2, bias, generator=rng()).astype(np.float64)
     x, h, c = (rng(n).standard_normal((3, n)) for n in (4, 2, 2))
     gates = x @ cell.weight_ih.data.T + h @ cell.weight_hh.data.T

@@ -14,7 +14,7 @@ from tinygrad_np.nn.summary import _size
 
 
 def numbers_of(text):
-    """Return parameters, FLOPs and bytes by path, the model's own under ''."""
+    """Return parameters, FLOPs and bytes by path; the model's own are under ''."""
     lines = text.splitlines()
     start, end = (i for i, line in enumerate(lines) if set(line) == {"-"})
     table = {}
@@ -25,7 +25,7 @@ def numbers_of(text):
 
 
 def test_lines_of_a_model():
-    """Each layer has a line with its path, class and output for a batch of one, and numbers."""
+    """Each layer has a line with path, class, output shape for a batch of one, and numbers."""
     lines = MnistCNNLight().summary((1, 28, 28)).splitlines()
     assert lines[0].split() == ["layer", "class", "output", "shape", "parameters", "FLOPs", "bytes"]
     rows = {line.split()[0]: line for line in lines}
@@ -40,7 +40,7 @@ def test_lines_of_a_model():
     [(LeNet, "61,750", "241.2 KiB"), (FashionCNN, "1,630,282", "6.22 MiB")],
 )
 def test_totals(model, parameters, size):
-    """They are the sums of the columns; the parameters' are known."""
+    """The totals are the sums of the columns."""
     text = model().summary((1, 28, 28))
     parameter_line, forward_line = text.splitlines()[-2:]
     assert parameter_line == f"{parameters} parameters: {parameters} trainable, 0 frozen; {size}"
@@ -70,22 +70,19 @@ def test_totals(model, parameters, size):
 )
 @each("dtype", [np.float32, np.float64])
 def test_flops_and_bytes_of_a_layer(layer, shape, flops, entries, dtype):
-    """One for each product and one for each sum; a view or the input itself takes no memory."""
+    """Each product and each sum is one FLOP; views and returned inputs take no memory."""
     text = layer.astype(dtype).summary(shape, dtype=dtype)
     assert numbers_of(text)[""][1:] == (flops, entries * np.dtype(dtype).itemsize)
 
 
-def test_a_container_has_its_own_alone():
-    """What layers within have done and returned is theirs; what it does beside them is its own."""
+def test_container_excludes_its_children():
+    """A container counts its own ops and outputs, not those of modules inside it."""
 
     class Residual(nn.Module):
-        """Adds its input to what two layers make of it."""
-
         def __init__(self):
             self.body = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
 
         def forward(self, x):
-            """Return (N, 4)."""
             return self.body(x) + x
 
     assert numbers_of(nn.Sequential(Residual()).summary((4,))) == {
@@ -97,28 +94,26 @@ def test_a_container_has_its_own_alone():
     }
 
 
-def test_several_calls_of_a_shared_layer_add_up():
-    """A layer of two names, called three times, has one line; its parameters are counted once."""
+def test_calls_of_a_shared_layer_add_up():
+    """A layer with two names and three calls has one line; its parameters count once."""
 
     class Shared(nn.Module):
-        """Calls one layer by two names, and by a module that does not hold it."""
+        """Calls one layer under two names and through a module that does not hold it."""
 
         def __init__(self):
             self.first = self.second = nn.Linear(2, 2)
             self.borrower = Borrower(self.first)
 
         def forward(self, x):
-            """Return (N, 2)."""
             return self.borrower(self.second(self.first(x)))
 
     class Borrower(nn.Module):
-        """Calls a layer that is none of its own, and one that nobody lists."""
+        """Calls a layer that it does not hold, and one that no module holds."""
 
         def __init__(self, layer):
             self.layer = lambda x: nn.ReLU()(layer(x))
 
         def forward(self, x):
-            """Return (N, 2)."""
             return self.layer(x)
 
     assert numbers_of(Shared().summary((2,))) == {
@@ -129,7 +124,7 @@ def test_several_calls_of_a_shared_layer_add_up():
 
 
 def test_frozen_and_shared_parameters():
-    """Frozen ones are counted apart, shared ones once; what is not called says so."""
+    """Frozen parameters are counted separately, shared ones once; uncalled layers are marked."""
     model = Stack(2)
     model.layers[0].weight.requires_grad = False
     model.layers[1].weight = model.layers[0].weight
@@ -142,16 +137,13 @@ def test_frozen_and_shared_parameters():
 
 
 def test_several_outputs_and_calls():
-    """Tuples of outputs are shown whole; a layer that is called twice with other shapes, both."""
+    """Tuples of outputs are shown in full, and different shapes of several calls side by side."""
 
     class Twice(nn.Module):
-        """Calls one layer twice."""
-
         def __init__(self):
             self.flat, self.cell = nn.Flatten(0), nn.LSTMCell(4, 2)
 
         def forward(self, x):
-            """Return the cell's state, text and a size."""
             self.flat(self.flat(x)[:2])
             return self.cell(x), "text"
 
@@ -164,8 +156,8 @@ def test_several_outputs_and_calls():
     assert numbers_of(text)[""][2] == 0
 
 
-def test_the_model_is_left_as_it_was():
-    """Modes, running statistics, hooks, gradients and generators are untouched."""
+def test_summary_leaves_the_model_unchanged():
+    """Modes, running statistics, hooks and generators are unchanged."""
     generator = np.random.default_rng(0)
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5, generator), nn.Flatten())
     list(model)[1].eval()
@@ -177,8 +169,8 @@ def test_the_model_is_left_as_it_was():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_failure_leaves_the_model_as_it_was():
-    """An input shape that does not fit raises the layer's error, and no hook stays."""
+def test_failed_summary_leaves_the_model_unchanged():
+    """A wrong input shape raises the layer's error and leaves no hook behind."""
     model = Stack(2)
     with pytest.raises(ValueError, match=r"got input \(1, 3\)"):
         model.summary((3,))
@@ -186,18 +178,14 @@ def test_a_failure_leaves_the_model_as_it_was():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_summary_within_a_call_counts_the_same():
-    """Where it is asked for, in a forward or not, is no matter."""
+def test_summary_inside_a_forward_pass():
     model, told = nn.Sequential(nn.Linear(2, 2)), []
 
     class Outer(nn.Module):
-        """Prints a model that it holds."""
-
         def __init__(self):
             self.inner = model
 
         def forward(self, x):
-            """Return x."""
             told.append(self.inner.summary((2,)))
             return x
 
@@ -205,8 +193,8 @@ def test_a_summary_within_a_call_counts_the_same():
     assert told == [model.summary((2,))]
 
 
-def test_integers():
-    """A model that takes indices is summarised with dtype=."""
+def test_integer_inputs():
+    """`dtype` sets the dtype of the input for models that take indices."""
     model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
     text = model.summary((5,), dtype=np.int64)
     assert "(1, 5, 2)" in text
@@ -215,9 +203,10 @@ def test_integers():
         assert "(1, 5, 2)" in model.summary([5], dtype=np.int64)
 
 
-def test_a_number_is_refused():
-    """The input shape is a tuple."""
-    with pytest.raises(ArgumentError, match=r"Stack.summary: got input_shape 784, expected a tup"):
+def test_integer_as_input_shape_raises():
+    with pytest.raises(
+        ArgumentError, match=r"Stack.summary: expected `input_shape` to be a tuple .*, got 784\."
+    ):
         Stack().summary(784)
 
 

@@ -1,4 +1,4 @@
-"""Helpers that these tests share."""
+"""Helpers shared by the tests of nn."""
 
 import numpy as np
 
@@ -13,13 +13,12 @@ def assert_same(found, expected):
 
 
 class Stack(nn.Module):
-    """A ModuleList that forward calls in turn."""
+    """A ModuleList whose layers `forward` calls in order."""
 
     def __init__(self, count=3):
         self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(count))
 
     def forward(self, x):
-        """Return (N, 2)."""
         for layer in self.layers:
             x = layer(x)
         return x

@@ -348,8 +348,8 @@ def other_groups():
     [
         (simple(), simple(optim.AdamW), ArgumentError, "optimizer: got AdamW, expected Adam. Make"),
         (simple(), other_groups(), ArgumentError, "Adam.load_state_dict: this state is of another"),
-        (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (got (2, 4) float32, expec"),
-        (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "missing: bias"),
+        (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (expected (2, 3) float32, got"),
+        (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "Missing: bias."),
         (simple(schedule=step_lr), simple(), ArgumentError, "schedule: got none, expected StepLR"),
         (
             simple(),

@@ -259,12 +259,12 @@ def test_another_models_checkpoint(tmp_path):
     train.save(tmp_path / "a", MnistCNNLight(rng(0)).state_dict())
     model = LabCNN(rng(1))
     before = model.state_dict()
-    words = r"LabCNN\.load_state_dict: these weights are another model's; "
-    words += r"missing: conv\.weight, conv\.bias; unexpected: (conv[12]\.(weight|bias)[,;] ){4}"
-    words += "mismatched: " + re.escape(
-        "fc1.weight (got (32, 784) float32, expected (128, 3136) float32), "
-        "fc1.bias (got (32,) float32, expected (128,) float32), "
-        "fc2.weight (got (10, 32) float32, expected (10, 128) float32)"
+    words = r"LabCNN\.load_state_dict: the state dict does not match the model\. "
+    words += r"Missing: conv\.weight, conv\.bias\. Unexpected: (conv[12]\.(weight|bias)[,.] ){4}"
+    words += "Mismatched: " + re.escape(
+        "fc1.weight (expected (128, 3136) float32, got (32, 784) float32), "
+        "fc1.bias (expected (128,) float32, got (32,) float32), "
+        "fc2.weight (expected (10, 128) float32, got (10, 32) float32)"
     )
     with pytest.raises(ShapeError, match=f"^{words}"):
         model.load_state_dict(train.load(tmp_path / "a"))

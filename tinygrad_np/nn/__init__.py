@@ -1,4 +1,4 @@
-"""Layers, the Module they are, and their initial weights."""
+"""Neural network layers, the Module base class and weight initialization."""
 
 from tinygrad_np.nn import init
 from tinygrad_np.nn.activation import (

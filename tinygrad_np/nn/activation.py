@@ -1,4 +1,4 @@
-"""Activations as layers: each calls the Tensor method of its name, with PyTorch's options."""
+"""Activation layers. Each calls the Tensor method of the same name, with PyTorch's options."""
 
 import inspect
 from typing import Any
@@ -9,14 +9,14 @@ from tinygrad_np.tensor import Tensor
 
 
 class Activation(Layer):
-    """A function of a Tensor as a layer without parameters.
+    """Base class of activations: a Tensor method as a layer without parameters.
 
-    A subclass names the Tensor method and, with their defaults, the options that the layer takes
-    and hands on in this order.
+    A subclass declares the name of the method as `method` and the options of the layer with their
+    defaults as further class arguments. The options are passed to the method in this order.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Root(nn.Activation, method="sqrt"):
-    ...     \"\"\"√x.\"\"\"
+    ...     \"\"\"Square root.\"\"\"
     >>> Root()(Tensor([4.0, 9.0]))
     Tensor([2., 3.])
     """
@@ -36,7 +36,8 @@ class Activation(Layer):
             bound = self.__signature__.bind(*values, **options)
         except TypeError as error:
             raise ArgumentError(
-                f"{type(self).__name__}{self.__signature__}: got {values}, {options}; {error}"
+                f"{type(self).__name__}: expected the arguments {self.__signature__}, got {values} "
+                f"and {options} ({error})."
             ) from error
         bound.apply_defaults()
         vars(self).update(bound.arguments)
@@ -45,7 +46,7 @@ class Activation(Layer):
         return {name: getattr(self, name) for name in self.__signature__.parameters}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the function of x: of the same shape."""
+        """Apply the method to x; the shape does not change."""
         out: Tensor = getattr(x, self._method)(*self._options().values())
         return out
 
@@ -55,80 +56,89 @@ class Activation(Layer):
 
 
 class ReLU(Activation, method="relu"):
-    """max(x, 0)."""
+    """Rectified linear unit: max(x, 0)."""
 
 
 class ReLU6(Activation, method="relu6"):
-    """min(max(x, 0), 6)."""
+    """ReLU with an upper bound of 6: min(max(x, 0), 6)."""
 
 
 class LeakyReLU(Activation, method="leaky_relu", negative_slope=0.01):
-    """x where x > 0, else negative_slope x."""
+    """Leaky ReLU: x where x > 0, otherwise negative_slope * x."""
 
 
 class ELU(Activation, method="elu", alpha=1.0):
-    """x where x > 0, else alpha (e^x - 1) (Clevert et al. 2015)."""
+    """Exponential linear unit: x where x > 0, otherwise alpha (e^x - 1) (Clevert et al. 2015)."""
 
 
 class CELU(Activation, method="celu", alpha=1.0):
-    """x where x > 0, else alpha (e^(x / alpha) - 1) (Barron 2017)."""
+    """Continuously differentiable ELU (Barron 2017).
+
+    The result is x where x > 0, otherwise alpha (e^(x / alpha) - 1).
+    """
 
 
 class SELU(Activation, method="selu", alpha=1.6732632423543772, gamma=1.0507009873554805):
-    """gamma times ELU, so scaled that mean 0 and variance 1 are kept (Klambauer et al. 2017)."""
+    """Scaled ELU: gamma times ELU (Klambauer et al. 2017).
+
+    The default alpha and gamma preserve mean 0 and variance 1.
+    """
 
 
 class GELU(Activation, method="gelu", approximate="none"):
-    """x Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016); `approximate` is
-    "none" or "tanh".
+    """Gaussian error linear unit: x Φ(x) (Hendrycks and Gimpel 2016).
+
+    Φ is the cumulative distribution function of the standard normal distribution. `approximate` is
+    "none" for the exact function or "tanh" for the tanh approximation.
     """
 
 
 class SiLU(Activation, method="silu"):
-    """x sigmoid(x), also called swish."""
+    """Sigmoid linear unit, also called swish: x sigmoid(x)."""
 
 
 class Mish(Activation, method="mish"):
-    """x tanh(softplus(x)) (Misra 2019)."""
+    """Mish: x tanh(softplus(x)) (Misra 2019)."""
 
 
 class Softsign(Activation, method="softsign"):
-    """x / (1 + |x|)."""
+    """Softsign: x / (1 + |x|)."""
 
 
 class Sigmoid(Activation, method="sigmoid"):
-    """1 / (1 + e^-x)."""
+    """Logistic sigmoid: 1 / (1 + e^-x)."""
 
 
 class LogSigmoid(Activation, method="logsigmoid"):
-    """log(1 / (1 + e^-x))."""
+    """Logarithm of the sigmoid: log(1 / (1 + e^-x))."""
 
 
 class Hardswish(Activation, method="hardswish"):
-    """x relu6(x + 3) / 6 (Howard et al. 2019)."""
+    """Piecewise approximation of swish: x relu6(x + 3) / 6 (Howard et al. 2019)."""
 
 
 class Hardtanh(Activation, method="hardtanh", min_val=-1.0, max_val=1.0):
-    """x, but no less than min_val and no more than max_val."""
+    """Clipping of x to the range from min_val to max_val."""
 
 
 class Softplus(Activation, method="softplus", beta=1.0):
-    """log(1 + e^(beta x)) / beta, exact for large x too, so that PyTorch's threshold is not
-    needed.
+    """Softplus: log(1 + e^(beta x)) / beta.
+
+    The result is accurate for large x, so PyTorch's `threshold` is not needed.
     """
 
 
 class Tanh(Activation, method="tanh"):
-    """(e^x - e^-x) / (e^x + e^-x)."""
+    """Hyperbolic tangent: (e^x - e^-x) / (e^x + e^-x)."""
 
 
 class Softmax(Activation, method="softmax", dim=-1):
-    """e^x / Σ e^x along the axis dim."""
+    """Softmax along the axis `dim`: e^x / Σ e^x."""
 
 
 class Softmin(Activation, method="softmin", dim=-1):
-    """e^-x / Σ e^-x along the axis dim."""
+    """Softmax of -x along the axis `dim`: e^-x / Σ e^-x."""
 
 
 class LogSoftmax(Activation, method="log_softmax", dim=-1):
-    """x - log Σ e^x along the axis dim."""
+    """Logarithm of the softmax along the axis `dim`: x - log Σ e^x."""

@@ -1,4 +1,4 @@
-"""Attention with several heads."""
+"""Multi-head attention."""
 
 import math
 from typing import Any
@@ -18,13 +18,31 @@ Generator = np.random.Generator | None
 
 
 class MultiheadAttention(Layer):
-    """Attention in `num_heads` projections of query, key and value, joined and projected again
-    (Vaswani et al. 2017, section 3.2.2).
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
-    query (L, N, embed_dim), key (S, N, kdim), value (S, N, vdim); with `batch_first` N comes first,
-    and it may be missing. kdim and vdim are embed_dim unless given: then the three projections are
-    one below the other in in_proj_weight (3 embed_dim, embed_dim), else apart in q_proj_weight,
-    k_proj_weight and v_proj_weight; in_proj_bias is (3 embed_dim,).
+    Query, key and value are projected and split into heads of size d = embed_dim / num_heads. The
+    outputs of the heads are concatenated and projected again:
+
+        head = softmax(q kᵀ / √d + mask) v
+        output = concatenate(heads) @ out_proj.weight.T + out_proj.bias
+
+    query has shape (L, N, embed_dim), key (S, N, kdim) and value (S, N, vdim); with `batch_first`,
+    N is the first axis. N may be omitted.
+
+    If kdim and vdim equal embed_dim, the three projections are stacked in in_proj_weight of shape
+    (3 embed_dim, embed_dim). Otherwise they are q_proj_weight, k_proj_weight and v_proj_weight. In
+    both cases, in_proj_bias has shape (3 embed_dim,).
+
+    Args:
+        embed_dim: size of the query and of the output.
+        num_heads: number of heads; must divide `embed_dim`.
+        dropout: probability of dropping an attention weight in training.
+        bias: whether the projections have biases.
+        kdim: size of the key; defaults to `embed_dim`.
+        vdim: size of the value; defaults to `embed_dim`.
+        batch_first: whether N is the first axis.
+        generator: NumPy generator for the initial values and for dropout; defaults to the global
+            generator.
 
     >>> from tinygrad_np import Tensor, nn
     >>> x = Tensor.randn(2, 5, 8)
@@ -56,12 +74,13 @@ class MultiheadAttention(Layer):
         )
         if embed_dim % num_heads:
             raise ArgumentError(
-                f"MultiheadAttention num_heads: got {num_heads}, expected a divisor of "
-                f"embed_dim={embed_dim}"
+                f"MultiheadAttention: expected `num_heads` to divide embed_dim={embed_dim}, got "
+                f"{num_heads}."
             )
         if not 0 <= dropout <= 1:
             raise ArgumentError(
-                f"MultiheadAttention dropout: got {dropout}, expected a probability from 0 to 1"
+                "MultiheadAttention: expected `dropout` to be a number from 0 to 1, got "
+                f"{dropout!r}."
             )
         self.embed_dim = embed_dim
         self.num_heads = num_heads
@@ -94,13 +113,28 @@ class MultiheadAttention(Layer):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the output, like the query, and the weights: (N, L, S), or with
-        `average_attn_weights=False` (N, num_heads, L, S), or None unless `need_weights`.
+        """Return the output and the attention weights.
 
-        `key_padding_mask` (N, S) and `attn_mask` (L, S) or (N num_heads, L, S) are bool, True where
-        a query may not attend, or float, and added to the scores. `is_causal` masks what comes
-        after a query, if no `attn_mask` does. A query that may attend nowhere has weights 0, as in
-        PyTorch with `need_weights=False` (with True it gives nan).
+        Args:
+            query: of shape (L, N, embed_dim).
+            key: of shape (S, N, kdim).
+            value: of shape (S, N, vdim).
+            key_padding_mask: of shape (N, S), the keys that no query may attend to.
+            need_weights: whether to return the weights; if False, None is returned in their place.
+            attn_mask: of shape (L, S) or (N num_heads, L, S), the keys that each query may not
+                attend to.
+            average_attn_weights: whether to average the weights over the heads.
+            is_causal: whether to mask the keys after each query; ignored if `attn_mask` is given.
+
+        Masks are bool, with True for keys to ignore, or float, which are added to the scores.
+
+        Returns:
+            The output, of the shape of the query, and the weights of shape (N, L, S), or (N,
+            num_heads, L, S)
+            with `average_attn_weights=False`.
+
+        If all keys of a query are masked, its weights are 0. PyTorch does the same with
+        `need_weights=False` but returns nan with `need_weights=True`.
         """
         shapes = (query.shape, key.shape, value.shape)
         self._check(*shapes)
@@ -142,13 +176,13 @@ class MultiheadAttention(Layer):
         if not fits:
             lead = "N, L" if self.batch_first else "L, N"
             raise ShapeError(
-                f"MultiheadAttention: got query {query}, key {key}, value {value}, expected "
-                f"({lead}, {sizes[0]}) and twice the like with S for L, last {sizes[1]} and "
-                f"{sizes[2]}; all may lack N"
+                f"MultiheadAttention: expected query ({lead}, {sizes[0]}), key "
+                f"({lead.replace('L', 'S')}, {sizes[1]}) and value ({lead.replace('L', 'S')}, "
+                f"{sizes[2]}), or all without N, got query {query}, key {key} and value {value}."
             )
 
     def _project(self, *inputs: Tensor) -> list[Tensor]:
-        """Return query, key and value in their heads: (N, heads, L, embed_dim / heads)."""
+        """Return query, key and value by head, each of shape (N, heads, L, embed_dim / heads)."""
         size = self.embed_dim
         found = []
         for part, x in enumerate(inputs):
@@ -164,7 +198,7 @@ class MultiheadAttention(Layer):
         return found
 
     def _join_masks(self, key_padding_mask: Any, attn_mask: Any, scores: Shape, dtype: Any) -> Any:
-        """Return both masks as one that is added to scores (N, heads, L, S), or None."""
+        """Return the sum of the masks, to add to scores of shape (N, heads, L, S), or None."""
         batch, heads, length, keys = scores
         total = None
         for name, mask, allowed in (
@@ -182,15 +216,15 @@ class MultiheadAttention(Layer):
                 shape = (1, *shape)
             if shape not in allowed:
                 raise ShapeError(
-                    f"MultiheadAttention {name}: got shape {mask.shape}, expected "
-                    f"{' or '.join(map(str, allowed))}"
+                    f"MultiheadAttention: expected `{name}` of shape "
+                    f"{' or '.join(map(str, allowed))}, got {mask.shape}."
                 )
             added = _to_additive(name, mask, dtype).reshape(allowed[shape])
             total = added if total is None else total + added
         return total
 
     def describe(self) -> str:
-        """Return the sizes, and what is not at its default."""
+        """Return the sizes, and the options that differ from their defaults."""
         text = f"{self.embed_dim}, {self.num_heads}"
         changes = {
             "dropout": (self.dropout, 0.0),
@@ -203,11 +237,12 @@ class MultiheadAttention(Layer):
 
 
 def _to_additive(name: str, mask: Any, dtype: Any) -> Tensor:
-    """Return a mask as numbers to be added: -inf where a bool one is True."""
+    """Return a mask of numbers to add to the scores: -inf where a bool mask is True."""
     if not isinstance(mask, Tensor | np.ndarray) or mask.dtype.kind not in "bf":
         raise DtypeError(
-            f"MultiheadAttention {name}: got {getattr(mask, 'dtype', type(mask).__name__)}, "
-            "expected bools, True where a query may not attend, or floats, which are added"
+            f"MultiheadAttention: expected `{name}` to be a bool array, True where a query may not "
+            "attend, or a float array to add to the scores, got "
+            f"{getattr(mask, 'dtype', type(mask).__name__)}."
         )
     if mask.dtype == bool:
         array = mask.data if isinstance(mask, Tensor) else mask

@@ -28,22 +28,23 @@ Sizes = int | Sequence[int]
 
 
 def _padding(name: str, value: Any, rank: int) -> tuple[int, ...]:
-    """Return padding that is in order: one number an axis, or the flat pairs that were given."""
+    """Return checked padding: one number per axis, or the flat pairs as given."""
     pairs = pads_per_axis(name, "padding", value, rank)
     is_flat = isinstance(value, Sequence) and len(value) == 2 * rank
     return tuple(map(int, value)) if is_flat else tuple(before for before, _ in pairs)
 
 
 class _ImageLayer(Layer):
-    """A layer of images of `rank` axes, also of one without a batch axis, and with channels last
-    where `data_format` says so.
+    """Base class of layers on images with `rank` spatial axes.
+
+    Adds a missing batch axis, and moves the channels first if `data_format` is "NHWC".
     """
 
     rank: ClassVar[int] = 2
     data_format: str
 
     def forward(self, x: Tensor) -> Any:
-        """Return images (N, C, P, Q) for images (N, C, H, W), or one for one."""
+        """Return images (N, K, P, Q) for images (N, C, H, W); N may be omitted."""
         if x.ndim == self.rank + 1:
             out = self.forward(x.unsqueeze(0))
             return tuple(o.squeeze(0) for o in out) if isinstance(out, tuple) else out.squeeze(0)
@@ -53,20 +54,20 @@ class _ImageLayer(Layer):
             if self.data_format == "NCHW":
                 raise
             raise ShapeError(
-                f"{type(self).__name__}: got input {x.shape}, whose last axis is, by data_format="
-                f"'NHWC', the channels; with channels first: {error}"
+                f"{type(self).__name__}: got input {x.shape}, with the channels last because of "
+                f"data_format='NHWC'. In channels-first order: {error}"
             ) from error
         if isinstance(out, tuple):
             return tuple(channels_back(part, self.data_format) for part in out)
         return channels_back(out, self.data_format)
 
     def _of_batch(self, x: Tensor) -> Any:
-        """Compute from images (N, C, H, W), channels first."""
+        """Compute the output for images (N, C, H, W)."""
         raise NotImplementedError
 
 
 class _Convolution(_ImageLayer):
-    """What convolutions of any number of axes share."""
+    """Base class of convolutions with any number of spatial axes."""
 
     rank: ClassVar[int]
     usual: ClassVar[dict[str, Any]] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -89,8 +90,8 @@ class _Convolution(_ImageLayer):
         check_integer(name, 1, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ArgumentError(
-                f"{name} groups: got {groups}, expected a divisor of in_channels={in_channels} and "
-                f"of out_channels={out_channels}"
+                f"{name}: expected `groups` to divide in_channels={in_channels} and "
+                f"out_channels={out_channels}, got {groups}."
             )
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -126,17 +127,18 @@ class _Convolution(_ImageLayer):
         )
 
     def describe(self) -> str:
-        """Return the sizes, and what is not at its default."""
+        """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={short(self.kernel_size)}"
         form = options_note(self, data_format="NCHW")
         return sizes + options_note(self, **self.usual) + bias_note(self.bias) + form
 
 
 class Conv1d(_Convolution):
-    """Cross-correlation of sequences (N, in_channels, L) to (N, out_channels, P).
+    """1-D convolution (cross-correlation) of sequences.
 
-    weight is (out_channels, in_channels / groups, *kernel_size). With data_format="NHWC" channels
-    come last.
+    Maps (N, in_channels, L) to (N, out_channels, P); N may be omitted. The weight has shape
+    (out_channels, in_channels / groups, kernel_size). The arguments are those of `Conv2d`, with one
+    axis instead of two; data_format="NHWC" means sequences of shape (N, L, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Conv1d(4, 8, 3, padding="same")(Tensor.ones(2, 4, 10)).shape
@@ -147,10 +149,29 @@ class Conv1d(_Convolution):
 
 
 class Conv2d(_Convolution):
-    """Cross-correlation of images (N, in_channels, H, W) to (N, out_channels, P, Q).
+    """2-D convolution (cross-correlation) of images.
 
-    weight is (out_channels, in_channels / groups, *kernel_size). `padding` is an integer, a pair,
-    four as in `pad`, or "same". With data_format="NHWC" images are (N, H, W, channels).
+    Maps (N, in_channels, H, W) to (N, out_channels, P, Q); N may be omitted. For padded images x
+    and one group:
+
+        out[n, k, p, q] = bias[k] + Σ x[n, c, i, j] weight[k, c, r, s],  summed over c, r and s
+        i = stride p + dilation r,  j = stride q + dilation s
+
+    The weight has shape (out_channels, in_channels / groups, *kernel_size). Weight and bias start
+    uniform in ±1 / sqrt(fan_in), fan_in = in_channels / groups * R * S, as in PyTorch.
+
+    Args:
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        kernel_size: height and width of the kernel, or one integer for both.
+        stride: step between windows.
+        padding: zeros around the image: one number, one per axis, (left, right, top, bottom) as in
+            `pad`, or "same", which keeps the image size and requires a stride of 1.
+        dilation: step between the entries of a window.
+        groups: number of groups into which the channels are divided; each is convolved separately.
+        bias: whether to add a learned bias of shape (out_channels,).
+        generator: NumPy generator for the initial values; defaults to the global generator.
+        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Conv2d(1, 8, 3, padding=1)(Tensor.ones(2, 1, 28, 28)).shape
@@ -161,10 +182,11 @@ class Conv2d(_Convolution):
 
 
 class Conv3d(_Convolution):
-    """Cross-correlation of volumes (N, in_channels, D, H, W) to (N, out_channels, O, P, Q).
+    """3-D convolution (cross-correlation) of volumes.
 
-    weight is (out_channels, in_channels / groups, *kernel_size). With data_format="NHWC" channels
-    come last.
+    Maps (N, in_channels, D, H, W) to (N, out_channels, O, P, Q); N may be omitted. The weight has
+    shape (out_channels, in_channels / groups, *kernel_size). The arguments are those of `Conv2d`,
+    with three axes instead of two; data_format="NHWC" means volumes of shape (N, D, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Conv3d(1, 2, 3)(Tensor.ones(1, 1, 4, 5, 6)).shape
@@ -175,10 +197,16 @@ class Conv3d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """Transposed convolution of images (N, in_channels, P, Q) to (N, out_channels, H, W).
+    """2-D transposed convolution of images, the gradient of `Conv2d` for its input.
 
-    weight is (in_channels, out_channels / groups, *kernel_size). Arguments are in PyTorch's order,
-    which is not that of Conv2d.
+    Maps (N, in_channels, P, Q) to (N, out_channels, H, W); N may be omitted. For a kernel of height
+    R:
+
+        H = (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1
+
+    The weight has shape (in_channels, out_channels / groups, *kernel_size). The arguments are those
+    of `Conv2d`, in PyTorch's order: `output_padding`, the rows and columns added at the end,
+    follows `padding`, and `dilation` comes after `bias`. The padding cannot be "same".
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.ConvTranspose2d(8, 4, 2, stride=2)(Tensor.ones(2, 8, 7, 7)).shape
@@ -236,7 +264,7 @@ class ConvTranspose2d(_Convolution):
 
 
 class _Pool(_ImageLayer):
-    """What pooling layers share: the window, its stride and its padding."""
+    """Base class of pooling layers: window, stride and padding."""
 
     def _set_windows(
         self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, data_format: str
@@ -254,10 +282,19 @@ class _Pool(_ImageLayer):
 
 
 class MaxPool2d(_Pool):
-    """Maximum over windows of images (N, C, H, W), or of one, (C, H, W) or (H, W); the stride
-    is the window unless given.
+    """Maximum over 2-D windows of images.
 
-    With `return_indices` the layer returns the maxima and where they were, for `max_unpool2d`.
+    Maps (N, C, H, W) to (N, C, P, Q); N, or both N and C, may be omitted. The gradient goes to the
+    first maximum of each window.
+
+    Args:
+        kernel_size: height and width of the window, or one integer for both.
+        stride: step between windows; defaults to `kernel_size`.
+        padding: rows and columns of -inf added on each side; at most half of `kernel_size`.
+        dilation: step between the entries of a window.
+        return_indices: whether to return the pair (maxima, indices), which `max_unpool2d` takes.
+        ceil_mode: whether the last window may extend beyond the image.
+        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.MaxPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape
@@ -291,13 +328,22 @@ class MaxPool2d(_Pool):
         )
 
     def describe(self) -> str:
-        """Return the window, and what is not at its default."""
+        """Return the window, and the options that differ from their defaults."""
         return self._describe(dilation=1, return_indices=False, ceil_mode=False)
 
 
 class AvgPool2d(_Pool):
-    """Mean over windows of images (N, C, H, W), or of one, (C, H, W) or (H, W); the stride is the
-    window unless given.
+    """Mean over 2-D windows of images.
+
+    Maps (N, C, H, W) to (N, C, P, Q); N, or both N and C, may be omitted.
+
+    Args:
+        kernel_size: height and width of the window, or one integer for both.
+        stride: step between windows; defaults to `kernel_size`.
+        padding: rows and columns of zeros added on each side; at most half of `kernel_size`.
+        ceil_mode: whether the last window may extend beyond the image.
+        count_include_pad: whether the mean counts the zeros of the padding.
+        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.AvgPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape
@@ -328,12 +374,19 @@ class AvgPool2d(_Pool):
         )
 
     def describe(self) -> str:
-        """Return the window, and what is not at its default."""
+        """Return the window, and the options that differ from their defaults."""
         return self._describe(ceil_mode=False, count_include_pad=True)
 
 
 class AdaptiveAvgPool2d(_ImageLayer):
-    """Means of images (N, C, H, W) over windows so that (N, C, *output_size) is left.
+    """Mean over 2-D windows whose size is chosen to give a fixed output size.
+
+    Maps (N, C, H, W) to (N, C, *output_size); N, or both N and C, may be omitted.
+
+    Args:
+        output_size: height and width of the output, or one integer for both; None keeps the size of
+            an axis.
+        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.AdaptiveAvgPool2d(1)(Tensor.ones(2, 3, 5, 7)).shape
@@ -346,7 +399,8 @@ class AdaptiveAvgPool2d(_ImageLayer):
         self.output_size = adaptive_sizes("AdaptiveAvgPool2d", output_size)
         if len(self.output_size) != 2:
             raise ArgumentError(
-                f"AdaptiveAvgPool2d output_size: got {output_size!r}, expected an integer or a pair"
+                "AdaptiveAvgPool2d: expected `output_size` to be an integer or a pair, got "
+                f"{output_size!r}."
             )
         self.data_format = check_format("AdaptiveAvgPool2d", data_format)
 
@@ -354,6 +408,6 @@ class AdaptiveAvgPool2d(_ImageLayer):
         return x.adaptive_avg_pool2d(self.output_size)
 
     def describe(self) -> str:
-        """Return the sizes."""
+        """Return the output size, and the data format if it is "NHWC"."""
         note = options_note(self, data_format="NCHW")
         return f"output_size={short(self.output_size)}{note}"

@@ -1,4 +1,4 @@
-"""Layers: their parameters, with PyTorch's names, layouts and initial values."""
+"""Basic layers, with the parameter names, layouts and default initialization of PyTorch."""
 
 import numpy as np
 
@@ -20,7 +20,16 @@ Generator = np.random.Generator | None
 
 
 class Linear(Layer):
-    """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features).
+    """Affine transformation of the last axis: x @ weight.T + bias.
+
+    x has shape (..., in_features), weight (out_features, in_features), bias (out_features,). Both
+    parameters start uniform in ±1 / sqrt(in_features), as in PyTorch.
+
+    Args:
+        in_features: size of the last axis of the input.
+        out_features: size of the last axis of the output.
+        bias: whether to add a learned bias.
+        generator: NumPy generator for the initial values; defaults to the global generator.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Linear(3, 2)(Tensor.ones(5, 3)).shape
@@ -37,7 +46,7 @@ class Linear(Layer):
         self.bias = init_parameter((out_features,), in_features, generator) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (..., out_features)."""
+        """Return x @ weight.T + bias, of shape (..., out_features)."""
         return x.linear(self.weight, self.bias)
 
     def describe(self) -> str:
@@ -46,15 +55,22 @@ class Linear(Layer):
 
 
 class Identity(Layer):
-    """x itself: stands where a layer may be."""
+    """Identity function, a placeholder where a layer is expected.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Identity()(Tensor([1.0, 2.0]))
+    Tensor([1., 2.])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x."""
+        """Return x unchanged."""
         return x
 
 
 class Flatten(Layer):
-    """The axes from start_dim to end_dim as one; by default all but the batch.
+    """Flattening of the axes from `start_dim` to `end_dim` into one.
+
+    By default all axes except the batch axis are flattened.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Flatten()(Tensor.ones(2, 3, 4)).shape
@@ -66,17 +82,24 @@ class Flatten(Layer):
         self.end_dim = end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x flattened."""
+        """Return x with the axes flattened."""
         return x.flatten(self.start_dim, self.end_dim)
 
     def describe(self) -> str:
-        """Return the axes where they are not the usual ones."""
+        """Return the axes, if they differ from the defaults."""
         usual = (self.start_dim, self.end_dim) == (1, -1)
         return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
 class Dropout(Layer):
-    """In training, zero each entry with probability p and scale the rest by 1 / (1 - p).
+    """Dropout of single entries (Srivastava et al. 2014).
+
+    In training, each entry is set to zero with probability `p`, and the others are multiplied by 1
+    / (1 - p), which keeps the expected value. In evaluation, the layer returns its input.
+
+    Args:
+        p: probability of dropping an entry.
+        generator: NumPy generator for the masks; defaults to the global generator.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout(0.5).eval()(Tensor([1.0, 2.0]))
@@ -86,7 +109,7 @@ class Dropout(Layer):
     def __init__(self, p: float = 0.5, generator: Generator = None) -> None:
         if not 0 <= p <= 1:
             raise ArgumentError(
-                f"{type(self).__name__} p: got {p}, expected a probability from 0 to 1"
+                f"{type(self).__name__}: expected `p` to be a number from 0 to 1, got {p!r}."
             )
         self.p = p
         self.generator = generator
@@ -101,8 +124,15 @@ class Dropout(Layer):
 
 
 class Dropout2d(Dropout):
-    """In training, zero each whole channel of (N, C, H, W) with probability p and scale the rest by
-    1 / (1 - p) (Tompson et al. 2015). With data_format="NHWC" images are (N, H, W, channels).
+    """Dropout of whole channels of images (Tompson et al. 2015).
+
+    In training, each channel of (N, C, H, W) is set to zero with probability `p`, and the others
+    are multiplied by 1 / (1 - p). In evaluation, the layer returns its input.
+
+    Args:
+        p: probability of dropping a channel.
+        generator: NumPy generator for the masks; defaults to the global generator.
+        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout2d(0.5)(Tensor.ones(2, 3, 4, 4)).shape
@@ -119,7 +149,7 @@ class Dropout2d(Dropout):
         """Return x with channels dropped, or x itself in evaluation."""
         if x.ndim != 4:
             axes = ", ".join(self.data_format)
-            raise ShapeError(f"Dropout2d: got input {x.shape}, expected ({axes})")
+            raise ShapeError(f"Dropout2d: expected input of shape ({axes}), got {x.shape}.")
         if not self.training:
             return x
         batch, channels = channels_first(x, self.data_format).shape[:2]
@@ -127,16 +157,27 @@ class Dropout2d(Dropout):
         return x * channels_back(kept.dropout(self.p, True, self.generator), self.data_format)
 
     def describe(self) -> str:
-        """Return the probability, and the order of axes where it is not the usual."""
+        """Return the probability, and the data format if it is "NHWC"."""
         return super().describe() + options_note(self, data_format="NCHW")
 
 
 class Embedding(Layer):
-    """Rows of weight (num_embeddings, embedding_dim) by index: an integer Tensor or array of any
-    shape (...) gives (..., embedding_dim).
+    """Lookup table of vectors by integer index.
 
-    The row of `padding_idx`, counted from the end where negative, begins at zeros and gets no
-    gradient. Raises AxisError that names an index outside the rows, DtypeError for floats.
+    Indices of any shape (...), as a Tensor or an array, select rows of the weight of shape
+    (num_embeddings, embedding_dim); the output has shape (..., embedding_dim). The weight starts
+    with standard normal numbers.
+
+    Args:
+        num_embeddings: number of rows.
+        embedding_dim: size of each row.
+        padding_idx: row that starts at zero and receives no gradient; a negative index counts from
+            the end.
+        generator: NumPy generator for the initial values; defaults to the global generator.
+
+    Raises:
+        AxisError: if an index is negative or not below `num_embeddings`.
+        DtypeError: if the indices are not integers.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Embedding(10, 4)(Tensor([[1, 2, 3]])).shape
@@ -153,8 +194,8 @@ class Embedding(Layer):
         check_integer("Embedding", 1, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ArgumentError(
-                f"Embedding padding_idx: got {padding_idx}, expected one of the "
-                f"{num_embeddings} rows"
+                f"Embedding: expected `padding_idx` to be from {-num_embeddings} to "
+                f"{num_embeddings - 1}, got {padding_idx}."
             )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
@@ -166,15 +207,15 @@ class Embedding(Layer):
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, index: Tensor) -> Tensor:
-        """Return (..., embedding_dim)."""
+        """Return the rows at `index`, of shape (..., embedding_dim)."""
         if index.dtype.kind not in "iu":
-            raise DtypeError(f"Embedding: got indices of dtype {index.dtype}, expected integers")
+            raise DtypeError(f"Embedding: expected integer indices, got dtype {index.dtype}.")
         outside = (index.data < 0) | (index.data >= self.num_embeddings)
         if outside.any():
             at = tuple(int(i) for i in np.argwhere(outside)[0])
             raise AxisError(
-                f"Embedding: index {index.data[at]} at position {at} is outside the "
-                f"{self.num_embeddings} rows, 0..{self.num_embeddings - 1}"
+                f"Embedding: expected indices from 0 to {self.num_embeddings - 1}, got "
+                f"{index.data[at]} at position {at}."
             )
         rows = self.weight[index]
         if self.padding_idx is None:
@@ -183,6 +224,6 @@ class Embedding(Layer):
         return is_padding.where(rows.detach(), rows)
 
     def describe(self) -> str:
-        """Return the sizes, and the padding's row."""
+        """Return the sizes, and `padding_idx` if it is set."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"

@@ -1,4 +1,4 @@
-"""Module: an object with parameters, found by walking its attributes."""
+"""Module, the base class of layers and models, and the containers Sequential and ModuleList."""
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ def _to_tensor(value: Any) -> Any:
 
 
 class Parameter(Tensor):
-    """A Tensor that a Module counts as its own and an optimizer changes.
+    """A Tensor that belongs to a Module and is updated by an optimizer.
 
-    `name` is its path in the module whose `parameters()` returned it last, which is what optimizers
-    are made of; error messages and drawings show it.
+    `name` is the path of the parameter in the module on which `parameters()` was last called,
+    usually to construct an optimizer. Error messages and graph drawings show it.
 
     >>> from tinygrad_np import nn
     >>> nn.Parameter([1.0, 2.0]).requires_grad
@@ -40,11 +40,11 @@ class Parameter(Tensor):
 
 
 class ModuleScope(Scope):
-    """One call of a module. Its path is looked up when something asks for it: few calls are drawn
-    or profiled.
+    """One call of a module, recorded in the graph nodes that the call creates.
 
-    The reference is weak, so that a graph keeps no module alive; a module that is gone by then has
-    the name of its class.
+    The path is computed on first use, because few calls are drawn or profiled. The module is
+    referenced weakly, so a graph keeps no module alive; once the module is gone, its class name
+    stands in for its name.
     """
 
     __slots__ = ("_module", "_path")
@@ -57,7 +57,7 @@ class ModuleScope(Scope):
 
     @property
     def path(self) -> str:
-        """The path of the module from the one called outermost; of that one, nothing."""
+        """Path of the module relative to the outermost call; empty for the outermost module."""
         if self._path is None:
             self._path = self._find_path()
         return self._path
@@ -73,10 +73,11 @@ class ModuleScope(Scope):
 
 
 class Module:
-    """A layer or a model: attributes that are Parameters, Tensors (buffers) and other Modules.
+    """Base class of layers and models.
 
-    A subclass assigns them in `__init__`, also in lists, tuples and dicts, and writes `forward`;
-    there is nothing to register.
+    A subclass assigns its Parameters, buffers (plain Tensors) and child Modules as attributes in
+    `__init__`, also inside lists, tuples and dicts, and implements `forward`. Nothing needs to be
+    registered, and there is no `super().__init__()` to call.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -89,15 +90,18 @@ class Module:
     """
 
     training = True
-    # No subclass calls an __init__ of this one, so the first hook makes a module's own dict.
+    # Subclasses do not call super().__init__(), so the first hook creates the instance's own dict.
     _forward_hooks: Mapping[int, Callable[..., Any]] = MappingProxyType({})
 
     def forward(self, *inputs: Any) -> Any:
-        """Compute the output; a subclass writes it."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+        """Compute the output. Subclasses implement this method."""
+        raise NotImplementedError(f"{type(self).__name__}: forward() is not implemented.")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Run `forward`, with what it records marked as this module's; arrays become Tensors."""
+        """Run `forward` and the forward hooks, with array arguments converted to Tensors.
+
+        The ops that run during the call are recorded under this module's scope.
+        """
         state = thread.state
         outer = state.scope
         state.scope = ModuleScope(self, outer)
@@ -118,11 +122,11 @@ class Module:
             state.scope = outer
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return inputs with Tensors in place of arrays."""
+        """Convert the arrays among `inputs` to Tensors."""
         return tuple(map(_to_tensor, inputs))
 
     def _name_of(self, callee: "Module") -> str:
-        """Return the path of a module that this one calls, or its class if it is none of its."""
+        """Return the path of `callee` in this module, or its class name if it is not part of it."""
         for name, child in self.named_children():
             if child is callee:
                 return name
@@ -132,8 +136,12 @@ class Module:
         return type(callee).__name__
 
     def register_forward_hook(self, function: Callable[..., Any]) -> Handle:
-        """Have `function(module, inputs, output)` called after each forward, and its result, unless
-        it is None, returned instead of the output; `remove()` of the handle ends it.
+        """Call `function(module, inputs, output)` after each forward pass.
+
+        If the function returns a value other than None, this value replaces the output.
+
+        Returns:
+            A handle whose `remove()` method removes the hook.
 
         >>> from tinygrad_np import Tensor, nn
         >>> layer = nn.Linear(3, 2)
@@ -149,35 +157,37 @@ class Module:
         is_tensor = isinstance(value, Tensor) and not isinstance(value, Parameter)
         if is_tensor and isinstance(vars(self).get(name), Parameter):
             raise DtypeError(
-                f"{type(self).__name__}.{name}: a plain Tensor cannot take a Parameter's place, "
-                f"which would end its training; change it in place, as {name}[:] = ... inside "
-                "no_grad(), or assign an nn.Parameter"
+                f"{type(self).__name__}.{name}: expected an nn.Parameter, got a plain Tensor, "
+                f"which would not be trained. Change the values in place, `{name}[:] = ...` inside "
+                "no_grad(), or assign an nn.Parameter."
             )
         super().__setattr__(name, value)
 
     def _entries(self) -> Iterator[tuple[str, Any]]:
-        """Yield the attributes by name, and what is in lists, tuples and dicts by `name.key`."""
+        """Yield (name, value) of each attribute; entries of containers are named `name.key`."""
         return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield by name each module that is an attribute, or in a list, tuple or dict that is."""
+        """Yield (name, module) of each child: attributes and entries of lists, tuples and dicts."""
         for name, value in self._entries():
             if isinstance(value, Module):
                 yield name, value
 
     def children(self) -> Iterator["Module"]:
-        """Yield each module that is an attribute, or in a list, tuple or dict that is."""
+        """Yield the modules of `named_children`."""
         for _, child in self.named_children():
             yield child
 
     def modules(self) -> Iterator["Module"]:
-        """Yield this module and all within it, each once."""
+        """Yield this module and all modules inside it, each once."""
         for _, module in self._named_modules():
             yield module
 
     def _named_modules(self, each_way: bool = False) -> Iterator[tuple[str, "Module"]]:
-        """Yield the first way to each module within, or each way, and the module; in a circle
-        each way ends.
+        """Yield (path prefix, module), depth first.
+
+        Each module is yielded under its first path only, or under every path if `each_way`. A path
+        that returns to a module it already contains ends there, so cycles terminate.
         """
         seen: set[int] = set()
         waiting: list[tuple[str, Module, frozenset[int]]] = [("", self, frozenset())]
@@ -193,8 +203,9 @@ class Module:
             waiting += inner[::-1]
 
     def _named_tensors(self, each_way: bool = False) -> Iterator[tuple[str, Tensor]]:
-        """Yield the first way, or each way, to each module's parameters and buffers; what has a
-        graph, kept by a forward, is neither.
+        """Yield the paths and tensors of the parameters and buffers of `_named_modules`.
+
+        Tensors with a graph, such as results that `forward` stored as attributes, are skipped.
         """
         for prefix, module in self._named_modules(each_way):
             for name, value in module._entries():
@@ -202,7 +213,7 @@ class Module:
                     yield prefix + name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield the path and each parameter, frozen ones too; a shared one comes once."""
+        """Yield (path, parameter) for each parameter once, including frozen ones."""
         seen = set()
         for name, value in self._named_tensors():
             if isinstance(value, Parameter) and id(value) not in seen:
@@ -210,28 +221,37 @@ class Module:
                 yield name, value
 
     def parameters(self) -> Iterator[Parameter]:
-        """Return each parameter once, frozen ones too, and set its `name` to its path."""
+        """Return an iterator over the parameters, each once, including frozen ones.
+
+        Also sets the `name` of each parameter to its path.
+        """
         found = list(self.named_parameters())
         for path, parameter in found:
             parameter.name = path
         return iter([parameter for _, parameter in found])
 
     def buffers(self) -> Iterator[Tensor]:
-        """Yield each tensor that is kept with the weights but not trained."""
+        """Yield each buffer: a tensor that is saved with the weights but not trained."""
         found = {id(value): value for _, value in self._named_tensors()}
         yield from (value for value in found.values() if not isinstance(value, Parameter))
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of each parameter and buffer by its path, a shared one by each of its
-        paths; the names are PyTorch's.
+        """Return a copy of each parameter and buffer by path, with the same names as in PyTorch.
+
+        A shared tensor appears under each of its paths.
         """
         return {name: value.data.copy() for name, value in self._named_tensors(each_way=True)}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers of the same names.
 
-        Raises ShapeError that lists all missing, unexpected and mismatched names; then nothing has
-        been changed. With `strict=False` missing and unexpected names are passed over.
+        Args:
+            state: arrays or Tensors by path, as returned by `state_dict()`.
+            strict: whether missing and unexpected names are errors; if False, they are ignored.
+
+        Raises:
+            ShapeError: if a name is missing or unexpected, or a shape or dtype does not match. The
+                message lists every such name, and nothing is loaded.
         """
         own = dict(self._named_tensors(each_way=True))
         given = {
@@ -242,35 +262,35 @@ class Module:
         unexpected = [name for name in given if name not in own] if strict else []
         common = [name for name in own if name in given]
         mismatched = [
-            f"{name} (got {given[name].shape} {given[name].dtype}, expected {own[name].shape} "
-            f"{own[name].dtype})"
+            f"{name} (expected {own[name].shape} {own[name].dtype}, got {given[name].shape} "
+            f"{given[name].dtype})"
             for name in common
             if given[name].shape != own[name].shape
             or not np.can_cast(given[name].dtype, own[name].dtype, "same_kind")
         ]
-        problems = {"missing": missing, "unexpected": unexpected, "mismatched": mismatched}
+        problems = {"Missing": missing, "Unexpected": unexpected, "Mismatched": mismatched}
         if any(problems.values()):
-            listed = "; ".join(f"{kind}: {', '.join(n)}" for kind, n in problems.items() if n)
+            listed = " ".join(f"{kind}: {', '.join(n)}." for kind, n in problems.items() if n)
             raise ShapeError(
-                f"{type(self).__name__}.load_state_dict: these weights are another model's; "
-                f"{listed}. Nothing was loaded"
+                f"{type(self).__name__}.load_state_dict: the state dict does not match the model. "
+                f"{listed} Nothing was loaded."
             )
         for name in common:
             own[name].data[...] = given[name]
             own[name].mark_changed()
 
     def train(self, mode: bool = True) -> Self:
-        """Set this module and all within to training (or, by `train(False)`, to evaluation)."""
+        """Set this module and all modules inside it to training mode, or to evaluation mode."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Set this module and all within to evaluation: dropout is off."""
+        """Set this module and all modules inside it to evaluation mode, which disables dropout."""
         return self.train(False)
 
     def apply(self, function: Callable[["Module"], Any]) -> Self:
-        """Call `function` with each module, those within before those that hold them.
+        """Call `function` with each module, children before the modules that contain them.
 
         >>> from tinygrad_np import nn
         >>> seen = nn.Sequential(nn.ReLU()).apply(lambda module: print(type(module).__name__))
@@ -289,17 +309,18 @@ class Module:
         yield self
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set the gradient of each parameter to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def astype(self, dtype: Any) -> Self:
-        """Convert parameters and buffers to `dtype`, as for checking gradients in float64.
+        """Convert float parameters and buffers to `dtype`, for example to float64 for `gradcheck`.
 
-        Do so before an optimizer is made: what it remembers is of the dtype before.
+        Gradients are reset to None. Convert before constructing an optimizer: the state of an
+        existing optimizer keeps the old dtype.
         """
         if np.dtype(dtype).kind != "f":
-            raise DtypeError(f"{type(self).__name__}.astype: got {dtype}, expected a float dtype")
+            raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
         for _, value in self._named_tensors():
             if value.dtype.kind == "f":
                 value.data = value.data.astype(dtype)
@@ -308,15 +329,19 @@ class Module:
         return self
 
     def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> str:
-        """Return a table to print: for each layer its path, class, output shape, own parameters,
-        FLOPs and bytes of output.
+        """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
 
-        `input_shape` is without the batch axis; the shapes shown have it, from a run on zeros of
-        (1, *input_shape) in evaluation, which leaves modes and running statistics as they were.
-        `dtype` is for models that take integers. FLOPs are those of the ops that run in a layer and
-        in none within it, as `profile()` counts them; bytes those of its outputs, where they are
-        neither views nor what a layer within returned; both are sums over all its calls. A shared
-        parameter is counted where it comes first.
+        The numbers come from a forward pass in evaluation mode on zeros of shape (1, *input_shape),
+        which leaves modes and running statistics unchanged.
+
+        Args:
+            input_shape: shape of one sample, without the batch axis.
+            dtype: dtype of the zeros; an integer dtype for models that take indices.
+
+        A shared parameter is counted in the first layer that has it. FLOPs, counted as in
+        `profile()`, are those of the ops that run in the layer itself and not in a layer inside it.
+        Bytes are those of its outputs, except for views and for outputs returned by a layer inside
+        it. FLOPs and bytes are summed over all calls.
 
         >>> from tinygrad_np import nn
         >>> print(nn.Sequential(nn.Linear(4, 2), nn.ReLU()).summary((4,)))
@@ -331,8 +356,8 @@ class Module:
         """
         if not isinstance(input_shape, list | tuple):
             raise ArgumentError(
-                f"{type(self).__name__}.summary: got input_shape {input_shape!r}, expected a "
-                "tuple without the batch axis, as (1, 28, 28)"
+                f"{type(self).__name__}.summary: expected `input_shape` to be a tuple without the "
+                f"batch axis, for example (1, 28, 28), got {input_shape!r}."
             )
         named = list(self._named_modules())
         watch = Watch()
@@ -358,7 +383,7 @@ class Module:
         return table(layers)
 
     def describe(self) -> str:
-        """Return the arguments that `repr` shows; a layer says its sizes."""
+        """Return the arguments that `repr` shows, such as the sizes of a layer."""
         return ""
 
     @recursive_repr("...")
@@ -374,7 +399,7 @@ class Module:
 
 
 def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield named values, and in place of lists, tuples and dicts what is in them."""
+    """Yield named values, with lists, tuples and dicts replaced by their entries."""
     waiting = items[::-1]
     while waiting:
         name, value = waiting.pop()
@@ -387,27 +412,25 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 class Layer(Module):
-    """A module whose inputs are Tensors or arrays, never lists of them: what the layers here are
-    made from.
-    """
+    """Base class of the built-in layers: a Module that takes Tensors or arrays, but no lists."""
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         if any(isinstance(value, list | str) for value in inputs):
             raise DtypeError(
-                f"{type(self).__name__}: got {', '.join(type(v).__name__ for v in inputs)}, "
-                "expected Tensors or ndarrays; wrap lists as Tensor(...)"
+                f"{type(self).__name__}: expected Tensors or ndarrays, got "
+                f"{', '.join(type(v).__name__ for v in inputs)}. Wrap lists in Tensor(...)."
             )
         return super()._to_tensors(inputs)
 
 
 class _Layers(Module):
-    """Modules in a row: children, named by position."""
+    """Base class of Sequential and ModuleList: child modules named by position."""
 
     def _set(self, layers: Iterable[Module]) -> Self:
         layers = list(layers)
         for layer in layers:
             if not isinstance(layer, Module):
-                raise ArgumentError(f"{type(self).__name__}: got {layer!r}, expected modules")
+                raise ArgumentError(f"{type(self).__name__}: expected modules, got {layer!r}.")
         for position in range(len(self)):
             delattr(self, str(position))
         for position, layer in enumerate(layers):
@@ -437,27 +460,29 @@ class _Layers(Module):
     def _inside(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise AxisError(
-                f"{type(self).__name__}: index {index} is outside a list of {len(self)}"
+                f"{type(self).__name__}: index {index} is out of range for {len(self)} modules."
             )
         return index
 
     def append(self, layer: Module) -> Self:
-        """Add a module at the end."""
+        """Add a module at the end and return the container."""
         return self._set([*self, layer])
 
     def extend(self, layers: Iterable[Module]) -> Self:
-        """Add modules at the end."""
+        """Add modules at the end and return the container."""
         return self._set([*self, *layers])
 
     def insert(self, index: int, layer: Module) -> None:
-        """Add a module in front of the one at `index`; those behind are renumbered."""
+        """Insert a module before position `index`; the modules after it are renumbered."""
         layers = list(self)
         layers.insert(index, layer)
         self._set(layers)
 
 
 class Sequential(_Layers):
-    """Modules one after the other; a list of them too, named by position.
+    """A chain of modules, each applied to the output of the previous one.
+
+    It is also a list of its modules, which are named by position.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor.ones(2, 4)).shape
@@ -468,14 +493,14 @@ class Sequential(_Layers):
         self._set(layers)
 
     def forward(self, x: Any) -> Any:
-        """Pass x through the layers in turn."""
+        """Apply the modules to `x` in order."""
         for layer in self:
             x = layer(x)
         return x
 
 
 class ModuleList(_Layers):
-    """Modules in a list: children, named by position, which the module that holds it calls.
+    """A list of child modules, named by position and called by the module that holds the list.
 
     >>> from tinygrad_np import nn
     >>> layers = nn.ModuleList([nn.Linear(4, 3)])

@@ -1,4 +1,4 @@
-"""Layers that normalise: to mean 0 and variance 1 over some axes, then a learnt scale and shift."""
+"""Normalization layers: mean 0 and variance 1 over some axes, then a learned scale and shift."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -21,8 +21,8 @@ from tinygrad_np.typing import Shape
 
 
 def _normalize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (x - mean) / √(variance + eps) over `axes`, and that mean and (biased) variance."""
-    if x.dtype == np.float16:  # whose squares overflow
+    """Return (x - mean) / √(variance + eps), the mean, and the biased variance over `axes`."""
+    if x.dtype == np.float16:  # squares would overflow
         out, mean, variance = _normalize(x.float(), axes, eps)
         return out.half(), mean, variance
     mean = x.mean(axes, keepdim=True)
@@ -32,15 +32,16 @@ def _normalize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Te
 
 
 def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
-    """Return x weight + bias, either of which may be None, each in `shape`."""
+    """Return x * weight + bias, each reshaped to `shape`; either may be None."""
     if weight is not None:
         x = x * weight.reshape(shape)
     return x if bias is None else x + bias.reshape(shape)
 
 
 class _ChannelNorm(Layer):
-    """What batch and instance norm share: a weight and a bias a channel, and running statistics,
-    which are buffers, updated in place and outside the graph.
+    """Base class of batch and instance norm: weight, bias and running statistics per channel.
+
+    Running statistics are buffers, updated in place and outside the graph.
     """
 
     _takes: ClassVar[dict[int, str]]
@@ -69,15 +70,16 @@ class _ChannelNorm(Layer):
         self.num_batches_tracked = Tensor(0) if track_running_stats else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x normalised, then scaled and shifted: of the same shape."""
+        """Return x normalized, scaled and shifted; the shape does not change."""
         given = x.shape
         if x.ndim in self._takes:
             x = channels_first(x, self.data_format)
         if x.ndim not in self._takes or x.shape[1] != self.num_features:
             raise ShapeError(
-                f"{type(self).__name__}: got input {given}, expected "
+                f"{type(self).__name__}: expected input of shape "
                 f"{' or '.join(self._takes.values())} with C = {self.num_features}"
-                + (", and C last" if self.data_format == "NHWC" else "")
+                + (" as the last axis" if self.data_format == "NHWC" else "")
+                + f", got {given}."
             )
         mean, variance = self.running_mean, self.running_var
         if self.training or mean is None or variance is None:
@@ -87,15 +89,16 @@ class _ChannelNorm(Layer):
         return channels_back(out, self.data_format)
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
-        """Return x normalised by its own mean and variance, then scaled and shifted; a subclass
-        says over which axes.
-        """
+        """Return x normalized by its own statistics, scaled and shifted; subclasses choose axes."""
         raise NotImplementedError
 
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Return x normalised by these, then scaled and shifted: by two numbers a channel."""
+        """Return x normalized by `mean` and `variance`, scaled and shifted.
+
+        Computed as x * scale + shift, with one scale and one shift per channel.
+        """
         is_half = x.dtype == mean.dtype == np.float16
-        if is_half:  # too coarse for two numbers whose difference counts
+        if is_half:  # too coarse: x * scale and shift may nearly cancel
             mean, variance = mean.float(), variance.float()
         scale = (variance + self.eps) ** -0.5
         if self.weight is not None:
@@ -108,16 +111,18 @@ class _ChannelNorm(Layer):
         return out.half() if is_half else out
 
     def _given(self, x: Tensor) -> Shape:
-        """Return the shape that a user gave."""
+        """Return the shape of the input as the caller passed it."""
         return channels_back(x, self.data_format).shape
 
     def _by_channel(self, x: Tensor) -> Shape:
-        """Return the shape of one number a channel beside x: (C, 1, 1)."""
+        """Return the shape, such as (C, 1, 1), that broadcasts one number per channel against x."""
         return (self.num_features, *[1] * (x.ndim - 2))
 
     def _update(self, mean: Array, variance: Array, count: int, factor: float) -> None:
-        """Move the running statistics by `factor` towards these, means over the batch; the
-        variance, over `count` values, is made unbiased first.
+        """Move the running statistics by `factor` toward `mean` and `variance`.
+
+        Statistics of several images are averaged over the batch. The biased variance of `count`
+        values is multiplied by count / (count - 1), which makes it unbiased.
         """
         unbiased = variance * (count / (count - 1))
         for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
@@ -128,7 +133,7 @@ class _ChannelNorm(Layer):
                 running.mark_changed()
 
     def describe(self) -> str:
-        """Return the number of channels, and what is not at its default."""
+        """Return the number of channels, and the options that differ from their defaults."""
         usual = {"affine": self._usual, "track_running_stats": self._usual, "data_format": "NCHW"}
         return str(self.num_features) + options_note(self, eps=1e-5, momentum=0.1, **usual)
 
@@ -152,8 +157,9 @@ class _BatchNorm(_ChannelNorm):
         count = x.numel() // self.num_features
         if count == 1:
             raise ShapeError(
-                f"{type(self).__name__}: got input {self._given(x)}, one value a channel, whose "
-                "variance is 0; give a larger batch, or call eval() to use the running statistics"
+                f"{type(self).__name__}: expected input with more than one value per channel, got "
+                f"{self._given(x)}. The variance would be 0. Use a larger batch, or call eval() to "
+                "use the running statistics."
             )
         tracked = self.num_batches_tracked if self.training else None
         if tracked is not None:
@@ -168,13 +174,26 @@ class _BatchNorm(_ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each channel of (N, C) or (N, C, L), over the batch, to mean 0 and variance 1
-    (Ioffe and Szegedy 2015).
+    """Batch normalization of (N, C) or (N, C, L) (Ioffe and Szegedy 2015).
 
-    In training by the batch's own mean and biased variance, which move `running_mean` and
-    (unbiased) `running_var` by `momentum`, or with `momentum=None` make them averages of all
-    batches; in evaluation by these. With data_format="NHWC" channels come last. Raises ShapeError
-    in training where a channel has one value.
+    For each channel,
+
+        y = (x - mean) / √(variance + eps) * weight + bias
+
+    In training, mean and (biased) variance are computed from the batch, and the buffers
+    `running_mean` and `running_var` (unbiased) are updated. Evaluation uses these buffers.
+
+    Args:
+        num_features: number of channels C.
+        eps: number added to the variance.
+        momentum: weight of the batch in the running statistics; None averages all batches equally.
+        affine: whether to learn a weight and a bias per channel.
+        track_running_stats: whether to keep running statistics; if False, evaluation uses those of
+            the batch.
+        data_format: "NCHW", or "NHWC" if the channels are the last axis.
+
+    Raises:
+        ShapeError: if each channel has a single value, in training or without running statistics.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.BatchNorm1d(2, eps=0.0)(Tensor([[1.0, 5.0], [3.0, 1.0]])).tolist()
@@ -185,8 +204,9 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of images (N, C, H, W), over the batch and all places, to mean 0 and variance 1;
-    else as `BatchNorm1d`.
+    """Batch normalization of images (N, C, H, W).
+
+    Each channel is normalized over N, H and W. Arguments and errors are those of `BatchNorm1d`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.BatchNorm2d(3)(Tensor.randn(2, 3, 4, 4)).shape
@@ -197,12 +217,23 @@ class BatchNorm2d(_BatchNorm):
 
 
 class InstanceNorm2d(_ChannelNorm):
-    """Each channel of each image of (N, C, H, W) or (C, H, W) to mean 0 and variance 1
-    (Ulyanov et al. 2016).
+    """Instance normalization of images (N, C, H, W) or (C, H, W) (Ulyanov et al. 2016).
 
-    By its own statistics, also in evaluation, unless `track_running_stats`; as in PyTorch
-    `num_batches_tracked` stays 0, and `momentum=None` leaves the running statistics alone. Raises
-    ShapeError where an image has one pixel.
+    Each channel of each image is normalized over H and W, by the formula of `BatchNorm1d`.
+    Evaluation uses the statistics of the image as well, unless `track_running_stats` is set. As in
+    PyTorch, `num_batches_tracked` stays 0.
+
+    Args:
+        num_features: number of channels C.
+        eps: number added to the variance.
+        momentum: weight of the batch in the running statistics; None leaves them unchanged, as in
+            PyTorch.
+        affine: whether to learn a weight and a bias per channel.
+        track_running_stats: whether to keep running statistics and use them in evaluation.
+        data_format: "NCHW", or "NHWC" if the channels are the last axis.
+
+    Raises:
+        ShapeError: if an image has a single pixel, in training or without running statistics.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.InstanceNorm2d(1, eps=0.0)(Tensor([[[1.0, 3.0]]])).tolist()
@@ -225,7 +256,7 @@ class InstanceNorm2d(_ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, data_format)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x normalised, then scaled and shifted: of the same shape."""
+        """Return x normalized, scaled and shifted; the shape does not change."""
         if x.ndim == 3:
             return super().forward(x.unsqueeze(0)).squeeze(0)
         return super().forward(x)
@@ -234,8 +265,8 @@ class InstanceNorm2d(_ChannelNorm):
         count = x.shape[-2] * x.shape[-1]
         if count == 1:
             raise ShapeError(
-                f"InstanceNorm2d: got input {self._given(x)}, one pixel an image, whose variance "
-                "is 0; give larger images"
+                "InstanceNorm2d: expected input with more than one pixel per image, got "
+                f"{self._given(x)}. The variance would be 0. Use larger images."
             )
         out = x
         if x.numel():
@@ -246,11 +277,20 @@ class InstanceNorm2d(_ChannelNorm):
 
 
 class GroupNorm(Layer):
-    """Each of `num_groups` groups of the channels of (N, C, ...) to mean 0 and variance 1
-    (Wu and He 2018); weight and bias have an entry a channel. With data_format="NHWC" channels come
-    last.
+    """Group normalization of (N, C, ...) (Wu and He 2018).
 
-    Raises ShapeError where there is one value a group, in a batch of one.
+    The channels are divided into `num_groups` groups, and each group of each sample is normalized
+    to mean 0 and variance 1. Weight and bias have one entry per channel.
+
+    Args:
+        num_groups: number of groups; must divide `num_channels`.
+        num_channels: number of channels C.
+        eps: number added to the variance.
+        affine: whether to learn a weight and a bias per channel.
+        data_format: "NCHW", or "NHWC" if the channels are the last axis.
+
+    Raises:
+        ShapeError: if N is 1 and each group has a single value.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.GroupNorm(2, 6)(Tensor.randn(2, 6, 4, 4)).shape
@@ -270,8 +310,8 @@ class GroupNorm(Layer):
         self.data_format = check_format("GroupNorm", data_format)
         if num_channels % num_groups:
             raise ArgumentError(
-                f"GroupNorm num_groups: got {num_groups}, expected a divisor of "
-                f"num_channels={num_channels}"
+                f"GroupNorm: expected `num_groups` to divide num_channels={num_channels}, got "
+                f"{num_groups}."
             )
         self.num_groups = num_groups
         self.num_channels = num_channels
@@ -281,20 +321,20 @@ class GroupNorm(Layer):
         self.bias = Parameter.zeros(num_channels) if affine else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x normalised, then scaled and shifted: of the same shape."""
+        """Return x normalized, scaled and shifted; the shape does not change."""
         given = x.shape
         if x.ndim > 1:
             x = channels_first(x, self.data_format)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
-            last = ", and C last" if self.data_format == "NHWC" else ""
+            last = " as the last axis" if self.data_format == "NHWC" else ""
             raise ShapeError(
-                f"GroupNorm: got input {given}, expected (N, C, ...) with C = "
-                f"{self.num_channels}{last}"
+                f"GroupNorm: expected input of shape (N, C, ...) with C = {self.num_channels}{last}"
+                f", got {given}."
             )
         if x.numel() == self.num_groups:
             raise ShapeError(
-                f"GroupNorm: got input {given}, one value in each of {self.num_groups} groups, "
-                "whose variance is 0; make the groups fewer"
+                f"GroupNorm: expected input with more than one value in each of {self.num_groups} "
+                f"groups, got {given}. The variance would be 0. Use fewer groups."
             )
         size = int(np.prod(x.shape[1:])) // self.num_groups
         groups = x.reshape(x.shape[0], self.num_groups, size)
@@ -305,18 +345,20 @@ class GroupNorm(Layer):
         return channels_back(out, self.data_format)
 
     def describe(self) -> str:
-        """Return the numbers of groups and channels, and what is not at its default."""
+        """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.num_groups}, {self.num_channels}"
         return sizes + options_note(self, eps=1e-5, affine=True, data_format="NCHW")
 
 
 def _last_axes(layer: str, normalized_shape: int | Sequence[int]) -> Shape:
-    """Return the shape over which a layer normalises as a tuple."""
+    """Return `normalized_shape` as a tuple of positive integers."""
     if not isinstance(normalized_shape, Sequence):
         normalized_shape = (normalized_shape,)
     shape = tuple(normalized_shape)
     if not shape:
-        raise ArgumentError(f"{layer} normalized_shape: got (), expected at least one size")
+        raise ArgumentError(
+            f"{layer}: expected `normalized_shape` to have at least one size, got ()."
+        )
     check_integer(layer, 1, **{f"normalized_shape[{i}]": size for i, size in enumerate(shape)})
     return shape
 
@@ -324,11 +366,22 @@ def _last_axes(layer: str, normalized_shape: int | Sequence[int]) -> Shape:
 def _check_last(layer: str, x: Tensor, normalized_shape: Shape) -> None:
     if x.shape[-len(normalized_shape) :] != normalized_shape:
         sizes = ", ".join(map(str, normalized_shape))
-        raise ShapeError(f"{layer}: got input {x.shape}, expected (..., {sizes})")
+        raise ShapeError(f"{layer}: expected input of shape (..., {sizes}), got {x.shape}.")
 
 
 class LayerNorm(Layer):
-    """The last axes, which have `normalized_shape`, to mean 0 and variance 1 (Ba et al. 2016).
+    """Layer normalization over the last axes (Ba et al. 2016).
+
+        y = (x - mean) / √(variance + eps) * weight + bias
+
+    The mean and the biased variance are taken over the last axes, which have shape
+    `normalized_shape`.
+
+    Args:
+        normalized_shape: sizes of the last axes, or an integer for a single axis.
+        eps: number added to the variance.
+        elementwise_affine: whether to learn a weight and a bias of shape `normalized_shape`.
+        bias: whether to learn the bias, if `elementwise_affine`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.LayerNorm(2, eps=0.0)(Tensor([[1.0, 3.0], [6.0, 2.0]])).tolist()
@@ -349,23 +402,30 @@ class LayerNorm(Layer):
         self.bias = Parameter.zeros(shape) if elementwise_affine and bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x normalised, then scaled and shifted: of the same shape."""
+        """Return x normalized, scaled and shifted; the shape does not change."""
         shape = self.normalized_shape
         _check_last("LayerNorm", x, shape)
         out = _normalize(x, tuple(range(-len(shape), 0)), self.eps)[0]
         return _scale_and_shift(out, self.weight, self.bias, shape)
 
     def describe(self) -> str:
-        """Return the shape, and what is not at its default."""
+        """Return the shape, and the options that differ from their defaults."""
         text = f"{self.normalized_shape}" + options_note(self, eps=1e-5, elementwise_affine=True)
         return text + (", bias=False" if self.elementwise_affine and self.bias is None else "")
 
 
 class RMSNorm(Layer):
-    """The last axes, which have `normalized_shape`, to a mean square of 1
-    (Zhang and Sennrich 2019): a LayerNorm without the mean and without a bias.
+    """Root mean square normalization over the last axes (Zhang and Sennrich 2019).
 
-    `eps` is the smallest step from 1 in the input's dtype where it is None.
+        y = x / √(mean(x²) + eps) * weight
+
+    The mean square is taken over the last axes, which have shape `normalized_shape`. RMSNorm is
+    LayerNorm without the mean and the bias.
+
+    Args:
+        normalized_shape: sizes of the last axes, or an integer for a single axis.
+        eps: number added to the mean square; defaults to the machine epsilon of the input's dtype.
+        elementwise_affine: whether to learn a weight of shape `normalized_shape`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.RMSNorm(2, eps=0.0)(Tensor([[3.0, -3.0]])).tolist()
@@ -384,15 +444,15 @@ class RMSNorm(Layer):
         self.weight = Parameter.ones(shape) if elementwise_affine else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x normalised, then scaled: of the same shape."""
+        """Return x normalized and scaled; the shape does not change."""
         shape = self.normalized_shape
         _check_last("RMSNorm", x, shape)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        wide = x.float() if x.dtype == np.float16 else x  # whose squares overflow
+        wide = x.float() if x.dtype == np.float16 else x  # squares would overflow
         squares = (wide * wide).mean(tuple(range(-len(shape), 0)), keepdim=True)
         out = (wide * (squares + eps) ** -0.5).cast(x.dtype)
         return _scale_and_shift(out, self.weight, None, shape)
 
     def describe(self) -> str:
-        """Return the shape, and what is not at its default."""
+        """Return the shape, and the options that differ from their defaults."""
         return f"{self.normalized_shape}" + options_note(self, eps=None, elementwise_affine=True)

@@ -1,4 +1,4 @@
-"""What layers are made of: first weights, checks of sizes, the order of axes, pieces of `repr`."""
+"""Helpers shared by the layers: default initialization, axis order and `repr` text."""
 
 import math
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ Generator = np.random.Generator | None
 
 
 def init_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> Parameter:
-    """Return a parameter uniform within ±1 / sqrt(fan_in): PyTorch's default for these layers."""
+    """Return a parameter uniform in ±1 / sqrt(fan_in), PyTorch's default for these layers."""
     bound = 1 / math.sqrt(fan_in)
     return init.uniform(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
 
 
 def short(numbers: Sequence[Any]) -> Any:
-    """Return one number where all are the same."""
+    """Return the common value if all numbers are equal, otherwise a tuple."""
     return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
 
 
 def bias_note(bias: Parameter | None) -> str:
-    """Return what a layer's `repr` says of its bias."""
+    """Return what `repr` shows for a bias: nothing, or `bias=False`."""
     return "" if bias is not None else ", bias=False"
 
 
 def options_note(layer: Any, **usual: Any) -> str:
-    """Return what a layer's `repr` says of attributes that are not as usual."""
+    """Return what `repr` shows for attributes that differ from the defaults in `usual`."""
     text = ""
     for name, default in usual.items():
         value = getattr(layer, name)
@@ -41,19 +41,19 @@ def options_note(layer: Any, **usual: Any) -> str:
 
 
 def check_format(layer: str, data_format: str) -> str:
-    """Return the name of an order of axes; refuse unknown ones."""
+    """Return `data_format`, or raise ArgumentError if it is unknown."""
     if data_format not in ("NCHW", "NHWC"):
-        raise ArgumentError(f"{layer} data_format: got {data_format!r}, expected NCHW or NHWC")
+        raise ArgumentError(
+            f"{layer}: expected `data_format` to be 'NCHW' or 'NHWC', got {data_format!r}."
+        )
     return data_format
 
 
 def channels_first(x: Tensor, data_format: str) -> Tensor:
-    """Return x with its channels as axis 1, in NHWC from the last; there may be any number of axes
-    between.
-    """
+    """Move the channels to axis 1. In NHWC they are last, after any number of other axes."""
     return x if data_format == "NCHW" else x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 def channels_back(x: Tensor, data_format: str) -> Tensor:
-    """Return what `channels_first` was given."""
+    """Undo `channels_first`."""
     return x if data_format == "NCHW" else x.permute(0, *range(2, x.ndim), 1)

@@ -1,4 +1,4 @@
-"""Recurrent cells: one step in time."""
+"""Recurrent cells, which compute one time step."""
 
 import numpy as np
 
@@ -13,14 +13,26 @@ Generator = np.random.Generator | None
 
 
 class LSTMCell(Layer):
-    """One step of a long short-term memory (Hochreiter and Schmidhuber 1997): x (N, input_size) and
-    the state (h, c), each (N, hidden_size), give the next state; N may be missing.
+    """One time step of a long short-term memory (Hochreiter and Schmidhuber 1997).
 
-        i, f, o = sigmoid(...),  g = tanh(...)  of  x weight_ihᵀ + bias_ih + h weight_hhᵀ + bias_hh
-        c' = f c + i g,  h' = o tanh(c')
+    With gates = x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh, split into i, f, g and o:
 
-    weight_ih (4 hidden_size, input_size) and its like have the rows of i, f, g, o one below the
-    other, as in PyTorch. Raises ShapeError where sizes do not fit.
+        c' = sigmoid(f) c + sigmoid(i) tanh(g)
+        h' = sigmoid(o) tanh(c')
+
+    The input x has shape (N, input_size), the state (h, c) and the new state (h', c') consist of
+    two tensors of shape (N, hidden_size); N may be omitted. weight_ih has shape (4 hidden_size,
+    input_size) and weight_hh (4 hidden_size, hidden_size), with the rows of i, f, g and o stacked
+    in this order, as in PyTorch.
+
+    Args:
+        input_size: size of the input vectors.
+        hidden_size: size of the hidden and cell state.
+        bias: whether to add the learned biases bias_ih and bias_hh, each of shape (4 hidden_size,).
+        generator: NumPy generator for the initial values; defaults to the global generator.
+
+    Raises:
+        ShapeError: if the shape of the input or of the state does not match.
 
     >>> from tinygrad_np import Tensor, nn
     >>> cell = nn.LSTMCell(3, 5)
@@ -45,18 +57,18 @@ class LSTMCell(Layer):
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return (h, c) after x; the state before is zeros unless given."""
+        """Return the new state (h, c); the initial state defaults to zeros."""
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ShapeError(
-                f"LSTMCell: got input {x.shape}, expected (N, {self.input_size}) or "
-                f"({self.input_size},)"
+                f"LSTMCell: expected input of shape (N, {self.input_size}) or "
+                f"({self.input_size},), got {x.shape}."
             )
         shape = (*x.shape[:-1], self.hidden_size)
         h, c = (Tensor(np.zeros(shape, x.dtype)),) * 2 if state is None else state
         if h.shape != shape or c.shape != shape:
             raise ShapeError(
-                f"LSTMCell: got state {h.shape}, {c.shape} with input {x.shape}, expected {shape} "
-                "twice"
+                f"LSTMCell: expected a state of two tensors of shape {shape} for input {x.shape}, "
+                f"got {h.shape} and {c.shape}."
             )
         gates = x.linear(self.weight_ih, self.bias_ih) + ops.linear(h, self.weight_hh, self.bias_hh)
         size = self.hidden_size

@@ -1,4 +1,4 @@
-"""What `Module.summary` prints: what each layer made in a run, and the table of it."""
+"""The table that `Module.summary` prints, and the profile that collects its numbers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from tinygrad_np.typing import Scope
 
 @dataclass
 class Made:
-    """What the calls of one module made: the shapes of its outputs, the bytes of those that are in
-    memory of their own, and the FLOPs of the ops that ran in it and in no module within.
+    """Output shapes, output bytes and FLOPs of all calls of one module.
+
+    Bytes are those of outputs with memory of their own. FLOPs are those of the ops that ran in the
+    module itself and not in a module inside it.
     """
 
     shapes: list[str]
@@ -26,7 +28,7 @@ class Made:
 
 @dataclass
 class SummaryRow:
-    """A line of the table; `parameters` are those that no line above has."""
+    """One row of the table; `parameters` excludes those that an earlier row has."""
 
     path: str
     kind: str
@@ -35,23 +37,24 @@ class SummaryRow:
 
 
 class Watch(Profile):
-    """Counts by the call of a module; `note` is the forward hook that says whose call it was."""
+    """Profile that counts FLOPs per module call; its forward hook `note` records the outputs."""
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[Scope | None, Row] = {}
         self._modules: dict[Scope | None, int] = {}
         self._made: dict[int, Made] = {}
-        # Kept, so that no later array comes to lie where a counted one was.
+        # Kept alive, so that no later array reuses the memory of a counted one.
         self._arrays: list[Array] = []
 
     def row_for(self, op: str, scope: Scope | None) -> Row:
-        """Return the row of the call of a module, whatever the op."""
+        """Return the row of a module call, which all its ops share."""
         return self._calls.setdefault(scope, Row("", ""))
 
     def note(self, module: Any, inputs: Any, output: Any) -> None:
-        """Take note of the output of a call; an input, a view of one, and what a module within has
-        returned are no memory of its own.
+        """Record the output of a call.
+
+        Inputs, views of them and outputs of modules inside this one add no bytes.
         """
         self._modules[thread.state.scope] = id(module)
         made = self._made.setdefault(id(module), Made([]))
@@ -63,7 +66,7 @@ class Watch(Profile):
             self._arrays.append(array)
 
     def made_by(self, module: Any) -> Made:
-        """Return what the calls of a module made."""
+        """Return the shapes, bytes and FLOPs of all calls of a module."""
         made = self._made.get(id(module), Made([]))
         made.flops = sum(
             row.flops for scope, row in self._calls.items() if self._owner(scope) == id(module)
@@ -71,14 +74,14 @@ class Watch(Profile):
         return made
 
     def _owner(self, scope: Scope | None) -> int | None:
-        """Return the module of a call, or of the nearest call around it that was noted."""
+        """Return the id of the module of a call, or of the nearest enclosing recorded call."""
         while scope is not None and scope not in self._modules:
             scope = scope.outer
         return self._modules.get(scope)
 
 
 def _arrays_of(value: Any) -> Iterator[Array]:
-    """Yield the arrays of an output, or of inputs, however nested."""
+    """Yield the arrays in nested inputs or outputs."""
     if isinstance(value, list | tuple):
         for inner in value:
             yield from _arrays_of(inner)
@@ -87,15 +90,16 @@ def _arrays_of(value: Any) -> Iterator[Array]:
 
 
 def _shape_of(output: Any) -> str:
-    """Return what a summary says of an output: a shape, or several in parentheses."""
+    """Return the text for an output: its shape, or several in parentheses."""
     if isinstance(output, list | tuple):
         return f"({', '.join(map(_shape_of, output))})"
     return str(output.shape) if isinstance(output, Tensor) else type(output).__name__
 
 
 def table(layers: Sequence[SummaryRow]) -> str:
-    """Return the table of layers and, below it, the totals; numbers are exact, so that longer is
-    more.
+    """Return the table of layers, with the totals below it.
+
+    Numbers are exact rather than rounded, so a longer number is a larger one.
     """
     rows = [("layer", "class", "output shape", "parameters", "FLOPs", "bytes")]
     for layer in layers:
@@ -129,7 +133,7 @@ def _totals(layers: Sequence[SummaryRow]) -> list[str]:
 
 
 def _size(nbytes: int) -> str:
-    """Return a number of bytes in the unit that a reader would choose."""
+    """Return a number of bytes as text, in bytes, KiB or MiB."""
     if nbytes < 1024:
         return f"{nbytes} bytes"
     return f"{nbytes / 2**10:.1f} KiB" if nbytes < 2**20 else f"{nbytes / 2**20:.2f} MiB"
