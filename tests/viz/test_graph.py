@@ -1,9 +1,14 @@
-"""Graph drawings show the modules, ops, shapes and parameters of a graph."""
+"""Graph drawings show the modules, ops, shapes and parameters of a graph.
+
+`python -m tests.viz.test_graph` renders the drawing in README.md again.
+"""
 
 import builtins
+import html
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +17,8 @@ from models import DigitsCNN, MnistCNN
 from tests.tools import each
 from tinygrad_np import Tensor, nn, op, viz
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
+
+README_DRAWING = Path(__file__).parents[2] / "examples" / "images" / "mnist_cnn.svg"
 
 
 class Nested(nn.Module):
@@ -221,3 +228,50 @@ def test_drawing_restores_running_statistics_and_names_parameters():
         np.testing.assert_array_equal(value, before[name])
     assert "weight 4 float32" in picture
     assert "bias 4 float32" in picture
+
+
+# The drawing in README.md.
+
+
+def draw_for_readme():
+    """Return the graph of MnistCNN on a batch of 64 images."""
+    return viz.draw(MnistCNN(), Tensor.ones(64, 1, 28, 28))
+
+
+def texts_of_source(source):
+    """Return the lines of each label in a DOT source, by node, edge or cluster; "" is the graph."""
+    found, cluster = {}, ""
+    for line in source.splitlines():
+        if opened := re.match(r"\s*subgraph (\w+) {", line):
+            cluster = opened[1]
+        element = re.match(r"\s*(?!graph|node|edge)(\w+(?: -> \w+)?) \[", line)
+        label = re.search(r'label=(?:<(?P<html>.*)>|"(?P<plain>.*?)")', line)
+        if element or label:
+            text = "" if label is None else label["html"] or label["plain"]
+            parts = [re.sub("<.*?>", "", part) for part in text.split("<br/>")]
+            name = element[1].replace(" ", "") if element else cluster
+            found[name] = [html.unescape(part).strip() for part in parts if part]
+    return found
+
+
+def texts_of_svg(path):
+    """Return the texts of each element of a rendered SVG, by its title; "" is the graph."""
+    space, found = "{http://www.w3.org/2000/svg}", {}
+    for group in ET.parse(path).iter(f"{space}g"):
+        is_graph = group.get("class") == "graph"
+        title = "" if is_graph else group.findtext(f"{space}title")
+        found[title] = [text.text.strip() for text in group.findall(f"{space}text")]
+    return found
+
+
+def test_the_drawing_in_the_readme_is_current():
+    """Titles and texts do not depend on the renderer or its version, unlike layout and order."""
+    expected = texts_of_source(draw_for_readme().source)
+    found = texts_of_svg(README_DRAWING)
+    assert found == expected, "render it again: python -m tests.viz.test_graph"
+    # The graph, 4 + 1 frames, 12 + 1 boxes and their 4 boxes of parameters, 12 + 4 arrows.
+    assert len(found) == 1 + 5 + 13 + 4 + 16
+
+
+if __name__ == "__main__":
+    print(viz.render(draw_for_readme(), README_DRAWING))
