@@ -1,4 +1,4 @@
-"""Calibration against loops and scikit-learn."""
+"""Calibration compared with loops and scikit-learn."""
 
 import math
 import re
@@ -18,7 +18,7 @@ LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [-3.0, -2.0, -1.0], [9.0, 8
 
 
 def calibration_by_loops(logits, labels, bins):
-    """Return confidence, accuracy and count of each bin, and the error, as Guo et al. write it."""
+    """Return the means and count of each bin, and the error, by the formulas of Guo et al."""
     members = [[] for _ in range(bins)]
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
         powers = [math.exp(value) for value in row]
@@ -35,8 +35,7 @@ def calibration_by_loops(logits, labels, bins):
 
 
 @each("bins", [1, 2, 7, 10, 15])
-def test_calibration_by_loops(bins):
-    """Each bin's values and the expected error are those of the paper's formulas."""
+def test_calibration_matches_the_formulas_of_the_paper(bins):
     logits, labels = draw(bins)
     found = train.calibration(3 * logits, labels, bins)
     means, counts, error = calibration_by_loops(3 * logits, labels, bins)
@@ -48,8 +47,7 @@ def test_calibration_by_loops(bins):
     assert found.expected_error == pytest.approx(error, rel=1e-12)
 
 
-def test_calibration_on_the_edges():
-    """A confidence on an edge is of the bin below; all that are sure are in the last."""
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
     logits = np.array([[0.0, 0.0], [0.0, -np.inf], [1000.0, 0.0]])
     found = train.calibration(logits, [0, 0, 1], bins=2)
     assert found.count.tolist() == [1, 2]
@@ -58,14 +56,12 @@ def test_calibration_on_the_edges():
     assert found.expected_error == pytest.approx((0.5 + 2 * 0.5) / 3)
 
 
-def test_calibration_of_a_perfect_forecast():
-    """Who says 0.75 and is right in three of four is calibrated."""
+def test_perfect_calibration_has_no_error():
     logits = np.log(np.tile([0.75, 0.25], (4, 1)))
     assert train.calibration(Tensor(logits), Tensor([0, 0, 0, 1])).expected_error < 1e-7
 
 
-def test_calibration_table():
-    """A line for each bin that is not empty, and the error."""
+def test_calibration_table_omits_empty_bins():
     lines = str(train.calibration(LOGITS, [0, 1, 2, 0])).splitlines()
     assert lines[0].split() == ["from", "to", "confidence", "accuracy", "count"]
     assert [line.split()[0] for line in lines[1:-2]] == ["0.500", "0.600", "0.800"]
@@ -75,9 +71,10 @@ def test_calibration_table():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bins", [5, 10, 20])
-def test_calibration_is_scikit_learns(bins):
-    """scikit-learn's calibration curve of "the prediction is right" has the same points."""
-    calibrations = pytest.importorskip("sklearn.calibration", reason="no scikit-learn installed")
+def test_calibration_matches_scikit_learn(bins):
+    calibrations = pytest.importorskip(
+        "sklearn.calibration", reason="scikit-learn is not installed"
+    )
     for seed in range(5):
         logits, labels = draw(seed)
         powers = np.exp(2 * logits)
@@ -93,14 +90,22 @@ def test_calibration_is_scikit_learns(bins):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ((LOGITS, [0, 1]), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),
-        ((LOGITS, [0, 1, 2, -1]), ArgumentError, "label -1 at position 3 is not one of 0..2"),
-        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected an integer of at least 1"),
-        ((LOGITS * math.nan, [0, 1, 2, 0]), ArgumentError, "the logits of row 0 have no softmax"),
-        (([[0.0, math.inf]], [0]), ArgumentError, "the logits of row 0 have no softmax: nan"),
+        (
+            (LOGITS, [0, 1]),
+            ShapeError,
+            "expected `logits` of shape (N, C) and `labels` of shape (N,) with N >= 1, got (4, 3) "
+            "and (2,).",
+        ),
+        (
+            (LOGITS, [0, 1, 2, -1]),
+            ArgumentError,
+            "expected each label to be an integer from 0 to 2, got -1 at position 3.",
+        ),
+        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "expected `bins` to be an integer >= 1, got 0."),
+        ((LOGITS * math.nan, [0, 1, 2, 0]), ArgumentError, "row 0 of `logits` has no finite softm"),
+        (([[0.0, math.inf]], [0]), ArgumentError, "row 0 of `logits` has no finite softmax. Check"),
     ],
 )
-def test_calibration_refuses(arguments, error, words):
-    """Shapes, labels, bins, and what has no softmax."""
-    with pytest.raises(error, match=rf"^calibration( bins)?: {re.escape(words)}"):
+def test_invalid_arguments_raise(arguments, error, words):
+    with pytest.raises(error, match=rf"^calibration: {re.escape(words)}"):
         train.calibration(*arguments)

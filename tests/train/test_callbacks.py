@@ -1,4 +1,4 @@
-"""Callbacks in general, the history and its files, and the progress."""
+"""Callbacks in general, the history and its files, and the progress display."""
 
 import csv
 import functools
@@ -25,8 +25,7 @@ from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.train import callbacks
 
 
-def test_order_within_an_epoch():
-    """An epoch is closed when all callbacks have had its end; the snapshot has all of it."""
+def test_on_epoch_closed_follows_all_on_epoch_end():
     points = []
 
     class Note(train.Callback):
@@ -41,9 +40,7 @@ def test_order_within_an_epoch():
     assert points == ["end", "end", "closed", "closed"]
 
 
-def test_a_callback_of_ones_own_is_resumed(tmp_path):
-    """What it gives in state_dict comes back."""
-
+def test_state_of_a_custom_callback_is_restored(tmp_path):
     class Counter(train.Callback):
         count = 0
 
@@ -70,8 +67,7 @@ def test_a_callback_of_ones_own_is_resumed(tmp_path):
 # History.
 
 
-def test_history_as_json(tmp_path):
-    """All epochs, with all digits; what JSON has no word for is null."""
+def test_history_as_json_keeps_all_digits_and_writes_nan_as_null(tmp_path):
     trainer = trainer_of(Scripted([0.1 + 0.2, math.nan], "own_loss"))
     history = trainer.fit(loader(), 2, validation())
     history.save(tmp_path / "a.json")
@@ -79,8 +75,7 @@ def test_history_as_json(tmp_path):
     assert found == [history.epochs[0], {**history.epochs[1], "own_loss": None}]
 
 
-def test_history_as_csv(tmp_path):
-    """A line of names, a line for each epoch; where an epoch lacks a log its place is empty."""
+def test_history_as_csv_leaves_missing_logs_empty(tmp_path):
     trainer = trainer_of()
     trainer.fit(loader(), 1)
     history = trainer.fit(loader(), 1, validation())
@@ -94,8 +89,7 @@ def test_history_as_csv(tmp_path):
     assert (tmp_path / "a.CSV").read_text().startswith("epoch,train_loss,train_accuracy,lr,seconds")
 
 
-def test_history_of_arrays_and_lists(tmp_path):
-    """Logs may be NumPy's scalars; in JSON, nan within a list is null too, and arrays are lists."""
+def test_history_as_json_converts_numpy_values_and_nested_nan(tmp_path):
     history = train.History()
     history.epochs = [
         {"a": np.float32(0.5), "b": np.float32(np.inf), "c": np.int64(2)},
@@ -107,16 +101,14 @@ def test_history_of_arrays_and_lists(tmp_path):
     assert found == [{"a": 0.5, "b": None, "c": 2}, lists]
 
 
-def test_history_of_nothing(tmp_path):
-    """A run interrupted before its first epoch writes files too."""
+def test_empty_history_is_saved(tmp_path):
     for name, text in [("a.json", "[]\n"), ("a.csv", "\n")]:
         train.History().save(tmp_path / name)
         assert (tmp_path / name).read_text() == text
 
 
-def test_history_refuses(tmp_path):
-    """Other suffixes are refused; a folder that is not there is named."""
-    with pytest.raises(ArgumentError, match=r"^History\.save: got 'a\.txt', expected a name that"):
+def test_history_save_raises_for_other_suffixes_and_missing_directories(tmp_path):
+    with pytest.raises(ArgumentError, match=r"^History\.save: expected `path` to end in \.json or"):
         train.History().save("a.txt")
     with pytest.raises(DataError, match="cannot be written"):
         train.History().save(tmp_path / "no" / "a.json")
@@ -125,8 +117,7 @@ def test_history_refuses(tmp_path):
 # Progress.
 
 
-def test_progress_by_lines(capsys):
-    """Elsewhere than on a terminal there is one line for each epoch."""
+def test_progress_prints_a_line_per_epoch(capsys):
     history = trainer_of(train.Progress()).fit(loader(), 2, validation())
     output = capsys.readouterr()
     assert output.err == ""
@@ -140,14 +131,12 @@ def test_progress_by_lines(capsys):
     )
 
 
-def test_progress_of_odd_logs(capsys):
-    """A log may be text."""
+def test_progress_prints_text_logs(capsys):
     trainer_of(Scripted(["good"], "own"), train.Progress()).fit(loader(), 1)
     assert capsys.readouterr().out.endswith(", own good\n")
 
 
-def test_progress_on_a_terminal(capsys, monkeypatch):
-    """There a bar shows the steps, and is gone after each epoch and after Ctrl-C."""
+def test_progress_bar_on_a_terminal_is_removed_after_each_epoch_and_ctrl_c(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
     bar_at_once = functools.partial(callbacks.tqdm, mininterval=0)

@@ -1,4 +1,4 @@
-"""Checkpoints: which files are written, and with which weights."""
+"""Checkpoint: which files it writes, and with which weights."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def weights_of(state):
 
 
 def names_in(folder):
-    """Return the names of the files without their suffix, which is .safetensors."""
+    """Return the names of the files in a directory, all .safetensors, without their suffix."""
     assert {path.suffix for path in folder.iterdir()} == {".safetensors"}
     return sorted(path.stem for path in folder.iterdir())
 
@@ -40,8 +40,8 @@ def load(folder, name):
     return load_with_metadata(folder / f"{name}.safetensors")
 
 
-def test_checkpoint(tmp_path):
-    """The best and the last weights, and those of every third step."""
+def test_files_and_their_weights(tmp_path):
+    """Best and last weights, and those of every third step."""
     script, keep, folder = Scripted(VALUES), Do("batch_end", weights_of), tmp_path / "new" / "run"
     checkpoint = train.Checkpoint(folder, every_steps=3)
     history = trainer_of(keep, script, checkpoint).fit(loader(), 3, validation())
@@ -57,8 +57,7 @@ def test_checkpoint(tmp_path):
     assert load(folder, "step_000006")[1]["epoch"] == "2"
 
 
-def test_it_takes_the_place_of_another_training(tmp_path):
-    """From its first epoch on, the files are those of the new run, which can be resumed."""
+def test_a_new_run_replaces_the_files_and_can_be_resumed(tmp_path):
     trainer_of(train.Checkpoint(tmp_path, "train_loss", every_steps=1), lr=0.3).fit(loader(), 2)
     cut = trainer_of(train.Checkpoint(tmp_path, "train_loss"), Do("epoch_start", interrupt))
     cut.fit(loader(), 2)
@@ -70,16 +69,15 @@ def test_it_takes_the_place_of_another_training(tmp_path):
     assert_same(again.model.state_dict(), whole.model.state_dict())
 
 
-def test_without_a_best(tmp_path):
-    """With no monitor there are only the last ones; it needs no validation."""
+def test_without_a_monitor_there_is_no_best_file(tmp_path):
     trainer_of(train.Checkpoint(str(tmp_path), monitor=None)).fit(loader(), 1)
     assert names_in(tmp_path) == ["last", "training"]
 
 
 @pytest.mark.parametrize("end", [ctrl_c, fail])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_an_epoch_cut_short(tmp_path, end, is_first):
-    """The last weights are written then too, before early stopping restores the best."""
+def test_last_weights_after_an_interrupted_epoch(tmp_path, end, is_first):
+    """The last weights are saved before early stopping restores the best ones."""
     keep, script = Do("batch_end", weights_of), Scripted(VALUES)
     both = [train.Checkpoint(tmp_path), train.EarlyStopping()]
     bad = Do("batch_end", end, 2 * STEPS + 2)
@@ -92,18 +90,14 @@ def test_an_epoch_cut_short(tmp_path, end, is_first):
     assert_same(trainer.model.state_dict(), script.weights[2])
 
 
-def test_no_step(tmp_path):
-    """A run that fails before its first step leaves the existing weights alone."""
+def test_a_run_without_a_step_keeps_existing_weights(tmp_path):
     train.save(tmp_path / "last.safetensors", {"a": np.ones(2)})
     trainer = trainer_of(Do("epoch_start", fail), train.Checkpoint(tmp_path, monitor=None))
     fit_to(fail, trainer, loader(), 1)
     assert_same(load(tmp_path, "last")[0], {"a": np.ones(2)})
 
 
-def test_another_training(tmp_path):
-    """Another trainer starts afresh: neither the files nor early stopping use weights of the
-    previous model.
-    """
+def test_callbacks_forget_the_previous_run(tmp_path):
     stopping, checkpoint = train.EarlyStopping(), train.Checkpoint(tmp_path)
     for values, best in [([1.0, 2.0, 3.0], 1), ([9.0, 8.0, 9.0], 2)]:
         script = Scripted(values)
@@ -112,7 +106,7 @@ def test_another_training(tmp_path):
         assert stopping.best_epoch == best
         assert_same(trainer.model.state_dict(), script.weights[best])
         assert_same(load(tmp_path, "best")[0], script.weights[best])
-    # Also if it ends before its first epoch does.
+    # The same for a run that ends during its first epoch.
     keep = Do("batch_end", weights_of)
     trainer = trainer_of(keep, Do("batch_end", ctrl_c, 2), stopping, checkpoint, model=linear(3))
     trainer.fit(loader(), 1, validation())
@@ -121,8 +115,7 @@ def test_another_training(tmp_path):
     assert stopping.best_epoch == 0
 
 
-def test_folder_that_cannot_be(tmp_path):
-    """It is reported before training starts."""
+def test_unwritable_directory_is_reported_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     seen = Do()
     trainer = trainer_of(seen, train.Checkpoint(tmp_path / "file", monitor=None))

@@ -1,4 +1,4 @@
-"""Early stopping: which epoch is best, when it stops, whose weights are restored."""
+"""Early stopping: which epoch is best, when training stops, which weights are restored."""
 
 import math
 import re
@@ -33,8 +33,7 @@ def stopped(values, epochs, *callbacks, monitor="validation_loss", **options):
 VALUES = [5.0, 3.0, 4.0, 3.0, 3.5, 1.0]
 
 
-def test_early_stopping(capsys):
-    """After `patience` epochs without a better one it stops, with the weights of the best."""
+def test_it_stops_after_patience_epochs_and_restores_the_best_weights(capsys):
     assert train.EarlyStopping().patience == 5
     stopping, trainer, script = stopped(VALUES, 6, patience=3)
     assert len(trainer.history.epochs) == 5
@@ -42,23 +41,21 @@ def test_early_stopping(capsys):
     assert_same(trainer.model.state_dict(), script.weights[2])
     assert (script.weights[2]["1.weight"] != script.weights[5]["1.weight"]).any()
     assert capsys.readouterr().out == (
-        "EarlyStopping: stopped after epoch 5; the weights of epoch 2 are restored, with the best "
-        "validation_loss, 3\n"
+        "EarlyStopping: stopped after epoch 5; restored the weights of epoch 2 (best "
+        "validation_loss: 3)\n"
     )
 
 
-def test_it_restores_without_stopping(capsys):
-    """The best weights are also restored if all epochs were run."""
+def test_it_restores_the_best_weights_without_stopping(capsys):
     stopping, trainer, script = stopped(VALUES, 3, patience=3)
     assert stopping.stopped_epoch == 0
     assert_same(trainer.model.state_dict(), script.weights[2])
-    assert capsys.readouterr().out.startswith("EarlyStopping: the weights of epoch 2 are restored")
+    assert capsys.readouterr().out.startswith("EarlyStopping: restored the weights of epoch 2")
 
 
 @pytest.mark.parametrize("end", [ctrl_c, fail])
 @pytest.mark.parametrize(("point", "step"), [("batch_end", 3 * STEPS + 2), ("fit_end", None)])
-def test_it_restores_after_a_bad_end(end, point, step):
-    """The best weights are restored after Ctrl-C and errors, also of another callback."""
+def test_it_restores_the_best_weights_after_ctrl_c_or_an_error(end, point, step):
     script, stopping = Scripted(VALUES), train.EarlyStopping()
     trainer = trainer_of(stopping, Do(point, end, step), script)
     fit_to(end, trainer, loader(), 4, validation())
@@ -80,20 +77,17 @@ def test_it_restores_after_a_bad_end(end, point, step):
         ("train_loss", [2.0, 1.0, 3.0], 0.0, 2),
     ],
 )
-def test_what_is_best(monitor, values, min_delta, best):
-    """Of a loss the lowest, of an accuracy the highest, by more than min_delta; never nan."""
+def test_best_epoch(monitor, values, min_delta, best):
     stopping, *_ = stopped(values, 3, monitor=monitor, min_delta=min_delta)
     assert (stopping.best_epoch, stopping.best_value) == (best, values[best - 1])
 
 
-def test_it_waits_for_epochs_in_a_row():
-    """A better epoch restarts the count."""
+def test_a_better_epoch_restarts_the_count():
     stopping, *_ = stopped([5.0, 6.0, 4.0, 5.0, 3.0, 5.0, 5.0, 1.0], 8, patience=2)
     assert (stopping.stopped_epoch, stopping.best_epoch) == (7, 5)
 
 
-def test_without_a_best(capsys):
-    """If all values are nan, nothing is restored."""
+def test_nothing_is_restored_if_all_values_are_nan(capsys):
     stopping, trainer, script = stopped([math.nan] * 3, 3, patience=2)
     assert len(trainer.history.epochs) == 2
     assert stopping.best_epoch == 0
@@ -102,8 +96,7 @@ def test_without_a_best(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_it_goes_on():
-    """A second fit remembers the best epoch and restarts the count."""
+def test_a_second_fit_keeps_the_best_epoch_and_restarts_the_count():
     stopping, trainer, script = stopped(VALUES, 9, patience=2)
     assert (stopping.stopped_epoch, stopping.best_epoch) == (4, 2)
     trainer.fit(loader(), 1, validation())
@@ -111,38 +104,49 @@ def test_it_goes_on():
     assert_same(trainer.model.state_dict(), script.weights[2])
 
 
-def test_a_log_of_ones_own():
-    """A log added by a callback is in the history and can be monitored."""
+def test_a_log_of_another_callback_can_be_monitored():
     stopping, trainer, _ = stopped([2.0, 3.0, 1.0], 3, monitor="margin_loss", patience=1)
     assert [e["margin_loss"] for e in trainer.history.epochs] == [2.0, 3.0]
     assert stopping.best_epoch == 1
 
 
+MONITOR = "expected `monitor` to end in 'loss' (lower is better) or 'accuracy' (higher is better)"
+
+
 @each(
     ("call", "words"),
     [
-        (lambda: train.EarlyStopping("f1"), "EarlyStopping monitor: got 'f1', expected a name"),
-        (lambda: train.EarlyStopping(None), "EarlyStopping monitor: got None, expected a name"),
-        (lambda: train.EarlyStopping(patience=0), "EarlyStopping patience: got 0, expected an int"),
-        (lambda: train.EarlyStopping(min_delta=-1), "EarlyStopping min_delta: got -1, expected a"),
-        (lambda: train.Checkpoint("a", "f1"), "Checkpoint monitor: got 'f1', expected a name"),
-        (lambda: train.Checkpoint("a", every_steps=0), "Checkpoint every_steps: got 0, expected"),
+        (lambda: train.EarlyStopping("f1"), f"EarlyStopping: {MONITOR}, got 'f1'."),
+        (lambda: train.EarlyStopping(None), f"EarlyStopping: {MONITOR}, got None."),
+        (
+            lambda: train.EarlyStopping(patience=0),
+            "EarlyStopping: expected `patience` to be an integer >= 1, got 0.",
+        ),
+        (
+            lambda: train.EarlyStopping(min_delta=-1),
+            "EarlyStopping: expected `min_delta` to be a finite number >= 0, got -1.",
+        ),
+        (lambda: train.Checkpoint("a", "f1"), f"Checkpoint: {MONITOR}, got 'f1'."),
+        (
+            lambda: train.Checkpoint("a", every_steps=0),
+            "Checkpoint: expected `every_steps` to be an integer >= 1, got 0.",
+        ),
         (
             lambda: trainer_of(train.EarlyStopping()).fit(loader(), 1),
-            "EarlyStopping monitor: 'validation_loss' needs fit(..., validation=loader), or watch",
+            "EarlyStopping: monitor='validation_loss' needs a validation set. Try fit(..., val",
         ),
         (
             lambda: trainer_of(train.Checkpoint("runs")).fit(loader(), 1),
-            "Checkpoint monitor: 'validation_loss' needs fit(..., validation=loader), or watch an",
+            "Checkpoint: monitor='validation_loss' needs a validation set. Try fit(..., validatio",
         ),
         (
             lambda: trainer_of(train.EarlyStopping("loss")).fit(loader(), 1),
-            "EarlyStopping monitor: 'loss' is none of the logs: epoch, train_loss, train_accuracy",
+            "EarlyStopping: expected `monitor` to be one of the logs (epoch, train_loss, "
+            "train_accuracy, lr, seconds), got 'loss'.",
         ),
     ],
 )
-def test_refused(call, words, tmp_path, monkeypatch):
-    """Invalid options and missing logs are refused; no folder is left behind."""
+def test_invalid_arguments_raise_and_leave_no_directory(call, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
         call()

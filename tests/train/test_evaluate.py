@@ -1,4 +1,4 @@
-"""Evaluate: a callback that looks at further data."""
+"""Evaluate: the callback that evaluates another dataset during training."""
 
 import re
 
@@ -11,8 +11,7 @@ from tinygrad_np import train
 from tinygrad_np.errors import ArgumentError, DtypeError
 
 
-def test_evaluate_each_epoch():
-    """Its logs are in the history next to those of validation, for the weights of that epoch."""
+def test_its_logs_are_in_the_history():
     kept = Do("epoch_end", lambda state: state.evaluate(validation()))
     trainer = trainer_of(kept, train.Evaluate("test", validation()))
     history = trainer.fit(loader(), 2, validation())
@@ -21,8 +20,7 @@ def test_evaluate_each_epoch():
         assert logs["test_loss"] == logs["validation_loss"]
 
 
-def test_evaluate_comes_before_those_that_read_logs(tmp_path, capsys):
-    """Whatever the order in which they are given: progress, stopping and files have its logs."""
+def test_its_logs_are_set_before_other_callbacks_read_them(tmp_path, capsys):
     others = [
         train.Progress(),
         train.EarlyStopping("test_loss"),
@@ -36,11 +34,11 @@ def test_evaluate_comes_before_those_that_read_logs(tmp_path, capsys):
     assert kept == history.epochs
 
 
-def test_ctrl_c_while_an_epoch_is_evaluated(tmp_path):
-    """That epoch is in no file and not in the history: the logs of the others are complete."""
+def test_ctrl_c_during_an_evaluation(tmp_path):
+    """The interrupted epoch is in no file and not in the history; other epochs are complete."""
 
     class Batches(list):
-        """Of the second epoch's evaluation it ends the training."""
+        """Sends Ctrl-C during the evaluation of the second epoch."""
 
         rounds = 0
 
@@ -60,8 +58,7 @@ def test_ctrl_c_while_an_epoch_is_evaluated(tmp_path):
     assert other.history.epochs == history.epochs
 
 
-def test_evaluate_by_steps():
-    """Results are collected every N steps; the epochs' logs have none."""
+def test_every_steps_collects_results():
     batches = validation()
     seen = Do("batch_end", lambda state: state.evaluate(batches))
     curve = train.Evaluate("test", batches, every_steps=3)
@@ -73,8 +70,7 @@ def test_evaluate_by_steps():
     assert not any(name.startswith("test") for name in history.epochs[0])
 
 
-def test_evaluate_changes_nothing():
-    """Neither weights nor what is drawn, nor the modes of modules."""
+def test_it_changes_neither_weights_nor_random_numbers_nor_modes():
     models = [with_dropout(), with_dropout()]
     for model, more in zip(models, ([], [train.Evaluate("test", validation(), 1)]), strict=True):
         trainer_of(*more, model=model).fit(loader(), 1)
@@ -82,8 +78,7 @@ def test_evaluate_changes_nothing():
     assert all(module.training for module in models[1].modules())
 
 
-def test_evaluate_of_another_training():
-    """A second fit appends to the results, another trainer starts afresh."""
+def test_a_new_run_clears_the_results():
     curve = train.Evaluate("test", validation(), every_steps=STEPS)
     trainer = trainer_of(curve)
     trainer.fit(loader(), 1)
@@ -93,24 +88,27 @@ def test_evaluate_of_another_training():
     assert [result["step"] for result in curve.results] == [STEPS]
 
 
-def test_evaluate_of_another_name():
-    """The state of an Evaluate with another name is refused."""
+def test_state_of_another_name_raises():
     state = train.Evaluate("test", validation()).state_dict()
-    with pytest.raises(ArgumentError, match=r"^Evaluate\.load_state_dict: got results of 'test', "):
+    with pytest.raises(
+        ArgumentError, match=r"^Evaluate\.load_state_dict: expected .* got name='test'\."
+    ):
         train.Evaluate("own", validation()).load_state_dict(state)
+
+
+NAME = "expected `name` to be a name such as 'test'"
 
 
 @each(
     ("arguments", "error", "words"),
     [
-        (("train", []), ArgumentError, "name: got 'train', expected a name such as 'test'; 'train"),
-        (("validation", []), ArgumentError, "name: got 'validation', expected a name such as 'te"),
-        ((None, []), ArgumentError, "name: got None, expected a name"),
-        (("test", 3), DtypeError, ": got int, expected batches (inputs, targets), as of DataLoad"),
-        (("test", [], 0), ArgumentError, "every_steps: got 0, expected an integer of at least"),
+        (("train", []), ArgumentError, f"{NAME}, got 'train'. 'train' and 'validation' are reserv"),
+        (("validation", []), ArgumentError, f"{NAME}, got 'validation'. 'train'"),
+        ((None, []), ArgumentError, f"{NAME}, got None."),
+        (("test", 3), DtypeError, "expected a loader of (inputs, targets) batches, got int. Try D"),
+        (("test", [], 0), ArgumentError, "expected `every_steps` to be an integer >= 1, got 0."),
     ],
 )
-def test_evaluate_refuses(arguments, error, words):
-    """Log names that the Trainer uses itself, objects that are not loaders, and zero steps."""
-    with pytest.raises(error, match=f"^Evaluate ?{re.escape(words)}"):
+def test_invalid_arguments_raise(arguments, error, words):
+    with pytest.raises(error, match=f"^Evaluate: {re.escape(words)}"):
         train.Evaluate(*arguments)

@@ -15,8 +15,7 @@ from tinygrad_np import optim, train
     ("point", "step"),
     [("epoch_start", STEPS), ("batch_end", STEPS + 1), ("epoch_end", 2 * STEPS)],
 )
-def test_ctrl_c(point, step):
-    """It ends training between two steps: fit returns and says so; another fit continues."""
+def test_ctrl_c_ends_training_between_two_steps_and_another_fit_continues(point, step):
     seen = Do(point, ctrl_c, step)
     trainer = trainer_of(seen)
     history = trainer.fit(loader(), 3)
@@ -32,8 +31,7 @@ def test_ctrl_c(point, step):
     assert [e["epoch"] for e in history.epochs] == list(range(1, finished + 2))
 
 
-def test_it_waits_for_the_step(monkeypatch):
-    """Weights are of whole steps."""
+def test_ctrl_c_waits_for_the_end_of_the_step(monkeypatch):
     keep = Do("batch_end", lambda state: state.model.state_dict())
     trainer_of(keep).fit(loader(), 1)
     trainer = trainer_of()
@@ -50,16 +48,14 @@ def test_it_waits_for_the_step(monkeypatch):
     assert_same(trainer.model.state_dict(), keep.found[1])
 
 
-def test_in_validation():
-    """It ends training there too; the epoch, which lacks validation, is not in the history."""
-
+def test_ctrl_c_during_validation_drops_the_epoch():
     class Batches:
         def __iter__(self):
             for batch in validation():
                 yield batch
                 ctrl_c()
                 yield batch
-                pytest.fail("validation went on")
+                pytest.fail("validation continued after Ctrl-C")
 
     trainer = trainer_of()
     history = trainer.fit(loader(), 2, Batches())
@@ -68,8 +64,8 @@ def test_in_validation():
     assert trainer.state.step == STEPS
 
 
-def test_while_a_callback_evaluates():
-    """The epoch is undone, and the schedule has not stepped for it."""
+def test_ctrl_c_while_a_callback_evaluates():
+    """The interrupted epoch does not count, and the schedule has not stepped for it."""
     end = Do("epoch_end", ctrl_c, 2 * STEPS)
     end.turn = -2  # before the evaluation
     model = linear()
@@ -85,8 +81,7 @@ def test_while_a_callback_evaluates():
     assert [entry["lr"] for entry in trainer.history.epochs] == [0.1, 0.05]
 
 
-def test_in_the_end():
-    """In on_fit_end it is recorded, and all callbacks still run."""
+def test_ctrl_c_in_on_fit_end_is_recorded_and_other_callbacks_run():
     last = Do()
     history = trainer_of(Do("fit_end", ctrl_c), last).fit(loader(), 1)
     assert history.interrupted
@@ -94,8 +89,7 @@ def test_in_the_end():
 
 
 @pytest.mark.parametrize("point", ["batch_end", "fit_end"])
-def test_second_ctrl_c(point):
-    """It is raised at once, wherever the first one was; on_fit_end still runs."""
+def test_second_ctrl_c_raises_at_once_and_on_fit_end_still_runs(point):
     last = Do()
     trainer = trainer_of(Do("batch_end", ctrl_c, 2), Do(point, ctrl_c, 2), last)
     with pytest.raises(KeyboardInterrupt):
@@ -106,8 +100,7 @@ def test_second_ctrl_c(point):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_keyboard_interrupt_of_a_callback():
-    """A KeyboardInterrupt raised by a callback, as in a thread, ends training in the same way."""
+def test_keyboard_interrupt_raised_by_a_callback_in_a_thread_ends_training():
     trainer = trainer_of(Do("batch_end", interrupt, 2))
     worker = threading.Thread(target=functools.partial(trainer.fit, loader(), 1))
     worker.start()
@@ -116,8 +109,7 @@ def test_keyboard_interrupt_of_a_callback():
     assert trainer.state.step == 2
 
 
-def test_a_programs_own_handler():
-    """The program's own handler of Ctrl-C stays in place."""
+def test_the_programs_own_sigint_handler_stays_in_place():
     calls = []
     before = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
     try:

@@ -1,4 +1,4 @@
-"""Accuracy, confusion matrix and classification report, against loops and scikit-learn."""
+"""Accuracy, confusion matrix and classification report compared with loops and scikit-learn."""
 
 import math
 import re
@@ -22,28 +22,31 @@ LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [-3.0, -2.0, -1.0], [9.0, 8
     [([0, 1, 2, 2], 1.0), ([0, 1, 2, 0], 0.75), ([0, 0, 0, 2], 0.5), ([1, 2, 0, 1], 0.0)],
 )
 def test_accuracy(labels, expected):
-    """The part of rows whose largest logit is at the label; of equal logits the first counts."""
+    """Of equal logits the first counts as the largest."""
     assert train.accuracy(LOGITS, np.array(labels)) == expected
     assert train.accuracy(np.zeros((2, 3)), np.array([0, 1])) == 0.5
 
 
 @each("logits", [LOGITS, LOGITS.tolist(), Tensor(LOGITS), leaf(LOGITS) * 2])
 @each("labels", [[0, 1, 2, 0], np.array([0, 1, 2, 0], np.uint8), Tensor([0, 1, 2, 0])])
-def test_accuracy_takes(logits, labels):
-    """Logits and labels may be Tensors, of a graph too, arrays or lists; the result is a float."""
+def test_accuracy_accepts_tensors_arrays_and_lists(logits, labels):
     found = train.accuracy(logits, labels)
     assert type(found) is float
     assert found == 0.75
 
 
 @each("label", [7, -1, 0.5])
-def test_accuracy_of_labels_that_are_no_class(label):
-    with pytest.raises(ArgumentError, match=rf"^accuracy: label {label} at position 1 is not one"):
+def test_accuracy_with_labels_out_of_range_raises(label):
+    with pytest.raises(
+        ArgumentError, match=rf"^accuracy: expected .*, got {label} at position 1\."
+    ):
         train.accuracy(np.zeros((2, 3)), np.array([0, label]))
 
 
-def test_classes_that_are_no_numbers():
-    with pytest.raises(DtypeError, match=r"^confusion_matrix: got labels of dtype <U1, expected"):
+def test_classes_of_strings_raise():
+    with pytest.raises(
+        DtypeError, match=r"^confusion_matrix: expected each label to be an i.* <U1"
+    ):
         train.confusion_matrix([0], ["a"], 2)
 
 
@@ -60,9 +63,11 @@ def test_classes_that_are_no_numbers():
         (1.0, 1),
     ],
 )
-def test_accuracy_refuses(logits, labels):
-    """Logits are rows, at least one, and labels are one for each; both shapes are named."""
-    words = f"accuracy: got logits {np.shape(logits)} and labels {np.shape(labels)}, expected (N, C"
+def test_accuracy_with_invalid_shapes_raises(logits, labels):
+    words = (
+        "accuracy: expected `logits` of shape (N, C) and `labels` of shape (N,) with N >= 1, got "
+        f"{np.shape(logits)} and {np.shape(labels)}."
+    )
     with pytest.raises(ShapeError, match=f"^{re.escape(words)}"):
         train.accuracy(logits, labels)
 
@@ -72,14 +77,14 @@ def test_accuracy_refuses(logits, labels):
 
 @each("kind", [list, Tensor, lambda values: np.array(values, float), np.uint8])
 def test_confusion_matrix(kind):
-    """Rows are true labels, columns predictions; whole numbers may be floats."""
+    """Rows are true labels, columns predictions; integers may be stored as floats."""
     labels, predicted = kind([0, 0, 0, 1, 1, 2]), kind([0, 1, 1, 1, 2, 0])
     expected = [[1, 2, 0], [0, 1, 1], [1, 0, 0]]
     assert train.confusion_matrix(predicted, labels, 3).tolist() == expected
 
 
-def test_confusion_matrix_by_loop():
-    """Each pair adds one at its place; the diagonal counts what accuracy counts."""
+def test_confusion_matrix_matches_a_loop():
+    """Each pair adds one to its cell; the trace counts the correct predictions."""
     labels, predicted = rng(0).integers(0, 10, 500), rng(1).integers(0, 10, 500)
     expected = np.zeros((10, 10), int)
     for label, guess in zip(labels, predicted, strict=True):
@@ -90,8 +95,7 @@ def test_confusion_matrix_by_loop():
 
 
 @pytest.mark.slow
-def test_confusion_matrix_is_scikit_learns():
-    """scikit-learn counts the same, and in the same orientation."""
+def test_confusion_matrix_matches_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     labels, predicted = rng(0).integers(0, 5, 300), rng(1).integers(0, 5, 300)
     expected = metrics.confusion_matrix(labels, predicted, labels=range(5))
@@ -101,36 +105,38 @@ def test_confusion_matrix_is_scikit_learns():
 
 
 @each("dtype", [np.uint8, np.int8, np.int32, np.int64])
-def test_confusion_matrix_of_small_integers(dtype):
-    """Labels of few bits do not overflow."""
+def test_confusion_matrix_of_small_integer_dtypes_does_not_overflow(dtype):
     labels = np.arange(100, dtype=dtype)
     np.testing.assert_array_equal(train.confusion_matrix(labels, labels, 100), np.eye(100))
+
+
+SAME_SHAPE = "expected `predicted` and `labels` to have the same shape (N,)"
 
 
 @each(
     ("predicted", "labels"),
     [([0, 1], [0, 1, 2]), ([0], [0, 1]), ([[0, 1]], [[0, 1]]), (0, 0), (np.eye(3), [0, 1, 2])],
 )
-def test_confusion_matrix_refuses_shapes(predicted, labels):
-    """Predictions and labels are two lists of the same length; both shapes are named."""
-    words = f"got predicted {np.shape(predicted)} and labels {np.shape(labels)}, expected (N,) both"
+def test_confusion_matrix_with_different_shapes_raises(predicted, labels):
+    words = f"{SAME_SHAPE}, got {np.shape(predicted)} and {np.shape(labels)}."
     with pytest.raises(ShapeError, match=f"^confusion_matrix: {re.escape(words)}"):
         train.confusion_matrix(predicted, labels, 3)
 
 
 @each("bad", [-1, 3, 100, 1.5, np.nan, np.inf])
-def test_confusion_matrix_refuses_classes(bad):
-    """A class that there is not is named with its position: it is not counted elsewhere."""
+def test_confusion_matrix_with_a_class_out_of_range_raises(bad):
+    """Otherwise it would be counted in another cell."""
     good, odd = np.array([0, 1, 2]), np.array([0, 1, bad])
-    words = re.escape(f"{odd[2]} at position 2 is not one of 0..2")
-    with pytest.raises(ArgumentError, match=f"^confusion_matrix: label {words}"):
+    words = re.escape(f"to be an integer from 0 to 2, got {odd[2]} at position 2.")
+    with pytest.raises(ArgumentError, match=f"^confusion_matrix: expected each label {words}"):
         train.confusion_matrix(good, odd, 3)
-    with pytest.raises(ArgumentError, match=f"^confusion_matrix: predicted class {words}"):
+    with pytest.raises(
+        ArgumentError, match=f"^confusion_matrix: expected each pred.* class {words}"
+    ):
         train.confusion_matrix(odd, good, 3)
 
 
-def test_confusion_matrix_of_nothing():
-    """Classes that do not occur have a row and a column too."""
+def test_confusion_matrix_of_absent_classes():
     np.testing.assert_array_equal(train.confusion_matrix([], [], 2), np.zeros((2, 2)))
     np.testing.assert_array_equal(train.confusion_matrix([1], [1], 3), np.diag([0, 1, 0]))
 
@@ -142,7 +148,7 @@ PREDICTED, LABELS = [0, 1, 1, 1, 2, 0, 4], [0, 0, 0, 1, 1, 2, 2]  # class 3 in n
 
 
 def test_classification_report():
-    """Scores by hand: 0 for classes without predictions or labels."""
+    """Scores computed by hand: 0 for classes without predictions or labels."""
     report = train.classification_report(PREDICTED, LABELS, 5)
     assert report.names == ("0", "1", "2", "3", "4")
     np.testing.assert_allclose(report.precision, [1 / 2, 1 / 3, 0, 0, 0])
@@ -156,8 +162,7 @@ def test_classification_report():
     assert report.weighted.f1 == pytest.approx(2 / 7)
 
 
-def test_classification_report_of_one_class():
-    """All right in the only class that occurs."""
+def test_classification_report_with_one_class_present():
     report = train.classification_report(Tensor([1, 1]), Tensor([1, 1]), 3)
     assert report.accuracy == 1.0
     assert report.f1.tolist() == [0.0, 1.0, 0.0]
@@ -166,7 +171,6 @@ def test_classification_report_of_one_class():
 
 
 def test_classification_report_table():
-    """A line for each class with its name, and the means."""
     names = ["T-shirt", "a class of long name", "bag", "x", "y"]
     report = train.classification_report(PREDICTED, LABELS, 5, names=names)
     lines = str(report).splitlines()
@@ -180,8 +184,7 @@ def test_classification_report_table():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
-def test_classification_report_is_scikit_learns(seed):
-    """scikit-learn finds the same, with its warnings about absent classes switched off."""
+def test_classification_report_matches_scikit_learn(seed):
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     generator = rng(seed)
     count = int(generator.integers(1, 60))
@@ -201,14 +204,21 @@ def test_classification_report_is_scikit_learns(seed):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (([0, 1], [0], 2), ShapeError, "got predicted (2,) and labels (1,), expected (N,) both"),
-        (([0, 2], [0, 1], 2), ArgumentError, "predicted class 2 at position 1 is not one of 0..1"),
-        (([], [], 2), ShapeError, "got no labels, expected (N,) with N at least 1"),
-        (([0], [0], 2, ["a"]), ArgumentError, "got 1 names, expected one for each of 2 classes"),
+        (([0, 1], [0], 2), ShapeError, f"{SAME_SHAPE}, got (2,) and (1,)."),
+        (
+            ([0, 2], [0, 1], 2),
+            ArgumentError,
+            "expected each predicted class to be an integer from 0 to 1, got 2 at position 1.",
+        ),
+        (([], [], 2), ShapeError, "expected at least one label, got none."),
+        (
+            ([0], [0], 2, ["a"]),
+            ArgumentError,
+            "expected `names` to hold 2 names, one per class, got 1.",
+        ),
     ],
 )
-def test_classification_report_refuses(arguments, error, words):
-    """What makes no report is told, by the confusion matrix where it is about the classes."""
+def test_classification_report_with_invalid_arguments_raises(arguments, error, words):
     with pytest.raises(
         error, match=rf"^(classification_report|confusion_matrix): {re.escape(words)}"
     ):
@@ -219,7 +229,7 @@ def test_classification_report_refuses(arguments, error, words):
 
 
 def top_k_by_loops(logits, labels, k):
-    """Return the part of rows where fewer than k entries come before the label's."""
+    """Return the fraction of rows where fewer than k entries rank before the label's."""
     right = 0
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
         before = sum(
@@ -232,8 +242,8 @@ def top_k_by_loops(logits, labels, k):
 
 @each("k", [1, 2, 5, 6])
 @each("dtype", [np.float64, np.float32, np.int64, np.uint8])
-def test_top_k_by_loops(k, dtype):
-    """Whole numbers have many ties: of equals the first count."""
+def test_top_k_matches_a_loop(k, dtype):
+    """Integers have many ties: of equal scores the first rank higher."""
     logits, labels = draw(k)
     logits = (3 + logits.clip(-3, 3)).astype(dtype)
     found = train.top_k_accuracy(logits, labels, k)
@@ -244,13 +254,11 @@ def test_top_k_by_loops(k, dtype):
 
 
 @each("logits", [LOGITS, LOGITS.tolist(), Tensor(LOGITS)])
-def test_top_k_takes(logits):
-    """Tensors, arrays and lists."""
+def test_top_k_accepts_tensors_arrays_and_lists(logits):
     assert [train.top_k_accuracy(logits, [1, 0, 2, 0], k) for k in (1, 2, 3)] == [0.25, 0.75, 1.0]
 
 
-def test_top_k_of_nan():
-    """Nan counts as the largest, as it does for argmax."""
+def test_top_k_ranks_nan_highest_like_argmax():
     logits = np.array([[1.0, math.nan, 2.0]])
     assert [train.top_k_accuracy(logits, [1], k) for k in (1, 2)] == [1.0, 1.0]
     assert [train.top_k_accuracy(logits, [2], k) for k in (1, 2)] == [0.0, 1.0]
@@ -258,8 +266,8 @@ def test_top_k_of_nan():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_top_k_is_scikit_learns(k):
-    """Without ties, for which it takes the last, scikit-learn finds the same."""
+def test_top_k_matches_scikit_learn(k):
+    """Without ties, where scikit-learn ranks the last one higher."""
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     for seed in range(5):
         logits, labels = draw(seed)
@@ -267,18 +275,25 @@ def test_top_k_is_scikit_learns(k):
         assert train.top_k_accuracy(logits, labels, k) == pytest.approx(expected)
 
 
+SHAPES = "expected `logits` of shape (N, C) and `labels` of shape (N,) with N >= 1"
+K = "expected `k` to be an integer from 1 to 3, the number of classes"
+
+
 @each(
     ("arguments", "error", "words"),
     [
-        ((LOGITS, [0, 1], 1), ShapeError, "got logits (4, 3) and labels (2,), expected (N, C) and"),
-        ((LOGITS[:0], [], 1), ShapeError, "got logits (0, 3) and labels (0,)"),
-        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, "got 0, expected an integer from 1 to 3"),
-        ((LOGITS, [0, 1, 2, 0], 4), ArgumentError, "got 4, expected an integer from 1 to 3"),
-        ((LOGITS, [0, 1, 2, 0], 1.5), ArgumentError, "got 1.5, expected an integer from 1"),
-        ((LOGITS, [0, 1, 3, 0], 2), ArgumentError, "label 3 at position 2 is not one of 0..2"),
+        ((LOGITS, [0, 1], 1), ShapeError, f"{SHAPES}, got (4, 3) and (2,)."),
+        ((LOGITS[:0], [], 1), ShapeError, f"{SHAPES}, got (0, 3) and (0,)."),
+        ((LOGITS, [0, 1, 2, 0], 0), ArgumentError, f"{K}, got 0."),
+        ((LOGITS, [0, 1, 2, 0], 4), ArgumentError, f"{K}, got 4."),
+        ((LOGITS, [0, 1, 2, 0], 1.5), ArgumentError, f"{K}, got 1.5."),
+        (
+            (LOGITS, [0, 1, 3, 0], 2),
+            ArgumentError,
+            "expected each label to be an integer from 0 to 2, got 3 at position 2.",
+        ),
     ],
 )
-def test_top_k_refuses(arguments, error, words):
-    """Shapes, k and labels."""
-    with pytest.raises(error, match=rf"^top_k_accuracy( k)?: {re.escape(words)}"):
+def test_top_k_with_invalid_arguments_raises(arguments, error, words):
+    with pytest.raises(error, match=rf"^top_k_accuracy: {re.escape(words)}"):
         train.top_k_accuracy(*arguments)

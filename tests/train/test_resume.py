@@ -1,4 +1,4 @@
-"""A training that is cut and goes on has the same bits as one that was not."""
+"""A training run that is interrupted and resumed has the same bits as one that is not."""
 
 import gc
 import json
@@ -28,13 +28,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def sequence(optimizer):
-    """Return two schedules in turn."""
+    """Return two schedules in sequence."""
     parts = [optim.LinearWarmup(optimizer, 6), optim.ExponentialLR(optimizer, 0.9)]
     return optim.SequentialLR(optimizer, parts, [6])
 
 
 def plateau(optimizer):
-    """Return a schedule by a loss that does not get better."""
+    """Return a schedule driven by a loss that does not improve."""
     options = {"patience": 1, "factor": 0.5, "threshold": 9.0, "threshold_mode": "abs"}
     return optim.ReduceLROnPlateau(optimizer, **options)
 
@@ -48,7 +48,7 @@ SCHEDULES = {
 
 
 def scripted():
-    """Return a callback that logs losses by which the second epoch is the best."""
+    """Return a callback that logs losses which make the second epoch the best."""
     return tools.Scripted([3.0, 1.0, 2.0, 4.0], "own_loss")
 
 
@@ -56,7 +56,7 @@ BATCHES = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
 
 
 def kill(state):
-    """Do as a machine that is switched off."""
+    """Kill the process, as if the machine was switched off."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -64,8 +64,9 @@ ENDS = {"ctrl_c": tools.ctrl_c, "kill": kill}
 
 
 def network(seed):
-    """Return a model with running statistics and four places that draw: two from one generator, one
-    from another, one from the package's.
+    """Return a model with running statistics and four dropout layers.
+
+    Two of them share a generator, one has its own, and one uses the package's default.
     """
     own, shared = np.random.default_rng(seed), np.random.Generator(np.random.MT19937(seed))
     return nn.Sequential(
@@ -83,7 +84,7 @@ def network(seed):
 
 
 def trainer_of(folder, schedule="per step", *more, seed=1):
-    """Return a trainer with all that has a state."""
+    """Return a trainer with every part that has a state."""
     tinygrad_np.manual_seed(seed)
     model = network(seed)
     optimizer = optim.Adam(model.named_parameters(), lr=0.01, weight_decay=0.01)
@@ -101,7 +102,7 @@ def trainer_of(folder, schedule="per step", *more, seed=1):
 
 
 def loaders(seed=1):
-    """Return batches to train with and to validate with."""
+    """Return the training and validation batches."""
     train_set, test_set = data.digits()
     options = {"seed": seed, "augmentation": data.Augmentation(shift=2, rotation=10)}
     batches = data.DataLoader(train_set.first(250), 64, shuffle=True, **options)
@@ -109,7 +110,7 @@ def loaders(seed=1):
 
 
 def run(folder, schedule, epochs, end=None, seed=1):
-    """Train up to so many epochs, from where the folder's training was; keep all there is."""
+    """Train up to `epochs` epochs, resuming from the directory if it has a checkpoint."""
     folder = Path(folder)
     cut = [tools.Do("batch_end", ENDS[end], 2 * STEPS + 2)] if end else []  # in the third epoch
     trainer = trainer_of(folder, schedule, *cut, seed=seed)
@@ -123,21 +124,21 @@ def run(folder, schedule, epochs, end=None, seed=1):
 
 
 def run_elsewhere(*arguments):
-    """Run the same in a new process; return its exit status."""
+    """Call `run` in a new process and return its exit status."""
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.train.test_resume", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
 
 
 def without_seconds(value):
-    """Return a tree without the times that it tells."""
+    """Return a tree without its entries of time."""
     if isinstance(value, dict):
         return {key: without_seconds(inner) for key, inner in value.items() if key != "seconds"}
     return [without_seconds(inner) for inner in value] if isinstance(value, list) else value
 
 
 def contents(folder):
-    """Return all that a training left, arrays as their bytes."""
+    """Return everything that a training run wrote, with arrays as bytes."""
     found = {"history": without_seconds(json.loads((folder / "history.json").read_text()))}
     log = (folder / "steps.csv").read_text().splitlines()
     found["steps"] = [line.partition(",")[2] for line in log]
@@ -151,7 +152,7 @@ def contents(folder):
 
 
 def assert_same_training(found, expected):
-    """Assert that two folders hold the same bits."""
+    """Assert that two directories hold the same bits."""
     found, expected = contents(found), contents(expected)
     assert len(expected["steps"]) == 1 + 4 * STEPS
     assert "test_accuracy" in expected["history"][3]
@@ -161,13 +162,12 @@ def assert_same_training(found, expected):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_two_and_two_are_four(tmp_path, schedule):
-    """Made anew with other seeds throughout, a training goes on from its file bit for bit."""
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, schedule):
     whole = run(tmp_path / "whole", schedule, 4)
     run(tmp_path / "parts", schedule, 2)
     trainer = run(tmp_path / "parts", schedule, 4, seed=2)
     assert_same_training(tmp_path / "parts", tmp_path / "whole")
-    # In memory too, tuples of hyperparameters included.
+    # In memory as well, including tuples of hyperparameters.
     np.testing.assert_equal(trainer.optimizer.state_dict(), whole.optimizer.state_dict())
     assert trainer.optimizer.param_groups[0]["betas"] == whole.optimizer.param_groups[0]["betas"]
     assert trainer.schedule.state_dict() == whole.schedule.state_dict()
@@ -176,16 +176,16 @@ def test_two_and_two_are_four(tmp_path, schedule):
     best, last, final = (
         train.load(tmp_path / "whole" / f"{name}.safetensors") for name in ("best", "last", "final")
     )
-    # Early stopping restored the second epoch's weights; the files keep where training stood.
-    assert_same(best, final)  # running statistics too
+    # Early stopping restored the weights of the second epoch; the files keep those of the last.
+    assert_same(best, final)  # including running statistics
     assert (best["3.running_mean"] != last["3.running_mean"]).any()
     assert (last["2.weight"] != final["2.weight"]).any()
     kept = load_tree(tmp_path / "whole" / "training.safetensors")["model"]
     assert (kept["2.weight"] == last["2.weight"]).all()
 
 
-def test_after_ctrl_c(tmp_path):
-    """The last weights are of the step that was cut short, the training of the last whole epoch."""
+def test_resume_after_ctrl_c(tmp_path):
+    """The last weights are those of the interrupted step; the checkpoint is an epoch's."""
     run(tmp_path / "whole", "per step", 4)
     run(tmp_path / "two", "per step", 2)
     trainer = run(tmp_path / "parts", "per step", 4, end="ctrl_c")
@@ -202,8 +202,7 @@ def test_after_ctrl_c(tmp_path):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_in_new_processes(tmp_path, schedule):
-    """So it does where each part is a process of its own."""
+def test_resume_in_a_new_process(tmp_path, schedule):
     assert run_elsewhere(tmp_path / "whole", schedule, 4, "-", 1) == 0
     assert run_elsewhere(tmp_path / "parts", schedule, 2, "-", 1) == 0
     assert run_elsewhere(tmp_path / "parts", schedule, 4, "-", 2) == 0
@@ -211,16 +210,14 @@ def test_in_new_processes(tmp_path, schedule):
 
 
 @pytest.mark.parametrize(("end", "status"), [("ctrl_c", 0), ("kill", -signal.SIGKILL)])
-def test_processes_that_are_cut(tmp_path, end, status):
-    """And after Ctrl-C or a kill within an epoch."""
+def test_resume_after_ctrl_c_or_a_kill_in_another_process(tmp_path, end, status):
     assert run_elsewhere(tmp_path / "whole", "per step", 4, "-", 1) == 0
     assert run_elsewhere(tmp_path / "parts", "per step", 4, end, 1) == status
     assert run_elsewhere(tmp_path / "parts", "per step", 4, "-", 2) == 0
     assert_same_training(tmp_path / "parts", tmp_path / "whole")
 
 
-def test_in_memory(tmp_path):
-    """state_dict and load_state_dict do without a file, and give copies."""
+def test_state_dict_is_a_copy_and_resumes_without_a_file(tmp_path):
     first = trainer_of(tmp_path, seed=1)
     batches, validation = loaders()
     first.fit(batches, 1, validation)
@@ -236,8 +233,7 @@ def test_in_memory(tmp_path):
     assert second.state.step == first.state.step == 2 * STEPS
 
 
-def test_early_stopping_counts_on(tmp_path):
-    """The epochs that it waited before the end count after it."""
+def test_early_stopping_keeps_its_count(tmp_path):
     parts = [[scripted(), train.EarlyStopping("own_loss", patience=2)] for _ in range(2)]
     first, second = (simple(callbacks=own) for own in parts)
     first.fit(BATCHES, 3)
@@ -245,14 +241,13 @@ def test_early_stopping_counts_on(tmp_path):
     second.load(tmp_path / "a")
     second.fit(BATCHES, 9)
     assert second.callbacks[-1].stopped_epoch == 4
-    # That it stopped is kept: who goes on can know.
+    # The state records that training was stopped early.
     second.save(tmp_path / "b")
     first.load(tmp_path / "b")
     assert first.callbacks[-1].stopped_epoch == 4
 
 
-def test_generators(tmp_path):
-    """One that two modules share is kept once; the package's default one is kept too."""
+def test_each_random_generator_is_restored(tmp_path):
     trainer = trainer_of(tmp_path)
     state = trainer.state_dict()
     assert [own["bit_generator"] for own in state["generators"]] == ["MT19937", "PCG64"]
@@ -263,8 +258,7 @@ def test_generators(tmp_path):
         np.testing.assert_array_equal(generator.random(3), numbers)
 
 
-def test_numbers_of_numpy_among_the_options(tmp_path):
-    """They are Python's from the start, so that a rate is the same after a file."""
+def test_numpy_learning_rates_resume_bit_for_bit(tmp_path):
     whole, parts, other = (simple(lr=np.float32(0.05)) for _ in range(3))
     whole.fit(BATCHES, 4)
     parts.fit(BATCHES, 2)
@@ -275,8 +269,7 @@ def test_numbers_of_numpy_among_the_options(tmp_path):
     assert type(other.optimizer.param_groups[0]["lr"]) is float
 
 
-def test_a_fit_that_is_refused_leaves_the_loader_its_turn(tmp_path):
-    """What was loaded for the loader is for the next fit that begins."""
+def test_a_fit_that_fails_to_start_keeps_the_loader_state(tmp_path):
     whole = run(tmp_path / "whole", "per step", 2)
     run(tmp_path / "parts", "per step", 1)
 
@@ -290,14 +283,14 @@ def test_a_fit_that_is_refused_leaves_the_loader_its_turn(tmp_path):
 
 
 @each("metadata", ["no JSON", '{"a": {"$array": "a missing one"}}'])
-def test_a_file_that_holds_no_training(tmp_path, metadata):
+def test_invalid_metadata_raises(tmp_path, metadata):
     train.save(tmp_path / "a", {"a": np.ones(2)}, {"training": metadata})
-    with pytest.raises(DataError, match="holds no whole training"):
+    with pytest.raises(DataError, match=r"a: the training checkpoint is damaged \("):
         simple().load(tmp_path / "a")
 
 
-def test_a_trainer_is_no_circle():
-    """What callbacks are given does not keep the model alive: no garbage collection is needed."""
+def test_a_trainer_is_freed_without_garbage_collection():
+    """The functions that callbacks receive do not keep the model alive."""
     trainer = simple(schedule=step_lr)
     gone, evaluate = weakref.ref(trainer.model.weight), trainer.state.evaluate
     gc.disable()
@@ -306,11 +299,11 @@ def test_a_trainer_is_no_circle():
         assert gone() is None
     finally:
         gc.enable()
-    with pytest.raises(ArgumentError, match=r"^State: its Trainer is gone"):
+    with pytest.raises(ArgumentError, match=r"^State: the Trainer no longer exists\."):
         evaluate([])
 
 
-# What is refused, with nothing changed.
+# States and files that cannot be loaded; nothing changes.
 
 
 def simple(optimizer=optim.Adam, schedule=None, model=None, callbacks=(), per="step", lr=0.5):
@@ -322,7 +315,7 @@ def simple(optimizer=optim.Adam, schedule=None, model=None, callbacks=(), per="s
 
 
 def with_dropout(**options):
-    """Return a small trainer of a model that draws."""
+    """Return a small trainer of a model with dropout."""
     return simple(model=nn.Sequential(nn.Linear(3, 2), nn.Dropout(**options)))
 
 
@@ -337,7 +330,7 @@ def step_lr(optimizer):
 
 
 def other_groups():
-    """Return a trainer whose optimizer has two groups."""
+    """Return a trainer whose optimizer has two parameter groups."""
     model = nn.Linear(3, 2)
     groups = [{"params": [parameter]} for parameter in model.parameters()]
     return train.Trainer(model, optim.Adam(groups, lr=0.5))
@@ -346,34 +339,49 @@ def other_groups():
 @each(
     ("own", "other", "error", "words"),
     [
-        (simple(), simple(optim.AdamW), ArgumentError, "optimizer: got AdamW, expected Adam. Make"),
+        (
+            simple(),
+            simple(optim.AdamW),
+            ArgumentError,
+            "(optimizer: expected Adam, got AdamW). Build",
+        ),
         (simple(), other_groups(), ArgumentError, "Adam.load_state_dict: this state is of another"),
-        (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (expected (2, 3) float32, got"),
-        (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "Missing: bias."),
-        (simple(schedule=step_lr), simple(), ArgumentError, "schedule: got none, expected StepLR"),
+        (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (got (2, 4) float32, expec"),
+        (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "missing: bias"),
+        (
+            simple(schedule=step_lr),
+            simple(),
+            ArgumentError,
+            "schedule: expected StepLR per step, got none)",
+        ),
         (
             simple(),
             simple(optim.SGD, step_lr, per="epoch"),
             ArgumentError,
-            "optimizer: got SGD, expected Adam; schedule: got StepLR per epoch, expected none",
+            "optimizer: expected Adam, got SGD; schedule: expected none, got StepLR per epoch",
         ),
         (
             stopping("train_loss"),
             simple(callbacks=[train.Checkpoint("a")]),
             ArgumentError,
-            "callbacks: got History, Checkpoint, expected History, EarlyStopping",
+            "callbacks: expected History, EarlyStopping, got History, Checkpoint",
         ),
         (
             stopping("train_loss"),
             stopping("train_accuracy"),
             ArgumentError,
-            "EarlyStopping.load_state_dict: got the best train_accuracy, expected that of monitor=",
+            "EarlyStopping.load_state_dict: expected a state with monitor='train_loss', got "
+            "monitor='train_accuracy'.",
         ),
-        (with_dropout(), with_dropout(generator=rng()), ArgumentError, "generators: got PCG64"),
+        (
+            with_dropout(),
+            with_dropout(generator=rng()),
+            ArgumentError,
+            "generators: expected none, got PCG64",
+        ),
     ],
 )
-def test_another_training(own, other, error, words):
-    """What differs is said, and nothing has been changed."""
+def test_states_of_other_trainers_raise_and_change_nothing(own, other, error, words):
     before = own.state_dict()
     with pytest.raises(error, match=re.escape(words)):
         own.load_state_dict(other.state_dict())
@@ -381,14 +389,11 @@ def test_another_training(own, other, error, words):
 
 
 def test_callbacks_without_a_state_may_differ(tmp_path):
-    """Progress and the like may come and go."""
     simple(callbacks=[train.Progress()]).save(tmp_path / "a")
     simple().load(tmp_path / "a")
 
 
-def test_a_failure_late_in_loading():
-    """Where the last part fails all before it is as it was, the random generators too."""
-
+def test_a_late_failure_of_loading_restores_everything():
     class Odd(train.Callback):
         fails = False
 
@@ -410,35 +415,37 @@ def test_a_failure_late_in_loading():
     np.testing.assert_equal(own.state_dict(), before)
 
 
-def test_no_state_of_a_training():
-    """A state dict of something else is told by its names."""
-    with pytest.raises(ArgumentError, match=r"^Trainer\.load_state_dict: got \['bias', 'weight'\]"):
+def test_state_of_a_module_raises():
+    with pytest.raises(
+        ArgumentError, match=r"^Trainer\.load_state_dict: .*, got \['bias', 'weight'\]\."
+    ):
         simple().load_state_dict(nn.Linear(3, 2).state_dict())
 
 
-def test_files_of_something_else(tmp_path):
-    """Missing, damaged, or weights alone."""
-    with pytest.raises(DataError, match="cannot be read: No such file"):
+def test_missing_and_damaged_files_and_weights_raise(tmp_path):
+    with pytest.raises(DataError, match=r"no: cannot read the file \(No such file"):
         simple().load(tmp_path / "no")
     (tmp_path / "damaged").write_bytes(b"\0" * 40)
-    with pytest.raises(DataError, match="cannot be read as safetensors"):
+    with pytest.raises(DataError, match="damaged: expected a safetensors file"):
         simple().load(tmp_path / "damaged")
     train.save(tmp_path / "weights", nn.Linear(3, 2).state_dict())
-    with pytest.raises(DataError, match=r"weights: holds weights alone, which train\.load reads"):
+    with pytest.raises(
+        DataError, match=r"weights: expected a training .*, got weights only\. Read"
+    ):
         simple().load(tmp_path / "weights")
 
 
-def test_a_loader_that_cannot_go_on(tmp_path):
-    """Where a DataLoader trained, a list would not go on with its order."""
+def test_a_loader_without_state_cannot_replace_a_data_loader(tmp_path):
     trainer = simple(model=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
     trainer.fit(loaders()[0], 1)
     state = trainer.state_dict()
-    with pytest.raises(ArgumentError, match=r"^Trainer\.fit: got list, expected a loader with loa"):
+    with pytest.raises(
+        ArgumentError, match=r"^Trainer\.fit: expected a loader with load_.*, got list\."
+    ):
         trainer.load_state_dict(state) or trainer.fit([], 1)
 
 
-def test_a_list_of_batches_goes_on(tmp_path):
-    """What has no state needs none."""
+def test_a_list_of_batches_needs_no_state(tmp_path):
     first, second = simple(), simple(model=nn.Linear(3, 2))
     first.fit(BATCHES, 2)
     first.save(tmp_path / "a")
@@ -451,8 +458,7 @@ def test_a_list_of_batches_goes_on(tmp_path):
 # Trees on disk.
 
 
-def test_tree(tmp_path):
-    """Arrays keep their bits, integers their length, nan and inf their meaning."""
+def test_tree_round_trip(tmp_path):
     tree = {
         "a.b": {"c": np.arange(6, dtype=np.uint32)[::2], "d": []},
         "list": [1.5, None, "word", True, {"e": np.float64(0.1)}, np.array(3.0, np.float16)],
@@ -471,14 +477,30 @@ X = np.ones(1)
 @each(
     ("tree", "error", "words"),
     [
-        ({"a": {"b": {1, 2}}}, DtypeError, "save: a/b is a set, expected arrays, numbers, words"),
-        ({"a": {1: 2}}, DtypeError, "save: a: 1 cannot be a key, expected a word"),
-        ({"a": np.array(["b"])}, DtypeError, "save: 'a' is a <U1, expected an ndarray of numbers"),
-        ({"a/b": X, "a": {"b": X}}, ArgumentError, "save: there are two arrays by the name 'a/b'"),
+        (
+            {"a": {"b": {1, 2}}},
+            DtypeError,
+            "save: expected arrays, numbers, strings, None, or dicts and lists of them, "
+            "got set at 'a/b'.",
+        ),
+        (
+            {"a": {1: 2}},
+            DtypeError,
+            "save: expected the keys at 'a' to be strings other than '$array', got 1.",
+        ),
+        (
+            {"a": np.array(["b"])},
+            DtypeError,
+            "save: expected 'a' to be an ndarray of numbers, got <U1.",
+        ),
+        (
+            {"a/b": X, "a": {"b": X}},
+            ArgumentError,
+            "save: expected one array per path, got two at 'a/b'.",
+        ),
     ],
 )
-def test_tree_refuses(tmp_path, tree, error, words):
-    """What cannot be written is named by its path, and leaves no file."""
+def test_values_a_tree_cannot_store_raise_and_leave_no_file(tmp_path, tree, error, words):
     with pytest.raises(error, match=f"^{re.escape(words)}"):
         save_tree(tmp_path / "a", tree)
     assert list(tmp_path.iterdir()) == []

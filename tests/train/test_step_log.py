@@ -1,4 +1,4 @@
-"""The log of steps: what is in it, and how it is resumed."""
+"""StepLog: its columns, and how it is resumed."""
 
 import csv
 from datetime import datetime
@@ -22,8 +22,8 @@ def steps_of(log):
     return [int(row["step"]) for row in rows_of(log.path)]
 
 
-def test_step_log(tmp_path):
-    """A line for each step with all digits, at its time."""
+def test_columns(tmp_path):
+    """A line for each step, with the time and all digits."""
     seen = Do("batch_end", lambda state: (state.loss, state.lr))
     path = tmp_path / "new" / "steps.csv"
     before = datetime.now().astimezone()
@@ -39,15 +39,14 @@ def test_step_log(tmp_path):
     assert abs(times[0] - before).total_seconds() < 600
 
 
-def test_step_log_is_written_as_it_goes(tmp_path):
-    """After each step its line is in the file, whatever happens then."""
+def test_each_line_is_on_disk_after_its_step(tmp_path):
     path = tmp_path / "steps.csv"
     look = Do("batch_end", lambda state: path.read_text().count("\n") - 1)
     trainer_of(train.StepLog(path), look).fit(loader(), 1)
     assert look.found == list(range(1, STEPS + 1))
 
 
-def test_the_column_of_accuracies_is_empty_if_none_is_computed(tmp_path):
+def test_accuracy_column_is_empty_for_regression(tmp_path):
     batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))]
     log = train.StepLog(tmp_path / "steps.csv")
     trainer_of(log, model=nn.Linear(3, 1), loss=squares).fit(batches, 1)
@@ -55,8 +54,7 @@ def test_the_column_of_accuracies_is_empty_if_none_is_computed(tmp_path):
 
 
 @pytest.mark.parametrize("tail", ["", "2026-11-21T10:00:00.000+00:00,3,", "\0\0", "a,b,c,d,e,f\n"])
-def test_step_log_goes_on(tmp_path, tail):
-    """Steps that are done again, and half a line that a crash left, are taken out first."""
+def test_a_resumed_run_drops_repeated_steps_and_incomplete_lines(tmp_path, tail):
     log = train.StepLog(tmp_path / "steps.csv")
     trainer = trainer_of(log)
     trainer.fit(loader(), 1)
@@ -68,11 +66,11 @@ def test_step_log_goes_on(tmp_path, tail):
     trainer.load(tmp_path / "a")
     trainer.fit(loader(), 1)
     assert steps_of(log) == list(range(1, 2 * STEPS + 1))
-    trainer_of(log).fit(loader(), 1)  # another training
+    trainer_of(log).fit(loader(), 1)  # a new training run
     assert steps_of(log) == list(range(1, STEPS + 1))
 
 
-def test_step_log_drops_half_a_line_of_a_step_that_is_done(tmp_path):
+def test_an_incomplete_line_of_a_finished_step_is_dropped(tmp_path):
     """The log may reach the disk later than the checkpoint; nothing is appended to such a line."""
     log = train.StepLog(tmp_path / "steps.csv")
     trainer = trainer_of(log)
@@ -83,16 +81,14 @@ def test_step_log_drops_half_a_line_of_a_step_that_is_done(tmp_path):
 
 
 @pytest.mark.parametrize("end", [ctrl_c, fail])
-def test_step_log_is_closed(tmp_path, end):
-    """However the training ends."""
+def test_the_file_is_closed_after_ctrl_c_or_an_error(tmp_path, end):
     log = train.StepLog(tmp_path / "steps.csv")
     fit_to(end, trainer_of(log, Do("batch_end", end, 2)), loader(), 1)
     assert log._file is None
     assert len(rows_of(log.path)) == 2
 
 
-def test_step_log_refuses(tmp_path):
-    """A file of something else is not touched, and a folder that cannot be is named."""
+def test_another_file_is_kept_and_an_impossible_directory_raises(tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n")
     with pytest.raises(DataError, match=r"^StepLog: .*notes\.csv exists and is not a step log"):
         trainer_of(train.StepLog(tmp_path / "notes.csv")).fit(loader(), 1)

@@ -1,4 +1,4 @@
-"""TensorBoard: the events that it writes."""
+"""TensorBoard: the events it writes."""
 
 import math
 import struct
@@ -24,12 +24,12 @@ from tinygrad_np.errors import DataError
 
 @pytest.fixture
 def tensorboard():
-    """Skip the test where there is no tensorboardX."""
+    """Skip the test if tensorboardX is not installed."""
     pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
 
 
 def events_of(folder):
-    """Return what is in each event file: its records after a length and a checksum each."""
+    """Return the events of each file, without the lengths and checksums around them."""
     from tensorboardX.proto import event_pb2 as pb2
 
     found = []
@@ -54,8 +54,7 @@ def scalars_of(events):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tensorboard")
-def test_tensorboard(tmp_path):
-    """Scalars of each step, and of each epoch those that all callbacks have logged."""
+def test_scalars_of_steps_and_epochs(tmp_path):
     seen = Do("batch_end", lambda state: (state.loss, state.lr))
     others = [seen, Scripted([1.0, math.inf], "own_loss"), Scripted(["a", "b"], "word")]
     trainer = trainer_of(train.TensorBoard(tmp_path / "new" / "run"), *others)
@@ -74,14 +73,14 @@ def test_tensorboard(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tensorboard")
-def test_tensorboard_goes_on(tmp_path):
-    """Another file tells that what was written from its first step on is not to be shown."""
+def test_a_second_fit_writes_another_file(tmp_path):
+    """A new file purges earlier events from its first step on."""
     trainer = trainer_of(train.TensorBoard(tmp_path))
     trainer.fit(loader(), 1)
     trainer.fit(loader(), 1)
     first, second = events_of(tmp_path)
     assert [e.step for e in second if e.HasField("session_log")] == [STEPS + 1]
-    # The first one too: another training may have written here.
+    # The first file purges as well: another run may have written to this directory.
     assert [e.step for e in first if e.HasField("session_log")] == [1]
     steps = [step for tag, step in scalars_of(second) if tag == "step/loss"]
     assert steps == list(range(STEPS + 1, 2 * STEPS + 1))
@@ -89,8 +88,7 @@ def test_tensorboard_goes_on(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tensorboard")
-def test_tensorboard_without_accuracy_and_after_an_error(tmp_path):
-    """What there is is written, and the file is closed."""
+def test_without_accuracy_and_closed_after_an_error(tmp_path):
     batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))] * 3
     board, bad = train.TensorBoard(tmp_path), Do("batch_end", fail, 2)
     fit_to(fail, trainer_of(board, bad, model=nn.Linear(3, 1), loss=squares), batches, 1)
@@ -100,9 +98,10 @@ def test_tensorboard_without_accuracy_and_after_an_error(tmp_path):
     assert tags == {(f"step/{name}", step) for name in ("loss", "lr") for step in (1, 2)}
 
 
-def test_tensorboard_that_is_not_installed(monkeypatch):
-    """The error names the command that installs it."""
+def test_missing_tensorboardx_raises_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    words = 'TensorBoard: tensorboardX, .*: python -m pip install "tinygrad_np\\[tensorboard\\]"$'
+    words = (
+        r'TensorBoard: tensorboardX is .*ith python -m pip install "tinygrad_np\[tensorboard\]"\.$'
+    )
     with pytest.raises(DataError, match=f"^{words}"):
         train.TensorBoard("runs")

@@ -1,4 +1,4 @@
-"""Trainer compared with a loop written by hand: evaluation, state, bad losses, refusals."""
+"""Trainer compared with a hand-written loop: evaluation, state, bad losses, invalid arguments."""
 
 import functools
 import re
@@ -27,8 +27,10 @@ from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, NotFiniteE
 
 
 def by_hand(model, optimizer, loss=Tensor.cross_entropy, schedule=None, per="step", **clips):
-    """Train two epochs without a Trainer; return the mean loss, accuracy and last rate of each
-    epoch, and the rates of all steps.
+    """Train two epochs without a Trainer.
+
+    Returns the mean loss, accuracy and last learning rate of each epoch, and the learning rates of
+    all steps.
     """
     logs, rates, batches = [], [], loader()
     for _ in range(2):
@@ -56,7 +58,7 @@ def by_hand(model, optimizer, loss=Tensor.cross_entropy, schedule=None, per="ste
 
 
 def small():
-    """Return the digits' network."""
+    """Return the network for the digits."""
     return DigitsCNN(rng(1))
 
 
@@ -93,9 +95,10 @@ SMOOTHED = functools.partial(Tensor.cross_entropy, label_smoothing=0.1)
         (linear, sgd, halving, "epoch", {"clip_norm": 0.1, "clip_value": 0.02}),
     ],
 )
-def test_loop(make, optimizer_of, schedule_of, per, options):
-    """Weights equal those of the loop by hand, the history its means and rates. Validation changes
-    neither weights nor random numbers; values are clipped before the norm.
+def test_fit_matches_a_hand_written_loop(make, optimizer_of, schedule_of, per, options):
+    """Weights, means and learning rates equal those of the hand-written loop.
+
+    Validation changes neither weights nor random numbers; values are clipped before the norm.
     """
     model, other = make().eval(), make()
     optimizer, its_optimizer = optimizer_of(model), optimizer_of(other)
@@ -122,7 +125,6 @@ def test_loop(make, optimizer_of, schedule_of, per, options):
 
 
 def test_plateau_gets_the_validation_loss():
-    """ReduceLROnPlateau is stepped by the validation loss of each epoch."""
     model = linear()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     schedule = optim.ReduceLROnPlateau(optimizer, patience=0, threshold=10.0, threshold_mode="abs")
@@ -132,8 +134,8 @@ def test_plateau_gets_the_validation_loss():
     assert [e["lr"] for e in history.epochs] == pytest.approx([0.1, 0.1, 0.01])
 
 
-def test_two_fits_are_one():
-    """A second fit goes on: with the epochs' numbers, the steps, the schedule and the history."""
+def test_two_fits_equal_one_longer_fit():
+    """Epoch numbers, steps, schedule and history continue."""
     trainers = []
     for parts in ([3], [1, 2]):
         model = linear()
@@ -155,7 +157,7 @@ def test_two_fits_are_one():
 
 
 def test_evaluate():
-    """Means are over samples, whatever the batches' sizes; nothing is recorded or changed."""
+    """Means are over samples, whatever the batch sizes; nothing is recorded or changed."""
     trainer = trainer_of()
     images, labels = sets()[1].batch(slice(None))
     with no_grad():
@@ -172,8 +174,7 @@ def test_evaluate():
     assert recorded == [False, False]
 
 
-def test_evaluate_in_eval_mode():
-    """Dropout is off; each module has its mode again afterwards, after an error too."""
+def test_evaluate_restores_each_modules_mode_even_after_an_error():
     model = with_dropout()
     next(model.children()).eval()
     modes = [module.training for module in model.modules()]
@@ -186,8 +187,7 @@ def test_evaluate_in_eval_mode():
     assert [module.training for module in model.modules()] == modes
 
 
-def test_validation_is_evaluate():
-    """What fit logs of validation is what evaluate returns after it."""
+def test_validation_logs_equal_evaluate():
     trainer = trainer_of()
     last = trainer.fit(loader(), 1, validation()).epochs[-1]
     found = trainer.evaluate(validation())
@@ -195,7 +195,7 @@ def test_validation_is_evaluate():
 
 
 def test_regression():
-    """Where targets are no classes there is a loss alone; batches may be a list, or of Tensors."""
+    """Without class labels only the loss is logged; batches may be a list, or of Tensors."""
     x = rng().standard_normal((32, 3)).astype(np.float32)
     y = x @ np.array([[1.0], [-2.0], [0.5]], np.float32)
     batches = [(x[:20], y[:20]), (Tensor(x[20:]), Tensor(y[20:]))]
@@ -212,7 +212,7 @@ def test_regression():
 @each(
     ("columns", "target", "has_accuracy"),
     [
-        (1, [0], False),  # no choice between classes
+        (1, [0], False),  # a single output is not a choice of class
         (2, [0], True),
         (2, [[1.0, 0.0]], True),
         (2, [[0.5, 0.5]], False),
@@ -221,15 +221,15 @@ def test_regression():
         (2, [[0.0, 0.0]], False),
     ],
 )
-def test_accuracy_where_there_are_classes(columns, target, has_accuracy):
-    """Targets are class indices or one-hot; other targets of shape (N, C) have no accuracy."""
+def test_accuracy_is_defined_for_class_targets(columns, target, has_accuracy):
+    """Targets are classes or one-hot; other targets of shape (N, C) have no accuracy."""
     trainer = trainer_of(model=nn.Linear(3, columns), loss=lambda out, target: (out * 0).sum())
     found = trainer.evaluate([(np.ones((1, 3), np.float32), np.array(target))])
     assert ("accuracy" in found) == has_accuracy
 
 
 def test_inputs_of_several_arrays():
-    """Rows of outputs are counted, whatever the inputs are: batches of 6 and 2."""
+    """The batch size is the number of output rows: batches of 6 and 2."""
 
     class Sum(nn.Linear):
         def forward(self, inputs):
@@ -244,8 +244,7 @@ def test_inputs_of_several_arrays():
     assert found["accuracy"] == np.mean(logits.data.argmax(axis=1) == labels)
 
 
-def test_one_hot_targets():
-    """They give the training, and the accuracies, of the labels that they stand for."""
+def test_one_hot_targets_train_like_labels():
     plain, hot = trainer_of(), trainer_of()
     batches = list(loader())
     plain.fit(batches, 2, batches)
@@ -257,11 +256,10 @@ def test_one_hot_targets():
     assert hot.history.epochs[1]["train_accuracy"] > 0.4
 
 
-# What callbacks see.
+# The state that callbacks receive.
 
 
 def test_order_of_calls():
-    """All points are passed, in order, with one state object."""
     seen = Do("batch_end", id)
     trainer = trainer_of(seen)
     trainer.fit(loader(), 2)
@@ -270,8 +268,7 @@ def test_order_of_calls():
     assert set(seen.found) == {id(trainer.state)}
 
 
-def test_state():
-    """At each point the state says where the training is."""
+def test_state_at_each_step():
     seen = Do("batch_end", lambda state: (state.epoch, state.step, state.loss, dict(state.logs)))
     trainer = trainer_of(seen)
     trainer.fit(loader(), 2)
@@ -287,9 +284,7 @@ def test_state():
     assert state.optimizer is trainer.optimizer
 
 
-def test_state_of_a_loader_without_length():
-    """Any iterable will do."""
-
+def test_loaders_without_length():
     class Once:
         def __iter__(self):
             return iter(loader())
@@ -302,7 +297,7 @@ def test_state_of_a_loader_without_length():
 
 @pytest.mark.parametrize(("point", "steps"), [("batch_end", 2), ("epoch_end", STEPS)])
 def test_should_stop(point, steps):
-    """The training ends after that step or epoch; the epoch is closed as any other."""
+    """Training ends after that step or epoch, and the epoch is closed as usual."""
     seen = Do(point, lambda state: setattr(state, "should_stop", True), steps)
     trainer = trainer_of(seen)
     history = trainer.fit(loader(), 3, validation())
@@ -315,8 +310,7 @@ def test_should_stop(point, steps):
     assert (trainer.state.epoch, trainer.state.step) == (2, steps + STEPS)
 
 
-def test_freezing_a_part():
-    """A callback may set a part of the model to evaluation at the start of each epoch."""
+def test_on_epoch_start_can_set_a_part_to_evaluation_mode():
     model = with_dropout()
     freeze = Do("epoch_start", lambda state: model[3].eval())
     watch = Do("batch_end", lambda state: model[3].training)
@@ -325,7 +319,7 @@ def test_freezing_a_part():
     assert model.training
 
 
-# A loss that is no number.
+# Losses and gradients that are not finite.
 
 
 class Counting(nn.Module):
@@ -336,7 +330,7 @@ class Counting(nn.Module):
         self.sum = Tensor(0.0)
 
     def forward(self, x):
-        """Return logits, and move the statistic in training."""
+        """Return logits, and update the statistic in training mode."""
         logits = self.layer(x)
         if self.training:
             self.sum.data[...] += logits.data.sum()
@@ -350,31 +344,30 @@ def weights_of(state):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_loss_that_is_not_finite(bad):
-    """Step, rate and what to try are told; weights and statistics are those of before the step."""
+def test_nonfinite_loss_raises_and_leaves_the_model_unchanged(bad):
+    """The message has step, lr and advice; the failed step changes no weights or statistics."""
     images, labels = sets()[0].batch(slice(64))
     batches = [(images, labels), (images, labels), (np.full_like(images, bad), labels)]
     keep = Do("batch_end", weights_of)
     trainer = trainer_of(keep, model=Counting(), lr=0.125)
     words = (
-        r"^Trainer\.fit: the loss is (nan|inf) at step 3, in epoch 1, at learning rate 0\.125; the "
-        r"weights are those of before this step\. Try a smaller learning rate, clip_norm=1\.0, or "
-        r"fit within debug\(\), which names the op"
+        r"^Trainer\.fit: the loss is (nan|inf) at step 3 \(epoch 1, learning rate 0\.125\)\. The "
+        r"weights are those before this step\. Try a smaller learning rate, clip_norm=1\.0, or "
+        r"call fit inside debug\(\), which names the first op"
     )
     with pytest.raises(NotFiniteError, match=words):
         trainer.fit(batches, 1)
     assert keep.points[-1] == "fit_end"
     assert_same(trainer.model.state_dict(), keep.found[-1])
     assert trainer.state.step == 2
-    # Within debug() the op is named, as the message promises.
+    # Inside debug() the error names the op, as the message promises.
     with pytest.raises(NotFiniteError, match=r"^debug: op '"), debug():
         trainer_of().fit(batches[1:], 1)
 
 
-def test_diverging_training():
-    """Too large a rate is told by the loss, without a warning of NumPy's before."""
+def test_divergence_raises_without_numpy_warnings():
     trainer = trainer_of(lr=1e38)
-    with pytest.raises(NotFiniteError, match=r"at learning rate 1e\+38; the weights are th"):
+    with pytest.raises(NotFiniteError, match=r", learning rate 1e\+38\)\. The weights are th"):
         trainer.fit(loader(), 3)
 
 
@@ -383,8 +376,8 @@ def with_bad_gradient(logits, labels):
     return (logits * 0).sqrt().sum()
 
 
-def test_norm_that_is_not_finite():
-    """With clip_norm a gradient of nan is found before the step; clip_norm is no advice then."""
+def test_nonfinite_gradient_norm_raises():
+    """With clip_norm a nan gradient is found before the step, and clip_norm is not advised."""
 
     def loss(logits, labels):
         is_bad = trainer.state.step == 2
@@ -393,55 +386,96 @@ def test_norm_that_is_not_finite():
     keep = Do("batch_end", weights_of)
     trainer = trainer_of(keep, model=Counting(), loss=loss, clip_norm=1.0)
     words = r"Trainer\.fit: the norm of the gradients is nan at step 3.*"
-    words += r"Try a smaller learning rate, or fit within debug\(\)"
+    words += r"Try a smaller learning rate, or call fit inside debug\(\)"
     with pytest.raises(NotFiniteError, match=f"^{words}"):
         trainer.fit(loader(), 1)
     assert_same(trainer.model.state_dict(), keep.found[-1])
 
 
-def test_weights_that_are_not_finite():
-    """A gradient of nan with a loss that is finite: told one step later, and told so."""
-    words = r"^Trainer\.fit: the loss is nan at step 2.*1\.weight held a nan or inf already, by"
-    with pytest.raises(NotFiniteError, match=f"{words} a gradient of an earlier step") as caught:
+def test_nonfinite_weights_are_named():
+    """A nan gradient of a finite loss is reported one step later."""
+    words = r"^Trainer\.fit: the loss is nan at step 2.*1\.weight already contained nan or inf, "
+    with pytest.raises(
+        NotFiniteError, match=f"{words}from a gradient of an earlier step"
+    ) as caught:
         trainer_of(loss=with_bad_gradient).fit(loader(), 1)
-    assert "the weights are those" not in str(caught.value)
+    assert "The weights are those" not in str(caught.value)
 
 
-# What is refused.
+# Invalid arguments.
 
 MODEL, OTHER = linear(), linear()
 SGD = sgd(MODEL)
 PLATEAU, UPSIDE_DOWN = optim.ReduceLROnPlateau(SGD), optim.ReduceLROnPlateau(SGD, mode="max")
 
+CALLBACKS = (
+    "expected `callbacks` to be a list of Callback instances, for example [Progress(), "
+    "EarlyStopping()]"
+)
+
 
 @each(
     ("options", "error", "words"),
     [
-        ({"model": nn.Linear}, DtypeError, "model: got the class Linear, expected an instance of"),
-        ({"optimizer": 0.1}, DtypeError, "optimizer: got float, expected an instance of Optimizer"),
-        ({"loss": "mse"}, DtypeError, "loss: got str, expected a function of outputs and"),
-        ({"schedule_per": "a"}, ArgumentError, "schedule_per: got 'a', expected 'step' or 'epoch'"),
-        ({"schedule": optim.StepLR}, DtypeError, "schedule: got the class StepLR, expected one of"),
+        (
+            {"model": nn.Linear},
+            DtypeError,
+            "expected `model` to be an instance of Module, got the class Linear.",
+        ),
+        (
+            {"optimizer": 0.1},
+            DtypeError,
+            "expected `optimizer` to be an instance of Optimizer, got float.",
+        ),
+        (
+            {"loss": "mse"},
+            DtypeError,
+            "expected `loss` to be a function of outputs and targets, for example "
+            "Tensor.cross_entropy, got str.",
+        ),
+        (
+            {"schedule_per": "a"},
+            ArgumentError,
+            "expected `schedule_per` to be 'step' or 'epoch', got 'a'.",
+        ),
+        (
+            {"schedule": optim.StepLR},
+            DtypeError,
+            "expected `schedule` to be an instance of Schedule, got the class StepLR. Try",
+        ),
         (
             {"schedule": halving(sgd(OTHER))},
             ArgumentError,
-            "schedule: expected one made for this optimizer",
+            "expected `schedule` to belong to `optimizer`, got a schedule of another optimizer.",
         ),
-        ({"schedule": PLATEAU}, ArgumentError, "schedule_per: got 'step', expected 'epoch' for"),
+        (
+            {"schedule": PLATEAU},
+            ArgumentError,
+            "expected `schedule_per` to be 'epoch' for ReduceLROnPlateau, which needs the "
+            "validation loss, got 'step'.",
+        ),
         (
             {"schedule": UPSIDE_DOWN, "schedule_per": "epoch"},
             ArgumentError,
-            "schedule: got ReduceLROnPlateau with mode 'max', expected 'min'",
+            "expected ReduceLROnPlateau to have mode='min', since it receives the validation loss, "
+            "got mode='max'.",
         ),
-        ({"clip_norm": -1.0}, ArgumentError, "clip_norm: got -1.0, expected a finite number"),
-        ({"clip_value": "a"}, ArgumentError, "clip_value: got 'a', expected a finite number"),
-        ({"callbacks": [train.Progress]}, DtypeError, "callbacks: got the class Progress"),
-        ({"callbacks": train.Progress()}, DtypeError, "callbacks: got Progress, expected a list"),
+        (
+            {"clip_norm": -1.0},
+            ArgumentError,
+            "expected `clip_norm` to be a finite number >= 0, got -1.0.",
+        ),
+        (
+            {"clip_value": "a"},
+            ArgumentError,
+            "expected `clip_value` to be a finite number >= 0, got 'a'.",
+        ),
+        ({"callbacks": [train.Progress]}, DtypeError, f"{CALLBACKS}, got the class Progress."),
+        ({"callbacks": train.Progress()}, DtypeError, f"{CALLBACKS}, got Progress."),
     ],
 )
-def test_trainer_refuses(options, error, words):
-    """What is no model, optimizer, loss, schedule or callback is named."""
-    with pytest.raises(error, match=f"^Trainer {re.escape(words)}"):
+def test_invalid_trainer_arguments_raise(options, error, words):
+    with pytest.raises(error, match=f"^Trainer: {re.escape(words)}"):
         train.Trainer(**{"model": MODEL, "optimizer": SGD, **options})
 
 
@@ -453,32 +487,52 @@ def fit(batches=None, epochs=1, validation=None, trainer=None, **options):
 
 WITH_PLATEAU = train.Trainer(MODEL, SGD, schedule=PLATEAU, schedule_per="epoch")
 
+EPOCHS = "expected `epochs` to be an integer >= 1"
+BATCHES = "expected a loader of (inputs, targets) batches"
+LOSS = "expected `loss` to return a Tensor with one entry"
+
 
 @each(
     ("call", "error", "words"),
     [
-        (lambda: fit(epochs=0), ArgumentError, "Trainer.fit epochs: got 0, expected an integer of"),
-        (lambda: fit(epochs=1.5), ArgumentError, "Trainer.fit epochs: got 1.5, expected an int"),
-        (lambda: fit(epochs="3"), ArgumentError, "Trainer.fit epochs: got '3', expected an int"),
-        (lambda: fit(epochs=None), ArgumentError, "Trainer.fit epochs: got None, expected an int"),
-        (lambda: fit(3), DtypeError, "Trainer.fit: got int, expected batches (inputs, targets)"),
-        (lambda: fit(sets()[0]), DtypeError, "Trainer.fit: got Dataset, expected batches"),
-        (lambda: fit(validation=sets()[1]), DtypeError, "Trainer.fit validation: got Dataset, exp"),
-        (lambda: trainer_of().evaluate(sets()[1]), DtypeError, "Trainer.evaluate: got Dataset"),
-        (lambda: fit(iter(loader()), 2), ArgumentError, "Trainer.fit: the loader gave no samples"),
-        (lambda: fit(validation=[]), ArgumentError, "Trainer.evaluate: the loader gave no samples"),
+        (lambda: fit(epochs=0), ArgumentError, f"Trainer.fit: {EPOCHS}, got 0."),
+        (lambda: fit(epochs=1.5), ArgumentError, f"Trainer.fit: {EPOCHS}, got 1.5."),
+        (lambda: fit(epochs="3"), ArgumentError, f"Trainer.fit: {EPOCHS}, got '3'."),
+        (lambda: fit(epochs=None), ArgumentError, f"Trainer.fit: {EPOCHS}, got None."),
+        (lambda: fit(3), DtypeError, f"Trainer.fit: {BATCHES}, got int."),
+        (lambda: fit(sets()[0]), DtypeError, f"Trainer.fit: {BATCHES}, got Dataset."),
+        (
+            lambda: fit(validation=sets()[1]),
+            DtypeError,
+            f"Trainer.fit (`validation`): {BATCHES}, got Dataset.",
+        ),
+        (
+            lambda: trainer_of().evaluate(sets()[1]),
+            DtypeError,
+            f"Trainer.evaluate: {BATCHES}, got Dataset.",
+        ),
+        (
+            lambda: fit(iter(loader()), 2),
+            ArgumentError,
+            "Trainer.fit: the loader yielded no samples.",
+        ),
+        (
+            lambda: fit(validation=[]),
+            ArgumentError,
+            "Trainer.evaluate: the loader yielded no samples.",
+        ),
         (
             lambda: fit(trainer=WITH_PLATEAU),
             ArgumentError,
-            "Trainer.fit: ReduceLROnPlateau needs the validation loss; give validation=loader",
+            "Trainer.fit: ReduceLROnPlateau needs the validation loss. Pass validation=loader.",
         ),
         (
             lambda: fit(loss=lambda logits, labels: logits),
             ShapeError,
-            "Trainer loss: got shape (64, 10), expected a Tensor of one entry, such as the mean",
+            f"Trainer: {LOSS}, got a Tensor of shape (64, 10). Reduce it",
         ),
-        (lambda: fit(loss=lambda *_: 1.0), ShapeError, "Trainer loss: got float, expected a"),
-        # The optimizer of another model names the parameter that got no gradient.
+        (lambda: fit(loss=lambda *_: 1.0), ShapeError, f"Trainer: {LOSS}, got float."),
+        # An optimizer of another model names the parameter without a gradient.
         (
             lambda: fit(trainer=train.Trainer(OTHER, SGD)),
             GraphError,
@@ -486,12 +540,10 @@ WITH_PLATEAU = train.Trainer(MODEL, SGD, schedule=PLATEAU, schedule_per="epoch")
         ),
     ],
 )
-def test_fit_and_evaluate_refuse(call, error, words):
-    """What cannot be trained with is named."""
+def test_invalid_fit_and_evaluate_arguments_raise(call, error, words):
     with pytest.raises(error, match=f"^{re.escape(words)}"):
         call()
 
 
-def test_a_generator_is_enough_for_one_epoch():
-    """What is used up after an epoch serves for one."""
+def test_a_generator_suffices_for_one_epoch():
     assert len(trainer_of().fit(iter(loader()), 1).epochs) == 1

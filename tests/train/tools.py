@@ -1,4 +1,4 @@
-"""Helpers that these tests share: a few digits, small models, a trainer, and its callbacks."""
+"""Shared helpers of these tests: a few digits, small models, a trainer and its callbacks."""
 
 import contextlib
 import functools
@@ -11,12 +11,12 @@ from tests.tools import rng
 from tinygrad_np import data, nn, optim, train
 from tinygrad_np.data import DataLoader
 
-STEPS = 4  # in an epoch: 256 digits in batches of 64
+STEPS = 4  # per epoch: 256 digits in batches of 64
 
 
 @functools.cache
 def sets():
-    """Return 256 digits to train with and 100 others."""
+    """Return 256 training and 100 test digits."""
     train_set, test_set = data.digits()
     return train_set.first(256), test_set.first(100)
 
@@ -27,17 +27,17 @@ def loader():
 
 
 def validation():
-    """Return the batches to validate with; the last is smaller."""
+    """Return the validation batches; the last one is smaller."""
     return DataLoader(sets()[1], 64)
 
 
 def linear(seed=0):
-    """Return a model of one layer."""
+    """Return a model with one layer."""
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10, generator=rng(seed)))
 
 
 def with_dropout():
-    """Return a network that draws random numbers in training."""
+    """Return a network that draws random numbers during training."""
     generator = rng(2)
     layers = [nn.Flatten(), nn.Linear(64, 16, generator=generator), nn.ReLU()]
     last = [nn.Dropout(0.3, generator=generator), nn.Linear(16, 10, generator=generator)]
@@ -66,8 +66,9 @@ def _passing(point):
 
 
 class Do(train.Callback):
-    """Calls a function at one kind of point, at each or at a given step, and keeps what it
-    returned; records all points passed.
+    """Call a function at one hook, at every step or a given one, and keep its results.
+
+    Records all hooks that were called in `points`.
     """
 
     def __init__(self, point="", function=lambda state: None, step=None):
@@ -80,9 +81,9 @@ class Do(train.Callback):
 
 
 class Scripted(train.Callback):
-    """Sets a log to given values, and keeps the weights of each epoch."""
+    """Sets a log to given values and keeps the weights of each epoch."""
 
-    turn = -1  # before those that read it
+    turn = -1  # before the callbacks that read it
 
     def __init__(self, values, name="validation_loss"):
         self.values, self.name, self.weights = values, name, [None]
@@ -94,7 +95,7 @@ class Scripted(train.Callback):
 
 
 def ctrl_c(state=None):
-    """Send the signal of Ctrl-C."""
+    """Send SIGINT, as Ctrl-C does."""
     signal.raise_signal(signal.SIGINT)
 
 
@@ -104,7 +105,7 @@ def fail(state):
 
 
 def fit_to(end, trainer, *arguments):
-    """Fit a trainer that `end`, `ctrl_c` or `fail`, cuts short."""
+    """Fit a trainer that `end` (`ctrl_c` or `fail`) cuts short."""
     own = pytest.raises(RuntimeError, match="own") if end is fail else contextlib.nullcontext()
     with own:
         trainer.fit(*arguments)
@@ -112,7 +113,7 @@ def fit_to(end, trainer, *arguments):
 
 
 def interrupt(state):
-    """Raise what Ctrl-C raises by default."""
+    """Raise KeyboardInterrupt."""
     raise KeyboardInterrupt
 
 

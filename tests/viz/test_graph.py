@@ -1,9 +1,14 @@
-"""The drawing of a graph shows what the graph is."""
+"""Graph drawings show the modules, ops, shapes and parameters of a graph.
+
+`python -m tests.viz.test_graph` renders the drawing in README.md again.
+"""
 
 import builtins
+import html
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +18,11 @@ from tests.tools import each
 from tinygrad_np import Tensor, nn, op, viz
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 
+README_DRAWING = Path(__file__).parents[2] / "examples" / "images" / "mnist_cnn.svg"
+
 
 class Nested(nn.Module):
-    """A model in a model."""
+    """A model that contains a model."""
 
     def __init__(self):
         self.body = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
@@ -28,7 +35,7 @@ class Nested(nn.Module):
 
 @pytest.fixture(scope="module")
 def mnist_source():
-    """Return the DOT text of MnistCNN."""
+    """Return the DOT source of MnistCNN."""
     return viz.draw(MnistCNN(), Tensor.ones(2, 1, 28, 28)).source
 
 
@@ -41,25 +48,25 @@ def mnist_source():
         *("2 × 32 × 28 × 28 float32", "2 × 64 × 7 × 7 float32", "max_pool", "2 × 10 float32"),
     ],
 )
-def test_layers_shapes_and_parameters_can_be_read(mnist_source, text):
+def test_labels_show_layers_shapes_and_parameters(mnist_source, text):
     assert text in mnist_source
 
 
-def test_all_ops_and_flows_are_there(mnist_source):
-    """Eleven ops and an input in boxes, and from each one flow to the next, or to the output."""
+def test_all_ops_and_arrows_are_drawn(mnist_source):
+    """Eleven ops and an input as boxes, and an arrow from each to the next one or to the output."""
     assert len(set(re.findall(r"^\s*(box\d+) \[", mnist_source, re.MULTILINE))) == 12
     flows = [line for line in mnist_source.splitlines() if "->" in line and "dir=back" not in line]
     assert len(flows) == 12
 
 
-def test_the_same_graph_gives_the_same_text():
+def test_the_same_graph_gives_the_same_source():
     model = MnistCNN()
     one, other = (viz.draw(model, Tensor.ones(2, 1, 28, 28)).source for _ in range(2))
     assert one == other
     assert not re.search(r"0x[0-9a-f]{6}", one)
 
 
-def test_modules_are_nested_frames():
+def test_modules_are_drawn_as_nested_frames():
     source = viz.draw(Nested(), Tensor.ones(1, 3)).source
     outer, body, linear = (source.index(t) for t in ("<<b>Nested</b>", "body: Seq", "body.0: Lin"))
     assert outer < body < linear
@@ -73,17 +80,17 @@ def test_depth_folds_modules(depth, boxes):
     assert ("16 parameters" in source) == (depth != 0)
 
 
-def test_a_module_of_very_many_names_is_drawn():
-    """There are 2^60 paths to the layer, and a way back from it."""
+def test_a_module_with_exponentially_many_paths_is_drawn():
+    """There are 2^60 paths to the layer, and a reference back from it."""
 
     class Fork(nn.Module):
-        """One module under two names, of which one is called."""
+        """One module under two names; one of them is called."""
 
         def __init__(self, inner):
             self.left = self.right = inner
 
         def forward(self, x):
-            """Return what the module makes of x."""
+            """Return the module's output."""
             return self.left(x)
 
     model = layer = nn.Linear(3, 2)
@@ -94,19 +101,19 @@ def test_a_module_of_very_many_names_is_drawn():
     assert "left." * 59 + "left: Linear(3, 2)" in source
 
 
-def test_an_output_is_drawn_without_its_model():
+def test_an_output_is_drawn_without_a_model():
     x = Tensor([1.0, 2.0], requires_grad=True)
     source = viz.draw((x * x).sum()).source
     assert all(text in source for text in ("mul", "sum", "scalar float32", "input"))
 
 
-def test_a_gradients_graph_is_drawn():
+def test_the_graph_of_a_gradient_is_drawn():
     x = Tensor(2.0, requires_grad=True)
     (first,) = (x * x * x).gradient(x, create_graph=True)
     assert viz.draw(first).source.count("mul") > 3
 
 
-def test_users_ops_are_drawn_and_escaped():
+def test_user_defined_ops_are_drawn_and_escaped():
     @op("<&>", vjps={"x": lambda grad_out: grad_out})
     def odd(x, *, text):
         return x * 1
@@ -117,11 +124,11 @@ def test_users_ops_are_drawn_and_escaped():
 
 
 @pytest.mark.slow
-def test_a_large_graph_is_refused_with_the_depth_to_ask_for():
+def test_a_graph_larger_than_max_nodes_raises():
     x = y = Tensor(1.0, requires_grad=True)
     for _ in range(10_000):
         y = y + 1.0
-    with pytest.raises(GraphError, match=r"10001 boxes, more than max_nodes=500; draw a part"):
+    with pytest.raises(GraphError, match=r"at most max_nodes=500 boxes, got 10001\. Draw a part"):
         viz.draw(y)
     assert viz.draw(y, max_nodes=10_001).source.count("->") == 10_001
     assert x.grad is None
@@ -137,13 +144,29 @@ def test_a_diamond_of_60_levels_is_drawn():
 @each(
     ("make", "error", "message"),
     [
-        (lambda: viz.draw(3.0), ArgumentError, "draw: got a float"),
-        (lambda: viz.draw(MnistCNN()), ArgumentError, "the model MnistCNN alone; give it an input"),
-        (lambda: viz.draw(Tensor(1.0)), GraphError, "nothing was recorded"),
-        (lambda: viz.render(viz.draw(_freed()), "x.svg"), GraphError, "freed by a backward"),
-        (lambda: viz.render(viz.draw(_small()), "picture"), ArgumentError, "expected one of .svg"),
-        (lambda: viz.render(viz.draw(_small()), "a.foo"), ArgumentError, "the suffix '.foo'"),
-        (lambda: viz.draw(_small(), depth=-1), ArgumentError, "draw depth: got -1"),
+        (
+            lambda: viz.draw(3.0),
+            ArgumentError,
+            "draw: expected a Tensor, or a model and its inputs, got float",
+        ),
+        (lambda: viz.draw(MnistCNN()), ArgumentError, "an input for the model MnistCNN, got none"),
+        (lambda: viz.draw(Tensor(1.0)), GraphError, "draw: no graph was recorded"),
+        (lambda: viz.render(viz.draw(_freed()), "x.svg"), GraphError, r"freed by backward\(\)"),
+        (
+            lambda: viz.render(viz.draw(_small()), "picture"),
+            ArgumentError,
+            "end in one of .svg.*, got 'picture'",
+        ),
+        (
+            lambda: viz.render(viz.draw(_small()), "a.foo"),
+            ArgumentError,
+            "end in one of .svg.*, got 'a.foo'",
+        ),
+        (
+            lambda: viz.draw(_small(), depth=-1),
+            ArgumentError,
+            "draw: expected `depth` to be an integer >= 0, got -1",
+        ),
         (
             lambda: viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8), max_nodes=2),
             GraphError,
@@ -151,7 +174,7 @@ def test_a_diamond_of_60_levels_is_drawn():
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(make, error, message):
+def test_invalid_arguments_raise(make, error, message):
     with pytest.raises(error, match=message):
         make()
 
@@ -166,7 +189,7 @@ def _freed():
     return y
 
 
-def test_pygraphviz_draws_where_there_is_no_dot(tmp_path, monkeypatch):
+def test_pygraphviz_renders_if_dot_is_not_installed(tmp_path, monkeypatch):
     pytest.importorskip("pygraphviz", reason="pip install tinygrad_np[graph]")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     path = viz.render(viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8)), tmp_path / "graph.svg")
@@ -175,12 +198,12 @@ def test_pygraphviz_draws_where_there_is_no_dot(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz's dot is not installed")
-def test_dot_draws_where_there_is_one(tmp_path):
+def test_dot_renders_if_installed(tmp_path):
     path = viz.render(viz.draw(DigitsCNN(), Tensor.ones(1, 1, 8, 8)), tmp_path / "graph.svg")
     assert ET.parse(path).getroot().tag.endswith("svg")
 
 
-def test_with_neither_the_dot_file_is_kept_and_both_ways_are_named(tmp_path, monkeypatch):
+def test_without_a_renderer_the_dot_file_is_written_and_named(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     real = builtins.__import__
 
@@ -191,13 +214,13 @@ def test_with_neither_the_dot_file_is_kept_and_both_ways_are_named(tmp_path, mon
 
     monkeypatch.setattr(builtins, "__import__", without)
     picture = viz.draw(_small())
-    with pytest.raises(DataError, match=r"install Graphviz.*pip install \"tinygrad_np\[graph\]\""):
+    with pytest.raises(DataError, match=r"Install Graphviz.*pip install \"tinygrad_np\[graph\]\""):
         viz.render(picture, tmp_path / "graph.svg")
     assert (tmp_path / "graph.dot").read_text() == picture.source
     assert not (tmp_path / "graph.svg").exists()
 
 
-def test_drawing_leaves_running_statistics_alone_and_names_parameters():
+def test_drawing_restores_running_statistics_and_names_parameters():
     model = nn.Sequential(nn.BatchNorm2d(4))
     before = model.state_dict()
     picture = viz.draw(model, Tensor.randn(2, 4, 3, 3)).source
@@ -205,3 +228,50 @@ def test_drawing_leaves_running_statistics_alone_and_names_parameters():
         np.testing.assert_array_equal(value, before[name])
     assert "weight 4 float32" in picture
     assert "bias 4 float32" in picture
+
+
+# The drawing in README.md.
+
+
+def draw_for_readme():
+    """Return the graph of MnistCNN on a batch of 64 images."""
+    return viz.draw(MnistCNN(), Tensor.ones(64, 1, 28, 28))
+
+
+def texts_of_source(source):
+    """Return the lines of each label in a DOT source, by node, edge or cluster; "" is the graph."""
+    found, cluster = {}, ""
+    for line in source.splitlines():
+        if opened := re.match(r"\s*subgraph (\w+) {", line):
+            cluster = opened[1]
+        element = re.match(r"\s*(?!graph|node|edge)(\w+(?: -> \w+)?) \[", line)
+        label = re.search(r'label=(?:<(?P<html>.*)>|"(?P<plain>.*?)")', line)
+        if element or label:
+            text = "" if label is None else label["html"] or label["plain"]
+            parts = [re.sub("<.*?>", "", part) for part in text.split("<br/>")]
+            name = element[1].replace(" ", "") if element else cluster
+            found[name] = [html.unescape(part).strip() for part in parts if part]
+    return found
+
+
+def texts_of_svg(path):
+    """Return the texts of each element of a rendered SVG, by its title; "" is the graph."""
+    space, found = "{http://www.w3.org/2000/svg}", {}
+    for group in ET.parse(path).iter(f"{space}g"):
+        is_graph = group.get("class") == "graph"
+        title = "" if is_graph else group.findtext(f"{space}title")
+        found[title] = [text.text.strip() for text in group.findall(f"{space}text")]
+    return found
+
+
+def test_the_drawing_in_the_readme_is_current():
+    """Titles and texts do not depend on the renderer or its version, unlike layout and order."""
+    expected = texts_of_source(draw_for_readme().source)
+    found = texts_of_svg(README_DRAWING)
+    assert found == expected, "render it again: python -m tests.viz.test_graph"
+    # The graph, 4 + 1 frames, 12 + 1 boxes and their 4 boxes of parameters, 12 + 4 arrows.
+    assert len(found) == 1 + 5 + 13 + 4 + 16
+
+
+if __name__ == "__main__":
+    print(viz.render(draw_for_readme(), README_DRAWING))

@@ -1,4 +1,4 @@
-"""Around a training loop: the loop itself, callbacks, metrics, and weights on disk."""
+"""Training: the loop, callbacks, metrics, and saving and loading of weights."""
 
 from tinygrad_np.train.calibration import Calibration, calibration
 from tinygrad_np.train.callbacks import Callback, History, Progress, State

@@ -1,4 +1,4 @@
-"""What a loader gives, and the means over it."""
+"""Checks on data loaders and losses, and running means over batches."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,20 +10,26 @@ from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
-# A loader: it gives the batches of an epoch, inputs and targets, each time it is iterated over.
+# A data loader: each iteration over it yields the (inputs, targets) batches of one epoch.
 Batches = Iterable[tuple[Any, Any]]
 
 
 @dataclass
 class Means:
-    """Sums over batches: of losses, by the rows of outputs, and of what was right."""
+    """Running sums of losses and correct predictions over batches.
+
+    `right` becomes None with the first batch that has no accuracy.
+    """
 
     count: int = 0
     loss: float = 0.0
     right: int | None = 0
 
     def add(self, loss: float, outputs: Any, targets: Any) -> None:
-        """Count a batch: inputs may be several arrays, of which none tells its size."""
+        """Add a batch.
+
+        Its size is taken from the outputs, because the inputs may be a tuple of arrays.
+        """
         is_batch = isinstance(outputs, Tensor) and outputs.ndim > 0
         size = len(outputs if is_batch else targets)
         self.count += size
@@ -32,7 +38,7 @@ class Means:
         self.right = None if right is None or self.right is None else self.right + right
 
     def with_prefix(self, prefix: str) -> dict[str, float]:
-        """Return the means over all that was counted."""
+        """Return the mean loss and, if defined, the accuracy, with `prefix` before their names."""
         means = {f"{prefix}loss": self.loss / self.count}
         if self.right is not None:
             means[f"{prefix}accuracy"] = self.right / self.count
@@ -40,7 +46,7 @@ class Means:
 
 
 def _count_right(outputs: Any, targets: Any) -> int | None:
-    """Return how often the largest logit is at the label; None where these are no classes."""
+    """Return the number of correct predictions, or None if the targets are not class labels."""
     labels = targets.data if isinstance(targets, Tensor) else targets
     if not isinstance(outputs, Tensor) or not isinstance(labels, np.ndarray):
         return None
@@ -58,34 +64,34 @@ def _is_one_hot(rows: Array) -> bool:
 
 
 def loss_value(loss: Any) -> float:
-    """Return a loss as a number. Raises ShapeError where it is none."""
+    """Return the loss as a float; raise ShapeError unless it is a Tensor with one entry."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+        got = f"a Tensor of shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ShapeError(
-            f"Trainer loss: got {got}, expected a Tensor of one entry, such as the mean over the "
-            "batch"
+            f"Trainer: expected `loss` to return a Tensor with one entry, got {got}. Reduce it, "
+            "for example with mean()."
         )
     return float(loss.item())
 
 
 def check_loader(where: str, loader: Any) -> None:
-    """Refuse what cannot be iterated over."""
+    """Raise DtypeError unless the loader is iterable."""
     if not isinstance(loader, Iterable):
         raise DtypeError(
-            f"{where}: got {kind_of(loader)}, expected batches (inputs, targets), as of "
-            "DataLoader(dataset, 64)"
+            f"{where}: expected a loader of (inputs, targets) batches, got {kind_of(loader)}. Try "
+            "DataLoader(dataset, 64)."
         )
 
 
 def check_not_empty(where: str, means: Means) -> None:
-    """Refuse a loader that gave nothing."""
+    """Raise ArgumentError if the loader yielded no samples."""
     if not means.count:
         raise ArgumentError(
-            f"{where}: the loader gave no samples; a generator can be used only once: give a "
-            "DataLoader or a list"
+            f"{where}: the loader yielded no samples. A generator can be used only once. Pass a "
+            "DataLoader or a list."
         )
 
 
 def kind_of(value: Any) -> str:
-    """Return the name of a value's class, for an error that may be about a class itself."""
+    """Return the class name of a value, or "the class X" if the value is the class X itself."""
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -1,4 +1,4 @@
-"""The best epoch so far: what early stopping and checkpoints watch."""
+"""Best epoch so far: shared by early stopping and checkpoints."""
 
 import math
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from tinygrad_np.train.callbacks import State
 
 
 class Best:
-    """The best value of a log up to now, and its epoch: 0 where there is none."""
+    """Best value of a monitored log so far, and its epoch (0 before the first)."""
 
     def __init__(self, owner: str, monitor: str, min_delta: float = 0.0) -> None:
         if not isinstance(monitor, str) or not monitor.endswith(("loss", "accuracy")):
             raise ArgumentError(
-                f"{owner} monitor: got {monitor!r}, expected a name that ends with loss, where "
-                "less is better, or with accuracy, where more is"
+                f"{owner}: expected `monitor` to end in 'loss' (lower is better) or 'accuracy' "
+                f"(higher is better), got {monitor!r}."
             )
         check_at_least(owner, 0, min_delta=min_delta)
         self.owner = owner
@@ -25,34 +25,34 @@ class Best:
         self.value, self.epoch = math.nan, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value, its epoch, and of which log they are."""
+        """Return the name of the log, its best value and the epoch of that value."""
         return {"monitor": self.monitor, "value": self.value, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them over. Raises ArgumentError where they are of another log."""
+        """Restore the best value; raise ArgumentError if it belongs to another log."""
         if state["monitor"] != self.monitor:
             raise ArgumentError(
-                f"{self.owner}.load_state_dict: got the best {state['monitor']}, expected that of "
-                f"monitor={self.monitor!r}"
+                f"{self.owner}.load_state_dict: expected a state with monitor={self.monitor!r}, "
+                f"got monitor={state['monitor']!r}."
             )
         self.value, self.epoch = state["value"], state["epoch"]
 
     def start(self, state: State) -> None:
-        """Forget the training before, and refuse to watch a validation that there will not be."""
+        """Reset for a new training run; raise ArgumentError if the log needs a validation set."""
         if state.epoch == 0:
             self.value, self.epoch = math.nan, 0
         if self.monitor.startswith("validation_") and not state.has_validation:
             raise ArgumentError(
-                f"{self.owner} monitor: {self.monitor!r} needs fit(..., validation=loader), or "
-                'watch another, such as monitor="train_loss"'
+                f"{self.owner}: monitor={self.monitor!r} needs a validation set. Try fit(..., "
+                "validation=loader), or monitor another log, for example 'train_loss'."
             )
 
     def is_beaten(self, state: State) -> bool:
-        """Return whether this epoch is better by more than min_delta, and remember it if so."""
+        """Return whether this epoch improved by more than `min_delta`; if so, record it."""
         if self.monitor not in state.logs:
             raise ArgumentError(
-                f"{self.owner} monitor: {self.monitor!r} is none of the logs: "
-                f"{', '.join(state.logs)}"
+                f"{self.owner}: expected `monitor` to be one of the logs "
+                f"({', '.join(state.logs)}), got {self.monitor!r}."
             )
         value = state.logs[self.monitor]
         gain = value - self.value if self.monitor.endswith("accuracy") else self.value - value

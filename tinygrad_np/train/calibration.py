@@ -1,4 +1,4 @@
-"""Whether a classifier is as often right as it is sure."""
+"""Calibration: whether a classifier's confidence matches its accuracy."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,13 @@ from tinygrad_np.train.metrics import check_classes, rows_of
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Reliability of predictions binned by confidence, arrays (bins,); `str` makes a table of it.
+    """Accuracy of predictions binned by confidence; `str` formats it as a table.
 
-    `confidence` is the mean probability of the predicted class in a bin, `accuracy` the part that
-    was right, both nan where `count` is 0. `expected_error` is the expected calibration error.
+    Attributes:
+        confidence: mean probability of the predicted class, shape (bins,); nan in empty bins.
+        accuracy: fraction of correct predictions, shape (bins,); nan in empty bins.
+        count: number of predictions, shape (bins,).
+        expected_error: the expected calibration error (ECE).
     """
 
     confidence: Array
@@ -42,13 +45,19 @@ class Calibration:
 
 
 def calibration(logits: Any, labels: Any, bins: int = 10) -> Calibration:
-    """Return how often the predictions of logits (N, C) are right, by their confidence.
+    """Compare the confidence of predictions with their accuracy, per bin of confidence.
 
-    The confidence p is the largest softmax; bin m of M has those with (m - 1) / M < p <= m / M.
+    The confidence p is the largest softmax probability; bin m of M has (m - 1) / M < p <= m / M.
     ECE = sum over bins (count / N) |accuracy - confidence| (Guo et al. 2017, equation 3).
 
-    Of probabilities give the logarithm. Raises ShapeError where lengths differ, ArgumentError for a
-    label that is no class, or logits with nan.
+    Args:
+        logits: scores of shape (N, C). For probabilities, pass their logarithm.
+        labels: true classes of shape (N,).
+        bins: number of bins of equal width between 0 and 1.
+
+    Raises:
+        ShapeError: if the lengths differ.
+        ArgumentError: if a label is not a class, or a row of logits has no finite softmax.
 
     >>> logits = np.log([[0.7, 0.3], [0.7, 0.3], [0.45, 0.55], [0.05, 0.95]])
     >>> print(calibration(logits, [0, 1, 1, 1], bins=4))
@@ -64,12 +73,14 @@ def calibration(logits: Any, labels: Any, bins: int = 10) -> Calibration:
     scores = scores.astype(np.float64)
     with np.errstate(invalid="ignore"):
         scores -= scores.max(axis=1, keepdims=True)
-    sure = 1 / np.exp(scores).sum(axis=1)  # exp(0) / sum: the largest softmax
+    sure = 1 / np.exp(scores).sum(axis=1)  # exp(0) / sum: the largest probability
     if not np.isfinite(sure).all():
         row = int(np.flatnonzero(~np.isfinite(sure))[0])
-        raise ArgumentError(f"calibration: the logits of row {row} have no softmax: nan or inf")
+        raise ArgumentError(
+            f"calibration: row {row} of `logits` has no finite softmax. Check it for nan and inf."
+        )
     right = scores.argmax(axis=1) == expected
-    # Edges within: a confidence on an edge is of the bin below.
+    # Inner edges only; a confidence on an edge belongs to the bin below.
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], sure)
     count = np.bincount(place, minlength=bins)
     filled = np.where(count, count, np.nan)

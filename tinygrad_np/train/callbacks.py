@@ -1,4 +1,4 @@
-"""What can be done along with a training: the points where, its history, a line that tells."""
+"""Callbacks: the hooks of a training run, its history and its progress display."""
 
 import csv
 import io
@@ -18,83 +18,91 @@ from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.optim.optimizer import Optimizer
 
-# How logs are printed, by the last word of their names.
+# Print format of a log, chosen by the last word of its name.
 _FORMATS = {"accuracy": ".2%", "loss": ".4f", "seconds": ".1f"}
 
 
 @dataclass
 class State:
-    """Where a training stands: the one object that all callbacks are given.
+    """State of a training run, shared by all callbacks.
 
-    Set `should_stop` to end the training after this step or epoch; what is added to `logs` at the
-    end of an epoch stands in the history too.
+    Set `should_stop` to end training after the current step or epoch. Entries added to `logs` at
+    the end of an epoch also appear in the history.
     """
 
     model: nn.Module
     optimizer: Optimizer
-    evaluate: Callable[[Any], dict[str, float]]  # the Trainer's, of a loader
-    snapshot: Callable[[], dict[str, Any]]  # the whole training: the Trainer's state_dict
-    epoch: int = 0  # the one that runs, from 1; 0 before the first
-    last_epoch: int = 0  # the one with which fit ends
-    step: int = 0  # steps of the optimizer so far, in all epochs
-    steps_per_epoch: int | None = None  # None where the loader has no length
+    evaluate: Callable[[Any], dict[str, float]]  # Trainer.evaluate, called with a loader
+    snapshot: Callable[[], dict[str, Any]]  # Trainer.state_dict
+    epoch: int = 0  # current epoch, from 1; 0 before the first
+    last_epoch: int = 0  # epoch after which fit returns
+    step: int = 0  # optimizer steps so far, over all epochs
+    steps_per_epoch: int | None = None  # None if the loader has no length
     has_validation: bool = False
-    lr: float = 0.0  # the rate of the last step, of the first group
+    lr: float = 0.0  # learning rate of the last step, first parameter group
     loss: float = math.nan  # of the last batch
     logs: dict[str, Any] = field(default_factory=dict)  # means over this epoch so far
     should_stop: bool = False
 
 
 class Callback:
-    """Something to do at points of a training; a subclass writes the methods it needs.
+    """Base class for callbacks; subclasses override the hooks they need.
+
+    A callback that must survive a resume returns its state from `state_dict`.
 
     >>> from tinygrad_np import train
     >>> class StopAt(train.Callback):
     ...     def on_batch_end(self, state):
     ...         state.should_stop = state.step >= 5000
-
-    What it has to remember for a training that is resumed it gives in `state_dict`.
     """
 
-    # Among the callbacks of a training the lower come first, and else those given first: logs are
-    # added before they are read, and weights restored when all have seen those before.
+    # Callbacks run in ascending order of `turn`, ties in the order given: -1 for those that add
+    # logs, before others read them; 1 for those that restore weights, after others have read them.
     turn = 0
 
     def on_fit_start(self, state: State) -> None:
-        """Run once, before the first epoch; where this fails nothing has begun and nothing ends."""
+        """Run once before the first epoch.
+
+        If this raises, training has not started and `on_fit_end` does not run.
+        """
 
     def on_epoch_start(self, state: State) -> None:
         """Run before the first batch of each epoch."""
 
     def on_batch_end(self, state: State) -> None:
-        """Run after each step of the optimizer."""
+        """Run after each optimizer step."""
 
     def on_epoch_end(self, state: State) -> None:
-        """Run after each epoch and its validation, whose values are in `state.logs`."""
+        """Run after each epoch and its validation; the results are in `state.logs`."""
 
     def on_epoch_closed(self, state: State) -> None:
-        """Run after the `on_epoch_end` of all callbacks: `state.snapshot()` is of whole epochs."""
+        """Run after all `on_epoch_end`: `state.snapshot()` now includes the epoch."""
 
     def on_fit_end(self, state: State) -> None:
-        """Run once, however the training ended: Ctrl-C and errors too."""
+        """Run once when training ends, also after Ctrl-C or an error."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is to be remembered: nested dicts and lists of arrays and plain values."""
+        """Return the state to save: nested dicts and lists of arrays and plain values."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore a state returned by `state_dict`."""
 
 
 class History(Callback):
-    """The logs of each epoch, in `epochs`; `interrupted` says whether Ctrl-C ended the training."""
+    """Logs of all epochs.
+
+    Attributes:
+        epochs: one dict of logs per epoch.
+        interrupted: whether Ctrl-C ended the last `fit`.
+    """
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
         self.interrupted = False
 
     def on_epoch_closed(self, state: State) -> None:
-        """Keep the logs of an epoch that is finished: Ctrl-C may come while it is evaluated."""
+        """Store the logs of a finished epoch; Ctrl-C can no longer interrupt its evaluation."""
         self.epochs.append(state.logs)
 
     def state_dict(self) -> dict[str, Any]:
@@ -102,18 +110,21 @@ class History(Callback):
         return {"epochs": [dict(logs) for logs in self.epochs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the epochs of another history."""
+        """Replace the epochs with those of another history."""
         self.epochs = [dict(logs) for logs in state["epochs"]]
 
     def for_json(self) -> list[dict[str, Any]]:
-        """Return the epochs in Python's own numbers, None for nan and inf, which JSON has not."""
+        """Return the epochs as JSON-compatible values, with None for nan and inf."""
         return [{name: _for_json(value) for name, value in logs.items()} for logs in self.epochs]
 
     def save(self, path: str | Path) -> None:
-        """Write the epochs as JSON, a list of objects, or as CSV, by the suffix of the path.
+        """Write the epochs as JSON (a list of objects) or CSV, depending on the suffix.
 
-        In JSON nan and inf are null. Raises ArgumentError for another suffix,
-        DataError if the file cannot be written.
+        In JSON, nan and inf become null.
+
+        Raises:
+            ArgumentError: if the suffix is neither .json nor .csv.
+            DataError: if the file cannot be written.
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".json":
@@ -128,35 +139,35 @@ class History(Callback):
             text = buffer.getvalue()
         else:
             raise ArgumentError(
-                f"History.save: got {str(path)!r}, expected a name that ends with .json or .csv"
+                f"History.save: expected `path` to end in .json or .csv, got {str(path)!r}."
             )
         write_bytes(path, text.encode())
 
 
 class Progress(Callback):
-    """Prints a line after each epoch; on a terminal a bar shows the steps within it."""
+    """Print a line per epoch; on a terminal, also show a progress bar over its steps."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def on_epoch_start(self, state: State) -> None:
-        """Open a bar on stderr, if that is a terminal."""
+        """Open a progress bar if stderr is a terminal."""
         if sys.stderr.isatty():
             self._bar = tqdm(total=state.steps_per_epoch, desc=_title(state), leave=False)
 
     def on_batch_end(self, state: State) -> None:
-        """Move the bar."""
+        """Advance the progress bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(_describe(state.logs), refresh=False)
             self._bar.update()
 
     def on_epoch_end(self, state: State) -> None:
-        """Print the logs in one line."""
+        """Print the logs on one line."""
         self._close()
         print(f"{_title(state)}: {_describe(state.logs)}", flush=True)
 
     def on_fit_end(self, state: State) -> None:
-        """Remove a bar that an error or Ctrl-C has left."""
+        """Close the progress bar if an error or Ctrl-C left it open."""
         self._close()
 
     def _close(self) -> None:
@@ -184,12 +195,12 @@ def _format(kind: str, value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return Python's own number for one of NumPy's."""
+    """Convert a NumPy scalar to a Python number; return other values unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _for_json(value: Any) -> Any:
-    """Return a value with lists for arrays and None for what JSON has not, however nested."""
+    """Convert arrays to lists, and nan and inf to None, at any depth."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):

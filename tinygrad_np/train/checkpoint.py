@@ -1,4 +1,4 @@
-"""Files that a training leaves as it goes."""
+"""Checkpoints: weights and training state saved during training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +13,21 @@ from tinygrad_np.train.weights import save
 
 
 class Checkpoint(Callback):
-    """Writes weights into a folder, in files that `train.load` reads, and the whole training.
+    """Save weights, and the training checkpoint to resume from, to a directory.
 
-    best.safetensors: of the epoch with the best `monitor`, a loss or an accuracy; None for no such
-    file. last.safetensors: after each epoch, and where the training ended. step_000500.safetensors
-    and so on: after every `every_steps` steps. Epoch, step and logs are in the files' metadata.
-    training.safetensors: before the first and after each epoch, for `Trainer.load`, from where
-    training goes on. What another training left of these a new one removes as it begins.
+    - best.safetensors: weights of the epoch with the best `monitor`.
+    - last.safetensors: weights after each epoch and at the end of training.
+    - step_000500.safetensors and so on: weights after every `every_steps` steps.
+    - training.safetensors: the training checkpoint, for `Trainer.load`; written before the first
+      epoch and after each epoch.
+
+    `train.load` reads the files of weights; their metadata holds the epoch, the step and the logs.
+    A new training run removes the files that a previous run left in the directory.
+
+    Args:
+        folder: directory to write to; created if missing.
+        monitor: log to compare: a loss or an accuracy. None disables best.safetensors.
+        every_steps: number of steps between the numbered files; None disables them.
     """
 
     def __init__(
@@ -37,7 +45,7 @@ class Checkpoint(Callback):
         self._start: dict[str, Any] | None = None
 
     def on_fit_start(self, state: State) -> None:
-        """Make the folder: what cannot be written is to be known before the work is done."""
+        """Create the directory, so that training does not start if it is not writable."""
         self._last_step = state.step
         if self._best is not None:
             self._best.start(state)
@@ -45,8 +53,10 @@ class Checkpoint(Callback):
         self._start = state.snapshot() if state.epoch == 0 else None
 
     def on_epoch_start(self, state: State) -> None:
-        """Put a new training in the place of another: however early this one ends, what is in the
-        folder is its own. By now nothing has refused it.
+        """Replace the files of a previous training run with the initial training checkpoint.
+
+        Delayed until the first epoch starts: by then no callback has raised in `on_fit_start`, and
+        however early this run ends, all files in the directory are its own.
         """
         if self._start is None:
             return
@@ -57,18 +67,18 @@ class Checkpoint(Callback):
         self._start = None
 
     def on_batch_end(self, state: State) -> None:
-        """Write the weights of this step if it is its turn."""
+        """Save the weights every `every_steps` steps."""
         if self.every_steps is not None and state.step % self.every_steps == 0:
             self._write(state, f"step_{state.step:06d}")
 
     def on_epoch_end(self, state: State) -> None:
-        """Write the weights as the last ones, and as the best ones if they are."""
+        """Save the weights as the last ones and, if they are the best so far, as the best."""
         if self._best is not None and self._best.is_beaten(state):
             self._write(state, "best")
         self._write_last(state)
 
     def on_epoch_closed(self, state: State) -> None:
-        """Write the whole training, when the other callbacks have done with this epoch."""
+        """Save the training checkpoint, once all callbacks have finished this epoch."""
         self._write_training(state.snapshot())
 
     def state_dict(self) -> dict[str, Any]:
@@ -76,12 +86,12 @@ class Checkpoint(Callback):
         return {"best": None if self._best is None else self._best.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them over. Raises ArgumentError where another log was monitored."""
+        """Restore the best value; raise ArgumentError if it belongs to another log."""
         if self._best is not None and state["best"] is not None:
             self._best.load_state_dict(state["best"])
 
     def on_fit_end(self, state: State) -> None:
-        """Write the weights as the last ones where an epoch was cut short."""
+        """Save the last weights if an epoch was cut short."""
         if state.step > self._last_step:
             self._write_last(state)
 

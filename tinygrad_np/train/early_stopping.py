@@ -1,4 +1,4 @@
-"""The end of a training that gets no better."""
+"""Early stopping: end training when a metric stops improving."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,16 @@ from tinygrad_np.train.callbacks import Callback, State
 
 
 class EarlyStopping(Callback):
-    """Stops after `patience` epochs in a row without a better one, and restores the best weights.
+    """Stop training when a metric stops improving, and restore the best weights.
 
-    They are restored whenever the training ends, after Ctrl-C or an error too. Better is a
-    `monitor` that is lower (a loss) or higher (an accuracy) by more than `min_delta`; nan is not.
-    `best_epoch` and `best_value` tell of which epoch they are (0 and nan while there is none), and
-    `stopped_epoch` after which one training stopped (0 if it did not). Another `fit` trains on,
-    from the best weights, with what the optimizer remembers of the last ones.
+    The best weights are restored however training ends, also after Ctrl-C or an error. Another
+    `fit` continues from them, with the optimizer state of the last step. `stopped_epoch` is the
+    epoch after which training was stopped early, or 0.
+
+    Args:
+        monitor: log to compare: a loss (lower is better) or an accuracy (higher is better).
+        patience: number of consecutive epochs without improvement after which training stops.
+        min_delta: amount by which an epoch must beat the best one; nan is never an improvement.
     """
 
     turn = 1
@@ -33,23 +36,23 @@ class EarlyStopping(Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Return the number of the best epoch, 0 before there is one."""
+        """Return the best epoch, or 0 before the first."""
         return self._best.epoch
 
     @property
     def best_value(self) -> float:
-        """Return what was monitored in the best epoch, nan before there is one."""
+        """Return the monitored value of the best epoch, or nan before the first."""
         return self._best.value
 
     def on_fit_start(self, state: State) -> None:
-        """Forget the training before, if this is another."""
+        """Reset for a new training run."""
         if state.epoch == 0:
             self._waited, self._weights = 0, None
         self.stopped_epoch = 0
         self._best.start(state)
 
     def on_epoch_end(self, state: State) -> None:
-        """Keep the weights if they are the best yet, or else count and perhaps stop."""
+        """Keep the weights of a better epoch; otherwise stop once `patience` is used up."""
         if self._best.is_beaten(state):
             self._waited, self._weights = 0, state.model.state_dict()
             return
@@ -59,9 +62,7 @@ class EarlyStopping(Callback):
             state.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best weights, of which epoch they are, how many came after it, and whether
-        training stopped.
-        """
+        """Return the best weights, their value and epoch, and the count of epochs since."""
         return {
             "best": self._best.state_dict(),
             "waited": self._waited,
@@ -70,18 +71,18 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them over. Raises ArgumentError where another log was monitored."""
+        """Restore the best weights; raise ArgumentError if they belong to another log."""
         self._best.load_state_dict(state["best"])
         self._waited, self._weights = state["waited"], state["weights"]
         self.stopped_epoch = state["stopped"]
 
     def on_fit_end(self, state: State) -> None:
-        """Restore the best weights and say of which epoch they are."""
+        """Restore the best weights and print their epoch."""
         if self._weights is None:
             return
         state.model.load_state_dict(self._weights)
         stopped = f"stopped after epoch {self.stopped_epoch}; " if self.stopped_epoch else ""
         print(
-            f"EarlyStopping: {stopped}the weights of epoch {self.best_epoch} are restored, with "
-            f"the best {self._best.monitor}, {self.best_value:.6g}"
+            f"EarlyStopping: {stopped}restored the weights of epoch {self.best_epoch} "
+            f"(best {self._best.monitor}: {self.best_value:.6g})"
         )

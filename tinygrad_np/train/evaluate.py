@@ -1,4 +1,4 @@
-"""A look at further data as the training goes."""
+"""Evaluate the model on another dataset during training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,15 @@ from tinygrad_np.train.callbacks import Callback, State
 
 
 class Evaluate(Callback):
-    """Evaluates the model on a loader: `<name>_loss`, and `<name>_accuracy` where there is one.
+    """Evaluate the model on another loader during training.
 
-    They stand in the logs of each epoch. With `every_steps` they are in `results` instead, a list
-    of dicts with the `step`, after so many steps each.
+    Adds `<name>_loss` and, for a classifier, `<name>_accuracy` to the logs of each epoch. With
+    `every_steps` they go to the list `results` instead, one dict per evaluation with its `step`.
+
+    Args:
+        name: prefix of the logs; "train" and "validation" are reserved for the Trainer.
+        loader: batches to evaluate.
+        every_steps: number of steps between evaluations; None evaluates after each epoch.
 
     >>> from tinygrad_np import data, train
     >>> train_set, test_set = data.digits()
@@ -25,8 +30,8 @@ class Evaluate(Callback):
     def __init__(self, name: str, loader: Batches, every_steps: int | None = None) -> None:
         if not isinstance(name, str) or not name or name in ("train", "validation"):
             raise ArgumentError(
-                f"Evaluate name: got {name!r}, expected a name such as 'test'; 'train' and "
-                "'validation' are of Trainer.fit"
+                f"Evaluate: expected `name` to be a name such as 'test', got {name!r}. 'train' and "
+                "'validation' are reserved for Trainer.fit."
             )
         check_loader("Evaluate", loader)
         if every_steps is not None:
@@ -37,17 +42,17 @@ class Evaluate(Callback):
         self.results: list[dict[str, Any]] = []
 
     def on_fit_start(self, state: State) -> None:
-        """Forget the training before, if this is another."""
+        """Clear the results at the start of a new training run."""
         if state.epoch == 0:
             self.results = []
 
     def on_batch_end(self, state: State) -> None:
-        """Evaluate if it is the turn of this step."""
+        """Evaluate every `every_steps` steps."""
         if self.every_steps is not None and state.step % self.every_steps == 0:
             self.results.append({"step": state.step, **self._evaluate(state)})
 
     def on_epoch_end(self, state: State) -> None:
-        """Evaluate, if not by steps."""
+        """Evaluate after the epoch, unless `every_steps` is set."""
         if self.every_steps is None:
             state.logs |= self._evaluate(state)
 
@@ -55,14 +60,14 @@ class Evaluate(Callback):
         return {f"{self.name}_{key}": value for key, value in state.evaluate(self.loader).items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the name, and the results by steps."""
+        """Return the name and the results."""
         return {"name": self.name, "results": [dict(result) for result in self.results]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the results over. Raises ArgumentError where they are of another name."""
+        """Restore the results; raise ArgumentError if they have another name."""
         if state["name"] != self.name:
             raise ArgumentError(
-                f"Evaluate.load_state_dict: got results of {state['name']!r}, expected of "
-                f"{self.name!r}"
+                f"Evaluate.load_state_dict: expected a state with name={self.name!r}, got "
+                f"name={state['name']!r}."
             )
         self.results = [dict(result) for result in state["results"]]

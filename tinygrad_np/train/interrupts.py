@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until nothing is half done."""
+"""Defer Ctrl-C until the current step has finished."""
 
 import signal
 import threading
@@ -7,10 +7,10 @@ from typing import Any, Self
 
 
 class Interrupts:
-    """Within it the first Ctrl-C is counted, for `check` to raise; the second is raised at once.
+    """Context manager that defers the first Ctrl-C to the next `check`; the second raises at once.
 
-    A step of the optimizer that is cut short leaves some weights old and some new. Nothing changes
-    outside the main thread, nor where the program handles Ctrl-C by itself.
+    An optimizer step that is cut short would leave some weights updated and others not. Does
+    nothing outside the main thread, or if the program has its own SIGINT handler.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,6 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if there was a Ctrl-C."""
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
         if self.count:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What a classifier got right."""
+"""Classification metrics: accuracy, top-k accuracy and the confusion matrix."""
 
 from typing import Any
 
@@ -11,9 +11,15 @@ from tinygrad_np.tensor import Tensor
 
 
 def accuracy(logits: Any, labels: Any) -> float:
-    """Return the part of rows of logits (N, C) whose largest entry is at the label (N,).
+    """Return the fraction of rows whose largest logit is at the label.
 
-    Raises ShapeError where lengths differ, ArgumentError for a label that is no class.
+    Args:
+        logits: scores of shape (N, C); of equal scores the first counts as the largest.
+        labels: true classes of shape (N,).
+
+    Raises:
+        ShapeError: if the lengths differ.
+        ArgumentError: if a label is not a class.
 
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
     0.5
@@ -24,11 +30,16 @@ def accuracy(logits: Any, labels: Any) -> float:
 
 
 def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
-    """Return the part of rows of logits (N, C) with the label (N,) among the `k` largest entries.
+    """Return the fraction of rows whose label is among the `k` largest logits.
 
-    Of equal logits the first are counted, as in `accuracy`, which is the case of k = 1. Raises
-    ShapeError where lengths differ, ArgumentError for another k than 1 to C, or a label that is no
-    class.
+    Args:
+        logits: scores of shape (N, C); of equal scores the first rank higher, as in `accuracy`.
+        labels: true classes of shape (N,).
+        k: number of guesses per row, from 1 to C; 1 gives `accuracy`.
+
+    Raises:
+        ShapeError: if the lengths differ.
+        ArgumentError: if `k` is out of range, or a label is not a class.
 
     >>> top_k_accuracy(np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), np.array([1, 0]), k=2)
     0.5
@@ -37,19 +48,25 @@ def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
     rows, classes = scores.shape
     if not is_integer(k) or not 1 <= k <= classes:
         raise ArgumentError(
-            f"top_k_accuracy k: got {k!r}, expected an integer from 1 to {classes}, the number of "
-            "classes"
+            f"top_k_accuracy: expected `k` to be an integer from 1 to {classes}, the number of "
+            f"classes, got {k!r}."
         )
     check_classes("top_k_accuracy", "label", expected, classes)
-    # Sorted from the last column to the first, so that of equals the first comes out on top.
+    # A stable sort of the reversed columns ranks the first of equal scores highest.
     order = classes - 1 - np.argsort(scores[:, ::-1], axis=1, kind="stable")
     return float(np.mean((order[:, classes - k :] == expected.reshape(rows, 1)).any(axis=1)))
 
 
 def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
-    """Return counts (num_classes, num_classes): row the true label, column the predicted one.
+    """Count the samples of each pair of true and predicted class.
 
-    Raises ShapeError where lengths differ, ArgumentError that names a class out of range.
+    Returns:
+        An integer array of shape (num_classes, num_classes): true classes in rows, predicted
+        classes in columns.
+
+    Raises:
+        ShapeError: if the lengths differ.
+        ArgumentError: if a class is out of range.
 
     >>> confusion_matrix([0, 1, 1], [0, 0, 1], 2).tolist()
     [[1, 1], [0, 1]]
@@ -57,8 +74,8 @@ def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
     pairs = [_array(labels), _array(predicted)]
     if pairs[0].ndim != 1 or pairs[0].shape != pairs[1].shape:
         raise ShapeError(
-            f"confusion_matrix: got predicted {pairs[1].shape} and labels {pairs[0].shape}, "
-            "expected (N,) both"
+            "confusion_matrix: expected `predicted` and `labels` to have the same shape (N,), got "
+            f"{pairs[1].shape} and {pairs[0].shape}."
         )
     for name, classes in zip(("label", "predicted class"), pairs, strict=True):
         check_classes("confusion_matrix", name, classes, num_classes)
@@ -68,25 +85,25 @@ def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
 
 
 def check_classes(where: str, name: str, classes: Array, num_classes: int) -> None:
-    """Refuse what is no whole number from 0 to below num_classes, and tell its position."""
+    """Raise ArgumentError for the first entry that is not an integer in [0, num_classes)."""
     if classes.dtype.kind not in "biuf":
-        raise DtypeError(f"{where}: got {name}s of dtype {classes.dtype}, expected integers")
+        raise DtypeError(f"{where}: expected each {name} to be an integer, got {classes.dtype}.")
     whole = classes == np.floor(classes)
     outside = np.flatnonzero(~whole | (classes < 0) | (classes >= num_classes))
     if outside.size:
         raise ArgumentError(
-            f"{where}: {name} {classes[outside[0]]} at position {outside[0]} is not one of "
-            f"0..{num_classes - 1}"
+            f"{where}: expected each {name} to be an integer from 0 to {num_classes - 1}, got "
+            f"{classes[outside[0]]} at position {outside[0]}."
         )
 
 
 def rows_of(where: str, logits: Any, labels: Any) -> tuple[Array, Array]:
-    """Return logits (N, C) and labels (N,) as arrays. Raises ShapeError where they are others."""
+    """Return logits (N, C) and labels (N,) as arrays; raise ShapeError for other shapes."""
     scores, expected = _array(logits), _array(labels)
     if scores.ndim != 2 or expected.shape != scores.shape[:1] or not expected.size:
         raise ShapeError(
-            f"{where}: got logits {scores.shape} and labels {expected.shape}, expected (N, C) and "
-            "(N,), with N at least 1"
+            f"{where}: expected `logits` of shape (N, C) and `labels` of shape (N,) with N >= 1, "
+            f"got {scores.shape} and {expected.shape}."
         )
     return scores, expected
 

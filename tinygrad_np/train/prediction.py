@@ -1,4 +1,4 @@
-"""What a model says of a data set."""
+"""Model outputs on a whole dataset."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,10 +13,16 @@ from tinygrad_np.runtime.state import no_grad
 
 
 def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
-    """Return the outputs for all inputs of a loader, in its order, (N, C) for a classifier.
+    """Return the model's outputs for all inputs of a loader, in the loader's order.
 
-    The model runs in evaluation, without a graph, and keeps the modes it had. Raises ArgumentError
-    where the loader gives nothing.
+    The model runs in evaluation mode without recording a graph; the mode of each module is
+    restored afterwards.
+
+    Returns:
+        The concatenated outputs: an array of shape (N, C) for a classifier.
+
+    Raises:
+        ArgumentError: if the loader yields nothing.
 
     >>> from tinygrad_np import data, nn
     >>> _, test_set = data.digits()
@@ -27,13 +33,13 @@ def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
     with evaluating(model):
         outputs = [model(inputs).data for inputs, _ in loader]
     if not outputs:
-        raise ArgumentError("predict: the loader gave no samples")
+        raise ArgumentError("predict: the loader yielded no samples.")
     return np.concatenate(outputs)
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Let the model run in evaluation, without a graph; then its modules have their modes again."""
+    """Run the model in evaluation mode without recording, then restore each module's mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""Precision, recall and F1, class by class."""
+"""Precision, recall and F1 score per class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ClassificationReport:
-    """Scores of each class, arrays (num_classes,), and their means; `str` makes a table of it.
+    """Scores per class and their means; `str` formats them as a table.
 
-    `macro` counts each class alike, `weighted` by its support, the number of its labels.
+    The scores are arrays of shape (num_classes,), and `support` is the number of labels per class.
+    `macro` is the mean over classes, `weighted` the mean weighted by support.
     """
 
     names: tuple[str, ...]
@@ -58,12 +59,20 @@ class ClassificationReport:
 def classification_report(
     predicted: Any, labels: Any, num_classes: int, names: Sequence[str] | None = None
 ) -> ClassificationReport:
-    """Return precision, recall, F1 and support of each class, accuracy, and means over classes.
+    """Compute precision, recall, F1 score and support per class, the accuracy, and the means.
 
-    With tp the right predictions of a class: precision = tp / predictions of it, recall =
-    tp / labels of it, F1 = 2 tp / (predictions + labels); each is 0 where that would be 0 / 0.
-    `predicted` and `labels` are classes (N,), N at least 1. Raises ShapeError where lengths differ,
-    ArgumentError that names a class out of range, or where names are too few or too many.
+    With tp the number of correct predictions of a class: precision = tp / predictions, recall =
+    tp / labels, F1 = 2 tp / (predictions + labels). A score of 0 / 0 is reported as 0.
+
+    Args:
+        predicted: predicted classes of shape (N,), with N >= 1.
+        labels: true classes of shape (N,).
+        num_classes: number of classes.
+        names: name of each class in the table; defaults to its number.
+
+    Raises:
+        ShapeError: if the lengths differ, or there are no labels.
+        ArgumentError: if a class is out of range, or the number of names is not `num_classes`.
 
     >>> print(classification_report([0, 1, 1, 1], [0, 0, 1, 1], 2, names=["cat", "dog"]))
                    precision     recall         F1   support
@@ -77,14 +86,14 @@ def classification_report(
     names = tuple(map(str, range(num_classes) if names is None else names))
     if len(names) != num_classes:
         raise ArgumentError(
-            f"classification_report: got {len(names)} names, expected one for each of "
-            f"{num_classes} classes"
+            f"classification_report: expected `names` to hold {num_classes} names, one per class, "
+            f"got {len(names)}."
         )
-    counts = confusion_matrix(predicted, labels, num_classes)  # true x predicted
+    counts = confusion_matrix(predicted, labels, num_classes)  # rows: true, columns: predicted
     support, guesses, right = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
     if not counts.any():
-        raise ShapeError("classification_report: got no labels, expected (N,) with N at least 1")
-    # Where a class does not occur, neither does it among the right ones: 0 / 1.
+        raise ShapeError("classification_report: expected at least one label, got none.")
+    # If a denominator is 0, so is the numerator: 0 / 0 becomes 0 / 1.
     precision, recall = right / np.maximum(guesses, 1), right / np.maximum(support, 1)
     f1 = 2 * right / np.maximum(guesses + support, 1)
     columns = (precision, recall, f1)

@@ -1,4 +1,4 @@
-"""Of what the state of a training consists, beside what its parts know themselves."""
+"""What a training checkpoint contains: helpers for `Trainer.state_dict`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from tinygrad_np.train.callbacks import Callback
 
 
 def bit_generators(model: nn.Module) -> list[Any]:
-    """Return what is behind the random generators that are attributes of modules, each once."""
+    """Return the bit generators of all random generators in the modules, each once."""
     found = [
         value.bit_generator
         for module in model.modules()
@@ -24,7 +24,7 @@ def bit_generators(model: nn.Module) -> list[Any]:
 
 
 def remembers(callback: Callback) -> bool:
-    """Return whether a callback has a state: others may come and go between two trainings."""
+    """Return whether a callback has a state; those without may differ when a run is resumed."""
     return type(callback).state_dict is not Callback.state_dict
 
 
@@ -35,7 +35,7 @@ def kinds(
     schedule_per: str,
     callbacks: Iterable[Callback],
 ) -> dict[str, Any]:
-    """Return in words what must be the same where a training goes on."""
+    """Describe the parts of a trainer that must be the same when a run is resumed."""
     return {
         "optimizer": kind_of(optimizer),
         "schedule": None if schedule is None else f"{kind_of(schedule)} per {schedule_per}",
@@ -45,31 +45,32 @@ def kinds(
 
 
 def check_kinds(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Refuse what is no state of a training, or one of other kinds of parts."""
+    """Raise ArgumentError unless the state belongs to a trainer with the same kinds of parts."""
     where = "Trainer.load_state_dict"
     if set(state) != set(own):
         raise ArgumentError(
-            f"{where}: got {sorted(state)}, expected {sorted(own)}, as of Trainer.state_dict()"
+            f"{where}: expected a state from Trainer.state_dict() with the keys {sorted(own)}, got "
+            f"{sorted(state)}."
         )
     given, expected = state["kinds"], own["kinds"]
     differing = [
-        f"{name}: got {_list_kinds(given.get(name))}, expected {_list_kinds(kind)}"
+        f"{name}: expected {_list_kinds(kind)}, got {_list_kinds(given.get(name))}"
         for name, kind in expected.items()
         if given.get(name) != kind
     ]
     if differing:
         raise ArgumentError(
-            f"{where}: this state is of another training; {'; '.join(differing)}. Make the trainer "
-            "with the same parts; nothing was loaded"
+            f"{where}: this state belongs to a different training run ({'; '.join(differing)}). "
+            "Build the Trainer from the same parts. Nothing was loaded."
         )
 
 
 def check_loads(loader: Any) -> None:
-    """Refuse a loader that cannot go on where another one was."""
+    """Raise ArgumentError if a loader cannot resume from a saved state."""
     if not hasattr(loader, "load_state_dict"):
         raise ArgumentError(
-            f"Trainer.fit: got {kind_of(loader)}, expected a loader with load_state_dict, such as "
-            "the DataLoader of the training that is to go on"
+            "Trainer.fit: expected a loader with load_state_dict to resume the training run, got "
+            f"{kind_of(loader)}. Try a DataLoader like the one that the run started with."
         )
 
 

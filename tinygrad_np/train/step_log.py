@@ -1,4 +1,4 @@
-"""A line for each step."""
+"""Log every training step to a CSV file."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,14 @@ _HEADER = "time,epoch,step,loss,accuracy,lr\n"
 
 
 class StepLog(Callback):
-    """Appends a line to a CSV file after each step: time (UTC, ISO 8601), epoch, step, loss of the
-    batch, accuracy in the epoch so far (empty where there is none), and learning rate.
+    """Append a line to a CSV file after each step.
 
-    A training that goes on appends to the file; lines of steps that are to be done again, since the
-    training was cut after them, are taken out first. Another training begins the file anew. Raises
-    DataError where the file is no such log, or cannot be written.
+    Columns: time (UTC, ISO 8601), epoch, step, loss of the batch, accuracy over the epoch so far
+    (empty if undefined), learning rate.
+
+    A resumed run appends to the file, after removing the lines of the steps that it repeats. A new
+    run starts the file over. `fit` raises DataError if the file is not a step log or cannot be
+    written.
 
     >>> from tinygrad_np import train
     >>> log = train.StepLog("runs/lenet/steps.csv")
@@ -28,19 +30,19 @@ class StepLog(Callback):
         self._file: IO[str] | None = None
 
     def on_fit_start(self, state: State) -> None:
-        """Write the header, and the lines of the steps before."""
+        """Write the header and the lines of the steps done so far."""
         make_folder(self.path.parent, "StepLog")
         lines = [_HEADER, *(line for line in self._lines() if 0 < _step_of(line) <= state.step)]
         write_bytes(self.path, "".join(lines).encode())
 
     def _lines(self) -> list[str]:
-        """Return the lines that are in the file, without its header."""
+        """Return the lines of an existing file, without the header."""
         if not self.path.exists():
             return []
         try:
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(True)
         except OSError as error:
-            raise DataError(f"StepLog: {self.path}: cannot be read: {error.strerror}") from error
+            raise DataError(f"StepLog: cannot read {self.path} ({error.strerror}).") from error
         if lines and lines[0] != _HEADER:
             raise DataError(
                 f"StepLog: {self.path} exists and is not a step log. Choose another path."
@@ -53,7 +55,7 @@ class StepLog(Callback):
             self._file = self.path.open("a", encoding="utf-8", newline="")
 
     def on_batch_end(self, state: State) -> None:
-        """Write the line: after a crash it is there."""
+        """Write and flush the line, so that it survives a crash."""
         if self._file is None:
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -70,7 +72,7 @@ class StepLog(Callback):
 
 
 def _step_of(line: str) -> int:
-    """Return the step of a line, 0 where a crash left less than a line."""
+    """Return the step of a line, or 0 if a crash left the line incomplete."""
     cells = line.split(",")
     is_whole = line.endswith("\n") and len(cells) == _HEADER.count(",") + 1 and cells[2].isdigit()
     return int(cells[2]) if is_whole else 0

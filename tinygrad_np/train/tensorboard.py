@@ -1,4 +1,4 @@
-"""Event files for TensorBoard."""
+"""Log scalars for TensorBoard."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ from tinygrad_np.train.callbacks import Callback, State, plain
 
 
 class TensorBoard(Callback):
-    """Writes scalars into a folder of event files, for `tensorboard --logdir` to show.
+    """Write event files for `tensorboard --logdir` to a directory.
 
-    After each step `step/loss`, `step/lr` and, where there is one, `step/accuracy` in the epoch so
-    far; after each epoch its logs, as `epoch/train_loss`; all over the number of steps. What was
-    written before of these steps, by a training that goes on or another one, is not shown. Raises
-    DataError, with the command that installs it, where tensorboardX is missing.
+    After each step: `step/loss`, `step/lr` and, if defined, `step/accuracy` over the epoch so far.
+    After each epoch: its logs, for example `epoch/train_loss`. The x-axis is the number of steps.
+    Events that earlier files in the directory hold for the coming steps are hidden.
+
+    Raises:
+        DataError: if tensorboardX is not installed; the message says how to install it.
 
     >>> from tinygrad_np import train
     >>> board = train.TensorBoard("runs/lenet")
@@ -26,28 +28,28 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_fit_start(self, state: State) -> None:
-        """Make the folder: what cannot be written is to be known before the work is done."""
+        """Create the directory, so that training does not start if it is not writable."""
         make_folder(self.folder, "TensorBoard")
 
     def on_epoch_start(self, state: State) -> None:
-        """Open an event file of its own for this fit."""
+        """Open a new event file for this call of `fit`."""
         if self._writer is None:
             self._writer = self._writer_class(
                 str(self.folder),
                 purge_step=state.step + 1,
-                # Names tell whole seconds only: two short trainings would share a file.
+                # File names have a resolution of one second: two short runs would share a file.
                 filename_suffix=f".{state.step}",
             )
 
     def on_batch_end(self, state: State) -> None:
-        """Write what is known of the step."""
+        """Write the loss, learning rate and accuracy of the step."""
         values = {"loss": state.loss, "lr": state.lr}
         if "train_accuracy" in state.logs:
             values["accuracy"] = state.logs["train_accuracy"]
         self._write("step", values, state.step)
 
     def on_epoch_closed(self, state: State) -> None:
-        """Write the logs that are numbers, those of all callbacks."""
+        """Write the numeric logs of the epoch, including those of other callbacks."""
         logs = {name: value for name, value in state.logs.items() if name != "epoch"}
         self._write("epoch", logs, state.step)
         self._writer.flush()
@@ -70,7 +72,7 @@ def _writer_class() -> Any:
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise DataError(
-            "TensorBoard: tensorboardX, which writes its files, is not installed: "
-            'python -m pip install "tinygrad_np[tensorboard]"'
+            "TensorBoard: tensorboardX is not installed. Install it with "
+            'python -m pip install "tinygrad_np[tensorboard]".'
         ) from error
     return SummaryWriter

@@ -1,4 +1,4 @@
-"""The training loop, written once: fit and evaluate."""
+"""The training loop: `Trainer.fit` and `Trainer.evaluate`."""
 
 import math
 import time
@@ -32,12 +32,23 @@ from tinygrad_np.train.tree import load_tree, save_tree
 
 
 class Trainer:
-    """Trains a model: the usual loop, with a schedule, clipping, validation and callbacks.
+    """Train a model: the usual loop with a schedule, gradient clipping, validation and callbacks.
 
-    `loss(outputs, targets)` returns a Tensor of one entry, a mean over the batch. The schedule is
-    stepped after each step or each epoch; ReduceLROnPlateau, per epoch, by the validation loss.
-    `clip_value` clips each entry of the gradients, and then `clip_norm` their norm. `history` has
-    the logs of each finished epoch, `state` is what callbacks see.
+    Args:
+        model: module to train.
+        optimizer: optimizer of the model's parameters.
+        loss: function of (outputs, targets) that returns a Tensor with one entry, the mean over the
+            batch.
+        schedule: learning-rate schedule; ReduceLROnPlateau receives the validation loss.
+        schedule_per: "step" or "epoch", after which the schedule is stepped; ReduceLROnPlateau
+            needs "epoch".
+        clip_norm: upper bound of the norm of all gradients; applied after `clip_value`.
+        clip_value: upper bound of the magnitude of each entry of the gradients.
+        callbacks: callbacks to run; see `Callback` for the hooks and their order.
+
+    Attributes:
+        history: the logs of each finished epoch.
+        state: the State that callbacks receive.
 
     >>> import numpy as np
     >>> from tinygrad_np import data, nn, optim
@@ -80,29 +91,36 @@ class Trainer:
         self.callbacks: list[Callback] = [self.history, *given]
         self.state = State(model, optimizer, _weak(self.evaluate), _weak(self.state_dict))
         self._interrupts = Interrupts()
-        # The loader of the fit that runs or ran, and what is to be loaded into the next one's.
+        # The loader of the current or last fit, and the state to load into that of the next fit.
         self._loader: Any = None
         self._loader_state: Mapping[str, Any] | None = None
 
     def fit(self, train_loader: Batches, epochs: int, validation: Batches | None = None) -> History:
-        """Train for so many epochs more, and return the history of all up to now.
+        """Train for `epochs` more epochs and return the history of all epochs so far.
 
-        A loader yields batches (inputs, targets) each time it is iterated over: a DataLoader, or a
-        list. Logs are train_loss and train_accuracy, means over the epoch as the weights changed,
-        the same of validation, lr, and seconds; accuracy where outputs are (N, C) and targets
-        classes (N,), or one-hot (N, C).
+        The logs of an epoch are train_loss and train_accuracy (means over its batches, while the
+        weights change), validation_loss and validation_accuracy, lr, and seconds. Accuracies are
+        logged if outputs have shape (N, C) and targets are classes (N,) or one-hot (N, C).
 
-        The first Ctrl-C ends the training after the step that runs: `history.interrupted` is True
-        then; a second one is raised at once. Each epoch sets all modules to training, and leaves
-        them so; a callback's `on_epoch_start` may set some to evaluation. Raises NotFiniteError,
-        with the weights of before that step, where the loss is nan or inf.
+        The first Ctrl-C ends training after the current step and sets `history.interrupted`; the
+        second raises KeyboardInterrupt at once. Each epoch sets all modules to training mode and
+        leaves them in it; a callback's `on_epoch_start` may set some of them to evaluation mode.
+
+        Args:
+            train_loader: (inputs, targets) batches, in each iteration: a DataLoader or a list.
+            epochs: number of epochs to add.
+            validation: batches to evaluate after each epoch.
+
+        Raises:
+            NotFiniteError: if the loss is nan or inf, or, with `clip_norm`, the gradient norm; that
+                step is not taken.
         """
         first = self._prepare(train_loader, epochs, validation)
         with self._interrupts:
             self._call("on_fit_start")
             self._take_loader(train_loader)
             with ExitStack() as ending:
-                # Each is run, even where another fails; the stack runs first what came last.
+                # Run each on_fit_end even if another raises; reversed, because the stack is LIFO.
                 for callback in reversed(self.callbacks):
                     ending.callback(callback.on_fit_end, self.state)
                 try:
@@ -140,18 +158,18 @@ class Trainer:
             state.logs |= {f"validation_{name}": value for name, value in found.items()}
         state.logs |= {"lr": state.lr, "seconds": time.perf_counter() - start}
         self._call("on_epoch_end")
-        # Ctrl-C while callbacks evaluate leaves the epoch undone, and so its step of the schedule.
+        # Only now: an epoch that Ctrl-C interrupts in on_epoch_end must not step the schedule.
         if self.schedule_per == "epoch":
             self._step_schedule()
         self._call("on_epoch_closed")
         self._interrupts.check()
 
     def _step(self, inputs: Any, targets: Any, buffers: list[Tensor]) -> Any:
-        """Change the weights by one batch; return the outputs for it."""
+        """Update the weights with one batch; return its outputs."""
         state, before = self.state, [buffer.data.copy() for buffer in buffers]
         state.lr = self.optimizer.param_groups[0]["lr"]
         try:
-            # A training that diverges is told by its loss, before NumPy's warnings.
+            # Divergence is reported by the error below, without NumPy's warnings before it.
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 self.optimizer.zero_grad()
                 outputs = self.model(inputs)
@@ -163,7 +181,7 @@ class Trainer:
                 self._clip()
                 self.optimizer.step()
         except NotFiniteError:
-            # Running statistics went on in the forward pass, perhaps to nan.
+            # The forward pass has updated the running statistics, perhaps to nan.
             for buffer, array in zip(buffers, before, strict=True):
                 buffer.data[...] = array
                 buffer.mark_changed()
@@ -183,20 +201,20 @@ class Trainer:
                 raise self._divergence(f"the norm of the gradients is {norm}")
 
     def _divergence(self, what: str) -> NotFiniteError:
-        weights = "the weights are those of before this step"
+        weights = "The weights are those before this step"
         named = self.model.named_parameters()
         if bad := [name for name, weight in named if not np.isfinite(weight.data).all()]:
             weights = (
-                f"{bad[0]} held a nan or inf already, by a gradient of an earlier step, at which "
-                "clip_norm would have said so"
+                f"{bad[0]} already contained nan or inf, from a gradient of an earlier step that "
+                "clip_norm would have caught"
             )
         advice = "a smaller learning rate"
         if self.clip_norm is None:
             advice += ", clip_norm=1.0"
         return NotFiniteError(
-            f"Trainer.fit: {what} at step {self.state.step + 1}, in epoch {self.state.epoch}, at "
-            f"learning rate {self.state.lr:.6g}; {weights}. Try {advice}, or fit within debug(), "
-            "which names the op that gave it first"
+            f"Trainer.fit: {what} at step {self.state.step + 1} (epoch {self.state.epoch}, "
+            f"learning rate {self.state.lr:.6g}). {weights}. Try {advice}, or call fit inside "
+            "debug(), which names the first op that returned nan or inf."
         )
 
     def _step_schedule(self) -> None:
@@ -206,7 +224,7 @@ class Trainer:
             self.schedule.step()
 
     def evaluate(self, loader: Batches) -> dict[str, float]:
-        """Return the mean loss, and accuracy where there is one, over a loader, in eval mode."""
+        """Return the mean loss and, if defined, accuracy over a loader, in evaluation mode."""
         check_loader("Trainer.evaluate", loader)
         means = Means()
         with evaluating(self.model):
@@ -218,12 +236,12 @@ class Trainer:
         return means.with_prefix("")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all on which the rest of the training depends, but for data and options.
+        """Return everything the rest of the training run depends on, except data and options.
 
-        Copies of weights and buffers, what optimizer, schedule and callbacks remember, epoch and
-        step, the seed and epoch of the training set's loader, and the state of each random
-        generator: of those that are attributes of modules, in the order of `modules()`, and of the
-        package's. Loaders to validate by should not shuffle: their state is not kept.
+        Contains copies of the weights and buffers, the states of optimizer, schedule and callbacks,
+        epoch and step, the seed and epoch of the training loader, and the states of the random
+        generators: the package's default, and those that are attributes of modules, in the order of
+        `modules()`. The state of the validation loader is not saved, so it should not shuffle.
         """
         loader_state = self._loader_state
         if loader_state is None and hasattr(self._loader, "state_dict"):
@@ -244,11 +262,14 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` of a trainer with the same parts returned.
+        """Restore a state returned by `state_dict` of a trainer with the same parts.
 
-        A `fit` that follows goes on from there with the same bits; the loader that it is given gets
-        its seed and epoch then. Raises ArgumentError or ShapeError that says what differs, where
-        model, optimizer, schedule or callbacks do; nothing has been changed then.
+        The next `fit` resumes bit for bit; it sets its loader to the saved seed and epoch. If this
+        raises, nothing has changed.
+
+        Raises:
+            ArgumentError: if the optimizer, schedule, callbacks or random generators differ.
+            ShapeError: if the weights belong to a different model.
         """
         own = self.state_dict()
         check_kinds(state, own)
@@ -263,7 +284,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
-        # After the schedule: rates may have been set from elsewhere.
+        # After the schedule: other code may have set the learning rates.
         self.optimizer.load_state_dict(state["optimizer"])
         for own, loaded in zip(bit_generators(self.model), state["generators"], strict=True):
             own.state = loaded
@@ -274,13 +295,20 @@ class Trainer:
         self.state.epoch, self.state.step = state["epoch"], state["step"]
 
     def save(self, path: str | Path) -> None:
-        """Write `state_dict()` as one file, whole or not at all. Raises DataError if it cannot."""
+        """Write `state_dict()` to one file, atomically.
+
+        Raises:
+            DataError: if the file cannot be written.
+        """
         save_tree(path, self.state_dict())
 
     def load(self, path: str | Path) -> None:
-        """Load a file of `save`, or the training.safetensors of a Checkpoint; then `fit` goes on.
+        """Load a file written by `save`, or a Checkpoint's training.safetensors, to resume from.
 
-        Raises DataError where there is no such file, else as `load_state_dict` does.
+        Raises:
+            DataError: if the file is missing or is not a training checkpoint.
+            ArgumentError: as in `load_state_dict`.
+            ShapeError: as in `load_state_dict`.
 
         >>> import tempfile
         >>> from tinygrad_np import nn, optim
@@ -293,14 +321,14 @@ class Trainer:
         self.load_state_dict(load_tree(path))
 
     def _prepare(self, train_loader: Batches, epochs: int, validation: Batches | None) -> int:
-        """Check the arguments of fit, set up the state, and return the first epoch's number."""
+        """Check the arguments of `fit`, set up the state and return the first epoch's number."""
         check_integer("Trainer.fit", 1, epochs=epochs)
         check_loader("Trainer.fit", train_loader)
         if validation is not None:
-            check_loader("Trainer.fit validation", validation)
+            check_loader("Trainer.fit (`validation`)", validation)
         elif isinstance(self.schedule, ReduceLROnPlateau):
             raise ArgumentError(
-                "Trainer.fit: ReduceLROnPlateau needs the validation loss; give validation=loader"
+                "Trainer.fit: ReduceLROnPlateau needs the validation loss. Pass validation=loader."
             )
         if self._loader_state is not None:
             check_loads(train_loader)
@@ -312,7 +340,7 @@ class Trainer:
         return first
 
     def _take_loader(self, train_loader: Any) -> None:
-        """Let the loader go on where that of a loaded training stood."""
+        """Restore the loader state of a loaded training run."""
         if self._loader_state is not None:
             train_loader.load_state_dict(self._loader_state)
         self._loader, self._loader_state = train_loader, None
@@ -326,39 +354,43 @@ def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
     for name, part, kind in (("model", model, nn.Module), ("optimizer", optimizer, Optimizer)):
         if not isinstance(part, kind):
             raise DtypeError(
-                f"Trainer {name}: got {kind_of(part)}, expected an instance of {kind.__name__}"
+                f"Trainer: expected `{name}` to be an instance of {kind.__name__}, got "
+                f"{kind_of(part)}."
             )
     if not callable(loss):
         raise DtypeError(
-            f"Trainer loss: got {kind_of(loss)}, expected a function of outputs and targets, such "
-            "as Tensor.cross_entropy"
+            "Trainer: expected `loss` to be a function of outputs and targets, for example "
+            f"Tensor.cross_entropy, got {kind_of(loss)}."
         )
 
 
 def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
     if per not in ("step", "epoch"):
-        raise ArgumentError(f"Trainer schedule_per: got {per!r}, expected 'step' or 'epoch'")
+        raise ArgumentError(
+            f"Trainer: expected `schedule_per` to be 'step' or 'epoch', got {per!r}."
+        )
     if schedule is None:
         return
     if not isinstance(schedule, Schedule):
         raise DtypeError(
-            f"Trainer schedule: got {kind_of(schedule)}, expected one of optim's, such as "
-            "optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)"
+            f"Trainer: expected `schedule` to be an instance of Schedule, got {kind_of(schedule)}. "
+            "Try optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)."
         )
     if schedule.optimizer is not optimizer:
         raise ArgumentError(
-            "Trainer schedule: expected one made for this optimizer, got one made for another"
+            "Trainer: expected `schedule` to belong to `optimizer`, got a schedule of another "
+            "optimizer."
         )
     if isinstance(schedule, ReduceLROnPlateau):
         if per != "epoch":
             raise ArgumentError(
-                "Trainer schedule_per: got 'step', expected 'epoch' for ReduceLROnPlateau, which "
-                "needs the validation loss"
+                "Trainer: expected `schedule_per` to be 'epoch' for ReduceLROnPlateau, which needs "
+                "the validation loss, got 'step'."
             )
         if schedule.options["mode"] != "min":
             raise ArgumentError(
-                "Trainer schedule: got ReduceLROnPlateau with mode 'max', expected 'min': it is "
-                "given the validation loss"
+                "Trainer: expected ReduceLROnPlateau to have mode='min', since it receives the "
+                "validation loss, got mode='max'."
             )
 
 
@@ -367,20 +399,22 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
     for callback in listed:
         if not isinstance(callback, Callback) or not isinstance(callbacks, Iterable):
             raise DtypeError(
-                f"Trainer callbacks: got {kind_of(callback)}, expected a list of callbacks, such "
-                "as [Progress(), EarlyStopping()]"
+                "Trainer: expected `callbacks` to be a list of Callback instances, for example "
+                f"[Progress(), EarlyStopping()], got {kind_of(callback)}."
             )
     return listed
 
 
 def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls a method without keeping its object alive: no circle."""
+    """Return a function that calls a method without keeping its object alive: no cycle."""
     kept = weakref.WeakMethod(method)
 
     def call(*arguments: Any) -> Any:
         alive = kept()
         if alive is None:
-            raise ArgumentError("State: its Trainer is gone; keep the Trainer to evaluate or save")
+            raise ArgumentError(
+                "State: the Trainer no longer exists. Keep a reference to it to evaluate or save."
+            )
         return alive(*arguments)
 
     return call

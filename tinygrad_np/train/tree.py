@@ -1,4 +1,4 @@
-"""A whole training on disk: nested dicts and lists of arrays and plain values, in one file."""
+"""Training checkpoints on disk: nested dicts and lists of arrays and values in one file."""
 
 import json
 from collections.abc import Mapping
@@ -11,49 +11,60 @@ from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.weights import load_with_metadata, save
 
-# The one entry of the file's metadata, and what stands in it where an array is to be put.
+# The only entry of the file's metadata, and the key of a reference to an array in it.
 _ENTRY, _ARRAY = "training", "$array"
 
 
 def save_tree(path: str | Path, tree: Mapping[str, Any]) -> None:
-    """Write nested dicts, lists, arrays, numbers, words and None as one safetensors file.
+    """Write nested dicts, lists, arrays, numbers, strings and None to one safetensors file.
 
-    An array's name there is its path, such as `optimizer/state/0/exp_avg`; all else is JSON in the
-    metadata, in which integers have any length. Tuples come back as lists, NumPy's scalars as
-    Python's. Raises DtypeError that names what the format cannot hold.
+    Each array is named by its path, for example `optimizer/state/0/exp_avg`. The rest is JSON in
+    the metadata, which keeps integers of any length. Tuples load as lists, NumPy scalars as Python
+    numbers.
+
+    Raises:
+        DtypeError: if the format cannot store a value; the message names its path.
+        ArgumentError: if two arrays have the same path.
     """
     arrays: dict[str, Array] = {}
     text = json.dumps(_without_arrays(tree, "", arrays))
-    # Several entries would be written in an order that changes from process to process.
+    # One entry only: safetensors writes several in an order that differs between processes.
     save(path, arrays, {_ENTRY: text})
 
 
 def load_tree(path: str | Path) -> dict[str, Any]:
-    """Return what `save_tree` wrote. Raises DataError where the file is another, or damaged."""
+    """Load a file written by `save_tree`.
+
+    Raises:
+        DataError: if the file is missing, damaged or not a training checkpoint.
+    """
     arrays, metadata = load_with_metadata(path)
     if _ENTRY not in metadata:
         raise DataError(
-            f"{path}: holds weights alone, which train.load reads; expected a whole training, as "
-            "in the training.safetensors of train.Checkpoint"
+            f"{path}: expected a training checkpoint, such as training.safetensors of "
+            "train.Checkpoint, got weights only. Read them with train.load."
         )
     try:
         found: dict[str, Any] = _with_arrays(json.loads(metadata[_ENTRY]), arrays)
     except (ValueError, KeyError) as error:
-        raise DataError(f"{path}: holds no whole training: {error}") from error
+        raise DataError(f"{path}: the training checkpoint is damaged ({error}).") from error
     return found
 
 
 def _without_arrays(value: Any, path: str, arrays: dict[str, Array]) -> Any:
-    """Return `value` with references in place of its arrays, which are put into `arrays`."""
+    """Return `value` with its arrays moved to `arrays` and replaced by references."""
     if isinstance(value, np.ndarray):
         if path in arrays:
-            raise ArgumentError(f"save: there are two arrays by the name {path!r}")
+            raise ArgumentError(f"save: expected one array per path, got two at {path!r}.")
         arrays[path] = value
         return {_ARRAY: path}
     if isinstance(value, Mapping):
         odd = [key for key in value if not isinstance(key, str) or key == _ARRAY]
         if odd:
-            raise DtypeError(f"save: {path}: {odd[0]!r} cannot be a key, expected a word")
+            raise DtypeError(
+                f"save: expected the keys at {path!r} to be strings other than {_ARRAY!r}, got "
+                f"{odd[0]!r}."
+            )
         items = value.items()
         return {key: _without_arrays(inner, _join(path, key), arrays) for key, inner in items}
     if isinstance(value, list | tuple):
@@ -64,13 +75,13 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, Array]) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     raise DtypeError(
-        f"save: {path} is a {type(value).__name__}, expected arrays, numbers, words, None, or "
-        "dicts and lists of them"
+        "save: expected arrays, numbers, strings, None, or dicts and lists of them, got "
+        f"{type(value).__name__} at {path!r}."
     )
 
 
 def _with_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
-    """Return `value` with the arrays in the place of their references."""
+    """Return `value` with its references replaced by the arrays."""
     if isinstance(value, dict):
         if _ARRAY in value:
             return arrays[value[_ARRAY]]

@@ -1,4 +1,4 @@
-"""Pictures: the graph of a model, and plots of data, training and results."""
+"""Visualization: graph drawings, and figures of data, training and results."""
 
 from tinygrad_np.viz.graph import draw, render
 from tinygrad_np.viz.plots import (

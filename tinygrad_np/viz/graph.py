@@ -1,4 +1,4 @@
-"""The picture of a graph: modules as nested frames, ops as boxes, what flows as labelled arrows."""
+"""Graph drawing: modules as nested frames, ops as boxes, values as labeled arrows."""
 
 import html
 import inspect
@@ -33,8 +33,16 @@ def draw(
 ) -> graphviz.Digraph:
     """Return the graph of an output, or of a model run on inputs, as a graphviz.Digraph.
 
-    `depth` folds modules: 0 draws the whole model as one box, 1 its layers as boxes, None every
-    op. Raises GraphError where there is nothing recorded, or more than `max_nodes` boxes.
+    Args:
+        target: a Tensor with a recorded graph, or a model.
+        *inputs: the inputs of the model.
+        depth: levels of modules to expand: 0 draws the model as one box, 1 its layers as boxes,
+            None every op.
+        max_nodes: largest number of boxes to draw.
+
+    Raises:
+        ArgumentError: if `target` is a model without inputs, or neither a model nor a Tensor.
+        GraphError: if no graph was recorded, or it was freed or has more than `max_nodes` boxes.
 
     >>> from tinygrad_np import Tensor, nn, viz
     >>> picture = viz.draw(nn.Linear(3, 2), Tensor.ones(1, 3))
@@ -47,37 +55,48 @@ def draw(
     if model is not None:
         if not inputs:
             raise ArgumentError(
-                f"draw: got the model {type(model).__name__} alone; give it an input too, as in "
-                "draw(model, Tensor.ones(1, 1, 28, 28))"
+                f"draw: expected an input for the model {type(model).__name__}, got none. Try "
+                "draw(model, Tensor.ones(1, 1, 28, 28))."
             )
         leaves = [_as_input(value) for value in inputs]
         output = _run(model, leaves)
     else:
         if not isinstance(target, Variable):
             raise ArgumentError(
-                f"draw: got a {type(target).__name__}, expected a Tensor, or a model and its input"
+                f"draw: expected a Tensor, or a model and its inputs, got {type(target).__name__}."
             )
         output = target
     if output.node is None:
         raise GraphError(
-            "draw: nothing was recorded for this tensor; compute it from tensors that require a "
-            "gradient, outside no_grad()"
+            "draw: no graph was recorded for this tensor. Compute it from tensors that require a "
+            "gradient, outside no_grad()."
         )
     return _Picture(output, model, depth).digraph(max_nodes)
 
 
 def render(picture: graphviz.Digraph, path: str | Path) -> Path:
-    """Write a picture in the format that the suffix of `path` names (svg, png, pdf, dot).
+    """Write a graph drawing in the format given by the suffix of `path`.
 
-    Graphviz's `dot` draws it, or pygraphviz where there is none. Where there is neither, the
-    graph is written as a .dot file and the DataError that is raised names it.
+    Graphviz's `dot` renders it if installed, otherwise pygraphviz. If neither is installed, the
+    graph is written to a .dot file instead.
+
+    Args:
+        picture: graph returned by `draw`.
+        path: file to write; ends in .svg, .png, .pdf, .dot or .gv.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ArgumentError: if the suffix is not one of these.
+        DataError: if the file cannot be written, or neither renderer is installed; the message then
+            names the .dot file.
     """
     path = Path(path)
     kind = path.suffix.lstrip(".")
     if kind not in _FORMATS:
         raise ArgumentError(
-            f"render: {path} has the suffix {path.suffix!r}, expected one of "
-            f".{', .'.join(_FORMATS)}"
+            f"render: expected `path` to end in one of .{', .'.join(_FORMATS)}, got {str(path)!r}."
         )
     if kind in ("dot", "gv"):
         write_bytes(path, picture.source.encode())
@@ -95,16 +114,17 @@ def _by_pygraphviz(picture: graphviz.Digraph, path: Path, kind: str) -> bytes:
         source = path.with_suffix(".dot")
         write_bytes(source, picture.source.encode())
         raise DataError(
-            f"{path}: there is nothing here to draw it with. The graph was written to {source}; "
-            "for a picture install Graphviz, which brings `dot` (apt install graphviz, or brew "
-            'install graphviz), or pygraphviz: python -m pip install "tinygrad_np[graph]"'
+            f"{path}: cannot render {kind.upper()}: neither Graphviz's `dot` nor pygraphviz is "
+            f"installed. The graph was written to {source}. Install Graphviz with apt install "
+            "graphviz or brew install graphviz, or pygraphviz with "
+            'python -m pip install "tinygrad_np[graph]".'
         ) from error
     drawn: bytes = pygraphviz.AGraph(string=picture.source).draw(format=kind, prog="dot")
     return drawn
 
 
 def _run(model: Module, leaves: list[Tensor]) -> Any:
-    """Return the output; parameters get their names, and running statistics stay as they were."""
+    """Run the model after naming its parameters, and restore its buffers afterwards."""
     for _ in model.named_parameters():
         pass
     before = [(buffer, buffer.data.copy()) for buffer in model.buffers()]
@@ -116,7 +136,7 @@ def _run(model: Module, leaves: list[Tensor]) -> Any:
 
 
 def _as_input(value: Any) -> Tensor:
-    """Return the input as a leaf, so that it is in the graph."""
+    """Return the input as a leaf; a float leaf requires a gradient, so that the graph shows it."""
     tensor = Tensor.wrap(value.data if isinstance(value, Variable) else Tensor(value).data)
     if tensor.dtype.kind == "f":
         tensor.requires_grad = True
@@ -125,7 +145,7 @@ def _as_input(value: Any) -> Tensor:
 
 @dataclass
 class _Box:
-    """A box: its id, a heading, lines below it, colours, and the parameters that it uses."""
+    """A box: its id, a heading, lines below it, colors, and the parameters that it uses."""
 
     id: str
     heading: str
@@ -137,7 +157,7 @@ class _Box:
 
 @dataclass
 class _Frame:
-    """A module's frame: its title, the boxes in it and the frames within."""
+    """The frame of a module: its title, its boxes and its nested frames."""
 
     title: str
     boxes: list[_Box] = field(default_factory=list)
@@ -145,8 +165,9 @@ class _Frame:
 
 
 class _Picture:
-    """Boxes in frames, and arrows between them, in the order of recording: so ids and layout are
-    the same each time.
+    """Boxes in frames, and the arrows between them.
+
+    Nodes are added in the order of recording, so ids and layout are the same each time.
     """
 
     def __init__(self, output: Variable, model: Module | None, depth: int | None) -> None:
@@ -171,14 +192,14 @@ class _Picture:
         return chain[::-1]
 
     def _fold(self, node: Any) -> Any:
-        """Return what stands for a node: itself, or the module call it is folded into."""
+        """Return the key of a node's box: the node, or the module call that it is folded into."""
         chain = self._chain(node.scope)
         if self.depth is None or len(chain) <= self.depth:
             return node
         return chain[self.depth]
 
     def _frame(self, chain: list[Scope]) -> _Frame:
-        """Return the innermost frame of a chain of module calls, made where it is new."""
+        """Return the innermost frame of a chain of module calls, creating missing frames."""
         frame = self.root
         for scope in chain:
             if scope not in self.frames:
@@ -227,7 +248,7 @@ class _Picture:
         return self.boxes[key]
 
     def _input(self, leaf: Any) -> _Box:
-        """Return the box of a leaf that is no parameter, outside all frames."""
+        """Return the box of a leaf that is not a parameter, outside all frames."""
         if leaf not in self.boxes:
             box = self._new_box(leaf, _INPUT)
             box.heading, box.lines = "input", [_sizes(leaf)]
@@ -235,14 +256,14 @@ class _Picture:
         return self.boxes[leaf]
 
     def digraph(self, max_nodes: int) -> graphviz.Digraph:
-        """Return the graph in the DOT language, unless it is too large to be read."""
+        """Return the graph in the DOT language; raise GraphError if it has too many boxes."""
         if len(self.boxes) > max_nodes:
-            advice = "draw a part of it"
+            advice = "Draw a part of it"
             if self.frames and self.depth != 0:
-                advice = "fold modules by depth=1 (their layers as boxes) or depth=0"
+                advice = "Fold the modules with depth=1 (layers as boxes) or depth=0"
             raise GraphError(
-                f"draw: this graph has {len(self.boxes)} boxes, more than max_nodes={max_nodes}; "
-                f"{advice}, or draw it all the same by max_nodes={len(self.boxes)}"
+                f"draw: expected at most max_nodes={max_nodes} boxes, got {len(self.boxes)}. "
+                f"{advice}, or pass max_nodes={len(self.boxes)} to draw it anyway."
             )
         graph = graphviz.Digraph(
             graph_attr={"fontname": _FONT, "rankdir": "TB", "nodesep": "0.3", "ranksep": "0.35"},
@@ -275,11 +296,11 @@ class _Picture:
                 with graph.subgraph() as row:
                     row.attr(rank="same")
                     row.node(beside, _rows(total, *box.parameters), **_PARAMETER)
-                    # Drawn from the op, so that it comes first in its row.
+                    # The op is the tail, so it comes first in the row; dir=back reverses the arrow.
                     row.edge(box.id, beside, dir="back")
         for inner in frame.inner:
             if len(inner.boxes) == 1 and not inner.inner and not inner.boxes[0].parameters:
-                # A frame around a single box says no more than the box with the frame's title.
+                # A frame around a single box is drawn as the box, under the frame's title.
                 (only,) = inner.boxes
                 text = _rows(inner.title, only.heading, *only.lines)
                 graph.node(only.id, text, **only.style)
@@ -297,7 +318,7 @@ class _Picture:
 
 
 def _collect_nodes(output: Variable) -> list[Node]:
-    """Return the nodes below an output, oldest first."""
+    """Return all nodes that an output depends on, oldest first."""
     root: Any = output.node
     seen = {root}
     waiting = [root]
@@ -305,8 +326,8 @@ def _collect_nodes(output: Variable) -> list[Node]:
         node = waiting.pop()
         if node.saved is None:
             raise GraphError(
-                "draw: this graph was freed by a backward; draw it before, or give that backward "
-                "retain_graph=True"
+                "draw: the graph was freed by backward(). Draw it first, or call "
+                "backward(retain_graph=True)."
             )
         for edge in node.edges:
             if type(edge) is Node and edge not in seen:
@@ -316,8 +337,9 @@ def _collect_nodes(output: Variable) -> list[Node]:
 
 
 def _module_at(model: Module, path: str) -> Module | None:
-    """Return the module within that a path leads to, or None: looked up, since of modules that are
-    shared there may be more paths than one could list.
+    """Return the submodule at a path, or None.
+
+    Searched by path prefix: shared modules can have exponentially many paths, too many to list.
     """
     if not path:
         return model
@@ -330,11 +352,11 @@ def _module_at(model: Module, path: str) -> Module | None:
 
 
 def _options(node: Node) -> list[str]:
-    """Return the attributes of an op that differ from their defaults."""
+    """Return the options of an op that differ from their defaults."""
     shown = []
     for name, value in node.options.items():
         usual = node.op.options[name]
-        # What has no default may hold arrays, which are not to be compared.
+        # Options without a default may hold arrays, whose comparison has no single truth value.
         if usual is not inspect.Parameter.empty:
             repeated = isinstance(value, tuple) and all(entry == usual for entry in value)
             if value == usual or repeated:
@@ -349,6 +371,6 @@ def _sizes(value: Any) -> str:
 
 
 def _rows(first: str, *others: str) -> str:
-    """Return an HTML label: a bold line and smaller ones, all text escaped."""
+    """Return an HTML-like label, escaped: a bold first line and smaller lines below it."""
     small = "".join(f'<br/><font point-size="10">{html.escape(text)}</font>' for text in others)
     return f"<<b>{html.escape(first)}</b>{small}>"

@@ -1,5 +1,6 @@
-"""Plots of data, of a training and of what it came to: each returns a matplotlib Figure and shows
-nothing by itself.
+"""Plots of data, training and results.
+
+Each function returns a matplotlib Figure and does not show it.
 """
 
 import io
@@ -23,10 +24,15 @@ _RIGHT, _WRONG = "#1e8449", "#c0392b"
 
 
 def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Loss on the left axis and accuracy, where there is any, on the right, over the epochs.
+    """Plot the loss (left axis) and, if logged, the accuracy (right axis) over the epochs.
 
-    `history` has for each epoch train_loss and what else there is of validation_loss, test_loss and
-    the three accuracies. Raises ArgumentError where there is no epoch, or no loss.
+    Args:
+        history: a History, or its list of epochs; the logs train_loss, validation_loss, test_loss
+            and the three accuracies are plotted where present.
+        title: title of the plot.
+
+    Raises:
+        ArgumentError: if no epoch has a loss.
 
     >>> from tinygrad_np import viz
     >>> epochs = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]
@@ -37,8 +43,8 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     kinds = {name: _series(entries, name) for name in ("loss", "accuracy")}
     if not kinds["loss"]:
         raise ArgumentError(
-            f"curves: got {len(entries)} epochs without a loss, expected train_loss, "
-            "validation_loss or test_loss in at least one"
+            "curves: expected train_loss, validation_loss or test_loss in at least one epoch, got "
+            f"none in {len(entries)} epochs."
         )
     figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     left = figure.subplots()
@@ -63,7 +69,7 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
         left.set_xlim(entries[0]["epoch"] - 1, entries[0]["epoch"] + 1)
     left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     left.grid(alpha=0.3)
-    # Below, where no line can run through it.
+    # Below the axes, where it covers no line.
     figure.legend(
         handles=lines, loc="outside lower center", ncols=len(kinds["loss"]), frameon=False
     )
@@ -71,7 +77,7 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
 
 
 def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[Array, Array]]:
-    """Return by data set the epochs that have this kind of value, and the values; nan for null."""
+    """Return epochs and values of a kind of log, by dataset; None becomes nan."""
     found = {}
     for name in _SETS:
         key = f"{name}_{kind}"
@@ -83,7 +89,7 @@ def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[
 
 
 def images(dataset: Dataset, count: int = 30, title: str = "") -> Figure:
-    """A grid of the first images with the names of their classes.
+    """Plot a grid of the first images with their class names.
 
     >>> from tinygrad_np import data, viz
     >>> len(viz.images(data.digits()[0], count=4).axes)
@@ -101,10 +107,14 @@ def images(dataset: Dataset, count: int = 30, title: str = "") -> Figure:
 def predictions(
     dataset: Dataset, predicted: Array, count: int = 25, seed: int = 0, title: str = ""
 ) -> Figure:
-    """A grid of images drawn at random with predicted and true class: green right, red wrong."""
+    """Plot a random sample of images with their predicted class: green if correct, red if not.
+
+    Incorrect predictions also show the true class.
+    """
     if len(predicted) != len(dataset):
         raise ShapeError(
-            f"predictions: got {len(predicted)} predicted classes for {len(dataset)} images"
+            f"predictions: expected `predicted` to hold {len(dataset)} classes, one per image, got "
+            f"{len(predicted)}."
         )
     count = min(count, len(dataset))
     chosen = np.random.default_rng(seed).choice(len(dataset), count, replace=False)
@@ -114,14 +124,14 @@ def predictions(
         guess, truth = int(predicted[index]), int(dataset.labels[index])
         axes.imshow(dataset.images[index, 0], cmap="gray_r")
         text = dataset.classes[guess]
-        text += "" if guess == truth else f"\n(truly {dataset.classes[truth]})"
+        text += "" if guess == truth else f"\n(true: {dataset.classes[truth]})"
         axes.set_title(text, color=_RIGHT if guess == truth else _WRONG, fontsize=10)
 
     return _grid(count, draw, title)
 
 
 def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
-    """Return small pictures in rows, as many in each as make it nearly square."""
+    """Draw `count` small images on a nearly square grid."""
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     figure = Figure(figsize=(1.7 * columns, 1.95 * rows + 0.4), layout="constrained")
@@ -134,20 +144,22 @@ def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
 
 
 def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
-    """Counts of true (rows) against predicted classes, and each row's accuracy; the colour is the
-    part of the row.
+    """Plot a confusion matrix: true classes in rows, predicted classes in columns.
+
+    Each cell shows its count; its color shows the fraction of the row. The row labels show the
+    accuracy on each class.
     """
     if matrix.shape != (len(classes),) * 2:
         raise ShapeError(
-            f"confusion: got a matrix {matrix.shape} for {len(classes)} classes, expected a row "
-            "and a column for each"
+            f"confusion: expected `matrix` of shape {(len(classes),) * 2}, one row and column per "
+            f"class, got {matrix.shape}."
         )
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     axes = figure.subplots()
     totals = matrix.sum(axis=1, keepdims=True)
     parts = matrix / np.maximum(1, totals)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, label="part of the true class", shrink=0.8)
+    figure.colorbar(image, label="fraction of the true class", shrink=0.8)
     slanted = max(map(len, classes)) > 2
     axes.set_xticks(
         range(len(classes)),
@@ -158,10 +170,10 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     )
     labels = []
     for row, name in enumerate(classes):
-        accuracy = f"{100 * parts[row, row]:.1f} %" if totals[row] else "none"
+        accuracy = f"{parts[row, row]:.1%}" if totals[row] else "no samples"
         labels.append(f"{name}  ({accuracy})")
     axes.set_yticks(range(len(classes)), labels)
-    axes.set(xlabel="predicted", ylabel="true (accuracy)", title=title)
+    axes.set(xlabel="predicted class", ylabel="true class (accuracy)", title=title)
     for row, column in np.ndindex(matrix.shape):
         if matrix[row, column]:
             color = "white" if parts[row, column] > 0.5 else "#1b2631"
@@ -172,10 +184,10 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
 
 
 def calibration(result: Calibration, title: str = "") -> Figure:
-    """A reliability diagram: for each bin of confidence how often its predictions were right, and
-    how many they were (Guo et al. 2017).
+    """Plot a reliability diagram: accuracy and number of predictions per bin of confidence.
 
-    Bins are of equal width from 0 to 1; on the diagonal confidence and accuracy agree.
+    The bins have equal width from 0 to 1; on the diagonal, accuracy equals confidence (Guo et al.
+    2017).
     """
     bins = len(result.count)
     centres = (np.arange(bins) + 0.5) / bins
@@ -186,19 +198,19 @@ def calibration(result: Calibration, title: str = "") -> Figure:
     figure = Figure(figsize=(5.5, 7), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = 1 / bins
-    label = "accuracy of the predictions in a bin"
+    label = "accuracy per bin"
     bars = upper.bar(
         centres[filled], accuracy, width, color="#aed6f1", edgecolor="white", label=label
     )
-    label = "the same, at their mean confidence"
+    label = "accuracy at the mean confidence of the bin"
     points = upper.plot(confidence, accuracy, "o", color=_SETS["train"], label=label, clip_on=False)
-    diagonal = upper.plot([0, 1], [0, 1], "--", color="#566573", label="accuracy = confidence")
+    diagonal = upper.plot([0, 1], [0, 1], "--", color="#566573", label="perfect calibration")
     upper.set(ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
-    # Above the axes: bars and points may be anywhere within.
+    # Above the axes: bars and points may be anywhere inside them.
     figure.legend(
         handles=[bars, *points, *diagonal],
         loc="outside upper center",
-        title=f"expected calibration error: {100 * result.expected_error:.2f} %",
+        title=f"expected calibration error: {result.expected_error:.2%}",
     )
     lower.bar(centres, result.count, width, color="#839192", edgecolor="white")
     lower.set(xlabel="confidence", ylabel="predictions")
@@ -209,10 +221,15 @@ def calibration(result: Calibration, title: str = "") -> Figure:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format that the suffix names, whole or not at all."""
+    """Write a figure in the format given by the suffix of `path`, atomically.
+
+    Raises:
+        ArgumentError: if matplotlib does not know the format.
+        DataError: if the file cannot be written.
+    """
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format=Path(path).suffix.lstrip("."), dpi=120)
     except ValueError as error:
-        raise ArgumentError(f"save: {path}: {error}") from error
+        raise ArgumentError(f"save: cannot write {path} ({error}).") from error
     write_bytes(path, buffer.getvalue())

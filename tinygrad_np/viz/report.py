@@ -1,4 +1,4 @@
-"""The pictures of a finished training, in files."""
+"""Figures of a finished training run, written to files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ REPORT_FILES = (
     "graph.dot",
     "graph.svg",
 )
-"""What `report` writes."""
+"""Names of the files that `report` writes."""
 
 
 def report(
@@ -29,16 +29,24 @@ def report(
     logits: Array,
     history: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Write curves, predictions, confusion matrix, calibration and the model's graph to a folder.
+    """Write learning curves, predictions, confusion matrix, calibration and graph to a directory.
 
-    `logits` (N, C) are the model's for the test set, `history` the epochs of a History. Returns why
-    there is no picture of the graph, or an empty text: graph.dot is there in any case.
+    Args:
+        folder: existing directory to write `REPORT_FILES` to.
+        model: the trained model.
+        test_set: dataset whose images and labels are shown.
+        logits: outputs of the model for `test_set`, of shape (N, C).
+        history: logs of each epoch, as in `History.epochs`.
+
+    Returns:
+        An empty string, or the reason why graph.svg could not be rendered. graph.dot is always
+        written.
     """
     folder = Path(folder)
     name = f"{type(model).__name__} on {test_set.name}"
     predicted = logits.argmax(axis=1)
     matrix = train.confusion_matrix(predicted, test_set.labels, len(test_set.classes))
-    legend = f"{name}: predicted class, green right, red wrong"
+    legend = f"{name}: predicted class (green: correct, red: incorrect)"
     calibration = train.calibration(logits, test_set.labels)
     plots.save(plots.curves(history, name), folder / "curves.png")
     plots.save(plots.predictions(test_set, predicted, title=legend), folder / "predictions.png")
