@@ -582,4 +582,4 @@ def test_a_damaged_file_is_named(tmp_path, capsys):
         (tmp_path / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"damaged"))
     flags = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main(["train", *flags]) == 1
-    assert "train-images-idx3-ubyte.gz: not an IDX file" in capsys.readouterr().err
+    assert "train-images-idx3-ubyte.gz: expected an IDX file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Augmentation: the same bits however it is asked for, and images changed as the options say."""
+"""Augmentation: reproducibility, distributions and errors."""
 
 import itertools
 import re
@@ -23,7 +23,7 @@ each_option = pytest.mark.parametrize("augmentation", [ALL, *ONE_EACH], ids=["al
 
 
 def random_images(count, channels=1, height=9, width=12, dtype=np.uint8):
-    """Return images of whole values from 1 to 255, that nobody may change."""
+    """Return read-only images with integer values from 1 to 255."""
     draw = np.random.default_rng(0)
     images = draw.integers(1, 256, (count, channels, height, width)).astype(dtype)
     images.flags.writeable = False
@@ -31,13 +31,13 @@ def random_images(count, channels=1, height=9, width=12, dtype=np.uint8):
 
 
 def numbered(images, **fields):
-    """Return a Dataset in which an image's label is its position."""
+    """Return a Dataset that labels each image with its index."""
     classes = tuple(str(position) for position in range(len(images)))
     return data.Dataset(images, np.arange(len(images)), classes, **{"scale": 255.0, **fields})
 
 
 def epoch_of(loader):
-    """Return the bytes of each image of an epoch, by position."""
+    """Return the bytes of each image in one epoch, by index."""
     found = {
         int(label): image.tobytes()
         for images, labels in loader
@@ -48,16 +48,16 @@ def epoch_of(loader):
 
 
 def applied(images, seed=0, scale=255.0, **options):
-    """Return the images augmented by a generator of that seed."""
+    """Return the images, augmented with a generator of that seed."""
     return data.Augmentation(**options).apply(images, scale, np.random.default_rng(seed))
 
 
-# The same bits.
+# Reproducibility.
 
 
 @each_option
 def test_batches_do_not_matter(augmentation):
-    """Image i of an epoch has the same bits in any batch, in any order, and looked up alone."""
+    """Image i of an epoch is the same bit for bit in any batch and order, and alone."""
     dataset = numbered(random_images(40, 2), mean=0.3, std=0.5)
     alone = []
     for epoch in range(2):
@@ -69,8 +69,7 @@ def test_batches_do_not_matter(augmentation):
 
 
 @each_option
-def test_another_epoch_or_seed(augmentation):
-    """Each epoch and each seed has an augmentation of its own."""
+def test_each_epoch_and_seed_differs(augmentation):
     dataset = numbered(random_images(40))
     epochs = []
     for seed in (3, 4):
@@ -83,7 +82,7 @@ def test_another_epoch_or_seed(augmentation):
 
 
 def test_resume():
-    """A loader made anew goes on by state_dict, whatever its own seed and batch size."""
+    """A new loader resumes from a state dict, whatever its own seed and batch size."""
     dataset = numbered(random_images(40))
     whole = data.DataLoader(dataset, 7, shuffle=True, seed=3, augmentation=ALL)
     epochs = [epoch_of(whole) for _ in range(2)]
@@ -95,8 +94,8 @@ def test_resume():
     assert [epoch_of(later) for _ in range(2)] == epochs[2:]
 
 
-def test_a_seed_not_given():
-    """It follows from manual_seed, is chosen by state_dict where need be, and then stays."""
+def test_default_seed():
+    """It comes from manual_seed, is drawn by state_dict if needed, and then stays."""
     dataset = numbered(random_images(20))
     epochs = []
     for seed in (1, 1, 2):
@@ -109,8 +108,7 @@ def test_a_seed_not_given():
     assert epochs[0] == epochs[1] != epochs[2]
 
 
-def test_the_order_is_as_without():
-    """Augmentation does not change in which order the images come."""
+def test_augmentation_does_not_change_the_order():
     dataset = numbered(random_images(40))
     orders = [
         [label for _, labels in data.DataLoader(dataset, 8, True, 5, chosen) for label in labels]
@@ -119,16 +117,16 @@ def test_the_order_is_as_without():
     assert orders[0] == orders[1]
 
 
-def test_an_option_does_not_change_another():
-    """The shifts are the same with a noise that is next to nothing, and without it."""
+def test_options_are_independent():
+    """Adding a tiny noise does not change the shifts."""
     images = random_images(100)
     alone, both = applied(images, shift=3), applied(images, shift=3, noise=1e-6)
     assert (alone != both).any()
     np.testing.assert_allclose(alone, both, atol=0.01)
 
 
-def test_apply_draws_anew():
-    """From the generator given, or the package's own."""
+def test_apply_draws_new_numbers_in_each_call():
+    """From the given generator or the global one."""
     images = random_images(10)
     generator = np.random.default_rng(0)
     first, second = (ALL.apply(images, 255, generator) for _ in range(2))
@@ -141,14 +139,14 @@ def test_apply_draws_anew():
     assert results[0] == results[1] != results[2]
 
 
-# What stays as it was.
+# Unchanged data.
 
 
 @each_option
 @each("dtype", [np.uint8, np.int64, np.float32, np.float64])
 @each("where", [slice(None), np.arange(20)], ids=["slice", "positions"])
-def test_the_data_stays(augmentation, dtype, where):
-    """Batches are float32 and copies, labels come through; random_images are read-only."""
+def test_dataset_is_not_modified(augmentation, dtype, where):
+    """Batches are float32 copies with the right labels; the images are read-only."""
     dataset = numbered(random_images(20, dtype=dtype))
     table = augment.AugmentationTable(augmentation, dataset.images.shape, 255.0, 0, 0)
     images, labels = dataset.batch(where, table)
@@ -159,8 +157,7 @@ def test_the_data_stays(augmentation, dtype, where):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_nothing_asked_for(dtype):
-    """With all options off a batch has the bits that it has without an augmentation."""
+def test_no_options_change_nothing(dtype):
     dataset = numbered(random_images(20, dtype=dtype), mean=0.3, std=0.5)
     off = epoch_of(data.DataLoader(dataset, augmentation=data.Augmentation(), seed=0))
     without = epoch_of(data.DataLoader(dataset))
@@ -169,7 +166,7 @@ def test_nothing_asked_for(dtype):
 
 
 def test_digits_keep_their_scale():
-    """The digits' values are to 16: so is what noise and erasing are measured by."""
+    """Noise and erasing are relative to the digits' largest value, 16."""
     train_set, _ = data.digits()
     augmentation = data.Augmentation(shift=1, rotation=10, noise=0.2, erasing=0.5)
     batches = list(data.DataLoader(train_set, 100, seed=0, augmentation=augmentation))
@@ -182,8 +179,7 @@ def test_digits_keep_their_scale():
     assert next(iter(loader))[0].std() == pytest.approx(0.1, rel=0.03)
 
 
-def test_channels():
-    """All channels of an image move alike."""
+def test_channels_move_together():
     images = random_images(30, 3)
     moved = {name: OPTIONS[name] for name in ("shift", "rotation", "scaling", "flip")}
     found = applied(images, **moved)
@@ -192,11 +188,11 @@ def test_channels():
         np.testing.assert_array_equal(found[:, channel : channel + 1], alone)
 
 
-# Where the pixels go.
+# Geometry.
 
 
 def moved(image, dy, dx):
-    """Return an image (..., H, W) by whole pixels, with 0 for what comes in."""
+    """Shift an image (..., H, W) by whole pixels, filling with 0."""
     result = np.zeros_like(image)
     h, w = image.shape[-2:]
     for y in range(max(0, dy), min(h, h + dy)):
@@ -206,7 +202,7 @@ def moved(image, dy, dx):
 
 
 def warped(images, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
-    """Return the images, each warped by these parameters."""
+    """Return the images, all warped with these parameters."""
     n = len(images)
     matrices = augment._matrices(
         np.tile(shifts, (n, 1)),
@@ -219,7 +215,7 @@ def warped(images, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
 
 
 def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
-    """Return one image (H, W), pixel by pixel: mirrored, turned clockwise, scaled, then shifted."""
+    """Mirror, rotate clockwise, scale and shift one image (H, W), pixel by pixel."""
     h, w = image.shape
     centre, angle = np.array([(h - 1) / 2, (w - 1) / 2]), np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -259,8 +255,7 @@ def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
     ids=str,
 )
 @each("size", [(7, 10), (8, 8), (1, 5)], ids=str)
-def test_against_a_naive_loop(parameters, size):
-    """The vectorised bilinear warp gives what a loop over pixels does."""
+def test_warp_against_a_naive_loop(parameters, size):
     images = random_images(2, 2, *size)
     expected = [[naive(channel, **parameters) for channel in image] for image in images]
     found = warped(images, **parameters)
@@ -270,7 +265,7 @@ def test_against_a_naive_loop(parameters, size):
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 12), (28, 28), (1, 1)], ids=str)
 def test_whole_pixels_are_exact(size):
-    """So are flips, both together, and the identity."""
+    """Integer shifts, flips, both together, and the identity."""
     images = random_images(3, 2, *size)
     np.testing.assert_array_equal(warped(images), images)
     np.testing.assert_array_equal(warped(images, flip=True), images[..., ::-1])
@@ -282,7 +277,7 @@ def test_whole_pixels_are_exact(size):
 
 @pytest.mark.parametrize("size", [8, 9, 28])
 def test_quarter_turns(size):
-    """Turns by 90 and 180 degrees are rot90's, clockwise; an oblong fits again by 180."""
+    """Rotations by 90 and 180 degrees equal rot90; a rectangle fits again after 180."""
     images = random_images(3, 2, size, size)
     for degrees, quarters in [(90, -1), (-90, 1), (180, 2), (-180, 2)]:
         expected = np.rot90(images, quarters, axes=(2, 3))
@@ -291,22 +286,22 @@ def test_quarter_turns(size):
     np.testing.assert_allclose(warped(oblong, degrees=180), oblong[:, :, ::-1, ::-1], atol=2e-3)
 
 
-# What is drawn.
+# Distributions.
 
 
 def assert_uniform(values, low, high):
-    """Assert that values lie in the range, come near to both ends, and are spread evenly."""
+    """Assert that values cover the range evenly and come close to both ends."""
     assert low <= values.min() < low + 0.02 * (high - low)
     assert high - 0.02 * (high - low) < values.max() <= high
     counts, _ = np.histogram(values, bins=8, range=(low, high))
     expected = len(values) / 8
-    # A count's deviation is about its root: five of them.
+    # Five standard deviations, each about the root of the count.
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_shifts_are_uniform(flip):
-    """Every whole shift to `shift` pixels comes, as often as any other, and nothing else."""
+    """Every integer shift up to `shift` is equally frequent, and there are no others."""
     images = random_images(4000, 1, 6, 7)
     found = applied(images, shift=2, flip=flip)
     counts = [
@@ -320,28 +315,28 @@ def test_shifts_are_uniform(flip):
 
 
 def blobs(count):
-    """Return images (count, 1, 41, 41) of a soft dot, 8 pixels to the right of the centre."""
+    """Return images (count, 1, 41, 41) of a soft dot, 8 pixels to the right of the center."""
     y, x = np.mgrid[-20:21, -20:21]
     blob = np.exp(-(y**2 + (x - 8) ** 2) / 5).astype(np.float32)
     return np.broadcast_to(blob, (count, 1, 41, 41))
 
 
 def places(images):
-    """Return the centre of mass of each image, from its middle: y, x."""
+    """Return y and x of each image's center of mass, relative to its center."""
     axis = np.arange(41) - 20
     total = images.sum(axis=(1, 2, 3))
     return images.sum(axis=(1, 3)) @ axis / total, images.sum(axis=(1, 2)) @ axis / total
 
 
 def test_angles_are_uniform():
-    """Within ± rotation, in degrees; the distance from the centre stays."""
+    """In ± rotation degrees; the distance from the center is unchanged."""
     y, x = places(applied(blobs(1500), scale=1.0, rotation=25))
     assert_uniform(np.rad2deg(np.arctan2(y, x)) / 1.001, -25, 25)
     np.testing.assert_allclose(np.hypot(y, x), 8, atol=0.05)
 
 
 def test_factors_are_uniform():
-    """Within 1 ± scaling; the direction from the centre stays."""
+    """In 1 ± scaling; the direction from the center is unchanged."""
     y, x = places(applied(blobs(1500), scale=1.0, scaling=0.3))
     assert_uniform(1 + (x / 8 - 1) / 1.003, 0.7, 1.3)
     np.testing.assert_allclose(y, 0, atol=1e-3)
@@ -349,7 +344,7 @@ def test_factors_are_uniform():
 
 @pytest.mark.parametrize("scale", [1.0, 16.0, 255.0])
 def test_noise(scale):
-    """Normal, of the deviation asked for, and other for each pixel, channel and image."""
+    """Normal with the given deviation, independent for each pixel, channel and image."""
     images = np.full((300, 2, 10, 10), scale / 2, np.float32)
     noise = (applied(images, scale=scale, noise=0.1) - images) / scale
     assert noise.mean() == pytest.approx(0, abs=0.002)
@@ -361,7 +356,7 @@ def test_noise(scale):
 
 
 def test_noise_is_clipped():
-    """To the range of pixel values, both ends of which are reached."""
+    """To the range of pixel values; both ends are reached."""
     images = np.array([0, 16], np.uint8).repeat(500).reshape(10, 1, 10, 10)
     found = applied(images, scale=16.0, noise=0.3)
     assert (found.min(), found.max()) == (0, 16)
@@ -369,7 +364,7 @@ def test_noise_is_clipped():
 
 
 def rectangles(found):
-    """Return top, bottom, left, right of what is not 0 in each image; check that it is all."""
+    """Return top, bottom, left and right of each image's nonzero rectangle; check its shape."""
     inside = found[:, 0] != 0
     rows, columns = inside.any(axis=2), inside.any(axis=1)
     top, left = rows.argmax(axis=1), columns.argmax(axis=1)
@@ -383,7 +378,7 @@ def rectangles(found):
 
 @pytest.mark.parametrize("size", [(28, 28), (20, 50)], ids=str)
 def test_erased_rectangles(size):
-    """Area and aspect are within the paper's bounds, but for whole pixels; all places come."""
+    """Area and aspect are in the paper's range up to rounding; all positions occur."""
     height, width = size
     found = applied(np.zeros((2000, 1, *size), np.uint8), erasing=1)
     top, bottom, left, right = rectangles(found)
@@ -400,14 +395,12 @@ def test_erased_rectangles(size):
 
 
 def test_areas_and_aspects_are_uniform():
-    """The area is, and the logarithm of the aspect: seen on an image so large that whole pixels
-    do not matter.
-    """
+    """Area and log aspect, on an image so large that rounding does not matter."""
     side = 10_000
     table = augment._rectangles(np.random.default_rng(0), 5000, side, side, 1.0)
     tall, wide = table[:, 1] - table[:, 0], table[:, 3] - table[:, 2]
     area, aspect = tall * wide / side**2, tall / wide
-    # Up to here no side is too long: 0.3 × 3.3 < 1.
+    # Below this area no side is cut, because 0.3 * 3.3 < 1.
     is_whole = area < 0.3
     assert_uniform(area[is_whole], 0.0199, 0.3)
     assert_uniform(np.log(aspect[is_whole]), np.log(0.2999), np.log(3.301))
@@ -415,16 +408,15 @@ def test_areas_and_aspects_are_uniform():
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25, 0.6, 1.0])
-def test_how_many_are_erased(probability):
-    """As many as the probability says; the others keep their values."""
+def test_erasing_probability(probability):
     images = random_images(2000)
     found = applied(images, erasing=probability)
     changed = (found != images).any(axis=(1, 2, 3))
     assert changed.mean() == pytest.approx(probability, abs=0.04 if 0 < probability < 1 else 0)
 
 
-def test_what_is_put_in():
-    """Uniform over the range of values; the rectangle of all channels, but values of their own."""
+def test_erased_values_are_uniform():
+    """All channels share the rectangle, but not the values."""
     found = applied(np.zeros((500, 2, 20, 20), np.uint8), scale=16.0, erasing=1)
     np.testing.assert_array_equal(found[:, 0] != 0, found[:, 1] != 0)
     first, second = (found[:, channel][found[:, 0] != 0] for channel in (0, 1))
@@ -434,8 +426,7 @@ def test_what_is_put_in():
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
 
 
-def test_what_is_kept():
-    """Outside its rectangle an image keeps its values."""
+def test_pixels_outside_the_rectangle_are_unchanged():
     images = random_images(200, 2)
     found = applied(images, erasing=1)
     kept = (found == images).all(axis=1)
@@ -443,76 +434,87 @@ def test_what_is_kept():
     assert (kept | inside).all()
 
 
-# What is refused.
+# Invalid arguments.
 
 
 @each(
     ("options", "error", "words"),
     [
-        ({"shift": 1.5}, DtypeError, "shift: got 1.5, expected whole pixels, as in shift=2"),
-        ({"shift": True}, DtypeError, "shift: got True, expected whole pixels"),
-        ({"shift": "2"}, DtypeError, "shift: got '2', expected whole pixels"),
-        ({"shift": -1}, ArgumentError, "shift: got -1, expected at least 0 pixels"),
-        ({"rotation": -5}, ArgumentError, "rotation: got -5, expected degrees from 0 to 180"),
-        ({"rotation": 181}, ArgumentError, "rotation: got 181, expected degrees from 0 to 180"),
-        ({"rotation": np.nan}, ArgumentError, "rotation: got nan, expected degrees from 0"),
-        ({"rotation": (-5, 5)}, DtypeError, "rotation: got (-5, 5), expected degrees from 0"),
-        ({"scaling": 1}, ArgumentError, "scaling: got 1, expected a part of 1 from 0 to below 1"),
-        ({"scaling": -0.1}, ArgumentError, "scaling: got -0.1, expected a part of 1 from 0"),
-        ({"scaling": None}, DtypeError, "scaling: got None, expected a part of 1 from 0"),
-        ({"flip": 0.5}, DtypeError, "flip: got 0.5, expected True or False"),
-        ({"flip": 1}, DtypeError, "flip: got 1, expected True or False"),
-        ({"noise": -0.1}, ArgumentError, "noise: got -0.1, expected a part of the range of pixel"),
-        ({"noise": 25.5}, ArgumentError, "noise: got 25.5, expected a part of the range of pixel"),
-        ({"noise": True}, DtypeError, "noise: got True, expected a part of the range of pixel"),
-        ({"erasing": 1.1}, ArgumentError, "erasing: got 1.1, expected a probability from 0 to 1"),
-        ({"erasing": -1}, ArgumentError, "erasing: got -1, expected a probability from 0 to 1"),
-        ({"erasing": "0.5"}, DtypeError, "erasing: got '0.5', expected a probability"),
+        ({"shift": 1.5}, DtypeError, "`shift` to be an integer number of pixels, got 1.5."),
+        ({"shift": True}, DtypeError, "`shift` to be an integer number of pixels, got True."),
+        ({"shift": "2"}, DtypeError, "`shift` to be an integer number of pixels, got '2'."),
+        ({"shift": -1}, ArgumentError, "`shift` to be >= 0, got -1."),
+        ({"rotation": -5}, ArgumentError, "`rotation` to be degrees from 0 to 180, got -5."),
+        ({"rotation": 181}, ArgumentError, "`rotation` to be degrees from 0 to 180, got 181."),
+        ({"rotation": np.nan}, ArgumentError, "`rotation` to be degrees from 0 to 180, got nan."),
+        ({"rotation": (-5, 5)}, DtypeError, "`rotation` to be degrees from 0 to 180, got (-5, 5)."),
+        ({"scaling": 1}, ArgumentError, "`scaling` to be >= 0 and below 1, got 1."),
+        ({"scaling": -0.1}, ArgumentError, "`scaling` to be >= 0 and below 1, got -0.1."),
+        ({"scaling": None}, DtypeError, "`scaling` to be >= 0 and below 1, got None."),
+        ({"flip": 0.5}, DtypeError, "`flip` to be True or False, got 0.5."),
+        ({"flip": 1}, DtypeError, "`flip` to be True or False, got 1."),
+        (
+            {"noise": -0.1},
+            ArgumentError,
+            "`noise` to be a fraction of the pixel range from 0 to 1, got -0.1.",
+        ),
+        (
+            {"noise": 25.5},
+            ArgumentError,
+            "`noise` to be a fraction of the pixel range from 0 to 1, got 25.5.",
+        ),
+        (
+            {"noise": True},
+            DtypeError,
+            "`noise` to be a fraction of the pixel range from 0 to 1, got True.",
+        ),
+        ({"erasing": 1.1}, ArgumentError, "`erasing` to be a probability from 0 to 1, got 1.1."),
+        ({"erasing": -1}, ArgumentError, "`erasing` to be a probability from 0 to 1, got -1."),
+        ({"erasing": "0.5"}, DtypeError, "`erasing` to be a probability from 0 to 1, got '0.5'."),
     ],
     ids=str,
 )
-def test_options_are_checked(options, error, words):
-    """Each by its name, with what came and what was expected."""
-    with pytest.raises(error, match=f"^Augmentation {re.escape(words)}"):
+def test_invalid_options_raise(options, error, words):
+    with pytest.raises(error, match=f"^Augmentation: expected {re.escape(words)}"):
         data.Augmentation(**options)
 
 
-def test_options_of_numpys_kinds():
-    """Options may be NumPy's scalars."""
+def test_options_may_be_numpy_scalars():
     data.Augmentation(np.int64(2), np.float32(10), np.float64(0.1), np.True_, np.float32(0.1), 1)
 
 
-def test_options_cannot_be_changed():
-    """They are checked once; another Augmentation is made by dataclasses.replace."""
+def test_augmentation_is_immutable():
+    """Use dataclasses.replace to change an option."""
     with pytest.raises(AttributeError):
         ALL.shift = 3
     assert replace(ALL, shift=3).rotation == ALL.rotation
 
 
-def test_a_shift_that_leaves_nothing():
-    """A shift as large as the images is refused, with their size."""
-    words = "Augmentation shift: got 9 pixels for images of 9x12, which nothing would be left of"
+def test_shift_as_large_as_the_image_raises():
+    words = r"Augmentation: expected `shift` to be below the sides of the 9x12 images, got 9\."
     with pytest.raises(ArgumentError, match=f"^{words}"):
         applied(random_images(3), shift=9)
     assert applied(random_images(3), shift=8).shape == (3, 1, 9, 12)
 
 
-def test_images_without_channels():
-    """What is not (N, C, H, W) is refused, with the way to add a channel."""
-    words = r"^Augmentation\.apply: got images \(9, 12\), expected \(N, C, H, W\); images\[:, None]"
+def test_images_without_channels_raise():
+    words = (
+        r"^Augmentation\.apply: expected `images` of shape \(N, C, H, W\), got \(9, 12\)\. "
+        r"Add a channel axis with images\[:, None\]\."
+    )
     with pytest.raises(ShapeError, match=words):
         ALL.apply(random_images(1)[0, 0], 255)
 
 
-def test_no_augmentation():
-    """A loader takes an Augmentation, not its options or its class."""
+def test_loader_rejects_other_augmentations():
     for wrong in ({"shift": 2}, True, data.Augmentation):
-        with pytest.raises(DtypeError, match=f"augmentation: got a {type(wrong).__name__}, expec"):
+        words = rf"^DataLoader: expected `augmentation` .*, got {type(wrong).__name__}\."
+        with pytest.raises(DtypeError, match=words):
             data.DataLoader(numbered(random_images(3)), augmentation=wrong)
 
 
-def test_no_purpose_draws_what_the_order_draws():
-    """NumPy fills a seed up with zeros: (seed, epoch, 0) would be the stream of the order."""
+def test_augmentation_and_order_use_different_seeds():
+    """NumPy pads seeds with zeros: (seed, epoch, 0) is the stream of the order."""
     purposes = [value for name, value in vars(augment).items() if name in PURPOSES]
     assert sorted(purposes) == [1, 2, 3, 4, 5, 6]
     order, same = (np.random.default_rng(seed).random() for seed in ((3, 4), (3, 4, 0)))
@@ -520,25 +522,28 @@ def test_no_purpose_draws_what_the_order_draws():
 
 
 @pytest.mark.parametrize("option", ["noise", "erasing"])
-def test_images_beyond_their_scale(option):
-    """Standardised ones would be cut to 0..1, with nothing said."""
+def test_images_out_of_range_raise(option):
+    """Noise would silently clip normalized images to 0..1."""
     images = np.random.default_rng(0).standard_normal((20, 1, 8, 8)).astype(np.float32)
     augmentation = data.Augmentation(**{option: 0.01})
     for call in (
         lambda: augmentation.apply(images, 1.0),
         lambda: data.DataLoader(numbered(images, scale=1.0), augmentation=augmentation),
     ):
-        with pytest.raises(ArgumentError, match=r"^Augmentation noise, erasing: got images with"):
+        with pytest.raises(
+            ArgumentError,
+            match=r"^Augmentation: expected image values from 0 to the dataset's scale",
+        ):
             call()
     data.Augmentation(shift=1).apply(images, 1.0)
     augmentation.apply(np.zeros((0, 1, 8, 8), np.float32), 1.0)
 
 
-# Augmentation of real images; tests/data/test_augment.py has the rest.
+# Real images.
 
 
 def test_shifted_digits_have_moved_by_whole_pixels():
-    """Each is one of the 25 that its original can become by up to two pixels; all of these come."""
+    """Each digit matches one of the 25 shifts by up to two pixels, and all of them occur."""
     train_set, _ = data.digits(28)
     loader = data.DataLoader(train_set, 500, seed=0, augmentation=data.Augmentation(shift=2))
     framed = np.pad(train_set.images[:, 0] / 16, ((0, 0), (2, 2), (2, 2)))
@@ -551,8 +556,8 @@ def test_shifted_digits_have_moved_by_whole_pixels():
     assert all(of_one.any() for of_one in found.values())
 
 
-def test_rotated_digits_have_turned_by_at_most_ten_degrees():
-    """As the principal axis of each digit tells, where one is clearly longer than the other."""
+def test_digits_rotate_by_at_most_ten_degrees():
+    """Measured by the principal axis of elongated digits."""
     train_set, _ = data.digits(28)
     turn = data.Augmentation(rotation=10)
     turned = turn.apply(train_set.images, train_set.scale, np.random.default_rng(0))
@@ -578,7 +583,7 @@ def test_rotated_digits_have_turned_by_at_most_ten_degrees():
 
 
 def test_noisy_digits():
-    """Pixels of a middle grey, which noise does not take out of range, get normal noise."""
+    """Mid-gray pixels, which noise does not take out of range, get normal noise."""
     train_set, _ = data.digits()
     noisy = data.Augmentation(noise=0.1).apply(train_set.images, 16.0, np.random.default_rng(0))
     noise = (noisy - train_set.images)[train_set.images == 8] / 16

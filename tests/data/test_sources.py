@@ -1,6 +1,6 @@
-"""Where MNIST and Fashion-MNIST come from: a folder, the cache, a mirror; all on this machine.
+"""Sources of MNIST and Fashion-MNIST: a directory, the cache, and mirrors.
 
-The mirrors are paths of one local server, so that it is seen what was asked for and in which order.
+The mirrors are paths on one local server, which records the requests in order.
 """
 
 import gzip
@@ -51,9 +51,9 @@ FILES = tuple(
 
 @dataclass
 class Server:
-    """A local server: what it answers at each path, and what it was asked for.
+    """A local HTTP server with fixed answers and a log of requested paths.
 
-    An answer is a status, a body, and how many bytes more than that are promised.
+    An answer is a status, a body, and by how many bytes Content-Length exceeds the body.
     """
 
     address: str
@@ -61,7 +61,7 @@ class Server:
     asked: list[str] = field(default_factory=list)
 
     def mirror(self, name, files=OFFICIAL, status=200, missing=0):
-        """Serve `files` below a base address, and return that address."""
+        """Serve `files` under a base URL, and return that URL."""
         for file, content in files.items():
             self.answers[f"/{name}/{file}"] = (status, content, missing)
         return f"{self.address}/{name}/"
@@ -69,7 +69,7 @@ class Server:
 
 @pytest.fixture
 def server():
-    """Yield a server that answers 404 to whatever it has no answer for."""
+    """Yield a server that answers 404 to every other request."""
     served = Server("")
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """Give each test a cache of its own and none of the user's settings; return small's folder."""
+    """Use an empty cache and no settings from the environment; return the cache of `small`."""
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     for name in ("TINYGRAD_NP_DATA", "TINYGRAD_NP_MIRROR"):
         monkeypatch.delenv(name, raising=False)
@@ -108,19 +108,19 @@ def cache(monkeypatch, tmp_path):
 
 
 def source(*mirrors):
-    """Return a source of four small files, to be had from these base addresses."""
+    """Return a source with four small files and these base URLs."""
     return sources.Source("small", "Small", mirrors, FILES, ("a", "b", "c"), mean=0.5, std=0.25)
 
 
 def closed_address():
-    """Return a base address at which nobody listens."""
+    """Return a base URL at which no server listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 def put(folder, files):
-    """Write files into a folder, made if it is not there, and return the folder."""
+    """Write files to a directory, creating it if needed, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -128,12 +128,12 @@ def put(folder, files):
 
 
 def contents(folder):
-    """Return the names and the bytes of all files in a folder, hidden ones too."""
+    """Return the bytes of each file in a directory, by name, including hidden files."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def is_whole(datasets):
-    """Assert that these are the small source's training and test set."""
+    """Assert that these are the training set and the test set of the small source."""
     train, test = datasets
     np.testing.assert_array_equal(train.images, ARRAYS[0][:, None], strict=True)
     np.testing.assert_array_equal(train.labels, ARRAYS[1], strict=True)
@@ -142,7 +142,7 @@ def is_whole(datasets):
 
 
 def altered(content):
-    """Return other bytes, as many."""
+    """Return the bytes with the last one changed."""
     return content[:-1] + bytes([content[-1] ^ 1])
 
 
@@ -155,7 +155,7 @@ MIXED = dict([*OFFICIAL.items()][:2] + [*RAW.items()][2:])
 
 
 def test_download(server, cache):
-    """The four files are fetched into the cache, as they are, and read."""
+    """The four files are downloaded to the cache unchanged, and read."""
     datasets = sources.load(source(server.mirror("one")))
     is_whole(datasets)
     for dataset in datasets:
@@ -181,16 +181,14 @@ def test_download(server, cache):
     ids=["404", "403", "500", "broken-off", "wrong", "truncated", "html", "empty", "other-gzip"],
 )
 def test_next_mirror(server, cache, bad):
-    """What a mirror has not, or has wrong, is taken from the next, and so is all that follows;
-    nothing else is left behind.
-    """
+    """If a mirror fails, it and all later files come from the next one; no other file is left."""
     is_whole(sources.load(source(server.mirror("bad", **bad), server.mirror("good"))))
     assert server.asked == [f"/bad/{NAMES[0]}", *(f"/good/{name}" for name in NAMES)]
     assert contents(cache) == OFFICIAL
 
 
-def test_the_mirror_that_served_comes_first(server):
-    """The next file is looked for where the last one was found; the others keep their order."""
+def test_working_mirror_moves_to_the_front(server):
+    """The other mirrors keep their order."""
     have = {"a": {}, "b": [0, 3], "c": [1, 2]}
     mirrors = [
         server.mirror(mirror, {NAMES[number]: OFFICIAL[NAMES[number]] for number in numbers})
@@ -203,8 +201,8 @@ def test_the_mirror_that_served_comes_first(server):
     ]
 
 
-def test_another_data_set_has_its_own_folder_and_the_mirrors_in_their_order(server, cache):
-    """MNIST's and Fashion-MNIST's files have the same names."""
+def test_datasets_do_not_share_directories_or_mirror_order(server, cache):
+    """MNIST and Fashion-MNIST use the same file names."""
     small = source(server.mirror("none", {}), server.mirror("good"))
     for folder in ("some", "another"):
         server.asked.clear()
@@ -214,24 +212,22 @@ def test_another_data_set_has_its_own_folder_and_the_mirrors_in_their_order(serv
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_own_mirror_comes_first(server, monkeypatch, slash):
-    """TINYGRAD_NP_MIRROR names an address above the data set's folder; it is tried first."""
+def test_custom_mirror_comes_first(server, monkeypatch, slash):
+    """TINYGRAD_NP_MIRROR is the URL above the dataset's directory."""
     server.mirror("own/small")
     monkeypatch.setenv("TINYGRAD_NP_MIRROR", f"{server.address}/own{slash}")
     is_whole(sources.load(source(server.mirror("one"))))
     assert server.asked == [f"/own/small/{name}" for name in NAMES]
 
 
-def test_own_mirror_is_not_the_last(server, monkeypatch):
-    """Where TINYGRAD_NP_MIRROR has not got a file, the usual mirrors are tried."""
+def test_default_mirrors_follow_a_custom_mirror(server, monkeypatch):
     monkeypatch.setenv("TINYGRAD_NP_MIRROR", f"{server.address}/own")
     is_whole(sources.load(source(server.mirror("one"))))
     assert server.asked == [f"/own/small/{NAMES[0]}", *(f"/one/{name}" for name in NAMES)]
 
 
 @pytest.mark.parametrize("mirror", ["localhost:1/x", "/some/folder", "file:///some/folder"])
-def test_own_mirror_that_is_no_address(server, monkeypatch, mirror):
-    """A mirror that is not an http address is passed over, too."""
+def test_invalid_custom_mirror_is_skipped(server, monkeypatch, mirror):
     monkeypatch.setenv("TINYGRAD_NP_MIRROR", mirror)
     is_whole(sources.load(source(server.mirror("one"))))
 
@@ -239,40 +235,40 @@ def test_own_mirror_that_is_no_address(server, monkeypatch, mirror):
 # The cache.
 
 
-def test_only_what_is_missing_is_fetched(server, cache):
-    """A download that was broken off goes on with the files that are still missing."""
+def test_only_missing_files_are_downloaded(server, cache):
     put(cache, {name: OFFICIAL[name] for name in NAMES[:3]})
     is_whole(sources.load(source(server.mirror("one"))))
     assert server.asked == [f"/one/{NAMES[3]}"]
 
 
 @pytest.mark.parametrize("damage", [altered, lambda content: content[:-5], lambda content: b""])
-def test_damaged_cache_is_fetched_again(server, cache, damage):
-    """A damaged file in the cache is replaced."""
+def test_damaged_cache_is_downloaded_again(server, cache, damage):
     put(cache, OFFICIAL | {NAMES[1]: damage(OFFICIAL[NAMES[1]])})
     is_whole(sources.load(source(server.mirror("one"))))
     assert server.asked == [f"/one/{NAMES[1]}"]
     assert contents(cache) == OFFICIAL
 
 
-# Nothing to be had.
+# Failed downloads.
 
 
 def failure(small, data_dir=None):
-    """Return the message of the DataError that loading this source ends with."""
+    """Return the message of the DataError that loading raises."""
     with pytest.raises(DataError) as caught:
         sources.load(small, data_dir)
     return str(caught.value)
 
 
 def test_nothing_reachable(server, cache):
-    """The error lists every address that was tried, in order, each with its reason."""
+    """The error lists every URL that was tried, in order, with the reason."""
     addresses = {
-        server.mirror("none", {}): "the server answered 404",
-        server.mirror("busy", status=503): "the server answered 503",
-        closed_address(): "no connection",
-        server.mirror("wrong", dict.fromkeys(NAMES, b"other")): "the file is not the official one",
-        server.mirror("broken", missing=10): "the transfer broke off",
+        server.mirror("none", {}): "the server returned status 404",
+        server.mirror("busy", status=503): "the server returned status 503",
+        closed_address(): "the connection failed",
+        server.mirror(
+            "wrong", dict.fromkeys(NAMES, b"other")
+        ): "the SHA-256 is not the official file's",
+        server.mirror("broken", missing=10): "the transfer was interrupted",
         "not-an-address/": "No scheme supplied",
     }
     message = failure(source(*addresses))
@@ -288,16 +284,15 @@ def test_nothing_reachable(server, cache):
     ("error", "reason"),
     [
         (requests.exceptions.SSLError, "the TLS connection failed"),
-        (requests.exceptions.ConnectTimeout, "no answer in time"),
-        (requests.exceptions.ReadTimeout, "no answer in time"),
-        (requests.exceptions.ChunkedEncodingError, "the transfer broke off"),
-        (requests.exceptions.ProxyError, "no connection"),
+        (requests.exceptions.ConnectTimeout, "the connection timed out"),
+        (requests.exceptions.ReadTimeout, "the connection timed out"),
+        (requests.exceptions.ChunkedEncodingError, "the transfer was interrupted"),
+        (requests.exceptions.ProxyError, "the connection failed"),
         (OSError, "what it says"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_reasons(monkeypatch, error, reason):
-    """What went wrong on the way is said in words; what is unknown speaks for itself."""
+def test_reason_of_each_error(monkeypatch, error, reason):
 
     def fail(*args, **options):
         raise error("what it says")
@@ -307,27 +302,25 @@ def test_reasons(monkeypatch, error, reason):
     assert lines[4] == f"  http://mirror.invalid/{NAMES[0]}: {reason}"
 
 
-def test_a_later_file_is_not_to_be_had(server, cache):
-    """One missing file of four is named; those that came stay in the cache."""
+def test_later_file_is_missing(server, cache):
+    """The error names it, and the downloaded files stay in the cache."""
     some = {name: OFFICIAL[name] for name in NAMES[:2]}
     message = failure(source(server.mirror("one", some)))
-    assert f"{server.address}/one/{NAMES[2]}: the server answered 404" in message
+    assert f"{server.address}/one/{NAMES[2]}: the server returned status 404" in message
     assert contents(cache) == some
 
 
-def test_what_was_tried_and_what_to_do(server, cache):
-    """The error names the data set, the places searched, in order, and the settings that help."""
+def test_message_lists_places_and_remedies(server, cache):
     lines = failure(source(server.mirror("none", {}))).splitlines()
     assert lines[0].startswith("Small was not found and could not be downloaded.")
-    assert lines[1:3] == ["  data_dir: not given", "  TINYGRAD_NP_DATA: not given"]
-    assert lines[3] == f"  cache: {cache / NAMES[0]} is not there"
+    assert lines[1:3] == ["  data_dir: not set", "  TINYGRAD_NP_DATA: not set"]
+    assert lines[3] == f"  cache: {cache / NAMES[0]} is missing"
     assert lines[4].startswith(f"  {server.address}/none/{NAMES[0]}: ")
     for words in ("four .gz files", "small/", "--data-dir", "TINYGRAD_NP_DATA", "_MIRROR"):
         assert words in lines[-1]
 
 
-def test_searched_folders_are_listed(server, monkeypatch, tmp_path):
-    """Folders that were named but have not got the files are listed, with their subfolders."""
+def test_message_lists_searched_directories(server, monkeypatch, tmp_path):
     (tmp_path / "one").mkdir()
     monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "other"))
     lines = failure(source(server.mirror("none", {})), tmp_path / "one").splitlines()
@@ -339,30 +332,28 @@ def test_searched_folders_are_listed(server, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("subfolder", ["small", "."])
 @pytest.mark.parametrize("missing", NAMES)
-def test_the_missing_file_is_named(server, tmp_path, missing, subfolder):
-    """Of a folder that has some of the files, the first that it lacks is named."""
+def test_message_names_the_first_missing_file(server, tmp_path, missing, subfolder):
     put(tmp_path / subfolder, {name: OFFICIAL[name] for name in NAMES if name != missing})
     message = failure(source(server.mirror("none", {})), tmp_path)
     assert f"data_dir: {missing} is not in {tmp_path} or {tmp_path / 'small'}" in message
 
 
-def test_damaged_cache_is_listed(server, cache):
-    """A damaged file that cannot be fetched again is listed, and no whole one."""
+def test_message_names_the_damaged_cached_file(server, cache):
     put(cache, {NAMES[0]: OFFICIAL[NAMES[0]], NAMES[1]: altered(OFFICIAL[NAMES[1]])})
     lines = failure(source(server.mirror("none", {}))).splitlines()
     assert lines[3] == f"  cache: {cache / NAMES[1]} is damaged"
     assert lines[4].startswith(f"  {server.address}/none/{NAMES[1]}: ")
 
 
-def test_cache_that_cannot_be_made(server, cache):
-    """Where the cache cannot be made that is the one error, and no mirror is asked."""
-    put(cache.parent.parent, {"tinygrad_np": b"a file where the folder should be"})
+def test_uncreatable_cache_raises(server, cache):
+    """No mirror is asked."""
+    put(cache.parent.parent, {"tinygrad_np": b"a file instead of a directory"})
     message = failure(source(server.mirror("one"), server.mirror("other")))
-    assert re.fullmatch(rf"cache {re.escape(str(cache))}: cannot be made: [^\n]+", message)
+    assert re.fullmatch(rf"{re.escape(str(cache))}: cannot create the cache \([^\n]+\)\.", message)
     assert server.asked == []
 
 
-# A folder of the user's.
+# The user's directories.
 
 
 @pytest.mark.parametrize("subfolder", ["small", "."])
@@ -370,7 +361,7 @@ def test_cache_that_cannot_be_made(server, cache):
     "files", [OFFICIAL, RAW, OTHER_GZIP, MIXED], ids=["gz", "raw", "other-gz", "mixed"]
 )
 def test_data_dir(server, tmp_path, cache, files, subfolder):
-    """Files in the folder or its subfolder are read, gzipped or not, and nothing is written."""
+    """Files are read from the directory or its subdirectory, and nothing is written."""
     folder = put(tmp_path / "mine" / subfolder, files)
     is_whole(sources.load(source(server.mirror("one")), tmp_path / "mine"))
     assert server.asked == []
@@ -378,8 +369,7 @@ def test_data_dir(server, tmp_path, cache, files, subfolder):
     assert not cache.exists()
 
 
-def test_home_folder(monkeypatch, tmp_path):
-    """~ is the home folder, also where no shell has replaced it."""
+def test_home_directory_is_expanded(monkeypatch, tmp_path):
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     put(tmp_path / "sets" / "small", RAW)
@@ -394,7 +384,7 @@ PLACES = ["data_dir", "environment", "cache", "mirror"]
 
 @pytest.mark.parametrize("first", range(4), ids=PLACES)
 def test_precedence(server, monkeypatch, tmp_path, cache, first):
-    """data_dir, then TINYGRAD_NP_DATA, then the cache, then a mirror: the first that has them."""
+    """data_dir, then TINYGRAD_NP_DATA, then the cache, then a mirror."""
     (tmp_path / "data_dir").mkdir()
     monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "environment"))
     have = PLACES[first:]
@@ -412,9 +402,8 @@ def test_precedence(server, monkeypatch, tmp_path, cache, first):
     assert bool(server.asked) == (PLACES[first] == "mirror")
 
 
-def test_subfolder_comes_first(tmp_path):
-    """A folder's subfolder named for the set is looked into before the folder itself."""
-    put(tmp_path, dict.fromkeys(NAMES, b"another set's"))
+def test_subdirectory_comes_first(tmp_path):
+    put(tmp_path, dict.fromkeys(NAMES, b"another dataset's"))
     put(tmp_path / "small", OFFICIAL)
     is_whole(sources.load(source(), tmp_path))
 
@@ -423,16 +412,16 @@ def test_subfolder_comes_first(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
-        (lambda content: b"", "not an IDX file"),
-        (lambda content: content[:-5], "the gzip stream is cut off"),
+        (lambda content: b"", "expected an IDX file, which starts with"),
+        (lambda content: content[:-5], "the gzip stream is truncated."),
         (altered, "the gzip stream is damaged"),
-        (lambda content: gzip.compress(altered(gzip.decompress(content))), "is another file than"),
+        (lambda content: gzip.compress(altered(gzip.decompress(content))), "is damaged or belongs"),
         (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "bytes of entries"),
     ],
     ids=["empty", "cut-off", "damaged", "other-bytes", "too-few"],
 )
-def test_damaged_file_in_data_dir(server, tmp_path, name, damage, fault):
-    """A damaged file of the user's is named, and not silently replaced by a download."""
+def test_damaged_file_in_data_dir_raises(server, tmp_path, name, damage, fault):
+    """It is not silently replaced by a download."""
     folder = put(tmp_path / "small", OFFICIAL | {name: damage(OFFICIAL[name])})
     message = failure(source(server.mirror("one")), tmp_path)
     assert str(folder / name) in message
@@ -440,13 +429,12 @@ def test_damaged_file_in_data_dir(server, tmp_path, name, damage, fault):
     assert server.asked == []
 
 
-def test_another_sets_files(tmp_path):
-    """Files of the same names from another set are told apart, with what to do about it."""
+def test_files_of_another_dataset_raise(tmp_path):
     others = [idx_bytes(array + 1) for array in ARRAYS]
     put(tmp_path, dict(zip(NAMES, others, strict=True)))
     message = failure(source(), tmp_path)
     assert str(tmp_path / NAMES[0]) in message
-    assert "keep each data set in a folder of its own" in message
+    assert "keep each dataset in its own directory" in message
 
 
 # The two sources.
@@ -457,8 +445,7 @@ BOTH = pytest.mark.parametrize(
 
 
 @BOTH
-def test_the_functions_load_their_sources(monkeypatch, tmp_path, load, name):
-    """mnist() and fashion_mnist() load each its source, from data_dir if one is given."""
+def test_functions_load_their_sources(monkeypatch, tmp_path, load, name):
     monkeypatch.setattr(sources, name, source())
     put(tmp_path / "small", OFFICIAL)
     is_whole(load(tmp_path))
@@ -466,8 +453,8 @@ def test_the_functions_load_their_sources(monkeypatch, tmp_path, load, name):
 
 
 @BOTH
-def test_the_sources_are_well_formed(load, name):
-    """Four files in the order in which they are read, digests of 64 digits, https addresses."""
+def test_sources_are_well_formed(load, name):
+    """Four files in reading order, SHA-256 digests and https URLs."""
     official = getattr(sources, name)
     assert [file.name for file in official.files] == NAMES
     digests = {d for file in official.files for d in (file.gz_sha256, file.payload_sha256)}
@@ -477,9 +464,9 @@ def test_the_sources_are_well_formed(load, name):
     assert official.folder == name.lower().replace("_", "-")
 
 
-def test_a_data_dir_that_is_none(tmp_path):
-    """A mistyped name is told, where the next place would have served other data."""
-    with pytest.raises(DataError, match=r"data_dir .*nowhere is no folder"):
+def test_missing_data_dir_raises(tmp_path):
+    """A typo must not load other data from the next place."""
+    with pytest.raises(DataError, match=r"^MNIST: data_dir .*nowhere is not a directory\."):
         data.mnist(tmp_path / "nowhere")
 
 
@@ -491,7 +478,7 @@ FOLDER = os.environ.get("TINYGRAD_NP_DATA")
 
 @pytest.mark.parametrize("size", [8, 28])
 def test_digits(size):
-    """1797 images, 359 of them for testing; grey values from 0 to 16, in a batch from 0 to 1."""
+    """1797 images, 359 of them in the test set; batches range from 0 to 1."""
     for dataset, count in zip(data.digits(size), (1438, 359), strict=True):
         assert (dataset.images.shape, dataset.images.dtype) == ((count, 1, size, size), np.uint8)
         images, _ = dataset.batch(slice(None))
@@ -499,7 +486,7 @@ def test_digits(size):
 
 
 def test_digits_split_is_stratified():
-    """A fifth of each digit is for testing."""
+    """The test set has a fifth of each class."""
     train, test = data.digits()
     of_test = np.bincount(test.labels, minlength=10)
     of_all = of_test + np.bincount(train.labels, minlength=10)
@@ -508,7 +495,7 @@ def test_digits_split_is_stratified():
 
 
 def test_digits_split_is_fixed():
-    """The split is the same in each call and each version, whatever the package's generator."""
+    """The split is the same in each call and version, whatever the global generator."""
     tinygrad_np.manual_seed(1)
     _, first = data.digits()
     tinygrad_np.manual_seed(2)
@@ -519,12 +506,12 @@ def test_digits_split_is_fixed():
 
 
 def labelled(images, labels):
-    """Return each image's bytes with its label, sorted."""
+    """Return the sorted pairs of image bytes and label."""
     return sorted((image.tobytes(), int(n)) for image, n in zip(images, labels, strict=True))
 
 
 def test_digits_are_scikit_learns():
-    """Training and test images together are scikit-learn's digits, labels too."""
+    """Both sets together are scikit-learn's digits."""
     datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
     theirs = datasets.load_digits()
     train, test = data.digits()
@@ -534,7 +521,7 @@ def test_digits_are_scikit_learns():
 
 
 def test_digits_at_28():
-    """At 28x28 each pixel is 3x3, in a border of two; order and split are those of 8x8."""
+    """Each pixel becomes 3x3, in a border of two; order and split do not change."""
     for little, large in zip(data.digits(), data.digits(28), strict=True):
         inner = large.images[:, :, 2:-2, 2:-2]
         assert large.images.sum() == inner.sum()
@@ -545,24 +532,21 @@ def test_digits_at_28():
 
 
 @pytest.mark.parametrize("size", [0, 16, 32, "8", None])
-def test_digits_other_size(size):
-    """Another size is refused with the two that there are."""
-    with pytest.raises(ArgumentError, match=f"digits size: got {size}, expected 8 or 28"):
+def test_digits_with_another_size_raises(size):
+    with pytest.raises(
+        ArgumentError, match=rf"^digits: expected `size` to be 8 or 28, got {size}\."
+    ):
         data.digits(size)
 
 
 def test_digits_attribution():
-    """The licence wants the authors named beside the files."""
+    """The license requires it next to the files."""
     text = (Path(sources.__file__).parent / "digits" / "README.md").read_text("utf-8")
     for words in ("Alpaydin", "Kaynak", "UCI", "CC BY 4.0", "Changed"):
         assert words in text
 
 
-# Class names.
-
-
 def test_class_names():
-    """A label is the position of its class's name."""
     train, test = data.digits()
     assert train.classes == test.classes == sources.MNIST.classes == tuple("0123456789")
     clothes = sources.FASHION_MNIST.classes
@@ -570,10 +554,10 @@ def test_class_names():
     assert ", ".join(clothes) == words
 
 
-# The real files, where they are at hand.
+# The official files, if available.
 
 
-# How to load each, and of training and test set the first labels and the number of each label.
+# For each dataset: the loader, then first labels and label counts of training and test set.
 REAL = {
     "mnist": (
         data.mnist,
@@ -589,10 +573,10 @@ REAL = {
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_the_real_files(name):
-    """Images of 28x28, kept as uint8; batches are standardised by the training images' numbers."""
+def test_official_files(name):
+    """Known labels; the training set has the stated mean and standard deviation."""
     if not FOLDER or not (Path(FOLDER) / name).is_dir():
-        pytest.skip(f"TINYGRAD_NP_DATA names no folder with {name}")
+        pytest.skip(f"{name} is not in TINYGRAD_NP_DATA")
     load, *known = REAL[name]
     datasets = load(FOLDER)
     for dataset, (first, counts) in zip(datasets, known, strict=True):

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of optimizers."""
+"""Fixtures for the optimizer tests."""
 
 import numpy as np
 import pytest
@@ -8,5 +8,5 @@ from tinygrad_np.runtime import memory
 
 @pytest.fixture
 def dirty_memory(monkeypatch):
-    """Have scratch arrays come full of nan, as recycled ones come full of anything."""
+    """Fill scratch arrays with nan: recycled memory is never zeroed."""
     monkeypatch.setattr(memory, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))

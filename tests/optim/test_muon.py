@@ -1,4 +1,4 @@
-"""Muon against its formula, and its restriction to matrices."""
+"""Muon: formula, restriction to matrices, options and state."""
 
 import math
 import re
@@ -11,18 +11,16 @@ from tests.tools import each, normal
 from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError, ShapeError
 
-# Muon, which takes matrices only.
-
 
 def matrix(shape=(3, 5), dtype=np.float64):
-    """Return a matrix as a parameter, with a gradient."""
+    """Return a matrix parameter with a gradient."""
     parameter = nn.Parameter(normal(*shape).astype(dtype))
     parameter.grad = Tensor(normal(*shape, seed=1).astype(dtype))
     return parameter
 
 
 def orthogonalized_by_hand(x, factors, steps, eps):
-    """Return Newton and Schulz's iteration by way of the singular values that it changes."""
+    """Return the Newton-Schulz iteration, applied to the singular values."""
     left, values, right = np.linalg.svd(x, full_matrices=False)
     values = values / max(np.sqrt((values**2).sum()), eps)
     a, b, c = factors
@@ -53,7 +51,7 @@ ITERATION = {"ns_coefficients": (3.4445, -4.775, 2.0315), "ns_steps": 5, "eps": 
 )
 @pytest.mark.usefixtures("dirty_memory")
 def test_muon_formula(options, shape, dtype, rtol):
-    """Muon's steps are those of the formula, its iteration done on singular values."""
+    """Steps follow the formula, with the iteration applied to singular values."""
     parameter = matrix(shape, dtype)
     optimizer = optim.Muon([parameter], **options)
     own = DEFAULTS | ITERATION | options
@@ -73,26 +71,27 @@ def test_muon_formula(options, shape, dtype, rtol):
     assert parameter.dtype == dtype
 
 
-def test_muon_of_no_gradient():
-    """A gradient of 0 leaves only the decay: its norm is not divided by."""
+def test_muon_with_zero_gradient():
+    """Only the decay remains, without a division by the norm 0."""
     parameter = nn.Parameter(np.ones((2, 2)))
     parameter.grad = Tensor(np.zeros((2, 2)))
     optim.Muon([parameter], lr=0.1, weight_decay=0.5).step()
     assert_close([parameter.numpy()], [np.full((2, 2), 0.95)])
 
 
-def test_muon_defaults():
-    """Defaults are PyTorch's."""
+def test_muon_defaults_are_pytorchs():
     (group,) = optim.Muon([matrix()]).state_dict()["param_groups"]
     assert group == {**DEFAULTS, **ITERATION, "adjust_lr_fn": None, "params": 1}
 
 
 @each("shape", [(3,), (), (2, 3, 4), (2, 1, 3, 3)])
-def test_muon_takes_matrices(shape):
-    """What is no matrix is refused by its name, with what takes it."""
+def test_muon_rejects_other_shapes(shape):
+    """The error names the parameter and suggests AdamW."""
     bias = nn.Parameter(np.ones(shape))
     bias.name = "conv.bias"
-    words = f"Muon: parameter conv.bias has shape {shape}, expected a matrix; give it to another"
+    words = (
+        f"Muon: expected matrices, got parameter 'conv.bias' of shape {shape}. Give it to another"
+    )
     with pytest.raises(ShapeError, match=re.escape(words) + ".*AdamW"):
         optim.Muon([{"params": [matrix()]}, {"params": [bias]}])
 
@@ -100,22 +99,22 @@ def test_muon_takes_matrices(shape):
 @each(
     ("option", "value", "words"),
     [
-        ("lr", -1, "got -1"),
-        ("weight_decay", -1, "got -1"),
-        ("momentum", -1, "got -1"),
-        ("eps", -1, "got -1"),
-        ("ns_coefficients", (1, 2), "got (1, 2), expected three numbers"),
-        ("ns_coefficients", 3.0, "got 3.0, expected three numbers"),
-        ("ns_coefficients", (1.0, math.nan, 2.0), "got (1.0, nan, 2.0), expected finite numbers"),
-        ("ns_steps", 100, "got 100, expected an integer from 0 to 99"),
-        ("ns_steps", -1, "got -1, expected an integer from 0 to 99"),
-        ("ns_steps", 5.0, "got 5.0, expected an integer from 0 to 99"),
-        ("adjust_lr_fn", "rms", "got 'rms', expected None, 'original' or 'match_rms_adamw'"),
+        ("lr", -1, "a finite number >= 0, got -1."),
+        ("weight_decay", -1, "a finite number >= 0, got -1."),
+        ("momentum", -1, "a finite number >= 0, got -1."),
+        ("eps", -1, "a finite number >= 0, got -1."),
+        ("ns_coefficients", (1, 2), "three numbers, got (1, 2)."),
+        ("ns_coefficients", 3.0, "three numbers, got 3.0."),
+        ("ns_coefficients", (1.0, math.nan, 2.0), "finite, got (1.0, nan, 2.0)."),
+        ("ns_steps", 100, "an integer from 0 to 99, got 100."),
+        ("ns_steps", -1, "an integer from 0 to 99, got -1."),
+        ("ns_steps", 5.0, "an integer from 0 to 99, got 5.0."),
+        ("adjust_lr_fn", "rms", "None, 'original' or 'match_rms_adamw', got 'rms'."),
     ],
 )
-def test_muon_options(option, value, words):
-    """An option out of range is refused, in a state dict too."""
-    words = f"^Muon {option}: {re.escape(words)}"
+def test_invalid_muon_options_raise(option, value, words):
+    """Also in a state dict."""
+    words = f"^Muon: expected `{option}` to be {re.escape(words)}"
     with pytest.raises(ArgumentError, match=words):
         optim.Muon([matrix()], **{option: value})
     optimizer = optim.Muon([matrix()])
@@ -126,7 +125,7 @@ def test_muon_options(option, value, words):
 
 
 def test_muon_resumes():
-    """A new Muon with the old one's state goes on with the same bits; gradients are only read."""
+    """A new Muon with the loaded state continues bit for bit; gradients are read-only."""
     parameter = matrix()
     optimizer = optim.Muon([parameter], lr=0.1, momentum=0.5)
     grad = parameter.grad.numpy().copy()

@@ -1,4 +1,4 @@
-"""Optimizers against their formulas, their groups and state, and what they refuse."""
+"""Optimizers: formulas, parameter groups, state dicts and errors."""
 
 import copy
 import functools
@@ -27,7 +27,7 @@ def weights():
 
 @functools.cache
 def gradients(step):
-    """Return the gradients of a step, one for each of `weights`; they are read-only."""
+    """Return the read-only gradients of a step, one per array of `weights`."""
     generator = np.random.default_rng([1, step])
     grads = [np.asarray(generator.standard_normal(shape)) for shape in SHAPES]
     for grad in grads:
@@ -41,7 +41,7 @@ def parameters(dtype=np.float64):
 
 
 def run(optimizer, steps=STEPS, first=0):
-    """Take steps by the gradients of their numbers."""
+    """Take steps with the gradients of steps `first`, `first` + 1 and so on."""
     for step in range(first, first + steps):
         own = [p for group in optimizer.param_groups for p in group["params"]]
         for parameter, grad in zip(own, gradients(step), strict=True):
@@ -50,12 +50,12 @@ def run(optimizer, steps=STEPS, first=0):
 
 
 def arrays_of(params):
-    """Return copies of the arrays."""
+    """Return copies of the parameters' arrays."""
     return [parameter.numpy().copy() for parameter in params]
 
 
 def one(**options):
-    """Return a parameter, with a name if one is given, and a gradient unless grad=None."""
+    """Return a parameter with two entries, an optional name, and a gradient unless grad=None."""
     parameter = nn.Parameter(np.array([1.0, 2.0]))
     parameter.name = options.get("name", "")
     parameter.grad = options.get("grad", Tensor(np.array([1.0, 1.0])))
@@ -66,7 +66,7 @@ def one(**options):
 
 
 def sgd_by_hand(w, grads, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False):
-    """Return a parameter after the steps of SGD from `w`."""
+    """Return the parameter `w` after SGD steps."""
     v = None
     for g in grads:
         g = g + weight_decay * w
@@ -76,12 +76,12 @@ def sgd_by_hand(w, grads, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nes
 
 
 def decay(w, g, lr, weight_decay=0.0, decoupled_weight_decay=False):
-    """Return a parameter and its gradient, one of them with weight decay."""
+    """Apply weight decay to the parameter or to the gradient; return both."""
     return (w - lr * weight_decay * w, g) if decoupled_weight_decay else (w, g + weight_decay * w)
 
 
 def adam_by_hand(w, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, amsgrad=False, **decays):
-    """Return a parameter after the steps of Adam from `w`."""
+    """Return the parameter `w` after Adam steps."""
     m, v, largest = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for t, g in enumerate(grads, 1):
         w, g = decay(w, g, lr, **decays)
@@ -95,13 +95,13 @@ def adam_by_hand(w, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, amsgrad=False,
 
 
 def adamw_by_hand(w, grads, weight_decay=0.01, **options):
-    """Return a parameter after the steps of AdamW from `w`."""
+    """Return the parameter `w` after AdamW steps."""
     options |= {"weight_decay": weight_decay, "decoupled_weight_decay": True}
     return adam_by_hand(w, grads, **options)
 
 
 def nadam_by_hand(w, grads, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3, **decays):
-    """Return a parameter after the steps of NAdam from `w`."""
+    """Return the parameter `w` after NAdam steps."""
     m, v = np.zeros_like(w), np.zeros_like(w)
     mu = [betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay)) for t in range(1, len(grads) + 2)]
     for t, g in enumerate(grads, 1):
@@ -117,7 +117,7 @@ def nadam_by_hand(w, grads, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, momentum_deca
 def rmsprop_by_hand(
     w, grads, lr=0.01, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False
 ):
-    """Return a parameter after the steps of RMSprop from `w`."""
+    """Return the parameter `w` after RMSprop steps."""
     m, v, b = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     for g in grads:
         g = g + weight_decay * w
@@ -131,7 +131,7 @@ def rmsprop_by_hand(
 def adagrad_by_hand(
     w, grads, lr=0.01, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10
 ):
-    """Return a parameter after the steps of Adagrad from `w`."""
+    """Return the parameter `w` after Adagrad steps."""
     total = np.full_like(w, initial_accumulator_value)
     for step, g in enumerate(grads):
         g = g + weight_decay * w
@@ -141,7 +141,7 @@ def adagrad_by_hand(
 
 
 def adadelta_by_hand(w, grads, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
-    """Return a parameter after the steps of Adadelta from `w`."""
+    """Return the parameter `w` after Adadelta steps."""
     u, v = np.zeros_like(w), np.zeros_like(w)
     for g in grads:
         g = g + weight_decay * w
@@ -153,7 +153,7 @@ def adadelta_by_hand(w, grads, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
 
 
 def lamb_by_hand(w, grads, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01):
-    """Return a parameter after the steps of LAMB from `w`: You et al. 2020, algorithm 2."""
+    """Return the parameter `w` after LAMB steps (You et al. 2020, algorithm 2)."""
     m, v = np.zeros_like(w), np.zeros_like(w)
     for t, g in enumerate(grads, 1):
         m = betas[0] * m + (1 - betas[0]) * g
@@ -235,7 +235,7 @@ OPTIONS = {
 
 
 def expected_of(kind, options):
-    """Return each of `weights` after ten steps of the formula, with its own one of the options."""
+    """Return each of `weights` after ten steps of the formula, with its own options."""
     grads = zip(*map(gradients, range(STEPS)), strict=True)
     parts = zip(weights(), grads, options, strict=True)
     return [BY_HAND[kind](w, g, **own) for w, g, own in parts]
@@ -244,7 +244,7 @@ def expected_of(kind, options):
 @each(("kind", "options"), [(kind, own) for kind in BY_HAND for own in OPTIONS[kind]])
 @pytest.mark.usefixtures("dirty_memory")
 def test_formula(kind, options):
-    """Ten steps are those of the formula, whatever was in the memory of scratch arrays."""
+    """Ten steps follow the formula, whatever the scratch arrays contained before."""
     expected = expected_of(kind, [options] * len(SHAPES))
     params, halves = parameters(), parameters(np.float32)
     optimizer = kind(params, **options)
@@ -252,7 +252,7 @@ def test_formula(kind, options):
     assert_close(arrays_of(params), expected)
     values = [value for state in optimizer.state for value in state.values()]
     assert all(isinstance(value, np.ndarray | int | float) for value in values)
-    # float32 parameters stay float32, in the same arrays.
+    # float32 parameters keep their dtype and their arrays.
     before = [parameter.data for parameter in halves]
     run(kind(halves, **options))
     for parameter, array, values in zip(halves, before, expected, strict=True):
@@ -284,7 +284,7 @@ ADAGRAD = {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps":
     ],
 )
 def test_default_options(kind, options):
-    """Defaults are PyTorch's, and for LAMB those of its paper's experiments; else no decay."""
+    """Defaults are PyTorch's, or, for LAMB, those of the paper's experiments."""
     expected = {"weight_decay": 0.0, **options, "params": 1}
     assert kind([one()]).state_dict()["param_groups"] == [expected]
 
@@ -308,15 +308,13 @@ def test_default_options(kind, options):
         (optim.LAMB, [{"weight_decay": 0.0}, {"lr": 0.2}, {"eps": 0.1}, {}]),
     ],
 )
-def test_groups(kind, options):
-    """A group has options of its own, and else the optimizer's."""
+def test_group_options_override_defaults(kind, options):
     params = parameters()
     run(kind([{"params": [p], **own} for p, own in zip(params, options, strict=True)], lr=0.1))
     assert_close(arrays_of(params), expected_of(kind, [{"lr": 0.1, **own} for own in options]))
 
 
-def test_lr_can_be_changed():
-    """A schedule changes a group's lr between steps."""
+def test_lr_can_change_between_steps():
     parameter = one()
     optimizer = optim.SGD([parameter], lr=1.0)
     optimizer.step()
@@ -326,15 +324,14 @@ def test_lr_can_be_changed():
 
 
 def test_named_parameters():
-    """Parameters may come as pairs with their names, in a group too."""
+    """Parameters may be (name, tensor) pairs, also in a group."""
     layer = nn.Linear(2, 1)
     for params in (layer.named_parameters(), [{"params": layer.named_parameters()}]):
         group = optim.SGD(params).param_groups[0]
         assert [id(p) for p in group["params"]] == [id(layer.weight), id(layer.bias)]
 
 
-def test_plain_tensors():
-    """Any leaf will do, not only Parameters."""
+def test_any_leaf_tensor_can_be_optimized():
     x = Tensor([1.0, 2.0], requires_grad=True)
     (x * x).sum().backward()
     optim.SGD([x], lr=0.25).step()
@@ -343,7 +340,7 @@ def test_plain_tensors():
 
 @EACH
 def test_frozen_parameters(kind):
-    """They stay, whatever gradient they have, with weight decay too; thawed they are trained."""
+    """Frozen parameters never change, even with weight decay; unfrozen ones do."""
     frozen, without, odd, free = one(), one(grad=None), one(grad=Tensor(np.ones(3))), one()
     for parameter in (frozen, without, odd):
         parameter.requires_grad = False
@@ -360,7 +357,7 @@ def test_frozen_parameters(kind):
 
 @EACH
 def test_gradient_is_only_read(kind):
-    """A gradient stays as it is, and need not be writable, nor contiguous."""
+    """A gradient may be read-only and non-contiguous, and is not modified."""
     array = np.arange(6.0).reshape(3, 2).T
     array.flags.writeable = False
     params = [nn.Parameter(np.ones((2, 3))) for _ in range(2)]
@@ -373,8 +370,7 @@ def test_gradient_is_only_read(kind):
     assert_equal(*([parameter.numpy()] for parameter in params))
 
 
-def test_momentum_keeps_its_own_memory():
-    """A gradient that is changed after a step does not change the momentum."""
+def test_momentum_does_not_alias_the_gradient():
     parameter = one()
     optimizer = optim.SGD([parameter], lr=1.0, momentum=0.5)
     optimizer.step()  # v = 1, w = 0 and 1
@@ -384,7 +380,7 @@ def test_momentum_keeps_its_own_memory():
 
 
 def test_large_parameters():
-    """Arrays that come out of the pool of recycled memory give the same numbers."""
+    """Scratch arrays from the pool of recycled memory give the same numbers."""
     start, grad = (np.random.default_rng(n).standard_normal((300, 200)) for n in (0, 1))
     parameter = nn.Parameter(start)
     parameter.grad = Tensor(grad)
@@ -399,28 +395,29 @@ def test_large_parameters():
 
 
 @EACH
-def test_missing_gradient_is_named(kind):
-    """A parameter without a gradient is an error with its path, its shape and what to do."""
+def test_missing_gradient_raises(kind):
+    """The error gives the parameter's name and shape, and the remedy."""
     block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     optimizer = kind(block.parameters())
     block[0](Tensor.ones(1, 3)).sum().backward()
     words = (
-        r"parameter 1.weight, of shape \(1, 2\), has no grad.*backward\(\).*requires_grad = False"
+        r"expected a gradient for parameter '1.weight' of shape \(1, 2\), got none. "
+        r"Call backward\(\).*requires_grad = False"
     )
     with pytest.raises(GraphError, match=rf"^{kind.__name__}.step: {words}"):
         optimizer.step()
 
 
 @pytest.mark.parametrize("tensor", [one(grad=None), Tensor([1.0], requires_grad=True)])
-def test_missing_gradient_of_the_nameless(tensor):
-    """Without a path the position is named."""
-    with pytest.raises(GraphError, match=r"parameter 2, of shape"):
+def test_missing_gradient_of_unnamed_parameter(tensor):
+    """The error gives the parameter's position."""
+    with pytest.raises(GraphError, match=r"parameter '2' of shape"):
         optim.SGD([one(), one(), tensor]).step()
 
 
 @EACH
 def test_missing_gradient_changes_nothing(kind):
-    """Parameters that come before the one without a gradient are not changed, nor their state."""
+    """Neither earlier parameters nor their state change."""
     first, last = one(), one()
     optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1)
     optimizer.step()
@@ -432,7 +429,7 @@ def test_missing_gradient_changes_nothing(kind):
     assert repr(optimizer.state_dict()) == repr(state)
 
 
-# Gradients that do not fit.
+# Mismatched gradients.
 
 
 @pytest.mark.slow
@@ -440,29 +437,30 @@ def test_missing_gradient_changes_nothing(kind):
 @each(
     ("grad", "words"),
     [
-        (np.ones(3), "a gradient of shape (3,), float64, expected its own (2,), float64"),
-        (np.ones((2, 1)), "a gradient of shape (2, 1), float64, expected its own (2,)"),
-        (np.ones(()), "a gradient of shape (), float64, expected its own (2,), float64"),
-        (np.ones(2, np.float32), "a gradient of shape (2,), float32, expected its own (2,), float"),
-        (np.ones(2, int), "a gradient of shape (2,), int64, expected its own (2,), float64"),
+        (np.ones(3), "got (3,) and float64."),
+        (np.ones((2, 1)), "got (2, 1) and float64."),
+        (np.ones(()), "got () and float64."),
+        (np.ones(2, np.float32), "got (2,) and float32."),
+        (np.ones(2, int), "got (2,) and int64."),
     ],
 )
-def test_gradient_is_checked(kind, grad, words):
-    """A gradient has its parameter's shape and dtype; else it is named and nothing is changed."""
+def test_mismatched_gradient_raises(kind, grad, words):
+    """The error names the parameter, and nothing changes."""
     first, last = one(), one(name="fc.bias", grad=Tensor(grad))
     optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1, weight_decay=0.5)
-    with pytest.raises(ShapeError, match=re.escape(f".step: parameter fc.bias has {words}")):
+    words = f"the gradient of parameter 'fc.bias' to have shape (2,) and dtype float64, {words}"
+    with pytest.raises(ShapeError, match=re.escape(f"{kind.__name__}.step: expected {words}")):
         optimizer.step()
     assert first.tolist() == last.tolist() == [1.0, 2.0]
     assert optimizer.state == [{}, {}]
 
 
-# Graphs that a step makes stale.
+# Stale graphs.
 
 
 @EACH
 def test_step_makes_graphs_stale(kind):
-    """A graph that saved a weight from before the step refuses its backward: no wrong number."""
+    """backward() raises if a step changed a weight that the graph saved."""
     parameter = one()
     loss = (parameter * parameter).sum()
     kind([parameter], lr=0.1).step()
@@ -470,8 +468,7 @@ def test_step_makes_graphs_stale(kind):
         loss.backward()
 
 
-def test_step_spares_other_graphs():
-    """A graph that saved none of the weights goes on."""
+def test_step_keeps_graphs_that_saved_no_weights():
     parameter = one(grad=None)
     loss = (parameter + 1).sum()
     parameter.grad = Tensor(np.zeros(2))
@@ -480,8 +477,7 @@ def test_step_spares_other_graphs():
     assert parameter.grad.tolist() == [1.0, 1.0]
 
 
-def test_step_spares_frozen_graphs():
-    """A frozen weight is not changed: a graph that saved it goes on."""
+def test_step_keeps_graphs_that_saved_frozen_weights():
     frozen, free = one(), one()
     frozen.requires_grad = False
     x = Tensor(np.ones(2), requires_grad=True)
@@ -491,11 +487,11 @@ def test_step_spares_frozen_graphs():
     assert x.grad.tolist() == [1.0, 2.0]
 
 
-# What is refused.
+# Invalid arguments.
 
 
 def grouped(*params, **options):
-    """Return a group."""
+    """Return a parameter group."""
     return {"params": list(params), **options}
 
 
@@ -503,76 +499,192 @@ def grouped(*params, **options):
 @each(
     ("params", "words"),
     [
-        (list, "got no parameters; give model.parameters()"),
-        (lambda: nn.ReLU().parameters(), "got no parameters"),
-        (lambda: [one()] * 2, "parameter 1 was given twice"),
-        (lambda: [one(name="fc.bias")] * 2, "parameter fc.bias was given twice"),
-        (lambda: [grouped(one(name="fc.bias"))] * 2, "parameter fc.bias was given twice"),
-        (lambda: nn.Linear(2, 1), "got a Linear, expected several tensors, as of model.param"),
-        (one, "got a Parameter, expected several tensors, as of model.parameters(), or groups"),
-        (lambda: [one() * 2], "got Tensor as a parameter, expected leaf Tensors"),
-        (lambda: [np.ones(2)], "got ndarray as a parameter, expected leaf Tensors"),
-        (lambda: ["weight"], "got str as a parameter"),
-        (lambda: [("weight", 1.0)], "got float as a parameter"),
-        (lambda: [one(), grouped(one())], "got dict as a parameter"),
-        (lambda: [grouped(one()), one()], 'got Parameter, expected a group with "params"'),
-        (lambda: [{"lr": 0.1}], 'got dict, expected a group with "params"'),
-        (lambda: [grouped(one(), b=1, a=2)], "unknown options ['a', 'b'] in a group, expected ['"),
+        (list, "at least one parameter, got none. Try model.parameters()."),
+        (lambda: nn.ReLU().parameters(), "at least one parameter, got none."),
+        (lambda: [one()] * 2, "each parameter once, got parameter '1' twice."),
+        (lambda: [one(name="fc.bias")] * 2, "each parameter once, got parameter 'fc.bias' twice."),
+        (
+            lambda: [grouped(one(name="fc.bias"))] * 2,
+            "each parameter once, got parameter 'fc.bias' twice.",
+        ),
+        (
+            lambda: nn.Linear(2, 1),
+            "an iterable of tensors or of parameter groups, got a Linear. Try model.parameters()",
+        ),
+        (one, "an iterable of tensors or of parameter groups, got a Parameter. Try model.param"),
+        (lambda: [one() * 2], "parameters to be leaf tensors, got an op result. Try model.param"),
+        (lambda: [np.ones(2)], "parameters to be leaf tensors, got ndarray. Try model.parameters"),
+        (lambda: ["weight"], "parameters to be leaf tensors, got str."),
+        (lambda: [("weight", 1.0)], "parameters to be leaf tensors, got float."),
+        (lambda: [one(), grouped(one())], "parameters to be leaf tensors, got dict."),
+        (
+            lambda: [grouped(one()), one()],
+            'each parameter group to be a mapping with "params", got Parameter.',
+        ),
+        (lambda: [{"lr": 0.1}], 'each parameter group to be a mapping with "params", got dict.'),
+        (
+            lambda: [grouped(one(), b=1, a=2)],
+            "the options of a parameter group to be among ['...'], got ['a', 'b'].",
+        ),
     ],
 )
-def test_parameters_are_checked(kind, params, words):
-    """What cannot be optimized is refused at once."""
-    with pytest.raises(ArgumentError, match=f"^{kind.__name__}: {re.escape(words)}"):
+def test_invalid_parameters_raise(kind, params, words):
+    words = re.escape(words).replace(r"\.\.\.", ".*")
+    with pytest.raises(ArgumentError, match=f"^{kind.__name__}: expected {words}"):
         kind(params())
 
 
 @each(
     ("kind", "options", "words"),
     [
-        (optim.SGD, {"lr": -0.1}, "SGD lr: got -0.1, expected a finite number of at least 0"),
-        (optim.SGD, {"lr": math.nan}, "SGD lr: got nan"),
-        (optim.SGD, {"momentum": -0.5}, "SGD momentum: got -0.5"),
-        (optim.SGD, {"momentum": math.nan}, "SGD momentum: got nan"),
-        (optim.SGD, {"dampening": -0.5}, "SGD dampening: got -0.5"),
-        (optim.SGD, {"weight_decay": -1}, "SGD weight_decay: got -1"),
-        (optim.SGD, {"lr": math.inf}, "SGD lr: got inf"),
-        (optim.SGD, {"lr": "0.1"}, "SGD lr: got '0.1'"),
-        (optim.SGD, {"lr": None}, "SGD lr: got None"),
-        (optim.SGD, {"nesterov": True}, "expected a momentum above 0 and no dampening"),
-        (optim.SGD, {"nesterov": True, "momentum": 1, "dampening": 0.1}, "SGD nesterov: expected"),
-        (optim.Adam, {"lr": -0.1}, "Adam lr: got -0.1, expected a finite number of at least 0"),
-        (optim.Adam, {"lr": math.nan}, "Adam lr: got nan"),
-        (optim.Adam, {"eps": -1e-8}, "Adam eps: got -1e-08"),
-        (optim.Adam, {"weight_decay": -1}, "Adam weight_decay: got -1"),
-        (optim.Adam, {"betas": (1.0, 0.9)}, "Adam betas: got (1.0, 0.9), expected two numbers"),
-        (optim.Adam, {"betas": (0.9, 1.0)}, "Adam betas: got (0.9, 1.0)"),
-        (optim.Adam, {"betas": (-0.1, 0.9)}, "Adam betas: got (-0.1, 0.9)"),
-        (optim.Adam, {"betas": (0.9, math.nan)}, "Adam betas: got (0.9, nan)"),
-        (optim.Adam, {"betas": 0.9}, "Adam betas: got 0.9, expected two numbers"),
-        (optim.Adam, {"betas": (0.9,)}, "Adam betas: got (0.9,), expected two numbers"),
-        (optim.Adam, {"betas": (0.9, 0.9, 0.9)}, "Adam betas: got (0.9, 0.9, 0.9), expected two"),
-        (optim.AdamW, {"eps": -1}, "AdamW eps: got -1"),
-        (optim.AdamW, {"betas": (1.0, 0.9)}, "AdamW betas: got (1.0, 0.9)"),
-        (optim.NAdam, {"momentum_decay": -1}, "NAdam momentum_decay: got -1"),
-        (optim.NAdam, {"weight_decay": -1}, "NAdam weight_decay: got -1"),
-        (optim.NAdam, {"betas": (0.9, 1.0)}, "NAdam betas: got (0.9, 1.0)"),
-        (optim.RMSprop, {"momentum": -1}, "RMSprop momentum: got -1"),
-        (optim.RMSprop, {"alpha": 1.5}, "RMSprop alpha: got 1.5, expected a number from 0 to 1"),
-        (optim.RMSprop, {"alpha": math.nan}, "RMSprop alpha: got nan, expected a number from"),
-        (optim.RMSprop, {"alpha": "a"}, "RMSprop alpha: got 'a', expected a number from 0 to 1"),
-        (optim.RMSprop, {"eps": math.inf}, "RMSprop eps: got inf"),
-        (optim.Adagrad, {"lr_decay": -1}, "Adagrad lr_decay: got -1"),
-        (optim.Adagrad, {"initial_accumulator_value": -1}, "initial_accumulator_value: got -1"),
-        (optim.Adadelta, {"rho": -0.1}, "Adadelta rho: got -0.1, expected a number from 0 to 1"),
-        (optim.Adadelta, {"eps": -1}, "Adadelta eps: got -1"),
-        (optim.LAMB, {"lr": -1}, "LAMB lr: got -1"),
-        (optim.LAMB, {"betas": 0.9}, "LAMB betas: got 0.9, expected two numbers"),
+        (optim.SGD, {"lr": -0.1}, "SGD: expected `lr` to be a finite number >= 0, got -0.1."),
+        (optim.SGD, {"lr": math.nan}, "SGD: expected `lr` to be a finite number >= 0, got nan."),
+        (
+            optim.SGD,
+            {"momentum": -0.5},
+            "SGD: expected `momentum` to be a finite number >= 0, got -0.5.",
+        ),
+        (
+            optim.SGD,
+            {"momentum": math.nan},
+            "SGD: expected `momentum` to be a finite number >= 0, got nan.",
+        ),
+        (
+            optim.SGD,
+            {"dampening": -0.5},
+            "SGD: expected `dampening` to be a finite number >= 0, got -0.5.",
+        ),
+        (
+            optim.SGD,
+            {"weight_decay": -1},
+            "SGD: expected `weight_decay` to be a finite number >= 0, got -1.",
+        ),
+        (optim.SGD, {"lr": math.inf}, "SGD: expected `lr` to be a finite number >= 0, got inf."),
+        (optim.SGD, {"lr": "0.1"}, "SGD: expected `lr` to be a finite number >= 0, got '0.1'."),
+        (optim.SGD, {"lr": None}, "SGD: expected `lr` to be a finite number >= 0, got None."),
+        (
+            optim.SGD,
+            {"nesterov": True},
+            "SGD: expected `momentum` above 0 and `dampening` 0 with nesterov=True, got "
+            "momentum=0.0 and dampening=0.0.",
+        ),
+        (
+            optim.SGD,
+            {"nesterov": True, "momentum": 1, "dampening": 0.1},
+            "SGD: expected `momentum` above 0 and `dampening` 0 with nesterov=True, got "
+            "momentum=1 and dampening=0.1.",
+        ),
+        (optim.Adam, {"lr": -0.1}, "Adam: expected `lr` to be a finite number >= 0, got -0.1."),
+        (optim.Adam, {"lr": math.nan}, "Adam: expected `lr` to be a finite number >= 0, got nan."),
+        (
+            optim.Adam,
+            {"eps": -1e-8},
+            "Adam: expected `eps` to be a finite number >= 0, got -1e-08.",
+        ),
+        (
+            optim.Adam,
+            {"weight_decay": -1},
+            "Adam: expected `weight_decay` to be a finite number >= 0, got -1.",
+        ),
+        (
+            optim.Adam,
+            {"betas": (1.0, 0.9)},
+            "Adam: expected `betas` to be >= 0 and below 1, got (1.0, 0.9).",
+        ),
+        (
+            optim.Adam,
+            {"betas": (0.9, 1.0)},
+            "Adam: expected `betas` to be >= 0 and below 1, got (0.9, 1.0).",
+        ),
+        (
+            optim.Adam,
+            {"betas": (-0.1, 0.9)},
+            "Adam: expected `betas` to be >= 0 and below 1, got (-0.1, 0.9).",
+        ),
+        (
+            optim.Adam,
+            {"betas": (0.9, math.nan)},
+            "Adam: expected `betas` to be >= 0 and below 1, got (0.9, nan).",
+        ),
+        (optim.Adam, {"betas": 0.9}, "Adam: expected `betas` to be two numbers, got 0.9."),
+        (optim.Adam, {"betas": (0.9,)}, "Adam: expected `betas` to be two numbers, got (0.9,)."),
+        (
+            optim.Adam,
+            {"betas": (0.9, 0.9, 0.9)},
+            "Adam: expected `betas` to be two numbers, got (0.9, 0.9, 0.9).",
+        ),
+        (optim.AdamW, {"eps": -1}, "AdamW: expected `eps` to be a finite number >= 0, got -1."),
+        (
+            optim.AdamW,
+            {"betas": (1.0, 0.9)},
+            "AdamW: expected `betas` to be >= 0 and below 1, got (1.0, 0.9).",
+        ),
+        (
+            optim.NAdam,
+            {"momentum_decay": -1},
+            "NAdam: expected `momentum_decay` to be a finite number >= 0, got -1.",
+        ),
+        (
+            optim.NAdam,
+            {"weight_decay": -1},
+            "NAdam: expected `weight_decay` to be a finite number >= 0, got -1.",
+        ),
+        (
+            optim.NAdam,
+            {"betas": (0.9, 1.0)},
+            "NAdam: expected `betas` to be >= 0 and below 1, got (0.9, 1.0).",
+        ),
+        (
+            optim.RMSprop,
+            {"momentum": -1},
+            "RMSprop: expected `momentum` to be a finite number >= 0, got -1.",
+        ),
+        (
+            optim.RMSprop,
+            {"alpha": 1.5},
+            "RMSprop: expected `alpha` to be a number from 0 to 1, got 1.5.",
+        ),
+        (
+            optim.RMSprop,
+            {"alpha": math.nan},
+            "RMSprop: expected `alpha` to be a number from 0 to 1, got nan.",
+        ),
+        (
+            optim.RMSprop,
+            {"alpha": "a"},
+            "RMSprop: expected `alpha` to be a number from 0 to 1, got 'a'.",
+        ),
+        (
+            optim.RMSprop,
+            {"eps": math.inf},
+            "RMSprop: expected `eps` to be a finite number >= 0, got inf.",
+        ),
+        (
+            optim.Adagrad,
+            {"lr_decay": -1},
+            "Adagrad: expected `lr_decay` to be a finite number >= 0, got -1.",
+        ),
+        (
+            optim.Adagrad,
+            {"initial_accumulator_value": -1},
+            "Adagrad: expected `initial_accumulator_value` to be a finite number >= 0, got -1.",
+        ),
+        (
+            optim.Adadelta,
+            {"rho": -0.1},
+            "Adadelta: expected `rho` to be a number from 0 to 1, got -0.1.",
+        ),
+        (
+            optim.Adadelta,
+            {"eps": -1},
+            "Adadelta: expected `eps` to be a finite number >= 0, got -1.",
+        ),
+        (optim.LAMB, {"lr": -1}, "LAMB: expected `lr` to be a finite number >= 0, got -1."),
+        (optim.LAMB, {"betas": 0.9}, "LAMB: expected `betas` to be two numbers, got 0.9."),
     ],
 )
-def test_options_are_checked(kind, options, words):
-    """An option out of range is refused with its name and value: alone, in a group, and in a state
-    dict, which then changes nothing.
-    """
+def test_invalid_options_raise(kind, options, words):
+    """Also in a group, and in a state dict, which then changes nothing."""
     with pytest.raises(ArgumentError, match=re.escape(words)):
         kind([one()], **options)
     with pytest.raises(ArgumentError, match=re.escape(words)):
@@ -588,11 +700,10 @@ def test_options_are_checked(kind, options, words):
 
 
 @EACH
-def test_options_of_a_group_replace_the_defaults(kind):
-    """An option is checked with those that it is used with: a group's own with the defaults."""
+def test_group_options_are_checked_together_with_defaults(kind):
     optimizer = kind([{"params": [one()], "lr": 0.0}], lr=0.1)
     assert optimizer.param_groups[0]["lr"] == 0.0
-    with pytest.raises(ArgumentError, match="SGD nesterov: expected a momentum above 0"):
+    with pytest.raises(ArgumentError, match=r"^SGD: expected `momentum` above 0 and `dampening` 0"):
         optim.SGD([{"params": [one()], "momentum": 0.0}], momentum=0.9, nesterov=True)
 
 
@@ -618,8 +729,8 @@ STATEFUL = each(
 
 @STATEFUL
 @each("dtype", [np.float32, np.float64])
-def test_going_on_from_a_state_dict(kind, options, dtype):
-    """A new optimizer with the old one's state goes on with the same bits."""
+def test_resume_from_state_dict(kind, options, dtype):
+    """A new optimizer with the loaded state continues bit for bit."""
     params = parameters(dtype)
     whole = kind(params, **options)
     run(whole, 5)
@@ -632,8 +743,7 @@ def test_going_on_from_a_state_dict(kind, options, dtype):
 
 
 @STATEFUL
-def test_state_dict_has_the_options(kind, options):
-    """A state dict has each group's options, and for its parameters their number."""
+def test_state_dict_contains_group_options(kind, options):
     groups = [{"params": [one(), one()]}, {"params": [one()], "lr": 0.5}]
     first, second = kind(groups, **options).state_dict()["param_groups"]
     assert (options | {"params": 2}).items() <= first.items()
@@ -641,8 +751,8 @@ def test_state_dict_has_the_options(kind, options):
 
 
 @STATEFUL
-def test_going_on_from_a_copy(kind, options):
-    """A deep copy of parameters and optimizer, taken in mid-run, goes on with the same bits."""
+def test_resume_from_deepcopy(kind, options):
+    """A deep copy of optimizer and parameters continues bit for bit."""
     params = parameters()
     optimizer = kind(params, **options)
     run(optimizer, 5)
@@ -655,7 +765,7 @@ def test_going_on_from_a_copy(kind, options):
 
 @STATEFUL
 def test_state_dict_copies(kind, options):
-    """Steps do not change a state dict taken before, nor what it was loaded from."""
+    """Later steps change neither a saved state dict nor a loaded one."""
     optimizer = kind(parameters(), **options)
     run(optimizer, 2)
     state = optimizer.state_dict()
@@ -669,7 +779,7 @@ def test_state_dict_copies(kind, options):
 
 @STATEFUL
 def test_state_dict_of_a_new_optimizer(kind, options):
-    """Before the first step there is no state; loading that starts afresh."""
+    """It has no state, and loading it resets the state."""
     optimizer = kind(parameters(), **options)
     fresh = optimizer.state_dict()
     assert fresh["state"] == [{}] * len(SHAPES)
@@ -680,7 +790,7 @@ def test_state_dict_of_a_new_optimizer(kind, options):
 
 
 def test_state_of_frozen_parameters():
-    """State goes by position, so that a frozen parameter between others does no harm."""
+    """State is stored by position, so frozen parameters are skipped correctly."""
 
     def optimizer():
         params = parameters()
@@ -705,31 +815,33 @@ def test_state_of_frozen_parameters():
         optim.Adam([grouped(one()), grouped(one(), one())]).state_dict(),
     ],
 )
-def test_loading_of_another_optimizer(state):
-    """The state of another optimizer, or of other groups, is refused, and nothing is changed."""
+def test_loading_state_of_other_groups_raises(state):
+    """The optimizer is left unchanged."""
     optimizer = optim.SGD([{"params": [one()]}, {"params": [one(), one()]}], lr=0.1, momentum=0.9)
     optimizer.step()
     before = repr(optimizer.state_dict())
-    words = "this state is of another optimizer, or of other groups of parameters"
-    with pytest.raises(ArgumentError, match=f"^SGD.load_state_dict: {words}"):
+    words = r"expected 3 parameters in groups of \[1, 2\], got \d parameters in groups of \[.*\]\."
+    options = r"Unknown options: \[.*\]\. Missing options: \[.*\]\."
+    with pytest.raises(ArgumentError, match=f"^SGD.load_state_dict: {words} {options}$"):
         optimizer.load_state_dict(state)
     assert repr(optimizer.state_dict()) == before
 
 
 @EACH
-def test_loading_what_is_no_state(kind):
-    """The state dict of a model is told by its names."""
-    words = re.escape(".load_state_dict: got ['bias', 'weight'], expected state and param_groups")
-    with pytest.raises(ArgumentError, match=f"^{kind.__name__}{words}"):
+def test_loading_a_model_state_dict_raises(kind):
+    words = "expected the entries ['param_groups', 'state'], got ['bias', 'weight']."
+    with pytest.raises(
+        ArgumentError, match=f"^{kind.__name__}.load_state_dict: {re.escape(words)}"
+    ):
         kind([one()]).load_state_dict(nn.Linear(2, 1).state_dict())
 
 
-def test_loading_another_shape():
-    """State of another shape is refused, with both shapes, and nothing is changed."""
+def test_loading_state_of_other_shapes_raises():
+    """The optimizer is left unchanged."""
     larger = optim.SGD(parameters(), lr=0.5, momentum=0.9)
     run(larger, 1)
     optimizer = optim.SGD(parameters()[::-1], lr=0.1)
-    words = re.escape("momentum_buffer of parameter 0 has shape (3, 4), expected ()")
+    words = re.escape("expected momentum_buffer of parameter '0' to have shape (), got (3, 4).")
     with pytest.raises(ShapeError, match=words):
         optimizer.load_state_dict(larger.state_dict())
     assert optimizer.param_groups[0]["lr"] == 0.1
@@ -737,8 +849,8 @@ def test_loading_another_shape():
 
 
 @EACH
-def test_loading_of_each_other_optimizer(kind):
-    """No optimizer takes another's state, but Adam takes AdamW's: one class with an option."""
+def test_loading_state_of_other_optimizers_raises(kind):
+    """Only Adam loads AdamW's state: AdamW is Adam with an option set."""
     for other in BY_HAND:
         optimizer, state = kind([one()]), other([one()], lr=0.3).state_dict()
         if other is kind or (kind, other) == (optim.Adam, optim.AdamW):
@@ -750,12 +862,12 @@ def test_loading_of_each_other_optimizer(kind):
             assert optimizer.param_groups[0]["lr"] != 0.3
 
 
-# What single ones promise beyond their formulas.
+# Behavior of single optimizers beyond their formulas.
 
 
-def test_adamw_is_not_adam():
-    """AdamW refuses decay within the gradient, from a group or from Adam's state."""
-    words = "^AdamW decoupled_weight_decay: got False, expected True"
+def test_adamw_rejects_coupled_weight_decay():
+    """Neither a group nor Adam's state can turn it on."""
+    words = "^AdamW: expected `decoupled_weight_decay` to be True, got False"
     with pytest.raises(ArgumentError, match=words):
         optim.AdamW([{"params": [one()], "decoupled_weight_decay": False}])
     with pytest.raises(ArgumentError, match=words):
@@ -763,23 +875,23 @@ def test_adamw_is_not_adam():
 
 
 @pytest.mark.parametrize("grad", [[1.0, -2.0], [0.0, 0.0]])
-def test_lamb_starts_from_zero(grad):
-    """Weights that are all 0, and steps that are, have the factor 1: no standstill, no nan."""
+def test_lamb_with_zero_weights(grad):
+    """Zero weights or a zero update use the factor 1: no standstill, no nan."""
     parameter = nn.Parameter(np.zeros(2))
     parameter.grad = Tensor(np.array(grad))
     optim.LAMB([parameter], lr=0.5).step()
     np.testing.assert_allclose(parameter.numpy(), -0.5 * np.sign(grad), rtol=1e-5)
 
 
-def test_lamb_stays_on_zero_steps():
-    """A gradient of 0 without decay makes a step of 0, whose length is divided by nothing."""
+def test_lamb_with_zero_updates():
+    """A zero gradient without decay changes nothing and divides by nothing."""
     parameter = one(grad=Tensor(np.zeros(2)))
     optim.LAMB([parameter], lr=0.5, weight_decay=0.0).step()
     assert parameter.tolist() == [1.0, 2.0]
 
 
 def test_centered_rmsprop_of_constant_gradients():
-    """A variance that rounding makes negative is 0 and not nan, as PyTorch has it."""
+    """A variance that rounding makes negative is clipped to 0; PyTorch returns nan."""
     parameter = nn.Parameter(np.zeros(100, np.float32))
     parameter.grad = Tensor(np.linspace(0.1, 1, 100, dtype=np.float32))
     optimizer = optim.RMSprop([parameter], lr=0.01, alpha=0.9, centered=True, eps=0.1)

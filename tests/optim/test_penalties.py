@@ -1,4 +1,4 @@
-"""Weight decay that leaves biases and norms alone, and the L1 norm."""
+"""Parameter groups for weight decay, and the L1 penalty."""
 
 import re
 
@@ -11,7 +11,7 @@ from tinygrad_np.errors import ArgumentError
 
 
 def network():
-    """Return a model with weights of two and four axes, biases and a norm."""
+    """Return a model with weights of two and of four axes, biases and a norm."""
     last = nn.Linear(8, 3, generator=rng(1))
     conv = nn.Conv2d(1, 2, 3, generator=rng())
     return nn.Sequential(conv, nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), last)
@@ -22,7 +22,7 @@ REST = ["0.bias", "1.weight", "1.bias", "4.bias"]
 
 
 def test_decay_groups():
-    """Weights of two axes or more decay, the rest does not; the names are kept."""
+    """Weights of two or more axes decay, all others do not; names are kept."""
     model = network()
     groups = optim.decay_groups(model.named_parameters(), 0.1)
     assert [[name for name, _ in group["params"]] for group in groups] == [WEIGHTS, REST]
@@ -31,8 +31,7 @@ def test_decay_groups():
     assert [len(group["params"]) for group in alone] == [2, 4]
 
 
-def test_without_biases():
-    """An empty group is none the worse."""
+def test_decay_groups_with_an_empty_group():
     model = nn.Linear(2, 1, bias=False)
     optimizer = optim.SGD(optim.decay_groups(model.named_parameters(), 0.5), lr=1.0)
     before = model.weight.numpy().copy()
@@ -42,7 +41,7 @@ def test_without_biases():
 
 
 def test_l1_norm():
-    """The sum of the sizes of all weights' entries, of no others, by a loop."""
+    """The norm is the sum over the entries of all weights and nothing else."""
     model = network()
     expected = sum(abs(float(w)) for name in WEIGHTS for w in model.state_dict()[name].ravel())
     assert optim.l1_norm(model.parameters()).item() == pytest.approx(expected, rel=1e-5)
@@ -50,7 +49,7 @@ def test_l1_norm():
 
 
 def test_gradient_of_the_l1_norm():
-    """The subgradient sign(w), with 0 at 0; none for biases."""
+    """The subgradient is sign(w), 0 at 0; biases get none."""
     layer = nn.Linear(3, 2)
     layer.weight.data[...] = [[1.5, -2.0, 0.0], [-0.0, 1e-30, -1e30]]
     (0.25 * optim.l1_norm(layer.parameters())).backward()
@@ -62,16 +61,36 @@ def test_gradient_of_the_l1_norm():
 @each(
     ("call", "words"),
     [
-        (lambda: optim.decay_groups(network(), 0.1), "decay_groups: got a Sequential, expected se"),
-        (lambda: optim.decay_groups([], 0.1), "decay_groups: got no parameters; give model.named_"),
-        (lambda: optim.decay_groups([1.0], 0.1), "decay_groups: got float as a parameter, expect"),
-        (lambda: optim.decay_groups([leaf(1.0)], -1), "decay_groups weight_decay: got -1, expec"),
-        (lambda: optim.l1_norm(network()), "l1_norm: got a Sequential, expected several tensors"),
-        (lambda: optim.l1_norm([]), "l1_norm: got no parameters; give model.parameters()"),
-        (lambda: optim.l1_norm([nn.Parameter([1.0])]), "l1_norm: got no weights of two axes or mo"),
+        (
+            lambda: optim.decay_groups(network(), 0.1),
+            "decay_groups: expected an iterable of tensors, got a Sequential. Try model.named_",
+        ),
+        (
+            lambda: optim.decay_groups([], 0.1),
+            "decay_groups: expected at least one parameter, got none. Try model.named_parame",
+        ),
+        (
+            lambda: optim.decay_groups([1.0], 0.1),
+            "decay_groups: expected parameters to be leaf tensors, got float.",
+        ),
+        (
+            lambda: optim.decay_groups([leaf(1.0)], -1),
+            "decay_groups: expected `weight_decay` to be a finite number >= 0, got -1.",
+        ),
+        (
+            lambda: optim.l1_norm(network()),
+            "l1_norm: expected an iterable of tensors, got a Sequential. Try model.parameters()",
+        ),
+        (
+            lambda: optim.l1_norm([]),
+            "l1_norm: expected at least one parameter, got none. Try model.parameters().",
+        ),
+        (
+            lambda: optim.l1_norm([nn.Parameter([1.0])]),
+            "l1_norm: expected at least one weight of two or more axes, got none.",
+        ),
     ],
 )
-def test_refused(call, words):
-    """What are no parameters is named."""
+def test_invalid_arguments_raise(call, words):
     with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
         call()

@@ -1,4 +1,4 @@
-"""Schedules against their formulas written out, in succession, resumed, and what they refuse."""
+"""Learning-rate schedules: formulas, chaining, resuming and errors."""
 
 import copy
 import json
@@ -16,20 +16,18 @@ RATES = (0.1, 0.03)
 
 
 def optimizer_of(*rates, kind=optim.SGD, **options):
-    """Return an optimizer with a group of one parameter for each rate."""
+    """Return an optimizer with one group of one parameter per learning rate."""
     groups = [{"params": [nn.Parameter([1.0])], "lr": lr} for lr in rates or RATES]
     return kind(groups, **options)
 
 
 def rates_of(optimizer, name="lr"):
-    """Return the groups' rates."""
+    """Return the learning rate of each group."""
     return [group[name] for group in optimizer.param_groups]
 
 
 def take(schedule, steps, first=0):
-    """Take steps, by the metrics of their numbers where they want one; return the rates after
-    each.
-    """
+    """Take steps, with metrics if needed, and return the learning rates after each."""
     rates = []
     for step in range(first, first + steps):
         if isinstance(schedule, optim.ReduceLROnPlateau):
@@ -41,22 +39,22 @@ def take(schedule, steps, first=0):
 
 
 def warm_then_cosine(optimizer):
-    """Return the usual succession."""
+    """Return a warmup followed by cosine annealing."""
     parts = [optim.LinearWarmup(optimizer, 4, 0.1), optim.CosineAnnealingLR(optimizer, 8)]
     return optim.SequentialLR(optimizer, parts, milestones=[4])
 
 
 def nested(optimizer):
-    """Return a succession within a succession."""
+    """Return a SequentialLR that contains another one."""
     parts = [warm_then_cosine(optimizer), optim.ExponentialLR(optimizer, 0.5)]
     return optim.SequentialLR(optimizer, parts, milestones=[9])
 
 
-# Formulas: a factor of the first rate.
+# Formulas, as factors of the initial learning rate.
 
 
 def one_cycle(t, total=20, rise=0.3, first=1 / 25, last=1 / 25e4):
-    """Return the rate of a cycle of two phases with a highest rate of 1."""
+    """Return the learning rate of a two-phase cycle with a peak of 1."""
     top = rise * total - 1
     if t <= top:
         return 1 + (first - 1) * (1 + math.cos(math.pi * t / top)) / 2
@@ -89,7 +87,7 @@ FORMULAS = {
         lambda t: 1.0 if t >= 1 else 0.001,
     ),
     "one-cycle": (lambda o: optim.OneCycleLR(o, list(RATES), 20, cycle_momentum=False), one_cycle),
-    "succession": (
+    "sequential": (
         warm_then_cosine,
         lambda t: 0.1 + 0.9 * t / 4 if t < 4 else (1 + math.cos(math.pi * (t - 4) / 8)) / 2,
     ),
@@ -106,7 +104,7 @@ FORMULAS = {
 
 @each(("make", "factor"), FORMULAS.values(), ids=FORMULAS.keys())
 def test_formula(make, factor):
-    """Each group's rate is its first one by the factor of the step, from before the first on."""
+    """Each group has its initial lr times the factor, also before the first step."""
     optimizer = optimizer_of()
     schedule = make(optimizer)
     rates = [rates_of(optimizer), *take(schedule, 20)]
@@ -116,8 +114,8 @@ def test_formula(make, factor):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-16, err_msg=f"step {t}")
 
 
-def test_cosine_above_a_minimum():
-    """The first rates fall to eta_min at T_max: halfway they are the mean of both."""
+def test_cosine_with_eta_min():
+    """The learning rates fall to eta_min at T_max, and halfway are the mean."""
     optimizer = optimizer_of()
     schedule = optim.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.01)
     np.testing.assert_allclose(rates_of(optimizer), RATES, rtol=1e-12)
@@ -139,9 +137,7 @@ EACH = each("make", MAKERS.values(), ids=MAKERS.keys())
 
 @EACH
 def test_get_last_lr(make):
-    """get_last_lr() are the rates that were set, as a list of its own: Python floats, which keep
-    float32 parameters float32.
-    """
+    """It returns a new list of Python floats, which keep float32 parameters float32."""
     optimizer = optimizer_of(momentum=0.9)
     schedule = make(optimizer)
     for step in range(12):
@@ -155,26 +151,25 @@ def test_get_last_lr(make):
 
 
 @EACH
-def test_schedules_made_before_the_first_step(make):
-    """A schedule that follows another unbegun one starts from the rates before both."""
+def test_second_schedule_starts_from_the_initial_lr(make):
     optimizer = optimizer_of(momentum=0.9)
     first = make(optimizer)
     second = optim.StepLR(optimizer, 10)
     assert rates_of(optimizer) == second.get_last_lr() == first.initial_lrs
-    if "max_lr" not in json.dumps(first.state_dict()):  # a cycle's first rate is its own
+    if "max_lr" not in json.dumps(first.state_dict()):  # OneCycleLR sets its own
         assert rates_of(optimizer) == list(RATES)
 
 
-def test_a_schedule_made_twice():
-    """A cell of a notebook that is run again does not warm up from a third of a third."""
+def test_constructing_a_schedule_again_does_not_compound():
+    """For example by running a notebook cell again."""
     optimizer = optimizer_of()
     for _ in range(3):
         optim.LinearWarmup(optimizer, 10)
     np.testing.assert_allclose(rates_of(optimizer), [0.1 / 3, 0.03 / 3], rtol=1e-12)
 
 
-def test_rates_changed_between_schedules():
-    """Every schedule starts from the group's initial_lr, which can be changed."""
+def test_schedules_start_from_initial_lr():
+    """Changing it changes where the next schedule starts; changing lr does not."""
     optimizer = optimizer_of()
     optim.LinearWarmup(optimizer, 10)
     optimizer.param_groups[0]["lr"] = 0.7
@@ -183,7 +178,7 @@ def test_rates_changed_between_schedules():
 
 
 def test_schedule_after_another_one():
-    """A schedule made after another's steps starts from initial_lr, a plateau from the rate."""
+    """A later schedule starts from initial_lr, but a plateau from the current lr."""
     optimizer = optimizer_of()
     take(optim.ExponentialLR(optimizer, 0.5), 2)
     plateau = optim.ReduceLROnPlateau(optimizer)
@@ -193,7 +188,7 @@ def test_schedule_after_another_one():
 
 
 def test_initial_lr():
-    """The first schedule records it in the groups; a cycle replaces it by its own first rate."""
+    """The first schedule records it; OneCycleLR replaces it by its own."""
     optimizer = optimizer_of()
     assert "initial_lr" not in optimizer.param_groups[0]
     schedule = warm_then_cosine(optimizer)
@@ -207,7 +202,7 @@ def test_initial_lr():
 
 
 def test_initial_lr_in_another_optimizer():
-    """It comes with the groups, and with a state dict, where it is checked."""
+    """It is copied with groups and state dicts, where it is checked."""
     first, second = optimizer_of(), optimizer_of(0.7, 0.7)
     optim.LinearWarmup(first, 10)
     assert optim.StepLR(optim.SGD(first.param_groups), 5).get_last_lr() == list(RATES)
@@ -215,13 +210,15 @@ def test_initial_lr_in_another_optimizer():
     second.load_state_dict(state)
     assert rates_of(second, "initial_lr") == list(RATES)
     state["param_groups"][0]["initial_lr"] = -0.1
-    with pytest.raises(ArgumentError, match=r"SGD initial_lr: got -0\.1, expected a finite"):
+    with pytest.raises(
+        ArgumentError, match=r"^SGD: expected `initial_lr` to be a finite number >= 0, got -0\.1\."
+    ):
         second.load_state_dict(state)
 
 
 @each("is_second_first", [False, True])
-def test_succession_in_any_order_of_making(is_second_first):
-    """Whichever part is made first, each starts from the optimizer's own rates."""
+def test_sequential_parts_in_any_order_of_construction(is_second_first):
+    """Each part starts from the optimizer's initial learning rates."""
     optimizer = optimizer_of()
     makers = [lambda: optim.LinearWarmup(optimizer, 4), lambda: optim.StepLR(optimizer, 10)]
     parts = [make() for make in (makers[::-1] if is_second_first else makers)]
@@ -231,8 +228,7 @@ def test_succession_in_any_order_of_making(is_second_first):
     assert take(schedule, 5)[-1] == list(RATES)
 
 
-def test_succession_that_starts_with_its_second():
-    """A milestone of 0 passes over the first part."""
+def test_sequential_milestone_0_skips_the_first_part():
     optimizer = optimizer_of()
     parts = [optim.LinearWarmup(optimizer, 4), optim.ExponentialLR(optimizer, 0.5)]
     schedule = optim.SequentialLR(optimizer, parts, [0])
@@ -245,7 +241,7 @@ def test_succession_that_starts_with_its_second():
 
 @each("kind", [optim.SGD, optim.RMSprop, optim.Adam, optim.LAMB])
 def test_one_cycle_momentum(kind):
-    """Momentum, or beta 1, is lowest where the rate is highest; beta 2 stays."""
+    """Momentum, or β1, is lowest where the lr is highest; β2 is constant."""
     optimizer = optimizer_of(kind=kind)
     schedule = optim.OneCycleLR(
         optimizer, 0.5, 20, base_momentum=[0.6, 0.7], max_momentum=0.9, anneal_strategy="linear"
@@ -259,8 +255,8 @@ def test_one_cycle_momentum(kind):
         take(schedule, 1 if t < 19 else 0)
 
 
-def test_one_cycle_leaves_momentum():
-    """With cycle_momentum=False momentum stays, and need not be there."""
+def test_one_cycle_without_momentum():
+    """With cycle_momentum=False momentum is constant and not required."""
     optimizer = optimizer_of(momentum=0.5)
     take(optim.OneCycleLR(optimizer, 0.5, 10, cycle_momentum=False), 3)
     assert [group["momentum"] for group in optimizer.param_groups] == [0.5, 0.5]
@@ -268,13 +264,13 @@ def test_one_cycle_leaves_momentum():
 
 
 def test_one_cycle_peak():
-    """The highest rate is max_lr to the bit, and total_steps may come as epochs of steps."""
+    """The peak is max_lr exactly, also with epochs and steps_per_epoch."""
     rates = take(optim.OneCycleLR(optimizer_of(), [0.1, 0.7], epochs=4, steps_per_epoch=5), 20)
     assert [max(column) for column in zip(*rates, strict=True)] == [0.1, 0.7]
 
 
 def test_one_cycle_of_three_phases():
-    """Up to the highest rate, back to the first one in as many steps, then down to the last."""
+    """A rise, an equally long return to the initial lr, and a fall to the final lr."""
     rates = take(optim.OneCycleLR(optimizer_of(), 1.0, 20, three_phase=True), 19)
     for step, expected in ((5, 1.0), (10, 0.04), (19, 4e-6)):
         np.testing.assert_allclose(rates[step - 1], [expected] * 2, rtol=1e-12)
@@ -282,11 +278,10 @@ def test_one_cycle_of_three_phases():
 
 @each(
     ("steps", "rise", "expected"),
-    # No step of the rise: the cycle starts at its top. PyTorch divides by zero.
+    # Without a rising step the cycle starts at its peak. PyTorch divides by zero.
     [(10, 0.1, 1.0), (1, 0.3, 1 / 25e4), (1, 1.0, 1.0)],
 )
-def test_one_cycle_phase_of_no_length(steps, rise, expected):
-    """A phase without steps is over at once."""
+def test_one_cycle_phase_without_steps(steps, rise, expected):
     optimizer = optimizer_of()
     schedule = optim.OneCycleLR(optimizer, 1.0, steps, pct_start=rise)
     np.testing.assert_allclose(rates_of(optimizer), expected, rtol=1e-12)
@@ -295,8 +290,8 @@ def test_one_cycle_phase_of_no_length(steps, rise, expected):
 
 
 @pytest.mark.parametrize("within", [0, 1, 2])
-def test_one_cycle_has_an_end(within):
-    """A step beyond the last is refused, in a succession too, and changes nothing."""
+def test_step_beyond_one_cycle_raises(within):
+    """Also in a SequentialLR; nothing changes."""
     optimizer = optimizer_of()
     schedule = optim.OneCycleLR(optimizer, 0.1, 5)
     for _ in range(within):
@@ -304,7 +299,9 @@ def test_one_cycle_has_an_end(within):
         schedule = optim.SequentialLR(optimizer, [first, schedule], [2])
     take(schedule, 5 + 2 * within)
     state, rates = schedule.state_dict(), rates_of(optimizer)
-    with pytest.raises(ArgumentError, match=r"^OneCycleLR.step: all 5 steps are taken; give a la"):
+    with pytest.raises(
+        ArgumentError, match=r"^OneCycleLR.step: expected at most 5 steps, got 6. Pass a la"
+    ):
         schedule.step()
     assert schedule.state_dict() == state
     assert rates_of(optimizer) == rates
@@ -314,7 +311,7 @@ def test_one_cycle_has_an_end(within):
 
 
 def plateau(metrics, **options):
-    """Return the rate of one group of rate 1 after each metric."""
+    """Return the lr after each metric, for one group with an initial lr of 1."""
     optimizer = optimizer_of(1.0)
     schedule = optim.ReduceLROnPlateau(optimizer, **{"factor": 0.5, **options})
     found = []
@@ -341,21 +338,20 @@ def plateau(metrics, **options):
     ],
 )
 def test_plateau(metrics, options, expected):
-    """The rate falls when the metric has not got better for more than `patience` steps."""
+    """The lr falls after more than `patience` steps without improvement."""
     assert plateau(metrics, **options) == expected
 
 
 def test_plateau_metrics():
-    """A metric may be a Tensor of one entry, or a NumPy number; no other Tensor."""
+    """A metric may be a NumPy scalar or a tensor with one entry."""
     assert plateau([Tensor(1.0), np.float32(2.0), Tensor([2.0])], patience=0) == [1, 0.5, 0.25]
-    words = r"^ReduceLROnPlateau.step: got .*, expected one number, such as the loss"
+    words = r"^ReduceLROnPlateau.step: expected one number, for example the epoch's .* loss, got "
     for metric in (Tensor([1.0, 2.0]), "low", None):
         with pytest.raises(ArgumentError, match=words):
             plateau([metric])
 
 
-def test_plateau_takes_over_rates():
-    """A rate that was set by hand in between is the one that falls."""
+def test_plateau_reduces_a_manually_changed_lr():
     optimizer = optimizer_of()
     schedule = optim.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
     schedule.step(1.0)
@@ -372,10 +368,8 @@ def test_plateau_takes_over_rates():
 @each("before", [0, 3, 7])
 @each("kind", [optim.SGD, optim.Adam])
 @each("is_old", [False, True])
-def test_going_on_from_a_state_dict(make, before, kind, is_old):
-    """A schedule resumed from JSON gives the same bits, momentum included; also from a state
-    without initial_lr, as in older files.
-    """
+def test_resume_from_state_dict(make, before, kind, is_old):
+    """Bit for bit, momentum included, through JSON, and without initial_lr as in older files."""
     whole, resumed = optimizer_of(kind=kind), optimizer_of(0.7, 0.7, kind=kind)
     schedule, other = make(whole), make(resumed)
     take(schedule, before)
@@ -393,8 +387,8 @@ def test_going_on_from_a_state_dict(make, before, kind, is_old):
 
 
 @EACH
-def test_loading_sets_the_rates(make):
-    """The rates are right at once, whether or not the optimizer's own state is loaded."""
+def test_loading_sets_the_learning_rates(make):
+    """The optimizer's own state need not be loaded."""
     first, second = optimizer_of(momentum=0.9), optimizer_of(1.0, 1.0, momentum=0.9)
     schedule = make(first)
     take(schedule, 5)
@@ -402,8 +396,7 @@ def test_loading_sets_the_rates(make):
     assert rates_of(second) == rates_of(first)
 
 
-def test_loading_takes_over_the_options():
-    """A state dict has the options, which replace those of the schedule that loads it."""
+def test_loading_replaces_the_options():
     state = optim.StepLR(optimizer_of(), 3, gamma=0.5).state_dict()
     schedule = optim.StepLR(optimizer_of(), 100)
     schedule.load_state_dict(state)
@@ -412,7 +405,7 @@ def test_loading_takes_over_the_options():
 
 @EACH
 def test_state_dict_copies(make):
-    """Steps do not change a state dict taken before, nor what it was loaded from."""
+    """Later steps change neither a saved state dict nor a loaded one."""
     schedule, other = (make(optimizer_of(momentum=0.9)) for _ in range(2))
     take(schedule, 2)
     state = schedule.state_dict()
@@ -428,8 +421,8 @@ def test_state_dict_copies(make):
 
 
 @EACH
-def test_going_on_from_a_copy(make):
-    """A deep copy of optimizer and schedule goes on alike, without the first."""
+def test_resume_from_deepcopy(make):
+    """A copy continues equally and leaves the original unchanged."""
     optimizer = optimizer_of(momentum=0.9)
     schedule = make(optimizer)
     take(schedule, 2)
@@ -442,12 +435,15 @@ def test_going_on_from_a_copy(make):
 
 
 @EACH
-def test_loading_of_another_schedule(make):
-    """The state of each other kind of schedule is refused, and nothing is changed."""
+def test_loading_state_of_another_schedule_raises(make):
+    """The schedule is left unchanged."""
     schedule = make(optimizer_of())
     take(schedule, 2)
     before = schedule.state_dict()
-    words = rf"^{type(schedule).__name__}.load_state_dict: got \[.*this state is of something else"
+    where = rf"^{type(schedule).__name__}.load_state_dict"
+    words = (
+        rf"{where}: expected the entries \[.* with the options \[.*\], got \[.* with the options "
+    )
     strangers = [other(optimizer_of()) for other in MAKERS.values()]
     strangers = [stranger for stranger in strangers if type(stranger) is not type(schedule)]
     assert len(strangers) > 10
@@ -458,18 +454,18 @@ def test_loading_of_another_schedule(make):
 
 
 @EACH
-def test_loading_of_other_groups(make):
-    """The state of an optimizer with other groups is refused."""
+def test_loading_state_of_other_groups_raises(make):
     state = make(optimizer_of()).state_dict()
     state["initial_lrs"] += [0.1]
     schedule = make(optimizer_of())
-    words = f"^{type(schedule).__name__}.load_state_dict: this state is of 3 groups of parameters, "
+    where = f"^{type(schedule).__name__}.load_state_dict"
+    words = rf"{where}: expected the state of 2 parameter groups, got 3\."
     with pytest.raises(ArgumentError, match=words):
         schedule.load_state_dict(state)
 
 
-def test_loading_of_another_succession():
-    """A succession of other parts is refused before any part is changed."""
+def test_loading_state_of_another_sequential_raises():
+    """No part is changed."""
     schedule, stranger = warm_then_cosine(optimizer_of()), nested(optimizer_of())
     before = schedule.state_dict()
     with pytest.raises(ArgumentError, match=r"^ExponentialLR.load_state_dict|^LinearWarmup.load"):
@@ -477,13 +473,13 @@ def test_loading_of_another_succession():
     assert schedule.state_dict() == before
     state = warm_then_cosine(optimizer_of()).state_dict()
     state["schedulers"].pop()
-    words = "^SequentialLR.load_state_dict: this state is of 1 schedules, expected 2"
+    words = r"^SequentialLR.load_state_dict: expected the state of 2 schedulers, got 1\."
     with pytest.raises(ArgumentError, match=words):
         schedule.load_state_dict(state)
     assert schedule.state_dict() == before
 
 
-# What is refused.
+# Invalid arguments.
 
 FINE_OPTIONS = {
     "StepLR": {"step_size": 1},
@@ -495,47 +491,55 @@ FINE_OPTIONS = {
     "ReduceLROnPlateau": {},
 }
 BAD_OPTIONS = [
-    ("StepLR step_size", 0, "got 0, expected an integer of at le"),
-    ("StepLR step_size", 1.5, "got 1.5, expected an int"),
-    ("StepLR gamma", -1, "got -1, expected a finite"),
-    ("MultiStepLR milestones", [3, -1], "got -1, expected an int"),
-    ("MultiStepLR milestones", [0.5], "got 0.5"),
-    ("MultiStepLR gamma", math.nan, "got nan"),
-    ("ExponentialLR gamma", -0.5, "got -0.5, expected a finite"),
-    ("CosineAnnealingLR T_max", 0, "got 0, expected an int"),
-    ("CosineAnnealingLR eta_min", -1, "got -1"),
-    ("LinearWarmup warmup_steps", 0, "got 0, expected an int"),
-    ("LinearWarmup start_factor", 0.0, "got 0.0, expected a number above 0 and up to 1"),
-    ("LinearWarmup start_factor", 1.5, "got 1.5, expec"),
-    ("LinearWarmup start_factor", "a", "got 'a'"),
-    ("OneCycleLR total_steps", 0, "got 0, expected an int"),
-    ("OneCycleLR total_steps", 2.0, "got 2.0"),
-    ("OneCycleLR max_lr", -1, "got -1, expected a finite number of"),
-    ("OneCycleLR max_lr", [1, 2, 3], "got 3 numbers, expected one, or 2, as many as the optimizer"),
-    ("OneCycleLR pct_start", 1.5, "got 1.5, expected a number fr"),
-    ("OneCycleLR max_momentum", 1.5, "got 1.5, expected a num"),
-    ("OneCycleLR base_momentum", [0.5, -1], "got -1, expected"),
-    ("OneCycleLR div_factor", 0, "got 0, expected a number above"),
-    ("OneCycleLR final_div_factor", -1, "got -1, expected"),
-    ("OneCycleLR anneal_strategy", "exp", "got 'exp', expected 'cos' or 'linear'"),
-    ("ReduceLROnPlateau mode", "low", "got 'low', expected 'min' or 'max'"),
-    ("ReduceLROnPlateau threshold_mode", "abc", "got 'abc', expected 'rel' or 'abs'"),
-    ("ReduceLROnPlateau factor", 1.0, "got 1.0, expected a number below 1"),
-    ("ReduceLROnPlateau factor", -0.5, "got -0.5, expected a"),
-    ("ReduceLROnPlateau patience", -1, "got -1, expected an int"),
-    ("ReduceLROnPlateau cooldown", 0.5, "got 0.5, expected an int"),
-    ("ReduceLROnPlateau threshold", -1, "got -1, expected"),
-    ("ReduceLROnPlateau eps", math.nan, "got nan, expected a"),
-    ("ReduceLROnPlateau min_lr", -1, "got -1, expected a fin"),
-    ("ReduceLROnPlateau min_lr", [0.1], "got 1 numbers, expected one, or 2, as"),
+    ("StepLR step_size", 0, "an integer >= 1, got 0."),
+    ("StepLR step_size", 1.5, "an integer >= 1, got 1.5."),
+    ("StepLR gamma", -1, "a finite number >= 0, got -1."),
+    ("MultiStepLR milestones", [3, -1], "an integer >= 0, got -1."),
+    ("MultiStepLR milestones", [0.5], "an integer >= 0, got 0.5."),
+    ("MultiStepLR gamma", math.nan, "a finite number >= 0, got nan."),
+    ("ExponentialLR gamma", -0.5, "a finite number >= 0, got -0.5."),
+    ("CosineAnnealingLR T_max", 0, "an integer >= 1, got 0."),
+    ("CosineAnnealingLR eta_min", -1, "a finite number >= 0, got -1."),
+    ("LinearWarmup warmup_steps", 0, "an integer >= 1, got 0."),
+    ("LinearWarmup start_factor", 0.0, "above 0 and at most 1, got 0.0."),
+    ("LinearWarmup start_factor", 1.5, "above 0 and at most 1, got 1.5."),
+    ("LinearWarmup start_factor", "a", "a finite number >= 0, got 'a'."),
+    ("OneCycleLR total_steps", 0, "an integer >= 1, got 0."),
+    ("OneCycleLR total_steps", 2.0, "an integer >= 1, got 2.0."),
+    ("OneCycleLR max_lr", -1, "a finite number >= 0, got -1."),
+    (
+        "OneCycleLR max_lr",
+        [1, 2, 3],
+        "one number or 2 numbers (one per parameter group), got 3 numbers.",
+    ),
+    ("OneCycleLR pct_start", 1.5, "a number from 0 to 1, got 1.5."),
+    ("OneCycleLR max_momentum", 1.5, "a number from 0 to 1, got 1.5."),
+    ("OneCycleLR base_momentum", [0.5, -1], "a number from 0 to 1, got -1."),
+    ("OneCycleLR div_factor", 0, "above 0, got 0."),
+    ("OneCycleLR final_div_factor", -1, "a finite number >= 0, got -1."),
+    ("OneCycleLR anneal_strategy", "exp", "'cos' or 'linear', got 'exp'."),
+    ("ReduceLROnPlateau mode", "low", "'min' or 'max', got 'low'."),
+    ("ReduceLROnPlateau threshold_mode", "abc", "'rel' or 'abs', got 'abc'."),
+    ("ReduceLROnPlateau factor", 1.0, "below 1, got 1.0."),
+    ("ReduceLROnPlateau factor", -0.5, "a finite number >= 0, got -0.5."),
+    ("ReduceLROnPlateau patience", -1, "an integer >= 0, got -1."),
+    ("ReduceLROnPlateau cooldown", 0.5, "an integer >= 0, got 0.5."),
+    ("ReduceLROnPlateau threshold", -1, "a finite number >= 0, got -1."),
+    ("ReduceLROnPlateau eps", math.nan, "a finite number >= 0, got nan."),
+    ("ReduceLROnPlateau min_lr", -1, "a finite number >= 0, got -1."),
+    (
+        "ReduceLROnPlateau min_lr",
+        [0.1],
+        "one number or 2 numbers (one per parameter group), got 1 numbers.",
+    ),
 ]
 
 
 @each(("where", "value", "words"), BAD_OPTIONS)
-def test_options_are_checked(where, value, words):
-    """An option that makes no sense is refused, in a state dict too; nothing is changed."""
+def test_invalid_options_raise(where, value, words):
+    """Also in a state dict; nothing changes."""
     kind, option = where.split()
-    make, words = getattr(optim, kind), f"^{where}: {re.escape(words)}"
+    make, words = getattr(optim, kind), f"^{kind}: expected `{option}` to be {re.escape(words)}"
     optimizer = optimizer_of(momentum=0.5)
     before = optimizer.state_dict()
     with pytest.raises(ArgumentError, match=words):
@@ -555,25 +559,33 @@ def test_options_are_checked(where, value, words):
 @each(
     ("call", "words"),
     [
-        (lambda o: optim.StepLR(nn.Linear(2, 1), 3), "StepLR: got Linear, expected an optimizer"),
-        (lambda o: optim.OneCycleLR(o, 0.1), "OneCycleLR: got no total_steps; give it, or both ep"),
-        (lambda o: optim.OneCycleLR(o, 0.1, epochs=3), "OneCycleLR: got no total_steps"),
+        (
+            lambda o: optim.StepLR(nn.Linear(2, 1), 3),
+            "StepLR: expected `optimizer` to be an Optimizer, for example optim.",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 0.1),
+            "OneCycleLR: expected `total_steps`, or both `epochs` and",
+        ),
+        (
+            lambda o: optim.OneCycleLR(o, 0.1, epochs=3),
+            "OneCycleLR: expected `total_steps`, or both",
+        ),
         (
             lambda o: optim.OneCycleLR(o, 0.1, epochs=0, steps_per_epoch=3),
-            "OneCycleLR epochs: got 0, expected an integer of at least 1",
+            "OneCycleLR: expected `epochs` to be an integer >= 1, got 0.",
         ),
         (
             lambda o: optim.OneCycleLR(o, 0.1, epochs=3, steps_per_epoch=0.5),
-            "OneCycleLR steps_per_epoch: got 0.5, expected an integer of at least 1",
+            "OneCycleLR: expected `steps_per_epoch` to be an integer >= 1, got 0.5.",
         ),
         (
             lambda o: optim.OneCycleLR(optimizer_of(kind=optim.Adagrad), 0.1, 10),
-            "OneCycleLR cycle_momentum: Adagrad has neither momentum nor betas; give cycle_mom",
+            "OneCycleLR: expected an optimizer with momentum or betas, got Adagrad. Pass cycle_mom",
         ),
     ],
 )
-def test_what_is_refused(call, words):
-    """Anything that is not an optimizer, or not a plan, is refused."""
+def test_invalid_arguments_raise(call, words):
     with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
         call(optimizer_of())
 
@@ -581,23 +593,47 @@ def test_what_is_refused(call, words):
 @each(
     ("make", "milestones", "words"),
     [
-        (lambda o: [optim.StepLR(o, 1), 3], [1], "schedulers: got int at 1, expected schedules th"),
-        (lambda o: [optim.ReduceLROnPlateau(o)], [], "schedulers: got ReduceLROnPlateau at 0, exp"),
-        (lambda o: [optim.StepLR(optimizer_of(), 1)], [], "schedulers: the StepLR at 0 is of anot"),
-        (lambda o: [], [], "milestones: got 0 for 0 schedules, expected one less than schedules"),
-        (lambda o: [optim.StepLR(o, 1)], [3], "milestones: got 1 for 1 schedules, expected one l"),
-        (lambda o: [optim.StepLR(o, 1)] * 2, [0.5], "milestones: got 0.5, expected an integer of"),
-        (lambda o: [optim.StepLR(o, 1)] * 3, [5, 5], "milestones: got [5, 5], expected each above"),
+        (
+            lambda o: [optim.StepLR(o, 1), 3],
+            [1],
+            "`schedulers` to be schedules that depend only on the step, got int at position 1.",
+        ),
+        (
+            lambda o: [optim.ReduceLROnPlateau(o)],
+            [],
+            "`schedulers` to be schedules that depend only on the step, got ReduceLROnPlateau at",
+        ),
+        (
+            lambda o: [optim.StepLR(optimizer_of(), 1)],
+            [],
+            "all `schedulers` to share the given optimizer, got StepLR at position 0 with another",
+        ),
+        (
+            lambda o: [],
+            [],
+            "one fewer `milestones` than `schedulers`, got 0 milestones for 0 schedulers.",
+        ),
+        (
+            lambda o: [optim.StepLR(o, 1)],
+            [3],
+            "one fewer `milestones` than `schedulers`, got 1 milestones for 1 schedulers.",
+        ),
+        (lambda o: [optim.StepLR(o, 1)] * 2, [0.5], "`milestones` to be an integer >= 0, got 0.5."),
+        (
+            lambda o: [optim.StepLR(o, 1)] * 3,
+            [5, 5],
+            "`milestones` to be strictly increasing, got [5, 5].",
+        ),
     ],
 )
-def test_successions_that_are_refused(make, milestones, words):
+def test_invalid_sequential_arguments_raise(make, milestones, words):
     optimizer = optimizer_of()
-    with pytest.raises(ArgumentError, match=f"^SequentialLR {re.escape(words)}"):
+    with pytest.raises(ArgumentError, match=f"^SequentialLR: expected {re.escape(words)}"):
         optim.SequentialLR(optimizer, make(optimizer), milestones)
 
 
-def test_base_class():
-    """A schedule of one's own is a class with `_lr`; without it there is none."""
+def test_custom_schedule():
+    """A subclass implements `_lr`; the base class does not."""
 
     class Root(optim.Schedule):
         def _lr(self, initial):
@@ -623,15 +659,15 @@ def test_base_class():
         (optim.OneCycleLR, {"max_lr": 1, "epochs": 1, "steps_per_epoch": 1}, {"max_lr": 1}),
     ],
 )
-def test_the_least_that_is_accepted(kind, options, words):
+def test_smallest_accepted_options(kind, options, words):
     take(kind(optimizer_of(momentum=0.9), **options), 1)
     with pytest.raises(ArgumentError):
         kind(optimizer_of(momentum=0.9), **words)
 
 
 @each("mode", ["rel", "abs"])
-def test_plateau_needs_more_than_its_limits(mode):
-    """A metric that stays is not better, and a rate that falls by eps only stays."""
+def test_plateau_limits_are_exclusive(mode):
+    """An unchanged metric is no improvement, and a reduction by exactly eps is skipped."""
     optimizer = optimizer_of(2.0)
     options = {"factor": 0.5, "patience": 0, "threshold": 0, "threshold_mode": mode}
     schedule = optim.ReduceLROnPlateau(optimizer, **options, eps=0.5)
@@ -640,7 +676,7 @@ def test_plateau_needs_more_than_its_limits(mode):
         assert rates_of(optimizer) == [rate]
 
 
-def test_succession_of_three():
+def test_sequential_of_three():
     optimizer = optimizer_of(1.0)
     parts = [optim.ExponentialLR(optimizer, 0.5) for _ in range(3)]
     schedule = optim.SequentialLR(optimizer, parts, milestones=[2, 5])
@@ -649,9 +685,7 @@ def test_succession_of_three():
 
 
 def test_plateau_defaults():
-    """A step is bad that improves by less than 1e-4 of the best; the 11th in a row costs 9/10 of
-    the rate.
-    """
+    """Improvements below 1e-4 of the best are bad steps; the 11th in a row reduces lr to 1/10."""
     optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
     schedule = optim.ReduceLROnPlateau(optimizer)
     schedule.step(1.0)
@@ -665,7 +699,7 @@ def test_plateau_defaults():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
 
 
-def test_plateau_does_not_bother_with_changes_below_eps():
+def test_plateau_skips_reductions_below_eps():
     for eps, expected in ((0.89, 0.1), (0.91, 1.0)):
         optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
         schedule = optim.ReduceLROnPlateau(optimizer, patience=0, eps=eps)

@@ -1,4 +1,4 @@
-"""Data sets, augmentation and the loader of batches; pictures of one's own."""
+"""Datasets, augmentation, the batch loader, and a reader for your own digit images."""
 
 from tinygrad_np.data.augment import Augmentation
 from tinygrad_np.data.dataset import DataLoader, Dataset

@@ -1,8 +1,8 @@
-"""Augmentation: images moved, turned, scaled, mirrored, made noisy or partly erased at random.
+"""Data augmentation: random shifts, rotations, scalings, flips, noise and erasing.
 
-What is random is drawn once for an epoch, as a table with a row for each image of the data set, and
-looked up by an image's position there. So an image of an epoch has the same bits in whatever batch
-it comes, and a run that goes on from a checkpoint goes on as if it had not stopped.
+All random numbers of an epoch are drawn at once, as a table with a row per image of the dataset,
+and looked up by the image's index. An augmented image is therefore the same bit for bit in any
+batch, and a resumed training run continues exactly like an uninterrupted one.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from tinygrad_np.checks import is_integer, is_real
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 
-# What a generator is for, after seed and epoch. Not 0: NumPy fills a short seed up with zeros, and
-# (seed, epoch) alone is the order's.
+# Third entry of a generator's seed, after seed and epoch. It starts at 1 because NumPy pads short
+# seeds with zeros, and the shuffled order is drawn from (seed, epoch).
 _SHIFT, _ROTATION, _SCALING, _FLIP, _NOISE, _ERASING = range(1, 7)
 
 _FIELD = 1 << 18
-"""Positions in a field of random values from which an image's own may be read."""
+"""Number of start positions in the shared field of random values that images read from."""
 
 _AREA = (0.02, 0.33)
 _ASPECT = (0.3, 3.3)
@@ -27,17 +27,26 @@ _ASPECT = (0.3, 3.3)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may be done to each training image, at random; all of it off unless asked for.
+    """Random changes of training images; all are off by default.
 
-    `shift`: whole pixels along each axis, uniform in -shift..shift. `rotation`: degrees about the
-    centre, uniform within ±rotation. `scaling`: a factor uniform in 1 ± scaling. `flip`: left to
-    right, with probability 1/2. These four are one bilinear interpolation, with 0 outside.
-    `noise`: standard deviation of Gaussian noise, 1 being the whole range of pixel values, to which
-    the sum is clipped. `erasing`: the probability that a rectangle of 2 to 33 % of the image, its
-    height 0.3 to 3.3 times its width, becomes uniform random values (Zhong et al. 2020, Random
-    Erasing Data Augmentation; the aspect is drawn by its logarithm here, so that tall ones are as
-    frequent as wide ones, and a side that is too long is cut to the image's).
-    Raises ArgumentError or DtypeError for what is out of range.
+    Args:
+        shift: largest shift along each axis, in whole pixels; uniform in -shift..shift.
+        rotation: largest rotation about the center, in degrees; uniform in ±rotation.
+        scaling: largest relative change of size; the factor is uniform in 1 ± scaling.
+        flip: mirror left to right with probability 1/2.
+        noise: standard deviation of Gaussian noise, as a fraction of the range of pixel values; the
+            result is clipped to that range.
+        erasing: probability of replacing a rectangle by uniform random values. The rectangle covers
+            2 to 33 % of the image, and its height is 0.3 to 3.3 times its width.
+
+    Shift, rotation, scaling and flip are applied in one bilinear interpolation, with zeros outside
+    the image. Erasing follows Zhong et al. 2020, Random Erasing Data Augmentation, with two
+    changes: the aspect ratio is log-uniform, so that tall rectangles are as frequent as wide ones,
+    and a side longer than the image is cut to its length.
+
+    Raises:
+        ArgumentError: if a value is out of range.
+        DtypeError: if a value has the wrong type.
 
     >>> from tinygrad_np import data
     >>> train_set, _ = data.digits()
@@ -56,30 +65,41 @@ class Augmentation:
     def __post_init__(self) -> None:
         if isinstance(self.shift, bool) or not is_integer(self.shift):
             raise DtypeError(
-                f"Augmentation shift: got {self.shift!r}, expected whole pixels, as in shift=2"
+                f"Augmentation: expected `shift` to be an integer number of pixels, got "
+                f"{self.shift!r}."
             )
         if self.shift < 0:
-            raise ArgumentError(f"Augmentation shift: got {self.shift}, expected at least 0 pixels")
+            raise ArgumentError(f"Augmentation: expected `shift` to be >= 0, got {self.shift}.")
         if not isinstance(self.flip, bool | np.bool_):
-            raise DtypeError(f"Augmentation flip: got {self.flip!r}, expected True or False")
+            raise DtypeError(
+                f"Augmentation: expected `flip` to be True or False, got {self.flip!r}."
+            )
         for name, most, meaning in (
             ("rotation", 180, "degrees from 0 to 180"),
-            ("scaling", np.nextafter(1, 0), "a part of 1 from 0 to below 1, as in scaling=0.1"),
-            ("noise", 1, "a part of the range of pixel values, from 0 to 1"),
+            ("scaling", np.nextafter(1, 0), ">= 0 and below 1"),
+            ("noise", 1, "a fraction of the pixel range from 0 to 1"),
             ("erasing", 1, "a probability from 0 to 1"),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not is_real(value):
-                raise DtypeError(f"Augmentation {name}: got {value!r}, expected {meaning}")
+                raise DtypeError(f"Augmentation: expected `{name}` to be {meaning}, got {value!r}.")
             if not 0 <= value <= most:
-                raise ArgumentError(f"Augmentation {name}: got {value}, expected {meaning}")
+                raise ArgumentError(
+                    f"Augmentation: expected `{name}` to be {meaning}, got {value}."
+                )
 
     def apply(
         self, images: Array, scale: float, generator: np.random.Generator | None = None
     ) -> Array:
-        """Return the images (N, C, H, W), whose values are from 0 to `scale`, each augmented anew.
+        """Return augmented copies of the images, for inspection or for a loop without DataLoader.
 
-        For a loop without a DataLoader, and to look at. The result is float32, on the same scale.
+        Args:
+            images: array of shape (N, C, H, W) with values from 0 to `scale`.
+            scale: largest pixel value.
+            generator: source of the random numbers; the global generator by default.
+
+        Returns:
+            float32 images with values on the same scale.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -90,32 +110,38 @@ class Augmentation:
         images = np.asarray(images)
         if images.ndim != 4:
             raise ShapeError(
-                f"Augmentation.apply: got images {images.shape}, expected (N, C, H, W); "
-                "images[:, None] adds a channel"
+                "Augmentation.apply: expected `images` of shape (N, C, H, W), got "
+                f"{images.shape}. Add a channel axis with images[:, None]."
             )
         self.check_range(images, scale)
         seed = int(random.resolve(generator).integers(2**63))
         return AugmentationTable(self, images.shape, scale, seed, 0).apply(images, slice(None))
 
     def check_range(self, images: Array, scale: float) -> None:
-        """Raise ArgumentError where noise or erasing would need values from 0 to scale, and there
-        are others.
-        """
+        """Raise ArgumentError if noise or erasing is on and a value is outside 0 to `scale`."""
         if not (self.noise or self.erasing) or not images.size:
             return
         low, high = images.min(), images.max()
         if low < 0 or high > scale:
             raise ArgumentError(
-                f"Augmentation noise, erasing: got images with values from {low:g} to {high:g}, "
-                f"expected 0 to {scale:g}, the Dataset's scale, to which both are made to fit; "
-                "give the images as they came, and scale, mean and std to the Dataset"
+                "Augmentation: expected image values from 0 to the dataset's scale of "
+                f"{scale:g} for noise and erasing, got {low:g} to {high:g}. Pass unnormalized "
+                "images, and `scale`, `mean` and `std`, to Dataset."
             )
 
 
 class AugmentationTable:
-    """What an Augmentation does to each image of a data set of `shape` (N, C, H, W) in one epoch.
+    """Random numbers of an `Augmentation` for each image of a dataset in one epoch.
 
-    It follows from seed and epoch alone. Raises ArgumentError where a shift could leave nothing.
+    Args:
+        augmentation: the settings.
+        shape: shape (N, C, H, W) of the dataset's images.
+        scale: largest pixel value.
+        seed: seed of the training run; the table depends only on `seed` and `epoch`.
+        epoch: number of the epoch.
+
+    Raises:
+        ArgumentError: if a shift could move the whole image out of view.
     """
 
     def __init__(
@@ -129,14 +155,14 @@ class AugmentationTable:
         count, _, height, width = shape
         if augmentation.shift and augmentation.shift >= min(height, width):
             raise ArgumentError(
-                f"Augmentation shift: got {augmentation.shift} pixels for images of "
-                f"{height}x{width}, which nothing would be left of; expected fewer"
+                f"Augmentation: expected `shift` to be below the sides of the {height}x{width} "
+                f"images, got {augmentation.shift}."
             )
         self.augmentation = augmentation
         self.scale = scale
         pixels = int(np.prod(shape[1:]))
 
-        # A generator for each purpose: the shifts do not change when rotation is added.
+        # One generator per purpose, so that turning on rotation does not change the shifts.
         def generator(purpose: int) -> np.random.Generator:
             return np.random.default_rng((seed, epoch, purpose))
 
@@ -163,7 +189,7 @@ class AugmentationTable:
             self._fill *= np.float32(scale)
 
     def apply(self, images: Array, where: Array | slice) -> Array:
-        """Return the images that stand at `where` in the data set augmented, as float32."""
+        """Return float32 copies of `images`, augmented with the table's rows `where`."""
         if self._has_warp:
             images = _warp(images, self._matrices[where])
         else:
@@ -179,11 +205,10 @@ class AugmentationTable:
 def _matrices(
     shifts: Array, angles: Array, factors: Array, flips: Array, size: tuple[int, int]
 ) -> Array:
-    """Return for each image the float32 matrix (2, 3) that takes an output's (y, x, 1) to the place
-    in the input that it shows.
+    """Return float32 matrices (N, 2, 3) that map an output pixel (y, x, 1) to its input position.
 
-    An input's place p, from the centre c, comes to c + t + f R F p, with shift t, factor f,
-    rotation R and flip F; this is the inverse.
+    The augmentation moves the input position c + p, with c the center, to c + t + f R F p, with
+    shift t, factor f, rotation R and flip F. The matrices are the inverse of this map.
     """
     cosines, sines = np.cos(angles) / factors, np.sin(angles) / factors
     signs = np.where(flips, -1.0, 1.0)
@@ -194,13 +219,13 @@ def _matrices(
 
 
 def _warp(images: Array, matrices: Array) -> Array:
-    """Return the images (N, C, H, W) as seen through the matrices (N, 2, 3), float32.
+    """Resample images (N, C, H, W) bilinearly at the positions given by matrices (N, 2, 3).
 
-    Of the four pixels about a place, weighted bilinearly; exact where it is a pixel's own.
+    At a position with integer coordinates the result is exactly that pixel.
     """
     n, c, h, w = images.shape
-    # A border of zeros, where all that is outside is read: one before, and two after, since the
-    # last place has a neighbour too.
+    # A border of zeros for positions outside: one pixel before and two after, because the last
+    # position also reads the next pixel.
     rows, columns = h + 3, w + 3
     padded = np.zeros((n, c, rows, columns), np.float32)
     padded[:, :, 1 : h + 1, 1 : w + 1] = images
@@ -211,7 +236,7 @@ def _warp(images: Array, matrices: Array) -> Array:
     index += x.astype(np.intp)
     starts = np.arange(0, n * c * rows * columns, rows * columns).reshape(n, c, 1, 1)
     at = index[:, None] + starts  # (N, C, H, W)
-    # The neighbours are at the same index of an array that begins one pixel or row later.
+    # The pixels to the right and below have the same index in views shifted by a pixel or a row.
     flat = padded.reshape(-1)
     last = columns + 1
     upper, upper_right, lower, lower_right = (
@@ -223,8 +248,9 @@ def _warp(images: Array, matrices: Array) -> Array:
 
 
 def _places(rows: Array, h: int, w: int, most: int) -> tuple[Array, Array]:
-    """Return, for one axis, the places that the outputs show in the padded input: the pixel's
-    number, and how far the place is beyond it, from 0 to 1; both float32 (N, H, W).
+    """Return the pixel index and the fraction of each position along one axis of the padded input.
+
+    Both are float32 of shape (N, H, W); the fraction is in [0, 1).
     """
     by_y = rows[:, :1] * np.arange(h, dtype=np.float32) + (rows[:, 2:] + 1)  # (N, H)
     by_x = rows[:, 1:2] * np.arange(w, dtype=np.float32)  # (N, W)
@@ -236,7 +262,7 @@ def _places(rows: Array, h: int, w: int, most: int) -> tuple[Array, Array]:
 
 
 def _between(first: Array, second: Array, weight: Array) -> Array:
-    """Return first + weight (second - first), in the memory of `second`."""
+    """Return first + weight (second - first), computed in place in `second`."""
     second -= first
     second *= weight
     second += first
@@ -244,7 +270,7 @@ def _between(first: Array, second: Array, weight: Array) -> Array:
 
 
 def _read(field: Array, starts: Array, shape: tuple[int, ...]) -> Array:
-    """Return for each image the values of the field from its start on, as (N, C, H, W)."""
+    """Return (N, C, H, W) values that each image reads from `field` at its start position."""
     pixels = int(np.prod(shape[1:]))
     return np.lib.stride_tricks.sliding_window_view(field, pixels)[starts].reshape(shape)
 
@@ -252,7 +278,7 @@ def _read(field: Array, starts: Array, shape: tuple[int, ...]) -> Array:
 def _rectangles(
     draw: np.random.Generator, count: int, height: int, width: int, probability: float
 ) -> Array:
-    """Return for each image (top, bottom, left, right) of what is erased; 0 to 0 for none."""
+    """Return (top, bottom, left, right) of the rectangle to erase per image; zeros for none."""
     is_erased = draw.random(count) < probability
     area = draw.uniform(*_AREA, count) * (height * width)
     aspect = np.exp(draw.uniform(np.log(_ASPECT[0]), np.log(_ASPECT[1]), count))
@@ -264,7 +290,7 @@ def _rectangles(
 
 
 def _erase(images: Array, rectangles: Array, fill: Array, starts: Array) -> None:
-    """Put values of the field `fill` into the rectangle of each image that has one."""
+    """Fill the rectangle of each image, if any, with values from the field `fill`."""
     some = np.flatnonzero(rectangles[:, 1])
     top, bottom, left, right = rectangles[some].T[:, :, None]
     y, x = np.arange(images.shape[2]), np.arange(images.shape[3])

@@ -1,4 +1,4 @@
-"""A set of labelled images, kept as they came, and the loader that makes batches of it."""
+"""Labeled images in their original dtype, and a loader that batches them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,10 +15,32 @@ from tinygrad_np.runtime.memory import Array
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (N, C, H, W) and their labels (N,); images stay uint8 until a batch is made.
+    """Labeled images with the constants that normalize them.
 
-    A batch is (images / scale - mean) / std, in float32; `origin` says where the set was found.
-    Raises ShapeError where lengths differ, ArgumentError where float images hold a nan or inf.
+    Args:
+        images: array of shape (N, C, H, W). It keeps its dtype, usually uint8; batches are float32.
+        labels: integers of shape (N,), from 0 to len(classes) - 1.
+        classes: names of the classes.
+        name: name of the dataset, used in messages.
+        scale: divisor of the pixel values, usually the largest one, such as 255.
+        mean: mean of the scaled images.
+        std: standard deviation of the scaled images.
+        origin: where the dataset was found.
+
+    A batch is (images / scale - mean) / std.
+
+    Raises:
+        ShapeError: if `images` is not 4-D, or `labels` has another length.
+        DtypeError: if `labels` are not integers.
+        ArgumentError: if a label is out of range, if `scale` or `std` is not positive, or if float
+            images contain nan or inf.
+
+    >>> import numpy as np
+    >>> from tinygrad_np import data
+    >>> images = np.full((2, 1, 2, 2), 255, np.uint8)
+    >>> dataset = data.Dataset(images, np.array([0, 1]), ("cat", "dog"), scale=255.0)
+    >>> dataset.batch(slice(1))[0].tolist()
+    [[[[1.0, 1.0], [1.0, 1.0]]]]
     """
 
     images: Array
@@ -33,50 +55,64 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
             raise ShapeError(
-                f"Dataset {self.name}: got images {self.images.shape}, expected (N, C, H, W)"
+                f"Dataset {self.name!r}: expected `images` of shape (N, C, H, W), got "
+                f"{self.images.shape}."
             )
         if self.labels.shape != self.images.shape[:1]:
             raise ShapeError(
-                f"Dataset {self.name}: got {len(self.images)} images, but labels of shape "
-                f"{self.labels.shape}; expected one for each image"
+                f"Dataset {self.name!r}: expected `labels` of shape ({len(self.images)},), one per "
+                f"image, got {self.labels.shape}."
             )
         if self.labels.dtype.kind not in "iu":
             raise DtypeError(
-                f"Dataset {self.name}: got labels of dtype {self.labels.dtype}, expected integers"
+                f"Dataset {self.name!r}: expected `labels` of an integer dtype, got "
+                f"{self.labels.dtype}."
             )
         if not (self.scale > 0 and self.std > 0):
             raise ArgumentError(
-                f"Dataset {self.name}: got scale {self.scale} and std {self.std}, expected both "
-                "above 0"
+                f"Dataset {self.name!r}: expected `scale` and `std` to be above 0, got "
+                f"scale={self.scale} and std={self.std}."
             )
         outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
         if outside.size:
             raise ArgumentError(
-                f"Dataset {self.name}: label {self.labels[outside[0]]} of image {outside[0]} is "
-                f"outside 0..{len(self.classes) - 1}; there are {len(self.classes)} classes"
+                f"Dataset {self.name!r}: expected labels from 0 to {len(self.classes) - 1} "
+                f"(`classes` has {len(self.classes)} entries), got {self.labels[outside[0]]} for "
+                f"image {outside[0]}."
             )
         if self.images.dtype.kind == "f" and not np.isfinite(self.images).all():
             worst = int(np.argwhere(~np.isfinite(self.images))[0][0])
             raise ArgumentError(
-                f"Dataset {self.name}: image {worst} holds a nan or inf; leave it out or repair it"
+                f"Dataset {self.name!r}: expected finite `images`, got nan or inf in image "
+                f"{worst}. Remove or repair that image."
             )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def first(self, count: int | None) -> "Dataset":
-        """Return the first `count` images, or all for None."""
+        """Return the first `count` images and labels, or all of them if `count` is None."""
         if count is None:
             return self
         if not 1 <= count <= len(self):
-            raise ArgumentError(f"{self.name}: got {count} samples, expected from 1 to {len(self)}")
+            raise ArgumentError(
+                f"{self.name}: expected from 1 to {len(self)} samples, got {count}."
+            )
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
-        """Return the rest, and `fraction` of the images held out of it, of each class alike.
+        """Split off a held-out set, stratified by class.
 
-        Of each class round(fraction × its count) images are held out, chosen by `seed`; both parts
-        keep the order. Raises ArgumentError where one of them would be empty.
+        Args:
+            fraction: fraction of each class to hold out. A class with k images contributes
+                round(fraction k) of them.
+            seed: seed of the random choice.
+
+        Returns:
+            The remaining dataset and the held-out dataset, both in the original order.
+
+        Raises:
+            ArgumentError: if one of the two would be empty.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -86,8 +122,7 @@ class Dataset:
         """
         if not 0 < fraction < 1:
             raise ArgumentError(
-                f"{self.name}.split: got the fraction {fraction}, expected one between 0 and 1, "
-                "as in split(0.1)"
+                f"{self.name}.split: expected `fraction` to be above 0 and below 1, got {fraction}."
             )
         check_integer(f"{self.name}.split", 0, seed=seed)
         generator = np.random.default_rng(int(seed))
@@ -97,8 +132,9 @@ class Dataset:
             is_held_out[members[: round(fraction * len(members))]] = True
         if is_held_out.all() or not is_held_out.any():
             raise ArgumentError(
-                f"{self.name}.split: the fraction {fraction} of {len(self)} images leaves one part "
-                "empty; a class counts for round(fraction × its images)"
+                f"{self.name}.split: expected two nonempty parts, got an empty one for "
+                f"fraction={fraction} of {len(self)} images. A class with k images contributes "
+                "round(fraction * k) images to the held-out part."
             )
         rest, held_out = (
             replace(self, images=self.images[part], labels=self.labels[part])
@@ -109,9 +145,11 @@ class Dataset:
     def batch(
         self, where: Array | slice, table: AugmentationTable | None = None
     ) -> tuple[Array, Array]:
-        """Return the images at `where`, float32 and standardised, and their labels, int64.
+        """Return the normalized float32 images at `where` and their int64 labels.
 
-        With a table the images are augmented, before they are standardised.
+        Args:
+            where: indices or slice of the images.
+            table: augments the images before they are normalized.
         """
         images = self.images[where]
         images = images.astype(np.float32) if table is None else table.apply(images, where)
@@ -121,10 +159,16 @@ class Dataset:
 
 
 class DataLoader:
-    """Batches of a Dataset, shuffled anew in each epoch from `seed` and the epoch's number.
+    """Iterable over the batches of a dataset, one pass per epoch.
 
-    The last batch is smaller where `batch_size` does not divide the set. With an `augmentation`,
-    which is for training sets only, the images are changed at random, from the same two numbers.
+    Args:
+        dataset: the dataset.
+        batch_size: number of images per batch; the last batch is smaller if `batch_size` does not
+            divide the number of images.
+        shuffle: reshuffle the dataset in every epoch.
+        seed: seed of shuffling and augmentation, which depend on it and on the number of the epoch.
+            By default it is drawn when it is first needed.
+        augmentation: random changes of the images; for training sets only.
 
     >>> from tinygrad_np import data
     >>> train_set, _ = data.digits()
@@ -144,19 +188,21 @@ class DataLoader:
         check_integer("DataLoader", 1, batch_size=batch_size)
         if not isinstance(dataset, Dataset):
             raise DtypeError(
-                f"DataLoader: got a {type(dataset).__name__}, expected a Dataset, as made by "
-                "data.mnist() or Dataset(images, labels, classes)"
+                f"DataLoader: expected a Dataset, got {type(dataset).__name__}. Try data.mnist() "
+                "or Dataset(images, labels, classes)."
             )
         if not len(dataset):
-            raise ArgumentError(f"DataLoader: the dataset {dataset.name!r} is empty")
+            raise ArgumentError(
+                f"DataLoader: expected at least one image, got none in {dataset.name!r}."
+            )
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
         self.seed = self._check_seed("DataLoader", seed)
         if augmentation is not None and not isinstance(augmentation, Augmentation):
             raise DtypeError(
-                f"DataLoader augmentation: got a {type(augmentation).__name__}, expected an "
-                "Augmentation, as in Augmentation(shift=2, rotation=10)"
+                "DataLoader: expected `augmentation` to be an Augmentation, for example "
+                f"Augmentation(shift=2, rotation=10), got {type(augmentation).__name__}."
             )
         if augmentation is not None:
             augmentation.check_range(dataset.images, dataset.scale)
@@ -181,9 +227,10 @@ class DataLoader:
             yield self.dataset.batch(order[start : start + self.batch_size], table)
 
     def state_dict(self) -> dict[str, int | None]:
-        """Return the seed and the number of the next epoch: all that the batches to come depend on.
+        """Return the seed and the number of the next epoch, which determine all further batches.
 
-        A seed that is needed and was not given is chosen now; one that is not needed is None.
+        If shuffling or augmentation needs a seed and none was given, it is drawn now. Without
+        shuffling or augmentation the seed may be None.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -195,14 +242,15 @@ class DataLoader:
         return {"seed": self.seed, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the epoch that comes next by a `state_dict()`.
+        """Load a `state_dict`, so that the loader resumes with the epoch stored in it.
 
-        Raises ArgumentError for another state than one with a seed and an epoch.
+        Raises:
+            ArgumentError: if the entries of `state` are not a valid seed and epoch.
         """
         if set(state) != {"seed", "epoch"}:
             raise ArgumentError(
-                f"DataLoader.load_state_dict: got {sorted(state)}, expected ['epoch', 'seed'], as "
-                "made by state_dict()"
+                "DataLoader.load_state_dict: expected the entries ['epoch', 'seed'], got "
+                f"{sorted(state)}."
             )
         who = "DataLoader.load_state_dict"
         check_integer(who, 0, epoch=state["epoch"])

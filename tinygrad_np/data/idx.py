@@ -1,4 +1,4 @@
-"""Reader of IDX, the format of MNIST: magic, lengths, then the entries, often gzipped."""
+"""Reader for IDX, the MNIST file format: magic number, axis lengths, entries; often gzipped."""
 
 import gzip
 import hashlib
@@ -17,37 +17,53 @@ _MOST_AXES = 64
 
 
 def read_idx(path: str | Path, sha256: str | None = None) -> Array:
-    """Return the array in an IDX file, gzipped or not; `sha256` is that of the unzipped bytes.
+    """Read the array in an IDX file, gzipped or not.
 
-    Raises DataError that names the file and the fault: not there, a truncated or damaged gzip
-    stream, another format, lengths that do not fit the size, other bytes than `sha256` says.
+    Args:
+        path: the file.
+        sha256: expected SHA-256 of the uncompressed bytes, in hex; not checked by default.
+
+    Raises:
+        DataError: if the file is missing, is not an IDX file, has a truncated or damaged gzip
+            stream, has a size that does not match its shape, or does not match `sha256`.
+
+    >>> import tempfile
+    >>> from tinygrad_np import data
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory) / "labels-idx1-ubyte"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    ...     data.read_idx(path).tolist()
+    [7, 2, 1]
     """
     path = Path(path)
     payload = _payload(path)
     if len(payload) < 4 or payload[:2] != b"\0\0" or payload[2] not in _DTYPES:
         raise DataError(
-            f"{path}: not an IDX file: it begins with {payload[:4].hex(' ') or 'nothing'}, "
-            f"expected 00 00, a dtype code from {' '.join(f'{code:02x}' for code in _DTYPES)} and "
-            "the number of axes"
+            f"{path}: expected an IDX file, which starts with 00 00, a dtype code from "
+            f"{' '.join(f'{code:02x}' for code in _DTYPES)} and the number of axes, got "
+            f"{payload[:4].hex(' ') or 'an empty file'}."
         )
     ndim = payload[3]
     start = 4 + 4 * ndim
     if ndim > _MOST_AXES:
-        raise DataError(f"{path}: has {ndim} axes, more than the {_MOST_AXES} of an array")
+        raise DataError(f"{path}: expected at most {_MOST_AXES} axes, got {ndim}.")
     if len(payload) < start:
-        raise DataError(f"{path}: cut off within its {ndim} lengths")
+        raise DataError(
+            f"{path}: expected a header of {start} bytes with {ndim} axis lengths, got "
+            f"{len(payload)} bytes. Download the file again."
+        )
     shape = tuple(np.frombuffer(payload, ">u4", ndim, 4).tolist())
     dtype = np.dtype(_DTYPES[payload[2]])
     expected = math.prod(shape) * dtype.itemsize
     if len(payload) - start != expected:
         raise DataError(
-            f"{path}: holds {len(payload) - start} bytes of entries, but shape {shape} needs "
-            f"{expected}; fetch the file again"
+            f"{path}: expected {expected} bytes of entries for shape {shape}, got "
+            f"{len(payload) - start}. Download the file again."
         )
     if sha256 is not None and (found := hashlib.sha256(payload).hexdigest()) != sha256:
         raise DataError(
-            f"{path}: is another file than it should be, or damaged: SHA-256 {found}, expected "
-            f"{sha256}; fetch the file again, or keep each data set in a folder of its own"
+            f"{path}: expected SHA-256 {sha256}, got {found}. The file is damaged or belongs to "
+            "another dataset. Download it again, and keep each dataset in its own directory."
         )
     return (
         np.frombuffer(payload, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
@@ -58,14 +74,16 @@ def _payload(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
     if not raw.startswith(b"\x1f\x8b"):
         return raw
     try:
         return gzip.decompress(raw)
     except EOFError as error:
-        raise DataError(f"{path}: the gzip stream is cut off; fetch the file again") from error
+        raise DataError(
+            f"{path}: the gzip stream is truncated. Download the file again."
+        ) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{path}: the gzip stream is damaged ({error}); fetch the file again"
+            f"{path}: the gzip stream is damaged ({error}). Download the file again."
         ) from error

@@ -1,4 +1,4 @@
-"""A digit on a picture of one's own, brought into the form that MNIST's digits have."""
+"""Reader for photos and drawings of digits, which it converts to the format of MNIST."""
 
 import io
 import struct
@@ -14,35 +14,46 @@ from tinygrad_np.runtime.memory import Array
 _SIDE, _BOX = 28, 20
 
 _LARGE = 400
-"""A longer picture than of so many pixels is reduced first, which averages a camera's noise out."""
+"""Larger pictures are first reduced to this longer side, which averages out camera noise."""
 
 _CONTRAST = 0.1
-"""A picture whose range of grey values is a smaller part of the whole range is taken for empty."""
+"""A picture with a smaller range of gray values, as a fraction of 255, counts as empty."""
 
 _FAINT = 0.1
-"""What differs from the paper by less than this part of the strongest ink is paper."""
+"""Pixels with less than this fraction of the strongest ink count as paper."""
 
 
 def load_digit(path: str | Path) -> Array:
-    """Return the digit on a PNG or JPEG file as an image (1, 28, 28) of uint8, as MNIST has them.
+    """Read the digit in a PNG or JPEG file and convert it to the format of MNIST.
 
-    As MNIST was made (LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition,
-    section III A): the ink is cut out, scaled with antialiasing so that its longer side is 20
-    pixels, and placed with its centre of mass at pixel (14, 14); paper is 0, the strongest ink 255.
-    The paper is the median grey of the picture's outermost pixels; ink is what is darker if the
-    paper is lighter than the middle of the range, else what is lighter. What differs from the paper
-    by no more than twice what nine tenths of the outermost pixels do, is paper too. Dark drawings
-    on transparent ground are put on white, light ones on black; EXIF orientation is obeyed.
-    Raises DataError that names the file: not there, no PNG or JPEG, damaged, too large, empty.
+    Args:
+        path: a picture of one digit, dark on light or light on dark, with an empty margin.
+
+    Returns:
+        A uint8 image of shape (1, 28, 28); paper is 0 and the strongest ink 255.
+
+    Raises:
+        DataError: if the file is missing, is not a PNG or JPEG file, is damaged, is too large or
+            shows no digit.
+
+    The steps are those that produced MNIST (LeCun et al. 1998, Gradient-Based Learning Applied to
+    Document Recognition, section III A): crop the ink, scale it with antialiasing so that its
+    longer side is 20 pixels, and place its center of mass at pixel (14, 14).
+
+    The paper color is the median gray of the picture's outermost pixels. Ink is darker than the
+    paper if the paper is lighter than the middle of the gray range, and lighter otherwise. Pixels
+    count as paper if they differ from the paper color by at most twice the 0.9 quantile of that
+    difference over the outermost pixels. A transparent background becomes white for dark drawings
+    and black for light ones. The EXIF orientation is applied.
 
     >>> import tempfile
     >>> from PIL import Image
     >>> from tinygrad_np import data
     >>> sheet = Image.new("L", (60, 80), "white")
     >>> sheet.paste("black", (25, 10, 35, 70))  # a one
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     sheet.save(f"{folder}/one.png")
-    ...     image = data.load_digit(f"{folder}/one.png")
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     sheet.save(f"{directory}/one.png")
+    ...     image = data.load_digit(f"{directory}/one.png")
     >>> image.shape, image.dtype
     ((1, 28, 28), dtype('uint8'))
     """
@@ -53,43 +64,43 @@ def load_digit(path: str | Path) -> Array:
     low, high = grey.min(), grey.max()
     if high - low < _CONTRAST * 255:
         raise DataError(
-            f"{path}: no digit found: its grey values are only from {low:.0f} to {high:.0f}; "
-            "expected dark ink on light paper, or light on dark"
+            f"{path}: expected dark ink on light paper, or light ink on dark paper, got gray "
+            f"values from {low:.0f} to {high:.0f} only."
         )
     is_light = paper > (low + high) / 2
     ink = np.maximum(paper - grey if is_light else grey - paper, 0)
     ink[ink <= max(_FAINT * ink.max(), 2 * np.quantile(np.abs(edge - paper), 0.9))] = 0
     if not ink.any():
         raise DataError(
-            f"{path}: no digit found: nothing differs more from the paper than its own border; "
-            "leave a margin of bare paper on all sides"
+            f"{path}: expected a digit, got no pixels that differ more from the paper than its "
+            "border does. Leave a margin of empty paper on all sides."
         )
     return _place(_in_box(ink))[None]
 
 
 def _grey(path: Path) -> Array:
-    """Return the picture in grey, upright, float32 (H, W) from 0 to 255."""
+    """Read the picture as upright float32 gray values from 0 to 255, of shape (H, W)."""
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
     with warnings.catch_warnings():
-        # Pillow warns of much that does no harm here, and of pictures made to fill the memory.
+        # Pillow's warnings are harmless here, except for decompression bombs.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             picture = Image.open(io.BytesIO(raw), formats=("PNG", "JPEG"))
             return _reduced_grey(ImageOps.exif_transpose(picture))
         except UnidentifiedImageError as error:
-            raise DataError(f"{path}: is neither a PNG nor a JPEG picture") from error
+            raise DataError(f"{path}: expected a PNG or JPEG file, got another format.") from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: the picture is too large: {error}") from error
+            raise DataError(f"{path}: the picture is too large ({error}).") from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-            raise DataError(f"{path}: the picture is damaged: {error}") from error
+            raise DataError(f"{path}: the picture is damaged ({error}).") from error
 
 
 def _reduced_grey(picture: Image.Image) -> Array:
-    if picture.mode.startswith("I"):  # 16 bits, which convert("L") would cut off at 255
+    if picture.mode.startswith("I"):  # 16 bits: convert("L") would clip at 255
         picture = Image.fromarray((np.asarray(picture) / 257).astype(np.uint8))
     elif picture.has_transparency_data:
         drawing = picture.convert("RGBA")
@@ -104,11 +115,11 @@ def _reduced_grey(picture: Image.Image) -> Array:
 
 
 def _in_box(ink: Array) -> Array:
-    """Return the ink cut out and scaled to a longer side of 20, and to values up to 255."""
+    """Crop the ink and scale it to a longer side of 20 pixels and a maximum of 255."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(side * _BOX / max(cut.shape))) for side in cut.shape)
-    # Of floats, not of 256 levels; the filter does not overshoot, and averages where it reduces.
+    # Resize floats rather than 256 levels; Hamming averages when reducing and never overshoots.
     picture = Image.fromarray(cut).resize((width, height), Image.Resampling.HAMMING)
     scaled: Array = np.array(picture)
     scaled *= 255 / scaled.max()
@@ -116,7 +127,7 @@ def _in_box(ink: Array) -> Array:
 
 
 def _place(digit: Array) -> Array:
-    """Return the digit on 28x28 pixels, its centre of mass as near to (14, 14) as there is room."""
+    """Place the digit on 28x28 pixels, its center of mass as close to (14, 14) as it fits."""
     image = np.zeros((_SIDE, _SIDE), np.uint8)
     height, width = digit.shape
     y = (digit.sum(axis=1) @ np.arange(height)) / digit.sum()

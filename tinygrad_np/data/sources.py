@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, found on disk or downloaded, and the digits that come along."""
+"""MNIST and Fashion-MNIST, read from disk or downloaded, and the digits bundled here."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ CLOTHES = (
 
 @dataclass(frozen=True)
 class File:
-    """One IDX file: its name, and the SHA-256 of its official .gz and of what is in it."""
+    """Name of an IDX file, and the SHA-256 of its official .gz and of the uncompressed bytes."""
 
     name: str
     gz_sha256: str
@@ -39,7 +39,7 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from: a folder's name, base addresses in order, its four files."""
+    """Source of a dataset: directory name, base URLs in order of preference, and four files."""
 
     folder: str
     title: str
@@ -121,28 +121,52 @@ FASHION_MNIST = Source(
 
 
 def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
-    """Return MNIST's 60 000 training and 10 000 test images of 28x28.
+    """Return MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
 
-    Looked for in `data_dir`, in the folder that TINYGRAD_NP_DATA names, in the cache; else
-    downloaded, from TINYGRAD_NP_MIRROR first if that is set. Raises DataNotFoundError that lists
-    what was tried, DataError that names a file which is damaged.
+    The files are looked up in `data_dir`, then in the directory named by TINYGRAD_NP_DATA, then in
+    the cache. Missing files are downloaded to the cache, first from the base URL named by
+    TINYGRAD_NP_MIRROR, if set.
+
+    Args:
+        data_dir: directory with the four files, or with a subdirectory `mnist` that has them.
+
+    Returns:
+        The training set and the test set.
+
+    Raises:
+        DataNotFoundError: if the files are not found and cannot be downloaded; the message lists
+            what was tried.
+        DataError: if a file is damaged, or `data_dir` is not a directory.
     """
     return load(MNIST, data_dir)
 
 
 def fashion_mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
-    """Return Fashion-MNIST's 60 000 training and 10 000 test images; found as `mnist` is."""
+    """Return Fashion-MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
+
+    See `mnist` for the arguments; the subdirectory is `fashion-mnist`.
+    """
     return load(FASHION_MNIST, data_dir)
 
 
 def digits(size: int = 8) -> tuple[Dataset, Dataset]:
-    """Return 1438 training and 359 test images of digits, which come with the package.
+    """Return the digits bundled with the package: 1438 training images and 359 test images.
 
-    8x8, or with size=28 each pixel three times as wide in a border of two. The split is stratified,
-    by a fixed seed. Values are scaled by 1/16.
+    Args:
+        size: side length of the images: 8, or 28, which repeats each pixel three times along both
+            axes and adds a border of two pixels.
+
+    Returns:
+        The training set and the test set, stratified by class with a fixed seed. Pixel values are
+        scaled by 1/16.
+
+    >>> from tinygrad_np import data
+    >>> train_set, test_set = data.digits()
+    >>> train_set.images.shape, test_set.images.shape
+    ((1438, 1, 8, 8), (359, 1, 8, 8))
     """
     if size not in (8, 28):
-        raise ArgumentError(f"digits size: got {size}, expected 8 or 28")
+        raise ArgumentError(f"digits: expected `size` to be 8 or 28, got {size}.")
     folder = Path(__file__).parent / "digits"
     images = read_idx(folder / "images-idx3-ubyte.gz")
     labels = read_idx(folder / "labels-idx1-ubyte.gz")
@@ -153,16 +177,16 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
 
 
 def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
-    """Return the training and the test set of `source`, from disk or by download."""
+    """Return the training set and the test set of `source`, from disk or downloaded."""
     tried: list[str] = []
     folders = {"data_dir": data_dir, "TINYGRAD_NP_DATA": os.environ.get("TINYGRAD_NP_DATA")}
     for origin, folder in folders.items():
         if not folder:
-            tried.append(f"{origin}: not given")
+            tried.append(f"{origin}: not set")
             continue
         if origin == "data_dir" and not Path(folder).expanduser().is_dir():
-            # A mistyped name must not lead to another place's data.
-            raise DataError(f"{source.title}: data_dir {folder} is no folder")
+            # Raise instead of falling back: a typo must not load data from elsewhere.
+            raise DataError(f"{source.title}: data_dir {folder} is not a directory.")
         paths, missing = _find_files(source, Path(folder).expanduser())
         if not missing:
             return _datasets(source, paths)
@@ -174,8 +198,9 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
 
 
 def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
-    """Return the paths of the four files in `folder` or its subfolder, gzipped or not, and the
-    name of the first that is missing.
+    """Return the paths of the four files, gzipped or not, and the name of a missing file, if any.
+
+    All four must be in `folder` itself, or all in its subdirectory.
     """
     best: list[Path] = []
     missing = source.files[0].name
@@ -195,15 +220,16 @@ def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
 
 
 def _fetch(source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str]) -> Path:
-    """Return the file in the cache, downloaded if it is not there; its .gz must be the official
-    one. The mirror that served is put first for the next file.
+    """Return the path of `file` in the cache, downloading it and checking its hash if needed.
+
+    A mirror that works moves to the front of `mirrors`, so that the next file tries it first.
     """
     is_cached = (cache / file.name).exists()
-    faults = [f"cache: {cache / file.name} is {'damaged' if is_cached else 'not there'}"]
+    faults = [f"cache: {cache / file.name} is {'damaged' if is_cached else 'missing'}"]
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cache {cache}: cannot be made: {error.strerror}") from error
+        raise DataError(f"{cache}: cannot create the cache ({error.strerror}).") from error
     for mirror in list(mirrors):
         try:
             path = pooch.retrieve(
@@ -222,27 +248,27 @@ def _fetch(source: Source, file: File, cache: Path, mirrors: list[str], tried: l
     raise DataNotFoundError(
         f"{source.title} was not found and could not be downloaded. Tried:\n  "
         + "\n  ".join([*tried, *faults])
-        + f"\nPut the four .gz files into a folder {source.folder}/ and name the folder above it "
-        "by --data-dir or TINYGRAD_NP_DATA, or name another address by TINYGRAD_NP_MIRROR."
+        + f"\nPut the four .gz files into a directory {source.folder}/ and set --data-dir or "
+        "TINYGRAD_NP_DATA to its parent directory, or set TINYGRAD_NP_MIRROR to another base URL."
     )
 
 
-# By the names of requests' classes, which pooch lets through.
+# Keyed by class name: pooch passes on requests' exceptions, and requests is not imported here.
 _REASONS = {
     "SSLError": "the TLS connection failed",
-    "ConnectTimeout": "no answer in time",
-    "ReadTimeout": "no answer in time",
-    "ChunkedEncodingError": "the transfer broke off",
-    "ConnectionError": "no connection",
+    "ConnectTimeout": "the connection timed out",
+    "ReadTimeout": "the connection timed out",
+    "ChunkedEncodingError": "the transfer was interrupted",
+    "ConnectionError": "the connection failed",
 }
 
 
 def _reason(error: Exception) -> str:
     response = getattr(error, "response", None)
     if response is not None:
-        return f"the server answered {response.status_code}"
+        return f"the server returned status {response.status_code}"
     if isinstance(error, ValueError) and "does not match the known hash" in str(error):
-        return "the file is not the official one (its SHA-256 differs), or was damaged on the way"
+        return "the SHA-256 is not the official file's: a different or damaged file"
     for kind in type(error).__mro__:
         if kind.__name__ in _REASONS:
             return _REASONS[kind.__name__]

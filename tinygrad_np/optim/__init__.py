@@ -1,4 +1,4 @@
-"""Optimizers, clipping of gradients and learning-rate schedules; their numbers are PyTorch's."""
+"""Optimizers, gradient clipping and learning-rate schedules, numerically equal to PyTorch's."""
 
 from tinygrad_np.optim.adagrad import Adadelta, Adagrad
 from tinygrad_np.optim.adam import Adam, AdamW, NAdam

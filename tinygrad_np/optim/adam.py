@@ -1,4 +1,4 @@
-"""The family of Adam: Adam, AdamW and NAdam."""
+"""Adam, AdamW and NAdam."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,13 +18,23 @@ from tinygrad_np.runtime.memory import Array
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba 2015, algorithm 1), as PyTorch computes them.
+    """Adam (Kingma and Ba 2015, algorithm 1).
 
-    g ← grad + weight_decay w;  m ← β1 m + (1 - β1) g;  v ← β2 v + (1 - β2) g²;
-    w ← w - lr m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps).
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate.
+        betas: decay rates β1 and β2 of the running means of the gradient and of its square.
+        eps: added to the denominator for numerical stability.
+        weight_decay: L2 penalty, added to the gradient.
+        amsgrad: divide by the root of the largest v so far (Reddi et al. 2018, algorithm 2).
+        decoupled_weight_decay: shrink the weights directly, as AdamW does.
 
-    With amsgrad the root is of the largest v so far (Reddi et al. 2018, algorithm 2); with
-    decoupled_weight_decay it is AdamW.
+    The update rule is PyTorch's:
+
+    g ← grad + weight_decay w
+    m ← β1 m + (1 - β1) g
+    v ← β2 v + (1 - β2) g²
+    w ← w - lr m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adam(nn.Linear(2, 1).parameters(), lr=0.001)
@@ -60,7 +70,15 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
 
-    w ← w - lr weight_decay w;  then Adam's step, of the gradient alone.
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate.
+        betas: decay rates β1 and β2 of the running means of the gradient and of its square.
+        eps: added to the denominator for numerical stability.
+        weight_decay: each step first multiplies the weights by 1 - lr weight_decay.
+        amsgrad: divide by the root of the largest v so far, as in Adam.
+
+    w ← w - lr weight_decay w, then Adam's update without weight decay in the gradient
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.AdamW(nn.Linear(2, 1).parameters(), lr=0.001, weight_decay=0.01)
@@ -81,16 +99,27 @@ class AdamW(Adam):
         super()._check(options)
         if not options["decoupled_weight_decay"]:
             raise ArgumentError(
-                "AdamW decoupled_weight_decay: got False, expected True; decay that is part of "
-                "the gradient is Adam's"
+                "AdamW: expected `decoupled_weight_decay` to be True, got False. Use Adam to add "
+                "weight decay to the gradient."
             )
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov's momentum (Dozat 2016, algorithm 2), as PyTorch computes it.
+    """Adam with Nesterov momentum (Dozat 2016, algorithm 2).
 
-    g, m and v as in Adam;  μ(t) = β1 (1 - 0.96^(t momentum_decay) / 2);  Π = μ(1) ... μ(t);
-    w ← w - lr ((1 - μ(t)) g / (1 - Π) + μ(t+1) m / (1 - Π μ(t+1))) / (sqrt(v / (1 - β2^t)) + eps).
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate.
+        betas: decay rates β1 and β2 of the running means of the gradient and of its square.
+        eps: added to the denominator for numerical stability.
+        weight_decay: L2 penalty, added to the gradient.
+        momentum_decay: how fast the momentum μ(t) rises from about β1 / 2 to β1.
+        decoupled_weight_decay: shrink the weights directly, as AdamW does.
+
+    The update rule is PyTorch's, with g, m and v as in Adam:
+
+    μ(t) = β1 (1 - 0.96^(t momentum_decay) / 2);  Π = μ(1) ... μ(t)
+    w ← w - lr ((1 - μ(t)) g / (1 - Π) + μ(t+1) m / (1 - Π μ(t+1))) / (sqrt(v / (1 - β2^t)) + eps)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.NAdam(nn.Linear(2, 1).parameters(), lr=0.002)

@@ -1,4 +1,4 @@
-"""Clipping of gradients between backward() and step(), as in PyTorch."""
+"""Gradient clipping, as in PyTorch: call it between backward() and step()."""
 
 import math
 from collections.abc import Iterable
@@ -20,15 +20,27 @@ def clip_grad_norm(
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
 ) -> float:
-    """Scale all gradients together to a norm of at most `max_norm`; return the norm before
-    (Pascanu et al. 2013, algorithm 1).
+    """Scale all gradients so that their joint norm is at most `max_norm`.
 
-    n = (sum |grad|^p)^(1/p), over all entries of all parameters;  grad ← grad min(1, max_norm /
-    (n + 1e-6)).
+    Args:
+        parameters: tensors, (name, tensor) pairs or a single tensor; those without a gradient are
+            skipped.
+        max_norm: largest norm; inf clips nothing.
+        norm_type: order p of the norm; math.inf takes the largest absolute entry.
+        error_if_nonfinite: raise GraphError if the norm is nan or inf, and leave the gradients
+            unchanged.
 
-    Parameters without a gradient are passed over; a new gradient is a new Tensor. A norm of nan
-    makes every gradient nan, and one of inf makes them 0 or nan, as in PyTorch: look at what is
-    returned before the step, or let `error_if_nonfinite` raise GraphError and change nothing.
+    Returns:
+        The norm before clipping.
+
+    From Pascanu et al. 2013, algorithm 1, with the sum over all entries of all gradients:
+
+    n = (sum |grad|^p)^(1/p)
+    grad ← grad min(1, max_norm / (n + 1e-6))
+
+    Clipped gradients are new tensors. As in PyTorch, a norm of nan makes every gradient nan, and a
+    norm of inf makes them 0 or nan: check the returned norm before the step, or set
+    `error_if_nonfinite`.
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([3.0, 4.0], requires_grad=True)
@@ -39,8 +51,8 @@ def clip_grad_norm(
     _check_limit("clip_grad_norm", max_norm=max_norm)
     if not is_real(norm_type) or not norm_type > 0:
         raise ArgumentError(
-            f"clip_grad_norm norm_type: got {norm_type!r}, expected a number above 0; math.inf "
-            "is the largest entry"
+            f"clip_grad_norm: expected `norm_type` to be a number above 0, got {norm_type!r}. "
+            "Use math.inf for the largest absolute entry."
         )
     named = _with_gradients("clip_grad_norm", parameters)
     norms = [_norm(leaf.grad.data, norm_type) for _, leaf in named]
@@ -49,8 +61,8 @@ def clip_grad_norm(
         pairs = zip(named, norms, strict=True)
         bad = [name for (name, _), norm in pairs if not math.isfinite(norm)]
         raise GraphError(
-            f"clip_grad_norm: the norm is {total}, by the gradient of {', '.join(bad) or 'all'}; "
-            "expected finite gradients: skip this step, or lower the learning rate"
+            f"clip_grad_norm: expected a finite norm, got {total} from the gradients of "
+            f"{', '.join(bad) or 'all parameters'}. Skip this step, or lower the learning rate."
         )
     scale = max_norm / (total + 1e-6)
     if not scale >= 1:
@@ -64,9 +76,14 @@ def clip_grad_norm(
 def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
     """Clip each entry of each gradient to the range from -clip_value to clip_value.
 
-    grad ← min(max(grad, -clip_value), clip_value).
+    Args:
+        parameters: tensors, (name, tensor) pairs or a single tensor; those without a gradient are
+            skipped.
+        clip_value: largest absolute entry; inf clips nothing.
 
-    Parameters without a gradient are passed over; a new gradient is a new Tensor; nan stays nan.
+    Clipped gradients are new tensors, and nan stays nan.
+
+    grad ← min(max(grad, -clip_value), clip_value)
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([3.0, -0.25], requires_grad=True)
@@ -83,14 +100,16 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
 
 
 def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Return the parameters that have gradients, each once, with name or position."""
+    """Return the parameters that have a gradient, without duplicates, with name or position."""
     if callable(getattr(parameters, "parameters", None)):
         raise ArgumentError(
-            f"{kind}: got a {type(parameters).__name__}, expected tensors, as of model.parameters()"
+            f"{kind}: expected tensors, got a {type(parameters).__name__}. Try model.parameters()."
         )
     entries = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not entries:
-        raise ArgumentError(f"{kind}: got no parameters; give model.parameters()")
+        raise ArgumentError(
+            f"{kind}: expected at least one parameter, got none. Try model.parameters()."
+        )
     leaves = {id(leaf): leaf for leaf in (leaf_of(entry, kind) for entry in entries)}
     return [
         (name_of(leaf, position), leaf)
@@ -100,9 +119,9 @@ def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any
 
 
 def _norm(grad: Array, order: float) -> float:
-    """Return the norm of all entries; powers that overflow float32 are taken in float64."""
+    """Return the norm of all entries, recomputed in float64 if it overflows float32."""
     if not grad.size:
-        return 0.0  # older versions of NumPy find no largest entry among none
+        return 0.0  # the inf norm of an empty array raises in older versions of NumPy
     flat = grad.ravel()
     with np.errstate(over="ignore"):
         norm = float(np.linalg.norm(flat, order))
@@ -110,7 +129,7 @@ def _norm(grad: Array, order: float) -> float:
 
 
 def _check_limit(who: str, **limits: Any) -> None:
-    """Refuse limits that are not numbers of at least 0; inf clips nothing."""
+    """Raise ArgumentError for limits that are not numbers >= 0; inf is allowed."""
     for name, value in limits.items():
         if not is_real(value) or value != math.inf:
             check_at_least(who, 0, **{name: value})

@@ -1,4 +1,4 @@
-"""Pieces of update rules that several optimizers share; each writes into arrays it is given."""
+"""Parts of update rules that several optimizers share, written to work in place."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from tinygrad_np.runtime.memory import Array
 
 
 def add_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
-    """Return grad + weight_decay weight, the gradient of a loss with an L2 penalty."""
+    """Return grad + weight_decay weight, the gradient of the loss with an L2 penalty."""
     if not weight_decay:
         return grad
     total = memory.empty(weight.shape, weight.dtype)
@@ -21,7 +21,7 @@ def add_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
 
 
 def apply_decay(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
-    """Return the gradient with its weight decay; decoupled decay changes `weight` instead."""
+    """Apply weight decay: to the returned gradient, or, if decoupled, to `weight` in place."""
     if not group["decoupled_weight_decay"]:
         return add_decay(weight, grad, group["weight_decay"])
     weight *= 1 - group["lr"] * group["weight_decay"]
@@ -29,7 +29,7 @@ def apply_decay(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
 
 
 def get_or_zeros(state: dict[str, Any], name: str, weight: Array) -> Array:
-    """Return the array that is kept of a weight by this name, zeros at first."""
+    """Return the array `state[name]`, initialized with zeros of the shape of `weight`."""
     if name not in state:
         state[name] = np.zeros_like(weight)
     found: Array = state[name]
@@ -37,7 +37,7 @@ def get_or_zeros(state: dict[str, Any], name: str, weight: Array) -> Array:
 
 
 def blend(mean: Array, value: Array, keep: float, scratch: Array) -> Array:
-    """Change `mean` to keep mean + (1 - keep) value and return it; `scratch` may be `value`."""
+    """Set `mean` to keep mean + (1 - keep) value and return it; `scratch` may be `value`."""
     mean *= keep
     np.multiply(value, 1 - keep, out=scratch)
     mean += scratch
@@ -47,7 +47,7 @@ def blend(mean: Array, value: Array, keep: float, scratch: Array) -> Array:
 def update_moments(
     grad: Array, state: dict[str, Any], betas: tuple[float, float], scratch: Array
 ) -> tuple[Array, Array]:
-    """Count the step and return the running means of the gradient and of its square."""
+    """Increment the step count; update and return the means of the gradient and its square."""
     state["step"] = state.get("step", 0) + 1
     mean = blend(get_or_zeros(state, "mean", grad), grad, betas[0], scratch)
     np.multiply(grad, grad, out=scratch)
@@ -55,7 +55,7 @@ def update_moments(
 
 
 def write_corrected_root(square: Array, step: int, group: Mapping[str, Any], out: Array) -> None:
-    """Write sqrt(square / (1 - β2^step)) + eps, without the pull of the mean's start at 0."""
+    """Write sqrt(square / (1 - β2^step)) + eps, Adam's bias-corrected denominator, to `out`."""
     np.sqrt(square, out=out)
     out /= math.sqrt(1 - group["betas"][1] ** step)
     out += group["eps"]

@@ -1,4 +1,4 @@
-"""LAMB."""
+"""The LAMB optimizer."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,13 +12,23 @@ from tinygrad_np.runtime.memory import Array
 
 
 class LAMB(Optimizer):
-    """Adam's steps, each as long as its parameter (You et al. 2020, algorithm 2, φ(x) = x).
+    """Adam with layer-wise adaptive step sizes (You et al. 2020, algorithm 2, with φ(x) = x).
 
-    m and v as in Adam, of the gradient alone;
-    r = m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps) + weight_decay w;  w ← w - lr |w| / |r| r.
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate; one step moves a parameter by lr times its own norm.
+        betas: decay rates β1 and β2 of the running means of the gradient and of its square.
+        eps: added to the denominator for numerical stability; 1e-6 as in the paper.
+        weight_decay: factor on the weights in the update; 0.01 as in the paper.
 
-    Where w or r is all zeros, the factor |w| / |r| is 1, as in the authors' code: else a bias that
-    starts at 0 would stay there. The norms are of one parameter each, the paper's layer.
+    With m and v as in Adam, computed from the gradient without weight decay:
+
+    r = m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps) + weight_decay w
+    w ← w - lr |w| / |r| r
+
+    The norms are taken per parameter tensor, which plays the role of the paper's layer. If w or r
+    is all zeros, |w| / |r| is replaced by 1, as in the authors' code; otherwise a bias that starts
+    at 0 would stay at 0.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.LAMB(nn.Linear(2, 1).parameters(), lr=0.001)

@@ -1,4 +1,4 @@
-"""Muon."""
+"""The Muon optimizer."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,30 @@ from tinygrad_np.runtime.memory import Array
 
 
 class Muon(Optimizer):
-    """Orthogonalized momentum for matrices (Jordan et al. 2024, kellerjordan.github.io/posts/muon),
-    as PyTorch computes it, but in the parameter's dtype where PyTorch rounds to bfloat16.
+    """Orthogonalized momentum for matrices (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
-    b ← momentum b + (1 - momentum) grad;  u = b, or with nesterov momentum b + (1 - momentum) grad;
-    w ← w - lr weight_decay w;  w ← w - lr s NewtonSchulz(u);  s = sqrt(max(1, rows / columns)), or
-    by adjust_lr_fn="match_rms_adamw" 0.2 sqrt(max(rows, columns)) (Liu et al. 2025, equation 4).
+    Args:
+        params: matrices, (name, matrix) pairs or parameter groups of matrices; see `Optimizer`.
+            Use Muon for the weight matrices of hidden layers, and AdamW for biases, norms and
+            convolutions.
+        lr: learning rate.
+        weight_decay: each step first multiplies the weights by 1 - lr weight_decay.
+        momentum: decay rate of the running mean of the gradient.
+        nesterov: blend the gradient into the running mean a second time before orthogonalizing.
+        ns_coefficients: coefficients a, b and c of the Newton-Schulz iteration.
+        eps: lower bound of the norm that the iteration divides by.
+        ns_steps: number of Newton-Schulz iterations.
+        adjust_lr_fn: scale s of the update: None or "original" for sqrt(max(1, rows / columns)),
+            "match_rms_adamw" for 0.2 sqrt(max(rows, columns)) (Liu et al. 2025, equation 4), which
+            lets Muon reuse AdamW's learning rate and weight decay.
 
-    It is for the matrices within a model; give biases, norms and convolutions to AdamW.
+    The update rule is PyTorch's, computed in the parameter's dtype where PyTorch rounds to
+    bfloat16:
+
+    b ← momentum b + (1 - momentum) grad
+    u = b, or with nesterov u = momentum b + (1 - momentum) grad
+    w ← w - lr weight_decay w
+    w ← w - lr s NewtonSchulz(u)
 
     >>> from tinygrad_np import nn, optim
     >>> layer = nn.Linear(2, 1)
@@ -44,25 +60,28 @@ class Muon(Optimizer):
         for position, parameter in enumerate(self._parameters()):
             if parameter.ndim != 2:
                 raise ShapeError(
-                    f"Muon: parameter {name_of(parameter, position)} has shape {parameter.shape}, "
-                    "expected a matrix; give it to another optimizer, such as AdamW"
+                    f"Muon: expected matrices, got parameter {name_of(parameter, position)!r} of "
+                    f"shape {parameter.shape}. Give it to another optimizer, for example AdamW."
                 )
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
         factors, steps = options["ns_coefficients"], options["ns_steps"]
         if not isinstance(factors, tuple | list) or len(factors) != 3:
-            raise ArgumentError(f"Muon ns_coefficients: got {factors!r}, expected three numbers")
+            raise ArgumentError(
+                f"Muon: expected `ns_coefficients` to be three numbers, got {factors!r}."
+            )
         if not all(math.isfinite(factor) for factor in factors):
-            raise ArgumentError(f"Muon ns_coefficients: got {factors}, expected finite numbers")
+            raise ArgumentError(f"Muon: expected `ns_coefficients` to be finite, got {factors}.")
         if not isinstance(steps, int) or not 0 <= steps < 100:
             raise ArgumentError(
-                f"Muon ns_steps: got {steps!r}, expected an integer from 0 to 99; 5 is usual"
+                f"Muon: expected `ns_steps` to be an integer from 0 to 99, got {steps!r}. "
+                "Try 5, the default."
             )
         if options["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
             raise ArgumentError(
-                f"Muon adjust_lr_fn: got {options['adjust_lr_fn']!r}, expected None, 'original' or "
-                "'match_rms_adamw'"
+                "Muon: expected `adjust_lr_fn` to be None, 'original' or 'match_rms_adamw', got "
+                f"{options['adjust_lr_fn']!r}."
             )
 
     def _update(
@@ -88,15 +107,15 @@ class Muon(Optimizer):
 def orthogonalize(
     matrix: Array, factors: tuple[float, float, float], steps: int, eps: float
 ) -> Array:
-    """Return the matrix with singular values near 1, by Newton and Schulz's iteration.
+    """Return `matrix` with its singular values moved close to 1 by the Newton-Schulz iteration.
 
-    x ← a x + (b G + c G²) x,  G = x xᵀ,  from x = matrix / max(|matrix|, eps).
+    x ← a x + (b G + c G²) x with G = x xᵀ, starting with x = matrix / max(|matrix|, eps).
 
     >>> orthogonalize(np.diag([3.0, 4.0]), (1.5, -0.5, 0.0), 20, 1e-7).round(6).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     a, b, c = factors
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T  # the smaller G
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T  # the smaller of the two G
     x, product = (memory.empty(wide.shape, wide.dtype) for _ in range(2))
     gram, mixed = (memory.empty((len(wide), len(wide)), wide.dtype) for _ in range(2))
     np.divide(wide, max(float(np.linalg.norm(wide)), eps), out=x)

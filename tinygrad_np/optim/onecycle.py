@@ -1,4 +1,4 @@
-"""The one-cycle policy."""
+"""One-cycle learning-rate schedule."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,29 @@ from tinygrad_np.optim.schedule import Schedule, for_each_group
 
 
 class OneCycleLR(Schedule):
-    """Rises to max_lr and falls to next to nothing, momentum the other way (Smith and Topin 2018,
-    section 3); the numbers are PyTorch's.
+    """One-cycle policy: one rise and fall of the learning rate (Smith and Topin 2018, section 3).
 
-    From max_lr / div_factor to max_lr at step pct_start total_steps - 1, then to the first rate /
-    final_div_factor at step total_steps - 1; with three_phase back to the first rate in between.
-    "cos": lr = end + (start - end) (1 + cos(π p)) / 2;  "linear": lr = start + (end - start) p,
-    p from 0 to 1 within a phase. Momentum, or betas[0], goes from max_momentum to base_momentum
-    and back alike.
+    Args:
+        optimizer: the optimizer to schedule.
+        max_lr: highest learning rate, one number or one per parameter group.
+        total_steps: number of steps in the cycle; a further step raises ArgumentError.
+        epochs: number of epochs, used with `steps_per_epoch` if `total_steps` is None.
+        steps_per_epoch: number of steps per epoch.
+        pct_start: fraction of the cycle in which the learning rate rises.
+        anneal_strategy: "cos" or "linear".
+        cycle_momentum: cycle momentum, or betas[0], in the opposite direction.
+        base_momentum: lowest momentum, reached at `max_lr`; one number or one per group.
+        max_momentum: highest momentum, at the start and the end; one number or one per group.
+        div_factor: the initial learning rate is max_lr / div_factor.
+        final_div_factor: the final learning rate is the initial one / final_div_factor.
+        three_phase: return to the initial learning rate in as many steps as the rise took, then
+            fall to the final one in a third phase.
+
+    The numbers are PyTorch's. The learning rate reaches `max_lr` at step pct_start total_steps - 1
+    and its final value at step total_steps - 1. With p from 0 to 1 in each phase:
+
+    "cos": lr = end + (start - end) (1 + cos(π p)) / 2
+    "linear": lr = start + (end - start) p
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), momentum=0.9)
@@ -44,7 +59,8 @@ class OneCycleLR(Schedule):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ArgumentError(
-                    "OneCycleLR: got no total_steps; give it, or both epochs and steps_per_epoch"
+                    "OneCycleLR: expected `total_steps`, or both `epochs` and `steps_per_epoch`, "
+                    f"got epochs={epochs} and steps_per_epoch={steps_per_epoch}."
                 )
             check_integer("OneCycleLR", 1, epochs=epochs, steps_per_epoch=steps_per_epoch)
             total_steps = epochs * steps_per_epoch
@@ -73,17 +89,17 @@ class OneCycleLR(Schedule):
         for name in ("div_factor", "final_div_factor"):
             check_at_least("OneCycleLR", 0, **{name: options[name]})
             if options[name] == 0:
-                raise ArgumentError(f"OneCycleLR {name}: got 0, expected a number above 0")
+                raise ArgumentError(f"OneCycleLR: expected `{name}` to be above 0, got 0.")
         if options["anneal_strategy"] not in ("cos", "linear"):
             raise ArgumentError(
-                f"OneCycleLR anneal_strategy: got {options['anneal_strategy']!r}, expected 'cos' "
-                "or 'linear'"
+                "OneCycleLR: expected `anneal_strategy` to be 'cos' or 'linear', got "
+                f"{options['anneal_strategy']!r}."
             )
         groups = self.optimizer.param_groups
         if options["cycle_momentum"] and not {"betas", "momentum"} & set(groups[0]):
             raise ArgumentError(
-                f"OneCycleLR cycle_momentum: {type(self.optimizer).__name__} has neither momentum "
-                "nor betas; give cycle_momentum=False"
+                "OneCycleLR: expected an optimizer with momentum or betas, got "
+                f"{type(self.optimizer).__name__}. Pass cycle_momentum=False."
             )
 
     def _limits(self, options: Mapping[str, Any]) -> dict[str, list[float]]:
@@ -101,11 +117,12 @@ class OneCycleLR(Schedule):
         total = self.options["total_steps"]
         if steps > total:
             raise ArgumentError(
-                f"OneCycleLR.step: all {total} steps are taken; give a larger total_steps"
+                f"OneCycleLR.step: expected at most {total} steps, got {steps}. "
+                "Pass a larger `total_steps` to OneCycleLR."
             )
 
     def get_last_lr(self) -> list[float]:
-        """Return the rate of each group, as set last."""
+        """Return the current learning rate of each parameter group."""
         back, fall = self.options["three_phase"], self.options["final_div_factor"]
         return [
             self._between(first, peak, *([first] if back else []), first / fall)
@@ -125,7 +142,7 @@ class OneCycleLR(Schedule):
                 group["momentum"] = momentum
 
     def _between(self, *values: float) -> float:
-        """Return what lies at this step between a phase's first and last value."""
+        """Interpolate between the values at the start and end of the current phase."""
         phase, share = self._position()
         start, end = values[phase : phase + 2]
         if self.options["anneal_strategy"] == "linear":
@@ -133,12 +150,12 @@ class OneCycleLR(Schedule):
         return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
 
     def _position(self) -> tuple[int, float]:
-        """Return which phase it is, and how much of it is over."""
+        """Return the index of the current phase and the completed fraction of it."""
         total, share = self.options["total_steps"], self.options["pct_start"]
         back = [2 * share * total - 2] if self.options["three_phase"] else []
         ends = [share * total - 1, *back, total - 1.0]
         phase = next((i for i, end in enumerate(ends) if self.steps <= end), len(ends) - 1)
         start = ends[phase - 1] if phase else 0.0
         length = ends[phase] - start
-        # A phase of no length is over.
+        # A phase without steps counts as complete.
         return phase, (self.steps - start) / length if length else 1.0

@@ -1,4 +1,4 @@
-"""What all optimizers share: parameter groups, the check before a step, state dicts."""
+"""Base class of the optimizers: parameter groups, gradient checks and state dicts."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
-# What each hyperparameter may be, whichever optimizer has it.
+# Valid range of each hyperparameter, by name: the same for all optimizers.
 _AT_LEAST_0 = (
     "lr",
     "initial_lr",
@@ -23,31 +23,42 @@ _AT_LEAST_0 = (
     "eps",
 )
 _PROBABILITIES = ("alpha", "rho")
-# What `locals()` has at the start of an `__init__` besides the hyperparameters.
+# Entries of `locals()` at the start of an `__init__` that are not hyperparameters.
 _NO_HYPERPARAMETERS = ("self", "params", "__class__")
 
 
 class Optimizer:
-    """Changes parameters by their gradients.
+    """Base class of all optimizers.
 
-    `params` are tensors, (name, tensor) pairs as of `named_parameters()`, or groups: mappings with
-    "params" and hyperparameters of their own, such as weights with decay and biases without.
+    Args:
+        params: tensors, (name, tensor) pairs from `named_parameters()`, or parameter groups:
+            mappings with "params" and hyperparameters that override the defaults, for example to
+            apply weight decay to weights but not to biases.
+        defaults: hyperparameters for groups that do not set their own.
 
-    A subclass lists its hyperparameters in the signature of its `__init__`, whose `locals()` are
-    the `defaults`, and writes `_update`. Those with a name that other optimizers use too are
-    checked here.
+    A subclass declares its hyperparameters in the signature of `__init__`, passes `locals()` as
+    `defaults` and implements `_update`. This class validates the hyperparameters that several
+    optimizers share (`lr`, `eps`, `betas`, ...).
+
+    >>> from tinygrad_np import nn, optim
+    >>> layer = nn.Linear(2, 1)
+    >>> groups = [{"params": [layer.weight], "weight_decay": 0.01}, {"params": [layer.bias]}]
+    >>> [group["weight_decay"] for group in optim.SGD(groups, lr=0.1).param_groups]
+    [0.01, 0.0]
     """
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         defaults = {name: defaults[name] for name in defaults if name not in _NO_HYPERPARAMETERS}
         if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
             raise ArgumentError(
-                f"{self._kind}: got a {type(params).__name__}, expected several tensors, as of "
-                "model.parameters(), or groups of them"
+                f"{self._kind}: expected an iterable of tensors or of parameter groups, got a "
+                f"{type(params).__name__}. Try model.parameters() or a list of tensors."
             )
         entries = list(params)
         if not entries:
-            raise ArgumentError(f"{self._kind}: got no parameters; give model.parameters()")
+            raise ArgumentError(
+                f"{self._kind}: expected at least one parameter, got none. Try model.parameters()."
+            )
         if not isinstance(entries[0], Mapping):
             entries = [{"params": entries}]
         self.param_groups: list[dict[str, Any]] = []
@@ -55,28 +66,30 @@ class Optimizer:
         for entry in entries:
             if not isinstance(entry, Mapping) or "params" not in entry:
                 raise ArgumentError(
-                    f'{self._kind}: got {type(entry).__name__}, expected a group with "params"'
+                    f'{self._kind}: expected each parameter group to be a mapping with "params", '
+                    f"got {type(entry).__name__}."
                 )
             unknown = set(entry) - set(defaults) - {"params", "initial_lr"}
             if unknown:
                 raise ArgumentError(
-                    f"{self._kind}: unknown options {sorted(unknown)} in a group, expected "
-                    f"{sorted(defaults)}"
+                    f"{self._kind}: expected the options of a parameter group to be among "
+                    f"{sorted(defaults)}, got {sorted(unknown)}."
                 )
             parameters = [leaf_of(parameter, self._kind) for parameter in entry["params"]]
             for position, parameter in enumerate(parameters):
                 if id(parameter) in seen:
                     raise ArgumentError(
-                        f"{self._kind}: parameter {name_of(parameter, position)} was given twice"
+                        f"{self._kind}: expected each parameter once, got parameter "
+                        f"{name_of(parameter, position)!r} twice."
                     )
                 seen.add(id(parameter))
             group = {**defaults, **entry}
-            # Python's numbers, as they come back from a file: NumPy's have a dtype to round to.
+            # Python numbers, as loaded from a checkpoint: a NumPy scalar's dtype affects rounding.
             group = {k: v.item() if isinstance(v, np.generic) else v for k, v in group.items()}
             group["params"] = parameters
             self._check(group)
             self.param_groups.append(group)
-        # What is remembered of each parameter, in their order.
+        # One dict per parameter, in order: momentum buffers, step counts and so on.
         self.state: list[dict[str, Any]] = [{} for _ in self._parameters()]
 
     @property
@@ -84,7 +97,7 @@ class Optimizer:
         return type(self).__name__
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        """Refuse hyperparameters outside their range."""
+        """Raise ArgumentError if a hyperparameter is outside its valid range."""
         for name, value in options.items():
             if name in _AT_LEAST_0:
                 check_at_least(self._kind, 0, **{name: value})
@@ -94,15 +107,18 @@ class Optimizer:
             check_betas(self._kind, options["betas"])
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set the gradients of all parameters to None."""
         for parameter in self._parameters():
             parameter.grad = None
 
     def step(self) -> None:
-        """Change each parameter by its gradient; frozen ones stay.
+        """Update each parameter from its gradient, skipping frozen parameters.
 
-        Raises GraphError if a parameter got no gradient, ShapeError if it was given one of another
-        shape or dtype; nothing has been changed then.
+        Raises:
+            GraphError: if a parameter has no gradient.
+            ShapeError: if a gradient differs from its parameter in shape or dtype.
+
+        All gradients are checked first, so an error leaves every parameter unchanged.
         """
         for position, parameter in enumerate(self._parameters()):
             if not parameter.requires_grad:
@@ -110,14 +126,15 @@ class Optimizer:
             name, grad = name_of(parameter, position), parameter.grad
             if grad is None:
                 raise GraphError(
-                    f"{self._kind}.step: parameter {name}, of shape {parameter.shape}, has no "
-                    "gradient; call backward() on a loss that depends on it, or freeze it with "
-                    "requires_grad = False"
+                    f"{self._kind}.step: expected a gradient for parameter {name!r} of shape "
+                    f"{parameter.shape}, got none. Call backward() on a loss that depends on it, "
+                    "or freeze it with requires_grad = False."
                 )
             if grad.shape != parameter.shape or grad.dtype != parameter.dtype:
                 raise ShapeError(
-                    f"{self._kind}.step: parameter {name} has a gradient of shape {grad.shape}, "
-                    f"{grad.dtype}, expected its own {parameter.shape}, {parameter.dtype}"
+                    f"{self._kind}.step: expected the gradient of parameter {name!r} to have shape "
+                    f"{parameter.shape} and dtype {parameter.dtype}, got {grad.shape} and "
+                    f"{grad.dtype}."
                 )
         states = iter(self.state)
         for group in self.param_groups:
@@ -130,15 +147,19 @@ class Optimizer:
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
     ) -> None:
-        """Change `weight` in place; `grad` is only read, `state` is this parameter's own."""
+        """Update `weight` and its `state` in place; `grad` is read-only."""
         raise NotImplementedError
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of what is remembered of each parameter, by position, and the groups'
-        hyperparameters, with the number of their parameters.
+        """Return copies of the optimizer's state and hyperparameters.
+
+        Returns:
+            A dict with "state", a list with one dict per parameter, by position, and
+            "param_groups", the hyperparameters of each group; "params" is the group's number of
+            parameters.
         """
         return {
             "state": [
@@ -150,19 +171,30 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` of the same optimizer over the same parameters returned.
+        """Load the `state_dict` of an optimizer of the same class with the same parameter groups.
 
-        Raises ArgumentError or ShapeError where it is another's; nothing has been changed then.
+        Raises:
+            ArgumentError: if the number of parameters, the options or their values do not fit.
+            ShapeError: if an array differs in shape from its parameter.
+
+        An error leaves the optimizer unchanged.
         """
         where = f"{self._kind}.load_state_dict"
         if set(state) != {"state", "param_groups"}:
-            raise ArgumentError(f"{where}: got {sorted(state)}, expected state and param_groups")
-        # Only a group with a schedule has an initial_lr, and older files have none.
+            raise ArgumentError(
+                f"{where}: expected the entries ['param_groups', 'state'], got {sorted(state)}."
+            )
+        # initial_lr is not compared: only schedules set it, and older files lack it.
         own = [(_names(group), len(group["params"])) for group in self.param_groups]
         given = [(_names(group), group.get("params")) for group in state["param_groups"]]
         if own != given or len(state["state"]) != len(self.state):
             raise ArgumentError(
-                f"{where}: this state is of another optimizer, or of other groups of parameters"
+                f"{where}: expected {len(self.state)} parameters in groups of "
+                f"{[count for _, count in own]}, got {len(state['state'])} parameters in groups of "
+                f"{[count for _, count in given]}. Unknown options: "
+                f"{sorted({n for g, _ in given for n in g} - {n for g, _ in own for n in g})}. "
+                "Missing options: "
+                f"{sorted({n for g, _ in own for n in g} - {n for g, _ in given for n in g})}."
             )
         for position, (parameter, values) in enumerate(
             zip(self._parameters(), state["state"], strict=True)
@@ -170,13 +202,14 @@ class Optimizer:
             for name, value in values.items():
                 if isinstance(value, np.ndarray) and value.shape != parameter.shape:
                     raise ShapeError(
-                        f"{where}: {name} of parameter {name_of(parameter, position)} has shape "
-                        f"{value.shape}, expected {parameter.shape}"
+                        f"{where}: expected {name} of parameter "
+                        f"{name_of(parameter, position)!r} to have shape {parameter.shape}, got "
+                        f"{value.shape}."
                     )
         for group in state["param_groups"]:
             self._check(group)
         for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
-            # JSON, in which a training is kept, makes lists of tuples.
+            # Checkpoints store hyperparameters as JSON, which turns tuples into lists.
             plain = {k: tuple(v) if isinstance(v, list) else v for k, v in loaded.items()}
             group.update({**plain, "params": group["params"]})
         self.state = [
@@ -185,20 +218,21 @@ class Optimizer:
 
 
 def check_betas(kind: str, betas: Any) -> None:
-    """Refuse betas that are not two numbers from 0 to below 1."""
+    """Raise ArgumentError unless `betas` are two numbers in [0, 1)."""
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise ArgumentError(f"{kind} betas: got {betas!r}, expected two numbers")
+        raise ArgumentError(f"{kind}: expected `betas` to be two numbers, got {betas!r}.")
     if not all(0 <= beta < 1 for beta in betas):
-        raise ArgumentError(f"{kind} betas: got {betas}, expected two numbers from 0 to below 1")
+        raise ArgumentError(f"{kind}: expected `betas` to be >= 0 and below 1, got {betas}.")
 
 
 def leaf_of(entry: Any, kind: str) -> Tensor:
-    """Return the parameter itself, given alone or with its name, which it then has."""
+    """Return the parameter in `entry`, a tensor or a (name, tensor) pair; store the name on it."""
     parameter = entry[1] if isinstance(entry, tuple) else entry
     if not isinstance(parameter, Tensor) or not parameter.is_leaf:
         raise ArgumentError(
-            f"{kind}: got {type(parameter).__name__} as a parameter, expected leaf Tensors, as of "
-            "model.parameters()"
+            f"{kind}: expected parameters to be leaf tensors, got "
+            f"{'an op result' if isinstance(parameter, Tensor) else type(parameter).__name__}. "
+            "Try model.parameters()."
         )
     if isinstance(entry, tuple) and hasattr(parameter, "name"):
         parameter.name = entry[0]
@@ -214,5 +248,5 @@ def _copy(value: Any) -> Any:
 
 
 def name_of(parameter: Tensor, position: int) -> str:
-    """Return the path of a parameter in its module, or its position."""
+    """Return the path of a parameter in its module, or its position if it has no name."""
     return getattr(parameter, "name", "") or str(position)

@@ -1,4 +1,4 @@
-"""What keeps weights small: groups with weight decay, and the L1 norm for a loss."""
+"""Regularization: weight-decay parameter groups and an L1 penalty."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,11 +10,20 @@ from tinygrad_np.tensor import Tensor
 
 
 def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[dict[str, Any]]:
-    """Return two groups for an optimizer: weights, of two axes or more, which decay, and the rest.
+    """Return two parameter groups: weights with weight decay, all other parameters without.
 
-    The rest are biases and the factors and shifts of norms: small ones would not be simpler. Norms
-    over several axes, as LayerNorm((4, 5)), have factors of several axes too: give such groups by
-    hand. Takes tensors too. Raises ArgumentError for a module, no parameters, or a decay below 0.
+    Args:
+        named_parameters: (name, tensor) pairs, or tensors.
+        weight_decay: weight decay of the first group.
+
+    Returns:
+        A group with the parameters of two or more axes, and a group with the rest: biases, and the
+        scales and shifts of norms. Shrinking those does not make a model simpler. A norm over
+        several axes, such as LayerNorm((4, 5)), has scales with several axes, which end up in the
+        first group; write the groups by hand for such a model.
+
+    Raises:
+        ArgumentError: for a module, for no parameters, or if `weight_decay` is negative.
 
     >>> from tinygrad_np import nn, optim
     >>> groups = optim.decay_groups(nn.Linear(2, 1).named_parameters(), weight_decay=0.01)
@@ -33,11 +42,18 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
 
 
 def l1_norm(parameters: Iterable[Any]) -> Tensor:
-    """Return sum |w| over all weights, of two axes or more, as a Tensor to be added to a loss.
+    """Return the L1 norm of all weights, a penalty to add to the loss.
 
-    Its gradient is sign(w), 0 at 0: it pulls at small weights as hard as at large ones (Tibshirani
-    1996). Biases and norms, of one axis, are left out. Raises ArgumentError for a module, or where
-    there is no weight.
+    Args:
+        parameters: tensors, or (name, tensor) pairs. Only those with two or more axes are weights;
+            biases and norms are ignored.
+
+    Returns:
+        A scalar tensor, sum |w|. Its gradient is sign(w), 0 at 0, so it pulls on small weights as
+        hard as on large ones (Tibshirani 1996).
+
+    Raises:
+        ArgumentError: for a module, or if there are no weights.
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([[3.0, -4.0]], requires_grad=True)
@@ -49,7 +65,7 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
     entries = _entries("l1_norm", parameters, "model.parameters()")
     weights = [leaf_of(entry, "l1_norm") for entry in entries if _is_weight(entry, "l1_norm")]
     if not weights:
-        raise ArgumentError("l1_norm: got no weights of two axes or more, expected at least one")
+        raise ArgumentError("l1_norm: expected at least one weight of two or more axes, got none.")
     first, *others = [weight.abs().sum() for weight in weights]
     for norm in others:
         first = first + norm
@@ -59,11 +75,12 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
 def _entries(kind: str, parameters: Any, example: str) -> list[Any]:
     if isinstance(parameters, Tensor) or callable(getattr(parameters, "parameters", None)):
         raise ArgumentError(
-            f"{kind}: got a {type(parameters).__name__}, expected several tensors, as of {example}"
+            f"{kind}: expected an iterable of tensors, got a {type(parameters).__name__}. "
+            f"Try {example}."
         )
     entries = list(parameters)
     if not entries:
-        raise ArgumentError(f"{kind}: got no parameters; give {example}")
+        raise ArgumentError(f"{kind}: expected at least one parameter, got none. Try {example}.")
     return entries
 
 

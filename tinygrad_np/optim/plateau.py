@@ -1,4 +1,4 @@
-"""The schedule that waits for a metric to stop getting better."""
+"""Schedule that reduces the learning rate when a metric stops improving."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,27 @@ from tinygrad_np.optim.schedule import Schedule, for_each_group
 
 
 class ReduceLROnPlateau(Schedule):
-    """Falls by a factor when a metric has not got better for more than `patience` steps.
+    """Reduce the learning rate when a metric stops improving.
 
-    Better, by mode and threshold_mode: "min" below best (1 - threshold), or best - threshold with
-    "abs"; "max" above best (1 + threshold), or best + threshold. nan is not better. Then
-    lr ← max(factor lr, min_lr), where that is more than eps less, and for `cooldown` steps nothing
-    is counted. The rule is PyTorch's.
+    Args:
+        optimizer: the optimizer to schedule.
+        mode: "min" for a metric that should fall, such as a loss; "max" for one that should rise,
+            such as accuracy.
+        factor: factor of each reduction, below 1.
+        patience: number of steps without improvement to tolerate; the next one reduces.
+        threshold: smallest change that counts as an improvement.
+        threshold_mode: whether `threshold` is relative to the best metric ("rel") or absolute
+            ("abs").
+        cooldown: number of steps after a reduction during which no bad steps are counted.
+        min_lr: lower bound of the learning rate, one number or one per parameter group.
+        eps: a reduction by `eps` or less is skipped.
+
+    The rule is PyTorch's. A metric is an improvement if it is
+
+    - below best (1 - threshold) for "min" and "rel", or below best - threshold for "abs";
+    - above best (1 + threshold) for "max" and "rel", or above best + threshold for "abs".
+
+    nan is never an improvement. A reduction sets lr ← max(factor lr, min_lr).
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -57,14 +72,14 @@ class ReduceLROnPlateau(Schedule):
         for name, words in (("mode", ("min", "max")), ("threshold_mode", ("rel", "abs"))):
             if options[name] not in words:
                 raise ArgumentError(
-                    f"ReduceLROnPlateau {name}: got {options[name]!r}, expected {words[0]!r} or "
-                    f"{words[1]!r}"
+                    f"ReduceLROnPlateau: expected `{name}` to be {words[0]!r} or {words[1]!r}, got "
+                    f"{options[name]!r}."
                 )
         names = ("factor", "threshold", "eps")
         check_at_least("ReduceLROnPlateau", 0, **{name: options[name] for name in names})
         if options["factor"] >= 1:
             raise ArgumentError(
-                f"ReduceLROnPlateau factor: got {options['factor']}, expected a number below 1"
+                f"ReduceLROnPlateau: expected `factor` to be below 1, got {options['factor']}."
             )
         for name in ("patience", "cooldown"):
             check_integer("ReduceLROnPlateau", 0, **{name: options[name]})
@@ -80,19 +95,23 @@ class ReduceLROnPlateau(Schedule):
         self.bad_steps = self.cooldown_left = 0
 
     def get_last_lr(self) -> list[float]:
-        """Return the rate of each group, as set last."""
+        """Return the current learning rate of each parameter group."""
         return list(self.lrs)
 
-    def step(self, metric: Any) -> None:  # type: ignore[override]  # PyTorch's too differs here
-        """Count a step with its metric, a number or a Tensor of one entry."""
+    def step(self, metric: Any) -> None:  # type: ignore[override]  # step takes a metric, as in PyTorch
+        """Advance by one step, and reduce the learning rates if the metric has stopped improving.
+
+        Args:
+            metric: a number, or a tensor with one entry.
+        """
         try:
             value = float(metric)
         except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"ReduceLROnPlateau.step: got {metric!r}, expected one number, such as the loss of "
-                "an epoch in validation"
+                "ReduceLROnPlateau.step: expected one number, for example the epoch's validation "
+                f"loss, got {metric!r}."
             ) from error
-        # Rates that were set from elsewhere are taken over.
+        # Start from the groups: the user may have changed their learning rates.
         self.lrs = [group["lr"] for group in self.optimizer.param_groups]
         if self._is_better(value):
             self.best, self.bad_steps = value, 0

@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""The RMSprop optimizer."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,11 +12,25 @@ from tinygrad_np.runtime.memory import Array
 
 
 class RMSprop(Optimizer):
-    """Steps over the root of a running mean (Tieleman and Hinton 2012, lecture 6.5; centered:
-    Graves 2013, equations 38 to 45); the update rule is PyTorch's.
+    """RMSprop (Tieleman and Hinton 2012, lecture 6.5).
 
-    g ← grad + weight_decay w;  v ← alpha v + (1 - alpha) g²;  m ← alpha m + (1 - alpha) g;
-    u = g / (sqrt(v - m²) + eps), m = 0 if not centered;  b ← momentum b + u;  w ← w - lr b.
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate.
+        alpha: decay rate of the running means.
+        eps: added to the denominator for numerical stability.
+        weight_decay: L2 penalty, added to the gradient.
+        momentum: factor on the previous update b; 0 turns momentum off.
+        centered: divide by the standard deviation of the gradient instead of its root mean square
+            (Graves 2013, equations 38 to 45).
+
+    The update rule is PyTorch's:
+
+    g ← grad + weight_decay w
+    v ← alpha v + (1 - alpha) g²
+    m ← alpha m + (1 - alpha) g, or m = 0 if not centered
+    b ← momentum b + g / (sqrt(v - m²) + eps)
+    w ← w - lr b
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.RMSprop(nn.Linear(2, 1).parameters(), lr=0.01, momentum=0.9)
@@ -45,7 +59,7 @@ class RMSprop(Optimizer):
             mean = blend(get_or_zeros(state, "mean", weight), grad, group["alpha"], scratch)
             np.multiply(mean, mean, out=scratch)
             np.subtract(square, scratch, out=scratch)
-            # A variance that rounding takes below 0 is 0; PyTorch's root of it is nan.
+            # Rounding can make the variance negative: clip it at 0, where PyTorch returns nan.
             square = np.maximum(scratch, 0, out=scratch)
         np.sqrt(square, out=scratch)
         scratch += group["eps"]

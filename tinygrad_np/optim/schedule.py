@@ -1,4 +1,4 @@
-"""What all learning-rate schedules share: the count of steps, state dicts, setting the rates."""
+"""Base class of the learning-rate schedules: step counting and state dicts."""
 
 import copy
 from collections.abc import Mapping
@@ -11,10 +11,27 @@ from tinygrad_np.optim.optimizer import Optimizer
 class Schedule:
     """Set the learning rate of each parameter group, starting at construction.
 
-    A rate is a function of `steps`, the number of calls of `step()`, and of the group's
-    `initial_lr`, its rate before the first schedule: so a resumed schedule gives the same bits. To
-    use several in turn there is SequentialLR.
-    A subclass gives its options to `__init__`, checks them in `_check` and writes `_lr`.
+    Args:
+        optimizer: the optimizer to schedule.
+        **options: the options of the subclass, kept in `options` and in the state dict.
+
+    The learning rate is a function of `steps`, the number of calls to `step()`, and of the group's
+    `initial_lr`, its learning rate before the first schedule was constructed. A resumed schedule
+    therefore gives the same learning rates bit for bit. Use `SequentialLR` to run several schedules
+    one after the other.
+
+    A subclass passes its options to `__init__`, validates them in `_check` and implements `_lr`.
+
+    >>> from tinygrad_np import nn, optim
+    >>> class InverseSqrtLR(optim.Schedule):
+    ...     def _lr(self, initial):
+    ...         return initial / (1 + self.steps) ** 0.5
+    >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+    >>> schedule = InverseSqrtLR(optimizer)
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> schedule.get_last_lr()
+    [0.05]
     """
 
     _kept: tuple[str, ...] = ("steps", "initial_lrs", "options")
@@ -22,16 +39,16 @@ class Schedule:
     def __init__(self, optimizer: Optimizer, **options: Any) -> None:
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(
-                f"{self._kind}: got {type(optimizer).__name__}, expected an optimizer, such as "
-                "optim.SGD(model.parameters())"
+                f"{self._kind}: expected `optimizer` to be an Optimizer, for example "
+                f"optim.SGD(model.parameters()), got {type(optimizer).__name__}."
             )
         self.optimizer = optimizer
         self._check(options)
         self.options = options
         self.steps = 0
         for group in optimizer.param_groups:
-            # The schedule made first records the rate that all of them start from, under the name
-            # that PyTorch gives it.
+            # The first schedule records the learning rate that all schedules start from, under
+            # PyTorch's name for it.
             group.setdefault("initial_lr", group["lr"])
         self.initial_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._start()
@@ -42,40 +59,45 @@ class Schedule:
         return type(self).__name__
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        """Refuse options that make no sense."""
+        """Raise ArgumentError for invalid options."""
 
     def _start(self) -> None:
-        """Set up what is kept beside the count of steps."""
+        """Initialize the state of the subclass."""
 
     def _lr(self, initial: float) -> float:
-        """Return the rate after `self.steps` steps of a group whose first rate is `initial`."""
+        """Return the learning rate after `self.steps` steps, given a group's `initial_lr`."""
         raise NotImplementedError
 
     def get_last_lr(self) -> list[float]:
-        """Return the rate of each group, as set last."""
+        """Return the current learning rate of each parameter group."""
         return [self._lr(initial) for initial in self.initial_lrs]
 
     def step(self) -> None:
-        """Count a step, of a batch or an epoch, after the optimizer's; set the rates anew."""
+        """Advance by one step and set the learning rates.
+
+        Call this after the optimizer's `step`, once per batch or once per epoch.
+        """
         self._check_end(self.steps + 1)
         self.steps += 1
         self._apply()
 
     def _check_end(self, steps: int) -> None:
-        """Refuse a step beyond the last one, where there is one."""
+        """Raise ArgumentError if `steps` exceeds the length of the schedule, if any."""
 
     def _apply(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
             group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the count of steps, the first rates and the options: numbers, lists and words."""
+        """Return copies of the step count, initial learning rates and options, all JSON types."""
         return {name: copy.deepcopy(getattr(self, name)) for name in self._kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` of the same kind of schedule returned, and set the rates.
+        """Load the `state_dict` of a schedule of the same class, and set the learning rates.
 
-        Raises ArgumentError where it is another's; nothing has been changed then.
+        Raises:
+            ArgumentError: if the state belongs to another class of schedule or to another number of
+                parameter groups, or if its options are invalid. The schedule is left unchanged.
         """
         self._check_state(state)
         self._take(state)
@@ -85,13 +107,14 @@ class Schedule:
         where = f"{self._kind}.load_state_dict"
         if set(state) != set(self._kept) or set(state["options"]) != set(self.options):
             raise ArgumentError(
-                f"{where}: got {sorted(state)}, expected {sorted(self._kept)} and the options "
-                f"{sorted(self.options)}: this state is of something else"
+                f"{where}: expected the entries {sorted(self._kept)} with the options "
+                f"{sorted(self.options)}, got {sorted(state)} with the options "
+                f"{state.get('options')}."
             )
         if len(state["initial_lrs"]) != len(self.initial_lrs):
             raise ArgumentError(
-                f"{where}: this state is of {len(state['initial_lrs'])} groups of parameters, "
-                f"expected {len(self.initial_lrs)}"
+                f"{where}: expected the state of {len(self.initial_lrs)} parameter groups, got "
+                f"{len(state['initial_lrs'])}."
             )
         self._check(state["options"])
 
@@ -101,14 +124,14 @@ class Schedule:
 
 
 def for_each_group(kind: str, optimizer: Optimizer, **options: Any) -> dict[str, list[float]]:
-    """Return each option, a number or a list of them, as a list with one for each group."""
+    """Return each option, one number or one per group, as a list with one number per group."""
     count = len(optimizer.param_groups)
     lists = {}
     for name, value in options.items():
         lists[name] = list(value) if isinstance(value, list | tuple) else [value] * count
         if len(lists[name]) != count:
             raise ArgumentError(
-                f"{kind} {name}: got {len(lists[name])} numbers, expected one, or {count}, as many "
-                "as the optimizer has groups"
+                f"{kind}: expected `{name}` to be one number or {count} numbers (one per parameter "
+                f"group), got {len(lists[name])} numbers."
             )
     return lists

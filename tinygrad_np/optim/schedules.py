@@ -1,4 +1,4 @@
-"""Schedules that are plain functions of the step, and their succession."""
+"""Schedules that depend only on the step, and `SequentialLR`, which chains them."""
 
 import math
 from bisect import bisect_right
@@ -14,9 +14,14 @@ from tinygrad_np.optim.schedule import Schedule
 
 
 class StepLR(Schedule):
-    """Steps down by a factor after each `step_size` steps.
+    """Decay by the factor `gamma` every `step_size` steps.
 
-    lr(t) = lr(0) gamma^floor(t / step_size).
+    Args:
+        optimizer: the optimizer to schedule.
+        step_size: number of steps between two decays.
+        gamma: factor of each decay.
+
+    lr(t) = lr(0) gamma^floor(t / step_size)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -36,9 +41,14 @@ class StepLR(Schedule):
 
 
 class MultiStepLR(Schedule):
-    """Steps down by a factor at each milestone.
+    """Decay by the factor `gamma` at each milestone.
 
-    lr(t) = lr(0) gamma^(number of milestones up to t).
+    Args:
+        optimizer: the optimizer to schedule.
+        milestones: steps at which to decay, in any order; a step listed twice decays twice.
+        gamma: factor of each decay.
+
+    lr(t) = lr(0) gamma^(number of milestones up to t)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -59,9 +69,13 @@ class MultiStepLR(Schedule):
 
 
 class ExponentialLR(Schedule):
-    """Falls by the same factor at each step.
+    """Decay by the factor `gamma` at every step.
 
-    lr(t) = lr(0) gamma^t.
+    Args:
+        optimizer: the optimizer to schedule.
+        gamma: factor per step.
+
+    lr(t) = lr(0) gamma^t
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -79,10 +93,15 @@ class ExponentialLR(Schedule):
 
 
 class CosineAnnealingLR(Schedule):
-    """Falls along half a cosine in T_max steps, and rises again after (Loshchilov and Hutter 2017,
-    equation 5, without restarts).
+    """Cosine annealing without restarts (Loshchilov and Hutter 2017, equation 5).
 
-    lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(π t / T_max)) / 2.
+    Args:
+        optimizer: the optimizer to schedule.
+        T_max: number of steps from the initial learning rate down to `eta_min`. Further steps
+            follow the cosine up again.
+        eta_min: minimum learning rate.
+
+    lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(π t / T_max)) / 2
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -103,9 +122,16 @@ class CosineAnnealingLR(Schedule):
 
 
 class LinearWarmup(Schedule):
-    """Rises in a straight line to the optimizer's own rate and stays there; PyTorch's LinearLR.
+    """Linear warmup to the optimizer's learning rate, which then stays constant.
 
-    lr(t) = lr(0) (start_factor + (1 - start_factor) min(1, t / warmup_steps)).
+    Args:
+        optimizer: the optimizer to schedule.
+        warmup_steps: number of steps until the full learning rate is reached.
+        start_factor: fraction of the learning rate to start from, above 0 and at most 1.
+
+    This is PyTorch's LinearLR with `total_iters=warmup_steps`:
+
+    lr(t) = lr(0) (start_factor + (1 - start_factor) min(1, t / warmup_steps))
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -122,8 +148,8 @@ class LinearWarmup(Schedule):
         check_at_least("LinearWarmup", 0, start_factor=options["start_factor"])
         if not 0 < options["start_factor"] <= 1:
             raise ArgumentError(
-                f"LinearWarmup start_factor: got {options['start_factor']}, expected a number "
-                "above 0 and up to 1"
+                "LinearWarmup: expected `start_factor` to be above 0 and at most 1, got "
+                f"{options['start_factor']}."
             )
 
     def _lr(self, initial: float) -> float:
@@ -132,9 +158,16 @@ class LinearWarmup(Schedule):
 
 
 class SequentialLR(Schedule):
-    """Schedules one after the other, each from its own step 0 at its milestone on.
+    """Schedules that run one after the other, each starting from its own step 0.
 
-    lr(t) = the rate of schedule k at t - milestones[k - 1], k the number of milestones up to t.
+    Args:
+        optimizer: the optimizer that all schedules share.
+        schedulers: the schedules in order; any class but `ReduceLROnPlateau`, which needs a metric.
+        milestones: strictly increasing steps at which the next schedule takes over; one fewer than
+            schedules.
+
+    lr(t) = the learning rate of schedule k at its step t - milestones[k - 1], where k is the number
+    of milestones up to t
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -149,13 +182,13 @@ class SequentialLR(Schedule):
         for position, part in enumerate(self.schedulers):
             if not isinstance(part, Schedule) or isinstance(part, ReduceLROnPlateau):
                 raise ArgumentError(
-                    f"SequentialLR schedulers: got {type(part).__name__} at {position}, expected "
-                    "schedules that are functions of the step"
+                    "SequentialLR: expected `schedulers` to be schedules that depend only on the "
+                    f"step, got {type(part).__name__} at position {position}."
                 )
             if part.optimizer is not optimizer:
                 raise ArgumentError(
-                    f"SequentialLR schedulers: the {type(part).__name__} at {position} is of "
-                    "another optimizer; make all of the same"
+                    "SequentialLR: expected all `schedulers` to share the given optimizer, got "
+                    f"{type(part).__name__} at position {position} with another one."
                 )
         super().__init__(optimizer, milestones=list(milestones))
 
@@ -163,18 +196,18 @@ class SequentialLR(Schedule):
         milestones = options["milestones"]
         if len(milestones) != len(self.schedulers) - 1:
             raise ArgumentError(
-                f"SequentialLR milestones: got {len(milestones)} for {len(self.schedulers)} "
-                "schedules, expected one less than schedules"
+                "SequentialLR: expected one fewer `milestones` than `schedulers`, got "
+                f"{len(milestones)} milestones for {len(self.schedulers)} schedulers."
             )
         for milestone in milestones:
             check_integer("SequentialLR", 0, milestones=milestone)
         if any(later <= earlier for earlier, later in pairwise(milestones)):
             raise ArgumentError(
-                f"SequentialLR milestones: got {milestones}, expected each above the one before"
+                f"SequentialLR: expected `milestones` to be strictly increasing, got {milestones}."
             )
 
     def _turn(self, steps: int) -> tuple[Schedule, int]:
-        """Return the schedule whose turn it is after so many steps, and its own count of them."""
+        """Return the schedule that is active after `steps` steps, and its own step count."""
         position = bisect_right(self.options["milestones"], steps)
         start = self.options["milestones"][position - 1] if position else 0
         return self.schedulers[position], steps - start
@@ -184,7 +217,7 @@ class SequentialLR(Schedule):
         part._check_end(its_steps)
 
     def get_last_lr(self) -> list[float]:
-        """Return the rate of each group, as set last."""
+        """Return the current learning rate of each parameter group."""
         return self._turn(self.steps)[0].get_last_lr()
 
     def _apply(self) -> None:
@@ -193,7 +226,7 @@ class SequentialLR(Schedule):
         part._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the count of steps, the first rates, the options and the schedules' own states."""
+        """Return copies of the step count, initial learning rates, options and schedule states."""
         return {
             **super().state_dict(),
             "schedulers": [part.state_dict() for part in self.schedulers],
@@ -205,8 +238,8 @@ class SequentialLR(Schedule):
         super()._check_state(own)
         if len(parts) != len(self.schedulers):
             raise ArgumentError(
-                f"SequentialLR.load_state_dict: this state is of {len(parts)} schedules, expected "
-                f"{len(self.schedulers)}"
+                f"SequentialLR.load_state_dict: expected the state of {len(self.schedulers)} "
+                f"schedulers, got {len(parts)}."
             )
         for part, its_state in zip(self.schedulers, parts, strict=True):
             part._check_state(its_state)

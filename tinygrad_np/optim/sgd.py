@@ -13,10 +13,21 @@ from tinygrad_np.runtime.memory import Array
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum; the update rule is PyTorch's.
+    """Stochastic gradient descent with momentum.
 
-    g ← grad + weight_decay w;  v ← momentum v + (1 - dampening) g, and v = g at first;
-    w ← w - lr v, or with nesterov w - lr (g + momentum v).
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate.
+        momentum: factor on the previous velocity; 0 turns momentum off.
+        dampening: the gradient enters the velocity with the factor 1 - dampening.
+        weight_decay: L2 penalty, added to the gradient.
+        nesterov: use Nesterov's momentum; needs `momentum` above 0 and no dampening.
+
+    The update rule is PyTorch's:
+
+    g ← grad + weight_decay w
+    v ← momentum v + (1 - dampening) g, starting with v = g
+    w ← w - lr v, or with nesterov w ← w - lr (g + momentum v)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
@@ -36,7 +47,10 @@ class SGD(Optimizer):
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
         if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
-            raise ArgumentError("SGD nesterov: expected a momentum above 0 and no dampening")
+            raise ArgumentError(
+                "SGD: expected `momentum` above 0 and `dampening` 0 with nesterov=True, got "
+                f"momentum={options['momentum']} and dampening={options['dampening']}."
+            )
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
