@@ -1,7 +1,4 @@
-"""The three ops that the engine itself uses.
-
-`sum_to` undoes broadcasting, `expand` is its VJP, and `cast` converts dtypes.
-"""
+"""Ops that the engine uses: `sum_to` undoes broadcasting, `expand` is its VJP, `cast` converts."""
 
 from collections.abc import Sequence
 
