@@ -388,14 +388,14 @@ def test_nested_debug_reports_nodes_of_both():
     with debug():
         before = broken(leaf([1.0]))  # before the inner one
         with debug():
-            within = broken(leaf([1.0]))  # within the inner one
+            within = broken(leaf([1.0]))  # inside the inner one
             with pytest.raises(KeyError) as caught:
                 before.backward()
         with pytest.raises(KeyError) as later:
             within.backward()
     notes = caught.value.__notes__
     assert any(is_called_at(note, "broken", "before the inner one") for note in notes)
-    assert is_called_at(later.value.__notes__[-1], "broken", "within the inner one")
+    assert is_called_at(later.value.__notes__[-1], "broken", "inside the inner one")
 
 
 class Watch(Observer):

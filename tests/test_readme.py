@@ -1,4 +1,4 @@
-"""The README's Python blocks run, in order, and print what stands below them."""
+"""The README: its Python blocks run in order and print the output shown, and its links exist."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def blocks():
-    """Return the README's Python blocks, each with the output that follows it, or None."""
+    """Return the Python blocks of the README, each with the output shown below it, or None."""
     found = re.findall(r"```(\w+)\n(.*?)```\n", README.read_text(), flags=re.DOTALL)
     pairs = []
     for kind, text in found:
@@ -22,7 +22,7 @@ def blocks():
     return pairs
 
 
-def test_the_blocks_run_and_print_what_they_say(tmp_path, monkeypatch):
+def test_blocks_print_the_output_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     for code, expected in blocks():
@@ -33,17 +33,17 @@ def test_the_blocks_run_and_print_what_they_say(tmp_path, monkeypatch):
     assert (tmp_path / "digits.svg").read_text().count("<svg")
 
 
-def test_the_first_block_is_a_dozen_lines():
+def test_first_block_has_12_lines():
     code, expected = blocks()[0]
     assert len(code.splitlines()) == 12
     assert expected
 
 
 @each("target", re.findall(r"\]\(([^)]+)\)", README.read_text()))
-def test_links_lead_somewhere(target):
+def test_links_exist(target):
     assert (README.parent / target).exists()
 
 
-def test_the_picture_is_there():
+def test_image_exists():
     (source,) = re.findall(r'src="([^"]+)"', README.read_text())
     assert (README.parent / source).read_text().count("</svg>") == 1

@@ -16,7 +16,7 @@ def soft_relu(x):
 
 
 @op(
-    "x within ±limit, and slope (x ∓ limit) ± limit beyond",
+    "x if |x| <= limit, else ±limit + slope (x ∓ limit)",
     vjps={
         "x": lambda grad_out, is_inside, slope: ops.where(is_inside, grad_out, grad_out * slope),
     },

@@ -98,10 +98,11 @@ class Op:
     backward: Callable[..., Sequence[Array | None]] | None = None
     """Optional NumPy kernel that computes the first-order gradients of all inputs in one call.
 
-    It takes `grad_out` and the values it requests, and returns a sequence with one gradient per
-    input, or None for each input whose entry in `wanted` is False. If `overwrite` is True, the
-    kernel may write its result into `grad_out`. The engine copies a returned gradient that shares
-    memory with `grad_out`, a saved array or another gradient.
+    It takes `grad_out` and the values it requests, and returns a sequence with one entry per input:
+    its gradient, or None. `wanted` is a tuple with one bool per input that says which gradients
+    are needed. If `overwrite` is True, the kernel may write its result into `grad_out`. The engine
+    copies a returned gradient that shares memory with `grad_out`, a saved array or another
+    gradient.
 
     The kernel is not used if it requests an input that the VJPs do not need, because saving that
     input would cost memory. Gradients with `create_graph` always use `vjps` or `definition`."""
