@@ -1,4 +1,4 @@
 """The tests."""
 
 is_smoke_run = False
-"""Whether slow tests are left out, so that their cases need not be made."""
+"""Whether slow tests are deselected, so that their cases need not be generated."""

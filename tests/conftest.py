@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Configuration of pytest for all tests."""
 
 import gc
 import os
@@ -8,38 +8,39 @@ import pytest
 
 import tests
 
-# Doctests that take seconds: what they import imports PyTorch, where it is installed.
+# Doctests that take seconds, because they import a package that imports PyTorch if installed.
 SLOW_DOCTESTS = {"tinygrad_np.train.tensorboard.TensorBoard"}
 
 
 def pytest_configure(config):
-    """Tell generated tests of a smoke run, leave each worker one BLAS thread, and restore Ctrl-C,
-    which a shell makes its background processes ignore.
+    """Detect smoke runs, give each worker one BLAS thread, and restore the Ctrl-C handler.
+
+    A shell makes its background processes ignore Ctrl-C.
     """
     tests.is_smoke_run = config.option.markexpr == "not slow"
     if getattr(config.option, "numprocesses", None):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    gc.disable()  # while tests are collected: almost all objects made then stay
-    os.fsync = lambda file: None  # saves milliseconds per file; no test outlives a power cut
+    gc.disable()  # during collection, because almost all objects created then are kept
+    os.fsync = lambda file: None  # saves milliseconds per file; tests need no durable files
 
 
 def pytest_ignore_collect(collection_path):
-    """Do not import modules that hold slow tests only in a smoke run."""
+    """In a smoke run, skip modules that contain only slow tests."""
     if tests.is_smoke_run and collection_path.suffix == ".py":
         return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() or None
     return None
 
 
 def pytest_collection_finish():
-    """Let the collector look at what tests make, not at pytest's items."""
+    """Exclude pytest's items from garbage collection, and enable it again."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark the slow doctests, before `-m` selects."""
+    """Mark slow doctests before `-m` selects tests."""
     for item in items:
         if item.name in SLOW_DOCTESTS:
             item.add_marker(pytest.mark.slow)

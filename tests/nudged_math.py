@@ -1,8 +1,8 @@
-"""A pytest plugin that stands in for another machine: `python -m pytest -p tests.nudged_math`.
+"""A pytest plugin that simulates another math library: `python -m pytest -p tests.nudged_math`.
 
-Math libraries and BLAS kernels may differ in the last bit of a result. This replaces NumPy's
-transcendental functions, matrix products and factorizations with ones that are off by one unit in
-the last place, except where every library is exact.
+Math libraries and BLAS kernels may differ in the last bit of a result. The plugin perturbs NumPy's
+transcendental functions, matrix products and factorizations by up to two units in the last place,
+except where every library is exact.
 """
 
 import os
@@ -22,10 +22,10 @@ FACTORIZATIONS = ("cholesky", "det", "inv", "qr", "slogdet", "solve", "svd", "no
 
 
 def nudge(result, exact):
-    """Return `result` with each entry that is not `exact` moved by one unit in the last place."""
+    """Move each entry of `result` that is not `exact` by up to two units in the last place."""
     if getattr(result, "dtype", np.dtype(int)).kind != "f":
         return result
-    # A fresh generator: equal calls give equal results, as on any one machine.
+    # A new generator per call, so that equal calls give equal results, as on a real machine.
     ulps = np.random.default_rng(SEED).integers(-2, 3, np.shape(result))
     ulps *= ~(exact | (result == 0) | ~np.isfinite(result))
     moved = result + ulps * np.spacing(np.where(ulps, result, 1))
@@ -36,7 +36,7 @@ def nudge(result, exact):
 
 
 class Function:
-    """A ufunc, nudged except at 0 and 1, where libraries are exact."""
+    """A ufunc with perturbed results, except at 0 and 1, where libraries are exact."""
 
     def __init__(self, ufunc):
         self._ufunc = ufunc
@@ -45,7 +45,7 @@ class Function:
         return getattr(self._ufunc, name)
 
     def __call__(self, *args, **kwargs):
-        """Return what the ufunc returns, nudged."""
+        """Call the ufunc and perturb its result."""
         inputs = [np.array(arg) for arg in args[: self._ufunc.nin]]
         result = self._ufunc(*args, **kwargs)
         exact = np.all([(x == 0) | (x == 1) for x in np.broadcast_arrays(*inputs)], axis=0)
@@ -53,7 +53,10 @@ class Function:
 
 
 def product(function):
-    """Return a matrix product, nudged unless a multiple of 1/16, which no order of sums changes."""
+    """Return a matrix product with perturbed results.
+
+    Multiples of 1/16 are not changed, because they are exact in any summation order.
+    """
 
     def nudged(*args, **kwargs):
         result = function(*args, **kwargs)
@@ -63,7 +66,7 @@ def product(function):
 
 
 def factorization(function):
-    """Return a function of numpy.linalg with everything it returns nudged."""
+    """Return a function of numpy.linalg with perturbed results."""
 
     def nudged(*args, **kwargs):
         found = function(*args, **kwargs)
@@ -77,7 +80,7 @@ def factorization(function):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests():
-    """Replace NumPy's functions before anything imports the package."""
+    """Replace NumPy's functions before the package is imported."""
     for name in FUNCTIONS:
         setattr(np, name, Function(getattr(np, name)))
     for name in PRODUCTS:

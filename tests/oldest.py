@@ -1,4 +1,4 @@
-"""Print the oldest versions that pyproject.toml allows, as constraints for pip."""
+"""Print the oldest versions allowed by pyproject.toml, as constraints for pip."""
 
 import re
 import tomllib
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def oldest(project):
-    """Return `name==version` for each requirement with a lower bound, in every extra but `dev`."""
+    """Return `name==version` for each requirement with a lower bound; skip the extra `dev`."""
     extras = project["optional-dependencies"]
     lists = [project["dependencies"], *(extras[name] for name in extras if name != "dev")]
     bounds = [re.match(r"([\w.-]+)>=([\w.]+)", line) for lines in lists for line in lines]

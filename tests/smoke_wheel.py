@@ -1,4 +1,4 @@
-"""Run with an installed wheel, outside the checkout: trains, saves, loads, writes a graph."""
+"""Smoke test of an installed wheel, run outside the checkout: train, save, load, draw a graph."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from tinygrad_np import cli, data, no_grad, optim, train, viz
 
 
 def main():
-    """Use each part of the package once, and fail where the network has not learned."""
+    """Use each part of the package once; exit with an error if the network has not learned."""
     print("tinygrad_np", tinygrad_np.__version__, "from", Path(tinygrad_np.__file__).parent)
     tinygrad_np.manual_seed(0)
     train_set, test_set = data.digits()
@@ -24,16 +24,16 @@ def main():
     images, labels = test_set.batch(slice(None))
     with no_grad():
         accuracy = train.accuracy(model(images), labels)
-    print(f"digits: {accuracy:.3f} of {len(test_set)} test images")
+    print(f"digits: accuracy {accuracy:.3f} on {len(test_set)} test images")
     if accuracy < 0.85:
         raise SystemExit("the digits network has not learned")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         train.save(path, model.state_dict())
         DigitsCNN().load_state_dict(train.load(path))
-    print(len(viz.draw(model, images[:1]).source), "characters of graph")
+    print(len(viz.draw(model, images[:1]).source), "characters in the graph drawing")
     if cli.main(["summary", "LeNet"]):
-        raise SystemExit("the command line fails")
+        raise SystemExit("the command line failed")
 
 
 if __name__ == "__main__":

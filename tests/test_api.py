@@ -1,4 +1,4 @@
-"""Every name of the API list (API.md beside this file) is there, with the signature it says."""
+"""Every name listed in tests/API.md exists, with the signature given there."""
 
 import ast
 import importlib
@@ -20,7 +20,7 @@ ELSEWHERE = PAGE[PAGE.index("## Elsewhere") :]
 
 
 def rows(text):
-    """Return the cells of the tables' rows, without heads."""
+    """Return the cells of all table rows, without the header rows."""
     found = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -30,33 +30,33 @@ def rows(text):
 
 
 def names(text):
-    """Return what stands in backticks and is a name."""
+    """Return the identifiers in backticks."""
     quoted = re.findall(r"`([^`]+)`", text)
     return [word for part in quoted for word in part.split() if word.isidentifier()]
 
 
 def plain_methods():
-    """Return the methods of the lines that begin with Plain."""
+    """Return the methods listed in lines that start with "Plain:"."""
     return [
         name for line in METHODS.splitlines() if line.startswith("Plain:") for name in names(line)
     ]
 
 
 def signed_methods():
-    """Return each method of the tables with its signature after the tensor, or an empty one."""
+    """Return the methods in the tables, each with its signature without self, or ''."""
     return [(names(cells[0])[0], cells[1].strip("`")) for cells in rows(METHODS)]
 
 
 EVERY_METHOD = [*plain_methods(), *(name for name, _ in signed_methods())]
 
 
-def test_the_list_was_read():
+def test_api_list_is_parsed():
     assert len(EVERY_METHOD) == len(set(EVERY_METHOD)) > 150
     assert {"add", "zeros", "einsum", "cross_entropy", "max_unpool2d", "inv"} <= set(EVERY_METHOD)
 
 
 def without_a_runnable_line(where, wanted):
-    """Return the names that are missing, or whose docstring has no line that runs."""
+    """Return the names that are missing or have no example in their docstring."""
     found = [getattr(where, name, None) for name in wanted]
     pairs = zip(wanted, found, strict=True)
     return [name for name, value in pairs if ">>>" not in (getattr(value, "__doc__", "") or "")]
@@ -70,7 +70,7 @@ def test_methods():
 @pytest.mark.slow
 @each(("name", "signature"), [s for s in signed_methods() if s[1]])
 def test_signature(name, signature):
-    """Names, order and defaults; more at the end are welcome, such as generator."""
+    """Check names, order and defaults; more parameters at the end, such as generator, are fine."""
     text = signature.replace("float32", "None").replace("int64", '"int64"')
     expected = ast.parse(f"def f{text}: pass").body[0].args
     method = inspect.signature(getattr(Tensor, name))
@@ -103,7 +103,7 @@ def test_nn():
     assert without_a_runnable_line(tinygrad_np.nn, NN_NAMES) == []
 
 
-def test_methods_of_modules_and_initialisers():
+def test_module_methods_and_initializers():
     (module,) = (cells[1] for cells in rows(NN) if "ModuleList" in cells[0])
     for name in re.findall(r"(\w+)\(", module):
         assert callable(getattr(tinygrad_np.nn.Module, name))
@@ -120,7 +120,7 @@ OPTIM_NAMES = [
 OPTIM_NAMES += ["clip_grad_norm", "clip_grad_value", "decay_groups", "l1_norm"]
 
 
-def test_the_list_of_optimizers_was_read():
+def test_optimizer_list_is_parsed():
     assert {"SGD", "Adam", "Muon", "LAMB", "StepLR", "SequentialLR"} <= set(OPTIM_NAMES)
 
 
@@ -144,7 +144,7 @@ ARITHMETIC = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 
 
 @each("name", [*ARITHMETIC, "and", "or", "xor", "lshift", "rshift"])
-def test_operators_and_their_reflections(name):
+def test_binary_and_reflected_operators(name):
     assert callable(getattr(Tensor, f"__{name}__"))
     assert callable(getattr(Tensor, f"__r{name}__"))
 

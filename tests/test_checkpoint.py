@@ -1,4 +1,4 @@
-"""checkpoint(): the same numbers and gradients as without it, for less memory."""
+"""checkpoint(): the same values and gradients as a plain call, with less memory."""
 
 import gc
 import weakref
@@ -16,12 +16,12 @@ from tinygrad_np.transforms import grad, hessian, jvp
 
 
 def run_plainly(function, *args):
-    """Stand for `checkpoint` where nothing is to be recomputed."""
+    """Call `function` without a checkpoint."""
     return function(*args)
 
 
 def block(x):
-    """Return numbers of the shape of x, with much saved on the way."""
+    """Apply ops that save many intermediate arrays."""
     return ((x.exp() + 1).log() * x.sin()).tanh()
 
 
@@ -37,7 +37,7 @@ def nodes_under(tensor):
 
 
 def saved_bytes(tensor):
-    """Return the bytes of the different arrays that a graph keeps for its backward."""
+    """Return the total size of the distinct arrays that a graph saves for its backward pass."""
     arrays = {}
     for node in nodes_under(tensor):
         call = node.options.get("call")
@@ -50,8 +50,10 @@ def saved_bytes(tensor):
 
 
 def twice(run):
-    """Return what a network of three blocks, the middle one run by `run`, has at one point: the
-    value, first and second gradients of the input, a parameter and a result between.
+    """Return values and derivatives of a function that calls its middle part with `run`.
+
+    These are the value, and the first and second gradients of an input, a parameter and an
+    intermediate result.
     """
     x, weight = leaf(0.3, -0.7, 1.1), leaf(0.5, 2.0, -1.0)
     between = x * x + weight
@@ -64,10 +66,8 @@ def twice(run):
     return [out, *first, *second, x.grad, weight.grad]
 
 
-def test_values_and_gradients_are_those_of_the_plain_run():
-    """Of arguments, and of leaves and results that the function closes over, where it uses both a
-    result and what that was made of.
-    """
+def test_values_and_gradients_match_the_plain_call():
+    """Covers arguments, and closed-over leaves and results, including a result and its input."""
     found, expected = twice(checkpoint), twice(run_plainly)
     assert len(found) == 9
     assert found[0].tolist() == expected[0].tolist()
@@ -77,11 +77,11 @@ def test_values_and_gradients_are_those_of_the_plain_run():
 
 
 def nested(x):
-    """Return a checkpoint of a checkpoint."""
+    """Call a checkpoint on the result of a checkpoint."""
     return checkpoint(block, checkpoint(block, x) * x)
 
 
-def test_gradients_of_the_first_and_second_order_are_those_of_differences():
+def test_first_and_second_gradients_match_differences():
     points = normal(2, 3)
     gradcheck(lambda x: checkpoint(block, x), [points])
     gradgradcheck(lambda x: checkpoint(block, x), [points])
@@ -90,7 +90,7 @@ def test_gradients_of_the_first_and_second_order_are_those_of_differences():
         check(lambda x: checkpoint(nested, x), [points[0, :2]])
 
 
-def test_transforms_see_through_it():
+def test_transforms_of_checkpoints():
     x = Tensor(np.array([0.3, -0.7]))
 
     def function(run):
@@ -102,7 +102,7 @@ def test_transforms_see_through_it():
         np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
 
 
-def test_several_arguments_of_which_some_want_no_gradient():
+def test_arguments_without_gradient():
     x, constant = leaf(1.0, 2.0), Tensor(np.array([3.0, 4.0]))
     out = checkpoint(lambda x, c, n, a: x * c * n + a, x, constant, 2, np.ones(2))
     assert out.tolist() == [7.0, 17.0]
@@ -111,7 +111,7 @@ def test_several_arguments_of_which_some_want_no_gradient():
     assert constant.grad is None
 
 
-def test_only_the_wanted_targets_are_differentiated_for():
+def test_gradient_of_single_targets():
     x, weight, log = leaf([2.0]), leaf([3.0]), []
     out = checkpoint(lambda x: x * x * weight, x)
     handle = x.register_hook(log.append)
@@ -122,7 +122,7 @@ def test_only_the_wanted_targets_are_differentiated_for():
     assert x.grad is weight.grad is None
 
 
-def test_a_second_backward_where_the_graph_is_retained():
+def test_second_backward_with_retain_graph():
     x = leaf(1.0, 2.0)
     out = checkpoint(block, x).sum()
     out.backward(retain_graph=True)
@@ -134,7 +134,7 @@ def test_a_second_backward_where_the_graph_is_retained():
 
 
 @each("function", [lambda x: x, lambda x: Tensor(3.0), lambda x: x.detach()])
-def test_what_records_nothing_is_returned_as_it_is(function):
+def test_result_without_new_nodes_is_returned_unchanged(function):
     x, between = leaf([1.0]), leaf([1.0]) * 2
     out = checkpoint(function, x)
     assert out.requires_grad == function(x).requires_grad
@@ -143,7 +143,7 @@ def test_what_records_nothing_is_returned_as_it_is(function):
     assert checkpoint(lambda x: between, x) is between
 
 
-def test_inside_no_grad_it_is_a_plain_call():
+def test_checkpoint_inside_no_grad_is_a_plain_call():
     x = leaf(1.0, 2.0)
     with no_grad():
         out = checkpoint(block, x)
@@ -151,7 +151,7 @@ def test_inside_no_grad_it_is_a_plain_call():
     assert out.tolist() == block(x).tolist()
 
 
-def test_a_function_that_returns_no_tensor_is_refused():
+def test_function_that_returns_no_tensor_raises():
     with pytest.raises(DtypeError, match="expected the function to return a Tensor, got a tuple"):
         checkpoint(lambda x: (x, x), leaf([1.0]))
 
@@ -159,8 +159,8 @@ def test_a_function_that_returns_no_tensor_is_refused():
 # Memory.
 
 
-def test_less_is_saved():
-    """Of four blocks of eight ops only what goes from one to the next."""
+def test_checkpoint_saves_less_memory():
+    """Four blocks of eight ops save only their inputs."""
 
     def saved(run):
         x = Tensor(np.ones(1000), requires_grad=True)
@@ -175,7 +175,7 @@ def test_less_is_saved():
     assert plain > 4 * ours
 
 
-def test_what_the_function_made_is_freed_at_once_and_after_the_backward():
+def test_intermediate_arrays_are_freed():
     x, made = leaf(1.0, 2.0), []
 
     def function(x):
@@ -197,11 +197,11 @@ def test_what_the_function_made_is_freed_at_once_and_after_the_backward():
 
 
 def dropped(x):
-    """Return x with half of it dropped by the default generator."""
+    """Apply dropout with the default generator."""
     return x.dropout(0.5) * x
 
 
-def test_dropout_drops_the_same_again():
+def test_dropout_repeats_its_mask():
     x = Tensor(np.ones(64), requires_grad=True)
     out = checkpoint(dropped, x)
     Tensor.rand(7)
@@ -210,7 +210,7 @@ def test_dropout_drops_the_same_again():
     assert x.grad.tolist() == (2 * out.data).tolist()
 
 
-def test_the_default_generator_goes_on_as_if_there_had_been_no_second_run():
+def test_second_run_does_not_advance_the_default_generator():
     def draw(run):
         tinygrad_np.manual_seed(3)
         x = leaf(1.0, 2.0, 3.0)
@@ -222,7 +222,7 @@ def test_the_default_generator_goes_on_as_if_there_had_been_no_second_run():
     assert draw(checkpoint) == draw(run_plainly)
 
 
-def test_a_seed_that_the_function_sets_is_not_set_again():
+def test_second_run_does_not_reseed_the_default_generator():
     def seeded(x):
         tinygrad_np.manual_seed(5)
         return dropped(x)
@@ -236,7 +236,7 @@ def test_a_seed_that_the_function_sets_is_not_set_again():
     assert draw(checkpoint) == draw(run_plainly)
 
 
-def test_a_failing_backward_leaves_the_generator_where_it_was():
+def test_failing_backward_restores_the_generator():
     x, runs = leaf(1.0, 2.0), []
 
     def function(x):
@@ -253,7 +253,7 @@ def test_a_failing_backward_leaves_the_generator_where_it_was():
     assert random.state() == expected
 
 
-def test_a_generator_of_the_functions_own_is_noticed():
+def test_other_generator_raises():
     generator = np.random.default_rng(0)
     x = Tensor(np.ones(64), requires_grad=True)
 
@@ -262,25 +262,25 @@ def test_a_generator_of_the_functions_own_is_noticed():
 
     out = checkpoint(function_of_its_own, x).sum()
     message = (
-        "checkpoint: expected function_of_its_own to return the same result when it ran again .*, "
-        "got another.* other than the default one"
+        "checkpoint: expected function_of_its_own to return the same result when it runs again .*, "
+        "got a different one.* from the default generator only"
     )
     with pytest.raises(GraphError, match=message):
         out.backward()
 
 
-# What is changed meanwhile.
+# Changes between the forward and the backward pass.
 
 
 @each(
     "values,function",
     [
         ((1.0, 2.0), lambda x, other: block(x)),
-        # Though the result would be the same: 0 times anything.
+        # The result would not change: 0 times anything is 0.
         ((0.0, 0.0), lambda x, other: x * other),
     ],
 )
-def test_an_argument_that_is_changed_in_place_is_noticed(values, function):
+def test_argument_changed_in_place_raises(values, function):
     for position, other in ((0, 3.0), (1, 4.0)):
         args = leaf(*values), Tensor([other, other])
         out = checkpoint(function, *args).sum()
@@ -290,7 +290,7 @@ def test_an_argument_that_is_changed_in_place_is_noticed(values, function):
             out.backward()
 
 
-def test_a_parameter_that_is_changed_in_place_is_noticed():
+def test_parameter_changed_in_place_raises():
     x, weight = leaf(1.0, 2.0), leaf(3.0, 4.0)
     out = checkpoint(lambda x: x * weight, x).sum()
     with no_grad():
@@ -299,14 +299,14 @@ def test_a_parameter_that_is_changed_in_place_is_noticed():
         out.backward()
 
 
-def test_other_things_that_change_are_noticed_by_the_result():
+def test_different_second_result_raises():
     x, scales = leaf(1.0, 2.0), [2.0, 3.0]
     out = checkpoint(lambda x: x * scales.pop(), x).sum()
-    with pytest.raises(GraphError, match="to return the same result when it ran again"):
+    with pytest.raises(GraphError, match="to return the same result when it runs again"):
         out.backward()
 
 
-def test_a_result_that_is_a_view_of_its_argument_knows_of_changes_in_place():
+def test_view_result_tracks_changes_of_its_argument():
     x = leaf(1.0, 2.0)
     view = checkpoint(lambda x: x.reshape(2, 1), x)
     out = (view * view).sum()
@@ -316,7 +316,7 @@ def test_a_result_that_is_a_view_of_its_argument_knows_of_changes_in_place():
         out.gradient(view)
 
 
-def test_nan_is_the_same_result():
+def test_nan_results_compare_equal():
     x = leaf(-1.0, 4.0)
     with np.errstate(invalid="ignore"):
         out = checkpoint(Tensor.sqrt, x)
@@ -324,21 +324,21 @@ def test_nan_is_the_same_result():
     assert x.grad.data[1] == 0.25
 
 
-# Beside the other tools.
+# With debug, profile and viz.
 
 
-def test_a_checkpoint_that_fails_under_debug_names_its_line():
+def test_debug_names_the_line_of_a_failing_checkpoint():
     scales = [2.0, 3.0]
     with debug():
         out = checkpoint(lambda x: x * scales.pop(), leaf([1.0]))  # that line
         with pytest.raises(GraphError, match="to return the same result") as caught:
             out.sum().backward()
     (note,) = caught.value.__notes__
-    assert note.startswith("op 'checkpointed_call' (output (1,)) was recorded at ")
+    assert note.startswith("op 'checkpointed_call' (output shape (1,)) was called at ")
     assert note.endswith("# that line")
 
 
-def test_it_belongs_to_the_module_that_called_it():
+def test_checkpoint_belongs_to_the_calling_module():
     class Model(nn.Module):
         def __init__(self):
             self.body = nn.Sequential(nn.Linear(2, 2))

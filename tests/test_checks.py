@@ -1,4 +1,4 @@
-"""Checks of arguments: what passes, what is refused, and how the message names it."""
+"""Argument checks: accepted values, rejected values and their messages."""
 
 import math
 
@@ -20,19 +20,19 @@ def test_predicates():
     assert not any(is_integer(value) or is_real(value) for value in OTHERS)
 
 
-def test_values_that_pass():
+def test_valid_values_pass():
     check_integer("f", 1, a=1, b=np.uint8(200))
     check_at_least("f", 0, a=0, b=0.5, c=np.float32(3), d=np.int64(2))
     check_probability("f", a=0, b=1, c=0.5, d=np.float32(1))
-    # Arguments may have the names of the checks' own parameters.
+    # Arguments can have the same names as the parameters of the checks.
     check_integer("f", 1, who=1, least=2)
     check_at_least("f", 1, who=1, least=2)
     check_probability("f", who=1)
 
 
 REFUSED = {
-    "an integer of at least 1": ((check_integer, "f", 1), [0, -3, 1.0, math.nan]),
-    "a finite number of at least 0": (
+    "an integer >= 1": ((check_integer, "f", 1), [0, -3, 1.0, math.nan]),
+    "a finite number >= 0": (
         (check_at_least, "f", 0),
         [-0.1, math.inf, -math.inf, math.nan],
     ),
@@ -41,9 +41,9 @@ REFUSED = {
 
 
 @each("expected", REFUSED)
-def test_values_that_are_refused(expected):
+def test_invalid_values_raise(expected):
     (check, *arguments), values = REFUSED[expected]
     for value in [*values, *OTHERS]:
         with pytest.raises(ArgumentError) as caught:
             check(*arguments, good=1, bad=value)
-        assert str(caught.value) == f"f bad: got {value!r}, expected {expected}"
+        assert str(caught.value) == f"f: expected `bad` to be {expected}, got {value!r}."

@@ -1,4 +1,4 @@
-"""The examples of docstrings and README do not depend on the last bit of a math library."""
+"""The examples in docstrings and README do not depend on the last bit of a math library."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_examples_hold_where_math_libraries_round_differently(seed):
+def test_examples_pass_with_different_rounding(seed):
     targets = ["tinygrad_np", "models", "tests/test_readme.py", "-k", "not links"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "tests.nudged_math", *targets],

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and what cannot be written is said."""
+"""Atomic file writes and their error messages."""
 
 import os
 
@@ -16,10 +16,10 @@ def test_write(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["missing/a", "file/a", "a" * 300, "folder"])
-def test_what_cannot_be_written(tmp_path, where):
+def test_unwritable_path_raises(tmp_path, where):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="cannot be written: "):
+    with pytest.raises(DataError, match=rf"{where}: cannot write the file \("):
         write_bytes(tmp_path / where, b"new")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
     assert (tmp_path / "file").read_text() == "kept"
@@ -30,18 +30,19 @@ def test_make_folder(tmp_path):
         make_folder(tmp_path / "a" / "b", "Owner")
         assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"^Owner: .*file: cannot be made or written: "):
+    message = r"^Owner: cannot create or write to the directory .*file \(.*\)\.$"
+    with pytest.raises(DataError, match=message):
         make_folder(tmp_path / "file", "Owner")
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
-    """The bytes are on the disk, in another file, before the name is theirs."""
+def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    """The content is flushed to a temporary file before that is renamed."""
     write_bytes(tmp_path / "a", b"old")
 
     def is_full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", is_full)
-    with pytest.raises(DataError, match="a: cannot be written: No space left on device"):
+    with pytest.raises(DataError, match=r"a: cannot write the file \(No space left on device\)\.$"):
         write_bytes(tmp_path / "a", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]

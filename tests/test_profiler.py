@@ -1,4 +1,4 @@
-"""profile(): calls, bytes, FLOPs and module of each op; and what a run depends on besides."""
+"""profile(): calls, bytes, FLOPs and module of each op. show_config() and thread counts."""
 
 import re
 import threading
@@ -20,7 +20,7 @@ from tinygrad_np.runtime.state import thread
 
 
 class SmallCNN(nn.Module):
-    """Two convolutions, of which the second is in a module within, and a linear layer."""
+    """Two convolutions, the second in a nested module, and a linear layer."""
 
     def __init__(self):
         generator = np.random.default_rng(0)
@@ -29,7 +29,6 @@ class SmallCNN(nn.Module):
         self.head = nn.Linear(8 * 6 * 6, 10, generator=generator)
 
     def forward(self, x):
-        """Return (N, 10)."""
         return self.head(self.body(self.conv(x).relu()).flatten(1))
 
 
@@ -51,12 +50,12 @@ def table():
 
 
 def row_of(table, op, module=""):
-    """Return the one row of an op in a module."""
+    """Return the only row of an op in a module."""
     (row,) = (row for row in table.rows() if (row.op, row.module) == (op, module))
     return row
 
 
-def test_there_is_a_row_for_each_op_in_each_module(table):
+def test_one_row_per_op_and_module(table):
     assert {(row.op, row.module) for row in table.rows()} == {
         ("conv2d", "conv"),
         ("relu", "SmallCNN"),
@@ -72,7 +71,7 @@ def test_there_is_a_row_for_each_op_in_each_module(table):
     "op,module,nbytes,backward_nbytes",
     [
         # One kernel call computes all gradients of a convolution.
-        # The first convolution's input wants no gradient: weight (4, 1, 3, 3) and bias (4,).
+        # The input of the first convolution needs no gradient: weight (4, 1, 3, 3), bias (4,).
         ("conv2d", "conv", 2 * 4 * (2 * 4 * 36), 2 * 4 * (36 + 4)),
         # Input (2, 4, 6, 6), weight (8, 4, 3, 3), bias (8,).
         ("conv2d", "body.0", 2 * 4 * (2 * 8 * 36), 2 * 4 * (2 * 4 * 36 + 288 + 8)),
@@ -87,13 +86,13 @@ def test_calls_and_bytes(table, op, module, nbytes, backward_nbytes):
     assert (row.backward_calls, row.backward_nbytes) == (2, backward_nbytes)
 
 
-def test_what_took_longest_comes_first(table):
+def test_rows_are_sorted_by_time(table):
     seconds = [row.seconds + row.backward_seconds for row in table.rows()]
     assert seconds == sorted(seconds, reverse=True)
     assert all(row.seconds > 0 and row.backward_seconds > 0 for row in table.rows())
 
 
-def test_a_long_backward_comes_first_too():
+def test_backward_time_counts_for_the_order():
     def slow(grad_out):
         time.sleep(0.005)
         return grad_out
@@ -106,7 +105,7 @@ def test_a_long_backward_comes_first_too():
     assert first.backward_seconds > 0.004 > first.seconds
 
 
-def test_it_prints_as_a_table(table):
+def test_printed_table(table):
     groups, heading, *lines = str(table).splitlines()
     assert groups.split("-")[0].isspace()
     assert [word for word in groups.split() if word.isalpha()] == ["forward", "backward"]
@@ -139,7 +138,7 @@ def test_it_prints_as_a_table(table):
     assert sum(float(share[:-1]) for share in shares[:-1]) == pytest.approx(100, abs=0.5)
 
 
-def test_columns_are_as_wide_as_they_must_be():
+def test_column_widths():
     model = nn.Module()
     model.a_layer_with_a_rather_long_name = nn.Sequential(nn.ReLU())
     model.forward = lambda x: model.a_layer_with_a_rather_long_name(x)
@@ -150,7 +149,7 @@ def test_columns_are_as_wide_as_they_must_be():
     assert total.startswith(f"total  {'':33}      1  ")
 
 
-def test_the_total_is_the_sum_of_the_rows(table):
+def test_total_is_the_sum_of_the_rows(table):
     total = table.total()
     assert (total.op, total.module) == ("total", "")
     for name in ("calls", "seconds", "nbytes", "flops"):
@@ -160,19 +159,19 @@ def test_the_total_is_the_sum_of_the_rows(table):
             assert getattr(total, field) > 0
 
 
-def test_an_empty_one_says_so():
+def test_empty_profile():
     with profile() as table:
         pass
     assert table.rows() == []
     assert table.total() == type(table.total())("total", "")
-    assert str(table) == "profile: no op has run inside it yet"
+    assert str(table) == "profile: no ops recorded yet"
 
 
-# FLOPs; what each op takes forward is counted by hand in tests/ops/test_flops.py.
+# FLOPs. tests/ops/test_flops.py checks the forward FLOPs of each op against hand counts.
 
 
-def test_flops_of_a_step_of_the_digits_network():
-    """Counted by hand, from the shapes in the model's comments, at batch 2."""
+def test_flops_of_a_training_step():
+    """Hand counts, from the shapes in the model's comments, for batch size 2."""
     model = MnistCNN(np.random.default_rng(0))
     with profile() as table:
         step(model, Tensor.ones(2, 1, 28, 28))
@@ -181,13 +180,13 @@ def test_flops_of_a_step_of_the_digits_network():
     fc1, fc2 = 2 * 2 * 128 * 3136, 2 * 2 * 10 * 128
     units1, units2 = 2 * 32 * 28 * 28, 2 * 64 * 14 * 14
     assert {(row.op, row.module): (row.flops, row.backward_flops) for row in table.rows()} == {
-        # Backward a product of the same size for each input that wants a gradient, and the sum of
-        # the bias; the first convolution's image wants none.
+        # Backward: one product of the same size per input that needs a gradient, plus the sum for
+        # the bias. The images need no gradient.
         ("conv2d", "conv1"): (conv1 + units1, conv1 + units1),
         ("conv2d", "conv2"): (conv2 + units2, 2 * conv2 + units2),
         ("linear", "fc1"): (fc1 + 256, 2 * fc1 + 256),
         ("linear", "fc2"): (fc2 + 20, 2 * fc2 + 20),
-        # Four entries a window, and back one addition.
+        # Four elements per window; one addition backward.
         ("max_pool", "pool"): (units1 + units2, (units1 + units2) // 4),
         ("relu", "relu"): (units1 + units2 + 256, units1 + units2 + 256),
         ("dropout_with_mask", "dropout"): (512, 512),
@@ -199,17 +198,17 @@ def test_flops_of_a_step_of_the_digits_network():
 @each(
     "function,count",
     [
-        # Handed on as it is; nothing is computed.
+        # The upstream gradient is returned unchanged: nothing is computed.
         (lambda x: x + 1, 0),
         (lambda x: x.reshape(6), 0),
-        # A quotient of arrays, which no op does: counted by its result.
+        # A quotient of arrays, computed without ops: 1 per element of the result.
         (lambda x: x.log(), 6),
-        # sin is seen, the product beside it is not.
+        # The op sin is counted, the product of arrays is not.
         (lambda x: x.cos(), 6 + 6),
         (lambda x: x @ np.ones((3, 4), np.float32), 2 * 6 * 4),
     ],
 )
-def test_flops_of_a_vjp_are_those_of_its_ops(function, count):
+def test_flops_of_a_vjp_are_the_sum_over_its_ops(function, count):
     out = function(leaf(np.ones((2, 3), np.float32)))
     with profile() as table:
         out.backward(np.ones(out.shape, np.float32))
@@ -217,8 +216,8 @@ def test_flops_of_a_vjp_are_those_of_its_ops(function, count):
     assert table.total().backward_flops == count
 
 
-def test_flops_with_a_graph_of_the_gradient_are_counted_once():
-    """Then what a VJP does beside its ops is ops too."""
+def test_flops_with_create_graph_are_counted_once():
+    """With create_graph, operators in a VJP run as ops as well."""
     x, w = leaf(np.ones((2, 3))), leaf(np.ones((3, 4)))
     with profile() as table:
         y = (x @ w).tanh()
@@ -230,11 +229,11 @@ def test_flops_with_a_graph_of_the_gradient_are_counted_once():
     with profile() as table:
         (x_grad.sum() + w_grad.sum()).backward()
     second = row_of(table, "batched_matmul")
-    # Two for each of the three products: the first, and the two of its gradients.
+    # Two gradients for each of three products: the first one and the two in its gradients.
     assert (second.calls, second.backward_calls, second.backward_flops) == (0, 6, 6 * 48)
 
 
-def test_flops_of_a_definition_are_those_of_its_ops():
+def test_flops_of_a_definition_are_counted_for_its_ops():
     logits = leaf(np.ones((3, 4)))
     with profile() as table:
         loss = logits.cross_entropy([0, 1, 2])
@@ -245,7 +244,7 @@ def test_flops_of_a_definition_are_those_of_its_ops():
     assert row_of(table, "log_softmax").backward_flops > 12
 
 
-def test_flops_of_ops_within_ops_are_counted_once():
+def test_flops_of_nested_ops_are_counted_once():
     @op("2 exp(x)", vjps={"x": lambda grad_out, x: ops.mul(grad_out, doubled(x))}, flops=2)
     def doubled(x):
         return ops.mul(ops.exp(x), 2)
@@ -258,7 +257,7 @@ def test_flops_of_ops_within_ops_are_counted_once():
     assert (row.backward_calls, row.backward_flops) == (1, 6 + 3)
 
 
-def test_a_backward_within_a_vjp_is_part_of_it():
+def test_backward_inside_a_vjp_counts_for_the_vjp():
     def inner(grad_out):
         x = leaf(1.0, 2.0)
         with enable_grad():
@@ -272,11 +271,11 @@ def test_a_backward_within_a_vjp_is_part_of_it():
     rows = {row.op: row for row in table.rows()}
     assert set(rows) == {"<lambda>", "exp"}
     assert (rows["exp"].calls, rows["exp"].backward_calls) == (1, 0)
-    # exp, its sum, exp's product back, and the last.
+    # exp, its sum, the product in the VJP of exp, and the last product: 2 elements each.
     assert (rows["<lambda>"].backward_calls, rows["<lambda>"].backward_flops) == (1, 8)
 
 
-def test_a_backward_within_an_op_is_part_of_it():
+def test_backward_inside_an_op_counts_for_the_op():
     @op("the slope of e^x")
     def slope(x):
         x = leaf(x)
@@ -289,7 +288,7 @@ def test_a_backward_within_an_op_is_part_of_it():
     assert (row.op, row.calls, row.flops, row.backward_calls) == ("slope", 1, 3, 0)
 
 
-def test_a_vjp_that_fails_leaves_the_profile_in_order():
+def test_profile_after_a_failing_vjp():
     @op("x", vjps={"x": lambda grad_out: ops.reshape(grad_out, (5,))})
     def failing(x):
         return x * 1
@@ -302,7 +301,7 @@ def test_a_vjp_that_fails_leaves_the_profile_in_order():
     assert (row_of(table, "exp").calls, row_of(table, "exp").flops) == (1, 2)
 
 
-def test_flops_are_seen_by_each_of_two_and_under_debug():
+def test_nested_profiles_and_debug_count_the_same_flops():
     x = leaf(np.ones(3))
     outer, inner = profile(), profile()
     for watching in ((outer, debug(), inner), (inner, outer, debug())):
@@ -328,14 +327,14 @@ def test_flops_are_counted_only_while_profiling():
     assert row_of(table, "scaled").flops == 14
 
 
-def test_a_number_is_counted_as_an_array_of_no_dimension():
+def test_flops_function_receives_numbers_as_0d_arrays():
     product = op("x y", flops=lambda x, y: x.size + y.size)(lambda x, y: x * y)
     with profile() as table:
         product(Tensor.ones(3), 2.0)
     assert table.total().flops == 4
 
 
-def test_flops_of_a_kernel_are_those_that_it_says_or_one_an_entry():
+def test_flops_of_a_kernel_default_to_one_per_element():
     def kernel(grad_out, a, b, wanted):
         return [grad_out * b if wanted[0] else None, grad_out * a if wanted[1] else None]
 
@@ -358,7 +357,7 @@ def test_flops_of_a_kernel_are_those_that_it_says_or_one_an_entry():
         assert (row.backward_nbytes, row.backward_flops) == (3 * 48, 3 * expected)
 
 
-def test_what_is_not_recorded_is_counted_too_also_views():
+def test_unrecorded_ops_and_views_are_counted():
     with profile() as table, no_grad():
         Tensor.ones(3).exp()
         ops.exp(np.ones(3))
@@ -367,7 +366,7 @@ def test_what_is_not_recorded_is_counted_too_also_views():
     assert (row_of(table, "transpose").calls, row_of(table, "transpose").nbytes) == (1, 48)
 
 
-def test_one_table_can_be_filled_several_times():
+def test_profile_can_be_entered_repeatedly():
     table = profile()
     for count in (1, 2):
         with table:
@@ -376,7 +375,7 @@ def test_one_table_can_be_filled_several_times():
         assert row_of(table, "exp").calls == count
 
 
-def test_it_counts_its_own_thread_only_and_ends_with_an_exception():
+def test_profile_is_per_thread_and_ends_with_an_exception():
     table, other = profile(), threading.Thread(target=lambda: Tensor(1.0).exp())
 
     @table
@@ -393,11 +392,11 @@ def test_it_counts_its_own_thread_only_and_ends_with_an_exception():
     assert thread.state.observers == []
 
 
-def test_what_is_no_array_is_refused_as_without_a_profile():
+def test_invalid_results_raise_inside_a_profile():
     number = op("3")(lambda x: 3.0)
     nothing = op("x", vjps={"x": lambda grad_out: None})(lambda x: x * 1)
     with profile():
-        with pytest.raises(GraphError, match="expected an array from the forward, got a float"):
+        with pytest.raises(GraphError, match="forward function to return an array, got a float"):
             number(leaf(1.0, 1.0))
         with pytest.raises(GraphError, match=r"input 0 to be .*, got a NoneType"):
             nothing(leaf(1.0, 1.0)).sum().backward()
@@ -407,26 +406,26 @@ def test_what_is_no_array_is_refused_as_without_a_profile():
 
 
 def blas():
-    """Return the libraries that multiply matrices, as threadpoolctl sees them now."""
+    """Return the loaded BLAS libraries, as reported by threadpoolctl."""
     return [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
 
 
 def shown(capsys):
-    """Return the lines that show_config prints."""
+    """Return the lines printed by show_config."""
     tinygrad_np.show_config()
     return capsys.readouterr().out.splitlines()
 
 
 @pytest.fixture
 def no_pins(monkeypatch):
-    """Take from the environment what would add lines."""
+    """Remove environment variables that add lines to the output of show_config."""
     for name in ("CORETYPE", "L2_SIZE", "NUM_THREADS"):
         monkeypatch.delenv(f"OPENBLAS_{name}", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return monkeypatch
 
 
-def test_the_configuration_has_its_lines(capsys, no_pins):
+def test_show_config_lines(capsys, no_pins):
     ours, python, cores, threads, *libraries, memory = shown(capsys)
     assert ours == f"tinygrad_np {tinygrad_np.__version__}"
     assert re.fullmatch(rf"Python 3\.\d+\.\S+, NumPy {re.escape(np.__version__)}, \S+", python)
@@ -442,13 +441,13 @@ def test_the_configuration_has_its_lines(capsys, no_pins):
 
 
 @each("limit,text", [(0, "off"), (64 * 2**20, "at most 64 MiB idle")])
-def test_recycled_memory_is_shown(capsys, monkeypatch, limit, text):
+def test_show_config_shows_recycled_memory(capsys, monkeypatch, limit, text):
     monkeypatch.setattr(pool, "limit", limit)
     assert shown(capsys)[-1].startswith(f"recycled memory: {text}, ")
 
 
 @each("name", ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
-def test_variables_that_pin_blas_are_shown(capsys, no_pins, name):
+def test_show_config_shows_blas_variables(capsys, no_pins, name):
     assert not [line for line in shown(capsys) if name in line]
     no_pins.setenv(name, "7")
     (line,) = (line for line in shown(capsys) if name in line)
@@ -456,7 +455,7 @@ def test_variables_that_pin_blas_are_shown(capsys, no_pins, name):
     assert line == f"{name}=7" + remark * (name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"))
 
 
-def test_the_number_of_threads_can_be_set_and_set_back(capsys):
+def test_set_num_threads(capsys):
     before = [library["num_threads"] for library in blas()]
     assert before
     try:
@@ -471,7 +470,7 @@ def test_the_number_of_threads_can_be_set_and_set_back(capsys):
     assert [library["num_threads"] for library in blas()] == [max(before)] * len(before)
 
 
-def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, no_pins):
+def test_show_config_shows_the_source_of_the_thread_count(capsys, no_pins):
     for given, line in [
         (None, r"threads: [1-9]\d*, from the cores this process may use"),
         ("3", "threads: 3, from TINYGRAD_NP_THREADS"),
@@ -489,15 +488,15 @@ def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, n
 
 
 @each("count", [0, -2, 1.5, "2", None])
-def test_a_number_of_threads_that_is_none_is_refused(count):
+def test_invalid_thread_count_raises(count):
     before = [library["num_threads"] for library in blas()]
-    message = rf"set_num_threads count: got {count!r}, expected an integer of at least 1"
+    message = rf"set_num_threads: expected `count` to be an integer >= 1, got {count!r}\."
     with pytest.raises(ArgumentError, match=message):
         tinygrad_np.set_num_threads(count)
     assert [library["num_threads"] for library in blas()] == [max(before)] * len(before)
 
 
-def test_flops_of_a_kernel_of_any_number_of_inputs_that_calls_ops():
+def test_flops_of_a_variadic_kernel_that_calls_ops():
     total = op(
         "sum of xs",
         vjps={"xs": lambda grad_out, xs: grad_out},

@@ -1,4 +1,4 @@
-"""What the packages offer: the names in `__all__` and their submodules, and no foreign names."""
+"""Public names: packages export only the names in `__all__` and their submodules."""
 
 import importlib
 import pkgutil
@@ -31,7 +31,7 @@ def test_packages_are_found():
 
 
 @each("name", MODULES)
-def test_every_module_can_be_imported_and_has_what_it_names(name):
+def test_modules_define_the_names_in_all(name):
     module = importlib.import_module(name)
     listed = getattr(module, "__all__", [])
     assert len(set(listed)) == len(listed)
@@ -39,7 +39,7 @@ def test_every_module_can_be_imported_and_has_what_it_names(name):
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_packages_have_no_foreign_names(name):
+def test_packages_export_no_imported_names(name):
     package = importlib.import_module(name)
     submodules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     public = {each for each in dir(package) if not each.startswith("_")}

@@ -12,7 +12,7 @@ RANDOM = [f"{start}{kind}" for start in ("", "kaiming_", "xavier_") for kind in 
 
 
 def draw_everything(generator=None):
-    """Use all that is random; return the numbers."""
+    """Use every random function and layer, and return the numbers drawn."""
     layers = [
         nn.Linear(3, 2, generator=generator),
         nn.Conv2d(1, 2, 3, generator=generator),
@@ -32,12 +32,12 @@ def draw_everything(generator=None):
 
 
 def are_equal(some, others):
-    """Return whether two lists hold the same arrays."""
+    """Return whether two lists contain equal arrays."""
     return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
 def test_manual_seed():
-    """After one seed everything random is the same, bit for bit; after another it is not."""
+    """Equal seeds give equal numbers, bit for bit; different seeds do not."""
     drawn = []
     for seed in (1, 1, 2):
         tinygrad_np.manual_seed(seed)
@@ -46,14 +46,12 @@ def test_manual_seed():
     assert not are_equal(drawn[0], drawn[2])
 
 
-def test_manual_seed_draws_on():
-    """Draws after one manual_seed differ from each other."""
+def test_consecutive_draws_differ():
     tinygrad_np.manual_seed(1)
     assert not are_equal(draw_everything(), draw_everything())
 
 
-def test_own_generator_gives_all():
-    """What is given a generator depends on nothing else."""
+def test_explicit_generator_determines_all_numbers():
     drawn = []
     for seed in (1, 2):
         tinygrad_np.manual_seed(seed)
@@ -61,8 +59,7 @@ def test_own_generator_gives_all():
     assert are_equal(*drawn)
 
 
-def test_own_generator_leaves_the_default_alone():
-    """What is given a generator draws nothing from the package's."""
+def test_explicit_generator_does_not_advance_the_default():
     tinygrad_np.manual_seed(1)
     expected = Tensor.rand(4).tolist()
     tinygrad_np.manual_seed(1)
@@ -71,8 +68,7 @@ def test_own_generator_leaves_the_default_alone():
     assert Tensor.rand(4).tolist() == expected
 
 
-def test_numpys_global_state_stays():
-    """Nothing is drawn from NumPy's global random state."""
+def test_numpy_global_state_is_not_used():
     state = np.random.get_state
     before = state()[1].tolist(), state()[2]
     draw_everything()

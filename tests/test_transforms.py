@@ -1,4 +1,4 @@
-"""Functions of functions: every transform, over every kind of argument, nested to any depth."""
+"""Function transforms: every transform, with every kind of argument, nested to any depth."""
 
 import math
 import threading
@@ -18,7 +18,7 @@ def double(*values):
 
 
 class Network(nn.Module):
-    """Two layers with a bend between, in float64, of 13 parameters."""
+    """Two linear layers with tanh between them: 13 parameters in float64."""
 
     def __init__(self, seed=0):
         generator = np.random.default_rng(seed)
@@ -27,7 +27,6 @@ class Network(nn.Module):
         self.astype(np.float64)
 
     def forward(self, x):
-        """Return (N, 1)."""
         return self.last(self.first(x).tanh())
 
 
@@ -35,17 +34,17 @@ POINTS = np.random.default_rng(1).standard_normal((4, 2))
 
 
 def loss_of(network, scale=1.0):
-    """Return one number."""
+    """Return a scalar loss."""
     return (network(POINTS) ** 2).mean() * scale
 
 
 def flat(tensors):
-    """Return the numbers of a dict of Tensors in one line."""
+    """Concatenate the Tensors of a dict into one array."""
     return np.concatenate([tensor.data.ravel() for tensor in tensors.values()])
 
 
 def differences(function, network, eps=1e-6):
-    """Return the central differences of an array-valued function of a network's parameters."""
+    """Return central differences of a function of a network, one column per parameter entry."""
     columns = []
     for parameter in network.parameters():
         for place in np.ndindex(parameter.shape):
@@ -59,11 +58,11 @@ def differences(function, network, eps=1e-6):
 
 
 def product(x, y):
-    """Return one number whose derivatives are easily said: 2xy and x²."""
+    """Return the sum of x² y; its derivatives are 2xy and x²."""
     return (x * x * y).sum()
 
 
-# What is differentiated for, and the form of the result.
+# Arguments to differentiate with respect to, and the structure of the result.
 
 
 @each(
@@ -77,7 +76,7 @@ def product(x, y):
         ([0], ([12.0, 40.0],)),
     ],
 )
-def test_argnum_says_for_which_arguments_and_in_what_form(argnum, expected):
+def test_argnum_selects_arguments_and_result_structure(argnum, expected):
     point = double(2.0, 4.0), double(3.0, 5.0)
     value, both = value_and_grad(product, argnum)(*point)
     _, pull = vjp(product, argnum)(*point)
@@ -118,7 +117,7 @@ def test_arrays_and_tensors_are_not_changed():
     assert tensor.grad is None
 
 
-def test_options_and_other_arguments_are_passed_on():
+def test_other_arguments_are_passed_on():
     def function(x, power, *, scale, shift=0.0):
         assert isinstance(power, int)
         return x**power * scale + shift
@@ -132,7 +131,7 @@ def test_options_and_other_arguments_are_passed_on():
     assert hvp(function)(double(2.0), 3, 2.0, scale=5.0).item() == 120.0
 
 
-def test_a_module_stands_for_its_parameters():
+def test_gradients_of_a_module_are_a_dict_by_parameter_name():
     network = Network()
     found = grad(loss_of)(network)
     assert list(found) == ["first.weight", "first.bias", "last.weight", "last.bias"]
@@ -141,7 +140,7 @@ def test_a_module_stands_for_its_parameters():
         assert found[name].tolist() == parameter.grad.tolist()
 
 
-def test_frozen_parameters_are_left_out():
+def test_frozen_parameters_are_omitted():
     network = Network()
     for parameter in network.first.parameters():
         parameter.requires_grad = False
@@ -149,7 +148,7 @@ def test_frozen_parameters_are_left_out():
     assert list(hessian(loss_of)(network)) == ["last.weight", "last.bias"]
 
 
-def test_a_shared_parameter_comes_once_with_both_gradients():
+def test_shared_parameter_appears_once():
     class Twice(nn.Module):
         def __init__(self):
             self.one = nn.Parameter(np.array(3.0))
@@ -162,7 +161,7 @@ def test_a_shared_parameter_comes_once_with_both_gradients():
     assert {name: slope.item() for name, slope in found.items()} == {"one": 30.0}
 
 
-def test_a_parameter_of_two_modules_is_differentiated_for_in_each():
+def test_parameter_shared_by_two_modules():
     layer = nn.Linear(1, 1, bias=False)
     x, layers = Tensor([[2.0]]), (nn.Sequential(layer), nn.Sequential(nn.ReLU(), layer))
     found = grad(lambda one, other: (one(x) * other(x)).sum(), (0, 1))(*layers)
@@ -171,7 +170,7 @@ def test_a_parameter_of_two_modules_is_differentiated_for_in_each():
         assert [slope.item() for slope in part.values()] == [pytest.approx(8 * layer.weight.item())]
 
 
-def test_modules_and_tensors_together():
+def test_module_and_tensor_arguments():
     network, x = Network(), double(POINTS)
 
     def function(network, x):
@@ -185,7 +184,7 @@ def test_modules_and_tensors_together():
 
 
 @pytest.mark.parametrize("transform", [grad, value_and_grad, hessian, jacobian])
-def test_gradients_of_parameters_stay_as_they_are(transform):
+def test_transforms_do_not_change_grad(transform):
     network = Network()
     kept = network.last.bias.grad = Tensor([7.0])
     transform(loss_of)(network)
@@ -193,10 +192,10 @@ def test_gradients_of_parameters_stay_as_they_are(transform):
     assert network.first.weight.grad is None
 
 
-# Values: against closed forms, differences, and each other.
+# Values, checked against closed forms, central differences and each other.
 
 
-def test_every_derivative_of_a_sine():
+def test_higher_derivatives_of_sine():
     derivative = Tensor.sin
     for order in range(1, 9):
         derivative = grad(derivative)
@@ -206,7 +205,7 @@ def test_every_derivative_of_a_sine():
 
 @pytest.fixture(scope="module")
 def curvature():
-    """Return a network and the Hessian of its loss as one matrix (13, 13)."""
+    """Return a network and the Hessian of its loss as one matrix of shape (13, 13)."""
     network = Network()
     blocks = hessian(loss_of)(network)
     names = list(blocks)
@@ -219,7 +218,7 @@ def curvature():
     return network, matrix
 
 
-def test_the_hessian_of_a_network_is_that_of_central_differences(curvature):
+def test_hessian_matches_central_differences(curvature):
     network, matrix = curvature
     expected = differences(lambda network: flat(grad(loss_of)(network)), network)
     assert matrix.shape == (13, 13)
@@ -227,7 +226,7 @@ def test_the_hessian_of_a_network_is_that_of_central_differences(curvature):
     np.testing.assert_allclose(matrix, expected, atol=1e-8)
 
 
-def test_the_hessian_is_symmetric_and_has_the_shapes_of_pairs(curvature):
+def test_hessian_is_symmetric_with_pairwise_shapes(curvature):
     network, matrix = curvature
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-15)
     blocks = hessian(loss_of)(network)
@@ -235,7 +234,7 @@ def test_the_hessian_is_symmetric_and_has_the_shapes_of_pairs(curvature):
     assert blocks["last.weight"]["first.weight"].shape == (1, 3, 3, 2)
 
 
-def test_hvp_is_the_hessian_times_the_vector(curvature):
+def test_hvp_matches_hessian_times_vector(curvature):
     network, matrix = curvature
     generator = np.random.default_rng(2)
     direction = {n: generator.standard_normal(p.shape) for n, p in network.named_parameters()}
@@ -249,7 +248,7 @@ def test_hvp_is_the_hessian_times_the_vector(curvature):
     )
 
 
-def test_a_hessian_for_two_arguments_is_nested_in_their_form():
+def test_hessian_of_two_arguments_is_nested():
     found = hessian(product, (0, 1))(double(2.0, 4.0), double(3.0))
     assert found[0][0].tolist() == [[6.0, 0.0], [0.0, 6.0]]
     assert found[0][1].tolist() == [4.0, 8.0]
@@ -261,11 +260,11 @@ def test_a_hessian_for_two_arguments_is_nested_in_their_form():
 
 
 def curve(x):
-    """Map (3,) to (2, 2), with nothing linear in it."""
+    """Map shape (3,) to shape (2, 2), nonlinearly."""
     return (x[:2].exp() * x[1:].reshape(2, 1).sin()) / (2 + x[0].cos())
 
 
-def test_jvp_and_vjp_are_products_with_the_jacobian():
+def test_jvp_and_vjp_match_jacobian():
     generator = np.random.default_rng(3)
     x, v, u = (generator.standard_normal(shape) for shape in (3, 3, (2, 2)))
     matrix = jacobian(curve)(x)
@@ -283,7 +282,7 @@ def test_jvp_and_vjp_are_products_with_the_jacobian():
     np.testing.assert_allclose(pull(Tensor(2 * u)).data, 2 * pull(u).data, rtol=1e-12)
 
 
-def test_jvp_of_grad_and_grad_of_jvp_are_the_hessian_times_the_vector():
+def test_nested_transforms_match_hessian_times_vector():
     def function(x):
         return curve(x).sum() * x[2]
 
@@ -300,7 +299,7 @@ def test_jvp_of_grad_and_grad_of_jvp_are_the_hessian_times_the_vector():
         np.testing.assert_allclose(found.data, expected, rtol=1e-12)
 
 
-def test_a_jacobian_of_a_jacobian():
+def test_jacobian_of_jacobian():
     found = jacobian(jacobian(lambda x: x**3))(double(1.0, 2.0))
     expected = np.zeros((2, 2, 2))
     expected[0, 0, 0], expected[1, 1, 1] = 6.0, 12.0
@@ -310,53 +309,53 @@ def test_a_jacobian_of_a_jacobian():
     assert third.data[0, 0].tolist() == [48.0, 72.0]
 
 
-def test_the_derivative_along_a_derivative():
-    """d/dt of jvp along t: linear, so that it is the Jacobian again."""
+def test_jacobian_of_jvp_with_respect_to_the_tangent():
+    """The JVP is linear in the tangent t, so its Jacobian with respect to t is the Jacobian."""
     x = double(0.3, 0.5)
     along = jacobian(lambda t: jvp(Tensor.exp)(x, t)[1])(double(0.0, 0.0))
     np.testing.assert_allclose(along.data, np.diag(np.exp(x.data)))
 
 
-def test_a_jacobian_of_several_results_keeps_their_names():
+def test_jacobian_keeps_the_structure_of_the_result():
     found = jacobian(lambda x: {"square": x * x, "both": (x, [2 * x])})(double(3.0))
     assert found["square"].item() == 6.0
     assert [found["both"][0].item(), found["both"][1][0].item()] == [1.0, 2.0]
 
 
 @each("shape", [(), (0,), (1,), (2, 0)])
-def test_a_jacobian_of_any_shape(shape):
+def test_jacobian_shapes(shape):
     x = double(np.ones(shape))
     assert jacobian(lambda x: x * 2)(x).shape == shape + shape
     assert jacobian(lambda x: (x * 2).sum())(x).shape == shape
     assert hessian(lambda x: (x**3).sum())(x).shape == shape + shape
 
 
-# Each transform's variable is its own.
+# Nested transforms have separate variables.
 
 
-def test_an_inner_function_that_uses_the_outer_variable():
-    """The second is x at y = x, not 2x; the third is 2x², whose derivative is 4x."""
+def test_inner_function_uses_outer_variable():
+    """The second inner gradient is x at y = x, not 2x; the third is 2x², with derivative 4x."""
     assert grad(lambda x: x * grad(lambda y: x + y)(1.0))(1.0).item() == 1.0
     assert grad(lambda x: grad(lambda y: x * y)(x))(3.0).item() == 1.0
     assert grad(lambda x: grad(lambda y: x * y * y)(x))(3.0).item() == 12.0
 
 
-def test_the_same_tensor_as_two_arguments_is_two_variables():
+def test_same_tensor_as_two_arguments():
     x = leaf(3.0)
     of_first, of_second = grad(lambda a, b: a * a * b, (0, 1))(x, x)
     assert (of_first.item(), of_second.item()) == (18.0, 9.0)
     assert grad(lambda a, b: a * a * b)(x, x).item() == 18.0
 
 
-def test_a_tensor_is_not_its_own_argument():
-    """The function's closed-over x is another variable than the argument."""
+def test_closed_over_tensor_is_not_the_argument():
+    """A tensor that the function closes over is a separate variable from the argument."""
     x = leaf(3.0)
     assert grad(lambda y: x * x * y)(x).item() == 9.0
     assert jvp(lambda y: x * y)(x, 1.0)[1].item() == 3.0
     assert hvp(lambda y: x * y * y)(x, 1.0).item() == 6.0
 
 
-# Functions that depend on nothing, or are too simple.
+# Constant and trivial functions.
 
 CONSTANT = {
     "another tensor": lambda x: double(2.0),
@@ -367,7 +366,7 @@ CONSTANT = {
 
 
 @pytest.mark.parametrize("function", CONSTANT.values(), ids=CONSTANT)
-def test_what_does_not_depend_on_the_argument_has_derivatives_of_zero(function):
+def test_constant_functions_have_zero_derivatives(function):
     x, v = double(1.0, 2.0), double(3.0, 4.0)
     value = function(x)
     zeros = [
@@ -384,14 +383,14 @@ def test_what_does_not_depend_on_the_argument_has_derivatives_of_zero(function):
     assert along.tolist() == 0.0
 
 
-def test_an_argument_that_is_not_used_has_zeros_of_its_own_shape_and_dtype():
+def test_unused_argument_has_zeros_of_its_shape_and_dtype():
     unused = Tensor(np.ones((2, 3), np.float32))
     _, zeros = grad(lambda x, y: (x * x).sum(), (0, 1))(double(1.0, 2.0), unused)
     assert (zeros.shape, zeros.dtype) == ((2, 3), np.float32)
     assert not zeros.data.any()
 
 
-def test_a_function_that_returns_its_argument():
+def test_identity_function():
     x = double(2.0)
     assert grad(lambda x: x)(x).item() == 1.0
     assert grad(lambda x: x)(leaf(2.0)).item() == 1.0
@@ -404,17 +403,17 @@ def test_a_function_that_returns_its_argument():
 
 
 class Holder(nn.Module):
-    """A module of one number."""
+    """A module with one scalar parameter."""
 
     def __init__(self):
         self.only = nn.Parameter(np.array(2.0))
 
 
-# With a graph, or plain.
+# Results with and without a graph.
 
 
 def results_of(x, v=1.0):
-    """Return what each transform gives at a cube, values and derivatives."""
+    """Return the values and derivatives of x³ from every transform."""
 
     def cube(x):
         return x * x * x
@@ -426,19 +425,19 @@ def results_of(x, v=1.0):
     return [grad(cube)(x), value, slope, at, pull(v), beside, along, jacobian(cube)(x), *second]
 
 
-def test_results_are_plain_where_nothing_asks_for_a_graph():
+def test_results_have_no_graph_by_default():
     for x in (2.0, np.array(2.0), double(2.0)):
         assert not any(result.requires_grad for result in results_of(x))
 
 
-def test_results_have_a_graph_where_the_argument_requires_a_gradient():
+def test_argument_that_requires_grad_gives_results_a_graph():
     x = leaf(2.0)
     expected = [12.0, 12.0, 12.0, 12.0, 12.0, 12.0, 12.0, 12.0, 6.0, 6.0]
     slopes = [result.gradient(x)[0].item() for result in results_of(x)]
     assert slopes == expected
 
 
-def test_derivatives_along_a_tangent_have_a_graph_where_the_tangent_requires_a_gradient():
+def test_tangent_that_requires_grad_gives_derivatives_a_graph():
     v = leaf(1.0)
     asked = [result.requires_grad for result in results_of(double(2.0), v)]
     assert asked == [False] * 4 + [True, False, True, False, False, True]
@@ -446,7 +445,7 @@ def test_derivatives_along_a_tangent_have_a_graph_where_the_tangent_requires_a_g
     assert [result.gradient(v)[0].item() for result in results] == [12.0, 12.0, 12.0]
 
 
-def test_results_have_a_graph_where_the_function_uses_what_requires_a_gradient():
+def test_closed_over_tensor_that_requires_grad_gives_results_a_graph():
     w, x, v = leaf(3.0), double(2.0), 1.0
 
     def function(x):
@@ -465,7 +464,7 @@ def test_results_have_a_graph_where_the_function_uses_what_requires_a_gradient()
     assert slopes == [12.0, 8.0, 12.0, 12.0, 12.0, 12.0, 12.0]
 
 
-def test_parameters_that_are_differentiated_for_ask_for_no_graph():
+def test_module_argument_gives_results_no_graph():
     network = Network()
     assert not any(slope.requires_grad for slope in grad(loss_of)(network).values())
     value, _ = value_and_grad(loss_of)(network)
@@ -474,7 +473,7 @@ def test_parameters_that_are_differentiated_for_ask_for_no_graph():
     assert of_x.requires_grad
 
 
-def test_a_transform_of_constants_leaves_the_one_around_it_plain():
+def test_inner_transform_of_constants_gives_no_graph():
     found = grad(lambda x: x * grad(lambda y: y * y)(3.0))(2.0)
     assert found.item() == 6.0
     assert not found.requires_grad
@@ -482,7 +481,7 @@ def test_a_transform_of_constants_leaves_the_one_around_it_plain():
 
 @pytest.mark.parametrize("x", [double(2.0), leaf(2.0)])
 @pytest.mark.parametrize("v", [1.0, leaf(1.0)])
-def test_no_grad_around_makes_all_plain_and_keeps_the_values(x, v):
+def test_results_have_no_graph_inside_no_grad(x, v):
     expected = [result.item() for result in results_of(double(2.0))]
     with no_grad():
         results = results_of(x, v)
@@ -490,7 +489,7 @@ def test_no_grad_around_makes_all_plain_and_keeps_the_values(x, v):
     assert [result.item() for result in results] == expected
 
 
-def test_no_grad_inside_cuts_off():
+def test_no_grad_inside_a_function_detaches():
     def function(x):
         with no_grad():
             inner = grad(lambda y: y * y * y)(x)
@@ -501,7 +500,7 @@ def test_no_grad_inside_cuts_off():
         assert grad(lambda x: x * x)(leaf(2.0)).requires_grad
 
 
-def test_a_vjp_can_be_pulled_again_and_again():
+def test_vjp_can_be_called_repeatedly():
     x = leaf(2.0)
     _, pull = vjp(lambda x: x**3)(x)
     first, second = pull(1.0), pull(10.0)
@@ -510,7 +509,7 @@ def test_a_vjp_can_be_pulled_again_and_again():
     assert x.grad is None
 
 
-# Training on a gradient.
+# Gradient penalty.
 
 
 def penalty_of(critic, points):
@@ -519,7 +518,7 @@ def penalty_of(critic, points):
     return (((slopes * slopes).sum(1).sqrt() - 1) ** 2).mean()
 
 
-def test_the_gradients_of_a_gradient_penalty_are_those_of_central_differences():
+def test_gradient_penalty_matches_central_differences():
     critic, points = Network(seed=4), double(POINTS)
     found = flat(grad(penalty_of)(critic, points))
     expected = differences(lambda critic: penalty_of(critic, points).data, critic)
@@ -532,14 +531,14 @@ def test_the_gradients_of_a_gradient_penalty_are_those_of_central_differences():
     np.testing.assert_allclose(np.concatenate([g.data.ravel() for g in by_backward]), found[:-1])
 
 
-# Threads, and errors on the way.
+# Threads and exceptions.
 
 
 class FailedError(Exception):
-    """What a function of these tests raises."""
+    """An error raised by a test function."""
 
 
-def test_an_exception_leaves_no_trace():
+def test_exception_restores_state():
     def fail(*_):
         raise FailedError
 
@@ -555,7 +554,7 @@ def test_an_exception_leaves_no_trace():
     assert not any(slope.requires_grad for slope in grad(loss_of)(Network()).values())
 
 
-def test_a_transform_on_another_thread_is_not_inside_this_one():
+def test_transforms_on_different_threads_are_independent():
     found = []
 
     def run():
@@ -573,20 +572,20 @@ def test_a_transform_on_another_thread_is_not_inside_this_one():
     assert [slope.requires_grad for slope in found] == [False] * 4
 
 
-# What is refused.
+# Invalid arguments.
 
 
 @pytest.mark.slow
 @each("argnum", [2, -1, (0, 2), (), (0, 0), 1.5, "x", None])
 @each("transform", [grad, value_and_grad, vjp, jacobian, hessian], ids=lambda t: t.__name__)
-def test_an_argnum_that_names_no_argument_is_refused(transform, argnum):
-    message = r"argnum: got .*, expected a position or several, each once, from 0 to below 2"
+def test_invalid_argnum_raises(transform, argnum):
+    message = r": expected `argnum` to be one or more distinct positions >= 0 and < 2, .*, got "
     with pytest.raises(ArgumentError, match=message):
         transform(product, argnum)(1.0, 2.0)
 
 
 @pytest.mark.parametrize("transform", [jvp, hvp], ids=lambda t: t.__name__)
-def test_tangents_that_do_not_fit_are_refused(transform):
+def test_invalid_tangents_raise(transform):
     def fails(error, message, function, *args, argnum=0):
         with pytest.raises(error, match=f"{transform.__name__}.*{message}"):
             transform(function, argnum)(*args)
@@ -595,17 +594,17 @@ def test_tangents_that_do_not_fit_are_refused(transform):
         return (x * x).sum()
 
     two = double(1.0, 2.0)
-    fails(ArgumentError, "got 1 arguments, expected those .* as the last, a tangent", square, two)
-    fails(ArgumentError, "got 0 arguments", square)
-    fails(ArgumentError, "argnum: got 1, .* to below 1", square, two, two, argnum=1)
-    of_argument = r"expected that of its argument, \(2,\) float64"
-    fails(ShapeError, r"a tangent of \(3,\) float64, " + of_argument, square, two, np.ones(3))
-    fails(ShapeError, r"a tangent of \(2,\) float32, " + of_argument, square, two, Tensor.ones(2))
+    fails(ArgumentError, r"followed by a tangent, got 1 arguments\.", square, two)
+    fails(ArgumentError, r"got 0 arguments\.", square)
+    fails(ArgumentError, r"`argnum` .* < 1, .* arguments, got 1\.", square, two, two, argnum=1)
+    expected = r"expected a tangent of shape \(2,\) and dtype float64, as its argument, got "
+    fails(ShapeError, expected + r"\(3,\) float64", square, two, np.ones(3))
+    fails(ShapeError, expected + r"\(2,\) float32", square, two, Tensor.ones(2))
     both = two, two
-    message = "got 1 tangents, expected 2"
+    message = r"expected 2 tangents, got 1\."
     fails(ArgumentError, message, product, *both, (two,), argnum=(0, 1))
     fails(ArgumentError, message, product, *both, two, argnum=(0, 1))
-    message = r"the tangent of a module must be a dict with \['first.weight', .*\], one Tensor for"
+    message = r"tangent of a module to be a dict with the keys \['first.weight', .*\], one Tensor"
     fails(ArgumentError, message, loss_of, Network(), two)
     fails(ArgumentError, message, loss_of, Network(), {"first.weight": np.ones((3, 2))})
 
@@ -617,9 +616,9 @@ def test_tangents_that_do_not_fit_are_refused(transform):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 @each("value", [3.0, None, "text", np.ones(2)], ids=repr)
-def test_a_function_that_returns_no_tensor_is_refused(transform, args, value):
-    message = rf"the function returned a {type(value).__name__}, expected (a Tensor|Tensors)"
-    with pytest.raises(DtypeError, match=rf"^{transform.__name__}: {message}"):
+def test_function_that_returns_no_tensor_raises(transform, args, value):
+    message = rf"expected the function to return (a Tensor|Tensors), got a {type(value).__name__}"
+    with pytest.raises(DtypeError, match=rf"^{transform.__name__}: {message}\.$"):
         transform(lambda x: value)(*args)
 
 
@@ -629,12 +628,14 @@ def test_a_function_that_returns_no_tensor_is_refused(transform, args, value):
     + [(hvp, (double(1.0, 2.0), [1.0, 1.0]))],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_function_that_returns_several_numbers_is_refused(transform, args):
-    message = r"the function returned shape \(2,\), expected one number; .* or use jacobian"
+def test_function_that_returns_several_numbers_raises(transform, args):
+    message = r"expected the function to return one number, got shape \(2,\)\. .* or use jacobian"
     with pytest.raises(ShapeError, match=message):
         transform(lambda x: x * 2)(*args)
 
 
-def test_integers_have_no_derivatives():
-    with pytest.raises(DtypeError, match=r"grad: argument 1 has dtype int64, but only floats"):
+def test_integer_argument_raises():
+    with pytest.raises(
+        DtypeError, match=r"grad: expected argument 1 to have a float dtype, got int64"
+    ):
         grad(product, (0, 1))(1.0, 2)

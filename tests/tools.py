@@ -1,4 +1,4 @@
-"""Helpers that many tests share."""
+"""Helpers shared by many tests."""
 
 import contextlib
 import inspect
@@ -9,13 +9,15 @@ from tinygrad_np import Tensor
 
 
 def rng(seed=0):
-    """Return a generator."""
+    """Return a seeded NumPy generator."""
     return np.random.default_rng(seed)
 
 
 def leaf(*values, dtype=None):
-    """Return a Tensor that requires a gradient, of one array, list or number, or of several
-    numbers; float64, or of the array's dtype.
+    """Return a Tensor that requires a gradient.
+
+    The values are one array, list or number, or several numbers. The dtype defaults to that of the
+    array, or else to float64.
     """
     value = values[0] if len(values) == 1 else values
     dtype = dtype or getattr(value, "dtype", np.float64)
@@ -23,13 +25,13 @@ def leaf(*values, dtype=None):
 
 
 def normal(*shape, seed=0):
-    """Return standard normal numbers."""
+    """Return an array of standard normal numbers."""
     return rng(seed).standard_normal(shape)
 
 
 @contextlib.contextmanager
 def naming(case):
-    """Name the case of a loop in the error that ends it."""
+    """Add the name of the current case to any error raised in the block."""
     try:
         yield
     except Exception as error:
@@ -38,8 +40,9 @@ def naming(case):
 
 
 def each(names, cases, ids=repr):
-    """Parametrize a test like `pytest.mark.parametrize`, but run all cases in one test: for checks
-    that take less time than pytest takes for a test.
+    """Parametrize a test like `pytest.mark.parametrize`, but run all cases in one test.
+
+    Use it for checks that take less time than pytest's overhead per test.
     """
     names = names.split(",") if isinstance(names, str) else names
     cases = list(cases)

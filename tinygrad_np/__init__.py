@@ -1,4 +1,4 @@
-"""An autograd micro-framework on NumPy."""
+"""An autograd micro-framework built on NumPy."""
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
@@ -42,8 +42,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    # Imported at first use: tensors, ops, layers and optimizers need only NumPy and threadpoolctl;
-    # these bring Matplotlib, Graphviz, safetensors and more.
+    # Imported on first use, because these import Matplotlib, Graphviz, safetensors and more.
+    # Tensors, ops, layers and optimizers need only NumPy and threadpoolctl.
     if name in ("data", "train", "viz"):
         return _import_module(f"{__name__}.{name}")
     if name in ("get_num_threads", "set_num_threads", "show_config"):

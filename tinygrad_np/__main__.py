@@ -1,4 +1,4 @@
-"""python -m tinygrad_np: the command line."""
+"""Entry point of the command line: `python -m tinygrad_np`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Recompute instead of saving: less memory, for the time of one more forward pass."""
+"""Activation checkpointing: save memory by running the forward pass a second time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tinygrad_np.transforms import find_boundary
 
 @dataclass
 class _Call:
-    """A call that can be repeated, with the default generator as it was."""
+    """A function call to repeat, with the state of the default generator before it."""
 
     function: Callable[..., Tensor]
     args: tuple[Any, ...]
@@ -35,9 +35,9 @@ def _repeat(*, call: _Call) -> Tensor:
         out = call.function(*call.args)
     if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
         raise GraphError(
-            f"checkpoint: expected {call!r} to return the same result when it ran again for the "
-            "backward pass, got another. It must not change anything, nor draw from a generator "
-            "other than the default one."
+            f"checkpoint: expected {call!r} to return the same result when it runs again in the "
+            "backward pass, got a different one. The function must not have side effects, and must "
+            "draw random numbers from the default generator only."
         )
     return out
 
@@ -49,7 +49,7 @@ def _repeat(*, call: _Call) -> Tensor:
     flops=0,
 )
 def checkpointed_call(*xs: Array, call: _Call) -> Array:
-    """A call of which only the arguments are kept."""
+    """Return the result of a call that keeps only its arguments."""
     return call.out
 
 
@@ -57,15 +57,20 @@ _PLAN = SavePlan(checkpointed_call, ())
 
 
 def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Return function(*args), saving its arguments instead of what its ops save.
+    """Return `function(*args)`, saving only the arguments for the backward pass.
 
-    The backward pass runs the function again (Chen et al. 2016). Random numbers from the default
-    generator are drawn again alike; whatever the function changes, such as the running statistics
-    of a batch norm in training, changes twice.
+    The backward pass runs the function again to recompute the intermediate results (Chen et al.
+    2016). This trades the time of a second forward pass for memory. The second run draws the same
+    random numbers from the default generator. Side effects happen twice: for example, a batch norm
+    in training mode updates its running statistics twice.
+
+    Args:
+        function: returns one Tensor; may also use tensors that are not arguments.
+        *args: arguments of the function, Tensors or any other values.
 
     Raises:
         DtypeError: if the function does not return a Tensor.
-        GraphError: in the backward pass, if the second run gives another result.
+        GraphError: in the backward pass, if the second run returns a different result.
 
     >>> from tinygrad_np import checkpoint
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -78,7 +83,7 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     inner = function(*args)
     if not isinstance(inner, Tensor):
         raise DtypeError(
-            f"checkpoint: expected the function to return a Tensor, got a {type(inner).__name__}"
+            f"checkpoint: expected the function to return a Tensor, got a {type(inner).__name__}."
         )
     if inner.node is None or inner.node.order < start:
         return inner

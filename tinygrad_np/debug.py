@@ -1,4 +1,4 @@
-"""debug(): name the op and the source line of the first nan, inf or failing gradient."""
+"""Debugging: find the op and the source line of the first nan, inf or failing gradient."""
 
 import linecache
 import os
@@ -19,37 +19,37 @@ from tinygrad_np.typing import Options, Value, Values
 
 T = TypeVar("T")
 
-# Not with `pathlib`: importing it adds 3 ms to our 34, and nothing else in the core needs it.
+# `pathlib` would add 3 ms to the 34 ms of our import, and nothing else in the core needs it.
 _PACKAGE = __file__.rpartition(os.sep)[0] + os.sep
 
 
 class Debug(Observer):
-    """Check every result and gradient, and remember the line that recorded each node."""
+    """Observer that checks all results and gradients, and stores the source line of each node."""
 
     def __init__(self) -> None:
         self._lines: dict[int, str] = {}
         self._is_in_backward = False
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
-        """Run an op's forward; raise NotFiniteError if it is the first to produce nan or inf."""
-        with np.errstate(all="ignore"):  # what NumPy would warn about is raised below
+        """Run the forward of an op; raise NotFiniteError if its result has a new nan or inf."""
+        with np.errstate(all="ignore"):  # the error below replaces NumPy's warnings
             results = call()
         if not self._is_in_backward:
             out = results[0] if isinstance(results, tuple) else results
             if fault := _fault(out, arrays):
                 raise NotFiniteError(
-                    f"debug: op {op.name!r} gave {fault}; it got {_describe_all(arrays)}"
-                    f"{_module()}; at {_line()}"
+                    f"debug: op {op.name!r} returned {fault}. Its inputs were "
+                    f"{_describe_all(arrays)}. It was called at {_line()}{_module()}"
                 )
         return results
 
     def on_record(self, node: Node, call: Callable[[], T]) -> T:
-        """Remember the line that recorded a node."""
+        """Store the source line that created a node."""
         self._lines[node.order] = _line() + _module()
         return call()
 
     def on_gradient(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run a VJP or a kernel; raise NotFiniteError if it is the first to give nan or inf."""
+        """Run a VJP or kernel; raise NotFiniteError if a gradient has a new nan or inf."""
         with self._in_backward():
             made: Any = call()
         if position >= 0:
@@ -60,10 +60,10 @@ class Debug(Observer):
         return cast(T, made)
 
     def on_error(self, node: Node, error: Exception, call: Callable[[], T]) -> T:
-        """Add the line that recorded an op to an error in its gradients."""
+        """Add the source line of an op's call to an error raised by its gradient functions."""
         where = self._line_of(node)
         if where not in str(error):
-            error.add_note(f"op {node.op.name!r} (output {node.shape}) was recorded at {where}")
+            error.add_note(f"op {node.op.name!r} (output shape {node.shape}) was called at {where}")
         return call()
 
     @contextmanager
@@ -81,9 +81,9 @@ class Debug(Observer):
         if grad is not None and (fault := _fault(grad, [grad_out])):
             name = node.op.input_name(position)
             raise NotFiniteError(
-                f"debug: the {what} of op {node.op.name!r} for input {position} ({name}) gave "
-                f"{fault}; the gradient of its output was {_describe_all([grad_out])}; the op "
-                f"was recorded at {self._line_of(node)}"
+                f"debug: the {what} of op {node.op.name!r} for input {position} ({name}) returned "
+                f"{fault}. The upstream gradient was {_describe_all([grad_out])}. The op was "
+                f"called at {self._line_of(node)}"
             )
 
     def _line_of(self, node: Node) -> str:
@@ -91,11 +91,12 @@ class Debug(Observer):
 
 
 def debug() -> Debug:
-    """Check every result and gradient for nan and inf; a context manager and a decorator.
+    """Check every result and gradient for nan and inf, in a `with` block or a decorated function.
 
-    The first one is raised as NotFiniteError with the op, its shapes and the line of yours that ran
-    it; a VJP that fails gets a note with the line of the forward pass. An inf that follows from an
-    inf is let pass, so that masks of -inf can be used. Costs a look at every array.
+    The first nan or inf raises NotFiniteError with the op, the shapes and value ranges of its
+    inputs, and the line of your code that called it. If a VJP raises an error, the line of the
+    forward call is added to the error as a note. An inf computed from an inf is allowed, so that
+    masks of -inf work. The check reads every array once.
 
     >>> from tinygrad_np import Tensor, debug
     >>> with debug():
@@ -106,7 +107,7 @@ def debug() -> Debug:
 
 
 def _fault(value: Any, sources: Sequence[Any]) -> str:
-    """Return what is not finite in an array, and where, unless it is an inf handed down."""
+    """Describe the nan or inf values in an array; return "" if none, or if an inf was passed in."""
     values = _array(value)
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return ""
@@ -116,7 +117,7 @@ def _fault(value: Any, sources: Sequence[Any]) -> str:
             return ""
         kind, found = "inf", np.isinf(values)
     place = tuple(int(i) for i in np.argwhere(found)[0])
-    return f"{kind}, {int(found.sum())} of {values.size} entries, the first at {place}"
+    return f"{kind} in {int(found.sum())} of {values.size} elements, the first at {place}"
 
 
 def _array(value: Any) -> Array:
@@ -133,16 +134,16 @@ def _describe(values: Array) -> str:
         return text
     if np.isfinite(values).all():
         return f"{text} from {values.min():.6g} to {values.max():.6g}"
-    return f"{text} with {'nan' if np.isnan(values).any() else 'inf'} in it"
+    return f"{text} containing {'nan' if np.isnan(values).any() else 'inf'}"
 
 
 def _module() -> str:
     scope = thread.state.scope
-    return f" in module {scope.path or scope.kind}" if scope is not None else ""
+    return f" (module {scope.path or scope.kind})" if scope is not None else ""
 
 
 def _line() -> str:
-    """Return the innermost line of the call stack that is not this package's."""
+    """Describe the innermost line of the call stack outside this package."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""The errors a user can meet: one base class, each kind also the built-in error one would catch."""
+"""Exceptions: subclasses of one base class that also derive from the matching built-in error."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,46 +6,46 @@ import numpy as np
 
 
 class TinygradNpError(Exception):
-    """Base class of every error that tinygrad_np raises on purpose."""
+    """Base class of all errors that tinygrad_np raises deliberately."""
 
 
 class ShapeError(TinygradNpError, ValueError, RuntimeError):
-    """A shape or size does not fit: a ValueError as in NumPy, a RuntimeError as in PyTorch."""
+    """Invalid shape or size: a ValueError, as in NumPy, and a RuntimeError, as in PyTorch."""
 
 
 class ArgumentError(TinygradNpError, ValueError):
-    """A value is outside what is allowed, or a name is not one of the known ones."""
+    """Argument value out of range, or unknown name."""
 
 
 class DtypeError(TinygradNpError, TypeError):
-    """An argument is of a kind, or an array of a dtype, that cannot be used here."""
+    """Unsupported argument type or array dtype."""
 
 
 class AxisError(TinygradNpError, IndexError):
-    """An axis or an index lies outside the array."""
+    """Axis or index out of range."""
 
 
 class MatrixError(TinygradNpError, np.linalg.LinAlgError, RuntimeError):
-    """A matrix cannot be inverted or factored: NumPy's LinAlgError, PyTorch's RuntimeError."""
+    """Matrix that cannot be inverted or factored; also NumPy's LinAlgError."""
 
 
 class GraphError(TinygradNpError, RuntimeError):
-    """The graph cannot do what was asked: freed, changed in place, or without a gradient."""
+    """Invalid op definition, or a graph that was freed, changed in place or has no gradient."""
 
 
 class NotFiniteError(TinygradNpError, ArithmeticError):
-    """A result is nan or inf: of an op or a VJP within debug(), or the loss of a Trainer."""
+    """A nan or inf: in the result of an op or VJP inside `debug()`, or in a Trainer's loss."""
 
 
 class DataError(TinygradNpError, OSError):
-    """A file of data or weights is missing, damaged or cannot be fetched or written."""
+    """File that is missing or damaged, or that cannot be downloaded, read or written."""
 
 
 class DataNotFoundError(DataError):
-    """A data set is in none of the places where it is looked for, nor can it be downloaded."""
+    """Dataset that is not found in any search location and cannot be downloaded."""
 
 
-# NumPy's errors and ours, the narrower ones first.
+# NumPy's errors and their replacements, narrower ones first.
 _TRANSLATIONS: dict[type[Exception], type[TinygradNpError]] = {
     np.linalg.LinAlgError: MatrixError,
     IndexError: AxisError,
@@ -58,9 +58,10 @@ _TRANSLATIONS: dict[type[Exception], type[TinygradNpError]] = {
 def raise_translated(
     error: Exception, who: str, arrays: Sequence[object], options: Mapping[str, object]
 ) -> None:
-    """Raise NumPy's error as one of ours that names the op and its arguments.
+    """Raise a NumPy error as a TinygradNpError that names the op and its arguments.
 
-    Return if the error is not NumPy's, or is ours already: it should be raised as it is.
+    Return if the error is already a TinygradNpError or not one that NumPy raises; the caller should
+    then re-raise it unchanged.
     """
     ours = next((ours for kind, ours in _TRANSLATIONS.items() if isinstance(error, kind)), None)
     if ours is None or isinstance(error, TinygradNpError):
@@ -69,5 +70,5 @@ def raise_translated(
     text = ", ".join([*got, *[f"{name}={value!r}" for name, value in options.items()]])
     text = f"{who}: got {text}; {error}"
     if "broadcast" in text:
-        text = f"{text.rstrip()}; from the last axis on, lengths must be equal or 1"
+        text = f"{text.rstrip()}; counted from the last axis, lengths must be equal or 1"
     raise ours(text) from error

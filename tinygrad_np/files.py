@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Atomic file writes: readers see the old content or the new content, never a part."""
 
 import os
 import secrets
@@ -9,9 +9,13 @@ from tinygrad_np.errors import DataError
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file by a temporary one beside it, flushed to the disk and renamed.
+    """Write a file atomically.
 
-    Raises DataError if that cannot be done; a file that was there before is then unharmed.
+    The content goes to a temporary file in the same directory, which is flushed to disk and then
+    renamed to `path`.
+
+    Raises:
+        DataError: if the file cannot be written; an existing file is then left unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -23,24 +27,32 @@ def write_bytes(path: str | Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+        raise DataError(f"{path}: cannot write the file ({error.strerror}).") from error
     finally:
-        # Where there could be no such file, looking for it fails too.
+        # Unlinking also fails if the path cannot exist, for example because the name is too long.
         with suppress(OSError):
             temporary.unlink()
 
 
 def make_folder(folder: str | Path, owner: str) -> None:
-    """Make a folder and try to write there, so that it is known before any work is done.
+    """Create a directory, if missing, and check that it is writable before any work is done.
 
-    Raises DataError that names the owner and says why it cannot be made or written.
+    Args:
+        folder: the directory; missing parents are created.
+        owner: the function, class or command-line option to name in the error message.
+
+    Raises:
+        DataError: if the directory cannot be created or written to.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         write_bytes(probe, b"")
-        probe.unlink(missing_ok=True)  # another process may try at the same time
+        probe.unlink(missing_ok=True)  # another process may have removed it
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{owner}: {folder}: cannot be made or written: {reason}") from error
+        raise DataError(
+            f"{owner}: cannot create or write to the directory {folder} "
+            f"({str(reason).rstrip('.')})."
+        ) from error

@@ -1,4 +1,4 @@
-"""Gradients held against central differences, in float64."""
+"""Gradient checking against central differences in float64."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,22 @@ from tinygrad_np.errors import ArgumentError, DtypeError, TinygradNpError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
-_SHOWN = 5  # entries of a wrong gradient that a report lists
-_ALL = 200  # up to so many entries it looks at each of them
+_SHOWN = 5  # number of wrong entries listed in an error message
+_ALL = 200  # gradients with at most this many entries are compared entry by entry
 
 
 class GradientError(TinygradNpError, ArithmeticError):
-    """A gradient differs from the central difference; the message shows where."""
+    """A gradient that differs from central differences; the message lists the worst entries."""
 
 
 @dataclass
 class Report:
-    """What a check compared: for each input its shape, how many numbers, and the largest relative
-    deviation among them. `print` shows a line for each.
+    """The result of a gradient check. `print` shows one line per input.
+
+    Args:
+        inputs: for each checked input: position, shape, number of comparisons, and largest relative
+            deviation.
+        kind: description of the compared quantities.
     """
 
     inputs: list[tuple[int, tuple[int, ...], int, float]]
@@ -29,14 +33,14 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"input {position} {shape}: {count} {self.kind} agree, the largest deviation is "
+            f"input {position} {shape}: {count} {self.kind} agree, largest relative deviation "
             f"{deviation:.1e}"
             for position, shape, count, deviation in self.inputs
         )
 
 
 class _Check:
-    """A function, the arrays it is checked at, and which of them are varied."""
+    """A function, the arrays at which to check it, and the positions of those to vary."""
 
     def __init__(
         self, function: Callable[..., Tensor], inputs: Sequence[Any], eps: float = 1e-6
@@ -51,11 +55,12 @@ class _Check:
         ]
         if not self.varied:
             raise DtypeError(
-                "gradcheck: got no float64 input; differences of float32 are too coarse"
+                "gradcheck: expected at least one float64 input, got none. Differences of float32 "
+                "numbers are too coarse."
             )
 
     def tensors(self) -> list[Any]:
-        """Return the inputs as leaves, the varied ones with gradients."""
+        """Return the inputs as leaves; those to vary require a gradient."""
         return [
             None if a is None else Tensor(a, requires_grad=position in self.varied)
             for position, a in enumerate(self.arrays)
@@ -70,8 +75,8 @@ class _Check:
         for position, tensor, grad in zip(self.varied, wanted, grads, strict=True):
             if grad.shape != tensor.shape:
                 raise GradientError(
-                    f"gradcheck: input {position} of shape {tensor.shape} got a gradient of shape "
-                    f"{grad.shape}"
+                    f"gradcheck: expected the gradient of input {position} to have shape "
+                    f"{tensor.shape}, got {grad.shape}."
                 )
         return [grad.data for grad in grads]
 
@@ -86,14 +91,14 @@ class _Check:
         return self.function(*[None if array is None else Tensor(array) for array in moved]).data
 
     def entries(self, position: int) -> Iterator[tuple[tuple[int, ...], Array]]:
-        """Yield each place in an input, and the direction of that entry alone."""
+        """Yield the index of each entry of an input, and the unit direction for that entry."""
         for place in np.ndindex(self.arrays[position].shape):
             direction = np.zeros_like(self.arrays[position])
             direction[place] = 1
             yield place, direction
 
     def fault(self, position: int, upstream: Array, grad: Array) -> str:
-        """Return the report of a wrong gradient: its worst entries beside the differences."""
+        """Return the error message for a wrong gradient, with a table of the worst entries."""
         rows = []
         for place in self._suspects(position, upstream, grad):
             direction = np.zeros_like(grad)
@@ -102,23 +107,25 @@ class _Check:
             rows.append((abs(numeric - float(grad[place])), place, float(grad[place]), numeric))
         rows.sort(key=lambda row: -row[0])
         lines = [
-            f"gradcheck: input {position} of shape {grad.shape}: the VJP and central differences "
-            f"disagree; of {grad.size} entries the worst are",
+            f"gradcheck: the VJP for input {position} of shape {grad.shape} disagrees with central "
+            f"differences. The worst of {grad.size} entries are:",
             f"{'entry':>16} {'VJP':>16} {'difference':>16} {'ratio':>10}",
         ]
         for _, place, analytic, numeric in rows[:_SHOWN]:
             ratio = f"{analytic / numeric:>10.4f}" if numeric else f"{'':>10}"
             lines.append(f"{place!s:>16} {analytic:>16.9g} {numeric:>16.9g} {ratio}")
         lines.append(
-            "A ratio that is the same everywhere is a wrong factor or sign in the VJP, or in the "
-            "backward kernel if the op has one. At a kink differences say nothing: move the point "
-            "away from it."
+            "If the ratio is the same for all entries, the VJP (or the backward kernel, if the op "
+            "has one) has a wrong factor or sign. At a kink, differences are meaningless: move the "
+            "inputs away from it."
         )
         return "\n".join(lines)
 
     def _suspects(self, position: int, upstream: Array, grad: Array) -> list[tuple[int, ...]]:
-        """Return the places of all entries, or of many the worst: found by splitting the entries
-        into parts and looking further into those that deviate most in a random direction.
+        """Return the indices of all entries or, for large arrays, of the likely worst ones.
+
+        For large arrays, split the entries into parts, keep the parts that deviate most in a random
+        direction, and repeat.
         """
         generator = np.random.default_rng(0)
 
@@ -148,24 +155,41 @@ def gradcheck(
     full: bool = False,
     seed: int = 0,
 ) -> Report:
-    """Check the VJPs of `function` at `inputs`, arrays of which the float64 ones are varied.
+    """Check the VJPs of `function` at `inputs` against central differences.
 
-    For random u and v of the output's and an input's shape, u · (f(x + eps v) - f(x - eps v)) /
-    (2 eps) must be v · VJP(u), up to `tolerance` of |v| |VJP(u)|, or of what rounding makes of such
-    a difference. With `full` the whole Jacobian is
-    compared, entry by entry. Returns a report of what was compared; raises GradientError that lists
-    the entries that differ with both numbers, DtypeError if no input is float64, ArgumentError if
-    there is to be no projection.
+    For random u and v with the shapes of the output and of an input,
+    u · (f(x + eps v) - f(x - eps v)) / (2 eps) must equal v · VJP(u). The allowed deviation is
+    `tolerance` times |v| |VJP(u)|, or `tolerance` times the scale of the rounding noise in the
+    difference if that is larger.
+
+    Args:
+        function: takes the inputs as Tensors and returns a Tensor.
+        inputs: Tensors, arrays, nested lists, numbers or None. Only float64 inputs are varied.
+        eps: step of the central difference.
+        tolerance: largest allowed relative deviation.
+        projections: number of random pairs u, v per input.
+        full: compare the whole Jacobian entry by entry instead of random projections.
+        seed: seed of the random projections.
+
+    Returns:
+        A Report of the comparisons, which can be printed.
+
+    Raises:
+        GradientError: if a gradient is wrong; the message lists the worst entries with both values.
+        DtypeError: if no input is float64.
+        ArgumentError: if `projections` is below 1.
 
     >>> print(gradcheck(lambda x: x * x, [np.array([1.0, 2.0])]))  # doctest: +ELLIPSIS
-    input 0 (2,): 3 random projections agree, the largest deviation is ...
+    input 0 (2,): 3 random projections agree, largest relative deviation ...
     """
     if projections < 1:
-        raise ArgumentError(f"gradcheck projections: got {projections}, expected at least 1")
+        raise ArgumentError(
+            f"gradcheck: expected `projections` to be at least 1, got {projections}."
+        )
     check = _Check(function, inputs, eps)
     generator = np.random.default_rng(seed)
     value = function(*check.tensors()).data
-    # The size of what is rounded: the value, and numbers around 1 that may have cancelled in it.
+    # Scale of the rounding error: that of the value, plus 1 for terms that may have canceled in it.
     shape, height = value.shape, float(np.linalg.norm(value)) + 1.0
     if full:
         pairs = _all_pairs(check, shape)
@@ -176,7 +200,7 @@ def gradcheck(
         numeric = float(np.sum(upstream * difference))
         analytic = float(np.sum(direction * grad))
         size = float(np.linalg.norm(direction) * np.linalg.norm(grad))
-        # Differences are of numbers that are rounded: their noise, on the scale of `tolerance`.
+        # Rounding noise of the difference, on the scale of `tolerance`.
         noise = 1e-9 / eps * float(np.linalg.norm(upstream)) * height
         deviation = abs(numeric - analytic) / (max(size, abs(numeric), noise) or 1.0)
         if not deviation <= tolerance:
@@ -189,7 +213,7 @@ def gradcheck(
     )
 
 
-# The input's position, the upstream gradient, a direction, the difference along it, and the VJP.
+# Input position, upstream gradient, direction, central difference along it, and VJP.
 _Pair = tuple[int, Array, Array, Array, Array]
 
 
@@ -219,10 +243,22 @@ def _all_pairs(check: _Check, shape: tuple[int, ...]) -> Iterator[_Pair]:
 def gradgradcheck(
     function: Callable[..., Tensor], inputs: Sequence[Any], *, seed: int = 0, **options: Any
 ) -> Report:
-    """Check the second derivatives: `gradcheck` of the VJP, over the inputs and over u.
+    """Check second derivatives: run `gradcheck` on the VJP, varying the inputs and u.
 
-    Takes the options of `gradcheck`; the last input of the report is u. Raises GradientError also
-    where the VJP that has a graph, which for a fused op is its definition's, is not the plain one.
+    Also check that the VJP computed with `create_graph` (from the VJPs or definition of an op)
+    equals the plain one (from the backward kernel, if any).
+
+    Args:
+        function: takes the inputs as Tensors and returns a Tensor.
+        inputs: Tensors, arrays, nested lists, numbers or None. Only float64 inputs are varied.
+        seed: seed of the upstream gradient u and of the random projections.
+        **options: other options of `gradcheck`.
+
+    Returns:
+        A Report of the comparisons. Its last input is u.
+
+    Raises:
+        GradientError: if a second derivative is wrong, or the two VJPs differ.
 
     >>> report = gradgradcheck(lambda x: x * x * x, [np.array([1.0, 2.0])])
     """
@@ -233,10 +269,9 @@ def gradgradcheck(
     for position, (plain, with_graph) in zip(check.varied, pairs, strict=True):
         if not np.allclose(plain, with_graph, rtol=1e-6, atol=1e-9):
             raise GradientError(
-                f"gradgradcheck: input {position} of shape {plain.shape}: the backward kernel of "
-                "an op and its calculus, VJPs or definition, give different gradients, by up to "
-                f"{np.abs(plain - with_graph).max():.3g}. Try gradcheck to see whether the kernel "
-                "is right."
+                f"gradgradcheck: for input {position} of shape {plain.shape}, the backward kernel "
+                "of an op and its VJPs (or definition) give gradients that differ by up to "
+                f"{np.abs(plain - with_graph).max():.3g}. Run gradcheck to check the kernel."
             )
 
     def vjp(*tensors: Any) -> Tensor:
@@ -248,7 +283,7 @@ def gradgradcheck(
         flat = [grad.reshape(-1) for grad in grads]
         joined: Tensor = flat[0].cat(*flat[1:])
         for tensor in wanted:
-            # Where the VJP does not depend on the point, its derivative there is 0, not missing.
+            # Makes the derivative 0 instead of missing if the VJP does not depend on the point.
             joined = joined + tensor.sum() * 0
         return joined
 

@@ -1,4 +1,4 @@
-"""The interface for watching ops and gradients run, which `debug()` and `profile()` implement."""
+"""The observer interface for ops and gradients, implemented by `debug()` and `profile()`."""
 
 from collections.abc import Callable
 from contextlib import ContextDecorator
@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 
 class Observer(ContextDecorator):
-    """Watch every op and gradient that runs on the thread that entered it.
+    """Base class for observers of every op and gradient on the current thread.
 
-    A subclass overrides the methods it needs. Each returns what `call` returns.
+    Use an observer as a context manager or a decorator. Subclasses override the methods they need;
+    each method must call `call()` and return its result.
     """
 
     def __enter__(self) -> Self:
@@ -27,20 +28,20 @@ class Observer(ContextDecorator):
         thread.state.observers.pop()
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
-        """Run the forward of an op."""
+        """Observe the forward of an op."""
         return call()
 
     def on_record(self, node: Node, call: Callable[[], T]) -> T:
-        """See a new node."""
+        """Observe a new node of the graph."""
         return call()
 
     def on_gradient(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run the VJP of a node for the input at `position`, or its backward kernel.
+        """Observe the VJP of a node for the input at `position`, or its backward kernel.
 
-        The kernel has the position -1 and returns one gradient or None per input.
+        For a kernel, `position` is -1, and `call` returns one gradient or None per input.
         """
         return call()
 
     def on_error(self, node: Node, error: Exception, call: Callable[[], T]) -> T:
-        """See an error raised while the gradients of a node were computed."""
+        """Observe an error raised while computing the gradients of a node."""
         return call()

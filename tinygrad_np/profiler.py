@@ -1,6 +1,6 @@
-"""profile(): time, calls, bytes and FLOPs of each op, forward and backward, by the module it is in.
+"""Profiling: time, calls, bytes and FLOPs per op and module, forward and backward.
 
-FLOPs are floating-point operations as each op counts them (`flops`), not as the CPU does.
+FLOPs are counted by each op's `flops` function, not measured on the CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass
 class Row:
-    """What one op took in one module, forward and backward; `nbytes` are those of its results."""
+    """Totals of one op in one module; `nbytes` counts the bytes of its results."""
 
     op: str
     module: str
@@ -38,16 +38,16 @@ class Row:
 
 
 class Profile(Observer):
-    """A table that fills while it is entered; `print` shows, `rows()` and `total()` return it."""
+    """Observer that fills a table; read it with `print`, `rows()` and `total()`."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], Row] = {}
-        # Whether an op is running, and what the ops took that the VJP that is running has called.
+        # Whether an op is running, and the totals of the ops called by the VJP that is running.
         self._is_inside = False
         self._within: Row | None = None
 
     def rows(self) -> list[Row]:
-        """Return a row for each op and module, what took longest first."""
+        """Return one row per op and module, slowest first."""
         return sorted(self._rows.values(), key=lambda row: -row.seconds - row.backward_seconds)
 
     def total(self) -> Row:
@@ -56,7 +56,7 @@ class Profile(Observer):
         return Row("total", "", *map(sum, columns))
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
-        """Run an op's forward and count it, as part of the op or VJP that called it, if any."""
+        """Run the forward of an op and count it as part of the op or VJP that called it, if any."""
         if self._is_inside:
             return call()
         row = self._within or self.row_for(op.name, thread.state.scope)
@@ -70,7 +70,7 @@ class Profile(Observer):
         out = results[0] if isinstance(results, tuple) else results
         row.calls += 1
         row.nbytes += _nbytes(out)
-        # Dispatch refuses what is not an array.
+        # Dispatch raises for any other type.
         if isinstance(out, np.ndarray | np.generic):
             row.flops += count_flops(op, arrays, options, np.asarray(out))
         return results
@@ -78,7 +78,7 @@ class Profile(Observer):
     def on_gradient(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
         """Run a VJP or a backward kernel and count it for its op.
 
-        The FLOPs of a VJP are those of the ops that it calls.
+        The FLOPs of a VJP are the sum over the ops it calls.
         """
         if self._is_inside or self._within:
             return call()
@@ -103,7 +103,7 @@ class Profile(Observer):
         return made
 
     def _timed_backward(self, node: Node, call: Callable[[], T]) -> tuple[T, Row]:
-        """Return what `call` does, and the row of the ops that it calls."""
+        """Return the result of `call`, and the totals of the ops it calls."""
         row = self.row_for(node.op.name, node.scope)
         within = self._within = Row("", "")
         start = perf_counter()
@@ -116,14 +116,14 @@ class Profile(Observer):
         return found, within
 
     def row_for(self, op: str, scope: Scope | None) -> Row:
-        """Return the row in which an op of a module's call is counted."""
+        """Return the row of an op in the module of `scope`."""
         module = "" if scope is None else scope.path or scope.kind
         return self._rows.setdefault((op, module), Row(op, module))
 
     def __str__(self) -> str:
         rows, total = self.rows(), self.total()
         if not rows:
-            return "profile: no op has run inside it yet"
+            return "profile: no ops recorded yet"
         lines = [_HEADING, *(_cells(row, total) for row in (*rows, total))]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         sides = [sum(widths[start : start + 4]) + 6 for start in (2, 6)]
@@ -138,7 +138,7 @@ _HEADING = ["op", "module", *["calls", "ms", "MB", "MFLOP"] * 2, "GFLOP/s", "sha
 
 
 def _cells(row: Row, total: Row) -> list[str]:
-    """Return the texts of a row."""
+    """Return the text of each cell in a row."""
     seconds = row.seconds + row.backward_seconds
     flops = row.flops + row.backward_flops
     return [
@@ -158,19 +158,19 @@ def _cells(row: Row, total: Row) -> list[str]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return cells side by side: names at the left of their columns, numbers at the right."""
+    """Join cells into a line: names left-aligned, numbers right-aligned."""
     names = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
     numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
     return "  ".join(names + numbers)
 
 
 def _array(value: Any) -> Any:
-    # What is no array is refused by those who asked for it.
+    # Other types are returned unchanged; the caller of the gradient function raises for them.
     return value.data if isinstance(value, Variable) else value
 
 
 def count_flops(op: Op, arrays: Values, options: Options, out: Array) -> int:
-    """Return the floating-point operations of one run of the forward of an op."""
+    """Return the FLOPs of one call of an op."""
     if not callable(op.flops):
         return int((not op.view if op.flops is None else op.flops) * out.size)
     given: Values = [None if value is None else np.asarray(value) for value in arrays]
@@ -184,16 +184,20 @@ def _nbytes(value: Any) -> int:
 
 
 def profile() -> Profile:
-    """Time every op and gradient, and count calls, bytes and FLOPs; a context manager, per thread.
+    """Profile every op and gradient on this thread, in a `with` block or a decorated function.
 
-    Its `print` is a table with one row per op and module, and the total.
+    `print` shows a table with one row per op and module, and the total. The columns are:
 
-    Times are those of the forwards, VJPs and backward kernels, without the engine's own; bytes are
-    those of their results. FLOPs are counted from shapes, as each op's `flops` says: 1 for an
-    arithmetic operation, a comparison, a selection or a function such as e^x, so 2 for a product
-    that is added to a sum, and 0 where entries only move. Those of a VJP are those of the ops that
-    it calls, a lower bound, since what it does with `+ - * /` on arrays is not seen; a VJP that
-    calls no op, and a backward kernel without `backward_flops`, count 1 per entry of the gradient.
+    - calls: number of calls of forward functions, and of VJPs and backward kernels.
+    - ms: time in these functions, without the overhead of the engine.
+    - MB: size of their results.
+    - MFLOP: floating-point operations, computed from shapes by the `flops` of each op. An
+      arithmetic operation, a comparison, a selection or a function such as exp counts 1; a
+      multiply-add counts 2; moving entries counts 0.
+
+    The FLOPs of a VJP are the sum over the ops it calls. They are a lower bound, because `+ - * /`
+    on arrays are not observed. A VJP that calls no ops, and a backward kernel without
+    `backward_flops`, count 1 per element of the gradient.
 
     >>> from tinygrad_np import Tensor, profile
     >>> with profile() as table:

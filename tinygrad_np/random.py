@@ -1,4 +1,4 @@
-"""The package's one default random generator; everything random takes another one instead."""
+"""The default random generator of the package. Random functions also accept a `generator`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,9 @@ _default = np.random.default_rng()
 
 
 def manual_seed(seed: int) -> None:
-    """Set the default generator, so that what follows without a `generator=` can be repeated.
+    """Seed the default generator.
+
+    All later random numbers drawn without a `generator` argument are then reproducible.
 
     >>> import tinygrad_np
     >>> tinygrad_np.manual_seed(0)
@@ -22,13 +24,13 @@ def manual_seed(seed: int) -> None:
 
 
 def resolve(generator: np.random.Generator | None) -> np.random.Generator:
-    """Return `generator`, or the default one where it is None."""
+    """Return `generator`, or the default generator if it is None."""
     if generator is None:
         return _default
     if not isinstance(generator, np.random.Generator):
         raise DtypeError(
-            f"generator: got {generator!r}, expected a numpy.random.Generator, as of "
-            "np.random.default_rng(0)"
+            f"generator: expected a numpy.random.Generator, got {generator!r}. Try "
+            "np.random.default_rng(0)."
         )
     return generator
 
@@ -39,15 +41,13 @@ def state() -> Any:
 
 
 def restore(state: Any) -> None:
-    """Let the default generator go on from `state`."""
+    """Set the state of the default generator to `state`."""
     _default.bit_generator.state = state
 
 
 @contextmanager
 def replay(state: Any) -> Iterator[None]:
-    """Let the default generator repeat what it gave after `state`, and go on afterwards as if it
-    had not.
-    """
+    """Set the default generator to `state` in a `with` block, and restore its state afterwards."""
     global _default
     generator = _default
     after = generator.bit_generator.state
@@ -55,5 +55,5 @@ def replay(state: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        _default = generator  # also where another seed was set meanwhile
+        _default = generator  # the block may have called manual_seed
         generator.bit_generator.state = after

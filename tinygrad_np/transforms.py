@@ -1,14 +1,18 @@
-"""Functions of functions: gradients, products with Jacobians and Hessians, and their nesting.
+"""Function transforms: gradients, Jacobians, Hessians and their products, freely nested.
 
-Each takes a function and `argnum`, the position of the argument to differentiate for, or several;
-an argument is a Tensor, an array, a number, or an `nn.Module`, which stands for its parameters. A
-result has the form of what was differentiated for: a Tensor, a dict of Tensors by parameter name
-for a Module, a tuple where `argnum` is one.
+Each transform takes a function and `argnum`, the position (or a sequence of positions) of the
+arguments to differentiate with respect to. Such an argument is a Tensor, an array, a number, or an
+`nn.Module`, which stands for its trainable parameters. The result has the structure of the
+argument: a Tensor, a dict of Tensors by parameter name for a Module, or a tuple if `argnum` is a
+sequence.
 
-A result has a graph of its own, so that it can be differentiated in turn, where something outside
-asks for it: an argument that requires a gradient, as the variable of a transform around this one
-does, a tensor that does and that the function uses besides, or, for a Module, any transform around.
-Else, and inside no_grad(), it is plain.
+A result has a graph, so that it can be differentiated again, if one of these requires a gradient:
+
+- an argument, including the variable of an enclosing transform;
+- another tensor that the function uses.
+
+The result for a Module has a graph inside any enclosing transform. Otherwise, and inside
+`no_grad()`, results have no graph.
 """
 
 import threading
@@ -39,7 +43,10 @@ _inside = _Depth()
 
 @dataclass
 class _Point:
-    """Where a function was evaluated: its value, what to differentiate for, and in what form."""
+    """The value of a function, and the tensors to differentiate it with respect to.
+
+    `forms` has one entry per argument: the parameter names of a Module, or None for a Tensor.
+    """
 
     name: str
     value: Any
@@ -49,7 +56,7 @@ class _Point:
     create_graph: bool
 
     def grads(self, value: Any, cotangent: Any, create_graph: bool) -> list[Tensor]:
-        """Return the VJP of `cotangent` at `value` for each target, 0 where it was not used."""
+        """Return the VJP of `cotangent` for each target; zeros if `value` does not depend on it."""
         found: list[Any] = [None] * len(self.targets)
         if value.requires_grad:
             found = gradient(value, self.targets, cotangent, create_graph, True)
@@ -57,7 +64,7 @@ class _Point:
         return [target.zeros_like() if grad is None else grad for grad, target in pairs]
 
     def arrange(self, values: Sequence[Any]) -> Any:
-        """Return one value for each target in the form of the arguments."""
+        """Arrange one value per target in the structure of the arguments."""
         rest = iter(values)
         parts = [
             next(rest) if form is None else {name: next(rest) for name in form}
@@ -66,12 +73,12 @@ class _Point:
         return parts[0] if self.is_single else tuple(parts)
 
     def flat(self, tangent: Any) -> list[Tensor]:
-        """Return a tangent, in the form of the arguments, as a Tensor for each target."""
+        """Flatten a tangent with the structure of the arguments into one Tensor per target."""
         is_nest = not self.is_single and isinstance(tangent, tuple | list)
         parts = tuple(tangent) if is_nest else (tangent,)
         if len(parts) != len(self.forms):
             raise ArgumentError(
-                f"{self.name}: got {len(parts)} tangents, expected {len(self.forms)}"
+                f"{self.name}: expected {len(self.forms)} tangents, got {len(parts)}."
             )
         values: list[Any] = []
         for form, part in zip(self.forms, parts, strict=True):
@@ -79,8 +86,8 @@ class _Point:
                 values.append(part)
             elif not isinstance(part, Mapping) or set(part) != set(form):
                 raise ArgumentError(
-                    f"{self.name}: the tangent of a module must be a dict with {form}, one Tensor "
-                    "for each parameter"
+                    f"{self.name}: expected the tangent of a module to be a dict with the keys "
+                    f"{form}, one Tensor per parameter."
                 )
             else:
                 values += [part[name] for name in form]
@@ -91,8 +98,8 @@ class _Point:
         for tensor, target in zip(tensors, self.targets, strict=True):
             if tensor.shape != target.shape or tensor.dtype != target.dtype:
                 raise ShapeError(
-                    f"{self.name}: got a tangent of {tensor.shape} {tensor.dtype}, expected that "
-                    f"of its argument, {target.shape} {target.dtype}"
+                    f"{self.name}: expected a tangent of shape {target.shape} and dtype "
+                    f"{target.dtype}, as its argument, got {tensor.shape} {tensor.dtype}."
                 )
         return tensors
 
@@ -100,13 +107,13 @@ class _Point:
 def _evaluate(
     name: str, function: Callable[..., Any], argnum: Argnum, args: Sequence[Any], kwargs: Any
 ) -> _Point:
-    """Call `function` with the chosen arguments as tensors whose gradients can be asked for."""
+    """Call `function` with the chosen arguments replaced by tensors that require a gradient."""
     positions = tuple(argnum) if isinstance(argnum, Sequence) else (argnum,)
     is_known = all(isinstance(p, int) and 0 <= p < len(args) for p in positions)
     if not positions or not is_known or len(set(positions)) < len(positions):
         raise ArgumentError(
-            f"{name} argnum: got {argnum!r}, expected a position or several, each once, from 0 to "
-            f"below {len(args)}, the number of arguments given"
+            f"{name}: expected `argnum` to be one or more distinct positions >= 0 and "
+            f"< {len(args)}, the number of arguments, got {argnum!r}."
         )
     arguments = list(args)
     targets: list[Tensor] = []
@@ -115,7 +122,7 @@ def _evaluate(
     for position in positions:
         given = args[position]
         if isinstance(given, Module):
-            asked = asked or _inside.depth > 0  # a transform outside may be for it too
+            asked = asked or _inside.depth > 0  # an enclosing transform may differentiate it too
             named = {n: p for n, p in given.named_parameters() if p.requires_grad}
             targets += named.values()
             forms.append(list(named))
@@ -123,13 +130,13 @@ def _evaluate(
         tensor = given if isinstance(given, Tensor) else Tensor(given)
         if tensor.dtype.kind != "f":
             raise DtypeError(
-                f"{name}: argument {position} has dtype {tensor.dtype}, but only floats have "
-                "gradients; use .float()"
+                f"{name}: expected argument {position} to have a float dtype, got {tensor.dtype}. "
+                "Convert it with .float()."
             )
         if tensor.requires_grad:
             asked = True
             with Recording(True):
-                tensor = expand(tensor, shape=tensor.shape)  # a node of this call's own
+                tensor = expand(tensor, shape=tensor.shape)  # a new node, used by this call only
         else:
             tensor = tensor.detach()
             tensor.requires_grad = True
@@ -150,7 +157,7 @@ def _evaluate(
 
 
 def find_boundary(edges: Sequence[Edge], start: int) -> dict[Edge, None]:
-    """Return, in a fixed order, the leaves and the nodes older than `start` below some edges."""
+    """Return the leaves and the nodes older than `start` below `edges`, in a fixed order."""
     found: dict[Edge, None] = {}
     seen: set[Edge] = set()
     waiting = list(edges)
@@ -167,12 +174,12 @@ def find_boundary(edges: Sequence[Edge], start: int) -> dict[Edge, None]:
 
 
 def _edges(value: Any) -> list[Edge]:
-    """Return the nodes and leaves of the Tensors in a nest that require a gradient."""
+    """Return the nodes and leaves of all Tensors in a nested value that require a gradient."""
     return [tensor.node or tensor for tensor in _tensors(value) if tensor.requires_grad]
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """Return the Tensors in a nest of tuples, lists and dicts."""
+    """Return the Tensors in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, Mapping):
@@ -184,7 +191,8 @@ def _tensors(value: Any) -> list[Tensor]:
 def _output(point: _Point) -> Tensor:
     if not isinstance(point.value, Tensor):
         raise DtypeError(
-            f"{point.name}: the function returned a {type(point.value).__name__}, expected a Tensor"
+            f"{point.name}: expected the function to return a Tensor, got a "
+            f"{type(point.value).__name__}."
         )
     return point.value
 
@@ -193,8 +201,8 @@ def _one_number(point: _Point) -> Tensor:
     value = _output(point)
     if value.numel() != 1:
         raise ShapeError(
-            f"{point.name}: the function returned shape {value.shape}, expected one number; reduce "
-            "it, as with .sum(), or use jacobian"
+            f"{point.name}: expected the function to return one number, got shape {value.shape}. "
+            "Reduce it, for example with .sum(), or use jacobian."
         )
     return value
 
@@ -204,24 +212,29 @@ def _value_of(point: _Point, value: Tensor) -> Tensor:
 
 
 def _split(name: str, args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
-    """Return the arguments of the function, and the tangent, which is the last."""
+    """Split `args` into the arguments of the function and the tangent, which comes last."""
     if len(args) < 2:
         raise ArgumentError(
-            f"{name}: got {len(args)} arguments, expected those of the function and, as the last, "
-            "a tangent"
+            f"{name}: expected the arguments of the function followed by a tangent, got "
+            f"{len(args)} arguments."
         )
     return args[:-1], args[-1]
 
 
 def _is_asked(weights: Sequence[Any]) -> bool:
-    """Whether what is linear in `weights` is to have a graph on their account."""
+    """Return whether a result that is linear in `weights` needs a graph because of them."""
     return thread.state.recording and any(getattr(w, "requires_grad", False) for w in weights)
 
 
 def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives the value of `function`, one number, and its gradient.
+    """Return a function that computes the value of a scalar `function` and its gradient.
 
-    Raises ShapeError where it is not one number, ArgumentError for an `argnum` out of range.
+    Args:
+        function: returns a Tensor with one element.
+        argnum: position or positions of the arguments to differentiate with respect to.
+
+    The returned function raises ShapeError if the value has more than one element, and
+    ArgumentError if `argnum` is out of range.
 
     >>> from tinygrad_np.transforms import value_and_grad
     >>> value_and_grad(lambda x: (x * x).sum())(Tensor([1.0, 3.0]))
@@ -237,9 +250,14 @@ def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Calla
 
 
 def grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives the gradient of `function`, which returns one number.
+    """Return a function that computes the gradient of a scalar `function`.
 
-    Raises ShapeError where it does not, ArgumentError for an `argnum` out of range.
+    Args:
+        function: returns a Tensor with one element.
+        argnum: position or positions of the arguments to differentiate with respect to.
+
+    The returned function raises ShapeError if the value has more than one element, and
+    ArgumentError if `argnum` is out of range.
 
     >>> from tinygrad_np.transforms import grad
     >>> grad(grad(lambda x: x**3))(2.0)
@@ -254,8 +272,10 @@ def grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., A
 
 
 def vjp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives the value of `function` and its VJP: a function that takes a
-    tensor like the value to the gradient weighted by it.
+    """Return a function that computes the value of `function` and its VJP.
+
+    The VJP is a function that maps an upstream gradient, with the shape of the value, to the
+    gradient with respect to the arguments. It can be called any number of times.
 
     >>> from tinygrad_np.transforms import vjp
     >>> value, pull = vjp(lambda x: x * x)(Tensor([1.0, 3.0]))
@@ -277,10 +297,11 @@ def vjp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
 
 def jvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives the value of `function` and its derivative along a tangent,
-    which is its last argument and has the form of the argument that is differentiated for.
+    """Return a function that computes the value of `function` and its derivative along a tangent.
 
-    The VJP is linear in what it is given; the VJP of that is the product wanted.
+    The returned function takes the arguments of `function` followed by the tangent, which has the
+    structure of the arguments to differentiate with respect to. The JVP is computed as the VJP of
+    the VJP, which is linear in the upstream gradient.
 
     >>> from tinygrad_np.transforms import jvp
     >>> jvp(lambda x: x * x)(Tensor([1.0, 3.0]), Tensor([1.0, 10.0]))
@@ -308,10 +329,10 @@ def jvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
 
 def jacobian(function: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives for each entry of the value of `function` its gradient: of shape
-    (*value, *argument).
+    """Return a function that computes the Jacobian of `function`, of shape (*value, *argument).
 
-    Where `function` returns a tuple, list or dict of Tensors, so does this.
+    If `function` returns a tuple, list or dict of Tensors, the Jacobians have the same structure,
+    with lists as tuples.
 
     >>> from tinygrad_np.transforms import jacobian
     >>> jacobian(lambda x: x * x)(Tensor([1.0, 3.0]))
@@ -327,14 +348,16 @@ def jacobian(function: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., 
 
 
 def _each(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Apply `function` to each Tensor in a nest of tuples, lists and dicts."""
+    """Apply `function` to each Tensor in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Mapping):
         return {name: _each(part, function) for name, part in value.items()}
     if isinstance(value, tuple | list):
         return tuple(_each(part, function) for part in value)
-    raise DtypeError(f"jacobian: the function returned a {type(value).__name__}, expected Tensors")
+    raise DtypeError(
+        f"jacobian: expected the function to return Tensors, got a {type(value).__name__}."
+    )
 
 
 def _rows(point: _Point, value: Tensor) -> Any:
@@ -350,8 +373,10 @@ def _rows(point: _Point, value: Tensor) -> Any:
 
 
 def hessian(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives the second derivatives of `function`, which returns one number:
-    of shape (*argument, *argument), and nested in forms where there are several arguments.
+    """Return a function that computes the Hessian of a scalar `function`.
+
+    The Hessian has shape (*argument, *argument). For several arguments or a Module, it is nested:
+    `result[i][j]` is the second derivative with respect to arguments or parameters i and j.
 
     >>> from tinygrad_np.transforms import hessian
     >>> hessian(lambda x: (x**3).sum())(Tensor([1.0, 2.0]))
@@ -362,8 +387,10 @@ def hessian(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[...
 
 
 def hvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., Any]:
-    """Return a function that gives the product of the Hessian of `function` with a tangent, its
-    last argument, without making the Hessian (Pearlmutter 1994).
+    """Return a function that computes the product of the Hessian of `function` with a tangent.
+
+    The returned function takes the arguments of `function` followed by the tangent. It does not
+    build the Hessian (Pearlmutter 1994).
 
     >>> from tinygrad_np.transforms import hvp
     >>> hvp(lambda x: (x**3).sum())(Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))

@@ -1,4 +1,4 @@
-"""Types shared by the whole package."""
+"""Type aliases and protocols shared by the whole package."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -11,11 +11,11 @@ Options: TypeAlias = Mapping[str, Any]
 Function: TypeAlias = Callable[..., Any]
 Values: TypeAlias = Sequence[Any]
 Wanted: TypeAlias = tuple[bool, ...]
-"""One bool per input: whether its gradient is wanted."""
+"""One bool per input: whether it needs a gradient."""
 
 
 class Value(Protocol):
-    """Operand of VJPs and definitions: an ndarray, or a Variable when recording."""
+    """Operand of VJPs and definitions: an ndarray, or a Variable while recording."""
 
     @property
     def shape(self) -> Shape:
@@ -23,7 +23,7 @@ class Value(Protocol):
 
     @property
     def dtype(self) -> DType:
-        """The dtype of the entries."""
+        """The data type of the elements."""
 
     def __add__(self, other: Any, /) -> "Value": ...
     def __radd__(self, other: Any, /) -> "Value": ...
@@ -36,14 +36,14 @@ class Value(Protocol):
 
 
 class Scope:
-    """The module call in which an op was recorded; `nn.Module` makes one per call."""
+    """The module call that recorded an op; `nn.Module` creates one per call."""
 
     __slots__ = ("kind", "outer")
     kind: str
-    """The name of the module's class."""
+    """Class name of the module."""
     outer: "Scope | None"
 
     @property
     def path(self) -> str:
-        """The module's path relative to the outermost module called."""
+        """Path of the module relative to the outermost module called."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The engine: order, accumulation, freeing, modes, guards, derivatives of any order."""
+"""The backward pass: order, accumulation, freeing, `gradient`, and higher derivatives."""
 
 import gc
 import math
@@ -16,13 +16,13 @@ from tinygrad_np.runtime.state import thread
 # Order and accumulation.
 
 
-def test_a_value_used_twice_gathers_both_gradients():
+def test_gradients_of_both_uses_are_summed():
     x = leaf(3.0)
     (x * x + x).backward()
     assert x.grad.item() == 7.0
 
 
-def test_a_second_backward_adds_to_the_first():
+def test_second_backward_accumulates():
     x = leaf(1.0, 2.0)
     (x * x).sum().backward()
     first = x.grad
@@ -31,8 +31,8 @@ def test_a_second_backward_adds_to_the_first():
     assert first.tolist() == [2.0, 4.0]
 
 
-def test_uses_are_gathered_before_a_node_is_passed():
-    """Y is used early and late: a depth-first walk would pass it too soon."""
+def test_all_uses_are_summed_before_a_node_runs():
+    """Y is used early and late: a depth-first walk would process it too early."""
     x = leaf(2.0)
     y = x * x
     z = y
@@ -50,13 +50,13 @@ def test_only_leaves_keep_gradients():
     assert x.grad.item() == 36.0
 
 
-def test_a_frozen_leaf_gets_none():
+def test_frozen_leaf_has_no_grad():
     x, frozen = leaf(2.0), Tensor(np.array(5.0))
     (x * frozen).backward()
     assert frozen.grad is None
 
 
-def test_a_leaf_is_its_own_gradient():
+def test_backward_on_a_leaf():
     x = leaf(1.0, 2.0)
     upstream = np.array([3.0, 4.0])
     x.backward(upstream)
@@ -64,8 +64,8 @@ def test_a_leaf_is_its_own_gradient():
     assert x.grad.tolist() == [3.0, 4.0]
 
 
-def test_a_diamond_of_60_levels_takes_linear_time():
-    """2^60 paths, 120 nodes; four times the levels take about four times as long."""
+def test_repeated_diamonds_take_linear_time():
+    """The graph has 2^60 paths but 120 nodes; 4 times the levels take about 4 times the time."""
 
     def seconds(levels):
         best = math.inf
@@ -84,7 +84,7 @@ def test_a_diamond_of_60_levels_takes_linear_time():
 
 
 @pytest.mark.slow
-def test_a_chain_of_100_000_ops():
+def test_chain_of_100_000_ops():
     x = leaf(0.0, dtype=np.float32)
     y = x
     for _ in range(50_000):
@@ -95,7 +95,7 @@ def test_a_chain_of_100_000_ops():
 
 
 @pytest.mark.slow
-def test_a_chain_of_100_000_ops_is_freed_without_a_backward():
+def test_chain_of_100_000_ops_is_freed_without_backward():
     x = leaf(0.0)
     y = x
     for _ in range(100_000):
@@ -105,7 +105,7 @@ def test_a_chain_of_100_000_ops_is_freed_without_a_backward():
     assert node() is None
 
 
-def test_the_chain_differentiates_twice():
+def test_second_derivative_of_a_long_chain():
     x = leaf(1.0)
     y = x
     for _ in range(2000):
@@ -119,7 +119,7 @@ def test_the_chain_differentiates_twice():
 # Freeing.
 
 
-def test_a_graph_is_freed_by_reference_counting_alone():
+def test_graph_is_freed_by_reference_counting():
     gc.disable()
     try:
         x = leaf(np.ones(1000))
@@ -134,7 +134,7 @@ def test_a_graph_is_freed_by_reference_counting_alone():
         gc.enable()
 
 
-def test_backward_frees_as_it_goes():
+def test_backward_frees_saved_arrays():
     x = leaf(np.ones(10))
     hidden = x.exp()
     gone = weakref.ref(hidden.data)
@@ -145,7 +145,7 @@ def test_backward_frees_as_it_goes():
     assert out.item() > 0
 
 
-def test_a_second_backward_over_a_freed_graph_says_what_to_do():
+def test_backward_over_a_freed_graph_raises():
     x = leaf(2.0)
     y = x * x
     y.backward()
@@ -153,7 +153,7 @@ def test_a_second_backward_over_a_freed_graph_says_what_to_do():
         y.backward()
 
 
-def test_retain_graph_keeps_it():
+def test_retain_graph_keeps_the_graph():
     x = leaf(2.0)
     y = x * x
     y.backward(retain_graph=True)
@@ -161,11 +161,11 @@ def test_retain_graph_keeps_it():
     assert x.grad.item() == 8.0
 
 
-# Any order.
+# Higher derivatives.
 
 
 @pytest.mark.slow
-def test_the_tenth_derivative_of_a_polynomial():
+def test_tenth_derivative_of_a_polynomial():
     x = leaf(1.5)
     y = x
     for _ in range(11):
@@ -184,7 +184,7 @@ def test_create_graph_in_backward():
     assert x.grad.item() == 18.0
 
 
-def test_a_gradient_penalty_reaches_the_weights():
+def test_gradient_penalty_has_weight_gradients():
     """d/dw of (d/dx w x^2)^2 at x = 3, w = 2 is 2 (2 w x) (2 x) = 144."""
     x, w = leaf(3.0), leaf(2.0)
     (slope,) = (w * x * x).gradient(x, create_graph=True)
@@ -193,7 +193,7 @@ def test_a_gradient_penalty_reaches_the_weights():
 
 
 def test_second_derivative_through_a_fused_op():
-    """The definition of cross-entropy is differentiated: its Hessian is diag(p) - p pᵀ."""
+    """The Hessian of cross-entropy, differentiated through its definition, is diag(p) - p pᵀ."""
     logits = leaf([[0.3, -1.0, 2.0]])
     (grad,) = logits.cross_entropy([2]).gradient(logits, create_graph=True)
     rows = [grad[0, i].gradient(logits)[0].data[0] for i in range(3)]
@@ -201,7 +201,7 @@ def test_second_derivative_through_a_fused_op():
     np.testing.assert_allclose(rows, np.diag(p) - np.outer(p, p), rtol=1e-12)
 
 
-def test_second_derivative_where_both_inputs_are_one_tensor():
+def test_second_derivative_if_both_inputs_depend_on_one_tensor():
     logits = leaf([[0.3, -1.0, 2.0]])
     probabilities = logits.softmax(axis=1)
     loss = (logits * 2).cross_entropy(probabilities)
@@ -222,7 +222,9 @@ def test_second_derivative_where_both_inputs_are_one_tensor():
 
 
 # gradient().
-def test_gradient_leaves_grad_and_graph_alone():
+
+
+def test_gradient_keeps_grad_and_graph():
     x = leaf(2.0)
     y = x * x
     assert [g.item() for g in y.gradient(x)] == [4.0]
@@ -230,7 +232,7 @@ def test_gradient_leaves_grad_and_graph_alone():
     assert x.grad is None
 
 
-def test_gradient_for_values_inside_the_graph():
+def test_gradient_of_intermediate_results():
     x = leaf(2.0)
     y = x * x
     z = y * y
@@ -238,10 +240,10 @@ def test_gradient_for_values_inside_the_graph():
     assert (of_y.item(), of_x.item(), of_z.item()) == (8.0, 32.0, 1.0)
 
 
-def test_gradient_passes_only_what_leads_to_a_target():
+def test_gradient_runs_only_nodes_on_a_path_to_a_target():
     x, far = leaf(2.0), leaf(3.0)
 
-    @op("x", vjps={"x": lambda grad_out: pytest.fail("was passed")})
+    @op("x", vjps={"x": lambda grad_out: pytest.fail("was called")})
     def trap(x):
         return x * 1.0
 
@@ -249,56 +251,56 @@ def test_gradient_passes_only_what_leads_to_a_target():
     assert grad.item() == 3.0
 
 
-def test_gradients_returned_share_no_memory():
+def test_returned_gradients_share_no_memory():
     x, y = leaf(1.0, 2.0), leaf(1.0, 2.0)
     first, second = (x + y).gradient(x, y, gradient=np.ones(2))
     assert not np.shares_memory(first.data, second.data)
 
 
-def test_a_target_that_is_given_twice_has_two_gradients():
+def test_repeated_target_has_two_gradients():
     x = leaf(1.0, 2.0)
     first, second = (x * 3).sum().gradient(x, x)
     assert first.tolist() == second.tolist() == [3.0, 3.0]
     assert not np.shares_memory(first.data, second.data)
 
 
-def test_gradient_of_an_unused_target_is_refused():
+def test_gradient_of_unused_target_raises():
     x, unused = leaf(2.0), leaf(np.ones(3))
     with pytest.raises(GraphError, match=r"target 1 of shape \(3,\) was not used"):
         (x * x).gradient(x, unused)
 
 
-def test_gradient_of_a_constant_target_is_refused():
+def test_gradient_of_constant_target_raises():
     x = leaf(2.0)
     with pytest.raises(GraphError, match="target 0 does not require a gradient"):
         (x * x).gradient(Tensor(1.0))
 
 
-# Seeds.
+# Upstream gradients.
 
 
-def test_backward_of_several_entries_needs_a_gradient():
-    with pytest.raises(ShapeError, match=r"one entry, got shape \(2,\). Pass gradient="):
+def test_backward_of_several_elements_without_gradient_raises():
+    with pytest.raises(ShapeError, match=r"one element, got shape \(2,\)\. Pass a `gradient`"):
         (leaf(1.0, 2.0) * 2).backward()
 
 
 @pytest.mark.parametrize("upstream", [np.ones(3), Tensor([1.0, 1.0])])
-def test_a_seed_must_fit(upstream):
+def test_invalid_upstream_gradient_raises(upstream):
     with pytest.raises(
-        ShapeError, match=r"expected a gradient of shape \(2,\) and dtype float64, got \("
+        ShapeError, match=r"expected a `gradient` of shape \(2,\) and dtype float64, got \("
     ):
         (leaf(1.0, 2.0) * 2).backward(upstream)
 
 
-def test_backward_without_a_graph_says_why():
-    with pytest.raises(GraphError, match=r"does not require a gradient\. Create an input"):
+def test_backward_without_a_graph_raises():
+    with pytest.raises(GraphError, match=r"does not require a gradient\. Compute it outside no"):
         Tensor(1.0).backward()
 
 
-# What must not be lost, mixed up or written over.
+# Shared memory and recording.
 
 
-def test_gradients_with_graphs_are_nobody_elses_memory():
+def test_gradients_with_graphs_share_no_memory():
     a, b, seed = leaf(1.0, 2.0), leaf(1.0, 2.0), Tensor(np.ones(2))
     (a + b).backward(seed, create_graph=True)
     with no_grad():
@@ -306,8 +308,8 @@ def test_gradients_with_graphs_are_nobody_elses_memory():
     assert b.grad.tolist() == seed.tolist() == [1.0, 1.0]
 
 
-def test_gradients_that_are_added_up_leave_others_alone():
-    """The sum into a's gradient must not be written into what b's shares."""
+def test_summing_gradients_changes_no_other_gradient():
+    """Gradients of a and b share memory at first; summing into one must not change the other."""
     x = leaf(1.0)
     a, b = x * 1, x * 1
     d, c = a * 3, a + b
@@ -330,17 +332,17 @@ def test_first_order_gradients_have_no_graph():
     assert not x.grad.requires_grad
 
 
-# Kinks and nans, as in PyTorch.
+# Gradients that kernels overwrite.
 
 
 def block(x, weight, bias):
-    """Return what goes through relu several times, between ops whose gradients are fresh."""
+    """Apply several relus, which overwrite their upstream gradient, between other ops."""
     hidden = x.conv2d(weight, bias, padding=1)
     first = hidden.relu()
     pooled = first.max_pool2d(2).relu()
-    # Used twice, each: by another relu, by itself and by the sum at the end.
+    # `first` and `again` are each used more than once.
     again = (first.relu() * first).max_pool2d(2).relu()
-    # The mean gives also what is 0 a gradient.
+    # The mean gives zero entries a gradient as well.
     everywhere = first.avg_pool2d(2)
     return hidden, first, pooled, (pooled * again + again.relu() + everywhere).relu()
 
@@ -355,8 +357,8 @@ def grads_of(tensors):
     return [tensor.grad.data.copy() for tensor in tensors]
 
 
-def test_it_gives_what_hooks_prevent_it_from():
-    """A hook keeps the gradient it is shown, so that nothing is written over."""
+def test_overwriting_gives_the_same_gradients_as_hooks():
+    """A hook may keep the gradient it receives, so with hooks nothing is overwritten."""
     plain, watched = leaves(), leaves()
     block(*plain)[-1].sum().backward()
     stages = block(*watched)
@@ -367,12 +369,12 @@ def test_it_gives_what_hooks_prevent_it_from():
     stages[-1].sum().backward()
     for got, expected in zip(grads_of(plain), grads_of(watched), strict=True):
         np.testing.assert_array_equal(got, expected)
-    # Hooks come newest first; what they were shown is still what it was.
+    # Hooks run newest node first; the gradients they kept are unchanged.
     for stage, grad in zip(reversed(stages), kept, strict=True):
         np.testing.assert_array_equal(grad.data, stage.grad.data)
 
 
-def test_a_kept_graph_gives_the_same_twice():
+def test_retained_graph_gives_the_same_gradients_twice():
     tensors = leaves()
     out = block(*tensors)[-1].sum()
     out.backward(retain_graph=True)
@@ -382,14 +384,14 @@ def test_a_kept_graph_gives_the_same_twice():
         np.testing.assert_allclose(twice, 2 * grad, rtol=1e-12)
 
 
-def test_the_gradient_that_is_given_stays():
+def test_upstream_gradient_is_not_changed():
     upstream = np.random.default_rng(0).standard_normal((2, 4, 4, 4))
     before = upstream.copy()
     block(*leaves())[-1].backward(upstream)
     np.testing.assert_array_equal(upstream, before)
 
 
-def test_targets_within_the_graph_keep_their_gradients():
+def test_gradients_of_several_targets_match_single_ones():
     tensors = leaves()
     hidden, first, pooled, out = block(*tensors)
     total = out.sum()
@@ -399,7 +401,7 @@ def test_targets_within_the_graph_keep_their_gradients():
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_a_deep_network_has_the_gradients_of_central_differences(create_graph):
+def test_deep_network_matches_central_differences(create_graph):
     generator = np.random.default_rng(0)
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3, padding=1, generator=generator),
@@ -426,7 +428,7 @@ def test_a_deep_network_has_the_gradients_of_central_differences(create_graph):
         np.testing.assert_allclose(parameter.grad.data, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_a_gradient_for_a_result_whose_own_graph_is_freed():
+def test_gradient_of_a_target_with_a_freed_graph():
     x = leaf([2.0])
     y = x * x
     z = y.exp()
@@ -436,22 +438,22 @@ def test_a_gradient_for_a_result_whose_own_graph_is_freed():
         z.gradient(x, gradient=np.ones(1))
 
 
-def test_a_gradient_for_the_tensor_itself_is_a_copy():
+def test_gradient_of_the_root_is_a_copy():
     y = leaf(1.0, 2.0) * 1
     seed = np.array([3.0, 4.0])
     (grad,) = y.gradient(y, gradient=seed)
     assert not np.shares_memory(grad.data, seed)
 
 
-def test_a_cotangent_changed_afterwards_changes_no_gradient():
-    """The graph of the gradients keeps it."""
+def test_changing_the_upstream_gradient_later_changes_no_gradient():
+    """The graph of the gradients saves the upstream gradient, so it must be a copy."""
     x, cotangent = leaf([1.0, 2.0]), np.ones(2)
     (slope,) = (x * x * x).gradient(x, gradient=cotangent, create_graph=True)
     cotangent[:] = 5.0
     assert slope.gradient(x, gradient=np.ones(2))[0].tolist() == [6.0, 12.0]
 
 
-def test_a_kernel_that_hands_on_grad_out_later_is_given_a_copy():
+def test_kernel_that_returns_grad_out_in_a_later_call():
     @op(
         "k x",
         vjps={"x": lambda grad_out, k: grad_out * k},
@@ -467,7 +469,7 @@ def test_a_kernel_that_hands_on_grad_out_later_is_given_a_copy():
 
 
 def test_nodes_are_visited_newest_first_in_a_wide_graph():
-    """Whatever the order in which the branches are met."""
+    """The order does not depend on the order in which the branches are reached."""
     seen = []
     x = leaf([1.0])
     branches = [x * n for n in range(7)]
@@ -482,7 +484,7 @@ def test_nodes_are_visited_newest_first_in_a_wide_graph():
     assert x.grad.tolist() == [21.0]
 
 
-def test_no_targets_have_no_gradients():
+def test_gradient_without_targets_is_empty():
     y = leaf([1.0]) * 2
     y.backward()
     assert y.gradient() == []

@@ -1,4 +1,4 @@
-"""What happens when an op is called: result classes, dtypes, arrays as inputs."""
+"""Calling an op: result classes, dtypes and array inputs."""
 
 import numpy as np
 import pytest
@@ -11,24 +11,27 @@ from tinygrad_np.errors import DtypeError, GraphError, ShapeError
 from tinygrad_np.nn import Parameter
 from tinygrad_np.runtime.state import thread
 
-# Records.
+# Results and nodes.
 
 
-def test_classes_of_results():
+def test_results_are_tensors():
     weight = Parameter(np.ones(2))
     assert type(weight * 2) is Tensor
     assert type(2 * weight) is Tensor
     assert type(np.ones(2) * weight) is Tensor
 
 
-def test_a_numpy_scalar_is_a_number_on_either_side():
+def test_numpy_scalars_are_numbers_on_either_side():
     x, number = Tensor([1]), np.float64(2.5)
     dtypes = {ops.mul(number, x).dtype, ops.mul(x, number).dtype, (x * number).dtype}
     assert dtypes == {np.dtype(np.float32)}
 
 
-def test_record_puts_a_node_on_the_tape():
-    """As checkpoint() does: for a result that no call of the op computed."""
+def test_record_creates_a_node():
+    """`record` also works for a result that was not computed by calling the op, as in checkpoint().
+
+    The node is checked for in-place changes like any other.
+    """
     square = op("x^2", vjps={"x": lambda grad_out, x: grad_out * 2 * x})(lambda x: x * x)
     x, out = leaf(1.0, 3.0), np.array([1.0, 9.0])
     node = record(
@@ -43,11 +46,10 @@ def test_record_puts_a_node_on_the_tape():
         y.sum().backward()
 
 
-# What must not be lost, mixed up or written over.
+# Array inputs.
 
 
-def test_an_op_on_arrays_is_given_the_arrays_themselves():
-    """Nothing is recorded, so nothing need be copied."""
+def test_arrays_are_passed_to_the_forward_without_a_copy():
     given = []
 
     @op("x")
@@ -91,19 +93,19 @@ def test_dtypes_of_results(make, dtype):
     assert make().dtype == dtype
 
 
-def test_gradients_go_back_to_each_inputs_dtype():
+def test_gradients_have_the_dtype_of_their_input():
     x, y = leaf([1.0, 2.0], dtype=np.float32), leaf([3.0, 4.0])
     (x * y).sum().backward()
     assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
     assert x.grad.tolist() == [3.0, 4.0]
 
 
-def test_complex_numbers_are_refused():
+def test_complex_numbers_raise():
     with pytest.raises(DtypeError, match="dtype complex128"):
         leaf(1.0) * np.array([1j])
 
 
-def test_a_list_of_options_changed_afterwards_changes_no_gradient():
+def test_changing_a_list_option_later_changes_no_gradient():
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
     for call in (lambda axes: x.sum(axes), lambda axes: x.sum(axis=axes)):
         axes = [0]
@@ -112,7 +114,7 @@ def test_a_list_of_options_changed_afterwards_changes_no_gradient():
         assert y.gradient(x, gradient=np.array([1.0, 10.0]))[0].tolist() == [[1.0, 10.0]] * 2
 
 
-def test_an_error_of_a_forward_keeps_its_cause():
+def test_forward_error_keeps_its_cause():
     @op("x looked up", vjps={})
     def looked_up(x):
         try:
@@ -129,13 +131,13 @@ def test_an_error_of_a_forward_keeps_its_cause():
     assert type(caught.value.__cause__) is ValueError
 
 
-def test_quotients_of_signed_and_unsigned_integers_are_those_of_numpy():
+def test_integer_division_dtype_matches_numpy():
     x, y = np.array([1], np.int64), np.array([3], np.uint64)
     assert (Tensor(x) / Tensor(y)).dtype == np.float64
     assert (Tensor(x) / Tensor(x)).dtype == np.float32
 
 
-def test_a_subclass_of_ndarray_is_promoted_like_an_array(tmp_path):
+def test_ndarray_subclass_is_promoted_like_an_array(tmp_path):
     numbers = np.memmap(tmp_path / "numbers", np.int64, "w+", shape=(3,))
     numbers[:] = [1, 2, 3]
     w = leaf([1.0, 2.0, 3.0], dtype=np.float32)
@@ -145,13 +147,13 @@ def test_a_subclass_of_ndarray_is_promoted_like_an_array(tmp_path):
     assert w.grad.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_a_default_that_is_a_list_reaches_the_forward_as_it_is():
+def test_list_default_is_passed_unchanged():
     seen = []
     scaled = op("x")(lambda x, *, by=[1, 2], to=None: seen.append((by, to)) or x * 1)
     scaled(np.ones(2), to=[3])
     assert seen == [([1, 2], (3,))]
 
 
-def test_an_op_is_frozen():
+def test_op_is_frozen():
     with pytest.raises(AttributeError):
         ops.add.vjp = {}

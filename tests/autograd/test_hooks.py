@@ -1,4 +1,4 @@
-"""Hooks on tensors: when they are called, with what, and what becomes of what they return."""
+"""Tensor hooks: when they run, what they receive, and how their return value is used."""
 
 import copy
 import gc
@@ -15,7 +15,7 @@ from tinygrad_np.transforms import grad
 
 
 def listed(log, name):
-    """Return a hook that notes its name and what it is shown, and changes nothing."""
+    """Return a hook that appends its name and gradient to `log`."""
 
     def hook(grad):
         log.append((name, grad.tolist()))
@@ -23,10 +23,10 @@ def listed(log, name):
     return hook
 
 
-# What a hook is shown, and when.
+# When hooks run, and what they receive.
 
 
-def test_hooks_are_called_from_the_root_down_and_in_order_of_registration():
+def test_hooks_run_newest_node_first_in_order_of_registration():
     x, log = leaf([2.0]), []
     y = x * x
     z = y * 3
@@ -38,7 +38,7 @@ def test_hooks_are_called_from_the_root_down_and_in_order_of_registration():
     assert log == [(f"{n} {time}", expected[n]) for n in "zyx" for time in ("first", "second")]
 
 
-def test_a_hook_is_called_once_with_the_whole_gradient():
+def test_hook_runs_once_with_the_total_gradient():
     x, log = leaf([2.0]), []
     y = x * x
     y.register_hook(listed(log, "y"))
@@ -47,7 +47,7 @@ def test_a_hook_is_called_once_with_the_whole_gradient():
     assert log == [("y", [11.0]), ("x", [45.0])]
 
 
-def test_a_hook_is_shown_a_plain_tensor_of_the_tensors_dtype():
+def test_hook_receives_a_tensor_without_graph():
     seen = []
     x = leaf(1.0, 2.0, dtype=np.float32)
     (x.register_hook(seen.append), (x * 2).register_hook(seen.append))
@@ -59,7 +59,7 @@ def test_a_hook_is_shown_a_plain_tensor_of_the_tensors_dtype():
     ] * 2
 
 
-def test_a_hook_on_a_parameter_is_called_at_each_backward():
+def test_parameter_hook_runs_in_each_backward():
     model, log = nn.Linear(2, 1), []
     model.bias.register_hook(listed(log, "bias"))
     for _ in range(2):
@@ -68,7 +68,7 @@ def test_a_hook_on_a_parameter_is_called_at_each_backward():
     assert model.bias.grad.tolist() == [6.0]
 
 
-def test_what_a_hook_computes_is_not_recorded():
+def test_ops_in_a_hook_are_not_recorded():
     seen = []
     x = leaf([2.0])
     x.register_hook(lambda grad: seen.append(x * grad))
@@ -77,17 +77,17 @@ def test_what_a_hook_computes_is_not_recorded():
     assert not seen[0].requires_grad
 
 
-def test_the_root_itself_has_hooks():
+def test_hook_on_the_root():
     x = leaf([2.0])
     x.register_hook(lambda grad: grad * 5)
     x.backward()
     assert x.grad.tolist() == [5.0]
 
 
-# What a hook returns.
+# Return values.
 
 
-def test_a_replaced_gradient_reaches_everything_below_and_nothing_above():
+def test_returned_gradient_replaces_the_gradient():
     x, w = leaf([2.0]), leaf([3.0])
     y = x * w
     z = y * 2
@@ -97,7 +97,7 @@ def test_a_replaced_gradient_reaches_everything_below_and_nothing_above():
     assert (x.grad.tolist(), w.grad.tolist(), z.grad.tolist()) == ([60.0], [40.0], [1.0])
 
 
-def test_each_hook_is_shown_what_the_one_before_returned():
+def test_hooks_are_chained():
     x, log = leaf([2.0]), []
     x.register_hook(lambda grad: grad + 1)
     x.register_hook(listed(log, "after one"))
@@ -108,7 +108,7 @@ def test_each_hook_is_shown_what_the_one_before_returned():
     assert x.grad.tolist() == [40.0]
 
 
-def test_a_leafs_hooks_change_what_is_added_and_not_what_was_there():
+def test_leaf_hook_does_not_change_accumulated_grad():
     x = leaf([2.0])
     (x * 3).sum().backward()
     x.register_hook(lambda grad: grad * 10)
@@ -117,7 +117,7 @@ def test_a_leafs_hooks_change_what_is_added_and_not_what_was_there():
 
 
 @pytest.mark.parametrize("returns", [True, False])
-def test_a_leafs_gradient_is_not_the_memory_that_a_hook_holds(returns):
+def test_leaf_grad_shares_no_memory_with_a_hook(returns):
     x, held = leaf(1.0, 2.0), []
 
     def hook(grad):
@@ -143,14 +143,17 @@ def test_a_leafs_gradient_is_not_the_memory_that_a_hook_holds(returns):
 )
 @each("is_leaf", [True, False])
 @each("create_graph", [True, False])
-def test_what_does_not_fit_is_refused(made, message, is_leaf, create_graph):
+def test_invalid_hook_result_raises(made, message, is_leaf, create_graph):
     def hook(_):
         return made
 
     x = leaf(1.0, 2.0)
     y = x * x
     (x if is_leaf else y).register_hook(hook)
-    message = r"'hook' to return None or a Tensor of shape \(2,\) and dtype float64, " + message
+    expected = (
+        r"^register_hook: expected hook 'hook' to return None or a Tensor of shape \(2,\) and "
+    )
+    message = expected + "dtype float64, " + message
     with pytest.raises(ShapeError, match=message):
         (x * y).sum().gradient(x, create_graph=create_graph)
     with pytest.raises(ShapeError, match=message):
@@ -158,7 +161,7 @@ def test_what_does_not_fit_is_refused(made, message, is_leaf, create_graph):
     assert x.grad is None
 
 
-def test_a_hook_that_raises_is_heard():
+def test_error_in_a_hook_propagates():
     def fail(_):
         raise KeyError("of mine")
 
@@ -169,11 +172,11 @@ def test_a_hook_that_raises_is_heard():
     assert x.grad is None
 
 
-# Taking them away.
+# Removing hooks.
 
 
 @pytest.mark.parametrize("is_leaf", [True, False])
-def test_a_hook_that_was_removed_is_not_called(is_leaf):
+def test_removed_hook_does_not_run(is_leaf):
     x, log = leaf([2.0]), []
     y = x * x
     tensor = x if is_leaf else y
@@ -186,7 +189,7 @@ def test_a_hook_that_was_removed_is_not_called(is_leaf):
 
 
 @pytest.mark.parametrize("is_leaf", [True, False])
-def test_a_hook_can_remove_itself_and_add_another(is_leaf):
+def test_hook_can_remove_itself_and_add_another(is_leaf):
     x, log = leaf([2.0]), []
     y = x * x
     tensor = x if is_leaf else y
@@ -207,18 +210,18 @@ def test_a_hook_can_remove_itself_and_add_another(is_leaf):
     assert [name for name, _ in log[1:]] == ["added"]
 
 
-def test_a_handle_outlives_its_tensor():
+def test_handle_outlives_its_tensor():
     x = leaf([2.0])
     handle = x.register_hook(print)
     del x
     handle.remove()
 
 
-# With a graph; and gradient().
+# Hooks with create_graph and gradient().
 
 
-def test_with_create_graph_a_hook_is_shown_a_gradient_with_its_graph():
-    """What it makes of it is differentiated too: d/dx (3x²)² · 2 = 72 x³."""
+def test_create_graph_passes_gradients_with_graph_to_hooks():
+    """The result of the hook is differentiated: d/dx (3x²)² · 2 = 72 x³."""
     x, seen = leaf([2.0]), []
 
     def hook(grad):
@@ -233,7 +236,7 @@ def test_with_create_graph_a_hook_is_shown_a_gradient_with_its_graph():
     assert x.grad.gradient(x)[0].tolist() == [576.0]
 
 
-def test_a_results_hook_with_create_graph():
+def test_hook_on_intermediate_result_with_create_graph():
     x = leaf([2.0])
     y = x * x
     handle = y.register_hook(lambda grad: grad * y)
@@ -244,7 +247,7 @@ def test_a_results_hook_with_create_graph():
     assert slope.gradient(x)[0].tolist() == [320.0]
 
 
-def test_gradient_calls_the_hooks_of_targets_and_of_results_on_the_way():
+def test_gradient_runs_hooks_of_targets_and_intermediate_results():
     x, w, log = leaf([2.0]), leaf([3.0]), []
     y = x * w
     x.register_hook(lambda grad: grad * 10)
@@ -259,7 +262,7 @@ def test_gradient_calls_the_hooks_of_targets_and_of_results_on_the_way():
     assert x.grad is w.grad is None
 
 
-def test_a_target_that_is_the_root_has_its_hooks():
+def test_gradient_runs_hooks_of_the_root():
     x = leaf([2.0])
     x.register_hook(lambda grad: grad * 5)
     assert x.gradient(x)[0].tolist() == [5.0]
@@ -268,7 +271,7 @@ def test_a_target_that_is_the_root_has_its_hooks():
     assert y.gradient(y)[0].tolist() == [7.0]
 
 
-def test_hooks_within_a_transform():
+def test_hooks_in_a_transform():
     def function(x):
         y = x * x
         y.register_hook(lambda grad: grad * 10)
@@ -278,7 +281,7 @@ def test_hooks_within_a_transform():
     assert grad(grad(function))(3.0).item() == 20.0
 
 
-def test_hooks_on_what_a_checkpoint_closes_over_and_returns():
+def test_hooks_on_tensors_used_by_a_checkpoint():
     x, w, log = leaf([2.0]), leaf([3.0]), []
     between = w * w
     out = checkpoint(lambda x: x * x * between, x)
@@ -291,7 +294,7 @@ def test_hooks_on_what_a_checkpoint_closes_over_and_returns():
 # retain_grad.
 
 
-def test_a_result_keeps_its_gradient_and_adds_the_next():
+def test_retain_grad_accumulates():
     x = leaf([3.0])
     y = x * x
     y.retain_grad()
@@ -306,7 +309,7 @@ def test_a_result_keeps_its_gradient_and_adds_the_next():
     assert not y.grad.requires_grad
 
 
-def test_gradient_leaves_what_is_retained_alone():
+def test_gradient_does_not_store_retained_grad():
     x = leaf([3.0])
     y = x * x
     y.retain_grad()
@@ -315,7 +318,7 @@ def test_gradient_leaves_what_is_retained_alone():
     assert y.grad is None
 
 
-def test_what_is_retained_shares_no_memory():
+def test_retained_grads_share_no_memory():
     x = leaf(1.0, 2.0)
     y = x + 0
     z = y + 0
@@ -327,7 +330,7 @@ def test_what_is_retained_shares_no_memory():
     assert not any(np.shares_memory(a, b) for i, a in enumerate(kept) for b in kept[:i])
 
 
-def test_what_is_retained_with_create_graph_can_be_differentiated():
+def test_retained_grad_with_create_graph_can_be_differentiated():
     x = leaf([3.0])
     y = x * x
     y.retain_grad()
@@ -336,8 +339,8 @@ def test_what_is_retained_with_create_graph_can_be_differentiated():
     assert y.grad.gradient(x)[0].tolist() == [324.0]
 
 
-def test_what_is_retained_is_what_the_hooks_made_of_it():
-    """In whatever order they were asked for, as in PyTorch."""
+def test_retain_grad_stores_the_gradient_after_hooks():
+    """As in PyTorch, retain_grad stores the gradient after all hooks, in any order of calls."""
     x = leaf(1.0, 2.0)
     y = x * 3
     y.retain_grad()
@@ -347,14 +350,14 @@ def test_what_is_retained_is_what_the_hooks_made_of_it():
     assert x.grad.tolist() == [30.0, 30.0]
 
 
-def test_on_a_leaf_it_changes_nothing():
+def test_retain_grad_on_a_leaf_has_no_effect():
     x = leaf([3.0])
     x.retain_grad()
     (x * x).sum().backward()
     assert x.grad.tolist() == [6.0]
 
 
-def test_it_keeps_nothing_alive_and_makes_no_circle():
+def test_retain_grad_creates_no_reference_cycle():
     gc.disable()
     try:
         x = leaf(1.0, 2.0)
@@ -372,7 +375,7 @@ def test_it_keeps_nothing_alive_and_makes_no_circle():
     assert x.grad is not None
 
 
-def test_an_unused_graph_with_hooks_is_freed_by_reference_counting():
+def test_unused_graph_with_hooks_is_freed_by_reference_counting():
     gc.disable()
     try:
         y = leaf(1.0, 2.0).exp()
@@ -385,10 +388,10 @@ def test_an_unused_graph_with_hooks_is_freed_by_reference_counting():
         gc.enable()
 
 
-# Where there is no gradient to come.
+# Tensors without a gradient.
 
 
-def test_what_requires_no_gradient_has_no_hooks():
+def test_hook_on_a_tensor_without_gradient_raises():
     with no_grad():
         inside = leaf([1.0]) * 2
     for tensor in (Tensor(1.0), leaf([1.0]).detach(), inside):
@@ -399,7 +402,7 @@ def test_what_requires_no_gradient_has_no_hooks():
             tensor.retain_grad()
 
 
-def test_a_backward_over_a_freed_graph_calls_no_hook():
+def test_backward_over_a_freed_graph_runs_no_hook():
     x = leaf(1.0, 2.0)
     y = (x * x).sum()
     seen = []
@@ -413,14 +416,14 @@ def test_a_backward_over_a_freed_graph_calls_no_hook():
     assert y.grad.item() == 1.0
 
 
-def test_the_hook_of_an_output_that_is_no_target_does_not_run():
+def test_root_hook_does_not_run_if_root_is_not_a_target():
     w, seen = leaf([1.0]), []
     w.register_hook(seen.append)
     assert gradient(w, [leaf([2.0])], np.ones(1), allow_unused=True) == [None]
     assert seen == []
 
 
-def test_hooks_of_leaves_run_in_the_order_of_the_targets():
+def test_leaf_hooks_run_in_the_order_of_the_targets():
     x, y, seen = leaf([1.0]), leaf([2.0]), []
     x.register_hook(lambda grad: seen.append("x"))
     y.register_hook(lambda grad: seen.append("y"))
@@ -428,7 +431,7 @@ def test_hooks_of_leaves_run_in_the_order_of_the_targets():
     assert seen == ["x", "y"]
 
 
-def test_another_tensor_of_the_same_node_does_not_take_retain_grad_away():
+def test_retain_grad_on_a_second_tensor_of_the_same_node():
     y = leaf([3.0]) * 1
     y.retain_grad()
     copy.copy(y).retain_grad()

@@ -571,7 +571,7 @@ def test_an_unwritable_out_is_refused_before_any_work(tmp_path, capsys):
     (tmp_path / "out").write_text("a file, not a folder")
     assert main(["train", *QUICK, "--out", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
-    assert "cannot be made or written" in captured.err
+    assert "--out: cannot create or write to the directory" in captured.err
     assert "epoch" not in captured.out
     assert (tmp_path / "out").read_text() == "a file, not a folder"
 

@@ -26,9 +26,9 @@ def test_debugging_shows_symptoms_tools_and_cures(tmp_path):
     assert exploded[0] < 5
     assert exploded[-1] > 100
     assert "the Trainer's NotFiniteError: Trainer.fit: the loss is" in printed
-    assert "debug: op 'log' gave inf" in printed
+    assert "debug: op 'log' returned inf" in printed
     assert "in own_loss: return -chosen.log().mean()" in printed
-    assert "debug: the VJP of op 'sqrt' for input 0 (x) gave inf" in printed
+    assert "debug: the VJP of op 'sqrt' for input 0 (x) returned inf" in printed
     assert "got input (64, 128) and weight (10, 512)" in printed
     assert "3 Flatten (1, 128) 0" in printed
     assert "logits of shape (64, 10)" in printed

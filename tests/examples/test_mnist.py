@@ -165,6 +165,6 @@ def test_an_unwritable_out_is_refused_before_any_work(tmp_path, monkeypatch, cap
     (tmp_path / "out").write_text("a file, not a folder")
     assert run_here(mnist, tmp_path, monkeypatch, "--data", "digits") == 1
     printed = capsys.readouterr()
-    assert "cannot be made or written" in printed.err
+    assert "--out: cannot create or write to the directory" in printed.err
     assert "epoch" not in printed.out
     assert (tmp_path / "out").read_text() == "a file, not a folder"

@@ -1,1 +1,1 @@
-"""What a user writes outside the package."""
+"""User-defined ops, outside the package."""

@@ -1,4 +1,4 @@
-"""Three ops of one's own, as one would write them beside a model."""
+"""Three user-defined ops, written as in a model file."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def soft_relu(x):
 
 
 @op(
-    "x within ±limit, and slope (x ∓ limit) ± limit beyond",
+    "x if |x| <= limit, else ±limit + slope (x ∓ limit)",
     vjps={
         "x": lambda grad_out, is_inside, slope: ops.where(is_inside, grad_out, grad_out * slope),
     },
@@ -24,7 +24,7 @@ def soft_relu(x):
     subgradient="1 at ±limit",
 )
 def leaky_clip(x, *, limit=1.0, slope=0.1):
-    """A clip that leaks. What lies inside changes with x only at the limit, so it may be kept."""
+    """Leaky clip. `is_inside` is piecewise constant in x, so it can be listed in `keeps`."""
     clipped = np.clip(x, -limit, limit)
     return clipped + slope * (x - clipped), np.abs(x) <= limit
 
@@ -41,11 +41,11 @@ def _attended_grads(grad_out, weights, values):
     differentiable=("scores", "values"),
     backward=_attended_grads,
     caches=("weights",),
-    # Five for the softmax, and two to multiply with values and add up.
+    # 5 per score for the softmax, 2 per value for the multiply-add.
     flops=lambda scores, values, out: 5 * scores.size + 2 * out.size * values.shape[-1],
 )
 def attended(scores, values):
-    """Values averaged with the softmax of scores: both (..., n), the result (..., 1)."""
+    """Average values of shape (..., n), weighted by the softmax of scores: (..., 1)."""
     powers = np.exp(scores - scores.max(-1, keepdims=True))
     weights = powers / powers.sum(-1, keepdims=True)
     return (values * weights).sum(-1, keepdims=True), weights

@@ -119,7 +119,8 @@ def test_unwritable_directory_is_reported_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     seen = Do()
     trainer = trainer_of(seen, train.Checkpoint(tmp_path / "file", monitor=None))
-    with pytest.raises(DataError, match=r"^Checkpoint: .*file: cannot be made or written: "):
+    message = r"^Checkpoint: cannot create or write to the directory .*file \("
+    with pytest.raises(DataError, match=message):
         trainer.fit(loader(), 1)
     assert seen.points == ["fit_start"]
     assert trainer.state.step == 0

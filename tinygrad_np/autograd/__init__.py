@@ -1,3 +1,3 @@
-"""The autograd engine: the tape, the definition of an op, dispatch, and the backward walk."""
+"""The autograd engine: the tape, op definitions, dispatch and the backward pass."""
 
 __all__: list[str] = []

@@ -1,9 +1,10 @@
 """The backward pass: walk the tape from the newest node to the oldest.
 
-`Walk.run` is the loop, `propagate` computes the gradients of one node's inputs, and `Walk.receive`
-adds each to the total of its input. VJPs receive arrays, or Variables with `create_graph`; they are
-written in ops, so the same code serves both. Nothing recurses over the graph; only nested
-definitions, such as a checkpoint in a checkpoint, nest calls.
+`Walk.run` contains the loop, `propagate` computes the gradients of one node's inputs, and
+`Walk.receive` adds each gradient to the total of its input. VJPs receive arrays, or Variables with
+`create_graph`; because VJPs are written with ops, the same code handles both. The walk is not
+recursive, so deep graphs do not exhaust the stack. Only nested definitions, such as a checkpoint
+inside a checkpoint, nest calls.
 """
 
 import math
@@ -26,9 +27,9 @@ from tinygrad_np.runtime.state import Recording, run_observed, thread
 from tinygrad_np.typing import Function, Values, Wanted
 
 Grad: TypeAlias = Any
-"""A gradient: an array or, with `create_graph`, a Variable."""
+"""A gradient: a Variable with `create_graph`, otherwise an array."""
 Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
-"""Edges of a node that want a gradient, each with its gradient."""
+"""The edges of a node that need a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
 
@@ -38,7 +39,11 @@ def backward(
 ) -> None:
     """Accumulate the gradient of `root` into the `.grad` of every leaf it depends on.
 
-    `gradient` is the upstream gradient of `root`; it may be omitted if `root` has one entry.
+    Args:
+        root: the tensor to differentiate.
+        gradient: the upstream gradient of `root`; defaults to 1 if `root` has one element.
+        retain_graph: keep the saved arrays, so that the graph can be walked again.
+        create_graph: record the backward pass, so that the gradients can be differentiated again.
     """
     walk = Walk(root.result_class, create_graph, retain_graph or create_graph)
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
@@ -47,10 +52,10 @@ def backward(
             if leaf.hooks:
                 grad = walk.run_hooks(leaf, grad)
             if create_graph:
-                # A recorded copy: changing `.grad` in place must not change the new graph.
+                # A recorded copy, so that changing `.grad` in place does not change the new graph.
                 grad = cast(grad, dtype=leaf.dtype)
             else:
-                # `.grad` must not share memory with anything else.
+                # `.grad` must not share memory with any other array.
                 grad = walk.kind.wrap(grad if leaf in walk.owned else grad.copy(order="K"))
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
@@ -64,8 +69,17 @@ def gradient(
 ) -> list[Any]:
     """Return the gradient of `root` with respect to each target.
 
-    The graph and every `.grad` stay as they are. A target that `root` does not depend on raises
-    GraphError, or gives None with `allow_unused`.
+    The graph is kept, and no `.grad` changes.
+
+    Args:
+        root: the tensor to differentiate.
+        targets: leaves or intermediate results.
+        gradient: the upstream gradient of `root`; defaults to 1 if `root` has one element.
+        create_graph: record the backward pass, so that the gradients can be differentiated again.
+        allow_unused: return None for a target that `root` does not depend on.
+
+    Raises:
+        GraphError: if `root` does not depend on a target, unless `allow_unused`.
     """
     checks.check_targets(targets)
     keys: list[Edge] = [target.node or target for target in targets]
@@ -87,19 +101,19 @@ def _cotangent(root: Variable, gradient: Any, create_graph: bool) -> Grad:
     checks.check_root(root, gradient)
     if not isinstance(gradient, Variable):
         array = np.ones_like(root.data) if gradient is None else np.asarray(gradient, root.dtype)
-        # The new graph may save this array, so the caller must not share it.
+        # The new graph may save this array, so it must not share memory with the caller's.
         gradient = root.result_class.wrap(array.copy() if create_graph else array)
-    checks.check_like("backward: expected a gradient", root, gradient, Variable, ShapeError)
+    checks.check_like("backward: expected a `gradient`", root, gradient, Variable, ShapeError)
     return gradient if create_graph else gradient.data
 
 
 @dataclass(slots=True)
 class Walk:
-    """One backward pass.
+    """The state of one backward pass.
 
     With `create_graph`, gradients are Variables of class `kind` with a graph. With `targets`, only
-    gradients on a path to one of them are computed. Nodes recorded before the time `after` are
-    treated as leaves, which confines the walk over a definition to the nodes it just recorded.
+    gradients on a path to a target are computed. Nodes recorded before the `clock` time `after` are
+    treated as leaves, so that a walk over a definition visits only the nodes just recorded.
     """
 
     kind: type[Variable]
@@ -108,22 +122,22 @@ class Walk:
     targets: set[Edge] | None = None
     after: int = 0
     needed: set[Edge | None] | None = None
-    """The edges that lead to a target; None if all gradients are computed."""
+    """The edges on a path to a target; None if all gradients are computed."""
     grads: dict[Any, Grad] = field(default_factory=dict)
-    """The total of the gradients that each node and leaf has received so far."""
+    """The sum of the gradients received so far, by node and leaf."""
     waiting: list[tuple[int, Node]] = field(default_factory=list)
-    """The nodes that have received a gradient: a heap, the newest node first."""
+    """A heap of the nodes that have received a gradient, newest first."""
     next_node: Node | None = None
-    """The first of them that the current node has reached. It enters the heap only if others wait,
-    so a chain needs no heap."""
+    """The first node that received a gradient from the current node. It enters the heap only if
+    other nodes are waiting, so a chain of ops never uses the heap."""
     owned: set[Edge] = field(default_factory=set)
-    """The nodes and leaves whose total only this walk references: its memory may be overwritten."""
+    """The nodes and leaves with a gradient that only this walk references and may overwrite."""
     grad_class: type[Any] = _ndarray
-    """A gradient of this class, with its edge's dtype and shape, needs no `unbroadcast`."""
+    """A gradient of this class, with the dtype and shape of its edge, needs no `unbroadcast`."""
     is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
-        """Return the gradient of each leaf under `root` or, with `targets`, of each target."""
+        """Return the gradients of the leaves below `root` or, with `targets`, of the targets."""
         grads, waiting = self.grads, self.waiting
         if self.create_graph:
             self.grad_class = self.kind
@@ -134,14 +148,14 @@ class Walk:
             self.needed = _find_needed(node, self.targets, self.after)
         with Recording(self.create_graph):
             while node is not None:
-                # The consumers of a node are newer, so all have run: its total is complete.
+                # All consumers of a node are newer and have run, so its total is complete.
                 grad_out = grads.pop(node)
                 if has_targets or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
                 self.next_node = None
                 propagate(node, grad_out, self)
                 if not self.retain_graph:
-                    # Free the saved values and the references to the inputs.
+                    # Frees the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
                 node = self.next_node
                 if waiting:
@@ -150,18 +164,18 @@ class Walk:
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:
-        """Run a node's hooks on its gradient, and keep the gradient if the node is a target."""
+        """Run the hooks of a node on its gradient, and keep the gradient if it is a target."""
         if node.hooks:
             if self.targets is None:
-                checks.check_usable(node)  # before the hook runs: propagate() would refuse later
+                checks.check_usable(node)  # propagate() would raise only after the hooks ran
             grad = self.run_hooks(node, grad)
         if self.targets is not None and node in self.targets:
-            self.owned.discard(node)  # kept, so nothing may write to it
+            self.owned.discard(node)  # returned to the caller, so it must not be overwritten
             self.grads[node] = grad
         return grad
 
     def receive(self, edge: Edge, grad: Grad) -> None:
-        """Add a gradient to the total of a node or leaf; a node's first one puts it in line."""
+        """Add a gradient to the total of a node or leaf; the first one also schedules the node."""
         grads = self.grads
         if edge not in grads:
             grads[edge] = grad
@@ -183,14 +197,14 @@ class Walk:
 
     def run_hooks(self, holder: Edge, grad: Grad) -> Grad:
         """Pass a gradient through the hooks of a leaf or node."""
-        self.owned.discard(holder)  # a hook may keep what it is given
+        self.owned.discard(holder)  # a hook may keep a reference to the gradient
         for key, hook in sorted((holder.hooks or {}).items()):
             if key == tape.RETAIN and self.targets is not None:
-                continue  # only backward() stores gradients
+                continue  # only backward() stores gradients in .grad
             made = hook(grad if self.create_graph else self.kind.wrap(grad))
             if made is not None:
                 name = getattr(hook, "__name__", hook)
-                expected = f"hook: expected {name!r} to return None or a Tensor"
+                expected = f"register_hook: expected hook {name!r} to return None or a Tensor"
                 checks.check_like(expected, grad, made, Variable, ShapeError)
                 grad = made if self.create_graph else made.data
         return grad
@@ -204,7 +218,7 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
     while stack:
         node = stack.pop()
         if node.saved is None and oldest < node.order:
-            checks.check_usable(node)  # a freed node has lost its edges: a target may be below it
+            checks.check_usable(node)  # freeing removed its edges, which may have led to a target
         below = {edge for edge in node.edges if type(edge) is Node and edge.order > after}
         stack += below - seen
         seen |= below
@@ -215,14 +229,14 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
     return needed
 
 
-# One node.
+# Gradients of one node.
 
 
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
-    Use the plan's kernel, if any, unless `create_graph`; otherwise its VJPs or, if the op has none,
-    its definition. The loop over VJPs is inlined, which saves a call per node.
+    Without `create_graph`, the plan's kernel runs, if any. Otherwise the VJPs run or, if the op has
+    none, its definition. The loop over VJPs is inlined, which saves a call per node.
     """
     plan, edges, needed = node.plan, node.edges, walk.needed
     values: Any = node.saved
@@ -254,9 +268,9 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
             vjp = partial(_observe, node, position, vjp)
         try:
             arguments = pick(values) if pick else values
-            # A star call builds a list and a tuple even if there is nothing to unpack.
+            # A star call builds a list and a tuple even with nothing to unpack.
             grad = vjp(grad_out, *arguments) if arguments else vjp(grad_out)
-            # grad_out has the node's shape; asking an array for its shape builds a new tuple.
+            # grad_out has the node's shape; reading the shape of an array builds a new tuple.
             like = node if grad is grad_out else grad
             if (
                 type(grad) is not walk.grad_class
@@ -271,10 +285,10 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
 
 
 def values_of(node: Node, saved: Values, wanted: Wanted = (), overwrite: bool = False) -> Values:
-    """Return what gradient functions may name, in the order of `plan.names`."""
+    """Return the values that gradient functions can request, in the order of `plan.names`."""
     plan = node.plan
     options = [node.options[name] for name in plan.options]
-    # Without an edge, no gradient is wanted: shape and dtype are None.
+    # Shape and dtype are None for an input that needs no gradient and so has no edge.
     properties = [getattr(node.edges[place], kind, None) for place, kind in plan.properties]
     return [*saved, *options, *properties, wanted, overwrite]
 
@@ -285,20 +299,22 @@ def _observe(node: Node, position: int, function: Function, grad_out: Grad, *res
 
 
 def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
-    """Add a note to an error that says which gradient raised it."""
+    """Add a note to an error that names the gradient function and the op that raised it."""
     if what:
-        hint = "; to be differentiable itself it must use ops, not NumPy functions"
-        error.add_note(f"in {what} of op {node.op.name!r}{hint if walk.create_graph else ''}")
+        hint = ". With create_graph=True, a VJP must use ops instead of NumPy functions."
+        error.add_note(
+            f"raised in {what} of op {node.op.name!r}{hint if walk.create_graph else ''}"
+        )
     run_observed("on_error", node, error, call=lambda: None)
 
 
 def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
-    """Call the backward kernel of an op, which computes all wanted gradients at once."""
+    """Compute the gradients of a node with the backward kernel of its op."""
     plan, edges, saved, needed = node.plan, node.edges, node.saved or (), walk.needed
     wanted = plan.wanted if needed is None else tuple([edge in needed for edge in edges])
     kernel: Any = plan.backward
     _, function, pick = kernel
-    # Observers look at grad_out afterwards.
+    # Observers read grad_out after the call.
     overwrite = node in walk.owned and not walk.is_observed
     arguments = pick(values_of(node, saved, wanted, overwrite))
 
@@ -315,7 +331,7 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
         if edge is not None and wanted[position]:
             grad = made[position]
             if isinstance(grad, np.ndarray):
-                # Gradients are summed in place, which must change nothing else.
+                # Gradients are summed in place, which must not change other arrays.
                 if not grad.flags.writeable or any(memory.is_shared(grad, x) for x in held):
                     grad = grad.copy()
                 held.append(grad)
@@ -326,17 +342,17 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
 
 
 def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
-    """Run an op's definition on its inputs, recording it, and differentiate that."""
-    definition: Any = node.op.definition  # an op without VJPs has one
+    """Compute the gradients of a node by recording and differentiating its op's definition."""
+    definition: Any = node.op.definition  # not None: the op has no VJPs
     targets = {edge for edge in node.edges if edge is not None}
     if walk.needed is not None:
         targets &= walk.needed
     start = next(tape.clock)
     with Recording(True):
         values = saved_variables(node, walk.kind)
-        # The plan of checkpoint() saves no inputs: it keeps its arguments in its options.
+        # The node of a checkpoint() saves no inputs; its arguments are in its options.
         out = definition(*values[: len(node.edges)], **node.options)
-    expected = f"op {node.op.name!r}: expected the definition to return a Tensor"
+    expected = f"op {node.op.name!r}: expected `definition` to return a Tensor"
     checks.check_like(expected, node, out, Variable, GraphError)
     if not out.requires_grad:
         return ()
@@ -345,7 +361,7 @@ def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
 
 
 def saved_variables(node: Node, kind: type[Variable]) -> Values:
-    """Return the saved values, with inputs and output reattached to the graph as Variables."""
+    """Return the saved values, with inputs and output as Variables attached to the graph."""
     values = list(node.saved or ())
     for place, position in enumerate(node.plan.inputs):
         edge = node.edges[position]
@@ -360,7 +376,11 @@ def saved_variables(node: Node, kind: type[Variable]) -> Values:
 
 
 def unbroadcast(grad: Any, node: Node, position: int, walk: Walk) -> Grad:
-    """Sum a gradient over broadcast axes to its input's shape; raise if it does not fit."""
+    """Sum a gradient over broadcast axes to the shape of its input.
+
+    Raises:
+        GraphError: if the gradient does not fit the input's shape and dtype.
+    """
     edge: Any = node.edges[position]
     if isinstance(grad, np.ndarray | np.generic):
         grad = walk.kind.wrap(np.asarray(grad)) if walk.create_graph else np.asarray(grad)

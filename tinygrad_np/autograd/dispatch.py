@@ -1,13 +1,13 @@
-"""What happens when an op is called.
+"""Dispatch: the steps of calling an op.
 
 1. `Primitive.__call__` separates inputs from options. If no input is a Variable, it runs the
    forward and returns an array.
-2. `apply` collects the arrays and edges of the inputs, promoted to one dtype by `promote`.
-3. `run` runs the forward on the arrays, translates NumPy's errors, and puts a node on the tape if
-   the gradient of an input is wanted.
+2. `apply` collects the arrays and edges of the inputs; `promote` converts them to one dtype.
+3. `run` runs the forward on the arrays, translates NumPy's errors, and records a node if an input
+   needs a gradient.
 
-The methods made by `tensor.unary_method` and `tensor.binary_method`, among them `+ - * /`, go
-straight to step 3 when no promotion is needed.
+Methods made by `tensor.unary_method` and `tensor.binary_method`, including `+ - * /`, skip to step
+3 if no promotion is needed.
 """
 
 import operator
@@ -33,14 +33,14 @@ _ndarray = np.ndarray
 _new = object.__new__
 _FLOAT32 = np.dtype(np.float32)
 _NUMBERS = frozenset({float, int, bool, type(None)})
-# The version counter shared by all constants; never bumped.
+# Version counter shared by all constants; never bumped.
 _CONSTANT_VERSION = [0]
 
 
-# init=False: Op.__init__ is inherited, and generating another would slow down the import.
+# init=False inherits Op.__init__; generating another one would slow down the import.
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Primitive(Op):
-    """An op that can be called, on Tensors or arrays."""
+    """An op that can be called on Tensors and arrays."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +52,7 @@ class Primitive(Op):
     @overload
     def __call__(self, *inputs: Any, **options: Any) -> Any: ...
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Run on `inputs`; record a node if one of them is a Variable that wants a gradient."""
+        """Run the op on `inputs`, and record a node if one of them requires a gradient."""
         if options or self.options or len(inputs) != self.arity:
             inputs, options = self.bind(inputs, options)
         is_observed = was_observed[0] and thread.state.observers
@@ -69,7 +69,7 @@ class Primitive(Op):
                 raise_translated(error, self.name, inputs, options)
                 raise
             return out if type(out) is _ndarray else checks.check_array(self, out)
-        # NumPy returns scalars instead of 0-d arrays: convert them back.
+        # NumPy returns scalars instead of 0-d arrays, so inputs may be scalars.
         arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
         return run(self, arrays, arrays, (), (), options).data
 
@@ -80,7 +80,7 @@ class Primitive(Op):
         if not is_usual or not self.required <= given.keys():
             args, options = self._bind_by_name(args, given)
         if list in map(type, options.values()):
-            # A node keeps the options, so a list that was given must not change under it.
+            # A node keeps the options, so copy lists that the caller could change later.
             given = {n: v for n, v in options.items() if v is not self.options[n]}
             options |= {n: tuple(v) for n, v in given.items() if type(v) is list}
         return args, options
@@ -88,7 +88,7 @@ class Primitive(Op):
     def _bind_by_name(
         self, args: tuple[Any, ...], given: Options
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Bind a call that omits inputs, or names inputs, or gives options by position."""
+        """Bind a call that omits inputs, passes inputs by name, or passes options by position."""
         count = len(args) if self.variadic else self.arity
         named = {**dict(zip(self.options, args[count:], strict=False)), **given}
         options = {**self.options, **named}
@@ -104,7 +104,7 @@ class Primitive(Op):
 
 
 def apply(op: Op, inputs: Values, options: Options) -> Any:
-    """Run an op on inputs of which at least one is a Variable."""
+    """Run an op on inputs that include at least one Variable."""
     arrays: list[Any] = []
     edges: list[Edge | None] = []
     dtype: DType | None = None
@@ -130,7 +130,16 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
 def run(
     op: Op, inputs: Values, arrays: Values, edges: Edges, wanted: Wanted, options: Options
 ) -> Variable:
-    """Run the forward on the arrays of `inputs`; record a node if an input wants a gradient."""
+    """Run the forward on `arrays`, and record a node if an input needs a gradient.
+
+    Args:
+        op: the op to run.
+        inputs: the inputs of the call, Variables or constants.
+        arrays: the array, number or None for each input.
+        edges: the node or leaf for each input, or None if the input needs no gradient.
+        wanted: one bool per input: whether it needs a gradient.
+        options: the options of the op, complete.
+    """
     state = thread.state
     try:
         if state.observers:
@@ -154,7 +163,7 @@ def run(
     if True in wanted and state.recording and (dtype is _FLOAT32 or dtype.kind == "f"):
         plan = op.plans.get(wanted)
         if plan is None:
-            # Checked once per plan, to keep calls fast.
+            # Checked only when a plan is created, to keep calls fast.
             checks.check_wanted(op, wanted)
             checks.check_not_shared(op, [out], arrays[1:] if op.view else arrays)
             checks.check_not_shared(op, results, arrays)
@@ -178,7 +187,7 @@ def run(
 
 
 def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
-    """Cast the differentiable inputs to their common dtype; return None if none needs a cast."""
+    """Cast the differentiable inputs to their common dtype, or return None if none needs a cast."""
     names = op.differentiable_inputs
     chosen = [place for place in range(len(inputs)) if op.input_name(place) in names]
     dtype: Any = common_dtype([arrays[place] for place in chosen], op.floating)
@@ -192,7 +201,7 @@ def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
 
 
 def _as_constant(op: Op, value: Any) -> Any:
-    """Convert an input to a number or an array that the caller cannot change under a node."""
+    """Convert an input to a number, or to an array that the caller cannot change later."""
     if isinstance(value, np.generic):
         return value.item()
     checks.check_input(op, value)
@@ -201,19 +210,25 @@ def _as_constant(op: Op, value: Any) -> Any:
     return np.asarray(value)
 
 
-# The decorator.
+# The `op` decorator.
 
 
 def _decorator_of(
     make: Callable[Concatenate[Function, P], Primitive],
 ) -> Callable[P, Callable[[Function], Primitive]]:
-    """Return a decorator that takes the options of `make`, with their types."""
+    """Return a decorator with the parameters of `make` and their types, except the first."""
 
     def op(*args: P.args, **options: P.kwargs) -> Callable[[Function], Primitive]:
-        """Turn a NumPy function into an op.
+        """Turn a NumPy function into a differentiable op.
 
-        The arguments are the fields of `Op`, documented there: the formula, `vjps` or a
-        `definition`, and optionally a `backward` kernel for speed.
+        The arguments are the fields of `tinygrad_np.autograd.op.Op`, which documents each of them:
+        the formula, then `vjps` or a `definition`, and optionally a `backward` kernel for speed.
+        Parameters before `*` in the decorated function are inputs, parameters after it are options.
+
+        Raises:
+            DtypeError: if the first argument is not a formula.
+            GraphError: if the definition contradicts itself, or a gradient function has a parameter
+                that the engine cannot supply.
 
         >>> from tinygrad_np import Tensor, op
         >>> @op("x^3", vjps={"x": lambda grad_out, x: grad_out * 3 * x * x})

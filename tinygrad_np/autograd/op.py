@@ -1,11 +1,13 @@
-"""Op definitions: the forward, the gradients, and what a call must save for them.
+"""Op definitions: the forward function, its gradients, and the values each call saves.
 
-A VJP (vector-Jacobian product) maps the gradient of the output, `grad_out`, to the gradient of one
-input. A differentiable op has either one VJP per differentiable input (`vjps`) or its forward
-rewritten with simpler ops (`definition`). Both call ops rather than NumPy, so they can be
-differentiated again. An op may add a NumPy kernel for all inputs at once (`backward`) that speeds
-up first-order passes. `SavePlan` decides whether the kernel is usable; `backward.propagate` chooses
-what runs.
+A VJP (vector-Jacobian product) maps the upstream gradient `grad_out` to the gradient of one input.
+A differentiable op defines its gradients in one of two ways: one VJP per differentiable input
+(`vjps`), or its forward written in terms of other ops (`definition`). Both are written with ops
+instead of NumPy functions, so they can be differentiated again. For speed, an op can add a NumPy
+kernel (`backward`) that computes the first-order gradients of all inputs in one call.
+
+`SavePlan` decides which values a call saves and whether the kernel can be used;
+`backward.propagate` chooses what runs.
 """
 
 import inspect
@@ -20,7 +22,12 @@ from tinygrad_np.typing import Function, Values, Wanted
 
 @dataclass(frozen=True)
 class Samples:
-    """Where tests evaluate an op: the range to sample, and kinks to avoid."""
+    """Points at which the tests evaluate an op.
+
+    Args:
+        domain: range from which inputs are drawn.
+        kinks: points to avoid because the op is not differentiable there.
+    """
 
     domain: tuple[float, float] = (-2.0, 2.0)
     kinks: tuple[float, ...] = ()
@@ -28,94 +35,131 @@ class Samples:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Op:
-    """One operation; the decorator `dispatch.op` builds one from its forward function.
+    """The definition of an op. The decorator `@op` builds it; its arguments are the fields below.
 
-    VJPs and kernels name what they need as parameters, and the engine reads their signatures. They
-    may name inputs, options, `out`, names in `keeps`, and `<input>_shape` and `<input>_dtype` (in a
-    VJP, only of its own input; in a kernel, None for an input that needs no gradient). Of the
-    arrays, a call saves only those that the wanted gradients name: with
-    `lambda grad_out, b: grad_out * b`, it saves the input `b`.
+    VJPs, kernels and FLOP counts request values by parameter name. The engine reads their
+    signatures and saves only the arrays that the required gradients request. For example, the VJP
+    `lambda grad_out, b: grad_out * b` makes each call save the input `b`. A function can request:
+
+    - `grad_out`, the upstream gradient, always as the first parameter of a VJP or kernel;
+    - any input or option, by the name it has in the forward function;
+    - `out`, the output of the forward function;
+    - the extra results named in `keeps`, and in a kernel also those in `caches`;
+    - `<input>_shape` and `<input>_dtype`: in a VJP those of its own input; in a kernel those of any
+      input, or None if that input needs no gradient;
+    - `position`, in a VJP of `*xs`: the index of the input to differentiate;
+    - `wanted` and `overwrite`, in a kernel: see `backward`.
+
+    >>> from tinygrad_np import Tensor, op
+    >>> @op(
+    ...     "a b + c",
+    ...     vjps={
+    ...         "a": lambda grad_out, b: grad_out * b,
+    ...         "b": lambda grad_out, a: grad_out * a,
+    ...         "c": lambda grad_out: grad_out,
+    ...     },
+    ... )
+    ... def multiply_add(a, b, c):
+    ...     return a * b + c
+    >>> a = Tensor([2.0, 3.0], requires_grad=True)
+    >>> multiply_add(a, Tensor([5.0, 7.0]), 1.0).sum().backward()
+    >>> a.grad.tolist()
+    [5.0, 7.0]
     """
 
     forward: Function
-    """The NumPy implementation: takes arrays (or numbers, or None for optional inputs) and returns
-    the output, or a tuple of the output and the extra results named in `keeps` and `caches`.
-    Positional parameters are inputs (`*xs`: any number of them), keyword-only ones are options. A
-    caller may pass both by position, inputs first."""
+    """The decorated function: the NumPy implementation of the op.
+
+    Its positional parameters are the inputs (arrays or numbers, or None for an omitted optional
+    input); `*xs` accepts any number of them. Its keyword-only parameters are the options. It
+    returns the output array or, if `keeps` or `caches` are given, a tuple of the output and those
+    extra results. Callers may pass inputs and options by position (inputs first) or by name."""
 
     formula: str
-    """The mathematics in one line, for the table of ops."""
+    """The formula in one line of text, for the table of ops."""
 
     vjps: Mapping[str, Function] = field(default_factory=dict)
-    """One VJP per differentiable input: a function of `grad_out` and the values it names. It uses
-    only ops and `+ - * /`, so it works on arrays and on Variables. The engine sums the result over
-    broadcast axes. A VJP of `*xs` may name `position`, the index of its input."""
+    """One VJP per differentiable input, by input name.
+
+    A VJP takes `grad_out` and the values it requests, and returns the gradient of its input. Use
+    only ops and the operators `+ - * /`, so that it works on arrays and on Tensors and can be
+    differentiated again. If the input was broadcast, the engine sums the result over the broadcast
+    axes."""
 
     definition: Function | None = None
-    """Alternative to `vjps`: the forward rewritten with other ops. The engine calls it with all
-    inputs and options and differentiates the result, so a call saves all inputs."""
+    """Alternative to `vjps`: the forward function written in terms of other ops.
+
+    The engine calls it with all inputs and options in the backward pass and differentiates the
+    result. Each call therefore saves all inputs."""
 
     differentiable: tuple[str, ...] = ()
-    """The inputs differentiated through `definition`; leave empty with `vjps`."""
+    """Names of the inputs to differentiate through `definition`; empty if `vjps` are given."""
 
     backward: Callable[..., Sequence[Array | None]] | None = None
-    """A NumPy kernel for first-order gradients: takes `grad_out` and the values it names, and
-    returns one gradient per input, or None for inputs whose entry in `wanted` is False. If
-    `overwrite` is True, it may write its result into `grad_out`. A gradient that shares memory with
-    `grad_out`, a saved array or another gradient is copied. The kernel is not used if it needs an
-    input that the VJPs do not, since saving that input would cost memory."""
+    """Optional NumPy kernel that computes the first-order gradients of all inputs in one call.
+
+    It takes `grad_out` and the values it requests, and returns a sequence with one entry per input:
+    its gradient, or None. `wanted` is a tuple with one bool per input that says which gradients
+    are needed. If `overwrite` is True, the kernel may write its result into `grad_out`. The engine
+    copies a returned gradient that shares memory with `grad_out`, a saved array or another
+    gradient.
+
+    The kernel is not used if it requests an input that the VJPs do not need, because saving that
+    input would cost memory. Gradients with `create_graph` always use `vjps` or `definition`."""
 
     keeps: tuple[str, ...] = ()
-    """Names of extra results that the forward returns after its output and whose derivative is
-    zero, such as masks and positions of maxima. VJPs and kernels may name them."""
+    """Names of extra results of the forward function with zero derivative, such as masks or the
+    positions of maxima. VJPs and kernels can request them."""
 
     caches: tuple[str, ...] = ()
-    """Names of extra results, after `keeps`, whose derivative is not zero, such as statistics. Only
-    a kernel may name them: they have no graph, so a VJP that used one would have a wrong
-    derivative."""
+    """Names of extra results, returned after those in `keeps`, with nonzero derivative, such as
+    batch statistics. Only a kernel can request them: a cached array has no graph, so a VJP that
+    used it would have a wrong derivative."""
 
     view: bool = False
-    """Whether the output may share the memory of the first input."""
+    """Whether the output may share memory with the first input."""
 
     floating: bool = False
-    """Whether integer inputs become float32."""
+    """Whether integer inputs are converted to float32."""
 
     subgradient: str = ""
-    """The derivative used at kinks and ties, for readers."""
+    """The derivative chosen at kinks and ties, as text for the documentation."""
 
     flops: int | Callable[..., int] | None = None
-    """Floating-point operations of the forward, for `profile()`: a number per entry of the output
-    (by default 1, and 0 for a view), or a function of inputs, options and `out` that counts all.
-    An arithmetic operation, a comparison, a selection and a function such as e^x count 1."""
+    """Floating-point operations (FLOPs) of the forward function, reported by `profile()`.
+
+    Either a number per element of the output (default 1, or 0 for a view), or a function that
+    returns the total and can request inputs, options and `out`. An arithmetic operation, a
+    comparison, a selection and a function such as exp each count as 1."""
 
     backward_flops: Callable[..., int] | None = None
-    """Like `flops`, for `backward`; may name options and whatever `backward` names. By default 1
-    per entry of the gradients."""
+    """Total FLOPs of `backward`: a function that can request options and whatever `backward`
+    requests, `grad_out` first. By default 1 per element of the gradients."""
 
     samples: Samples = Samples()
-    """Used only by tests."""
+    """Points at which the tests evaluate the op."""
 
     # Derived from the fields above and the signature of `forward`.
 
     name: str = field(init=False)
     signature: inspect.Signature = field(init=False)
-    """The signature of `forward`."""
+    """Signature of `forward`."""
     inputs: list[str] = field(init=False)
-    """The names of the inputs."""
+    """Names of the inputs."""
     arity: int = field(init=False)
-    """How many inputs there are; `*xs` counts as one."""
+    """Number of inputs; `*xs` counts as one."""
     optional: frozenset[str] = field(init=False)
-    """Inputs that may be omitted; they default to None."""
+    """Names of the inputs that can be omitted; they default to None."""
     options: dict[str, Any] = field(init=False)
-    """The options and their defaults; `inspect.Parameter.empty` for one without a default."""
+    """Defaults of the options by name; `inspect.Parameter.empty` if an option has no default."""
     required: frozenset[str] = field(init=False)
-    """The options without a default."""
+    """Names of the options without a default."""
     variadic: str = field(init=False)
-    """The name of `*xs` if the op takes any number of inputs, else ''."""
+    """Name of `*xs` if the op takes any number of inputs, otherwise ''."""
     differentiable_inputs: frozenset[str] = field(init=False)
-    """The names of the inputs that have a gradient."""
+    """Names of the inputs that have a gradient."""
     extra_results: tuple[str, ...] = field(init=False)
-    """Names of what the forward returns after its output."""
+    """Names of the results that the forward returns after its output."""
     plans: "dict[Wanted, SavePlan]" = field(init=False, default_factory=dict)
     """Cache of save plans, keyed by `wanted`."""
 
@@ -144,26 +188,30 @@ class Op:
         return f"<op {self.name}: {self.formula}>"
 
     def input_name(self, position: int) -> str:
-        """Return the name of the input at `position`; all of `*xs` are called xs."""
+        """Return the name of the input at `position`; every input in `*xs` has the name xs."""
         return self.variadic or self.inputs[position]
 
 
 GradFunction: TypeAlias = tuple[int, Function, Callable[[Values], Values] | None]
 """A VJP or a backward kernel, as (position, function, pick).
 
-`position` is the input the VJP is for, or -1 for a kernel, which serves all inputs. `pick` selects
+`position` is the index of the input that a VJP differentiates, or -1 for a kernel. `pick` selects
 the arguments after `grad_out` from values in the order of `SavePlan.names`; it is None for a VJP
-that takes all saved values in that order.
+that takes exactly the saved values in that order.
 """
 
 
 class SavePlan:
-    """What a call saves, and which gradient functions it uses, for the `wanted` inputs.
+    """The values to save and the gradient functions to use, given which inputs need a gradient.
 
-    For `x * w` with a frozen `w`, only the gradient for `x` is wanted. It is `grad_out * w`, so the
-    plan saves `w` and not `x`. A kernel that needs more inputs than the VJPs do is not used.
-    Otherwise a call saves what either needs: which of them runs depends on `create_graph`, known
-    only in the backward pass.
+    For `x * w` with a frozen `w`, only `x` needs a gradient. It is `grad_out * w`, so the plan
+    saves `w` and not `x`. A kernel that requests more inputs than the VJPs is not used. Otherwise
+    the plan saves the values that either of them requests, because the choice between them depends
+    on `create_graph`, which is known only in the backward pass.
+
+    Args:
+        op: the op that is called.
+        wanted: one bool per input: whether it needs a gradient.
     """
 
     def __init__(self, op: Op, wanted: Wanted) -> None:
@@ -179,7 +227,7 @@ class SavePlan:
                 read |= named
             else:
                 kernel = None
-        # Everything a call could save.
+        # All values that a call could save.
         available = [*inputs, *op.extra_results, "out"]
         places = [place for place, name in enumerate(available) if name in read]
         properties = [(p, kind) for p in range(len(inputs)) for kind in ("shape", "dtype")]
@@ -187,25 +235,25 @@ class SavePlan:
         self.op = op
         self.wanted = wanted
         self.inputs = [place for place in places if place < len(inputs)]
-        """Which inputs are saved, as positions in the call."""
+        """Positions of the saved inputs in the call."""
         self.results = [place - len(inputs) for place in places if place >= len(inputs)]
-        """Which results are saved, as positions in `(*extra_results, out)`."""
+        """Positions of the saved results in `(*extra_results, out)`."""
         self.saves_out = "out" in read
         self.saves_any = bool(places)
         self.options = [name for name in op.options if name in read]
-        """The options that the gradient functions name."""
+        """Options that the gradient functions request."""
         self.properties = [(p, kind) for p, kind in properties if f"{inputs[p]}_{kind}" in read]
-        """The shapes and dtypes of inputs that the gradient functions name."""
+        """Input shapes and dtypes that the gradient functions request."""
         self.names_only_saved = not (self.options or self.properties)
-        """Whether the gradient functions name only saved values: no options, shapes or dtypes."""
+        """Whether the gradient functions request only saved values: no options, shapes, dtypes."""
         self.names = [available[place] for place in places] + self.options
         self.names += [f"{inputs[p]}_{kind}" for p, kind in self.properties]
         self.names += ["wanted", "overwrite"]
-        """What the gradient functions may name, in the order of `backward.values_of`."""
+        """Names that the gradient functions can request, in the order of `backward.values_of`."""
         self.vjps = [self._gradient(position, vjp) for position, vjp in vjps.items()]
         self.backward = None if kernel is None else self._gradient(-1, kernel)
         self.is_plain = self.names_only_saved and kernel is None and bool(vjps)
-        """Whether first-order gradients come from VJPs that name only saved values."""
+        """Whether first-order gradients come from VJPs that request only saved values."""
 
     def _gradient(self, position: int, function: Function) -> GradFunction:
         names = parameter_names(function)[1:]
@@ -219,7 +267,8 @@ class SavePlan:
             return position, function, pick
         if position >= 0 and self.names_only_saved and names == self.names[:-2]:
             return position, function, None
-        # itemgetter runs in C. Of a single index it would return the value, not a sequence.
+        # itemgetter runs in C. For a single index it would return the value instead of a sequence,
+        # so a contiguous range becomes a slice.
         places = [self.names.index(name) for name in names]
         start, stop = (places[0], places[0] + len(places)) if places else (0, 0)
         is_slice = places == list(range(start, stop))
@@ -228,5 +277,5 @@ class SavePlan:
 
 
 def parameter_names(function: Function) -> list[str]:
-    """Return the names of the parameters of a function."""
+    """Return the parameter names of a function."""
     return list(inspect.signature(function).parameters)

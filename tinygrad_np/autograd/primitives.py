@@ -1,6 +1,4 @@
-"""Three ops that the engine needs: `sum_to` undoes broadcasting, `expand` is its VJP, and `cast`
-converts dtypes.
-"""
+"""Ops that the engine uses: `sum_to` undoes broadcasting, `expand` is its VJP, `cast` converts."""
 
 from collections.abc import Sequence
 
@@ -15,9 +13,10 @@ from tinygrad_np.typing import Shape
 
 @op("x repeated along new and size-1 axes", vjps={"x": lambda grad_out: grad_out}, view=True)
 def expand(x: Array, *, shape: Sequence[int | None]) -> Array:
-    """Broadcast to `shape`; return a read-only view.
+    """Return a read-only view of `x` broadcast to `shape`.
 
-    -1 or None keeps the length of an axis. The engine sums the gradient over the broadcast axes.
+    In `shape`, -1 or None keeps the length of an axis. The engine sums the gradient over the
+    broadcast axes.
 
     >>> Tensor([[1], [2]]).expand(-1, 3)
     Tensor([[1, 1, 1],
@@ -32,7 +31,7 @@ def expand(x: Array, *, shape: Sequence[int | None]) -> Array:
     flops=lambda x: x.size,
 )
 def sum_to(x: Array, *, shape: Shape) -> Array:
-    """Sum to `shape`: undo a broadcast."""
+    """Sum over broadcast axes, so that the result has `shape`."""
     return broadcast.sum_to(x, shape)
 
 
@@ -42,7 +41,7 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
     flops=0,
 )
 def cast(x: Array, *, dtype: DTypeLike) -> Array:
-    """Convert to `dtype`; always return a copy.
+    """Return a copy of `x` converted to `dtype`.
 
     >>> Tensor([1.7, -1.7]).cast(np.int64)
     Tensor([ 1, -1])

@@ -1,8 +1,7 @@
-"""The tape: arrays that remember how they were computed, and the nodes that record it.
+"""The tape: the data structures of the autograd graph.
 
-A result of an op holds a `Node`; the node points to the nodes and leaves that the op read. A
-backward pass needs nothing else. This file defines the graph's data structures; `dispatch` builds
-the graph and `backward` walks it.
+The result of an op holds a `Node`, and each node points to the nodes and leaves of the op's inputs.
+A backward pass needs nothing else. `dispatch` builds the graph and `backward` walks it.
 """
 
 import itertools
@@ -21,24 +20,26 @@ Versions: TypeAlias = Sequence[list[int]]
 AnyVariable = TypeVar("AnyVariable", bound="Variable")
 
 clock = itertools.count(1)
-"""Logical clock shared by nodes, in-place changes and hooks, so that any two can be ordered."""
+"""Logical clock shared by nodes, in-place changes and hooks, which gives them a total order."""
 RETAIN = math.inf
-"""The key of the hook behind `retain_grad`, which runs after all others."""
+"""Key of the hook that implements `retain_grad`; it runs after all other hooks."""
 
 
 class Variable:
-    """An array on the tape; `Tensor` adds the methods that users call.
+    """An array with its place in the graph. `Tensor` adds the public methods.
 
-    A result of a recorded op has a `node`. A leaf has none; if it requires a gradient, backward
-    passes accumulate into its `grad`. `version` is a one-element list shared by all views of the
-    same memory: the time, by `clock`, of the last in-place change. An array that a node saved is
-    stale if its version is greater than the node's `order`. (PyTorch saves a copy of the counter
-    and compares for equality.)
+    The result of a recorded op has a `node`. A leaf has none; if it requires a gradient, backward
+    passes accumulate into its `grad`.
+
+    `version` holds the `clock` time of the last in-place change, in a one-element list shared by
+    all views of the same memory. A saved array is stale if its version is greater than the `order`
+    of the node that saved it. (PyTorch instead saves a copy of a counter and compares for
+    equality.)
     """
 
     __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "hooks", "node", "version")
 
-    # NumPy defers to Tensor's reflected operators: `ndarray + Tensor` is a Tensor.
+    # Makes NumPy defer to Tensor's reflected operators, so `ndarray + Tensor` is a Tensor.
     __array_ufunc__ = None
     result_class: ClassVar[type["Variable"]]
 
@@ -53,7 +54,7 @@ class Variable:
     def wrap(
         cls, data: Array, node: "Node | None" = None, version: list[int] | None = None
     ) -> Self:
-        """Return a variable that holds `data` itself: no copy, no checks."""
+        """Wrap `data` without copying or checking it."""
         return initialize(cls.__new__(cls), data, node, [0] if version is None else version)
 
     @property
@@ -69,22 +70,22 @@ class Variable:
 
     @property
     def dtype(self) -> DType:
-        """The dtype of the array."""
+        """The data type of the elements."""
         return self.data.dtype
 
     def cast(self, dtype: DType) -> "Variable":
-        """Convert to `dtype` with a recorded op; `Tensor` implements it."""
+        """Convert to `dtype` with a recorded op. Implemented by `Tensor`."""
         raise NotImplementedError
 
     def mark_changed(self) -> None:
-        """Record an in-place change: a backward pass that needs the old values will raise."""
+        """Record an in-place change, so that a backward pass that needs the old values raises."""
         self.version[0] = next(clock)
 
 
 def initialize(
     variable: AnyVariable, data: Array, node: "Node | None", version: list[int]
 ) -> AnyVariable:
-    """Set the slots of a new variable and return it."""
+    """Set the attributes of a new variable and return it."""
     variable.data = data
     variable.node = node
     variable.version = version
@@ -96,13 +97,17 @@ def initialize(
 
 @dataclass(init=False, eq=False, repr=False, slots=True)
 class Node:
-    """One recorded op: data only, so that a graph can be printed, drawn and freed.
+    """One recorded call of an op.
 
-    `edges` has one entry per input: the input's node, the leaf itself, or None where no gradient is
-    wanted. `saved` holds the values that the gradients need. A backward pass that frees the graph
-    sets `saved` to None and `edges` to (). `versions` holds the version counters of the saved
-    inputs and output. `order` is the time by `clock` at which the node was recorded. `hooks` are
-    called with the gradient of the node's output.
+    A node contains only data, so that a graph can be printed, drawn and freed.
+
+    - `edges` has one entry per input: the input's node, the leaf itself, or None if the input needs
+      no gradient.
+    - `saved` holds the values that the gradient functions need. A backward pass that frees the
+      graph sets `saved` to None and `edges` to ().
+    - `versions` holds the version counters of the saved inputs and output.
+    - `order` is the `clock` time at which the node was recorded.
+    - `hooks` are called with the gradient of the node's output.
     """
 
     plan: SavePlan
@@ -118,7 +123,7 @@ class Node:
 
     @property
     def op(self) -> Op:
-        """The op that ran."""
+        """The op that was called."""
         return self.plan.op
 
     def __repr__(self) -> str:
@@ -127,7 +132,7 @@ class Node:
 
 
 Edge: TypeAlias = Node | Variable
-"""What an edge leads to, a node or a leaf; also the key of its gradient in a backward pass."""
+"""The target of an edge, a node or a leaf. A backward pass stores gradients under this key."""
 Edges: TypeAlias = tuple[Edge | None, ...]
 
 
@@ -141,7 +146,7 @@ def record(
     dtype: DType,
     state: ThreadState,
 ) -> Node:
-    """Create the node of one call."""
+    """Create the node for one call of an op."""
     node = Node()
     node.plan = plan
     node.edges = edges
@@ -159,7 +164,7 @@ def record(
 
 
 class Handle:
-    """A registered hook; `remove()` unregisters it."""
+    """A handle for a registered hook."""
 
     def __init__(self, hooks: Hooks, hook: Function, key: float | None = None) -> None:
         self._hooks = hooks
@@ -167,5 +172,5 @@ class Handle:
         hooks[self._key] = hook
 
     def remove(self) -> None:
-        """Remove the hook; calling this twice is harmless."""
+        """Unregister the hook. Further calls have no effect."""
         self._hooks.pop(self._key, None)
