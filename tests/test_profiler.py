@@ -430,7 +430,7 @@ def test_the_configuration_has_its_lines(capsys, no_pins):
     ours, python, cores, threads, *libraries, memory = shown(capsys)
     assert ours == f"tinygrad_np {tinygrad_np.__version__}"
     assert re.fullmatch(rf"Python 3\.\d+\.\S+, NumPy {re.escape(np.__version__)}, \S+", python)
-    assert re.fullmatch(r"CPU cores for this process: [1-9]\d*", cores)
+    assert re.fullmatch(r"CPU cores available to this process: [1-9]\d*", cores)
     assert re.fullmatch(r"threads: [1-9]\d*, from \S.*", threads)
     assert len(libraries) == len(blas())
     for line, library in zip(libraries, blas(), strict=True):
@@ -452,7 +452,7 @@ def test_variables_that_pin_blas_are_shown(capsys, no_pins, name):
     assert not [line for line in shown(capsys) if name in line]
     no_pins.setenv(name, "7")
     (line,) = (line for line in shown(capsys) if name in line)
-    remark = "  <- may hold this CPU back: unset it before Python starts, then compare"
+    remark = "  <- may slow this CPU down. Unset it before Python starts, then compare."
     assert line == f"{name}=7" + remark * (name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"))
 
 
@@ -473,9 +473,9 @@ def test_the_number_of_threads_can_be_set_and_set_back(capsys):
 
 def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, no_pins):
     for given, line in [
-        (None, r"threads: [1-9]\d*, from the cores this process may use"),
+        (None, r"threads: [1-9]\d*, from the CPU cores available to this process"),
         ("3", "threads: 3, from TINYGRAD_NP_THREADS"),
-        ("two", "threads: TINYGRAD_NP_THREADS='two': expected an integer of at least 1"),
+        ("two", "threads: TINYGRAD_NP_THREADS: expected an integer >= 1, got 'two'."),
     ]:
         workers = parallel.Workers()
         workers._blas = []
@@ -484,7 +484,7 @@ def test_the_configuration_says_where_the_number_of_threads_comes_from(capsys, n
         if given is not None:
             no_pins.setenv("TINYGRAD_NP_THREADS", given)
         assert re.fullmatch(line, shown(capsys)[3])
-    with pytest.raises(ArgumentError, match="TINYGRAD_NP_THREADS='two'"):
+    with pytest.raises(ArgumentError, match="TINYGRAD_NP_THREADS: .*, got 'two'"):
         tinygrad_np.get_num_threads()
 
 
