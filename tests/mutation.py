@@ -1,37 +1,37 @@
-"""Measure what the tests catch: plant one small fault at a time and run the tests.
+"""Mutation testing: plant one small fault at a time and run the tests.
 
     python tests/mutation.py --sample 300 --jobs 2 --tier full --output mutation.json
 
-A mutant is the package with one expression rewritten: an operator, a term, a sign, a comparison,
-the order of two arguments, a slice bound, a constant, a condition. The sample is divided evenly
-among the areas and drawn with a seed: the same seed and the same source give the same mutants.
-Each is planted while the package is imported, and is caught if a test fails, the package no longer
-imports, or the tests hang.
+A mutant is the package with one expression changed: an operator, a term, a sign, a comparison, the
+order of two arguments, a slice bound, a constant or a condition. The sample is divided evenly among
+the areas; the same seed and the same source give the same mutants. A mutant is planted while the
+package is imported. It is caught if a test fails, the import fails, or the tests hang.
 
-Which tests run: `coverage` (in the extra `dev`) traces one run of the full tier and records which
-test executes which line, with every cache of the package emptied before each test. `--trace FOLDER`
-keeps that for later runs on the same source and tests. A mutant is tested by the tests that execute
-its lines, the most likely to catch it first: in the smoke tier, then with `--tier full` among the
-slow tests, then with `--tier pytorch` among those that compare with PyTorch. If its lines also run
-at import, when no test can be seen to depend on them, all tests of the module follow.
+Selection of tests: `coverage` (in the extra `dev`) traces one run of the full tier and records
+which test executes which line; all caches of the package are cleared before each test. The option
+`--trace DIR` keeps the trace for later runs on the same source and tests. A mutant is tested by the
+tests that execute its lines, starting with the most likely to catch it: first the smoke tier, then
+with `--tier full` the slow tests, then with `--tier pytorch` the comparisons with PyTorch. If its
+lines also run at import, the trace cannot tell which tests depend on them, and all other tests of
+the module follow.
 
-Left out are
+Tests that are left out:
 - training on downloaded data, which most machines do not have;
-- tests that fail without a mutant, measure time, or compare the source's text with a page;
-- tests of more than `--longest` seconds: few tests, which take most of the time of a survivor;
-- tests that run the mutated lines in another process only: the trace does not see them;
-- tests of Ctrl-C, whose signal can catch coverage halfway and make the trace hang.
+- tests that fail without a mutant, measure time, or compare the text of the source with a page;
+- tests that take more than `--longest` seconds: they are few, but dominate the time of a survivor;
+- tests that run the mutated lines only in another process, which the trace does not see;
+- tests of Ctrl-C: the signal can interrupt coverage and make the trace hang.
 
-Never mutated, since no test should notice:
+Code that is never mutated, because no test should notice:
 - text (strings, f-strings, `raise`, `__repr__`), annotations and `TYPE_CHECKING`;
-- what only concerns speed or internal checks (`PERFORMANCE`, `COSTS`, `IGNORED_KEYWORDS`);
-- where tests sample an op (`Samples`);
-- how a dataclass stores, protects and prints its fields (`frozen`, `slots`, `repr`), and `eq`,
-  which decides between the identity of objects and that of their fields;
-- the order of arguments of commutative functions, and of the axes that a method swaps;
-- the sign of what only enters an even function: a cosine, an absolute value or an even power;
+- code that affects only speed or internal checks (`PERFORMANCE`, `COSTS`, `IGNORED_KEYWORDS`);
+- the points at which tests sample an op (`Samples`);
+- options of a dataclass that affect storage, protection and printing (`frozen`, `slots`, `repr`),
+  and `eq`, which selects comparison by identity or by fields;
+- the order of the arguments of commutative functions, and of the axes that a method swaps;
+- the sign of an argument of an even function: a cosine, an absolute value or an even power;
 - `copy=False` of `x.astype`, which only saves time;
-- the -1 of `x.reshape(-1)`, for which NumPy takes any negative number.
+- the -1 of `x.reshape(-1)`: NumPy accepts any negative number.
 """
 
 import argparse
@@ -59,24 +59,24 @@ import pytest
 AREAS = ["engine=tinygrad_np/autograd"]
 AREAS += [f"{name}=tinygrad_np/{name}" for name in ("ops", "kernels", "nn", "optim")]
 UNTRUSTED = re.compile(r"test_op_table|test_speed")
-"""Tests that compare the source's text with a page, or that measure time."""
+"""Tests that compare the text of the source with a page, or that measure time."""
 PERFORMANCE = re.compile(
     r"cost|flops|blas|_PIECE|SMALL$|WORTH|_MOVE$|_MULTIPLY$|_ARITHMETIC$|_FUNCTION$|^_most$"
     r"|^blocks$|^_STEPS$"
 )
-"""Names that decide how fast something is computed, or where tests sample it, not the result."""
+"""Names that affect the speed, or the points at which tests sample an op, but not the result."""
 COSTS = {"each": 2, "in_parts": 3, "_by_channels": 2, "_by_rows": 2}
-"""Functions that take an estimate of their cost, and the position of that argument."""
+"""Functions that take a cost estimate, and the position of this argument."""
 IGNORED_KEYWORDS = {"strict", "maxsize", "stacklevel", "formula", "subgradient", "domain", "kinks"}
 DATACLASS_KEYWORDS = {"eq", "frozen", "repr", "slots"}
 COMMUTATIVE = {
     *("add", "mul", "multiply", "maximum", "minimum", "max", "min", "eq", "ne", "equal", "_dots"),
     *("may_share_memory", "broadcast_shapes", "result_type", "promote_types", "_is_like"),
     *("not_equal", "vecdot"),
-    *("isinstance", "issubclass"),  # not commutative, but fail at once
+    *("isinstance", "issubclass"),  # not commutative, but swapped arguments fail immediately
 }
 SWAPPING = {"swapaxes", "transpose"}
-"""Methods that exchange two axes; a NumPy array's `transpose` is given all axes in this package."""
+"""Methods that swap two axes; calls of NumPy's `transpose` pass all axes in this package."""
 EVEN = {"abs", "fabs", "cos", "square"}
 TEXT_METHODS = {"__repr__", "__str__"}
 PAIRS = ["Add Sub", "Mult Div", "And Or", "Lt LtE", "Gt GtE", "Eq NotEq", "Is IsNot", "In NotIn"]
@@ -86,11 +86,11 @@ TIERS = ("smoke", "full", "pytorch")
 CACHED = type(functools.cache(len))
 MEMORY_LIMIT = 8 << 30
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# Of coverage: sys.monitoring sees a line in one test only.
+# With sys.monitoring, coverage records each line for a single test.
 ENVIRONMENT |= {"MPLBACKEND": "Agg", "COVERAGE_CORE": "ctrace"}
 FIRST = 100
-"""How many of the tests of a mutant run before all others are even collected."""
-# Plain asserts: pytest would import a file named on the command line past the fault.
+"""Number of tests of a mutant that run before the others are collected."""
+# Plain asserts: pytest's import hook for rewriting bypasses the fault.
 OPTIONS = ["--assert=plain", "-n0", "-p", "no:cacheprovider", "--no-header", "-q", "--tb=line"]
 
 
@@ -111,12 +111,12 @@ class Mutant:
     caught_by: str = ""
 
     def plant(self):
-        """Let this process import the fault instead of the source."""
+        """Make this process import the mutated source."""
         path, load = str(Path(self.file).resolve()), SourceFileLoader.get_data
 
         def get_data(loader, name):
             if name == cache_from_source(path):
-                raise OSError("the cached bytecode is without the fault")
+                raise OSError("the cached bytecode does not contain the fault")
             source = load(loader, name)
             if name != path:
                 return source
@@ -131,7 +131,7 @@ class Mutant:
 
 
 def rewrites(node):
-    """Yield each fault of one node: its kind, what is replaced, and by what."""
+    """Yield each fault of a node: its kind, the old node and the new one."""
     match node:
         case ast.BinOp(left, op, right) if not any(map(_is_sequence, (left, right))):
             if type(op) in SWAPS:
@@ -154,7 +154,7 @@ def rewrites(node):
         case ast.IfExp(body=body, orelse=orelse):
             yield "branch", node, _with(node, body=orelse, orelse=body)
         case ast.If(test=test) | ast.While(test=test):
-            # The negation of `not x`, `x == y`, `x is y` and `x in y` is a mutant already.
+            # Negations of `not x`, `x == y`, `x is y` and `x in y` are among the mutants above.
             ordered = ast.Lt | ast.LtE | ast.Gt | ast.GtE
             is_equality = isinstance(test, ast.Compare) and not isinstance(test.ops[0], ordered)
             if not is_equality and not isinstance(test, ast.UnaryOp):
@@ -188,7 +188,7 @@ def _is_sequence(node):
 
 
 def _unseen(node, parent, inherited):
-    """Return the kind of mutants of `node` that no test can notice, if any."""
+    """Return the kind of mutant of `node` that no test can notice, or an empty string."""
     match parent:
         case ast.Call(func=ast.Name("reshape") | ast.Attribute(attr="reshape")):
             return "constant" if isinstance(node, ast.UnaryOp | ast.Tuple | ast.keyword) else ""
@@ -209,7 +209,7 @@ def _is_about_speed(node):
 
 
 def _parts(node):
-    """Return the children that may be mutated."""
+    """Return the child nodes that may be mutated."""
     match node:
         case ast.Raise() | ast.JoinedStr() | ast.If(test=ast.Name("TYPE_CHECKING")):
             return []
@@ -221,7 +221,7 @@ def _parts(node):
             return []
         case ast.For(target=target) if _is_about_speed(target):
             return [*node.body]
-        case ast.Slice():  # a constant as a bound is changed as a bound
+        case ast.Slice():  # constant bounds are mutated as bounds
             bounds = filter(None, (node.lower, node.upper, node.step))
             return [b for b in bounds if not isinstance(b, ast.Constant | ast.UnaryOp)]
         case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)) if name in COSTS:
@@ -247,7 +247,7 @@ def mutants_of(root, area, file):
     found = {}
 
     def visit(node, lines, is_called, unseen):
-        """Collect the mutants below `node`; unless it is called, `lines` are those to be run."""
+        """Collect the mutants below `node`; outside of function bodies, `lines` must be run."""
         if is_called and isinstance(node, ast.expr | ast.stmt):
             lines = node.lineno, node.end_lineno
         for kind, old, new in rewrites(node):
@@ -272,7 +272,7 @@ def mutants_of(root, area, file):
 
 
 def sample(root, areas, count, seed):
-    """Draw mutants, as many from each area, given as "NAME=PATH,..."."""
+    """Draw mutants evenly from the areas, which are given as "NAME=PATH,..."."""
     generator = np.random.default_rng(seed)
     chosen = []
     for area, _, paths in (area.partition("=") for area in areas):
@@ -285,7 +285,7 @@ def sample(root, areas, count, seed):
 
 
 class Trace:
-    """Which test executes which line, how long each test takes, and to which tier it belongs."""
+    """The lines that each test executes, its duration and its tier."""
 
     def __init__(self, folder, longest):
         import coverage
@@ -294,12 +294,14 @@ class Trace:
         self.tests = {name: test for name, test in tests.items() if test[0] <= longest}
         self.data = coverage.CoverageData(str(folder / "lines.sqlite"))
         self.data.read()
-        self.by_line = functools.lru_cache(1)(self.data.contexts_by_lineno)  # one file: it is big
+        # Cache one file at a time: the result is large.
+        self.by_line = functools.lru_cache(1)(self.data.contexts_by_lineno)
 
     def tests_of(self, mutant):
-        """Return the tests that execute a mutant, or whose file does so when it is imported: those
-        of its module first, then the fastest. If the package's import executes the mutant, other
-        tests of the module follow.
+        """Return the tests that execute a mutant, directly or when their file is imported.
+
+        Tests named after the mutated module come first, then the fastest. If the mutant runs when
+        the package is imported, the other tests that execute the file follow.
         """
         by_line, (first, last) = self.by_line(mutant.file), mutant.lines
         names = {name for n in range(first, last + 1) for name in by_line.get(n, ())} or {""}
@@ -320,12 +322,12 @@ class Tracer:
         self.tests, self.left_out = {}, set()
 
     def pytest_collectstart(self, collector):
-        """Start the import of a file of tests, whose cases may hold what the package made."""
+        """Switch to the context of a test file: its import may call the package for its cases."""
         self.measurement.switch_context(collector.nodeid.partition("::")[0])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item):
-        """Start a test, with all caches of the package empty, so that it executes every line."""
+        """Clear all caches of the package, so that the test executes every line it depends on."""
         modules = [module for name, module in sys.modules.items() if name.startswith("tinygrad_np")]
         for value in [value for module in modules for value in vars(module).values()]:
             if isinstance(value, CACHED):
@@ -333,7 +335,7 @@ class Tracer:
         self.measurement.switch_context(item.nodeid)
 
     def pytest_runtest_logreport(self, report):
-        """Record a test; one that fails without a mutant says nothing."""
+        """Record a test; one that fails without a mutant is left out."""
         tier = "full" if "slow" in report.keywords else "smoke"
         tier = "pytorch" if report.nodeid.startswith("tests/oracle/") else tier
         before = self.tests.get(report.nodeid, [0])[0]
@@ -343,7 +345,7 @@ class Tracer:
 
 
 def trace_tests(folder):
-    """Run all tests, and write the trace."""
+    """Run all tests and write the trace to `folder`."""
     import coverage
 
     package = str(Path("tinygrad_np").resolve())
@@ -360,7 +362,7 @@ def trace_tests(folder):
 
 
 class Selection:
-    """A pytest plugin that runs the named tests in order and writes down which one runs."""
+    """A pytest plugin that runs the named tests in order and records the current one."""
 
     def __init__(self, names, running):
         self.names = names
@@ -368,18 +370,18 @@ class Selection:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
-        """Select and sort."""
+        """Select and sort the tests."""
         by_name = {item.nodeid: item for item in items}
         items[:] = [by_name[name] for name in self.names if name in by_name]
 
     def pytest_runtest_logstart(self, nodeid):
-        """Write down the test."""
+        """Record the name of the test."""
         self.running.write_text(nodeid)
 
 
 def run_tests(mutant, names, tier, running):
-    """Run tests, with a mutant or without, and end with the exit status of pytest."""
-    import resource  # not on Windows, where pytest must still be able to import this module
+    """Run tests, with a mutant if given, and exit with the status of pytest."""
+    import resource  # missing on Windows, where pytest must still be able to import this module
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -391,7 +393,7 @@ def run_tests(mutant, names, tier, running):
 
 
 def run_process(seconds, function, *arguments):
-    """Call a function in a process of its own; return the exit status, or None if it hangs."""
+    """Call a function in a new process; return the exit status, or None if it hangs."""
     process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
     process.start()
     process.join(seconds)
@@ -408,7 +410,7 @@ def judge(mutant, names, trace, tiers, running):
             running.write_text("the import")
             seconds = 100 + 10 * sum(trace.tests[name][0] for name in part)
             status = run_process(seconds, run_tests, mutant, part, tier, running)
-            # 5: no such tests any more. Everything but 0 is a failure of some kind.
+            # 5 means that no test was collected. Any other status but 0 is a failure.
             if status not in (0, 5):
                 return tier, running.read_text() + " hangs" * (status is None)
     return "survived", ""
@@ -434,12 +436,12 @@ def main():
     add("--sample", type=int, default=300, help="number of mutants")
     add("--seed", type=int, default=0, help="seed of the sample")
     add("--jobs", type=int, default=2, help="mutants tested in parallel")
-    add("--tier", choices=TIERS, default="smoke", help="up to which tier")
-    add("--longest", type=float, default=1.0, help="leave out longer tests (s)")
-    add("--trace", type=Path, help="folder of the trace; made if it is missing")
-    add("--output", type=Path, help="JSON file of all mutants and their outcomes")
-    add("--list", action="store_true", help="only list the mutants")
-    add("--paths", nargs="+", default=AREAS, metavar="AREA=PATH,...", help="the areas' sources")
+    add("--tier", choices=TIERS, default="smoke", help="last tier of tests to run")
+    add("--longest", type=float, default=1.0, help="leave out tests that take more seconds")
+    add("--trace", type=Path, help="directory of the trace, which is created if it is missing")
+    add("--output", type=Path, help="write all mutants and their outcomes to this JSON file")
+    add("--list", action="store_true", help="list the mutants and exit")
+    add("--paths", nargs="+", default=AREAS, metavar="AREA=PATH,...", help="sources of each area")
     options = parser.parse_args()
     checkout = Path(__file__).resolve().parents[1]
     tiers = TIERS[: TIERS.index(options.tier) + 1]
@@ -450,7 +452,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         folder = (options.trace or place / "trace").resolve()
-        # A copy, so that the checkout may change meanwhile; without what is not tracked.
+        # Work on a copy, so that the checkout may change in the meantime.
         ignored = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".hypothesis")
         sys.path[0] = shutil.copytree(checkout, f"{place}/checkout", ignore=ignored)
         os.chdir(sys.path[0])
@@ -461,7 +463,9 @@ def main():
             run_process(7200, trace_tests, folder)
         trace = Trace(folder, options.longest)
         if name := judge(None, [*trace.tests], trace, ["smoke"], place / "running")[1]:
-            sys.exit(f"mutation.py: expected tests that pass without a mutant, got {name}")
+            sys.exit(
+                f"mutation.py: expected passing tests without a mutant. First failure: {name}."
+            )
         selected = [trace.tests_of(mutant) for mutant in mutants]
 
         def test(number):

@@ -429,7 +429,7 @@ def test_show_config_lines(capsys, no_pins):
     ours, python, cores, threads, *libraries, memory = shown(capsys)
     assert ours == f"tinygrad_np {tinygrad_np.__version__}"
     assert re.fullmatch(rf"Python 3\.\d+\.\S+, NumPy {re.escape(np.__version__)}, \S+", python)
-    assert re.fullmatch(r"CPU cores for this process: [1-9]\d*", cores)
+    assert re.fullmatch(r"CPU cores available to this process: [1-9]\d*", cores)
     assert re.fullmatch(r"threads: [1-9]\d*, from \S.*", threads)
     assert len(libraries) == len(blas())
     for line, library in zip(libraries, blas(), strict=True):
@@ -451,7 +451,7 @@ def test_show_config_shows_blas_variables(capsys, no_pins, name):
     assert not [line for line in shown(capsys) if name in line]
     no_pins.setenv(name, "7")
     (line,) = (line for line in shown(capsys) if name in line)
-    remark = "  <- may hold this CPU back: unset it before Python starts, then compare"
+    remark = "  <- may slow this CPU down. Unset it before Python starts, then compare."
     assert line == f"{name}=7" + remark * (name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"))
 
 
@@ -472,9 +472,9 @@ def test_set_num_threads(capsys):
 
 def test_show_config_shows_the_source_of_the_thread_count(capsys, no_pins):
     for given, line in [
-        (None, r"threads: [1-9]\d*, from the cores this process may use"),
+        (None, r"threads: [1-9]\d*, from the CPU cores available to this process"),
         ("3", "threads: 3, from TINYGRAD_NP_THREADS"),
-        ("two", "threads: TINYGRAD_NP_THREADS='two': expected an integer of at least 1"),
+        ("two", "threads: TINYGRAD_NP_THREADS: expected an integer >= 1, got 'two'."),
     ]:
         workers = parallel.Workers()
         workers._blas = []
@@ -483,7 +483,7 @@ def test_show_config_shows_the_source_of_the_thread_count(capsys, no_pins):
         if given is not None:
             no_pins.setenv("TINYGRAD_NP_THREADS", given)
         assert re.fullmatch(line, shown(capsys)[3])
-    with pytest.raises(ArgumentError, match="TINYGRAD_NP_THREADS='two'"):
+    with pytest.raises(ArgumentError, match="TINYGRAD_NP_THREADS: .*, got 'two'"):
         tinygrad_np.get_num_threads()
 
 

@@ -1,4 +1,4 @@
-"""Models by name, module and file: every command takes a user's own."""
+"""Models by name, module and file; every command accepts a user's own model."""
 
 import json
 import subprocess
@@ -61,7 +61,7 @@ QUICK = ["--data", "digits", "--train-samples", "300", "--no-figures", "--schedu
 
 @pytest.fixture
 def user(tmp_path, monkeypatch):
-    """A user's folder, as the working directory: a file, a package, and a `models.py`."""
+    """Make a working directory with a file, a package and a `models.py`, and return it."""
     (tmp_path / "net.py").write_text(FILE)
     (tmp_path / "sizes.py").write_text("HIDDEN = 12\n")
     (tmp_path / "models.py").write_text("raise RuntimeError('the models of the user')\n")
@@ -76,13 +76,13 @@ def user(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_the_projects_own_are_found_by_path(user):
+def test_built_in_models_are_loaded_by_path(user):
     assert set(built_in_models()) == set(models.__all__)
     assert model_class("LeNet").__module__ != "models.lenet"
 
 
 @pytest.mark.parametrize("shadow", ["models.py", "models/__init__.py"])
-def test_a_users_models_do_not_shadow_them(tmp_path, shadow):
+def test_a_users_models_do_not_shadow_the_built_in_ones(tmp_path, shadow):
     path = tmp_path / shadow
     path.parent.mkdir(exist_ok=True)
     path.write_text("raise RuntimeError\n")
@@ -100,7 +100,7 @@ def test_nothing_in_the_package_imports_models():
 
 
 @pytest.mark.parametrize("spec", ["net.py:Net", "own_package.net:Net"])
-def test_every_command_takes_a_users_model(user, spec, capsys, monkeypatch):
+def test_every_command_accepts_a_users_model(user, spec, capsys, monkeypatch):
     assert main(["train", "--model", spec, *QUICK, "--epochs", "1"]) == 0
     assert "Net on digits" in capsys.readouterr().out
     run = user / "runs" / "Net-digits"
@@ -120,7 +120,7 @@ def test_every_command_takes_a_users_model(user, spec, capsys, monkeypatch):
     assert "second" in Path("net.dot").read_text()
 
 
-def test_predict_by_a_users_model(user, capsys):
+def test_predict_with_a_users_model(user, capsys):
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     train.save("model.safetensors", model.state_dict())
     Path("config.json").write_text('{"model": "tinygrad_np.nn:Sequential"}')
@@ -135,10 +135,10 @@ def test_predict_by_a_users_model(user, capsys):
     assert capsys.readouterr().out.startswith("digit.png: ")
 
 
-def test_predict_needs_a_model_of_28x28(user, capsys):
+def test_predict_requires_28x28_digits(user, capsys):
     assert main(["train", "--model", "net.py:Net", *QUICK, "--epochs", "1"]) == 0
     assert main(["predict", "runs/Net-digits", "a.png"]) == 2
-    expected = "expected a model of digits of 28x28, got runs/Net-digits, a Net for digits. Try"
+    expected = "a model of 28x28 digits, got runs/Net-digits, a Net trained on digits. Try one"
     assert expected in capsys.readouterr().err
 
 
@@ -146,7 +146,7 @@ def test_a_run_whose_class_has_moved(user, capsys):
     assert main(["train", "--model", "net.py:Net", *QUICK, "--epochs", "1"]) == 0
     (user / "net.py").rename(user / "moved.py")
     assert main(["evaluate", "runs/Net-digits"]) == 2
-    assert f"got {user / 'net.py'}, which does not exist." in capsys.readouterr().err
+    assert f"expected an existing Python file, got {user / 'net.py'}." in capsys.readouterr().err
     assert main(["evaluate", "runs/Net-digits", "--model", "moved.py:Net"]) == 0
     flags = ["--resume", "runs/Net-digits", "--epochs", "2", "--no-figures"]
     assert main(["train", *flags, "--model", "moved.py:Net"]) == 0
@@ -154,7 +154,7 @@ def test_a_run_whose_class_has_moved(user, capsys):
     assert config["model"] == f"{user / 'moved.py'}:Net"
 
 
-def test_specs_that_hold_from_any_working_directory(user):
+def test_absolute_spec(user):
     assert absolute_spec("LeNet") == "LeNet"
     assert absolute_spec("net.py:Net") == f"{user / 'net.py'}:Net"
     assert absolute_spec("own_package.net:Net") == f"{user / 'own_package.net'}:Net"
@@ -165,11 +165,11 @@ def test_specs_that_hold_from_any_working_directory(user):
 
 
 @pytest.mark.parametrize("text", ["LeNet", ":Net", "net.py:", "net.py:a b", ""])
-def test_what_is_no_spec(text):
+def test_strings_that_are_not_specs(text):
     assert not is_spec(text)
 
 
-def test_what_a_constructor_gets(user):
+def test_arguments_of_the_constructor(user):
     assert make_model("net.py:Net", {"hidden": 5, "bias": False}).first.bias is None
     assert make_model("net.py:Free", {"any": 3}).options == {"any": 3}
     for spec, name in (("net.py:Net", "first.weight"), ("net.py:Seeded", "linear.weight")):
@@ -178,7 +178,7 @@ def test_what_a_constructor_gets(user):
         assert not np.array_equal(first[name], other[name])
 
 
-def test_the_shape_of_the_images_is_the_data_sets(user):
+def test_image_shape(user):
     for model, data, side in [
         ("net.py:Net", "digits", 8),
         ("net.py:Net", "mnist", 28),
@@ -193,16 +193,16 @@ def test_the_shape_of_the_images_is_the_data_sets(user):
     [
         ("Net", "--model: expected one of DigitsCNN, FashionCNN"),
         ("net.py", "--model: expected one of DigitsCNN, FashionCNN"),
-        ("away.py:Net", "away.py:Net: expected a Python file, got away.py, which does not exist."),
-        ("away.net:Net", "expected a module that can be imported, got ModuleNotFoundError: No mo"),
-        ("models.py:Net", "expected a module that can be imported, got RuntimeError: the models"),
-        ("broken.py:Net", "expected a module that can be imported, got SyntaxError: "),
-        ("net.py:Nte", "expected a class of net.py, got 'Nte'. Try Net, Seeded, Free, Unready"),
+        ("away.py:Net", "away.py:Net: expected an existing Python file, got away.py."),
+        ("away.net:Net", "importing away.net failed with ModuleNotFoundError: No module"),
+        ("models.py:Net", "importing models.py failed with RuntimeError: the models of"),
+        ("broken.py:Net", "importing broken.py failed with SyntaxError: "),
+        ("net.py:Nte", "expected a class in net.py, got 'Nte'. Try Net, Seeded, Free, Unready"),
         ("net.py:Plain", "expected a subclass of tinygrad_np.nn.Module, got class Plain."),
         ("net.py:build", "expected a subclass of tinygrad_np.nn.Module, got function."),
-        ("net.py:Unready", "can be constructed with no arguments, got TypeError: Unready.__init"),
-        ("net.py:Wrong", "got ArgumentError: Linear"),
-        ("net.py:Seeded", "--model-options: expected none for Seeded, got size."),
+        ("net.py:Unready", "constructing the class with no arguments failed with TypeError: Unr"),
+        ("net.py:Wrong", "failed with ArgumentError: Linear"),
+        ("net.py:Seeded", "--model-options: expected no options for Seeded, got size."),
         ("net.py:Net", "--model-options: expected hidden, bias for Net, got size."),
     ],
 )
@@ -213,7 +213,7 @@ def test_errors(user, spec, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_an_error_names_the_line_of_the_user(user):
+def test_errors_name_the_line_in_the_users_file(user):
     line = FILE.splitlines().index("        self.linear = nn.Linear(3, 0)") + 1
     with pytest.raises(ArgumentError, match=rf"net\.py:{line}\)\. Try --model-options\."):
         make_model("net.py:Wrong", {})

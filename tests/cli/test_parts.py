@@ -1,4 +1,4 @@
-"""The parts of a run are those that its config asks for."""
+"""The parts of a run follow its config."""
 
 import os
 
@@ -18,7 +18,7 @@ def config_of(**values):
 
 
 def rates_of(steps, **values):
-    """Return the rate of each step."""
+    """Return the learning rate of each step."""
     config = config_of(lr=0.1, **values)
     optimizer = parts.make_optimizer(config, parts.make_model("DigitsCNN", {}))
     schedule, per = parts.make_schedule(config, optimizer, steps)
@@ -33,7 +33,7 @@ def rates_of(steps, **values):
 
 @pytest.mark.parametrize("warmup", [0, 20])
 def test_schedules(warmup):
-    """After the rise each takes the steps that are left."""
+    """After the warmup, each schedule spans the remaining steps."""
     left = 100 - warmup
     k = np.arange(left)
     expected = {
@@ -48,15 +48,14 @@ def test_schedules(warmup):
         np.testing.assert_allclose(found[:warmup], rise, rtol=1e-9)
 
 
-def test_one_cycle_has_the_rate_as_its_highest():
+def test_one_cycle_peaks_at_lr():
     rates = rates_of(100, schedule="onecycle")
     assert rates.max() == pytest.approx(0.1, rel=1e-3)
     assert 0 < rates[-1] < 1e-4
 
 
 @pytest.mark.parametrize("name", LEARNING_RATES)
-def test_optimizers(name):
-    """Rate, momentum, and decay of the weights alone."""
+def test_optimizer_settings(name):
     config = config_of(optimizer=name, momentum=0.7, weight_decay=0.3)
     weights, rest = parts.make_optimizer(config, parts.make_model("DigitsCNN", {})).param_groups
     assert (weights["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
@@ -64,7 +63,7 @@ def test_optimizers(name):
     assert weights.get("momentum") == (0.7 if name in ("sgd", "rmsprop") else None)
 
 
-def test_what_is_held_out_is_not_trained_on():
+def test_validation_images_are_removed_from_the_training_set():
     sets = parts.make_sets(config_of(validation=0.2, seed=3, train_samples=500, test_samples=70))
     both = np.concatenate([sets.train.images, sets.validation.images]).reshape(500, -1)
     all_of_it = data.digits()[0].images[:500].reshape(500, -1)
@@ -87,9 +86,9 @@ def test_only_the_training_set_is_augmented_and_shuffled():
 @pytest.mark.slow
 @pytest.mark.parametrize("standardise", [True, False])
 @pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_pictures_are_standardised_as_the_run_was(name, standardise):
+def test_images_are_standardized_like_the_run(name, standardise):
     if name == "mnist" and not MNIST:
-        pytest.skip("TINYGRAD_NP_DATA does not name a folder")
+        pytest.skip("TINYGRAD_NP_DATA is not set")
     config = RunConfig(data=name, data_dir=MNIST, standardise=standardise)
     trained, like = parts.make_sets(config).test, np.uint8([[[[0, 255]]]])
     black_and_white, _ = parts.make_like(config, like).batch(slice(None))
@@ -97,8 +96,7 @@ def test_pictures_are_standardised_as_the_run_was(name, standardise):
     np.testing.assert_allclose(black_and_white.ravel(), expected, rtol=1e-6)
 
 
-def test_trainer(tmp_path):
-    """All that is not seen in what a run leaves."""
+def test_trainer_settings(tmp_path):
     clips = {"clip_norm": 2, "clip_value": 0.5}
     watched = {"patience": 4, "monitor": "validation_accuracy", "schedule": "plateau"}
     config = config_of(steps=100, checkpoint_every=7, test_each_epoch=True, **clips, **watched)

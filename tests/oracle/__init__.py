@@ -1,1 +1,1 @@
-"""Tests that hold the package against PyTorch."""
+"""Tests that compare the package with PyTorch."""

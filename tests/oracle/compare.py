@@ -1,4 +1,4 @@
-"""One function on both sides: values, gradients from a random upstream, gradients of gradients."""
+"""Compare a function with PyTorch's: values, gradients and second gradients."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,16 +24,23 @@ def compare(
     order: int = 2,
     each: bool = False,
 ) -> None:
-    """Hold `ours` against `theirs` at arrays (or None), floats in `dtype`, to derivatives of
-    `order`. The second ones are of the squared first ones, by the inputs and by the upstream.
+    """Compare `ours` with `theirs` at the same inputs, including derivatives.
 
-    With `each` the tolerance is for each entry by itself, not for an array by its largest.
+    Args:
+        ours: function of Tensors.
+        theirs: function of PyTorch tensors.
+        arrays: inputs, arrays or None; floats are converted to `dtype`.
+        dtype: float32 or float64.
+        seed: seed of the upstream gradient.
+        order: highest order of derivatives; the second ones are gradients of the sum of squared
+            first ones, with respect to the inputs and the upstream gradient.
+        each: apply the tolerance to each entry, instead of scaling it by the largest entry.
     """
     here, there = zip(*(leaf_pair(array, dtype) for array in arrays), strict=True)
     out, expected = ours(*here), theirs(*there)
     agree([out], [expected], dtype, each, "value")
     if not order or not (out.requires_grad and expected.requires_grad):
-        # Where one side has no gradient, the other's must be 0.
+        # If one side has no gradient, the other's must be 0.
         for side in (out, expected):
             if order and side.requires_grad:
                 for grad in _gradients_of_sum(side, here if side is out else there):
@@ -61,7 +68,7 @@ def agree_to_second_order(
     dtype: Any = np.float64,
     each: bool = False,
 ) -> None:
-    """Compare the gradients of squared gradients with PyTorch's."""
+    """Compare the gradients of the sum of squared gradients with PyTorch's."""
     squares, expected = (sum((g * g).sum() for g in side) for side in (grads, expected_grads))
     seconds = [None] * len(here)
     if squares.requires_grad:
@@ -82,7 +89,7 @@ def agree(
     what: str = "",
     cancels: bool = False,
 ) -> None:
-    """Compare Tensors with PyTorch's, including shape and dtype."""
+    """Compare Tensors with PyTorch's: values, shapes and dtypes."""
     rtol, *bounds = TOLERANCE[dtype]
     for place, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
         reference = theirs.detach().numpy(force=True)
@@ -94,7 +101,7 @@ def agree(
 
 
 def leaf_pair(array: Any, dtype: Any = np.float64) -> Any:
-    """Return an array, floats in `dtype`, as a leaf of either side; None as it is."""
+    """Return the array as a leaf of each side, with floats in `dtype`; None becomes two None."""
     if array is None:
         return None, None
     is_float = array.dtype.kind == "f"

@@ -1,6 +1,6 @@
-"""The smoke run takes no oracle: to import torch alone takes it seconds."""
+"""Skip this directory in the smoke run: importing torch takes seconds."""
 
 
 def pytest_ignore_collect(config):
-    """Leave this folder out where slow tests are not wanted."""
+    """Ignore this directory if slow tests are deselected."""
     return True if config.option.markexpr == "not slow" else None

@@ -1,4 +1,4 @@
-"""PyTorch. Modules that import it from here are skipped if it is not installed."""
+"""Import PyTorch; test modules that import it from here are skipped if it is missing."""
 
 import pytest
 

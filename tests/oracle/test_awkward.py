@@ -1,7 +1,7 @@
-"""PyTorch beside the methods that are written in other ops, at numbers where formulas go wrong:
-kinks and ties, zeros, infinities and nan, sums of nothing and spreads of one.
+"""Composite methods compared with PyTorch at numbers where formulas break.
 
-The records themselves meet such numbers in `test_records`.
+These are kinks, ties, zeros, infinities, nan, sums of no entries and variances of one entry.
+`test_records` does the same for the op records.
 """
 
 import operator
@@ -36,7 +36,7 @@ SAME = np.full((2, 4), 1.5)
 
 
 def alike(function):
-    """An expression that both sides write alike."""
+    """Return an expression that is written the same way on both sides."""
     return function, function
 
 
@@ -80,7 +80,7 @@ POINTS = {
     "isinf of one sign": (lambda x: x.isinf(detect_negative=False), torch.isposinf),
 }
 
-# Methods along axis 1 that both sides write alike.
+# Methods along axis 1 with the same name and arguments on both sides.
 ROW_METHODS = [
     *("sum", "mean", "prod", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod"),
     *("logcumsumexp", "argmax", "argmin", "var", "std", "all", "any"),
@@ -135,8 +135,8 @@ LOSSES = {
     ),
 }
 
-# Where both sides bound 1 / (x (1 - x)) the bounds differ by the rounding of float32, so that
-# gradients at 0 and 1 are held to their targets there only.
+# Both sides clamp 1 / (x (1 - x)), but the bounds differ by float32 rounding. At 0 and 1, gradients
+# are therefore compared only for targets of 0 and 1.
 PROBABILITIES = np.array([0.0, 1.0, 1e-9, 1 - 1e-9, 0.5])
 TARGETS = np.array([0.0, 1.0, 0.3, 0.3, 0.0])
 
@@ -161,32 +161,35 @@ CASES = {
 }
 
 
-# Gradients that are not PyTorch's: at which entries or rows of the input, and why.
+# Gradients that differ from PyTorch's on purpose: at which entries or rows, and why.
 NONE_PASSES = "nan; PyTorch passes the upstream gradient through a nan"
 DIFFERENT = {
-    "hardswish": (lambda x: np.isnan(x) | (x == -INF), "0 at -inf; PyTorch: -inf times 0"),
+    "hardswish": (lambda x: np.isnan(x) | (x == -INF), "0 at -inf; PyTorch computes -inf times 0"),
     "elu": (np.isnan, NONE_PASSES),
     "elu with alpha": (np.isnan, NONE_PASSES),
     "celu": (np.isnan, NONE_PASSES),
     **{
-        name: (np.isnan, "passed on, as by relu; PyTorch's clamp stops it at a nan")
+        name: (np.isnan, "passed through nan, as in relu; PyTorch's clamp stops it")
         for name in POINTS
         if name.startswith("clip")
     },
     "x ** 0.5": (
         lambda x: np.signbit(x) & ((x == 0) | np.isinf(x)),
-        "those of the power function; PyTorch takes the square root",
+        "the power function; PyTorch computes the square root",
     ),
-    "max of rows": (np.isnan, "the nan gets it, as in PyTorch's max of all; its amax gives nan"),
-    "min of rows": (np.isnan, "the nan gets it, as in PyTorch's min of all; its amin gives nan"),
+    "max of rows": (np.isnan, "goes to the nan, as in PyTorch's full max; its amax gives nan"),
+    "min of rows": (np.isnan, "goes to the nan, as in PyTorch's full min; its amin gives nan"),
     "logsumexp of rows": (
         lambda x: np.all(x == -INF, axis=1, keepdims=True),
-        "0 for a row of -inf, as of a mask; PyTorch: nan",
+        "0 for a row of -inf, for example a fully masked one; PyTorch gives nan",
     ),
-    "logcumsumexp of rows": (np.isinf, "0 at -inf, as of a mask; PyTorch: nan"),
-    "cumprod of rows": (np.isinf, "no division, so no nan; PyTorch divides by entries"),
-    "var of rows": (np.isinf, "nan for the whole row; PyTorch has ±inf among them"),
-    "var without correction of rows": (np.isinf, "nan for the whole row; PyTorch has ±inf"),
+    "logcumsumexp of rows": (np.isinf, "0 at -inf, for example a masked entry; PyTorch gives nan"),
+    "cumprod of rows": (
+        np.isinf,
+        "computed without division, so no nan; PyTorch divides by entries",
+    ),
+    "var of rows": (np.isinf, "nan for the whole row; PyTorch gives ±inf at some entries"),
+    "var without correction of rows": (np.isinf, "nan for the whole row; PyTorch gives ±inf"),
 }
 
 
@@ -195,12 +198,12 @@ DIFFERENT = {
 def test_awkward(name, dtype):
     ours, theirs, *arrays = CASES[name]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # PyTorch's, of a spread of one.
+        # PyTorch warns about variances of one entry.
         warnings.filterwarnings("ignore", "(var|std|std_mean).*degrees of freedom is <= 0")
         if name in DIFFERENT:
             is_different, reason = DIFFERENT[name]
             assert reason
-            if name != "hardswish":  # of which the value at -inf is another too
+            if name != "hardswish":  # its value at -inf differs as well
                 compare(ours, theirs, arrays, dtype, order=0, each=True)
             kept = ~is_different(arrays[0])
             arrays = [array[kept.all(axis=1) if array.ndim == 2 else kept] for array in arrays]

@@ -1,4 +1,4 @@
-"""PyTorch's side of examples/reproduce.py trains as ours does."""
+"""The PyTorch side of examples/reproduce.py trains like ours."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ LENET, DIGITS = courses.COURSES
 
 @pytest.fixture
 def in_pytorch(monkeypatch):
-    """Return the module, and leave PyTorch with the threads that it had."""
+    """Return the module; restore PyTorch's thread count afterwards."""
     from headlines import in_pytorch
 
     threads = torch.get_num_threads()
@@ -24,8 +24,9 @@ def in_pytorch(monkeypatch):
 
 @pytest.mark.parametrize("course", [LENET, DIGITS], ids=lambda course: course.name)
 def test_both_sides_take_the_same_steps(in_pytorch, course):
-    """From the same weights, for the same batches: six steps, long enough to tell rates and
-    momenta apart, and then the same classes.
+    """Same weights and batches: equal after six steps, and the same predicted classes.
+
+    Six steps are enough to tell learning rates and momenta apart.
     """
     course = replace(course, lr=20 * course.lr if course.momentum else course.lr)
     ours, theirs = courses.ours(course, seed=1), in_pytorch.theirs(course, seed=1, threads=1)
@@ -43,19 +44,19 @@ def test_both_sides_take_the_same_steps(in_pytorch, course):
         theirs.step(images, labels)
     for mine, other, before in zip(weights, theirs.model.parameters(), start, strict=True):
         moved = np.abs(mine.data - before).max()
-        # What norms make idle, as a bias before them, moves by rounding alone.
+        # A bias before a norm has no effect and moves only by rounding.
         allowed = 0.02 * moved + 1e-5
         np.testing.assert_allclose(mine.data, other.detach().numpy(), rtol=0, atol=allowed)
     images = generator.random((200, 1, size, size), np.float32)
     assert np.mean(ours.predict(images) == theirs.predict(images)) > 0.98
-    # Each image by itself: no side takes statistics of the batch.
+    # One image at a time: neither side may use batch statistics.
     alone = [theirs.predict(images[i : i + 1])[0] for i in range(20)]
     np.testing.assert_array_equal(alone, theirs.predict(images)[:20])
 
 
 @pytest.mark.parametrize(("course", "model"), [(LENET, LeNet), (DIGITS, DigitsCNN)])
-def test_both_sides_start_after_he(in_pytorch, course, model):
-    """Deviation sqrt(2 / fan_in) and biases 0 on both sides, others by another seed."""
+def test_both_sides_use_he_initialization(in_pytorch, course, model):
+    """Standard deviation sqrt(2 / fan_in) and zero biases on both sides; seeds differ."""
     theirs = [in_pytorch.theirs(course, seed, threads=1).model for seed in (0, 0, 1)]
     for name, mine in model(np.random.default_rng(0)).named_parameters():
         place = [n for n, _ in model().named_parameters()].index(name)
@@ -66,6 +67,6 @@ def test_both_sides_start_after_he(in_pytorch, course, model):
             continue
         assert not np.array_equal(first, other)
         expected = np.sqrt(2 / np.prod(mine.shape[1:]))
-        # Of n numbers the deviation is known to one part in sqrt(2 n).
+        # The standard deviation of n numbers has a relative error of about 1 / sqrt(2 n).
         for weights in (first, mine.data):
             assert weights.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * weights.size))

@@ -1,4 +1,4 @@
-"""Layers of images beside PyTorch's, with its weights; and resized bytes, nearly equal."""
+"""Image layers compared with PyTorch's with the same weights; resizing of uint8 images."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ LAYERS = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), LAYERS)
-def test_layers_are_pytorchs(name, arguments, options):
-    """The same arguments, in the same order, and the names and layouts of its state dict."""
+def test_image_layers(name, arguments, options):
+    """Same positional arguments, state dict names and layouts as PyTorch."""
     theirs = getattr(torch.nn, name)(*arguments, **options)
     ours = getattr(nn, name)(*arguments, **options)
     ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
@@ -30,8 +30,8 @@ def test_layers_are_pytorchs(name, arguments, options):
     np.testing.assert_allclose(ours(Tensor(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_resized_bytes():
-    """PyTorch's weights are coarser for uint8: nearly all entries are the same, others close."""
+def test_resize_of_uint8():
+    """Nearly all entries are equal: PyTorch uses coarser weights for uint8."""
     generator = np.random.default_rng(0)
     differences = []
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""Every model beside PyTorch's of the same layout: logits, loss, gradients, running statistics."""
+"""Every model compared with PyTorch's: logits, loss, gradients, running statistics."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ NAMES = pytest.mark.parametrize("name", list(PAIRS))
 
 
 def pair(name):
-    """Return our model in float64, PyTorch's with the same weights, images and labels."""
+    """Return our model in float64, PyTorch's with the same weights, images, and labels."""
     ours = our_model(name, 0).astype(np.float64)
     return (
         ours,
@@ -24,7 +24,7 @@ def pair(name):
 
 
 def drop_alike(ours, theirs, batch):
-    """Make the next forward of both drop the same hidden units."""
+    """Make the next forward pass of both models drop the same hidden units."""
     ours.dropout.generator = np.random.default_rng(2)
     shape = (batch, ours.fc1.out_features)
     kept = np.random.default_rng(2).random(shape, np.float32) >= ours.dropout.p
@@ -33,7 +33,7 @@ def drop_alike(ours, theirs, batch):
 
 @NAMES
 def test_training(name):
-    """The loss and every gradient, with dropout and batch statistics; running ones move alike."""
+    """Loss, gradients and running statistics in training mode, with dropout."""
     ours, theirs, images, labels = pair(name)
     if hasattr(ours, "dropout"):
         drop_alike(ours, theirs, len(images))
@@ -42,7 +42,8 @@ def test_training(name):
     loss.backward()
     gradients = {key: parameter.grad.numpy() for key, parameter in theirs.named_parameters()}
     found = autodiff(ours, images, labels)
-    # A bias before batch norm has no effect: its gradient is rounding, next to that of its weight.
+    # A bias before batch norm has no effect: its gradient is rounding error, compared with its
+    # weight's.
     for key in [k for k in gradients if k.startswith("conv") and k.endswith("bias")]:
         if hasattr(ours, key.replace("conv", "bn").removesuffix(".bias")):
             of_weight = np.abs(gradients[key.replace("bias", "weight")]).max()
@@ -54,7 +55,7 @@ def test_training(name):
 
 @NAMES
 def test_evaluation(name):
-    """Logits in evaluation, after running statistics have moved away from 0 and 1."""
+    """Logits in evaluation mode, with running statistics different from 0 and 1."""
     ours, theirs, images, _ = pair(name)
     x = torch.tensor(images)
     for _ in range(2):

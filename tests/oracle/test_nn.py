@@ -1,4 +1,4 @@
-"""Layers beside PyTorch's, with its weights: values, gradients, buffers, evaluation, beginnings."""
+"""Layers compared with PyTorch's: values, gradients, buffers and initialization."""
 
 import re
 
@@ -61,8 +61,9 @@ EACH_LAYER = pytest.mark.parametrize(
 
 
 def pair(name, arguments, options, dtype=np.float64, seed=0):
-    """Return the layer here and PyTorch's, with the same random weights and buffers, moved by
-    `load_state_dict` of PyTorch's own names.
+    """Return our layer and PyTorch's, with the same random weights and buffers.
+
+    Both load the same state dict, with PyTorch's names.
     """
     generator = np.random.default_rng(seed)
     ours = getattr(nn, name)(*arguments, **options).astype(dtype)
@@ -77,8 +78,9 @@ def pair(name, arguments, options, dtype=np.float64, seed=0):
 
 
 def compare_layers(ours, theirs, found, expected, leaves, dtype=np.float64, seed=0, order=1):
-    """Compare outputs, buffers, and the gradients of parameters and leaves with PyTorch's; with
-    `order` 2, second gradients too.
+    """Compare outputs, buffers, and gradients of parameters and leaves with PyTorch's.
+
+    With `order` 2, second gradients are compared as well.
     """
     generator = np.random.default_rng(seed)
     agree(found, expected, dtype, cancels=True)
@@ -98,12 +100,12 @@ def compare_layers(ours, theirs, found, expected, leaves, dtype=np.float64, seed
 
 
 def sorted_parameters(module):
-    """Return parameters in the order of their names."""
+    """Return the parameters, sorted by name."""
     return [p for _, p in sorted(module.named_parameters(), key=lambda item: item[0])]
 
 
 def same_state(ours, theirs, rtol):
-    """Hold state dicts beside each other: names, in order, shapes, dtypes and values."""
+    """Compare state dicts: order of names, shapes, dtypes and values."""
     state, reference = ours.state_dict(), theirs.state_dict()
     assert list(state) == list(reference)
     for name, value in reference.items():
@@ -111,13 +113,13 @@ def same_state(ours, theirs, rtol):
         np.testing.assert_allclose(state[name], value.numpy(), rtol=rtol, atol=rtol * 0.01)
 
 
-# The layers of one input.
+# Layers with one input.
 
 
 @EACH_DTYPE
 @EACH_LAYER
-def test_beside_pytorch(name, arguments, options, shape, dtype):
-    """Values, gradients and buffers over four steps in training, then twice in evaluation."""
+def test_layers(name, arguments, options, shape, dtype):
+    """Values, gradients and buffers over four training steps and two evaluations."""
     ours, theirs = pair(name, arguments, options, dtype)
     generator = np.random.default_rng(1)
     for step in range(6):
@@ -130,14 +132,14 @@ def test_beside_pytorch(name, arguments, options, shape, dtype):
 @EACH_LAYER
 @pytest.mark.parametrize("training", [True, False])
 def test_second_gradients(name, arguments, options, shape, training):
-    """Second derivatives are PyTorch's: of the squared gradient, by input and parameters."""
+    """Gradients of the sum of squared gradients, with respect to input and parameters."""
     ours, theirs = (layer.train(training) for layer in pair(name, arguments, options))
     x, same = leaf_pair(np.random.default_rng(2).standard_normal(shape))
     compare_layers(ours, theirs, [ours(x) ** 2], [theirs(same) ** 2], [(x, same)], order=2)
 
 
 def test_second_gradients_of_a_network_with_batch_norm():
-    """Of the squared gradients of a loss, as a gradient penalty needs them."""
+    """Gradients of squared gradients, as in a gradient penalty."""
     layers = [
         ("Conv2d", (2, 3, 3)),
         ("BatchNorm2d", (3,)),
@@ -156,7 +158,7 @@ def test_second_gradients_of_a_network_with_batch_norm():
 @EACH_DTYPE
 @pytest.mark.parametrize("options", [{}, {"eps": 1e-6}])
 def test_rms_norm_of_small_numbers(options, dtype):
-    """Where squares are as small as eps, the default one of each dtype is PyTorch's."""
+    """Squares as small as eps: the default eps of each dtype equals PyTorch's."""
     ours, theirs = pair("RMSNorm", (4,), options, dtype)
     size = np.sqrt(np.finfo(dtype).eps)
     x, reference = leaf_pair(size * np.random.default_rng(0).standard_normal((3, 4)), dtype)
@@ -188,8 +190,8 @@ def test_rms_norm_of_small_numbers(options, dtype):
         ("Linear", (4, 3), {}, (2, 3), True),
     ],
 )
-def test_what_pytorch_refuses(name, arguments, options, shape, training):
-    """What PyTorch refuses is refused, by an error that both its kind of `except` catch."""
+def test_invalid_inputs_raise_as_in_pytorch(name, arguments, options, shape, training):
+    """The error is an instance of the class that PyTorch raises."""
     ours, theirs = pair(name, arguments, options)
     with pytest.raises((ValueError, RuntimeError)) as caught:
         theirs.train(training)(torch.ones(shape, dtype=torch.float64))
@@ -206,7 +208,7 @@ def test_what_pytorch_refuses(name, arguments, options, shape, training):
     ],
 )
 def test_running_statistics_are_outside_the_graph(name, arguments, options, training):
-    """They need no gradient, are the same objects after a step, and change in training only."""
+    """They require no gradient, stay the same objects, and change only in training mode."""
     ours, _ = pair(name, arguments, options)
     buffers, before = list(ours.buffers()), ours.state_dict()
     x = Tensor(np.random.default_rng(4).standard_normal((2, 3, 4, 4)), requires_grad=True)
@@ -227,9 +229,9 @@ def test_running_statistics_are_outside_the_graph(name, arguments, options, trai
     [np.array(3), np.array([0, 2, 2, 4]), np.array([[2, 2], [4, 0]]), np.zeros((0, 2), int)],
 )
 def test_embedding(index, padding_idx, dtype):
-    """Any shape of index; rows named twice get both gradients, the padding's row none."""
+    """Any index shape; repeated rows accumulate gradients, the padding row gets none."""
     ours, theirs = pair("Embedding", (5, 3), {"padding_idx": padding_idx}, dtype)
-    order = 2 if index.size else 1  # PyTorch has no second gradients of nothing
+    order = 2 if index.size else 1  # PyTorch has no second gradients of empty outputs
     found, expected = ours(index) ** 2, theirs(torch.tensor(index)) ** 2
     compare_layers(ours, theirs, [found], [expected], [], dtype, order=order)
 
@@ -242,7 +244,7 @@ def test_embedding(index, padding_idx, dtype):
 @pytest.mark.parametrize("batch", [(3,), (1,), (0,), ()])
 @pytest.mark.parametrize("with_state", [True, False])
 def test_lstm_cell(batch, bias, with_state, dtype):
-    """Three steps in time, all gradients, with and without a state to begin with."""
+    """Three time steps, all gradients, with and without an initial state."""
     ours, theirs = pair("LSTMCell", (4, 2), {"bias": bias}, dtype)
     generator = np.random.default_rng(0)
     sizes = [4, 4, 4, 2, 2] if with_state else [4, 4, 4]
@@ -258,7 +260,7 @@ def test_lstm_cell(batch, bias, with_state, dtype):
 
 
 def masks_of(kind, length, keys, batch, heads, generator):
-    """Return keyword masks in PyTorch's sense for MHA: True may not attend; no row is all True."""
+    """Return masks as keywords, where True means masked; no row is all True."""
     free = generator.random((length, keys)) < 0.4
     free[:, 0] = False
     padding = np.zeros((batch, keys), bool)
@@ -288,7 +290,7 @@ def masks_of(kind, length, keys, batch, heads, generator):
 )
 @pytest.mark.parametrize("average", [True, False])
 def test_multihead_attention(options, mask, average, dtype):
-    """Output, weights, and gradients of inputs, projections and a float mask."""
+    """Output, attention weights, and gradients of inputs, parameters and a float mask."""
     generator = np.random.default_rng(5)
     batch, length, keys, heads = 2, 3, 4, 2
     ours, theirs = pair("MultiheadAttention", (6, heads), options, dtype)
@@ -311,7 +313,7 @@ def test_multihead_attention(options, mask, average, dtype):
 
 @pytest.mark.parametrize("average", [True, False])
 def test_multihead_attention_without_a_batch(average):
-    """Inputs of two axes, with a padding mask of one."""
+    """Inputs of shape (L, E), with a padding mask of shape (L,)."""
     ours, theirs = pair("MultiheadAttention", (4, 2), {"batch_first": True})
     leaves = [leaf_pair(np.random.default_rng(n).standard_normal((n, 4))) for n in (3, 5, 5)]
     padding = np.array([False, True, False, False, True])
@@ -323,8 +325,8 @@ def test_multihead_attention_without_a_batch(average):
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
-def test_multihead_attention_where_all_is_masked(need_weights):
-    """A query that may attend nowhere gets PyTorch's output without weights, not its nan with."""
+def test_multihead_attention_with_a_fully_masked_query(need_weights):
+    """The reference is PyTorch's output with need_weights=False; otherwise PyTorch gives nan."""
     ours, theirs = pair("MultiheadAttention", (4, 2), {"batch_first": True})
     mask = np.zeros((3, 3), bool)
     mask[1] = True
@@ -336,8 +338,8 @@ def test_multihead_attention_where_all_is_masked(need_weights):
         assert not weights.data[:, 1].any()
 
 
-def test_multihead_attention_is_causal():
-    """is_causal alone masks what comes after, as PyTorch does given the mask."""
+def test_multihead_attention_with_is_causal():
+    """is_causal alone masks later keys; PyTorch needs the mask as well."""
     ours, theirs = pair("MultiheadAttention", (4, 2), {})
     x, reference = leaf_pair(np.random.default_rng(0).standard_normal((5, 2, 4)))
     after = torch.ones(5, 5, dtype=torch.bool).triu(1)
@@ -346,7 +348,7 @@ def test_multihead_attention_is_causal():
     agree(ours(x, x, x, attn_mask=after.numpy(), is_causal=True), expected)
 
 
-# How layers begin.
+# Initialization.
 
 BEGINNINGS = [
     ("Linear", (50, 40), {}),
@@ -367,9 +369,10 @@ BEGINNINGS = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), BEGINNINGS, ids=str)
-def test_beginnings(name, arguments, options):
-    """A new layer's parameters and buffers have PyTorch's names, order, shapes, dtypes and
-    distribution: constants the same, else means, deviations and bounds alike.
+def test_initial_parameters(name, arguments, options):
+    """Parameters and buffers have PyTorch's names, order, shapes, dtypes and distributions.
+
+    Constants are equal; random values have a similar mean, standard deviation and bound.
     """
     torch.manual_seed(0)
     ours = getattr(nn, name)(*arguments, **options)
@@ -394,7 +397,7 @@ def test_beginnings(name, arguments, options):
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (4, 3, 2, 2), (1, 5)])
 def test_orthogonal(shape):
-    """The same side is orthonormal as in PyTorch, times the gain."""
+    """Rows or columns are orthonormal as in PyTorch, times the gain."""
     ours = nn.init.orthogonal(Tensor(np.zeros(shape)), 2.0, np.random.default_rng(0)).data
     theirs = torch.nn.init.orthogonal_(torch.zeros(shape, dtype=torch.float64), 2.0).numpy()
     flat, reference = ours.reshape(shape[0], -1), theirs.reshape(shape[0], -1)
@@ -407,8 +410,7 @@ def test_orthogonal(shape):
     ("name", "param"),
     [*[(name, None) for name in nn.init._GAINS], ("leaky_relu", 0.2), ("tanh", 3.0)],
 )
-def test_gains(name, param):
-    """calculate_gain is PyTorch's."""
+def test_calculate_gain(name, param):
     expected = torch.nn.init.calculate_gain(name, param)
     assert nn.init.calculate_gain(name, param) == pytest.approx(expected, rel=1e-12)
 
@@ -419,7 +421,7 @@ def test_gains(name, param):
 @EACH_DTYPE
 @pytest.mark.parametrize(("name", "options"), ACTIVATIONS, ids=str)
 def test_activations(name, options, dtype):
-    """Values and gradients, at random points second ones too, and at whole numbers, with kinks."""
+    """Values and gradients at random points (also second ones) and at integers, with kinks."""
     layer, reference = (getattr(side, name)(**options) for side in (nn, torch.nn))
     generator = np.random.default_rng(6)
     compare(layer, reference, [3 * generator.standard_normal((4, 6))], dtype)

@@ -1,4 +1,4 @@
-"""Ops beside PyTorch's at random sizes and options: values, gradients, second gradients."""
+"""Ops compared with PyTorch at random sizes and options, to second gradients."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
     ids=["float64", "float32"],
 )
 @pytest.mark.parametrize("name", CASES)
-def test_beside_pytorch(name, dtype, seeds, order):
+def test_ops(name, dtype, seeds, order):
     for seed in range(seeds):
         with naming(f"seed {seed}"):
             ours, theirs, arrays = CASES[name](np.random.default_rng(seed))
-            # Where the first derivative jumps the second is not defined.
+            # At a jump of the first derivative, the second is undefined.
             compare(ours, theirs, arrays, dtype, seed, 1 if "at kinks" in name else order)

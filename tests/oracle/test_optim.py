@@ -1,4 +1,4 @@
-"""Optimizers, clipping and schedules against PyTorch's, step by step."""
+"""Optimizers, gradient clipping and schedules compared with PyTorch's, step by step."""
 
 import itertools
 import math
@@ -75,7 +75,7 @@ MUON_OPTIONS = [
     {"adjust_lr_fn": "original", "eps": 0.5},
     {"adjust_lr_fn": "match_rms_adamw", "nesterov": False, "momentum": 0.8},
 ]
-# Weights with other options than biases: the second group overrides some of the first's.
+# Biases have their own options: the second group overrides some of the first.
 RATES = {"lr": 0.02, "weight_decay": 0.0}
 FAMILIES = [
     ("SGD", SGD_OPTIONS, {"momentum": 0.3, "weight_decay": 0.2}),
@@ -98,7 +98,7 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _float64():
-    """Have PyTorch keep scalars as float64: NAdam's product of momenta would else be float32."""
+    """Make PyTorch store scalars as float64; otherwise NAdam's product of momenta is float32."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -106,14 +106,14 @@ def _float64():
 
 @pytest.fixture
 def full_precision(monkeypatch):
-    """Take out the rounding to bfloat16 of PyTorch's Muon, the one thing we do not follow."""
+    """Remove the rounding to bfloat16 from PyTorch's Muon, the one difference from ours."""
     monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: self.clone())
 
 
 class LambOfThePaper(torch.optim.Optimizer):
-    """You et al. 2020, algorithm 2, line by line with φ(x) = x; PyTorch has none.
+    """You et al. 2020, algorithm 2, line by line with φ(x) = x; PyTorch has no LAMB.
 
-    Where one of the two norms is 0 the authors' code takes a ratio of 1.
+    If one of the two norms is 0, the ratio is 1, as in the authors' code.
     """
 
     def __init__(self, params, lr, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01):
@@ -122,7 +122,7 @@ class LambOfThePaper(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self):
-        """Change each layer."""
+        """Update each layer."""
         for group in self.param_groups:
             (beta1, beta2), decay = group["betas"], group["weight_decay"]
             for x in group["params"]:
@@ -139,7 +139,7 @@ class LambOfThePaper(torch.optim.Optimizer):
 
 
 def starts(kind, dtype=np.float64):
-    """Return the first weights."""
+    """Return the initial weights."""
     generator = np.random.default_rng(0)
     shapes = MATRICES if kind == "Muon" else SHAPES
     return [np.asarray(generator.standard_normal(shape), dtype) for shape in shapes]
@@ -161,13 +161,13 @@ def theirs(kind, options, second, dtype=np.float64):
 
 
 def gradient(weight, generator):
-    """Return the gradient of a noisy bowl: so that a wrong step shows in all that follow."""
+    """Return the gradient of a noisy bowl, on which an error affects all later steps."""
     noise = generator.standard_normal(weight.shape)
     return np.asarray(weight + 0.5 * np.sin(3 * weight) + noise, weight.dtype)
 
 
 def compare(kind, options, second, dtype, rtol, atol):
-    """Assert that after each of fifty steps the weights are PyTorch's."""
+    """Assert that the weights equal PyTorch's after each of fifty steps."""
     params, optimizer = ours(kind, options, second, dtype)
     their_params, their_optimizer = theirs(kind, options, second, dtype)
     noise, their_noise = np.random.default_rng(1), np.random.default_rng(1)
@@ -201,13 +201,13 @@ ALL = pytest.mark.parametrize(
 )
 @pytest.mark.usefixtures("full_precision")
 def test_fifty_steps(kind, options, second, dtype, rtol, atol):
-    """After each of fifty steps the weights are PyTorch's, but for float32's rounding."""
+    """The weights equal PyTorch's after each of fifty steps, up to float32 rounding."""
     compare(kind, options, second, dtype, rtol, atol)
 
 
 @pytest.mark.parametrize("options", MUON_OPTIONS)
-def test_muon_beside_bfloat16(options):
-    """As it is, with bfloat16 in its iteration, PyTorch's Muon goes nearly the same way."""
+def test_muon_is_close_to_bfloat16(options):
+    """The original Muon of PyTorch, which iterates in bfloat16, takes similar steps."""
     compare("Muon", options | {"weight_decay": 0.1}, {}, np.float32, rtol=0, atol=0.1)
 
 
@@ -215,7 +215,7 @@ def test_muon_beside_bfloat16(options):
     "kind", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Adadelta", "Muon"]
 )
 def test_defaults(kind):
-    """What both have as options has the same default, and they lack only what is none of ours."""
+    """Common options have the same defaults; we lack only implementation switches."""
     found = getattr(optim, kind)([nn.Parameter([[1.0]])]).param_groups[0]
     expected = getattr(torch.optim, kind)([torch.nn.Parameter(torch.ones(1, 1))]).param_groups[0]
     machinery = {"foreach", "fused", "capturable", "maximize", "differentiable"}
@@ -224,14 +224,14 @@ def test_defaults(kind):
     assert {name: found[name] for name in names} == {name: expected[name] for name in names}
 
 
-# Clipping.
+# Gradient clipping.
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 @pytest.mark.parametrize("order", [2.0, 1.0, 0.5, 3.0, math.inf])
 @pytest.mark.parametrize("max_norm", [0.0, 0.1, 5.0, 1000.0, math.inf])
 def test_clip_grad_norm(max_norm, order, dtype, rtol):
-    """The norm and the gradients are PyTorch's."""
+    """The norm and the gradients equal PyTorch's."""
     grads = [grad * 3 for grad in starts("Adam", dtype)]
     params = [nn.Parameter(np.zeros(grad.shape, dtype)) for grad in [*grads, grads[0]]]
     their_params = [torch.nn.Parameter(torch.tensor(p.numpy())) for p in params]
@@ -247,8 +247,8 @@ def test_clip_grad_norm(max_norm, order, dtype, rtol):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("max_norm", [1.0, math.inf])
-def test_clip_grad_norm_that_is_not_finite(max_norm, bad):
-    """What becomes of gradients whose norm is nan or inf is PyTorch's too."""
+def test_clip_grad_norm_of_a_norm_that_is_not_finite(max_norm, bad):
+    """Gradients with a norm of nan or inf change as in PyTorch."""
     params = [nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))]
     their_params = [torch.nn.Parameter(torch.zeros(2)) for _ in params]
     for parameter, other, grad in zip(params, their_params, ([1.0, 2.0], [3.0, bad]), strict=True):
@@ -262,7 +262,7 @@ def test_clip_grad_norm_that_is_not_finite(max_norm, bad):
 
 @pytest.mark.parametrize("limit", [0.0, 0.3, 100.0, math.inf])
 def test_clip_grad_value(limit):
-    """So they are when clipped entry by entry, nan and inf among them."""
+    """Entries, including nan and inf, are clipped as in PyTorch."""
     grads = [*starts("Adam"), np.array([math.nan, math.inf, -math.inf])]
     for grad in grads:
         parameter, other = nn.Parameter(grad), torch.nn.Parameter(torch.tensor(grad))
@@ -303,12 +303,12 @@ SCHEDULES = [
     one_cycle(pct_start=0.01, three_phase=True),
     one_cycle(61, pct_start=1.0),
 ]
-# One that has 0 at the end of each quarter of its wave, which PyTorch's recursion rounds.
+# For the cosine schedule: PyTorch's recursion has rounding errors where the wave is 0.
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-16}
 
 
 def two_optimizers(kind="SGD", lr=0.1):
-    """Return an optimizer with two groups, and PyTorch's."""
+    """Return our optimizer and PyTorch's, each with two groups."""
     own = {"lr": 0.03, **({"momentum": 0.5} if kind == "SGD" else {"betas": (0.8, 0.99)})}
     mine = getattr(optim, kind)(
         [{"params": [nn.Parameter([1.0])]}, {"params": [nn.Parameter([1.0])], **own}], lr=lr
@@ -328,7 +328,7 @@ def their_schedule(optimizer, name, options):
 
 
 def assert_same_groups(mine, other, step):
-    """Assert that both groups have the rate and the momentum of PyTorch's."""
+    """Assert that learning rate and momentum of both groups equal PyTorch's."""
     for found, expected in zip(mine.param_groups, other.param_groups, strict=True):
         for name in {"lr", "momentum", "betas"} & found.keys():
             np.testing.assert_allclose(
@@ -337,12 +337,12 @@ def assert_same_groups(mine, other, step):
 
 
 def compare_schedules(mine, other, schedule, their, steps=60):
-    """Assert that sixty steps, and the rates before them, are PyTorch's."""
+    """Assert that the groups equal PyTorch's at the start and after each step."""
     assert_same_groups(mine, other, 0)
     for step in range(1, steps + 1):
         schedule.step()
         with warnings.catch_warnings():
-            # PyTorch misses the optimizer's steps between.
+            # PyTorch warns that optimizer.step() is not called in between.
             warnings.simplefilter("ignore")
             their.step()
         assert_same_groups(mine, other, step)
@@ -350,14 +350,14 @@ def compare_schedules(mine, other, schedule, their, steps=60):
 
 
 def named(cases):
-    """Return ids."""
+    """Return test ids."""
     return [f"{name}-{options}".replace("'", "") for name, options in cases]
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=named(SCHEDULES))
 def test_schedule(name, options, kind):
-    """Each schedule's rates over sixty steps are PyTorch's, for each of two groups."""
+    """The learning rates of both groups equal PyTorch's over sixty steps."""
     mine, other = two_optimizers(kind)
     schedule = getattr(optim, name)(mine, **options)
     compare_schedules(mine, other, schedule, their_schedule(other, name, options))
@@ -366,14 +366,14 @@ def test_schedule(name, options, kind):
 @pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=named(SCHEDULES))
 @pytest.mark.parametrize("first", [True, False])
 def test_schedule_in_a_sequence(name, options, first):
-    """So they are within SequentialLR, after a warm-up or before a decay."""
+    """In a SequentialLR, after or before another schedule."""
     one, another = ("LinearWarmup", {"warmup_steps": 8}), (name, options)
     milestone = 8
     if first:
         one, another, milestone = (name, options), ("ExponentialLR", {"gamma": 0.9}), 30
     mine, other = two_optimizers()
     if name == "OneCycleLR":
-        # It sets PyTorch's first rate for the schedules beside it too: let it be the same.
+        # OneCycleLR of PyTorch changes the initial lr of the other schedule: use the same here.
         for group, their_group in zip(mine.param_groups, other.param_groups, strict=True):
             peak = options["max_lr"]
             peak = peak[group is mine.param_groups[1]] if isinstance(peak, list) else peak
@@ -388,7 +388,7 @@ def test_schedule_in_a_sequence(name, options, first):
 
 
 def test_three_in_a_sequence():
-    """Three parts, each of which starts at the optimizers' own rates."""
+    """Each of the three parts starts at the initial learning rates of the optimizer."""
     mine, other = two_optimizers()
     parts = [
         ("LinearWarmup", {"warmup_steps": 10, "start_factor": 0.1}),
@@ -419,7 +419,7 @@ PLATEAUS = [
 @pytest.mark.parametrize("options", PLATEAUS)
 @pytest.mark.parametrize("slope", [-0.05, 0.0, 0.05])
 def test_reduce_on_plateau(options, slope):
-    """So are the rates that follow a metric, with noise, negative values and nan in it."""
+    """The metric has noise, negative values and nan."""
     mine, other = two_optimizers()
     schedule = optim.ReduceLROnPlateau(mine, **options)
     their = torch.optim.lr_scheduler.ReduceLROnPlateau(other, **options)

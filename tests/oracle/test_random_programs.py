@@ -1,5 +1,6 @@
-"""The programs of `tests/programs/test_programs.py` beside PyTorch: values, gradients of all leaves
-from a random upstream, products with the Hessian.
+"""The programs of `tests/programs/test_programs.py` compared with PyTorch.
+
+Values, gradients of all leaves from a random upstream gradient, and Hessian-vector products.
 """
 
 import numpy as np
@@ -27,7 +28,7 @@ def _near(x, array):
     return torch.tanh(x.reshape(-1)[places].reshape(array.shape)) * 0.1 + array
 
 
-# The translation of what is written in other ops; records have their counterparts.
+# PyTorch versions of the composed steps; op records have counterparts.
 COMPOSED_THERE = {
     "squash": _squash,
     "near": _near,
@@ -42,13 +43,13 @@ COMPOSED_THERE = {
     "unfold": lambda x, dim, size, step: x.unfold(dim, size, step),
 }
 
-# Whose second derivatives are not held beside PyTorch's, and why.
+# Steps without a comparison of second derivatives, and why.
 WITHOUT_SECOND = {
-    "logcumsumexp": "PyTorch takes the logarithm of the upstream gradient, which fails where it is "
-    "0; ours are held against central differences",
+    "logcumsumexp": "PyTorch takes the logarithm of the upstream gradient, which fails at 0. Ours "
+    "are checked against central differences.",
 }
 
-# Records take arrays among their attributes, as indices, as they are.
+# Counterparts of op records accept array attributes, such as indices, without conversion.
 AS_THEY_ARE = frozenset(TABLE)
 
 
@@ -61,7 +62,7 @@ def _theirs(value):
 
 
 def run_there(program):
-    """Run in PyTorch; return the result and the leaves that want a gradient."""
+    """Run in PyTorch; return the result and the leaves that require gradients."""
     values = [
         torch.tensor(leaf, requires_grad=wanted)
         for leaf, wanted in zip(program.leaves, program.wanted, strict=True)
@@ -83,7 +84,7 @@ def gradients_there(out, leaves, upstream, **options):
 
 
 def check(program):
-    """Hold a program beside PyTorch's; Hessian products for some."""
+    """Compare a program with PyTorch; every fourth with Hessian-vector products."""
     out, leaves = run_on_tensors(program)
     expected, their_leaves = run_there(program)
     agree(program, "values", [out.data], [expected])

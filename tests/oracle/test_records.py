@@ -1,5 +1,7 @@
-"""PyTorch beside every op record: on the fixed samples, on shapes and numbers that hypothesis
-draws from the record's domain, and on the numbers where formulas go wrong.
+"""Every op record compared with PyTorch.
+
+The inputs are the fixed samples, shapes and numbers that hypothesis draws from the op's domain, and
+numbers where formulas break.
 """
 
 import itertools
@@ -17,14 +19,14 @@ from tests.tools import naming
 from tinygrad_np import ops
 
 OPS = list(ops.table.values())
-# Records without a counterpart, and why.
+# Op records without a counterpart, and why.
 WITHOUT: dict[str, str] = {}
 
-# Whose second gradients PyTorch has not: at which inputs, and why.
+# Op records without second gradients in PyTorch: at which inputs, and why.
 WITHOUT_SECOND = {
     "det": (
         lambda x: x.size and (np.linalg.matrix_rank(x) < x.shape[-1] - 1).any(),
-        "numbers where two singular values are 0, by which PyTorch divides",
+        "PyTorch divides by singular values, and two of them are 0",
     ),
 }
 
@@ -64,7 +66,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @st.composite
 def inputs_of(draw_from, op):
-    """Return arrays of the op's domain, of any shape, or any shapes that broadcast."""
+    """Return arrays in the op's domain, with shapes that broadcast."""
     if len(op.inputs) == 1:
         shapes = [draw_from(hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4))]
     else:
@@ -78,7 +80,7 @@ def inputs_of(draw_from, op):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", PLAIN, ids=lambda op: op.name)
-def test_drawn(op):
+def test_random_inputs(op):
     @settings(derandomize=True, deadline=None, database=None, max_examples=60)
     @given(arrays=inputs_of(op), dtype=st.sampled_from(BOTH))
     def check(arrays, dtype):
@@ -87,7 +89,7 @@ def test_drawn(op):
     check()
 
 
-# Numbers where formulas go wrong: limits, halves and ones of either sign, large and small ones.
+# Numbers where formulas break: limits, halves and ones of both signs, large and small numbers.
 LIMITS = [0.0, -0.0, np.inf, -np.inf, np.nan]
 OTHERS = [0.5, -0.5, 1.0, -1.0, 1.5, 2.0, -2.0, 3.0, -3.0, 1e-3, -1e-3, 30.0, -30.0, 800.0, -800.0]
 
@@ -101,7 +103,7 @@ AWKWARD = [
 ]
 
 
-# Where gradients are not PyTorch's: which inputs, and why.
+# Gradients that differ from PyTorch's on purpose: at which inputs, and why.
 DIFFERENT = {
     "copysign": (
         lambda a, b: ~np.isfinite(a),
@@ -111,7 +113,7 @@ DIFFERENT = {
 
 
 def awkward_points(op):
-    """Return the points above, the op's kinks, and a step to either side of its domain's ends."""
+    """Return the points above, the op's kinks, and points at and near the ends of its domain."""
     ends = [end + step for end in op.samples.domain for step in (-1e-3, 0.0, 1e-3)]
     return np.array([*LIMITS, *OTHERS, *op.samples.kinks, *ends])
 

@@ -1,4 +1,4 @@
-"""Checkpoints that travel: PyTorch reads ours and we read PyTorch's."""
+"""Weights files are exchanged with PyTorch in both directions."""
 
 import numpy as np
 import pytest
@@ -16,13 +16,13 @@ NAMES = pytest.mark.parametrize("name", list(PAIRS))
 
 
 def sample(dtype):
-    """Return an array (2, 3) with zeros and others."""
+    """Return an array of shape (2, 3), some entries of which are 0."""
     return np.array([[0, 1, 2], [100, 3, 0]]).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_torch_reads_ours(tmp_path, dtype):
-    """Every dtype, any memory order, no axes and no entries: PyTorch finds the same values."""
+def test_torch_loads_our_files(tmp_path, dtype):
+    """Every dtype and memory order, including 0-d and empty arrays."""
     whole = np.arange(24).reshape(2, 3, 4).astype(dtype)
     state = {
         "plain": sample(dtype),
@@ -40,8 +40,7 @@ def test_torch_reads_ours(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_we_read_torchs(tmp_path, dtype):
-    """What PyTorch saved is read with the same values and dtype."""
+def test_we_load_files_of_torch(tmp_path, dtype):
     state = {"plain": torch.tensor(sample(dtype)), "scalar": torch.tensor(sample(dtype)[0, 1])}
     safetensors_torch.save_file(state, tmp_path / "a.safetensors")
     found = train.load(tmp_path / "a.safetensors")
@@ -51,13 +50,11 @@ def test_we_read_torchs(tmp_path, dtype):
 
 
 @NAMES
-def test_a_models_weights_travel(tmp_path, name):
-    """Our checkpoint fits PyTorch's model of the same layout, and the other way round; names have
-    the same order.
-    """
+def test_model_weights_round_trip_through_torch(tmp_path, name):
+    """Our weights load into PyTorch's model and back; the order of names is the same."""
     first, other = (our_model(name, seed) for seed in (0, 1))
     images, _ = draw_batch(name, 2, np.random.default_rng(2), np.float32)
-    first(Tensor(images))  # so that running statistics are no longer 0 and 1
+    first(Tensor(images))  # moves running statistics away from 0 and 1
     train.save(tmp_path / "ours.safetensors", first.state_dict())
     model = torch_model(name, weights_of(other)).float()
     assert list(dict(first.named_parameters())) == list(dict(model.named_parameters()))

@@ -1,4 +1,4 @@
-"""A training step and the tape's cost beside PyTorch's, in one process; `pytest -s` prints them."""
+"""Time of a training step and of the tape, compared with PyTorch; `pytest -s` prints both."""
 
 import os
 import time
@@ -21,10 +21,10 @@ BATCH = 64
 
 @pytest.mark.skipif(
     "OPENBLAS_CORETYPE" in os.environ,
-    reason="OPENBLAS_CORETYPE holds NumPy's BLAS back, and not PyTorch: unset it",
+    reason="OPENBLAS_CORETYPE may slow down NumPy's BLAS, but not PyTorch; unset it",
 )
 def test_a_step_takes_at_most_twice_as_long_as_pytorchs():
-    """Both sides with as many threads as there are cores; a busy machine has three tries."""
+    """Both sides use all cores; up to three tries, for busy machines."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = images_for("MnistCNN", BATCH)
     steps = {
@@ -39,9 +39,10 @@ def test_a_step_takes_at_most_twice_as_long_as_pytorchs():
     assert min(ratios) <= 2
 
 
-def test_the_tapes_cost_is_about_pytorchs():
-    """The best of many runs in turn, on one thread; a busy machine has five tries. On a quiet one
-    it is at most PyTorch's; the bound leaves room for other machines.
+def test_the_tape_costs_about_as_much_as_pytorchs():
+    """Best of many alternating runs on one thread; up to five tries, for busy machines.
+
+    On an idle machine the cost is at most PyTorch's; the bound leaves room for other machines.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -57,8 +58,8 @@ def test_the_tapes_cost_is_about_pytorchs():
                     run()
                     best[side] = min(best[side], time.perf_counter() - begin)
             ratios.append(best[0] / best[1])
-            here, there = (1e3 * seconds for seconds in best)  # of 1000 ops: us an op
-            print(f"\ntape: {here:.2f} us an op, PyTorch {there:.2f}: {ratios[-1]:.2f}")
+            here, there = (1e3 * seconds for seconds in best)  # for 1000 ops: us per op
+            print(f"\ntape: {here:.2f} us per op, PyTorch {there:.2f}: {ratios[-1]:.2f}")
     finally:
         torch.set_num_threads(before)
     assert min(ratios) <= 1.25
@@ -66,7 +67,7 @@ def test_the_tapes_cost_is_about_pytorchs():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_benchmark_compares_the_same_networks(name):
-    """With the weights of ours in the order of its layers PyTorch's gives the same logits."""
+    """With our weights, PyTorch's network gives the same logits."""
     net, other = ours.network(name), pytorch.network(name)
     with torch.no_grad():
         for weight, target in zip(net.parameters(), other.parameters(), strict=True):

@@ -1,4 +1,4 @@
-"""The transforms beside PyTorch's torch.func: values of every one, over arguments and modules."""
+"""All transforms compared with torch.func, over arguments and modules."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,14 @@ from tests.oracle.compare import agree
 from tests.oracle.pytorch import torch
 from tinygrad_np import Tensor, nn, transforms
 
-# Its forward mode compiles its rules in a way that it has itself deprecated.
+# PyTorch's forward mode uses a deprecated part of torch.jit.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
 ]
 
-# Of two vectors of one length: to one number, and to a matrix. Both sides write them alike.
+# Functions of two vectors of one length, with scalar results, then with array results. They are
+# written the same way on both sides.
 NUMBERS = {
     "a polynomial": lambda x, y: (x**3 * y**2 - x * y).sum(),
     "a quotient": lambda x, y: (x / (1 + y * y)).sum() * (x * y).mean(),
@@ -45,7 +46,7 @@ def sides(*shapes, seed=0):
 
 
 def all_agree(found, expected):
-    """Hold nests of tuples, lists and dicts beside PyTorch's."""
+    """Compare nested tuples, lists and dicts with PyTorch's."""
     if isinstance(found, Tensor):
         agree([found], [expected])
     elif isinstance(found, dict):
@@ -105,7 +106,7 @@ def test_vjp_and_jvp(name):
     all_agree(transforms.jvp(function, (0, 1))(*ours, (v, w)), expected)
 
 
-def test_several_results():
+def test_jacobian_of_nested_results():
     ours, theirs = sides()
 
     def function(x, y):
@@ -118,8 +119,8 @@ def test_several_results():
 
 @pytest.mark.parametrize("depth", [3, 4])
 @each_number
-def test_nested_deeper(name, depth):
-    """The derivative along x, again and again."""
+def test_derivatives_of_higher_order(name, depth):
+    """Repeated derivatives with respect to x, along y."""
 
     def nested(grad, function, y):
         derivative = lambda x: function(x, y)  # noqa: E731
@@ -155,7 +156,7 @@ def test_nested_functions_that_use_the_outer_variable(nested):
     )
 
 
-def test_the_parameters_of_a_module():
+def test_transforms_of_a_module():
     ours = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).astype(np.float64)
     theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
     theirs = theirs.double()

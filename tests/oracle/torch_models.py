@@ -1,4 +1,4 @@
-"""PyTorch's models of the same layout and names as those in `models`."""
+"""The models of `models` in PyTorch, with the same layout and parameter names."""
 
 import collections
 import itertools
@@ -12,7 +12,7 @@ BatchNorm2d, Conv2d, Linear = torch.nn.BatchNorm2d, torch.nn.Conv2d, torch.nn.Li
 
 
 class Dropout(torch.nn.Module):
-    """Multiply by a factor that is given from outside, in training."""
+    """Multiply by `factor` in training mode; the test sets it."""
 
     factor = 1.0
 
@@ -22,15 +22,14 @@ class Dropout(torch.nn.Module):
 
 
 def network(convolutions, sizes, norms=False, relu=True, dropout=False):
-    """Return convolutions, with relu and pooling behind each, and linear layers, by the names of
-    ours.
+    """Return convolutions, each followed by relu and pooling, and linear layers.
 
     Args:
-        convolutions: the convolutions by name.
-        sizes: features from the first linear layer's input to the last one's output.
+        convolutions: convolutions by the name of ours.
+        sizes: number of features, from the input of the first linear layer to the last output.
         norms: whether batch norm follows each convolution.
-        relu: whether relu stands between linear layers.
-        dropout: whether dropout stands before the last layer.
+        relu: whether relu follows each linear layer but the last.
+        dropout: whether dropout precedes the last layer.
     """
     layers = collections.OrderedDict()
     for name, conv in convolutions.items():
@@ -49,13 +48,13 @@ def network(convolutions, sizes, norms=False, relu=True, dropout=False):
 
 
 def two_convolutions(first, second):
-    """Return 3 x 3 convolutions that keep the size."""
+    """Return two 3x3 convolutions that preserve the image size."""
     convolutions = Conv2d(1, first, 3, padding=1), Conv2d(first, second, 3, padding=1)
     return dict(zip(("conv1", "conv2"), convolutions, strict=True))
 
 
 def lab_cnn(blocks):
-    """Return LabCNN of one or two blocks."""
+    """Return LabCNN with one or two blocks."""
     convolutions = {"conv": Conv2d(1, 16, 3, padding=1), "conv2": Conv2d(16, 32, 3, padding=1)}
     if blocks == 1:
         return network({"conv": convolutions["conv"]}, (16 * 14 * 14, 128, 10))
@@ -69,7 +68,7 @@ def lenet():
 
 
 class SqueezeExcitation(torch.nn.Module):
-    """The gate of a residual block."""
+    """Squeeze-and-excitation gate of a residual block."""
 
     def __init__(self, channels):
         super().__init__()
@@ -83,13 +82,13 @@ class SqueezeExcitation(torch.nn.Module):
 
 
 def convolution(channels, out_channels, kernel_size, stride):
-    """Return a convolution without bias that keeps the size, but for its stride."""
+    """Return a convolution without bias that preserves the size at stride 1."""
     options = {"stride": stride, "padding": kernel_size // 2, "bias": False}
     return Conv2d(channels, out_channels, kernel_size, **options)
 
 
 class Block(torch.nn.Module):
-    """A residual block."""
+    """Residual block."""
 
     def __init__(self, channels, out_channels, stride, gated):
         super().__init__()
@@ -128,7 +127,7 @@ class ResNet(torch.nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-# Ours, of a generator, and theirs.
+# Constructors by name: ours takes a generator, PyTorch's takes no arguments.
 PAIRS = {
     "MnistCNN": (
         models.MnistCNN,
@@ -160,7 +159,7 @@ PAIRS = {
 
 
 def our_model(name, seed):
-    """Return our model, its weights drawn from `seed`."""
+    """Return our model with weights drawn from `seed`."""
     return PAIRS[name][0](np.random.default_rng(seed))
 
 

@@ -1,1 +1,1 @@
-"""Programs grown at random from the vocabulary of ops, and what is needed to run them."""
+"""Random programs of ops, and the tools that generate and run them."""

@@ -1,10 +1,10 @@
-"""Growing a program: steps are drawn from the vocabulary and tried on arrays as they are added, so
-that values stay tame and away from kinks.
+"""Generate random programs.
 
-What a step can be comes from the records themselves. Plain records take values as they are, those
-with `axis` and `keepdim` or with one axis any axis, and every other differentiable record is put on
-one of its own samples, moved a little by earlier values. So a new record is in the programs as
-soon as it is in `ops.table`.
+Each step is run on arrays when it is added, so that values stay small and away from kinks.
+
+The steps come from the op records themselves. Plain ops are applied to earlier values, reductions
+and scans along any axis, and every other differentiable op to one of its own samples, perturbed by
+earlier values. A new op is therefore part of the programs as soon as it is in `ops.table`.
 """
 
 import collections
@@ -20,20 +20,20 @@ from tinygrad_np import ops
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import MatrixError
 
-# Not in programs, and why.
-WITHOUT = {"cast": "changes the dtype, which here is the same all over a program"}
+# Ops that programs do not contain, and why.
+WITHOUT = {"cast": "changes the dtype, but a program has a single dtype"}
 
 LARGEST = 160
 SHAPES = [(), (1,), (3,), (4,), (2, 3), (1, 3), (2, 1), (3, 2), (2, 3, 2), (2, 1, 3), (1, 2, 4, 4)]
 
 
 def grow(seed: int, changes: bool = True) -> Program:
-    """Return the program of a seed; with `changes` some of them change values in place."""
+    """Return the program of a seed; with `changes`, some programs change values in place."""
     return Grower(seed, changes).program
 
 
 class Grower:
-    """A program as it grows, and the values it has so far."""
+    """A program under construction, with its values so far."""
 
     def __init__(self, seed: int, changes: bool) -> None:
         self.rng = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ class Grower:
                 FAMILIES[int(self.rng.choice(len(FAMILIES), p=CHANCES))](self)
 
     def pick(self, fits: Callable[[np.ndarray], bool] = lambda value: True) -> int | None:
-        """Return a value that is not empty nor large, and `fits`: a late one, or any."""
+        """Return a small nonempty value for which `fits` is true, preferably a recent one."""
         found = [i for i in self.tame if fits(self.values[i])]
         if not found:
             return None
@@ -61,14 +61,14 @@ class Grower:
         return int(self.rng.choice(found))
 
     def add(self, name: str, *inputs: Input, **attributes: Any) -> int | None:
-        """Add a step and return its value; None, and no step, where it would not be tame."""
+        """Add a step and return its value; if it is large or not finite, add none, return None."""
         step = Step(name, inputs, attributes)
         given = [self.values[v] if isinstance(v, int) else v for v in inputs]
         try:
             with np.errstate(all="ignore"):
                 value = np.asarray(function_of(step)(*given, **attributes))
         except MatrixError:
-            # A sample that was moved too far, as from what is positive definite.
+            # The sample was perturbed too far, for example no longer positive definite.
             return None
         if value.size > LARGEST or not np.isfinite(value).all():
             return None
@@ -82,14 +82,14 @@ class Grower:
         return place
 
     def squashed(self, place: int, low: float, high: float) -> int | None:
-        """Add a step that brings a value between two bounds."""
+        """Add a step that squashes a value into (low, high)."""
         largest = max(1.0, float(np.abs(self.values[place]).max(initial=0)))
         scale = float(self.rng.uniform(0.5, 1.2)) / largest
         shift = float(self.rng.uniform(-0.3, 0.3))
         return self.add("squash", place, scale=scale, shift=shift, low=low, high=high)
 
     def ready(self, place: int, op: Op) -> int | None:
-        """Return a value, squashed if need be, within an op's domain and away from its kinks."""
+        """Squash a value, if necessary, into the op's domain and away from its kinks."""
         low, high = op.samples.domain
         for _ in range(3):
             value = self.values[place]
@@ -104,11 +104,11 @@ class Grower:
         return None
 
     def axis(self, value: np.ndarray) -> int:
-        """Return an axis of a value of at least one, from the front or from the end."""
+        """Return a random axis of a value, possibly negative."""
         return int(self.rng.integers(-value.ndim, value.ndim))
 
     def change(self) -> None:
-        """Write into a value, or attempt to; rather into one that shares memory with others."""
+        """Add a write to a value, or an attempt; preferably to one that shares memory."""
         owners = collections.Counter(map(_owner, self.values))
         is_rather_shared = self.rng.random() < 0.7
         place = self.pick(
@@ -133,7 +133,7 @@ class Grower:
 
 
 def _owner(value: np.ndarray) -> int:
-    """Return what stands for the memory that a value is in."""
+    """Return an identifier of the memory that a value uses."""
     return id(value if value.base is None else value.base)
 
 
@@ -143,7 +143,7 @@ def _chosen(family: list[Op], grower: Grower) -> Op:
 
 @functools.cache
 def differentiable() -> list[Op]:
-    """Return the records that programs are made of."""
+    """Return the ops that programs consist of."""
     return [op for op in ops.table.values() if op.differentiable_inputs and op.name not in WITHOUT]
 
 
@@ -164,7 +164,7 @@ def _families() -> dict[str, list[Op]]:
 
 
 def unary(grower: Grower) -> None:
-    """A plain record of one input."""
+    """Add a plain op with one input."""
     op = _chosen(_families()["unary"], grower)
     place = grower.pick()
     ready = None if place is None else grower.ready(place, op)
@@ -173,7 +173,7 @@ def unary(grower: Grower) -> None:
 
 
 def binary(grower: Grower) -> None:
-    """A plain record of two inputs that broadcast; at times the same value twice."""
+    """Add a plain op with two inputs that broadcast, sometimes the same value twice."""
     op = _chosen(_families()["binary"], grower)
     first = grower.pick()
     if first is None:
@@ -191,7 +191,7 @@ def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 def arithmetic(grower: Grower) -> None:
-    """A sum or a product: most of what networks do."""
+    """Add a sum, difference or product, the most frequent ops of networks."""
     first = grower.pick()
     if first is not None:
         shape = grower.values[first].shape
@@ -200,7 +200,7 @@ def arithmetic(grower: Grower) -> None:
 
 
 def reduction(grower: Grower) -> None:
-    """A record over an axis, several, or all."""
+    """Add a reduction over one axis, several or all."""
     op = _chosen(_families()["reductions"], grower)
     place = grower.pick(lambda value: value.ndim > 0)
     if place is None:
@@ -212,7 +212,7 @@ def reduction(grower: Grower) -> None:
 
 
 def scan(grower: Grower) -> None:
-    """A record along an axis."""
+    """Add a scan along an axis."""
     op = _chosen(_families()["scans"], grower)
     place = grower.pick(lambda value: value.ndim > 0)
     if place is not None:
@@ -221,7 +221,7 @@ def scan(grower: Grower) -> None:
 
 
 def sampled(grower: Grower) -> None:
-    """A record that is not plain, on one of its samples moved a little by earlier values."""
+    """Add an op that is not plain, on one of its samples perturbed by earlier values."""
     op = _chosen(_families()["others"], grower)
     fitting = _small_samples(op)
     if not fitting:
@@ -249,7 +249,7 @@ def _small_samples(op: Op) -> list[Any]:
 
 
 def view(grower: Grower) -> None:
-    """A reshape, a permutation, an exchange of axes, a slice: all share memory."""
+    """Add a reshape, permutation, transpose, flip or slice, which share memory."""
     place = grower.pick(lambda value: value.ndim > 0)
     if place is None:
         return
@@ -280,7 +280,7 @@ def _basic_key(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Any, .
 
 
 def index(grower: Grower) -> None:
-    """Entries named by arrays, some of them twice; by a mask; along an axis."""
+    """Add indexing by an array with repeats, by a mask, or along an axis."""
     place = grower.pick(lambda value: value.ndim > 0)
     if place is None:
         return
@@ -300,7 +300,7 @@ def index(grower: Grower) -> None:
 
 
 def widening(grower: Grower) -> None:
-    """An expansion, a padding, windows."""
+    """Add an expansion, padding or windows."""
     place = grower.pick(lambda value: value.size <= LARGEST // 4)
     if place is None:
         return
@@ -321,7 +321,7 @@ def widening(grower: Grower) -> None:
 
 
 def joining(grower: Grower) -> None:
-    """Values of one shape joined, at times one with itself."""
+    """Join two values of one shape, sometimes a value with itself."""
     first = grower.pick(lambda value: value.ndim > 0)
     if first is None:
         return
@@ -332,7 +332,7 @@ def joining(grower: Grower) -> None:
 
 
 def product(grower: Grower) -> None:
-    """A product of matrices; of a value with its own transpose where no other fits."""
+    """Add a matrix product, of a value with its own transpose if no other fits."""
     first = grower.pick(lambda value: value.ndim > 1)
     if first is None:
         return
@@ -350,7 +350,7 @@ def product(grower: Grower) -> None:
 
 
 def choice(grower: Grower) -> None:
-    """Where, clip, sort, and other methods written in ops."""
+    """Add where, clip, sort, or another composite method."""
     place = grower.pick(lambda value: value.ndim > 0)
     if place is None:
         return

@@ -1,5 +1,6 @@
-"""Straight-line programs: what a step is, how a program reads, and how it runs on arrays and on
-Tensors. The same steps run in PyTorch in `tests/oracle/test_random_programs.py`.
+"""Straight-line programs: their steps, their printed form, and runs on arrays and on Tensors.
+
+The same steps run in PyTorch in `tests/oracle/test_random_programs.py`.
 """
 
 import math
@@ -12,14 +13,14 @@ import numpy as np
 from tinygrad_np import Tensor, no_grad, ops
 from tinygrad_np.errors import GraphError
 
-# A value is named by its place among all values, leaves first. A step's inputs are values (ints),
-# constant arrays, or None for an input left out.
+# A value is identified by its position among all values, leaves first. The inputs of a step are
+# values (ints), constant arrays, or None for an omitted input.
 Input = int | np.ndarray | None
 
 
 @dataclass
 class Step:
-    """One op, and what it is given; or, named below, something else that happens."""
+    """One op with its inputs and attributes; or, by a name below, a change in place."""
 
     name: str
     inputs: tuple[Input, ...]
@@ -27,7 +28,7 @@ class Step:
 
     @property
     def makes_a_value(self) -> bool:
-        """Whether the step adds a value: changes in place and attempts at them do not."""
+        """Whether the step adds a value; changes in place and attempts do not."""
         return self.name not in (WRITE, ATTEMPT)
 
     def __str__(self) -> str:
@@ -43,15 +44,15 @@ def _brief(value: Any) -> str:
     return f"{value.dtype}{list(value.shape)}{' '.join(entries.split())}"
 
 
-# A change of value 0 at `key` to `to`: inside no_grad(), or through a detached view of it.
+# Write `to` to the value at `key`, inside no_grad() or through a detached view.
 WRITE = "write"
-# The same while recording, which must be refused at once.
+# The same while recording, which must raise.
 ATTEMPT = "attempt to write"
 
 
 @dataclass
 class Program:
-    """Leaves, those of them that want a gradient, steps, and the values that make the result."""
+    """A program: its leaves, which of them require gradients, and its steps."""
 
     seed: int
     leaves: list[np.ndarray]
@@ -60,7 +61,7 @@ class Program:
 
     @property
     def results(self) -> list[int]:
-        """The values that no later step uses; each program's result is all of these, in a row."""
+        """Values that no later step uses; the result of the program joins all of them."""
         makers = [step for step in self.steps if step.makes_a_value]
         used = {value for step in makers for value in step.inputs if isinstance(value, int)}
         first, end = len(self.leaves), len(self.leaves) + len(makers)
@@ -68,7 +69,7 @@ class Program:
 
     @property
     def writes(self) -> bool:
-        """Whether something is changed in place."""
+        """Whether any value is changed in place."""
         return any(step.name == WRITE for step in self.steps)
 
     def __str__(self) -> str:
@@ -85,24 +86,24 @@ class Program:
 
 
 def squash(x: Any, scale: float, shift: float, low: float, high: float) -> Any:
-    """Return x within (low, high), smoothly."""
+    """Map x smoothly into (low, high)."""
     unit = ops.tanh(ops.add(ops.mul(x, scale), shift))
     return ops.add(ops.mul(unit, (high - low) / 2), (high + low) / 2)
 
 
 def near(x: Any, array: np.ndarray) -> Any:
-    """Return `array`, moved a little by entries of x."""
+    """Return `array`, perturbed by entries of x."""
     places = np.arange(array.size) % math.prod(x.shape) if array.size else np.zeros(0, int)
     entries = ops.getitem(ops.reshape(x, (-1,)), places)
     return ops.add(ops.mul(ops.tanh(ops.reshape(entries, array.shape)), 0.1), array)
 
 
 def detach(x: Any) -> Any:
-    """Return x without its graph; of an array, itself, which shares memory as well."""
+    """Return x detached from its graph; an array is returned as it is."""
     return x.detach() if isinstance(x, Tensor) else x
 
 
-# What is written in other ops, and methods that choose them.
+# Functions composed of several ops.
 COMPOSED: dict[str, Callable[..., Any]] = {
     "squash": squash,
     "near": near,
@@ -119,17 +120,17 @@ COMPOSED: dict[str, Callable[..., Any]] = {
 
 
 def function_of(step: Step) -> Callable[..., Any]:
-    """Return what runs a step on arrays and on Tensors."""
+    """Return the function that runs a step on arrays or Tensors."""
     return COMPOSED.get(step.name) or ops.table[step.name]
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """Return all entries of all parts in a row."""
+    """Concatenate the entries of all parts."""
     return ops.cat(*[ops.reshape(part, (-1,)) for part in parts])
 
 
 class Base:
-    """What stood where a program writes, when nothing was varied."""
+    """The values that the writes of an unperturbed run replaced."""
 
     def __init__(self) -> None:
         self.before: list[np.ndarray] = []
@@ -138,10 +139,10 @@ class Base:
 def run_on_arrays(
     program: Program, leaves: Sequence[np.ndarray], base: Base | None = None
 ) -> tuple[np.ndarray, Base]:
-    """Run on copies of the leaves; return the result, and what stood where it writes.
+    """Run on copies of the leaves; return the result and the values that writes replaced.
 
-    A change in place replaces a value, but not how it depends on the leaves: when leaves are
-    varied, what the varied value is away from that of `base` is kept.
+    A write replaces a value, but not its dependence on the leaves. In a run with perturbed leaves,
+    the difference between the old value and the one in `base` is therefore kept.
     """
     record = Base()
     values = [np.array(leaf) for leaf in leaves]
@@ -154,29 +155,29 @@ def run_on_arrays(
             target[key] = to + moved
         elif step.makes_a_value:
             value = function_of(step)(*given(step, values), **step.attributes)
-            # NumPy's operators give scalars for arrays of no dimension.
+            # NumPy's operators return scalars for 0-d arrays.
             values.append(np.asarray(value))
     return joined([values[v] for v in program.results]), record
 
 
 def given(step: Step, values: Sequence[Any]) -> list[Any]:
-    """Return the inputs of a step: values looked up, constants as they are."""
+    """Return the inputs of a step, with values looked up."""
     return [values[v] if isinstance(v, int) else v for v in step.inputs]
 
 
 def _place(step: Step) -> int:
     place = step.inputs[0]
     if not isinstance(place, int):
-        raise TypeError(f"{step} changes something else than a value")
+        raise TypeError(f"{step}: expected to change a value, got {place!r}.")
     return place
 
 
 class NotRefusedError(AssertionError):
-    """A change that had to be refused at once was not."""
+    """A change in place that must raise did not."""
 
 
 def run_on_tensors(program: Program, dtype: Any = np.float64) -> tuple[Tensor, list[Tensor]]:
-    """Run on new Tensors; return the result and the leaves that want a gradient."""
+    """Run on new Tensors; return the result and the leaves that require gradients."""
     values = [
         Tensor(leaf.astype(dtype), requires_grad=wanted)
         for leaf, wanted in zip(program.leaves, program.wanted, strict=True)
@@ -193,7 +194,7 @@ def run_on_tensors(program: Program, dtype: Any = np.float64) -> tuple[Tensor, l
 
 
 def _constant(value: Any, dtype: Any) -> Any:
-    """Return an array of floats in `dtype`, and all else as it is."""
+    """Convert a float array to `dtype`; return anything else unchanged."""
     is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
     return value.astype(dtype) if is_float else value
 

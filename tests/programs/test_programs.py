@@ -1,6 +1,4 @@
-"""Programs grown at random from the vocabulary: gradients held against central differences, and
-what must hold of any backward.
-"""
+"""Random programs: gradients compared with central differences, and invariants of backward."""
 
 import collections
 import dataclasses
@@ -17,40 +15,40 @@ from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.autograd.dispatch import Primitive
 from tinygrad_np.errors import GraphError
 
-# A failure prints the program; `grow(seed)` gives it again.
+# A failure prints the program; `grow(seed)` reproduces it.
 SMOKE = range(15)
 BLOCK = 300
 FULL = [range(start, start + BLOCK) for start in range(0, 3000, BLOCK)]
 
-# Of the directions and programs tried, how many may lie at a kink, where differences mean nothing:
-# growing keeps away from kinks, so that hardly any do.
+# Fraction of checks that may lie at a kink, where differences mean nothing. It is small because
+# programs are generated away from kinks.
 AT_KINKS = 0.01
 
 
 class WrongError(AssertionError):
-    """A program on which something does not hold; says what, and the program."""
+    """A check failed; the message contains the failure and the program."""
 
     def __init__(self, program: Program, what: object) -> None:
         super().__init__(f"{what}\n{program}")
 
 
 def zero_or(grad, leaf):
-    """Return a gradient as an array; that of a leaf that was not used is 0."""
+    """Return a gradient as an array; the gradient of an unused leaf is 0."""
     return np.zeros(leaf.shape, leaf.dtype) if grad is None else grad.data
 
 
 def gradients(out, leaves, upstream):
-    """Return by `gradient()` an array for each leaf."""
+    """Return the gradient of each leaf as an array, computed by `gradient()`."""
     found = autograd.gradient(out, leaves, upstream, allow_unused=True)
     return [zero_or(*pair) for pair in zip(found, leaves, strict=True)]
 
 
 def check(program, tally):
-    """Hold a program to all that is said below; count in `tally` what was done."""
+    """Run all checks on a program; count in `tally` which ones applied."""
     out, leaves = run_on_tensors(program)
     plain, base = run_on_arrays(program, program.leaves)
     if not np.array_equal(out.data, plain, equal_nan=True):
-        raise WrongError(program, "the values differ from those without recording")
+        raise WrongError(program, "the values differ from a run without recording")
     if not out.requires_grad:
         tally["constant"] += 1
         return
@@ -74,7 +72,7 @@ def check(program, tally):
 
 
 def check_repeats(program, out, leaves, upstream, grads):
-    """A second backward doubles, `gradient()` agrees, and a rerun gives the same bits."""
+    """Check that a second backward doubles gradients and a rerun reproduces them exactly."""
     out.backward(upstream)
     for leaf, grad in zip(leaves, grads, strict=True):
         if not np.array_equal(zero_or(leaf.grad, leaf), 2 * grad):
@@ -86,7 +84,7 @@ def check_repeats(program, out, leaves, upstream, grads):
 
 
 def moved(program, directions, step):
-    """Return the leaves, those that want a gradient moved along `directions`."""
+    """Return the leaves; those that require gradients are moved along `directions`."""
     directions = iter(directions)
     return [
         leaf + step * next(directions) if wanted else leaf
@@ -95,7 +93,7 @@ def moved(program, directions, step):
 
 
 def check_differences(program, base, upstream, grads, rng, tally):
-    """In a random direction, gradients are central differences, where two steps agree on those."""
+    """Compare gradients with central differences in a random direction."""
     directions = [rng.standard_normal(grad.shape) for grad in grads]
 
     def weighted(step):
@@ -106,8 +104,9 @@ def check_differences(program, base, upstream, grads, rng, tally):
 
 
 def agree(program, what, grads, directions, function, tally):
-    """Hold gradients against two central differences of a function of a step along directions,
-    where these two are one.
+    """Compare gradients with central differences of two step sizes.
+
+    If the two differences disagree, the program is at a kink, which is only counted.
     """
     terms = [grad * d for grad, d in zip(grads, directions, strict=True)]
     analytic = sum(float(np.sum(term)) for term in terms)
@@ -121,7 +120,7 @@ def agree(program, what, grads, directions, function, tally):
 
 
 def check_float32(program, upstream, grads, tally):
-    """In float32 gradients are those of float64, roughly; next to a kink they need not be."""
+    """Check that float32 gradients are close to float64, except next to a kink."""
     out, leaves = run_on_tensors(program, np.float32)
     if out.dtype != np.float32:
         raise WrongError(program, f"float32 leaves gave {out.dtype}")
@@ -129,14 +128,14 @@ def check_float32(program, upstream, grads, tally):
     size = 1 + max(float(np.abs(grad).max(initial=0)) for grad in grads)
     for found, grad in zip(gradients(out, leaves, np.float32(upstream)), grads, strict=True):
         if found.dtype != np.float32:
-            raise WrongError(program, f"a gradient in float32 is of {found.dtype}")
+            raise WrongError(program, f"a gradient of a float32 leaf has dtype {found.dtype}")
         if not np.abs(found - grad).max(initial=0) <= 1e-2 * size:
             tally["float32 at a kink"] += 1
             return
 
 
 def check_second(program, upstream, rng, tally):
-    """The derivative of the gradients, along directions, is their central difference."""
+    """Compare second derivatives with central differences of gradients."""
     out, leaves = run_on_tensors(program)
     directions, weights = ([rng.standard_normal(leaf.shape) for leaf in leaves] for _ in range(2))
     products = hessian_products(out, leaves, upstream, weights)
@@ -151,7 +150,7 @@ def check_second(program, upstream, rng, tally):
 
 
 def hessian_products(out, leaves, upstream, weights):
-    """Return the gradient, for each leaf, of the gradients weighted: 0 where they are constant."""
+    """Return the gradients of the weighted sum of gradients; 0 if it is constant."""
     grads = autograd.gradient(out, leaves, upstream, create_graph=True, allow_unused=True)
     parts = [(g * w).sum() for g, w in zip(grads, weights, strict=True) if g is not None]
     if any(part.requires_grad for part in parts):
@@ -160,7 +159,7 @@ def hessian_products(out, leaves, upstream, weights):
 
 
 def run(seeds):
-    """Check the programs of some seeds; return what was done, and how often."""
+    """Check the programs of the seeds; return the tally."""
     tally = collections.Counter()
     for seed in seeds:
         check(grow(seed), tally)
@@ -168,7 +167,7 @@ def run(seeds):
 
 
 def hold(tally):
-    """Few may be at kinks, and changes in place must go either way."""
+    """Assert that few checks were at kinks."""
     for what in ("first derivative", "second derivative", "float32"):
         assert tally[f"{what} at a kink"] <= max(2, AT_KINKS * tally[what]), tally
 
@@ -177,7 +176,7 @@ def test_programs():
     hold(run(SMOKE))
 
 
-def test_what_is_not_in_programs_says_why():
+def test_ops_without_programs_have_a_reason():
     assert all(name in ops.table and reason for name, reason in WITHOUT.items())
 
 
@@ -191,11 +190,11 @@ def test_many_programs(seeds):
     assert tally["checked"] > 0.75 * len(seeds)
 
 
-# The programs must be able to fail: faults planted, and when they are noticed.
+# The programs must detect planted faults.
 
 
 def noticed_after(programs):
-    """Return how many programs it takes until one fails; None if none does."""
+    """Return the number of programs until one fails, or None."""
     tally = collections.Counter()
     for count, program in enumerate(programs, start=1):
         try:
@@ -212,7 +211,7 @@ def grown():
 
 
 def change(patch, op, **fields):
-    """Change fields of an op, which is frozen."""
+    """Change fields of an op, although it is frozen."""
     patch.setattr(Primitive, "__setattr__", object.__setattr__)
     for name, value in fields.items():
         patch.setattr(op, name, value)
@@ -220,10 +219,8 @@ def change(patch, op, **fields):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", differentiable(), ids=lambda op: op.name)
-def test_a_wrong_gradient_is_noticed(op, monkeypatch):
-    """Each VJP and kernel of each op, 0.1 % too large: noticed by the first programs that have the
-    op.
-    """
+def test_wrong_gradients_are_detected(op, monkeypatch):
+    """A VJP or kernel that is 0.1 % too large fails one of the first programs with the op."""
     programs = [p for p in grown() if any(step.name == op.name for step in p.steps)]
     assert len(programs) >= 5
     faults = [(f"VJP, {wrt}", with_fault(op, wrt, faults_of(op, wrt)[0])) for wrt in op.vjps]
@@ -237,7 +234,7 @@ def test_a_wrong_gradient_is_noticed(op, monkeypatch):
 
 
 class Forgetful:
-    """NumPy, but that a sum of gradients is the last of them."""
+    """NumPy with an `add` that returns the second operand."""
 
     def __getattr__(self, name):
         return getattr(np, name)
@@ -249,12 +246,12 @@ class Forgetful:
 
 
 def forget(patch):
-    """Where two gradients meet, one is lost."""
+    """Drop the first of two accumulated gradients."""
     patch.setattr(autograd, "np", Forgetful())
 
 
 def unshared(name):
-    """A view has a version of its own."""
+    """Give a view its own version counter."""
 
     def plant(patch):
         change(patch, ops.table[name], view=False)
@@ -263,17 +260,17 @@ def unshared(name):
 
 
 def unshared_detach(patch):
-    """What is detached has a version of its own."""
+    """Give detached Tensors their own version counter."""
     patch.setattr(Tensor, "detach", lambda self: Tensor.wrap(self.data))
 
 
 def unmarked(patch):
-    """No change in place raises a version."""
+    """Do not bump the version on changes in place."""
     patch.setattr(Tensor, "mark_changed", lambda self: None)
 
 
 def unrefused(patch):
-    """Values in a graph can be written to while recording."""
+    """Allow writes to Tensors in a graph while recording."""
 
     def write(self, key, value):
         self.data[key] = value
@@ -285,17 +282,17 @@ def unrefused(patch):
 ENGINE = {
     "a gradient lost in a diamond": forget,
     **{
-        f"{name} with a version of its own": unshared(name)
+        f"{name} with its own version": unshared(name)
         for name in ("basic_index", "reshape", "permute", "transpose", "expand")
     },
-    "detach with a version of its own": unshared_detach,
+    "detach with its own version": unshared_detach,
     "changes that are not marked": unmarked,
-    "a change that is not refused": unrefused,
+    "a write that does not raise": unrefused,
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ENGINE)
-def test_a_faulty_engine_is_noticed(fault, monkeypatch):
+def test_engine_faults_are_detected(fault, monkeypatch):
     ENGINE[fault](monkeypatch)
     assert noticed_after(grown())

@@ -1,4 +1,4 @@
-"""Recycled memory: lent memory is nobody else's, bounded, and training does not grow."""
+"""Buffer pool: blocks are never lent twice, idle memory is limited, training does not grow."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ LARGE = (memory.SMALL // 4 + 1,)
 
 
 def run_threads(count, work):
-    """Run `work` of each number in a thread of its own, all at once."""
+    """Run `work(number)` for each number below `count`, each in its own thread."""
     threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
@@ -28,18 +28,18 @@ def run_threads(count, work):
 
 @pytest.fixture
 def pool(monkeypatch):
-    """Put an empty pool in place of the process's own."""
+    """Replace the pool of the process with an empty one."""
     own = memory.Pool(limit=1 << 24)
     monkeypatch.setattr(memory, "pool", own)
     return own
 
 
 def address(array):
-    """Return where an array's memory begins."""
+    """Return the address of an array's first byte."""
     return array.__array_interface__["data"][0]
 
 
-def test_a_block_is_aligned_and_lent_again(pool):
+def test_blocks_are_aligned_and_reused(pool):
     first = memory.empty(LARGE, np.float32)
     where = address(first)
     assert where % 64 == 0
@@ -47,7 +47,7 @@ def test_a_block_is_aligned_and_lent_again(pool):
     assert address(memory.empty(LARGE, np.float32)) == where
 
 
-def test_small_arrays_are_numpys_own(pool):
+def test_small_arrays_come_from_numpy(pool):
     assert memory.empty((3,), np.float32).base is None
 
 
@@ -64,8 +64,8 @@ def test_small_arrays_are_numpys_own(pool):
         lambda array: np.asarray(memoryview(array)),
     ],
 )
-def test_a_view_of_any_kind_keeps_its_block(pool, keep):
-    """A view's base must be the lent array: NumPy skips over arrays that own no memory."""
+def test_every_kind_of_view_keeps_its_block(pool, keep):
+    """The base of a view must be the lent array, although NumPy collapses chains of bases."""
     array = memory.empty(LARGE, np.float32)
     array.fill(1)
     view = keep(array)
@@ -76,9 +76,10 @@ def test_a_view_of_any_kind_keeps_its_block(pool, keep):
     assert not (np.asarray(view) == 2).any()
 
 
-def test_memory_lent_at_random_is_never_lent_twice(pool):
-    """Arrays, and views of arrays that are gone, are held and dropped at random; each carries a
-    number of its own, which nobody else may overwrite.
+def test_no_block_is_lent_twice(pool):
+    """Hold and drop arrays at random, and views of arrays that are gone.
+
+    Each is filled with its own number, which no other array may overwrite.
     """
     generator = np.random.default_rng(0)
     held = []
@@ -96,8 +97,8 @@ def test_memory_lent_at_random_is_never_lent_twice(pool):
         assert (kept == number).all()
 
 
-def test_memory_that_goes_from_thread_to_thread_is_never_lent_twice(pool):
-    """Threads lend, write, take views of and pass on arrays, and drop what others have lent."""
+def test_no_block_is_lent_twice_across_threads(pool):
+    """Threads allocate arrays, write to them, pass on views, and drop arrays of other threads."""
     faults, bag = [], queue.SimpleQueue()
     keeps = [
         lambda array: array,
@@ -135,23 +136,23 @@ def test_memory_that_goes_from_thread_to_thread_is_never_lent_twice(pool):
     assert pool.idle_bytes == sum(size * len(blocks) for size, blocks in pool._idle.items())
 
 
-def test_idle_memory_is_bounded(pool):
+def test_idle_memory_is_limited(pool):
     held = [memory.empty((1 << 20,), np.float32) for _ in range(10)]
     del held
     assert 0 < pool.idle_bytes <= pool.limit
 
 
-def test_a_limit_of_zero_gives_all_back_and_switches_off(pool):
+def test_a_limit_of_zero_frees_all_and_disables_recycling(pool):
     memory.empty(LARGE, np.float32)
     assert pool.idle_bytes > 0
     pool.set_limit(0)
     assert pool.idle_bytes == 0
     assert memory.empty(LARGE, np.float32).base is None
-    with pytest.raises(ArgumentError, match="got -1 bytes"):
+    with pytest.raises(ArgumentError, match=r"expected `nbytes` to be >= 0 .*, got -1\."):
         pool.set_limit(-1)
 
 
-def test_a_block_comes_back_also_when_the_collector_frees_it(pool):
+def test_a_block_freed_by_the_garbage_collector_comes_back(pool):
     cycle = [memory.empty(LARGE, np.float32)]
     cycle.append(cycle)
     del cycle
@@ -161,7 +162,7 @@ def test_a_block_comes_back_also_when_the_collector_frees_it(pool):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 2, 1, 0), (1, 0, 3, 2)])
-def test_memory_order_follows_the_model(pool, order):
+def test_memory_order_follows_like(pool, order):
     shape = (20, 30, 12, 13)
     within = np.zeros([shape[axis] for axis in order], np.float32)
     like = within.transpose(np.argsort(order))
@@ -170,7 +171,7 @@ def test_memory_order_follows_the_model(pool, order):
     assert made.strides == like.strides
 
 
-def test_sizes_that_are_no_longer_used_make_room(pool):
+def test_the_least_recently_used_sizes_are_freed(pool):
     pool.set_limit(1 << 20)
     old = [memory.empty((1 << 14,), np.float32) for _ in range(16)]
     del old
@@ -178,7 +179,7 @@ def test_sizes_that_are_no_longer_used_make_room(pool):
     assert len(set(where[1:])) == 1
 
 
-def test_the_books_balance(pool):
+def test_idle_bytes_and_loans_are_counted(pool):
     held = [memory.empty(LARGE, np.float32) for _ in range(3)]
     assert pool.idle_bytes == 0
     assert len(pool._loans) == 3
@@ -191,8 +192,8 @@ def test_the_books_balance(pool):
     assert pool.idle_bytes == once
 
 
-def test_memory_is_lent_also_while_the_books_are_closed(pool):
-    """As below a signal handler: nobody waits for the lock, which its own thread may hold."""
+def test_the_pool_never_waits_for_its_lock(pool):
+    """As in a signal handler that interrupts the holder of the lock."""
     with pool._lock:
         array = memory.empty(LARGE, np.float32)
         array.fill(1)
@@ -211,8 +212,8 @@ def test_a_forked_child_has_a_free_lock():
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_forked_child_counts_anew(pool):
-    """The thread that was about to count what it took does not exist there."""
+def test_a_forked_child_recounts_idle_bytes(pool):
+    """A thread about to update the count does not exist in the child."""
     held = [memory.empty(LARGE, np.float32) for _ in range(2)]
     del held
     once = pool.idle_bytes
@@ -249,8 +250,8 @@ MEASURE = """
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
-def test_fifty_steps_peak_where_five_did():
-    """With the garbage collector off: graphs go by reference counting."""
+def test_peak_memory_is_constant_after_five_steps():
+    """The garbage collector is off: reference counting alone frees the graphs."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEASURE)], capture_output=True, text=True, check=True
     )
@@ -258,7 +259,7 @@ def test_fifty_steps_peak_where_five_did():
     assert after_fifty <= 1.02 * after_five
 
 
-def test_views_of_any_kind_share_memory():
+def test_is_shared():
     array = np.zeros(6)
     strided = np.lib.stride_tricks.as_strided(array, (3,), (16,))
     for view in (array, array[1:], array.reshape(2, 3).T, strided, strided[1:], memoryview(array)):

@@ -1,4 +1,4 @@
-"""Recording modes: nested, as decorators, after errors, and per thread."""
+"""no_grad and enable_grad: nested, as decorators, after errors, and per thread."""
 
 import threading
 
@@ -8,7 +8,7 @@ from tests.tools import leaf
 from tinygrad_np import enable_grad, no_grad
 
 
-def test_no_grad_records_nothing_and_enable_grad_records_within():
+def test_enable_grad_inside_no_grad():
     x = leaf(2.0)
     with no_grad():
         assert not (x * x).requires_grad
@@ -25,7 +25,7 @@ def test_no_grad_ends_with_an_exception():
     assert (x * x).requires_grad
 
 
-def test_no_grad_decorates_also_recursive_functions():
+def test_no_grad_decorates_recursive_functions():
     x = leaf(2.0)
 
     @no_grad()
@@ -43,7 +43,7 @@ def test_one_no_grad_can_be_entered_twice():
     assert (x * x).requires_grad
 
 
-def test_no_grad_is_of_its_thread():
+def test_no_grad_is_local_to_its_thread():
     x, seen = leaf(2.0), []
     with no_grad():
         thread = threading.Thread(target=lambda: seen.append((x * x).requires_grad))

@@ -1,4 +1,4 @@
-"""Work split over threads: the same results, errors raised, BLAS given back, threads never more."""
+"""Thread pool: results, errors, the thread counts of BLAS, and the number of workers."""
 
 import gc
 import multiprocessing
@@ -29,34 +29,34 @@ PATIENCE = 20
 """Seconds after which a test that waits for another thread fails."""
 
 WORK = np.ones(3_000_000)
-"""NumPy computes on it for some 30 ms and lets other threads run meanwhile."""
+"""NumPy computes on it for about 30 ms with the GIL released."""
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 quietly = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 class Library:
-    """A BLAS of which only the number of threads is there."""
+    """A BLAS stub that has only a thread count."""
 
     def __init__(self, count):
         self.count = count
 
     def get_num_threads(self):
-        """As threadpoolctl's."""
+        """Same interface as threadpoolctl."""
         return self.count
 
     def set_num_threads(self, count):
-        """As threadpoolctl's."""
+        """Same interface as threadpoolctl."""
         self.count = count
 
 
 class LibraryForEachThread(threading.local, Library):
-    """A BLAS that has a number of threads for each of ours, as MKL has."""
+    """A BLAS stub with one count per thread, as in MKL."""
 
 
 @pytest.fixture
 def team():
-    """Return a function that makes workers of a number of threads, with a BLAS of 7 threads."""
+    """Return a function that makes workers with `count` threads and a BLAS of 7 threads."""
     made = []
 
     def of(count, library=None):
@@ -73,11 +73,11 @@ def team():
 
 @pytest.fixture
 def split(monkeypatch):
-    """Return a function that runs `call` with a number of threads, over which all is split."""
+    """Return a function that runs `call` with `count` threads and splits all work."""
     monkeypatch.setattr(parallel, "WORTH", 1)
     monkeypatch.setattr(elementwise, "_SMALL", 0)
     made = {}
-    # All that there are now: other tests may have brought more than the package has met.
+    # Searched again: other tests may have loaded libraries after the package did.
     libraries = parallel.Workers()._libraries()
     before = [library.get_num_threads() for library in libraries]
 
@@ -103,14 +103,14 @@ def split(monkeypatch):
 
 
 def untold(library=None):
-    """Return workers whose number nobody has set, with a BLAS of 7 threads."""
+    """Return workers without a thread count set, with a BLAS of 7 threads."""
     workers = parallel.Workers()
     workers._blas = [library or Library(7)]
     return workers
 
 
 def idents(workers, length=50, **options):
-    """Return the threads in which parts run, each waiting until all are at work."""
+    """Return the thread ids of the parts; each part waits until all threads are busy."""
     parts = threading.Barrier(min(workers.count, length))
 
     def part(where):
@@ -121,7 +121,7 @@ def idents(workers, length=50, **options):
 
 
 def is_sound(workers):
-    """Whether work is split again, BLAS was given back and nothing is left behind."""
+    """Return whether work is split again, BLAS is restored and no state is left over."""
     found = idents(workers, uses_blas=True)
     return (
         len(set(found)) == workers.count
@@ -133,7 +133,7 @@ def is_sound(workers):
 
 
 def in_thread(call):
-    """Start `call` in a thread of the user's; return a function that waits for its result."""
+    """Start `call` in a user thread; return a function that waits for its result."""
     found = []
     thread = threading.Thread(target=lambda: found.append(call()), daemon=True)
     thread.start()
@@ -145,7 +145,7 @@ def in_thread(call):
     return result
 
 
-# How work is cut.
+# Partition.
 
 
 @pytest.mark.parametrize(
@@ -161,19 +161,19 @@ def in_thread(call):
     ],
 )
 @pytest.mark.parametrize("uses_blas", [False, True])
-def test_parts_follow_each_other(team, count, length, cost, expected, uses_blas):
+def test_partition(team, count, length, cost, expected, uses_blas):
     found = team(count).each(lambda part: (part.start, part.stop), length, cost, uses_blas)
     assert found == expected
 
 
 @pytest.mark.parametrize("uses_blas", [False, True])
-def test_one_thread_is_the_caller(team, uses_blas):
+def test_a_single_thread_is_the_calling_one(team, uses_blas):
     workers = team(1)
     assert idents(workers, uses_blas=uses_blas) == [threading.get_ident()]
     assert not workers._threads
 
 
-def test_threads_are_started_when_they_are_needed_and_no_more(team):
+def test_threads_start_only_when_needed(team):
     workers = team(4)
     assert not workers._threads
     workers.each(lambda part: None, 50, 1.5 * parallel.WORTH)
@@ -189,8 +189,8 @@ def test_threads_are_started_when_they_are_needed_and_no_more(team):
     assert all(thread.daemon for thread in ours)
 
 
-def test_no_more_parts_are_at_work_than_threads(team):
-    """The parts of one call are at work at once; a call from within them adds none."""
+def test_no_more_parts_run_at_a_time_than_threads(team):
+    """Nested calls add no parallelism."""
     workers = team(3)
     counted = threading.Lock()
     all_at_work = threading.Barrier(3)
@@ -216,8 +216,8 @@ def test_no_more_parts_are_at_work_than_threads(team):
     assert workers._threads == 2
 
 
-def test_where_no_thread_can_be_started_the_parts_run_here(team, monkeypatch):
-    """As in a handler at Python's exit, and where the system has no more threads."""
+def test_without_new_threads_the_caller_runs_the_parts(team, monkeypatch):
+    """As in an exit handler, or if the system is out of threads."""
 
     def start(thread):
         raise RuntimeError("can't start new thread")
@@ -231,10 +231,10 @@ def test_where_no_thread_can_be_started_the_parts_run_here(team, monkeypatch):
     assert alone.each(lambda part: threading.get_ident(), 3, MUCH) == [threading.get_ident()] * 3
 
 
-# The number of threads.
+# Number of threads.
 
 
-def test_the_number_of_the_cores_is_what_is_allowed(monkeypatch):
+def test_the_default_count_is_the_cpu_affinity(monkeypatch):
     monkeypatch.delenv(parallel.VARIABLE, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
     workers = untold()
@@ -244,7 +244,7 @@ def test_the_number_of_the_cores_is_what_is_allowed(monkeypatch):
 
 
 @pytest.mark.parametrize(("given", "blas"), [("2", 2), ("9", 7)])
-def test_the_variable_bounds_blas_too_at_first_use(monkeypatch, given, blas):
+def test_the_variable_limits_blas_at_first_use(monkeypatch, given, blas):
     monkeypatch.setenv(parallel.VARIABLE, given)
     workers = untold()
     workers.each(lambda part: None, 1, 1)
@@ -252,7 +252,7 @@ def test_the_variable_bounds_blas_too_at_first_use(monkeypatch, given, blas):
     assert (workers.count, workers.source) == (int(given), parallel.VARIABLE)
 
 
-def test_what_is_set_comes_before_the_variable(monkeypatch):
+def test_set_count_overrides_the_variable(monkeypatch):
     monkeypatch.setenv(parallel.VARIABLE, "nonsense")
     workers = untold()
     workers.set_count(2)
@@ -260,12 +260,12 @@ def test_what_is_set_comes_before_the_variable(monkeypatch):
     assert workers._blas[0].count == 2
 
 
-def test_what_is_set_while_another_thread_reads_the_variable_stays(monkeypatch):
+def test_set_count_wins_over_a_concurrent_default(monkeypatch):
     monkeypatch.setenv(parallel.VARIABLE, "2")
     workers = untold()
     with workers._lock:
         result = in_thread(lambda: workers.count)
-        # Wherever the other thread is by now, at the lock or before it.
+        # By now the other thread is waiting for the lock, or has not reached it.
         sum(range(100_000))
         workers.set_count(3)
     assert result() == 3
@@ -273,19 +273,17 @@ def test_what_is_set_while_another_thread_reads_the_variable_stays(monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "two", "", "1.5", "²"])
-def test_a_variable_that_is_no_number_is_an_error_of_the_op(monkeypatch, given):
+def test_an_invalid_variable_raises_in_the_op(monkeypatch, given):
     monkeypatch.setenv(parallel.VARIABLE, given)
     monkeypatch.setattr(parallel, "each", parallel.Workers().each)
     for _ in range(2):
         with pytest.raises(ArgumentError) as caught:
             Tensor.ones(3, 3) @ Tensor.ones(3, 3)
-        assert f"TINYGRAD_NP_THREADS={given!r}: expected an integer of at least 1" in str(
-            caught.value
-        )
+        assert f"TINYGRAD_NP_THREADS: expected an integer >= 1, got {given!r}." in str(caught.value)
 
 
 @pytest.mark.slow
-def test_an_import_sets_nothing():
+def test_importing_sets_no_thread_counts():
     program = """
         import threadpoolctl, numpy, threading
 
@@ -303,7 +301,7 @@ def test_an_import_sets_nothing():
     run(program, TINYGRAD_NP_THREADS="1")
 
 
-def test_threads_that_are_too_many_are_let_go(team):
+def test_surplus_threads_end(team):
     workers = team(4)
     found = idents(workers)
     threads = [thread for thread in threading.enumerate() if thread.ident in found[1:]]
@@ -316,7 +314,7 @@ def test_threads_that_are_too_many_are_let_go(team):
     assert len(set(idents(workers))) == 2
 
 
-def test_the_number_may_be_set_while_others_work(team):
+def test_the_count_can_be_set_while_parts_run(team):
     workers = team(3)
     at_work, go_on = threading.Barrier(4), threading.Event()
 
@@ -339,7 +337,7 @@ def test_the_number_may_be_set_while_others_work(team):
     assert idents(workers) == [threading.get_ident()]
 
 
-def test_no_thread_is_let_go_before_it_has_its_task(team, monkeypatch):
+def test_no_thread_ends_before_it_has_its_task(team, monkeypatch):
     workers = team(3)
     idents(workers)
     count_helpers = workers._helpers
@@ -357,7 +355,7 @@ def test_no_thread_is_let_go_before_it_has_its_task(team, monkeypatch):
 # BLAS.
 
 
-def test_blas_has_one_thread_within(team):
+def test_blas_has_one_thread_during_a_call(team):
     workers = team(3)
     assert workers.each(lambda part: workers._blas[0].count, 3, MUCH, uses_blas=True) == [1, 1, 1]
     assert workers._blas[0].count == 7
@@ -366,7 +364,7 @@ def test_blas_has_one_thread_within(team):
     assert workers.each(lambda part: workers._blas[0].count, 3, 10, uses_blas=True) == [7]
 
 
-def test_blas_has_one_thread_in_each_of_ours(team):
+def test_blas_has_one_thread_per_worker(team):
     library = LibraryForEachThread(7)
     workers = team(3, library)
     found = workers.each(lambda part: library.count, 3, MUCH, uses_blas=True)
@@ -374,8 +372,8 @@ def test_blas_has_one_thread_in_each_of_ours(team):
     assert library.count == 7
 
 
-def test_blas_is_held_whoever_came_first():
-    """Threadpoolctl lets the first thread alone set OpenBLAS, for as long as it lives."""
+def test_blas_is_limited_after_another_thread_set_it():
+    """Only the first thread can set OpenBLAS through threadpoolctl, while it lives."""
     libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
     before = [library.get_num_threads() for library in libraries]
     is_done = threading.Event()
@@ -406,7 +404,7 @@ def test_blas_is_held_whoever_came_first():
     assert after == [3] * len(libraries)
 
 
-def test_blas_is_given_back_by_the_last_who_leaves(team):
+def test_the_last_call_restores_blas(team):
     workers = team(2)
     is_within, may_leave = threading.Event(), threading.Event()
 
@@ -423,7 +421,7 @@ def test_blas_is_given_back_by_the_last_who_leaves(team):
     assert workers._blas[0].count == 7
 
 
-def test_what_somebody_else_sets_meanwhile_stays(team):
+def test_a_count_set_by_other_code_stays(team):
     workers = team(1)
     workers.each(lambda part: workers._blas[0].set_num_threads(5), 1, MUCH, uses_blas=True)
     assert workers._blas[0].count == 5
@@ -432,7 +430,7 @@ def test_what_somebody_else_sets_meanwhile_stays(team):
 # Errors.
 
 
-def test_the_first_error_by_order_is_raised_when_all_are_done(team):
+def test_the_first_error_in_order_is_raised_after_all_parts(team):
     workers = team(4)
     all_at_work, last_failed = threading.Barrier(4), threading.Event()
     finished = []
@@ -454,7 +452,7 @@ def test_the_first_error_by_order_is_raised_when_all_are_done(team):
     assert is_sound(workers)
 
 
-def test_an_error_of_the_callers_part_waits_for_what_has_begun(team):
+def test_an_error_in_the_caller_waits_for_running_parts(team):
     workers = team(2)
     has_begun = threading.Event()
     finished = []
@@ -473,7 +471,7 @@ def test_an_error_of_the_callers_part_waits_for_what_has_begun(team):
     assert is_sound(workers)
 
 
-def test_what_has_not_begun_need_not(team):
+def test_an_error_cancels_parts_that_have_not_started(team):
     workers = team(2)
     idents(workers)
     is_busy, may_go_on = threading.Event(), threading.Event()
@@ -499,7 +497,7 @@ def test_what_has_not_begun_need_not(team):
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_while_waiting_is_raised_when_all_are_done(team, times):
+def test_ctrl_c_while_waiting_is_raised_after_all_parts(team, times):
     workers = team(2)
     main = threading.get_ident()
     is_waiting = threading.Event()
@@ -522,8 +520,8 @@ def test_ctrl_c_while_waiting_is_raised_when_all_are_done(team, times):
 
 
 @pytest.mark.parametrize("method", ["_enter", "_leave"])
-def test_ctrl_c_in_the_bookkeeping_leaves_nothing_behind(team, monkeypatch, method):
-    """Be it before or after the books were changed."""
+def test_ctrl_c_in_the_bookkeeping_leaves_no_state(team, monkeypatch, method):
+    """It may come before or after the state has changed."""
     workers = team(2)
     for place in ("before", "after"):
         original = getattr(workers, method)
@@ -544,15 +542,15 @@ def test_ctrl_c_in_the_bookkeeping_leaves_nothing_behind(team, monkeypatch, meth
         assert is_sound(workers)
 
 
-def test_a_signal_handler_may_work_too(team):
-    """Here it comes while BLAS is being held, and is given back."""
+def test_a_signal_handler_can_split_work(team):
+    """Here it comes while BLAS is being limited, and while it is being restored."""
     workers = team(2)
     library = workers._blas[0]
     nested = []
 
     class Interrupting(Library):
         def set_num_threads(self, count):
-            """Call for work once, then as usual."""
+            """Split work once, then set the count."""
             if not nested:
                 nested.append(None)
                 nested.append(workers.each(lambda part: part.start, 4, MUCH, uses_blas=True))
@@ -571,8 +569,8 @@ def test_a_signal_handler_may_work_too(team):
 
 
 @each("failing", [(0,), (1,), (0, 1), (1, 2)])
-def test_an_error_does_not_hold_arrays(team, failing):
-    """No cycle of the error and the frames in its traceback: arrays die without the collector."""
+def test_an_error_keeps_no_arrays_alive(team, failing):
+    """Errors and frames form no cycle: arrays are freed without the garbage collector."""
     workers = team(3)
     all_at_work = threading.Barrier(3)
     gone = [threading.Event() for _ in range(3)]
@@ -601,8 +599,8 @@ def test_an_error_does_not_hold_arrays(team, failing):
         gc.enable()
 
 
-def test_a_thread_that_waits_holds_no_arrays(team):
-    """What it has done last must not stay alive until the next task."""
+def test_an_idle_thread_keeps_no_arrays_alive(team):
+    """Arrays of the last task are freed before the next one arrives."""
     workers = team(2)
     array = memory.empty((3,), np.float32)
     is_gone = threading.Event()
@@ -613,7 +611,7 @@ def test_a_thread_that_waits_holds_no_arrays(team):
     assert not watched.alive
 
 
-def test_errstate_of_the_caller_holds_in_all_parts(team):
+def test_all_parts_use_the_errstate_of_the_caller(team):
     workers = team(3)
     zeros = np.zeros(3)
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
@@ -623,16 +621,16 @@ def test_errstate_of_the_caller_holds_in_all_parts(team):
     assert np.isinf(found).all()
 
 
-def test_a_warning_that_is_an_error_is_raised(team):
+def test_a_warning_turned_into_an_error_is_raised(team):
     zeros = np.zeros(3)
     with warnings.catch_warnings(action="error"), pytest.raises(RuntimeWarning, match="divide by"):
         team(3).each(lambda part: part.start and 1 / zeros[part], 3, MUCH)
 
 
-# Several threads of the user's, and several processes.
+# User threads and processes.
 
 
-def test_a_call_from_within_is_cut_alike_and_stays_where_it_is(team):
+def test_a_nested_call_has_the_same_partition_on_one_thread(team):
     workers = team(2)
 
     def inner(part):
@@ -645,7 +643,7 @@ def test_a_call_from_within_is_cut_alike_and_stays_where_it_is(team):
         assert found == [(0, ident), (2, ident)]
 
 
-def test_work_of_another_thread_meanwhile_is_cut_alike_and_stays_there(team):
+def test_a_concurrent_call_has_the_same_partition_on_one_thread(team):
     workers = team(2)
     at_work, go_on = threading.Barrier(3), threading.Event()
 
@@ -661,7 +659,7 @@ def test_work_of_another_thread_meanwhile_is_cut_alike_and_stays_there(team):
     assert found == [(0, threading.get_ident()), (2, threading.get_ident())]
 
 
-def test_many_threads_at_once_get_what_one_gets(split):
+def test_concurrent_user_threads_get_the_same_results(split):
     generator = np.random.default_rng(0)
     x = generator.standard_normal((4, 3, 9, 8)).astype(np.float32)
     grad_out = generator.standard_normal((4, 5, 7, 6)).astype(np.float32)
@@ -684,7 +682,7 @@ def test_many_threads_at_once_get_what_one_gets(split):
 
 
 def child(check):
-    """Run `check` in a forked child, which a signal ends should it hang; whether it was true."""
+    """Run `check` in a forked child with a timeout; return whether it returned true."""
     process = os.fork()
     if not process:
         signal.alarm(PATIENCE)
@@ -698,7 +696,7 @@ def child(check):
 
 @pytest.fixture
 def of_process(team, monkeypatch):
-    """Return workers of three threads in the place of the process's own, which a fork reaches."""
+    """Replace the workers of the process, which the fork handler resets, by three threads."""
     workers = team(3)
     monkeypatch.setattr(parallel.workers, "__dict__", workers.__dict__)
     return parallel.workers
@@ -706,7 +704,7 @@ def of_process(team, monkeypatch):
 
 @forks
 @quietly
-def test_a_forked_child_has_threads_of_its_own(of_process):
+def test_a_forked_child_starts_its_own_threads(of_process):
     idents(of_process)
     assert child(lambda: not of_process._threads and is_sound(of_process))
     assert is_sound(of_process)
@@ -714,7 +712,7 @@ def test_a_forked_child_has_threads_of_its_own(of_process):
 
 @forks
 @quietly
-def test_a_child_forked_while_others_work_gets_blas_back(of_process):
+def test_a_child_forked_during_a_call_restores_blas(of_process):
     at_work, go_on = threading.Barrier(4), threading.Event()
 
     def part(where):
@@ -735,15 +733,15 @@ def test_a_child_forked_while_others_work_gets_blas_back(of_process):
 
 @forks
 @quietly
-def test_a_fork_does_not_look_for_libraries():
-    """It takes long, and most children never need them."""
+def test_a_fork_does_not_search_for_libraries():
+    """The search is slow, and most children never need the result."""
     workers = parallel.Workers()
     workers.forget_threads()
     assert workers._blas is None
 
 
 def product_in_child(seed):
-    """Return a product's sum."""
+    """Return the sum of a matrix product."""
     x = np.random.default_rng(seed).standard_normal((300, 300)).astype(np.float32)
     return float(linalg.product(x, x).sum())
 
@@ -759,7 +757,7 @@ def test_a_pool_of_processes():
 
 
 def run(program, **variables):
-    """Run a program in a Python of its own; return what it printed."""
+    """Run a program in a new Python process; return its output."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         env=os.environ | variables,
@@ -772,7 +770,7 @@ def run(program, **variables):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "at exit"])
-def test_python_exits_while_threads_wait_and_work(when):
+def test_python_exits_while_threads_are_idle_or_busy(when):
     program = f"""
         import atexit, threading
         from tinygrad_np import Tensor
@@ -795,17 +793,17 @@ def test_python_exits_while_threads_wait_and_work(when):
     assert printed == "True\n" * (2 if when == "before" else 1)
 
 
-# Kernels: the same results however the work is split.
+# Kernels: the same results with every number of threads.
 
 
 def windows(kernel, stride, padding, dilation, lengths):
-    """Return the windows that go over images of `lengths`."""
+    """Return the windows over images of size `lengths`."""
     pads = tuple((pad, pad) for pad in padding)
     return place_windows("windows", lengths, kernel, stride, pads, dilation)
 
 
 def convolution(channels, outs, lengths, kernel, stride, padding, dilation, groups):
-    """Return calls of a convolution's kernels, by name."""
+    """Return calls of the convolution kernels, by name."""
     generator = np.random.default_rng(1)
     w = windows(kernel, stride, padding, dilation, lengths)
     x = generator.standard_normal((3, channels, *lengths)).astype(np.float32)
@@ -825,12 +823,12 @@ def convolution(channels, outs, lengths, kernel, stride, padding, dilation, grou
 
 
 def joined(grads):
-    """Return all gradients that there are as one array."""
+    """Concatenate all gradients that are not None."""
     return np.concatenate([grad.ravel() for grad in grads if grad is not None])
 
 
 def pooling(lengths, kernel, stride, padding):
-    """Return calls of the kernels of pooling, by name."""
+    """Return calls of the pooling kernels, by name."""
     generator = np.random.default_rng(2)
     w = windows(kernel, stride, padding, (1,) * len(kernel), lengths)
     x = generator.standard_normal((3, 5, *lengths)).astype(np.float32)
@@ -846,7 +844,7 @@ def pooling(lengths, kernel, stride, padding):
 
 
 def entrywise():
-    """Return calls of the kernels that work entry by entry, and of the product, by name."""
+    """Return calls of the elementwise, norm and matrix product kernels, by name."""
     generator = np.random.default_rng(3)
     x = generator.standard_normal((6, 5, 4, 7)).astype(np.float32)
     row = generator.standard_normal(7).astype(np.float32)
@@ -897,7 +895,7 @@ KERNELS = {
 
 
 @each("name", KERNELS)
-def test_kernels_give_the_same_however_they_are_split(split, name):
+def test_kernels_give_the_same_results_with_every_thread_count(split, name):
     call = KERNELS[name]
     expected = split(1, call)
     split.most_parts = 0
@@ -910,7 +908,7 @@ def test_kernels_give_the_same_however_they_are_split(split, name):
 
 
 def trained(steps=4):
-    """Return the weights after some steps."""
+    """Return the weights after `steps` training steps."""
     generator = np.random.default_rng(0)
     images = Tensor(generator.standard_normal((16, 1, 28, 28)).astype(np.float32))
     labels = generator.integers(0, 10, 16)
@@ -924,7 +922,7 @@ def trained(steps=4):
 
 
 @pytest.mark.slow
-def test_the_same_seed_and_number_of_threads_give_the_same_bits(split):
+def test_training_is_reproducible_bit_for_bit(split):
     expected = split(1, trained)
     for count in (1, 2, 3):
         found = split(count, trained)

@@ -1,4 +1,4 @@
-"""The command line: python -m tinygrad_np train|evaluate|predict|summary|graph|gradcheck|config."""
+"""Command line: python -m tinygrad_np train|evaluate|predict|summary|graph|gradcheck|config."""
 
 from tinygrad_np.cli.entry import main
 

@@ -1,4 +1,4 @@
-"""The commands that look at something: evaluate, predict, summary, graph, gradcheck."""
+"""Commands that inspect models and runs: evaluate, predict, summary, graph, gradcheck."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -19,42 +19,47 @@ from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
 
-# The steps of central differences and how far gradients may be from them. A unit or a pooling
-# window that changes its mind within a step moves the difference; within a shorter one few do.
+# Step sizes of the central differences, and the largest relative error allowed. A ReLU or a pooling
+# window that switches inside a step distorts the difference; fewer switch inside a shorter step.
 _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
-    """Evaluate a trained model on the test set, or on the validation set; print a report."""
+    """Evaluate a trained model on the test or validation set and print a report."""
     config, model = _load_run(run, model_spec)
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config)
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
-        raise ArgumentError(f"evaluate --on validation: {run} was trained with --validation 0")
+        raise ArgumentError(
+            f"evaluate --on validation: expected a run with a validation set, got {run}, trained "
+            "with --validation 0."
+        )
     logits = train.predict(model, DataLoader(dataset, 500))
     labels, classes = dataset.labels, dataset.classes
-    print(f"{config.model_name} on {len(dataset)} images of {dataset.name}, {part} set")
+    print(f"{config.model_name} on the {part} set of {dataset.name} ({len(dataset)} images)")
     print(
         f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}, ", end=""
     )
-    print(f"among the first three {train.top_k_accuracy(logits, labels, 3):.2%}\n")
+    print(f"top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}\n")
     predicted = logits.argmax(axis=1)
     print(train.classification_report(predicted, labels, len(classes), classes))
     print(f"\n{train.calibration(logits, labels)}")
 
 
 def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
-    """Load a run's config and its model with the weights: a folder's last, or a file in one.
+    """Load the config and the trained model of a run.
 
-    `model_spec` names the class where it is now, if it is not where the config says.
+    Args:
+        run: run directory, which means its model.safetensors, or a weights file in one.
+        model_spec: location of the model's class, if it differs from the one in the config.
     """
     path = run / WEIGHTS if run.is_dir() else run
     if not path.exists():
         raise DataError(
-            f"{run}: has no {WEIGHTS}; expected the folder of a run, as `train --out` makes, or a "
-            "file of weights in one"
+            f"{path}: file not found. Expected a run directory made by `train --out`, or a weights "
+            "file in one."
         )
     config = RunConfig.read(path.parent / "config.json")
     if model_spec is not None:
@@ -69,17 +74,17 @@ def _loss(logits: Any, labels: Any) -> float:
 
 
 def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) -> None:
-    """Print the three most likely digits for each picture, after preparing it as MNIST was."""
+    """Print the three most likely digits for each image, preprocessed as MNIST was."""
     config, model = _load_run(run, model_spec)
     if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
         raise ArgumentError(
-            f"predict: expected a model of digits of 28x28, got {run}, a {config.model_name} for "
-            f"{config.data}. Try one trained with --data mnist."
+            f"predict: expected a model of 28x28 digits, got {run}, a {config.model_name} trained "
+            f"on {config.data}. Try one trained with --data mnist."
         )
     if config.data == "digits":
         print(
-            f"note: {run} has learned the bundled 8x8 digits, which fill their squares as these do "
-            "not; one trained with --data mnist will see more",
+            f"note: {run} was trained on the bundled 8x8 digits, which fill the whole image, "
+            "unlike the images prepared here. A model trained with --data mnist is more accurate.",
             file=sys.stderr,
         )
     images = [data.load_digit(path) for path in pictures]
@@ -91,13 +96,13 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
 
 
 def summary(config: RunConfig) -> None:
-    """Print a model's table of layers."""
+    """Print a table of the model's layers."""
     model = make_model(config.model, config.model_options, config.seed)
     print(model.summary(image_shape(config)))
 
 
 def graph(config: RunConfig, path: Path) -> None:
-    """Draw a model's graph into a file, in the format that its suffix names."""
+    """Draw the graph of a model to a file; the suffix selects the format."""
     model = make_model(config.model, config.model_options, config.seed)
     images = np.zeros((1, *image_shape(config)), np.float32)
     make_folder(path.parent, "--out")
@@ -105,15 +110,19 @@ def graph(config: RunConfig, path: Path) -> None:
 
 
 def check_gradients(config: RunConfig) -> None:
-    """Hold the gradient of a model's loss for each parameter against a central difference.
+    """Check the gradient of each parameter against central differences, and print a table.
 
-    In float64, for four random images, along the gradient and a random direction at once. Raises
-    GradientError that names the parameters whose gradients are wrong: for each of three steps of
-    the difference, of which that which agrees best is shown.
+    Computes in float64, on the loss of four random images. The directional derivative along the sum
+    of the gradient and a random direction is compared with central differences of up to three step
+    sizes; the table shows the one that agrees best.
+
+    Raises:
+        GradientError: if no step size gives a close difference for some parameters; the message
+            names them.
     """
     model = make_model(config.model, config.model_options, config.seed).astype(np.float64)
     for module in model.modules():
-        module.training = not isinstance(module, nn.Dropout)  # each run must be the same function
+        module.training = not isinstance(module, nn.Dropout)  # dropout would change the function
     generator = np.random.default_rng(config.seed)
     images = Tensor(generator.standard_normal((4, *image_shape(config))))
     labels = generator.integers(0, 10, 4)
@@ -123,12 +132,13 @@ def check_gradients(config: RunConfig) -> None:
         with no_grad():
             return float(model(images).cross_entropy(labels).item())
 
-    print(f"{config.model_name}: gradients of the loss of 4 random images, central differences\n")
+    print(
+        f"{config.model_name}: gradients of the loss on 4 random images, compared with central "
+        "differences\n"
+    )
     named = list(model.named_parameters())
     width = max(len(name) for name, _ in named)
-    print(
-        f"{'parameter':{width}} {'shape':>18} {'gradient':>14} {'difference':>14} {'apart by':>9}"
-    )
+    print(f"{'parameter':{width}} {'shape':>18} {'analytic':>14} {'numeric':>14} {'rel error':>9}")
     wrong = []
     for name, parameter in named:
         grad = parameter.grad.data
@@ -137,7 +147,7 @@ def check_gradients(config: RunConfig) -> None:
         analytic, apart, numeric = float(np.sum(grad * direction)), np.inf, np.nan
         for eps in _STEPS:
             found = _difference(loss, parameter, direction, eps)
-            # A gradient of 0, as of a bias in front of batch norm, is held against the loss's size.
+            # The lower bound serves zero gradients, for example of a bias before batch norm.
             relative = abs(analytic - found) / max(abs(analytic), abs(found), 1e-3)
             if relative < apart:
                 apart, numeric = relative, found
@@ -147,14 +157,17 @@ def check_gradients(config: RunConfig) -> None:
         shape = "x".join(map(str, grad.shape))
         print(f"{name:{width}} {shape:>18} {analytic:14.6e} {numeric:14.6e} {apart:9.1e}")
     if wrong:
-        raise GradientError(f"gradcheck: wrong gradients of {', '.join(wrong)}")
-    print(f"\nall {len(named)} agree")
+        raise GradientError(
+            f"gradcheck: expected relative errors up to {_TOLERANCE:g}, exceeded by the gradients "
+            f"of {', '.join(wrong)}."
+        )
+    print(f"\nall {len(named)} gradients agree")
 
 
 def _difference(
     loss: Callable[[], float], parameter: nn.Parameter, direction: Any, eps: float
 ) -> float:
-    """Return the central difference of the loss along a direction of one parameter."""
+    """Return the central difference of the loss along `direction` in one parameter."""
     here, values = parameter.data.copy(), []
     for sign in (1, -1):
         parameter.data[...] = here + sign * eps * direction

@@ -1,4 +1,4 @@
-"""What a training run is made of: a dataclass whose fields are the flags and the keys of a file."""
+"""Settings of a training run: one dataclass that defines the flags and the keys of config.json."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import write_bytes
 
-# Learning rates to begin with; each optimizer has its own scale.
+# Default learning rates: each optimizer has its own scale.
 LEARNING_RATES = {
     "sgd": 0.05,
     "adam": 0.002,
@@ -26,8 +26,24 @@ LEARNING_RATES = {
 DATA = ("mnist", "fashion-mnist", "digits")
 SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 
+# Title and description of each group of flags in the help, by the field that starts the group.
+_GROUPS = {
+    "model": (
+        "model",
+        "The model's constructor receives --model-options and, if it has a parameter named "
+        "`generator`, a generator seeded with --seed.",
+    ),
+    "data": ("data", None),
+    "epochs": (
+        "optimization",
+        "Schedules: step divides the learning rate by 10 after 1/2 and 3/4 of the steps, cosine "
+        "decays it to 0, plateau divides it by 10 after 3 epochs without a lower validation loss.",
+    ),
+    "shift": ("augmentation", "Random changes of the training images."),
+    "patience": ("run", None),
+}
 
-_FREE = {"choices": (), "least": -math.inf, "most": math.inf, "above": -math.inf}
+_FREE = {"choices": (), "least": -math.inf, "most": math.inf, "above": -math.inf, "metavar": None}
 
 
 def setting(
@@ -38,17 +54,21 @@ def setting(
     least: float = -math.inf,
     most: float = math.inf,
     above: float = -math.inf,
+    metavar: str | None = None,
 ) -> Any:
-    """Return a field with its help text and the values it may have."""
+    """Return a field with its help text, its allowed values and its placeholder in the help."""
     limits = {"choices": choices, "least": least, "most": most, "above": above}
-    return field(default=default, metadata={**limits, "text": text})
+    return field(default=default, metadata={**limits, "text": text, "metavar": metavar})
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A training run: model, data, how long, by which optimizer, with which augmentation.
+    """Settings of a training run: model, data, optimization, augmentation and outputs.
 
-    Raises ArgumentError that names the field whose value cannot be used.
+    `add_flags` makes a command-line flag from each field, and `write` stores all fields as JSON.
+
+    Raises:
+        ArgumentError: if a value is invalid; the message names the flag.
 
     >>> RunConfig(model="LabCNN", epochs=2).batch_size
     64
@@ -56,62 +76,78 @@ class RunConfig:
 
     model: str = setting(
         "MnistCNN",
-        f"the model: one of {', '.join(built_in_models())}, or your own as {FORMS}; its "
-        "constructor gets --model-options, and generator= if it has this parameter",
+        f"{', '.join(built_in_models())}, or your own class as {FORMS}",
+        metavar="NAME",
     )
     model_options: dict[str, Any] = field(
         default_factory=dict,
         metadata={
             **_FREE,
-            "text": "keyword arguments of the model as JSON, such as '{\"blocks\": 2}' for LabCNN",
+            "text": "JSON object of keyword arguments, for example '{\"blocks\": 2}' for LabCNN",
+            "metavar": "JSON",
         },
     )
-    data: str = setting("mnist", "data set", choices=DATA)
-    data_dir: str | None = setting(None, "folder that holds mnist/ or fashion-mnist/")
-    train_samples: int | None = setting(None, "only the first so many", least=1)
-    test_samples: int | None = setting(None, "only the first so many", least=1)
+    data: str = setting("mnist", "dataset", choices=DATA)
+    data_dir: str | None = setting(
+        None, "directory that contains mnist/ or fashion-mnist/", metavar="DIR"
+    )
+    train_samples: int | None = setting(None, "use only the first N training images", least=1)
+    test_samples: int | None = setting(None, "use only the first N test images", least=1)
     validation: float = setting(
-        0.1, "part of the training set held out to choose by; 0 for none", least=0, most=0.9
+        0.1,
+        "fraction of the training set held out for validation; 0 disables it",
+        least=0,
+        most=0.9,
+        metavar="FRACTION",
     )
-    standardise: bool = setting(True, "subtract the mean of the pixels, divide by their deviation")
-    epochs: int = setting(3, "passes over the training set", least=1)
-    steps: int | None = setting(None, "end after so many steps, not by --epochs", least=1)
-    batch_size: int = setting(64, "images a step", least=1)
+    standardise: bool = setting(True, "normalize pixels to mean 0, std 1")
+    epochs: int = setting(3, "number of epochs", least=1)
+    steps: int | None = setting(None, "stop after N steps; overrides --epochs", least=1)
+    batch_size: int = setting(64, "batch size", least=1)
     optimizer: str = setting("adam", "optimizer", choices=list(LEARNING_RATES))
-    lr: float | None = setting(None, "learning rate, at its highest; by optimizer", above=0)
-    momentum: float = setting(0.9, "of sgd and rmsprop", least=0, most=1)
-    weight_decay: float = setting(0.0, "of weights, not of biases and norms (L2)", least=0)
-    l1: float = setting(0.0, "factor of the sum of |weights| in the loss", least=0)
-    label_smoothing: float = setting(0.0, "part spread over all classes", least=0, most=1)
-    schedule: str = setting(
-        "cosine",
-        "course of the rate: step divides it by 10 after a half and three quarters, cosine ends at "
-        "0, plateau divides by 10 after three epochs without a better validation loss",
-        choices=SCHEDULES,
+    lr: float | None = setting(
+        None, "peak learning rate (default: depends on --optimizer)", above=0, metavar="LR"
     )
-    warmup: float = setting(0.0, "part of the steps in which the rate rises", least=0, most=0.9)
-    clip_norm: float | None = setting(None, "largest norm of all gradients", above=0)
-    clip_value: float | None = setting(None, "largest entry of a gradient", above=0)
-    shift: int = setting(0, "augmentation: whole pixels up, down, left, right", least=0)
-    rotation: float = setting(0.0, "augmentation: degrees to either side", least=0, most=180)
-    scaling: float = setting(0.0, "augmentation: factor from 1 - s to 1 + s", least=0, most=0.9)
-    flip: bool = setting(False, "augmentation: every other image, left to right")
+    momentum: float = setting(0.9, "momentum of sgd and rmsprop", least=0, most=1)
+    weight_decay: float = setting(0.0, "L2 weight decay, except for biases and norms", least=0)
+    l1: float = setting(0.0, "coefficient of the L1 penalty", least=0)
+    label_smoothing: float = setting(
+        0.0, "probability spread over all classes", least=0, most=1, metavar="EPS"
+    )
+    schedule: str = setting("cosine", "learning rate schedule", choices=SCHEDULES)
+    warmup: float = setting(
+        0.0, "fraction of steps with linear warmup", least=0, most=0.9, metavar="FRACTION"
+    )
+    clip_norm: float | None = setting(None, "clip the total gradient norm to X", above=0)
+    clip_value: float | None = setting(None, "clip each gradient entry to [-X, X]", above=0)
+    shift: int = setting(0, "shift by up to N pixels per axis", least=0)
+    rotation: float = setting(0.0, "rotate by up to DEG degrees", least=0, most=180, metavar="DEG")
+    scaling: float = setting(0.0, "scale by a factor from 1 - X to 1 + X", least=0, most=0.9)
+    flip: bool = setting(False, "mirror half of the images")
     noise: float = setting(
-        0.0, "augmentation: deviation, 1 is the range of a pixel", least=0, most=1
+        0.0,
+        "standard deviation of Gaussian noise; pixels are in [0, 1]",
+        least=0,
+        most=1,
+        metavar="STD",
     )
-    erasing: float = setting(0.0, "augmentation: part of images with a hole", least=0, most=1)
+    erasing: float = setting(
+        0.0, "probability of erasing a rectangle", least=0, most=1, metavar="P"
+    )
     patience: int | None = setting(
-        None, "end after so many epochs without a better one and keep the best weights", least=1
+        None,
+        "stop after N epochs without improvement of --monitor and restore the best weights",
+        least=1,
     )
     monitor: str = setting(
         "validation_loss",
-        "by which epochs are compared",
+        "metric that defines the best epoch",
         choices=("validation_loss", "validation_accuracy", "train_loss", "train_accuracy"),
     )
-    test_each_epoch: bool = setting(False, "report the test set's loss and accuracy along the way")
-    checkpoint_every: int | None = setting(None, "keep the weights after so many steps", least=1)
-    tensorboard: bool = setting(False, "write TensorBoard's event files")
-    seed: int = setting(0, "of weights, order, dropout and augmentation", least=0)
+    test_each_epoch: bool = setting(False, "evaluate the test set each epoch")
+    checkpoint_every: int | None = setting(None, "save the weights every N steps", least=1)
+    tensorboard: bool = setting(False, "write TensorBoard event files")
+    seed: int = setting(0, "seed of weights, batch order, dropout and augmentation", least=0)
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -121,12 +157,12 @@ class RunConfig:
                     object.__setattr__(self, one.name, float(value))
                 except OverflowError as error:
                     raise ArgumentError(
-                        f"{flag(one.name)}: got a number of {len(str(value))} digits, expected "
-                        f"{_describe_expected(one)}"
+                        f"{flag(one.name)}: expected {_describe_expected(one)}, got a number of "
+                        f"{len(str(value))} digits."
                     ) from error
             elif type(value) not in kinds:
                 raise ArgumentError(
-                    f"{flag(one.name)}: got {value!r}, expected {_describe_expected(one)}"
+                    f"{flag(one.name)}: expected {_describe_expected(one)}, got {value!r}."
                 )
             _check(one, value)
         self._check_together()
@@ -138,31 +174,35 @@ class RunConfig:
                 f"{self.model!r}."
             )
         if self.model == "DigitsCNN" and self.data != "digits":
-            raise ArgumentError("--model DigitsCNN takes 8x8 images: add --data digits")
+            raise ArgumentError(
+                f"--model DigitsCNN: expected --data digits (8x8 images), got --data {self.data}."
+            )
         validates = self.schedule == "plateau" or (
             self.patience is not None and self.monitor.startswith("validation_")
         )
         if validates and not self.validation:
             raise ArgumentError(
-                "--schedule plateau and --patience need a validation set: got --validation 0, "
-                "expected such as 0.1"
+                "--schedule plateau and --patience: expected a validation set, got --validation 0. "
+                "Try --validation 0.1."
             )
         if self.warmup and self.schedule in ("onecycle", "plateau"):
-            raise ArgumentError(f"--warmup: there is none with --schedule {self.schedule}")
+            raise ArgumentError(
+                f"--warmup: expected 0 with --schedule {self.schedule}, got {self.warmup}."
+            )
 
     @property
     def learning_rate(self) -> float:
-        """Return the rate that was asked for, or the optimizer's usual one."""
+        """The learning rate: `lr`, or the default of the optimizer."""
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
 
     @property
     def model_name(self) -> str:
-        """Return the name of the model's class, without where it is found."""
+        """The name of the model's class, without its module or file."""
         return self.model.rpartition(":")[2]
 
     @property
     def can_be_longer(self) -> bool:
-        """Return whether more epochs may follow: no schedule was laid out for those there are."""
+        """Whether more epochs can be added: the schedule does not depend on the total."""
         return self.schedule in ("constant", "plateau") and not self.warmup and not self.steps
 
     def write(self, path: Path) -> None:
@@ -171,46 +211,65 @@ class RunConfig:
 
     @classmethod
     def read(cls, path: Path, changes: Mapping[str, Any] | None = None) -> Self:
-        """Return what `write` wrote, or a file with some of the fields, the others as usual; with
-        some fields changed.
+        """Read a config.json; fields that the file lacks have their defaults.
 
-        Raises DataError that names the file where it cannot be read or is no such JSON.
+        Args:
+            path: a file written by `write`, or a JSON object with some of the fields.
+            changes: fields that replace those of the file, before the values are checked.
+
+        Raises:
+            DataError: if the file cannot be read or is invalid; the message names the file.
         """
         try:
             found = json.loads(path.read_text())
         except FileNotFoundError as error:
             raise DataError(
-                f"{path}: is not there; expected it in the folder of a run, as `train --out` makes"
+                f"{path}: file not found. Expected the config.json of a run directory made by "
+                "`train --out`."
             ) from error
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+            raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
         except ValueError as error:
-            raise DataError(f"{path}: is not JSON: {error}") from error
+            raise DataError(f"{path}: cannot parse the file as JSON ({error}).") from error
         if not isinstance(found, dict):
-            raise DataError(f"{path}: expected an object with names and values")
+            raise DataError(f"{path}: expected a JSON object, got {type(found).__name__}.")
         try:
             return cls().with_changes({**found, **(changes or {})})
         except ArgumentError as error:
             raise DataError(f"{path}: {error}") from error
 
     def with_changes(self, values: Mapping[str, Any]) -> Self:
-        """Return a run with some fields changed; raises ArgumentError for an unknown one."""
+        """Return a copy with some fields changed.
+
+        Raises:
+            ArgumentError: if a field is unknown or a value is invalid.
+        """
         known = [one.name for one in fields(self)]
         if unknown := sorted(set(values) - set(known)):
-            raise ArgumentError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
+            raise ArgumentError(
+                f"RunConfig: expected only the fields {', '.join(known)}, got {', '.join(unknown)}."
+            )
         return replace(self, **values)
 
 
 def flag(name: str) -> str:
-    """Return the command line's flag for a field."""
+    """Return the command-line flag of a field."""
     return "--" + name.replace("_", "-")
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a parser a flag for each field; those not used leave no trace in what it returns."""
+def add_flags(parser: argparse.ArgumentParser) -> Any:
+    """Add a flag for each field, in groups; return the last group.
+
+    The parsed namespace contains only the flags that were given.
+    """
+    group: Any = parser
     for one in fields(RunConfig):
+        if one.name in _GROUPS:
+            group = parser.add_argument_group(*_GROUPS[one.name])
         kinds = _kinds(one)
         text = one.metadata["text"].replace("%", "%%")
+        if one.metadata["choices"]:
+            text += f": {', '.join(one.metadata['choices'])}"
         if one.default not in (None, MISSING):
             text += f" (default: {one.default})"
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
@@ -219,21 +278,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         elif one.metadata["choices"]:
             options["choices"] = one.metadata["choices"]
             options["metavar"] = "NAME"
-            options["help"] += f"; one of {', '.join(one.metadata['choices'])}"
         else:
             options["type"] = json_object if kinds[0] is dict else kinds[0]
-            options["metavar"] = {int: "N", float: "X"}.get(kinds[0], "TEXT")
-        parser.add_argument(flag(one.name), **options)
+            options["metavar"] = one.metadata["metavar"] or {int: "N", float: "X"}[kinds[0]]
+        group.add_argument(flag(one.name), **options)
+    return group
 
 
 def _kinds(one: Field[Any]) -> tuple[type, ...]:
-    """Return the types that a field's value may have."""
+    """Return the types allowed for the value of a field."""
     hint = get_type_hints(RunConfig)[one.name]
     return (dict,) if get_origin(hint) is dict else get_args(hint) or (hint,)
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return names and values from JSON; argparse names the flag where it is none."""
+    """Parse a JSON object; argparse reports the flag if it raises ValueError."""
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError(text)
@@ -243,17 +302,17 @@ def json_object(text: str) -> dict[str, Any]:
 def _check(one: Field[Any], value: Any) -> None:
     limits = one.metadata
     if limits["choices"] and value not in limits["choices"]:
-        raise ArgumentError(f"{flag(one.name)}: got {value!r}, expected {_describe_expected(one)}")
+        raise ArgumentError(f"{flag(one.name)}: expected {_describe_expected(one)}, got {value!r}.")
     if isinstance(value, int | float) and not isinstance(value, bool):
         inside = limits["least"] <= value <= limits["most"] and value > limits["above"]
         if not inside or not math.isfinite(value):
             raise ArgumentError(
-                f"{flag(one.name)}: got {value}, expected {_describe_expected(one)}"
+                f"{flag(one.name)}: expected {_describe_expected(one)}, got {value}."
             )
 
 
 def _describe_expected(one: Field[Any]) -> str:
-    """Return in words what a field takes."""
+    """Return the values that a field accepts, in words."""
     limits = one.metadata
     if limits["choices"]:
         return f"one of {', '.join(limits['choices'])}"
@@ -261,12 +320,12 @@ def _describe_expected(one: Field[Any]) -> str:
         int: "an integer",
         float: "a finite number",
         bool: "true or false",
-        str: "a text",
-        dict: "names and values",
+        str: "a string",
+        dict: "a JSON object",
     }
     bounds = [
         f"{word} {limits[name]:g}"
-        for name, word in (("above", "above"), ("least", "of at least"), ("most", "of at most"))
+        for name, word in (("above", ">"), ("least", ">="), ("most", "<="))
         if math.isfinite(limits[name])
     ]
     return " ".join([words[_kinds(one)[0]], " and ".join(bounds)]).strip()

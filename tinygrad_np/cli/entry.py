@@ -1,14 +1,15 @@
-"""The entry point of the command line: its parser, and what each command does."""
+"""Entry point of the command line: the parser and the dispatch to the commands."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinygrad_np.cli import commands
 from tinygrad_np.cli.config import DATA, RunConfig, add_flags, json_object
-from tinygrad_np.cli.models import FORMS, absolute_spec
+from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models
 from tinygrad_np.cli.training import run_training
 from tinygrad_np.errors import ArgumentError, TinygradNpError
 from tinygrad_np.runtime.info import show_config
@@ -17,9 +18,13 @@ _Arguments = argparse.Namespace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 1 after an error, 2 for arguments that do not fit, 130 after Ctrl-C.
+    """Run a command and return its exit status.
 
-    Arguments are those of the process, unless given.
+    Args:
+        arguments: command-line arguments; defaults to those of the process.
+
+    Returns:
+        0 on success, 1 after an error, 2 for invalid arguments, 130 after Ctrl-C.
     """
     args = _parser().parse_args(arguments)
     try:
@@ -39,64 +44,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tinygrad_np",
-        description="Train the models of models/ or your own, and inspect them. Each command has "
-        "its --help.",
+        description="Train, evaluate and inspect the models in models/ or your own. Run a command "
+        "with --help to see its arguments.",
     )
     add = parser.add_subparsers(title="commands", required=True, metavar="COMMAND").add_parser
-    _train_flags(_command(add, "train", "train a model, into a folder of its own", _train))
+    _train_flags(
+        _command(add, "train", "train a model and write the results to a run directory", _train)
+    )
 
     look = _command(add, "evaluate", "evaluate a trained model", _evaluate)
     _run_argument(look)
     look.add_argument(
-        "--on", choices=["test", "validation"], default="test", help="default: %(default)s"
+        "--on",
+        choices=["test", "validation"],
+        default="test",
+        metavar="NAME",
+        help="set to evaluate on: test, validation (default: %(default)s)",
     )
-    look.add_argument("--data-dir", help="folder that holds mnist/ or fashion-mnist/")
-    look = _command(add, "predict", "recognise digits in PNG or JPEG files", _predict)
+    text = "directory that contains mnist/ or fashion-mnist/"
+    look.add_argument("--data-dir", metavar="DIR", help=text)
+    look = _command(add, "predict", "recognize handwritten digits in image files", _predict)
     _run_argument(look)
-    look.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    text = "PNG or JPEG file with one digit"
+    look.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE", help=text)
 
-    _model_argument(_command(add, "summary", "print the table of a model's layers", _summary))
-    look = _command(add, "graph", "draw a model's graph", _graph)
+    _model_argument(_command(add, "summary", "print the layers of a model", _summary))
+    look = _command(add, "graph", "draw the graph of a model", _graph)
     _model_argument(look)
-    look.add_argument("--out", type=Path, help="FILE.svg, .png, .pdf or .dot; default: MODEL.svg")
+    text = "output file: .svg, .png, .pdf or .dot (default: MODEL.svg)"
+    look.add_argument("--out", type=Path, metavar="FILE", help=text)
     _model_argument(
         _command(
-            add, "gradcheck", "check a model's gradients against central differences", _gradcheck
+            add, "gradcheck", "compare a model's gradients with central differences", _gradcheck
         )
     )
-    _command(add, "config", "print versions, BLAS and threads", lambda args: show_config())
+    _command(add, "config", "print versions, BLAS and thread counts", lambda args: show_config())
     return parser
 
 
 def _command(add: Any, name: str, text: str, run: Callable[[_Arguments], Any]) -> Any:
-    parser = add(name, help=text, description=text[0].upper() + text[1:] + ".")
+    # The help of most flags fits on one line of 80 columns.
+    layout = partial(argparse.HelpFormatter, max_help_position=26)
+    description = text[0].upper() + text[1:] + "."
+    parser = add(name, help=text, description=description, formatter_class=layout)
     parser.set_defaults(run=run)
     return parser
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
-    text = "folder that train has made, or a file of weights in it"
+    text = "run directory made by train, or a weights file in it"
     parser.add_argument("folder", type=Path, metavar="RUN", help=text)
-    text = "where the model's class is now, if the run's config.json is out of date"
+    text = "new location of the model's class, if it has moved since training"
     parser.add_argument("--model", metavar="NAME", help=text)
 
 
 def _model_argument(parser: argparse.ArgumentParser) -> None:
-    text = f"a model of models/, such as MnistCNN, or your own as {FORMS}"
+    text = f"{', '.join(built_in_models())}, or your own class as {FORMS}"
     parser.add_argument("model", metavar="MODEL", help=text)
-    text = "keyword arguments of the model as JSON"
+    text = "JSON object of keyword arguments for the model"
     parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON", help=text)
-    text = "data set whose image shape the model takes (default: mnist; digits for DigitsCNN)"
-    parser.add_argument("--data", choices=DATA, help=text)
+    text = (
+        f"image shape of this dataset: {', '.join(DATA)} (default: mnist, or digits for DigitsCNN)"
+    )
+    parser.add_argument("--data", choices=DATA, metavar="NAME", help=text)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
-    add_flags(parser)
-    add = parser.add_argument
-    add("--config", type=Path, help="start from the settings in this config.json")
-    add("--resume", type=Path, metavar="RUN", help="resume the run in this folder")
-    add("--out", type=Path, help="folder of the run; default: runs/MODEL-DATA")
-    add("--no-figures", action="store_true", help="no pictures")
+    parser.usage = "%(prog)s [options]"  # the list of all flags would fill a screen
+    add = add_flags(parser).add_argument
+    add("--config", type=Path, metavar="FILE", help="start from the settings in this config.json")
+    add("--resume", type=Path, metavar="DIR", help="resume the run in this directory")
+    add("--out", type=Path, metavar="DIR", help="run directory (default: runs/MODEL-DATA)")
+    add("--no-figures", action="store_true", help="do not write figures")
 
 
 def _train(args: _Arguments) -> int:
@@ -114,30 +133,34 @@ def _train(args: _Arguments) -> int:
         if args.config is None
         else RunConfig.read(args.config, given)
     )
-    # The run is found again from another working directory.
+    # An absolute path: the run must also load from another working directory.
     config = config.with_changes({"model": absolute_spec(config.model)})
     out = args.out or Path("runs") / f"{config.model_name}-{config.data}"
     return run_training(config, out, resume=False, figures=not args.no_figures)
 
 
 def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
-    """Return the config of the run to resume; only the number of epochs and where things are found
-    may differ.
+    """Return the config of the run to resume.
+
+    Only the number of epochs and the locations of the data and the model may differ.
     """
     if args.config or args.out or set(given) - {"epochs", "data_dir", "model"}:
         raise ArgumentError(
-            "--resume: expected no other flags than --epochs, --data-dir, --model and "
-            "--no-figures: the run resumes with its own settings."
+            "--resume: expected no flags other than --epochs, --data-dir, --model and "
+            "--no-figures. The run resumes with its own settings."
         )
     if "model" in given:
         given["model"] = absolute_spec(given["model"])
     config = RunConfig.read(args.resume / "config.json")
     if config.steps and "epochs" in given:
-        raise ArgumentError(f"--resume with --epochs: the run is of {config.steps} steps")
+        raise ArgumentError(
+            f"--resume with --epochs: the length of the run is set by --steps {config.steps}."
+        )
     if given.get("epochs", config.epochs) != config.epochs and not config.can_be_longer:
         raise ArgumentError(
-            f"--resume with --epochs: the {config.schedule} schedule was laid out for "
-            f"{config.epochs} epochs; only a constant one or plateau can be made longer"
+            f"--resume with --epochs: the {config.schedule} schedule was planned for "
+            f"{config.epochs} epochs. Only a run with a constant or plateau schedule and no warmup "
+            "can be extended."
         )
     return config.with_changes(given)
 

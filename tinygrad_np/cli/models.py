@@ -1,4 +1,4 @@
-"""Find a model's class by name: one of this project's models/, or a user's own."""
+"""Look up model classes by name: those in models/, and the user's own."""
 
 import functools
 import importlib
@@ -17,34 +17,33 @@ from tinygrad_np.errors import ArgumentError
 FORMS = "package.module:Class or path/to/file.py:Class"
 
 _FOLDER = Path(__file__).parents[2] / "models"
-# Private names in sys.modules: a user's own `models` or `net` has the plain ones.
+# Private names in sys.modules, which cannot collide with a user's `models` or `net`.
 _PACKAGE, _FILE = "_tinygrad_np_models", "_tinygrad_np_user_model"
-# Files whose lines say nothing about an error in a user's code.
+# Frames in these directories are left out when an error in a user's code is located.
 _NOT_THEIRS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent))
 
 
 @functools.cache
 def built_in_models() -> dict[str, type[nn.Module]]:
-    """Return the classes of models/, by name.
+    """Return the classes in models/, by name.
 
-    They are loaded from the folder beside the package, in a checkout and in an installation alike,
-    so that a `models.py` in the working directory cannot take their place.
+    They are loaded by path, from the directory next to the package (in a checkout and in an
+    installation), so a `models.py` in the working directory cannot shadow them.
     """
     module = _load_file(_PACKAGE, _FOLDER / "__init__.py")
     return {name: getattr(module, name) for name in module.__all__}
 
 
 def is_spec(text: str) -> bool:
-    """Return whether a text has the form of a user's model: a module or a file, and a class."""
+    """Return whether `text` has the form of a user's model, `module:Class` or `file.py:Class`."""
     module, _, name = text.rpartition(":")
     return bool(module) and name.isidentifier()
 
 
 def absolute_spec(spec: str) -> str:
-    """Return a spec that names the same class from any working directory.
+    """Return a spec that names the same class from every working directory.
 
-    A module found in the working directory keeps its name behind the directory's:
-    /home/me/package.module:Class.
+    A module in the working directory gets the directory as a prefix: /home/me/package.module:Class.
     """
     if not is_spec(spec):
         return spec
@@ -61,13 +60,13 @@ def model_class(spec: str) -> type[nn.Module]:
     """Return the class that a spec names.
 
     Args:
-        spec: a name from models/, `package.module:Class`, or `path/to/file.py:Class`. The module
-            is looked for in the working directory first; `folder/package.module:Class` names
-            another folder.
+        spec: a name from models/, `package.module:Class`, or `path/to/file.py:Class`. Modules are
+            searched in the working directory first, or in the directory given as a prefix, as in
+            `directory/package.module:Class`.
 
     Raises:
-        ArgumentError: if the file or module cannot be loaded, has no such class, or the class is
-            not an nn.Module.
+        ArgumentError: if the file or module cannot be imported, or has no such subclass of
+            nn.Module.
     """
     built_in = built_in_models()
     if spec in built_in:
@@ -93,13 +92,13 @@ def model_class(spec: str) -> type[nn.Module]:
         and value.__module__ == module.__name__
     ]
     remedy = f" Try {', '.join(others)}." if others else ""
-    raise ArgumentError(f"{spec}: expected a class of {source}, got {name!r}.{remedy}")
+    raise ArgumentError(f"{spec}: expected a class in {source}, got {name!r}.{remedy}")
 
 
 def _load_module(spec: str, path: Path) -> ModuleType:
-    """Import a user's file, or a module from a folder."""
+    """Import a user's file, or a module from a directory."""
     if path.suffix == ".py" and not path.is_file():
-        raise ArgumentError(f"{spec}: expected a Python file, got {path}, which does not exist.")
+        raise ArgumentError(f"{spec}: expected an existing Python file, got {path}.")
     try:
         with _first_on_path(path.parent):
             if path.suffix == ".py":
@@ -107,13 +106,13 @@ def _load_module(spec: str, path: Path) -> ModuleType:
             return importlib.import_module(path.name)
     except Exception as error:
         raise ArgumentError(
-            f"{spec}: expected a module that can be imported, got {describe_error(error)}."
+            f"{spec}: importing {path} failed with {describe_error(error)}."
         ) from error
 
 
 @contextmanager
 def _first_on_path(folder: Path) -> Iterator[None]:
-    """Let imports find the modules in `folder` first, as when a file in it is run as a script."""
+    """Put `folder` first on sys.path, as Python does when it runs a script from there."""
     entry = str(folder.absolute())
     sys.path.insert(0, entry)
     importlib.invalidate_caches()
@@ -125,10 +124,10 @@ def _first_on_path(folder: Path) -> Iterator[None]:
 
 def _load_file(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None  # the path has a suffix that Python knows
+    assert spec is not None  # true for every path that ends with .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Relative imports and dataclasses look the module up.
+    # Registered before execution: relative imports and dataclasses look the module up.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -143,7 +142,7 @@ def _describe(value: Any) -> str:
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error that a user's code raised as one line, with the line of theirs."""
+    """Return an error raised by a user's code on one line, with the file and line it came from."""
     places = [
         f" ({frame.filename}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)

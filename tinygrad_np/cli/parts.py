@@ -1,4 +1,4 @@
-"""The parts of a run, made from its config: data, model, optimizer, schedule, loss, trainer."""
+"""Construct the parts of a run from its config: data, model, optimizer, schedule and loss."""
 
 import inspect
 from collections.abc import Callable
@@ -30,9 +30,13 @@ _CLASSES = {
 
 @dataclass(frozen=True)
 class Sets:
-    """The images of a run: to train on, to choose by (None without --validation), to test once.
+    """The datasets of a run: training, validation (None with --validation 0) and test.
 
-    `found` counts the training and test images that there were before the run took a part of them.
+    Args:
+        train: training set, without the images held out.
+        validation: images held out from the training set.
+        test: test set.
+        found: number of training and of test images available before any selection.
     """
 
     train: Dataset
@@ -42,7 +46,12 @@ class Sets:
 
 
 def make_sets(config: RunConfig) -> Sets:
-    """Find the data; DataNotFoundError lists where it was looked for."""
+    """Load the data of a run and split it.
+
+    Raises:
+        DataNotFoundError: if the files are missing; the message lists the places searched.
+        ArgumentError: if more samples are requested than there are.
+    """
     if config.data == "digits":
         train_set, test_set = data.digits(size=image_shape(config)[-1])
     else:
@@ -60,18 +69,18 @@ def make_sets(config: RunConfig) -> Sets:
 
 
 def image_shape(config: RunConfig) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of the images that the run's model takes.
+    """Return the shape (C, H, W) of the model's input images.
 
-    It is the data set's, except that the digits, of 8x8, are enlarged for models of MNIST.
+    It is the shape of the dataset's images, but the 8x8 digits are enlarged for models of MNIST.
     """
     is_small = config.model == "DigitsCNN" or config.model not in built_in_models()
     return (1, 8, 8) if config.data == "digits" and is_small else (1, 28, 28)
 
 
 def make_like(config: RunConfig, images: Array) -> Dataset:
-    """Return images of 0 to 255 that are nobody's data set, standardised as the run's were."""
+    """Wrap images with values from 0 to 255 in a dataset, standardized like the run's data."""
     source = data.sources.FASHION_MNIST if config.data == "fashion-mnist" else data.sources.MNIST
-    # The bundled digits are only scaled.
+    # The bundled digits are scaled but not standardized.
     mean, std = (0.0, 1.0)
     if config.standardise and config.data != "digits":
         mean, std = source.mean, source.std
@@ -82,19 +91,20 @@ def make_like(config: RunConfig, images: Array) -> Dataset:
 def _part(dataset: Dataset, count: int | None, flag: str) -> Dataset:
     if count is not None and count > len(dataset):
         raise ArgumentError(
-            f"{flag} {count}: there are only {len(dataset)} such images in {dataset.name}"
+            f"{flag}: expected at most {len(dataset)}, the number of images in {dataset.name}, got "
+            f"{count}."
         )
     return dataset.first(count)
 
 
 def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
-    """Construct a model; its initial weights depend on the seed alone.
+    """Construct a model with initial weights that depend only on the seed.
 
-    The constructor gets the options as keyword arguments, and a seeded `generator` if it has a
-    parameter of this name; for one that has none the default generator is seeded.
+    The constructor receives the options as keyword arguments, and a seeded `generator` if it has a
+    parameter with this name; otherwise the default generator is seeded.
 
     Raises:
-        ArgumentError: if the class cannot be found, has no such option, or cannot be constructed.
+        ArgumentError: if the class is not found, lacks an option, or cannot be constructed.
     """
     kind = model_class(spec)
     parameters = inspect.signature(kind).parameters.values()
@@ -104,8 +114,8 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
     takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
     if (unknown := sorted(set(options) - set(known))) and not takes_any:
         raise ArgumentError(
-            f"--model-options: expected {', '.join(known) or 'none'} for {kind.__name__}, got "
-            f"{', '.join(unknown)}."
+            f"--model-options: expected {', '.join(known) or 'no options'} for {kind.__name__}, "
+            f"got {', '.join(unknown)}."
         )
     given = dict(options)
     if "generator" in names:
@@ -117,13 +127,13 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
     except Exception as error:
         arguments = ", ".join(f"{name}=..." for name in given) or "no arguments"
         raise ArgumentError(
-            f"{spec}: expected a class that can be constructed with {arguments}, got "
-            f"{describe_error(error)}. Try --model-options."
+            f"{spec}: constructing the class with {arguments} failed with {describe_error(error)}. "
+            "Try --model-options."
         ) from error
 
 
 def make_loader(config: RunConfig, dataset: Dataset) -> DataLoader:
-    """Return the loader of the training set, shuffled and augmented."""
+    """Return the loader of the training set, with shuffling and augmentation."""
     names = ("shift", "rotation", "scaling", "flip", "noise", "erasing")
     wanted = {name: getattr(config, name) for name in names}
     augmentation = data.Augmentation(**wanted) if any(wanted.values()) else None
@@ -133,7 +143,7 @@ def make_loader(config: RunConfig, dataset: Dataset) -> DataLoader:
 
 
 def make_optimizer(config: RunConfig, model: nn.Module) -> optim.Optimizer:
-    """Return the optimizer, with decay for weights and none for biases and norms."""
+    """Return the optimizer, with weight decay except for biases and norm layers."""
     options: dict[str, Any] = {"lr": config.learning_rate}
     if config.optimizer in ("sgd", "rmsprop"):
         options["momentum"] = config.momentum
@@ -145,7 +155,7 @@ def make_optimizer(config: RunConfig, model: nn.Module) -> optim.Optimizer:
 def make_schedule(
     config: RunConfig, optimizer: optim.Optimizer, steps: int
 ) -> tuple[optim.Schedule | None, str]:
-    """Return the schedule for a run of so many steps, and whether it goes by step or epoch."""
+    """Return the schedule for a run of `steps` steps, and its unit: "step" or "epoch"."""
     if config.schedule == "plateau":
         return optim.ReduceLROnPlateau(optimizer, patience=2), "epoch"
     if config.schedule == "onecycle":
@@ -170,8 +180,10 @@ def make_schedule(
 
 
 def make_loss(config: RunConfig, model: nn.Module) -> Callable[[Tensor, Any], Tensor]:
-    """Return the loss of logits and labels: cross-entropy, and in training what was asked for:
-    smoothed labels and the sum of |weights|, so that validation losses can be compared.
+    """Return the loss function of logits and labels.
+
+    Label smoothing and the L1 penalty apply only in training mode, so validation losses of
+    different settings can be compared.
     """
 
     def loss(logits: Tensor, labels: Any) -> Tensor:

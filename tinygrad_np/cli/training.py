@@ -1,4 +1,4 @@
-"""The command that trains: a run's parts put together, and what it leaves in its folder."""
+"""The train command: assemble a run, train, and write the results to the run directory."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ _EVALUATED_AT_ONCE = 500
 
 
 class _StopAfter(train.Callback):
-    """Ends a training after so many steps."""
+    """Stop training after `steps` steps."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -43,7 +43,7 @@ class _StopAfter(train.Callback):
 
 
 class _Begin(train.Callback):
-    """Puts a run in the place of another in its folder, when nothing can refuse it any more."""
+    """Replace the files of an earlier run, once all other callbacks have accepted the new one."""
 
     turn = 2
 
@@ -59,9 +59,11 @@ class _Begin(train.Callback):
 
 
 def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -> int:
-    """Train as the config says and leave everything in `out`; return the exit status.
+    """Train according to the config and write all results to `out`.
 
-    0; 1 where the loss was no longer finite; 130 after Ctrl-C, with all that there is written.
+    Returns:
+        The exit status: 0, 1 if the loss became inf or nan, or 130 after Ctrl-C. The results so
+        far are written in each case.
     """
     make_folder(out, "--out")
     start = time.perf_counter()
@@ -93,12 +95,12 @@ def _finish(
     *,
     figures: bool,
 ) -> int:
-    """Write weights, history, metrics and pictures of a training; return the exit status.
+    """Write weights, history, metrics and figures; return the exit status.
 
-    The test set is for trainings that came to their end.
+    The test set is evaluated only if training was completed.
     """
     model, history = trainer.model, trainer.history
-    # The weights first: whatever else may fail or be interrupted, they are kept.
+    # The weights first: they must survive if anything else fails or is interrupted.
     train.save(out / WEIGHTS, model.state_dict(), {"model": config.model_name, "data": config.data})
     for suffix in ("json", "csv"):
         history.save(out / f"history.{suffix}")
@@ -128,7 +130,7 @@ def _finish(
 def _trainer(
     config: RunConfig, model: nn.Module, loader: DataLoader, sets: Sets, out: Path
 ) -> tuple[train.Trainer, int]:
-    """Return the trainer of a run and its number of epochs."""
+    """Return the trainer of a run and the number of epochs."""
     steps = config.steps or config.epochs * len(loader)
     epochs = -(-steps // len(loader))
     optimizer = make_optimizer(config, model)
@@ -163,7 +165,7 @@ def _trainer(
 
 
 def _load(trainer: train.Trainer, config: RunConfig, epochs: int, out: Path) -> int:
-    """Load the training that is to go on; return the epochs done."""
+    """Load the training checkpoint to resume from; return the number of completed epochs."""
     trainer.load(out / SNAPSHOT)
     done = len(trainer.history.epochs)
     has_stopped = any(
@@ -171,12 +173,12 @@ def _load(trainer: train.Trainer, config: RunConfig, epochs: int, out: Path) -> 
     )
     if has_stopped and config == RunConfig.read(out / "config.json"):
         raise ArgumentError(
-            f"--resume {out}: --patience has ended it after epoch {done}; nothing is left to do"
+            f"--resume {out}: the run is complete, stopped by --patience after epoch {done}."
         )
     if done >= epochs:
         all_of_it = f"{config.steps} steps" if config.steps else f"{epochs} epochs"
-        advice = "; add --epochs for more" if config.can_be_longer else ""
-        raise ArgumentError(f"--resume {out}: has all its {all_of_it}{advice}")
+        advice = " Try a higher --epochs." if config.can_be_longer else ""
+        raise ArgumentError(f"--resume {out}: the run has completed all {all_of_it}.{advice}")
     return done
 
 
@@ -186,11 +188,11 @@ def _evaluation(dataset: Dataset | None) -> DataLoader | None:
 
 def _report_sets(sets: Sets, seconds: float) -> None:
     shape = "x".join(map(str, sets.train.images.shape[1:]))
-    held_out = f", {len(sets.validation)} to validate" if sets.validation else ""
+    held_out = f", {len(sets.validation)} validation" if sets.validation else ""
     print(
-        f"{sets.train.name}: {len(sets.train)} images of {shape} to train{held_out}, "
-        f"{len(sets.test)} to test, of {sets.found[0]} and {sets.found[1]}, "
-        f"{len(sets.train.classes)} classes, from {sets.train.origin}, loaded in {seconds:.2f} s"
+        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test images "
+        f"of {shape} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
+        f"{sets.found[1]} images from {sets.train.origin}, loaded in {seconds:.2f} s"
     )
 
 
@@ -201,23 +203,25 @@ def _draw(
         return
     reason = viz.report(out, model, test_set, logits, history.epochs)
     if reason:
-        print(f"no picture of the graph: {reason}", file=sys.stderr)
+        print(f"warning: the graph was not drawn: {reason}", file=sys.stderr)
 
 
 def _close(found: dict[str, Any], out: Path) -> int:
     """Print the closing line and return the exit status."""
     seconds, epochs = found["seconds"]["training"], found["epochs"] - found["resumed_after"]
-    mean = f", {seconds / epochs:.1f} s an epoch" if epochs else ""
-    result = f"cut after {found['epochs']} epochs"
+    mean = f" ({seconds / epochs:.1f} s per epoch)" if epochs else ""
+    result = f"stopped after {found['epochs']} epochs"
     if found["test_accuracy"] is not None:
-        result = f"{found['test_accuracy']:.2%} of {found['test_samples']} test images right"
+        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} images"
     print(
-        f"{found['model']} on {found['dataset']}: {result}; {seconds:.1f} s{mean}; files in {out}/"
+        f"{found['model']} on {found['dataset']}: {result}, {seconds:.1f} s{mean}, files in {out}/"
     )
     if found["fault"]:
         print(f"error: {found['fault']}", file=sys.stderr)
         return 1
     if found["interrupted"]:
-        print(f"interrupted; go on by: python -m tinygrad_np train --resume {out}", file=sys.stderr)
+        print(
+            f"interrupted. Resume with: python -m tinygrad_np train --resume {out}", file=sys.stderr
+        )
         return 130
     return 0

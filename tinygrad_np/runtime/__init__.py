@@ -1,4 +1,4 @@
-"""What a run shares: recycled memory, threads, per-thread state, and a report of them."""
+"""Runtime services: buffer pool, thread pool, per-thread state, and the configuration report."""
 
-# Import from the modules: this package has no names of its own.
+# Import from the modules: this package exports no names.
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a run depends on beside the code: versions, BLAS, threads, recycled memory."""
+"""Number of threads, and a report of the versions, BLAS and settings that a run depends on."""
 
 import os
 import platform
@@ -16,10 +16,13 @@ _PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_N
 
 
 def set_num_threads(count: int) -> None:
-    """Let large work be split over `count` threads in this process, in kernels and in BLAS.
+    """Set the number of threads that large kernels and BLAS use in this process.
 
-    Without it, TINYGRAD_NP_THREADS says how many, or the number of cores this process may use.
-    Raises ArgumentError unless that is an integer of at least 1.
+    The default is the environment variable TINYGRAD_NP_THREADS if it is set, otherwise the number
+    of cores this process may use.
+
+    Raises:
+        ArgumentError: if `count` is not an integer >= 1.
 
     >>> import tinygrad_np
     >>> tinygrad_np.set_num_threads(1)
@@ -32,9 +35,10 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return over how many threads large work is split, at most.
+    """Return the maximum number of threads that a large kernel uses.
 
-    Raises ArgumentError where TINYGRAD_NP_THREADS has to say it and is no integer of at least 1.
+    Raises:
+        ArgumentError: if the number comes from TINYGRAD_NP_THREADS, which is not an integer >= 1.
 
     >>> import tinygrad_np
     >>> tinygrad_np.get_num_threads() >= 1
@@ -44,9 +48,9 @@ def get_num_threads() -> int:
 
 
 def show_config() -> None:
-    """Print versions, threads, the BLAS with its architecture and threads, and recycled memory.
+    """Print versions, thread counts, the BLAS with its CPU architecture, and the memory pool.
 
-    Says so where an environment variable holds the CPU back.
+    Environment variables that may slow this CPU down are marked.
 
     >>> import tinygrad_np
     >>> tinygrad_np.show_config()  # doctest: +ELLIPSIS
@@ -55,7 +59,7 @@ def show_config() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"tinygrad_np {__version__}")
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.platform()}")
-    print(f"CPU cores for this process: {cores}")
+    print(f"CPU cores available to this process: {cores}")
     print(f"threads: {_threads()}")
     for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
@@ -73,11 +77,11 @@ def show_config() -> None:
 def _threads() -> str:
     try:
         return f"{workers.count}, from {workers.source}"
-    except ArgumentError as error:  # what is wrong is what one looks for here
+    except ArgumentError as error:  # report an invalid setting instead of failing
         return str(error)
 
 
 def _remark(name: str) -> str:
     if name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        return "  <- may hold this CPU back: unset it before Python starts, then compare"
+        return "  <- may slow this CPU down. Unset it before Python starts, then compare."
     return ""

@@ -1,8 +1,11 @@
-"""Recycled memory for large arrays: half the time of naive NumPy is the page faults of fresh ones.
+"""Buffer pool for large arrays.
 
-A block is lent out as a fresh array made over it by `np.frombuffer`. Views and memoryviews keep
-that array alive; when nobody refers to it any more, its weak reference's callback takes the block
-back. So a block that comes out of the pool is never the memory of a live array.
+Half the time of a naive NumPy program goes into page faults on freshly allocated memory; the pool
+avoids them by reusing blocks.
+
+A block is lent as a new array, created over it with `np.frombuffer`. Views and memoryviews keep
+that array alive. When the last reference to it is gone, the callback of a weak reference returns
+the block to the pool. A block that the pool lends is therefore never the memory of a live array.
 """
 
 import functools
@@ -19,26 +22,29 @@ from tinygrad_np.errors import ArgumentError
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SMALL = 1 << 18
-"""Below this many bytes an array comes from NumPy: malloc is quicker than our bookkeeping."""
+"""Arrays below this many bytes come from NumPy: malloc is faster than the pool's bookkeeping."""
 
 _ALIGNMENT = 64
 _GRAIN = 1 << 16
 
 
 class _Loan(weakref.ref[Array]):
-    """A weak reference to a lent array that knows the block under it."""
+    """Weak reference to a lent array, with the block under the array."""
 
     __slots__ = ("block",)
     block: memoryview
 
 
 class Pool:
-    """Blocks of memory lent out as arrays and lent again when the arrays are gone.
+    """Blocks of memory that are lent as arrays and reused once the arrays are gone.
 
-    `limit` bounds the bytes that lie idle; 0 switches recycling off. All counting is done under
-    the lock, for which neither lending nor taking back waits: a callback may run at any moment,
-    also within the lock on the same thread. It appends to a deque, and who gets the lock next
-    counts what is there.
+    The lock guards the lists of idle blocks and their total size, but neither lending nor returning
+    a block waits for it: the callback of a weak reference can run at any time, even on the thread
+    that holds the lock. The callback appends the block to a deque, and the next holder of the lock
+    moves it to the idle blocks.
+
+    Args:
+        limit: maximum number of idle bytes; 0 disables recycling.
     """
 
     def __init__(self, limit: int) -> None:
@@ -50,11 +56,12 @@ class Pool:
         self._lock = threading.Lock()
 
     def empty(self, count: int, dtype: np.dtype[Any]) -> Array:
-        """Return an uninitialised 1-D array of `count` entries over a block of this pool."""
+        """Return an uninitialized 1-D array of `count` entries over a block of this pool."""
         nbytes = count * dtype.itemsize
         size = -(-nbytes // _GRAIN) * _GRAIN
         block = None
-        # Not got: another thread counts, or this one does, below a signal handler or a finalizer.
+        # The lock may be held by another thread, or by this one, interrupted by a signal handler or
+        # a finalizer that got here. A new block is allocated then.
         if self._lock.acquire(blocking=False):
             try:
                 if self._returned:
@@ -74,17 +81,21 @@ class Pool:
         return array
 
     def set_limit(self, nbytes: int) -> None:
-        """Bound the idle memory by `nbytes`; 0 gives all of it back and switches recycling off."""
+        """Limit the idle memory to `nbytes`; 0 frees all of it and disables recycling."""
         if nbytes < 0:
-            raise ArgumentError(f"memory limit: got {nbytes} bytes, expected 0 (off) or more")
+            raise ArgumentError(
+                f"set_limit: expected `nbytes` to be >= 0 (0 disables recycling), got {nbytes}."
+            )
         with self._lock:
             self.limit = nbytes
             self._sort()
             self._shrink()
 
     def forget_other_threads(self) -> None:
-        """Start with a free lock in a forked child, where its holder does not exist, and count
-        anew: it may have been about to.
+        """Replace the lock and recount the idle bytes in a forked child.
+
+        The thread that held the lock does not exist there, and may have been about to update the
+        count.
         """
         self._lock = threading.Lock()
         self.idle_bytes = sum(size * len(blocks) for size, blocks in self._idle.items())
@@ -102,7 +113,7 @@ class Pool:
         while self._returned:
             block = self._returned.popleft()
             size = block.nbytes
-            # The size that was used last comes last.
+            # The dict is ordered from the least to the most recently used size.
             waiting = self._idle.pop(size, [])
             waiting.append(block)
             self._idle[size] = waiting
@@ -111,7 +122,7 @@ class Pool:
             self._shrink()
 
     def _shrink(self) -> None:
-        """Drop blocks of the sizes that were not used for longest."""
+        """Free blocks of the least recently used sizes until the limit is met."""
         for size in list(self._idle):
             blocks = self._idle[size]
             while blocks and self.idle_bytes > self.limit:
@@ -122,8 +133,10 @@ class Pool:
 
 
 def _allocate_aligned(nbytes: int) -> memoryview:
-    """Return memory as a memoryview: a view of an array over an array would skip the one between
-    and hold the one below, so that the lent array could die before its views.
+    """Return `nbytes` of aligned memory as a memoryview.
+
+    NumPy collapses chains of bases: if the block were an array, a view of the lent array would
+    refer to the block directly, and the lent array could be freed before its views.
     """
     raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
@@ -137,15 +150,16 @@ if hasattr(os, "register_at_fork"):
 
 @functools.lru_cache(maxsize=256)
 def _orders(strides: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """Return the axes in the order of memory, and the place of each axis in that order."""
+    """Return the axes in memory order, and the position of each axis in that order."""
     order = sorted(range(len(strides)), key=strides.__getitem__, reverse=True)
     return order, [order.index(axis) for axis in range(len(strides))]
 
 
 def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Array:
-    """Return an uninitialised array, recycled if it is large, in the memory order of `like`.
+    """Return an uninitialized array; large ones use recycled memory.
 
-    `like` must have as many axes as `shape`; without it the array is C-contiguous.
+    The array has the memory order of `like`, which must have the same number of axes as `shape`;
+    without `like` it is C-contiguous.
 
     >>> empty((2, 3), np.float32).shape
     (2, 3)
@@ -163,7 +177,7 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Array | None = None) -> Arra
 
 
 def is_shared(array: Array, other: Array) -> bool:
-    """Return whether writing to an array may change another.
+    """Return whether writing to one array may change the other.
 
     >>> x = np.zeros(4)
     >>> is_shared(x, x[1:]), is_shared(x, x.copy())
@@ -171,7 +185,8 @@ def is_shared(array: Array, other: Array) -> bool:
     """
     owner = other if other.base is None else other.base
     if array.base is None and getattr(owner, "base", array) is None:
-        # Both owners are known, which takes half the time of comparing addresses. The base of some
-        # views, such as those of as_strided, is an object that does not own the memory itself.
+        # Comparing the owners takes half the time of comparing addresses. It is possible only if
+        # both own their memory: the base of some views, for example those of as_strided, is an
+        # object that does not.
         return owner is array
     return np.may_share_memory(array, other)

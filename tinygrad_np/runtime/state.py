@@ -1,4 +1,4 @@
-"""What holds on each thread: recording mode, current module call, observers."""
+"""Per-thread state and the context managers that switch gradient recording on and off."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class ThreadState:
-    """Per-thread state: recording mode, current module call, observers."""
+    """State of one thread: recording mode, current module call, observers."""
 
     recording: bool = True
     outer_modes: list[bool] = field(default_factory=list)
@@ -24,25 +24,25 @@ class ThreadState:
 
 class _Thread(threading.local):
     def __init__(self) -> None:
-        # One object per thread: a thread-local lookup is slow, and an op needs three values.
+        # One object holds all values: a thread-local lookup is slow, and an op needs three of them.
         self.state = ThreadState()
 
 
 thread = _Thread()
 was_observed = [False]
-"""Whether an observer was ever entered; until then, ops on arrays need not look for one."""
+"""Whether any observer was ever entered; until then, ops on arrays skip the search for one."""
 
 
 def run_observed(event: str, *args: Any, call: Callable[[], T]) -> T:
-    """Run `call` inside method `event` of each `Observer`; the last one entered is outermost."""
-    # An observer entered twice, say by a recursive function, is called once.
+    """Run `call` inside the method `event` of each observer; the last one entered is outermost."""
+    # An observer entered twice, for example by a recursive function, is called once.
     for observer in dict.fromkeys(thread.state.observers):
         call = partial(getattr(observer, event), *args, call)
     return call()
 
 
 class Recording(ContextDecorator):
-    """Switch recording on or off for this thread; can be nested and reused."""
+    """Context manager and decorator that switches recording on this thread; nestable, reusable."""
 
     def __init__(self, flag: bool) -> None:
         self.flag = flag
@@ -58,7 +58,7 @@ class Recording(ContextDecorator):
 
 
 def no_grad() -> Recording:
-    """Disable recording in a `with` block or a decorated function, on this thread.
+    """Disable gradient recording on this thread, in a `with` block or a decorated function.
 
     >>> from tinygrad_np import Tensor, no_grad
     >>> x = Tensor([2.0], requires_grad=True)
@@ -70,7 +70,9 @@ def no_grad() -> Recording:
 
 
 def enable_grad() -> Recording:
-    """Enable recording again inside `no_grad()`; a context manager and a decorator, per thread.
+    """Enable gradient recording on this thread inside `no_grad()`.
+
+    Works as a context manager and as a decorator.
 
     >>> from tinygrad_np import Tensor, enable_grad, no_grad
     >>> x = Tensor([2.0], requires_grad=True)

@@ -1,8 +1,12 @@
-"""Large work cut into parts, one to a thread. NumPy lets other threads run while it computes, so
-parts of an array are worked on side by side, each with BLAS on one thread.
+"""Thread pool that runs the parts of large kernels in parallel.
 
-Only kernels split their work: a step stays the user's own. How it is cut depends on sizes and on
-the number of threads alone, so the same seed and the same number give the same bits.
+NumPy and BLAS release the GIL while they compute, so several Python threads can work on disjoint
+parts of one array at the same time. BLAS is limited to one thread meanwhile; otherwise its own
+threads would compete with these for the cores.
+
+Only kernels use the pool; the training loop and user code stay on the calling thread. The
+partition depends only on sizes and on the thread count, so the same seed and the same thread count
+give the same results bit for bit.
 """
 
 import contextvars
@@ -22,13 +26,13 @@ T = TypeVar("T")
 VARIABLE = "TINYGRAD_NP_THREADS"
 
 WORTH = 200_000
-"""What a part must take, in ns: waking a thread and handing on the GIL take 30 to 60 us."""
+"""Minimum cost of a part in ns: waking a thread and handing over the GIL take 30 to 60 us."""
 
-# Products of less than so many ns use one thread of BLAS anyway.
+# BLAS computes products below this cost (in ns) on one thread anyway.
 _ALONE = 5_000
 
 
-# The one function of OpenBLAS's interface that is needed here, by all names it is built under.
+# All names under which builds of OpenBLAS export openblas_set_num_threads.
 _OPENBLAS_SETTERS = [
     f"{prefix}openblas_set_num_threads{suffix}"
     for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64"))
@@ -36,11 +40,12 @@ _OPENBLAS_SETTERS = [
 
 
 class Blas:
-    """A loaded BLAS library, whose number of threads may be set from any thread.
+    """A loaded BLAS library with a thread count that any thread can set.
 
-    Since its 3.8, threadpoolctl lets only the first thread that comes set OpenBLAS, and silently
-    ignores the others. So OpenBLAS's own function is called: our lock keeps the threads apart.
-    Built with OpenMP, OpenBLAS counts for each thread, and threadpoolctl does not interfere.
+    Since version 3.8, threadpoolctl lets only the first thread that calls it set the thread count
+    of OpenBLAS and silently ignores all others. This class therefore calls OpenBLAS's own setter;
+    the lock in `Workers` keeps the calls apart. OpenBLAS built with OpenMP has one count per
+    thread, which threadpoolctl sets from any thread.
     """
 
     def __init__(self, controller: Any) -> None:
@@ -53,9 +58,10 @@ class Blas:
 
 
 class Task:
-    """A part of the work, handed to another thread.
+    """One part of the work, run by a worker thread.
 
-    `concurrent.futures` would serve too, but importing it adds 2 ms to our 34: it needs `logging`.
+    `concurrent.futures` offers the same, but importing it adds 2 ms to the 34 ms of this package
+    because it imports `logging`.
     """
 
     def __init__(self, function: Callable[[], Any], holds_blas: bool) -> None:
@@ -65,20 +71,20 @@ class Task:
         self._error: BaseException | None = None
         self.is_started = False
         self.is_cancelled = False
-        # Held until the function has ended. An Event would do, but it is written in Python: Ctrl-C
-        # inside it can leave its own lock held for good.
+        # Held until the function has ended. threading.Event would do, but it is written in Python:
+        # Ctrl-C inside it can leave its internal lock held forever.
         self._running = threading.Lock()
         self._running.acquire()
 
     def run(self, hold_blas: Callable[[], None]) -> None:
-        """Run the function and keep its result or error, unless the task was cancelled."""
-        # `_cancel` sets one flag and then reads the other. Here it is the other way round, so at
-        # least one of the two threads sees both set.
+        """Run the function and store its result or error, unless the task was cancelled."""
+        # `_cancel` sets `is_cancelled`, then reads `is_started`. This method does the reverse, so
+        # at least one of the two threads sees both flags set.
         self.is_started = True
         if not self.is_cancelled:
             try:
                 if self.holds_blas:
-                    hold_blas()  # some libraries keep one thread count per thread
+                    hold_blas()  # some libraries have one thread count per thread
                 self._result = self.function()
             except BaseException as error:
                 self._error = error
@@ -91,7 +97,7 @@ class Task:
             pass
 
     def result(self) -> Any:
-        """Return the result of a task that has ended, or raise its error; call this once."""
+        """Return the result of a finished task, or raise its error; call this once."""
         error, self._error = self._error, None
         if error is None:
             return self._result
@@ -102,42 +108,44 @@ class Task:
 
 
 class Workers:
-    """The threads of this process and how many there may be, the calling one among them.
+    """The worker threads of this process; the calling thread counts as one of them.
 
-    One piece of work is split at a time: what is within it, or comes from another thread of the
-    user's meanwhile, is cut in the same way, and its parts run one after the other where it is.
-    As long as any call is within `each` that uses BLAS, BLAS has one thread.
+    Only one call to `each` runs its parts in parallel at a time. A call nested inside it, or made
+    by another user thread in the meantime, is partitioned the same way, but its parts run one after
+    another on the thread that made it. BLAS is limited to one thread while any call with
+    `uses_blas` is active.
     """
 
     def __init__(self) -> None:
         self.source = ""
-        """Where the number of threads comes from, in words."""
+        """Where the thread count comes from, as text for show_config."""
         self._count: int | None = None
         self._blas: list[Blas] | None = None
-        # What BLAS is given back, and nothing while it is not held.
+        # The BLAS thread counts to restore; empty while BLAS is not limited.
         self._before: list[int] = []
         self._forget_calls()
 
     def _forget_calls(self) -> None:
-        # How many threads there are beside the user's; all take from one queue.
+        # Number of worker threads; all take tasks from one queue.
         self._threads = 0
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        # What stands for the calls for which BLAS is held, and for the one that splits.
+        # One object per active call: those that limit BLAS, and the one that is split.
         self._holding: set[object] = set()
         self._splitting: object = None
-        # Held for moments, never during work. A signal handler may come in between and work too.
+        # Held briefly, never during work. Reentrant: a signal handler may interrupt the holder and
+        # call `each` itself.
         self._lock = threading.RLock()
 
     @property
     def count(self) -> int:
-        """The number of threads: what was set, or TINYGRAD_NP_THREADS, or the cores allowed."""
+        """Number of threads: from `set_count`, else TINYGRAD_NP_THREADS, else the usable cores."""
         if self._count is None:
             with self._lock:
                 self._count = self._count or self._from_surroundings()
         return self._count
 
     def set_count(self, count: int) -> None:
-        """Use `count` threads from now on, and in BLAS too where the work is not split."""
+        """Use `count` threads from now on, in kernels and in BLAS calls outside of `each`."""
         with self._lock:
             self._count, self.source = count, "set_num_threads"
             libraries = self._libraries()
@@ -149,7 +157,7 @@ class Workers:
             self._dismiss()
 
     def look_for_blas(self) -> None:
-        """Look again for libraries at the next need: others may have been loaded since."""
+        """Discard the list of BLAS libraries: others may have been loaded since it was made."""
         with self._lock:
             if not self._holding:
                 self._blas = None
@@ -157,14 +165,20 @@ class Workers:
     def each(
         self, function: Callable[[slice], T], length: int, cost: float, uses_blas: bool = False
     ) -> list[T]:
-        """Return `function(part)` for contiguous parts of range(length), in their order.
+        """Return `function(part)` for contiguous slices of range(length), in order.
 
-        `cost` is about how many ns all of it takes on one thread; what is small stays whole. If
-        parts fail, the error of the first one is raised when none is at work any more.
+        If parts fail, the error of the first one is raised once no part is running any more.
+
+        Args:
+            function: computes one part, given its slice; called from several threads at once.
+            length: number of entries to partition.
+            cost: estimated time of the whole work on one thread, in ns. Each part gets at least
+                `WORTH` of it, so small work is not split.
+            uses_blas: whether `function` calls BLAS.
         """
         count = int(min(self.count, length, cost / WORTH))
-        # Also where the work stays whole BLAS is kept to one thread: its own spin for long after a
-        # product, and would keep the system from giving their core to one of ours.
+        # Limit BLAS even if the work is not split: its threads spin long after a product and would
+        # keep the operating system from giving their cores to the workers.
         is_held = uses_blas and cost > _ALONE
         if count < 2 and not is_held:
             return [function(slice(0, length))]
@@ -183,12 +197,12 @@ class Workers:
                 raise
 
     def forget_threads(self) -> None:
-        """Start anew in a forked child, where the threads are gone and a lock may be held."""
+        """Reset in a forked child, where the threads are gone and the lock may be held."""
         self._forget_calls()
         self._release_blas()
 
     def _enter(self, call: object, is_split: bool, is_held: bool) -> bool:
-        """Note a call, and return whether it is the one whose parts run side by side."""
+        """Register a call; return whether its parts run in parallel."""
         with self._lock:
             if is_held:
                 self._holding.add(call)
@@ -200,7 +214,7 @@ class Workers:
             return self._splitting is call
 
     def _leave(self, call: object) -> None:
-        # May come twice: Ctrl-C can interrupt it.
+        # May run twice: Ctrl-C can interrupt it.
         with self._lock:
             if self._splitting is call:
                 self._splitting = None
@@ -210,9 +224,9 @@ class Workers:
                 self._release_blas()
 
     def _split(self, function: Callable[[slice], T], parts: list[slice], is_held: bool) -> list[T]:
-        """Return `function(part)` for all parts, worked on side by side."""
+        """Run the parts in parallel; return their results in order."""
         ours = len(parts) - self._helpers(len(parts) - 1)
-        # Other threads run in a copy of the caller's context, which includes np.errstate.
+        # Workers run in a copy of the caller's context, which includes np.errstate.
         tasks = [
             Task(partial(contextvars.copy_context().run, function, part), is_held)
             for part in parts[ours:]
@@ -229,21 +243,21 @@ class Workers:
         return done + [task.result() for task in tasks]
 
     def _helpers(self, wanted: int) -> int:
-        """Return how many other threads there are, up to `wanted`, started if need be."""
+        """Start workers until there are `wanted`; return how many of those are available."""
         while self._threads < wanted:
-            # Python does not wait for a daemon when it exits.
+            # Python does not wait for daemon threads at exit.
             thread = threading.Thread(
                 target=_serve, args=(self._tasks, self._hold_blas), name="tinygrad_np", daemon=True
             )
             try:
                 thread.start()
-            except RuntimeError:  # the system has no more, or Python is about to exit
+            except RuntimeError:  # the system is out of threads, or Python is shutting down
                 break
             self._threads += 1
         return min(wanted, self._threads)
 
     def _dismiss(self) -> None:
-        """Let the threads go that are too many, unless they are at work."""
+        """Stop surplus workers, unless a call is being split."""
         while self._splitting is None and self._threads >= self.count:
             self._threads -= 1
             self._tasks.put(None)
@@ -255,27 +269,27 @@ class Workers:
     def _release_blas(self) -> None:
         if self._before:
             for library, count in zip(self._libraries(), self._before, strict=True):
-                # Unless somebody else has set it meanwhile.
+                # Any other count was set by other code in the meantime: leave it.
                 if library.get_num_threads() == 1:
                     library.set_num_threads(count)
             self._before = []
 
     def _from_surroundings(self) -> int:
-        """Return the number of threads that nobody has set; BLAS takes no more either."""
+        """Return the default thread count; TINYGRAD_NP_THREADS is a limit for BLAS as well."""
         given = os.environ.get(VARIABLE)
         if given is None:
-            self.source = "the cores this process may use"
-            affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+            self.source = "the CPU cores available to this process"
+            affinity = getattr(os, "sched_getaffinity", None)  # missing on macOS and Windows
             return len(affinity(0)) if affinity else os.cpu_count() or 1
         if not (given.isascii() and given.isdigit()) or int(given) < 1:
-            raise ArgumentError(f"{VARIABLE}={given!r}: expected an integer of at least 1")
+            raise ArgumentError(f"{VARIABLE}: expected an integer >= 1, got {given!r}.")
         self.source = VARIABLE
         for library in self._libraries():
             library.set_num_threads(min(int(given), library.get_num_threads()))
         return int(given)
 
     def _libraries(self) -> list[Blas]:
-        # Looking for them takes long, so it is done once.
+        # The search is slow: keep its result.
         if self._blas is None:
             found = threadpoolctl.ThreadpoolController().select(user_api="blas")
             self._blas = [Blas(controller) for controller in found.lib_controllers]
@@ -283,14 +297,14 @@ class Workers:
 
 
 def _serve(tasks: SimpleQueue[Task | None], hold_blas: Callable[[], None]) -> None:
-    """Run tasks one after the other until it gets None."""
+    """Run tasks from the queue until None arrives."""
     while (task := tasks.get()) is not None:
         task.run(hold_blas)
-        del task  # its arrays must not wait for the next task
+        del task  # release its arrays now, not when the next task arrives
 
 
 def _cancel(tasks: Sequence[Task]) -> None:
-    """Cancel tasks and wait for those that have started; Ctrl-C meanwhile is raised afterwards."""
+    """Cancel tasks and wait for those that have started; then raise Ctrl-C, if it came."""
     try:
         for task in tasks:
             task.is_cancelled = True

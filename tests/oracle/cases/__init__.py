@@ -1,5 +1,7 @@
-"""Cases by family: a name, and a function of a random generator that returns the expression as
-written here, as written in PyTorch, and the arrays that both are given.
+"""Cases by family.
+
+Each case has a name and a function of a random generator, which returns our expression, PyTorch's,
+and the input arrays of both.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Attention, as written here and in PyTorch."""
+"""Attention here and in PyTorch."""
 
 import numpy as np
 
@@ -7,14 +7,15 @@ from tests.oracle.pytorch import F, torch
 
 
 def sizes_of(generator):
-    """Return leading axes, none to two, and lengths of queries, keys, entries and values."""
+    """Return zero to two leading axes, and the sizes of queries, keys, features and values."""
     lead = ints(generator, 1, 4, int(generator.integers(0, 3)))
     return lead, *ints(generator, 1, 5, 4)
 
 
 def _sides(options):
-    """Return ours and PyTorch's: its kernel of plain ops, since the fused one has no second
-    derivatives.
+    """Return our function and PyTorch's, which is its unfused kernel.
+
+    The fused one has no second derivatives.
     """
 
     def theirs(*tensors):
@@ -25,7 +26,7 @@ def _sides(options):
 
 
 def attention(mask=None, **options):
-    """Attention of random sizes, with a mask that `mask` draws for scores of some shape."""
+    """Return attention of random sizes; `mask` draws a mask for scores of a given shape."""
 
     def make(generator):
         lead, length, keys, size, width = sizes_of(generator)
@@ -39,7 +40,7 @@ def attention(mask=None, **options):
 
 
 def bools(generator, shape):
-    """Return where queries may attend; of small sizes, so some rows are False throughout."""
+    """Return a mask; at these small sizes, some rows are entirely False."""
     return generator.random(shape) < 0.6
 
 
@@ -49,14 +50,14 @@ def shared(generator, shape):
 
 
 def floats(generator, shape):
-    """Return numbers to add, -inf among them, of which the last key has none."""
+    """Return an additive mask with entries of -inf, except for the last key."""
     numbers = np.where(bools(generator, shape), normal(generator, *shape), -np.inf)
     numbers[..., -1] = 1.0
     return numbers
 
 
 def grouped(generator):
-    """More heads of queries than of keys and values."""
+    """Return attention with more query heads than key and value heads."""
     batch, heads, groups, length, keys, size = ints(generator, 1, 4, 6)
     arrays = [
         normal(generator, batch, heads * groups, length, size),

@@ -1,10 +1,10 @@
-"""Einstein's summation, as written here and in PyTorch."""
+"""Einstein summation here and in PyTorch."""
 
 from tests.oracle.cases.tools import normal
 from tests.oracle.pytorch import torch
 from tinygrad_np import Tensor
 
-# Formulas in all the spellings there are, and shapes of their operands.
+# Formulas in all notations, with the shapes of their operands.
 FORMULAS = (
     ("ij,jk->ik", (2, 3), (3, 4)),
     ("ij,jk", (2, 3), (3, 4)),
@@ -59,7 +59,7 @@ def _formula(formula, *shapes):
 
 
 def in_dtype(generator):
-    """A product in another dtype than the operands'."""
+    """Return a product in a dtype that differs from the operands'."""
     return (
         lambda a, b: Tensor.einsum("ij,kj->ki", a, b, dtype="float64"),
         lambda a, b: torch.einsum("ij,kj->ki", a.double(), b.double()),

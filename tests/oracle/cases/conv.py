@@ -1,4 +1,4 @@
-"""Convolution, as written here and in PyTorch."""
+"""Convolution here and in PyTorch."""
 
 import warnings
 
@@ -9,9 +9,7 @@ LENGTHS = {1: (9, 20), 2: (7, 11), 3: (5, 7)}
 
 
 def operands(generator, rank, size):
-    """Return arrays of images and weights, with or without a bias, and how many groups there
-    are.
-    """
+    """Return arrays of images, weights and possibly a bias, and the number of groups."""
     batch, channels, outs = ints(generator, 1, 4, 3)
     groups = int(generator.integers(1, 3))
     kernel = ints(generator, 1, 4, rank)
@@ -24,7 +22,7 @@ def operands(generator, rank, size):
 
 
 def convolution(rank):
-    """Any stride, padding, dilation and groups with which a window fits."""
+    """Return convolutions with random options for which the window fits."""
 
     def make(generator):
         arrays, groups = operands(generator, rank, ints(generator, *LENGTHS[rank], rank))
@@ -41,7 +39,7 @@ def convolution(rank):
 
 
 def same_padding(rank):
-    """Sizes as they are, also for even kernels."""
+    """Return convolutions that preserve the size, also with even kernels."""
 
     def make(generator):
         arrays, groups = operands(generator, rank, ints(generator, *LENGTHS[rank], rank))
@@ -49,7 +47,7 @@ def same_padding(rank):
 
         def reference(*tensors):
             with warnings.catch_warnings():
-                # That even kernels may cost it a copy.
+                # PyTorch warns that even kernels may need a copy.
                 warnings.simplefilter("ignore", UserWarning)
                 return getattr(F, f"conv{rank}d")(*tensors, **options)
 
@@ -59,7 +57,7 @@ def same_padding(rank):
 
 
 def uneven_padding(generator):
-    """Padding that differs before and after, and crops, by PyTorch's pad first."""
+    """Return asymmetric or negative padding; PyTorch pads in a separate call."""
     arrays, groups = operands(generator, 2, ints(generator, 8, 11))
     pads = ints(generator, -2, 4, 4)
     options = {"stride": ints(generator, 1, 4), "groups": groups}
@@ -71,7 +69,7 @@ def uneven_padding(generator):
 
 
 def transposed(rank):
-    """Any stride, padding, output_padding, dilation and groups that leave an image."""
+    """Return transposed convolutions with random options for which an image is left."""
 
     def make(generator):
         batch, channels, outs = ints(generator, 1, 4, 3)

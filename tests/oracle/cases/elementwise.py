@@ -1,11 +1,11 @@
-"""Elementwise ops, as written here and in PyTorch."""
+"""Elementwise ops here and in PyTorch."""
 
 from tests.oracle.cases.tools import few, method, same
 from tests.oracle.pytorch import F
 
 
 def whole(function, low=-5, high=6):
-    """An expression of integers."""
+    """Return an expression of integers."""
     return lambda generator: (
         function,
         function,
@@ -14,7 +14,7 @@ def whole(function, low=-5, high=6):
 
 
 def bounds(generator):
-    """Bounds that are tensors, and met."""
+    """Return clip with tensor bounds, some of which equal the entries."""
     return (
         lambda x, low, high: x.clip(low, high) * x,
         lambda x, low, high: x.clamp(low, high) * x,

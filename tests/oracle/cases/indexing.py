@@ -1,4 +1,4 @@
-"""Indexing, as written here and in PyTorch."""
+"""Indexing here and in PyTorch."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from tinygrad_np import Tensor
 
 
 def both(ours, theirs=None, draw=lambda generator: generator.integers(0, 4, (2, 3))):
-    """An expression of a tensor and an index, or what `draw` returns."""
+    """Return an expression of a tensor and an index, which `draw` may draw."""
 
     def make(generator):
         index = draw(generator)
@@ -22,12 +22,12 @@ def both(ours, theirs=None, draw=lambda generator: generator.integers(0, 4, (2, 
 
 
 def masked(function):
-    """An expression of a tensor and a mask of its shape."""
+    """Return an expression of a tensor and a mask of its shape."""
     return both(function, draw=lambda generator: generator.random((4, 4)) < 0.5)
 
 
 def scattered(generator):
-    """Sources at places that are all different, since PyTorch's choice among equals is not said."""
+    """Return scatter with distinct indices; PyTorch does not define which duplicate wins."""
     index = np.stack([generator.permutation(5)[:3] for _ in range(2)])
     return (
         lambda x, src: x.scatter(1, Tensor(index), src) * x,
@@ -37,7 +37,7 @@ def scattered(generator):
 
 
 def reduced(name, include_self):
-    """Sources at places that are named several times, or never; whole numbers, so that some tie."""
+    """Return scatter with repeated indices and integer values, some of which tie."""
 
     def make(generator):
         index = generator.integers(0, 3, (4, 3))

@@ -1,4 +1,4 @@
-"""Products, diagonals, triangles and norms, as written here and in PyTorch."""
+"""Matrix products, diagonals, triangles and norms here and in PyTorch."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tests.oracle.pytorch import torch
 
 
 def _matmul(name):
-    """Vectors, matrices and stacks of them, also broadcast and empty."""
+    """Return products of vectors, matrices and stacks, also broadcast and empty ones."""
 
     def make(generator):
         shapes = [
@@ -31,7 +31,7 @@ def _matmul(name):
 
 
 def matmul_in_dtype(generator):
-    """A product in another dtype than the operands'."""
+    """Return a product in a dtype that differs from the operands'."""
     return (
         lambda a, b: a.dot(b, dtype=np.float64),
         lambda a, b: a.double() @ b.double(),
@@ -40,25 +40,25 @@ def matmul_in_dtype(generator):
 
 
 def diag(generator):
-    """A diagonal matrix, times itself so that there is a second derivative."""
+    """Return the square of a diagonal matrix, which has second derivatives."""
     x = normal(generator, int(generator.integers(5)))
     return lambda x: x.diag() @ x.diag(), lambda x: x.diag() @ x.diag(), [x]
 
 
 def trace(generator):
-    """Of a product; n by m, also 0 by m."""
+    """Return the trace of a matrix product of random, possibly empty, size."""
     n, m = ints(generator, 0, 5)
     arrays = [normal(generator, n, m), normal(generator, m, n)]
     return lambda a, b: (a @ b).trace(), lambda a, b: (a @ b).trace(), arrays
 
 
 _AXES = (None, 0, -1, (0, 2), [1], (0, 1, 2))
-# Where PyTorch has derivatives at entries of 0 that are numbers.
+# Orders with finite derivatives at entries of 0 in PyTorch.
 _ORDERS_AT_ZERO = (1, 2, 3, 4.5, np.inf, -np.inf)
 
 
 def norm(generator):
-    """Any order, axes and keepdim, with entries of 0."""
+    """Return norms of any order, axes and keepdim, with entries of 0."""
     p = _ORDERS_AT_ZERO[int(generator.integers(len(_ORDERS_AT_ZERO)))]
     axis = _AXES[int(generator.integers(len(_AXES)))]
     keepdim = bool(generator.integers(2))
@@ -70,7 +70,7 @@ def norm(generator):
 
 
 def norm_of_nothing(generator):
-    """No axes at all, and none left."""
+    """Return norms of 0-d and empty arrays."""
     shape = ((), (0,), (0, 3), (3, 0))[int(generator.integers(4))]
     p = (2.0, 1.0, 3.0)[int(generator.integers(3))]
     x = normal(generator, *shape)
@@ -78,7 +78,7 @@ def norm_of_nothing(generator):
 
 
 def norm_of_order_zero(generator):
-    """How many entries are not 0; PyTorch's has no backward."""
+    """Return the norm of order 0, which has no backward pass in PyTorch."""
     axis = _AXES[int(generator.integers(len(_AXES)))]
     return (
         lambda x: x.detach().norm(0, axis),

@@ -1,11 +1,11 @@
-"""Losses, as written here and in PyTorch."""
+"""Losses here and in PyTorch."""
 
 from tests.oracle.cases.tools import normal
 from tests.oracle.pytorch import F, torch
 
 
 def cross_entropy(generator):
-    """Class indices, all reductions, with and without smoothing, two and more axes."""
+    """Return cross-entropy of class indices: all reductions, label smoothing, more axes."""
     shape = (3, 4) if generator.random() < 0.5 else (2, 4, 3, 2)
     target = generator.integers(0, 4, shape[:1] + shape[2:])
     options = {
@@ -20,7 +20,7 @@ def cross_entropy(generator):
 
 
 def probabilities(generator):
-    """Targets that are probabilities, and depend on what is differentiated."""
+    """Return cross-entropy of probabilities that have gradients."""
     return (
         lambda x, t: x.cross_entropy(t.softmax(1)),
         lambda x, t: F.cross_entropy(x, t.softmax(1)),
@@ -29,7 +29,7 @@ def probabilities(generator):
 
 
 def nll(generator):
-    """Weights, ignored classes, all reductions, more axes."""
+    """Return losses with class weights, ignored classes, all reductions and more axes."""
     shape = (5, 4) if generator.random() < 0.5 else (2, 4, 3)
     target = generator.integers(0, 4, shape[:1] + shape[2:])
     weight = generator.uniform(0.5, 2, 4) if generator.random() < 0.5 else None
@@ -50,7 +50,7 @@ def nll(generator):
 
 
 def sparse(generator):
-    """Classes in the last axis, some of them ignored."""
+    """Return a loss with classes in the last axis, some of which are ignored."""
     target = generator.integers(0, 4, (2, 3))
     options = {
         "reduction": str(generator.choice(["mean", "sum", "none"])),
@@ -65,7 +65,7 @@ def sparse(generator):
 
 
 def binary(generator):
-    """Probabilities and targets, both with gradients."""
+    """Return binary cross-entropy of probabilities and targets, both with gradients."""
     return (
         lambda x, t: x.sigmoid().binary_crossentropy(t.sigmoid()),
         lambda x, t: F.binary_cross_entropy(x.sigmoid(), t.sigmoid()),
@@ -74,7 +74,7 @@ def binary(generator):
 
 
 def binary_logits(generator):
-    """Logits, with and without weights of the positive ones, of every reduction."""
+    """Return binary cross-entropy of logits: all reductions, positive weights."""
     reduction = str(generator.choice(["mean", "sum", "none"]))
     weight = generator.uniform(0.5, 2, 4) if generator.random() < 0.5 else None
     return (

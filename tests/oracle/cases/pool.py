@@ -1,11 +1,11 @@
-"""Pooling, as written here and in PyTorch."""
+"""Pooling here and in PyTorch."""
 
 from tests.oracle.cases.tools import few, ints, normal
 from tests.oracle.pytorch import F, torch
 
 
 def windows(generator, rank=2, dilated=False):
-    """Return a window, its stride, dilation, padding and ceil_mode, and the shape of an image."""
+    """Return kernel, stride, dilation, padding, ceil_mode, and the shape of an image."""
     kernel, stride = ints(generator, 1, 4, rank), ints(generator, 1, 4, rank)
     dilation = ints(generator, 1, 3, rank) if dilated else (1,) * rank
     padding = tuple(int(generator.integers(0, r // 2 + 1)) for r in kernel)
@@ -14,7 +14,7 @@ def windows(generator, rank=2, dilated=False):
 
 
 def max_pool(rank):
-    """Any window; whole numbers, so that winners tie."""
+    """Return max pooling of integers, so that maxima tie."""
 
     def make(generator):
         kernel, stride, dilation, padding, ceil_mode, shape = windows(generator, rank, True)
@@ -29,7 +29,7 @@ def max_pool(rank):
 
 
 def avg_pool(rank):
-    """Any window, with the padding counted and without."""
+    """Return average pooling, with the padding counted or not."""
 
     def make(generator):
         kernel, stride, _, padding, ceil_mode, shape = windows(generator, rank)
@@ -45,7 +45,7 @@ def avg_pool(rank):
 
 
 def unpool(generator):
-    """What was pooled back at its place, also in a larger image."""
+    """Return max unpooling, also into a larger image."""
     size = ints(generator, 4, 8)
     image = torch.tensor(normal(generator, 2, 3, *size))
     values, indices = F.max_pool2d(image, 2, return_indices=True)
@@ -57,7 +57,7 @@ def unpool(generator):
 
 
 def unpool_line(generator):
-    """The size of the image, found from the options."""
+    """Return max unpooling with the default output size."""
     image = torch.tensor(normal(generator, 2, 3, 3 * int(generator.integers(2, 5)) + 1))
     values, indices = F.max_pool1d(image, 3, padding=1, return_indices=True)
     return (
@@ -68,7 +68,7 @@ def unpool_line(generator):
 
 
 def adaptive(rank):
-    """Sizes that divide those of the image or do not, are larger, or stay."""
+    """Return adaptive pooling to smaller, larger and equal sizes."""
 
     def make(generator):
         sizes = tuple(None if n == 0 else n for n in ints(generator, 0, 9, rank))

@@ -1,4 +1,4 @@
-"""Reductions and scans, as written here and in PyTorch."""
+"""Reductions and scans here and in PyTorch."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ AXES = (None, 0, -1, (0, 2), (1, -1), (0, 1, 2))
 
 
 def reduction(name, theirs=None, draw=normal, **options):
-    """A reduction over any axes of a tensor of three."""
+    """Return a reduction over any axes of a 3-d tensor."""
 
     def make(generator):
         axis = AXES[int(generator.integers(len(AXES)))]
@@ -26,7 +26,7 @@ def reduction(name, theirs=None, draw=normal, **options):
 
 
 def order(function, reference=None):
-    """Something sorted; no ties, since PyTorch's order of equals is not said."""
+    """Return a sorting op without ties; PyTorch does not define the order of equal entries."""
     return lambda generator: (
         function,
         reference or function,

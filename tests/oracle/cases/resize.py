@@ -1,4 +1,4 @@
-"""Resizing, as written here and in PyTorch."""
+"""Resizing here and in PyTorch."""
 
 from tests.oracle.cases.tools import ints, normal
 from tests.oracle.pytorch import F
@@ -7,7 +7,7 @@ LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def linear(rank):
-    """Up, down and as it is, with the corners in place or not."""
+    """Return resizing to larger, smaller and equal sizes, with align_corners on or off."""
 
     def make(generator):
         size = ints(generator, 1, 9, rank)
@@ -22,7 +22,7 @@ def linear(rank):
 
 
 def nearest(mode, rank):
-    """Up, down and as it is."""
+    """Return resizing to larger, smaller and equal sizes."""
 
     def make(generator):
         size = ints(generator, 1, 40, rank)

@@ -1,16 +1,16 @@
-"""Shapes, as written here and in PyTorch."""
+"""Shape ops here and in PyTorch."""
 
 from tests.oracle.cases.tools import method, normal, same
 from tests.oracle.pytorch import F, torch
 
 
 def two(function, reference, *shapes):
-    """An expression that the two sides write differently."""
+    """Return an expression that is written differently on the two sides."""
     return lambda generator: (function, reference, [normal(generator, *s) for s in shapes])
 
 
 def padded(mode):
-    """Padding of the last two axes by a mode, also by negative numbers."""
+    """Return padding of the last two axes in some mode, also by negative numbers."""
 
     def make(generator):
         widths = tuple(int(n) for n in generator.integers(-1, 3, 4))

@@ -1,5 +1,6 @@
-"""Counterparts: for each op record, by name, the same function of tensors and attributes as it is
-written in PyTorch. Each family has its file.
+"""The counterpart of each op record in PyTorch, by name: a function of tensors and attributes.
+
+Each family has its own file.
 """
 
 from tests.oracle.counterparts import (
@@ -16,5 +17,5 @@ from tests.oracle.counterparts import (
 FAMILIES = (elementwise, reduce, order, shape, linalg, images, losses, norms)
 TABLE = {name: theirs for family in FAMILIES for name, theirs in family.TABLE.items()}
 
-# Entry by entry, without attributes: what awkward numbers are tried on.
+# Elementwise ops without attributes, which test_records checks at awkward numbers.
 ELEMENTWISE = frozenset(elementwise.TABLE)

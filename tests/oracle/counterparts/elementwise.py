@@ -1,4 +1,4 @@
-"""Entry by entry: comparison, bits, choice, arithmetic, functions, as written in PyTorch."""
+"""Elementwise ops: comparison, bits, selection, arithmetic, functions in PyTorch."""
 
 from tests.oracle.pytorch import torch
 

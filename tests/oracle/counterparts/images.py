@@ -1,5 +1,6 @@
-"""Convolution, pooling and resizing, as written in PyTorch. Padding is done first, since PyTorch's
-own options for it know only as much at both ends.
+"""Convolution, pooling and resizing in PyTorch.
+
+Padding is a separate step, because PyTorch's padding options are symmetric.
 """
 
 import math
@@ -18,7 +19,7 @@ def _padded(x, pairs, value=0.0):
 
 
 def _windows_of(op, *inputs, **options):
-    """Return the windows that an op keeps for its options."""
+    """Return the windows that an op saves for its options."""
     zeros = [np.zeros(x.shape) for x in inputs]
     return op.forward(*zeros, **options)[-1]
 
@@ -35,7 +36,7 @@ def _conv_over(x, weight, windows, groups, bias=None):
 
 
 def _transpose(linear, grad, shape):
-    """Return the transpose of a linear function of a tensor of `shape`, applied to `grad`."""
+    """Apply the transpose of a linear function of a tensor of `shape` to `grad`."""
     point = torch.zeros(shape, dtype=grad.dtype, requires_grad=True)
     (transposed,) = torch.autograd.grad(linear(point), point, grad, create_graph=True)
     return transposed
@@ -51,13 +52,13 @@ def _conv_weight_grad(x, grad, windows, groups):
 
 
 class _Windows:
-    """Where windows lie: kernel, stride, padding (before, after), dilation and count an axis."""
+    """Window geometry per axis: kernel, stride, padding (before, after), dilation, count."""
 
     def __init__(self, windows):
         self.kernel, self.stride, self.padding, self.dilation, self.counts = windows
 
     def cut(self, x, value):
-        """Return x padded, or cropped, to where the last windows end."""
+        """Return x, padded or cropped to the end of the last window."""
         axes = zip(self.kernel, self.stride, self.padding, self.dilation, self.counts, strict=True)
         ends = [(count - 1) * st + d * (r - 1) + 1 for r, st, _, d, count in axes]
         starts = [before for before, _ in self.padding]
@@ -71,7 +72,7 @@ class _Windows:
         return conv(self.cut(x, 0.0), weight, None, self.stride, 0, self.dilation, x.shape[1])
 
     def places(self, winners, shape):
-        """Return where in the flattened image the entries at positions of windows are."""
+        """Return the flat image indices of the winners, given as positions in windows."""
         offsets = np.unravel_index(winners.numpy().astype(np.int64), self.kernel)
         places = np.zeros(winners.shape, np.int64)
         for axis, offset in enumerate(offsets):
@@ -82,7 +83,7 @@ class _Windows:
 
 
 def _in_a_batch(function):
-    """Return the function of images (N, C, H, W), so that it takes one without N, or N and C."""
+    """Extend a function of images (N, C, H, W) to inputs without N, or without N and C."""
 
     def call(x, *others, windows, input_shape=None, **options):
         missing = len(windows.kernel) + 2 - x.ndim
@@ -101,7 +102,7 @@ def _max_pool(x, windows):
 
 
 def _max_pool_places(x, windows):
-    """The winner of a border of -inf is none: PyTorch's places are asked for with a wide one."""
+    """Return the winners; a window in a border of -inf has none, so PyTorch gets a wide border."""
     windows = _Windows(windows)
     places = torch.arange(math.prod(x.shape[2:]), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
     pool = _MAX_POOL[len(windows.kernel)]
@@ -125,7 +126,7 @@ def _max_pool_gather(x, winners, windows):
 def _avg_pool(x, windows, count_include_pad=True):
     windows = _Windows(windows)
     ones = torch.ones(1, x.shape[1], *x.shape[2:], dtype=x.dtype)
-    # What counts: the image, the padding too, but never what lies beyond that.
+    # The divisor counts image entries, and padding if requested, but nothing beyond the padding.
     counted = _padded(ones, windows.padding, 1.0 if count_include_pad else 0.0)
     whole = _Windows(_moved(windows))
     return windows.sums(x) / whole.sums(counted)
@@ -137,7 +138,7 @@ def _avg_pool2d(x, count_include_pad=True, **options):
 
 
 def _moved(windows):
-    """Return the same windows for an image with its padding done."""
+    """Return the same windows for an image that is already padded."""
     none = [(0, 0)] * len(windows.kernel)
     return windows.kernel, windows.stride, none, windows.dilation, windows.counts
 
@@ -147,7 +148,7 @@ def _avg_pool_grad(grad, input_shape, windows, ceil_mode, count_include_pad):
 
 
 def _resample(x, axis, rule, lengths, transposed=False):
-    """PyTorch's one-dimensional resizing of rows; "mean" is its adaptive average pooling."""
+    """Resize rows with PyTorch's 1-d interpolate; "mean" is adaptive average pooling."""
     modes = {"linear": "linear", "corners": "linear"}
 
     def resize(rows):

@@ -1,6 +1,4 @@
-"""Linear algebra, as written in PyTorch. Several factors come in one array, as the records
-return them.
-"""
+"""Linear algebra in PyTorch. Several factors are joined in one array, as in the op records."""
 
 import numpy as np
 
@@ -12,14 +10,14 @@ def _put_diagonal(x, shape, offset, dim1, dim2):
 
 
 def _norm(x, p, axis, keepdim):
-    """Over no axes: the norm of each number alone, while PyTorch reduces all axes."""
+    """Compute a norm; over no axes it is the norm of each entry, whereas PyTorch reduces all."""
     if axis == ():
         return torch.linalg.vector_norm(x[None], p, 0)
     return torch.linalg.vector_norm(x, p, axis, keepdim)
 
 
 def _cofactors(x):
-    """The gradient of the determinant."""
+    """Return the gradient of the determinant."""
     point = x if x.requires_grad else x.detach().requires_grad_()
     (grad,) = torch.autograd.grad(torch.linalg.det(point).sum(), point, create_graph=True)
     return grad if x.requires_grad else grad.detach()
@@ -30,7 +28,7 @@ def _symmetric_cholesky(x):
 
 
 def _svd(x, full_matrices):
-    """With the signs that NumPy's LAPACK chooses, which may be another than PyTorch's."""
+    """Return the SVD with the signs of NumPy's LAPACK, which may differ from PyTorch's."""
     u, s, vh = torch.linalg.svd(x, full_matrices)
     if x.numel():
         chosen = torch.as_tensor(np.linalg.svd(x.numpy(force=True), full_matrices)[0])

@@ -1,4 +1,4 @@
-"""Softmax and losses, as written in PyTorch."""
+"""Softmax and losses in PyTorch."""
 
 from tests.oracle.pytorch import F, torch
 

@@ -1,4 +1,4 @@
-"""Batch norm, as written in PyTorch."""
+"""Batch norm in PyTorch."""
 
 from tests.oracle.pytorch import torch
 
@@ -12,7 +12,7 @@ def _moments(x):
 
 def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
     assert moments is None
-    if weight is None and bias is not None:  # of which PyTorch has no second gradients
+    if weight is None and bias is not None:  # PyTorch has no second gradients for this case
         weight = torch.ones_like(bias)
     return torch.nn.functional.batch_norm(
         x, None, None, weight, bias, training=True, momentum=0.0, eps=eps

@@ -1,10 +1,10 @@
-"""Scans and order, as written in PyTorch."""
+"""Scans and sorting in PyTorch."""
 
 from tests.oracle.pytorch import torch
 
 
 def _recurrence(a, b):
-    """One entry after the other."""
+    """Compute the recurrence one entry at a time."""
     out = []
     for k in range(b.shape[-1]):
         out.append(b[..., k] + a[..., k] * out[-1] if out else b[..., k])

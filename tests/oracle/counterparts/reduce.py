@@ -1,10 +1,10 @@
-"""Reductions over axes, as written in PyTorch."""
+"""Reductions over axes in PyTorch."""
 
 from tests.oracle.pytorch import torch
 
 
 def _reduction(function):
-    """PyTorch's empty tuple of axes means all of them, here none."""
+    """Wrap a reduction; an empty tuple of axes means all axes in PyTorch, none here."""
 
     def reduce(x, axis, keepdim, dtype=None):
         assert dtype is None
@@ -16,7 +16,7 @@ def _reduction(function):
 
 
 def _one_by_one(function):
-    """For what PyTorch reduces over a single axis only."""
+    """Extend a reduction that PyTorch offers only over a single axis."""
 
     def over(x, axes, keepdim):
         chosen = {axis % x.ndim for axis in axes}

@@ -1,4 +1,4 @@
-"""Moving entries about, and indexing, as written in PyTorch."""
+"""Shape ops and indexing in PyTorch."""
 
 import math
 
@@ -17,7 +17,7 @@ def _dtype(dtype):
 
 
 def _places(shape, key):
-    """Return, of an array of `shape` counted through, the numbers that a key of NumPy's reads."""
+    """Return the flat indices that a NumPy key selects from an array of `shape`."""
     return torch.as_tensor(np.arange(math.prod(shape)).reshape(shape)[key].copy())
 
 
@@ -31,7 +31,7 @@ def _theirs(part):
 
 
 def _index(x, key):
-    """PyTorch's own indexing, but for negative steps, which it has not."""
+    """Index with PyTorch, which lacks negative steps."""
     if _has_negative_step(key):
         return x.reshape(-1)[_places(x.shape, key)]
     return x[tuple(map(_theirs, key)) if isinstance(key, tuple) else _theirs(key)]
