@@ -1,11 +1,21 @@
-"""Measure this project beside PyTorch and beside NumPy by hand: times, memory, growth, floors.
+"""Benchmark tinygrad_np against PyTorch and hand-written NumPy: time, memory and scaling.
 
     python examples/benchmark.py
     python examples/benchmark.py --quick
+    python examples/benchmark.py --only steps,tape --threads 1
     python examples/benchmark.py --epochs-on-mnist 3
 
-All sides run in one process and take turns, block by block, with the same number of threads; what
-is printed are medians over blocks with [quartiles]. The machine should have nothing else to do.
+It measures training steps and evaluation of four models, the tape's overhead per op, peak memory,
+scaling with batch size and depth, and single ops against their lower bounds (the bare NumPy calls
+that they cannot avoid). `--epochs-on-mnist N` trains MnistCNN on MNIST instead.
+
+Tables are printed row by row and show medians over blocks with [quartiles]. If PyTorch is
+installed, they include the ratio `ours/PyTorch` (below 1, tinygrad_np is faster), which is also
+plotted in runs/benchmark/benchmark.png. `--json FILE` saves every number.
+
+All sides run in one process with the same number of threads and take turns, block by block.
+A full run takes some minutes and needs an otherwise idle machine; `--quick` takes seconds and only
+shows what is measured.
 """
 
 import argparse
@@ -34,7 +44,7 @@ def main() -> int:
     try:
         sides = find_sides(args.threads, results)
         print_config(args, sides, results)
-        keep(args.json, results)  # before any work is done
+        keep(args.json, results)  # fail now if the file cannot be written
         if args.epochs_on_mnist:
             race_on_mnist(args, sides, results)
         else:
@@ -43,45 +53,47 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        kept = f": {args.json} has what was measured so far" if args.json else ""
-        print(f"\ninterrupted{kept}", file=sys.stderr)
+        kept = f" Results so far are in {args.json}." if args.json else ""
+        print(f"\nInterrupted.{kept}", file=sys.stderr)
         return 130
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's flags; argparse refuses wrong values by name."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     add = parser.add_argument
-    add("--only", type=measures, default=list(MEASURES), help=f"some of {','.join(MEASURES)}")
-    add("--quick", action="store_true", help="all of it once, in small: figures mean nothing")
-    add("--threads", type=positive_integer, default=cores, help="each side's; default: the cores")
-    add("--json", type=Path, help="file for all figures")
-    add("--out", type=Path, default=Path("runs/benchmark"), help="plot's; default: %(default)s")
-    add("--epochs-on-mnist", type=positive_integer, metavar="N", help="measure only N such epochs")
-    add("--data-dir", type=Path, help="folder that holds mnist/")
+    add("--only", type=measures, default=list(MEASURES), help=f"subset of {','.join(MEASURES)}")
+    add("--quick", action="store_true", help="short run; the numbers mean nothing")
+    add("--threads", type=positive_integer, default=cores, help="per side; default: all cores")
+    add("--json", type=Path, help="write every number to this file")
+    add("--out", type=Path, default=Path("runs/benchmark"), help="directory; default: %(default)s")
+    add("--epochs-on-mnist", type=positive_integer, metavar="N", help="only train on MNIST")
+    add("--data-dir", type=Path, help="directory that contains mnist/")
     return parser.parse_args()
 
 
 def positive_integer(text: str) -> int:
-    """Return an integer of at least 1."""
+    """Parse an integer >= 1."""
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least 1")
+        raise argparse.ArgumentTypeError(f"expected an integer >= 1, got {text!r}.")
     return int(text)
 
 
 def measures(text: str) -> list[str]:
-    """Return the names of measures, which are separated by commas."""
+    """Parse a comma-separated list of measures."""
     names = text.split(",")
     for name in names:
         if name not in MEASURES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(MEASURES)}")
+            raise argparse.ArgumentTypeError(
+                f"expected one of {', '.join(MEASURES)}, got {name!r}."
+            )
     return names
 
 
 def find_sides(threads: int, results: dict[str, Any]) -> dict[str, Side]:
-    """Return the sides that can be measured, each with so many threads."""
+    """Return the installed sides, each set to `threads` threads."""
     sides = {OURS: side(OURS)}
     try:
         sides[PYTORCH] = side(PYTORCH)
@@ -93,7 +105,7 @@ def find_sides(threads: int, results: dict[str, Any]) -> dict[str, Side]:
 
 
 def print_config(args: argparse.Namespace, sides: Mapping[str, Side], results: Any) -> None:
-    """Print what the figures depend on, and what would make them unfair."""
+    """Print the configuration, with warnings about what makes the comparison unfair."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         tinygrad_np.show_config()
@@ -104,26 +116,26 @@ def print_config(args: argparse.Namespace, sides: Mapping[str, Side], results: A
     results["config"] = printed.getvalue().splitlines()
     if PYTORCH not in sides:
         print(
-            f"PyTorch is not measured ({results['no_pytorch']}); to install it: "
+            f"PyTorch is not measured ({results['no_pytorch']}). To install it, run: "
             'python -m pip install -e ".[oracle]"'
         )
     pins = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]
     if pins:
         unset = " ".join(f"-u {name}" for name in pins)
         print(
-            f"warning: {' and '.join(pins)} may hold NumPy's BLAS back, and not PyTorch's; compare "
-            f"with: env {unset} python examples/benchmark.py"
+            f"warning: {' and '.join(pins)} may slow down NumPy's BLAS, but not PyTorch's. For a "
+            f"fair comparison, run: env {unset} python examples/benchmark.py"
         )
 
 
 def keep(path: Path | None, results: Mapping[str, Any]) -> None:
-    """Write all figures so far, if a file is named for them."""
+    """Write all results so far to `path`, if given."""
     if path:
         write_bytes(path, (json.dumps(results, indent=2) + "\n").encode())
 
 
 def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[str, Any]) -> None:
-    """Take the measures that were asked for, and draw the ratios."""
+    """Take the selected measures and plot the ratios to PyTorch."""
     plan = Plan(sides, args.threads, timing.THOROUGH)
     if args.quick:
         plan = Plan(
@@ -139,7 +151,7 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         )
     has_plot = PYTORCH in sides and not {"steps", "eval"}.isdisjoint(args.only)
     if has_plot:
-        make_folder(args.out, "--out")  # before any work is done
+        make_folder(args.out, "--out")  # fail now if it cannot be written
     for name in args.only:
         others = Neighbours()
         results[name] = MEASURES[name](plan)
@@ -150,22 +162,25 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         subtitle = (
             f"PyTorch {sys.modules['torch'].__version__} eager, CPU, {args.threads} threads each"
         )
-        figure = report.plot(rows, subtitle + (": a quick run, not to quote" * args.quick))
+        figure = report.plot(rows, subtitle + (" (short run, not representative)" * args.quick))
         viz.save(figure, args.out / "benchmark.png")
-        print(f"\nratios drawn in {args.out / 'benchmark.png'}")
+        print(f"\nplot of the ratios: {args.out / 'benchmark.png'}")
 
 
 def note_neighbours(name: str, cores: float | None, results: dict[str, Any]) -> None:
-    """Keep how many cores others used during a measure, and warn where it was much."""
+    """Record how many cores other processes used during a measure; warn if above 0.1."""
     results.setdefault("cores_used_by_others", {})[name] = cores
     if cores is not None and cores > 0.1:
-        print(f"warning: others kept {cores:.1f} cores busy meanwhile: do not quote these figures")
+        print(
+            f"warning: other processes used {cores:.1f} cores during this measure. "
+            "Do not quote its numbers."
+        )
 
 
 def race_on_mnist(
     args: argparse.Namespace, sides: Mapping[str, Side], results: dict[str, Any]
 ) -> None:
-    """Train MnistCNN on real MNIST on each side."""
+    """Train MnistCNN on MNIST with each side in turn."""
     train_set, test_set = data.mnist(args.data_dir)
     if args.quick:
         train_set, test_set = train_set.first(640), test_set.first(500)

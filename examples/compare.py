@@ -1,15 +1,22 @@
-"""Compare activations, optimizers and hyperparameters: a table and a plot for each small study.
+"""Compare activations, optimizers and hyperparameters in small studies with equal tuning budgets.
 
     python examples/compare.py
     python examples/compare.py --only optimizers "batch size"
 
-One learns how to compare fairly, and so to tell what matters at this size from what does not.
-MnistCNNLight learns 10 000 images of MNIST for 3 epochs; 6000 others are for validation. Where
-settings want rates of their own, each may choose among as many (`rates`): the one with the least
-validation loss with seed 0 is taken, and marked with * where it was the smallest or largest on
-offer, so that a better one may lie beyond. Then each is trained with three other seeds, the same
-for all (weights, order of images, dropout), of which the table has mean and standard deviation. The
-test set is used once, in the end, for the best of all settings.
+It shows how to compare fairly, and thus which choices matter at this scale. In every study,
+MnistCNNLight is trained on 10 000 images of MNIST for 3 epochs, and 6000 other images are used for
+validation.
+
+- Settings that need different learning rates each choose from the same number of candidates
+  (`rates`). The one with the lowest validation loss for seed 0 is taken. It is marked with * if it
+  is the smallest or largest candidate, because a better one may lie outside the range.
+- Each setting is then trained with three other seeds, which are the same for all settings and
+  determine the weights, the order of the images and the dropout. The table shows mean ± standard
+  deviation.
+- The test set is used once, at the end, for the best of all settings.
+
+It prints one table per study. The output directory, runs/compare by default, gets a plot of each
+study (such as optimizers.png) and every number (results.json).
 """
 
 import argparse
@@ -31,13 +38,13 @@ from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import NotFiniteError
 from tinygrad_np.files import make_folder
 
-RATES = (0.0006, 0.002, 0.006, 0.02)  # for Adam and its kin
-LARGE_RATES = tuple(10 * rate for rate in RATES)  # for plain steps along the gradient
+RATES = (0.0006, 0.002, 0.006, 0.02)  # for adaptive optimizers
+LARGE_RATES = tuple(10 * rate for rate in RATES)  # for SGD, and others that need larger ones
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A training: the network's parts, the optimizer with its options, and the rates on offer."""
+    """One training setup: layers, optimizer and its options, and candidate learning rates."""
 
     name: str
     activation: Callable[[], nn.Module] = nn.ReLU
@@ -69,7 +76,7 @@ STUDIES = {
         Setting("NAdam", optimizer=optim.NAdam, rates=RATES),
         Setting("LAMB", optimizer=optim.LAMB, rates=LARGE_RATES),
     ],
-    "learning rate": [Setting(f"rate {rate:g}", rates=(rate,)) for rate in (2e-4, *RATES, 0.06)],
+    "learning rate": [Setting(f"lr {rate:g}", rates=(rate,)) for rate in (2e-4, *RATES, 0.06)],
     "batch size": [Setting(str(n), batch_size=n, rates=RATES) for n in (16, 32, 64, 128, 256)],
     "dropout": [Setting(f"{p:g}", dropout=p) for p in (0.0, 0.1, 0.25, 0.5)],
     "pooling": [Setting("max", pool=nn.MaxPool2d), Setting("average", pool=nn.AvgPool2d)],
@@ -81,7 +88,7 @@ STUDIES = {
 
 
 def main() -> None:
-    """Run the studies, print a table and draw a plot of each; test the best setting."""
+    """Run the studies, print and plot each one, and test the best setting."""
     args = parse_arguments()
     out: Path = args.out
     make_folder(out, "--out")
@@ -89,40 +96,41 @@ def main() -> None:
     rest, validation = train_set.split(0.1, seed=0)
     rest = rest.first(min(len(rest), args.samples))
     print(
-        f"{rest.name}: {len(rest)} images for training, {len(validation)} for validation, of which "
-        "accuracy and loss are\n* the smallest or largest rate on offer"
+        f"{rest.name}: {len(rest)} images for training, {len(validation)} for validation\n"
+        "Accuracy and loss are measured on the validation images.\n"
+        "* marks a learning rate that is the smallest or largest candidate."
     )
 
     results: dict[str, list[dict[str, Any]]] = {}
     ranking: list[tuple[float, str, Setting]] = []
     for study in args.only:
         results[study] = []
-        print(f"\n{study:16} {'rate':>8} {'accuracy in %':>15} {'loss':>17} {'seconds':>8}")
+        print(f"\n{study:16} {'lr':>8} {'accuracy in %':>15} {'loss':>17} {'seconds':>8}")
         for setting in STUDIES[study]:
             chosen, row = examine(setting, rest, validation, args.epochs, args.seeds, args.quick)
             results[study].append(row)
             ranking.append((float(np.mean(row["accuracy"])), study, chosen))
             print(line(row), flush=True)
         slug = study.replace(" ", "_")
-        title = f"{study}: MnistCNNLight, {args.epochs} times {len(rest)} images of {rest.name}"
+        title = f"{study}: MnistCNNLight, {len(rest)} images of {rest.name}, epochs: {args.epochs}"
         viz.save(plot(results[study], title), out / f"{slug}.png")
         shared.write_json(out / "results.json", results)
 
     _, study, best = max(ranking, key=lambda entry: entry[0])
     found = fit(best, rest, test_set, args.epochs, seed=1)
     print(
-        f"\nbest by validation: {best.name} ({study}, rate {best.rates[0]:g}); of the test set it "
-        f"gets {found['accuracy']:.2%} right; files in {out}/"
+        f"\nbest on the validation images: {best.name} ({study}, lr {best.rates[0]:g}); "
+        f"test accuracy {found['accuracy']:.2%}; files in {out}/"
     )
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's flags."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    add("--only", nargs="+", choices=list(STUDIES), default=list(STUDIES), help="some studies")
-    add("--out", type=Path, default=Path("runs/compare"), help="%(default)s")
-    add("--quick", action="store_true", help="two rates, one seed, one epoch of 320 digits")
+    add("--only", nargs="+", choices=list(STUDIES), default=list(STUDIES), help="default: all")
+    add("--out", type=Path, default=Path("runs/compare"), help="directory; default: %(default)s")
+    add("--quick", action="store_true", help="short run: one epoch on 320 digits")
     args = parser.parse_args()
     args.samples, args.epochs, args.seeds = (320, 1, [1]) if args.quick else (10_000, 3, [1, 2, 3])
     return args
@@ -136,12 +144,16 @@ def examine(
     seeds: list[int],
     is_quick: bool,
 ) -> tuple[Setting, dict[str, Any]]:
-    """Return the setting with its rate chosen, and what came of it: lists with one entry a seed."""
+    """Choose the setting's learning rate, then train it with each seed.
+
+    Returns:
+        The setting with that learning rate, and its results: lists with one entry per seed.
+    """
     rates = setting.rates[1:3] if is_quick and len(setting.rates) > 1 else setting.rates
     options = [replace(setting, rates=(rate,)) for rate in rates]
     if len(options) > 1:
         losses = [fit(option, rest, validation, epochs, seed=0)["loss"] for option in options]
-        # What diverged may have a loss of nan, which argmin would take for the least.
+        # A run that diverged may have a nan loss, which argmin would take as the minimum.
         chosen = options[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
     else:
         chosen = setting
@@ -154,9 +166,9 @@ def examine(
 def fit(
     setting: Setting, train_set: Dataset, held_out: Dataset, epochs: int, seed: int
 ) -> dict[str, float]:
-    """Train and return accuracy and loss on the held-out set, and the seconds of the training."""
+    """Train; return accuracy and loss on the held-out set, and the training time in seconds."""
     model: Any = MnistCNNLight(np.random.default_rng(seed))
-    # Layers without parameters can be exchanged for others under the same name.
+    # Layers without parameters can be replaced by assigning to their attribute.
     model.relu = setting.activation()
     model.pool = setting.pool(2)
     model.dropout = nn.Dropout(setting.dropout, np.random.default_rng((seed, 1)))
@@ -165,7 +177,7 @@ def fit(
     trainer = train.Trainer(model, optimizer)
     loader = DataLoader(train_set, setting.batch_size, shuffle=True, seed=seed)
     start = time.perf_counter()
-    # Where a training diverges, the weights are those of before that step: judge these.
+    # If training diverges, the model keeps the weights from before that step: evaluate those.
     with contextlib.suppress(NotFiniteError):
         shared.to_the_end(trainer.fit(loader, epochs))
     seconds = time.perf_counter() - start
@@ -173,7 +185,7 @@ def fit(
 
 
 def line(row: dict[str, Any]) -> str:
-    """Return a line of the table: means over seeds ± standard deviation."""
+    """Format one row of the table: mean over seeds ± standard deviation."""
     accuracy, loss = 100 * np.array(row["accuracy"]), np.array(row["loss"])
     rate = f"{row['rate']:g}{'*' if row['rate_is_at_edge'] else ' '}"
     spread = [
@@ -186,7 +198,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], title: str) -> Figure:
-    """Draw accuracy and loss of each setting: a dot for each seed, a bar for the mean."""
+    """Plot accuracy and loss of each setting: one dot per seed, a bar for the mean."""
     figure = Figure(figsize=(9, 1.4 + 0.45 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, factor in ((left, "accuracy", 100), (right, "loss", 1)):
@@ -195,9 +207,9 @@ def plot(rows: list[dict[str, Any]], title: str) -> Figure:
             axes.plot(values, [position] * len(values), "o", color="#2874a6", alpha=0.6)
             axes.plot(values.mean(), position, "|", color="#1b2631", markersize=18, mew=2)
         axes.grid(alpha=0.3)
-    labels = [dict.fromkeys([row["name"], f"rate {row['rate']:g}"]) for row in rows]
+    labels = [dict.fromkeys([row["name"], f"lr {row['rate']:g}"]) for row in rows]
     left.set_yticks(range(len(rows)), ["\n".join(lines) for lines in labels])
-    left.set_ylim(len(rows) - 0.5, -0.5)  # the first on top
+    left.set_ylim(len(rows) - 0.5, -0.5)  # the first setting at the top
     left.set_xlabel("validation accuracy in %")
     right.set_xlabel("validation loss")
     figure.suptitle(f"{title} (dots: seeds, bars: means)")

@@ -1,12 +1,17 @@
-"""Train FashionCNN on Fashion-MNIST as one would in earnest, and see how far to trust it.
+"""Run a full training run on Fashion-MNIST: validation, augmentation, schedule and calibration.
 
     python examples/fashion_mnist.py
     python examples/fashion_mnist.py --epochs 20 --patience 3
 
-One learns to put the pieces together: a validation split by which early stopping and the best
-checkpoint choose, augmentation (the mirror image of a shirt is a shirt), a learning rate that rises
-and falls, label smoothing; and to read the result: which classes are confused, and whether 90 % of
-the predictions made with 90 % confidence are right. The test set is used once, in the end.
+It shows how the pieces fit together: a validation split that selects the best checkpoint and stops
+early, augmentation (a mirrored shirt is still a shirt), a one-cycle learning rate schedule, and
+label smoothing. It then shows how to read the result: which classes are confused, and whether 90 %
+of the predictions made with 90 % confidence are correct. The test set is used once, at the end.
+
+It prints the model summary, one line per epoch, a classification report and a calibration table.
+The output directory, runs/fashion_mnist by default, gets the best and last weights, the training
+checkpoint, the history, and plots of sample images, training curves, confusion matrix, predictions
+and calibration.
 """
 
 import argparse
@@ -26,7 +31,7 @@ BATCH_SIZE = 128
 
 
 def main() -> None:
-    """Look at the data, train, and report on the test set."""
+    """Plot the data, train, and report on the test set."""
     args = parse_arguments()
     out: Path = args.out
     make_folder(out, "--out")
@@ -44,15 +49,15 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's flags."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    add("--epochs", type=int, help="default: 4")
-    add("--lr", type=float, default=0.002, help="the highest rate; default: %(default)s")
-    add("--patience", type=int, help="stop after so many epochs without a better one; default: off")
+    add("--epochs", type=int, help="default: 4, or 1 with --quick")
+    add("--lr", type=float, default=0.002, help="peak learning rate; default: %(default)s")
+    add("--patience", type=int, help="stop after N epochs without improvement; default: off")
     add("--seed", type=int, default=0, help="default: %(default)s")
-    add("--out", type=Path, default=Path("runs/fashion_mnist"), help="%(default)s")
-    add("--quick", action="store_true", help="one epoch of the bundled digits")
+    add("--out", type=Path, default=Path("runs/fashion_mnist"), help="directory; %(default)s")
+    add("--quick", action="store_true", help="short run: one epoch on the bundled digits")
     args = parser.parse_args()
     if args.epochs is None:
         args.epochs = 1 if args.quick else 4
@@ -63,7 +68,7 @@ def fit(
     model: FashionCNN, rest: Dataset, validation: Dataset, args: argparse.Namespace
 ) -> train.History:
     """Train with augmentation, a one-cycle schedule and label smoothing; return the history."""
-    # Digits, which may stand in for clothes, are others in the mirror.
+    # The digits may replace the clothes, and a mirrored digit is no longer that digit.
     augmentation = Augmentation(shift=1, flip=rest.name == "fashion-mnist")
     loader = DataLoader(rest, BATCH_SIZE, shuffle=True, seed=args.seed, augmentation=augmentation)
     optimizer = optim.Adam(model.named_parameters())
@@ -85,20 +90,20 @@ def fit(
 
 
 def report(model: FashionCNN, test_set: Dataset, out: Path) -> None:
-    """Print and draw what the network makes of the test set."""
+    """Evaluate on the test set: print a report, and plot confusion, predictions, calibration."""
     logits = train.predict(model, DataLoader(test_set, batch_size=500))
     predicted, labels, names = logits.argmax(axis=1), test_set.labels, test_set.classes
     title = f"FashionCNN on {test_set.name}"
     print(train.classification_report(predicted, labels, len(names), names))
     matrix = train.confusion_matrix(predicted, labels, len(names))
     viz.save(viz.confusion(matrix, names, title), out / "confusion.png")
-    legend = f"{test_set.name}: predicted class, green right, red wrong"
+    legend = f"{test_set.name}: predicted class (green: correct, red: wrong)"
     viz.save(viz.predictions(test_set, predicted, title=legend), out / "predictions.png")
 
     calibration = train.calibration(logits, labels)
-    print(f"\nHow often is it right, and how sure of it?\n{calibration}")
+    print(f"\nCalibration: confidence and accuracy of the predictions\n{calibration}")
     viz.save(viz.calibration(calibration, title), out / "calibration.png")
-    print(f"\n{np.mean(predicted == labels):.2%} of the test images right; files in {out}/")
+    print(f"\ntest accuracy {np.mean(predicted == labels):.2%}; files in {out}/")
 
 
 if __name__ == "__main__":

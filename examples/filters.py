@@ -1,12 +1,14 @@
-"""See what a convolution does: ten classic filters on a photograph, and sums to check by head.
+"""Apply ten classic convolution filters to a photograph, and work small examples by hand.
 
     python examples/filters.py
 
-One learns that a convolution is a small table of weights that slides over an image, that edge
-detector, blur and sharpening differ in nothing but those nine numbers, and how padding, stride and
-pooling set the size of what comes out. The worked examples are printed and checked; the pictures go
-to runs/filters/filters.png. What a filter gives is cut to 0..255 there: of the edges only those
-along which its sum is positive, such as from dark to light, are to be seen.
+It shows that a convolution is a small table of weights that slides over an image, that edge
+detection, blurring and sharpening differ only in those weights, and how padding, stride and pooling
+determine the output size.
+
+It prints four worked examples, each checked against the result computed by hand, and saves the
+filtered photograph to runs/filters/filters.png. Filter outputs are clipped to 0..255 there, so an
+edge filter shows only the edges where its sum is positive, for example those from dark to light.
 """
 
 import argparse
@@ -26,8 +28,8 @@ from tinygrad_np.files import make_folder
 
 Matrix = np.ndarray[Any, Any]
 
-# The weights of each filter, and what they are divided by. Weights that sum to 1 keep the
-# brightness; where they sum to 0 an even area comes out black, and only changes are seen.
+# The weights of each filter and their divisor. Weights that sum to 1 preserve the brightness;
+# weights that sum to 0 turn uniform areas black, so that only changes remain.
 FILTERS: dict[str, tuple[list[list[int]], int]] = {
     "horizontal edges": ([[-1, -1, -1], [0, 0, 0], [1, 1, 1]], 1),
     "vertical edges": ([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]], 1),
@@ -52,15 +54,17 @@ FILTERS: dict[str, tuple[list[list[int]], int]] = {
 
 
 class WrongNumberError(TinygradNpError):
-    """A worked example came out otherwise than on paper."""
+    """A worked example differs from the result computed by hand."""
 
 
 def main() -> None:
-    """Print the worked examples and draw the gallery."""
+    """Print the worked examples and plot the filtered photograph."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/filters"), help="%(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/filters"), help="directory; default: %(default)s"
+    )
     out: Path = parser.parse_args().out
-    print("How large is what comes out? Along each axis,\n")
+    print("The output size of a convolution or pooling, along each axis:\n")
     print("    out = floor((in + 2 padding - kernel) / stride) + 1\n")
     convolutions()
     poolings()
@@ -68,23 +72,23 @@ def main() -> None:
     photo = photograph()
     viz.save(gallery(photo), out / "filters.png")
     height, width = photo.shape
-    print(f"Ten filters on a photograph of {height}x{width} pixels: {out / 'filters.png'}")
+    print(f"plot of ten filters on a {height}x{width} photograph: {out / 'filters.png'}")
 
 
 def convolve(image: Matrix, kernel: Matrix, padding: int = 0, stride: int = 1) -> Matrix:
-    """Slide a kernel (R, S) over an image (H, W), and return the sums of products (P, Q).
+    """Convolve an image (H, W) with a kernel (R, S); return the output (P, Q).
 
     out[p, q] = sum over r, s of padded[stride p + r, stride q + s] kernel[r, s]. The kernel is not
-    turned round: what deep learning calls a convolution is the cross-correlation of the textbooks.
+    flipped: convolution in deep learning is what signal processing calls cross-correlation.
     """
-    # conv2d takes a batch of images of several channels: 1, 1, H, W and 1, 1, R, S.
+    # conv2d takes a batch of multi-channel images: 1, 1, H, W and 1, 1, R, S.
     x, weight = Tensor(image[None, None]), Tensor(kernel[None, None])
     out: Matrix = x.conv2d(weight, padding=padding, stride=stride).data[0, 0]
     return out  # P, Q
 
 
 def pool(image: Matrix, kind: str, window: int) -> Matrix:
-    """Put the maximum or the average in the place of each window of an image (H, W)."""
+    """Replace each window of an image (H, W) by its maximum or average."""
     x = Tensor(image[None, None])  # 1, 1, H, W
     pooled = x.max_pool2d(window) if kind == "max" else x.avg_pool2d(window)
     out: Matrix = pooled.data[0, 0]
@@ -92,26 +96,24 @@ def pool(image: Matrix, kind: str, window: int) -> Matrix:
 
 
 def output_size(size: int, kernel: int, padding: int = 0, stride: int = 1) -> int:
-    """Return the formula's answer; what is left over at the end is not visited."""
+    """Return the output size along one axis; pixels left over at the end are ignored."""
     return (size + 2 * padding - kernel) // stride + 1
 
 
 def convolutions() -> None:
-    """Work three convolutions out on matrices small enough for paper."""
+    """Print three convolutions of matrices small enough to compute by hand."""
     rows = np.array([[255, 1, 2]] * 3, np.float32)
     column = np.array([[0, 1, 0]] * 3, np.float32)
-    print(
-        "1. No padding. The kernel fits in one place only; it takes the middle column: 1 + 1 + 1."
-    )
+    print("1. No padding: the kernel fits at one position, and sums the middle column: 1 + 1 + 1.")
     show_example(rows, column, [[3]])
     print(
-        "2. Padding 1: a frame of zeros, and the image keeps its size. Each entry is its column's\n"
-        "   sum of three; at the upper and lower edge one of the three is a 0 of the frame."
+        "2. Padding 1: a border of zeros keeps the image size. Each entry is the sum of three\n"
+        "   pixels of its column; in the top and bottom rows, one of the three is a border zero."
     )
     show_example(rows, column, [[510, 2, 4], [765, 3, 6], [510, 2, 4]], padding=1)
     print(
-        "3. Stride 3: the kernel moves on by three. It starts at 0 and at 3, and adds up 25\n"
-        "   ones each time."
+        "3. Stride 3: the kernel moves three pixels at a time. Along each axis it starts at 0 and\n"
+        "   at 3, and it sums 25 ones at each position."
     )
     show_example(
         np.ones((8, 8), np.float32), np.ones((5, 5), np.float32), [[25, 25], [25, 25]], stride=3
@@ -126,7 +128,7 @@ def show_example(
     padding: int = 0,
     stride: int = 1,
 ) -> None:
-    """Print a convolution, and compare it with what it is on paper."""
+    """Print a convolution and check it against the result computed by hand."""
     found = convolve(image, kernel, padding, stride)
     size = output_size(len(image), len(kernel), padding, stride)
     print(beside(image, "*", kernel, "=", found))
@@ -134,15 +136,15 @@ def show_example(
         f"    size: floor(({len(image)} + 2x{padding} - {len(kernel)}) / {stride}) + 1 = {size}\n"
     )
     check(f"convolution with padding {padding}, stride {stride}", found, np.array(expected))
-    check("the formula of the size", np.array(found.shape), np.array([size, size]))
+    check("output size formula", np.array(found.shape), np.array([size, size]))
 
 
 def poolings() -> None:
-    """Pool one matrix by maximum and by mean."""
+    """Print max and average pooling of one matrix."""
     numbers = np.arange(1, 17, dtype=np.float32).reshape(4, 4)
     print(
-        "4. Pooling 2x2: no weights, and a stride as long as the window. The maximum keeps the\n"
-        "   strongest answer of four, wherever it stood; the average keeps a little of each."
+        "4. Pooling 2x2: no weights, and the stride equals the window size. Max pooling keeps the\n"
+        "   largest of the four entries, wherever it is; average pooling keeps a part of each."
     )
     found = {kind: pool(numbers, kind, 2) for kind in ("max", "average")}
     print(beside(numbers, "max", found["max"], "  average", found["average"]))
@@ -152,13 +154,13 @@ def poolings() -> None:
 
 
 def check(what: str, found: Matrix, expected: Matrix) -> None:
-    """Raise WrongNumberError unless every entry is as on paper."""
+    """Raise WrongNumberError unless the result equals the one computed by hand."""
     if not np.array_equal(found, expected):
-        raise WrongNumberError(f"{what}: got {found.tolist()}, expected {expected.tolist()}")
+        raise WrongNumberError(f"{what}: expected {expected.tolist()}, got {found.tolist()}.")
 
 
 def beside(*parts: Matrix | str) -> str:
-    """Return matrices and signs as text, side by side, each centred in height."""
+    """Format matrices and operators side by side, vertically centered."""
     blocks = [[part] if isinstance(part, str) else lines_of(part) for part in parts]
     height = max(len(block) for block in blocks)
     columns = []
@@ -170,30 +172,30 @@ def beside(*parts: Matrix | str) -> str:
 
 
 def lines_of(matrix: Matrix) -> list[str]:
-    """Return a line for each row, numbers in columns."""
+    """Format a matrix, one line per row, with aligned columns."""
     texts = [[f"{number:g}" for number in row] for row in matrix]
     width = max(len(text) for row in texts for text in row)
     return [" ".join(text.rjust(width) for text in row) for row in texts]
 
 
 def photograph() -> Matrix:
-    """Return a part of the photograph of Grace Hopper that comes with matplotlib: grey, (H, W).
+    """Return a crop of matplotlib's photograph of Grace Hopper, in grayscale, of shape (H, W).
 
-    It is a work of the US Navy, and so in the public domain.
+    The photograph is a work of the US Navy and in the public domain.
     """
     path = get_sample_data("grace_hopper.jpg", asfileobj=False)
     with Image.open(path) as image:
-        # Small enough that the picture shows what happens to single pixels.
+        # A small crop, so that the effect on single pixels is visible.
         face = image.convert("L").crop((176, 24, 400, 312))
         return np.asarray(face, np.float32)
 
 
 def gallery(photo: Matrix) -> Figure:
-    """Show the photograph, the ten filters' results, and four poolings."""
-    pictures = {"the photograph": photo}
+    """Plot the photograph, the output of the ten filters, and four poolings."""
+    pictures = {"original": photo}
     for name, (weights, divisor) in FILTERS.items():
         kernel = np.array(weights, np.float32) / divisor
-        found = convolve(photo, kernel, padding=len(kernel) // 2)  # H, W as before
+        found = convolve(photo, kernel, padding=len(kernel) // 2)  # H, W
         pictures[name] = found.clip(0, 255)
     for window in (4, 8):
         for kind in ("max", "average"):

@@ -1,10 +1,17 @@
-"""Train a CNN on MNIST and leave its weights, figures and graph behind.
+"""Train a CNN on MNIST, from loading the data to plotting the predictions.
 
     python examples/mnist.py
     python examples/mnist.py --data fashion-mnist --model MnistCNNLight --epochs 5
 
-Where MNIST can be neither found nor downloaded, the same network learns the bundled digits.
-`python -m tinygrad_np train --help` lists all else that can be set of a training.
+Start with this example. It loads MNIST, trains a model for three epochs with Adam and a cosine
+schedule, and evaluates it on the test set after each epoch. If MNIST is neither found nor
+downloaded, it trains on the digits bundled with the package instead.
+
+It prints the model summary and one line per epoch. The output directory, runs/mnist by default,
+gets the weights (model.safetensors), the history (metrics.json), plots of the training curves,
+predictions, confusion matrix and calibration, and a drawing of the graph (graph.dot, graph.svg).
+
+For everything else that a training run can use, see `python -m tinygrad_np train --help`.
 """
 
 import argparse
@@ -21,11 +28,11 @@ from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.files import make_folder
 
 SETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
-EPOCHS = {"digits": 15}  # a set of 1438 images is seen more often than one of 60 000, in 3 epochs
+EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60 000) needs more epochs
 
 
 def main() -> int:
-    """Run the example; return 0, or 130 after Ctrl-C, with the weights so far."""
+    """Run the example; return 0, or 130 after Ctrl-C (the weights so far are saved)."""
     args = parse_arguments()
     make_folder(args.out, "--out")
     start = time.perf_counter()
@@ -34,7 +41,7 @@ def main() -> int:
     shape = "x".join(map(str, train_set.images.shape[1:]))
     print(
         f"{train_set.name}: {len(train_set)} of {len(found[0])} training and {len(test_set)} "
-        f"of {len(found[1])} test images of {shape}, from {train_set.origin}, loaded in "
+        f"of {len(found[1])} test images of shape {shape}, from {train_set.origin}, loaded in "
         f"{time.perf_counter() - start:.2f} s"
     )
     model = getattr(models, args.model)(np.random.default_rng(args.seed))
@@ -43,7 +50,7 @@ def main() -> int:
 
 
 def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set: Dataset) -> int:
-    """Train, test after each epoch, and write all there is to know."""
+    """Train, evaluate after each epoch, and write weights, metrics and plots."""
     epochs = EPOCHS.get(train_set.name, 3) if args.epochs is None else args.epochs
     loader = DataLoader(train_set, args.batch_size, shuffle=True, seed=args.seed)
     test_loader = DataLoader(test_set, batch_size=500)
@@ -75,18 +82,18 @@ def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set
     if history.epochs and not args.no_figures:
         without_picture = viz.report(args.out, model, test_set, logits, history.epochs)
         if without_picture:
-            print(f"no picture of the graph: {without_picture}", file=sys.stderr)
+            print(f"The graph was not drawn: {without_picture}", file=sys.stderr)
     print(
-        f"{args.model} on {train_set.name}: {accuracy:.2%} of {len(test_set)} test images right; "
-        f"{seconds:.1f} s; files in {args.out}/"
+        f"{args.model} on {train_set.name}: test accuracy {accuracy:.2%} on {len(test_set)} "
+        f"images; trained in {seconds:.1f} s; files in {args.out}/"
     )
     if history.interrupted:
-        print("interrupted: these are the weights so far", file=sys.stderr)
+        print("Interrupted. The weights so far are saved.", file=sys.stderr)
     return 130 if history.interrupted else 0
 
 
 def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset]:
-    """Return the training and test sets: the digits where MNIST is not to be had."""
+    """Return the training and test sets: the digits if `--data auto` finds no MNIST."""
     size = 8 if args.model == "DigitsCNN" else 28
     if args.data == "digits":
         return data.digits(size)
@@ -96,29 +103,29 @@ def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's flags; argparse refuses wrong values by name."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     known = ["auto", *SETS, "digits"]
-    add("--data", choices=known, default="auto", help="auto: MNIST, or else the digits")
-    add("--data-dir", type=Path, help="folder that holds mnist/ or fashion-mnist/")
+    add("--data", choices=known, default="auto", help="auto: MNIST, or the digits if missing")
+    add("--data-dir", type=Path, help="directory that contains mnist/ or fashion-mnist/")
     add("--model", choices=models.__all__, default="MnistCNN", help="default: %(default)s")
-    add("--epochs", type=natural, help="default: 3, and 15 for the small digits")
+    add("--epochs", type=natural, help="default: 3, or 15 for the digits")
     add("--batch-size", type=natural, default=64, help="default: %(default)s")
-    add("--lr", type=float, default=0.002, help="of Adam; falls to 0 in the end; %(default)s")
-    add("--train-samples", type=natural, help="only the first so many")
-    add("--test-samples", type=natural, help="only the first so many")
+    add("--lr", type=float, default=0.002, help="Adam's initial lr, annealed to 0; %(default)s")
+    add("--train-samples", type=natural, help="use only the first N training images")
+    add("--test-samples", type=natural, help="use only the first N test images")
     add("--seed", type=natural, default=0, help="default: %(default)s")
-    add("--out", type=Path, default=Path("runs/mnist"), help="default: %(default)s")
-    add("--no-figures", action="store_true", help="only metrics and weights")
+    add("--out", type=Path, default=Path("runs/mnist"), help="directory; default: %(default)s")
+    add("--no-figures", action="store_true", help="write only metrics and weights")
     args = parser.parse_args()
     if args.model == "DigitsCNN" and args.data != "digits":
-        parser.error("argument --model: DigitsCNN takes 8x8 images; add --data digits")
+        parser.error("argument --model: DigitsCNN expects 8x8 images. Add --data digits.")
     return args
 
 
 def natural(text: str) -> int:
-    """Return an integer of at least 0."""
+    """Parse an integer >= 0."""
     value = int(text)
     if value < 0:
         raise ValueError

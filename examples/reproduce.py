@@ -1,12 +1,15 @@
-"""Train what four other systems report, with the same data, models and settings, and tell.
+"""Reproduce the results that four other systems report, with the same data, models and settings.
 
     python examples/reproduce.py --quick
     python examples/reproduce.py --full
     python examples/reproduce.py --full --only lab-full,lenet
 
-The full form takes an hour and a half on two cores. What is done stays done: each training is kept
-in --out when it ends, and a second call goes on with those that are missing. RESULTS.md is made of
-all that there are. PyTorch is compared with where it is installed.
+It prints each training run as it goes, and writes reported and measured results side by side to
+RESULTS.md in `--out`. The results of the full run are in examples/RESULTS.md. If PyTorch is
+installed, the runs `lenet` and `digits` are repeated in PyTorch.
+
+The full run takes an hour and a half on two cores. Each result is saved in `--out` when its run
+ends; a second call trains only what is missing, and RESULTS.md covers every result in `--out`.
 """
 
 import argparse
@@ -28,7 +31,7 @@ from tinygrad_np.version import __version__
 
 
 def main() -> int:
-    """Carry out the runs; return 0, or 1 where one of them fails."""
+    """Run what is missing and write RESULTS.md; return 0, or 1 if a run fails."""
     args = parse_arguments()
     out: Path = args.out or Path("runs") / ("reproduce-quick" if args.quick else "reproduce")
     make_folder(out, "--out")
@@ -41,7 +44,7 @@ def main() -> int:
             if course.name in args.only:
                 carry_out(course, out)
     except subprocess.CalledProcessError as error:
-        print(f"error: that training ended with status {error.returncode}", file=sys.stderr)
+        print(f"error: the run exited with status {error.returncode}.", file=sys.stderr)
         return 1
     finally:
         page = out / "RESULTS.md"
@@ -53,27 +56,29 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's flags."""
+    """Parse the command line."""
     names = [run.name for run in RUNS] + [course.name for course in COURSES]
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument(
-        "--quick", action="store_true", help="a few images and steps of each, seconds"
+        "--quick", action="store_true", help="a few images and steps per run; takes seconds"
     )
-    form.add_argument("--full", action="store_true", help="all of it, an hour and a half")
+    form.add_argument(
+        "--full", action="store_true", help="every run in full; takes an hour and a half"
+    )
     parser.add_argument(
-        "--only", default=",".join(names), metavar="NAMES", help="default: %(default)s"
+        "--only", default=",".join(names), metavar="NAMES", help="runs; default: %(default)s"
     )
-    parser.add_argument("--out", type=Path, help="default: runs/reproduce, or runs/reproduce-quick")
+    parser.add_argument("--out", type=Path, help="directory; default: runs/reproduce(-quick)")
     args = parser.parse_args()
     args.only = args.only.split(",")
     if unknown := sorted(set(args.only) - set(names)):
-        parser.error(f"--only: no {', '.join(unknown)}; there are {', '.join(names)}")
+        parser.error(f"--only: expected some of {', '.join(names)}, got {', '.join(unknown)}.")
     return args
 
 
 def carry_out(course: Course, out: Path) -> None:
-    """Train with each seed, here and in PyTorch, in turn; keep each result as it comes."""
+    """Train with each seed, in tinygrad_np and PyTorch in turns; save each result at once."""
     results = load_results(course, out)
     results |= {
         "threads": get_num_threads(),
@@ -101,7 +106,7 @@ def carry_out(course: Course, out: Path) -> None:
 
 
 def theirs(course: Course, seed: int) -> Any:
-    """Return PyTorch's learner."""
+    """Build the PyTorch learner."""
     from headlines import in_pytorch  # PyTorch is optional
 
     return in_pytorch.theirs(course, seed, get_num_threads())

@@ -1,4 +1,4 @@
-"""What several examples share: where their data comes from, how they end, what they write."""
+"""Helpers shared by the examples: loading data, exit status, interrupts and JSON output."""
 
 import json
 import sys
@@ -14,27 +14,31 @@ from tinygrad_np.train import History
 
 
 def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[Dataset, Dataset]:
-    """Return the training and the test set that `load`, data.mnist or data.fashion_mnist, finds.
+    """Return the training and test sets of `load`, or the bundled digits.
 
-    For a quick run, or where they can be neither found nor downloaded, these are the 8x8 digits
-    that come with the package, scaled to 28x28; that is said.
+    `load` is data.mnist or data.fashion_mnist. The 8x8 digits bundled with the package, scaled to
+    28x28, replace them in a short run, or if the dataset is neither found nor downloaded. A message
+    says so.
     """
     if is_quick:
-        print("--quick: the bundled digits and next to no training; the figures mean nothing.\n")
+        print("--quick: short run on the bundled digits. The numbers mean nothing.\n")
         return data.digits(size=28)
     try:
         return load()
     except DataNotFoundError as error:
         print(
-            f"{error}\n\nSo this run takes the 8x8 digits that come with the package, scaled to "
-            "28x28. Its figures are those of another, smaller data set.\n"
+            f"{error}\n\nUsing the 8x8 digits bundled with the package instead, scaled to 28x28. "
+            "The results are those of a different, smaller dataset.\n"
         )
         return data.digits(size=28)
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Run an example; return what it returns, 0 for None, 1 after an error, which is printed, 130
-    after Ctrl-C.
+    """Run an example and return its exit status.
+
+    Returns:
+        The result of `main` (0 if it is None), 1 after a TinygradNpError, which is printed without
+        a traceback, or 130 after Ctrl-C.
     """
     try:
         return main() or 0
@@ -42,13 +46,17 @@ def run(main: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        print("\nInterrupted.", file=sys.stderr)
         return 130
 
 
 def to_the_end(history: History) -> History:
-    """Return the history of a training that was not cut short: `fit` takes Ctrl-C for its end, and
-    what was cut is no result. Raises KeyboardInterrupt then, for `run`.
+    """Return the history of a training run that finished.
+
+    `fit` returns normally after Ctrl-C, but the results of an interrupted run are not comparable.
+
+    Raises:
+        KeyboardInterrupt: if the run was interrupted; `run` turns this into exit status 130.
     """
     if history.interrupted:
         raise KeyboardInterrupt

@@ -1,15 +1,15 @@
-"""Speed does not get lost: ratios to bare NumPy calls, and to the step by hand, in one process.
+"""Performance regression tests: ratios to bare NumPy calls and to a hand-written step.
 
-One thread on both sides, and the best of several turns: a busy machine disturbs neither much. The
-bounds are far from what is measured, and there is more than one try; `pytest -s` prints the ratios,
-`examples/benchmark.py` measures them well.
+Both sides run in this process on one thread, and the best of several rounds counts, so a busy
+machine has little influence. The bounds are loose and each test has several tries. `pytest -s`
+prints the ratios; `examples/benchmark.py` measures them precisely.
 """
 
 import numpy as np
 import pytest
 
 import tinygrad_np
-from benchmarks import floors, im2col, ours, timing
+from benchmarks import im2col, lower_bounds, ours, timing
 from models import MnistCNNLight
 from tinygrad_np import Tensor, data
 from tinygrad_np.data.augment import AugmentationTable
@@ -20,7 +20,7 @@ TRIES = 4
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Compute on one thread, and afterwards on as many as before."""
+    """Run the test on one thread, then restore the number of threads."""
     before = tinygrad_np.get_num_threads()
     tinygrad_np.set_num_threads(1)
     yield
@@ -28,7 +28,7 @@ def one_thread():
 
 
 def best_ratio(steps, bound):
-    """Return the ratio of the best times, first to second; tried again while above the bound."""
+    """Return the ratio of the best times, first to second; retry while it exceeds the bound."""
     for _ in range(TRIES):
         first, second = (min(seconds) for seconds in timing.race(steps, TURNS).values())
         print(f"\n{1e3 * first:.2f} ms to {1e3 * second:.2f}: {first / second:.2f}")
@@ -42,14 +42,14 @@ def best_ratio(steps, bound):
     ("name", "bound"),
     [("conv2d", 2.5), ("conv2d backward", 2.5), ("linear", 2.0), ("add", 3.0)],
 )
-def test_ops_stay_near_their_floor(name, bound):
-    make, _ = floors.FLOORS[name]
+def test_ops_stay_near_their_lower_bound(name, bound):
+    make, _ = lower_bounds.LOWER_BOUNDS[name]
     op, bare = make()
     assert best_ratio({"op": op, "bare": bare}, bound) <= bound
 
 
 def light_batch(count):
-    """Return images, labels and the weights of MnistCNNLight."""
+    """Return random images and labels, and the weights of MnistCNNLight."""
     generator = np.random.default_rng(0)
     images = generator.standard_normal((count, 1, 28, 28), np.float32)
     weights = {
@@ -60,7 +60,7 @@ def light_batch(count):
 
 
 @pytest.mark.slow
-def test_a_step_is_ahead_of_the_one_by_hand():
+def test_step_beats_the_hand_written_one():
     images, labels, weights = light_batch(64)
     steps = {
         "ours": ours.training_step("MnistCNNLight", images, labels),
@@ -70,8 +70,8 @@ def test_a_step_is_ahead_of_the_one_by_hand():
 
 
 @pytest.mark.slow
-def test_augmentation_is_a_small_part_of_a_step():
-    """Shifts and rotation of a batch, beside MnistCNN's training step: at most a quarter."""
+def test_augmentation_takes_at_most_a_quarter_of_a_step():
+    """Shift and rotate a batch, compared with a training step of MnistCNN."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (6400, 1, 28, 28), np.uint8)
     labels = generator.integers(0, 10, 6400)
@@ -87,8 +87,8 @@ def test_augmentation_is_a_small_part_of_a_step():
 
 
 @pytest.mark.parametrize("way", [im2col.LOOPS, im2col.INDICES], ids=["loops", "indices"])
-def test_the_step_by_hand_is_the_networks(way):
-    """Gradients by hand are those of autodiff, with dropout left out of both."""
+def test_hand_written_gradients_match_autodiff(way):
+    """Without dropout on either side."""
     images, labels, weights = light_batch(5)
     model = MnistCNNLight(np.random.default_rng(0)).eval()
     model(Tensor(images)).cross_entropy(labels).backward()
@@ -99,7 +99,7 @@ def test_the_step_by_hand_is_the_networks(way):
         np.testing.assert_allclose(found[name], weight.grad.data, rtol=1e-3, atol=1e-6)
 
 
-def test_the_step_by_hand_learns():
+def test_hand_written_step_reduces_the_loss():
     images, labels, weights = light_batch(4)
     model = MnistCNNLight()
 
@@ -113,7 +113,7 @@ def test_the_step_by_hand_learns():
     assert loss() < 0.9 * start
 
 
-def test_a_line_is_found_again():
+def test_fit_recovers_a_line():
     line = timing.fit([1, 2, 4, 8], [5.0, 7.0, 11.0, 19.0])
     np.testing.assert_allclose((line.intercept, line.slope, line.r_squared), (3, 2, 1))
     bent = timing.fit([1, 2, 4, 8], [1.0, 4.0, 16.0, 64.0])

@@ -1,1 +1,1 @@
-"""The parts of benchmark.py: the sides that are compared, the clock, the measures, the report."""
+"""Parts of examples/benchmark.py: sides, timing, measures and report."""

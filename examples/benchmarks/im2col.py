@@ -1,9 +1,10 @@
-"""MnistCNN's training step by hand in NumPy, as courses teach it.
+"""A hand-written NumPy training step of MnistCNN with im2col, as courses teach it.
 
-Channels first; every array is a fresh one; backward is written out, and col2im adds columns up.
-There are two ways to the columns: by a loop over the kernel, and by arrays of indices, with
-`np.add.at` for the way back. Letters of shapes: N images, C channels in, K out, H W the image, P Q
-the pooled one, R S the kernel.
+The layout is channels first, every intermediate result is a new array, and the backward pass is
+written out by hand, with col2im to sum the columns back into pixels. im2col comes in two variants:
+a loop over the kernel positions, and fancy indexing with `np.add.at` for the way back.
+
+Shape letters: N images, C input channels, K output channels, H x W image, R x S kernel.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from benchmarks.timing import Step
 from tinygrad_np.runtime.memory import Array
 
 Arrays = dict[str, Array]
-# im2col and col2im.
+# An im2col function and its col2im.
 Way = tuple[Callable[[Array, int], Array], Callable[[Array, tuple[int, ...], int], Array]]
 DROPOUT = 0.25
 
@@ -23,7 +24,10 @@ DROPOUT = 0.25
 def training_step(
     weights: Mapping[str, Array], images: Array, labels: Array, by_indices: bool = False
 ) -> Step:
-    """Return a step of SGD with momentum; the weights, named as in MnistCNN, change in place."""
+    """Return a function that runs one step of SGD with momentum.
+
+    It updates `weights`, which are named as in MnistCNN, in place.
+    """
     generator = np.random.default_rng(0)
     velocities = {name: np.zeros_like(weight) for name, weight in weights.items()}
     hidden = len(weights["fc1.bias"])
@@ -42,7 +46,7 @@ def training_step(
 def backpropagate(
     weights: Mapping[str, Array], images: Array, labels: Array, factor: Array, way: Way
 ) -> Arrays:
-    """Return the gradients of the mean cross-entropy; factor (N, hidden) is dropout's."""
+    """Return the gradients of the mean cross-entropy; `factor` (N, hidden) is the dropout mask."""
     conv1, cols1 = conv_forward(images, weights["conv1.weight"], weights["conv1.bias"], way)
     relu1 = np.maximum(conv1, 0)
     pool1, winners1 = pool_forward(relu1)
@@ -75,27 +79,27 @@ def backpropagate(
 
 
 def conv_forward(x: Array, weight: Array, bias: Array, way: Way) -> tuple[Array, Array]:
-    """Return the convolution with a border of zeros that keeps H W, and the columns."""
+    """Return the convolution, zero-padded to keep H and W, and the im2col columns."""
     images, _, height, width = x.shape
-    columns = way[0](x, weight.shape[2])  # N H W, C R S
-    out = columns @ weight.reshape(len(weight), -1).T + bias  # N H W, K
+    columns = way[0](x, weight.shape[2])  # N*H*W, C*R*S
+    out = columns @ weight.reshape(len(weight), -1).T + bias  # N*H*W, K
     return out.reshape(images, height, width, -1).transpose(0, 3, 1, 2), columns
 
 
 def conv_backward(
     grad: Array, columns: Array, weight: Array, way: Way
 ) -> tuple[Array, Array, Array]:
-    """Return the gradients for x, weight and bias from that for the output (N, K, H, W)."""
+    """Return the gradients of x, weight and bias, given the output's gradient (N, K, H, W)."""
     images, outs, height, width = grad.shape
-    rows = grad.transpose(0, 2, 3, 1).reshape(-1, outs)  # N H W, K
+    rows = grad.transpose(0, 2, 3, 1).reshape(-1, outs)  # N*H*W, K
     grad_weight = (columns.T @ rows).T.reshape(weight.shape)
-    grad_columns = rows @ weight.reshape(outs, -1)  # N H W, C R S
+    grad_columns = rows @ weight.reshape(outs, -1)  # N*H*W, C*R*S
     grad_x = way[1](grad_columns, (images, weight.shape[1], height, width), weight.shape[2])
     return grad_x, grad_weight, rows.sum(axis=0)
 
 
 def im2col(x: Array, size: int) -> Array:
-    """Return what lies under the kernel at each place, as rows (N H W, C R S)."""
+    """Return the pixels under the kernel at each position as rows, (N * H * W, C * R * S)."""
     images, channels, height, width = x.shape
     border = size // 2
     padded = np.pad(x, ((0, 0), (0, 0), (border, border), (border, border)))
@@ -107,7 +111,7 @@ def im2col(x: Array, size: int) -> Array:
 
 
 def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
-    """Add up, for each pixel of x, the gradients of the columns that it was copied into."""
+    """Sum, for each pixel of x, the gradients of the column entries it was copied into."""
     images, channels, height, width = shape
     border = size // 2
     parts = columns.reshape(images, height, width, channels, size, size)
@@ -120,8 +124,10 @@ def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
 
 
 def places(channels: int, height: int, width: int, size: int) -> tuple[Array, Array, Array]:
-    """Return the channel (C R S, 1), row and column (C R S, H W) in the padded image of each entry
-    of the columns of one image.
+    """Return where each column entry of one image comes from in the padded image.
+
+    Returns:
+        The channels, of shape (C * R * S, 1), and rows and columns, of shape (C * R * S, H * W).
     """
     channel, r, s = (axis.reshape(-1, 1) for axis in np.indices((channels, size, size)))
     row, column = (axis.reshape(1, -1) for axis in np.indices((height, width)))
@@ -129,19 +135,19 @@ def places(channels: int, height: int, width: int, size: int) -> tuple[Array, Ar
 
 
 def im2col_by_indices(x: Array, size: int) -> Array:
-    """Return what `im2col` does, looked up entry by entry."""
+    """Compute `im2col` by fancy indexing."""
     images, channels, height, width = x.shape
     border = size // 2
     padded = np.pad(x, ((0, 0), (0, 0), (border, border), (border, border)))
-    columns = padded[(slice(None), *places(channels, height, width, size))]  # N, C R S, H W
+    columns = padded[(slice(None), *places(channels, height, width, size))]  # N, C*R*S, H*W
     return columns.transpose(0, 2, 1).reshape(images * height * width, -1)
 
 
 def col2im_by_indices(columns: Array, shape: tuple[int, ...], size: int) -> Array:
-    """Return what `col2im` does, added up entry by entry."""
+    """Compute `col2im` by fancy indexing, with `np.add.at`."""
     images, channels, height, width = shape
     border = size // 2
-    parts = columns.reshape(images, height * width, -1).transpose(0, 2, 1)  # N, C R S, H W
+    parts = columns.reshape(images, height * width, -1).transpose(0, 2, 1)  # N, C*R*S, H*W
     padded = np.zeros((images, channels, height + 2 * border, width + 2 * border), columns.dtype)
     where: Any = (slice(None), *places(channels, height, width, size))
     np.add.at(padded, where, parts)
@@ -153,7 +159,7 @@ INDICES: Way = (im2col_by_indices, col2im_by_indices)
 
 
 def pool_forward(x: Array) -> tuple[Array, Array]:
-    """Return the maximum of each 2x2 window, and which of the four it was."""
+    """Return the maximum of each 2x2 window and its position, 0 to 3, in the window."""
     images, channels, height, width = x.shape
     windows = x.reshape(images, channels, height // 2, 2, width // 2, 2)
     windows = windows.transpose(0, 1, 2, 4, 3, 5).reshape(
@@ -164,7 +170,7 @@ def pool_forward(x: Array) -> tuple[Array, Array]:
 
 
 def pool_backward(grad: Array, winners: Array) -> Array:
-    """Hand each window's gradient to its winner."""
+    """Route each window's gradient to the pixel that was the maximum."""
     images, channels, height, width = grad.shape
     windows = np.zeros((*grad.shape, 4), grad.dtype)
     np.put_along_axis(windows, winners[..., None], grad[..., None], axis=-1)

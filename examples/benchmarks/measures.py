@@ -1,4 +1,4 @@
-"""What is measured, one function each: it prints its table row by row and returns the rows."""
+"""The measures. Each function prints a table row by row and returns the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import im2col, ours, peak
-from benchmarks.floors import FLOORS
+from benchmarks.lower_bounds import LOWER_BOUNDS
 from benchmarks.report import Column, Table, show, show_times
 from benchmarks.sides import BY_INDICES, BY_LOOPS, OURS, PYTORCH, Side
 from benchmarks.timing import Effort, Spread, Step, fit, race, ratios
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """The sides that there are, and how much is measured of them."""
+    """The sides to measure, and how much to measure."""
 
     sides: Mapping[str, Side]
     threads: int
@@ -35,12 +35,12 @@ class Plan:
     depths: Sequence[int] = (1, 2, 4, 8, 16)
 
     def race(self, contest: Mapping[str, Step], scale: float = _MS) -> Row:
-        """Let steps race; return the spreads of their times and of ours to each other's."""
+        """Time the steps in turns; return the spread of their times and of our ratios to them."""
         return compare(race(contest, self.effort), "times", scale)
 
 
 def compare(found: Mapping[str, Sequence[float]], kind: str, scale: float = 1.0) -> Row:
-    """Return the spread of each side's figures, and of ours to each other side's."""
+    """Return the spread of each side's measurements and of our ratio to each other side."""
     spreads = {name: Spread.of([scale * one for one in each]) for name, each in found.items()}
     others = {name: ratios(found[OURS], each) for name, each in found.items() if name != OURS}
     return {
@@ -50,7 +50,7 @@ def compare(found: Mapping[str, Sequence[float]], kind: str, scale: float = 1.0)
 
 
 def images_for(model: str, batch: int) -> tuple[Array, Array]:
-    """Return random images of the size that a model takes, and labels."""
+    """Return random images of the model's input size, and random labels."""
     generator = np.random.default_rng(0)
     size = 8 if model == "DigitsCNN" else 28
     images = generator.standard_normal((batch, 1, size, size), np.float32)
@@ -58,7 +58,7 @@ def images_for(model: str, batch: int) -> tuple[Array, Array]:
 
 
 def steps(plan: Plan) -> list[Row]:
-    """Time training steps of each model at each batch."""
+    """Time a training step of each model at each batch size."""
     table = Table(
         "Training step in ms: forward, cross-entropy, backward, SGD with momentum",
         Column("model", 14),
@@ -89,9 +89,9 @@ def steps(plan: Plan) -> list[Row]:
 
 
 def evaluation(plan: Plan) -> list[Row]:
-    """Time each model's forward in evaluation mode."""
+    """Time the forward pass of each model in evaluation mode."""
     table = Table(
-        "Evaluation in ms, without gradients",
+        "Evaluation in ms (forward pass without gradients)",
         Column("model", 14),
         Column("batch", 6),
         *side_columns(plan),
@@ -107,9 +107,9 @@ def evaluation(plan: Plan) -> list[Row]:
 
 
 def tape(plan: Plan) -> list[Row]:
-    """Time what an op costs, forward and backward, where its arithmetic costs nothing."""
+    """Time the overhead per op, forward and backward, on arrays of 8 floats."""
     table = Table(
-        "The tape in us an op, forward and backward: 1000 ops on 8 floats",
+        "Tape overhead in us per op, forward and backward: 1000 ops on 8 floats",
         Column("ops", 21),
         *side_columns(plan),
     )
@@ -121,15 +121,15 @@ def tape(plan: Plan) -> list[Row]:
 
 
 def memory(plan: Plan) -> list[Row]:
-    """Find by how much three training steps raise the peak of a fresh process."""
+    """Measure how much three training steps raise the peak memory of a new process."""
     table = Table(
-        "Peak memory in MiB: what three training steps add to a fresh process's peak (VmHWM)",
+        "Peak memory in MiB: increase of a new process's peak (VmHWM) by three training steps",
         Column("model", 14),
         Column("batch", 6),
         *side_columns(plan),
     )
     if not peak.is_measurable():
-        print("not measured: this system has no /proc/self/status with a VmHWM")
+        print("not measured: this system has no /proc/self/status with VmHWM")
         return []
     rows = []
     for batch in plan.memory_batches:
@@ -145,7 +145,7 @@ def memory(plan: Plan) -> list[Row]:
 
 
 def growth(plan: Plan) -> list[Row]:
-    """Time steps against batch size and against depth, and fit lines."""
+    """Time steps at growing batch size and growing depth, and fit a line to each."""
     batch_steps = {}
     for batch in plan.growing_batches:
         images, labels = images_for("MnistCNN", batch)
@@ -153,13 +153,13 @@ def growth(plan: Plan) -> list[Row]:
             name: side.training_step("MnistCNN", images, labels)
             for name, side in plan.sides.items()
         }
-    rows = _growth(plan, "batch", "Step of MnistCNN in ms against the batch", batch_steps)
+    rows = _growth(plan, "batch", "Training step of MnistCNN in ms by batch size", batch_steps)
     images = np.random.default_rng(0).standard_normal((64, 32, 14, 14), np.float32)
     depth_steps = {
         depth: {name: side.stack_step(depth, images) for name, side in plan.sides.items()}
         for depth in plan.depths
     }
-    title = "Forward and backward in ms against the depth of conv 3x3, 32 to 32, at 14x14, batch 64"
+    title = "Forward and backward in ms by depth: 3x3 convolutions, 32 channels, 14x14, batch 64"
     return rows + _growth(plan, "depth", title, depth_steps)
 
 
@@ -183,20 +183,20 @@ def _growth(
     return rows + fits
 
 
-def floors(plan: Plan) -> list[Row]:
-    """Time ops beside the NumPy calls that they cannot do without."""
+def lower_bounds(plan: Plan) -> list[Row]:
+    """Time ops against the bare NumPy calls that they cannot avoid."""
     table = Table(
-        "Ops beside their floor in ms: the bare NumPy calls into ready arrays",
+        "Ops and their lower bounds in ms: the bare NumPy calls, into preallocated arrays",
         Column("op", 16),
-        Column("floor", 9),
+        Column("bound", 9),
         Column(OURS, 23),
         Column("bare", 23),
         Column("ours/bare", 21),
     )
     rows = []
-    for name, (make, what) in FLOORS.items():
+    for name, (make, what) in LOWER_BOUNDS.items():
         op, bare = make()
-        row: Row = {"op": name, "floor": what} | plan.race({OURS: op, "bare": bare})
+        row: Row = {"op": name, "bound": what} | plan.race({OURS: op, "bare": bare})
         rows.append(row)
         spreads = row["times"][OURS], row["times"]["bare"], row["ratio_to"]["bare"]
         table.row(name, what, *map(show, spreads))
@@ -204,13 +204,13 @@ def floors(plan: Plan) -> list[Row]:
 
 
 def side_columns(plan: Plan) -> list[Column]:
-    """Return a column for each side, and one for their ratio."""
+    """Return one column per side, and one for the ratio to PyTorch if it is measured."""
     columns = [Column(name, 23) for name in plan.sides]
     return [*columns, Column("ours/PyTorch", 21)] if PYTORCH in plan.sides else columns
 
 
 def side_cells(plan: Plan, row: Row, figures: str = "times") -> list[str]:
-    """Return what stands in those columns."""
+    """Return the cells of `side_columns`."""
     cells = [show(row[figures][name]) for name in plan.sides]
     return [*cells, show(row["ratio_to"][PYTORCH])] if PYTORCH in plan.sides else cells
 
@@ -221,5 +221,5 @@ MEASURES = {
     "tape": tape,
     "memory": memory,
     "growth": growth,
-    "floors": floors,
+    "lower_bounds": lower_bounds,
 }

@@ -1,4 +1,4 @@
-"""Epochs on real MNIST with the same loop, batches and rates on each side, in turn."""
+"""Train on MNIST with the same loop, batches and learning rates on each side, in turns."""
 
 import time
 from typing import Any
@@ -13,17 +13,18 @@ _LR = 0.002
 def train(
     classifiers: dict[str, Classifier], train_set: Dataset, test_set: Dataset, epochs: int
 ) -> dict[str, Any]:
-    """Train the classifiers in turn, epoch by epoch, in batches of 64 with Adam, whose learning
-    rate falls from 0.002 to 0 along a straight line; return the seconds of the training loops, and
-    the accuracies after each epoch.
+    """Train the classifiers in turns, epoch by epoch; return seconds and accuracy per epoch.
+
+    Each uses Adam with batches of 64 and a learning rate that falls linearly from 0.002 to 0. The
+    seconds are those of the training loop alone, without the test.
     """
     table = Table(
-        f"{epochs} epochs of {len(train_set)} images of {train_set.name}, Adam, batches of 64; "
-        "seconds are of the training loop",
+        f"{epochs} epochs on {len(train_set)} images of {train_set.name}, Adam, batches of 64; "
+        "seconds are those of the training loop",
         Column("epoch", 7),
         *(Column(f"{name} {what}", 18) for name in classifiers for what in ("s", "test", "loss")),
     )
-    # Each loader shuffles alike, from the seed and the epoch's number.
+    # The order depends only on the seed and the epoch, so all loaders shuffle alike.
     loaders = {name: DataLoader(train_set, 64, shuffle=True, seed=0) for name in classifiers}
     steps = epochs * len(loaders[OURS])
     rates = {name: iter(_LR * (1 - step / steps) for step in range(steps)) for name in classifiers}
@@ -47,7 +48,7 @@ def train(
         table.row(epoch + 1, *cells)
     totals = {name: sum(result["seconds"]) for name, result in results.items()}
     for name, total in totals.items():
-        print(f"{name}: {total:.1f} s, {results[name]['accuracy'][-1]:.2%} of the test images")
+        print(f"{name}: {total:.1f} s, test accuracy {results[name]['accuracy'][-1]:.2%}")
     if PYTORCH in totals:
         results["ratio_to"] = {PYTORCH: totals[OURS] / totals[PYTORCH]}
         print(f"ours/PyTorch: {results['ratio_to'][PYTORCH]:.2f}")
@@ -55,7 +56,7 @@ def train(
 
 
 def accuracy(classifier: Classifier, dataset: Dataset) -> float:
-    """Return the part of a data set that is classified rightly."""
+    """Return the fraction of the dataset that is classified correctly."""
     right = sum(
         int((classifier.predict(images) == labels).sum())
         for images, labels in DataLoader(dataset, batch_size=500)

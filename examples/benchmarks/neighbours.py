@@ -1,4 +1,4 @@
-"""How much of the machine other processes use meanwhile: a busy one has no figures to quote."""
+"""CPU use by other processes during a measurement; timings on a busy machine are unreliable."""
 
 import os
 import time
@@ -8,13 +8,13 @@ _STAT = Path("/proc/stat")
 
 
 class Neighbours:
-    """Counts from when it is made."""
+    """CPU use by other processes since construction."""
 
     def __init__(self) -> None:
         self._busy, self._own, self._clock = _busy(), _own(), time.perf_counter()
 
     def cores(self) -> float | None:
-        """Return how many cores others kept busy on average; None where no /proc/stat tells."""
+        """Return the average number of cores used by other processes; None without /proc/stat."""
         busy = _busy()
         if busy is None or self._busy is None:
             return None
@@ -23,7 +23,7 @@ class Neighbours:
 
 
 def _busy() -> float | None:
-    """Return the seconds for which the machine's cores were not idle, all of them together."""
+    """Return the CPU seconds that all cores of the machine were busy."""
     if not _STAT.exists():
         return None
     user, nice, system, _, _, *rest = map(int, _STAT.read_text().split("\n")[0].split()[1:])
@@ -33,5 +33,5 @@ def _busy() -> float | None:
 
 
 def _own() -> float:
-    """Return the CPU seconds of this process and of its children that have ended."""
+    """Return the CPU seconds used by this process and its finished children."""
     return sum(os.times()[:4])

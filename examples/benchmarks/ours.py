@@ -1,4 +1,4 @@
-"""This project's side of each measure."""
+"""The measured steps in tinygrad_np."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,18 +12,18 @@ from tinygrad_np.runtime.memory import Array
 
 
 def use_threads(count: int) -> None:
-    """Compute with so many threads."""
+    """Set the number of threads."""
     tinygrad_np.set_num_threads(count)
 
 
 def network(model: str) -> nn.Module:
-    """Return one of the models, with the same weights each time."""
+    """Return the named model, always with the same weights."""
     built: nn.Module = getattr(models, model)(np.random.default_rng(0))
     return built
 
 
 def training_step(model: str, images: Array, labels: Array) -> Step:
-    """Return a function that does one step of SGD with momentum."""
+    """Return a function that runs one training step of SGD with momentum."""
     net = network(model)
     optimizer = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     batch = Tensor(images)
@@ -37,7 +37,7 @@ def training_step(model: str, images: Array, labels: Array) -> Step:
 
 
 def evaluation(model: str, images: Array) -> Step:
-    """Return the forward in evaluation mode."""
+    """Return a function that runs the forward pass in evaluation mode."""
     net = network(model).eval()
     batch = Tensor(images)
 
@@ -49,7 +49,7 @@ def evaluation(model: str, images: Array) -> Step:
 
 
 def stack_step(depth: int, images: Array) -> Step:
-    """Return forward and backward of a stack of equal convolutions."""
+    """Return a function that runs forward and backward of a stack of equal convolutions."""
     generator = np.random.default_rng(0)
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -65,7 +65,7 @@ def stack_step(depth: int, images: Array) -> Step:
 
 
 def chain(start: Array, factor: Array) -> Step:
-    """Return 500 multiplications and 500 additions, and their backward."""
+    """Return a function that runs 500 multiplications and 500 additions, and their backward."""
     leaf, constant = Tensor(start, requires_grad=True), Tensor(factor)
 
     def step() -> None:
@@ -79,14 +79,14 @@ def chain(start: Array, factor: Array) -> Step:
 
 
 class Classifier:
-    """A model that Adam trains."""
+    """A model trained by Adam."""
 
     def __init__(self, model: str) -> None:
         self.net = network(model)
         self.optimizer = optim.Adam(self.net.parameters())
 
     def fit(self, batches: Iterable[tuple[Array, Array]], rates: Iterator[float]) -> float:
-        """Train on batches of images and labels; return the mean loss on the way."""
+        """Train on the batches with one learning rate each; return the mean loss."""
         self.net.train()
         losses = []
         for images, labels in batches:
@@ -107,5 +107,5 @@ class Classifier:
 
 
 def classifier(model: str) -> Classifier:
-    """Return the named model, to be trained by Adam."""
+    """Return a classifier of the named model."""
     return Classifier(model)

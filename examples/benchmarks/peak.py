@@ -1,4 +1,4 @@
-"""The peak of memory that training steps reach, each time in a process of its own."""
+"""Peak memory of training steps, each measured in a new process."""
 
 import multiprocessing
 from pathlib import Path
@@ -11,12 +11,12 @@ _STATUS = Path("/proc/self/status")
 
 
 def is_measurable() -> bool:
-    """Say whether this system tells a process its peak."""
+    """Return whether this system reports a process's peak memory."""
     return _STATUS.exists() and "VmHWM" in _STATUS.read_text()
 
 
 def growth_in_fresh_process(name: str, model: str, batch: int, threads: int) -> float:
-    """Return by how many MiB the first three training steps raise the process's peak."""
+    """Return how many MiB the first three training steps add to a new process's peak memory."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_growth, (name, model, batch, threads))
 
@@ -34,6 +34,6 @@ def _growth(name: str, model: str, batch: int, threads: int) -> float:
 
 
 def _peak() -> float:
-    """Return the largest resident size so far, in MiB."""
+    """Return the largest resident set size so far, in MiB."""
     lines = _STATUS.read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

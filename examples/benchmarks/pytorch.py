@@ -1,4 +1,4 @@
-"""PyTorch's side of each measure: eager, as its tutorials write it."""
+"""The measured steps in eager PyTorch, written as in its tutorials."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,12 +13,12 @@ nn, functional = torch.nn, torch.nn.functional
 
 
 def use_threads(count: int) -> None:
-    """Compute with so many threads."""
+    """Set the number of threads."""
     torch.set_num_threads(count)
 
 
 def _two_conv(first: int, second: int, hidden: int) -> Any:
-    """Return MnistCNN with other widths."""
+    """Return MnistCNN with the given widths."""
     return nn.Sequential(
         nn.Conv2d(1, first, 3, padding=1),
         nn.ReLU(),
@@ -68,13 +68,13 @@ _MODELS: dict[str, Callable[[], Any]] = {
 
 
 def network(model: str, seed: int = 0) -> Any:
-    """Return one of the models, with the weights of a seed; layers are in our order."""
+    """Return the named model with weights drawn from `seed`, and layers in our order."""
     torch.manual_seed(seed)
     return _MODELS[model]()
 
 
 def training_step(model: str, images: Array, labels: Array) -> Step:
-    """Return a function that does one step of SGD with momentum."""
+    """Return a function that runs one training step of SGD with momentum."""
     net = network(model)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     batch, target = torch.tensor(images), torch.tensor(labels)
@@ -88,7 +88,7 @@ def training_step(model: str, images: Array, labels: Array) -> Step:
 
 
 def evaluation(model: str, images: Array) -> Step:
-    """Return the forward in evaluation mode."""
+    """Return a function that runs the forward pass in evaluation mode."""
     net = network(model).eval()
     batch = torch.tensor(images)
 
@@ -100,7 +100,7 @@ def evaluation(model: str, images: Array) -> Step:
 
 
 def stack_step(depth: int, images: Array) -> Step:
-    """Return forward and backward of a stack of equal convolutions."""
+    """Return a function that runs forward and backward of a stack of equal convolutions."""
     torch.manual_seed(0)
     layers: list[Any] = []
     for _ in range(depth):
@@ -116,7 +116,7 @@ def stack_step(depth: int, images: Array) -> Step:
 
 
 def chain(start: Array, factor: Array) -> Step:
-    """Return 500 multiplications and 500 additions, and their backward."""
+    """Return a function that runs 500 multiplications and 500 additions, and their backward."""
     leaf, constant = torch.tensor(start, requires_grad=True), torch.tensor(factor)
 
     def step() -> None:
@@ -130,14 +130,14 @@ def chain(start: Array, factor: Array) -> Step:
 
 
 class Classifier:
-    """A model that Adam trains."""
+    """A model trained by Adam."""
 
     def __init__(self, model: str) -> None:
         self.net = network(model)
         self.optimizer = torch.optim.Adam(self.net.parameters())
 
     def fit(self, batches: Iterable[tuple[Array, Array]], rates: Iterator[float]) -> float:
-        """Train on batches of images and labels; return the mean loss on the way."""
+        """Train on the batches with one learning rate each; return the mean loss."""
         self.net.train()
         losses = []
         for images, labels in batches:
@@ -160,5 +160,5 @@ class Classifier:
 
 
 def classifier(model: str) -> Classifier:
-    """Return the named model, to be trained by Adam."""
+    """Return a classifier of the named model."""
     return Classifier(model)

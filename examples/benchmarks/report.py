@@ -1,4 +1,4 @@
-"""Tables that are read while they grow, and the plot of the ratios to PyTorch."""
+"""Tables that are printed row by row, and the plot of the ratios to PyTorch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ _FASTER, _SLOWER = "#1e8449", "#c0392b"
 
 
 class Column(NamedTuple):
-    """A column's name and width."""
+    """The name and width of a column."""
 
     name: str
     width: int
 
 
 class Table:
-    """A title and rows of columns, each printed at once: a run takes minutes."""
+    """A table whose rows are printed immediately, because a run takes minutes."""
 
     def __init__(self, title: str, *columns: Column) -> None:
         self._columns = columns
@@ -26,7 +26,7 @@ class Table:
         self.row(*(column.name for column in columns))
 
     def row(self, *cells: object) -> None:
-        """Print a row: the first cell to the left, the others to the right."""
+        """Print a row, the first cell left-aligned and the others right-aligned."""
         pairs = list(zip(map(str, cells), self._columns, strict=True))
         first, *rest = (
             f"{cell:>{column.width}}" if number else f"{cell:<{column.width}}"
@@ -36,24 +36,24 @@ class Table:
 
 
 def show(spread: Mapping[str, float] | None) -> str:
-    """Return a median with its quartiles, such as 12.3 [12.1, 12.9]; nothing for None."""
+    """Format a median with its quartiles, for example 12.3 [12.1, 12.9]; empty for None."""
     if spread is None:
         return ""
-    # As many decimals as give the median three digits.
+    # Enough decimals for a median with three digits.
     decimals = next((n for n in (3, 2, 1) if abs(spread["median"]) < 10 ** (3 - n)), 0)
     median, low, high = (f"{spread[name]:.{decimals}f}" for name in ("median", "low", "high"))
     return f"{median} [{low}, {high}]"
 
 
 def show_times(ratio: Mapping[str, float] | None) -> str:
-    """Return how many times faster a ratio of times below 1 means; nothing for None."""
+    """Format the inverse of a ratio of times, the speedup; empty for None."""
     return "" if ratio is None else f"{1 / ratio['median']:.1f}"
 
 
 def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
-    """Return the ratios of training steps and evaluation to PyTorch's, a panel for each model.
+    """Plot the ratios to PyTorch of training steps and evaluation, one panel per model.
 
-    `rows` are those of the measures steps and evaluation, and `kind` names the measure.
+    `rows` come from the measures `steps` and `eval`; the key "kind" names the measure.
     """
     names = list(dict.fromkeys(row["model"] for row in rows))
     figure = Figure(figsize=(3.1 * len(names) + 0.8, 4.6), layout="constrained")
@@ -81,13 +81,13 @@ def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
             for row in chosen
         ]
         axes.set_xticks(range(len(chosen)), labels)
-        axes.set(title=name, xlabel="batch")
+        axes.set(title=name, xlabel="batch size")
         axes.set_ylim(0, max(1.15, 1.12 * highest))
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("time / PyTorch's time")
+    panels[0].set_ylabel("time relative to PyTorch")
     figure.suptitle(
-        "tinygrad_np beside PyTorch: a training step, and evaluation (eval)\n"
-        "below the dashed line it takes less time; thin bars: quartiles\n" + subtitle,
+        "tinygrad_np compared with PyTorch: training step and evaluation (eval)\n"
+        "below the dashed line tinygrad_np is faster; thin bars: quartiles\n" + subtitle,
         fontsize=11,
     )
     return figure

@@ -1,4 +1,4 @@
-"""What is measured on each side, and the sides there are."""
+"""The sides of the comparison, and the functions that each one implements."""
 
 import importlib
 from collections.abc import Iterable, Iterator
@@ -13,38 +13,48 @@ _MODULES = {OURS: "benchmarks.ours", PYTORCH: "benchmarks.pytorch"}
 
 
 class Classifier(Protocol):
-    """A network with Adam, for the epochs on MNIST."""
+    """A model trained by Adam, for the epochs on MNIST."""
 
     def fit(self, batches: Iterable[tuple[Array, Array]], rates: Iterator[float]) -> float:
-        """Train on batches of images and labels; return the mean loss on the way."""
+        """Train on the batches with one learning rate each; return the mean loss."""
 
     def predict(self, images: Array) -> Array:
         """Return the predicted classes."""
 
 
 class Side(Protocol):
-    """The functions that the module of a side has."""
+    """The functions that a side's module defines."""
 
     def use_threads(self, count: int) -> None:
-        """Compute with so many threads."""
+        """Set the number of threads."""
 
     def training_step(self, model: str, images: Array, labels: Array) -> Step:
-        """Return forward, cross-entropy, backward and a step of SGD (lr 0.01, momentum 0.9)."""
+        """Return a function that runs one training step.
+
+        The step is forward, cross-entropy, backward and SGD (lr 0.01, momentum 0.9).
+        """
 
     def evaluation(self, model: str, images: Array) -> Step:
-        """Return the forward in evaluation mode, without gradients."""
+        """Return a function that runs the forward pass in evaluation mode, without gradients."""
 
     def stack_step(self, depth: int, images: Array) -> Step:
-        """Return forward and backward of `depth` times a 3x3 convolution, 32 to 32, and relu."""
+        """Return a function that runs forward and backward of a stack of convolutions.
+
+        The stack is `depth` times a 3x3 convolution with 32 channels, followed by relu.
+        """
 
     def chain(self, start: Array, factor: Array) -> Step:
-        """Return 500 multiplications and 500 additions, and their backward."""
+        """Return a function that runs 500 multiplications and 500 additions, and their backward."""
 
     def classifier(self, model: str) -> Classifier:
-        """Return the named model, to be trained by Adam."""
+        """Return a classifier of the named model."""
 
 
 def side(name: str) -> Side:
-    """Return a side by its name; raises ImportError where its framework is not installed."""
+    """Return the module of a side.
+
+    Raises:
+        ImportError: if its framework is not installed.
+    """
     found: Side = importlib.import_module(_MODULES[name])
     return found

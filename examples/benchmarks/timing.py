@@ -1,4 +1,4 @@
-"""The clock: sides take turns, block by block, so that what disturbs one disturbs the other."""
+"""Timing in turns, block by block, so that a disturbance affects all sides alike."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some figures, and their quartiles."""
+    """The median and quartiles of some measurements."""
 
     median: float
     low: float
@@ -19,41 +19,47 @@ class Spread:
 
     @classmethod
     def of(cls, figures: Sequence[float]) -> "Spread":
-        """Return the spread of figures that were measured."""
+        """Compute the spread of some measurements."""
         low, median, high = (float(x) for x in np.percentile(figures, (25, 50, 75)))
         return cls(median, low, high)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: rounds of one block a side; each block's seconds, untimed and timed."""
+    """How long to measure.
+
+    Args:
+        rounds: number of rounds, each with one block per side.
+        settling: seconds of untimed steps at the start of each block.
+        block: seconds of timed steps in each block.
+    """
 
     rounds: int
     settling: float
     block: float
 
 
-# Idle threads of OpenBLAS go on spinning for some 25 ms and get in the way of PyTorch's, which in
-# their turn stumble for longer. After 30 ms of untimed steps PyTorch still took twice its time in a
-# third of the blocks, on a machine with nothing else to do; after 100 ms in none.
+# Idle OpenBLAS threads keep spinning for about 25 ms and slow down PyTorch's threads, which take
+# even longer to recover. On an idle machine, PyTorch still took twice its time in a third of the
+# blocks after 30 ms of untimed steps, and in none after 100 ms.
 THOROUGH = Effort(rounds=11, settling=0.1, block=0.1)
 QUICK = Effort(rounds=2, settling=0.0, block=0.0)
 
 
 def race(steps: Mapping[str, Step], effort: Effort) -> dict[str, list[float]]:
-    """Return for each side the seconds that its step took in each round, on average of a block."""
+    """Return the seconds per step of each side in each round, averaged over a block."""
     for step in steps.values():
-        step()  # what is made once is made here
+        step()  # warm up: one-time setup happens here
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(effort.rounds):
-        # Every other round in reverse: no side always comes after the same one.
+        # Every other round runs in reverse, so that no side always follows the same one.
         for name in list(steps)[:: -1 if number % 2 else 1]:
             seconds[name].append(_block(steps[name], effort))
     return seconds
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Return the spread of ours / theirs, each block against that of the same round."""
+    """Return the spread of ours / theirs, paired by round."""
     return Spread.of([a / b for a, b in zip(ours, theirs, strict=True)])
 
 
@@ -63,7 +69,7 @@ def _block(step: Step, effort: Effort) -> float:
 
 
 def _repeat(step: Step, seconds: float) -> float:
-    """Call step for so long, at least once; return the seconds a call took."""
+    """Call `step` at least once and for at least `seconds`; return the mean seconds per call."""
     count, start = 0, time.perf_counter()
     while True:
         step()
@@ -75,7 +81,7 @@ def _repeat(step: Step, seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Line:
-    """seconds = intercept + slope · size, and the part R² of the variance that it explains."""
+    """The line seconds = intercept + slope · size, and its coefficient of determination R²."""
 
     intercept: float
     slope: float
@@ -83,7 +89,7 @@ class Line:
 
 
 def fit(sizes: Sequence[float], seconds: Sequence[float]) -> Line:
-    """Return the line of least squares."""
+    """Fit a line by least squares."""
     x, y = np.asarray(sizes, float), np.asarray(seconds, float)
     slope, intercept = np.polyfit(x, y, 1)
     left = y - (intercept + slope * x)

@@ -1,1 +1,1 @@
-"""The parts of examples/reproduce.py: which runs there are, how they go, what is told of them."""
+"""Parts of examples/reproduce.py: the runs, the comparison with PyTorch, and the report."""

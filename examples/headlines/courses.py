@@ -1,4 +1,4 @@
-"""The same training with several seeds here and in PyTorch, step by step alike but for chance."""
+"""Training setups that run with several seeds in tinygrad_np and, identically, in PyTorch."""
 
 import json
 import math
@@ -20,11 +20,12 @@ from tinygrad_np.runtime.memory import Array
 
 @dataclass(frozen=True)
 class Course:
-    """A training of so many steps of SGD, tested after each `every`, by so many seeds.
+    """A training setup with SGD: `steps` steps per seed, tested after every `every` steps.
 
-    With `plain_norms` the weights and biases of norms have no momentum. `headline` is what the
-    system reports after each `every` steps, `step_headline` of a step's time; the mean over the
-    first five seeds may be below by `margin`; `remark` is what a reader of the result should know.
+    With `plain_norms`, the weights and biases of batch norms have no momentum. `headline` holds the
+    accuracies that the reproduced system reports after every `every` steps, and `step_headline` its
+    reported time per step. The mean over the first five seeds may be lower by `margin`. `remark`
+    is a note for the reader of the results.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Course:
     samples: tuple[int | None, int | None] = (None, None)
 
     def sets(self, data_dir: str | None = None) -> tuple[Dataset, Dataset]:
-        """Return the training and test set, their pixels scaled to 0..1."""
+        """Return the training and test sets, with pixels scaled to 0..1."""
         if self.data == "digits":
             sets = data.digits()
         else:
@@ -54,7 +55,7 @@ class Course:
         return sets[0].first(self.samples[0]), sets[1].first(self.samples[1])
 
     def quick(self) -> "Course":
-        """Return the course with a few images, steps and seeds."""
+        """Return a short version with few images, steps and seeds."""
         few = {"steps": 5 * len(self.headline), "every": 5, "seeds": 2, "samples": (640, 200)}
         return replace(self, **few)  # type: ignore[arg-type]
 
@@ -72,12 +73,13 @@ COURSES = [
         every=1000,
         seeds=5,
         headline=(0.8016, 0.8264, 0.8462, 0.8534, 0.8612),
-        step_headline="0.62 s a step",
-        asked="each within half a point or above, mean of 5 seeds",
+        step_headline="0.62 s per step",
+        asked="each at most half a point lower, mean of 5 seeds",
         margin=0.005,
-        remark="beyond the half point short by 0.43, 0.18, 0.19 and 0.28 points after 1000, 3000, "
-        "4000 and 5000 steps. PyTorch with the same settings is short too; what is reported is of "
-        "one training, and these differ by 0.3 to 0.6 points from seed to seed.",
+        remark="The result misses the half-point margin by 0.43, 0.18, 0.19 and 0.28 points after "
+        "1000, 3000, 4000 and 5000 steps. PyTorch with the same settings also misses it. The "
+        "reported numbers come from one run, and single runs vary by 0.3 to 0.6 points from seed "
+        "to seed.",
     ),
     Course(
         name="digits",
@@ -91,17 +93,17 @@ COURSES = [
         every=230,
         seeds=30,
         headline=(0.925,),
-        step_headline="370 ms a step, by loops",
+        step_headline="370 ms per step, with loops",
         asked="at least 92.5 %, mean of 5 seeds",
-        remark="accuracies differ by 1.7 points from seed to seed, so a mean of five is known to "
-        "0.8 points only; that of thirty is 92.61 %.",
+        remark="Accuracies vary by 1.7 points from seed to seed, so a mean over five seeds is only "
+        "accurate to 0.8 points. The mean over thirty seeds is 92.61 %.",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A model, ours or PyTorch's; what a step does with images and labels; the classes it sees."""
+    """A tinygrad_np or PyTorch model with its training step and its prediction of classes."""
 
     model: Any
     step: Callable[[Array, Array], None]
@@ -110,7 +112,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Result:
-    """Accuracies on the test set after each `every` steps, and the median time of a step."""
+    """Test accuracies after every `every` steps, and the median time per step."""
 
     accuracies: list[float]
     step_seconds: float
@@ -120,7 +122,7 @@ _WAYS = 10_000
 
 
 def load_results(course: Course, folder: Path) -> dict[str, Any]:
-    """Return what a folder has of this very course: nothing of one with other settings."""
+    """Load the results in `folder`; results obtained with different settings are ignored."""
     path = folder / f"{course.name}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     settings = json.loads(json.dumps(asdict(course)))
@@ -129,7 +131,7 @@ def load_results(course: Course, folder: Path) -> dict[str, Any]:
 
 
 def learn(course: Course, learner: Learner, sets: tuple[Dataset, Dataset], seed: int) -> Result:
-    """Train and test a learner: batches of 64, shuffled by the seed."""
+    """Train and test a learner with batches of 64, shuffled with `seed`."""
     train_set, test_set = sets
     loader = DataLoader(train_set, 64, shuffle=True, seed=seed)
     accuracies, seconds = [], []
@@ -150,7 +152,7 @@ def _forever(loader: DataLoader) -> Iterator[tuple[Array, Array]]:
 
 
 def ours(course: Course, seed: int) -> Learner:
-    """Return the learner of this project."""
+    """Build the tinygrad_np learner of a course."""
     model: nn.Module = getattr(models, course.model)(np.random.default_rng(seed))
     norms = [
         weight
@@ -179,11 +181,11 @@ def ours(course: Course, seed: int) -> Learner:
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """Return the difference of two means, and how likely one as large is by chance alone.
+    """Return the difference of two means and its p-value in a two-sided permutation test.
 
-    By Fisher's permutation test, two-sided: the part of all ways to deal the figures into two
-    groups whose means are as far apart; of 10 000 ways at random, and the way they came, where
-    there are more.
+    The p-value is the fraction of all splits into two groups of the given sizes whose means differ
+    at least as much (Fisher's permutation test). If there are more than 10 000 splits, it is
+    estimated from 10 000 random splits and the observed one.
     """
     both = np.array([*first, *second])
     count, total = len(first), both.sum()

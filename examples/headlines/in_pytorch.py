@@ -1,4 +1,4 @@
-"""PyTorch's side of the courses."""
+"""The PyTorch learners of the courses."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ nn, functional = torch.nn, torch.nn.functional
 
 
 def theirs(course: Course, seed: int, threads: int) -> Learner:
-    """Return PyTorch's learner: the model as ours, He normal and biases 0 as there."""
+    """Build the PyTorch learner, with the layers, He initialization and zero biases of ours."""
     torch.set_num_threads(threads)
     net = network(course.model, seed)
     norms: list[Any] = []

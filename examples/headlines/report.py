@@ -1,4 +1,4 @@
-"""RESULTS.md, from the results of the runs."""
+"""Write RESULTS.md from the results of the runs."""
 
 import shlex
 import statistics
@@ -16,12 +16,12 @@ _Result = Mapping[str, Any]
 
 
 def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_quick: bool) -> str:
-    """Return the page: a table of the runs that there are results of, and their commands."""
+    """Format the page: a table of the runs that have results, notes, details and commands."""
     done = {course: result for course, result in courses.items() if "tinygrad_np" in result}
     lines = ["# Results", "", *_preface([*runs.values(), *done.values()], is_quick)]
     lines += [
         "",
-        "| run | reported there | to show | here | seconds |",
+        "| run | reported | target | measured | seconds |",
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [_run_row(run, metrics) for run, metrics in runs.items()]
@@ -29,9 +29,9 @@ def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_q
     remarks = {one.title: one.remark for one in runs} | {one.title: one.remark for one in done}
     told = [f"- {title}: {remark}" for title, remark in remarks.items() if remark]
     if told and not is_quick:
-        lines += ["", "Remarks, on the results of November 2026:", "", *told]
+        lines += ["", "Notes on the results of November 2026:", "", *told]
     for course, result in done.items():
-        beside = ", beside PyTorch" if "PyTorch" in result else ""
+        beside = ", compared with PyTorch" if "PyTorch" in result else ""
         lines += ["", f"## {course.title}{beside}", "", *_course(course, result)]
     lines += ["", "## Commands", "", "```sh"]
     lines += [f"python {shlex.join(run.command(Path('runs'), is_quick))}" for run in runs]
@@ -41,21 +41,23 @@ def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_q
 
 
 def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
-    """Return what holds for all results, of which versions and threads are read from them."""
+    """Format what all results share; versions and threads are read from the results."""
     versions = sorted({str(result["versions"]["numpy"]) for result in results})
     threads = sorted({str(result["threads"]) for result in results})
     unit = "thread" if threads == ["1"] else "threads"
     form = "--quick" if is_quick else "--full"
     lines = [
-        f"Made by `python examples/reproduce.py {form}`: float32, NumPy {' and '.join(versions)}, "
-        f"{' and '.join(threads)} {unit}.",
-        "Accuracies are on the whole test set. What was chosen, an epoch or a recipe, was chosen "
-        "by a part of the training set that was held out.",
-        "Runs of the command line are one training each, with seed 0. Seconds are those of a "
-        "training. What is **bold** was reached.",
+        f"Written by `python examples/reproduce.py {form}`: float32, NumPy "
+        f"{' and '.join(versions)}, {' and '.join(threads)} {unit}.",
+        "The letters A to D stand for four other systems; the column `reported` has the numbers "
+        "that they report.",
+        "Accuracies are measured on the whole test set. Epochs and recipes were chosen on a part "
+        "of the training set that was held out.",
+        "Each command-line run is one training run with seed 0. The seconds are for one training "
+        "run. Results in **bold** reach their target.",
     ]
     if is_quick:
-        lines += ["", "**Quick runs on a few images: they show that all runs, and no figures.**"]
+        lines += ["", "**Short runs on a few images: they only check that everything runs.**"]
     return lines
 
 
@@ -64,7 +66,7 @@ def _run_row(run: Run, metrics: _Result) -> str:
     here = _judge(_percent(accuracy), accuracy - run.least)
     along = [epoch.get("test_accuracy") for epoch in metrics["history"]]
     if along and None not in along:
-        here += f" (in the epoch best on the test set, as reported there: {_percent(max(along))})"
+        here += f" (in the epoch with the best test accuracy, as reported: {_percent(max(along))})"
     return _row(run.title, run.headline, run.asked, here, metrics["seconds"]["training"])
 
 
@@ -83,7 +85,7 @@ def _percent(part: float) -> str:
 
 
 def _judge(here: str, beyond: float) -> str:
-    # An accuracy is a count: what is apart by rounding alone is the same.
+    # Accuracies are fractions of counts, so a smaller difference is rounding.
     return f"**{here}**" if beyond > -1e-9 else f"{here}: {100 * -beyond:.2f} points short"
 
 
@@ -92,7 +94,7 @@ def _row(title: str, there: str, asked: str, here: str, seconds: float) -> str:
 
 
 def _course(course: Course, result: _Result) -> list[str]:
-    """Return a table of the accuracies along the way, and the test of their difference."""
+    """Format a table of the accuracies during training, and the test of their difference."""
     sides = {name: result[name] for name in _SIDES if name in result}
     steps = range(course.every, course.steps + 1, course.every)
     lines = [
@@ -100,7 +102,7 @@ def _course(course: Course, result: _Result) -> list[str]:
         "| --- " * (len(steps) + 1) + "|",
     ]
     counts = {name: len(side["accuracies"]) for name, side in sides.items()}
-    rows = {"reported there": [course.headline]}
+    rows = {"reported": [course.headline]}
     for name, side in sides.items():
         for count in sorted({min(_FIRST, counts[name]), counts[name]}):
             rows[f"{name}, {count} seeds"] = side["accuracies"][:count]
@@ -113,15 +115,16 @@ def _course(course: Course, result: _Result) -> list[str]:
     ]
     lines += [
         "",
-        "In %: the mean over seeds ± the standard deviation of one training. A step of 64 images "
-        f"takes {' and '.join(times)}; reported there: {course.step_headline}.",
+        "Accuracy in %: mean over seeds ± standard deviation of a single run. A step on 64 images "
+        f"takes {' and '.join(times)} (reported: {course.step_headline}).",
     ]
     if len(set(counts.values())) == 1 and "PyTorch" in sides:
         ends = [[row[-1] for row in side["accuracies"]] for side in sides.values()]
         gap, chance = difference(*ends)
         lines += [
-            f"The means at the end differ by {100 * gap:+.2f} points; one as large comes by chance "
-            f"with probability {chance:.2f} (permutation test, {len(ends[0])} seeds each).",
+            f"The final means differ by {100 * gap:+.2f} points (tinygrad_np minus PyTorch). A "
+            f"difference at least as large occurs by chance with probability {chance:.2f} "
+            f"(permutation test, {len(ends[0])} seeds each).",
         ]
     return lines
 

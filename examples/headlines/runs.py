@@ -1,4 +1,4 @@
-"""The runs of the command line: what each system reports of itself, and what is done here."""
+"""The command-line runs: the number each system reports, and the flags that reproduce it."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_np.cli.config import RunConfig, add_flags
 
-# Recipes were chosen by the accuracy on a part of the training set that was held out.
+# These recipes were chosen by accuracy on a held-out part of the training set.
 _MNIST_RECIPE = (
     "--epochs 25 --batch-size 128 --optimizer adamw --lr 0.002 --weight-decay 0.02 --warmup 0.1 "
     "--shift 2 --rotation 10 --scaling 0.1"
@@ -27,10 +27,10 @@ _QUICK = "--train-samples 300 --test-samples 200 --epochs 1 --no-figures"
 
 @dataclass(frozen=True)
 class Run:
-    """A training by the command line, beside the figure that a system reports.
+    """A training run of the command line that reproduces a number reported by another system.
 
-    `least` is the accuracy on the test set that the run has to reach; `remark` is what a reader of
-    the result should know.
+    `headline` is the reported number, `asked` the target in words, `least` the test accuracy that
+    the run has to reach, and `remark` a note for the reader of the results.
     """
 
     name: str
@@ -42,22 +42,22 @@ class Run:
     remark: str = ""
 
     def command(self, out: Path, is_quick: bool) -> list[str]:
-        """Return the arguments of `python`."""
+        """Return the arguments for `python`."""
         quick = _QUICK if is_quick else ""
         words = shlex.split(f"-m tinygrad_np train {self.flags} {quick}")
         return [*words, "--out", str(out / self.name)]
 
     def carry_out(self, out: Path, is_quick: bool) -> None:
-        """Train, unless that has been done in this folder."""
+        """Train, unless `out` already has the result."""
         if self.result(out, is_quick) is not None:
-            print(f"{self.title}: done before, in {out / self.name}")
+            print(f"{self.title}: already in {out / self.name}, skipped")
             return
         command = self.command(out, is_quick)
         print(f"\n$ python {shlex.join(command)}", flush=True)
         subprocess.run([sys.executable, *command], check=True)
 
     def result(self, out: Path, is_quick: bool) -> dict[str, Any] | None:
-        """Return the metrics of this very training, to its end; None where there are none."""
+        """Return the metrics of a finished run with these settings, or None."""
         path = out / self.name / "metrics.json"
         if not path.exists():
             return None
@@ -66,7 +66,7 @@ class Run:
         return metrics if is_whole and metrics["config"] == self.config(is_quick) else None
 
     def config(self, is_quick: bool) -> Mapping[str, Any]:
-        """Return the config that the command line makes of the flags."""
+        """Return the config that the command line builds from the flags."""
         parser = argparse.ArgumentParser()
         add_flags(parser)
         words = shlex.split(f"{self.flags} {_QUICK if is_quick else ''}")
@@ -78,7 +78,7 @@ RUNS = [
         "lab-1000",
         "A: LabCNN, 1000 images of MNIST, 2 epochs",
         "33 %, 146 s",
-        "above it, in seconds",
+        "above 33 %, in seconds",
         0.33,
         "--model LabCNN --train-samples 1000 --validation 0 --epochs 2 --batch-size 32 "
         "--optimizer sgd --momentum 0 --lr 0.01 --schedule constant",
@@ -119,29 +119,30 @@ RUNS = [
     Run(
         "fashion-cnn",
         "C: FashionCNN, Fashion-MNIST, 20 epochs of Adam 0.001, the epoch chosen by validation",
-        "93.0 % in PyTorch, in the epoch that is best on the test set",
+        "93.0 % in PyTorch, in the epoch with the best test accuracy",
         "at least 93.0 %",
         0.93,
         "--data fashion-mnist --model FashionCNN --validation 0.05 --epochs 20 --batch-size 128 "
         "--lr 0.001 --schedule constant --patience 20 --monitor validation_accuracy "
         "--test-each-epoch --no-standardise",
-        "in this setting the network overfits: the validation loss is least after 11 epochs, and "
-        "accuracy on the test images, 91.45 % after 7, never higher after the 13 that follow. "
-        "PyTorch, from the same weights and with the same batches, had 91.13 % in the best of 7 "
-        "epochs, when it was stopped. What else was done there is not known. The seconds are of a "
-        "busy machine.",
+        "The network overfits in this setting: the validation loss is lowest after 11 epochs, and "
+        "the test accuracy is highest after 7 (91.45 %) and does not exceed that in the 13 epochs "
+        "that follow. PyTorch, with the same initial weights and batches, reached 91.13 % in the "
+        "best of 7 epochs and was stopped there. What else the other system did is not known. The "
+        "seconds were measured on a busy machine.",
     ),
     Run(
         "fashion-best",
         "C: Fashion-MNIST by this project's own recipe: ResNet, augmentation and a schedule",
-        "93.0 %, by FashionCNN",
+        "93.0 %, with FashionCNN",
         "at least 94.0 %",
         0.94,
         f"--data fashion-mnist --model ResNet --model-options '{_RESNET}' --validation 0 "
         f"{_FASHION_RECIPE}",
-        "the second recipe that met the test set. The first, --lr 0.004 --shift 2 --epochs 20 "
-        "--validation 0.05, got 93.81 %. This one was then chosen on a tenth of the training set, "
-        "as the best of six in the same network in PyTorch: 95.14 % there in the mean of three "
-        "seeds, the others 94.83 to 94.93 %. The seconds are of a busy machine.",
+        "This is the second recipe evaluated on the test set. The first, --lr 0.004 --shift 2 "
+        "--epochs 20 --validation 0.05, reached 93.81 %. The second was then chosen on a held-out "
+        "tenth of the training set, as the best of six recipes for the same network in PyTorch: "
+        "it reached 95.14 % there (mean over three seeds), the others 94.83 to 94.93 %. The "
+        "seconds were measured on a busy machine.",
     ),
 ]

@@ -1,1 +1,1 @@
-"""Tests of `examples/`."""
+"""Tests of the scripts in examples/."""

@@ -1,4 +1,4 @@
-"""examples/benchmark.py as a user runs it, in its quick form, which takes seconds."""
+"""Tests of examples/benchmark.py, run with --quick as a user would."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def run(folder, *flags, torch=True, variables=()):
 
 
 def numbers(value):
-    """Return all numbers within a JSON value."""
+    """Return all numbers in a JSON value."""
     if isinstance(value, dict):
         return [n for each in value.values() for n in numbers(each)]
     if isinstance(value, list):
@@ -41,12 +41,12 @@ def numbers(value):
 
 
 @pytest.mark.slow
-def test_without_pytorch_it_says_so_and_measures_the_rest(tmp_path):
+def test_without_pytorch_the_rest_is_measured(tmp_path):
     file = tmp_path / "figures.json"
     done = run(tmp_path, "--json", str(file), "--threads", "1", torch=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    assert "PyTorch is not measured (hidden by the test); to install it: python -m pip" in (
+    assert "PyTorch is not measured (hidden by the test). To install it, run: python -m pip" in (
         done.stdout
     )
     assert "ours/PyTorch" not in done.stdout
@@ -60,7 +60,7 @@ def test_without_pytorch_it_says_so_and_measures_the_rest(tmp_path):
     assert [row["model"] for row in figures["eval"]] == MODELS
     assert len(figures["tape"]) == 1
     assert {row["by"] for row in figures["growth"] if "fit_ms" in row} == {"batch", "depth"}
-    assert len(figures["floors"]) == 8
+    assert len(figures["lower_bounds"]) == 8
     if sys.platform == "linux":
         assert 1 < figures["memory"][0]["mib"]["tinygrad_np"]["median"] < 1000
     for name in measures.MEASURES:
@@ -70,7 +70,7 @@ def test_without_pytorch_it_says_so_and_measures_the_rest(tmp_path):
 
 
 @pytest.mark.slow
-def test_beside_pytorch_ratios_are_printed_and_drawn(tmp_path):
+def test_with_pytorch_ratios_are_printed_and_plotted(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
     file = tmp_path / "figures.json"
     done = run(tmp_path, "--json", str(file), "--only", "steps,eval,memory")
@@ -93,20 +93,23 @@ def test_epochs_on_mnist(tmp_path):
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(file.read_text())["mnist"].values()
     assert len(found["seconds"]) == len(found["accuracy"]) == 2
-    assert found["accuracy"][1] > 0.3, "640 images teach a little"
+    assert found["accuracy"][1] > 0.3, "640 images are enough to beat chance"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--only speed", "argument --only: 'speed' is none of steps, eval, tape, memory, growth"),
-        ("--threads 0", "argument --threads: '0' is not an integer of at least 1"),
-        ("--epochs-on-mnist -1", "argument --epochs-on-mnist: '-1' is not an integer"),
+        (
+            "--only speed",
+            "--only: expected one of steps, eval, tape, memory, growth, lower_bounds, got 'speed'.",
+        ),
+        ("--threads 0", "argument --threads: expected an integer >= 1, got '0'."),
+        ("--epochs-on-mnist -1", "argument --epochs-on-mnist: expected an integer >= 1, got '-1'."),
         ("--only tape --json /nowhere/figures.json", "error: /nowhere/figures.json: cannot be"),
     ],
 )
-def test_wrong_values_are_refused_by_name(tmp_path, flags, message):
+def test_invalid_arguments_are_errors(tmp_path, flags, message):
     done = run(tmp_path, *flags.split(), torch=False)
     assert done.returncode != 0
     assert message in done.stderr
@@ -114,9 +117,9 @@ def test_wrong_values_are_refused_by_name(tmp_path, flags, message):
 
 
 @pytest.mark.slow
-def test_an_unwritable_out_is_refused_before_any_work(tmp_path):
+def test_unwritable_out_fails_before_any_measurement(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-    (tmp_path / "out").write_text("a file, not a folder")
+    (tmp_path / "out").write_text("a file, not a directory")
     done = run(tmp_path, "--only", "eval")
     assert done.returncode == 1
     assert "error: --out" in done.stderr
@@ -124,14 +127,14 @@ def test_an_unwritable_out_is_refused_before_any_work(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_blas_that_is_held_back_is_told(tmp_path):
+def test_slow_blas_settings_are_reported(tmp_path):
     pins = {"OPENBLAS_CORETYPE": "Haswell"}
     done = run(tmp_path, "--only", "tape", torch=False, variables=pins)
-    assert "warning: OPENBLAS_CORETYPE may hold NumPy's BLAS back" in done.stdout
+    assert "warning: OPENBLAS_CORETYPE may slow down NumPy's BLAS" in done.stdout
     assert "env -u OPENBLAS_CORETYPE python examples/benchmark.py" in done.stdout
 
 
-def test_spreads_are_read_at_a_glance():
+def test_spreads_are_formatted_with_three_digits():
     assert report.show({"median": 12.345, "low": 12.1, "high": 13.0}) == "12.3 [12.1, 13.0]"
     assert report.show({"median": 0.5, "low": 0.25, "high": 1.0}) == "0.500 [0.250, 1.000]"
     assert report.show({"median": 1234.5, "low": 1200.0, "high": 1300.0}) == "1234 [1200, 1300]"
@@ -140,7 +143,7 @@ def test_spreads_are_read_at_a_glance():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/stat")
 @pytest.mark.slow
-def test_a_busy_neighbour_is_counted_and_own_work_is_not():
+def test_only_other_processes_are_counted():
     counted = neighbours.Neighbours()
     burn = "import time\nwhile time.process_time() < 0.6: pass"
     with subprocess.Popen([sys.executable, "-c", burn]) as process:

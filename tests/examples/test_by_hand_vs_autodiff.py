@@ -1,4 +1,4 @@
-"""examples/by_hand_vs_autodiff.py: both ways agree, and a fault is located."""
+"""Tests of examples/by_hand_vs_autodiff.py: both computations agree, and mistakes are located."""
 
 import re
 
@@ -9,19 +9,17 @@ import by_hand_vs_autodiff
 from models import MnistCNN
 from tests.examples.tools import printed_by, run_here
 
-# The tutorial's gallery, as it is written there.
-
 
 @pytest.mark.slow
-def test_by_hand_and_the_tape_agree(tmp_path):
+def test_by_hand_and_autodiff_agree(tmp_path):
     printed = printed_by("by_hand_vs_autodiff", tmp_path)
     assert "DIFFERENT" not in printed
-    in_64, in_32 = printed.split("float32, in which")
+    in_64, in_32 = printed.split("float32 (machine epsilon")
     for part, least in ((in_64, 1e-14), (in_32, 1e-5)):
-        forward, backward = part.split("backward: gradient for")
-        rows = dict(re.findall(r"^(\S+) .* (\S+)  the same$", forward, re.MULTILINE))
+        forward, backward = part.split("backward: gradient of")
+        rows = dict(re.findall(r"^(\S+) .* (\S+)  same$", forward, re.MULTILINE))
         assert list(rows) == [*by_hand_vs_autodiff.NAMES, "loss"]
-        rows = dict(re.findall(r"^(\S+) .* (\S+)  the same$", backward, re.MULTILINE))
+        rows = dict(re.findall(r"^(\S+) .* (\S+)  same$", backward, re.MULTILINE))
         parameters = {name for name, _ in MnistCNN().named_parameters()}
         assert rows.keys() == {*by_hand_vs_autodiff.NAMES, *parameters}
         assert max(map(float, rows.values())) < least
@@ -38,10 +36,10 @@ def test_by_hand_and_the_tape_agree(tmp_path):
         ("conv", lambda out: 1.001 * out, "fc2"),
     ],
 )
-def test_by_hand_shows_where_a_fault_is(tmp_path, monkeypatch, capsys, function, fault, first):
+def test_first_wrong_gradient_is_named(tmp_path, monkeypatch, capsys, function, fault, first):
     right = getattr(by_hand_vs_autodiff, function)
     monkeypatch.setattr(by_hand_vs_autodiff, function, lambda *given: fault(right(*given)))
     assert run_here(by_hand_vs_autodiff, tmp_path, monkeypatch) == 1
     printed, errors = capsys.readouterr()
-    assert f"differ, first in the gradient for {first}\n" in errors
+    assert f"differ, starting with the gradient of {first}.\n" in errors
     assert re.search(rf"^{re.escape(first)} .* DIFFERENT$", printed, re.MULTILINE)

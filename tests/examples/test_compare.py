@@ -1,4 +1,4 @@
-"""examples/compare.py: its studies, and that the test set chooses nothing."""
+"""Tests of examples/compare.py."""
 
 import json
 import sys
@@ -14,8 +14,7 @@ from tinygrad_np import data
 pytestmark = pytest.mark.slow
 
 
-def test_the_test_set_chooses_nothing_in_compare(monkeypatch, tmp_path, capsys):
-    """Rates and settings are compared on validation images; the best is tested, once."""
+def test_only_the_best_setting_sees_the_test_set(monkeypatch, tmp_path, capsys):
     sets, calls = data.digits(28), []
     rest, validation = sets[0].split(0.1, seed=0)
 
@@ -25,7 +24,7 @@ def test_the_test_set_chooses_nothing_in_compare(monkeypatch, tmp_path, capsys):
         best = 0.9 if setting.name == "momentum 0.9" else 0.8
         return {"accuracy": best, "loss": 0.1 if is_chosen else 0.2, "seconds": 1.0}
 
-    # The second of the two rates that the quick form takes, for every other optimizer.
+    # --quick tries two learning rates: every other optimizer prefers the second one.
     setting_rates = {
         setting.name: setting.rates[1 + place % 2]
         for place, setting in enumerate(compare.STUDIES["optimizers"])
@@ -37,7 +36,7 @@ def test_the_test_set_chooses_nothing_in_compare(monkeypatch, tmp_path, capsys):
     compare.main()
     *others, (setting, train_set, held_out, _) = calls
     assert setting.name == "momentum 0.9"
-    assert "best by validation: momentum 0.9" in capsys.readouterr().out
+    assert "best on the validation images: momentum 0.9" in capsys.readouterr().out
     assert held_out is sets[1]
     for train_set_, held_out_ in [(call[1], call[2]) for call in others]:
         np.testing.assert_array_equal(train_set_.images, rest.images[:320])
@@ -49,8 +48,7 @@ def test_the_test_set_chooses_nothing_in_compare(monkeypatch, tmp_path, capsys):
     assert {row["name"]: row["rate"] for row in rows} == setting_rates
 
 
-def test_compare_decays_weights():
-    """By decay alone: in five steps the loss is another already."""
+def test_weight_decay_changes_the_loss():
     rest, held_out = (one.first(320) for one in data.digits(28))
 
     def loss(decay):
@@ -61,7 +59,7 @@ def test_compare_decays_weights():
     assert loss(0.0) != pytest.approx(loss(1.0), rel=1e-3)
 
 
-def test_compare_goes_through_all_studies(tmp_path):
+def test_all_studies(tmp_path):
     done = run("compare", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
     results = results_of(tmp_path)
@@ -71,12 +69,12 @@ def test_compare_goes_through_all_studies(tmp_path):
     for rows in results.values():
         assert all(len(row["accuracy"]) == len(row["loss"]) == 1 for row in rows)
         assert all(f"\n{row['name']} " in done.stdout for row in rows)
-    # Adam at one rate is one training, in whichever study it stands.
+    # Adam with the same learning rate gives the same result in every study.
     (adam,) = [row for row in results["optimizers"] if row["name"] == "Adam"]
     (same,) = [row for row in results["learning rate"] if row["rate"] == adam["rate"]]
     assert adam["loss"] == same["loss"]
-    # Different settings are different trainings.
+    # Different settings give different results.
     for study in ("activations", "optimizers", "batch size", "dropout", "pooling"):
         losses = [row["loss"][0] for row in results[study]]
         assert len(set(losses)) == len(losses), study
-    assert "best by validation" in done.stdout
+    assert "best on the validation images" in done.stdout

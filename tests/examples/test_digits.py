@@ -1,4 +1,4 @@
-"""examples/digits.py: what it writes, and how it chooses a learning rate."""
+"""Tests of examples/digits.py, and of how compare.py chooses a learning rate."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tinygrad_np import data, train
 
 @pytest.mark.slow
 def test_digits(tmp_path):
-    """The whole of it, since it takes seconds: the tutorial's own figure is 92.5 %."""
+    """Run in full, because it takes only seconds. The tutorial reports 92.5 %."""
     done = run("digits", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1438 images of 8x8 for training, 359 held out" in done.stdout
@@ -21,11 +21,11 @@ def test_digits(tmp_path):
     assert [len(epochs) for epochs in seeds] == [10] * 20
     assert 0.92 <= last.mean() <= 0.94
     assert last.std() < 0.025
-    assert f"a mean of {100 * last.mean():.2f} %" in done.stdout
+    assert f"mean accuracy {100 * last.mean():.2f} %," in done.stdout
     DigitsCNN().load_state_dict(train.load(tmp_path / "out" / "model.safetensors"))
 
 
-def test_a_rate_that_diverged_is_not_chosen(monkeypatch):
+def test_diverged_learning_rate_is_not_chosen(monkeypatch):
     losses = {0.1: 0.5, 0.2: 0.3, 0.3: np.nan}
 
     def fit(setting, train_set, held_out, epochs, seed):

@@ -1,4 +1,4 @@
-"""examples/filters.py: each filter responds to what its name says."""
+"""Tests of examples/filters.py: each filter responds to the edges it is named after."""
 
 import re
 
@@ -27,7 +27,7 @@ def test_filters(tmp_path):
 
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("stride", [1, 3])
-def test_filters_convolve_is_the_sum_it_says(padding, stride):
+def test_convolve_matches_its_formula(padding, stride):
     generator = np.random.default_rng(0)
     image, kernel = generator.random((9, 8)), generator.random((3, 3))
     found = filters.convolve(image, kernel, padding, stride)
@@ -40,7 +40,7 @@ def test_filters_convolve_is_the_sum_it_says(padding, stride):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-# Dark above and bright below, the other way round, dark at the left and bright at the right.
+# Edges: dark above and bright below, bright above and dark below, dark left and bright right.
 
 
 STEPS = {
@@ -67,13 +67,13 @@ STEPS = {
         ("mean", "down", 1),
     ],
 )
-def test_filters_see_what_their_names_say(name, step, strongest):
+def test_filters_respond_to_their_edges(name, step, strongest):
     weights, divisor = filters.FILTERS[name]
     found = filters.convolve(STEPS[step], np.array(weights) / divisor)
     assert found.max() == pytest.approx(strongest, abs=1e-12)
 
 
-# The tutorial's gallery, as it is written there.
+# The filters of the tutorial, in its own notation.
 
 
 GALLERY = """
@@ -90,7 +90,7 @@ GALLERY = """
 """
 
 
-def test_filters_there_are_ten_and_the_blurs_keep_the_brightness():
+def test_filters_are_those_of_the_tutorial():
     lines = GALLERY.strip().splitlines()
     for line, (weights, by) in zip(lines, filters.FILTERS.values(), strict=True):
         rows, _, divisor = line.partition(" / ")
@@ -100,8 +100,8 @@ def test_filters_there_are_ten_and_the_blurs_keep_the_brightness():
     assert sorted(sums) == [0] * 5 + [1] * 5
 
 
-def test_filters_are_shown_side_by_side_at_the_photographs_size():
-    """With a border of zeros, 2 wide for 5x5, and clipped to 0..255, as their sums are not."""
+def test_gallery_pads_with_zeros_and_clips():
+    """The zero border is 2 wide for 5x5, and outputs are clipped to 0..255."""
     photo = filters.photograph()
     shown = filters.gallery(photo).axes
     for axes, (weights, by) in zip(shown[1:11], filters.FILTERS.values(), strict=True):
@@ -118,7 +118,7 @@ def test_filters_are_shown_side_by_side_at_the_photographs_size():
 @pytest.mark.parametrize(
     ("function", "what"), [("convolve", "convolution with padding 0"), ("pool", "max pooling")]
 )
-def test_filters_refuse_a_wrong_number(tmp_path, monkeypatch, capsys, function, what):
+def test_wrong_worked_example_is_an_error(tmp_path, monkeypatch, capsys, function, what):
     right = getattr(filters, function)
     monkeypatch.setattr(filters, function, lambda *arguments: right(*arguments) + 1)
     assert run_here(filters, tmp_path, monkeypatch) == 1

@@ -1,4 +1,4 @@
-"""examples/mnist.py as a user runs it: what it prints, what it leaves behind, how it fails."""
+"""Tests of examples/mnist.py, run as a user would: output, files and errors."""
 
 import gzip
 import json
@@ -23,22 +23,22 @@ FILES = {
 
 
 def metrics_of(folder):
-    """Return what the run wrote."""
+    """Return the metrics written by the run."""
     return json.loads((folder / "out" / "metrics.json").read_text())
 
 
 @pytest.mark.slow
-def test_without_mnist_the_digits_are_learned(tmp_path):
+def test_digits_replace_missing_mnist(tmp_path):
     done = run("mnist", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "MNIST was not found and could not be downloaded. Tried:" in done.stdout
-    assert "takes the 8x8 digits that come with the package" in done.stdout
+    assert "Using the 8x8 digits bundled with the package instead" in done.stdout
     metrics = metrics_of(tmp_path)
     assert metrics["dataset"] == "digits"
     assert "the connection failed" in done.stdout
     assert metrics["model"] == "MnistCNN"
     assert metrics["test_accuracy"] >= 0.95
-    assert metrics["history"][0]["test_accuracy"] < 0.95, "no network learns them in one epoch"
+    assert metrics["history"][0]["test_accuracy"] < 0.95, "one epoch should not be enough"
     assert files_of(tmp_path) == FILES
     model = MnistCNN()
     model.load_state_dict(train.load(tmp_path / "out" / "model.safetensors"))
@@ -46,8 +46,8 @@ def test_without_mnist_the_digits_are_learned(tmp_path):
 
 @pytest.mark.slow
 @real_mnist
-def test_mnist_is_learned(tmp_path):
-    """One epoch, with a floor and a ceiling: no network of this size gets 99.8 %."""
+def test_mnist_accuracy(tmp_path):
+    """One epoch, bounded on both sides: no network of this size reaches 99.8 %."""
     done = run("mnist", tmp_path, "--epochs", "1", data=MNIST)
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(tmp_path)
@@ -59,10 +59,12 @@ def test_mnist_is_learned(tmp_path):
 
 @pytest.mark.slow
 @real_mnist
-def test_the_course_labs_quick_run(tmp_path):
+def test_first_samples_only(tmp_path):
     flags = "--model LabCNN --train-samples 1000 --test-samples 100 --epochs 2"
     done = run("mnist", tmp_path, *flags.split(), data=MNIST)
-    assert "mnist: 1000 of 60000 training and 100 of 10000 test images of 1x28x28" in done.stdout
+    assert (
+        "mnist: 1000 of 60000 training and 100 of 10000 test images of shape 1x28x28" in done.stdout
+    )
     assert re.search(r", loaded in \d+\.\d\d s$", done.stdout, re.MULTILINE)
     origin = metrics_of(tmp_path)["dataset_origin"]
     assert Path(origin) == Path(MNIST) / "mnist"
@@ -84,7 +86,7 @@ QUICK = "--data digits --model MnistCNNLight --train-samples 300 --epochs 2 --no
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_metrics_and_no_figures_are_left(tmp_path):
+def test_same_seed_gives_same_metrics(tmp_path):
     found = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         folder = tmp_path / name
@@ -104,7 +106,7 @@ def test_the_same_seed_gives_the_same_metrics_and_no_figures_are_left(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
+def test_ctrl_c_saves_the_weights_so_far(tmp_path):
     command = [sys.executable, "-u", "examples/mnist.py", "--out", str(tmp_path / "out")]
     command += ["--data", "digits", "--epochs", "100000", "--model", "MnistCNNLight"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -115,7 +117,7 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
                 break
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert "interrupted: these are the weights so far" in errors
+    assert "Interrupted. The weights so far are saved." in errors
     metrics = metrics_of(tmp_path)
     assert metrics["interrupted"] is True
     assert len(metrics["history"]) >= 2
@@ -127,22 +129,28 @@ def test_ctrl_c_keeps_the_weights_so_far(tmp_path):
     [
         ("--data cifar", "argument --data: invalid choice: 'cifar'"),
         ("--model Resnet", "argument --model: invalid choice: 'Resnet'"),
-        ("--model DigitsCNN", "argument --model: DigitsCNN takes 8x8 images"),
-        ("--data digits --epochs 0", "epochs: got 0, expected an integer of at least 1"),
-        ("--data digits --batch-size 0", "batch_size: got 0, expected an integer of at least 1"),
-        ("--data digits --lr -1", "lr: got -1.0, expected a finite number of at least 0"),
-        ("--data digits --lr nan", "lr: got nan, expected a finite number of at least 0"),
+        ("--model DigitsCNN", "--model: DigitsCNN expects 8x8 images. Add --data digits."),
+        (
+            "--data digits --epochs 0",
+            "Trainer.fit: expected `epochs` to be an integer >= 1, got 0.",
+        ),
+        (
+            "--data digits --batch-size 0",
+            "DataLoader: expected `batch_size` to be an integer >= 1, got 0.",
+        ),
+        ("--data digits --lr -1", "Adam: expected `lr` to be a finite number >= 0, got -1.0."),
+        ("--data digits --lr nan", "Adam: expected `lr` to be a finite number >= 0, got nan."),
         ("--train-samples x", "argument --train-samples: invalid natural value: 'x'"),
         ("--seed -1", "argument --seed: invalid natural value: '-1'"),
         ("--data digits --train-samples 2000", "digits: expected from 1 to 1438 samples, got 2000"),
     ],
 )
-def test_wrong_values_are_refused_by_name(tmp_path, monkeypatch, capsys, flags, message):
+def test_invalid_arguments_are_errors(tmp_path, monkeypatch, capsys, flags, message):
     assert run_here(mnist, tmp_path, monkeypatch, *flags.split()) != 0
     assert message in capsys.readouterr().err
 
 
-def test_mnist_can_be_insisted_on(tmp_path, monkeypatch, capsys):
+def test_missing_mnist_is_an_error_if_requested(tmp_path, monkeypatch, capsys):
     flags = ["--data", "mnist", "--data-dir", str(tmp_path)]
     assert run_here(mnist, tmp_path, monkeypatch, *flags) == 1
     errors = capsys.readouterr().err
@@ -152,8 +160,8 @@ def test_mnist_can_be_insisted_on(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("flags", [["--data", "mnist"], []], ids=["asked for", "not asked for"])
-def test_a_damaged_file_is_named(tmp_path, monkeypatch, capsys, flags):
-    """Digits stand in for an MNIST that is missing, not for one that is damaged."""
+def test_damaged_file_is_named(tmp_path, monkeypatch, capsys, flags):
+    """The digits replace a missing MNIST, not a damaged one."""
     (tmp_path / "mnist").mkdir()
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / "mnist" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"damaged"))
@@ -161,10 +169,10 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch, capsys, flags):
     assert "train-images-idx3-ubyte.gz: expected an IDX file" in capsys.readouterr().err
 
 
-def test_an_unwritable_out_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
-    (tmp_path / "out").write_text("a file, not a folder")
+def test_unwritable_out_fails_before_training(tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").write_text("a file, not a directory")
     assert run_here(mnist, tmp_path, monkeypatch, "--data", "digits") == 1
     printed = capsys.readouterr()
     assert "--out: cannot create or write to the directory" in printed.err
     assert "epoch" not in printed.out
-    assert (tmp_path / "out").read_text() == "a file, not a folder"
+    assert (tmp_path / "out").read_text() == "a file, not a directory"

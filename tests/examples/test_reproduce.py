@@ -1,4 +1,4 @@
-"""examples/reproduce.py: its runs have the settings of the systems that they are held against."""
+"""Tests of examples/reproduce.py: the runs have the settings of the systems they reproduce."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ LENET, DIGITS = courses.COURSES
 LAB = "--model LabCNN --validation 0 --optimizer sgd --momentum 0 --lr 0.01 --batch-size 32"
 BEST = "--validation 0 --batch-size 128 --optimizer adamw --warmup 0.1"
 FASHION = "--data fashion-mnist"
-# All in which a run differs from the command line's defaults.
+# The settings of each run that differ from the command line's defaults.
 SETTINGS = {
     "lab-1000": f"{LAB} --schedule constant --train-samples 1000 --epochs 2",
     "lab-full": f"{LAB} --schedule constant --epochs 20",
@@ -44,15 +44,14 @@ SETTINGS = {
 
 
 def config_of(flags):
-    """Return the config that the command line makes of flags."""
+    """Return the config that the command line builds from flags."""
     parser = argparse.ArgumentParser()
     add_flags(parser)
     return RunConfig().with_changes(vars(parser.parse_args(flags)))
 
 
 @pytest.mark.parametrize("chosen", RUNS, ids=lambda run: run.name)
-def test_the_command_line_takes_every_run(tmp_path, chosen):
-    """And its settings are these, and no others."""
+def test_every_run_has_exactly_its_settings(tmp_path, chosen):
     *command, out_flag, out = chosen.command(tmp_path, is_quick=False)
     assert command[:3] == ["-m", "tinygrad_np", "train"]
     assert (out_flag, out) == ("--out", str(tmp_path / chosen.name))
@@ -62,15 +61,13 @@ def test_the_command_line_takes_every_run(tmp_path, chosen):
 
 
 def test_defaults_that_runs_rely_on():
-    """Adam with a rate of 0.002 that falls to 0, batches of 64, three epochs, MnistCNN."""
     usual = RunConfig()
     assert (usual.model, usual.data, usual.optimizer) == ("MnistCNN", "mnist", "adam")
     assert (usual.epochs, usual.batch_size, usual.learning_rate) == (3, 64, 0.002)
     assert (usual.schedule, usual.seed, usual.train_samples) == ("cosine", 0, None)
 
 
-def test_lenets_course():
-    """SGD 0.0005, momentum 0.9 but for norms; 5000 steps, told at each 1000th; five seeds."""
+def test_lenet_course_settings():
     assert (LENET.model, LENET.data, LENET.samples) == ("LeNet", "fashion-mnist", (None, None))
     assert (LENET.lr, LENET.momentum, LENET.plain_norms) == (0.0005, 0.9, True)
     assert (LENET.steps, LENET.every, LENET.seeds) == (5000, 1000, 5)
@@ -78,8 +75,8 @@ def test_lenets_course():
     assert LENET.margin == 0.005
 
 
-def test_the_course_of_the_digits():
-    """Plain SGD 0.1; 10 epochs of the 23 batches that 1438 images make."""
+def test_digits_course_settings():
+    """1438 images are 23 batches per epoch."""
     train_set, test_set = DIGITS.sets()
     assert (len(train_set), len(test_set)) == (1438, 359)
     assert (DIGITS.lr, DIGITS.momentum) == (0.1, 0.0)
@@ -88,7 +85,7 @@ def test_the_course_of_the_digits():
 
 
 def test_learn_takes_shuffled_batches_of_64_and_tests_on_the_test_set():
-    """A learner that says 3 of every image is right as often as the test set has a 3."""
+    """The accuracy of a learner that always predicts 3 is the fraction of 3s in the test set."""
     course = replace(DIGITS, steps=25, every=25)
     train_set, test_set = course.sets()
     seen = []
@@ -106,7 +103,7 @@ def test_learn_takes_shuffled_batches_of_64_and_tests_on_the_test_set():
 
 
 @real_mnist
-def test_lenets_images_are_scaled_by_255_only():
+def test_lenet_images_are_only_divided_by_255():
     train_set, _ = LENET.sets(MNIST)
     images, _ = train_set.batch(slice(0, 200))
     assert (images.min(), images.max()) == (0, 1)
@@ -114,7 +111,6 @@ def test_lenets_images_are_scaled_by_255_only():
 
 
 def test_norms_have_no_momentum(monkeypatch):
-    """Beta and gamma of the batch norms take plain steps, all else has momentum 0.9."""
     made = []
     right = optim.SGD.__init__
 
@@ -134,8 +130,7 @@ def test_norms_have_no_momentum(monkeypatch):
     assert len(others["params"]) + len(expected) == len(list(model.parameters()))
 
 
-def test_a_learner_learns():
-    """Twenty steps on the digits, tested twice."""
+def test_learner_improves():
     course = replace(DIGITS, steps=40, every=20)
     result = courses.learn(course, courses.ours(course, 0), course.sets(), seed=0)
     assert len(result.accuracies) == 2
@@ -143,8 +138,7 @@ def test_a_learner_learns():
     assert result.step_seconds > 0
 
 
-def test_difference_by_all_orders():
-    """The chance is that of all orders of the figures."""
+def test_difference_of_few_values_is_exact():
     first, second = [0.5, 0.7, 0.9], [0.4, 0.6]
     gap, chance = courses.difference(first, second)
     assert gap == pytest.approx(0.2)
@@ -153,24 +147,24 @@ def test_difference_by_all_orders():
     assert courses.difference([1.0, 2.0], [1.0, 2.0]) == (0.0, 1.0)
 
 
-def test_difference_of_many_by_random_orders():
-    """Too many orders to go through: the chance is about that of a normal distribution."""
+def test_difference_of_many_values_is_sampled():
+    """The sampled p-value is close to that of a normal distribution."""
     generator = np.random.default_rng(1)
     first, second = generator.normal(0.0, 1.0, 30), generator.normal(0.5, 1.0, 30)
     gap, chance = courses.difference(first, second)
     error = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 30)
     assert chance == pytest.approx(math.erfc(abs(gap) / error / np.sqrt(2)), abs=0.02)
-    # Of so many orders, the one that there was is one.
+    # The observed split counts as one of the sampled ones.
     assert courses.difference(first, first + 9)[1] == pytest.approx(1 / 10_001)
 
 
 def metrics_of(accuracy, history=(), seconds=1.5):
-    """Return the entries of metrics.json that the page shows."""
+    """Return the entries of metrics.json that the page uses."""
     measured = {"test_accuracy": accuracy, "seconds": {"training": seconds}}
     return {**measured, "history": list(history), "threads": 2, "versions": {"numpy": "2.4"}}
 
 
-def test_the_page_says_what_was_reached_and_what_is_short():
+def test_page_marks_results_that_reach_their_target():
     lab, fashion = RUNS[1], next(run for run in RUNS if run.name == "fashion-cnn")
     assert (lab.name, lab.least, fashion.least) == ("lab-full", 0.985, 0.93)
     epochs = [{"test_accuracy": 0.91}, {"test_accuracy": 0.94}, {"test_accuracy": 0.92}]
@@ -178,7 +172,7 @@ def test_the_page_says_what_was_reached_and_what_is_short():
     page = report.text(runs, {}, is_quick=False)
     assert f"| {lab.title} | {lab.headline} | {lab.asked} | **98.51 %** | 1.5 |" in page
     assert (
-        "| 92.75 %: 0.25 points short (in the epoch best on the test set, as reported there: "
+        "| 92.75 %: 0.25 points short (in the epoch with the best test accuracy, as reported: "
         "94.00 %) | 1.5 |" in page
     )
     assert "reproduce.py --full`: float32, NumPy 2.4, 2 threads." in page
@@ -187,28 +181,28 @@ def test_the_page_says_what_was_reached_and_what_is_short():
     assert f"November 2026:\n\n- {lab.title}: It was hot.\n" in told
 
 
-def test_a_course_is_judged_by_its_first_five_seeds():
-    """At every checkpoint, while the comparison is of the last ones, and of all seeds."""
+def test_course_target_uses_the_first_five_seeds():
+    """The target applies after every `every` steps; the comparison uses the end and all seeds."""
     course = replace(DIGITS, steps=200, every=100, headline=(0.5, 0.925), margin=0.005)
     ends = [0.91, 0.92, 0.92, 0.92, 0.93, 0.99]
     ours = {"accuracies": [[0.6, end] for end in ends], "step_seconds": [0.001, 0.003, 0.002]}
     theirs = {"accuracies": [[0.1, end] for end in ends], "step_seconds": [0.004]}
     result = {"tinygrad_np": ours, "PyTorch": theirs, "threads": 2, "versions": {"numpy": "2.4"}}
     page = report.text({}, {course: result}, is_quick=False)
-    start = f"| {course.title} | 50.00 %, 92.50 %; 370 ms a step, by loops | {course.asked} |"
+    start = f"| {course.title} | 50.00 %, 92.50 %; 370 ms per step, with loops | {course.asked} |"
     assert f"{start} **60.00 %, 92.00 %** | 0.4 |" in page
     assert "| after step | 100 | 200 |" in page
-    assert "| reported there | 50.00 | 92.50 |" in page
+    assert "| reported | 50.00 | 92.50 |" in page
     assert "| tinygrad_np, 5 seeds | 60.00 ± 0.00 | 92.00 ± 0.71 |" in page
     assert "| tinygrad_np, 6 seeds | 60.00 ± 0.00 | 93.17 ± 2.93 |" in page
-    assert "takes 2.00 ms in tinygrad_np and 4.00 ms in PyTorch; reported there: 370 ms" in page
-    assert "differ by +0.00 points; one as large comes by chance with probability 1.00" in page
+    assert "takes 2.00 ms in tinygrad_np and 4.00 ms in PyTorch (reported: 370 ms" in page
+    assert "differ by +0.00 points (tinygrad_np minus PyTorch)" in page
+    assert "at least as large occurs by chance with probability 1.00 (permutation" in page
     short = report.text({}, {replace(course, margin=0.004): result}, is_quick=False)
     assert f"{start} 60.00 %, 92.00 %: 0.10 points short | 0.4 |" in short
 
 
-def test_results_of_other_settings_are_none(tmp_path):
-    """So that a quick run is not taken for a full one."""
+def test_results_with_other_settings_are_ignored(tmp_path):
     quick = DIGITS.quick()
     path = tmp_path / "digits.json"
     assert courses.load_results(quick, tmp_path) == courses.load_results(quick, tmp_path)
@@ -217,7 +211,7 @@ def test_results_of_other_settings_are_none(tmp_path):
     assert "threads" not in courses.load_results(DIGITS, tmp_path)
 
 
-def test_a_run_that_is_done_is_not_done_again(tmp_path, monkeypatch):
+def test_finished_run_is_skipped(tmp_path, monkeypatch):
     chosen, called = RUNS[0], []
     monkeypatch.setattr(subprocess, "run", lambda command, check: called.append(command))
     metrics = {"interrupted": False, "fault": "", "config": chosen.config(is_quick=True)}
@@ -235,12 +229,11 @@ def test_a_run_that_is_done_is_not_done_again(tmp_path, monkeypatch):
 
 
 def reproduce(folder, *flags, data=None):
-    """Run the example quickly."""
+    """Run the example with --quick."""
     return run("reproduce", folder, "--quick", *flags, data=data)
 
 
-def test_a_quick_reproduction(tmp_path):
-    """Of what needs no downloaded data. What is done is not done again."""
+def test_short_run_resumes(tmp_path):
     done = reproduce(tmp_path, "--only", "digits")
     assert done.returncode == 0, done.stderr
     assert "seed 1, tinygrad_np: " in done.stdout
@@ -248,7 +241,7 @@ def test_a_quick_reproduction(tmp_path):
     kept = json.loads((out / "digits.json").read_text())
     assert [len(row) for row in kept["tinygrad_np"]["accuracies"]] == [1, 1]
     page = (out / "RESULTS.md").read_text()
-    assert "they show that all runs, and no figures" in page
+    assert "they only check that everything runs" in page
     assert "python examples/reproduce.py --quick --only digits" in page
 
     first = kept["tinygrad_np"]["accuracies"].pop()
@@ -261,7 +254,7 @@ def test_a_quick_reproduction(tmp_path):
 
 
 @real_mnist
-def test_all_of_it_in_quick_form(tmp_path):
+def test_short_run_of_everything(tmp_path):
     done = reproduce(tmp_path, data=MNIST)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "out" / "RESULTS.md").read_text()
@@ -269,7 +262,7 @@ def test_all_of_it_in_quick_form(tmp_path):
         assert each.title in page
 
 
-def test_reproducing_without_data(tmp_path):
+def test_missing_data_is_an_error(tmp_path):
     for name in ("lenet", "lab-1000"):
         done = reproduce(tmp_path, "--only", name)
         assert done.returncode == 1
@@ -277,10 +270,11 @@ def test_reproducing_without_data(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_unknown_runs_are_refused(tmp_path):
+def test_unknown_run_is_an_error(tmp_path):
     done = reproduce(tmp_path, "--only", "lenet,alexnet")
     assert done.returncode == 2
-    assert "--only: no alexnet; there are lab-1000" in done.stderr
+    assert "--only: expected some of lab-1000" in done.stderr
+    assert "got alexnet." in done.stderr
 
 
 @pytest.mark.parametrize("chosen", [*RUNS, *courses.COURSES], ids=lambda chosen: chosen.name)

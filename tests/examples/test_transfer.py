@@ -1,4 +1,4 @@
-"""examples/transfer.py: what is frozen, what the first network sees, and that transfer helps."""
+"""Tests of examples/transfer.py."""
 
 from types import SimpleNamespace
 
@@ -15,10 +15,8 @@ from tests.examples.tools import files_of, results_of, run
 from tinygrad_np import TinygradNpError, data, train
 
 
-def test_the_test_set_chooses_nothing_in_transfer(monkeypatch):
-    """Rates are chosen by validation loss, of a seed of their own; the finished trainings are
-    tested on all test images, and on those of the new digit.
-    """
+def test_only_finished_runs_see_the_test_set(monkeypatch):
+    """Learning rates are chosen by validation loss with seed 0, which no finished run uses."""
     sets, seen = data.digits(28), []
     rest, validation = sets[0].split(0.1, seed=0)
     best = {"from scratch": 0.005, "frozen": 0.0002, "fine-tuned": 0.001}
@@ -39,14 +37,14 @@ def test_the_test_set_chooses_nothing_in_transfer(monkeypatch):
         assert all(image.tobytes() in known for image in images.images)
         if seed == 0:
             np.testing.assert_array_equal(dataset.images, validation.images)
-            assert len(images) == 20  # of the middle count
+            assert len(images) == 20  # the middle count
         elif dataset is not sets[1]:
             assert dataset.labels.tolist() == [3] * np.sum(sets[1].labels == 3)
     assert sum(dataset is sets[1] for *_, dataset in seen) == 3 * 3 * 2
     assert len(seen) == 3 * 3 + 2 * (3 * 3 * 2)
 
 
-def test_the_first_network_of_transfer_never_sees_the_new_digit(monkeypatch):
+def test_pretraining_never_sees_the_new_digit(monkeypatch):
     sets, seen = data.digits(28), []
     right = transfer.DataLoader
 
@@ -65,8 +63,8 @@ def test_the_first_network_of_transfer_never_sees_the_new_digit(monkeypatch):
 def test_transfer_helps_with_few_images(tmp_path):
     done = run("transfer", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
-    assert "Digits upside down stand in for clothes" in done.stdout
-    assert "running statistics too, came out bit for bit as it went in" in done.stdout
+    assert "Using digits upside down in place of Fashion-MNIST" in done.stdout
+    assert "All frozen weights and running statistics are unchanged, bit for bit" in done.stdout
     assert files_of(tmp_path) == {"results.json", "nine_digits.safetensors", "transfer.png"}
     results = results_of(tmp_path)
     assert list(results) == ["digits", "digits upside down"]
@@ -78,20 +76,22 @@ def test_transfer_helps_with_few_images(tmp_path):
             assert means[method, 4] > means[method, 1]
 
 
-def test_what_is_frozen_stays_and_without_the_callback_statistics_move(monkeypatch):
-    """In 3 steps: the optimizer leaves frozen weights alone, but norms move by themselves."""
+def test_frozen_arrays_stay_and_statistics_move_without_the_callback(monkeypatch):
+    """The optimizer skips frozen weights, but batch norms update their running statistics."""
     images, _ = data.digits(size=28)
     images = transfer.few(images, 4, seed=0)
     learned = LeNet(np.random.default_rng(5)).state_dict()
     transfer.carry_over("frozen", learned, images, rate=0.002, steps=3, seed=0)
     monkeypatch.setattr(transfer.KeepInEvaluation, "on_epoch_start", train.Callback.on_epoch_start)
-    with pytest.raises(TinygradNpError, match=r"yet have changed: .*bn1\.running_mean") as caught:
+    with pytest.raises(
+        TinygradNpError, match=r"frozen arrays changed: .*bn1\.running_mean"
+    ) as caught:
         transfer.carry_over("frozen", learned, images, rate=0.002, steps=3, seed=0)
     assert "weight" not in str(caught.value)
 
 
-def test_what_is_cut_short_is_no_result(monkeypatch, tmp_path):
-    """After Ctrl-C, which ends `fit` as if it were done, each of them stops."""
+def test_interrupted_fit_stops_every_example(monkeypatch, tmp_path):
+    """`fit` returns normally after Ctrl-C, so each example has to check for it."""
     cut = train.History()
     cut.interrupted = True
     monkeypatch.setattr(train.Trainer, "fit", lambda *arguments, **options: cut)
@@ -110,7 +110,7 @@ def test_what_is_cut_short_is_no_result(monkeypatch, tmp_path):
             call()
 
 
-def test_few_images_are_drawn_class_by_class_and_more_contain_fewer():
+def test_few_draws_per_class_and_larger_counts_contain_smaller_ones():
     train_set, _ = data.digits()
     small, large = (transfer.few(train_set, count, seed=3) for count in (2, 5))
     assert np.bincount(small.labels).tolist() == [2] * 10

@@ -1,4 +1,4 @@
-"""Run examples as their users do: in a process of their own, without a network."""
+"""Helpers that run examples as a user would, without network access."""
 
 import json
 import os
@@ -13,20 +13,20 @@ import shared
 ROOT = Path(__file__).parents[2]
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
-real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA does not name a folder")
+real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA is not set")
 
 
 def environment(folder, *, data=None):
-    """Return an environment without a network, with its cache in `folder`."""
+    """Return environment variables without network access and with the cache in `folder`."""
     variables = {name: value for name, value in os.environ.items() if "TINYGRAD" not in name}
-    # A proxy that refuses: downloads fail at once, wherever the test runs.
+    # Nothing listens at this proxy, so downloads fail immediately on any machine.
     refused = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     variables |= refused | {"XDG_CACHE_HOME": str(folder / "cache"), "MPLBACKEND": "Agg"}
     return variables | ({"TINYGRAD_NP_DATA": data} if data else {})
 
 
 def run(name, folder, *flags, data=None, variables=()):
-    """Run an example with `--out folder/out`, with the data sets in `data` if given."""
+    """Run an example in a new process with `--out folder/out` and the datasets in `data`."""
     command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--out", str(folder / "out")]
     return subprocess.run(
         [*command, *flags],
@@ -39,7 +39,7 @@ def run(name, folder, *flags, data=None, variables=()):
 
 
 def printed_by(name, folder, *flags):
-    """Return what an example prints that neither fails nor warns."""
+    """Run an example, check that it neither fails nor warns, and return its output."""
     done = run(name, folder, *flags)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
@@ -47,8 +47,9 @@ def printed_by(name, folder, *flags):
 
 
 def run_here(module, folder, monkeypatch, *flags):
-    """Run an example's `main` in this process, where parts of it can be replaced, without data sets
-    and without a network; return its exit status.
+    """Run an example's `main` in this process, without datasets; return its exit status.
+
+    In this process, a test can replace parts of the example.
     """
     for name in [name for name in os.environ if "TINYGRAD" in name]:
         monkeypatch.delenv(name)
@@ -58,15 +59,15 @@ def run_here(module, folder, monkeypatch, *flags):
     monkeypatch.setattr(sys, "argv", command)
     try:
         return shared.run(module.main)
-    except SystemExit as end:  # by argparse
+    except SystemExit as end:  # raised by argparse
         return end.code
 
 
 def results_of(folder):
-    """Return what the run wrote."""
+    """Return the results written by the run."""
     return json.loads((folder / "out" / "results.json").read_text())
 
 
 def files_of(folder):
-    """Return the names of the files that the run left."""
+    """Return the names of the files written by the run."""
     return {path.name for path in (folder / "out").iterdir()}

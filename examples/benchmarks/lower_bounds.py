@@ -1,4 +1,4 @@
-"""Ops beside the least that they can take in NumPy: the bare GEMM, the bare ufunc."""
+"""Lower bounds for ops: the bare GEMM or ufunc calls that NumPy needs for the same result."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from tinygrad_np import Tensor
 from tinygrad_np.runtime.memory import Array
 
 
-class Floor(NamedTuple):
-    """An op of ours, and the NumPy calls into ready arrays that it cannot do without."""
+class LowerBound(NamedTuple):
+    """An op, and the bare NumPy calls it cannot avoid, writing into preallocated arrays."""
 
     op: Step
     bare: Step
@@ -22,23 +22,26 @@ def _draw(*shape: int) -> Array:
 
 
 def _image(images: int, channels: int, height: int, width: int) -> Array:
-    """Return images (N, C, H, W) over memory with the batch last, as our convolutions leave it."""
+    """Return images (N, C, H, W) stored with the batch axis last, like our convolution outputs."""
     return _draw(channels, height, width, images).transpose(3, 0, 1, 2)
 
 
-def conv_forward() -> Floor:
-    """conv2d, 32 to 64 channels, 3x3, at 14x14, batch 64: the GEMM of its columns and weights."""
+def conv_forward() -> LowerBound:
+    """Bound conv2d by the GEMM of im2col columns and weights.
+
+    32 to 64 channels, 3x3 kernel, 14x14 images, batch 64.
+    """
     x, weight = Tensor.from_numpy(_image(64, 32, 14, 14)), Tensor(_draw(64, 32, 3, 3))
     columns, matrix = _draw(64 * 14 * 14, 9 * 32), _draw(9 * 32, 64)
     out = np.empty((len(columns), 64), np.float32)
-    return Floor(
+    return LowerBound(
         lambda: x.conv2d(weight, padding=1),
         lambda: np.matmul(columns, matrix, out=out),
     )
 
 
-def conv_backward() -> Floor:
-    """Its gradients for image and weights: a GEMM each."""
+def conv_backward() -> LowerBound:
+    """Bound the backward pass of the same conv2d by two GEMMs, for the image and the weight."""
     x = Tensor(_image(64, 32, 14, 14), requires_grad=True)
     weight = Tensor(_draw(64, 32, 3, 3), requires_grad=True)
     y = x.conv2d(weight, padding=1)
@@ -54,55 +57,58 @@ def conv_backward() -> Floor:
         x.grad = weight.grad = None
         y.backward(upstream, retain_graph=True)
 
-    return Floor(backward, bare)
+    return LowerBound(backward, bare)
 
 
-def linear() -> Floor:
-    """linear, 3136 to 128 features, batch 64: the GEMM."""
+def linear() -> LowerBound:
+    """Bound linear by its GEMM: 3136 to 128 features, batch 64."""
     x, weight, bias = Tensor(_draw(64, 3136)), Tensor(_draw(128, 3136)), Tensor(_draw(128))
     out = np.empty((64, 128), np.float32)
-    return Floor(
+    return LowerBound(
         lambda: x.linear(weight, bias),
         lambda: np.matmul(x.data, weight.data.T, out=out),
     )
 
 
-def relu() -> Floor:
-    """Relu of 1.6 million floats: np.maximum."""
+def relu() -> LowerBound:
+    """Bound relu by np.maximum, on 1.6 million floats."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
-    return Floor(x.relu, lambda: np.maximum(x.data, 0, out=out))
+    return LowerBound(x.relu, lambda: np.maximum(x.data, 0, out=out))
 
 
-def relu_backward() -> Floor:
-    """Its backward: one multiplication."""
+def relu_backward() -> LowerBound:
+    """Bound the backward pass of relu by one np.multiply, on 1.6 million floats."""
     x = Tensor(_draw(64, 28, 28, 32), requires_grad=True)
     y, upstream = x.relu(), Tensor.from_numpy(_draw(64, 28, 28, 32))
     factor, out = _draw(64, 28, 28, 32), np.empty_like(x.data)
-    return Floor(
+    return LowerBound(
         lambda: y.gradient(x, gradient=upstream),
         lambda: np.multiply(upstream.data, factor, out=out),
     )
 
 
-def add() -> Floor:
-    """Sums of 1.6 million floats: np.add."""
+def add() -> LowerBound:
+    """Bound addition by np.add, on 1.6 million floats."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     y = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
-    return Floor(lambda: x + y, lambda: np.add(x.data, y.data, out=out))
+    return LowerBound(lambda: x + y, lambda: np.add(x.data, y.data, out=out))
 
 
-def mul() -> Floor:
-    """Products of 1.6 million floats: np.multiply."""
+def mul() -> LowerBound:
+    """Bound multiplication by np.multiply, on 1.6 million floats."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     y = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
-    return Floor(lambda: x * y, lambda: np.multiply(x.data, y.data, out=out))
+    return LowerBound(lambda: x * y, lambda: np.multiply(x.data, y.data, out=out))
 
 
-def max_pool() -> Floor:
-    """max_pool2d by 2 of 1.6 million floats: np.maximum of the windows' four entries."""
+def max_pool() -> LowerBound:
+    """Bound 2x2 max_pool2d by three np.maximum calls over the four entries of each window.
+
+    The input has 1.6 million floats.
+    """
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     corners = [x.data[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
     top, bottom = np.empty_like(corners[0]), np.empty_like(corners[0])
@@ -112,10 +118,10 @@ def max_pool() -> Floor:
         np.maximum(corners[2], corners[3], out=bottom)
         np.maximum(top, bottom, out=top)
 
-    return Floor(lambda: x.max_pool2d(2), bare)
+    return LowerBound(lambda: x.max_pool2d(2), bare)
 
 
-FLOORS: dict[str, tuple[Callable[[], Floor], str]] = {
+LOWER_BOUNDS: dict[str, tuple[Callable[[], LowerBound], str]] = {
     "conv2d": (conv_forward, "1 GEMM"),
     "conv2d backward": (conv_backward, "2 GEMMs"),
     "linear": (linear, "1 GEMM"),
