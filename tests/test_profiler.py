@@ -483,7 +483,7 @@ def test_show_config_shows_the_source_of_the_thread_count(capsys, no_pins):
         if given is not None:
             no_pins.setenv("TINYGRAD_NP_THREADS", given)
         assert re.fullmatch(line, shown(capsys)[3])
-    with pytest.raises(ArgumentError, match="TINYGRAD_NP_THREADS: .*, got 'two'"):
+    with pytest.raises(ArgumentError, match=r"TINYGRAD_NP_THREADS: .*, got 'two'"):
         tinygrad_np.get_num_threads()
 
 

@@ -1,4 +1,4 @@
-"""The README: its Python blocks run in order and print the output shown, and its links exist."""
+"""README.md: its Python blocks print what stands below them, and its commands run."""
 
 import contextlib
 import importlib
@@ -18,9 +18,23 @@ README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```\n", README.read_text(), flags=re.DOTALL)
 
 
-def blocks():
-    """Return the Python blocks of the README, each with the output shown below it, or None."""
-    found = re.findall(r"```(\w+)\n(.*?)```\n", README.read_text(), flags=re.DOTALL)
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """The reader's working directory, with mynet.py, and without MNIST or a network."""
+    monkeypatch.delenv("TINYGRAD_NP_DATA", raising=False)
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    (code,) = (text for _, text in BLOCKS if text.startswith("# mynet.py"))
+    (tmp_path / "mynet.py").write_text(code)
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+def python_blocks():
+    """Return the Python blocks, each with the output that follows it, or an empty string."""
     pairs = []
     for kind, text in BLOCKS:
         if kind == "python":
@@ -30,8 +44,14 @@ def blocks():
     return pairs
 
 
-def test_blocks_print_the_output_shown(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def commands():
+    """Return the arguments of each `python -m tinygrad_np` command."""
+    lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+    start = "python -m tinygrad_np "
+    return [shlex.split(line, comments=True)[3:] for line in lines if line.startswith(start)]
+
+
+def test_python_blocks_print_the_output_below_them(directory):
     names = {}
     for code, expected in python_blocks():
         printed = io.StringIO()
@@ -41,8 +61,21 @@ def test_blocks_print_the_output_shown(tmp_path, monkeypatch):
     assert (directory / "net.svg").read_text().count("<svg")
 
 
-def test_first_block_has_12_lines():
-    code, expected = blocks()[0]
+@pytest.mark.slow
+def test_commands_run(directory, capsys):
+    ran = set()
+    for arguments in commands():
+        # argparse exits where a flag or a choice is wrong; without MNIST, some commands fail later.
+        status = main(arguments)
+        if "mnist" not in " ".join(arguments):
+            assert status == 0, (arguments, capsys.readouterr().err)
+            ran.add(arguments[0])
+    assert ran == {"config", "evaluate", "gradcheck", "graph", "summary", "train"}
+    assert "on digits" in capsys.readouterr().out
+
+
+def test_first_block_has_a_dozen_lines():
+    code, expected = python_blocks()[0]
     assert len(code.splitlines()) == 12
     assert expected
 
@@ -52,6 +85,6 @@ def test_links_exist(target):
     assert (README.parent / target).exists()
 
 
-def test_image_exists():
+def test_picture_exists():
     (source,) = re.findall(r'src="([^"]+)"', README.read_text())
     assert (README.parent / source).read_text().count("</svg>") == 1

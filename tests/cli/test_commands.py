@@ -194,7 +194,7 @@ RESUMED = (
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_resume_is_bit_for_bit(tmp_path, how):
-    """Four epochs in one process equal four epochs in two, the first of which gets a signal."""
+    """Four epochs in one process equal four epochs in two; a signal ends the first of them."""
     flags = RESUMED.split()
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(["train", *flags, "--out", str(whole)]) == 0

@@ -200,11 +200,11 @@ def test_copies(layer, copied):
         (lambda: nn.Conv1d(1, 1, (3, 3)), "Conv1d: expected `kernel_size` to be"),
         (
             lambda: nn.Conv2d(1, 1, 3, 2, "same"),
-            "Conv2d: expected `padding` to be numbers, or 'same'",
+            "Conv2d: expected `padding` to be integers, or 'same'",
         ),
         (
             lambda: nn.Conv2d(1, 1, 3, padding="valid"),
-            "Conv2d: expected `padding` to be numbers, or 'same'",
+            "Conv2d: expected `padding` to be integers, or 'same'",
         ),
         (
             lambda: nn.Conv2d(1, 1, 3, data_format="CHWN"),
@@ -224,7 +224,7 @@ def test_copies(layer, copied):
             "MaxPool2d: expected `data_format` to be 'NCHW' or 'NHWC', got None.",
         ),
         (lambda: nn.AvgPool2d(0), "AvgPool2d: expected `kernel_size` to be"),
-        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d output_size: expected"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d: expected `output_size`"),
         (
             lambda: nn.AdaptiveAvgPool2d((1, 2, 3)),
             "AdaptiveAvgPool2d: expected `output_size` to be an integer or a pair, got (1, 2, 3).",

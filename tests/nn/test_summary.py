@@ -108,7 +108,7 @@ def test_calls_of_a_shared_layer_add_up():
             return self.borrower(self.second(self.first(x)))
 
     class Borrower(nn.Module):
-        """Calls a layer that it does not hold, and one that no module holds."""
+        """A module that calls layers held elsewhere and one that no module holds."""
 
         def __init__(self, layer):
             self.layer = lambda x: nn.ReLU()(layer(x))

@@ -16,7 +16,7 @@ NAMES = pytest.mark.parametrize("name", list(PAIRS))
 
 
 def sample(dtype):
-    """Return an array of shape (2, 3), some entries of which are 0."""
+    """Return an array of shape (2, 3) with some zeros."""
     return np.array([[0, 1, 2], [100, 3, 0]]).astype(dtype)
 
 

@@ -339,10 +339,20 @@ def other_groups():
 @each(
     ("own", "other", "error", "words"),
     [
-        (simple(), simple(optim.AdamW), ArgumentError, "optimizer: got AdamW, expected Adam. Make"),
+        (
+            simple(),
+            simple(optim.AdamW),
+            ArgumentError,
+            "(optimizer: expected Adam, got AdamW). Build",
+        ),
         (simple(), other_groups(), ArgumentError, "Adam.load_state_dict: expected 2 parameters in"),
-        (simple(), simple(model=nn.Linear(4, 2)), ShapeError, "weight (got (2, 4) float32, expec"),
-        (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "missing: bias"),
+        (
+            simple(),
+            simple(model=nn.Linear(4, 2)),
+            ShapeError,
+            "weight (expected (2, 3) float32, got (2, 4) float32).",
+        ),
+        (simple(), simple(model=nn.Linear(3, 2, bias=False)), ShapeError, "Missing: bias."),
         (
             simple(schedule=step_lr),
             simple(),
@@ -425,7 +435,7 @@ def test_missing_and_damaged_files_and_weights_raise(tmp_path):
         simple().load(tmp_path / "damaged")
     train.save(tmp_path / "weights", nn.Linear(3, 2).state_dict())
     with pytest.raises(
-        DataError, match=r"weights: expected a training .*, got weights only\. Read"
+        DataError, match=r"weights: expected a training checkpoint.*, got weights only\. Read"
     ):
         simple().load(tmp_path / "weights")
 

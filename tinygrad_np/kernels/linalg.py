@@ -99,7 +99,7 @@ def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
     if math.isinf(p):
         extreme = size.max if p > 0 else size.min
         return np.asarray(extreme(axis=axis, keepdims=True))
-    # For p < 0 an entry of 0 gives inf as a power and 0 as the norm.
+    # For p < 0 a zero gives inf as a power and 0 as the norm.
     with np.errstate(divide="ignore"):
         return total(size**p, axis, True) ** (1 / p)
 

@@ -14,7 +14,7 @@ def whole(function, low=-5, high=6):
 
 
 def bounds(generator):
-    """Return clip with tensor bounds, some of which equal the entries."""
+    """Return clip with tensor bounds, some equal to entries."""
     return (
         lambda x, low, high: x.clip(low, high) * x,
         lambda x, low, high: x.clamp(low, high) * x,

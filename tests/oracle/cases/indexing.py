@@ -37,7 +37,7 @@ def scattered(generator):
 
 
 def reduced(name, include_self):
-    """Return scatter with repeated indices and integer values, some of which tie."""
+    """Return scatter with repeated indices and integer values, with ties."""
 
     def make(generator):
         index = generator.integers(0, 3, (4, 3))

@@ -50,7 +50,7 @@ def nll(generator):
 
 
 def sparse(generator):
-    """Return a loss with classes in the last axis, some of which are ignored."""
+    """Return a loss with classes in the last axis, some of them ignored."""
     target = generator.integers(0, 4, (2, 3))
     options = {
         "reduction": str(generator.choice(["mean", "sum", "none"])),
