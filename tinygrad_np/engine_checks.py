@@ -150,7 +150,7 @@ def check_array(op: Op, out: Any) -> Array:
 
 
 def check_results(op: Op, results: Any) -> tuple[Any, ...]:
-    """Return the results of a forward function with extra results, if it is a tuple of them all."""
+    """Return `results`; raise GraphError unless it is a tuple of the output and extra results."""
     names = ["out", *op.extra_results]
     if isinstance(results, tuple) and len(results) == len(names):
         return results
@@ -212,7 +212,7 @@ def check_used(root: Variable, targets: Sequence[Edge], grads: Container[Edge]) 
 
 
 def check_count(op: Op, grads: Any, edges: Edges) -> Sequence[Any]:
-    """Return the gradients from a backward kernel, if there is one per input."""
+    """Return a kernel's gradients; raise GraphError unless it returned one per input."""
     got = f"a {type(grads).__name__}"
     if isinstance(grads, list | tuple):
         if len(grads) == len(edges):

@@ -26,7 +26,7 @@ class AxisError(TinygradNpError, IndexError):
 
 
 class MatrixError(TinygradNpError, np.linalg.LinAlgError, RuntimeError):
-    """Matrix that cannot be inverted or factored; also NumPy's LinAlgError."""
+    """Matrix that cannot be inverted or factored: NumPy's LinAlgError, PyTorch's RuntimeError."""
 
 
 class GraphError(TinygradNpError, RuntimeError):
@@ -34,7 +34,7 @@ class GraphError(TinygradNpError, RuntimeError):
 
 
 class NotFiniteError(TinygradNpError, ArithmeticError):
-    """A nan or inf: in the result of an op or VJP inside `debug()`, or in a Trainer's loss."""
+    """A nan or inf: in a result or gradient of an op inside `debug()`, or in a Trainer's loss."""
 
 
 class DataError(TinygradNpError, OSError):

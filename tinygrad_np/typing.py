@@ -36,7 +36,7 @@ class Value(Protocol):
 
 
 class Scope:
-    """The module call that recorded an op; `nn.Module` creates one per call."""
+    """The module call in which an op was recorded; `nn.Module` creates one Scope per call."""
 
     __slots__ = ("kind", "outer")
     kind: str

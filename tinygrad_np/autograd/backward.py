@@ -42,8 +42,15 @@ def backward(
     Args:
         root: the tensor to differentiate.
         gradient: the upstream gradient of `root`; defaults to 1 if `root` has one element.
-        retain_graph: keep the saved arrays, so that the graph can be walked again.
-        create_graph: record the backward pass, so that the gradients can be differentiated again.
+        retain_graph: keep the graph for another backward pass. By default, the pass frees it.
+        create_graph: record the backward pass, so that the gradients can be differentiated again;
+            implies `retain_graph`.
+
+    Raises:
+        GraphError: if `root` does not require a gradient, the graph was freed, or a saved array was
+            changed in place.
+        ShapeError: if `gradient` is omitted and `root` does not have exactly one element, or
+            `gradient` has a different shape or dtype.
     """
     walk = Walk(root.result_class, create_graph, retain_graph or create_graph)
     grads = walk.run(root, _cotangent(root, gradient, create_graph))
@@ -79,7 +86,9 @@ def gradient(
         allow_unused: return None for a target that `root` does not depend on.
 
     Raises:
-        GraphError: if `root` does not depend on a target, unless `allow_unused`.
+        GraphError: as in `backward`, if a target does not require a gradient, or if `root` does not
+            depend on a target and `allow_unused` is False.
+        ShapeError: as in `backward`.
     """
     checks.check_targets(targets)
     keys: list[Edge] = [target.node or target for target in targets]
@@ -131,7 +140,7 @@ class Walk:
     """The first node that received a gradient from the current node. It enters the heap only if
     other nodes are waiting, so a chain of ops never uses the heap."""
     owned: set[Edge] = field(default_factory=set)
-    """The nodes and leaves with a gradient that only this walk references and may overwrite."""
+    """The nodes and leaves whose total is referenced only by this walk, which may overwrite it."""
     grad_class: type[Any] = _ndarray
     """A gradient of this class, with the dtype and shape of its edge, needs no `unbroadcast`."""
     is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
@@ -155,7 +164,7 @@ class Walk:
                 self.next_node = None
                 propagate(node, grad_out, self)
                 if not self.retain_graph:
-                    # Frees the saved values and the references to the inputs.
+                    # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
                 node = self.next_node
                 if waiting:
@@ -175,7 +184,7 @@ class Walk:
         return grad
 
     def receive(self, edge: Edge, grad: Grad) -> None:
-        """Add a gradient to the total of a node or leaf; the first one also schedules the node."""
+        """Add a gradient to the total of a node or leaf; a node's first one also schedules it."""
         grads = self.grads
         if edge not in grads:
             grads[edge] = grad
@@ -299,7 +308,7 @@ def _observe(node: Node, position: int, function: Function, grad_out: Grad, *res
 
 
 def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
-    """Add a note to an error that names the gradient function and the op that raised it."""
+    """Add a note with the gradient function and op that raised an error; notify the observers."""
     if what:
         hint = ". With create_graph=True, a VJP must use ops instead of NumPy functions."
         error.add_note(

@@ -1,10 +1,10 @@
 """Dispatch: the steps of calling an op.
 
 1. `Primitive.__call__` separates inputs from options. If no input is a Variable, it runs the
-   forward and returns an array.
+   forward function and returns an array.
 2. `apply` collects the arrays and edges of the inputs; `promote` converts them to one dtype.
-3. `run` runs the forward on the arrays, translates NumPy's errors, and records a node if an input
-   needs a gradient.
+3. `run` runs the forward function on the arrays, translates NumPy's errors, and records a node if
+   an input needs a gradient.
 
 Methods made by `tensor.unary_method` and `tensor.binary_method`, including `+ - * /`, skip to step
 3 if no promotion is needed.
@@ -130,7 +130,7 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
 def run(
     op: Op, inputs: Values, arrays: Values, edges: Edges, wanted: Wanted, options: Options
 ) -> Variable:
-    """Run the forward on `arrays`, and record a node if an input needs a gradient.
+    """Run the forward function on `arrays`, and record a node if an input needs a gradient.
 
     Args:
         op: the op to run.
@@ -201,7 +201,7 @@ def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
 
 
 def _as_constant(op: Op, value: Any) -> Any:
-    """Convert an input to a number, or to an array that the caller cannot change later."""
+    """Convert an input to a number or an array; while recording, copy arrays that could change."""
     if isinstance(value, np.generic):
         return value.item()
     checks.check_input(op, value)

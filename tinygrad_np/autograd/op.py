@@ -2,9 +2,9 @@
 
 A VJP (vector-Jacobian product) maps the upstream gradient `grad_out` to the gradient of one input.
 A differentiable op defines its gradients in one of two ways: one VJP per differentiable input
-(`vjps`), or its forward written in terms of other ops (`definition`). Both are written with ops
-instead of NumPy functions, so they can be differentiated again. For speed, an op can add a NumPy
-kernel (`backward`) that computes the first-order gradients of all inputs in one call.
+(`vjps`), or its forward function written in terms of other ops (`definition`). Both are written
+with ops instead of NumPy functions, so they can be differentiated again. For speed, an op can add a
+NumPy kernel (`backward`) that computes the first-order gradients of all inputs in one call.
 
 `SavePlan` decides which values a call saves and whether the kernel can be used;
 `backward.propagate` chooses what runs.
@@ -45,8 +45,8 @@ class Op:
     - any input or option, by the name it has in the forward function;
     - `out`, the output of the forward function;
     - the extra results named in `keeps`, and in a kernel also those in `caches`;
-    - `<input>_shape` and `<input>_dtype`: in a VJP those of its own input; in a kernel those of any
-      input, or None if that input needs no gradient;
+    - `<input>_shape` and `<input>_dtype`, except for `*xs`: in a VJP, only those of its own input;
+      in a kernel, those of any input, or None if that input needs no gradient;
     - `position`, in a VJP of `*xs`: the index of the input to differentiate;
     - `wanted` and `overwrite`, in a kernel: see `backward`.
 
@@ -98,13 +98,13 @@ class Op:
     backward: Callable[..., Sequence[Array | None]] | None = None
     """Optional NumPy kernel that computes the first-order gradients of all inputs in one call.
 
-    It takes `grad_out` and the values it requests, and returns a sequence with one entry per input:
-    its gradient, or None. `wanted` is a tuple with one bool per input that says which gradients
-    are needed. If `overwrite` is True, the kernel may write its result into `grad_out`. The engine
-    copies a returned gradient that shares memory with `grad_out`, a saved array or another
-    gradient.
+    It takes `grad_out` and the values it requests. `wanted` is a tuple with one bool per input that
+    says which gradients are needed. The kernel returns a list or tuple with one entry per input:
+    its gradient, or None if its entry in `wanted` is False. If `overwrite` is True, the kernel may
+    write its result into `grad_out`. The engine copies a returned gradient that shares memory with
+    `grad_out`, a saved array or another gradient.
 
-    The kernel is not used if it requests an input that the VJPs do not need, because saving that
+    The kernel is not used if it requests an input that the VJPs do not request, because saving that
     input would cost memory. Gradients with `create_graph` always use `vjps` or `definition`."""
 
     keeps: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ class Op:
     differentiable_inputs: frozenset[str] = field(init=False)
     """Names of the inputs that have a gradient."""
     extra_results: tuple[str, ...] = field(init=False)
-    """Names of the results that the forward returns after its output."""
+    """Names of the results that the forward function returns after its output."""
     plans: "dict[Wanted, SavePlan]" = field(init=False, default_factory=dict)
     """Cache of save plans, keyed by `wanted`."""
 

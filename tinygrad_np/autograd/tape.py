@@ -59,7 +59,7 @@ class Variable:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether this is a leaf created with `requires_grad=True`, or a recorded result."""
+        """Whether this is a leaf with `requires_grad` set, or the result of a recorded op."""
         return self._requires_grad or self.node is not None
 
     @property
@@ -132,7 +132,7 @@ class Node:
 
 
 Edge: TypeAlias = Node | Variable
-"""The target of an edge, a node or a leaf. A backward pass stores gradients under this key."""
+"""What an edge points to: a node or a leaf. A backward pass uses it as the key of its gradient."""
 Edges: TypeAlias = tuple[Edge | None, ...]
 
 
