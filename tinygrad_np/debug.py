@@ -31,7 +31,7 @@ class Debug(Observer):
         self._is_in_backward = False
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
-        """Run the forward of an op; raise NotFiniteError if its result has a new nan or inf."""
+        """Run a forward function; raise NotFiniteError for nan, or for inf if no input has inf."""
         with np.errstate(all="ignore"):  # the error below replaces NumPy's warnings
             results = call()
         if not self._is_in_backward:
@@ -49,7 +49,7 @@ class Debug(Observer):
         return call()
 
     def on_gradient(self, node: Node, position: int, grad_out: Value, call: Callable[[], T]) -> T:
-        """Run a VJP or kernel; raise NotFiniteError if a gradient has a new nan or inf."""
+        """Run a VJP or kernel; raise NotFiniteError for nan, or for inf if `grad_out` has none."""
         with self._in_backward():
             made: Any = call()
         if position >= 0:
@@ -95,8 +95,8 @@ def debug() -> Debug:
 
     The first nan or inf raises NotFiniteError with the op, the shapes and value ranges of its
     inputs, and the line of your code that called it. If a VJP raises an error, the line of the
-    forward call is added to the error as a note. An inf computed from an inf is allowed, so that
-    masks of -inf work. The check reads every array once.
+    forward call is added to the error as a note. An inf computed from an inf is allowed, so masks
+    of -inf work. The check reads every array once.
 
     >>> from tinygrad_np import Tensor, debug
     >>> with debug():
@@ -107,7 +107,7 @@ def debug() -> Debug:
 
 
 def _fault(value: Any, sources: Sequence[Any]) -> str:
-    """Describe the nan or inf values in an array; return "" if none, or if an inf was passed in."""
+    """Describe the nan or inf values in an array, or return ""; inf is fine if a source has inf."""
     values = _array(value)
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return ""

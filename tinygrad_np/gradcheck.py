@@ -189,7 +189,7 @@ def gradcheck(
     check = _Check(function, inputs, eps)
     generator = np.random.default_rng(seed)
     value = function(*check.tensors()).data
-    # Scale of the rounding error: that of the value, plus 1 for terms that may have canceled in it.
+    # Scale of the rounding error: the norm of the value, plus 1 for terms that may have canceled.
     shape, height = value.shape, float(np.linalg.norm(value)) + 1.0
     if full:
         pairs = _all_pairs(check, shape)
@@ -259,6 +259,7 @@ def gradgradcheck(
 
     Raises:
         GradientError: if a second derivative is wrong, or the two VJPs differ.
+        DtypeError: if no input is float64.
 
     >>> report = gradgradcheck(lambda x: x * x * x, [np.array([1.0, 2.0])])
     """

@@ -28,7 +28,7 @@ class Observer(ContextDecorator):
         thread.state.observers.pop()
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
-        """Observe the forward of an op."""
+        """Observe a call of the forward function of an op."""
         return call()
 
     def on_record(self, node: Node, call: Callable[[], T]) -> T:

@@ -1,6 +1,6 @@
 """Profiling: time, calls, bytes and FLOPs per op and module, forward and backward.
 
-FLOPs are counted by each op's `flops` function, not measured on the CPU.
+FLOPs are computed from each op's `flops`, not measured on the CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ class Profile(Observer):
         return Row("total", "", *map(sum, columns))
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
-        """Run the forward of an op and count it as part of the op or VJP that called it, if any."""
+        """Run a forward function, and count it for its op, or for the op or VJP that called it."""
         if self._is_inside:
             return call()
         row = self._within or self.row_for(op.name, thread.state.scope)
@@ -194,6 +194,7 @@ def profile() -> Profile:
     - MFLOP: floating-point operations, computed from shapes by the `flops` of each op. An
       arithmetic operation, a comparison, a selection or a function such as exp counts 1; a
       multiply-add counts 2; moving entries counts 0.
+    - GFLOP/s and share: FLOPs per second, and share of the total time, forward and backward.
 
     The FLOPs of a VJP are the sum over the ops it calls. They are a lower bound, because `+ - * /`
     on arrays are not observed. A VJP that calls no ops, and a backward kernel without

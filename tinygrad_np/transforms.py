@@ -9,7 +9,9 @@ sequence.
 A result has a graph, so that it can be differentiated again, if one of these requires a gradient:
 
 - an argument, including the variable of an enclosing transform;
-- another tensor that the function uses.
+- another tensor that the function uses;
+- the upstream gradient passed to a VJP, or the tangent passed to `jvp` or `hvp`. On its own, this
+  gives a graph to the derivative but not to the value.
 
 The result for a Module has a graph inside any enclosing transform. Otherwise, and inside
 `no_grad()`, results have no graph.
@@ -233,8 +235,9 @@ def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Calla
         function: returns a Tensor with one element.
         argnum: position or positions of the arguments to differentiate with respect to.
 
-    The returned function raises ShapeError if the value has more than one element, and
-    ArgumentError if `argnum` is out of range.
+    The returned function raises ShapeError unless the value has exactly one element, ArgumentError
+    if `argnum` is out of range, and DtypeError if such an argument is not a float or `function`
+    does not return a Tensor.
 
     >>> from tinygrad_np.transforms import value_and_grad
     >>> value_and_grad(lambda x: (x * x).sum())(Tensor([1.0, 3.0]))
@@ -256,8 +259,9 @@ def grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., A
         function: returns a Tensor with one element.
         argnum: position or positions of the arguments to differentiate with respect to.
 
-    The returned function raises ShapeError if the value has more than one element, and
-    ArgumentError if `argnum` is out of range.
+    The returned function raises ShapeError unless the value has exactly one element, ArgumentError
+    if `argnum` is out of range, and DtypeError if such an argument is not a float or `function`
+    does not return a Tensor.
 
     >>> from tinygrad_np.transforms import grad
     >>> grad(grad(lambda x: x**3))(2.0)
