@@ -112,9 +112,10 @@ def graph(config: RunConfig, path: Path) -> None:
 def check_gradients(config: RunConfig) -> None:
     """Check the gradient of each parameter against central differences, and print a table.
 
-    Computes in float64, on the loss of four random images. The directional derivative along the sum
-    of the gradient and a random direction is compared with central differences of up to three step
-    sizes; the table shows the one that agrees best.
+    Computes in float64, on the loss of four random images. For each parameter, the directional
+    derivative along the sum of the gradient and a random direction, both scaled to norm 1, is
+    compared with central differences of up to three step sizes. The table shows the step size that
+    agrees best.
 
     Raises:
         GradientError: if no step size gives a close difference for some parameters; the message

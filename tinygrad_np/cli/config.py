@@ -39,7 +39,7 @@ _GROUPS = {
         "Schedules: step divides the learning rate by 10 after 1/2 and 3/4 of the steps, cosine "
         "decays it to 0, plateau divides it by 10 after 3 epochs without a lower validation loss.",
     ),
-    "shift": ("augmentation", "Random changes of the training images."),
+    "shift": ("augmentation", "Random transformations of the training images."),
     "patience": ("run", None),
 }
 
@@ -123,7 +123,7 @@ class RunConfig:
     shift: int = setting(0, "shift by up to N pixels per axis", least=0)
     rotation: float = setting(0.0, "rotate by up to DEG degrees", least=0, most=180, metavar="DEG")
     scaling: float = setting(0.0, "scale by a factor from 1 - X to 1 + X", least=0, most=0.9)
-    flip: bool = setting(False, "mirror half of the images")
+    flip: bool = setting(False, "mirror half of the images left to right")
     noise: float = setting(
         0.0,
         "standard deviation of Gaussian noise; pixels are in [0, 1]",
@@ -144,10 +144,10 @@ class RunConfig:
         "metric that defines the best epoch",
         choices=("validation_loss", "validation_accuracy", "train_loss", "train_accuracy"),
     )
-    test_each_epoch: bool = setting(False, "evaluate the test set each epoch")
+    test_each_epoch: bool = setting(False, "evaluate on the test set after each epoch")
     checkpoint_every: int | None = setting(None, "save the weights every N steps", least=1)
     tensorboard: bool = setting(False, "write TensorBoard event files")
-    seed: int = setting(0, "seed of weights, batch order, dropout and augmentation", least=0)
+    seed: int = setting(0, "seed for weights, batch order, dropout and augmentation", least=0)
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -312,7 +312,7 @@ def _check(one: Field[Any], value: Any) -> None:
 
 
 def _describe_expected(one: Field[Any]) -> str:
-    """Return the values that a field accepts, in words."""
+    """Describe the values that a field accepts."""
     limits = one.metadata
     if limits["choices"]:
         return f"one of {', '.join(limits['choices'])}"

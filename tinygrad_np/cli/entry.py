@@ -104,7 +104,8 @@ def _model_argument(parser: argparse.ArgumentParser) -> None:
     text = "JSON object of keyword arguments for the model"
     parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON", help=text)
     text = (
-        f"image shape of this dataset: {', '.join(DATA)} (default: mnist, or digits for DigitsCNN)"
+        f"use the image shape of this dataset: {', '.join(DATA)} (default: mnist, or digits for "
+        "DigitsCNN)"
     )
     parser.add_argument("--data", choices=DATA, metavar="NAME", help=text)
 

@@ -65,8 +65,8 @@ def model_class(spec: str) -> type[nn.Module]:
             `directory/package.module:Class`.
 
     Raises:
-        ArgumentError: if the file or module cannot be imported, or has no such subclass of
-            nn.Module.
+        ArgumentError: if the spec has none of these forms, or if the file or module cannot be
+            imported or has no such subclass of nn.Module.
     """
     built_in = built_in_models()
     if spec in built_in:

@@ -71,7 +71,8 @@ def make_sets(config: RunConfig) -> Sets:
 def image_shape(config: RunConfig) -> tuple[int, int, int]:
     """Return the shape (C, H, W) of the model's input images.
 
-    It is the shape of the dataset's images, but the 8x8 digits are enlarged for models of MNIST.
+    It is the shape of the dataset's images, but the 8x8 digits are enlarged to 28x28 for the
+    built-in models other than DigitsCNN.
     """
     is_small = config.model == "DigitsCNN" or config.model not in built_in_models()
     return (1, 8, 8) if config.data == "digits" and is_small else (1, 28, 28)
@@ -180,7 +181,7 @@ def make_schedule(
 
 
 def make_loss(config: RunConfig, model: nn.Module) -> Callable[[Tensor, Any], Tensor]:
-    """Return the loss function of logits and labels.
+    """Return the loss function: the cross-entropy of logits and labels.
 
     Label smoothing and the L1 penalty apply only in training mode, so validation losses of
     different settings can be compared.

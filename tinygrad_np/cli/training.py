@@ -43,7 +43,10 @@ class _StopAfter(train.Callback):
 
 
 class _Begin(train.Callback):
-    """Replace the files of an earlier run, once all other callbacks have accepted the new one."""
+    """Delete the results of an earlier run and write the new config.json.
+
+    Runs after all other callbacks, because any of them may reject the new run.
+    """
 
     turn = 2
 
@@ -62,8 +65,8 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     """Train according to the config and write all results to `out`.
 
     Returns:
-        The exit status: 0, 1 if the loss became inf or nan, or 130 after Ctrl-C. The results so
-        far are written in each case.
+        The exit status: 0 on success, 1 if the loss became inf or nan, 130 after Ctrl-C. In each
+        case, the results so far are written.
     """
     make_folder(out, "--out")
     start = time.perf_counter()

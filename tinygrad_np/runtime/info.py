@@ -18,8 +18,8 @@ _PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_N
 def set_num_threads(count: int) -> None:
     """Set the number of threads that large kernels and BLAS use in this process.
 
-    The default is the environment variable TINYGRAD_NP_THREADS if it is set, otherwise the number
-    of cores this process may use.
+    The default is the value of the environment variable TINYGRAD_NP_THREADS if it is set, otherwise
+    the number of CPU cores available to this process.
 
     Raises:
         ArgumentError: if `count` is not an integer >= 1.
@@ -38,7 +38,7 @@ def get_num_threads() -> int:
     """Return the maximum number of threads that a large kernel uses.
 
     Raises:
-        ArgumentError: if the number comes from TINYGRAD_NP_THREADS, which is not an integer >= 1.
+        ArgumentError: if the number is taken from TINYGRAD_NP_THREADS and is not an integer >= 1.
 
     >>> import tinygrad_np
     >>> tinygrad_np.get_num_threads() >= 1

@@ -29,7 +29,7 @@ _GRAIN = 1 << 16
 
 
 class _Loan(weakref.ref[Array]):
-    """Weak reference to a lent array, with the block under the array."""
+    """Weak reference to a lent array, with the block that holds its data."""
 
     __slots__ = ("block",)
     block: memoryview
@@ -60,8 +60,8 @@ class Pool:
         nbytes = count * dtype.itemsize
         size = -(-nbytes // _GRAIN) * _GRAIN
         block = None
-        # The lock may be held by another thread, or by this one, interrupted by a signal handler or
-        # a finalizer that got here. A new block is allocated then.
+        # The lock may be held by another thread, or by this one if a signal handler or a finalizer
+        # that interrupted it calls this method. In both cases, allocate a new block.
         if self._lock.acquire(blocking=False):
             try:
                 if self._returned:

@@ -45,7 +45,7 @@ class Blas:
     Since version 3.8, threadpoolctl lets only the first thread that calls it set the thread count
     of OpenBLAS and silently ignores all others. This class therefore calls OpenBLAS's own setter;
     the lock in `Workers` keeps the calls apart. OpenBLAS built with OpenMP has one count per
-    thread, which threadpoolctl sets from any thread.
+    thread, which any thread can set through threadpoolctl.
     """
 
     def __init__(self, controller: Any) -> None:
@@ -304,7 +304,7 @@ def _serve(tasks: SimpleQueue[Task | None], hold_blas: Callable[[], None]) -> No
 
 
 def _cancel(tasks: Sequence[Task]) -> None:
-    """Cancel tasks and wait for those that have started; then raise Ctrl-C, if it came."""
+    """Cancel tasks, wait for those that have started, and only then raise a KeyboardInterrupt."""
     try:
         for task in tasks:
             task.is_cancelled = True
