@@ -147,7 +147,7 @@ def test_multinomial_follows_the_weights():
         (
             lambda: Tensor(1.0).multinomial(),
             ShapeError,
-            "multinomial: expected nonempty weights of shape (n,) or (m, n), got shape ()",
+            "multinomial: expected non-empty weights of shape (n,) or (m, n), got shape ()",
         ),
         (
             lambda: Tensor([1.0, -1.0]).multinomial(),

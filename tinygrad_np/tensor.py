@@ -237,7 +237,8 @@ class Tensor(Variable):
             of a float dtype.
 
     Raises:
-        DtypeError: if the entries are not numbers, or `requires_grad` is True for integers.
+        DtypeError: if the entries are not numbers, or `requires_grad` is True and the dtype is not
+            float.
         ShapeError: if nested lists have different lengths.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -256,6 +257,9 @@ class Tensor(Variable):
     @staticmethod
     def from_numpy(array: Array) -> "Tensor":
         """Return a Tensor that shares memory with `array`.
+
+        Raises:
+            DtypeError: if `array` is not an ndarray of numbers in native byte order.
 
         >>> array = np.array([1, 2])
         >>> x = Tensor.from_numpy(array)
@@ -333,7 +337,7 @@ class Tensor(Variable):
         return Tensor.wrap(np.ones(self.shape, self.dtype))
 
     def full_like(self, fill_value: Any, dtype: Any = None) -> "Tensor":
-        """Return a tensor of this shape filled with `fill_value`; by default, it has this dtype.
+        """Return a tensor filled with `fill_value`, with this shape and, by default, this dtype.
 
         >>> Tensor([1, 2]).full_like(7)
         Tensor([7, 7])
@@ -432,7 +436,7 @@ class Tensor(Variable):
         dtype: Any = None,
         generator: Generator = None,
     ) -> Self:
-        """Return random numbers from a normal distribution.
+        """Return random numbers from the normal distribution with mean `mean` and deviation `std`.
 
         >>> Tensor.normal(2, 3, mean=5.0).shape
         (2, 3)
@@ -477,15 +481,15 @@ class Tensor(Variable):
         Args:
             num_samples: number of draws per row of weights.
             replacement: whether an index may be drawn more than once per row.
-            generator: source of randomness; defaults to the global one.
+            generator: NumPy generator for the draws; defaults to the global generator.
 
         Returns:
             int64 indices of shape (num_samples,) for weights of shape (n,), and of shape
             (m, num_samples) for weights of shape (m, n).
 
         Raises:
-            ArgumentError: if weights are negative or not finite, or a row has too few positive
-                weights.
+            ArgumentError: if a weight is negative or not finite, if `num_samples` is less than 1,
+                or if a row has too few positive weights.
             ShapeError: if this tensor is empty or does not have one or two axes.
 
         >>> Tensor([0.0, 1.0]).multinomial(3, replacement=True)
@@ -526,7 +530,7 @@ class Tensor(Variable):
 
     @property
     def is_leaf(self) -> Bool:
-        """Whether this tensor was created by the user rather than by a recorded op."""
+        """Whether this tensor is not the result of a recorded op."""
         return self.node is None
 
     def numel(self) -> Int:
@@ -538,7 +542,7 @@ class Tensor(Variable):
         return self.data.size
 
     def numpy(self) -> Array:
-        """Return a read-only view of the array."""
+        """Return a read-only view of the data, even if the tensor requires a gradient."""
         view = self.data.view()
         view.flags.writeable = False
         return view
@@ -602,7 +606,8 @@ class Tensor(Variable):
     def __array__(self, dtype: Any = None, copy: Bool | None = None) -> Array:
         if self.requires_grad:
             raise GraphError(
-                "asarray: this tensor is part of a graph, which NumPy cannot extend. Use .detach()."
+                "asarray: this tensor requires a gradient, which NumPy cannot track. Use "
+                ".detach(), or .stack(...) to join tensors."
             )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
@@ -629,8 +634,10 @@ class Tensor(Variable):
                 implies `retain_graph`.
 
         Raises:
-            GraphError: if this tensor has no graph, the graph was freed, or a saved value was
-                changed in place.
+            GraphError: if this tensor does not require a gradient, the graph was freed, or a saved
+                value was changed in place.
+            ShapeError: if `gradient` has another shape or dtype than this tensor, or is omitted for
+                a tensor with several entries.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> (x * x).backward(Tensor([1.0, 10.0]))
@@ -651,6 +658,7 @@ class Tensor(Variable):
 
         Raises:
             GraphError: as in `backward`, or if this tensor does not depend on a target.
+            ShapeError: as in `backward`.
 
         >>> x = Tensor(3.0, requires_grad=True)
         >>> (first,) = (x * x * x).gradient(x, create_graph=True)
@@ -693,7 +701,12 @@ class Tensor(Variable):
         return Handle(holder.hooks, hook, key)
 
     def retain_grad(self) -> None:
-        """Make `backward()` store the gradient of this result of an op in its `.grad`.
+        """Make `backward()` accumulate the gradient of this non-leaf tensor into its `.grad`.
+
+        Calling it on a leaf, or a second time, has no effect.
+
+        Raises:
+            GraphError: if this tensor does not require a gradient.
 
         >>> x = Tensor(3.0, requires_grad=True)
         >>> y = x * x
@@ -783,7 +796,8 @@ class Tensor(Variable):
                 "trunc" to round down or toward 0, which keeps integers and has gradient 0.
 
         Raises:
-            ArgumentError: for another rounding mode, or for integer division by 0 with rounding.
+            ArgumentError: if `rounding_mode` is unknown, or an integer is divided by 0 with
+                rounding.
 
         >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
         (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))
@@ -1042,10 +1056,7 @@ def _array_of(data: Any, dtype: Any) -> Array:
             f"Tensor: cannot convert this {_kind(data)} to an array; {error}"
         ) from error
     if array.dtype.kind not in "biuf":
-        raise DtypeError(
-            f"Tensor: expected numbers, got {_kind(data)} of dtype {array.dtype}. Use .cat(...) or "
-            ".stack(...) to join tensors."
-        )
+        raise DtypeError(f"Tensor: expected numbers, got {_kind(data)} of dtype {array.dtype}.")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if (
         dtype is None
@@ -1089,7 +1100,7 @@ def _draws(weights: Array, count: int, replacement: bool, generator: np.random.G
     """Draw indices of shape (*, count) with weights of shape (*, n)."""
     if weights.ndim not in (1, 2) or not weights.size:
         raise ShapeError(
-            "multinomial: expected nonempty weights of shape (n,) or (m, n), got shape "
+            "multinomial: expected non-empty weights of shape (n,) or (m, n), got shape "
             f"{weights.shape}."
         )
     rows = np.atleast_2d(weights).astype(np.float64)

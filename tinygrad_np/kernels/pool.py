@@ -76,7 +76,7 @@ def _max_of_any(x: Array, met: list[Meeting], out: Array, winners: Array) -> Non
         better = np.greater(values, out[where])
         if x.dtype.kind == "f":
             better |= np.isnan(values)
-        # If all entries are -inf, the position is still that of an entry of the image.
+        # Even if all entries are -inf, the position is inside the image, not in the padding.
         better |= ~is_started[meeting.grid]
         is_started[meeting.grid] = True
         np.maximum(out[where], values, out=out[where])

@@ -105,7 +105,7 @@ def celu(x: V, alpha: float = 1.0) -> V:
     """Return x where x > 0, and alpha (e^(x/alpha) - 1) elsewhere (Barron 2017, eq. 2).
 
     Raises:
-        ArgumentError: unless alpha > 0.
+        ArgumentError: if `alpha` is not above 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 2.0]).celu(2.0).tolist()
@@ -129,7 +129,7 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
 
 
 def gelu(x: V, approximate: str = "tanh") -> V:
-    """Return x Φ(x), where Φ is the standard normal distribution function.
+    """Return x Φ(x), where Φ is the cumulative distribution function of the standard normal.
 
     Args:
         x: the input.
@@ -137,7 +137,7 @@ def gelu(x: V, approximate: str = "tanh") -> V:
             x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2 (Hendrycks and Gimpel 2016, section 2).
 
     Raises:
-        ArgumentError: for another value of `approximate`.
+        ArgumentError: if `approximate` has another value.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).gelu().tolist()
@@ -178,7 +178,7 @@ def softplus(x: V, beta: float = 1.0) -> V:
     """Return log(1 + e^(beta x)) / beta, without overflow.
 
     Raises:
-        ArgumentError: unless beta > 0.
+        ArgumentError: if `beta` is not above 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-400.0, 0.0, 400.0]).softplus().tolist()
@@ -231,10 +231,10 @@ def dropout(
         x: the input.
         p: probability of zeroing an entry.
         training: if False, return x itself.
-        generator: source of randomness; defaults to the global one.
+        generator: NumPy generator for the mask; defaults to the global generator.
 
     Raises:
-        ArgumentError: unless 0 <= p <= 1.
+        ArgumentError: if `p` is not between 0 and 1.
 
     From Srivastava et al. 2014.
 
@@ -243,7 +243,7 @@ def dropout(
     Tensor([1., 2.])
     """
     if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: expected `p` to be from 0 to 1, got {p}.")
+        raise ArgumentError(f"dropout: expected `p` to be a number from 0 to 1, got {p}.")
     if not training or p == 0:
         return x
     mask = random.resolve(generator).random(x.shape, np.float32) >= p

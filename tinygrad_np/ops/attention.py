@@ -59,10 +59,15 @@ def scaled_dot_product_attention(
         is_causal: whether query i attends only to keys 0 to i; cannot be combined with `attn_mask`.
         enable_gqa: whether to repeat the heads of key and value, axis -3, to match the query
             (grouped-query attention).
-        generator: random generator for dropout.
+        generator: NumPy generator for dropout; defaults to the global generator.
 
     Returns:
         A tensor of shape (..., L, D).
+
+    Raises:
+        ArgumentError: if both `attn_mask` and `is_causal` are given.
+        DtypeError: if `attn_mask` is neither bool nor float.
+        ShapeError: if the shapes or the numbers of heads do not match.
 
     >>> from tinygrad_np import Tensor
     >>> query, key = Tensor([[0.0, 0.0]]), Tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -81,6 +81,7 @@ def einsum(formula: str, *operands: V, dtype: DTypeLike | None = None) -> V:
 
     Raises:
         ArgumentError: if the formula is not valid.
+        DtypeError: if `formula` is not a string, or an operand is neither a Tensor nor an ndarray.
         ShapeError: if the formula does not match the shapes of the operands.
 
     The operands are contracted in pairs, in the order of NumPy's "greedy" path.

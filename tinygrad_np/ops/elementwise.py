@@ -142,7 +142,7 @@ def isclose(
 
 @op("not x")
 def logical_not(x: Array) -> Array:
-    """Compute the elementwise logical not: True where x is 0 or False.
+    """Compute the elementwise logical NOT: True where x is 0 or False.
 
     >>> Tensor([0, 2]).logical_not()
     Tensor([ True, False])
@@ -166,7 +166,7 @@ def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
 
 @op("a AND b, bitwise")
 def bitwise_and(a: Array, b: Array) -> Array:
-    """Compute the bitwise and of integers or bools.
+    """Compute the bitwise AND of integers or bools.
 
     >>> Tensor([6]) & 3
     Tensor([2])
@@ -176,7 +176,7 @@ def bitwise_and(a: Array, b: Array) -> Array:
 
 @op("a OR b, bitwise")
 def bitwise_or(a: Array, b: Array) -> Array:
-    """Compute the bitwise or of integers or bools.
+    """Compute the bitwise OR of integers or bools.
 
     >>> Tensor([6]) | 3
     Tensor([7])
@@ -186,7 +186,7 @@ def bitwise_or(a: Array, b: Array) -> Array:
 
 @op("a XOR b, bitwise")
 def bitwise_xor(a: Array, b: Array) -> Array:
-    """Compute the bitwise exclusive or of integers or bools.
+    """Compute the bitwise exclusive OR of integers or bools.
 
     >>> Tensor([6]) ^ 3
     Tensor([5])
@@ -196,7 +196,7 @@ def bitwise_xor(a: Array, b: Array) -> Array:
 
 @op("NOT x, bitwise")
 def bitwise_not(x: Array) -> Array:
-    """Compute the bitwise not of integers, or the logical not of bools.
+    """Compute the bitwise NOT of integers, or the logical NOT of bools.
 
     >>> Tensor([0, 5]).bitwise_not()
     Tensor([-1, -6])
@@ -264,7 +264,7 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
     Args:
         x: the input.
         min_: lower bound, a number or a tensor; None for no bound.
-        max_: upper bound, likewise. It wins where min_ > max_.
+        max_: upper bound, likewise. The result is max_ where min_ > max_.
 
     Raises:
         ArgumentError: if both bounds are None.
@@ -274,14 +274,14 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
     Tensor([-1. ,  0.5,  1. ])
     """
     if min_ is None and max_ is None:
-        raise ArgumentError("clip: expected min_ or max_, got neither.")
+        raise ArgumentError("clip: expected `min_` or `max_`, got neither.")
     if min_ is not None:
         x = where(lt(x, min_), min_, x)
     return x if max_ is None else where(gt(x, max_), max_, x)
 
 
 def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
-    """Return `grad_out` where `one` is not below `other`, hence also at nan; half of it at ties."""
+    """Return `grad_out` where one > other or either is nan, half of it at ties, 0 elsewhere."""
     # A tie passes the first selection and loses half in the second.
     return select(grad_out, logical_not(lt(one, other))) - select(grad_out, eq(one, other)) * 0.5
 
@@ -399,7 +399,7 @@ def floor_div(a: Array, b: Array) -> Array:
     """Divide a by b elementwise and round down; the gradient is 0.
 
     Raises:
-        ArgumentError: for integer division by 0.
+        ArgumentError: if an integer is divided by 0.
 
     >>> Tensor([7, -7]) // 2
     Tensor([ 3, -4])
@@ -418,7 +418,7 @@ def trunc_div(a: Array, b: Array) -> Array:
     """Divide a by b elementwise and round toward 0; the gradient is 0.
 
     Raises:
-        ArgumentError: for integer division by 0.
+        ArgumentError: if an integer is divided by 0.
     """
     _refuse_zero("trunc_div", a, b)
     if np.result_type(a, b).kind == "f":
@@ -440,7 +440,7 @@ def mod(a: Array, b: Array) -> Array:
     """Compute the remainder of floor division; it has the sign of b.
 
     Raises:
-        ArgumentError: for integer division by 0.
+        ArgumentError: if an integer is divided by 0.
 
     >>> Tensor([7, -7]).mod(3)
     Tensor([1, 2])
@@ -462,7 +462,7 @@ def fmod(a: Array, b: Array) -> Array:
     """Compute the remainder of truncated division; it has the sign of a.
 
     Raises:
-        ArgumentError: for integer division by 0.
+        ArgumentError: if an integer is divided by 0.
 
     >>> Tensor([7, -7]).fmod(3)
     Tensor([ 1, -1])
@@ -484,7 +484,7 @@ def neg(x: Array) -> Array:
 @op(
     "|x| with the sign of other",
     vjps={
-        # sign(x) sign(other). copysign of a tensor rather than the number 1 keeps the dtype of x.
+        # sign(x) sign(other). Passing copysign a tensor instead of the number 1 keeps x's dtype.
         "x": lambda grad_out, x, other: grad_out * (sign(x) * copysign(abs(sign(x)), other)),
         "other": zero_vjp,
     },
@@ -502,7 +502,7 @@ def copysign(x: Array, other: Array) -> Array:
 
 
 def lerp(x: V, end: Value | float, weight: Value | float) -> V:
-    """Interpolate linearly: x + weight (end - x).
+    """Interpolate linearly: x + weight (end - x), which is x at weight 0 and end at weight 1.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([0.0, 10.0]).lerp(Tensor([1.0, 20.0]), 0.25)
@@ -583,7 +583,7 @@ def trunc(x: Array) -> Array:
     subgradient="0 at jumps",
 )
 def round(x: Array) -> Array:
-    """Round to the nearest integer, halves to the even one; the gradient is 0.
+    """Round to the nearest integer, and halves to the nearest even one; the gradient is 0.
 
     >>> Tensor([0.5, 1.5, 2.6]).round()
     Tensor([0., 2., 3.])

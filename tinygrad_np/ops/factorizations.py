@@ -22,7 +22,7 @@ from tinygrad_np.typing import Shape, Value
 
 
 def _check(who: str, x: Value, is_square: bool = True) -> None:
-    """Raise unless x holds matrices (square ones if `is_square`) of a dtype LAPACK supports."""
+    """Raise unless x contains matrices (square ones if `is_square`) of a dtype LAPACK supports."""
     check_matrices(who, x)
     if is_square and x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"{who}: expected square matrices (..., n, n), got shape {x.shape}.")
@@ -37,8 +37,9 @@ def _explain_failure(who: str, x: Array, expected: str, got: str) -> Iterator[No
         yield
     except np.linalg.LinAlgError as error:
         raise MatrixError(
-            f"{who}: expected {expected} matrices, got {got} (input is {x.shape} {x.dtype}). Try "
-            "adding a multiple of the identity, as in x + 1e-3 * Tensor.eye(n)."
+            f"{who}: expected {expected} matrices, got {got} (input is {x.shape} {x.dtype}). If "
+            "the entries are finite, try adding a multiple of the identity, as in x + 1e-3 * "
+            "Tensor.eye(n)."
         ) from error
 
 
@@ -150,7 +151,7 @@ def solve(x: Array, b: Array) -> Array:
 
 
 def _as_matrices(x: V) -> V:
-    """Return numbers (...) as 1 x 1 matrices (..., 1, 1)."""
+    """Reshape numbers (...) to 1 x 1 matrices (..., 1, 1)."""
     return reshape(x, shape=(*x.shape, 1, 1))
 
 
@@ -195,7 +196,7 @@ def cofactors(x: Array) -> Array:
     flops=_lu_flops,
 )
 def sign_and_logdet(x: Array) -> Array:
-    """Stack sign and logarithm of the absolute value of the determinants in one array (2, ...)."""
+    """Stack the signs and the log |det x| of the matrices in one array of shape (2, ...)."""
     return np.stack(np.linalg.slogdet(x))
 
 
@@ -203,7 +204,7 @@ def slogdet(x: V) -> tuple[V, V]:
     """Compute the sign and log |det x| for each matrix of x (..., n, n).
 
     The determinant is sign * exp(log |det x|); the logarithm does not overflow. A singular matrix
-    gives (0, -inf), and its backward raises MatrixError. The gradient of the sign is 0.
+    gives (0, -inf), and its backward pass raises MatrixError. The gradient of the sign is 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 0.0], [0.0, -1.0]]).slogdet()
@@ -283,7 +284,7 @@ def qr(x: V) -> tuple[V, V]:
         Q of shape (..., m, k) and R of shape (..., k, n), where k is the smaller of m and n. The
         signs are LAPACK's.
 
-    The backward requires the first k columns of x to be linearly independent, and raises
+    The backward pass requires the first k columns of x to be linearly independent, and raises
     MatrixError if they are not.
 
     >>> from tinygrad_np import Tensor
@@ -352,7 +353,7 @@ def _svd_vjp(grad_out: Value, out: Value, x_shape: Shape, full_matrices: bool) -
     "(U, S, Vh) with U S Vh = x",
     vjps={"x": _svd_vjp},
     floating=True,
-    subgradient="0 for vectors that full_matrices adds; inf or nan for those of equal values in S",
+    subgradient="0 for vectors added by full_matrices; inf or nan for those of equal values in S",
     flops=_svd_flops,
 )
 def packed_svd(x: Array, *, full_matrices: bool = True) -> Array:

@@ -20,14 +20,14 @@ _LN10 = math.log(10)
 
 
 def _lower_exponent(a: Value | float, b: Value | float) -> Value | float:
-    """Return b - 1; but b where b = 0 and a is 0 or nan, since d(a^0)/da would be 0 times inf."""
+    """Return b - 1, or b where b = 0 and a is 0 or nan, to avoid 0 times inf or nan in the VJP."""
     if isinstance(b, int | float):
         return b - 1 if b else 0
     return where(mul(add(eq(a, 0), ne(a, a)), eq(b, 0)), b, b - 1)
 
 
 def _log_base(a: Value | float, b: Value) -> Value | float:
-    """Return log a; but 0 at a = 0 and b >= 0, where d(0^b)/db is 0."""
+    """Return log a, or 0 where a = 0 and b >= 0, because d(0^b)/db is 0 there."""
     if isinstance(a, int | float):
         if a:
             return math.log(a) if a > 0 else math.nan
@@ -48,7 +48,7 @@ def pow(a: Array, b: Array) -> Array:
     """Raise a to the power b elementwise; gradients at a = 0 and b = 0 are as in PyTorch.
 
     Raises:
-        ArgumentError: for an integer to a negative integer power.
+        ArgumentError: if an integer is raised to a negative integer power.
 
     >>> Tensor([2.0, 3.0]) ** 2
     Tensor([4., 9.])

@@ -127,7 +127,7 @@ def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[
     index = index.data if isinstance(index, Variable) else np.asarray(index)
     rank = len(x.shape)
     if index.dtype.kind not in "iu" and index.size:
-        raise DtypeError(f"{who}: expected `index` to be integers, got dtype {index.dtype}.")
+        raise DtypeError(f"{who}: expected `index` to contain integers, got dtype {index.dtype}.")
     if not -max(rank, 1) <= dim < max(rank, 1):
         raise AxisError(f"{who}: expected `dim` to be an axis of shape {x.shape}, got {dim}.")
     dim %= max(rank, 1)
@@ -137,8 +137,8 @@ def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[
         if axis != dim
     ):
         raise ShapeError(
-            f"{who}: expected `index` with {rank} axes and at most the lengths {x.shape} except "
-            f"along axis {dim}, got shape {index.shape}."
+            f"{who}: expected `index` to have {rank} axes and, except along axis {dim}, to be no "
+            f"longer than shape {x.shape}, got shape {index.shape}."
         )
     length = x.shape[dim] if rank else 1
     outside = (index < 0) | (index >= length)
@@ -157,15 +157,15 @@ def gather(x: V, dim: int, index: Value | ArrayLike) -> V:
     Args:
         x: the input.
         dim: the axis to index.
-        index: integers from 0 to x.shape[dim] - 1, with the number of axes of x. Along axes other
-            than `dim`, at most as long as x.
+        index: integers from 0 to x.shape[dim] - 1. It has as many axes as x and, except along
+            `dim`, is at most as long as x.
 
     Returns:
         A tensor of the shape of `index`. For two axes and dim=0, out[i, j] = x[index[i, j], j].
 
     Raises:
         AxisError: if `dim` or an index is out of range.
-        DtypeError: if `index` is not integers.
+        DtypeError: if `index` does not contain integers.
         ShapeError: if the shape of `index` does not fit.
 
     >>> from tinygrad_np import Tensor

@@ -62,7 +62,8 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
         dtype: if given, both operands are cast to it first.
 
     Raises:
-        ShapeError: if the lengths k differ, or an operand is a scalar.
+        DtypeError: if an operand is neither a Tensor nor an ndarray.
+        ShapeError: if the lengths k differ, or an operand is 0-d.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).matmul(Tensor([1.0, 1.0]))
@@ -71,8 +72,8 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
     left, right = read_operand("matmul", a, dtype), read_operand("matmul", x, dtype)
     if not a.shape or not x.shape:
         raise ShapeError(
-            f"matmul: expected operands of at least one axis, got shapes {a.shape} and {x.shape}. "
-            "Use * to multiply by a number."
+            "matmul: expected operands with at least one axis, got shapes "
+            f"{a.shape} and {x.shape}. Use * to multiply by a number."
         )
     if a.shape[-1] != x.shape[-2 if len(x.shape) > 1 else 0]:
         raise ShapeError(
@@ -169,7 +170,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     view=True,
 )
 def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    """Return the diagonal over `dim1` and `dim2` as a new last axis: a read-only view.
+    """Return a read-only view of the diagonal over `dim1` and `dim2`, as a new last axis.
 
     Args:
         x: tensor of at least two axes.
@@ -329,7 +330,7 @@ def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) 
         keepdim: whether to keep the reduced axes with length 1.
 
     Raises:
-        ArgumentError: if `p` is not a number.
+        ArgumentError: if `p` is nan or not a number.
         ShapeError: if a reduced axis is empty and `p` is negative or inf.
 
     Derivatives that would be infinite, at entries of 0, are 0.
@@ -348,7 +349,7 @@ def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) 
 
 
 def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
-    """Divide x by its p-norm along `dim`, or by `eps` where the norm is smaller.
+    """Divide x by its p-norm along `dim`, or by `eps` where the norm is below `eps`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[3.0, 4.0], [0.0, 0.0]]).normalize()

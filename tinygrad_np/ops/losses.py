@@ -138,7 +138,8 @@ def cross_entropy(
             classes.
 
     Raises:
-        ArgumentError: if a label is out of range; the message names it.
+        ArgumentError: if an option is invalid, or a label is out of range; the message names it.
+        DtypeError: if class indices are not integers.
         ShapeError: if the shapes do not match.
 
     >>> from tinygrad_np import Tensor
@@ -190,7 +191,8 @@ def nll_loss(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ArgumentError: if a label is out of range; the message names it.
+        ArgumentError: if an option is invalid, or a label is out of range; the message names it.
+        DtypeError: if class indices are not integers.
         ShapeError: if the shapes do not match.
 
     >>> from tinygrad_np import Tensor
@@ -241,7 +243,8 @@ def sparse_categorical_crossentropy(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ArgumentError: if a label is out of range; the message names it.
+        ArgumentError: if an option is invalid, or a label is out of range; the message names it.
+        DtypeError: if class indices are not integers.
         ShapeError: if the shapes do not match.
 
     >>> from tinygrad_np import Tensor
@@ -333,6 +336,9 @@ def binary_crossentropy_logits(
         Y: targets from 0 to 1.
         reduction: "mean", "sum" or "none".
         pos_weight: factor for the loss of positive targets.
+
+    Raises:
+        ShapeError: if the shapes of x and Y differ.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([1000.0, -1000.0])

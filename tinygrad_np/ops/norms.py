@@ -50,7 +50,7 @@ def _define_batch_norm(
     *,
     eps: float,
 ) -> Value:
-    """Define `batch_norm` by other ops; the statistics are always computed from x."""
+    """Define `batch_norm` in terms of other ops; the statistics are always computed from x."""
     if x.dtype == np.float16:  # squares would overflow
         others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
         return cast(_define_batch_norm(cast(x, np.float32), *others, eps=eps), x.dtype)

@@ -19,7 +19,7 @@ from tinygrad_np.runtime.memory import Array
 def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
     """Return the int64 indices that sort x along `dim`.
 
-    The sort is stable, also with `descending`. A nan counts as the largest entry.
+    The sort is stable, even with `descending`. A nan counts as the largest entry.
 
     >>> Tensor([3.0, 1.0, 2.0]).argsort()
     Tensor([1, 2, 0])
@@ -36,7 +36,7 @@ def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
 def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
     """Sort x along `dim`; return the sorted values and their int64 indices in x.
 
-    The sort is stable, also with `descending`. A nan counts as the largest entry.
+    The sort is stable, even with `descending`. A nan counts as the largest entry.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).sort(descending=True)

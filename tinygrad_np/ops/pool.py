@@ -113,11 +113,12 @@ def max_pool2d(
         P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1; or a pair of them.
 
     Raises:
-        ShapeError: if the padded image is smaller than the window.
+        ShapeError: if x has too few or too many axes, or the padded image is smaller than the
+            window.
         ArgumentError: if an option is out of range.
 
-    A window that contains nan gives nan. The gradient goes to the first maximum of each window, as
-    in PyTorch.
+    The gradient goes to the first maximum of each window. If a window contains nan, its maximum is
+    nan, and the index and the gradient are those of its last nan. Both rules are PyTorch's.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[[1.0, 5.0, 2.0], [3.0, 4.0, 0.0]]]]).max_pool2d(2, stride=1, return_indices=True)
@@ -233,7 +234,8 @@ def avg_pool2d(
         P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1.
 
     Raises:
-        ShapeError: if the padded image is smaller than the window.
+        ShapeError: if x has too few or too many axes, or the padded image is smaller than the
+            window.
         ArgumentError: if an option is out of range.
 
     >>> Tensor([[1.0, 5.0], [3.0, 4.0]]).avg_pool2d(2)
@@ -341,6 +343,7 @@ def max_unpool2d(
     Raises:
         ShapeError: if the shapes do not match.
         AxisError: if an index is outside the image.
+        DtypeError: if `indices` does not contain integers.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([[[[1.0, 5.0], [3.0, 4.0]]]])

@@ -22,7 +22,7 @@ Axis = int | tuple[int, ...] | list[int] | None
 
 
 def normalize_axes(name: str, x: Value, axis: Axis) -> tuple[int, ...] | None:
-    """Return `axis` as a tuple or None, for NumPy; a 0-d tensor also accepts axes 0 and -1."""
+    """Convert `axis` to a tuple or None, for NumPy; a 0-d tensor also accepts axes 0 and -1."""
     if axis is None:
         return None
     axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
@@ -235,9 +235,10 @@ def any(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
 @op("index of max x", flops=lambda x: x.size)
 def argmax(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array:
-    """Return the int64 index of the maximum along `axis`, or in the flattened tensor for None.
+    """Return the int64 index of the maximum along `axis`.
 
-    At ties, the first index is returned. A nan counts as the maximum.
+    If `axis` is None, the index counts along the flattened tensor. At ties, the first index is
+    returned. A nan counts as the maximum.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).argmax(axis=1)
     Tensor([1, 0])
@@ -247,9 +248,10 @@ def argmax(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array
 
 @op("index of min x", flops=lambda x: x.size)
 def argmin(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array:
-    """Return the int64 index of the minimum along `axis`, or in the flattened tensor for None.
+    """Return the int64 index of the minimum along `axis`.
 
-    At ties, the first index is returned. A nan counts as the minimum.
+    If `axis` is None, the index counts along the flattened tensor. At ties, the first index is
+    returned. A nan counts as the minimum.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).argmin(axis=1)
     Tensor([0, 1])
@@ -288,7 +290,7 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
 
 
 def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> V:
-    """Compute the standard deviation √var over `axis`; the gradient is 0 where it is 0.
+    """Compute the standard deviation √var over `axis`; where it is 0, the gradient is 0.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0, 4.0]).std()

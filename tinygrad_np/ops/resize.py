@@ -28,6 +28,7 @@ def interpolate(x: V, size: Sequence[int], mode: str = "linear", align_corners: 
 
     Raises:
         ShapeError: if x is empty or has too few axes.
+        DtypeError: if the mode is "linear" and the dtype is neither float nor uint8.
         ArgumentError: if an option is not valid.
 
     >>> from tinygrad_np import Tensor

@@ -67,7 +67,7 @@ def recurrence(a: Array, b: Array) -> Array:
 
 
 def _scan(name: str, scan: Callable[..., Array], x: Array, axis: int) -> Array:
-    """Call `scan(x, axis, dtype)`, with float16 in float32; a 0-d tensor has axes 0 and -1."""
+    """Call `scan(x, axis, dtype)`, for float16 in float32; a 0-d tensor accepts axes 0 and -1."""
     _check_axis(name, x, axis)
     wide = np.float32 if x.dtype == np.float16 else None
     out = scan(x, axis, wide) if x.ndim else scan(x.reshape(1), 0, wide).reshape(())

@@ -57,9 +57,9 @@ def scatter(x: Value, dim: int, index: Index, src: Source, reduce: str | None = 
             gets the gradient. "add" or "multiply" combine the entries with x instead.
 
     Raises:
-        ArgumentError: for another value of `reduce`.
+        ArgumentError: if `reduce` has another value.
         AxisError: if `dim` or an index is out of range.
-        DtypeError: if `index` is not integers, or `src` does not have the dtype of x.
+        DtypeError: if `index` does not contain integers, or `src` does not have the dtype of x.
         ShapeError: if the shape of `index` or `src` does not fit.
 
     >>> from tinygrad_np import Tensor
@@ -98,9 +98,9 @@ def scatter_reduce(
         include_self: whether the entries of x take part in the reduction.
 
     Raises:
-        ArgumentError: for another value of `reduce`.
+        ArgumentError: if `reduce` has another value.
         AxisError: if `dim` or an index is out of range.
-        DtypeError: if `index` is not integers, or `src` does not have the dtype of x.
+        DtypeError: if `index` does not contain integers, or `src` does not have the dtype of x.
         ShapeError: if the shape of `index` or `src` does not fit.
 
     >>> from tinygrad_np import Tensor
@@ -171,7 +171,9 @@ def _find_limit(dtype: DType, is_lowest: bool) -> float:
 
 
 def masked_fill(x: Value, mask: Index, value: Source) -> Value:
-    """Replace entries by `value` where `mask` is True; the dtype does not change.
+    """Replace entries by `value` where `mask` is True.
+
+    A number does not change the dtype; a tensor is promoted with x.
 
     Args:
         x: the input.
@@ -179,8 +181,9 @@ def masked_fill(x: Value, mask: Index, value: Source) -> Value:
         value: a number or a tensor with one entry.
 
     Raises:
-        DtypeError: if the mask is not bools, or x is not float and cannot represent the value.
-        ShapeError: if the value has more than one entry.
+        DtypeError: if `mask` does not contain bools, or the integer or bool dtype of x cannot
+            represent the number `value`.
+        ShapeError: if `value` is neither a number nor a tensor of shape () or (1,).
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([1.0, 2.0])
@@ -190,8 +193,8 @@ def masked_fill(x: Value, mask: Index, value: Source) -> Value:
     chosen = _read_mask("masked_fill", mask)
     if (shape := getattr(value, "shape", ())) not in ((), (1,)):
         raise ShapeError(
-            f"masked_fill: expected `value` to be a number, got shape {shape}. Try "
-            "mask.where(value, x)."
+            f"masked_fill: expected `value` to be a number, got shape {shape}. Use "
+            "mask.where(value, x) for a tensor."
         )
     if not hasattr(value, "dtype") and x.dtype.kind != "f":
         filling = np.asarray(value).astype(x.dtype)
@@ -208,7 +211,7 @@ def _read_mask(who: str, mask: Index) -> Array:
     mask = mask.data if isinstance(mask, Variable) else np.asarray(mask)
     if mask.dtype != bool:
         raise DtypeError(
-            f"{who}: expected `mask` to be bools, got dtype {mask.dtype}. Try mask != 0."
+            f"{who}: expected `mask` to contain bools, got dtype {mask.dtype}. Try mask != 0."
         )
     return mask
 
@@ -219,13 +222,13 @@ def masked_select(x: Value, mask: Index, size: int | None = None, fill_value: fl
     Args:
         x: the input.
         mask: bools that broadcast with x.
-        size: the length of the result. Further entries are dropped, missing ones are filled with
-            `fill_value`. By default, the number of entries selected.
+        size: the length of the result, by default the number of entries selected. Further entries
+            are dropped; missing ones are filled with `fill_value`.
         fill_value: the value of missing entries.
 
     Raises:
         ArgumentError: if `size` is negative.
-        DtypeError: if the mask is not bools.
+        DtypeError: if `mask` does not contain bools.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -256,9 +259,9 @@ def nonzero(x: Array, *, size: int | None = None, fill_value: int = 0) -> Array:
 
     Args:
         x: the input.
-        size: the number of rows n. Further rows are dropped, missing ones are filled with
-            `fill_value`. By default, the number of nonzero entries.
-        fill_value: the index in missing rows.
+        size: the number of rows n, by default the number of nonzero entries. Further rows are
+            dropped; missing ones are filled with `fill_value`.
+        fill_value: the value of all entries in missing rows.
 
     Raises:
         ArgumentError: if `size` is negative.

@@ -194,7 +194,10 @@ def stack(*xs: V, dim: int = 0) -> V:
     """
     if not xs or any(not hasattr(x, "shape") for x in xs):
         kinds = ", ".join([type(x).__name__ for x in xs]) or "nothing"
-        raise DtypeError(f"stack: expected tensors, got {kinds}. Convert lists with Tensor(...).")
+        raise DtypeError(
+            f"stack: expected tensors, got {kinds}. Try stack(*tensors) for a list of tensors, or "
+            "Tensor(...) around each list of numbers."
+        )
     if any(x.shape != xs[0].shape for x in xs):
         raise ShapeError(f"stack: expected tensors of the same shape, got {[x.shape for x in xs]}.")
     return cat(*[unsqueeze(x, dim) for x in xs], dim=dim)
@@ -209,8 +212,9 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
         dim: the axis to split.
 
     Raises:
-        ArgumentError: if one size is below 1.
-        ShapeError: if several sizes do not add up to the length of the axis.
+        ArgumentError: if `sizes` is an integer below 1.
+        ShapeError: if a sequence of sizes has negative entries or does not add up to the length of
+            the axis, or if x is 0-d.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).split(2)
@@ -246,7 +250,9 @@ def chunk(x: V, chunks: int, dim: int = 0) -> tuple[V, ...]:
 
 
 def repeat(x: V, repeats: Sequence[int]) -> V:
-    """Tile the tensor: repeat it along each axis, and along new leading axes.
+    """Tile the tensor: repeat it along each axis.
+
+    `repeats` has one count per axis; additional leading counts add new axes.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).repeat(2, 2)
@@ -265,7 +271,7 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
 
 
 def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:
-    """Repeat each entry `repeats` times along `dim`, or in the flattened tensor for None.
+    """Repeat each entry `repeats` times along `dim`, or in the flattened tensor if `dim` is None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).repeat_interleave(2)
@@ -297,7 +303,7 @@ def flip(x: V, axis: int | Sequence[int]) -> V:
 
 
 def roll(x: V, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> V:
-    """Shift entries cyclically along `dims`, or in the flattened tensor for None.
+    """Shift entries cyclically along `dims`, or in the flattened tensor if `dims` is None.
 
     Args:
         x: the input.
@@ -339,7 +345,7 @@ def pad_constant(x: Array, *, padding: Pads, value: float = 0.0) -> Array:
     lengths = [n + before + after for n, (before, after) in zip(x.shape, padding, strict=True)]
     if min(lengths, default=0) < 0:
         raise ShapeError(
-            f"pad: expected to crop at most the shape {x.shape}, got padding {padding}."
+            f"pad: expected negative padding to crop at most shape {x.shape}, got {padding}."
         )
     out = np.full(lengths, value, x.dtype)
     out[_crop(lengths, padding)] = x[_crop(x.shape, _negate(padding))]
@@ -375,7 +381,7 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
         value: the constant for mode "constant".
 
     Raises:
-        ArgumentError: for another mode.
+        ArgumentError: if `mode` is unknown.
         ShapeError: if `padding` does not fit the shape, or exceeds what the mode allows: per side,
             the axis length - 1 for "reflect" and the axis length for "circular".
 
@@ -388,7 +394,7 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
         return pad_constant(x, padding=pairs, value=value)
     if mode not in _MODES:
         raise ArgumentError(
-            f"pad: expected `mode` to be constant, {', '.join(_MODES)}, got {mode!r}."
+            f"pad: expected `mode` to be one of constant, {', '.join(_MODES)}, got {mode!r}."
         )
     for axis, (before, after) in enumerate(pairs):
         length = x.shape[axis]
@@ -456,6 +462,8 @@ def shrink(x: V, arg: Sequence[Sequence[int] | None]) -> V:
 
 def unfold(x: V, dim: int, size: int, step: int) -> V:
     """Return all windows of `size` along `dim`, `step` apart, in a new last axis.
+
+    Unlike in PyTorch, the result is a copy.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3, 4]).unfold(0, 2, 1)

@@ -93,7 +93,9 @@ BAD: Bads = {
     "fmod": [(lambda: T.ones(2).fmod(T.ones(3)), ShapeError, "fmod: got (2,) float32")],
     "isclose": [(lambda: T.ones(2).isclose(T.ones(3)), ShapeError, "isclose: got (2,) float32")],
     "isinf": [(lambda: T.ones(2).isinf(sign=1), DtypeError, "isinf: expected inputs ['x']")],
-    "clip": [(lambda: T.ones(2).clip(), ArgumentError, "clip: expected min_ or max_, got neither")],
+    "clip": [
+        (lambda: T.ones(2).clip(), ArgumentError, "clip: expected `min_` or `max_`, got neither")
+    ],
     "div": [
         (lambda: T.ones(2).div(2, "up"), ArgumentError, "div: expected `rounding_mode` to be None"),
         (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: expected a nonzero integer"),
@@ -115,12 +117,16 @@ BAD: Bads = {
     ],
     "dropout": [
         bad(
-            T.dropout, ArgumentError, "dropout: expected `p` to be from 0 to 1, got 1.5", (2,), 1.5
+            T.dropout,
+            ArgumentError,
+            "dropout: expected `p` to be a number from 0 to 1, got 1.5",
+            (2,),
+            1.5,
         ),
         bad(
             T.dropout,
             ArgumentError,
-            "dropout: expected `p` to be from 0 to 1, got nan",
+            "dropout: expected `p` to be a number from 0 to 1, got nan",
             (2,),
             np.nan,
         ),

@@ -118,7 +118,7 @@ def _backward(x: T) -> None:
 
 
 _not_finite = "expected finite matrices, got nan or inf (input is"
-_hint = "Try adding a multiple of the identity"
+_hint = "If the entries are finite, try adding a multiple of the identity"
 
 
 BAD: Bads = {

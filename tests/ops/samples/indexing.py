@@ -92,9 +92,15 @@ BAD: Bads = {
         _gather(
             AxisError, "gather: expected `dim` to be an axis of shape (2, 2)", _ROWS, 2, _INDEX
         ),
-        _gather(ShapeError, "gather: expected `index` with 2 axes", _ROWS, 1, T([0])),
-        _gather(ShapeError, "except along axis 1, got shape (3, 1)", _ROWS, 1, T([[0], [0], [0]])),
-        _gather(DtypeError, "`index` to be integers, got dtype float32", _ROWS, 1, T([[0.5]])),
+        _gather(ShapeError, "gather: expected `index` to have 2 axes", _ROWS, 1, T([0])),
+        _gather(
+            ShapeError,
+            "except along axis 1, to be no longer than shape (2, 2), got shape (3, 1)",
+            _ROWS,
+            1,
+            T([[0], [0], [0]]),
+        ),
+        _gather(DtypeError, "`index` to contain integers, got dtype float32", _ROWS, 1, T([[0.5]])),
     ],
     "scatter_add": [
         _scatter_add(AxisError, "scatter_add: got (2, 2) float32", _ROWS, T([[5, 5], [5, 5]])),
@@ -120,13 +126,22 @@ BAD: Bads = {
     ],
     "masked_fill": [
         bad(
-            T.masked_fill, DtypeError, "masked_fill: expected `mask` to be bools", _ROWS, [1, 0], 0
+            T.masked_fill,
+            DtypeError,
+            "masked_fill: expected `mask` to contain bools",
+            _ROWS,
+            [1, 0],
+            0,
         ),
         bad(T.masked_fill, ShapeError, "a number, got shape (2, 2)", _ROWS, [True, False], _ROWS),
     ],
     "masked_select": [
         bad(
-            T.masked_select, DtypeError, "masked_select: expected `mask` to be bools", _ROWS, [1, 0]
+            T.masked_select,
+            DtypeError,
+            "masked_select: expected `mask` to contain bools",
+            _ROWS,
+            [1, 0],
         )
     ],
     "nonzero": [

@@ -116,7 +116,13 @@ BAD: Bads = {
         bad(T.pad, ShapeError, "mode 'circular', got (0, 4)", (3,), [0, 4], "circular"),
         bad(T.pad, ShapeError, "of shape (3,), got 3 numbers", (3,), [1, 2, 3]),
         bad(T.pad, ShapeError, "pad: expected 1 pairs (before, after)", (3,), [(1, 2), None]),
-        bad(T.pad, ShapeError, "pad: expected to crop at most the shape (3,)", (3,), [-2, -2]),
+        bad(
+            T.pad,
+            ShapeError,
+            "pad: expected negative padding to crop at most shape (3,)",
+            (3,),
+            [-2, -2],
+        ),
     ],
     "pad_constant": [
         bad(ops.pad_constant, ShapeError, "pad: expected 1 pairs", (3,), [(1, 2), (0, 0)])
