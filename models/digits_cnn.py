@@ -6,12 +6,12 @@ from tinygrad_np import Tensor, nn
 
 
 class DigitsCNN(nn.Module):
-    """One convolution and one linear layer for images (N, 1, 8, 8); 1 370 parameters.
+    """One convolution and one linear layer for images (N, 1, 8, 8); 1,370 parameters.
 
         conv 3x3 (1 to 8) > relu > max-pool 2 > flatten > linear (128 to 10)
 
     The weights are initialized with `kaiming_normal` and the biases with 0. The design comes from a
-    tutorial of convolution and pooling (system D in `examples/RESULTS.md`).
+    tutorial on convolution and pooling (system D in `examples/RESULTS.md`).
 
     >>> from models import DigitsCNN
     >>> from tinygrad_np import Tensor

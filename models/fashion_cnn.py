@@ -6,7 +6,7 @@ from tinygrad_np import Tensor, nn
 
 
 class FashionCNN(nn.Module):
-    """Two convolutions with batch norm and two linear layers; 1 630 282 parameters.
+    """Two convolutions with batch norm and two linear layers; 1,630,282 parameters.
 
         conv 3x3 (1 to 32) > batch norm > relu > max-pool 2
         conv 3x3 (32 to 64) > batch norm > relu > max-pool 2

@@ -7,7 +7,7 @@ from tinygrad_np.errors import ArgumentError
 
 
 class LabCNN(nn.Module):
-    """One or two convolutions and two linear layers; 402 986 parameters by default.
+    """One or two convolutions and two linear layers; 402,986 parameters by default.
 
         conv 3x3 (1 to 16) > relu > max-pool 2
         conv 3x3 (16 to 32) > relu > max-pool 2   (only with blocks=2)
@@ -19,7 +19,7 @@ class LabCNN(nn.Module):
         generator: NumPy generator for the initial values; defaults to the global generator.
         channels: number of channels of the first convolution; the lab's wider form has 32.
         blocks: number of convolutions; with 2, the second has twice as many channels, and the model
-            has 206 922 parameters.
+            has 206,922 parameters.
 
     Raises:
         ArgumentError: if `blocks` is neither 1 nor 2.

@@ -6,15 +6,15 @@ from tinygrad_np import Tensor, nn
 
 
 class LeNet(nn.Module):
-    """Two 5x5 convolutions with batch norm and three linear layers; 61 750 parameters.
+    """Two 5x5 convolutions with batch norm and three linear layers; 61,750 parameters.
 
         conv 5x5, padding 2 (1 to 6) > batch norm > relu > max-pool 2
         conv 5x5 (6 to 16) > batch norm > relu > max-pool 2
         flatten > linear (400 to 120) > relu > linear (120 to 84) > relu > linear (84 to 10)
 
-    The layer sizes come from LeNet-5 (LeCun et al. 1998); batch norm, ReLU and max-pooling do not
-    (system C in `examples/RESULTS.md`). The weights are initialized with `kaiming_normal` and the
-    biases with 0.
+    The layer sizes come from LeNet-5 (LeCun et al. 1998), which has no batch norm, ReLU or
+    max-pooling. The weights are initialized with `kaiming_normal` and the biases with 0. The design
+    is that of system C in `examples/RESULTS.md`.
     """
 
     def __init__(self, generator: np.random.Generator | None = None) -> None:

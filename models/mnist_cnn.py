@@ -6,13 +6,13 @@ from tinygrad_np import Tensor, nn
 
 
 class MnistCNN(nn.Module):
-    """Two convolutions and two linear layers with dropout; 421 642 parameters.
+    """Two convolutions and two linear layers with dropout; 421,642 parameters.
 
         conv 3x3 (1 to 32) > relu > max-pool 2
         conv 3x3 (32 to 64) > relu > max-pool 2
         flatten > linear (3136 to 128) > relu > dropout 0.25 > linear (128 to 10)
 
-    The design comes from a NumPy project for MNIST (system B in `examples/RESULTS.md`).
+    The design is that of system B in `examples/RESULTS.md`.
 
     Args:
         generator: NumPy generator for the initial values and for dropout; defaults to the global
@@ -49,7 +49,7 @@ class MnistCNN(nn.Module):
 
 
 class MnistCNNLight(MnistCNN):
-    """MnistCNN with 8 and 16 channels and a hidden layer of size 32; 26 698 parameters."""
+    """MnistCNN with 8 and 16 channels and a hidden layer of size 32; 26,698 parameters."""
 
     def __init__(self, generator: np.random.Generator | None = None) -> None:
         super().__init__(generator, widths=(8, 16, 32))

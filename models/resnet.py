@@ -11,9 +11,11 @@ Generator = np.random.Generator | None
 
 
 class SqueezeExcitation(nn.Module):
-    """Scaling of each channel by a gate computed from the means of all channels.
+    """Squeeze-and-excitation: scale each channel by a gate computed from all channel means.
 
-    mean over H, W > linear (C to C / reduction) > relu > linear (C / reduction to C) > sigmoid
+    The gates of shape (N, C) are
+
+        mean over H, W > linear (C to C / reduction) > relu > linear (C / reduction to C) > sigmoid
     """
 
     def __init__(self, channels: int, reduction: int = 4, generator: Generator = None) -> None:
@@ -29,9 +31,9 @@ class SqueezeExcitation(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: two 3x3 convolutions with batch norm, added to the input.
+    """Residual block: the input plus the output of two 3x3 convolutions with batch norm.
 
-    If the shapes differ, the input passes through a 1x1 convolution with batch norm first.
+    If the shapes differ, the input first passes through a 1x1 convolution with batch norm.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A convolution, three residual blocks and a linear layer; 77 754 parameters by default.
+    """A convolution, three residual blocks and a linear layer; 77,754 parameters by default.
 
         conv 3x3 (1 to width) > batch norm > relu
         block (width) > block (2 width, stride 2) > block (4 width, stride 2)
@@ -77,7 +79,7 @@ class ResNet(nn.Module):
 
     Args:
         generator: NumPy generator for the initial values; defaults to the global generator.
-        squeeze_excitation: whether each block scales its channels; 80 582 parameters in total at
+        squeeze_excitation: whether each block scales its channels; 80,582 parameters in total at
             width 16.
         width: number of channels of the first block.
     """

@@ -456,17 +456,17 @@ def test_pixels_outside_the_rectangle_are_unchanged():
         (
             {"noise": -0.1},
             ArgumentError,
-            "`noise` to be a fraction of the pixel range from 0 to 1, got -0.1.",
+            "`noise` to be from 0 to 1, as a fraction of the pixel range, got -0.1.",
         ),
         (
             {"noise": 25.5},
             ArgumentError,
-            "`noise` to be a fraction of the pixel range from 0 to 1, got 25.5.",
+            "`noise` to be from 0 to 1, as a fraction of the pixel range, got 25.5.",
         ),
         (
             {"noise": True},
             DtypeError,
-            "`noise` to be a fraction of the pixel range from 0 to 1, got True.",
+            "`noise` to be from 0 to 1, as a fraction of the pixel range, got True.",
         ),
         ({"erasing": 1.1}, ArgumentError, "`erasing` to be a probability from 0 to 1, got 1.1."),
         ({"erasing": -1}, ArgumentError, "`erasing` to be a probability from 0 to 1, got -1."),
@@ -491,7 +491,7 @@ def test_augmentation_is_immutable():
 
 
 def test_shift_as_large_as_the_image_raises():
-    words = r"Augmentation: expected `shift` to be below the sides of the 9x12 images, got 9\."
+    words = r"Augmentation: expected `shift` to be below both sides of the 9x12 images, got 9\."
     with pytest.raises(ArgumentError, match=f"^{words}"):
         applied(random_images(3), shift=9)
     assert applied(random_images(3), shift=8).shape == (3, 1, 9, 12)

@@ -72,7 +72,7 @@ def test_gzip_is_detected_by_content(tmp_path):
 @each(
     ("content", "fault"),
     [
-        (b"", "expected an IDX file, which starts with 00 00, a dtype code from 08"),
+        (b"", "expected an IDX file, which starts with 00 00, a dtype code (08"),
         (b"\0\0\x08", "and the number of axes, got 00 00 08."),
         (b"<!DOCTYPE html>", "and the number of axes, got 3c 21 44 4f."),
         (b"\0\1\x08\1" + bytes(4), "and the number of axes, got 00 01 08 01."),

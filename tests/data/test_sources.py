@@ -267,7 +267,7 @@ def test_nothing_reachable(server, cache):
         closed_address(): "the connection failed",
         server.mirror(
             "wrong", dict.fromkeys(NAMES, b"other")
-        ): "the SHA-256 is not the official file's",
+        ): "the SHA-256 does not match the official file",
         server.mirror("broken", missing=10): "the transfer was interrupted",
         "not-an-address/": "No scheme supplied",
     }

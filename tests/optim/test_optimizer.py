@@ -820,9 +820,10 @@ def test_loading_state_of_other_groups_raises(state):
     optimizer = optim.SGD([{"params": [one()]}, {"params": [one(), one()]}], lr=0.1, momentum=0.9)
     optimizer.step()
     before = repr(optimizer.state_dict())
-    words = r"expected 3 parameters in groups of \[1, 2\], got \d parameters in groups of \[.*\]\."
+    cause = r"the state dict does not match the optimizer\."
+    words = r"Expected 3 parameters in groups of \[1, 2\], got \d parameters in groups of \[.*\]\."
     options = r"Unknown options: \[.*\]\. Missing options: \[.*\]\."
-    with pytest.raises(ArgumentError, match=f"^SGD.load_state_dict: {words} {options}$"):
+    with pytest.raises(ArgumentError, match=f"^SGD.load_state_dict: {cause} {words} {options}$"):
         optimizer.load_state_dict(state)
     assert repr(optimizer.state_dict()) == before
 

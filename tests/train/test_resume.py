@@ -345,7 +345,13 @@ def other_groups():
             ArgumentError,
             "(optimizer: expected Adam, got AdamW). Build",
         ),
-        (simple(), other_groups(), ArgumentError, "Adam.load_state_dict: expected 2 parameters in"),
+        (
+            simple(),
+            other_groups(),
+            ArgumentError,
+            "Adam.load_state_dict: the state dict does not match the optimizer. "
+            "Expected 2 parameters in",
+        ),
         (
             simple(),
             simple(model=nn.Linear(4, 2)),

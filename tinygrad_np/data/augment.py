@@ -1,7 +1,7 @@
 """Data augmentation: random shifts, rotations, scalings, flips, noise and erasing.
 
-All random numbers of an epoch are drawn at once, as a table with a row per image of the dataset,
-and looked up by the image's index. An augmented image is therefore the same bit for bit in any
+All random numbers of an epoch are drawn at once, as a table with one row per image of the dataset,
+and looked up by the index of the image. An augmented image is therefore the same bit for bit in any
 batch, and a resumed training run continues exactly like an uninterrupted one.
 """
 
@@ -14,8 +14,8 @@ from tinygrad_np.checks import is_integer, is_real
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 
-# Third entry of a generator's seed, after seed and epoch. It starts at 1 because NumPy pads short
-# seeds with zeros, and the shuffled order is drawn from (seed, epoch).
+# Third entry of a generator's seed, after seed and epoch. 0 is taken: NumPy pads short seeds with
+# zeros, and the shuffled order is drawn from (seed, epoch).
 _SHIFT, _ROTATION, _SCALING, _FLIP, _NOISE, _ERASING = range(1, 7)
 
 _FIELD = 1 << 18
@@ -36,13 +36,13 @@ class Augmentation:
         flip: mirror left to right with probability 1/2.
         noise: standard deviation of Gaussian noise, as a fraction of the range of pixel values; the
             result is clipped to that range.
-        erasing: probability of replacing a rectangle by uniform random values. The rectangle covers
-            2 to 33 % of the image, and its height is 0.3 to 3.3 times its width.
+        erasing: probability of replacing a rectangle with uniform random values. The rectangle
+            covers 2 to 33 % of the image, and its height is 0.3 to 3.3 times its width.
 
     Shift, rotation, scaling and flip are applied in one bilinear interpolation, with zeros outside
     the image. Erasing follows Zhong et al. 2020, Random Erasing Data Augmentation, with two
-    changes: the aspect ratio is log-uniform, so that tall rectangles are as frequent as wide ones,
-    and a side longer than the image is cut to its length.
+    changes: the aspect ratio is log-uniform, so tall rectangles are as frequent as wide ones, and a
+    side longer than the image is clipped to it.
 
     Raises:
         ArgumentError: if a value is out of range.
@@ -77,7 +77,7 @@ class Augmentation:
         for name, most, meaning in (
             ("rotation", 180, "degrees from 0 to 180"),
             ("scaling", np.nextafter(1, 0), ">= 0 and below 1"),
-            ("noise", 1, "a fraction of the pixel range from 0 to 1"),
+            ("noise", 1, "from 0 to 1, as a fraction of the pixel range"),
             ("erasing", 1, "a probability from 0 to 1"),
         ):
             value = getattr(self, name)
@@ -96,10 +96,15 @@ class Augmentation:
         Args:
             images: array of shape (N, C, H, W) with values from 0 to `scale`.
             scale: largest pixel value.
-            generator: source of the random numbers; the global generator by default.
+            generator: NumPy generator for the random numbers; defaults to the global generator.
 
         Returns:
             float32 images with values on the same scale.
+
+        Raises:
+            ShapeError: if `images` is not 4-D.
+            ArgumentError: if noise or erasing is on and a value is outside 0 to `scale`, or if a
+                shift could move the whole image out of view.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -131,14 +136,14 @@ class Augmentation:
 
 
 class AugmentationTable:
-    """Random numbers of an `Augmentation` for each image of a dataset in one epoch.
+    """Random numbers that an `Augmentation` uses for the images of a dataset in one epoch.
 
     Args:
         augmentation: the settings.
         shape: shape (N, C, H, W) of the dataset's images.
         scale: largest pixel value.
         seed: seed of the training run; the table depends only on `seed` and `epoch`.
-        epoch: number of the epoch.
+        epoch: epoch number, from 0.
 
     Raises:
         ArgumentError: if a shift could move the whole image out of view.
@@ -155,7 +160,7 @@ class AugmentationTable:
         count, _, height, width = shape
         if augmentation.shift and augmentation.shift >= min(height, width):
             raise ArgumentError(
-                f"Augmentation: expected `shift` to be below the sides of the {height}x{width} "
+                f"Augmentation: expected `shift` to be below both sides of the {height}x{width} "
                 f"images, got {augmentation.shift}."
             )
         self.augmentation = augmentation

@@ -22,7 +22,7 @@ class Dataset:
         labels: integers of shape (N,), from 0 to len(classes) - 1.
         classes: names of the classes.
         name: name of the dataset, used in messages.
-        scale: divisor of the pixel values, usually the largest one, such as 255.
+        scale: divisor of the pixel values, usually the largest possible value, such as 255.
         mean: mean of the scaled images.
         std: standard deviation of the scaled images.
         origin: where the dataset was found.
@@ -30,8 +30,8 @@ class Dataset:
     A batch is (images / scale - mean) / std.
 
     Raises:
-        ShapeError: if `images` is not 4-D, or `labels` has another length.
-        DtypeError: if `labels` are not integers.
+        ShapeError: if `images` is not 4-D, or `labels` does not have shape (N,).
+        DtypeError: if `labels` does not have an integer dtype.
         ArgumentError: if a label is out of range, if `scale` or `std` is not positive, or if float
             images contain nan or inf.
 
@@ -91,7 +91,7 @@ class Dataset:
         return len(self.images)
 
     def first(self, count: int | None) -> "Dataset":
-        """Return the first `count` images and labels, or all of them if `count` is None."""
+        """Return a dataset of the first `count` images, or of all images if `count` is None."""
         if count is None:
             return self
         if not 1 <= count <= len(self):
@@ -112,7 +112,7 @@ class Dataset:
             The remaining dataset and the held-out dataset, both in the original order.
 
         Raises:
-            ArgumentError: if one of the two would be empty.
+            ArgumentError: if `fraction` is not between 0 and 1, or a part would be empty.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -149,7 +149,7 @@ class Dataset:
 
         Args:
             where: indices or slice of the images.
-            table: augments the images before they are normalized.
+            table: augmentation to apply before the images are normalized, if any.
         """
         images = self.images[where]
         images = images.astype(np.float32) if table is None else table.apply(images, where)
@@ -166,8 +166,8 @@ class DataLoader:
         batch_size: number of images per batch; the last batch is smaller if `batch_size` does not
             divide the number of images.
         shuffle: reshuffle the dataset in every epoch.
-        seed: seed of shuffling and augmentation, which depend on it and on the number of the epoch.
-            By default it is drawn when it is first needed.
+        seed: seed of shuffling and augmentation, which depend only on the seed and the epoch
+            number. By default, it is drawn from the global generator when first needed.
         augmentation: random changes of the images; for training sets only.
 
     >>> from tinygrad_np import data
@@ -229,8 +229,8 @@ class DataLoader:
     def state_dict(self) -> dict[str, int | None]:
         """Return the seed and the number of the next epoch, which determine all further batches.
 
-        If shuffling or augmentation needs a seed and none was given, it is drawn now. Without
-        shuffling or augmentation the seed may be None.
+        If shuffling or augmentation needs a seed and none was given, it is drawn now. Otherwise,
+        the seed may be None.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -242,7 +242,7 @@ class DataLoader:
         return {"seed": self.seed, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a `state_dict`, so that the loader resumes with the epoch stored in it.
+        """Load a `state_dict`; the next pass is the epoch stored in it.
 
         Raises:
             ArgumentError: if the entries of `state` are not a valid seed and epoch.

@@ -24,8 +24,8 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
         sha256: expected SHA-256 of the uncompressed bytes, in hex; not checked by default.
 
     Raises:
-        DataError: if the file is missing, is not an IDX file, has a truncated or damaged gzip
-            stream, has a size that does not match its shape, or does not match `sha256`.
+        DataError: if the file is missing or not an IDX file, its gzip stream is truncated or
+            damaged, its size does not match its shape, or its bytes do not match `sha256`.
 
     >>> import tempfile
     >>> from tinygrad_np import data
@@ -39,8 +39,8 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     payload = _payload(path)
     if len(payload) < 4 or payload[:2] != b"\0\0" or payload[2] not in _DTYPES:
         raise DataError(
-            f"{path}: expected an IDX file, which starts with 00 00, a dtype code from "
-            f"{' '.join(f'{code:02x}' for code in _DTYPES)} and the number of axes, got "
+            f"{path}: expected an IDX file, which starts with 00 00, a dtype code ("
+            f"{' '.join(f'{code:02x}' for code in _DTYPES)}) and the number of axes, got "
             f"{payload[:4].hex(' ') or 'an empty file'}."
         )
     ndim = payload[3]

@@ -1,4 +1,4 @@
-"""Reader for photos and drawings of digits, which it converts to the format of MNIST."""
+"""Conversion of photos and drawings of digits to the format of MNIST."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from tinygrad_np.runtime.memory import Array
 _SIDE, _BOX = 28, 20
 
 _LARGE = 400
-"""Larger pictures are first reduced to this longer side, which averages out camera noise."""
+"""Pictures with a longer side are reduced to this size, which averages out camera noise."""
 
 _CONTRAST = 0.1
 """A picture with a smaller range of gray values, as a fraction of 255, counts as empty."""
@@ -33,7 +33,7 @@ def load_digit(path: str | Path) -> Array:
         A uint8 image of shape (1, 28, 28); paper is 0 and the strongest ink 255.
 
     Raises:
-        DataError: if the file is missing, is not a PNG or JPEG file, is damaged, is too large or
+        DataError: if the file is missing, damaged, too large or not a PNG or JPEG file, or if it
             shows no digit.
 
     The steps are those that produced MNIST (LeCun et al. 1998, Gradient-Based Learning Applied to
@@ -42,9 +42,10 @@ def load_digit(path: str | Path) -> Array:
 
     The paper color is the median gray of the picture's outermost pixels. Ink is darker than the
     paper if the paper is lighter than the middle of the gray range, and lighter otherwise. Pixels
-    count as paper if they differ from the paper color by at most twice the 0.9 quantile of that
-    difference over the outermost pixels. A transparent background becomes white for dark drawings
-    and black for light ones. The EXIF orientation is applied.
+    count as paper if they differ from the paper color by at most a tenth of the strongest ink, or
+    by at most twice the 0.9 quantile of the difference over the outermost pixels. A transparent
+    background becomes white for dark drawings and black for light ones. The EXIF orientation is
+    applied.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -72,8 +73,8 @@ def load_digit(path: str | Path) -> Array:
     ink[ink <= max(_FAINT * ink.max(), 2 * np.quantile(np.abs(edge - paper), 0.9))] = 0
     if not ink.any():
         raise DataError(
-            f"{path}: expected a digit, got no pixels that differ more from the paper than its "
-            "border does. Leave a margin of empty paper on all sides."
+            f"{path}: expected a digit, got no pixels that differ more from the paper than the "
+            "edge of the picture does. Leave a margin of empty paper on all sides."
         )
     return _place(_in_box(ink))[None]
 
@@ -127,7 +128,7 @@ def _in_box(ink: Array) -> Array:
 
 
 def _place(digit: Array) -> Array:
-    """Place the digit on 28x28 pixels, its center of mass as close to (14, 14) as it fits."""
+    """Place the digit on 28x28 pixels, with its center of mass as close to (14, 14) as fits."""
     image = np.zeros((_SIDE, _SIDE), np.uint8)
     height, width = digit.shape
     y = (digit.sum(axis=1) @ np.arange(height)) / digit.sum()

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, read from disk or downloaded, and the digits bundled here."""
+"""MNIST and Fashion-MNIST, read from disk or downloaded, and the digits in the package."""
 
 import os
 import sys
@@ -124,8 +124,8 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """Return MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
 
     The files are looked up in `data_dir`, then in the directory named by TINYGRAD_NP_DATA, then in
-    the cache. Missing files are downloaded to the cache, first from the base URL named by
-    TINYGRAD_NP_MIRROR, if set.
+    the cache. Missing files are downloaded to the cache. If TINYGRAD_NP_MIRROR names a base URL,
+    its subdirectory `mnist` is tried first.
 
     Args:
         data_dir: directory with the four files, or with a subdirectory `mnist` that has them.
@@ -136,7 +136,8 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     Raises:
         DataNotFoundError: if the files are not found and cannot be downloaded; the message lists
             what was tried.
-        DataError: if a file is damaged, or `data_dir` is not a directory.
+        DataError: if a file is damaged, `data_dir` is not a directory, or the cache cannot be
+            created.
     """
     return load(MNIST, data_dir)
 
@@ -144,7 +145,7 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
 def fashion_mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """Return Fashion-MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
 
-    See `mnist` for the arguments; the subdirectory is `fashion-mnist`.
+    See `mnist` for arguments, search order and errors; the subdirectory is `fashion-mnist`.
     """
     return load(FASHION_MNIST, data_dir)
 
@@ -158,7 +159,10 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
 
     Returns:
         The training set and the test set, stratified by class with a fixed seed. Pixel values are
-        scaled by 1/16.
+        integers from 0 to 16; batches divide them by 16.
+
+    Raises:
+        ArgumentError: if `size` is neither 8 nor 28.
 
     >>> from tinygrad_np import data
     >>> train_set, test_set = data.digits()
@@ -268,7 +272,7 @@ def _reason(error: Exception) -> str:
     if response is not None:
         return f"the server returned status {response.status_code}"
     if isinstance(error, ValueError) and "does not match the known hash" in str(error):
-        return "the SHA-256 is not the official file's: a different or damaged file"
+        return "the SHA-256 does not match the official file: a different or damaged file"
     for kind in type(error).__mro__:
         if kind.__name__ in _REASONS:
             return _REASONS[kind.__name__]

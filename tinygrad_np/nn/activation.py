@@ -11,8 +11,8 @@ from tinygrad_np.tensor import Tensor
 class Activation(Layer):
     """Base class of activations: a Tensor method as a layer without parameters.
 
-    A subclass declares the name of the method as `method` and the options of the layer with their
-    defaults as further class arguments. The options are passed to the method in this order.
+    A subclass names the method in the class argument `method`. Further class arguments declare the
+    layer's options and their defaults; the options are passed to the method in this order.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Root(nn.Activation, method="sqrt"):
@@ -64,7 +64,7 @@ class ReLU6(Activation, method="relu6"):
 
 
 class LeakyReLU(Activation, method="leaky_relu", negative_slope=0.01):
-    """Leaky ReLU: x where x > 0, otherwise negative_slope * x."""
+    """Leaky ReLU: x where x > 0, otherwise negative_slope x."""
 
 
 class ELU(Activation, method="elu", alpha=1.0):
@@ -118,7 +118,7 @@ class Hardswish(Activation, method="hardswish"):
 
 
 class Hardtanh(Activation, method="hardtanh", min_val=-1.0, max_val=1.0):
-    """Clipping of x to the range from min_val to max_val."""
+    """Hard tanh: x clipped to the range from min_val to max_val."""
 
 
 class Softplus(Activation, method="softplus", beta=1.0):

@@ -21,7 +21,7 @@ class MultiheadAttention(Layer):
     """Multi-head attention (Vaswani et al. 2017, section 3.2.2).
 
     Query, key and value are projected and split into heads of size d = embed_dim / num_heads. The
-    outputs of the heads are concatenated and projected again:
+    head outputs are concatenated and projected again:
 
         head = softmax(q kᵀ / √d + mask) v
         output = concatenate(heads) @ out_proj.weight.T + out_proj.bias
@@ -30,8 +30,8 @@ class MultiheadAttention(Layer):
     N is the first axis. N may be omitted.
 
     If kdim and vdim equal embed_dim, the three projections are stacked in in_proj_weight of shape
-    (3 embed_dim, embed_dim). Otherwise they are q_proj_weight, k_proj_weight and v_proj_weight. In
-    both cases, in_proj_bias has shape (3 embed_dim,).
+    (3 * embed_dim, embed_dim). Otherwise they are q_proj_weight, k_proj_weight and v_proj_weight.
+    In both cases, in_proj_bias has shape (3 * embed_dim,).
 
     Args:
         embed_dim: size of the query and of the output.
@@ -116,22 +116,25 @@ class MultiheadAttention(Layer):
         """Return the output and the attention weights.
 
         Args:
-            query: of shape (L, N, embed_dim).
-            key: of shape (S, N, kdim).
-            value: of shape (S, N, vdim).
-            key_padding_mask: of shape (N, S), the keys that no query may attend to.
+            query: queries of shape (L, N, embed_dim).
+            key: keys of shape (S, N, kdim).
+            value: values of shape (S, N, vdim).
+            key_padding_mask: mask of shape (N, S) with the keys that no query may attend to.
             need_weights: whether to return the weights; if False, None is returned in their place.
-            attn_mask: of shape (L, S) or (N num_heads, L, S), the keys that each query may not
-                attend to.
+            attn_mask: mask of shape (L, S) or (N * num_heads, L, S) with the keys that each query
+                may not attend to.
             average_attn_weights: whether to average the weights over the heads.
             is_causal: whether to mask the keys after each query; ignored if `attn_mask` is given.
 
-        Masks are bool, with True for keys to ignore, or float, which are added to the scores.
+        A bool mask is True for keys to ignore; a float mask is added to the scores.
 
         Returns:
-            The output, of the shape of the query, and the weights of shape (N, L, S), or (N,
-            num_heads, L, S)
-            with `average_attn_weights=False`.
+            The output, which has the shape of the query, and the weights of shape (N, L, S), or of
+            shape (N, num_heads, L, S) with `average_attn_weights=False`.
+
+        Raises:
+            ShapeError: if the shapes of the inputs or of a mask do not match.
+            DtypeError: if a mask is neither bool nor float.
 
         If all keys of a query are masked, its weights are 0. PyTorch does the same with
         `need_weights=False` but returns nan with `need_weights=True`.

@@ -28,7 +28,7 @@ Sizes = int | Sequence[int]
 
 
 def _padding(name: str, value: Any, rank: int) -> tuple[int, ...]:
-    """Return checked padding: one number per axis, or the flat pairs as given."""
+    """Validate padding and return it: one number per axis, or the flat pairs as given."""
     pairs = pads_per_axis(name, "padding", value, rank)
     is_flat = isinstance(value, Sequence) and len(value) == 2 * rank
     return tuple(map(int, value)) if is_flat else tuple(before for before, _ in pairs)
@@ -157,18 +157,20 @@ class Conv2d(_Convolution):
         out[n, k, p, q] = bias[k] + Σ x[n, c, i, j] weight[k, c, r, s],  summed over c, r and s
         i = stride p + dilation r,  j = stride q + dilation s
 
-    The weight has shape (out_channels, in_channels / groups, *kernel_size). Weight and bias start
-    uniform in ±1 / sqrt(fan_in), fan_in = in_channels / groups * R * S, as in PyTorch.
+    The weight has shape (out_channels, in_channels / groups, *kernel_size). Weight and bias are
+    initialized uniformly in ±1 / sqrt(fan_in) with fan_in = in_channels / groups * R * S, as in
+    PyTorch.
 
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
         kernel_size: height and width of the kernel, or one integer for both.
         stride: step between windows.
-        padding: zeros around the image: one number, one per axis, (left, right, top, bottom) as in
-            `pad`, or "same", which keeps the image size and requires a stride of 1.
+        padding: zeros added around the image: one number, one per axis, (left, right, top, bottom)
+            as in `pad`, or "same", which preserves the image size and requires a stride of 1.
         dilation: step between the entries of a window.
-        groups: number of groups into which the channels are divided; each is convolved separately.
+        groups: number of groups into which input and output channels are split; each group is
+            convolved separately.
         bias: whether to add a learned bias of shape (out_channels,).
         generator: NumPy generator for the initial values; defaults to the global generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
@@ -197,10 +199,10 @@ class Conv3d(_Convolution):
 
 
 class ConvTranspose2d(_Convolution):
-    """2-D transposed convolution of images, the gradient of `Conv2d` for its input.
+    """2-D transposed convolution: the gradient of `Conv2d` with respect to its input.
 
-    Maps (N, in_channels, P, Q) to (N, out_channels, H, W); N may be omitted. For a kernel of height
-    R:
+    Maps (N, in_channels, P, Q) to (N, out_channels, H, W); N may be omitted. With a kernel of
+    height R:
 
         H = (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1
 
@@ -293,7 +295,7 @@ class MaxPool2d(_Pool):
         padding: rows and columns of -inf added on each side; at most half of `kernel_size`.
         dilation: step between the entries of a window.
         return_indices: whether to return the pair (maxima, indices), which `max_unpool2d` takes.
-        ceil_mode: whether the last window may extend beyond the image.
+        ceil_mode: whether the last window may extend beyond the padded image.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
@@ -341,7 +343,7 @@ class AvgPool2d(_Pool):
         kernel_size: height and width of the window, or one integer for both.
         stride: step between windows; defaults to `kernel_size`.
         padding: rows and columns of zeros added on each side; at most half of `kernel_size`.
-        ceil_mode: whether the last window may extend beyond the image.
+        ceil_mode: whether the last window may extend beyond the padded image.
         count_include_pad: whether the mean counts the zeros of the padding.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
@@ -384,8 +386,8 @@ class AdaptiveAvgPool2d(_ImageLayer):
     Maps (N, C, H, W) to (N, C, *output_size); N, or both N and C, may be omitted.
 
     Args:
-        output_size: height and width of the output, or one integer for both; None keeps the size of
-            an axis.
+        output_size: height and width of the output, or one integer for both; None keeps the size
+            of the input.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn

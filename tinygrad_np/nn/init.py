@@ -1,11 +1,11 @@
 """Weight initialization: normal, uniform, constant, He (Kaiming), Xavier (Glorot) and orthogonal.
 
-Each function fills a tensor in place and returns it. `generator` is a NumPy generator and defaults
-to the global one.
+Each of these functions fills a tensor in place and returns it. `generator` is a NumPy generator;
+it defaults to the global generator.
 
-fan_in is the number of inputs that each output sums: `in` for a weight (out, in), and in_channels R
-S for a convolution weight (out_channels, in_channels, R, S). Correspondingly, fan_out is `out` or
-out_channels R S.
+fan_in is the number of inputs that each output sums: `in` for a weight (out, in), and
+in_channels * R * S for a convolution weight (out_channels, in_channels, R, S). Correspondingly,
+fan_out is `out` or out_channels * R * S.
 """
 
 import math
@@ -40,7 +40,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         param: negative slope of "leaky_relu"; defaults to 0.01.
 
     Raises:
-        ArgumentError: if the name is unknown.
+        ArgumentError: if `nonlinearity` is unknown.
 
     >>> calculate_gain("leaky_relu", 1.0)
     1.0

@@ -22,8 +22,8 @@ Generator = np.random.Generator | None
 class Linear(Layer):
     """Affine transformation of the last axis: x @ weight.T + bias.
 
-    x has shape (..., in_features), weight (out_features, in_features), bias (out_features,). Both
-    parameters start uniform in ±1 / sqrt(in_features), as in PyTorch.
+    x has shape (..., in_features), weight (out_features, in_features) and bias (out_features,).
+    Both parameters are initialized uniformly in ±1 / sqrt(in_features), as in PyTorch.
 
     Args:
         in_features: size of the last axis of the input.
@@ -68,9 +68,9 @@ class Identity(Layer):
 
 
 class Flatten(Layer):
-    """Flattening of the axes from `start_dim` to `end_dim` into one.
+    """Layer that merges the axes from `start_dim` to `end_dim` into one.
 
-    By default all axes except the batch axis are flattened.
+    By default, all axes except the batch axis are merged.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Flatten()(Tensor.ones(2, 3, 4)).shape
@@ -92,10 +92,10 @@ class Flatten(Layer):
 
 
 class Dropout(Layer):
-    """Dropout of single entries (Srivastava et al. 2014).
+    """Dropout of individual entries (Srivastava et al. 2014).
 
-    In training, each entry is set to zero with probability `p`, and the others are multiplied by 1
-    / (1 - p), which keeps the expected value. In evaluation, the layer returns its input.
+    In training, each entry is set to zero with probability `p`, and the others are multiplied by
+    1 / (1 - p), which keeps the expected value. In evaluation, the layer returns its input.
 
     Args:
         p: probability of dropping an entry.
@@ -162,11 +162,11 @@ class Dropout2d(Dropout):
 
 
 class Embedding(Layer):
-    """Lookup table of vectors by integer index.
+    """Lookup table that maps integer indices to vectors.
 
     Indices of any shape (...), as a Tensor or an array, select rows of the weight of shape
-    (num_embeddings, embedding_dim); the output has shape (..., embedding_dim). The weight starts
-    with standard normal numbers.
+    (num_embeddings, embedding_dim); the output has shape (..., embedding_dim). The weight is
+    initialized from the standard normal distribution.
 
     Args:
         num_embeddings: number of rows.
@@ -176,7 +176,7 @@ class Embedding(Layer):
         generator: NumPy generator for the initial values; defaults to the global generator.
 
     Raises:
-        AxisError: if an index is negative or not below `num_embeddings`.
+        AxisError: if an index is outside the range from 0 to num_embeddings - 1.
         DtypeError: if the indices are not integers.
 
     >>> from tinygrad_np import Tensor, nn

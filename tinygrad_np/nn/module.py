@@ -24,8 +24,8 @@ def _to_tensor(value: Any) -> Any:
 class Parameter(Tensor):
     """A Tensor that belongs to a Module and is updated by an optimizer.
 
-    `name` is the path of the parameter in the module on which `parameters()` was last called,
-    usually to construct an optimizer. Error messages and graph drawings show it.
+    `name` is the path of the parameter in its module, for error messages and graph drawings. It is
+    set by `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
 
     >>> from tinygrad_np import nn
     >>> nn.Parameter([1.0, 2.0]).requires_grad
@@ -75,9 +75,9 @@ class ModuleScope(Scope):
 class Module:
     """Base class of layers and models.
 
-    A subclass assigns its Parameters, buffers (plain Tensors) and child Modules as attributes in
-    `__init__`, also inside lists, tuples and dicts, and implements `forward`. Nothing needs to be
-    registered, and there is no `super().__init__()` to call.
+    A subclass assigns its Parameters, buffers (plain Tensors) and child Modules to attributes in
+    `__init__`, directly or in lists, tuples and dicts, and implements `forward`. Nothing needs to
+    be registered, and there is no need to call `super().__init__()`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -138,7 +138,7 @@ class Module:
     def register_forward_hook(self, function: Callable[..., Any]) -> Handle:
         """Call `function(module, inputs, output)` after each forward pass.
 
-        If the function returns a value other than None, this value replaces the output.
+        If the function returns a value other than None, that value replaces the output.
 
         Returns:
             A handle whose `remove()` method removes the hook.
@@ -164,11 +164,11 @@ class Module:
         super().__setattr__(name, value)
 
     def _entries(self) -> Iterator[tuple[str, Any]]:
-        """Yield (name, value) of each attribute; entries of containers are named `name.key`."""
+        """Yield (name, value) for each attribute; entries of containers are named `name.key`."""
         return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield (name, module) of each child: attributes and entries of lists, tuples and dicts."""
+        """Yield (name, module) for each child, including those in lists, tuples and dicts."""
         for name, value in self._entries():
             if isinstance(value, Module):
                 yield name, value
@@ -236,9 +236,9 @@ class Module:
         yield from (value for value in found.values() if not isinstance(value, Parameter))
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of each parameter and buffer by path, with the same names as in PyTorch.
+        """Return a dict from the path of each parameter and buffer to a copy of its array.
 
-        A shared tensor appears under each of its paths.
+        The paths are the same as in PyTorch. A shared tensor appears under each of its paths.
         """
         return {name: value.data.copy() for name, value in self._named_tensors(each_way=True)}
 
@@ -250,8 +250,9 @@ class Module:
             strict: whether missing and unexpected names are errors; if False, they are ignored.
 
         Raises:
-            ShapeError: if a name is missing or unexpected, or a shape or dtype does not match. The
-                message lists every such name, and nothing is loaded.
+            ShapeError: if a name is missing or unexpected, a shape does not match, or a dtype
+                cannot be cast by NumPy's "same_kind" rule, such as float to int. The message lists
+                every such name, and nothing is loaded.
         """
         own = dict(self._named_tensors(each_way=True))
         given = {
@@ -280,13 +281,16 @@ class Module:
             own[name].mark_changed()
 
     def train(self, mode: bool = True) -> Self:
-        """Set this module and all modules inside it to training mode, or to evaluation mode."""
+        """Set this module and all modules inside it to training or evaluation mode."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Set this module and all modules inside it to evaluation mode, which disables dropout."""
+        """Set this module and all modules inside it to evaluation mode.
+
+        In this mode, dropout is off and batch norm uses its running statistics.
+        """
         return self.train(False)
 
     def apply(self, function: Callable[["Module"], Any]) -> Self:
@@ -318,6 +322,9 @@ class Module:
 
         Gradients are reset to None. Convert before constructing an optimizer: the state of an
         existing optimizer keeps the old dtype.
+
+        Raises:
+            DtypeError: if `dtype` is not a float dtype.
         """
         if np.dtype(dtype).kind != "f":
             raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
@@ -340,8 +347,8 @@ class Module:
 
         A shared parameter is counted in the first layer that has it. FLOPs, counted as in
         `profile()`, are those of the ops that run in the layer itself and not in a layer inside it.
-        Bytes are those of its outputs, except for views and for outputs returned by a layer inside
-        it. FLOPs and bytes are summed over all calls.
+        Bytes are the sizes of its outputs, except for views and for outputs returned by a layer
+        inside it. FLOPs and bytes are summed over all calls.
 
         >>> from tinygrad_np import nn
         >>> print(nn.Sequential(nn.Linear(4, 2), nn.ReLU()).summary((4,)))

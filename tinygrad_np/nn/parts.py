@@ -15,7 +15,7 @@ Generator = np.random.Generator | None
 
 
 def init_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> Parameter:
-    """Return a parameter uniform in ±1 / sqrt(fan_in), PyTorch's default for these layers."""
+    """Return a parameter initialized uniformly in ±1 / sqrt(fan_in), as in PyTorch."""
     bound = 1 / math.sqrt(fan_in)
     return init.uniform(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
 

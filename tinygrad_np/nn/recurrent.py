@@ -1,4 +1,4 @@
-"""Recurrent cells, which compute one time step."""
+"""Recurrent cells; a call computes one time step."""
 
 import numpy as np
 
@@ -20,15 +20,16 @@ class LSTMCell(Layer):
         c' = sigmoid(f) c + sigmoid(i) tanh(g)
         h' = sigmoid(o) tanh(c')
 
-    The input x has shape (N, input_size), the state (h, c) and the new state (h', c') consist of
-    two tensors of shape (N, hidden_size); N may be omitted. weight_ih has shape (4 hidden_size,
-    input_size) and weight_hh (4 hidden_size, hidden_size), with the rows of i, f, g and o stacked
-    in this order, as in PyTorch.
+    The input x has shape (N, input_size). The state (h, c) and the new state (h', c') are pairs of
+    tensors of shape (N, hidden_size). N may be omitted. weight_ih has shape
+    (4 * hidden_size, input_size) and weight_hh (4 * hidden_size, hidden_size), with the rows of i,
+    f, g and o stacked in this order, as in PyTorch. All parameters are initialized uniformly in
+    ±1 / sqrt(hidden_size).
 
     Args:
         input_size: size of the input vectors.
-        hidden_size: size of the hidden and cell state.
-        bias: whether to add the learned biases bias_ih and bias_hh, each of shape (4 hidden_size,).
+        hidden_size: size of the hidden state h and of the cell state c.
+        bias: whether to add learned biases bias_ih and bias_hh of shape (4 * hidden_size,).
         generator: NumPy generator for the initial values; defaults to the global generator.
 
     Raises:
@@ -57,7 +58,7 @@ class LSTMCell(Layer):
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the new state (h, c); the initial state defaults to zeros."""
+        """Return the new state (h, c); `state` defaults to zeros."""
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"LSTMCell: expected input of shape (N, {self.input_size}) or "

@@ -17,8 +17,8 @@ from tinygrad_np.typing import Scope
 class Made:
     """Output shapes, output bytes and FLOPs of all calls of one module.
 
-    Bytes are those of outputs with memory of their own. FLOPs are those of the ops that ran in the
-    module itself and not in a module inside it.
+    Bytes are the sizes of the outputs that share no memory with earlier arrays. FLOPs are those of
+    the ops that ran in the module itself and not in a module inside it.
     """
 
     shapes: list[str]
@@ -28,7 +28,7 @@ class Made:
 
 @dataclass
 class SummaryRow:
-    """One row of the table; `parameters` excludes those that an earlier row has."""
+    """One row of the table; `parameters` excludes those of earlier rows."""
 
     path: str
     kind: str

@@ -1,4 +1,4 @@
-"""Optimizers, gradient clipping and learning-rate schedules, numerically equal to PyTorch's."""
+"""Optimizers, gradient clipping and learning-rate schedules that follow PyTorch."""
 
 from tinygrad_np.optim.adagrad import Adadelta, Adagrad
 from tinygrad_np.optim.adam import Adam, AdamW, NAdam

@@ -18,15 +18,15 @@ class Adagrad(Optimizer):
         params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
         lr: learning rate.
         lr_decay: at step t the learning rate is divided by 1 + (t - 1) lr_decay.
-        weight_decay: L2 penalty, added to the gradient.
+        weight_decay: L2 penalty; weight_decay * w is added to the gradient.
         initial_accumulator_value: initial value of the sum of squares s.
         eps: added to the denominator for numerical stability.
 
     The update rule is PyTorch's:
 
-    g ← grad + weight_decay w
-    s ← s + g², starting with s = initial_accumulator_value
-    w ← w - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
+        g ← grad + weight_decay w
+        s ← s + g², starting with s = initial_accumulator_value
+        w ← w - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adagrad(nn.Linear(2, 1).parameters(), lr=0.01)
@@ -69,15 +69,15 @@ class Adadelta(Optimizer):
         lr: factor on the update; 1 is the paper's rule, which has no learning rate.
         rho: decay rate of the running means of squared gradients and squared updates.
         eps: added under both roots; it sets the size of the first updates.
-        weight_decay: L2 penalty, added to the gradient.
+        weight_decay: L2 penalty; weight_decay * w is added to the gradient.
 
     The update rule is PyTorch's:
 
-    g ← grad + weight_decay w
-    v ← rho v + (1 - rho) g²
-    d = sqrt(u + eps) / sqrt(v + eps) g
-    u ← rho u + (1 - rho) d²
-    w ← w - lr d
+        g ← grad + weight_decay w
+        v ← rho v + (1 - rho) g²
+        d = sqrt(u + eps) / sqrt(v + eps) g
+        u ← rho u + (1 - rho) d²
+        w ← w - lr d
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adadelta(nn.Linear(2, 1).parameters(), rho=0.95)

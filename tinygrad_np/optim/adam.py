@@ -25,16 +25,16 @@ class Adam(Optimizer):
         lr: learning rate.
         betas: decay rates β1 and β2 of the running means of the gradient and of its square.
         eps: added to the denominator for numerical stability.
-        weight_decay: L2 penalty, added to the gradient.
+        weight_decay: L2 penalty; weight_decay * w is added to the gradient.
         amsgrad: divide by the root of the largest v so far (Reddi et al. 2018, algorithm 2).
-        decoupled_weight_decay: shrink the weights directly, as AdamW does.
+        decoupled_weight_decay: shrink the weights instead of changing the gradient, as in AdamW.
 
     The update rule is PyTorch's:
 
-    g ← grad + weight_decay w
-    m ← β1 m + (1 - β1) g
-    v ← β2 v + (1 - β2) g²
-    w ← w - lr m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps)
+        g ← grad + weight_decay w
+        m ← β1 m + (1 - β1) g
+        v ← β2 v + (1 - β2) g²
+        w ← w - lr m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adam(nn.Linear(2, 1).parameters(), lr=0.001)
@@ -78,7 +78,7 @@ class AdamW(Adam):
         weight_decay: each step first multiplies the weights by 1 - lr weight_decay.
         amsgrad: divide by the root of the largest v so far, as in Adam.
 
-    w ← w - lr weight_decay w, then Adam's update without weight decay in the gradient
+        w ← w - lr weight_decay w, then Adam's update without weight decay in the gradient
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.AdamW(nn.Linear(2, 1).parameters(), lr=0.001, weight_decay=0.01)
@@ -112,14 +112,15 @@ class NAdam(Optimizer):
         lr: learning rate.
         betas: decay rates β1 and β2 of the running means of the gradient and of its square.
         eps: added to the denominator for numerical stability.
-        weight_decay: L2 penalty, added to the gradient.
+        weight_decay: L2 penalty; weight_decay * w is added to the gradient.
         momentum_decay: how fast the momentum μ(t) rises from about β1 / 2 to β1.
-        decoupled_weight_decay: shrink the weights directly, as AdamW does.
+        decoupled_weight_decay: shrink the weights instead of changing the gradient, as in AdamW.
 
     The update rule is PyTorch's, with g, m and v as in Adam:
 
-    μ(t) = β1 (1 - 0.96^(t momentum_decay) / 2);  Π = μ(1) ... μ(t)
-    w ← w - lr ((1 - μ(t)) g / (1 - Π) + μ(t+1) m / (1 - Π μ(t+1))) / (sqrt(v / (1 - β2^t)) + eps)
+        μ(t) = β1 (1 - 0.96^(t momentum_decay) / 2);  Π = μ(1) ... μ(t)
+        d = (1 - μ(t)) g / (1 - Π) + μ(t+1) m / (1 - Π μ(t+1))
+        w ← w - lr d / (sqrt(v / (1 - β2^t)) + eps)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.NAdam(nn.Linear(2, 1).parameters(), lr=0.002)

@@ -25,7 +25,7 @@ def clip_grad_norm(
     Args:
         parameters: tensors, (name, tensor) pairs or a single tensor; those without a gradient are
             skipped.
-        max_norm: largest norm; inf clips nothing.
+        max_norm: largest joint norm; inf clips nothing.
         norm_type: order p of the norm; math.inf takes the largest absolute entry.
         error_if_nonfinite: raise GraphError if the norm is nan or inf, and leave the gradients
             unchanged.
@@ -35,8 +35,8 @@ def clip_grad_norm(
 
     From Pascanu et al. 2013, algorithm 1, with the sum over all entries of all gradients:
 
-    n = (sum |grad|^p)^(1/p)
-    grad ← grad min(1, max_norm / (n + 1e-6))
+        n = (sum |grad|^p)^(1/p)
+        grad ← grad min(1, max_norm / (n + 1e-6))
 
     Clipped gradients are new tensors. As in PyTorch, a norm of nan makes every gradient nan, and a
     norm of inf makes them 0 or nan: check the returned norm before the step, or set
@@ -83,7 +83,7 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
 
     Clipped gradients are new tensors, and nan stays nan.
 
-    grad ← min(max(grad, -clip_value), clip_value)
+        grad ← min(max(grad, -clip_value), clip_value)
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([3.0, -0.25], requires_grad=True)
@@ -100,7 +100,7 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
 
 
 def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Return the parameters that have a gradient, without duplicates, with name or position."""
+    """Return (name or position, parameter) for each parameter with a gradient, each once."""
     if callable(getattr(parameters, "parameters", None)):
         raise ArgumentError(
             f"{kind}: expected tensors, got a {type(parameters).__name__}. Try model.parameters()."

@@ -1,4 +1,4 @@
-"""Parts of update rules that several optimizers share, written to work in place."""
+"""Parts of update rules that several optimizers share."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def add_decay(weight: Array, grad: Array, weight_decay: float) -> Array:
 
 
 def apply_decay(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
-    """Apply weight decay: to the returned gradient, or, if decoupled, to `weight` in place."""
+    """Apply weight decay, to `weight` in place if decoupled, and return the gradient to use."""
     if not group["decoupled_weight_decay"]:
         return add_decay(weight, grad, group["weight_decay"])
     weight *= 1 - group["lr"] * group["weight_decay"]
@@ -29,7 +29,7 @@ def apply_decay(weight: Array, grad: Array, group: Mapping[str, Any]) -> Array:
 
 
 def get_or_zeros(state: dict[str, Any], name: str, weight: Array) -> Array:
-    """Return the array `state[name]`, initialized with zeros of the shape of `weight`."""
+    """Return the array `state[name]`, initialized with zeros like `weight`."""
     if name not in state:
         state[name] = np.zeros_like(weight)
     found: Array = state[name]

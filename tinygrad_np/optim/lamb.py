@@ -16,15 +16,15 @@ class LAMB(Optimizer):
 
     Args:
         params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
-        lr: learning rate; one step moves a parameter by lr times its own norm.
+        lr: learning rate; one step moves a parameter by lr times its norm.
         betas: decay rates β1 and β2 of the running means of the gradient and of its square.
-        eps: added to the denominator for numerical stability; 1e-6 as in the paper.
-        weight_decay: factor on the weights in the update; 0.01 as in the paper.
+        eps: added to the denominator for numerical stability.
+        weight_decay: factor on the weights in the update.
 
     With m and v as in Adam, computed from the gradient without weight decay:
 
-    r = m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps) + weight_decay w
-    w ← w - lr |w| / |r| r
+        r = m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps) + weight_decay w
+        w ← w - lr |w| / |r| r
 
     The norms are taken per parameter tensor, which plays the role of the paper's layer. If w or r
     is all zeros, |w| / |r| is replaced by 1, as in the authors' code; otherwise a bias that starts

@@ -34,10 +34,10 @@ class Muon(Optimizer):
     The update rule is PyTorch's, computed in the parameter's dtype where PyTorch rounds to
     bfloat16:
 
-    b ← momentum b + (1 - momentum) grad
-    u = b, or with nesterov u = momentum b + (1 - momentum) grad
-    w ← w - lr weight_decay w
-    w ← w - lr s NewtonSchulz(u)
+        b ← momentum b + (1 - momentum) grad
+        u = b, or with nesterov u = momentum b + (1 - momentum) grad
+        w ← w - lr weight_decay w
+        w ← w - lr s NewtonSchulz(u)
 
     >>> from tinygrad_np import nn, optim
     >>> layer = nn.Linear(2, 1)
@@ -109,13 +109,13 @@ def orthogonalize(
 ) -> Array:
     """Return `matrix` with its singular values moved close to 1 by the Newton-Schulz iteration.
 
-    x ← a x + (b G + c G²) x with G = x xᵀ, starting with x = matrix / max(|matrix|, eps).
+        x ← a x + (b G + c G²) x with G = x xᵀ, starting with x = matrix / max(|matrix|, eps)
 
     >>> orthogonalize(np.diag([3.0, 4.0]), (1.5, -0.5, 0.0), 20, 1e-7).round(6).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     a, b, c = factors
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T  # the smaller of the two G
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T  # for a smaller G
     x, product = (memory.empty(wide.shape, wide.dtype) for _ in range(2))
     gram, mixed = (memory.empty((len(wide), len(wide)), wide.dtype) for _ in range(2))
     np.divide(wide, max(float(np.linalg.norm(wide)), eps), out=x)

@@ -21,19 +21,19 @@ class OneCycleLR(Schedule):
         steps_per_epoch: number of steps per epoch.
         pct_start: fraction of the cycle in which the learning rate rises.
         anneal_strategy: "cos" or "linear".
-        cycle_momentum: cycle momentum, or betas[0], in the opposite direction.
-        base_momentum: lowest momentum, reached at `max_lr`; one number or one per group.
+        cycle_momentum: also cycle the momentum, or betas[0], in the opposite direction.
+        base_momentum: lowest momentum, reached together with `max_lr`; one number or one per group.
         max_momentum: highest momentum, at the start and the end; one number or one per group.
         div_factor: the initial learning rate is max_lr / div_factor.
         final_div_factor: the final learning rate is the initial one / final_div_factor.
         three_phase: return to the initial learning rate in as many steps as the rise took, then
             fall to the final one in a third phase.
 
-    The numbers are PyTorch's. The learning rate reaches `max_lr` at step pct_start total_steps - 1
+    The values match PyTorch's. The learning rate reaches `max_lr` at step pct_start total_steps - 1
     and its final value at step total_steps - 1. With p from 0 to 1 in each phase:
 
-    "cos": lr = end + (start - end) (1 + cos(π p)) / 2
-    "linear": lr = start + (end - start) p
+        "cos": lr = end + (start - end) (1 + cos(π p)) / 2
+        "linear": lr = start + (end - start) p
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), momentum=0.9)

@@ -10,7 +10,7 @@ from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
-# Valid range of each hyperparameter, by name: the same for all optimizers.
+# Hyperparameters that must be >= 0, and those that must be from 0 to 1, in every optimizer.
 _AT_LEAST_0 = (
     "lr",
     "initial_lr",
@@ -84,7 +84,8 @@ class Optimizer:
                     )
                 seen.add(id(parameter))
             group = {**defaults, **entry}
-            # Python numbers, as loaded from a checkpoint: a NumPy scalar's dtype affects rounding.
+            # Convert NumPy scalars: their dtype affects rounding, and a checkpoint loads as Python
+            # numbers.
             group = {k: v.item() if isinstance(v, np.generic) else v for k, v in group.items()}
             group["params"] = parameters
             self._check(group)
@@ -115,7 +116,7 @@ class Optimizer:
         """Update each parameter from its gradient, skipping frozen parameters.
 
         Raises:
-            GraphError: if a parameter has no gradient.
+            GraphError: if a parameter that is not frozen has no gradient.
             ShapeError: if a gradient differs from its parameter in shape or dtype.
 
         All gradients are checked first, so an error leaves every parameter unchanged.
@@ -157,9 +158,8 @@ class Optimizer:
         """Return copies of the optimizer's state and hyperparameters.
 
         Returns:
-            A dict with "state", a list with one dict per parameter, by position, and
-            "param_groups", the hyperparameters of each group; "params" is the group's number of
-            parameters.
+            A dict with "state", a list with one dict per parameter in order, and "param_groups",
+            the hyperparameters of each group, where "params" is the group's number of parameters.
         """
         return {
             "state": [
@@ -174,7 +174,8 @@ class Optimizer:
         """Load the `state_dict` of an optimizer of the same class with the same parameter groups.
 
         Raises:
-            ArgumentError: if the number of parameters, the options or their values do not fit.
+            ArgumentError: if the parameter groups or their options do not match, or a value is
+                invalid.
             ShapeError: if an array differs in shape from its parameter.
 
         An error leaves the optimizer unchanged.
@@ -189,8 +190,9 @@ class Optimizer:
         given = [(_names(group), group.get("params")) for group in state["param_groups"]]
         if own != given or len(state["state"]) != len(self.state):
             raise ArgumentError(
-                f"{where}: expected {len(self.state)} parameters in groups of "
-                f"{[count for _, count in own]}, got {len(state['state'])} parameters in groups of "
+                f"{where}: the state dict does not match the optimizer. Expected {len(self.state)} "
+                f"parameters in groups of {[count for _, count in own]}, got "
+                f"{len(state['state'])} parameters in groups of "
                 f"{[count for _, count in given]}. Unknown options: "
                 f"{sorted({n for g, _ in given for n in g} - {n for g, _ in own for n in g})}. "
                 "Missing options: "

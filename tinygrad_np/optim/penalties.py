@@ -18,12 +18,12 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
 
     Returns:
         A group with the parameters of two or more axes, and a group with the rest: biases, and the
-        scales and shifts of norms. Shrinking those does not make a model simpler. A norm over
-        several axes, such as LayerNorm((4, 5)), has scales with several axes, which end up in the
-        first group; write the groups by hand for such a model.
+        scales and shifts of norms. Shrinking those does not make a model simpler. The scales and
+        shifts of a norm over several axes, such as LayerNorm((4, 5)), end up in the first group;
+        write the groups by hand for such a model.
 
     Raises:
-        ArgumentError: for a module, for no parameters, or if `weight_decay` is negative.
+        ArgumentError: if a module or no parameters are given, or if `weight_decay` is negative.
 
     >>> from tinygrad_np import nn, optim
     >>> groups = optim.decay_groups(nn.Linear(2, 1).named_parameters(), weight_decay=0.01)
@@ -53,7 +53,7 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
         hard as on large ones (Tibshirani 1996).
 
     Raises:
-        ArgumentError: for a module, or if there are no weights.
+        ArgumentError: if a module is given, or if there are no weights.
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([[3.0, -4.0]], requires_grad=True)

@@ -17,9 +17,10 @@ class ReduceLROnPlateau(Schedule):
         optimizer: the optimizer to schedule.
         mode: "min" for a metric that should fall, such as a loss; "max" for one that should rise,
             such as accuracy.
-        factor: factor of each reduction, below 1.
-        patience: number of steps without improvement to tolerate; the next one reduces.
-        threshold: smallest change that counts as an improvement.
+        factor: factor by which a reduction multiplies the learning rate; below 1.
+        patience: number of steps without improvement to tolerate; one more reduces the learning
+            rate.
+        threshold: margin by which a metric must beat the best one to count as an improvement.
         threshold_mode: whether `threshold` is relative to the best metric ("rel") or absolute
             ("abs").
         cooldown: number of steps after a reduction during which no bad steps are counted.
@@ -103,6 +104,9 @@ class ReduceLROnPlateau(Schedule):
 
         Args:
             metric: a number, or a tensor with one entry.
+
+        Raises:
+            ArgumentError: if `metric` is not a number.
         """
         try:
             value = float(metric)

@@ -19,18 +19,18 @@ class RMSprop(Optimizer):
         lr: learning rate.
         alpha: decay rate of the running means.
         eps: added to the denominator for numerical stability.
-        weight_decay: L2 penalty, added to the gradient.
+        weight_decay: L2 penalty; weight_decay * w is added to the gradient.
         momentum: factor on the previous update b; 0 turns momentum off.
         centered: divide by the standard deviation of the gradient instead of its root mean square
             (Graves 2013, equations 38 to 45).
 
     The update rule is PyTorch's:
 
-    g ← grad + weight_decay w
-    v ← alpha v + (1 - alpha) g²
-    m ← alpha m + (1 - alpha) g, or m = 0 if not centered
-    b ← momentum b + g / (sqrt(v - m²) + eps)
-    w ← w - lr b
+        g ← grad + weight_decay w
+        v ← alpha v + (1 - alpha) g²
+        m ← alpha m + (1 - alpha) g, or m = 0 if not centered
+        b ← momentum b + g / (sqrt(v - m²) + eps)
+        w ← w - lr b
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.RMSprop(nn.Linear(2, 1).parameters(), lr=0.01, momentum=0.9)

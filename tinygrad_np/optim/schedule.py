@@ -89,7 +89,7 @@ class Schedule:
             group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of the step count, initial learning rates and options, all JSON types."""
+        """Return copies of the step count, initial learning rates and options, as JSON types."""
         return {name: copy.deepcopy(getattr(self, name)) for name in self._kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -14,14 +14,14 @@ from tinygrad_np.optim.schedule import Schedule
 
 
 class StepLR(Schedule):
-    """Decay by the factor `gamma` every `step_size` steps.
+    """Decay the learning rate by the factor `gamma` every `step_size` steps.
 
     Args:
         optimizer: the optimizer to schedule.
         step_size: number of steps between two decays.
         gamma: factor of each decay.
 
-    lr(t) = lr(0) gamma^floor(t / step_size)
+        lr(t) = lr(0) gamma^floor(t / step_size)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -41,14 +41,14 @@ class StepLR(Schedule):
 
 
 class MultiStepLR(Schedule):
-    """Decay by the factor `gamma` at each milestone.
+    """Decay the learning rate by the factor `gamma` at each milestone.
 
     Args:
         optimizer: the optimizer to schedule.
         milestones: steps at which to decay, in any order; a step listed twice decays twice.
         gamma: factor of each decay.
 
-    lr(t) = lr(0) gamma^(number of milestones up to t)
+        lr(t) = lr(0) gamma^(number of milestones up to t)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -69,13 +69,13 @@ class MultiStepLR(Schedule):
 
 
 class ExponentialLR(Schedule):
-    """Decay by the factor `gamma` at every step.
+    """Decay the learning rate by the factor `gamma` at every step.
 
     Args:
         optimizer: the optimizer to schedule.
         gamma: factor per step.
 
-    lr(t) = lr(0) gamma^t
+        lr(t) = lr(0) gamma^t
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -101,7 +101,7 @@ class CosineAnnealingLR(Schedule):
             follow the cosine up again.
         eta_min: minimum learning rate.
 
-    lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(π t / T_max)) / 2
+        lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(π t / T_max)) / 2
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -131,7 +131,7 @@ class LinearWarmup(Schedule):
 
     This is PyTorch's LinearLR with `total_iters=warmup_steps`:
 
-    lr(t) = lr(0) (start_factor + (1 - start_factor) min(1, t / warmup_steps))
+        lr(t) = lr(0) (start_factor + (1 - start_factor) min(1, t / warmup_steps))
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -166,8 +166,8 @@ class SequentialLR(Schedule):
         milestones: strictly increasing steps at which the next schedule takes over; one fewer than
             schedules.
 
-    lr(t) = the learning rate of schedule k at its step t - milestones[k - 1], where k is the number
-    of milestones up to t
+        lr(t) = the learning rate of schedule k at its step t - milestones[k - 1],
+        where k is the number of milestones up to t
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)

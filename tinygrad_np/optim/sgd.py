@@ -20,14 +20,14 @@ class SGD(Optimizer):
         lr: learning rate.
         momentum: factor on the previous velocity; 0 turns momentum off.
         dampening: the gradient enters the velocity with the factor 1 - dampening.
-        weight_decay: L2 penalty, added to the gradient.
-        nesterov: use Nesterov's momentum; needs `momentum` above 0 and no dampening.
+        weight_decay: L2 penalty; weight_decay * w is added to the gradient.
+        nesterov: use Nesterov momentum; requires `momentum` above 0 and no dampening.
 
     The update rule is PyTorch's:
 
-    g ← grad + weight_decay w
-    v ← momentum v + (1 - dampening) g, starting with v = g
-    w ← w - lr v, or with nesterov w ← w - lr (g + momentum v)
+        g ← grad + weight_decay w
+        v ← momentum v + (1 - dampening) g, starting with v = g
+        w ← w - lr v, or with nesterov w ← w - lr (g + momentum v)
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
