@@ -202,7 +202,7 @@ def test_initial_lr():
 
 
 def test_initial_lr_in_another_optimizer():
-    """It is copied with groups and state dicts, where it is checked."""
+    """It is copied with groups and with state dicts; loading a state dict checks it."""
     first, second = optimizer_of(), optimizer_of(0.7, 0.7)
     optim.LinearWarmup(first, 10)
     assert optim.StepLR(optim.SGD(first.param_groups), 5).get_last_lr() == list(RATES)
