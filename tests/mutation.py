@@ -437,8 +437,13 @@ def main():
     add("--seed", type=int, default=0, help="seed of the sample")
     add("--jobs", type=int, default=2, help="mutants tested in parallel")
     add("--tier", choices=TIERS, default="smoke", help="last tier of tests to run")
-    add("--longest", type=float, default=1.0, help="leave out tests that take more seconds")
-    add("--trace", type=Path, help="directory of the trace, which is created if it is missing")
+    add(
+        "--longest",
+        type=float,
+        default=1.0,
+        help="leave out tests that take more than this many seconds",
+    )
+    add("--trace", type=Path, help="directory of the trace (created if missing)")
     add("--output", type=Path, help="write all mutants and their outcomes to this JSON file")
     add("--list", action="store_true", help="list the mutants and exit")
     add("--paths", nargs="+", default=AREAS, metavar="AREA=PATH,...", help="sources of each area")
@@ -464,7 +469,7 @@ def main():
         trace = Trace(folder, options.longest)
         if name := judge(None, [*trace.tests], trace, ["smoke"], place / "running")[1]:
             sys.exit(
-                f"mutation.py: expected passing tests without a mutant. First failure: {name}."
+                f"mutation.py: expected tests that pass without a mutant, got a failure of {name}."
             )
         selected = [trace.tests_of(mutant) for mutant in mutants]
 

@@ -62,7 +62,7 @@ def without_a_runnable_line(where, wanted):
     return [name for name, value in pairs if ">>>" not in (getattr(value, "__doc__", "") or "")]
 
 
-def test_methods():
+def test_methods_have_examples():
     assert without_a_runnable_line(Tensor, EVERY_METHOD) == []
     assert all(callable(getattr(Tensor, name)) for name in EVERY_METHOD)
 
@@ -98,7 +98,7 @@ def test_signature(name, signature):
 NN_NAMES = [name for cells in rows(NN) for name in names(cells[0]) if name != "init"]
 
 
-def test_nn():
+def test_nn_names_have_examples():
     assert len(NN_NAMES) > 20
     assert without_a_runnable_line(tinygrad_np.nn, NN_NAMES) == []
 
@@ -124,7 +124,7 @@ def test_optimizer_list_is_parsed():
     assert {"SGD", "Adam", "Muon", "LAMB", "StepLR", "SequentialLR"} <= set(OPTIM_NAMES)
 
 
-def test_optim():
+def test_optim_names_have_examples():
     assert without_a_runnable_line(tinygrad_np.optim, OPTIM_NAMES) == []
 
 
@@ -136,7 +136,7 @@ def test_optim():
         for name in names(cells[1])
     ],
 )
-def test_elsewhere(where, name):
+def test_other_names_exist(where, name):
     assert getattr(importlib.import_module(where), name) is not None
 
 

@@ -253,7 +253,7 @@ def test_failing_backward_restores_the_generator():
     assert random.state() == expected
 
 
-def test_other_generator_raises():
+def test_drawing_from_another_generator_raises():
     generator = np.random.default_rng(0)
     x = Tensor(np.ones(64), requires_grad=True)
 

@@ -298,7 +298,7 @@ def test_search_for_one_wrong_entry_of_10_000():
 
 
 def test_small_values_are_checked():
-    """A wrong VJP is detected if all numbers are small."""
+    """A wrong VJP is detected even if all numbers are small."""
     tiny = op("1e-7 x^2", vjps={"x": lambda grad_out: grad_out * 0})(lambda x: 1e-7 * x * x)
     for full in (False, True):
         with pytest.raises(GradientError):

@@ -32,7 +32,7 @@ def test_second_backward_accumulates():
 
 
 def test_all_uses_are_summed_before_a_node_runs():
-    """Y is used early and late: a depth-first walk would process it too early."""
+    """`y` is used both early and late: a depth-first walk would process it too early."""
     x = leaf(2.0)
     y = x * x
     z = y
@@ -293,7 +293,9 @@ def test_invalid_upstream_gradient_raises(upstream):
 
 
 def test_backward_without_a_graph_raises():
-    with pytest.raises(GraphError, match=r"does not require a gradient\. Compute it outside no"):
+    with pytest.raises(
+        GraphError, match=r"does not require a gradient\. Compute it outside no_grad\(\)"
+    ):
         Tensor(1.0).backward()
 
 

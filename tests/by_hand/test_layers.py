@@ -63,8 +63,7 @@ EACH_CONVOLUTION = each(("x_shape", "weight_shape", "padding"), CONVOLUTIONS)
 
 
 @EACH_CONVOLUTION
-def test_conv2d_of_loops_and_im2col(x_shape, weight_shape, padding):
-    """Loops and matrix products give the same outputs and gradients."""
+def test_conv2d_loops_match_im2col(x_shape, weight_shape, padding):
     x, weight, bias = drawn(x_shape, weight_shape, weight_shape[:1])
     out = loops.conv2d(x, weight, bias, padding)
     close(im2col.conv2d(x, weight, bias, padding), out)
@@ -77,8 +76,7 @@ def test_conv2d_of_loops_and_im2col(x_shape, weight_shape, padding):
 
 @BOTH
 @EACH_CONVOLUTION
-def test_conv2d_gradients(layers, x_shape, weight_shape, padding):
-    """Derived gradients match central differences."""
+def test_conv2d_gradients_match_central_differences(layers, x_shape, weight_shape, padding):
     x, weight, bias = drawn(x_shape, weight_shape, weight_shape[:1])
     grad_out = normal(*layers.conv2d(x, weight, bias, padding).shape, seed=3)  # N, K, P, Q
 
@@ -91,8 +89,8 @@ def test_conv2d_gradients(layers, x_shape, weight_shape, padding):
 
 
 @each("shape", POOLINGS)
-def test_max_pool2d_of_loops_and_im2col(shape):
-    """Both give the same maxima and gradients, also with many ties."""
+def test_max_pool2d_loops_match_im2col(shape):
+    """Outputs and gradients are equal, also with many ties."""
     tied = np.random.default_rng(0).integers(0, 3, shape).astype(np.float64)
     for x in (normal(*shape), tied, np.zeros(shape)):
         out = loops.max_pool2d(x)
@@ -103,8 +101,8 @@ def test_max_pool2d_of_loops_and_im2col(shape):
 
 @BOTH
 @each("shape", POOLINGS)
-def test_max_pool2d_gradient(layers, shape):
-    """Derived gradients match central differences if no step changes a maximum."""
+def test_max_pool2d_gradient_matches_central_differences(layers, shape):
+    """The steps are too small to change a maximum."""
     x = apart(0, *shape)
     grad_out = normal(*layers.max_pool2d(x).shape, seed=1)  # N, C, P, Q
     found = layers.max_pool2d_backward(grad_out, x)
@@ -148,8 +146,8 @@ def test_relu(layers):
 
 
 @each("scale", [1.0, 30.0, 1000.0])
-def test_cross_entropy_of_loops_and_im2col(scale):
-    """Both give the same loss and gradient, without overflow for large logits."""
+def test_cross_entropy_loops_match_im2col(scale):
+    """Large logits do not overflow."""
     arguments = scale * normal(4, 5), np.array([0, 4, 2, 2])
     close(im2col.cross_entropy(*arguments), loops.cross_entropy(*arguments))
     close(im2col.cross_entropy_backward(*arguments), loops.cross_entropy_backward(*arguments))

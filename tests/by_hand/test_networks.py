@@ -43,15 +43,14 @@ def draw(shapes, seed):
 
 
 @NETWORKS
-def test_networks_on_loops_and_im2col(network, shapes):
-    """Loops and im2col give the same loss and gradients."""
+def test_networks_with_loops_match_im2col(network, shapes):
     weights, images, labels = draw(shapes, seed=0)
     found = network(im2col, weights, images, labels)
     assert disagreements(found, network(loops, weights, images, labels), 1e-12) == {}
 
 
 @NETWORKS
-def test_networks_gradients(network, shapes):
+def test_gradients_of_networks_match_central_differences(network, shapes):
     """The derivative of the loss along the gradient of each array is the norm of the gradient."""
     weights, images, labels = draw(shapes, seed=0)
     _, gradients, grad_images = network(im2col, weights, images, labels)

@@ -466,18 +466,21 @@ def test_help_of_the_module_lists_all_commands():
         ("--lr 0", "--lr: expected a finite number > 0, got 0.0."),
         ("--lr nan", "--lr: expected a finite number > 0, got nan."),
         ("--seed -1", "--seed: expected an integer >= 0, got -1."),
-        ("--validation 1", "--validation: expected a finite number >= 0 and <= 0.9, got"),
-        ("--data mnist --model DigitsCNN", "--model DigitsCNN: expected --data digits"),
+        ("--validation 1", "--validation: expected a finite number >= 0 and <= 0.9, got 1.0."),
+        (
+            "--data mnist --model DigitsCNN",
+            "--model DigitsCNN: expected --data digits (8x8 images), got",
+        ),
         ("--noise 3", "--noise: expected a finite number >= 0 and <= 1, got 3.0."),
         ("--train-samples 2000", "expected at most 1438, the number of images in digits, got 2000"),
         ("--validation 0 --patience 3", "--patience: expected a validation set"),
-        ("--validation 0 --schedule plateau", "--schedule plateau and --patience: exp"),
+        ("--validation 0 --schedule plateau", "--schedule plateau and --patience: expected a val"),
         ("--warmup 0.1 --schedule onecycle", "--warmup: expected 0 with --schedule onecycle"),
         ("--model Resnet", "--model: expected one of DigitsCNN, FashionCNN,"),
         ('--model-options {"width":3}', "--model-options: expected no options for DigitsCNN, got"),
     ],
 )
-def test_invalid_values_raise(tmp_path, capsys, flags, message):
+def test_invalid_values_are_errors(tmp_path, capsys, flags, message):
     command = ["train", *QUICK, "--no-figures", "--out", str(tmp_path / "run"), *flags.split()]
     assert main(command) == 2
     assert message in capsys.readouterr().err
@@ -505,12 +508,15 @@ def test_argparse_errors(capsys, flags, message):
         ("[]", "expected a JSON object, got list."),
         ('{"epoch": 3}', "expected only the fields model, .*, seed, got epoch."),
         ('{"epochs": "3"}', "--epochs: expected an integer >= 1, got '3'."),
-        ('{"lr": 1' + "0" * 400 + "}", "--lr: expected a finite number > 0, got a number of 401"),
+        (
+            '{"lr": 1' + "0" * 400 + "}",
+            "--lr: expected a finite number > 0, got a number of 401 digits",
+        ),
         ('{"flip": 1}', "--flip: expected true or false, got 1."),
         ('{"optimizer": "sdg"}', "--optimizer: expected one of sgd, adam, .*, got 'sdg'"),
     ],
 )
-def test_invalid_config_files_raise(tmp_path, content, message):
+def test_invalid_config_files_are_errors(tmp_path, content, message):
     path = tmp_path / "run.json"
     if content is not None:
         path.write_text(content)
@@ -535,9 +541,9 @@ def test_flags_replace_config_values_before_the_check(tmp_path):
     assert main(["train", *flags, "--out", str(tmp_path / "run")]) == 0
 
 
-def test_commands_that_do_not_fit_the_run_raise(tmp_path, run, capsys):
+def test_commands_that_do_not_fit_the_run_are_errors(tmp_path, run, capsys):
     unvalidated = trained(tmp_path / "run", "--validation", "0")
-    missing = "file not found. Expected a run directory made by"
+    missing = "model.safetensors: file not found. Expected a run directory made by"
     for command, status, message in [
         (f"train --resume {run} --lr 0.1", 2, "expected no flags other than --epochs"),
         (f"train --resume {run} --epochs 9", 2, "the cosine schedule was planned for 5 epochs"),
@@ -567,13 +573,13 @@ def test_resume_of_a_run_stopped_by_patience(tmp_path, capsys):
     assert metrics_of(folder)["epochs"] > done
 
 
-def test_an_unwritable_out_raises_before_training(tmp_path, capsys):
-    (tmp_path / "out").write_text("a file, not a folder")
+def test_an_unwritable_out_is_an_error_before_training(tmp_path, capsys):
+    (tmp_path / "out").write_text("a file, not a directory")
     assert main(["train", *QUICK, "--out", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
     assert "--out: cannot create or write to the directory" in captured.err
     assert "epoch" not in captured.out
-    assert (tmp_path / "out").read_text() == "a file, not a folder"
+    assert (tmp_path / "out").read_text() == "a file, not a directory"
 
 
 def test_a_damaged_file_is_named_in_the_error(tmp_path, capsys):

@@ -56,7 +56,7 @@ def applied(images, seed=0, scale=255.0, **options):
 
 
 @each_option
-def test_batches_do_not_matter(augmentation):
+def test_images_do_not_depend_on_the_batches(augmentation):
     """Image i of an epoch is the same bit for bit in any batch and order, and alone."""
     dataset = numbered(random_images(40, 2), mean=0.3, std=0.5)
     alone = []
@@ -95,7 +95,7 @@ def test_resume():
 
 
 def test_default_seed():
-    """It comes from manual_seed, is drawn by state_dict if needed, and then stays."""
+    """The seed comes from manual_seed, is drawn by state_dict if needed, and then stays fixed."""
     dataset = numbered(random_images(20))
     epochs = []
     for seed in (1, 1, 2):
@@ -126,7 +126,7 @@ def test_options_are_independent():
 
 
 def test_apply_draws_new_numbers_in_each_call():
-    """From the given generator or the global one."""
+    """The numbers come from the given generator, or else from the global one."""
     images = random_images(10)
     generator = np.random.default_rng(0)
     first, second = (ALL.apply(images, 255, generator) for _ in range(2))
@@ -329,14 +329,14 @@ def places(images):
 
 
 def test_angles_are_uniform():
-    """In ± rotation degrees; the distance from the center is unchanged."""
+    """Angles span ±25 degrees; the distance from the center is unchanged."""
     y, x = places(applied(blobs(1500), scale=1.0, rotation=25))
     assert_uniform(np.rad2deg(np.arctan2(y, x)) / 1.001, -25, 25)
     np.testing.assert_allclose(np.hypot(y, x), 8, atol=0.05)
 
 
 def test_factors_are_uniform():
-    """In 1 ± scaling; the direction from the center is unchanged."""
+    """Factors span 1 ± 0.3; the direction from the center is unchanged."""
     y, x = places(applied(blobs(1500), scale=1.0, scaling=0.3))
     assert_uniform(1 + (x / 8 - 1) / 1.003, 0.7, 1.3)
     np.testing.assert_allclose(y, 0, atol=1e-3)
@@ -344,7 +344,7 @@ def test_factors_are_uniform():
 
 @pytest.mark.parametrize("scale", [1.0, 16.0, 255.0])
 def test_noise(scale):
-    """Normal with the given deviation, independent for each pixel, channel and image."""
+    """Noise is normal with the given deviation, and independent per pixel, channel and image."""
     images = np.full((300, 2, 10, 10), scale / 2, np.float32)
     noise = (applied(images, scale=scale, noise=0.1) - images) / scale
     assert noise.mean() == pytest.approx(0, abs=0.002)
@@ -356,7 +356,7 @@ def test_noise(scale):
 
 
 def test_noise_is_clipped():
-    """To the range of pixel values; both ends are reached."""
+    """Values are clipped to the range of pixel values, and both ends are reached."""
     images = np.array([0, 16], np.uint8).repeat(500).reshape(10, 1, 10, 10)
     found = applied(images, scale=16.0, noise=0.3)
     assert (found.min(), found.max()) == (0, 16)
@@ -395,7 +395,7 @@ def test_erased_rectangles(size):
 
 
 def test_areas_and_aspects_are_uniform():
-    """Area and log aspect, on an image so large that rounding does not matter."""
+    """Area and log aspect are uniform; the image is so large that rounding does not matter."""
     side = 10_000
     table = augment._rectangles(np.random.default_rng(0), 5000, side, side, 1.0)
     tall, wide = table[:, 1] - table[:, 0], table[:, 3] - table[:, 2]
@@ -532,7 +532,8 @@ def test_images_out_of_range_raise(option):
     ):
         with pytest.raises(
             ArgumentError,
-            match=r"^Augmentation: expected image values from 0 to the dataset's scale",
+            match=r"^Augmentation: expected image values from 0 to the dataset's scale of 1 for "
+            "noise and erasing, got -",
         ):
             call()
     data.Augmentation(shift=1).apply(images, 1.0)

@@ -236,7 +236,7 @@ AUGMENTED = {"seed": 5, "augmentation": data.Augmentation(shift=1, flip=True)}
 
 @each("options", [{"shuffle": True, "seed": 5}, AUGMENTED, {}])
 def test_global_generator_is_unused_if_not_needed(options):
-    """With a seed, or without shuffling and augmentation."""
+    """It is not needed with a seed, or without shuffling and augmentation."""
     tinygrad_np.manual_seed(0)
     expected = tinygrad_np.Tensor.rand(3).tolist()
     tinygrad_np.manual_seed(0)

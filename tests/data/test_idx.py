@@ -102,7 +102,7 @@ def test_invalid_idx_raises(tmp_path, content, fault):
 
 
 def test_truncated_gzip_raises(tmp_path):
-    """For truncation at any byte."""
+    """The file is truncated at each byte in turn."""
     for length in range(2, len(GZIPPED)):
         path = written(tmp_path, GZIPPED[:length])
         with pytest.raises(DataError) as caught:
@@ -111,7 +111,7 @@ def test_truncated_gzip_raises(tmp_path):
 
 
 def test_damaged_gzip_raises(tmp_path):
-    """For one wrong byte anywhere after the gzip header."""
+    """One byte is wrong, at each position after the gzip header in turn."""
     for position in range(10, len(GZIPPED)):
         damaged = bytearray(GZIPPED)
         damaged[position] ^= 0x55

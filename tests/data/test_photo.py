@@ -13,7 +13,7 @@ MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
 
 def seven():
-    """Return a light seven on 0, of shape (28, 28), whose longer side is 20."""
+    """Return a light seven on a background of 0, of shape (28, 28), whose longer side is 20."""
     image = np.zeros((28, 28), np.uint8)
     image[4:7, 8:20] = 255
     for row in range(7, 24):

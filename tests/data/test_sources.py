@@ -181,7 +181,7 @@ def test_download(server, cache):
     ids=["404", "403", "500", "broken-off", "wrong", "truncated", "html", "empty", "other-gzip"],
 )
 def test_next_mirror(server, cache, bad):
-    """If a mirror fails, it and all later files come from the next one; no other file is left."""
+    """If a mirror fails, this file and all later ones come from the next; nothing else is left."""
     is_whole(sources.load(source(server.mirror("bad", **bad), server.mirror("good"))))
     assert server.asked == [f"/bad/{NAMES[0]}", *(f"/good/{name}" for name in NAMES)]
     assert contents(cache) == OFFICIAL

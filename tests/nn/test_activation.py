@@ -47,7 +47,7 @@ EACH = each(("name", "options"), ACTIVATIONS, ids=str)
 
 
 @EACH
-def test_calls_its_method(name, options):
+def test_layers_call_their_tensor_method(name, options):
     """A layer passes its options, in order, to the Tensor method of its name."""
     layer = getattr(nn, name)(**options)
     x = Tensor([[-3.0, -0.5, 0.0], [0.5, 2.0, 7.0]], requires_grad=True)

@@ -85,8 +85,7 @@ def test_repr(layer, text):
 @pytest.mark.slow
 @each("layer", [layer for layer, _ in LAYERS])
 @each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies(layer, copied):
-    """A copy has equal weights."""
+def test_copies_have_equal_weights(layer, copied):
     assert_same(copied(layer).state_dict(), layer.state_dict())
 
 

@@ -431,7 +431,7 @@ def test_zero_grad():
 
 
 def test_astype():
-    """Float parameters and buffers are converted in place; integers are kept, gradients reset."""
+    """Float parameters and buffers change in place, integers are kept, gradients are reset."""
     block = Block()
     backward(block)
     scale = block.scale
@@ -777,7 +777,7 @@ def test_calls_have_paths():
 
 
 def test_a_graph_keeps_no_module_alive():
-    """Reference counting frees the module; its class name then replaces its name."""
+    """Reference counting frees the module; paths then show its class instead of its name."""
     gc.disable()
     try:
         model = nn.Sequential(Net())

@@ -32,7 +32,7 @@ def test_zero_vector_has_zero_gradients_and_does_not_affect_other_rows(p):
 
 @pytest.mark.parametrize("p", [2, 3, 4, 1, 5.5])
 def test_derivatives_at_zero_entries(p):
-    """For orders whose second derivative is smooth at 0, or 0 on both sides."""
+    """The second derivative of these orders is smooth at 0, or 0 on both sides."""
     x = np.array([0.0, 1.0, -2.0, 0.0])
     if p > 1:
         gradcheck(lambda x: x.norm(p), [x])

@@ -113,7 +113,7 @@ def test_muon_rejects_other_shapes(shape):
     ],
 )
 def test_invalid_muon_options_raise(option, value, words):
-    """Also in a state dict."""
+    """They also raise when a state dict is loaded."""
     words = f"^Muon: expected `{option}` to be {re.escape(words)}"
     with pytest.raises(ArgumentError, match=words):
         optim.Muon([matrix()], **{option: value})
@@ -125,7 +125,7 @@ def test_invalid_muon_options_raise(option, value, words):
 
 
 def test_muon_resumes():
-    """A new Muon with the loaded state continues bit for bit; gradients are read-only."""
+    """A new Muon with the loaded state continues bit for bit; gradients are not modified."""
     parameter = matrix()
     optimizer = optim.Muon([parameter], lr=0.1, momentum=0.5)
     grad = parameter.grad.numpy().copy()

@@ -243,7 +243,7 @@ def expected_of(kind, options):
 
 @each(("kind", "options"), [(kind, own) for kind in BY_HAND for own in OPTIONS[kind]])
 @pytest.mark.usefixtures("dirty_memory")
-def test_formula(kind, options):
+def test_steps_match_the_formula(kind, options):
     """Ten steps follow the formula, whatever the scratch arrays contained before."""
     expected = expected_of(kind, [options] * len(SHAPES))
     params, halves = parameters(), parameters(np.float32)

@@ -41,7 +41,7 @@ def test_decay_groups_with_an_empty_group():
 
 
 def test_l1_norm():
-    """The norm is the sum over the entries of all weights and nothing else."""
+    """The norm is the sum of the absolute values of all weights, and of no other parameters."""
     model = network()
     expected = sum(abs(float(w)) for name in WEIGHTS for w in model.state_dict()[name].ravel())
     assert optim.l1_norm(model.parameters()).item() == pytest.approx(expected, rel=1e-5)

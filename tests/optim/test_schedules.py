@@ -103,7 +103,7 @@ FORMULAS = {
 
 
 @each(("make", "factor"), FORMULAS.values(), ids=FORMULAS.keys())
-def test_formula(make, factor):
+def test_learning_rates_match_the_formula(make, factor):
     """Each group has its initial lr times the factor, also before the first step."""
     optimizer = optimizer_of()
     schedule = make(optimizer)
@@ -161,7 +161,7 @@ def test_second_schedule_starts_from_the_initial_lr(make):
 
 
 def test_constructing_a_schedule_again_does_not_compound():
-    """For example by running a notebook cell again."""
+    """Running a notebook cell again must not start the warmup from a third of a third."""
     optimizer = optimizer_of()
     for _ in range(3):
         optim.LinearWarmup(optimizer, 10)
@@ -202,7 +202,7 @@ def test_initial_lr():
 
 
 def test_initial_lr_in_another_optimizer():
-    """It is copied with groups and state dicts, where it is checked."""
+    """It is copied with groups and with state dicts; loading a state dict checks it."""
     first, second = optimizer_of(), optimizer_of(0.7, 0.7)
     optim.LinearWarmup(first, 10)
     assert optim.StepLR(optim.SGD(first.param_groups), 5).get_last_lr() == list(RATES)
@@ -291,7 +291,7 @@ def test_one_cycle_phase_without_steps(steps, rise, expected):
 
 @pytest.mark.parametrize("within", [0, 1, 2])
 def test_step_beyond_one_cycle_raises(within):
-    """Also in a SequentialLR; nothing changes."""
+    """It also raises in a SequentialLR, and changes nothing."""
     optimizer = optimizer_of()
     schedule = optim.OneCycleLR(optimizer, 0.1, 5)
     for _ in range(within):
@@ -369,7 +369,7 @@ def test_plateau_reduces_a_manually_changed_lr():
 @each("kind", [optim.SGD, optim.Adam])
 @each("is_old", [False, True])
 def test_resume_from_state_dict(make, before, kind, is_old):
-    """Bit for bit, momentum included, through JSON, and without initial_lr as in older files."""
+    """Resuming from JSON is bit for bit, momentum included, also from files without initial_lr."""
     whole, resumed = optimizer_of(kind=kind), optimizer_of(0.7, 0.7, kind=kind)
     schedule, other = make(whole), make(resumed)
     take(schedule, before)
@@ -537,7 +537,7 @@ BAD_OPTIONS = [
 
 @each(("where", "value", "words"), BAD_OPTIONS)
 def test_invalid_options_raise(where, value, words):
-    """Also in a state dict; nothing changes."""
+    """They also raise when a state dict is loaded, and nothing changes."""
     kind, option = where.split()
     make, words = getattr(optim, kind), f"^{kind}: expected `{option}` to be {re.escape(words)}"
     optimizer = optimizer_of(momentum=0.5)
@@ -561,15 +561,18 @@ def test_invalid_options_raise(where, value, words):
     [
         (
             lambda o: optim.StepLR(nn.Linear(2, 1), 3),
-            "StepLR: expected `optimizer` to be an Optimizer, for example optim.",
+            "StepLR: expected `optimizer` to be an Optimizer, for example "
+            "optim.SGD(model.parameters()), got Linear.",
         ),
         (
             lambda o: optim.OneCycleLR(o, 0.1),
-            "OneCycleLR: expected `total_steps`, or both `epochs` and",
+            "OneCycleLR: expected `total_steps`, or both `epochs` and `steps_per_epoch`, got "
+            "epochs=None and steps_per_epoch=None.",
         ),
         (
             lambda o: optim.OneCycleLR(o, 0.1, epochs=3),
-            "OneCycleLR: expected `total_steps`, or both",
+            "OneCycleLR: expected `total_steps`, or both `epochs` and `steps_per_epoch`, got "
+            "epochs=3 and steps_per_epoch=None.",
         ),
         (
             lambda o: optim.OneCycleLR(o, 0.1, epochs=0, steps_per_epoch=3),

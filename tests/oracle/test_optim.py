@@ -373,7 +373,7 @@ def test_schedule_in_a_sequence(name, options, first):
         one, another, milestone = (name, options), ("ExponentialLR", {"gamma": 0.9}), 30
     mine, other = two_optimizers()
     if name == "OneCycleLR":
-        # OneCycleLR of PyTorch changes the initial lr of the other schedule: use the same here.
+        # PyTorch's OneCycleLR changes the initial lr of the other schedule: set the same here.
         for group, their_group in zip(mine.param_groups, other.param_groups, strict=True):
             peak = options["max_lr"]
             peak = peak[group is mine.param_groups[1]] if isinstance(peak, list) else peak

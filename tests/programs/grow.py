@@ -61,7 +61,7 @@ class Grower:
         return int(self.rng.choice(found))
 
     def add(self, name: str, *inputs: Input, **attributes: Any) -> int | None:
-        """Add a step and return its value; if it is large or not finite, add none, return None."""
+        """Add a step and return its value, or return None if it would be large or not finite."""
         step = Step(name, inputs, attributes)
         given = [self.values[v] if isinstance(v, int) else v for v in inputs]
         try:

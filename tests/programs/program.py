@@ -20,7 +20,7 @@ Input = int | np.ndarray | None
 
 @dataclass
 class Step:
-    """One op with its inputs and attributes; or, by a name below, a change in place."""
+    """One op with its inputs and attributes, or a change in place (`WRITE` or `ATTEMPT`)."""
 
     name: str
     inputs: tuple[Input, ...]
@@ -28,7 +28,7 @@ class Step:
 
     @property
     def makes_a_value(self) -> bool:
-        """Whether the step adds a value; changes in place and attempts do not."""
+        """Whether the step adds a value, unlike changes in place and attempts at them."""
         return self.name not in (WRITE, ATTEMPT)
 
     def __str__(self) -> str:

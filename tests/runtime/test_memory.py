@@ -193,7 +193,7 @@ def test_idle_bytes_and_loans_are_counted(pool):
 
 
 def test_the_pool_never_waits_for_its_lock(pool):
-    """As in a signal handler that interrupts the holder of the lock."""
+    """A signal handler may interrupt the thread that holds the lock."""
     with pool._lock:
         array = memory.empty(LARGE, np.float32)
         array.fill(1)

@@ -217,7 +217,7 @@ def test_no_more_parts_run_at_a_time_than_threads(team):
 
 
 def test_without_new_threads_the_caller_runs_the_parts(team, monkeypatch):
-    """As in an exit handler, or if the system is out of threads."""
+    """This happens in an exit handler, or if the system is out of threads."""
 
     def start(thread):
         raise RuntimeError("can't start new thread")
@@ -521,7 +521,7 @@ def test_ctrl_c_while_waiting_is_raised_after_all_parts(team, times):
 
 @pytest.mark.parametrize("method", ["_enter", "_leave"])
 def test_ctrl_c_in_the_bookkeeping_leaves_no_state(team, monkeypatch, method):
-    """It may come before or after the state has changed."""
+    """The interrupt may come before or after the state has changed."""
     workers = team(2)
     for place in ("before", "after"):
         original = getattr(workers, method)

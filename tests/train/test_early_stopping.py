@@ -33,7 +33,7 @@ def stopped(values, epochs, *callbacks, monitor="validation_loss", **options):
 VALUES = [5.0, 3.0, 4.0, 3.0, 3.5, 1.0]
 
 
-def test_it_stops_after_patience_epochs_and_restores_the_best_weights(capsys):
+def test_training_stops_after_patience_epochs_and_restores_the_best_weights(capsys):
     assert train.EarlyStopping().patience == 5
     stopping, trainer, script = stopped(VALUES, 6, patience=3)
     assert len(trainer.history.epochs) == 5
@@ -46,7 +46,7 @@ def test_it_stops_after_patience_epochs_and_restores_the_best_weights(capsys):
     )
 
 
-def test_it_restores_the_best_weights_without_stopping(capsys):
+def test_best_weights_are_restored_without_stopping(capsys):
     stopping, trainer, script = stopped(VALUES, 3, patience=3)
     assert stopping.stopped_epoch == 0
     assert_same(trainer.model.state_dict(), script.weights[2])
@@ -55,7 +55,7 @@ def test_it_restores_the_best_weights_without_stopping(capsys):
 
 @pytest.mark.parametrize("end", [ctrl_c, fail])
 @pytest.mark.parametrize(("point", "step"), [("batch_end", 3 * STEPS + 2), ("fit_end", None)])
-def test_it_restores_the_best_weights_after_ctrl_c_or_an_error(end, point, step):
+def test_best_weights_are_restored_after_ctrl_c_or_an_error(end, point, step):
     script, stopping = Scripted(VALUES), train.EarlyStopping()
     trainer = trainer_of(stopping, Do(point, end, step), script)
     fit_to(end, trainer, loader(), 4, validation())
@@ -133,11 +133,13 @@ MONITOR = "expected `monitor` to end in 'loss' (lower is better) or 'accuracy' (
         ),
         (
             lambda: trainer_of(train.EarlyStopping()).fit(loader(), 1),
-            "EarlyStopping: monitor='validation_loss' needs a validation set. Try fit(..., val",
+            "EarlyStopping: monitor='validation_loss' needs a validation set. Try fit(..., "
+            "validation=loader), or monitor another log",
         ),
         (
             lambda: trainer_of(train.Checkpoint("runs")).fit(loader(), 1),
-            "Checkpoint: monitor='validation_loss' needs a validation set. Try fit(..., validatio",
+            "Checkpoint: monitor='validation_loss' needs a validation set. Try fit(..., "
+            "validation=loader), or monitor another log",
         ),
         (
             lambda: trainer_of(train.EarlyStopping("loss")).fit(loader(), 1),

@@ -11,7 +11,7 @@ from tinygrad_np import train
 from tinygrad_np.errors import ArgumentError, DtypeError
 
 
-def test_its_logs_are_in_the_history():
+def test_logs_of_evaluate_are_in_the_history():
     kept = Do("epoch_end", lambda state: state.evaluate(validation()))
     trainer = trainer_of(kept, train.Evaluate("test", validation()))
     history = trainer.fit(loader(), 2, validation())
@@ -20,7 +20,7 @@ def test_its_logs_are_in_the_history():
         assert logs["test_loss"] == logs["validation_loss"]
 
 
-def test_its_logs_are_set_before_other_callbacks_read_them(tmp_path, capsys):
+def test_logs_of_evaluate_are_set_before_other_callbacks_read_them(tmp_path, capsys):
     others = [
         train.Progress(),
         train.EarlyStopping("test_loss"),
@@ -70,7 +70,7 @@ def test_every_steps_collects_results():
     assert not any(name.startswith("test") for name in history.epochs[0])
 
 
-def test_it_changes_neither_weights_nor_random_numbers_nor_modes():
+def test_evaluate_changes_neither_weights_nor_random_numbers_nor_modes():
     models = [with_dropout(), with_dropout()]
     for model, more in zip(models, ([], [train.Evaluate("test", validation(), 1)]), strict=True):
         trainer_of(*more, model=model).fit(loader(), 1)

@@ -267,7 +267,7 @@ def test_top_k_ranks_nan_highest_like_argmax():
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
 def test_top_k_matches_scikit_learn(k):
-    """Without ties, where scikit-learn ranks the last one higher."""
+    """There are no ties: scikit-learn would rank the last one higher."""
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     for seed in range(5):
         logits, labels = draw(seed)

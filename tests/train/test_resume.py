@@ -185,7 +185,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, schedule):
 
 
 def test_resume_after_ctrl_c(tmp_path):
-    """The last weights are those of the interrupted step; the checkpoint is an epoch's."""
+    """The last weights are of the interrupted step, the checkpoint of the last full epoch."""
     run(tmp_path / "whole", "per step", 4)
     run(tmp_path / "two", "per step", 2)
     trainer = run(tmp_path / "parts", "per step", 4, end="ctrl_c")

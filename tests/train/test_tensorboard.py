@@ -88,7 +88,7 @@ def test_a_second_fit_writes_another_file(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tensorboard")
-def test_without_accuracy_and_closed_after_an_error(tmp_path):
+def test_files_without_accuracy_are_closed_after_an_error(tmp_path):
     batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))] * 3
     board, bad = train.TensorBoard(tmp_path), Do("batch_end", fail, 2)
     fit_to(fail, trainer_of(board, bad, model=nn.Linear(3, 1), loss=squares), batches, 1)

@@ -194,8 +194,8 @@ def test_a_directory_can_be_neither_loaded_nor_replaced(tmp_path):
         train.save(tmp_path, arrays())
 
 
-def test_missing_folder(tmp_path):
-    """A folder that is not there is not made; the error says where."""
+def test_saving_to_a_missing_directory_raises(tmp_path):
+    """The directory is not created, and the error names the path."""
     with pytest.raises(DataError, match=r"nowhere.weights: cannot write the file \(No such file"):
         train.save(tmp_path / "nowhere" / "weights", arrays())
     assert list(tmp_path.iterdir()) == []

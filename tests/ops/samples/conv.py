@@ -110,7 +110,11 @@ BAD: Bads = {
         _conv(ArgumentError, "or 2 of them, got (0, 0, 0.5, 0)", padding=(0, 0, 0.5, 0)),
         _conv(ShapeError, "image of (4, 4) with padding ((0, 0), (0, -2))", padding=(0, -2, 0, 0)),
         _conv(ArgumentError, "got 'same' with stride (2, 2)", padding="same", stride=2),
-        _conv(ArgumentError, "conv2d: ... `padding` to be integers, ... 'valid'", padding="valid"),
+        _conv(
+            ArgumentError,
+            "conv2d: expected `padding` to be integers, ... got 'valid'",
+            padding="valid",
+        ),
     ],
     "conv_transpose2d": [
         _transposed(ShapeError, "conv_transpose2d: expected input with 3 channels", (3, 2, 3, 3)),

@@ -99,7 +99,7 @@ BAD: Bads = {
     "div": [
         (lambda: T.ones(2).div(2, "up"), ArgumentError, "div: expected `rounding_mode` to be None"),
         (lambda: T([1, 2]) // 0, ArgumentError, "floor_div: expected a nonzero integer"),
-        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: expected a nonzero"),
+        (lambda: T([1, 2]).div(0, "trunc"), ArgumentError, "trunc_div: expected a nonzero integer"),
         (lambda: T([1, 2]) % 0, ArgumentError, "mod: expected a nonzero integer"),
         (lambda: T([1, 2]).fmod(T([0, 1])), ArgumentError, "fmod: expected a nonzero integer"),
     ],

@@ -72,7 +72,7 @@ def _qrs(generator: np.random.Generator) -> list[Sample]:
 
 
 def _svds(generator: np.random.Generator) -> list[Sample]:
-    """Vary shapes; gradients of vectors that full_matrices adds are in test_factorizations."""
+    """Vary the shapes; test_factorizations tests gradients of the vectors full_matrices adds."""
     slim = [(4, 2), (2, 4), (2, 5, 3), (2, 3, 4), (1, 3), (0, 3), (3, 0), (0, 3, 2)]
     return [
         *[Sample((spread(generator, *shape),), {"full_matrices": True}) for shape in SQUARE],

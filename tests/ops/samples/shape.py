@@ -84,7 +84,13 @@ BAD: Bads = {
     "roll": [(lambda: _LINE.roll(1, 1), AxisError, "roll: expected an axis from -1 to 0, got 1")],
     "shrink": [
         (lambda: _LINE.shrink(((0, 4),)), ShapeError, "for axis 0 of shape (3,), got (0, 4)"),
-        bad(T.shrink, ShapeError, "shrink: ... per axis of shape (3,)", _LINE, [None, None]),
+        bad(
+            T.shrink,
+            ShapeError,
+            "shrink: expected one pair ... of shape (3,)",
+            _LINE,
+            [None, None],
+        ),
     ],
     "unfold": [
         (lambda: _LINE.unfold(0, 4, 1), ArgumentError, "of shape (3,), got size=4 and step=1"),

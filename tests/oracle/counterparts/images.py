@@ -102,7 +102,7 @@ def _max_pool(x, windows):
 
 
 def _max_pool_places(x, windows):
-    """Return the winners; a window in a border of -inf has none, so PyTorch gets a wide border."""
+    """Return the flat image index of each winner; the border is padded with -inf beforehand."""
     windows = _Windows(windows)
     places = torch.arange(math.prod(x.shape[2:]), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
     pool = _MAX_POOL[len(windows.kernel)]
