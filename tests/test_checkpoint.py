@@ -152,7 +152,7 @@ def test_checkpoint_inside_no_grad_is_a_plain_call():
 
 
 def test_function_that_returns_no_tensor_raises():
-    with pytest.raises(DtypeError, match="expected the function to return a Tensor, got a tuple"):
+    with pytest.raises(DtypeError, match="expected the function to return a Tensor, got tuple"):
         checkpoint(lambda x: (x, x), leaf([1.0]))
 
 

@@ -268,7 +268,7 @@ def test_error_in_a_vjp_names_the_line_of_the_forward():
             "to be of shape (2,) and dtype float64, got (1, 1) float64.",
         ),
         (lambda grad_out, x: grad_out.astype(np.float32), "dtype float64, got (2,) float32."),
-        (lambda grad_out, x: None, "dtype float64, got a NoneType."),
+        (lambda grad_out, x: None, "dtype float64, got NoneType."),
         (lambda grad_out, x: grad_out @ np.ones(3), "mismatch"),
     ],
 )

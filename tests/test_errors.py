@@ -27,7 +27,11 @@ X = T([[1.0, 2.0]])
         (lambda: T([1.0]).unflatten(0, 3), DtypeError, "unflatten: expected a tuple of sizes"),
         (lambda: Tensor.stack([]), DtypeError, "stack: expected tensors, got nothing"),
         (lambda: T([1.0]).topk(-1), ArgumentError, "topk: expected `k` to be from 0 to 1"),
-        (lambda: T([1.0]).__setitem__(0, object()), ShapeError, "setitem: got shape (1,), key 0; "),
+        (
+            lambda: T([1.0]).__setitem__(0, object()),
+            ShapeError,
+            "setitem: float() argument must be",
+        ),
         (lambda: X.sum(dim=1), DtypeError, "sum: unexpected option dim=1. Try axis=1."),
         (
             lambda: X.mean(axis=1, keepdims=True),

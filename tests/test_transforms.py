@@ -622,7 +622,7 @@ def test_invalid_tangents_raise(transform):
 )
 @each("value", [3.0, None, "text", np.ones(2)], ids=repr)
 def test_function_that_returns_no_tensor_raises(transform, args, value):
-    message = rf"expected the function to return (a Tensor|Tensors), got a {type(value).__name__}"
+    message = rf"expected the function to return (a Tensor|Tensors), got {type(value).__name__}"
     with pytest.raises(DtypeError, match=rf"^{transform.__name__}: {message}\.$"):
         transform(lambda x: value)(*args)
 

@@ -83,7 +83,7 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     inner = function(*args)
     if not isinstance(inner, Tensor):
         raise DtypeError(
-            f"checkpoint: expected the function to return a Tensor, got a {type(inner).__name__}."
+            f"checkpoint: expected the function to return a Tensor, got {type(inner).__name__}."
         )
     if inner.node is None or inner.node.order < start:
         return inner

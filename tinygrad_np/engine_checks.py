@@ -101,7 +101,7 @@ def check_formula(formula: object) -> None:
     """Raise DtypeError if `@op` is used without a formula."""
     if not isinstance(formula, str):
         raise DtypeError(
-            "op: expected a formula (a string) as the first argument, got a "
+            "op: expected a formula (a string) as the first argument, got "
             f'{type(formula).__name__}. Try @op("x^3", vjps={{"x": ...}}).'
         )
 
@@ -121,7 +121,7 @@ def check_input(op: Op, value: Any) -> None:
     """Raise DtypeError unless an input is a number or an array of numbers."""
     if not isinstance(value, np.ndarray):
         raise DtypeError(
-            f"{op.name}: expected a Tensor, an ndarray or a number, got a {type(value).__name__}. "
+            f"{op.name}: expected a Tensor, an ndarray or a number, got {type(value).__name__}. "
             "Convert a list with Tensor(...)."
         )
     if value.dtype.kind not in "biuf":
@@ -145,7 +145,7 @@ def check_array(op: Op, out: Any) -> Array:
     if isinstance(out, np.ndarray | np.generic):
         return np.asarray(out)
     raise GraphError(
-        f"{op.name}: expected the forward function to return an array, got a {type(out).__name__}."
+        f"{op.name}: expected the forward function to return an array, got {type(out).__name__}."
     )
 
 
@@ -156,7 +156,7 @@ def check_results(op: Op, results: Any) -> tuple[Any, ...]:
         return results
     got = f"{type(results).__name__} of length {len(results)}" if isinstance(results, tuple) else ""
     raise GraphError(
-        f"{op.name}: expected the forward function to return the tuple ({', '.join(names)}), got a "
+        f"{op.name}: expected the forward function to return the tuple ({', '.join(names)}), got "
         f"{got or type(results).__name__}."
     )
 
@@ -213,7 +213,7 @@ def check_used(root: Variable, targets: Sequence[Edge], grads: Container[Edge]) 
 
 def check_count(op: Op, grads: Any, edges: Edges) -> Sequence[Any]:
     """Return a kernel's gradients; raise GraphError unless it returned one per input."""
-    got = f"a {type(grads).__name__}"
+    got = type(grads).__name__
     if isinstance(grads, list | tuple):
         if len(grads) == len(edges):
             return grads
@@ -233,7 +233,7 @@ def check_like(
     """
     is_kind = isinstance(got, kind)
     if not is_kind or got.shape != like.shape or got.dtype != like.dtype:
-        found = f"{got.shape} {got.dtype}" if is_kind else f"a {type(got).__name__}"
+        found = f"{got.shape} {got.dtype}" if is_kind else type(got).__name__
         raise error(f"{expected} of shape {like.shape} and dtype {like.dtype}, got {found}.")
 
 

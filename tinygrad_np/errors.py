@@ -68,7 +68,8 @@ def raise_translated(
         return
     got = [f"{a.shape} {a.dtype}" if isinstance(a, np.ndarray) else repr(a) for a in arrays]
     text = ", ".join([*got, *[f"{name}={value!r}" for name, value in options.items()]])
-    text = f"{who}: got {text}; {error}"
-    if "broadcast" in text:
-        text = f"{text.rstrip()}; counted from the last axis, lengths must be equal or 1"
-    raise ours(text) from error
+    if "broadcast" in str(error):
+        rule = "aligned from the last axis, lengths equal or 1"
+        raise ours(f"{who}: expected shapes that broadcast ({rule}), got {text}.") from error
+    reason = str(error).strip().rstrip(".")
+    raise ours(f"{who}: {reason}. Got {text}.") from error

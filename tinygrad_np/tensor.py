@@ -741,9 +741,9 @@ class Tensor(Variable):
         try:
             self.data[plain] = value
         except IndexError as error:
-            raise AxisError(f"setitem: got shape {self.shape}, key {plain!r}; {error}") from error
+            raise AxisError(f"setitem: {error}. Got shape {self.shape}, key {plain!r}.") from error
         except (ValueError, TypeError) as error:
-            raise ShapeError(f"setitem: got shape {self.shape}, key {plain!r}; {error}") from error
+            raise ShapeError(f"setitem: {error}. Got shape {self.shape}, key {plain!r}.") from error
         self.mark_changed()
 
     # Dtypes.
@@ -1053,7 +1053,7 @@ def _array_of(data: Any, dtype: Any) -> Array:
         array = np.array(data, dtype)
     except (ValueError, TypeError) as error:
         raise ShapeError(
-            f"Tensor: cannot convert this {_kind(data)} to an array; {error}"
+            f"Tensor: cannot convert this {_kind(data)} to an array ({error})."
         ) from error
     if array.dtype.kind not in "biuf":
         raise DtypeError(f"Tensor: expected numbers, got {_kind(data)} of dtype {array.dtype}.")

@@ -193,7 +193,7 @@ def _tensors(value: Any) -> list[Tensor]:
 def _output(point: _Point) -> Tensor:
     if not isinstance(point.value, Tensor):
         raise DtypeError(
-            f"{point.name}: expected the function to return a Tensor, got a "
+            f"{point.name}: expected the function to return a Tensor, got "
             f"{type(point.value).__name__}."
         )
     return point.value
@@ -360,7 +360,7 @@ def _each(value: Any, function: Callable[[Tensor], Any]) -> Any:
     if isinstance(value, tuple | list):
         return tuple(_each(part, function) for part in value)
     raise DtypeError(
-        f"jacobian: expected the function to return Tensors, got a {type(value).__name__}."
+        f"jacobian: expected the function to return Tensors, got {type(value).__name__}."
     )
 
 

@@ -136,9 +136,9 @@ def test_leaf_grad_shares_no_memory_with_a_hook(returns):
         (Tensor(np.ones((1, 2))), r"got \(1, 2\) float64"),
         (Tensor(1.0, np.float64), r"got \(\) float64"),
         (Tensor.ones(2), r"got \(2,\) float32"),
-        (np.ones(2), "got a ndarray"),
-        (2.0, "got a float"),
-        (False, "got a bool"),
+        (np.ones(2), "got ndarray"),
+        (2.0, "got float"),
+        (False, "got bool"),
     ],
 )
 @each("is_leaf", [True, False])

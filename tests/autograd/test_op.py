@@ -348,7 +348,7 @@ def test_invalid_definition_result_raises():
     for definition, got in (
         (lambda x: ops.sum(x), r"\(\) float64"),
         (lambda x: x.float(), r"\(2,\) float32"),
-        (lambda x: None, "a NoneType"),
+        (lambda x: None, "NoneType"),
     ):
         own = op("x", definition=definition, differentiable=("x",))(lambda x: x * 1)
         message = rf"'<lambda>': expected `definition` to return .* dtype float64, got {got}\.$"
@@ -460,7 +460,7 @@ def test_invalid_op_definition_raises(options, message):
 
 
 def test_op_without_formula_raises():
-    with pytest.raises(DtypeError, match=r"op: expected a formula .* got a function\. Try @op\("):
+    with pytest.raises(DtypeError, match=r"op: expected a formula .* got function\. Try @op\("):
 
         @op
         def bare(x):
@@ -479,9 +479,9 @@ def test_op_without_formula_raises():
             r"got \(3, 2\) float64",
         ),
         (lambda grad_out, x: grad_out.astype(np.float32), r"got \(2, 3\) float32"),
-        (lambda grad_out, x: None, "got a NoneType"),
-        (lambda grad_out, x: 2.0, "got a float"),
-        (lambda grad_out, x: [grad_out], "got a list"),
+        (lambda grad_out, x: None, "got NoneType"),
+        (lambda grad_out, x: 2.0, "got float"),
+        (lambda grad_out, x: [grad_out], "got list"),
     ],
 )
 def test_invalid_vjp_result_raises(vjp, message):
@@ -666,8 +666,8 @@ def test_kernel_gradients_are_summed_over_broadcast_axes():
     ("kernel", "message"),
     [
         (lambda grad_out, b: [grad_out * b], r"`backward` to return 2 gradients, .* got 1\."),
-        (lambda grad_out: None, "`backward` to return 2 gradients, .* got a NoneType"),
-        (lambda grad_out, b: [grad_out * b, None], "input 1 to be .* got a NoneType"),
+        (lambda grad_out: None, "`backward` to return 2 gradients, .* got NoneType"),
+        (lambda grad_out, b: [grad_out * b, None], "input 1 to be .* got NoneType"),
         (
             lambda grad_out, b: [grad_out[:1] * b[:1], b * 1],
             r"input 0 to be .* got \(1,\) float64",
@@ -914,7 +914,7 @@ def test_variadic_op_takes_options_by_name():
 
 def test_numpy_errors_name_op_and_arguments():
     with pytest.raises(
-        ShapeError, match=r"attended: got \(2,\) float64, \(3,\) float64; .*broadcast"
+        ShapeError, match=r"attended: expected shapes that broadcast .*, got \(2,\) float64, \(3,\)"
     ):
         attended(leaf(1.0, 2.0), leaf(1.0, 2.0, 3.0))
 
@@ -923,7 +923,7 @@ def test_numpy_errors_name_op_and_arguments():
 
 
 @pytest.mark.parametrize(
-    ("returns", "got"), [(lambda x: (x,), "a tuple of length 1"), (lambda x: x, "a ndarray")]
+    ("returns", "got"), [(lambda x: (x,), "tuple of length 1"), (lambda x: x, "ndarray")]
 )
 def test_missing_extra_results_raise(returns, got):
     """Otherwise the output could be mistaken for the mask, or its first entry for the output."""
@@ -965,7 +965,7 @@ def test_error_in_gradient_sum_is_not_annotated(create_graph):
 
 @pytest.mark.parametrize(
     ("result", "message"),
-    [(None, "got a NoneType"), ((1.0, 2.0), "got a tuple"), ("text", "got a str")],
+    [(None, "got NoneType"), ((1.0, 2.0), "got tuple"), ("text", "got str")],
 )
 def test_invalid_forward_result_raises(result, message):
     @op("nothing")
@@ -995,9 +995,14 @@ def test_definition_can_return_its_input():
 
 @pytest.mark.parametrize("watch", [debug, profile])
 def test_errors_keep_names_under_observers(watch):
-    with watch(), pytest.raises(ShapeError, match=r"add: got \(2, 3\) float32, \(4,\)"):
+    with (
+        watch(),
+        pytest.raises(
+            ShapeError, match=r"add: expected shapes that .* got \(2, 3\) float32, \(4,\)"
+        ),
+    ):
         Tensor.ones(2, 3) + Tensor.ones(4)
-    with watch(), pytest.raises(AxisError, match="sum: got"):
+    with watch(), pytest.raises(AxisError, match="sum: axis 5 is out of bounds"):
         Tensor.ones(2).sum(axis=5)
 
 

@@ -27,7 +27,7 @@ def test_list_targets_keep_float32():
         x.nll_loss([0], weight=[1.0, 2.0]),
     ]
     assert {loss.dtype for loss in losses} == {np.dtype(np.float32)}
-    with pytest.raises(DtypeError, match=r"where: expected .*, got a list"):
+    with pytest.raises(DtypeError, match=r"where: expected .*, got list"):
         T([True]).where([1.0], 2.0)
 
 

@@ -195,7 +195,7 @@ def test_nonfinite_norms():
         ),
         (
             lambda p: optim.clip_grad_norm(nn.ReLU(), 1),
-            "clip_grad_norm: expected tensors, got a ReLU. Try model.parameters().",
+            "clip_grad_norm: expected tensors, got ReLU. Try model.parameters().",
         ),
         (
             lambda p: optim.clip_grad_value([np.ones(2)], 1),

@@ -509,9 +509,9 @@ def grouped(*params, **options):
         ),
         (
             lambda: nn.Linear(2, 1),
-            "an iterable of tensors or of parameter groups, got a Linear. Try model.parameters()",
+            "an iterable of tensors or of parameter groups, got Linear. Try model.parameters()",
         ),
-        (one, "an iterable of tensors or of parameter groups, got a Parameter. Try model.param"),
+        (one, "an iterable of tensors or of parameter groups, got Parameter. Try model.param"),
         (lambda: [one() * 2], "parameters to be leaf tensors, got an op result. Try model.param"),
         (lambda: [np.ones(2)], "parameters to be leaf tensors, got ndarray. Try model.parameters"),
         (lambda: ["weight"], "parameters to be leaf tensors, got str."),

@@ -63,7 +63,7 @@ def test_gradient_of_the_l1_norm():
     [
         (
             lambda: optim.decay_groups(network(), 0.1),
-            "decay_groups: expected an iterable of tensors, got a Sequential. Try model.named_",
+            "decay_groups: expected an iterable of tensors, got Sequential. Try model.named_",
         ),
         (
             lambda: optim.decay_groups([], 0.1),
@@ -79,7 +79,7 @@ def test_gradient_of_the_l1_norm():
         ),
         (
             lambda: optim.l1_norm(network()),
-            "l1_norm: expected an iterable of tensors, got a Sequential. Try model.parameters()",
+            "l1_norm: expected an iterable of tensors, got Sequential. Try model.parameters()",
         ),
         (
             lambda: optim.l1_norm([]),

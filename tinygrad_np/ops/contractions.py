@@ -115,7 +115,7 @@ def _strip(formula: object) -> str:
     """Return the formula without spaces; raise unless it is a valid formula."""
     if not isinstance(formula, str):
         raise DtypeError(
-            "einsum: expected a formula as the first argument, got a "
+            "einsum: expected a formula as the first argument, got "
             f"{type(formula).__name__}. Try Tensor.einsum('ij,jk->ik', a, b)."
         )
     text = formula.replace(" ", "")

@@ -26,7 +26,7 @@ Operand = TypeVar("Operand")
 def read_operand(who: str, x: Operand, dtype: DTypeLike | None = None) -> Operand:
     """Return x, cast to `dtype` if given; raise DtypeError unless it is a Tensor or an ndarray."""
     if not isinstance(x, Variable | np.ndarray):
-        raise DtypeError(f"{who}: expected a Tensor or an ndarray, got a {type(x).__name__}.")
+        raise DtypeError(f"{who}: expected a Tensor or an ndarray, got {type(x).__name__}.")
     known = x.dtype if dtype is None else check_dtype(who, dtype)
     return x if x.dtype == known else cast(x, dtype=known)
 

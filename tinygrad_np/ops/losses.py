@@ -157,7 +157,7 @@ def cross_entropy(
     if target.shape != (others if is_integer else shape):
         raise (ShapeError if is_integer or target.shape != others else DtypeError)(
             f"cross_entropy: expected integer class indices of shape {others} or probabilities "
-            f"(floats) of shape {shape} for logits {shape}, got a target of shape {target.shape}, "
+            f"(floats) of shape {shape} for logits {shape}, got target of shape {target.shape}, "
             f"dtype {target.dtype}. Try .int() for class indices."
         )
     if not is_integer:

@@ -175,7 +175,7 @@ def cat(*xs: Array, dim: int = 0) -> tuple[Array, list[int]]:
     for x in xs:
         if not isinstance(x, np.ndarray):
             raise DtypeError(
-                f"cat: expected tensors, got a {type(x).__name__}. Try cat(*tensors) for a list."
+                f"cat: expected tensors, got {type(x).__name__}. Try cat(*tensors) for a list."
             )
     joined = np.concatenate(xs, axis=dim)
     bounds = [0]

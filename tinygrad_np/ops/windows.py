@@ -19,7 +19,7 @@ Pads: TypeAlias = tuple[tuple[int, int], ...]
 def shape_of(name: str, value: object) -> Shape:
     """Return the shape of a Tensor or ndarray; raise DtypeError for any other value."""
     if not isinstance(value, Variable | np.ndarray):
-        raise DtypeError(f"{name}: expected a Tensor or an ndarray, got a {type(value).__name__}.")
+        raise DtypeError(f"{name}: expected a Tensor or an ndarray, got {type(value).__name__}.")
     return value.shape
 
 

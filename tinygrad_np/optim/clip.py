@@ -103,7 +103,7 @@ def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any
     """Return (name or position, parameter) for each parameter with a gradient, each once."""
     if callable(getattr(parameters, "parameters", None)):
         raise ArgumentError(
-            f"{kind}: expected tensors, got a {type(parameters).__name__}. Try model.parameters()."
+            f"{kind}: expected tensors, got {type(parameters).__name__}. Try model.parameters()."
         )
     entries = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not entries:

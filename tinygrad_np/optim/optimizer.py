@@ -51,7 +51,7 @@ class Optimizer:
         defaults = {name: defaults[name] for name in defaults if name not in _NO_HYPERPARAMETERS}
         if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
             raise ArgumentError(
-                f"{self._kind}: expected an iterable of tensors or of parameter groups, got a "
+                f"{self._kind}: expected an iterable of tensors or of parameter groups, got "
                 f"{type(params).__name__}. Try model.parameters() or a list of tensors."
             )
         entries = list(params)

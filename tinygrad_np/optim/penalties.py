@@ -75,7 +75,7 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
 def _entries(kind: str, parameters: Any, example: str) -> list[Any]:
     if isinstance(parameters, Tensor) or callable(getattr(parameters, "parameters", None)):
         raise ArgumentError(
-            f"{kind}: expected an iterable of tensors, got a {type(parameters).__name__}. "
+            f"{kind}: expected an iterable of tensors, got {type(parameters).__name__}. "
             f"Try {example}."
         )
     entries = list(parameters)

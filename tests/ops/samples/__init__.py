@@ -75,6 +75,12 @@ def bad_inputs_of(op: Op) -> list[Bad]:
         message = f"{op.name}: expected inputs {op.inputs} and options [], got 2 by position"
         return [bad(op, DtypeError, message, (1,), (1,))]
     return [
-        bad(op, ShapeError, f"{op.name}: got (2, 3) float32, (4,)", (2, 3), (4,)),
-        bad(op, DtypeError, f"{op.name}: expected a Tensor, ... got a str", (2,), "text"),
+        bad(
+            op,
+            ShapeError,
+            f"{op.name}: expected shapes that broadcast ... got (2, 3) float32, (4,)",
+            (2, 3),
+            (4,),
+        ),
+        bad(op, DtypeError, f"{op.name}: expected a Tensor, ... got str", (2,), "text"),
     ]

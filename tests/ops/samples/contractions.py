@@ -51,8 +51,8 @@ BAD: Bads = {
         _einsum(ArgumentError, "`formula` ... got 'i1'.", "i1", (2, 3)),
         _einsum(ArgumentError, "`formula` ... got 'i->j->k'.", "i->j->k", (2,)),
         _einsum(ShapeError, "expected at most 52 axes", "a...", (1,) * 54),
-        _einsum(DtypeError, "einsum: expected a formula ... first ... got a Tensor", (2,), "i"),
-        _einsum(DtypeError, "einsum: expected a Tensor or an ndarray, got a list", "i", [[1.0]]),
+        _einsum(DtypeError, "einsum: expected a formula ... first ... got Tensor", (2,), "i"),
+        _einsum(DtypeError, "einsum: expected a Tensor or an ndarray, got list", "i", [[1.0]]),
         _einsum(DtypeError, "einsum: expected a dtype, got 'text'", "i", (2,), dtype="text"),
     ],
 }

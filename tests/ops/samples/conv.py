@@ -97,8 +97,8 @@ BAD: Bads = {
         _conv(ShapeError, "conv2d: expected the window to fit ... kernel (5, 5)", (3, 2, 5, 5)),
         _conv(ShapeError, "conv2d: expected bias of shape (3,), got (2,)", (3, 2, 3, 3), (2,)),
         _conv(ShapeError, "conv2d: ... non-empty kernel, got weight (3, 2, 0, 3)", (3, 2, 0, 3)),
-        _conv(DtypeError, "conv2d: expected a Tensor, an ndarray or a number, got a list", [[1.0]]),
-        _conv(DtypeError, "conv2d: ... got a list", (3, 2, 3, 3), [1.0, 2.0, 3.0]),
+        _conv(DtypeError, "conv2d: expected a Tensor, an ndarray or a number, got list", [[1.0]]),
+        _conv(DtypeError, "conv2d: ... got list", (3, 2, 3, 3), [1.0, 2.0, 3.0]),
         _conv(ShapeError, "output channels divisible by groups=2", (3, 1, 3, 3), groups=2),
         _conv(ArgumentError, "conv2d: expected `groups` to be an integer >= 1, got 0", groups=0),
         _conv(ArgumentError, "conv2d: expected `groups` ... >= 1, got 1.0", groups=1.0),
@@ -134,11 +134,11 @@ BAD: Bads = {
             (2, 4, 4),
             (2, 3, 3, 3),
         ),
-        _transposed(DtypeError, "conv_transpose2d: ... an ndarray, got a float", 3.0),
+        _transposed(DtypeError, "conv_transpose2d: ... an ndarray, got float", 3.0),
     ],
     "conv2d_input_grad": refused(
         "conv2d_input_grad", (1, 4, 3, 2), (4, 2, 3, 3), input_shape=(1, 2, 4, 4), **_GRADS
     ),
     "conv2d_weight_grad": refused("conv2d_weight_grad", (1, 2, 4, 4), (1, 3, 3, 2), **_GRADS),
-    "channel_sum": [bad(ops.table["channel_sum"], AxisError, "channel_sum: got (3,)", (3,))],
+    "channel_sum": [bad(ops.table["channel_sum"], AxisError, "channel_sum: ... Got (3,)", (3,))],
 }

@@ -133,8 +133,14 @@ BAD: Bads = {
         bad(T.solve, ShapeError, "x of shape (2, 2), got shape (3,)", (2, 2), (3,)),
         bad(T.solve, ShapeError, "x of shape (2, 2), got shape ()", (2, 2), ()),
         bad(T.solve, ShapeError, "x of shape (2, 2), got shape (3, 2)", (2, 2), (3, 2)),
-        bad(T.solve, DtypeError, "solve: expected a Tensor, ... got a list", (2, 2), [1.0, 2.0]),
-        bad(T.solve, ShapeError, "solve: got (3, 2, 2) float32, (2, 2, 1)", (3, 2, 2), (2, 2, 1)),
+        bad(T.solve, DtypeError, "solve: expected a Tensor, ... got list", (2, 2), [1.0, 2.0]),
+        bad(
+            T.solve,
+            ShapeError,
+            "solve: expected shapes that broadcast ... got (3, 2, 2) float32, (2, 2, 1)",
+            (3, 2, 2),
+            (2, 2, 1),
+        ),
     ],
     "det": _bad_squares("det"),
     "cofactors": [

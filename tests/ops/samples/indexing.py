@@ -103,11 +103,11 @@ BAD: Bads = {
         _gather(DtypeError, "`index` to contain integers, got dtype float32", _ROWS, 1, T([[0.5]])),
     ],
     "scatter_add": [
-        _scatter_add(AxisError, "scatter_add: got (2, 2) float32", _ROWS, T([[5, 5], [5, 5]])),
+        _scatter_add(AxisError, "scatter_add: ... Got (2, 2) float32", _ROWS, T([[5, 5], [5, 5]])),
         _scatter_add(ShapeError, "scatter_add: ... shape (2, 2), got (1, 1)", _ROWS, T([[5]])),
     ],
     "take_along_axis": [
-        bad(ops.take_along_axis, AxisError, "take_along_axis: got (2, 2)", _ROWS, T([[2]]), 1)
+        bad(ops.take_along_axis, AxisError, "take_along_axis: ... Got (2, 2)", _ROWS, T([[2]]), 1)
     ],
     "scatter": [
         _scatter(AxisError, "scatter: expected indices from 0", _ROWS, 1, T([[2]]), 1.0),
@@ -148,13 +148,13 @@ BAD: Bads = {
         bad(T.nonzero, ArgumentError, "nonzero: expected `size` to be >= 0, got -1", _ROWS, -1)
     ],
     "basic_index": [
-        (lambda: T.ones(2, 3)[2], AxisError, "basic_index: got (2, 3) float32, key=2"),
+        (lambda: T.ones(2, 3)[2], AxisError, "basic_index: ... Got (2, 3) float32, key=2"),
         (lambda: T.ones(2, 3)[0, 0, 0], AxisError, "too many indices"),
     ],
     "advanced_index": [
-        (lambda: T.ones(2, 3)[np.array([5])], AxisError, "advanced_index: got (2, 3) float32"),
+        (lambda: T.ones(2, 3)[np.array([5])], AxisError, "advanced_index: ... Got (2, 3) float32"),
         (lambda: T.ones(2, 3)[np.array([0.5])], DtypeError, "integers or bools, got dtype float64"),
-        (lambda: T.ones(2, 3)[np.ones(3, bool)], AxisError, "advanced_index: got (2, 3)"),
+        (lambda: T.ones(2, 3)[np.ones(3, bool)], AxisError, "advanced_index: ... Got (2, 3)"),
     ],
     "index_add": refused("index_add", (2,), key=slice(0, 3), shape=(3,)),
 }

@@ -20,8 +20,8 @@ TABLE: Table = {"argsort": _orders}
 
 BAD: Bads = {
     "argsort": [
-        (lambda: T.ones(3).argsort(1), AxisError, "argsort: got (3,) float32"),
-        (lambda: T.ones(3).sort(1), AxisError, "argsort: got (3,) float32"),
+        (lambda: T.ones(3).argsort(1), AxisError, "argsort: ... Got (3,) float32"),
+        (lambda: T.ones(3).sort(1), AxisError, "argsort: ... Got (3,) float32"),
     ],
     "topk": [
         (lambda: T.ones(3).topk(4), ArgumentError, "topk: expected `k` to be from 0 to 3"),

@@ -129,7 +129,7 @@ BAD: Bads = {
         _unpool(DtypeError, "max_unpool2d: ... integer indices, got dtype float32", _IMAGE, _IMAGE),
         _unpool(AxisError, "max_unpool2d: ... from 0 to 63, got 64 to 64", _IMAGE, _INDICES + 64),
         _unpool(AxisError, "max_unpool2d: ... from 0 to 63, got -1 to -1", _IMAGE, _INDICES - 1),
-        _unpool(DtypeError, "max_unpool2d: ... got a list", _IMAGE, [0]),
+        _unpool(DtypeError, "max_unpool2d: ... got list", _IMAGE, [0]),
         _unpool(ArgumentError, "or 2 of them, got (4,)", _IMAGE, _INDICES, output_size=(4,)),
         _unpool(ArgumentError, "or 2 of them, got '44'", _IMAGE, _INDICES, output_size="44"),
         _unpool(

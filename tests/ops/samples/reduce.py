@@ -76,18 +76,18 @@ TABLE: Table = {
 
 def _axis_bad(name: str) -> list[Bad]:
     method = getattr(T, name)
-    return [(lambda: method(T.ones(2, 3), axis=2), AxisError, f"{name}: got (2, 3) float32")]
+    return [(lambda: method(T.ones(2, 3), axis=2), AxisError, f"{name}: ... Got (2, 3) float32")]
 
 
 BAD: Bads = {
     **{name: _axis_bad(name) for name in TABLE},
     "min": [
         *_axis_bad("min"),
-        (lambda: T.ones(0, 3).min(axis=0), ShapeError, "min: got (0, 3) float32"),
+        (lambda: T.ones(0, 3).min(axis=0), ShapeError, "min: ... Got (0, 3) float32"),
     ],
     "argmax": [
         *_axis_bad("argmax"),
-        (lambda: T.ones(0).argmax(), ShapeError, "argmax: got (0,) float32"),
+        (lambda: T.ones(0).argmax(), ShapeError, "argmax: ... Got (0,) float32"),
     ],
     "dtypes": [
         bad(
@@ -99,9 +99,9 @@ BAD: Bads = {
         )
         for name in ("sum", "prod", "softmax", "softmin", "log_softmax")
     ],
-    "softmin": [(lambda: T.ones(2, 3).softmin(2), AxisError, "softmax: got (2, 3) float32")],
+    "softmin": [(lambda: T.ones(2, 3).softmin(2), AxisError, "softmax: ... Got (2, 3) float32")],
     "var": [
-        (lambda: T.ones(2, 3).var(axis=2), AxisError, "mean: got (2, 3) float32"),
+        (lambda: T.ones(2, 3).var(axis=2), AxisError, "mean: ... Got (2, 3) float32"),
         (
             lambda: T.ones(2, 3).std(axis="rows"),
             DtypeError,
@@ -110,6 +110,6 @@ BAD: Bads = {
     ],
     "max": [
         *_axis_bad("max"),
-        (lambda: T.ones(0, 3).max(axis=0), ShapeError, "max: got (0, 3) float32"),
+        (lambda: T.ones(0, 3).max(axis=0), ShapeError, "max: ... Got (0, 3) float32"),
     ],
 }

@@ -39,16 +39,16 @@ BAD: Bads = {
         )
     ],
     "cumsum": [
-        (lambda: T.ones(3).cumsum(1), AxisError, "cumsum: got (3,) float32"),
+        (lambda: T.ones(3).cumsum(1), AxisError, "cumsum: ... Got (3,) float32"),
         (
             lambda: T(1.0).cumsum(1),
             AxisError,
             "cumsum: expected `axis` to be 0 or -1 for a 0-d tensor, got 1.",
         ),
     ],
-    "cumprod": [(lambda: T.ones(3).cumprod(1), AxisError, "cumprod: got (3,) float32")],
-    "logcumsumexp": [(lambda: T.ones(3).logcumsumexp(1), AxisError, "logcumsumexp: got (3,)")],
-    "argcummax": [(lambda: T.ones(3).cummax(1), AxisError, "argcummax: got (3,) float32")],
+    "cumprod": [(lambda: T.ones(3).cumprod(1), AxisError, "cumprod: ... Got (3,) float32")],
+    "logcumsumexp": [(lambda: T.ones(3).logcumsumexp(1), AxisError, "logcumsumexp: ... Got (3,)")],
+    "argcummax": [(lambda: T.ones(3).cummax(1), AxisError, "argcummax: ... Got (3,) float32")],
     "argcummin": [
         (
             lambda: T(1.0).cummin(2),
