@@ -8,9 +8,8 @@ MnistCNNLight is trained on 10 000 images of MNIST for 3 epochs, and 6000 other 
 validation.
 
 - If the settings of a study need different learning rates, each setting has the same number of
-  candidates (`rates`), of which the one with the lowest validation loss for seed 0 is used. It is
-  marked with * if it is the smallest or largest candidate, because a better one may lie outside
-  their range.
+  candidates (`rates`), and the one with the lowest validation loss for seed 0 is used. It is marked
+  with * if it is the smallest or largest candidate, because a better one may lie outside the range.
 - Each setting is then trained with three other seeds, the same for all settings, which determine
   the weights, the order of the images and the dropout. The table shows mean ± standard
   deviation.
