@@ -6,16 +6,16 @@
     python examples/benchmark.py --epochs-on-mnist 3
 
 It measures training steps and evaluation of four models, the tape's overhead per op, peak memory,
-scaling with batch size and depth, and single ops against their lower bounds (the bare NumPy calls
-that they cannot avoid). `--epochs-on-mnist N` trains MnistCNN on MNIST instead.
+scaling with batch size and depth, and single ops compared with their lower bounds (the bare NumPy
+calls that they cannot avoid). With `--epochs-on-mnist N` it only trains MnistCNN on MNIST.
 
-Tables are printed row by row and show medians over blocks with [quartiles]. If PyTorch is
-installed, they include the ratio `ours/PyTorch` (below 1, tinygrad_np is faster), which is also
-plotted in runs/benchmark/benchmark.png. `--json FILE` saves every number.
+It prints tables row by row, with medians over blocks and [quartiles]. If PyTorch is installed, they
+include the ratio `ours/PyTorch`; below 1, tinygrad_np is faster. The ratios of training steps and
+evaluation are also plotted in runs/benchmark/benchmark.png. `--json FILE` saves every number.
 
-All sides run in one process with the same number of threads and take turns, block by block.
-A full run takes some minutes and needs an otherwise idle machine; `--quick` takes seconds and only
-shows what is measured.
+All sides run in one process with the same number of threads and take turns, block by block; only
+peak memory is measured in new processes. A full run takes a few minutes and needs an otherwise idle
+machine. With `--quick`, it takes seconds and only shows what is measured.
 """
 
 import argparse
@@ -64,13 +64,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     add = parser.add_argument
-    add("--only", type=measures, default=list(MEASURES), help=f"subset of {','.join(MEASURES)}")
+    text = f"comma-separated measures to take: {', '.join(MEASURES)} (default: all)"
+    add("--only", type=measures, default=list(MEASURES), metavar="NAMES", help=text)
     add("--quick", action="store_true", help="short run; the numbers mean nothing")
-    add("--threads", type=positive_integer, default=cores, help="per side; default: all cores")
-    add("--json", type=Path, help="write every number to this file")
-    add("--out", type=Path, default=Path("runs/benchmark"), help="directory; default: %(default)s")
-    add("--epochs-on-mnist", type=positive_integer, metavar="N", help="only train on MNIST")
-    add("--data-dir", type=Path, help="directory that contains mnist/")
+    text = "number of threads per side (default: all cores)"
+    add("--threads", type=positive_integer, default=cores, metavar="N", help=text)
+    add("--json", type=Path, metavar="FILE", help="write every number to this file")
+    text = "directory for the plot (default: %(default)s)"
+    add("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR", help=text)
+    text = "only train MnistCNN on MNIST for N epochs"
+    add("--epochs-on-mnist", type=positive_integer, metavar="N", help=text)
+    add("--data-dir", type=Path, metavar="DIR", help="directory that contains mnist/")
     return parser.parse_args()
 
 
@@ -105,7 +109,7 @@ def find_sides(threads: int, results: dict[str, Any]) -> dict[str, Side]:
 
 
 def print_config(args: argparse.Namespace, sides: Mapping[str, Side], results: Any) -> None:
-    """Print the configuration, with warnings about what makes the comparison unfair."""
+    """Print the configuration, with warnings about settings that make the comparison unfair."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         tinygrad_np.show_config()

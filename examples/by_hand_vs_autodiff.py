@@ -1,8 +1,8 @@
-"""Derive the gradients of MnistCNN by hand in NumPy and check each one against autodiff.
+"""Compute the gradients of MnistCNN by hand in NumPy and check each one against autodiff.
 
     python examples/by_hand_vs_autodiff.py
 
-Read this file from top to bottom, next to models/mnist_cnn.py. It shows that backpropagation is
+Read this file from top to bottom, alongside models/mnist_cnn.py. It shows that backpropagation is
 one line of calculus per line of the forward pass, taken in reverse order, and that
 `loss.backward()` does exactly that.
 
@@ -68,9 +68,9 @@ def conv(x: Array, weight: Array, bias: Array) -> Array:
 def conv_backward(grad_out: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Return the gradients with respect to x, weight and bias.
 
-    The forward pass is a matrix product, so its two gradients are matrix products as well: for
-    out = A B,  grad_A = grad_out Bᵀ  and  grad_B = Aᵀ grad_out.  Here A holds the columns and B is
-    the transposed weight matrix.
+    The forward pass is a matrix product, so the gradients of its two factors are matrix products:
+    for out = A B,  grad_A = grad_out Bᵀ  and  grad_B = Aᵀ grad_out.  Here A holds the columns and B
+    is the transposed weight matrix.
     """
     n, c, h, w = x.shape
     rows = grad_out.transpose(0, 2, 3, 1).reshape(n * h * w, -1)  # N*H*W, K
@@ -107,7 +107,7 @@ def max_pool_backward(grad_out: Array, x: Array) -> Array:
 
 
 def forward(weights: Arrays, images: Array, labels: Array, scale: Array) -> Arrays:
-    """Return every intermediate value up to the loss; `backward` needs them.
+    """Return every intermediate value, and the loss; `backward` needs them.
 
     `scale` is the dropout mask: 0 for a dropped unit, 1 / (1 - p) for a kept one.
     """
@@ -176,11 +176,11 @@ def backward(v: Arrays, weights: Arrays, labels: Array, scale: Array) -> Arrays:
     return g
 
 
-# ---- The same with autodiff, and the comparison -------------------------------------------------
+# ---- Autodiff, and the comparison ---------------------------------------------------------------
 
 
 def by_tape(model: MnistCNN, images: Array, labels: Array) -> tuple[Arrays, Arrays]:
-    """Return the values and gradients that autodiff computes with `loss.backward()`."""
+    """Return the values that the model computes, and the gradients from `loss.backward()`."""
     outputs = [Tensor(images, requires_grad=True)]
 
     def note(module: Any, inputs: Any, output: Tensor) -> None:
@@ -268,10 +268,11 @@ taken. A float32 entry may then differ much more although neither computation is
 
 
 def main() -> int:
-    """Run the comparison in float64 and float32; return 1 if a float64 gradient differs, else 0."""
+    """Compare in float64 and float32; return 1 if a float64 gradient differs, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     default = Path("runs/by_hand_vs_autodiff")
-    parser.add_argument("--out", type=Path, default=default, help="directory; default: %(default)s")
+    text = "output directory (default: %(default)s)"
+    parser.add_argument("--out", type=Path, default=default, metavar="DIR", help=text)
     out: Path = parser.parse_args().out
     differences = {np.dtype(dtype).name: compare(dtype) for dtype in (np.float64, np.float32)}
     print(ADVICE)

@@ -3,15 +3,15 @@
     python examples/compare.py
     python examples/compare.py --only optimizers "batch size"
 
-It shows how to compare fairly, and thus which choices matter at this scale. In every study,
+It shows how to make a fair comparison, and which choices matter at this scale. In every study,
 MnistCNNLight is trained on 10 000 images of MNIST for 3 epochs, and 6000 other images are used for
 validation.
 
-- Settings that need different learning rates each choose from the same number of candidates
-  (`rates`). The one with the lowest validation loss for seed 0 is taken. It is marked with * if it
-  is the smallest or largest candidate, because a better one may lie outside the range.
-- Each setting is then trained with three other seeds, which are the same for all settings and
-  determine the weights, the order of the images and the dropout. The table shows mean ± standard
+- If the settings of a study need different learning rates, each setting has the same number of
+  candidates (`rates`), and the one with the lowest validation loss for seed 0 is used. It is marked
+  with * if it is the smallest or largest candidate, because a better one may lie outside the range.
+- Each setting is then trained with three other seeds, the same for all settings, which determine
+  the weights, the order of the images and the dropout. The table shows mean ± standard
   deviation.
 - The test set is used once, at the end, for the best of all settings.
 
@@ -39,7 +39,7 @@ from tinygrad_np.errors import NotFiniteError
 from tinygrad_np.files import make_folder
 
 RATES = (0.0006, 0.002, 0.006, 0.02)  # for adaptive optimizers
-LARGE_RATES = tuple(10 * rate for rate in RATES)  # for SGD, and others that need larger ones
+LARGE_RATES = tuple(10 * rate for rate in RATES)  # for SGD, AdaGrad and LAMB
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,11 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    add("--only", nargs="+", choices=list(STUDIES), default=list(STUDIES), help="default: all")
-    add("--out", type=Path, default=Path("runs/compare"), help="directory; default: %(default)s")
+    names = list(STUDIES)
+    text = f"studies to run: {', '.join(names)} (default: all)"
+    add("--only", nargs="+", choices=names, default=names, metavar="STUDY", help=text)
+    text = "output directory (default: %(default)s)"
+    add("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run: one epoch on 320 digits")
     args = parser.parse_args()
     args.samples, args.epochs, args.seeds = (320, 1, [1]) if args.quick else (10_000, 3, [1, 2, 3])
@@ -147,13 +150,13 @@ def examine(
     """Choose the setting's learning rate, then train it with each seed.
 
     Returns:
-        The setting with that learning rate, and its results: lists with one entry per seed.
+        The setting with the chosen learning rate, and its results: lists with one entry per seed.
     """
     rates = setting.rates[1:3] if is_quick and len(setting.rates) > 1 else setting.rates
     options = [replace(setting, rates=(rate,)) for rate in rates]
     if len(options) > 1:
         losses = [fit(option, rest, validation, epochs, seed=0)["loss"] for option in options]
-        # A run that diverged may have a nan loss, which argmin would take as the minimum.
+        # A diverged run may have a nan loss, which argmin would take for the minimum.
         chosen = options[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
     else:
         chosen = setting
@@ -168,7 +171,7 @@ def fit(
 ) -> dict[str, float]:
     """Train; return accuracy and loss on the held-out set, and the training time in seconds."""
     model: Any = MnistCNNLight(np.random.default_rng(seed))
-    # Layers without parameters can be replaced by assigning to their attribute.
+    # A layer is replaced by assigning to its attribute.
     model.relu = setting.activation()
     model.pool = setting.pool(2)
     model.dropout = nn.Dropout(setting.dropout, np.random.default_rng((seed, 1)))
@@ -177,7 +180,7 @@ def fit(
     trainer = train.Trainer(model, optimizer)
     loader = DataLoader(train_set, setting.batch_size, shuffle=True, seed=seed)
     start = time.perf_counter()
-    # If training diverges, the model keeps the weights from before that step: evaluate those.
+    # If training diverges, evaluate the weights from before the failed step.
     with contextlib.suppress(NotFiniteError):
         shared.to_the_end(trainer.fit(loader, epochs))
     seconds = time.perf_counter() - start

@@ -1,10 +1,10 @@
-"""Five ways in which training fails: the symptom, the tool that finds the cause, and the fix.
+"""Show five ways training fails: the symptom, the tool that finds the cause, and the fix.
 
     python examples/debugging.py
 
 The five failures are a loss that stays at 2.30, a loss that explodes, a loss that is inf or nan, a
 shape error, and memory that grows. Each one really happens below, in small networks on the digits
-bundled with the package; the script prints what you would see, then how to find the cause and how
+bundled with the package. The script prints what you would see, then how to find the cause and how
 to fix it. It saves a plot of the gradients of part 1 to runs/debugging/gradients.png.
 """
 
@@ -36,7 +36,8 @@ def main() -> None:
     """Show each failure, the tool that finds its cause, and the fix."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    add("--out", type=Path, default=Path("runs/debugging"), help="directory; default: %(default)s")
+    text = "output directory (default: %(default)s)"
+    add("--out", type=Path, default=Path("runs/debugging"), metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run: fewer epochs")
     args = parser.parse_args()
     epochs = 3 if args.quick else 10
@@ -115,8 +116,8 @@ def stuck(epochs: int) -> dict[str, dict[str, float]]:
     for layer in norms["all zero"]:
         print(f"{layer:>20}" + "".join(f"{found[layer]:13.1e}" for found in norms.values()))
     print()
-    say("all zero", "zero weights pass no gradient back, and all units of a layer stay identical.")
-    say("sigmoids", "their derivative is at most 1/4: the gradient vanishes layer by layer.")
+    say("all zero", "zero weights pass no gradient back, and the units of a layer stay identical.")
+    say("sigmoids", "their derivative is at most 1/4, so the gradient vanishes layer by layer.")
     say("dead relus", f"{alive} of their outputs are above 0, as register_forward_hook shows.")
     say("fix", "the last column: He initialization, zero biases, relu, and smaller steps.")
     return norms
@@ -167,7 +168,7 @@ class Losses(Callback):
 
 
 def exploding(epochs: int) -> None:
-    """Show a learning rate that is too large, a smaller one, and gradient clipping."""
+    """Show a learning rate that is too large; fix it with a smaller one, or with clipping."""
     heading("2. The loss explodes")
     losses = Losses()
     try:
@@ -177,12 +178,12 @@ def exploding(epochs: int) -> None:
             "symptom",
             f"learning rate 2: loss by step {format_losses(losses.seen)}, then not finite",
         )
-        say("tool", f"the NotFiniteError of Trainer.fit: {error}")
+        say("tool", f"the NotFiniteError names the step and learning rate: {error}")
     say("why", "each step overshoots the minimum and lands where the gradient is larger.")
     say("fix", f"lr 0.1: loss by epoch {format_losses(train(network(nn.ReLU), 0.1, epochs))}")
     clipped = train(network(nn.ReLU), 2.0, epochs, clip_norm=0.1)
     say("fix", f"lr 2, clip_norm 0.1: loss by epoch {format_losses(clipped)}")
-    say("why", "clipping limits an SGD step to lr times clip_norm, which is 0.2 here.")
+    say("why", "clipping limits the length of an SGD step to lr times clip_norm, here 0.2.")
 
 
 def own_loss(logits: Tensor, labels: Any) -> Tensor:
@@ -212,13 +213,13 @@ def not_a_number(epochs: int) -> None:
     try:
         train_with_decay(0.0, 1)
     except NotFiniteError as error:
-        say("symptom", f"with the norm of the biases, initially 0, added to the loss: {error}")
+        say("symptom", f"the norm of the biases, initially 0, is added to the loss: {error}")
     try:
         with debug():
             train_with_decay(0.0, 1)
     except NotFiniteError as error:
         say("tool", error)
-    say("why", "sqrt has derivative inf at 0, and 0 * inf = nan: in the gradient, not the loss.")
+    say("why", "sqrt has derivative inf at 0, so 0 * inf = nan in the gradient, not in the loss.")
     say("fix", f"sqrt(x + 1e-12): loss by epoch {format_losses(train_with_decay(1e-12, epochs))}")
 
 
@@ -251,7 +252,7 @@ def shapes() -> None:
 
 
 def memory() -> None:
-    """Show how keeping losses keeps their graphs, and how to keep only the numbers."""
+    """Show that keeping losses keeps their graphs, and how to keep only the numbers."""
     heading("5. Memory grows")
     model = network(nn.ReLU)
 
@@ -264,7 +265,7 @@ def memory() -> None:
 
     say(
         "symptom",
-        f"losses.append(loss) over the 1438 images keeps {count_bytes(keep):,} bytes allocated",
+        f"losses.append(loss) over the 1438 images keeps {count_bytes(keep):,} bytes in memory",
     )
     with profile() as table:
         loss = model(IMAGES).cross_entropy(LABELS)

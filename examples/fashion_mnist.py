@@ -1,12 +1,13 @@
-"""Run a full training run on Fashion-MNIST: validation, augmentation, schedule and calibration.
+"""Train on Fashion-MNIST with validation, augmentation and a schedule, and check calibration.
 
     python examples/fashion_mnist.py
     python examples/fashion_mnist.py --epochs 20 --patience 3
 
-It shows how the pieces fit together: a validation split that selects the best checkpoint and stops
-early, augmentation (a mirrored shirt is still a shirt), a one-cycle learning rate schedule, and
-label smoothing. It then shows how to read the result: which classes are confused, and whether 90 %
-of the predictions made with 90 % confidence are correct. The test set is used once, at the end.
+It shows how the pieces fit together: a validation split that selects the best checkpoint and, with
+--patience, stops training early; augmentation (a mirrored shirt is still a shirt); a one-cycle
+learning rate schedule; and label smoothing. It then shows how to read the result: which classes are
+confused, and whether 90 % of the predictions made with 90 % confidence are correct. The test set is
+used once, at the end, with the last weights, or with --patience the best.
 
 It prints the model summary, one line per epoch, a classification report and a calibration table.
 The output directory, runs/fashion_mnist by default, gets the best and last weights, the training
@@ -52,11 +53,16 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    add("--epochs", type=int, help="default: 4, or 1 with --quick")
-    add("--lr", type=float, default=0.002, help="peak learning rate; default: %(default)s")
-    add("--patience", type=int, help="stop after N epochs without improvement; default: off")
-    add("--seed", type=int, default=0, help="default: %(default)s")
-    add("--out", type=Path, default=Path("runs/fashion_mnist"), help="directory; %(default)s")
+    text = "number of epochs (default: 4, or 1 with --quick)"
+    add("--epochs", type=int, metavar="N", help=text)
+    text = "peak learning rate (default: %(default)s)"
+    add("--lr", type=float, default=0.002, metavar="LR", help=text)
+    text = "stop after N epochs without improvement (default: off)"
+    add("--patience", type=int, metavar="N", help=text)
+    text = "seed of weights, split, batch order and more (default: %(default)s)"
+    add("--seed", type=int, default=0, metavar="N", help=text)
+    text = "output directory (default: %(default)s)"
+    add("--out", type=Path, default=Path("runs/fashion_mnist"), metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run: one epoch on the bundled digits")
     args = parser.parse_args()
     if args.epochs is None:
@@ -68,7 +74,7 @@ def fit(
     model: FashionCNN, rest: Dataset, validation: Dataset, args: argparse.Namespace
 ) -> train.History:
     """Train with augmentation, a one-cycle schedule and label smoothing; return the history."""
-    # The digits may replace the clothes, and a mirrored digit is no longer that digit.
+    # Digits may replace the clothes, and a mirrored digit is no longer the same digit.
     augmentation = Augmentation(shift=1, flip=rest.name == "fashion-mnist")
     loader = DataLoader(rest, BATCH_SIZE, shuffle=True, seed=args.seed, augmentation=augmentation)
     optimizer = optim.Adam(model.named_parameters())
@@ -90,18 +96,18 @@ def fit(
 
 
 def report(model: FashionCNN, test_set: Dataset, out: Path) -> None:
-    """Evaluate on the test set: print a report, and plot confusion, predictions, calibration."""
+    """Print a report on the test set, and plot confusion matrix, predictions and calibration."""
     logits = train.predict(model, DataLoader(test_set, batch_size=500))
     predicted, labels, names = logits.argmax(axis=1), test_set.labels, test_set.classes
     title = f"FashionCNN on {test_set.name}"
     print(train.classification_report(predicted, labels, len(names), names))
     matrix = train.confusion_matrix(predicted, labels, len(names))
     viz.save(viz.confusion(matrix, names, title), out / "confusion.png")
-    legend = f"{test_set.name}: predicted class (green: correct, red: wrong)"
+    legend = f"{test_set.name}: predicted class (green: correct, red: incorrect)"
     viz.save(viz.predictions(test_set, predicted, title=legend), out / "predictions.png")
 
     calibration = train.calibration(logits, labels)
-    print(f"\nCalibration: confidence and accuracy of the predictions\n{calibration}")
+    print(f"\nCalibration: accuracy of the predictions by confidence\n{calibration}")
     viz.save(viz.calibration(calibration, title), out / "calibration.png")
     print(f"\ntest accuracy {np.mean(predicted == labels):.2%}; files in {out}/")
 

@@ -2,9 +2,9 @@
 
     python examples/filters.py
 
-It shows that a convolution is a small table of weights that slides over an image, that edge
-detection, blurring and sharpening differ only in those weights, and how padding, stride and pooling
-determine the output size.
+It shows that a convolution slides a small table of weights over an image, that edge detection,
+blurring and sharpening differ only in those weights, and how padding, stride and pooling determine
+the output size.
 
 It prints four worked examples, each checked against the result computed by hand, and saves the
 filtered photograph to runs/filters/filters.png. Filter outputs are clipped to 0..255 there, so an
@@ -54,14 +54,18 @@ FILTERS: dict[str, tuple[list[list[int]], int]] = {
 
 
 class WrongNumberError(TinygradNpError):
-    """A worked example differs from the result computed by hand."""
+    """Raised if a worked example differs from the result computed by hand."""
 
 
 def main() -> None:
     """Print the worked examples and plot the filtered photograph."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/filters"), help="directory; default: %(default)s"
+        "--out",
+        type=Path,
+        default=Path("runs/filters"),
+        metavar="DIR",
+        help="output directory (default: %(default)s)",
     )
     out: Path = parser.parse_args().out
     print("The output size of a convolution or pooling, along each axis:\n")
@@ -88,7 +92,7 @@ def convolve(image: Matrix, kernel: Matrix, padding: int = 0, stride: int = 1) -
 
 
 def pool(image: Matrix, kind: str, window: int) -> Matrix:
-    """Replace each window of an image (H, W) by its maximum or average."""
+    """Replace each window of an image (H, W) with its maximum or average; return (P, Q)."""
     x = Tensor(image[None, None])  # 1, 1, H, W
     pooled = x.max_pool2d(window) if kind == "max" else x.avg_pool2d(window)
     out: Matrix = pooled.data[0, 0]
@@ -104,7 +108,7 @@ def convolutions() -> None:
     """Print three convolutions of matrices small enough to compute by hand."""
     rows = np.array([[255, 1, 2]] * 3, np.float32)
     column = np.array([[0, 1, 0]] * 3, np.float32)
-    print("1. No padding: the kernel fits at one position, and sums the middle column: 1 + 1 + 1.")
+    print("1. No padding: the kernel fits at one position and sums the middle column: 1 + 1 + 1.")
     show_example(rows, column, [[3]])
     print(
         "2. Padding 1: a border of zeros keeps the image size. Each entry is the sum of three\n"
@@ -113,7 +117,7 @@ def convolutions() -> None:
     show_example(rows, column, [[510, 2, 4], [765, 3, 6], [510, 2, 4]], padding=1)
     print(
         "3. Stride 3: the kernel moves three pixels at a time. Along each axis it starts at 0 and\n"
-        "   at 3, and it sums 25 ones at each position."
+        "   at 3. At each position it sums 25 ones."
     )
     show_example(
         np.ones((8, 8), np.float32), np.ones((5, 5), np.float32), [[25, 25], [25, 25]], stride=3
@@ -144,7 +148,7 @@ def poolings() -> None:
     numbers = np.arange(1, 17, dtype=np.float32).reshape(4, 4)
     print(
         "4. Pooling 2x2: no weights, and the stride equals the window size. Max pooling keeps the\n"
-        "   largest of the four entries, wherever it is; average pooling keeps a part of each."
+        "   largest of the four entries, wherever it is; average pooling mixes all four."
     )
     found = {kind: pool(numbers, kind, 2) for kind in ("max", "average")}
     print(beside(numbers, "max", found["max"], "  average", found["average"]))

@@ -4,14 +4,14 @@
     python examples/mnist.py --data fashion-mnist --model MnistCNNLight --epochs 5
 
 Start with this example. It loads MNIST, trains a model for three epochs with Adam and a cosine
-schedule, and evaluates it on the test set after each epoch. If MNIST is neither found nor
-downloaded, it trains on the digits bundled with the package instead.
+schedule, and evaluates it on the test set after each epoch. If MNIST is neither on
+disk nor can be downloaded, it trains on the digits bundled with the package instead.
 
 It prints the model summary and one line per epoch. The output directory, runs/mnist by default,
 gets the weights (model.safetensors), the history (metrics.json), plots of the training curves,
 predictions, confusion matrix and calibration, and a drawing of the graph (graph.dot, graph.svg).
 
-For everything else that a training run can use, see `python -m tinygrad_np train --help`.
+For all other options of a training run, see `python -m tinygrad_np train --help`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60 000) needs
 
 
 def main() -> int:
-    """Run the example; return 0, or 130 after Ctrl-C (the weights so far are saved)."""
+    """Run the example; return 0, or 130 after Ctrl-C, with the weights so far saved."""
     args = parse_arguments()
     make_folder(args.out, "--out")
     start = time.perf_counter()
@@ -93,7 +93,7 @@ def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set
 
 
 def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset]:
-    """Return the training and test sets: the digits if `--data auto` finds no MNIST."""
+    """Return the training and test sets: with `--data auto`, MNIST or else the digits."""
     size = 8 if args.model == "DigitsCNN" else 28
     if args.data == "digits":
         return data.digits(size)
@@ -107,17 +107,27 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     known = ["auto", *SETS, "digits"]
-    add("--data", choices=known, default="auto", help="auto: MNIST, or the digits if missing")
-    add("--data-dir", type=Path, help="directory that contains mnist/ or fashion-mnist/")
-    add("--model", choices=models.__all__, default="MnistCNN", help="default: %(default)s")
-    add("--epochs", type=natural, help="default: 3, or 15 for the digits")
-    add("--batch-size", type=natural, default=64, help="default: %(default)s")
-    add("--lr", type=float, default=0.002, help="Adam's initial lr, annealed to 0; %(default)s")
-    add("--train-samples", type=natural, help="use only the first N training images")
-    add("--test-samples", type=natural, help="use only the first N test images")
-    add("--seed", type=natural, default=0, help="default: %(default)s")
-    add("--out", type=Path, default=Path("runs/mnist"), help="directory; default: %(default)s")
-    add("--no-figures", action="store_true", help="write only metrics and weights")
+    text = f"dataset: {', '.join(known)}; auto is MNIST, or digits if it is missing (default: auto)"
+    add("--data", choices=known, default="auto", metavar="NAME", help=text)
+    text = "directory that contains mnist/ or fashion-mnist/"
+    add("--data-dir", type=Path, metavar="DIR", help=text)
+    text = f"{', '.join(models.__all__)} (default: %(default)s)"
+    add("--model", choices=models.__all__, default="MnistCNN", metavar="NAME", help=text)
+    text = "number of epochs (default: 3, or 15 for the digits)"
+    add("--epochs", type=natural, metavar="N", help=text)
+    text = "batch size (default: %(default)s)"
+    add("--batch-size", type=natural, default=64, metavar="N", help=text)
+    text = "initial learning rate, annealed to 0 (default: %(default)s)"
+    add("--lr", type=float, default=0.002, metavar="LR", help=text)
+    text = "use only the first N training images"
+    add("--train-samples", type=natural, metavar="N", help=text)
+    text = "use only the first N test images"
+    add("--test-samples", type=natural, metavar="N", help=text)
+    text = "seed of weights, batch order and dropout (default: %(default)s)"
+    add("--seed", type=natural, default=0, metavar="N", help=text)
+    text = "output directory (default: %(default)s)"
+    add("--out", type=Path, default=Path("runs/mnist"), metavar="DIR", help=text)
+    add("--no-figures", action="store_true", help="do not write figures")
     args = parser.parse_args()
     if args.model == "DigitsCNN" and args.data != "digits":
         parser.error("argument --model: DigitsCNN expects 8x8 images. Add --data digits.")
@@ -126,10 +136,9 @@ def parse_arguments() -> argparse.Namespace:
 
 def natural(text: str) -> int:
     """Parse an integer >= 0."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text!r}.")
+    return int(text)
 
 
 if __name__ == "__main__":

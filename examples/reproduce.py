@@ -4,12 +4,12 @@
     python examples/reproduce.py --full
     python examples/reproduce.py --full --only lab-full,lenet
 
-It prints each training run as it goes, and writes reported and measured results side by side to
-RESULTS.md in `--out`. The results of the full run are in examples/RESULTS.md. If PyTorch is
-installed, the runs `lenet` and `digits` are repeated in PyTorch.
+It prints the progress of each training run, and writes reported and measured results side by side
+to RESULTS.md in the directory `--out`. The results of the full run are in examples/RESULTS.md. If
+PyTorch is installed, the runs `lenet` and `digits` are repeated in PyTorch.
 
 The full run takes an hour and a half on two cores. Each result is saved in `--out` when its run
-ends; a second call trains only what is missing, and RESULTS.md covers every result in `--out`.
+ends. A second call trains only what is missing; RESULTS.md covers every result in `--out`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from tinygrad_np.version import __version__
 
 
 def main() -> int:
-    """Run what is missing and write RESULTS.md; return 0, or 1 if a run fails."""
+    """Train what is missing and write RESULTS.md; return 0, or 1 if a run fails."""
     args = parse_arguments()
     out: Path = args.out or Path("runs") / ("reproduce-quick" if args.quick else "reproduce")
     make_folder(out, "--out")
@@ -44,7 +44,7 @@ def main() -> int:
             if course.name in args.only:
                 carry_out(course, out)
     except subprocess.CalledProcessError as error:
-        print(f"error: the run exited with status {error.returncode}.", file=sys.stderr)
+        print(f"error: the run failed with exit status {error.returncode}.", file=sys.stderr)
         return 1
     finally:
         page = out / "RESULTS.md"
@@ -61,15 +61,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument(
-        "--quick", action="store_true", help="a few images and steps per run; takes seconds"
+        "--quick", action="store_true", help="run with a few images and steps; takes seconds"
     )
-    form.add_argument(
-        "--full", action="store_true", help="every run in full; takes an hour and a half"
-    )
+    form.add_argument("--full", action="store_true", help="run in full; takes an hour and a half")
     parser.add_argument(
-        "--only", default=",".join(names), metavar="NAMES", help="runs; default: %(default)s"
+        "--only",
+        default=",".join(names),
+        metavar="NAMES",
+        help=f"comma-separated names of runs: {', '.join(names)} (default: all)",
     )
-    parser.add_argument("--out", type=Path, help="directory; default: runs/reproduce(-quick)")
+    text = "output directory (default: runs/reproduce[-quick])"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
     args = parser.parse_args()
     args.only = args.only.split(",")
     if unknown := sorted(set(args.only) - set(names)):
@@ -78,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def carry_out(course: Course, out: Path) -> None:
-    """Train with each seed, in tinygrad_np and PyTorch in turns; save each result at once."""
+    """Train with each seed in tinygrad_np, then in PyTorch; save each result at once."""
     results = load_results(course, out)
     results |= {
         "threads": get_num_threads(),
@@ -107,7 +109,7 @@ def carry_out(course: Course, out: Path) -> None:
 
 def theirs(course: Course, seed: int) -> Any:
     """Build the PyTorch learner."""
-    from headlines import in_pytorch  # PyTorch is optional
+    from headlines import in_pytorch  # imported here because PyTorch is optional
 
     return in_pytorch.theirs(course, seed, get_num_threads())
 

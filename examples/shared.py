@@ -17,8 +17,8 @@ def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[D
     """Return the training and test sets of `load`, or the bundled digits.
 
     `load` is data.mnist or data.fashion_mnist. The 8x8 digits bundled with the package, scaled to
-    28x28, replace them in a short run, or if the dataset is neither found nor downloaded. A message
-    says so.
+    28x28, replace its dataset in a short run, or if it is neither on disk nor can be downloaded. A
+    message says so.
     """
     if is_quick:
         print("--quick: short run on the bundled digits. The numbers mean nothing.\n")
@@ -28,7 +28,7 @@ def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[D
     except DataNotFoundError as error:
         print(
             f"{error}\n\nUsing the 8x8 digits bundled with the package instead, scaled to 28x28. "
-            "The results are those of a different, smaller dataset.\n"
+            "The results below are for this smaller dataset.\n"
         )
         return data.digits(size=28)
 
@@ -37,8 +37,8 @@ def run(main: Callable[[], int | None]) -> int:
     """Run an example and return its exit status.
 
     Returns:
-        The result of `main` (0 if it is None), 1 after a TinygradNpError, which is printed without
-        a traceback, or 130 after Ctrl-C.
+        The result of `main` (0 if it is None), or 1 after a TinygradNpError, which is printed
+        without a traceback, or 130 after Ctrl-C.
     """
     try:
         return main() or 0
@@ -64,5 +64,5 @@ def to_the_end(history: History) -> History:
 
 
 def write_json(path: Path, results: Any) -> None:
-    """Write results as JSON."""
+    """Write results to a JSON file."""
     write_bytes(path, (json.dumps(results, indent=2) + "\n").encode())

@@ -1,20 +1,21 @@
-"""Transfer learning: reuse a network trained on nine digits for ten digits, and for clothes.
+"""Transfer a network trained on nine digits to all ten digits, and to clothes.
 
     python examples/transfer.py
     python examples/transfer.py --digit 4
 
 It shows how to freeze layers, how to give a network a new head, and when transfer helps: most when
-images are few and the new task is similar. LeNet is first trained on all digits but one. Three
-methods are then compared on all ten digits and on Fashion-MNIST, each trained for 300 steps on 1 to
-256 images per class:
+there are few images and the new task is similar. LeNet is first trained on all digits but one. Then
+three methods are compared on all ten digits and on Fashion-MNIST, each with 300 training steps on 1
+to 256 images per class:
 
-    from scratch   all weights are new
-    frozen         pretrained convolutions and norms, not trained; new linear layers
+    from scratch   all layers are new
+    frozen         pretrained convolutions and norms, not trained further; new linear layers
     fine-tuned     pretrained convolutions and norms, trained further; new linear layers
 
-Each method chooses one of three learning rates by its loss on a validation split, with the middle
-number of images and a separate seed (0). The test set is used only to evaluate the finished runs.
-The tables show mean ± standard deviation over five seeds, which differ in images and weights.
+The learning rate of each method is the one of three with the lowest loss on a validation split,
+found with the middle number of images and a separate seed (0). The test set is used only to
+evaluate the finished runs. The tables show mean ± standard deviation over five seeds, which
+determine the training images and the weights.
 
 It prints one table per task and one for the new digit alone. The output directory, runs/transfer by
 default, gets the pretrained weights (nine_digits.safetensors), every number (results.json) and a
@@ -46,7 +47,7 @@ RATES = (0.0002, 0.001, 0.005)
 
 
 class KeepInEvaluation(train.Callback):
-    """Keep batch norms in evaluation mode, where they use and do not update running statistics.
+    """Keep batch norms in evaluation mode, where they do not update their running statistics.
 
     Setting `requires_grad` to False freezes parameters only. Running statistics are buffers, which
     every forward pass in training mode updates.
@@ -56,7 +57,7 @@ class KeepInEvaluation(train.Callback):
         self.modules = list(modules)
 
     def on_epoch_start(self, state: train.State) -> None:
-        """Put the modules back in evaluation mode; each epoch starts by calling `model.train()`."""
+        """Put the modules in evaluation mode again, after `model.train()` at the epoch's start."""
         for module in self.modules:
             module.eval()
 
@@ -76,7 +77,7 @@ def main() -> None:
         results[task] = compare(learned.state_dict(), *sets, args)
         print_table(f"{task}: test accuracy in %", results[task], "accuracy")
         if sets[0] is train_set:
-            title = f"{task}: test accuracy in %, on the new digit {args.digit} alone"
+            title = f"{task}: test accuracy in % on the new digit {args.digit} alone"
             print_table(title, results[task], "new_digit_accuracy")
     shared.write_json(out / "results.json", results)
     viz.save(plot(results), out / "transfer.png")
@@ -89,8 +90,10 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line, and set the size of the study."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    add("--digit", type=int, choices=range(10), default=9, help="left out; default: %(default)s")
-    add("--out", type=Path, default=Path("runs/transfer"), help="directory; default: %(default)s")
+    text = "digit left out of the pretraining, from 0 to 9 (default: %(default)s)"
+    add("--digit", type=int, choices=range(10), default=9, metavar="N", help=text)
+    text = "output directory (default: %(default)s)"
+    add("--out", type=Path, default=Path("runs/transfer"), metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run on the bundled digits")
     args = parser.parse_args()
     args.counts, args.seeds = ([1, 4], [1, 2]) if args.quick else ([1, 4, 16, 64, 256], range(1, 6))
@@ -116,7 +119,7 @@ def part(dataset: Dataset, where: Array) -> Dataset:
 
 
 def few(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """Draw `count` images per class; for one seed, a larger count contains the smaller one."""
+    """Draw `count` images per class; with the same seed, more images include the fewer."""
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(dataset.labels == label) for label in range(len(dataset.classes))]
     return part(dataset, np.concatenate([generator.permutation(m)[:count] for m in members]))
@@ -136,10 +139,10 @@ def learn_nine(train_set: Dataset, test_set: Dataset, digit: int, epochs: int) -
 def compare(
     learned: Weights, train_set: Dataset, test_set: Dataset, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Train with every method and number of images.
+    """Train with every method and every number of images.
 
     Returns:
-        One row per method and number of images, with the learning rate and the accuracy per seed.
+        One row per method and number of images: the learning rate and the accuracies per seed.
     """
     rest, validation = train_set.split(0.1, seed=0)
     new_digit = part(test_set, test_set.labels == args.digit)

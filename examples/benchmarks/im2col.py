@@ -2,7 +2,7 @@
 
 The layout is channels first, every intermediate result is a new array, and the backward pass is
 written out by hand, with col2im to sum the columns back into pixels. im2col comes in two variants:
-a loop over the kernel positions, and fancy indexing with `np.add.at` for the way back.
+a loop over the kernel entries, and fancy indexing, with `np.add.at` in col2im.
 
 Shape letters: N images, C input channels, K output channels, H x W image, R x S kernel.
 """
@@ -26,7 +26,7 @@ def training_step(
 ) -> Step:
     """Return a function that runs one step of SGD with momentum.
 
-    It updates `weights`, which are named as in MnistCNN, in place.
+    It updates `weights` in place; they are named as in MnistCNN.
     """
     generator = np.random.default_rng(0)
     velocities = {name: np.zeros_like(weight) for name, weight in weights.items()}
@@ -111,7 +111,7 @@ def im2col(x: Array, size: int) -> Array:
 
 
 def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
-    """Sum, for each pixel of x, the gradients of the column entries it was copied into."""
+    """Return for each pixel of x the sum of the gradients of its copies in the columns."""
     images, channels, height, width = shape
     border = size // 2
     parts = columns.reshape(images, height, width, channels, size, size)
@@ -124,7 +124,7 @@ def col2im(columns: Array, shape: tuple[int, ...], size: int) -> Array:
 
 
 def places(channels: int, height: int, width: int, size: int) -> tuple[Array, Array, Array]:
-    """Return where each column entry of one image comes from in the padded image.
+    """Return the position in the padded image of each column entry of one image.
 
     Returns:
         The channels, of shape (C * R * S, 1), and rows and columns, of shape (C * R * S, H * W).

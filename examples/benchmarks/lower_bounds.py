@@ -11,7 +11,7 @@ from tinygrad_np.runtime.memory import Array
 
 
 class LowerBound(NamedTuple):
-    """An op, and the bare NumPy calls it cannot avoid, writing into preallocated arrays."""
+    """An op, and the bare NumPy calls it cannot avoid, which write into preallocated arrays."""
 
     op: Step
     bare: Step
@@ -29,7 +29,7 @@ def _image(images: int, channels: int, height: int, width: int) -> Array:
 def conv_forward() -> LowerBound:
     """Bound conv2d by the GEMM of im2col columns and weights.
 
-    32 to 64 channels, 3x3 kernel, 14x14 images, batch 64.
+    Sizes: 32 to 64 channels, 3x3 kernel, 14x14 images, batch 64.
     """
     x, weight = Tensor.from_numpy(_image(64, 32, 14, 14)), Tensor(_draw(64, 32, 3, 3))
     columns, matrix = _draw(64 * 14 * 14, 9 * 32), _draw(9 * 32, 64)

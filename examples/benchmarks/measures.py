@@ -35,7 +35,7 @@ class Plan:
     depths: Sequence[int] = (1, 2, 4, 8, 16)
 
     def race(self, contest: Mapping[str, Step], scale: float = _MS) -> Row:
-        """Time the steps in turns; return the spread of their times and of our ratios to them."""
+        """Time the steps in turns; return the spread of their times and of our ratios to each."""
         return compare(race(contest, self.effort), "times", scale)
 
 
@@ -145,7 +145,7 @@ def memory(plan: Plan) -> list[Row]:
 
 
 def growth(plan: Plan) -> list[Row]:
-    """Time steps at growing batch size and growing depth, and fit a line to each."""
+    """Time steps at growing batch sizes and depths, and fit a line to each."""
     batch_steps = {}
     for batch in plan.growing_batches:
         images, labels = images_for("MnistCNN", batch)

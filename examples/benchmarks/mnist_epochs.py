@@ -13,14 +13,14 @@ _LR = 0.002
 def train(
     classifiers: dict[str, Classifier], train_set: Dataset, test_set: Dataset, epochs: int
 ) -> dict[str, Any]:
-    """Train the classifiers in turns, epoch by epoch; return seconds and accuracy per epoch.
+    """Train the classifiers in turns, epoch by epoch; return seconds and test accuracy per epoch.
 
     Each uses Adam with batches of 64 and a learning rate that falls linearly from 0.002 to 0. The
-    seconds are those of the training loop alone, without the test.
+    seconds cover the training loop only, not the evaluation.
     """
     table = Table(
         f"{epochs} epochs on {len(train_set)} images of {train_set.name}, Adam, batches of 64; "
-        "seconds are those of the training loop",
+        "the seconds cover the training loop only",
         Column("epoch", 7),
         *(Column(f"{name} {what}", 18) for name in classifiers for what in ("s", "test", "loss")),
     )
@@ -56,7 +56,7 @@ def train(
 
 
 def accuracy(classifier: Classifier, dataset: Dataset) -> float:
-    """Return the fraction of the dataset that is classified correctly."""
+    """Return the fraction of correct predictions on a dataset."""
     right = sum(
         int((classifier.predict(images) == labels).sum())
         for images, labels in DataLoader(dataset, batch_size=500)

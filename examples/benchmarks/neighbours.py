@@ -8,7 +8,7 @@ _STAT = Path("/proc/stat")
 
 
 class Neighbours:
-    """CPU use by other processes since construction."""
+    """Measures the CPU use of other processes since construction."""
 
     def __init__(self) -> None:
         self._busy, self._own, self._clock = _busy(), _own(), time.perf_counter()
@@ -23,7 +23,7 @@ class Neighbours:
 
 
 def _busy() -> float | None:
-    """Return the CPU seconds that all cores of the machine were busy."""
+    """Return the CPU seconds for which the cores were busy, summed over all cores."""
     if not _STAT.exists():
         return None
     user, nice, system, _, _, *rest = map(int, _STAT.read_text().split("\n")[0].split()[1:])

@@ -18,7 +18,7 @@ class Column(NamedTuple):
 
 
 class Table:
-    """A table whose rows are printed immediately, because a run takes minutes."""
+    """A table that prints each row at once, because a run takes minutes."""
 
     def __init__(self, title: str, *columns: Column) -> None:
         self._columns = columns
@@ -53,7 +53,7 @@ def show_times(ratio: Mapping[str, float] | None) -> str:
 def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
     """Plot the ratios to PyTorch of training steps and evaluation, one panel per model.
 
-    `rows` come from the measures `steps` and `eval`; the key "kind" names the measure.
+    `rows` come from the measures `steps` and `eval`; their key "kind" names the measure.
     """
     names = list(dict.fromkeys(row["model"] for row in rows))
     figure = Figure(figsize=(3.1 * len(names) + 0.8, 4.6), layout="constrained")
@@ -87,7 +87,7 @@ def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
     panels[0].set_ylabel("time relative to PyTorch")
     figure.suptitle(
         "tinygrad_np compared with PyTorch: training step and evaluation (eval)\n"
-        "below the dashed line tinygrad_np is faster; thin bars: quartiles\n" + subtitle,
+        "below the dashed line, tinygrad_np is faster; thin lines: quartiles\n" + subtitle,
         fontsize=11,
     )
     return figure

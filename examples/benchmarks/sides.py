@@ -1,4 +1,4 @@
-"""The sides of the comparison, and the functions that each one implements."""
+"""The sides of the comparison, and the functions that each side implements."""
 
 import importlib
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ class Side(Protocol):
     def stack_step(self, depth: int, images: Array) -> Step:
         """Return a function that runs forward and backward of a stack of convolutions.
 
-        The stack is `depth` times a 3x3 convolution with 32 channels, followed by relu.
+        The stack repeats a 3x3 convolution with 32 channels and a relu `depth` times.
         """
 
     def chain(self, start: Array, factor: Array) -> Step:

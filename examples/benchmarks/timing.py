@@ -40,14 +40,14 @@ class Effort:
 
 
 # Idle OpenBLAS threads keep spinning for about 25 ms and slow down PyTorch's threads, which take
-# even longer to recover. On an idle machine, PyTorch still took twice its time in a third of the
+# even longer to recover. On an otherwise idle machine, PyTorch took twice as long in a third of the
 # blocks after 30 ms of untimed steps, and in none after 100 ms.
 THOROUGH = Effort(rounds=11, settling=0.1, block=0.1)
 QUICK = Effort(rounds=2, settling=0.0, block=0.0)
 
 
 def race(steps: Mapping[str, Step], effort: Effort) -> dict[str, list[float]]:
-    """Return the seconds per step of each side in each round, averaged over a block."""
+    """Return the seconds per step of each side in each round, averaged over its block."""
     for step in steps.values():
         step()  # warm up: one-time setup happens here
     seconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -1,4 +1,4 @@
-"""Training setups that run with several seeds in tinygrad_np and, identically, in PyTorch."""
+"""Training setups that run with several seeds, alike in tinygrad_np and PyTorch."""
 
 import json
 import math
@@ -20,12 +20,12 @@ from tinygrad_np.runtime.memory import Array
 
 @dataclass(frozen=True)
 class Course:
-    """A training setup with SGD: `steps` steps per seed, tested after every `every` steps.
+    """A training setup with SGD: `steps` steps per seed, tested every `every` steps.
 
     With `plain_norms`, the weights and biases of batch norms have no momentum. `headline` holds the
-    accuracies that the reproduced system reports after every `every` steps, and `step_headline` its
-    reported time per step. The mean over the first five seeds may be lower by `margin`. `remark`
-    is a note for the reader of the results.
+    accuracies that the other system reports, one every `every` steps, and `step_headline` the time
+    per step that it reports. `asked` is the target in words: the mean over the first five seeds may
+    be lower than `headline` by `margin`. `remark` is a note for the reader of the results.
     """
 
     name: str
@@ -103,7 +103,7 @@ COURSES = [
 
 @dataclass(frozen=True)
 class Learner:
-    """A tinygrad_np or PyTorch model with its training step and its prediction of classes."""
+    """A tinygrad_np or PyTorch model, its training step and its function to predict classes."""
 
     model: Any
     step: Callable[[Array, Array], None]
@@ -112,7 +112,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Result:
-    """Test accuracies after every `every` steps, and the median time per step."""
+    """Test accuracies, one every `every` steps, and the median time per step."""
 
     accuracies: list[float]
     step_seconds: float
@@ -122,7 +122,7 @@ _WAYS = 10_000
 
 
 def load_results(course: Course, folder: Path) -> dict[str, Any]:
-    """Load the results in `folder`; results obtained with different settings are ignored."""
+    """Load the results in `folder`, except those obtained with different settings."""
     path = folder / f"{course.name}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     settings = json.loads(json.dumps(asdict(course)))
@@ -183,9 +183,9 @@ def ours(course: Course, seed: int) -> Learner:
 def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
     """Return the difference of two means and its p-value in a two-sided permutation test.
 
-    The p-value is the fraction of all splits into two groups of the given sizes whose means differ
-    at least as much (Fisher's permutation test). If there are more than 10 000 splits, it is
-    estimated from 10 000 random splits and the observed one.
+    The p-value is the fraction of all splits of the values into two groups of the given sizes whose
+    means differ at least as much (Fisher's permutation test). If there are more than 10 000 splits,
+    it is estimated from 10 000 random splits and the observed one.
     """
     both = np.array([*first, *second])
     count, total = len(first), both.sum()

@@ -12,7 +12,7 @@ nn, functional = torch.nn, torch.nn.functional
 
 
 def theirs(course: Course, seed: int, threads: int) -> Learner:
-    """Build the PyTorch learner, with the layers, He initialization and zero biases of ours."""
+    """Build the PyTorch learner, with layers, He initialization and zero biases like ours."""
     torch.set_num_threads(threads)
     net = network(course.model, seed)
     norms: list[Any] = []

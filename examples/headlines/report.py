@@ -16,7 +16,7 @@ _Result = Mapping[str, Any]
 
 
 def text(runs: Mapping[Run, _Result], courses: Mapping[Course, _Result], *, is_quick: bool) -> str:
-    """Format the page: a table of the runs that have results, notes, details and commands."""
+    """Format the page: a table of the finished runs, notes, details and commands."""
     done = {course: result for course, result in courses.items() if "tinygrad_np" in result}
     lines = ["# Results", "", *_preface([*runs.values(), *done.values()], is_quick)]
     lines += [
@@ -49,10 +49,10 @@ def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
     lines = [
         f"Written by `python examples/reproduce.py {form}`: float32, NumPy "
         f"{' and '.join(versions)}, {' and '.join(threads)} {unit}.",
-        "The letters A to D stand for four other systems; the column `reported` has the numbers "
+        "The letters A to D stand for four other systems; the column `reported` gives the numbers "
         "that they report.",
-        "Accuracies are measured on the whole test set. Epochs and recipes were chosen on a part "
-        "of the training set that was held out.",
+        "Accuracies are measured on the whole test set. Epochs and recipes were chosen on a "
+        "held-out part of the training set.",
         "Each command-line run is one training run with seed 0. The seconds are for one training "
         "run. Results in **bold** reach their target.",
     ]
@@ -66,7 +66,7 @@ def _run_row(run: Run, metrics: _Result) -> str:
     here = _judge(_percent(accuracy), accuracy - run.least)
     along = [epoch.get("test_accuracy") for epoch in metrics["history"]]
     if along and None not in along:
-        here += f" (in the epoch with the best test accuracy, as reported: {_percent(max(along))})"
+        here += f" ({_percent(max(along))} in the epoch with the best test accuracy)"
     return _row(run.title, run.headline, run.asked, here, metrics["seconds"]["training"])
 
 
@@ -85,7 +85,7 @@ def _percent(part: float) -> str:
 
 
 def _judge(here: str, beyond: float) -> str:
-    # Accuracies are fractions of counts, so a smaller difference is rounding.
+    # Accuracies are ratios of counts, so a difference below 1e-9 is rounding.
     return f"**{here}**" if beyond > -1e-9 else f"{here}: {100 * -beyond:.2f} points short"
 
 
@@ -124,7 +124,7 @@ def _course(course: Course, result: _Result) -> list[str]:
         lines += [
             f"The final means differ by {100 * gap:+.2f} points (tinygrad_np minus PyTorch). A "
             f"difference at least as large occurs by chance with probability {chance:.2f} "
-            f"(permutation test, {len(ends[0])} seeds each).",
+            f"(permutation test with {len(ends[0])} seeds each).",
         ]
     return lines
 

@@ -1,4 +1,4 @@
-"""The command-line runs: the number each system reports, and the flags that reproduce it."""
+"""Command-line runs: the number that each system reports, and flags that reproduce it."""
 
 import argparse
 import json
@@ -27,10 +27,10 @@ _QUICK = "--train-samples 300 --test-samples 200 --epochs 1 --no-figures"
 
 @dataclass(frozen=True)
 class Run:
-    """A training run of the command line that reproduces a number reported by another system.
+    """A command-line training run that reproduces a number reported by another system.
 
-    `headline` is the reported number, `asked` the target in words, `least` the test accuracy that
-    the run has to reach, and `remark` a note for the reader of the results.
+    `headline` is the reported number, `asked` the target in words, `least` the target test
+    accuracy, and `remark` a note for the reader of the results.
     """
 
     name: str
@@ -118,7 +118,7 @@ RUNS = [
     ),
     Run(
         "fashion-cnn",
-        "C: FashionCNN, Fashion-MNIST, 20 epochs of Adam 0.001, the epoch chosen by validation",
+        "C: FashionCNN, Fashion-MNIST, 20 epochs of Adam with lr 0.001, epoch chosen by validation",
         "93.0 % in PyTorch, in the epoch with the best test accuracy",
         "at least 93.0 %",
         0.93,
@@ -126,14 +126,14 @@ RUNS = [
         "--lr 0.001 --schedule constant --patience 20 --monitor validation_accuracy "
         "--test-each-epoch --no-standardise",
         "The network overfits in this setting: the validation loss is lowest after 11 epochs, and "
-        "the test accuracy is highest after 7 (91.45 %) and does not exceed that in the 13 epochs "
-        "that follow. PyTorch, with the same initial weights and batches, reached 91.13 % in the "
-        "best of 7 epochs and was stopped there. What else the other system did is not known. The "
-        "seconds were measured on a busy machine.",
+        "the test accuracy is highest after 7 (91.45 %) and not exceeded in the 13 epochs after "
+        "that. PyTorch, with the same initial weights and batches, reached 91.13 % in the best of "
+        "7 epochs and was stopped there. What else the other system did is not known. The seconds "
+        "were measured on a busy machine.",
     ),
     Run(
         "fashion-best",
-        "C: Fashion-MNIST by this project's own recipe: ResNet, augmentation and a schedule",
+        "C: Fashion-MNIST with this project's own recipe: ResNet, augmentation and a schedule",
         "93.0 %, with FashionCNN",
         "at least 94.0 %",
         0.94,
@@ -142,7 +142,7 @@ RUNS = [
         "This is the second recipe evaluated on the test set. The first, --lr 0.004 --shift 2 "
         "--epochs 20 --validation 0.05, reached 93.81 %. The second was then chosen on a held-out "
         "tenth of the training set, as the best of six recipes for the same network in PyTorch: "
-        "it reached 95.14 % there (mean over three seeds), the others 94.83 to 94.93 %. The "
+        "there it reached 95.14 % (mean over three seeds), and the others 94.83 to 94.93 %. The "
         "seconds were measured on a busy machine.",
     ),
 ]

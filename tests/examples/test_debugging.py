@@ -23,7 +23,7 @@ def test_symptoms_tools_and_fixes(tmp_path):
     exploded = losses_after("learning rate 2: loss by step ", printed)
     assert exploded[0] < 5
     assert exploded[-1] > 100
-    assert "the NotFiniteError of Trainer.fit: Trainer.fit: the loss is" in printed
+    assert "NotFiniteError names the step and learning rate: Trainer.fit: the loss is" in printed
     assert "debug: op 'log' returned inf" in printed
     assert "in own_loss: return -chosen.log().mean()" in printed
     assert "debug: the VJP of op 'sqrt' for input 0 (x) returned inf" in printed

@@ -140,8 +140,8 @@ def test_ctrl_c_saves_the_weights_so_far(tmp_path):
         ),
         ("--data digits --lr -1", "Adam: expected `lr` to be a finite number >= 0, got -1.0."),
         ("--data digits --lr nan", "Adam: expected `lr` to be a finite number >= 0, got nan."),
-        ("--train-samples x", "argument --train-samples: invalid natural value: 'x'"),
-        ("--seed -1", "argument --seed: invalid natural value: '-1'"),
+        ("--train-samples x", "argument --train-samples: expected an integer >= 0, got 'x'."),
+        ("--seed -1", "argument --seed: expected an integer >= 0, got '-1'."),
         ("--data digits --train-samples 2000", "digits: expected from 1 to 1438 samples, got 2000"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Training: the loop, callbacks, metrics, and saving and loading of weights."""
+"""Training: the loop, callbacks, metrics, and functions that save and load weights."""
 
 from tinygrad_np.train.calibration import Calibration, calibration
 from tinygrad_np.train.callbacks import Callback, History, Progress, State

@@ -18,7 +18,7 @@ Batches = Iterable[tuple[Any, Any]]
 class Means:
     """Running sums of losses and correct predictions over batches.
 
-    `right` becomes None with the first batch that has no accuracy.
+    `right` becomes None at the first batch whose accuracy is undefined.
     """
 
     count: int = 0
@@ -28,7 +28,8 @@ class Means:
     def add(self, loss: float, outputs: Any, targets: Any) -> None:
         """Add a batch.
 
-        Its size is taken from the outputs, because the inputs may be a tuple of arrays.
+        Its size is the length of the outputs, or of the targets if the outputs are not a Tensor
+        with a batch axis. The inputs are not used, because they may be a tuple of arrays.
         """
         is_batch = isinstance(outputs, Tensor) and outputs.ndim > 0
         size = len(outputs if is_batch else targets)
@@ -46,7 +47,7 @@ class Means:
 
 
 def _count_right(outputs: Any, targets: Any) -> int | None:
-    """Return the number of correct predictions, or None if the targets are not class labels."""
+    """Return the number of correct predictions, or None if undefined (see `Trainer.fit`)."""
     labels = targets.data if isinstance(targets, Tensor) else targets
     if not isinstance(outputs, Tensor) or not isinstance(labels, np.ndarray):
         return None
@@ -87,8 +88,8 @@ def check_not_empty(where: str, means: Means) -> None:
     """Raise ArgumentError if the loader yielded no samples."""
     if not means.count:
         raise ArgumentError(
-            f"{where}: the loader yielded no samples. A generator can be used only once. Pass a "
-            "DataLoader or a list."
+            f"{where}: the loader yielded no samples. If it is a generator, it can be iterated "
+            "over only once: pass a DataLoader or a list instead."
         )
 
 

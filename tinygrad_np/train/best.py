@@ -1,4 +1,4 @@
-"""Best epoch so far: shared by early stopping and checkpoints."""
+"""The best epoch so far, as EarlyStopping and Checkpoint track it."""
 
 import math
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Best:
         self.value, self.epoch = math.nan, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the name of the log, its best value and the epoch of that value."""
+        """Return the name of the monitored log, its best value and the epoch of that value."""
         return {"monitor": self.monitor, "value": self.value, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -47,17 +47,19 @@ class Calibration:
 def calibration(logits: Any, labels: Any, bins: int = 10) -> Calibration:
     """Compare the confidence of predictions with their accuracy, per bin of confidence.
 
-    The confidence p is the largest softmax probability; bin m of M has (m - 1) / M < p <= m / M.
+    The confidence p is the largest softmax probability. Bin m of M holds (m - 1) / M < p <= m / M.
     ECE = sum over bins (count / N) |accuracy - confidence| (Guo et al. 2017, equation 3).
 
     Args:
-        logits: scores of shape (N, C). For probabilities, pass their logarithm.
+        logits: scores of shape (N, C) with N >= 1. For probabilities, pass their logarithms.
         labels: true classes of shape (N,).
         bins: number of bins of equal width between 0 and 1.
 
     Raises:
-        ShapeError: if the lengths differ.
-        ArgumentError: if a label is not a class, or a row of logits has no finite softmax.
+        ShapeError: if `logits` or `labels` has another shape.
+        DtypeError: if the labels are not numbers.
+        ArgumentError: if `bins` is not a positive integer, a label is not an integer from 0 to
+            C - 1, or a row of logits has no finite softmax.
 
     >>> logits = np.log([[0.7, 0.3], [0.7, 0.3], [0.45, 0.55], [0.05, 0.95]])
     >>> print(calibration(logits, [0, 1, 1, 1], bins=4))

@@ -48,7 +48,7 @@ class State:
 class Callback:
     """Base class for callbacks; subclasses override the hooks they need.
 
-    A callback that must survive a resume returns its state from `state_dict`.
+    A callback whose state must survive a resume returns it from `state_dict`.
 
     >>> from tinygrad_np import train
     >>> class StopAt(train.Callback):
@@ -56,8 +56,8 @@ class Callback:
     ...         state.should_stop = state.step >= 5000
     """
 
-    # Callbacks run in ascending order of `turn`, ties in the order given: -1 for those that add
-    # logs, before others read them; 1 for those that restore weights, after others have read them.
+    # Callbacks run in ascending order of `turn`, and in the order given if equal: -1 for those that
+    # add logs, before others read the logs; 1 for those that restore weights, after the others.
     turn = 0
 
     def on_fit_start(self, state: State) -> None:
@@ -76,10 +76,10 @@ class Callback:
         """Run after each epoch and its validation; the results are in `state.logs`."""
 
     def on_epoch_closed(self, state: State) -> None:
-        """Run after all `on_epoch_end`: `state.snapshot()` now includes the epoch."""
+        """Run after `on_epoch_end` of all callbacks; `state.snapshot()` now includes the epoch."""
 
     def on_fit_end(self, state: State) -> None:
-        """Run once when training ends, also after Ctrl-C or an error."""
+        """Run once when training ends, even after Ctrl-C or an error."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state to save: nested dicts and lists of arrays and plain values."""
@@ -102,7 +102,7 @@ class History(Callback):
         self.interrupted = False
 
     def on_epoch_closed(self, state: State) -> None:
-        """Store the logs of a finished epoch; Ctrl-C can no longer interrupt its evaluation."""
+        """Store the logs, now that Ctrl-C can no longer interrupt the evaluation of the epoch."""
         self.epochs.append(state.logs)
 
     def state_dict(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class History(Callback):
 
 
 class Progress(Callback):
-    """Print a line per epoch; on a terminal, also show a progress bar over its steps."""
+    """Print a line per epoch and, on a terminal, show a progress bar over its steps."""
 
     def __init__(self) -> None:
         self._bar: Any = None

@@ -13,21 +13,32 @@ from tinygrad_np.train.weights import save
 
 
 class Checkpoint(Callback):
-    """Save weights, and the training checkpoint to resume from, to a directory.
+    """Save weights and a training checkpoint to a directory.
 
     - best.safetensors: weights of the epoch with the best `monitor`.
     - last.safetensors: weights after each epoch and at the end of training.
     - step_000500.safetensors and so on: weights after every `every_steps` steps.
-    - training.safetensors: the training checkpoint, for `Trainer.load`; written before the first
-      epoch and after each epoch.
+    - training.safetensors: the training checkpoint, from which `Trainer.load` resumes; written
+      before the first epoch and after each epoch.
 
-    `train.load` reads the files of weights; their metadata holds the epoch, the step and the logs.
-    A new training run removes the files that a previous run left in the directory.
+    `train.load` reads the weights; their metadata holds the epoch, the step and the logs. A new
+    training run removes or replaces the files of this kind that a previous run left in the
+    directory.
 
     Args:
         folder: directory to write to; created if missing.
-        monitor: log to compare: a loss or an accuracy. None disables best.safetensors.
+        monitor: log that defines the best epoch: a loss (lower is better) or an accuracy (higher is
+            better). None disables best.safetensors.
         every_steps: number of steps between the numbered files; None disables them.
+
+    Raises:
+        ArgumentError: if an argument is invalid.
+
+    `fit` raises DataError if a file cannot be written, and ArgumentError if `monitor` needs a
+    validation set and there is none.
+
+    >>> from tinygrad_np import train
+    >>> checkpoint = train.Checkpoint("runs/lenet", monitor="validation_accuracy")
     """
 
     def __init__(
@@ -72,13 +83,13 @@ class Checkpoint(Callback):
             self._write(state, f"step_{state.step:06d}")
 
     def on_epoch_end(self, state: State) -> None:
-        """Save the weights as the last ones and, if they are the best so far, as the best."""
+        """Save the weights to last.safetensors and, if they are the best, to best.safetensors."""
         if self._best is not None and self._best.is_beaten(state):
             self._write(state, "best")
         self._write_last(state)
 
     def on_epoch_closed(self, state: State) -> None:
-        """Save the training checkpoint, once all callbacks have finished this epoch."""
+        """Save the training checkpoint after all callbacks have finished the epoch."""
         self._write_training(state.snapshot())
 
     def state_dict(self) -> dict[str, Any]:
@@ -91,7 +102,7 @@ class Checkpoint(Callback):
             self._best.load_state_dict(state["best"])
 
     def on_fit_end(self, state: State) -> None:
-        """Save the last weights if an epoch was cut short."""
+        """Save the last weights if the last epoch did not finish."""
         if state.step > self._last_step:
             self._write_last(state)
 

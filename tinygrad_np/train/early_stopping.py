@@ -12,14 +12,23 @@ from tinygrad_np.train.callbacks import Callback, State
 class EarlyStopping(Callback):
     """Stop training when a metric stops improving, and restore the best weights.
 
-    The best weights are restored however training ends, also after Ctrl-C or an error. Another
+    The best weights are restored however training ends, even after Ctrl-C or an error. Another
     `fit` continues from them, with the optimizer state of the last step. `stopped_epoch` is the
-    epoch after which training was stopped early, or 0.
+    epoch after which training was stopped early, or 0 if it was not.
 
     Args:
-        monitor: log to compare: a loss (lower is better) or an accuracy (higher is better).
+        monitor: log that defines the best epoch: a loss (lower is better) or an accuracy (higher is
+            better).
         patience: number of consecutive epochs without improvement after which training stops.
-        min_delta: amount by which an epoch must beat the best one; nan is never an improvement.
+        min_delta: an epoch improves if it beats the best one by more than this; nan never does.
+
+    Raises:
+        ArgumentError: if an argument is invalid.
+
+    `fit` raises ArgumentError if `monitor` needs a validation set and there is none.
+
+    >>> from tinygrad_np import train
+    >>> stopping = train.EarlyStopping("validation_accuracy", patience=3)
     """
 
     turn = 1
@@ -52,7 +61,7 @@ class EarlyStopping(Callback):
         self._best.start(state)
 
     def on_epoch_end(self, state: State) -> None:
-        """Keep the weights of a better epoch; otherwise stop once `patience` is used up."""
+        """Keep the weights if the epoch is the best so far; otherwise stop after `patience`."""
         if self._best.is_beaten(state):
             self._waited, self._weights = 0, state.model.state_dict()
             return
@@ -62,7 +71,7 @@ class EarlyStopping(Callback):
             state.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best weights, their value and epoch, and the count of epochs since."""
+        """Return the best weights, value and epoch, the epochs since, and `stopped_epoch`."""
         return {
             "best": self._best.state_dict(),
             "waited": self._waited,
@@ -71,13 +80,13 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best weights; raise ArgumentError if they belong to another log."""
+        """Restore a state; raise ArgumentError if it belongs to another log."""
         self._best.load_state_dict(state["best"])
         self._waited, self._weights = state["waited"], state["weights"]
         self.stopped_epoch = state["stopped"]
 
     def on_fit_end(self, state: State) -> None:
-        """Restore the best weights and print their epoch."""
+        """Load the best weights into the model and print their epoch."""
         if self._weights is None:
             return
         state.model.load_state_dict(self._weights)

@@ -1,4 +1,4 @@
-"""Evaluate the model on another dataset during training."""
+"""Evaluation on another dataset during training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ from tinygrad_np.train.callbacks import Callback, State
 class Evaluate(Callback):
     """Evaluate the model on another loader during training.
 
-    Adds `<name>_loss` and, for a classifier, `<name>_accuracy` to the logs of each epoch. With
-    `every_steps` they go to the list `results` instead, one dict per evaluation with its `step`.
+    Add `<name>_loss` and, for a classifier, `<name>_accuracy` to the logs of each epoch. With
+    `every_steps`, append a dict of these values and the `step` to the list `results` instead.
 
     Args:
         name: prefix of the logs; "train" and "validation" are reserved for the Trainer.
-        loader: batches to evaluate.
+        loader: iterable of (inputs, targets) batches.
         every_steps: number of steps between evaluations; None evaluates after each epoch.
 
     >>> from tinygrad_np import data, train
@@ -64,7 +64,7 @@ class Evaluate(Callback):
         return {"name": self.name, "results": [dict(result) for result in self.results]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the results; raise ArgumentError if they have another name."""
+        """Restore the results; raise ArgumentError if they belong to another name."""
         if state["name"] != self.name:
             raise ArgumentError(
                 f"Evaluate.load_state_dict: expected a state with name={self.name!r}, got "

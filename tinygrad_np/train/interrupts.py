@@ -7,10 +7,10 @@ from typing import Any, Self
 
 
 class Interrupts:
-    """Context manager that defers the first Ctrl-C to the next `check`; the second raises at once.
+    """Context manager that defers the first Ctrl-C until `check`; the second raises at once.
 
-    An optimizer step that is cut short would leave some weights updated and others not. Does
-    nothing outside the main thread, or if the program has its own SIGINT handler.
+    An interrupted optimizer step would leave some weights updated and others not. Outside the main
+    thread, or if the program has its own SIGINT handler, the context manager does nothing.
     """
 
     def __init__(self) -> None:

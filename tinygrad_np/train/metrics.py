@@ -11,15 +11,16 @@ from tinygrad_np.tensor import Tensor
 
 
 def accuracy(logits: Any, labels: Any) -> float:
-    """Return the fraction of rows whose largest logit is at the label.
+    """Return the fraction of rows whose largest logit belongs to the label.
 
     Args:
-        logits: scores of shape (N, C); of equal scores the first counts as the largest.
+        logits: scores of shape (N, C) with N >= 1; the first of equal scores counts as the largest.
         labels: true classes of shape (N,).
 
     Raises:
-        ShapeError: if the lengths differ.
-        ArgumentError: if a label is not a class.
+        ShapeError: if `logits` or `labels` has another shape.
+        DtypeError: if the labels are not numbers.
+        ArgumentError: if a label is not an integer from 0 to C - 1.
 
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
     0.5
@@ -33,13 +34,14 @@ def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
     """Return the fraction of rows whose label is among the `k` largest logits.
 
     Args:
-        logits: scores of shape (N, C); of equal scores the first rank higher, as in `accuracy`.
+        logits: scores of shape (N, C) with N >= 1; the first of equal scores ranks highest.
         labels: true classes of shape (N,).
         k: number of guesses per row, from 1 to C; 1 gives `accuracy`.
 
     Raises:
-        ShapeError: if the lengths differ.
-        ArgumentError: if `k` is out of range, or a label is not a class.
+        ShapeError: if `logits` or `labels` has another shape.
+        DtypeError: if the labels are not numbers.
+        ArgumentError: if `k` is not an integer from 1 to C, or a label not one from 0 to C - 1.
 
     >>> top_k_accuracy(np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), np.array([1, 0]), k=2)
     0.5
@@ -60,13 +62,19 @@ def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
 def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
     """Count the samples of each pair of true and predicted class.
 
+    Args:
+        predicted: predicted classes of shape (N,).
+        labels: true classes of shape (N,).
+        num_classes: number of classes.
+
     Returns:
         An integer array of shape (num_classes, num_classes): true classes in rows, predicted
         classes in columns.
 
     Raises:
-        ShapeError: if the lengths differ.
-        ArgumentError: if a class is out of range.
+        ShapeError: if `predicted` and `labels` do not have the same shape (N,).
+        DtypeError: if they are not numbers.
+        ArgumentError: if a class is not an integer from 0 to num_classes - 1.
 
     >>> confusion_matrix([0, 1, 1], [0, 0, 1], 2).tolist()
     [[1, 1], [0, 1]]
@@ -85,9 +93,11 @@ def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
 
 
 def check_classes(where: str, name: str, classes: Array, num_classes: int) -> None:
-    """Raise ArgumentError for the first entry that is not an integer in [0, num_classes)."""
+    """Raise ArgumentError at the first entry that is not an integer from 0 to num_classes - 1."""
     if classes.dtype.kind not in "biuf":
-        raise DtypeError(f"{where}: expected each {name} to be an integer, got {classes.dtype}.")
+        raise DtypeError(
+            f"{where}: expected each {name} to be an integer, got dtype {classes.dtype}."
+        )
     whole = classes == np.floor(classes)
     outside = np.flatnonzero(~whole | (classes < 0) | (classes >= num_classes))
     if outside.size:

@@ -1,4 +1,4 @@
-"""Model outputs on a whole dataset."""
+"""Model outputs for a whole dataset."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ from tinygrad_np.runtime.state import no_grad
 def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
     """Return the model's outputs for all inputs of a loader, in the loader's order.
 
-    The model runs in evaluation mode without recording a graph; the mode of each module is
-    restored afterwards.
+    The model runs in evaluation mode and records no graph. The mode of each module is restored
+    afterwards.
 
     Returns:
         The concatenated outputs: an array of shape (N, C) for a classifier.
@@ -39,7 +39,7 @@ def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Run the model in evaluation mode without recording, then restore each module's mode."""
+    """Put the model in evaluation mode under `no_grad`; restore each module's mode at the end."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -23,8 +23,15 @@ class Scores(NamedTuple):
 class ClassificationReport:
     """Scores per class and their means; `str` formats them as a table.
 
-    The scores are arrays of shape (num_classes,), and `support` is the number of labels per class.
-    `macro` is the mean over classes, `weighted` the mean weighted by support.
+    Attributes:
+        names: names of the classes.
+        precision: precision per class, shape (num_classes,).
+        recall: recall per class, shape (num_classes,).
+        f1: F1 score per class, shape (num_classes,).
+        support: number of labels per class, shape (num_classes,).
+        accuracy: fraction of correct predictions.
+        macro: means of precision, recall and F1 score over the classes.
+        weighted: the same means, weighted by support.
     """
 
     names: tuple[str, ...]
@@ -59,20 +66,22 @@ class ClassificationReport:
 def classification_report(
     predicted: Any, labels: Any, num_classes: int, names: Sequence[str] | None = None
 ) -> ClassificationReport:
-    """Compute precision, recall, F1 score and support per class, the accuracy, and the means.
+    """Compute precision, recall, F1 score and support per class, their means, and the accuracy.
 
-    With tp the number of correct predictions of a class: precision = tp / predictions, recall =
-    tp / labels, F1 = 2 tp / (predictions + labels). A score of 0 / 0 is reported as 0.
+    For each class, with tp the number of its correct predictions: precision = tp / predictions,
+    recall = tp / labels, F1 = 2 tp / (predictions + labels). A score of 0 / 0 is reported as 0.
 
     Args:
         predicted: predicted classes of shape (N,), with N >= 1.
         labels: true classes of shape (N,).
         num_classes: number of classes.
-        names: name of each class in the table; defaults to its number.
+        names: names of the classes in the table; default to their numbers.
 
     Raises:
-        ShapeError: if the lengths differ, or there are no labels.
-        ArgumentError: if a class is out of range, or the number of names is not `num_classes`.
+        ShapeError: if `predicted` and `labels` do not have the same shape (N,), or N is 0.
+        DtypeError: if they are not numbers.
+        ArgumentError: if a class is not an integer from 0 to num_classes - 1, or the number of
+            names is not `num_classes`.
 
     >>> print(classification_report([0, 1, 1, 1], [0, 0, 1, 1], 2, names=["cat", "dog"]))
                    precision     recall         F1   support

@@ -24,7 +24,7 @@ def bit_generators(model: nn.Module) -> list[Any]:
 
 
 def remembers(callback: Callback) -> bool:
-    """Return whether a callback has a state; those without may differ when a run is resumed."""
+    """Return whether a callback has a state; only such callbacks must match on resume."""
     return type(callback).state_dict is not Callback.state_dict
 
 

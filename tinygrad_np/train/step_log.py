@@ -17,9 +17,9 @@ class StepLog(Callback):
     Columns: time (UTC, ISO 8601), epoch, step, loss of the batch, accuracy over the epoch so far
     (empty if undefined), learning rate.
 
-    A resumed run appends to the file, after removing the lines of the steps that it repeats. A new
-    run starts the file over. `fit` raises DataError if the file is not a step log or cannot be
-    written.
+    A resumed run first removes the lines of the steps that it repeats, then appends to the file. A
+    new run replaces the file. `fit` raises DataError if an existing file is not a step log, or if
+    the file cannot be written.
 
     >>> from tinygrad_np import train
     >>> log = train.StepLog("runs/lenet/steps.csv")
@@ -30,7 +30,7 @@ class StepLog(Callback):
         self._file: IO[str] | None = None
 
     def on_fit_start(self, state: State) -> None:
-        """Write the header and the lines of the steps done so far."""
+        """Rewrite the file with the header and the lines of the steps done so far."""
         make_folder(self.path.parent, "StepLog")
         lines = [_HEADER, *(line for line in self._lines() if 0 < _step_of(line) <= state.step)]
         write_bytes(self.path, "".join(lines).encode())

@@ -9,11 +9,15 @@ from tinygrad_np.train.callbacks import Callback, State, plain
 
 
 class TensorBoard(Callback):
-    """Write event files for `tensorboard --logdir` to a directory.
+    """Write event files to a directory, to be shown by `tensorboard --logdir`.
 
     After each step: `step/loss`, `step/lr` and, if defined, `step/accuracy` over the epoch so far.
-    After each epoch: its logs, for example `epoch/train_loss`. The x-axis is the number of steps.
-    Events that earlier files in the directory hold for the coming steps are hidden.
+    After each epoch: its numeric logs, for example `epoch/train_loss`. The x-axis is the number of
+    steps. TensorBoard hides the events that earlier files in the directory hold for the first step
+    of this `fit` and later ones.
+
+    Args:
+        folder: directory to write to; created if missing.
 
     Raises:
         DataError: if tensorboardX is not installed; the message says how to install it.
@@ -49,7 +53,7 @@ class TensorBoard(Callback):
         self._write("step", values, state.step)
 
     def on_epoch_closed(self, state: State) -> None:
-        """Write the numeric logs of the epoch, including those of other callbacks."""
+        """Write the numeric logs of the epoch, including those that other callbacks added."""
         logs = {name: value for name, value in state.logs.items() if name != "epoch"}
         self._write("epoch", logs, state.step)
         self._writer.flush()

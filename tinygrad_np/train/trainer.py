@@ -40,14 +40,19 @@ class Trainer:
         loss: function of (outputs, targets) that returns a Tensor with one entry, the mean over the
             batch.
         schedule: learning-rate schedule; ReduceLROnPlateau receives the validation loss.
-        schedule_per: "step" or "epoch", after which the schedule is stepped; ReduceLROnPlateau
-            needs "epoch".
-        clip_norm: upper bound of the norm of all gradients; applied after `clip_value`.
-        clip_value: upper bound of the magnitude of each entry of the gradients.
+        schedule_per: whether to step the schedule after each "step" or each "epoch";
+            ReduceLROnPlateau needs "epoch".
+        clip_norm: upper bound of the total gradient norm; applied after `clip_value`.
+        clip_value: upper bound of the magnitude of each gradient entry.
         callbacks: callbacks to run; see `Callback` for the hooks and their order.
 
+    Raises:
+        DtypeError: if an argument has the wrong type.
+        ArgumentError: if a value is invalid, the schedule belongs to another optimizer, or
+            ReduceLROnPlateau is stepped per step or has mode="max".
+
     Attributes:
-        history: the logs of each finished epoch.
+        history: History with the logs of each finished epoch.
         state: the State that callbacks receive.
 
     >>> import numpy as np
@@ -91,36 +96,43 @@ class Trainer:
         self.callbacks: list[Callback] = [self.history, *given]
         self.state = State(model, optimizer, _weak(self.evaluate), _weak(self.state_dict))
         self._interrupts = Interrupts()
-        # The loader of the current or last fit, and the state to load into that of the next fit.
+        # The loader of the current or last fit, and the state to load into the next fit's loader.
         self._loader: Any = None
         self._loader_state: Mapping[str, Any] | None = None
 
     def fit(self, train_loader: Batches, epochs: int, validation: Batches | None = None) -> History:
         """Train for `epochs` more epochs and return the history of all epochs so far.
 
-        The logs of an epoch are train_loss and train_accuracy (means over its batches, while the
-        weights change), validation_loss and validation_accuracy, lr, and seconds. Accuracies are
-        logged if outputs have shape (N, C) and targets are classes (N,) or one-hot (N, C).
+        The logs of an epoch are epoch, train_loss and train_accuracy (means over the samples,
+        computed while the weights change), validation_loss and validation_accuracy (if `validation`
+        is given), lr (of the last step) and seconds. Accuracies are logged if the outputs have
+        shape (N, C) with C >= 2 and the targets are integer classes (N,) or one-hot rows (N, C).
 
         The first Ctrl-C ends training after the current step and sets `history.interrupted`; the
         second raises KeyboardInterrupt at once. Each epoch sets all modules to training mode and
         leaves them in it; a callback's `on_epoch_start` may set some of them to evaluation mode.
 
         Args:
-            train_loader: (inputs, targets) batches, in each iteration: a DataLoader or a list.
+            train_loader: DataLoader, list or other iterable of (inputs, targets) batches, which is
+                iterated over once per epoch.
             epochs: number of epochs to add.
-            validation: batches to evaluate after each epoch.
+            validation: iterable of batches to evaluate after each epoch.
 
         Raises:
-            NotFiniteError: if the loss is nan or inf, or, with `clip_norm`, the gradient norm; that
-                step is not taken.
+            NotFiniteError: if the loss or, with `clip_norm`, the gradient norm is nan or inf; the
+                weights then have their values from before that step.
+            ShapeError: if the loss is not a Tensor with one entry.
+            DtypeError: if a loader is not iterable.
+            ArgumentError: if `epochs` is not a positive integer, a loader yields no samples,
+                ReduceLROnPlateau has no `validation`, or a loaded run cannot resume with this
+                loader.
         """
         first = self._prepare(train_loader, epochs, validation)
         with self._interrupts:
             self._call("on_fit_start")
             self._take_loader(train_loader)
             with ExitStack() as ending:
-                # Run each on_fit_end even if another raises; reversed, because the stack is LIFO.
+                # Run every on_fit_end even if one raises; reversed, because the stack is LIFO.
                 for callback in reversed(self.callbacks):
                     ending.callback(callback.on_fit_end, self.state)
                 try:
@@ -158,7 +170,7 @@ class Trainer:
             state.logs |= {f"validation_{name}": value for name, value in found.items()}
         state.logs |= {"lr": state.lr, "seconds": time.perf_counter() - start}
         self._call("on_epoch_end")
-        # Only now: an epoch that Ctrl-C interrupts in on_epoch_end must not step the schedule.
+        # Only now, because an epoch interrupted in on_epoch_end must not step the schedule.
         if self.schedule_per == "epoch":
             self._step_schedule()
         self._call("on_epoch_closed")
@@ -169,7 +181,7 @@ class Trainer:
         state, before = self.state, [buffer.data.copy() for buffer in buffers]
         state.lr = self.optimizer.param_groups[0]["lr"]
         try:
-            # Divergence is reported by the error below, without NumPy's warnings before it.
+            # The error below reports divergence; NumPy's warnings would only precede it.
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 self.optimizer.zero_grad()
                 outputs = self.model(inputs)
@@ -201,7 +213,7 @@ class Trainer:
                 raise self._divergence(f"the norm of the gradients is {norm}")
 
     def _divergence(self, what: str) -> NotFiniteError:
-        weights = "The weights are those before this step"
+        weights = "The weights are unchanged by this step"
         named = self.model.named_parameters()
         if bad := [name for name, weight in named if not np.isfinite(weight.data).all()]:
             weights = (
@@ -210,11 +222,11 @@ class Trainer:
             )
         advice = "a smaller learning rate"
         if self.clip_norm is None:
-            advice += ", clip_norm=1.0"
+            advice += " or clip_norm=1.0"
         return NotFiniteError(
             f"Trainer.fit: {what} at step {self.state.step + 1} (epoch {self.state.epoch}, "
-            f"learning rate {self.state.lr:.6g}). {weights}. Try {advice}, or call fit inside "
-            "debug(), which names the first op that returned nan or inf."
+            f"learning rate {self.state.lr:.6g}). {weights}. Try {advice}. To find the "
+            "first op that returned nan or inf, call fit inside debug()."
         )
 
     def _step_schedule(self) -> None:
@@ -224,7 +236,16 @@ class Trainer:
             self.schedule.step()
 
     def evaluate(self, loader: Batches) -> dict[str, float]:
-        """Return the mean loss and, if defined, accuracy over a loader, in evaluation mode."""
+        """Evaluate the model on a loader, in evaluation mode.
+
+        Returns:
+            A dict with the mean "loss" and, under the same condition as in `fit`, the "accuracy".
+
+        Raises:
+            ShapeError: if the loss is not a Tensor with one entry.
+            DtypeError: if the loader is not iterable.
+            ArgumentError: if the loader yields no samples.
+        """
         check_loader("Trainer.evaluate", loader)
         means = Means()
         with evaluating(self.model):
@@ -238,10 +259,11 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Return everything the rest of the training run depends on, except data and options.
 
-        Contains copies of the weights and buffers, the states of optimizer, schedule and callbacks,
-        epoch and step, the seed and epoch of the training loader, and the states of the random
-        generators: the package's default, and those that are attributes of modules, in the order of
-        `modules()`. The state of the validation loader is not saved, so it should not shuffle.
+        The dict contains copies of the weights and buffers, the states of the optimizer, schedule
+        and callbacks, the epoch and step, the seed and epoch of the training loader, and the states
+        of the random generators: the package's default one, and those that are attributes of
+        modules, in the order of `modules()`. The state of the validation loader is not saved, so
+        that loader should not shuffle.
         """
         loader_state = self._loader_state
         if loader_state is None and hasattr(self._loader, "state_dict"):
@@ -262,14 +284,14 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state returned by `state_dict` of a trainer with the same parts.
+        """Restore a state returned by the `state_dict` of a trainer with the same parts.
 
-        The next `fit` resumes bit for bit; it sets its loader to the saved seed and epoch. If this
-        raises, nothing has changed.
+        The next `fit` resumes bit for bit, after it has set its loader to the saved seed and epoch.
+        An error leaves the trainer unchanged.
 
         Raises:
-            ArgumentError: if the optimizer, schedule, callbacks or random generators differ.
-            ShapeError: if the weights belong to a different model.
+            ArgumentError: if the optimizer, schedule, callbacks or random generators do not match.
+            ShapeError: if the weights do not match the model.
         """
         own = self.state_dict()
         check_kinds(state, own)
@@ -299,6 +321,7 @@ class Trainer:
 
         Raises:
             DataError: if the file cannot be written.
+            DtypeError: if a callback's state holds a value that the format cannot store.
         """
         save_tree(path, self.state_dict())
 
@@ -306,7 +329,7 @@ class Trainer:
         """Load a file written by `save`, or a Checkpoint's training.safetensors, to resume from.
 
         Raises:
-            DataError: if the file is missing or is not a training checkpoint.
+            DataError: if the file is missing, damaged or not a training checkpoint.
             ArgumentError: as in `load_state_dict`.
             ShapeError: as in `load_state_dict`.
 
@@ -406,7 +429,7 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
 
 
 def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls a method without keeping its object alive: no cycle."""
+    """Return a function that calls a method by weak reference, to avoid a reference cycle."""
     kept = weakref.WeakMethod(method)
 
     def call(*arguments: Any) -> Any:

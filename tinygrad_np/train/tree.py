@@ -11,7 +11,7 @@ from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.weights import load_with_metadata, save
 
-# The only entry of the file's metadata, and the key of a reference to an array in it.
+# The name of the only entry of the metadata, and the key that marks a reference to an array.
 _ENTRY, _ARRAY = "training", "$array"
 
 
@@ -19,16 +19,17 @@ def save_tree(path: str | Path, tree: Mapping[str, Any]) -> None:
     """Write nested dicts, lists, arrays, numbers, strings and None to one safetensors file.
 
     Each array is named by its path, for example `optimizer/state/0/exp_avg`. The rest is JSON in
-    the metadata, which keeps integers of any length. Tuples load as lists, NumPy scalars as Python
-    numbers.
+    the metadata, which preserves integers of any size. Tuples load as lists, and NumPy scalars as
+    Python numbers.
 
     Raises:
-        DtypeError: if the format cannot store a value; the message names its path.
+        DataError: if the file cannot be written.
+        DtypeError: if the format cannot store a key or a value; the message names its path.
         ArgumentError: if two arrays have the same path.
     """
     arrays: dict[str, Array] = {}
     text = json.dumps(_without_arrays(tree, "", arrays))
-    # One entry only: safetensors writes several in an order that differs between processes.
+    # A single entry: safetensors writes several in an order that differs between processes.
     save(path, arrays, {_ENTRY: text})
 
 

@@ -50,7 +50,13 @@ def load(path: str | Path) -> dict[str, Array]:
     """Load the state dict in a file.
 
     Raises:
-        DataError: if the file is missing or damaged.
+        DataError: if the file is missing, damaged or not a safetensors file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.safetensors", {"weight": np.ones((2, 3), np.float32)})
+    ...     load(f"{folder}/model.safetensors")["weight"].shape
+    (2, 3)
     """
     return load_with_metadata(path)[0]
 

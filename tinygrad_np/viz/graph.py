@@ -31,7 +31,7 @@ _FRAMES = ("#f4f6f7", "#e9eef1", "#dde5ea")
 def draw(
     target: Any, *inputs: Any, depth: int | None = None, max_nodes: int = 500
 ) -> graphviz.Digraph:
-    """Return the graph of an output, or of a model run on inputs, as a graphviz.Digraph.
+    """Draw the graph of a tensor, or of a model run on inputs, as a graphviz.Digraph.
 
     Args:
         target: a Tensor with a recorded graph, or a model.
@@ -41,8 +41,10 @@ def draw(
         max_nodes: largest number of boxes to draw.
 
     Raises:
-        ArgumentError: if `target` is a model without inputs, or neither a model nor a Tensor.
-        GraphError: if no graph was recorded, or it was freed or has more than `max_nodes` boxes.
+        ArgumentError: if `target` is a model without inputs, or neither a model nor a Tensor, or
+            `depth` is not an integer >= 0.
+        GraphError: if no graph was recorded, the graph was freed by `backward`, or it has more than
+            `max_nodes` boxes.
 
     >>> from tinygrad_np import Tensor, nn, viz
     >>> picture = viz.draw(nn.Linear(3, 2), Tensor.ones(1, 3))
@@ -77,20 +79,20 @@ def draw(
 def render(picture: graphviz.Digraph, path: str | Path) -> Path:
     """Write a graph drawing in the format given by the suffix of `path`.
 
-    Graphviz's `dot` renders it if installed, otherwise pygraphviz. If neither is installed, the
-    graph is written to a .dot file instead.
+    It is rendered with Graphviz's `dot` if installed, otherwise with pygraphviz. If neither is
+    installed, the graph is written to a .dot file next to `path` and DataError is raised.
 
     Args:
-        picture: graph returned by `draw`.
+        picture: graph drawing returned by `draw`.
         path: file to write; ends in .svg, .png, .pdf, .dot or .gv.
 
     Returns:
         The path of the file.
 
     Raises:
-        ArgumentError: if the suffix is not one of these.
-        DataError: if the file cannot be written, or neither renderer is installed; the message then
-            names the .dot file.
+        ArgumentError: if `path` has another suffix.
+        DataError: if the file cannot be written, or if neither renderer is installed; the message
+            then names the .dot file.
     """
     path = Path(path)
     kind = path.suffix.lstrip(".")
@@ -145,7 +147,7 @@ def _as_input(value: Any) -> Tensor:
 
 @dataclass
 class _Box:
-    """A box: its id, a heading, lines below it, colors, and the parameters that it uses."""
+    """A box: its id, heading, further lines and colors, the parameters it uses and their count."""
 
     id: str
     heading: str
@@ -296,7 +298,7 @@ class _Picture:
                 with graph.subgraph() as row:
                     row.attr(rank="same")
                     row.node(beside, _rows(total, *box.parameters), **_PARAMETER)
-                    # The op is the tail, so it comes first in the row; dir=back reverses the arrow.
+                    # With the op as tail, it comes first in the row; dir=back reverses the arrow.
                     row.edge(box.id, beside, dir="back")
         for inner in frame.inner:
             if len(inner.boxes) == 1 and not inner.inner and not inner.boxes[0].parameters:
@@ -339,7 +341,8 @@ def _collect_nodes(output: Variable) -> list[Node]:
 def _module_at(model: Module, path: str) -> Module | None:
     """Return the submodule at a path, or None.
 
-    Searched by path prefix: shared modules can have exponentially many paths, too many to list.
+    The search follows path prefixes, because shared modules can have exponentially many paths, too
+    many to list.
     """
     if not path:
         return model
@@ -371,6 +374,6 @@ def _sizes(value: Any) -> str:
 
 
 def _rows(first: str, *others: str) -> str:
-    """Return an HTML-like label, escaped: a bold first line and smaller lines below it."""
+    """Return an HTML-like label with a bold first line and smaller lines below; escape the text."""
     small = "".join(f'<br/><font point-size="10">{html.escape(text)}</font>' for text in others)
     return f"<<b>{html.escape(first)}</b>{small}>"

@@ -27,8 +27,8 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     """Plot the loss (left axis) and, if logged, the accuracy (right axis) over the epochs.
 
     Args:
-        history: a History, or its list of epochs; the logs train_loss, validation_loss, test_loss
-            and the three accuracies are plotted where present.
+        history: a History, or its list of epochs. The losses train_loss, validation_loss and
+            test_loss and the corresponding accuracies are plotted if present.
         title: title of the plot.
 
     Raises:
@@ -89,7 +89,7 @@ def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[
 
 
 def images(dataset: Dataset, count: int = 30, title: str = "") -> Figure:
-    """Plot a grid of the first images with their class names.
+    """Plot the first `count` images of a dataset in a grid, with their class names.
 
     >>> from tinygrad_np import data, viz
     >>> len(viz.images(data.digits()[0], count=4).axes)
@@ -110,6 +110,16 @@ def predictions(
     """Plot a random sample of images with their predicted class: green if correct, red if not.
 
     Incorrect predictions also show the true class.
+
+    Args:
+        dataset: images and their true classes.
+        predicted: predicted class of each image, shape (N,).
+        count: largest number of images to plot.
+        seed: seed of the random sample.
+        title: title of the figure.
+
+    Raises:
+        ShapeError: if the number of predictions is not the number of images.
     """
     if len(predicted) != len(dataset):
         raise ShapeError(
@@ -146,8 +156,16 @@ def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
 def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     """Plot a confusion matrix: true classes in rows, predicted classes in columns.
 
-    Each cell shows its count; its color shows the fraction of the row. The row labels show the
-    accuracy on each class.
+    Each cell shows a count, colored by its fraction of the row. The row labels show the accuracy on
+    each true class.
+
+    Args:
+        matrix: counts of shape (C, C), as returned by `train.confusion_matrix`.
+        classes: names of the C classes.
+        title: title of the plot.
+
+    Raises:
+        ShapeError: if the shape of `matrix` does not match the number of classes.
     """
     if matrix.shape != (len(classes),) * 2:
         raise ShapeError(
@@ -186,7 +204,7 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
 def calibration(result: Calibration, title: str = "") -> Figure:
     """Plot a reliability diagram: accuracy and number of predictions per bin of confidence.
 
-    The bins have equal width from 0 to 1; on the diagonal, accuracy equals confidence (Guo et al.
+    The bins have equal width from 0 to 1. On the diagonal, accuracy equals confidence (Guo et al.
     2017).
     """
     bins = len(result.count)
@@ -206,7 +224,7 @@ def calibration(result: Calibration, title: str = "") -> Figure:
     points = upper.plot(confidence, accuracy, "o", color=_SETS["train"], label=label, clip_on=False)
     diagonal = upper.plot([0, 1], [0, 1], "--", color="#566573", label="perfect calibration")
     upper.set(ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
-    # Above the axes: bars and points may be anywhere inside them.
+    # Above the axes, because bars and points may be anywhere inside them.
     figure.legend(
         handles=[bars, *points, *diagonal],
         loc="outside upper center",
@@ -224,7 +242,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """Write a figure in the format given by the suffix of `path`, atomically.
 
     Raises:
-        ArgumentError: if matplotlib does not know the format.
+        ArgumentError: if matplotlib does not support the format.
         DataError: if the file cannot be written.
     """
     buffer = io.BytesIO()

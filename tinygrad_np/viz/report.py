@@ -34,13 +34,16 @@ def report(
     Args:
         folder: existing directory to write `REPORT_FILES` to.
         model: the trained model.
-        test_set: dataset whose images and labels are shown.
+        test_set: images and labels of the test set.
         logits: outputs of the model for `test_set`, of shape (N, C).
         history: logs of each epoch, as in `History.epochs`.
 
     Returns:
         An empty string, or the reason why graph.svg could not be rendered. graph.dot is always
         written.
+
+    Raises:
+        DataError: if a file other than graph.svg cannot be written.
     """
     folder = Path(folder)
     name = f"{type(model).__name__} on {test_set.name}"
