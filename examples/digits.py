@@ -14,7 +14,7 @@ after the relu.
 
 The network comes from a tutorial (system D in examples/RESULTS.md). It is trained with SGD,
 learning rate 0.1, batches of 64, 10 epochs and He initialization. The digits are split 80/20 with
-seed 42, stratified by class. The held-out 20 % are not used to choose anything.
+seed 42, stratified by class. The held-out 20% are not used to choose anything.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
     deviation = accuracies.std(ddof=1)
     print(f"held-out accuracy in % by seed: {' '.join(f'{a:.1f}' for a in accuracies)}")
     print(
-        f"DigitsCNN after {args.epochs} epochs: mean accuracy {accuracies.mean():.2f} %, standard "
+        f"DigitsCNN after {args.epochs} epochs: mean accuracy {accuracies.mean():.2f}%, standard "
         f"error {deviation / args.seeds**0.5:.2f}, standard deviation over seeds {deviation:.2f}; "
         f"{seconds / args.seeds:.2f} s per run; files in {out}/"
     )

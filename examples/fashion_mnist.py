@@ -6,7 +6,7 @@
 It shows how the pieces fit together: a validation split that selects the best checkpoint and, with
 --patience, stops training early; augmentation (a mirrored shirt is still a shirt); a one-cycle
 learning rate schedule; and label smoothing. It then shows how to read the result: which classes are
-confused, and whether 90 % of the predictions made with 90 % confidence are correct. The test set is
+confused, and whether 90% of the predictions made with 90% confidence are correct. The test set is
 used once, at the end, with the last weights, or with --patience the best.
 
 It prints the model summary, one line per epoch, a classification report and a calibration table.

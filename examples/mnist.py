@@ -28,7 +28,7 @@ from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.files import make_folder
 
 SETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
-EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60 000) needs more epochs
+EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60,000) needs more epochs
 
 
 def main() -> int:

@@ -192,7 +192,7 @@ def carry_over(
 
 
 def check_unchanged(body: Weights, model: LeNet) -> None:
-    """Raise TinygradNpError if a frozen weight or running statistic changed by a single bit."""
+    """Raise TinygradNpError if a frozen weight or running statistic changed at all."""
     after = model.state_dict()
     moved = [name for name, array in body.items() if not np.array_equal(array, after[name])]
     if moved:

@@ -36,9 +36,12 @@ def names(text):
 
 
 def plain_methods():
-    """Return the methods listed in lines that start with "Plain:"."""
+    """Return the methods listed in lines that start with "Same as PyTorch:"."""
     return [
-        name for line in METHODS.splitlines() if line.startswith("Plain:") for name in names(line)
+        name
+        for line in METHODS.splitlines()
+        if line.startswith("Same as PyTorch:")
+        for name in names(line)
     ]
 
 

@@ -280,7 +280,7 @@ def test_base_classes_of_gradient_error():
 
 
 def test_search_for_one_wrong_entry_of_10_000():
-    """The search evaluates far fewer than 10 000 entries."""
+    """The search evaluates far fewer than 10,000 entries."""
     wrong = np.ones((100, 100))
     wrong[17, 83] = 3.0
     calls = []

@@ -435,15 +435,13 @@ def test_show_config_lines(capsys, no_pins):
     for line, library in zip(libraries, blas(), strict=True):
         assert line.startswith(f"BLAS: {library['internal_api']} {library['version']}, kernels for")
         assert line.endswith(f", {library['num_threads']} threads")
-    assert re.fullmatch(
-        r"recycled memory: (off|at most \d+ MiB idle), \d+\.\d MiB idle now", memory
-    )
+    assert re.fullmatch(r"memory pool: (off|at most \d+ MiB idle), \d+\.\d MiB idle now", memory)
 
 
 @each("limit,text", [(0, "off"), (64 * 2**20, "at most 64 MiB idle")])
-def test_show_config_shows_recycled_memory(capsys, monkeypatch, limit, text):
+def test_show_config_shows_the_memory_pool(capsys, monkeypatch, limit, text):
     monkeypatch.setattr(pool, "limit", limit)
-    assert shown(capsys)[-1].startswith(f"recycled memory: {text}, ")
+    assert shown(capsys)[-1].startswith(f"memory pool: {text}, ")
 
 
 @each("name", ["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
@@ -451,7 +449,7 @@ def test_show_config_shows_blas_variables(capsys, no_pins, name):
     assert not [line for line in shown(capsys) if name in line]
     no_pins.setenv(name, "7")
     (line,) = (line for line in shown(capsys) if name in line)
-    remark = "  <- may slow this CPU down. Unset it before Python starts, then compare."
+    remark = "  <- may slow down NumPy on this CPU. Unset it before Python starts, and compare."
     assert line == f"{name}=7" + remark * (name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"))
 
 

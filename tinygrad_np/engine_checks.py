@@ -112,8 +112,8 @@ def check_formula(formula: object) -> None:
 def refuse_call(op: Op, args: Values, given: Options) -> NoReturn:
     """Raise DtypeError for arguments that are unknown, missing or given twice."""
     raise DtypeError(
-        f"{op.name}: expected inputs {op.inputs} and options {list(op.options)}, got {len(args)} "
-        f"by position and {list(given)} by name."
+        f"{op.name}: expected the inputs {op.inputs} and the options {list(op.options)}, got "
+        f"{len(args)} positional arguments and the keywords {list(given)}."
     )
 
 

@@ -56,7 +56,7 @@ class _Check:
         if not self.varied:
             raise DtypeError(
                 "gradcheck: expected at least one float64 input, got none. Differences of float32 "
-                "numbers are too coarse."
+                "numbers are too coarse: pass float64 arrays."
             )
 
     def tensors(self) -> list[Any]:

@@ -587,8 +587,8 @@ class Tensor(Variable):
     def __bool__(self) -> Bool:
         if self.data.size != 1:
             raise ShapeError(
-                f"bool: a tensor of shape {self.shape} has no single truth value. Compare one "
-                "entry, or reduce it first."
+                f"bool: a tensor of shape {self.shape} has no single truth value. Use .all(), "
+                ".any() or .item()."
             )
         return bool(self.data)
 

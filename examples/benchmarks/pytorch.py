@@ -130,7 +130,7 @@ def chain(start: Array, factor: Array) -> Step:
 
 
 class Classifier:
-    """A model trained by Adam."""
+    """A model trained with Adam."""
 
     def __init__(self, model: str) -> None:
         self.net = network(model)

@@ -94,9 +94,9 @@ COURSES = [
         seeds=30,
         headline=(0.925,),
         step_headline="370 ms per step, with loops",
-        asked="at least 92.5 %, mean of 5 seeds",
+        asked="at least 92.5%, mean of 5 seeds",
         remark="Accuracies vary by 1.7 points from seed to seed, so a mean over five seeds is only "
-        "accurate to 0.8 points. The mean over thirty seeds is 92.61 %.",
+        "accurate to 0.8 points. The mean over thirty seeds is 92.61%.",
     ),
 ]
 
@@ -184,8 +184,8 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
     """Return the difference of two means and its p-value in a two-sided permutation test.
 
     The p-value is the fraction of all splits of the values into two groups of the given sizes whose
-    means differ at least as much (Fisher's permutation test). If there are more than 10 000 splits,
-    it is estimated from 10 000 random splits and the observed one.
+    means differ at least as much (Fisher's permutation test). If there are more than 10,000 splits,
+    it is estimated from 10,000 random splits and the observed one.
     """
     both = np.array([*first, *second])
     count, total = len(first), both.sum()

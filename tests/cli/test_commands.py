@@ -477,7 +477,7 @@ def test_help_of_the_module_lists_all_commands():
         ("--validation 0 --schedule plateau", "--schedule plateau and --patience: expected a val"),
         ("--warmup 0.1 --schedule onecycle", "--warmup: expected 0 with --schedule onecycle"),
         ("--model Resnet", "--model: expected one of DigitsCNN, FashionCNN,"),
-        ('--model-options {"width":3}', "--model-options: expected no options for DigitsCNN, got"),
+        ('--model-options {"width":3}', "--model-options: DigitsCNN takes no options, got"),
     ],
 )
 def test_invalid_values_are_errors(tmp_path, capsys, flags, message):

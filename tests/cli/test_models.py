@@ -205,8 +205,8 @@ def test_image_shape(user):
             "constructing the class with no arguments failed with TypeError: Unready.__init",
         ),
         ("net.py:Wrong", "failed with ArgumentError: Linear"),
-        ("net.py:Seeded", "--model-options: expected no options for Seeded, got size."),
-        ("net.py:Net", "--model-options: expected hidden, bias for Net, got size."),
+        ("net.py:Seeded", "--model-options: Seeded takes no options, got size."),
+        ("net.py:Net", "--model-options: Net takes hidden, bias, got size."),
     ],
 )
 def test_invalid_specs_are_errors(user, spec, message, capsys):

@@ -11,7 +11,7 @@ from tinygrad_np import data, train
 
 @pytest.mark.slow
 def test_digits(tmp_path):
-    """Run in full, because it takes only seconds. The tutorial reports 92.5 %."""
+    """Run in full, because it takes only seconds. The tutorial reports 92.5%."""
     done = run("digits", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1438 images of 8x8 for training, 359 held out" in done.stdout
@@ -21,7 +21,7 @@ def test_digits(tmp_path):
     assert [len(epochs) for epochs in seeds] == [10] * 20
     assert 0.92 <= last.mean() <= 0.94
     assert last.std() < 0.025
-    assert f"mean accuracy {100 * last.mean():.2f} %," in done.stdout
+    assert f"mean accuracy {100 * last.mean():.2f}%," in done.stdout
     DigitsCNN().load_state_dict(train.load(tmp_path / "out" / "model.safetensors"))
 
 

@@ -47,7 +47,7 @@ def test_digits_replace_missing_mnist(tmp_path):
 @pytest.mark.slow
 @real_mnist
 def test_mnist_accuracy(tmp_path):
-    """One epoch, bounded on both sides: no network of this size reaches 99.8 %."""
+    """One epoch, bounded on both sides: no network of this size reaches 99.8%."""
     done = run("mnist", tmp_path, "--epochs", "1", data=MNIST)
     assert done.returncode == 0, done.stderr
     metrics = metrics_of(tmp_path)

@@ -170,13 +170,13 @@ def test_page_marks_results_that_reach_their_target():
     epochs = [{"test_accuracy": 0.91}, {"test_accuracy": 0.94}, {"test_accuracy": 0.92}]
     runs = {lab: metrics_of(0.9851), fashion: metrics_of(0.9275, epochs)}
     page = report.text(runs, {}, is_quick=False)
-    assert f"| {lab.title} | {lab.headline} | {lab.asked} | **98.51 %** | 1.5 |" in page
-    best = "94.00 % in the epoch with the best test accuracy"
-    assert f"| 92.75 %: 0.25 points short ({best}) | 1.5 |" in page
+    assert f"| {lab.title} | {lab.headline} | {lab.asked} | **98.51%** | 1.5 |" in page
+    best = "94.00% in the epoch with the best test accuracy"
+    assert f"| 92.75%: 0.25 points short ({best}) | 1.5 |" in page
     assert "reproduce.py --full`: float32, NumPy 2.4, 2 threads." in page
     assert "--model LabCNN --validation 0 --epochs 20" in page.partition("## Commands")[2]
     told = report.text({replace(lab, remark="It was hot."): runs[lab]}, {}, is_quick=False)
-    assert f"November 2026:\n\n- {lab.title}: It was hot.\n" in told
+    assert f"November 2026:\n\n- **{lab.title}.** It was hot.\n" in told
 
 
 def test_course_target_uses_the_first_five_seeds():
@@ -187,8 +187,8 @@ def test_course_target_uses_the_first_five_seeds():
     theirs = {"accuracies": [[0.1, end] for end in ends], "step_seconds": [0.004]}
     result = {"tinygrad_np": ours, "PyTorch": theirs, "threads": 2, "versions": {"numpy": "2.4"}}
     page = report.text({}, {course: result}, is_quick=False)
-    start = f"| {course.title} | 50.00 %, 92.50 %; 370 ms per step, with loops | {course.asked} |"
-    assert f"{start} **60.00 %, 92.00 %** | 0.4 |" in page
+    start = f"| {course.title} | 50.00%, 92.50%; 370 ms per step, with loops | {course.asked} |"
+    assert f"{start} **60.00%, 92.00%** | 0.4 |" in page
     assert "| after step | 100 | 200 |" in page
     assert "| reported | 50.00 | 92.50 |" in page
     assert "| tinygrad_np, 5 seeds | 60.00 ± 0.00 | 92.00 ± 0.71 |" in page
@@ -197,7 +197,7 @@ def test_course_target_uses_the_first_five_seeds():
     assert "differ by +0.00 points (tinygrad_np minus PyTorch)" in page
     assert "at least as large occurs by chance with probability 1.00 (permutation" in page
     short = report.text({}, {replace(course, margin=0.004): result}, is_quick=False)
-    assert f"{start} 60.00 %, 92.00 %: 0.10 points short | 0.4 |" in short
+    assert f"{start} 60.00%, 92.00%: 0.10 points short | 0.4 |" in short
 
 
 def test_results_with_other_settings_are_ignored(tmp_path):
@@ -279,4 +279,4 @@ def test_unknown_run_is_an_error(tmp_path):
 def test_every_run_has_a_result(chosen):
     page = (ROOT / "examples" / "RESULTS.md").read_text(encoding="utf-8")
     (line,) = re.findall(rf"^\| {re.escape(chosen.title)} \|.*$", page, flags=re.MULTILINE)
-    assert re.search(r"\d\d\.\d\d %", line.split("|")[4])
+    assert re.search(r"\d\d\.\d\d%", line.split("|")[4])

@@ -110,8 +110,8 @@ LAST = {"data_format": "NHWC"}
 def test_errors_show_the_given_input_and_data_format(layer, shape, inner):
     """The error shows the input as passed and how `data_format` interprets it."""
     words = (
-        f"{type(layer).__name__}: got input {shape}, with the channels last because of "
-        "data_format='NHWC'. In channels-first order: "
+        f"{type(layer).__name__}: expected channels-last input (data_format='NHWC') that "
+        f"fits the layer, got {shape}. In channels-first order: "
     )
     with pytest.raises(ShapeError, match=re.escape(words) + ".*" + re.escape(inner)):
         layer(Tensor.ones(*shape))

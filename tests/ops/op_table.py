@@ -18,17 +18,17 @@ PATH = Path(ops.__file__).with_name("README.md")
 
 HEAD = """# The ops
 
-An `Op` holds a formula, gradients, and the names of the arrays to save for them. Each
-differentiable input has a VJP (vector-Jacobian product), a function of `grad_out`, the gradient of
-the output. VJPs are written with ops, so they can be differentiated again. Instead of VJPs, an op
-can have a definition in terms of other ops, through which the inputs listed are differentiated. A
-kernel, if any, computes the first-order gradients of all inputs at once. Composite methods such as
-`mish` and `normalize` are written with these ops and are not listed.
+An op has a forward function, a formula and, if it is differentiable, gradients: either one VJP
+(vector-Jacobian product) per differentiable input, a function of the upstream gradient `grad_out`,
+or a definition in terms of other ops, which is differentiated instead. VJPs are written with ops,
+so they can be differentiated again. A kernel, if any, computes the first-order gradients of all
+inputs at once. Composite methods such as `mish` and `normalize` are written with these ops and are
+not listed.
 
 `python -m tests.ops.op_table` generates this table from the definitions, and a test checks that it
 is current. "saved" lists the arrays that a gradient needs in addition to shapes and options; `out`
-is the output. "FLOPs" is what `profile()` counts for the forward pass; a number is per entry of
-`out`.
+is the output. "kernel" gives the function and the arrays it reads. "FLOPs" is what `profile()`
+counts for the forward pass; a number is per entry of `out`.
 """
 
 

@@ -220,7 +220,7 @@ def change(patch, op, **fields):
 @pytest.mark.slow
 @pytest.mark.parametrize("op", differentiable(), ids=lambda op: op.name)
 def test_wrong_gradients_are_detected(op, monkeypatch):
-    """A VJP or kernel that is 0.1 % too large fails one of the first programs with the op."""
+    """A VJP or kernel that is 0.1% too large fails one of the first programs with the op."""
     programs = [p for p in grown() if any(step.name == op.name for step in p.steps)]
     assert len(programs) >= 5
     faults = [(f"VJP, {wrt}", with_fault(op, wrt, faults_of(op, wrt)[0])) for wrt in op.vjps]

@@ -134,12 +134,12 @@ MONITOR = "expected `monitor` to end in 'loss' (lower is better) or 'accuracy' (
         (
             lambda: trainer_of(train.EarlyStopping()).fit(loader(), 1),
             "EarlyStopping: monitor='validation_loss' needs a validation set. Try fit(..., "
-            "validation=loader), or monitor another log",
+            "validation=loader), or monitor another metric",
         ),
         (
             lambda: trainer_of(train.Checkpoint("runs")).fit(loader(), 1),
             "Checkpoint: monitor='validation_loss' needs a validation set. Try fit(..., "
-            "validation=loader), or monitor another log",
+            "validation=loader), or monitor another metric",
         ),
         (
             lambda: trainer_of(train.EarlyStopping("loss")).fit(loader(), 1),

@@ -58,8 +58,8 @@ def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
     path = run / WEIGHTS if run.is_dir() else run
     if not path.exists():
         raise DataError(
-            f"{path}: file not found. Expected a run directory made by `train --out`, or a weights "
-            "file in one."
+            f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
+            "train`, or a weights file in one."
         )
     config = RunConfig.read(path.parent / "config.json")
     if model_spec is not None:

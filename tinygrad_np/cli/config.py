@@ -37,7 +37,8 @@ _GROUPS = {
     "epochs": (
         "optimization",
         "Schedules: step divides the learning rate by 10 after 1/2 and 3/4 of the steps, cosine "
-        "decays it to 0, plateau divides it by 10 after 3 epochs without a lower validation loss.",
+        "decays it to 0, onecycle raises it and lets it fall to almost 0, plateau divides it by 10 "
+        "after 3 epochs without a lower validation loss.",
     ),
     "shift": ("augmentation", "Random transformations of the training images."),
     "patience": ("run", None),
@@ -109,14 +110,14 @@ class RunConfig:
         None, "peak learning rate (default: depends on --optimizer)", above=0, metavar="LR"
     )
     momentum: float = setting(0.9, "momentum of sgd and rmsprop", least=0, most=1)
-    weight_decay: float = setting(0.0, "L2 weight decay, except for biases and norms", least=0)
+    weight_decay: float = setting(0.0, "weight decay; skips biases and norms", least=0)
     l1: float = setting(0.0, "coefficient of the L1 penalty", least=0)
     label_smoothing: float = setting(
-        0.0, "probability spread over all classes", least=0, most=1, metavar="EPS"
+        0.0, "probability moved from the target to all classes", least=0, most=1, metavar="EPS"
     )
     schedule: str = setting("cosine", "learning rate schedule", choices=SCHEDULES)
     warmup: float = setting(
-        0.0, "fraction of steps with linear warmup", least=0, most=0.9, metavar="FRACTION"
+        0.0, "fraction of the steps used for linear warmup", least=0, most=0.9, metavar="FRACTION"
     )
     clip_norm: float | None = setting(None, "clip the total gradient norm to X", above=0)
     clip_value: float | None = setting(None, "clip each gradient entry to [-X, X]", above=0)
@@ -147,7 +148,9 @@ class RunConfig:
     test_each_epoch: bool = setting(False, "evaluate on the test set after each epoch")
     checkpoint_every: int | None = setting(None, "save the weights every N steps", least=1)
     tensorboard: bool = setting(False, "write TensorBoard event files")
-    seed: int = setting(0, "seed for weights, batch order, dropout and augmentation", least=0)
+    seed: int = setting(
+        0, "seed for weights, validation split, batch order, dropout and augmentation", least=0
+    )
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -225,7 +228,7 @@ class RunConfig:
         except FileNotFoundError as error:
             raise DataError(
                 f"{path}: file not found. Expected the config.json of a run directory made by "
-                "`train --out`."
+                "`python -m tinygrad_np train`."
             ) from error
         except OSError as error:
             raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["test", "validation"],
         default="test",
         metavar="NAME",
-        help="set to evaluate on: test, validation (default: %(default)s)",
+        help="split to evaluate: test, validation (default: %(default)s)",
     )
     text = "directory that contains mnist/ or fashion-mnist/"
     look.add_argument("--data-dir", metavar="DIR", help=text)
@@ -104,7 +104,7 @@ def _model_argument(parser: argparse.ArgumentParser) -> None:
     text = "JSON object of keyword arguments for the model"
     parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON", help=text)
     text = (
-        f"use the image shape of this dataset: {', '.join(DATA)} (default: mnist, or digits for "
+        f"take the image shape from this dataset: {', '.join(DATA)} (default: mnist, or digits for "
         "DigitsCNN)"
     )
     parser.add_argument("--data", choices=DATA, metavar="NAME", help=text)

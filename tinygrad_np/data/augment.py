@@ -37,7 +37,7 @@ class Augmentation:
         noise: standard deviation of Gaussian noise, as a fraction of the range of pixel values; the
             result is clipped to that range.
         erasing: probability of replacing a rectangle with uniform random values. The rectangle
-            covers 2 to 33 % of the image, and its height is 0.3 to 3.3 times its width.
+            covers 2 to 33% of the image, and its height is 0.3 to 3.3 times its width.
 
     Shift, rotation, scaling and flip are applied in one bilinear interpolation, with zeros outside
     the image. Erasing follows Zhong et al. 2020, Random Erasing Data Augmentation, with two
@@ -75,9 +75,9 @@ class Augmentation:
                 f"Augmentation: expected `flip` to be True or False, got {self.flip!r}."
             )
         for name, most, meaning in (
-            ("rotation", 180, "degrees from 0 to 180"),
+            ("rotation", 180, "an angle from 0 to 180 degrees"),
             ("scaling", np.nextafter(1, 0), ">= 0 and below 1"),
-            ("noise", 1, "from 0 to 1, as a fraction of the pixel range"),
+            ("noise", 1, "a fraction of the pixel range, from 0 to 1"),
             ("erasing", 1, "a probability from 0 to 1"),
         ):
             value = getattr(self, name)

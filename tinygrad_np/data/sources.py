@@ -252,8 +252,9 @@ def _fetch(source: Source, file: File, cache: Path, mirrors: list[str], tried: l
     raise DataNotFoundError(
         f"{source.title} was not found and could not be downloaded. Tried:\n  "
         + "\n  ".join([*tried, *faults])
-        + f"\nPut the four .gz files into a directory {source.folder}/ and set --data-dir or "
-        "TINYGRAD_NP_DATA to its parent directory, or set TINYGRAD_NP_MIRROR to another base URL."
+        + f"\nPut the four .gz files into a directory {source.folder}/ and set `data_dir` "
+        "(--data-dir) or TINYGRAD_NP_DATA to its parent directory, or set TINYGRAD_NP_MIRROR to "
+        "another base URL."
     )
 
 

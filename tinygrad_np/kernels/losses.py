@@ -57,7 +57,7 @@ def cross_entropy_grad(
 
 
 def reduce_losses(losses: Array, reduction: str) -> Array:
-    """Return the mean, the sum or all of `losses`, depending on `reduction`."""
+    """Return the mean or sum of `losses`, or `losses` unchanged, depending on `reduction`."""
     if reduction == "none":
         return losses
     summed = total(losses, None)

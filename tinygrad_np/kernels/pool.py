@@ -146,7 +146,7 @@ def max_pool_gather(values: Array, winners: Array, windows: Windows) -> Array:
 
 
 def avg_pool(x: Array, windows: Windows, count_include_pad: bool) -> Array:
-    """Return the mean of each window of x (N, C, H, W), counting the padding's zeros or not."""
+    """Return the mean of each window of x (N, C, H, W), with or without the padding zeros."""
     shares = _shares(x.shape[2:], windows, count_include_pad)[..., None]
     x = batch_last(x)
     # float16 is accumulated in float32.

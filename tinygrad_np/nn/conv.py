@@ -54,8 +54,8 @@ class _ImageLayer(Layer):
             if self.data_format == "NCHW":
                 raise
             raise ShapeError(
-                f"{type(self).__name__}: got input {x.shape}, with the channels last because of "
-                f"data_format='NHWC'. In channels-first order: {error}"
+                f"{type(self).__name__}: expected channels-last input (data_format='NHWC') that "
+                f"fits the layer, got {x.shape}. In channels-first order: {error}"
             ) from error
         if isinstance(out, tuple):
             return tuple(channels_back(part, self.data_format) for part in out)

@@ -50,7 +50,7 @@ def relu(x: Array) -> Array:
 
 
 def relu6(x: V) -> V:
-    """Clip x to the range from 0 to 6, with gradient 0 at both ends (Krizhevsky 2010).
+    """Clip x to the range from 0 to 6, with gradient 0 at both bounds (Krizhevsky 2010).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 2.0, 8.0]).relu6()
@@ -60,7 +60,7 @@ def relu6(x: V) -> V:
 
 
 def hardtanh(x: V, min_val: float = -1, max_val: float = 1) -> V:
-    """Clip x to the range from min_val to max_val, with gradient 0 at both ends.
+    """Clip x to the range from min_val to max_val, with gradient 0 at both bounds.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-2.0, 0.5]).hardtanh()

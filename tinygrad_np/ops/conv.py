@@ -41,7 +41,7 @@ def _check_operands(name: str, x: object, weight: object, layout: str, groups: i
 
 def _check_bias(name: str, bias: Value | None, channels: int) -> None:
     if bias is not None and shape_of(f"{name} bias", bias) != (channels,):
-        raise ShapeError(f"{name}: expected bias of shape {(channels,)}, got {bias.shape}.")
+        raise ShapeError(f"{name}: expected `bias` of shape {(channels,)}, got {bias.shape}.")
 
 
 def same_pads(name: str, mode: str, kernel: Sequence[int], stride: Shape, dilation: Shape) -> Pads:
@@ -203,7 +203,7 @@ def conv_transpose2d(
         bias: one value per output channel, of shape (K,).
         stride: step between windows of the output: one number, or one per spatial axis.
         padding: rows and columns cropped from the output, given as for `conv2d` except "same".
-        output_padding: rows and columns added at the end; less than stride or dilation.
+        output_padding: rows and columns added at the end; must be less than `stride` or `dilation`.
         dilation: step between the entries of a window: one number, or one per spatial axis.
         groups: number of groups into which input and output channels are split.
 

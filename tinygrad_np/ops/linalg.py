@@ -78,7 +78,7 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
     if a.shape[-1] != x.shape[-2 if len(x.shape) > 1 else 0]:
         raise ShapeError(
             f"matmul: expected the last axis of the first operand ({a.shape[-1]}) to match the "
-            f"second to last (or only) axis of the second, got shapes {a.shape} and {x.shape}."
+            f"second-to-last (or only) axis of the second, got shapes {a.shape} and {x.shape}."
         )
     is_row, is_column = len(a.shape) == 1, len(x.shape) == 1
     if is_row:
@@ -148,7 +148,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: expected bias of shape {weight.shape[:1]}, one entry per output, got "
+            f"linear: expected `bias` of shape {weight.shape[:1]}, one entry per output, got "
             f"{bias.shape}."
         )
     out = kernels.product(kernels.flatten_rows(x), weight.T)

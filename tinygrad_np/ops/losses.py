@@ -115,7 +115,7 @@ def _class_indices(name: str, x: Value, target: Value | ArrayLike, axis: int) ->
     if target.dtype.kind not in "iu" or target.shape != expected:
         raise (ShapeError if target.dtype.kind in "iu" else DtypeError)(
             f"{name}: expected integer class indices of shape {expected} for input {x.shape}, got "
-            f"a target of shape {target.shape}, dtype {target.dtype}."
+            f"target of shape {target.shape}, dtype {target.dtype}."
         )
     indices = target.data if isinstance(target, Variable) else np.asarray(target)
     return indices.astype(np.int64)
@@ -273,7 +273,7 @@ def sparse_categorical_crossentropy(
 def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
     target = _as_target(target)
     if target.shape != x.shape:
-        raise ShapeError(f"{name}: expected a target of shape {x.shape}, got {target.shape}.")
+        raise ShapeError(f"{name}: expected target of shape {x.shape}, got {target.shape}.")
     return target
 
 

@@ -56,8 +56,8 @@ def _options(
         )
     if any(2 * max(pads[axis]) > d[axis] * (r - 1) + 1 for axis, r in enumerate(kernel)):
         raise ArgumentError(
-            f"{name}: expected `padding` to be at most half of kernel_size {kernel} (dilation "
-            f"{d}), so that every window covers part of the image, got {padding!r}."
+            f"{name}: expected `padding` to be at most half of kernel_size {kernel} with dilation "
+            f"{d}, got {padding!r}. With more padding, some windows would miss the image."
         )
     return kernel, st, pads, d
 

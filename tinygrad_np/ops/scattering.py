@@ -40,7 +40,9 @@ def _read_source(who: str, x: Value, index: Array, src: Source) -> Value:
             f"{index.shape} along each axis, got shape {src.shape}."
         )
     if src.dtype != x.dtype:
-        raise DtypeError(f"{who}: expected `src` of the tensor's dtype {x.dtype}, got {src.dtype}.")
+        raise DtypeError(
+            f"{who}: expected `src` to have the tensor's dtype {x.dtype}, got {src.dtype}."
+        )
     corner = basic_index(src, key=tuple(slice(n) for n in index.shape))
     return reshape(corner, shape=(index.size,))
 

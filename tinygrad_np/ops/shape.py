@@ -175,7 +175,8 @@ def cat(*xs: Array, dim: int = 0) -> tuple[Array, list[int]]:
     for x in xs:
         if not isinstance(x, np.ndarray):
             raise DtypeError(
-                f"cat: expected tensors, got {type(x).__name__}. Try cat(*tensors) for a list."
+                f"cat: expected tensors, got {type(x).__name__}. Pass the axis as dim=, and a "
+                "list as cat(*tensors)."
             )
     joined = np.concatenate(xs, axis=dim)
     bounds = [0]

@@ -107,9 +107,9 @@ class Schedule:
         where = f"{self._kind}.load_state_dict"
         if set(state) != set(self._kept) or set(state["options"]) != set(self.options):
             raise ArgumentError(
-                f"{where}: expected the entries {sorted(self._kept)} with the options "
-                f"{sorted(self.options)}, got {sorted(state)} with the options "
-                f"{state.get('options')}."
+                f"{where}: the state belongs to a different schedule. Expected the options "
+                f"{sorted(self.options)} and the entries {sorted(self._kept)}, got the options "
+                f"{sorted(state.get('options', {}))} and the entries {sorted(state)}."
             )
         if len(state["initial_lrs"]) != len(self.initial_lrs):
             raise ArgumentError(

@@ -50,7 +50,7 @@ def get_num_threads() -> int:
 def show_config() -> None:
     """Print versions, thread counts, the BLAS with its CPU architecture, and the memory pool.
 
-    Environment variables that may slow this CPU down are marked.
+    Environment variables that may slow down NumPy on this CPU are marked.
 
     >>> import tinygrad_np
     >>> tinygrad_np.show_config()  # doctest: +ELLIPSIS
@@ -71,7 +71,7 @@ def show_config() -> None:
         if name in os.environ:
             print(f"{name}={os.environ[name]}{_remark(name)}")
     limit = f"at most {pool.limit / 2**20:.0f} MiB idle" if pool.limit else "off"
-    print(f"recycled memory: {limit}, {pool.idle_bytes / 2**20:.1f} MiB idle now")
+    print(f"memory pool: {limit}, {pool.idle_bytes / 2**20:.1f} MiB idle now")
 
 
 def _threads() -> str:
@@ -83,5 +83,5 @@ def _threads() -> str:
 
 def _remark(name: str) -> str:
     if name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-        return "  <- may slow this CPU down. Unset it before Python starts, then compare."
+        return "  <- may slow down NumPy on this CPU. Unset it before Python starts, and compare."
     return ""

@@ -29,7 +29,7 @@ class Best:
         return {"monitor": self.monitor, "value": self.value, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it belongs to another log."""
+        """Restore the best value; raise ArgumentError if it belongs to another metric."""
         if state["monitor"] != self.monitor:
             raise ArgumentError(
                 f"{self.owner}.load_state_dict: expected a state with monitor={self.monitor!r}, "
@@ -38,13 +38,13 @@ class Best:
         self.value, self.epoch = state["value"], state["epoch"]
 
     def start(self, state: State) -> None:
-        """Reset for a new training run; raise ArgumentError if the log needs a validation set."""
+        """Reset for a new training run; raise ArgumentError if the metric needs validation."""
         if state.epoch == 0:
             self.value, self.epoch = math.nan, 0
         if self.monitor.startswith("validation_") and not state.has_validation:
             raise ArgumentError(
                 f"{self.owner}: monitor={self.monitor!r} needs a validation set. Try fit(..., "
-                "validation=loader), or monitor another log, for example 'train_loss'."
+                "validation=loader), or monitor another metric, for example 'train_loss'."
             )
 
     def is_beaten(self, state: State) -> bool:

@@ -56,7 +56,7 @@ class Checkpoint(Callback):
         self._start: dict[str, Any] | None = None
 
     def on_fit_start(self, state: State) -> None:
-        """Create the directory, so that training does not start if it is not writable."""
+        """Create the directory now, to fail before training if it is not writable."""
         self._last_step = state.step
         if self._best is not None:
             self._best.start(state)
@@ -97,7 +97,7 @@ class Checkpoint(Callback):
         return {"best": None if self._best is None else self._best.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it belongs to another log."""
+        """Restore the best value; raise ArgumentError if it belongs to another metric."""
         if self._best is not None and state["best"] is not None:
             self._best.load_state_dict(state["best"])
 

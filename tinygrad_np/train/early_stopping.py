@@ -80,7 +80,7 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; raise ArgumentError if it belongs to another log."""
+        """Restore a state; raise ArgumentError if it belongs to another metric."""
         self._best.load_state_dict(state["best"])
         self._waited, self._weights = state["waited"], state["weights"]
         self.stopped_epoch = state["stopped"]

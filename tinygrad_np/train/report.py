@@ -12,7 +12,7 @@ from tinygrad_np.train.metrics import confusion_matrix
 
 
 class Scores(NamedTuple):
-    """Means over the classes."""
+    """Precision, recall and F1, averaged over the classes."""
 
     precision: float
     recall: float

@@ -32,7 +32,7 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_fit_start(self, state: State) -> None:
-        """Create the directory, so that training does not start if it is not writable."""
+        """Create the directory now, to fail before training if it is not writable."""
         make_folder(self.folder, "TensorBoard")
 
     def on_epoch_start(self, state: State) -> None:

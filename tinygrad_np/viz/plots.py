@@ -123,7 +123,7 @@ def predictions(
     """
     if len(predicted) != len(dataset):
         raise ShapeError(
-            f"predictions: expected `predicted` to hold {len(dataset)} classes, one per image, got "
+            f"predictions: expected `predicted` to have {len(dataset)} entries, one per image, got "
             f"{len(predicted)}."
         )
     count = min(count, len(dataset))

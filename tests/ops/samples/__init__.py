@@ -72,7 +72,7 @@ def bad_inputs_of(op: Op) -> list[Bad]:
     if not is_plain(op):
         return []
     if len(op.inputs) == 1:
-        message = f"{op.name}: expected inputs {op.inputs} and options [], got 2 by position"
+        message = f"{op.name}: expected the inputs {op.inputs} and the options [], got 2 positional"
         return [bad(op, DtypeError, message, (1,), (1,))]
     return [
         bad(

@@ -95,7 +95,7 @@ BAD: Bads = {
         bad(T.conv2d, ShapeError, "got (4, 4) and", (4, 4), (4, 4)),
         bad(T.conv2d, ShapeError, "Add a batch axis to a single image", (2, 4, 4), (3, 2, 3, 3)),
         _conv(ShapeError, "conv2d: expected the window to fit ... kernel (5, 5)", (3, 2, 5, 5)),
-        _conv(ShapeError, "conv2d: expected bias of shape (3,), got (2,)", (3, 2, 3, 3), (2,)),
+        _conv(ShapeError, "conv2d: expected `bias` of shape (3,), got (2,)", (3, 2, 3, 3), (2,)),
         _conv(ShapeError, "conv2d: ... non-empty kernel, got weight (3, 2, 0, 3)", (3, 2, 0, 3)),
         _conv(DtypeError, "conv2d: expected a Tensor, an ndarray or a number, got list", [[1.0]]),
         _conv(DtypeError, "conv2d: ... got list", (3, 2, 3, 3), [1.0, 2.0, 3.0]),

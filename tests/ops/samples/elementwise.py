@@ -122,7 +122,7 @@ BAD: Bads = {
             "isclose: expected shapes that broadcast ... got (2,) float32",
         )
     ],
-    "isinf": [(lambda: T.ones(2).isinf(sign=1), DtypeError, "isinf: expected inputs ['x']")],
+    "isinf": [(lambda: T.ones(2).isinf(sign=1), DtypeError, "isinf: expected the inputs ['x']")],
     "clip": [
         (lambda: T.ones(2).clip(), ArgumentError, "clip: expected `min_` or `max_`, got neither")
     ],
