@@ -176,16 +176,16 @@ def check_not_shared(op: Op, made: Sequence[Any], others: Sequence[Any]) -> None
 # Gradients.
 
 
-def check_root(root: Variable, gradient: object) -> None:
+def check_root(who: str, root: Variable, gradient: object) -> None:
     """Raise unless `root` requires a gradient, and has one element if `gradient` is None."""
     if not root.requires_grad:
         raise GraphError(
-            "backward: this tensor does not require a gradient. Compute it outside no_grad() from "
-            "a tensor created with requires_grad=True."
+            f"{who}: this tensor does not require a gradient. Compute it outside no_grad() from a "
+            "tensor created with requires_grad=True."
         )
     if gradient is None and root.data.size != 1:
         raise ShapeError(
-            f"backward: expected a tensor with one element, got shape {root.shape}. Pass a "
+            f"{who}: expected a tensor with one element, got shape {root.shape}. Pass a "
             "`gradient` of that shape, or reduce the tensor with .sum() or .mean()."
         )
 

@@ -279,9 +279,13 @@ def test_gradient_of_constant_target_raises():
 # Upstream gradients.
 
 
-def test_backward_of_several_elements_without_gradient_raises():
-    with pytest.raises(ShapeError, match=r"one element, got shape \(2,\)\. Pass a `gradient`"):
-        (leaf(1.0, 2.0) * 2).backward()
+def test_several_elements_without_upstream_gradient_raise():
+    x = leaf(1.0, 2.0)
+    words = r"expected a tensor with one element, got shape \(2,\)\. Pass a `gradient`"
+    with pytest.raises(ShapeError, match=f"^backward: {words}"):
+        (x * 2).backward()
+    with pytest.raises(ShapeError, match=f"^gradient: {words}"):
+        (x * 2).gradient(x)
 
 
 @pytest.mark.parametrize("upstream", [np.ones(3), Tensor([1.0, 1.0])])

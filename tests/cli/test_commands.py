@@ -491,7 +491,7 @@ def test_invalid_values_are_errors(tmp_path, capsys, flags, message):
     [
         ("--optimizer sdg", "argument --optimizer: invalid choice: 'sdg'"),
         ("--epochs x", "argument --epochs: invalid int value: 'x'"),
-        ("--model-options 3", "argument --model-options: invalid json_object value: '3'"),
+        ("--model-options 3", """expected a JSON object, for example '{"width": 16}', got '3'."""),
     ],
 )
 def test_argparse_errors(capsys, flags, message):

@@ -53,7 +53,7 @@ def backward(
             `gradient` has a different shape or dtype.
     """
     walk = Walk(root.result_class, create_graph, retain_graph or create_graph)
-    grads = walk.run(root, _cotangent(root, gradient, create_graph))
+    grads = walk.run(root, _cotangent("backward", root, gradient, create_graph))
     with Recording(create_graph):
         for leaf, grad in grads.items():
             if leaf.hooks:
@@ -93,7 +93,7 @@ def gradient(
     checks.check_targets(targets)
     keys: list[Edge] = [target.node or target for target in targets]
     walk = Walk(root.result_class, create_graph, retain_graph=True, targets=set(keys))
-    grads = walk.run(root, _cotangent(root, gradient, create_graph))
+    grads = walk.run(root, _cotangent("gradient", root, gradient, create_graph))
     if not allow_unused:
         checks.check_used(root, keys, grads)
     with Recording(create_graph):
@@ -105,14 +105,14 @@ def gradient(
     return [walk.kind.wrap(np.array(grads[key])) if key in grads else None for key in keys]
 
 
-def _cotangent(root: Variable, gradient: Any, create_graph: bool) -> Grad:
+def _cotangent(who: str, root: Variable, gradient: Any, create_graph: bool) -> Grad:
     """Return the upstream gradient of `root`: a Variable with `create_graph`, else an array."""
-    checks.check_root(root, gradient)
+    checks.check_root(who, root, gradient)
     if not isinstance(gradient, Variable):
         array = np.ones_like(root.data) if gradient is None else np.asarray(gradient, root.dtype)
         # The new graph may save this array, so it must not share memory with the caller's.
         gradient = root.result_class.wrap(array.copy() if create_graph else array)
-    checks.check_like("backward: expected a `gradient`", root, gradient, Variable, ShapeError)
+    checks.check_like(f"{who}: expected a `gradient`", root, gradient, Variable, ShapeError)
     return gradient if create_graph else gradient.data
 
 

@@ -1,6 +1,7 @@
 """Settings of a training run: one dataclass that defines the flags and the keys of config.json."""
 
 import argparse
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -295,11 +296,14 @@ def _kinds(one: Field[Any]) -> tuple[type, ...]:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object; argparse reports the flag if it raises ValueError."""
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError(text)
-    return found
+    """Parse a JSON object given on the command line."""
+    with contextlib.suppress(json.JSONDecodeError):
+        found = json.loads(text)
+        if isinstance(found, dict):
+            return found
+    raise argparse.ArgumentTypeError(
+        f"expected a JSON object, for example '{{\"width\": 16}}', got {text!r}."
+    )
 
 
 def _check(one: Field[Any], value: Any) -> None:

@@ -33,7 +33,7 @@ class Windows(NamedTuple):
     counts: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.kernel} every {self.stride}"
+        return f"{self.kernel}, stride {self.stride}"
 
     @property
     def flat_padding(self) -> tuple[int, ...]:
