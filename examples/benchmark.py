@@ -64,7 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     add = parser.add_argument
-    text = f"comma-separated measures to take: {', '.join(MEASURES)} (default: all)"
+    text = f"comma-separated measurements to run: {', '.join(MEASURES)} (default: all)"
     add("--only", type=measures, default=list(MEASURES), metavar="NAMES", help=text)
     add("--quick", action="store_true", help="short run; the numbers mean nothing")
     text = "number of threads per side (default: all cores)"
@@ -72,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write every number to this file")
     text = "directory for the plot (default: %(default)s)"
     add("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR", help=text)
-    text = "only train MnistCNN on MNIST for N epochs"
+    text = "skip the benchmarks and train MnistCNN on MNIST for N epochs"
     add("--epochs-on-mnist", type=positive_integer, metavar="N", help=text)
     add("--data-dir", type=Path, metavar="DIR", help="directory that contains mnist/")
     return parser.parse_args()
@@ -172,11 +172,11 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
 
 
 def note_neighbours(name: str, cores: float | None, results: dict[str, Any]) -> None:
-    """Record how many cores other processes used during a measure; warn if above 0.1."""
+    """Record how many cores other processes used during a measurement; warn if above 0.1."""
     results.setdefault("cores_used_by_others", {})[name] = cores
     if cores is not None and cores > 0.1:
         print(
-            f"warning: other processes used {cores:.1f} cores during this measure. "
+            f"warning: other processes used {cores:.1f} cores during this measurement. "
             "Do not quote its numbers."
         )
 

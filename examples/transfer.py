@@ -119,7 +119,7 @@ def part(dataset: Dataset, where: Array) -> Dataset:
 
 
 def few(dataset: Dataset, count: int, seed: int) -> Dataset:
-    """Draw `count` images per class; with the same seed, more images include the fewer."""
+    """Draw `count` images per class; with the same seed, a larger draw contains a smaller one."""
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(dataset.labels == label) for label in range(len(dataset.classes))]
     return part(dataset, np.concatenate([generator.permutation(m)[:count] for m in members]))

@@ -602,7 +602,7 @@ def test_invalid_tangents_raise(transform):
     )
     fails(ArgumentError, r"got 0 arguments\.", square)
     fails(ArgumentError, r"`argnum` .* < 1, .* arguments, got 1\.", square, two, two, argnum=1)
-    expected = r"expected a tangent of shape \(2,\) and dtype float64, as its argument, got "
+    expected = r"expected a tangent of shape \(2,\) and dtype float64, to match its argument, got "
     fails(ShapeError, expected + r"\(3,\) float64\.", square, two, np.ones(3))
     fails(ShapeError, expected + r"\(2,\) float32\.", square, two, Tensor.ones(2))
     both = two, two

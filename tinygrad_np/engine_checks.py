@@ -131,12 +131,13 @@ def check_input(op: Op, value: Any) -> None:
 
 
 def check_wanted(op: Op, wanted: Wanted) -> None:
-    """Raise GraphError if a tensor that requires a gradient is passed to an input without one."""
+    """Raise GraphError if a tensor that requires a gradient is passed for an input without one."""
     for position, is_wanted in enumerate(wanted):
         if is_wanted and op.input_name(position) not in op.differentiable_inputs:
             raise GraphError(
-                f"{op.name}: input {op.input_name(position)!r} has no gradient, but the tensor "
-                "passed for it requires one. Pass tensor.detach() to treat it as a constant."
+                f"{op.name}: the op defines no gradient for input {op.input_name(position)!r}, but "
+                "the tensor passed for it requires one. Pass tensor.detach() to treat it as a "
+                "constant."
             )
 
 

@@ -101,7 +101,7 @@ class _Point:
             if tensor.shape != target.shape or tensor.dtype != target.dtype:
                 raise ShapeError(
                     f"{self.name}: expected a tangent of shape {target.shape} and dtype "
-                    f"{target.dtype}, as its argument, got {tensor.shape} {tensor.dtype}."
+                    f"{target.dtype}, to match its argument, got {tensor.shape} {tensor.dtype}."
                 )
         return tensors
 
@@ -224,7 +224,7 @@ def _split(name: str, args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
 
 
 def _is_asked(weights: Sequence[Any]) -> bool:
-    """Return whether a result that is linear in `weights` needs a graph because of them."""
+    """Return whether to record a result that is linear in `weights`: one requires a gradient."""
     return thread.state.recording and any(getattr(w, "requires_grad", False) for w in weights)
 
 

@@ -1,4 +1,4 @@
-"""The measures. Each function prints a table row by row and returns the rows."""
+"""The measurements. Each function prints a table row by row and returns the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -53,7 +53,7 @@ def show_times(ratio: Mapping[str, float] | None) -> str:
 def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
     """Plot the ratios to PyTorch of training steps and evaluation, one panel per model.
 
-    `rows` come from the measures `steps` and `eval`; their key "kind" names the measure.
+    `rows` come from the measurements `steps` and `eval`; their key "kind" names the measurement.
     """
     names = list(dict.fromkeys(row["model"] for row in rows))
     figure = Figure(figsize=(3.1 * len(names) + 0.8, 4.6), layout="constrained")

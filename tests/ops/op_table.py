@@ -61,7 +61,7 @@ def _row(op: Op) -> str:
     if op.definition is not None:
         gradients = f"{', '.join(op.differentiable)}: by definition, `{_written(op, 'definition')}`"
         saved = ", ".join(op.inputs)
-    kernel = f"`{_written(op, 'backward')}` of {_saved(op, op.backward)}" if op.backward else ""
+    kernel = f"`{_written(op, 'backward')}`; reads {_saved(op, op.backward)}" if op.backward else ""
     cells = [f"`{op.name}`", op.formula, gradients or "none", saved, kernel, op.subgradient]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, _flops(op)]) + " |"
 

@@ -15,7 +15,9 @@ def test_rows_show_the_definitions():
     assert rows["relu"].startswith("| `relu` | max(x, 0) | x: `")
     assert rows["relu"].endswith(" | 0 at 0 | 1 |")
     assert " | x, weight, bias: by definition, `" in rows["batch_norm"]
-    assert " | x, weight, bias, moments | `kernels.batch_norm_grads` of x, " in rows["batch_norm"]
+    assert (
+        " | x, weight, bias, moments | `kernels.batch_norm_grads`; reads x, " in rows["batch_norm"]
+    )
 
 
 def test_every_row_shows_definition_and_kernel():

@@ -50,7 +50,7 @@ def backward(
         GraphError: if `root` does not require a gradient, the graph was freed, or a saved array was
             changed in place.
         ShapeError: if `gradient` is omitted and `root` does not have exactly one element, or
-            `gradient` has a different shape or dtype.
+            `gradient` has a different shape or, if it is a Tensor, a different dtype.
     """
     walk = Walk(root.result_class, create_graph, retain_graph or create_graph)
     grads = walk.run(root, _cotangent("backward", root, gradient, create_graph))
@@ -86,8 +86,8 @@ def gradient(
         allow_unused: return None for a target that `root` does not depend on.
 
     Raises:
-        GraphError: as in `backward`, if a target does not require a gradient, or if `root` does not
-            depend on a target and `allow_unused` is False.
+        GraphError: as in `backward`; also if a target does not require a gradient, or if `root`
+            does not depend on a target and `allow_unused` is False.
         ShapeError: as in `backward`.
     """
     checks.check_targets(targets)

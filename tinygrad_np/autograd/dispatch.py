@@ -138,7 +138,7 @@ def run(
         arrays: the array, number or None for each input.
         edges: the node or leaf for each input, or None if the input needs no gradient.
         wanted: one bool per input: whether it needs a gradient.
-        options: the options of the op, complete.
+        options: all options of the op, including defaults.
     """
     state = thread.state
     try:
@@ -223,7 +223,7 @@ def _decorator_of(
 
         The arguments are the fields of `tinygrad_np.autograd.op.Op`, which documents each of them:
         the formula, then `vjps` or a `definition`, and optionally a `backward` kernel for speed.
-        Parameters before `*` in the decorated function are inputs, parameters after it are options.
+        Parameters before `*` in the decorated function are inputs; those after it are options.
 
         Raises:
             DtypeError: if the first argument is not a formula.

@@ -159,8 +159,8 @@ def check_gradients(config: RunConfig) -> None:
         print(f"{name:{width}} {shape:>18} {analytic:14.6e} {numeric:14.6e} {apart:9.1e}")
     if wrong:
         raise GradientError(
-            f"gradcheck: expected relative errors up to {_TOLERANCE:g}, exceeded by the gradients "
-            f"of {', '.join(wrong)}."
+            f"gradcheck: expected relative errors of at most {_TOLERANCE:g}, got larger ones for "
+            f"{', '.join(wrong)}."
         )
     print(f"\nall {len(named)} gradients agree")
 

@@ -38,8 +38,8 @@ _GROUPS = {
     "epochs": (
         "optimization",
         "Schedules: step divides the learning rate by 10 after 1/2 and 3/4 of the steps, cosine "
-        "decays it to 0, onecycle raises it and lets it fall to almost 0, plateau divides it by 10 "
-        "after 3 epochs without a lower validation loss.",
+        "decays it to 0, onecycle raises it to the peak and decays it to almost 0, plateau divides "
+        "it by 10 after 3 epochs without a lower validation loss.",
     ),
     "shift": ("augmentation", "Random transformations of the training images."),
     "patience": ("run", None),
@@ -102,7 +102,7 @@ class RunConfig:
         most=0.9,
         metavar="FRACTION",
     )
-    standardise: bool = setting(True, "normalize pixels to mean 0, std 1")
+    standardise: bool = setting(True, "normalize pixels to mean 0, std 1; no effect on digits")
     epochs: int = setting(3, "number of epochs", least=1)
     steps: int | None = setting(None, "stop after N steps; overrides --epochs", least=1)
     batch_size: int = setting(64, "batch size", least=1)

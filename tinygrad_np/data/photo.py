@@ -73,7 +73,7 @@ def load_digit(path: str | Path) -> Array:
     ink[ink <= max(_FAINT * ink.max(), 2 * np.quantile(np.abs(edge - paper), 0.9))] = 0
     if not ink.any():
         raise DataError(
-            f"{path}: expected a digit, got no pixels that differ more from the paper than the "
+            f"{path}: expected a digit, but no pixel stands out from the paper more than the "
             "edge of the picture does. Leave a margin of empty paper on all sides."
         )
     return _place(_in_box(ink))[None]
@@ -116,7 +116,7 @@ def _reduced_grey(picture: Image.Image) -> Array:
 
 
 def _in_box(ink: Array) -> Array:
-    """Crop the ink and scale it to a longer side of 20 pixels and a maximum of 255."""
+    """Crop to the ink, scale the longer side to 20 pixels, and scale the maximum to 255."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(side * _BOX / max(cut.shape))) for side in cut.shape)

@@ -4,7 +4,7 @@ Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, 
 of columns (C R S, P Q N) has a row for each entry of a kernel and a column for each window of the
 batch, so the product of the weight, in its own memory order, and the columns is (K, P Q N).
 Columns are made one piece at a time, for a box of the grid of windows that fits into the cache.
-Axes in comments are for two dimensions.
+Comments show the axes for two spatial dimensions.
 """
 
 import math
@@ -94,8 +94,8 @@ def conv_grads(
 ) -> list[Array | None]:
     """Return the wanted gradients of x, weight and bias in a single pass.
 
-    A single pass wakes the threads once, and sums grad_out for the bias while the weight gradient
-    has it in the cache.
+    A single pass wakes the threads once, and sums grad_out for the bias while it is still in the
+    cache from the weight gradient.
     """
     counts = windows.counts
     grads = _flat(batch_last(grad_out), groups)
@@ -124,9 +124,9 @@ def conv_grads(
 def _weight_part(
     views: Array, grads: Array, windows: Windows
 ) -> Callable[[slice], tuple[Array, Array]]:
-    """Return a function of rows of the grid that returns their share of two gradients.
+    """Return a function that computes what a slice of grid rows contributes to two gradients.
 
-    These are the gradients for the weight, (G, K, C R S), and for the bias, (G, K).
+    These are the gradients of the weight, (G, K, C R S), and of the bias, (G, K).
     """
     groups, outs, _ = grads.shape
     height = len(views) // groups * math.prod(windows.kernel)

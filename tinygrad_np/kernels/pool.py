@@ -4,8 +4,8 @@ For each position, the entries that all windows have there are a strided slice o
 step of the loop is a few NumPy calls on whole arrays. Positions are numbered from 0 to R S - 1, row
 by row.
 
-Arrays have PyTorch's shapes over memory with the batch last (see `windows`). Axes in comments are
-for two dimensions.
+Arrays have PyTorch's shapes over memory with the batch last (see `windows`). Comments show the axes
+for two spatial dimensions.
 """
 
 import functools
@@ -20,7 +20,7 @@ from tinygrad_np.kernels.windows import Meeting, Windows, batch_first, batch_las
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
-# Bytes of the image processed at a time, approximately: they fit into a core's own cache.
+# Approximate number of bytes of the image processed at a time: they fit into the shared cache.
 _PIECE = 1 << 22
 
 _EVERY: Any = slice(None)

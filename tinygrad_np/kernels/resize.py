@@ -13,7 +13,7 @@ from tinygrad_np.runtime.memory import Array
 
 
 def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transposed: bool) -> Array:
-    """Multiply x along `axis` by the weights of `rule` from lengths[0] to lengths[1] entries.
+    """Resample x along `axis` from lengths[0] to lengths[1] entries with the weights of `rule`.
 
     With `transposed`, multiply by the transpose of the weights. Integers are rounded, halves up.
     """
@@ -76,7 +76,7 @@ def _nearest(length: int, size: int, shift: float) -> _Weights:
 
 
 def _linear(places: Array, length: int) -> _Weights:
-    """Interpolate between the two entries around each place."""
+    """Interpolate between the two entries around each sampling position."""
     left = np.minimum(places.astype(np.int64), length - 1)
     right = np.minimum(left + 1, length - 1)
     share = places - left

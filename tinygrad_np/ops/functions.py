@@ -42,7 +42,7 @@ def _log_base(a: Value | float, b: Value) -> Value | float:
         "b": lambda grad_out, a, b, out: grad_out * (out * _log_base(a, b)),
     },
     samples=Samples((0.3, 2.0)),
-    subgradient="0 for a at b = 0; 0 for b at a = 0",
+    subgradient="0 for a at b = 0; 0 for b at a = 0, b >= 0",
 )
 def pow(a: Array, b: Array) -> Array:
     """Raise a to the power b elementwise; gradients at a = 0 and b = 0 are as in PyTorch.

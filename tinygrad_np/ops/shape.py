@@ -346,7 +346,8 @@ def pad_constant(x: Array, *, padding: Pads, value: float = 0.0) -> Array:
     lengths = [n + before + after for n, (before, after) in zip(x.shape, padding, strict=True)]
     if min(lengths, default=0) < 0:
         raise ShapeError(
-            f"pad: expected negative padding to crop at most shape {x.shape}, got {padding}."
+            f"pad: expected negative padding to remove at most the length of each axis of shape "
+            f"{x.shape}, got {padding}."
         )
     out = np.full(lengths, value, x.dtype)
     out[_crop(lengths, padding)] = x[_crop(x.shape, _negate(padding))]

@@ -188,7 +188,7 @@ class SequentialLR(Schedule):
             if part.optimizer is not optimizer:
                 raise ArgumentError(
                     "SequentialLR: expected all `schedulers` to share the given optimizer, got "
-                    f"{type(part).__name__} at position {position} with another one."
+                    f"{type(part).__name__} at position {position} with a different optimizer."
                 )
         super().__init__(optimizer, milestones=list(milestones))
 

@@ -1,11 +1,11 @@
 """Buffer pool for large arrays.
 
-Half the time of a naive NumPy program goes into page faults on freshly allocated memory; the pool
-avoids them by reusing blocks.
+Freshly allocated memory causes page faults, which the pool avoids by reusing blocks. Without it, a
+training step of MnistCNN at batch 64 takes 1.36 times as long.
 
 A block is lent as a new array, created over it with `np.frombuffer`. Views and memoryviews keep
 that array alive. When the last reference to it is gone, the callback of a weak reference returns
-the block to the pool. A block that the pool lends is therefore never the memory of a live array.
+the block to the pool. The pool therefore never lends a block that a live array still uses.
 """
 
 import functools
@@ -186,7 +186,7 @@ def is_shared(array: Array, other: Array) -> bool:
     owner = other if other.base is None else other.base
     if array.base is None and getattr(owner, "base", array) is None:
         # Comparing the owners takes half the time of comparing addresses. It is possible only if
-        # both own their memory: the base of some views, for example those of as_strided, is an
-        # object that does not.
+        # both own their memory: some views, for example those of as_strided, have a base that
+        # does not.
         return owner is array
     return np.may_share_memory(array, other)

@@ -108,7 +108,9 @@ class Task:
 
 
 class Workers:
-    """The worker threads of this process; the calling thread counts as one of them.
+    """The worker threads of this process.
+
+    The calling thread computes parts as well, so n threads are n - 1 workers and the caller.
 
     Only one call to `each` runs its parts in parallel at a time. A call nested inside it, or made
     by another user thread in the meantime, is partitioned the same way, but its parts run one after
@@ -167,7 +169,8 @@ class Workers:
     ) -> list[T]:
         """Return `function(part)` for contiguous slices of range(length), in order.
 
-        If parts fail, the error of the first one is raised once no part is running any more.
+        If parts fail, the error of the first failing part, in slice order, is raised after all
+        running parts have ended.
 
         Args:
             function: computes one part, given its slice; called from several threads at once.

@@ -216,10 +216,7 @@ class Trainer:
         weights = "The weights are unchanged by this step"
         named = self.model.named_parameters()
         if bad := [name for name, weight in named if not np.isfinite(weight.data).all()]:
-            weights = (
-                f"{bad[0]} already contained nan or inf, from a gradient of an earlier step that "
-                "clip_norm would have caught"
-            )
+            weights = f"{bad[0]} already contained nan or inf before this step"
         advice = "a smaller learning rate"
         if self.clip_norm is None:
             advice += " or clip_norm=1.0"
@@ -306,7 +303,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
-        # After the schedule: other code may have set the learning rates.
+        # Last, so that the saved learning rates override those that the schedule sets.
         self.optimizer.load_state_dict(state["optimizer"])
         for own, loaded in zip(bit_generators(self.model), state["generators"], strict=True):
             own.state = loaded
@@ -326,7 +323,7 @@ class Trainer:
         save_tree(path, self.state_dict())
 
     def load(self, path: str | Path) -> None:
-        """Load a file written by `save`, or a Checkpoint's training.safetensors, to resume from.
+        """Load a file of `save`, or a Checkpoint's training.safetensors; `fit` resumes from it.
 
         Raises:
             DataError: if the file is missing, damaged or not a training checkpoint.

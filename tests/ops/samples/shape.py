@@ -125,7 +125,7 @@ BAD: Bads = {
         bad(
             T.pad,
             ShapeError,
-            "pad: expected negative padding to crop at most shape (3,)",
+            "pad: expected negative padding to remove at most the length of each axis",
             (3,),
             [-2, -2],
         ),
@@ -142,7 +142,9 @@ BAD: Bads = {
             2,
             4,
         ),
-        bad(T.expand, ShapeError, "expand: expected a length per ... (3,)", (3,), None, 3),
+        bad(
+            T.expand, ShapeError, "expand: expected a length for each axis ... (3,)", (3,), None, 3
+        ),
     ],
     "sum_to": refused("sum_to", (2, 3), shape=(2, 2)),
     "cast": [bad(T.cast, DtypeError, "no dtype", (3,), "no dtype")],
