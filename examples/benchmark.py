@@ -31,7 +31,7 @@ from typing import Any
 import tinygrad_np
 from benchmarks import mnist_epochs, report, timing
 from benchmarks.measures import MEASURES, Plan
-from benchmarks.neighbours import Neighbours
+from benchmarks.other_processes import OtherProcesses
 from benchmarks.sides import OURS, PYTORCH, Side, side
 from tinygrad_np import TinygradNpError, data, viz
 from tinygrad_np.files import make_folder, write_bytes
@@ -157,9 +157,9 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
     if has_plot:
         make_folder(args.out, "--out")  # fail now if it cannot be written
     for name in args.only:
-        others = Neighbours()
+        others = OtherProcesses()
         results[name] = MEASURES[name](plan)
-        note_neighbours(name, others.cores(), results)
+        note_other_processes(name, others.cores(), results)
         keep(args.json, results)
     if has_plot:
         rows = [{"kind": name} | row for name in ("steps", "eval") for row in results.get(name, [])]
@@ -171,7 +171,7 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         print(f"\nplot of the ratios: {args.out / 'benchmark.png'}")
 
 
-def note_neighbours(name: str, cores: float | None, results: dict[str, Any]) -> None:
+def note_other_processes(name: str, cores: float | None, results: dict[str, Any]) -> None:
     """Record how many cores other processes used during a measurement; warn if above 0.1."""
     results.setdefault("cores_used_by_others", {})[name] = cores
     if cores is not None and cores > 0.1:
@@ -189,9 +189,9 @@ def race_on_mnist(
     if args.quick:
         train_set, test_set = train_set.first(640), test_set.first(500)
     classifiers = {name: each.classifier("MnistCNN") for name, each in sides.items()}
-    others = Neighbours()
+    others = OtherProcesses()
     results["mnist"] = mnist_epochs.train(classifiers, train_set, test_set, args.epochs_on_mnist)
-    note_neighbours("mnist", others.cores(), results)
+    note_other_processes("mnist", others.cores(), results)
     keep(args.json, results)
 
 

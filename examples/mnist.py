@@ -15,6 +15,7 @@ For all other options of a training run, see `python -m tinygrad_np train --help
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -136,9 +137,10 @@ def parse_arguments() -> argparse.Namespace:
 
 def natural(text: str) -> int:
     """Parse an integer >= 0."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text!r}.")
-    return int(text)
+    with contextlib.suppress(ValueError):
+        if (value := int(text)) >= 0:
+            return value
+    raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text!r}.")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ X = T([[1.0, 2.0]])
         (
             lambda: T([1.0]).__setitem__(0, object()),
             ShapeError,
-            "setitem: float() argument must be",
+            "Got shape (1,), key 0.",
         ),
         (lambda: X.sum(dim=1), DtypeError, "sum: unexpected option dim=1. Try axis=1."),
         (

@@ -45,6 +45,12 @@ class DataNotFoundError(DataError):
     """Dataset that is not found in any search location and cannot be downloaded."""
 
 
+# How NumPy begins its messages about shapes that do not broadcast; for indices, it says more.
+_BROADCAST = (
+    "operands could not be broadcast together",
+    "shape mismatch: objects cannot be broadcast to a single shape",
+)
+
 # NumPy's errors and their replacements, narrower ones first.
 _TRANSLATIONS: dict[type[Exception], type[TinygradNpError]] = {
     np.linalg.LinAlgError: MatrixError,
@@ -68,8 +74,10 @@ def raise_translated(
         return
     got = [f"{a.shape} {a.dtype}" if isinstance(a, np.ndarray) else repr(a) for a in arrays]
     text = ", ".join([*got, *[f"{name}={value!r}" for name, value in options.items()]])
-    if "broadcast" in str(error):
+    reason = str(error).strip().removesuffix(".") or type(error).__name__
+    if reason.startswith(_BROADCAST):
+        # NumPy writes the axes that an op such as matmul does not broadcast as newaxis.
+        what = "batch axes" if "newaxis" in reason else "shapes"
         rule = "aligned from the last axis, lengths equal or 1"
-        raise ours(f"{who}: expected shapes that broadcast ({rule}), got {text}.") from error
-    reason = str(error).strip().rstrip(".")
+        raise ours(f"{who}: expected {what} that broadcast ({rule}), got {text}.") from error
     raise ours(f"{who}: {reason}. Got {text}.") from error

@@ -587,8 +587,8 @@ class Tensor(Variable):
     def __bool__(self) -> Bool:
         if self.data.size != 1:
             raise ShapeError(
-                f"bool: a tensor of shape {self.shape} has no single truth value. Use .all(), "
-                ".any() or .item()."
+                f"bool: a tensor of shape {self.shape} has no single truth value. Use .all() "
+                "or .any()."
             )
         return bool(self.data)
 
@@ -743,7 +743,10 @@ class Tensor(Variable):
         except IndexError as error:
             raise AxisError(f"setitem: {error}. Got shape {self.shape}, key {plain!r}.") from error
         except (ValueError, TypeError) as error:
-            raise ShapeError(f"setitem: {error}. Got shape {self.shape}, key {plain!r}.") from error
+            reason = str(error).strip()
+            raise ShapeError(
+                f"setitem: {reason}. Got shape {self.shape}, key {plain!r}."
+            ) from error
         self.mark_changed()
 
     # Dtypes.

@@ -142,7 +142,7 @@ RUNS = [
         "This is the second recipe evaluated on the test set. The first, --lr 0.004 --shift 2 "
         "--epochs 20 --validation 0.05, reached 93.81%. The second was then chosen on a held-out "
         "tenth of the training set, as the best of six recipes for the same network in PyTorch: "
-        "there it reached 95.14% (mean over three seeds), and the others 94.83 to 94.93 %. The "
+        "there it reached 95.14% (mean over three seeds), and the others 94.83 to 94.93%. The "
         "seconds were measured on a busy machine.",
     ),
 ]

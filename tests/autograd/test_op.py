@@ -29,6 +29,7 @@ from tinygrad_np.errors import (
     GraphError,
     NotFiniteError,
     ShapeError,
+    TinygradNpError,
 )
 from tinygrad_np.tensor import method
 from tinygrad_np.transforms import grad, hessian
@@ -921,6 +922,26 @@ def test_numpy_errors_name_op_and_arguments():
         ShapeError, match=r"attended: expected shapes that broadcast .*, got \(2,\) float64, \(3,\)"
     ):
         attended(leaf(1.0, 2.0), leaf(1.0, 2.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ValueError("the table cannot be broadcast. See docs..."),
+            "the table cannot be .*docs\\.\\.",
+        ),
+        (ValueError(), "ValueError"),
+        (IndexError("row 7 "), "row 7"),
+    ],
+)
+def test_reasons_given_by_an_op_are_kept(error, words):
+    @op("x", vjps={"x": lambda grad_out: grad_out})
+    def failing(x):
+        raise error
+
+    with pytest.raises(TinygradNpError, match=rf"^failing: {words}\. Got \(2,\) float64\.$"):
+        failing(leaf(1.0, 2.0))
 
 
 # Results of a forward function.

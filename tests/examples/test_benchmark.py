@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from benchmarks import measures, neighbours, report, sides
+from benchmarks import measures, other_processes, report, sides
 from tests.examples import tools
 from tests.examples.tools import MNIST, real_mnist
 
@@ -147,7 +147,7 @@ def test_spreads_are_formatted_with_three_digits():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/stat")
 @pytest.mark.slow
 def test_only_other_processes_are_counted():
-    counted = neighbours.Neighbours()
+    counted = other_processes.OtherProcesses()
     burn = "import time\nwhile time.process_time() < 0.6: pass"
     with subprocess.Popen([sys.executable, "-c", burn]) as process:
         time.sleep(0.5)
@@ -156,5 +156,5 @@ def test_only_other_processes_are_counted():
     begin = time.process_time()
     while time.process_time() < begin + 0.3:
         pass
-    assert neighbours._busy() - counted._busy >= 0.3
-    assert counted._own < neighbours._own() - 0.3
+    assert other_processes._busy() - counted._busy >= 0.3
+    assert counted._own < other_processes._own() - 0.3

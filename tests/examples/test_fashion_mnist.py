@@ -14,7 +14,7 @@ def test_fashion_mnist(tmp_path):
     done = run("fashion_mnist", tmp_path, "--quick", "--patience", "2")
     assert done.returncode == 0, done.stderr
     assert "1,630,282 parameters" in done.stdout
-    assert "restored the weights of epoch 1 (" in done.stdout
+    assert "EarlyStopping: restored the weights of epoch 1 (" in done.stdout
     for part in ("macro mean", "expected calibration error", "test accuracy "):
         assert part in done.stdout
     drawn = {"images", "curves", "confusion", "predictions", "calibration"}

@@ -280,3 +280,5 @@ def test_every_run_has_a_result(chosen):
     page = (ROOT / "examples" / "RESULTS.md").read_text(encoding="utf-8")
     (line,) = re.findall(rf"^\| {re.escape(chosen.title)} \|.*$", page, flags=re.MULTILINE)
     assert re.search(r"\d\d\.\d\d%", line.split("|")[4])
+    if chosen.remark:
+        assert f"- **{chosen.title}.** {chosen.remark}\n" in page

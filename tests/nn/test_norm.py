@@ -96,7 +96,7 @@ def test_norms_take_channels_last(make):
     for name, value in first.state_dict().items():
         np.testing.assert_allclose(last.state_dict()[name], value, **near)
     assert "data_format='NHWC'" in repr(last)
-    with pytest.raises(ShapeError, match="with C = 3 as the last axis, got"):
+    with pytest.raises(ShapeError, match="with C = 3, but channels last, got"):
         last(Tensor.ones(*shape))
     with pytest.raises(ArgumentError, match="`data_format` to be 'NCHW' or 'NHWC', got 'CHW'"):
         make(data_format="CHW")

@@ -441,7 +441,10 @@ def test_loading_state_of_another_schedule_raises(make):
     take(schedule, 2)
     before = schedule.state_dict()
     where = rf"^{type(schedule).__name__}.load_state_dict"
-    words = rf"{where}: the state belongs to a different schedule\. Expected .*, got the options \["
+    words = (
+        rf"{where}: the state belongs to a different schedule\. Expected the entries \[.* with the "
+        r"options \[.*\], got {'"
+    )
     strangers = [other(optimizer_of()) for other in MAKERS.values()]
     strangers = [stranger for stranger in strangers if type(stranger) is not type(schedule)]
     assert len(strangers) > 10
@@ -449,6 +452,12 @@ def test_loading_state_of_another_schedule_raises(make):
         with pytest.raises(ArgumentError, match=words):
             schedule.load_state_dict(stranger.state_dict())
     assert schedule.state_dict() == before
+
+
+@each("state", [{}, [], {"options": None}])
+def test_loading_an_invalid_state_raises(state):
+    with pytest.raises(ArgumentError, match=f"got {re.escape(str(state))}\\.$"):
+        optim.StepLR(optimizer_of(), 1).load_state_dict(state)
 
 
 @EACH
@@ -607,7 +616,8 @@ def test_invalid_arguments_raise(call, words):
         (
             lambda o: [optim.StepLR(optimizer_of(), 1)],
             [],
-            "all `schedulers` to share the given optimizer, got StepLR at position 0 with another",
+            "all `schedulers` to share the given optimizer, got StepLR at position 0 with a "
+            "different optimizer.",
         ),
         (
             lambda o: [],

@@ -350,7 +350,7 @@ def other_groups():
             other_groups(),
             ArgumentError,
             "Adam.load_state_dict: the state dict does not match the optimizer. "
-            "Expected 2 parameters in",
+            "Expected one state per parameter and the groups [2 parameters with",
         ),
         (
             simple(),

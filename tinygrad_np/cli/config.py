@@ -297,7 +297,7 @@ def _kinds(one: Field[Any]) -> tuple[type, ...]:
 
 def json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object given on the command line."""
-    with contextlib.suppress(json.JSONDecodeError):
+    with contextlib.suppress(ValueError):
         found = json.loads(text)
         if isinstance(found, dict):
             return found

@@ -78,7 +78,7 @@ class _ChannelNorm(Layer):
             raise ShapeError(
                 f"{type(self).__name__}: expected input of shape "
                 f"{' or '.join(self._takes.values())} with C = {self.num_features}"
-                + (" as the last axis" if self.data_format == "NHWC" else "")
+                + (", but channels last" if self.data_format == "NHWC" else "")
                 + f", got {given}."
             )
         mean, variance = self.running_mean, self.running_var
@@ -326,7 +326,7 @@ class GroupNorm(Layer):
         if x.ndim > 1:
             x = channels_first(x, self.data_format)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
-            last = " as the last axis" if self.data_format == "NHWC" else ""
+            last = ", but channels last" if self.data_format == "NHWC" else ""
             raise ShapeError(
                 f"GroupNorm: expected input of shape (N, C, ...) with C = {self.num_channels}{last}"
                 f", got {given}."

@@ -309,7 +309,7 @@ def binary_crossentropy(x: V, Y: Value | ArrayLike, reduction: str = "mean") -> 
     Logarithms are clamped to at least -100, as in PyTorch.
 
     Raises:
-        ArgumentError: if a probability is outside 0 to 1.
+        ArgumentError: if a probability is outside 0 to 1, or `reduction` is unknown.
         ShapeError: if the shapes differ.
 
     >>> from tinygrad_np import Tensor

@@ -54,7 +54,8 @@ def reshape(x: Array, *, shape: Sequence[int | None]) -> Array:
             computed from the others.
 
     Raises:
-        ShapeError: if the number of entries would change.
+        ShapeError: if the number of entries would change, more than one length is -1, or None is
+            given for an axis that x does not have.
 
     >>> Tensor([1, 2, 3, 4]).reshape(2, -1)
     Tensor([[1, 2],

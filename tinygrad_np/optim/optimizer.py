@@ -1,6 +1,6 @@
 """Base class of the optimizers: parameter groups, gradient checks and state dicts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,13 +190,8 @@ class Optimizer:
         given = [(_names(group), group.get("params")) for group in state["param_groups"]]
         if own != given or len(state["state"]) != len(self.state):
             raise ArgumentError(
-                f"{where}: the state dict does not match the optimizer. Expected {len(self.state)} "
-                f"parameters in groups of {[count for _, count in own]}, got "
-                f"{len(state['state'])} parameters in groups of "
-                f"{[count for _, count in given]}. Unknown options: "
-                f"{sorted({n for g, _ in given for n in g} - {n for g, _ in own for n in g})}. "
-                "Missing options: "
-                f"{sorted({n for g, _ in own for n in g} - {n for g, _ in given for n in g})}."
+                f"{where}: the state dict does not match the optimizer. Expected one state per "
+                f"parameter and the groups {_describe(own)}, got {_describe(given)}."
             )
         for position, (parameter, values) in enumerate(
             zip(self._parameters(), state["state"], strict=True)
@@ -217,6 +212,14 @@ class Optimizer:
         self.state = [
             {name: _copy(value) for name, value in values.items()} for values in state["state"]
         ]
+
+
+def _describe(groups: Sequence[tuple[set[str], Any]]) -> str:
+    parts = [
+        f"{count} parameters with {', '.join(sorted(names - {'params'}))}"
+        for names, count in groups
+    ]
+    return f"[{'; '.join(parts)}]"
 
 
 def check_betas(kind: str, betas: Any) -> None:

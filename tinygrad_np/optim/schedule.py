@@ -107,9 +107,8 @@ class Schedule:
         where = f"{self._kind}.load_state_dict"
         if set(state) != set(self._kept) or set(state["options"]) != set(self.options):
             raise ArgumentError(
-                f"{where}: the state belongs to a different schedule. Expected the options "
-                f"{sorted(self.options)} and the entries {sorted(self._kept)}, got the options "
-                f"{sorted(state.get('options', {}))} and the entries {sorted(state)}."
+                f"{where}: the state belongs to a different schedule. Expected the entries "
+                f"{sorted(self._kept)} with the options {sorted(self.options)}, got {state}."
             )
         if len(state["initial_lrs"]) != len(self.initial_lrs):
             raise ArgumentError(

@@ -25,7 +25,7 @@ def save_tree(path: str | Path, tree: Mapping[str, Any]) -> None:
     Raises:
         DataError: if the file cannot be written.
         DtypeError: if the format cannot store a key or a value; the message names its path.
-        ArgumentError: if two arrays have the same path.
+        ArgumentError: if two arrays have the same path, or if a path cannot name an array.
     """
     arrays: dict[str, Array] = {}
     text = json.dumps(_without_arrays(tree, "", arrays))

@@ -22,7 +22,7 @@ BAD: Bads = {
         _attention(ShapeError, "got (3,), (2, 3)", (3,), X, X),
         _attention(
             ShapeError,
-            "matmul: expected shapes that broadcast ... got (6, 2, 3)",
+            "matmul: expected batch axes that broadcast ... got (6, 2, 3)",
             HEADS,
             (4, 2, 3),
             (4, 2, 3),

@@ -137,7 +137,7 @@ BAD: Bads = {
         bad(
             T.solve,
             ShapeError,
-            "solve: expected shapes that broadcast ... got (3, 2, 2) float32, (2, 2, 1)",
+            "solve: expected batch axes that broadcast ... got (3, 2, 2) float32, (2, 2, 1)",
             (3, 2, 2),
             (2, 2, 1),
         ),

@@ -117,7 +117,7 @@ BAD: Bads = {
         bad(
             T.matmul,
             ShapeError,
-            "batched_matmul: expected shapes that broadcast ... got (2, 2, 3)",
+            "batched_matmul: expected batch axes that broadcast ... got (2, 2, 3)",
             (2, 2, 3),
             (3, 3, 2),
         ),

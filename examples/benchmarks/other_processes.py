@@ -7,7 +7,7 @@ from pathlib import Path
 _STAT = Path("/proc/stat")
 
 
-class Neighbours:
+class OtherProcesses:
     """Measures the CPU use of other processes since construction."""
 
     def __init__(self) -> None:
