@@ -55,7 +55,7 @@ def test_full_compares_the_whole_jacobian():
     assert "input 1 (3,): 6 entries of the Jacobian agree" in str(report)
 
 
-def test_kinds_of_inputs():
+def test_gradcheck_varies_only_float64_inputs():
     """Tensors, nested lists and numbers are varied; None and other dtypes are passed unchanged."""
 
     def function(x, y, z, chosen, nothing, scale):

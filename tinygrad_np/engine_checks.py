@@ -33,7 +33,7 @@ def check_definition(op: Op) -> None:
         raise GraphError(f"{where}: `backward_flops` requires a `backward` kernel.")
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(
-            f"{where}: expected gradients for inputs among {op.inputs}, got {sorted(unknown)}."
+            f"{where}: expected gradients only for the inputs {op.inputs}, got gradients for {sorted(unknown)}."
         )
     for name in op.optional:
         default = op.signature.parameters[name].default

@@ -510,7 +510,7 @@ def labelled(images, labels):
     return sorted((image.tobytes(), int(n)) for image, n in zip(images, labels, strict=True))
 
 
-def test_digits_are_scikit_learns():
+def test_digits_match_scikit_learn():
     """Both sets together are scikit-learn's digits."""
     datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
     theirs = datasets.load_digits()

@@ -126,6 +126,6 @@ def test_errors_show_the_given_input_and_data_format(layer, shape, inner):
         (nn.BatchNorm2d(3, **LAST), (1, 3, 1, 1)),
     ],
 )
-def test_errors_of_norms_show_the_given_input(layer, shape):
+def test_norm_layer_errors_show_the_shape_the_caller_passed(layer, shape):
     with pytest.raises(ShapeError, match=re.escape(f", got {shape}.")):
         layer(Tensor.ones(*shape))

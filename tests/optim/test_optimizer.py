@@ -379,7 +379,7 @@ def test_momentum_does_not_alias_the_gradient():
     assert parameter.tolist() == [-0.5, 0.5]
 
 
-def test_large_parameters():
+def test_pooled_scratch_arrays_do_not_change_the_update():
     """Scratch arrays from the pool of recycled memory give the same numbers."""
     start, grad = (np.random.default_rng(n).standard_normal((300, 200)) for n in (0, 1))
     parameter = nn.Parameter(start)

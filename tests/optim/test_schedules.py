@@ -177,7 +177,7 @@ def test_schedules_start_from_initial_lr():
     assert optim.ExponentialLR(optimizer, 0.9).initial_lrs == [0.1, 0.5] == rates_of(optimizer)
 
 
-def test_schedule_after_another_one():
+def test_later_schedule_starts_from_initial_lr_but_plateau_from_current_lr():
     """A later schedule starts from initial_lr, but a plateau from the current lr."""
     optimizer = optimizer_of()
     take(optim.ExponentialLR(optimizer, 0.5), 2)

@@ -40,7 +40,7 @@ def test_torch_loads_our_files(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_we_load_files_of_torch(tmp_path, dtype):
+def test_loads_files_written_by_torch(tmp_path, dtype):
     state = {"plain": torch.tensor(sample(dtype)), "scalar": torch.tensor(sample(dtype)[0, 1])}
     safetensors_torch.save_file(state, tmp_path / "a.safetensors")
     found = train.load(tmp_path / "a.safetensors")

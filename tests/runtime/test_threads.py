@@ -216,7 +216,7 @@ def test_no_more_parts_run_at_a_time_than_threads(team):
     assert workers._threads == 2
 
 
-def test_without_new_threads_the_caller_runs_the_parts(team, monkeypatch):
+def test_caller_runs_all_parts_if_threads_cannot_start(team, monkeypatch):
     """This happens in an exit handler, or if the system is out of threads."""
 
     def start(thread):
@@ -244,7 +244,7 @@ def test_the_default_count_is_the_cpu_affinity(monkeypatch):
 
 
 @pytest.mark.parametrize(("given", "blas"), [("2", 2), ("9", 7)])
-def test_the_variable_limits_blas_at_first_use(monkeypatch, given, blas):
+def test_num_threads_variable_limits_blas_at_first_use(monkeypatch, given, blas):
     monkeypatch.setenv(parallel.VARIABLE, given)
     workers = untold()
     workers.each(lambda part: None, 1, 1)
@@ -421,7 +421,7 @@ def test_the_last_call_restores_blas(team):
     assert workers._blas[0].count == 7
 
 
-def test_a_count_set_by_other_code_stays(team):
+def test_blas_thread_count_set_by_other_code_is_kept(team):
     workers = team(1)
     workers.each(lambda part: workers._blas[0].set_num_threads(5), 1, MUCH, uses_blas=True)
     assert workers._blas[0].count == 5

@@ -40,7 +40,7 @@ def load(folder, name):
     return load_with_metadata(folder / f"{name}.safetensors")
 
 
-def test_files_and_their_weights(tmp_path):
+def test_checkpoint_writes_best_last_and_periodic_weights(tmp_path):
     """Best and last weights, and those of every third step."""
     script, keep, folder = Scripted(VALUES), Do("batch_end", weights_of), tmp_path / "new" / "run"
     checkpoint = train.Checkpoint(folder, every_steps=3)

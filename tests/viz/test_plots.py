@@ -43,7 +43,7 @@ def test_curves_plot_losses_left_and_accuracies_right():
     assert left.get_title() == "title"
 
 
-def test_curves_of_logs_that_some_epochs_lack():
+def test_curves_when_some_epochs_lack_a_log():
     """A log that only some epochs have is drawn at these; None (nan in JSON) leaves a gap."""
     epochs = [
         {"epoch": 1, "train_loss": 3.0},

@@ -78,7 +78,9 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     trainer, epochs = _trainer(config, model, loader, sets, out)
     done = _load(trainer, config, epochs, out) if resume else 0
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{config.model_name}: {count} parameters; {config.optimizer}, lr {config.learning_rate}")
+    print(
+        f"{config.model_name}: {count:,} parameters; {config.optimizer}, lr {config.learning_rate}"
+    )
     start, fault = time.perf_counter(), ""
     try:
         trainer.fit(loader, epochs - done, _evaluation(sets.validation))
@@ -224,7 +226,7 @@ def _close(found: dict[str, Any], out: Path) -> int:
         return 1
     if found["interrupted"]:
         print(
-            f"interrupted. Resume with: python -m tinygrad_np train --resume {out}", file=sys.stderr
+            f"Interrupted. Resume with: python -m tinygrad_np train --resume {out}", file=sys.stderr
         )
         return 130
     return 0

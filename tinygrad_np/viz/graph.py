@@ -57,8 +57,8 @@ def draw(
     if model is not None:
         if not inputs:
             raise ArgumentError(
-                f"draw: expected an input for the model {type(model).__name__}, got none. Try "
-                "draw(model, Tensor.ones(1, 1, 28, 28))."
+                f"draw: expected an input for the model {type(model).__name__}, got none. Pass "
+                "a batch, for example draw(model, images[:1])."
             )
         leaves = [_as_input(value) for value in inputs]
         output = _run(model, leaves)
