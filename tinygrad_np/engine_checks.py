@@ -33,7 +33,8 @@ def check_definition(op: Op) -> None:
         raise GraphError(f"{where}: `backward_flops` requires a `backward` kernel.")
     if unknown := op.differentiable_inputs - set(op.inputs):
         raise GraphError(
-            f"{where}: expected gradients only for the inputs {op.inputs}, got gradients for {sorted(unknown)}."
+            f"{where}: expected gradients only for the inputs {op.inputs}, got some for "
+            f"{sorted(unknown)}."
         )
     for name in op.optional:
         default = op.signature.parameters[name].default

@@ -377,11 +377,11 @@ def times(grad_out):
     [
         (
             {"vjps": {"y": times}},
-            r"op 'double': expected gradients only for the inputs \['x'\], got gradients for \['y'\]",
+            r"op 'double': .* gradients only for the inputs \['x'\], got some for \['y'\]",
         ),
         (
             {"definition": double, "differentiable": ("y",)},
-            r"op 'double': expected gradients only for the inputs \['x'\], got gradients for \['y'\]",
+            r"op 'double': .* gradients only for the inputs \['x'\], got some for \['y'\]",
         ),
         ({"keeps": ("out",)}, r"op 'double': the engine reserves the names \['out'\]"),
         ({"keeps": ("x_shape",)}, r"op 'double': the engine reserves the names \['x_shape'\]"),
