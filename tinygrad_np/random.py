@@ -24,7 +24,11 @@ def manual_seed(seed: int) -> None:
 
 
 def resolve(generator: np.random.Generator | None) -> np.random.Generator:
-    """Return `generator`, or the default generator if it is None."""
+    """Return `generator`, or the default generator if it is None.
+
+    Raises:
+        DtypeError: if `generator` is not a NumPy generator.
+    """
     if generator is None:
         return _default
     if not isinstance(generator, np.random.Generator):

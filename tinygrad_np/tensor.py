@@ -237,9 +237,10 @@ class Tensor(Variable):
             of a float dtype.
 
     Raises:
-        DtypeError: if the entries are not numbers, or `requires_grad` is True and the dtype is not
-            float.
-        ShapeError: if nested lists have different lengths.
+        DtypeError: if the entries are not numbers and no `dtype` is given, `dtype` is not a float,
+            int or bool dtype, or `requires_grad` is True and the dtype is not float.
+        ShapeError: if nested lists have different lengths, or an entry cannot be converted to
+            `dtype`.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -281,6 +282,10 @@ class Tensor(Variable):
     def zeros(cls, *shape: Any, dtype: Any = None) -> Self:
         """Return a tensor of zeros, float32 by default.
 
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+            ShapeError: if a size is not an integer >= 0.
+
         >>> Tensor.zeros(2, 3).shape
         (2, 3)
         """
@@ -290,6 +295,10 @@ class Tensor(Variable):
     def ones(cls, *shape: Any, dtype: Any = None) -> Self:
         """Return a tensor of ones, float32 by default.
 
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+            ShapeError: if a size is not an integer >= 0.
+
         >>> Tensor.ones(3)
         Tensor([1., 1., 1.])
         """
@@ -298,6 +307,10 @@ class Tensor(Variable):
     @classmethod
     def empty(cls, *shape: Any, dtype: Any = None) -> Self:
         """Return an uninitialized tensor, float32 by default.
+
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+            ShapeError: if a size is not an integer >= 0.
 
         >>> Tensor.empty(2, 3, dtype=np.int64).dtype
         dtype('int64')
@@ -309,6 +322,12 @@ class Tensor(Variable):
         """Return a tensor filled with `fill_value`.
 
         The dtype defaults to the dtype of `Tensor(fill_value)`.
+
+        Raises:
+            DtypeError: if `fill_value` is not a number and no `dtype` is given, or `dtype` is not a
+                float, int or bool dtype.
+            ShapeError: if a size is not an integer >= 0, or `fill_value` has axes or cannot be
+                converted to `dtype`.
 
         >>> Tensor.full((2,), 7)
         Tensor([7, 7])
@@ -339,6 +358,10 @@ class Tensor(Variable):
     def full_like(self, fill_value: Any, dtype: Any = None) -> "Tensor":
         """Return a tensor filled with `fill_value`, with this shape and, by default, this dtype.
 
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+            ShapeError: if `fill_value` is not a number.
+
         >>> Tensor([1, 2]).full_like(7)
         Tensor([7, 7])
         """
@@ -346,6 +369,9 @@ class Tensor(Variable):
 
     def rand_like(self, generator: Generator = None) -> "Tensor":
         """Return uniform random numbers from [0, 1) with this shape and dtype.
+
+        Raises:
+            DtypeError: if this tensor is not float, or `generator` is not a NumPy generator.
 
         >>> Tensor.ones(2, 3).rand_like().shape
         (2, 3)
@@ -355,6 +381,10 @@ class Tensor(Variable):
     @classmethod
     def eye(cls, n: Int, m: Int | None = None, dtype: Any = None) -> Self:
         """Return an (n, m) matrix with ones on the diagonal, zeros elsewhere; m defaults to n.
+
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+            ShapeError: if a size is not an integer >= 0.
 
         >>> Tensor.eye(2)
         Tensor([[1., 0.],
@@ -369,6 +399,10 @@ class Tensor(Variable):
 
         `arange(stop)` starts at 0. The dtype defaults to int64 if all arguments are integers, else
         to float32.
+
+        Raises:
+            ArgumentError: if `step` is 0.
+            DtypeError: if `dtype` is not a float, int or bool dtype.
 
         >>> Tensor.arange(1, 6, 2)
         Tensor([1, 3, 5])
@@ -386,6 +420,10 @@ class Tensor(Variable):
     def linspace(cls, start: Any, stop: Any, steps: Int, dtype: Any = None) -> Self:
         """Return `steps` evenly spaced numbers from start to stop, both included.
 
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+            ShapeError: if `steps` is not an integer >= 0.
+
         >>> Tensor.linspace(0, 1, 5)
         Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
         """
@@ -395,6 +433,10 @@ class Tensor(Variable):
     @classmethod
     def rand(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
         """Return uniform random numbers from [0, 1).
+
+        Raises:
+            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
+            ShapeError: if a size is not an integer >= 0.
 
         >>> Tensor.rand(2, generator=np.random.default_rng(0))
         Tensor([0.8506 , 0.6370])
@@ -412,6 +454,10 @@ class Tensor(Variable):
     ) -> Self:
         """Return uniform random numbers from [low, high).
 
+        Raises:
+            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
+            ShapeError: if a size is not an integer >= 0.
+
         >>> Tensor.uniform(2, 3, low=-1.0).shape
         (2, 3)
         """
@@ -421,6 +467,10 @@ class Tensor(Variable):
     @classmethod
     def randn(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
         """Return random numbers from the standard normal distribution.
+
+        Raises:
+            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
+            ShapeError: if a size is not an integer >= 0.
 
         >>> Tensor.randn(2, 3).shape
         (2, 3)
@@ -437,6 +487,10 @@ class Tensor(Variable):
         generator: Generator = None,
     ) -> Self:
         """Return random numbers from the normal distribution with mean `mean` and deviation `std`.
+
+        Raises:
+            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
+            ShapeError: if a size is not an integer >= 0.
 
         >>> Tensor.normal(2, 3, mean=5.0).shape
         (2, 3)
@@ -455,6 +509,12 @@ class Tensor(Variable):
     ) -> Self:
         """Return random integers from low up to, but excluding, high.
 
+        Raises:
+            ArgumentError: if `low` is not below `high`.
+            DtypeError: if `dtype` is not a float, int or bool dtype, or `generator` is not a NumPy
+                generator.
+            ShapeError: if a size is not an integer >= 0.
+
         >>> Tensor.randint(2, 3, high=5).shape
         (2, 3)
         """
@@ -466,6 +526,11 @@ class Tensor(Variable):
     @classmethod
     def randperm(cls, n: Int, dtype: Any = np.int64, generator: Generator = None) -> Self:
         """Return the integers from 0 to n - 1 in random order.
+
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype, or `generator` is not a NumPy
+                generator.
+            ShapeError: if `n` is not an integer >= 0.
 
         >>> sorted(Tensor.randperm(3).tolist())
         [0, 1, 2]
@@ -491,6 +556,7 @@ class Tensor(Variable):
             ArgumentError: if a weight is negative or not finite, if `num_samples` is less than 1,
                 or if a row has too few positive weights.
             ShapeError: if this tensor is empty or does not have one or two axes.
+            DtypeError: if `generator` is not a NumPy generator.
 
         >>> Tensor([0.0, 1.0]).multinomial(3, replacement=True)
         Tensor([1, 1, 1])
@@ -501,7 +567,12 @@ class Tensor(Variable):
 
     @property
     def requires_grad(self) -> Bool:
-        """Whether this is a leaf created with `requires_grad=True`, or a recorded result."""
+        """Whether this is a leaf created with `requires_grad=True`, or a recorded result.
+
+        Raises:
+            DtypeError: if it is set to True and the dtype is not float.
+            GraphError: if it is set to False on the result of an op.
+        """
         return self._requires_grad or self.node is not None
 
     @requires_grad.setter
@@ -636,8 +707,8 @@ class Tensor(Variable):
         Raises:
             GraphError: if this tensor does not require a gradient, the graph was freed, or a saved
                 value was changed in place.
-            ShapeError: if `gradient` has another shape or dtype than this tensor, or is omitted for
-                a tensor with several entries.
+            ShapeError: if `gradient` has another shape than this tensor or, if it is a Tensor,
+                another dtype; or if it is omitted and this tensor does not have exactly one entry.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> (x * x).backward(Tensor([1.0, 10.0]))
@@ -657,7 +728,8 @@ class Tensor(Variable):
             create_graph: record the backward pass, so that the gradients can be differentiated.
 
         Raises:
-            GraphError: as in `backward`, or if this tensor does not depend on a target.
+            GraphError: as in `backward`, or if a target does not require a gradient or was not used
+                to compute this tensor.
             ShapeError: as in `backward`.
 
         >>> x = Tensor(3.0, requires_grad=True)
@@ -753,6 +825,9 @@ class Tensor(Variable):
 
     def cast(self, dtype: Any) -> "Tensor":
         """Convert to `dtype`; always return a copy.
+
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
 
         >>> Tensor([1.7, -1.7]).cast(np.int64)
         Tensor([ 1, -1])

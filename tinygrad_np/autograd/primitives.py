@@ -18,6 +18,9 @@ def expand(x: Array, *, shape: Sequence[int | None]) -> Array:
     In `shape`, -1 or None keeps the length of an axis. The engine sums the gradient over the
     broadcast axes.
 
+    Raises:
+        ShapeError: if x does not broadcast to `shape`.
+
     >>> Tensor([[1], [2]]).expand(-1, 3)
     Tensor([[1, 1, 1],
             [2, 2, 2]])
@@ -42,6 +45,9 @@ def sum_to(x: Array, *, shape: Shape) -> Array:
 )
 def cast(x: Array, *, dtype: DTypeLike) -> Array:
     """Return a copy of `x` converted to `dtype`.
+
+    Raises:
+        DtypeError: if `dtype` is not a float, int or bool dtype.
 
     >>> Tensor([1.7, -1.7]).cast(np.int64)
     Tensor([ 1, -1])

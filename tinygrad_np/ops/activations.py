@@ -235,6 +235,7 @@ def dropout(
 
     Raises:
         ArgumentError: if `p` is not between 0 and 1.
+        DtypeError: in training, if `generator` is not a NumPy generator.
 
     From Srivastava et al. 2014.
 
@@ -285,6 +286,10 @@ def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Arra
         axis: the axis that sums to 1.
         dtype: if given, x is converted to it first.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `dtype` is not a float, int or bool dtype.
+
     >>> Tensor([0.0, 1000.0]).softmax()
     Tensor([0., 1.])
     """
@@ -308,6 +313,10 @@ def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> 
         axis: the axis whose probabilities sum to 1.
         dtype: if given, x is converted to it first.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `dtype` is not a float, int or bool dtype.
+
     >>> Tensor([0.0, 1000.0]).log_softmax()
     Tensor([-1000.,     0.])
     """
@@ -316,6 +325,10 @@ def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> 
 
 def softmin(x: V, axis: int = -1, dtype: DTypeLike | None = None) -> V:
     """Compute the softmax of -x along `axis`; if `dtype` is given, convert x to it first.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `dtype` is not a float, int or bool dtype.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([0.0, 1000.0]).softmin()

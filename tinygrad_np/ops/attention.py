@@ -23,6 +23,10 @@ def attention_weights(query: V, key: Value, mask: Any = None) -> V:
     `query` is (..., L, E) and `key` (..., S, E). A bool mask is True where a query may attend to a
     key; a float mask is added to the scores. A query that may attend to no key gets weights of 0
     and no gradient.
+
+    Raises:
+        DtypeError: if `mask` is neither bool nor float.
+        ShapeError: if the shapes of query, key or mask do not match.
     """
     scale = 1 / math.sqrt(query.shape[-1] or 1)
     scores = matmul(mul(query, scale), transpose(key, -2, -1))  # ..., L, S
@@ -65,8 +69,10 @@ def scaled_dot_product_attention(
         A tensor of shape (..., L, D).
 
     Raises:
-        ArgumentError: if both `attn_mask` and `is_causal` are given.
-        DtypeError: if `attn_mask` is neither bool nor float.
+        ArgumentError: if both `attn_mask` and `is_causal` are given, or `dropout_p` is not between
+            0 and 1.
+        DtypeError: if `attn_mask` is neither bool nor float or, with dropout, `generator` is not a
+            NumPy generator.
         ShapeError: if the shapes or the numbers of heads do not match.
 
     >>> from tinygrad_np import Tensor

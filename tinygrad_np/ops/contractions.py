@@ -81,7 +81,8 @@ def einsum(formula: str, *operands: V, dtype: DTypeLike | None = None) -> V:
 
     Raises:
         ArgumentError: if the formula is not valid.
-        DtypeError: if `formula` is not a string, or an operand is neither a Tensor nor an ndarray.
+        DtypeError: if `formula` is not a string, an operand is neither a Tensor nor an ndarray, or
+            `dtype` is not a float, int or bool dtype.
         ShapeError: if the formula does not match the shapes of the operands.
 
     The operands are contracted in pairs, in the order of NumPy's "greedy" path.

@@ -120,7 +120,8 @@ def conv2d(
 
     Raises:
         ShapeError: if the shapes do not match, or a window does not fit into the padded image.
-        ArgumentError: if an option is out of range.
+        ArgumentError: if an option is invalid; the message names it.
+        DtypeError: if x, `weight` or `bias` is neither a Tensor nor an ndarray.
 
     >>> Tensor.ones(1, 1, 4, 4).conv2d(Tensor.ones(1, 1, 3, 3), stride=2, padding=(1, 0, 1, 0))
     Tensor([[[[4., 6.],
@@ -214,7 +215,8 @@ def conv_transpose2d(
 
     Raises:
         ShapeError: if the shapes do not match, or the output would be empty.
-        ArgumentError: if an option is out of range.
+        ArgumentError: if an option is invalid; the message names it.
+        DtypeError: if x, `weight` or `bias` is neither a Tensor nor an ndarray.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(1, 1, 2, 2).conv_transpose2d(Tensor.ones(1, 1, 2, 2))

@@ -168,6 +168,9 @@ def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
 def bitwise_and(a: Array, b: Array) -> Array:
     """Compute the bitwise AND of integers or bools.
 
+    Raises:
+        DtypeError: if an input is neither an integer nor a bool.
+
     >>> Tensor([6]) & 3
     Tensor([2])
     """
@@ -177,6 +180,9 @@ def bitwise_and(a: Array, b: Array) -> Array:
 @op("a OR b, bitwise")
 def bitwise_or(a: Array, b: Array) -> Array:
     """Compute the bitwise OR of integers or bools.
+
+    Raises:
+        DtypeError: if an input is neither an integer nor a bool.
 
     >>> Tensor([6]) | 3
     Tensor([7])
@@ -188,6 +194,9 @@ def bitwise_or(a: Array, b: Array) -> Array:
 def bitwise_xor(a: Array, b: Array) -> Array:
     """Compute the bitwise exclusive OR of integers or bools.
 
+    Raises:
+        DtypeError: if an input is neither an integer nor a bool.
+
     >>> Tensor([6]) ^ 3
     Tensor([5])
     """
@@ -197,6 +206,9 @@ def bitwise_xor(a: Array, b: Array) -> Array:
 @op("NOT x, bitwise")
 def bitwise_not(x: Array) -> Array:
     """Compute the bitwise NOT of integers, or the logical NOT of bools.
+
+    Raises:
+        DtypeError: if an input is neither an integer nor a bool.
 
     >>> Tensor([0, 5]).bitwise_not()
     Tensor([-1, -6])
@@ -208,6 +220,9 @@ def bitwise_not(x: Array) -> Array:
 def lshift(a: Array, b: Array) -> Array:
     """Shift the bits of integers a to the left by b.
 
+    Raises:
+        DtypeError: if an input is neither an integer nor a bool.
+
     >>> Tensor([3]) << 2
     Tensor([12])
     """
@@ -217,6 +232,9 @@ def lshift(a: Array, b: Array) -> Array:
 @op("⌊a / 2^b⌋")
 def rshift(a: Array, b: Array) -> Array:
     """Shift the bits of integers a to the right by b.
+
+    Raises:
+        DtypeError: if an input is neither an integer nor a bool.
 
     >>> Tensor([13]) >> 2
     Tensor([3])

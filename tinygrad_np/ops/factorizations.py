@@ -86,6 +86,8 @@ def inv(x: Array) -> Array:
 
     Raises:
         MatrixError: if a matrix is singular.
+        DtypeError: if x is float16.
+        ShapeError: if x does not contain square matrices.
 
     >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).inv()
     Tensor([[0.5 , 0.  ],
@@ -129,7 +131,8 @@ def solve(x: Array, b: Array) -> Array:
 
     Raises:
         MatrixError: if a matrix is singular.
-        ShapeError: if the shapes do not match.
+        ShapeError: if x does not contain square matrices, or the shape of `b` does not match.
+        DtypeError: if x is float16.
 
     >>> Tensor([[2.0, 0.0], [0.0, 4.0]]).solve(Tensor([2.0, 2.0]))
     Tensor([1. , 0.5])
@@ -166,6 +169,11 @@ def det(x: Array) -> Array:
 
     First and second derivatives exist for all matrices, higher ones only for invertible matrices.
 
+    Raises:
+        DtypeError: if x is float16.
+        MatrixError: in the backward pass, if x contains nan; an inf may give nan instead.
+        ShapeError: if x does not contain square matrices.
+
     >>> Tensor([[2.0, 1.0], [0.0, 4.0]]).det()
     Tensor(8.)
     """
@@ -182,7 +190,11 @@ def det(x: Array) -> Array:
     flops=lambda x: _svd_flops(x, True) + 2 * _lu_flops(x) + 2 * x.size * x.shape[-1],
 )
 def cofactors(x: Array) -> Array:
-    """Return the gradient of `det`, which exists for singular matrices as well."""
+    """Return the gradient of `det`, which exists for singular matrices as well.
+
+    Raises:
+        MatrixError: if x contains nan; an inf may give nan instead.
+    """
     with _explain_failure("det", x, "finite", "nan or inf"):
         return kernels.cofactors(x)
 
@@ -204,7 +216,12 @@ def slogdet(x: V) -> tuple[V, V]:
     """Compute the sign and log |det x| for each matrix of x (..., n, n).
 
     The determinant is sign * exp(log |det x|); the logarithm does not overflow. A singular matrix
-    gives (0, -inf), and its backward pass raises MatrixError. The gradient of the sign is 0.
+    gives (0, -inf). The gradient of the sign is 0.
+
+    Raises:
+        DtypeError: if x is float16.
+        MatrixError: in the backward pass, if a matrix is singular.
+        ShapeError: if x does not contain square matrices.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 0.0], [0.0, -1.0]]).slogdet()
@@ -244,6 +261,8 @@ def cholesky(x: Array) -> Array:
 
     Raises:
         MatrixError: if a matrix is not positive definite.
+        DtypeError: if x is float16.
+        ShapeError: if x does not contain square matrices.
 
     >>> Tensor([[4.0, 2.0], [2.0, 10.0]]).cholesky().tolist()
     [[2.0, 0.0], [1.00000, 3.00000]]
@@ -284,8 +303,10 @@ def qr(x: V) -> tuple[V, V]:
         Q of shape (..., m, k) and R of shape (..., k, n), where k is the smaller of m and n. The
         signs are LAPACK's.
 
-    The backward pass requires the first k columns of x to be linearly independent, and raises
-    MatrixError if they are not.
+    Raises:
+        DtypeError: if x is float16.
+        MatrixError: in the backward pass, if the first k columns of x are linearly dependent.
+        ShapeError: if x has fewer than two axes.
 
     >>> from tinygrad_np import Tensor
     >>> q, r = Tensor([[3.0, 1.0], [4.0, 2.0]]).qr()
@@ -357,7 +378,11 @@ def _svd_vjp(grad_out: Value, out: Value, x_shape: Shape, full_matrices: bool) -
     flops=_svd_flops,
 )
 def packed_svd(x: Array, *, full_matrices: bool = True) -> Array:
-    """Factor x and concatenate the entries of U, S and Vh, because an op has a single output."""
+    """Factor x and concatenate the entries of U, S and Vh, because an op has a single output.
+
+    Raises:
+        MatrixError: if x contains nan; an inf may give nan instead.
+    """
     with _explain_failure("svd", x, "finite", "nan or inf"):
         return kernels.svd(x, full_matrices)
 
@@ -375,7 +400,9 @@ def svd(x: V, full_matrices: bool = True) -> tuple[V, V, V]:
         LAPACK's.
 
     Raises:
-        MatrixError: if x contains nan or inf.
+        MatrixError: if x contains nan; an inf may give nan instead.
+        DtypeError: if x is float16.
+        ShapeError: if x has fewer than two axes.
 
     The gradient of S always exists; the gradient of U and Vh exists if the singular values differ.
 

@@ -56,6 +56,10 @@ def getitem(x: V, key: Key) -> V:
     Integers, slices, None and Ellipsis give a view. Index arrays give a copy, and repeated indices
     accumulate in the gradient.
 
+    Raises:
+        AxisError: if an index is out of range, or there are more indices than axes.
+        DtypeError: if an index array contains neither integers nor bools.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]])[:, Tensor([1, 0, 1])]
     Tensor([[2., 1., 2.],
@@ -112,7 +116,11 @@ def take_along_axis(x: Array, index: Array, *, dim: int) -> Array:
     flops=lambda x: x.size,
 )
 def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
-    """Add x to zeros of `shape` at `index` along `dim`; repeated indices accumulate."""
+    """Add x to zeros of `shape` at `index` along `dim`; repeated indices accumulate.
+
+    Raises:
+        ShapeError: if `index` and x differ in shape.
+    """
     if x.shape != index.shape:
         raise ShapeError(f"scatter_add: expected `index` of shape {x.shape}, got {index.shape}.")
     out = np.zeros(shape, x.dtype)

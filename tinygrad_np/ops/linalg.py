@@ -62,8 +62,10 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
         dtype: if given, both operands are cast to it first.
 
     Raises:
-        DtypeError: if an operand is neither a Tensor nor an ndarray.
-        ShapeError: if the lengths k differ, or an operand is 0-d.
+        DtypeError: if an operand is neither a Tensor nor an ndarray, or `dtype` is not a float, int
+            or bool dtype.
+        ShapeError: if the lengths k differ, the leading axes do not broadcast, or an operand is
+            0-d.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).matmul(Tensor([1.0, 1.0]))
@@ -95,6 +97,10 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
 
 def dot(x: V, w: Value, dtype: DTypeLike | None = None) -> V:
     """Multiply matrices, as `matmul` does.
+
+    Raises:
+        DtypeError: as in `matmul`.
+        ShapeError: as in `matmul`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).dot(Tensor([3.0, 4.0]))
@@ -178,6 +184,10 @@ def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Arra
         dim1: axis of the rows.
         dim2: axis of the columns.
 
+    Raises:
+        AxisError: if an axis is out of range.
+        ShapeError: if x has fewer than two axes, or `dim1` and `dim2` are the same axis.
+
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).diagonal(offset=1)
     Tensor([2.])
     """
@@ -201,6 +211,9 @@ def put_diagonal(x: Array, *, shape: Shape, offset: int = 0, dim1: int = 0, dim2
 def diag(x: V) -> V:
     """Return the matrix (n, n) with the vector x (n,) on its diagonal and zeros elsewhere.
 
+    Raises:
+        ShapeError: if x does not have exactly one axis.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0]).diag()
     Tensor([[1., 0.],
@@ -215,6 +228,9 @@ def diag(x: V) -> V:
 
 def trace(x: V) -> V:
     """Sum the main diagonal of each matrix of x (..., n, m).
+
+    Raises:
+        ShapeError: if x has fewer than two axes.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).trace()
@@ -232,6 +248,9 @@ def trace(x: V) -> V:
 def tril(x: Array, *, diagonal: int = 0) -> Array:
     """Return the lower triangle of each matrix of x (..., n, m): zeros above the given diagonal.
 
+    Raises:
+        ShapeError: if x has fewer than two axes.
+
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).tril()
     Tensor([[1., 0.],
             [3., 4.]])
@@ -247,6 +266,9 @@ def tril(x: Array, *, diagonal: int = 0) -> Array:
 )
 def triu(x: Array, *, diagonal: int = 0) -> Array:
     """Return the upper triangle of each matrix of x (..., n, m): zeros below the given diagonal.
+
+    Raises:
+        ShapeError: if x has fewer than two axes.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).triu(1)
     Tensor([[0., 2.],
@@ -332,6 +354,8 @@ def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) 
     Raises:
         ArgumentError: if `p` is nan or not a number.
         ShapeError: if a reduced axis is empty and `p` is negative or inf.
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     Derivatives that would be infinite, at entries of 0, are 0.
 
@@ -350,6 +374,12 @@ def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) 
 
 def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
     """Divide x by its p-norm along `dim`, or by `eps` where the norm is below `eps`.
+
+    Raises:
+        ArgumentError: as in `norm`.
+        AxisError: if `dim` is out of range.
+        DtypeError: if `dim` is not an integer, a tuple of integers or None.
+        ShapeError: as in `norm`.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[3.0, 4.0], [0.0, 0.0]]).normalize()

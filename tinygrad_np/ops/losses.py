@@ -67,6 +67,10 @@ def check_classes(name: str, target: Array, num_classes: int, advice: str = "") 
 def one_hot(x: Array, *, num_classes: int) -> Array:
     """Convert class indices (...) to int64 rows (..., num_classes) with a 1 at the index.
 
+    Raises:
+        ArgumentError: if a class index is not from 0 to num_classes - 1.
+        DtypeError: if x does not contain integers.
+
     >>> Tensor([2, 0]).one_hot(3)
     Tensor([[0, 0, 1],
             [1, 0, 0]])
@@ -101,7 +105,11 @@ def _define_cross_entropy(
 def cross_entropy_rows(
     logits: Array, target: Array, *, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> tuple[Array, Array]:
-    """Compute the cross-entropy of logits (M, C) against class indices (M,)."""
+    """Compute the cross-entropy of logits (M, C) against class indices (M,).
+
+    Raises:
+        ArgumentError: if a class index is not from 0 to C - 1.
+    """
     check_classes("cross_entropy", target, logits.shape[1])
     log_probabilities = kernels.log_softmax(logits, 1)
     loss = kernels.cross_entropy(log_probabilities, target, reduction, label_smoothing)
@@ -291,7 +299,11 @@ def _bounded_log(x: V) -> V:
     flops=8,
 )
 def binary_crossentropy_entries(x: Array, target: Array) -> Array:
-    """Compute the cross-entropy of each probability in x, with logarithms of at least -100."""
+    """Compute the cross-entropy of each probability in x, with logarithms of at least -100.
+
+    Raises:
+        ArgumentError: if a probability is outside 0 to 1.
+    """
     if np.any((x < 0) | (x > 1)):
         raise ArgumentError(
             "binary_crossentropy: expected probabilities from 0 to 1, got "
@@ -339,6 +351,7 @@ def binary_crossentropy_logits(
 
     Raises:
         ShapeError: if the shapes of x and Y differ.
+        ArgumentError: if `reduction` is unknown.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([1000.0, -1000.0])

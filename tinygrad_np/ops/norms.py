@@ -37,6 +37,9 @@ def channel_moments(x: Array) -> Array:
     """Return mean and biased variance of each channel of x (N, C, ...), as rows of (2, C).
 
     float16 gives float32. If there are no entries, both are 0.
+
+    Raises:
+        AxisError: if x has fewer than two axes.
     """
     _check_rank("channel_moments", x)
     return kernels.moments(x)
@@ -84,6 +87,10 @@ def batch_norm(
 
     `moments` is the result of `channel_moments` for this x, if already computed. It gets no
     gradient: the gradient for x always treats mean and variance as functions of x.
+
+    Raises:
+        AxisError: if x has fewer than two axes.
+        ShapeError: if `weight`, `bias` or `moments` does not match x.
     """
     _check_rank("batch_norm", x)
     channels = x.shape[1]

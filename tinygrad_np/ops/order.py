@@ -21,6 +21,9 @@ def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
 
     The sort is stable, even with `descending`. A nan counts as the largest entry.
 
+    Raises:
+        AxisError: if `dim` is out of range.
+
     >>> Tensor([3.0, 1.0, 2.0]).argsort()
     Tensor([1, 2, 0])
     """
@@ -37,6 +40,9 @@ def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
     """Sort x along `dim`; return the sorted values and their int64 indices in x.
 
     The sort is stable, even with `descending`. A nan counts as the largest entry.
+
+    Raises:
+        AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).sort(descending=True)
@@ -58,6 +64,7 @@ def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True
 
     Raises:
         ArgumentError: if k is negative or larger than the axis, or `sorted_` is False.
+        AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).topk(2)

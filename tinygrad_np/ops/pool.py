@@ -113,9 +113,10 @@ def max_pool2d(
         P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1; or a pair of them.
 
     Raises:
-        ShapeError: if x has too few or too many axes, or the padded image is smaller than the
-            window.
-        ArgumentError: if an option is out of range.
+        ShapeError: if x has too few or too many axes, an image is empty, or the padded image is
+            smaller than the window.
+        ArgumentError: if an option is invalid; the message names it.
+        DtypeError: if x is neither a Tensor nor an ndarray.
 
     The gradient goes to the first maximum of each window. If a window contains nan, its maximum is
     nan, and the index and the gradient are those of its last nan. Both rules are PyTorch's.
@@ -234,9 +235,10 @@ def avg_pool2d(
         P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1.
 
     Raises:
-        ShapeError: if x has too few or too many axes, or the padded image is smaller than the
-            window.
-        ArgumentError: if an option is out of range.
+        ShapeError: if x has too few or too many axes, an image is empty, or the padded image is
+            smaller than the window.
+        ArgumentError: if an option is invalid; the message names it.
+        DtypeError: if x is neither a Tensor nor an ndarray.
 
     >>> Tensor([[1.0, 5.0], [3.0, 4.0]]).avg_pool2d(2)
     Tensor([[3.25]])
@@ -281,8 +283,9 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
         output_size: lengths of the last axes, None to keep one; an integer means two axes.
 
     Raises:
-        ShapeError: if `x` is empty or has too few axes.
-        ArgumentError: if a size is below 1.
+        ShapeError: if an image is empty, or x has too few axes.
+        ArgumentError: if a size is not an integer >= 1 or None.
+        DtypeError: if x is neither a Tensor nor an ndarray.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[[1.0, 2.0, 6.0]]]]).adaptive_avg_pool2d((1, 2))
@@ -341,9 +344,11 @@ def max_unpool2d(
         A tensor of shape (N, C, H, W).
 
     Raises:
-        ShapeError: if the shapes do not match.
+        ShapeError: if the shapes do not match, or the output would be empty.
         AxisError: if an index is outside the image.
-        DtypeError: if `indices` does not contain integers.
+        DtypeError: if x or `indices` is neither a Tensor nor an ndarray, or `indices` does not
+            contain integers.
+        ArgumentError: if an option is invalid; the message names it.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor([[[[1.0, 5.0], [3.0, 4.0]]]])

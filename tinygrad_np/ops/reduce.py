@@ -90,6 +90,11 @@ def sum(
         keepdim: keep the reduced axes with length 1.
         dtype: if given, x is converted to it first.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None, or `dtype` is not a
+            float, int or bool dtype.
+
     Integers and bools are accumulated in 64 bits and give a 64-bit result. float16 is accumulated
     in float32.
 
@@ -113,6 +118,10 @@ def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Compute the mean over `axis`: an axis, several axes, or None for all.
 
     Integers give float32; float16 is accumulated in float32. The mean of no entries is nan.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     >>> Tensor([[1, 2], [3, 4]]).mean(axis=1)
     Tensor([1.5, 3.5])
@@ -148,6 +157,8 @@ def max(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
     Raises:
         ShapeError: if there are no entries to reduce.
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).max(axis=1)
     Tensor([5., 4.])
@@ -168,6 +179,8 @@ def min(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
     Raises:
         ShapeError: if there are no entries to reduce.
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).min(axis=1)
     Tensor([1., 2.])
@@ -200,6 +213,11 @@ def prod(
         keepdim: keep the reduced axes with length 1.
         dtype: if given, x is converted to it first.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None, or `dtype` is not a
+            float, int or bool dtype.
+
     Integers and bools are multiplied in 64 bits and give a 64-bit result. float16 is multiplied in
     float32.
 
@@ -217,6 +235,10 @@ def prod(
 def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Test whether all entries along `axis` are nonzero.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+
     >>> Tensor([[True, False], [True, True]]).all(axis=1)
     Tensor([False,  True])
     """
@@ -226,6 +248,10 @@ def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 @op("any x", flops=lambda x: x.size)
 def any(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Test whether any entry along `axis` is nonzero.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     >>> Tensor([[True, False], [False, False]]).any(axis=1)
     Tensor([ True, False])
@@ -240,6 +266,10 @@ def argmax(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array
     If `axis` is None, the index counts along the flattened tensor. At ties, the first index is
     returned. A nan counts as the maximum.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        ShapeError: if there are no entries to reduce.
+
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).argmax(axis=1)
     Tensor([1, 0])
     """
@@ -252,6 +282,10 @@ def argmin(x: Array, *, axis: int | None = None, keepdim: bool = False) -> Array
 
     If `axis` is None, the index counts along the flattened tensor. At ties, the first index is
     returned. A nan counts as the minimum.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        ShapeError: if there are no entries to reduce.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).argmin(axis=1)
     Tensor([0, 1])
@@ -271,6 +305,10 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
         axis: an axis, several axes, or None for all.
         keepdim: keep the reduced axes with length 1.
         correction: 1 for the unbiased estimate, 0 for the population variance.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     For n <= correction, the result is nan if n <= 1, else inf (nan for equal entries).
 
@@ -292,6 +330,10 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
 def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> V:
     """Compute the standard deviation √var over `axis`; where it is 0, the gradient is 0.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0, 4.0]).std()
     Tensor(1.2910)
@@ -310,6 +352,10 @@ def _in_float32(function: Callable[..., V], x: V, *options: Axis | float) -> V:
 
 def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> tuple[V, V]:
     """Compute the standard deviation and the mean over `axis`.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0]).std_mean()
@@ -331,6 +377,10 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
 )
 def logsumexp(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Compute log Σ e^x over `axis`, without overflow; the result for no entries is -inf.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple of integers or None.
 
     >>> Tensor([1000.0, 1000.0]).logsumexp()
     Tensor(1000.693)

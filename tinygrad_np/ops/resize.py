@@ -27,9 +27,10 @@ def interpolate(x: V, size: Sequence[int], mode: str = "linear", align_corners: 
         some entries differ by 1 from PyTorch, which uses coarser weights.
 
     Raises:
-        ShapeError: if x is empty or has too few axes.
-        DtypeError: if the mode is "linear" and the dtype is neither float nor uint8.
-        ArgumentError: if an option is not valid.
+        ShapeError: if an image is empty, or x has too few axes.
+        DtypeError: if x is neither a Tensor nor an ndarray, or the mode is "linear" and the dtype
+            is neither float nor uint8.
+        ArgumentError: if an option is invalid; the message names it.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[[0.0, 4.0]]]).interpolate((4,))
@@ -87,7 +88,11 @@ def _count_flops(x: Array, axis: int, rule: str, lengths: tuple[int, int], trans
 def resample(
     x: Array, *, axis: int, rule: str, lengths: tuple[int, int], transposed: bool = False
 ) -> Array:
-    """Resample an axis from lengths[0] to lengths[1] entries, or apply the transposed map."""
+    """Resample an axis from lengths[0] to lengths[1] entries, or apply the transposed map.
+
+    Raises:
+        ShapeError: if the axis does not have the expected length.
+    """
     if x.shape[axis] != lengths[transposed]:
         raise ShapeError(
             f"resample: expected length {lengths[transposed]} along axis {axis}, got shape "

@@ -55,7 +55,11 @@ def _recur_from_end(a: V, b: V) -> V:
     flops=2,
 )
 def recurrence(a: Array, b: Array) -> Array:
-    """Compute out[k] = b[k] + a[k] out[k-1] along the last axis; a and b have the same shape."""
+    """Compute out[k] = b[k] + a[k] out[k-1] along the last axis; a and b have the same shape.
+
+    Raises:
+        ShapeError: if the shapes differ.
+    """
     if a.shape != b.shape:
         raise ShapeError(
             f"recurrence: expected inputs of the same shape, got {a.shape} and {b.shape}."
@@ -90,6 +94,9 @@ def _cumsum_vjp(grad_out: V, axis: int) -> V:
 def cumsum(x: Array, *, axis: int = 0) -> Array:
     """Compute the cumulative sum along `axis`, in 64 bits for integers and bools.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+
     >>> Tensor([1.0, 2.0, 3.0]).cumsum()
     Tensor([1., 3., 6.])
     """
@@ -106,6 +113,9 @@ def _cumprod_vjp(grad_out: Value, x: Value, axis: int) -> Value:
 @op("out[k] = Π x[:k+1]", vjps={"x": _cumprod_vjp}, flops=1)
 def cumprod(x: Array, *, axis: int) -> Array:
     """Compute the cumulative product along `axis`; the gradient is correct even for zeros.
+
+    Raises:
+        AxisError: if `axis` is out of range.
 
     >>> Tensor([1.0, 2.0, 3.0]).cumprod(0)
     Tensor([1., 2., 6.])
@@ -138,6 +148,9 @@ def _subtract(a: Value, b: Value) -> Value:
 def logcumsumexp(x: Array, *, axis: int = 0) -> Array:
     """Compute the cumulative log Σ e^x along `axis`, without overflow.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+
     >>> Tensor([1000.0, 1000.0]).logcumsumexp()
     Tensor([1000.    , 1000.6932])
     """
@@ -146,13 +159,21 @@ def logcumsumexp(x: Array, *, axis: int = 0) -> Array:
 
 @op("out[k] = index of max x[:k+1]", flops=1)
 def argcummax(x: Array, *, axis: int = 0) -> Array:
-    """Return the int64 index of the cumulative maximum along `axis`; the last index at ties."""
+    """Return the int64 index of the cumulative maximum along `axis`; the last index at ties.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+    """
     return _find_extremes("cummax", np.maximum, x, axis)
 
 
 @op("out[k] = index of min x[:k+1]", flops=1)
 def argcummin(x: Array, *, axis: int = 0) -> Array:
-    """Return the int64 index of the cumulative minimum along `axis`; the last index at ties."""
+    """Return the int64 index of the cumulative minimum along `axis`; the last index at ties.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+    """
     return _find_extremes("cummin", np.minimum, x, axis)
 
 
@@ -175,6 +196,9 @@ def cummax(x: V, axis: int = 0) -> tuple[V, V]:
 
     At ties, the last index is returned and gets the gradient, as in PyTorch.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 3.0, 2.0]).cummax()
     (Tensor([1., 3., 3.]), Tensor([0, 1, 1]))
@@ -187,6 +211,9 @@ def cummin(x: V, axis: int = 0) -> tuple[V, V]:
     """Compute the cumulative minimum along `axis` and its int64 indices.
 
     At ties, the last index is returned and gets the gradient, as in PyTorch.
+
+    Raises:
+        AxisError: if `axis` is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([3.0, 1.0, 2.0]).cummin()

@@ -76,6 +76,10 @@ def flatten(x: V, start_dim: int = 0, end_dim: int = -1) -> V:
 
     `x.flatten(1)` keeps the batch axis.
 
+    Raises:
+        AxisError: if an axis is out of range.
+        ShapeError: if `start_dim` comes after `end_dim`.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(2, 3, 4).flatten(1).shape
     (2, 12)
@@ -89,6 +93,11 @@ def flatten(x: V, start_dim: int = 0, end_dim: int = -1) -> V:
 
 def unflatten(x: V, dim: int, sizes: Sequence[int]) -> V:
     """Split the axis `dim` into axes of the given sizes; one of them may be -1.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+        DtypeError: if `sizes` is neither a tuple nor a list.
+        ShapeError: if the product of `sizes` is not the length of the axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(2, 12).unflatten(1, (3, -1)).shape
@@ -105,6 +114,9 @@ def unflatten(x: V, dim: int, sizes: Sequence[int]) -> V:
 def squeeze(x: V, dim: int | Sequence[int] | None = None) -> V:
     """Remove axes of length 1: all, or only those in `dim`.
 
+    Raises:
+        AxisError: if `dim` is out of range.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(1, 3, 1).squeeze().shape, Tensor.ones(1, 3, 1).squeeze(0).shape
     ((3,), (3, 1))
@@ -117,6 +129,9 @@ def squeeze(x: V, dim: int | Sequence[int] | None = None) -> V:
 
 def unsqueeze(x: V, dim: int) -> V:
     """Insert an axis of length 1 at `dim`.
+
+    Raises:
+        AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.ones(3).unsqueeze(-1).shape
@@ -138,6 +153,10 @@ def _invert(order: Sequence[int]) -> list[int]:
 def permute(x: Array, *, order: Sequence[int]) -> Array:
     """Reorder the axes: axis i of the result is axis order[i] of x.
 
+    Raises:
+        AxisError: if an axis is out of range.
+        ShapeError: if `order` does not name each axis exactly once.
+
     >>> Tensor.ones(2, 3, 4).permute(2, 0, -2).shape
     (4, 2, 3)
     """
@@ -151,6 +170,9 @@ def permute(x: Array, *, order: Sequence[int]) -> Array:
 )
 def transpose(x: Array, *, dim0: int = 1, dim1: int = 0) -> Array:
     """Swap two axes.
+
+    Raises:
+        AxisError: if an axis is out of range.
 
     >>> Tensor.ones(2, 3, 4).transpose(-1, 0).shape
     (4, 3, 2)
@@ -170,6 +192,11 @@ def _cut(grad_out: Value, position: int, bounds: Sequence[int], dim: int) -> Val
 def cat(*xs: Array, dim: int = 0) -> tuple[Array, list[int]]:
     """Concatenate tensors along the axis `dim`; their other axes must agree.
 
+    Raises:
+        AxisError: if `dim` is out of range.
+        DtypeError: if an argument is not a tensor.
+        ShapeError: if there are no tensors, one is 0-d, or the shapes do not match.
+
     >>> Tensor([1, 2]).cat(Tensor([3]), Tensor([4]))
     Tensor([1, 2, 3, 4])
     """
@@ -188,6 +215,11 @@ def cat(*xs: Array, dim: int = 0) -> tuple[Array, list[int]]:
 
 def stack(*xs: V, dim: int = 0) -> V:
     """Join tensors of the same shape along a new axis `dim`.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+        DtypeError: if there are no arguments, or one is not a tensor.
+        ShapeError: if the shapes differ.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor.stack(Tensor([1, 2]), Tensor([3, 4]), dim=1)
@@ -217,6 +249,7 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
         ArgumentError: if `sizes` is an integer below 1.
         ShapeError: if a sequence of sizes has negative entries or does not add up to the length of
             the axis, or if x is 0-d.
+        AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).split(2)
@@ -241,6 +274,11 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
 def chunk(x: V, chunks: int, dim: int = 0) -> tuple[V, ...]:
     """Split x along `dim` into at most `chunks` views of equal size; the last may be smaller.
 
+    Raises:
+        ArgumentError: if `chunks` is below 1.
+        AxisError: if `dim` is out of range.
+        ShapeError: if x is 0-d.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3, 4, 5]).chunk(2)
     (Tensor([1, 2, 3]), Tensor([4, 5]))
@@ -255,6 +293,9 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
     """Tile the tensor: repeat it along each axis.
 
     `repeats` has one count per axis; additional leading counts add new axes.
+
+    Raises:
+        ShapeError: if there are fewer counts than axes, or a count is negative.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).repeat(2, 2)
@@ -275,6 +316,11 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
 def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:
     """Repeat each entry `repeats` times along `dim`, or in the flattened tensor if `dim` is None.
 
+    Raises:
+        ArgumentError: if `repeats` is not an integer >= 0.
+        AxisError: if `dim` is out of range.
+        ShapeError: if `dim` is given and x is 0-d.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).repeat_interleave(2)
     Tensor([1, 1, 2, 2])
@@ -294,6 +340,9 @@ def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:
 def flip(x: V, axis: int | Sequence[int]) -> V:
     """Reverse the entries along one or more axes; return a view.
 
+    Raises:
+        AxisError: if `axis` is out of range.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1, 2], [3, 4]]).flip(1)
     Tensor([[2, 1],
@@ -311,6 +360,11 @@ def roll(x: V, shifts: int | Sequence[int], dims: int | Sequence[int] | None = N
         x: the input.
         shifts: the number of positions to shift by, one per axis in `dims`.
         dims: the axes to shift along.
+
+    Raises:
+        AxisError: if an axis is out of range.
+        ShapeError: if the number of shifts is not the number of axes, or `dims` is given and x is
+            0-d.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).roll(1)
@@ -341,7 +395,11 @@ def _negate(padding: Pads) -> Pads:
     flops=0,
 )
 def pad_constant(x: Array, *, padding: Pads, value: float = 0.0) -> Array:
-    """Pad with `value`, by one pair (before, after) per axis; negative numbers crop."""
+    """Pad with `value`, by one pair (before, after) per axis; negative numbers crop.
+
+    Raises:
+        ShapeError: if there is not one pair per axis, or an axis would get a negative length.
+    """
     if len(padding) != x.ndim:
         raise _wrong_pair_count(x, padding)
     lengths = [n + before + after for n, (before, after) in zip(x.shape, padding, strict=True)]
@@ -387,6 +445,7 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
         ArgumentError: if `mode` is unknown.
         ShapeError: if `padding` does not fit the shape, or exceeds what the mode allows: per side,
             the axis length - 1 for "reflect" and the axis length for "circular".
+        DtypeError: if `padding` is not a tuple or list of integers, or of pairs and None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3]).pad((1, 2)), Tensor([1, 2, 3]).pad((1, 2), mode="reflect")
@@ -443,6 +502,10 @@ def _pair_up(x: Value, padding: Padding) -> Pads:
 def shrink(x: V, arg: Sequence[Sequence[int] | None]) -> V:
     """Slice each axis from start to end, given as one pair (start, end) or None per axis.
 
+    Raises:
+        DtypeError: if an entry is neither a pair nor None.
+        ShapeError: if there is not one entry per axis, or a pair exceeds its axis.
+
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1, 2, 3], [4, 5, 6]]).shrink((None, (1, 3)))
     Tensor([[2, 3],
@@ -467,6 +530,10 @@ def unfold(x: V, dim: int, size: int, step: int) -> V:
     """Return all windows of `size` along `dim`, `step` apart, in a new last axis.
 
     Unlike in PyTorch, the result is a copy.
+
+    Raises:
+        ArgumentError: if `size` is negative or larger than the axis, or `step` is below 1.
+        AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2, 3, 4]).unfold(0, 2, 1)
@@ -493,6 +560,10 @@ def meshgrid(x: V, *args: V, indexing: str = "ij") -> tuple[V, ...]:
     """Expand vectors to coordinate grids, one per vector.
 
     With indexing="xy", the first two axes of the grids are swapped.
+
+    Raises:
+        ArgumentError: if `indexing` is unknown.
+        ShapeError: if an argument has more than one axis.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1, 2]).meshgrid(Tensor([3, 4, 5]))[1]
