@@ -14,6 +14,9 @@ class Activation(Layer):
     A subclass names the method in the class argument `method`. Further class arguments declare the
     layer's options and their defaults; the options are passed to the method in this order.
 
+    Raises:
+        ArgumentError: if the arguments do not match the options that the class declares.
+
     >>> from tinygrad_np import Tensor, nn
     >>> class Root(nn.Activation, method="sqrt"):
     ...     \"\"\"Square root.\"\"\"
@@ -75,6 +78,9 @@ class CELU(Activation, method="celu", alpha=1.0):
     """Continuously differentiable ELU (Barron 2017).
 
     The result is x where x > 0, otherwise alpha (e^(x / alpha) - 1).
+
+    Raises:
+        ArgumentError: in a call, if `alpha` is not above 0.
     """
 
 
@@ -90,6 +96,9 @@ class GELU(Activation, method="gelu", approximate="none"):
 
     Φ is the cumulative distribution function of the standard normal distribution. `approximate` is
     "none" for the exact function or "tanh" for the tanh approximation.
+
+    Raises:
+        ArgumentError: in a call, if `approximate` has another value.
     """
 
 
@@ -125,6 +134,9 @@ class Softplus(Activation, method="softplus", beta=1.0):
     """Softplus: log(1 + e^(beta x)) / beta.
 
     The result is accurate for large x, so PyTorch's `threshold` is not needed.
+
+    Raises:
+        ArgumentError: in a call, if `beta` is not above 0.
     """
 
 
@@ -133,12 +145,24 @@ class Tanh(Activation, method="tanh"):
 
 
 class Softmax(Activation, method="softmax", dim=-1):
-    """Softmax along the axis `dim`: e^x / Σ e^x."""
+    """Softmax along the axis `dim`: e^x / Σ e^x.
+
+    Raises:
+        AxisError: in a call, if `dim` is out of range.
+    """
 
 
 class Softmin(Activation, method="softmin", dim=-1):
-    """Softmax of -x along the axis `dim`: e^-x / Σ e^-x."""
+    """Softmax of -x along the axis `dim`: e^-x / Σ e^-x.
+
+    Raises:
+        AxisError: in a call, if `dim` is out of range.
+    """
 
 
 class LogSoftmax(Activation, method="log_softmax", dim=-1):
-    """Logarithm of the softmax along the axis `dim`: x - log Σ e^x."""
+    """Logarithm of the softmax along the axis `dim`: x - log Σ e^x.
+
+    Raises:
+        AxisError: in a call, if `dim` is out of range.
+    """

@@ -44,6 +44,11 @@ class MultiheadAttention(Layer):
         generator: NumPy generator for the initial values and for dropout; defaults to the global
             generator.
 
+    Raises:
+        ArgumentError: if a size or `num_heads` is not an integer >= 1, `num_heads` does not divide
+            `embed_dim`, or `dropout` is not between 0 and 1.
+        DtypeError: if `generator` is not a NumPy generator.
+
     >>> from tinygrad_np import Tensor, nn
     >>> x = Tensor.randn(2, 5, 8)
     >>> out, weights = nn.MultiheadAttention(8, 2, batch_first=True)(x, x, x)
@@ -134,7 +139,7 @@ class MultiheadAttention(Layer):
 
         Raises:
             ShapeError: if the shapes of the inputs or of a mask do not match.
-            DtypeError: if a mask is neither bool nor float.
+            DtypeError: if an input is a list, or a mask is neither bool nor float.
 
         If all keys of a query are masked, its weights are 0. PyTorch does the same with
         `need_weights=False` but returns nan with `need_weights=True`.

@@ -137,8 +137,8 @@ class Conv1d(_Convolution):
     """1-D convolution (cross-correlation) of sequences.
 
     Maps (N, in_channels, L) to (N, out_channels, P); N may be omitted. The weight has shape
-    (out_channels, in_channels / groups, kernel_size). The arguments are those of `Conv2d`, with one
-    axis instead of two; data_format="NHWC" means sequences of shape (N, L, C).
+    (out_channels, in_channels / groups, kernel_size). The arguments and errors are those of
+    `Conv2d`, with one axis instead of two; data_format="NHWC" means sequences of shape (N, L, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Conv1d(4, 8, 3, padding="same")(Tensor.ones(2, 4, 10)).shape
@@ -175,6 +175,13 @@ class Conv2d(_Convolution):
         generator: NumPy generator for the initial values; defaults to the global generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
+    Raises:
+        ArgumentError: if an argument is invalid, for example `groups` that does not divide both
+            numbers of channels; the message names it.
+        DtypeError: if `generator` is not a NumPy generator.
+        ShapeError: if the shape of the input does not match, or a window does not fit into the
+            padded image.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Conv2d(1, 8, 3, padding=1)(Tensor.ones(2, 1, 28, 28)).shape
     (2, 8, 28, 28)
@@ -187,8 +194,9 @@ class Conv3d(_Convolution):
     """3-D convolution (cross-correlation) of volumes.
 
     Maps (N, in_channels, D, H, W) to (N, out_channels, O, P, Q); N may be omitted. The weight has
-    shape (out_channels, in_channels / groups, *kernel_size). The arguments are those of `Conv2d`,
-    with three axes instead of two; data_format="NHWC" means volumes of shape (N, D, H, W, C).
+    shape (out_channels, in_channels / groups, *kernel_size). The arguments and errors are those of
+    `Conv2d`, with three axes instead of two; data_format="NHWC" means volumes of shape
+    (N, D, H, W, C).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Conv3d(1, 2, 3)(Tensor.ones(1, 1, 4, 5, 6)).shape
@@ -209,6 +217,12 @@ class ConvTranspose2d(_Convolution):
     The weight has shape (in_channels, out_channels / groups, *kernel_size). The arguments are those
     of `Conv2d`, in PyTorch's order: `output_padding`, the rows and columns added at the end,
     follows `padding`, and `dilation` comes after `bias`. The padding cannot be "same".
+
+    Raises:
+        ArgumentError: as in `Conv2d`, or in a call, if `output_padding` is not less than `stride`
+            or `dilation`.
+        DtypeError: as in `Conv2d`.
+        ShapeError: if the shape of the input does not match, or the output would be empty.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.ConvTranspose2d(8, 4, 2, stride=2)(Tensor.ones(2, 8, 7, 7)).shape
@@ -298,6 +312,11 @@ class MaxPool2d(_Pool):
         ceil_mode: whether the last window may extend beyond the padded image.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
+    Raises:
+        ArgumentError: if an argument is invalid; the message names it.
+        ShapeError: if the input has too few or too many axes, an image is empty, or the padded
+            image is smaller than the window.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.MaxPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape
     (2, 3, 4, 4)
@@ -347,6 +366,11 @@ class AvgPool2d(_Pool):
         count_include_pad: whether the mean counts the zeros of the padding.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
+    Raises:
+        ArgumentError: if an argument is invalid; the message names it.
+        ShapeError: if the input has too few or too many axes, an image is empty, or the padded
+            image is smaller than the window.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.AvgPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape
     (2, 3, 4, 4)
@@ -389,6 +413,11 @@ class AdaptiveAvgPool2d(_ImageLayer):
         output_size: height and width of the output, or one integer for both; None keeps the size
             of the input.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
+
+    Raises:
+        ArgumentError: if `output_size` is not one or two integers >= 1 or None, or `data_format` is
+            unknown.
+        ShapeError: if an image is empty, or the input has too few axes.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.AdaptiveAvgPool2d(1)(Tensor.ones(2, 3, 5, 7)).shape

@@ -56,19 +56,30 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
-    """Fill with samples from the normal distribution with this mean and standard deviation."""
+    """Fill with samples from the normal distribution with this mean and standard deviation.
+
+    Raises:
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+    """
     values = random.resolve(generator).standard_normal(tensor.shape, np.float32)
     return _fill(tensor, values * np.float32(std) + np.float32(mean))
 
 
 def uniform(tensor: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
-    """Fill with samples from the uniform distribution on [low, high)."""
+    """Fill with samples from the uniform distribution on [low, high).
+
+    Raises:
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+    """
     values = random.resolve(generator).random(tensor.shape, np.float32)
     return _fill(tensor, values * np.float32(high - low) + np.float32(low))
 
 
 def zeros(tensor: T) -> T:
     """Fill with 0.
+
+    Raises:
+        DtypeError: if the tensor is not float.
 
     >>> zeros(Tensor.ones(2)).tolist()
     [0.0, 0.0]
@@ -79,6 +90,9 @@ def zeros(tensor: T) -> T:
 def ones(tensor: T) -> T:
     """Fill with 1.
 
+    Raises:
+        DtypeError: if the tensor is not float.
+
     >>> ones(Tensor.zeros(2)).tolist()
     [1.0, 1.0]
     """
@@ -86,13 +100,25 @@ def ones(tensor: T) -> T:
 
 
 def kaiming_normal(tensor: T, nonlinearity: str = "relu", generator: Generator = None) -> T:
-    """Fill with normal samples of variance gain² / fan_in (He et al. 2015, eq. 10)."""
+    """Fill with normal samples of variance gain² / fan_in (He et al. 2015, eq. 10).
+
+    Raises:
+        ArgumentError: if `nonlinearity` is unknown.
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+        ShapeError: if the tensor is empty or has fewer than two axes.
+    """
     fan_in, _ = _fans(tensor)
     return normal(tensor, 0.0, calculate_gain(nonlinearity) / math.sqrt(fan_in), generator)
 
 
 def kaiming_uniform(tensor: T, nonlinearity: str = "relu", generator: Generator = None) -> T:
-    """Fill with uniform samples of variance gain² / fan_in (He et al. 2015, eq. 10)."""
+    """Fill with uniform samples of variance gain² / fan_in (He et al. 2015, eq. 10).
+
+    Raises:
+        ArgumentError: if `nonlinearity` is unknown.
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+        ShapeError: if the tensor is empty or has fewer than two axes.
+    """
     fan_in, _ = _fans(tensor)
     bound = calculate_gain(nonlinearity) * math.sqrt(3 / fan_in)
     return uniform(tensor, -bound, bound, generator)
@@ -102,6 +128,10 @@ def xavier_normal(tensor: T, gain: float = 1.0, generator: Generator = None) -> 
     """Fill with normal samples of variance 2 gain² / (fan_in + fan_out).
 
     The formula is equation 12 of Glorot and Bengio (2010).
+
+    Raises:
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+        ShapeError: if the tensor is empty or has fewer than two axes.
     """
     fan_in, fan_out = _fans(tensor)
     return normal(tensor, 0.0, gain * math.sqrt(2 / (fan_in + fan_out)), generator)
@@ -111,6 +141,10 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
     """Fill with uniform samples of variance 2 gain² / (fan_in + fan_out).
 
     The formula is equation 16 of Glorot and Bengio (2010).
+
+    Raises:
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+        ShapeError: if the tensor is empty or has fewer than two axes.
     """
     fan_in, fan_out = _fans(tensor)
     bound = gain * math.sqrt(6 / (fan_in + fan_out))
@@ -125,6 +159,7 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
 
     Raises:
         ShapeError: if the tensor has fewer than two axes.
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
     """
     if tensor.ndim < 2:
         raise ShapeError(

@@ -31,6 +31,11 @@ class Linear(Layer):
         bias: whether to add a learned bias.
         generator: NumPy generator for the initial values; defaults to the global generator.
 
+    Raises:
+        ArgumentError: if a size is not an integer >= 1.
+        DtypeError: if `generator` is not a NumPy generator.
+        ShapeError: if the last axis of the input does not have length `in_features`.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Linear(3, 2)(Tensor.ones(5, 3)).shape
     (5, 2)
@@ -72,6 +77,10 @@ class Flatten(Layer):
 
     By default, all axes except the batch axis are merged.
 
+    Raises:
+        AxisError: in a call, if an axis is out of range.
+        ShapeError: in a call, if `start_dim` comes after `end_dim`.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Flatten()(Tensor.ones(2, 3, 4)).shape
     (2, 12)
@@ -100,6 +109,10 @@ class Dropout(Layer):
     Args:
         p: probability of dropping an entry.
         generator: NumPy generator for the masks; defaults to the global generator.
+
+    Raises:
+        ArgumentError: if `p` is not between 0 and 1.
+        DtypeError: in training, if `generator` is not a NumPy generator.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout(0.5).eval()(Tensor([1.0, 2.0]))
@@ -133,6 +146,11 @@ class Dropout2d(Dropout):
         p: probability of dropping a channel.
         generator: NumPy generator for the masks; defaults to the global generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
+
+    Raises:
+        ArgumentError: if `p` is not between 0 and 1, or `data_format` is unknown.
+        DtypeError: in training, if `generator` is not a NumPy generator.
+        ShapeError: if the input does not have four axes.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout2d(0.5)(Tensor.ones(2, 3, 4, 4)).shape
@@ -177,7 +195,8 @@ class Embedding(Layer):
 
     Raises:
         AxisError: if an index is outside the range from 0 to num_embeddings - 1.
-        DtypeError: if the indices are not integers.
+        DtypeError: if the indices are not integers, or `generator` is not a NumPy generator.
+        ArgumentError: if a size is not an integer >= 1, or `padding_idx` is out of range.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Embedding(10, 4)(Tensor([[1, 2, 3]])).shape

@@ -27,6 +27,10 @@ class Parameter(Tensor):
     `name` is the path of the parameter in its module, for error messages and graph drawings. It is
     set by `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
 
+    Raises:
+        DtypeError: as in `Tensor`.
+        ShapeError: as in `Tensor`.
+
     >>> from tinygrad_np import nn
     >>> nn.Parameter([1.0, 2.0]).requires_grad
     True
@@ -78,6 +82,9 @@ class Module:
     A subclass assigns its Parameters, buffers (plain Tensors) and child Modules to attributes in
     `__init__`, directly or in lists, tuples and dicts, and implements `forward`. Nothing needs to
     be registered, and there is no need to call `super().__init__()`.
+
+    Raises:
+        DtypeError: if a plain Tensor is assigned to an attribute that holds a Parameter.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -324,7 +331,7 @@ class Module:
         existing optimizer keeps the old dtype.
 
         Raises:
-            DtypeError: if `dtype` is not a float dtype.
+            DtypeError: if `dtype` is a dtype other than float.
         """
         if np.dtype(dtype).kind != "f":
             raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
@@ -344,6 +351,10 @@ class Module:
         Args:
             input_shape: shape of one sample, without the batch axis.
             dtype: dtype of the zeros; an integer dtype for models that take indices.
+
+        Raises:
+            ArgumentError: if `input_shape` is neither a tuple nor a list.
+            DtypeError: if `dtype` is a dtype other than float, int or bool.
 
         A shared parameter is counted in the first layer that has it. FLOPs, counted as in
         `profile()`, are those of the ops that run in the layer itself and not in a layer inside it.
@@ -419,7 +430,11 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 class Layer(Module):
-    """Base class of the built-in layers: a Module that takes Tensors or arrays, but no lists."""
+    """Base class of the built-in layers: a Module that takes Tensors or arrays, but no lists.
+
+    Raises:
+        DtypeError: in a call, if an input is a list or a string.
+    """
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         if any(isinstance(value, list | str) for value in inputs):
@@ -491,6 +506,10 @@ class Sequential(_Layers):
 
     It is also a list of its modules, which are named by position.
 
+    Raises:
+        ArgumentError: if a layer to add is not a Module.
+        AxisError: if an index is out of range.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor.ones(2, 4)).shape
     (2, 3)
@@ -508,6 +527,10 @@ class Sequential(_Layers):
 
 class ModuleList(_Layers):
     """A list of child modules, named by position and called by the module that holds the list.
+
+    Raises:
+        ArgumentError: if a layer to add is not a Module.
+        AxisError: if an index is out of range.
 
     >>> from tinygrad_np import nn
     >>> layers = nn.ModuleList([nn.Linear(4, 3)])

@@ -193,7 +193,9 @@ class BatchNorm1d(_BatchNorm):
         data_format: "NCHW", or "NHWC" if the channels are the last axis.
 
     Raises:
-        ShapeError: if each channel has a single value, in training or without running statistics.
+        ShapeError: if the shape of the input does not match, or each channel has a single value in
+            training or without running statistics.
+        ArgumentError: if `num_features` is not an integer >= 1, or `data_format` is unknown.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.BatchNorm1d(2, eps=0.0)(Tensor([[1.0, 5.0], [3.0, 1.0]])).tolist()
@@ -233,7 +235,9 @@ class InstanceNorm2d(_ChannelNorm):
         data_format: "NCHW", or "NHWC" if the channels are the last axis.
 
     Raises:
-        ShapeError: if an image has a single pixel, in training or without running statistics.
+        ShapeError: if the shape of the input does not match, or an image has a single pixel in
+            training or without running statistics.
+        ArgumentError: if `num_features` is not an integer >= 1, or `data_format` is unknown.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.InstanceNorm2d(1, eps=0.0)(Tensor([[[1.0, 3.0]]])).tolist()
@@ -290,7 +294,10 @@ class GroupNorm(Layer):
         data_format: "NCHW", or "NHWC" if the channels are the last axis.
 
     Raises:
-        ShapeError: if N is 1 and each group has a single value.
+        ShapeError: if the shape of the input does not match, or N is 1 and each group has a single
+            value.
+        ArgumentError: if `num_groups` or `num_channels` is not an integer >= 1, `num_groups` does
+            not divide `num_channels`, or `data_format` is unknown.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.GroupNorm(2, 6)(Tensor.randn(2, 6, 4, 4)).shape
@@ -383,6 +390,10 @@ class LayerNorm(Layer):
         elementwise_affine: whether to learn a weight and a bias of shape `normalized_shape`.
         bias: whether to learn the bias, if `elementwise_affine`.
 
+    Raises:
+        ArgumentError: if `normalized_shape` is empty, or a size is not an integer >= 1.
+        ShapeError: if the last axes of the input do not have shape `normalized_shape`.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.LayerNorm(2, eps=0.0)(Tensor([[1.0, 3.0], [6.0, 2.0]])).tolist()
     [[-1.0, 1.0], [1.0, -1.0]]
@@ -426,6 +437,10 @@ class RMSNorm(Layer):
         normalized_shape: sizes of the last axes, or an integer for a single axis.
         eps: number added to the mean square; defaults to the machine epsilon of the input's dtype.
         elementwise_affine: whether to learn a weight of shape `normalized_shape`.
+
+    Raises:
+        ArgumentError: if `normalized_shape` is empty, or a size is not an integer >= 1.
+        ShapeError: if the last axes of the input do not have shape `normalized_shape`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.RMSNorm(2, eps=0.0)(Tensor([[3.0, -3.0]])).tolist()

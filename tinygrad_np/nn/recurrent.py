@@ -34,6 +34,8 @@ class LSTMCell(Layer):
 
     Raises:
         ShapeError: if the shape of the input or of the state does not match.
+        ArgumentError: if a size is not an integer >= 1.
+        DtypeError: if `generator` is not a NumPy generator.
 
     >>> from tinygrad_np import Tensor, nn
     >>> cell = nn.LSTMCell(3, 5)

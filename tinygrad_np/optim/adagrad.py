@@ -28,6 +28,9 @@ class Adagrad(Optimizer):
         s ← s + g², starting with s = initial_accumulator_value
         w ← w - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps)
 
+    Raises:
+        ArgumentError: as in `Optimizer`.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adagrad(nn.Linear(2, 1).parameters(), lr=0.01)
     """
@@ -78,6 +81,9 @@ class Adadelta(Optimizer):
         d = sqrt(u + eps) / sqrt(v + eps) g
         u ← rho u + (1 - rho) d²
         w ← w - lr d
+
+    Raises:
+        ArgumentError: as in `Optimizer`.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adadelta(nn.Linear(2, 1).parameters(), rho=0.95)

@@ -36,6 +36,9 @@ class Adam(Optimizer):
         v ← β2 v + (1 - β2) g²
         w ← w - lr m / (1 - β1^t) / (sqrt(v / (1 - β2^t)) + eps)
 
+    Raises:
+        ArgumentError: as in `Optimizer`.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.Adam(nn.Linear(2, 1).parameters(), lr=0.001)
     """
@@ -80,6 +83,10 @@ class AdamW(Adam):
 
         w ← w - lr weight_decay w, then Adam's update without weight decay in the gradient
 
+    Raises:
+        ArgumentError: as in `Optimizer`, or if a parameter group turns off
+            `decoupled_weight_decay`.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.AdamW(nn.Linear(2, 1).parameters(), lr=0.001, weight_decay=0.01)
     """
@@ -121,6 +128,9 @@ class NAdam(Optimizer):
         μ(t) = β1 (1 - 0.96^(t momentum_decay) / 2);  Π = μ(1) ... μ(t)
         d = (1 - μ(t)) g / (1 - Π) + μ(t+1) m / (1 - Π μ(t+1))
         w ← w - lr d / (sqrt(v / (1 - β2^t)) + eps)
+
+    Raises:
+        ArgumentError: as in `Optimizer`.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.NAdam(nn.Linear(2, 1).parameters(), lr=0.002)

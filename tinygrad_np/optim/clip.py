@@ -27,11 +27,16 @@ def clip_grad_norm(
             skipped.
         max_norm: largest joint norm; inf clips nothing.
         norm_type: order p of the norm; math.inf takes the largest absolute entry.
-        error_if_nonfinite: raise GraphError if the norm is nan or inf, and leave the gradients
-            unchanged.
+        error_if_nonfinite: whether a norm of nan or inf is an error.
 
     Returns:
         The norm before clipping.
+
+    Raises:
+        ArgumentError: if `max_norm` is not a number >= 0, `norm_type` is not a number above 0, or
+            `parameters` is empty, is a module or holds something other than leaf tensors.
+        GraphError: if `error_if_nonfinite` is set and the norm is nan or inf; the gradients are
+            then left unchanged.
 
     From Pascanu et al. 2013, algorithm 1, with the sum over all entries of all gradients:
 
@@ -80,6 +85,10 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
         parameters: tensors, (name, tensor) pairs or a single tensor; those without a gradient are
             skipped.
         clip_value: largest absolute entry; inf clips nothing.
+
+    Raises:
+        ArgumentError: if `clip_value` is not a number >= 0, or `parameters` is empty, is a module
+            or holds something other than leaf tensors.
 
     Clipped gradients are new tensors, and nan stays nan.
 

@@ -30,6 +30,9 @@ class LAMB(Optimizer):
     is all zeros, |w| / |r| is replaced by 1, as in the authors' code; otherwise a bias that starts
     at 0 would stay at 0.
 
+    Raises:
+        ArgumentError: as in `Optimizer`.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.LAMB(nn.Linear(2, 1).parameters(), lr=0.001)
     """

@@ -39,6 +39,11 @@ class Muon(Optimizer):
         w ← w - lr weight_decay w
         w ← w - lr s NewtonSchulz(u)
 
+    Raises:
+        ArgumentError: as in `Optimizer`, or if `ns_coefficients` does not have three entries or has
+            a nan or inf, `ns_steps` is not an integer from 0 to 99, or `adjust_lr_fn` is unknown.
+        ShapeError: if a parameter is not a matrix.
+
     >>> from tinygrad_np import nn, optim
     >>> layer = nn.Linear(2, 1)
     >>> optimizer = optim.Muon([layer.weight], lr=0.02)

@@ -35,6 +35,11 @@ class OneCycleLR(Schedule):
         "cos": lr = end + (start - end) (1 + cos(π p)) / 2
         "linear": lr = start + (end - start) p
 
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer; if neither `total_steps` nor both
+            `epochs` and `steps_per_epoch` are given; if another option is invalid; or if
+            `cycle_momentum` is set and the optimizer has neither momentum nor betas.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), momentum=0.9)
     >>> schedule = optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)

@@ -40,6 +40,11 @@ class Optimizer:
     `defaults` and implements `_update`. This class validates the hyperparameters that several
     optimizers share (`lr`, `eps`, `betas`, ...).
 
+    Raises:
+        ArgumentError: if `params` is a module or a single tensor, or holds no parameters, a
+            parameter twice or something other than leaf tensors; if a parameter group lacks
+            "params" or has an unknown option; or if a hyperparameter is out of range.
+
     >>> from tinygrad_np import nn, optim
     >>> layer = nn.Linear(2, 1)
     >>> groups = [{"params": [layer.weight], "weight_decay": 0.01}, {"params": [layer.bias]}]

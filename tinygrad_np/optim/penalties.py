@@ -23,7 +23,8 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
         write the groups by hand for such a model.
 
     Raises:
-        ArgumentError: if a module or no parameters are given, or if `weight_decay` is negative.
+        ArgumentError: if a module, a single tensor or no parameters are given, a parameter is not a
+            leaf tensor, or `weight_decay` is not a finite number >= 0.
 
     >>> from tinygrad_np import nn, optim
     >>> groups = optim.decay_groups(nn.Linear(2, 1).named_parameters(), weight_decay=0.01)
@@ -53,7 +54,8 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
         hard as on large ones (Tibshirani 1996).
 
     Raises:
-        ArgumentError: if a module is given, or if there are no weights.
+        ArgumentError: if a module or a single tensor is given, a parameter is not a leaf tensor, or
+            there are no weights.
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([[3.0, -4.0]], requires_grad=True)

@@ -34,6 +34,10 @@ class ReduceLROnPlateau(Schedule):
 
     nan is never an improvement. A reduction sets lr ← max(factor lr, min_lr).
 
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, or an option is invalid; the message
+            names it.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
     >>> schedule = optim.ReduceLROnPlateau(optimizer, patience=0)

@@ -32,6 +32,9 @@ class RMSprop(Optimizer):
         b ← momentum b + g / (sqrt(v - m²) + eps)
         w ← w - lr b
 
+    Raises:
+        ArgumentError: as in `Optimizer`.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.RMSprop(nn.Linear(2, 1).parameters(), lr=0.01, momentum=0.9)
     """

@@ -22,6 +22,9 @@ class Schedule:
 
     A subclass passes its options to `__init__`, validates them in `_check` and implements `_lr`.
 
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer.
+
     >>> from tinygrad_np import nn, optim
     >>> class InverseSqrtLR(optim.Schedule):
     ...     def _lr(self, initial):
@@ -76,6 +79,9 @@ class Schedule:
         """Advance by one step and set the learning rates.
 
         Call this after the optimizer's `step`, once per batch or once per epoch.
+
+        Raises:
+            ArgumentError: if the schedule has no further steps, as at the end of `OneCycleLR`.
         """
         self._check_end(self.steps + 1)
         self.steps += 1

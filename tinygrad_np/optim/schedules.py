@@ -23,6 +23,10 @@ class StepLR(Schedule):
 
         lr(t) = lr(0) gamma^floor(t / step_size)
 
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, `step_size` is not an integer >= 1, or
+            `gamma` is not a finite number >= 0.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
     >>> schedule = optim.StepLR(optimizer, step_size=30)
@@ -49,6 +53,10 @@ class MultiStepLR(Schedule):
         gamma: factor of each decay.
 
         lr(t) = lr(0) gamma^(number of milestones up to t)
+
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, a milestone is not an integer >= 0, or
+            `gamma` is not a finite number >= 0.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -77,6 +85,9 @@ class ExponentialLR(Schedule):
 
         lr(t) = lr(0) gamma^t
 
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, or `gamma` is not a finite number >= 0.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
     >>> schedule = optim.ExponentialLR(optimizer, gamma=0.95)
@@ -102,6 +113,10 @@ class CosineAnnealingLR(Schedule):
         eta_min: minimum learning rate.
 
         lr(t) = eta_min + (lr(0) - eta_min) (1 + cos(π t / T_max)) / 2
+
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, `T_max` is not an integer >= 1, or
+            `eta_min` is not a finite number >= 0.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -132,6 +147,10 @@ class LinearWarmup(Schedule):
     This is PyTorch's LinearLR with `total_iters=warmup_steps`:
 
         lr(t) = lr(0) (start_factor + (1 - start_factor) min(1, t / warmup_steps))
+
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, `warmup_steps` is not an integer >= 1, or
+            `start_factor` is not a number above 0 and at most 1.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
@@ -168,6 +187,11 @@ class SequentialLR(Schedule):
 
         lr(t) = the learning rate of schedule k at its step t - milestones[k - 1],
         where k is the number of milestones up to t
+
+    Raises:
+        ArgumentError: if a scheduler is not a Schedule, is a `ReduceLROnPlateau` or has another
+            optimizer, or if `milestones` are not strictly increasing integers >= 0, one fewer than
+            schedulers.
 
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)

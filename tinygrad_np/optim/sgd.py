@@ -29,6 +29,10 @@ class SGD(Optimizer):
         v ← momentum v + (1 - dampening) g, starting with v = g
         w ← w - lr v, or with nesterov w ← w - lr (g + momentum v)
 
+    Raises:
+        ArgumentError: as in `Optimizer`, or if `nesterov` is set without momentum or with
+            dampening.
+
     >>> from tinygrad_np import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
     """
