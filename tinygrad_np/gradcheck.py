@@ -178,6 +178,7 @@ def gradcheck(
         GradientError: if a gradient is wrong; the message lists the worst entries with both values.
         DtypeError: if no input is float64.
         ArgumentError: if `projections` is below 1.
+        GraphError: if the output does not depend on a float64 input.
 
     >>> print(gradcheck(lambda x: x * x, [np.array([1.0, 2.0])]))  # doctest: +ELLIPSIS
     input 0 (2,): 3 random projections agree, largest relative deviation ...
@@ -260,6 +261,8 @@ def gradgradcheck(
     Raises:
         GradientError: if a second derivative is wrong, or the two VJPs differ.
         DtypeError: if no input is float64.
+        ArgumentError: if `projections` is below 1.
+        GraphError: if the output does not depend on a float64 input.
 
     >>> report = gradgradcheck(lambda x: x * x * x, [np.array([1.0, 2.0])])
     """

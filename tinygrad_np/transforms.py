@@ -235,9 +235,9 @@ def value_and_grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Calla
         function: returns a Tensor with one element.
         argnum: position or positions of the arguments to differentiate with respect to.
 
-    The returned function raises ShapeError unless the value has exactly one element, ArgumentError
-    if `argnum` is out of range, and DtypeError if such an argument is not a float or `function`
-    does not return a Tensor.
+    The returned function raises ArgumentError if `argnum` is out of range, DtypeError if such an
+    argument is not a float or `function` does not return a Tensor, and ShapeError unless the value
+    has exactly one element.
 
     >>> from tinygrad_np.transforms import value_and_grad
     >>> value_and_grad(lambda x: (x * x).sum())(Tensor([1.0, 3.0]))
@@ -259,9 +259,9 @@ def grad(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., A
         function: returns a Tensor with one element.
         argnum: position or positions of the arguments to differentiate with respect to.
 
-    The returned function raises ShapeError unless the value has exactly one element, ArgumentError
-    if `argnum` is out of range, and DtypeError if such an argument is not a float or `function`
-    does not return a Tensor.
+    The returned function raises ArgumentError if `argnum` is out of range, DtypeError if such an
+    argument is not a float or `function` does not return a Tensor, and ShapeError unless the value
+    has exactly one element.
 
     >>> from tinygrad_np.transforms import grad
     >>> grad(grad(lambda x: x**3))(2.0)
@@ -280,6 +280,10 @@ def vjp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
     The VJP is a function that maps an upstream gradient, with the shape of the value, to the
     gradient with respect to the arguments. It can be called any number of times.
+
+    The returned function raises ArgumentError if `argnum` is out of range, and DtypeError if such
+    an argument is not a float or `function` does not return a Tensor. The VJP raises ShapeError if
+    the upstream gradient has another shape than the value or, if it is a Tensor, another dtype.
 
     >>> from tinygrad_np.transforms import vjp
     >>> value, pull = vjp(lambda x: x * x)(Tensor([1.0, 3.0]))
@@ -306,6 +310,11 @@ def jvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
     The returned function takes the arguments of `function` followed by the tangent, which has the
     structure of the arguments to differentiate with respect to. The JVP is computed as the VJP of
     the VJP, which is linear in the upstream gradient.
+
+    The returned function raises ArgumentError if `argnum` is out of range or the tangent is missing
+    or has another structure, DtypeError if such an argument is not a float or `function` does not
+    return a Tensor, and ShapeError if a tangent has another shape than its argument or, if it is a
+    Tensor, another dtype.
 
     >>> from tinygrad_np.transforms import jvp
     >>> jvp(lambda x: x * x)(Tensor([1.0, 3.0]), Tensor([1.0, 10.0]))
@@ -337,6 +346,9 @@ def jacobian(function: Callable[..., Any], argnum: Argnum = 0) -> Callable[..., 
 
     If `function` returns a tuple, list or dict of Tensors, the Jacobians have the same structure,
     with lists as tuples.
+
+    The returned function raises ArgumentError if `argnum` is out of range, and DtypeError if such
+    an argument is not a float or `function` returns anything but Tensors.
 
     >>> from tinygrad_np.transforms import jacobian
     >>> jacobian(lambda x: x * x)(Tensor([1.0, 3.0]))
@@ -382,6 +394,10 @@ def hessian(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[...
     The Hessian has shape (*argument, *argument). For several arguments or a Module, it is nested:
     `result[i][j]` is the second derivative with respect to arguments or parameters i and j.
 
+    The returned function raises ArgumentError if `argnum` is out of range, DtypeError if such an
+    argument is not a float or `function` does not return a Tensor, and ShapeError unless the value
+    has exactly one element.
+
     >>> from tinygrad_np.transforms import hessian
     >>> hessian(lambda x: (x**3).sum())(Tensor([1.0, 2.0]))
     Tensor([[ 6.,  0.],
@@ -395,6 +411,11 @@ def hvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
     The returned function takes the arguments of `function` followed by the tangent. It does not
     build the Hessian (Pearlmutter 1994).
+
+    The returned function raises ArgumentError if `argnum` is out of range or the tangent is missing
+    or has another structure, DtypeError if such an argument is not a float or `function` does not
+    return a Tensor, and ShapeError if a tangent has another shape than its argument or, if it is a
+    Tensor, another dtype, or if the value does not have exactly one element.
 
     >>> from tinygrad_np.transforms import hvp
     >>> hvp(lambda x: (x**3).sum())(Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))

@@ -105,6 +105,7 @@ class Augmentation:
             ShapeError: if `images` is not 4-D.
             ArgumentError: if noise or erasing is on and a value is outside 0 to `scale`, or if a
                 shift could move the whole image out of view.
+            DtypeError: if `generator` is not a NumPy generator.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()

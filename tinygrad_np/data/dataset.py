@@ -91,7 +91,11 @@ class Dataset:
         return len(self.images)
 
     def first(self, count: int | None) -> "Dataset":
-        """Return a dataset of the first `count` images, or of all images if `count` is None."""
+        """Return a dataset of the first `count` images, or of all images if `count` is None.
+
+        Raises:
+            ArgumentError: if `count` is below 1 or above the number of images.
+        """
         if count is None:
             return self
         if not 1 <= count <= len(self):
@@ -112,7 +116,8 @@ class Dataset:
             The remaining dataset and the held-out dataset, both in the original order.
 
         Raises:
-            ArgumentError: if `fraction` is not between 0 and 1, or a part would be empty.
+            ArgumentError: if `fraction` is not between 0 and 1, `seed` is not an integer >= 0, or a
+                part would be empty.
 
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
@@ -169,6 +174,12 @@ class DataLoader:
         seed: seed of shuffling and augmentation, which depend only on the seed and the epoch
             number. By default, it is drawn from the global generator when first needed.
         augmentation: random changes of the images; for training sets only.
+
+    Raises:
+        ArgumentError: if `batch_size` is not an integer >= 1, `seed` is not an integer >= 0, or the
+            dataset is empty; if noise or erasing is on and a pixel is outside 0 to the dataset's
+            `scale`; or, at the start of a pass, if a shift could move the whole image out of view.
+        DtypeError: if `dataset` is not a Dataset, or `augmentation` is not an Augmentation.
 
     >>> from tinygrad_np import data
     >>> train_set, _ = data.digits()

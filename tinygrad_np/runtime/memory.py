@@ -81,7 +81,11 @@ class Pool:
         return array
 
     def set_limit(self, nbytes: int) -> None:
-        """Limit the idle memory to `nbytes`; 0 frees all of it and disables recycling."""
+        """Limit the idle memory to `nbytes`; 0 frees all of it and disables recycling.
+
+        Raises:
+            ArgumentError: if `nbytes` is negative.
+        """
         if nbytes < 0:
             raise ArgumentError(
                 f"set_limit: expected `nbytes` to be >= 0 (0 disables recycling), got {nbytes}."

@@ -32,10 +32,11 @@ class Checkpoint(Callback):
         every_steps: number of steps between the numbered files; None disables them.
 
     Raises:
-        ArgumentError: if an argument is invalid.
+        ArgumentError: if `monitor` does not end in "loss" or "accuracy", or `every_steps` is not an
+            integer >= 1.
 
-    `fit` raises DataError if a file cannot be written, and ArgumentError if `monitor` needs a
-    validation set and there is none.
+    `fit` raises the errors of `Trainer.save`, and ArgumentError if `monitor` needs a validation set
+    and there is none, or is not among the logs.
 
     >>> from tinygrad_np import train
     >>> checkpoint = train.Checkpoint("runs/lenet", monitor="validation_accuracy")

@@ -23,9 +23,11 @@ class EarlyStopping(Callback):
         min_delta: an epoch improves if it beats the best one by more than this; nan never does.
 
     Raises:
-        ArgumentError: if an argument is invalid.
+        ArgumentError: if `monitor` does not end in "loss" or "accuracy", `patience` is not an
+            integer >= 1, or `min_delta` is not a finite number >= 0.
 
-    `fit` raises ArgumentError if `monitor` needs a validation set and there is none.
+    `fit` raises ArgumentError if `monitor` needs a validation set and there is none, or is not
+    among the logs.
 
     >>> from tinygrad_np import train
     >>> stopping = train.EarlyStopping("validation_accuracy", patience=3)

@@ -20,6 +20,11 @@ class Evaluate(Callback):
         loader: iterable of (inputs, targets) batches.
         every_steps: number of steps between evaluations; None evaluates after each epoch.
 
+    Raises:
+        ArgumentError: if `name` is empty, reserved or not a string, or `every_steps` is not an
+            integer >= 1.
+        DtypeError: if the loader is not iterable.
+
     >>> from tinygrad_np import data, train
     >>> train_set, test_set = data.digits()
     >>> curve = train.Evaluate("test", data.DataLoader(test_set), every_steps=1000)

@@ -22,6 +22,8 @@ class TensorBoard(Callback):
     Raises:
         DataError: if tensorboardX is not installed; the message says how to install it.
 
+    `fit` raises DataError if the directory cannot be created or written to.
+
     >>> from tinygrad_np import train
     >>> board = train.TensorBoard("runs/lenet")
     """

@@ -126,6 +126,7 @@ class Trainer:
             ArgumentError: if `epochs` is not a positive integer, a loader yields no samples,
                 ReduceLROnPlateau has no `validation`, or a loaded run cannot resume with this
                 loader.
+            GraphError: if the loss does not depend on a parameter that is not frozen.
         """
         first = self._prepare(train_loader, epochs, validation)
         with self._interrupts:
@@ -319,6 +320,7 @@ class Trainer:
         Raises:
             DataError: if the file cannot be written.
             DtypeError: if a callback's state holds a value that the format cannot store.
+            ArgumentError: if two arrays in a callback's state have the same path.
         """
         save_tree(path, self.state_dict())
 

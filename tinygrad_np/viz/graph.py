@@ -45,6 +45,7 @@ def draw(
             `depth` is not an integer >= 0.
         GraphError: if no graph was recorded, the graph was freed by `backward`, or it has more than
             `max_nodes` boxes.
+        DtypeError: if an input does not contain numbers.
 
     >>> from tinygrad_np import Tensor, nn, viz
     >>> picture = viz.draw(nn.Linear(3, 2), Tensor.ones(1, 3))

@@ -91,6 +91,9 @@ def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[
 def images(dataset: Dataset, count: int = 30, title: str = "") -> Figure:
     """Plot the first `count` images of a dataset in a grid, with their class names.
 
+    Raises:
+        ArgumentError: if `count` is below 1, or the dataset is empty.
+
     >>> from tinygrad_np import data, viz
     >>> len(viz.images(data.digits()[0], count=4).axes)
     4

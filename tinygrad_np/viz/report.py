@@ -44,6 +44,10 @@ def report(
 
     Raises:
         DataError: if a file other than graph.svg cannot be written.
+        ShapeError: if `logits` does not have one row per image.
+        ArgumentError: if no epoch has a loss, a predicted class is not in `test_set.classes`, or a
+            row of logits has no finite softmax.
+        GraphError: if the graph of the model is empty or has more than 500 boxes.
     """
     folder = Path(folder)
     name = f"{type(model).__name__} on {test_set.name}"
