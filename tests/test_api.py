@@ -72,7 +72,7 @@ def test_methods_have_examples():
 
 @pytest.mark.slow
 @each(("name", "signature"), [s for s in signed_methods() if s[1]])
-def test_signature(name, signature):
+def test_methods_have_the_listed_signature(name, signature):
     """Check names, order and defaults; more parameters at the end, such as generator, are fine."""
     text = signature.replace("float32", "None").replace("int64", '"int64"')
     expected = ast.parse(f"def f{text}: pass").body[0].args
@@ -139,7 +139,7 @@ def test_optim_names_have_examples():
         for name in names(cells[1])
     ],
 )
-def test_other_names_exist(where, name):
+def test_names_in_other_modules_exist(where, name):
     assert getattr(importlib.import_module(where), name) is not None
 
 
@@ -147,11 +147,11 @@ ARITHMETIC = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
 
 
 @each("name", [*ARITHMETIC, "and", "or", "xor", "lshift", "rshift"])
-def test_binary_and_reflected_operators(name):
+def test_binary_and_reflected_operators_exist(name):
     assert callable(getattr(Tensor, f"__{name}__"))
     assert callable(getattr(Tensor, f"__r{name}__"))
 
 
 @each("name", ["invert", "neg", "abs", "lt", "le", "gt", "ge", "eq", "ne"])
-def test_other_operators(name):
+def test_other_operators_exist(name):
     assert callable(getattr(Tensor, f"__{name}__"))

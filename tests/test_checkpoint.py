@@ -90,7 +90,7 @@ def test_first_and_second_gradients_match_differences():
         check(lambda x: checkpoint(nested, x), [points[0, :2]])
 
 
-def test_transforms_of_checkpoints():
+def test_transforms_of_a_checkpoint_match_the_plain_call():
     x = Tensor(np.array([0.3, -0.7]))
 
     def function(run):
@@ -102,7 +102,7 @@ def test_transforms_of_checkpoints():
         np.testing.assert_allclose(found.data, expected.data, rtol=1e-12)
 
 
-def test_arguments_without_gradient():
+def test_arguments_without_gradient_are_accepted():
     x, constant = leaf(1.0, 2.0), Tensor(np.array([3.0, 4.0]))
     out = checkpoint(lambda x, c, n, a: x * c * n + a, x, constant, 2, np.ones(2))
     assert out.tolist() == [7.0, 17.0]
@@ -111,7 +111,7 @@ def test_arguments_without_gradient():
     assert constant.grad is None
 
 
-def test_gradient_of_single_targets():
+def test_gradient_selects_targets_and_runs_no_other_hooks():
     x, weight, log = leaf([2.0]), leaf([3.0]), []
     out = checkpoint(lambda x: x * x * weight, x)
     handle = x.register_hook(log.append)
@@ -122,7 +122,7 @@ def test_gradient_of_single_targets():
     assert x.grad is weight.grad is None
 
 
-def test_second_backward_with_retain_graph():
+def test_retain_graph_allows_a_second_backward():
     x = leaf(1.0, 2.0)
     out = checkpoint(block, x).sum()
     out.backward(retain_graph=True)

@@ -14,7 +14,7 @@ REALS = [0.5, math.inf, math.nan, np.float16(1), np.float64(-2)]
 OTHERS = ["3", None, 1j, [1], np.array(1), np.array([1.0]), np.complex64(1)]
 
 
-def test_predicates():
+def test_is_integer_and_is_real_reject_other_values():
     assert all(is_integer(value) and is_real(value) for value in INTEGERS)
     assert all(is_real(value) and not is_integer(value) for value in REALS)
     assert not any(is_integer(value) or is_real(value) for value in OTHERS)

@@ -241,7 +241,7 @@ def test_inf_from_upstream_or_outside_debug_is_allowed():
     assert [x.grad.tolist(), y.grad.tolist()] == [[np.inf, 2.0], [np.inf]]
 
 
-def test_message_for_a_forward_outside_debug():
+def test_message_says_that_the_forward_ran_outside_debug():
     y = leaf([0.0]).sqrt()
     with (
         debug(),
@@ -337,7 +337,7 @@ def test_observer_entered_twice_sees_each_op_once():
     assert this_thread.state.observers == []
 
 
-def test_decorated_function_on_two_threads():
+def test_decorated_function_runs_on_two_threads():
     """Each thread has its own observers, and they are restored on exit."""
     inside = threading.Event()
     left = []
@@ -370,7 +370,7 @@ def test_decorated_function_on_two_threads():
     assert this_thread.state.observers == []
 
 
-def test_debug_inside_and_outside_profile():
+def test_debug_works_inside_and_outside_profile():
     for first, second in ((debug(), profile()), (profile(), debug())):
         with first, second:
             y = leaf(4.0, 0.0).sqrt()

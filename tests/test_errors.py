@@ -59,6 +59,6 @@ X = T([[1.0, 2.0]])
         (lambda: X.nll_loss([-100]), ArgumentError, "Use `ignore_index`"),
     ],
 )
-def test_messages(call, error, message):
+def test_messages_state_the_expected_arguments(call, error, message):
     with pytest.raises(error, match=re.escape(message)), no_grad():
         call()

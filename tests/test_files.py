@@ -8,7 +8,7 @@ from tinygrad_np.errors import DataError
 from tinygrad_np.files import make_folder, write_bytes
 
 
-def test_write(tmp_path):
+def test_write_bytes_replaces_the_file(tmp_path):
     for content in (b"one", b"another"):
         write_bytes(tmp_path / "a", content)
         assert (tmp_path / "a").read_bytes() == content
@@ -25,7 +25,7 @@ def test_unwritable_path_raises(tmp_path, where):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_make_folder(tmp_path):
+def test_make_folder_creates_nested_directories(tmp_path):
     for _ in range(2):
         make_folder(tmp_path / "a" / "b", "Owner")
         assert list((tmp_path / "a" / "b").iterdir()) == []

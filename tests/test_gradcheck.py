@@ -43,7 +43,7 @@ def test_report_lists_comparisons():
 
 
 @pytest.mark.parametrize("projections", [1, 5])
-def test_number_of_projections(projections):
+def test_report_shows_the_number_of_projections(projections):
     report = gradcheck(lambda x: x.exp(), [POINTS], projections=projections)
     assert report.inputs[0][2] == projections
     assert f": {projections} random projections agree" in str(report)
@@ -85,7 +85,7 @@ def test_inputs_are_not_changed():
 @each("check", [gradcheck, gradgradcheck])
 @each("shape", [(), (0,), (1,), (2, 1, 2)])
 @each("full", [True, False])
-def test_shapes(check, shape, full):
+def test_inputs_of_any_shape_are_checked(check, shape, full):
     report = check(lambda x: x.exp() * x, [np.full(shape, 0.5)], full=full)
     assert report.inputs[0][1] == shape
 
@@ -157,7 +157,7 @@ def test_wrong_entry_is_listed_first():
     assert all(analytic == pytest.approx(numeric, rel=1e-6) for _, analytic, numeric, _ in others)
 
 
-def test_row_without_ratio_if_the_difference_is_zero():
+def test_ratio_is_omitted_if_the_difference_is_zero():
     @op("0", vjps={"x": lambda grad_out: grad_out})
     def nothing(x):
         return x * 0
@@ -184,12 +184,12 @@ def test_one_wrong_entry_of_1000_is_detected(projections):
         gradcheck(function, [points], projections=projections)
 
 
-def test_message_for_kinks():
+def test_message_suggests_moving_the_point_off_a_kink():
     with pytest.raises(GradientError, match="At a kink, differences are meaningless: move the"):
         gradcheck(lambda x: x.relu(), [np.array([0.0, 1.0])])
 
 
-def test_tolerance():
+def test_tolerance_limits_the_accepted_difference():
     function = square_with(lambda grad_out, x: grad_out * 2 * x * 1.001)
     report = gradcheck(function, [POINTS], tolerance=1e-2)
     assert 1e-6 < report.inputs[0][3] < 1e-2
@@ -197,7 +197,7 @@ def test_tolerance():
         gradcheck(lambda x: x.exp(), [POINTS], tolerance=1e-15)
 
 
-def test_eps():
+def test_eps_is_the_step_of_the_difference():
     """The central difference of x³ is too large by eps²."""
     with pytest.raises(GradientError) as caught:
         gradcheck(lambda x: x * x * x, [np.array([1.0])], eps=0.1, full=True)
@@ -274,12 +274,12 @@ def test_invalid_projections_raise(projections):
         gradcheck(lambda x: x * x, [np.ones(2)], projections=projections)
 
 
-def test_base_classes_of_gradient_error():
+def test_gradient_error_is_an_arithmetic_error():
     assert issubclass(GradientError, TinygradNpError)
     assert issubclass(GradientError, ArithmeticError)
 
 
-def test_search_for_one_wrong_entry_of_10_000():
+def test_search_for_one_wrong_entry_skips_most_of_10_000():
     """The search evaluates far fewer than 10,000 entries."""
     wrong = np.ones((100, 100))
     wrong[17, 83] = 3.0
@@ -297,7 +297,7 @@ def test_search_for_one_wrong_entry_of_10_000():
     assert len(calls) < 1000
 
 
-def test_small_values_are_checked():
+def test_wrong_gradients_of_small_values_are_detected():
     """A wrong VJP is detected even if all numbers are small."""
     tiny = op("1e-7 x^2", vjps={"x": lambda grad_out: grad_out * 0})(lambda x: 1e-7 * x * x)
     for full in (False, True):

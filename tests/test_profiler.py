@@ -80,7 +80,7 @@ def test_one_row_per_op_and_module(table):
         ("cross_entropy_rows", "", 2 * 4, 2 * 4 * 20),
     ],
 )
-def test_calls_and_bytes(table, op, module, nbytes, backward_nbytes):
+def test_rows_count_calls_and_bytes(table, op, module, nbytes, backward_nbytes):
     row = row_of(table, op, module)
     assert (row.calls, row.nbytes) == (2, nbytes)
     assert (row.backward_calls, row.backward_nbytes) == (2, backward_nbytes)
@@ -105,7 +105,7 @@ def test_backward_time_counts_for_the_order():
     assert first.backward_seconds > 0.004 > first.seconds
 
 
-def test_printed_table(table):
+def test_printed_table_is_aligned(table):
     groups, heading, *lines = str(table).splitlines()
     assert groups.split("-")[0].isspace()
     assert [word for word in groups.split() if word.isalpha()] == ["forward", "backward"]
@@ -138,7 +138,7 @@ def test_printed_table(table):
     assert sum(float(share[:-1]) for share in shares[:-1]) == pytest.approx(100, abs=0.5)
 
 
-def test_column_widths():
+def test_columns_fit_long_module_names():
     model = nn.Module()
     model.a_layer_with_a_rather_long_name = nn.Sequential(nn.ReLU())
     model.forward = lambda x: model.a_layer_with_a_rather_long_name(x)
@@ -159,7 +159,7 @@ def test_total_is_the_sum_of_the_rows(table):
             assert getattr(total, field) > 0
 
 
-def test_empty_profile():
+def test_empty_profile_prints_a_note():
     with profile() as table:
         pass
     assert table.rows() == []
@@ -170,7 +170,7 @@ def test_empty_profile():
 # FLOPs. tests/ops/test_flops.py checks the forward FLOPs of each op against hand counts.
 
 
-def test_flops_of_a_training_step():
+def test_flops_of_a_training_step_match_hand_counts():
     """Hand counts, from the shapes in the model's comments, for batch size 2."""
     model = MnistCNN(np.random.default_rng(0))
     with profile() as table:
@@ -288,7 +288,7 @@ def test_backward_inside_an_op_counts_for_the_op():
     assert (row.op, row.calls, row.flops, row.backward_calls) == ("slope", 1, 3, 0)
 
 
-def test_profile_after_a_failing_vjp():
+def test_profile_continues_after_a_failing_vjp():
     @op("x", vjps={"x": lambda grad_out: ops.reshape(grad_out, (5,))})
     def failing(x):
         return x * 1
@@ -425,7 +425,7 @@ def no_pins(monkeypatch):
     return monkeypatch
 
 
-def test_show_config_lines(capsys, no_pins):
+def test_show_config_prints_versions_threads_and_memory(capsys, no_pins):
     ours, python, cores, threads, *libraries, memory = shown(capsys)
     assert ours == f"tinygrad_np {tinygrad_np.__version__}"
     assert re.fullmatch(rf"Python 3\.\d+\.\S+, NumPy {re.escape(np.__version__)}, \S+", python)
@@ -453,7 +453,7 @@ def test_show_config_shows_blas_variables(capsys, no_pins, name):
     assert line == f"{name}=7" + remark * (name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"))
 
 
-def test_set_num_threads(capsys):
+def test_set_num_threads_limits_blas(capsys):
     before = [library["num_threads"] for library in blas()]
     assert before
     try:
@@ -494,7 +494,7 @@ def test_invalid_thread_count_raises(count):
     assert [library["num_threads"] for library in blas()] == [max(before)] * len(before)
 
 
-def test_flops_of_a_variadic_kernel_that_calls_ops():
+def test_variadic_kernel_reports_its_own_flops():
     total = op(
         "sum of xs",
         vjps={"xs": lambda grad_out, xs: grad_out},

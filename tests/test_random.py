@@ -36,7 +36,7 @@ def are_equal(some, others):
     return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
-def test_manual_seed():
+def test_manual_seed_determines_all_numbers():
     """Equal seeds give equal numbers, bit for bit; different seeds do not."""
     drawn = []
     for seed in (1, 1, 2):

@@ -11,7 +11,7 @@ from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 
 @each("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])
-def test_shape_as_ints_or_as_one_sequence(name):
+def test_shape_may_be_ints_or_one_sequence(name):
     make = getattr(Tensor, name)
     assert make(2, 3).shape == make((2, 3)).shape == make([2, 3]).shape == (2, 3)
     assert make().shape == make(()).shape == ()
@@ -47,7 +47,7 @@ def test_shape_as_ints_or_as_one_sequence(name):
         (Tensor([1, 2]).full_like(7.5, np.float32), [7.5, 7.5], np.float32),
     ],
 )
-def test_values_and_dtypes(made, expected, dtype):
+def test_creation_methods_return_the_expected_values_and_dtypes(made, expected, dtype):
     assert made.tolist() == expected
     assert made.dtype == dtype
 
@@ -82,7 +82,7 @@ def test_passing_a_generator_leaves_the_global_one_unchanged(draw):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dtypes_and_distributions_of_random_numbers(dtype):
+def test_random_numbers_have_the_given_dtype_and_distribution(dtype):
     uniform = Tensor.uniform(20000, low=-1, high=3, dtype=dtype, generator=rng())
     normal = Tensor.normal(20000, mean=2, std=3, dtype=dtype, generator=rng())
     assert uniform.dtype == normal.dtype == dtype
@@ -94,7 +94,7 @@ def test_dtypes_and_distributions_of_random_numbers(dtype):
     assert abs(normal.data.astype(float).std() - 3) < 0.1
 
 
-def test_randint_and_randperm():
+def test_randint_and_randperm_cover_their_range():
     drawn = Tensor.randint(1000, low=-2, high=3, generator=rng())
     assert drawn.dtype == np.int64
     assert sorted(set(drawn.tolist())) == [-2, -1, 0, 1, 2]
@@ -175,7 +175,7 @@ def test_invalid_arguments_raise(call, error, message):
         call()
 
 
-def test_sizes_by_keyword_as_a_number():
+def test_size_keywords_accept_one_number():
     x = Tensor(np.arange(4.0))
     assert x.reshape(shape=-1).shape == (4,)
     assert x.repeat(repeats=2).shape == (8,)

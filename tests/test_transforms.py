@@ -161,7 +161,7 @@ def test_shared_parameter_appears_once():
     assert {name: slope.item() for name, slope in found.items()} == {"one": 30.0}
 
 
-def test_parameter_shared_by_two_modules():
+def test_parameter_shared_by_two_modules_appears_in_both_results():
     layer = nn.Linear(1, 1, bias=False)
     x, layers = Tensor([[2.0]]), (nn.Sequential(layer), nn.Sequential(nn.ReLU(), layer))
     found = grad(lambda one, other: (one(x) * other(x)).sum(), (0, 1))(*layers)
@@ -170,7 +170,7 @@ def test_parameter_shared_by_two_modules():
         assert [slope.item() for slope in part.values()] == [pytest.approx(8 * layer.weight.item())]
 
 
-def test_module_and_tensor_arguments():
+def test_modules_and_tensors_can_both_be_arguments():
     network, x = Network(), double(POINTS)
 
     def function(network, x):
@@ -299,7 +299,7 @@ def test_nested_transforms_match_hessian_times_vector():
         np.testing.assert_allclose(found.data, expected, rtol=1e-12)
 
 
-def test_jacobian_of_jacobian():
+def test_jacobian_of_jacobian_holds_second_derivatives():
     found = jacobian(jacobian(lambda x: x**3))(double(1.0, 2.0))
     expected = np.zeros((2, 2, 2))
     expected[0, 0, 0], expected[1, 1, 1] = 6.0, 12.0
@@ -309,7 +309,7 @@ def test_jacobian_of_jacobian():
     assert third.data[0, 0].tolist() == [48.0, 72.0]
 
 
-def test_jacobian_of_jvp_with_respect_to_the_tangent():
+def test_jacobian_of_jvp_by_the_tangent_is_the_jacobian():
     """The JVP is linear in the tangent t, so its Jacobian with respect to t is the Jacobian."""
     x = double(0.3, 0.5)
     along = jacobian(lambda t: jvp(Tensor.exp)(x, t)[1])(double(0.0, 0.0))
@@ -323,7 +323,7 @@ def test_jacobian_keeps_the_structure_of_the_result():
 
 
 @each("shape", [(), (0,), (1,), (2, 0)])
-def test_jacobian_shapes(shape):
+def test_jacobian_shape_is_output_shape_then_input_shape(shape):
     x = double(np.ones(shape))
     assert jacobian(lambda x: x * 2)(x).shape == shape + shape
     assert jacobian(lambda x: (x * 2).sum())(x).shape == shape
@@ -340,7 +340,7 @@ def test_inner_function_uses_outer_variable():
     assert grad(lambda x: grad(lambda y: x * y * y)(x))(3.0).item() == 12.0
 
 
-def test_same_tensor_as_two_arguments():
+def test_one_tensor_may_be_two_arguments():
     x = leaf(3.0)
     of_first, of_second = grad(lambda a, b: a * a * b, (0, 1))(x, x)
     assert (of_first.item(), of_second.item()) == (18.0, 9.0)
@@ -390,7 +390,7 @@ def test_unused_argument_has_zeros_of_its_shape_and_dtype():
     assert not zeros.data.any()
 
 
-def test_identity_function():
+def test_transforms_accept_the_identity_function():
     x = double(2.0)
     assert grad(lambda x: x)(x).item() == 1.0
     assert grad(lambda x: x)(leaf(2.0)).item() == 1.0

@@ -56,7 +56,7 @@ def test_frozen_leaf_has_no_grad():
     assert frozen.grad is None
 
 
-def test_backward_on_a_leaf():
+def test_backward_on_a_leaf_stores_a_copy_of_the_gradient():
     x = leaf(1.0, 2.0)
     upstream = np.array([3.0, 4.0])
     x.backward(upstream)
@@ -84,7 +84,7 @@ def test_repeated_diamonds_take_linear_time():
 
 
 @pytest.mark.slow
-def test_chain_of_100_000_ops():
+def test_backward_handles_a_chain_of_100_000_ops():
     x = leaf(0.0, dtype=np.float32)
     y = x
     for _ in range(50_000):
@@ -105,7 +105,7 @@ def test_chain_of_100_000_ops_is_freed_without_backward():
     assert node() is None
 
 
-def test_second_derivative_of_a_long_chain():
+def test_second_derivative_of_a_long_chain_is_exact():
     x = leaf(1.0)
     y = x
     for _ in range(2000):
@@ -165,7 +165,7 @@ def test_retain_graph_keeps_the_graph():
 
 
 @pytest.mark.slow
-def test_tenth_derivative_of_a_polynomial():
+def test_tenth_derivative_of_a_polynomial_is_correct():
     x = leaf(1.5)
     y = x
     for _ in range(11):
@@ -175,7 +175,7 @@ def test_tenth_derivative_of_a_polynomial():
     assert y.item() == pytest.approx(math.factorial(12) / 2 * 1.5**2)
 
 
-def test_create_graph_in_backward():
+def test_backward_with_create_graph_gives_a_differentiable_gradient():
     x = leaf(3.0)
     (x * x * x).backward(create_graph=True)
     first = x.grad
@@ -192,7 +192,7 @@ def test_gradient_penalty_has_weight_gradients():
     assert w.grad.item() == 144.0
 
 
-def test_second_derivative_through_a_fused_op():
+def test_fused_cross_entropy_has_the_hessian_of_its_formula():
     """The Hessian of cross-entropy, differentiated through its definition, is diag(p) - p pᵀ."""
     logits = leaf([[0.3, -1.0, 2.0]])
     (grad,) = logits.cross_entropy([2]).gradient(logits, create_graph=True)
@@ -201,7 +201,7 @@ def test_second_derivative_through_a_fused_op():
     np.testing.assert_allclose(rows, np.diag(p) - np.outer(p, p), rtol=1e-12)
 
 
-def test_second_derivative_if_both_inputs_depend_on_one_tensor():
+def test_second_derivative_is_correct_if_both_inputs_share_a_tensor():
     logits = leaf([[0.3, -1.0, 2.0]])
     probabilities = logits.softmax(axis=1)
     loss = (logits * 2).cross_entropy(probabilities)
@@ -232,7 +232,7 @@ def test_gradient_keeps_grad_and_graph():
     assert x.grad is None
 
 
-def test_gradient_of_intermediate_results():
+def test_gradient_accepts_intermediate_results():
     x = leaf(2.0)
     y = x * x
     z = y * y
@@ -434,7 +434,7 @@ def test_deep_network_matches_central_differences(create_graph):
         np.testing.assert_allclose(parameter.grad.data, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_gradient_of_a_target_with_a_freed_graph():
+def test_gradient_stops_at_a_target_with_a_freed_graph():
     x = leaf([2.0])
     y = x * x
     z = y.exp()
@@ -459,7 +459,7 @@ def test_changing_the_upstream_gradient_later_changes_no_gradient():
     assert slope.gradient(x, gradient=np.ones(2))[0].tolist() == [6.0, 12.0]
 
 
-def test_kernel_that_returns_grad_out_in_a_later_call():
+def test_kernel_may_return_grad_out_in_a_later_call():
     @op(
         "k x",
         vjps={"x": lambda grad_out, k: grad_out * k},

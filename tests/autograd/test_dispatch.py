@@ -89,7 +89,7 @@ def test_arrays_are_passed_to_the_forward_without_a_copy():
         (lambda: Tensor([1.0]) > 0, np.bool_),
     ],
 )
-def test_dtypes_of_results(make, dtype):
+def test_results_have_the_promoted_dtype(make, dtype):
     assert make().dtype == dtype
 
 

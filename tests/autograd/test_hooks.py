@@ -77,7 +77,7 @@ def test_ops_in_a_hook_are_not_recorded():
     assert not seen[0].requires_grad
 
 
-def test_hook_on_the_root():
+def test_hook_on_the_root_replaces_the_gradient():
     x = leaf([2.0])
     x.register_hook(lambda grad: grad * 5)
     x.backward()
@@ -236,7 +236,7 @@ def test_create_graph_passes_gradients_with_graph_to_hooks():
     assert x.grad.gradient(x)[0].tolist() == [576.0]
 
 
-def test_hook_on_intermediate_result_with_create_graph():
+def test_hook_is_differentiated_with_create_graph():
     x = leaf([2.0])
     y = x * x
     handle = y.register_hook(lambda grad: grad * y)
@@ -271,7 +271,7 @@ def test_gradient_runs_hooks_of_the_root():
     assert y.gradient(y)[0].tolist() == [7.0]
 
 
-def test_hooks_in_a_transform():
+def test_hooks_run_in_transforms():
     def function(x):
         y = x * x
         y.register_hook(lambda grad: grad * 10)
@@ -281,7 +281,7 @@ def test_hooks_in_a_transform():
     assert grad(grad(function))(3.0).item() == 20.0
 
 
-def test_hooks_on_tensors_used_by_a_checkpoint():
+def test_hooks_on_tensors_used_by_a_checkpoint_run_once():
     x, w, log = leaf([2.0]), leaf([3.0]), []
     between = w * w
     out = checkpoint(lambda x: x * x * between, x)
@@ -431,7 +431,7 @@ def test_leaf_hooks_run_in_the_order_of_the_targets():
     assert seen == ["x", "y"]
 
 
-def test_retain_grad_on_a_second_tensor_of_the_same_node():
+def test_retain_grad_on_a_second_tensor_keeps_that_of_the_first():
     y = leaf([3.0]) * 1
     y.retain_grad()
     copy.copy(y).retain_grad()

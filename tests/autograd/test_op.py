@@ -254,7 +254,7 @@ def test_definition_graph_is_freed_and_grads_share_no_memory():
         out.backward()
 
 
-def test_definition_with_constants_and_intermediate_inputs():
+def test_definition_accepts_constants_and_intermediate_inputs():
     x = leaf(2.0, 3.0)
     for first, second, expected in (
         (np.array([5.0, 5.0]), x, [25.0, 25.0]),
@@ -266,7 +266,7 @@ def test_definition_with_constants_and_intermediate_inputs():
         assert slope.tolist() == expected
 
 
-def test_definition_with_variadic_inputs_and_options():
+def test_definition_accepts_variadic_inputs_and_options():
     def definition(*xs, power):
         total = xs[0] ** power
         for x in xs[1:]:
@@ -842,7 +842,7 @@ def mixed(a, b, c=None, *, power=2, scale):
     return total * (power / scale)
 
 
-def test_options_by_position_and_inputs_by_name():
+def test_options_can_be_positional_and_inputs_named():
     expected = (2 * 3 + 1) * (4 / 8)
     for args, options in (
         ((2.0, 3.0, 1.0, 4, 8), {}),
@@ -876,7 +876,7 @@ def test_omitted_arguments_have_defaults():
         pytest.param((1.0, 2.0), {"scale": 1, "steps": 1}, id="unknown"),
         pytest.param((1.0, 2.0), {}, id="option missing"),
         pytest.param((1.0,), {"scale": 1}, id="input missing"),
-        pytest.param((1.0,), {"c": 1.0, "scale": 1}, id="input missing before one by name"),
+        pytest.param((1.0,), {"c": 1.0, "scale": 1}, id="earlier input missing"),
         pytest.param((), {"b": 1.0, "scale": 1}, id="first input missing"),
         pytest.param((1.0, 2.0, None, 2, 1, 0), {}, id="too many"),
         pytest.param((1.0, 2.0), {"a": 1.0, "scale": 1}, id="input twice"),
@@ -935,7 +935,7 @@ def test_numpy_errors_name_op_and_arguments():
         (IndexError("row 7 "), "row 7"),
     ],
 )
-def test_reasons_given_by_an_op_are_kept(error, words):
+def test_errors_keep_the_reason_that_an_op_gives(error, words):
     @op("x", vjps={"x": lambda grad_out: grad_out})
     def failing(x):
         raise error

@@ -122,7 +122,7 @@ def test_augmented_assignment_creates_a_new_tensor():
 # Nodes.
 
 
-def test_node_repr():
+def test_node_repr_shows_the_op_or_that_it_was_freed():
     y = leaf(1.0, 2.0).exp()
     assert repr(y.node).endswith("exp (2,) float64>")
     y.sum().backward()

@@ -110,7 +110,7 @@ def test_max_pool2d_gradient_matches_central_differences(layers, shape):
 
 
 @BOTH
-def test_max_pool2d_tie(layers):
+def test_max_pool2d_tie_sends_the_gradient_to_the_first_entry(layers):
     """The first of equal entries, row by row, receives the whole gradient."""
     x = np.array([[[[1.0, 5.0, 2.0], [5.0, 5.0, 9.0]]]])  # 1, 1, 2, 3
     grad_out = np.array([[[[7.0]]]])  # 1, 1, 1, 1
@@ -120,7 +120,7 @@ def test_max_pool2d_tie(layers):
 
 
 @BOTH
-def test_linear(layers):
+def test_linear_loops_match_matrix_products(layers):
     """Loops and matrix products agree, and derived gradients match central differences."""
     x, weight, bias, grad_out = drawn((3, 4), (5, 4), (5,), (3, 5))
     close(layers.linear(x, weight, bias), loops.linear(x, weight, bias))
@@ -135,7 +135,7 @@ def test_linear(layers):
 
 
 @BOTH
-def test_relu(layers):
+def test_relu_gradient_passes_only_above_zero(layers):
     """The gradient passes where x > 0, matches central differences, and is 0 at 0."""
     x, grad_out = apart(0, 2, 3, 2), normal(2, 3, 2)
     close(layers.relu(x), np.where(x > 0, x, 0.0))
@@ -154,7 +154,7 @@ def test_cross_entropy_loops_match_im2col(scale):
 
 
 @BOTH
-def test_cross_entropy_gradient(layers):
+def test_cross_entropy_gradient_matches_central_differences(layers):
     """Derived gradients match central differences; the loss of M equal logits is log M."""
     logits, labels = normal(4, 5), np.array([0, 4, 2, 2])
     found = layers.cross_entropy_backward(logits, labels)

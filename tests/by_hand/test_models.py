@@ -61,13 +61,13 @@ def differences(name, batch, seed=0, layers=im2col, is_training=True, dtype=np.f
 
 @NAMES
 @ONE_FOR_SMOKE
-def test_gradients_in_float64(name, batch, seed):
+def test_float64_gradients_match_hand_written_ones(name, batch, seed):
     assert differences(name, batch, seed) == {}
 
 
 @SLOW_FOR_MNIST_CNN
 @ONE_FOR_SMOKE
-def test_gradients_in_float32(name, batch, seed):
+def test_float32_gradients_match_hand_written_ones(name, batch, seed):
     """Compare float32 autodiff with float64 by hand, from the same weights and images."""
     model = new_model(name, seed, np.float32)
     weights = weights_of(model)
@@ -84,20 +84,20 @@ def test_gradients_in_float32(name, batch, seed):
 
 @pytest.mark.slow
 @NAMES
-def test_large_batch(name):
+def test_large_batch_gradients_match_hand_written_ones(name):
     """With a batch of 64, convolutions work in several chunks."""
     assert differences(name, 64) == {}
 
 
 @pytest.mark.parametrize("name", HAS_DROPOUT)
-def test_evaluation(name):
+def test_evaluation_gradients_match_hand_written_ones(name):
     """Evaluation applies no dropout and no scaling."""
     assert differences(name, 3, is_training=False) == {}
 
 
 @pytest.mark.parametrize("name", ["LabCNN", "DigitsCNN"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_black_border(name, dtype):
+def test_gradients_at_ties_and_kinks_match_hand_written_ones(name, dtype):
     """In a black border all windows tie, and where the bias is 0 each relu is at its kink."""
     assert differences(name, 3, dtype=dtype, border=4) == {}
 
@@ -109,7 +109,7 @@ def test_gradients_match_loops(name):
 
 @pytest.mark.slow
 @SLOW_FOR_MNIST_CNN
-def test_ten_steps(name):
+def test_ten_sgd_steps_match_hand_written_ones(name):
     """Ten steps of SGD with momentum end at the same weights by hand and by the optimizer."""
     model = new_model(name, 0, np.float64)
     first = weights = weights_of(model)

@@ -67,7 +67,7 @@ def test_gradients_of_networks_match_central_differences(network, shapes):
         assert slope == pytest.approx(np.linalg.norm(grad), rel=1e-7), name
 
 
-def test_sgd_step():
+def test_sgd_step_adds_momentum():
     """The second step adds 0.9 times the velocity of the first."""
     weights, gradients = {"w": np.array([1.0])}, {"w": np.array([2.0])}
     velocities = networks.no_velocities(weights)

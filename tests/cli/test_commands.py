@@ -66,7 +66,7 @@ def same_weights(first, second):
 # Training
 
 
-def test_files_and_output_of_a_run(tmp_path, capsys, monkeypatch):
+def test_run_writes_its_files_and_prints_its_progress(tmp_path, capsys, monkeypatch):
     # By this clock, loading takes 2.5 s and training 30 s.
     clock = SimpleNamespace(perf_counter=iter([0.0, 2.5, 10.0, 40.0]).__next__)
     monkeypatch.setattr(training, "time", clock)
@@ -100,7 +100,7 @@ def test_files_and_output_of_a_run(tmp_path, capsys, monkeypatch):
     )
 
 
-def test_figures(tmp_path):
+def test_run_draws_figures_by_default(tmp_path):
     folder = tmp_path / "run"
     assert main(["train", *QUICK, "--out", str(folder)]) == 0
     assert {path.name for path in folder.iterdir()} == ALL_FILES | FIGURES
@@ -175,12 +175,12 @@ def test_only_training_images_are_augmented(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("model", [name for name in models.__all__ if name != "DigitsCNN"])
-def test_every_model(tmp_path, model):
+def test_every_model_trains(tmp_path, model):
     flags = ["--model", model, "--train-samples", "100", "--epochs", "1", "--test-samples", "50"]
     assert metrics_of(trained(tmp_path / "run", *flags))["model"] == model
 
 
-def test_options_of_a_model(tmp_path):
+def test_model_options_reach_the_model(tmp_path):
     flags = ["--model", "LabCNN", "--model-options", '{"channels": 4}', "--train-samples", "100"]
     assert metrics_of(trained(tmp_path / "run", *flags))["parameters"] < 402_986
 
@@ -228,7 +228,7 @@ def test_resume_is_bit_for_bit(tmp_path, how):
     assert steps(whole) == steps(parts)
 
 
-def test_resume_for_longer(tmp_path, capsys):
+def test_resume_with_more_epochs_equals_one_long_run(tmp_path, capsys):
     whole = trained(tmp_path / "whole", "--epochs", "4", "--schedule", "constant")
     parts = trained(tmp_path / "parts", "--epochs", "2", "--schedule", "constant")
     assert main(["train", "--resume", str(parts)]) == 2
@@ -237,7 +237,7 @@ def test_resume_for_longer(tmp_path, capsys):
     assert same_weights(whole / "model.safetensors", parts / "model.safetensors")
 
 
-def test_resume_of_a_run_interrupted_in_its_first_epoch(tmp_path, monkeypatch, capsys):
+def test_run_interrupted_in_its_first_epoch_resumes_from_its_start(tmp_path, monkeypatch, capsys):
     """It resumes from its own start, not from the files of an earlier run in the directory."""
     flags = ["--optimizer", "sgd", "--lr", "0.1", "--seed", "5"]
     whole = trained(tmp_path / "whole", *flags)
@@ -279,7 +279,7 @@ def test_a_rejected_run_changes_no_files(tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_metrics_are_json_whatever_the_loss(tmp_path, monkeypatch):
+def test_metrics_are_valid_json_for_an_infinite_loss(tmp_path, monkeypatch):
     def found(trainer, loader):
         return {"loss": float("inf")}
 
@@ -323,7 +323,7 @@ def test_a_diverging_run_reports_it_and_keeps_finite_weights(tmp_path, capsys):
 
 
 @real_mnist
-def test_mnist_and_fashion_mnist(tmp_path):
+def test_mnist_and_fashion_mnist_train(tmp_path):
     for name in ("mnist", "fashion-mnist"):
         flags = ["--data", name, "--model", "MnistCNNLight", "--train-samples", "1000"]
         folder = trained(tmp_path / name, *flags, "--data-dir", MNIST)
@@ -334,7 +334,7 @@ def test_mnist_and_fashion_mnist(tmp_path):
 # Inspecting a run
 
 
-def test_evaluate(run, capsys):
+def test_evaluate_prints_the_metrics(run, capsys):
     assert main(["evaluate", str(run)]) == 0
     printed = capsys.readouterr().out
     assert f"accuracy {metrics_of(run)['test_accuracy']:.2%}" in printed
@@ -374,7 +374,7 @@ def said_of(run, paths, capsys):
 
 
 @real_mnist
-def test_predict(tmp_path, capsys):
+def test_predict_recognizes_mnist_pictures(tmp_path, capsys):
     flags = ["--data", "mnist", "--model", "MnistCNNLight", "--train-samples", "8000"]
     folder = trained(tmp_path / "run", *flags)
     _, test_set = data.mnist(MNIST)
@@ -382,7 +382,7 @@ def test_predict(tmp_path, capsys):
     assert np.mean(said == test_set.labels[:30]) >= 0.9
 
 
-def test_predict_with_the_bundled_digits(tmp_path, capsys):
+def test_predict_recognizes_the_bundled_digits_and_warns(tmp_path, capsys):
     """They are framed differently from MNIST; augmentation makes the model robust to that."""
     flags = ["--data", "digits", "--model", "MnistCNNLight", "--train-samples", "1400"]
     moved = ["--shift", "3", "--scaling", "0.3", "--rotation", "10", "--epochs", "12"]
@@ -395,21 +395,21 @@ def test_predict_with_the_bundled_digits(tmp_path, capsys):
     assert "was trained on the bundled 8x8 digits" in capsys.readouterr().err
 
 
-def test_summary(capsys):
+def test_summary_prints_layers_and_parameters(capsys):
     assert main(["summary", "LeNet"]) == 0
     assert "61,750 parameters" in capsys.readouterr().out
     assert main(["summary", "LabCNN", "--model-options", '{"blocks": 2}']) == 0
     assert "conv2" in capsys.readouterr().out
 
 
-def test_graph(tmp_path, capsys):
+def test_graph_writes_a_dot_file(tmp_path, capsys):
     path = tmp_path / "graph.dot"
     assert main(["graph", "DigitsCNN", "--out", str(path)]) == 0
     assert str(path) in capsys.readouterr().out
     assert "conv" in path.read_text()
 
 
-def test_gradcheck(capsys):
+def test_gradcheck_compares_all_gradients(capsys):
     assert main(["gradcheck", "DigitsCNN"]) == 0
     printed = capsys.readouterr().out
     assert "fc.weight" in printed
@@ -417,7 +417,7 @@ def test_gradcheck(capsys):
 
 
 @pytest.mark.parametrize("model", [name for name in models.__all__ if name != "DigitsCNN"])
-def test_gradcheck_of_every_model(model, capsys):
+def test_gradcheck_agrees_for_every_model(model, capsys):
     """Includes models in which some ReLU switches inside the largest step."""
     assert main(["gradcheck", model]) == 0
     assert "agree" in capsys.readouterr().out
@@ -443,7 +443,7 @@ def test_gradcheck_finds_a_wrong_gradient(capsys, monkeypatch):
     assert "got larger ones for fc.bias." in capsys.readouterr().err
 
 
-def test_config(capsys):
+def test_config_prints_the_numpy_version(capsys):
     assert main(["config"]) == 0
     assert "NumPy" in capsys.readouterr().out
 
@@ -494,7 +494,7 @@ def test_invalid_values_are_errors(tmp_path, capsys, flags, message):
         ("--model-options 3", """expected a JSON object, for example '{"width": 16}', got '3'."""),
     ],
 )
-def test_argparse_errors(capsys, flags, message):
+def test_invalid_flags_are_argparse_errors(capsys, flags, message):
     with pytest.raises(SystemExit):
         main(["train", *flags.split()])
     assert message in capsys.readouterr().err
@@ -525,7 +525,7 @@ def test_invalid_config_files_are_errors(tmp_path, content, message):
     assert str(path) in str(caught.value)
 
 
-def test_config_values():
+def test_config_converts_lr_and_has_a_default_per_optimizer():
     assert RunConfig(lr=1).lr == 1.0
     assert RunConfig().learning_rate == 0.002
     assert RunConfig(optimizer="sgd").learning_rate == 0.05
@@ -557,7 +557,7 @@ def test_commands_that_do_not_fit_the_run_are_errors(tmp_path, run, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_resume_of_a_run_stopped_by_patience(tmp_path, capsys):
+def test_run_stopped_by_patience_resumes_only_with_more_epochs(tmp_path, capsys):
     """Such a run is complete, but can be resumed with more epochs."""
     flags = ["--epochs", "9", "--patience", "1", "--lr", "0.5", "--schedule", "constant"]
     folder = trained(tmp_path / "run", *flags)

@@ -154,7 +154,7 @@ def test_evaluate_with_a_moved_class_is_an_error(user, capsys):
     assert config["model"] == f"{user / 'moved.py'}:Net"
 
 
-def test_absolute_spec(user):
+def test_absolute_spec_resolves_only_files_of_the_user(user):
     assert absolute_spec("LeNet") == "LeNet"
     assert absolute_spec("net.py:Net") == f"{user / 'net.py'}:Net"
     assert absolute_spec("own_package.net:Net") == f"{user / 'own_package.net'}:Net"
@@ -165,11 +165,11 @@ def test_absolute_spec(user):
 
 
 @pytest.mark.parametrize("text", ["LeNet", ":Net", "net.py:", "net.py:a b", ""])
-def test_strings_that_are_not_specs(text):
+def test_other_strings_are_not_specs(text):
     assert not is_spec(text)
 
 
-def test_arguments_of_the_constructor(user):
+def test_make_model_passes_options_and_seed(user):
     assert make_model("net.py:Net", {"hidden": 5, "bias": False}).first.bias is None
     assert make_model("net.py:Free", {"any": 3}).options == {"any": 3}
     for spec, name in (("net.py:Net", "first.weight"), ("net.py:Seeded", "linear.weight")):
@@ -178,7 +178,7 @@ def test_arguments_of_the_constructor(user):
         assert not np.array_equal(first[name], other[name])
 
 
-def test_image_shape(user):
+def test_image_shape_depends_on_model_and_dataset(user):
     for model, data, side in [
         ("net.py:Net", "digits", 8),
         ("net.py:Net", "mnist", 28),

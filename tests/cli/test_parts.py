@@ -32,7 +32,7 @@ def rates_of(steps, **values):
 
 
 @pytest.mark.parametrize("warmup", [0, 20])
-def test_schedules(warmup):
+def test_schedules_span_the_steps_after_the_warmup(warmup):
     """After the warmup, each schedule spans the remaining steps."""
     left = 100 - warmup
     k = np.arange(left)
@@ -55,7 +55,7 @@ def test_one_cycle_peaks_at_lr():
 
 
 @pytest.mark.parametrize("name", LEARNING_RATES)
-def test_optimizer_settings(name):
+def test_config_sets_the_optimizer(name):
     config = config_of(optimizer=name, momentum=0.7, weight_decay=0.3)
     weights, rest = parts.make_optimizer(config, parts.make_model("DigitsCNN", {})).param_groups
     assert (weights["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
@@ -86,7 +86,7 @@ def test_only_the_training_set_is_augmented_and_shuffled():
 @pytest.mark.slow
 @pytest.mark.parametrize("standardise", [True, False])
 @pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_images_are_standardized_like_the_run(name, standardise):
+def test_given_images_are_standardized_like_the_training_images(name, standardise):
     if name == "mnist" and not MNIST:
         pytest.skip("TINYGRAD_NP_DATA is not set")
     config = RunConfig(data=name, data_dir=MNIST, standardise=standardise)
@@ -96,7 +96,7 @@ def test_images_are_standardized_like_the_run(name, standardise):
     np.testing.assert_allclose(black_and_white.ravel(), expected, rtol=1e-6)
 
 
-def test_trainer_settings(tmp_path):
+def test_config_sets_the_trainer(tmp_path):
     clips = {"clip_norm": 2, "clip_value": 0.5}
     watched = {"patience": 4, "monitor": "validation_accuracy", "schedule": "plateau"}
     config = config_of(steps=100, checkpoint_every=7, test_each_epoch=True, **clips, **watched)

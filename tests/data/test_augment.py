@@ -56,7 +56,7 @@ def applied(images, seed=0, scale=255.0, **options):
 
 
 @each_option
-def test_images_do_not_depend_on_the_batches(augmentation):
+def test_augmented_images_do_not_depend_on_the_batches(augmentation):
     """Image i of an epoch is the same bit for bit in any batch and order, and alone."""
     dataset = numbered(random_images(40, 2), mean=0.3, std=0.5)
     alone = []
@@ -81,7 +81,7 @@ def test_each_epoch_and_seed_differs(augmentation):
         assert len({epoch[i] for epoch in epochs for i in range(40)}) == 240
 
 
-def test_resume():
+def test_loader_resumes_from_a_state_dict():
     """A new loader resumes from a state dict, whatever its own seed and batch size."""
     dataset = numbered(random_images(40))
     whole = data.DataLoader(dataset, 7, shuffle=True, seed=3, augmentation=ALL)
@@ -94,7 +94,7 @@ def test_resume():
     assert [epoch_of(later) for _ in range(2)] == epochs[2:]
 
 
-def test_default_seed():
+def test_default_seed_comes_from_manual_seed():
     """The seed comes from manual_seed, is drawn by state_dict if needed, and then stays fixed."""
     dataset = numbered(random_images(20))
     epochs = []
@@ -157,7 +157,7 @@ def test_dataset_is_not_modified(augmentation, dtype, where):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_no_options_change_nothing(dtype):
+def test_augmentation_without_options_changes_nothing(dtype):
     dataset = numbered(random_images(20, dtype=dtype), mean=0.3, std=0.5)
     off = epoch_of(data.DataLoader(dataset, augmentation=data.Augmentation(), seed=0))
     without = epoch_of(data.DataLoader(dataset))
@@ -255,7 +255,7 @@ def naive(image, shifts=(0, 0), degrees=0.0, factor=1.0, flip=False):
     ids=str,
 )
 @each("size", [(7, 10), (8, 8), (1, 5)], ids=str)
-def test_warp_against_a_naive_loop(parameters, size):
+def test_warp_matches_a_naive_loop(parameters, size):
     images = random_images(2, 2, *size)
     expected = [[naive(channel, **parameters) for channel in image] for image in images]
     found = warped(images, **parameters)
@@ -264,7 +264,7 @@ def test_warp_against_a_naive_loop(parameters, size):
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 12), (28, 28), (1, 1)], ids=str)
-def test_whole_pixels_are_exact(size):
+def test_whole_pixel_shifts_and_flips_are_exact(size):
     """Integer shifts, flips, both together, and the identity."""
     images = random_images(3, 2, *size)
     np.testing.assert_array_equal(warped(images), images)
@@ -276,7 +276,7 @@ def test_whole_pixels_are_exact(size):
 
 
 @pytest.mark.parametrize("size", [8, 9, 28])
-def test_quarter_turns(size):
+def test_quarter_turns_match_rot90(size):
     """Rotations by 90 and 180 degrees equal rot90; a rectangle fits again after 180."""
     images = random_images(3, 2, size, size)
     for degrees, quarters in [(90, -1), (-90, 1), (180, 2), (-180, 2)]:
@@ -343,7 +343,7 @@ def test_factors_are_uniform():
 
 
 @pytest.mark.parametrize("scale", [1.0, 16.0, 255.0])
-def test_noise(scale):
+def test_noise_is_normal_and_independent(scale):
     """Noise is normal with the given deviation, and independent per pixel, channel and image."""
     images = np.full((300, 2, 10, 10), scale / 2, np.float32)
     noise = (applied(images, scale=scale, noise=0.1) - images) / scale
@@ -377,7 +377,7 @@ def rectangles(found):
 
 
 @pytest.mark.parametrize("size", [(28, 28), (20, 50)], ids=str)
-def test_erased_rectangles(size):
+def test_erased_rectangles_have_the_sizes_of_the_paper(size):
     """Area and aspect are in the paper's range up to rounding; all positions occur."""
     height, width = size
     found = applied(np.zeros((2000, 1, *size), np.uint8), erasing=1)
@@ -408,7 +408,7 @@ def test_areas_and_aspects_are_uniform():
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25, 0.6, 1.0])
-def test_erasing_probability(probability):
+def test_erasing_is_the_fraction_of_changed_images(probability):
     images = random_images(2000)
     found = applied(images, erasing=probability)
     changed = (found != images).any(axis=(1, 2, 3))
@@ -599,7 +599,7 @@ def test_digits_rotate_by_at_most_ten_degrees():
     assert abs(angles.mean()) < 1
 
 
-def test_noisy_digits():
+def test_noise_on_digits_is_normal():
     """Mid-gray pixels, which noise does not take out of range, get normal noise."""
     train_set, _ = data.digits()
     noisy = data.Augmentation(noise=0.1).apply(train_set.images, 16.0, np.random.default_rng(0))

@@ -111,7 +111,7 @@ def test_invalid_dataset_raises(changes, error, words):
     assert words in str(caught.value)
 
 
-def test_default_name():
+def test_name_defaults_to_dataset():
     fields = {"images": np.zeros((2, 1, 2, 2), np.uint8), "classes": ("a",)}
     assert data.Dataset(labels=np.zeros(2, int), **fields).name == "dataset"
     with pytest.raises(ShapeError, match=r"^Dataset 'dataset': expected `labels` of shape \(2,\)"):
@@ -123,7 +123,7 @@ def test_finite_float_images_are_accepted():
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
-def test_first(count):
+def test_first_keeps_all_other_fields(count):
     """first(n) keeps all other fields, and first(None) returns the dataset itself."""
     whole = small(scale=2.0, mean=3.0, std=4.0)
     part = whole.first(count)
@@ -148,7 +148,7 @@ def test_first_with_invalid_count_raises(count):
 @pytest.mark.parametrize(
     ("scale", "mean", "std"), [(1.0, 0.0, 1.0), (255.0, 0.0, 1.0), (255.0, 0.1307, 0.3081)]
 )
-def test_batch_values(scale, mean, std):
+def test_batch_is_standardized(scale, mean, std):
     """A batch is (images / scale - mean) / std."""
     dataset = small(scale=scale, mean=mean, std=std)
     images, _ = dataset.batch(slice(1, 4))
@@ -169,7 +169,7 @@ def test_batch_is_a_copy_of_float32_and_int64(dtype):
     np.testing.assert_array_equal(dataset.labels, small().labels, strict=True)
 
 
-def test_batch_by_indices():
+def test_batch_accepts_indices():
     dataset = small()
     images, labels = dataset.batch(np.array([4, 0, 4]))
     np.testing.assert_array_equal(images, dataset.images[[4, 0, 4]])
@@ -188,7 +188,7 @@ def order_of(loader):
     ("count", "size", "lengths"),
     [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 4, [3]), (4, 1, [1, 1, 1, 1])],
 )
-def test_number_and_lengths_of_batches(count, size, lengths):
+def test_last_batch_may_be_smaller(count, size, lengths):
     """The last batch may be smaller; without shuffling the order is the dataset's."""
     loader = data.DataLoader(small(count), batch_size=size)
     assert len(loader) == len(lengths)

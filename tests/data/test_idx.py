@@ -38,7 +38,7 @@ GZIPPED = gzip.compress(idx_bytes(np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_round_trip(tmp_path, dtype, wrap):
+def test_every_dtype_is_read_in_native_byte_order(tmp_path, dtype, wrap):
     """Each IDX dtype is read in native byte order, gzipped or not."""
     expected = extremes(dtype)
     found = data.read_idx(written(tmp_path, wrap(idx_bytes(expected))))
@@ -48,14 +48,14 @@ def test_round_trip(tmp_path, dtype, wrap):
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (1, 1), (0, 28, 28), (2, 1, 2, 1, 2), (1,) * 64])
-def test_shapes(tmp_path, shape):
+def test_any_number_of_axes_is_read(tmp_path, shape):
     """Any number of axes is read, including none, and empty axes."""
     expected = np.arange(np.prod(shape, dtype=int), dtype=np.int16).reshape(shape)
     found = data.read_idx(written(tmp_path, idx_bytes(expected)))
     np.testing.assert_array_equal(found, expected, strict=True)
 
 
-def test_path_as_str(tmp_path):
+def test_path_may_be_a_str(tmp_path):
     """The path may be a str, and the array is writable."""
     array = data.read_idx(str(written(tmp_path, GZIPPED)))
     assert array.shape == (3, 4, 5)
@@ -122,7 +122,7 @@ def test_damaged_gzip_raises(tmp_path):
 
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])
-def test_sha256(tmp_path, wrap):
+def test_sha256_is_of_the_uncompressed_bytes(tmp_path, wrap):
     """The digest is of the uncompressed bytes, independent of the compression."""
     payload = gzip.decompress(GZIPPED)
     path = written(tmp_path, wrap(payload))

@@ -77,12 +77,12 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("kind", list(PICTURES))
-def test_image_modes(tmp_path, expected, kind):
+def test_every_image_mode_is_read(tmp_path, expected, kind):
     picture = PICTURES[kind](large(seven()))
     assert distance(data.load_digit(written(tmp_path, picture)), expected) < 6
 
 
-def test_noisy_jpeg_on_gray_paper(tmp_path, expected):
+def test_noisy_jpeg_on_gray_paper_is_read(tmp_path, expected):
     """Paper of 200, ink of 60, and camera noise."""
     ink = large(seven()) / 255
     noise = np.random.default_rng(0).normal(0, 4, ink.shape)

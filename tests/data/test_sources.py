@@ -154,7 +154,7 @@ MIXED = dict([*OFFICIAL.items()][:2] + [*RAW.items()][2:])
 # Downloading.
 
 
-def test_download(server, cache):
+def test_download_fills_the_cache(server, cache):
     """The four files are downloaded to the cache unchanged, and read."""
     datasets = sources.load(source(server.mirror("one")))
     is_whole(datasets)
@@ -180,7 +180,7 @@ def test_download(server, cache):
     ],
     ids=["404", "403", "500", "broken-off", "wrong", "truncated", "html", "empty", "other-gzip"],
 )
-def test_next_mirror(server, cache, bad):
+def test_next_mirror_serves_all_files_after_a_failure(server, cache, bad):
     """If a mirror fails, this file and all later ones come from the next; nothing else is left."""
     is_whole(sources.load(source(server.mirror("bad", **bad), server.mirror("good"))))
     assert server.asked == [f"/bad/{NAMES[0]}", *(f"/good/{name}" for name in NAMES)]
@@ -259,7 +259,7 @@ def failure(small, data_dir=None):
     return str(caught.value)
 
 
-def test_nothing_reachable(server, cache):
+def test_error_lists_every_url_with_its_reason(server, cache):
     """The error lists every URL that was tried, in order, with the reason."""
     addresses = {
         server.mirror("none", {}): "the server returned status 404",
@@ -292,7 +292,7 @@ def test_nothing_reachable(server, cache):
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_reason_of_each_error(monkeypatch, error, reason):
+def test_message_explains_each_kind_of_error(monkeypatch, error, reason):
 
     def fail(*args, **options):
         raise error("what it says")
@@ -302,7 +302,7 @@ def test_reason_of_each_error(monkeypatch, error, reason):
     assert lines[4] == f"  http://mirror.invalid/{NAMES[0]}: {reason}"
 
 
-def test_later_file_is_missing(server, cache):
+def test_error_names_a_later_missing_file(server, cache):
     """The error names it, and the downloaded files stay in the cache."""
     some = {name: OFFICIAL[name] for name in NAMES[:2]}
     message = failure(source(server.mirror("one", some)))
@@ -360,7 +360,7 @@ def test_uncreatable_cache_raises(server, cache):
 @pytest.mark.parametrize(
     "files", [OFFICIAL, RAW, OTHER_GZIP, MIXED], ids=["gz", "raw", "other-gz", "mixed"]
 )
-def test_data_dir(server, tmp_path, cache, files, subfolder):
+def test_files_are_read_from_data_dir_unchanged(server, tmp_path, cache, files, subfolder):
     """Files are read from the directory or its subdirectory, and nothing is written."""
     folder = put(tmp_path / "mine" / subfolder, files)
     is_whole(sources.load(source(server.mirror("one")), tmp_path / "mine"))
@@ -383,7 +383,7 @@ PLACES = ["data_dir", "environment", "cache", "mirror"]
 
 
 @pytest.mark.parametrize("first", range(4), ids=PLACES)
-def test_precedence(server, monkeypatch, tmp_path, cache, first):
+def test_places_are_searched_in_order(server, monkeypatch, tmp_path, cache, first):
     """data_dir, then TINYGRAD_NP_DATA, then the cache, then a mirror."""
     (tmp_path / "data_dir").mkdir()
     monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "environment"))
@@ -477,7 +477,7 @@ FOLDER = os.environ.get("TINYGRAD_NP_DATA")
 
 
 @pytest.mark.parametrize("size", [8, 28])
-def test_digits(size):
+def test_digits_have_1797_images(size):
     """1797 images, 359 of them in the test set; batches range from 0 to 1."""
     for dataset, count in zip(data.digits(size), (1438, 359), strict=True):
         assert (dataset.images.shape, dataset.images.dtype) == ((count, 1, size, size), np.uint8)
@@ -520,7 +520,7 @@ def test_digits_match_scikit_learn():
     assert labelled(images, labels) == labelled(theirs.images.astype(np.uint8), theirs.target)
 
 
-def test_digits_at_28():
+def test_digits_at_28_are_enlarged_by_3_in_a_border():
     """Each pixel becomes 3x3, in a border of two; order and split do not change."""
     for little, large in zip(data.digits(), data.digits(28), strict=True):
         inner = large.images[:, :, 2:-2, 2:-2]
@@ -539,14 +539,14 @@ def test_digits_with_another_size_raises(size):
         data.digits(size)
 
 
-def test_digits_attribution():
+def test_digits_come_with_their_attribution():
     """The license requires it next to the files."""
     text = (Path(sources.__file__).parent / "digits" / "README.md").read_text("utf-8")
     for words in ("Alpaydin", "Kaynak", "UCI", "CC BY 4.0", "Changed"):
         assert words in text
 
 
-def test_class_names():
+def test_datasets_have_their_class_names():
     train, test = data.digits()
     assert train.classes == test.classes == sources.MNIST.classes == tuple("0123456789")
     clothes = sources.FASHION_MNIST.classes
@@ -573,7 +573,7 @@ REAL = {
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_official_files(name):
+def test_official_files_have_the_known_labels_and_statistics(name):
     """Known labels; the training set has the stated mean and standard deviation."""
     if not FOLDER or not (Path(FOLDER) / name).is_dir():
         pytest.skip(f"{name} is not in TINYGRAD_NP_DATA")

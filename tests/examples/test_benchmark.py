@@ -86,7 +86,7 @@ def test_with_pytorch_ratios_are_printed_and_plotted(tmp_path):
 
 @pytest.mark.slow
 @real_mnist
-def test_epochs_on_mnist(tmp_path):
+def test_epochs_on_mnist_report_seconds_and_accuracy(tmp_path):
     file = tmp_path / "figures.json"
     flags = ["--epochs-on-mnist", "2", "--threads", "1", "--json", str(file)]
     done = run(tmp_path, *flags, torch=False)

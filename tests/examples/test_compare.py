@@ -59,7 +59,7 @@ def test_weight_decay_changes_the_loss():
     assert loss(0.0) != pytest.approx(loss(1.0), rel=1e-3)
 
 
-def test_all_studies(tmp_path):
+def test_every_study_writes_its_results(tmp_path):
     done = run("compare", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
     results = results_of(tmp_path)

@@ -15,7 +15,7 @@ def losses_after(text, printed):
 
 
 @pytest.mark.slow
-def test_symptoms_tools_and_fixes(tmp_path):
+def test_example_shows_symptoms_tools_and_fixes(tmp_path):
     printed = " ".join(printed_by("debugging", tmp_path, "--quick").split())
     for name in ("all zero", "sigmoids", "dead relus"):
         losses = losses_after(f"{name}: loss by epoch ", printed)

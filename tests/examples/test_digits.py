@@ -10,7 +10,7 @@ from tinygrad_np import data, train
 
 
 @pytest.mark.slow
-def test_digits(tmp_path):
+def test_digits_reach_the_accuracy_of_the_tutorial(tmp_path):
     """Run in full, because it takes only seconds. The tutorial reports 92.5%."""
     done = run("digits", tmp_path)
     assert done.returncode == 0, done.stderr

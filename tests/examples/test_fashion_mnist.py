@@ -10,7 +10,7 @@ from tinygrad_np import train
 
 
 @pytest.mark.slow
-def test_fashion_mnist(tmp_path):
+def test_example_writes_figures_weights_and_history(tmp_path):
     done = run("fashion_mnist", tmp_path, "--quick", "--patience", "2")
     assert done.returncode == 0, done.stderr
     assert "1,630,282 parameters" in done.stdout
@@ -27,7 +27,7 @@ def test_fashion_mnist(tmp_path):
 
 
 @pytest.mark.slow
-def test_fashion_mnist_without_early_stopping(tmp_path):
+def test_run_without_patience_has_no_early_stopping(tmp_path):
     done = run("fashion_mnist", tmp_path, "--quick", "--epochs", "2")
     assert done.returncode == 0, done.stderr
     assert "epoch 2/2" in done.stdout

@@ -11,7 +11,7 @@ from tests.examples.tools import printed_by, run_here
 
 
 @pytest.mark.slow
-def test_filters(tmp_path):
+def test_example_prints_the_worked_examples(tmp_path):
     printed = printed_by("filters", tmp_path)
     assert "floor((in + 2 padding - kernel) / stride) + 1" in printed
     matrices = re.sub(" +", " ", printed)
@@ -90,7 +90,7 @@ GALLERY = """
 """
 
 
-def test_filters_are_those_of_the_tutorial():
+def test_filters_match_the_tutorial():
     lines = GALLERY.strip().splitlines()
     for line, (weights, by) in zip(lines, filters.FILTERS.values(), strict=True):
         rows, _, divisor = line.partition(" / ")

@@ -46,7 +46,7 @@ def test_digits_replace_missing_mnist(tmp_path):
 
 @pytest.mark.slow
 @real_mnist
-def test_mnist_accuracy(tmp_path):
+def test_one_epoch_of_mnist_reaches_98_5_percent(tmp_path):
     """One epoch, bounded on both sides: no network of this size reaches 99.8%."""
     done = run("mnist", tmp_path, "--epochs", "1", data=MNIST)
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def test_mnist_accuracy(tmp_path):
 
 @pytest.mark.slow
 @real_mnist
-def test_first_samples_only(tmp_path):
+def test_sample_flags_limit_both_sets(tmp_path):
     flags = "--model LabCNN --train-samples 1000 --test-samples 100 --epochs 2"
     done = run("mnist", tmp_path, *flags.split(), data=MNIST)
     assert (
@@ -74,7 +74,7 @@ def test_first_samples_only(tmp_path):
 
 @pytest.mark.slow
 @real_mnist
-def test_fashion_mnist(tmp_path):
+def test_fashion_mnist_trains(tmp_path):
     flags = "--data fashion-mnist --model MnistCNNLight --train-samples 2000 --epochs 1"
     done = run("mnist", tmp_path, *flags.split(), data=MNIST)
     assert done.returncode == 0, done.stderr
@@ -159,7 +159,7 @@ def test_missing_mnist_is_an_error_if_requested(tmp_path, monkeypatch, capsys):
     assert not any((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("flags", [["--data", "mnist"], []], ids=["asked for", "not asked for"])
+@pytest.mark.parametrize("flags", [["--data", "mnist"], []], ids=["requested", "default"])
 def test_damaged_file_is_named(tmp_path, monkeypatch, capsys, flags):
     """The digits replace a missing MNIST, not a damaged one."""
     (tmp_path / "mnist").mkdir()

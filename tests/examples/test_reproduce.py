@@ -60,14 +60,14 @@ def test_every_run_has_exactly_its_settings(tmp_path, chosen):
     assert chosen.config(is_quick=False) == asdict(config)
 
 
-def test_defaults_that_runs_rely_on():
+def test_run_config_keeps_the_defaults_that_runs_rely_on():
     usual = RunConfig()
     assert (usual.model, usual.data, usual.optimizer) == ("MnistCNN", "mnist", "adam")
     assert (usual.epochs, usual.batch_size, usual.learning_rate) == (3, 64, 0.002)
     assert (usual.schedule, usual.seed, usual.train_samples) == ("cosine", 0, None)
 
 
-def test_lenet_course_settings():
+def test_lenet_course_has_the_published_settings():
     assert (LENET.model, LENET.data, LENET.samples) == ("LeNet", "fashion-mnist", (None, None))
     assert (LENET.lr, LENET.momentum, LENET.plain_norms) == (0.0005, 0.9, True)
     assert (LENET.steps, LENET.every, LENET.seeds) == (5000, 1000, 5)
@@ -75,7 +75,7 @@ def test_lenet_course_settings():
     assert LENET.margin == 0.005
 
 
-def test_digits_course_settings():
+def test_digits_course_has_the_published_settings():
     """1438 images are 23 batches per epoch."""
     train_set, test_set = DIGITS.sets()
     assert (len(train_set), len(test_set)) == (1438, 359)
@@ -130,7 +130,7 @@ def test_norms_have_no_momentum(monkeypatch):
     assert len(others["params"]) + len(expected) == len(list(model.parameters()))
 
 
-def test_learner_improves():
+def test_learner_improves_with_more_steps():
     course = replace(DIGITS, steps=40, every=20)
     result = courses.learn(course, courses.ours(course, 0), course.sets(), seed=0)
     assert len(result.accuracies) == 2
@@ -252,7 +252,7 @@ def test_short_run_resumes(tmp_path):
 
 
 @real_mnist
-def test_short_run_of_everything(tmp_path):
+def test_short_run_reports_every_run_and_course(tmp_path):
     done = reproduce(tmp_path, data=MNIST)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "out" / "RESULTS.md").read_text()

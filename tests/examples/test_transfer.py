@@ -76,7 +76,7 @@ def test_transfer_helps_with_few_images(tmp_path):
             assert means[method, 4] > means[method, 1]
 
 
-def test_frozen_arrays_stay_and_statistics_move_without_the_callback(monkeypatch):
+def test_running_statistics_change_without_the_callback(monkeypatch):
     """The optimizer skips frozen weights, but batch norms update their running statistics."""
     images, _ = data.digits(size=28)
     images = transfer.few(images, 4, seed=0)

@@ -22,5 +22,5 @@ def test_linear_grads_returns_only_the_wanted_gradients(order, wanted):
 
 
 @each("p,expected", [(-1, [0, 0.5]), (0, [1, 1]), (0.5, [0, 2**0.5]), (1, [0, 2]), (3, [0, 8])])
-def test_absolute_power(p, expected):
+def test_absolute_power_matches_its_definition(p, expected):
     assert linalg.absolute_power(np.array([0.0, -2.0]), p).tolist() == pytest.approx(expected)

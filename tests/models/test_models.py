@@ -45,7 +45,7 @@ def test_every_model_is_covered():
 
 
 @NAMES
-def test_number_of_parameters_and_shape_of_logits(name):
+def test_models_have_the_expected_size_and_ten_logits(name):
     model, images, _ = made(name)
     assert size_of(model) == PARAMETERS[name]
     logits = model(Tensor(images, np.float32))
@@ -54,7 +54,7 @@ def test_number_of_parameters_and_shape_of_logits(name):
     assert total.startswith(f"{PARAMETERS[name]:,} parameters")
 
 
-def test_squeeze_excitation():
+def test_resnet_accepts_squeeze_excitation():
     make = functools.partial(models.ResNet, squeeze_excitation=True)
     assert size_of(make()) == 80_582
     # All weights come from the given generator.
@@ -70,12 +70,12 @@ def test_resnet_convolutions_have_he_weights():
             assert is_drawn_with(parameter.data, deviation), path
 
 
-def test_dropout_probabilities():
+def test_models_have_the_expected_dropout_probabilities():
     made = MnistCNN(), MnistCNNLight(), models.FashionCNN()
     assert [model.dropout.p for model in made] == [0.25, 0.25, 0.5]
 
 
-def test_options_of_lab_cnn():
+def test_lab_cnn_options_set_channels_and_blocks():
     model = LabCNN(blocks=2)
     assert size_of(model) == 206_922
     assert model(Tensor.zeros(2, 1, 28, 28)).shape == (2, 10)
@@ -182,7 +182,7 @@ def test_a_few_steps_reduce_the_loss(name):
         (DigitsCNN, ["conv", "fc"]),
     ],
 )
-def test_names_of_parameters(model, layers):
+def test_parameter_names_match_pytorch(model, layers):
     """Names and order are those of a PyTorch model with the same attributes."""
     expected = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     found = [name for name, _ in model().named_parameters()]

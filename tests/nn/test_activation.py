@@ -100,11 +100,11 @@ def test_softmax_defaults_to_the_last_axis(name):
         (nn.Hardtanh(-2.0, max_val=3.0), "Hardtanh(min_val=-2.0, max_val=3.0)"),
     ],
 )
-def test_repr(layer, text):
+def test_repr_shows_the_options(layer, text):
     assert repr(layer) == text
 
 
-def test_signature():
+def test_signature_shows_the_options():
     """The signature shows the options, for help() and editors."""
     assert str(inspect.signature(nn.LeakyReLU)) == "(negative_slope=0.01)"
     assert str(inspect.signature(nn.ReLU)) == "()"

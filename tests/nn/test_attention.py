@@ -8,7 +8,7 @@ from tinygrad_np import Tensor, gradcheck, nn
 from tinygrad_np.errors import ShapeError
 
 
-def test_attention_dropout():
+def test_attention_dropout_drops_or_scales_weights():
     """The seed decides which weights are dropped; each weight is 0 or scaled."""
     query, key = Tensor(rng(1).standard_normal((3, 4))), Tensor(rng(2).standard_normal((5, 4)))
     weights = query.scaled_dot_product_attention(key, np.eye(5)).data
@@ -24,7 +24,7 @@ def test_attention_dropout():
 
 
 @each("p", [0.0, 1.0])
-def test_attention_dropout_with_p_0_and_1(p):
+def test_attention_drops_nothing_at_p_0_and_everything_at_p_1(p):
     """Nothing is dropped with p = 0, everything with p = 1, without a warning."""
     x = Tensor.randn(3, 4, generator=rng())
     out = x.scaled_dot_product_attention(x, x, dropout_p=p)
@@ -43,7 +43,7 @@ def test_attention_keeps_float32():
 
 
 @each(("lengths", "shape"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((0, 0), (0, 2))])
-def test_attention_of_empty_sequences(lengths, shape):
+def test_attention_without_keys_is_zero(lengths, shape):
     """Without keys the output is 0; without queries it is empty; also with a mask."""
     query = Tensor(np.ones((lengths[0], 4)), requires_grad=True)
     key, value = Tensor(np.ones((lengths[1], 4))), Tensor(np.ones((lengths[1], 2)))
@@ -56,7 +56,7 @@ def test_attention_of_empty_sequences(lengths, shape):
     assert not query.grad.data.any()
 
 
-def test_attention_takes_arrays():
+def test_attention_accepts_arrays():
     """Key, value and mask may be arrays."""
     query, key, value = (rng(n).standard_normal((3, 4)) for n in range(3))
     mask = np.tri(3, dtype=bool)
@@ -66,7 +66,7 @@ def test_attention_takes_arrays():
     gradcheck(lambda q, k, v: q.scaled_dot_product_attention(k, v, mask), [query, key, value])
 
 
-def test_multihead_attention_dropout():
+def test_multihead_attention_drops_weights_only_in_training():
     """The layer's generator drops weights in training only."""
     x = Tensor.randn(4, 2, 8, generator=rng())
     layers = [nn.MultiheadAttention(8, 2, dropout=0.5, generator=rng(3)) for _ in range(2)]
@@ -92,7 +92,7 @@ def test_attention_repeats_heads_without_a_batch():
         query.scaled_dot_product_attention(key[0], key[0], enable_gqa=True)
 
 
-def test_multihead_attention_with_embed_dim_1():
+def test_multihead_attention_accepts_embed_dim_1():
     x = Tensor.ones(3, 1)
     assert nn.MultiheadAttention(1, 1)(x, x, x)[1].shape == (3, 3)
 
@@ -103,7 +103,7 @@ def test_different_numbers_of_keys_and_values_raise():
         layer(x, x, x[:4])
 
 
-def test_is_causal_with_more_keys_than_queries():
+def test_is_causal_accepts_more_keys_than_queries():
     layer, query, keys = nn.MultiheadAttention(4, 2), Tensor.ones(2, 4), Tensor.randn(3, 4)
     out, weights = layer(query, keys, keys, is_causal=True)
     assert out.shape == (2, 4)

@@ -74,7 +74,7 @@ def test_a_network_computes_the_same_in_both_formats():
         )  # summation order differs
 
 
-def test_dropout_of_channels():
+def test_dropout2d_drops_the_same_channels_in_both_formats():
     """Both formats drop the same channels."""
     x = np.ones((4, 3, 2, 5), np.float32)
     first = nn.Dropout2d(0.5, np.random.default_rng(0))(Tensor(x)).numpy()
@@ -107,7 +107,7 @@ LAST = {"data_format": "NHWC"}
         ),
     ],
 )
-def test_errors_show_the_given_input_and_data_format(layer, shape, inner):
+def test_errors_show_the_callers_shape_and_data_format(layer, shape, inner):
     """The error shows the input as passed and how `data_format` interprets it."""
     words = (
         f"{type(layer).__name__}: expected channels-last input (data_format='NHWC') that "
@@ -126,6 +126,6 @@ def test_errors_show_the_given_input_and_data_format(layer, shape, inner):
         (nn.BatchNorm2d(3, **LAST), (1, 3, 1, 1)),
     ],
 )
-def test_norm_layer_errors_show_the_shape_the_caller_passed(layer, shape):
+def test_norm_layer_errors_show_the_callers_shape(layer, shape):
     with pytest.raises(ShapeError, match=re.escape(f", got {shape}.")):
         layer(Tensor.ones(*shape))

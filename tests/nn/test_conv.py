@@ -34,7 +34,7 @@ from tinygrad_np import Tensor, nn
         (nn.AdaptiveAvgPool2d((None, 3)), lambda x: x.adaptive_avg_pool2d((None, 3))),
     ],
 )
-def test_layers_of_images(layer, expected):
+def test_image_layers_pass_their_options_to_the_ops(layer, expected):
     """Layers pass their options to the ops, in both data formats, with gradients."""
     rank = getattr(layer, "rank", 2)
     x = Tensor.randn(2, 4, *(7, 6, 5)[:rank], generator=rng())
@@ -51,7 +51,7 @@ def test_layers_of_images(layer, expected):
     assert last.grad.shape == last.shape
 
 
-def test_max_pool2d_with_indices():
+def test_max_pool2d_returns_indices_for_unpooling():
     """MaxPool2d returns the indices that max_unpool2d needs."""
     x = Tensor.randn(2, 3, 4, 6, generator=rng())
     values, indices = nn.MaxPool2d(2, return_indices=True)(x)
@@ -64,7 +64,7 @@ def test_max_pool2d_with_indices():
         np.testing.assert_array_equal(np.moveaxis(array.numpy(), -1, 1), expected.numpy())
 
 
-def test_padding_of_each_side():
+def test_padding_can_differ_per_side():
     x = Tensor.ones(1, 1, 3, 3)
     for layer in (nn.Conv2d(1, 1, 1, padding=(0, 1, 2, 0)), nn.Conv2d(1, 1, 1, padding=(2, 1))):
         expected = x.conv2d(layer.weight, layer.bias, padding=layer.padding)

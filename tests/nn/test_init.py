@@ -13,7 +13,7 @@ from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 
 @each("shape", [(4, 6), (6, 4), (5, 5), (4, 3, 2, 2)])
-def test_orthogonal_by_seed(shape):
+def test_seed_decides_the_orthogonal_matrix(shape):
     """The seed decides the numbers; the tensor is filled in place and keeps its dtype."""
     weight = nn.Parameter(np.zeros(shape, np.float32))
     assert nn.init.orthogonal(weight, generator=rng(1)) is weight
@@ -22,14 +22,14 @@ def test_orthogonal_by_seed(shape):
     assert (again.data != nn.init.orthogonal(Tensor.zeros(shape), generator=rng(2)).data).any()
 
 
-def test_orthogonal_is_uniform():
+def test_orthogonal_draws_both_signs_equally_often():
     """The first entry is negative in about half of the draws."""
     generator = rng(0)
     signs = [nn.init.orthogonal(Tensor.zeros(2, 2), generator=generator)[0, 0] for _ in range(400)]
     assert 150 < sum(float(sign) > 0 for sign in signs) < 250
 
 
-def test_orthogonal_of_an_empty_weight():
+def test_orthogonal_accepts_an_empty_weight():
     assert nn.init.orthogonal(Tensor.zeros(0, 3)).shape == (0, 3)
 
 
@@ -84,23 +84,23 @@ def is_uniform(array, low, high):
 
 
 @each(("mean", "std"), [(0.0, 1.0), (3.0, 0.5)])
-def test_normal(mean, std):
+def test_normal_has_the_given_mean_and_std(mean, std):
     is_normal(nn.init.normal(Tensor.zeros(LINEAR), mean, std, rng()).numpy(), mean, std)
 
 
 @each(("low", "high"), [(0.0, 1.0), (-3.0, 5.0)])
-def test_uniform(low, high):
+def test_uniform_has_the_given_range(low, high):
     is_uniform(nn.init.uniform(Tensor.zeros(LINEAR), low, high, rng()).numpy(), low, high)
 
 
-def test_zeros_and_ones():
+def test_zeros_and_ones_fill_the_tensor():
     assert not nn.init.zeros(Tensor.ones(2, 3)).numpy().any()
     assert nn.init.ones(Tensor.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
 
 
 @EACH_SHAPE
 @each("nonlinearity", GAINS)
-def test_kaiming(shape, nonlinearity):
+def test_kaiming_variance_matches_the_formula(shape, nonlinearity):
     """The variance is gain² / fan_in."""
     std, weight = GAINS[nonlinearity] / math.sqrt(FANS[shape][0]), Tensor.zeros(shape)
     is_normal(nn.init.kaiming_normal(weight, nonlinearity, rng(1)).numpy(), 0, std)
@@ -110,7 +110,7 @@ def test_kaiming(shape, nonlinearity):
 
 @EACH_SHAPE
 @each("gain", [1.0, 5 / 3])
-def test_xavier(shape, gain):
+def test_xavier_variance_matches_the_formula(shape, gain):
     """The variance is 2 gain² / (fan_in + fan_out)."""
     std, weight = gain * math.sqrt(2 / sum(FANS[shape])), Tensor.zeros(shape)
     is_normal(nn.init.xavier_normal(weight, gain, rng(1)).numpy(), 0, std)
@@ -126,7 +126,7 @@ def test_xavier(shape, gain):
         (nn.ConvTranspose2d(96, 64, 3, groups=2, generator=rng()), 32 * 9),
     ],
 )
-def test_default_weights(layer, fan_in):
+def test_default_weights_are_uniform_within_the_fan_in_bound(layer, fan_in):
     """Weights and biases are uniform in ±1 / sqrt(fan_in), as in PyTorch."""
     bound = 1 / math.sqrt(fan_in)
     is_uniform(layer.weight.numpy(), -bound, bound)
@@ -147,7 +147,7 @@ ALL = [*RANDOM, nn.init.zeros, nn.init.ones]
 
 
 @each("fill", RANDOM)
-def test_seed_decides_the_numbers(fill):
+def test_seed_decides_the_initial_numbers(fill):
     """The same seed gives the same numbers bit for bit; another seed gives others."""
     one, same, other = (fill(Tensor.zeros(4, 5), generator=rng(n)).tolist() for n in (1, 1, 2))
     assert one == same != other
@@ -155,7 +155,7 @@ def test_seed_decides_the_numbers(fill):
 
 @each("fill", ALL)
 @each("dtype", [np.float32, np.float64])
-def test_init_in_place(fill, dtype):
+def test_init_fills_the_tensor_in_place(fill, dtype):
     """The tensor is filled in place and returned; it keeps its dtype and requires_grad."""
     weight = nn.Parameter(np.full((4, 5), 7, dtype))
     array = weight.data
@@ -168,7 +168,7 @@ def test_init_in_place(fill, dtype):
 
 @each("fill", RANDOM[2:])
 @each("shape", [(), (3,), (0, 3), (3, 0), (2, 2, 0, 3)])
-def test_init_without_a_fan_raises(fill, shape):
+def test_init_of_a_shape_without_fan_in_raises(fill, shape):
     """He and Xavier raise for a bias, which has no fan_in, and for an empty weight.
 
     An empty weight does not cause a warning about a division by 0.
@@ -199,7 +199,7 @@ def test_unknown_nonlinearity_raises(fill):
         fill(Tensor.ones(3, 3), "rleu")
 
 
-def test_init_in_a_live_graph():
+def test_init_invalidates_a_live_graph():
     """A backward pass raises if weights were initialized since the forward pass."""
     layer = nn.Linear(3, 2)
     x = Tensor.ones(4, 3)
@@ -210,12 +210,12 @@ def test_init_in_a_live_graph():
         loss.backward()
 
 
-def test_layers_use_the_numbers_of_the_generator():
+def test_layer_weights_come_from_the_generator():
     weight = nn.Linear(4, 3, generator=rng(1)).weight.data
     np.testing.assert_allclose(weight, rng(1).random((3, 4), np.float32) - 0.5, atol=1e-6)
 
 
-def test_init_uses_the_numbers_of_the_generator():
+def test_init_scales_numbers_from_the_generator():
     x, drawn = Tensor.zeros(4, 5), rng(1).standard_normal((4, 5), np.float32)
     for fill, std in [
         (nn.init.kaiming_normal, (2 / 5) ** 0.5),
@@ -239,14 +239,14 @@ def test_orthogonal_is_q_of_a_qr_with_positive_diagonal():
 
 
 @each("shape", [(5, 3), (3, 5), (2, 3, 4)])
-def test_orthogonal_gain(shape):
+def test_orthogonal_is_scaled_by_the_gain(shape):
     matrix = nn.init.orthogonal(Tensor.zeros(*shape), gain=2.0, generator=rng(1)).data
     matrix = matrix.reshape(shape[0], -1)
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     np.testing.assert_allclose(wide @ wide.T, 4 * np.eye(len(wide)), atol=1e-5)
 
 
-def test_gains():
+def test_calculate_gain_returns_the_known_gains():
     gains = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
     for name, gain in gains.items():
         assert nn.init.calculate_gain(name) == pytest.approx(gain)

@@ -77,7 +77,7 @@ LAYERS = [
 
 
 @each(("layer", "text"), LAYERS)
-def test_repr(layer, text):
+def test_repr_shows_sizes_and_changed_options(layer, text):
     """`repr` shows the sizes and the options that differ from their defaults."""
     assert repr(layer) == text
 
@@ -379,7 +379,7 @@ def test_dropout2d_drops_channels():
 
 
 @each("kind", [nn.Dropout, nn.Dropout2d])
-def test_dropout_with_p_0_and_1(kind):
+def test_dropout_drops_nothing_at_p_0_and_everything_at_p_1(kind):
     """Evaluation returns the input itself, p=0 its values, and p=1 zeros with zero gradients."""
     assert kind().p == 0.5
     for dtype in (np.float16, np.float32, np.float64):
@@ -393,7 +393,7 @@ def test_dropout_with_p_0_and_1(kind):
         assert out.dtype == kind()(x).dtype == dtype
 
 
-def test_embedding_takes_any_integers():
+def test_embedding_accepts_any_integers():
     """Indices may have any integer dtype and be 0-d."""
     layer = nn.Embedding(5, 3, generator=rng())
     for dtype in (np.int8, np.int32, np.uint8, np.int64):
@@ -402,7 +402,7 @@ def test_embedding_takes_any_integers():
     assert layer(np.array(2)).shape == (3,)
 
 
-def test_embedding_padding_row():
+def test_embedding_padding_row_gets_no_gradient():
     """The padding row starts at 0, can be set, and gets no gradient."""
     layer = nn.Embedding(4, 2, padding_idx=1)
     assert layer.weight.data[1].tolist() == [0.0, 0.0]
@@ -426,14 +426,14 @@ def test_embedding_padding_row():
         (nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout()), {}),
     ],
 )
-def test_layout(layer, shapes):
+def test_parameters_have_pytorch_names_and_layouts(layer, shapes):
     """Parameters are float32 and have PyTorch's names and layouts."""
     state = layer.state_dict()
     assert {name: array.shape for name, array in state.items()} == shapes
     assert all(array.dtype == np.float32 for array in state.values())
 
 
-def test_linear():
+def test_linear_matches_its_formula():
     layer = nn.Linear(3, 2)
     x = rng().standard_normal((4, 5, 3)).astype(np.float32)  # ..., in
     expected = x @ layer.weight.numpy().T + layer.bias.numpy()
@@ -444,7 +444,7 @@ def test_linear():
     ("arguments", "shape"),
     [((), (2, 60)), ((0,), (120,)), ((2,), (2, 3, 20)), ((1, 2), (2, 12, 5))],
 )
-def test_flatten(arguments, shape):
+def test_flatten_keeps_the_batch_axis_by_default(arguments, shape):
     """Flatten keeps the batch axis by default."""
     assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
 
@@ -469,7 +469,7 @@ def test_sizes_may_be_numpy_integers(make, sizes):
 
 
 @each("p", [0.1, 0.25, 0.5, 0.9])
-def test_dropout_drops_or_scales(p):
+def test_dropout_zeroes_or_scales_entries(p):
     """Entries and gradients are 0 or divided by 1 - p, and the mean is kept."""
     x = Tensor.randn(500, 200, generator=rng())
     x.requires_grad = True
@@ -481,7 +481,7 @@ def test_dropout_drops_or_scales(p):
     assert abs(kept.mean() / (1 - p) - 1) < 5 * math.sqrt(p / (1 - p) / kept.size)
 
 
-def test_dropout_by_seed():
+def test_seed_decides_the_dropout_mask():
     """The same seed gives the same mask; a second call draws another."""
     x = Tensor.ones(50, 40)
     one, same = nn.Dropout(0.5, generator=rng(3)), nn.Dropout(0.5, generator=rng(3))

@@ -118,7 +118,7 @@ def without_gradient(module):
 # Parameters, buffers and children.
 
 
-def test_names_and_order():
+def test_own_tensors_precede_those_of_children():
     """A module's own tensors come first, then those of its children, as in PyTorch."""
     block = Block()
     inner, last = block.inner, block.last
@@ -159,7 +159,7 @@ def test_shared_layers_and_parameters_are_listed_once():
     assert names(block) == [*names(Block()), "other.bias"]
 
 
-def test_cycles_of_modules():
+def test_walks_over_cyclic_modules_terminate():
     """Walks over modules that refer to their parents terminate."""
     circle, seen = Circle(), []
     assert names(circle) == list(circle.state_dict()) == ["inner.weight", "inner.bias"]
@@ -176,7 +176,7 @@ def test_cycles_of_modules():
     assert repr(layer).splitlines() == ["Sequential(", "  (0): ReLU()", "  (itself): ...", ")"]
 
 
-def test_containers_of_parameters_and_layers():
+def test_tensors_and_layers_in_containers_are_found():
     """Tensors and layers in nested lists, tuples and dicts are named by index or key."""
     collected = Collected()
     assert names(collected) == COLLECTED
@@ -216,7 +216,7 @@ def test_replaced_buffers_stay_buffers():
     assert block.state_dict()["mean"].tolist() == [2.5, 3.0]
 
 
-def test_frozen_parameters():
+def test_frozen_parameters_are_listed_without_gradient():
     """A frozen parameter is listed and saved, but gets no gradient."""
     block = Block()
     block.inner.weight.requires_grad = False
@@ -227,7 +227,7 @@ def test_frozen_parameters():
 
 
 @each("make", ["zeros", "ones", "rand", "randn"])
-def test_constructors_of_parameter(make):
+def test_parameter_constructors_return_parameters(make):
     """Constructors of Tensor, called on Parameter, return Parameters that require gradients."""
     parameter, tensor = getattr(nn.Parameter, make)(2, 3), getattr(Tensor, make)(2, 3)
     assert (type(parameter), type(tensor)) == (nn.Parameter, Tensor)
@@ -266,7 +266,7 @@ def test_forward_takes_any_arguments():
 
 
 @each("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copies(copied):
+def test_copies_share_no_memory(copied):
     """Deep copies and unpickled modules have equal weights in memory of their own."""
     block = Block()
     other = copied(block)
@@ -289,7 +289,7 @@ def test_tied_parameters_are_saved_under_each_path():
     assert tied.second.weight is tied.first.weight
 
 
-def test_state_dict_copies():
+def test_state_dict_shares_no_memory_with_the_model():
     """A state dict and the model share no memory."""
     block = Block()
     state = block.state_dict()
@@ -301,7 +301,7 @@ def test_state_dict_copies():
     assert_same(block.state_dict(), Block().state_dict())
 
 
-def test_load_state_dict():
+def test_load_state_dict_restores_parameters_and_buffers():
     """Loading restores parameters and buffers."""
     block, other = Block(), Block()
     for parameter in other.parameters():
@@ -393,7 +393,7 @@ def test_loading_with_strict_false():
     assert block.mean.tolist() == [3.0, 4.0]
 
 
-def test_loading_into_a_live_graph():
+def test_loading_invalidates_a_live_graph():
     """A backward pass raises if weights were loaded since the forward pass."""
     block = Block()
     loss = block(Tensor.ones(4, 3)).sum()
@@ -405,7 +405,7 @@ def test_loading_into_a_live_graph():
 # Modes, gradients, dtypes, repr.
 
 
-def test_train_and_eval():
+def test_train_and_eval_reach_all_children():
     """A mode reaches all modules inside; the mode of a single layer can be set alone."""
     nested = Nested()
     assert all(module.training for module in nested.modules())
@@ -418,7 +418,7 @@ def test_train_and_eval():
     assert not any(module.training for module in nested.train(False).modules())
 
 
-def test_zero_grad():
+def test_zero_grad_sets_gradients_to_none():
     """Gradients accumulate until zero_grad() sets them to None."""
     block = Block()
     backward(block)
@@ -430,7 +430,7 @@ def test_zero_grad():
     assert without_gradient(block) == names(block)
 
 
-def test_astype():
+def test_astype_converts_floats_in_place():
     """Float parameters and buffers change in place, integers are kept, gradients are reset."""
     block = Block()
     backward(block)
@@ -477,7 +477,7 @@ def test_repr_is_nested():
 # Sequential.
 
 
-def test_sequential():
+def test_sequential_chains_its_layers():
     first, second = nn.Linear(3, 2, generator=rng(1)), nn.Linear(2, 4, generator=rng(2))
     x = Tensor.randn(5, 3, generator=rng())
     expected = second(first(x).relu())
@@ -485,7 +485,7 @@ def test_sequential():
     np.testing.assert_array_equal(out.numpy(), expected.numpy())
 
 
-def test_sequentials_layers_are_attributes():
+def test_sequential_layers_are_attributes():
     """The layers of a Sequential are the attributes "0", "1", ..., as in PyTorch.
 
     More than ten stay in order, and one can be replaced by its name.
@@ -500,7 +500,7 @@ def test_sequentials_layers_are_attributes():
     assert names(sequential)[-2:] == ["11.weight", "11.bias"]
 
 
-def test_one_layer_twice_in_a_sequential():
+def test_layer_passed_twice_runs_twice_and_is_listed_once():
     """A layer passed twice runs twice but is listed once; an empty Sequential returns its input."""
     layer = nn.Linear(2, 2, generator=rng())
     sequential = nn.Sequential(layer, layer)
@@ -541,12 +541,12 @@ def test_shared_modules_are_walked_once():
     assert module.astype(np.float64).left.training is False
 
 
-def test_state_dict_has_every_path():
+def test_state_dict_lists_shared_modules_under_every_path():
     ways = ["left.left", "left.right", "right.left", "right.right"]
     assert list(deep(2).state_dict()) == [f"{w}.{n}" for w in ways for n in ("weight", "bias")]
 
 
-def test_apply():
+def test_apply_visits_children_before_parents():
     """apply() visits children before parents, each once, and returns the module."""
     module = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU(), nn.Tanh()))
     module.again = vars(module)["1"]
@@ -558,7 +558,7 @@ def test_apply():
 # Hooks.
 
 
-def test_forward_hook():
+def test_forward_hook_can_replace_the_output():
     """A hook receives module, inputs and output; a result other than None replaces the output."""
     layer, other, seen = nn.ReLU(), nn.ReLU(), []
     first = layer.register_forward_hook(lambda *call: seen.append(call))
@@ -583,7 +583,7 @@ def test_forward_hook():
     assert len(seen) == 2
 
 
-def test_hooks_get_tensors():
+def test_hooks_receive_tensors():
     """Hooks receive arrays as the Tensors that `forward` receives, also by keyword."""
 
     class Add(nn.Module):
@@ -597,7 +597,7 @@ def test_hooks_get_tensors():
     assert [type(value) for value in seen] == [Tensor]
 
 
-def test_a_hook_that_raises():
+def test_module_stays_usable_after_a_hook_raises():
     """The error propagates, and the module and its parents stay usable."""
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     handle = model[1].register_forward_hook(lambda *_: {}["planned"])
@@ -631,7 +631,7 @@ def test_hooks_are_neither_saved_nor_children():
     assert len(list(layer.modules())) == 1
 
 
-def test_hooks_are_copied():
+def test_hooks_of_a_deepcopy_are_independent():
     """Hooks of a deep copy are independent of the original's."""
     layer = nn.ReLU()
     handle = layer.register_forward_hook(lambda module, inputs, output: output * 2)
@@ -641,7 +641,7 @@ def test_hooks_are_copied():
     assert other(Tensor([1.0])).tolist() == [2.0]
 
 
-def test_a_module_that_calls_itself():
+def test_module_may_call_itself():
     """The scope of the inner calls is named by the class."""
 
     class Again(nn.Module):
@@ -658,7 +658,7 @@ def test_a_module_that_calls_itself():
 # ModuleList.
 
 
-def test_module_list_names():
+def test_module_list_names_layers_by_position():
     """Layers are named by position, and scopes have the whole path."""
     stack = Stack(2)
     expected = ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
@@ -764,7 +764,7 @@ def paths_of(out):
     return paths
 
 
-def test_calls_have_paths():
+def test_profiles_and_drawings_show_call_paths():
     """Profiles and drawings show each call's path, by the first name of each module."""
     net, x = Net(), Tensor.ones(1, 2)
     paths = ["rest.1.last", "rest.0", "first", "first"]
@@ -794,7 +794,7 @@ def test_a_graph_keeps_no_module_alive():
         gc.enable()
 
 
-def test_lists_as_input_raise_in_subclasses_of_layers():
+def test_subclasses_of_layers_reject_lists():
     class Doubled(nn.Linear):
         pass
 

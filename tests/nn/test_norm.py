@@ -34,7 +34,7 @@ def test_invalid_batch_leaves_the_buffers_unchanged():
     assert layer.num_batches_tracked.item() == 0
 
 
-def test_running_statistics_inside_no_grad():
+def test_running_statistics_are_updated_inside_no_grad():
     """Running statistics are updated inside no_grad()."""
     layer = nn.BatchNorm1d(1, momentum=1.0)
     with no_grad():
@@ -43,7 +43,7 @@ def test_running_statistics_inside_no_grad():
     assert layer.running_var.tolist() == [2.0]
 
 
-def test_cumulative_average():
+def test_momentum_none_averages_all_batches():
     """With momentum=None the running mean averages all batches."""
     layer = nn.BatchNorm1d(1, momentum=None)
     for value in (0.0, 3.0, 6.0, 9.0):
@@ -65,7 +65,7 @@ def test_evaluation_graph_survives_a_training_step():
     assert x.grad.tolist() == [[1.0, 1.0]] * 4
 
 
-def test_norms_in_half_precision():
+def test_norm_layers_keep_float16():
     """Outputs of float16 inputs are float16."""
     x = Tensor(rng().standard_normal((4, 6)).astype(np.float16))
     for layer in (nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6)):
@@ -81,7 +81,7 @@ def test_norms_in_half_precision():
         lambda **form: nn.GroupNorm(3, 3, **form),
     ],
 )
-def test_norms_take_channels_last(make):
+def test_norm_layers_accept_channels_last(make):
     """Both data formats give the same numbers, gradients and buffers."""
     first, last = make(), make(data_format="NHWC")
     shape = (2, 3, 5) if isinstance(first, nn.BatchNorm1d) else (2, 3, 5, 4)

@@ -7,7 +7,7 @@ from tests.tools import each, rng
 from tinygrad_np import Tensor, nn
 
 
-def test_lstm_cell_takes_arrays():
+def test_lstm_cell_accepts_arrays():
     """Input and state may be arrays."""
     cell = nn.LSTMCell(4, 2, generator=rng())
     x, h, c = (rng(n).standard_normal((3, n)).astype(np.float32) for n in (4, 2, 2))

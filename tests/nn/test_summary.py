@@ -24,7 +24,7 @@ def numbers_of(text):
     return table
 
 
-def test_lines_of_a_model():
+def test_summary_has_a_line_per_layer():
     """Each layer has a line with path, class, output shape for a batch of one, and numbers."""
     lines = MnistCNNLight().summary((1, 28, 28)).splitlines()
     assert lines[0].split() == ["layer", "class", "output", "shape", "parameters", "FLOPs", "bytes"]
@@ -39,7 +39,7 @@ def test_lines_of_a_model():
     ("model", "parameters", "size"),
     [(LeNet, "61,750", "241.2 KiB"), (FashionCNN, "1,630,282", "6.22 MiB")],
 )
-def test_totals(model, parameters, size):
+def test_totals_are_the_sums_of_the_columns(model, parameters, size):
     """The totals are the sums of the columns."""
     text = model().summary((1, 28, 28))
     parameter_line, forward_line = text.splitlines()[-2:]
@@ -69,7 +69,7 @@ def test_totals(model, parameters, size):
     ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
 )
 @each("dtype", [np.float32, np.float64])
-def test_flops_and_bytes_of_a_layer(layer, shape, flops, entries, dtype):
+def test_flops_and_bytes_match_hand_counts(layer, shape, flops, entries, dtype):
     """Each product and each sum is one FLOP; views and returned inputs take no memory."""
     text = layer.astype(dtype).summary(shape, dtype=dtype)
     assert numbers_of(text)[""][1:] == (flops, entries * np.dtype(dtype).itemsize)
@@ -123,7 +123,7 @@ def test_calls_of_a_shared_layer_add_up():
     }
 
 
-def test_frozen_and_shared_parameters():
+def test_frozen_parameters_are_counted_apart_and_shared_ones_once():
     """Frozen parameters are counted separately, shared ones once; uncalled layers are marked."""
     model = Stack(2)
     model.layers[0].weight.requires_grad = False
@@ -136,7 +136,7 @@ def test_frozen_and_shared_parameters():
     assert re.search(r"layers +ModuleList +not called +0 +0 +0", lines[3])
 
 
-def test_several_outputs_and_calls():
+def test_summary_shows_all_outputs_and_all_calls():
     """Tuples of outputs are shown in full, and different shapes of several calls side by side."""
 
     class Twice(nn.Module):
@@ -178,7 +178,7 @@ def test_failed_summary_leaves_the_model_unchanged():
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_summary_inside_a_forward_pass():
+def test_summary_works_inside_a_forward_pass():
     model, told = nn.Sequential(nn.Linear(2, 2)), []
 
     class Outer(nn.Module):
@@ -193,7 +193,7 @@ def test_summary_inside_a_forward_pass():
     assert told == [model.summary((2,))]
 
 
-def test_integer_inputs():
+def test_dtype_sets_the_dtype_of_the_input():
     """`dtype` sets the dtype of the input for models that take indices."""
     model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
     text = model.summary((5,), dtype=np.int64)
@@ -210,6 +210,6 @@ def test_integer_as_input_shape_raises():
         Stack().summary(784)
 
 
-def test_units_of_bytes():
+def test_sizes_are_shown_in_bytes_kib_or_mib():
     sizes = {1023: "1023 bytes", 1024: "1.0 KiB", 2**20 - 1: "1024.0 KiB", 2**20: "1.00 MiB"}
     assert {nbytes: _size(nbytes) for nbytes in sizes} == sizes

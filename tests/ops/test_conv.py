@@ -20,7 +20,7 @@ def test_conv_transpose2d_is_the_adjoint_of_conv2d():
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("channels", [(0, 3), (3, 0)])
-def test_convolution_with_zero_channels(channels, stride):
+def test_convolution_accepts_zero_channels(channels, stride):
     """Without input channels the output is 0; without output channels it is empty."""
     before, after = channels
     x = Tensor(np.ones((2, before, 4, 4)), requires_grad=True)
@@ -33,7 +33,7 @@ def test_convolution_with_zero_channels(channels, stride):
     assert not x.grad.numpy().any()
 
 
-def test_worked_examples_of_the_tutorial():
+def test_conv2d_matches_the_tutorial_examples():
     """A kernel that sums a column, with and without padding, and a kernel of ones."""
     x = Tensor([[[[255.0, 1.0, 2.0]] * 3]])
     kernel = Tensor([[[[0.0, 1.0, 0.0]] * 3]])

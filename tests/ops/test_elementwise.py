@@ -23,7 +23,7 @@ def test_functions_of_two_integers_return_float32(name):
     assert getattr(Tensor([1]), name)(Tensor([2])).dtype == np.float32
 
 
-def test_isinf_of_either_sign():
+def test_isinf_can_detect_one_sign_only():
     x = Tensor([np.inf, -np.inf, np.nan, 1.0])
     assert x.isinf().tolist() == [True, True, False, False]
     assert x.isinf(detect_positive=False).tolist() == [False, True, False, False]
@@ -52,7 +52,7 @@ def test_nan_is_the_maximum_and_gets_the_gradient():
     assert y.grad.item() == 1.0
 
 
-def test_power_gradients_at_zero():
+def test_power_gradients_at_zero_are_finite():
     base, exponent = leaf(0.0, 0.0, 2.0), leaf(0.0, 2.0, 0.0)
     (base**exponent).sum().backward()
     assert base.grad.tolist() == [0.0, 0.0, 0.0]
@@ -60,19 +60,19 @@ def test_power_gradients_at_zero():
 
 
 @pytest.mark.parametrize(("base", "slope"), [(2.0, math.log(2)), (0.0, 0.0), (1, 0.0)])
-def test_power_gradients_of_a_number_base(base, slope):
+def test_number_to_a_tensor_power_has_an_exponent_gradient(base, slope):
     exponent = leaf(0.0, 1.0)
     (base**exponent)[0].backward()
     assert exponent.grad.tolist() == [pytest.approx(slope), 0.0]
 
 
-def test_power_gradient_at_an_infinite_exponent():
+def test_power_gradient_at_an_infinite_exponent_is_infinite():
     base, exponent = leaf(2.0), leaf(np.inf)
     (base**exponent).backward()
     assert exponent.grad.item() == np.inf
 
 
-def test_mixed_second_derivative_of_a_power_at_exponent_zero():
+def test_mixed_second_derivative_of_power_at_exponent_zero_is_1_over_base():
     a, b = leaf(2.0), leaf(0.0)
     (of_a,) = (a**b).gradient(a, create_graph=True)
     assert of_a.gradient(b)[0].item() == 0.5
@@ -86,7 +86,7 @@ def test_trunc_division_of_large_integers_is_exact():
     assert T([large, -large]).div(2, "trunc").tolist() == [large // 2, -(large // 2)]
 
 
-def test_logsumexp_of_minus_inf_and_of_no_entries():
+def test_logsumexp_of_minus_inf_or_no_entries_is_minus_inf():
     x = leaf(-math.inf, -math.inf)
     out = x.logsumexp()
     assert out.item() == -math.inf
@@ -94,13 +94,13 @@ def test_logsumexp_of_minus_inf_and_of_no_entries():
     assert Tensor.zeros(0, 2).logsumexp(axis=0).tolist() == [-math.inf, -math.inf]
 
 
-def test_erf_to_the_last_digits():
+def test_erf_matches_math_erf_to_rounding():
     x = np.linspace(-6.5, 6.5, 2001)
     exact = np.array([math.erf(value) for value in x])
     np.testing.assert_allclose(T(x).erf().data, exact, rtol=6e-16, atol=0)
 
 
-def test_floats_divided_by_an_integer_zero():
+def test_floor_division_by_integer_zero_gives_inf_or_nan():
     x = Tensor([1.0, -1.0, 0.0])
     with np.errstate(all="ignore"):
         assert str((x // 0).tolist()) == "[inf, -inf, nan]"
@@ -122,12 +122,12 @@ def test_bitwise_ops_with_a_0d_tensor_do_not_widen():
     assert (Tensor([250], np.uint8) << Tensor(2)).tolist() == [232]
 
 
-def test_bitwise_ops_of_two_arrays_promote_to_the_wider():
+def test_bitwise_ops_of_two_arrays_promote_to_the_wider_dtype():
     a, b = Tensor([6], np.int8), Tensor([259])
     assert [(a | b).tolist(), (b | a).tolist()] == [[263], [263]]
 
 
-def test_where_of_two_numbers_has_their_kind():
+def test_where_of_two_numbers_has_their_default_dtype():
     mask = Tensor([True, False])
     assert [mask.where(1, 2).dtype, mask.where(1.0, 2).dtype] == [np.int64, np.float32]
 
@@ -137,7 +137,7 @@ def test_isclose_is_relative_to_the_second_argument():
     assert not Tensor(11.0).isclose(10.0, rtol=0.095).item()
 
 
-def test_integers_to_the_power_of_zero():
+def test_integers_to_the_power_of_zero_are_one():
     assert (Tensor([2, 0]) ** 0).tolist() == [1, 1]
 
 
@@ -150,6 +150,6 @@ def test_relu_keeps_integers_and_nan(count):
     np.testing.assert_array_equal(Tensor(wide).relu().data, np.maximum(wide, 0))
 
 
-def test_copysign_gradient_for_all_signs():
+def test_copysign_gradient_is_the_product_of_the_signs():
     x, other = leaf(2.0, 2.0, -2.0, -2.0), leaf(1.0, -1.0, 1.0, -1.0)
     assert x.copysign(other).sum().gradient(x)[0].tolist() == [1.0, -1.0, -1.0, 1.0]

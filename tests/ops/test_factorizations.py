@@ -40,7 +40,7 @@ def test_gradient_of_det_is_the_cofactor_matrix_at_any_rank(generator, rank, dty
     np.testing.assert_allclose(tensor.grad.data, cofactors_by_hand(x), atol=atol)
 
 
-def test_third_derivative_of_det():
+def test_third_derivative_of_det_needs_an_invertible_matrix():
     """det(diag(a, b, c)) = a b c has third derivative 1; singular matrices have none."""
     entries = leaf(np.array([2.0, 3.0, 5.0]))
     value = entries.diag().det()
@@ -63,7 +63,7 @@ def test_sign_of_det_has_zero_gradient(generator):
     assert not sign.gradient(x)[0].data.any()
 
 
-def test_slogdet_of_a_singular_matrix():
+def test_slogdet_of_a_singular_matrix_is_0_and_minus_inf():
     sign, logabsdet = Tensor.ones(2, 2).slogdet()
     assert sign.item() == 0
     assert logabsdet.item() == -np.inf
@@ -105,14 +105,14 @@ def test_qr_and_svd_reconstruct_the_matrix(generator, shape):
 
 @pytest.mark.parametrize("shape", [(2, 4), (3, 1), (2, 2, 3), (0, 3)])
 @pytest.mark.parametrize("part", [0, 1])
-def test_gradients_of_qr_of_wide_matrices(generator, shape, part):
+def test_qr_gradients_of_wide_matrices_match_central_differences(generator, shape, part):
     x = spread(generator, *shape)
     gradcheck(lambda x: x.qr()[part], [x])
     gradgradcheck(lambda x: x.qr()[part], [x])
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (2, 4), (2, 1, 3), (3, 0)])
-def test_vectors_added_by_full_matrices_have_no_gradient(generator, shape):
+def test_extra_vectors_of_full_svd_have_no_gradient(generator, shape):
     x = leaf(spread(generator, *shape))
     k = min(shape[-2:])
     for factor, slim in zip(x.svd(), x.svd(full_matrices=False), strict=True):
@@ -129,14 +129,14 @@ def test_vectors_added_by_full_matrices_have_no_gradient(generator, shape):
 @pytest.mark.parametrize(
     "x", [np.eye(3), np.zeros((3, 2)), np.diag([2.0, 1, 1]), np.ones((2, 3)), np.zeros((2, 2, 2))]
 )
-def test_gradient_of_equal_singular_values(x):
+def test_equal_singular_values_have_a_finite_gradient(x):
     """The gradient of their sum is U Vh, without 0 / 0."""
     tensor = leaf(x)
     u, s, vh = tensor.svd(full_matrices=False)
     np.testing.assert_allclose(s.gradient(tensor, gradient=np.ones(s.shape))[0].data, (u @ vh).data)
 
 
-def test_second_derivative_of_a_singular_vector_with_zero_gradient(generator):
+def test_svd_has_a_second_derivative_where_the_first_is_zero(generator):
     """The loss is stationary in U at this point, but not constant around it."""
     x = spread(generator, 3, 3)
     target = np.linalg.svd(x)[0][0, 0]

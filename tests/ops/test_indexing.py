@@ -53,7 +53,7 @@ def test_scatter_reduce_keeps_the_dtype(reduce, dtype):
         assert x.scatter_reduce(0, Tensor([0, 0]), src, reduce, include_self).dtype == dtype
 
 
-def test_scatter_reduce_and_sign_of_bools():
+def test_scatter_reduce_and_sign_accept_bools():
     x, src = Tensor([True, False]), Tensor([True, True])
     assert x.scatter_reduce(0, Tensor([0, 1]), src, "prod").tolist() == [True, False]
     assert x.scatter_reduce(0, Tensor([0, 1]), src, "amax").tolist() == [True, True]
@@ -68,7 +68,7 @@ def test_masked_fill_keeps_the_dtype():
 
 
 @pytest.mark.parametrize("src", [5.0, Tensor(5.0)])
-def test_scatter_into_a_0d_tensor(src):
+def test_scatter_writes_into_a_0d_tensor(src):
     x, index = Tensor(1.0), Tensor(0)
     assert x.scatter(0, index, src).tolist() == 5.0
     assert x.scatter_reduce(0, index, src, "sum").tolist() == 6.0
@@ -97,13 +97,15 @@ def test_gather_along_a_missing_axis_raises(dim):
         ([1.0, 2.0, 3.0], [5.0, 6.0, 7.0], "sum", False, [11, 7, 3]),
     ],
 )
-def test_scatter_reduce_of_groups_of_different_sizes(own, entries, reduce, include_self, expected):
+def test_scatter_reduce_handles_groups_of_different_sizes(
+    own, entries, reduce, include_self, expected
+):
     found = T(own).scatter_reduce(0, T([0, 0, 1]), T(entries), reduce, include_self)
     assert found.tolist() == expected
     assert found.dtype == T(own).dtype
 
 
-def test_masked_fill_values():
+def test_masked_fill_takes_one_number():
     x, mask = T([1.0, 2.0]), T([True, False])
     for value in (0.1, T([0.1]), T(0.1)):
         assert x.masked_fill(mask, value).tolist() == T([0.1, 2.0]).tolist()
@@ -114,7 +116,7 @@ def test_masked_fill_values():
         x.masked_fill(mask, T([1.0, 2.0]))
 
 
-def test_size_truncates_or_pads():
+def test_size_argument_truncates_or_pads_the_result():
     x = T([[0, 3], [2, 0]])
     places = [[0, 1], [1, 0], [-1, -1]]
     for size in (0, 1, 2, 3):

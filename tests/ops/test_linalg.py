@@ -31,7 +31,7 @@ def test_zero_vector_has_zero_gradients_and_does_not_affect_other_rows(p):
 
 
 @pytest.mark.parametrize("p", [2, 3, 4, 1, 5.5])
-def test_derivatives_at_zero_entries(p):
+def test_norm_derivatives_at_zero_entries_are_zero(p):
     """The second derivative of these orders is smooth at 0, or 0 on both sides."""
     x = np.array([0.0, 1.0, -2.0, 0.0])
     if p > 1:
@@ -119,14 +119,14 @@ def test_diagonal_shares_memory_and_version():
     assert diagonal.version is x.version
 
 
-def test_triangle_drops_infinite_entries():
+def test_tril_drops_infinite_entries():
     x = leaf(np.array([[1.0, np.inf], [2.0, 3.0]]))
     x.tril().sum().backward()
     assert x.tril().tolist() == [[1, 0], [2, 3]]
     assert x.grad.tolist() == [[1, 0], [1, 1]]
 
 
-def test_norms_of_an_empty_axis():
+def test_norm_of_an_empty_axis_is_zero_or_raises():
     nothing = Tensor(np.zeros((2, 0)))
     for p in (0, 0.5, 1, 2):
         assert nothing.norm(p, axis=1).tolist() == [0.0, 0.0]
@@ -141,7 +141,7 @@ def test_invalid_norm_orders_raise(p):
         Tensor([3.0]).norm(p)
 
 
-def test_norms_of_order_0_and_infinity():
+def test_norms_of_order_0_and_infinity_match_their_definitions():
     x = Tensor([[3.0, 0.0, -4.0], [0.0, 0.0, 0.5]])
     assert x.norm(0, axis=1).tolist() == [2.0, 1.0]
     assert x.norm(np.inf, axis=1).tolist() == [4.0, 0.5]

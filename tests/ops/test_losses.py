@@ -31,14 +31,14 @@ def test_list_targets_keep_float32():
         T([True]).where([1.0], 2.0)
 
 
-def test_label_smoothing_of_probability_targets():
+def test_label_smoothing_applies_to_probability_targets():
     logits, target = np.array([[1.0, 2.0, 0.5]]), np.array([[0.2, 0.5, 0.3]])
     smoothed = target * 0.9 + 0.1 / 3
     expected = -(smoothed * (logits - np.log(np.exp(logits).sum()))).sum()
     assert T(logits).cross_entropy(target, label_smoothing=0.1).item() == pytest.approx(expected)
 
 
-def test_nll_loss_of_one_sample_without_a_batch_axis():
+def test_nll_loss_accepts_one_sample_without_a_batch_axis():
     assert T([-1.0, -2.0, -4.0]).nll_loss(1).item() == 2.0
     assert T([[-1.0, -2.0, -4.0]]).nll_loss([2]).item() == 4.0
 

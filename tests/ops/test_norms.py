@@ -38,7 +38,7 @@ def run(x, upstream, *others, eps=1e-5):
 
 
 @each_shape
-def test_given_moments_do_not_change_a_bit(shape):
+def test_passing_the_moments_gives_the_same_results_bit_for_bit(shape):
     x, upstream = normal(shape), normal(shape, seed=1)
     expected = run(x, upstream)
     for found, same in zip(run(x, upstream, ops.channel_moments(x)), expected, strict=True):
@@ -47,7 +47,7 @@ def test_given_moments_do_not_change_a_bit(shape):
     np.testing.assert_allclose(run(x, upstream, others, eps=0)[0], (x - 1) / 2, atol=1e-6)
 
 
-def test_given_moments_have_no_gradient():
+def test_passed_moments_have_no_gradient():
     """First and second derivatives for x are the same with and without given moments."""
     x = normal((5, 2, 3), np.float64)
 
@@ -96,7 +96,7 @@ def test_float16_is_computed_in_float32(shape):
     assert x.grad.dtype == np.float16
 
 
-def test_float16_in_evaluation_mode():
+def test_float16_evaluation_subtracts_the_mean_before_rounding():
     """The mean is subtracted before rounding to float16."""
     layer = nn.BatchNorm1d(2).astype(np.float16)
     layer.running_mean.data[...] = 1000
@@ -107,7 +107,7 @@ def test_float16_in_evaluation_mode():
 
 
 @each_shape
-def test_memory_order_of_the_results(shape):
+def test_image_results_are_stored_with_the_batch_last(shape):
     """Images are stored with the batch last; vectors keep the order of the input."""
     x = leaf(normal(shape))
     out = ops.batch_norm(x, eps=0.1)
@@ -116,7 +116,7 @@ def test_memory_order_of_the_results(shape):
         assert (array if array.ndim == 2 else np.moveaxis(array, 0, -1)).flags.c_contiguous
 
 
-def test_vectors_in_any_memory_order():
+def test_vectors_may_have_any_memory_order():
     """Vectors stored as (C, N), and a strided view of a larger array."""
     x, upstream = normal((40, 6)), normal((40, 6), seed=1)
     expected = run(x, upstream)
@@ -126,7 +126,7 @@ def test_vectors_in_any_memory_order():
             np.testing.assert_allclose(found, same, rtol=1e-4, atol=1e-5)
 
 
-def test_small_pieces_on_two_threads(monkeypatch):
+def test_pieces_and_threads_change_only_rounding(monkeypatch):
     """Cutting the channels changes only the rounding of sums that BLAS computes."""
     x, upstream = normal((16, 7, 10, 10)), normal((16, 7, 10, 10), seed=1)
     expected = run(x, upstream)
@@ -151,7 +151,7 @@ def test_layer_records_one_node_in_training():
     assert node.edges == (x, layer.weight, layer.bias, None)
 
 
-def test_empty_inputs():
+def test_empty_inputs_give_empty_outputs():
     """Without channels or images the output is empty, and the statistics are 0."""
     for shape in ((0, 3, 2, 2), (0, 3), (2, 0, 3), (2, 3, 0)):
         x, weight = leaf(np.ones(shape, np.float32)), leaf(np.ones(shape[1], np.float32))
@@ -162,7 +162,7 @@ def test_empty_inputs():
         assert not ops.channel_moments(x).data.any()
 
 
-def test_one_value_per_channel():
+def test_one_value_per_channel_is_normalized_to_zero():
     x = leaf([3.0, 5.0]).reshape(1, 2)
     moments = ops.channel_moments(x)
     assert moments.tolist() == [[3.0, 5.0], [0.0, 0.0]]
@@ -172,7 +172,7 @@ def test_one_value_per_channel():
     assert out.gradient(x, gradient=np.array([[1.0, 2.0]]))[0].tolist() == [[0.0, 0.0]]
 
 
-def test_definition_in_float16_with_weight_and_bias():
+def test_definition_in_float16_matches_float32():
     arrays = [normal((8, 3), np.float16), normal(3, np.float16, 1.0), normal(3, np.float16)]
     half, single = ([leaf(a.astype(dtype)) for a in arrays] for dtype in (np.float16, np.float32))
     upstream = normal((8, 3), np.float16, seed=1)

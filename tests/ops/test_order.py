@@ -16,7 +16,7 @@ def test_sorting_is_stable():
     assert all(down[i] < down[i + 1] for i in range(399) if x[down[i]] == x[down[i + 1]])
 
 
-def test_sorting_a_0d_tensor():
+def test_argsort_and_topk_accept_a_0d_tensor():
     assert [T(3.0).argsort(dim).item() for dim in (0, -1)] == [0, 0]
     assert [part.item() for part in T(3.0).topk(1)] == [3.0, 0]
     with pytest.raises(AxisError):
@@ -25,5 +25,5 @@ def test_sorting_a_0d_tensor():
         T(3.0).topk(2)
 
 
-def test_topk_of_zero_entries():
+def test_topk_of_zero_entries_is_empty():
     assert [part.shape for part in T([3.0, 1.0]).topk(0)] == [(0,), (0,)]

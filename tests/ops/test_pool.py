@@ -18,7 +18,7 @@ from tinygrad_np.gradcheck import gradcheck, gradgradcheck
         ((2, 1, 2), {"padding": (1, 0, 0, 0, -1, 1)}),
     ],
 )
-def test_flattened_image_at_the_indices_gives_the_maxima(kernel, options):
+def test_indices_point_to_the_maxima_in_the_flattened_image(kernel, options):
     image = normal(2, 3, *(7, 6, 5)[: len(kernel)])
     values, indices = Tensor(image).max_pool2d(kernel, return_indices=True, **options)
     assert (indices.dtype, indices.shape) == (np.int64, values.shape)
@@ -33,7 +33,7 @@ def test_indices_have_no_gradient():
     assert not indices.requires_grad
 
 
-def test_pooling_integers():
+def test_max_pool_keeps_integers_and_means_are_float32():
     """max_pool2d keeps the dtype and ignores the padding; means are float32."""
     x = Tensor(np.full((1, 1, 3, 3), -5, np.int8))
     assert x.max_pool2d(2, padding=1).dtype == np.int8
@@ -62,7 +62,7 @@ def test_unpooling_restores_the_shape(shape):
     assert np.count_nonzero(back.data) == values.numel()
 
 
-def test_unpooling_overlapping_windows():
+def test_unpooling_writes_a_shared_maximum_once():
     """A maximum shared by several windows is written once and gets one gradient."""
     x = normal(1, 2, 5, 5)
     values, indices = Tensor(x).max_pool2d(3, 1, return_indices=True)
@@ -91,7 +91,7 @@ SIXTEEN = np.arange(1.0, 17.0).reshape(4, 4)  # rows 1 2 3 4 / 5 6 7 8 / ...
         (Tensor.avg_pool2d, nn.AvgPool2d, [[3.5, 5.5], [11.5, 13.5]]),
     ],
 )
-def test_worked_examples_of_the_tutorial(pool, layer, expected, lead):
+def test_pooling_matches_the_tutorial_examples(pool, layer, expected, lead):
     """Method and layer, for images with and without batch and channel axes."""
     x = Tensor(SIXTEEN.reshape(*lead, 4, 4))
     for out in (pool(x, 2), layer(2)(x)):
@@ -118,7 +118,7 @@ def test_batch_and_channel_axes_are_optional(pool, options):
     gradgradcheck(lambda t: pool(t, **options).square(), [x[1]])
 
 
-def test_indices_of_an_image_without_batch_and_channel_axes():
+def test_pooling_indices_need_no_batch_or_channel_axis():
     values, indices = Tensor(SIXTEEN).max_pool2d((2, 4), return_indices=True)
     assert values.tolist() == [[8], [16]]
     assert indices.tolist() == [[7], [15]]
@@ -127,7 +127,7 @@ def test_indices_of_an_image_without_batch_and_channel_axes():
     assert nn.AdaptiveAvgPool2d(1, data_format="NHWC")(Tensor(SIXTEEN)).tolist() == [[8.5]]
 
 
-def test_convolution_windows_entirely_in_the_padding():
+def test_convolution_windows_may_lie_entirely_in_the_padding():
     x, weight = leaf(np.ones((1, 1, 2, 2))), leaf(np.ones((1, 1, 1, 1)))
     out = x.conv2d(weight, padding=3)
     assert out.data.sum() == 4
@@ -141,7 +141,7 @@ def test_integer_kernel_size_means_two_axes():
     assert Tensor.ones(2, 1, 4, 4, 4).max_pool2d((2, 2, 2)).shape == (2, 1, 2, 2, 2)
 
 
-def test_pooling_one_by_one_images():
+def test_pooling_returns_one_by_one_images_unchanged():
     x, index = Tensor.full((1, 2, 1, 1), 3.0), Tensor(np.zeros((1, 2, 1, 1), np.int64))
     for found in (
         x.max_pool2d(1),
@@ -153,7 +153,7 @@ def test_pooling_one_by_one_images():
         assert found.tolist() == x.tolist()
 
 
-def test_adaptive_pooling_of_zero_channels():
+def test_adaptive_pooling_accepts_zero_channels():
     assert Tensor.ones(1, 0, 3, 3).adaptive_avg_pool2d(2).shape == (1, 0, 2, 2)
 
 

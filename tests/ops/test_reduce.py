@@ -31,7 +31,7 @@ def test_max_shares_the_gradient_at_ties():
 T = Tensor
 
 
-def test_norm_layers_and_std_in_half_precision():
+def test_norm_layers_and_std_do_not_overflow_in_float16():
     x = np.array([[300, -300, 0, 100]], np.float16)
     wide = x.astype(np.float64)
     expected = (wide - wide.mean()) / wide.std()
@@ -62,7 +62,7 @@ def test_integer_means_are_rounded_down():
     assert T([0]).scatter_reduce(0, T([0]), T([-3]), "mean").tolist() == [-2]
 
 
-def test_variance_of_at_most_correction_entries():
+def test_variance_of_too_few_entries_is_inf_or_nan():
     assert T([1.0, 3.0]).var(correction=2).item() == math.inf
     assert math.isnan(T([1.0]).var().item())
     assert math.isnan(Tensor.zeros(0).var().item())
@@ -72,7 +72,7 @@ def test_product_of_float16_is_float16():
     assert Tensor(np.ones(3, np.float16)).prod().dtype == np.float16
 
 
-def test_reductions_of_a_0d_tensor():
+def test_reductions_of_a_0d_tensor_return_its_value():
     x = leaf(3.0)
     for axis in (0, -1, (0, -1), np.int64(0), None):
         assert x.sum(axis=axis).item() == 3.0
@@ -85,7 +85,7 @@ def test_reductions_of_a_0d_tensor():
 
 
 @each("name", ["argmin", "argmax"])
-def test_argmin_and_argmax_of_a_0d_tensor(name):
+def test_argmin_and_argmax_of_a_0d_tensor_are_zero(name):
     for axis in (None, 0, -1):
         assert getattr(Tensor(3.0), name)(axis).tolist() == 0
     for axis in (1, -2):

@@ -29,7 +29,7 @@ def test_unchanged_size_returns_the_input():
     assert x.adaptive_avg_pool2d((None, 4)) is x
 
 
-def test_smallest_sizes():
+def test_interpolate_accepts_size_one_and_rejects_zero():
     x = Tensor([[[1.0, 3.0, 5.0]]])
     assert x.interpolate((1,)).tolist() == [[[3.0]]]
     assert x.interpolate((1,), align_corners=True).tolist() == [[[1.0]]]

@@ -8,7 +8,7 @@ from tinygrad_np import Tensor
 from tinygrad_np.errors import AxisError
 
 
-def test_dtypes_of_scans_of_a_0d_tensor():
+def test_scans_of_a_0d_tensor_have_the_expected_dtypes():
     for dtype in (np.bool_, np.int32, np.float32):
         values, places = Tensor(1, dtype).cummax()
         assert (values.shape, values.dtype, places.tolist()) == ((), np.dtype(dtype), 0)
@@ -16,7 +16,7 @@ def test_dtypes_of_scans_of_a_0d_tensor():
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"])
-def test_scans_of_a_0d_tensor(name):
+def test_scans_of_a_0d_tensor_return_its_value(name):
     for axis in (0, -1):
         x = leaf(3.0)
         out = getattr(x, name)(axis)
@@ -28,7 +28,7 @@ def test_scans_of_a_0d_tensor(name):
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp"])
-def test_scans_of_an_empty_tensor(name):
+def test_scans_of_an_empty_tensor_are_empty(name):
     x = leaf(np.ones((2, 0)))
     out = getattr(x, name)(1)
     out.sum().backward()

@@ -61,7 +61,7 @@ X = Tensor([1, 2, 3])
         (lambda: X.meshgrid(Tensor([5, 6]), indexing="xy")[1], [[5, 5, 5], [6, 6, 6]]),
     ],
 )
-def test_extreme_valid_arguments(function, expected):
+def test_extreme_valid_arguments_are_accepted(function, expected):
     assert function().tolist() == expected
 
 
@@ -104,7 +104,7 @@ def test_invalid_arguments_raise(function):
         function()
 
 
-def test_padding_passes_gradients_of_its_input():
+def test_pad_gradient_excludes_the_padding():
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     x.pad((1, -1, 0, 2), value=7.0).backward(np.arange(12.0).reshape(4, 3))
     assert x.grad.tolist() == [[1, 2, 0], [4, 5, 0]]

@@ -23,7 +23,7 @@ def with_gradients(*grads, dtype=np.float64):
 @each(
     ("order", "norm"), [(2.0, 13.0), (2, 13.0), (1, 19.0), (math.inf, 12.0), (3, 1819 ** (1 / 3))]
 )
-def test_clip_grad_norm(order, norm):
+def test_clip_grad_norm_scales_gradients_and_returns_the_norm(order, norm):
     """Gradients are scaled to the given norm, and the norm before is returned."""
     params = with_gradients([[3.0], [4.0]], None, -12.0)
     found = optim.clip_grad_norm(params, 0.5, norm_type=order)
@@ -45,7 +45,7 @@ def test_small_gradients_are_unchanged():
         assert optim.clip_grad_norm(with_gradients(np.zeros((0, 3)), [4.0]), 9, order) == 4.0
 
 
-def test_clipping_to_zero():
+def test_limit_of_zero_clips_to_zero():
     """A limit of 0 makes gradients 0, and zero gradients stay 0."""
     params = with_gradients([3.0, 0.0])
     assert optim.clip_grad_norm(params, 0.0) == 3.0
@@ -57,7 +57,7 @@ def test_clipping_to_zero():
     assert params[0].grad.tolist() == [0.0, 0.0]
 
 
-def test_clip_grad_value():
+def test_clip_grad_value_clips_each_entry():
     """Each entry is clipped independently, and nan stays."""
     params = with_gradients([3.0, -0.25, math.nan, -math.inf], None, -12.0)
     optim.clip_grad_value(params, 0.5)
@@ -96,7 +96,7 @@ def test_clipping_does_not_write_in_place(clip):
 
 
 @CLIPS
-def test_accepted_parameters(clip):
+def test_clipping_accepts_any_collection_of_parameters(clip):
     """Named parameters, a single tensor, a generator, duplicates, and no gradients at all."""
     layer = nn.Linear(2, 1).astype(np.float64)
     (layer(Tensor(np.full((1, 2), 8.0))) * 3).sum().backward()
@@ -125,7 +125,7 @@ def test_norm_does_not_overflow_float32():
 
 @each("bad", [math.nan, math.inf, -math.inf])
 @each("order", [1, 2, math.inf])
-def test_error_if_nonfinite(bad, order):
+def test_error_if_nonfinite_names_the_parameter(bad, order):
     """The error names the parameter, and the gradients are unchanged."""
     params = with_gradients([1.0, 2.0], [3.0, bad])
     params[1].name = "fc.weight"
@@ -138,7 +138,7 @@ def test_error_if_nonfinite(bad, order):
     np.testing.assert_array_equal(params[1].grad.numpy(), [3.0, bad])
 
 
-def test_nonfinite_norms():
+def test_nonfinite_norms_propagate_by_default():
     """By default a norm of nan makes all gradients nan; inf makes the finite ones 0."""
     params = with_gradients([1.0], [math.nan])
     assert math.isnan(optim.clip_grad_norm(params, 1.0))

@@ -50,7 +50,7 @@ ITERATION = {"ns_coefficients": (3.4445, -4.775, 2.0315), "ns_steps": 5, "eps": 
     ],
 )
 @pytest.mark.usefixtures("dirty_memory")
-def test_muon_formula(options, shape, dtype, rtol):
+def test_muon_matches_its_formula(options, shape, dtype, rtol):
     """Steps follow the formula, with the iteration applied to singular values."""
     parameter = matrix(shape, dtype)
     optimizer = optim.Muon([parameter], **options)
@@ -71,7 +71,7 @@ def test_muon_formula(options, shape, dtype, rtol):
     assert parameter.dtype == dtype
 
 
-def test_muon_with_zero_gradient():
+def test_muon_with_zero_gradient_only_decays():
     """Only the decay remains, without a division by the norm 0."""
     parameter = nn.Parameter(np.ones((2, 2)))
     parameter.grad = Tensor(np.zeros((2, 2)))
@@ -79,13 +79,13 @@ def test_muon_with_zero_gradient():
     assert_close([parameter.numpy()], [np.full((2, 2), 0.95)])
 
 
-def test_muon_defaults_are_pytorchs():
+def test_muon_defaults_match_pytorch():
     (group,) = optim.Muon([matrix()]).state_dict()["param_groups"]
     assert group == {**DEFAULTS, **ITERATION, "adjust_lr_fn": None, "params": 1}
 
 
 @each("shape", [(3,), (), (2, 3, 4), (2, 1, 3, 3)])
-def test_muon_rejects_other_shapes(shape):
+def test_muon_rejects_parameters_that_are_not_matrices(shape):
     """The error names the parameter and suggests AdamW."""
     bias = nn.Parameter(np.ones(shape))
     bias.name = "conv.bias"
@@ -124,7 +124,7 @@ def test_invalid_muon_options_raise(option, value, words):
         optimizer.load_state_dict(state)
 
 
-def test_muon_resumes():
+def test_muon_resumes_bit_for_bit():
     """A new Muon with the loaded state continues bit for bit; gradients are not modified."""
     parameter = matrix()
     optimizer = optim.Muon([parameter], lr=0.1, momentum=0.5)

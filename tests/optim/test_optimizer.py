@@ -283,7 +283,7 @@ ADAGRAD = {"lr": 0.01, "lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps":
         (optim.LAMB, BETAS | {"lr": 0.001, "eps": 1e-6, "weight_decay": 0.01}),
     ],
 )
-def test_default_options(kind, options):
+def test_defaults_match_pytorch_or_the_lamb_paper(kind, options):
     """Defaults are PyTorch's, or, for LAMB, those of the paper's experiments."""
     expected = {"weight_decay": 0.0, **options, "params": 1}
     assert kind([one()]).state_dict()["param_groups"] == [expected]
@@ -323,7 +323,7 @@ def test_lr_can_change_between_steps():
     assert parameter.tolist() == [1 - 11, 2 - 11]
 
 
-def test_named_parameters():
+def test_parameters_may_be_named_pairs():
     """Parameters may be (name, tensor) pairs, also in a group."""
     layer = nn.Linear(2, 1)
     for params in (layer.named_parameters(), [{"params": layer.named_parameters()}]):
@@ -339,7 +339,7 @@ def test_any_leaf_tensor_can_be_optimized():
 
 
 @EACH
-def test_frozen_parameters(kind):
+def test_frozen_parameters_never_change(kind):
     """Frozen parameters never change, even with weight decay; unfrozen ones do."""
     frozen, without, odd, free = one(), one(grad=None), one(grad=Tensor(np.ones(3))), one()
     for parameter in (frozen, without, odd):
@@ -356,7 +356,7 @@ def test_frozen_parameters(kind):
 
 
 @EACH
-def test_gradient_is_only_read(kind):
+def test_steps_do_not_modify_the_gradient(kind):
     """A gradient may be read-only and non-contiguous, and is not modified."""
     array = np.arange(6.0).reshape(3, 2).T
     array.flags.writeable = False
@@ -409,14 +409,14 @@ def test_missing_gradient_raises(kind):
 
 
 @pytest.mark.parametrize("tensor", [one(grad=None), Tensor([1.0], requires_grad=True)])
-def test_missing_gradient_of_unnamed_parameter(tensor):
+def test_missing_gradient_error_numbers_an_unnamed_parameter(tensor):
     """The error gives the parameter's position."""
     with pytest.raises(GraphError, match=r"parameter '2' of shape"):
         optim.SGD([one(), one(), tensor]).step()
 
 
 @EACH
-def test_missing_gradient_changes_nothing(kind):
+def test_step_with_a_missing_gradient_changes_nothing(kind):
     """Neither earlier parameters nor their state change."""
     first, last = one(), one()
     optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1)
@@ -729,7 +729,7 @@ STATEFUL = each(
 
 @STATEFUL
 @each("dtype", [np.float32, np.float64])
-def test_resume_from_state_dict(kind, options, dtype):
+def test_optimizer_resumes_bit_for_bit_from_its_state_dict(kind, options, dtype):
     """A new optimizer with the loaded state continues bit for bit."""
     params = parameters(dtype)
     whole = kind(params, **options)
@@ -751,7 +751,7 @@ def test_state_dict_contains_group_options(kind, options):
 
 
 @STATEFUL
-def test_resume_from_deepcopy(kind, options):
+def test_deepcopy_continues_bit_for_bit(kind, options):
     """A deep copy of optimizer and parameters continues bit for bit."""
     params = parameters()
     optimizer = kind(params, **options)
@@ -764,7 +764,7 @@ def test_resume_from_deepcopy(kind, options):
 
 
 @STATEFUL
-def test_state_dict_copies(kind, options):
+def test_later_steps_change_no_state_dict(kind, options):
     """Later steps change neither a saved state dict nor a loaded one."""
     optimizer = kind(parameters(), **options)
     run(optimizer, 2)
@@ -778,7 +778,7 @@ def test_state_dict_copies(kind, options):
 
 
 @STATEFUL
-def test_state_dict_of_a_new_optimizer(kind, options):
+def test_state_dict_of_a_new_optimizer_is_empty(kind, options):
     """It has no state, and loading it resets the state."""
     optimizer = kind(parameters(), **options)
     fresh = optimizer.state_dict()
@@ -789,7 +789,7 @@ def test_state_dict_of_a_new_optimizer(kind, options):
     assert optimizer.state_dict()["state"] == [{}] * len(SHAPES)
 
 
-def test_state_of_frozen_parameters():
+def test_state_dict_skips_frozen_parameters():
     """State is stored by position, so frozen parameters are skipped correctly."""
 
     def optimizer():
@@ -878,7 +878,7 @@ def test_adamw_rejects_coupled_weight_decay():
 
 
 @pytest.mark.parametrize("grad", [[1.0, -2.0], [0.0, 0.0]])
-def test_lamb_with_zero_weights(grad):
+def test_lamb_uses_factor_1_for_zero_weights(grad):
     """Zero weights or a zero update use the factor 1: no standstill, no nan."""
     parameter = nn.Parameter(np.zeros(2))
     parameter.grad = Tensor(np.array(grad))
@@ -886,14 +886,14 @@ def test_lamb_with_zero_weights(grad):
     np.testing.assert_allclose(parameter.numpy(), -0.5 * np.sign(grad), rtol=1e-5)
 
 
-def test_lamb_with_zero_updates():
+def test_lamb_with_zero_update_changes_nothing():
     """A zero gradient without decay changes nothing and divides by nothing."""
     parameter = one(grad=Tensor(np.zeros(2)))
     optim.LAMB([parameter], lr=0.5, weight_decay=0.0).step()
     assert parameter.tolist() == [1.0, 2.0]
 
 
-def test_centered_rmsprop_of_constant_gradients():
+def test_centered_rmsprop_clips_negative_variances():
     """A variance that rounding makes negative is clipped to 0; PyTorch returns nan."""
     parameter = nn.Parameter(np.zeros(100, np.float32))
     parameter.grad = Tensor(np.linspace(0.1, 1, 100, dtype=np.float32))

@@ -21,7 +21,7 @@ WEIGHTS = ["0.weight", "4.weight"]
 REST = ["0.bias", "1.weight", "1.bias", "4.bias"]
 
 
-def test_decay_groups():
+def test_decay_groups_separate_weights_from_other_parameters():
     """Weights of two or more axes decay, all others do not; names are kept."""
     model = network()
     groups = optim.decay_groups(model.named_parameters(), 0.1)
@@ -31,7 +31,7 @@ def test_decay_groups():
     assert [len(group["params"]) for group in alone] == [2, 4]
 
 
-def test_decay_groups_with_an_empty_group():
+def test_decay_groups_may_be_empty():
     model = nn.Linear(2, 1, bias=False)
     optimizer = optim.SGD(optim.decay_groups(model.named_parameters(), 0.5), lr=1.0)
     before = model.weight.numpy().copy()
@@ -40,7 +40,7 @@ def test_decay_groups_with_an_empty_group():
     np.testing.assert_array_equal(model.weight.numpy(), before * np.float32(0.5))
 
 
-def test_l1_norm():
+def test_l1_norm_sums_the_absolute_weights():
     """The norm is the sum of the absolute values of all weights, and of no other parameters."""
     model = network()
     expected = sum(abs(float(w)) for name in WEIGHTS for w in model.state_dict()[name].ravel())
@@ -48,7 +48,7 @@ def test_l1_norm():
     assert optim.l1_norm(model.named_parameters()).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_gradient_of_the_l1_norm():
+def test_gradient_of_l1_norm_is_the_sign_of_the_weights():
     """The subgradient is sign(w), 0 at 0; biases get none."""
     layer = nn.Linear(3, 2)
     layer.weight.data[...] = [[1.5, -2.0, 0.0], [-0.0, 1e-30, -1e30]]

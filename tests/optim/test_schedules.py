@@ -114,7 +114,7 @@ def test_learning_rates_match_the_formula(make, factor):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-16, err_msg=f"step {t}")
 
 
-def test_cosine_with_eta_min():
+def test_cosine_falls_to_eta_min():
     """The learning rates fall to eta_min at T_max, and halfway are the mean."""
     optimizer = optimizer_of()
     schedule = optim.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.01)
@@ -136,7 +136,7 @@ EACH = each("make", MAKERS.values(), ids=MAKERS.keys())
 
 
 @EACH
-def test_get_last_lr(make):
+def test_get_last_lr_returns_a_new_list_of_floats(make):
     """It returns a new list of Python floats, which keep float32 parameters float32."""
     optimizer = optimizer_of(momentum=0.9)
     schedule = make(optimizer)
@@ -187,7 +187,7 @@ def test_later_schedule_starts_from_initial_lr_but_plateau_from_current_lr():
     assert second.initial_lrs == rates_of(optimizer) == list(RATES)
 
 
-def test_initial_lr():
+def test_first_schedule_records_initial_lr_and_one_cycle_replaces_it():
     """The first schedule records it; OneCycleLR replaces it by its own."""
     optimizer = optimizer_of()
     assert "initial_lr" not in optimizer.param_groups[0]
@@ -201,7 +201,7 @@ def test_initial_lr():
     assert optim.StepLR(optimizer, 5).get_last_lr() == [0.4 / 25] * 2
 
 
-def test_initial_lr_in_another_optimizer():
+def test_initial_lr_is_copied_with_groups_and_state_dicts():
     """It is copied with groups and with state dicts; loading a state dict checks it."""
     first, second = optimizer_of(), optimizer_of(0.7, 0.7)
     optim.LinearWarmup(first, 10)
@@ -217,7 +217,7 @@ def test_initial_lr_in_another_optimizer():
 
 
 @each("is_second_first", [False, True])
-def test_sequential_parts_in_any_order_of_construction(is_second_first):
+def test_sequential_parts_can_be_constructed_in_any_order(is_second_first):
     """Each part starts from the optimizer's initial learning rates."""
     optimizer = optimizer_of()
     makers = [lambda: optim.LinearWarmup(optimizer, 4), lambda: optim.StepLR(optimizer, 10)]
@@ -240,7 +240,7 @@ def test_sequential_milestone_0_skips_the_first_part():
 
 
 @each("kind", [optim.SGD, optim.RMSprop, optim.Adam, optim.LAMB])
-def test_one_cycle_momentum(kind):
+def test_one_cycle_lowers_momentum_while_lr_rises(kind):
     """Momentum, or β1, is lowest where the lr is highest; β2 is constant."""
     optimizer = optimizer_of(kind=kind)
     schedule = optim.OneCycleLR(
@@ -255,7 +255,7 @@ def test_one_cycle_momentum(kind):
         take(schedule, 1 if t < 19 else 0)
 
 
-def test_one_cycle_without_momentum():
+def test_cycle_momentum_false_keeps_momentum_constant():
     """With cycle_momentum=False momentum is constant and not required."""
     optimizer = optimizer_of(momentum=0.5)
     take(optim.OneCycleLR(optimizer, 0.5, 10, cycle_momentum=False), 3)
@@ -263,13 +263,13 @@ def test_one_cycle_without_momentum():
     take(optim.OneCycleLR(optimizer_of(kind=optim.Adagrad), 0.5, 10, cycle_momentum=False), 3)
 
 
-def test_one_cycle_peak():
+def test_one_cycle_peaks_exactly_at_max_lr():
     """The peak is max_lr exactly, also with epochs and steps_per_epoch."""
     rates = take(optim.OneCycleLR(optimizer_of(), [0.1, 0.7], epochs=4, steps_per_epoch=5), 20)
     assert [max(column) for column in zip(*rates, strict=True)] == [0.1, 0.7]
 
 
-def test_one_cycle_of_three_phases():
+def test_three_phase_one_cycle_returns_to_the_initial_lr():
     """A rise, an equally long return to the initial lr, and a fall to the final lr."""
     rates = take(optim.OneCycleLR(optimizer_of(), 1.0, 20, three_phase=True), 19)
     for step, expected in ((5, 1.0), (10, 0.04), (19, 4e-6)):
@@ -281,7 +281,7 @@ def test_one_cycle_of_three_phases():
     # Without a rising step the cycle starts at its peak. PyTorch divides by zero.
     [(10, 0.1, 1.0), (1, 0.3, 1 / 25e4), (1, 1.0, 1.0)],
 )
-def test_one_cycle_phase_without_steps(steps, rise, expected):
+def test_one_cycle_phase_may_have_no_steps(steps, rise, expected):
     optimizer = optimizer_of()
     schedule = optim.OneCycleLR(optimizer, 1.0, steps, pct_start=rise)
     np.testing.assert_allclose(rates_of(optimizer), expected, rtol=1e-12)
@@ -337,12 +337,12 @@ def plateau(metrics, **options):
         ([math.nan, math.nan], {"patience": 0}, [0.5, 0.25]),
     ],
 )
-def test_plateau(metrics, options, expected):
+def test_plateau_reduces_lr_after_patience_bad_steps(metrics, options, expected):
     """The lr falls after more than `patience` steps without improvement."""
     assert plateau(metrics, **options) == expected
 
 
-def test_plateau_metrics():
+def test_plateau_accepts_scalars_and_one_entry_tensors():
     """A metric may be a NumPy scalar or a tensor with one entry."""
     assert plateau([Tensor(1.0), np.float32(2.0), Tensor([2.0])], patience=0) == [1, 0.5, 0.25]
     words = r"^ReduceLROnPlateau.step: expected one number, for example the epoch's .* loss, got "
@@ -368,7 +368,7 @@ def test_plateau_reduces_a_manually_changed_lr():
 @each("before", [0, 3, 7])
 @each("kind", [optim.SGD, optim.Adam])
 @each("is_old", [False, True])
-def test_resume_from_state_dict(make, before, kind, is_old):
+def test_schedule_resumes_from_its_state_dict(make, before, kind, is_old):
     """Resuming from JSON is bit for bit, momentum included, also from files without initial_lr."""
     whole, resumed = optimizer_of(kind=kind), optimizer_of(0.7, 0.7, kind=kind)
     schedule, other = make(whole), make(resumed)
@@ -404,7 +404,7 @@ def test_loading_replaces_the_options():
 
 
 @EACH
-def test_state_dict_copies(make):
+def test_later_steps_change_no_state_dict(make):
     """Later steps change neither a saved state dict nor a loaded one."""
     schedule, other = (make(optimizer_of(momentum=0.9)) for _ in range(2))
     take(schedule, 2)
@@ -421,7 +421,7 @@ def test_state_dict_copies(make):
 
 
 @EACH
-def test_resume_from_deepcopy(make):
+def test_deepcopy_continues_like_the_original(make):
     """A copy continues equally and leaves the original unchanged."""
     optimizer = optimizer_of(momentum=0.9)
     schedule = make(optimizer)
@@ -643,7 +643,7 @@ def test_invalid_sequential_arguments_raise(make, milestones, words):
         optim.SequentialLR(optimizer, make(optimizer), milestones)
 
 
-def test_custom_schedule():
+def test_subclass_implements_lr():
     """A subclass implements `_lr`; the base class does not."""
 
     class Root(optim.Schedule):
@@ -670,14 +670,14 @@ def test_custom_schedule():
         (optim.OneCycleLR, {"max_lr": 1, "epochs": 1, "steps_per_epoch": 1}, {"max_lr": 1}),
     ],
 )
-def test_smallest_accepted_options(kind, options, words):
+def test_options_are_accepted_at_their_limits_and_raise_beyond(kind, options, words):
     take(kind(optimizer_of(momentum=0.9), **options), 1)
     with pytest.raises(ArgumentError):
         kind(optimizer_of(momentum=0.9), **words)
 
 
 @each("mode", ["rel", "abs"])
-def test_plateau_limits_are_exclusive(mode):
+def test_plateau_threshold_and_eps_are_exclusive(mode):
     """An unchanged metric is no improvement, and a reduction by exactly eps is skipped."""
     optimizer = optimizer_of(2.0)
     options = {"factor": 0.5, "patience": 0, "threshold": 0, "threshold_mode": mode}
@@ -687,7 +687,7 @@ def test_plateau_limits_are_exclusive(mode):
         assert rates_of(optimizer) == [rate]
 
 
-def test_sequential_of_three():
+def test_each_of_three_sequential_parts_starts_from_the_initial_lr():
     optimizer = optimizer_of(1.0)
     parts = [optim.ExponentialLR(optimizer, 0.5) for _ in range(3)]
     schedule = optim.SequentialLR(optimizer, parts, milestones=[2, 5])
@@ -695,7 +695,7 @@ def test_sequential_of_three():
     assert rates == [0.5, 1.0, 0.5, 0.25, 1.0, 0.5]
 
 
-def test_plateau_defaults():
+def test_default_plateau_reduces_lr_at_the_11th_bad_step():
     """Improvements below 1e-4 of the best are bad steps; the 11th in a row reduces lr to 1/10."""
     optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
     schedule = optim.ReduceLROnPlateau(optimizer)

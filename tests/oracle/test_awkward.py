@@ -50,7 +50,7 @@ ACTIVATIONS = {
     "elu with alpha": (lambda x: x.elu(0.5), lambda x: F.elu(x, 0.5)),
     "celu": (lambda x: x.celu(2.0), lambda x: F.celu(x, 2.0)),
     "gelu": (Tensor.gelu, lambda x: F.gelu(x, approximate="tanh")),
-    "gelu by erf": (lambda x: x.gelu("none"), F.gelu),
+    "exact gelu": (lambda x: x.gelu("none"), F.gelu),
     "silu": (Tensor.silu, F.silu),
     "mish": (Tensor.mish, F.mish),
     "softplus": (Tensor.softplus, lambda x: F.softplus(x, threshold=80)),
@@ -62,8 +62,8 @@ ACTIVATIONS = {
 
 POINTS = {
     "clip": (lambda x: x.clip(-1, 3), lambda x: x.clamp(-1, 3)),
-    "clip from below": (lambda x: x.clip(min_=-0.5), lambda x: x.clamp(min=-0.5)),
-    "clip from above": (lambda x: x.clip(max_=0.5), lambda x: x.clamp(max=0.5)),
+    "clip without max_": (lambda x: x.clip(min_=-0.5), lambda x: x.clamp(min=-0.5)),
+    "clip without min_": (lambda x: x.clip(max_=0.5), lambda x: x.clamp(max=0.5)),
     "clip with crossed bounds": (lambda x: x.clip(3, -1), lambda x: x.clamp(3, -1)),
     **{f"x ** {p}": alike(lambda x, p=p: x**p) for p in (0, 1, 2, 3.0, 0.5, -1)},
     "2 ** x": alike(lambda x: 2.0**x),
@@ -72,12 +72,12 @@ POINTS = {
     "x % 1": alike(lambda x: x % 1),
     "x // 0.5": (lambda x: x // 0.5, lambda x: torch.div(x, 0.5, rounding_mode="floor")),
     "lerp": alike(lambda x: x.lerp(x * 0 + 1, 0.25)),
-    "where nan is not taken": (
+    "where drops nan": (
         lambda x: (x > 0).where(x.log(), x * 2),
         lambda x: torch.where(x > 0, x.log(), x * 2),
     ),
     "masked_fill of nan": alike(lambda x: x.masked_fill(x != x, 0.0) * x),
-    "isinf of one sign": (lambda x: x.isinf(detect_negative=False), torch.isposinf),
+    "isinf for +inf only": (lambda x: x.isinf(detect_negative=False), torch.isposinf),
 }
 
 # Methods along axis 1 with the same name and arguments on both sides.
@@ -94,17 +94,17 @@ BY_ROW = {
     "softmin": (lambda x: x.softmin(1), lambda x: F.softmin(x, 1)),
     "cummax": alike(lambda x: x.cummax(1)[0]),
     "cummin": alike(lambda x: x.cummin(1)[0]),
-    "places of cummax": alike(lambda x: x.cummax(1)[1]),
-    "places of cummin": alike(lambda x: x.cummin(1)[1]),
+    "indices of cummax": alike(lambda x: x.cummax(1)[1]),
+    "indices of cummin": alike(lambda x: x.cummin(1)[1]),
     "sort": alike(lambda x: x.sort(1)[0]),
-    "sort down": alike(lambda x: x.sort(1, True)[0]),
-    "places of sort": (lambda x: x.sort(1)[1], lambda x: x.sort(dim=1, stable=True)[1]),
-    "places of sort down": (
+    "descending sort": alike(lambda x: x.sort(1, True)[0]),
+    "indices of sort": (lambda x: x.sort(1)[1], lambda x: x.sort(dim=1, stable=True)[1]),
+    "indices of descending sort": (
         lambda x: x.sort(1, True)[1],
         lambda x: x.sort(dim=1, descending=True, stable=True)[1],
     ),
     "topk": alike(lambda x: x.detach().topk(1, 1)[0]),
-    "topk of the smallest": alike(lambda x: x.detach().topk(1, 1, largest=False)[0]),
+    "topk of smallest": alike(lambda x: x.detach().topk(1, 1, largest=False)[0]),
     "var without correction": alike(lambda x: x.var(1, correction=0)),
     "std_mean": (lambda x: x.std_mean(1)[0], lambda x: torch.std_mean(x, 1)[0]),
 }
@@ -144,7 +144,7 @@ INPUTS_BY_ROW = {"rows": ROWS, "ties": FINITE, "zeros": ZEROS, "one": ONE, "equa
 CASES = {
     **{name: (*case, WIDE) for name, case in {**ACTIVATIONS, **POINTS}.items()},
     # PyTorch's float32 kernel gives nan for gelu(inf).
-    "gelu by erf": (*ACTIVATIONS["gelu by erf"], WIDE[WIDE != INF]),
+    "exact gelu": (*ACTIVATIONS["exact gelu"], WIDE[WIDE != INF]),
     **{
         f"{name} of {what}": (*case, rows)
         for what, rows in INPUTS_BY_ROW.items()
@@ -195,7 +195,7 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
-def test_awkward(name, dtype):
+def test_functions_of_awkward_numbers_match_pytorch(name, dtype):
     ours, theirs, *arrays = CASES[name]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # PyTorch warns about variances of one entry.

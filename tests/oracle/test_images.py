@@ -19,7 +19,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), LAYERS)
-def test_image_layers(name, arguments, options):
+def test_image_layers_match_pytorch(name, arguments, options):
     """Same positional arguments, state dict names and layouts as PyTorch."""
     theirs = getattr(torch.nn, name)(*arguments, **options)
     ours = getattr(nn, name)(*arguments, **options)
@@ -30,7 +30,7 @@ def test_image_layers(name, arguments, options):
     np.testing.assert_allclose(ours(Tensor(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_resize_of_uint8():
+def test_resize_of_uint8_is_close_to_pytorch():
     """Nearly all entries are equal: PyTorch uses coarser weights for uint8."""
     generator = np.random.default_rng(0)
     differences = []

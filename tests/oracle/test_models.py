@@ -32,7 +32,7 @@ def drop_alike(ours, theirs, batch):
 
 
 @NAMES
-def test_training(name):
+def test_training_mode_matches_pytorch(name):
     """Loss, gradients and running statistics in training mode, with dropout."""
     ours, theirs, images, labels = pair(name)
     if hasattr(ours, "dropout"):
@@ -54,7 +54,7 @@ def test_training(name):
 
 
 @NAMES
-def test_evaluation(name):
+def test_evaluation_mode_matches_pytorch(name):
     """Logits in evaluation mode, with running statistics different from 0 and 1."""
     ours, theirs, images, _ = pair(name)
     x = torch.tensor(images)

@@ -118,7 +118,7 @@ def same_state(ours, theirs, rtol):
 
 @EACH_DTYPE
 @EACH_LAYER
-def test_layers(name, arguments, options, shape, dtype):
+def test_layers_match_pytorch(name, arguments, options, shape, dtype):
     """Values, gradients and buffers over four training steps and two evaluations."""
     ours, theirs = pair(name, arguments, options, dtype)
     generator = np.random.default_rng(1)
@@ -131,14 +131,14 @@ def test_layers(name, arguments, options, shape, dtype):
 
 @EACH_LAYER
 @pytest.mark.parametrize("training", [True, False])
-def test_second_gradients(name, arguments, options, shape, training):
+def test_second_gradients_match_pytorch(name, arguments, options, shape, training):
     """Gradients of the sum of squared gradients, with respect to input and parameters."""
     ours, theirs = (layer.train(training) for layer in pair(name, arguments, options))
     x, same = leaf_pair(np.random.default_rng(2).standard_normal(shape))
     compare_layers(ours, theirs, [ours(x) ** 2], [theirs(same) ** 2], [(x, same)], order=2)
 
 
-def test_second_gradients_of_a_network_with_batch_norm():
+def test_second_gradients_through_batch_norm_match_pytorch():
     """Gradients of squared gradients, as in a gradient penalty."""
     layers = [
         ("Conv2d", (2, 3, 3)),
@@ -157,7 +157,7 @@ def test_second_gradients_of_a_network_with_batch_norm():
 
 @EACH_DTYPE
 @pytest.mark.parametrize("options", [{}, {"eps": 1e-6}])
-def test_rms_norm_of_small_numbers(options, dtype):
+def test_rms_norm_of_small_numbers_matches_pytorch(options, dtype):
     """Squares as small as eps: the default eps of each dtype equals PyTorch's."""
     ours, theirs = pair("RMSNorm", (4,), options, dtype)
     size = np.sqrt(np.finfo(dtype).eps)
@@ -228,7 +228,7 @@ def test_running_statistics_are_outside_the_graph(name, arguments, options, trai
     "index",
     [np.array(3), np.array([0, 2, 2, 4]), np.array([[2, 2], [4, 0]]), np.zeros((0, 2), int)],
 )
-def test_embedding(index, padding_idx, dtype):
+def test_embedding_matches_pytorch(index, padding_idx, dtype):
     """Any index shape; repeated rows accumulate gradients, the padding row gets none."""
     ours, theirs = pair("Embedding", (5, 3), {"padding_idx": padding_idx}, dtype)
     order = 2 if index.size else 1  # PyTorch has no second gradients of empty outputs
@@ -243,7 +243,7 @@ def test_embedding(index, padding_idx, dtype):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("batch", [(3,), (1,), (0,), ()])
 @pytest.mark.parametrize("with_state", [True, False])
-def test_lstm_cell(batch, bias, with_state, dtype):
+def test_lstm_cell_matches_pytorch(batch, bias, with_state, dtype):
     """Three time steps, all gradients, with and without an initial state."""
     ours, theirs = pair("LSTMCell", (4, 2), {"bias": bias}, dtype)
     generator = np.random.default_rng(0)
@@ -289,7 +289,7 @@ def masks_of(kind, length, keys, batch, heads, generator):
     ids=str,
 )
 @pytest.mark.parametrize("average", [True, False])
-def test_multihead_attention(options, mask, average, dtype):
+def test_multihead_attention_matches_pytorch(options, mask, average, dtype):
     """Output, attention weights, and gradients of inputs, parameters and a float mask."""
     generator = np.random.default_rng(5)
     batch, length, keys, heads = 2, 3, 4, 2
@@ -312,7 +312,7 @@ def test_multihead_attention(options, mask, average, dtype):
 
 
 @pytest.mark.parametrize("average", [True, False])
-def test_multihead_attention_without_a_batch(average):
+def test_multihead_attention_without_a_batch_matches_pytorch(average):
     """Inputs of shape (L, E), with a padding mask of shape (L,)."""
     ours, theirs = pair("MultiheadAttention", (4, 2), {"batch_first": True})
     leaves = [leaf_pair(np.random.default_rng(n).standard_normal((n, 4))) for n in (3, 5, 5)]
@@ -325,7 +325,7 @@ def test_multihead_attention_without_a_batch(average):
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
-def test_multihead_attention_with_a_fully_masked_query(need_weights):
+def test_fully_masked_query_matches_pytorch_without_weights(need_weights):
     """The reference is PyTorch's output with need_weights=False; otherwise PyTorch gives nan."""
     ours, theirs = pair("MultiheadAttention", (4, 2), {"batch_first": True})
     mask = np.zeros((3, 3), bool)
@@ -338,7 +338,7 @@ def test_multihead_attention_with_a_fully_masked_query(need_weights):
         assert not weights.data[:, 1].any()
 
 
-def test_multihead_attention_with_is_causal():
+def test_is_causal_matches_pytorch_without_a_mask():
     """is_causal alone masks later keys; PyTorch needs the mask as well."""
     ours, theirs = pair("MultiheadAttention", (4, 2), {})
     x, reference = leaf_pair(np.random.default_rng(0).standard_normal((5, 2, 4)))
@@ -369,7 +369,7 @@ BEGINNINGS = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), BEGINNINGS, ids=str)
-def test_initial_parameters(name, arguments, options):
+def test_initial_parameters_match_pytorch(name, arguments, options):
     """Parameters and buffers have PyTorch's names, order, shapes, dtypes and distributions.
 
     Constants are equal; random values have a similar mean, standard deviation and bound.
@@ -396,7 +396,7 @@ def test_initial_parameters(name, arguments, options):
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (4, 3, 2, 2), (1, 5)])
-def test_orthogonal(shape):
+def test_orthogonal_matches_pytorch(shape):
     """Rows or columns are orthonormal as in PyTorch, times the gain."""
     ours = nn.init.orthogonal(Tensor(np.zeros(shape)), 2.0, np.random.default_rng(0)).data
     theirs = torch.nn.init.orthogonal_(torch.zeros(shape, dtype=torch.float64), 2.0).numpy()
@@ -410,7 +410,7 @@ def test_orthogonal(shape):
     ("name", "param"),
     [*[(name, None) for name in nn.init._GAINS], ("leaky_relu", 0.2), ("tanh", 3.0)],
 )
-def test_calculate_gain(name, param):
+def test_calculate_gain_matches_pytorch(name, param):
     expected = torch.nn.init.calculate_gain(name, param)
     assert nn.init.calculate_gain(name, param) == pytest.approx(expected, rel=1e-12)
 
@@ -420,7 +420,7 @@ def test_calculate_gain(name, param):
 
 @EACH_DTYPE
 @pytest.mark.parametrize(("name", "options"), ACTIVATIONS, ids=str)
-def test_activations(name, options, dtype):
+def test_activations_match_pytorch(name, options, dtype):
     """Values and gradients at random points (also second ones) and at integers, with kinks."""
     layer, reference = (getattr(side, name)(**options) for side in (nn, torch.nn))
     generator = np.random.default_rng(6)

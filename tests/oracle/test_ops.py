@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
     ids=["float64", "float32"],
 )
 @pytest.mark.parametrize("name", CASES)
-def test_ops(name, dtype, seeds, order):
+def test_ops_match_pytorch(name, dtype, seeds, order):
     for seed in range(seeds):
         with naming(f"seed {seed}"):
             ours, theirs, arrays = CASES[name](np.random.default_rng(seed))

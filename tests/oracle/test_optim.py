@@ -200,13 +200,13 @@ ALL = pytest.mark.parametrize(
     ("dtype", "rtol", "atol"), [(np.float64, 1e-12, 1e-12), (np.float32, 1e-4, 1e-5)]
 )
 @pytest.mark.usefixtures("full_precision")
-def test_fifty_steps(kind, options, second, dtype, rtol, atol):
+def test_fifty_steps_match_pytorch(kind, options, second, dtype, rtol, atol):
     """The weights equal PyTorch's after each of fifty steps, up to float32 rounding."""
     compare(kind, options, second, dtype, rtol, atol)
 
 
 @pytest.mark.parametrize("options", MUON_OPTIONS)
-def test_muon_is_close_to_bfloat16(options):
+def test_muon_is_close_to_pytorchs_bfloat16_muon(options):
     """The original Muon of PyTorch, which iterates in bfloat16, takes similar steps."""
     compare("Muon", options | {"weight_decay": 0.1}, {}, np.float32, rtol=0, atol=0.1)
 
@@ -214,7 +214,7 @@ def test_muon_is_close_to_bfloat16(options):
 @pytest.mark.parametrize(
     "kind", ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Adadelta", "Muon"]
 )
-def test_defaults(kind):
+def test_defaults_match_pytorch(kind):
     """Common options have the same defaults; we lack only implementation switches."""
     found = getattr(optim, kind)([nn.Parameter([[1.0]])]).param_groups[0]
     expected = getattr(torch.optim, kind)([torch.nn.Parameter(torch.ones(1, 1))]).param_groups[0]
@@ -230,7 +230,7 @@ def test_defaults(kind):
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 @pytest.mark.parametrize("order", [2.0, 1.0, 0.5, 3.0, math.inf])
 @pytest.mark.parametrize("max_norm", [0.0, 0.1, 5.0, 1000.0, math.inf])
-def test_clip_grad_norm(max_norm, order, dtype, rtol):
+def test_clip_grad_norm_matches_pytorch(max_norm, order, dtype, rtol):
     """The norm and the gradients equal PyTorch's."""
     grads = [grad * 3 for grad in starts("Adam", dtype)]
     params = [nn.Parameter(np.zeros(grad.shape, dtype)) for grad in [*grads, grads[0]]]
@@ -247,7 +247,7 @@ def test_clip_grad_norm(max_norm, order, dtype, rtol):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("max_norm", [1.0, math.inf])
-def test_clip_grad_norm_of_a_norm_that_is_not_finite(max_norm, bad):
+def test_clip_grad_norm_with_a_nonfinite_norm_matches_pytorch(max_norm, bad):
     """Gradients with a norm of nan or inf change as in PyTorch."""
     params = [nn.Parameter(np.zeros(2)), nn.Parameter(np.zeros(2))]
     their_params = [torch.nn.Parameter(torch.zeros(2)) for _ in params]
@@ -261,7 +261,7 @@ def test_clip_grad_norm_of_a_norm_that_is_not_finite(max_norm, bad):
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.3, 100.0, math.inf])
-def test_clip_grad_value(limit):
+def test_clip_grad_value_matches_pytorch(limit):
     """Entries, including nan and inf, are clipped as in PyTorch."""
     grads = [*starts("Adam"), np.array([math.nan, math.inf, -math.inf])]
     for grad in grads:
@@ -356,7 +356,7 @@ def named(cases):
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=named(SCHEDULES))
-def test_schedule(name, options, kind):
+def test_schedule_matches_pytorch(name, options, kind):
     """The learning rates of both groups equal PyTorch's over sixty steps."""
     mine, other = two_optimizers(kind)
     schedule = getattr(optim, name)(mine, **options)
@@ -365,7 +365,7 @@ def test_schedule(name, options, kind):
 
 @pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=named(SCHEDULES))
 @pytest.mark.parametrize("first", [True, False])
-def test_schedule_in_a_sequence(name, options, first):
+def test_two_schedules_in_a_sequence_match_pytorch(name, options, first):
     """In a SequentialLR, after or before another schedule."""
     one, another = ("LinearWarmup", {"warmup_steps": 8}), (name, options)
     milestone = 8
@@ -387,7 +387,7 @@ def test_schedule_in_a_sequence(name, options, first):
     compare_schedules(mine, other, schedule, their, steps=50)
 
 
-def test_three_in_a_sequence():
+def test_three_schedules_in_a_sequence_match_pytorch():
     """Each of the three parts starts at the initial learning rates of the optimizer."""
     mine, other = two_optimizers()
     parts = [
@@ -418,7 +418,7 @@ PLATEAUS = [
 
 @pytest.mark.parametrize("options", PLATEAUS)
 @pytest.mark.parametrize("slope", [-0.05, 0.0, 0.05])
-def test_reduce_on_plateau(options, slope):
+def test_reduce_lr_on_plateau_matches_pytorch(options, slope):
     """The metric has noise, negative values and nan."""
     mine, other = two_optimizers()
     schedule = optim.ReduceLROnPlateau(mine, **options)

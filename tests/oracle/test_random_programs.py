@@ -115,13 +115,13 @@ def agree(program, what, found, expected):
             raise WrongError(program, f"{what}: {ours}, PyTorch: {reference}")
 
 
-def test_programs():
+def test_random_programs_match_pytorch():
     for seed in SMOKE:
         check(grow(seed, changes=False))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", FULL, ids=lambda seeds: f"{seeds.start}")
-def test_many_programs(seeds):
+def test_many_random_programs_match_pytorch(seeds):
     for seed in seeds:
         check(grow(seed, changes=False))

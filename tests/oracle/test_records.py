@@ -50,7 +50,7 @@ def sides(op, attributes):
 @pytest.mark.slow
 @both_dtypes
 @pytest.mark.parametrize("op", [op for op in OPS if op.name not in WITHOUT], ids=lambda op: op.name)
-def test_samples(op, dtype):
+def test_samples_match_pytorch(op, dtype):
     is_first_only, reason = WITHOUT_SECOND.get(op.name, (lambda *_: False, "none"))
     assert reason
     for number, sample in enumerate(samples_of(op)):
@@ -80,7 +80,7 @@ def inputs_of(draw_from, op):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", PLAIN, ids=lambda op: op.name)
-def test_random_inputs(op):
+def test_random_inputs_match_pytorch(op):
     @settings(derandomize=True, deadline=None, database=None, max_examples=60)
     @given(arrays=inputs_of(op), dtype=st.sampled_from(BOTH))
     def check(arrays, dtype):
@@ -120,7 +120,7 @@ def awkward_points(op):
 
 @both_dtypes
 @pytest.mark.parametrize("op", AWKWARD, ids=lambda op: op.name)
-def test_awkward_numbers(op, dtype):
+def test_awkward_numbers_match_pytorch(op, dtype):
     points = awkward_points(op)
     if len(op.inputs) == 1:
         arrays = [points]

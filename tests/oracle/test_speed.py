@@ -23,7 +23,7 @@ BATCH = 64
     "OPENBLAS_CORETYPE" in os.environ,
     reason="OPENBLAS_CORETYPE may slow down NumPy's BLAS, but not PyTorch; unset it",
 )
-def test_a_step_takes_at_most_twice_as_long_as_pytorchs():
+def test_a_step_takes_at_most_twice_as_long_as_in_pytorch():
     """Both sides use all cores; up to three tries, for busy machines."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = images_for("MnistCNN", BATCH)
@@ -39,7 +39,7 @@ def test_a_step_takes_at_most_twice_as_long_as_pytorchs():
     assert min(ratios) <= 2
 
 
-def test_the_tape_costs_about_as_much_as_pytorchs():
+def test_the_tape_costs_about_as_much_as_in_pytorch():
     """Best of many alternating runs on one thread; up to five tries, for busy machines.
 
     On an idle machine the cost is at most PyTorch's; the bound leaves room for other machines.

@@ -24,13 +24,13 @@ NUMBERS = {
     "matrices": lambda x, y: (x.reshape(-1, 1) @ y.reshape(1, -1)).sigmoid().sum(),
     "maxima": lambda x, y: x.max() * y.min(),
     "linear": lambda x, y: (2 * x - y).sum(),
-    "of the first alone": lambda x, y: (x * x).sum(),
+    "independent of y": lambda x, y: (x * x).sum(),
 }
 ARRAYS = {
     "products": lambda x, y: x.reshape(-1, 1) * y * x,
     "softmax": lambda x, y: (x * y).softmax(0),
     "slices": lambda x, y: x[1:] * y[:-1].exp(),
-    "one number": lambda x, y: (x * y).prod(),
+    "product": lambda x, y: (x * y).prod(),
 }
 ARGNUMS = [0, 1, (0, 1), (1, 0), (1,)]
 each_argnum = pytest.mark.parametrize("argnum", ARGNUMS, ids=str)
@@ -61,7 +61,7 @@ def all_agree(found, expected):
 
 @each_argnum
 @each_number
-def test_gradients_and_hessian(name, argnum):
+def test_gradients_and_hessian_match_pytorch(name, argnum):
     ours, theirs = sides()
     function = NUMBERS[name]
     expected, value = torch.func.grad_and_value(function, argnum)(*theirs)
@@ -73,7 +73,7 @@ def test_gradients_and_hessian(name, argnum):
 
 @each_argnum
 @each_function
-def test_jacobian(name, argnum):
+def test_jacobian_matches_pytorch(name, argnum):
     ours, theirs = sides()
     function = {**NUMBERS, **ARRAYS}[name]
     expected = torch.func.jacrev(function, argnum)(*theirs)
@@ -81,7 +81,7 @@ def test_jacobian(name, argnum):
 
 
 @each_number
-def test_hvp(name):
+def test_hvp_matches_pytorch(name):
     ours, theirs = sides()
     (v, w), (v_theirs, w_theirs) = sides(seed=1)
     function = NUMBERS[name]
@@ -94,7 +94,7 @@ def test_hvp(name):
 
 
 @each_function
-def test_vjp_and_jvp(name):
+def test_vjp_and_jvp_match_pytorch(name):
     ours, theirs = sides()
     (v, w), (v_theirs, w_theirs) = sides(seed=1)
     function = {**NUMBERS, **ARRAYS}[name]
@@ -106,7 +106,7 @@ def test_vjp_and_jvp(name):
     all_agree(transforms.jvp(function, (0, 1))(*ours, (v, w)), expected)
 
 
-def test_jacobian_of_nested_results():
+def test_jacobian_of_nested_results_matches_pytorch():
     ours, theirs = sides()
 
     def function(x, y):
@@ -119,7 +119,7 @@ def test_jacobian_of_nested_results():
 
 @pytest.mark.parametrize("depth", [3, 4])
 @each_number
-def test_derivatives_of_higher_order(name, depth):
+def test_higher_order_derivatives_match_pytorch(name, depth):
     """Repeated derivatives with respect to x, along y."""
 
     def nested(grad, function, y):
@@ -145,7 +145,7 @@ def test_derivatives_of_higher_order(name, depth):
         lambda f: f.jacrev(lambda x: f.grad(lambda y: (y**3 * x).sum())(x.sin())),
     ],
 )
-def test_nested_functions_that_use_the_outer_variable(nested):
+def test_inner_functions_of_outer_variables_match_pytorch(nested):
     class Ours:
         grad = staticmethod(transforms.grad)
         jacrev = staticmethod(transforms.jacobian)
@@ -156,7 +156,7 @@ def test_nested_functions_that_use_the_outer_variable(nested):
     )
 
 
-def test_transforms_of_a_module():
+def test_transforms_of_a_module_match_pytorch():
     ours = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).astype(np.float64)
     theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
     theirs = theirs.double()

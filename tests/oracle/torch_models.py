@@ -138,7 +138,7 @@ PAIRS = {
         lambda: network(two_convolutions(8, 16), (16 * 7 * 7, 32, 10), dropout=True),
     ),
     "LabCNN": (models.LabCNN, lambda: lab_cnn(1)),
-    "LabCNN of two blocks": (lambda g: models.LabCNN(g, blocks=2), lambda: lab_cnn(2)),
+    "LabCNN with two blocks": (lambda g: models.LabCNN(g, blocks=2), lambda: lab_cnn(2)),
     "DigitsCNN": (
         models.DigitsCNN,
         lambda: network({"conv": Conv2d(1, 8, 3, padding=1)}, (8 * 4 * 4, 10)),
@@ -151,7 +151,7 @@ PAIRS = {
         ),
     ),
     "ResNet": (lambda g: models.ResNet(generator=g), lambda: ResNet(False)),
-    "ResNet with gates": (
+    "ResNet with squeeze-excitation": (
         lambda g: models.ResNet(g, squeeze_excitation=True),
         lambda: ResNet(True),
     ),

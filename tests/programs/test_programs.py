@@ -172,7 +172,7 @@ def hold(tally):
         assert tally[f"{what} at a kink"] <= max(2, AT_KINKS * tally[what]), tally
 
 
-def test_programs():
+def test_random_programs_have_correct_gradients():
     hold(run(SMOKE))
 
 
@@ -182,7 +182,7 @@ def test_ops_without_programs_have_a_reason():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", FULL, ids=lambda seeds: f"{seeds.start}")
-def test_many_programs(seeds):
+def test_many_random_programs_have_correct_gradients(seeds):
     tally = run(seeds)
     hold(tally)
     assert tally["refused"]

@@ -152,7 +152,7 @@ def test_a_limit_of_zero_frees_all_and_disables_recycling(pool):
         pool.set_limit(-1)
 
 
-def test_a_block_freed_by_the_garbage_collector_comes_back(pool):
+def test_a_block_freed_by_the_garbage_collector_returns_to_the_pool(pool):
     cycle = [memory.empty(LARGE, np.float32)]
     cycle.append(cycle)
     del cycle
@@ -162,7 +162,7 @@ def test_a_block_freed_by_the_garbage_collector_comes_back(pool):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 2, 1, 0), (1, 0, 3, 2)])
-def test_memory_order_follows_like(pool, order):
+def test_empty_copies_the_memory_order_of_like(pool, order):
     shape = (20, 30, 12, 13)
     within = np.zeros([shape[axis] for axis in order], np.float32)
     like = within.transpose(np.argsort(order))
@@ -259,7 +259,7 @@ def test_peak_memory_is_constant_after_five_steps():
     assert after_fifty <= 1.02 * after_five
 
 
-def test_is_shared():
+def test_is_shared_detects_every_kind_of_view():
     array = np.zeros(6)
     strided = np.lib.stride_tricks.as_strided(array, (3,), (16,))
     for view in (array, array[1:], array.reshape(2, 3).T, strided, strided[1:], memoryview(array)):

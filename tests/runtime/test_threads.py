@@ -161,13 +161,13 @@ def in_thread(call):
     ],
 )
 @pytest.mark.parametrize("uses_blas", [False, True])
-def test_partition(team, count, length, cost, expected, uses_blas):
+def test_parts_depend_on_count_length_and_cost(team, count, length, cost, expected, uses_blas):
     found = team(count).each(lambda part: (part.start, part.stop), length, cost, uses_blas)
     assert found == expected
 
 
 @pytest.mark.parametrize("uses_blas", [False, True])
-def test_a_single_thread_is_the_calling_one(team, uses_blas):
+def test_a_count_of_one_runs_everything_in_the_caller(team, uses_blas):
     workers = team(1)
     assert idents(workers, uses_blas=uses_blas) == [threading.get_ident()]
     assert not workers._threads
@@ -189,7 +189,7 @@ def test_threads_start_only_when_needed(team):
     assert all(thread.daemon for thread in ours)
 
 
-def test_no_more_parts_run_at_a_time_than_threads(team):
+def test_at_most_one_part_per_thread_runs_at_a_time(team):
     """Nested calls add no parallelism."""
     workers = team(3)
     counted = threading.Lock()
@@ -273,7 +273,7 @@ def test_set_count_wins_over_a_concurrent_default(monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "two", "", "1.5", "²"])
-def test_an_invalid_variable_raises_in_the_op(monkeypatch, given):
+def test_an_invalid_thread_variable_raises_in_the_op(monkeypatch, given):
     monkeypatch.setenv(parallel.VARIABLE, given)
     monkeypatch.setattr(parallel, "each", parallel.Workers().each)
     for _ in range(2):
@@ -337,7 +337,7 @@ def test_the_count_can_be_set_while_parts_run(team):
     assert idents(workers) == [threading.get_ident()]
 
 
-def test_no_thread_ends_before_it_has_its_task(team, monkeypatch):
+def test_lowering_the_count_during_a_call_loses_no_part(team, monkeypatch):
     workers = team(3)
     idents(workers)
     count_helpers = workers._helpers
@@ -404,7 +404,7 @@ def test_blas_is_limited_after_another_thread_set_it():
     assert after == [3] * len(libraries)
 
 
-def test_the_last_call_restores_blas(team):
+def test_blas_is_restored_when_the_last_call_ends(team):
     workers = team(2)
     is_within, may_leave = threading.Event(), threading.Event()
 
@@ -749,7 +749,7 @@ def product_in_child(seed):
 @pytest.mark.slow
 @forks
 @quietly
-def test_a_pool_of_processes():
+def test_kernels_run_in_a_pool_of_processes():
     expected = [product_in_child(seed) for seed in range(4)]
     with multiprocessing.get_context("fork").Pool(2) as processes:
         found = processes.map_async(product_in_child, range(4)).get(PATIENCE)

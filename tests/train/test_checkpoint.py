@@ -76,7 +76,7 @@ def test_without_a_monitor_there_is_no_best_file(tmp_path):
 
 @pytest.mark.parametrize("end", [ctrl_c, fail])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_last_weights_after_an_interrupted_epoch(tmp_path, end, is_first):
+def test_last_weights_are_saved_before_the_best_are_restored(tmp_path, end, is_first):
     """The last weights are saved before early stopping restores the best ones."""
     keep, script = Do("batch_end", weights_of), Scripted(VALUES)
     both = [train.Checkpoint(tmp_path), train.EarlyStopping()]

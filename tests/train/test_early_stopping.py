@@ -77,7 +77,7 @@ def test_best_weights_are_restored_after_ctrl_c_or_an_error(end, point, step):
         ("train_loss", [2.0, 1.0, 3.0], 0.0, 2),
     ],
 )
-def test_best_epoch(monitor, values, min_delta, best):
+def test_best_epoch_has_the_best_monitored_value(monitor, values, min_delta, best):
     stopping, *_ = stopped(values, 3, monitor=monitor, min_delta=min_delta)
     assert (stopping.best_epoch, stopping.best_value) == (best, values[best - 1])
 

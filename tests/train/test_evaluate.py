@@ -34,7 +34,7 @@ def test_logs_of_evaluate_are_set_before_other_callbacks_read_them(tmp_path, cap
     assert kept == history.epochs
 
 
-def test_ctrl_c_during_an_evaluation(tmp_path):
+def test_ctrl_c_during_an_evaluation_drops_the_epoch(tmp_path):
     """The interrupted epoch is in no file and not in the history; other epochs are complete."""
 
     class Batches(list):

@@ -64,7 +64,7 @@ def test_ctrl_c_during_validation_drops_the_epoch():
     assert trainer.state.step == STEPS
 
 
-def test_ctrl_c_while_a_callback_evaluates():
+def test_ctrl_c_while_a_callback_evaluates_drops_the_epoch():
     """The interrupted epoch does not count, and the schedule has not stepped for it."""
     end = Do("epoch_end", ctrl_c, 2 * STEPS)
     end.turn = -2  # before the evaluation

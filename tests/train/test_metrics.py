@@ -21,7 +21,7 @@ LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [-3.0, -2.0, -1.0], [9.0, 8
     ("labels", "expected"),
     [([0, 1, 2, 2], 1.0), ([0, 1, 2, 0], 0.75), ([0, 0, 0, 2], 0.5), ([1, 2, 0, 1], 0.0)],
 )
-def test_accuracy(labels, expected):
+def test_accuracy_is_the_fraction_of_correct_predictions(labels, expected):
     """Of equal logits the first counts as the largest."""
     assert train.accuracy(LOGITS, np.array(labels)) == expected
     assert train.accuracy(np.zeros((2, 3)), np.array([0, 1])) == 0.5
@@ -76,7 +76,7 @@ def test_accuracy_with_invalid_shapes_raises(logits, labels):
 
 
 @each("kind", [list, Tensor, lambda values: np.array(values, float), np.uint8])
-def test_confusion_matrix(kind):
+def test_confusion_matrix_rows_are_labels_and_columns_predictions(kind):
     """Rows are true labels, columns predictions; integers may be stored as floats."""
     labels, predicted = kind([0, 0, 0, 1, 1, 2]), kind([0, 1, 1, 1, 2, 0])
     expected = [[1, 2, 0], [0, 1, 1], [1, 0, 0]]
@@ -136,7 +136,7 @@ def test_confusion_matrix_with_a_class_out_of_range_raises(bad):
         train.confusion_matrix(odd, good, 3)
 
 
-def test_confusion_matrix_of_absent_classes():
+def test_confusion_matrix_is_zero_for_absent_classes():
     np.testing.assert_array_equal(train.confusion_matrix([], [], 2), np.zeros((2, 2)))
     np.testing.assert_array_equal(train.confusion_matrix([1], [1], 3), np.diag([0, 1, 0]))
 
@@ -147,7 +147,7 @@ def test_confusion_matrix_of_absent_classes():
 PREDICTED, LABELS = [0, 1, 1, 1, 2, 0, 4], [0, 0, 0, 1, 1, 2, 2]  # class 3 in neither, 4 in one
 
 
-def test_classification_report():
+def test_classification_report_matches_hand_computed_scores():
     """Scores computed by hand: 0 for classes without predictions or labels."""
     report = train.classification_report(PREDICTED, LABELS, 5)
     assert report.names == ("0", "1", "2", "3", "4")
@@ -162,7 +162,7 @@ def test_classification_report():
     assert report.weighted.f1 == pytest.approx(2 / 7)
 
 
-def test_classification_report_with_one_class_present():
+def test_classification_report_scores_absent_classes_0():
     report = train.classification_report(Tensor([1, 1]), Tensor([1, 1]), 3)
     assert report.accuracy == 1.0
     assert report.f1.tolist() == [0.0, 1.0, 0.0]
@@ -170,7 +170,7 @@ def test_classification_report_with_one_class_present():
     assert tuple(report.weighted) == (1.0, 1.0, 1.0)
 
 
-def test_classification_report_table():
+def test_classification_report_prints_an_aligned_table():
     names = ["T-shirt", "a class of long name", "bag", "x", "y"]
     report = train.classification_report(PREDICTED, LABELS, 5, names=names)
     lines = str(report).splitlines()

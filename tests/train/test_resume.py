@@ -469,7 +469,7 @@ def test_a_list_of_batches_needs_no_state(tmp_path):
 # Trees on disk.
 
 
-def test_tree_round_trip(tmp_path):
+def test_tree_loads_unchanged(tmp_path):
     tree = {
         "a.b": {"c": np.arange(6, dtype=np.uint32)[::2], "d": []},
         "list": [1.5, None, "word", True, {"e": np.float64(0.1)}, np.array(3.0, np.float16)],

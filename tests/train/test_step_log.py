@@ -22,7 +22,7 @@ def steps_of(log):
     return [int(row["step"]) for row in rows_of(log.path)]
 
 
-def test_columns(tmp_path):
+def test_log_has_a_line_per_step_with_all_digits(tmp_path):
     """A line for each step, with the time and all digits."""
     seen = Do("batch_end", lambda state: (state.loss, state.lr))
     path = tmp_path / "new" / "steps.csv"
@@ -88,7 +88,7 @@ def test_the_file_is_closed_after_ctrl_c_or_an_error(tmp_path, end):
     assert len(rows_of(log.path)) == 2
 
 
-def test_another_file_is_kept_and_an_impossible_directory_raises(tmp_path):
+def test_other_files_are_kept_and_unwritable_directories_raise(tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n")
     with pytest.raises(DataError, match=r"^StepLog: .*notes\.csv exists and is not a step log"):
         trainer_of(train.StepLog(tmp_path / "notes.csv")).fit(loader(), 1)

@@ -54,7 +54,7 @@ def scalars_of(events):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tensorboard")
-def test_scalars_of_steps_and_epochs(tmp_path):
+def test_steps_and_epochs_are_written_as_scalars(tmp_path):
     seen = Do("batch_end", lambda state: (state.loss, state.lr))
     others = [seen, Scripted([1.0, math.inf], "own_loss"), Scripted(["a", "b"], "word")]
     trainer = trainer_of(train.TensorBoard(tmp_path / "new" / "run"), *others)

@@ -156,7 +156,7 @@ def test_two_fits_equal_one_longer_fit():
 # Evaluation.
 
 
-def test_evaluate():
+def test_evaluate_averages_over_samples_and_changes_nothing():
     """Means are over samples, whatever the batch sizes; nothing is recorded or changed."""
     trainer = trainer_of()
     images, labels = sets()[1].batch(slice(None))
@@ -194,7 +194,7 @@ def test_validation_logs_equal_evaluate():
     assert {name: last[f"validation_{name}"] for name in found} == found
 
 
-def test_regression():
+def test_regression_logs_only_the_loss():
     """Without class labels only the loss is logged; batches may be a list, or of Tensors."""
     x = rng().standard_normal((32, 3)).astype(np.float32)
     y = x @ np.array([[1.0], [-2.0], [0.5]], np.float32)
@@ -228,7 +228,7 @@ def test_accuracy_is_defined_for_class_targets(columns, target, has_accuracy):
     assert ("accuracy" in found) == has_accuracy
 
 
-def test_inputs_of_several_arrays():
+def test_inputs_may_be_several_arrays():
     """The batch size is the number of output rows: batches of 6 and 2."""
 
     class Sum(nn.Linear):
@@ -259,7 +259,7 @@ def test_one_hot_targets_train_like_labels():
 # The state that callbacks receive.
 
 
-def test_order_of_calls():
+def test_callbacks_are_called_in_order():
     seen = Do("batch_end", id)
     trainer = trainer_of(seen)
     trainer.fit(loader(), 2)
@@ -268,7 +268,7 @@ def test_order_of_calls():
     assert set(seen.found) == {id(trainer.state)}
 
 
-def test_state_at_each_step():
+def test_state_is_current_at_each_step():
     seen = Do("batch_end", lambda state: (state.epoch, state.step, state.loss, dict(state.logs)))
     trainer = trainer_of(seen)
     trainer.fit(loader(), 2)
@@ -284,7 +284,7 @@ def test_state_at_each_step():
     assert state.optimizer is trainer.optimizer
 
 
-def test_loaders_without_length():
+def test_loaders_may_lack_a_length():
     class Once:
         def __iter__(self):
             return iter(loader())
@@ -296,7 +296,7 @@ def test_loaders_without_length():
 
 
 @pytest.mark.parametrize(("point", "steps"), [("batch_end", 2), ("epoch_end", STEPS)])
-def test_should_stop(point, steps):
+def test_should_stop_ends_training_after_the_step_or_epoch(point, steps):
     """Training ends after that step or epoch, and the epoch is closed as usual."""
     seen = Do(point, lambda state: setattr(state, "should_stop", True), steps)
     trainer = trainer_of(seen)

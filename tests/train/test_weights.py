@@ -35,7 +35,7 @@ def arrays(dtype="float32"):
 
 
 @each("dtype", ["float16", "float32", "float64", "uint8", "int8", "int32", "int64", "bool"])
-def test_round_trip(tmp_path, dtype):
+def test_arrays_of_every_dtype_load_unchanged(tmp_path, dtype):
     """Arrays load unchanged and writable, whatever their dtype and memory layout.
 
     The path may be a str and gets no suffix.
@@ -76,12 +76,12 @@ def test_metadata_is_readable_by_safetensors(tmp_path):
 
 
 @each("metadata", [None, {}, {"epoch": "3"}])
-def test_empty_round_trip(tmp_path, metadata):
+def test_empty_weights_load_as_an_empty_dict(tmp_path, metadata):
     train.save(tmp_path / "a", {}, metadata)
     assert train.load(tmp_path / "a") == {}
 
 
-def test_arrays_of_other_byte_order(tmp_path):
+def test_arrays_of_other_byte_order_load_as_native(tmp_path):
     """The values load in the machine's byte order."""
     for dtype in ("<f4", ">f4"):
         train.save(tmp_path / "a", {"w": np.arange(3).astype(dtype)})
@@ -253,7 +253,7 @@ def test_file_mode_follows_the_umask(tmp_path, umask, mode):
 
 
 @pytest.mark.parametrize("model", [DigitsCNN, MnistCNNLight], ids=lambda model: model.__name__)
-def test_model_round_trip(tmp_path, model):
+def test_saved_model_gives_the_same_outputs(tmp_path, model):
     first, other = model(rng(0)).eval(), model(rng(1)).eval()
     side = 8 if model is DigitsCNN else 28
     images = Tensor.randn(3, 1, side, side, generator=rng(2))

@@ -43,7 +43,7 @@ def test_curves_plot_losses_left_and_accuracies_right():
     assert left.get_title() == "title"
 
 
-def test_curves_when_some_epochs_lack_a_log():
+def test_curves_leave_gaps_where_a_log_is_missing():
     """A log that only some epochs have is drawn at these; None (nan in JSON) leaves a gap."""
     epochs = [
         {"epoch": 1, "train_loss": 3.0},
@@ -65,7 +65,7 @@ def test_curves_without_accuracy_have_one_axis():
     assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("loss", 0)
 
 
-def test_curves_of_one_epoch():
+def test_curves_of_one_epoch_have_whole_ticks():
     """Ticks are whole epochs, and the markers do not touch the border."""
     figure = viz.curves(HISTORY[:1])
     left = figure.axes[0]

@@ -93,7 +93,7 @@ CASES = {
     "matmul in another dtype": matmul_in_dtype,
     "diag": diag,
     "trace": trace,
-    "norm of few": norm,
-    "norm of nothing at kinks": norm_of_nothing,
+    "norm of small arrays": norm,
+    "norm of empty axis at kinks": norm_of_nothing,
     "norm of order 0": norm_of_order_zero,
 }

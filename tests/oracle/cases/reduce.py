@@ -40,7 +40,7 @@ CASES = {
     "var": reduction("var"),
     "var, corrected by 0": reduction("var", correction=0),
     "std": reduction("std"),
-    "std of equals at kinks": method("std", 1, shape=(3, 1), correction=0),
+    "std of equal values at kinks": method("std", 1, shape=(3, 1), correction=0),
     "std_mean": lambda generator: (
         lambda x: x.std_mean(axis=1)[0] * x.std_mean(axis=1)[1],
         lambda x: torch.std_mean(x, 1)[0] * torch.std_mean(x, 1)[1],
@@ -50,9 +50,9 @@ CASES = {
     "cummax": same(lambda x: x.cummax(1)[0], (3, 5), draw=few),
     "cummin": same(lambda x: x.cummin(-2)[0], (3, 5), draw=few),
     "sort": order(lambda x: x.sort(1)[0] * x),
-    "sort downwards": order(lambda x: x.sort(0, descending=True)[0] * x),
+    "descending sort": order(lambda x: x.sort(0, descending=True)[0] * x),
     "topk": order(lambda x: x.topk(3, 1)[0].square() + x.topk(3, 1, largest=False)[0]),
-    "places of topk": order(lambda x: x.topk(3, 1)[1]),
+    "indices of topk": order(lambda x: x.topk(3, 1)[1]),
     "normalize": lambda generator: (
         lambda x: x.normalize() * x,
         lambda x: F.normalize(x) * x,

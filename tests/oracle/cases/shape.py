@@ -31,7 +31,9 @@ CASES = {
     "cat": two(
         lambda a, b: a.cat(b, a, dim=1), lambda a, b: torch.cat((a, b, a), 1), (2, 3), (2, 1)
     ),
-    "cat of nothing": two(lambda a, b: a.cat(b), lambda a, b: torch.cat((a, b)), (0, 3), (2, 3)),
+    "cat with an empty tensor": two(
+        lambda a, b: a.cat(b), lambda a, b: torch.cat((a, b)), (0, 3), (2, 3)
+    ),
     "stack": two(lambda a, b: a.stack(b, dim=-1), lambda a, b: torch.stack((a, b), -1), (2,), (2,)),
     "split": same(lambda x: x.split(2)[0] * x.split([1, 4])[1][2:], (5, 3)),
     "chunk": same(lambda x: x.chunk(2, 1)[1] * x.chunk(4, 1)[0].sum(), (3, 7)),
@@ -43,13 +45,15 @@ CASES = {
     "flip": two(lambda x: x.flip(0, -1) * x, lambda x: x.flip((0, -1)) * x, (2, 3, 4)),
     "roll": same(lambda x: x.roll((1, -2), (0, 1)) * x.roll(5), (3, 4)),
     "pad": padded("constant"),
-    "pad by reflection": padded("reflect"),
-    "pad by replication": padded("replicate"),
-    "pad in circles": padded("circular"),
-    "pad by a value": two(
+    "reflect padding": padded("reflect"),
+    "replicate padding": padded("replicate"),
+    "circular padding": padded("circular"),
+    "constant padding": two(
         lambda x: x.pad((1, 2), value=3.0), lambda x: F.pad(x, (1, 2), value=3.0), (2, 3)
     ),
-    "pad each axis": two(lambda x: x.pad(((1, 0), None)), lambda x: F.pad(x, (0, 0, 1, 0)), (2, 3)),
+    "padding pairs per axis": two(
+        lambda x: x.pad(((1, 0), None)), lambda x: F.pad(x, (0, 0, 1, 0)), (2, 3)
+    ),
     "shrink": two(lambda x: x.shrink(((1, 3), None)), lambda x: x[1:3], (4, 2)),
     "unfold": same(lambda x: x.unfold(1, 3, 2) * 2, (2, 7, 3)),
     "meshgrid": two(
