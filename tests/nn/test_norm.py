@@ -96,7 +96,7 @@ def test_norm_layers_accept_channels_last(make):
     for name, value in first.state_dict().items():
         np.testing.assert_allclose(last.state_dict()[name], value, **near)
     assert "data_format='NHWC'" in repr(last)
-    with pytest.raises(ShapeError, match="with C = 3, but channels last, got"):
+    with pytest.raises(ShapeError, match="with 3 channels in the last axis, got"):
         last(Tensor.ones(*shape))
     with pytest.raises(ArgumentError, match="`data_format` to be 'NCHW' or 'NHWC', got 'CHW'"):
         make(data_format="CHW")

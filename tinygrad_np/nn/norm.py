@@ -38,6 +38,12 @@ def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shap
     return x if bias is None else x + bias.reshape(shape)
 
 
+def _describe_input(shape: str, channels: int, data_format: str) -> str:
+    if data_format == "NHWC":
+        return f"input with {channels} channels in the last axis"
+    return f"input of shape {shape} with C = {channels}"
+
+
 class _ChannelNorm(Layer):
     """Base class of batch and instance norm: weight, bias and running statistics per channel.
 
@@ -75,12 +81,10 @@ class _ChannelNorm(Layer):
         if x.ndim in self._takes:
             x = channels_first(x, self.data_format)
         if x.ndim not in self._takes or x.shape[1] != self.num_features:
-            raise ShapeError(
-                f"{type(self).__name__}: expected input of shape "
-                f"{' or '.join(self._takes.values())} with C = {self.num_features}"
-                + (", but channels last" if self.data_format == "NHWC" else "")
-                + f", got {given}."
+            wanted = _describe_input(
+                " or ".join(self._takes.values()), self.num_features, self.data_format
             )
+            raise ShapeError(f"{type(self).__name__}: expected {wanted}, got {given}.")
         mean, variance = self.running_mean, self.running_var
         if self.training or mean is None or variance is None:
             out = self._by_own_statistics(x)
@@ -333,11 +337,8 @@ class GroupNorm(Layer):
         if x.ndim > 1:
             x = channels_first(x, self.data_format)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
-            last = ", but channels last" if self.data_format == "NHWC" else ""
-            raise ShapeError(
-                f"GroupNorm: expected input of shape (N, C, ...) with C = {self.num_channels}{last}"
-                f", got {given}."
-            )
+            wanted = _describe_input("(N, C, ...)", self.num_channels, self.data_format)
+            raise ShapeError(f"GroupNorm: expected {wanted}, got {given}.")
         if x.numel() == self.num_groups:
             raise ShapeError(
                 f"GroupNorm: expected input with more than one value in each of {self.num_groups} "
