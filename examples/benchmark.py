@@ -7,7 +7,8 @@
 
 It measures training steps and evaluation of four models, the tape's overhead per op, peak memory,
 scaling with batch size and depth, and single ops compared with their lower bounds (the bare NumPy
-calls that they cannot avoid). With `--epochs-on-mnist N` it only trains MnistCNN on MNIST.
+calls that they cannot avoid). With `--epochs-on-mnist N` it instead trains MnistCNN on MNIST for N
+epochs with each framework.
 
 It prints tables row by row, with medians over blocks and [quartiles]. If PyTorch is installed, they
 include the ratio `ours/PyTorch`; below 1, tinygrad_np is faster. The ratios of training steps and
@@ -15,7 +16,7 @@ evaluation are also plotted in runs/benchmark/benchmark.png. `--json FILE` saves
 
 All sides run in one process with the same number of threads and take turns, block by block; only
 peak memory is measured in new processes. A full run takes a few minutes and needs an otherwise idle
-machine. With `--quick`, it takes seconds and only shows what is measured.
+machine. With `--quick`, it takes seconds, but the numbers mean nothing.
 """
 
 import argparse

@@ -77,7 +77,7 @@ def test_commands_run(directory, capsys):
         else:
             assert status == 0, (arguments, capsys.readouterr().err)
             ran.add(arguments[0])
-    assert ran == {"config", "evaluate", "gradcheck", "graph", "summary", "train"}
+    assert ran == {"evaluate", "gradcheck", "graph", "summary", "train"}
     assert "on digits" in capsys.readouterr().out
 
 

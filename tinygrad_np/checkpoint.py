@@ -36,8 +36,8 @@ def _repeat(*, call: _Call) -> Tensor:
     if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
         raise GraphError(
             f"checkpoint: expected {call!r} to return the same result when it runs again in the "
-            "backward pass, got a different one. The function must not have side effects, and must "
-            "draw random numbers from the default generator only."
+            "backward pass, got a different one. The result must not depend on state that the "
+            "function changes, and random numbers must come from the default generator."
         )
     return out
 

@@ -1,6 +1,6 @@
 """Profiling: time, calls, bytes and FLOPs per op and module, forward and backward.
 
-FLOPs are computed from each op's `flops`, not measured on the CPU.
+FLOPs are computed from the definitions of the ops (`flops`, `backward_flops`), not measured.
 """
 
 from collections.abc import Callable, Sequence

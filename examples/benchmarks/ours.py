@@ -65,7 +65,7 @@ def stack_step(depth: int, images: Array) -> Step:
 
 
 def chain(start: Array, factor: Array) -> Step:
-    """Return a function that runs 500 multiplications and 500 additions, and their backward."""
+    """Return a function that runs 500 multiplications and 500 additions, forward and backward."""
     leaf, constant = Tensor(start, requires_grad=True), Tensor(factor)
 
     def step() -> None:

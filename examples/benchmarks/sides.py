@@ -13,7 +13,7 @@ _MODULES = {OURS: "benchmarks.ours", PYTORCH: "benchmarks.pytorch"}
 
 
 class Classifier(Protocol):
-    """A model trained with Adam, for the epochs on MNIST."""
+    """A model trained with Adam, for `--epochs-on-mnist`."""
 
     def fit(self, batches: Iterable[tuple[Array, Array]], rates: Iterator[float]) -> float:
         """Train on the batches with one learning rate each; return the mean loss."""

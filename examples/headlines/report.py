@@ -53,8 +53,8 @@ def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
         "numbers.",
         "Accuracies are measured on the whole test set. Epochs and recipes were chosen on a "
         "held-out part of the training set.",
-        "Each command-line run is one training run with seed 0. The seconds are for one training "
-        "run. Results in **bold** reach their target.",
+        "LeNet and DigitsCNN are means over five seeds; every other row is one run with seed 0. "
+        "The seconds are for a single run. Results in **bold** reach their target.",
     ]
     if is_quick:
         lines += ["", "**Short runs on a few images: they only check that everything runs.**"]
@@ -122,7 +122,7 @@ def _course(course: Course, result: _Result) -> list[str]:
         ends = [[row[-1] for row in side["accuracies"]] for side in sides.values()]
         gap, chance = difference(*ends)
         lines += [
-            f"The final means differ by {100 * gap:+.2f} points (tinygrad_np minus PyTorch). A "
+            f"The final mean of tinygrad_np minus PyTorch's is {100 * gap:+.2f} points. A "
             f"difference at least as large occurs by chance with probability {chance:.2f} "
             f"(permutation test with {len(ends[0])} seeds each).",
         ]

@@ -78,7 +78,7 @@ RUNS = [
         "lab-1000",
         "A: LabCNN, 1000 images of MNIST, 2 epochs",
         "33%, 146 s",
-        "above 33%, in seconds",
+        "above 33%, within seconds",
         0.33,
         "--model LabCNN --train-samples 1000 --validation 0 --epochs 2 --batch-size 32 "
         "--optimizer sgd --momentum 0 --lr 0.01 --schedule constant",
@@ -87,7 +87,7 @@ RUNS = [
         "lab-full",
         "A: LabCNN, all of MNIST, 20 epochs",
         "85%, 1 to 2 hours",
-        "at least 98.5%, in minutes",
+        "at least 98.5%, within minutes",
         0.985,
         "--model LabCNN --validation 0 --epochs 20 --batch-size 32 --optimizer sgd --momentum 0 "
         "--lr 0.01 --schedule constant",
@@ -128,8 +128,8 @@ RUNS = [
         "The network overfits in this setting: the validation loss is lowest after 11 epochs, and "
         "the test accuracy is highest after 7 (91.45%) and not exceeded in the 13 epochs after "
         "that. PyTorch, with the same initial weights and batches, reached 91.13% in the best of "
-        "7 epochs and was stopped there. What else the other system did is not known. The seconds "
-        "were measured on a busy machine.",
+        "7 epochs and was stopped there. The other system's remaining settings are unknown. The "
+        "seconds were measured on a busy machine.",
     ),
     Run(
         "fashion-best",

@@ -138,7 +138,7 @@ def test_predict_with_a_users_model(user, capsys):
 def test_predict_requires_28x28_digits(user, capsys):
     assert main(["train", "--model", "net.py:Net", *QUICK, "--epochs", "1"]) == 0
     assert main(["predict", "runs/Net-digits", "a.png"]) == 2
-    expected = "a model of 28x28 digits, got runs/Net-digits, a Net trained on digits. Try one"
+    expected = "a model for 28x28 digits, got runs/Net-digits, a Net trained on digits. Try one"
     assert expected in capsys.readouterr().err
 
 

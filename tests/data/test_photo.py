@@ -131,7 +131,7 @@ def test_lopsided_digit_stays_inside_the_image(tmp_path):
         (None, r"cannot read the file \(No such file or directory\)\.$"),
         (b"", r"expected a PNG or JPEG file, got another format\.$"),
         (b"GIF89a" + bytes(50), r"expected a PNG or JPEG file, got another format\.$"),
-        ("cut", r"the picture is damaged \(.*\)\.$"),
+        ("cut", r"the image is damaged \(.*\)\.$"),
     ],
 )
 def test_invalid_picture_raises(tmp_path, content, message):
@@ -167,7 +167,7 @@ def test_picture_of_noise_raises(tmp_path):
 def test_decompression_bomb_raises(tmp_path, monkeypatch):
     path = written(tmp_path, large(seven()))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="the picture is too large"):
+    with pytest.raises(DataError, match="the image is too large"):
         data.load_digit(path)
 
 

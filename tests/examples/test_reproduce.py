@@ -194,7 +194,7 @@ def test_course_target_uses_the_first_five_seeds():
     assert "| tinygrad_np, 5 seeds | 60.00 ± 0.00 | 92.00 ± 0.71 |" in page
     assert "| tinygrad_np, 6 seeds | 60.00 ± 0.00 | 93.17 ± 2.93 |" in page
     assert "takes 2.00 ms in tinygrad_np and 4.00 ms in PyTorch (reported: 370 ms" in page
-    assert "differ by +0.00 points (tinygrad_np minus PyTorch)" in page
+    assert "The final mean of tinygrad_np minus PyTorch's is +0.00 points." in page
     assert "at least as large occurs by chance with probability 1.00 (permutation" in page
     short = report.text({}, {replace(course, margin=0.004): result}, is_quick=False)
     assert f"{start} 60.00%, 92.00%: 0.10 points short | 0.4 |" in short

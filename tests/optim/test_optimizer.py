@@ -521,7 +521,10 @@ def grouped(*params, **options):
             lambda: [grouped(one()), one()],
             'each parameter group to be a mapping with "params", got Parameter.',
         ),
-        (lambda: [{"lr": 0.1}], 'each parameter group to be a mapping with "params", got dict.'),
+        (
+            lambda: [{"lr": 0.1}],
+            """each parameter group to be a mapping with "params", got the keys ['lr'].""",
+        ),
         (
             lambda: [grouped(one(), b=1, a=2)],
             "the options of a parameter group to be among ['...'], got ['a', 'b'].",

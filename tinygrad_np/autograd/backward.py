@@ -1,10 +1,10 @@
 """The backward pass: walk the tape from the newest node to the oldest.
 
 `Walk.run` contains the loop, `propagate` computes the gradients of one node's inputs, and
-`Walk.receive` adds each gradient to the total of its input. VJPs receive arrays, or Variables with
-`create_graph`; because VJPs are written with ops, the same code handles both. The walk is not
-recursive, so deep graphs do not exhaust the stack. Only nested definitions, such as a checkpoint
-inside a checkpoint, nest calls.
+`Walk.receive` adds each gradient to the total of its input. VJPs receive arrays or, with
+`create_graph`, Variables; because VJPs are written with ops, the same code handles both. The walk
+is not recursive, so deep graphs do not exhaust the stack. Only nested definitions, such as a
+checkpoint inside a checkpoint, recurse.
 """
 
 import math

@@ -78,7 +78,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     config, model = _load_run(run, model_spec)
     if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
         raise ArgumentError(
-            f"predict: expected a model of 28x28 digits, got {run}, a {config.model_name} trained "
+            f"predict: expected a model for 28x28 digits, got {run}, a {config.model_name} trained "
             f"on {config.data}. Try one trained with --data mnist."
         )
     if config.data == "digits":

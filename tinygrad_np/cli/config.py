@@ -110,7 +110,9 @@ class RunConfig:
     lr: float | None = setting(
         None, "peak learning rate (default: depends on --optimizer)", above=0, metavar="LR"
     )
-    momentum: float = setting(0.9, "momentum of sgd and rmsprop", least=0, most=1)
+    momentum: float = setting(
+        0.9, "momentum of sgd and rmsprop; onecycle overrides it", least=0, most=1
+    )
     weight_decay: float = setting(0.0, "weight decay; skips biases and norms", least=0)
     l1: float = setting(0.0, "coefficient of the L1 penalty", least=0)
     label_smoothing: float = setting(
@@ -125,7 +127,7 @@ class RunConfig:
     shift: int = setting(0, "shift by up to N pixels per axis", least=0)
     rotation: float = setting(0.0, "rotate by up to DEG degrees", least=0, most=180, metavar="DEG")
     scaling: float = setting(0.0, "scale by a factor from 1 - X to 1 + X", least=0, most=0.9)
-    flip: bool = setting(False, "mirror half of the images left to right")
+    flip: bool = setting(False, "flip each image horizontally with probability 1/2")
     noise: float = setting(
         0.0,
         "standard deviation of Gaussian noise; pixels are in [0, 1]",

@@ -95,9 +95,9 @@ def _grey(path: Path) -> Array:
         except UnidentifiedImageError as error:
             raise DataError(f"{path}: expected a PNG or JPEG file, got another format.") from error
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: the picture is too large ({error}).") from error
+            raise DataError(f"{path}: the image is too large ({error}).") from error
         except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-            raise DataError(f"{path}: the picture is damaged ({error}).") from error
+            raise DataError(f"{path}: the image is damaged ({error}).") from error
 
 
 def _reduced_grey(picture: Image.Image) -> Array:

@@ -1,9 +1,9 @@
-"""Convolution (cross-correlation) of any rank as gather and GEMM, over memory with the batch last.
+"""Convolution (cross-correlation) of any rank as gather and GEMM, on arrays stored batch-last.
 
 Arrays have PyTorch's shapes: x (N, C, *H), weight (K, C / groups, *R), out (N, K, *P). The matrix
 of columns (C R S, P Q N) has a row for each entry of a kernel and a column for each window of the
-batch, so the product of the weight, in its own memory order, and the columns is (K, P Q N).
-Columns are made one piece at a time, for a box of the grid of windows that fits into the cache.
+batch, so the weight, reshaped to (K, C R S), times the columns is (K, P Q N). Columns are built in
+pieces, each for a box of windows whose columns fit into the cache.
 Comments show the axes for two spatial dimensions.
 """
 

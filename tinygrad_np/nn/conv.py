@@ -172,7 +172,7 @@ class Conv2d(_Convolution):
         groups: number of groups into which input and output channels are split; each group is
             convolved separately.
         bias: whether to add a learned bias of shape (out_channels,).
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; defaults to the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     Raises:
@@ -300,7 +300,8 @@ class _Pool(_ImageLayer):
 class MaxPool2d(_Pool):
     """Maximum over 2-D windows of images.
 
-    Maps (N, C, H, W) to (N, C, P, Q); N, or both N and C, may be omitted. The gradient goes to the
+    Maps (N, C, H, W) to (N, C, P, Q) with P = (H + 2 * padding - kernel) // stride + 1; N, or both
+    N and C, may be omitted. The gradient goes to the
     first maximum of each window.
 
     Args:
@@ -356,7 +357,8 @@ class MaxPool2d(_Pool):
 class AvgPool2d(_Pool):
     """Mean over 2-D windows of images.
 
-    Maps (N, C, H, W) to (N, C, P, Q); N, or both N and C, may be omitted.
+    Maps (N, C, H, W) to (N, C, P, Q) with P = (H + 2 * padding - kernel) // stride + 1; N, or both
+    N and C, may be omitted.
 
     Args:
         kernel_size: height and width of the window, or one integer for both.

@@ -13,7 +13,7 @@ Generator = np.random.Generator | None
 
 
 class LSTMCell(Layer):
-    """One time step of a long short-term memory (Hochreiter and Schmidhuber 1997).
+    """One time step of an LSTM (long short-term memory; Hochreiter and Schmidhuber 1997).
 
     With gates = x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh, split into i, f, g and o:
 
@@ -30,7 +30,7 @@ class LSTMCell(Layer):
         input_size: size of the input vectors.
         hidden_size: size of the hidden state h and of the cell state c.
         bias: whether to add learned biases bias_ih and bias_hh of shape (4 * hidden_size,).
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; defaults to the default generator.
 
     Raises:
         ShapeError: if the shape of the input or of the state does not match.

@@ -165,8 +165,9 @@ def _count_hidden(formula: str, terms: list[str], ranks: list[int]) -> list[int]
     for position, (term, rank, count) in enumerate(zip(terms, ranks, counts, strict=True)):
         if count < 0 or (count and "." not in term):
             raise ShapeError(
-                f"einsum: expected operand {position} to have {rank - count} axes, as {term!r} in "
-                f"{formula!r}, got {rank}. Try '...' for any number of axes."
+                f"einsum: expected operand {position} to have {'at least ' * ('.' in term)}"
+                f"{rank - count} axes, as {term!r} in {formula!r}, got {rank}. Use '...' for extra "
+                "axes."
             )
     return counts
 
@@ -195,8 +196,9 @@ def _measure(formula: str, simple: Sequence[tuple[Value, str]]) -> dict[str, int
             if known != 1 and length not in (1, known):
                 what = f"letter {letter!r}" if letter in formula else "'...'"
                 raise ShapeError(
-                    f"einsum: expected one length for {what} in {formula!r}, got {known} and "
-                    f"{length} in shapes {', '.join(str(other.shape) for other, _ in simple)}."
+                    f"einsum: expected {what} to have one length in all operands of {formula!r}, "
+                    f"got {known} and {length} in shapes "
+                    f"{', '.join(str(other.shape) for other, _ in simple)}."
                 )
             sizes[letter] = length if known == 1 else known
     return sizes

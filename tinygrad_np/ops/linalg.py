@@ -180,7 +180,7 @@ def diagonal(x: Array, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Arra
 
     Args:
         x: tensor of at least two axes.
-        offset: which diagonal: 0 is the main one, positive is to its right, negative is below it.
+        offset: which diagonal: 0 is the main one, positive ones lie above it, negative ones below.
         dim1: axis of the rows.
         dim2: axis of the columns.
 
@@ -355,7 +355,7 @@ def norm(x: Array, *, p: float = 2.0, axis: Axis = None, keepdim: bool = False) 
         ArgumentError: if `p` is nan or not a number.
         ShapeError: if a reduced axis is empty and `p` is negative or inf.
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     Derivatives that would be infinite, at entries of 0, are 0.
 
@@ -378,7 +378,7 @@ def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
     Raises:
         ArgumentError: as in `norm`.
         AxisError: if `dim` is out of range.
-        DtypeError: if `dim` is not an integer, a tuple of integers or None.
+        DtypeError: if `dim` is not an integer, a tuple or list of integers, or None.
         ShapeError: as in `norm`.
 
     >>> from tinygrad_np import Tensor

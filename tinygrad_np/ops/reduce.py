@@ -29,7 +29,8 @@ def normalize_axes(name: str, x: Value, axis: Axis) -> tuple[int, ...] | None:
     for a in axes:
         if type(a) is not int and not is_integer(a):
             raise DtypeError(
-                f"{name}: expected `axis` to be an integer, a tuple of integers or None, got "
+                f"{name}: expected `axis` to be an integer, a tuple or list of integers, or None, "
+                "got "
                 f"{axis!r}."
             )
     return () if not x.shape and set(axes) <= {0, -1} else axes
@@ -92,8 +93,8 @@ def sum(
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None, or `dtype` is not a
-            float, int or bool dtype.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None, or if `dtype`
+            is not a float, int or bool dtype.
 
     Integers and bools are accumulated in 64 bits and give a 64-bit result. float16 is accumulated
     in float32.
@@ -121,7 +122,7 @@ def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> Tensor([[1, 2], [3, 4]]).mean(axis=1)
     Tensor([1.5, 3.5])
@@ -158,7 +159,7 @@ def max(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     Raises:
         ShapeError: if there are no entries to reduce.
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).max(axis=1)
     Tensor([5., 4.])
@@ -180,7 +181,7 @@ def min(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     Raises:
         ShapeError: if there are no entries to reduce.
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> Tensor([[1.0, 5.0], [4.0, 2.0]]).min(axis=1)
     Tensor([1., 2.])
@@ -215,8 +216,8 @@ def prod(
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None, or `dtype` is not a
-            float, int or bool dtype.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None, or if `dtype`
+            is not a float, int or bool dtype.
 
     Integers and bools are multiplied in 64 bits and give a 64-bit result. float16 is multiplied in
     float32.
@@ -237,7 +238,7 @@ def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> Tensor([[True, False], [True, True]]).all(axis=1)
     Tensor([False,  True])
@@ -251,7 +252,7 @@ def any(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> Tensor([[True, False], [False, False]]).any(axis=1)
     Tensor([ True, False])
@@ -308,7 +309,7 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     For n <= correction, the result is nan if n <= 1, else inf (nan for equal entries).
 
@@ -332,7 +333,7 @@ def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0, 4.0]).std()
@@ -355,7 +356,7 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0]).std_mean()
@@ -380,7 +381,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
 
     Raises:
         AxisError: if `axis` is out of range.
-        DtypeError: if `axis` is not an integer, a tuple of integers or None.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
     >>> Tensor([1000.0, 1000.0]).logsumexp()
     Tensor(1000.693)

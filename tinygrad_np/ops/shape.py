@@ -259,7 +259,7 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
     if isinstance(sizes, int | np.integer):
         size = int(sizes)
         if size < 1:
-            raise ArgumentError(f"split: expected a size >= 1, got {size}.")
+            raise ArgumentError(f"split: expected `sizes` to be >= 1, got {size}.")
         sizes = [size] * (length // size) + [length % size] * bool(length % size) or [0]
     if sum(sizes) != length or min(sizes, default=0) < 0:
         raise ShapeError(

@@ -70,9 +70,12 @@ class Optimizer:
         seen: set[int] = set()
         for entry in entries:
             if not isinstance(entry, Mapping) or "params" not in entry:
+                found = (
+                    f"the keys {[*entry]}" if isinstance(entry, Mapping) else type(entry).__name__
+                )
                 raise ArgumentError(
                     f'{self._kind}: expected each parameter group to be a mapping with "params", '
-                    f"got {type(entry).__name__}."
+                    f"got {found}."
                 )
             unknown = set(entry) - set(defaults) - {"params", "initial_lr"}
             if unknown:

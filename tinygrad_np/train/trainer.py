@@ -428,7 +428,7 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
 
 
 def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that calls a method by weak reference, to avoid a reference cycle."""
+    """Return a function that calls a method through a weak reference, to avoid a cycle."""
     kept = weakref.WeakMethod(method)
 
     def call(*arguments: Any) -> Any:

@@ -42,7 +42,7 @@ def load_tree(path: str | Path) -> dict[str, Any]:
     arrays, metadata = load_with_metadata(path)
     if _ENTRY not in metadata:
         raise DataError(
-            f"{path}: expected a training checkpoint, such as training.safetensors of "
+            f"{path}: expected a training checkpoint, such as training.safetensors by "
             "train.Checkpoint, got weights only. Read them with train.load."
         )
     try:

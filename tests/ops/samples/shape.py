@@ -68,7 +68,7 @@ BAD: Bads = {
     ],
     "split": [
         (lambda: _LINE.split([1, 1]), ShapeError, "sum to 3 for axis 0 of shape (3,), got [1, 1]"),
-        (lambda: _LINE.split(0), ArgumentError, "split: expected a size >= 1, got 0"),
+        (lambda: _LINE.split(0), ArgumentError, "split: expected `sizes` to be >= 1, got 0"),
         (lambda: T(1.0).split(1), ShapeError, "split: expected at least one axis"),
     ],
     "chunk": [(lambda: _LINE.chunk(0), ArgumentError, "chunk: expected `chunks` to be >= 1")],
