@@ -34,7 +34,7 @@ class GraphError(TinygradNpError, RuntimeError):
 
 
 class NotFiniteError(TinygradNpError, ArithmeticError):
-    """A nan or inf: in a result or gradient of an op inside `debug()`, or in a Trainer's loss."""
+    """A nan or inf in an op or gradient under debug(), or in a Trainer's loss or gradient norm."""
 
 
 class DataError(TinygradNpError, OSError):

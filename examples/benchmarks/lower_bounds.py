@@ -27,7 +27,7 @@ def _image(images: int, channels: int, height: int, width: int) -> Array:
 
 
 def conv_forward() -> LowerBound:
-    """Bound conv2d by the GEMM of im2col columns and weights.
+    """Return conv2d and its lower bound, the GEMM of im2col columns and weights.
 
     Sizes: 32 to 64 channels, 3x3 kernel, 14x14 images, batch 64.
     """
@@ -41,7 +41,7 @@ def conv_forward() -> LowerBound:
 
 
 def conv_backward() -> LowerBound:
-    """Bound the backward pass of the same conv2d by two GEMMs, for the image and the weight."""
+    """Return the backward pass of the same conv2d and two GEMMs, for the image and weight."""
     x = Tensor(_image(64, 32, 14, 14), requires_grad=True)
     weight = Tensor(_draw(64, 32, 3, 3), requires_grad=True)
     y = x.conv2d(weight, padding=1)
@@ -61,7 +61,7 @@ def conv_backward() -> LowerBound:
 
 
 def linear() -> LowerBound:
-    """Bound linear by its GEMM: 3136 to 128 features, batch 64."""
+    """Return linear and its lower bound, the GEMM: 3136 to 128 features, batch 64."""
     x, weight, bias = Tensor(_draw(64, 3136)), Tensor(_draw(128, 3136)), Tensor(_draw(128))
     out = np.empty((64, 128), np.float32)
     return LowerBound(
@@ -71,14 +71,14 @@ def linear() -> LowerBound:
 
 
 def relu() -> LowerBound:
-    """Bound relu by np.maximum, on 1.6 million floats."""
+    """Return relu and its lower bound, np.maximum, on 1.6 million floats."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
     return LowerBound(x.relu, lambda: np.maximum(x.data, 0, out=out))
 
 
 def relu_backward() -> LowerBound:
-    """Bound the backward pass of relu by one np.multiply, on 1.6 million floats."""
+    """Return the backward pass of relu and its lower bound, np.multiply, on 1.6 million floats."""
     x = Tensor(_draw(64, 28, 28, 32), requires_grad=True)
     y, upstream = x.relu(), Tensor.from_numpy(_draw(64, 28, 28, 32))
     factor, out = _draw(64, 28, 28, 32), np.empty_like(x.data)
@@ -89,7 +89,7 @@ def relu_backward() -> LowerBound:
 
 
 def add() -> LowerBound:
-    """Bound addition by np.add, on 1.6 million floats."""
+    """Return addition and its lower bound, np.add, on 1.6 million floats."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     y = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
@@ -97,7 +97,7 @@ def add() -> LowerBound:
 
 
 def mul() -> LowerBound:
-    """Bound multiplication by np.multiply, on 1.6 million floats."""
+    """Return multiplication and its lower bound, np.multiply, on 1.6 million floats."""
     x = Tensor.from_numpy(_image(64, 32, 28, 28))
     y = Tensor.from_numpy(_image(64, 32, 28, 28))
     out = np.empty_like(x.data)
@@ -105,7 +105,7 @@ def mul() -> LowerBound:
 
 
 def max_pool() -> LowerBound:
-    """Bound 2x2 max_pool2d by three np.maximum calls over the four entries of each window.
+    """Return 2x2 max_pool2d and its lower bound, three np.maximum calls on the window entries.
 
     The input has 1.6 million floats.
     """

@@ -1,4 +1,4 @@
-"""Timing in turns, block by block, so that a disturbance affects all sides alike."""
+"""Interleaved timing: the sides alternate in blocks, so a disturbance affects all of them."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

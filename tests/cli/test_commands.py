@@ -545,7 +545,11 @@ def test_commands_that_do_not_fit_the_run_are_errors(tmp_path, run, capsys):
     unvalidated = trained(tmp_path / "run", "--validation", "0")
     missing = "model.safetensors: file not found. Expected a run directory made by"
     for command, status, message in [
-        (f"train --resume {run} --lr 0.1", 2, "expected no flags other than --epochs"),
+        (
+            f"train --resume {run} --lr 0.1",
+            2,
+            "--no-figures, got --lr. The run resumes with its own settings.",
+        ),
         (f"train --resume {run} --epochs 9", 2, "the cosine schedule was planned for 5 epochs"),
         (f"train --resume {run}", 2, "has completed all 5 epochs.\n"),
         (f"train --resume {tmp_path}", 1, "config.json: file not found. Expected the config.json"),

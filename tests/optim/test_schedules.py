@@ -622,12 +622,12 @@ def test_invalid_arguments_raise(call, words):
         (
             lambda o: [],
             [],
-            "one fewer `milestones` than `schedulers`, got 0 milestones for 0 schedulers.",
+            "one milestone fewer than schedulers, got 0 milestones for 0 schedulers.",
         ),
         (
             lambda o: [optim.StepLR(o, 1)],
             [3],
-            "one fewer `milestones` than `schedulers`, got 1 milestones for 1 schedulers.",
+            "one milestone fewer than schedulers, got 1 milestones for 1 schedulers.",
         ),
         (lambda o: [optim.StepLR(o, 1)] * 2, [0.5], "`milestones` to be an integer >= 0, got 0.5."),
         (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.cli import commands
-from tinygrad_np.cli.config import DATA, RunConfig, add_flags, json_object
+from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag, json_object
 from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models
 from tinygrad_np.cli.training import run_training
 from tinygrad_np.errors import ArgumentError, TinygradNpError
@@ -145,10 +145,13 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
 
     Only the number of epochs and the locations of the data and the model may differ.
     """
-    if args.config or args.out or set(given) - {"epochs", "data_dir", "model"}:
+    others = [name for name in ("config", "out") if getattr(args, name)]
+    others += sorted(set(given) - {"epochs", "data_dir", "model"})
+    if others:
         raise ArgumentError(
             "--resume: expected no flags other than --epochs, --data-dir, --model and "
-            "--no-figures. The run resumes with its own settings."
+            f"--no-figures, got {', '.join(map(flag, others))}. The run resumes with its own "
+            "settings."
         )
     if "model" in given:
         given["model"] = absolute_spec(given["model"])

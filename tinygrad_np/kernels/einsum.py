@@ -40,7 +40,7 @@ def pair(a: Array, b: Array, term_a: str, term_b: str, needed: str) -> tuple[Arr
 def einsum(xs: tuple[Array, ...], terms: list[str], wanted: str) -> Array:
     """Contract arrays in pairs, in the order of NumPy's greedy path.
 
-    No term repeats a letter, and each letter is in two terms or in `wanted`.
+    No term may repeat a letter, and each letter must be in at least two terms or in `wanted`.
     """
     path = [(0, 1)]
     if len(xs) > 2:

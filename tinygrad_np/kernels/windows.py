@@ -108,7 +108,7 @@ def _met(
 
 
 def batch_last(x: Array, shape: tuple[int, ...] | None = None) -> Array:
-    """Return x (N, C, H, W) as a contiguous (C, H, W, N); a view if its memory already is.
+    """Return x (N, C, H, W) as a contiguous (C, H, W, N) array; a view if x is stored that way.
 
     Raises IndexError if x is not an image, and ValueError if it does not have `shape`; the caller's
     op translates both.

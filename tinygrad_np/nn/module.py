@@ -430,7 +430,7 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 class Layer(Module):
-    """Base class of the built-in layers: a Module that takes Tensors or arrays, but no lists.
+    """Base class of the built-in layers: a Module that accepts Tensors and arrays but not lists.
 
     Raises:
         DtypeError: in a call, if an input is a list or a string.

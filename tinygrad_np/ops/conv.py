@@ -230,8 +230,8 @@ def conv_transpose2d(
     rank, outs = len(kernel), out_group * groups
     if shape[1] != channels or channels % groups:
         raise ShapeError(
-            f"{name}: expected input with {channels} channels (weight is {weight.shape}), "
-            f"divisible by groups={groups}, got input {shape}."
+            f"{name}: expected input with {channels} channels (weight is {weight.shape}) and a "
+            f"number of input channels divisible by groups={groups}, got input {shape}."
         )
     _check_bias(name, bias, outs)
     st = per_axis(name, "stride", stride, rank, 1)

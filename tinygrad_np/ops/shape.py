@@ -467,9 +467,11 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
             before, after, length = max(before, 0), max(after, 0), x.shape[axis]
         most = {"reflect": length - 1, "circular": length}.get(mode, max(before, after))
         if max(before, after) > most or not length:
+            rule = f"at most {most} on each side of" if length else "entries to copy along"
             raise ShapeError(
-                f"pad: expected at most {most} on each side of axis {axis} of shape {x.shape} in "
-                f"mode {mode!r}, got {(before, after)}."
+                f"pad: expected {rule} axis {axis}, which has length {length}"
+                f"{' after cropping' * (mode == 'circular')} in mode {mode!r}, got the padding "
+                f"{pairs[axis]}."
             )
         border = (max(before, 0), max(after, 0))
         places = np.pad(np.arange(length), border, mode=_MODES[mode])

@@ -220,7 +220,7 @@ class SequentialLR(Schedule):
         milestones = options["milestones"]
         if len(milestones) != len(self.schedulers) - 1:
             raise ArgumentError(
-                "SequentialLR: expected one fewer `milestones` than `schedulers`, got "
+                "SequentialLR: expected one milestone fewer than schedulers, got "
                 f"{len(milestones)} milestones for {len(self.schedulers)} schedulers."
             )
         for milestone in milestones:

@@ -118,7 +118,11 @@ BAD: Bads = {
     ],
     "conv_transpose2d": [
         _transposed(ShapeError, "conv_transpose2d: expected input with 3 channels", (3, 2, 3, 3)),
-        _transposed(ShapeError, "2 channels (weight ... divisible by groups=3", groups=3),
+        _transposed(
+            ShapeError,
+            "2 channels (weight ... number of input channels divisible by groups=3",
+            groups=3,
+        ),
         _transposed(ShapeError, "conv_transpose2d: ... (3,), got (2,)", (2, 3, 3, 3), (2,)),
         _transposed(ArgumentError, "stride (1, 1) or dilation (1, 1), got 1", output_padding=1),
         _transposed(ArgumentError, "`output_padding` ... >= 0, ... got -1", output_padding=-1),

@@ -118,8 +118,15 @@ BAD: Bads = {
     "transpose": [bad(T.transpose, AxisError, "transpose: ... Got (3,) float32", (3,))],
     "pad": [
         bad(T.pad, ArgumentError, "replicate, circular, got 'mirror'", (3,), [1, 2], "mirror"),
-        bad(T.pad, ShapeError, "pad: ... most 2 on each side of axis 0", (3,), [3, 0], "reflect"),
-        bad(T.pad, ShapeError, "mode 'circular', got (0, 4)", (3,), [0, 4], "circular"),
+        bad(
+            T.pad,
+            ShapeError,
+            "pad: ... most 2 on each side of axis 0, ... length 3",
+            (3,),
+            [3, 0],
+            "reflect",
+        ),
+        bad(T.pad, ShapeError, "mode 'circular', got the padding (0, 4)", (3,), [0, 4], "circular"),
         bad(T.pad, ShapeError, "of shape (3,), got 3 numbers", (3,), [1, 2, 3]),
         bad(T.pad, ShapeError, "pad: expected 1 pairs (before, after)", (3,), [(1, 2), None]),
         bad(
