@@ -1,7 +1,8 @@
 """Argument checks: predicates on numbers, and functions that raise on invalid values.
 
 `check_...(who, ..., name=value)` raises an ArgumentError that names the caller, the argument and
-what was expected. Python's and NumPy's numbers are accepted; a 0-d array is not a number.
+what was expected; `check_dtype` raises a DtypeError. Python's and NumPy's numbers are accepted; a
+0-d array is not a number.
 """
 
 import math

@@ -45,7 +45,8 @@ class DataNotFoundError(DataError):
     """Dataset that is not found in any search location and cannot be downloaded."""
 
 
-# How NumPy begins its messages about shapes that do not broadcast; for indices, it says more.
+# Prefixes of NumPy's messages about shapes that do not broadcast. Its messages about index arrays
+# begin differently, and `raise_translated` keeps their text.
 _BROADCAST = (
     "operands could not be broadcast together",
     "shape mismatch: objects cannot be broadcast to a single shape",
@@ -76,7 +77,7 @@ def raise_translated(
     text = ", ".join([*got, *[f"{name}={value!r}" for name, value in options.items()]])
     reason = str(error).strip().removesuffix(".") or type(error).__name__
     if reason.startswith(_BROADCAST):
-        # NumPy writes the axes that an op such as matmul does not broadcast as newaxis.
+        # NumPy writes newaxis for the axes that an op such as matmul does not broadcast.
         what = "batch axes" if "newaxis" in reason else "shapes"
         rule = "aligned from the last axis, lengths equal or 1"
         raise ours(f"{who}: expected {what} that broadcast ({rule}), got {text}.") from error

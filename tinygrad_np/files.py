@@ -1,4 +1,4 @@
-"""Atomic file writes: readers see the old content or the new content, never a part."""
+"""Atomic file writes: readers see the old content or the new content, never a partial write."""
 
 import os
 import secrets

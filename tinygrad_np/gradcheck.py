@@ -168,7 +168,7 @@ def gradcheck(
         eps: step of the central difference.
         tolerance: largest allowed relative deviation.
         projections: number of random pairs u, v per input.
-        full: compare the whole Jacobian entry by entry instead of random projections.
+        full: compare every entry of the Jacobian instead of random projections.
         seed: seed of the random projections.
 
     Returns:
@@ -244,7 +244,9 @@ def _all_pairs(check: _Check, shape: tuple[int, ...]) -> Iterator[_Pair]:
 def gradgradcheck(
     function: Callable[..., Tensor], inputs: Sequence[Any], *, seed: int = 0, **options: Any
 ) -> Report:
-    """Check second derivatives: run `gradcheck` on the VJP, varying the inputs and u.
+    """Check second derivatives: run `gradcheck` on the VJP as a function of the inputs and u.
+
+    Here u is the upstream gradient that the VJP maps to the gradients of the inputs.
 
     Also check that the VJP computed with `create_graph` (from the VJPs or definition of an op)
     equals the plain one (from the backward kernel, if any).
@@ -252,7 +254,7 @@ def gradgradcheck(
     Args:
         function: takes the inputs as Tensors and returns a Tensor.
         inputs: Tensors, arrays, nested lists, numbers or None. Only float64 inputs are varied.
-        seed: seed of the upstream gradient u and of the random projections.
+        seed: seed of u and of the random projections.
         **options: other options of `gradcheck`.
 
     Returns:

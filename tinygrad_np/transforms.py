@@ -224,7 +224,7 @@ def _split(name: str, args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
 
 
 def _is_asked(weights: Sequence[Any]) -> bool:
-    """Return whether to record a result that is linear in `weights`: one requires a gradient."""
+    """Return whether to record a result linear in `weights`: whether one requires a gradient."""
     return thread.state.recording and any(getattr(w, "requires_grad", False) for w in weights)
 
 
@@ -283,7 +283,7 @@ def vjp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
 
     The returned function raises ArgumentError if `argnum` is out of range, and DtypeError if such
     an argument is not a float or `function` does not return a Tensor. The VJP raises ShapeError if
-    the upstream gradient has another shape than the value or, if it is a Tensor, another dtype.
+    the upstream gradient differs from the value in shape or, if it is a Tensor, in dtype.
 
     >>> from tinygrad_np.transforms import vjp
     >>> value, pull = vjp(lambda x: x * x)(Tensor([1.0, 3.0]))
@@ -312,9 +312,9 @@ def jvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
     the VJP, which is linear in the upstream gradient.
 
     The returned function raises ArgumentError if `argnum` is out of range or the tangent is missing
-    or has another structure, DtypeError if such an argument is not a float or `function` does not
-    return a Tensor, and ShapeError if a tangent has another shape than its argument or, if it is a
-    Tensor, another dtype.
+    or has a different structure, DtypeError if such an argument is not a float or `function` does
+    not return a Tensor, and ShapeError if a tangent differs from its argument in shape or, if it is
+    a Tensor, in dtype.
 
     >>> from tinygrad_np.transforms import jvp
     >>> jvp(lambda x: x * x)(Tensor([1.0, 3.0]), Tensor([1.0, 10.0]))
@@ -413,9 +413,9 @@ def hvp(function: Callable[..., Tensor], argnum: Argnum = 0) -> Callable[..., An
     build the Hessian (Pearlmutter 1994).
 
     The returned function raises ArgumentError if `argnum` is out of range or the tangent is missing
-    or has another structure, DtypeError if such an argument is not a float or `function` does not
-    return a Tensor, and ShapeError if a tangent has another shape than its argument or, if it is a
-    Tensor, another dtype, or if the value does not have exactly one element.
+    or has a different structure, DtypeError if such an argument is not a float or `function` does
+    not return a Tensor, and ShapeError if a tangent differs from its argument in shape or, if it is
+    a Tensor, in dtype, or if the value does not have exactly one element.
 
     >>> from tinygrad_np.transforms import hvp
     >>> hvp(lambda x: (x**3).sum())(Tensor([1.0, 2.0]), Tensor([1.0, 10.0]))

@@ -120,7 +120,7 @@ class Op:
     """Whether the output may share memory with the first input."""
 
     floating: bool = False
-    """Whether integer inputs are converted to float32."""
+    """Whether integer and bool inputs are converted to float32."""
 
     subgradient: str = ""
     """The derivative chosen at kinks and ties, as text for the documentation."""
@@ -204,10 +204,10 @@ that takes exactly the saved values in that order.
 class SavePlan:
     """The values to save and the gradient functions to use, given which inputs need a gradient.
 
-    For `x * w` with a frozen `w`, only `x` needs a gradient. It is `grad_out * w`, so the plan
-    saves `w` and not `x`. A kernel that requests more inputs than the VJPs is not used. Otherwise
-    the plan saves the values that either of them requests, because the choice between them depends
-    on `create_graph`, which is known only in the backward pass.
+    For `x * w` with a frozen `w`, only `x` needs a gradient. This gradient is `grad_out * w`, so
+    the plan saves `w` and not `x`. A kernel that requests an input that the VJPs do not request is
+    not used. Otherwise the plan saves all values that the kernel or the VJPs request, because the
+    choice between the two depends on `create_graph`, which is known only in the backward pass.
 
     Args:
         op: the op that is called.

@@ -114,7 +114,7 @@ def check_gradients(config: RunConfig) -> None:
 
     Computes in float64, on the loss of four random images. For each parameter, the directional
     derivative along the sum of the gradient and a random direction, both scaled to norm 1, is
-    compared with central differences of up to three step sizes. The table shows the step size that
+    compared with central differences of up to three step sizes. The table shows the difference that
     agrees best.
 
     Raises:

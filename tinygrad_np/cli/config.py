@@ -208,7 +208,7 @@ class RunConfig:
 
     @property
     def can_be_longer(self) -> bool:
-        """Whether more epochs can be added: the schedule does not depend on the total."""
+        """Whether epochs can be added: only if the schedule and --steps do not fix the length."""
         return self.schedule in ("constant", "plateau") and not self.warmup and not self.steps
 
     def write(self, path: Path) -> None:
@@ -224,7 +224,8 @@ class RunConfig:
             changes: fields that replace those of the file, before the values are checked.
 
         Raises:
-            DataError: if the file cannot be read or is invalid; the message names the file.
+            DataError: if the file cannot be read, or a value in it or in `changes` is invalid; the
+                message names the file.
         """
         try:
             found = json.loads(path.read_text())

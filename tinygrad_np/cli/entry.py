@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 1 after an error, 2 for invalid arguments, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: for --help, with status 0, and for arguments that argparse rejects, with 2.
     """
     args = _parser().parse_args(arguments)
     try:
@@ -143,7 +146,7 @@ def _train(args: _Arguments) -> int:
 def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
     """Return the config of the run to resume.
 
-    Only the number of epochs and the locations of the data and the model may differ.
+    Only the number of epochs and the locations of the data and the model may be changed.
     """
     others = [name for name in ("config", "out") if getattr(args, name)]
     others += sorted(set(given) - {"epochs", "data_dir", "model"})

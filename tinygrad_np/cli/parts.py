@@ -36,7 +36,7 @@ class Sets:
         train: training set, without the images held out.
         validation: images held out from the training set.
         test: test set.
-        found: number of training and of test images available before any selection.
+        found: numbers of training and test images available before any selection.
     """
 
     train: Dataset
@@ -105,7 +105,7 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
     parameter with this name; otherwise the default generator is seeded.
 
     Raises:
-        ArgumentError: if the class is not found, lacks an option, or cannot be constructed.
+        ArgumentError: if the class is not found, rejects an option, or cannot be constructed.
     """
     kind = model_class(spec)
     parameters = inspect.signature(kind).parameters.values()

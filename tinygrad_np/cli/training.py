@@ -65,8 +65,8 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     """Train according to the config and write all results to `out`.
 
     Returns:
-        The exit status: 0 on success, 1 if the loss became inf or nan, 130 after Ctrl-C. In each
-        case, the results so far are written.
+        The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
+        inf or nan, 130 after Ctrl-C. In each case, the results so far are written.
     """
     make_folder(out, "--out")
     start = time.perf_counter()

@@ -149,7 +149,7 @@ def _weight_part(
 def _input_part(
     grads: Array, weight: Array, out: Array, windows: Windows
 ) -> Callable[[slice], None]:
-    """Return a function that writes the gradient of a slice of `out` (C, H, W, N).
+    """Return a function that writes a slice of `out` (C, H, W, N), the gradient for x.
 
     It takes a slice of the groups, or of the channels if there is one group, so no two slices share
     an entry.

@@ -7,11 +7,11 @@ import numpy as np
 
 
 def common_dtype(values: Sequence[Any], floating: bool = False) -> np.dtype[Any] | None:
-    """Return the dtype to which arrays and numbers are promoted, or None without arrays.
+    """Return the dtype to which arrays and numbers are promoted; None if there are no arrays.
 
     Kinds are ordered bool < int < float; the highest kind determines the result. A Python number or
     a 0-d array can raise the kind of the other operands, but not their width within a kind. With
-    `floating`, integers become float32.
+    `floating`, integers and bools become float32.
     """
     ranks = {"b": 0, "i": 1, "u": 1, "f": 2}
     arrays = [value for value in values if isinstance(value, np.ndarray)]

@@ -21,7 +21,10 @@ _BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def unary(ufunc: Callable[..., Array], x: Array, dtype: Any = None) -> Array:
-    """Return `ufunc(x)` in x's memory order; the result has `dtype`, by default x's."""
+    """Return `ufunc(x)` in x's memory order.
+
+    `dtype` must be the dtype that the ufunc returns; it defaults to x's.
+    """
     if x.nbytes >= _SMALL:
         return _recycling(ufunc, (x,), dtype, _FUNCTION)
     return ufunc(x)
@@ -30,7 +33,7 @@ def unary(ufunc: Callable[..., Array], x: Array, dtype: Any = None) -> Array:
 def binary(ufunc: Callable[..., Array], a: Any, b: Any, dtype: Any = None) -> Array:
     """Return `ufunc(a, b)` in the memory order of the larger operand.
 
-    The result has `dtype`, by default the common one.
+    `dtype` must be the dtype that the ufunc returns; it defaults to the common one.
     """
     if (type(a) is _ndarray and a.nbytes >= _SMALL) or (type(b) is _ndarray and b.nbytes >= _SMALL):
         return _recycling(ufunc, (a, b), dtype, _ARITHMETIC)

@@ -1,4 +1,4 @@
-"""Linear algebra on stacks of matrices that NumPy does not provide."""
+"""Linear algebra on stacks of matrices: functions that NumPy lacks, and helpers of the ops."""
 
 import math
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def linear_grads(
     shape = x.shape
     grad_out, x = flatten_rows(grad_out), flatten_rows(x)
     x_grad = memory.empty(x.shape, x.dtype, like=x) if of_x else None
-    # x comes from images stored with the batch last: store its gradient in the same order.
+    # If x comes from images stored with the batch last, its gradient is stored in that order too.
     is_batch_last = x.flags.f_contiguous and not x.flags.c_contiguous
     weight_grad = memory.empty(weight.shape, x.dtype) if of_weight else None
 
@@ -86,7 +86,10 @@ def signed_power(x: Array, p: float) -> Array:
 
 
 def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
-    """Return (Σ |x|^p)^(1/p) over `axis`, kept with length 1; its limit for p = 0 and p = ±inf."""
+    """Return (Σ |x|^p)^(1/p) over `axis`, kept with length 1.
+
+    For p = ±inf it is the limit, max |x| or min |x|; for p = 0, the number of nonzero entries.
+    """
     if x.dtype == np.float16:
         return norm(x.astype(np.float32), p, axis).astype(x.dtype)
     if p == 2:

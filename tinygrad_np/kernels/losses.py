@@ -33,7 +33,8 @@ def cross_entropy(
 ) -> Array:
     """Return -Σ q log p for log-probabilities (M, C) and class indices (M,).
 
-    q is the one-hot target, with `label_smoothing` of its probability shared evenly by all classes.
+    p is the softmax of the logits. q is the one-hot target, with `label_smoothing` of its
+    probability shared evenly by all classes.
     """
     rows = np.arange(len(target))
     losses = -log_probabilities[rows, target]
@@ -46,7 +47,10 @@ def cross_entropy(
 def cross_entropy_grad(
     grad_out: Array, log_probabilities: Array, target: Array, reduction: str, label_smoothing: float
 ) -> Array:
-    """Return the gradient for the logits (M, C): (p - q) times each row's upstream gradient."""
+    """Return the gradient for the logits (M, C): (p - q) times each row's upstream gradient.
+
+    p and q are those of `cross_entropy`.
+    """
     grad: Array = np.exp(log_probabilities)
     if label_smoothing:
         grad -= label_smoothing / grad.shape[1]

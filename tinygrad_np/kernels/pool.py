@@ -1,8 +1,8 @@
 """Pooling as a loop over the positions in a window.
 
 For each position, the entries that all windows have there are a strided slice of the image, so a
-step of the loop is a few NumPy calls on whole arrays. Positions are numbered from 0 to R S - 1, row
-by row.
+step of the loop is a few NumPy calls on whole arrays. In two dimensions, windows of R x S entries
+form a grid of P x Q windows; the positions in a window are numbered from 0 to R S - 1, row by row.
 
 Arrays have PyTorch's shapes over memory with the batch last (see `windows`). Comments show the axes
 for two spatial dimensions.
@@ -47,7 +47,7 @@ def max_pool(x: Array, windows: Windows) -> tuple[Array, Array]:
 
 
 def _max_of_numbers(x: Array, met: list[Meeting], out: Array, winners: Array) -> bool:
-    """Write maxima and positions for windows that lie inside x; return False if one is nan."""
+    """Write maxima and positions for windows inside x; return False if a maximum is nan."""
     best = x[(_EVERY, *met[0].image)]
     if len(met) == 1:
         np.copyto(out, best)

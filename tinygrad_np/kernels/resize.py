@@ -100,7 +100,7 @@ def _corners(length: int, size: int) -> _Weights:
 
 
 def _mean(length: int, size: int) -> _Weights:
-    """Average window p over entries floor(p length / size) up to ceil((p + 1) length / size)."""
+    """Let entry p be the mean of x[floor(p length / size) : ceil((p + 1) length / size)]."""
     numbers = np.arange(size)
     starts, ends = numbers * length // size, -(-(numbers + 1) * length // size)
     counts = ends - starts

@@ -2,7 +2,7 @@
 
 Image kernels work on arrays of PyTorch's shape (N, C, H, W) stored in the order (C, H, W, N), with
 the batch last. Contiguous runs are then as long as the batch, whatever the number of channels; for
-windows of stride 1 they are as long as a row of the whole batch.
+windows of stride 1, a run spans one row of windows for all images of the batch.
 """
 
 import functools
@@ -122,7 +122,7 @@ def batch_last(x: Array, shape: tuple[int, ...] | None = None) -> Array:
 
 
 def channel_rows(x: Array) -> Array:
-    """Return x (N, C, H, W) as a contiguous matrix (C, H W N); a matrix (N, C) as a view."""
+    """Return x (N, C, H, W) as a contiguous matrix (C, H W N), or x (N, C) as the view x.T."""
     if x.ndim == 2:
         return x.T
     moved = batch_last(x)

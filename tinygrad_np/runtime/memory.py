@@ -60,8 +60,8 @@ class Pool:
         nbytes = count * dtype.itemsize
         size = -(-nbytes // _GRAIN) * _GRAIN
         block = None
-        # The lock may be held by another thread, or by this one if a signal handler or a finalizer
-        # that interrupted it calls this method. In both cases, allocate a new block.
+        # The lock may be held by another thread, or by this one if it was interrupted by a signal
+        # handler or a finalizer that calls this method. In both cases, allocate a new block.
         if self._lock.acquire(blocking=False):
             try:
                 if self._returned:

@@ -24,7 +24,7 @@ class ThreadState:
 
 class _Thread(threading.local):
     def __init__(self) -> None:
-        # One object holds all values: a thread-local lookup is slow, and an op needs three of them.
+        # One object holds all values: a thread-local lookup is slow, and an op needs three values.
         self.state = ThreadState()
 
 
