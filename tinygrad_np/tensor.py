@@ -326,8 +326,8 @@ class Tensor(Variable):
         Raises:
             DtypeError: if `fill_value` is not a number and no `dtype` is given, or `dtype` is not a
                 float, int or bool dtype.
-            ShapeError: if a size is not an integer >= 0, or `fill_value` has axes or cannot be
-                converted to `dtype`.
+            ShapeError: if a size is not an integer >= 0, or `fill_value` is not a single number or
+                cannot be converted to `dtype`.
 
         >>> Tensor.full((2,), 7)
         Tensor([7, 7])
@@ -340,7 +340,7 @@ class Tensor(Variable):
         return cls(np.full(_sizes("full", (shape,)), value))
 
     def zeros_like(self) -> "Tensor":
-        """Return a tensor of zeros with this shape and dtype.
+        """Return a tensor of zeros with the shape and dtype of this one.
 
         >>> Tensor([1, 2]).zeros_like()
         Tensor([0, 0])
@@ -348,7 +348,7 @@ class Tensor(Variable):
         return Tensor.wrap(np.zeros(self.shape, self.dtype))
 
     def ones_like(self) -> "Tensor":
-        """Return a tensor of ones with this shape and dtype.
+        """Return a tensor of ones with the shape and dtype of this one.
 
         >>> Tensor([1, 2]).ones_like()
         Tensor([1, 1])
@@ -356,7 +356,7 @@ class Tensor(Variable):
         return Tensor.wrap(np.ones(self.shape, self.dtype))
 
     def full_like(self, fill_value: Any, dtype: Any = None) -> "Tensor":
-        """Return a tensor filled with `fill_value`, with this shape and, by default, this dtype.
+        """Return a tensor of this shape filled with `fill_value`; `dtype` defaults to this dtype.
 
         Raises:
             DtypeError: if `dtype` is not a float, int or bool dtype.
@@ -368,7 +368,7 @@ class Tensor(Variable):
         return Tensor.full(self.shape, fill_value, self.dtype if dtype is None else dtype)
 
     def rand_like(self, generator: Generator = None) -> "Tensor":
-        """Return uniform random numbers from [0, 1) with this shape and dtype.
+        """Return uniform random numbers from [0, 1) with the shape and dtype of this tensor.
 
         Raises:
             DtypeError: if this tensor is not float, or `generator` is not a NumPy generator.
@@ -567,7 +567,7 @@ class Tensor(Variable):
 
     @property
     def requires_grad(self) -> Bool:
-        """Whether this is a leaf created with `requires_grad=True`, or a recorded result.
+        """Whether this is a leaf that requires a gradient, or the result of a recorded op.
 
         Raises:
             DtypeError: if it is set to True and the dtype is not float.
@@ -619,7 +619,7 @@ class Tensor(Variable):
         return view
 
     def detach(self) -> "Tensor":
-        """Return a tensor that shares this memory but is not part of the graph.
+        """Return a tensor that shares memory with this one but is not part of the graph.
 
         >>> Tensor([1.0], requires_grad=True).detach()
         Tensor([1.])
@@ -707,8 +707,8 @@ class Tensor(Variable):
         Raises:
             GraphError: if this tensor does not require a gradient, the graph was freed, or a saved
                 value was changed in place.
-            ShapeError: if `gradient` has another shape than this tensor or, if it is a Tensor,
-                another dtype; or if it is omitted and this tensor does not have exactly one entry.
+            ShapeError: if `gradient` differs from this tensor in shape or, if it is a Tensor, in
+                dtype; or if it is omitted and this tensor does not have exactly one entry.
 
         >>> x = Tensor([1.0, 2.0], requires_grad=True)
         >>> (x * x).backward(Tensor([1.0, 10.0]))
@@ -793,7 +793,7 @@ class Tensor(Variable):
             hook = functools.partial(_store_grad, weakref.ref(self))
             self._add_hook("retain_grad", hook, RETAIN)
 
-    # In-place assignment, to leaves and outside the graph.
+    # In-place assignment; tensors that require a gradient can be changed only inside no_grad().
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.requires_grad and thread.state.recording:
@@ -874,8 +874,8 @@ class Tensor(Variable):
                 "trunc" to round down or toward 0, which keeps integers and has gradient 0.
 
         Raises:
-            ArgumentError: if `rounding_mode` is unknown, or an integer is divided by 0 with
-                rounding.
+            ArgumentError: if `rounding_mode` is unknown, or an integer is divided by the integer
+                0 with rounding.
 
         >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
         (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))

@@ -71,7 +71,7 @@ class LeakyReLU(Activation, method="leaky_relu", negative_slope=0.01):
 
 
 class ELU(Activation, method="elu", alpha=1.0):
-    """Exponential linear unit: x where x > 0, otherwise alpha (e^x - 1) (Clevert et al. 2015)."""
+    """Exponential linear unit: x where x > 0, otherwise alpha (e^x - 1) (Clevert et al. 2016)."""
 
 
 class CELU(Activation, method="celu", alpha=1.0):

@@ -124,7 +124,8 @@ class MultiheadAttention(Layer):
             query: queries of shape (L, N, embed_dim).
             key: keys of shape (S, N, kdim).
             value: values of shape (S, N, vdim).
-            key_padding_mask: mask of shape (N, S) with the keys that no query may attend to.
+            key_padding_mask: mask of shape (N, S), or (S,) without N, with the keys that no query
+                may attend to.
             need_weights: whether to return the weights; if False, None is returned in their place.
             attn_mask: mask of shape (L, S) or (N * num_heads, L, S) with the keys that each query
                 may not attend to.

@@ -151,15 +151,15 @@ class Conv1d(_Convolution):
 class Conv2d(_Convolution):
     """2-D convolution (cross-correlation) of images.
 
-    Maps (N, in_channels, H, W) to (N, out_channels, P, Q); N may be omitted. For padded images x
-    and one group:
+    Maps (N, in_channels, H, W) to (N, out_channels, P, Q), where P and Q are the numbers of windows
+    along H and W; N may be omitted. For padded images x and one group:
 
         out[n, k, p, q] = bias[k] + Σ x[n, c, i, j] weight[k, c, r, s],  summed over c, r and s
         i = stride p + dilation r,  j = stride q + dilation s
 
-    The weight has shape (out_channels, in_channels / groups, *kernel_size). Weight and bias are
-    initialized uniformly in ±1 / sqrt(fan_in) with fan_in = in_channels / groups * R * S, as in
-    PyTorch.
+    The weight has shape (out_channels, in_channels / groups, R, S) for kernel_size (R, S). Weight
+    and bias are initialized uniformly in ±1 / sqrt(fan_in) with
+    fan_in = in_channels / groups * R * S, as in PyTorch.
 
     Args:
         in_channels: number of input channels.
@@ -172,7 +172,7 @@ class Conv2d(_Convolution):
         groups: number of groups into which input and output channels are split; each group is
             convolved separately.
         bias: whether to add a learned bias of shape (out_channels,).
-        generator: NumPy generator for the initial values; defaults to the default generator.
+        generator: NumPy generator for the initial values; defaults to the global generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     Raises:
@@ -300,9 +300,9 @@ class _Pool(_ImageLayer):
 class MaxPool2d(_Pool):
     """Maximum over 2-D windows of images.
 
-    Maps (N, C, H, W) to (N, C, P, Q) with P = (H + 2 * padding - kernel) // stride + 1; N, or both
-    N and C, may be omitted. The gradient goes to the
-    first maximum of each window.
+    Maps (N, C, H, W) to (N, C, P, Q) with
+    P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1; N, or both N and C, may be
+    omitted. The gradient goes to the first maximum of each window.
 
     Args:
         kernel_size: height and width of the window, or one integer for both.

@@ -62,7 +62,8 @@ def _contract_flops(xs: Sequence[Array], formula: str) -> int:
 def contract(*xs: Array, formula: str) -> Array:
     """Contract two or more arrays.
 
-    No term repeats a letter. Each letter occurs in two terms or in the result, and has one length.
+    No term repeats a letter. Each letter occurs in at least two terms or in the result, and
+    has one length.
     """
     left, wanted = formula.split("->")
     return kernels.einsum(xs, left.split(","), wanted)
@@ -188,7 +189,7 @@ def _take_diagonals(formula: str, x: V, term: str) -> tuple[V, str]:
 
 
 def _measure(formula: str, simple: Sequence[tuple[Value, str]]) -> dict[str, int]:
-    """Return the length of each letter; a length of 1 broadcasts."""
+    """Return the axis length for each letter; a length of 1 broadcasts."""
     sizes: dict[str, int] = {}
     for x, term in simple:
         for letter, length in zip(term, x.shape, strict=True):

@@ -208,7 +208,7 @@ def bitwise_not(x: Array) -> Array:
     """Compute the bitwise NOT of integers, or the logical NOT of bools.
 
     Raises:
-        DtypeError: if an input is neither an integer nor a bool.
+        DtypeError: if x contains neither integers nor bools.
 
     >>> Tensor([0, 5]).bitwise_not()
     Tensor([-1, -6])
@@ -417,7 +417,7 @@ def floor_div(a: Array, b: Array) -> Array:
     """Divide a by b elementwise and round down; the gradient is 0.
 
     Raises:
-        ArgumentError: if an integer is divided by 0.
+        ArgumentError: if a and b are integers and b contains 0.
 
     >>> Tensor([7, -7]) // 2
     Tensor([ 3, -4])
@@ -436,7 +436,7 @@ def trunc_div(a: Array, b: Array) -> Array:
     """Divide a by b elementwise and round toward 0; the gradient is 0.
 
     Raises:
-        ArgumentError: if an integer is divided by 0.
+        ArgumentError: if a and b are integers and b contains 0.
     """
     _refuse_zero("trunc_div", a, b)
     if np.result_type(a, b).kind == "f":
@@ -458,7 +458,7 @@ def mod(a: Array, b: Array) -> Array:
     """Compute the remainder of floor division; it has the sign of b.
 
     Raises:
-        ArgumentError: if an integer is divided by 0.
+        ArgumentError: if a and b are integers and b contains 0.
 
     >>> Tensor([7, -7]).mod(3)
     Tensor([1, 2])
@@ -480,7 +480,7 @@ def fmod(a: Array, b: Array) -> Array:
     """Compute the remainder of truncated division; it has the sign of a.
 
     Raises:
-        ArgumentError: if an integer is divided by 0.
+        ArgumentError: if a and b are integers and b contains 0.
 
     >>> Tensor([7, -7]).fmod(3)
     Tensor([ 1, -1])

@@ -1,6 +1,7 @@
 """Inverses, linear solves, determinants, and the Cholesky, QR and singular value decompositions.
 
-All ops accept stacks of matrices (..., n, n), including empty ones. Gradients follow Giles 2008,
+All ops accept stacks of matrices (..., m, n), including empty ones; all but QR and SVD require
+m = n. Gradients follow Giles 2008,
 "An extended collection of matrix derivative results", unless another source is given.
 """
 
@@ -404,7 +405,8 @@ def svd(x: V, full_matrices: bool = True) -> tuple[V, V, V]:
         DtypeError: if x is float16.
         ShapeError: if x has fewer than two axes.
 
-    The gradient of S always exists; the gradient of U and Vh exists if the singular values differ.
+    The gradient through S is always finite. The gradient through U and Vh is finite if the singular
+    values differ and, unless x is square, are nonzero.
 
     >>> from tinygrad_np import Tensor
     >>> U, S, Vh = Tensor([[0.0, 2.0], [-3.0, 0.0]]).svd()

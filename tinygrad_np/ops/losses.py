@@ -135,7 +135,7 @@ def cross_entropy(
     """Compute the cross-entropy of logits against class indices or class probabilities.
 
     For probabilities q the loss is -Σ q log softmax(x) over the class axis; a class index stands
-    for a probability of 1.
+    for probability 1 of that class.
 
     Args:
         x: logits of shape (N, C, ...), or (C,).

@@ -102,7 +102,7 @@ def max_pool2d(
         stride: step between windows; defaults to `kernel_size`.
         dilation: step between the entries of a window.
         padding: rows and columns of -inf (the lowest value for integers) added on each side,
-            given as for `conv2d`; at most half of the window.
+            given as for `conv2d` except "same"; at most half of the window.
         ceil_mode: whether to round the output size up, so that the last window may extend beyond
             the padded image.
         return_indices: whether to return the pair (maxima, indices). Indices are int64 and count
@@ -223,8 +223,8 @@ def avg_pool2d(
         kernel_size: window size: one number for two axes, or one per spatial axis.
         stride: step between windows; defaults to `kernel_size`.
         dilation: step between the entries of a window.
-        padding: rows and columns of zeros added on each side, given as for `conv2d`; at most half
-            of the window.
+        padding: rows and columns of zeros added on each side, given as for `conv2d` except "same";
+            at most half of the window.
         ceil_mode: whether to round the output size up, so that the last window may extend beyond
             the padded image.
         count_include_pad: whether the mean counts the zeros of the padding. Positions beyond the
@@ -280,7 +280,8 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
 
     Args:
         x: images of shape (N, C, H, W); any number of leading axes is accepted.
-        output_size: lengths of the last axes, None to keep one; an integer means two axes.
+        output_size: lengths of the last axes, where None keeps the input's length; an integer
+            applies to the last two axes.
 
     Raises:
         ShapeError: if an image is empty, or x has too few axes.
@@ -309,7 +310,7 @@ def adaptive_avg_pool2d(x: V, output_size: int | Sequence[int | None]) -> V:
 
 
 def adaptive_sizes(name: str, output_size: int | Sequence[int | None]) -> tuple[int | None, ...]:
-    """Return one output size per axis, None to keep the input's; an integer means two axes."""
+    """Return one output size per axis; None keeps the input's, an integer stands for two axes."""
     sizes = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * 2
     if not all(size is None or (is_integer(size) and size > 0) for size in sizes):
         raise ArgumentError(

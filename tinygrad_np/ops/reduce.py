@@ -311,7 +311,8 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
         AxisError: if `axis` is out of range.
         DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
 
-    For n <= correction, the result is nan if n <= 1, else inf (nan for equal entries).
+    n is the number of entries reduced. For n <= correction, the result is nan if n <= 1, else inf
+    (nan for equal entries).
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([1.0, 2.0, 3.0, 4.0]).var()

@@ -1,8 +1,9 @@
 """Scans: cumulative sums, products, extremes and log-sum-exps along an axis.
 
-Their gradients are scans from the other end. The gradients of cumprod and logcumsumexp are linear
-recurrences, s[k] = b[k] + a[k] s[k-1]. They never divide, so zeros are safe, and never exponentiate
-a positive number, so they cannot overflow.
+The gradients of sums, products and log-sum-exps are scans from the other end; those of extremes are
+scatters. The gradients of cumprod and logcumsumexp are linear recurrences,
+s[k] = b[k] + a[k] s[k-1]. They never divide, so zeros are safe, and never exponentiate a positive
+number, so they cannot overflow.
 """
 
 from collections.abc import Callable

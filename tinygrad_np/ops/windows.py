@@ -1,4 +1,4 @@
-"""Checks for the options shared by convolution and pooling, returned as one number per axis."""
+"""Check the options shared by convolution and pooling, and expand each to one value per axis."""
 
 import functools
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ def blend(mean: Array, value: Array, keep: float, scratch: Array) -> Array:
 def update_moments(
     grad: Array, state: dict[str, Any], betas: tuple[float, float], scratch: Array
 ) -> tuple[Array, Array]:
-    """Increment the step count; update and return the running means of the gradient and square."""
+    """Count a step; update and return the running means of the gradient and of its square."""
     state["step"] = state.get("step", 0) + 1
     mean = blend(get_or_zeros(state, "mean", grad), grad, betas[0], scratch)
     np.multiply(grad, grad, out=scratch)

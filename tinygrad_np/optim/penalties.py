@@ -17,10 +17,10 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
         weight_decay: weight decay of the first group.
 
     Returns:
-        A group with the parameters of two or more axes, and a group with the rest: biases, and the
-        scales and shifts of norms. Shrinking those does not make a model simpler. The scales and
-        shifts of a norm over several axes, such as LayerNorm((4, 5)), end up in the first group;
-        write the groups by hand for such a model.
+        A group with the parameters that have two or more axes, and a group with the rest: biases,
+        and the scales and shifts of norms. Shrinking those does not make a model simpler. The
+        scales and shifts of a norm over several axes, such as LayerNorm((4, 5)), end up in the
+        first group; write the groups by hand for such a model.
 
     Raises:
         ArgumentError: if a module, a single tensor or no parameters are given, a parameter is not a

@@ -182,15 +182,15 @@ class SequentialLR(Schedule):
     Args:
         optimizer: the optimizer that all schedules share.
         schedulers: the schedules in order; any class but `ReduceLROnPlateau`, which needs a metric.
-        milestones: strictly increasing steps at which the next schedule takes over; one fewer than
-            schedules.
+        milestones: strictly increasing steps at which the next schedule takes over; n - 1 steps for
+            n schedules.
 
-        lr(t) = the learning rate of schedule k at its step t - milestones[k - 1],
+        lr(t) = the learning rate of schedule k at its step t - milestones[k - 1], or t if k = 0,
         where k is the number of milestones up to t
 
     Raises:
         ArgumentError: if a scheduler is not a Schedule, is a `ReduceLROnPlateau` or has another
-            optimizer, or if `milestones` are not strictly increasing integers >= 0, one fewer than
+            optimizer, or if `milestones` are not n - 1 strictly increasing integers >= 0 for n
             schedulers.
 
     >>> from tinygrad_np import nn, optim
