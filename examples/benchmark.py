@@ -10,7 +10,7 @@ scaling with batch size and depth, and single ops compared with their lower boun
 calls that they cannot avoid). With `--epochs-on-mnist N` it instead trains MnistCNN on MNIST for N
 epochs with each framework.
 
-It prints tables row by row, with medians over blocks and [quartiles]. If PyTorch is installed, they
+It prints tables row by row: medians and, in brackets, quartiles. If PyTorch is installed, they
 include the ratio `ours/PyTorch`; below 1, tinygrad_np is faster. The ratios of training steps and
 evaluation are also plotted in runs/benchmark/benchmark.png. `--json FILE` saves every number.
 
@@ -87,7 +87,7 @@ def positive_integer(text: str) -> int:
 
 
 def measures(text: str) -> list[str]:
-    """Parse a comma-separated list of measures."""
+    """Parse a comma-separated list of measurements."""
     names = text.split(",")
     for name in names:
         if name not in MEASURES:
@@ -140,7 +140,7 @@ def keep(path: Path | None, results: Mapping[str, Any]) -> None:
 
 
 def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[str, Any]) -> None:
-    """Take the selected measures and plot the ratios to PyTorch."""
+    """Run the selected measurements and plot the ratios to PyTorch."""
     plan = Plan(sides, args.threads, timing.THOROUGH)
     if args.quick:
         plan = Plan(

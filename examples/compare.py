@@ -4,8 +4,8 @@
     python examples/compare.py --only optimizers "batch size"
 
 It shows how to make a fair comparison, and which choices matter at this scale. In every study,
-MnistCNNLight is trained on 10,000 images of MNIST for 3 epochs, and 6000 other images are used for
-validation.
+MnistCNNLight is trained on 10,000 images of MNIST for 3 epochs, and about 6000 other
+images are used for validation.
 
 - If the settings of a study need different learning rates, each setting has the same number of
   candidates (`rates`), and the one with the lowest validation loss for seed 0 is used. It is marked

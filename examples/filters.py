@@ -80,10 +80,11 @@ def main() -> None:
 
 
 def convolve(image: Matrix, kernel: Matrix, padding: int = 0, stride: int = 1) -> Matrix:
-    """Convolve an image (H, W) with a kernel (R, S); return the output (P, Q).
+    """Convolve an image (H, W) with a kernel (R, S); return an image (P, Q).
 
-    out[p, q] = sum over r, s of padded[stride p + r, stride q + s] kernel[r, s]. The kernel is not
-    flipped: convolution in deep learning is what signal processing calls cross-correlation.
+    out[p, q] = sum over r, s of padded[stride p + r, stride q + s] kernel[r, s]. P and Q are
+    given by `output_size`. The kernel is not flipped: convolution in deep learning is what signal
+    processing calls cross-correlation.
     """
     # conv2d takes a batch of multi-channel images: 1, 1, H, W and 1, 1, R, S.
     x, weight = Tensor(image[None, None]), Tensor(kernel[None, None])
@@ -92,7 +93,7 @@ def convolve(image: Matrix, kernel: Matrix, padding: int = 0, stride: int = 1) -
 
 
 def pool(image: Matrix, kind: str, window: int) -> Matrix:
-    """Replace each window of an image (H, W) with its maximum or average; return (P, Q)."""
+    """Replace each window of an image (H, W) with its maximum or average, and return the result."""
     x = Tensor(image[None, None])  # 1, 1, H, W
     pooled = x.max_pool2d(window) if kind == "max" else x.avg_pool2d(window)
     out: Matrix = pooled.data[0, 0]

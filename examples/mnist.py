@@ -4,8 +4,8 @@
     python examples/mnist.py --data fashion-mnist --model MnistCNNLight --epochs 5
 
 Start with this example. It loads MNIST, trains a model for three epochs with Adam and a cosine
-schedule, and evaluates it on the test set after each epoch. If MNIST is neither on
-disk nor can be downloaded, it trains on the digits bundled with the package instead.
+schedule, and evaluates it on the test set after each epoch. If MNIST is not on disk and cannot be
+downloaded, it trains on the digits bundled with the package instead.
 
 It prints the model summary and one line per epoch. The output directory, runs/mnist by default,
 gets the weights (model.safetensors), the history (metrics.json), plots of the training curves,
@@ -33,7 +33,7 @@ EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60,000) needs
 
 
 def main() -> int:
-    """Run the example; return 0, or 130 after Ctrl-C, with the weights so far saved."""
+    """Run the example; return 0, or 130 after Ctrl-C, which still saves the weights."""
     args = parse_arguments()
     make_folder(args.out, "--out")
     start = time.perf_counter()

@@ -17,7 +17,7 @@ def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[D
     """Return the training and test sets of `load`, or the bundled digits.
 
     `load` is data.mnist or data.fashion_mnist. The 8x8 digits bundled with the package, scaled to
-    28x28, replace its dataset in a short run, or if it is neither on disk nor can be downloaded. A
+    28x28, replace its dataset in a short run, or if it is not on disk and cannot be downloaded. A
     message says so.
     """
     if is_quick:

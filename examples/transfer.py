@@ -5,15 +5,15 @@
 
 It shows how to freeze layers, how to give a network a new head, and when transfer helps: most when
 there are few images and the new task is similar. LeNet is first trained on all digits but one. Then
-three methods are compared on all ten digits and on Fashion-MNIST, each with 300 training steps on 1
-to 256 images per class:
+three methods are compared on all ten digits and on Fashion-MNIST, each with at least 300 training
+steps, in whole epochs, on 1 to 256 images per class:
 
     from scratch   all layers are new
     frozen         pretrained convolutions and norms, not trained further; new linear layers
     fine-tuned     pretrained convolutions and norms, trained further; new linear layers
 
-The learning rate of each method is the one of three with the lowest loss on a validation split,
-found with the middle number of images and a separate seed (0). The test set is used only to
+For each task and method, the learning rate is the one of three with the lowest loss on a validation
+split, found with the middle number of images and a separate seed (0). The test set is used only to
 evaluate the finished runs. The tables show mean ± standard deviation over five seeds, which
 determine the training images and the weights.
 

@@ -59,7 +59,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return images (N, out_channels, H / stride, W / stride)."""
+        """Return images (N, out_channels, ceil(H / stride), ceil(W / stride))."""
         out: Tensor = self.bn1(self.conv1(x)).relu()
         out = self.bn2(self.conv2(out))
         if self.gate is not None:
@@ -78,7 +78,7 @@ class ResNet(nn.Module):
     Convolutions are initialized with `kaiming_normal`.
 
     Args:
-        generator: NumPy generator for the initial values; defaults to the default generator.
+        generator: NumPy generator for the initial values; defaults to the global generator.
         squeeze_excitation: whether each block scales its channels; 80,582 parameters in total at
             width 16.
         width: number of channels of the first block.

@@ -41,7 +41,7 @@ def conv_forward() -> LowerBound:
 
 
 def conv_backward() -> LowerBound:
-    """Return the backward pass of the same conv2d and two GEMMs, for the image and weight."""
+    """Return the backward pass of that conv2d and its lower bound, one GEMM per gradient."""
     x = Tensor(_image(64, 32, 14, 14), requires_grad=True)
     weight = Tensor(_draw(64, 32, 3, 3), requires_grad=True)
     y = x.conv2d(weight, padding=1)

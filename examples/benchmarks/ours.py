@@ -49,7 +49,7 @@ def evaluation(model: str, images: Array) -> Step:
 
 
 def stack_step(depth: int, images: Array) -> Step:
-    """Return a function that runs forward and backward of a stack of equal convolutions."""
+    """Return a function that runs a stack of `depth` convolutions forward and backward."""
     generator = np.random.default_rng(0)
     layers: list[nn.Module] = []
     for _ in range(depth):

@@ -100,7 +100,7 @@ def evaluation(model: str, images: Array) -> Step:
 
 
 def stack_step(depth: int, images: Array) -> Step:
-    """Return a function that runs forward and backward of a stack of equal convolutions."""
+    """Return a function that runs a stack of `depth` convolutions forward and backward."""
     torch.manual_seed(0)
     layers: list[Any] = []
     for _ in range(depth):
@@ -116,7 +116,7 @@ def stack_step(depth: int, images: Array) -> Step:
 
 
 def chain(start: Array, factor: Array) -> Step:
-    """Return a function that runs 500 multiplications and 500 additions, and their backward."""
+    """Return a function that runs 500 multiplications and 500 additions, forward and backward."""
     leaf, constant = torch.tensor(start, requires_grad=True), torch.tensor(factor)
 
     def step() -> None:

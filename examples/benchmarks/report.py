@@ -18,7 +18,7 @@ class Column(NamedTuple):
 
 
 class Table:
-    """A table that prints each row at once, because a run takes minutes."""
+    """A table that prints each row as soon as it is complete, because a run takes minutes."""
 
     def __init__(self, title: str, *columns: Column) -> None:
         self._columns = columns

@@ -38,13 +38,13 @@ class Side(Protocol):
         """Return a function that runs the forward pass in evaluation mode, without gradients."""
 
     def stack_step(self, depth: int, images: Array) -> Step:
-        """Return a function that runs forward and backward of a stack of convolutions.
+        """Return a function that runs a stack of convolutions forward and backward.
 
         The stack repeats a 3x3 convolution with 32 channels and a relu `depth` times.
         """
 
     def chain(self, start: Array, factor: Array) -> Step:
-        """Return a function that runs 500 multiplications and 500 additions, and their backward."""
+        """Return a function for 500 multiplications and 500 additions, forward and backward."""
 
     def classifier(self, model: str) -> Classifier:
         """Return a classifier of the named model."""

@@ -25,7 +25,7 @@ class Course:
     With `plain_norms`, the weights and biases of batch norms have no momentum. `headline` holds the
     accuracies that the other system reports, one every `every` steps, and `step_headline` the time
     per step that it reports. `asked` is the target in words: the mean over the first five seeds may
-    be lower than `headline` by `margin`. `remark` is a note for the reader of the results.
+    be lower than `headline` by at most `margin`. `remark` is a note for the reader of the results.
     """
 
     name: str

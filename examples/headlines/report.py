@@ -53,7 +53,8 @@ def _preface(results: Sequence[_Result], is_quick: bool) -> list[str]:
         "numbers.",
         "Accuracies are measured on the whole test set. Epochs and recipes were chosen on a "
         "held-out part of the training set.",
-        "LeNet and DigitsCNN are means over five seeds; every other row is one run with seed 0. "
+        "The LeNet and DigitsCNN rows are means over five seeds; every other row is one run with "
+        "seed 0. "
         "The seconds are for a single run. Results in **bold** reach their target.",
     ]
     if is_quick:

@@ -143,7 +143,7 @@ class AugmentationTable:
         augmentation: the settings.
         shape: shape (N, C, H, W) of the dataset's images.
         scale: largest pixel value.
-        seed: seed of the training run; the table depends only on `seed` and `epoch`.
+        seed: seed of the training run; with `epoch`, it determines the random numbers.
         epoch: epoch number, from 0.
 
     Raises:

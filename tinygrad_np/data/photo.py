@@ -14,13 +14,13 @@ from tinygrad_np.runtime.memory import Array
 _SIDE, _BOX = 28, 20
 
 _LARGE = 400
-"""Pictures with a longer side are reduced to this size, which averages out camera noise."""
+"""Longest side in pixels; larger pictures are reduced to it, which averages out camera noise."""
 
 _CONTRAST = 0.1
 """A picture with a smaller range of gray values, as a fraction of 255, counts as empty."""
 
 _FAINT = 0.1
-"""Pixels with less than this fraction of the strongest ink count as paper."""
+"""Pixels with at most this fraction of the strongest ink count as paper."""
 
 
 def load_digit(path: str | Path) -> Array:

@@ -73,7 +73,7 @@ class EarlyStopping(Callback):
             state.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best weights, value and epoch, the number of epochs since, `stopped_epoch`."""
+        """Return the best weights, value and epoch, the epochs since then, and `stopped_epoch`."""
         return {
             "best": self._best.state_dict(),
             "waited": self._waited,

@@ -31,7 +31,7 @@ def accuracy(logits: Any, labels: Any) -> float:
 
 
 def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
-    """Return the fraction of rows whose label is among the `k` largest logits.
+    """Return the fraction of rows in which the label has one of the `k` largest logits.
 
     Args:
         logits: scores of shape (N, C) with N >= 1; the first of equal scores ranks highest.
@@ -41,7 +41,8 @@ def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
     Raises:
         ShapeError: if `logits` or `labels` has another shape.
         DtypeError: if the labels are not numbers.
-        ArgumentError: if `k` is not an integer from 1 to C, or a label not one from 0 to C - 1.
+        ArgumentError: if `k` is not an integer from 1 to C, or a label is not an integer from 0 to
+            C - 1.
 
     >>> top_k_accuracy(np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), np.array([1, 0]), k=2)
     0.5

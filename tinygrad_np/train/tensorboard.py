@@ -13,8 +13,8 @@ class TensorBoard(Callback):
 
     After each step: `step/loss`, `step/lr` and, if defined, `step/accuracy` over the epoch so far.
     After each epoch: its numeric logs, for example `epoch/train_loss`. The x-axis is the number of
-    steps. TensorBoard hides the events that earlier files in the directory hold for the first step
-    of this `fit` and later ones.
+    steps. In earlier files of the directory, TensorBoard hides all events from the first step of
+    this `fit` onward.
 
     Args:
         folder: directory to write to; created if missing.

@@ -126,7 +126,8 @@ class Trainer:
             ArgumentError: if `epochs` is not a positive integer, a loader yields no samples,
                 ReduceLROnPlateau has no `validation`, or a loaded run cannot resume with this
                 loader.
-            GraphError: if the loss does not depend on a parameter that is not frozen.
+            GraphError: if some parameter that is not frozen does not affect the loss, or if all are
+                frozen.
         """
         first = self._prepare(train_loader, epochs, validation)
         with self._interrupts:
@@ -325,7 +326,7 @@ class Trainer:
         save_tree(path, self.state_dict())
 
     def load(self, path: str | Path) -> None:
-        """Load a file of `save`, or a Checkpoint's training.safetensors; `fit` resumes from it.
+        """Load a checkpoint written by `save` or by Checkpoint; the next `fit` resumes from it.
 
         Raises:
             DataError: if the file is missing, damaged or not a training checkpoint.

@@ -1,4 +1,4 @@
-"""Weights on disk as safetensors, a format that holds no code and that PyTorch reads."""
+"""Weights on disk as safetensors, a format that holds no code and can be loaded into PyTorch."""
 
 import json
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Plots of data, training and results.
 
-Each function returns a matplotlib Figure and does not show it.
+Each plotting function returns a matplotlib Figure without showing it; `save` writes it to a file.
 """
 
 import io
@@ -159,8 +159,8 @@ def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
 def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     """Plot a confusion matrix: true classes in rows, predicted classes in columns.
 
-    Each cell shows a count, colored by its fraction of the row. The row labels show the accuracy on
-    each true class.
+    Each cell is colored by its fraction of the row and shows its count unless it is 0. The row
+    labels show the accuracy on each true class.
 
     Args:
         matrix: counts of shape (C, C), as returned by `train.confusion_matrix`.
