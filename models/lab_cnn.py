@@ -16,7 +16,7 @@ class LabCNN(nn.Module):
     The design comes from a course lab (system A in `examples/RESULTS.md`).
 
     Args:
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; None uses the default generator.
         channels: number of channels of the first convolution; the lab's wider form has 32.
         blocks: number of convolutions; with 2, the second has twice as many channels, and the model
             has 206,922 parameters.

@@ -78,7 +78,7 @@ class ResNet(nn.Module):
     Convolutions are initialized with `kaiming_normal`.
 
     Args:
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; None uses the default generator.
         squeeze_excitation: whether each block scales its channels; 80,582 parameters in total at
             width 16.
         width: number of channels of the first block.

@@ -546,7 +546,7 @@ class Tensor(Variable):
         Args:
             num_samples: number of draws per row of weights.
             replacement: whether an index may be drawn more than once per row.
-            generator: NumPy generator for the draws; defaults to the global generator.
+            generator: NumPy generator for the draws; None uses the default generator.
 
         Returns:
             int64 indices of shape (num_samples,) for weights of shape (n,), and of shape

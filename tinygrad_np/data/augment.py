@@ -96,7 +96,7 @@ class Augmentation:
         Args:
             images: array of shape (N, C, H, W) with values from 0 to `scale`.
             scale: largest pixel value.
-            generator: NumPy generator for the random numbers; defaults to the global generator.
+            generator: NumPy generator for the random numbers; None uses the default generator.
 
         Returns:
             float32 images with values on the same scale.

@@ -172,7 +172,7 @@ class DataLoader:
             divide the number of images.
         shuffle: reshuffle the dataset in every epoch.
         seed: seed of shuffling and augmentation, which depend only on the seed and the epoch
-            number. By default, it is drawn from the global generator when first needed.
+            number. By default, it is drawn from the default generator when first needed.
         augmentation: random changes of the images; for training sets only.
 
     Raises:

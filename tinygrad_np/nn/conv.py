@@ -172,7 +172,7 @@ class Conv2d(_Convolution):
         groups: number of groups into which input and output channels are split; each group is
             convolved separately.
         bias: whether to add a learned bias of shape (out_channels,).
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; None uses the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     Raises:

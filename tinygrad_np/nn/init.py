@@ -1,7 +1,7 @@
 """Weight initialization: normal, uniform, constant, He (Kaiming), Xavier (Glorot) and orthogonal.
 
 Each of these functions fills a tensor in place and returns it. `generator` is a NumPy generator;
-it defaults to the global generator.
+None uses the default generator.
 
 fan_in is the number of inputs that each output sums: `in` for a weight (out, in), and
 in_channels * R * S for a convolution weight (out_channels, in_channels, R, S). Correspondingly,

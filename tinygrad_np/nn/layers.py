@@ -29,7 +29,7 @@ class Linear(Layer):
         in_features: size of the last axis of the input.
         out_features: size of the last axis of the output.
         bias: whether to add a learned bias.
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; None uses the default generator.
 
     Raises:
         ArgumentError: if a size is not an integer >= 1.
@@ -108,7 +108,7 @@ class Dropout(Layer):
 
     Args:
         p: probability of dropping an entry.
-        generator: NumPy generator for the masks; defaults to the global generator.
+        generator: NumPy generator for the masks; None uses the default generator.
 
     Raises:
         ArgumentError: if `p` is not between 0 and 1.
@@ -144,7 +144,7 @@ class Dropout2d(Dropout):
 
     Args:
         p: probability of dropping a channel.
-        generator: NumPy generator for the masks; defaults to the global generator.
+        generator: NumPy generator for the masks; None uses the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
     Raises:
@@ -191,7 +191,7 @@ class Embedding(Layer):
         embedding_dim: size of each row.
         padding_idx: row that starts at zero and receives no gradient; a negative index counts from
             the end.
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; None uses the default generator.
 
     Raises:
         AxisError: if an index is outside the range from 0 to num_embeddings - 1.

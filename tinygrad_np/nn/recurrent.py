@@ -30,7 +30,7 @@ class LSTMCell(Layer):
         input_size: size of the input vectors.
         hidden_size: size of the hidden state h and of the cell state c.
         bias: whether to add learned biases bias_ih and bias_hh of shape (4 * hidden_size,).
-        generator: NumPy generator for the initial values; defaults to the global generator.
+        generator: NumPy generator for the initial values; None uses the default generator.
 
     Raises:
         ShapeError: if the shape of the input or of the state does not match.

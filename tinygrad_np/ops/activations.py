@@ -231,7 +231,7 @@ def dropout(
         x: the input.
         p: probability of zeroing an entry.
         training: if False, return x itself.
-        generator: NumPy generator for the mask; defaults to the global generator.
+        generator: NumPy generator for the mask; None uses the default generator.
 
     Raises:
         ArgumentError: if `p` is not between 0 and 1.

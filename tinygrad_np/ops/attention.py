@@ -63,7 +63,7 @@ def scaled_dot_product_attention(
         is_causal: whether query i attends only to keys 0 to i; cannot be combined with `attn_mask`.
         enable_gqa: whether to repeat the heads of key and value, axis -3, to match the query
             (grouped-query attention).
-        generator: NumPy generator for dropout; defaults to the global generator.
+        generator: NumPy generator for dropout; None uses the default generator.
 
     Returns:
         A tensor of shape (..., L, D).
