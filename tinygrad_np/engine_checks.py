@@ -21,8 +21,11 @@ def check_definition(op: Op) -> None:
     """Raise GraphError if the definition of an op contradicts itself."""
     where = f"op {op.name!r}"
     if bool(op.differentiable) != (op.definition is not None) or (op.vjps and op.definition):
+        names = ("vjps", "definition", "differentiable")
+        given = " and ".join(f"`{name}`" for name in names if getattr(op, name))
         raise GraphError(
-            f"{where}: expected either `vjps`, or `definition` together with `differentiable`."
+            f"{where}: expected either `vjps`, or `definition` together with `differentiable`, got "
+            f"{given}."
         )
     if op.backward is not None and not op.differentiable_inputs:
         raise GraphError(
@@ -221,7 +224,7 @@ def check_count(op: Op, grads: Any, edges: Edges) -> Sequence[Any]:
             return grads
         got = str(len(grads))
     raise GraphError(
-        f"op {op.name!r}: expected `backward` to return {len(edges)} gradients, one per input, got "
+        f"op {op.name!r}: expected `backward` to return one gradient per input ({len(edges)}), got "
         f"{got}."
     )
 

@@ -1183,15 +1183,18 @@ def _draws(weights: Array, count: int, replacement: bool, generator: np.random.G
         )
     rows = np.atleast_2d(weights).astype(np.float64)
     positive = (rows > 0).sum(axis=1)
-    if not np.isfinite(rows).all() or (rows < 0).any() or not positive.all():
+    is_valid = np.isfinite(rows).all(1) & (rows >= 0).all(1) & (positive > 0)
+    if not is_valid.all():
+        row = int(np.argmin(is_valid))
         raise ArgumentError(
             "multinomial: expected each row to have finite weights >= 0, at least one of them "
-            "positive."
+            f"positive, got {rows[row].min():g} to {rows[row].max():g} in row {row}."
         )
     if count < 1 or (not replacement and count > positive.min()):
+        where = f" in row {np.argmin(positive)}" if weights.ndim == 2 else ""
         raise ArgumentError(
             "multinomial: expected `num_samples` to be >= 1 and, without replacement, at most "
-            f"{positive.min()}, the number of positive weights, got {count}."
+            f"{positive.min()}, the number of positive weights{where}, got {count}."
         )
     chances = rows / rows.sum(axis=1, keepdims=True)
     places = [

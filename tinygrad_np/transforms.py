@@ -87,9 +87,10 @@ class _Point:
             if form is None:
                 values.append(part)
             elif not isinstance(part, Mapping) or set(part) != set(form):
+                got = sorted(part) if isinstance(part, Mapping) else type(part).__name__
                 raise ArgumentError(
                     f"{self.name}: expected the tangent of a module to be a dict with the keys "
-                    f"{form}, one Tensor per parameter."
+                    f"{form}, one Tensor per parameter, got {got}."
                 )
             else:
                 values += [part[name] for name in form]

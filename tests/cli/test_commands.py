@@ -473,11 +473,14 @@ def test_help_of_the_module_lists_all_commands():
         ),
         ("--noise 3", "--noise: expected a finite number >= 0 and <= 1, got 3.0."),
         ("--train-samples 2000", "expected at most 1438, the number of images in digits, got 2000"),
-        ("--validation 0 --patience 3", "--patience: expected a validation set"),
-        ("--validation 0 --schedule plateau", "--schedule plateau and --patience: expected a val"),
+        (
+            "--validation 0 --patience 3",
+            "--patience with --monitor validation_loss: expected a validation set",
+        ),
+        ("--validation 0 --schedule plateau", "--schedule plateau: expected a val"),
         ("--warmup 0.1 --schedule onecycle", "--warmup: expected 0 with --schedule onecycle"),
         ("--model Resnet", "--model: expected one of DigitsCNN, FashionCNN,"),
-        ('--model-options {"width":3}', "--model-options: DigitsCNN takes no options, got"),
+        ('--model-options {"width":3}', "--model-options: expected no options for DigitsCNN, got"),
     ],
 )
 def test_invalid_values_are_errors(tmp_path, capsys, flags, message):
@@ -510,7 +513,7 @@ def test_invalid_flags_are_argparse_errors(capsys, flags, message):
         ('{"epochs": "3"}', "--epochs: expected an integer >= 1, got '3'."),
         (
             '{"lr": 1' + "0" * 400 + "}",
-            "--lr: expected a finite number > 0, got a number of 401 digits",
+            "--lr: expected a finite number > 0, got an integer with 401 digits",
         ),
         ('{"flip": 1}', "--flip: expected true or false, got 1."),
         ('{"optimizer": "sdg"}', "--optimizer: expected one of sgd, adam, .*, got 'sdg'"),

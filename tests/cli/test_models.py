@@ -197,7 +197,7 @@ def test_image_shape_depends_on_model_and_dataset(user):
         ("away.net:Net", "importing away.net failed with ModuleNotFoundError: No module"),
         ("models.py:Net", "importing models.py failed with RuntimeError: the models of"),
         ("broken.py:Net", "importing broken.py failed with SyntaxError: "),
-        ("net.py:Nte", "expected a class in net.py, got 'Nte'. Try Net, Seeded, Free, Unready"),
+        ("net.py:Nte", "net.py has no class 'Nte'. Try Net, Seeded, Free, Unready"),
         ("net.py:Plain", "expected a subclass of tinygrad_np.nn.Module, got class Plain."),
         ("net.py:build", "expected a subclass of tinygrad_np.nn.Module, got function."),
         (
@@ -205,8 +205,8 @@ def test_image_shape_depends_on_model_and_dataset(user):
             "constructing the class with no arguments failed with TypeError: Unready.__init",
         ),
         ("net.py:Wrong", "failed with ArgumentError: Linear"),
-        ("net.py:Seeded", "--model-options: Seeded takes no options, got size."),
-        ("net.py:Net", "--model-options: Net takes hidden, bias, got size."),
+        ("net.py:Seeded", "--model-options: expected no options for Seeded, got size."),
+        ("net.py:Net", "--model-options: expected hidden, bias for Net, got size."),
     ],
 )
 def test_invalid_specs_are_errors(user, spec, message, capsys):

@@ -507,8 +507,8 @@ def test_augmentation_is_immutable():
 
 
 def test_shift_as_large_as_the_image_raises():
-    words = r"Augmentation: expected `shift` to be below both sides of the 9x12 images, got 9\."
-    with pytest.raises(ArgumentError, match=f"^{words}"):
+    words = r"expected `shift` to be less than the height and width of the 9x12 images, got 9\."
+    with pytest.raises(ArgumentError, match=f"^Augmentation: {words}"):
         applied(random_images(3), shift=9)
     assert applied(random_images(3), shift=8).shape == (3, 1, 9, 12)
 

@@ -137,7 +137,7 @@ def test_first_keeps_all_other_fields(count):
 @pytest.mark.parametrize("count", [0, -1, 6])
 def test_first_with_invalid_count_raises(count):
     with pytest.raises(
-        ArgumentError, match=rf"^small: expected from 1 to 5 samples, got {count}\."
+        ArgumentError, match=rf"^small: expected a number of samples from 1 to 5, got {count}\."
     ):
         small().first(count)
 

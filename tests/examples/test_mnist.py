@@ -142,7 +142,10 @@ def test_ctrl_c_saves_the_weights_so_far(tmp_path):
         ("--data digits --lr nan", "Adam: expected `lr` to be a finite number >= 0, got nan."),
         ("--train-samples x", "argument --train-samples: expected an integer >= 0, got 'x'."),
         ("--seed -1", "argument --seed: expected an integer >= 0, got '-1'."),
-        ("--data digits --train-samples 2000", "digits: expected from 1 to 1438 samples, got 2000"),
+        (
+            "--data digits --train-samples 2000",
+            "digits: expected a number of samples from 1 to 1438, got 2000",
+        ),
     ],
 )
 def test_invalid_arguments_are_errors(tmp_path, monkeypatch, capsys, flags, message):

@@ -87,7 +87,7 @@ def test_gradient_of_l1_norm_is_the_sign_of_the_weights():
         ),
         (
             lambda: optim.l1_norm([nn.Parameter([1.0])]),
-            "l1_norm: expected at least one weight of two or more axes, got none.",
+            "l1_norm: expected at least one weight with two or more axes, got none.",
         ),
     ],
 )

@@ -622,12 +622,12 @@ def test_invalid_arguments_raise(call, words):
         (
             lambda o: [],
             [],
-            "one milestone fewer than schedulers, got 0 milestones for 0 schedulers.",
+            "at least one scheduler and len(schedulers) - 1 milestones, got lengths 0 and 0.",
         ),
         (
             lambda o: [optim.StepLR(o, 1)],
             [3],
-            "one milestone fewer than schedulers, got 1 milestones for 1 schedulers.",
+            "at least one scheduler and len(schedulers) - 1 milestones, got lengths 1 and 1.",
         ),
         (lambda o: [optim.StepLR(o, 1)] * 2, [0.5], "`milestones` to be an integer >= 0, got 0.5."),
         (

@@ -92,7 +92,7 @@ def test_images_show_the_first_images_and_their_classes():
         np.testing.assert_array_equal(axes.images[0].get_array(), image[0])
     assert figure.get_suptitle() == "digits"
     assert len(viz.images(train_set.first(3)).axes) == 4
-    with pytest.raises(ArgumentError, match=r"expected from 1 to \d+ samples, got 0\."):
+    with pytest.raises(ArgumentError, match=r"expected a number of samples from 1 to \d+, got 0\."):
         viz.images(train_set, count=0)
 
 

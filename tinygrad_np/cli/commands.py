@@ -33,8 +33,8 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
-            f"evaluate --on validation: expected a run with a validation set, got {run}, trained "
-            "with --validation 0."
+            f"evaluate --on validation: expected a run with a validation set, got {run}, which was "
+            "trained with --validation 0."
         )
     logits = train.predict(model, DataLoader(dataset, 500))
     labels, classes = dataset.labels, dataset.classes

@@ -163,8 +163,8 @@ class RunConfig:
                     object.__setattr__(self, one.name, float(value))
                 except OverflowError as error:
                     raise ArgumentError(
-                        f"{flag(one.name)}: expected {_describe_expected(one)}, got a number of "
-                        f"{len(str(value))} digits."
+                        f"{flag(one.name)}: expected {_describe_expected(one)}, got an integer "
+                        f"with {len(str(value).lstrip('-'))} digits."
                     ) from error
             elif type(value) not in kinds:
                 raise ArgumentError(
@@ -187,9 +187,10 @@ class RunConfig:
             self.patience is not None and self.monitor.startswith("validation_")
         )
         if validates and not self.validation:
+            is_plateau = self.schedule == "plateau"
+            given = "schedule plateau" if is_plateau else f"patience with --monitor {self.monitor}"
             raise ArgumentError(
-                "--schedule plateau and --patience: expected a validation set, got --validation 0. "
-                "Try --validation 0.1."
+                f"--{given}: expected a validation set, got --validation 0. Try --validation 0.1."
             )
         if self.warmup and self.schedule in ("onecycle", "plateau"):
             raise ArgumentError(

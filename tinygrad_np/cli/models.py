@@ -92,7 +92,7 @@ def model_class(spec: str) -> type[nn.Module]:
         and value.__module__ == module.__name__
     ]
     remedy = f" Try {', '.join(others)}." if others else ""
-    raise ArgumentError(f"{spec}: expected a class in {source}, got {name!r}.{remedy}")
+    raise ArgumentError(f"{spec}: {source} has no class {name!r}.{remedy}")
 
 
 def _load_module(spec: str, path: Path) -> ModuleType:

@@ -115,8 +115,8 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
     takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
     if (unknown := sorted(set(options) - set(known))) and not takes_any:
         raise ArgumentError(
-            f"--model-options: {kind.__name__} takes {', '.join(known) or 'no options'}, got "
-            f"{', '.join(unknown)}."
+            f"--model-options: expected {', '.join(known) or 'no options'} for {kind.__name__}, "
+            f"got {', '.join(unknown)}."
         )
     given = dict(options)
     if "generator" in names:

@@ -161,8 +161,8 @@ class AugmentationTable:
         count, _, height, width = shape
         if augmentation.shift and augmentation.shift >= min(height, width):
             raise ArgumentError(
-                f"Augmentation: expected `shift` to be below both sides of the {height}x{width} "
-                f"images, got {augmentation.shift}."
+                f"Augmentation: expected `shift` to be less than the height and width of the "
+                f"{height}x{width} images, got {augmentation.shift}."
             )
         self.augmentation = augmentation
         self.scale = scale

@@ -100,7 +100,7 @@ class Dataset:
             return self
         if not 1 <= count <= len(self):
             raise ArgumentError(
-                f"{self.name}: expected from 1 to {len(self)} samples, got {count}."
+                f"{self.name}: expected a number of samples from 1 to {len(self)}, got {count}."
             )
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 

@@ -17,8 +17,8 @@ def expand(x: Array, shape: Sequence[int | None]) -> Array:
         kept = [old if new in (-1, None) else new for new, old in pairs]
         if None in kept or len(shape) < x.ndim:
             raise ShapeError(
-                f"expand: expected a length for each axis of shape {x.shape}, after new axes, "
-                f"which cannot be -1 or None, got {tuple(shape)}."
+                f"expand: expected a length for each axis of shape {x.shape}, and no -1 or None "
+                f"for new axes, got {tuple(shape)}."
             )
         shape = kept
     return np.broadcast_to(x, tuple(shape))  # type: ignore[arg-type]

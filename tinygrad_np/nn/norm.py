@@ -341,8 +341,8 @@ class GroupNorm(Layer):
             raise ShapeError(f"GroupNorm: expected {wanted}, got {given}.")
         if x.numel() == self.num_groups:
             raise ShapeError(
-                f"GroupNorm: expected input with more than one value in each of {self.num_groups} "
-                f"groups, got {given}. The variance would be 0. Use fewer groups."
+                f"GroupNorm: expected input with more than one value per group (num_groups="
+                f"{self.num_groups}), got {given}. The variance would be 0. Use a larger input."
             )
         size = int(np.prod(x.shape[1:])) // self.num_groups
         groups = x.reshape(x.shape[0], self.num_groups, size)

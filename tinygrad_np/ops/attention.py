@@ -80,15 +80,15 @@ def scaled_dot_product_attention(
     >>> query.scaled_dot_product_attention(key, Tensor([[1.0], [3.0]]))
     Tensor([[2.]])
     """
+    _check_shapes(query.shape, key.shape, value.shape)
     if enable_gqa:
         key = _repeat_heads(key, query.shape, "key")
         value = _repeat_heads(value, query.shape, "value")
-    _check_shapes(query.shape, key.shape, value.shape)
     if is_causal:
         if attn_mask is not None:
             raise ArgumentError(
-                "scaled_dot_product_attention: expected `attn_mask` or is_causal=True, got both. "
-                "Try one mask that combines them."
+                "scaled_dot_product_attention: expected either `attn_mask` or is_causal=True, got "
+                "both. Try one mask that combines them."
             )
         attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
     weights = dropout(attention_weights(query, key, attn_mask), dropout_p, generator=generator)

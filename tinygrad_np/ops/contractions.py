@@ -146,7 +146,7 @@ def _parse(formula: str, text: str, ranks: list[int]) -> tuple[list[str], str]:
         if letter not in named or wanted.count(letter) > 1:
             raise ArgumentError(
                 f"einsum: expected the result of {formula!r} to use each letter of the operands at "
-                f"most once and no others, got {letter!r}{' twice' if letter in named else ''}."
+                f"most once and no others, got {letter!r}{' more than once' * (letter in named)}."
             )
     # The axes of "..." get unused letters, aligned at the last axis.
     spare = [letter for letter in string.ascii_letters if letter not in named]
@@ -165,10 +165,11 @@ def _count_hidden(formula: str, terms: list[str], ranks: list[int]) -> list[int]
     counts = [rank - len(term.replace(".", "")) for term, rank in zip(terms, ranks, strict=True)]
     for position, (term, rank, count) in enumerate(zip(terms, ranks, counts, strict=True)):
         if count < 0 or (count and "." not in term):
+            axes = "1 axis" if rank - count == 1 else f"{rank - count} axes"
+            remedy = " Use '...' for extra axes." if count > 0 else ""
             raise ShapeError(
-                f"einsum: expected operand {position} to have {'at least ' * ('.' in term)}"
-                f"{rank - count} axes, as {term!r} in {formula!r}, got {rank}. Use '...' for extra "
-                "axes."
+                f"einsum: expected operand {position} to have {'at least ' * ('.' in term)}{axes}, "
+                f"as {term!r} in {formula!r}, got {rank}.{remedy}"
             )
     return counts
 

@@ -132,7 +132,7 @@ def conv2d(
     if x.shape[1] != in_group * groups or outs % groups:
         raise ShapeError(
             f"conv2d: expected input with {in_group * groups} channels"
-            f"{f' and output channels divisible by groups={groups}' if groups > 1 else ''} "
+            f"{f', and a number of output channels divisible by groups={groups}' * (groups > 1)} "
             f"(weight is {weight.shape}), got input {x.shape}."
         )
     _check_bias("conv2d", bias, outs)

@@ -55,7 +55,7 @@ def pow(a: Array, b: Array) -> Array:
     """
     if np.result_type(a, b).kind in "iu" and np.any(np.less(b, 0)):
         raise ArgumentError(
-            "pow: expected an exponent >= 0 for an integer base, got a negative exponent. Try "
+            f"pow: expected an exponent >= 0 for an integer base, got {np.min(b)}. Try "
             ".float(), or a float exponent, for example x ** -1.0."
         )
     return np.asarray(a**b)

@@ -144,8 +144,9 @@ def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[
         for axis, (n, length) in enumerate(zip(index.shape, x.shape, strict=True))
         if axis != dim
     ):
+        axes = "1 axis" if rank == 1 else f"{rank} axes"
         raise ShapeError(
-            f"{who}: expected `index` to have {rank} axes and, except along axis {dim}, to be no "
+            f"{who}: expected `index` to have {axes} and, except along axis {dim}, to be no "
             f"longer than shape {x.shape}, got shape {index.shape}."
         )
     length = x.shape[dim] if rank else 1

@@ -148,9 +148,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """
     if not x.ndim or weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            "linear: expected the last axis of the input to match the last axis of the weight "
-            f"(in_features), got input {x.shape} and weight {weight.shape}. Try .flatten(1) for a "
-            "batch of images, or x[None] for a single sample."
+            "linear: expected input (..., in_features) and weight (out_features, in_features), got "
+            f"input {x.shape} and weight {weight.shape}. Try .flatten(1) for a batch of images, or "
+            ".flatten() for a single image."
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(

@@ -86,7 +86,10 @@ def flatten(x: V, start_dim: int = 0, end_dim: int = -1) -> V:
     """
     start, end = (normalize_axis("flatten", len(x.shape), dim) for dim in (start_dim, end_dim))
     if start > end:
-        raise ShapeError(f"flatten: expected start_dim <= end_dim, got {start_dim} and {end_dim}.")
+        raise ShapeError(
+            f"flatten: expected `start_dim` to be no later than `end_dim` in shape {x.shape}, got "
+            f"{start_dim} and {end_dim}."
+        )
     length = math.prod(x.shape[start : end + 1])
     return reshape(x, shape=(*x.shape[:start], length, *x.shape[end + 1 :]))
 
@@ -467,11 +470,10 @@ def pad(x: V, padding: Padding, mode: str = "constant", value: float = 0.0) -> V
             before, after, length = max(before, 0), max(after, 0), x.shape[axis]
         most = {"reflect": length - 1, "circular": length}.get(mode, max(before, after))
         if max(before, after) > most or not length:
-            rule = f"at most {most} on each side of" if length else "entries to copy along"
+            rule = f"padding of at most {most} on each side of" if length else "entries along"
             raise ShapeError(
-                f"pad: expected {rule} axis {axis}, which has length {length}"
-                f"{' after cropping' * (mode == 'circular')} in mode {mode!r}, got the padding "
-                f"{pairs[axis]}."
+                f"pad: expected {rule} axis {axis} in mode {mode!r}, got {pairs[axis]} for length "
+                f"{length}{' after cropping' * (mode == 'circular')}."
             )
         border = (max(before, 0), max(after, 0))
         places = np.pad(np.arange(length), border, mode=_MODES[mode])
@@ -494,8 +496,8 @@ def _pair_up(x: Value, padding: Padding) -> Pads:
         return tuple([(0, 0) if part is None else tuple(part) for part in padding])
     if len(padding) % 2 or len(padding) > 2 * ndim:
         raise ShapeError(
-            f"pad: expected two numbers for each of the last axes of shape {x.shape}, got "
-            f"{len(padding)} numbers."
+            f"pad: expected an even number of entries, at most two per axis of shape {x.shape}, "
+            f"got {len(padding)}."
         )
     pairs = [(padding[i], padding[i + 1]) for i in range(len(padding) - 2, -1, -2)]
     return ((0, 0),) * (ndim - len(pairs)) + tuple(pairs)
@@ -576,7 +578,7 @@ def meshgrid(x: V, *args: V, indexing: str = "ij") -> tuple[V, ...]:
         raise ArgumentError(f"meshgrid: expected `indexing` to be 'ij' or 'xy', got {indexing!r}.")
     vectors = [reshape(v, shape=(-1,)) if len(v.shape) < 2 else v for v in (x, *args)]
     if any(len(v.shape) != 1 for v in vectors):
-        raise ShapeError(f"meshgrid: expected vectors, got shapes {[v.shape for v in vectors]}.")
+        raise ShapeError(f"meshgrid: expected vectors, got shapes {[v.shape for v in (x, *args)]}.")
     shape = [v.shape[0] for v in vectors]
     grids = []
     for axis, vector in enumerate(vectors):

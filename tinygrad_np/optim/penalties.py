@@ -67,7 +67,9 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
     entries = _entries("l1_norm", parameters, "model.parameters()")
     weights = [leaf_of(entry, "l1_norm") for entry in entries if _is_weight(entry, "l1_norm")]
     if not weights:
-        raise ArgumentError("l1_norm: expected at least one weight of two or more axes, got none.")
+        raise ArgumentError(
+            "l1_norm: expected at least one weight with two or more axes, got none."
+        )
     first, *others = [weight.abs().sum() for weight in weights]
     for norm in others:
         first = first + norm

@@ -220,8 +220,8 @@ class SequentialLR(Schedule):
         milestones = options["milestones"]
         if len(milestones) != len(self.schedulers) - 1:
             raise ArgumentError(
-                "SequentialLR: expected one milestone fewer than schedulers, got "
-                f"{len(milestones)} milestones for {len(self.schedulers)} schedulers."
+                "SequentialLR: expected at least one scheduler and len(schedulers) - 1 milestones, "
+                f"got lengths {len(self.schedulers)} and {len(milestones)}."
             )
         for milestone in milestones:
             check_integer("SequentialLR", 0, milestones=milestone)

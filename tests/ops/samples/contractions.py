@@ -39,10 +39,10 @@ BAD: Bads = {
         _einsum(ArgumentError, "expected 2 operands for 'ij,jk', got 1", "ij,jk", (2, 3)),
         _einsum(ArgumentError, "expected 1 operands for 'ij', got 2", "ij", (2, 3), (2, 3)),
         _einsum(ArgumentError, "expected 1 operands for 'ij', got 0", "ij"),
-        _einsum(ShapeError, "operand 1 to have 1 axes, as 'j' in", "ij,j", (2, 3), (3, 2)),
+        _einsum(ShapeError, "operand 1 to have 1 axis, as 'j' in", "ij,j", (2, 3), (3, 2)),
         _einsum(ShapeError, "operand 0 to have at least 2 axes, as 'i...j'", "i...j", (2,)),
         _einsum(ArgumentError, "once and no others, got 'k'.", "ij->ik", (2, 3)),
-        _einsum(ArgumentError, "once and no others, got 'i' twice.", "ij->ii", (2, 3)),
+        _einsum(ArgumentError, "once and no others, got 'i' more than once.", "ij->ii", (2, 3)),
         _einsum(
             ShapeError,
             "letter 'j' to have one length in all operands of 'ij,jk', got 3 and 4",

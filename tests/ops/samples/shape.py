@@ -109,7 +109,7 @@ BAD: Bads = {
         bad(T.reshape, ShapeError, "reshape: ... Got (2, 3) float32, shape=(4,)", (2, 3), 4),
         bad(T.reshape, ShapeError, "reshape: expected None only for the 1 axes", (3,), None, None),
         bad(T.flatten, AxisError, "flatten: expected an axis from -1 to 0", (3,), 2),
-        bad(T.flatten, ShapeError, "flatten: expected start_dim ... got 1 and 0", (2, 3), 1, 0),
+        bad(T.flatten, ShapeError, "flatten: expected `start_dim` ... got 1 and 0", (2, 3), 1, 0),
     ],
     "permute": [
         bad(T.permute, ShapeError, "permute: ... Got (2, 3) float32, order=(0,)", (2, 3), 0),
@@ -121,13 +121,15 @@ BAD: Bads = {
         bad(
             T.pad,
             ShapeError,
-            "pad: ... most 2 on each side of axis 0, ... length 3",
+            "pad: ... most 2 on each side of axis 0 ... length 3",
             (3,),
             [3, 0],
             "reflect",
         ),
-        bad(T.pad, ShapeError, "mode 'circular', got the padding (0, 4)", (3,), [0, 4], "circular"),
-        bad(T.pad, ShapeError, "of shape (3,), got 3 numbers", (3,), [1, 2, 3]),
+        bad(
+            T.pad, ShapeError, "mode 'circular', got (0, 4) for length 3", (3,), [0, 4], "circular"
+        ),
+        bad(T.pad, ShapeError, "of shape (3,), got 3.", (3,), [1, 2, 3]),
         bad(T.pad, ShapeError, "pad: expected 1 pairs (before, after)", (3,), [(1, 2), None]),
         bad(
             T.pad,
