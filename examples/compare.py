@@ -16,7 +16,7 @@ images are used for validation.
 - The test set is used once, at the end, for the best of all settings.
 
 It prints one table per study. The output directory, runs/compare by default, gets a plot of each
-study (such as optimizers.png) and every number (results.json).
+study (such as optimizers.png) and the numbers behind the tables (results.json).
 """
 
 import argparse

@@ -96,7 +96,7 @@ def meetings(windows: Windows, lengths: tuple[int, ...], grid: Box) -> list[Meet
 def _met(
     r: int, stride: int, before: int, dilation: int, length: int, start: int, stop: int
 ) -> tuple[slice, slice]:
-    """Return entries and windows, counted from start, with 0 <= stride * p + offset < length."""
+    """Return slices of the entries at kernel position r and of their windows, from `start`."""
     offset = dilation * r - before
     first = min(max(start, -(offset // stride)), stop)
     last = max(first, min(stop, (length - 1 - offset) // stride + 1))

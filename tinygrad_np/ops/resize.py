@@ -47,8 +47,8 @@ def interpolate(x: V, size: Sequence[int], mode: str = "linear", align_corners: 
     shape = shape_of("interpolate", x)
     if not isinstance(size, Sequence) or not all(is_integer(n) and n > 0 for n in size):
         raise ArgumentError(
-            "interpolate: expected `size` to be a sequence of integers >= 1, one for each of the "
-            f"last axes, got {size!r}."
+            "interpolate: expected `size` to be a sequence of integers >= 1, one per trailing "
+            f"axis to resize, got {size!r}."
         )
     first = len(shape) - len(size)
     if first < 0 or 0 in shape[first:]:

@@ -67,8 +67,8 @@ class Checkpoint(Callback):
     def on_epoch_start(self, state: State) -> None:
         """Replace the files of a previous training run with the initial training checkpoint.
 
-        Delayed until the first epoch starts: by then no callback has raised in `on_fit_start`, and
-        however early this run ends, all files in the directory are its own.
+        Delayed until the first epoch starts: by then every `on_fit_start` has succeeded, and
+        however early this run ends, all checkpoints in the directory are its own.
         """
         if self._start is None:
             return

@@ -39,7 +39,7 @@ BAD: Bads = {
         _interpolate(
             ArgumentError, "align_corners=True, got 'nearest'", _IMAGE, [2, 2], "nearest", True
         ),
-        _interpolate(ArgumentError, "for each of the last axes, got (2, 0)", _IMAGE, size=(2, 0)),
+        _interpolate(ArgumentError, "per trailing axis to resize, got (2, 0)", _IMAGE, size=(2, 0)),
         _interpolate(
             ArgumentError, "interpolate: expected `size` to be a sequence of integers", _IMAGE, 2
         ),
