@@ -813,7 +813,6 @@ def test_state_dict_skips_frozen_parameters():
     [
         optim.SGD([grouped(one()), grouped(one())]).state_dict(),
         optim.SGD([grouped(one(), one()), grouped(one())]).state_dict(),
-        optim.SGD([grouped(one()), grouped(one(), one())]).state_dict() | {"state": [{}]},
         optim.SGD([one(), one(), one()]).state_dict(),
         optim.Adam([grouped(one()), grouped(one(), one())]).state_dict(),
     ],
@@ -825,12 +824,18 @@ def test_loading_state_of_other_groups_raises(state):
     before = repr(optimizer.state_dict())
     names = "dampening, lr, momentum, nesterov, weight_decay"
     words = (
-        "SGD.load_state_dict: the state dict does not match the optimizer. Expected one state per "
-        f"parameter and the groups [1 parameters with {names}; 2 parameters with {names}], got ["
+        "SGD.load_state_dict: expected the parameter groups "
+        f"[1 parameters with {names}; 2 parameters with {names}], got ["
     )
     with pytest.raises(ArgumentError, match="^" + re.escape(words) + r"\d parameters with .*\]\.$"):
         optimizer.load_state_dict(state)
     assert repr(optimizer.state_dict()) == before
+
+
+def test_loading_a_wrong_number_of_states_raises():
+    optimizer = optim.SGD([one(), one()])
+    with pytest.raises(ArgumentError, match=r"expected the states of 2 parameters, got 1\.$"):
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": [{}]})
 
 
 @EACH

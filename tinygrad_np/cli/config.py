@@ -187,10 +187,11 @@ class RunConfig:
             self.patience is not None and self.monitor.startswith("validation_")
         )
         if validates and not self.validation:
-            is_plateau = self.schedule == "plateau"
-            given = "schedule plateau" if is_plateau else f"patience with --monitor {self.monitor}"
+            cause = f"--patience with --monitor {self.monitor}"
+            if self.schedule == "plateau":
+                cause = "--schedule plateau"
             raise ArgumentError(
-                f"--{given}: expected a validation set, got --validation 0. Try --validation 0.1."
+                f"{cause}: expected a validation set, got --validation 0. Try --validation 0.1."
             )
         if self.warmup and self.schedule in ("onecycle", "plateau"):
             raise ArgumentError(

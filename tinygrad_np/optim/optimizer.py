@@ -196,10 +196,14 @@ class Optimizer:
         # initial_lr is not compared: only schedules set it, and older files lack it.
         own = [(_names(group), len(group["params"])) for group in self.param_groups]
         given = [(_names(group), group.get("params")) for group in state["param_groups"]]
-        if own != given or len(state["state"]) != len(self.state):
+        if own != given:
             raise ArgumentError(
-                f"{where}: the state dict does not match the optimizer. Expected one state per "
-                f"parameter and the groups {_describe(own)}, got {_describe(given)}."
+                f"{where}: expected the parameter groups {_describe(own)}, got {_describe(given)}."
+            )
+        if len(state["state"]) != len(self.state):
+            raise ArgumentError(
+                f"{where}: expected the states of {len(self.state)} parameters, got "
+                f"{len(state['state'])}."
             )
         for position, (parameter, values) in enumerate(
             zip(self._parameters(), state["state"], strict=True)
