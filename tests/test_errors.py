@@ -29,8 +29,8 @@ X = T([[1.0, 2.0]])
         (lambda: T([1.0]).topk(-1), ArgumentError, "topk: expected `k` to be from 0 to 1"),
         (
             lambda: T([1.0]).__setitem__(0, object()),
-            ShapeError,
-            "Got shape (1,), key 0.",
+            DtypeError,
+            "setitem: float() argument must be a string or a real number, not 'object'. Got (1,)",
         ),
         (lambda: X.sum(dim=1), DtypeError, "sum: unexpected option dim=1. Try axis=1."),
         (

@@ -134,6 +134,16 @@ def check_input(op: Op, value: Any) -> None:
         )
 
 
+def check_options(op: Op, options: Options) -> None:
+    """Raise GraphError if an option is a tensor that requires a gradient."""
+    for name, value in options.items():
+        if isinstance(value, Variable) and value.requires_grad:
+            raise GraphError(
+                f"{op.name}: expected a number for the option `{name}`, which has no gradient, got "
+                "a tensor that requires one. Use .item(), or .detach() first."
+            )
+
+
 def check_wanted(op: Op, wanted: Wanted) -> None:
     """Raise GraphError if a tensor that requires a gradient is passed for an input without one."""
     for position, is_wanted in enumerate(wanted):
@@ -178,11 +188,50 @@ def check_not_shared(op: Op, made: Sequence[Any], others: Sequence[Any]) -> None
             )
 
 
+# In-place changes.
+
+
+def check_current(who: str, inputs: Values) -> None:
+    """Raise GraphError if the memory of an input was changed through another tensor."""
+    for position, value in enumerate(inputs):
+        if isinstance(value, Variable) and not value.is_current():
+            raise GraphError(
+                f"{who}: the memory of input {position} of shape {value.shape} was changed by an "
+                "in-place operation on another tensor, which this tensor's graph does not include. "
+                "Take a view after such a change, and change a view only through its base, as in "
+                "base[key] = value."
+            )
+
+
+def check_changeable(who: str, target: Variable) -> None:
+    """Raise GraphError if an in-place change of `target` cannot be recorded."""
+    edge: Edge | None = target.node or target
+    while isinstance(edge, Node) and edge.op.view and edge.edges:
+        edge = edge.edges[0]
+    if isinstance(edge, Variable) and edge._requires_grad and edge.version is target.version:
+        what = "leaf" if edge is target else "view of a leaf"
+        raise GraphError(
+            f"{who}: this tensor is a {what} that requires a gradient, which a recorded in-place "
+            "change would make wrong. Change it inside no_grad(), or compute a new tensor."
+        )
+
+
+def check_writeable(who: str, target: Variable) -> None:
+    """Raise GraphError if the memory of `target` is read-only."""
+    if not target.data.flags.writeable:
+        raise GraphError(
+            f"{who}: the memory of this tensor of shape {target.shape} is read-only: it is an "
+            "expanded tensor, a gradient passed to a hook, or a read-only array. Compute a new "
+            "tensor instead."
+        )
+
+
 # Gradients.
 
 
 def check_root(who: str, root: Variable, gradient: object) -> None:
     """Raise unless `root` requires a gradient, and has one element if `gradient` is None."""
+    check_current(who, [root])
     if not root.requires_grad:
         raise GraphError(
             f"{who}: this tensor does not require a gradient. Compute it outside no_grad() from a "
@@ -197,6 +246,7 @@ def check_root(who: str, root: Variable, gradient: object) -> None:
 
 def check_targets(targets: Sequence[Variable]) -> None:
     """Raise GraphError for a target that does not require a gradient."""
+    check_current("gradient", targets)
     for position, target in enumerate(targets):
         if not target.requires_grad:
             raise GraphError(

@@ -14,11 +14,11 @@ import numpy as np
 from tinygrad_np import ops, random
 from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.autograd.dispatch import Primitive, apply, run
-from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, initialize
+from tinygrad_np.autograd.inplace import update
+from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
 from tinygrad_np.checks import check_dtype
-from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.runtime.state import thread
 from tinygrad_np.typing import Shape
 
 # Aliases for the class body, where `float`, `int` and `bool` are methods.
@@ -131,6 +131,39 @@ def _reflect(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
     return method
 
 
+def _in_place(symbol: str, op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
+    """Return an in-place operator method such as `__iadd__`."""
+
+    def method(self: "Tensor", x: Any) -> "Tensor":
+        return update(symbol, op, self, x)
+
+    return method
+
+
+# Operators by the names of NumPy's ufuncs, for ndarrays on the left.
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": ops.add,
+    "subtract": ops.sub,
+    "multiply": ops.mul,
+    "divide": ops.div,
+    "floor_divide": ops.floor_div,
+    "remainder": ops.mod,
+    "power": ops.pow,
+    "matmul": ops.matmul,
+    "equal": ops.eq,
+    "not_equal": ops.ne,
+    "less": ops.lt,
+    "less_equal": ops.le,
+    "greater": ops.gt,
+    "greater_equal": ops.ge,
+    "bitwise_and": ops.bitwise_and,
+    "bitwise_or": ops.bitwise_or,
+    "bitwise_xor": ops.bitwise_xor,
+    "left_shift": ops.lshift,
+    "right_shift": ops.rshift,
+}
+
+
 def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
     """Accumulate `grad` into the `.grad` of a result, if it is still alive."""
     result = reference()
@@ -239,6 +272,7 @@ class Tensor(Variable):
     Raises:
         DtypeError: if the entries are not numbers and no `dtype` is given, `dtype` is not a float,
             int or bool dtype, or `requires_grad` is True and the dtype is not float.
+        GraphError: if `data` is the result of a recorded op.
         ShapeError: if nested lists have different lengths, or an entry cannot be converted to
             `dtype`.
 
@@ -251,6 +285,11 @@ class Tensor(Variable):
     __slots__ = ()
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: Bool = False) -> None:
+        if isinstance(data, Variable) and data.node is not None:
+            raise GraphError(
+                "Tensor: the data is a tensor in a graph, which a new leaf would not be part of. "
+                "Use the tensor itself, or .detach() to leave the graph."
+            )
         initialize(self, _array_of(data, dtype), None, [0])
         if requires_grad:
             self.requires_grad = True
@@ -624,7 +663,10 @@ class Tensor(Variable):
         >>> Tensor([1.0], requires_grad=True).detach()
         Tensor([1.])
         """
-        return Tensor.wrap(self.data, None, self.version)
+        alias = Tensor.wrap(self.data, None, self.version)
+        if len(self.version) > 1:
+            alias.since = next(clock)
+        return alias
 
     def item(self) -> Any:
         """Return the only entry as a Python number.
@@ -664,15 +706,39 @@ class Tensor(Variable):
         return bool(self.data)
 
     def __float__(self) -> Float:
-        return Float(self.item())
+        return Float(self._number("float"))
 
     def __int__(self) -> Int:
-        return Int(self.item())
+        return Int(self._number("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def _number(self, who: str) -> Any:
+        if self.requires_grad:
+            raise GraphError(
+                f"{who}: this tensor requires a gradient, which a Python number cannot carry. Use "
+                ".item(), or .detach() first."
+            )
+        return self.item()
 
     def __index__(self) -> Int:
         if self.dtype.kind not in "iu":
             raise DtypeError(f"index: expected an integer dtype, got {self.dtype}.")
         return Int(self.item())
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Run an operator with an ndarray on the left; NumPy functions are not supported."""
+        op, outs = _OPERATORS.get(ufunc.__name__), options.pop("out", ())
+        if op is None or method != "__call__" or options:
+            return NotImplemented
+        if not outs:
+            return op(*inputs)
+        # An in-place operator such as `array -= tensor`.
+        if any(isinstance(value, Variable) for value in outs):
+            return NotImplemented
+        plain = [np.asarray(x) if isinstance(x, Variable) else x for x in inputs]
+        return ufunc(*plain, out=outs)
 
     def __array__(self, dtype: Any = None, copy: Bool | None = None) -> Array:
         if self.requires_grad:
@@ -793,33 +859,7 @@ class Tensor(Variable):
             hook = functools.partial(_store_grad, weakref.ref(self))
             self._add_hook("retain_grad", hook, RETAIN)
 
-    # In-place assignment; tensors that require a gradient can be changed only inside no_grad().
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if self.requires_grad and thread.state.recording:
-            raise GraphError(
-                "setitem: this tensor requires a gradient, which an in-place change would make "
-                "wrong. Build the result with where(...) and cat(...), or change a leaf inside "
-                "no_grad()."
-            )
-        if isinstance(value, Variable):
-            if value.requires_grad and thread.state.recording:
-                raise GraphError(
-                    "setitem: the value requires a gradient, which cannot flow through an in-place "
-                    "change. Use value.detach(), or build the result with where(...) and cat(...)."
-                )
-            value = value.data
-        plain = tuple(map(_index, key)) if isinstance(key, tuple) else _index(key)
-        try:
-            self.data[plain] = value
-        except IndexError as error:
-            raise AxisError(f"setitem: {error}. Got shape {self.shape}, key {plain!r}.") from error
-        except (ValueError, TypeError) as error:
-            reason = str(error).strip()
-            raise ShapeError(
-                f"setitem: {reason}. Got shape {self.shape}, key {plain!r}."
-            ) from error
-        self.mark_changed()
+    __setitem__ = ops.setitem
 
     # Dtypes.
 
@@ -901,6 +941,19 @@ class Tensor(Variable):
 
     def __pos__(self) -> "Tensor":
         return self
+
+    __iadd__ = _in_place("+=", ops.add)
+    __isub__ = _in_place("-=", ops.sub)
+    __imul__ = _in_place("*=", ops.mul)
+    __itruediv__ = _in_place("/=", ops.div)
+    __ifloordiv__ = _in_place("//=", ops.floor_div)
+    __imod__ = _in_place("%=", ops.mod)
+    __ipow__ = _in_place("**=", ops.pow)
+    __iand__ = _in_place("&=", ops.bitwise_and)
+    __ior__ = _in_place("|=", ops.bitwise_or)
+    __ixor__ = _in_place("^=", ops.bitwise_xor)
+    __ilshift__ = _in_place("<<=", ops.lshift)
+    __irshift__ = _in_place(">>=", ops.rshift)
 
     __rsub__ = _reflect(ops.sub)
     __rtruediv__ = _reflect(ops.div)
@@ -1147,10 +1200,6 @@ def _array_of(data: Any, dtype: Any) -> Array:
 
 def _kind(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-
-
-def _index(part: Any) -> Any:
-    return part.data if isinstance(part, Variable) else part
 
 
 def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:

@@ -102,23 +102,6 @@ def test_index_array_can_be_changed_after_the_forward():
     assert x.grad.tolist() == [2.0, 0.0]
 
 
-def test_setitem_on_a_tensor_in_a_graph_raises():
-    x = leaf(1.0, 2.0)
-    for tensor in (x, x * 2):
-        with pytest.raises(GraphError, match="setitem: this tensor requires a gradient"):
-            tensor[0] = 1.0
-    assert x.tolist() == [1.0, 2.0]
-
-
-def test_augmented_assignment_creates_a_new_tensor():
-    x = leaf(1.0, 2.0)
-    y = x
-    y += 1
-    assert y is not x
-    y.sum().backward()
-    assert x.grad.tolist() == [1.0, 1.0]
-
-
 # Nodes.
 
 
@@ -139,14 +122,6 @@ def test_partly_freed_graph_raises():
     y.sum().backward()
     with pytest.raises(GraphError, match="was freed"):
         other.gradient(x)
-
-
-def test_setitem_with_a_value_that_requires_grad_raises():
-    x, w = Tensor.zeros(3), leaf(3.0, dtype=np.float32)
-    with pytest.raises(GraphError, match="setitem: the value requires a gradient"):
-        x[0] = w * 2
-    x[0] = w.detach()
-    assert x.tolist() == [3.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -726,17 +726,18 @@ def test_values_that_are_not_modules_raise(change):
 
 def test_replacing_a_parameter_by_a_plain_tensor_raises():
     layer = nn.Linear(2, 1)
-    with (
-        no_grad(),
-        pytest.raises(
-            DtypeError,
-            match=r"Linear.weight: expected an nn.Parameter, got a plain Tensor.*`weight\[:\]",
-        ),
+    with pytest.raises(
+        DtypeError,
+        match=r"Linear.weight: expected an nn.Parameter, got a plain Tensor.*`weight\[:\]",
     ):
-        layer.weight -= 0.1
+        layer.weight = layer.weight.detach() - 0.1
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    weight, before = layer.weight, layer.weight.numpy().copy()
     with no_grad():
         layer.weight[:] = layer.weight - 0.1
+        layer.weight -= 0.1
+    assert layer.weight is weight
+    np.testing.assert_allclose(weight.numpy(), before - 0.2, rtol=1e-5)
     layer.weight = nn.Parameter(np.zeros((1, 2), np.float32))
     layer.bias = None
     assert [name for name, _ in layer.named_parameters()] == ["weight"]

@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 
 from tests.ops.samples import is_plain, samples_of
-from tests.programs.program import ATTEMPT, WRITE, Input, Program, Step, function_of
+from tests.programs.program import (
+    ATTEMPT,
+    OPERATORS,
+    STORE,
+    UPDATE,
+    WRITE,
+    Input,
+    Program,
+    Step,
+    change_recorded,
+    function_of,
+)
 from tinygrad_np import ops
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import MatrixError
@@ -124,12 +135,30 @@ class Grower:
             start = int(self.rng.integers(0, value.shape[0]))
             key = (slice(start, start + 1),)
         to = np.asarray(self.rng.uniform(-1.5, 1.5, value[key].shape))
-        if not self.may_change or self.rng.random() < 0.2:
-            self.program.steps.append(Step(ATTEMPT, (place,), {"key": key, "to": to}))
+        if place < len(self.program.leaves) and self.program.wanted[place]:
+            if not self.may_change or self.rng.random() < 0.2:
+                self.program.steps.append(Step(ATTEMPT, (place,), {"key": key, "to": to}))
+                return
+        elif self.may_change and self.rng.random() < 0.7:
+            self.change_recorded(place, key, to)
+            return
+        if not self.may_change:
             return
         through = str(self.rng.choice(["no_grad", "detach"]))
         self.program.steps.append(Step(WRITE, (place,), {"key": key, "to": to, "through": through}))
         value[key] = to
+
+    def change_recorded(self, place: int, key: Any, to: np.ndarray) -> None:
+        """Add an assignment or an in-place operator to a value that is not a leaf."""
+        source = self.pick(lambda value: value.size > 0) if self.rng.random() < 0.6 else None
+        if self.rng.random() < 0.5:
+            step = Step(STORE, (place, source), {"key": key, "to": to})
+        else:
+            to = np.asarray(self.rng.uniform(0.5, 1.5, self.values[place].shape))
+            symbol = str(self.rng.choice(list(OPERATORS)))
+            step = Step(UPDATE, (place, source), {"symbol": symbol, "to": to})
+        self.program.steps.append(step)
+        change_recorded(step, self.values)
 
 
 def _owner(value: np.ndarray) -> int:
@@ -280,15 +309,24 @@ def _basic_key(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Any, .
 
 
 def index(grower: Grower) -> None:
-    """Add indexing by an array with repeats, by a mask, or along an axis."""
+    """Add indexing by an array with repeats, by a mask or along an axis, or an assignment."""
     place = grower.pick(lambda value: value.ndim > 0)
     if place is None:
         return
     value, rng = grower.values[place], grower.rng
     axis = int(rng.integers(value.ndim))
     length = value.shape[axis]
-    kind = rng.integers(3)
-    if kind == 0:
+    kind = rng.integers(4)
+    if kind == 3:
+        key = (*[slice(None)] * axis, rng.integers(-length, length, int(rng.integers(1, 5))))
+        source = grower.pick(lambda value: value.size > 0)
+        other = value if source is None else grower.values[source]
+        part = grower.add(
+            "near", place if source is None else source, array=np.resize(other, value[key].shape)
+        )
+        if part is not None:
+            grower.add("assign", place, part, key=key)
+    elif kind == 0:
         names = rng.integers(-length, length, int(rng.integers(1, 5)))
         grower.add("advanced_index", place, key=(*[slice(None)] * axis, names))
     elif kind == 1:

@@ -4,8 +4,9 @@ The same steps run in PyTorch in `tests/oracle/test_random_programs.py`.
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ Input = int | np.ndarray | None
 
 @dataclass
 class Step:
-    """One op with its inputs and attributes, or a change in place (`WRITE` or `ATTEMPT`)."""
+    """One op with its inputs and attributes, or a change in place (one of `CHANGES`)."""
 
     name: str
     inputs: tuple[Input, ...]
@@ -29,7 +30,7 @@ class Step:
     @property
     def makes_a_value(self) -> bool:
         """Whether the step adds a value, unlike changes in place and attempts at them."""
-        return self.name not in (WRITE, ATTEMPT)
+        return self.name not in CHANGES
 
     def __str__(self) -> str:
         inputs = [f"v{value}" if isinstance(value, int) else _brief(value) for value in self.inputs]
@@ -46,8 +47,14 @@ def _brief(value: Any) -> str:
 
 # Write `to` to the value at `key`, inside no_grad() or through a detached view.
 WRITE = "write"
-# The same while recording, which must raise.
+# The same while recording; `to` may depend on another value.
+STORE = "store"
+# Apply an in-place operator to the value while recording.
+UPDATE = "update"
+# Write to a leaf that requires a gradient while recording, which must raise.
 ATTEMPT = "attempt to write"
+CHANGES = (WRITE, STORE, UPDATE, ATTEMPT)
+OPERATORS = {"+=": operator.iadd, "-=": operator.isub, "*=": operator.imul}
 
 
 @dataclass
@@ -70,7 +77,7 @@ class Program:
     @property
     def writes(self) -> bool:
         """Whether any value is changed in place."""
-        return any(step.name == WRITE for step in self.steps)
+        return any(step.name in (WRITE, STORE, UPDATE) for step in self.steps)
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}"]
@@ -153,6 +160,8 @@ def run_on_arrays(
             moved = old - base.before[len(record.before)] if base else 0.0
             record.before.append(old)
             target[key] = to + moved
+        elif step.name in (STORE, UPDATE):
+            change_recorded(step, values)
         elif step.makes_a_value:
             value = function_of(step)(*given(step, values), **step.attributes)
             # NumPy's operators return scalars for 0-d arrays.
@@ -172,6 +181,17 @@ def _place(step: Step) -> int:
     return place
 
 
+def change_recorded(step: Step, values: Sequence[Any]) -> None:
+    """Carry out a `STORE` or `UPDATE` step on arrays or Tensors."""
+    target, source = given(step, values)
+    to = step.attributes["to"]
+    to = to if source is None else near(source, to)
+    if step.name == STORE:
+        target[step.attributes["key"]] = to
+    else:
+        OPERATORS[step.attributes["symbol"]](target, to)
+
+
 class NotRefusedError(AssertionError):
     """A change in place that must raise did not."""
 
@@ -188,6 +208,9 @@ def run_on_tensors(program: Program, dtype: Any = np.float64) -> tuple[Tensor, l
             inputs = [_constant(value, dtype) for value in given(step, values)]
             attributes = {name: _constant(v, dtype) for name, v in step.attributes.items()}
             values.append(function_of(step)(*inputs, **attributes))
+        elif step.name in (STORE, UPDATE):
+            to = _constant(step.attributes["to"], dtype)
+            change_recorded(replace(step, attributes={**step.attributes, "to": to}), values)
         else:
             _change(step, values[_place(step)], dtype)
     return joined([values[v] for v in program.results]), leaves
@@ -202,8 +225,6 @@ def _constant(value: Any, dtype: Any) -> Any:
 def _change(step: Step, target: Tensor, dtype: Any) -> None:
     key, to = step.attributes["key"], _constant(step.attributes["to"], dtype)
     if step.name == ATTEMPT:
-        if not target.requires_grad:
-            return
         try:
             target[key] = to
         except GraphError:

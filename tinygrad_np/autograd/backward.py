@@ -101,8 +101,19 @@ def gradient(
             if key in grads and type(key) is not Node:
                 grads[key] = walk.run_hooks(key, grads[key])
     if create_graph:
-        return [grads.get(key) for key in keys]
+        return _distinct([grads.get(key) for key in keys], gradient)
     return [walk.kind.wrap(np.array(grads[key])) if key in grads else None for key in keys]
+
+
+def _distinct(grads: list[Grad], given: Grad) -> list[Grad]:
+    """Copy repeated Variables, so that changing one in place changes no other, nor `given`."""
+    seen = {id(given)}
+    with Recording(True):
+        for place, grad in enumerate(grads):
+            if grad is not None and id(grad) in seen:
+                grads[place] = cast(grad, dtype=grad.dtype)
+            seen.add(id(grads[place]))
+    return grads
 
 
 def _cotangent(who: str, root: Variable, gradient: Any, create_graph: bool) -> Grad:
@@ -210,13 +221,22 @@ class Walk:
         for key, hook in sorted((holder.hooks or {}).items()):
             if key == tape.RETAIN and self.targets is not None:
                 continue  # only backward() stores gradients in .grad
-            made = hook(grad if self.create_graph else self.kind.wrap(grad))
+            made = hook(self._protect(grad))
             if made is not None:
                 name = getattr(hook, "__name__", hook)
                 expected = f"register_hook: expected hook {name!r} to return None or a Tensor"
                 checks.check_like(expected, grad, made, Variable, ShapeError)
                 grad = made if self.create_graph else made.data
         return grad
+
+    def _protect(self, grad: Grad) -> Variable:
+        """Wrap a gradient for a hook; it is read-only, because other nodes may share its memory."""
+        is_variable = isinstance(grad, Variable)
+        view = (grad.data if is_variable else grad).view()
+        view.flags.writeable = False
+        if is_variable:
+            return self.kind.wrap(view, grad.node, grad.version)
+        return self.kind.wrap(view)
 
 
 def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge | None]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygrad_np import engine_checks as checks
 from tinygrad_np.autograd.op import Op, SavePlan
-from tinygrad_np.autograd.tape import Edge, Edges, Variable, initialize, record
+from tinygrad_np.autograd.tape import Edge, Edges, Variable, clock, initialize, record, was_rebased
 from tinygrad_np.errors import raise_translated
 from tinygrad_np.kernels.dtypes import common_dtype
 from tinygrad_np.runtime.state import run_observed, thread, was_observed
@@ -33,6 +33,8 @@ _ndarray = np.ndarray
 _new = object.__new__
 _FLOAT32 = np.dtype(np.float32)
 _NUMBERS = frozenset({float, int, bool, type(None)})
+# Types of options that need no conversion or check.
+_PLAIN = frozenset({*_NUMBERS, str, tuple, slice})
 # Version counter shared by all constants; never bumped.
 _CONSTANT_VERSION = [0]
 
@@ -79,7 +81,8 @@ class Primitive(Op):
         is_usual = len(args) == self.arity and len(options) == len(self.options)
         if not is_usual or not self.required <= given.keys():
             args, options = self._bind_by_name(args, given)
-        if list in map(type, options.values()):
+        if not _PLAIN.issuperset(map(type, options.values())):
+            checks.check_options(self, options)
             # A node keeps the options, so copy lists that the caller could change later.
             given = {n: v for n, v in options.items() if v is not self.options[n]}
             options |= {n: tuple(v) for n, v in given.items() if type(v) is list}
@@ -141,6 +144,8 @@ def run(
         options: all options of the op, including defaults.
     """
     state = thread.state
+    if was_rebased[0] and state.recording:
+        checks.check_current(op.name, inputs)
     try:
         if state.observers:
             call = partial(op.forward, *arrays, **options)
@@ -183,7 +188,10 @@ def run(
                 if plan.saves_out:
                     versions.append(version)
         node = record(plan, edges, saved, versions, options, out.shape, dtype, state)
-    return initialize(_new(Variable.result_class), out, node, version)
+    result = initialize(_new(Variable.result_class), out, node, version)
+    if op.view and node is None and len(version) > 1:
+        result.since = next(clock)
+    return result
 
 
 def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:

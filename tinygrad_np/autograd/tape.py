@@ -23,6 +23,8 @@ clock = itertools.count(1)
 """Logical clock shared by nodes, in-place changes and hooks, which gives them a total order."""
 RETAIN = math.inf
 """Key of the hook that implements `retain_grad`; it runs after all other hooks."""
+was_rebased = [False]
+"""Whether an in-place change was ever recorded; until then, no tensor can be out of date."""
 
 
 class Variable:
@@ -31,22 +33,33 @@ class Variable:
     The result of a recorded op has a `node`. A leaf has none; if it requires a gradient, backward
     passes accumulate into its `grad`.
 
-    `version` holds the `clock` time of the last in-place change, in a one-element list shared by
-    all views of the same memory. A saved array is stale if its version is greater than the `order`
-    of the node that saved it. (PyTorch instead saves a copy of a counter and compares for
-    equality.)
+    `version` is a list shared by all views of the same memory. It starts with the `clock` time of
+    the last in-place change. A saved array is stale if this is greater than the `order` of the node
+    that saved it. (PyTorch instead saves a copy of a counter and compares for equality.) The
+    orders of the nodes that recorded in-place changes follow: see `rebase`.
+
+    `since` is the `clock` time at which an alias without a node was made; it is set only if
+    in-place changes of the memory had been recorded before.
     """
 
-    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "hooks", "node", "version")
+    __slots__ = (
+        "__weakref__",
+        "_requires_grad",
+        "data",
+        "grad",
+        "hooks",
+        "node",
+        "since",
+        "version",
+    )
 
-    # Makes NumPy defer to Tensor's reflected operators, so `ndarray + Tensor` is a Tensor.
-    __array_ufunc__ = None
     result_class: ClassVar[type["Variable"]]
 
     data: Array
     grad: Any
     hooks: Hooks | None
     node: "Node | None"
+    since: int
     version: list[int]
     _requires_grad: bool
 
@@ -80,6 +93,30 @@ class Variable:
     def mark_changed(self) -> None:
         """Record an in-place change, so that a backward pass that needs the old values raises."""
         self.version[0] = next(clock)
+
+    def is_current(self, changes: int = 1) -> bool:
+        """Return whether the graph of this tensor includes all recorded changes of its memory.
+
+        `changes=2` leaves out the last change.
+        """
+        if len(self.version) <= changes:
+            return True
+        made = getattr(self, "since", 0) if self.node is None else self.node.order
+        return self.version[-changes] <= made
+
+    def rebase(self, node: "Node") -> None:
+        """Make `node`, which recorded an in-place change, the origin of this tensor's values.
+
+        Other tensors with the same memory are out of date from now on: their values changed, but
+        their nodes do not include the change. Using them in a recorded op raises.
+        """
+        hooks = (self.node and self.node.hooks) or {}
+        if RETAIN in hooks:
+            node.hooks = {RETAIN: hooks.pop(RETAIN)}
+        self.node = node
+        self.version.append(node.order)
+        self.mark_changed()
+        was_rebased[0] = True
 
 
 def initialize(

@@ -9,13 +9,14 @@ from tinygrad_np.autograd import primitives as _primitives
 from tinygrad_np.autograd.dispatch import Primitive as _Primitive
 from tinygrad_np.autograd.primitives import cast, expand, sum_to
 from tinygrad_np.ops import (
-    activations, attention, contractions, conv, elementwise, factorizations, functions,
+    activations, assignment, attention, contractions, conv, elementwise, factorizations, functions,
     indexing, linalg, losses, norms, order, pool, reduce, resize, scan, scattering, shape,
 )
 from tinygrad_np.ops.activations import (
     celu, dropout, dropout_with_mask, elu, gelu, hardswish, hardtanh, leaky_relu, log_softmax,
     logsigmoid, mish, relu, relu6, selu, silu, softmax, softmin, softplus, softsign,
 )
+from tinygrad_np.ops.assignment import assign, setitem
 from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
 from tinygrad_np.ops.contractions import contract, einsum
 from tinygrad_np.ops.conv import (
@@ -68,7 +69,7 @@ from tinygrad_np.ops.shape import (
 __all__ = [
     "abs", "absolute_power", "acos", "acosh", "adaptive_avg_pool2d", "add", "advanced_index",
     "all", "any", "argcummax", "argcummin", "argmax", "argmin", "argsort", "asin", "asinh",
-    "atan", "atanh", "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index",
+    "assign", "atan", "atanh", "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index",
     "batch_norm", "batched_matmul", "binary_crossentropy", "binary_crossentropy_entries",
     "binary_crossentropy_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
     "cast", "cat", "ceil", "celu", "channel_moments", "channel_sum", "cholesky", "chunk",
@@ -87,8 +88,8 @@ __all__ = [
     "pow", "prod", "put_diagonal", "qr", "recurrence", "relu", "relu6", "repeat",
     "repeat_interleave", "resample", "reshape", "roll", "round", "rshift", "rsqrt",
     "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
-    "selu", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu", "sin",
-    "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
+    "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
+    "sin", "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
     "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack", "std",
     "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis", "tan", "tanh",
     "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div", "unflatten", "unfold",
@@ -96,8 +97,8 @@ __all__ = [
 ]
 
 _families = (
-    elementwise, functions, activations, reduce, scan, order, shape, indexing, scattering, linalg,
-    contractions, factorizations, conv, pool, resize, attention, losses, norms,
+    elementwise, functions, activations, reduce, scan, order, shape, indexing, assignment,
+    scattering, linalg, contractions, factorizations, conv, pool, resize, attention, losses, norms,
 )
 
 table: dict[str, _Primitive] = {

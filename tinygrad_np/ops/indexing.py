@@ -65,7 +65,7 @@ def getitem(x: V, key: Key) -> V:
     Tensor([[2., 1., 2.],
             [4., 3., 4.]])
     """
-    key = tuple(map(_as_numpy, key)) if isinstance(key, tuple) else _as_numpy(key)
+    key = as_numpy_key("getitem", key)
     return basic_index(x, key=key) if is_basic(key) else advanced_index(x, key=key)
 
 
@@ -75,11 +75,17 @@ def is_basic(key: Key) -> bool:
     return not any(isinstance(part, np.ndarray | bool | np.bool_) for part in parts)
 
 
+def as_numpy_key(who: str, key: Key) -> Key:
+    """Convert a key for NumPy; arrays are copied because the graph keeps them."""
+    if isinstance(key, tuple):
+        return tuple([_as_numpy(who, part) for part in key])
+    return _as_numpy(who, key)
+
+
 _PARTS = (slice, int, np.generic, np.ndarray)
 
 
-def _as_numpy(part: Any) -> Any:
-    """Convert one part of a key for NumPy; arrays are copied because the graph keeps them."""
+def _as_numpy(who: str, part: Any) -> Any:
     if isinstance(part, Variable):
         part = part.data
     if not (part is None or part is Ellipsis or isinstance(part, _PARTS)):
@@ -88,7 +94,7 @@ def _as_numpy(part: Any) -> Any:
         part = part if part.size else part.astype(np.int64)
     if isinstance(part, np.ndarray) and part.dtype.kind not in "iub":
         raise DtypeError(
-            f"getitem: expected an index array of integers or bools, got dtype {part.dtype}. Try "
+            f"{who}: expected an index array of integers or bools, got dtype {part.dtype}. Try "
             ".int() or .bool()."
         )
     return part.copy() if isinstance(part, np.ndarray) else part

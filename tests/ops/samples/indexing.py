@@ -48,6 +48,18 @@ def _index_adds(generator: np.random.Generator) -> list[Sample]:
     return found
 
 
+def _assigns(generator: np.random.Generator) -> list[Sample]:
+    shape = (3, 4, 5)
+    found = []
+    for key in BASIC_KEYS + ADVANCED_KEYS:
+        selected = np.zeros(shape)[key].shape
+        for value in (selected, (1, *selected[:-1], 1)):
+            found.append(
+                Sample((normal(generator, *shape), normal(generator, *value)), {"key": key})
+            )
+    return found
+
+
 def _gathers(generator: np.random.Generator) -> list[Sample]:
     cases = [((4,), (3,), 0), ((3, 4), (3, 6), 1), ((3, 4), (2, 2), 0), ((2, 3, 4), (2, 0, 4), 1)]
     return [
@@ -76,6 +88,7 @@ TABLE: Table = {
     "basic_index": _keyed(BASIC_KEYS, (3, 4, 5)),
     "advanced_index": _keyed(ADVANCED_KEYS, (3, 4, 5)),
     "index_add": _index_adds,
+    "assign": _assigns,
 }
 
 
@@ -157,4 +170,5 @@ BAD: Bads = {
         (lambda: T.ones(2, 3)[np.ones(3, bool)], AxisError, "advanced_index: ... Got (2, 3)"),
     ],
     "index_add": refused("index_add", (2,), key=slice(0, 3), shape=(3,)),
+    "assign": refused("assign", (3,), (2,), key=slice(0, 3)),
 }

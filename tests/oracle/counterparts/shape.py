@@ -43,6 +43,17 @@ def _index_add(x, key, shape):
     return zeros.index_add(0, places, x.reshape(-1)).reshape(shape)
 
 
+def _assign(x, value, key):
+    places = _places(x.shape, key).reshape(-1).tolist()
+    # PyTorch does not define which of several values for one position counts.
+    last = sorted({place: order for order, place in enumerate(places)}.values())
+    shape = np.empty(tuple(x.shape))[key].shape
+    value = value.reshape(value.shape[max(value.ndim - len(shape), 0) :]).expand(shape)
+    flat = x.reshape(-1).clone()
+    flat[[places[order] for order in last]] = value.reshape(-1)[last]
+    return flat.reshape(x.shape)
+
+
 def _scatter_add(x, index, dim, shape):
     return torch.zeros(shape, dtype=x.dtype).scatter_add(dim, index, x)
 
@@ -59,6 +70,7 @@ TABLE = {
     "basic_index": _index,
     "advanced_index": _index,
     "index_add": _index_add,
+    "assign": _assign,
     "take_along_axis": lambda x, index, dim: torch.gather(x, dim, index),
     "scatter_add": _scatter_add,
     "nonzero": lambda x, size, fill_value: torch.nonzero(x),
