@@ -168,7 +168,7 @@ def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
     """Accumulate `grad` into the `.grad` of a result, if it is still alive."""
     result = reference()
     if result is not None:
-        own = grad if grad.node is not None else type(grad).wrap(grad.data.copy())
+        own = grad.cast(grad.dtype)  # a copy, recorded with create_graph
         result.grad = own if result.grad is None else result.grad + own
 
 

@@ -300,6 +300,16 @@ def test_hook_gets_a_read_only_gradient():
             (x + y).backward(create_graph=create_graph)
 
 
+def test_retained_gradient_can_be_changed():
+    for create_graph in (False, True):
+        x = leaf(1.0, 2.0)
+        y = x * x
+        y.retain_grad()
+        y.sum().backward(create_graph=create_graph)
+        y.grad *= 2
+        assert (y.grad.tolist(), x.grad.tolist()) == ([2.0, 2.0], [2.0, 4.0])
+
+
 def test_results_of_gradient_do_not_change_with_each_other():
     x, y, upstream = leaf(1.0, 2.0), leaf(3.0, 4.0), Tensor(np.ones(2))
     of_x, of_y = (x + y).gradient(x, y, gradient=upstream, create_graph=True)
