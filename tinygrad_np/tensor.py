@@ -60,7 +60,7 @@ def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
     options = op.options
 
     def call(self: Variable) -> Any:
-        data = self.data
+        data = self._data
         if data.dtype is not _FLOAT32 and data.dtype.kind != "f":
             return apply(op, (self,), options)
         edge = self.node or (self if self._requires_grad else None)
@@ -78,11 +78,11 @@ def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
     options, floating = op.options, op.floating
 
     def call(self: Variable, x: Any) -> Any:
-        own = self.data
+        own = self._data
         dtype = own.dtype
         edge = self.node or (self if self._requires_grad else None)
         if type(x) is Tensor or isinstance(x, Variable):
-            other = x.data
+            other = x._data
             if other.dtype is dtype and (not floating or dtype.kind == "f"):
                 other_edge = x.node or (x if x._requires_grad else None)
                 wanted = (edge is not None, other_edge is not None)
@@ -603,6 +603,34 @@ class Tensor(Variable):
         return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
 
     # Properties and conversions.
+
+    @property
+    def data(self) -> Array:
+        """The array with the values; backward passes do not notice writes to it.
+
+        Setting it replaces the array, also by a copy of the values of a Tensor.
+
+        Raises:
+            DtypeError: if it is set to anything but numbers of native byte order, or not to floats
+                although a gradient is required.
+            GraphError: if it is set to a Tensor in a graph.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if value is self._data:  # after an operator such as `w.data -= ...`
+            self.mark_changed()
+            return
+        if isinstance(value, Variable):
+            value = np.array(value)  # raises for a tensor in a graph
+        if not _is_numeric(value) or (self.requires_grad and value.dtype.kind != "f"):
+            kind = "floats" if self.requires_grad else "numbers"
+            raise DtypeError(
+                f"data: expected an ndarray of {kind} in native byte order, got "
+                f"{_kind(value)} of dtype {getattr(value, 'dtype', None)}."
+            )
+        self._data, self.version = value, [0]
 
     @property
     def requires_grad(self) -> Bool:
@@ -1196,6 +1224,12 @@ def _array_of(data: Any, dtype: Any) -> Array:
     ):
         return array.astype(np.float32)
     return array
+
+
+def _is_numeric(value: Any) -> Bool:
+    """Return whether a value is an ndarray of numbers in native byte order."""
+    is_known = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    return is_known and bool(value.dtype.isnative)
 
 
 def _kind(value: Any) -> str:

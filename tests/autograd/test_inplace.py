@@ -77,6 +77,45 @@ def test_array_of_a_leaf_can_be_changed_by_a_tensor():
     np.testing.assert_allclose(w.data, [0.8, 1.6])
 
 
+def test_array_of_a_leaf_can_be_replaced():
+    w, other = leaf(1.0, 2.0), Tensor(np.array([3.0, 4.0]))
+    for value in (other, other.data, w.data + 2):
+        w.data = value
+        assert type(w.data) is np.ndarray
+        assert w.tolist() == [3.0, 4.0]
+    w.data = other
+    w.data[0] = 7.0
+    assert other.tolist() == [3.0, 4.0]
+    with no_grad():
+        w.data = w - 0.5 * other  # by a plain Tensor
+    assert w.tolist() == [5.5, 2.0]
+    assert w.requires_grad
+
+
+@each(
+    ("value", "error", "message"),
+    [
+        ([1.0, 2.0], DtypeError, "data: expected an ndarray of floats in native byte order, got l"),
+        (np.array([1, 2]), DtypeError, "got numpy.ndarray of dtype int64"),
+        (np.array([1.0], ">f4"), DtypeError, "native byte order, got numpy.ndarray of dtype >f4"),
+        (leaf(1.0, 2.0) * 2, GraphError, r"\.detach\(\)"),
+    ],
+)
+def test_array_of_a_leaf_is_checked_when_it_is_replaced(value, error, message):
+    w = leaf(1.0, 2.0)
+    with pytest.raises(error, match=message):
+        w.data = value
+    assert w.tolist() == [1.0, 2.0]
+
+
+def test_operator_on_the_array_of_a_saved_tensor_is_detected():
+    w = leaf(1.0, 2.0)
+    loss = (w * w).sum()
+    w.data -= 1.0
+    with pytest.raises(GraphError, match="changed in place after the op ran"):
+        loss.backward()
+
+
 def test_saved_tensor_changed_in_place_raises():
     x, constant = leaf(1.0, 2.0), Tensor(np.array([3.0, 4.0]))
     y = (x * constant).sum()

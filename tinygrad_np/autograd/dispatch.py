@@ -114,7 +114,7 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
     is_same = True
     for value in inputs:
         if isinstance(value, Variable):
-            array = value.data
+            array = value._data
             edges.append(value.node or (value if value._requires_grad else None))
         else:
             array = value if type(value) in _NUMBERS else _as_constant(op, value)
