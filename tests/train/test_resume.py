@@ -501,7 +501,7 @@ X = np.ones(1)
         (
             {"a": np.array(["b"])},
             DtypeError,
-            "save: expected 'a' to be an ndarray of numbers, got <U1.",
+            "save: expected 'a' to be a Tensor or ndarray of numbers, got <U1.",
         ),
         (
             {"a/b": X, "a": {"b": X}},
