@@ -311,6 +311,11 @@ def _check(one: Field[Any], value: Any) -> None:
     if limits["choices"] and value not in limits["choices"]:
         raise ArgumentError(f"{flag(one.name)}: expected {_describe_expected(one)}, got {value!r}.")
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ArgumentError(
+                f"{flag(one.name)}: expected {_describe_expected(one)}, got an integer with "
+                f"{len(str(abs(value)))} digits."
+            )
         inside = limits["least"] <= value <= limits["most"] and value > limits["above"]
         if not inside or not math.isfinite(value):
             raise ArgumentError(

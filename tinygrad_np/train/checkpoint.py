@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.checks import check_integer
-from tinygrad_np.files import make_folder
+from tinygrad_np.files import check_no_folder, make_folder, remove
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State, plain
 from tinygrad_np.train.tree import save_tree
@@ -62,6 +62,9 @@ class Checkpoint(Callback):
         if self._best is not None:
             self._best.start(state)
         make_folder(self.folder, "Checkpoint")
+        names = ("best", "last", "training")
+        check_no_folder(*(self.folder / f"{name}.safetensors" for name in names))
+        check_no_folder(*self.folder.glob("step_*.safetensors"))
         self._start = state.snapshot() if state.epoch == 0 else None
 
     def on_epoch_start(self, state: State) -> None:
@@ -74,7 +77,7 @@ class Checkpoint(Callback):
             return
         for pattern in ("best", "last", "step_*"):
             for path in self.folder.glob(f"{pattern}.safetensors"):
-                path.unlink(missing_ok=True)
+                remove(path)
         self._write_training(self._start)
         self._start = None
 

@@ -3,8 +3,8 @@
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sized
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +133,7 @@ class Trainer:
         with self._interrupts:
             self._call("on_fit_start")
             self._take_loader(train_loader)
-            with ExitStack() as ending:
-                # Run every on_fit_end even if one raises; reversed, because the stack is LIFO.
-                for callback in reversed(self.callbacks):
-                    ending.callback(callback.on_fit_end, self.state)
+            with self._ending():
                 try:
                     for epoch in range(first, first + epochs):
                         self.state.epoch = epoch
@@ -149,6 +146,29 @@ class Trainer:
                         raise
             self.history.interrupted |= self._interrupts.count > 0
         return self.history
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Run every `on_fit_end`, however training ends; raise the first error of all."""
+        errors: list[BaseException] = []
+        try:
+            yield
+        except BaseException as error:
+            errors.append(error)
+        for callback in self.callbacks:
+            try:
+                callback.on_fit_end(self.state)
+            except BaseException as error:
+                errors.append(error)
+        for later in errors[1:]:
+            errors[0].add_note(
+                f"Another error followed in on_fit_end: {type(later).__name__}: {later}"
+            )
+        try:
+            if errors:
+                raise errors[0]
+        finally:
+            errors.clear()  # they refer to this frame, which refers to the model
 
     def _run_epoch(self, train_loader: Batches, validation: Batches | None) -> None:
         state, start = self.state, time.perf_counter()
