@@ -54,6 +54,11 @@ def integer(most: int) -> Leaf:
     return Leaf(f"an integer from 0 to {most}", lambda x: is_integer(x) and 0 <= x <= most)
 
 
+def equal_to(expected: str) -> Leaf:
+    """Return the schema of one string."""
+    return Leaf(repr(expected), lambda x: isinstance(x, str) and x == expected)
+
+
 COUNT = Leaf("an integer >= 0", integer(2**63 - 1).test)
 RATE = Leaf("a finite number >= 0", lambda x: is_finite(x) and x >= 0)
 REAL = Leaf("a number", lambda x: is_finite(x) or isinstance(x, float | np.floating))

@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.files import check_no_folder, make_folder, remove
+from tinygrad_np.schema import ANYTHING, DictOf, OrNone, check
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State, plain
 from tinygrad_np.train.tree import save_tree
@@ -101,7 +102,8 @@ class Checkpoint(Callback):
         return {"best": None if self._best is None else self._best.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it belongs to another metric."""
+        """Restore the best value; raise ArgumentError if it is of another metric or invalid."""
+        check("Checkpoint.load_state_dict", state, {"best": OrNone(DictOf(ANYTHING))})
         if self._best is not None and state["best"] is not None:
             self._best.load_state_dict(state["best"])
 

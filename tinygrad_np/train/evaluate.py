@@ -5,6 +5,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.schema import COUNT, REAL, TEXT, DictOf, ListOf, check
 from tinygrad_np.train.batches import Batches, check_loader
 from tinygrad_np.train.callbacks import Callback, State
 
@@ -69,7 +70,9 @@ class Evaluate(Callback):
         return {"name": self.name, "results": [dict(result) for result in self.results]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the results; raise ArgumentError if they belong to another name."""
+        """Restore the results; raise ArgumentError if they are of another name or invalid."""
+        results = ListOf(DictOf(REAL, {"step": COUNT}))
+        check("Evaluate.load_state_dict", state, {"name": TEXT, "results": results})
         if state["name"] != self.name:
             raise ArgumentError(
                 f"Evaluate.load_state_dict: expected a state with name={self.name!r}, got "

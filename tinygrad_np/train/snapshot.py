@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import nn
+from tinygrad_np import nn, random
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim import Optimizer, Schedule
+from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, DictOf, OrNone, check, like
 from tinygrad_np.train.batches import kind_of
 from tinygrad_np.train.callbacks import Callback
 
@@ -44,14 +45,22 @@ def kinds(
     }
 
 
-def check_kinds(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Raise ArgumentError unless the state belongs to a trainer with the same kinds of parts."""
+def check_snapshot(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Check that a state belongs to a trainer with the same parts as that of the state `own`.
+
+    The parts check the insides of their own states when they load them.
+
+    Raises:
+        ArgumentError: if a part is of another class, or a value is invalid.
+    """
     where = "Trainer.load_state_dict"
-    if set(state) != set(own):
+    if not isinstance(state, Mapping) or set(state) != set(own):
+        found = sorted(state) if isinstance(state, Mapping) else type(state).__name__
         raise ArgumentError(
             f"{where}: expected a state from Trainer.state_dict() with the keys {sorted(own)}, got "
-            f"{sorted(state)}."
+            f"{found}."
         )
+    check(where, state["kinds"], DictOf(ANYTHING), "kinds")
     given, expected = state["kinds"], own["kinds"]
     differing = [
         f"{name}: expected {_list_kinds(kind)}, got {_list_kinds(given.get(name))}"
@@ -63,6 +72,19 @@ def check_kinds(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
             f"{where}: this state belongs to a different training run ({'; '.join(differing)}). "
             "Build the Trainer from the same parts. Nothing was loaded."
         )
+    schema = {
+        "kinds": like(expected),
+        "model": DictOf(ARRAY),
+        "optimizer": DictOf(ANYTHING),
+        "schedule": OrNone(DictOf(ANYTHING)),
+        "epoch": COUNT,
+        "step": COUNT,
+        "loader": OrNone(DictOf(ANYTHING)),
+        "generators": [random.state_schema(one) for one in own["generators"]],
+        "default_generator": random.state_schema(own["default_generator"]),
+        "callbacks": [DictOf(ANYTHING) for _ in own["callbacks"]],
+    }
+    check(where, state, schema)
 
 
 def check_loads(loader: Any) -> None:
@@ -75,4 +97,4 @@ def check_loads(loader: Any) -> None:
 
 
 def _list_kinds(kind: Any) -> str:
-    return (", ".join(kind) if isinstance(kind, list) else kind) or "none"
+    return (", ".join(map(str, kind)) if isinstance(kind, list) else str(kind or "")) or "none"

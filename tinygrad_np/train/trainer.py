@@ -12,7 +12,13 @@ import numpy as np
 
 from tinygrad_np import nn, random
 from tinygrad_np.checks import check_at_least, check_integer
-from tinygrad_np.errors import ArgumentError, DtypeError, NotFiniteError
+from tinygrad_np.errors import (
+    ArgumentError,
+    DataError,
+    DtypeError,
+    NotFiniteError,
+    TinygradNpError,
+)
 from tinygrad_np.optim import ReduceLROnPlateau, Schedule, clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.tensor import Tensor
@@ -27,7 +33,7 @@ from tinygrad_np.train.batches import (
 from tinygrad_np.train.callbacks import Callback, History, State
 from tinygrad_np.train.interrupts import Interrupts
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.train.snapshot import bit_generators, check_kinds, check_loads, kinds, remembers
+from tinygrad_np.train.snapshot import bit_generators, check_loads, check_snapshot, kinds, remembers
 from tinygrad_np.train.tree import load_tree, save_tree
 
 
@@ -309,14 +315,16 @@ class Trainer:
         An error leaves the trainer unchanged.
 
         Raises:
-            ArgumentError: if the optimizer, schedule, callbacks or random generators do not match.
-            ShapeError: if the weights do not match the model.
+            ArgumentError: if the optimizer, schedule, callbacks or random generators do not match,
+                or a value in the state is invalid.
+            ShapeError: if an array has the wrong shape.
         """
         own = self.state_dict()
-        check_kinds(state, own)
+        check_snapshot(state, own)
         try:
             self._take(state)
-        except Exception:
+            self._call("on_load")
+        except BaseException:
             self._take(own)
             raise
         self._loader_state = state["loader"]
@@ -349,9 +357,8 @@ class Trainer:
         """Load a checkpoint written by `save` or by Checkpoint; the next `fit` resumes from it.
 
         Raises:
-            DataError: if the file is missing, damaged or not a training checkpoint.
-            ArgumentError: as in `load_state_dict`.
-            ShapeError: as in `load_state_dict`.
+            DataError: if the file is missing, damaged or not a training checkpoint, or if the state
+                in it cannot be loaded, as described in `load_state_dict`.
 
         >>> import tempfile
         >>> from tinygrad_np import nn, optim
@@ -361,7 +368,11 @@ class Trainer:
         ...     trainer.save(f"{folder}/training.safetensors")
         ...     trainer.load(f"{folder}/training.safetensors")
         """
-        self.load_state_dict(load_tree(path))
+        state = load_tree(path)
+        try:
+            self.load_state_dict(state)
+        except TinygradNpError as error:
+            raise DataError(f"{path}: {error}") from error
 
     def _prepare(self, train_loader: Batches, epochs: int, validation: Batches | None) -> int:
         """Check the arguments of `fit`, set up the state and return the first epoch's number."""
