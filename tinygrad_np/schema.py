@@ -43,10 +43,11 @@ class ListOf:
 
 @dataclass(frozen=True)
 class DictOf:
-    """A dict with any strings as keys; the values of known keys have schemas of their own."""
+    """A dict with any strings as keys, but all of `needed`; known keys have their own schemas."""
 
     schema: Any
     known: Mapping[str, Any] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
 
 
 def integer(most: int) -> Leaf:
@@ -124,6 +125,8 @@ def check(who: str, value: Any, schema: Any, path: str = "") -> None:
         case DictOf():
             is_dict = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
             _expect(is_dict, who, path, "a dict with strings as keys", value)
+            missing = [key for key in schema.needed if key not in value]
+            _expect(not missing, who, path, f"a dict with the keys {[*schema.needed]}", value)
             for key, inner in value.items():
                 check(who, inner, schema.known.get(key, schema.schema), _join(path, key))
         case _:

@@ -123,9 +123,17 @@ class History(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replace the epochs by those of another history; raise ArgumentError if invalid."""
-        epochs = ListOf(DictOf(ANYTHING, _LOGS))
+        epochs = ListOf(DictOf(ANYTHING, _LOGS, needed=("epoch",)))
         check("History.load_state_dict", state, {"epochs": epochs})
         self.epochs = [dict(logs) for logs in state["epochs"]]
+
+    def on_load(self, state: State) -> None:
+        """Raise ArgumentError if epochs are missing; the current one may be unfinished."""
+        if len(self.epochs) not in (state.epoch, state.epoch - 1):
+            raise ArgumentError(
+                f"History.load_state_dict: expected the logs of {state.epoch} epochs, got those of "
+                f"{len(self.epochs)}."
+            )
 
     def for_json(self) -> list[dict[str, Any]]:
         """Return the epochs as JSON-compatible values, with None for nan and inf."""

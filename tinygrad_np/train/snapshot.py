@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_np import nn, random
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim import Optimizer, Schedule
-from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, DictOf, OrNone, check, like
+from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, TEXT, DictOf, ListOf, OrNone, check
 from tinygrad_np.train.batches import kind_of
 from tinygrad_np.train.callbacks import Callback
 
@@ -60,26 +60,32 @@ def check_snapshot(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
             f"{where}: expected a state from Trainer.state_dict() with the keys {sorted(own)}, got "
             f"{found}."
         )
-    check(where, state["kinds"], DictOf(ANYTHING), "kinds")
+    names: dict[str, Any] = {"optimizer": TEXT, "schedule": OrNone(TEXT)}
+    names |= {"callbacks": ListOf(TEXT), "generators": ListOf(TEXT)}
+    check(where, state["kinds"], names, "kinds")
     given, expected = state["kinds"], own["kinds"]
     differing = [
-        f"{name}: expected {_list_kinds(kind)}, got {_list_kinds(given.get(name))}"
+        f"{name}: expected {_list_kinds(kind)}, got {_list_kinds(given[name])}"
         for name, kind in expected.items()
-        if given.get(name) != kind
+        if given[name] != kind
     ]
     if differing:
         raise ArgumentError(
             f"{where}: this state belongs to a different training run ({'; '.join(differing)}). "
             "Build the Trainer from the same parts. Nothing was loaded."
         )
+    # The loader itself is known only to the next fit, but most runs have a DataLoader.
+    loader: Any = {"seed": OrNone(COUNT), "epoch": COUNT}
+    if isinstance(state["loader"], Mapping) and set(state["loader"]) != set(loader):
+        loader = DictOf(ANYTHING)
     schema = {
-        "kinds": like(expected),
+        "kinds": names,
         "model": DictOf(ARRAY),
         "optimizer": DictOf(ANYTHING),
         "schedule": OrNone(DictOf(ANYTHING)),
         "epoch": COUNT,
         "step": COUNT,
-        "loader": OrNone(DictOf(ANYTHING)),
+        "loader": OrNone(loader),
         "generators": [random.state_schema(one) for one in own["generators"]],
         "default_generator": random.state_schema(own["default_generator"]),
         "callbacks": [DictOf(ANYTHING) for _ in own["callbacks"]],
@@ -97,4 +103,4 @@ def check_loads(loader: Any) -> None:
 
 
 def _list_kinds(kind: Any) -> str:
-    return (", ".join(map(str, kind)) if isinstance(kind, list) else str(kind or "")) or "none"
+    return (", ".join(kind) if isinstance(kind, list) else kind) or "none"
