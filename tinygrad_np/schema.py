@@ -97,7 +97,7 @@ def check(who: str, value: Any, schema: Any, path: str = "") -> None:
     Args:
         who: the function or class to name in the error message.
         value: nested dicts, lists, arrays, numbers, strings and None.
-        schema: nested dicts, lists, arrays (of which shape and dtype count), `Leaf`, `OrNone`,
+        schema: nested dicts, lists, arrays (only their shape and dtype matter), `Leaf`, `OrNone`,
             `ListOf` and `DictOf`.
         path: where the value is, for the message, such as "optimizer.state[0]".
 
