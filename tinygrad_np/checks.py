@@ -26,10 +26,24 @@ def is_integer(value: Any) -> bool:
 def is_real(value: Any) -> bool:
     """Return whether `value` is a real Python or NumPy number, possibly inf or nan.
 
-    >>> is_real(2), is_real(np.float32(0.5)), is_real("2")
+    As in `is_integer`, a bool is not.
+
+    >>> is_real(2), is_real(np.float32(0.5)), is_real(True)
     (True, True, False)
     """
-    return isinstance(value, int | float | np.integer | np.floating)
+    return is_integer(value) or isinstance(value, float | np.floating)
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether `value` is a real number in the range of float.
+
+    >>> is_finite(0.5), is_finite(math.nan), is_finite(10**400)
+    (True, False, False)
+    """
+    try:
+        return is_real(value) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def check_integer(who: str, least: int, /, **values: Any) -> None:
@@ -54,7 +68,7 @@ def check_at_least(who: str, least: float, /, **values: Any) -> None:
     tinygrad_np.errors.ArgumentError: SGD: expected `lr` to be a finite number >= 0, got -0.1.
     """
     for name, value in values.items():
-        if not is_real(value) or not least <= value < math.inf:
+        if not is_finite(value) or value < least:
             raise ArgumentError(
                 f"{who}: expected `{name}` to be a finite number >= {least}, got {value!r}."
             )

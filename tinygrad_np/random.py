@@ -1,14 +1,24 @@
 """The default random generator of the package. Random functions also accept a `generator`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np.errors import DtypeError
+from tinygrad_np.schema import equal_to, integer, like
 
 _default = np.random.default_rng()
+# Largest values of the integers in the states of NumPy's bit generators.
+_MOST = {
+    "state": 2**128 - 1,
+    "inc": 2**128 - 1,
+    "has_uint32": 1,
+    "uinteger": 2**32 - 1,
+    "pos": 624,
+    "buffer_pos": 4,
+}
 
 
 def manual_seed(seed: int) -> None:
@@ -47,6 +57,24 @@ def state() -> Any:
 def restore(state: Any) -> None:
     """Set the state of the default generator to `state`."""
     _default.bit_generator.state = state
+
+
+def state_schema(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of the states of bit generators of the same class as that of `state`.
+
+    NumPy does not check them: it reads beyond its buffer if MT19937's position is too large.
+    """
+    schema: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, Mapping):
+            schema[name] = state_schema(value)
+        elif isinstance(value, np.ndarray):
+            schema[name] = value  # shape and dtype
+        elif name == "bit_generator":
+            schema[name] = equal_to(value)
+        else:
+            schema[name] = integer(_MOST[name]) if name in _MOST else like(value)
+    return schema
 
 
 @contextmanager

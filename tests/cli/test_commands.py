@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import models
+from tests.tools import each
 from tinygrad_np import data, optim, train
 from tinygrad_np.cli import commands, main, parts, training
 from tinygrad_np.cli.config import RunConfig
@@ -587,6 +588,23 @@ def test_an_unwritable_out_is_an_error_before_training(tmp_path, capsys):
     assert "--out: cannot create or write to the directory" in captured.err
     assert "epoch" not in captured.out
     assert (tmp_path / "out").read_text() == "a file, not a directory"
+
+
+@each("name", ["model.safetensors", "config.json", "last.safetensors", "steps.csv", "curves.png"])
+def test_a_directory_in_place_of_a_result_is_an_error_before_training(tmp_path, capsys, name):
+    (tmp_path / name / name).mkdir(parents=True)
+    assert main(["train", *QUICK, "--out", str(tmp_path / name)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {tmp_path / name / name}: cannot ")
+    assert captured.err.count("\n") == 1
+    assert "epoch" not in captured.out
+    assert [path.name for path in (tmp_path / name).iterdir()] == [name]
+
+
+def test_an_error_before_training_leaves_no_directory(tmp_path):
+    flags = ["--model-options", '{"unknown": 1}', "--out", str(tmp_path / "out")]
+    assert main(["train", *QUICK, *flags]) != 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_file_is_named_in_the_error(tmp_path, capsys):

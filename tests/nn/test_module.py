@@ -528,6 +528,41 @@ def deep(levels):
 # Walks.
 
 
+@each("stored", ["first.weight", "second.weight"])
+def test_a_tied_weight_stored_once_loads(stored):
+    """Safetensors stores a tensor with two names once, under one of them."""
+    state = Tied().state_dict()
+    other = next(iter({"first.weight", "second.weight"} - {stored}))
+    state[stored] += 1
+    once = {name: array for name, array in state.items() if name != other}
+    tied = Tied()
+    tied.load_state_dict(once)
+    assert_same(tied.state_dict(), once | {other: once[stored]})
+    del once[stored]
+    with pytest.raises(ShapeError, match=r"Missing: first\.weight, second\.weight\. Nothing"):
+        tied.load_state_dict(once)
+
+
+@each("strict", [True, False])
+def test_different_values_for_a_tied_weight_raise(strict):
+    tied, state = Tied(), Tied().state_dict()
+    state["first.weight"][0] = state["second.weight"][0] = np.nan
+    tied.load_state_dict(state, strict)
+    before = tied.state_dict()
+    state["second.weight"][1] = 7
+    words = r"Conflicting: first\.weight and second\.weight \(one tensor in the model, different v"
+    with pytest.raises(ShapeError, match=words):
+        tied.load_state_dict(state, strict)
+    assert_same(tied.state_dict(), before)
+
+
+def test_a_path_in_place_of_a_state_dict_raises():
+    with pytest.raises(
+        DtypeError, match=r"^Tied\.load_state_dict: expected a dict of arrays, got s"
+    ):
+        Tied().load_state_dict("model.safetensors")
+
+
 def test_shared_modules_are_walked_once():
     """Walks visit each module once, although 2^60 paths lead to the last one."""
     module, counts = deep(60), []

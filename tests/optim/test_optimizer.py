@@ -852,7 +852,10 @@ def test_loading_state_of_other_shapes_raises():
     larger = optim.SGD(parameters(), lr=0.5, momentum=0.9)
     run(larger, 1)
     optimizer = optim.SGD(parameters()[::-1], lr=0.1)
-    words = re.escape("expected momentum_buffer of parameter '0' to have shape (), got (3, 4).")
+    words = re.escape(
+        "SGD.load_state_dict: expected `state['0'].momentum_buffer` to be an array of shape () and "
+        "dtype float64, got an array of shape (3, 4) and dtype float64."
+    )
     with pytest.raises(ShapeError, match=words):
         optimizer.load_state_dict(larger.state_dict())
     assert optimizer.param_groups[0]["lr"] == 0.1

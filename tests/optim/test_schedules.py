@@ -454,9 +454,16 @@ def test_loading_state_of_another_schedule_raises(make):
     assert schedule.state_dict() == before
 
 
-@each("state", [{}, [], {"options": None}])
-def test_loading_an_invalid_state_raises(state):
-    with pytest.raises(ArgumentError, match=f"got {re.escape(str(state))}\\.$"):
+@each(
+    ("state", "words"),
+    [
+        ({}, "got {}."),
+        ([], "expected the state to be a dict with strings as keys, got a list with 0 entries."),
+        ({"options": None}, "expected `options` to be a dict with strings as keys, got None."),
+    ],
+)
+def test_loading_an_invalid_state_raises(state, words):
+    with pytest.raises(ArgumentError, match=f"{re.escape(words)}$"):
         optim.StepLR(optimizer_of(), 1).load_state_dict(state)
 
 

@@ -6,7 +6,8 @@ import pytest
 from tests.by_hand.cases import draw_batch, weights_of
 from tests.oracle.pytorch import torch
 from tests.oracle.torch_models import PAIRS, our_model, torch_model
-from tinygrad_np import Tensor, train
+from tinygrad_np import Tensor, nn, train
+from tinygrad_np.errors import DataError
 
 pytestmark = pytest.mark.slow
 safetensors_torch = pytest.importorskip("safetensors.torch")
@@ -64,3 +65,28 @@ def test_model_weights_round_trip_through_torch(tmp_path, name):
     other.load_state_dict(train.load(tmp_path / "theirs.safetensors"))
     for path, array in first.state_dict().items():
         np.testing.assert_array_equal(other.state_dict()[path], array, strict=True)
+
+
+def test_a_tied_weight_that_torch_stored_once_loads(tmp_path):
+    class Tied(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+            self.second.weight = self.first.weight
+
+    theirs = Tied()
+    safetensors_torch.save_model(theirs, str(tmp_path / "a.safetensors"))
+    ours = nn.Module()
+    ours.first, ours.second = nn.Linear(3, 3), nn.Linear(3, 3)
+    ours.second.weight = ours.first.weight
+    state = train.load(tmp_path / "a.safetensors")
+    assert len(state) == 3
+    ours.load_state_dict(state)
+    np.testing.assert_array_equal(ours.first.weight.numpy(), theirs.first.weight.detach().numpy())
+
+
+def test_bfloat16_is_named(tmp_path):
+    state = {"w": torch.ones(2, dtype=torch.bfloat16)}
+    safetensors_torch.save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(DataError, match=r"a\.safetensors: 'w' is bfloat16, which NumPy lacks\."):
+        train.load(tmp_path / "a.safetensors")

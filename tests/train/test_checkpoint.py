@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.nn.tools import assert_same
+from tests.tools import each
 from tests.train.tools import (
     STEPS,
     Do,
@@ -123,4 +124,14 @@ def test_unwritable_directory_is_reported_before_training(tmp_path):
     with pytest.raises(DataError, match=message):
         trainer.fit(loader(), 1)
     assert seen.points == ["fit_start"]
+    assert trainer.state.step == 0
+
+
+@each("name", ["best", "last", "training", "step_000004"])
+def test_a_directory_in_place_of_a_file_is_reported_before_training(tmp_path, name):
+    folder = tmp_path / name
+    (folder / f"{name}.safetensors").mkdir(parents=True)
+    trainer = trainer_of(train.Checkpoint(folder, "train_loss", every_steps=2))
+    with pytest.raises(DataError, match=rf"{name}\.safetensors: cannot write the file \(Is a dir"):
+        trainer.fit(loader(), 1)
     assert trainer.state.step == 0

@@ -1,5 +1,6 @@
 """A training run that is interrupted and resumed has the same bits as one that is not."""
 
+import copy
 import gc
 import json
 import os
@@ -15,11 +16,17 @@ import pytest
 
 import tinygrad_np
 from tests.nn.tools import assert_same
-from tests.tools import each, rng
+from tests.tools import each, naming, rng
 from tests.train import tools
 from tests.train.tools import STEPS
 from tinygrad_np import data, nn, optim, random, train
-from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
+from tinygrad_np.errors import (
+    ArgumentError,
+    DataError,
+    DtypeError,
+    ShapeError,
+    TinygradNpError,
+)
 from tinygrad_np.train.tree import load_tree, save_tree
 
 pytestmark = pytest.mark.slow
@@ -52,6 +59,7 @@ def scripted():
     return tools.Scripted([3.0, 1.0, 2.0, 4.0], "own_loss")
 
 
+POINTS = data.Dataset(np.ones((8, 1, 1, 3), np.float32), np.arange(8) % 2, ("a", "b"))
 BATCHES = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
 
 
@@ -398,6 +406,140 @@ def test_states_of_other_trainers_raise_and_change_nothing(own, other, error, wo
     np.testing.assert_equal(own.state_dict(), before)
 
 
+def full():
+    """Return a small trainer with all kinds of state, after two epochs."""
+    mersenne = np.random.Generator(np.random.MT19937(2))
+    parts = [
+        train.EarlyStopping("train_loss"),
+        train.Evaluate("curve", BATCHES, every_steps=1),
+        scripted(),
+    ]
+    layers = nn.Flatten(), nn.Linear(3, 2, generator=rng()), nn.Dropout(0.1, generator=rng(1))
+    model = nn.Sequential(*layers, nn.Dropout(0.1, generator=mersenne))
+    trainer = simple(model=model, schedule=sequence, callbacks=parts, lr=0.01)
+    trainer.fit(data.DataLoader(POINTS, 4, shuffle=True, seed=0), 2)
+    return trainer
+
+
+def at(tree, path):
+    """Return the container of an entry and its key, given as `a.b.0`."""
+    *outer, last = [int(key) if key.isdigit() else key for key in path.split("/")]
+    for key in outer:
+        tree = tree[key]
+    return tree, last
+
+
+@each(
+    ("path", "value", "words"),
+    [
+        ("epoch", "x", "expected `epoch` to be an integer >= 0, got 'x'."),
+        ("epoch", -1, "expected `epoch` to be an integer >= 0, got -1."),
+        ("epoch", True, "expected `epoch` to be an integer >= 0, got True."),
+        ("epoch", 5, "History.load_state_dict: expected the logs of 5 epochs, got those of 2."),
+        ("step", 10**400, "expected `step` to be an integer >= 0, got an integer of 1329 bits."),
+        ("step", np.nan, "expected `step` to be an integer >= 0, got nan."),
+        ("kinds/optimizer", 3, "expected `kinds.optimizer` to be a string, got 3."),
+        ("model/1.weight", 1.0, "expected `model.1.weight` to be an array, got 1.0."),
+        ("loader/epoch", -1, "expected `loader.epoch` to be an integer >= 0, got -1."),
+        (
+            "loader",
+            [],
+            "expected `loader` to be a dict with the keys ['epoch', 'seed'], got a list",
+        ),
+        ("callbacks", [], "expected `callbacks` to be a list with 3 entries, got a list with 0"),
+        (
+            "generators/1/state/pos",
+            625,
+            "expected `generators[1].state.pos` to be an integer from 0 to 624, got 625.",
+        ),
+        (
+            "default_generator/bit_generator",
+            "SFC64",
+            "expected `default_generator.bit_generator` to be 'PCG64', got 'SFC64'.",
+        ),
+        (
+            "optimizer/state/0/step",
+            "x",
+            "Adam.load_state_dict: expected `state['1.weight'].step` to be an integer >= 0",
+        ),
+        (
+            "optimizer/state/0/mean",
+            np.ones((2, 3)),
+            "expected `state['1.weight'].mean` to be an array of shape (2, 3) and dtype float32, "
+            "got an array of shape (2, 3) and dtype float64.",
+        ),
+        (
+            "optimizer/state/0",
+            {"step": 2},
+            "expected `state['1.weight']` to have the entries ['mean', 'square', 'step'], got",
+        ),
+        ("optimizer/param_groups/0/amsgrad", 1, "`param_groups[0].amsgrad` to be a bool, got 1."),
+        ("optimizer/param_groups/0/lr", 10**400, "Adam: expected `lr` to be a finite number >= 0"),
+        ("schedule/steps", 1.5, "SequentialLR.load_state_dict: expected `steps` to be an integer"),
+        ("schedule/options/milestones", 6, "expected `options.milestones` to be a list, got 6."),
+        (
+            "schedule/schedulers/0/initial_lrs",
+            ["x"],
+            "expected `initial_lrs[0]` to be a finite number >= 0, got 'x'.",
+        ),
+        ("callbacks/0/epochs/1", {}, "expected `epochs[1]` to be a dict with the keys ['epoch']"),
+        ("callbacks/0/epochs/0/train_loss", "x", "`epochs[0].train_loss` to be a number, got 'x'"),
+        ("callbacks/2/best/value", np.nan, "expected a best value for epoch"),
+        ("callbacks/2/best/value", None, "expected `best.value` to be a number, got None."),
+        ("callbacks/2/waited", -1, "expected `waited` to be an integer >= 0, got -1."),
+        (
+            "callbacks/2/weights/1.bias",
+            np.ones(3, np.float32),
+            "expected `weights.1.bias` to be an array of shape (2,) and dtype float32, got an",
+        ),
+        ("callbacks/1/results/0", {"step": 1}, "to be a dict with the keys ['step', 'curve_loss']"),
+    ],
+)
+def test_invalid_values_raise_name_the_file_and_change_nothing(tmp_path, path, value, words):
+    trainer = full()
+    before, state = trainer.state_dict(), trainer.state_dict()
+    where, key = at(state, path)
+    assert key in where or isinstance(key, int)
+    where[key] = value
+    save_tree(tmp_path / "a", state)
+    with pytest.raises(DataError, match=f"^{re.escape(f'{tmp_path}/a: ')}.*{re.escape(words)}"):
+        trainer.load(tmp_path / "a")
+    np.testing.assert_equal(trainer.state_dict(), before)
+
+
+def paths_of(tree, path=""):
+    """Yield the paths of all entries of a tree."""
+    entries = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in entries:
+        yield f"{path}{key}"
+        if isinstance(value, dict | list):
+            yield from paths_of(value, f"{path}{key}/")
+
+
+ODD = [10**400, -1, True, None, "x", np.nan, np.inf, 0.5, [], {}, [[]], np.ones(3), {"a": 1}]
+
+
+def test_random_mutations_raise_only_errors_of_the_package_and_change_nothing():
+    trainer, generator = full(), rng(7)
+    good = trainer.state_dict()
+    places, refused = list(paths_of(good)), 0
+    for place in generator.choice(places, 300):
+        state = copy.deepcopy(good)
+        where, key = at(state, place)
+        if generator.random() < 0.2:
+            del where[key]
+        else:
+            where[key] = ODD[generator.integers(len(ODD))]
+        with naming(f"{place} = {where.get(key) if isinstance(where, dict) else where}"):
+            try:
+                trainer.load_state_dict(state)
+            except TinygradNpError:
+                refused += 1
+                np.testing.assert_equal(trainer.state_dict(), good)
+            trainer.load_state_dict(good)
+    assert refused > 200
+
+
 def test_callbacks_without_a_state_may_differ(tmp_path):
     simple(callbacks=[train.Progress()]).save(tmp_path / "a")
     simple().load(tmp_path / "a")
@@ -501,7 +643,7 @@ X = np.ones(1)
         (
             {"a": np.array(["b"])},
             DtypeError,
-            "save: expected 'a' to be an ndarray of numbers, got <U1.",
+            "save: expected 'a' to be a Tensor or ndarray of numbers, got <U1.",
         ),
         (
             {"a/b": X, "a": {"b": X}},

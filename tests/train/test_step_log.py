@@ -2,6 +2,7 @@
 
 import csv
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.train.tools import STEPS, Do, ctrl_c, fail, fit_to, loader, squares, trainer_of
 from tinygrad_np import nn, train
 from tinygrad_np.errors import DataError
+from tinygrad_np.train.weights import load_with_metadata
 
 
 def rows_of(path):
@@ -88,6 +90,34 @@ def test_the_file_is_closed_after_ctrl_c_or_an_error(tmp_path, end):
     assert len(rows_of(log.path)) == 2
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_training_with_one_error_and_keeps_the_weights(tmp_path):
+    log = train.StepLog(tmp_path / "steps.csv")
+
+    def fill(state):
+        log._file.close()
+        log._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+
+    trainer = trainer_of(Do("batch_end", fill, 3), log, train.Checkpoint(tmp_path, "train_loss"))
+    with pytest.raises(
+        DataError, match=r"steps\.csv: cannot write the file \(No space left"
+    ) as info:
+        trainer.fit(loader(), 1)
+    assert not hasattr(info.value, "__notes__")
+    assert steps_of(log) == [1, 2]
+    assert load_with_metadata(tmp_path / "last.safetensors")[1]["step"] == "3"
+
+
+def test_lines_with_unreadable_steps_are_dropped(tmp_path):
+    log = train.StepLog(tmp_path / "steps.csv")
+    lines = [f"t,1,{step},0.5,,0.1\n" for step in ("1", "\u00b2", "9" * 5000, "-1", "")]
+    log.path.write_text("time,epoch,step,loss,accuracy,lr\n" + "".join(lines), encoding="utf-8")
+    trainer = trainer_of(log)
+    trainer.state.step = 1
+    log.on_fit_start(trainer.state)
+    assert steps_of(log) == [1]
+
+
 def test_other_files_are_kept_and_unwritable_directories_raise(tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n")
     with pytest.raises(DataError, match=r"^StepLog: .*notes\.csv exists and is not a step log"):
@@ -95,3 +125,5 @@ def test_other_files_are_kept_and_unwritable_directories_raise(tmp_path):
     assert (tmp_path / "notes.csv").read_text() == "a,b\n"
     with pytest.raises(DataError, match=r"^StepLog: cannot create or write to the directory .* \("):
         trainer_of(train.StepLog(tmp_path / "notes.csv" / "steps.csv")).fit(loader(), 1)
+    with pytest.raises(DataError, match=r"cannot read the file \("):
+        trainer_of(train.StepLog(tmp_path)).fit(loader(), 1)

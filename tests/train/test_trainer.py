@@ -12,6 +12,7 @@ from tests.tools import each, rng
 from tests.train.tools import (
     STEPS,
     Do,
+    fail,
     linear,
     loader,
     sets,
@@ -266,6 +267,22 @@ def test_callbacks_are_called_in_order():
     epoch = ["epoch_start", *["batch_end"] * STEPS, "epoch_end"]
     assert seen.points == ["fit_start", *epoch, *epoch, "fit_end"]
     assert set(seen.found) == {id(trainer.state)}
+
+
+def test_an_error_in_on_fit_end_does_not_hide_the_first_one():
+    def fail_later(state):
+        raise ArithmeticError("later")
+
+    last = Do("fit_end", lambda state: state.step)
+    trainer = trainer_of(Do("batch_end", fail, 2), Do("fit_end", fail_later), last)
+    with pytest.raises(RuntimeError, match="own") as info:
+        trainer.fit(loader(), 1)
+    notes = ["Another error followed in on_fit_end: ArithmeticError: later"]
+    assert info.value.__notes__ == notes
+    assert last.found == [2]
+    with pytest.raises(ArithmeticError, match="later"):
+        trainer_of(Do("fit_end", fail_later), last).fit(loader(), 1)
+    assert last.found == [2, STEPS]
 
 
 def test_state_is_current_at_each_step():

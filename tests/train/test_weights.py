@@ -1,20 +1,24 @@
 """Weights on disk: round trips, damaged files, interrupted writes."""
 
 import errno
+import json
 import os
 import re
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from models import DigitsCNN, LabCNN, MnistCNNLight
 from tests.nn.tools import assert_same
-from tests.tools import each, rng
+from tests.tools import each, naming, rng
 from tinygrad_np import Tensor, TinygradNpError, train
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
 from tinygrad_np.files import write_bytes
+from tinygrad_np.train.weights import load_with_metadata
 
 # Weights on disk.
 
@@ -71,7 +75,10 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
 def test_metadata_is_readable_by_safetensors(tmp_path):
     train.save(tmp_path / "a", arrays(), {"epoch": "3", "seed": "0"})
     with safe_open(tmp_path / "a", "numpy") as file:
-        assert file.metadata() == {"epoch": "3", "seed": "0"}
+        metadata = file.metadata()
+    assert re.fullmatch("tinygrad_np.sha256:[0-9a-f]{64}", metadata.pop("tinygrad_np.sha256"))
+    assert metadata == {"epoch": "3", "seed": "0"}
+    assert load_with_metadata(tmp_path / "a")[1] == metadata
     assert_same(train.load(tmp_path / "a"), arrays())
 
 
@@ -88,7 +95,94 @@ def test_arrays_of_other_byte_order_load_as_native(tmp_path):
         assert_same(train.load(tmp_path / "a"), {"w": np.arange(3, dtype=np.float32)})
 
 
+def test_tensors_are_saved_like_their_arrays(tmp_path):
+    """A dict of Parameters, results and arrays, in one file."""
+    weight = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    train.save(tmp_path / "a", {"w": weight, "r": weight.T * 2, "a": np.arange(3)})
+    expected = {"w": weight.numpy(), "r": weight.numpy().T * 2, "a": np.arange(3)}
+    assert_same(train.load(tmp_path / "a"), expected)
+
+
+def test_the_order_of_names_does_not_change_the_bytes(tmp_path):
+    whole, strings = arrays(), {"epoch": "3", "loss": "0.5", "model": "LeNet"}
+    train.save(tmp_path / "a", whole, strings)
+    train.save(tmp_path / "b", dict(reversed(whole.items())), dict(reversed(strings.items())))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+# Damage.
+
+
+def test_every_flipped_bit_raises(tmp_path):
+    path = tmp_path / "a"
+    train.save(path, {"w": np.ones(2, np.uint8)}, {"epoch": "3"})
+    content = path.read_bytes()
+    for place in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with naming(place), pytest.raises(DataError):
+            train.load(path)
+
+
+def test_a_flipped_bit_of_a_weight_is_named_as_damage(tmp_path):
+    path = tmp_path / "a"
+    train.save(path, {"w": np.ones(5)})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 64
+    path.write_bytes(content)
+    words = f"^{re.escape(str(path))}: the file is damaged: its SHA-256 is not the one stored"
+    with pytest.raises(DataError, match=words):
+        train.load(path)
+
+
+def test_files_without_a_checksum_load(tmp_path):
+    save_file({"w": np.ones(3)}, tmp_path / "a", {"sha256": "a name of their own"})
+    weights, metadata = load_with_metadata(tmp_path / "a")
+    assert_same(weights, {"w": np.ones(3)})
+    assert metadata == {"sha256": "a name of their own"}
+
+
+def safetensors_file(header, data=b""):
+    """Return the bytes of a file with a header and data written by hand."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+@each(("code", "kind"), [("BF16", "bfloat16"), ("F8_E4M3", "F8_E4M3"), ("C64", "C64")])
+def test_dtypes_that_numpy_lacks_are_named(tmp_path, code, kind):
+    size = {"BF16": 2, "F8_E4M3": 1, "C64": 8}[code]
+    entry = {"dtype": code, "shape": [2], "data_offsets": [0, 2 * size]}
+    (tmp_path / "a").write_bytes(safetensors_file({"w": entry}, bytes(2 * size)))
+    words = re.escape(f"{tmp_path / 'a'}: 'w' is {kind}, which NumPy lacks. Convert it to float32")
+    with pytest.raises(DataError, match=f"^{words}"):
+        train.load(tmp_path / "a")
+
+
+def test_shapes_that_numpy_cannot_hold_raise(tmp_path):
+    for shape in ([0, 2**62, 2**62], [0, 2**64 - 1], [1] * 80):
+        entry = {"dtype": "U8", "shape": shape, "data_offsets": [0, int(0 not in shape)]}
+        (tmp_path / "a").write_bytes(safetensors_file({"w": entry}, bytes(int(0 not in shape))))
+        with pytest.raises(DataError, match="a: "):
+            train.load(tmp_path / "a")
+
+
 # Values the format cannot store.
+
+
+@each(
+    ("arguments", "words"),
+    [
+        (({"w": np.ones(1)}, "a"), "`path` to be a str or Path, got dict. The path comes first"),
+        ((None, {}), "`path` to be a str or Path, got NoneType."),
+        (("a", [np.ones(1)]), "`state` to be a dict of Tensors or arrays, got list. Try model."),
+    ],
+)
+def test_other_arguments_raise(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DtypeError, match=f"^save: expected {re.escape(words)}"):
+        train.save(*arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 NAMES = "expected array names to be strings other than '__metadata__'"
@@ -97,37 +191,53 @@ NAMES = "expected array names to be strings other than '__metadata__'"
 @each(
     ("state", "error", "words"),
     [
-        ({"w": [1.0, 2.0]}, DtypeError, "expected 'w' to be an ndarray of numbers, got list."),
-        ({"w": Tensor([1.0])}, DtypeError, "expected 'w' to be an ndarray of numbers, got Tensor."),
+        (
+            {"w": [1.0, 2.0]},
+            DtypeError,
+            "expected 'w' to be a Tensor or ndarray of numbers, got list.",
+        ),
         (
             {"w": np.float32(1)},
             DtypeError,
-            "expected 'w' to be an ndarray of numbers, got float32.",
+            "expected 'w' to be a Tensor or ndarray of numbers, got float32.",
         ),
-        ({"w": None}, DtypeError, "expected 'w' to be an ndarray of numbers, got NoneType."),
+        (
+            {"w": None},
+            DtypeError,
+            "expected 'w' to be a Tensor or ndarray of numbers, got NoneType.",
+        ),
         (
             {"w": {"v": np.ones(1)}},
             DtypeError,
-            "expected 'w' to be an ndarray of numbers, got dict.",
+            "expected 'w' to be a Tensor or ndarray of numbers, got dict.",
         ),
-        ({"w": np.array(["a"])}, DtypeError, "expected 'w' to be an ndarray of numbers, got <U1."),
+        (
+            {"w": np.array(["a"])},
+            DtypeError,
+            "expected 'w' to be a Tensor or ndarray of numbers, got <U1.",
+        ),
         (
             {"w": np.array([None])},
             DtypeError,
-            "expected 'w' to be an ndarray of numbers, got object.",
+            "expected 'w' to be a Tensor or ndarray of numbers, got object.",
         ),
         (
             {"w": np.ones(1, complex)},
             DtypeError,
-            "expected 'w' to be an ndarray of numbers, got complex128.",
+            "expected 'w' to be a Tensor or ndarray of numbers, got complex128.",
         ),
         (
             {"w": np.ones(1, "M8[s]")},
             DtypeError,
-            "expected 'w' to be an ndarray of numbers, got datetime64[s].",
+            "expected 'w' to be a Tensor or ndarray of numbers, got datetime64[s].",
         ),
         ({"__metadata__": np.ones(1)}, ArgumentError, f"{NAMES}, got '__metadata__'."),
         ({3: np.ones(1)}, ArgumentError, f"{NAMES}, got 3."),
+        (
+            {"\ud800": np.ones(1)},
+            ArgumentError,
+            "expected names and metadata to be valid Unicode, got ",
+        ),
     ],
 )
 def test_values_the_format_cannot_store_raise_and_leave_no_file(tmp_path, state, error, words):
@@ -145,6 +255,12 @@ def test_metadata_other_than_strings_raises_and_leaves_no_file(tmp_path, metadat
     with pytest.raises(DtypeError, match=expected):
         train.save(tmp_path / "a", arrays(), metadata)
     assert list(tmp_path.iterdir()) == []
+
+
+@each("entry", [{"tinygrad_np.sha256": "a"}, {"a": "tinygrad_np.sha256:a"}])
+def test_metadata_in_place_of_the_checksum_raises(tmp_path, entry):
+    with pytest.raises(ArgumentError, match=r"^save: expected `metadata` without 'tinygrad_np\."):
+        train.save(tmp_path / "a", arrays(), entry)
 
 
 # Files that cannot be read or written.
@@ -207,7 +323,7 @@ NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 @each(
     ("owner", "name", "error"),
     [
-        (os, "open", NO_SPACE),
+        (Path, "open", NO_SPACE),
         (os, "fsync", NO_SPACE),
         (Path, "replace", NO_SPACE),
         (os, "fsync", KeyboardInterrupt()),
@@ -227,15 +343,17 @@ def test_a_failed_write_keeps_the_previous_file(tmp_path, monkeypatch, owner, na
     assert_same(train.load(tmp_path / "weights"), arrays())
 
 
-def test_the_content_is_flushed_before_the_file_is_renamed(tmp_path, monkeypatch):
+def test_the_content_is_flushed_before_the_rename_and_the_directory_after_it(tmp_path, monkeypatch):
     events = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda file: events.append("flushed") or fsync(file))
+    monkeypatch.setattr(
+        os, "fsync", lambda file: events.append(stat.S_ISDIR(os.fstat(file).st_mode)) or fsync(file)
+    )
     monkeypatch.setattr(
         Path, "replace", lambda old, new: events.append(old.read_bytes()) or replace(old, new)
     )
     write_bytes(tmp_path / "a", b"all of it")
-    assert events == ["flushed", b"all of it"]
+    assert events == [False, b"all of it", True]  # the file, then its directory
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")

@@ -11,7 +11,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import write_bytes
+from tinygrad_np.files import read_json, write_bytes
 
 # Default learning rates: each optimizer has its own scale.
 LEARNING_RATES = {
@@ -229,17 +229,12 @@ class RunConfig:
             DataError: if the file cannot be read, or a value in it or in `changes` is invalid; the
                 message names the file.
         """
-        try:
-            found = json.loads(path.read_text())
-        except FileNotFoundError as error:
+        if not path.exists():
             raise DataError(
                 f"{path}: file not found. Expected the config.json of a run directory made by "
                 "`python -m tinygrad_np train`."
-            ) from error
-        except OSError as error:
-            raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
-        except ValueError as error:
-            raise DataError(f"{path}: cannot parse the file as JSON ({error}).") from error
+            )
+        found = read_json(path)
         if not isinstance(found, dict):
             raise DataError(f"{path}: expected a JSON object, got {type(found).__name__}.")
         try:
@@ -316,6 +311,11 @@ def _check(one: Field[Any], value: Any) -> None:
     if limits["choices"] and value not in limits["choices"]:
         raise ArgumentError(f"{flag(one.name)}: expected {_describe_expected(one)}, got {value!r}.")
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ArgumentError(
+                f"{flag(one.name)}: expected {_describe_expected(one)}, got an integer with "
+                f"{len(str(abs(value)))} digits."
+            )
         inside = limits["least"] <= value <= limits["most"] and value > limits["above"]
         if not inside or not math.isfinite(value):
             raise ArgumentError(

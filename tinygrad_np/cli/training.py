@@ -22,7 +22,7 @@ from tinygrad_np.cli.parts import (
 )
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, NotFiniteError
-from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np.files import check_no_folder, make_folder, remove, write_bytes
 from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
@@ -57,7 +57,7 @@ class _Begin(train.Callback):
     def on_fit_start(self, state: train.State) -> None:
         if state.epoch == 0:
             for name in (WEIGHTS, *_TELLING, *viz.REPORT_FILES):
-                (self.out / name).unlink(missing_ok=True)
+                remove(self.out / name)
         self.config.write(self.out / "config.json")
 
 
@@ -68,7 +68,8 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
         inf or nan, 130 after Ctrl-C. In each case, the results so far are written.
     """
-    make_folder(out, "--out")
+    files = (WEIGHTS, *_TELLING, *viz.REPORT_FILES, "config.json", "steps.csv")
+    check_no_folder(*(out / name for name in files))
     start = time.perf_counter()
     sets = make_sets(config)
     seconds = {"loading": time.perf_counter() - start}
@@ -77,6 +78,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     loader = make_loader(config, sets.train)
     trainer, epochs = _trainer(config, model, loader, sets, out)
     done = _load(trainer, config, epochs, out) if resume else 0
+    make_folder(out, "--out")  # only now: the errors above leave no empty directory
     count = sum(parameter.numel() for parameter in model.parameters())
     print(
         f"{config.model_name}: {count:,} parameters; {config.optimizer}, lr {config.learning_rate}"

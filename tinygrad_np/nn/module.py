@@ -257,16 +257,32 @@ class Module:
             strict: whether missing and unexpected names are errors; if False, they are ignored.
 
         Raises:
-            ShapeError: if a name is missing or unexpected, a shape does not match, or a dtype
-                cannot be cast by NumPy's "same_kind" rule, such as float to int. The message lists
-                every such name, and nothing is loaded.
+            DtypeError: if `state` is not a dict.
+            ShapeError: if a name is missing or unexpected, a shape does not match, a dtype cannot
+                be cast by NumPy's "same_kind" rule, such as float to int, or the names of a shared
+                tensor have different values. The message lists every such name, and nothing is
+                loaded.
+
+        A shared tensor needs only one of its names: safetensors stores such a tensor once.
         """
+        if not isinstance(state, Mapping):
+            raise DtypeError(
+                f"{type(self).__name__}.load_state_dict: expected a dict of arrays, got "
+                f"{type(state).__name__}. Read a file with train.load(path)."
+            )
         own = dict(self._named_tensors(each_way=True))
         given = {
             name: value.data if isinstance(value, Tensor) else np.asarray(value)
             for name, value in state.items()
         }
-        missing = [name for name in own if name not in given] if strict else []
+        names_of: dict[int, list[str]] = {}
+        for name, tensor in own.items():
+            names_of.setdefault(id(tensor), []).append(name)
+        missing = [
+            name
+            for name, tensor in own.items()
+            if strict and not any(other in given for other in names_of[id(tensor)])
+        ]
         unexpected = [name for name in given if name not in own] if strict else []
         common = [name for name in own if name in given]
         mismatched = [
@@ -276,7 +292,18 @@ class Module:
             if given[name].shape != own[name].shape
             or not np.can_cast(given[name].dtype, own[name].dtype, "same_kind")
         ]
-        problems = {"Missing": missing, "Unexpected": unexpected, "Mismatched": mismatched}
+        conflicting = [
+            f"{first} and {name} (one tensor in the model, different values)"
+            for first, *others in names_of.values()
+            for name in others
+            if first in given and name in given and not _equal(given[first], given[name])
+        ]
+        problems = {
+            "Missing": missing,
+            "Unexpected": unexpected,
+            "Mismatched": mismatched,
+            "Conflicting": conflicting,
+        }
         if any(problems.values()):
             listed = " ".join(f"{kind}: {', '.join(n)}." for kind, n in problems.items() if n)
             raise ShapeError(
@@ -414,6 +441,13 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({own})"
         return "\n".join([f"{type(self).__name__}(", *([f"  {own}"] if own else []), *inner, ")"])
+
+
+def _equal(one: Array, other: Array) -> bool:
+    """Return whether two arrays have the same shape and values; nan equals nan."""
+    return one.shape == other.shape and bool(
+        np.all((one == other) | (one != one) & (other != other))
+    )
 
 
 def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.checks import is_finite, is_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.optim.formulas import blend, get_or_zeros
 from tinygrad_np.optim.optimizer import Optimizer, name_of
@@ -76,9 +77,9 @@ class Muon(Optimizer):
             raise ArgumentError(
                 f"Muon: expected `ns_coefficients` to be three numbers, got {factors!r}."
             )
-        if not all(math.isfinite(factor) for factor in factors):
+        if not all(is_finite(factor) for factor in factors):
             raise ArgumentError(f"Muon: expected `ns_coefficients` to be finite, got {factors}.")
-        if not isinstance(steps, int) or not 0 <= steps < 100:
+        if not is_integer(steps) or not 0 <= steps < 100:
             raise ArgumentError(
                 f"Muon: expected `ns_steps` to be an integer from 0 to 99, got {steps!r}. "
                 "Try 5, the default."

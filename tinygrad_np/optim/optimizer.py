@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.checks import check_at_least, check_probability
+from tinygrad_np.checks import check_at_least, check_probability, is_integer, is_real
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, ListOf, check, like
 from tinygrad_np.tensor import Tensor
 
 # Hyperparameters that must be >= 0, and those that must be from 0 to 1, in every optimizer.
@@ -184,15 +185,28 @@ class Optimizer:
         Raises:
             ArgumentError: if the parameter groups or their options do not match, or a value is
                 invalid.
-            ShapeError: if an array differs in shape from its parameter.
+            ShapeError: if an array has the wrong shape.
 
         An error leaves the optimizer unchanged.
         """
+        self._check_state_dict(state)
+        for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
+            # Checkpoints store hyperparameters as JSON, which turns tuples into lists.
+            plain = {k: tuple(v) if isinstance(v, list) else v for k, v in loaded.items()}
+            group.update({**plain, "params": group["params"]})
+        self.state = [
+            {name: _copy(value) for name, value in values.items()} for values in state["state"]
+        ]
+
+    def _check_state_dict(self, state: Mapping[str, Any]) -> None:
         where = f"{self._kind}.load_state_dict"
-        if set(state) != {"state", "param_groups"}:
+        if not isinstance(state, Mapping) or set(state) != {"state", "param_groups"}:
+            found = sorted(state) if isinstance(state, Mapping) else type(state).__name__
             raise ArgumentError(
-                f"{where}: expected the entries ['param_groups', 'state'], got {sorted(state)}."
+                f"{where}: expected the entries ['param_groups', 'state'], got {found}."
             )
+        structure = {"state": ListOf(DictOf(ANYTHING)), "param_groups": ListOf(DictOf(NO_ARRAY))}
+        check(where, state, structure)
         # initial_lr is not compared: only schedules set it, and older files lack it.
         own = [(_names(group), len(group["params"])) for group in self.param_groups]
         given = [(_names(group), group.get("params")) for group in state["param_groups"]]
@@ -205,25 +219,44 @@ class Optimizer:
                 f"{where}: expected the states of {len(self.state)} parameters, got "
                 f"{len(state['state'])}."
             )
-        for position, (parameter, values) in enumerate(
-            zip(self._parameters(), state["state"], strict=True)
+        entries = iter(enumerate(state["state"]))
+        for number, (group, loaded) in enumerate(
+            zip(self.param_groups, state["param_groups"], strict=True)
         ):
-            for name, value in values.items():
-                if isinstance(value, np.ndarray) and value.shape != parameter.shape:
-                    raise ShapeError(
-                        f"{where}: expected {name} of parameter "
-                        f"{name_of(parameter, position)!r} to have shape {parameter.shape}, got "
-                        f"{value.shape}."
-                    )
-        for group in state["param_groups"]:
-            self._check(group)
-        for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
-            # Checkpoints store hyperparameters as JSON, which turns tuples into lists.
-            plain = {k: tuple(v) if isinstance(v, list) else v for k, v in loaded.items()}
-            group.update({**plain, "params": group["params"]})
-        self.state = [
-            {name: _copy(value) for name, value in values.items()} for values in state["state"]
-        ]
+            self._check(loaded)
+            kinds = {"initial_lr": RATE} | {name: like(value) for name, value in group.items()}
+            for name in loaded:
+                if name != "params":
+                    check(where, loaded[name], kinds[name], f"param_groups[{number}].{name}")
+            for parameter in group["params"]:
+                position, values = next(entries)
+                path = f"state[{name_of(parameter, position)!r}]"
+                self._check_state(where, path, values, parameter.data, loaded)
+
+    def _check_state(
+        self,
+        where: str,
+        path: str,
+        state: Mapping[str, Any],
+        weight: Array,
+        group: Mapping[str, Any],
+    ) -> None:
+        """Check the state of one parameter against what a step makes of an empty state."""
+        if not state:
+            return  # no step yet, or frozen
+        sample: dict[str, Any] = {}
+        with np.errstate(all="ignore"):
+            self._update(np.zeros_like(weight), np.zeros_like(weight), sample, group)
+        if not set(sample) <= set(state):
+            raise ArgumentError(
+                f"{where}: expected `{path}` to have the entries {sorted(sample)}, got "
+                f"{sorted(state)}."
+            )
+        for name, value in state.items():
+            # An option that was changed in training, such as momentum, can leave an unused entry.
+            example = sample.get(name, weight if isinstance(value, np.ndarray) else 0.0)
+            schema = COUNT if is_integer(example) else like(example)
+            check(where, value, schema, f"{path}.{name}")
 
 
 def _describe(groups: Sequence[tuple[set[str], Any]]) -> str:
@@ -238,7 +271,7 @@ def check_betas(kind: str, betas: Any) -> None:
     """Raise ArgumentError unless `betas` are two numbers in [0, 1)."""
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise ArgumentError(f"{kind}: expected `betas` to be two numbers, got {betas!r}.")
-    if not all(0 <= beta < 1 for beta in betas):
+    if not all(is_real(beta) and 0 <= beta < 1 for beta in betas):
         raise ArgumentError(f"{kind}: expected `betas` to be >= 0 and below 1, got {betas}.")
 
 

@@ -8,6 +8,7 @@ from tinygrad_np.checks import check_at_least, check_integer
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.schedule import Schedule, for_each_group
+from tinygrad_np.schema import COUNT, NUMBER, RATE
 
 
 class ReduceLROnPlateau(Schedule):
@@ -98,6 +99,10 @@ class ReduceLROnPlateau(Schedule):
         self.lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.best = math.inf if self.options["mode"] == "min" else -math.inf
         self.bad_steps = self.cooldown_left = 0
+
+    def _schema(self) -> dict[str, Any]:
+        own = {"lrs": [RATE] * len(self.lrs), "best": NUMBER}
+        return super()._schema() | own | {"bad_steps": COUNT, "cooldown_left": COUNT}
 
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each parameter group."""

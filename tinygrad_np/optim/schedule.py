@@ -2,10 +2,13 @@
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from tinygrad_np.checks import is_finite
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, check, like
 
 
 class Schedule:
@@ -106,21 +109,42 @@ class Schedule:
                 parameter groups, or if its options are invalid. The schedule is left unchanged.
         """
         self._check_state(state)
+        before = self.state_dict()
         self._take(state)
+        try:
+            is_valid = all(map(is_finite, self.get_last_lr()))
+        except OverflowError:
+            is_valid = False
+        if not is_valid:
+            self._take(before)
+            raise ArgumentError(
+                f"{self._kind}.load_state_dict: expected finite learning rates, got options that "
+                f"overflow after {state['steps']} steps."
+            )
         self._apply()
+
+    def _schema(self) -> dict[str, Any]:
+        """Return the schema of `state_dict()`; options of the subclass are checked in `_check`."""
+        rates = [RATE] * len(self.initial_lrs)
+        return {"steps": COUNT, "initial_lrs": rates, "options": like(self.options)}
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         where = f"{self._kind}.load_state_dict"
-        if set(state) != set(self._kept) or set(state["options"]) != set(self.options):
+        check(where, state, DictOf(ANYTHING, {"options": DictOf(NO_ARRAY)}))
+        if set(state) != set(self._schema()) or set(state["options"]) != set(self.options):
             raise ArgumentError(
                 f"{where}: the state belongs to a different schedule. Expected the entries "
-                f"{sorted(self._kept)} with the options {sorted(self.options)}, got {state}."
+                f"{sorted(self._schema())} with the options {sorted(self.options)}, got {state}."
             )
-        if len(state["initial_lrs"]) != len(self.initial_lrs):
+        count = len(self.initial_lrs)
+        if isinstance(state["initial_lrs"], list) and len(state["initial_lrs"]) != count:
             raise ArgumentError(
-                f"{where}: expected the state of {len(self.initial_lrs)} parameter groups, got "
+                f"{where}: expected the state of {count} parameter groups, got "
                 f"{len(state['initial_lrs'])}."
             )
+        with suppress(TypeError):  # a value of another kind, which the schema names
+            self._check(state["options"])
+        check(where, state, self._schema())
         self._check(state["options"])
 
     def _take(self, state: Mapping[str, Any]) -> None:

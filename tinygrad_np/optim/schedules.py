@@ -11,6 +11,7 @@ from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.plateau import ReduceLROnPlateau
 from tinygrad_np.optim.schedule import Schedule
+from tinygrad_np.schema import ANYTHING, ListOf
 
 
 class StepLR(Schedule):
@@ -256,16 +257,17 @@ class SequentialLR(Schedule):
             "schedulers": [part.state_dict() for part in self.schedulers],
         }
 
+    def _schema(self) -> dict[str, Any]:
+        return super()._schema() | {"schedulers": ListOf(ANYTHING)}
+
     def _check_state(self, state: Mapping[str, Any]) -> None:
-        own, parts = dict(state), state.get("schedulers", [])
-        own.pop("schedulers", None)
-        super()._check_state(own)
-        if len(parts) != len(self.schedulers):
+        super()._check_state(state)
+        if len(state["schedulers"]) != len(self.schedulers):
             raise ArgumentError(
                 f"SequentialLR.load_state_dict: expected the state of {len(self.schedulers)} "
-                f"schedulers, got {len(parts)}."
+                f"schedulers, got {len(state['schedulers'])}."
             )
-        for part, its_state in zip(self.schedulers, parts, strict=True):
+        for part, its_state in zip(self.schedulers, state["schedulers"], strict=True):
             part._check_state(its_state)
 
     def _take(self, state: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_at_least
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.schema import COUNT, REAL, TEXT, check
 from tinygrad_np.train.callbacks import State
 
 
@@ -29,11 +30,17 @@ class Best:
         return {"monitor": self.monitor, "value": self.value, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it belongs to another metric."""
+        """Restore the best value; raise ArgumentError if it is of another metric or invalid."""
+        who = f"{self.owner}.load_state_dict"
+        check(who, state, {"monitor": TEXT, "value": REAL, "epoch": COUNT}, "best")
         if state["monitor"] != self.monitor:
             raise ArgumentError(
-                f"{self.owner}.load_state_dict: expected a state with monitor={self.monitor!r}, "
-                f"got monitor={state['monitor']!r}."
+                f"{who}: expected a state with monitor={self.monitor!r}, got "
+                f"monitor={state['monitor']!r}."
+            )
+        if state["epoch"] and math.isnan(state["value"]):  # no value would ever beat nan
+            raise ArgumentError(
+                f"{who}: expected a best value for epoch {state['epoch']}, got nan."
             )
         self.value, self.epoch = state["value"], state["epoch"]
 

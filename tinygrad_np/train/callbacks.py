@@ -17,9 +17,18 @@ from tinygrad_np import nn
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.schema import ANYTHING, COUNT, REAL, DictOf, ListOf, check
 
 # Print format of a log, chosen by the last word of its name.
 _FORMATS = {"accuracy": ".2%", "loss": ".4f", "seconds": ".1f"}
+
+# The logs that Trainer.fit adds to every epoch; other callbacks may add any value.
+_LOGS = {
+    "epoch": COUNT,
+    **dict.fromkeys(("lr", "seconds"), REAL),
+    **dict.fromkeys(("train_loss", "train_accuracy"), REAL),
+    **dict.fromkeys(("validation_loss", "validation_accuracy"), REAL),
+}
 
 
 @dataclass
@@ -86,7 +95,10 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state returned by `state_dict`."""
+        """Restore a state returned by `state_dict`; raise ArgumentError if it is invalid."""
+
+    def on_load(self, state: State) -> None:
+        """Run after `Trainer.load` has restored everything; an error undoes the load."""
 
 
 class History(Callback):
@@ -110,8 +122,18 @@ class History(Callback):
         return {"epochs": [dict(logs) for logs in self.epochs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Replace the epochs with those of another history."""
+        """Replace the epochs by those of another history; raise ArgumentError if invalid."""
+        epochs = ListOf(DictOf(ANYTHING, _LOGS, needed=("epoch",)))
+        check("History.load_state_dict", state, {"epochs": epochs})
         self.epochs = [dict(logs) for logs in state["epochs"]]
+
+    def on_load(self, state: State) -> None:
+        """Raise ArgumentError if epochs are missing; the current one may be unfinished."""
+        if len(self.epochs) not in (state.epoch, state.epoch - 1):
+            raise ArgumentError(
+                f"History.load_state_dict: expected the logs of {state.epoch} epochs, got those of "
+                f"{len(self.epochs)}."
+            )
 
     def for_json(self) -> list[dict[str, Any]]:
         """Return the epochs as JSON-compatible values, with None for nan and inf."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.checks import check_integer
-from tinygrad_np.files import make_folder
+from tinygrad_np.files import check_no_folder, make_folder, remove
+from tinygrad_np.schema import ANYTHING, DictOf, OrNone, check
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State, plain
 from tinygrad_np.train.tree import save_tree
@@ -62,6 +63,9 @@ class Checkpoint(Callback):
         if self._best is not None:
             self._best.start(state)
         make_folder(self.folder, "Checkpoint")
+        names = ("best", "last", "training")
+        check_no_folder(*(self.folder / f"{name}.safetensors" for name in names))
+        check_no_folder(*self.folder.glob("step_*.safetensors"))
         self._start = state.snapshot() if state.epoch == 0 else None
 
     def on_epoch_start(self, state: State) -> None:
@@ -74,7 +78,7 @@ class Checkpoint(Callback):
             return
         for pattern in ("best", "last", "step_*"):
             for path in self.folder.glob(f"{pattern}.safetensors"):
-                path.unlink(missing_ok=True)
+                remove(path)
         self._write_training(self._start)
         self._start = None
 
@@ -98,7 +102,8 @@ class Checkpoint(Callback):
         return {"best": None if self._best is None else self._best.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it belongs to another metric."""
+        """Restore the best value; raise ArgumentError if it is of another metric or invalid."""
+        check("Checkpoint.load_state_dict", state, {"best": OrNone(DictOf(ANYTHING))})
         if self._best is not None and state["best"] is not None:
             self._best.load_state_dict(state["best"])
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, DictOf, OrNone, check
 from tinygrad_np.train.best import Best
 from tinygrad_np.train.callbacks import Callback, State
 
@@ -82,10 +83,24 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; raise ArgumentError if it belongs to another metric."""
+        """Restore a state; raise ArgumentError if it is of another metric or invalid."""
+        schema = {
+            "best": DictOf(ANYTHING),
+            "waited": COUNT,
+            "stopped": COUNT,
+            "weights": OrNone(DictOf(ARRAY)),
+        }
+        check("EarlyStopping.load_state_dict", state, schema)
         self._best.load_state_dict(state["best"])
         self._waited, self._weights = state["waited"], state["weights"]
         self.stopped_epoch = state["stopped"]
+
+    def on_load(self, state: State) -> None:
+        """Raise an error if the best weights do not fit the model."""
+        if self._weights is not None:
+            check(
+                "EarlyStopping.load_state_dict", self._weights, state.model.state_dict(), "weights"
+            )
 
     def on_fit_end(self, state: State) -> None:
         """Load the best weights into the model and print their epoch."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.schema import ANYTHING, COUNT, REAL, TEXT, DictOf, ListOf, check
 from tinygrad_np.train.batches import Batches, check_loader
 from tinygrad_np.train.callbacks import Callback, State
 
@@ -69,10 +70,13 @@ class Evaluate(Callback):
         return {"name": self.name, "results": [dict(result) for result in self.results]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the results; raise ArgumentError if they belong to another name."""
+        """Restore the results; raise ArgumentError if they are of another name or invalid."""
+        check("Evaluate.load_state_dict", state, {"name": TEXT, "results": ListOf(ANYTHING)})
         if state["name"] != self.name:
             raise ArgumentError(
                 f"Evaluate.load_state_dict: expected a state with name={self.name!r}, got "
                 f"name={state['name']!r}."
             )
+        result = DictOf(REAL, {"step": COUNT}, needed=("step", f"{self.name}_loss"))
+        check("Evaluate.load_state_dict", state["results"], ListOf(result), "results")
         self.results = [dict(result) for result in state["results"]]

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np import nn
+from tinygrad_np import nn, random
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim import Optimizer, Schedule
+from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, TEXT, DictOf, ListOf, OrNone, check
 from tinygrad_np.train.batches import kind_of
 from tinygrad_np.train.callbacks import Callback
 
@@ -44,25 +45,52 @@ def kinds(
     }
 
 
-def check_kinds(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Raise ArgumentError unless the state belongs to a trainer with the same kinds of parts."""
+def check_snapshot(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Check that a state belongs to a trainer with the same parts as that of the state `own`.
+
+    The parts check the insides of their own states when they load them.
+
+    Raises:
+        ArgumentError: if a part is of another class, or a value is invalid.
+    """
     where = "Trainer.load_state_dict"
-    if set(state) != set(own):
+    if not isinstance(state, Mapping) or set(state) != set(own):
+        found = sorted(state) if isinstance(state, Mapping) else type(state).__name__
         raise ArgumentError(
             f"{where}: expected a state from Trainer.state_dict() with the keys {sorted(own)}, got "
-            f"{sorted(state)}."
+            f"{found}."
         )
+    names: dict[str, Any] = {"optimizer": TEXT, "schedule": OrNone(TEXT)}
+    names |= {"callbacks": ListOf(TEXT), "generators": ListOf(TEXT)}
+    check(where, state["kinds"], names, "kinds")
     given, expected = state["kinds"], own["kinds"]
     differing = [
-        f"{name}: expected {_list_kinds(kind)}, got {_list_kinds(given.get(name))}"
+        f"{name}: expected {_list_kinds(kind)}, got {_list_kinds(given[name])}"
         for name, kind in expected.items()
-        if given.get(name) != kind
+        if given[name] != kind
     ]
     if differing:
         raise ArgumentError(
             f"{where}: this state belongs to a different training run ({'; '.join(differing)}). "
             "Build the Trainer from the same parts. Nothing was loaded."
         )
+    # The loader itself is known only to the next fit, but most runs have a DataLoader.
+    loader: Any = {"seed": OrNone(COUNT), "epoch": COUNT}
+    if isinstance(state["loader"], Mapping) and set(state["loader"]) != set(loader):
+        loader = DictOf(ANYTHING)
+    schema = {
+        "kinds": names,
+        "model": DictOf(ARRAY),
+        "optimizer": DictOf(ANYTHING),
+        "schedule": OrNone(DictOf(ANYTHING)),
+        "epoch": COUNT,
+        "step": COUNT,
+        "loader": OrNone(loader),
+        "generators": [random.state_schema(one) for one in own["generators"]],
+        "default_generator": random.state_schema(own["default_generator"]),
+        "callbacks": [DictOf(ANYTHING) for _ in own["callbacks"]],
+    }
+    check(where, state, schema)
 
 
 def check_loads(loader: Any) -> None:

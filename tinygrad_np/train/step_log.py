@@ -1,11 +1,12 @@
 """Log every training step to a CSV file."""
 
+import re
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from tinygrad_np.errors import DataError
-from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np.files import failure, make_folder, read_bytes, write_bytes
 from tinygrad_np.train.callbacks import Callback, State, plain
 
 _HEADER = "time,epoch,step,loss,accuracy,lr\n"
@@ -27,7 +28,7 @@ class StepLog(Callback):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file: IO[str] | None = None
+        self._file: FileIO | None = None
 
     def on_fit_start(self, state: State) -> None:
         """Rewrite the file with the header and the lines of the steps done so far."""
@@ -39,10 +40,7 @@ class StepLog(Callback):
         """Return the lines of an existing file, without the header."""
         if not self.path.exists():
             return []
-        try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-        except OSError as error:
-            raise DataError(f"StepLog: cannot read {self.path} ({error.strerror}).") from error
+        lines = read_bytes(self.path).decode(errors="replace").splitlines(True)
         if lines and lines[0] != _HEADER:
             raise DataError(
                 f"StepLog: {self.path} exists and is not a step log. Choose another path."
@@ -52,27 +50,38 @@ class StepLog(Callback):
     def on_epoch_start(self, state: State) -> None:
         """Open the file."""
         if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8", newline="")
+            # Unbuffered: after a failed write, a buffer would fail once more when it is closed.
+            try:
+                self._file = self.path.open("ab", buffering=0)
+            except OSError as error:
+                raise failure(self.path, "write", error) from error
 
     def on_batch_end(self, state: State) -> None:
-        """Write and flush the line, so that it survives a crash."""
+        """Write the line, so that it survives a crash."""
         if self._file is None:
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         accuracy = state.logs.get("train_accuracy", "")
         values = (time, state.epoch, state.step, state.loss, accuracy, plain(state.lr))
-        self._file.write(",".join(map(str, values)) + "\n")
-        self._file.flush()
+        line = (",".join(map(str, values)) + "\n").encode()
+        try:
+            while line:
+                line = line[self._file.write(line) :]  # a full disk may take a part of it
+        except OSError as error:
+            raise failure(self.path, "write", error) from error
 
     def on_fit_end(self, state: State) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError as error:
+                raise failure(self.path, "write", error) from error
 
 
 def _step_of(line: str) -> int:
     """Return the step of a line, or 0 if a crash left the line incomplete."""
     cells = line.split(",")
-    is_whole = line.endswith("\n") and len(cells) == _HEADER.count(",") + 1 and cells[2].isdigit()
-    return int(cells[2]) if is_whole else 0
+    is_whole = line.endswith("\n") and len(cells) == _HEADER.count(",") + 1
+    return int(cells[2]) if is_whole and re.fullmatch("[0-9]{1,18}", cells[2]) else 0

@@ -3,8 +3,8 @@
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sized
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 
 from tinygrad_np import nn, random
 from tinygrad_np.checks import check_at_least, check_integer
-from tinygrad_np.errors import ArgumentError, DtypeError, NotFiniteError
+from tinygrad_np.errors import (
+    ArgumentError,
+    DataError,
+    DtypeError,
+    NotFiniteError,
+    TinygradNpError,
+)
 from tinygrad_np.optim import ReduceLROnPlateau, Schedule, clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.tensor import Tensor
@@ -27,7 +33,7 @@ from tinygrad_np.train.batches import (
 from tinygrad_np.train.callbacks import Callback, History, State
 from tinygrad_np.train.interrupts import Interrupts
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.train.snapshot import bit_generators, check_kinds, check_loads, kinds, remembers
+from tinygrad_np.train.snapshot import bit_generators, check_loads, check_snapshot, kinds, remembers
 from tinygrad_np.train.tree import load_tree, save_tree
 
 
@@ -133,10 +139,7 @@ class Trainer:
         with self._interrupts:
             self._call("on_fit_start")
             self._take_loader(train_loader)
-            with ExitStack() as ending:
-                # Run every on_fit_end even if one raises; reversed, because the stack is LIFO.
-                for callback in reversed(self.callbacks):
-                    ending.callback(callback.on_fit_end, self.state)
+            with self._ending():
                 try:
                     for epoch in range(first, first + epochs):
                         self.state.epoch = epoch
@@ -149,6 +152,29 @@ class Trainer:
                         raise
             self.history.interrupted |= self._interrupts.count > 0
         return self.history
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Run every `on_fit_end`, however training ends; raise the first error of all."""
+        errors: list[BaseException] = []
+        try:
+            yield
+        except BaseException as error:
+            errors.append(error)
+        for callback in self.callbacks:
+            try:
+                callback.on_fit_end(self.state)
+            except BaseException as error:
+                errors.append(error)
+        for later in errors[1:]:
+            errors[0].add_note(
+                f"Another error followed in on_fit_end: {type(later).__name__}: {later}"
+            )
+        try:
+            if errors:
+                raise errors[0]
+        finally:
+            errors.clear()  # they refer to this frame, which refers to the model
 
     def _run_epoch(self, train_loader: Batches, validation: Batches | None) -> None:
         state, start = self.state, time.perf_counter()
@@ -289,14 +315,16 @@ class Trainer:
         An error leaves the trainer unchanged.
 
         Raises:
-            ArgumentError: if the optimizer, schedule, callbacks or random generators do not match.
-            ShapeError: if the weights do not match the model.
+            ArgumentError: if the optimizer, schedule, callbacks or random generators do not match,
+                or a value in the state is invalid.
+            ShapeError: if an array has the wrong shape.
         """
         own = self.state_dict()
-        check_kinds(state, own)
+        check_snapshot(state, own)
         try:
             self._take(state)
-        except Exception:
+            self._call("on_load")
+        except BaseException:
             self._take(own)
             raise
         self._loader_state = state["loader"]
@@ -329,9 +357,8 @@ class Trainer:
         """Load a checkpoint written by `save` or by Checkpoint; the next `fit` resumes from it.
 
         Raises:
-            DataError: if the file is missing, damaged or not a training checkpoint.
-            ArgumentError: as in `load_state_dict`.
-            ShapeError: as in `load_state_dict`.
+            DataError: if the file is missing, damaged or not a training checkpoint, or if the state
+                in it cannot be loaded, as described in `load_state_dict`.
 
         >>> import tempfile
         >>> from tinygrad_np import nn, optim
@@ -341,7 +368,11 @@ class Trainer:
         ...     trainer.save(f"{folder}/training.safetensors")
         ...     trainer.load(f"{folder}/training.safetensors")
         """
-        self.load_state_dict(load_tree(path))
+        state = load_tree(path)
+        try:
+            self.load_state_dict(state)
+        except TinygradNpError as error:
+            raise DataError(f"{path}: {error}") from error
 
     def _prepare(self, train_loader: Batches, epochs: int, validation: Batches | None) -> int:
         """Check the arguments of `fit`, set up the state and return the first epoch's number."""

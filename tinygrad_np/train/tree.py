@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.errors import ArgumentError, DataError, DtypeError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError, TinygradNpError
+from tinygrad_np.files import check_depth
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.weights import load_with_metadata, save
 
@@ -28,7 +29,13 @@ def save_tree(path: str | Path, tree: Mapping[str, Any]) -> None:
         ArgumentError: if two arrays have the same path, or if a path cannot name an array.
     """
     arrays: dict[str, Array] = {}
-    text = json.dumps(_without_arrays(tree, "", arrays))
+    try:
+        check_depth(tree)
+        text = json.dumps(_without_arrays(tree, "", arrays))
+    except ValueError as error:
+        if isinstance(error, TinygradNpError):
+            raise
+        raise DtypeError(f"save: cannot store the state ({error}).") from error
     # A single entry: safetensors writes several in an order that differs between processes.
     save(path, arrays, {_ENTRY: text})
 
@@ -46,8 +53,12 @@ def load_tree(path: str | Path) -> dict[str, Any]:
             "train.Checkpoint, got weights only. Read them with train.load."
         )
     try:
-        found: dict[str, Any] = _with_arrays(json.loads(metadata[_ENTRY]), arrays)
-    except (ValueError, KeyError) as error:
+        tree = json.loads(metadata[_ENTRY])
+        check_depth(tree)
+        found = _with_arrays(tree, arrays)
+        if not isinstance(found, dict):
+            raise ValueError(f"expected a dict, got {type(found).__name__}")
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: the training checkpoint is damaged ({error}).") from error
     return found
 
@@ -85,7 +96,10 @@ def _with_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
     """Return `value` with its references replaced by the arrays."""
     if isinstance(value, dict):
         if _ARRAY in value:
-            return arrays[value[_ARRAY]]
+            name = value[_ARRAY]
+            if len(value) > 1 or not isinstance(name, str) or name not in arrays:
+                raise ValueError(f"no array {name!r}")
+            return arrays[name]
         return {key: _with_arrays(inner, arrays) for key, inner in value.items()}
     if isinstance(value, list):
         return [_with_arrays(inner, arrays) for inner in value]
