@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import each
-from tinygrad_np.cli.arguments import Parser, json_object, natural, number, path
+from tinygrad_np.cli.arguments import Parser, json_object, natural, number, path, positive
 from tinygrad_np.errors import ArgumentError
 
 
@@ -15,6 +15,7 @@ from tinygrad_np.errors import ArgumentError
     [
         (natural, "0", 0),
         (natural, str(2**63 - 1), 2**63 - 1),
+        (positive, "1", 1),
         (number, "1e-3", 0.001),
         (path, "a/b", Path("a/b")),
         (json_object, '{"a": [1]}', {"a": [1]}),
@@ -30,6 +31,7 @@ def test_arguments_are_parsed(kind, text, value):
         (natural, "-1", "expected an integer from 0 to 2**63 - 1, got '-1'."),
         (natural, "1" + "0" * 5000, "got '1" + "0" * 38 + "... (5003 characters)."),
         (natural, str(2**63), "got '9223372036854775808'."),
+        (positive, "0", "expected an integer from 1 to 2**63 - 1, got '0'."),
         (number, "x", "expected a number such as 0.01, got 'x'."),
         (path, "", "expected a path, got ''."),
         (path, "a\0b", "expected a path, got 'a\\x00b'."),

@@ -24,6 +24,12 @@ class Parser(argparse.ArgumentParser):
         """Print the help; unlike argparse's method, raise an error if that fails."""
         print(self.format_help(), end="", file=file)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            # Before version 3.13, Python stores an empty list for --flag=--.
+            raise argparse.ArgumentError(action, "expected one argument, got '--'.")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             names = ", ".join(map(str, action.choices))
@@ -31,11 +37,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def natural(text: str) -> int:
-    """Parse an integer >= 0 that fits in 63 bits."""
+    """Parse an integer >= 0."""
+    return _integer(text, 0)
+
+
+def positive(text: str) -> int:
+    """Parse an integer >= 1."""
+    return _integer(text, 1)
+
+
+def _integer(text: str, least: int) -> int:
     with contextlib.suppress(ValueError):
-        if 0 <= (value := int(text)) < 2**63:
+        if least <= (value := int(text)) < 2**63:
             return value
-    raise argparse.ArgumentTypeError(f"expected an integer from 0 to 2**63 - 1, got {quote(text)}.")
+    raise argparse.ArgumentTypeError(
+        f"expected an integer from {least} to 2**63 - 1, got {quote(text)}."
+    )
 
 
 def number(text: str) -> float:
