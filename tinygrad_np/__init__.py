@@ -1,10 +1,12 @@
 """An autograd micro-framework built on NumPy."""
 
+# First, so that Ctrl-C during the other imports is handled.
+import tinygrad_np.runtime.startup as _startup  # noqa: F401
+
+# isort: split
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-# First, so that Ctrl-C during the other imports is handled.
-import tinygrad_np.runtime.startup as _startup  # noqa: F401
 from tinygrad_np import nn, ops, optim, transforms
 from tinygrad_np.autograd.dispatch import op
 from tinygrad_np.checkpoint import checkpoint

@@ -20,6 +20,7 @@ def run_interruptibly(main: Callable[[], int]) -> int:
     """Return the result of `main`, during which Ctrl-C raises KeyboardInterrupt as usual."""
     if signal.getsignal(signal.SIGINT) is not exit_now:
         return main()
+    sys.unraisablehook = _exit_if_interrupted
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         return main()
@@ -27,6 +28,13 @@ def run_interruptibly(main: Callable[[], int]) -> int:
         return 130
     finally:
         signal.signal(signal.SIGINT, exit_now)
+
+
+def _exit_if_interrupted(ignored: "sys.UnraisableHookArgs") -> None:
+    """End the process; Python would drop a KeyboardInterrupt raised in a weakref's callback."""
+    if ignored.exc_type is KeyboardInterrupt:
+        os._exit(130)
+    sys.__unraisablehook__(ignored)
 
 
 def _is_command() -> bool:
