@@ -34,12 +34,15 @@ from benchmarks import mnist_epochs, report, timing
 from benchmarks.measures import MEASURES, Plan
 from benchmarks.other_processes import OtherProcesses
 from benchmarks.sides import OURS, PYTORCH, Side, side
-from tinygrad_np import TinygradNpError, data, viz
-from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np import data, viz
+from tinygrad_np.cli.arguments import Parser, path, positive
+from tinygrad_np.cli.folders import output_folder
+from tinygrad_np.console import run_program, show
+from tinygrad_np.files import write_bytes
 
 
 def main() -> int:
-    """Run the benchmark; return 0, 1 after an error, 130 after Ctrl-C."""
+    """Run the benchmark; return 0, or 130 after Ctrl-C."""
     args = parse_arguments()
     results: dict[str, Any] = {"quick": args.quick, "threads": args.threads}
     try:
@@ -50,40 +53,30 @@ def main() -> int:
             race_on_mnist(args, sides, results)
         else:
             measure(args, sides, results)
-    except TinygradNpError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         kept = f" Results so far are in {args.json}." if args.json else ""
-        print(f"\nInterrupted.{kept}", file=sys.stderr)
+        show(f"\nInterrupted.{kept}", sys.stderr)
         return 130
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     add = parser.add_argument
     text = f"comma-separated measurements to run: {', '.join(MEASURES)} (default: all)"
     add("--only", type=measures, default=list(MEASURES), metavar="NAMES", help=text)
     add("--quick", action="store_true", help="short run; the numbers mean nothing")
     text = "number of threads per side (default: all cores)"
-    add("--threads", type=positive_integer, default=cores, metavar="N", help=text)
-    add("--json", type=Path, metavar="FILE", help="write every number to this file")
-    text = "directory for the plot (default: %(default)s)"
-    add("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR", help=text)
+    add("--threads", type=positive, default=cores, metavar="N", help=text)
+    add("--json", type=path, metavar="FILE", help="write every number to this file")
+    text = "directory for the plot (default: runs/benchmark, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
     text = "skip the benchmarks and train MnistCNN on MNIST for N epochs"
-    add("--epochs-on-mnist", type=positive_integer, metavar="N", help=text)
-    add("--data-dir", type=Path, metavar="DIR", help="directory that contains mnist/")
+    add("--epochs-on-mnist", type=positive, metavar="N", help=text)
+    add("--data-dir", type=path, metavar="DIR", help="directory that contains mnist/")
     return parser.parse_args()
-
-
-def positive_integer(text: str) -> int:
-    """Parse an integer >= 1."""
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer >= 1, got {text!r}.")
-    return int(text)
 
 
 def measures(text: str) -> list[str]:
@@ -133,10 +126,10 @@ def print_config(args: argparse.Namespace, sides: Mapping[str, Side], results: A
         )
 
 
-def keep(path: Path | None, results: Mapping[str, Any]) -> None:
-    """Write all results so far to `path`, if given."""
-    if path:
-        write_bytes(path, (json.dumps(results, indent=2) + "\n").encode())
+def keep(file: Path | None, results: Mapping[str, Any]) -> None:
+    """Write all results so far to `file`, if given."""
+    if file:
+        write_bytes(file, (json.dumps(results, indent=2) + "\n").encode())
 
 
 def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[str, Any]) -> None:
@@ -156,7 +149,8 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         )
     has_plot = PYTORCH in sides and not {"steps", "eval"}.isdisjoint(args.only)
     if has_plot:
-        make_folder(args.out, "--out")  # fail now if it cannot be written
+        # Now, to fail if it cannot be written.
+        args.out = output_folder(args.out, Path("runs/benchmark"))
     for name in args.only:
         others = OtherProcesses()
         results[name] = MEASURES[name](plan)
@@ -197,4 +191,4 @@ def race_on_mnist(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -17,9 +17,7 @@ first row marked DIFFERENT in the second table names the broken line.
 Shape letters: N images, C input channels, K output channels, H x W image size, R x S kernel size.
 """
 
-import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,7 @@ from matplotlib.figure import Figure
 import shared
 from models import MnistCNN
 from tinygrad_np import Tensor, data, viz
-from tinygrad_np.files import make_folder
+from tinygrad_np.cli.arguments import Parser, path
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]  # values, gradients or weights by name
@@ -269,14 +267,13 @@ taken. A float32 entry may then differ much more although neither computation is
 
 def main() -> int:
     """Compare in float64 and float32; return 1 if a float64 gradient differs, else 0."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    default = Path("runs/by_hand_vs_autodiff")
-    text = "output directory (default: %(default)s)"
-    parser.add_argument("--out", type=Path, default=default, metavar="DIR", help=text)
-    out: Path = parser.parse_args().out
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
+    text = "output directory (default: runs/by_hand_vs_autodiff, with a number if it exists)"
+    parser.add_argument("--out", type=path, metavar="DIR", help=text)
+    args = parser.parse_args()
     differences = {np.dtype(dtype).name: compare(dtype) for dtype in (np.float64, np.float32)}
     print(ADVICE)
-    make_folder(out, "--out")
+    out = shared.output_folder(args.out, "runs/by_hand_vs_autodiff")
     viz.save(picture(differences), out / "differences.png")
     print(f"plot of the differences: {out / 'differences.png'}")
     limit = TOLERANCE * np.finfo(np.float64).eps

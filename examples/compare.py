@@ -25,7 +25,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,9 @@ from matplotlib.figure import Figure
 import shared
 from models import MnistCNNLight
 from tinygrad_np import data, nn, optim, train, viz
+from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import NotFiniteError
-from tinygrad_np.files import make_folder
 
 RATES = (0.0006, 0.002, 0.006, 0.02)  # for adaptive optimizers
 LARGE_RATES = tuple(10 * rate for rate in RATES)  # for SGD, AdaGrad and LAMB
@@ -90,8 +89,7 @@ STUDIES = {
 def main() -> None:
     """Run the studies, print and plot each one, and test the best setting."""
     args = parse_arguments()
-    out: Path = args.out
-    make_folder(out, "--out")
+    out = shared.output_folder(args.out, "runs/compare")
     train_set, test_set = shared.find(data.mnist, args.quick)
     rest, validation = train_set.split(0.1, seed=0)
     rest = rest.first(min(len(rest), args.samples))
@@ -126,13 +124,13 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     names = list(STUDIES)
     text = f"studies to run: {', '.join(names)} (default: all)"
     add("--only", nargs="+", choices=names, default=names, metavar="STUDY", help=text)
-    text = "output directory (default: %(default)s)"
-    add("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help=text)
+    text = "output directory (default: runs/compare, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run: one epoch on 320 digits")
     args = parser.parse_args()
     args.samples, args.epochs, args.seeds = (320, 1, [1]) if args.quick else (10_000, 3, [1, 2, 3])

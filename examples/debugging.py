@@ -8,14 +8,12 @@ bundled with the package. The script prints what you would see, then how to find
 to fix it. It saves a plot of the gradients of part 1 to runs/debugging/gradients.png.
 """
 
-import argparse
 import math
 import sys
 import textwrap
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,9 @@ from matplotlib.figure import Figure
 
 import shared
 from tinygrad_np import Tensor, data, debug, nn, no_grad, optim, profile, viz
+from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import NotFiniteError, ShapeError
-from tinygrad_np.files import make_folder
 from tinygrad_np.train import Callback, State, Trainer
 
 DIGITS, _ = data.digits()  # 1438 images of 1x8x8
@@ -34,10 +32,10 @@ IMAGES, LABELS = DIGITS.batch(slice(0, 64))
 
 def main() -> None:
     """Show each failure, the tool that finds its cause, and the fix."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
-    text = "output directory (default: %(default)s)"
-    add("--out", type=Path, default=Path("runs/debugging"), metavar="DIR", help=text)
+    text = "output directory (default: runs/debugging, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run: fewer epochs")
     args = parser.parse_args()
     epochs = 3 if args.quick else 10
@@ -46,9 +44,9 @@ def main() -> None:
     not_a_number(epochs)
     shapes()
     memory()
-    make_folder(args.out, "--out")
-    viz.save(picture(norms), args.out / "gradients.png")
-    print(f"\nplot of the gradients of part 1: {args.out / 'gradients.png'}")
+    out = shared.output_folder(args.out, "runs/debugging")
+    viz.save(picture(norms), out / "gradients.png")
+    print(f"\nplot of the gradients of part 1: {out / 'gradients.png'}")
 
 
 # ---- Helpers ------------------------------------------------------------------------------------

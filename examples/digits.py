@@ -20,7 +20,6 @@ seed 42, stratified by class. The held-out 20% are not used to choose anything.
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,16 +28,16 @@ from matplotlib.figure import Figure
 import shared
 from models import DigitsCNN
 from tinygrad_np import Tensor, data, no_grad, optim, train, viz
+from tinygrad_np.cli.arguments import Parser, path
+from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.files import make_folder
 from tinygrad_np.runtime.memory import Array
 
 
 def main() -> None:
     """Train once per seed, print the accuracies, and plot the first network."""
     args = parse_arguments()
-    out: Path = args.out
-    make_folder(out, "--out")
+    out = shared.output_folder(args.out, "runs/digits")
     train_set, held_out = data.digits()
     print(f"digits: {len(train_set)} images of 8x8 for training, {len(held_out)} held out")
     start = time.perf_counter()
@@ -56,6 +55,10 @@ def main() -> None:
 
     model, epochs = runs[0]
     train.save(out / "model.safetensors", model.state_dict(), {"model": "DigitsCNN"})
+    # With this file, `python -m tinygrad_np evaluate` can use the weights.
+    config = RunConfig("DigitsCNN", data="digits", validation=0.0, epochs=args.epochs)
+    config = config.with_changes({"optimizer": "sgd", "lr": 0.1, "momentum": 0.0})
+    config.with_changes({"schedule": "constant"}).write(out / "config.json")
     shared.write_json(out / "results.json", {"seeds": [epochs for _, epochs in runs]})
     viz.save(viz.curves(epochs, "DigitsCNN on digits, seed 0"), out / "curves.png")
     viz.save(draw_kernels(model, held_out, index=0), out / "kernels.png")
@@ -63,13 +66,12 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
         "--out",
-        type=Path,
-        default=Path("runs/digits"),
+        type=path,
         metavar="DIR",
-        help="output directory (default: %(default)s)",
+        help="output directory (default: runs/digits, with a number if it exists)",
     )
     parser.add_argument("--quick", action="store_true", help="short run: two seeds, two epochs")
     args = parser.parse_args()

@@ -10,7 +10,7 @@ confused, and whether 90% of the predictions made with 90% confidence are correc
 used once, at the end, with the last weights, or with --patience the best.
 
 It prints the model summary, one line per epoch, a classification report and a calibration table.
-The output directory, runs/fashion_mnist by default, gets the best and last weights, the training
+The output directory, runs/fashion_mnist by default, gets the weights, the settings, the training
 checkpoint, the history, and plots of sample images, training curves, confusion matrix, predictions
 and calibration.
 """
@@ -25,8 +25,9 @@ import numpy as np
 import shared
 from models import FashionCNN
 from tinygrad_np import Tensor, data, optim, train, viz
+from tinygrad_np.cli.arguments import Parser, natural, number, path
+from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.data import Augmentation, DataLoader, Dataset
-from tinygrad_np.files import make_folder
 
 BATCH_SIZE = 128
 
@@ -34,9 +35,9 @@ BATCH_SIZE = 128
 def main() -> None:
     """Plot the data, train, and report on the test set."""
     args = parse_arguments()
-    out: Path = args.out
-    make_folder(out, "--out")
     train_set, test_set = shared.find(data.fashion_mnist, args.quick)
+    config = config_of(args, train_set)
+    args.out = out = shared.output_folder(args.out, "runs/fashion_mnist")
     rest, validation = train_set.split(0.1, seed=args.seed)
     print(f"{rest.name}: {len(rest)} images for training, {len(validation)} for validation")
     viz.save(viz.images(train_set, count=30), out / "images.png")
@@ -45,29 +46,49 @@ def main() -> None:
     print(model.summary(train_set.images.shape[1:]))
     history = fit(model, rest, validation, args)
     history.save(out / "history.json")
+    train.save(out / "model.safetensors", model.state_dict(), {"model": "FashionCNN"})
+    # With this file, `python -m tinygrad_np evaluate` can use the weights.
+    config.write(out / "config.json")
     viz.save(viz.curves(history.epochs, f"FashionCNN on {rest.name}"), out / "curves.png")
     report(model, test_set, out)
 
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     text = "number of epochs (default: 4, or 1 with --quick)"
-    add("--epochs", type=int, metavar="N", help=text)
+    add("--epochs", type=natural, metavar="N", help=text)
     text = "peak learning rate (default: %(default)s)"
-    add("--lr", type=float, default=0.002, metavar="LR", help=text)
+    add("--lr", type=number, default=0.002, metavar="LR", help=text)
     text = "stop after N epochs without improvement (default: off)"
-    add("--patience", type=int, metavar="N", help=text)
+    add("--patience", type=natural, metavar="N", help=text)
     text = "seed of weights, split, batch order and more (default: %(default)s)"
-    add("--seed", type=int, default=0, metavar="N", help=text)
-    text = "output directory (default: %(default)s)"
-    add("--out", type=Path, default=Path("runs/fashion_mnist"), metavar="DIR", help=text)
+    add("--seed", type=natural, default=0, metavar="N", help=text)
+    text = "output directory (default: runs/fashion_mnist, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run: one epoch on the bundled digits")
     args = parser.parse_args()
     if args.epochs is None:
         args.epochs = 1 if args.quick else 4
     return args
+
+
+def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
+    """Describe the run as one of `python -m tinygrad_np train`."""
+    return RunConfig(
+        model="FashionCNN",
+        data=train_set.name,
+        epochs=args.epochs,
+        batch_size=BATCH_SIZE,
+        lr=args.lr,
+        label_smoothing=0.1,
+        schedule="onecycle",
+        shift=1,
+        flip=train_set.name == "fashion-mnist",
+        patience=args.patience,
+        seed=args.seed,
+    )
 
 
 def fit(

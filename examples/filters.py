@@ -11,10 +11,8 @@ filtered photograph to runs/filters/filters.png. Filter outputs are clipped to 0
 edge filter shows only the edges where its sum is positive, for example those from dark to light.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from PIL import Image
 
 import shared
 from tinygrad_np import Tensor, TinygradNpError, viz
-from tinygrad_np.files import make_folder
+from tinygrad_np.cli.arguments import Parser, path
 
 Matrix = np.ndarray[Any, Any]
 
@@ -59,20 +57,19 @@ class WrongNumberError(TinygradNpError):
 
 def main() -> None:
     """Print the worked examples and plot the filtered photograph."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
         "--out",
-        type=Path,
-        default=Path("runs/filters"),
+        type=path,
         metavar="DIR",
-        help="output directory (default: %(default)s)",
+        help="output directory (default: runs/filters, with a number if it exists)",
     )
-    out: Path = parser.parse_args().out
+    args = parser.parse_args()
     print("The output size of a convolution or pooling, along each axis:\n")
     print("    out = floor((in + 2 padding - kernel) / stride) + 1\n")
     convolutions()
     poolings()
-    make_folder(out, "--out")
+    out = shared.output_folder(args.out, "runs/filters")
     photo = photograph()
     viz.save(gallery(photo), out / "filters.png")
     height, width = photo.shape

@@ -8,25 +8,25 @@ schedule, and evaluates it on the test set after each epoch. If MNIST is not on 
 downloaded, it trains on the digits bundled with the package instead.
 
 It prints the model summary and one line per epoch. The output directory, runs/mnist by default,
-gets the weights (model.safetensors), the history (metrics.json), plots of the training curves,
-predictions, confusion matrix and calibration, and a drawing of the graph (graph.dot, graph.svg).
+gets the weights (model.safetensors), the settings (config.json), the history (metrics.json), plots
+of the training curves, predictions, confusion matrix and calibration, and a drawing of the graph
+(graph.dot, graph.svg). `python -m tinygrad_np evaluate` and `predict` accept the directory.
 
 For all other options of a training run, see `python -m tinygrad_np train --help`.
 """
 
 import argparse
-import contextlib
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 import models
 import shared
 from tinygrad_np import data, nn, optim, train, viz
+from tinygrad_np.cli.arguments import Parser, natural, number, path
+from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.files import make_folder
 
 SETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60,000) needs more epochs
@@ -35,7 +35,6 @@ EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60,000) needs
 def main() -> int:
     """Run the example; return 0, or 130 after Ctrl-C, which still saves the weights."""
     args = parse_arguments()
-    make_folder(args.out, "--out")
     start = time.perf_counter()
     found = find_data(args)
     train_set, test_set = found[0].first(args.train_samples), found[1].first(args.test_samples)
@@ -47,23 +46,28 @@ def main() -> int:
     )
     model = getattr(models, args.model)(np.random.default_rng(args.seed))
     print(model.summary(train_set.images.shape[1:]))
+    if args.epochs is None:
+        args.epochs = EPOCHS.get(train_set.name, 3)
+    config = config_of(args, train_set)
+    args.out = shared.output_folder(args.out, "runs/mnist")
+    # With this file, `python -m tinygrad_np evaluate` and `predict` can use the weights.
+    config.write(args.out / "config.json")
     return fit(args, model, train_set, test_set)
 
 
 def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set: Dataset) -> int:
     """Train, evaluate after each epoch, and write weights, metrics and plots."""
-    epochs = EPOCHS.get(train_set.name, 3) if args.epochs is None else args.epochs
     loader = DataLoader(train_set, args.batch_size, shuffle=True, seed=args.seed)
     test_loader = DataLoader(test_set, batch_size=500)
     optimizer = optim.Adam(model.named_parameters(), lr=args.lr)
     trainer = train.Trainer(
         model,
         optimizer,
-        schedule=optim.CosineAnnealingLR(optimizer, T_max=max(1, epochs * len(loader))),
+        schedule=optim.CosineAnnealingLR(optimizer, T_max=max(1, args.epochs * len(loader))),
         callbacks=[train.Evaluate("test", test_loader), train.Progress()],
     )
     start = time.perf_counter()
-    history = trainer.fit(loader, epochs)
+    history = trainer.fit(loader, args.epochs)
     seconds = time.perf_counter() - start
 
     train.save(args.out / "model.safetensors", model.state_dict(), {"model": args.model})
@@ -93,6 +97,23 @@ def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set
     return 130 if history.interrupted else 0
 
 
+def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
+    """Describe the run as one of `python -m tinygrad_np train`."""
+    return RunConfig(
+        model=args.model,
+        data=train_set.name,
+        data_dir=None if args.data_dir is None else str(args.data_dir),
+        train_samples=args.train_samples,
+        test_samples=args.test_samples,
+        validation=0.0,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        test_each_epoch=True,
+        seed=args.seed,
+    )
+
+
 def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset]:
     """Return the training and test sets: with `--data auto`, MNIST or else the digits."""
     size = 8 if args.model == "DigitsCNN" else 28
@@ -105,13 +126,13 @@ def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset]:
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     known = ["auto", *SETS, "digits"]
     text = f"dataset: {', '.join(known)}; auto is MNIST, or digits if it is missing (default: auto)"
     add("--data", choices=known, default="auto", metavar="NAME", help=text)
     text = "directory that contains mnist/ or fashion-mnist/"
-    add("--data-dir", type=Path, metavar="DIR", help=text)
+    add("--data-dir", type=path, metavar="DIR", help=text)
     text = f"{', '.join(models.__all__)} (default: %(default)s)"
     add("--model", choices=models.__all__, default="MnistCNN", metavar="NAME", help=text)
     text = "number of epochs (default: 3, or 15 for the digits)"
@@ -119,28 +140,20 @@ def parse_arguments() -> argparse.Namespace:
     text = "batch size (default: %(default)s)"
     add("--batch-size", type=natural, default=64, metavar="N", help=text)
     text = "initial learning rate, annealed to 0 (default: %(default)s)"
-    add("--lr", type=float, default=0.002, metavar="LR", help=text)
+    add("--lr", type=number, default=0.002, metavar="LR", help=text)
     text = "use only the first N training images"
     add("--train-samples", type=natural, metavar="N", help=text)
     text = "use only the first N test images"
     add("--test-samples", type=natural, metavar="N", help=text)
     text = "seed of weights, batch order and dropout (default: %(default)s)"
     add("--seed", type=natural, default=0, metavar="N", help=text)
-    text = "output directory (default: %(default)s)"
-    add("--out", type=Path, default=Path("runs/mnist"), metavar="DIR", help=text)
+    text = "output directory (default: runs/mnist, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
     add("--no-figures", action="store_true", help="do not write figures")
     args = parser.parse_args()
     if args.model == "DigitsCNN" and args.data != "digits":
-        parser.error("argument --model: DigitsCNN expects 8x8 images. Add --data digits.")
+        parser.error("--model: DigitsCNN expects 8x8 images. Add --data digits.")
     return args
-
-
-def natural(text: str) -> int:
-    """Parse an integer >= 0."""
-    with contextlib.suppress(ValueError):
-        if (value := int(text)) >= 0:
-            return value
-    raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text!r}.")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from headlines import report
 from headlines.courses import COURSES, Course, learn, load_results, ours
 from headlines.runs import RUNS
 from tinygrad_np import get_num_threads
+from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.files import make_folder, write_bytes
 from tinygrad_np.version import __version__
 
@@ -58,7 +59,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     names = [run.name for run in RUNS] + [course.name for course in COURSES]
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument(
         "--quick", action="store_true", help="run with a few images and steps; takes seconds"
@@ -71,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
         help=f"comma-separated names of runs: {', '.join(names)} (default: all)",
     )
     text = "output directory (default: runs/reproduce[-quick])"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--out", type=path, metavar="DIR", help=text)
     args = parser.parse_args()
     args.only = args.only.split(",")
     if unknown := sorted(set(args.only) - set(names)):

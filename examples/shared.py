@@ -1,12 +1,13 @@
 """Helpers shared by the examples: loading data, exit status, interrupts and JSON output."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import TinygradNpError, data
+from tinygrad_np import data
+from tinygrad_np.cli import folders
+from tinygrad_np.console import run_program
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataNotFoundError
 from tinygrad_np.files import write_bytes
@@ -37,17 +38,21 @@ def run(main: Callable[[], int | None]) -> int:
     """Run an example and return its exit status.
 
     Returns:
-        The result of `main` (0 if it is None), or 1 after a TinygradNpError, which is printed
-        without a traceback, or 130 after Ctrl-C.
+        The result of `main` (0 if it is None); 1 after an error and 2 for invalid arguments, which
+        are reported without a traceback; 130 after Ctrl-C.
     """
-    try:
-        return main() or 0
-    except TinygradNpError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
+    return run_program(main)
+
+
+def output_folder(given: Path | None, default: str) -> Path:
+    """Create the output directory, say where it is, and return it.
+
+    If --out is not given, it is `default`, or the first of `default`-2, `default`-3 and so on that
+    does not exist yet: results of an earlier run are never replaced.
+    """
+    folder = folders.output_folder(given, Path(default))
+    print(f"output directory: {folder}/")
+    return folder
 
 
 def to_the_end(history: History) -> History:

@@ -26,7 +26,6 @@ import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,9 @@ from matplotlib.figure import Figure
 import shared
 from models import LeNet
 from tinygrad_np import data, nn, optim, train, viz
+from tinygrad_np.cli.arguments import Parser, natural, path
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import TinygradNpError
-from tinygrad_np.files import make_folder
 from tinygrad_np.runtime.memory import Array
 
 Weights = dict[str, Array]
@@ -65,8 +64,7 @@ class KeepInEvaluation(train.Callback):
 def main() -> None:
     """Train on nine digits, transfer to two tasks, and print and plot the comparison."""
     args = parse_arguments()
-    out: Path = args.out
-    make_folder(out, "--out")
+    out = shared.output_folder(args.out, "runs/transfer")
     train_set, test_set = shared.find(data.mnist, args.quick)
     learned = learn_nine(train_set, test_set, args.digit, args.epochs)
     train.save(out / "nine_digits.safetensors", learned.state_dict(), {"model": "LeNet"})
@@ -88,12 +86,12 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line, and set the size of the study."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     add = parser.add_argument
     text = "digit left out of the pretraining, from 0 to 9 (default: %(default)s)"
-    add("--digit", type=int, choices=range(10), default=9, metavar="N", help=text)
-    text = "output directory (default: %(default)s)"
-    add("--out", type=Path, default=Path("runs/transfer"), metavar="DIR", help=text)
+    add("--digit", type=natural, choices=range(10), default=9, metavar="N", help=text)
+    text = "output directory (default: runs/transfer, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
     add("--quick", action="store_true", help="short run on the bundled digits")
     args = parser.parse_args()
     args.counts, args.seeds = ([1, 4], [1, 2]) if args.quick else ([1, 4, 16, 64, 256], range(1, 6))

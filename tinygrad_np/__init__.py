@@ -1,5 +1,9 @@
 """An autograd micro-framework built on NumPy."""
 
+# First, so that Ctrl-C during the other imports is handled.
+import tinygrad_np.runtime.startup as _startup  # noqa: F401
+
+# isort: split
 from importlib import import_module as _import_module
 from typing import Any as _Any
 

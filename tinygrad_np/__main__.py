@@ -3,6 +3,7 @@
 import sys
 
 from tinygrad_np.cli import main
+from tinygrad_np.runtime.startup import run_interruptibly
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_interruptibly(main))

@@ -31,6 +31,7 @@ real_mnist = pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA is not set")
 
 # Flags of a training run of about a second.
 QUICK = ["--data", "digits", "--model", "DigitsCNN", "--train-samples", "300", "--epochs", "2"]
+REPLACING = ["--no-figures", "--overwrite"]
 ALL_FILES = {
     *("config.json", "metrics.json", "history.json", "history.csv", "steps.csv"),
     *("model.safetensors", "best.safetensors", "last.safetensors", "training.safetensors"),
@@ -75,7 +76,7 @@ def test_run_writes_its_files_and_prints_its_progress(tmp_path, capsys, monkeypa
     printed = capsys.readouterr().out
     assert {path.name for path in folder.iterdir()} == ALL_FILES
     assert printed.startswith(
-        "digits: 269 training, 31 validation and 359 test images of 1x8x8 in 10 classes, out of "
+        "digits: 270 training, 30 validation and 359 test images of 1x8x8 in 10 classes, out of "
         "1438 + 359 images from the package, loaded in 2.50 s\n"
     )
     assert "epoch 2/2: train loss" in printed
@@ -99,6 +100,72 @@ def test_run_writes_its_files_and_prints_its_progress(tmp_path, capsys, monkeypa
     assert RunConfig.read(folder / "config.json") == RunConfig(
         data="digits", model="DigitsCNN", train_samples=300, epochs=2
     )
+
+
+def test_a_second_run_gets_its_own_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["train", *QUICK, "--no-figures"]
+    for name in ("runs/DigitsCNN-digits", "runs/DigitsCNN-digits-2"):
+        assert main(flags) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1].endswith(f"; files in {name}/")
+        assert lines[-1].endswith(f", files in {name}/")
+        assert {path.name for path in Path(name).iterdir()} == ALL_FILES
+    before = Path("runs/DigitsCNN-digits/model.safetensors").read_bytes()
+    assert main([*flags, "--seed", "5", "--out", "runs/DigitsCNN-digits"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --out: expected a directory without an earlier run, got runs/DigitsCNN-digits, "
+        "which holds config.json. Add --overwrite to replace it, or resume it with --resume "
+        "runs/DigitsCNN-digits.\n"
+    )
+    assert Path("runs/DigitsCNN-digits/model.safetensors").read_bytes() == before
+    assert main([*flags, "--seed", "5", "--overwrite"]) == 0
+    assert Path("runs/DigitsCNN-digits/model.safetensors").read_bytes() != before
+    assert len(list(Path("runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("flags", ["--train-samples 2000", "--data mnist --data-dir ."])
+def test_an_early_error_leaves_no_folder(tmp_path, monkeypatch, flags):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TINYGRAD_NP_DATA", raising=False)
+    monkeypatch.setattr(data.sources, "_fetch", failing(DataError("not found")))
+    assert main(["train", "--data", "digits", *flags.split()]) != 0
+    assert main(["train", "--data", "digits", "--out", "new", *flags.split()]) != 0
+    assert list(tmp_path.glob("*/*")) == []
+    assert not (tmp_path / "new").exists()
+
+
+def failing(error):
+    """Return a function that raises `error`."""
+
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("name", ["save", "predict"])
+def test_a_run_interrupted_after_its_last_epoch_can_be_finished(
+    tmp_path, monkeypatch, capsys, name
+):
+    """Ctrl-C may come while the results or the figures are written."""
+    flags = ["--patience", "1", "--lr", "0.5", "--epochs", "9", "--schedule", "constant"]
+    whole, parts_ = trained(tmp_path / "whole", *flags), tmp_path / "parts"
+    with monkeypatch.context() as patch:
+        patch.setattr(training.train, name, failing(KeyboardInterrupt()))
+        assert main(["train", *QUICK, *flags, "--out", str(parts_)]) == 130
+    assert f"Interrupted. Resume with: python -m tinygrad_np train --resume {parts_}\n" in (
+        capsys.readouterr().err
+    )
+    assert main(["train", "--resume", str(parts_), "--no-figures"]) == 0
+    assert same_weights(whole / "model.safetensors", parts_ / "model.safetensors")
+    accuracies = [metrics_of(folder)["test_accuracy"] for folder in (whole, parts_)]
+    assert accuracies[0] == accuracies[1]
+    assert not (parts_ / "curves.png").exists()
+    assert main(["train", "--resume", str(parts_)]) == 0
+    assert {path.name for path in parts_.iterdir()} == ALL_FILES | FIGURES
+    assert main(["train", "--resume", str(parts_)]) == 2
+    assert "is complete, stopped by --patience" in capsys.readouterr().err
 
 
 def test_run_draws_figures_by_default(tmp_path):
@@ -154,7 +221,7 @@ def test_flags_take_effect(tmp_path):
     board = trained(tmp_path / "board", "--tensorboard")
     assert list((board / "tensorboard").iterdir())
     batches = trained(tmp_path / "batches", "--batch-size", "30", "--lr", "0.5", "--epochs", "1")
-    assert metrics_of(batches)["steps"] == 9  # of 269 images
+    assert metrics_of(batches)["steps"] == 9  # of 270 images
     first, second = (batches / "steps.csv").read_text().splitlines()[1:3]
     assert float(first.rpartition(",")[2]) == 0.5 > float(second.rpartition(",")[2])
     plain = trained(tmp_path / "plain")
@@ -172,7 +239,7 @@ def test_only_training_images_are_augmented(tmp_path, monkeypatch):
 
     monkeypatch.setattr(AugmentationTable, "apply", counted)
     trained(tmp_path / "run", "--shift", "2", "--rotation", "10", "--test-each-epoch")
-    assert sum(seen) == 2 * 269
+    assert sum(seen) == 2 * 270
 
 
 @pytest.mark.parametrize("model", [name for name in models.__all__ if name != "DigitsCNN"])
@@ -232,8 +299,8 @@ def test_resume_is_bit_for_bit(tmp_path, how):
 def test_resume_with_more_epochs_equals_one_long_run(tmp_path, capsys):
     whole = trained(tmp_path / "whole", "--epochs", "4", "--schedule", "constant")
     parts = trained(tmp_path / "parts", "--epochs", "2", "--schedule", "constant")
-    assert main(["train", "--resume", str(parts)]) == 2
-    assert "has completed all 2 epochs. Try a higher --epochs." in capsys.readouterr().err
+    assert main(["train", "--resume", str(parts), "--no-figures"]) == 2
+    assert "has completed 2 epochs. Try a higher --epochs." in capsys.readouterr().err
     assert main(["train", "--resume", str(parts), "--epochs", "4", "--no-figures"]) == 0
     assert same_weights(whole / "model.safetensors", parts / "model.safetensors")
 
@@ -249,7 +316,7 @@ def test_run_interrupted_in_its_first_epoch_resumes_from_its_start(tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(train.StepLog, "on_epoch_start", cut)
-        assert main(["train", *QUICK, *flags, "--no-figures", "--out", str(parts)]) == 130
+        assert main(["train", *QUICK, *flags, *REPLACING, "--out", str(parts)]) == 130
     assert "Resume with: python -m tinygrad_np train --resume" in capsys.readouterr().err
     assert main(["train", "--resume", str(parts), "--no-figures"]) == 0
     for name in ("model", "best", "last"):
@@ -266,7 +333,7 @@ def test_a_killed_run_has_no_weights_of_an_earlier_run(tmp_path, monkeypatch):
     monkeypatch.setattr(train.Checkpoint, "on_batch_end", kill)
     monkeypatch.setattr(train.Checkpoint, "on_fit_end", lambda checkpoint, state: None)
     with pytest.raises(RuntimeError):
-        main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)])
+        main(["train", *QUICK, *REPLACING, "--seed", "8", "--out", str(folder)])
     assert [path.name for path in folder.glob("*.safetensors")] == ["training.safetensors"]
     assert RunConfig.read(folder / "config.json").seed == 8
 
@@ -275,7 +342,7 @@ def test_a_rejected_run_changes_no_files(tmp_path, capsys):
     folder = trained(tmp_path / "run")
     (folder / "steps.csv").write_text("not a log\n")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert main(["train", *QUICK, "--no-figures", "--seed", "8", "--out", str(folder)]) == 1
+    assert main(["train", *QUICK, *REPLACING, "--seed", "8", "--out", str(folder)]) == 1
     assert "steps.csv exists and is not a step log" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -307,11 +374,11 @@ def test_steps_override_epochs(tmp_path, capsys):
     assert metrics_of(folder)["steps"] == 12
     capsys.readouterr()
     for flags, message in [
-        ([], "has completed all 12 steps.\n"),
-        (["--epochs", "9"], "--epochs: the length of the run is set by --steps 12.\n"),
+        ([], "has completed all 12 steps. To train longer, start a new run with "),
+        (["--epochs", "9"], "--resume with --epochs 9: a run with --steps 12 cannot be extended. "),
     ]:
-        assert main(["train", "--resume", str(folder), *flags]) == 2
-        assert capsys.readouterr().err.endswith(message)
+        assert main(["train", "--resume", str(folder), "--no-figures", *flags]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_diverging_run_reports_it_and_keeps_finite_weights(tmp_path, capsys):
@@ -493,15 +560,38 @@ def test_invalid_values_are_errors(tmp_path, capsys, flags, message):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--optimizer sdg", "argument --optimizer: invalid choice: 'sdg'"),
-        ("--epochs x", "argument --epochs: invalid int value: 'x'"),
-        ("--model-options 3", """expected a JSON object, for example '{"width": 16}', got '3'."""),
+        (
+            "--optimizer sdg",
+            "--optimizer: expected one of sgd, adam, adamw, nadam, rmsprop, adagrad, adadelta, "
+            "lamb, got 'sdg'.",
+        ),
+        ("--epochs x", "--epochs: expected an integer >= 1, got 'x'."),
+        (
+            "--epochs 1" + "0" * 400,
+            "--epochs: expected an integer >= 1, got about 1e400, beyond 2**63.",
+        ),
+        (
+            "--seed " + "9" * 5000,
+            "--seed: expected an integer >= 0, got '" + "9" * 39 + "... (5002 characters).",
+        ),
+        ("--lr 1e999", "--lr: expected a finite number > 0, got inf."),
+        (
+            "--model-options blocks=2",
+            "--model-options: expected a JSON object such as '{\"blocks\": 2}', got 'blocks=2'.",
+        ),
+        (
+            "--model-options " + "[" * 9000,
+            "--model-options: expected a JSON object such as '{\"blocks\": 2}', got '"
+            + "[" * 39
+            + "... (9002 characters).",
+        ),
+        ("--lr", "--lr: expected one argument. Try `python -m tinygrad_np train --help`."),
+        ("--foo", "unrecognized arguments: --foo. Try `python -m tinygrad_np --help`."),
     ],
 )
 def test_invalid_flags_are_argparse_errors(capsys, flags, message):
-    with pytest.raises(SystemExit):
-        main(["train", *flags.split()])
-    assert message in capsys.readouterr().err
+    assert main(["train", *flags.split()]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 @pytest.mark.parametrize(
@@ -514,7 +604,7 @@ def test_invalid_flags_are_argparse_errors(capsys, flags, message):
         ('{"epochs": "3"}', "--epochs: expected an integer >= 1, got '3'."),
         (
             '{"lr": 1' + "0" * 400 + "}",
-            "--lr: expected a finite number > 0, got an integer with 401 digits",
+            "--lr: expected a finite number > 0, got about 1e400, beyond 2",
         ),
         ('{"flip": 1}', "--flip: expected true or false, got 1."),
         ('{"optimizer": "sdg"}', "--optimizer: expected one of sgd, adam, .*, got 'sdg'"),
@@ -554,9 +644,15 @@ def test_commands_that_do_not_fit_the_run_are_errors(tmp_path, run, capsys):
             2,
             "--no-figures, got --lr. The run resumes with its own settings.",
         ),
-        (f"train --resume {run} --epochs 9", 2, "the cosine schedule was planned for 5 epochs"),
-        (f"train --resume {run}", 2, "has completed all 5 epochs.\n"),
+        (
+            f"train --resume {run} --epochs 9",
+            2,
+            "error: --resume with --epochs 9: a run with --schedule cosine cannot be extended. To "
+            f"train longer, start a new run with --config {run}/config.json and a higher --epochs;",
+        ),
+        (f"train --resume {run} --no-figures", 2, "has completed 5 epochs. To train longer, start"),
         (f"train --resume {tmp_path}", 1, "config.json: file not found. Expected the config.json"),
+        (f"train --resume {run} --overwrite", 2, "--no-figures, got --overwrite. The run"),
         (f"evaluate {tmp_path}", 1, missing),
         (f"predict {tmp_path} a.png", 1, missing),
         (f"evaluate {unvalidated} --on validation", 2, "trained with --validation 0."),
@@ -579,6 +675,32 @@ def test_run_stopped_by_patience_resumes_only_with_more_epochs(tmp_path, capsys)
     assert (folder / "model.safetensors").read_bytes() == before
     assert main(["train", "--resume", str(folder), "--epochs", "20", "--no-figures"]) == 0
     assert metrics_of(folder)["epochs"] > done
+
+
+def test_a_run_without_a_training_checkpoint_cannot_be_resumed(tmp_path, capsys):
+    folder = trained(tmp_path / "run")
+    (folder / "training.safetensors").unlink()
+    assert main(["train", "--resume", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: --resume: expected a run with a training checkpoint, got {folder}, which has no "
+        "training.safetensors.\n"
+    )
+
+
+def test_an_invalid_flag_is_not_blamed_on_the_config(run, capsys):
+    assert main(["train", "--config", str(run / "config.json"), "--epochs", "0"]) == 2
+    assert capsys.readouterr().err == "error: --epochs: expected an integer >= 1, got 0.\n"
+
+
+def test_commands_suggest_the_digits_for_a_model_of_8x8_images(tmp_path, monkeypatch, capsys):
+    (tmp_path / "small.py").write_text(
+        "from tinygrad_np import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self): super().__init__(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    for command in ("summary", "gradcheck", "graph"):
+        assert main([command, f"{tmp_path / 'small.py'}:Net"]) == 2
+        assert "got one that fails. Try --data digits. " in capsys.readouterr().err
 
 
 def test_an_unwritable_out_is_an_error_before_training(tmp_path, capsys):

@@ -5,9 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from tinygrad_np import data, optim, train
+from tinygrad_np import data, nn, optim, train
 from tinygrad_np.cli import parts, training
 from tinygrad_np.cli.config import LEARNING_RATES, RunConfig
+from tinygrad_np.errors import ArgumentError
 
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
@@ -67,7 +68,7 @@ def test_validation_images_are_removed_from_the_training_set():
     sets = parts.make_sets(config_of(validation=0.2, seed=3, train_samples=500, test_samples=70))
     both = np.concatenate([sets.train.images, sets.validation.images]).reshape(500, -1)
     all_of_it = data.digits()[0].images[:500].reshape(500, -1)
-    assert (len(sets.validation), len(sets.test)) == (99, 70)  # each class is rounded
+    assert (len(sets.validation), len(sets.test)) == (100, 70)
     assert sorted(map(bytes, both)) == sorted(map(bytes, all_of_it))
     assert parts.make_sets(config_of(validation=0)).validation is None
 
@@ -114,3 +115,18 @@ def test_config_sets_the_trainer(tmp_path):
     assert stopping.state_dict()["best"]["monitor"] == "validation_accuracy"
     assert checkpoint.state_dict()["best"]["monitor"] == "validation_accuracy"
     assert by_kind[train.Evaluate].loader.dataset is sets.test
+
+
+def test_a_model_that_fails_for_the_images_is_an_error():
+    """The message suggests the other size if the model works with it."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    parts.check_images(model, config_of(model="net.py:Net"))
+    assert all(module.training for module in model.modules())
+    with pytest.raises(ArgumentError) as caught:
+        parts.check_images(model, config_of(model="net.py:Net", data="mnist"))
+    assert str(caught.value).startswith(
+        "net.py:Net: expected a model for images of shape 1x28x28 (--data mnist), got one that "
+        "fails. Try --data digits. The error is ShapeError: linear: expected input"
+    )
+    with pytest.raises(ArgumentError, match=r"fails. The error is ShapeError"):
+        parts.check_images(nn.Linear(3, 3), config_of(model="net.py:Net"))

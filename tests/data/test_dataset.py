@@ -283,3 +283,21 @@ def test_empty_dataset_raises():
         ArgumentError, match=r"^DataLoader: expected at least one image, got none in 'small'\."
     ):
         data.DataLoader(small(0))
+
+
+def test_split_rounds_the_total_as_a_person_would():
+    """Each class of 11 has 1.1 images to hold out: two of the twenty classes give one more."""
+    labels = np.tile(np.arange(20, dtype=np.uint8), 11)
+    whole = data.Dataset(np.zeros((220, 1, 2, 2), np.uint8), labels, tuple(map(str, range(20))))
+    rest, held_out = whole.split(0.1)
+    assert (len(rest), len(held_out)) == (198, 22)
+    assert sorted(np.bincount(held_out.labels)) == [1] * 18 + [2] * 2
+    assert len(whole.first(5).split(0.4)[1]) == 2  # one image per class
+    assert len(whole.first(29).split(0.29)[1]) == 8
+
+
+def test_split_of_unsigned_labels():
+    whole = data.Dataset(
+        np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 0, 1, 1], np.uint64), ("a", "b")
+    )
+    assert [list(part.labels) for part in whole.split(0.5)] == [[0, 1], [0, 1]]

@@ -470,6 +470,15 @@ def test_missing_data_dir_raises(tmp_path):
         data.mnist(tmp_path / "nowhere")
 
 
+def test_home_of_an_unknown_user_is_no_directory(monkeypatch):
+    with pytest.raises(DataError, match=r"^MNIST: data_dir ~nouser/x is not a directory\."):
+        data.mnist("~nouser/x")
+    monkeypatch.setenv("TINYGRAD_NP_DATA", "~nouser/x")
+    monkeypatch.setattr(sources, "_fetch", lambda *given: pytest.fail(given[-1][1]))
+    with pytest.raises(pytest.fail.Exception, match=r"is not in ~nouser/x or ~nouser/x/mnist"):
+        data.mnist()
+
+
 FOLDER = os.environ.get("TINYGRAD_NP_DATA")
 
 

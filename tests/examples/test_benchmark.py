@@ -104,8 +104,11 @@ def test_epochs_on_mnist_report_seconds_and_accuracy(tmp_path):
             "--only speed",
             "--only: expected one of steps, eval, tape, memory, growth, lower_bounds, got 'speed'.",
         ),
-        ("--threads 0", "argument --threads: expected an integer >= 1, got '0'."),
-        ("--epochs-on-mnist -1", "argument --epochs-on-mnist: expected an integer >= 1, got '-1'."),
+        ("--threads 0", "--threads: expected an integer from 1 to 2**63 - 1, got '0'."),
+        (
+            "--epochs-on-mnist -1",
+            "--epochs-on-mnist: expected an integer from 1 to 2**63 - 1, got '-1'.",
+        ),
         (
             "--only tape --json /nowhere/figures.json",
             "error: /nowhere/figures.json: cannot write the file",

@@ -7,15 +7,20 @@ import compare
 from models import DigitsCNN
 from tests.examples.tools import files_of, results_of, run
 from tinygrad_np import data, train
+from tinygrad_np.cli import main
 
 
 @pytest.mark.slow
-def test_digits_reach_the_accuracy_of_the_tutorial(tmp_path):
+def test_digits_reach_the_accuracy_of_the_tutorial(tmp_path, capsys):
     """Run in full, because it takes only seconds. The tutorial reports 92.5%."""
     done = run("digits", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1438 images of 8x8 for training, 359 held out" in done.stdout
-    assert files_of(tmp_path) == {"results.json", "model.safetensors", "curves.png", "kernels.png"}
+    pictures = {"curves.png", "kernels.png"}
+    assert files_of(tmp_path) == {"config.json", "results.json", "model.safetensors"} | pictures
+    assert main(["evaluate", str(tmp_path / "out")]) == 0
+    accuracy = results_of(tmp_path)["seeds"][0][-1]["validation_accuracy"]
+    assert f"accuracy {accuracy:.2%}, top-3" in capsys.readouterr().out
     seeds = results_of(tmp_path)["seeds"]
     last = np.array([epochs[-1]["validation_accuracy"] for epochs in seeds])
     assert [len(epochs) for epochs in seeds] == [10] * 20

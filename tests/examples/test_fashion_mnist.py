@@ -18,7 +18,8 @@ def test_example_writes_figures_weights_and_history(tmp_path):
     for part in ("macro mean", "expected calibration error", "test accuracy "):
         assert part in done.stdout
     drawn = {"images", "curves", "confusion", "predictions", "calibration"}
-    kept = {"best.safetensors", "last.safetensors", "training.safetensors", "history.json"}
+    kept = {f"{name}.safetensors" for name in ("best", "last", "model", "training")}
+    kept |= {"history.json", "config.json"}
     assert files_of(tmp_path) == {f"{name}.png" for name in drawn} | kept
     (epoch,) = json.loads((tmp_path / "out" / "history.json").read_text())
     best = train.load(tmp_path / "out" / "best.safetensors")
@@ -33,5 +34,5 @@ def test_run_without_patience_has_no_early_stopping(tmp_path):
     assert "epoch 2/2" in done.stdout
     assert "EarlyStopping" not in done.stdout
     refused = run("fashion_mnist", tmp_path, "--quick", "--epochs", "0")
-    assert refused.returncode == 1
-    assert "OneCycleLR: expected `epochs` to be an integer >= 1, got 0." in refused.stderr
+    assert refused.returncode == 2
+    assert "--epochs: expected an integer >= 1, got 0." in refused.stderr

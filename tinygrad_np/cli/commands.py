@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_np import data, nn, train, viz
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import absolute_spec
-from tinygrad_np.cli.parts import image_shape, make_like, make_model, make_sets
+from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
 from tinygrad_np.cli.training import WEIGHTS
 from tinygrad_np.data import DataLoader
 from tinygrad_np.errors import ArgumentError, DataError
@@ -95,15 +95,21 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
         print(f"{path}: {best[0]}  ({', '.join(f'{one}: {row[one]:.1%}' for one in best)})")
 
 
+def _make_checked_model(config: RunConfig) -> nn.Module:
+    model = make_model(config.model, config.model_options, config.seed)
+    check_images(model, config)
+    return model
+
+
 def summary(config: RunConfig) -> None:
     """Print a table of the model's layers."""
-    model = make_model(config.model, config.model_options, config.seed)
+    model = _make_checked_model(config)
     print(model.summary(image_shape(config)))
 
 
 def graph(config: RunConfig, path: Path) -> None:
     """Draw the graph of a model to a file; the suffix selects the format."""
-    model = make_model(config.model, config.model_options, config.seed)
+    model = _make_checked_model(config)
     images = np.zeros((1, *image_shape(config)), np.float32)
     make_folder(path.parent, "--out")
     print(viz.render(viz.draw(model, images), path))
@@ -121,7 +127,7 @@ def check_gradients(config: RunConfig) -> None:
         GradientError: if no step size gives a close difference for some parameters; the message
             names them.
     """
-    model = make_model(config.model, config.model_options, config.seed).astype(np.float64)
+    model = _make_checked_model(config).astype(np.float64)
     for module in model.modules():
         module.training = not isinstance(module, nn.Dropout)  # dropout would change the function
     generator = np.random.default_rng(config.seed)

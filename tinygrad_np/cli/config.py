@@ -1,14 +1,14 @@
 """Settings of a training run: one dataclass that defines the flags and the keys of config.json."""
 
 import argparse
-import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
+from tinygrad_np.cli.arguments import json_object, quote
 from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import read_json, write_bytes
@@ -157,27 +157,15 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value, kinds = getattr(self, one.name), _kinds(one)
-            if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-                try:
-                    object.__setattr__(self, one.name, float(value))
-                except OverflowError as error:
-                    raise ArgumentError(
-                        f"{flag(one.name)}: expected {_describe_expected(one)}, got an integer "
-                        f"with {len(str(value).lstrip('-'))} digits."
-                    ) from error
-            elif type(value) not in kinds:
-                raise ArgumentError(
-                    f"{flag(one.name)}: expected {_describe_expected(one)}, got {value!r}."
-                )
-            _check(one, value)
+            value = _checked(one, getattr(self, one.name))
+            object.__setattr__(self, one.name, value)
         self._check_together()
 
     def _check_together(self) -> None:
         if self.model not in built_in_models() and not is_spec(self.model):
             raise ArgumentError(
                 f"--model: expected one of {', '.join(built_in_models())}, or {FORMS}, got "
-                f"{self.model!r}."
+                f"{quote(self.model)}."
             )
         if self.model == "DigitsCNN" and self.data != "digits":
             raise ArgumentError(
@@ -209,9 +197,13 @@ class RunConfig:
         return self.model.rpartition(":")[2]
 
     @property
-    def can_be_longer(self) -> bool:
-        """Whether epochs can be added: only if the schedule and --steps do not fix the length."""
-        return self.schedule in ("constant", "plateau") and not self.warmup and not self.steps
+    def fixes_length(self) -> str:
+        """The setting that plans for a number of steps, so that no epochs can be added, if any."""
+        if self.steps:
+            return f"--steps {self.steps}"
+        if self.schedule not in ("constant", "plateau"):
+            return f"--schedule {self.schedule}"
+        return f"--warmup {self.warmup}" if self.warmup else ""
 
     def write(self, path: Path) -> None:
         """Write all fields as JSON."""
@@ -279,12 +271,10 @@ def add_flags(parser: argparse.ArgumentParser) -> Any:
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
         if bool in kinds:
             options["action"] = argparse.BooleanOptionalAction
-        elif one.metadata["choices"]:
-            options["choices"] = one.metadata["choices"]
-            options["metavar"] = "NAME"
         else:
-            options["type"] = json_object if kinds[0] is dict else kinds[0]
-            options["metavar"] = one.metadata["metavar"] or {int: "N", float: "X"}[kinds[0]]
+            options["type"] = _type_of(one)
+            names = {int: "N", float: "X"}
+            options["metavar"] = one.metadata["metavar"] or names.get(kinds[0], "NAME")
         group.add_argument(flag(one.name), **options)
     return group
 
@@ -295,32 +285,48 @@ def _kinds(one: Field[Any]) -> tuple[type, ...]:
     return (dict,) if get_origin(hint) is dict else get_args(hint) or (hint,)
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object given on the command line."""
-    with contextlib.suppress(ValueError):
-        found = json.loads(text)
-        if isinstance(found, dict):
-            return found
-    raise argparse.ArgumentTypeError(
-        f"expected a JSON object, for example '{{\"width\": 16}}', got {text!r}."
-    )
+def _type_of(one: Field[Any]) -> Callable[[str], Any]:
+    """Return a function that parses and checks the argument of a field's flag."""
+    kind = _kinds(one)[0]
+
+    def parse(text: str) -> Any:
+        if kind is dict:
+            return json_object(text)
+        try:
+            return _checked(one, kind(text))
+        except ArgumentError as error:
+            message = str(error).removeprefix(f"{flag(one.name)}: ")
+        except ValueError:
+            message = f"expected {_describe_expected(one)}, got {quote(text)}."
+        raise argparse.ArgumentTypeError(message)
+
+    return parse
 
 
-def _check(one: Field[Any], value: Any) -> None:
-    limits = one.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        raise ArgumentError(f"{flag(one.name)}: expected {_describe_expected(one)}, got {value!r}.")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if isinstance(value, int) and abs(value) >= 2**63:
-            raise ArgumentError(
-                f"{flag(one.name)}: expected {_describe_expected(one)}, got an integer with "
-                f"{len(str(abs(value)))} digits."
-            )
-        inside = limits["least"] <= value <= limits["most"] and value > limits["above"]
-        if not inside or not math.isfinite(value):
-            raise ArgumentError(
-                f"{flag(one.name)}: expected {_describe_expected(one)}, got {value}."
-            )
+def _checked(one: Field[Any], value: Any) -> Any:
+    """Return the value of a field, an integer as a float if the field is a float.
+
+    Raises:
+        ArgumentError: if the value is invalid.
+    """
+    kinds, limits = _kinds(one), one.metadata
+    if type(value) is int and float in kinds and abs(value) < 2**1000:
+        value = float(value)
+    is_huge = type(value) is int and abs(value) >= 2**63
+    is_valid = type(value) in kinds and not is_huge
+    if is_valid and isinstance(value, str):
+        is_valid = (
+            value in limits["choices"] if limits["choices"] else value != "" and "\0" not in value
+        )
+    elif is_valid and type(value) in (int, float):
+        is_valid = limits["least"] <= value <= limits["most"] and value > limits["above"]
+        is_valid &= math.isfinite(value)
+    if not is_valid:
+        shown = quote(value)
+        if is_huge:  # Python refuses to print more than 4300 digits
+            shown = f"about 1e{round(math.log10(abs(value)))}, beyond 2**63"
+        raise ArgumentError(f"{flag(one.name)}: expected {_describe_expected(one)}, got {shown}.")
+    return value
 
 
 def _describe_expected(one: Field[Any]) -> str:
@@ -332,7 +338,7 @@ def _describe_expected(one: Field[Any]) -> str:
         int: "an integer",
         float: "a finite number",
         bool: "true or false",
-        str: "a string",
+        str: "a nonempty string",
         dict: "a JSON object",
     }
     bounds = [

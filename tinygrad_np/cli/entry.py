@@ -1,17 +1,19 @@
 """Entry point of the command line: the parser and the dispatch to the commands."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinygrad_np.cli import commands
-from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag, json_object
+from tinygrad_np.cli.arguments import Parser, json_object, path
+from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
+from tinygrad_np.cli.folders import run_folder
 from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models
-from tinygrad_np.cli.training import run_training
-from tinygrad_np.errors import ArgumentError, TinygradNpError
+from tinygrad_np.cli.training import advise_longer_run, run_training
+from tinygrad_np.console import run_program
+from tinygrad_np.errors import ArgumentError
 from tinygrad_np.runtime.info import show_config
 
 _Arguments = argparse.Namespace
@@ -24,28 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command-line arguments; defaults to those of the process.
 
     Returns:
-        0 on success, 1 after an error, 2 for invalid arguments, 130 after Ctrl-C.
+        0 on success, 1 after an error, 2 for invalid arguments, 130 after Ctrl-C, 141 if the reader
+        of standard output has gone away.
 
     Raises:
-        SystemExit: for --help, with status 0, and for arguments that argparse rejects, with 2.
+        SystemExit: for --help, with status 0.
     """
-    args = _parser().parse_args(arguments)
-    try:
-        status = args.run(args)
-        return int(status or 0)
-    except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except TinygradNpError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
+
+    def run() -> int | None:
+        args = _parser().parse_args(arguments)
+        status: int | None = args.run(args)
+        return status
+
+    return run_program(run)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m tinygrad_np",
         description="Train, evaluate and inspect the models in models/ or your own. Run a command "
         "with --help to see its arguments.",
@@ -69,13 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     look = _command(add, "predict", "recognize handwritten digits in image files", _predict)
     _run_argument(look)
     text = "PNG or JPEG file with one digit"
-    look.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE", help=text)
+    look.add_argument("pictures", nargs="+", type=path, metavar="IMAGE", help=text)
 
     _model_argument(_command(add, "summary", "print the layers of a model", _summary))
     look = _command(add, "graph", "draw the graph of a model", _graph)
     _model_argument(look)
     text = "output file: .svg, .png, .pdf or .dot (default: MODEL.svg)"
-    look.add_argument("--out", type=Path, metavar="FILE", help=text)
+    look.add_argument("--out", type=path, metavar="FILE", help=text)
     _model_argument(
         _command(
             add, "gradcheck", "compare a model's gradients with central differences", _gradcheck
@@ -96,7 +93,7 @@ def _command(add: Any, name: str, text: str, run: Callable[[_Arguments], Any]) -
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
     text = "run directory made by train, or a weights file in it"
-    parser.add_argument("folder", type=Path, metavar="RUN", help=text)
+    parser.add_argument("folder", type=path, metavar="RUN", help=text)
     text = "new location of the model's class, if it has moved since training"
     parser.add_argument("--model", metavar="NAME", help=text)
 
@@ -116,31 +113,29 @@ def _model_argument(parser: argparse.ArgumentParser) -> None:
 def _train_flags(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options]"  # the list of all flags would fill a screen
     add = add_flags(parser).add_argument
-    add("--config", type=Path, metavar="FILE", help="start from the settings in this config.json")
-    add("--resume", type=Path, metavar="DIR", help="resume the run in this directory")
-    add("--out", type=Path, metavar="DIR", help="run directory (default: runs/MODEL-DATA)")
+    add("--config", type=path, metavar="FILE", help="start from the settings in this config.json")
+    add("--resume", type=path, metavar="DIR", help="resume the run in this directory")
+    text = "run directory (default: runs/MODEL-DATA, with a number if it exists)"
+    add("--out", type=path, metavar="DIR", help=text)
+    text = "replace the earlier run in the directory"
+    add("--overwrite", action="store_true", help=text)
     add("--no-figures", action="store_true", help="do not write figures")
 
 
 def _train(args: _Arguments) -> int:
-    given = {
-        name: value
-        for name, value in vars(args).items()
-        if name not in ("run", "config", "resume", "out", "no_figures")
-    }
+    own = ("run", "config", "resume", "out", "overwrite", "no_figures")
+    given = {name: value for name, value in vars(args).items() if name not in own}
+    figures = not args.no_figures
     if args.resume is not None:
-        return run_training(
-            _config_to_resume(args, given), args.resume, resume=True, figures=not args.no_figures
-        )
-    config = (
-        RunConfig().with_changes(given)
-        if args.config is None
-        else RunConfig.read(args.config, given)
-    )
+        config = _config_to_resume(args, given)
+        return run_training(config, args.resume, resume=True, figures=figures)
+    read = RunConfig.read
+    config = read(args.config, given) if args.config else RunConfig().with_changes(given)
     # An absolute path: the run must also load from another working directory.
     config = config.with_changes({"model": absolute_spec(config.model)})
-    out = args.out or Path("runs") / f"{config.model_name}-{config.data}"
-    return run_training(config, out, resume=False, figures=not args.no_figures)
+    default = Path("runs") / f"{config.model_name}-{config.data}"
+    with run_folder(args.out, default, overwrite=args.overwrite) as out:
+        return run_training(config, out, resume=False, figures=figures)
 
 
 def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
@@ -148,7 +143,7 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
 
     Only the number of epochs and the locations of the data and the model may be changed.
     """
-    others = [name for name in ("config", "out") if getattr(args, name)]
+    others = [name for name in ("config", "out", "overwrite") if getattr(args, name)]
     others += sorted(set(given) - {"epochs", "data_dir", "model"})
     if others:
         raise ArgumentError(
@@ -159,15 +154,11 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
     if "model" in given:
         given["model"] = absolute_spec(given["model"])
     config = RunConfig.read(args.resume / "config.json")
-    if config.steps and "epochs" in given:
+    epochs = given.get("epochs", config.epochs)
+    if epochs != config.epochs and config.fixes_length:
         raise ArgumentError(
-            f"--resume with --epochs: the length of the run is set by --steps {config.steps}."
-        )
-    if given.get("epochs", config.epochs) != config.epochs and not config.can_be_longer:
-        raise ArgumentError(
-            f"--resume with --epochs: the {config.schedule} schedule was planned for "
-            f"{config.epochs} epochs. Only a run with a constant or plateau schedule and no warmup "
-            "can be extended."
+            f"--resume with --epochs {epochs}: a run with {config.fixes_length} cannot be extended."
+            f" {advise_longer_run(args.resume)}"
         )
     return config.with_changes(given)
 

@@ -14,7 +14,9 @@ from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.random import manual_seed
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
+from tinygrad_np.train.prediction import evaluating
 
 _CLASSES = {
     "sgd": optim.SGD,
@@ -131,6 +133,31 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
             f"{spec}: constructing the class with {arguments} failed with {describe_error(error)}. "
             "Try --model-options."
         ) from error
+
+
+def check_images(model: nn.Module, config: RunConfig) -> None:
+    """Raise ArgumentError if the model fails for an image of the run's shape."""
+    error = _failure(model, image_shape(config))
+    if error is None:
+        return
+    size, remedy = "x".join(map(str, image_shape(config))), ""
+    other = replace(config, data="mnist" if config.data == "digits" else "digits")
+    if image_shape(other) != image_shape(config) and not _failure(model, image_shape(other)):
+        remedy = f" Try --data {other.data}."
+    raise ArgumentError(
+        f"{config.model}: expected a model for images of shape {size} (--data {config.data}), got "
+        f"one that fails.{remedy} The error is {describe_error(error)}."
+    ) from error
+
+
+def _failure(model: nn.Module, shape: tuple[int, ...]) -> Exception | None:
+    """Return the error that the model raises for an image of zeros, if any."""
+    try:
+        with no_grad(), evaluating(model):
+            model(np.zeros((1, *shape), np.float32))
+    except Exception as error:
+        return error
+    return None
 
 
 def make_loader(config: RunConfig, dataset: Dataset) -> DataLoader:

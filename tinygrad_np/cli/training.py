@@ -13,6 +13,7 @@ from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import (
     Sets,
+    check_images,
     make_loader,
     make_loss,
     make_model,
@@ -20,15 +21,18 @@ from tinygrad_np.cli.parts import (
     make_schedule,
     make_sets,
 )
+from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import ArgumentError, NotFiniteError
-from tinygrad_np.files import check_no_folder, make_folder, remove, write_bytes
+from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError
+from tinygrad_np.files import check_no_folder, remove, write_bytes
 from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"
 SNAPSHOT = "training.safetensors"
 _TELLING = ("metrics.json", "history.json", "history.csv")
+# Without graph.svg, which needs Graphviz.
+_FIGURES = [name for name in viz.REPORT_FILES if name != "graph.svg"]
 _EVALUATED_AT_ONCE = 500
 
 
@@ -75,22 +79,27 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     seconds = {"loading": time.perf_counter() - start}
     _report_sets(sets, seconds["loading"])
     model = make_model(config.model, config.model_options, config.seed)
+    check_images(model, config)
     loader = make_loader(config, sets.train)
     trainer, epochs = _trainer(config, model, loader, sets, out)
-    done = _load(trainer, config, epochs, out) if resume else 0
-    make_folder(out, "--out")  # only now: the errors above leave no empty directory
+    done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(
-        f"{config.model_name}: {count:,} parameters; {config.optimizer}, lr {config.learning_rate}"
+    show(
+        f"{config.model_name}: {count:,} parameters; {config.optimizer}, lr "
+        f"{config.learning_rate}; files in {out}/"
     )
     start, fault = time.perf_counter(), ""
     try:
-        trainer.fit(loader, epochs - done, _evaluation(sets.validation))
+        if done < epochs:
+            trainer.fit(loader, epochs - done, _evaluation(sets.validation))
     except NotFiniteError as error:
         fault = str(error)
     seconds["training"] = time.perf_counter() - start
     found = {"seconds": seconds, "fault": fault, "parameters": count, "resumed_after": done}
-    return _finish(config, out, trainer, sets.test, found, figures=figures)
+    try:
+        return _finish(config, out, trainer, sets.test, found, figures=figures)
+    except KeyboardInterrupt:
+        return _report_interrupt(out)
 
 
 def _finish(
@@ -171,22 +180,57 @@ def _trainer(
     return trainer, epochs
 
 
-def _load(trainer: train.Trainer, config: RunConfig, epochs: int, out: Path) -> int:
-    """Load the training checkpoint to resume from; return the number of completed epochs."""
+def _load(
+    trainer: train.Trainer, config: RunConfig, epochs: int, out: Path, *, figures: bool
+) -> int:
+    """Load the training checkpoint to resume from.
+
+    Returns:
+        The number of completed epochs. It is `epochs` for a run that has only to write its results
+        (or its figures), because it was interrupted after training.
+    """
+    if not (out / SNAPSHOT).exists():
+        raise DataError(
+            f"--resume: expected a run with a training checkpoint, got {out}, which has no "
+            f"{SNAPSHOT}."
+        )
     trainer.load(out / SNAPSHOT)
     done = len(trainer.history.epochs)
-    has_stopped = any(
-        one.stopped_epoch for one in trainer.callbacks if isinstance(one, train.EarlyStopping)
+    stopping = [one for one in trainer.callbacks if isinstance(one, train.EarlyStopping)]
+    has_stopped = any(one.stopped_epoch for one in stopping)
+    has_stopped = has_stopped and config == RunConfig.read(out / "config.json")
+    if done < epochs and not has_stopped:
+        return done
+    if _has_results(out, done, figures=figures):
+        result = f"has completed {done} epochs"
+        if config.steps:
+            result = f"has completed all {config.steps} steps"
+        if has_stopped:
+            result = f"is complete, stopped by --patience after epoch {done}"
+        advice = advise_longer_run(out) if config.fixes_length else "Try a higher --epochs."
+        raise ArgumentError(f"--resume {out}: the run {result}. {advice}")
+    for one in stopping:
+        one.on_fit_end(trainer.state)  # restores the best weights
+    return epochs
+
+
+def _has_results(out: Path, epochs: int, *, figures: bool) -> bool:
+    """Return whether a run wrote all its results after its last epoch."""
+    try:
+        metrics = json.loads((out / "metrics.json").read_bytes())
+        is_current = metrics["epochs"] == epochs and metrics["test_accuracy"] is not None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+    names = (WEIGHTS, *_TELLING, *(_FIGURES if figures else ()))
+    return is_current and all((out / name).exists() for name in names)
+
+
+def advise_longer_run(out: Path) -> str:
+    """Say how to train longer if the run in `out` cannot be extended."""
+    return (
+        f"To train longer, start a new run with --config {out}/config.json and a higher --epochs; "
+        "only a run with --schedule constant or plateau and no --warmup or --steps can be extended."
     )
-    if has_stopped and config == RunConfig.read(out / "config.json"):
-        raise ArgumentError(
-            f"--resume {out}: the run is complete, stopped by --patience after epoch {done}."
-        )
-    if done >= epochs:
-        all_of_it = f"{config.steps} steps" if config.steps else f"{epochs} epochs"
-        advice = " Try a higher --epochs." if config.can_be_longer else ""
-        raise ArgumentError(f"--resume {out}: the run has completed all {all_of_it}.{advice}")
-    return done
 
 
 def _evaluation(dataset: Dataset | None) -> DataLoader | None:
@@ -196,7 +240,7 @@ def _evaluation(dataset: Dataset | None) -> DataLoader | None:
 def _report_sets(sets: Sets, seconds: float) -> None:
     shape = "x".join(map(str, sets.train.images.shape[1:]))
     held_out = f", {len(sets.validation)} validation" if sets.validation else ""
-    print(
+    show(
         f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test images "
         f"of {shape} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
         f"{sets.found[1]} images from {sets.train.origin}, loaded in {seconds:.2f} s"
@@ -210,7 +254,7 @@ def _draw(
         return
     reason = viz.report(out, model, test_set, logits, history.epochs)
     if reason:
-        print(f"warning: the graph was not drawn: {reason}", file=sys.stderr)
+        show(f"warning: the graph was not drawn: {reason}", sys.stderr)
 
 
 def _close(found: dict[str, Any], out: Path) -> int:
@@ -220,15 +264,17 @@ def _close(found: dict[str, Any], out: Path) -> int:
     result = f"stopped after {found['epochs']} epochs"
     if found["test_accuracy"] is not None:
         result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} images"
-    print(
+    show(
         f"{found['model']} on {found['dataset']}: {result}, {seconds:.1f} s{mean}, files in {out}/"
     )
     if found["fault"]:
-        print(f"error: {found['fault']}", file=sys.stderr)
+        show(f"error: {found['fault']}", sys.stderr)
         return 1
     if found["interrupted"]:
-        print(
-            f"Interrupted. Resume with: python -m tinygrad_np train --resume {out}", file=sys.stderr
-        )
-        return 130
+        return _report_interrupt(out)
     return 0
+
+
+def _report_interrupt(out: Path) -> int:
+    show(f"Interrupted. Resume with: python -m tinygrad_np train --resume {out}", sys.stderr)
+    return 130

@@ -108,8 +108,8 @@ class Dataset:
         """Split off a held-out set, stratified by class.
 
         Args:
-            fraction: fraction of each class to hold out. A class with k images contributes
-                round(fraction k) of them.
+            fraction: fraction of the images to hold out. A class with k images contributes
+                fraction * k of them, rounded up or down so that the total is rounded too.
             seed: seed of the random choice.
 
         Returns:
@@ -123,7 +123,7 @@ class Dataset:
         >>> train_set, _ = data.digits()
         >>> rest, validation_set = train_set.split(0.1)
         >>> len(rest), len(validation_set)
-        (1295, 143)
+        (1294, 144)
         """
         if not 0 < fraction < 1:
             raise ArgumentError(
@@ -132,14 +132,18 @@ class Dataset:
         check_integer(f"{self.name}.split", 0, seed=seed)
         generator = np.random.default_rng(int(seed))
         is_held_out = np.zeros(len(self), bool)
-        for label in range(len(self.classes)):
+        shares = fraction * np.bincount(self.labels.astype(np.int64), minlength=len(self.classes))
+        counts = np.floor(shares).astype(int)
+        # The classes that lose most by rounding down get one more each, up to the rounded total.
+        is_short = np.argsort(counts - shares, kind="stable")
+        counts[is_short[: round(fraction * len(self)) - counts.sum()]] += 1
+        for label, count in enumerate(counts):
             members = generator.permutation(np.flatnonzero(self.labels == label))
-            is_held_out[members[: round(fraction * len(members))]] = True
+            is_held_out[members[:count]] = True
         if is_held_out.all() or not is_held_out.any():
             raise ArgumentError(
                 f"{self.name}.split: expected two nonempty parts, got an empty one for "
-                f"fraction={fraction} of {len(self)} images. A class with k images contributes "
-                "round(fraction * k) images to the held-out part."
+                f"fraction={fraction} of {len(self)} images."
             )
         rest, held_out = (
             replace(self, images=self.images[part], labels=self.labels[part])

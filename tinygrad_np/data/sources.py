@@ -188,10 +188,11 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
         if not folder:
             tried.append(f"{origin}: not set")
             continue
-        if origin == "data_dir" and not Path(folder).expanduser().is_dir():
+        path = _expand(folder)
+        if origin == "data_dir" and not path.is_dir():
             # Raise instead of falling back: a typo must not load data from elsewhere.
             raise DataError(f"{source.title}: data_dir {folder} is not a directory.")
-        paths, missing = _find_files(source, Path(folder).expanduser())
+        paths, missing = _find_files(source, path)
         if not missing:
             return _datasets(source, paths)
         tried.append(f"{origin}: {missing} is not in {folder} or {Path(folder) / source.folder}")
@@ -199,6 +200,14 @@ def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, D
     mirrors = ([f"{own.rstrip('/')}/{source.folder}/"] if own else []) + list(source.mirrors)
     cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
     return _datasets(source, [_fetch(source, file, cache, mirrors, tried) for file in source.files])
+
+
+def _expand(folder: str | Path) -> Path:
+    """Return the path with ~ expanded, or as it is if there is no such user."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:
+        return Path(folder)
 
 
 def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:

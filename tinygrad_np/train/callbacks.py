@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinygrad_np import nn
+from tinygrad_np.console import show
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.optim.optimizer import Optimizer
@@ -167,14 +168,18 @@ class History(Callback):
 
 
 class Progress(Callback):
-    """Print a line per epoch and, on a terminal, show a progress bar over its steps."""
+    """Print a line per epoch and, on a terminal, show a progress bar over its steps.
+
+    What cannot be printed, for example because the reader of a pipe is gone, is dropped: training
+    continues.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def on_epoch_start(self, state: State) -> None:
         """Open a progress bar if stderr is a terminal."""
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._bar = tqdm(total=state.steps_per_epoch, desc=_title(state), leave=False)
 
     def on_batch_end(self, state: State) -> None:
@@ -186,7 +191,7 @@ class Progress(Callback):
     def on_epoch_end(self, state: State) -> None:
         """Print the logs on one line."""
         self._close()
-        print(f"{_title(state)}: {_describe(state.logs)}", flush=True)
+        show(f"{_title(state)}: {_describe(state.logs)}")
 
     def on_fit_end(self, state: State) -> None:
         """Close the progress bar if an error or Ctrl-C left it open."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinygrad_np.checks import check_integer
+from tinygrad_np.console import show
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, DictOf, OrNone, check
 from tinygrad_np.train.best import Best
@@ -108,7 +109,7 @@ class EarlyStopping(Callback):
             return
         state.model.load_state_dict(self._weights)
         stopped = f"stopped after epoch {self.stopped_epoch}; " if self.stopped_epoch else ""
-        print(
+        show(
             f"EarlyStopping: {stopped}restored the weights of epoch {self.best_epoch} "
             f"(best {self._best.monitor}: {self.best_value:.6g})"
         )

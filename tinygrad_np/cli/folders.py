@@ -1,0 +1,77 @@
+"""Output directories: a new run never replaces an earlier one unasked, or leaves an empty one."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tinygrad_np.errors import ArgumentError
+from tinygrad_np.files import make_folder
+
+# A directory with any of these files holds a run, finished or not.
+_RUN_FILES = ("config.json", "metrics.json", "steps.csv", "*.safetensors")
+
+
+def output_folder(
+    given: Path | None, default: Path, remedy: str = "Choose another directory."
+) -> Path:
+    """Create the output directory of a new run and return it.
+
+    Args:
+        given: the argument of --out, or None to use `default`, or `default` with -2, -3 and so on
+            appended, whichever does not exist yet.
+        default: the default of --out.
+        remedy: the end of the message if `given` holds an earlier run.
+
+    Raises:
+        ArgumentError: if `given` holds an earlier run.
+        DataError: if the directory cannot be created or written to.
+    """
+    if given is None:
+        return _numbered(default)
+    found = [path.name for pattern in _RUN_FILES for path in given.glob(pattern)]
+    if found:
+        raise ArgumentError(
+            f"--out: expected a directory without an earlier run, got {given}, which holds "
+            f"{found[0]}. {remedy}"
+        )
+    make_folder(given, "--out")
+    return given
+
+
+def _numbered(default: Path) -> Path:
+    make_folder(default.parent, "--out")
+    for number in itertools.count(1):
+        folder = default if number == 1 else default.with_name(f"{default.name}-{number}")
+        # Creating it tells whether it is new, even if another run starts at the same moment.
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def run_folder(given: Path | None, default: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield the directory of a training run; remove it at the end if it is new and still empty.
+
+    Raises:
+        ArgumentError: if it holds an earlier run, unless `overwrite` is True.
+        DataError: if the directory cannot be created or written to.
+    """
+    folder = given or default
+    is_new = given is None or not given.exists()
+    if overwrite:
+        is_new = not folder.exists()
+        make_folder(folder, "--out")
+    else:
+        folder = output_folder(
+            given,
+            default,
+            f"Add --overwrite to replace it, or resume it with --resume {folder}.",
+        )
+    try:
+        yield folder
+    finally:
+        if is_new:
+            with suppress(OSError):  # raised unless the directory is empty
+                folder.rmdir()
