@@ -715,7 +715,7 @@ def test_an_unwritable_out_is_an_error_before_training(tmp_path, capsys):
 @each("name", ["model.safetensors", "config.json", "last.safetensors", "steps.csv", "curves.png"])
 def test_a_directory_in_place_of_a_result_is_an_error_before_training(tmp_path, capsys, name):
     (tmp_path / name / name).mkdir(parents=True)
-    assert main(["train", *QUICK, "--out", str(tmp_path / name)]) == 1
+    assert main(["train", *QUICK, "--overwrite", "--out", str(tmp_path / name)]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith(f"error: {tmp_path / name / name}: cannot ")
     assert captured.err.count("\n") == 1
