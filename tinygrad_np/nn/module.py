@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import SummaryRow, Watch, table
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad, thread
@@ -112,6 +113,8 @@ class Module:
         state = thread.state
         outer = state.scope
         state.scope = ModuleScope(self, outer)
+        if state.journal is not None:
+            state.journal.note_module(self)
         try:
             for value in inputs:
                 if not isinstance(value, Tensor):
@@ -173,6 +176,13 @@ class Module:
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, value) for each attribute; entries of containers are named `name.key`."""
         return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
+
+    def named_state(self) -> Iterator[tuple[str, Any]]:
+        """Yield (name, value) for each buffer and random generator of this module itself."""
+        for name, value in self._entries():
+            is_buffer = isinstance(value, Tensor) and not isinstance(value, Parameter)
+            if isinstance(value, np.random.Generator) or (is_buffer and value.is_leaf):
+                yield name, value
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """Yield (name, module) for each child, including those in lists, tuples and dicts."""
@@ -346,7 +356,7 @@ class Module:
         """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
 
         The numbers come from a forward pass in evaluation mode on zeros of shape (1, *input_shape),
-        which leaves modes and running statistics unchanged.
+        which leaves modes, buffers and random generators unchanged.
 
         Args:
             input_shape: shape of one sample, without the batch axis.
@@ -382,7 +392,7 @@ class Module:
         modes = [module.training for _, module in named]
         handles = [module.register_forward_hook(watch.note) for _, module in named]
         try:
-            with no_grad(), watch:
+            with no_grad(), Trial(), watch:
                 self.eval()(Tensor(np.zeros((1, *input_shape), dtype)))
         finally:
             for (_, module), handle, was_training in zip(named, handles, modes, strict=True):

@@ -15,6 +15,7 @@ from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 from tinygrad_np.files import write_bytes
+from tinygrad_np.journal import Trial
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Scope
@@ -127,15 +128,10 @@ def _by_pygraphviz(picture: graphviz.Digraph, path: Path, kind: str) -> bytes:
 
 
 def _run(model: Module, leaves: list[Tensor]) -> Any:
-    """Run the model after naming its parameters, and restore its buffers afterwards."""
-    for _ in model.named_parameters():
-        pass
-    before = [(buffer, buffer.data.copy()) for buffer in model.buffers()]
-    try:
+    """Run the model after naming its parameters; buffers and generators do not change."""
+    model.parameters()
+    with Trial():
         return model(*leaves)
-    finally:
-        for buffer, data in before:
-            buffer.data[...] = data
 
 
 def _as_input(value: Any) -> Tensor:
