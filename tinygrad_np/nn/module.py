@@ -60,6 +60,10 @@ class ModuleScope(Scope):
         self._module = weakref.ref(module)
         self._path: str | None = None
 
+    def is_of(self, module: "Module") -> bool:
+        """Return whether this is a call of `module`."""
+        return self._module() is module
+
     @property
     def path(self) -> str:
         """Path of the module relative to the outermost call; empty for the outermost module."""
@@ -443,13 +447,35 @@ class Layer(Module):
     """Base class of the built-in layers: a Module that accepts Tensors and arrays but not lists.
 
     Raises:
-        DtypeError: in a call, if an input is a list or a string.
+        DtypeError: in a call, if an input is a list or a string, or a float input differs in dtype
+            from the layer's weights.
     """
+
+    def label(self) -> str:
+        """Return the class, followed by the path of the layer in the model that is running."""
+        scope = thread.state.scope
+        path = scope.path if isinstance(scope, ModuleScope) and scope.is_of(self) else ""
+        return f"{type(self).__name__} {path!r}" if path else type(self).__name__
+
+    def check_dtype(self, x: Tensor, weight: Tensor | None) -> None:
+        """Raise DtypeError if `x` has another float dtype than `weight`; None fits all.
+
+        The op would otherwise convert both to the wider dtype and continue in it.
+        """
+        if weight is None or x.dtype is weight.dtype:
+            return
+        own, given = weight.dtype, x.dtype
+        if given.kind == "f" and given != own:
+            raise DtypeError(
+                f"{self.label()}: expected input of dtype {own}, like the layer's weights, got "
+                f"{given}. Convert the input with x.cast(np.{own}), or x.astype(np.{own}) for an "
+                f"ndarray, or the model with model.astype(np.{given})."
+            )
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         if any(isinstance(value, list | str) for value in inputs):
             raise DtypeError(
-                f"{type(self).__name__}: expected Tensors or ndarrays, got "
+                f"{self.label()}: expected Tensors or ndarrays, got "
                 f"{', '.join(type(v).__name__ for v in inputs)}. Wrap lists in Tensor(...)."
             )
         return super()._to_tensors(inputs)
