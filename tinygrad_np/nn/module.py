@@ -86,7 +86,7 @@ class Module:
 
     A subclass assigns its Parameters, buffers (plain Tensors) and child Modules to attributes in
     `__init__`, directly or in lists, tuples and dicts, and implements `forward`. Nothing needs to
-    be registered, and there is no need to call `super().__init__()`.
+    be registered, and there is no need to call `super().__init__()`. A set of them is an error.
 
     Raises:
         DtypeError: if a plain Tensor is assigned to an attribute that holds a Parameter.
@@ -440,7 +440,18 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             waiting += [(f"{name}.{key}", inner) for key, inner in value.items()][::-1]
         else:
+            _check_ordered(f"attribute {name!r}", value)
             yield name, value
+
+
+def _check_ordered(who: str, value: Any) -> None:
+    """Raise ArgumentError for a set of modules or parameters: its order differs between runs."""
+    is_set = isinstance(value, set | frozenset)
+    if is_set and any(isinstance(inner, Module | Parameter) for inner in value):
+        raise ArgumentError(
+            f"{who}: expected modules and parameters in a fixed order, got "
+            f"{type(value).__name__}. Use a list."
+        )
 
 
 class Layer(Module):
@@ -485,6 +496,7 @@ class _Layers(Module):
     """Base class of Sequential and ModuleList: child modules named by position."""
 
     def _set(self, layers: Iterable[Module]) -> Self:
+        _check_ordered(type(self).__name__, layers)
         layers = list(layers)
         for layer in layers:
             if not isinstance(layer, Module):
@@ -528,6 +540,7 @@ class _Layers(Module):
 
     def extend(self, layers: Iterable[Module]) -> Self:
         """Add modules at the end and return the container."""
+        _check_ordered(type(self).__name__, layers)
         return self._set([*self, *layers])
 
     def insert(self, index: int, layer: Module) -> None:
@@ -543,7 +556,7 @@ class Sequential(_Layers):
     It is also a list of its modules, which are named by position.
 
     Raises:
-        ArgumentError: if a layer to add is not a Module.
+        ArgumentError: if a layer to add is not a Module, or the layers are a set.
         AxisError: if an index is out of range.
 
     >>> from tinygrad_np import Tensor, nn
@@ -565,7 +578,7 @@ class ModuleList(_Layers):
     """A list of child modules, named by position and called by the module that holds the list.
 
     Raises:
-        ArgumentError: if a layer to add is not a Module.
+        ArgumentError: if a layer to add is not a Module, or the layers are a set.
         AxisError: if an index is out of range.
 
     >>> from tinygrad_np import nn
