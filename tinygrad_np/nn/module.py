@@ -43,6 +43,9 @@ class Parameter(Tensor):
         super().__init__(data, dtype, requires_grad)
         self.name = ""
 
+    def _own_attributes(self) -> dict[str, Any]:
+        return {**super()._own_attributes(), "name": self.name}
+
 
 class ModuleScope(Scope):
     """One call of a module, recorded in the graph nodes that the call creates.
@@ -104,6 +107,8 @@ class Module:
     training = True
     # Subclasses do not call super().__init__(), so the first hook creates the instance's own dict.
     _forward_hooks: Mapping[int, Callable[..., Any]] = MappingProxyType({})
+    _results: frozenset[str] = frozenset()
+    """In a copy: the attributes that held results with a graph, which are not buffers."""
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output. Subclasses implement this method."""
@@ -177,6 +182,11 @@ class Module:
             )
         super().__setattr__(name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes to pickle or copy."""
+        results = {name for name, value in self._entries() if _is_result(value)} | self._results
+        return {**vars(self), "_results": frozenset(results)} if results else vars(self)
+
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, value) for each attribute; entries of containers are named `name.key`."""
         return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
@@ -230,7 +240,8 @@ class Module:
         """
         for prefix, module in self._named_modules(each_way):
             for name, value in module._entries():
-                if isinstance(value, Tensor) and value.is_leaf:
+                is_leaf = isinstance(value, Tensor) and value.is_leaf
+                if is_leaf and name not in module._results:
                     yield prefix + name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -428,6 +439,10 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({own})"
         return "\n".join([f"{type(self).__name__}(", *([f"  {own}"] if own else []), *inner, ")"])
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.is_leaf
 
 
 def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

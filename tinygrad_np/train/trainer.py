@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -99,6 +99,12 @@ class Trainer:
         # The loader of the current or last fit, and the state to load into the next fit's loader.
         self._loader: Any = None
         self._loader_state: Mapping[str, Any] | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise DtypeError(
+            "Trainer: cannot be copied or pickled. Copy the model and the optimizer together, "
+            "copy.deepcopy((model, optimizer)), or save trainer.state_dict()."
+        )
 
     def fit(self, train_loader: Batches, epochs: int, validation: Batches | None = None) -> History:
         """Train for `epochs` more epochs and return the history of all epochs so far.
