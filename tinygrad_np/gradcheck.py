@@ -63,7 +63,13 @@ class _Check:
     def function(self, *tensors: Any) -> Tensor:
         """Call the function; every call draws the same numbers and finds the same buffers."""
         with Trial():
-            return self._function(*tensors)
+            out = self._function(*tensors)
+        if not isinstance(out, Tensor):
+            raise DtypeError(
+                "gradcheck: expected the function to return a Tensor, got "
+                f"{type(out).__name__}. Check one output at a time."
+            )
+        return out
 
     def tensors(self) -> list[Any]:
         """Return the inputs as leaves; those to vary require a gradient."""
@@ -183,7 +189,7 @@ def gradcheck(
 
     Raises:
         GradientError: if a gradient is wrong; the message lists the worst entries with both values.
-        DtypeError: if no input is float64.
+        DtypeError: if no input is float64, or the function does not return a Tensor.
         ArgumentError: if `projections` is below 1.
         GraphError: if the output does not depend on a float64 input.
 
@@ -269,7 +275,7 @@ def gradgradcheck(
 
     Raises:
         GradientError: if a second derivative is wrong, or the two VJPs differ.
-        DtypeError: if no input is float64.
+        DtypeError: if no input is float64, or the function does not return a Tensor.
         ArgumentError: if `projections` is below 1.
         GraphError: if the output does not depend on a float64 input.
 

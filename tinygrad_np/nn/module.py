@@ -1,5 +1,6 @@
 """Module, the base class of layers and models, and the containers Sequential and ModuleList."""
 
+import inspect
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from reprlib import recursive_repr
@@ -378,7 +379,8 @@ class Module:
             dtype: dtype of the zeros; an integer dtype for models that take indices.
 
         Raises:
-            ArgumentError: if `input_shape` is neither a tuple nor a list.
+            ArgumentError: if `input_shape` is neither a tuple nor a list, or the model takes
+                several inputs.
             DtypeError: if `dtype` is a dtype other than float, int or bool.
 
         A shared parameter is counted in the first layer that has it. FLOPs, counted as in
@@ -402,6 +404,14 @@ class Module:
                 f"{type(self).__name__}.summary: expected `input_shape` to be a tuple without the "
                 f"batch axis, for example (1, 28, 28), got {input_shape!r}."
             )
+        signature = inspect.signature(self.forward)
+        try:
+            signature.bind(None)
+        except TypeError as error:
+            raise ArgumentError(
+                f"{type(self).__name__}.summary: expected a model with one input, got forward"
+                f"{signature}. Wrap it in a module that takes one input."
+            ) from error
         named = list(self._named_modules())
         watch = Watch()
         modes = [module.training for _, module in named]
