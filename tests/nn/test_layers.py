@@ -709,8 +709,8 @@ def test_last_batch_of_one_names_layer_batch_and_remedy():
     model = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.BatchNorm1d(4)))
     message = (
         "BatchNorm1d '1.0': expected a batch with more than one value per channel, got (1, 4). The "
-        "variance would be 0. Pass drop_last=True to the DataLoader to skip a last batch of one, "
-        "or call eval() to use the running statistics."
+        "variance would be 0. Skip a last batch of one with DataLoader(..., drop_last=True) or "
+        "choose another batch size; to use the running statistics, call eval()."
     )
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         model(Tensor.ones(1, 3))

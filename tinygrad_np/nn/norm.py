@@ -165,8 +165,9 @@ class _BatchNorm(_ChannelNorm):
         if x.numel() == self.num_features and (self.training or self.running_mean is None):
             raise ShapeError(
                 f"{self.label()}: expected a batch with more than one value per channel, got "
-                f"{x.shape}. The variance would be 0. Pass drop_last=True to the DataLoader to "
-                "skip a last batch of one, or call eval() to use the running statistics."
+                f"{x.shape}. The variance would be 0. Skip a last batch of one with "
+                "DataLoader(..., drop_last=True) or choose another batch size; to use the running "
+                "statistics, call eval()."
             )
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
