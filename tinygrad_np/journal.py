@@ -115,7 +115,7 @@ class Trial(Journal):
                 self.buffers[buffer] = self._keep(buffer)
                 buffer.data = array.copy()
             for attributes, name, buffer in before.attributes:
-                self.attributes.append((attributes, name, attributes[name]))
+                self.attributes.append((attributes, name, attributes.get(name, buffer)))
                 attributes[name] = buffer
         return self
 

@@ -472,6 +472,7 @@ CALLBACKS = (
         ),
         ({"callbacks": [train.Progress]}, DtypeError, f"{CALLBACKS}, got the class Progress."),
         ({"callbacks": train.Progress()}, DtypeError, f"{CALLBACKS}, got Progress."),
+        ({"callbacks": {train.Progress()}}, DtypeError, f"{CALLBACKS}, got set."),
     ],
 )
 def test_invalid_trainer_arguments_raise(options, error, words):

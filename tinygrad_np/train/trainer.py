@@ -424,9 +424,11 @@ def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
 
 
 def _check_callbacks(callbacks: Any) -> list[Callback]:
-    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    # Callbacks run, and their states are saved, in order; a set has none.
+    is_ordered = isinstance(callbacks, Iterable) and not isinstance(callbacks, set | frozenset)
+    listed = list(callbacks) if is_ordered else [callbacks]
     for callback in listed:
-        if not isinstance(callback, Callback) or not isinstance(callbacks, Iterable):
+        if not isinstance(callback, Callback) or not is_ordered:
             raise DtypeError(
                 "Trainer: expected `callbacks` to be a list of Callback instances, for example "
                 f"[Progress(), EarlyStopping()], got {kind_of(callback)}."
