@@ -670,6 +670,25 @@ def test_layer_without_weights_accepts_all_float_dtypes(layer):
         assert layer(normal(4, 3).astype(dtype)).dtype == dtype
 
 
+@each("value", [(Tensor.ones(2, 3),), {"x": Tensor.ones(2, 3)}, None, 2.0, np.float32(2)])
+@each("layer", [nn.Linear(3, 2), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(3), nn.MaxPool2d(2)])
+def test_input_that_is_no_array_raises(layer, value):
+    """For example the pair that an LSTMCell returns."""
+    words = r"expected Tensors or ndarrays, got (tuple|dict|NoneType|float|numpy.float32)\. Pass a "
+    with pytest.raises(DtypeError, match=f"^{type(layer).__name__} '1': {words}"):
+        nn.Sequential(Returns(value), layer)(Tensor.ones(2, 3))
+
+
+class Returns(nn.Module):
+    """A module that returns a constant."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def forward(self, x):
+        return self.value
+
+
 def test_integer_input_is_converted():
     assert nn.Linear(3, 2)(np.ones((4, 3), np.int64)).dtype == np.float32
     assert nn.Conv2d(1, 2, 1)(np.ones((1, 1, 2, 2), np.uint8)).dtype == np.float32

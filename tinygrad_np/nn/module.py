@@ -483,8 +483,8 @@ class Layer(Module):
     """Base class of the built-in layers: a Module that accepts Tensors and arrays but not lists.
 
     Raises:
-        DtypeError: in a call, if an input is a list or a string, or a float input differs in dtype
-            from the layer's weights.
+        DtypeError: in a call, if an input is neither a Tensor nor an ndarray, or a float input
+            differs in dtype from the layer's weights.
     """
 
     def label(self) -> str:
@@ -509,11 +509,14 @@ class Layer(Module):
             )
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        if any(isinstance(value, list | str) for value in inputs):
-            raise DtypeError(
-                f"{self.label()}: expected Tensors or ndarrays, got "
-                f"{', '.join(type(v).__name__ for v in inputs)}. Wrap lists in Tensor(...)."
-            )
+        has_list = any(isinstance(value, list | str) for value in inputs)
+        # A subclass with a forward of its own may take anything else, such as tuples.
+        is_own = type(self).forward.__module__.startswith("tinygrad_np.nn.")
+        if has_list or (is_own and not isinstance(inputs[0], Tensor | np.ndarray)):
+            hint = "Wrap lists in Tensor(...)." if has_list else "Pass a single Tensor."
+            names = [f"{type(v).__module__}.{type(v).__name__}" for v in inputs]
+            got = ", ".join(name.removeprefix("builtins.") for name in names)
+            raise DtypeError(f"{self.label()}: expected Tensors or ndarrays, got {got}. {hint}")
         return super()._to_tensors(inputs)
 
 
