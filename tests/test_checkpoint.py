@@ -1,5 +1,6 @@
 """checkpoint(): the same values and gradients as a plain call, with less memory."""
 
+import functools
 import gc
 import weakref
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_np
-from tests.tools import each, leaf, normal
+from tests.tools import each, leaf, normal, rng
 from tinygrad_np import Tensor, checkpoint, debug, nn, no_grad, profile, random, viz
 from tinygrad_np.autograd.tape import Node
 from tinygrad_np.errors import DtypeError, GraphError
@@ -253,17 +254,172 @@ def test_failing_backward_restores_the_generator():
     assert random.state() == expected
 
 
-def test_drawing_from_another_generator_raises():
-    generator = np.random.default_rng(0)
+class Noise(nn.Module):
+    """Draw from a generator of its own without a function of the package."""
+
+    def __init__(self):
+        self.generator = rng(3)
+
+    def forward(self, x):
+        return x * self.generator.random(x.shape)
+
+
+class OwnDropout(nn.Module):
+    """Dropout with generators of its own, and with the default generator."""
+
+    def __init__(self):
+        self.layers = [nn.Dropout(0.5, rng(1)), nn.Dropout2d(0.5, rng(2)), nn.Dropout(0.5)]
+        self.linear = nn.Linear(3, 3, generator=rng(0))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.linear(x)
+
+
+class Average(nn.Module):
+    """Buffers that are changed in place, in a list, through `.data`, and by assignment."""
+
+    def __init__(self):
+        self.total = Tensor.zeros(3)
+        self.parts = [Tensor.zeros(3)]
+        self.direct = Tensor.ones(3)
+        self.assigned = Tensor.ones(3)
+        self.unchanged = Tensor.full((3,), 2.0)
+
+    def forward(self, x):
+        scale = self.total + self.parts[0] + self.direct + self.assigned + self.unchanged
+        mean = x.detach().mean((0, 2, 3))
+        with no_grad():
+            self.total[:] = self.total + mean
+            self.parts[0][:] = mean
+            self.direct.data[...] = (self.direct * mean).data
+            self.assigned = self.assigned * 0.5 + mean
+        return x * scale.reshape(3, 1, 1)
+
+
+def norm():
+    return nn.BatchNorm2d(3)
+
+
+def norm_with_mean_of_all():
+    return nn.BatchNorm2d(3, momentum=None)
+
+
+def tracking_instance_norm():
+    return nn.InstanceNorm2d(3, track_running_stats=True)
+
+
+STATEFUL = [Noise, OwnDropout, Average, norm, norm_with_mean_of_all, tracking_instance_norm]
+
+
+def state_of(model):
+    """Return the buffers and the states of the generators in a model, and of the default one."""
+    generators = [
+        value
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, np.random.Generator)
+    ]
+    states = [generator.bit_generator.state for generator in generators]
+    return {name: a.tolist() for name, a in model.state_dict().items()}, states, random.state()
+
+
+def outcome(make, run):
+    """Return gradients and final state of a model in two calls by `run`."""
+    tinygrad_np.manual_seed(4)
+    model = make()
+    x = Tensor(normal(4, 3, 5, 3).astype(np.float32), requires_grad=True)
+    out = run(model, run(model, x) * 2)
+    before = state_of(model)
+    out.sum().backward()
+    return [out.tolist(), x.grad.tolist()], before, state_of(model)
+
+
+def by_lambda(model, x):
+    return checkpoint(lambda x: model(x), x)
+
+
+def by_method(model, x):
+    return checkpoint(model.forward, x)
+
+
+def by_partial(model, x):
+    return checkpoint(functools.partial(lambda model, x: model.forward(x), model), x)
+
+
+def inside_another(model, x):
+    return checkpoint(lambda x: checkpoint(model, checkpoint(lambda x: x + 0, x)) * 1, x)
+
+
+@each("run", [checkpoint, by_lambda, by_method, by_partial, inside_another])
+@each("make", STATEFUL)
+def test_buffers_and_generators_end_as_after_one_forward(make, run):
+    """After forward and backward, and with the gradients of a plain call."""
+    found, expected = outcome(make, run), outcome(make, run_plainly)
+    for ours, plain in zip(found[0], expected[0], strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-5)
+    assert found[1:] == expected[1:]
+    if make is not OwnDropout and make is not Noise:
+        assert expected[1][0] != state_of(make())[0]
+
+
+def test_generator_may_be_an_argument_or_a_variable():
+    """It may be used directly, and several calls may share it."""
     x = Tensor(np.ones(64), requires_grad=True)
 
-    def function_of_its_own(x):
-        return x.dropout(0.5, generator=generator)
+    def outcome(run):
+        x.grad, generator = None, rng(0)
+        out = run(lambda x, generator: x * generator.random(64), x, generator)
+        out = run(lambda x: x * generator.random(64), out)
+        out = run(lambda x: x.dropout(0.5, generator=generator), out)
+        generator.random(3)
+        out.sum().backward()
+        return out.tolist(), x.grad.tolist(), generator.bit_generator.state
 
-    out = checkpoint(function_of_its_own, x).sum()
+    assert outcome(checkpoint) == outcome(run_plainly)
+
+
+def test_graph_that_saved_a_buffer_stays_valid():
+    """The second run must not make arrays stale that other parts of the graph saved."""
+    layer = nn.BatchNorm1d(2)
+    x = Tensor(normal(4, 2).astype(np.float32), requires_grad=True)
+    out = checkpoint(layer, x).sum() + (x * layer.running_var).sum()
+    out.backward()
+    np.testing.assert_allclose(x.grad.data, np.tile(layer.running_var.data, (4, 1)), atol=1e-6)
+
+
+def test_failing_second_run_restores_buffers():
+    layer, runs = nn.BatchNorm1d(2), []
+
+    def function(x):
+        runs.append(layer(x))
+        if len(runs) == 2:
+            raise KeyError("second run")
+        return runs[0]
+
+    out = checkpoint(function, leaf(normal(4, 2).astype(np.float32))).sum()
+    before = state_of(layer)
+    with pytest.raises(KeyError, match="second run"):
+        out.backward()
+    assert state_of(layer) == before
+
+
+def test_unchanged_buffers_are_not_kept():
+    """The graph keeps no copy of buffers that the call does not change."""
+    layer = norm().eval()
+    out = checkpoint(layer, leaf(normal(1, 3, 2, 2).astype(np.float32)))
+    assert out.node.options["call"].before.buffers == {}
+
+
+def test_drawing_from_an_unknown_generator_raises():
+    holder = type("Holder", (), {})()
+    holder.generator = rng()
+    x = leaf(np.ones(64))
+    out = checkpoint(lambda x: x * holder.generator.random(64), x).sum()
     message = (
-        "checkpoint: expected function_of_its_own to return the same result when it runs again .*, "
-        "got a different one.* must come from the default generator"
+        "checkpoint: expected <lambda> to return the same result when it runs again .*, got a "
+        "different one. Random numbers must come from .* an argument of checkpoint"
     )
     with pytest.raises(GraphError, match=message):
         out.backward()

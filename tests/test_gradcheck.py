@@ -303,3 +303,15 @@ def test_wrong_gradients_of_small_values_are_detected():
     for full in (False, True):
         with pytest.raises(GradientError):
             gradcheck(tiny, [np.array([1.0, 2.0])], full=full)
+
+
+@each("check", [gradcheck, gradgradcheck])
+@each("result", [lambda x: (x, x), lambda x: {"a": x}, lambda x: x.numpy(), lambda x: None])
+def test_function_that_returns_no_tensor_raises(result, check):
+    name = type(result(Tensor(POINTS))).__name__
+    message = (
+        f"gradcheck: expected the function to return a Tensor, got {name}. Check one output at a "
+        "time."
+    )
+    with pytest.raises(DtypeError, match=f"^{re.escape(message)}$"):
+        check(result, [POINTS])

@@ -2,28 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np import random
 from tinygrad_np.autograd.dispatch import op
 from tinygrad_np.autograd.op import SavePlan
 from tinygrad_np.autograd.tape import Variable, clock, record
 from tinygrad_np.errors import DtypeError, GraphError
+from tinygrad_np.journal import Journal, Trial
+from tinygrad_np.nn.module import Module
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.transforms import find_boundary
 
+_EMPTY = CellType()  # a variable of an enclosing function that is not yet assigned
+
 
 @dataclass
 class _Call:
-    """A function call to repeat, with the state of the default generator before it."""
+    """A function call to repeat, with the generators and buffers that it uses or changes."""
 
     function: Callable[..., Tensor]
     args: tuple[Any, ...]
-    generator_state: Any
+    before: Journal
     out: Array
 
     def __repr__(self) -> str:
@@ -31,15 +36,48 @@ class _Call:
 
 
 def _repeat(*, call: _Call) -> Tensor:
-    with random.replay(call.generator_state):
+    with Trial(call.before):
         out = call.function(*call.args)
     if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
         raise GraphError(
             f"checkpoint: expected {call!r} to return the same result when it runs again in the "
-            "backward pass, got a different one. The result must not depend on state that the "
-            "function changes, and random numbers must come from the default generator."
+            "backward pass, got a different one. Random numbers must come from the functions and "
+            "layers of tinygrad_np, or from a generator that is an argument of checkpoint. State "
+            "other than buffers, such as training or evaluation mode, must not change."
         )
     return out
+
+
+def _note_state(journal: Journal, function: Any, args: tuple[Any, ...]) -> None:
+    """Note the modules and generators in the arguments, the closure and globals of a function.
+
+    Modules that are called and generators passed to tinygrad_np report themselves; this finds those
+    that the function uses in other ways, such as `generator.random()` or the method of a module.
+    """
+    waiting = [function, *args]
+    seen = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, np.random.Generator):
+            journal.note_generator(value)
+        elif isinstance(value, Module):
+            for module in value.modules():
+                journal.note_module(module)
+        elif isinstance(value, partial):
+            waiting += [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, MethodType):
+            waiting += [value.__self__, value.__func__]
+        elif isinstance(value, FunctionType):
+            waiting += [cell.cell_contents for cell in value.__closure__ or () if cell != _EMPTY]
+            named = [value.__globals__.get(name) for name in value.__code__.co_names]
+            waiting += [found for found in named if isinstance(found, np.random.Generator | Module)]
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
 
 
 @op(
@@ -61,8 +99,8 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
 
     The backward pass runs the function again to recompute the intermediate results (Chen et al.
     2016). This trades the time of a second forward pass for memory. The second run draws the same
-    random numbers from the default generator. Side effects happen twice: for example, a batch norm
-    in training mode updates its running statistics twice.
+    random numbers and starts from the same buffers, such as the running statistics of a batch
+    norm; afterwards generators and buffers are as after one call. Other side effects happen twice.
 
     Args:
         function: returns one Tensor; may also use tensors that are not arguments.
@@ -78,9 +116,10 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     >>> x.grad
     Tensor([ 3., 12.])
     """
-    state = random.state()
     start = next(clock)
-    inner = function(*args)
+    with Journal() as before:
+        _note_state(before, function, args)
+        inner = function(*args)
     if not isinstance(inner, Tensor):
         raise DtypeError(
             f"checkpoint: expected the function to return a Tensor, got {type(inner).__name__}."
@@ -89,7 +128,7 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
         return inner
     below = tuple(find_boundary([inner.node], start))
     held = [value for value in (*args, *below) if isinstance(value, Variable)]
-    call = _Call(function, args, state, inner.data)
+    call = _Call(function, args, before, inner.data)
     versions = [value.version for value in held]
     options = {"call": call}
     node = record(_PLAN, below, (), versions, options, inner.shape, inner.dtype, thread.state)

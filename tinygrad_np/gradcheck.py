@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, DtypeError, TinygradNpError
+from tinygrad_np.journal import Trial
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 
@@ -45,7 +46,7 @@ class _Check:
     def __init__(
         self, function: Callable[..., Tensor], inputs: Sequence[Any], eps: float = 1e-6
     ) -> None:
-        self.function = function
+        self._function = function
         self.eps = eps
         self.arrays = [_array(value) for value in inputs]
         self.varied = [
@@ -58,6 +59,17 @@ class _Check:
                 "gradcheck: expected at least one float64 input, got none. Differences of float32 "
                 "numbers are too coarse: pass float64 arrays."
             )
+
+    def function(self, *tensors: Any) -> Tensor:
+        """Call the function; every call draws the same numbers and finds the same buffers."""
+        with Trial():
+            out = self._function(*tensors)
+        if not isinstance(out, Tensor):
+            raise DtypeError(
+                "gradcheck: expected the function to return a Tensor, got "
+                f"{type(out).__name__}. Check one output at a time."
+            )
+        return out
 
     def tensors(self) -> list[Any]:
         """Return the inputs as leaves; those to vary require a gradient."""
@@ -160,7 +172,8 @@ def gradcheck(
     For random u and v with the shapes of the output and of an input,
     u · (f(x + eps v) - f(x - eps v)) / (2 eps) must equal v · VJP(u). The allowed deviation is
     `tolerance` times |v| |VJP(u)|, or `tolerance` times the scale of the rounding noise in the
-    difference if that is larger.
+    difference if that is larger. Every call draws the same random numbers, and buffers and
+    generators are left unchanged, so layers such as dropout may be in training mode.
 
     Args:
         function: takes the inputs as Tensors and returns a Tensor.
@@ -176,7 +189,7 @@ def gradcheck(
 
     Raises:
         GradientError: if a gradient is wrong; the message lists the worst entries with both values.
-        DtypeError: if no input is float64.
+        DtypeError: if no input is float64, or the function does not return a Tensor.
         ArgumentError: if `projections` is below 1.
         GraphError: if the output does not depend on a float64 input.
 
@@ -189,7 +202,7 @@ def gradcheck(
         )
     check = _Check(function, inputs, eps)
     generator = np.random.default_rng(seed)
-    value = function(*check.tensors()).data
+    value = check.function(*check.tensors()).data
     # Scale of the rounding error: the norm of the value, plus 1 for terms that may have canceled.
     shape, height = value.shape, float(np.linalg.norm(value)) + 1.0
     if full:
@@ -262,14 +275,14 @@ def gradgradcheck(
 
     Raises:
         GradientError: if a second derivative is wrong, or the two VJPs differ.
-        DtypeError: if no input is float64.
+        DtypeError: if no input is float64, or the function does not return a Tensor.
         ArgumentError: if `projections` is below 1.
         GraphError: if the output does not depend on a float64 input.
 
     >>> report = gradgradcheck(lambda x: x * x * x, [np.array([1.0, 2.0])])
     """
     check = _Check(function, inputs)
-    out = function(*check.tensors())
+    out = check.function(*check.tensors())
     upstream = np.asarray(np.random.default_rng(seed + 1).standard_normal(out.shape))
     pairs = zip(check.grads(upstream), check.grads(upstream, create_graph=True), strict=True)
     for position, (plain, with_graph) in zip(check.varied, pairs, strict=True):

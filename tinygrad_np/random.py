@@ -1,12 +1,12 @@
 """The default random generator of the package. Random functions also accept a `generator`."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np.errors import DtypeError
+from tinygrad_np.runtime.state import thread
 from tinygrad_np.schema import equal_to, integer, like
 
 _default = np.random.default_rng()
@@ -40,23 +40,26 @@ def resolve(generator: np.random.Generator | None) -> np.random.Generator:
         DtypeError: if `generator` is not a NumPy generator.
     """
     if generator is None:
-        return _default
-    if not isinstance(generator, np.random.Generator):
+        generator = _default
+    elif not isinstance(generator, np.random.Generator):
         raise DtypeError(
             f"generator: expected a numpy.random.Generator, got {generator!r}. Try "
             "np.random.default_rng(0)."
         )
+    journal = thread.state.journal
+    if journal is not None:
+        journal.note_generator(generator)
     return generator
 
 
 def state() -> Any:
-    """Return the state of the default generator, for `replay` and `restore`."""
+    """Return the state of the default generator, for `restore`."""
     return _default.bit_generator.state
 
 
 def restore(state: Any) -> None:
     """Set the state of the default generator to `state`."""
-    _default.bit_generator.state = state
+    resolve(None).bit_generator.state = state
 
 
 def state_schema(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,15 +80,12 @@ def state_schema(state: Mapping[str, Any]) -> dict[str, Any]:
     return schema
 
 
-@contextmanager
-def replay(state: Any) -> Iterator[None]:
-    """Set the default generator to `state` in a `with` block, and restore its state afterwards."""
+def default_generator() -> np.random.Generator:
+    """Return the default generator."""
+    return _default
+
+
+def set_default_generator(generator: np.random.Generator) -> None:
+    """Make `generator` the default generator."""
     global _default
-    generator = _default
-    after = generator.bit_generator.state
-    generator.bit_generator.state = state
-    try:
-        yield
-    finally:
-        _default = generator  # the block may have called manual_seed
-        generator.bit_generator.state = after
+    _default = generator

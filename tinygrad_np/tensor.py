@@ -3,6 +3,7 @@
 Names and signatures follow tinygrad's public Tensor API; numerical results follow PyTorch.
 """
 
+import copy
 import functools
 import inspect
 import weakref
@@ -223,6 +224,7 @@ def _with_hints(function: M) -> M:
                 )
         return function(*args, **options)
 
+    method.__module__, method.__qualname__ = __name__, f"Tensor.{function.__name__}"
     return cast(M, method)
 
 
@@ -601,6 +603,37 @@ class Tensor(Variable):
         Tensor([1, 1, 1])
         """
         return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
+
+    # Copies. A deep or pickled copy has the values but not the graph.
+
+    def _own_attributes(self) -> dict[str, Any]:
+        """Return the attributes that subclasses add."""
+        return dict(getattr(self, "__dict__", {}))
+
+    def __copy__(self) -> Self:
+        """Return a tensor that shares the memory and the place in the graph."""
+        copied = self._copied(self.data, self.node, self.version, self.grad)
+        if len(self.version) > 1:
+            copied.since = next(clock)
+        return copied
+
+    def __deepcopy__(self, memo: dict[Int, Any]) -> Self:
+        """Copy the values and the gradient; the copy of a result is a leaf."""
+        return self._copied(
+            copy.deepcopy(self.data, memo), None, [0], copy.deepcopy(self.grad, memo)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values, without gradient and hooks; a result becomes a leaf, as in PyTorch."""
+        return _restore, (type(self), self.data, self.requires_grad), (None, self._own_attributes())
+
+    def _copied(self, data: Array, node: Any, version: list[Int], grad: Any) -> Self:
+        copied = initialize(type(self).__new__(type(self)), data, node, version)
+        copied.grad = grad
+        copied._requires_grad = self.requires_grad and node is None
+        for name, value in self._own_attributes().items():
+            setattr(copied, name, value)
+        return copied
 
     # Properties and conversions.
 
@@ -1230,6 +1263,13 @@ def _is_numeric(value: Any) -> Bool:
     """Return whether a value is an ndarray of numbers in native byte order."""
     is_known = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
     return is_known and bool(value.dtype.isnative)
+
+
+def _restore(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+    """Return an unpickled tensor."""
+    tensor = kind.wrap(data)
+    tensor._requires_grad = requires_grad
+    return tensor
 
 
 def _kind(value: Any) -> str:

@@ -196,6 +196,37 @@ def test_last_batch_may_be_smaller(count, size, lengths):
     assert order_of(loader) == order_of(loader) == list(range(count))
 
 
+@each(
+    ("count", "size", "lengths"),
+    [(10, 4, [4, 4]), (8, 4, [4, 4]), (4, 4, [4]), (5, 4, [4]), (4, 1, [1, 1, 1, 1])],
+)
+def test_drop_last_leaves_out_a_smaller_last_batch(count, size, lengths):
+    """The other batches are the same, and each epoch leaves out other images."""
+    loader, whole = (
+        data.DataLoader(small(count), size, shuffle=True, seed=2, drop_last=drop_last)
+        for drop_last in (True, False)
+    )
+    assert len(loader) == len(lengths)
+    assert [len(images) for images, _ in loader] == lengths
+    kept = size * len(lengths)
+    assert order_of(loader) == order_of_epoch(whole, 1)[:kept]
+    assert loader.state_dict() == {"seed": 2, "epoch": 2}
+
+
+def order_of_epoch(loader, epoch):
+    loader.epoch = epoch
+    return order_of(loader)
+
+
+def test_drop_last_of_less_than_a_batch_raises():
+    message = (
+        r"^DataLoader: expected `batch_size` to be at most the number of images with "
+        r"drop_last=True, got 8 for 5 images\."
+    )
+    with pytest.raises(ArgumentError, match=message):
+        data.DataLoader(small(5), 8, drop_last=True)
+
+
 @each("shuffle", [False, True])
 @each("size", [1, 7, 50, 64])
 def test_every_image_occurs_once_per_epoch(size, shuffle):

@@ -27,7 +27,7 @@ def test_example_shows_symptoms_tools_and_fixes(tmp_path):
     assert "debug: op 'log' returned inf" in printed
     assert "in own_loss: return -chosen.log().mean()" in printed
     assert "debug: the VJP of op 'sqrt' for input 0 (x) returned inf" in printed
-    assert "got input (64, 128) and weight (10, 512)" in printed
+    assert "expected input of shape (..., 512), got (64, 128)." in printed
     assert "3 Flatten (1, 128) 0" in printed
     assert "logits of shape (64, 10)" in printed
     by_epoch = ["He and relu", "lr 0.1", "lr 2, clip_norm 0.1", "sqrt(x + 1e-12)"]

@@ -96,8 +96,12 @@ LAST = {"data_format": "NHWC"}
 @each(
     ("layer", "shape", "inner"),
     [
-        (nn.Conv2d(3, 4, 3, **LAST), (2, 3, 8, 8), "got input (2, 8, 3, 8)"),
-        (nn.ConvTranspose2d(3, 4, 3, **LAST), (2, 3, 8, 8), "got input (2, 8, 3, 8)"),
+        (nn.Conv2d(3, 4, 5, **LAST), (2, 8, 4, 3), "an image of (8, 4)"),
+        (
+            nn.ConvTranspose2d(3, 4, 3, padding=9, **LAST),
+            (2, 3, 8, 3),
+            "expected a non-empty output, got lengths (-13, -8)",
+        ),
         (nn.MaxPool2d(5, **LAST), (2, 3, 8, 8), "an image of (3, 8)"),
         (nn.AvgPool2d(5, **LAST), (2, 3, 8, 8), "an image of (3, 8)"),
         (
@@ -122,6 +126,10 @@ def test_errors_show_the_callers_shape_and_data_format(layer, shape, inner):
     [
         (nn.BatchNorm2d(3, **LAST), (1, 1, 1, 3)),
         (nn.InstanceNorm2d(3, **LAST), (2, 1, 1, 3)),
+        (nn.InstanceNorm2d(3, **LAST), (1, 1, 3)),
+        (nn.InstanceNorm2d(3, **LAST), (3, 8, 8)),
+        (nn.InstanceNorm2d(3), (3, 1, 1)),
+        (nn.InstanceNorm2d(3), (8, 8, 3)),
         (nn.GroupNorm(3, 3, **LAST), (1, 1, 1, 3)),
         (nn.BatchNorm2d(3, **LAST), (1, 3, 1, 1)),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.nn.tools import assert_same
-from tests.tools import each, rng
+from tests.tools import each, normal, rng
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 
@@ -255,7 +255,7 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
         (
             nn.BatchNorm1d(3),
             [(1, 3)],
-            "BatchNorm1d: expected input with more than one value per channel, got (1, 3). ",
+            "BatchNorm1d: expected a batch with more than one value per channel, got (1, 3). ",
         ),
         (
             nn.BatchNorm1d(3),
@@ -289,10 +289,74 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
             [(2, 3, 4), (2, 3, 3), (2, 5, 4)],
             "expected query (N, L, 4), key (N, S, 3) and value (N, S, 4), or all without N, got",
         ),
-        (nn.Linear(3, 2), [(5, 4)], "got input (5, 4) and weight (2, 3)"),
-        (nn.Linear(3, 2), [(5, 1, 1, 3, 1)], "Try .flatten(1) for a batch of images"),
-        (nn.Conv2d(3, 2, 3), [(5, 4, 8, 8)], "expected input with 3 channels"),
-        (nn.Conv2d(1, 2, 3), [(8, 8)], "Add a batch axis to a single image"),
+        (nn.Linear(3, 2), [(5, 4)], "Linear: expected input of shape (..., 3), got (5, 4)."),
+        (nn.Linear(3, 2), [()], "Linear: expected input of shape (..., 3), got ()."),
+        (
+            nn.Linear(784, 2),
+            [(5, 1, 28, 28)],
+            "Linear: expected input of shape (..., 784), got (5, 1, 28, 28). Merge the last axes "
+            "with x.flatten(1) or nn.Flatten().",
+        ),
+        (
+            nn.Conv2d(3, 2, 3),
+            [(5, 4, 8, 8)],
+            "Conv2d: expected input of shape (N, 3, H, W) or (3, H, W), got (5, 4, 8, 8).",
+        ),
+        (
+            nn.Conv2d(1, 2, 3),
+            [(64, 28, 28)],
+            "Conv2d: expected input of shape (N, 1, H, W) or (1, H, W), got (64, 28, 28). Add the "
+            "channel axis with x.unsqueeze(1), which gives (N, 1, 28, 28).",
+        ),
+        (
+            nn.Conv2d(1, 2, 3),
+            [(28, 28)],
+            "got (28, 28). Add the channel axis with x.unsqueeze(0), which gives (1, 28, 28).",
+        ),
+        (
+            nn.Conv2d(1, 2, 3, data_format="NHWC"),
+            [(64, 28, 28)],
+            "(N, H, W, 1) or (H, W, 1), got (64, 28, 28). Add the channel axis with "
+            "x.unsqueeze(-1), which gives (N, 28, 28, 1).",
+        ),
+        (
+            nn.Conv2d(1, 2, 3, data_format="NHWC"),
+            [(28, 28)],
+            "Add the channel axis with x.unsqueeze(-1), which gives (28, 28, 1).",
+        ),
+        (
+            nn.Conv2d(3, 2, 3),
+            [(5, 8, 8, 3)],
+            "got (5, 8, 8, 3). For channels in axis -1, pass data_format='NHWC'.",
+        ),
+        (
+            nn.Conv2d(3, 2, 3, data_format="NHWC"),
+            [(5, 3, 8, 8)],
+            "got (5, 3, 8, 8). For channels in axis 1, pass data_format='NCHW'.",
+        ),
+        (
+            nn.Conv1d(1, 2, 3),
+            [(64, 100)],
+            "Conv1d: expected input of shape (N, 1, L) or (1, L), got (64, 100). Add the channel "
+            "axis with x.unsqueeze(1), which gives (N, 1, 100).",
+        ),
+        (
+            nn.Conv3d(1, 2, 3),
+            [(2, 5, 6, 7)],
+            "(N, 1, D, H, W) or (1, D, H, W), got (2, 5, 6, 7). Add the channel axis with "
+            "x.unsqueeze(1), which gives (N, 1, 5, 6, 7).",
+        ),
+        (
+            nn.ConvTranspose2d(1, 2, 3),
+            [(64, 28, 28)],
+            "ConvTranspose2d: expected input of shape (N, 1, H, W) or (1, H, W), got (64, 28, 28).",
+        ),
+        (
+            nn.Conv2d(1, 2, 3),
+            [(64, 784)],
+            "got (64, 784). Restore flattened images with x.reshape(-1, 1, 28, 28).",
+        ),
+        (nn.Conv2d(1, 2, 3), [()], "(N, 1, H, W) or (1, H, W), got ()."),
         (nn.Conv2d(1, 2, 3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (nn.MaxPool2d(3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (
@@ -554,3 +618,118 @@ def test_index_equal_to_num_embeddings_raises():
         AxisError, match=r"expected indices from 0 to 2, got 3 at position \(1,\)\.$"
     ):
         nn.Embedding(3, 2)(Tensor([2, 3]))
+
+
+FLOAT_LAYERS = [
+    (nn.Linear(3, 2), (4, 3)),
+    (nn.Linear(3, 2, bias=False), (3,)),
+    (nn.Conv1d(3, 2, 1), (4, 3, 5)),
+    (nn.Conv2d(3, 2, 1), (4, 3, 5, 5)),
+    (nn.Conv2d(3, 2, 1), (3, 5, 5)),
+    (nn.Conv2d(3, 2, 1, data_format="NHWC"), (4, 5, 5, 3)),
+    (nn.Conv3d(3, 2, 1), (4, 3, 2, 2, 2)),
+    (nn.ConvTranspose2d(3, 2, 1), (4, 3, 5, 5)),
+    (nn.BatchNorm1d(3), (4, 3)),
+    (nn.BatchNorm2d(3).eval(), (4, 3, 2, 2)),
+    (nn.BatchNorm1d(3, affine=False), (4, 3)),
+    (nn.InstanceNorm2d(3, affine=True), (4, 3, 2, 2)),
+    (nn.InstanceNorm2d(3, track_running_stats=True).eval(), (3, 2, 2)),
+    (nn.GroupNorm(3, 3), (4, 3, 2)),
+    (nn.LayerNorm(3), (4, 3)),
+    (nn.RMSNorm(3), (4, 3)),
+    (nn.LSTMCell(3, 2), (4, 3)),
+]
+
+
+@each(
+    ("given", "other"), [(np.float64, "float32"), (np.float16, "float32"), (np.float32, "float64")]
+)
+@each(("layer", "shape"), FLOAT_LAYERS)
+def test_input_of_another_float_dtype_raises(layer, shape, given, other):
+    """PyTorch raises too. Nothing is converted to the wider dtype, and buffers do not change."""
+    layer = copy.deepcopy(layer).astype(other)
+    buffers = [buffer.tolist() for buffer in layer.buffers()]
+    name = np.dtype(given).name
+    message = (
+        f"{type(layer).__name__}: expected input of dtype {other}, like the layer's weights, got "
+        f"{name}. Convert the input with x.cast(np.{other}), or x.astype(np.{other}) for an "
+        f"ndarray, or the model with model.astype(np.{name})."
+    )
+    array = np.ones(shape, given)
+    for x in (array, Tensor(array), Tensor(array, requires_grad=True)):
+        with pytest.raises(DtypeError, match=f"^{re.escape(message)}$"):
+            layer(x)
+    assert [buffer.tolist() for buffer in layer.buffers()] == buffers
+    out = layer.astype(given)(array)
+    assert (out[0] if isinstance(out, tuple) else out).dtype == given
+
+
+@each("layer", [nn.GroupNorm(3, 3, affine=False), nn.LayerNorm(3, elementwise_affine=False)])
+def test_layer_without_weights_accepts_all_float_dtypes(layer):
+    for dtype in (np.float16, np.float32, np.float64):
+        assert layer(normal(4, 3).astype(dtype)).dtype == dtype
+
+
+@each("value", [(Tensor.ones(2, 3),), {"x": Tensor.ones(2, 3)}, None, 2.0, np.float32(2)])
+@each("layer", [nn.Linear(3, 2), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(3), nn.MaxPool2d(2)])
+def test_input_that_is_no_array_raises(layer, value):
+    """For example the pair that an LSTMCell returns."""
+    words = r"expected Tensors or ndarrays, got (tuple|dict|NoneType|float|numpy.float32)\. Pass a "
+    with pytest.raises(DtypeError, match=f"^{type(layer).__name__} '1': {words}"):
+        nn.Sequential(Returns(value), layer)(Tensor.ones(2, 3))
+
+
+class Returns(nn.Module):
+    """A module that returns a constant."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def forward(self, x):
+        return self.value
+
+
+def test_integer_input_is_converted():
+    assert nn.Linear(3, 2)(np.ones((4, 3), np.int64)).dtype == np.float32
+    assert nn.Conv2d(1, 2, 1)(np.ones((1, 1, 2, 2), np.uint8)).dtype == np.float32
+
+
+def test_dtype_error_names_the_path_of_the_layer():
+    model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.ReLU(), nn.Linear(3, 2)))
+    with pytest.raises(DtypeError, match=r"^Linear '1\.1': expected input of dtype float32"):
+        model(np.ones((4, 3)))
+
+
+def test_state_of_another_float_dtype_raises():
+    cell, x, wide = nn.LSTMCell(3, 2), Tensor.ones(4, 3), Tensor.ones(4, 2, dtype=np.float64)
+    for state in ((wide, Tensor.ones(4, 2)), (Tensor.ones(4, 2), wide)):
+        with pytest.raises(DtypeError, match=r"^LSTMCell: expected input of dtype float32"):
+            cell(x, state)
+
+
+@each("position", [0, 1, 2])
+def test_attention_input_of_another_float_dtype_raises(position):
+    inputs = [Tensor.ones(2, 3, 4) for _ in range(3)]
+    inputs[position] = Tensor.ones(2, 3, 4, dtype=np.float64)
+    with pytest.raises(DtypeError, match=r"^MultiheadAttention: expected input of dtype float32"):
+        nn.MultiheadAttention(4, 2)(*inputs)
+
+
+def test_attention_mask_does_not_widen_the_output():
+    x = Tensor(normal(2, 1, 4).astype(np.float32))
+    layer = nn.MultiheadAttention(4, 2)
+    out, weights = layer(x, x, x, attn_mask=np.array([[0.0, -1.5], [0.0, 0.0]]))
+    expected, _ = layer(x, x, x, attn_mask=np.array([[0, -1.5], [0, 0]], np.float32))
+    assert out.dtype == weights.dtype == np.float32
+    assert out.tolist() == expected.tolist()
+
+
+def test_last_batch_of_one_names_layer_batch_and_remedy():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.BatchNorm1d(4)))
+    message = (
+        "BatchNorm1d '1.0': expected a batch with more than one value per channel, got (1, 4). The "
+        "variance would be 0. Skip a last batch of one with DataLoader(..., drop_last=True) or "
+        "choose another batch size; to use the running statistics, call eval()."
+    )
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        model(Tensor.ones(1, 3))

@@ -759,6 +759,35 @@ def test_values_that_are_not_modules_raise(change):
     assert len(layers) == 1
 
 
+@each(
+    "change",
+    [
+        lambda layers: nn.ModuleList({nn.ReLU(), nn.Tanh()}),
+        lambda layers: layers.extend({nn.ReLU()}),
+        lambda layers: layers.extend(frozenset([nn.ReLU()])),
+    ],
+)
+def test_a_set_of_modules_raises(change):
+    """The order of a set, and with it the names of the parameters, differs between processes."""
+    layers = nn.ModuleList([nn.ReLU()])
+    with pytest.raises(ArgumentError, match=r"^ModuleList: expected modules and .* order, got f?"):
+        change(layers)
+    assert len(layers) == 1
+
+
+@each("inner", [nn.Linear(1, 1), nn.Parameter([1.0])])
+def test_an_attribute_that_is_a_set_of_modules_or_parameters_raises(inner):
+    """They would be missing from `parameters()` without a word."""
+    module = nn.Module()
+    module.names, module.parts = {"a", "b"}, {}
+    assert list(module.parameters()) == []
+    module.parts["inner"] = {inner}
+    message = "attribute 'parts.inner': expected modules and parameters in a fixed order, got set."
+    for use in (module.state_dict, lambda: list(module.parameters()), lambda: repr(module)):
+        with pytest.raises(ArgumentError, match=message):
+            use()
+
+
 def test_replacing_a_parameter_by_a_plain_tensor_raises():
     layer = nn.Linear(2, 1)
     with pytest.raises(

@@ -12,7 +12,7 @@ def test_empty_batch_leaves_running_statistics_unchanged():
     """An empty batch gives an empty output and has no statistics."""
     for layer, shape in ((nn.BatchNorm1d(3), (0, 3)), (nn.InstanceNorm2d(3), (2, 3, 0, 4))):
         tracked = type(layer)(3, affine=True, track_running_stats=True)
-        x = Tensor(np.ones(shape), requires_grad=True)
+        x = Tensor(np.ones(shape, np.float32), requires_grad=True)
         out = tracked(x)
         out.sum().backward()
         assert out.shape == x.grad.shape == shape

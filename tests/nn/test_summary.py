@@ -172,7 +172,7 @@ def test_summary_leaves_the_model_unchanged():
 def test_failed_summary_leaves_the_model_unchanged():
     """A wrong input shape raises the layer's error and leaves no hook behind."""
     model = Stack(2)
-    with pytest.raises(ValueError, match=r"got input \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"layers\.0.*, got \(1, 3\)"):
         model.summary((3,))
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
@@ -213,3 +213,31 @@ def test_integer_as_input_shape_raises():
 def test_sizes_are_shown_in_bytes_kib_or_mib():
     sizes = {1023: "1023 bytes", 1024: "1.0 KiB", 2**20 - 1: "1024.0 KiB", 2**20: "1.00 MiB"}
     assert {nbytes: _size(nbytes) for nbytes in sizes} == sizes
+
+
+class Heads(nn.Module):
+    """A model that returns a dict of Tensors and a list."""
+
+    def __init__(self):
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return {"logits": self.layer(x), "parts": [self.layer(x) * 2, None]}
+
+
+def test_outputs_in_a_dict_are_shown_and_counted():
+    """The two calls of the layer make 8 bytes each, and the product 8."""
+    text = Heads().summary((3,))
+    assert "{logits: (1, 2), parts: ((1, 2), NoneType)}" in text
+    assert numbers_of(text)[""] == (0, 2, 8)
+    assert numbers_of(text)["layer"] == (8, 2 * (2 * 6 + 2), 16)
+
+
+def test_model_with_several_inputs_raises():
+    message = (
+        r"^MultiheadAttention.summary: expected a model with one input, got forward\(query: .*, "
+        r"key: .*\. Wrap it in a module that takes one input\.$"
+    )
+    with pytest.raises(ArgumentError, match=message):
+        nn.MultiheadAttention(4, 2).summary((5, 4))
+    assert "((1, 5), (1, 5))" in nn.LSTMCell(3, 5).summary((3,))

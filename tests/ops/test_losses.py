@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tools import each, leaf, normal, rng
-from tinygrad_np import Tensor
+from tinygrad_np import Tensor, ops
 from tinygrad_np.errors import ArgumentError, DtypeError
 
 
@@ -102,3 +102,21 @@ def test_class_axis_is_the_second_axis_or_the_only_one():
     assert found.tolist() == expected.reshape(2, 4).tolist()
     alone = Tensor(x[0, :, 0]).cross_entropy(Tensor(labels[0, 0]))
     assert alone.item() == pytest.approx(expected.tolist()[0])
+
+
+@each(
+    "name",
+    [
+        "cross_entropy",
+        "nll_loss",
+        "sparse_categorical_crossentropy",
+        "binary_crossentropy",
+        "binary_crossentropy_logits",
+    ],
+)
+@each("value", [(Tensor([1.0]), Tensor([1.0])), {"logits": Tensor([1.0])}, None])
+def test_several_outputs_instead_of_one_raise(value, name):
+    """For example those of a model that returns a tuple."""
+    got = type(value).__name__
+    with pytest.raises(DtypeError, match=f"^{name}: expected a Tensor or an ndarray, got {got}"):
+        getattr(ops, name)(value, np.array([0]))

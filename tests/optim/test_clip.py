@@ -195,7 +195,15 @@ def test_nonfinite_norms_propagate_by_default():
         ),
         (
             lambda p: optim.clip_grad_norm(nn.ReLU(), 1),
-            "clip_grad_norm: expected tensors, got ReLU. Try model.parameters().",
+            "clip_grad_norm: expected an iterable of tensors, got ReLU. Try model.parameters().",
+        ),
+        (
+            lambda p: optim.clip_grad_norm(set(p), 1),
+            "clip_grad_norm: expected parameters in a fixed order, got set. Pass a list, or model.",
+        ),
+        (
+            lambda p: optim.clip_grad_value(frozenset(p), 1),
+            "clip_grad_value: expected parameters in a fixed order, got frozenset. Pass a list, or",
         ),
         (
             lambda p: optim.clip_grad_value([np.ones(2)], 1),

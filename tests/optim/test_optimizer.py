@@ -496,6 +496,14 @@ def grouped(*params, **options):
 
 
 @EACH
+def test_views_of_a_dict_are_ordered(kind):
+    named = dict(nn.Linear(2, 1).named_parameters())
+    for params in (named.values(), named.items(), [{"params": named.values()}]):
+        (group,) = kind(params, lr=0.1).param_groups
+        assert list(map(id, group["params"])) == list(map(id, named.values()))
+
+
+@EACH
 @each(
     ("params", "words"),
     [
@@ -508,10 +516,23 @@ def grouped(*params, **options):
             "each parameter once, got parameter 'fc.bias' twice.",
         ),
         (
-            lambda: nn.Linear(2, 1),
-            "an iterable of tensors or of parameter groups, got Linear. Try model.parameters()",
+            lambda: {one(), one()},
+            "parameters in a fixed order, got set. Pass a list, or model.parameters().",
         ),
-        (one, "an iterable of tensors or of parameter groups, got Parameter. Try model.param"),
+        (
+            lambda: frozenset([one()]),
+            "parameters in a fixed order, got frozenset. Pass a list, or model.parameters().",
+        ),
+        (
+            lambda: [{"params": {one(), one()}}],
+            "parameters in a fixed order, got set. Pass a list, or model.parameters().",
+        ),
+        (lambda: 3, "an iterable of tensors, got int. Try model.parameters()."),
+        (
+            lambda: nn.Linear(2, 1),
+            "an iterable of tensors, got Linear. Try model.parameters()",
+        ),
+        (one, "an iterable of tensors, got Parameter. Try model.param"),
         (lambda: [one() * 2], "parameters to be leaf tensors, got an op result. Try model.param"),
         (lambda: [np.ones(2)], "parameters to be leaf tensors, got ndarray. Try model.parameters"),
         (lambda: ["weight"], "parameters to be leaf tensors, got str."),

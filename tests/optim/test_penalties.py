@@ -82,6 +82,15 @@ def test_gradient_of_l1_norm_is_the_sign_of_the_weights():
             "l1_norm: expected an iterable of tensors, got Sequential. Try model.parameters()",
         ),
         (
+            lambda: optim.decay_groups(set(network().parameters()), 0.1),
+            "decay_groups: expected parameters in a fixed order, got set. Pass a list, or "
+            "model.named_parameters().",
+        ),
+        (
+            lambda: optim.l1_norm({*network().parameters()}),
+            "l1_norm: expected parameters in a fixed order, got set. Pass a list, or model.par",
+        ),
+        (
             lambda: optim.l1_norm([]),
             "l1_norm: expected at least one parameter, got none. Try model.parameters().",
         ),

@@ -427,3 +427,24 @@ def test_activations_match_pytorch(name, options, dtype):
     compare(layer, reference, [3 * generator.standard_normal((4, 6))], dtype)
     whole = generator.integers(-7, 8, (4, 6)).astype(float)
     compare(layer, reference, [whole], dtype, order=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "shape"),
+    [
+        ("Linear", (3, 2), (4, 3)),
+        ("Conv1d", (3, 2, 1), (4, 3, 5)),
+        ("Conv2d", (3, 2, 1), (4, 3, 5, 5)),
+        ("ConvTranspose2d", (3, 2, 1), (4, 3, 5, 5)),
+        ("BatchNorm1d", (3,), (4, 3)),
+        ("GroupNorm", (3, 3), (4, 3, 2)),
+        ("LayerNorm", (3,), (4, 3)),
+        ("LSTMCell", (3, 2), (4, 3)),
+    ],
+)
+def test_both_refuse_float64_input_of_a_float32_layer(kind, args, shape):
+    array = np.ones(shape)
+    with pytest.raises(RuntimeError, match=r"(?i)dtype|expected.*(scalar )?type|double"):
+        getattr(torch.nn, kind)(*args)(torch.tensor(array))
+    with pytest.raises(TypeError, match="expected input of dtype float32"):
+        getattr(nn, kind)(*args)(array)

@@ -21,7 +21,7 @@ from tests.train.tools import (
     validation,
     with_dropout,
 )
-from tinygrad_np import Tensor, debug, nn, no_grad, optim, train
+from tinygrad_np import Tensor, data, debug, nn, no_grad, optim, train
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, NotFiniteError, ShapeError
 
 # The loop.
@@ -489,6 +489,7 @@ CALLBACKS = (
         ),
         ({"callbacks": [train.Progress]}, DtypeError, f"{CALLBACKS}, got the class Progress."),
         ({"callbacks": train.Progress()}, DtypeError, f"{CALLBACKS}, got Progress."),
+        ({"callbacks": {train.Progress()}}, DtypeError, f"{CALLBACKS}, got set."),
     ],
 )
 def test_invalid_trainer_arguments_raise(options, error, words):
@@ -564,3 +565,14 @@ def test_invalid_fit_and_evaluate_arguments_raise(call, error, words):
 
 def test_a_generator_suffices_for_one_epoch():
     assert len(trainer_of().fit(iter(loader()), 1).epochs) == 1
+
+
+def test_drop_last_trains_a_batch_norm_that_a_last_batch_of_one_would_stop():
+    images = rng().integers(0, 255, (5, 1, 2, 2)).astype(np.uint8)
+    dataset = data.Dataset(images, np.arange(5) % 2, ("a", "b"))
+    model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.BatchNorm1d(4)), nn.Linear(4, 2))
+    trainer = trainer_of(model=model)
+    with pytest.raises(ShapeError, match=r"^BatchNorm1d '1\.0': .*drop_last=True"):
+        trainer.fit(data.DataLoader(dataset, 4), 1)
+    trainer.fit(data.DataLoader(dataset, 4, shuffle=True, seed=0, drop_last=True), 2)
+    assert model[1][0].num_batches_tracked.item() == 3

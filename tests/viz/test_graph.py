@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from models import DigitsCNN, MnistCNN
-from tests.tools import each
+from tests.tools import each, normal
 from tinygrad_np import Tensor, nn, op, viz
-from tinygrad_np.errors import ArgumentError, DataError, GraphError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError, GraphError
 
 README_DRAWING = Path(__file__).parents[2] / "examples" / "images" / "mnist_cnn.svg"
 
@@ -31,6 +31,59 @@ class Nested(nn.Module):
     def forward(self, x):
         """Return (N, 2)."""
         return self.head(self.body(x))
+
+
+class Returns(nn.Module):
+    """A model that returns what a function makes of its result."""
+
+    def __init__(self, function):
+        self.layer = nn.Linear(3, 2).astype(np.float64)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.layer(x))
+
+
+def outputs_in(source):
+    """Return the headings of the output boxes and the number of arrows into each."""
+    boxes = re.findall(r"^\s*(output\d*) \[label=<<b>(.*?)</b>", source, re.MULTILINE)
+    return {html.unescape(title): source.count(f"-> {box} ") for box, title in boxes}
+
+
+@each(
+    ("function", "names"),
+    [
+        (lambda out: out, ["output"]),
+        (lambda out: (out, out * 2), ["output[0]", "output[1]"]),
+        (lambda out: [out], ["output[0]"]),
+        (
+            lambda out: {"logits": out, "more": [out.exp(), None]},
+            ["output['logits']", "output['more'][0]"],
+        ),
+        (lambda out: (out.argmax(1), out), ["output[1]"]),
+    ],
+)
+def test_outputs_in_tuples_lists_and_dicts_are_drawn(function, names):
+    """Each has a box and an arrow into it; those without a graph are left out."""
+    model = Returns(function)
+    x = normal(1, 3)
+    for target in ((model, x), (function(model.layer(x)),)):
+        assert outputs_in(viz.draw(*target).source) == dict.fromkeys(names, 1)
+
+
+def test_models_with_several_inputs_and_outputs_are_drawn():
+    x, state = Tensor.ones(2, 3), (Tensor.ones(2, 5), np.ones((2, 5), np.float32))
+    two = {"output[0]": 1, "output[1]": 1}
+    for inputs, count in (((x,), 1), ((x, state), 3), ((x, list(state)), 3)):
+        source = viz.draw(nn.LSTMCell(3, 5), *inputs).source
+        assert outputs_in(source) == two
+        assert source.count("<b>input</b>") == count
+    q = Tensor.ones(2, 1, 4)
+    attention = nn.MultiheadAttention(4, 2)
+    assert outputs_in(viz.draw(attention, q, q, q).source) == two
+    for depth in (0, 1):
+        assert outputs_in(viz.draw(attention, q, q, q, depth=depth).source) == two
+    assert outputs_in(viz.draw(attention, q, q, q, None, False).source) == {"output[0]": 1}
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +199,28 @@ def test_a_diamond_of_60_levels_is_drawn():
     [
         (
             lambda: viz.draw(3.0),
-            ArgumentError,
-            "draw: expected a Tensor, or a model and its inputs, got float",
+            DtypeError,
+            r"draw: expected a Tensor, or a model and its inputs, got float\.",
+        ),
+        (
+            lambda: viz.draw(Returns(lambda out: None), np.ones((1, 3))),
+            DtypeError,
+            r"draw: expected Returns to return Tensors, got NoneType\.",
+        ),
+        (
+            lambda: viz.draw(Returns(lambda out: out.numpy()), np.ones((1, 3))),
+            DtypeError,
+            r"draw: expected Returns to return Tensors, got ndarray\.",
+        ),
+        (
+            lambda: viz.draw(Returns(lambda out: [out, {"loss": 1.5}]), np.ones((1, 3))),
+            DtypeError,
+            r"to return Tensors, got float as output\[1\]\['loss'\]\.",
+        ),
+        (
+            lambda: viz.draw(Returns(lambda out: (out.detach(), None)), np.ones((1, 3))),
+            GraphError,
+            "draw: no graph was recorded",
         ),
         (lambda: viz.draw(MnistCNN()), ArgumentError, "an input for the model MnistCNN, got none"),
         (lambda: viz.draw(Tensor(1.0)), GraphError, "draw: no graph was recorded"),

@@ -47,7 +47,12 @@ class Primitive(Op):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "__doc__", self.forward.__doc__)
+        object.__setattr__(self, "__module__", self.forward.__module__)
         checks.check_definition(self)
+
+    def __reduce__(self) -> str:
+        """Pickle and copy an op by name, like a function."""
+        return self.forward.__qualname__
 
     @overload
     def __call__(self, first: V, /, *others: Any, **options: Any) -> V: ...

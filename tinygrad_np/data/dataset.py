@@ -178,11 +178,14 @@ class DataLoader:
         seed: seed of shuffling and augmentation, which depend only on the seed and the epoch
             number. By default, it is drawn from the default generator when first needed.
         augmentation: random changes of the images; for training sets only.
+        drop_last: whether to leave out the last batch if it is smaller. With batch norm, a last
+            batch of one image is an error.
 
     Raises:
         ArgumentError: if `batch_size` is not an integer >= 1, `seed` is not an integer >= 0, or the
-            dataset is empty; if noise or erasing is on and a pixel is outside 0 to the dataset's
-            `scale`; or, at the start of a pass, if a shift could move the whole image out of view.
+            dataset is empty or, with `drop_last`, smaller than a batch; if noise or erasing is on
+            and a pixel is outside 0 to the dataset's `scale`; or, at the start of a pass, if a
+            shift could move the whole image out of view.
         DtypeError: if `dataset` is not a Dataset, or `augmentation` is not an Augmentation.
 
     >>> from tinygrad_np import data
@@ -199,6 +202,7 @@ class DataLoader:
         shuffle: bool = False,
         seed: int | None = None,
         augmentation: Augmentation | None = None,
+        drop_last: bool = False,
     ) -> None:
         check_integer("DataLoader", 1, batch_size=batch_size)
         if not isinstance(dataset, Dataset):
@@ -210,8 +214,14 @@ class DataLoader:
             raise ArgumentError(
                 f"DataLoader: expected at least one image, got none in {dataset.name!r}."
             )
+        if drop_last and len(dataset) < batch_size:
+            raise ArgumentError(
+                "DataLoader: expected `batch_size` to be at most the number of images with "
+                f"drop_last=True, got {batch_size} for {len(dataset)} images."
+            )
         self.dataset = dataset
         self.batch_size = int(batch_size)
+        self.drop_last = drop_last
         self.shuffle = shuffle
         self.seed = self._check_seed("DataLoader", seed)
         if augmentation is not None and not isinstance(augmentation, Augmentation):
@@ -225,7 +235,8 @@ class DataLoader:
         self.epoch = 0
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        count, rest = divmod(len(self.dataset), self.batch_size)
+        return count + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         order = np.arange(len(self.dataset))
@@ -238,7 +249,8 @@ class DataLoader:
                 self.augmentation, shape, scale, self._choose_seed(), self.epoch
             )
         self.epoch += 1
-        for start in range(0, len(order), self.batch_size):
+        for batch in range(len(self)):
+            start = batch * self.batch_size
             yield self.dataset.batch(order[start : start + self.batch_size], table)
 
     def state_dict(self) -> dict[str, int | None]:

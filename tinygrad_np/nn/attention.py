@@ -132,7 +132,8 @@ class MultiheadAttention(Layer):
             average_attn_weights: whether to average the weights over the heads.
             is_causal: whether to mask the keys after each query; ignored if `attn_mask` is given.
 
-        A bool mask is True for keys to ignore; a float mask is added to the scores.
+        A bool mask is True for keys to ignore; a float mask is converted to the dtype of the scores
+        and added to them.
 
         Returns:
             The output, which has the shape of the query, and the weights of shape (N, L, S), or of
@@ -140,13 +141,16 @@ class MultiheadAttention(Layer):
 
         Raises:
             ShapeError: if the shapes of the inputs or of a mask do not match.
-            DtypeError: if an input is a list, or a mask is neither bool nor float.
+            DtypeError: if an input is a list or has another float dtype than the weights, or a mask
+                is neither bool nor float.
 
         If all keys of a query are masked, its weights are 0. PyTorch does the same with
         `need_weights=False` but returns nan with `need_weights=True`.
         """
         shapes = (query.shape, key.shape, value.shape)
         self._check(*shapes)
+        for x in (query, key, value):
+            self.check_dtype(x, self.out_proj.weight)
         is_batched = query.ndim == 3
         if not is_batched:
             query, key, value = (x.reshape(1, *x.shape) for x in (query, key, value))
@@ -185,7 +189,7 @@ class MultiheadAttention(Layer):
         if not fits:
             lead = "N, L" if self.batch_first else "L, N"
             raise ShapeError(
-                f"MultiheadAttention: expected query ({lead}, {sizes[0]}), key "
+                f"{self.label()}: expected query ({lead}, {sizes[0]}), key "
                 f"({lead.replace('L', 'S')}, {sizes[1]}) and value ({lead.replace('L', 'S')}, "
                 f"{sizes[2]}), or all without N, got query {query}, key {key} and value {value}."
             )
@@ -225,7 +229,7 @@ class MultiheadAttention(Layer):
                 shape = (1, *shape)
             if shape not in allowed:
                 raise ShapeError(
-                    f"MultiheadAttention: expected `{name}` of shape "
+                    f"{self.label()}: expected `{name}` of shape "
                     f"{' or '.join(map(str, allowed))}, got {mask.shape}."
                 )
             added = _to_additive(name, mask, dtype).reshape(allowed[shape])
@@ -256,4 +260,5 @@ def _to_additive(name: str, mask: Any, dtype: Any) -> Tensor:
     if mask.dtype == bool:
         array = mask.data if isinstance(mask, Tensor) else mask
         return Tensor.from_numpy(np.where(array, -math.inf, 0.0).astype(dtype))
-    return mask if isinstance(mask, Tensor) else Tensor(mask)
+    tensor = mask if isinstance(mask, Tensor) else Tensor(mask)
+    return tensor if tensor.dtype == dtype else tensor.cast(dtype)

@@ -116,6 +116,41 @@ class _Convolution(_ImageLayer):
     def _weight_shape(self) -> tuple[int, ...]:
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return images (N, K, P, Q) for images (N, C, H, W); N may be omitted."""
+        shape, missing = x.shape, self.rank + 2 - x.ndim
+        channels = -1 if self.data_format == "NHWC" else 1 - missing
+        if missing not in (0, 1) or shape[channels] != self.in_channels:
+            raise ShapeError(f"{self.label()}: {self._wanted()}, got {shape}.{self._hint(shape)}")
+        self.check_dtype(x, self.weight)
+        out: Tensor = super().forward(x)
+        return out
+
+    def _wanted(self) -> str:
+        axes = {1: "L", 2: "H, W", 3: "D, H, W"}[self.rank]
+        one = f"{self.in_channels}, {axes}"
+        if self.data_format == "NHWC":
+            one = f"{axes}, {self.in_channels}"
+        return f"expected input of shape (N, {one}) or ({one})"
+
+    def _hint(self, shape: tuple[int, ...]) -> str:
+        """Return how to correct an input of a wrong shape, or ''."""
+        is_last, rank = self.data_format == "NHWC", self.rank
+        if self.in_channels == 1 and len(shape) == rank == 2 and shape[0] != shape[1]:
+            side = math.isqrt(shape[1])
+            if side * side == shape[1]:
+                full = (-1, side, side, 1) if is_last else (-1, 1, side, side)
+                return f" Restore flattened images with x.reshape{full}."
+        if self.in_channels == 1 and len(shape) in (rank, rank + 1):
+            lead, axes = ["N"] * (len(shape) - rank), map(str, shape[-rank:])
+            channel = -1 if is_last else len(lead)
+            text = ", ".join([*lead, *axes, "1"] if is_last else [*lead, "1", *axes])
+            return f" Add the channel axis with x.unsqueeze({channel}), which gives ({text})."
+        position, other = (1, "NCHW") if is_last else (-1, "NHWC")
+        if len(shape) == rank + 2 and shape[position] == self.in_channels:
+            return f" For channels in axis {position}, pass data_format={other!r}."
+        return ""
+
     def _of_batch(self, x: Tensor) -> Tensor:
         return x.conv2d(
             self.weight,
@@ -178,7 +213,8 @@ class Conv2d(_Convolution):
     Raises:
         ArgumentError: if an argument is invalid, for example `groups` that does not divide both
             numbers of channels; the message names it.
-        DtypeError: if `generator` is not a NumPy generator.
+        DtypeError: if `generator` is not a NumPy generator, or in a call, if the input has another
+            float dtype than the weight.
         ShapeError: if the shape of the input does not match, or a window does not fit into the
             padded image.
 

@@ -1,5 +1,7 @@
 """Basic layers, with the parameter names, layouts and default initialization of PyTorch."""
 
+import math
+
 import numpy as np
 
 from tinygrad_np.checks import check_integer
@@ -33,8 +35,9 @@ class Linear(Layer):
 
     Raises:
         ArgumentError: if a size is not an integer >= 1.
-        DtypeError: if `generator` is not a NumPy generator.
-        ShapeError: if the last axis of the input does not have length `in_features`.
+        DtypeError: if `generator` is not a NumPy generator, or in a call, if the input has another
+            float dtype than the weights.
+        ShapeError: in a call, if the last axis of the input does not have length `in_features`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Linear(3, 2)(Tensor.ones(5, 3)).shape
@@ -52,6 +55,16 @@ class Linear(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x @ weight.T + bias, of shape (..., out_features)."""
+        shape = x.data.shape
+        if not shape or shape[-1] != self.in_features:
+            hint = ""
+            if math.prod(shape[1:]) == self.in_features:
+                hint = " Merge the last axes with x.flatten(1) or nn.Flatten()."
+            raise ShapeError(
+                f"{self.label()}: expected input of shape (..., {self.in_features}), got {shape}."
+                f"{hint}"
+            )
+        self.check_dtype(x, self.weight)
         return x.linear(self.weight, self.bias)
 
     def describe(self) -> str:

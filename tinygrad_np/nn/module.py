@@ -1,5 +1,6 @@
 """Module, the base class of layers and models, and the containers Sequential and ModuleList."""
 
+import inspect
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from reprlib import recursive_repr
@@ -10,6 +11,7 @@ import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import SummaryRow, Watch, table
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad, thread
@@ -42,6 +44,9 @@ class Parameter(Tensor):
         super().__init__(data, dtype, requires_grad)
         self.name = ""
 
+    def _own_attributes(self) -> dict[str, Any]:
+        return {**super()._own_attributes(), "name": self.name}
+
 
 class ModuleScope(Scope):
     """One call of a module, recorded in the graph nodes that the call creates.
@@ -58,6 +63,10 @@ class ModuleScope(Scope):
         self.outer = outer
         self._module = weakref.ref(module)
         self._path: str | None = None
+
+    def is_of(self, module: "Module") -> bool:
+        """Return whether this is a call of `module`."""
+        return self._module() is module
 
     @property
     def path(self) -> str:
@@ -81,7 +90,7 @@ class Module:
 
     A subclass assigns its Parameters, buffers (plain Tensors) and child Modules to attributes in
     `__init__`, directly or in lists, tuples and dicts, and implements `forward`. Nothing needs to
-    be registered, and there is no need to call `super().__init__()`.
+    be registered, and there is no need to call `super().__init__()`. A set of them is an error.
 
     Raises:
         DtypeError: if a plain Tensor is assigned to an attribute that holds a Parameter.
@@ -99,6 +108,8 @@ class Module:
     training = True
     # Subclasses do not call super().__init__(), so the first hook creates the instance's own dict.
     _forward_hooks: Mapping[int, Callable[..., Any]] = MappingProxyType({})
+    _results: frozenset[str] = frozenset()
+    """In a copy: the attributes that held results with a graph, which are not buffers."""
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output. Subclasses implement this method."""
@@ -112,6 +123,8 @@ class Module:
         state = thread.state
         outer = state.scope
         state.scope = ModuleScope(self, outer)
+        if state.journal is not None:
+            state.journal.note_module(self)
         try:
             for value in inputs:
                 if not isinstance(value, Tensor):
@@ -170,9 +183,21 @@ class Module:
             )
         super().__setattr__(name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes to pickle or copy."""
+        results = {name for name, value in self._entries() if _is_result(value)} | self._results
+        return {**vars(self), "_results": frozenset(results)} if results else vars(self)
+
     def _entries(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, value) for each attribute; entries of containers are named `name.key`."""
         return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
+
+    def named_state(self) -> Iterator[tuple[str, Any]]:
+        """Yield (name, value) for each buffer and random generator of this module itself."""
+        for name, value in self._entries():
+            is_buffer = isinstance(value, Tensor) and not isinstance(value, Parameter)
+            if isinstance(value, np.random.Generator) or (is_buffer and value.is_leaf):
+                yield name, value
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """Yield (name, module) for each child, including those in lists, tuples and dicts."""
@@ -216,7 +241,8 @@ class Module:
         """
         for prefix, module in self._named_modules(each_way):
             for name, value in module._entries():
-                if isinstance(value, Tensor) and value.is_leaf:
+                is_leaf = isinstance(value, Tensor) and value.is_leaf
+                if is_leaf and name not in module._results:
                     yield prefix + name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -373,14 +399,15 @@ class Module:
         """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
 
         The numbers come from a forward pass in evaluation mode on zeros of shape (1, *input_shape),
-        which leaves modes and running statistics unchanged.
+        which leaves modes, buffers and random generators unchanged.
 
         Args:
             input_shape: shape of one sample, without the batch axis.
             dtype: dtype of the zeros; an integer dtype for models that take indices.
 
         Raises:
-            ArgumentError: if `input_shape` is neither a tuple nor a list.
+            ArgumentError: if `input_shape` is neither a tuple nor a list, or the model takes
+                several inputs.
             DtypeError: if `dtype` is a dtype other than float, int or bool.
 
         A shared parameter is counted in the first layer that has it. FLOPs, counted as in
@@ -404,12 +431,20 @@ class Module:
                 f"{type(self).__name__}.summary: expected `input_shape` to be a tuple without the "
                 f"batch axis, for example (1, 28, 28), got {input_shape!r}."
             )
+        signature = inspect.signature(self.forward)
+        try:
+            signature.bind(None)
+        except TypeError as error:
+            raise ArgumentError(
+                f"{type(self).__name__}.summary: expected a model with one input, got forward"
+                f"{signature}. Wrap it in a module that takes one input."
+            ) from error
         named = list(self._named_modules())
         watch = Watch()
         modes = [module.training for _, module in named]
         handles = [module.register_forward_hook(watch.note) for _, module in named]
         try:
-            with no_grad(), watch:
+            with no_grad(), Trial(), watch:
                 self.eval()(Tensor(np.zeros((1, *input_shape), dtype)))
         finally:
             for (_, module), handle, was_training in zip(named, handles, modes, strict=True):
@@ -450,6 +485,10 @@ def _equal(one: Array, other: Array) -> bool:
     )
 
 
+def _is_result(value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.is_leaf
+
+
 def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     """Yield named values, with lists, tuples and dicts replaced by their entries."""
     waiting = items[::-1]
@@ -460,22 +499,58 @@ def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             waiting += [(f"{name}.{key}", inner) for key, inner in value.items()][::-1]
         else:
+            _check_ordered(f"attribute {name!r}", value)
             yield name, value
+
+
+def _check_ordered(who: str, value: Any) -> None:
+    """Raise ArgumentError for a set of modules or parameters: its order differs between runs."""
+    is_set = isinstance(value, set | frozenset)
+    if is_set and any(isinstance(inner, Module | Parameter) for inner in value):
+        raise ArgumentError(
+            f"{who}: expected modules and parameters in a fixed order, got "
+            f"{type(value).__name__}. Use a list."
+        )
 
 
 class Layer(Module):
     """Base class of the built-in layers: a Module that accepts Tensors and arrays but not lists.
 
     Raises:
-        DtypeError: in a call, if an input is a list or a string.
+        DtypeError: in a call, if an input is neither a Tensor nor an ndarray, or a float input
+            differs in dtype from the layer's weights.
     """
 
-    def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        if any(isinstance(value, list | str) for value in inputs):
+    def label(self) -> str:
+        """Return the class, followed by the path of the layer in the model that is running."""
+        scope = thread.state.scope
+        path = scope.path if isinstance(scope, ModuleScope) and scope.is_of(self) else ""
+        return f"{type(self).__name__} {path!r}" if path else type(self).__name__
+
+    def check_dtype(self, x: Tensor, weight: Tensor | None) -> None:
+        """Raise DtypeError if `x` has another float dtype than `weight`; None fits all.
+
+        The op would otherwise convert both to the wider dtype and continue in it.
+        """
+        if weight is None or x.dtype is weight.dtype:
+            return
+        own, given = weight.dtype, x.dtype
+        if given.kind == "f" and given != own:
             raise DtypeError(
-                f"{type(self).__name__}: expected Tensors or ndarrays, got "
-                f"{', '.join(type(v).__name__ for v in inputs)}. Wrap lists in Tensor(...)."
+                f"{self.label()}: expected input of dtype {own}, like the layer's weights, got "
+                f"{given}. Convert the input with x.cast(np.{own}), or x.astype(np.{own}) for an "
+                f"ndarray, or the model with model.astype(np.{given})."
             )
+
+    def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        has_list = any(isinstance(value, list | str) for value in inputs)
+        # A subclass with a forward of its own may take anything else, such as tuples.
+        is_own = type(self).forward.__module__.startswith("tinygrad_np.nn.")
+        if has_list or (is_own and not isinstance(inputs[0], Tensor | np.ndarray)):
+            hint = "Wrap lists in Tensor(...)." if has_list else "Pass a single Tensor."
+            names = [f"{type(v).__module__}.{type(v).__name__}" for v in inputs]
+            got = ", ".join(name.removeprefix("builtins.") for name in names)
+            raise DtypeError(f"{self.label()}: expected Tensors or ndarrays, got {got}. {hint}")
         return super()._to_tensors(inputs)
 
 
@@ -483,6 +558,7 @@ class _Layers(Module):
     """Base class of Sequential and ModuleList: child modules named by position."""
 
     def _set(self, layers: Iterable[Module]) -> Self:
+        _check_ordered(type(self).__name__, layers)
         layers = list(layers)
         for layer in layers:
             if not isinstance(layer, Module):
@@ -526,6 +602,7 @@ class _Layers(Module):
 
     def extend(self, layers: Iterable[Module]) -> Self:
         """Add modules at the end and return the container."""
+        _check_ordered(type(self).__name__, layers)
         return self._set([*self, *layers])
 
     def insert(self, index: int, layer: Module) -> None:
@@ -541,7 +618,7 @@ class Sequential(_Layers):
     It is also a list of its modules, which are named by position.
 
     Raises:
-        ArgumentError: if a layer to add is not a Module.
+        ArgumentError: if a layer to add is not a Module, or the layers are a set.
         AxisError: if an index is out of range.
 
     >>> from tinygrad_np import Tensor, nn
@@ -563,7 +640,7 @@ class ModuleList(_Layers):
     """A list of child modules, named by position and called by the module that holds the list.
 
     Raises:
-        ArgumentError: if a layer to add is not a Module.
+        ArgumentError: if a layer to add is not a Module, or the layers are a set.
         AxisError: if an index is out of range.
 
     >>> from tinygrad_np import nn

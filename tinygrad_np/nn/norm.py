@@ -1,6 +1,6 @@
 """Normalization layers: mean 0 and variance 1 over some axes, then a learned scale and shift."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -51,6 +51,8 @@ class _ChannelNorm(Layer):
     """
 
     _takes: ClassVar[dict[int, str]]
+    _axis: ClassVar[int]
+    """Axis of the channels in NCHW order."""
     _usual: bool
 
     def __init__(
@@ -77,20 +79,24 @@ class _ChannelNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized, scaled and shifted; the shape does not change."""
-        given = x.shape
-        if x.ndim in self._takes:
-            x = channels_first(x, self.data_format)
-        if x.ndim not in self._takes or x.shape[1] != self.num_features:
-            wanted = _describe_input(
-                " or ".join(self._takes.values()), self.num_features, self.data_format
-            )
-            raise ShapeError(f"{type(self).__name__}: expected {wanted}, got {given}.")
+        self._check(x)
+        x = channels_first(x, self.data_format)
         mean, variance = self.running_mean, self.running_var
         if self.training or mean is None or variance is None:
             out = self._by_own_statistics(x)
         else:
             out = self._by_running_statistics(x, mean, variance)
         return channels_back(out, self.data_format)
+
+    def _check(self, x: Tensor) -> None:
+        """Raise unless the shape and dtype of x fit; subclasses check the number of values."""
+        axis = -1 if self.data_format == "NHWC" else self._axis
+        if x.ndim not in self._takes or x.shape[axis] != self.num_features:
+            wanted = _describe_input(
+                " or ".join(self._takes.values()), self.num_features, self.data_format
+            )
+            raise ShapeError(f"{self.label()}: expected {wanted}, got {x.shape}.")
+        self.check_dtype(x, self.weight if self.weight is not None else self.running_mean)
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
         """Return x normalized by its own statistics, scaled and shifted; subclasses choose axes."""
@@ -113,10 +119,6 @@ class _ChannelNorm(Layer):
         shape = self._by_channel(x)
         out = x * scale.reshape(shape) + shift.reshape(shape)
         return out.half() if is_half else out
-
-    def _given(self, x: Tensor) -> Shape:
-        """Return the shape of the input as the caller passed it."""
-        return channels_back(x, self.data_format).shape
 
     def _by_channel(self, x: Tensor) -> Shape:
         """Return the shape, such as (C, 1, 1), that broadcasts one number per channel against x."""
@@ -143,6 +145,7 @@ class _ChannelNorm(Layer):
 
 
 class _BatchNorm(_ChannelNorm):
+    _axis = 1
     _usual = True
 
     def __init__(
@@ -157,14 +160,18 @@ class _BatchNorm(_ChannelNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, data_format)
 
+    def _check(self, x: Tensor) -> None:
+        super()._check(x)
+        if x.numel() == self.num_features and (self.training or self.running_mean is None):
+            raise ShapeError(
+                f"{self.label()}: expected a batch with more than one value per channel, got "
+                f"{x.shape}. The variance would be 0. Skip a last batch of one with "
+                "DataLoader(..., drop_last=True) or choose another batch size; to use the running "
+                "statistics, call eval()."
+            )
+
     def _by_own_statistics(self, x: Tensor) -> Tensor:
         count = x.numel() // self.num_features
-        if count == 1:
-            raise ShapeError(
-                f"{type(self).__name__}: expected input with more than one value per channel, got "
-                f"{self._given(x)}. The variance would be 0. Use a larger batch, or call eval() to "
-                "use the running statistics."
-            )
         tracked = self.num_batches_tracked if self.training else None
         if tracked is not None:
             tracked.data[...] += 1
@@ -248,7 +255,8 @@ class InstanceNorm2d(_ChannelNorm):
     [[[-1.0, 1.0]]]
     """
 
-    _takes: ClassVar[dict[int, str]] = {4: "(N, C, H, W) or (C, H, W)"}
+    _takes: ClassVar[dict[int, str]] = {4: "(N, C, H, W)", 3: "(C, H, W)"}
+    _axis = -3
     _usual = False
 
     def __init__(
@@ -266,16 +274,21 @@ class InstanceNorm2d(_ChannelNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized, scaled and shifted; the shape does not change."""
         if x.ndim == 3:
+            self._check(x)
             return super().forward(x.unsqueeze(0)).squeeze(0)
         return super().forward(x)
 
+    def _check(self, x: Tensor) -> None:
+        super()._check(x)
+        height, width = x.shape[-3:-1] if self.data_format == "NHWC" else x.shape[-2:]
+        if height * width == 1 and (self.training or self.running_mean is None):
+            raise ShapeError(
+                f"{self.label()}: expected input with more than one pixel per image, got "
+                f"{x.shape}. The variance would be 0. Use larger images."
+            )
+
     def _by_own_statistics(self, x: Tensor) -> Tensor:
         count = x.shape[-2] * x.shape[-1]
-        if count == 1:
-            raise ShapeError(
-                "InstanceNorm2d: expected input with more than one pixel per image, got "
-                f"{self._given(x)}. The variance would be 0. Use larger images."
-            )
         out = x
         if x.numel():
             out, mean, variance = _normalize(x, (-2, -1), self.eps)
@@ -334,14 +347,15 @@ class GroupNorm(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized, scaled and shifted; the shape does not change."""
         given = x.shape
+        self.check_dtype(x, self.weight)
         if x.ndim > 1:
             x = channels_first(x, self.data_format)
         if x.ndim < 2 or x.shape[1] != self.num_channels:
             wanted = _describe_input("(N, C, ...)", self.num_channels, self.data_format)
-            raise ShapeError(f"GroupNorm: expected {wanted}, got {given}.")
+            raise ShapeError(f"{self.label()}: expected {wanted}, got {given}.")
         if x.numel() == self.num_groups:
             raise ShapeError(
-                f"GroupNorm: expected input with more than one value per group (num_groups="
+                f"{self.label()}: expected input with more than one value per group (num_groups="
                 f"{self.num_groups}), got {given}. The variance would be 0. Use a larger input."
             )
         size = int(np.prod(x.shape[1:])) // self.num_groups
@@ -371,10 +385,10 @@ def _last_axes(layer: str, normalized_shape: int | Sequence[int]) -> Shape:
     return shape
 
 
-def _check_last(layer: str, x: Tensor, normalized_shape: Shape) -> None:
+def _check_last(label: Callable[[], str], x: Tensor, normalized_shape: Shape) -> None:
     if x.shape[-len(normalized_shape) :] != normalized_shape:
         sizes = ", ".join(map(str, normalized_shape))
-        raise ShapeError(f"{layer}: expected input of shape (..., {sizes}), got {x.shape}.")
+        raise ShapeError(f"{label()}: expected input of shape (..., {sizes}), got {x.shape}.")
 
 
 class LayerNorm(Layer):
@@ -416,7 +430,8 @@ class LayerNorm(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized, scaled and shifted; the shape does not change."""
         shape = self.normalized_shape
-        _check_last("LayerNorm", x, shape)
+        _check_last(self.label, x, shape)
+        self.check_dtype(x, self.weight)
         out = _normalize(x, tuple(range(-len(shape), 0)), self.eps)[0]
         return _scale_and_shift(out, self.weight, self.bias, shape)
 
@@ -462,7 +477,8 @@ class RMSNorm(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized and scaled; the shape does not change."""
         shape = self.normalized_shape
-        _check_last("RMSNorm", x, shape)
+        _check_last(self.label, x, shape)
+        self.check_dtype(x, self.weight)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         wide = x.float() if x.dtype == np.float16 else x  # squares would overflow
         squares = (wide * wide).mean(tuple(range(-len(shape), 0)), keepdim=True)

@@ -35,7 +35,8 @@ class LSTMCell(Layer):
     Raises:
         ShapeError: if the shape of the input or of the state does not match.
         ArgumentError: if a size is not an integer >= 1.
-        DtypeError: if `generator` is not a NumPy generator.
+        DtypeError: if `generator` is not a NumPy generator, or in a call, if the input or the state
+            has another float dtype than the weights.
 
     >>> from tinygrad_np import Tensor, nn
     >>> cell = nn.LSTMCell(3, 5)
@@ -63,16 +64,18 @@ class LSTMCell(Layer):
         """Return the new state (h, c); `state` defaults to zeros."""
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ShapeError(
-                f"LSTMCell: expected input of shape (N, {self.input_size}) or "
+                f"{self.label()}: expected input of shape (N, {self.input_size}) or "
                 f"({self.input_size},), got {x.shape}."
             )
         shape = (*x.shape[:-1], self.hidden_size)
         h, c = (Tensor(np.zeros(shape, x.dtype)),) * 2 if state is None else state
         if h.shape != shape or c.shape != shape:
             raise ShapeError(
-                f"LSTMCell: expected a state of two tensors of shape {shape} for input {x.shape}, "
-                f"got {h.shape} and {c.shape}."
+                f"{self.label()}: expected a state of two tensors of shape {shape} for input "
+                f"{x.shape}, got {h.shape} and {c.shape}."
             )
+        for value in (x, h, c):
+            self.check_dtype(value, self.weight_ih)
         gates = x.linear(self.weight_ih, self.bias_ih) + ops.linear(h, self.weight_hh, self.bias_hh)
         size = self.hidden_size
         i, f, g, o = (gates[..., k * size : (k + 1) * size] for k in range(4))

@@ -1,6 +1,6 @@
 """The table that `Module.summary` prints, and the profile that collects its numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,8 @@ class Watch(Profile):
 
 def _arrays_of(value: Any) -> Iterator[Array]:
     """Yield the arrays in nested inputs or outputs."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
     if isinstance(value, list | tuple):
         for inner in value:
             yield from _arrays_of(inner)
@@ -90,7 +92,9 @@ def _arrays_of(value: Any) -> Iterator[Array]:
 
 
 def _shape_of(output: Any) -> str:
-    """Return the text for an output: its shape, or several in parentheses."""
+    """Return the text for an output: its shape, or several in parentheses or braces."""
+    if isinstance(output, Mapping):
+        return f"{{{', '.join(f'{name}: {_shape_of(part)}' for name, part in output.items())}}}"
     if isinstance(output, list | tuple):
         return f"({', '.join(map(_shape_of, output))})"
     return str(output.shape) if isinstance(output, Tensor) else type(output).__name__

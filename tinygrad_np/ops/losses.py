@@ -17,6 +17,7 @@ from tinygrad_np.ops.functions import log
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.reduce import mean, sum
 from tinygrad_np.ops.shape import permute, reshape
+from tinygrad_np.ops.windows import shape_of
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
@@ -29,7 +30,9 @@ def _reduce(losses: V, reduction: str) -> V:
     return mean(losses) if reduction == "mean" else sum(losses)
 
 
-def _check_options(name: str, reduction: str, label_smoothing: float = 0.0) -> None:
+def _check_call(name: str, x: object, reduction: str, label_smoothing: float = 0.0) -> None:
+    """Raise unless `x` is a Tensor or an ndarray and the options are valid."""
+    shape_of(name, x)
     if reduction not in _REDUCTIONS:
         raise ArgumentError(
             f"{name}: expected `reduction` to be one of {', '.join(_REDUCTIONS)}, got "
@@ -154,7 +157,7 @@ def cross_entropy(
     >>> round(Tensor([[0.0, 0.0], [0.0, 0.0]]).cross_entropy([1, 0]).item(), 4)
     0.6931
     """
-    _check_options("cross_entropy", reduction, label_smoothing)
+    _check_call("cross_entropy", x, reduction, label_smoothing)
     target = _as_target(Y)
     shape = x.shape
     if not shape:
@@ -207,7 +210,7 @@ def nll_loss(
     >>> Tensor([[-1.0, -2.0], [-3.0, -4.0]]).nll_loss([1, 0], reduction="none")
     Tensor([2., 3.])
     """
-    _check_options("nll_loss", reduction)
+    _check_call("nll_loss", x, reduction)
     if not x.shape:
         raise ShapeError("nll_loss: expected log-probabilities (N, C, ...) or (C,), got shape ().")
     axis = min(1, len(x.shape) - 1)
@@ -260,7 +263,7 @@ def sparse_categorical_crossentropy(
     0.3466
     """
     name = "sparse_categorical_crossentropy"
-    _check_options(name, reduction, label_smoothing)
+    _check_call(name, x, reduction, label_smoothing)
     if not x.shape:
         raise ShapeError(f"{name}: expected logits (..., C), got shape ().")
     target = _class_indices(name, x, Y, len(x.shape) - 1).reshape(-1)
@@ -328,7 +331,7 @@ def binary_crossentropy(x: V, Y: Value | ArrayLike, reduction: str = "mean") -> 
     >>> Tensor([0.0, 1.0]).binary_crossentropy(Tensor([1.0, 1.0]), reduction="none").tolist()
     [100.0, 0.0]
     """
-    _check_options("binary_crossentropy", reduction)
+    _check_call("binary_crossentropy", x, reduction)
     target = _as_target_like("binary_crossentropy", x, Y)
     return _reduce(binary_crossentropy_entries(x, target), reduction)
 
@@ -358,7 +361,7 @@ def binary_crossentropy_logits(
     >>> x.binary_crossentropy_logits(Tensor([1.0, 1.0]), reduction="none").tolist()
     [0.0, 1000.0]
     """
-    _check_options("binary_crossentropy_logits", reduction)
+    _check_call("binary_crossentropy_logits", x, reduction)
     target = _as_target_like("binary_crossentropy_logits", x, Y)
     negative = softplus(neg(x))
     if pos_weight is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_np.checks import check_at_least, is_real
 from tinygrad_np.errors import ArgumentError, GraphError
-from tinygrad_np.optim.optimizer import leaf_of, name_of
+from tinygrad_np.optim.optimizer import leaf_of, list_of, name_of
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
@@ -34,7 +34,7 @@ def clip_grad_norm(
 
     Raises:
         ArgumentError: if `max_norm` is not a number >= 0, `norm_type` is not a number above 0, or
-            `parameters` is empty, is a module or holds something other than leaf tensors.
+            `parameters` is empty, is a module or a set, or holds something other than leaf tensors.
         GraphError: if `error_if_nonfinite` is set and the norm is nan or inf; the gradients are
             then left unchanged.
 
@@ -88,7 +88,7 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
 
     Raises:
         ArgumentError: if `clip_value` is not a number >= 0, or `parameters` is empty, is a module
-            or holds something other than leaf tensors.
+            or a set, or holds something other than leaf tensors.
 
     Clipped gradients are new tensors, and nan stays nan.
 
@@ -110,15 +110,7 @@ def clip_grad_value(parameters: Iterable[Any], clip_value: float) -> None:
 
 def _with_gradients(kind: str, parameters: Iterable[Any]) -> list[tuple[str, Any]]:
     """Return (name or position, parameter) for each parameter with a gradient, each once."""
-    if callable(getattr(parameters, "parameters", None)):
-        raise ArgumentError(
-            f"{kind}: expected tensors, got {type(parameters).__name__}. Try model.parameters()."
-        )
-    entries = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    if not entries:
-        raise ArgumentError(
-            f"{kind}: expected at least one parameter, got none. Try model.parameters()."
-        )
+    entries = list_of([parameters] if isinstance(parameters, Tensor) else parameters, kind)
     leaves = {id(leaf): leaf for leaf in (leaf_of(entry, kind) for entry in entries)}
     return [
         (name_of(leaf, position), leaf)

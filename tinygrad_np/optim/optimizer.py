@@ -42,7 +42,7 @@ class Optimizer:
     optimizers share (`lr`, `eps`, `betas`, ...).
 
     Raises:
-        ArgumentError: if `params` is a module or a single tensor, or holds no parameters, a
+        ArgumentError: if `params` is a module, a single tensor or a set, or holds no parameters, a
             parameter twice or something other than leaf tensors; if a parameter group lacks
             "params" or has an unknown option; or if a hyperparameter is out of range.
 
@@ -55,16 +55,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
         defaults = {name: defaults[name] for name in defaults if name not in _NO_HYPERPARAMETERS}
-        if isinstance(params, Tensor) or callable(getattr(params, "parameters", None)):
-            raise ArgumentError(
-                f"{self._kind}: expected an iterable of tensors or of parameter groups, got "
-                f"{type(params).__name__}. Try model.parameters() or a list of tensors."
-            )
-        entries = list(params)
-        if not entries:
-            raise ArgumentError(
-                f"{self._kind}: expected at least one parameter, got none. Try model.parameters()."
-            )
+        entries = list_of(params, self._kind)
         if not isinstance(entries[0], Mapping):
             entries = [{"params": entries}]
         self.param_groups: list[dict[str, Any]] = []
@@ -84,7 +75,8 @@ class Optimizer:
                     f"{self._kind}: expected the options of a parameter group to be among "
                     f"{sorted(defaults)}, got {sorted(unknown)}."
                 )
-            parameters = [leaf_of(parameter, self._kind) for parameter in entry["params"]]
+            members = list_of(entry["params"], self._kind, allow_empty=True)
+            parameters = [leaf_of(parameter, self._kind) for parameter in members]
             for position, parameter in enumerate(parameters):
                 if id(parameter) in seen:
                     raise ArgumentError(
@@ -273,6 +265,30 @@ def check_betas(kind: str, betas: Any) -> None:
         raise ArgumentError(f"{kind}: expected `betas` to be two numbers, got {betas!r}.")
     if not all(is_real(beta) and 0 <= beta < 1 for beta in betas):
         raise ArgumentError(f"{kind}: expected `betas` to be >= 0 and below 1, got {betas}.")
+
+
+def list_of(
+    parameters: Any, kind: str, example: str = "model.parameters()", allow_empty: bool = False
+) -> list[Any]:
+    """Return an iterable of parameters or of parameter groups as a list.
+
+    A set is refused: its order differs between processes, and state is stored by position.
+    """
+    if isinstance(parameters, set | frozenset):
+        raise ArgumentError(
+            f"{kind}: expected parameters in a fixed order, got {type(parameters).__name__}. Pass "
+            f"a list, or {example}."
+        )
+    is_module = callable(getattr(parameters, "parameters", None))
+    if isinstance(parameters, Tensor) or is_module or not isinstance(parameters, Iterable):
+        raise ArgumentError(
+            f"{kind}: expected an iterable of tensors, got {type(parameters).__name__}. "
+            f"Try {example}."
+        )
+    entries = list(parameters)
+    if not entries and not allow_empty:
+        raise ArgumentError(f"{kind}: expected at least one parameter, got none. Try {example}.")
+    return entries
 
 
 def leaf_of(entry: Any, kind: str) -> Tensor:

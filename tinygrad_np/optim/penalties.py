@@ -5,7 +5,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_at_least
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import leaf_of
+from tinygrad_np.optim.optimizer import leaf_of, list_of
 from tinygrad_np.tensor import Tensor
 
 
@@ -23,8 +23,8 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
         first group; write the groups by hand for such a model.
 
     Raises:
-        ArgumentError: if a module, a single tensor or no parameters are given, a parameter is not a
-            leaf tensor, or `weight_decay` is not a finite number >= 0.
+        ArgumentError: if a module, a single tensor, a set or no parameters are given, a parameter
+            is not a leaf tensor, or `weight_decay` is not a finite number >= 0.
 
     >>> from tinygrad_np import nn, optim
     >>> groups = optim.decay_groups(nn.Linear(2, 1).named_parameters(), weight_decay=0.01)
@@ -33,7 +33,7 @@ def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[d
     >>> optimizer = optim.SGD(groups, lr=0.1, momentum=0.9)
     """
     check_at_least("decay_groups", 0, weight_decay=weight_decay)
-    entries = _entries("decay_groups", named_parameters, "model.named_parameters()")
+    entries = list_of(named_parameters, "decay_groups", "model.named_parameters()")
     weights = [entry for entry in entries if _is_weight(entry, "decay_groups")]
     rest = [entry for entry in entries if not _is_weight(entry, "decay_groups")]
     return [
@@ -54,8 +54,8 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
         hard as on large ones (Tibshirani 1996).
 
     Raises:
-        ArgumentError: if a module or a single tensor is given, a parameter is not a leaf tensor, or
-            there are no weights.
+        ArgumentError: if a module, a single tensor or a set is given, a parameter is not a leaf
+            tensor, or there are no weights.
 
     >>> from tinygrad_np import Tensor, optim
     >>> w = Tensor([[3.0, -4.0]], requires_grad=True)
@@ -64,7 +64,7 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
     >>> penalty.item(), w.grad.tolist()
     (3.5, [[0.5, -0.5]])
     """
-    entries = _entries("l1_norm", parameters, "model.parameters()")
+    entries = list_of(parameters, "l1_norm")
     weights = [leaf_of(entry, "l1_norm") for entry in entries if _is_weight(entry, "l1_norm")]
     if not weights:
         raise ArgumentError(
@@ -74,18 +74,6 @@ def l1_norm(parameters: Iterable[Any]) -> Tensor:
     for norm in others:
         first = first + norm
     return first
-
-
-def _entries(kind: str, parameters: Any, example: str) -> list[Any]:
-    if isinstance(parameters, Tensor) or callable(getattr(parameters, "parameters", None)):
-        raise ArgumentError(
-            f"{kind}: expected an iterable of tensors, got {type(parameters).__name__}. "
-            f"Try {example}."
-        )
-    entries = list(parameters)
-    if not entries:
-        raise ArgumentError(f"{kind}: expected at least one parameter, got none. Try {example}.")
-    return entries
 
 
 def _is_weight(entry: Any, kind: str) -> bool:

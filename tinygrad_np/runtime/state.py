@@ -14,12 +14,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class ThreadState:
-    """State of one thread: recording mode, current module call, observers."""
+    """State of one thread: recording mode, current module call, observers, journal."""
 
     recording: bool = True
     outer_modes: list[bool] = field(default_factory=list)
     scope: Scope | None = None
     observers: list[object] = field(default_factory=list)
+    journal: Any = None
+    """The innermost `tinygrad_np.journal.Journal` entered, if any."""
 
 
 class _Thread(threading.local):

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import nn
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, DtypeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
+from tinygrad_np.tensor import Tensor
 
 
 def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
@@ -23,6 +24,7 @@ def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
 
     Raises:
         ArgumentError: if the loader yields nothing.
+        DtypeError: if the model returns anything but a Tensor.
 
     >>> from tinygrad_np import data, nn
     >>> _, test_set = data.digits()
@@ -31,10 +33,18 @@ def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
     (359, 10)
     """
     with evaluating(model):
-        outputs = [model(inputs).data for inputs, _ in loader]
+        outputs = [_array_of(model(inputs)) for inputs, _ in loader]
     if not outputs:
         raise ArgumentError("predict: the loader yielded no samples.")
     return np.concatenate(outputs)
+
+
+def _array_of(output: Any) -> Array:
+    if not isinstance(output, Tensor):
+        raise DtypeError(
+            f"predict: expected the model to return a Tensor, got {type(output).__name__}."
+        )
+    return output.data
 
 
 @contextmanager

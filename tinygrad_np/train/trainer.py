@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -105,6 +105,12 @@ class Trainer:
         # The loader of the current or last fit, and the state to load into the next fit's loader.
         self._loader: Any = None
         self._loader_state: Mapping[str, Any] | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise DtypeError(
+            "Trainer: cannot be copied or pickled. Copy the model and the optimizer together, "
+            "copy.deepcopy((model, optimizer)), or save trainer.state_dict()."
+        )
 
     def fit(self, train_loader: Batches, epochs: int, validation: Batches | None = None) -> History:
         """Train for `epochs` more epochs and return the history of all epochs so far.
@@ -449,9 +455,11 @@ def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
 
 
 def _check_callbacks(callbacks: Any) -> list[Callback]:
-    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    # Callbacks run, and their states are saved, in order; a set has none.
+    is_ordered = isinstance(callbacks, Iterable) and not isinstance(callbacks, set | frozenset)
+    listed = list(callbacks) if is_ordered else [callbacks]
     for callback in listed:
-        if not isinstance(callback, Callback) or not isinstance(callbacks, Iterable):
+        if not isinstance(callback, Callback) or not is_ordered:
             raise DtypeError(
                 "Trainer: expected `callbacks` to be a list of Callback instances, for example "
                 f"[Progress(), EarlyStopping()], got {kind_of(callback)}."

@@ -4,17 +4,19 @@ import html
 import inspect
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import graphviz
+import numpy as np
 
 from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.checks import check_integer
-from tinygrad_np.errors import ArgumentError, DataError, GraphError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError, GraphError
 from tinygrad_np.files import write_bytes
+from tinygrad_np.journal import Trial
 from tinygrad_np.nn.module import Module, Parameter
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Scope
@@ -34,18 +36,20 @@ def draw(
     """Draw the graph of a tensor, or of a model run on inputs, as a graphviz.Digraph.
 
     Args:
-        target: a Tensor with a recorded graph, or a model.
-        *inputs: the inputs of the model.
+        target: a Tensor with a recorded graph, or several in a tuple, list or dict; or a model.
+        *inputs: the inputs of the model, Tensors or arrays, or tuples and lists of them.
         depth: levels of modules to expand: 0 draws the model as one box, 1 its layers as boxes,
             None every op.
         max_nodes: largest number of boxes to draw.
 
     Raises:
-        ArgumentError: if `target` is a model without inputs, or neither a model nor a Tensor, or
-            `depth` is not an integer >= 0.
+        ArgumentError: if `target` is a model without inputs, or `depth` is not an integer >= 0.
         GraphError: if no graph was recorded, the graph was freed by `backward`, or it has more than
             `max_nodes` boxes.
-        DtypeError: if an input does not contain numbers.
+        DtypeError: if an input does not contain numbers, or `target` or the model's result contains
+            anything but Tensors and None.
+
+    Outputs without a graph, such as class indices, are not drawn.
 
     >>> from tinygrad_np import Tensor, nn, viz
     >>> picture = viz.draw(nn.Linear(3, 2), Tensor.ones(1, 3))
@@ -61,20 +65,21 @@ def draw(
                 f"draw: expected an input for the model {type(model).__name__}, got none. Pass "
                 "a batch, for example draw(model, images[:1])."
             )
-        leaves = [_as_input(value) for value in inputs]
-        output = _run(model, leaves)
+        result = _run(model, [_as_input(value) for value in inputs])
+        expected = f"expected {type(model).__name__} to return Tensors"
     else:
-        if not isinstance(target, Variable):
-            raise ArgumentError(
-                f"draw: expected a Tensor, or a model and its inputs, got {type(target).__name__}."
-            )
-        output = target
-    if output.node is None:
+        result, expected = target, "expected a Tensor, or a model and its inputs"
+    outputs = {
+        name: output
+        for name, output in _named_outputs("output", result, expected)
+        if output.node is not None
+    }
+    if not outputs:
         raise GraphError(
             "draw: no graph was recorded for this tensor. Compute it from tensors that require a "
             "gradient, outside no_grad()."
         )
-    return _Picture(output, model, depth).digraph(max_nodes)
+    return _Picture(outputs, model, depth).digraph(max_nodes)
 
 
 def render(picture: graphviz.Digraph, path: str | Path) -> Path:
@@ -126,20 +131,32 @@ def _by_pygraphviz(picture: graphviz.Digraph, path: Path, kind: str) -> bytes:
     return drawn
 
 
-def _run(model: Module, leaves: list[Tensor]) -> Any:
-    """Run the model after naming its parameters, and restore its buffers afterwards."""
-    for _ in model.named_parameters():
-        pass
-    before = [(buffer, buffer.data.copy()) for buffer in model.buffers()]
-    try:
+def _run(model: Module, leaves: list[Any]) -> Any:
+    """Run the model after naming its parameters; buffers and generators do not change."""
+    model.parameters()
+    with Trial():
         return model(*leaves)
-    finally:
-        for buffer, data in before:
-            buffer.data[...] = data
 
 
-def _as_input(value: Any) -> Tensor:
+def _named_outputs(name: str, value: Any, expected: str) -> Iterator[tuple[str, Variable]]:
+    """Yield the Tensors in nested tuples, lists and dicts with names such as `output[0]`."""
+    if isinstance(value, Variable):
+        yield name, value
+    elif isinstance(value, Mapping | tuple | list):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, inner in items:
+            yield from _named_outputs(f"{name}[{key!r}]", inner, expected)
+    elif value is not None or name == "output":
+        where = "" if name == "output" else f" as {name}"
+        raise DtypeError(f"draw: {expected}, got {type(value).__name__}{where}.")
+
+
+def _as_input(value: Any) -> Any:
     """Return the input as a leaf; a float leaf requires a gradient, so that the graph shows it."""
+    if value is None:
+        return None
+    if isinstance(value, tuple | list) and any(isinstance(v, Variable | np.ndarray) for v in value):
+        return tuple(map(_as_input, value))
     tensor = Tensor.wrap(value.data if isinstance(value, Variable) else Tensor(value).data)
     if tensor.dtype.kind == "f":
         tensor.requires_grad = True
@@ -173,18 +190,22 @@ class _Picture:
     Nodes are added in the order of recording, so ids and layout are the same each time.
     """
 
-    def __init__(self, output: Variable, model: Module | None, depth: int | None) -> None:
+    def __init__(
+        self, outputs: Mapping[str, Variable], model: Module | None, depth: int | None
+    ) -> None:
         self.model = model
         self.depth = depth
         self.root = _Frame("")
         self.frames: dict[Scope, _Frame] = {}
         self.boxes: dict[Any, _Box] = {}
         self.arrows: dict[tuple[str, str, str], None] = {}
-        for node in _collect_nodes(output):
+        for node in _collect_nodes(outputs.values()):
             self._add(node)
-        last = self.boxes[self._fold(output.node)]
-        self.root.boxes.append(_Box("output", "output", [_sizes(output)], _OUTPUT))
-        self.arrows[last.id, "output", _sizes(output)] = None
+        for position, (name, output) in enumerate(outputs.items()):
+            last = self.boxes[self._fold(output.node)]
+            box = _Box(f"output{position or ''}", name, [_sizes(output)], _OUTPUT)
+            self.root.boxes.append(box)
+            self.arrows[last.id, box.id, _sizes(output)] = None
 
     def _chain(self, scope: Scope | None) -> list[Scope]:
         """Return the module calls around an op, outermost first."""
@@ -320,11 +341,10 @@ class _Picture:
                 self._write(part, inner, level + 1, number)
 
 
-def _collect_nodes(output: Variable) -> list[Node]:
-    """Return all nodes that an output depends on, oldest first."""
-    root: Any = output.node
-    seen = {root}
-    waiting = [root]
+def _collect_nodes(outputs: Iterable[Variable]) -> list[Node]:
+    """Return all nodes that the outputs depend on, oldest first."""
+    waiting: list[Any] = [output.node for output in outputs]
+    seen = set(waiting)
     while waiting:
         node = waiting.pop()
         if node.saved is None:
