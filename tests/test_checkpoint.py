@@ -518,3 +518,12 @@ def test_debug_and_profile_see_the_second_run():
         out = checkpoint(lambda x: x.sqrt() + 1, x).sum()  # the line
         with pytest.raises(ArithmeticError, match=r"VJP of op 'sqrt' .*: out = .* # the line"):
             out.backward()
+
+
+def test_result_can_be_changed_in_place():
+    x = leaf(1.0, 2.0)
+    y = checkpoint(lambda x: x * x, x)
+    y *= 3
+    y[0] = 0.0
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 12.0]
