@@ -148,4 +148,5 @@ def describe_error(error: Exception) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(("<", *_NOT_THEIRS))
     ]
-    return f"{type(error).__name__}: {error}{places[-1] if places else ''}"
+    text = str(error).rstrip(".")  # the caller ends the sentence
+    return f"{type(error).__name__}: {text}{places[-1] if places else ''}"
