@@ -360,36 +360,39 @@ def _mounted(folder: Path, size: str) -> Iterator[None]:
 
 
 @row(
-    "a run on a real file system that is full or turns read-only",
-    full=60,
+    "a run on a real file system: too small, filled or made read-only during the run",
+    full=90,
     short=3,
-    catches="what the simulated faults leave out: ENOSPC from write and close, a log that cannot "
-    "grow",
+    catches="what the simulated faults leave out: ENOSPC from write and close, a step log that "
+    "cannot grow",
     why_not=_mount_is_possible,
 )
 def real_disk(attempt: Attempt) -> None:
     disk, output = attempt.folder / "disk", attempt.folder / "first"
     disk.mkdir()
     folder = disk / "run"
-    is_full = attempt.index % 2 == 0
-    size = f"{4 * int(attempt.rng.integers(1, 30))}k" if is_full else "4m"
+    kind = ("too small", "filled", "read-only")[attempt.index % 3]
+    size = f"{4 * int(attempt.rng.integers(1, 30))}k" if kind == "too small" else "4m"
+    # Few checkpoints and a long step log, so that the log is often the first to need a new page.
+    flags = ["--batch-size", "3", "--checkpoint-every", "1000"] if kind == "filled" else []
     with _mounted(disk, size):
-        process = commands.start(commands.train_into(folder), output)
-        if is_full:
-            status = commands.finish(process)
-        else:
+        process = commands.start(commands.train_into(folder, *flags), output)
+        if kind != "too small":
             process.join(attempt.rng.uniform(0.2, 0.9) * commands.duration())
-            remount = ["mount", "-o", "remount,ro", str(disk)]
+        if kind == "filled":
+            with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+        if kind == "read-only":
             # Fails if a file is open for writing at this moment, as the step log is.
+            remount = ["mount", "-o", "remount,ro", str(disk)]
             subprocess.run(remount, check=False, capture_output=True)
-            status = commands.finish(process)
-        is_gone = not is_full and status != 0
+        status = commands.finish(process)
         try:
-            _check_refused_run(folder, output, status, is_gone)
+            if not (flags and status == 0):  # other flags, other weights
+                _check_refused_run(folder, output, status, kind == "read-only" and status != 0)
         except Exception as failure:
-            raise AssertionError(
-                f"{size if is_full else 'read-only'}: {describe(failure)}"
-            ) from failure
+            raise AssertionError(f"{kind} ({size}): {describe(failure)}") from failure
 
 
 @row(
