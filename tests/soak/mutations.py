@@ -1,7 +1,9 @@
 """Damaged files: each is refused with a DataError that names it, or read exactly."""
 
+import contextlib
 import functools
 import gzip
+import hashlib
 import io
 import json
 import math
@@ -107,7 +109,8 @@ def _loader() -> data.DataLoader:
 def _resume_file() -> tuple[bytes, dict[str, Any]]:
     """Return a training checkpoint after three epochs, and the state it holds."""
     trainer = _trainer(1)
-    trainer.fit(_loader(), 3)
+    with contextlib.redirect_stdout(None):  # EarlyStopping reports what it restores
+        trainer.fit(_loader(), 3)
     content = _saved(trainer.save, "training.safetensors")
     other = _trainer(2)
     with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +163,7 @@ def resume(attempt: Attempt) -> None:
         if different and first_difference(after, expected):
             # Also reached if the load raised a foreign exception, which this one replaces.
             wrong = "refused, but changed" if refused else "loaded silently, but differs"
-            raise AssertionError(f"{wrong}: '{first_difference(after, expected)}'")
+            raise AssertionError(f"{wrong}: {first_difference(after, expected)}")
     assert bool(refused) == (not different), "a refusal and a loaded state"
 
 
@@ -210,8 +213,6 @@ def config(attempt: Attempt) -> None:
 @functools.cache
 def _idx_file(is_gzipped: bool) -> tuple[bytes, np.ndarray, str]:
     """Return a file, its array and the SHA-256 of its uncompressed bytes."""
-    import hashlib
-
     array = np.random.default_rng(3).integers(0, 256, (6, 7, 5), np.uint8)
     content = bytes([0, 0, 8, 3]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
     raw = gzip.compress(content, mtime=0) if is_gzipped else content
