@@ -64,9 +64,7 @@ LAYOUTS: list[Callable[[np.ndarray], np.ndarray]] = [
 class Case:
     """The call of an op on one sample: tensors that share the arrays `arrays`."""
 
-    def __init__(
-        self, op: Op, sample: Sample, layout: Callable[[np.ndarray], np.ndarray]
-    ) -> None:
+    def __init__(self, op: Op, sample: Sample, layout: Callable[[np.ndarray], np.ndarray]) -> None:
         self.op = op
         self.options = sample.attributes
         self.arrays: list[np.ndarray] = []
@@ -131,7 +129,8 @@ def shared_memory(attempt: Attempt) -> None:
             _do_not_overlap(name, out.data, case.arrays, "the output shares memory with an input")
         kept = out.data.tobytes()
         expected = plain.call()
-        assert out.shape == expected.shape and out.dtype == expected.dtype, f"{name}: another form"
+        assert out.shape == expected.shape, f"{name}: another shape"
+        assert out.dtype == expected.dtype, f"{name}: another dtype"
         np.testing.assert_allclose(
             out.data, expected.data, 1e-9, 1e-11, equal_nan=True, err_msg=name
         )
@@ -154,9 +153,7 @@ def shared_memory(attempt: Attempt) -> None:
         others = [*case.arrays, upstream, out.data, *second]
         for position, grad in enumerate(first):
             _do_not_overlap(name, grad, others, "a gradient shares memory with another array")
-            _do_not_overlap(
-                name, grad, first[position + 1 :], "two gradients share memory"
-            )
+            _do_not_overlap(name, grad, first[position + 1 :], "two gradients share memory")
         grads = plain.call().gradient(*plain.wanted, gradient=upstream)
         for grad, other in zip(first, grads, strict=True):
             np.testing.assert_allclose(grad, other.data, 1e-8, 1e-10, equal_nan=True, err_msg=name)

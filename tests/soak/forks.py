@@ -20,7 +20,7 @@ _SEED, _STEPS = 5, 2
 
 def _big_work() -> np.ndarray:
     """Return the gradient of a graph whose kernels are split among threads."""
-    images, labels = _batch(1, 128)
+    images, _ = _batch(1, 128)
     x = Tensor(images, requires_grad=True)
     weight = Tensor(np.random.default_rng(0).standard_normal((16, 1, 3, 3)).astype(np.float32))
     x.conv2d(weight).relu().flatten().log_softmax(-1).mean().backward()

@@ -157,5 +157,3 @@ def pipes(attempt: Attempt) -> None:
     if is_run:
         found = train.load(attempt.folder / "run" / "model.safetensors")
         assert commands.same_arrays(found, commands.final_weights()), "other weights"
-
-

@@ -1,4 +1,4 @@
-"""Memory over thousands of training steps: no growth, and no graph left to the garbage collector."""
+"""Memory over thousands of steps: no growth, and no graph left to the garbage collector."""
 
 import gc
 import sys
@@ -167,4 +167,4 @@ def slope(attempt: Attempt) -> None:
     assert growth < _ALLOWED, f"{kind.__name__}: {growth} bytes in the last third of {steps} steps"
     # Python's small objects: fewer than one new one per ten steps, once its free lists are full.
     more = blocks[-1] - blocks[1]
-    assert attempt.is_short or more < steps / 30, f"{kind.__name__}: {more} objects in the last third"
+    assert attempt.is_short or more < steps / 30, f"{kind.__name__}: {more} new objects"

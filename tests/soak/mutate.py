@@ -95,7 +95,13 @@ _TEXTS = [
     *('""', '"x"', '"\\u0000"', '"\\ud800"', "[]", "{}", "[0]", "[null]", '{"x": 0}', "[[[]]]"),
     *(str(2**31), str(2**63), str(-(2**63) - 1), str(2**64), str(10**30), "9" * 400, "9" * 5000),
     *("[" * 500 + "]" * 500, "[" * DEEP + "]" * DEEP, '{"a":' * 500 + "1" + "}" * 500),
-    *('"' + "x" * 10_000 + '"', '"../../etc/passwd"', '{"$array": "x"}', '{"$array": []}', "[1, 2]"),
+    *(
+        '"' + "x" * 10_000 + '"',
+        '"../../etc/passwd"',
+        '{"$array": "x"}',
+        '{"$array": []}',
+        "[1, 2]",
+    ),
 ]
 _MARK = "@value@"
 
@@ -219,4 +225,3 @@ def damage_png(content: bytes, rng: Rng) -> bytes:
         out.write(len(data).to_bytes(4, "big") + name + data)
         out.write(zlib.crc32(name + data).to_bytes(4, "big"))
     return out.getvalue()
-

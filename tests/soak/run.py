@@ -37,7 +37,9 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains TEXT")
     parser.add_argument("--index", type=int, metavar="N", help="run attempt N only")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table to a file as well")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the table to a file as well"
+    )
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="directory for the files of failed attempts"
     )
@@ -64,9 +66,7 @@ def main() -> int:
     return 0
 
 
-def _in_own_process(
-    name: str, index: int | None, seed: int, keep: Path, is_short: bool
-) -> Result:
+def _in_own_process(name: str, index: int | None, seed: int, keep: Path, is_short: bool) -> Result:
     """Run a row in a new process, which may crash."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
