@@ -193,10 +193,11 @@ def refusals(path: Path, kind: type[TinygradNpError]) -> Iterator[list[TinygradN
     try:
         yield found
     except TinygradNpError as error:
+        found.append(error)
+    for error in found:
         assert isinstance(error, kind), f"expected {kind.__name__}, got {describe(error)}"
         assert path.name in str(error), f"the message does not name the file: {error}"
         assert len(str(error)) < 20_000, f"the message has {len(str(error))} characters"
-        found.append(error)
 
 
 def describe(error: BaseException) -> str:

@@ -37,9 +37,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains TEXT")
     parser.add_argument("--index", type=int, metavar="N", help="run attempt N only")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the table to a file as well"
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table here")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="directory for the files of failed attempts"
     )

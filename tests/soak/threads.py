@@ -1,5 +1,7 @@
 """Threads: a model that trains while others predict, and modes that belong to one thread."""
 
+import contextlib
+import sys
 import threading
 from collections.abc import Callable
 
@@ -58,10 +60,15 @@ def together(functions: list[Callable[[], None]]) -> None:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(one,)) for one in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # small steps, so that the threads interleave
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     if errors:
         raise errors[0]
 
@@ -134,28 +141,36 @@ def many_trainings(attempt: Attempt) -> None:
     catches="no_grad() that leaks into another thread, a mode that is not restored after an error",
 )
 def modes(attempt: Attempt) -> None:
+    count = 6
+    gate = threading.Barrier(count)  # all threads are inside their modes when one looks
+
     def toggle(seed: int) -> None:
         rng = np.random.default_rng(seed)
         x = Tensor([1.0, 2.0], requires_grad=True)
-        for _ in range(200):
-            flags = list(rng.random(int(rng.integers(1, 5))) < 0.5)
-            _nest(flags, x, bool(rng.random() < 0.3))
-            assert (x * x).requires_grad, "recording is still off"
-
-    together([lambda seed=int(seed): toggle(seed) for seed in attempt.rng.integers(0, 1000, 6)])
-
-
-def _nest(flags: list[bool], x: Tensor, fails: bool) -> None:
-    """Enter a mode per flag, check the innermost, and leave them, perhaps with an error."""
-    if not flags:
-        if fails:
-            raise KeyError("leave by an error")
-        return
-    try:
-        with enable_grad() if flags[0] else no_grad():
-            assert (x * x).requires_grad == flags[0], "another thread's mode"
-            _nest(flags[1:], x, fails)
-            assert (x * x).requires_grad == flags[0], "an inner mode remains"
-    except KeyError:
-        if flags[1:]:
+        try:
+            for number in range(20):
+                flags = [bool(flag) for flag in rng.random(1 + number % 4) < 0.5]
+                _nest(flags, x, gate, fails=bool(rng.random() < 0.3))
+                gate.wait()
+                assert (x * x).requires_grad, "recording is still off"
+        except BaseException:
+            gate.abort()
             raise
+
+    seeds = [int(seed) for seed in attempt.rng.integers(0, 1000, count)]
+    together([lambda seed=seed: toggle(seed) for seed in seeds])
+
+
+def _nest(flags: list[bool], x: Tensor, gate: threading.Barrier, fails: bool) -> None:
+    """Enter a mode per flag, check the innermost, and leave them, perhaps by an error."""
+    try:
+        with contextlib.ExitStack() as stack:
+            for flag in flags:
+                stack.enter_context(enable_grad() if flag else no_grad())
+            gate.wait()
+            assert (x * x).requires_grad == flags[-1], "another thread's mode"
+            gate.wait()
+            if fails:
+                raise KeyError("leave by an error")
+    except KeyError:
+        pass
