@@ -1,7 +1,7 @@
 """The command line in child processes: start, stop, and check the folder it leaves.
 
-The children are forked by a server that has imported the package, so that most of their time is the
-training itself.
+The children are forked by a server that has imported the package, so that most of their time is
+spent in training.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def train_into(folder: Path, *flags: str, figures: bool = False) -> list[str]:
 
 @functools.cache
 def _reference(figures: bool) -> tuple[tempfile.TemporaryDirectory[str], float]:
-    """Run the training twice without interruption; return the folder, and the shorter time."""
+    """Run twice without interruption; return the folder, and the shorter time."""
     folder = tempfile.TemporaryDirectory(prefix="soak-reference-")
     seconds = []
     for name in ("warmup", "run"):

@@ -54,9 +54,9 @@ def in_fork(function: Callable[[], None], seconds: int = 60) -> None:
 def _check_child(expected: np.ndarray, trained: list[np.ndarray], threads: int) -> None:
     assert get_num_threads() == threads, f"{get_num_threads()} threads in the child"
     assert _equal([_big_work()], [expected]), "another gradient in the child"
-    assert _equal(_train(_SEED, _STEPS), trained), "another training in the child"
+    assert _equal(_train(_SEED, _STEPS), trained), "other weights in the child"
     set_num_threads(3)
-    assert _equal(_train(_SEED, _STEPS), trained), "another training with 3 threads"
+    assert _equal(_train(_SEED, _STEPS), trained), "other weights with 3 threads"
 
 
 @row(

@@ -168,7 +168,7 @@ def _alarm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def little_memory(size: int) -> Iterator[None]:
-    """Let this process allocate at most `size` bytes more; where there is no such limit, any."""
+    """Let this process allocate at most `size` bytes more, on Linux."""
     if sys.platform != "linux":
         yield
         return

@@ -110,12 +110,12 @@ def predict_and_train(attempt: Attempt) -> None:
 
 
 @row(
-    "threads: gradients of one shared graph, and several trainings at once",
+    "threads: gradients of one shared graph, and four models trained at once",
     full=40,
     short=1,
     catches="gradients that mix between threads",
 )
-def many_trainings(attempt: Attempt) -> None:
+def many_models(attempt: Attempt) -> None:
     steps = 2 if attempt.is_short else 8
     seeds = [int(seed) for seed in attempt.rng.integers(0, 1000, 4)]
     alone = {seed: _train(seed, steps) for seed in set(seeds)}
@@ -129,8 +129,8 @@ def many_trainings(attempt: Attempt) -> None:
             (grad,) = y.gradient(x)
             assert _equal([grad.numpy()], [expected.numpy()]), "another gradient"
 
-    trainings = [lambda seed=seed: found.append((seed, _train(seed, steps))) for seed in seeds]
-    together([*trainings, differentiate, differentiate])
+    jobs = [lambda seed=seed: found.append((seed, _train(seed, steps))) for seed in seeds]
+    together([*jobs, differentiate, differentiate])
     assert all(_equal(result, alone[seed]) for seed, result in found), "another result"
 
 
