@@ -5,6 +5,7 @@ import errno
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,7 +75,11 @@ class Faults:
             return
         self.count += 1
         if self.at and (self.count == self.at or (self.is_lasting and self.count > self.at)):
-            raise OSError(self.error, os.strerror(self.error), os.fsdecode(path))
+            self.act(os.fsdecode(path))
+
+    def act(self, path: str) -> None:
+        """Do what happens at the chosen call."""
+        raise OSError(self.error, os.strerror(self.error), path)
 
 
 def _hook(event: str, arguments: Any) -> None:
@@ -262,6 +267,62 @@ def write_stops(attempt: Attempt) -> None:
         _write(WRITERS[name], path, old, file_size_limit(limit), False)
     except Exception as failure:
         raise AssertionError(f"{name}, {limit} bytes of {size}: {describe(failure)}") from failure
+
+
+class Kills(Faults):
+    """Kills the process at one call or, if `size` is given, when a file grows beyond that size."""
+
+    size: int | None = None
+
+    def act(self, path: str) -> None:
+        if self.size is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        import resource  # missing on Windows
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which ends the process
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
+
+
+@dataclass(frozen=True)
+class _Death:
+    """Starts Kills in a child; picklable."""
+
+    folder: Path
+    at: int
+    size: int | None
+
+    def __call__(self) -> None:
+        kills = Kills(self.folder, self.at, errno.EIO, is_lasting=False)
+        kills.size = self.size
+        kills.__enter__()
+
+
+@row(
+    "kill -9 at each system call of a run, or in the middle of the next write; then resume",
+    full=240,
+    short=6,
+    catches="what random moments seldom hit: a partial file under its final name, a moment at "
+    "which nothing can be resumed, temporary files that nobody removes",
+    why_not=on_linux,
+)
+def killed_at_each_call(attempt: Attempt) -> None:
+    calls = _command_calls(errno.EIO)
+    at = 1 + attempt.index // 2 * calls // 120
+    size = int(attempt.rng.integers(100, 6000)) if attempt.index % 2 else None
+    folder, output = attempt.folder / "run", attempt.folder / "first"
+    death = _Death(folder, at, size)
+    process = commands.start(commands.train_into(folder), output, death)
+    status = commands.finish(process)
+    where = f"call {at} of {calls}" + (f", then {size} bytes" if size else "")
+    try:
+        commands.check_output(output, status, 0, -signal.SIGKILL, -signal.SIGXFSZ)
+        if folder.exists():
+            commands.check_files(folder)
+        if status:
+            commands.recover(folder, attempt.folder / "second")
+    except Exception as failure:
+        raise AssertionError(f"{where}: {describe(failure)}") from failure
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Memory over thousands of steps: no growth, and no graph left to the garbage collector."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -134,7 +135,8 @@ KINDS: list[Callable[[Training], None]] = [
 
 
 def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @row(
