@@ -134,6 +134,10 @@ KINDS: list[Callable[[Training], None]] = [
 ]
 
 
+def _nodes() -> int:
+    return sum(isinstance(one, Node) for one in gc.get_objects())
+
+
 def _resident() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -152,6 +156,7 @@ def slope(attempt: Attempt) -> None:
     gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
+    before = _nodes()
     try:
         sizes, blocks = [], []
         for number in range(steps):
@@ -160,8 +165,8 @@ def slope(attempt: Attempt) -> None:
                 sizes.append(_resident())
                 blocks.append(sys.getallocatedblocks())
         # Nodes only refer to each other in one direction: none may wait for a collection.
-        nodes = [one for one in gc.get_objects() if isinstance(one, Node)]
-        assert not nodes, f"{kind.__name__}: {len(nodes)} nodes of finished steps are alive"
+        left = _nodes() - before
+        assert not left, f"{kind.__name__}: {left} nodes of finished steps are alive"
     finally:
         if was_enabled:
             gc.enable()
