@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from multiprocessing import util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def train_into(folder: Path, *flags: str, figures: bool = False) -> list[str]:
 def _reference(figures: bool) -> tuple[tempfile.TemporaryDirectory[str], float]:
     """Run twice without interruption; return the folder, and the shorter time."""
     folder = tempfile.TemporaryDirectory(prefix="soak-reference-")
+    # Children of multiprocessing run these finalizers, but not those of atexit.
+    util.Finalize(None, folder.cleanup, exitpriority=0)
     seconds = []
     for name in ("warmup", "run"):
         begin = time.perf_counter()

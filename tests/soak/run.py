@@ -61,6 +61,8 @@ def main() -> int:
     if any(result.failures for result in results):
         print(f"files of failed attempts: {keep}", file=sys.stderr)
         return 1
+    if not args.keep:
+        keep.rmdir()
     return 0
 
 
