@@ -113,7 +113,8 @@ def make_folder(folder: str | Path, owner: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file, temporary = _create_temporary(folder)
         file.close()
-        temporary.unlink(missing_ok=True)  # another process may have removed it
+        with suppress(OSError):  # another process may have removed it
+            temporary.unlink()
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 _remove_if_stale(path)

@@ -180,10 +180,11 @@ def recover(folder: Path, output: Path, figures: bool = False) -> None:
     end = [] if figures else ["--no-figures"]
     arguments = ["train", "--resume", str(folder), *end]
     if not ((folder / "config.json").exists() and (folder / "training.safetensors").exists()):
-        arguments = train_into(folder, figures=figures)
+        arguments = [*train_into(folder, figures=figures), "--overwrite"]
     status = finish(start(arguments, output))
     errors = Path(f"{output}.err").read_text(errors="replace")
-    is_complete = "has completed all" in errors
+    # A run that has its results has nothing left to do.
+    is_complete = "has completed all" in errors and (folder / "metrics.json").exists()
     check_output(output, status, 0, *([2] if is_complete else []))
     check_files(folder)
     assert (folder / "model.safetensors").exists(), (
