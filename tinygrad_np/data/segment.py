@@ -60,7 +60,7 @@ def find_digit(grey: Array) -> tuple[Array, int]:
     ink = np.where(np.isin(shapes.number, chosen), np.maximum(difference, 0), 0)
     # The shapes are those of the smoothed picture: cut off what smoothing has added.
     ink[ink <= max(_FAINT * ink.max(), 2 * _deviation(_ring(difference)))] = 0
-    return ink, 1 + others
+    return ink, 1 + others if ink.any() else 0
 
 
 def _deviation(noise: Array) -> float:
@@ -79,9 +79,9 @@ def paper_of(grey: Array) -> Array:
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     known, values = _ring(terms), _ring(grey).astype(np.float64)
-    # Far from the median is ink or a frame, not light.
+    # What is very far from the median is ink or a frame rather than uneven light.
     difference = values - np.median(values)
-    is_paper = np.abs(difference) <= 3 * _deviation(difference) + 10
+    is_paper = np.abs(difference) <= 3 * _deviation(difference) + 100
     step = max(1, len(values) // 4000)
     known, values = known[is_paper][::step], values[is_paper][::step]
     fitted = np.full(len(values), np.median(values))
