@@ -169,10 +169,16 @@ def test_empty_picture_raises(tmp_path, grey):
         data.load_digit(path)
 
 
-def test_picture_of_noise_raises(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
-    with pytest.raises(DataError, match="expected a digit, but no pixel stands out from the paper"):
-        data.load_digit(written(tmp_path, noise))
+@pytest.mark.parametrize("kind", ["uniform noise", "normal noise", "specks"])
+def test_picture_without_a_digit_raises(tmp_path, kind):
+    generator = np.random.default_rng(0)
+    pixels = {
+        "uniform noise": generator.uniform(0, 256, (60, 60)),
+        "normal noise": generator.normal(128, 30, (400, 300)).clip(0, 255),
+        "specks": specks(np.full((300, 260), 200)),
+    }[kind].astype(np.uint8)
+    with pytest.raises(DataError, match="expected a digit, but nothing larger than a speck stands"):
+        data.load_digit(written(tmp_path, pixels))
 
 
 def test_image_of_absurd_size_raises(tmp_path):

@@ -84,8 +84,8 @@ def read_digit(path: str | Path) -> tuple[Array, int]:
     ink, shapes = find_digit(grey)
     if not shapes:
         raise DataError(
-            f"{path}: expected a digit, but no pixel stands out from the paper more than the "
-            "edge of the picture does. Leave a margin of empty paper on all sides."
+            f"{path}: expected a digit, but nothing larger than a speck stands out from the paper "
+            "at the edges of the picture. Leave a margin of empty paper on all sides."
         )
     return _place(_in_box(ink))[None], shapes
 

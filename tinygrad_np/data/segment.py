@@ -18,6 +18,9 @@ _NOISE = 4.0
 _SMALLEST = 0.1
 """Length of the smallest digit in a frame, as a fraction of the longer side of the picture."""
 
+_SPECK = 0.03
+"""A shape shorter than this fraction of the longer side of the picture is never a digit."""
+
 _STROKE = 1 / 8
 """A shape shorter than this fraction of the largest is a speck, not a stroke of the digit."""
 
@@ -45,16 +48,16 @@ def find_digit(grey: Array) -> tuple[Array, int]:
         grey: gray values from 0 to 255 of shape (H, W).
 
     Returns:
-        The difference from the paper, 0 where the digit is not, of shape (H, W), and the number of
-        digits that there seem to be: 0 if nothing stands out from the paper. The ink is that of the
-        largest shape, with the strokes that belong to it.
+        The ink of the largest shape and of the strokes that belong to it, as the difference from
+        the paper, 0 elsewhere, of shape (H, W); and the number of digits that there seem to be: 0
+        if nothing larger than a speck stands out from the paper.
     """
     difference = paper_of(grey) - grey
     smooth = _smooth(difference, max(grey.shape) // 100)
     if smooth.max() < -smooth.min():
         difference, smooth = -difference, -smooth  # light ink on dark paper
     shapes = _find_inside(smooth, _NOISE * _deviation(_ring(smooth)))
-    if shapes is None:
+    if shapes is None or _lengths(shapes.boxes)[0] < _SPECK * max(grey.shape):
         return np.zeros_like(grey), 0
     chosen, others = _strokes(shapes.boxes)
     ink = np.where(np.isin(shapes.number, chosen), np.maximum(difference, 0), 0)
@@ -180,13 +183,20 @@ def _without_surroundings(shapes: Shapes) -> Shapes | None:
     top, bottom, left, right = shapes.boxes.T
     touches = (top == 0) | (left == 0) | (bottom == height - 1) | (right == width - 1)
     spans = (bottom - top + 1 >= 0.9 * height) & (right - left + 1 >= 0.9 * width)
-    length = np.maximum(bottom - top, right - left) + 1
+    length = _lengths(shapes.boxes)
     kept = np.flatnonzero(~(touches | spans))
     if not (length[kept] >= _SMALLEST * max(size)).any():
         return None
     rank = np.full(len(shapes.boxes) + 1, -1)  # the last entry serves paper, number -1
     rank[kept] = np.arange(len(kept))
     return Shapes(rank[shapes.number], shapes.boxes[kept])
+
+
+def _lengths(boxes: Array) -> Array:
+    """Return the longer sides of boxes."""
+    top, bottom, left, right = boxes.T
+    lengths: Array = np.maximum(bottom - top, right - left) + 1
+    return lengths
 
 
 def _strokes(boxes: Array) -> tuple[Array, int]:
@@ -198,7 +208,7 @@ def _strokes(boxes: Array) -> tuple[Array, int]:
     """
     top, bottom, left, right = boxes.T
     height = bottom - top + 1
-    length = np.maximum(height, right - left + 1)
+    length = _lengths(boxes)
     apart = [top - bottom[0], top[0] - bottom, left - right[0], left[0] - right]
     gap = np.maximum.reduce(apart) - 1  # negative if the boxes overlap
     is_digit = (height >= 0.6 * height[0]) & (gap >= 0.06 * length[0])
