@@ -114,7 +114,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
             if top < _CONFIDENT:
                 notes.append(
                     f"warning: {pictures[place]}: low confidence ({top:.1%}). The digit is hard to "
-                    "read, or the picture shows something else."
+                    "read, or the picture shows none."
                 )
     print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)
     return int(len(images) < len(pictures))

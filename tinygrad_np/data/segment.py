@@ -30,7 +30,7 @@ _SHAPE = 1 / 4
 
 @dataclass(frozen=True)
 class Shapes:
-    """The connected shapes of ink in a picture, the first of which has the most ink.
+    """The connected shapes in a picture, by decreasing amount of ink.
 
     Args:
         number: the number of the shape of each pixel, of shape (H, W); -1 for paper.
