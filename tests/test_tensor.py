@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools import each, rng
 from tinygrad_np import Tensor, manual_seed
-from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 
 @each("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])
@@ -57,6 +57,93 @@ def test_like_methods_return_constants():
     for made in (x.zeros_like(), x.ones_like(), x.full_like(3), x.rand_like()):
         assert not made.requires_grad
         assert made.shape == x.shape
+
+
+# Conversion.
+
+
+class Foreign:
+    """An object with a dtype of its own, like a torch.Tensor, that may refuse the conversion."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        if self.array is None:
+            raise RuntimeError("call detach() first.")
+        return np.array(self.array, dtype, copy=copy)
+
+
+@each("dtype", [np.float64, np.float16, np.int8, np.bool_])
+def test_convertible_object_keeps_its_dtype_and_is_copied(dtype):
+    array = np.ones(2, dtype)
+    tensor = Tensor(Foreign(array))
+    assert tensor.dtype == dtype
+    assert not np.may_share_memory(tensor.data, array)
+    assert Tensor(Foreign(array), np.float32).dtype == np.float32
+
+
+@each("array", [np.array([1j]), np.array(["2026-01-01"], "M8[D]"), np.array([3], "m8[D]")])
+def test_no_dtype_turns_other_kinds_into_numbers(array):
+    """NumPy would drop the imaginary part, and count days or seconds."""
+    for value in (array, array[0], [array], Foreign(array)):
+        for dtype in (None, np.float32):
+            with pytest.raises(
+                DtypeError,
+                match=rf"expected numbers, got .* of dtype {re.escape(str(array.dtype))}",
+            ):
+                Tensor(value, dtype)
+
+
+def test_dtype_parses_strings_and_objects():
+    for value in (["1", "2.5"], np.array([1, 2.5], object), np.array(["1", "2.5"])):
+        assert Tensor(value, np.float32).tolist() == [1.0, 2.5]
+        with pytest.raises(DtypeError, match="expected numbers, got "):
+            Tensor(value)
+
+
+MASKED = np.ma.masked_array([1.0, 2.0], [False, True])
+
+
+@each(
+    "value",
+    [MASKED, np.ma.masked, [MASKED, MASKED], (MASKED,)],
+    ids=["1-d", "0-d", "list", "tuple"],
+)
+def test_masked_array_raises(value):
+    with pytest.raises(
+        DtypeError, match=r"^Tensor: expected an array without a mask, got .* with \.f"
+    ):
+        Tensor(value, np.float32)
+
+
+def test_from_numpy_accepts_plain_ndarrays_only():
+    with pytest.raises(DtypeError, match=r"^from_numpy: expected an array without a mask"):
+        Tensor.from_numpy(MASKED)
+    for kind in (np.matrix, np.recarray):
+        array = np.ones((2, 2))
+        tensor = Tensor.from_numpy(array.view(kind))
+        assert type(tensor.data) is np.ndarray
+        assert np.may_share_memory(tensor.data, array)
+
+
+def test_list_of_tensors_in_a_graph_raises():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    for value in ([x, x], [x[0], x[1]], (x * 2, 3.0), [[x[0]], [x[1]]]):
+        with pytest.raises(GraphError, match=r"Use \.detach\(\), or \.stack\(\.\.\.\) to join"):
+            Tensor(value)
+
+
+@each(
+    ("value", "dtype", "message"),
+    [
+        (300, np.uint8, r"cannot convert this int to an array \(.*300.*\)\."),
+        (Foreign(None), None, r"this tests\.test_tensor\.Foreign .* \(call detach\(\) first\)\."),
+    ],
+)
+def test_refused_conversion_raises(value, dtype, message):
+    with pytest.raises(DtypeError, match=message):
+        Tensor(value, dtype)
 
 
 @each(

@@ -1,8 +1,8 @@
 """Argument checks: predicates on numbers, and functions that raise on invalid values.
 
 `check_...(who, ..., name=value)` raises an ArgumentError that names the caller, the argument and
-what was expected; `check_dtype` raises a DtypeError. Python's and NumPy's numbers are accepted; a
-0-d array is not a number.
+what was expected; `check_dtype` and `check_unmasked` raise a DtypeError. Python's and NumPy's
+numbers are accepted; a 0-d array is not a number.
 """
 
 import math
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_np.errors import ArgumentError, DtypeError
+
+_PLAIN = frozenset({np.ndarray, float, int, bool, list, tuple})
 
 
 def is_integer(value: Any) -> bool:
@@ -97,3 +99,30 @@ def check_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
     if known.kind not in "biuf":
         raise DtypeError(f"{name}: expected a float, int or bool dtype, got {known}.")
     return known
+
+
+def check_unmasked(who: str, value: Any) -> None:
+    """Raise DtypeError for a masked array, or a list of them: NumPy would drop the masks.
+
+    >>> check_unmasked("Tensor", np.ma.masked_array([1, 2], mask=[False, True]))
+    Traceback (most recent call last):
+    tinygrad_np.errors.DtypeError: Tensor: expected an array without a mask, got a masked array of
+    shape (2,). Fill the masked entries with .filled(value), or drop them with .compressed().
+    """
+    for part in value if isinstance(value, list | tuple) else (value,):
+        # The first test is fast, and spares the import of numpy.ma, which NumPy loads on use.
+        if type(part) not in _PLAIN and isinstance(part, np.ma.MaskedArray):
+            raise DtypeError(
+                f"{who}: expected an array without a mask, got a masked array of shape "
+                f"{part.shape}. Fill the masked entries with .filled(value), or drop them with "
+                ".compressed()."
+            )
+
+
+def kind_of(value: Any) -> str:
+    """Return the full name of a value's type, for messages; built-in types have no prefix.
+
+    >>> kind_of([1, 2]), kind_of(np.ones(2))
+    ('list', 'numpy.ndarray')
+    """
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_np.autograd.op import Op, parameter_names
 from tinygrad_np.autograd.tape import Edge, Edges, Node, Variable
+from tinygrad_np.checks import check_unmasked, kind_of
 from tinygrad_np.errors import DtypeError, GraphError, ShapeError, TinygradNpError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Options, Values, Wanted
@@ -122,12 +123,13 @@ def refuse_call(op: Op, args: Values, given: Options) -> NoReturn:
 
 
 def check_input(op: Op, value: Any) -> None:
-    """Raise DtypeError unless an input is a number or an array of numbers."""
+    """Raise DtypeError unless an input is an array of numbers, without a mask."""
     if not isinstance(value, np.ndarray):
         raise DtypeError(
-            f"{op.name}: expected a Tensor, an ndarray or a number, got {type(value).__name__}. "
+            f"{op.name}: expected a Tensor, an ndarray or a number, got {kind_of(value)}. "
             "Convert a list with Tensor(...)."
         )
+    check_unmasked(op.name, value)
     if value.dtype.kind not in "biuf":
         raise DtypeError(
             f"{op.name}: expected an ndarray of float, int or bool dtype, got dtype {value.dtype}."

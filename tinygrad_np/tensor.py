@@ -17,8 +17,8 @@ from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.autograd.dispatch import Primitive, apply, run
 from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
-from tinygrad_np.checks import check_dtype
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.checks import check_dtype, check_unmasked, kind_of
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError, TinygradNpError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape
 
@@ -265,16 +265,19 @@ class Tensor(Variable):
     """An array that records the ops applied to it, so that it can compute gradients.
 
     Args:
-        data: a number, a nested list, an ndarray or a Tensor; always copied.
-        dtype: the dtype of the tensor. By default, an ndarray or a Tensor keeps its dtype; Python
-            floats become float32, ints int64 and bools bool.
+        data: a number, a nested list, an ndarray, a Tensor, or another object that NumPy can
+            convert, such as a torch.Tensor; always copied.
+        dtype: the dtype of the tensor. By default, an array keeps its dtype; Python floats become
+            float32, ints int64 and bools bool.
         requires_grad: whether backward passes compute the gradient of this tensor, which must be
             of a float dtype.
 
     Raises:
-        DtypeError: if the entries are not numbers and no `dtype` is given, `dtype` is not a float,
-            int or bool dtype, or `requires_grad` is True and the dtype is not float.
-        GraphError: if `data` is the result of a recorded op.
+        DtypeError: if the entries are not real numbers, `data` is a masked array or a list of
+            them, `dtype` is not a float, int or bool dtype or too small for an entry, or
+            `requires_grad` is True and the dtype is not float. With `dtype`, strings are parsed.
+        GraphError: if `data` is the result of a recorded op, or a list of tensors that require a
+            gradient; use `stack` to join them.
         ShapeError: if nested lists have different lengths, or an entry cannot be converted to
             `dtype`.
 
@@ -301,7 +304,7 @@ class Tensor(Variable):
         """Return a Tensor that shares memory with `array`.
 
         Raises:
-            DtypeError: if `array` is not an ndarray of numbers in native byte order.
+            DtypeError: if `array` is not an ndarray of numbers in native byte order, or is masked.
 
         >>> array = np.array([1, 2])
         >>> x = Tensor.from_numpy(array)
@@ -309,13 +312,7 @@ class Tensor(Variable):
         >>> x
         Tensor([7, 2])
         """
-        is_known = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
-        if not is_known or not array.dtype.isnative:
-            raise DtypeError(
-                "from_numpy: expected an ndarray of numbers in native byte order, got "
-                f"{_kind(array)} of dtype {getattr(array, 'dtype', None)}."
-            )
-        return Tensor.wrap(array)
+        return Tensor.wrap(_check_shareable("from_numpy", array))
 
     # Creation. A shape is passed as ints or as one tuple.
 
@@ -657,13 +654,8 @@ class Tensor(Variable):
             return
         if isinstance(value, Variable):
             value = np.array(value)  # raises for a tensor in a graph
-        if not _is_numeric(value) or (self.requires_grad and value.dtype.kind != "f"):
-            kind = "floats" if self.requires_grad else "numbers"
-            raise DtypeError(
-                f"data: expected an ndarray of {kind} in native byte order, got "
-                f"{_kind(value)} of dtype {getattr(value, 'dtype', None)}."
-            )
-        self._data, self.version = value, [0]
+        kinds = ("f", "floats") if self.requires_grad else ("biuf", "numbers")
+        self._data, self.version = _check_shareable("data", value, *kinds), [0]
 
     @property
     def requires_grad(self) -> Bool:
@@ -1241,28 +1233,44 @@ def _array_of(data: Any, dtype: Any) -> Array:
     dtype = None if dtype is None else check_dtype("Tensor", dtype)
     if isinstance(data, Variable):
         return np.array(data.data, dtype)
+    check_unmasked("Tensor", data)
+    # Arrays, and what converts itself to one, such as a torch.Tensor or a pandas.Series.
+    has_dtype = hasattr(data, "__array__")
     try:
-        array = np.array(data, dtype)
+        source = np.asarray(data)
+        # NumPy would convert complex numbers and dates to floats. With a dtype, strings are parsed.
+        if source.dtype.kind not in ("biuf" if dtype is None else "biufOSU"):
+            raise DtypeError(
+                f"Tensor: expected numbers, got {kind_of(data)} of dtype {source.dtype}."
+            )
+        array = np.array(source if has_dtype else data, dtype)
+    except TinygradNpError:
+        raise
     except (ValueError, TypeError) as error:
         raise ShapeError(
-            f"Tensor: cannot convert this {_kind(data)} to an array ({error})."
+            f"Tensor: cannot convert this {kind_of(data)} to an array ({error})."
         ) from error
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(f"Tensor: expected numbers, got {_kind(data)} of dtype {array.dtype}.")
+    except (OverflowError, RuntimeError) as error:  # torch raises a RuntimeError
+        reason = str(error).removesuffix(".")
+        raise DtypeError(
+            f"Tensor: cannot convert this {kind_of(data)} to an array ({reason})."
+        ) from error
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if (
-        dtype is None
-        and array.dtype == np.float64
-        and not isinstance(data, np.ndarray | np.generic)
-    ):
+    if dtype is None and array.dtype == np.float64 and not has_dtype:
         return array.astype(np.float32)
     return array
 
 
-def _is_numeric(value: Any) -> Bool:
-    """Return whether a value is an ndarray of numbers in native byte order."""
-    is_known = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-    return is_known and bool(value.dtype.isnative)
+def _check_shareable(who: str, array: Any, kinds: str = "biuf", what: str = "numbers") -> Array:
+    """Return an ndarray that a Tensor can hold; raise DtypeError for anything else."""
+    check_unmasked(who, array)
+    is_known = isinstance(array, np.ndarray) and array.dtype.kind in kinds
+    if not is_known or not array.dtype.isnative:
+        raise DtypeError(
+            f"{who}: expected an ndarray of {what} in native byte order, got {kind_of(array)} of "
+            f"dtype {getattr(array, 'dtype', None)}."
+        )
+    return np.asarray(array)
 
 
 def _restore(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
@@ -1270,10 +1278,6 @@ def _restore(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
     tensor = kind.wrap(data)
     tensor._requires_grad = requires_grad
     return tensor
-
-
-def _kind(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
 def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:

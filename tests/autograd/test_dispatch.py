@@ -1,12 +1,16 @@
 """Calling an op: result classes, dtypes and array inputs."""
 
+import re
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.tools import each, leaf
-from tinygrad_np import Tensor, no_grad, op, ops
+from tinygrad_np import Tensor, nn, no_grad, op, ops
 from tinygrad_np.autograd.op import SavePlan
 from tinygrad_np.autograd.tape import record
+from tinygrad_np.checks import kind_of
 from tinygrad_np.errors import DtypeError, GraphError, ShapeError
 from tinygrad_np.nn import Parameter
 from tinygrad_np.runtime.state import thread
@@ -145,6 +149,52 @@ def test_ndarray_subclass_is_promoted_like_an_array(tmp_path):
     product.sum().backward()
     assert (product.dtype, w.grad.dtype) == (np.float32, np.float32)
     assert w.grad.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_matrix_does_not_change_the_operators():
+    matrix = np.array([[1.0, 2.0], [3.0, 4.0]]).view(np.matrix)
+    for product in (ops.mul(matrix, matrix), (Tensor.from_numpy(matrix) * matrix).numpy()):
+        assert type(product) is np.ndarray
+        assert product.tolist() == [[1.0, 4.0], [9.0, 16.0]]
+
+
+@each(
+    "call",
+    [
+        lambda masked, x: x + masked,
+        lambda masked, x: masked * x,
+        lambda masked, x: x @ masked,
+        lambda masked, x: x == masked,
+        lambda masked, x: ops.relu(masked),
+        lambda masked, x: ops.where(masked > 1, x, 0.0),
+        lambda masked, x: x.masked_fill(masked > 1, 0.0),
+        lambda masked, x: x.masked_select(masked > 1),
+        lambda masked, x: x[masked[0].astype(int) - 1],
+        lambda masked, x: x.gather(1, masked.astype(int) * 0),
+        lambda masked, x: x.nll_loss(masked[0].astype(int) - 1),
+        lambda masked, x: x.cross_entropy(masked[0].astype(int) - 1),
+        lambda masked, x: nn.Linear(2, 1)(masked),
+    ],
+)
+def test_masked_array_raises(call):
+    masked = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], [[False, True], [False, False]])
+    with pytest.raises(DtypeError, match=r"expected an array without a mask, .* with \.filled"):
+        call(masked, leaf([[1.0, 2.0], [3.0, 4.0]]))
+
+
+def test_none_is_accepted_only_for_an_optional_input():
+    x = leaf([1.0])
+    with pytest.raises(DtypeError, match="where: expected a Tensor, an ndarray or a number, got N"):
+        ops.where(x > 0, None, x)
+    with pytest.raises(DtypeError, match="relu: expected a Tensor, an ndarray or a number, got N"):
+        ops.relu(None)
+
+
+@each("value", [[1.0], {1.0}, "1", Image.new("L", (1, 1))], ids=kind_of)
+def test_other_objects_raise_with_their_full_type_name(value):
+    for call in (ops.relu, leaf(1.0).add):
+        with pytest.raises(DtypeError, match=rf"got {re.escape(kind_of(value))}\. Convert a list"):
+            call(value)
 
 
 def test_list_default_is_passed_unchanged():

@@ -98,6 +98,7 @@ def test_array_of_a_leaf_can_be_replaced():
         ([1.0, 2.0], DtypeError, "data: expected an ndarray of floats in native byte order, got l"),
         (np.array([1, 2]), DtypeError, "got numpy.ndarray of dtype int64"),
         (np.array([1.0], ">f4"), DtypeError, "native byte order, got numpy.ndarray of dtype >f4"),
+        (np.ma.masked_array([1.0, 2.0], [0, 1]), DtypeError, r"data: .*\.filled"),
         (leaf(1.0, 2.0) * 2, GraphError, r"\.detach\(\)"),
     ],
 )

@@ -463,6 +463,59 @@ def test_predict_recognizes_the_bundled_digits_and_warns(tmp_path, capsys):
     assert "was trained on the bundled 8x8 digits" in capsys.readouterr().err
 
 
+@pytest.fixture
+def predicted(monkeypatch):
+    """Make `predict` use an untrained model; return the list of logits that it is to output."""
+    model = parts.make_model("MnistCNNLight", {})
+    config = RunConfig(data="mnist", model="MnistCNNLight")
+    logits = []
+    monkeypatch.setattr(commands, "_load_run", lambda run, spec: (config, model))
+    monkeypatch.setattr(train, "predict", lambda model, loader: np.array(logits, np.float32))
+    return logits
+
+
+SURE, UNSURE = np.eye(10)[3] * 9, np.eye(10)[3]
+
+
+def test_predict_reports_unreadable_files_and_goes_on(tmp_path, capsys, predicted):
+    first, second = pictures_of(data.digits(28)[1], tmp_path, 2)
+    (tmp_path / "text.png").write_text("no picture")
+    bad = [str(tmp_path / name) for name in ("text.png", "missing.png", ".")]
+    predicted += [SURE, SURE]
+    assert main(["predict", "run", bad[0], first, bad[1], bad[2], second]) == 1
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [first, second]
+    assert all(line.partition(": ")[2].startswith("3  (3: 99.") for line in lines)
+    errors = printed.err.splitlines()
+    assert len(errors) == 3
+    for line, path in zip(errors, bad, strict=True):
+        assert line.startswith(f"error: {Path(path)}: ")
+
+
+def test_predict_without_a_readable_file_prints_only_errors(tmp_path, capsys, predicted):
+    assert main(["predict", "run", str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("error: ") == 2
+
+
+def test_predict_warns_of_low_confidence_and_several_shapes(tmp_path, capsys, predicted):
+    first, second = pictures_of(data.digits(28)[1], tmp_path, 2)
+    one = np.pad(np.full((80, 12), 255, np.uint8), 40)
+    both = str(tmp_path / "both.png")
+    Image.fromarray(np.hstack([one, one])).save(both)
+    predicted += [SURE, UNSURE, SURE]
+    assert main(["predict", "run", first, second, both]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    several, unsure = printed.err.splitlines()
+    assert several == (
+        f"warning: {both}: expected one digit, found 2 shapes. Only the largest was read."
+    )
+    assert unsure.startswith(f"warning: {second}: low confidence (23.2%). ")
+
+
 def test_summary_prints_layers_and_parameters(capsys):
     assert main(["summary", "LeNet"]) == 0
     assert "61,750 parameters" in capsys.readouterr().out

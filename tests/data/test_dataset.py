@@ -6,7 +6,7 @@ import pytest
 import tinygrad_np
 from tests.tools import each
 from tinygrad_np import data
-from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 # Dataset.
 
@@ -43,7 +43,7 @@ def floats(*odd):
         (
             {"images": np.zeros((5, 2, 2))},
             ShapeError,
-            "expected `images` of shape (N, C, H, W), got (5, 2, 2).",
+            "images` of shape (N, C, H, W), got (5, 2, 2). Add a channel axis with images[:, None]",
         ),
         (
             {"labels": np.array([0, 1, 3, 9, 0])},
@@ -98,7 +98,72 @@ def floats(*odd):
         (
             {"std": np.nan},
             ArgumentError,
-            "`scale` and `std` to be above 0, got scale=1.0 and std=nan.",
+            "expected `std` to be a finite number, got nan.",
+        ),
+        (
+            {"mean": (0.1, 0.2, 0.3)},
+            ArgumentError,
+            "expected `mean` to be a finite number, got (0.1, 0.2, 0.3).",
+        ),
+        (
+            {"scale": "255"},
+            ArgumentError,
+            "expected `scale` to be a finite number, got '255'.",
+        ),
+        (
+            {"labels": [0.0, 1.0, 2.0, 0.0, 1.0]},
+            DtypeError,
+            "expected `labels` of an integer dtype, got float64.",
+        ),
+        (
+            {"labels": ["a", "b", "c", "a", "b"]},
+            DtypeError,
+            "expected `labels` to contain numbers, got list of dtype <U1.",
+        ),
+        (
+            {"images": None},
+            DtypeError,
+            "expected `images` to contain numbers, got NoneType of dtype object.",
+        ),
+        (
+            {"images": np.zeros((5, 1, 2, 2), complex)},
+            DtypeError,
+            "expected `images` to contain numbers, got numpy.ndarray of dtype complex128.",
+        ),
+        (
+            {"images": [np.zeros((1, 2, 2)), np.zeros((1, 3, 3))]},
+            ShapeError,
+            "cannot convert `images`, got list, to an array (setting an array element",
+        ),
+        (
+            {"images": []},
+            ShapeError,
+            "expected `images` of shape (N, C, H, W), got (0,).",
+        ),
+        (
+            {"images": np.ma.masked_equal(np.zeros((5, 1, 2, 2)), 0)},
+            DtypeError,
+            "expected an array without a mask, got a masked array of shape (5, 1, 2, 2).",
+        ),
+        (
+            {"labels": np.ma.masked_equal(np.zeros(5, int), 0)},
+            DtypeError,
+            "expected an array without a mask, got a masked array of shape (5,).",
+        ),
+        (
+            {"images": tinygrad_np.Tensor(np.zeros((5, 1, 2, 2)), requires_grad=True)},
+            GraphError,
+            "expected `images` without a gradient, got a tensor that requires one.",
+        ),
+        (
+            {"classes": "cat"},
+            DtypeError,
+            'expected `classes` to be the names of the classes, for example ("cat", "dog"), got',
+        ),
+        (
+            {"classes": 3},
+            DtypeError,
+            "expected `classes` to be the names of the classes, for example",
         ),
     ],
     ids=str,
@@ -134,10 +199,27 @@ def test_first_keeps_all_other_fields(count):
     assert whole.first(None) is whole
 
 
-@pytest.mark.parametrize("count", [0, -1, 6])
+def test_lists_and_tensors_serve_as_well_as_arrays():
+    whole = small()
+    for convert in (np.ndarray.tolist, list, tinygrad_np.Tensor):
+        same = small(images=convert(whole.images), labels=convert(whole.labels), classes=range(3))
+        assert same.classes == ("0", "1", "2")
+        for loader in (data.DataLoader(same, 2), data.DataLoader(same.first(4), 2)):
+            images, labels = next(iter(loader))
+            np.testing.assert_array_equal(images, whole.images[:2])
+            assert labels.tolist() == [0, 1]
+
+
+def test_arrays_are_not_copied():
+    array = np.zeros((5, 1, 2, 2), np.uint8)
+    assert small(images=array).images is array
+    assert np.may_share_memory(small(images=tinygrad_np.Tensor.from_numpy(array)).images, array)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, "3", 6])
 def test_first_with_invalid_count_raises(count):
     with pytest.raises(
-        ArgumentError, match=rf"^small: expected a number of samples from 1 to 5, got {count}\."
+        ArgumentError, match=rf"^small: expected a number of samples from 1 to 5, got {count!r}\."
     ):
         small().first(count)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -74,7 +75,11 @@ def test_gzip_is_detected_by_content(tmp_path):
     [
         (b"", "expected an IDX file, which starts with 00 00, a dtype code (08"),
         (b"\0\0\x08", "and the number of axes, got 00 00 08."),
-        (b"<!DOCTYPE html>", "and the number of axes, got 3c 21 44 4f."),
+        (b"<!DOCTYPE html>", "got an HTML page, probably an error or login page. Download"),
+        (b"\xef\xbb\xbf\n <HTML>" + bytes(600), "got an HTML page, probably an error or login"),
+        (b"<!-- 404 -->\n<html>", "got an HTML page, probably an error or login page."),
+        (gzip.compress(b"<html></html>"), "got an HTML page, probably an error or login page."),
+        (b"<svg></svg>", "and the number of axes, got 3c 73 76 67."),
         (b"\0\1\x08\1" + bytes(4), "and the number of axes, got 00 01 08 01."),
         (b"\0\0\x0a\1" + bytes(4), "and the number of axes, got 00 00 0a 01."),
         (
@@ -87,9 +92,24 @@ def test_gzip_is_detected_by_content(tmp_path):
         ),
         (b"\0\0\x08\xff", "expected at most 64 axes, got 255."),
         (b"\0\0\x08\1\0\0\0\5abcd", "expected 5 bytes of entries for shape (5,), got 4."),
-        (b"\0\0\x08\1\0\0\0\3abcd", "expected 3 bytes of entries for shape (3,), got 4."),
+        (b"\0\0\x08\1\0\0\0\3abcd", "expected 3 bytes of entries for shape (3,), got more."),
         (b"\0\0\x0d\1\0\0\0\2" + bytes(7), "expected 8 bytes of entries for shape (2,), got 7."),
-        (b"\0\0\x08\1\xff\xff\xff\xffa", "bytes of entries for shape (4294967295,), got 1."),
+        (b"\0\0\x08\1\x40\0\0\0a", "bytes of entries for shape (1073741824,), got 1."),
+        (
+            b"\0\0\x0e\2" + 8 * b"\xff",
+            "expected at most 2147483648 bytes of entries, got a header with shape (4294967295, "
+            "4294967295) and dtype float64.",
+        ),
+        (
+            b"\0\0\x08\4" + bytes(4) + 12 * b"\xff",
+            "got a header with shape (0, 4294967295, 4294967295, 4294967295) and dtype uint8.",
+        ),
+        (b"\0\0\x08\1\x80\0\0\1", "shape (2147483649,) and dtype uint8."),
+        (
+            GZIPPED + gzip.compress(b"more"),
+            "expected 60 bytes of entries for shape (3, 4, 5), got m",
+        ),
+        (GZIPPED + b"garbage", "the gzip stream is damaged (Not a gzipped file"),
         (gzip.compress(b"hello"), "and the number of axes, got 68 65 6c 6c."),
     ],
 )
@@ -118,7 +138,54 @@ def test_damaged_gzip_raises(tmp_path):
         path = written(tmp_path, damaged)
         with pytest.raises(DataError) as caught:
             data.read_idx(path)
-        assert f"{path}: the gzip stream is " in str(caught.value), position
+        assert str(caught.value).startswith(f"{path}: "), position
+
+
+def test_gzip_of_several_members_or_padded_with_zeros_is_read(tmp_path):
+    payload = gzip.decompress(GZIPPED)
+    for content in (
+        gzip.compress(payload[:20]) + gzip.compress(payload[20:]),
+        GZIPPED + bytes(512),
+    ):
+        assert data.read_idx(written(tmp_path, content)).size == 60
+
+
+@each(
+    ("head", "size"),
+    [
+        (idx_bytes(np.zeros((3, 4, 5), np.uint8)), 20_000_000),
+        (b"\0\0\x08\1\x40\0\0\0", 1000),
+        (b"\0\0\x08\1\xff\xff\xff\xff", 20_000_000),
+        (b"not IDX", 20_000_000),
+    ],
+    ids=["more than promised", "promises 1 GB", "promises 4 GB", "not IDX"],
+)
+@pytest.mark.slow
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])
+def test_memory_is_bounded(tmp_path, head, size, wrap):
+    """A file takes the memory of the entries that are promised and there, and of a few chunks."""
+    path = written(tmp_path, wrap(head + bytes(size)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError):
+            data.read_idx(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6
+
+
+def test_reading_needs_no_second_copy(tmp_path):
+    size = 20_000_000
+    path = written(tmp_path, idx_bytes(np.zeros(size, np.uint8)))
+    tracemalloc.start()
+    try:
+        array = data.read_idx(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert array.size == size
+    assert peak < 1.5 * size
 
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])

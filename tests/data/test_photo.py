@@ -1,6 +1,7 @@
 """load_digit: conversion of pictures to MNIST's format, and errors."""
 
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ def written(tmp_path, image, kind="png", **options):
 def distance(one, other):
     """Return the mean absolute difference of two images; at most 255."""
     return np.abs(one.astype(float) - other.astype(float)).mean()
+
+
+def distance_when_moved(one, other):
+    """Return the least distance when one image is moved by up to a pixel.
+
+    The center of mass is rounded to a pixel, so that a small change can move the digit.
+    """
+    moves = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return min(distance(np.roll(one, move, (-2, -1)), other) for move in moves)
 
 
 def large(image, factor=6, margins=((30, 90), (70, 10))):
@@ -129,8 +139,9 @@ def test_lopsided_digit_stays_inside_the_image(tmp_path):
     ("content", "message"),
     [
         (None, r"cannot read the file \(No such file or directory\)\.$"),
-        (b"", r"expected a PNG or JPEG file, got another format\.$"),
-        (b"GIF89a" + bytes(50), r"expected a PNG or JPEG file, got another format\.$"),
+        (b"", r"expected a PNG, JPEG, BMP, GIF, WEBP or TIFF file, got another format\.$"),
+        (b"P5 1 1 255 a", r"expected a PNG, .* or TIFF file, got another format\.$"),
+        (b"GIF89a" + bytes(50), r"expected a PNG, .* or TIFF file, got another format\.$"),
         ("cut", r"the image is damaged \(.*\)\.$"),
     ],
 )
@@ -158,17 +169,151 @@ def test_empty_picture_raises(tmp_path, grey):
         data.load_digit(path)
 
 
-def test_picture_of_noise_raises(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)
-    with pytest.raises(DataError, match="expected a digit, but no pixel stands out from the paper"):
-        data.load_digit(written(tmp_path, noise))
+@pytest.mark.parametrize("kind", ["uniform noise", "normal noise", "specks"])
+def test_picture_without_a_digit_raises(tmp_path, kind):
+    generator = np.random.default_rng(0)
+    pixels = {
+        "uniform noise": generator.uniform(0, 256, (60, 60)),
+        "normal noise": generator.normal(128, 30, (400, 300)).clip(0, 255),
+        "specks": specks(np.full((300, 260), 200)),
+    }[kind].astype(np.uint8)
+    with pytest.raises(DataError, match="expected a digit, but nothing larger than a speck stands"):
+        data.load_digit(written(tmp_path, pixels))
 
 
-def test_decompression_bomb_raises(tmp_path, monkeypatch):
-    path = written(tmp_path, large(seven()))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="the image is too large"):
+def test_image_of_absurd_size_raises(tmp_path):
+    """Only its header is read."""
+    content = bytearray(written(tmp_path, large(seven())).read_bytes())
+    content[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height in the PNG header
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path = tmp_path / "huge.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"at most 300 million pixels, got 60000x60000\.$"):
         data.load_digit(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_photo_of_108_megapixels_is_scaled(tmp_path, kind):
+    limit = Image.MAX_IMAGE_PIXELS
+    photo = Image.fromarray(255 - large(seven())).resize((9000, 12000), Image.Resampling.BOX)
+    small = data.load_digit(written(tmp_path, photo.resize((450, 600))))
+    assert distance(data.load_digit(written(tmp_path, photo, kind)), small) < 6
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("kind", ["bmp", "gif", "webp", "tiff"])
+def test_every_format_is_read(tmp_path, expected, kind):
+    picture = Image.fromarray(255 - large(seven())).convert("RGB")
+    assert distance(data.load_digit(written(tmp_path, picture, kind)), expected) < 6
+
+
+@pytest.mark.parametrize(("dtype", "top"), [(np.float32, 1), (np.float32, 1e9), (np.int32, 1e9)])
+def test_values_of_unknown_range_are_scaled(tmp_path, expected, dtype, top):
+    pixels = ((255 - large(seven())) / 255 * top).astype(dtype)
+    assert distance(data.load_digit(written(tmp_path, pixels, "tiff")), expected) < 6
+
+
+def test_nan_among_the_pixels_raises(tmp_path):
+    pixels = np.pad([[np.nan]], 5).astype(np.float32)
+    with pytest.raises(DataError, match=r"the image is damaged \(nan or inf among the pixels\)\.$"):
+        data.load_digit(written(tmp_path, pixels, "tiff"))
+
+
+def test_orientation_of_a_transparent_image_is_applied(tmp_path, expected):
+    drawing = PICTURES["dark on transparent"](np.rot90(large(seven())).copy())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert distance(data.load_digit(written(tmp_path, drawing, exif=exif)), expected) < 6
+
+
+# Damage that must not change the digit. The sheet has ink of 30 on paper of 200.
+
+
+def bump(shape):
+    """Return factors from 0.7 in the corners to 1 in the middle."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return 1 - 0.15 * (x * x + y * y)
+
+
+def specks(pixels):
+    for row, column in ((5, 5), (280, 12), (150, 200), (20, 230)):
+        pixels[row : row + 4, column : column + 4] = 0
+    return pixels
+
+
+def frame(pixels, inset, width=1):
+    inner = pixels[inset : len(pixels) - inset, inset : pixels.shape[1] - inset]
+    inner[:width] = inner[-width:] = 20
+    inner[:, :width] = inner[:, -width:] = 20
+    return pixels
+
+
+def shadow(pixels):
+    pixels[:, 40:] -= 60
+    return pixels
+
+
+def rules(pixels):
+    pixels[10::40] = np.minimum(pixels[10::40], 170)
+    return pixels
+
+
+def strip(pixels):
+    pixels[:, :15] = 10
+    return pixels
+
+
+DAMAGE = {
+    "specks": specks,
+    "frame of one pixel": lambda pixels: frame(pixels, 0),
+    "frame of three pixels": lambda pixels: frame(pixels, 0, 3),
+    "inset frame": lambda pixels: frame(pixels, 6, 2),
+    "ramp down": lambda pixels: pixels * 0.8 + np.linspace(0, 90, len(pixels))[:, None],
+    "ramp right": lambda pixels: pixels * 0.8 - np.linspace(0, 120, pixels.shape[1]) + 60,
+    "light in the middle": lambda pixels: pixels * bump(pixels.shape),
+    "shadow": shadow,
+    "ruled lines": rules,
+    "dark strip": strip,
+    "noise": lambda pixels: pixels + np.random.default_rng(0).normal(0, 15, pixels.shape),
+}
+
+
+@pytest.mark.parametrize("polarity", ["dark ink", "light ink"])
+@pytest.mark.parametrize("kind", list(DAMAGE))
+def test_damage_does_not_change_the_digit(tmp_path, expected, kind, polarity):
+    pixels = DAMAGE[kind](200 - large(seven()) / 255 * 170).clip(0, 255)
+    pixels = pixels if polarity == "dark ink" else 255 - pixels
+    found = data.load_digit(written(tmp_path, np.rint(pixels).astype(np.uint8)))
+    assert distance_when_moved(found, expected) < 8
+
+
+def test_frame_around_an_image_of_28x28_pixels_does_not_change_the_digit(tmp_path, expected):
+    framed = frame(255 - seven(), 0)
+    assert distance_when_moved(data.load_digit(written(tmp_path, framed)), expected) < 3
+
+
+def test_digit_that_touches_the_edges_is_read_whole(tmp_path, expected):
+    cut = large(seven(), margins=0)[24:144, 48:120]
+    assert distance_when_moved(data.load_digit(written(tmp_path, cut)), expected) < 8
+
+
+def test_strokes_of_one_digit_stay_together(tmp_path, expected):
+    """The bar of the seven is detached, or its stroke broken, and there is no warning."""
+    for row in (42, 90):
+        pixels = large(seven())
+        pixels[30 + row : 34 + row] = 0
+        assert distance_when_moved(data.load_digit(written(tmp_path, pixels)), expected) < 8
+
+
+@pytest.mark.parametrize("gap", [12, 30, 100])
+def test_several_digits_are_warned_about(tmp_path, expected, gap):
+    one = large(seven(), margins=0)[24:144, 48:120]
+    pair = np.pad(np.hstack([one, np.zeros((120, gap), np.uint8), one // 2]), 50)
+    path = written(tmp_path, pair)
+    with pytest.warns(UserWarning, match=r"digit\.png: expected one digit, found 2 shapes\. Only"):
+        found = data.load_digit(path)
+    assert distance_when_moved(found, expected) < 8
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 The mirrors are paths on one local server, which records the requests in order.
 """
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -53,12 +54,18 @@ FILES = tuple(
 class Server:
     """A local HTTP server with fixed answers and a log of requested paths.
 
-    An answer is a status, a body, and by how many bytes Content-Length exceeds the body.
+    An answer is a status, a body, and by how many bytes Content-Length exceeds the body. The first
+    requests are answered from `before`, if it is not empty: with a status, no body and the headers
+    given, or by closing the connection if the status is None. If `drips` is "headers" or "body",
+    this part of an answer is sent a byte at a time, without end.
     """
 
     address: str
     answers: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    before: list[tuple[int | None, dict[str, str]]] = field(default_factory=list)
+    drips: str = ""
+    is_closed: threading.Event = field(default_factory=threading.Event)
 
     def mirror(self, name, files=OFFICIAL, status=200, missing=0):
         """Serve `files` under a base URL, and return that URL."""
@@ -76,10 +83,29 @@ def server():
         def do_GET(self):
             served.asked.append(self.path)
             status, body, missing = served.answers.get(self.path, (404, b"not here", 0))
+            headers = {}
+            if served.before:
+                status, headers = served.before.pop(0)
+                body = b""
+            if status is None:
+                return
+            if served.drips:
+                self.drip()
+                return
             self.send_response(status)
             self.send_header("Content-Length", str(len(body) + missing))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        def drip(self):
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Any: ")
+            if served.drips == "body":
+                self.wfile.write(b"\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not served.is_closed.wait(0.005):
+                    self.wfile.write(b"a")
 
         def log_message(self, *args):
             pass
@@ -89,6 +115,7 @@ def server():
         thread = threading.Thread(target=http_server.serve_forever, args=(0.01,))
         thread.start()
         yield served
+        served.is_closed.set()
         http_server.shutdown()
         thread.join()
 
@@ -110,6 +137,12 @@ def cache(monkeypatch, tmp_path):
 def source(*mirrors):
     """Return a source with four small files and these base URLs."""
     return sources.Source("small", "Small", mirrors, FILES, ("a", "b", "c"), mean=0.5, std=0.25)
+
+
+def impatient(**changes):
+    """Return limits that wait for nothing, and the list of the delays asked for."""
+    delays = []
+    return sources.Limits(**{"sleep": delays.append, **changes}), delays
 
 
 def closed_address():
@@ -249,13 +282,113 @@ def test_damaged_cache_is_downloaded_again(server, cache, damage):
     assert contents(cache) == OFFICIAL
 
 
+# Temporary failures.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [(429, {}), (500, {}), (502, {}), (503, {}), (504, {}), (None, {})],
+    ids=["429", "500", "502", "503", "504", "reset"],
+)
+def test_temporary_failure_of_the_only_mirror_is_retried(server, cache, fault):
+    small = source(server.mirror("one"))
+    server.before = [fault] * 2
+    limits, delays = impatient()
+    is_whole(sources.load(small, None, limits))
+    assert server.asked == [f"/one/{NAMES[0]}"] * 2 + [f"/one/{name}" for name in NAMES]
+    assert delays == [1, 4]
+    assert contents(cache) == OFFICIAL
+
+
+def test_transfer_that_breaks_off_is_retried(server):
+    small = source(server.mirror("one", missing=1))
+    limits, _ = impatient(sleep=lambda delay: server.mirror("one"))
+    is_whole(sources.load(small, None, limits))
+
+
+@pytest.mark.parametrize(
+    ("asked", "delay"),
+    [("3", 3), ("0", 1), ("9" * 30, 60), ("Wed, 21 Oct 2099 07:28:00 GMT", 1), ("-5", 1)],
+)
+def test_retry_after_is_respected_up_to_a_bound(server, asked, delay):
+    small = source(server.mirror("one"))
+    server.before = [(503, {"Retry-After": asked})]
+    limits, delays = impatient()
+    is_whole(sources.load(small, None, limits))
+    assert delays == [delay]
+
+
+def test_attempts_are_limited(server, cache):
+    small = source(server.mirror("busy", status=503))
+    limits, delays = impatient()
+    with pytest.raises(DataError, match="the server returned status 503"):
+        sources.load(small, None, limits)
+    assert len(server.asked) == 3
+    assert delays == [1, 4]
+    assert list(cache.iterdir()) == []
+
+
+def test_only_mirrors_that_failed_temporarily_are_retried(server):
+    small = source(
+        server.mirror("none", {}),
+        server.mirror("busy", status=503),
+        server.mirror("no", status=403),
+    )
+    failure(small)
+    assert server.asked == [
+        f"/{name}/{NAMES[0]}" for name in ("none", "busy", "no", "busy", "busy")
+    ]
+
+
+@pytest.mark.parametrize("drips", ["headers", "body"])
+def test_slow_server_is_given_up(server, drips, cache):
+    """A byte now and then resets a timeout, but is too few per second."""
+    server.drips = drips
+    message = failure(source(server.mirror("one")), window=0.05, rate=1000)
+    assert "the server sent fewer than 1000 bytes per second for 0.05 s" in message
+    assert list(cache.iterdir()) == []
+
+
+def test_transfer_may_take_several_windows(monkeypatch):
+    windows = []
+
+    def trickle(self, url, body, _):
+        while len(windows) < 4:
+            body.write(b"a")
+            windows.append(body.tell())
+            never.wait(0.01)
+
+    never = threading.Event()
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", trickle)
+    assert sources._download("any", sources.Limits(window=0.001, rate=0)) == b"aaaa"
+
+
+def test_nothing_is_on_disk_during_a_transfer(server, cache, monkeypatch):
+    """So a killed download leaves nothing."""
+    receive, seen = pooch.HTTPDownloader.__call__, []
+
+    def watched(self, url, body, _):
+        receive(self, url, body, None)
+        seen.append(contents(cache))
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", watched)
+    is_whole(sources.load(source(server.mirror("one"))))
+    assert [set(files) for files in seen] == [set(NAMES[:count]) for count in range(4)]
+
+
+def test_endless_answer_is_given_up(server, cache):
+    small = source(server.mirror("one", dict.fromkeys(NAMES, bytes(100_000))))
+    assert "the server sent more than 9999 bytes" in failure(small, size=9999)
+    assert list(cache.iterdir()) == []
+
+
 # Failed downloads.
 
 
-def failure(small, data_dir=None):
+def failure(small, data_dir=None, **limits):
     """Return the message of the DataError that loading raises."""
     with pytest.raises(DataError) as caught:
-        sources.load(small, data_dir)
+        sources.load(small, data_dir, impatient(**limits)[0])
     return str(caught.value)
 
 
@@ -268,6 +401,9 @@ def test_error_lists_every_url_with_its_reason(server, cache):
         server.mirror(
             "wrong", dict.fromkeys(NAMES, b"other")
         ): "the SHA-256 does not match the official file",
+        server.mirror(
+            "login", dict.fromkeys(NAMES, b"<!DOCTYPE html><html>")
+        ): "the server sent an HTML page, probably an error or login page",
         server.mirror("broken", missing=10): "the transfer was interrupted",
         "not-an-address/": "No scheme supplied",
     }
@@ -297,7 +433,7 @@ def test_message_explains_each_kind_of_error(monkeypatch, error, reason):
     def fail(*args, **options):
         raise error("what it says")
 
-    monkeypatch.setattr(pooch, "retrieve", fail)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", fail)
     lines = failure(source("http://mirror.invalid/")).splitlines()
     assert lines[4] == f"  http://mirror.invalid/{NAMES[0]}: {reason}"
 
@@ -349,7 +485,8 @@ def test_uncreatable_cache_raises(server, cache):
     """No mirror is asked."""
     put(cache.parent.parent, {"tinygrad_np": b"a file instead of a directory"})
     message = failure(source(server.mirror("one"), server.mirror("other")))
-    assert re.fullmatch(rf"{re.escape(str(cache))}: cannot create the cache \([^\n]+\)\.", message)
+    expected = f"Small: cannot create or write to the directory {cache} ("
+    assert message.startswith(expected)
     assert server.asked == []
 
 
@@ -367,6 +504,48 @@ def test_files_are_read_from_data_dir_unchanged(server, tmp_path, cache, files, 
     assert server.asked == []
     assert contents(folder) == files
     assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{dotted}",
+        "{dotted}.gz",
+        "{plain}/{plain}",
+        "{plain}/{dotted}",
+        "{dotted}/{dotted}",
+        "small/{plain}/{plain}.gz",
+        "Small/raw/{plain}",
+        "Small/raw/{plain}.gz",
+        "raw/{plain}",
+    ],
+)
+def test_names_of_kaggle_7_zip_and_torchvision_are_found(tmp_path, name):
+    for official, payload in PAYLOADS.items():
+        plain = official.removesuffix(".gz")
+        path = tmp_path / name.format(plain=plain, dotted=plain.replace("-idx", ".idx"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(payload) if path.suffix == ".gz" else payload)
+    is_whole(sources.load(source(), tmp_path))
+
+
+def test_fashion_mnist_is_found_where_torchvision_puts_it(tmp_path):
+    put(tmp_path / "MNIST" / "raw", dict.fromkeys(RAW, b"another dataset's"))
+    put(tmp_path / "FashionMNIST" / "raw", RAW)
+    is_whole(sources.load(replace(source(), title="Fashion-MNIST"), tmp_path))
+
+
+def test_html_page_in_place_of_a_file_is_named_as_such(tmp_path):
+    put(tmp_path, OFFICIAL | {NAMES[2]: b"<!DOCTYPE html>\n<html>404</html>"})
+    message = failure(source(), tmp_path)
+    assert message.startswith(f"{tmp_path / NAMES[2]}: expected an IDX file, got an HTML page, ")
+
+
+@pytest.mark.parametrize("origin", ["data_dir", "TINYGRAD_NP_DATA"])
+def test_unknown_user_raises(monkeypatch, origin):
+    monkeypatch.setenv("TINYGRAD_NP_DATA", "~no-such-user/sets")
+    message = failure(source(), "~no-such-user/sets" if origin == "data_dir" else None)
+    assert message.startswith(f"Small: {origin} ~no-such-user/sets: ")
 
 
 def test_home_directory_is_expanded(monkeypatch, tmp_path):

@@ -136,6 +136,11 @@ def test_saved_tensor_that_was_overwritten_raises():
         (lambda: Tensor([1.0]).__setitem__(0.5, 1.0), DtypeError, "setitem: expected an index ar"),
         (lambda: Tensor([1.0]).expand(2).__setitem__(0, 1), GraphError, "is read-only"),
         (lambda: Tensor([1.0]).__setitem__(0, "a"), ShapeError, "setitem: could not convert"),
+        (
+            lambda: Tensor([1.0]).__setitem__(0, np.ma.masked_array([1.0], [1])),
+            DtypeError,
+            "setitem: expected an array without a mask",
+        ),
         (lambda: (leaf(1.0) * 1).__setitem__((), "a"), ShapeError, "setitem: could not convert"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from tests.oracle.compare import compare
 from tests.oracle.pytorch import F, torch
 from tinygrad_np import Tensor
+from tinygrad_np.errors import DtypeError
 
 INF, NAN = np.inf, np.nan
 LINE = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, -6.0, 20.0, -20.0, 90.0, -90.0])
@@ -208,3 +209,17 @@ def test_functions_of_awkward_numbers_match_pytorch(name, dtype):
             kept = ~is_different(arrays[0])
             arrays = [array[kept.all(axis=1) if array.ndim == 2 else kept] for array in arrays]
         compare(ours, theirs, arrays, dtype, order=1, each=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int32, torch.bool])
+def test_tensors_of_pytorch_are_converted_with_their_dtype(dtype):
+    values = torch.tensor([[0, 1], [1, 0]], dtype=dtype)
+    converted = Tensor(values)
+    assert converted.dtype == values.numpy().dtype
+    assert converted.tolist() == values.tolist()
+    assert not np.may_share_memory(converted.data, values.numpy())
+
+
+def test_tensor_of_pytorch_that_requires_a_gradient_raises():
+    with pytest.raises(DtypeError, match=r"convert this torch\.Tensor .* Use tensor\.detach\(\)"):
+        Tensor(torch.ones(2, requires_grad=True))

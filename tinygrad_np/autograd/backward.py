@@ -20,6 +20,7 @@ from tinygrad_np import engine_checks as checks
 from tinygrad_np.autograd import tape
 from tinygrad_np.autograd.primitives import cast, sum_to
 from tinygrad_np.autograd.tape import Edge, Node, Variable
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
@@ -119,6 +120,7 @@ def _distinct(grads: list[Grad], given: Grad) -> list[Grad]:
 def _cotangent(who: str, root: Variable, gradient: Any, create_graph: bool) -> Grad:
     """Return the upstream gradient of `root`: a Variable with `create_graph`, else an array."""
     checks.check_root(who, root, gradient)
+    check_unmasked(who, gradient)
     if not isinstance(gradient, Variable):
         array = np.ones_like(root.data) if gradient is None else np.asarray(gradient, root.dtype)
         # The new graph may save this array, so it must not share memory with the caller's.

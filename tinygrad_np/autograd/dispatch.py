@@ -23,6 +23,7 @@ from tinygrad_np.autograd.op import Op, SavePlan
 from tinygrad_np.autograd.tape import Edge, Edges, Variable, clock, initialize, record, was_rebased
 from tinygrad_np.errors import raise_translated
 from tinygrad_np.kernels.dtypes import common_dtype
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import run_observed, thread, was_observed
 from tinygrad_np.typing import DType, Function, Options, Value, Values, Wanted
 
@@ -32,9 +33,10 @@ P = ParamSpec("P")
 _ndarray = np.ndarray
 _new = object.__new__
 _FLOAT32 = np.dtype(np.float32)
-_NUMBERS = frozenset({float, int, bool, type(None)})
+_NUMBERS = frozenset({float, int, bool})
+_PLAIN = _NUMBERS | {np.ndarray}
 # Types of options that need no conversion or check.
-_PLAIN = frozenset({*_NUMBERS, str, tuple, slice})
+_PLAIN_OPTIONS = _NUMBERS | {type(None), str, tuple, slice}
 # Version counter shared by all constants; never bumped.
 _CONSTANT_VERSION = [0]
 
@@ -68,7 +70,8 @@ class Primitive(Op):
             if type(value) is not _ndarray:
                 if isinstance(value, Variable):
                     return apply(self, inputs, options)
-                is_direct = is_direct and type(value) in _NUMBERS
+                is_constant = type(value) in _NUMBERS or (value is None and self.optional)
+                is_direct = bool(is_direct and is_constant)
         if is_direct:
             try:
                 out = self.forward(*inputs, **options) if options else self.forward(*inputs)
@@ -76,8 +79,7 @@ class Primitive(Op):
                 raise_translated(error, self.name, inputs, options)
                 raise
             return out if type(out) is _ndarray else checks.check_array(self, out)
-        # NumPy returns scalars instead of 0-d arrays, so inputs may be scalars.
-        arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
+        arrays = [x if type(x) in _PLAIN else _as_array(self, x) for x in inputs]
         return run(self, arrays, arrays, (), (), options).data
 
     def bind(self, args: tuple[Any, ...], given: Options) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -86,7 +88,7 @@ class Primitive(Op):
         is_usual = len(args) == self.arity and len(options) == len(self.options)
         if not is_usual or not self.required <= given.keys():
             args, options = self._bind_by_name(args, given)
-        if not _PLAIN.issuperset(map(type, options.values())):
+        if not _PLAIN_OPTIONS.issuperset(map(type, options.values())):
             checks.check_options(self, options)
             # A node keeps the options, so copy lists that the caller could change later.
             given = {n: v for n, v in options.items() if v is not self.options[n]}
@@ -213,10 +215,22 @@ def promote(op: Op, inputs: Values, arrays: Values) -> Values | None:
     return promoted if any(map(operator.is_not, promoted, inputs)) else None
 
 
+def _as_array(op: Op, value: Any) -> Array | None:
+    """Convert an input of a call without Variables to a plain ndarray."""
+    if value is None and op.optional:
+        return None
+    # NumPy returns scalars instead of 0-d arrays, so inputs may be scalars.
+    array = np.asarray(value) if isinstance(value, np.generic) else value
+    checks.check_input(op, array)
+    return np.asarray(array)  # a subclass such as np.matrix redefines the operators
+
+
 def _as_constant(op: Op, value: Any) -> Any:
     """Convert an input to a number or an array; while recording, copy arrays that could change."""
     if isinstance(value, np.generic):
         return value.item()
+    if value is None and op.optional:
+        return None
     checks.check_input(op, value)
     if thread.state.recording and (value.flags.writeable or value.base is not None):
         return np.array(value, subok=False)

@@ -65,7 +65,7 @@ def _parser() -> Parser:
     look.add_argument("--data-dir", metavar="DIR", help=text)
     look = _command(add, "predict", "recognize handwritten digits in image files", _predict)
     _run_argument(look)
-    text = "PNG or JPEG file with one digit"
+    text = "PNG, JPEG, BMP, GIF, WebP or TIFF file with one digit"
     look.add_argument("pictures", nargs="+", type=path, metavar="IMAGE", help=text)
 
     _model_argument(_command(add, "summary", "print the layers of a model", _summary))
@@ -167,8 +167,8 @@ def _evaluate(args: _Arguments) -> None:
     commands.evaluate(args.folder, args.on, args.data_dir, args.model)
 
 
-def _predict(args: _Arguments) -> None:
-    commands.predict(args.folder, args.pictures, args.model)
+def _predict(args: _Arguments) -> int:
+    return commands.predict(args.folder, args.pictures, args.model)
 
 
 def _model_config(args: _Arguments) -> RunConfig:

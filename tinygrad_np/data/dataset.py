@@ -1,15 +1,17 @@
 """Labeled images in their original dtype, and a loader that batches them."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np import random
-from tinygrad_np.checks import check_integer
+from tinygrad_np.autograd.tape import Variable
+from tinygrad_np.checks import check_integer, check_unmasked, is_integer, is_real, kind_of
 from tinygrad_np.data.augment import Augmentation, AugmentationTable
-from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
 
 
@@ -18,8 +20,9 @@ class Dataset:
     """Labeled images with the constants that normalize them.
 
     Args:
-        images: array of shape (N, C, H, W). It keeps its dtype, usually uint8; batches are float32.
-        labels: integers of shape (N,), from 0 to len(classes) - 1.
+        images: array, Tensor or list of images, of shape (N, C, H, W). An array is not copied and
+            keeps its dtype, usually uint8; batches are float32.
+        labels: integers of shape (N,), from 0 to len(classes) - 1; an array, a Tensor or a list.
         classes: names of the classes.
         name: name of the dataset, used in messages.
         scale: divisor of the pixel values, usually the largest possible value, such as 255.
@@ -31,9 +34,11 @@ class Dataset:
 
     Raises:
         ShapeError: if `images` is not 4-D, or `labels` does not have shape (N,).
-        DtypeError: if `labels` does not have an integer dtype.
-        ArgumentError: if a label is out of range, if `scale` or `std` is not positive, or if float
-            images contain nan or inf.
+        DtypeError: if `images` does not contain numbers, `labels` does not have an integer dtype,
+            either is masked, or `classes` is not a sequence.
+        ArgumentError: if a label is out of range, if `scale` or `std` is not positive, if a
+            constant is not finite, or if float images contain nan or inf.
+        GraphError: if `images` or `labels` is a tensor that requires a gradient.
 
     >>> import numpy as np
     >>> from tinygrad_np import data
@@ -53,39 +58,53 @@ class Dataset:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4:
+        who = f"Dataset {self.name!r}"
+        images, labels = (
+            _as_array(who, "images", self.images),
+            _as_array(who, "labels", self.labels),
+        )
+        if images.ndim != 4:
+            remedy = " Add a channel axis with images[:, None]." if images.ndim == 3 else ""
             raise ShapeError(
-                f"Dataset {self.name!r}: expected `images` of shape (N, C, H, W), got "
-                f"{self.images.shape}."
+                f"{who}: expected `images` of shape (N, C, H, W), got {images.shape}.{remedy}"
             )
-        if self.labels.shape != self.images.shape[:1]:
+        if labels.shape != images.shape[:1]:
             raise ShapeError(
-                f"Dataset {self.name!r}: expected `labels` of shape ({len(self.images)},), one per "
-                f"image, got {self.labels.shape}."
+                f"{who}: expected `labels` of shape ({len(images)},), one per image, got "
+                f"{labels.shape}."
             )
-        if self.labels.dtype.kind not in "iu":
+        if labels.dtype.kind not in "iu":
+            raise DtypeError(f"{who}: expected `labels` of an integer dtype, got {labels.dtype}.")
+        if isinstance(self.classes, str) or not isinstance(self.classes, Iterable):
             raise DtypeError(
-                f"Dataset {self.name!r}: expected `labels` of an integer dtype, got "
-                f"{self.labels.dtype}."
+                f"{who}: expected `classes` to be the names of the classes, for example "
+                f'("cat", "dog"), got {self.classes!r}.'
             )
+        classes = tuple(map(str, self.classes))
+        for name, value in (("scale", self.scale), ("mean", self.mean), ("std", self.std)):
+            if not is_real(value) or not math.isfinite(value):
+                raise ArgumentError(
+                    f"{who}: expected `{name}` to be a finite number, got {value!r}."
+                )
         if not (self.scale > 0 and self.std > 0):
             raise ArgumentError(
-                f"Dataset {self.name!r}: expected `scale` and `std` to be above 0, got "
-                f"scale={self.scale} and std={self.std}."
+                f"{who}: expected `scale` and `std` to be above 0, got scale={self.scale} and "
+                f"std={self.std}."
             )
-        outside = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
+        outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
         if outside.size:
             raise ArgumentError(
-                f"Dataset {self.name!r}: expected labels from 0 to {len(self.classes) - 1} "
-                f"(`classes` has {len(self.classes)} entries), got {self.labels[outside[0]]} for "
-                f"image {outside[0]}."
+                f"{who}: expected labels from 0 to {len(classes) - 1} (`classes` has "
+                f"{len(classes)} entries), got {labels[outside[0]]} for image {outside[0]}."
             )
-        if self.images.dtype.kind == "f" and not np.isfinite(self.images).all():
-            worst = int(np.argwhere(~np.isfinite(self.images))[0][0])
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            worst = int(np.argwhere(~np.isfinite(images))[0][0])
             raise ArgumentError(
-                f"Dataset {self.name!r}: expected finite `images`, got nan or inf in image "
-                f"{worst}. Remove or repair that image."
+                f"{who}: expected finite `images`, got nan or inf in image {worst}. Remove or "
+                "repair that image."
             )
+        for name, converted in (("images", images), ("labels", labels), ("classes", classes)):
+            object.__setattr__(self, name, converted)  # the class is frozen
 
     def __len__(self) -> int:
         return len(self.images)
@@ -98,9 +117,9 @@ class Dataset:
         """
         if count is None:
             return self
-        if not 1 <= count <= len(self):
+        if not is_integer(count) or not 1 <= count <= len(self):
             raise ArgumentError(
-                f"{self.name}: expected a number of samples from 1 to {len(self)}, got {count}."
+                f"{self.name}: expected a number of samples from 1 to {len(self)}, got {count!r}."
             )
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
@@ -125,9 +144,10 @@ class Dataset:
         >>> len(rest), len(validation_set)
         (1294, 144)
         """
-        if not 0 < fraction < 1:
+        if not is_real(fraction) or not 0 < fraction < 1:
             raise ArgumentError(
-                f"{self.name}.split: expected `fraction` to be above 0 and below 1, got {fraction}."
+                f"{self.name}.split: expected `fraction` to be above 0 and below 1, got "
+                f"{fraction!r}."
             )
         check_integer(f"{self.name}.split", 0, seed=seed)
         generator = np.random.default_rng(int(seed))
@@ -165,6 +185,30 @@ class Dataset:
         images *= np.float32(1 / (self.scale * self.std))
         images -= np.float32(self.mean / self.std)
         return images, self.labels[where].astype(np.int64)
+
+
+def _as_array(who: str, name: str, value: Any) -> Array:
+    """Return an array, a Tensor or a list as an array, without a copy if possible."""
+    check_unmasked(who, value)
+    if isinstance(value, Variable):
+        if value.requires_grad:
+            raise GraphError(
+                f"{who}: expected `{name}` without a gradient, got a tensor that requires one. "
+                "Pass tensor.detach()."
+            )
+        value = value.data
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(
+            f"{who}: cannot convert `{name}`, got {kind_of(value)}, to an array ({error})."
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(
+            f"{who}: expected `{name}` to contain numbers, got {kind_of(value)} of dtype "
+            f"{array.dtype}."
+        )
+    return array
 
 
 class DataLoader:

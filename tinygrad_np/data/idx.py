@@ -1,10 +1,15 @@
-"""Reader for IDX, the MNIST file format: magic number, axis lengths, entries; often gzipped."""
+"""Reader for IDX, the MNIST file format: magic number, axis lengths, entries; often gzipped.
+
+The header is read first, and never more bytes than it promises: a few kilobytes of gzip can inflate
+to gigabytes.
+"""
 
 import gzip
 import hashlib
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -14,6 +19,11 @@ from tinygrad_np.runtime.memory import Array
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 _MOST_AXES = 64
+
+_MOST_BYTES = 1 << 31
+"""Largest size of the entries; the largest well-known IDX file, of EMNIST, has 0.55 GB."""
+
+_CHUNK = 1 << 20
 
 
 def read_idx(path: str | Path, sha256: str | None = None) -> Array:
@@ -25,7 +35,8 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
 
     Raises:
         DataError: if the file is missing or not an IDX file, its gzip stream is truncated or
-            damaged, its size does not match its shape, or its bytes do not match `sha256`.
+            damaged, its size does not match its shape or exceeds 2 GiB, or its bytes do not match
+            `sha256`.
 
     >>> import tempfile
     >>> from tinygrad_np import data
@@ -36,49 +47,16 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     [7, 2, 1]
     """
     path = Path(path)
-    payload = _payload(path)
-    if len(payload) < 4 or payload[:2] != b"\0\0" or payload[2] not in _DTYPES:
-        raise DataError(
-            f"{path}: expected an IDX file, which starts with 00 00, a dtype code ("
-            f"{' '.join(f'{code:02x}' for code in _DTYPES)}) and the number of axes, got "
-            f"{payload[:4].hex(' ') or 'an empty file'}."
-        )
-    ndim = payload[3]
-    start = 4 + 4 * ndim
-    if ndim > _MOST_AXES:
-        raise DataError(f"{path}: expected at most {_MOST_AXES} axes, got {ndim}.")
-    if len(payload) < start:
-        raise DataError(
-            f"{path}: expected a header of {start} bytes with {ndim} axis lengths, got "
-            f"{len(payload)} bytes. Download the file again."
-        )
-    shape = tuple(np.frombuffer(payload, ">u4", ndim, 4).tolist())
-    dtype = np.dtype(_DTYPES[payload[2]])
-    expected = math.prod(shape) * dtype.itemsize
-    if len(payload) - start != expected:
-        raise DataError(
-            f"{path}: expected {expected} bytes of entries for shape {shape}, got "
-            f"{len(payload) - start}. Download the file again."
-        )
-    if sha256 is not None and (found := hashlib.sha256(payload).hexdigest()) != sha256:
-        raise DataError(
-            f"{path}: expected SHA-256 {sha256}, got {found}. The file is damaged or belongs to "
-            "another dataset. Download it again, and keep each dataset in its own directory."
-        )
-    return (
-        np.frombuffer(payload, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
-    )
-
-
-def _payload(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
-    if not raw.startswith(b"\x1f\x8b"):
-        return raw
-    try:
-        return gzip.decompress(raw)
+        with path.open("rb") as file:
+            is_gzipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if is_gzipped:
+                with gzip.GzipFile(fileobj=file) as inflated:
+                    return _read(path, inflated, sha256)
+            return _read(path, file, sha256)
+    except DataError:
+        raise
     except EOFError as error:
         raise DataError(
             f"{path}: the gzip stream is truncated. Download the file again."
@@ -87,3 +65,75 @@ def _payload(path: Path) -> bytes:
         raise DataError(
             f"{path}: the gzip stream is damaged ({error}). Download the file again."
         ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
+
+
+def is_html(content: bytes) -> bool:
+    """Return whether a file is an HTML page, as servers send in place of a file."""
+    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html")) or (
+        start.startswith(b"<") and b"<html" in start
+    )
+
+
+def _read(path: Path, file: BinaryIO | gzip.GzipFile, sha256: str | None) -> Array:
+    head = bytes(_read_exactly(file, 4))
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _DTYPES:
+        if is_html(head + _read_exactly(file, 508)):
+            raise DataError(
+                f"{path}: expected an IDX file, got an HTML page, probably an error or login page. "
+                "Download the file again."
+            )
+        raise DataError(
+            f"{path}: expected an IDX file, which starts with 00 00, a dtype code ("
+            f"{' '.join(f'{code:02x}' for code in _DTYPES)}) and the number of axes, got "
+            f"{head.hex(' ') or 'an empty file'}."
+        )
+    ndim = head[3]
+    if ndim > _MOST_AXES:
+        raise DataError(f"{path}: expected at most {_MOST_AXES} axes, got {ndim}.")
+    lengths = bytes(_read_exactly(file, 4 * ndim))
+    if len(lengths) < 4 * ndim:
+        raise DataError(
+            f"{path}: expected a header of {4 + 4 * ndim} bytes with {ndim} axis lengths, got "
+            f"{4 + len(lengths)} bytes. Download the file again."
+        )
+    shape = tuple(np.frombuffer(lengths, ">u4").tolist())
+    dtype = np.dtype(_DTYPES[head[2]])
+    # NumPy refuses absurd shapes even if they have an axis of length 0.
+    if math.prod(n or 1 for n in shape) * dtype.itemsize > _MOST_BYTES:
+        raise DataError(
+            f"{path}: expected at most {_MOST_BYTES} bytes of entries, got a header with shape "
+            f"{shape} and dtype {dtype.name}."
+        )
+    expected = math.prod(shape) * dtype.itemsize
+    entries = _read_exactly(file, expected)
+    # Reading past the end also makes gzip compare its checksum.
+    if len(entries) < expected or file.read(1):
+        got = "more" if len(entries) == expected else len(entries)
+        raise DataError(
+            f"{path}: expected {expected} bytes of entries for shape {shape}, got {got}. Download "
+            "the file again."
+        )
+    if sha256 is not None:
+        digest = hashlib.sha256(head + lengths)
+        digest.update(entries)
+        if (found := digest.hexdigest()) != sha256:
+            raise DataError(
+                f"{path}: expected SHA-256 {sha256}, got {found}. The file is damaged or belongs "
+                "to another dataset. Download it again, and keep each dataset in its own directory."
+            )
+    array = np.frombuffer(entries, dtype)
+    return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
+
+
+def _read_exactly(file: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
+    """Return the next `count` bytes, or fewer at the end of the file.
+
+    Memory grows with the bytes that are there: file.read(count) would allocate `count` at once.
+    """
+    content = bytearray()
+    while len(content) < count and (chunk := file.read(min(_CHUNK, count - len(content)))):
+        content += chunk
+    return content

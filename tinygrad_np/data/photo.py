@@ -1,13 +1,13 @@
 """Conversion of photos and drawings of digits to the format of MNIST."""
 
-import io
-import struct
+import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tinygrad_np.data.segment import find_digit
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
 
@@ -19,33 +19,36 @@ _LARGE = 400
 _CONTRAST = 0.1
 """A picture with a smaller range of gray values, as a fraction of 255, counts as empty."""
 
-_FAINT = 0.1
-"""Pixels with at most this fraction of the strongest ink count as paper."""
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+
+_MOST_PIXELS = 300_000_000
+
+# Pillow's limit of the image size is a global variable.
+_pillow = threading.Lock()
 
 
 def load_digit(path: str | Path) -> Array:
-    """Read the digit in a PNG or JPEG file and convert it to the format of MNIST.
+    """Read the digit in a picture file and convert it to the format of MNIST.
 
     Args:
-        path: a picture of one digit, dark on light or light on dark, with an empty margin.
+        path: a PNG, JPEG, BMP, GIF, WebP or TIFF file that shows one digit, dark on light or light
+            on dark, with an empty margin.
 
     Returns:
         A uint8 image of shape (1, 28, 28); paper is 0 and the strongest ink 255.
 
     Raises:
-        DataError: if the file is missing, damaged, too large or not a PNG or JPEG file, or if it
-            shows no digit.
+        DataError: if the file is missing, damaged, in another format or of more than 300 million
+            pixels, or if it shows no digit.
 
     The steps are those that produced MNIST (LeCun et al. 1998, Gradient-Based Learning Applied to
     Document Recognition, section III A): crop the ink, scale it with antialiasing so that its
     longer side is 20 pixels, and place its center of mass at pixel (14, 14).
 
-    The paper color is the median gray of the picture's outermost pixels. Ink is darker than the
-    paper if the paper is lighter than the middle of the gray range, and lighter otherwise. Pixels
-    count as paper if they differ from the paper color by at most a tenth of the strongest ink, or
-    by at most twice the 0.9 quantile of the difference over the outermost pixels. A transparent
-    background becomes white for dark drawings and black for light ones. The EXIF orientation is
-    applied.
+    The gray value of the paper is estimated from the edges of the picture, which may be brighter on
+    one side. Specks, frames, ruled lines and strips at the edges are left out. A UserWarning is
+    issued if several shapes could be digits; the largest is read. A transparent background becomes
+    white for dark drawings and black for light ones. The EXIF orientation is applied.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -58,61 +61,92 @@ def load_digit(path: str | Path) -> Array:
     >>> image.shape, image.dtype
     ((1, 28, 28), dtype('uint8'))
     """
-    path = Path(path)
-    grey = _grey(path)
-    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = np.median(edge)
+    image, shapes = read_digit(path)
+    if shapes > 1:
+        warnings.warn(describe_shapes(path, shapes), stacklevel=2)
+    return image
+
+
+def describe_shapes(path: str | Path, shapes: int) -> str:
+    """Return the warning about a picture of several shapes."""
+    return f"{path}: expected one digit, found {shapes} shapes. Only the largest was read."
+
+
+def read_digit(path: str | Path) -> tuple[Array, int]:
+    """Return the image as `load_digit` does, and the number of digits that there seem to be."""
+    grey = _read(Path(path))
     low, high = grey.min(), grey.max()
     if high - low < _CONTRAST * 255:
         raise DataError(
             f"{path}: expected dark ink on light paper, or light ink on dark paper, got gray "
             f"values from {low:.0f} to {high:.0f} only."
         )
-    is_light = paper > (low + high) / 2
-    ink = np.maximum(paper - grey if is_light else grey - paper, 0)
-    ink[ink <= max(_FAINT * ink.max(), 2 * np.quantile(np.abs(edge - paper), 0.9))] = 0
-    if not ink.any():
+    ink, shapes = find_digit(grey)
+    if not shapes:
         raise DataError(
-            f"{path}: expected a digit, but no pixel stands out from the paper more than the "
-            "edge of the picture does. Leave a margin of empty paper on all sides."
+            f"{path}: expected a digit, but nothing larger than a speck stands out from the paper "
+            "at the edges of the picture. Leave a margin of empty paper on all sides."
         )
-    return _place(_in_box(ink))[None]
+    return _place(_in_box(ink))[None], shapes
 
 
-def _grey(path: Path) -> Array:
+def _read(path: Path) -> Array:
     """Read the picture as upright float32 gray values from 0 to 255, of shape (H, W)."""
     try:
-        raw = path.read_bytes()
+        file = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
-    with warnings.catch_warnings():
-        # Pillow's warnings are harmless here, except for decompression bombs.
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with file, _pillow, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's warnings are harmless here
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            picture = Image.open(io.BytesIO(raw), formats=("PNG", "JPEG"))
-            return _reduced_grey(ImageOps.exif_transpose(picture))
+            with Image.open(file, formats=_FORMATS) as picture:
+                width, height = picture.size
+                if width * height > _MOST_PIXELS:
+                    raise DataError(
+                        f"{path}: expected at most {_MOST_PIXELS // 10**6} million pixels, got "
+                        f"{width}x{height}."
+                    )
+                picture.draft("L", (2 * _LARGE, 2 * _LARGE))  # decodes large JPEGs smaller
+                return _reduced_grey(picture)
+        except DataError:
+            raise
         except UnidentifiedImageError as error:
-            raise DataError(f"{path}: expected a PNG or JPEG file, got another format.") from error
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: the image is too large ({error}).") from error
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+            raise DataError(
+                f"{path}: expected a {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]} file, got "
+                "another format."
+            ) from error
+        except Exception as error:  # damaged files make Pillow raise errors of any kind
             raise DataError(f"{path}: the image is damaged ({error}).") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _reduced_grey(picture: Image.Image) -> Array:
-    if picture.mode.startswith("I"):  # 16 bits: convert("L") would clip at 255
-        picture = Image.fromarray((np.asarray(picture) / 257).astype(np.uint8))
-    elif picture.has_transparency_data:
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode[0] in "IF":
+        picture = Image.fromarray(_eight_bits(np.asarray(picture)))
+    elif picture.mode in ("1", "P", "PA"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    # Averages out camera noise, and bounds the memory of what follows.
+    picture.thumbnail((_LARGE, _LARGE))
+    if picture.has_transparency_data:
         drawing = picture.convert("RGBA")
-        opacity = drawing.getchannel("A")
-        weights = np.asarray(opacity, np.float64)
+        weights = np.asarray(drawing.getchannel("A"), np.float64)
         is_dark = (np.asarray(drawing.convert("L")) * weights).sum() < 127.5 * weights.sum()
         ground = Image.new("RGBA", drawing.size, "white" if is_dark else "black")
         picture = Image.alpha_composite(ground, drawing)
-    picture = picture.convert("L")
-    picture.thumbnail((_LARGE, _LARGE))
-    return np.asarray(picture, np.float32)
+    return np.asarray(picture.convert("L"), np.float32)
+
+
+def _eight_bits(values: Array) -> Array:
+    """Convert 16-bit integers to uint8, and 32-bit integers and floats, whose range is unknown."""
+    low, high = values.min(), values.max()
+    if not np.isfinite(low + high):
+        raise ValueError("nan or inf among the pixels")
+    if values.dtype.itemsize > 2:
+        values = (values - low) / max(high - low, 1e-30) * 65535
+    return (values / 257).astype(np.uint8)
 
 
 def _in_box(ink: Array) -> Array:

@@ -1,16 +1,24 @@
 """MNIST and Fashion-MNIST, read from disk or downloaded, and the digits in the package."""
 
+import hashlib
+import io
 import os
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pooch
 
 from tinygrad_np.data.dataset import Dataset
-from tinygrad_np.data.idx import read_idx
+from tinygrad_np.data.idx import is_html, read_idx
 from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
+from tinygrad_np.files import make_folder, write_bytes
 from tinygrad_np.runtime.memory import Array
 
 DIGITS = tuple("0123456789")
@@ -128,7 +136,9 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     its subdirectory `mnist` is tried first.
 
     Args:
-        data_dir: directory with the four files, or with a subdirectory `mnist` that has them.
+        data_dir: directory with the four files, or with a subdirectory `mnist` or, as torchvision
+            makes it, `MNIST/raw` that has them. The files may be unpacked, and have the names that
+            7-Zip and Kaggle give them.
 
     Returns:
         The training set and the test set.
@@ -145,7 +155,8 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
 def fashion_mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """Return Fashion-MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
 
-    See `mnist` for arguments, search order and errors; the subdirectory is `fashion-mnist`.
+    See `mnist` for arguments, search order and errors; the subdirectory is `fashion-mnist` or
+    `FashionMNIST/raw`.
     """
     return load(FASHION_MNIST, data_dir)
 
@@ -180,49 +191,71 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
     return whole.split(0.2, seed=42)
 
 
-def load(source: Source, data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a download; tests use shorter ones.
+
+    Args:
+        timeout: seconds to wait for a connection, and for the next bytes.
+        window: seconds between checks of the transfer rate.
+        rate: bytes per second below which a transfer is given up.
+        size: largest size of a file in bytes.
+        delays: seconds to wait before the second and each later round of attempts.
+        longest: seconds to wait at most if a server asks for a longer delay.
+        sleep: the function that waits.
+    """
+
+    timeout: float = 10.0
+    window: float = 30.0
+    rate: float = 10_000.0
+    size: int = 1 << 26
+    delays: tuple[float, ...] = (1.0, 4.0)
+    longest: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+def load(
+    source: Source, data_dir: str | Path | None = None, limits: Limits = Limits()
+) -> tuple[Dataset, Dataset]:
     """Return the training set and the test set of `source`, from disk or downloaded."""
     tried: list[str] = []
     folders = {"data_dir": data_dir, "TINYGRAD_NP_DATA": os.environ.get("TINYGRAD_NP_DATA")}
-    for origin, folder in folders.items():
-        if not folder:
+    for origin, given in folders.items():
+        if not given:
             tried.append(f"{origin}: not set")
             continue
-        path = _expand(folder)
-        if origin == "data_dir" and not path.is_dir():
+        try:
+            folder = Path(given).expanduser()
+        except RuntimeError as error:  # `~name`, and there is no such user
+            raise DataError(f"{source.title}: {origin} {given}: {error}") from error
+        if origin == "data_dir" and not folder.is_dir():
             # Raise instead of falling back: a typo must not load data from elsewhere.
-            raise DataError(f"{source.title}: data_dir {folder} is not a directory.")
-        paths, missing = _find_files(source, path)
+            raise DataError(f"{source.title}: data_dir {given} is not a directory.")
+        paths, missing = _find_files(source, folder)
         if not missing:
             return _datasets(source, paths)
-        tried.append(f"{origin}: {missing} is not in {folder} or {Path(folder) / source.folder}")
+        tried.append(f"{origin}: {missing} is not in {given} or {Path(given) / source.folder}")
     own = os.environ.get("TINYGRAD_NP_MIRROR")
     mirrors = ([f"{own.rstrip('/')}/{source.folder}/"] if own else []) + list(source.mirrors)
     cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
-    return _datasets(source, [_fetch(source, file, cache, mirrors, tried) for file in source.files])
-
-
-def _expand(folder: str | Path) -> Path:
-    """Return the path with ~ expanded, or as it is if there is no such user."""
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError:
-        return Path(folder)
+    paths = [_fetch(source, file, cache, mirrors, tried, limits) for file in source.files]
+    return _datasets(source, paths)
 
 
 def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
     """Return the paths of the four files, gzipped or not, and the name of a missing file, if any.
 
-    All four must be in `folder` itself, or all in its subdirectory.
+    All four must be in `folder` itself, in its subdirectory, or where torchvision puts them: in
+    MNIST/raw or FashionMNIST/raw.
     """
     best: list[Path] = []
     missing = source.files[0].name
-    for place in (folder / source.folder, folder):
+    raw = Path(source.title.replace("-", "")) / "raw"
+    for place in (folder / source.folder, folder / raw, folder / "raw", folder):
         paths = []
         absent = []
         for file in source.files:
-            options = [place / file.name, place / file.name.removesuffix(".gz")]
-            present = [path for path in options if path.is_file()]
+            present = [path for path in _names(place, file) if path.is_file()]
             paths += present[:1]
             absent += [] if present else [file.name]
         if not absent:
@@ -232,61 +265,160 @@ def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
     return [], missing
 
 
-def _fetch(source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str]) -> Path:
+def _names(place: Path, file: File) -> Iterator[Path]:
+    """Yield the paths that a file may have in the directory `place`.
+
+    Unpacked by 7-Zip or downloaded from Kaggle, train-images-idx3-ubyte.gz can be called
+    train-images.idx3-ubyte, and be in a directory train-images-idx3-ubyte.
+    """
+    plain = file.name.removesuffix(".gz")
+    dotted = plain.replace("-idx", ".idx")
+    for name in (plain, dotted):
+        for folder in (place, place / plain, place / dotted):
+            yield from (folder / f"{name}.gz", folder / name)
+
+
+def _fetch(
+    source: Source, file: File, cache: Path, mirrors: list[str], tried: list[str], limits: Limits
+) -> Path:
     """Return the path of `file` in the cache, downloading it and checking its hash if needed.
 
-    A mirror that works moves to the front of `mirrors`, so that the next file tries it first.
+    If all mirrors fail, those whose failure may be temporary are tried again after a delay. A
+    mirror that works moves to the front of `mirrors`, so that the next file tries it first.
     """
-    is_cached = (cache / file.name).exists()
-    faults = [f"cache: {cache / file.name} is {'damaged' if is_cached else 'missing'}"]
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{cache}: cannot create the cache ({error.strerror}).") from error
-    for mirror in list(mirrors):
-        try:
-            path = pooch.retrieve(
-                mirror + file.name,
-                known_hash=f"sha256:{file.gz_sha256}",
-                fname=file.name,
-                path=cache,
-                downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=10),
-            )
-        except (OSError, ValueError) as error:
-            faults.append(f"{mirror}{file.name}: {_reason(error)}")
-        else:
-            mirrors.remove(mirror)
-            mirrors.insert(0, mirror)
-            return Path(path)
+    path = cache / file.name
+    is_cached = path.is_file()
+    with suppress(OSError):  # an unreadable file is replaced, like a damaged one
+        if is_cached and _sha256(path.read_bytes()) == file.gz_sha256:
+            return path
+    faults = {"cache": f"{path} is {'damaged' if is_cached else 'missing'}"}
+    make_folder(cache, source.title)
+    pending = list(mirrors)
+    for delay in (*limits.delays, None):
+        failed: dict[str, float] = {}
+        for mirror in pending:
+            url = mirror + file.name
+            pooch.get_logger().info("Downloading %s", url)
+            try:
+                content = _download(url, limits)
+                _check(content, file)
+            except (OSError, ValueError) as error:
+                faults[url], is_temporary = _reason(error)
+                if is_temporary:
+                    failed[mirror] = _retry_after(error)
+            else:
+                write_bytes(path, content)
+                mirrors.remove(mirror)
+                mirrors.insert(0, mirror)
+                return path
+        if delay is None or not failed:
+            break
+        pending = list(failed)
+        delay = min(max(delay, *failed.values()), limits.longest)
+        pooch.get_logger().info("Trying again in %g s", delay)
+        limits.sleep(delay)
+    attempts = [f"{place}: {fault}" for place, fault in faults.items()]
     raise DataNotFoundError(
         f"{source.title} was not found and could not be downloaded. Tried:\n  "
-        + "\n  ".join([*tried, *faults])
+        + "\n  ".join([*tried, *attempts])
         + f"\nPut the four .gz files into a directory {source.folder}/ and set `data_dir` "
         "(--data-dir) or TINYGRAD_NP_DATA to its parent directory, or set TINYGRAD_NP_MIRROR to "
         "another base URL."
     )
 
 
-# Keyed by class name: pooch passes on requests' exceptions, and requests is not imported here.
+class _Body(io.BytesIO):
+    """Bytes received from a server, up to a limit."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def write(self, content: Any) -> int:
+        if self.tell() + len(content) > self.size:
+            raise OSError(f"the server sent more than {self.size} bytes")
+        return super().write(content)
+
+
+def _download(url: str, limits: Limits) -> bytes:
+    """Return the bytes at a URL.
+
+    A thread receives them, and this one watches how many have arrived: a timeout of the connection
+    would never end a transfer that brings a byte every few seconds.
+    """
+    body = _Body(limits.size)
+    errors: list[Exception] = []
+
+    def receive() -> None:
+        download = pooch.HTTPDownloader(sys.stderr.isatty(), timeout=limits.timeout)
+        try:
+            download(url, body, None)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    before = 0
+    thread.join(limits.window)
+    while thread.is_alive():
+        now = body.tell()
+        if now - before < limits.rate * limits.window:
+            body.close()  # which ends the thread at its next bytes
+            raise OSError(
+                f"the server sent fewer than {limits.rate:g} bytes per second for "
+                f"{limits.window:g} s"
+            )
+        before = now
+        thread.join(limits.window)
+    if errors:
+        raise errors.pop()  # leaves no cycle that would keep the connection open
+    return body.getvalue()
+
+
+def _check(content: bytes, file: File) -> None:
+    """Raise ValueError unless the content is that of the official file."""
+    if _sha256(content) == file.gz_sha256:
+        return
+    if is_html(content):
+        raise ValueError("the server sent an HTML page, probably an error or login page")
+    raise ValueError("the SHA-256 does not match the official file: a different or damaged file")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# By class name: pooch passes on requests' exceptions, and imports requests only when it is needed.
+# With each reason, whether another attempt may succeed.
 _REASONS = {
-    "SSLError": "the TLS connection failed",
-    "ConnectTimeout": "the connection timed out",
-    "ReadTimeout": "the connection timed out",
-    "ChunkedEncodingError": "the transfer was interrupted",
-    "ConnectionError": "the connection failed",
+    "SSLError": ("the TLS connection failed", False),
+    "ProxyError": ("the connection failed", False),
+    "ConnectTimeout": ("the connection timed out", False),
+    "ReadTimeout": ("the connection timed out", True),
+    "ChunkedEncodingError": ("the transfer was interrupted", True),
+    "ConnectionError": ("the connection failed", True),
 }
 
+_TEMPORARY = frozenset({429, 500, 502, 503, 504})
 
-def _reason(error: Exception) -> str:
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """Return why a download failed, and whether another attempt may succeed."""
     response = getattr(error, "response", None)
     if response is not None:
-        return f"the server returned status {response.status_code}"
-    if isinstance(error, ValueError) and "does not match the known hash" in str(error):
-        return "the SHA-256 does not match the official file: a different or damaged file"
+        status = response.status_code
+        return f"the server returned status {status}", status in _TEMPORARY
     for kind in type(error).__mro__:
         if kind.__name__ in _REASONS:
             return _REASONS[kind.__name__]
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()), False
+
+
+def _retry_after(error: Exception) -> float:
+    """Return the delay in seconds that the server asks for, or 0."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else 0.0
 
 
 def _datasets(source: Source, paths: list[Path]) -> tuple[Dataset, Dataset]:

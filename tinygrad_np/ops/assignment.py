@@ -10,6 +10,7 @@ from tinygrad_np.autograd.inplace import is_recorded
 from tinygrad_np.autograd.op import SavePlan
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.autograd.tape import Edge, Variable, record
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import DtypeError, raise_translated
 from tinygrad_np.ops.elementwise import select
 from tinygrad_np.ops.indexing import Key, as_numpy_key, getitem, is_basic
@@ -58,8 +59,8 @@ def setitem(x: Variable, key: Key, value: Any) -> None:
 
     Raises:
         AxisError: if an index is out of range, or there are more indices than axes.
-        DtypeError: if an index array contains neither integers nor bools, or `value` requires a
-            gradient and x is not float.
+        DtypeError: if an index array contains neither integers nor bools, if `value` requires a
+            gradient and x is not float, or if `value` is a masked array.
         GraphError: if x is a leaf that requires a gradient, or a view of one, and recording is on;
             if the memory of x is read-only; or if another tensor changed it in place.
         ShapeError: if `value` does not broadcast to x[key] or cannot be converted.
@@ -74,6 +75,7 @@ def setitem(x: Variable, key: Key, value: Any) -> None:
     """
     key = as_numpy_key("setitem", key)
     checks.check_writeable("setitem", x)
+    check_unmasked("setitem", value)
     if is_recorded(x, value):
         _record(x, key, value)
     else:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.tape import Variable
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
@@ -88,6 +89,7 @@ _PARTS = (slice, int, np.generic, np.ndarray)
 def _as_numpy(who: str, part: Any) -> Any:
     if isinstance(part, Variable):
         part = part.data
+    check_unmasked("getitem", part)
     if not (part is None or part is Ellipsis or isinstance(part, _PARTS)):
         # Lists and other array-likes.
         part = np.asarray(part)
@@ -138,6 +140,7 @@ def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
 
 def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[int, Array]:
     """Return `dim` as a number >= 0, and `index` as an int64 array checked against x."""
+    check_unmasked(who, index)
     index = index.data if isinstance(index, Variable) else np.asarray(index)
     rank = len(x.shape)
     if index.dtype.kind not in "iu" and index.size:

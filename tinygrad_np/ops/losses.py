@@ -9,6 +9,7 @@ from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.autograd.tape import Variable
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
 from tinygrad_np.ops.activations import log_softmax, softplus
@@ -121,6 +122,7 @@ def cross_entropy_rows(
 
 def _class_indices(name: str, x: Value, target: Value | ArrayLike, axis: int) -> Array:
     """Return the target as int64 class indices of x's shape without the class axis."""
+    check_unmasked(name, target)
     target = _as_target(target)
     expected = x.shape[:axis] + x.shape[axis + 1 :]
     if target.dtype.kind not in "iu" or target.shape != expected:

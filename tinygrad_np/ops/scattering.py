@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.autograd.tape import Variable
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.elementwise import div, floor_div, where
 from tinygrad_np.ops.indexing import basic_index, getitem, read_index, scatter_add
@@ -210,6 +211,7 @@ def masked_fill(x: Value, mask: Index, value: Source) -> Value:
 
 
 def _read_mask(who: str, mask: Index) -> Array:
+    check_unmasked(who, mask)
     mask = mask.data if isinstance(mask, Variable) else np.asarray(mask)
     if mask.dtype != bool:
         raise DtypeError(
