@@ -61,7 +61,7 @@ def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
     options = op.options
 
     def call(self: Variable) -> Any:
-        data = self._data
+        data = self._array
         if data.dtype is not _FLOAT32 and data.dtype.kind != "f":
             return apply(op, (self,), options)
         edge = self.node or (self if self._requires_grad else None)
@@ -79,11 +79,11 @@ def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
     options, floating = op.options, op.floating
 
     def call(self: Variable, x: Any) -> Any:
-        own = self._data
+        own = self._array
         dtype = own.dtype
         edge = self.node or (self if self._requires_grad else None)
         if type(x) is Tensor or isinstance(x, Variable):
-            other = x._data
+            other = x._array
             if other.dtype is dtype and (not floating or dtype.kind == "f"):
                 other_edge = x.node or (x if x._requires_grad else None)
                 wanted = (edge is not None, other_edge is not None)
@@ -645,17 +645,17 @@ class Tensor(Variable):
                 although a gradient is required.
             GraphError: if it is set to a Tensor in a graph.
         """
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, value: Any) -> None:
-        if value is self._data:  # after an operator such as `w.data -= ...`
+        if value is self._array:  # after an operator such as `w.data -= ...`
             self.mark_changed()
             return
         if isinstance(value, Variable):
             value = np.array(value)  # raises for a tensor in a graph
         kinds = ("f", "floats") if self.requires_grad else ("biuf", "numbers")
-        self._data, self.version = _check_shareable("data", value, *kinds), [0]
+        self._array, self.version = _check_shareable("data", value, *kinds), [0]
 
     @property
     def requires_grad(self) -> Bool:

@@ -162,7 +162,6 @@ def test_matrix_does_not_change_the_operators():
     "call",
     [
         lambda masked, x: x + masked,
-        lambda masked, x: masked * x,
         lambda masked, x: x @ masked,
         lambda masked, x: x == masked,
         lambda masked, x: ops.relu(masked),
@@ -180,6 +179,15 @@ def test_masked_array_raises(call):
     masked = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], [[False, True], [False, False]])
     with pytest.raises(DtypeError, match=r"expected an array without a mask, .* with \.filled"):
         call(masked, leaf([[1.0, 2.0], [3.0, 4.0]]))
+
+
+def test_operator_of_a_masked_array_raises_for_a_tensor_in_a_graph():
+    masked = np.ma.masked_array([1.0, 2.0], [False, True])
+    with pytest.raises(GraphError, match="asarray: this tensor requires a gradient"):
+        masked * leaf(3.0, 4.0)
+    product = masked * Tensor([3.0, 4.0])
+    assert type(product) is np.ma.MaskedArray
+    assert product.mask.tolist() == [False, True]
 
 
 def test_none_is_accepted_only_for_an_optional_input():

@@ -121,7 +121,7 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
     is_same = True
     for value in inputs:
         if isinstance(value, Variable):
-            array = value._data
+            array = value._array
             edges.append(value.node or (value if value._requires_grad else None))
         else:
             array = value if type(value) in _NUMBERS else _as_constant(op, value)

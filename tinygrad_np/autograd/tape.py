@@ -44,7 +44,7 @@ class Variable:
 
     __slots__ = (
         "__weakref__",
-        "_data",
+        "_array",
         "_requires_grad",
         "grad",
         "hooks",
@@ -55,7 +55,7 @@ class Variable:
 
     result_class: ClassVar[type["Variable"]]
 
-    _data: Array
+    _array: Array
     grad: Any
     hooks: Hooks | None
     node: "Node | None"
@@ -72,12 +72,12 @@ class Variable:
 
     @property
     def data(self) -> Array:
-        """The array. The engine reads `_data`, which takes a quarter of the time."""
-        return self._data
+        """The array. The engine reads `_array`, which takes a quarter of the time."""
+        return self._array
 
     @data.setter
     def data(self, value: Any) -> None:
-        self._data = value
+        self._array = value
 
     @property
     def requires_grad(self) -> bool:
@@ -87,13 +87,13 @@ class Variable:
     @property
     def shape(self) -> Shape:
         """The length of each axis."""
-        shape: Shape = self._data.shape
+        shape: Shape = self._array.shape
         return shape
 
     @property
     def dtype(self) -> DType:
         """The data type of the elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     def cast(self, dtype: DType) -> "Variable":
         """Convert to `dtype` with a recorded op. Implemented by `Tensor`."""
@@ -132,7 +132,7 @@ def initialize(
     variable: AnyVariable, data: Array, node: "Node | None", version: list[int]
 ) -> AnyVariable:
     """Set the attributes of a new variable and return it."""
-    variable._data = data
+    variable._array = data
     variable.node = node
     variable.version = version
     variable.grad = None
