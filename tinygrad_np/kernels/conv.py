@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels.reductions import total
 from tinygrad_np.kernels.windows import (
     Box,
     Sizes,

@@ -29,6 +29,14 @@ def _reduce(losses: V, reduction: str) -> V:
     return mean(losses) if reduction == "mean" else sum(losses)
 
 
+def _mean_by(losses: V, weights: Value) -> V:
+    """Return the sum of the losses divided by that of the weights; nan if that is 0."""
+    wide = np.promote_types(losses.dtype, np.float32)  # float16 is too short for the two sums
+    count = sum(weights, dtype=wide)
+    mean_loss = div(sum(losses, dtype=wide), where(eq(count, 0), math.nan, count))
+    return mean_loss if losses.dtype == wide else cast(mean_loss, dtype=losses.dtype)
+
+
 def _check_options(name: str, reduction: str, label_smoothing: float = 0.0) -> None:
     if reduction not in _REDUCTIONS:
         raise ArgumentError(
@@ -229,8 +237,7 @@ def nll_loss(
     losses = neg(mul(select(picked, is_kept), weights))
     if reduction != "mean":
         return _reduce(losses, reduction)
-    total = sum(weights)
-    return div(sum(losses), where(eq(total, 0), math.nan, total))
+    return _mean_by(losses, weights)
 
 
 def sparse_categorical_crossentropy(
@@ -271,8 +278,7 @@ def sparse_categorical_crossentropy(
     )
     if reduction == "none":
         return reshape(losses, x.shape[:-1])
-    total = sum(losses)
-    return total if reduction == "sum" else div(total, float(is_kept.sum()) or math.nan)
+    return sum(losses) if reduction == "sum" else _mean_by(losses, is_kept)
 
 
 # Binary targets.
