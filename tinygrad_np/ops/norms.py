@@ -36,7 +36,8 @@ def _moments_vjp(grad_out: Value, x: Value, out: Value, x_dtype: DType) -> Value
 def channel_moments(x: Array) -> Array:
     """Return mean and biased variance of each channel of x (N, C, ...), as rows of (2, C).
 
-    float16 gives float32. If there are no entries, both are 0.
+    The result is float64: it keeps digits of the mean that float32 would lose. If there are no
+    entries, both are 0.
 
     Raises:
         AxisError: if x has fewer than two axes.
