@@ -265,8 +265,9 @@ def test_fused_ops_match_their_definitions(op, sample):
         np.testing.assert_allclose(found, grad.data, rtol=1e-10, atol=1e-12)
 
 
-def test_only_three_ops_are_fused():
-    assert {op.name for op in FUSED} == {"batch_norm", "cofactors", "cross_entropy_rows"}
+def test_only_four_ops_are_fused():
+    expected = {"batch_norm", "cofactors", "cross_entropy_rows", "standardize"}
+    assert {op.name for op in FUSED} == expected
 
 
 def test_gradients_of_unwanted_inputs_are_not_computed():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.kernels.elementwise import binary, in_parts
 from tinygrad_np.runtime.memory import Array
 
 Axes = int | tuple[int, ...] | None
@@ -47,9 +48,30 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     count = x.size // summed.size if summed.size else 0
     if not count:
         return np.full(summed.shape, np.nan, x.dtype)
-    if np.isfinite(summed).all():
-        return np.asarray(summed / x.dtype.type(count))
-    return total(x / x.dtype.type(count), axis, keepdims)
+    # For one number, math.isfinite takes 0.03 us and NumPy's 1.1 us.
+    is_finite = np.isfinite(summed).all() if summed.ndim else math.isfinite(summed)
+    return np.asarray(summed / count) if is_finite else total(x / count, axis, keepdims)
+
+
+def center(x: Array, axis: Axes) -> Array:
+    """Return x - mean(x), accurate for large means, and exactly 0 where all entries are equal.
+
+    The differences to one entry lose no digits to a large mean.
+    """
+    if x.dtype == np.float16:
+        return center(x.astype(np.float32), axis).astype(x.dtype)
+    if not x.size:
+        return x.copy()
+    every = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = {a % x.ndim for a in every if -x.ndim <= a < x.ndim}
+    first = x[tuple([slice(0, 1) if a in axes else slice(None) for a in range(x.ndim)])]
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = np.asarray(binary(np.subtract, x, first))
+        shift = mean(out, axis, True)
+        if x.dtype == np.float32 and not np.isfinite(shift).all():
+            return center(x.astype(np.float64), axis).astype(x.dtype)
+        in_parts(np.subtract, (out, shift), out, 0.2)
+    return out
 
 
 def _shorten(x: Array, axis: Axes) -> Array:

@@ -46,14 +46,14 @@ from tinygrad_np.ops.losses import (
     binary_crossentropy, binary_crossentropy_entries, binary_crossentropy_logits, cross_entropy,
     cross_entropy_rows, nll_loss, one_hot, sparse_categorical_crossentropy,
 )
-from tinygrad_np.ops.norms import batch_norm, channel_moments
+from tinygrad_np.ops.norms import batch_norm, channel_moments, standardize
 from tinygrad_np.ops.order import argsort, sort, topk
 from tinygrad_np.ops.pool import (
     adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
     max_pool_grad, max_pool_indices, max_unpool2d,
 )
 from tinygrad_np.ops.reduce import (
-    all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, std_mean, sum, var,
+    all, any, argmax, argmin, center, logsumexp, max, mean, min, prod, std, std_mean, sum, var,
 )
 from tinygrad_np.ops.resize import interpolate, resample
 from tinygrad_np.ops.scan import (
@@ -71,28 +71,28 @@ __all__ = [
     "atan", "atanh", "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index",
     "batch_norm", "batched_matmul", "binary_crossentropy", "binary_crossentropy_entries",
     "binary_crossentropy_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
-    "cast", "cat", "ceil", "celu", "channel_moments", "channel_sum", "cholesky", "chunk",
-    "clip", "cofactors", "contract", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
-    "conv_transpose2d", "copysign", "cos", "cosh", "cross_entropy", "cross_entropy_rows",
-    "cummax", "cummin", "cumprod", "cumsum", "det", "diag", "diagonal", "div", "dot", "dropout",
-    "dropout_with_mask", "einsum", "elu", "eq", "erf", "exp", "exp2", "expand", "expm1",
-    "flatten", "flip", "floor", "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "gt",
-    "hardswish", "hardtanh", "index_add", "interpolate", "inv", "isclose", "isfinite", "isinf",
-    "isnan", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10",
-    "log_softmax", "logaddexp", "logcumsumexp", "logical_not", "logsigmoid", "logsumexp",
-    "lshift", "lt", "masked_fill", "masked_select", "matmul", "max", "max_pool", "max_pool2d",
-    "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean",
-    "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne", "neg", "nll_loss", "nonzero",
-    "norm", "normalize", "one_hot", "packed_qr", "packed_svd", "pad", "pad_constant", "permute",
-    "pow", "prod", "put_diagonal", "qr", "recurrence", "relu", "relu6", "repeat",
-    "repeat_interleave", "resample", "reshape", "roll", "round", "rshift", "rsqrt",
-    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
-    "selu", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu", "sin",
-    "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
-    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis", "tan", "tanh",
-    "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div", "unflatten", "unfold",
-    "unsqueeze", "var", "where",
+    "cast", "cat", "ceil", "celu", "center", "channel_moments", "channel_sum", "cholesky",
+    "chunk", "clip", "cofactors", "contract", "conv2d", "conv2d_input_grad",
+    "conv2d_weight_grad", "conv_transpose2d", "copysign", "cos", "cosh", "cross_entropy",
+    "cross_entropy_rows", "cummax", "cummin", "cumprod", "cumsum", "det", "diag", "diagonal",
+    "div", "dot", "dropout", "dropout_with_mask", "einsum", "elu", "eq", "erf", "exp", "exp2",
+    "expand", "expm1", "flatten", "flip", "floor", "floor_div", "fmod", "gather", "ge", "gelu",
+    "getitem", "gt", "hardswish", "hardtanh", "index_add", "interpolate", "inv", "isclose",
+    "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2",
+    "log10", "log_softmax", "logaddexp", "logcumsumexp", "logical_not", "logsigmoid",
+    "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max", "max_pool",
+    "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d",
+    "maximum", "mean", "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne", "neg",
+    "nll_loss", "nonzero", "norm", "normalize", "one_hot", "packed_qr", "packed_svd", "pad",
+    "pad_constant", "permute", "pow", "prod", "put_diagonal", "qr", "recurrence", "relu",
+    "relu6", "repeat", "repeat_interleave", "resample", "reshape", "roll", "round", "rshift",
+    "rsqrt", "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce",
+    "select", "selu", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
+    "sin", "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
+    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
+    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
+    "tan", "tanh", "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div",
+    "unflatten", "unfold", "unsqueeze", "var", "where",
 ]
 
 _families = (

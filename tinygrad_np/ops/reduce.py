@@ -11,7 +11,7 @@ from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
-from tinygrad_np.ops.elementwise import add, div, eq, mul, ne, select, sub, where
+from tinygrad_np.ops.elementwise import add, div, eq, mul, ne, select, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -136,6 +136,27 @@ def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     Tensor([1.5, 3.5])
     """
     return kernels.mean(x, normalize_axes("mean", x, axis), keepdim)
+
+
+@op(
+    "x - mean x",
+    vjps={"x": lambda grad_out, axis: center(grad_out, axis=axis)},
+    floating=True,
+    flops=lambda x: 2 * x.size,
+)
+def center(x: Array, *, axis: Axis = None) -> Array:
+    """Subtract the mean over `axis`: an axis, several axes, or None for all.
+
+    A large mean costs no digits, and equal entries give exactly 0.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
+
+    >>> center(np.array([1.0, 2.0, 6.0])).tolist()
+    [-2.0, -1.0, 3.0]
+    """
+    return kernels.center(x, normalize_axes("center", x, axis))
 
 
 def _extreme_vjp(
@@ -324,7 +345,7 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
     if x.dtype == np.float16:
         return _in_float32(var, x, axis, keepdim, correction)
     axes = normalize_axes("var", x, axis)
-    centered = sub(x, mean(x, axes, True))
+    centered = center(x, axes)
     squares = sum(mul(centered, centered), axes, keepdim)
     count = _count(x.shape, axes)
     # A factor rather than a divisor, because NumPy warns about 0 / 0.
