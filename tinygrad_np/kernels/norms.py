@@ -12,15 +12,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinygrad_np.kernels.reductions import total
+from tinygrad_np.kernels.reductions import row_dots, row_sums
 from tinygrad_np.kernels.windows import batch_first, channel_rows
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
 # Bytes of x processed at a time, approximately.
 _PIECE = 1 << 20
-# The most entries that BLAS sums at a time; it keeps some 32 partial sums.
-_BLOCK = 4096
 # Means of at most this many deviations need not be subtracted before scaling: the error is 1e-6.
 _NEAR = 16
 # Rows of a larger variance are processed in float64: their squares might overflow in float32.
@@ -87,8 +85,8 @@ def _moments(rows: Array, pivot: Array | None = None) -> Array:
 
     def piece(part: slice) -> None:
         shifted = np.subtract(rows[part], near[part], out=_empty(rows[part]))
-        found[0, part] = _sums(shifted)
-        found[1, part] = _dots(shifted, shifted)
+        found[0, part] = row_sums(shifted)
+        found[1, part] = row_dots(shifted, shifted)
 
     with np.errstate(over="ignore", invalid="ignore"):
         _by_rows(piece, rows, 0.4)
@@ -150,11 +148,11 @@ def _row_grads(
 
     def piece(part: slice) -> None:
         given = grads[part]
-        sums[part] = total = _sums(given)
+        sums[part] = total = row_sums(given)
         if not has_dots:
             return
         centred = np.subtract(rows[part], near[part], out=_empty(given))
-        dots[part] = products = (_dots(given, centred) - rest[part] * total) * inverse[part]
+        dots[part] = products = (row_dots(given, centred) - rest[part] * total) * inverse[part]
         if out is not None:
             slope = products * inverse[part] * factor[part] / -count
             level = total * factor[part] / -count - rest[part] * slope
@@ -180,37 +178,6 @@ def _split(mean: Array, like: Array) -> tuple[Array, Array]:
 
 def _column(values: Array, like: Array) -> Array:
     return values.astype(like.dtype)[:, None]
-
-
-def _sums(rows: Array) -> Array:
-    """Return the sum of each row in float64: with BLAS in 0.4 of the time of np.add.reduce."""
-    if not rows.flags.c_contiguous:
-        return total(rows, 1).astype(np.float64)
-    ones = np.ones(min(_BLOCK, rows.shape[1]), rows.dtype)
-    if rows.shape[1] <= _BLOCK:
-        return (rows @ ones).astype(np.float64)
-    blocks, rest = _cut(rows)
-    sums = np.vecdot(blocks, ones).sum(1, dtype=np.float64)
-    return np.asarray(sums + rest @ ones[: rest.shape[1]])
-
-
-def _dots(a: Array, b: Array) -> Array:
-    """Return the dot product of each row of a with the same row of b, in float64."""
-    if not (a.flags.c_contiguous and b.flags.c_contiguous):
-        # For inputs (N, C) the rows are strided, and BLAS is slow on strided vectors.
-        return total(a * b, 1).astype(np.float64)
-    if a.shape[1] <= _BLOCK:
-        return np.asarray(np.vecdot(a, b), np.float64)
-    (blocks_a, rest_a), (blocks_b, rest_b) = _cut(a), _cut(b)
-    dots = np.vecdot(blocks_a, blocks_b).sum(1, dtype=np.float64)
-    return np.asarray(dots + np.vecdot(rest_a, rest_b))
-
-
-def _cut(rows: Array) -> tuple[Array, Array]:
-    """Return the rows as blocks of `_BLOCK` entries, and the entries that are left."""
-    count = rows.shape[1] // _BLOCK
-    end = count * _BLOCK
-    return rows[:, :end].reshape(len(rows), count, _BLOCK), rows[:, end:]
 
 
 def _by_rows(piece: Callable[[slice], None], rows: Array, cost: float) -> None:

@@ -105,18 +105,21 @@ class _ChannelNorm(Layer):
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Return x normalized by `mean` and `variance`, scaled and shifted.
 
-        Computed as x * scale + shift, with one scale and one shift per channel.
+        Computed as x * scale + shift, with one scale and one shift per channel. These nearly cancel
+        for a large mean, which is therefore subtracted first.
         """
         is_half = x.dtype == mean.dtype == np.float16
-        if is_half:  # too coarse: x * scale and shift may nearly cancel
+        if is_half:  # too coarse for the sum
             mean, variance = mean.float(), variance.float()
+        shape = self._by_channel(x)
         scale = (variance + self.eps) ** -0.5
+        if (np.abs(mean.data) * scale.data > 16).any():
+            x, mean = x - mean.reshape(shape), Tensor.zeros_like(mean)
         if self.weight is not None:
             scale = scale * self.weight
         shift = -mean * scale
         if self.bias is not None:
             shift = shift + self.bias
-        shape = self._by_channel(x)
         out = x * scale.reshape(shape) + shift.reshape(shape)
         return out.half() if is_half else out
 
