@@ -173,8 +173,8 @@ def _cut(rows: Array) -> tuple[Array, Array]:
 def add_at(x: Array, key: Any, shape: tuple[int, ...], repeats: int | None = None) -> Array:
     """Return zeros of `shape` with x added at `key`; repeated indices accumulate.
 
-    No index occurs more than `repeats` times, if given. `np.add.at` adds one entry after the other,
-    so many entries in half or single precision are summed in float64 instead. For rows that is also
+    No index occurs more than `repeats` times, if given. `np.add.at` adds one entry after the other;
+    float16, and many entries of float32, are summed in float64 instead. For rows that is also
     faster: for 4096 rows of 64 entries and a table of 50000 rows it takes 0.4 of the time.
     """
     if isinstance(key, np.ndarray) and key.dtype.kind == "b":

@@ -33,7 +33,8 @@ from tinygrad_np.ops.factorizations import (
 )
 from tinygrad_np.ops.functions import (
     acos, acosh, asin, asinh, atan, atanh, cos, cosh, erf, exp, exp2, expm1, log, log10, log1p,
-    log2, logaddexp, pow, rsqrt, sigmoid, sin, sinh, sqrt, square, tan, tanh,
+    log2, logaddexp, pow, power_log, power_slope, rsqrt, sigmoid, sin, sinh, sqrt, square, tan,
+    tanh,
 )
 from tinygrad_np.ops.indexing import (
     advanced_index, basic_index, gather, getitem, index_add, scatter_add, take_along_axis,
@@ -44,7 +45,7 @@ from tinygrad_np.ops.linalg import (
 )
 from tinygrad_np.ops.losses import (
     binary_crossentropy, binary_crossentropy_entries, binary_crossentropy_logits, cross_entropy,
-    cross_entropy_rows, nll_loss, one_hot, sparse_categorical_crossentropy,
+    cross_entropy_rows, log_odds, nll_loss, one_hot, sparse_categorical_crossentropy,
 )
 from tinygrad_np.ops.norms import batch_norm, channel_moments, standardize
 from tinygrad_np.ops.order import argsort, sort, topk
@@ -79,20 +80,20 @@ __all__ = [
     "expand", "expm1", "flatten", "flip", "floor", "floor_div", "fmod", "gather", "ge", "gelu",
     "getitem", "gt", "hardswish", "hardtanh", "index_add", "interpolate", "inv", "isclose",
     "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2",
-    "log10", "log_softmax", "logaddexp", "logcumsumexp", "logical_not", "logsigmoid",
-    "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max", "max_pool",
-    "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d",
-    "maximum", "mean", "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne", "neg",
-    "nll_loss", "nonzero", "norm", "normalize", "one_hot", "packed_qr", "packed_svd", "pad",
-    "pad_constant", "permute", "pow", "prod", "put_diagonal", "qr", "recurrence", "relu",
-    "relu6", "repeat", "repeat_interleave", "resample", "reshape", "roll", "round", "rshift",
-    "rsqrt", "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce",
-    "select", "selu", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
-    "sin", "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
-    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
-    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
-    "tan", "tanh", "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div",
-    "unflatten", "unfold", "unsqueeze", "var", "where",
+    "log10", "log_odds", "log_softmax", "logaddexp", "logcumsumexp", "logical_not",
+    "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max",
+    "max_pool", "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices",
+    "max_unpool2d", "maximum", "mean", "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne",
+    "neg", "nll_loss", "nonzero", "norm", "normalize", "one_hot", "packed_qr", "packed_svd",
+    "pad", "pad_constant", "permute", "pow", "power_log", "power_slope", "prod", "put_diagonal",
+    "qr", "recurrence", "relu", "relu6", "repeat", "repeat_interleave", "resample", "reshape",
+    "roll", "round", "rshift", "rsqrt", "scaled_dot_product_attention", "scatter",
+    "scatter_add", "scatter_reduce", "select", "selu", "shrink", "sigmoid", "sign",
+    "sign_and_logdet", "signed_power", "silu", "sin", "sinh", "slogdet", "softmax", "softmin",
+    "softplus", "softsign", "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt",
+    "square", "squeeze", "stack", "standardize", "std", "std_mean", "sub", "sum", "sum_to",
+    "svd", "table", "take_along_axis", "tan", "tanh", "topk", "trace", "transpose", "tril",
+    "triu", "trunc", "trunc_div", "unflatten", "unfold", "unsqueeze", "var", "where",
 ]
 
 _families = (

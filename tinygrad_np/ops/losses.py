@@ -13,7 +13,6 @@ from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
 from tinygrad_np.ops.activations import log_softmax, softplus
 from tinygrad_np.ops.elementwise import add, clip, div, eq, mul, neg, select, where
-from tinygrad_np.ops.functions import log
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.reduce import mean, sum
 from tinygrad_np.ops.shape import permute, reshape
@@ -291,15 +290,27 @@ def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
     return target
 
 
-def _bounded_log(x: V) -> V:
-    return log(clip(x, 1e-43 if x.dtype == np.float64 else 1e-38))
+def _bounded_log(x: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(x), -100)
+
+
+@op(
+    "log x - log(1 - x)",
+    vjps={"x": lambda grad_out, x: grad_out / clip(x * (1 - x), 1e-12)},
+    samples=Samples((0.1, 0.9)),
+    flops=3,
+)
+def log_odds(x: Array) -> Array:
+    """Compute log x - log(1 - x), with logarithms of at least -100."""
+    return np.asarray(_bounded_log(x) - _bounded_log(1 - x))
 
 
 @op(
     "-target log x - (1 - target) log(1 - x)",
     vjps={
         "x": lambda grad_out, x, target: grad_out * ((x - target) / clip(x * (1 - x), 1e-12)),
-        "target": lambda grad_out, x: grad_out * (_bounded_log(1 - x) - _bounded_log(x)),
+        "target": lambda grad_out, x: neg(grad_out * log_odds(x)),
     },
     samples=Samples((0.1, 0.9)),
     flops=8,
