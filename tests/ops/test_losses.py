@@ -102,3 +102,10 @@ def test_class_axis_is_the_second_axis_or_the_only_one():
     assert found.tolist() == expected.reshape(2, 4).tolist()
     alone = Tensor(x[0, :, 0]).cross_entropy(Tensor(labels[0, 0]))
     assert alone.item() == pytest.approx(expected.tolist()[0])
+
+
+def test_gradients_of_binary_losses_are_finite_in_float16():
+    x, target = leaf(np.array([0, 1, 0.5], np.float16)), leaf(np.array([1, 0, 1], np.float16))
+    x.binary_crossentropy(target).backward()
+    assert np.isfinite(x.grad.data).all()
+    assert np.isfinite(target.grad.data).all()

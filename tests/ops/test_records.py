@@ -156,7 +156,7 @@ def test_kernels_return_new_memory(op, sample):
 @pytest.mark.slow
 @every_sample
 def test_float32_stays_float32(op, sample):
-    if op.name == "cast":  # cast changes the dtype
+    if op.name in ("cast", "channel_moments"):  # they change the dtype
         return
     tensors = tensors_of(sample, np.float32)
     out = op(*tensors, **sample.attributes)

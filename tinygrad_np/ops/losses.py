@@ -290,6 +290,11 @@ def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
     return target
 
 
+def _bounded_variance(x: Value) -> Value:
+    """Return x (1 - x), bounded to keep quotients finite; 1e-12 would be 0 in float16."""
+    return clip(x * (1 - x), max(1e-12, float(np.finfo(x.dtype).tiny)))
+
+
 def _bounded_log(x: Array) -> Array:
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(x), -100)
@@ -297,7 +302,7 @@ def _bounded_log(x: Array) -> Array:
 
 @op(
     "log x - log(1 - x)",
-    vjps={"x": lambda grad_out, x: grad_out / clip(x * (1 - x), 1e-12)},
+    vjps={"x": lambda grad_out, x: grad_out / _bounded_variance(x)},
     samples=Samples((0.1, 0.9)),
     flops=3,
 )
@@ -309,7 +314,7 @@ def log_odds(x: Array) -> Array:
 @op(
     "-target log x - (1 - target) log(1 - x)",
     vjps={
-        "x": lambda grad_out, x, target: grad_out * ((x - target) / clip(x * (1 - x), 1e-12)),
+        "x": lambda grad_out, x, target: grad_out * ((x - target) / _bounded_variance(x)),
         "target": lambda grad_out, x: neg(grad_out * log_odds(x)),
     },
     samples=Samples((0.1, 0.9)),
