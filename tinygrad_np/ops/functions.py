@@ -41,8 +41,10 @@ def _mixed_slope(a: Value, b: Value) -> Value:
     return where(is_zero, cast(at_zero, dtype=regular.dtype), regular)
 
 
-def _lower_exponent(a: Value, b: Value) -> Value:
+def _lower_exponent(a: Value | float, b: Value | float) -> Value | float:
     """Return b - 1, or b where b = 0 and a is 0 or nan, to avoid 0 times inf or nan."""
+    if isinstance(b, int | float):
+        return b - 1 if b else 0
     return where(mul(add(eq(a, 0), ne(a, a)), eq(b, 0)), b, b - 1)
 
 
@@ -56,6 +58,8 @@ def _lower_exponent(a: Value, b: Value) -> Value:
 )
 def power_slope(a: Array, b: Array) -> Array:
     """Compute the derivative of a^b for a; it is 0 at b = 0, even where a is 0 or nan."""
+    if isinstance(b, int | float):
+        return np.asarray(b * a ** (b - 1 if b else 0))
     is_constant = np.equal(b, 0) & (np.equal(a, 0) | np.isnan(a))
     return np.asarray(b * a ** np.where(is_constant, b, b - 1))
 
@@ -78,7 +82,7 @@ def power_log(a: Array, b: Array) -> Array:
 
 def _slope_in_base(a: Value | float, b: Value | float) -> Value:
     if isinstance(b, int | float):
-        return b * pow(a, b - 1 if b else 0)
+        return b * pow(a, _lower_exponent(a, b))
     return power_slope(a, b)
 
 
