@@ -190,3 +190,12 @@ def test_overlapping_windows_accumulate_gradients(kernel, stride, dilation):
         entries = [stride * window + dilation * position for position in range(kernel)]
         expected[max(entries, key=lambda entry: x.data[0, 0, entry])] += 1
     assert grad.tolist() == [[expected]]
+
+
+def test_float16_gradients_are_accumulated_in_float32():
+    """Thousands of blocks of products are summed; in float16 the sum would stop at 2048."""
+    x = Tensor(np.ones((64, 1, 40, 40), np.float16))
+    weight = Tensor(np.ones((1, 1, 1, 1), np.float16), requires_grad=True)
+    bias = Tensor(np.zeros(1, np.float16), requires_grad=True)
+    x.conv2d(weight, bias).backward(x * np.float16(0.25))
+    assert weight.grad.item() == bias.grad.item() == 64 * 40 * 40 / 4

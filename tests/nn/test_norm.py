@@ -1,5 +1,7 @@
 """Normalization layers: formulas, running statistics, empty batches, half precision."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,76 @@ def test_last_axis_norms_match_their_formulas():
     layer.weight.data[:] = scale
     expected = x / np.sqrt((x * x).mean((1, 2), keepdims=True) + 0.5) * scale
     np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-12)
+
+
+# Large means and large entries, compared with float64.
+
+NORMS = [
+    (nn.BatchNorm1d(8), (4096, 8), lambda x: normalized(x, 0)),
+    (nn.BatchNorm1d(3), (40, 3, 200), lambda x: normalized(x, (0, 2))),
+    (nn.BatchNorm2d(4), (16, 4, 16, 16), lambda x: normalized(x, (0, 2, 3))),
+    (nn.InstanceNorm2d(3), (4, 3, 20, 30), lambda x: normalized(x, (2, 3))),
+    (nn.GroupNorm(2, 4), (4, 4, 9, 9), lambda x: in_groups(x, 2)),
+    (nn.LayerNorm(5000), (4, 5000), lambda x: normalized(x, 1)),
+    (nn.LayerNorm((6, 7)), (20, 6, 7), lambda x: normalized(x, (1, 2))),
+]
+
+
+@each("layer,shape,formula", NORMS)
+@each("mean", [0.0, 1.0, -100.0, 1e4, 1e6])
+def test_norms_are_accurate_for_any_mean(layer, shape, formula, mean):
+    x = leaf((normal(*shape) + mean).astype(np.float32))
+    upstream = normal(*shape, seed=1).astype(np.float32)
+    out = layer.train()(x)
+    np.testing.assert_allclose(out.data, formula(x.data.astype(float)), rtol=1e-5, atol=3e-6)
+    out.backward(Tensor(upstream))
+    twin = copy.deepcopy(layer).astype(np.float64)
+    wide = leaf(x.data.astype(np.float64))
+    twin(wide).backward(Tensor(upstream.astype(np.float64)))
+    size = np.abs(wide.grad.data).max()
+    np.testing.assert_allclose(x.grad.data, wide.grad.data, rtol=0, atol=3e-6 * size)
+
+
+@each("layer,shape,formula", NORMS)
+@each("value", [0.1, 1e4, 3e38, -3e38])
+def test_equal_entries_are_normalized_to_zero(layer, shape, formula, value):
+    x = leaf(np.full(shape, value, np.float32))
+    out = layer.train()(x)
+    out.sum().backward()
+    assert not out.data.any()
+    assert np.isfinite(x.grad.data).all()
+    half = leaf(np.full(shape, np.clip(value, -6e4, 6e4), np.float16))
+    assert not layer(half).data.any()
+
+
+@each("layer,shape,formula", NORMS)
+@each("value", [1e20, 3e38])
+def test_norms_of_entries_whose_squares_overflow(layer, shape, formula, value):
+    sign = np.where(rng().random(shape) < 0.5, -1, 1)
+    x = leaf((sign * value).astype(np.float32))
+    twin = copy.deepcopy(layer)
+    if isinstance(twin, nn.BatchNorm1d | nn.BatchNorm2d):
+        twin.track_running_stats, twin.num_batches_tracked = False, None  # its variance overflows
+    out = twin.train()(x)
+    np.testing.assert_allclose(out.data, formula(sign.astype(float)), rtol=1e-4, atol=1e-5)
+    with np.errstate(under="ignore"):
+        out.backward(Tensor(normal(*shape).astype(np.float32)))
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_rms_norm_of_entries_whose_squares_overflow():
+    x = leaf(np.array([[3e38, -3e38], [1e30, 1e30]], np.float32))
+    out = nn.RMSNorm(2)(x)
+    np.testing.assert_allclose(out.data, [[1, -1], [1, 1]], rtol=1e-6)
+    out.sum().backward()
+    assert np.isfinite(x.grad.data).all()
+
+
+@each("mean", [0.0, 100.0, 1e4, 1e6])
+def test_batch_norm_in_evaluation_is_accurate_for_any_mean(mean):
+    layer = nn.BatchNorm1d(2).eval()
+    layer.running_mean.data[...] = mean
+    layer.bias.data[...] = [1.0, -1.0]
+    x = (normal(100, 2) + mean).astype(np.float32)
+    exact = (x.astype(float) - mean) / np.sqrt(1 + 1e-5) + [1.0, -1.0]
+    np.testing.assert_allclose(layer(Tensor(x)).data, exact, rtol=1e-5, atol=3e-6)

@@ -174,3 +174,10 @@ def test_windows_of_one_entry_subsample():
     for pool in (x.max_pool2d, x.avg_pool2d):
         assert pool(1, stride=2).tolist() == x[:, :, ::2, ::2].tolist()
     assert x.tolist() == before
+
+
+def test_gradients_of_float16_means_are_accumulated_in_float32():
+    x = leaf(np.ones((1, 1, 9, 9), np.float16))
+    out = x.avg_pool2d(7, stride=1, padding=3)
+    out.sum().backward()
+    assert x.grad.data[0, 0, 4, 4] == 1

@@ -19,6 +19,91 @@ def test_float16_is_summed_in_float32():
     assert np.isfinite(Tensor(np.zeros((1, 100_000), np.float16)).log_softmax().data).all()
 
 
+@each("count", [50_000, 300_000])
+def test_no_reduction_or_scan_loses_digits_along_the_first_axis(count):
+    x = leaf(np.full((count, 2), 0.1, np.float32))
+    value = float(np.float32(0.1))
+    for found, exact in (
+        (x.sum(axis=0), value * count),
+        (x.mean(axis=0), value),
+        (x.var(axis=0), 0.0),
+        (x.std(axis=0), 0.0),
+        (x.norm(axis=0), value * count**0.5),
+        (x.norm(1, axis=0), value * count),
+        (x.logsumexp(axis=0), value + math.log(count)),
+        (x.cumsum(axis=0)[-1], value * count),
+        (x.logcumsumexp(axis=0)[-1], value + math.log(count)),
+    ):
+        np.testing.assert_allclose(found.data, exact, rtol=1e-6, atol=1e-7)
+    for axis in (0, 1):
+        near = (x.T if axis else x).softmax(axis).data
+        np.testing.assert_allclose(near, 1 / count, rtol=1e-6)
+
+
+def test_no_gradient_loses_digits_in_a_sum():
+    count, value = 50_000, float(np.float32(0.1))
+    grad = Tensor(np.full((count, 2), 0.1, np.float32))
+    bias, weight, table, row = (
+        leaf(np.ones(s, np.float32)) for s in ((2,), (2, 1), (3, 2), (1, 2))
+    )
+    places = np.zeros(count, int)
+    Tensor.ones(count, 1).linear(weight, bias).backward(grad)
+    (row + Tensor.zeros(count, 2)).backward(grad)
+    table[places].backward(grad)
+    for found in (bias.grad, row.grad[0], table.grad[0]):
+        np.testing.assert_allclose(found.data, value * count, rtol=1e-6)
+    start = leaf(np.zeros(count, np.float32))
+    start.cumsum().backward(Tensor(np.full(count, 0.1, np.float32)))
+    np.testing.assert_allclose(start.grad.data[0], value * count, rtol=1e-6)
+    flat = leaf(np.zeros(3, np.float32))
+    flat.gather(0, places).backward(grad[:, 0])
+    np.testing.assert_allclose(flat.grad.data[0], value * count, rtol=1e-6)
+    image = Tensor.ones(50, 1, 32, 32)
+    shift = leaf(np.zeros(1, np.float32))
+    image.conv2d(Tensor.ones(1, 1, 1, 1), shift).backward(
+        Tensor(np.full(image.shape, 0.1, np.float32))
+    )
+    np.testing.assert_allclose(shift.grad.data, value * 50 * 32 * 32, rtol=1e-6)
+
+
+# Half precision: counts and running sums are float32.
+
+
+def test_counts_above_the_range_of_float16():
+    count = 70_000
+    share = np.float16(1 / count)
+    x = leaf(np.ones(count, np.float16))
+    for reduced in (x.mean(), x.max(), x.min()):
+        x.grad = None
+        reduced.backward()
+        assert x.grad.dtype == np.float16
+        assert set(x.grad.tolist()) == {share}
+        assert reduced.item() == 1
+    assert x.var().item() == x.std().item() == 0
+    x.grad = None
+    x.reshape(1, 1, 280, 250).adaptive_avg_pool2d(1).backward()
+    assert set(x.grad.tolist()) == {share}
+    target = Tensor.zeros(1).half()
+    found = target.scatter_reduce(0, np.zeros(count, int), x, "mean", include_self=False)
+    assert found.tolist() == [1]
+
+
+def test_losses_of_many_float16_rows():
+    count = 70_000
+    labels = np.zeros(count, int)
+    for loss in (
+        lambda x: x.cross_entropy(labels),
+        lambda x: x.sparse_categorical_crossentropy(labels),
+        lambda x: x.log_softmax(1).nll_loss(labels),
+    ):
+        x = leaf(np.zeros((count, 2), np.float16))
+        value = loss(x)
+        value.backward(np.float16(1000))
+        assert value.dtype == np.float16
+        assert value.item() == pytest.approx(math.log(2), rel=1e-3)
+        np.testing.assert_allclose(x.grad.data[:, 1], 500 / count, rtol=2e-3)
+
+
 # Kinks, as in PyTorch.
 
 

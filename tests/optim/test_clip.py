@@ -214,3 +214,18 @@ def test_nonfinite_norms_propagate_by_default():
 def test_invalid_arguments_raise(call, words):
     with pytest.raises(ArgumentError, match=f"^{re.escape(words)}"):
         call(with_gradients([3.0]))
+
+
+def test_norms_of_many_entries_are_accurate():
+    for order, exact in ((2, 1e-3 * 1e3), (1, 1e-3 * 1e6)):
+        (params,) = with_gradients(np.full(1_000_000, 1e-3), dtype=np.float32)
+        found = optim.clip_grad_norm([params], math.inf, order)
+        assert found == pytest.approx(exact, rel=3e-7)
+
+
+def test_float16_gradients_are_clipped_in_float32():
+    """The norm exceeds 65504, and the scale would underflow."""
+    params = with_gradients(np.full(10_000, 60_000.0), dtype=np.float16)
+    assert optim.clip_grad_norm(params, 1.0) == pytest.approx(6e6)
+    np.testing.assert_allclose(params[0].grad.data, 0.01, rtol=1e-3)
+    assert params[0].grad.dtype == np.float16

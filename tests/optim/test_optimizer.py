@@ -935,3 +935,53 @@ def test_centered_rmsprop_clips_negative_variances():
     (state,) = optimizer.state
     assert (state["square"] < state["mean"] ** 2).any()
     assert np.isfinite(parameter.numpy()).all()
+
+
+HALF_KINDS = [
+    *(functools.partial(optim.SGD, momentum=momentum) for momentum in (0.0, 0.9)),
+    optim.Adam,
+    functools.partial(optim.Adam, amsgrad=True),
+    optim.AdamW,
+    optim.NAdam,
+    optim.RMSprop,
+    functools.partial(optim.RMSprop, centered=True, momentum=0.9),
+    optim.Adagrad,
+    optim.Adadelta,
+    optim.LAMB,
+    optim.Muon,
+]
+
+
+@each("make", HALF_KINDS)
+@each("size", [0.0, 1e-7, 1e-4, 1.0, 1000.0])
+def test_float16_parameters_are_updated_in_float32(make, size):
+    """The result is that of a float32 parameter, rounded; eps and squares would underflow."""
+    start = np.array([[1.0, -2.0, 0.5]], np.float16)
+    grad = (np.array([[1.0, -1.0, 0.0]]) * size).astype(np.float16)
+    half, single = nn.Parameter(start), nn.Parameter(start.astype(np.float32))
+    optimizers = [make([weight], lr=0.01) for weight in (half, single)]
+    for _ in range(3):
+        for weight, optimizer in zip((half, single), optimizers, strict=True):
+            weight.grad = Tensor(grad.astype(weight.dtype))
+            optimizer.step()
+        np.testing.assert_array_equal(half.data, single.data.astype(np.float16), strict=True)
+        single.data[...] = half.data
+        arrays = [v for v in optimizers[0].state[0].values() if isinstance(v, np.ndarray)]
+        assert {array.dtype for array in arrays} <= {np.dtype(np.float32)}
+    assert np.isfinite(half.data).all()
+
+
+def test_adam_trains_a_float16_model():
+    generator = np.random.default_rng(0)
+    x = Tensor(generator.standard_normal((64, 4)).astype(np.float16))
+    y = x.sum(axis=1, keepdim=True) * 0.5
+    layer = nn.Linear(4, 1).astype(np.float16)
+    optimizer = optim.Adam(layer.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        loss = ((layer(x) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.01 * losses[0]

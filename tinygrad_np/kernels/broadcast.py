@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_np.errors import ShapeError
-from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels.reductions import total
 from tinygrad_np.runtime.memory import Array
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels.reductions import total
 from tinygrad_np.kernels.windows import (
     Box,
     Sizes,
@@ -69,7 +69,8 @@ def conv_weight_grad(x: Array, grad_out: Array, windows: Windows, groups: int) -
     shape = (len(grads), x.shape[1] // groups, *windows.kernel)
     part = _weight_part(_views(batch_last(x), windows), _flat(grads, groups), windows)
     parts = threads.each(part, windows.counts[0], _cost(shape, grads), uses_blas=True)
-    return _sum_parts([weight for weight, _ in parts]).reshape(shape)
+    summed = _sum_parts([weight for weight, _ in parts])
+    return summed.reshape(shape).astype(x.dtype, copy=False)
 
 
 def conv_input_grad(
@@ -116,8 +117,10 @@ def conv_grads(
     weights, biases = zip(*threads.each(part, counts[0], cost, uses_blas=True), strict=True)
     return [
         None if out is None else batch_first(out),
-        _sum_parts(weights).reshape(weight.shape) if of_weight else None,
-        _sum_parts(biases).reshape(len(weight)) if of_bias else None,
+        _sum_parts(weights).reshape(weight.shape).astype(x.dtype, copy=False)
+        if of_weight
+        else None,
+        _sum_parts(biases).reshape(len(weight)).astype(x.dtype) if of_bias else None,
     ][: len(wanted)]
 
 
@@ -126,20 +129,21 @@ def _weight_part(
 ) -> Callable[[slice], tuple[Array, Array]]:
     """Return a function that computes what a slice of grid rows contributes to two gradients.
 
-    These are the gradients of the weight, (G, K, C R S), and of the bias, (G, K).
+    These are the gradients of the weight, (G, K, C R S), at least in float32, and of the bias,
+    (G, K), in float64.
     """
     groups, outs, _ = grads.shape
     height = len(views) // groups * math.prod(windows.kernel)
 
     def part(rows: slice) -> tuple[Array, Array]:
-        weight = np.zeros((groups, height, outs), views.dtype)
-        bias = np.zeros((groups, outs), views.dtype)
+        weight = np.zeros((groups, height, outs), np.promote_types(views.dtype, np.float32))
+        bias = np.zeros((groups, outs))
         for where, columns in _pieces(views, windows, rows, groups):
             cut = _cut(height * outs, columns.shape[-1])
             # 1.2 times as fast as the transposed product, (K, P Q N) times (P Q N, C R S), for
             # (C R S, K, P Q N) = (288, 64, 12544).
             products = np.matmul(cut(columns), cut(grads[..., where]).swapaxes(-1, -2))
-            weight += np.add.reduce(products, axis=1)
+            weight += np.add.reduce(products, axis=1, dtype=weight.dtype)
             bias += total(grads[..., where], -1)
         return weight.swapaxes(1, 2), bias
 

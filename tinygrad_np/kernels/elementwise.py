@@ -165,10 +165,3 @@ def _where_true(x: Array, mask: Array, out: Array) -> None:
     if mask.dtype.kind != "b":
         mask = np.not_equal(mask, 0)
     np.multiply(x, mask, out=out)
-
-
-def total(x: Array, axis: int | tuple[int, ...] | None, keepdims: bool = False) -> Array:
-    """Sum over axes: bools and integers in 64 bits; float16 is accumulated in float32."""
-    if x.dtype == np.float16:
-        return np.asarray(x.sum(axis=axis, keepdims=keepdims, dtype=np.float32)).astype(x.dtype)
-    return np.asarray(x.sum(axis=axis, keepdims=keepdims))

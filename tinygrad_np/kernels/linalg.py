@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels.reductions import total
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 
@@ -93,7 +93,11 @@ def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
     if x.dtype == np.float16:
         return norm(x.astype(np.float32), p, axis).astype(x.dtype)
     if p == 2:
-        return np.sqrt(total(x * x, axis, True))
+        with np.errstate(over="ignore"):
+            found = np.sqrt(total(x * x, axis, True))
+        if x.dtype == np.float32 and np.isinf(found).any():  # the squares may be too large
+            return norm(x.astype(np.float64), p, axis).astype(x.dtype)
+        return found
     size = np.abs(x)
     if p == 1:
         return total(size, axis, True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinygrad_np.kernels.elementwise import total
+from tinygrad_np.kernels.reductions import mean, total
 from tinygrad_np.runtime.memory import Array
 
 
@@ -13,7 +13,7 @@ def log_softmax(x: Array, axis: int) -> Array:
     if x.dtype == np.float16:
         return log_softmax(x.astype(np.float32), axis).astype(x.dtype)
     shifted: Array = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    shifted -= np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+    shifted -= np.log(total(np.exp(shifted), axis, True))
     return shifted
 
 
@@ -24,7 +24,7 @@ def softmax(x: Array, axis: int) -> Array:
     if x.dtype == np.float16:
         return softmax(x.astype(np.float32), axis).astype(x.dtype)
     powers: Array = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True))
-    powers /= np.add.reduce(powers, axis=axis, keepdims=True)
+    powers /= total(powers, axis, True)
     return powers
 
 
@@ -39,7 +39,7 @@ def cross_entropy(
     rows = np.arange(len(target))
     losses = -log_probabilities[rows, target]
     if label_smoothing:
-        even = np.mean(log_probabilities, axis=1)
+        even = mean(log_probabilities, 1)
         losses = (1 - label_smoothing) * losses - label_smoothing * even
     return reduce_losses(losses, reduction)
 
@@ -51,7 +51,11 @@ def cross_entropy_grad(
 
     p and q are those of `cross_entropy`.
     """
-    grad: Array = np.exp(log_probabilities)
+    if grad_out.dtype == np.float16:
+        given, wide = (array.astype(np.float32) for array in (grad_out, log_probabilities))
+        grad = cross_entropy_grad(given, wide, target, reduction, label_smoothing)
+        return grad.astype(np.float16)
+    grad = np.asarray(np.exp(log_probabilities))
     if label_smoothing:
         grad -= label_smoothing / grad.shape[1]
     grad[np.arange(len(target)), target] -= 1 - label_smoothing
@@ -64,7 +68,4 @@ def reduce_losses(losses: Array, reduction: str) -> Array:
     """Return the mean or sum of `losses`, or `losses` unchanged, depending on `reduction`."""
     if reduction == "none":
         return losses
-    summed = total(losses, None)
-    if reduction == "sum":
-        return summed
-    return summed / losses.dtype.type(len(losses)) if len(losses) else summed * np.nan
+    return total(losses) if reduction == "sum" else mean(losses)

@@ -170,17 +170,18 @@ def avg_pool_grad(
     """Spread grad_out (N, C, P, Q) evenly over each window: the transpose of `avg_pool`."""
     shares = _shares(input_shape[2:], windows, count_include_pad)[..., None]
     grads = batch_last(grad_out, (*input_shape[:2], *windows.counts))
-    out = memory.empty((*input_shape[1:], input_shape[0]), grads.dtype)
+    wide = np.promote_types(grads.dtype, np.float32)  # float16 is accumulated in float32
+    out = memory.empty((*input_shape[1:], input_shape[0]), wide)
     met = _all_meetings(windows, out.shape)
 
     def piece(channels: slice) -> None:
         out[channels] = 0
-        share = grads[channels] * shares.astype(grads.dtype)
+        share = grads[channels] * shares.astype(wide)
         for meeting in met:
             out[(channels, *meeting.image)] += share[(_EVERY, *meeting.grid)]
 
     _by_channels(piece, out, 0.5)
-    return batch_first(out)
+    return batch_first(out.astype(grads.dtype, copy=False))
 
 
 def _all_meetings(windows: Windows, shape: tuple[int, ...]) -> list[Meeting]:

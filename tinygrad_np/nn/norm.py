@@ -20,15 +20,21 @@ from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Shape
 
 
-def _normalize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (x - mean) / √(variance + eps), the mean, and the biased variance over `axes`."""
-    if x.dtype == np.float16:  # squares would overflow
-        out, mean, variance = _normalize(x.float(), axes, eps)
-        return out.half(), mean, variance
-    mean = x.mean(axes, keepdim=True)
-    centred = x - mean
-    variance = (centred * centred).mean(axes, keepdim=True)
-    return centred * (variance + eps) ** -0.5, mean, variance
+def _standardize(x: Tensor, rank: int, eps: float) -> Tensor:
+    """Return (x - mean) / √(variance + eps), with the statistics of the last `rank` axes."""
+    if rank == 1:
+        return ops.standardize(x, eps=eps)
+    return ops.standardize(x.flatten(-rank), eps=eps).reshape(x.shape)
+
+
+def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
+    """Return x / √(mean(x²) + eps), with the mean over the last `rank` axes."""
+    with np.errstate(over="ignore"):
+        squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
+    if not np.isfinite(squares.data).all() and np.isfinite(x.data).all():
+        step = 2.0**-64  # a power of two, so that scaling is exact
+        return _divide_by_root(x * step, rank, eps * step * step)
+    return x * (squares + eps) ** -0.5
 
 
 def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
@@ -105,18 +111,21 @@ class _ChannelNorm(Layer):
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Return x normalized by `mean` and `variance`, scaled and shifted.
 
-        Computed as x * scale + shift, with one scale and one shift per channel.
+        Computed as x * scale + shift, with one scale and one shift per channel. These nearly cancel
+        for a large mean, which is therefore subtracted first.
         """
         is_half = x.dtype == mean.dtype == np.float16
-        if is_half:  # too coarse: x * scale and shift may nearly cancel
+        if is_half:  # too coarse for the sum
             mean, variance = mean.float(), variance.float()
+        shape = self._by_channel(x)
         scale = (variance + self.eps) ** -0.5
+        if (np.abs(mean.data) * scale.data > 16).any():
+            x, mean = x - mean.reshape(shape), Tensor.zeros_like(mean)
         if self.weight is not None:
             scale = scale * self.weight
         shift = -mean * scale
         if self.bias is not None:
             shift = shift + self.bias
-        shape = self._by_channel(x)
         out = x * scale.reshape(shape) + shift.reshape(shape)
         return out.half() if is_half else out
 
@@ -291,9 +300,11 @@ class InstanceNorm2d(_ChannelNorm):
         count = x.shape[-2] * x.shape[-1]
         out = x
         if x.numel():
-            out, mean, variance = _normalize(x, (-2, -1), self.eps)
-            if self.training:
-                self._update(mean.data, variance.data, count, self.momentum or 0.0)
+            out = _standardize(x, 2, self.eps)
+            if self.training and self.track_running_stats:
+                images = x.detach().reshape(1, -1, *x.shape[2:])
+                mean, variance = ops.channel_moments(images).data
+                self._update(mean, variance, count, self.momentum or 0.0)
         return _scale_and_shift(out, self.weight, self.bias, self._by_channel(x))
 
 
@@ -360,7 +371,7 @@ class GroupNorm(Layer):
             )
         size = int(np.prod(x.shape[1:])) // self.num_groups
         groups = x.reshape(x.shape[0], self.num_groups, size)
-        out = _normalize(groups, (-1,), self.eps)[0].reshape(x.shape)
+        out = _standardize(groups, 1, self.eps).reshape(x.shape)
         out = _scale_and_shift(
             out, self.weight, self.bias, (self.num_channels, *[1] * (x.ndim - 2))
         )
@@ -432,7 +443,7 @@ class LayerNorm(Layer):
         shape = self.normalized_shape
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
-        out = _normalize(x, tuple(range(-len(shape), 0)), self.eps)[0]
+        out = _standardize(x, len(shape), self.eps)
         return _scale_and_shift(out, self.weight, self.bias, shape)
 
     def describe(self) -> str:
@@ -480,10 +491,8 @@ class RMSNorm(Layer):
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        wide = x.float() if x.dtype == np.float16 else x  # squares would overflow
-        squares = (wide * wide).mean(tuple(range(-len(shape), 0)), keepdim=True)
-        out = (wide * (squares + eps) ** -0.5).cast(x.dtype)
-        return _scale_and_shift(out, self.weight, None, shape)
+        out = _divide_by_root(x.float() if x.dtype == np.float16 else x, len(shape), eps)
+        return _scale_and_shift(out.cast(x.dtype), self.weight, None, shape)
 
     def describe(self) -> str:
         """Return the shape, and the options that differ from their defaults."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
+from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
-from tinygrad_np.ops.elementwise import add, eq, ge, mul, ne, neg, select, where
+from tinygrad_np.ops.elementwise import add, eq, ge, lt, mul, ne, neg, where
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
@@ -19,27 +20,77 @@ _LN2 = math.log(2)
 _LN10 = math.log(10)
 
 
+def _log_base(a: Value | float, b: Value) -> Value | float:
+    """Return log a, or 0 where a = 0 and b >= 0, because d(0^b)/db is 0 there."""
+    if isinstance(a, int | float) and a:
+        return math.log(a) if a > 0 else math.nan
+    return log(where(mul(eq(a, 0), ge(b, 0)), 1, a))
+
+
+def _mixed_slope(a: Value, b: Value) -> Value:
+    """Return ∂²(a^b) / ∂a ∂b = a^(b - 1) (1 + b log a).
+
+    At a = 0 it is the limit from above, but 1 instead of -inf for b = 1, as if log 0 were 0, and 0
+    instead of inf for b = 0, like the slopes in a and in b.
+    """
+    is_zero = eq(a, 0)
+    base = where(is_zero, 1, a)
+    regular = pow(base, b - 1) * (b * log(base) + 1)
+    limit = where(lt(b, 0), math.inf, where(lt(b, 1), -math.inf, 0))
+    at_zero = where(eq(b, 1), 1, where(eq(b, 0), 0, limit))
+    return where(is_zero, cast(at_zero, dtype=regular.dtype), regular)
+
+
 def _lower_exponent(a: Value | float, b: Value | float) -> Value | float:
-    """Return b - 1, or b where b = 0 and a is 0 or nan, to avoid 0 times inf or nan in the VJP."""
+    """Return b - 1, or b where b = 0 and a is 0 or nan, to avoid 0 times inf or nan."""
     if isinstance(b, int | float):
         return b - 1 if b else 0
     return where(mul(add(eq(a, 0), ne(a, a)), eq(b, 0)), b, b - 1)
 
 
-def _log_base(a: Value | float, b: Value) -> Value | float:
-    """Return log a, or 0 where a = 0 and b >= 0, because d(0^b)/db is 0 there."""
-    if isinstance(a, int | float):
-        if a:
-            return math.log(a) if a > 0 else math.nan
-        a = select(b, False)  # zeros
-    return log(where(mul(eq(a, 0), ge(b, 0)), 1, a))
+@op(
+    "b a^(b - 1)",
+    vjps={
+        "a": lambda grad_out, a, b: grad_out * (b * power_slope(a, _lower_exponent(a, b))),
+        "b": lambda grad_out, a, b: grad_out * _mixed_slope(a, b),
+    },
+    samples=Samples((0.3, 2.0)),
+)
+def power_slope(a: Array, b: Array) -> Array:
+    """Compute the derivative of a^b for a; it is 0 at b = 0, even where a is 0 or nan."""
+    if isinstance(b, int | float):
+        return np.asarray(b * a ** (b - 1 if b else 0))
+    is_constant = np.equal(b, 0) & (np.equal(a, 0) | np.isnan(a))
+    return np.asarray(b * a ** np.where(is_constant, b, b - 1))
+
+
+@op(
+    "a^b log a",
+    vjps={
+        "a": lambda grad_out, a, b: grad_out * _mixed_slope(a, b),
+        "b": lambda grad_out, a, b, out: grad_out * (out * _log_base(a, b)),
+    },
+    samples=Samples((0.3, 2.0)),
+)
+def power_log(a: Array, b: Array) -> Array:
+    """Compute the derivative of a^b for b; it is 0 at a = 0 for b >= 0, because 0^b is constant."""
+    powers = np.asarray(a**b)
+    is_constant = np.equal(a, 0) & np.greater_equal(b, 0)
+    base = np.where(is_constant, 1, a).astype(powers.dtype)
+    return np.asarray(powers * np.log(base))  # log 1 = 0
+
+
+def _slope_in_base(a: Value | float, b: Value | float) -> Value:
+    if isinstance(b, int | float):
+        return b * pow(a, _lower_exponent(a, b))
+    return power_slope(a, b)
 
 
 @op(
     "a^b",
     vjps={
-        "a": lambda grad_out, a, b: grad_out * (b * pow(a, _lower_exponent(a, b))),
-        "b": lambda grad_out, a, b, out: grad_out * (out * _log_base(a, b)),
+        "a": lambda grad_out, a, b: grad_out * _slope_in_base(a, b),
+        "b": lambda grad_out, a, b: grad_out * power_log(a, b),
     },
     samples=Samples((0.3, 2.0)),
     subgradient="0 for a at b = 0; 0 for b at a = 0, b >= 0",

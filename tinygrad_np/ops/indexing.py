@@ -9,6 +9,7 @@ from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
+from tinygrad_np.kernels.reductions import add_at
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
 
@@ -43,11 +44,10 @@ def advanced_index(x: Array, *, key: Key) -> Array:
 )
 def index_add(x: Array, *, key: Key, shape: Shape) -> Array:
     """Add x to zeros of `shape` at `key`; repeated indices accumulate."""
+    if not is_basic(key):
+        return add_at(x, key, shape)
     out = np.zeros(shape, x.dtype)
-    if is_basic(key):
-        out[key] = x
-    else:
-        np.add.at(out, key, x)
+    out[key] = x
     return out
 
 
@@ -131,11 +131,9 @@ def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
     """
     if x.shape != index.shape:
         raise ShapeError(f"scatter_add: expected `index` of shape {x.shape}, got {index.shape}.")
-    out = np.zeros(shape, x.dtype)
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[dim] = index
-    np.add.at(out, tuple(places), x)
-    return out
+    return add_at(x, tuple(places), shape, repeats=index.shape[dim])
 
 
 def read_index(who: str, x: Value, dim: int, index: Value | ArrayLike) -> tuple[int, Array]:

@@ -13,7 +13,7 @@ from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
 from tinygrad_np.ops.elementwise import add, clip, div, eq, logical_not, ne, select, where
-from tinygrad_np.ops.reduce import Axis, normalize_axes, sum
+from tinygrad_np.ops.reduce import Axis, divide_by_count, normalize_axes, sum
 from tinygrad_np.ops.shape import reshape, transpose
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
@@ -326,8 +326,9 @@ def _norm_vjp(grad_out: Value, x: Value, out: Value, p: float, axis: Axis) -> Va
         # A norm of nan comes from the entries that are nan; eq does not find them.
         size = absolute_power(x, p=1.0)
         winners = add(eq(size, out), ne(x, x))
-        count = sum(cast(winners, dtype=x.dtype), axis=tuple(axes), keepdim=True)
-        return select(signed_power(x, p=0.0) * (grad_out / count), winners)
+        wide = np.promote_types(x.dtype, np.float32)
+        count = sum(cast(winners, dtype=wide), axis=tuple(axes), keepdim=True)
+        return select(signed_power(x, p=0.0) * divide_by_count(grad_out, count), winners)
     # Where the norm is 0, the only subgradient that favors no direction is 0.
     is_zero = eq(out, 0)
     unit = select(x / where(is_zero, 1.0, out), logical_not(is_zero))
@@ -386,4 +387,6 @@ def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
     Tensor([[0.6, 0.8],
             [0. , 0. ]])
     """
+    if x.dtype == np.float16:  # `eps` would underflow
+        return cast(normalize(cast(x, dtype=np.float32), p, dim, eps), dtype=x.dtype)
     return div(x, clip(norm(x, p, dim, keepdim=True), eps))

@@ -14,7 +14,6 @@ from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
 from tinygrad_np.ops.activations import log_softmax, softplus
 from tinygrad_np.ops.elementwise import add, clip, div, eq, mul, neg, select, where
-from tinygrad_np.ops.functions import log
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.reduce import mean, sum
 from tinygrad_np.ops.shape import permute, reshape
@@ -29,6 +28,14 @@ def _reduce(losses: V, reduction: str) -> V:
     if reduction == "none":
         return losses
     return mean(losses) if reduction == "mean" else sum(losses)
+
+
+def _mean_by(losses: V, weights: Value) -> V:
+    """Return the sum of the losses divided by that of the weights; nan if that is 0."""
+    wide = np.promote_types(losses.dtype, np.float32)  # float16 is too short for the two sums
+    count = sum(weights, dtype=wide)
+    mean_loss = div(sum(losses, dtype=wide), where(eq(count, 0), math.nan, count))
+    return mean_loss if losses.dtype == wide else cast(mean_loss, dtype=losses.dtype)
 
 
 def _check_call(name: str, x: object, reduction: str, label_smoothing: float = 0.0) -> None:
@@ -234,8 +241,7 @@ def nll_loss(
     losses = neg(mul(select(picked, is_kept), weights))
     if reduction != "mean":
         return _reduce(losses, reduction)
-    total = sum(weights)
-    return div(sum(losses), where(eq(total, 0), math.nan, total))
+    return _mean_by(losses, weights)
 
 
 def sparse_categorical_crossentropy(
@@ -276,8 +282,7 @@ def sparse_categorical_crossentropy(
     )
     if reduction == "none":
         return reshape(losses, x.shape[:-1])
-    total = sum(losses)
-    return total if reduction == "sum" else div(total, float(is_kept.sum()) or math.nan)
+    return sum(losses) if reduction == "sum" else _mean_by(losses, is_kept)
 
 
 # Binary targets.
@@ -290,15 +295,32 @@ def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
     return target
 
 
-def _bounded_log(x: V) -> V:
-    return log(clip(x, 1e-43 if x.dtype == np.float64 else 1e-38))
+def _bounded_variance(x: Value) -> Value:
+    """Return x (1 - x), bounded to keep quotients finite; 1e-12 would be 0 in float16."""
+    return clip(x * (1 - x), max(1e-12, float(np.finfo(x.dtype).tiny)))
+
+
+def _bounded_log(x: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(x), -100)
+
+
+@op(
+    "log x - log(1 - x)",
+    vjps={"x": lambda grad_out, x: grad_out / _bounded_variance(x)},
+    samples=Samples((0.1, 0.9)),
+    flops=3,
+)
+def log_odds(x: Array) -> Array:
+    """Compute log x - log(1 - x), with logarithms of at least -100."""
+    return np.asarray(_bounded_log(x) - _bounded_log(1 - x))
 
 
 @op(
     "-target log x - (1 - target) log(1 - x)",
     vjps={
-        "x": lambda grad_out, x, target: grad_out * ((x - target) / clip(x * (1 - x), 1e-12)),
-        "target": lambda grad_out, x: grad_out * (_bounded_log(1 - x) - _bounded_log(x)),
+        "x": lambda grad_out, x, target: grad_out * ((x - target) / _bounded_variance(x)),
+        "target": lambda grad_out, x: neg(grad_out * log_odds(x)),
     },
     samples=Samples((0.1, 0.9)),
     flops=8,

@@ -1,4 +1,4 @@
-"""Batch normalization: standardize each channel, then scale and shift it."""
+"""Normalization to mean 0 and variance 1, per channel or along the last axis."""
 
 import math
 
@@ -10,7 +10,7 @@ from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
-from tinygrad_np.ops.reduce import mean
+from tinygrad_np.ops.reduce import center, mean
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import DType, Value
@@ -36,7 +36,8 @@ def _moments_vjp(grad_out: Value, x: Value, out: Value, x_dtype: DType) -> Value
 def channel_moments(x: Array) -> Array:
     """Return mean and biased variance of each channel of x (N, C, ...), as rows of (2, C).
 
-    float16 gives float32. If there are no entries, both are 0.
+    The result is float64: it keeps digits of the mean that float32 would lose. If there are no
+    entries, both are 0.
 
     Raises:
         AxisError: if x has fewer than two axes.
@@ -58,7 +59,7 @@ def _define_batch_norm(
         others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
         return cast(_define_batch_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
     axes = (0, *range(2, len(x.shape)))
-    centered = x - mean(x, axis=axes, keepdim=True)
+    centered = center(x, axis=axes)
     variance = mean(centered * centered, axis=axes, keepdim=True)
     out = centered * rsqrt(variance + eps)
     if weight is not None:
@@ -110,3 +111,30 @@ def batch_norm(
 def _check_rank(name: str, x: Array) -> None:
     if x.ndim < 2:
         raise AxisError(f"{name}: expected x of shape (N, C, ...), got {x.shape}.")
+
+
+def _define_standardize(x: Value, *, eps: float) -> Value:
+    if x.dtype == np.float16:  # squares would overflow
+        return cast(_define_standardize(cast(x, np.float32), eps=eps), x.dtype)
+    centered = center(x, axis=-1)
+    return centered * rsqrt(mean(centered * centered, axis=-1, keepdim=True) + eps)
+
+
+@op(
+    "(x - mean x) / √(variance of x + eps)",
+    definition=_define_standardize,
+    differentiable=("x",),
+    backward=lambda grad_out, x, statistics: [kernels.standardize_grad(grad_out, x, statistics)],
+    caches=("statistics",),
+    floating=True,
+    flops=lambda x: 6 * x.size,
+)
+def standardize(x: Array, *, eps: float) -> tuple[Array, Array]:
+    """Shift and scale x (..., n) to mean 0 and variance 1 along the last axis.
+
+    Raises:
+        AxisError: if x has no axis.
+    """
+    if not x.ndim:
+        raise AxisError("standardize: expected x of shape (..., n), got ().")
+    return kernels.standardize(x, eps)

@@ -10,8 +10,8 @@ from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
-from tinygrad_np.kernels.elementwise import total
-from tinygrad_np.ops.elementwise import add, eq, mul, ne, select, sub, where
+from tinygrad_np.kernels import reductions as kernels
+from tinygrad_np.ops.elementwise import add, div, eq, mul, ne, select, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -66,6 +66,13 @@ def _convert(value: V, dtype: DType) -> V:
     return value if value.dtype == dtype else cast(value, dtype=dtype)
 
 
+def divide_by_count(x: V, count: Value | float) -> V:
+    """Return x / count, for float16 in float32, because a count above 65504 is inf in float16."""
+    if x.dtype == np.float16:
+        return cast(div(cast(x, dtype=np.float32), count), dtype=x.dtype)
+    return div(x, count)
+
+
 def _to_dtype(name: str, x: Array, dtype: DTypeLike | None) -> Array:
     """Return x in `dtype` if given."""
     return x if dtype is None else x.astype(check_dtype(name, dtype), copy=False)
@@ -102,14 +109,14 @@ def sum(
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0)
     Tensor([4., 6.])
     """
-    return total(_to_dtype("sum", x, dtype), normalize_axes("sum", x, axis), keepdim)
+    return kernels.total(_to_dtype("sum", x, dtype), normalize_axes("sum", x, axis), keepdim)
 
 
 @op(
     "Σ x / n",
     vjps={
         "x": lambda grad_out, x_shape, axis: _broadcast_back(
-            grad_out / float(_count(x_shape, axis) or 1), x_shape, axis
+            divide_by_count(grad_out, float(_count(x_shape, axis) or 1)), x_shape, axis
         )
     },
     floating=True,
@@ -118,7 +125,8 @@ def sum(
 def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Compute the mean over `axis`: an axis, several axes, or None for all.
 
-    Integers give float32; float16 is accumulated in float32. The mean of no entries is nan.
+    Integers give float32; float16 is accumulated in float32. The mean of no entries is nan; that of
+    finite entries is finite, even if their sum overflows.
 
     Raises:
         AxisError: if `axis` is out of range.
@@ -127,13 +135,28 @@ def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     >>> Tensor([[1, 2], [3, 4]]).mean(axis=1)
     Tensor([1.5, 3.5])
     """
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
-    axes = normalize_axes("mean", x, axis)
-    summed = total(wide, axes, keepdim)
-    count = _count(x.shape, axes)
-    if not count:
-        return np.full(summed.shape, np.nan, x.dtype)
-    return np.asarray(summed / summed.dtype.type(count)).astype(x.dtype, copy=False)
+    return kernels.mean(x, normalize_axes("mean", x, axis), keepdim)
+
+
+@op(
+    "x - mean x",
+    vjps={"x": lambda grad_out, axis: center(grad_out, axis=axis)},
+    floating=True,
+    flops=lambda x: 2 * x.size,
+)
+def center(x: Array, *, axis: Axis = None) -> Array:
+    """Subtract the mean over `axis`: an axis, several axes, or None for all.
+
+    A large mean costs no digits, and equal entries give exactly 0.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
+
+    >>> center(np.array([1.0, 2.0, 6.0])).tolist()
+    [-2.0, -1.0, 3.0]
+    """
+    return kernels.center(x, normalize_axes("center", x, axis))
 
 
 def _extreme_vjp(
@@ -141,8 +164,9 @@ def _extreme_vjp(
 ) -> Value:
     # A nan is the extreme value but does not equal itself: ne(x, x) adds the nan entries.
     winners = add(eq(x, _keep_axes(out, x_shape, axis)), ne(x, x))
-    count = sum(cast(winners, dtype=x_dtype), axis, True)
-    return select(expand(_keep_axes(grad_out, x_shape, axis) / count, shape=x_shape), winners)
+    count = sum(cast(winners, dtype=np.promote_types(x_dtype, np.float32)), axis, True)
+    share = divide_by_count(_keep_axes(grad_out, x_shape, axis), count)
+    return select(expand(share, shape=x_shape), winners)
 
 
 @op(
@@ -321,7 +345,7 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
     if x.dtype == np.float16:
         return _in_float32(var, x, axis, keepdim, correction)
     axes = normalize_axes("var", x, axis)
-    centered = sub(x, mean(x, axes, True))
+    centered = center(x, axes)
     squares = sum(mul(centered, centered), axes, keepdim)
     count = _count(x.shape, axes)
     # A factor rather than a divisor, because NumPy warns about 0 / 0.
@@ -387,12 +411,15 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     >>> Tensor([1000.0, 1000.0]).logsumexp()
     Tensor(1000.693)
     """
+    if x.dtype == np.float16:
+        wide = x.astype(np.float32)
+        return logsumexp.forward(wide, axis=axis, keepdim=keepdim).astype(x.dtype)
     axes = normalize_axes("logsumexp", x, axis)
     if not x.size:
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(x.sum(axis=axes, keepdims=keepdim)))
+            return np.asarray(np.log(kernels.total(x, axes, keepdim)))
     top = x.max(axis=axes, keepdims=True)
     top = np.where(np.isfinite(top), top, x.dtype.type(0))
     with np.errstate(divide="ignore", over="ignore"):
-        out = np.log(np.exp(x - top).sum(axis=axes, keepdims=True)) + top
+        out = np.log(kernels.total(np.exp(x - top), axes, True)) + top
     return np.asarray(out if keepdim else np.squeeze(out, axis=axes))

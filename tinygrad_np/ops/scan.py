@@ -65,18 +65,20 @@ def recurrence(a: Array, b: Array) -> Array:
         raise ShapeError(
             f"recurrence: expected inputs of the same shape, got {a.shape} and {b.shape}."
         )
-    out = b.copy()
+    # Each entry depends on all before it: in float64, rounding errors cannot add up.
+    wide = np.promote_types(b.dtype, np.float64)
+    out, a = b.astype(wide), a.astype(wide)
     for k in range(1, out.shape[-1] if out.ndim else 0):
         out[..., k] += a[..., k] * out[..., k - 1]
-    return out
+    return out.astype(b.dtype)
 
 
 def _scan(name: str, scan: Callable[..., Array], x: Array, axis: int) -> Array:
-    """Call `scan(x, axis, dtype)`, for float16 in float32; a 0-d tensor accepts axes 0 and -1."""
+    """Call `scan(x, axis)`, for floats in float64; a 0-d tensor accepts axes 0 and -1."""
     _check_axis(name, x, axis)
-    wide = np.float32 if x.dtype == np.float16 else None
-    out = scan(x, axis, wide) if x.ndim else scan(x.reshape(1), 0, wide).reshape(())
-    return out.astype(x.dtype) if wide else out
+    wide = x.astype(np.promote_types(x.dtype, np.float64)) if x.dtype.kind == "f" else x
+    out = scan(wide, axis) if x.ndim else scan(wide.reshape(1), 0).reshape(())
+    return out.astype(x.dtype) if x.dtype.kind == "f" else out
 
 
 def _check_axis(name: str, x: Array, axis: int) -> None:

@@ -130,6 +130,8 @@ def _combine(
     own = reshape(x, shape=(-1,))
     counts = np.bincount(targets, minlength=own.shape[0])
     if reduce in ("sum", "mean"):
+        if x.dtype == np.float16:
+            own, entries = (cast(value, dtype=np.float32) for value in (own, entries))
         rest = own if include_self else where(counts > 0, 0, own)
         out = rest + scatter_add(entries, targets, dim=0, shape=own.shape)
         if reduce == "mean":

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_np.checks import check_at_least, is_real
 from tinygrad_np.errors import ArgumentError, GraphError
+from tinygrad_np.optim.formulas import euclidean_norm
 from tinygrad_np.optim.optimizer import leaf_of, list_of, name_of
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
@@ -73,7 +74,8 @@ def clip_grad_norm(
     if not scale >= 1:
         for _, leaf in named:
             clipped = memory.empty(leaf.shape, leaf.grad.dtype)
-            np.multiply(leaf.grad.data, scale, out=clipped)
+            wide = np.promote_types(clipped.dtype, np.float32)  # float16 would round `scale` to 0
+            np.multiply(leaf.grad.data, scale, out=clipped, dtype=wide, casting="same_kind")
             leaf.grad = Tensor.from_numpy(clipped)
     return total
 
@@ -123,9 +125,9 @@ def _norm(grad: Array, order: float) -> float:
     """Return the norm of all entries, recomputed in float64 if it overflows float32."""
     if not grad.size:
         return 0.0  # the inf norm of an empty array raises in older versions of NumPy
-    flat = grad.ravel()
+    flat = grad.astype(np.promote_types(grad.dtype, np.float32), copy=False).ravel()
     with np.errstate(over="ignore"):
-        norm = float(np.linalg.norm(flat, order))
+        norm = euclidean_norm(flat) if order == 2 else float(np.linalg.norm(flat, order))
     return norm if math.isfinite(norm) else float(np.linalg.norm(flat.astype(np.float64), order))
 
 

@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.kernels.reductions import row_dots
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
+
+
+def euclidean_norm(vector: Array) -> float:
+    """Return √Σ x², accurate for millions of entries."""
+    return math.sqrt(row_dots(vector[None], vector[None])[0])
 
 
 def add_decay(weight: Array, grad: Array, weight_decay: float) -> Array:

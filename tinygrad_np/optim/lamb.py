@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.optim.formulas import update_moments, write_corrected_root
+from tinygrad_np.optim.formulas import euclidean_norm, update_moments, write_corrected_root
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
@@ -57,6 +57,6 @@ class LAMB(Optimizer):
         step /= 1 - group["betas"][0] ** state["step"]
         np.multiply(weight, group["weight_decay"], out=scratch)
         step += scratch
-        length, reach = (float(np.linalg.norm(array.ravel())) for array in (weight, step))
+        length, reach = (euclidean_norm(array.ravel()) for array in (weight, step))
         step *= group["lr"] * (length / reach if length and reach else 1.0)
         weight -= step

@@ -120,7 +120,9 @@ class Optimizer:
             GraphError: if a parameter that is not frozen has no gradient.
             ShapeError: if a gradient differs from its parameter in shape or dtype.
 
-        All gradients are checked first, so an error leaves every parameter unchanged.
+        All gradients are checked first, so an error leaves every parameter unchanged. float16
+        parameters are updated in float32 and rounded once, and their states are float32: in
+        float16, squared gradients and `eps` would underflow to 0.
         """
         for position, parameter in enumerate(self._parameters()):
             if not parameter.requires_grad:
@@ -143,7 +145,13 @@ class Optimizer:
             for parameter in group["params"]:
                 state = next(states)
                 if parameter.requires_grad:
-                    self._update(parameter.data, parameter.grad.data, state, group)
+                    weight, grad = parameter.data, parameter.grad.data
+                    if weight.dtype == np.float16:
+                        wide = weight.astype(np.float32)
+                        self._update(wide, grad.astype(np.float32), state, group)
+                        weight[...] = wide
+                    else:
+                        self._update(weight, grad, state, group)
                     parameter.mark_changed()
 
     def _update(

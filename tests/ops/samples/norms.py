@@ -40,9 +40,15 @@ def _batch_norms(generator: np.random.Generator) -> list[Sample]:
     return found
 
 
+def _rows(generator: np.random.Generator) -> list[Sample]:
+    shapes = [(3,), (2, 3), (0, 3), (2, 3, 4), (2, 5000), (4, 1)]
+    return [Sample((normal(generator, *shape) + 0.5,), {"eps": 0.1}) for shape in shapes]
+
+
 TABLE: Table = {
     "channel_moments": lambda generator: [Sample((x,)) for x in _images(generator)],
     "batch_norm": _batch_norms,
+    "standardize": _rows,
 }
 
 
@@ -51,6 +57,7 @@ _batch_norm = functools.partial(bad, ops.batch_norm, eps=0.1)
 
 BAD: Bads = {
     "channel_moments": [bad(ops.channel_moments, AxisError, "channel_moments: ... got (3,)", (3,))],
+    "standardize": [bad(ops.standardize, AxisError, "standardize: ... got ()", (), eps=0.1)],
     "batch_norm": [
         _batch_norm(AxisError, "batch_norm: expected x of shape (N, C, ...), got (3,)", (3,)),
         _batch_norm(

@@ -6,6 +6,7 @@ import numpy as np
 
 from tests.ops.samples.tools import Bad, Bads, Sample, Table, bad, normal
 from tinygrad_np import Tensor as T
+from tinygrad_np import ops
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 
 
@@ -58,7 +59,13 @@ def _places(generator: np.random.Generator) -> list[Sample]:
     ]
 
 
+def _centerings(generator: np.random.Generator) -> list[Sample]:
+    found = [*_reductions_of_nothing(generator)]
+    return [Sample(sample.inputs, {"axis": sample.attributes["axis"]}) for sample in found]
+
+
 TABLE: Table = {
+    "center": _centerings,
     "min": _reductions,
     "prod": _with_zeros,
     "all": _reductions_of_nothing,
@@ -80,7 +87,8 @@ def _axis_bad(name: str) -> list[Bad]:
 
 
 BAD: Bads = {
-    **{name: _axis_bad(name) for name in TABLE},
+    **{name: _axis_bad(name) for name in TABLE if name != "center"},
+    "center": [bad(ops.center, AxisError, "center: ... Got (2, 3) float32", (2, 3), axis=2)],
     "min": [
         *_axis_bad("min"),
         (lambda: T.ones(0, 3).min(axis=0), ShapeError, "min: ... Got (0, 3) float32"),
@@ -101,7 +109,7 @@ BAD: Bads = {
     ],
     "softmin": [(lambda: T.ones(2, 3).softmin(2), AxisError, "softmax: ... Got (2, 3) float32")],
     "var": [
-        (lambda: T.ones(2, 3).var(axis=2), AxisError, "mean: ... Got (2, 3) float32"),
+        (lambda: T.ones(2, 3).var(axis=2), AxisError, "center: ... Got (2, 3) float32"),
         (
             lambda: T.ones(2, 3).std(axis="rows"),
             DtypeError,

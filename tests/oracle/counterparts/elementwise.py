@@ -41,6 +41,8 @@ TABLE = {
     "floor_div": _floor_div,
     "trunc_div": _trunc_div,
     "mod": torch.remainder,
+    "power_slope": lambda a, b: b * a ** torch.where((b == 0) & ((a == 0) | a.isnan()), b, b - 1),
+    "power_log": lambda a, b: a**b * torch.log(torch.where((a == 0) & (b >= 0), 1.0, a)),
     **_same_names("sign", "floor", "ceil", "trunc", "round", "abs"),
     **_same_names("pow", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
     **_same_names("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),

@@ -11,6 +11,7 @@ TABLE = {
     "softmax": lambda x, axis, dtype: torch.softmax(x, axis),
     "log_softmax": lambda x, axis, dtype: torch.log_softmax(x, axis),
     "cross_entropy_rows": _cross_entropy,
+    "log_odds": torch.logit,
     "binary_crossentropy_entries": lambda x, target: F.binary_cross_entropy(
         x, target, reduction="none"
     ),

@@ -1,4 +1,4 @@
-"""Batch norm in PyTorch."""
+"""Normalization in PyTorch."""
 
 from tests.oracle.pytorch import torch
 
@@ -7,7 +7,11 @@ def _moments(x):
     axes = [axis for axis in range(x.ndim) if axis != 1]
     count = max(1, x.numel() // x.shape[1])
     mean = x.sum(axes, keepdim=True) / count
-    return torch.stack([mean.flatten(), ((x - mean) ** 2).sum(axes) / count])
+    return torch.stack([mean.flatten(), ((x - mean) ** 2).sum(axes) / count]).double()
+
+
+def _standardize(x, eps):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
 
 
 def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
@@ -19,4 +23,4 @@ def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
     )
 
 
-TABLE = {"channel_moments": _moments, "batch_norm": _batch_norm}
+TABLE = {"channel_moments": _moments, "batch_norm": _batch_norm, "standardize": _standardize}

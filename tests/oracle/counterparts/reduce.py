@@ -35,7 +35,14 @@ def _place(function):
     return lambda x, axis, keepdim: function(x, dim=axis, keepdim=keepdim)
 
 
+def _center(x, axis):
+    if axis == () or not x.numel():
+        return x * (0 if x.numel() else 1)
+    return x - x.mean(axis, keepdim=True) if x.ndim else x * 0
+
+
 TABLE = {
+    "center": _center,
     "sum": _reduction(torch.sum),
     "mean": _reduction(torch.mean),
     "max": _reduction(torch.amax),
