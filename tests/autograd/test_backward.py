@@ -494,3 +494,26 @@ def test_gradient_without_targets_is_empty():
     y = leaf([1.0]) * 2
     y.backward()
     assert y.gradient() == []
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_many_float16_gradients_are_summed_in_float32(create_graph):
+    """In float16, a sum of ones stops at 2048."""
+    x, count = leaf(1.0, dtype=np.float16), 3000
+    middle = x * 1
+    total = Tensor(np.float32(0))
+    for _ in range(count):
+        total = total + middle.float() + x.float()
+    total.backward(create_graph=create_graph)
+    assert x.grad.dtype == np.float16
+    assert x.grad.item() == 2 * count
+
+
+def test_float16_gradient_of_a_target_and_in_a_hook_is_float16():
+    x, seen = leaf(1.0, dtype=np.float16), []
+    y = x * 2
+    y.register_hook(lambda grad: seen.append((grad.dtype, grad.item())))
+    of_y, of_x = (y + y + y).gradient(y, x)
+    assert seen == [(np.float16, 3.0)]
+    assert (of_y.dtype, of_x.dtype) == (np.float16, np.float16)
+    assert (of_y.item(), of_x.item()) == (3.0, 6.0)

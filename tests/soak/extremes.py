@@ -311,6 +311,7 @@ def binary(attempt: Attempt) -> None:
                 wrong &= pairs[0] > 0
             elif name == "pow":  # b - 1 must keep the parity of b for the sign of a negative base
                 wrong &= (pairs[0] > 0) | ((pairs[0] < 0) & (np.abs(wide[1]) < 1000))
+                wrong &= np.abs(pairs[0]) >= np.finfo(dtype).tiny  # below, a^(b - 1) may overflow
             if name == "copysign":
                 wrong &= pairs[0] != 0
             if name in ("mod", "fmod"):  # a jump, at which both quotients are right
@@ -452,7 +453,20 @@ REDUCTIONS: dict[str, tuple[Callable[[Tensor], Any], Real]] = {
 }
 
 _CANCEL = {"sum", "mean", "cumsum", "var", "std", "std, correction 0", "squared error"}
-_REDUCTION_CASES = _cases(list(REDUCTIONS), DTYPES, range(len(_rows(np.float32))))
+# Values on the way that the dtype cannot represent, by function and number of the row.
+_NOT_REPRESENTABLE = {
+    ("cross_entropy, smoothed", 5): "the logarithm of a probability, the difference of the maxima",
+    ("std", 11): "the square of a subnormal number",
+    ("std, correction 0", 11): "the square of a subnormal number",
+    ("norm", 11): "a subnormal norm has few digits, and its gradient divides by it",
+    ("norm, p=3", 11): "a subnormal norm has few digits, and its gradient divides by it",
+    ("logcumsumexp", 16): "the gradient uses the result, whose last digit is 1",
+}
+_REDUCTION_CASES = [
+    case
+    for case in _cases(list(REDUCTIONS), DTYPES, range(len(_rows(np.float32))))
+    if (case[0], case[2]) not in _NOT_REPRESENTABLE
+]
 
 
 @row(
@@ -502,7 +516,8 @@ def reductions(attempt: Attempt) -> None:
         assert exact.grad is not None
         expected = exact.grad.numpy()
         # Gradients of normalizations are differences of terms of this size.
-        largest = min(float(np.nanmax(np.abs(expected), initial=0.0)), 1e4) + 1
+        most = math.inf if name == "var" else 1e4
+        largest = min(float(np.nanmax(np.abs(expected), initial=0.0)), most) + 1
         floor = (500 + (condition if "Norm" in name or "std" in name else 0)) * largest
         wrong = faults(x.grad.numpy(), expected, 500, floor)
         wrong &= ~np.isnan(expected)

@@ -154,13 +154,16 @@ class Walk:
     other nodes are waiting, so a chain of ops never uses the heap."""
     owned: set[Edge] = field(default_factory=set)
     """The nodes and leaves whose total is referenced only by this walk, which may overwrite it."""
+    widened: set[Edge] = field(default_factory=set)
+    """The nodes and leaves of dtype float16 whose total is in float32, because a sum of many terms
+    would stop growing in float16."""
     grad_class: type[Any] = _ndarray
     """A gradient of this class, with the dtype and shape of its edge, needs no `unbroadcast`."""
     is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
         """Return the gradients of the leaves below `root` or, with `targets`, of the targets."""
-        grads, waiting = self.grads, self.waiting
+        grads, waiting, widened = self.grads, self.waiting, self.widened
         if self.create_graph:
             self.grad_class = self.kind
         self.receive(root.node or root, cotangent)
@@ -172,7 +175,7 @@ class Walk:
             while node is not None:
                 # All consumers of a node are newer and have run, so its total is complete.
                 grad_out = grads.pop(node)
-                if has_targets or node.hooks is not None:
+                if has_targets or widened or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
                 self.next_node = None
                 propagate(node, grad_out, self)
@@ -183,10 +186,15 @@ class Walk:
                 if waiting:
                     entry = node and (-node.order, node)
                     node = (heappushpop(waiting, entry) if entry else heappop(waiting))[1]
+            for edge in widened & grads.keys():
+                grads[edge] = cast(grads[edge], dtype=edge.dtype)
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:
         """Run the hooks of a node on its gradient, and keep the gradient if it is a target."""
+        if node in self.widened:
+            self.widened.discard(node)
+            grad = cast(grad, dtype=node.dtype)
         if node.hooks:
             if self.targets is None:
                 checks.check_usable(node)  # propagate() would raise only after the hooks ran
@@ -208,6 +216,9 @@ class Walk:
                     heappush(self.waiting, (-edge.order, edge))
             return
         total = grads[edge]
+        if total.dtype.char == "e":
+            total = grads[edge] = cast(total, dtype=np.float32)
+            self.widened.add(edge)
         if edge in self.owned:
             total += grad
         elif self.create_graph:

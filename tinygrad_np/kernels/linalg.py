@@ -92,12 +92,6 @@ def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
     """
     if x.dtype == np.float16:
         return norm(x.astype(np.float32), p, axis).astype(x.dtype)
-    if p == 2:
-        with np.errstate(over="ignore"):
-            found = np.sqrt(total(x * x, axis, True))
-        if x.dtype == np.float32 and np.isinf(found).any():  # the squares may be too large
-            return norm(x.astype(np.float64), p, axis).astype(x.dtype)
-        return found
     size = np.abs(x)
     if p == 1:
         return total(size, axis, True)
@@ -107,8 +101,12 @@ def norm(x: Array, p: float, axis: tuple[int, ...]) -> Array:
         extreme = size.max if p > 0 else size.min
         return np.asarray(extreme(axis=axis, keepdims=True))
     # For p < 0 a zero gives inf as a power and 0 as the norm.
-    with np.errstate(divide="ignore"):
-        return total(size**p, axis, True) ** (1 / p)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        powers = total(x * x if p == 2 else size**p, axis, True)
+        is_in_range = (powers >= np.finfo(x.dtype).tiny) & (powers < np.inf)
+        if x.dtype == np.float32 and not is_in_range.all():
+            return norm(x.astype(np.float64), p, axis).astype(x.dtype)
+        return np.asarray(np.sqrt(powers) if p == 2 else powers ** (1 / p))
 
 
 def products_of_others(x: Array) -> Array:

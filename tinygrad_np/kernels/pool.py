@@ -23,6 +23,9 @@ from tinygrad_np.runtime.memory import Array
 # Approximate number of bytes of the image processed at a time: they fit into the shared cache.
 _PIECE = 1 << 22
 
+# Larger windows are summed in float64.
+_MOST = 128
+
 _EVERY: Any = slice(None)
 
 
@@ -149,8 +152,10 @@ def avg_pool(x: Array, windows: Windows, count_include_pad: bool) -> Array:
     """Return the mean of each window of x (N, C, H, W), with or without the padding zeros."""
     shares = _shares(x.shape[2:], windows, count_include_pad)[..., None]
     x = batch_last(x)
-    # float16 is accumulated in float32.
-    wide = np.float32 if x.dtype == np.float16 else x.dtype
+    # Each window is summed entry by entry, so float16 and large windows need more digits.
+    wide = np.promote_types(x.dtype, np.float32)
+    if math.prod(windows.kernel) > _MOST:
+        wide = np.promote_types(wide, np.float64)
     out = memory.empty((len(x), *windows.counts, x.shape[-1]), wide)
     met = _all_meetings(windows, x.shape)
 

@@ -23,17 +23,17 @@ def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transpose
     if transposed:
         order = np.argsort(columns, kind="stable")
         rows, columns, weights = columns[order], rows[order], weights[order]
-    # float16 and integers are accumulated in float32.
+    number = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    most = number.max() + 1
     dtype = x.dtype
-    x = x.astype(
-        np.promote_types(dtype, np.float32) if dtype.kind == "f" else np.float32, copy=False
-    )
+    # Entries are added one after the other: float16, integers and long sums need more digits.
+    wide = np.promote_types(dtype, np.float32) if dtype.kind == "f" else np.dtype(np.float32)
+    x = x.astype(wide if most <= 128 else np.float64, copy=False)
     lead, trail = x.shape[:axis], x.shape[axis + 1 :]
     out = memory.empty((*lead, lengths[0 if transposed else 1], *trail), x.dtype)
     out.fill(0)
     # Apply the first weight of every row, then the second of every row, and so on.
-    number = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    for n in range(number.max() + 1):
+    for n in range(most):
         chosen = number == n
         part = _taken(x, columns[chosen], axis)
         part *= weights[chosen].astype(x.dtype).reshape(-1, *(1,) * len(trail))

@@ -15,6 +15,7 @@ from tinygrad_np.nn.parts import (
     check_format,
     options_note,
 )
+from tinygrad_np.ops.reduce import scale_of_large
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Shape
@@ -31,10 +32,12 @@ def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
     """Return x / √(mean(x²) + eps), with the mean over the last `rank` axes."""
     with np.errstate(over="ignore"):
         squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
-    if not np.isfinite(squares.data).all() and np.isfinite(x.data).all():
-        step = 2.0**-64  # a power of two, so that scaling is exact
-        return _divide_by_root(x * step, rank, eps * step * step)
-    return x * (squares + eps) ** -0.5
+    scale = scale_of_large(squares)
+    if scale is None:
+        return x * (squares + eps) ** -0.5
+    x = x * scale
+    squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
+    return x * (squares + eps * scale * scale) ** -0.5
 
 
 def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:

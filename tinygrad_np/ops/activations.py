@@ -150,7 +150,8 @@ def gelu(x: V, approximate: str = "tanh") -> V:
     if approximate == "none":
         inner = erf(x * math.sqrt(0.5))
     else:
-        inner = tanh(x * (x * x * 0.044715 + 1) * math.sqrt(2 / math.pi))
+        near = clip(x, -10, 10)  # the tanh of farther entries is ±1, and their cubes may overflow
+        inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
     return mul(x, (inner + 1) * 0.5)
 
 

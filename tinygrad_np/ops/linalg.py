@@ -12,8 +12,18 @@ from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import linalg as kernels
-from tinygrad_np.ops.elementwise import add, clip, div, eq, logical_not, ne, select, where
-from tinygrad_np.ops.reduce import Axis, divide_by_count, normalize_axes, sum
+from tinygrad_np.ops.elementwise import (
+    add,
+    div,
+    eq,
+    logical_not,
+    maximum,
+    mul,
+    ne,
+    select,
+    where,
+)
+from tinygrad_np.ops.reduce import Axis, divide_by_count, normalize_axes, scale_of_large, sum
 from tinygrad_np.ops.shape import reshape, transpose
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape, Value
@@ -389,4 +399,10 @@ def normalize(x: V, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> V:
     """
     if x.dtype == np.float16:  # `eps` would underflow
         return cast(normalize(cast(x, dtype=np.float32), p, dim, eps), dtype=x.dtype)
-    return div(x, clip(norm(x, p, dim, keepdim=True), eps))
+    with np.errstate(over="ignore"):
+        size = norm(x, p, dim, keepdim=True)
+    scale = scale_of_large(size)
+    if scale is not None:
+        x = mul(x, scale)
+        size = norm(x, p, dim, keepdim=True)
+    return div(x, maximum(size, eps if scale is None else mul(scale, eps)))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,7 +12,7 @@ from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
-from tinygrad_np.ops.elementwise import add, div, eq, mul, ne, select, where
+from tinygrad_np.ops.elementwise import add, as_array, div, eq, mul, ne, select, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -346,11 +347,12 @@ def var(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
         return _in_float32(var, x, axis, keepdim, correction)
     axes = normalize_axes("var", x, axis)
     centered = center(x, axes)
-    squares = sum(mul(centered, centered), axes, keepdim)
+    # The mean of the squares is finite even where their sum overflows.
+    squares = mean(mul(centered, centered), axes, keepdim)
     count = _count(x.shape, axes)
     # A factor rather than a divisor, because NumPy warns about 0 / 0.
     spare = count - correction
-    return mul(squares, 1 / spare if spare > 0 else math.inf if count > 1 else math.nan)
+    return mul(squares, count / spare if spare > 0 else math.inf if count > 1 else math.nan)
 
 
 def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> V:
@@ -366,9 +368,25 @@ def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
     """
     if x.dtype == np.float16:
         return _in_float32(std, x, axis, keepdim, correction)
-    variance = var(x, axis, keepdim, correction)
+    with np.errstate(over="ignore"):
+        variance = var(x, axis, keepdim, correction)
+    scale = scale_of_large(variance)
+    if scale is not None:
+        rows = _keep_axes(scale, x.shape, normalize_axes("std", x, axis))
+        variance = var(mul(x, rows), axis, keepdim, correction)
     is_zero = eq(variance, 0)
-    return where(is_zero, variance, sqrt(where(is_zero, 1, variance)))
+    root = where(is_zero, variance, sqrt(where(is_zero, 1, variance)))
+    return root if scale is None else div(root, scale)
+
+
+def scale_of_large(squares: Value) -> Array | None:
+    """Return a factor for each row whose squares overflow, or None if none of them do.
+
+    The factor is 1 for the other rows. It is a power of 2, so that multiplying loses no digits.
+    """
+    values: Any = as_array(squares)
+    is_finite = np.isfinite(values)
+    return None if is_finite.all() else np.where(is_finite, 1, 2.0**-96).astype(values.dtype)
 
 
 def _in_float32(function: Callable[..., V], x: V, *options: Axis | float) -> V:
@@ -390,12 +408,18 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
     return std(x, axis, keepdim, correction), mean(x, axis, keepdim)
 
 
+def _shares(x: Value, out: Value, x_shape: Shape, axis: Axis) -> Value:
+    """Return e^x / Σ e^x. The sum of e^(x - out) is not 1 where `out` is large and rounded."""
+    powers = exp(x - _broadcast_back(replace_minus_inf(out), x_shape, axis))
+    summed = sum(powers, axis=axis)
+    return powers / _broadcast_back(where(eq(summed, 0), 1.0, summed), x_shape, axis)
+
+
 @op(
     "log Σ e^x",
     vjps={
         "x": lambda grad_out, x, out, x_shape, axis: (
-            _broadcast_back(grad_out, x_shape, axis)
-            * exp(x - _broadcast_back(replace_minus_inf(out), x_shape, axis))
+            _broadcast_back(grad_out, x_shape, axis) * _shares(x, out, x_shape, axis)
         )
     },
     floating=True,
