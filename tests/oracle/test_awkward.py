@@ -166,6 +166,7 @@ CASES = {
 NONE_PASSES = "nan; PyTorch passes the upstream gradient through a nan"
 DIFFERENT = {
     "hardswish": (lambda x: np.isnan(x) | (x == -INF), "0 at -inf; PyTorch computes -inf times 0"),
+    "gelu": (np.isinf, "the limits, 0 and 1; PyTorch computes inf times 0"),
     "elu": (np.isnan, NONE_PASSES),
     "elu with alpha": (np.isnan, NONE_PASSES),
     "celu": (np.isnan, NONE_PASSES),

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from tinygrad_np.errors import DataError
+from tinygrad_np.files import failure
 from tinygrad_np.runtime.memory import Array
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -22,6 +23,12 @@ _MOST_AXES = 64
 
 _MOST_BYTES = 1 << 31
 """Largest size of the entries; the largest well-known IDX file, of EMNIST, has 0.55 GB."""
+
+_MOST_INFLATION = 200
+"""Largest size of the entries relative to the file. Images shrink to a tenth at best."""
+
+_HARMLESS = 1 << 26
+"""Entries of up to this size may inflate further."""
 
 _CHUNK = 1 << 20
 
@@ -35,8 +42,8 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
 
     Raises:
         DataError: if the file is missing or not an IDX file, its gzip stream is truncated or
-            damaged, its size does not match its shape or exceeds 2 GiB, or its bytes do not match
-            `sha256`.
+            damaged, its entries do not match its shape, take more than 2 GiB or, from 64 MiB on,
+            more than 200 times the size of the file, or its bytes do not match `sha256`.
 
     >>> import tempfile
     >>> from tinygrad_np import data
@@ -50,11 +57,12 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
     try:
         with path.open("rb") as file:
             is_gzipped = file.read(2) == b"\x1f\x8b"
+            most = max(_HARMLESS, _MOST_INFLATION * file.seek(0, 2))
             file.seek(0)
             if is_gzipped:
                 with gzip.GzipFile(fileobj=file) as inflated:
-                    return _read(path, inflated, sha256)
-            return _read(path, file, sha256)
+                    return _read(path, inflated, sha256, min(most, _MOST_BYTES))
+            return _read(path, file, sha256, min(most, _MOST_BYTES))
     except DataError:
         raise
     except EOFError as error:
@@ -65,8 +73,10 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
         raise DataError(
             f"{path}: the gzip stream is damaged ({error}). Download the file again."
         ) from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise failure(path, "read", error) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: there is not enough memory for the entries.") from error
 
 
 def is_html(content: bytes) -> bool:
@@ -77,7 +87,7 @@ def is_html(content: bytes) -> bool:
     )
 
 
-def _read(path: Path, file: BinaryIO | gzip.GzipFile, sha256: str | None) -> Array:
+def _read(path: Path, file: BinaryIO | gzip.GzipFile, sha256: str | None, most: int) -> Array:
     head = bytes(_read_exactly(file, 4))
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _DTYPES:
         if is_html(head + _read_exactly(file, 508)):
@@ -102,10 +112,10 @@ def _read(path: Path, file: BinaryIO | gzip.GzipFile, sha256: str | None) -> Arr
     shape = tuple(np.frombuffer(lengths, ">u4").tolist())
     dtype = np.dtype(_DTYPES[head[2]])
     # NumPy refuses absurd shapes even if they have an axis of length 0.
-    if math.prod(n or 1 for n in shape) * dtype.itemsize > _MOST_BYTES:
+    if math.prod(n or 1 for n in shape) * dtype.itemsize > most:
         raise DataError(
-            f"{path}: expected at most {_MOST_BYTES} bytes of entries, got a header with shape "
-            f"{shape} and dtype {dtype.name}."
+            f"{path}: expected at most {most} bytes of entries in a file of this size, got a "
+            f"header with shape {shape} and dtype {dtype.name}."
         )
     expected = math.prod(shape) * dtype.itemsize
     entries = _read_exactly(file, expected)

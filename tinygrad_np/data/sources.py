@@ -227,7 +227,9 @@ def load(
         try:
             folder = Path(given).expanduser()
         except RuntimeError as error:  # `~name`, and there is no such user
-            raise DataError(f"{source.title}: {origin} {given}: {error}") from error
+            raise DataError(
+                f"{source.title}: {origin} {given} is not a directory ({error})."
+            ) from error
         if origin == "data_dir" and not folder.is_dir():
             # Raise instead of falling back: a typo must not load data from elsewhere.
             raise DataError(f"{source.title}: data_dir {given} is not a directory.")

@@ -12,6 +12,7 @@ from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
+from tinygrad_np.ops.elementwise import abs as absolute
 from tinygrad_np.ops.elementwise import eq, ge, lt, mul, neg, where
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
@@ -349,7 +350,7 @@ def tanh(x: Array) -> Array:
     return kernels.unary(np.tanh, x)
 
 
-# √(x² + 1) = cosh(arsinh x) and √(x² - 1) = sinh(arcosh x), but x² would overflow.
+# √(x² + 1), where x² may overflow, is cosh(arsinh x).
 @op("arsinh x", vjps={"x": lambda grad_out, out: grad_out / cosh(out)}, floating=True)
 def asinh(x: Array) -> Array:
     """Compute the inverse hyperbolic sine.
@@ -362,7 +363,8 @@ def asinh(x: Array) -> Array:
 
 @op(
     "arcosh x",
-    vjps={"x": lambda grad_out, out: grad_out / sinh(out)},
+    # 1 / √(x² - 1), where x² may overflow.
+    vjps={"x": lambda grad_out, x: grad_out * rsqrt(1 - square(1 / x)) / absolute(x)},
     floating=True,
     samples=Samples((1.2, 3.0)),
 )

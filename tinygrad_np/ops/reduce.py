@@ -12,7 +12,7 @@ from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
-from tinygrad_np.ops.elementwise import add, as_array, div, eq, mul, ne, select, where
+from tinygrad_np.ops.elementwise import add, as_array, div, eq, gt, mul, ne, select, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -412,7 +412,7 @@ def _shares(x: Value, out: Value, x_shape: Shape, axis: Axis) -> Value:
     """Return e^x / Σ e^x. The sum of e^(x - out) is not 1 where `out` is large and rounded."""
     powers = exp(x - _broadcast_back(replace_minus_inf(out), x_shape, axis))
     summed = sum(powers, axis=axis)
-    return powers / _broadcast_back(where(eq(summed, 0), 1.0, summed), x_shape, axis)
+    return powers / _broadcast_back(where(gt(summed, 0), summed, 1.0), x_shape, axis)
 
 
 @op(
