@@ -33,6 +33,7 @@ Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
 """The edges of a node that need a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
+_FLOAT16 = np.dtype(np.float16)
 
 
 def backward(
@@ -120,9 +121,12 @@ def _distinct(grads: list[Grad], given: Grad) -> list[Grad]:
 def _cotangent(who: str, root: Variable, gradient: Any, create_graph: bool) -> Grad:
     """Return the upstream gradient of `root`: a Variable with `create_graph`, else an array."""
     checks.check_root(who, root, gradient)
-    check_unmasked(who, gradient)
     if not isinstance(gradient, Variable):
-        array = np.ones_like(root.data) if gradient is None else np.asarray(gradient, root.dtype)
+        if gradient is None:
+            array = np.ones_like(root.data)
+        else:
+            check_unmasked(who, gradient)
+            array = np.asarray(gradient, root.dtype)
         # The new graph may save this array, so it must not share memory with the caller's.
         gradient = root.result_class.wrap(array.copy() if create_graph else array)
     checks.check_like(f"{who}: expected a `gradient`", root, gradient, Variable, ShapeError)
@@ -186,8 +190,9 @@ class Walk:
                 if waiting:
                     entry = node and (-node.order, node)
                     node = (heappushpop(waiting, entry) if entry else heappop(waiting))[1]
-            for edge in widened & grads.keys():
-                grads[edge] = cast(grads[edge], dtype=edge.dtype)
+            if widened:
+                for edge in widened & grads.keys():
+                    grads[edge] = cast(grads[edge], dtype=edge.dtype)
         return grads
 
     def finish(self, node: Node, grad: Grad) -> Grad:
@@ -216,7 +221,7 @@ class Walk:
                     heappush(self.waiting, (-edge.order, edge))
             return
         total = grads[edge]
-        if total.dtype.char == "e":
+        if total.dtype is _FLOAT16:
             total = grads[edge] = cast(total, dtype=np.float32)
             self.widened.add(edge)
         if edge in self.owned:

@@ -88,7 +88,7 @@ class Primitive(Op):
         is_usual = len(args) == self.arity and len(options) == len(self.options)
         if not is_usual or not self.required <= given.keys():
             args, options = self._bind_by_name(args, given)
-        if not _PLAIN_OPTIONS.issuperset(map(type, options.values())):
+        if not _PLAIN_OPTIONS.issuperset(map(type, (given if is_usual else options).values())):
             checks.check_options(self, options)
             # A node keeps the options, so copy lists that the caller could change later.
             given = {n: v for n, v in options.items() if v is not self.options[n]}
@@ -151,7 +151,8 @@ def run(
         options: all options of the op, including defaults.
     """
     state = thread.state
-    if was_rebased[0] and state.recording:
+    has_changes = was_rebased[0]
+    if has_changes and state.recording:
         checks.check_current(op.name, inputs)
     try:
         if state.observers:
@@ -196,7 +197,7 @@ def run(
                     versions.append(version)
         node = record(plan, edges, saved, versions, options, out.shape, dtype, state)
     result = initialize(_new(Variable.result_class), out, node, version)
-    if op.view and node is None and len(version) > 1:
+    if has_changes and node is None:
         result.since = next(clock)
     return result
 

@@ -38,8 +38,8 @@ class Variable:
     that saved it. (PyTorch instead saves a copy of a counter and compares for equality.) The
     orders of the nodes that recorded in-place changes follow: see `rebase`.
 
-    `since` is the `clock` time at which an alias without a node was made; it is set only if
-    in-place changes of the memory had been recorded before.
+    `since` is the `clock` time at which a tensor without a node was made; it is set only if
+    in-place changes had been recorded before.
     """
 
     __slots__ = (

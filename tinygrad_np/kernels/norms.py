@@ -92,12 +92,16 @@ def _moments(rows: Array, pivot: Array | None = None) -> Array:
         _by_rows(piece, rows, 0.4)
         found /= rows.shape[1]
         mean, variance = found
-        variance -= mean * mean
-        is_far = mean * mean > 30 * variance
+        squares = mean * mean
+        variance -= squares
         mean += near[:, 0]
+        is_near = (squares <= 30 * variance) & (variance < _LARGE)
+        if is_near.all():
+            return found
         if not _is_exact(rows, variance):
             return _moments(rows.astype(np.float64))
-        if pivot is None and is_far.any():  # the first entry is far from all others
+        if pivot is None:  # the first entry is far from all others
+            is_far = ~is_near
             found[:, is_far] = _moments(rows[is_far], _column(mean[is_far], rows))
     np.maximum(variance, 0, out=variance)
     return found

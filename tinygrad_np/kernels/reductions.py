@@ -31,10 +31,13 @@ def total(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """Sum over axes: bools and integers in 64 bits; float16 is accumulated in float32."""
     if x.dtype == np.float16:
         return total(x.astype(np.float32), axis, keepdims).astype(x.dtype)
-    # Contiguous memory is summed in pairs.
-    is_contiguous = x.flags.c_contiguous and (axis is None or axis == -1 or axis == x.ndim - 1)
-    if x.size > _MOST and not is_contiguous and x.dtype.kind == "f":
-        x = _shorten(x, axis)
+    if x.size > _MOST and x.dtype.kind == "f":
+        if axis is None:
+            is_in_pairs = x.flags.c_contiguous
+        else:
+            is_in_pairs = axis in (-1, x.ndim - 1) and x.strides[-1] == x.itemsize
+        if not is_in_pairs:
+            x = _shorten(x, axis)
     return np.asarray(_sum(x, axis, keepdims=keepdims))
 
 
@@ -78,11 +81,13 @@ def center(x: Array, axis: Axes) -> Array:
 
 def _shorten(x: Array, axis: Axes) -> Array:
     """Sum parts of the axes to sum, until at most `_MOST` entries are added one after the other."""
-    if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] <= _MOST:
-        return x
     every = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = {a % x.ndim for a in every if -x.ndim <= a < x.ndim}
-    if math.prod([x.shape[a] for a in axes]) > _MOST:
+    shape = x.shape
+    count = 1
+    for a in every:
+        count *= shape[a] if -x.ndim <= a < x.ndim else 0
+    if count > _MOST:
+        axes = {a % x.ndim for a in every}
         x = _merge(x, axes)
         slow = axes - _axes_in_pairs(x, axes)
         while math.prod([x.shape[a] for a in slow]) > _MOST:

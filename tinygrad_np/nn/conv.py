@@ -118,7 +118,8 @@ class _Convolution(_ImageLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return images (N, K, P, Q) for images (N, C, H, W); N may be omitted."""
-        shape, missing = x.shape, self.rank + 2 - x.ndim
+        shape = x.shape
+        missing = self.rank + 2 - len(shape)
         channels = -1 if self.data_format == "NHWC" else 1 - missing
         if missing not in (0, 1) or shape[channels] != self.in_channels:
             raise ShapeError(f"{self.label()}: {self._wanted()}, got {shape}.{self._hint(shape)}")

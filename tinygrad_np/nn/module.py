@@ -544,9 +544,9 @@ class Layer(Module):
 
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         has_list = any(isinstance(value, list | str) for value in inputs)
+        is_other = not (has_list or isinstance(inputs[0], Tensor | np.ndarray))
         # A subclass with a forward of its own may take anything else, such as tuples.
-        is_own = type(self).forward.__module__.startswith("tinygrad_np.nn.")
-        if has_list or (is_own and not isinstance(inputs[0], Tensor | np.ndarray)):
+        if has_list or (is_other and type(self).forward.__module__.startswith("tinygrad_np.nn.")):
             hint = "Wrap lists in Tensor(...)." if has_list else "Pass a single Tensor."
             names = [f"{type(v).__module__}.{type(v).__name__}" for v in inputs]
             got = ", ".join(name.removeprefix("builtins.") for name in names)
