@@ -136,9 +136,15 @@ def same_arrays(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> boo
     )
 
 
+def errors_of(output: Path) -> str:
+    """Return what was written to stderr; a child killed at its start has not made the file."""
+    path = Path(f"{output}.err")
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
 def check_output(output: Path, status: int, *allowed: int) -> str:
     """Check the status and that there was no traceback; return what was written to stderr."""
-    errors = Path(f"{output}.err").read_text(errors="replace")
+    errors = errors_of(output)
     last = errors.strip().splitlines()[-1:]
     assert "Traceback" not in errors, f"a traceback on stderr, which ends in {last}"
     assert status in allowed, f"expected status {allowed}, got {status}; stderr ends in {last}"
@@ -182,9 +188,9 @@ def recover(folder: Path, output: Path, figures: bool = False) -> None:
     if not ((folder / "config.json").exists() and (folder / "training.safetensors").exists()):
         arguments = [*train_into(folder, figures=figures), "--overwrite"]
     status = finish(start(arguments, output))
-    errors = Path(f"{output}.err").read_text(errors="replace")
+    errors = errors_of(output)
     # A run that has its results has nothing left to do.
-    is_complete = "has completed all" in errors and (folder / "metrics.json").exists()
+    is_complete = "has completed" in errors and (folder / "metrics.json").exists()
     check_output(output, status, 0, *([2] if is_complete else []))
     check_files(folder)
     assert (folder / "model.safetensors").exists(), (

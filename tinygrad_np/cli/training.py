@@ -24,7 +24,7 @@ from tinygrad_np.cli.parts import (
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError
-from tinygrad_np.files import check_no_folder, remove, write_bytes
+from tinygrad_np.files import check_no_folder, make_folder, remove, write_bytes
 from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
@@ -83,6 +83,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     loader = make_loader(config, sets.train)
     trainer, epochs = _trainer(config, model, loader, sets, out)
     done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
+    make_folder(out, "--out")  # also deletes what a killed run has left
     count = sum(parameter.numel() for parameter in model.parameters())
     show(
         f"{config.model_name}: {count:,} parameters; {config.optimizer}, lr "
