@@ -149,7 +149,7 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         )
     has_plot = PYTORCH in sides and not {"steps", "eval"}.isdisjoint(args.only)
     if has_plot:
-        # Now, to fail if it cannot be written.
+        # Created now, to fail early if it is not writable.
         args.out = output_folder(args.out, Path("runs/benchmark"))
     for name in args.only:
         others = OtherProcesses()

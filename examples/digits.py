@@ -55,7 +55,7 @@ def main() -> None:
 
     model, epochs = runs[0]
     train.save(out / "model.safetensors", model.state_dict(), {"model": "DigitsCNN"})
-    # With this file, `python -m tinygrad_np evaluate` can use the weights.
+    # `python -m tinygrad_np evaluate` reads this file.
     config = RunConfig("DigitsCNN", data="digits", validation=0.0, epochs=args.epochs)
     config = config.with_changes({"optimizer": "sgd", "lr": 0.1, "momentum": 0.0})
     config.with_changes({"schedule": "constant"}).write(out / "config.json")

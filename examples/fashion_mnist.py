@@ -10,9 +10,9 @@ confused, and whether 90% of the predictions made with 90% confidence are correc
 used once, at the end, with the last weights, or with --patience the best.
 
 It prints the model summary, one line per epoch, a classification report and a calibration table.
-The output directory, runs/fashion_mnist by default, gets the weights, the settings, the training
-checkpoint, the history, and plots of sample images, training curves, confusion matrix, predictions
-and calibration.
+It writes the weights, the settings, the training checkpoint, the history, and plots of sample
+images, training curves, confusion matrix, predictions and calibration to the output directory,
+runs/fashion_mnist by default.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     history = fit(model, rest, validation, args)
     history.save(out / "history.json")
     train.save(out / "model.safetensors", model.state_dict(), {"model": "FashionCNN"})
-    # With this file, `python -m tinygrad_np evaluate` can use the weights.
+    # `python -m tinygrad_np evaluate` reads this file.
     config.write(out / "config.json")
     viz.save(viz.curves(history.epochs, f"FashionCNN on {rest.name}"), out / "curves.png")
     report(model, test_set, out)
@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
-    """Describe the run as one of `python -m tinygrad_np train`."""
+    """Return the settings of the equivalent `python -m tinygrad_np train` run."""
     return RunConfig(
         model="FashionCNN",
         data=train_set.name,

@@ -7,10 +7,10 @@ Start with this example. It loads MNIST, trains a model for three epochs with Ad
 schedule, and evaluates it on the test set after each epoch. If MNIST is not on disk and cannot be
 downloaded, it trains on the digits bundled with the package instead.
 
-It prints the model summary and one line per epoch. The output directory, runs/mnist by default,
-gets the weights (model.safetensors), the settings (config.json), the history (metrics.json), plots
-of the training curves, predictions, confusion matrix and calibration, and a drawing of the graph
-(graph.dot, graph.svg). `python -m tinygrad_np evaluate` and `predict` accept the directory.
+It prints the model summary and one line per epoch, and writes to the output directory, runs/mnist
+by default: the weights (model.safetensors), the settings (config.json), the history (metrics.json),
+plots of the training curves, predictions, confusion matrix and calibration, and a drawing of the
+graph (graph.dot, graph.svg). `python -m tinygrad_np evaluate` and `predict` accept the directory.
 
 For all other options of a training run, see `python -m tinygrad_np train --help`.
 """
@@ -50,7 +50,7 @@ def main() -> int:
         args.epochs = EPOCHS.get(train_set.name, 3)
     config = config_of(args, train_set)
     args.out = shared.output_folder(args.out, "runs/mnist")
-    # With this file, `python -m tinygrad_np evaluate` and `predict` can use the weights.
+    # `python -m tinygrad_np evaluate` and `predict` read this file.
     config.write(args.out / "config.json")
     return fit(args, model, train_set, test_set)
 
@@ -98,7 +98,7 @@ def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set
 
 
 def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
-    """Describe the run as one of `python -m tinygrad_np train`."""
+    """Return the settings of the equivalent `python -m tinygrad_np train` run."""
     return RunConfig(
         model=args.model,
         data=train_set.name,

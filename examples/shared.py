@@ -45,7 +45,7 @@ def run(main: Callable[[], int | None]) -> int:
 
 
 def output_folder(given: Path | None, default: str) -> Path:
-    """Create the output directory, say where it is, and return it.
+    """Create the output directory, print its path, and return it.
 
     If --out is not given, it is `default`, or the first of `default`-2, `default`-3 and so on that
     does not exist yet: results of an earlier run are never replaced.

@@ -255,7 +255,7 @@ def test_failing_backward_restores_the_generator():
 
 
 class Noise(nn.Module):
-    """Draw from a generator of its own without a function of the package."""
+    """Draw from its own generator without a function of the package."""
 
     def __init__(self):
         self.generator = rng(3)
@@ -265,7 +265,7 @@ class Noise(nn.Module):
 
 
 class OwnDropout(nn.Module):
-    """Dropout with generators of its own, and with the default generator."""
+    """Dropout with its own generators, and with the default generator."""
 
     def __init__(self):
         self.layers = [nn.Dropout(0.5, rng(1)), nn.Dropout2d(0.5, rng(2)), nn.Dropout(0.5)]
@@ -381,7 +381,7 @@ def test_generator_may_be_an_argument_or_a_variable():
 
 
 def test_graph_that_saved_a_buffer_stays_valid():
-    """The second run must not make arrays stale that other parts of the graph saved."""
+    """The second run must not invalidate arrays that other parts of the graph saved."""
     layer = nn.BatchNorm1d(2)
     x = Tensor(normal(4, 2).astype(np.float32), requires_grad=True)
     out = checkpoint(layer, x).sum() + (x * layer.running_var).sum()

@@ -1,4 +1,4 @@
-"""Programs in a terminal: exit status, closed pipes, full disks, and Ctrl-C at any moment."""
+"""Command-line programs: exit status, closed pipes, full disks, and Ctrl-C at any moment."""
 
 import errno
 import io
@@ -46,7 +46,7 @@ class Broken(io.StringIO):
         (BrokenPipeError(), 141, ""),
     ],
 )
-def test_errors_are_one_line_and_a_status(capsys, error, status, message):
+def test_errors_give_one_line_and_a_status(capsys, error, status, message):
     def fail():
         raise error
 
@@ -62,7 +62,7 @@ def test_the_result_is_the_status():
 
 
 @pytest.mark.parametrize("on_write", [True, False])
-def test_a_failing_output_is_an_error(monkeypatch, capsys, on_write):
+def test_a_failing_output_is_reported(monkeypatch, capsys, on_write):
     full = OSError(errno.ENOSPC, "no space")
     for error, status, message in [
         (full, 1, "error: standard output: cannot write to it (no space).\n"),
@@ -115,7 +115,7 @@ def shell(command, **variables):
         ("$RUN summary Le 2>/dev/full", 2, ""),
     ],
 )
-def test_output_that_nobody_reads_is_no_traceback(command, status, message):
+def test_closed_output_gives_no_traceback(command, status, message):
     # `true` may still be reading when the first line arrives, but it never reads the last.
     done = shell(command)
     assert (done.returncode, done.stderr) == (status, message)
@@ -124,7 +124,7 @@ def test_output_that_nobody_reads_is_no_traceback(command, status, message):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("buffering", ["", "1"])
-def test_a_full_disk_is_one_line(buffering):
+def test_a_full_disk_gives_a_one_line_error(buffering):
     done = shell("$RUN summary LeNet >/dev/full", PYTHONUNBUFFERED=buffering)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")

@@ -101,7 +101,7 @@ def test_a_file_that_is_being_written_is_not_removed(tmp_path, monkeypatch):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"content")]
 
 
-def test_a_temporary_file_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+def test_a_temporary_file_removed_before_it_is_locked_is_recreated(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
     lock, removed = fcntl.flock, []
 

@@ -307,7 +307,7 @@ def test_wrong_gradients_of_small_values_are_detected():
 
 @each("check", [gradcheck, gradgradcheck])
 @each("result", [lambda x: (x, x), lambda x: {"a": x}, lambda x: x.numpy(), lambda x: None])
-def test_function_that_returns_no_tensor_raises(result, check):
+def test_function_that_returns_a_non_tensor_raises(result, check):
     name = type(result(Tensor(POINTS))).__name__
     message = (
         f"gradcheck: expected the function to return a Tensor, got {name}. Check one output at a "

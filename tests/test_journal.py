@@ -12,7 +12,7 @@ from tinygrad_np.journal import Journal, Trial
 
 
 class Noisy(nn.Module):
-    """Random numbers and buffers of every kind, also in evaluation mode."""
+    """Random numbers and buffers of every kind, even in evaluation mode."""
 
     def __init__(self):
         self.norm = nn.BatchNorm1d(3, momentum=None).astype(np.float64)
@@ -95,7 +95,7 @@ def test_transforms_run_the_function_once(name, more):
 
 
 def test_trial_repeats_a_journal():
-    """Any number of times, and also after the state has moved on."""
+    """Any number of times, even after the state has changed."""
     model, x = Noisy(), Tensor(normal(4, 3))
     with Journal() as journal:
         first = model(x).tolist()

@@ -33,7 +33,7 @@ def test_every_promise_names_files_with_tests():
             assert re.search(r"^(def test_|@row\()", text, re.MULTILINE), path
 
 
-def test_the_package_imports_nothing_that_loads_objects():
+def test_the_package_imports_no_unpickling_modules():
     for path in sorted((ROOT / "tinygrad_np").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -45,7 +45,7 @@ def test_the_package_imports_nothing_that_loads_objects():
 
 
 class Bomb:
-    """An object that notices when it is unpickled."""
+    """An object that fails the test when it is unpickled."""
 
     def __reduce__(self):
         return pytest.fail, ("the file was unpickled",)

@@ -71,7 +71,7 @@ def accepts(schema, value):
         (ANYTHING, " ".join(VALUES)),
     ],
 )
-def test_leaves_accept_their_values_only(schema, accepted):
+def test_leaves_accept_only_their_values(schema, accepted):
     found = [name for name, value in VALUES.items() if accepts(schema, value)]
     assert " ".join(found) == accepted
 
@@ -94,7 +94,7 @@ TREE = {
         ({"a": [1]}, "expected `a` to be a list with 2 entries, got a list with 1 entries."),
         ({"a": [1, 2]}, "expected `a[1]` to be a string, got 2."),
         ({"b": {}}, "expected `b` to be a dict with the keys ['n'], got a dict with the keys []."),
-        ({"b": {"n": 1, 2: 3}}, "expected `b` to be a dict with strings as keys, got a dict with"),
+        ({"b": {"n": 1, 2: 3}}, "expected `b` to be a dict with string keys, got a dict with"),
         ({"b": {"n": 0.5}}, "expected `b.n` to be an integer >= 0, got 0.5."),
         ({"b": {"n": 1, "m": "x" * 99}}, f"expected `b.m` to be a number, got '{'x' * 59}...."),
         ({"c": [True, 1]}, "expected `c[1]` to be a bool, got 1."),

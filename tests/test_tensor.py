@@ -63,7 +63,7 @@ def test_like_methods_return_constants():
 
 
 class Foreign:
-    """An object with a dtype of its own, like a torch.Tensor, that may refuse the conversion."""
+    """An object with its own dtype, like a torch.Tensor, that may refuse the conversion."""
 
     def __init__(self, array):
         self.array = array

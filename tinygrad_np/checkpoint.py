@@ -32,7 +32,7 @@ class _Call:
     out: Array
     version: list[int]
     ended: int
-    """The `clock` time of the end of the call."""
+    """The `clock` time at the end of the call."""
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", type(self.function).__name__)
@@ -42,7 +42,7 @@ def _repeat(*, call: _Call) -> Tensor:
     with Trial(call.before):
         out = call.function(*call.args)
     if call.version[0] > call.ended:
-        return out  # `call.out` was changed in place since, so there is nothing to compare with
+        return out  # `call.out` has since been changed in place: there is nothing to compare
     if not np.array_equal(out.data, call.out, equal_nan=out.dtype.kind == "f"):
         raise GraphError(
             f"checkpoint: expected {call!r} to return the same result when it runs again in the "
@@ -54,10 +54,10 @@ def _repeat(*, call: _Call) -> Tensor:
 
 
 def _note_state(journal: Journal, function: Any, args: tuple[Any, ...]) -> None:
-    """Note the modules and generators in the arguments, the closure and globals of a function.
+    """Note the modules and generators in the arguments, closure and globals of a function.
 
     Modules that are called and generators passed to tinygrad_np report themselves; this finds those
-    that the function uses in other ways, such as `generator.random()` or the method of a module.
+    that the function uses in other ways, such as `generator.random()` or a method of a module.
     """
     waiting = [function, *args]
     seen = set()
@@ -105,7 +105,8 @@ def checkpoint(function: Callable[..., Tensor], *args: Any) -> Tensor:
     The backward pass runs the function again to recompute the intermediate results (Chen et al.
     2016). This trades the time of a second forward pass for memory. The second run draws the same
     random numbers and starts from the same buffers, such as the running statistics of a batch
-    norm; afterwards generators and buffers are as after one call. Other side effects happen twice.
+    norm; afterwards, generators and buffers are as if the function had run once. Other side effects
+    happen twice.
 
     Args:
         function: returns one Tensor; may also use tensors that are not arguments.

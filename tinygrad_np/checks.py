@@ -28,7 +28,7 @@ def is_integer(value: Any) -> bool:
 def is_real(value: Any) -> bool:
     """Return whether `value` is a real Python or NumPy number, possibly inf or nan.
 
-    As in `is_integer`, a bool is not.
+    As in `is_integer`, a bool is not a number.
 
     >>> is_real(2), is_real(np.float32(0.5)), is_real(True)
     (True, True, False)
@@ -110,8 +110,10 @@ def check_unmasked(who: str, value: Any) -> None:
     shape (2,). Fill the masked entries with .filled(value), or drop them with .compressed().
     """
     for part in value if isinstance(value, list | tuple) else (value,):
-        # The first test is fast, and spares the import of numpy.ma, which NumPy loads on use.
-        if type(part) not in _PLAIN and isinstance(part, np.ma.MaskedArray):
+        if part is not value and isinstance(part, list | tuple):
+            check_unmasked(who, part)
+        # The first test is fast, and avoids importing numpy.ma, which NumPy loads lazily.
+        elif type(part) not in _PLAIN and isinstance(part, np.ma.MaskedArray):
             raise DtypeError(
                 f"{who}: expected an array without a mask, got a masked array of shape "
                 f"{part.shape}. Fill the masked entries with .filled(value), or drop them with "

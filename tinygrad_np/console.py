@@ -1,4 +1,4 @@
-"""Programs in a terminal: lines that cannot fail, errors on one line, and the exit status."""
+"""Command-line programs: printing that never fails, one-line errors, and the exit status."""
 
 import io
 import os
@@ -11,9 +11,9 @@ from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
 
 
 def show(text: str, file: TextIO | None = None) -> None:
-    """Print a line to `file`, by default standard output; ignore it if that fails.
+    """Print a line to `file`, by default standard output; ignore errors.
 
-    A training run must not end because nobody reads its progress any more: the pipe to `head` is
+    A training run must not end because its progress cannot be printed: the pipe to `head` is
     closed, the terminal is gone, or the disk with the log is full.
     """
     with suppress(OSError, ValueError):
@@ -25,11 +25,10 @@ def run_program(main: Callable[[], int | None]) -> int:
 
     Returns:
         The result of `main` (0 if it is None); 1 after an error, 2 after an ArgumentError, 130
-        after Ctrl-C, and 141 if the reader of standard output has gone away, as for other programs
-        in a pipe.
+        after Ctrl-C, and 141 if standard output is a closed pipe, as after SIGPIPE.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files may contain characters that the encoding lacks.
+        # File names may contain characters that the encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:

@@ -213,8 +213,9 @@ def check_changeable(who: str, target: Variable) -> None:
     if isinstance(edge, Variable) and edge._requires_grad and edge.version is target.version:
         what = "leaf" if edge is target else "view of a leaf"
         raise GraphError(
-            f"{who}: this tensor is a {what} that requires a gradient, which a recorded in-place "
-            "change would make wrong. Change it inside no_grad(), or compute a new tensor."
+            f"{who}: this tensor is a {what} that requires a gradient, and a recorded in-place "
+            "change would make that gradient wrong. Change it inside no_grad(), or compute a new "
+            "tensor."
         )
 
 

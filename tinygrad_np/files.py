@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ except ImportError:  # Windows, which refuses to delete a file that is open
     fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY = re.compile(r"\.tinygrad_np-[0-9a-f]{16}\.tmp")
-# Nested deeper than any config or checkpoint, and far from Python's recursion limit.
+# Deeper than any config or checkpoint, and well below Python's recursion limit.
 _MAX_DEPTH = 50
 
 
@@ -33,11 +34,16 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Raises:
         DataError: if the file cannot be written; an existing file is then left unchanged.
     """
-    path = Path(path)
     try:
+        path = Path(path).resolve()  # the file that a symbolic link points to
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise DataError(f"{path}: cannot write the file (not a regular file).")
         file, temporary = _create_temporary(path.parent)
         try:
             with file:
+                if mode is not None:
+                    temporary.chmod(stat.S_IMODE(mode))
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -48,7 +54,9 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         finally:
             with suppress(OSError):
                 temporary.unlink()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+    except DataError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # a null character; a loop of links
         raise failure(path, "write", error) from error
     _sync_folder(path.parent)
 
@@ -65,7 +73,7 @@ def read_json(path: str | Path) -> Any:
     """Return the JSON value in a UTF-8 file.
 
     Raises:
-        DataError: if the file cannot be read or parsed, or an object in it has a key twice.
+        DataError: if the file cannot be read or parsed, or an object in it has duplicate keys.
     """
     content = read_bytes(path)
     try:
@@ -87,12 +95,12 @@ def remove(path: Path) -> None:
 
 
 def check_no_folder(*paths: Path) -> None:
-    """Raise DataError if one of the files that are to be written is a directory."""
+    """Raise DataError if one of the files to write is a directory."""
     for path in paths:
         if path.is_dir():
             raise DataError(
                 f"{path}: cannot write the file (Is a directory). Move the directory away, or "
-                "choose another place for the files."
+                "write the files elsewhere."
             )
 
 
@@ -139,9 +147,9 @@ def check_depth(value: Any, depth: int = 0) -> None:
 
 
 def _create_temporary(folder: Path) -> tuple[IO[bytes], Path]:
-    """Create a file of our own in `folder`, locked for as long as it is open.
+    """Create a temporary file in `folder`, locked for as long as it is open.
 
-    The lock tells a file that is being written from one that a killed process left.
+    The lock distinguishes a file that is being written from one that a killed process left.
     """
     while True:
         path = folder / f".tinygrad_np-{secrets.token_hex(8)}.tmp"
@@ -156,7 +164,7 @@ def _create_temporary(folder: Path) -> tuple[IO[bytes], Path]:
 
 
 def _remove_if_stale(path: Path) -> None:
-    """Delete a temporary file unless a process still writes it."""
+    """Delete a temporary file unless a process is still writing it."""
     # An error means that it is being written, or gone, or not ours to delete.
     with suppress(OSError):
         if fcntl is None:

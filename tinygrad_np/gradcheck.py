@@ -61,7 +61,7 @@ class _Check:
             )
 
     def function(self, *tensors: Any) -> Tensor:
-        """Call the function; every call draws the same numbers and finds the same buffers."""
+        """Call the function; every call draws the same numbers and starts from the same buffers."""
         with Trial():
             out = self._function(*tensors)
         if not isinstance(out, Tensor):

@@ -1,6 +1,6 @@
-"""Run a function a second time, or on trial, without effect on generators and buffers.
+"""Run a function again, or on trial, without side effects on generators and buffers.
 
-While a `Journal` is entered, `random.resolve` reports each random generator and `Module.__call__`
+While a `Journal` is active, `random.resolve` reports each random generator and `Module.__call__`
 each module before it is used. The journal keeps the state that they had then. A `Trial` can start
 from the states in a journal, and undoes all changes at its end.
 """
@@ -89,7 +89,7 @@ class Trial(Journal):
     Buffers hold copies of their arrays in the block, so a graph recorded in it stays valid.
 
     Args:
-        before: a journal from whose states the block starts; None starts from the current ones.
+        before: a journal with the states to start from; None starts from the current ones.
 
     >>> from tinygrad_np import Tensor, nn
     >>> layer = nn.BatchNorm1d(1)
@@ -113,7 +113,7 @@ class Trial(Journal):
                 generator.bit_generator.state = state
             for buffer, array in before.buffers.items():
                 self.buffers[buffer] = self._keep(buffer)
-                buffer.data = array.copy()
+                buffer.replace_array(array.copy())
             for attributes, name, buffer in before.attributes:
                 self.attributes.append((attributes, name, attributes.get(name, buffer)))
                 attributes[name] = buffer
@@ -124,14 +124,14 @@ class Trial(Journal):
         for attributes, name, value in reversed(self.attributes):
             attributes[name] = value
         for buffer, (array, version) in self.buffers.items():
-            buffer.data, buffer.version = array, version
+            buffer.replace_array(array, version)
         for generator, state in self.generators.items():
             generator.bit_generator.state = state
         random.set_default_generator(self.default)
 
     def _keep(self, buffer: Variable) -> Any:
         kept = buffer.data, buffer.version
-        buffer.data, buffer.version = buffer.data.copy(), [0]
+        buffer.replace_array(buffer.data.copy())
         return kept
 
 

@@ -63,7 +63,7 @@ def restore(state: Any) -> None:
 
 
 def state_schema(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of the states of bit generators of the same class as that of `state`.
+    """Return the schema for states of the same bit generator class as `state`.
 
     NumPy does not check them: it reads beyond its buffer if MT19937's position is too large.
     """

@@ -43,7 +43,7 @@ class ListOf:
 
 @dataclass(frozen=True)
 class DictOf:
-    """A dict with any strings as keys, but all of `needed`; known keys have their own schemas."""
+    """A dict with string keys, among them all of `needed`; `known` keys have their own schemas."""
 
     schema: Any
     known: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +72,7 @@ ANYTHING = Leaf("a value", lambda value: True)
 
 
 def like(value: Any) -> Any:
-    """Return the schema of values of the same kind; None stands for any value.
+    """Return the schema of values of the same kind; None accepts any value.
 
     >>> check("Owner", [1, 2, 3], like([0.5]))
     """
@@ -99,11 +99,11 @@ def check(who: str, value: Any, schema: Any, path: str = "") -> None:
         value: nested dicts, lists, arrays, numbers, strings and None.
         schema: nested dicts, lists, arrays (only their shape and dtype matter), `Leaf`, `OrNone`,
             `ListOf` and `DictOf`.
-        path: where the value is, for the message, such as "optimizer.state[0]".
+        path: path of the value for the error message, such as "optimizer.state[0]".
 
     Raises:
-        ArgumentError: if some value does not have its schema; the message names its path.
-        ShapeError: if an array has another shape.
+        ArgumentError: if a value does not match its schema; the message names its path.
+        ShapeError: if an array has the wrong shape.
     """
     match schema:
         case Leaf():
@@ -124,7 +124,7 @@ def check(who: str, value: Any, schema: Any, path: str = "") -> None:
                 check(who, inner, own, f"{path}[{position}]")
         case DictOf():
             is_dict = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-            _expect(is_dict, who, path, "a dict with strings as keys", value)
+            _expect(is_dict, who, path, "a dict with string keys", value)
             missing = [key for key in schema.needed if key not in value]
             _expect(not missing, who, path, f"a dict with the keys {[*schema.needed]}", value)
             for key, inner in value.items():
@@ -150,7 +150,7 @@ def _expect(is_valid: bool, who: str, path: str, words: str, value: Any) -> None
 
 
 def _describe(value: Any) -> str:
-    """Describe a value in at most a few words; its `repr` may be megabytes long."""
+    """Describe a value in a few words; its `repr` may be megabytes long."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     if isinstance(value, Mapping):

@@ -276,8 +276,8 @@ class Tensor(Variable):
         DtypeError: if the entries are not real numbers, `data` is a masked array or a list of
             them, `dtype` is not a float, int or bool dtype or too small for an entry, or
             `requires_grad` is True and the dtype is not float. With `dtype`, strings are parsed.
-        GraphError: if `data` is the result of a recorded op, or a list of tensors that require a
-            gradient; use `stack` to join them.
+        GraphError: if `data` is a tensor that requires a gradient, or a list of such tensors; use
+            `stack` to join them.
         ShapeError: if nested lists have different lengths, or an entry cannot be converted to
             `dtype`.
 
@@ -290,11 +290,6 @@ class Tensor(Variable):
     __slots__ = ()
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: Bool = False) -> None:
-        if isinstance(data, Variable) and data.node is not None:
-            raise GraphError(
-                "Tensor: the data is a tensor in a graph, which a new leaf would not be part of. "
-                "Use the tensor itself, or .detach() to leave the graph."
-            )
         initialize(self, _array_of(data, dtype), None, [0])
         if requires_grad:
             self.requires_grad = True
@@ -616,13 +611,16 @@ class Tensor(Variable):
 
     def __deepcopy__(self, memo: dict[Int, Any]) -> Self:
         """Copy the values and the gradient; the copy of a result is a leaf."""
-        return self._copied(
-            copy.deepcopy(self.data, memo), None, [0], copy.deepcopy(self.grad, memo)
-        )
+        data, grad = copy.deepcopy(self.data, memo), copy.deepcopy(self.grad, memo)
+        # Tensors that share memory and a version counter still do so in the copy.
+        version = copy.deepcopy(self.version, memo)
+        version[:] = [0]
+        return self._copied(data, None, version, grad)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values, without gradient and hooks; a result becomes a leaf, as in PyTorch."""
-        return _restore, (type(self), self.data, self.requires_grad), (None, self._own_attributes())
+        values = (type(self), self.data, self.requires_grad, self.version)
+        return _restore, values, (None, self._own_attributes())
 
     def _copied(self, data: Array, node: Any, version: list[Int], grad: Any) -> Self:
         copied = initialize(type(self).__new__(type(self)), data, node, version)
@@ -636,13 +634,13 @@ class Tensor(Variable):
 
     @property
     def data(self) -> Array:
-        """The array with the values; backward passes do not notice writes to it.
+        """The array with the values; backward passes do not notice writes such as x.data[0] = 1.
 
-        Setting it replaces the array, also by a copy of the values of a Tensor.
+        Setting it copies an array or the values of a Tensor. `x.data -= y` changes the array in
+        place, which backward passes notice.
 
         Raises:
-            DtypeError: if it is set to anything but numbers of native byte order, or not to floats
-                although a gradient is required.
+            DtypeError: if it is set to anything but an array of this dtype.
             GraphError: if it is set to a Tensor in a graph.
         """
         return self._array
@@ -653,9 +651,15 @@ class Tensor(Variable):
             self.mark_changed()
             return
         if isinstance(value, Variable):
-            value = np.array(value)  # raises for a tensor in a graph
-        kinds = ("f", "floats") if self.requires_grad else ("biuf", "numbers")
-        self._array, self.version = _check_shareable("data", value, *kinds), [0]
+            value = np.asarray(value)  # raises for a tensor in a graph
+        array = _check_shareable("data", value)
+        if array.dtype != self.dtype:
+            raise DtypeError(
+                f"data: expected an array of dtype {self.dtype}, like the tensor, got "
+                f"{array.dtype}. Convert the array with .astype(np.{self.dtype})."
+            )
+        # A copy: changes of another tensor with the same memory would go unnoticed.
+        self._array, self.version = array.copy(order="K"), [0]
 
     @property
     def requires_grad(self) -> Bool:
@@ -781,17 +785,25 @@ class Tensor(Variable):
         return Int(self.item())
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        """Run an operator with an ndarray on the left; NumPy functions are not supported."""
+        """Run the ufunc of an operator, for example with an ndarray on the left."""
         op, outs = _OPERATORS.get(ufunc.__name__), options.pop("out", ())
-        if op is None or method != "__call__" or options:
-            return NotImplemented
+        has_other_out = any(isinstance(value, Variable) for value in outs)
+        if op is None or method != "__call__" or options or has_other_out:
+            raise DtypeError(
+                f"{ufunc.__name__}: NumPy functions do not accept Tensors. Use a method, such as "
+                "x.exp(), a function of tinygrad_np.ops, or x.detach().numpy()."
+            )
         if not outs:
             return op(*inputs)
         # An in-place operator such as `array -= tensor`.
-        if any(isinstance(value, Variable) for value in outs):
-            return NotImplemented
         plain = [np.asarray(x) if isinstance(x, Variable) else x for x in inputs]
         return ufunc(*plain, out=outs)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, options: Any
+    ) -> Any:
+        """Call a NumPy function on the arrays; raise for a tensor that requires a gradient."""
+        return function(*_as_arrays(args), **_as_arrays(options))
 
     def __array__(self, dtype: Any = None, copy: Bool | None = None) -> Array:
         if self.requires_grad:
@@ -800,6 +812,10 @@ class Tensor(Variable):
                 ".detach(), or .stack(...) to join tensors."
             )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __format__(self, spec: str) -> str:
+        """Format the only entry as a number; without a `spec`, return the same text as `str`."""
+        return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(")
@@ -915,6 +931,11 @@ class Tensor(Variable):
     __setitem__ = ops.setitem
 
     # Dtypes.
+
+    def new_like(self, values: Any) -> "Tensor":
+        """Convert a nested list of numbers to a tensor of this dtype."""
+        Tensor(values)  # raises for anything else; with a dtype, strings would be parsed
+        return Tensor(values, dtype=self.dtype)
 
     def cast(self, dtype: Any) -> "Tensor":
         """Convert to `dtype`; always return a copy.
@@ -1232,9 +1253,14 @@ def _array_of(data: Any, dtype: Any) -> Array:
     """Convert user data to a new array."""
     dtype = None if dtype is None else check_dtype("Tensor", dtype)
     if isinstance(data, Variable):
+        if data.requires_grad:
+            raise GraphError(
+                "Tensor: the data is a tensor that requires a gradient, which the new tensor would "
+                "not pass on. Use the tensor itself, or .detach() first."
+            )
         return np.array(data.data, dtype)
     check_unmasked("Tensor", data)
-    # Arrays, and what converts itself to one, such as a torch.Tensor or a pandas.Series.
+    # Arrays, and objects that convert themselves, such as a torch.Tensor or a pandas.Series.
     has_dtype = hasattr(data, "__array__")
     try:
         source = np.asarray(data)
@@ -1261,21 +1287,33 @@ def _array_of(data: Any, dtype: Any) -> Array:
     return array
 
 
-def _check_shareable(who: str, array: Any, kinds: str = "biuf", what: str = "numbers") -> Array:
+def _as_arrays(value: Any) -> Any:
+    """Replace the Tensors in nested lists, tuples and dicts by arrays."""
+    if isinstance(value, Variable):
+        return np.asarray(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_as_arrays, value))
+    if isinstance(value, dict):
+        return {name: _as_arrays(inner) for name, inner in value.items()}
+    return value
+
+
+def _check_shareable(who: str, array: Any) -> Array:
     """Return an ndarray that a Tensor can hold; raise DtypeError for anything else."""
     check_unmasked(who, array)
-    is_known = isinstance(array, np.ndarray) and array.dtype.kind in kinds
+    is_known = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
     if not is_known or not array.dtype.isnative:
         raise DtypeError(
-            f"{who}: expected an ndarray of {what} in native byte order, got {kind_of(array)} of "
+            f"{who}: expected an ndarray of numbers in native byte order, got {kind_of(array)} of "
             f"dtype {getattr(array, 'dtype', None)}."
         )
     return np.asarray(array)
 
 
-def _restore(kind: type[Tensor], data: Array, requires_grad: bool) -> Tensor:
+def _restore(kind: type[Tensor], data: Array, requires_grad: bool, version: list[int]) -> Tensor:
     """Return an unpickled tensor."""
-    tensor = kind.wrap(data)
+    version[:] = [0]
+    tensor = kind.wrap(data, None, version)
     tensor._requires_grad = requires_grad
     return tensor
 

@@ -465,7 +465,7 @@ def test_predict_recognizes_the_bundled_digits_and_warns(tmp_path, capsys):
 
 @pytest.fixture
 def predicted(monkeypatch):
-    """Make `predict` use an untrained model; return the list of logits that it is to output."""
+    """Make `predict` use an untrained model; return the list of logits that it outputs."""
     model = parts.make_model("MnistCNNLight", {})
     config = RunConfig(data="mnist", model="MnistCNNLight")
     logits = []
@@ -477,7 +477,7 @@ def predicted(monkeypatch):
 SURE, UNSURE = np.eye(10)[3] * 9, np.eye(10)[3]
 
 
-def test_predict_reports_unreadable_files_and_goes_on(tmp_path, capsys, predicted):
+def test_predict_reports_unreadable_files_and_continues(tmp_path, capsys, predicted):
     first, second = pictures_of(data.digits(28)[1], tmp_path, 2)
     (tmp_path / "text.png").write_text("no picture")
     bad = [str(tmp_path / name) for name in ("text.png", "missing.png", ".")]
@@ -500,7 +500,7 @@ def test_predict_without_a_readable_file_prints_only_errors(tmp_path, capsys, pr
     assert printed.err.count("error: ") == 2
 
 
-def test_predict_warns_of_low_confidence_and_several_shapes(tmp_path, capsys, predicted):
+def test_predict_warns_about_low_confidence_and_several_shapes(tmp_path, capsys, predicted):
     first, second = pictures_of(data.digits(28)[1], tmp_path, 2)
     one = np.pad(np.full((80, 12), 255, np.uint8), 40)
     both = str(tmp_path / "both.png")
@@ -766,7 +766,7 @@ def test_an_unwritable_out_is_an_error_before_training(tmp_path, capsys):
 
 
 @each("name", ["model.safetensors", "config.json", "last.safetensors", "steps.csv", "curves.png"])
-def test_a_directory_in_place_of_a_result_is_an_error_before_training(tmp_path, capsys, name):
+def test_a_directory_in_place_of_a_result_fails_before_training(tmp_path, capsys, name):
     (tmp_path / name / name).mkdir(parents=True)
     assert main(["train", *QUICK, "--overwrite", "--out", str(tmp_path / name)]) == 1
     captured = capsys.readouterr()

@@ -52,7 +52,7 @@ def test_an_empty_folder_is_removed_if_it_is_new(tmp_path):
     assert folder.is_dir()
 
 
-def test_a_file_in_place_of_the_parent_is_an_error(tmp_path):
+def test_a_file_in_place_of_the_parent_raises(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(DataError, match="--out: cannot create or write to the directory"):
         output_folder(None, tmp_path / "runs" / "net")

@@ -117,7 +117,7 @@ def test_config_sets_the_trainer(tmp_path):
     assert by_kind[train.Evaluate].loader.dataset is sets.test
 
 
-def test_a_model_that_fails_for_the_images_is_an_error():
+def test_a_model_that_fails_on_the_images_raises():
     """The message suggests the other size if the model works with it."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     parts.check_images(model, config_of(model="net.py:Net"))

@@ -133,7 +133,7 @@ def floats(*odd):
         (
             {"images": [np.zeros((1, 2, 2)), np.zeros((1, 3, 3))]},
             ShapeError,
-            "cannot convert `images`, got list, to an array (setting an array element",
+            "expected `images` to be convertible to an array, got list (setting an array element",
         ),
         (
             {"images": []},
@@ -199,7 +199,7 @@ def test_first_keeps_all_other_fields(count):
     assert whole.first(None) is whole
 
 
-def test_lists_and_tensors_serve_as_well_as_arrays():
+def test_lists_and_tensors_are_accepted_like_arrays():
     whole = small()
     for convert in (np.ndarray.tolist, list, tinygrad_np.Tensor):
         same = small(images=convert(whole.images), labels=convert(whole.labels), classes=range(3))
@@ -283,7 +283,7 @@ def test_last_batch_may_be_smaller(count, size, lengths):
     [(10, 4, [4, 4]), (8, 4, [4, 4]), (4, 4, [4]), (5, 4, [4]), (4, 1, [1, 1, 1, 1])],
 )
 def test_drop_last_leaves_out_a_smaller_last_batch(count, size, lengths):
-    """The other batches are the same, and each epoch leaves out other images."""
+    """The other batches are the same, and each epoch leaves out different images."""
     loader, whole = (
         data.DataLoader(small(count), size, shuffle=True, seed=2, drop_last=drop_last)
         for drop_last in (True, False)
@@ -292,7 +292,8 @@ def test_drop_last_leaves_out_a_smaller_last_batch(count, size, lengths):
     assert [len(images) for images, _ in loader] == lengths
     kept = size * len(lengths)
     assert order_of(loader) == order_of_epoch(whole, 1)[:kept]
-    assert loader.state_dict() == {"seed": 2, "epoch": 2}
+    options = {"images": count, "batch_size": size, "shuffle": 1, "drop_last": 1}
+    assert loader.state_dict() == {"seed": 2, "epoch": 2, **options}
 
 
 def order_of_epoch(loader, epoch):
@@ -300,7 +301,26 @@ def order_of_epoch(loader, epoch):
     return order_of(loader)
 
 
-def test_drop_last_of_less_than_a_batch_raises():
+@each(
+    ("other", "got"),
+    [
+        ({"batch_size": 4}, "batch_size=4, got batch_size=3"),
+        ({"shuffle": False}, "shuffle=0, got shuffle=1"),
+        ({"drop_last": True}, "drop_last=1, got drop_last=0"),
+        ({"dataset": small(9)}, "images=9, got images=8"),
+    ],
+)
+def test_state_of_a_loader_with_other_options_raises(other, got):
+    options = {"dataset": small(8), "batch_size": 3, "shuffle": True, "seed": 2}
+    state = data.DataLoader(**options).state_dict()
+    loader = data.DataLoader(**{**options, **other})
+    before = loader.state_dict()
+    with pytest.raises(ArgumentError, match=f"expected the state of a loader with {got}"):
+        loader.load_state_dict(state)
+    assert loader.state_dict() == before
+
+
+def test_drop_last_with_less_than_one_batch_raises():
     message = (
         r"^DataLoader: expected `batch_size` to be at most the number of images with "
         r"drop_last=True, got 8 for 5 images\."
@@ -398,7 +418,7 @@ def test_empty_dataset_raises():
         data.DataLoader(small(0))
 
 
-def test_split_rounds_the_total_as_a_person_would():
+def test_split_rounds_the_total_size():
     """Each class of 11 has 1.1 images to hold out: two of the twenty classes give one more."""
     labels = np.tile(np.arange(20, dtype=np.uint8), 11)
     whole = data.Dataset(np.zeros((220, 1, 2, 2), np.uint8), labels, tuple(map(str, range(20))))

@@ -166,7 +166,7 @@ def test_gzip_of_several_members_or_padded_with_zeros_is_read(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["raw", "gz"])
 def test_memory_is_bounded(tmp_path, head, size, wrap):
-    """A file takes the memory of the entries that are promised and there, and of a few chunks."""
+    """Memory is bounded by the entries both promised and present, plus a few chunks."""
     path = written(tmp_path, wrap(head + bytes(size)))
     tracemalloc.start()
     try:

@@ -39,7 +39,7 @@ def distance(one, other):
 def distance_when_moved(one, other):
     """Return the least distance when one image is moved by up to a pixel.
 
-    The center of mass is rounded to a pixel, so that a small change can move the digit.
+    The center of mass is rounded to a pixel, so a small change can move the digit.
     """
     moves = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return min(distance(np.roll(one, move, (-2, -1)), other) for move in moves)
@@ -177,7 +177,7 @@ def test_picture_without_a_digit_raises(tmp_path, kind):
         "normal noise": generator.normal(128, 30, (400, 300)).clip(0, 255),
         "specks": specks(np.full((300, 260), 200)),
     }[kind].astype(np.uint8)
-    with pytest.raises(DataError, match="expected a digit, but nothing larger than a speck stands"):
+    with pytest.raises(DataError, match="expected a digit, got a picture in which nothing larger"):
         data.load_digit(written(tmp_path, pixels))
 
 
@@ -299,7 +299,7 @@ def test_digit_that_touches_the_edges_is_read_whole(tmp_path, expected):
 
 
 def test_strokes_of_one_digit_stay_together(tmp_path, expected):
-    """The bar of the seven is detached, or its stroke broken, and there is no warning."""
+    """A detached bar or a broken stroke of the seven gives no warning."""
     for row in (42, 90):
         pixels = large(seven())
         pixels[30 + row : 34 + row] = 0
@@ -307,7 +307,7 @@ def test_strokes_of_one_digit_stay_together(tmp_path, expected):
 
 
 @pytest.mark.parametrize("gap", [12, 30, 100])
-def test_several_digits_are_warned_about(tmp_path, expected, gap):
+def test_several_digits_give_a_warning(tmp_path, expected, gap):
     one = large(seven(), margins=0)[24:144, 48:120]
     pair = np.pad(np.hstack([one, np.zeros((120, gap), np.uint8), one // 2]), 50)
     path = written(tmp_path, pair)

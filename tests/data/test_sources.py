@@ -54,10 +54,10 @@ FILES = tuple(
 class Server:
     """A local HTTP server with fixed answers and a log of requested paths.
 
-    An answer is a status, a body, and by how many bytes Content-Length exceeds the body. The first
-    requests are answered from `before`, if it is not empty: with a status, no body and the headers
-    given, or by closing the connection if the status is None. If `drips` is "headers" or "body",
-    this part of an answer is sent a byte at a time, without end.
+    An answer is a status, a body, and the number of bytes by which Content-Length exceeds the body.
+    The first requests are answered from `before`, if it is not empty: with a status, headers and no
+    body, or by closing the connection if the status is None. If `drips` is "headers" or "body",
+    that part of the response is sent one byte at a time, without end.
     """
 
     address: str
@@ -140,7 +140,7 @@ def source(*mirrors):
 
 
 def impatient(**changes):
-    """Return limits that wait for nothing, and the list of the delays asked for."""
+    """Return limits that record delays instead of waiting, and the list of these delays."""
     delays = []
     return sources.Limits(**{"sleep": delays.append, **changes}), delays
 
@@ -300,7 +300,7 @@ def test_temporary_failure_of_the_only_mirror_is_retried(server, cache, fault):
     assert contents(cache) == OFFICIAL
 
 
-def test_transfer_that_breaks_off_is_retried(server):
+def test_interrupted_transfer_is_retried(server):
     small = source(server.mirror("one", missing=1))
     limits, _ = impatient(sleep=lambda delay: server.mirror("one"))
     is_whole(sources.load(small, None, limits))
@@ -341,8 +341,8 @@ def test_only_mirrors_that_failed_temporarily_are_retried(server):
 
 
 @pytest.mark.parametrize("drips", ["headers", "body"])
-def test_slow_server_is_given_up(server, drips, cache):
-    """A byte now and then resets a timeout, but is too few per second."""
+def test_slow_transfer_is_aborted(server, drips, cache):
+    """An occasional byte resets a timeout, but is below the minimum rate."""
     server.drips = drips
     message = failure(source(server.mirror("one")), window=0.05, rate=1000)
     assert "the server sent fewer than 1000 bytes per second for 0.05 s" in message
@@ -364,7 +364,7 @@ def test_transfer_may_take_several_windows(monkeypatch):
 
 
 def test_nothing_is_on_disk_during_a_transfer(server, cache, monkeypatch):
-    """So a killed download leaves nothing."""
+    """A killed download therefore leaves no file."""
     receive, seen = pooch.HTTPDownloader.__call__, []
 
     def watched(self, url, body, _):
@@ -376,7 +376,7 @@ def test_nothing_is_on_disk_during_a_transfer(server, cache, monkeypatch):
     assert [set(files) for files in seen] == [set(NAMES[:count]) for count in range(4)]
 
 
-def test_endless_answer_is_given_up(server, cache):
+def test_endless_response_is_aborted(server, cache):
     small = source(server.mirror("one", dict.fromkeys(NAMES, bytes(100_000))))
     assert "the server sent more than 9999 bytes" in failure(small, size=9999)
     assert list(cache.iterdir()) == []
@@ -535,7 +535,7 @@ def test_fashion_mnist_is_found_where_torchvision_puts_it(tmp_path):
     is_whole(sources.load(replace(source(), title="Fashion-MNIST"), tmp_path))
 
 
-def test_html_page_in_place_of_a_file_is_named_as_such(tmp_path):
+def test_html_page_in_place_of_a_file_is_reported(tmp_path):
     put(tmp_path, OFFICIAL | {NAMES[2]: b"<!DOCTYPE html>\n<html>404</html>"})
     message = failure(source(), tmp_path)
     assert message.startswith(f"{tmp_path / NAMES[2]}: expected an IDX file, got an HTML page, ")

@@ -21,7 +21,7 @@ SHAPES = [(40_003, 2), (2, 40_003), (5000, 2, 3), (300, 7, 5), (513, 3, 129), (1
 
 
 def axes_of(rank):
-    """Return all choices of axes, also counted from the end, and None."""
+    """Return all choices of axes, with negative ones and None."""
     every = [c for r in range(1, rank + 1) for c in itertools.combinations(range(rank), r)]
     return [None, 0, -1, (-1,), *every]
 
@@ -55,7 +55,7 @@ def test_integers_and_bools_are_summed_in_64_bits():
     assert reductions.total(np.ones((1000, 2), bool), 0).tolist() == [1000] * 2
 
 
-def test_half_precision_is_summed_in_single():
+def test_float16_is_summed_in_float32():
     x = np.full((300_000, 2), 0.1, np.float16)
     found = reductions.total(x, 0)
     assert found.dtype == np.float16
@@ -72,7 +72,7 @@ def test_a_mean_is_finite_where_the_sum_overflows():
     assert reductions.mean(x, 0).tolist() == [np.inf, pytest.approx(3e38)]
 
 
-def test_sums_of_nothing_and_wrong_axes():
+def test_empty_sums_and_invalid_axes():
     assert reductions.total(np.zeros((0, 500), np.float32), 0).tolist() == [0.0] * 500
     assert reductions.total(np.zeros((500, 0), np.float32), 0).shape == (0,)
     assert np.isnan(reductions.mean(np.zeros((0, 2), np.float32), 0)).all()
@@ -111,7 +111,7 @@ def test_repeated_indices_are_added_accurately():
             np.testing.assert_allclose(half, expected, rtol=2e-3)
 
 
-def test_a_mask_writes_its_entries():
+def test_entries_of_a_mask_are_written():
     x = np.arange(1.0, 4.0, dtype=np.float16)
     mask = np.array([[True, False], [True, True]])
     assert reductions.add_at(x, mask, (2, 2)).tolist() == [[1, 0], [2, 3]]

@@ -646,7 +646,7 @@ FLOAT_LAYERS = [
 )
 @each(("layer", "shape"), FLOAT_LAYERS)
 def test_input_of_another_float_dtype_raises(layer, shape, given, other):
-    """PyTorch raises too. Nothing is converted to the wider dtype, and buffers do not change."""
+    """As in PyTorch, nothing is converted to the wider dtype, and buffers do not change."""
     layer = copy.deepcopy(layer).astype(other)
     buffers = [buffer.tolist() for buffer in layer.buffers()]
     name = np.dtype(given).name
@@ -672,7 +672,7 @@ def test_layer_without_weights_accepts_all_float_dtypes(layer):
 
 @each("value", [(Tensor.ones(2, 3),), {"x": Tensor.ones(2, 3)}, None, 2.0, np.float32(2)])
 @each("layer", [nn.Linear(3, 2), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(3), nn.MaxPool2d(2)])
-def test_input_that_is_no_array_raises(layer, value):
+def test_non_array_input_raises(layer, value):
     """For example the pair that an LSTMCell returns."""
     words = r"expected Tensors or ndarrays, got (tuple|dict|NoneType|float|numpy.float32)\. Pass a "
     with pytest.raises(DtypeError, match=f"^{type(layer).__name__} '1': {words}"):

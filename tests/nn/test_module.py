@@ -558,7 +558,7 @@ def test_different_values_for_a_tied_weight_raise(strict):
 
 def test_a_path_in_place_of_a_state_dict_raises():
     with pytest.raises(
-        DtypeError, match=r"^Tied\.load_state_dict: expected a dict of arrays, got s"
+        DtypeError, match=r"^Tied\.load_state_dict: expected `state` to be a dict of arrays"
     ):
         Tied().load_state_dict("model.safetensors")
 
@@ -777,7 +777,7 @@ def test_a_set_of_modules_raises(change):
 
 @each("inner", [nn.Linear(1, 1), nn.Parameter([1.0])])
 def test_an_attribute_that_is_a_set_of_modules_or_parameters_raises(inner):
-    """They would be missing from `parameters()` without a word."""
+    """They would silently be missing from `parameters()`."""
     module = nn.Module()
     module.names, module.parts = {"a", "b"}, {}
     assert list(module.parameters()) == []

@@ -135,18 +135,37 @@ def test_saved_tensor_that_was_overwritten_raises():
         (lambda: (leaf(1.0, 2.0) * 1).__setitem__(5, 1.0), AxisError, "setitem: index 5 is out"),
         (lambda: Tensor([1.0]).__setitem__(0.5, 1.0), DtypeError, "setitem: expected an index ar"),
         (lambda: Tensor([1.0]).expand(2).__setitem__(0, 1), GraphError, "is read-only"),
-        (lambda: Tensor([1.0]).__setitem__(0, "a"), ShapeError, "setitem: could not convert"),
+        (lambda: Tensor([1.0]).__setitem__(0, "a"), DtypeError, "expected numbers, got str"),
+        (lambda: Tensor([1.0]).__setitem__(0, None), DtypeError, "expected numbers, got None"),
+        (
+            lambda: Tensor([1.0]).__setitem__(0, np.array(1j)),
+            DtypeError,
+            "setitem: expected numbers, got an array of dtype complex128",
+        ),
+        (
+            lambda: Tensor([1.0]).__setitem__(0, [leaf(1.0) * 2]),
+            GraphError,
+            "requires a gradient",
+        ),
         (
             lambda: Tensor([1.0]).__setitem__(0, np.ma.masked_array([1.0], [1])),
             DtypeError,
             "setitem: expected an array without a mask",
         ),
-        (lambda: (leaf(1.0) * 1).__setitem__((), "a"), ShapeError, "setitem: could not convert"),
+        (lambda: (leaf(1.0) * 1).__setitem__((), "a"), DtypeError, "expected numbers, got str"),
     ],
 )
 def test_invalid_assignments_raise(assign, error, message):
     with pytest.raises(error, match=message):
         assign()
+
+
+def test_list_is_converted_to_the_dtype():
+    x = Tensor(np.zeros(2))
+    x[:] = [0.1, 2]
+    assert x.tolist() == [0.1, 2.0]
+    with pytest.raises(ShapeError, match="setitem: could not broadcast"):
+        x[:] = [1.0, 2.0, 3.0]
 
 
 def test_failed_assignment_leaves_the_tensor_unchanged():

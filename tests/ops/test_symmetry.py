@@ -8,7 +8,7 @@ from tests.tools import each, leaf
 from tinygrad_np import Tensor, ops
 
 POINTS = (-1.0, 0.0, 0.5, 1.0, 2.0)
-# Elementwise ops of two inputs, but not the derivatives of `pow`, nor ops of matrices.
+# Elementwise ops of two inputs: not the derivatives of `pow`, and no matrix ops.
 OTHERS = {"power_slope", "power_log", "batched_matmul", "solve"}
 PAIRS = [
     op
@@ -19,7 +19,7 @@ PAIRS = [
 
 
 def second_derivatives(function, *arrays):
-    """Return the matrix of second derivatives of the sum of `function`, whose inputs are arrays."""
+    """Return the Hessian of the sum of `function` with respect to its arrays."""
     leaves = [leaf(np.array(array)) for array in arrays]
     with np.errstate(all="ignore"):
         grads = function(*leaves).sum().gradient(*leaves, create_graph=True)
@@ -44,13 +44,13 @@ def test_some_ops_have_two_inputs():
 @each("op", PAIRS)
 @each("a", POINTS)
 @each("b", POINTS)
-def test_of_ops_with_two_inputs(op, a, b):
+def test_ops_with_two_inputs_are_symmetric(op, a, b):
     if op.name.startswith("binary_crossentropy"):
         a = min(max(a, 0.0), 1.0)
     assert_symmetric(second_derivatives(op, [a], [b]))
 
 
-def test_of_powers_at_zero():
+def test_powers_at_zero_are_symmetric():
     """The second derivative is (1 + p log x) x^(p - 1), with log 0 = 0 for p = 1."""
     for p, mixed in ((0.0, 0.0), (0.5, -math.inf), (1.0, 1.0), (1.5, 0.0), (2.0, 0.0)):
         found = second_derivatives(ops.pow, [0.0], [p])
@@ -94,7 +94,7 @@ FUNCTIONS = {
 
 @each("name", FUNCTIONS)
 @each("values", VECTORS)
-def test_of_functions_of_a_vector(name, values):
+def test_functions_of_a_vector_are_symmetric(name, values):
     found = second_derivatives(FUNCTIONS[name], VECTORS[values])
     assert_symmetric(found)
     if name != "normalize" or values != "zeros":

@@ -458,8 +458,8 @@ def test_loading_state_of_another_schedule_raises(make):
     ("state", "words"),
     [
         ({}, "got {}."),
-        ([], "expected the state to be a dict with strings as keys, got a list with 0 entries."),
-        ({"options": None}, "expected `options` to be a dict with strings as keys, got None."),
+        ([], "expected the state to be a dict with string keys, got a list with 0 entries."),
+        ({"options": None}, "expected `options` to be a dict with string keys, got None."),
     ],
 )
 def test_loading_an_invalid_state_raises(state, words):

@@ -282,7 +282,7 @@ def unrefused(patch):
 
 
 def always_current(patch):
-    """Let tensors be used whose memory was changed through another one."""
+    """Allow the use of tensors whose memory was changed through another one."""
     patch.setattr(Tensor, "is_current", lambda self, changes=1: True)
 
 

@@ -13,7 +13,7 @@ from tinygrad_np.autograd.op import Op
 from tinygrad_np.errors import GraphError, TinygradNpError
 
 CASES = 1300
-"""At least the number of samples of all ops; attempts beyond it begin again, in other layouts."""
+"""At least the number of samples of all ops; further attempts start over, in other layouts."""
 
 
 @functools.cache
@@ -62,7 +62,7 @@ LAYOUTS: list[Callable[[np.ndarray], np.ndarray]] = [
 
 
 class Case:
-    """The call of an op on one sample: tensors that share the arrays `arrays`."""
+    """A call of an op on one sample, with tensors that share memory with `arrays`."""
 
     def __init__(self, op: Op, sample: Sample, layout: Callable[[np.ndarray], np.ndarray]) -> None:
         self.op = op
@@ -129,8 +129,8 @@ def shared_memory(attempt: Attempt) -> None:
             _do_not_overlap(name, out.data, case.arrays, "the output shares memory with an input")
         kept = out.data.tobytes()
         expected = plain.call()
-        assert out.shape == expected.shape, f"{name}: another shape"
-        assert out.dtype == expected.dtype, f"{name}: another dtype"
+        assert out.shape == expected.shape, f"{name}: wrong shape"
+        assert out.dtype == expected.dtype, f"{name}: wrong dtype"
         np.testing.assert_allclose(
             out.data, expected.data, 1e-9, 1e-11, equal_nan=True, err_msg=name
         )

@@ -50,7 +50,7 @@ def start(
     """Start `python -m tinygrad_np` in a child; stdout and stderr go to `output`.out and .err.
 
     Args:
-        arguments: of the command line.
+        arguments: command-line arguments.
         output: path of the two files, without their suffixes.
         prepare: called in the child before the command; picklable.
     """
@@ -97,7 +97,7 @@ def train_into(folder: Path, *flags: str, figures: bool = False) -> list[str]:
 
 @functools.cache
 def _reference(figures: bool) -> tuple[tempfile.TemporaryDirectory[str], float]:
-    """Run twice without interruption; return the folder, and the shorter time."""
+    """Run twice without interruption; return the folder and the shorter time."""
     folder = tempfile.TemporaryDirectory(prefix="soak-reference-")
     # Children of multiprocessing run these finalizers, but not those of atexit.
     util.Finalize(None, folder.cleanup, exitpriority=0)
@@ -107,7 +107,7 @@ def _reference(figures: bool) -> tuple[tempfile.TemporaryDirectory[str], float]:
         place = Path(folder.name, name)
         status = finish(start(train_into(place, figures=figures), Path(folder.name, name + "-log")))
         seconds.append(time.perf_counter() - begin)
-        assert status == 0, f"the run without interruption ended with status {status}"
+        assert status == 0, f"the uninterrupted run ended with status {status}"
     return folder, min(seconds)
 
 
@@ -163,7 +163,7 @@ def check_files(folder: Path) -> None:
         elif path.suffix == ".csv":
             with path.open(newline="") as file:
                 lengths = [len(line) for line in csv.reader(file)]
-            # The last line of the step log may be cut off: it is written as training goes on.
+            # The last line of the step log may be cut off: it is written during training.
             whole = lengths[:-1] if path.name == "steps.csv" else lengths
             assert len(set(whole)) <= 1, f"{path.name} has lines of {set(whole)} cells"
         elif path.suffix == ".png":
@@ -198,6 +198,6 @@ def recover(folder: Path, output: Path, figures: bool = False) -> None:
     )
     found = train.load(folder / "model.safetensors")
     assert same_arrays(found, final_weights()), (
-        "other final weights than those of the run without interruption"
+        "the final weights differ from those of the uninterrupted run"
     )
     check_no_leftovers(folder, figures)

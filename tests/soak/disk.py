@@ -29,18 +29,18 @@ _OLD = b"the old content, which must stay if the new one cannot be written"
 
 
 class Faults:
-    """Makes system calls on files below one folder fail.
+    """Make system calls on files below one folder fail.
 
-    Python's audit events come before each call that opens, renames, removes or creates something,
+    Python raises an audit event before each call that opens, renames, removes or creates something,
     whichever function makes it; a hook that raises makes the call fail. There is no event for
-    fsync, which is replaced instead. Writes themselves fail in the tests of a limited file size.
+    fsync, which is replaced instead. Writes themselves fail in the tests with a file size limit.
     """
 
     _current: "Faults | None" = None
     _is_installed = False
 
     def __init__(self, folder: Path, at: int, error: int, *, is_lasting: bool) -> None:
-        """Fail at call number `at`, from 1, and if `is_lasting` at all later ones; 0 counts."""
+        """Fail at call `at`, from 1, and if `is_lasting` at all later ones; 0 only counts calls."""
         self.folder = str(folder)
         self.at = at
         self.error = error
@@ -65,7 +65,7 @@ class Faults:
         self._fsync(file)
 
     def check(self, call: str, path: object) -> None:
-        """Count a call and make it fail if it is its turn."""
+        """Count a call, and make it fail if it is the chosen one."""
         if not isinstance(path, str | bytes | os.PathLike):
             return
         if not os.path.abspath(os.fsdecode(path)).startswith(self.folder):  # noqa: PTH100
@@ -78,7 +78,7 @@ class Faults:
             self.act(os.fsdecode(path))
 
     def act(self, path: str) -> None:
-        """Do what happens at the chosen call."""
+        """Make the chosen call fail."""
         raise OSError(self.error, os.strerror(self.error), path)
 
 
@@ -165,7 +165,7 @@ def _prepare(writer: Writer, folder: Path) -> tuple[Path, bytes | None]:
 
 
 def _write(writer: Writer, path: Path, old: bytes | None, block: Any, is_gone: bool) -> None:
-    """Write under faults; check that the result is a refusal without any trace, or a whole file."""
+    """Write under faults; check that this leaves a complete file, or raises and leaves no trace."""
     refused = None
     try:
         with block:
@@ -237,7 +237,7 @@ def each_call_fails(attempt: Attempt) -> None:
 
 @contextlib.contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """Let writes beyond `size` bytes fail, as on a full disk, in the middle of a write."""
+    """Make writes fail beyond `size` bytes, as on a full disk."""
     import resource  # missing on Windows
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -270,7 +270,7 @@ def write_stops(attempt: Attempt) -> None:
 
 
 class Kills(Faults):
-    """Kills the process at one call or, if `size` is given, when a file grows beyond that size."""
+    """Kill the process at one call or, if `size` is given, when a file grows beyond that size."""
 
     size: int | None = None
 
@@ -279,7 +279,7 @@ class Kills(Faults):
             os.kill(os.getpid(), signal.SIGKILL)
         import resource  # missing on Windows
 
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which ends the process
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # ends the process
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
 
@@ -357,7 +357,7 @@ def _command_calls(error: int) -> int:
 
 
 def _check_refused_run(folder: Path, output: Path, status: int, is_gone: bool) -> None:
-    """Check a run on a bad disk: one line about the error, or all results; nothing left."""
+    """Check a run on a bad disk: a one-line error or all results, and no leftovers."""
     errors = commands.check_output(output, status, 0, 1)
     told = [line for line in errors.splitlines() if line.startswith("error:")]
     if folder.exists():
@@ -368,7 +368,7 @@ def _check_refused_run(folder: Path, output: Path, status: int, is_gone: bool) -
         missing = commands.expected_files() - {path.name for path in folder.iterdir()}
         assert not missing, f"status 0, but {sorted(missing)} are missing"
         found = train.load(folder / "model.safetensors")
-        assert commands.same_arrays(found, commands.final_weights()), "status 0, other weights"
+        assert commands.same_arrays(found, commands.final_weights()), "status 0, wrong weights"
     else:
         assert len(told) == 1, f"status 1 and {len(told)} error lines: {errors.strip()[-300:]}"
 
@@ -451,7 +451,7 @@ def real_disk(attempt: Attempt) -> None:
             subprocess.run(remount, check=False, capture_output=True)
         status = commands.finish(process)
         try:
-            if not (flags and status == 0):  # other flags, other weights
+            if not (flags and status == 0):  # different flags give different weights
                 _check_refused_run(folder, output, status, kind == "read-only" and status != 0)
         except Exception as failure:
             raise AssertionError(f"{kind} ({size}): {describe(failure)}") from failure
@@ -461,7 +461,7 @@ def real_disk(attempt: Attempt) -> None:
     "names in the way: a directory where a file goes, and the reverse",
     full=14,
     short=14,
-    catches="an IsADirectoryError or NotADirectoryError as a traceback, files of the user deleted",
+    catches="a traceback from IsADirectoryError or NotADirectoryError, deleted files of the user",
     why_not=on_linux,
 )
 def names_in_the_way(attempt: Attempt) -> None:

@@ -53,7 +53,7 @@ def _mish_slope(x: Array) -> Array:
 
 
 def _times(factor: Array, x: Array) -> Array:
-    """Return a product whose factor wins over x if it underflows."""
+    """Return factor * x, or 0 where the factor underflows, even if x is inf."""
     return np.where(factor == 0, 0.0, factor * x)
 
 
@@ -189,7 +189,7 @@ def faults(
     limits = np.finfo(got.dtype)
     largest, eps = float(limits.max), float(limits.eps)
     got = got.astype(np.float64)
-    # Rounded up or down at the limit: both are fine.
+    # At the limit, rounding in either direction is correct.
     at_limit = np.abs(truth) >= largest * (1 - tolerance * eps)
     too_large = np.abs(truth) > largest * (1 + tolerance * eps)
     allowed = tolerance * eps * np.abs(truth) + floor * eps + 4 * float(limits.tiny)
@@ -226,11 +226,11 @@ def _cases(names: Sequence[str], *others: Sequence[Any]) -> list[tuple[Any, ...]
 
 _UNARY_CASES = _cases(list(UNARY), DTYPES, (False, True))
 
-# Values near 0 of these come out of a cancellation in the formula that defines them; they may err
+# Values of these near 0 result from cancellation in the formula that defines them; they may be off
 # by a few units of their largest term.
 _CANCELLING = {"gelu", "mish", "silu", "hardswish", "sin", "cos", "tan", "erf", "logsigmoid"}
 
-# Their gradients are computed from the output, where it is close to its limit; so does PyTorch.
+# Their gradients are computed from the output, as in PyTorch, and lose digits near its limits.
 _FROM_OUTPUT = {"sigmoid", "tanh", "expm1", "elu", "celu", "selu", "softsign"}
 
 
@@ -238,7 +238,7 @@ _FROM_OUTPUT = {"sigmoid", "tanh", "expm1", "elu", "celu", "selu", "softsign"}
     "extremes: elementwise functions and activations, values and gradients",
     full=len(_UNARY_CASES),
     short=60,
-    catches="overflow or cancellation inside a formula, a gradient that is nan beside a fine value",
+    catches="overflow or cancellation inside a formula, a nan gradient of a finite value",
 )
 def unary(attempt: Attempt) -> None:
     name, dtype, is_large = _UNARY_CASES[attempt.index]
@@ -280,7 +280,7 @@ _BINARY_CASES = _cases(list(BINARY), DTYPES)
     "extremes: arithmetic on all pairs, values and gradients",
     full=len(_BINARY_CASES),
     short=len(_BINARY_CASES),
-    catches="a quotient or power that overflows on the way to a representable result",
+    catches="an intermediate quotient or power that overflows although the result does not",
 )
 def binary(attempt: Attempt) -> None:
     name, dtype = _BINARY_CASES[attempt.index]
@@ -307,14 +307,14 @@ def binary(attempt: Attempt) -> None:
             wrong &= ~np.isnan(expected)
             if name in ("maximum", "minimum"):
                 wrong &= pairs[0] != pairs[1]
-            if name == "pow" and position:  # of a base that is not positive: a convention
+            if name == "pow" and position:  # a convention for bases <= 0
                 wrong &= pairs[0] > 0
             elif name == "pow":  # b - 1 must keep the parity of b for the sign of a negative base
                 wrong &= (pairs[0] > 0) | ((pairs[0] < 0) & (np.abs(wide[1]) < 1000))
                 wrong &= np.abs(pairs[0]) >= np.finfo(dtype).tiny  # below, a^(b - 1) may overflow
             if name == "copysign":
                 wrong &= pairs[0] != 0
-            if name in ("mod", "fmod"):  # a jump, at which both quotients are right
+            if name in ("mod", "fmod"):  # at a jump, both quotients are right
                 quotient = wide[0] / wide[1]
                 wrong &= np.abs(quotient - np.round(quotient)) > 1e-6 * np.abs(quotient)
             which = ("first", "second")[position]
@@ -453,7 +453,7 @@ REDUCTIONS: dict[str, tuple[Callable[[Tensor], Any], Real]] = {
 }
 
 _CANCEL = {"sum", "mean", "cumsum", "var", "std", "std, correction 0", "squared error"}
-# Values on the way that the dtype cannot represent, by function and number of the row.
+# Intermediate values that the dtype cannot represent, by function and row number.
 _NOT_REPRESENTABLE = {
     ("cross_entropy, smoothed", 5): "the logarithm of a probability, the difference of the maxima",
     ("std", 11): "the square of a subnormal number",
@@ -473,7 +473,7 @@ _REDUCTION_CASES = [
     "extremes: reductions, scans, norms and losses, values and gradients",
     full=len(_REDUCTION_CASES),
     short=300,
-    catches="squares or sums that overflow or underflow on the way, 0/0 and inf - inf inside a "
+    catches="intermediate squares or sums that overflow or underflow, 0/0 and inf - inf inside a "
     "finite result",
 )
 def reductions(attempt: Attempt) -> None:
@@ -495,7 +495,7 @@ def reductions(attempt: Attempt) -> None:
         power = 2 if name in ("var", "squared error") else 1
         is_scaled = name in _CANCEL or "soft" in name or "entropy" in name
         floor = 16 * scale**power if is_scaled else 0.0
-        # How much an error of the mean matters; large for rows that are almost constant.
+        # How much an error in the mean matters: a lot for rows that are almost constant.
         spread = np.sqrt(wide.var(-1, keepdims=True) + (1e-5 if "Norm" in name else 0))
         condition = np.nan_to_num(
             np.abs(wide).max(-1, keepdims=True) / spread, nan=1.0, posinf=1e30
@@ -712,8 +712,8 @@ _STATISTIC_CASES = _cases(list(STATISTICS), _OFFSETS, ("random", "constant"))
     "extremes: variance and norms of data with an offset up to 1e6",
     full=len(_STATISTIC_CASES),
     short=len(_STATISTIC_CASES),
-    catches="a mean with an error that the square of the offset multiplies; a variance of constant "
-    "data that is not 0",
+    catches="an error in the mean amplified by the square of the offset, a nonzero variance of "
+    "constant data",
 )
 def offsets(attempt: Attempt) -> None:
     name, offset, kind = _STATISTIC_CASES[attempt.index]
@@ -724,7 +724,7 @@ def offsets(attempt: Attempt) -> None:
         got = np.asarray(function(Tensor(x)).numpy(), np.float64)
     truth = truth_of(x.astype(np.float64))  # of the rounded data
     error = float(np.abs(got - truth).max())
-    # The offset divided by the spread, times the precision, is what the mean can err by.
+    # The mean can be off by the offset divided by the spread, times the precision.
     allowed = 1e-5 + (offset * 1.2e-7 if kind == "random" else 0)
     assert error <= allowed, f"{name}, {kind}, offset {offset:g}: error {error:.1e}"
 

@@ -29,9 +29,9 @@ def _big_work() -> np.ndarray:
 
 
 def in_fork(function: Callable[[], None], seconds: int = 60) -> None:
-    """Call a function in a forked child, and check that it ends well and in time."""
+    """Call a function in a forked child, and check that it succeeds in time."""
     with warnings.catch_warnings():
-        # Python warns of forks with threads, which is what these tests are about.
+        # Python warns about forks with threads, which is what these tests are about.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -53,10 +53,10 @@ def in_fork(function: Callable[[], None], seconds: int = 60) -> None:
 
 def _check_child(expected: np.ndarray, trained: list[np.ndarray], threads: int) -> None:
     assert get_num_threads() == threads, f"{get_num_threads()} threads in the child"
-    assert _equal([_big_work()], [expected]), "another gradient in the child"
-    assert _equal(_train(_SEED, _STEPS), trained), "other weights in the child"
+    assert _equal([_big_work()], [expected]), "different gradient in the child"
+    assert _equal(_train(_SEED, _STEPS), trained), "different weights in the child"
     set_num_threads(3)
-    assert _equal(_train(_SEED, _STEPS), trained), "other weights with 3 threads"
+    assert _equal(_train(_SEED, _STEPS), trained), "different weights with 3 threads"
 
 
 @row(
@@ -93,7 +93,7 @@ def after_threads(attempt: Attempt) -> None:
         else:
             in_fork(lambda: in_fork(check))
         # The parent still works, with its threads.
-        assert _equal([_big_work()], [expected]), "another gradient in the parent"
+        assert _equal([_big_work()], [expected]), "different gradient in the parent"
     finally:
         set_num_threads(before)
 
@@ -114,7 +114,7 @@ def during_kernels(attempt: Attempt) -> None:
     def work() -> None:
         try:
             while not stop.is_set():
-                assert _equal([_big_work()], [expected]), "another gradient in the thread"
+                assert _equal([_big_work()], [expected]), "different gradient in the thread"
         except BaseException as error:
             errors.append(error)
 
@@ -132,7 +132,7 @@ def during_kernels(attempt: Attempt) -> None:
 
 
 def _check_same(expected: np.ndarray) -> None:
-    assert _equal([_big_work()], [expected]), "another gradient in the child"
+    assert _equal([_big_work()], [expected]), "different gradient in the child"
 
 
 def _answer(seed: int) -> tuple[bytes, list[bytes], bool]:
@@ -160,7 +160,7 @@ def multiprocess(attempt: Attempt) -> None:
             found = pool.map(_answer, [_SEED] * 4)
             pool.close()
             pool.join()
-    assert all(one == expected for one in found), f"another result with {method}"
+    assert all(one == expected for one in found), f"different result with {method}"
 
 
 @row(
@@ -178,10 +178,10 @@ def state(attempt: Attempt) -> None:
     random.restore(saved)
 
     def check() -> None:
-        assert Tensor.randn(5).tolist() == expected, "other random numbers in the child"
+        assert Tensor.randn(5).tolist() == expected, "different random numbers in the child"
         x = Tensor([1.0], requires_grad=True)
         assert not (x * x).requires_grad, "recording inside no_grad() in the child"
 
     with no_grad():
         in_fork(check)
-    assert Tensor.randn(5).tolist() == expected, "the child moved the parent's generator"
+    assert Tensor.randn(5).tolist() == expected, "the child advanced the parent's generator"

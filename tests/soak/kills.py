@@ -67,7 +67,7 @@ def ctrl_c(attempt: Attempt) -> None:
     moment = attempt.rng.uniform(0.05, 1) * commands.duration()
     process = commands.start(commands.train_into(folder), output)
     status = commands.finish(process, moment, signal.SIGINT)
-    # Before the command begins, the signal is not the command's to handle.
+    # Before the command starts, it cannot handle the signal.
     if not Path(f"{output}.out").exists() or not folder.exists():
         return
     commands.check_output(output, status, 0, 130)
@@ -75,7 +75,7 @@ def ctrl_c(attempt: Attempt) -> None:
     commands.check_no_leftovers(folder)
     steps = folder / "steps.csv"
     if status == 130 and steps.exists() and len(steps.read_text().splitlines()) > 1:
-        assert (folder / "last.safetensors").exists(), "steps were made, but no weights kept"
+        assert (folder / "last.safetensors").exists(), "steps were taken, but no weights saved"
         train.load(folder / "last.safetensors")
     if status == 130:
         commands.recover(folder, attempt.folder / "second")
@@ -94,8 +94,8 @@ def ctrl_c_during_imports(attempt: Attempt) -> None:
     time.sleep(moment)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
-    # Before the package is imported, Python itself answers: by the signal, or with a traceback of
-    # its own modules.
+    # Before the package is imported, Python itself handles the signal: it dies of it, or prints a
+    # traceback of its own modules.
     assert "tinygrad_np" not in errors or "Traceback" not in errors, (
         f"a traceback that ends in {errors.strip().splitlines()[-1:]}"
     )
@@ -125,8 +125,8 @@ def _startup() -> float:
     "a reader that goes away: `| head -0`, `| head -1`, `> /dev/full`",
     full=16,
     short=2,
-    catches="a BrokenPipeError or a full disk at stdout as a traceback, a training run that it "
-    "stops without weights",
+    catches="a traceback from BrokenPipeError or a full disk at stdout, a training run that ends "
+    "without weights",
     why_not=on_posix,
 )
 def pipes(attempt: Attempt) -> None:

@@ -16,8 +16,7 @@ from tinygrad_np.errors import TinygradNpError
 STEPS = 3000
 
 _ALLOWED = 2 * MEGABYTE
-"""Growth of the resident memory from one half of the steps to the next; one leaked batch per step
-would be 30 times as much."""
+"""Largest growth in the last third of the steps; a leak of one batch per step is 30 times that."""
 
 
 def _model() -> nn.Sequential:
@@ -164,7 +163,7 @@ def slope(attempt: Attempt) -> None:
             if number in (steps // 3, 2 * steps // 3, steps - 1):
                 sizes.append(_resident())
                 blocks.append(sys.getallocatedblocks())
-        # Nodes only refer to each other in one direction: none may wait for a collection.
+        # Nodes refer to each other in one direction only: none may need garbage collection.
         left = _nodes() - before
         assert not left, f"{kind.__name__}: {left} nodes of finished steps are alive"
     finally:

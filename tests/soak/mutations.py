@@ -24,7 +24,7 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.errors import DataError, TinygradNpError
 
 SPARE = 512 * MEGABYTE
-"""Memory that reading a damaged file may take beyond what the process has."""
+"""Bytes of additional memory that reading a damaged file may take."""
 
 
 def _saved(write: Any, name: str) -> bytes:
@@ -60,7 +60,7 @@ def _weights_file() -> bytes:
     "damaged weights: `train.load`",
     full=10_000,
     short=300,
-    catches="foreign exceptions, memory or time without limit, weights that changed unnoticed",
+    catches="exceptions other than DataError, unbounded memory or time, silently changed weights",
 )
 def weights(attempt: Attempt) -> None:
     path = attempt.folder / "weights.safetensors"
@@ -72,15 +72,15 @@ def weights(attempt: Attempt) -> None:
 
 
 def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
-    """Say in which way two state dicts differ."""
+    """Describe how two state dicts differ."""
     if set(found) != set(expected):
-        return "other names"
+        return "different names"
     for name, array in expected.items():
         if found[name].dtype != array.dtype:
-            return "another dtype"
+            return "different dtype"
         if found[name].shape != array.shape:
-            return "another shape"
-    return "other values"
+            return "different shape"
+    return "different values"
 
 
 # Training checkpoints.
@@ -146,8 +146,8 @@ def first_difference(one: Any, other: Any, path: str = "") -> str:
     "damaged training checkpoints: `Trainer.load`",
     full=10_000,
     short=150,
-    catches="foreign exceptions, a trainer that is half loaded after an error, a state of the "
-    "wrong type or value that loads silently",
+    catches="exceptions other than DataError, a trainer that is half loaded after an error, a "
+    "state of the wrong type or value that loads silently",
 )
 def resume(attempt: Attempt) -> None:
     content, expected = _resume_file()
@@ -187,7 +187,8 @@ def _config_text() -> str:
     "damaged config.json: `RunConfig.read`",
     full=10_000,
     short=300,
-    catches="foreign exceptions (huge integers, deep nesting), values of the wrong type",
+    catches="exceptions other than DataError (huge integers, deep nesting), values of the wrong "
+    "type",
 )
 def config(attempt: Attempt) -> None:
     rng, path = attempt.rng, attempt.folder / "config.json"
@@ -200,7 +201,7 @@ def config(attempt: Attempt) -> None:
         found = RunConfig.read(path)
     if refused:
         return
-    # Many values are valid, so that a change of one may go unnoticed; but not a change of type.
+    # Many values are valid, so a changed value may go unnoticed, but not a changed type.
     for name, value in vars(RunConfig()).items():
         one = getattr(found, name)
         if value is not None:
@@ -208,7 +209,7 @@ def config(attempt: Attempt) -> None:
         assert not isinstance(one, float) or math.isfinite(one), f"{name} became {one}"
     again = attempt.folder / "again.json"
     found.write(again)
-    assert RunConfig.read(again) == found, "another config after writing and reading it"
+    assert RunConfig.read(again) == found, "writing and reading changed the config"
 
 
 # IDX.
@@ -224,7 +225,7 @@ def _idx_file(is_gzipped: bool) -> tuple[bytes, np.ndarray, str]:
 
 
 def _read_naively(raw: bytes) -> np.ndarray:
-    """Read an IDX file of bytes the obvious way."""
+    """Parse the bytes of an IDX file without any checks."""
     content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     lengths = [
         int.from_bytes(content[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(content[3])
@@ -237,7 +238,7 @@ def _read_naively(raw: bytes) -> np.ndarray:
     "damaged IDX files, plain and gzipped: `data.read_idx`",
     full=10_000,
     short=400,
-    catches="foreign exceptions, arrays that do not match the header or the SHA-256",
+    catches="exceptions other than DataError, arrays that do not match the header or the SHA-256",
 )
 def idx(attempt: Attempt) -> None:
     rng, path = attempt.rng, attempt.folder / "images-idx3-ubyte"
@@ -251,7 +252,7 @@ def idx(attempt: Attempt) -> None:
         found = data.read_idx(path, sha256)
     if not refused:
         expected = array if sha256 else _read_naively(damaged)
-        assert found.dtype.isnative, "an array in foreign byte order"
+        assert found.dtype.isnative, "the array is not in native byte order"
         assert found.shape == expected.shape, f"shape {found.shape}, expected {expected.shape}"
         assert np.array_equal(found, expected, equal_nan=found.dtype.kind == "f"), "other values"
 
@@ -273,7 +274,7 @@ def _pictures() -> list[tuple[str, bytes]]:
             out = io.BytesIO()
             try:
                 drawing.convert(mode).save(out, kind)
-            except (OSError, ValueError):  # not with this format, or not built into this Pillow
+            except (OSError, ValueError):  # not supported by the format or by this Pillow
                 continue
             found.append((kind, out.getvalue()))
     return found
@@ -283,7 +284,7 @@ def _pictures() -> list[tuple[str, bytes]]:
     "damaged images (PNG, JPEG, BMP, GIF, WebP, TIFF): `data.load_digit`",
     full=10_000,
     short=200,
-    catches="exceptions of Pillow, warnings, hangs, images of the wrong form",
+    catches="exceptions from Pillow, warnings, hangs, images of the wrong shape or dtype",
 )
 def images(attempt: Attempt) -> None:
     rng = attempt.rng
@@ -294,15 +295,15 @@ def images(attempt: Attempt) -> None:
     path = attempt.folder / f"digit.{kind.lower()}"
     path.write_bytes(damage(content, rng))
     with refusals(path, DataError) as refused, little_memory(SPARE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*expected one digit, found")  # damage can look so
+        warnings.filterwarnings("ignore", ".*expected one digit, found")  # damage can cause this
         found = data.load_digit(path)
     if not refused:
-        assert (found.shape, found.dtype) == ((1, 28, 28), np.uint8), "another form"
+        assert (found.shape, found.dtype) == ((1, 28, 28), np.uint8), "wrong shape or dtype"
         assert found.max() == 255, f"a maximum of {found.max()}"
-        assert found.any(axis=(1, 2)).all(), "nothing on it"
+        assert found.any(axis=(1, 2)).all(), "the image is empty"
 
 
-# Files that promise more than they should get.
+# Small files that ask for much memory or depth.
 
 
 def _zeros(size: int) -> bytes:

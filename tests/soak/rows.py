@@ -1,4 +1,4 @@
-"""Rows of the soak run: checks that are repeated many times, with a random generator for each.
+"""Rows of the soak run: repeated checks, each attempt with its own random generator.
 
 A row is a function of one `Attempt`. It returns if the promise held and raises if it did not. The
 attempt's generator depends only on the seed, the name of the row and the index, so a failure can
@@ -31,7 +31,7 @@ _HANG = 120
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attempt is given."""
+    """The inputs of one attempt."""
 
     index: int
     rng: np.random.Generator
@@ -185,7 +185,7 @@ def little_memory(size: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def refusals(path: Path, kind: type[TinygradNpError]) -> Iterator[list[TinygradNpError]]:
-    """Collect the error if the block refuses `path` properly: class `kind`, the file named.
+    """Collect the error of the block; check that its class is `kind` and that it names `path`.
 
     Any other exception passes through and fails the attempt.
     """

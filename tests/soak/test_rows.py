@@ -1,4 +1,4 @@
-"""The rows of the soak run can fail: each notices a fault that is planted in the package."""
+"""The rows of the soak run can fail: each detects a fault planted in the package."""
 
 import gc
 
@@ -63,7 +63,7 @@ def test_a_warning_is_a_failure(tmp_path):
 
 
 def damaged(function, **changes):
-    """Return a function that passes on all but what the changes name."""
+    """Return a wrapper of a function that changes its result, its DataErrors, or both."""
 
     def call(path, *arguments):
         try:
@@ -107,7 +107,7 @@ def test_a_config_with_a_wrong_type_is_noticed(tmp_path, monkeypatch):
     assert "epochs became float" in failures_of(mutations.config, tmp_path)[0]
 
 
-def test_other_entries_of_an_idx_file_are_noticed(tmp_path, monkeypatch):
+def test_wrong_entries_of_an_idx_file_are_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "read_idx", damaged(data.read_idx, result=lambda array: array.T))
     assert any("shape" in text for text in failures_of(mutations.idx, tmp_path, 200))
 
@@ -197,7 +197,7 @@ def test_a_file_written_in_place_is_noticed(tmp_path, monkeypatch):
     assert any(text.startswith("train.save") and "the old file" in text for text in found)
 
 
-def test_a_file_written_without_care_is_noticed(tmp_path, monkeypatch):
+def test_a_file_written_without_error_handling_is_noticed(tmp_path, monkeypatch):
     def write(path, content):
         temporary = path.with_name(f".{path.name}.temporary")
         temporary.write_bytes(content)

@@ -61,7 +61,7 @@ def together(functions: list[Callable[[], None]]) -> None:
 
     threads = [threading.Thread(target=run, args=(one,)) for one in functions]
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # small steps, so that the threads interleave
+    sys.setswitchinterval(1e-5)  # switch often, so that the threads interleave
     try:
         for thread in threads:
             thread.start()
@@ -100,11 +100,11 @@ def predict_and_train(attempt: Attempt) -> None:
                 for _ in range(steps):
                     outputs = shared(Tensor(batches[number]))
                     assert not outputs.requires_grad, "a graph inside no_grad()"
-                    assert _equal([outputs.numpy()], [expected[number]]), "another prediction"
+                    assert _equal([outputs.numpy()], [expected[number]]), "different prediction"
 
         jobs = [lambda number=number: predict(number) for number in range(PREDICTING)]
         together([*jobs, lambda: results.append(_train(seed, steps))])
-        assert _equal(results[0], alone), "another result of training"
+        assert _equal(results[0], alone), "different result of training"
     finally:
         set_num_threads(count)
 

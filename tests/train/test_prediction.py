@@ -12,7 +12,7 @@ BATCHES = [(X[:2], None), (X[2:], None)]
 
 
 class Returns(nn.Module):
-    """A model that returns what a function makes of its result."""
+    """A model that applies a function to its result."""
 
     def __init__(self, function):
         self.layer, self.dropout, self.function = nn.Linear(3, 2), nn.Dropout(), function
@@ -29,7 +29,7 @@ def test_outputs_are_in_order_and_the_mode_is_restored():
 
 
 @each("function", [lambda out: (out, out), lambda out: {"a": out}, lambda out: out.numpy()])
-def test_output_that_is_no_tensor_raises(function):
+def test_non_tensor_output_raises(function):
     model = Returns(function)
     name = type(function(model.layer(X).detach())).__name__
     message = f"^predict: expected the model to return a Tensor, got {name}."

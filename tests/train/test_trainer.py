@@ -567,7 +567,7 @@ def test_a_generator_suffices_for_one_epoch():
     assert len(trainer_of().fit(iter(loader()), 1).epochs) == 1
 
 
-def test_drop_last_trains_a_batch_norm_that_a_last_batch_of_one_would_stop():
+def test_drop_last_keeps_a_last_batch_of_one_from_batch_norm():
     images = rng().integers(0, 255, (5, 1, 2, 2)).astype(np.uint8)
     dataset = data.Dataset(images, np.arange(5) % 2, ("a", "b"))
     model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.BatchNorm1d(4)), nn.Linear(4, 2))

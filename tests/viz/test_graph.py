@@ -34,7 +34,7 @@ class Nested(nn.Module):
 
 
 class Returns(nn.Module):
-    """A model that returns what a function makes of its result."""
+    """A model that applies a function to its result."""
 
     def __init__(self, function):
         self.layer = nn.Linear(3, 2).astype(np.float64)

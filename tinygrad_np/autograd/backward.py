@@ -33,7 +33,6 @@ Grads: TypeAlias = Sequence[tuple[Edge, Grad]]
 """The edges of a node that need a gradient, each with its gradient."""
 
 _ndarray = np.ndarray
-_FLOAT16 = np.dtype(np.float16)
 
 
 def backward(
@@ -108,7 +107,7 @@ def gradient(
 
 
 def _distinct(grads: list[Grad], given: Grad) -> list[Grad]:
-    """Copy repeated Variables, so that changing one in place changes no other, nor `given`."""
+    """Copy repeated Variables, so that an in-place change of one affects no other nor `given`."""
     seen = {id(given)}
     with Recording(True):
         for place, grad in enumerate(grads):
@@ -159,8 +158,7 @@ class Walk:
     owned: set[Edge] = field(default_factory=set)
     """The nodes and leaves whose total is referenced only by this walk, which may overwrite it."""
     widened: set[Edge] = field(default_factory=set)
-    """The nodes and leaves of dtype float16 whose total is in float32, because a sum of many terms
-    would stop growing in float16."""
+    """The float16 nodes and leaves whose total is in float32; in float16, it would stop growing."""
     grad_class: type[Any] = _ndarray
     """A gradient of this class, with the dtype and shape of its edge, needs no `unbroadcast`."""
     is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
@@ -221,7 +219,7 @@ class Walk:
                     heappush(self.waiting, (-edge.order, edge))
             return
         total = grads[edge]
-        if total.dtype is _FLOAT16:
+        if total.dtype.char == "e":  # float16; not `is`, because equal dtypes can be distinct
             total = grads[edge] = cast(total, dtype=np.float32)
             self.widened.add(edge)
         if edge in self.owned:

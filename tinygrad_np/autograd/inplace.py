@@ -21,18 +21,18 @@ _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 
 def is_recorded(target: Variable, value: Any) -> bool:
-    """Return whether a change of `target` that depends on `value` belongs to a graph."""
+    """Return whether a change of `target` that depends on `value` must be recorded."""
     needs_grad = target.requires_grad or (isinstance(value, Variable) and value.requires_grad)
     return thread.state.recording and needs_grad
 
 
 def update(who: str, op: Op, target: AnyVariable, value: Any) -> AnyVariable:
-    """Set `target` to op(target, value) in its own memory, and return it.
+    """Set `target` to op(target, value) in place, and return it.
 
     Raises:
         DtypeError: if the result has a higher kind than `target`, for example float instead of int.
         GraphError: if the change cannot be recorded, or the memory of `target` is read-only.
-        ShapeError: if the result has another shape than `target`.
+        ShapeError: if the shape of the result differs from that of `target`.
     """
     checks.check_writeable(who, target)
     if is_recorded(target, value):
@@ -61,7 +61,7 @@ def update(who: str, op: Op, target: AnyVariable, value: Any) -> AnyVariable:
 
 
 def _keep_old_values(out: Variable, target: Variable) -> None:
-    """Replace the array of `target` among the values saved for the gradient with a copy."""
+    """Replace the array of `target` with a copy where it was saved for the gradient."""
     node: Any = out.node
     for place, saved in enumerate(node.saved):
         if saved is target.data:

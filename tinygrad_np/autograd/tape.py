@@ -24,7 +24,7 @@ clock = itertools.count(1)
 RETAIN = math.inf
 """Key of the hook that implements `retain_grad`; it runs after all other hooks."""
 was_rebased = [False]
-"""Whether an in-place change was ever recorded; until then, no tensor can be out of date."""
+"""Whether an in-place change has ever been recorded; until then, no tensor can be out of date."""
 
 
 class Variable:
@@ -33,12 +33,12 @@ class Variable:
     The result of a recorded op has a `node`. A leaf has none; if it requires a gradient, backward
     passes accumulate into its `grad`.
 
-    `version` is a list shared by all views of the same memory. It starts with the `clock` time of
-    the last in-place change. A saved array is stale if this is greater than the `order` of the node
-    that saved it. (PyTorch instead saves a copy of a counter and compares for equality.) The
-    orders of the nodes that recorded in-place changes follow: see `rebase`.
+    `version` is a list shared by all views of the same memory. Its first entry is the `clock` time
+    of the last in-place change. A saved array is stale if this is greater than the `order` of the
+    node that saved it. (PyTorch instead saves a copy of a counter and compares for equality.) The
+    other entries are the orders of the nodes that recorded in-place changes: see `rebase`.
 
-    `since` is the `clock` time at which a tensor without a node was made; it is set only if
+    `since` is the `clock` time at which a tensor without a node was created; it is set only if
     in-place changes had been recorded before.
     """
 
@@ -72,12 +72,16 @@ class Variable:
 
     @property
     def data(self) -> Array:
-        """The array. The engine reads `_array`, which takes a quarter of the time."""
+        """The array; the engine reads `_array`, which takes a quarter of the time."""
         return self._array
 
     @data.setter
     def data(self, value: Any) -> None:
         self._array = value
+
+    def replace_array(self, array: Array, version: list[int] | None = None) -> None:
+        """Replace the array, without a copy or a check."""
+        self._array, self.version = array, [0] if version is None else version
 
     @property
     def requires_grad(self) -> bool:
@@ -99,9 +103,17 @@ class Variable:
         """Convert to `dtype` with a recorded op. Implemented by `Tensor`."""
         raise NotImplementedError
 
+    def new_like(self, values: Any) -> "Variable":
+        """Convert a nested list to a Variable of this dtype. Implemented by `Tensor`."""
+        raise NotImplementedError
+
     def mark_changed(self) -> None:
         """Record an in-place change, so that a backward pass that needs the old values raises."""
         self.version[0] = next(clock)
+
+    def was_leaf(self) -> bool:
+        """Return whether this is a leaf, or was one until an in-place change was recorded."""
+        return self.node is None or hasattr(self, "since")
 
     def is_current(self, changes: int = 1) -> bool:
         """Return whether the graph of this tensor includes all recorded changes of its memory.
@@ -122,6 +134,8 @@ class Variable:
         hooks = (self.node and self.node.hooks) or {}
         if RETAIN in hooks:
             node.hooks = {RETAIN: hooks.pop(RETAIN)}
+        if self.node is None:
+            self.since = 0  # see `was_leaf`
         self.node = node
         self.version.append(node.order)
         self.mark_changed()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """ArgumentParser that raises an ArgumentError of one line instead of printing its usage."""
+    """ArgumentParser that raises a one-line ArgumentError instead of printing its usage."""
 
     def error(self, message: str) -> NoReturn:
         """Raise the error; argparse's own messages, which end without a period, get a remedy."""
@@ -63,7 +63,9 @@ def number(text: str) -> float:
 
 
 def path(text: str) -> Path:
-    """Parse a path. An empty one, as from an unset shell variable, would be the working directory.
+    """Parse a nonempty path.
+
+    An empty one, for example from an unset shell variable, would mean the working directory.
 
     >>> path("runs/a").name
     'a'

@@ -25,7 +25,7 @@ from tinygrad_np.tensor import Tensor
 _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
 _CONFIDENT = 0.8
-"""`predict` warns below this probability: for 4% of MNIST's test set, two thirds of the errors."""
+"""`predict` warns below this; it flags 4% of MNIST's test set and two thirds of its errors."""
 
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
@@ -81,7 +81,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     """Print the three most likely digits for each image, preprocessed as MNIST was.
 
     Returns:
-        The exit status: 1 if a picture could not be read, after the results of the others.
+        The exit status: 1 if a picture could not be read; the others are still predicted.
     """
     config, model = _load_run(run, model_spec)
     if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
@@ -114,7 +114,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
             if top < _CONFIDENT:
                 notes.append(
                     f"warning: {pictures[place]}: low confidence ({top:.1%}). The digit is hard to "
-                    "read, or the picture shows none."
+                    "read, or the picture contains none."
                 )
     print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)
     return int(len(images) < len(pictures))

@@ -198,7 +198,7 @@ class RunConfig:
 
     @property
     def fixes_length(self) -> str:
-        """The setting that plans for a number of steps, so that no epochs can be added, if any."""
+        """The setting that fixes the number of steps, or '' if epochs can be added to the run."""
         if self.steps:
             return f"--steps {self.steps}"
         if self.schedule not in ("constant", "plateau"):

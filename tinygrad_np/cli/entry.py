@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command-line arguments; defaults to those of the process.
 
     Returns:
-        0 on success, 1 after an error, 2 for invalid arguments, 130 after Ctrl-C, 141 if the reader
-        of standard output has gone away.
+        0 on success, 1 after an error, 2 for invalid arguments, 130 after Ctrl-C, 141 if standard
+        output is a closed pipe.
 
     Raises:
         SystemExit: for --help, with status 0.

@@ -1,4 +1,4 @@
-"""Output directories: a new run never replaces an earlier one unasked, or leaves an empty one."""
+"""Output directories: earlier runs are kept by default, and empty directories are removed."""
 
 import itertools
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ def output_folder(
     """Create the output directory of a new run and return it.
 
     Args:
-        given: the argument of --out, or None to use `default`, or `default` with -2, -3 and so on
-            appended, whichever does not exist yet.
+        given: the argument of --out; None for the first of `default`, `default`-2, `default`-3 and
+            so on that does not exist yet.
         default: the default of --out.
         remedy: the end of the message if `given` holds an earlier run.
 
@@ -43,7 +43,7 @@ def _numbered(default: Path) -> Path:
     make_folder(default.parent, "--out")
     for number in itertools.count(1):
         folder = default if number == 1 else default.with_name(f"{default.name}-{number}")
-        # Creating it tells whether it is new, even if another run starts at the same moment.
+        # mkdir fails if the directory exists, even if another run has just created it.
         with suppress(FileExistsError):
             folder.mkdir()
             return folder

@@ -30,7 +30,7 @@ from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"
 SNAPSHOT = "training.safetensors"
-_TELLING = ("metrics.json", "history.json", "history.csv")
+_RESULTS = ("metrics.json", "history.json", "history.csv")
 # Without graph.svg, which needs Graphviz.
 _FIGURES = [name for name in viz.REPORT_FILES if name != "graph.svg"]
 _EVALUATED_AT_ONCE = 500
@@ -60,7 +60,7 @@ class _Begin(train.Callback):
 
     def on_fit_start(self, state: train.State) -> None:
         if state.epoch == 0:
-            for name in (WEIGHTS, *_TELLING, *viz.REPORT_FILES):
+            for name in (WEIGHTS, *_RESULTS, *viz.REPORT_FILES):
                 remove(self.out / name)
         self.config.write(self.out / "config.json")
 
@@ -72,7 +72,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
         inf or nan, 130 after Ctrl-C. In each case, the results so far are written.
     """
-    files = (WEIGHTS, *_TELLING, *viz.REPORT_FILES, "config.json", "steps.csv")
+    files = (WEIGHTS, *_RESULTS, *viz.REPORT_FILES, "config.json", "steps.csv")
     check_no_folder(*(out / name for name in files))
     start = time.perf_counter()
     sets = make_sets(config)
@@ -187,8 +187,8 @@ def _load(
     """Load the training checkpoint to resume from.
 
     Returns:
-        The number of completed epochs. It is `epochs` for a run that has only to write its results
-        (or its figures), because it was interrupted after training.
+        The number of completed epochs. It equals `epochs` for a run that was interrupted after
+        training and still has to write its results or figures.
     """
     if not (out / SNAPSHOT).exists():
         raise DataError(
@@ -222,7 +222,7 @@ def _has_results(out: Path, epochs: int, *, figures: bool) -> bool:
         is_current = metrics["epochs"] == epochs and metrics["test_accuracy"] is not None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
-    names = (WEIGHTS, *_TELLING, *(_FIGURES if figures else ()))
+    names = (WEIGHTS, *_RESULTS, *(_FIGURES if figures else ()))
     return is_current and all((out / name).exists() for name in names)
 
 

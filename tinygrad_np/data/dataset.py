@@ -128,7 +128,7 @@ class Dataset:
 
         Args:
             fraction: fraction of the images to hold out. A class with k images contributes
-                fraction * k of them, rounded up or down so that the total is rounded too.
+                fraction * k of them, rounded so that the sizes add up to the rounded total.
             seed: seed of the random choice.
 
         Returns:
@@ -199,9 +199,10 @@ def _as_array(who: str, name: str, value: Any) -> Array:
         value = value.data
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # torch raises a RuntimeError
         raise ShapeError(
-            f"{who}: cannot convert `{name}`, got {kind_of(value)}, to an array ({error})."
+            f"{who}: expected `{name}` to be convertible to an array, got {kind_of(value)} "
+            f"({error})."
         ) from error
     if array.dtype.kind not in "biuf":
         raise DtypeError(
@@ -298,7 +299,7 @@ class DataLoader:
             yield self.dataset.batch(order[start : start + self.batch_size], table)
 
     def state_dict(self) -> dict[str, int | None]:
-        """Return the seed and the number of the next epoch, which determine all further batches.
+        """Return what determines all further batches: seed, number of the next epoch, and options.
 
         If shuffling or augmentation needs a seed and none was given, it is drawn now. Otherwise,
         the seed may be None.
@@ -306,24 +307,37 @@ class DataLoader:
         >>> from tinygrad_np import data
         >>> train_set, _ = data.digits()
         >>> data.DataLoader(train_set, shuffle=True, seed=7).state_dict()
-        {'seed': 7, 'epoch': 0}
+        {'seed': 7, 'epoch': 0, 'images': 1438, 'batch_size': 64, 'shuffle': 1, 'drop_last': 0}
         """
         if self.shuffle or self.augmentation is not None:
             self._choose_seed()
-        return {"seed": self.seed, "epoch": self.epoch}
+        return {"seed": self.seed, "epoch": self.epoch, **self._options()}
+
+    def _options(self) -> dict[str, int]:
+        return {
+            "images": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": int(self.shuffle),
+            "drop_last": int(self.drop_last),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load a `state_dict`; the next pass is the epoch stored in it.
 
         Raises:
-            ArgumentError: if the entries of `state` are not a valid seed and epoch.
+            ArgumentError: if the entries of `state` are not a valid seed and epoch, or belong to a
+                loader with other options or another number of images.
         """
-        if set(state) != {"seed", "epoch"}:
-            raise ArgumentError(
-                "DataLoader.load_state_dict: expected the entries ['epoch', 'seed'], got "
-                f"{sorted(state)}."
-            )
-        who = "DataLoader.load_state_dict"
+        who, options = "DataLoader.load_state_dict", self._options()
+        if set(state) != {"seed", "epoch", *options}:
+            expected = sorted({"seed", "epoch", *options})
+            raise ArgumentError(f"{who}: expected the entries {expected}, got {sorted(state)}.")
+        for name, value in options.items():
+            if state[name] != value:
+                raise ArgumentError(
+                    f"{who}: expected the state of a loader with {name}={value}, got "
+                    f"{name}={state[name]}. Resume with the loader that the run started with."
+                )
         check_integer(who, 0, epoch=state["epoch"])
         self.seed = self._check_seed(who, state["seed"])
         self.epoch = int(state["epoch"])

@@ -1,7 +1,7 @@
 """Reader for IDX, the MNIST file format: magic number, axis lengths, entries; often gzipped.
 
-The header is read first, and never more bytes than it promises: a few kilobytes of gzip can inflate
-to gigabytes.
+The header is read first, and then no more bytes than it promises: a few kilobytes of gzip can
+inflate to gigabytes.
 """
 
 import gzip
@@ -22,13 +22,13 @@ _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 _MOST_AXES = 64
 
 _MOST_BYTES = 1 << 31
-"""Largest size of the entries; the largest well-known IDX file, of EMNIST, has 0.55 GB."""
+"""Largest size of the entries; the largest well-known IDX file, from EMNIST, has 0.55 GB."""
 
 _MOST_INFLATION = 200
-"""Largest size of the entries relative to the file. Images shrink to a tenth at best."""
+"""Largest ratio of the entries to the file size; images compress to a tenth at best."""
 
 _HARMLESS = 1 << 26
-"""Entries of up to this size may inflate further."""
+"""Entries up to this size may exceed that ratio."""
 
 _CHUNK = 1 << 20
 
@@ -80,7 +80,7 @@ def read_idx(path: str | Path, sha256: str | None = None) -> Array:
 
 
 def is_html(content: bytes) -> bool:
-    """Return whether a file is an HTML page, as servers send in place of a file."""
+    """Return whether the content is an HTML page, which some servers send instead of a file."""
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html")) or (
         start.startswith(b"<") and b"<html" in start
@@ -119,7 +119,7 @@ def _read(path: Path, file: BinaryIO | gzip.GzipFile, sha256: str | None, most: 
         )
     expected = math.prod(shape) * dtype.itemsize
     entries = _read_exactly(file, expected)
-    # Reading past the end also makes gzip compare its checksum.
+    # Reading past the end also makes gzip verify its checksum.
     if len(entries) < expected or file.read(1):
         got = "more" if len(entries) == expected else len(entries)
         raise DataError(
@@ -141,7 +141,7 @@ def _read(path: Path, file: BinaryIO | gzip.GzipFile, sha256: str | None, most: 
 def _read_exactly(file: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
     """Return the next `count` bytes, or fewer at the end of the file.
 
-    Memory grows with the bytes that are there: file.read(count) would allocate `count` at once.
+    Memory grows with the bytes that are read; file.read(count) would allocate `count` at once.
     """
     content = bytearray()
     while len(content) < count and (chunk := file.read(min(_CHUNK, count - len(content)))):

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinygrad_np.data.segment import find_digit
 from tinygrad_np.errors import DataError
+from tinygrad_np.files import failure
 from tinygrad_np.runtime.memory import Array
 
 _SIDE, _BOX = 28, 20
@@ -68,12 +69,12 @@ def load_digit(path: str | Path) -> Array:
 
 
 def describe_shapes(path: str | Path, shapes: int) -> str:
-    """Return the warning about a picture of several shapes."""
+    """Return the warning about a picture with several shapes."""
     return f"{path}: expected one digit, found {shapes} shapes. Only the largest was read."
 
 
 def read_digit(path: str | Path) -> tuple[Array, int]:
-    """Return the image as `load_digit` does, and the number of digits that there seem to be."""
+    """Return the image as `load_digit` does, and the number of shapes that could be digits."""
     grey = _read(Path(path))
     low, high = grey.min(), grey.max()
     if high - low < _CONTRAST * 255:
@@ -84,8 +85,8 @@ def read_digit(path: str | Path) -> tuple[Array, int]:
     ink, shapes = find_digit(grey)
     if not shapes:
         raise DataError(
-            f"{path}: expected a digit, but nothing larger than a speck stands out from the paper "
-            "at the edges of the picture. Leave a margin of empty paper on all sides."
+            f"{path}: expected a digit, got a picture in which nothing larger than a speck stands "
+            "out from the paper along its edges. Leave a margin of empty paper on all sides."
         )
     return _place(_in_box(ink))[None], shapes
 
@@ -94,8 +95,8 @@ def _read(path: Path) -> Array:
     """Read the picture as upright float32 gray values from 0 to 255, of shape (H, W)."""
     try:
         file = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the file ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise failure(path, "read", error) from error
     with file, _pillow, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings are harmless here
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -140,7 +141,7 @@ def _reduced_grey(picture: Image.Image) -> Array:
 
 
 def _eight_bits(values: Array) -> Array:
-    """Convert 16-bit integers to uint8, and 32-bit integers and floats, whose range is unknown."""
+    """Convert 16-bit integers to uint8; rescale 32-bit integers and floats by their range."""
     low, high = values.min(), values.max()
     if not np.isfinite(low + high):
         raise ValueError("nan or inf among the pixels")

@@ -42,15 +42,15 @@ class Shapes:
 
 
 def find_digit(grey: Array) -> tuple[Array, int]:
-    """Return the ink of the digit in a picture, and the number of shapes of similar size.
+    """Return the ink of the digit in a picture, and the number of shapes that could be digits.
 
     Args:
         grey: gray values from 0 to 255 of shape (H, W).
 
     Returns:
         The ink of the largest shape and of the strokes that belong to it, as the difference from
-        the paper, 0 elsewhere, of shape (H, W); and the number of digits that there seem to be: 0
-        if nothing larger than a speck stands out from the paper.
+        the paper, 0 elsewhere, of shape (H, W); and the number of shapes that could be digits, 0 if
+        nothing larger than a speck stands out from the paper.
     """
     difference = paper_of(grey) - grey
     smooth = _smooth(difference, max(grey.shape) // 100)
@@ -61,35 +61,35 @@ def find_digit(grey: Array) -> tuple[Array, int]:
         return np.zeros_like(grey), 0
     chosen, others = _strokes(shapes.boxes)
     ink = np.where(np.isin(shapes.number, chosen), np.maximum(difference, 0), 0)
-    # The shapes are those of the smoothed picture: cut off what smoothing has added.
+    # The shapes come from the smoothed picture: remove what smoothing added to them.
     ink[ink <= max(_FAINT * ink.max(), 2 * _deviation(_ring(difference)))] = 0
     return ink, 1 + others if ink.any() else 0
 
 
 def _deviation(noise: Array) -> float:
-    """Return the standard deviation of noise, from its median: outliers have little influence."""
+    """Estimate the standard deviation of noise robustly, from its median absolute value."""
     return 1.4826 * float(np.median(np.abs(noise)))
 
 
 def paper_of(grey: Array) -> Array:
-    """Return the gray values that the paper has, or would have under the ink, of shape (H, W).
+    """Return the gray values of the paper, including under the ink, of shape (H, W).
 
-    They are a quadratic function of the position, for light that is brighter on one side or in the
-    middle, fitted to a ring along the edges. The sum of absolute differences is minimal, so ink and
-    frames that cover a smaller part of the ring have little influence.
+    A quadratic function of the position, for light that is brighter on one side or in the middle,
+    is fitted to a ring along the edges. The fit minimizes the sum of absolute differences, so ink
+    and frames that cover less than half of the ring have little influence.
     """
     height, width = grey.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     known, values = _ring(terms), _ring(grey).astype(np.float64)
-    # What is very far from the median is ink or a frame rather than uneven light.
+    # Values very far from the median are ink or a frame rather than uneven light.
     difference = values - np.median(values)
     is_paper = np.abs(difference) <= 3 * _deviation(difference) + 100
     step = max(1, len(values) // 4000)
     known, values = known[is_paper][::step], values[is_paper][::step]
     fitted = np.full(len(values), np.median(values))
     for _ in range(20):
-        # Least squares weighted by 1 / |difference| approach the least absolute differences.
+        # Iteratively reweighted least squares: weights 1 / |difference| minimize the sum.
         weights = 1 / np.maximum(np.abs(values - fitted), 0.5)
         product = known.T * weights
         regular = 1e-6 * len(values) * np.eye(known.shape[1])
@@ -100,7 +100,7 @@ def paper_of(grey: Array) -> Array:
 
 
 def _ring(picture: Array) -> Array:
-    """Return the entries of the pixels near the edges as one axis."""
+    """Return the pixels near the edges, with rows and columns merged into one axis."""
     height, width = picture.shape[:2]
     depth = min(max(3, round(_RING * min(height, width))), (min(height, width) + 1) // 2)
     is_ring = np.ones((height, width), bool)
@@ -109,7 +109,7 @@ def _ring(picture: Array) -> Array:
 
 
 def _smooth(picture: Array, passes: int) -> Array:
-    """Average neighboring pixels with the weights 1, 2, 1 along both axes, against noise."""
+    """Reduce noise by averaging neighboring pixels with weights 1, 2, 1 along both axes."""
     for _ in range(passes):
         padded = np.pad(picture, 1, "edge")
         rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
@@ -120,8 +120,8 @@ def _smooth(picture: Array, passes: int) -> Array:
 def find_shapes(is_ink: Array, ink: Array) -> Shapes:
     """Return the connected shapes in a mask, ordered by the sum of their ink.
 
-    Pixels are connected if they share an edge or a corner. Every pixel starts as a tree of its own;
-    trees with connected pixels are joined until each shape is one tree.
+    Pixels are connected if they share an edge or a corner. This is union-find: every pixel starts
+    as its own tree, and trees with connected pixels are merged until each shape is one tree.
     """
     position = np.full(is_ink.shape, -1)
     position[is_ink] = np.arange(is_ink.sum())
@@ -160,8 +160,8 @@ def find_shapes(is_ink: Array, ink: Array) -> Shapes:
 def _find_inside(ink: Array, least: float) -> Shapes | None:
     """Return the shapes of ink above `least` that do not belong to the surroundings of the digit.
 
-    If all touch the edges, the digit may be connected with a shadow or a ruled line, so look for
-    stronger ink. If that fails too, the digit itself touches an edge. Return None for no ink.
+    If all touch the edges, the digit may be connected to a shadow or a ruled line, so look for
+    stronger ink. If that fails too, the digit itself touches an edge. Without ink, return None.
     """
     touching = None
     for fraction in (_FAINT, 2 * _FAINT, 4 * _FAINT):
@@ -175,7 +175,7 @@ def _find_inside(ink: Array, least: float) -> Shapes | None:
 
 
 def _without_surroundings(shapes: Shapes) -> Shapes | None:
-    """Drop frames, and strips and shadows at the edges; None if nothing of a digit's size is left.
+    """Drop frames, and strips and shadows at the edges; return None if no digit can be left.
 
     These are shapes that touch an edge of the picture, or span nine tenths of its height and width.
     """
@@ -187,7 +187,7 @@ def _without_surroundings(shapes: Shapes) -> Shapes | None:
     kept = np.flatnonzero(~(touches | spans))
     if not (length[kept] >= _SMALLEST * max(size)).any():
         return None
-    rank = np.full(len(shapes.boxes) + 1, -1)  # the last entry serves paper, number -1
+    rank = np.full(len(shapes.boxes) + 1, -1)  # the last entry is for paper, number -1
     rank[kept] = np.arange(len(kept))
     return Shapes(rank[shapes.number], shapes.boxes[kept])
 

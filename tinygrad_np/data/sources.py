@@ -136,8 +136,8 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     its subdirectory `mnist` is tried first.
 
     Args:
-        data_dir: directory with the four files, or with a subdirectory `mnist` or, as torchvision
-            makes it, `MNIST/raw` that has them. The files may be unpacked, and have the names that
+        data_dir: directory with the four files, or with a subdirectory that has them: `mnist`, or
+            torchvision's `MNIST/raw`. The files may be decompressed, and may have the names that
             7-Zip and Kaggle give them.
 
     Returns:
@@ -198,10 +198,10 @@ class Limits:
     Args:
         timeout: seconds to wait for a connection, and for the next bytes.
         window: seconds between checks of the transfer rate.
-        rate: bytes per second below which a transfer is given up.
+        rate: bytes per second below which a transfer is aborted.
         size: largest size of a file in bytes.
         delays: seconds to wait before the second and each later round of attempts.
-        longest: seconds to wait at most if a server asks for a longer delay.
+        longest: most seconds to wait, even if a server asks for a longer delay.
         sleep: the function that waits.
     """
 
@@ -226,7 +226,7 @@ def load(
             continue
         try:
             folder = Path(given).expanduser()
-        except RuntimeError as error:  # `~name`, and there is no such user
+        except RuntimeError as error:  # `~name` of an unknown user
             raise DataError(
                 f"{source.title}: {origin} {given} is not a directory ({error})."
             ) from error
@@ -270,8 +270,8 @@ def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:
 def _names(place: Path, file: File) -> Iterator[Path]:
     """Yield the paths that a file may have in the directory `place`.
 
-    Unpacked by 7-Zip or downloaded from Kaggle, train-images-idx3-ubyte.gz can be called
-    train-images.idx3-ubyte, and be in a directory train-images-idx3-ubyte.
+    When 7-Zip or Kaggle has decompressed it, train-images-idx3-ubyte.gz may be named
+    train-images.idx3-ubyte, and may be in a directory named train-images-idx3-ubyte.
     """
     plain = file.name.removesuffix(".gz")
     dotted = plain.replace("-idx", ".idx")
@@ -345,8 +345,8 @@ class _Body(io.BytesIO):
 def _download(url: str, limits: Limits) -> bytes:
     """Return the bytes at a URL.
 
-    A thread receives them, and this one watches how many have arrived: a timeout of the connection
-    would never end a transfer that brings a byte every few seconds.
+    Another thread receives them while this one monitors the transfer rate: a connection timeout
+    would never end a transfer that delivers a byte every few seconds.
     """
     body = _Body(limits.size)
     errors: list[Exception] = []
@@ -365,7 +365,7 @@ def _download(url: str, limits: Limits) -> bytes:
     while thread.is_alive():
         now = body.tell()
         if now - before < limits.rate * limits.window:
-            body.close()  # which ends the thread at its next bytes
+            body.close()  # ends the thread when its next bytes arrive
             raise OSError(
                 f"the server sent fewer than {limits.rate:g} bytes per second for "
                 f"{limits.window:g} s"
@@ -373,7 +373,7 @@ def _download(url: str, limits: Limits) -> bytes:
         before = now
         thread.join(limits.window)
     if errors:
-        raise errors.pop()  # leaves no cycle that would keep the connection open
+        raise errors.pop()  # avoids a reference cycle that would keep the connection open
     return body.getvalue()
 
 
@@ -390,8 +390,8 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# By class name: pooch passes on requests' exceptions, and imports requests only when it is needed.
-# With each reason, whether another attempt may succeed.
+# For each exception, the reason and whether another attempt may succeed. By class name, because
+# pooch lets requests' exceptions through but imports requests lazily.
 _REASONS = {
     "SSLError": ("the TLS connection failed", False),
     "ProxyError": ("the connection failed", False),

@@ -129,8 +129,8 @@ def _weight_part(
 ) -> Callable[[slice], tuple[Array, Array]]:
     """Return a function that computes what a slice of grid rows contributes to two gradients.
 
-    These are the gradients of the weight, (G, K, C R S), at least in float32, and of the bias,
-    (G, K), in float64.
+    These are the gradients of the weight, of shape (G, K, C R S) and at least float32, and of the
+    bias, of shape (G, K) and float64.
     """
     groups, outs, _ = grads.shape
     height = len(views) // groups * math.prod(windows.kernel)

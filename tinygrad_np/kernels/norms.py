@@ -3,7 +3,7 @@
 In batch normalization a row is a channel, (C, H W N); in layer normalization it is a sample. Rows
 are processed a few at a time, so that they stay in the cache from one pass to the next.
 
-Means and variances are float64, one number each per row. They are computed from the differences to
+Means and variances are float64, with one of each per row. They are computed from the differences to
 the first entry of the row, which are 0 if all entries are equal, and which lose no digits if the
 entries are large but close to each other.
 """
@@ -19,9 +19,9 @@ from tinygrad_np.runtime.memory import Array
 
 # Bytes of x processed at a time, approximately.
 _PIECE = 1 << 20
-# Means of at most this many deviations need not be subtracted before scaling: the error is 1e-6.
+# Means up to this many deviations need not be subtracted before scaling: the error is 1e-6.
 _NEAR = 16
-# Rows of a larger variance are processed in float64: their squares might overflow in float32.
+# Rows with a larger variance are processed in float64: squares might overflow in float32.
 _LARGE = 1e30
 
 
@@ -110,7 +110,7 @@ def _moments(rows: Array, pivot: Array | None = None) -> Array:
 def _normalize(
     rows: Array, known: Array, weight: Array | None, bias: Array | None, eps: float
 ) -> tuple[Array, Array]:
-    """Return the rows with mean `bias` and deviation `weight`, and mean and 1 / deviation."""
+    """Return the rows scaled to mean `bias` and deviation `weight`, and mean and 1 / deviation."""
     mean, variance = known
     inverse = (variance + eps) ** -0.5
     if not _is_exact(rows, variance):
@@ -170,7 +170,7 @@ def _row_grads(
 
 
 def _is_exact(rows: Array, variance: Array) -> bool:
-    """Return whether squares of the rows, less their means, are far from overflowing."""
+    """Return whether the squares of the centered rows are far from overflowing."""
     return rows.dtype != np.float32 or bool((variance < _LARGE).all())
 
 

@@ -1,9 +1,9 @@
 """Sums that are accurate along every axis.
 
-NumPy sums in pairs along the axis that is contiguous in memory, but one entry after the other along
-all other axes, where the error grows with their number: in float32, 60000 rows of 0.1 have a sum
-that is off by 6e-4. Here at most 128 entries are added one after the other; longer axes are summed
-in parts first. The error is that of summation in pairs, about 1e-7.
+NumPy uses pairwise summation along the axis that is contiguous in memory, but adds entries
+sequentially along all others, where the error grows with their number: in float32, the sum of 60000
+rows of 0.1 is off by 6e-4. Here at most 128 entries are added sequentially; longer axes are first
+summed in parts. The error is that of pairwise summation, about 1e-7.
 """
 
 import math
@@ -17,11 +17,11 @@ from tinygrad_np.runtime.memory import Array
 Axes = int | tuple[int, ...] | None
 
 _sum: Any = np.add.reduce
-# The entries that are added one after the other, and the sums that they are added to at a time,
-# which stay in the first-level cache. Summing (60000, 2) takes 0.012 ms where np.add.reduce takes
-# 0.63 ms, and (60000, 128) takes 0.8 ms instead of 1.1 ms.
+# Entries that are added sequentially, and running sums that are updated together, few enough to
+# stay in the L1 cache. Summing (60000, 2) takes 0.012 ms where np.add.reduce takes 0.63 ms, and
+# (60000, 128) takes 0.8 ms instead of 1.1 ms.
 _PART, _WIDTH = 32, 2048
-# Fewer entries than this are not worth the 4 us that parts cost.
+# Up to this many entries are not worth the 4 us that summing in parts costs.
 _MOST = 4 * _PART
 # The most entries that BLAS sums at a time; it keeps some 32 partial sums.
 _BLOCK = 4096
@@ -80,7 +80,7 @@ def center(x: Array, axis: Axes) -> Array:
 
 
 def _shorten(x: Array, axis: Axes) -> Array:
-    """Sum parts of the axes to sum, until at most `_MOST` entries are added one after the other."""
+    """Sum parts of the axes to sum until at most `_MOST` entries are left to add sequentially."""
     every = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     shape = x.shape
     count = 1
@@ -107,7 +107,7 @@ def _merge(x: Array, axes: set[int]) -> Array:
 
 
 def _axes_in_pairs(x: Array, axes: set[int]) -> set[int]:
-    """Return those of `axes` along which NumPy sums in pairs: innermost and adjacent in memory."""
+    """Return those of `axes` along which NumPy sums pairwise: innermost and adjacent in memory."""
     found: set[int] = set()
     order = sorted((abs(x.strides[a]), a) for a in range(x.ndim) if x.shape[a] > 1)
     expected = order[0][0]
@@ -178,9 +178,9 @@ def _cut(rows: Array) -> tuple[Array, Array]:
 def add_at(x: Array, key: Any, shape: tuple[int, ...], repeats: int | None = None) -> Array:
     """Return zeros of `shape` with x added at `key`; repeated indices accumulate.
 
-    No index occurs more than `repeats` times, if given. `np.add.at` adds one entry after the other;
-    float16, and many entries of float32, are summed in float64 instead. For rows that is also
-    faster: for 4096 rows of 64 entries and a table of 50000 rows it takes 0.4 of the time.
+    No index occurs more than `repeats` times, if given. `np.add.at` adds entries sequentially;
+    float16, and many entries of float32, are summed in float64 instead. For rows, that is also
+    faster: with 4096 rows of 64 entries and a table of 50000 rows, it takes 0.4 of the time.
     """
     is_wide = x.dtype.kind != "f" or x.dtype.itemsize > 4
     if is_wide or (x.dtype != np.float16 and (x.size if repeats is None else repeats) <= _MOST):
@@ -208,7 +208,7 @@ def add_at(x: Array, key: Any, shape: tuple[int, ...], repeats: int | None = Non
 def _indexed_axes(key: Any, shape: tuple[int, ...]) -> tuple[int, Any]:
     """Return the number of leading axes that `key` indexes, and the key for these axes alone.
 
-    It is the number of all axes if the key has slices or new axes between or before index arrays.
+    All axes count as indexed if the key has slices or new axes between or before index arrays.
     """
     parts = list(key) if isinstance(key, tuple) else [key]
     while parts[-1] is Ellipsis or (isinstance(parts[-1], slice) and parts[-1] == slice(None)):

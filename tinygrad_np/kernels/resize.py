@@ -26,7 +26,7 @@ def resample(x: Array, axis: int, rule: str, lengths: tuple[int, int], transpose
     number = np.arange(len(rows)) - np.searchsorted(rows, rows)
     most = number.max() + 1
     dtype = x.dtype
-    # Entries are added one after the other: float16, integers and long sums need more digits.
+    # Entries are added sequentially: float16, integers and long sums need more digits.
     wide = np.promote_types(dtype, np.float32) if dtype.kind == "f" else np.dtype(np.float32)
     x = x.astype(wide if most <= 128 else np.float64, copy=False)
     lead, trail = x.shape[:axis], x.shape[axis + 1 :]

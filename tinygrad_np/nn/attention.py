@@ -141,8 +141,8 @@ class MultiheadAttention(Layer):
 
         Raises:
             ShapeError: if the shapes of the inputs or of a mask do not match.
-            DtypeError: if an input is a list or has another float dtype than the weights, or a mask
-                is neither bool nor float.
+            DtypeError: if an input is a list or its float dtype differs from that of the weights,
+                or a mask is neither bool nor float.
 
         If all keys of a query are masked, its weights are 0. PyTorch does the same with
         `need_weights=False` but returns nan with `need_weights=True`.

@@ -135,7 +135,7 @@ class _Convolution(_ImageLayer):
         return f"expected input of shape (N, {one}) or ({one})"
 
     def _hint(self, shape: tuple[int, ...]) -> str:
-        """Return how to correct an input of a wrong shape, or ''."""
+        """Return how to correct an input of the wrong shape, or ''."""
         is_last, rank = self.data_format == "NHWC", self.rank
         if self.in_channels == 1 and len(shape) == rank == 2 and shape[0] != shape[1]:
             side = math.isqrt(shape[1])
@@ -214,8 +214,8 @@ class Conv2d(_Convolution):
     Raises:
         ArgumentError: if an argument is invalid, for example `groups` that does not divide both
             numbers of channels; the message names it.
-        DtypeError: if `generator` is not a NumPy generator, or in a call, if the input has another
-            float dtype than the weight.
+        DtypeError: if `generator` is not a NumPy generator, or in a call, if the float dtype of the
+            input differs from that of the weight.
         ShapeError: if the shape of the input does not match, or a window does not fit into the
             padded image.
 

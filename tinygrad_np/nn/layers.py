@@ -35,8 +35,8 @@ class Linear(Layer):
 
     Raises:
         ArgumentError: if a size is not an integer >= 1.
-        DtypeError: if `generator` is not a NumPy generator, or in a call, if the input has another
-            float dtype than the weights.
+        DtypeError: if `generator` is not a NumPy generator, or in a call, if the float dtype of the
+            input differs from that of the weights.
         ShapeError: in a call, if the last axis of the input does not have length `in_features`.
 
     >>> from tinygrad_np import Tensor, nn

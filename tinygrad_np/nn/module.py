@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
+from tinygrad_np.checks import check_unmasked, kind_of
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import SummaryRow, Watch, table
@@ -41,7 +42,8 @@ class Parameter(Tensor):
     __slots__ = ("name",)
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
-        super().__init__(data, dtype, requires_grad)
+        is_leaf = isinstance(data, Tensor) and data.is_leaf
+        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad)
         self.name = ""
 
     def _own_attributes(self) -> dict[str, Any]:
@@ -93,7 +95,8 @@ class Module:
     be registered, and there is no need to call `super().__init__()`. A set of them is an error.
 
     Raises:
-        DtypeError: if a plain Tensor is assigned to an attribute that holds a Parameter.
+        DtypeError: if anything but a Parameter or None is assigned to an attribute that holds a
+            Parameter.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -109,7 +112,7 @@ class Module:
     # Subclasses do not call super().__init__(), so the first hook creates the instance's own dict.
     _forward_hooks: Mapping[int, Callable[..., Any]] = MappingProxyType({})
     _results: frozenset[str] = frozenset()
-    """In a copy: the attributes that held results with a graph, which are not buffers."""
+    """Attributes of a copy that held results in a graph, and so are not buffers."""
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output. Subclasses implement this method."""
@@ -174,14 +177,17 @@ class Module:
         return Handle(own, function)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_tensor = isinstance(value, Tensor) and not isinstance(value, Parameter)
-        if is_tensor and isinstance(vars(self).get(name), Parameter):
+        is_other = value is not None and not isinstance(value, Parameter)
+        if is_other and isinstance(vars(self).get(name), Parameter):
+            got = "a plain Tensor" if isinstance(value, Tensor) else kind_of(value)
             raise DtypeError(
-                f"{type(self).__name__}.{name}: expected an nn.Parameter, got a plain Tensor, "
+                f"{type(self).__name__}.{name}: expected an nn.Parameter, got {got}, "
                 f"which would not be trained. Change the values in place, `{name}[:] = ...` inside "
                 "no_grad(), or assign an nn.Parameter."
             )
         super().__setattr__(name, value)
+        if name in self._results:
+            super().__setattr__("_results", self._results - {name})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes to pickle or copy."""
@@ -193,10 +199,11 @@ class Module:
         return _entries([item for item in vars(self).items() if item[0] != "_forward_hooks"])
 
     def named_state(self) -> Iterator[tuple[str, Any]]:
-        """Yield (name, value) for each buffer and random generator of this module itself."""
+        """Yield (name, value) for each buffer and random generator of this module alone."""
         for name, value in self._entries():
-            is_buffer = isinstance(value, Tensor) and not isinstance(value, Parameter)
-            if isinstance(value, np.random.Generator) or (is_buffer and value.is_leaf):
+            is_tensor = isinstance(value, Tensor) and not isinstance(value, Parameter)
+            is_buffer = is_tensor and value.was_leaf() and name not in self._results
+            if isinstance(value, np.random.Generator) or is_buffer:
                 yield name, value
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
@@ -241,8 +248,8 @@ class Module:
         """
         for prefix, module in self._named_modules(each_way):
             for name, value in module._entries():
-                is_leaf = isinstance(value, Tensor) and value.is_leaf
-                if is_leaf and name not in module._results:
+                is_state = isinstance(value, Tensor) and value.was_leaf()
+                if is_state and name not in module._results:
                     yield prefix + name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -293,10 +300,12 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise DtypeError(
-                f"{type(self).__name__}.load_state_dict: expected a dict of arrays, got "
-                f"{type(state).__name__}. Read a file with train.load(path)."
+                f"{type(self).__name__}.load_state_dict: expected `state` to be a dict of arrays, "
+                f"got {type(state).__name__}. Read a file with train.load(path)."
             )
         own = dict(self._named_tensors(each_way=True))
+        for name, value in state.items():
+            check_unmasked(f"{type(self).__name__}.load_state_dict: {name!r}", value)
         given = {
             name: value.data if isinstance(value, Tensor) else np.asarray(value)
             for name, value in state.items()
@@ -390,9 +399,8 @@ class Module:
             raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
         for _, value in self._named_tensors():
             if value.dtype.kind == "f":
-                value.data = value.data.astype(dtype)
+                value.replace_array(value.data.astype(dtype))
                 value.grad = None
-                value.mark_changed()
         return self
 
     def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> str:
@@ -486,7 +494,7 @@ def _equal(one: Array, other: Array) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    return isinstance(value, Tensor) and not value.is_leaf
+    return isinstance(value, Tensor) and not value.was_leaf()
 
 
 def _entries(items: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -528,9 +536,9 @@ class Layer(Module):
         return f"{type(self).__name__} {path!r}" if path else type(self).__name__
 
     def check_dtype(self, x: Tensor, weight: Tensor | None) -> None:
-        """Raise DtypeError if `x` has another float dtype than `weight`; None fits all.
+        """Raise DtypeError if the float dtype of `x` differs from that of `weight`, if given.
 
-        The op would otherwise convert both to the wider dtype and continue in it.
+        The op would otherwise convert both to the wider dtype.
         """
         if weight is None or x.dtype is weight.dtype:
             return
@@ -545,7 +553,7 @@ class Layer(Module):
     def _to_tensors(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         has_list = any(isinstance(value, list | str) for value in inputs)
         is_other = not (has_list or isinstance(inputs[0], Tensor | np.ndarray))
-        # A subclass with a forward of its own may take anything else, such as tuples.
+        # A subclass with its own forward may accept other types, such as tuples.
         if has_list or (is_other and type(self).forward.__module__.startswith("tinygrad_np.nn.")):
             hint = "Wrap lists in Tensor(...)." if has_list else "Pass a single Tensor."
             names = [f"{type(v).__module__}.{type(v).__name__}" for v in inputs]

@@ -114,11 +114,11 @@ class _ChannelNorm(Layer):
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Return x normalized by `mean` and `variance`, scaled and shifted.
 
-        Computed as x * scale + shift, with one scale and one shift per channel. These nearly cancel
-        for a large mean, which is therefore subtracted first.
+        Computed as x * scale + shift, with one scale and one shift per channel. For a large mean,
+        the two terms would nearly cancel, so it is subtracted first.
         """
         is_half = x.dtype == mean.dtype == np.float16
-        if is_half:  # too coarse for the sum
+        if is_half:  # float16 would lose digits in the sum
             mean, variance = mean.float(), variance.float()
         shape = self._by_channel(x)
         scale = (variance + self.eps) ** -0.5
@@ -493,6 +493,7 @@ class RMSNorm(Layer):
         shape = self.normalized_shape
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
+        x = x if x.dtype.kind == "f" else x.float()
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
         out = _divide_by_root(x.float() if x.dtype == np.float16 else x, len(shape), eps)
         return _scale_and_shift(out.cast(x.dtype), self.weight, None, shape)

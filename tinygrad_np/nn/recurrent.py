@@ -35,8 +35,8 @@ class LSTMCell(Layer):
     Raises:
         ShapeError: if the shape of the input or of the state does not match.
         ArgumentError: if a size is not an integer >= 1.
-        DtypeError: if `generator` is not a NumPy generator, or in a call, if the input or the state
-            has another float dtype than the weights.
+        DtypeError: if `generator` is not a NumPy generator, or in a call, if the float dtype of the
+            input or the state differs from that of the weights.
 
     >>> from tinygrad_np import Tensor, nn
     >>> cell = nn.LSTMCell(3, 5)

@@ -150,7 +150,7 @@ def gelu(x: V, approximate: str = "tanh") -> V:
     if approximate == "none":
         inner = erf(x * math.sqrt(0.5))
     else:
-        near = clip(x, -10, 10)  # the tanh of farther entries is ±1, and their cubes may overflow
+        near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
         inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
     return mul(x, (inner + 1) * 0.5)
 
@@ -270,11 +270,26 @@ def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
     return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
 
 
+def _widened(x: Value) -> Value:
+    """Convert float16 to float32, because sums of gradients would overflow."""
+    return cast(x, dtype=np.float32) if x.dtype == np.float16 else x
+
+
+def _softmax_grad(grad_out: Value, out: Value, axis: int) -> Value:
+    grad_out, out = _widened(grad_out), _widened(out)
+    return out * (grad_out - sum(grad_out * out, axis=axis, keepdim=True))
+
+
+def _log_softmax_grad(grad_out: Value, out: Value, axis: int) -> Value:
+    grad_out, out = _widened(grad_out), _widened(out)
+    return grad_out - exp(out) * sum(grad_out, axis=axis, keepdim=True)
+
+
 @op(
     "e^x / Σ e^x",
     vjps={
         "x": lambda grad_out, out, x_dtype, axis, dtype: _cast_back(
-            out * (grad_out - sum(grad_out * out, axis=axis, keepdim=True)), x_dtype, dtype
+            _softmax_grad(grad_out, out, axis), x_dtype, dtype
         )
     },
     flops=5,
@@ -301,7 +316,7 @@ def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Arra
     "x - log Σ e^x",
     vjps={
         "x": lambda grad_out, out, x_dtype, axis, dtype: _cast_back(
-            grad_out - exp(out) * sum(grad_out, axis=axis, keepdim=True), x_dtype, dtype
+            _log_softmax_grad(grad_out, out, axis), x_dtype, dtype
         )
     },
     flops=5,

@@ -30,7 +30,7 @@ def _value_vjp(grad_out: Value, key: Key, value_shape: Shape) -> Value:
 
 
 def _is_last(shape: Shape, key: Key) -> Array:
-    """Return, for each entry that `key` selects, whether no later one selects the same entry."""
+    """Return, for each entry of x[key], whether it is the last one with the same position in x."""
     writer = np.zeros(shape, np.int64)
     order = np.arange(writer[key].size).reshape(writer[key].shape)
     writer[key] = order
@@ -43,7 +43,7 @@ def _is_last(shape: Shape, key: Key) -> Array:
     flops=0,
 )
 def assign(x: Array, value: Array, *, key: Key) -> Array:
-    """Return a copy of x with `value` at `key`; at repeated indices, the last entry counts."""
+    """Return a copy of x with `value` at `key`; for repeated indices, the last value wins."""
     out = x.copy()
     out[key] = value
     return out
@@ -54,13 +54,13 @@ def setitem(x: Variable, key: Key, value: Any) -> None:
 
     Args:
         x: the tensor to change, in its own memory.
-        key: any NumPy key; index arrays may be Tensors. At repeated indices, the last entry counts.
+        key: any NumPy key; index arrays may be Tensors. For repeated indices, the last value wins.
         value: a Tensor, an array, a number or a list that broadcasts to x[key].
 
     Raises:
         AxisError: if an index is out of range, or there are more indices than axes.
         DtypeError: if an index array contains neither integers nor bools, if `value` requires a
-            gradient and x is not float, or if `value` is a masked array.
+            gradient and x is not float, or if it is a masked array or does not contain numbers.
         GraphError: if x is a leaf that requires a gradient, or a view of one, and recording is on;
             if the memory of x is read-only; or if another tensor changed it in place.
         ShapeError: if `value` does not broadcast to x[key] or cannot be converted.
@@ -76,6 +76,8 @@ def setitem(x: Variable, key: Key, value: Any) -> None:
     key = as_numpy_key("setitem", key)
     checks.check_writeable("setitem", x)
     check_unmasked("setitem", value)
+    if not isinstance(value, Variable):
+        value = _checked(x, value)
     if is_recorded(x, value):
         _record(x, key, value)
     else:
@@ -83,6 +85,14 @@ def setitem(x: Variable, key: Key, value: Any) -> None:
             checks.check_current("setitem", [x])
         _write(x, key, value.data if isinstance(value, Variable) else value)
         x.mark_changed()
+
+
+def _checked(x: Variable, value: Any) -> Any:
+    if not isinstance(value, int | float | np.ndarray | np.generic):
+        return x.new_like(value)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "biuf":
+        raise DtypeError(f"setitem: expected numbers, got an array of dtype {value.dtype}.")
+    return value
 
 
 def _record(x: Variable, key: Key, value: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V
+from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.activations import dropout, softmax
 from tinygrad_np.ops.elementwise import add, mul, ne, select, where
@@ -81,6 +82,14 @@ def scaled_dot_product_attention(
     Tensor([[2.]])
     """
     _check_shapes(query.shape, key.shape, value.shape)
+    if query.dtype == key.dtype == value.dtype == np.float16:
+        # As in PyTorch, only the result is rounded to float16.
+        wide: V = cast(query, dtype=np.float32)
+        k, v = cast(key, dtype=np.float32), cast(value, dtype=np.float32)
+        out = scaled_dot_product_attention(
+            wide, k, v, attn_mask, dropout_p, is_causal, enable_gqa, generator
+        )
+        return cast(out, dtype=np.float16)
     if enable_gqa:
         key = _repeat_heads(key, query.shape, "key")
         value = _repeat_heads(value, query.shape, "value")

@@ -13,7 +13,7 @@ from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.ops.elementwise import abs as absolute
-from tinygrad_np.ops.elementwise import eq, ge, lt, mul, neg, where
+from tinygrad_np.ops.elementwise import clip, eq, ge, lt, mul, neg, where
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
@@ -43,7 +43,7 @@ def _mixed_slope(a: Value, b: Value) -> Value:
 
 
 def _lower_exponent(b: Value | float) -> Value | float:
-    """Return b - 1, or 0 where b = 0: then b a^0 is 0 for every a, also where 1 / a is inf."""
+    """Return b - 1, or 0 where b = 0: then b a^0 is 0 for every a, even where 1 / a is inf."""
     if isinstance(b, int | float):
         return b - 1 if b else 0
     return where(eq(b, 0), b, b - 1)
@@ -58,7 +58,7 @@ def _lower_exponent(b: Value | float) -> Value | float:
     samples=Samples((0.3, 2.0)),
 )
 def power_slope(a: Array, b: Array) -> Array:
-    """Compute the derivative of a^b for a; it is 0 at b = 0, even where a is 0 or nan."""
+    """Compute the derivative of a^b with respect to a; 0 at b = 0, even where a is 0 or nan."""
     return np.asarray(b * a ** _lower_exponent(b))
 
 
@@ -71,7 +71,7 @@ def power_slope(a: Array, b: Array) -> Array:
     samples=Samples((0.3, 2.0)),
 )
 def power_log(a: Array, b: Array) -> Array:
-    """Compute the derivative of a^b for b; it is 0 at a = 0 for b >= 0, because 0^b is constant."""
+    """Compute the derivative of a^b with respect to b; 0 at a = 0 and b >= 0: 0^b is constant."""
     powers = np.asarray(a**b)
     is_constant = np.equal(a, 0) & np.greater_equal(b, 0)
     base = np.where(is_constant, 1, a).astype(powers.dtype)
@@ -350,8 +350,12 @@ def tanh(x: Array) -> Array:
     return kernels.unary(np.tanh, x)
 
 
-# √(x² + 1), where x² may overflow, is cosh(arsinh x).
-@op("arsinh x", vjps={"x": lambda grad_out, out: grad_out / cosh(out)}, floating=True)
+def _asinh_vjp(grad_out: Value, x: Value) -> Value:
+    size = clip(absolute(x), 1, 2.0**70)  # x² may overflow, and (x / size)² does not
+    return grad_out * rsqrt(square(x / size) + square(1 / size)) / size
+
+
+@op("arsinh x", vjps={"x": _asinh_vjp}, floating=True)
 def asinh(x: Array) -> Array:
     """Compute the inverse hyperbolic sine.
 
@@ -363,8 +367,8 @@ def asinh(x: Array) -> Array:
 
 @op(
     "arcosh x",
-    # 1 / √(x² - 1), where x² may overflow.
-    vjps={"x": lambda grad_out, x: grad_out * rsqrt(1 - square(1 / x)) / absolute(x)},
+    # 1 / √(x² - 1); x² may overflow, and near 1 the difference would lose digits.
+    vjps={"x": lambda grad_out, x: grad_out * rsqrt(absolute(x) - 1) * rsqrt(absolute(x) + 1)},
     floating=True,
     samples=Samples((1.2, 3.0)),
 )

@@ -24,7 +24,10 @@ Key = Any
 )
 def basic_index(x: Array, *, key: Key) -> Array:
     """Index with integers, slices, None and Ellipsis; return a view."""
-    return np.asarray(x[key])
+    parts = key if type(key) is tuple else (key,)
+    # Without an Ellipsis, NumPy returns a scalar for one entry instead of a 0-d view.
+    view: Array = x[key if Ellipsis in parts else (*parts, Ellipsis)]
+    return view
 
 
 @op(
@@ -89,7 +92,7 @@ _PARTS = (slice, int, np.generic, np.ndarray)
 def _as_numpy(who: str, part: Any) -> Any:
     if isinstance(part, Variable):
         part = part.data
-    check_unmasked("getitem", part)
+    check_unmasked(who, part)
     if not (part is None or part is Ellipsis or isinstance(part, _PARTS)):
         # Lists and other array-likes.
         part = np.asarray(part)

@@ -31,8 +31,8 @@ def _reduce(losses: V, reduction: str) -> V:
 
 
 def _mean_by(losses: V, weights: Value) -> V:
-    """Return the sum of the losses divided by that of the weights; nan if that is 0."""
-    wide = np.promote_types(losses.dtype, np.float32)  # float16 is too short for the two sums
+    """Return the sum of the losses divided by that of the weights, or nan if the latter is 0."""
+    wide = np.promote_types(losses.dtype, np.float32)  # the two sums would lose digits in float16
     count = sum(weights, dtype=wide)
     mean_loss = div(sum(losses, dtype=wide), where(eq(count, 0), math.nan, count))
     return mean_loss if losses.dtype == wide else cast(mean_loss, dtype=losses.dtype)
@@ -174,11 +174,12 @@ def cross_entropy(
     axis = min(1, len(shape) - 1)
     others = shape[:axis] + shape[axis + 1 :]
     is_integer = target.dtype.kind in "iu"
+    target = _in_dtype_of(x, target)
     if target.shape != (others if is_integer else shape):
         raise (ShapeError if is_integer or target.shape != others else DtypeError)(
             f"cross_entropy: expected integer class indices of shape {others} or probabilities "
             f"(floats) of shape {shape} for logits {shape}, got target of shape {target.shape}, "
-            f"dtype {target.dtype}. Try .int() for class indices."
+            f"dtype {target.dtype}.{'' if is_integer else ' Try .int() for class indices.'}"
         )
     if not is_integer:
         q = target * (1 - label_smoothing) + label_smoothing / shape[axis]
@@ -292,11 +293,17 @@ def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
     target = _as_target(target)
     if target.shape != x.shape:
         raise ShapeError(f"{name}: expected target of shape {x.shape}, got {target.shape}.")
-    return target
+    return _in_dtype_of(x, target)
+
+
+def _in_dtype_of(x: Value, target: Value) -> Value:
+    """Convert a float target to the dtype of x: float64, NumPy's default, must not widen a loss."""
+    is_other = target.dtype.kind == "f" and target.dtype != x.dtype
+    return cast(target, dtype=x.dtype) if is_other and x.dtype.kind == "f" else target
 
 
 def _bounded_variance(x: Value) -> Value:
-    """Return x (1 - x), bounded to keep quotients finite; 1e-12 would be 0 in float16."""
+    """Return x (1 - x), bounded to keep quotients finite; 1e-12 would underflow in float16."""
     return clip(x * (1 - x), max(1e-12, float(np.finfo(x.dtype).tiny)))
 
 

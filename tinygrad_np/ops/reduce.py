@@ -68,7 +68,7 @@ def _convert(value: V, dtype: DType) -> V:
 
 
 def divide_by_count(x: V, count: Value | float) -> V:
-    """Return x / count, for float16 in float32, because a count above 65504 is inf in float16."""
+    """Return x / count; float16 is divided in float32, because counts above 65504 overflow."""
     if x.dtype == np.float16:
         return cast(div(cast(x, dtype=np.float32), count), dtype=x.dtype)
     return div(x, count)
@@ -126,8 +126,8 @@ def sum(
 def mean(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Compute the mean over `axis`: an axis, several axes, or None for all.
 
-    Integers give float32; float16 is accumulated in float32. The mean of no entries is nan; that of
-    finite entries is finite, even if their sum overflows.
+    Integers give float32; float16 is accumulated in float32. The mean of no entries is nan. The
+    mean of finite entries is finite, even if their sum overflows.
 
     Raises:
         AxisError: if `axis` is out of range.
@@ -244,14 +244,15 @@ def prod(
         DtypeError: if `axis` is not an integer, a tuple or list of integers, or None, or if `dtype`
             is not a float, int or bool dtype.
 
-    Integers and bools are multiplied in 64 bits and give a 64-bit result. float16 is multiplied in
-    float32.
+    Integers and bools are multiplied in 64 bits and give a 64-bit result. float16 and float32 are
+    multiplied in float64.
 
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).prod(axis=1)
     Tensor([ 2., 12.])
     """
     x = _to_dtype("prod", x, dtype)
-    wide = np.float32 if x.dtype == np.float16 else None
+    # Rounding after each factor would add up.
+    wide = np.float64 if x.dtype in (np.float16, np.float32) else None
     axes = normalize_axes("prod", x, axis)
     product = np.asarray(x.prod(axis=axes, keepdims=keepdim, dtype=wide))
     return product.astype(x.dtype) if wide else product
@@ -375,7 +376,7 @@ def std(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -
         rows = _keep_axes(scale, x.shape, normalize_axes("std", x, axis))
         variance = var(mul(x, rows), axis, keepdim, correction)
     is_zero = eq(variance, 0)
-    root = where(is_zero, variance, sqrt(where(is_zero, 1, variance)))
+    root = where(is_zero, 0.0, sqrt(where(is_zero, 1, variance)))
     return root if scale is None else div(root, scale)
 
 
@@ -409,7 +410,7 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
 
 
 def _shares(x: Value, out: Value, x_shape: Shape, axis: Axis) -> Value:
-    """Return e^x / Σ e^x. The sum of e^(x - out) is not 1 where `out` is large and rounded."""
+    """Return e^x / Σ e^x; the sum of e^(x - out) is not 1 where `out` is large and rounded."""
     powers = exp(x - _broadcast_back(replace_minus_inf(out), x_shape, axis))
     summed = sum(powers, axis=axis)
     return powers / _broadcast_back(where(gt(summed, 0), summed, 1.0), x_shape, axis)

@@ -11,13 +11,14 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
+from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.ops.elementwise import eq, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf
 from tinygrad_np.ops.indexing import basic_index, gather
 from tinygrad_np.ops.shape import pad_constant, transpose
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import Value
+from tinygrad_np.typing import DType, Value
 
 
 def _swap_last(x: V, axis: int) -> V:
@@ -65,7 +66,7 @@ def recurrence(a: Array, b: Array) -> Array:
         raise ShapeError(
             f"recurrence: expected inputs of the same shape, got {a.shape} and {b.shape}."
         )
-    # Each entry depends on all before it: in float64, rounding errors cannot add up.
+    # Each entry depends on all before it: float64 keeps rounding errors from accumulating.
     wide = np.promote_types(b.dtype, np.float64)
     out, a = b.astype(wide), a.astype(wide)
     for k in range(1, out.shape[-1] if out.ndim else 0):
@@ -74,7 +75,7 @@ def recurrence(a: Array, b: Array) -> Array:
 
 
 def _scan(name: str, scan: Callable[..., Array], x: Array, axis: int) -> Array:
-    """Call `scan(x, axis)`, for floats in float64; a 0-d tensor accepts axes 0 and -1."""
+    """Call `scan(x, axis)`, with floats in float64; a 0-d tensor accepts axes 0 and -1."""
     _check_axis(name, x, axis)
     wide = x.astype(np.promote_types(x.dtype, np.float64)) if x.dtype.kind == "f" else x
     out = scan(wide, axis) if x.ndim else scan(wide.reshape(1), 0).reshape(())
@@ -131,14 +132,19 @@ def multiply_before(x: V) -> V:
     return cumprod(_shift_last(x, 1.0), -1) if x.shape[-1] else x
 
 
-def _logcumsumexp_vjp(grad_out: Value, x: Value, out: Value, axis: int) -> Value:
+def _logcumsumexp_vjp(grad_out: Value, x: Value, axis: int, x_dtype: DType) -> Value:
+    """Return Σ over later k of grad_out[k] e^(x - out[k]), in float64, with `out` computed again.
+
+    In float32, `out` has too few digits if it is large, and ratios of many steps too few in all.
+    """
     if not grad_out.shape:
         return grad_out
-    x, out = _swap_last(x, axis), _swap_last(out, axis)
+    wide = _swap_last(cast(x, dtype=np.float64), axis)
+    out = logcumsumexp(wide, -1)
     # From the end: each step from entry k+1 to entry k scales by e^(out[k] - out[k+1]) <= 1.
     ratio = exp(_subtract(_shift_last(out, -np.inf), out))
-    reached = _recur_from_end(ratio, _swap_last(grad_out, axis))
-    return _swap_last(reached * exp(x - replace_minus_inf(out)), axis)
+    reached = _recur_from_end(ratio, _swap_last(cast(grad_out, dtype=np.float64), axis))
+    return cast(_swap_last(reached * exp(wide - replace_minus_inf(out)), axis), dtype=x_dtype)
 
 
 def _subtract(a: Value, b: Value) -> Value:

@@ -1,6 +1,6 @@
 """Base class of the optimizers: parameter groups, gradient checks and state dicts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, KeysView, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -241,10 +241,11 @@ class Optimizer:
         weight: Array,
         group: Mapping[str, Any],
     ) -> None:
-        """Check the state of one parameter against what a step makes of an empty state."""
+        """Check the state of one parameter against the state that a first step creates."""
         if not state:
             return  # no step yet, or frozen
         sample: dict[str, Any] = {}
+        weight = weight.astype(np.promote_types(weight.dtype, np.float32))  # as in `step`
         with np.errstate(all="ignore"):
             self._update(np.zeros_like(weight), np.zeros_like(weight), sample, group)
         if not set(sample) <= set(state):
@@ -253,7 +254,7 @@ class Optimizer:
                 f"{sorted(state)}."
             )
         for name, value in state.items():
-            # An option that was changed in training, such as momentum, can leave an unused entry.
+            # Changing an option during training, such as momentum, can leave an unused entry.
             example = sample.get(name, weight if isinstance(value, np.ndarray) else 0.0)
             schema = COUNT if is_integer(example) else like(example)
             check(where, value, schema, f"{path}.{name}")
@@ -282,7 +283,8 @@ def list_of(
 
     A set is refused: its order differs between processes, and state is stored by position.
     """
-    if isinstance(parameters, set | frozenset):
+    is_view = isinstance(parameters, KeysView | ItemsView)
+    if (isinstance(parameters, Set) and not is_view) or isinstance(parameters, type(iter(set()))):
         raise ArgumentError(
             f"{kind}: expected parameters in a fixed order, got {type(parameters).__name__}. Pass "
             f"a list, or {example}."

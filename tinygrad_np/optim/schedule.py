@@ -142,7 +142,7 @@ class Schedule:
                 f"{where}: expected the state of {count} parameter groups, got "
                 f"{len(state['initial_lrs'])}."
             )
-        with suppress(TypeError):  # a value of another kind, which the schema names
+        with suppress(TypeError):  # a value of the wrong type, which the schema reports
             self._check(state["options"])
         check(where, state, self._schema())
         self._check(state["options"])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 def exit_now(number: int, frame: object) -> None:
-    """Handle SIGINT: end the process with the status of a program that Ctrl-C has ended."""
+    """Handle SIGINT: end the process with 130, the usual exit status after Ctrl-C."""
     os._exit(130)
 
 
@@ -38,7 +38,7 @@ def _exit_if_interrupted(ignored: "sys.UnraisableHookArgs") -> None:
 
 
 def _is_command() -> bool:
-    # Until Python has found the module that -m names, "-m" stands in place of its path.
+    # sys.argv[0] is "-m" until Python has located the module that -m names.
     names = ("tinygrad_np", "-mtinygrad_np")
     return sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] in names
 

@@ -30,7 +30,7 @@ class Best:
         return {"monitor": self.monitor, "value": self.value, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it is of another metric or invalid."""
+        """Restore the best value; raise ArgumentError if invalid or of another metric."""
         who = f"{self.owner}.load_state_dict"
         check(who, state, {"monitor": TEXT, "value": REAL, "epoch": COUNT}, "best")
         if state["monitor"] != self.monitor:
@@ -38,7 +38,7 @@ class Best:
                 f"{who}: expected a state with monitor={self.monitor!r}, got "
                 f"monitor={state['monitor']!r}."
             )
-        if state["epoch"] and math.isnan(state["value"]):  # no value would ever beat nan
+        if state["epoch"] and math.isnan(state["value"]):  # no value ever beats nan
             raise ArgumentError(
                 f"{who}: expected a best value for epoch {state['epoch']}, got nan."
             )

@@ -123,7 +123,7 @@ class History(Callback):
         return {"epochs": [dict(logs) for logs in self.epochs]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Replace the epochs by those of another history; raise ArgumentError if invalid."""
+        """Replace the epochs with those of another history; raise ArgumentError if invalid."""
         epochs = ListOf(DictOf(ANYTHING, _LOGS, needed=("epoch",)))
         check("History.load_state_dict", state, {"epochs": epochs})
         self.epochs = [dict(logs) for logs in state["epochs"]]
@@ -170,8 +170,7 @@ class History(Callback):
 class Progress(Callback):
     """Print a line per epoch and, on a terminal, show a progress bar over its steps.
 
-    What cannot be printed, for example because the reader of a pipe is gone, is dropped: training
-    continues.
+    Output that cannot be printed, for example to a closed pipe, is dropped: training continues.
     """
 
     def __init__(self) -> None:

@@ -102,7 +102,7 @@ class Checkpoint(Callback):
         return {"best": None if self._best is None else self._best.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the best value; raise ArgumentError if it is of another metric or invalid."""
+        """Restore the best value; raise ArgumentError if invalid or of another metric."""
         check("Checkpoint.load_state_dict", state, {"best": OrNone(DictOf(ANYTHING))})
         if self._best is not None and state["best"] is not None:
             self._best.load_state_dict(state["best"])

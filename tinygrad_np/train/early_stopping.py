@@ -84,7 +84,7 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; raise ArgumentError if it is of another metric or invalid."""
+        """Restore a state; raise ArgumentError if invalid or of another metric."""
         schema = {
             "best": DictOf(ANYTHING),
             "waited": COUNT,

@@ -70,7 +70,7 @@ class Evaluate(Callback):
         return {"name": self.name, "results": [dict(result) for result in self.results]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the results; raise ArgumentError if they are of another name or invalid."""
+        """Restore the results; raise ArgumentError if invalid or of another name."""
         check("Evaluate.load_state_dict", state, {"name": TEXT, "results": ListOf(ANYTHING)})
         if state["name"] != self.name:
             raise ArgumentError(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.checks import is_integer
+from tinygrad_np.checks import check_unmasked, is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.tensor import Tensor
@@ -110,6 +110,8 @@ def check_classes(where: str, name: str, classes: Array, num_classes: int) -> No
 
 def rows_of(where: str, logits: Any, labels: Any) -> tuple[Array, Array]:
     """Return logits (N, C) and labels (N,) as arrays; raise ShapeError for other shapes."""
+    for values in (logits, labels):
+        check_unmasked(where, values)
     scores, expected = _array(logits), _array(labels)
     if scores.ndim != 2 or expected.shape != scores.shape[:1] or not expected.size:
         raise ShapeError(

@@ -46,9 +46,9 @@ def kinds(
 
 
 def check_snapshot(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Check that a state belongs to a trainer with the same parts as that of the state `own`.
+    """Check that `state` comes from a trainer with the same parts as the trainer of `own`.
 
-    The parts check the insides of their own states when they load them.
+    Each part checks the rest of its own state when it loads it.
 
     Raises:
         ArgumentError: if a part is of another class, or a value is invalid.
@@ -76,6 +76,7 @@ def check_snapshot(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         )
     # The loader itself is known only to the next fit, but most runs have a DataLoader.
     loader: Any = {"seed": OrNone(COUNT), "epoch": COUNT}
+    loader |= dict.fromkeys(("images", "batch_size", "shuffle", "drop_last"), COUNT)
     if isinstance(state["loader"], Mapping) and set(state["loader"]) != set(loader):
         loader = DictOf(ANYTHING)
     schema = {

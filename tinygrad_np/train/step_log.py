@@ -50,14 +50,14 @@ class StepLog(Callback):
     def on_epoch_start(self, state: State) -> None:
         """Open the file."""
         if self._file is None:
-            # Unbuffered: after a failed write, a buffer would fail once more when it is closed.
+            # Unbuffered: after a failed write, a buffered file would fail again when closed.
             try:
                 self._file = self.path.open("ab", buffering=0)
             except OSError as error:
                 raise failure(self.path, "write", error) from error
 
     def on_batch_end(self, state: State) -> None:
-        """Write the line, so that it survives a crash."""
+        """Write the line at once, so that it survives a crash."""
         if self._file is None:
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -66,7 +66,7 @@ class StepLog(Callback):
         line = (",".join(map(str, values)) + "\n").encode()
         try:
             while line:
-                line = line[self._file.write(line) :]  # a full disk may take a part of it
+                line = line[self._file.write(line) :]  # a full disk may accept only a part
         except OSError as error:
             raise failure(self.path, "write", error) from error
 

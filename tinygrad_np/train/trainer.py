@@ -161,7 +161,7 @@ class Trainer:
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
-        """Run every `on_fit_end`, however training ends; raise the first error of all."""
+        """Run every `on_fit_end`, however training ends; raise the first error, if any."""
         errors: list[BaseException] = []
         try:
             yield

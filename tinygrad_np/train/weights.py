@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import read_bytes, write_bytes
 from tinygrad_np.runtime.memory import Array
@@ -29,10 +30,10 @@ _NAMES = {
     "I64": "int64",
     "F64": "float64",
 }
-# Name in the format by NumPy's name, which has no byte order.
+# Names of dtypes in the format, by NumPy's names, which have no byte order.
 _CODES = {name: code for code, name in _NAMES.items()}
-# Name of the checksum in the metadata. Its value begins with the name as well, so that no flipped
-# bit can hide that the file has one.
+# Name of the checksum in the metadata. Its value begins with the name as well, so that a flipped
+# bit cannot hide it.
 _CHECKSUM = "tinygrad_np.sha256"
 _BLANK = "0" * 64
 
@@ -109,6 +110,7 @@ def load_with_metadata(path: str | Path) -> tuple[dict[str, Array], dict[str, st
 def _to_arrays(state: Mapping[str, Any]) -> dict[str, Array]:
     arrays = {}
     for name, value in state.items():
+        check_unmasked(f"save: {name!r}", value)
         array = value.data if isinstance(value, Tensor) else value
         if not isinstance(array, np.ndarray) or array.dtype.name not in _CODES:
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__

@@ -45,7 +45,7 @@ def _index_add(x, key, shape):
 
 def _assign(x, value, key):
     places = _places(x.shape, key).reshape(-1).tolist()
-    # PyTorch does not define which of several values for one position counts.
+    # PyTorch does not define which of several values for one position is kept.
     last = sorted({place: order for order, place in enumerate(places)}.values())
     shape = np.empty(tuple(x.shape))[key].shape
     value = value.reshape(value.shape[max(value.ndim - len(shape), 0) :]).expand(shape)
