@@ -201,3 +201,15 @@ def test_copying_a_trainer_raises(copied):
     trainer = train.Trainer(model, optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(DtypeError, match=r"^Trainer: cannot be copied or pickled\. Copy the model"):
         copied(trainer)
+
+
+@each("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_copies_that_share_memory_notice_changes_of_each_other(copied):
+    w = leaf(1.0, 2.0, 3.0)
+    one, other = copied((w, w.detach()))
+    loss = (one * one).sum()
+    other += 1
+    assert one.tolist() == [2.0, 3.0, 4.0]
+    with pytest.raises(GraphError, match="changed in place"):
+        loss.backward()
+    assert w.tolist() == [1.0, 2.0, 3.0]

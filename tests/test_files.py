@@ -162,3 +162,28 @@ def test_unreadable_json_raises(tmp_path):
     for path in (tmp_path, tmp_path / "missing", f"{tmp_path}/nul\0"):
         with pytest.raises(DataError, match=r": cannot read the file \("):
             read_json(path)
+
+
+def test_a_symbolic_link_is_followed_and_the_mode_is_kept(tmp_path):
+    target, link = tmp_path / "data" / "target", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    write_bytes(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o600
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(DataError, match="cannot write the file"):
+        write_bytes(link, b"new")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_special_file_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r"pipe: cannot write the file \(not a regular file\)"):
+        write_bytes(path, b"new")
+    assert path.is_fifo()

@@ -444,3 +444,42 @@ def test_tensors_without_changes_are_not_checked(monkeypatch):
     monkeypatch.setattr("tinygrad_np.autograd.dispatch.was_rebased", [True])
     with pytest.raises(ZeroDivisionError):
         x + 1
+
+
+@each("call", [lambda t: np.array_equal(t, t), lambda t: np.mean(t), lambda t: np.stack([t, t])])
+def test_numpy_functions_raise_for_a_tensor_in_a_graph(call):
+    with pytest.raises(GraphError, match=r"asarray: .*\.detach\(\)"):
+        call(leaf(1.0, 2.0))
+    assert type(call(Tensor([1.0, 2.0]))) is not Tensor
+
+
+def test_numpy_ufuncs_name_the_method():
+    with pytest.raises(DtypeError, match=r"exp: NumPy functions do not accept Tensors. Use a meth"):
+        np.exp(leaf(1.0))
+
+
+def test_a_format_shows_the_number():
+    loss = leaf(0.25) * 2
+    assert f"{loss:.3f}" == "0.500"
+    assert f"{loss}" == str(loss)
+
+
+# Views of one entry.
+
+
+def test_view_of_one_entry_changes_its_base():
+    w = leaf(0.0, 1.0, 2.0)
+    view = w[1]
+    with no_grad():
+        view += 100
+        for entry in w:
+            entry -= 1
+    assert w.tolist() == [-1.0, 100.0, 1.0]
+    x = w * 1
+    entry = x[1]
+    x *= 10
+    with pytest.raises(GraphError, match="in-place operation on another tensor"):
+        entry + 1
+    x[1] *= 2
+    (grad,) = x.sum().gradient(w)
+    assert grad.tolist() == [10.0, 20.0, 10.0]

@@ -120,3 +120,11 @@ def test_entries_of_a_mask_are_written():
         [0, 0],
         [0, 2],
     ]
+
+
+def test_row_sums_and_dots_of_long_rows_are_accurate():
+    rows = np.full((2, 500_000), 0.1, np.float32)
+    exact = float(rows[0, 0]) * rows.shape[1]
+    np.testing.assert_allclose(reductions.row_sums(rows), exact, rtol=2e-6)
+    dots = reductions.row_dots(rows, rows)
+    np.testing.assert_allclose(dots, exact * float(rows[0, 0]), rtol=2e-6)

@@ -879,3 +879,47 @@ def test_loading_is_strict_by_default():
     with pytest.raises(ShapeError, match="bias"):
         layer.load_state_dict({"weight": np.ones((2, 2), np.float32)})
     assert layer.weight.tolist() != [[1.0, 1.0]] * 2
+
+
+class Averaging(nn.Module):
+    """A model with a buffer that it changes in place by values of the graph."""
+
+    def __init__(self):
+        self.lin = nn.Linear(2, 2)
+        self.mean = Tensor.zeros(2)
+
+    def forward(self, x):
+        y = self.lin(x)
+        self.mean *= 0.9
+        self.mean += 0.1 * y.mean(0)
+        return y
+
+
+def test_buffer_changed_in_place_by_the_graph_stays_in_the_state_dict():
+    model = Averaging()
+    model(Tensor.ones(1, 2)).sum().backward()
+    assert sorted(model.state_dict()) == ["lin.bias", "lin.weight", "mean"]
+    Averaging().load_state_dict(model.state_dict())
+    assert "mean" in copy.deepcopy(model).state_dict()
+
+
+def test_array_in_place_of_a_parameter_raises():
+    layer = nn.Linear(2, 1)
+    with pytest.raises(DtypeError, match=r"Linear.weight: expected an nn.Parameter, got numpy.nda"):
+        layer.weight = np.zeros((1, 2), np.float32)
+
+
+def test_attribute_of_a_copied_model_can_become_a_buffer_again():
+    model = nn.Linear(2, 1)
+    model.kept = model(Tensor.ones(1, 2))
+    copied = copy.deepcopy(model)
+    for one in (model, copied):
+        assert "kept" not in one.state_dict()
+        one.kept = Tensor.zeros(1)
+        assert "kept" in one.state_dict()
+
+
+def test_masked_arrays_are_not_loaded():
+    masked = np.ma.masked_array(np.ones((1, 2)), [[True, False]])
+    with pytest.raises(DtypeError, match="'weight': expected an array without a mask"):
+        nn.Linear(2, 1, bias=False).load_state_dict({"weight": masked})

@@ -40,6 +40,50 @@ def test_no_reduction_or_scan_loses_digits_along_the_first_axis(count):
         np.testing.assert_allclose(near, 1 / count, rtol=1e-6)
 
 
+@each("axis", [0, 1])
+def test_softmax_and_logsumexp_of_random_entries_are_accurate(axis):
+    entries = np.random.default_rng(0).uniform(0, 0.1, (200_000, 2)).astype(np.float32)
+    x = leaf(entries.T.copy() if axis else entries)
+    wide = x.data.astype(np.float64)
+    total = np.exp(wide).sum(axis=axis, keepdims=True)
+    np.testing.assert_allclose(x.softmax(axis).data, np.exp(wide) / total, rtol=1e-6)
+    log_total = np.log(total)
+    np.testing.assert_allclose(x.logsumexp(axis, keepdim=True).data, log_total, rtol=1e-6)
+    np.testing.assert_allclose(x.log_softmax(axis).data, wide - log_total, rtol=1e-6)
+    (grad,) = x.logsumexp(axis).sum().gradient(x)
+    np.testing.assert_allclose(grad.data, np.exp(wide) / total, rtol=1e-6)
+
+
+def test_long_products_and_scans_have_accurate_gradients():
+    x = leaf(np.full(1_000_000, 1 + 1e-6, np.float32))
+    np.testing.assert_allclose(x.prod().data, float(x.data[0]) ** x.numel(), rtol=1e-6)
+    zeros = leaf(np.zeros(200_000, np.float32))
+    (grad,) = zeros.logcumsumexp().sum().gradient(zeros)
+    exact = np.cumsum((1 / np.arange(1.0, zeros.numel() + 1))[::-1])[::-1]
+    np.testing.assert_allclose(grad.data, exact, rtol=1e-6)
+    large = leaf(np.array([2.0**23, 2.0**23 + 1, 2.0**23 + 2], np.float32))
+    (grad,) = large.logcumsumexp().sum().gradient(large)
+    shares = np.tril(np.exp(np.arange(3.0)) / np.cumsum(np.exp(np.arange(3.0)))[:, None])
+    np.testing.assert_allclose(grad.data, shares.sum(axis=0), rtol=1e-6)
+
+
+def test_softmax_gradients_do_not_overflow_in_float16():
+    x = leaf(np.zeros((1, 4), np.float16))
+    x.log_softmax(1).backward(Tensor(np.full((1, 4), 3e4, np.float16)))
+    # The logarithms in float16 are off by up to 1e-3, so 0 is as well, relative to 3e4.
+    np.testing.assert_allclose(x.grad.data, 0, atol=30)
+    x.grad = None
+    (x * 1).softmax(1).backward(Tensor(np.full((1, 4), 6e4, np.float16)))
+    assert x.grad.tolist() == [[0.0] * 4]
+
+
+def test_second_derivatives_of_std_of_equal_entries_are_zero():
+    x = leaf(1.5, 1.5)
+    (first,) = x.std().gradient(x, create_graph=True)
+    (second,) = first[0].gradient(x)
+    assert (first.tolist(), second.tolist()) == ([0.0, 0.0], [0.0, 0.0])
+
+
 def test_no_gradient_loses_digits_in_a_sum():
     count, value = 50_000, float(np.float32(0.1))
     grad = Tensor(np.full((count, 2), 0.1, np.float32))

@@ -57,7 +57,7 @@ def test_state_of_a_custom_callback_is_restored(tmp_path):
     trainer_of(Counter(), train.Checkpoint(tmp_path, None)).fit(loader(), 1)
     counter, model = Counter(), linear(1)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
-    parts = [counter, train.Checkpoint(tmp_path, None)]
+    parts = [counter, train.Checkpoint(tmp_path, None, overwrite=True)]
     trainer = train.Trainer(model, optimizer, callbacks=parts)
     trainer.load(tmp_path / "training.safetensors")
     trainer.fit(loader(), 1)

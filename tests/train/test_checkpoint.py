@@ -19,7 +19,7 @@ from tests.train.tools import (
     validation,
 )
 from tinygrad_np import train
-from tinygrad_np.errors import DataError
+from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.train.weights import load_with_metadata
 
 VALUES = [5.0, 3.0, 4.0]
@@ -60,7 +60,8 @@ def test_checkpoint_writes_best_last_and_periodic_weights(tmp_path):
 
 def test_a_new_run_replaces_the_files_and_can_be_resumed(tmp_path):
     trainer_of(train.Checkpoint(tmp_path, "train_loss", every_steps=1), lr=0.3).fit(loader(), 2)
-    cut = trainer_of(train.Checkpoint(tmp_path, "train_loss"), Do("epoch_start", interrupt))
+    checkpoint = train.Checkpoint(tmp_path, "train_loss", overwrite=True)
+    cut = trainer_of(checkpoint, Do("epoch_start", interrupt))
     cut.fit(loader(), 2)
     assert names_in(tmp_path) == ["training"]
     again, whole = (trainer_of(train.Checkpoint(tmp_path / n, "train_loss")) for n in "ab")
@@ -93,13 +94,27 @@ def test_last_weights_are_saved_before_the_best_are_restored(tmp_path, end, is_f
 
 def test_a_run_without_a_step_keeps_existing_weights(tmp_path):
     train.save(tmp_path / "last.safetensors", {"a": np.ones(2)})
-    trainer = trainer_of(Do("epoch_start", fail), train.Checkpoint(tmp_path, monitor=None))
+    checkpoint = train.Checkpoint(tmp_path, monitor=None, overwrite=True)
+    trainer = trainer_of(Do("epoch_start", fail), checkpoint)
     fit_to(fail, trainer, loader(), 1)
     assert_same(load(tmp_path, "last")[0], {"a": np.ones(2)})
 
 
+@each("name", ["best", "last", "training", "step_000500"])
+def test_a_second_run_in_the_same_directory_raises(tmp_path, name):
+    path = tmp_path / name / f"{name}.safetensors"
+    path.parent.mkdir()
+    train.save(path, {"a": np.ones(2)})
+    trainer = trainer_of(train.Checkpoint(path.parent, monitor=None))
+    with pytest.raises(ArgumentError, match=f"which holds {path.name}. Choose another one, pass "):
+        trainer.fit(loader(), 1)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    trainer_of(train.Checkpoint(path.parent, monitor=None, overwrite=True)).fit(loader(), 1)
+    assert path.exists() == (name != "best" and not name.startswith("step"))
+
+
 def test_callbacks_forget_the_previous_run(tmp_path):
-    stopping, checkpoint = train.EarlyStopping(), train.Checkpoint(tmp_path)
+    stopping, checkpoint = train.EarlyStopping(), train.Checkpoint(tmp_path, overwrite=True)
     for values, best in [([1.0, 2.0, 3.0], 1), ([9.0, 8.0, 9.0], 2)]:
         script = Scripted(values)
         trainer = trainer_of(script, stopping, checkpoint, model=linear(best))

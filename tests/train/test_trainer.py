@@ -576,3 +576,12 @@ def test_drop_last_keeps_a_last_batch_of_one_from_batch_norm():
         trainer.fit(data.DataLoader(dataset, 4), 1)
     trainer.fit(data.DataLoader(dataset, 4, shuffle=True, seed=0, drop_last=True), 2)
     assert model[1][0].num_batches_tracked.item() == 3
+
+
+def test_callback_with_an_unknown_hook_raises():
+    class Typo(train.Callback):
+        def on_step_end(self, state):
+            pass
+
+    with pytest.raises(ArgumentError, match=r"on_batch_end, .*got on_step_end\."):
+        trainer_of(Typo())

@@ -11,7 +11,7 @@ from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import absolute_spec
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
-from tinygrad_np.cli.training import WEIGHTS
+from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
 from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import describe_shapes, read_digit
 from tinygrad_np.errors import ArgumentError, DataError
@@ -61,6 +61,12 @@ def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
     """
     path = run / WEIGHTS if run.is_dir() else run
     if not path.exists():
+        if (run / SNAPSHOT).exists():
+            raise DataError(
+                f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
+                f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
+                f"as {run / 'last.safetensors'}."
+            )
         raise DataError(
             f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
             "train`, or a weights file in one."

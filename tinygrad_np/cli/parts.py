@@ -11,7 +11,7 @@ from tinygrad_np import data, nn, optim
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import built_in_models, describe_error, model_class
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, DtypeError
 from tinygrad_np.random import manual_seed
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
@@ -154,7 +154,10 @@ def _failure(model: nn.Module, shape: tuple[int, ...]) -> Exception | None:
     """Return the error that the model raises for an image of zeros, if any."""
     try:
         with no_grad(), evaluating(model):
-            model(np.zeros((1, *shape), np.float32))
+            out = model(np.zeros((1, *shape), np.float32))
+        if not isinstance(out, Tensor):
+            got = type(out).__name__
+            raise DtypeError(f"expected forward to return a Tensor of logits, got {got}.")
     except Exception as error:
         return error
     return None

@@ -161,7 +161,7 @@ def _trainer(
         callbacks.append(train.EarlyStopping(config.monitor, config.patience))
     monitor = config.monitor if sets.validation or "train" in config.monitor else "train_loss"
     callbacks += [
-        train.Checkpoint(out, monitor, config.checkpoint_every),
+        train.Checkpoint(out, monitor, config.checkpoint_every, overwrite=True),
         train.Progress(),
         train.StepLog(out / "steps.csv"),
         _Begin(config, out),

@@ -13,7 +13,7 @@ from tinygrad_np.autograd.tape import Edge, Variable, record
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import DtypeError, raise_translated
 from tinygrad_np.ops.elementwise import select
-from tinygrad_np.ops.indexing import Key, as_numpy_key, getitem, is_basic
+from tinygrad_np.ops.indexing import Key, as_numpy_key, basic_index, getitem, is_basic
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import run_observed, thread
@@ -136,5 +136,9 @@ def _is_changed_view(value: Any, x: Variable, key: Key) -> bool:
     is_last = isinstance(value, Variable) and value.version is x.version and value.node is not None
     if not (is_last and value.node.order == x.version[-1] and x.is_current(changes=2)):
         return False
-    mine, other = (np.asarray(a).__array_interface__ for a in (x.data[key], value.data))
+    if not is_basic(key):
+        return False
+    mine, other = (
+        array.__array_interface__ for array in (basic_index.forward(x.data, key=key), value.data)
+    )
     return all(mine[name] == other[name] for name in ("data", "shape", "strides"))

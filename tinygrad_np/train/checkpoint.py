@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.checks import check_integer
+from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import check_no_folder, make_folder, remove
 from tinygrad_np.schema import ANYTHING, DictOf, OrNone, check
 from tinygrad_np.train.best import Best
@@ -22,22 +23,22 @@ class Checkpoint(Callback):
     - training.safetensors: the training checkpoint, from which `Trainer.load` resumes; written
       before the first epoch and after each epoch.
 
-    `train.load` reads the weights; their metadata holds the epoch, the step and the logs. A new
-    training run removes or replaces the files of this kind that a previous run left in the
-    directory.
+    `train.load` reads the weights; their metadata holds the epoch, the step and the logs.
 
     Args:
         folder: directory to write to; created if missing.
         monitor: log that defines the best epoch: a loss (lower is better) or an accuracy (higher is
             better). None disables best.safetensors.
         every_steps: number of steps between the numbered files; None disables them.
+        overwrite: whether a new training run may remove such files of an earlier one.
 
     Raises:
         ArgumentError: if `monitor` does not end in "loss" or "accuracy", or `every_steps` is not an
             integer >= 1.
 
-    `fit` raises the errors of `Trainer.save`, and ArgumentError if `monitor` needs a validation set
-    and there is none, or is not among the logs.
+    `fit` raises the errors of `Trainer.save`, and ArgumentError if the directory holds such files
+    of an earlier run and `overwrite` is False, or if `monitor` needs a validation set and there is
+    none, or is not among the logs.
 
     >>> from tinygrad_np import train
     >>> checkpoint = train.Checkpoint("runs/lenet", monitor="validation_accuracy")
@@ -48,11 +49,13 @@ class Checkpoint(Callback):
         folder: str | Path,
         monitor: str | None = "validation_loss",
         every_steps: int | None = None,
+        overwrite: bool = False,
     ) -> None:
         if every_steps is not None:
             check_integer("Checkpoint", 1, every_steps=every_steps)
         self.folder = Path(folder)
         self.every_steps = every_steps
+        self.overwrite = overwrite
         self._best = None if monitor is None else Best("Checkpoint", monitor)
         self._last_step = 0
         self._start: dict[str, Any] | None = None
@@ -66,7 +69,23 @@ class Checkpoint(Callback):
         names = ("best", "last", "training")
         check_no_folder(*(self.folder / f"{name}.safetensors" for name in names))
         check_no_folder(*self.folder.glob("step_*.safetensors"))
-        self._start = state.snapshot() if state.epoch == 0 else None
+        self._start = None
+        if state.epoch == 0:
+            self._check_unused()
+            self._start = state.snapshot()
+
+    def _check_unused(self) -> None:
+        found = [] if self.overwrite else self._files()
+        if found:
+            raise ArgumentError(
+                f"Checkpoint: expected a directory without an earlier run, got {self.folder}, "
+                f"which holds {found[0].name}. Choose another one, pass overwrite=True, or resume "
+                "with Trainer.load."
+            )
+
+    def _files(self) -> list[Path]:
+        names = ("best", "last", "training", "step_*")
+        return [path for name in names for path in self.folder.glob(f"{name}.safetensors")]
 
     def on_epoch_start(self, state: State) -> None:
         """Replace the files of a previous training run with the initial training checkpoint.
@@ -76,8 +95,8 @@ class Checkpoint(Callback):
         """
         if self._start is None:
             return
-        for pattern in ("best", "last", "step_*"):
-            for path in self.folder.glob(f"{pattern}.safetensors"):
+        for path in self._files():
+            if path.name != "training.safetensors":  # replaced next
                 remove(path)
         self._write_training(self._start)
         self._start = None

@@ -464,6 +464,13 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
                 "Trainer: expected `callbacks` to be a list of Callback instances, for example "
                 f"[Progress(), EarlyStopping()], got {kind_of(callback)}."
             )
+        hooks = [name for name in dir(Callback) if name.startswith("on_")]
+        unknown = [name for name in dir(callback) if name.startswith("on_") and name not in hooks]
+        if unknown:
+            raise ArgumentError(
+                f"Trainer: expected the hooks of {kind_of(callback)} to be among "
+                f"{', '.join(hooks)}, got {unknown[0]}."
+            )
     return listed
 
 
