@@ -141,7 +141,7 @@ WRITERS = {
     "History.save": Writer(lambda path: _fitted().history.save(path), "h.csv", _not_empty),
     "RunConfig.write": Writer(lambda path: RunConfig().write(path), "c.json", RunConfig.read),
     "Checkpoint": Writer(
-        lambda path: _fit(train.Checkpoint(path.parent, "train_loss", 1)),
+        lambda path: _fit(train.Checkpoint(path.parent, "train_loss", 1, overwrite=True)),
         "last.safetensors",
         train.load,
     ),

@@ -382,14 +382,14 @@ def _batch_norm(x: Tensor, eps: float = 1e-5) -> Any:
     layer = nn.BatchNorm1d(x.shape[0], eps=eps)
     for one in (*layer.parameters(), *layer.buffers()):
         if one.dtype.kind == "f":
-            one.data = one.data.astype(x.dtype)
+            one.replace_array(one.data.astype(x.dtype))
     return layer(x.T).T
 
 
 def _layer(kind: type[nn.Module], x: Tensor, *options: Any) -> Any:
     layer = kind(*options)
     for one in layer.parameters():
-        one.data = one.data.astype(x.dtype)
+        one.replace_array(one.data.astype(x.dtype))
     return layer(x)
 
 
