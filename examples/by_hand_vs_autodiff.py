@@ -27,6 +27,7 @@ import shared
 from models import MnistCNN
 from tinygrad_np import Tensor, data, viz
 from tinygrad_np.cli.arguments import Parser, path
+from tinygrad_np.console import run_program
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]  # values, gradients or weights by name
@@ -288,4 +289,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

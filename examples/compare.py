@@ -34,6 +34,7 @@ import shared
 from models import MnistCNNLight
 from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, path
+from tinygrad_np.console import run_program
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import NotFiniteError
 
@@ -218,4 +219,4 @@ def plot(rows: list[dict[str, Any]], title: str) -> Figure:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

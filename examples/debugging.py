@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 import shared
 from tinygrad_np import Tensor, data, debug, nn, no_grad, optim, profile, viz
 from tinygrad_np.cli.arguments import Parser, path
+from tinygrad_np.console import run_program
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import NotFiniteError, ShapeError
 from tinygrad_np.train import Callback, State, Trainer
@@ -305,4 +306,4 @@ def picture(norms: dict[str, dict[str, float]]) -> Figure:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

@@ -30,6 +30,7 @@ from models import DigitsCNN
 from tinygrad_np import Tensor, data, no_grad, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.console import run_program
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.runtime.memory import Array
 
@@ -56,9 +57,17 @@ def main() -> None:
     model, epochs = runs[0]
     train.save(out / "model.safetensors", model.state_dict(), {"model": "DigitsCNN"})
     # `python -m tinygrad_np evaluate` reads this file.
-    config = RunConfig("DigitsCNN", data="digits", validation=0.0, epochs=args.epochs)
-    config = config.with_changes({"optimizer": "sgd", "lr": 0.1, "momentum": 0.0})
-    config.with_changes({"schedule": "constant"}).write(out / "config.json")
+    config = RunConfig(
+        "DigitsCNN",
+        data="digits",
+        validation=0.0,
+        epochs=args.epochs,
+        optimizer="sgd",
+        lr=0.1,
+        momentum=0.0,
+        schedule="constant",
+    )
+    config.write(out / "config.json")
     shared.write_json(out / "results.json", {"seeds": [epochs for _, epochs in runs]})
     viz.save(viz.curves(epochs, "DigitsCNN on digits, seed 0"), out / "curves.png")
     viz.save(draw_kernels(model, held_out, index=0), out / "kernels.png")
@@ -125,4 +134,4 @@ def draw_kernels(model: DigitsCNN, dataset: Dataset, index: int) -> Figure:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

@@ -27,6 +27,7 @@ from models import FashionCNN
 from tinygrad_np import Tensor, data, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, natural, number, path
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.console import run_program
 from tinygrad_np.data import Augmentation, DataLoader, Dataset
 
 BATCH_SIZE = 128
@@ -134,4 +135,4 @@ def report(model: FashionCNN, test_set: Dataset, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

@@ -23,6 +23,7 @@ from PIL import Image
 import shared
 from tinygrad_np import Tensor, TinygradNpError, viz
 from tinygrad_np.cli.arguments import Parser, path
+from tinygrad_np.console import run_program
 
 Matrix = np.ndarray[Any, Any]
 
@@ -212,4 +213,4 @@ def gallery(photo: Matrix) -> Figure:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

@@ -26,6 +26,7 @@ import shared
 from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, natural, number, path
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.console import run_program
 from tinygrad_np.data import DataLoader, Dataset
 
 SETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
@@ -157,4 +158,4 @@ def parse_arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

@@ -27,6 +27,7 @@ from headlines.courses import COURSES, Course, learn, load_results, ours
 from headlines.runs import RUNS
 from tinygrad_np import get_num_threads
 from tinygrad_np.cli.arguments import Parser, path
+from tinygrad_np.console import run_program
 from tinygrad_np.files import make_folder, write_bytes
 from tinygrad_np.version import __version__
 
@@ -116,4 +117,4 @@ def theirs(course: Course, seed: int) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

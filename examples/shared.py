@@ -7,7 +7,6 @@ from typing import Any
 
 from tinygrad_np import data
 from tinygrad_np.cli import folders
-from tinygrad_np.console import run_program
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataNotFoundError
 from tinygrad_np.files import write_bytes
@@ -32,16 +31,6 @@ def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[D
             "The results below are for this smaller dataset.\n"
         )
         return data.digits(size=28)
-
-
-def run(main: Callable[[], int | None]) -> int:
-    """Run an example and return its exit status.
-
-    Returns:
-        The result of `main` (0 if it is None); 1 after an error and 2 for invalid arguments, which
-        are reported without a traceback; 130 after Ctrl-C.
-    """
-    return run_program(main)
 
 
 def output_folder(given: Path | None, default: str) -> Path:

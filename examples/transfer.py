@@ -35,6 +35,7 @@ import shared
 from models import LeNet
 from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, natural, path
+from tinygrad_np.console import run_program
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import TinygradNpError
 from tinygrad_np.runtime.memory import Array
@@ -230,4 +231,4 @@ def plot(results: dict[str, list[dict[str, Any]]]) -> Figure:
 
 
 if __name__ == "__main__":
-    sys.exit(shared.run(main))
+    sys.exit(run_program(main))

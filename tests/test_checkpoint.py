@@ -419,7 +419,7 @@ def test_drawing_from_an_unknown_generator_raises():
     out = checkpoint(lambda x: x * holder.generator.random(64), x).sum()
     message = (
         "checkpoint: expected <lambda> to return the same result when it runs again .*, got a "
-        "different one. Random numbers must come from .* an argument of checkpoint"
+        "different one. Random numbers must come from .* an argument or a variable"
     )
     with pytest.raises(GraphError, match=message):
         out.backward()

@@ -47,7 +47,8 @@ def _repeat(*, call: _Call) -> Tensor:
         raise GraphError(
             f"checkpoint: expected {call!r} to return the same result when it runs again in the "
             "backward pass, got a different one. Random numbers must come from the functions and "
-            "layers of tinygrad_np, or from a generator that is an argument of checkpoint. State "
+            "layers of tinygrad_np, or from a generator that is an argument or a "
+            "variable of the function. State "
             "other than buffers, such as training or evaluation mode, must not change."
         )
     return out

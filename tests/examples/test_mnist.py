@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import mnist
-import shared
 from models import MnistCNN
 from tests.examples.tools import MNIST, ROOT, environment, files_of, real_mnist, run, run_here
 from tinygrad_np import train
 from tinygrad_np.cli import main as cli_main
+from tinygrad_np.console import run_program
 
 FILES = {
     *("config.json", "metrics.json", "model.safetensors", "graph.svg", "graph.dot"),
@@ -93,7 +93,7 @@ def test_a_second_run_has_its_own_folder_that_the_commands_accept(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mnist.py", *QUICK.split()])
     for name in ("runs/mnist", "runs/mnist-2"):
-        assert shared.run(mnist.main) == 0
+        assert run_program(mnist.main) == 0
         printed = capsys.readouterr().out
         assert f"output directory: {name}/\n" in printed
         accuracy = re.search(r"test accuracy (\S+) on 359 images; .* files in (\S+)/\n", printed)

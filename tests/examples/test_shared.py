@@ -12,6 +12,7 @@ import shared
 import transfer
 from tests.examples.tools import run_here
 from tinygrad_np import data
+from tinygrad_np.console import run_program
 
 PLAIN = [filters, by_hand_vs_autodiff]
 
@@ -43,5 +44,5 @@ def test_interrupted_example_says_so(capsys):
     def interrupted():
         raise KeyboardInterrupt
 
-    assert shared.run(interrupted) == 130
+    assert run_program(interrupted) == 130
     assert "Interrupted." in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import shared
+from tinygrad_np.console import run_program
 
 ROOT = Path(__file__).parents[2]
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
@@ -58,7 +58,7 @@ def run_here(module, folder, monkeypatch, *flags):
     command = [module.__name__, "--out", str(folder / "out"), *flags]
     monkeypatch.setattr(sys, "argv", command)
     try:
-        return shared.run(module.main)
+        return run_program(module.main)
     except SystemExit as end:  # raised by argparse
         return end.code
 

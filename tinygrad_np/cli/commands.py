@@ -12,6 +12,7 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import absolute_spec
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
 from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
+from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import describe_shapes, read_digit
 from tinygrad_np.errors import ArgumentError, DataError
@@ -122,7 +123,8 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
                     f"warning: {pictures[place]}: low confidence ({top:.1%}). The digit is hard to "
                     "read, or the picture contains none."
                 )
-    print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)
+    for note in notes:
+        show(note, sys.stderr)
     return int(len(images) < len(pictures))
 
 

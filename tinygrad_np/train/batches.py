@@ -79,8 +79,8 @@ def check_loader(where: str, loader: Any) -> None:
     """Raise DtypeError unless the loader is iterable."""
     if not isinstance(loader, Iterable):
         raise DtypeError(
-            f"{where}: expected a loader of (inputs, targets) batches, got {kind_of(loader)}. Try "
-            "DataLoader(dataset, 64)."
+            f"{where}: expected a loader of (inputs, targets) batches, got "
+            f"{class_name(loader)}. Try DataLoader(dataset, 64)."
         )
 
 
@@ -93,6 +93,6 @@ def check_not_empty(where: str, means: Means) -> None:
         )
 
 
-def kind_of(value: Any) -> str:
+def class_name(value: Any) -> str:
     """Return the class name of a value, or "the class X" if the value is the class X itself."""
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

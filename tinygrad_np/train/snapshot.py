@@ -9,7 +9,7 @@ from tinygrad_np import nn, random
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim import Optimizer, Schedule
 from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, TEXT, DictOf, ListOf, OrNone, check
-from tinygrad_np.train.batches import kind_of
+from tinygrad_np.train.batches import class_name
 from tinygrad_np.train.callbacks import Callback
 
 
@@ -38,10 +38,10 @@ def kinds(
 ) -> dict[str, Any]:
     """Describe the parts of a trainer that must be the same when a run is resumed."""
     return {
-        "optimizer": kind_of(optimizer),
-        "schedule": None if schedule is None else f"{kind_of(schedule)} per {schedule_per}",
-        "callbacks": [kind_of(callback) for callback in callbacks if remembers(callback)],
-        "generators": [kind_of(own) for own in bit_generators(model)],
+        "optimizer": class_name(optimizer),
+        "schedule": None if schedule is None else f"{class_name(schedule)} per {schedule_per}",
+        "callbacks": [class_name(callback) for callback in callbacks if remembers(callback)],
+        "generators": [class_name(own) for own in bit_generators(model)],
     }
 
 
@@ -99,7 +99,7 @@ def check_loads(loader: Any) -> None:
     if not hasattr(loader, "load_state_dict"):
         raise ArgumentError(
             "Trainer.fit: expected a loader with load_state_dict to resume the training run, got "
-            f"{kind_of(loader)}. Try a DataLoader like the one that the run started with."
+            f"{class_name(loader)}. Try a DataLoader like the one that the run started with."
         )
 
 

@@ -27,7 +27,7 @@ from tinygrad_np.train.batches import (
     Means,
     check_loader,
     check_not_empty,
-    kind_of,
+    class_name,
     loss_value,
 )
 from tinygrad_np.train.callbacks import Callback, History, State
@@ -415,12 +415,12 @@ def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:
         if not isinstance(part, kind):
             raise DtypeError(
                 f"Trainer: expected `{name}` to be an instance of {kind.__name__}, got "
-                f"{kind_of(part)}."
+                f"{class_name(part)}."
             )
     if not callable(loss):
         raise DtypeError(
             "Trainer: expected `loss` to be a function of outputs and targets, for example "
-            f"Tensor.cross_entropy, got {kind_of(loss)}."
+            f"Tensor.cross_entropy, got {class_name(loss)}."
         )
 
 
@@ -433,8 +433,9 @@ def _check_schedule(schedule: Any, per: str, optimizer: Optimizer) -> None:
         return
     if not isinstance(schedule, Schedule):
         raise DtypeError(
-            f"Trainer: expected `schedule` to be an instance of Schedule, got {kind_of(schedule)}. "
-            "Try optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)."
+            "Trainer: expected `schedule` to be an instance of Schedule, got "
+            f"{class_name(schedule)}. Try "
+            "optim.OneCycleLR(optimizer, max_lr=0.1, total_steps=1000)."
         )
     if schedule.optimizer is not optimizer:
         raise ArgumentError(
@@ -462,13 +463,13 @@ def _check_callbacks(callbacks: Any) -> list[Callback]:
         if not isinstance(callback, Callback) or not is_ordered:
             raise DtypeError(
                 "Trainer: expected `callbacks` to be a list of Callback instances, for example "
-                f"[Progress(), EarlyStopping()], got {kind_of(callback)}."
+                f"[Progress(), EarlyStopping()], got {class_name(callback)}."
             )
         hooks = [name for name in dir(Callback) if name.startswith("on_")]
         unknown = [name for name in dir(callback) if name.startswith("on_") and name not in hooks]
         if unknown:
             raise ArgumentError(
-                f"Trainer: expected the hooks of {kind_of(callback)} to be among "
+                f"Trainer: expected the hooks of {class_name(callback)} to be among "
                 f"{', '.join(hooks)}, got {unknown[0]}."
             )
     return listed
