@@ -220,7 +220,7 @@ def test_norms_of_many_entries_are_accurate():
     for order, exact in ((2, 1e-3 * 1e3), (1, 1e-3 * 1e6)):
         (params,) = with_gradients(np.full(1_000_000, 1e-3), dtype=np.float32)
         found = optim.clip_grad_norm([params], math.inf, order)
-        assert found == pytest.approx(exact, rel=3e-7)
+        assert found == pytest.approx(exact, rel=2e-6)
 
 
 def test_float16_gradients_are_clipped_in_float32():
