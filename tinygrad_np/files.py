@@ -104,6 +104,22 @@ def check_no_folder(*paths: Path) -> None:
             )
 
 
+def is_folder(path: str | Path) -> bool:
+    """Return whether `path` is a directory; False if the system cannot say."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # for example a name that is too long
+        return False
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether `path` exists; False if the system cannot say."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def make_folder(folder: str | Path, owner: str) -> None:
     """Create a directory, if missing, and check that it is writable before any work is done.
 

@@ -16,7 +16,7 @@ from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import describe_shapes, read_digit
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import make_folder
+from tinygrad_np.files import exists, is_folder, make_folder
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
@@ -60,9 +60,9 @@ def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
         run: run directory, which means its model.safetensors, or a weights file in one.
         model_spec: location of the model's class, if it differs from the one in the config.
     """
-    path = run / WEIGHTS if run.is_dir() else run
-    if not path.exists():
-        if (run / SNAPSHOT).exists():
+    path = run / WEIGHTS if is_folder(run) else run
+    if not exists(path):
+        if exists(run / SNAPSHOT):
             raise DataError(
                 f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
                 f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
@@ -167,6 +167,12 @@ def check_gradients(config: RunConfig) -> None:
     images = Tensor(generator.standard_normal((4, *image_shape(config))))
     labels = generator.integers(0, 10, 4)
     model(images).cross_entropy(labels).backward()
+    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    if unused:
+        raise ArgumentError(
+            f"gradcheck: expected the logits of {config.model_name} to depend on every parameter, "
+            f"but they do not depend on {', '.join(unused)}."
+        )
 
     def loss() -> float:
         with no_grad():

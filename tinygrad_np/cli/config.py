@@ -11,7 +11,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from tinygrad_np.cli.arguments import json_object, quote
 from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import read_json, write_bytes
+from tinygrad_np.files import exists, read_json, write_bytes
 
 # Default learning rates: each optimizer has its own scale.
 LEARNING_RATES = {
@@ -221,7 +221,7 @@ class RunConfig:
             DataError: if the file cannot be read, or a value in it or in `changes` is invalid; the
                 message names the file.
         """
-        if not path.exists():
+        if not exists(path):
             raise DataError(
                 f"{path}: file not found. Expected the config.json of a run directory made by "
                 "`python -m tinygrad_np train`."

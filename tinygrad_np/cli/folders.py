@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.files import make_folder
+from tinygrad_np.files import exists, make_folder
 
-# A directory with any of these files holds a run, finished or not.
-_RUN_FILES = ("config.json", "metrics.json", "steps.csv", "*.safetensors")
+# A directory with any of these files holds a run, finished or not, or other results.
+_RUN_FILES = ("config.json", "*.json", "*.csv", "*.safetensors", "*.png", "*.svg", "*.dot")
 
 
 def output_folder(
@@ -59,16 +59,15 @@ def run_folder(given: Path | None, default: Path, *, overwrite: bool) -> Iterato
         DataError: if the directory cannot be created or written to.
     """
     folder = given or default
-    is_new = given is None or not given.exists()
+    is_new = given is None or not exists(given)
     if overwrite:
         is_new = not folder.exists()
         make_folder(folder, "--out")
     else:
-        folder = output_folder(
-            given,
-            default,
-            f"Add --overwrite to replace it, or resume it with --resume {folder}.",
-        )
+        remedy = "Add --overwrite to replace it"
+        if exists(folder / "training.safetensors"):
+            remedy += f", or resume it with --resume {folder}"
+        folder = output_folder(given, default, f"{remedy}.")
     try:
         yield folder
     finally:

@@ -18,7 +18,7 @@ import pooch
 from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.idx import is_html, read_idx
 from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
-from tinygrad_np.files import make_folder, write_bytes
+from tinygrad_np.files import is_folder, make_folder, write_bytes
 from tinygrad_np.runtime.memory import Array
 
 DIGITS = tuple("0123456789")
@@ -230,7 +230,7 @@ def load(
             raise DataError(
                 f"{source.title}: {origin} {given} is not a directory ({error})."
             ) from error
-        if origin == "data_dir" and not folder.is_dir():
+        if origin == "data_dir" and not is_folder(folder):
             # Raise instead of falling back: a typo must not load data from elsewhere.
             raise DataError(f"{source.title}: data_dir {given} is not a directory.")
         paths, missing = _find_files(source, folder)

@@ -27,7 +27,8 @@ def run_interruptibly(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:  # the second Ctrl-C, while `main` was handling the first
         return 130
     finally:
-        signal.signal(signal.SIGINT, exit_now)
+        # Ignored while Python shuts down: the command is complete, and its status is known.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _exit_if_interrupted(ignored: "sys.UnraisableHookArgs") -> None:

@@ -84,7 +84,7 @@ class Checkpoint(Callback):
             )
 
     def _files(self) -> list[Path]:
-        names = ("best", "last", "training", "step_*")
+        names = ("best", "last", "training", "step_[0-9]*")
         return [path for name in names for path in self.folder.glob(f"{name}.safetensors")]
 
     def on_epoch_start(self, state: State) -> None:

@@ -6,7 +6,7 @@ from io import FileIO
 from pathlib import Path
 
 from tinygrad_np.errors import DataError
-from tinygrad_np.files import failure, make_folder, read_bytes, write_bytes
+from tinygrad_np.files import exists, failure, make_folder, read_bytes, write_bytes
 from tinygrad_np.train.callbacks import Callback, State, plain
 
 _HEADER = "time,epoch,step,loss,accuracy,lr\n"
@@ -38,7 +38,7 @@ class StepLog(Callback):
 
     def _lines(self) -> list[str]:
         """Return the lines of an existing file, without the header."""
-        if not self.path.exists():
+        if not exists(self.path):
             return []
         lines = read_bytes(self.path).decode(errors="replace").splitlines(True)
         if lines and lines[0] != _HEADER:
