@@ -256,7 +256,8 @@ def test_peak_memory_is_constant_after_five_steps():
         [sys.executable, "-c", textwrap.dedent(MEASURE)], capture_output=True, text=True, check=True
     )
     after_five, after_fifty = map(int, done.stdout.split())
-    assert after_fifty <= 1.02 * after_five
+    # A leaked graph adds a fifth per step; the kernel may reclaim a few pages before step five.
+    assert after_fifty <= 1.05 * after_five
 
 
 def test_is_shared_detects_every_kind_of_view():
