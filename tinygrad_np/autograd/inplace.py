@@ -15,9 +15,8 @@ from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.autograd.tape import AnyVariable, Variable
 from tinygrad_np.errors import DtypeError, ShapeError
+from tinygrad_np.kernels.dtypes import RANKS
 from tinygrad_np.runtime.state import thread
-
-_KINDS = {"b": 0, "i": 1, "u": 1, "f": 2}
 
 
 def is_recorded(target: Variable, value: Any) -> bool:
@@ -43,7 +42,7 @@ def update(who: str, op: Op, target: AnyVariable, value: Any) -> AnyVariable:
             f"{who}: expected a result of shape {target.shape}, got {out.shape}. Compute a new "
             "tensor instead."
         )
-    if _KINDS[out.dtype.kind] > _KINDS[target.dtype.kind]:
+    if RANKS[out.dtype.kind] > RANKS[target.dtype.kind]:
         raise DtypeError(
             f"{who}: expected a result of dtype {target.dtype}, got {out.dtype}. Compute a new "
             "tensor instead."

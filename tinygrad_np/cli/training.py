@@ -24,7 +24,7 @@ from tinygrad_np.cli.parts import (
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError
-from tinygrad_np.files import check_no_folder, make_folder, remove, write_bytes
+from tinygrad_np.files import check_no_folder, make_folder, read_json, remove, write_bytes
 from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
@@ -218,9 +218,9 @@ def _load(
 def _has_results(out: Path, epochs: int, *, figures: bool) -> bool:
     """Return whether a run wrote all its results after its last epoch."""
     try:
-        metrics = json.loads((out / "metrics.json").read_bytes())
+        metrics = read_json(out / "metrics.json")
         is_current = metrics["epochs"] == epochs and metrics["test_accuracy"] is not None
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (DataError, LookupError, TypeError):
         return False
     names = (WEIGHTS, *_RESULTS, *(_FIGURES if figures else ()))
     return is_current and all((out / name).exists() for name in names)

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+RANKS = {"b": 0, "i": 1, "u": 1, "f": 2}
+"""Order of the kinds of dtypes: bool < int < float."""
+
 
 def common_dtype(values: Sequence[Any], floating: bool = False) -> np.dtype[Any] | None:
     """Return the dtype to which arrays and numbers are promoted; None if there are no arrays.
@@ -13,12 +16,11 @@ def common_dtype(values: Sequence[Any], floating: bool = False) -> np.dtype[Any]
     a 0-d array can raise the kind of the other operands, but not their width within a kind. With
     `floating`, integers and bools become float32.
     """
-    ranks = {"b": 0, "i": 1, "u": 1, "f": 2}
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     if not arrays:
         return None
-    highest = max(ranks[array.dtype.kind] for array in arrays)
-    of_kind = [array for array in arrays if ranks[array.dtype.kind] == highest]
+    highest = max(RANKS[array.dtype.kind] for array in arrays)
+    of_kind = [array for array in arrays if RANKS[array.dtype.kind] == highest]
     common = np.result_type(*[a.dtype for a in [a for a in of_kind if a.ndim] or of_kind])
     is_float = highest < 2 and any(type(value) is float for value in values)
     if is_float or (floating and common.kind != "f"):
