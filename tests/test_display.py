@@ -123,4 +123,4 @@ def test_line_chart_without_values_says_so():
     ("number", "text"), [(1, "1 batch"), (0, "0 batches"), (1200, "1,200 batches")]
 )
 def test_counts(number, text):
-    assert display.count(number, "batch", "batches") == text
+    assert display.number_of(number, "batch", "batches") == text

@@ -45,7 +45,7 @@ def escape(text: object) -> str:
     return plain.replace('"', "&quot;")
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def number_of(number: int, noun: str, plural: str = "") -> str:
     """Return a number with a noun, for example "1 parameter" or "1,200 parameters"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 

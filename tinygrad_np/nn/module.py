@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.checks import check_unmasked, kind_of
-from tinygrad_np.display import count, escape, safe
+from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import Summary, SummaryRow, Watch
@@ -512,7 +512,7 @@ def _html(module: Module, path: str, paths: dict[int, str]) -> str:
         return f"<div>{text}: shared with {escape(paths[id(module)] or 'the model itself')}</div>"
     paths[id(module)] = path
     if total:
-        text += f": {count(total, 'parameter')}"
+        text += f": {number_of(total, 'parameter')}"
     if frozen:
         text += f", {'all' if frozen == total else f'{frozen:,}'} frozen"
     prefix = f"{path}." if path else ""
@@ -523,7 +523,7 @@ def _html(module: Module, path: str, paths: dict[int, str]) -> str:
         if isinstance(value, Parameter):
             inner.append(
                 f"<div><code>{escape(name)}</code> Parameter of shape {value.shape}: "
-                f"{count(value.numel(), 'parameter')}</div>"
+                f"{number_of(value.numel(), 'parameter')}</div>"
             )
     indent = "margin-left:1.3em;border-left:1px solid currentColor;padding-left:0.7em"
     opened = "" if path else " open"
