@@ -43,6 +43,9 @@ class Scope:
     """Class name of the module."""
     outer: "Scope | None"
 
+    def __repr__(self) -> str:
+        return f"<Scope of {self.kind} {self.path}>"
+
     @property
     def path(self) -> str:
         """Path of the module relative to the outermost module called."""

@@ -122,7 +122,8 @@ class Dataset:
         names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
         text = (
             f"Dataset {self.name!r}: {number_of(len(self), 'image')} of shape "
-            f"{self.images.shape[1:]}, {self.images.dtype}; {number_of(len(self.classes), 'class', 'classes')}: {names}; "
+            f"{self.images.shape[1:]}, {self.images.dtype}; "
+            f"{number_of(len(self.classes), 'class', 'classes')}: {names}; "
             f"scale {self.scale:g}, mean {self.mean:.4g}, std {self.std:.4g}"
         )
         return text + (f"; from {self.origin}" if self.origin else "")
