@@ -831,7 +831,7 @@ class Tensor(Variable):
         if name := getattr(self, "name", ""):
             title = f"{name}: {title}"
         values = preformatted(np.array2string(self.data, separator=", "))
-        return f"<div><b>Tensor</b> {escape(title)}</div>{values}"
+        return f"<div><b>{escape(type(self).__name__)}</b> {escape(title)}</div>{values}"
 
     def _facts(self) -> list[str]:
         """Return what `repr` shows after the values."""
