@@ -5,9 +5,12 @@ constants and saved arrays; a value that could be out of date is left out. A mod
 run under an observer, which sees every op with its arrays, also those that record no node.
 """
 
+import functools
 import inspect
+import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -15,8 +18,10 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from tinygrad_np import ops
+from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Node, Variable
+from tinygrad_np.autograd.tape import Edge, Node, Variable
 from tinygrad_np.debug import PACKAGE, find_line
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
 from tinygrad_np.journal import Trial
@@ -104,7 +109,7 @@ def trace(
     builder = _Builder(steps, outputs, names, run, keep)
     graph = builder.build(title)
     if backward:
-        builder.add_gradients()
+        builder.add_gradients(tensors)
     if derivatives:
         builder.add_derivatives()
     return graph
@@ -631,10 +636,11 @@ class _Builder:
             if not (source is None and op is not None and op.input_name(position) in op.optional)
         ]
         node = self._new_node("op", op=op.name if op is not None else step.label, call=call)
+        node.sweep = sweep_of(step.scope)
         self.node_of[step] = node
         node.name = str(self.names.get(step.node) or getattr(step.node, "name", ""))
         node.shape, node.dtype = step.shape, step.dtype
-        node.nbytes = int(np.prod(step.shape)) * step.dtype.itemsize if step.dtype else 0
+        node.nbytes = math.prod(step.shape) * step.dtype.itemsize if step.dtype else 0
         node.value = step.value if self._is_small(step.shape) else None
         node.seconds, node.line, node.error, node.flops = (
             step.seconds,
@@ -687,7 +693,7 @@ class _Builder:
         node = self._new_node(kind, name=name, call=None if kind == "input" else call)
         self.node_of[key] = node
         node.shape, node.dtype = source.shape, source.dtype
-        node.nbytes = int(np.prod(source.shape)) * source.dtype.itemsize
+        node.nbytes = math.prod(source.shape) * source.dtype.itemsize
         if value is not None:
             node.value = _small(value, self.keep)
         grad = getattr(source, "grad", None)
@@ -696,7 +702,7 @@ class _Builder:
         return node
 
     def _is_small(self, shape: Shape) -> bool:
-        return self.keep is None or int(np.prod(shape)) <= self.keep
+        return self.keep is None or math.prod(shape) <= self.keep
 
     def _call(self, scope: Scope | None) -> ModuleCall | None:
         """Return the module call of a scope, creating it and those around it."""
@@ -715,18 +721,100 @@ class _Builder:
                 sum(p.numel() for p in module.parameters()) if module is not None else 0,
                 call,
                 module,
+                sweep=sweep_of(inner),
             )
             self.graph.calls.append(call)
             self.call_of[inner] = call
         return call
 
-    # Gradients.
-
-    def add_gradients(self) -> None:
+    def add_gradients(self, outputs: Sequence[Variable]) -> None:
         """Add the gradient of the sum of the outputs to every node and arrow."""
+        roots = [output for output in outputs if output.requires_grad]
+        if not roots:
+            return
+        with Recording(True), np.errstate(all="ignore"):
+            total = functools.reduce(operator.add, [ops.sum(root) for root in roots])
+            targets = {edge for step in self.steps for edge in _edges(step)}
+            walk = _GradientWalk(total.result_class, False, True, targets, keep=self.keep)
+            for leaf, grad in walk.run(total, np.ones_like(total.data)).items():
+                walk.note(leaf, grad)
+        for key, node in self.node_of.items():
+            edge = key.node if isinstance(key, _Step) else key
+            node.grad, node.gradient = walk.found.get(edge, (None, None))
+        for (step, position), arrow in self.arrow_of.items():
+            arrow.grad = walk.received.get((step.node, position))
 
     def add_derivatives(self) -> None:
-        """Add the derivative of each arrow between scalars."""
+        """Add the derivative of each arrow between scalars, where the saved values are current."""
+        for step in self.steps:
+            node = step.node
+            scalars = {edge for edge in _edges(step) if edge is not node and _is_scalar(edge)}
+            if node is None or not scalars or not _is_scalar(node):
+                continue
+            walk = _GradientWalk(Tensor, False, True, scalars, needed={*scalars}, keep=1)
+            walk.is_local = True
+            walk.start(node)
+            try:
+                propagate(node, np.ones(node.shape, node.dtype), walk)
+            except GraphError:  # a saved value was changed in place
+                continue
+            for position in range(len(node.edges)):
+                grad = walk.received.get((node, position))
+                if grad is not None:
+                    self.arrow_of[step, position].derivative = float(grad.item())
+
+
+@dataclass
+class _GradientWalk(Walk):
+    """A backward pass that notes the gradient of each node and what each input receives."""
+
+    keep: int | None = None
+    found: dict[Any, tuple[Array | None, Statistics]] = field(default_factory=dict)
+    """The gradient of each node and leaf, if small, and its statistics."""
+    received: dict[tuple[Any, int], Array | None] = field(default_factory=dict)
+    """What a node passed to the input at a position, if small."""
+    is_local: bool = False
+    """Whether gradients are noted but not passed on."""
+    _node: Node | None = None
+    _positions: list[int] = field(default_factory=list)
+
+    def start(self, node: Node) -> None:
+        """Note that the gradients received from now on come from `node`."""
+        self._node = node
+        self._positions = list(range(len(node.edges)))
+
+    def note(self, edge: Edge, grad: Array) -> None:
+        """Note the gradient of a node or leaf."""
+        self.found[edge] = _small(grad, self.keep), _statistics(grad)
+
+    def finish(self, node: Node, grad: Any) -> Any:
+        """Note the gradient of a node that is about to be propagated."""
+        grad = super().finish(node, grad)
+        if self.grads.pop(node, None) is not None:
+            self.note(node, grad)
+        self.start(node)
+        return grad
+
+    def receive(self, edge: Edge, grad: Any) -> None:
+        """Note a gradient, and the position of the input that it is for."""
+        for position in self._positions:
+            if self._node is not None and self._node.edges[position] is edge:
+                self._positions.remove(position)
+                self.received[self._node, position] = _small(grad, self.keep)
+                break
+        if not self.is_local:
+            super().receive(edge, grad)
+
+
+def _edges(step: _Step) -> list[Edge]:
+    """Return the node of a step, if any, and the leaves and nodes of its inputs."""
+    if step.node is None:
+        return []
+    return [step.node, *[edge for edge in step.node.edges if isinstance(edge, Node | Variable)]]
+
+
+def _is_scalar(value: Any) -> bool:
+    return math.prod(value.shape) == 1
 
 
 def _saved_bytes(node: Node) -> dict[str, int]:
