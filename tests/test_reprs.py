@@ -241,6 +241,14 @@ def test_module_that_contains_itself_is_shown():
     assert "shared with the model itself" in outer._repr_html_()
 
 
+def test_scope_shows_its_module():
+    outer = model()
+    scopes = [repr(outer[0](np.ones((1, 2), np.float32)).node.scope)]
+    outer[0].register_forward_hook(lambda module, inputs, out: scopes.append(repr(out.node.scope)))
+    outer(np.ones((1, 2), np.float32))
+    assert scopes == ["<Scope of Linear>", "<Scope of Linear 0>"]
+
+
 # Tensors.
 
 
@@ -261,6 +269,15 @@ def test_tensor_html_shows_shape_dtype_op_and_values():
     texts = Checker(x._repr_html_()).texts
     assert texts == ["Parameter", " w: shape (1, 2), float32, requires_grad=True", "[[1., 2.]]"]
     assert " shape (1, 2), float32, op=mul" in Checker((x * 2)._repr_html_()).texts
+
+
+def test_named_tensors_show_their_names_and_format_as_numbers():
+    x = Tensor(2.0, requires_grad=True, name="x")
+    y = x * 3
+    y.name = "y"
+    assert repr(x) == "Tensor(2., name='x', requires_grad=True)"
+    assert f"{y} {y:.3f}" == "Tensor(6., name='y', op=mul) 6.000"
+    assert Checker(y._repr_html_()).texts[1] == " y: shape (), float32, op=mul"
 
 
 # Datasets.

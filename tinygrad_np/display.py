@@ -56,7 +56,7 @@ def preformatted(text: str) -> str:
     return f'<pre style="{style}">{escape(text)}</pre>'
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Table:
     """A table that prints as aligned columns and shows as an HTML table in a notebook.
 
