@@ -22,7 +22,7 @@ from tinygrad_np.files import is_folder, make_folder, write_bytes
 from tinygrad_np.runtime.memory import Array
 
 with warnings.catch_warnings():
-    # In a notebook without ipywidgets, pooch's import of tqdm warns, though its bar works.
+    # pooch imports tqdm.auto, which warns in a notebook if ipywidgets is not installed.
     warnings.filterwarnings("ignore", "IProgress not found")
     import pooch
 
