@@ -11,9 +11,10 @@ import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.checks import check_unmasked, kind_of
+from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
-from tinygrad_np.nn.summary import SummaryRow, Watch, table
+from tinygrad_np.nn.summary import Summary, SummaryRow, Watch
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad, thread
 from tinygrad_np.tensor import Tensor
@@ -27,8 +28,8 @@ def _to_tensor(value: Any) -> Any:
 class Parameter(Tensor):
     """A Tensor that belongs to a Module and is updated by an optimizer.
 
-    `name` is the path of the parameter in its module, for error messages and graph drawings. It is
-    set by `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
+    Its `name` is its path in its module, for error messages and graph drawings. It is set by
+    `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
 
     Raises:
         DtypeError: as in `Tensor`.
@@ -39,15 +40,13 @@ class Parameter(Tensor):
     True
     """
 
-    __slots__ = ("name",)
+    __slots__ = ()
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str = ""
+    ) -> None:
         is_leaf = isinstance(data, Tensor) and data.is_leaf
-        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad)
-        self.name = ""
-
-    def _own_attributes(self) -> dict[str, Any]:
-        return {**super()._own_attributes(), "name": self.name}
+        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad, name)
 
 
 class ModuleScope(Scope):
@@ -66,9 +65,10 @@ class ModuleScope(Scope):
         self._module = weakref.ref(module)
         self._path: str | None = None
 
-    def is_of(self, module: "Module") -> bool:
-        """Return whether this is a call of `module`."""
-        return self._module() is module
+    @property
+    def module(self) -> "Module | None":
+        """The module that was called, or None if it no longer exists."""
+        return self._module()
 
     @property
     def path(self) -> str:
@@ -403,7 +403,7 @@ class Module:
                 value.grad = None
         return self
 
-    def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> str:
+    def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> Summary:
         """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
 
         The numbers come from a forward pass in evaluation mode on zeros of shape (1, *input_shape),
@@ -466,14 +466,17 @@ class Module:
             seen |= new.keys()
             kind = type(module).__name__
             layers.append(
-                SummaryRow(path.removesuffix("."), kind, list(new.values()), watch.made_by(module))
+                SummaryRow.of(
+                    path.removesuffix("."), kind, list(new.values()), watch.made_by(module)
+                )
             )
-        return table(layers)
+        return Summary(layers)
 
     def describe(self) -> str:
         """Return the arguments that `repr` shows, such as the sizes of a layer."""
         return ""
 
+    @safe
     @recursive_repr("...")
     def __repr__(self) -> str:
         own = self.describe()
@@ -484,6 +487,50 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({own})"
         return "\n".join([f"{type(self).__name__}(", *([f"  {own}"] if own else []), *inner, ")"])
+
+    @safe
+    def _repr_html_(self) -> str:
+        """Return the layers as a nested list with their numbers of parameters.
+
+        Blocks below the first level are folded. A shared module is listed in full once.
+        """
+        paths: dict[int, str] = {}
+        return _html(self, "", paths)
+
+
+def _html(module: Module, path: str, paths: dict[int, str]) -> str:
+    """Return the HTML of a module; `paths` holds the paths of the modules already listed."""
+    parameters = [parameter for _, parameter in module.named_parameters()]
+    total = sum(parameter.numel() for parameter in parameters)
+    frozen = sum(one.numel() for one in parameters if not one.requires_grad)
+    own = escape(module.describe())
+    text = f"<b>{escape(type(module).__name__)}</b>" + (f"({own})" if own else "")
+    if path:
+        text = f"<code>{escape(path.rpartition('.')[2])}</code> {text}"
+    if id(module) in paths:
+        return f"<div>{text}: shared with {escape(paths[id(module)] or 'the model itself')}</div>"
+    paths[id(module)] = path
+    if total:
+        text += f": {number_of(total, 'parameter')}"
+    if frozen:
+        text += f", {'all' if frozen == total else f'{frozen:,}'} frozen"
+    prefix = f"{path}." if path else ""
+    inner = [_html(child, prefix + name, paths) for name, child in module.named_children()]
+    if not inner:
+        return f"<div>{text}</div>"
+    for name, value in module._entries():
+        if isinstance(value, Parameter):
+            inner.append(
+                f"<div><code>{escape(name)}</code> Parameter of shape {value.shape}: "
+                f"{number_of(value.numel(), 'parameter')}</div>"
+            )
+    indent = "margin-left:1.3em;border-left:1px solid currentColor;padding-left:0.7em"
+    opened = "" if path else " open"
+    rows = "".join(inner)
+    return (
+        f'<details{opened}><summary style="cursor:pointer">{text}</summary>'
+        f'<div style="{indent}">{rows}</div></details>'
+    )
 
 
 def _equal(one: Array, other: Array) -> bool:
@@ -532,7 +579,7 @@ class Layer(Module):
     def label(self) -> str:
         """Return the class, followed by the path of the layer in the model that is running."""
         scope = thread.state.scope
-        path = scope.path if isinstance(scope, ModuleScope) and scope.is_of(self) else ""
+        path = scope.path if isinstance(scope, ModuleScope) and scope.module is self else ""
         return f"{type(self).__name__} {path!r}" if path else type(self).__name__
 
     def check_dtype(self, x: Tensor, weight: Tensor | None) -> None:
