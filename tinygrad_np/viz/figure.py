@@ -8,7 +8,9 @@ from typing import Any
 
 import matplotlib.figure
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -94,6 +96,17 @@ def draw_image(axes: Axes, image: Array) -> None:
     axes.imshow(colors)
 
 
+def draw_map(axes: Axes, values: Array, low: float, high: float) -> Any:
+    """Draw a map (H, W): red where positive, blue where negative, white at 0.
+
+    `low` is -`high`, or 0 for a map without negative values. Return the image, for a color bar.
+    """
+    colors = colormaps["RdBu_r"]
+    if low == 0:
+        colors = ListedColormap(colors(np.linspace(0.5, 1, 256)))
+    return axes.imshow(values, cmap=colors, vmin=low, vmax=high)
+
+
 def array_of(who: str, name: str, value: Any) -> Array:
     """Return an array, a Tensor or a list of numbers as an array.
 
@@ -177,12 +190,7 @@ def panels(
         limit = max(float(np.abs(one).max()) for one in scaled) or 1.0
         is_positive = all(one.min() >= 0 for one in scaled)
         for axes, one in zip(line, maps, strict=False):
-            shown = axes.imshow(
-                one,
-                cmap="Reds" if is_positive else "RdBu_r",
-                vmin=0 if is_positive else -limit,
-                vmax=limit,
-            )
+            shown = draw_map(axes, one, 0 if is_positive else -limit, limit)
             axes.set(xticks=[], yticks=[])
         for axes in line[len(maps) :]:
             axes.axis("off")
@@ -190,7 +198,7 @@ def panels(
         if not shared:
             body.colorbar(shown, ax=list(line), aspect=8, pad=0.01).ax.tick_params(labelsize=8)
     if shared:
-        body.colorbar(shown, ax=table, pad=0.01, aspect=12).ax.tick_params(labelsize=8)
+        body.colorbar(shown, ax=table, pad=0.01, aspect=8 * len(rows)).ax.tick_params(labelsize=8)
     figure.heading(title)
     return figure
 
