@@ -290,9 +290,7 @@ def occlusion(
     >>> figure = viz.occlusion(model, data.digits()[1].first(4), size=2)
     """
     maps = occlusion_map(model, images, classes, size, stride, fill)
-    title = (
-        title or "Occlusion: hiding red pixels lowers the score of the named class, blue raises it"
-    )
+    title = title or "Occlusion: without the red pixels, the score of the named class would fall"
     return _plot("occlusion", model, images, classes, maps, "occlusion\nfall of the score", title)
 
 
@@ -360,7 +358,8 @@ def class_images(
             draw_image(axes, found[position])
         axes.set_title(f"{classes[position]}\nscore {scores[position, position]:.3g}", fontsize=9)
 
-    title = title or "Images that maximize the score of each class"
+    signs = " (red: positive pixels, blue: negative)" if shape[0] == 1 else ""
+    title = title or f"Images that maximize the score of each class{signs}"
     return grid(len(found), draw, title)
 
 

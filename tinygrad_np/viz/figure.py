@@ -70,12 +70,26 @@ def save(figure: matplotlib.figure.Figure, path: str | Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def grid(count: int, draw: Callable[[Axes, int], None], title: str = "") -> Figure:
-    """Draw `count` small images on a nearly square grid; `draw` gets the axes and the position."""
-    columns = int(np.ceil(np.sqrt(count)))
+def grid(
+    count: int,
+    draw: Callable[[Axes, int], None],
+    title: str = "",
+    size: tuple[float, float] = (1.7, 1.95),
+    columns: int | None = None,
+) -> Figure:
+    """Draw `count` images on a grid.
+
+    Args:
+        count: number of images.
+        draw: function that draws the image at a position on the axes it is given.
+        title: title of the figure.
+        size: width and height of a cell in inches.
+        columns: number of columns; by default, the grid is nearly square.
+    """
+    columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     # Wide enough for a title, however few the images are.
-    figure = Figure((max(3.4, 1.7 * columns), 1.95 * rows + 0.4))
+    figure = Figure((max(3.4, size[0] * columns), size[1] * rows + 0.4))
     for position, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
         axes.axis("off")
         if position < count:
