@@ -93,8 +93,8 @@ def feature_maps(
 
     Args:
         model: network of images (N, C, H, W); it runs in evaluation mode and is left unchanged.
-        image: an image of shape (C, H, W), or a batch (N, C, H, W) or a Dataset, of which the
-            first image is used.
+        image: an image of shape (C, H, W), or the first image of a batch (N, C, H, W) or of a
+            Dataset.
         layers: paths of the modules to plot; defaults to all layers, the modules without modules
             inside them, that return maps (N, K, P, Q).
         count: largest number of maps per row.
