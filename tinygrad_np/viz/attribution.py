@@ -212,8 +212,8 @@ def maximize_class(
 
         x <- (1 - lr decay) x + lr g / sqrt(mean(g²)),   g = blur(∂ score / ∂ x)
 
-    The noise is standard normal; from zeros, no gradient would pass a ReLU that is off. The decay
-    is that of the L2 penalty of Simonyan et al. (2014, section 2): the root mean square
+    The noise is normal with standard deviation 0.1: at zeros, every ReLU might be off, and the
+    gradient 0. The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root mean square
     of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents patterns of
     single pixels, to which networks respond more than any image warrants (Yosinski et al. 2015).
 
@@ -244,7 +244,8 @@ def maximize_class(
     check_integer("maximize_class", 0, seed=seed)
     check_at_least("maximize_class", 0, lr=lr, decay=decay)
     blur = np.tile(np.outer(_BLUR, _BLUR).astype(np.float32), (shape[0], 1, 1, 1))  # C, 1, 3, 3
-    image: Array = np.random.default_rng(seed).standard_normal((1, *shape), np.float32)
+    noise = np.random.default_rng(seed).standard_normal((1, *shape), np.float32)
+    image: Array = np.float32(0.1) * noise
     with _differentiating(model):
         for _ in range(steps):
             x = Tensor(image, requires_grad=True)
@@ -362,7 +363,7 @@ def class_images(
             draw_image(axes, found[position])
         axes.set_title(f"{classes[position]}\nscore {scores[position, position]:.3g}", fontsize=9)
 
-    signs = " (red: positive pixels, blue: negative)" if shape[0] == 1 else ""
+    signs = "\nred: positive pixels, blue: negative" if shape[0] == 1 else ""
     title = title or f"Images that maximize the score of each class{signs}"
     return grid(len(found), draw, title)
 
