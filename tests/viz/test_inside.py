@@ -20,6 +20,8 @@ def test_filters_of_one_channel_are_drawn_in_rows_of_eight():
     np.testing.assert_array_equal(arrays_of(figure), conv.weight.data[:, 0])
     assert labels_of(figure) == ["1 to 8", "9 to 10"]
     assert figure.get_suptitle() == "10 filters of 3x3"
+    one = viz.filters(normal(1, 1, 5, 5))
+    assert (labels_of(one), one.get_suptitle()) == (["1"], "1 filter of 5x5")
     limit = np.abs(conv.weight.data).max()
     assert {image.get_clim() for axes in figure.axes for image in axes.images} == {(-limit, limit)}
 

@@ -55,10 +55,10 @@ def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
         )
     total, channels, *size = weight.shape
     shown = weight[:count]
-    note = f"{total} filters of {size[0]}x{size[1]} with {channels} input channels"
-    if channels == 1:
-        note = f"{total} filters of {size[0]}x{size[1]}"
-    elif channels != 3:
+    note = f"{total} filter{'s'[: total > 1]} of {size[0]}x{size[1]}"
+    if channels > 1:
+        note += f" with {channels} input channels"
+    if channels not in (1, 3):
         note += "\nrows: filters, columns: input channels"
     cut = f"\nthe first {count} of each" if max(total, channels) > count else ""
     title = title or note + cut
@@ -73,10 +73,11 @@ def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
         rows = {f"filter {k + 1}": one[:count] for k, one in enumerate(shown)}
         return panels(rows, title=title, shared=True)
     width = min(8, len(shown))
-    lines = {
-        f"{k + 1} to {min(k + width, len(shown))}": shown[k : k + width, 0]
-        for k in range(0, len(shown), width)
-    }
+    lines = {}
+    for start in range(0, len(shown), width):
+        row = shown[start : start + width, 0]
+        last = start + len(row)
+        lines[f"{start + 1} to {last}" if len(row) > 1 else f"{last}"] = row
     return panels(lines, title=title, shared=True)
 
 
