@@ -1,6 +1,6 @@
 """Visualization: graph drawings, and figures of data, training and results."""
 
-from tinygrad_np.viz.graph import draw, render
+from tinygrad_np.viz.drawing import Drawing, draw, render
 from tinygrad_np.viz.plots import (
     calibration,
     confusion,
@@ -13,6 +13,7 @@ from tinygrad_np.viz.report import REPORT_FILES, report
 
 __all__ = [
     "REPORT_FILES",
+    "Drawing",
     "calibration",
     "confusion",
     "curves",
