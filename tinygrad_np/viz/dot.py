@@ -263,9 +263,11 @@ def _amount(box: Box, color_by: str) -> float | None:
 def _scaled(value: float, units: Sequence[str], base: float) -> str:
     for unit in units[:-1]:
         if value < base:
-            return f"{value:.3g} {unit}"
+            break
         value /= base
-    return f"{value:.3g} {units[-1]}"
+    else:
+        unit = units[-1]
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 _UNITS: dict[str, Callable[[float], str]] = {

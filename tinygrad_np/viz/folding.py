@@ -237,8 +237,9 @@ class _Folding:
         for edge in graph.edges:
             self.into.setdefault(edge.target, []).append(edge)
             self.out_of.setdefault(edge.source, []).append(edge)
-        self.sizes = Counter(call for node in graph.nodes for call in _chain(node.call))
-        """Number of nodes in each call."""
+        ops = [node for node in graph.nodes if node.kind == "op"]
+        self.sizes = Counter(call for node in ops for call in _chain(node.call))
+        """Number of ops in each call."""
         self.containers = {call.outer for call in graph.calls}
         self.around_opened = {outer for call in opened for outer in _chain(call)}
         self.outermost = [call for call in graph.calls if call.outer is None and not call.sweep]

@@ -60,9 +60,9 @@ def details(box: Box) -> list[str]:
         if box.call.sweep and len(ops) <= 3:
             lines.append(", ".join(ops))
     if box.call is not None:
-        if box.call.calls > 1 and box.last is None and not box.call.sweep:
+        if box.call.calls > 1 and box.call.parameters and box.last is None:
             lines.append(f"call {box.call.call} of {box.call.calls}")
-        if box.call.calls > 1 and box.times > 1:
+        if box.call.calls > 1 and box.call.parameters and box.times > 1:
             lines.append("the same module each time")
     elif box.kind == "op":
         options = node.options
