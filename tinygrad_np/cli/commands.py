@@ -9,13 +9,13 @@ import numpy as np
 
 from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
-from tinygrad_np.cli.models import absolute_spec
+from tinygrad_np.cli.models import absolute_spec, describe_error
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
 from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import describe_shapes, read_digit
-from tinygrad_np.errors import ArgumentError, DataError, describe_error
+from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import exists, is_folder, make_folder
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
