@@ -520,7 +520,7 @@ class _Folding:
             if repeat:
                 # One arrow leads on to the next step, to the first box there that reads it.
                 key = (source, repeat)
-            elif source.kind == "op" and source.last is None:
+            elif source.kind not in ("module", "folded") and source.last is None:
                 key = (*key, edge.source)
                 if target.kind == "op" and target.last is None:
                     key = (*key, edge.position)  # x * x takes two arrows

@@ -69,7 +69,8 @@ def tooltip(box: Box) -> str:
 
 def _about(box: Box, index: int) -> str:
     node = box.nodes[index]
-    lines = [node.name, node.formula or node.op, node.options]
+    formula = f"{node.op}: {node.formula}" if node.formula else node.op
+    lines = [node.name, formula, node.options]
     lines += [f"d/d{name}: {source}" for name, source in node.vjps.items()]
     lines += [f"result: {text.sizes(node)}, {node.nbytes:,} bytes"] if node.nbytes else []
     if node.saved:
