@@ -132,7 +132,10 @@ def test_an_expanded_block_is_not_folded_with_its_neighbors():
 
 
 def test_two_blocks_are_both_drawn():
-    assert titles(fold(traced(Stack(2), batch(2, 4))))[::2] == ["blocks.0: Block", "blocks.1: Block"]
+    assert titles(fold(traced(Stack(2), batch(2, 4))))[::2] == [
+        "blocks.0: Block",
+        "blocks.1: Block",
+    ]
 
 
 def test_blocks_of_different_sizes_are_not_folded():

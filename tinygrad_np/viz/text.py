@@ -40,7 +40,7 @@ def heading(box: Box) -> str:
         name = f"{box.node.name} = " if box.node.name and box.last is None else ""
         return name + call_title(box, box.call) + times
     node = box.node
-    if is_group(box):
+    if is_group(box) and len(box.parameters) > 1:
         owner = node.name.rpartition(".")[0]
         return f"{owner}: parameters" if owner else "parameters"
     if box.kind == "op":
@@ -96,7 +96,7 @@ def shows_value(box: Box) -> bool:
     if box.last is not None or box.kind == "folded" or is_group(box):
         return False
     value = box.node.value
-    if value is None:
+    if value is None or value.ndim > 2:
         return False
     is_layer = box.kind == "module" and not box.sweep
     return value.size <= (1 if is_layer else SMALL)
@@ -110,6 +110,8 @@ def parameter_lines(box: Box) -> list[str]:
         f"{node.name.rpartition('.')[2] or node.kind} {sizes(node).removeprefix('length ')}"
         for node in box.parameters
     ]
+    if is_group(box) and len(names) == 1:
+        names = [sizes(box.node)]  # the heading is its name
     trained = [node for node in box.parameters if node.kind == "parameter"]
     count = sum(int(np.prod(node.shape)) for node in trained)
     each = " each" if box.last is not None and box.call is not None and box.call.calls == 1 else ""
@@ -204,7 +206,9 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    return numbers(node.value) if node.value is not None and node.value.size <= SMALL else "constant"
+    return (
+        numbers(node.value) if node.value is not None and node.value.size <= SMALL else "constant"
+    )
 
 
 def to_text(picture: Picture) -> str:
@@ -264,5 +268,5 @@ def _line(box: Box, indent: str, name: str, sources: list[str], median: float) -
     if box.error:
         about = [f"FAILED: {box.error}"]
     text = f"{first}  [{'; '.join(about)}]" if about else first
-    lines = textwrap.wrap(text.strip(), WIDTH - len(indent), subsequent_indent="      ")
+    lines = textwrap.wrap(text.strip(), max(40, WIDTH - len(indent)), subsequent_indent="      ")
     return [indent + line for line in lines]
