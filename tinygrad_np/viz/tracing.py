@@ -218,6 +218,7 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         size = sum(np.size(array) for array in arrays)
         if keep is not None and size > _REPLAY_LIMIT:
             continue
+        _find_constant(step, arrays, tensors)
         out = _run_again(step, arrays)
         if out is None:
             continue
@@ -230,6 +231,20 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
                 other.value = None
             return False
     return True
+
+
+def _find_constant(step: _Step, arrays: list[Any], tensors: Sequence[Variable]) -> None:
+    """Set an unknown constant of a step to the named tensor that gives exactly the known result."""
+    unknown = [position for position, array in enumerate(arrays) if array is None]
+    if step.value is None or len(unknown) != 1:
+        return
+    (position,) = unknown
+    for tensor in tensors:
+        if not tensor.requires_grad and tensor.shape in (step.shape, ()):
+            out = _run_again(step, [*arrays[:position], tensor.data, *arrays[position + 1 :]])
+            if out is not None and np.array_equal(out, step.value):
+                step.inputs[position], arrays[position] = tensor, tensor.data
+                return
 
 
 def _known(source: Any, step: _Step) -> Any:
@@ -413,7 +428,8 @@ class _Run(Trial):
         """Keep the state of a module that is about to be called, and note the call."""
         super().note_module(module)
         scope: Any = thread.state.scope
-        if not (isinstance(scope, ModuleScope) and scope.module is module):
+        is_call = isinstance(scope, ModuleScope) and id(scope.module) == id(module)
+        if not is_call:
             return  # a checkpoint notes the modules that a function could use
         self._scopes.append(scope)
         if not isinstance(scope.outer, ModuleScope):
@@ -453,7 +469,9 @@ class _Run(Trial):
 
     def _leaves(self, name: str, value: Any) -> Any:
         """Replace the tensors and arrays in an argument by leaves; float ones require gradients."""
-        if isinstance(value, Mapping | tuple | list) and _has_arrays(value):
+        entries = [entry for _, entry in _entries(self._who, name, value)]
+        is_nested = isinstance(value, Mapping | tuple | list)
+        if is_nested and any(isinstance(entry, Variable | np.ndarray) for entry in entries):
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             made = {key: self._leaves(f"{name}[{key!r}]", entry) for key, entry in items}
             return made if isinstance(value, Mapping) else type(value)(made.values())
@@ -489,7 +507,8 @@ class _Run(Trial):
             is_inside = code.co_filename.startswith(PACKAGE)
             if code is Module.__call__.__code__:
                 module = known["self"]
-                step.scope = next(s for s in reversed(self._scopes) if s.module is module)
+                calls = [scope for scope in self._scopes if scope.module is module]
+                step.scope = calls[-1] if calls else None
                 values = [*known["inputs"], *known["options"].values()]
                 step.label, was_outside = "", False
             elif not is_inside:
@@ -533,12 +552,6 @@ def _argument_names(target: Callable[..., Any], inputs: Sequence[Any]) -> list[s
         else:
             names.append(f"input[{position}]")
     return names
-
-
-def _has_arrays(value: Any) -> bool:
-    """Return whether a nested container holds a Tensor or an array."""
-    found = _entries("", "", value)
-    return any(isinstance(entry, Variable | np.ndarray) for _, entry in found)
 
 
 def _needed(steps: Sequence[_Step], roots: Sequence[Any]) -> list[_Step]:
@@ -806,6 +819,12 @@ class _Builder:
         for key, node in self.node_of.items():
             edge = key.node if isinstance(key, _Step) else key
             node.grad, node.gradient = walk.found.get(edge, (None, None))
+        arrow_to = {arrow.target: arrow for arrow in self.graph.edges}
+        for root, output in zip(self.graph.nodes[-len(outputs) :], outputs, strict=True):
+            if output.requires_grad:
+                ones = np.ones(output.shape, output.dtype)
+                root.grad, root.gradient = _small(ones, self.keep), _statistics(ones)
+                arrow_to[root.id].grad = root.grad
         for (step, position), arrow in self.arrow_of.items():
             arrow.grad = walk.received.get((step.node, position))
 
