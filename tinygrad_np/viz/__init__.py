@@ -1,6 +1,6 @@
 """Visualization: graph drawings, and figures of data, training and results."""
 
-from tinygrad_np.viz.graph import draw, render
+from tinygrad_np.viz.drawing import draw, render
 from tinygrad_np.viz.plots import (
     calibration,
     confusion,
