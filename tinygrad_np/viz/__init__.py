@@ -1,6 +1,7 @@
 """Visualization: graph drawings, and figures of data, training and results."""
 
 from tinygrad_np.viz.drawing import draw, render
+from tinygrad_np.viz.explorer import explore
 from tinygrad_np.viz.plots import (
     calibration,
     confusion,
@@ -17,6 +18,7 @@ __all__ = [
     "confusion",
     "curves",
     "draw",
+    "explore",
     "images",
     "predictions",
     "render",

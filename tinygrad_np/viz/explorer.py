@@ -49,23 +49,22 @@ def explore(
         The path of the file.
 
     Raises:
-        ArgumentError: if `path` has another suffix, or inputs are missing or superfluous.
+        ArgumentError: if `path` has another suffix, or a model is given without inputs.
         GraphError: if no graph was recorded, or it was freed by `backward`.
         DtypeError: if `target` or the result of the function contains anything but Tensors.
         DataError: if the file cannot be written.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from tinygrad_np import Tensor, viz
-    >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     viz.explore((x * x).sum(), Path(folder) / "graph.html").name
+    ...     viz.explore((x * x).sum(), Path(folder) / "graph.html", names={"x": x}).name
     'graph.html'
     """
     path = Path(path)
     if path.suffix not in (".html", ".htm"):
-        raise ArgumentError(
-            f"explore: expected `path` to end in .html or .htm, got {str(path)!r}."
-        )
+        raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
     graph = trace("explore", target, inputs, names=names, backward=True, keep=None)
     write_bytes(path, _page(graph).encode())
     return path
@@ -117,9 +116,8 @@ def _call(call: ModuleCall) -> dict[str, Any]:
 
 
 def _node(node: GraphNode, arrays: "_Arrays") -> dict[str, Any]:
-    names = ("id", "kind", "name", "op", "formula", "options", "nbytes", "flops", "seconds")
-    names += ("line", "view_of", "sweep", "error")
-    return {name: getattr(node, name) for name in names} | {
+    names = "id kind name op formula options nbytes flops seconds line view_of sweep error"
+    return {name: getattr(node, name) for name in names.split()} | {
         "call": node.call.id if node.call else None,
         "shape": list(node.shape),
         "dtype": str(node.dtype or ""),

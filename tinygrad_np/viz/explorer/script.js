@@ -117,14 +117,14 @@ const shapeText = (shape) => (shape.length ? shape.join(" × ") : "scalar");
 const countText = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const array = (index) => (index === null || index === undefined ? null : data.arrays[index]);
 
-function numberText(value) {
+function numberText(value, digits = 4) {
   if (typeof value === "string") return value; // "nan", "inf", "-inf"
   if (typeof value === "boolean") return value ? "True" : "False";
   if (value === null || value === undefined) return "none";
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(3);
-  return String(Number(value.toPrecision(4)));
+  if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 1);
+  return String(Number(value.toPrecision(digits)));
 }
 
 function bytesText(bytes) {
@@ -137,7 +137,8 @@ function bytesText(bytes) {
 /** Numbers in nested brackets with one line per row, as NumPy prints them. */
 function arrayText(entry) {
   if (!entry.shape.length) return numberText(entry.values[0]);
-  const texts = entry.values.map(numberText);
+  const digits = entry.shape.at(-1) > 5 ? 3 : 4;
+  const texts = entry.values.map((value) => numberText(value, digits));
   const width = Math.max(0, ...texts.map((text) => text.length));
   const write = (start, axis) => {
     const length = entry.shape[axis];
@@ -153,20 +154,25 @@ function arrayText(entry) {
   return write(0, 0);
 }
 
+/** The number that a constant is, if it is one. */
+const constantText = (node) =>
+  node.kind === "constant" && !node.name && !node.shape.length && node.value !== null
+    ? numberText(array(node.value).values[0])
+    : "";
+
 /** What a person calls a node: its name, or its op, with a number if that is ambiguous. */
-const opCounts = new Map();
+const counts = new Map();
 for (const node of nodes.values()) {
-  if (!node.name && node.op) {
-    const count = (opCounts.get(node.op) ?? 0) + 1;
-    opCounts.set(node.op, count);
-    node.number = count;
+  node.title = node.name || constantText(node) || node.op || node.kind;
+  if (!node.name && !constantText(node)) {
+    node.number = (counts.get(node.title) ?? 0) + 1;
+    counts.set(node.title, node.number);
   }
 }
 function label(node) {
-  if (node.name) return node.name;
-  if (!node.op) return node.kind;
-  return opCounts.get(node.op) > 1 ? `${node.op} #${node.number}` : node.op;
+  return node.number && counts.get(node.title) > 1 ? `${node.title} #${node.number}` : node.title;
 }
+const opTitle = (node) => (node.op && node.name ? `${node.name} = ${node.op}` : label(node));
 function groupLabel(group) {
   const last = group.path.split(".").at(-1);
   return last ? `${last}: ${group.kind}` : group.kind;
@@ -257,7 +263,7 @@ function content(entry) {
   const size = entry.shape.reduce((a, b) => a * b, 1);
   if (size === 0) return { height: LINE, width: 50, text: "empty" };
   if (size <= 4 && entry.values) {
-    const text = entry.values.map(numberText).join(", ");
+    const text = entry.values.map((value) => numberText(value)).join(", ");
     return { height: LINE, width: textWidth(text), text };
   }
   const maps = images(entry).slice(0, MAP.count);
@@ -283,14 +289,15 @@ function boxLines(item) {
   // Inside its module, a parameter needs no path.
   const path = item.parent.path ? `${item.parent.path}.` : "";
   const name = path && item.name.startsWith(path) ? item.name.slice(path.length) : item.name;
-  const title = item.op ? (item.name ? `${item.name} = ${item.op}` : item.op) : name || label(item);
+  const title = item.op ? opTitle(item) : name || label(item);
+  if (constantText(item)) return { title, lines: [] };
   return { title: clip(title), lines: lines.filter(Boolean) };
 }
 
 function measureBox(item) {
   const { title, lines } = boxLines(item);
   const node = item.group ? item.result : item;
-  const value = content(array(node?.value));
+  const value = item.kind === "constant" && constantText(item) ? null : content(array(node?.value));
   const grad = content(array(node?.grad));
   // Partial sums of a gradient may need more room than their total.
   const rows = [value, grad].filter(Boolean);
@@ -867,10 +874,10 @@ function caption(step) {
   const place = where(node) ? ` in ${where(node)}` : "";
   if (phase === "forward") {
     if (node.error) return `${node.op}${place} failed: ${node.error}`;
-    if (!node.op) return `The output ${label(node)} is ${label(node.ins[0].source)}.`;
+    if (!node.op) return `Output: ${label(node)} is the result of ${label(node.ins[0].source)}.`;
     const inputs = node.ins.map((edge) => label(edge.source)).join(", ");
     const options = node.options ? ` with ${node.options}` : "";
-    const formula = node.formula ? `: out = ${node.formula}` : "";
+    const formula = node.formula ? `: ${formulaText(node)}` : "";
     return `Forward, ${node.op}${place} of ${inputs}${options}${formula}. The result is ${shapeText(node.shape)}.`;
   }
   if (!node.op) return `The gradient of ${label(node)} goes to ${label(node.ins[0].source)}.`;
@@ -880,6 +887,8 @@ function caption(step) {
   return `Backward of ${node.op}${place}: ${rules.join("; ")}.`;
 }
 
+/** The formula as an equation; some formulas define the entries of `out` themselves. */
+const formulaText = ({ formula }) => (/^out\b/.test(formula) ? formula : `out = ${formula}`);
 const inputText = (edge) =>
   label(edge.source) === edge.input ? edge.input : `${edge.input} (${label(edge.source)})`;
 
@@ -1010,12 +1019,12 @@ function gradientBlock(node) {
 function nodeDetails(node, step) {
   const saved = Object.entries(node.saved).map(([name, bytes]) => `${name} (${bytesText(bytes)})`);
   const parts = [
-    tag("h2", {}, node.op && node.name ? `${node.name} = ${node.op}` : label(node)),
+    tag("h2", {}, opTitle(node)),
     node.error ? tag("p", { class: "rule" }, node.error) : null,
   ];
   if (step?.phase === "backward" && node.op) parts.push(rulesBlock(node));
   if (step?.phase === "forward" && node.op) {
-    const block = tag("div", { class: "rule forward" }, tag("code", {}, node.formula ? `out = ${node.formula}` : node.op));
+    const block = tag("div", { class: "rule forward" }, tag("code", {}, node.formula ? formulaText(node) : node.op));
     for (const edge of node.ins) {
       block.append(tag("div", { class: "term" }, tag("code", {}, inputText(edge)), arrayBlock(array(edge.source.value))));
     }
