@@ -262,7 +262,7 @@ class _Picture:
                     name = edge.name.rpartition(".")[2] or node.op.input_name(position)
                     box.parameters.append(f"{name} {_sizes(edge)}")
                     box.count += edge.numel()
-            elif edge is not None:
+            elif isinstance(edge, Node | Variable):
                 tail = self.boxes[self._fold(edge)] if type(edge) is Node else self._input(edge)
                 if tail is not box:
                     self.arrows[tail.id, box.id, _sizes(edge)] = None
