@@ -48,7 +48,9 @@ def expression(tmp_path):
 
 def box(page, text):
     """Return the box with a title."""
-    title = page.locator("svg .box text.title", has_text=re.compile(rf"^{re.escape(text)}$"))
+    # Escaped for JavaScript, which knows no escaped spaces.
+    exactly = re.compile("^" + re.sub(r"[\[\]().*+?]", r"\\\g<0>", text) + "$")
+    title = page.locator("text.title", has_text=exactly)
     return page.locator("svg .box").filter(has=title)
 
 
@@ -71,7 +73,7 @@ def test_a_module_unfolds_and_folds_by_click_and_keyboard(show, network):
     page.click("#unfold")
     assert box(page, "weight").count() == 2
     page.click("#fold")
-    assert page.locator("svg .box").all_inner_texts()[0].startswith("MLP")
+    assert page.locator("svg .box").count() == 5  # MLP folded
 
 
 def test_search_unfolds_what_hides_a_match(show, network):
@@ -133,9 +135,9 @@ def test_values_and_gradients_arrive_one_by_one(show, expression):
     page = show(path)
     page.click("#first")
     assert box(page, "mul").locator(".row").count() == 0
-    assert box(page, "a").locator(".value").inner_text().split() == ["value", "0.5"]
+    assert box(page, "a").locator(".value").text_content() == "value0.5"
     page.click("#step")
-    assert box(page, "mul").locator(".value").inner_text().split() == ["value", "-1.5"]
+    assert box(page, "mul").locator(".value").text_content() == "value-1.5"
     assert box(page, "add").locator(".row").count() == 0
     page.click("#last")
     assert page.locator("svg .grad").count() >= 6
@@ -144,7 +146,6 @@ def test_values_and_gradients_arrive_one_by_one(show, expression):
 def test_contributions_to_a_gradient_are_added_up(show, expression):
     path, expected = expression
     page = show(path)
-    page.click("#last")
     box(page, "a").click()
     parts = page.locator("#details .term pre").all_inner_texts()
     assert len(parts) == 2
@@ -205,8 +206,9 @@ def test_heat_maps_show_large_arrays(show, tmp_path):
     path = viz.explore(DigitsCNN(), tmp_path / "graph.html", Tensor.ones(1, 1, 8, 8))
     page = show(path)
     assert page.locator("svg image").count() > 5
-    box(page, "output").click()
-    assert page.locator("#details pre").count() > 0
+    page.fill("#query", "conv1.weight")
+    page.keyboard.press("Enter")
+    assert page.locator("#details img").count() >= 8
 
 
 def test_names_are_text(show, tmp_path):
@@ -234,8 +236,8 @@ def test_odd_arrays_are_shown(show, tmp_path):
     path = tmp_path / "graph.html"
     path.write_text(explorer._page(Graph("odd", nodes, [])), encoding="utf-8")
     page = show(path)
-    assert box(page, "nan").locator(".value").inner_text().endswith("nan, inf, -inf")
-    assert box(page, "flags").locator(".value").inner_text().endswith("True, False")
+    assert box(page, "nan").locator(".value").text_content().endswith("nan, inf, -inf")
+    assert box(page, "flags").locator(".value").text_content().endswith("True, False")
     box(page, "many nan").click()
     assert "400 nan or inf" in page.inner_text("#details")
     box(page, "empty").click()

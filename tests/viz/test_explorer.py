@@ -100,7 +100,7 @@ def test_the_page_of_a_convolutional_network_is_small(tmp_path):
 
 
 def test_the_page_contains_the_graph(product):
-    _, content = product
+    page, content = product
     by_name = {node["name"]: node for node in content["nodes"]}
     product = by_name["y"]
     assert product["op"] == "mul"
@@ -113,6 +113,7 @@ def test_the_page_contains_the_graph(product):
     arrows = [(e["source"], e["input"]) for e in content["edges"] if e["target"] == product["id"]]
     assert arrows == [(by_name["a"]["id"], "a"), (by_name["b"]["id"], "b")]
     assert content["roots"] == [by_name["output"]["id"]]
+    assert "<h1>Graph of y</h1>" in page
 
 
 def test_the_page_contains_the_gradients(product):
@@ -164,6 +165,23 @@ def test_all_fields_arrive():
         {"id": "m0", "path": "fc", "kind": "Linear", "description": "2, 3", "parameters": 9,
          "call": 1, "calls": 2, "sweep": 1, "outer": None},
     ]  # fmt: skip
+
+
+def test_the_backward_pass_starts_with_ones(product):
+    _, content = product
+    (output,) = [node for node in content["nodes"] if node["kind"] == "output"]
+    np.testing.assert_array_equal(array_of(content, output["grad"]), [1, 1])
+    (arrow,) = [edge for edge in content["edges"] if edge["target"] == output["id"]]
+    assert arrow["grad"] == output["grad"]
+
+
+def test_explore_leaves_grad_alone(tmp_path):
+    x = Tensor(2.0, requires_grad=True)
+    y = x * x
+    viz.explore(y, tmp_path / "graph.html")
+    assert x.grad is None
+    y.backward()  # the graph is not freed either
+    assert x.grad.item() == 4
 
 
 # Arrays.

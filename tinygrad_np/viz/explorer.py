@@ -66,8 +66,18 @@ def explore(
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
     graph = trace("explore", target, inputs, names=names, backward=True, keep=None)
+    _add_seeds(graph)
     write_bytes(path, _page(graph).encode())
     return path
+
+
+def _add_seeds(graph: Graph) -> None:
+    """Set the gradients with which the backward pass starts: 1 for every output."""
+    nodes = {node.id: node for node in graph.nodes}
+    for edge in graph.edges:
+        source, target = nodes[edge.source], nodes[edge.target]
+        if target.kind == "output" and source.grad is not None:
+            edge.grad = target.grad = np.ones(target.shape, target.dtype)
 
 
 def _page(graph: Graph) -> str:
@@ -75,8 +85,11 @@ def _page(graph: Graph) -> str:
         (_ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
     content = json.dumps(_content(graph), allow_nan=False, separators=(",", ":"))
+    shown = {edge.source for edge in graph.edges if edge.target in graph.roots}
+    named = ", ".join(node.name for node in graph.nodes if node.id in shown and node.name)
+    title = graph.title or (f"Graph of {named}" if named else "Graph")
     parts = {
-        "title": html.escape(graph.title or "Graph"),
+        "title": html.escape(title),
         "style": style,
         "script": script,
         # In JSON, "<" occurs only inside strings, so no name can close the element early.
@@ -99,7 +112,6 @@ def _content(graph: Graph) -> dict[str, Any]:
     """Return the graph as JSON values; arrays are indices into the list `arrays`."""
     arrays = _Arrays(_SIDE if len(graph.nodes) <= _MANY else _SMALL_SIDE)
     return {
-        "title": graph.title,
         "error": "" if graph.error is None else str(graph.error),
         "roots": list(graph.roots),
         "calls": [_call(call) for call in graph.calls],

@@ -20,8 +20,6 @@ const roots = new Set(data.roots);
 
 for (const node of nodes.values()) Object.assign(node, { ins: [], outs: [] });
 for (const edge of edges) {
-  // An output is the tensor itself, so its gradient is passed on unchanged.
-  if (!edge.target.op) edge.grad ??= edge.target.grad;
   edge.target.ins.push(edge);
   edge.source.outs.push(edge);
 }
@@ -143,13 +141,18 @@ function arrayText(entry) {
   const write = (start, axis) => {
     const length = entry.shape[axis];
     const stride = entry.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-    const parts = Array.from({ length }, (_, i) =>
-      axis + 1 === entry.shape.length
-        ? texts[start + i].padStart(width)
-        : write(start + i * stride, axis + 1),
-    );
-    const gap = axis + 1 === entry.shape.length ? ", " : ",\n" + " ".repeat(axis + 1);
-    return `[${parts.join(gap)}]`;
+    const gap = ",\n" + " ".repeat(axis + 1);
+    if (axis + 1 < entry.shape.length) {
+      const parts = Array.from({ length }, (_, i) => write(start + i * stride, axis + 1));
+      return `[${parts.join(gap)}]`;
+    }
+    const inLine = Math.max(1, Math.floor(42 / (width + 2)));
+    const rows = [];
+    for (let i = start; i < start + length; i += inLine) {
+      const row = texts.slice(i, Math.min(i + inLine, start + length));
+      rows.push(row.map((text) => text.padStart(width)).join(", "));
+    }
+    return `[${rows.join(gap)}]`;
   };
   return write(0, 0);
 }
@@ -573,8 +576,9 @@ function drawGroup(group, left, top, layers) {
       class: "edge",
       d: `M${x1} ${y1}L${x1} ${bend1}C${x1} ${middle} ${x2} ${middle} ${x2} ${bend2}L${x2} ${y2}`,
     });
-    const frame = end.item?.group && !end.item.folded;
-    if (end.item && !frame) path.setAttribute("marker-end", "url(#arrow)");
+    const isBox = ({ item }) => item && !(item.group && !item.folded);
+    path.classList.toggle("arrow", isBox(end));
+    path.classList.toggle("start", isBox(start));
     const goals = [...segment.goals];
     if (goals.every((goal) => !goal.group && goal.view_of === segment.origin.id)) {
       path.classList.add("view");
@@ -853,8 +857,11 @@ function drawRows(item, node, shown) {
   }
 }
 
-function vjpText(node, input) {
-  return node.vjps[input] ?? "the kernel's gradient";
+/** What a VJP computes, as an equation. */
+function ruleText(node, input, name = input) {
+  const rule = node.vjps[input];
+  if (!rule) return `grad of ${name}`;
+  return `grad of ${name}${rule.startsWith("by definition") ? "," : " ="} ${rule}`;
 }
 
 function caption(step) {
@@ -883,7 +890,7 @@ function caption(step) {
   if (!node.op) return `The gradient of ${label(node)} goes to ${label(node.ins[0].source)}.`;
   const rules = node.ins
     .filter((edge) => edge.grad !== null)
-    .map((edge) => `grad of ${inputText(edge)} = ${vjpText(node, edge.input)}${partText(edge)}`);
+    .map((edge) => ruleText(node, edge.input, inputText(edge)) + partText(edge));
   return `Backward of ${node.op}${place}: ${rules.join("; ")}.`;
 }
 
@@ -969,19 +976,19 @@ function terms(node, rule) {
   const known = new Map([["out", node.value]]);
   for (const edge of node.ins) known.set(edge.input, edge.source.value);
   known.set("grad_out", node.grad);
-  const named = new Set(rule.match(/[A-Za-z_]\w*/g));
-  return [...known].filter(([name]) => named.has(name)).reverse();
+  const words = new Set(rule.match(/[A-Za-z_]\w*/g));
+  const named = [...known].filter(([name]) => words.has(name)).reverse();
+  // A definition names no arrays.
+  return named.length ? named : [...known].filter(([name]) => name !== "out").reverse();
 }
 
 function rulesBlock(node) {
   const found = tag("div");
   const taught = new Set();
   for (const edge of node.ins.filter((e) => e.grad !== null)) {
-    const rule = vjpText(node, edge.input);
     const block = tag("div", { class: "rule" });
-    block.append(tag("code", {}, `grad of ${edge.input} = ${rule}`));
-    const named = terms(node, node.vjps[edge.input] ? rule : "grad_out");
-    for (const [name, index] of named) {
+    block.append(tag("code", {}, ruleText(node, edge.input)));
+    for (const [name, index] of terms(node, node.vjps[edge.input] ?? "")) {
       // An array is shown once, at the first rule that names it.
       const again = taught.has(name);
       taught.add(name);
@@ -1038,7 +1045,7 @@ function nodeDetails(node, step) {
   }
   parts.push(gradientBlock(node));
   const shared = nodes.get(node.view_of);
-  const rules = Object.entries(node.vjps).map(([name, rule]) => tag("div", {}, tag("code", {}, `grad of ${name} = ${rule}`)));
+  const rules = Object.keys(node.vjps).map((name) => tag("div", {}, tag("code", {}, ruleText(node, name))));
   parts.push(
     tag("h3", {}, "Facts"),
     listing([
