@@ -283,12 +283,13 @@ function boxLines(item) {
     const lines = [item.description && item.description !== item.kind ? clip(item.description) : ""];
     if (item.parameters) lines.push(countText(item.parameters, "parameter"));
     if (item.calls > 1) lines.push(`call ${item.call} of ${item.calls}`);
-    if (item.result) lines.push(shapeText(item.result.shape));
+    if (item.failed) lines.push("failed here");
+    else if (item.result) lines.push(shapeText(item.result.shape));
     return { title: groupLabel(item), lines: lines.filter(Boolean) };
   }
   const dtype = item.dtype && item.dtype !== "float32" ? ` ${item.dtype}` : "";
-  const lines = [item.options ? clip(item.options) : "", shapeText(item.shape) + dtype];
-  if (item.error) lines.push("failed here");
+  const shape = item.error ? "failed here" : shapeText(item.shape) + dtype;
+  const lines = [item.options ? clip(item.options) : "", shape];
   // Inside its module, a parameter needs no path.
   const path = item.parent.path ? `${item.parent.path}.` : "";
   const name = path && item.name.startsWith(path) ? item.name.slice(path.length) : item.name;
@@ -576,7 +577,7 @@ function drawGroup(group, left, top, layers) {
       class: "edge",
       d: `M${x1} ${y1}L${x1} ${bend1}C${x1} ${middle} ${x2} ${middle} ${x2} ${bend2}L${x2} ${y2}`,
     });
-    const isBox = ({ item }) => item && !(item.group && !item.folded);
+    const isBox = ({ item }) => Boolean(item) && !(item.group && !item.folded);
     path.classList.toggle("arrow", isBox(end));
     path.classList.toggle("start", isBox(start));
     const goals = [...segment.goals];
@@ -590,7 +591,7 @@ function drawGroup(group, left, top, layers) {
 
 function drawFrame(group, x, y, layers) {
   const { width, height } = group.size;
-  const level = `level${group.level % 3}`;
+  const level = `level${group.level % 3} sweep${Math.min(group.sweep, 2)}`;
   layers.frames.append(element("g", { class: `frame ${level}` }, element("rect", { x, y, width, height, rx: 7 })));
   const title = element(
     "g",
@@ -880,7 +881,7 @@ function caption(step) {
   }
   const place = where(node) ? ` in ${where(node)}` : "";
   if (phase === "forward") {
-    if (node.error) return `${node.op}${place} failed: ${node.error}`;
+    if (node.error) return `${node.op || "The call"}${place} failed: ${node.error}`;
     if (!node.op) return `Output: ${label(node)} is the result of ${label(node.ins[0].source)}.`;
     const inputs = node.ins.map((edge) => label(edge.source)).join(", ");
     const options = node.options ? ` with ${node.options}` : "";
@@ -1054,9 +1055,9 @@ function nodeDetails(node, step) {
       ["formula", node.formula && tag("code", {}, node.formula)],
       ["VJPs", rules.length ? tag("div", {}, ...rules) : ""],
       ["options", node.options && tag("code", {}, node.options)],
-      ["shape", shapeText(node.shape)],
+      ["shape", node.error ? "" : shapeText(node.shape)],
       ["dtype", node.dtype],
-      ["size", bytesText(node.nbytes)],
+      ["size", node.nbytes ? bytesText(node.nbytes) : ""],
       ["FLOPs", node.flops === null ? "" : node.flops.toLocaleString("en")],
       ["time", node.seconds === null ? "" : `${(node.seconds * 1000).toPrecision(3)} ms`],
       ["saved", saved.join(", ")],
@@ -1077,9 +1078,10 @@ function groupDetails(group) {
       ["parameters", group.parameters ? group.parameters.toLocaleString("en") : ""],
       ["call", group.calls > 1 ? `${group.call} of ${group.calls}` : ""],
       ["contains", countText(ops.length, "op")],
-      ["result", group.result ? shapeText(group.result.shape) : ""],
+      ["result", group.result && !group.failed ? shapeText(group.result.shape) : ""],
     ]),
-    ...(group.result
+    group.failed ? tag("p", { class: "rule" }, group.failed.error) : null,
+    ...(group.result && !group.failed
       ? [tag("h3", {}, "Result"), arrayBlock(valueAt(group.result, current)), gradientBlock(group.result)]
       : []),
     tag("p", { class: "note" }, group.folded ? "Click, or press Enter, to unfold it." : "Click its title, or press Enter, to fold it."),
