@@ -218,6 +218,7 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         size = sum(np.size(array) for array in arrays)
         if keep is not None and size > _REPLAY_LIMIT:
             continue
+        _find_constant(step, arrays, tensors)
         out = _run_again(step, arrays)
         if out is None:
             continue
@@ -230,6 +231,20 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
                 other.value = None
             return False
     return True
+
+
+def _find_constant(step: _Step, arrays: list[Any], tensors: Sequence[Variable]) -> None:
+    """Set an unknown constant of a step to the named tensor that gives exactly the known result."""
+    unknown = [position for position, array in enumerate(arrays) if array is None]
+    if step.value is None or len(unknown) != 1:
+        return
+    (position,) = unknown
+    for tensor in tensors:
+        if not tensor.requires_grad and tensor.shape in (step.shape, ()):
+            out = _run_again(step, [*arrays[:position], tensor.data, *arrays[position + 1 :]])
+            if out is not None and np.array_equal(out, step.value):
+                step.inputs[position], arrays[position] = tensor, tensor.data
+                return
 
 
 def _known(source: Any, step: _Step) -> Any:
@@ -492,7 +507,8 @@ class _Run(Trial):
             is_inside = code.co_filename.startswith(PACKAGE)
             if code is Module.__call__.__code__:
                 module = known["self"]
-                step.scope = next(s for s in reversed(self._scopes) if s.module is module)
+                calls = [scope for scope in self._scopes if scope.module is module]
+                step.scope = calls[-1] if calls else None
                 values = [*known["inputs"], *known["options"].values()]
                 step.label, was_outside = "", False
             elif not is_inside:
@@ -803,6 +819,12 @@ class _Builder:
         for key, node in self.node_of.items():
             edge = key.node if isinstance(key, _Step) else key
             node.grad, node.gradient = walk.found.get(edge, (None, None))
+        arrow_to = {arrow.target: arrow for arrow in self.graph.edges}
+        for root, output in zip(self.graph.nodes[-len(outputs) :], outputs, strict=True):
+            if output.requires_grad:
+                ones = np.ones(output.shape, output.dtype)
+                root.grad, root.gradient = _small(ones, self.keep), _statistics(ones)
+                arrow_to[root.id].grad = root.grad
         for (step, position), arrow in self.arrow_of.items():
             arrow.grad = walk.received.get((step.node, position))
 
