@@ -549,6 +549,13 @@ def test_graph_takes_the_options_of_draw(flags, shown, hidden, tmp_path):
     assert hidden not in text
 
 
+def test_graph_writes_an_interactive_page(tmp_path, capsys):
+    path = tmp_path / "graph.html"
+    assert main(["graph", "DigitsCNN", "--out", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+
+
 def test_graph_draws_batch_norm_after_a_linear_layer(tmp_path):
     (tmp_path / "net.py").write_text(
         "from tinygrad_np import nn\n"

@@ -1,6 +1,7 @@
 """Visualization: graph drawings, and figures of data, training and results."""
 
 from tinygrad_np.viz.drawing import Drawing, draw, render
+from tinygrad_np.viz.explorer import explore
 from tinygrad_np.viz.plots import (
     calibration,
     confusion,
@@ -18,6 +19,7 @@ __all__ = [
     "confusion",
     "curves",
     "draw",
+    "explore",
     "images",
     "predictions",
     "render",
