@@ -10,7 +10,8 @@ from tinygrad_np.viz.attribution import (
     saliency,
     saliency_map,
 )
-from tinygrad_np.viz.drawing import draw, render
+from tinygrad_np.viz.drawing import Drawing, draw, render
+from tinygrad_np.viz.explorer import explore
 from tinygrad_np.viz.figure import Figure, save
 from tinygrad_np.viz.inside import (
     Histograms,
@@ -40,6 +41,7 @@ from tinygrad_np.viz.report import REPORT_FILES, report
 
 __all__ = [
     "REPORT_FILES",
+    "Drawing",
     "Figure",
     "Histograms",
     "RangeTest",
@@ -51,6 +53,7 @@ __all__ = [
     "confusion",
     "curves",
     "draw",
+    "explore",
     "feature_maps",
     "filters",
     "grad_cam",
