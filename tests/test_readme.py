@@ -92,6 +92,8 @@ def test_links_exist(target):
     assert (README.parent / target).exists()
 
 
-def test_picture_exists():
-    (source,) = re.findall(r'src="([^"]+)"', README.read_text())
-    assert (README.parent / source).read_text().count("</svg>") == 1
+def test_pictures_exist():
+    sources = re.findall(r'src="([^"]+)"', README.read_text())
+    assert sources
+    for source in sources:
+        assert (README.parent / source).read_text().count("</svg>") == 1
