@@ -39,6 +39,7 @@ _BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\\\s]*")
 _PRIVATE_PATH = re.compile(r"(?<![\w.:/])/(home|root|tmp|usr|work|Users|opt|mnt|var)/|\b[A-Z]:\\\\")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")
 _RANDOM_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?(?![\w])")
 
 
@@ -104,7 +105,7 @@ def execute(notebook: Json, name: str) -> Json:
         try:
             client.execute(env=environment(Path(folder)))
         except CellExecutionError as error:
-            raise NotebookError(f"{name}: a cell raised an error.\n{error}") from error
+            raise NotebookError(f"{name}: a cell raised an error.\n{_ANSI.sub('', str(error))}") from error
     return json.loads(nbformat.writes(document))  # type: ignore[no-any-return, no-untyped-call]
 
 
