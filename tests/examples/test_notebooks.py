@@ -151,6 +151,12 @@ def test_bitmaps_get_a_palette():
     np.testing.assert_array_equal(np.asarray(image.convert("RGB")), before)
 
 
+def test_attempts_to_download_are_removed():
+    lines = "Downloading https://a/b.gz\nDownloading http://c/b.gz\n"
+    code = cell("load()", stream(lines, "stderr"), stream(f"{lines}done\n"))
+    assert notebook(code)["cells"][0]["outputs"] == code["outputs"][1:]
+
+
 def test_transparent_bitmaps_are_kept():
     picture = encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 128)))
     output = {"output_type": "display_data", "metadata": {}, "data": {"image/png": picture}}
