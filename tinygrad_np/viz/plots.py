@@ -1,30 +1,39 @@
-"""Plots of data, training and results.
+"""Plots of data, training and results. Each function returns a Figure without showing it."""
 
-Each plotting function returns a matplotlib Figure without showing it; `save` writes it to a file.
-"""
-
-import io
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from tinygrad_np.checks import check_integer
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.files import write_bytes
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train import Calibration, History
-
-_SETS = {"train": "#2874a6", "validation": "#7d3c98", "test": "#ca6f1e"}
-_RIGHT, _WRONG = "#1e8449", "#c0392b"
+from tinygrad_np.viz.figure import (
+    BARS,
+    GUIDE,
+    RIGHT,
+    SETS,
+    TEXT,
+    WRONG,
+    Figure,
+    array_of,
+    as_images,
+    draw_image,
+    grid,
+)
 
 
 def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
     """Plot the loss (left axis) and, if logged, the accuracy (right axis) over the epochs.
+
+    A vertical line marks the best epoch: the one with the lowest validation loss or, if no
+    validation loss was logged, with the highest validation accuracy. Test results mark nothing,
+    because they may not choose an epoch. A history of one epoch shows the values as text.
 
     Args:
         history: a History, or its list of epochs. The losses train_loss, validation_loss and
@@ -46,11 +55,11 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
             "curves: expected train_loss, validation_loss or test_loss in at least one epoch, got "
             f"none in {len(entries)} epochs."
         )
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    figure = Figure((7.5, 4.6))
     left = figure.subplots()
     right = left.twinx() if kinds["accuracy"] else None
     lines = []
-    for name, color in _SETS.items():
+    for name, color in SETS.items():
         if name in kinds["loss"]:
             epochs, losses = kinds["loss"][name]
             lines += left.plot(epochs, losses, "o-", color=color, ms=4, label=f"{name} loss")
@@ -58,28 +67,68 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
             epochs, parts = kinds["accuracy"][name]
             text = f"{name} accuracy"
             lines += right.plot(epochs, 100 * parts, "s--", color=color, ms=4, label=text)
-    left.set(xlabel="epoch", ylabel="loss", title=title)
+    left.set(xlabel="epoch", ylabel="loss", title=figure.fit_text(title))
     if right is not None:
-        left.set_ylabel("loss (solid)")
-        right.set_ylabel("accuracy in % (dashed)")
+        circles, squares = ("circles", "squares") if len(entries) == 1 else ("solid", "dashed")
+        left.set_ylabel(f"loss ({circles})")
+        right.set_ylabel(f"accuracy in % ({squares})")
     bottom, top = left.get_ylim()
     bottom = min(0, bottom)
     left.set_ylim(bottom, top + 0.05 * (top - bottom))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(entries) == 1:
         left.set_xlim(entries[0]["epoch"] - 1, entries[0]["epoch"] + 1)
-    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        left.set_xticks([entries[0]["epoch"]])
+        _add_values(left, right)
+    best = _mark_best(left, kinds) if len(entries) > 1 else []
     left.grid(alpha=0.3)
-    # Below the axes, where it covers no line.
+    # Below the axes, where it covers no line; one column per dataset, and one for the best epoch.
     figure.legend(
-        handles=lines, loc="outside lower center", ncols=len(kinds["loss"]), frameon=False
+        handles=lines + best,
+        loc="outside lower center",
+        ncols=len(kinds["loss"]) + len(best),
+        frameon=False,
+        fontsize=9,
+        columnspacing=1.2,
     )
     return figure
+
+
+def _add_values(left: Axes, right: Axes | None) -> None:
+    """Write the value of each point: losses to the left of it, accuracies to the right."""
+    for axes, side, form in ((left, "right", "{:.4g}"), (right, "left", "{:.2f}%")):
+        if axes is None:
+            continue
+        for line in axes.get_lines():
+            ((epoch, value),) = np.asarray(line.get_xydata())
+            axes.annotate(
+                form.format(value),
+                (epoch, value),
+                (-8 if side == "right" else 8, 0),
+                textcoords="offset points",
+                ha=side,
+                va="center",
+                color=line.get_color(),
+            )
+
+
+def _mark_best(axes: Axes, kinds: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> list[Line2D]:
+    """Draw a vertical line at the best epoch, if there is validation; return it for the legend."""
+    for kind, sign in (("loss", -1), ("accuracy", 1)):
+        if "validation" in kinds[kind]:
+            epochs, values = kinds[kind]["validation"]
+            if np.isfinite(values).any():
+                best = int(np.nanargmax(sign * np.where(np.isfinite(values), values, np.nan)))
+                shown = f"{values[best]:.2%}" if kind == "accuracy" else f"{values[best]:.4g}"
+                label = f"best epoch: {epochs[best]} (validation {kind} {shown})"
+                return [axes.axvline(epochs[best], color=GUIDE, ls=":", label=label)]
+    return []
 
 
 def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[Array, Array]]:
     """Return epochs and values of a kind of log, by dataset; None becomes nan."""
     found = {}
-    for name in _SETS:
+    for name in SETS:
         key = f"{name}_{kind}"
         have = [entry for entry in entries if key in entry]
         if have:
@@ -88,23 +137,37 @@ def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[
     return found
 
 
-def images(dataset: Dataset, count: int = 30, title: str = "") -> Figure:
-    """Plot the first `count` images of a dataset in a grid, with their class names.
+def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
+    """Plot the first `count` images in a grid, with their class names if they have labels.
+
+    Args:
+        dataset: a Dataset, or an array, Tensor or list of images of shape (H, W), (N, H, W),
+            (N, C, H, W) or (N, H, W, C), where C is 1 for gray, 3 for RGB or 4 for RGBA. A 3-D
+            array whose first or last axis is 3 or 4 is one color image; pass three gray images as
+            (3, 1, H, W). Color images of floats outside 0 to 1 are rescaled to that range.
+        count: largest number of images to plot.
+        title: title of the figure.
 
     Raises:
         ArgumentError: if `count` is below 1, or the dataset is empty.
+        DtypeError: if `dataset` does not contain numbers.
+        ShapeError: if an array does not have the shape of images.
 
     >>> from tinygrad_np import data, viz
     >>> len(viz.images(data.digits()[0], count=4).axes)
     4
     """
+    if not isinstance(dataset, Dataset):
+        check_integer("images", 1, count=count)
+        pixels = as_images("images", dataset)[:count]
+        return grid(len(pixels), lambda axes, position: draw_image(axes, pixels[position]), title)
     shown = dataset.first(min(count, len(dataset)))
 
     def draw(axes: Axes, position: int) -> None:
-        axes.imshow(shown.images[position, 0], cmap="gray_r")
+        draw_image(axes, shown.images[position])
         axes.set_title(dataset.classes[int(shown.labels[position])], fontsize=10)
 
-    return _grid(len(shown), draw, title)
+    return grid(len(shown), draw, title)
 
 
 def predictions(
@@ -135,25 +198,70 @@ def predictions(
     def draw(axes: Axes, position: int) -> None:
         index = chosen[position]
         guess, truth = int(predicted[index]), int(dataset.labels[index])
-        axes.imshow(dataset.images[index, 0], cmap="gray_r")
+        draw_image(axes, dataset.images[index])
         text = dataset.classes[guess]
-        text += "" if guess == truth else f"\n(true: {dataset.classes[truth]})"
-        axes.set_title(text, color=_RIGHT if guess == truth else _WRONG, fontsize=10)
+        text += "" if guess == truth else f"\n(should be {dataset.classes[truth]})"
+        axes.set_title(text, color=RIGHT if guess == truth else WRONG, fontsize=10)
 
-    return _grid(count, draw, title)
+    return grid(count, draw, title)
 
 
-def _grid(count: int, draw: Callable[[Axes, int], None], title: str) -> Figure:
-    """Draw `count` small images on a nearly square grid."""
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    figure = Figure(figsize=(1.7 * columns, 1.95 * rows + 0.4), layout="constrained")
-    for position, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
-        axes.axis("off")
-        if position < count:
-            draw(axes, position)
-    figure.suptitle(title)
-    return figure
+def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") -> Figure:
+    """Plot the misclassified images with the largest loss, the largest first.
+
+    Each image has the predicted class with its probability in red, and the true class with its
+    probability below. The loss is the cross-entropy -log p(true class).
+
+    Args:
+        dataset: images and their true classes.
+        logits: outputs of the model for the dataset, of shape (N, C), for example from
+            `train.predict`.
+        count: largest number of images to plot.
+        title: title of the figure.
+
+    Raises:
+        ArgumentError: if `count` is below 1, or every prediction is correct.
+        DtypeError: if `logits` does not contain numbers.
+        ShapeError: if the shape of `logits` is not (images, classes).
+
+    >>> import numpy as np
+    >>> from tinygrad_np import data, viz
+    >>> _, test_set = data.digits()
+    >>> logits = np.eye(10)[(test_set.labels + 1) % 10]  # every prediction is wrong
+    >>> len(viz.most_wrong(test_set, logits, count=4).axes)
+    4
+    """
+    check_integer("most_wrong", 1, count=count)
+    scores = array_of("most_wrong", "logits", logits).astype(np.float64)
+    shape = (len(dataset), len(dataset.classes))
+    if scores.shape != shape:
+        raise ShapeError(
+            f"most_wrong: expected `logits` of shape {shape}, one row per image, got "
+            f"{scores.shape}."
+        )
+    scores -= scores.max(axis=1, keepdims=True)
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)  # N, C
+    rows = np.arange(len(dataset))
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[rows, dataset.labels]
+    wrong = np.flatnonzero(scores.argmax(axis=1) != dataset.labels)
+    if not wrong.size:
+        raise ArgumentError(
+            f"most_wrong: expected at least one wrong prediction, got none for {len(dataset)} "
+            "images."
+        )
+    chosen = wrong[np.argsort(-losses[wrong], kind="stable")][:count]
+
+    def draw(axes: Axes, position: int) -> None:
+        index = chosen[position]
+        guess, truth = int(scores[index].argmax()), int(dataset.labels[index])
+        draw_image(axes, dataset.images[index])
+        text = "\n".join(
+            f"{before}{dataset.classes[label]} ({chances[index, label]:.1%})"
+            for before, label in (("", guess), ("true: ", truth))
+        )
+        axes.set_title(text, color=WRONG, fontsize=8)
+
+    return grid(len(chosen), draw, title or "Most wrong: predicted class above the true class")
 
 
 def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
@@ -175,7 +283,7 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
             f"confusion: expected `matrix` of shape {(len(classes),) * 2}, one row and column per "
             f"class, got {matrix.shape}."
         )
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    figure = Figure((8, 6.4))
     axes = figure.subplots()
     totals = matrix.sum(axis=1, keepdims=True)
     parts = matrix / np.maximum(1, totals)
@@ -194,10 +302,10 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
         accuracy = f"{parts[row, row]:.1%}" if totals[row] else "no samples"
         labels.append(f"{name}  ({accuracy})")
     axes.set_yticks(range(len(classes)), labels)
-    axes.set(xlabel="predicted class", ylabel="true class (accuracy)", title=title)
+    axes.set(xlabel="predicted class", ylabel="true class (accuracy)", title=figure.fit_text(title))
     for row, column in np.ndindex(matrix.shape):
         if matrix[row, column]:
-            color = "white" if parts[row, column] > 0.5 else "#1b2631"
+            color = "white" if parts[row, column] > 0.5 else TEXT
             axes.text(
                 column, row, str(matrix[row, column]), ha="center", va="center", color=color, size=9
             )
@@ -216,7 +324,7 @@ def calibration(result: Calibration, title: str = "") -> Figure:
     confidence, accuracy = (
         np.asarray(values)[filled] for values in (result.confidence, result.accuracy)
     )
-    figure = Figure(figsize=(5.5, 7), layout="constrained")
+    figure = Figure((5.5, 7))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = 1 / bins
     label = "accuracy per bin"
@@ -224,33 +332,18 @@ def calibration(result: Calibration, title: str = "") -> Figure:
         centres[filled], accuracy, width, color="#aed6f1", edgecolor="white", label=label
     )
     label = "accuracy at the mean confidence of the bin"
-    points = upper.plot(confidence, accuracy, "o", color=_SETS["train"], label=label, clip_on=False)
-    diagonal = upper.plot([0, 1], [0, 1], "--", color="#566573", label="perfect calibration")
-    upper.set(ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
-    # Above the axes, because bars and points may be anywhere inside them.
-    figure.legend(
-        handles=[bars, *points, *diagonal],
-        loc="outside upper center",
-        title=f"expected calibration error: {result.expected_error:.2%}",
-    )
-    lower.bar(centres, result.count, width, color="#839192", edgecolor="white")
-    lower.set(xlabel="confidence", ylabel="predictions")
+    points = upper.plot(confidence, accuracy, "o", color=SETS["train"], label=label, clip_on=False)
+    diagonal = upper.plot([0, 1], [0, 1], "--", color=GUIDE, label="perfect calibration")
+    text = f"{title}\nexpected calibration error: {result.expected_error:.2%}".lstrip()
+    upper.set(ylabel="accuracy", title=figure.fit_text(text), xlim=(0, 1), ylim=(0, 1))
+    # Below the axes, because bars and points may be anywhere inside them.
+    figure.legend(handles=[bars, *points, *diagonal], loc="outside lower center", frameon=False)
+    # On a logarithmic scale that starts at 1/2, a bin of one prediction is a visible bar.
+    counts = lower.bar(centres[filled], result.count[filled], width, color=BARS, edgecolor="white")
+    lower.bar_label(counts, fontsize=8, padding=1)
+    lower.set(xlabel="confidence", ylabel="predictions (log)", yscale="log")
+    lower.set_ylim(0.5, 6 * max(1, int(np.max(result.count))))
     for axes in (upper, lower):
         axes.set_axisbelow(True)
         axes.grid(alpha=0.3)
     return figure
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format given by the suffix of `path`, atomically.
-
-    Raises:
-        ArgumentError: if matplotlib does not support the format.
-        DataError: if the file cannot be written.
-    """
-    buffer = io.BytesIO()
-    try:
-        figure.savefig(buffer, format=Path(path).suffix.lstrip("."), dpi=120)
-    except ValueError as error:
-        raise ArgumentError(f"save: cannot write {path} ({error}).") from error
-    write_bytes(path, buffer.getvalue())

@@ -9,6 +9,7 @@ from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz import plots
+from tinygrad_np.viz.figure import save
 from tinygrad_np.viz.graph import draw, render
 
 REPORT_FILES = (
@@ -55,10 +56,10 @@ def report(
     matrix = train.confusion_matrix(predicted, test_set.labels, len(test_set.classes))
     legend = f"{name}: predicted class (green: correct, red: incorrect)"
     calibration = train.calibration(logits, test_set.labels)
-    plots.save(plots.curves(history, name), folder / "curves.png")
-    plots.save(plots.predictions(test_set, predicted, title=legend), folder / "predictions.png")
-    plots.save(plots.confusion(matrix, test_set.classes, name), folder / "confusion.png")
-    plots.save(plots.calibration(calibration, name), folder / "calibration.png")
+    save(plots.curves(history, name), folder / "curves.png")
+    save(plots.predictions(test_set, predicted, title=legend), folder / "predictions.png")
+    save(plots.confusion(matrix, test_set.classes, name), folder / "confusion.png")
+    save(plots.calibration(calibration, name), folder / "calibration.png")
     images, _ = test_set.batch(slice(0, 1))
     picture = draw(model, images)
     render(picture, folder / "graph.dot")

@@ -1,0 +1,379 @@
+"""Inside a network: filters, feature maps, attention maps, and weights and gradients over time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinygrad_np import nn
+from tinygrad_np.autograd.op import Op
+from tinygrad_np.checks import check_integer
+from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.journal import Trial
+from tinygrad_np.nn.module import ModuleScope
+from tinygrad_np.observer import Observer
+from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import thread
+from tinygrad_np.tensor import Tensor
+from tinygrad_np.train import Callback, State
+from tinygrad_np.train.prediction import evaluating
+from tinygrad_np.typing import Options, Values
+from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of, panels
+
+T = TypeVar("T")
+
+
+def filters(layer: Any, count: int = 64, title: str = "") -> Figure:
+    """Plot the filters of a convolution: red weights are positive, blue ones negative.
+
+    Filters of three input channels are drawn in color, each rescaled to the range of RGB. Filters
+    of another number of channels have one row of panels each, one panel per input channel.
+
+    Args:
+        layer: a Conv2d, or its weight of shape (K, C, R, S) as a Tensor or an array.
+        count: largest number of filters, and of input channels, to plot.
+        title: title of the figure.
+
+    Raises:
+        ArgumentError: if `count` is not an integer >= 1.
+        DtypeError: if `layer` does not contain numbers.
+        ShapeError: if the weight does not have shape (K, C, R, S).
+
+    >>> from tinygrad_np import nn, viz
+    >>> figure = viz.filters(nn.Conv2d(1, 8, 3))
+    """
+    check_integer("filters", 1, count=count)
+    weight = array_of("filters", "layer", getattr(layer, "weight", layer))
+    if weight.ndim != 4 or not weight.size:
+        raise ShapeError(
+            f"filters: expected `layer` with a weight of shape (K, C, R, S), got {weight.shape}."
+        )
+    total, channels, *size = weight.shape
+    shown = weight[:count]
+    note = f"{total} filters of {size[0]}x{size[1]}, {channels} input channel{'s'[: channels != 1]}"
+    if total > count:
+        note += f" (the first {count})"
+    title = title or note
+    if channels == 3:
+
+        def draw(axes: Any, position: int) -> None:
+            draw_image(axes, shown[position] / (2 * np.abs(shown).max() or 1) + 0.5)
+            axes.set_title(str(position + 1), fontsize=9)
+
+        return grid(len(shown), draw, title)
+    if channels > 1:
+        rows = {f"filter {k + 1}": one[:count] for k, one in enumerate(shown)}
+        return panels(rows, title=title, shared=True)
+    width = min(8, len(shown))
+    lines = {
+        f"{k + 1} to {min(k + width, len(shown))}": shown[k : k + width, 0]
+        for k in range(0, len(shown), width)
+    }
+    return panels(lines, title=title, shared=True)
+
+
+def feature_maps(
+    model: nn.Module,
+    image: Any,
+    layers: Sequence[str] | None = None,
+    count: int = 8,
+    title: str = "",
+) -> Figure:
+    """Plot the outputs of a network's layers for one image, a row per call of a layer.
+
+    Each row has one color scale. Rows without negative values, as after a ReLU, start at 0.
+
+    Args:
+        model: network of images (N, C, H, W); it runs in evaluation mode and is left unchanged.
+        image: an image of shape (C, H, W), or a batch (N, C, H, W) or a Dataset, of which the
+            first image is used.
+        layers: paths of the modules to plot; defaults to all layers, the modules without modules
+            inside them, that return maps (N, K, P, Q).
+        count: largest number of maps per row.
+        title: title of the figure.
+
+    Raises:
+        ArgumentError: if `count` is not an integer >= 1, a path is not that of a module, or no
+            chosen layer returns maps.
+        DtypeError: if `image` does not contain numbers.
+        ShapeError: if `image` does not have one of these shapes.
+
+    >>> from models import DigitsCNN
+    >>> from tinygrad_np import data, viz
+    >>> figure = viz.feature_maps(DigitsCNN(), data.digits()[1])
+    """
+    check_integer("feature_maps", 1, count=count)
+    inputs, _ = inputs_of("feature_maps", image, 1)
+    paths = {path.removesuffix("."): module for path, module in model._named_modules()}
+    for path in layers or ():
+        if path not in paths:
+            raise ArgumentError(
+                f"feature_maps: expected `layers` to be among {', '.join(filter(None, paths))}, "
+                f"got {path!r}."
+            )
+    rows: dict[str, Array] = {}
+
+    def keep(path: str) -> Callable[..., None]:
+        def note(module: nn.Module, given: Any, out: Any) -> None:
+            if isinstance(out, Tensor) and out.ndim == 4:
+                total = out.shape[1]
+                label = f"{path}\n{type(module).__name__}\n{total} of {out.shape[2]}x{out.shape[3]}"
+                while label in rows:  # a later call of the same layer
+                    label += " "
+                rows[label] = out.data[0, :count].copy()
+
+        return note
+
+    handles = [
+        module.register_forward_hook(keep(path or type(module).__name__))
+        for path, module in paths.items()
+        if (path in layers if layers is not None else not list(module.children()))
+    ]
+    try:
+        with evaluating(model), Trial():
+            model(Tensor(inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not rows:
+        raise ArgumentError(
+            "feature_maps: expected layers that return maps of shape (N, K, P, Q), got none."
+        )
+    return panels(rows, inputs[0], title or f"Feature maps of {type(model).__name__}")
+
+
+class _Softmaxes(Observer):
+    """Collect the outputs of every softmax that has at least three axes."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Array] = {}
+
+    def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
+        out = call()
+        array: Any = out
+        if op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3:
+            scope = thread.state.scope
+            path = scope.path if isinstance(scope, ModuleScope) else ""
+            name = path or "attention"
+            number = 2
+            while name in self.found:
+                name = f"{path or 'attention'} (call {number})"
+                number += 1
+            self.found[name] = array.copy()
+        return out
+
+
+def attention_weights(model: Callable[..., Any], *inputs: Any) -> dict[str, Array]:
+    """Return the attention weights that a model computes, by the path of the module.
+
+    Attention weights are the outputs of each softmax over at least three axes: those of
+    MultiheadAttention and `scaled_dot_product_attention`, and those of attention written by hand.
+
+    Args:
+        model: a Module, which runs in evaluation mode, or any function of Tensors; it is left
+            unchanged.
+        inputs: its inputs, as Tensors or arrays.
+
+    Returns:
+        For each path, an array (..., L, S); row l holds the weights of query l on the S keys. For
+        MultiheadAttention, it has shape (N, heads, L, S).
+
+    >>> from tinygrad_np import Tensor, nn, viz
+    >>> x = Tensor.randn(2, 5, 8)
+    >>> layer = nn.MultiheadAttention(8, 2, batch_first=True)
+    >>> {path: array.shape for path, array in viz.attention_weights(layer, x, x, x).items()}
+    {'attention': (2, 2, 5, 5)}
+    """
+    tensors = [Tensor(x) if isinstance(x, np.ndarray) else x for x in inputs]
+    observer = _Softmaxes()
+    with evaluating(model if isinstance(model, nn.Module) else nn.Sequential()), Trial(), observer:
+        model(*tensors)
+    return observer.found
+
+
+def attention(
+    weights: Any,
+    queries: Sequence[Any] | None = None,
+    keys: Sequence[Any] | None = None,
+    title: str = "",
+) -> Figure:
+    """Plot attention weights: row l shows how much query l attends to each key.
+
+    Args:
+        weights: array or Tensor of shape (L, S) or (heads, L, S), with rows that sum to 1; or a
+            dict of them, such as `attention_weights` returns. Of a batch (N, heads, L, S), the
+            first entry is plotted.
+        queries: names of the L queries, such as tokens.
+        keys: names of the S keys; defaults to `queries` if L = S.
+        title: title of the figure.
+
+    Raises:
+        ArgumentError: if there are no weights.
+        DtypeError: if `weights` does not contain numbers.
+        ShapeError: if the shape of the weights or the number of names does not fit.
+
+    >>> import numpy as np
+    >>> from tinygrad_np import viz
+    >>> figure = viz.attention(np.tri(3) / np.tri(3).sum(axis=1, keepdims=True), "abc")
+    """
+    given = weights if isinstance(weights, Mapping) else {"": weights}
+    rows = {path: _heads(array_of("attention", "weights", each)) for path, each in given.items()}
+    if not rows:
+        raise ArgumentError("attention: expected attention weights, got none.")
+    columns = max(len(heads) for heads in rows.values())
+    figure = Figure((max(4.0, 2.6 * columns + 0.9), 2.7 * len(rows) + 0.6))
+    table = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (path, heads) in zip(table, rows.items(), strict=True):
+        _, length, total = heads.shape
+        names = keys if keys is not None or length != total else queries
+        for values, size, what in ((queries, length, "queries"), (names, total, "keys")):
+            if values is not None and len(values) != size:
+                raise ShapeError(
+                    f"attention: expected {size} names in `{what}`, one per "
+                    f"{'row' if what == 'queries' else 'column'} of the weights, got {len(values)}."
+                )
+        for head, axes in enumerate(line):
+            if head >= len(heads):
+                axes.axis("off")
+                continue
+            shown = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=1)
+            title_of = f"{path}, head {head + 1}" if len(heads) > 1 else path
+            axes.set_title(title_of.removeprefix(", "), fontsize=9)
+            axes.set_xlabel("key", fontsize=9)
+            axes.set_ylabel("query", fontsize=9)
+            axes.tick_params(labelsize=7)
+            if names is not None:
+                axes.set_xticks(range(total), list(map(str, names)), rotation=90)
+            if queries is not None:
+                axes.set_yticks(range(length), list(map(str, queries)))
+        figure.colorbar(shown, ax=list(line), label="attention weight", shrink=0.8)
+    figure.heading(title or "Attention: each row sums to 1")
+    return figure
+
+
+def _heads(weights: Array) -> Array:
+    """Return weights of shape (heads, L, S); of a batch, those of the first entry."""
+    while weights.ndim > 3:
+        weights = weights[0]
+    if weights.ndim < 2 or not weights.size:
+        raise ShapeError(
+            f"attention: expected `weights` of shape (..., L, S), got {weights.shape}."
+        )
+    return weights if weights.ndim == 3 else weights[None]
+
+
+class Histograms(Callback):
+    """Record histograms of each parameter and its gradient during training, for `histograms`.
+
+    Args:
+        every_steps: number of steps between two records; None records at the end of each epoch,
+            with the gradients of its last batch.
+        bins: number of bins of equal width between the smallest and the largest value.
+
+    Raises:
+        ArgumentError: if `every_steps` or `bins` is not an integer >= 1.
+
+    Attributes:
+        unit: "step" or "epoch".
+        weights: for each path, a list of (step or epoch, counts, edges).
+        gradients: the same for the gradients.
+
+    >>> from tinygrad_np import data, nn, optim, train, viz
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> record = viz.Histograms(every_steps=5)
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+    >>> trainer = train.Trainer(model, optimizer, callbacks=[record])
+    >>> history = trainer.fit(data.DataLoader(data.digits()[0]), epochs=1)
+    >>> [step for step, _, _ in record.weights["1.weight"]]
+    [5, 10, 15, 20]
+    >>> figure = viz.histograms(record)
+    """
+
+    def __init__(self, every_steps: int | None = None, bins: int = 40) -> None:
+        check_integer("Histograms", 1, bins=bins)
+        if every_steps is not None:
+            check_integer("Histograms", 1, every_steps=every_steps)
+        self.every_steps = every_steps
+        self.bins = bins
+        self.unit = "epoch" if every_steps is None else "step"
+        self.weights: dict[str, list[tuple[int, Array, Array]]] = {}
+        self.gradients: dict[str, list[tuple[int, Array, Array]]] = {}
+
+    def on_batch_end(self, state: State) -> None:
+        """Record every `every_steps` steps."""
+        if self.every_steps is not None and state.step % self.every_steps == 0:
+            self.record(state.model, state.step)
+
+    def on_epoch_end(self, state: State) -> None:
+        """Record at the end of the epoch, unless `every_steps` is set."""
+        if self.every_steps is None:
+            self.record(state.model, state.epoch)
+
+    def record(self, model: nn.Module, time: int) -> None:
+        """Record the parameters and gradients of a model, also outside a Trainer.
+
+        Values that are not finite are left out.
+        """
+        for path, parameter in model.named_parameters():
+            self._add(self.weights, path, time, parameter.data)
+            if parameter.grad is not None:
+                self._add(self.gradients, path, time, parameter.grad.data)
+
+    def _add(self, where: dict[str, Any], path: str, time: int, values: Array) -> None:
+        counts, edges = np.histogram(values[np.isfinite(values)].astype(float), self.bins)
+        where.setdefault(path, []).append((time, counts, edges))
+
+
+def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> Figure:
+    """Plot histograms of weights and gradients over time, a row per parameter.
+
+    Each column of a panel is the histogram at one time: darker bins hold more values, relative to
+    the fullest bin of the column.
+
+    Args:
+        record: a Histograms callback that has recorded at least once.
+        parameters: paths to plot; defaults to all.
+
+    Raises:
+        ArgumentError: if nothing was recorded, or a path was not.
+
+    See `Histograms` for an example.
+    """
+    chosen = list(record.weights if parameters is None else parameters)
+    for path in chosen:
+        if path not in record.weights:
+            raise ArgumentError(
+                f"histograms: expected `parameters` to be among {', '.join(record.weights)}, got "
+                f"{path!r}."
+            )
+    if not chosen:
+        raise ArgumentError(
+            "histograms: expected a Histograms callback that has recorded, got an empty one. Pass "
+            "it to Trainer(callbacks=[...]) and call fit."
+        )
+    figure = Figure((8.5, 1.7 * len(chosen) + 1.0))
+    table = figure.subplots(len(chosen), 2, squeeze=False, sharex=True)
+    for line, path in zip(table, chosen, strict=True):
+        for axes, kind in zip(line, (record.weights, record.gradients), strict=True):
+            shown = _draw_histograms(axes, kind.get(path, []))
+        line[0].set_ylabel(path, fontsize=9)
+    table[0][0].set_title("weights", fontsize=10)
+    table[0][1].set_title("gradients", fontsize=10)
+    for axes in table[-1]:
+        axes.set_xlabel(record.unit)
+    figure.colorbar(shown, ax=table, label="count / largest count", aspect=30)
+    figure.heading("Weights and gradients over time")
+    return figure
+
+
+def _draw_histograms(axes: Any, entries: Sequence[tuple[int, Array, Array]]) -> Any:
+    """Draw one column per entry, as wide as the time to the next; return the last mesh."""
+    times = np.array([time for time, _, _ in entries])
+    width = np.diff(times).min() if len(times) > 1 else 1
+    for time, counts, edges in entries:
+        shares = counts[:, None] / max(1, counts.max())
+        mesh = axes.pcolormesh(
+            [time - width / 2, time + width / 2], edges, shares, cmap="Blues", vmin=0, vmax=1
+        )
+    axes.tick_params(labelsize=8)
+    return mesh
