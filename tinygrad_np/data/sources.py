@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
 
 from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.idx import is_html, read_idx
 from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
 from tinygrad_np.files import is_folder, make_folder, write_bytes
 from tinygrad_np.runtime.memory import Array
+
+with warnings.catch_warnings():
+    # pooch imports tqdm.auto, which warns in a notebook if ipywidgets is not installed.
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import pooch
 
 DIGITS = tuple("0123456789")
 CLOTHES = (
