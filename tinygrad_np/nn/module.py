@@ -66,9 +66,10 @@ class ModuleScope(Scope):
         self._module = weakref.ref(module)
         self._path: str | None = None
 
-    def is_of(self, module: "Module") -> bool:
-        """Return whether this is a call of `module`."""
-        return self._module() is module
+    @property
+    def module(self) -> "Module | None":
+        """The module that was called, or None if it no longer exists."""
+        return self._module()
 
     @property
     def path(self) -> str:
@@ -532,7 +533,7 @@ class Layer(Module):
     def label(self) -> str:
         """Return the class, followed by the path of the layer in the model that is running."""
         scope = thread.state.scope
-        path = scope.path if isinstance(scope, ModuleScope) and scope.is_of(self) else ""
+        path = scope.path if isinstance(scope, ModuleScope) and scope.module is self else ""
         return f"{type(self).__name__} {path!r}" if path else type(self).__name__
 
     def check_dtype(self, x: Tensor, weight: Tensor | None) -> None:

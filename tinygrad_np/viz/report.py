@@ -9,8 +9,8 @@ from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz import plots
+from tinygrad_np.viz.drawing import draw, render
 from tinygrad_np.viz.figure import save
-from tinygrad_np.viz.graph import draw, render
 
 REPORT_FILES = (
     "curves.png",
