@@ -79,9 +79,7 @@ class _Writer:
         self._rank_titles(graph, self.picture.root)
         return str(graph.source)
 
-    def _write_items(
-        self, graph: graphviz.Digraph, items: Sequence[Box | Frame], level: int
-    ) -> None:
+    def _write_items(self, graph: graphviz.Digraph, items: Sequence[Box | Frame], level: int) -> None:
         for item in items:
             if isinstance(item, Box):
                 graph.node(item.id, self._label(item))
@@ -198,9 +196,7 @@ class _Writer:
             if has_chips and "parameter" not in kinds:
                 shown.append(("parameter", theme.STYLES["parameter"]))
             if {"op", "module"} <= kinds:
-                shown = [
-                    (("op, layer", s) if n == "op" else (n, s)) for n, s in shown if n != "layer"
-                ]
+                shown = [(("op, layer", s) if n == "op" else (n, s)) for n, s in shown if n != "layer"]
             sweeps = {min(box.sweep, 2) for box in self.picture.boxes()}
             for sweep, name in ((1, "backward"), (2, "second")):
                 if sweep in sweeps:
@@ -283,9 +279,7 @@ def _cell(
     inside = "<br/>".join(map(html.escape, lines))
     inside = f"<b>{inside}</b>" if bold else inside
     extra = f" {extra}" if extra else ""
-    return (
-        f'<td width="{width}"{color}{align}{extra}><font point-size="{size}">{inside}</font></td>'
-    )
+    return f'<td width="{width}"{color}{align}{extra}><font point-size="{size}">{inside}</font></td>'
 
 
 def _row(words: str, size: int, **style: object) -> str:

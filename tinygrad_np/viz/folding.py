@@ -472,7 +472,7 @@ class _Folding:
             source, target = self.where.get(edge.source), self.where.get(edge.target)
             if source not in present or target not in present:
                 continue
-            assert source is not None and target is not None
+            assert source is not None and target is not None  # noqa: S101  (for mypy)
             repeat = self._leads_to_next(edge)
             if source is target and not repeat:
                 continue

@@ -87,9 +87,7 @@ def _about(box: Box, index: int) -> str:
 
 def _center_texts(group: ET.Element) -> None:
     """Center the texts of a box in the box; Graphviz places their starts, for one font only."""
-    outline = next(
-        (e for e in group.iter() if e.tag in (f"{{{_SVG}}}path", f"{{{_SVG}}}polygon")), None
-    )
+    outline = next((e for e in group.iter() if e.tag in (f"{{{_SVG}}}path", f"{{{_SVG}}}polygon")), None)
     if outline is None:
         return
     points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", outline.get("d") or outline.get("points") or "")

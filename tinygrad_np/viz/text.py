@@ -78,9 +78,7 @@ def parameter_lines(box: Box) -> list[str]:
         if box.call is not None and box.call.parameters and not box.call.sweep:
             return [f"{box.call.parameters:,} parameters"]
         return []
-    names = [
-        f"{node.name.rpartition('.')[2] or node.kind} {sizes(node)}" for node in box.parameters
-    ]
+    names = [f"{node.name.rpartition('.')[2] or node.kind} {sizes(node)}" for node in box.parameters]
     trained = [node for node in box.parameters if node.kind == "parameter"]
     count = sum(int(np.prod(node.shape)) for node in trained)
     each = " each" if box.times > 1 and box.call is not None and box.call.calls == 1 else ""
@@ -92,7 +90,7 @@ def parameter_lines(box: Box) -> list[str]:
 def gradient_lines(box: Box, median: float) -> list[tuple[str, bool]]:
     """Return the lines about the gradient of a box, and whether each is a warning."""
     node = box.node
-    if box.kind == "folded" or box.times > 1 or (box.parameters and box.kind != "op"):
+    if box.kind == "folded" or box.times > 1 or box.parameters and box.kind != "op":
         return []
     lines: list[tuple[str, bool]] = []
     if node.grad is not None and node.grad.size <= _SMALL:
@@ -163,9 +161,7 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    return (
-        numbers(node.value) if node.value is not None and node.value.size <= _SMALL else "constant"
-    )
+    return numbers(node.value) if node.value is not None and node.value.size <= _SMALL else "constant"
 
 
 def to_text(picture: Picture) -> str:
