@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from tinygrad_np.autograd.backward import BackwardScope
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.errors import NotFiniteError
@@ -140,6 +141,8 @@ def _describe(values: Array) -> str:
 
 def _module() -> str:
     scope = thread.state.scope
+    while isinstance(scope, BackwardScope):
+        scope = scope.outer
     return f" (module {scope.path or scope.kind})" if scope is not None else ""
 
 

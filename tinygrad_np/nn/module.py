@@ -27,8 +27,8 @@ def _to_tensor(value: Any) -> Any:
 class Parameter(Tensor):
     """A Tensor that belongs to a Module and is updated by an optimizer.
 
-    `name` is the path of the parameter in its module, for error messages and graph drawings. It is
-    set by `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
+    Its `name` is its path in its module, for error messages and graph drawings. It is set by
+    `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
 
     Raises:
         DtypeError: as in `Tensor`.
@@ -39,15 +39,13 @@ class Parameter(Tensor):
     True
     """
 
-    __slots__ = ("name",)
+    __slots__ = ()
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str = ""
+    ) -> None:
         is_leaf = isinstance(data, Tensor) and data.is_leaf
-        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad)
-        self.name = ""
-
-    def _own_attributes(self) -> dict[str, Any]:
-        return {**super()._own_attributes(), "name": self.name}
+        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad, name)
 
 
 class ModuleScope(Scope):

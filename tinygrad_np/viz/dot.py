@@ -101,16 +101,27 @@ class _Writer:
                 self._write_items(part, item.items, level + 1)
 
     def _rank_titles(self, graph: graphviz.Digraph, frame: Frame) -> None:
-        """Rank the title of each frame above everything else in it."""
-        inside = {box for box in _boxes_in(frame)}
-        fed = {a.target for a in self.picture.arrows if a.source in inside and not a.repeat}
+        """Rank the title of each frame below what the frame reads and above all that is in it."""
+        inside = set(_boxes_in(frame))
+        arrows = [arrow for arrow in self.picture.arrows if not arrow.repeat]
+        fed = {arrow.target for arrow in arrows if arrow.source in inside}
+        title = self.titles.get(frame)
+        if title:
+            for source in {
+                arrow.source.id: None
+                for arrow in arrows
+                if arrow.target in inside
+                and arrow.source not in inside
+                and arrow.source.kind not in ("parameter", "buffer", "constant")
+            }:
+                graph.edge(source, title, style="invis")
         for item in frame.items:
             if isinstance(item, Frame):
-                if frame in self.titles:
-                    graph.edge(self.titles[frame], self.titles[item], style="invis")
+                if title:
+                    graph.edge(title, self.titles[item], style="invis")
                 self._rank_titles(graph, item)
-            elif frame in self.titles and item not in fed:
-                graph.edge(self.titles[frame], item.id, style="invis", weight="2")
+            elif title and item not in fed:
+                graph.edge(title, item.id, style="invis", weight="2")
 
     def _style(self, box: Box) -> theme.Style:
         if box.error:
@@ -210,13 +221,15 @@ class _Writer:
             shown = [
                 (f"to {unit(mark)}", style) for mark, style in zip(marks, theme.SCALE, strict=True)
             ]
+        # Of a fixed size, as a table otherwise grows to the width of the title.
+        width = sum(math.ceil(theme.text_width(name, 9)) + 16 for name, _ in shown)
         cells = "".join(
             _cell(name, 9, fill=style, extra=f'border="1" color="{style.border}"')
             for name, style in shown
         )
         return (
-            '<tr><td align="left"><table border="0" cellborder="0" cellspacing="3" '
-            f'cellpadding="2"><tr>{cells}</tr></table></td></tr>'
+            '<tr><td align="left"><table border="0" cellborder="0" cellspacing="3" cellpadding="2" '
+            f'fixedsize="true" width="{width}" height="28"><tr>{cells}</tr></table></td></tr>'
         )
 
 
@@ -250,9 +263,11 @@ def _amount(box: Box, color_by: str) -> float | None:
 def _scaled(value: float, units: Sequence[str], base: float) -> str:
     for unit in units[:-1]:
         if value < base:
-            return f"{value:.3g} {unit}"
+            break
         value /= base
-    return f"{value:.3g} {units[-1]}"
+    else:
+        unit = units[-1]
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 _UNITS: dict[str, Callable[[float], str]] = {

@@ -12,11 +12,14 @@ from typing import Any, TypeAlias
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.nn import ModuleList, Sequential
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
 
 Expand: TypeAlias = str | Sequence[str] | Callable[[Any], bool] | None
 
 LEVELS = ("module", "op")
+SMALL = 8
+"""Boxes show the values of tensors with up to this many elements."""
 _FEWEST_CALLS = 3
 """Fold repeated module calls from this number on, and repeated ops from `_FEWEST_OPS` on."""
 _FEWEST_OPS = 8
@@ -39,7 +42,9 @@ class Box:
     times: int = 1
     """How many equal boxes it stands for."""
     last: "Box | None" = None
-    """The last of those, which gives the range of names."""
+    """The last of the boxes that it stands for, if it belongs to a repeated step."""
+    outer: ModuleCall | None = None
+    """The module call of the innermost frame around it."""
 
     @property
     def node(self) -> GraphNode:
@@ -68,6 +73,8 @@ class Frame:
     times: int = 1
     last: "Frame | None" = None
     sweep: int = 0
+    outer: ModuleCall | None = None
+    """The module call of the innermost frame around it."""
 
 
 @dataclass(eq=False)
@@ -127,10 +134,14 @@ def fold(
         check_integer("draw", 0, depth=depth)
     check_integer("draw", 1, max_boxes=max_boxes)
     opened = _expanded(graph, expand)
-    folding = _Folding(graph, level, depth, opened)
+    # Gradients differ from step to step, which is what one looks for in them.
+    has_gradients = any(node.gradient is not None and node.kind == "op" for node in graph.nodes)
+    folding = _Folding(graph, level, depth, opened, repeats=not has_gradients)
     number = folding.count()
+    if has_gradients and number > max_boxes:
+        folding = _Folding(graph, level, depth, opened)
     caption: list[str] = []
-    if number > max_boxes:
+    if folding.count() > max_boxes:
         levels = max((len(_chain(node.call)) for node in graph.nodes), default=0)
         shown = levels if depth is None else min(depth, levels)
         while folding.count() > max_boxes and shown > 1:
@@ -160,6 +171,14 @@ def _boxes(items: "Iterable[Box | Frame]") -> Iterator[Box]:
             yield from _boxes(item.items)
 
 
+def _set_outer(frame: Frame) -> None:
+    """Tell each item which frame of a module it is in."""
+    for item in frame.items:
+        item.outer = frame.call or frame.outer
+        if isinstance(item, Frame):
+            _set_outer(item)
+
+
 def _chain(call: ModuleCall | None) -> list[ModuleCall]:
     """Return the calls around an op, outermost first."""
     chain = []
@@ -185,6 +204,12 @@ def _expanded(graph: Graph, expand: Expand) -> set[ModuleCall]:
     return {call for call in graph.calls if call.path in paths}
 
 
+def _is_layer(call: ModuleCall) -> bool:
+    """Return whether a call that contains others is a layer of `nn`, such as MultiheadAttention."""
+    kind = type(call.module)
+    return kind.__module__.startswith("tinygrad_np.nn.") and kind not in (Sequential, ModuleList)
+
+
 _Item: TypeAlias = "Box | Frame"
 _LEAVES = ("input", "parameter", "buffer", "constant")
 
@@ -193,7 +218,12 @@ class _Folding:
     """The tree of frames and boxes; `where` maps the id of a node to its box."""
 
     def __init__(
-        self, graph: Graph, level: str, depth: int | None, opened: set[ModuleCall]
+        self,
+        graph: Graph,
+        level: str,
+        depth: int | None,
+        opened: set[ModuleCall],
+        repeats: bool = True,
     ) -> None:
         self.graph = graph
         self.level, self.depth, self.opened = level, depth, opened
@@ -207,14 +237,19 @@ class _Folding:
         for edge in graph.edges:
             self.into.setdefault(edge.target, []).append(edge)
             self.out_of.setdefault(edge.source, []).append(edge)
-        self.sizes = Counter(call for node in graph.nodes for call in _chain(node.call))
-        """Number of nodes in each call."""
+        ops = [node for node in graph.nodes if node.kind == "op"]
+        self.sizes = Counter(call for node in ops for call in _chain(node.call))
+        """Number of ops in each call."""
         self.containers = {call.outer for call in graph.calls}
         self.around_opened = {outer for call in opened for outer in _chain(call)}
         self.outermost = [call for call in graph.calls if call.outer is None and not call.sweep]
         self.root = Frame()
         self._place_ops()
-        self._fold_repeats(self.root)
+        # The title of the picture stands for the frame of the model.
+        if len(self.root.items) == 1 and isinstance(self.root.items[0], Frame):
+            self.root = self.root.items[0]
+        if repeats:
+            self._fold_repeats(self.root)
         self._place_leaves()
 
     def _is_open(self, call: ModuleCall, level: int) -> bool:
@@ -223,8 +258,9 @@ class _Folding:
         if self.depth is not None and level >= self.depth:
             return False
         # A layer that is drawn alone is expanded: one box would show nothing.
-        alone = [call] == self.outermost
-        return self.level == "op" or call in self.containers or alone
+        if self.level == "op" or [call] == self.outermost:
+            return True
+        return call in self.containers and not _is_layer(call)
 
     def _place_ops(self) -> None:
         sweeps = {node.sweep for node in self.graph.nodes}
@@ -267,7 +303,7 @@ class _Folding:
             self.where[node.id] = box
         return box
 
-    # Repeats.
+    # Repeated steps.
 
     def _fold_repeats(self, frame: Frame) -> None:
         for item in frame.items:
@@ -362,13 +398,15 @@ class _Folding:
             pairs = zip(items, items[number * period : (number + 1) * period], strict=False)
             for first, other in pairs:
                 for box, equal in zip(_boxes([first]), _boxes([other]), strict=True):
+                    box.last = equal.last or equal if number else box.last
                     for node in equal.nodes:
                         self.where[node.id] = box
                         self.numbers.setdefault(node.id, {})[key] = number
         if period == 1:
             (only,) = items[:1]
             only.times *= times
-            only.last = items[-1]  # type: ignore[assignment]
+            if isinstance(only, Frame):
+                only.last = items[-1]  # type: ignore[assignment]
             return [only]
         titles = [item.call for item in items[:period] if item.call is not None]
         return [
@@ -401,7 +439,7 @@ class _Folding:
                 continue
             (user,) = users if len(users) == 1 else (None,)
             folded = user is not None and user.kind != "op"
-            is_shown = node.value is not None and not folded
+            is_shown = node.value is not None and node.value.size <= SMALL and not folded
             if node.kind == "constant" and folded:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
@@ -466,6 +504,7 @@ class _Folding:
         shown = list(_boxes(self.root.items))
         for number, box in enumerate(shown):
             box.id = f"box{number}"
+        _set_outer(self.root)
         arrows: dict[Any, Arrow] = {}
         present = set(shown)
         for edge in self.graph.edges:
@@ -478,15 +517,25 @@ class _Folding:
                 continue
             value = self.by_id[edge.source]
             key = (source, target, value.shape, value.dtype, repeat)
-            if source.kind == "op" and not repeat:
-                key = (*key, edge.source if source.times == 1 else "", edge.position)
+            if repeat:
+                # One arrow leads on to the next step, to the first box there that reads it.
+                key = (source, repeat)
+            elif source.kind == "op" and source.last is None:
+                key = (*key, edge.source)
+                if target.kind == "op" and target.last is None:
+                    key = (*key, edge.position)  # x * x takes two arrows
             if source.kind in ("parameter", "buffer"):
                 key = (source, target)
             if key not in arrows:
                 view = self.by_id[edge.target].view_of == edge.source and target.kind == "op"
                 arrows[key] = Arrow(source, target, value, [], repeat, view)
             arrows[key].edges.append(edge)
-        return Picture(self.graph.title, caption, self.root, list(arrows.values()), self.graph)
+        title = self.graph.title
+        if self.root.call is not None or len(self.outermost) == 1 and title:
+            call = self.root.call or self.outermost[0]
+            title = f"{call.kind}({call.description})" if call.description else call.kind
+            title += f": {call.parameters:,} parameters" if call.parameters else ""
+        return Picture(title, caption, self.root, list(arrows.values()), self.graph)
 
     def _leads_to_next(self, edge: Edge) -> bool:
         """Return whether an edge leads from one repeat of a folded sequence to a later one."""

@@ -146,8 +146,8 @@ def describe_argument(op: Op, name: str) -> str:
     """Return the source text of a function passed to `@op` by keyword.
 
     >>> from tinygrad_np import ops
-    >>> describe_argument(ops.matmul, "backward")
-    'kernels.matmul_grads'
+    >>> describe_argument(ops.linear, "flops")
+    '2 * out.size * x.shape[-1] + (0 if bias is None else out.size)'
     """
     return _function_text(_source(op.forward.__module__), _argument(op, name))
 

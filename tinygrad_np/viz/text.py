@@ -6,22 +6,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.viz.folding import Box, Frame, Picture
+from tinygrad_np.viz.folding import SMALL, Box, Frame, Picture
 from tinygrad_np.viz.graph import GraphNode, ModuleCall
 
 WIDTH = 96
 EXPLODING = 1e3
 """A gradient explodes if its norm exceeds the median of the picture by this factor."""
-_SMALL = 8
 
 
-def call_title(call: ModuleCall, last: ModuleCall | None = None, times: int = 1) -> str:
-    """Return the title of a module call, such as `blocks.0 … blocks.11: Block ×12`."""
-    path = call.path
-    if last is not None and last.path != path:
-        path = f"{path} … {last.path}"
+def call_title(item: Box | Frame, call: ModuleCall) -> str:
+    """Return the title of a module call, such as `blocks.0 … blocks.11: Block`.
+
+    The path starts at the frame around it.
+    """
+    path = _inner_path(item.outer, call.path)
+    if item.times > 1 and item.last is not None and item.last.call is not None:
+        last = _inner_path(item.outer, item.last.call.path)
+        path = path if last == path else f"{path} … {last}"
     title = f"{call.kind}({call.description})" if call.description else call.kind
     return f"{path}: {title}" if path else title
+
+
+def _inner_path(outer: ModuleCall | None, path: str) -> str:
+    return path.removeprefix(f"{outer.path}.") if outer is not None and outer.path else path
 
 
 def heading(box: Box) -> str:
@@ -30,8 +37,7 @@ def heading(box: Box) -> str:
     if box.kind == "folded":
         return f"{len(box.nodes)} earlier ops"
     if box.call is not None:
-        last = box.last.call if box.last is not None else None
-        return call_title(box.call, last) + times
+        return call_title(box, box.call) + times
     node = box.node
     if box.kind in ("parameter", "buffer") and box.parameters:
         owner = node.name.rpartition(".")[0]
@@ -54,34 +60,35 @@ def details(box: Box) -> list[str]:
         if box.call.sweep and len(ops) <= 3:
             lines.append(", ".join(ops))
     if box.call is not None:
-        if box.call.calls > 1 and box.times == 1 and not box.call.sweep:
+        if box.call.calls > 1 and box.call.parameters and box.last is None:
             lines.append(f"call {box.call.call} of {box.call.calls}")
-        if box.call.calls > 1 and box.times > 1:
+        if box.call.calls > 1 and box.call.parameters and box.times > 1:
             lines.append("the same module each time")
     elif box.kind == "op":
-        if node.options and box.times == 1:
-            lines += textwrap.wrap(node.options, 44)
+        options = node.options
+        if box.last is not None and box.last.node.options != options:
+            options = f"{options} … {box.last.node.options}"
+        lines += textwrap.wrap(options, 44)
     elif box.kind == "output" and node.name and not node.name.startswith("output"):
         lines.append("output")
-    if box.kind in ("input", "output", "constant") and (node.shape or node.value is None):
+    is_leaf = box.kind not in ("op", "module", "folded") and not box.parameters
+    if is_leaf and (node.shape or node.value is None):
         lines.append(sizes(node))
-    shows_value = box.times == 1 and box.kind != "folded" and not box.parameters
-    if shows_value and node.value is not None and node.value.size <= _SMALL:
+    shows_value = box.last is None and box.kind != "folded" and not box.parameters
+    if shows_value and node.value is not None and node.value.size <= SMALL:
         if box.kind != "constant" or node.name:
-            lines.append(f"value {numbers(node.value)}")
+            lines += _value_lines("value", node.value)
     return lines
 
 
 def parameter_lines(box: Box) -> list[str]:
     """Return the lines about the parameters of a box."""
     if not box.parameters:
-        if box.call is not None and box.call.parameters and not box.call.sweep:
-            return [f"{box.call.parameters:,} parameters"]
         return []
     names = [f"{node.name.rpartition('.')[2] or node.kind} {sizes(node)}" for node in box.parameters]
     trained = [node for node in box.parameters if node.kind == "parameter"]
     count = sum(int(np.prod(node.shape)) for node in trained)
-    each = " each" if box.times > 1 and box.call is not None and box.call.calls == 1 else ""
+    each = " each" if box.last is not None and box.call is not None and box.call.calls == 1 else ""
     if len(names) > 4:
         return [f"{count:,} parameters{each}"]
     return [", ".join(names), *([f"{count:,} parameters{each}"] if trained else [])]
@@ -90,11 +97,11 @@ def parameter_lines(box: Box) -> list[str]:
 def gradient_lines(box: Box, median: float) -> list[tuple[str, bool]]:
     """Return the lines about the gradient of a box, and whether each is a warning."""
     node = box.node
-    if box.kind == "folded" or box.times > 1 or box.parameters and box.kind != "op":
+    if box.kind == "folded" or box.last is not None or (box.parameters and box.kind != "op"):
         return []
     lines: list[tuple[str, bool]] = []
-    if node.grad is not None and node.grad.size <= _SMALL:
-        lines.append((f"grad {numbers(node.grad)}", False))
+    if node.grad is not None and node.grad.size <= SMALL:
+        lines += [(line, False) for line in _value_lines("grad", node.grad)]
     elif node.gradient is not None:
         lines.append((f"grad norm {node.gradient.norm:.3g}", False))
     if mark := gradient_mark(node, median):
@@ -130,7 +137,7 @@ def frame_title(frame: Frame) -> str:
     call = frame.call
     if call.sweep and call.kind == "backward":
         return ("backward pass" if call.sweep == 1 else f"backward pass {call.sweep}") + times
-    title = call_title(call, frame.last.call if frame.last is not None else None) + times
+    title = call_title(frame, call) + times
     if call.calls > 1 and frame.times == 1 and not call.sweep:
         title += f" (call {call.call} of {call.calls})"
     return title
@@ -154,6 +161,14 @@ def numbers(values: Array) -> str:
     return "[" + ", ".join(map(numbers, values)) + "]"
 
 
+def _value_lines(name: str, values: Array) -> list[str]:
+    """Return the values on one line, or row by row if that is long."""
+    text = f"{name} {numbers(values)}"
+    if values.ndim != 2 or len(text) <= 36:
+        return textwrap.wrap(text, 44)
+    return [name, *map(numbers, values)]
+
+
 def _number(value: float | bool) -> str:
     if isinstance(value, bool | int):
         return str(value)
@@ -161,7 +176,7 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    return numbers(node.value) if node.value is not None and node.value.size <= _SMALL else "constant"
+    return numbers(node.value) if node.value is not None and node.value.size <= SMALL else "constant"
 
 
 def to_text(picture: Picture) -> str:
@@ -200,7 +215,7 @@ def to_text(picture: Picture) -> str:
 def _short(box: Box) -> str:
     """Return a name by which other lines refer to a box."""
     if box.call is not None:
-        return box.call.path or box.call.kind
+        return _inner_path(box.outer, box.call.path) or box.call.kind
     if box.kind == "op":
         return box.node.name or box.node.op
     return heading(box)

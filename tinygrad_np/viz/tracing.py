@@ -5,9 +5,12 @@ constants and saved arrays; a value that could be out of date is left out. A mod
 run under an observer, which sees every op with its arrays, also those that record no node.
 """
 
+import functools
 import inspect
+import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -15,8 +18,10 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from tinygrad_np import ops
+from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Node, Variable
+from tinygrad_np.autograd.tape import Edge, Node, Variable
 from tinygrad_np.debug import PACKAGE, find_line
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
 from tinygrad_np.journal import Trial
@@ -73,13 +78,14 @@ def trace(
     """
     names = names or {}
     run = None
-    title = ""
+    is_current = True
     if isinstance(target, Variable | Mapping | tuple | list):
         expected = "expected a Tensor, or a model and its inputs"
         found = [o for o in _flatten(who, "output", target, expected) if o[1].node is not None]
         tensors = [output for _, output in found]
-        step_of = _read_tape(who, tensors)
-        _replay(step_of, [*tensors, *filter(_is_tensor, names.values())], keep)
+        held = [*tensors, *[value for value in names.values() if isinstance(value, Variable)]]
+        step_of = _read_tape(who, tensors, held)
+        is_current = _replay(step_of, held, keep)
         outputs: list[tuple[str, Any]] = [(name, step_of[one.node]) for name, one in found]
         steps = list(step_of.values())
     elif callable(target):
@@ -89,7 +95,6 @@ def trace(
                 f"a batch, for example {who}(model, images[:1])."
             )
         run = _Run(who, target, names, keep)
-        title = run.title
         outputs, steps = run.outputs(inputs)
         tensors = run.tensors
     else:
@@ -101,10 +106,14 @@ def trace(
             f"{who}: no graph was recorded for this tensor. Compute it from tensors that require a "
             "gradient, outside no_grad()."
         )
-    builder = _Builder(steps, outputs, names, run, keep)
-    graph = builder.build(title)
+    builder = _Builder(steps, outputs, tensors, names, run, keep)
+    graph = builder.build()
+    if not is_current:
+        for leaf in graph.nodes:
+            # It was changed without the engine noticing, as in x.data[0] = 1.
+            leaf.value = None if leaf.kind in ("input", "parameter") else leaf.value
     if backward:
-        builder.add_gradients()
+        builder.add_gradients(tensors)
     if derivatives:
         builder.add_derivatives()
     return graph
@@ -139,7 +148,7 @@ class _Step:
     label: str = ""
 
 
-def _read_tape(who: str, outputs: Sequence[Variable]) -> dict[Any, _Step]:
+def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) -> dict[Any, _Step]:
     """Return the op of each node that the outputs depend on, oldest first."""
     waiting: list[Node] = [output.node for output in outputs if output.node is not None]
     seen = set(waiting)
@@ -155,11 +164,13 @@ def _read_tape(who: str, outputs: Sequence[Variable]) -> dict[Any, _Step]:
                 seen.add(edge)
                 waiting.append(edge)
     steps: dict[Any, _Step] = {}
+    constants = {id(tensor.data): tensor for tensor in held}
     for node in sorted(seen, key=lambda node: node.order):
         inputs = [steps[edge] if type(edge) is Node else edge for edge in node.edges]
         for place, position in enumerate(node.plan.inputs):
             if inputs[position] is None and node.versions[place][0] <= node.order:
-                inputs[position] = (node.saved or ())[place]
+                value = (node.saved or ())[place]
+                inputs[position] = constants.get(id(value), value)
         steps[node] = _Step(
             node.op,
             node.options,
@@ -174,10 +185,11 @@ def _read_tape(who: str, outputs: Sequence[Variable]) -> dict[Any, _Step]:
     return steps
 
 
-def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int | None) -> None:
+def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int | None) -> bool:
     """Set the value of each step where it is known: saved, held by a tensor, or recomputed.
 
-    A value computed from a tensor that has changed since is not known.
+    A value computed from a tensor that has changed since is not known. Return False if a value
+    recomputed differs from one held, so that the leaves must have changed without a trace.
     """
     steps = list(step_of.values())
     for tensor in tensors:
@@ -192,7 +204,7 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
                 source.value = node.saved[place]
         if node.plan.saves_out and node.versions[-1][0] <= node.order:
             step.value = node.saved[-1]
-    replayed = {}
+    replayed = []
     for step in steps:
         arrays = [_known(source, step) for source in step.inputs]
         size = sum(np.size(array) for array in arrays)
@@ -204,12 +216,12 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         step.is_view = step.is_view and np.may_share_memory(out, arrays[0])
         if step.value is None:
             step.value = out
-            replayed[step] = out
+            replayed.append(step)
         elif not _is_close(step.value, out):
-            # A leaf was changed without the engine noticing, as in x.data[0] = 1.
             for other in replayed:
                 other.value = None
-            return
+            return False
+    return True
 
 
 def _known(source: Any, step: _Step) -> Any:
@@ -223,8 +235,10 @@ def _known(source: Any, step: _Step) -> Any:
 
 def _run_again(step: _Step, arrays: Values) -> Array | None:
     """Return the result of a step on known arrays, or None."""
-    op = step.op
-    if op is None or not _is_plain(tuple(step.options.values())):
+    op: Any = step.op
+    # An op of the user could be random, or have side effects.
+    is_ours = op.forward.__module__.startswith("tinygrad_np.")
+    if not is_ours or not _is_plain(tuple(step.options.values())):
         return None
     for position, array in enumerate(arrays):
         if array is None and op.input_name(position) not in op.optional:
@@ -239,7 +253,9 @@ def _is_plain(value: Any) -> bool:
     """Return whether an option cannot have changed since the op ran."""
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
-    return isinstance(value, (*_PLAIN_OPTIONS, np.ndarray))
+    if isinstance(value, np.ndarray):
+        return not value.flags.writeable
+    return isinstance(value, _PLAIN_OPTIONS)
 
 
 def _is_close(value: Array, other: Array) -> bool:
@@ -247,10 +263,6 @@ def _is_close(value: Array, other: Array) -> bool:
         return np.array_equal(value, other)
     tolerance = 1e-2 if value.dtype == np.float16 else 1e-4
     return np.allclose(value, other, rtol=tolerance, atol=tolerance, equal_nan=True)
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, Variable)
 
 
 # Runs of a model or function.
@@ -350,7 +362,7 @@ class _Run(Trial):
     ) -> None:
         super().__init__()
         self.target = target
-        self.title = getattr(target, "__name__", type(target).__name__)
+        self.title = getattr(target, "__name__", type(target).__name__).strip("<>")
         self.error: Exception | None = None
         self.input_names: dict[Variable, str] = {}
         self.tensors: list[Variable] = []
@@ -567,6 +579,7 @@ class _Builder:
         self,
         steps: Sequence[_Step],
         outputs: Sequence[tuple[str, Variable]],
+        tensors: Sequence[Variable],
         names: Mapping[str, Any],
         run: _Run | None,
         keep: int | None,
@@ -582,13 +595,18 @@ class _Builder:
         self.arrow_of: dict[tuple[_Step, int], Arrow] = {}
         self.paths = self._find_paths()
         self.names: dict[Any, str] = {}
-        """User's names by leaf, node, or id of an array."""
+        """The user's names by leaf and node."""
+        self.grads: dict[Any, Variable] = {}
+        """The `.grad` of results, by node."""
         for name, value in names.items():
             if isinstance(value, Variable):
                 leaf = run.leaf_of.get(id(value), value) if run is not None else value
                 self.names.setdefault(leaf.node or leaf, name)
+        for tensor in [*names.values(), *tensors]:
+            if isinstance(tensor, Variable) and tensor.node is not None:
+                self.grads[tensor.node] = tensor.grad
 
-    def build(self, title: str) -> Graph:
+    def build(self) -> Graph:
         """Return the graph."""
         graph = self.graph
         for step in self.steps:
@@ -601,8 +619,8 @@ class _Builder:
         for calls in modules.values():
             for number, call in enumerate(calls, 1):
                 call.call, call.calls = number, len(calls)
-        graph.title = title
-        graph.error = self.run.error if self.run is not None else None
+        if self.run is not None:
+            graph.title, graph.error = self.run.title, self.run.error
         return graph
 
     def _find_paths(self) -> dict[int, str]:
@@ -631,22 +649,20 @@ class _Builder:
             if not (source is None and op is not None and op.input_name(position) in op.optional)
         ]
         node = self._new_node("op", op=op.name if op is not None else step.label, call=call)
+        node.sweep = sweep_of(step.scope)
         self.node_of[step] = node
         node.name = str(self.names.get(step.node) or getattr(step.node, "name", ""))
         node.shape, node.dtype = step.shape, step.dtype
-        node.nbytes = int(np.prod(step.shape)) * step.dtype.itemsize if step.dtype else 0
+        node.nbytes = math.prod(step.shape) * step.dtype.itemsize if step.dtype else 0
         node.value = step.value if self._is_small(step.shape) else None
-        node.seconds, node.line, node.error, node.flops = (
-            step.seconds,
-            step.line,
-            step.error,
-            step.flops,
-        )
+        node.seconds, node.line, node.error = step.seconds, step.line, step.error
         if op is not None:
+            node.flops = step.flops if step.flops is not None else self._flops(op, step)
             node.formula, node.vjps = op.formula, describe_vjps(op)
             node.options = describe_options(op, step.options)
         if step.node is not None:
             node.saved = _saved_bytes(step.node)
+            self._add_grad(node, self.grads.get(step.node))
         for position, source in sources:
             name = op.input_name(position) if op is not None else ""
             arrow = Arrow(source.id, node.id, name, position)
@@ -654,6 +670,19 @@ class _Builder:
             self.graph.edges.append(arrow)
         if step.is_view and step.inputs:
             node.view_of = self.graph.edges[-len(sources)].source
+
+    def _flops(self, op: Op, step: _Step) -> int | None:
+        """Return the FLOPs of a step read from the tape; they depend on shapes only."""
+        if step.error:
+            return None
+        known: list[Any] = [
+            np.broadcast_to(np.zeros((), source.dtype), source.shape)
+            if isinstance(source, _Step | Variable | _Constant)
+            else source
+            for source in step.inputs
+        ]
+        out = np.broadcast_to(np.zeros((), step.dtype), step.shape)
+        return _flops(op, known, step.options, out)
 
     def _add_output(self, name: str, source: Any) -> str:
         last = self._source(source, None, None)
@@ -687,16 +716,18 @@ class _Builder:
         node = self._new_node(kind, name=name, call=None if kind == "input" else call)
         self.node_of[key] = node
         node.shape, node.dtype = source.shape, source.dtype
-        node.nbytes = int(np.prod(source.shape)) * source.dtype.itemsize
+        node.nbytes = math.prod(source.shape) * source.dtype.itemsize
         if value is not None:
             node.value = _small(value, self.keep)
-        grad = getattr(source, "grad", None)
-        if grad is not None:
-            node.grad, node.gradient = _small(grad.data, self.keep), _statistics(grad.data)
+        self._add_grad(node, getattr(source, "grad", None))
         return node
 
+    def _add_grad(self, node: GraphNode, grad: Variable | None) -> None:
+        if grad is not None:
+            node.grad, node.gradient = _small(grad.data, self.keep), _statistics(grad.data)
+
     def _is_small(self, shape: Shape) -> bool:
-        return self.keep is None or int(np.prod(shape)) <= self.keep
+        return self.keep is None or math.prod(shape) <= self.keep
 
     def _call(self, scope: Scope | None) -> ModuleCall | None:
         """Return the module call of a scope, creating it and those around it."""
@@ -715,18 +746,100 @@ class _Builder:
                 sum(p.numel() for p in module.parameters()) if module is not None else 0,
                 call,
                 module,
+                sweep=sweep_of(inner),
             )
             self.graph.calls.append(call)
             self.call_of[inner] = call
         return call
 
-    # Gradients.
-
-    def add_gradients(self) -> None:
+    def add_gradients(self, outputs: Sequence[Variable]) -> None:
         """Add the gradient of the sum of the outputs to every node and arrow."""
+        roots = [output for output in outputs if output.requires_grad]
+        if not roots:
+            return
+        with Recording(True), np.errstate(all="ignore"):
+            total = functools.reduce(operator.add, [ops.sum(root) for root in roots])
+            targets = {edge for step in self.steps for edge in _edges(step)}
+            walk = _GradientWalk(total.result_class, False, True, targets, keep=self.keep)
+            for leaf, grad in walk.run(total, np.ones_like(total.data)).items():
+                walk.note(leaf, grad)
+        for key, node in self.node_of.items():
+            edge = key.node if isinstance(key, _Step) else key
+            node.grad, node.gradient = walk.found.get(edge, (None, None))
+        for (step, position), arrow in self.arrow_of.items():
+            arrow.grad = walk.received.get((step.node, position))
 
     def add_derivatives(self) -> None:
-        """Add the derivative of each arrow between scalars."""
+        """Add the derivative of each arrow between scalars, where the saved values are current."""
+        for step in self.steps:
+            node = step.node
+            scalars = {edge for edge in _edges(step) if edge is not node and _is_scalar(edge)}
+            if node is None or not scalars or not _is_scalar(node):
+                continue
+            walk = _GradientWalk(Tensor, False, True, scalars, needed={*scalars}, keep=1)
+            walk.is_local = True
+            walk.start(node)
+            try:
+                propagate(node, np.ones(node.shape, node.dtype), walk)
+            except GraphError:  # a saved value was changed in place
+                continue
+            for position in range(len(node.edges)):
+                grad = walk.received.get((node, position))
+                if grad is not None:
+                    self.arrow_of[step, position].derivative = float(grad.item())
+
+
+@dataclass
+class _GradientWalk(Walk):
+    """A backward pass that notes the gradient of each node and what each input receives."""
+
+    keep: int | None = None
+    found: dict[Any, tuple[Array | None, Statistics]] = field(default_factory=dict)
+    """The gradient of each node and leaf, if small, and its statistics."""
+    received: dict[tuple[Any, int], Array | None] = field(default_factory=dict)
+    """What a node passed to the input at a position, if small."""
+    is_local: bool = False
+    """Whether gradients are noted but not passed on."""
+    _node: Node | None = None
+    _positions: list[int] = field(default_factory=list)
+
+    def start(self, node: Node) -> None:
+        """Note that the gradients received from now on come from `node`."""
+        self._node = node
+        self._positions = list(range(len(node.edges)))
+
+    def note(self, edge: Edge, grad: Array) -> None:
+        """Note the gradient of a node or leaf."""
+        self.found[edge] = _small(grad, self.keep), _statistics(grad)
+
+    def finish(self, node: Node, grad: Any) -> Any:
+        """Note the gradient of a node that is about to be propagated."""
+        grad = super().finish(node, grad)
+        if self.grads.pop(node, None) is not None:
+            self.note(node, grad)
+        self.start(node)
+        return grad
+
+    def receive(self, edge: Edge, grad: Any) -> None:
+        """Note a gradient, and the position of the input that it is for."""
+        for position in self._positions:
+            if self._node is not None and self._node.edges[position] is edge:
+                self._positions.remove(position)
+                self.received[self._node, position] = _small(grad, self.keep)
+                break
+        if not self.is_local:
+            super().receive(edge, grad)
+
+
+def _edges(step: _Step) -> list[Edge]:
+    """Return the node of a step, if any, and the leaves and nodes of its inputs."""
+    if step.node is None:
+        return []
+    return [step.node, *[edge for edge in step.node.edges if isinstance(edge, Node | Variable)]]
+
+
+def _is_scalar(value: Any) -> bool:
+    return bool(math.prod(value.shape) == 1)
 
 
 def _saved_bytes(node: Node) -> dict[str, int]:
