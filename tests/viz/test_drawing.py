@@ -1,6 +1,6 @@
 """Graph drawings show the modules, ops, shapes and parameters of a graph.
 
-`python -m tests.viz.test_graph` renders the drawing in README.md again.
+`python -m tests.viz.test_drawing` renders the drawing in README.md again.
 """
 
 import builtins
@@ -341,7 +341,7 @@ def test_the_drawing_in_the_readme_is_current():
     """Titles and texts do not depend on the renderer or its version, unlike layout and order."""
     expected = texts_of_source(draw_for_readme().source)
     found = texts_of_svg(README_DRAWING)
-    assert found == expected, "render it again: python -m tests.viz.test_graph"
+    assert found == expected, "render it again: python -m tests.viz.test_drawing"
     # The graph, 4 + 1 frames, 12 + 1 boxes and their 4 boxes of parameters, 12 + 4 arrows.
     assert len(found) == 1 + 5 + 13 + 4 + 16
 
