@@ -12,7 +12,8 @@ epochs with each framework.
 
 It prints tables row by row: medians and, in brackets, quartiles. If PyTorch is installed, they
 include the ratio `ours/PyTorch`; below 1, tinygrad_np is faster. The ratios of training steps and
-evaluation are also plotted in runs/benchmark/benchmark.png. `--json FILE` saves every number.
+evaluation, or the times if PyTorch is not installed, are also plotted in
+runs/benchmark/benchmark.png. `--json FILE` saves every number.
 
 All sides run in one process with the same number of threads and take turns, block by block; only
 peak memory is measured in new processes. A full run takes a few minutes and needs an otherwise idle
@@ -133,7 +134,7 @@ def keep(file: Path | None, results: Mapping[str, Any]) -> None:
 
 
 def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[str, Any]) -> None:
-    """Run the selected measurements and plot the ratios to PyTorch."""
+    """Run the selected measurements and plot those of training steps and evaluation."""
     plan = Plan(sides, args.threads, timing.THOROUGH)
     if args.quick:
         plan = Plan(
@@ -147,7 +148,7 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
             growing_batches=(16, 32, 48),
             depths=(1, 2, 3),
         )
-    has_plot = PYTORCH in sides and not {"steps", "eval"}.isdisjoint(args.only)
+    has_plot = not {"steps", "eval"}.isdisjoint(args.only)
     if has_plot:
         # Created now, to fail early if it is not writable.
         args.out = output_folder(args.out, Path("runs/benchmark"))
@@ -158,12 +159,15 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
         keep(args.json, results)
     if has_plot:
         rows = [{"kind": name} | row for name in ("steps", "eval") for row in results.get(name, [])]
-        subtitle = (
-            f"PyTorch {sys.modules['torch'].__version__} eager, CPU, {args.threads} threads each"
-        )
+        subtitle, what = f"CPU, {args.threads} threads", "times"
+        if PYTORCH in sides:
+            torch = sys.modules["torch"].__version__
+            subtitle, what = f"PyTorch {torch} eager, {subtitle} each", "ratios"
         figure = report.plot(rows, subtitle + (" (short run, not representative)" * args.quick))
         viz.save(figure, args.out / "benchmark.png")
-        print(f"\nplot of the ratios: {args.out / 'benchmark.png'}")
+        print(f"\nplot of the {what}: {args.out / 'benchmark.png'}")
+    else:
+        print("\nno plot: only the measurements steps and eval are plotted")
 
 
 def note_other_processes(name: str, cores: float | None, results: dict[str, Any]) -> None:

@@ -21,7 +21,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import shared
 from models import MnistCNN
@@ -240,9 +239,9 @@ def table(title: str, hand: Arrays, tape: Arrays, tolerance: float) -> dict[str,
     return differences
 
 
-def picture(differences: dict[str, dict[str, float]]) -> Figure:
+def picture(differences: dict[str, dict[str, float]]) -> viz.Figure:
     """Plot the relative difference of each gradient, in float32 and float64."""
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = viz.Figure((8, 6))
     axes = figure.subplots()
     for dtype, found in differences.items():
         (points,) = axes.plot(list(found.values()), list(found), "o", label=dtype)

@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import shared
 from models import MnistCNNLight
@@ -199,9 +198,9 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
-def plot(rows: list[dict[str, Any]], title: str) -> Figure:
+def plot(rows: list[dict[str, Any]], title: str) -> viz.Figure:
     """Plot accuracy and loss of each setting: one dot per seed, a bar for the mean."""
-    figure = Figure(figsize=(9, 1.4 + 0.45 * len(rows)), layout="constrained")
+    figure = viz.Figure((9, 1.4 + 0.45 * len(rows)))
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, factor in ((left, "accuracy", 100), (right, "loss", 1)):
         for position, row in enumerate(rows):

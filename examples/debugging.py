@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import shared
 from tinygrad_np import Tensor, data, debug, nn, no_grad, optim, profile, viz
@@ -290,9 +289,9 @@ def count_bytes(evaluate: Callable[[list[Any], Any, Any], None]) -> int:
     return after - before
 
 
-def picture(norms: dict[str, dict[str, float]]) -> Figure:
+def picture(norms: dict[str, dict[str, float]]) -> viz.Figure:
     """Plot the gradient norms, layer by layer."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = viz.Figure((8, 4.5))
     axes = figure.subplots()
     for (name, found), style in zip(norms.items(), ("o-", "o-", "x--", "o-"), strict=True):
         axes.plot(list(found), list(found.values()), style, label=name)

@@ -23,7 +23,6 @@ import time
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import shared
 from models import DigitsCNN
@@ -33,6 +32,7 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.console import run_program
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.viz.figure import panels
 
 
 def main() -> None:
@@ -100,37 +100,22 @@ def fit(
 
 
 @no_grad()
-def draw_kernels(model: DigitsCNN, dataset: Dataset, index: int) -> Figure:
+def draw_kernels(model: DigitsCNN, dataset: Dataset, index: int) -> viz.Figure:
     """Plot the kernels, and below each its feature map of one image, before and after the relu.
 
-    Red is positive and blue is negative; the panels of a row share one color scale.
+    Red is positive and blue is negative; the maps of a row share one color scale.
     """
     images, labels = dataset.batch(slice(index, index + 1))
     convolved = model.conv(Tensor(images))  # 1, 8, 8, 8
-    rows: list[tuple[str, Array]] = [
-        ("kernel", model.conv.weight.data[:, 0]),
-        ("conv", convolved.data[0]),
-        ("relu", convolved.relu().data[0]),
-    ]
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    # The digit spans all rows on the left.
-    grid = figure.subplot_mosaic(
-        [["digit", *(f"{name} {k}" for k in range(8))] for name, _ in rows],
-        width_ratios=[2.2, *[1] * 8],
+    rows: dict[str, Array] = {
+        "kernel": model.conv.weight.data[:, 0],
+        "conv": convolved.data[0],
+        "relu": convolved.relu().data[0],
+    }
+    title = (
+        f"The eight learned 3x3 kernels and their feature maps of a {dataset.classes[labels[0]]}"
     )
-    grid["digit"].imshow(dataset.images[index, 0], cmap="gray_r")
-    grid["digit"].set_title(f"input: a {dataset.classes[int(labels[0])]}, 8x8")
-    for name, maps in rows:
-        limit = float(np.abs(maps).max())
-        for k, array in enumerate(maps):
-            axes = grid[f"{name} {k}"]
-            image = axes.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)
-            axes.set_title(f"{name} {k + 1}", fontsize=9)
-        figure.colorbar(image, ax=[grid[f"{name} {k}"] for k in range(8)], aspect=8)
-    for axes in grid.values():
-        axes.set(xticks=[], yticks=[])
-    figure.suptitle("The eight learned 3x3 kernels and their feature maps of one digit")
-    return figure
+    return panels(rows, dataset.images[index], title)
 
 
 if __name__ == "__main__":

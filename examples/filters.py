@@ -16,14 +16,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cbook import get_sample_data
-from matplotlib.figure import Figure
 from PIL import Image
 
 import shared
 from tinygrad_np import Tensor, TinygradNpError, viz
 from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.console import run_program
+from tinygrad_np.viz.figure import grid
 
 Matrix = np.ndarray[Any, Any]
 
@@ -193,7 +194,7 @@ def photograph() -> Matrix:
         return np.asarray(face, np.float32)
 
 
-def gallery(photo: Matrix) -> Figure:
+def gallery(photo: Matrix) -> viz.Figure:
     """Plot the photograph, the output of the ten filters, and four poolings."""
     pictures = {"original": photo}
     for name, (weights, divisor) in FILTERS.items():
@@ -203,13 +204,14 @@ def gallery(photo: Matrix) -> Figure:
     for window in (4, 8):
         for kind in ("max", "average"):
             pictures[f"{kind} pooling {window}x{window}"] = pool(photo, kind, window)
-    figure = Figure(figsize=(14, 10.5), layout="constrained")
-    panels = figure.subplots(3, 5).ravel()
-    for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
+    names = list(pictures)
+
+    def draw(axes: Axes, position: int) -> None:
+        picture = pictures[names[position]]
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(f"{name}\n{picture.shape[0]}x{picture.shape[1]}", fontsize=11)
-        axes.axis("off")
-    return figure
+        axes.set_title(f"{names[position]}\n{picture.shape[0]}x{picture.shape[1]}", fontsize=11)
+
+    return grid(len(names), draw, size=(2.8, 3.9), columns=5)
 
 
 if __name__ == "__main__":

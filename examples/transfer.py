@@ -29,7 +29,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import shared
 from models import LeNet
@@ -208,9 +207,9 @@ def print_table(title: str, rows: list[dict[str, Any]], key: str) -> None:
     print(f"{'lr':>14}", *(f"{rates[method]:15g}" for method in METHODS))
 
 
-def plot(results: dict[str, list[dict[str, Any]]]) -> Figure:
+def plot(results: dict[str, list[dict[str, Any]]]) -> viz.Figure:
     """Plot accuracy against the number of training images, one panel per task."""
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    figure = viz.Figure((11, 4.4))
     for axes, (task, rows) in zip(figure.subplots(1, len(results)), results.items(), strict=True):
         for position, (method, color) in enumerate(METHODS.items()):
             own = [row for row in rows if row["method"] == method]

@@ -1,13 +1,10 @@
-"""Tables that are printed row by row, and the plot of the ratios to PyTorch."""
+"""Tables that are printed row by row, and the plot of training steps and evaluation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from matplotlib.figure import Figure
-
-from benchmarks.sides import PYTORCH
-
-_FASTER, _SLOWER = "#1e8449", "#c0392b"
+from benchmarks.sides import OURS, PYTORCH
+from tinygrad_np.viz.figure import RIGHT, SETS, TEXT, WRONG, Figure
 
 
 class Column(NamedTuple):
@@ -51,43 +48,51 @@ def show_times(ratio: Mapping[str, float] | None) -> str:
 
 
 def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
-    """Plot the ratios to PyTorch of training steps and evaluation, one panel per model.
+    """Plot training steps and evaluation, one panel per model: ratios to PyTorch, or times.
+
+    The times in ms, of tinygrad_np alone, are plotted if PyTorch was not measured.
 
     `rows` come from the measurements `steps` and `eval`; their key "kind" names the measurement.
     """
+    is_ratio = all(PYTORCH in row["ratio_to"] for row in rows)
     names = list(dict.fromkeys(row["model"] for row in rows))
-    figure = Figure(figsize=(3.1 * len(names) + 0.8, 4.6), layout="constrained")
-    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    highest = max(row["ratio_to"][PYTORCH]["high"] for row in rows)
+    figure = Figure((3.1 * len(names) + 0.8, 4.6))
+    panels = figure.subplots(1, len(names), sharey=is_ratio, squeeze=False)[0]
+    spreads = [row["ratio_to"][PYTORCH] if is_ratio else row["times"][OURS] for row in rows]
     for axes, name in zip(panels, names, strict=True):
-        chosen = [row for row in rows if row["model"] == name]
-        for place, row in enumerate(chosen):
-            spread = row["ratio_to"][PYTORCH]
+        chosen = [(row, s) for row, s in zip(rows, spreads, strict=True) if row["model"] == name]
+        for place, (_, spread) in enumerate(chosen):
             median, low, high = spread["median"], spread["low"], spread["high"]
-            color = _FASTER if median <= 1 else _SLOWER
+            color = (RIGHT if median <= 1 else WRONG) if is_ratio else SETS["train"]
             axes.bar(place, median, width=0.62, color=color, alpha=0.85)
-            axes.plot([place, place], [low, high], color="#1b2631", lw=1.5)
+            axes.plot([place, place], [low, high], color=TEXT, lw=1.5)
             axes.annotate(
-                f"{median:.2f}",
+                f"{median:.2f}" if is_ratio else f"{median:.3g}",
                 (place, high),
                 (0, 4),
                 textcoords="offset points",
                 ha="center",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
-        axes.axhline(1, color="#1b2631", lw=1, ls="--")
         labels = [
             f"eval\n{row['batch']}" if row["kind"] == "eval" else f"{row['batch']}"
-            for row in chosen
+            for row, _ in chosen
         ]
         axes.set_xticks(range(len(chosen)), labels)
         axes.set(title=name, xlabel="batch size")
-        axes.set_ylim(0, max(1.15, 1.12 * highest))
+        top = 1.12 * max(s["high"] for s in (spreads if is_ratio else [s for _, s in chosen]))
+        if is_ratio:
+            axes.axhline(1, color=TEXT, lw=1, ls="--")
+            top = max(1.15, top)
+        axes.set_ylim(0, top)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("time relative to PyTorch")
-    figure.suptitle(
-        "tinygrad_np compared with PyTorch: training step and evaluation (eval)\n"
-        "below the dashed line, tinygrad_np is faster; thin lines: quartiles\n" + subtitle,
-        fontsize=11,
-    )
+    panels[0].set_ylabel("time relative to PyTorch" if is_ratio else "time in ms")
+    what = "training step and evaluation (eval)"
+    heading = f"tinygrad_np: {what}\nthin lines: quartiles\n"
+    if is_ratio:
+        heading = (
+            f"tinygrad_np compared with PyTorch: {what}\n"
+            "below the dashed line, tinygrad_np is faster; thin lines: quartiles\n"
+        )
+    figure.suptitle(heading + subtitle, fontsize=11)
     return figure

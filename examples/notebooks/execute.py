@@ -150,7 +150,9 @@ def clean(notebook: Json) -> Json:
         }
         if cell["cell_type"] == "code":
             kept["execution_count"] = cell["execution_count"]
-            kept["outputs"] = [_clean_output(output) for output in cell["outputs"]]
+            kept["outputs"] = [
+                _clean_output(output) for output in cell["outputs"] if not _is_download(output)
+            ]
         cells.append(kept | {"source": cell["source"]})
     metadata = {
         "executed": fingerprint(notebook),
@@ -158,6 +160,12 @@ def clean(notebook: Json) -> Json:
         "language_info": {"name": "python"},
     }
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _is_download(output: Json) -> bool:
+    """Return whether an output only reports attempts to download, which fail in `environment`."""
+    lines = _text(output.get("text", "")).splitlines()
+    return bool(lines) and all(line.startswith("Downloading http") for line in lines)
 
 
 def _clean_output(output: Json) -> Json:
@@ -178,11 +186,15 @@ def _reduced(encoded: str) -> str:
     """Return a base64-encoded PNG with a palette, unless that is larger."""
     encoded = re.sub(r"[\\\s]", "", encoded)  # the line breaks of JavaScript and MIME
     content = base64.b64decode(encoded)
-    with Image.open(io.BytesIO(content)) as image:
-        if image.mode == "P" or image.getextrema()[3:] not in ((), ((255, 255),)):
+    with Image.open(io.BytesIO(content)) as opened:
+        if opened.mode == "P" or opened.getextrema()[3:] not in ((), ((255, 255),)):
             return encoded  # done before, or transparent
+        image = opened.convert("RGB")
+        # The first keeps up to 256 colors exactly; the second keeps rare colors of color bars.
+        few = image.getcolors(256) is not None
+        method = Image.Quantize.MEDIANCUT if few else Image.Quantize.MAXCOVERAGE
         buffer = io.BytesIO()
-        image.convert("RGB").quantize(256).save(buffer, format="png", optimize=True)
+        image.quantize(256, method, kmeans=3).save(buffer, format="png", optimize=True)
     return base64.b64encode(min(content, buffer.getvalue(), key=len)).decode()
 
 

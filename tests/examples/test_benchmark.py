@@ -66,7 +66,22 @@ def test_without_pytorch_the_rest_is_measured(tmp_path):
     for name in measures.MEASURES:
         assert all(map(math.isfinite, numbers(figures[name])))
         assert name in figures["cores_used_by_others"]
-    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out" / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+    assert "plot of the times: " in done.stdout
+
+
+def test_plot_shows_times_without_pytorch_and_ratios_with_it():
+    spread = {"median": 3.25, "low": 3.0, "high": 4.0}
+    row = {"kind": "steps", "model": "LeNet", "batch": 16, "times": {"tinygrad_np": spread}}
+    ratio = {"median": 0.5, "low": 0.4, "high": 0.6}
+    for ratio_to, value, label in (
+        ({}, 3.25, "time in ms"),
+        ({"PyTorch": ratio}, 0.5, "time relative to PyTorch"),
+    ):
+        (axes,) = report.plot([row | {"ratio_to": ratio_to}], "subtitle").axes
+        assert axes.get_ylabel() == label
+        assert axes.patches[0].get_height() == value
+        assert axes.texts[0].get_text() == f"{value}".ljust(4, "0")
 
 
 @pytest.mark.slow
@@ -136,6 +151,7 @@ def test_unwritable_out_fails_before_any_measurement(tmp_path):
 def test_slow_blas_settings_are_reported(tmp_path):
     pins = {"OPENBLAS_CORETYPE": "Haswell"}
     done = run(tmp_path, "--only", "tape", torch=False, variables=pins)
+    assert "no plot: only the measurements steps and eval are plotted" in done.stdout
     assert "warning: OPENBLAS_CORETYPE may slow down NumPy's BLAS" in done.stdout
     assert "env -u OPENBLAS_CORETYPE python examples/benchmark.py" in done.stdout
 

@@ -1,16 +1,20 @@
 """Tests of the stored notebooks, without a kernel, and of the script that executes them."""
 
+import base64
 import copy
+import io
 import json
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from notebooks import execute
 from tests.test_prose import findings
-from tests.tools import each
+from tests.tools import each, rng
 from tinygrad_np.console import run_program
 
 FILES = sorted(execute.FOLDER.glob("*.ipynb"))
@@ -113,7 +117,7 @@ def test_edited_code_is_a_fault():
 
 
 def test_bitmaps_may_contain_anything():
-    picture = "data:image/png;base64,/home/AAAA"
+    picture = "data:image/jpeg;base64,/home/AAAA"
     output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": picture}}
     assert execute.stored_faults(notebook(cell("show()", output)), 1000) == []
 
@@ -123,7 +127,41 @@ def test_random_ids_are_numbered():
     html = f'<img id="_img{ids[0]}"><i id="{ids[1]}"> {ids[0]}'
     output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
     cleaned = notebook(cell("show()", output))["cells"][0]["outputs"][0]["data"]["text/html"]
-    assert cleaned == html.replace(ids[0], f"{0:032x}").replace(ids[1], f"{1:032x}")
+    assert cleaned == [html.replace(ids[0], f"{0:032x}").replace(ids[1], f"{1:032x}")]
+
+
+def encoded(image):
+    """Return an image as base64-encoded PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_bitmaps_get_a_palette():
+    before = rng().integers(0, 16, (40, 60, 1)) * np.array([17, 8, 4])
+    picture = encoded(Image.fromarray(before.astype(np.uint8)))
+    html = f'<img src="data:image/png;base64,{picture[:40]}\\\n{picture[40:]}">'
+    data = {"image/png": picture, "text/html": html}
+    output = {"output_type": "display_data", "metadata": {}, "data": data}
+    cleaned = notebook(cell("show()", output))["cells"][0]["outputs"][0]["data"]
+    reduced = cleaned["image/png"]
+    assert len(reduced) < len(picture) / 2
+    assert cleaned["text/html"] == [f'<img src="data:image/png;base64,{reduced}">']
+    image = Image.open(io.BytesIO(base64.b64decode(reduced)))
+    np.testing.assert_array_equal(np.asarray(image.convert("RGB")), before)
+
+
+def test_attempts_to_download_are_removed():
+    lines = "Downloading https://a/b.gz\nDownloading http://c/b.gz\n"
+    code = cell("load()", stream(lines, "stderr"), stream(f"{lines}done\n"))
+    assert notebook(code)["cells"][0]["outputs"] == code["outputs"][1:]
+
+
+def test_transparent_bitmaps_are_kept():
+    picture = encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 128)))
+    output = {"output_type": "display_data", "metadata": {}, "data": {"image/png": picture}}
+    cleaned = notebook(cell("show()", output))["cells"][0]["outputs"][0]["data"]
+    assert cleaned["image/png"] == picture
 
 
 @each(

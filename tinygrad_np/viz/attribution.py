@@ -20,8 +20,9 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import enable_grad
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.viz.figure import Figure, draw_image, grid, inputs_of
+from tinygrad_np.viz.figure import Figure, draw_image, draw_map, grid, inputs_of
 
+_BLUR = (0.25, 0.5, 0.25)
 _BATCH = 256  # occluded images per forward pass
 
 
@@ -204,13 +205,15 @@ def maximize_class(
     label: int,
     steps: int = 100,
     lr: float = 0.1,
-    decay: float = 0.01,
+    decay: float = 1.0,
 ) -> Array:
     """Return an image that maximizes the score of a class, found by gradient ascent from zeros.
 
-        x <- (1 - lr decay) x + lr g / sqrt(mean(g²)),   g = ∂ score / ∂ x
+        x <- (1 - lr decay) x + lr g / sqrt(mean(g²)),   g = blur(∂ score / ∂ x)
 
-    The decay keeps the image small, as the L2 penalty of Simonyan et al. (2014, section 2) does.
+    The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root mean square
+    of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents patterns of
+    single pixels, to which networks respond more than any image warrants (Yosinski et al. 2015).
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
@@ -236,13 +239,15 @@ def maximize_class(
     """
     check_integer("maximize_class", 1, steps=steps)
     check_at_least("maximize_class", 0, lr=lr, decay=decay)
+    blur = np.tile(np.outer(_BLUR, _BLUR).astype(np.float32), (shape[0], 1, 1, 1))  # C, 1, 3, 3
     image: Array = np.zeros((1, *shape), np.float32)
     with _differentiating(model):
         for _ in range(steps):
             x = Tensor(image, requires_grad=True)
             (grad,) = _score("maximize_class", model(x), label).gradient(x)
-            size = float(np.sqrt(np.mean(grad.data**2))) or 1.0
-            image = np.float32(1 - lr * decay) * image + np.float32(lr / size) * grad.data
+            smooth = grad.conv2d(Tensor(blur), padding=1, groups=shape[0]).data
+            size = float(np.sqrt(np.mean(smooth**2))) or 1.0
+            image = np.float32(1 - lr * decay) * image + np.float32(lr / size) * smooth
     found: Array = image[0]
     return found
 
@@ -260,7 +265,7 @@ def saliency(model: nn.Module, images: Any, classes: Any = None, title: str = ""
     >>> figure = viz.saliency(model, data.digits()[1].first(4))
     """
     maps = saliency_map(model, images, classes)
-    title = title or "Saliency: dark pixels affect the score of the class above most"
+    title = title or "Saliency: red pixels affect the score of the named class most"
     return _plot("saliency", model, images, classes, maps, "saliency\n|∂ score / ∂ pixel|", title)
 
 
@@ -285,7 +290,7 @@ def occlusion(
     >>> figure = viz.occlusion(model, data.digits()[1].first(4), size=2)
     """
     maps = occlusion_map(model, images, classes, size, stride, fill)
-    title = title or "Occlusion: hiding red pixels lowers the score of the class, blue raises it"
+    title = title or "Occlusion: without the red pixels, the score of the named class would fall"
     return _plot("occlusion", model, images, classes, maps, "occlusion\nfall of the score", title)
 
 
@@ -309,7 +314,7 @@ def grad_cam(
     >>> figure = viz.grad_cam(DigitsCNN(), data.digits()[1].first(4))
     """
     maps = grad_cam_map(model, images, classes, layer)
-    title = title or "Grad-CAM: dark regions hold the features that support the class"
+    title = title or "Grad-CAM: red regions hold the features that support the named class"
     return _plot("grad_cam", model, images, classes, maps, "Grad-CAM\nsupport", title)
 
 
@@ -321,6 +326,8 @@ def class_images(
     title: str = "",
 ) -> Figure:
     """Plot, for each class, an image that maximizes its score; see `maximize_class`.
+
+    Inputs of one channel are red where positive and blue where negative, on one color scale.
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
@@ -342,11 +349,18 @@ def class_images(
     with evaluating(model), Trial():
         scores = model(Tensor(np.stack(found))).data
 
+    limit = float(np.abs(found).max())
+
     def draw(axes: Any, position: int) -> None:
-        draw_image(axes, found[position])
+        if shape[0] == 1:
+            draw_map(axes, found[position][0], -limit, limit)
+        else:
+            draw_image(axes, found[position])
         axes.set_title(f"{classes[position]}\nscore {scores[position, position]:.3g}", fontsize=9)
 
-    return grid(len(found), draw, title or "Images that maximize the score of each class")
+    signs = " (red: positive pixels, blue: negative)" if shape[0] == 1 else ""
+    title = title or f"Images that maximize the score of each class{signs}"
+    return grid(len(found), draw, title)
 
 
 def _is_conv(module: nn.Module) -> bool:
@@ -436,12 +450,7 @@ def _plot(
         above.set_title(f"{name} ({chances[n]:.1%})", fontsize=9)
         limit = float(np.nanmax(np.abs(maps[n]))) or 1.0
         is_signed = bool(np.nanmin(maps[n]) < 0)
-        below.imshow(
-            maps[n],
-            cmap="RdBu_r" if is_signed else "Reds",
-            vmin=-limit if is_signed else 0,
-            vmax=limit,
-        )
+        draw_map(below, maps[n], -limit if is_signed else 0, limit)
         below.set_title(f"largest {limit:.2g}", fontsize=8)
         for axes in (above, below):
             axes.set(xticks=[], yticks=[])

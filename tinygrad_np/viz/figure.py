@@ -8,7 +8,9 @@ from typing import Any
 
 import matplotlib.figure
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -68,12 +70,26 @@ def save(figure: matplotlib.figure.Figure, path: str | Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def grid(count: int, draw: Callable[[Axes, int], None], title: str = "") -> Figure:
-    """Draw `count` small images on a nearly square grid; `draw` gets the axes and the position."""
-    columns = int(np.ceil(np.sqrt(count)))
+def grid(
+    count: int,
+    draw: Callable[[Axes, int], None],
+    title: str = "",
+    size: tuple[float, float] = (1.7, 1.95),
+    columns: int | None = None,
+) -> Figure:
+    """Draw `count` images on a grid.
+
+    Args:
+        count: number of images.
+        draw: function that draws the image at a position on the axes it is given.
+        title: title of the figure.
+        size: width and height of a cell in inches.
+        columns: number of columns; by default, the grid is nearly square.
+    """
+    columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     # Wide enough for a title, however few the images are.
-    figure = Figure((max(3.4, 1.7 * columns), 1.95 * rows + 0.4))
+    figure = Figure((max(3.4, size[0] * columns), size[1] * rows + 0.4))
     for position, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
         axes.axis("off")
         if position < count:
@@ -92,6 +108,17 @@ def draw_image(axes: Axes, image: Array) -> None:
         spread = np.ptp(colors) or 1
         colors = (colors - colors.min()) / spread
     axes.imshow(colors)
+
+
+def draw_map(axes: Axes, values: Array, low: float, high: float) -> Any:
+    """Draw a map (H, W): red where positive, blue where negative, white at 0.
+
+    `low` is -`high`, or 0 for a map without negative values. Return the image, for a color bar.
+    """
+    colors = colormaps["RdBu_r"]
+    if low == 0:
+        colors = ListedColormap(colors(np.linspace(0.5, 1, 256)))
+    return axes.imshow(values, cmap=colors, vmin=low, vmax=high)
 
 
 def array_of(who: str, name: str, value: Any) -> Array:
@@ -177,12 +204,7 @@ def panels(
         limit = max(float(np.abs(one).max()) for one in scaled) or 1.0
         is_positive = all(one.min() >= 0 for one in scaled)
         for axes, one in zip(line, maps, strict=False):
-            shown = axes.imshow(
-                one,
-                cmap="Reds" if is_positive else "RdBu_r",
-                vmin=0 if is_positive else -limit,
-                vmax=limit,
-            )
+            shown = draw_map(axes, one, 0 if is_positive else -limit, limit)
             axes.set(xticks=[], yticks=[])
         for axes in line[len(maps) :]:
             axes.axis("off")
@@ -190,7 +212,7 @@ def panels(
         if not shared:
             body.colorbar(shown, ax=list(line), aspect=8, pad=0.01).ax.tick_params(labelsize=8)
     if shared:
-        body.colorbar(shown, ax=table, pad=0.01, aspect=12).ax.tick_params(labelsize=8)
+        body.colorbar(shown, ax=table, pad=0.01, aspect=8 * len(rows)).ax.tick_params(labelsize=8)
     figure.heading(title)
     return figure
 

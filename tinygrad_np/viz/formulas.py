@@ -106,7 +106,8 @@ def _text(value: Any) -> str:
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if isinstance(value, str | int | None | Ellipsis.__class__):
         return "..." if value is Ellipsis else repr(value)
-    return getattr(value, "__name__", type(value).__name__)
+    name = str(getattr(value, "__name__", repr(value)))
+    return name if len(name) < 40 and " at 0x" not in name else type(value).__name__
 
 
 # The source text of gradients.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 
 from tinygrad_np import nn
 from tinygrad_np.autograd.op import Op
@@ -23,7 +24,7 @@ from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of
 T = TypeVar("T")
 
 
-def filters(layer: Any, count: int = 64, title: str = "") -> Figure:
+def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
     """Plot the filters of a convolution: red weights are positive, blue ones negative.
 
     Filters of three input channels are drawn in color, each rescaled to the range of RGB. Filters
@@ -50,10 +51,13 @@ def filters(layer: Any, count: int = 64, title: str = "") -> Figure:
         )
     total, channels, *size = weight.shape
     shown = weight[:count]
-    note = f"{total} filters of {size[0]}x{size[1]}, {channels} input channel{'s'[: channels != 1]}"
-    if total > count:
-        note += f" (the first {count})"
-    title = title or note
+    note = f"{total} filters of {size[0]}x{size[1]} with {channels} input channels"
+    if channels == 1:
+        note = f"{total} filters of {size[0]}x{size[1]}"
+    elif channels != 3:
+        note += "\nrows: filters, columns: input channels"
+    cut = f"\nthe first {count} of each" if max(total, channels) > count else ""
+    title = title or note + cut
     if channels == 3:
 
         def draw(axes: Any, position: int) -> None:
@@ -117,7 +121,9 @@ def feature_maps(
         def note(module: nn.Module, given: Any, out: Any) -> None:
             if isinstance(out, Tensor) and out.ndim == 4:
                 total = out.shape[1]
-                label = f"{path}\n{type(module).__name__}\n{total} of {out.shape[2]}x{out.shape[3]}"
+                shown = f"first {count} of {total}" if total > count else f"{total}"
+                size = f"{out.shape[2]}x{out.shape[3]}"
+                label = f"{path}\n({type(module).__name__})\n{shown} maps, {size}"
                 while label in rows:  # a later call of the same layer
                     label += " "
                 rows[label] = out.data[0, :count].copy()
@@ -289,7 +295,7 @@ class Histograms(Callback):
     >>> figure = viz.histograms(record)
     """
 
-    def __init__(self, every_steps: int | None = None, bins: int = 40) -> None:
+    def __init__(self, every_steps: int | None = None, bins: int = 30) -> None:
         check_integer("Histograms", 1, bins=bins)
         if every_steps is not None:
             check_integer("Histograms", 1, every_steps=every_steps)
@@ -332,14 +338,15 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
 
     Args:
         record: a Histograms callback that has recorded at least once.
-        parameters: paths to plot; defaults to all.
+        parameters: paths to plot; defaults to those of at least 50 values, or all if none is.
 
     Raises:
         ArgumentError: if nothing was recorded, or a path was not.
 
     See `Histograms` for an example.
     """
-    chosen = list(record.weights if parameters is None else parameters)
+    large = [path for path, entries in record.weights.items() if entries[0][1].sum() >= 50]
+    chosen = list((large or record.weights) if parameters is None else parameters)
     for path in chosen:
         if path not in record.weights:
             raise ArgumentError(
@@ -372,8 +379,9 @@ def _draw_histograms(axes: Any, entries: Sequence[tuple[int, Array, Array]]) -> 
     width = np.diff(times).min() if len(times) > 1 else 1
     for time, counts, edges in entries:
         shares = counts[:, None] / max(1, counts.max())
-        mesh = axes.pcolormesh(
-            [time - width / 2, time + width / 2], edges, shares, cmap="Blues", vmin=0, vmax=1
-        )
+        # The root makes the few values far from 0 visible.
+        norm = PowerNorm(0.5, vmin=0, vmax=1)
+        ends = [time - width / 2, time + width / 2]
+        mesh = axes.pcolormesh(ends, edges, shares, cmap="Blues", norm=norm)
     axes.tick_params(labelsize=8)
     return mesh

@@ -4,12 +4,12 @@ Both functions work on copies: the model and the optimizer are the same afterwar
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from tinygrad_np import nn
 from tinygrad_np.checks import check_at_least, check_integer
@@ -151,6 +151,9 @@ def loss_surface(
     figure.colorbar(filled, ax=flat, label="loss", shrink=0.85)
     solid.plot_surface(a, b, shown, cmap="viridis", rcount=points, ccount=points)
     solid.set(xlabel="a", ylabel="b", zlabel="loss")
+    solid.set_box_aspect(None, zoom=0.85)  # the layout does not reserve space for the labels
+    for axis in (flat.xaxis, flat.yaxis, solid.xaxis, solid.yaxis, solid.zaxis):
+        axis.set_major_locator(MaxNLocator(5))
     figure.heading(title or "Loss around the weights, along two random directions")
     return figure
 
@@ -163,7 +166,7 @@ class RangeTest:
         rates: learning rate of each step, shape (S,).
         losses: loss of each step's batch before the step, shape (S,).
         smooth: smoothed losses, shape (S,).
-        steepest: learning rate at which the smoothed loss falls fastest.
+        steepest: learning rate at which the smoothed loss falls fastest before its minimum.
     """
 
     rates: Array
@@ -186,8 +189,9 @@ def range_test(
         lr(t) = lowest (highest / lowest)^(t / (steps - 1))   for t = 0, ..., steps - 1
 
     A good learning rate lies where the loss falls fastest, below the rate at which it turns up. The
-    losses are smoothed by s <- 0.9 s + 0.1 loss, corrected for the start at 0. The run ends early
-    when the smoothed loss exceeds four times its minimum, or is not finite.
+    losses are smoothed by fitting a line to r = `steps` / 20 losses on each side, and the steepest
+    fall is the largest one over 2 r steps that ends at the minimum or before. The run ends early
+    when a loss exceeds four times the first, or is not finite.
 
     Args:
         model: the model; a copy is trained.
@@ -225,9 +229,7 @@ def range_test(
     before = loader.state_dict() if hasattr(loader, "state_dict") else None
     model, optimizer = copy.deepcopy((model, optimizer))
     losses: list[float] = []
-    smooth: list[float] = []
     rates = np.geomspace(lowest, highest, steps)
-    mean = 0.0
     model.train()
     try:
         with Trial(), np.errstate(all="ignore"):
@@ -237,22 +239,32 @@ def range_test(
                 optimizer.zero_grad()
                 found = loss(model(inputs), targets)
                 losses.append(loss_value(found))
-                mean = 0.9 * mean + 0.1 * losses[-1]
-                smooth.append(mean / (1 - 0.9 ** len(losses)))
-                if not math.isfinite(mean) or smooth[-1] > 4 * min(smooth):
+                if not losses[-1] <= 4 * losses[0]:  # also if nan
                     break
                 found.backward()
                 optimizer.step()
     finally:
         if before is not None:
             loader.load_state_dict(before)  # type: ignore[attr-defined]
-    rates = rates[: len(losses)]
-    kept = np.isfinite(smooth)
-    steepest = float(rates[0])
-    if kept.sum() > 1:
-        slopes = np.gradient(np.asarray(smooth)[kept])
-        steepest = float(rates[kept][np.argmin(slopes)])
-    return RangeTest(rates, np.array(losses), np.array(smooth), steepest)
+    # The last loss diverged, if the run ended early.
+    finite = np.array(losses[: len(losses) - (len(losses) < steps)])
+    reach = max(1, steps // 20)
+    smooth = _smooth(finite, reach)
+    falls = smooth[: -2 * reach] - smooth[2 * reach :]
+    # Not beyond the minimum, where the loss may fall again from wherever it jumped to.
+    until = max(1, int(np.argmin(smooth)) - 2 * reach + 1) if len(falls) else 0
+    steepest = rates[int(np.argmax(falls[:until])) + reach] if until else rates[0]
+    return RangeTest(rates[: len(finite)], finite, smooth, float(steepest))
+
+
+def _smooth(values: Array, reach: int) -> Array:
+    """Replace each value by that of a line fitted to the values within `reach` of it."""
+    smooth = values.copy()
+    for at in range(len(values)):
+        near = np.arange(max(0, at - reach), min(len(values), at + reach + 1))
+        if len(near) > 1:
+            smooth[at] = np.polyfit(near - at, values[near], 1)[1]
+    return smooth
 
 
 def _repeat(who: str, loader: Batches) -> Iterator[tuple[Any, Any]]:
@@ -303,11 +315,9 @@ def learning_rates(
     name = type(optimizer).__name__
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
     axes.set_title(figure.fit_text(title or f"Learning-rate range test of {name}"))
-    finite = found.smooth[np.isfinite(found.smooth)]
-    if len(finite):
-        low, high = float(finite.min()), float(finite[0])
-        # The divergence at the end would flatten the part that matters.
-        axes.set_ylim(min(0, low), max(1.5 * high, 1.1 * low))
+    # Higher losses, after the divergence, would flatten the part that matters.
+    if len(found.losses):
+        axes.set_ylim(min(0, float(found.losses.min())), 1.3 * float(found.smooth[0]))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure

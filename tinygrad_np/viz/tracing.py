@@ -96,6 +96,12 @@ def trace(
             )
         run = _Run(who, target, names, keep)
         outputs, steps = run.outputs(inputs)
+        if isinstance(run.error, GraphError):
+            # An input that requires a gradient cannot be changed in place; others can.
+            other = _Run(who, target, names, keep, needs_gradients=False)
+            found_without = other.outputs(inputs)
+            if other.error is None:
+                run, (outputs, steps) = other, found_without
         tensors = run.tensors
     else:
         raise DtypeError(
@@ -127,7 +133,8 @@ class _Step:
     """One call of an op.
 
     `inputs` has one entry per input of the op: the step that computed it, a leaf, a constant number
-    or array, or None if the constant is unknown or the input was omitted.
+    or array, or None if the constant is unknown or the input was omitted. `indices` has the sources
+    of options that are arrays, such as the index of an embedding, by name.
     """
 
     op: Op | None
@@ -143,6 +150,7 @@ class _Step:
     flops: int | None = None
     seconds: float | None = None
     line: str = ""
+    indices: Mapping[str, Any] = field(default_factory=dict)
     raised: Exception | None = None
     error: str = ""
     label: str = ""
@@ -289,6 +297,7 @@ class _Recorder(Observer):
         self._source_of: dict[int, Any] = {}
         # All arrays seen, kept alive so that no two have the same id.
         self._arrays: list[Any] = []
+        self._index_arrays: list[tuple[Array, Any]] = []
         self._is_inside = False
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
@@ -297,6 +306,7 @@ class _Recorder(Observer):
             return call()
         inputs = list(map(self.source, arrays))
         step = _Step(op, options, thread.state.scope, inputs, line=_short_line())
+        step.indices = self._indices(options)
         self.steps.append(step)
         self._is_inside = True
         start = perf_counter()
@@ -336,10 +346,27 @@ class _Recorder(Observer):
         self.step_of[node] = step
         return call()
 
+    def _indices(self, options: Options) -> dict[str, Any]:
+        """Return the sources of the index arrays in options.
+
+        Indexing copies such an array, so its source is the newest array with the same entries.
+        """
+        found = {}
+        for name, value in options.items():
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, np.ndarray) and part.ndim:
+                    for array, source in reversed(self._index_arrays):
+                        if np.array_equal(array, part):
+                            found[name] = source
+                            break
+        return found
+
     def link(self, array: Array, source: Any) -> None:
         """Remember the step, leaf or constant that an array comes from."""
         self._arrays.append(array)
         self._source_of[id(array)] = source
+        if array.dtype.kind in "iub" and isinstance(source, _Step | Variable):
+            self._index_arrays.append((array, source))
 
     def source(self, value: Any) -> Any:
         """Return the source of an input, a Variable or an array; numbers and None are their own."""
@@ -358,7 +385,12 @@ class _Run(Trial):
     """A run of a model or function, without effect on buffers and generators."""
 
     def __init__(
-        self, who: str, target: Callable[..., Any], names: Mapping[str, Any], keep: int | None
+        self,
+        who: str,
+        target: Callable[..., Any],
+        names: Mapping[str, Any],
+        keep: int | None,
+        needs_gradients: bool = True,
     ) -> None:
         super().__init__()
         self.target = target
@@ -370,6 +402,7 @@ class _Run(Trial):
         self.leaf_of: dict[int, Variable] = {}
         """The leaf that stands for each tensor or array passed as an input, by id."""
         self._who = who
+        self._needs_gradients = needs_gradients
         self._recorder = _Recorder(keep)
         self._scopes: list[ModuleScope] = []
         for value in names.values():
@@ -380,6 +413,8 @@ class _Run(Trial):
         """Keep the state of a module that is about to be called, and note the call."""
         super().note_module(module)
         scope: Any = thread.state.scope
+        if not (isinstance(scope, ModuleScope) and scope.module is module):
+            return  # a checkpoint notes the modules that a function could use
         self._scopes.append(scope)
         if not isinstance(scope.outer, ModuleScope):
             for parameter in module.parameters():
@@ -431,9 +466,8 @@ class _Run(Trial):
         if isinstance(value, Tensor) and value.requires_grad and value.node is None:
             leaf = value
         else:
-            leaf = Tensor.wrap(value.data if isinstance(value, Variable) else Tensor(value).data)
-            if leaf.dtype.kind == "f":
-                leaf.requires_grad = True
+            leaf = Tensor(value.data if isinstance(value, Variable) else value)
+            leaf.requires_grad = self._needs_gradients and leaf.dtype.kind == "f"
         self.leaf_of[id(value)] = leaf
         self.input_names[leaf] = getattr(value, "name", "") or name
         self._recorder.link(leaf.data, leaf)
@@ -512,7 +546,9 @@ def _needed(steps: Sequence[_Step], roots: Sequence[Any]) -> list[_Step]:
     waiting = [root for root in roots if isinstance(root, _Step)]
     seen = set(waiting)
     while waiting:
-        below = {source for source in waiting.pop().inputs if isinstance(source, _Step)} - seen
+        step = waiting.pop()
+        sources = [*step.inputs, *step.indices.values()]
+        below = {source for source in sources if isinstance(source, _Step)} - seen
         seen |= below
         waiting += below
     return [step for step in steps if step in seen]
@@ -648,6 +684,8 @@ class _Builder:
             for position, source in enumerate(step.inputs)
             if not (source is None and op is not None and op.input_name(position) in op.optional)
         ]
+        for index in step.indices.values():
+            self._source(index, step, call)
         node = self._new_node("op", op=op.name if op is not None else step.label, call=call)
         node.sweep = sweep_of(step.scope)
         self.node_of[step] = node
@@ -668,8 +706,10 @@ class _Builder:
             arrow = Arrow(source.id, node.id, name, position)
             self.arrow_of[step, position] = arrow
             self.graph.edges.append(arrow)
-        if step.is_view and step.inputs:
-            node.view_of = self.graph.edges[-len(sources)].source
+        if step.is_view and sources:
+            node.view_of = sources[0][1].id
+        for position, (name, source) in enumerate(step.indices.items(), len(step.inputs)):
+            self.graph.edges.append(Arrow(self.node_of[source].id, node.id, name, position))
 
     def _flops(self, op: Op, step: _Step) -> int | None:
         """Return the FLOPs of a step read from the tape; they depend on shapes only."""
