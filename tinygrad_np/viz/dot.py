@@ -160,12 +160,10 @@ class _Writer:
     def _write_arrow(self, graph: graphviz.Digraph, arrow: Arrow) -> None:
         value, attributes = arrow.value, {}
         label = text.sizes(value)
-        if not value.shape and (value.value is not None or arrow.source.kind != "op"):
-            label = ""
-        if arrow.source.kind in ("parameter", "buffer", "input", "constant"):
-            label = ""  # its box says it
-        if arrow.target.kind == "output" and arrow.target.node.shape:
-            label = ""
+        is_leaf = arrow.source.kind not in ("op", "module", "folded")
+        is_shown = len(value.shape) < 2 and text.shows_value(arrow.source)
+        if is_leaf or is_shown or arrow.target.kind == "output":
+            label = ""  # a box at one of its ends shows it
         (first, *_) = arrow.edges
         if self.derivatives and first.derivative is not None:
             label = f"∂ = {sum(edge.derivative or 0.0 for edge in arrow.edges):.4g}"
@@ -219,7 +217,7 @@ class _Writer:
                 ratio = self.most / self.least
                 marks = [self.least * ratio ** (step / steps) for step in range(1, steps + 1)]
             shown = [
-                (f"to {unit(mark)}", style) for mark, style in zip(marks, theme.SCALE, strict=True)
+                (f"≤ {unit(mark)}", style) for mark, style in zip(marks, theme.SCALE, strict=True)
             ]
         # Of a fixed size, as a table otherwise grows to the width of the title.
         width = sum(math.ceil(theme.text_width(name, 9)) + 16 for name, _ in shown)

@@ -440,7 +440,7 @@ class _Folding:
             (user,) = users if len(users) == 1 else (None,)
             folded = user is not None and user.kind != "op"
             is_shown = node.value is not None and node.value.size <= SMALL and not folded
-            if node.kind == "constant" and folded:
+            if node.kind == "constant" and folded and not node.name:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
                 user.parameters.append(node)

@@ -37,9 +37,10 @@ def heading(box: Box) -> str:
     if box.kind == "folded":
         return f"{len(box.nodes)} earlier ops"
     if box.call is not None:
-        return call_title(box, box.call) + times
+        name = f"{box.node.name} = " if box.node.name and box.last is None else ""
+        return name + call_title(box, box.call) + times
     node = box.node
-    if box.kind in ("parameter", "buffer") and box.parameters:
+    if is_group(box):
         owner = node.name.rpartition(".")[0]
         return f"{owner}: parameters" if owner else "parameters"
     if box.kind == "op":
@@ -47,6 +48,11 @@ def heading(box: Box) -> str:
     if box.kind == "constant":
         return node.name or _constant(node)
     return node.name or box.kind
+
+
+def is_group(box: Box) -> bool:
+    """Return whether a box shows the parameters that several boxes share."""
+    return box.kind in ("parameter", "buffer") and bool(box.parameters)
 
 
 def details(box: Box) -> list[str]:
@@ -57,8 +63,8 @@ def details(box: Box) -> list[str]:
         lines += textwrap.wrap(f"{node.op} {node.options}", 44)
     elif box.call is not None:
         ops = [inner.op for inner in box.nodes]
-        if box.call.sweep and len(ops) <= 3:
-            lines.append(", ".join(ops))
+        if box.call.sweep:
+            lines.append(", ".join(ops) if len(ops) <= 3 else f"{len(ops)} ops")
     if box.call is not None:
         if box.call.calls > 1 and box.call.parameters and box.last is None:
             lines.append(f"call {box.call.call} of {box.call.calls}")
@@ -71,21 +77,32 @@ def details(box: Box) -> list[str]:
         lines += textwrap.wrap(options, 44)
     elif box.kind == "output" and node.name and not node.name.startswith("output"):
         lines.append("output")
-    is_leaf = box.kind not in ("op", "module", "folded") and not box.parameters
-    if is_leaf and (node.shape or node.value is None):
-        lines.append(sizes(node))
-    shows_value = box.last is None and box.kind != "folded" and not box.parameters
-    if shows_value and node.value is not None and node.value.size <= SMALL:
-        if box.kind != "constant" or node.name:
-            lines += _value_lines("value", node.value)
+    if box.kind in ("op", "module", "folded"):
+        has_value = shows_value(box)
+    else:
+        has_value = shows_value(box) and (box.kind != "constant" or bool(node.name))
+        if not is_group(box) and (len(node.shape) > 1 or not shows_value(box)):
+            lines.append(sizes(node))
+    if has_value and node.value is not None:
+        lines += _value_lines("value", node.value)
     return lines
+
+
+def shows_value(box: Box) -> bool:
+    """Return whether a box shows the value of its result, if only as its heading."""
+    if box.last is not None or box.kind == "folded" or is_group(box):
+        return False
+    return box.node.value is not None and box.node.value.size <= SMALL
 
 
 def parameter_lines(box: Box) -> list[str]:
     """Return the lines about the parameters of a box."""
     if not box.parameters:
         return []
-    names = [f"{node.name.rpartition('.')[2] or node.kind} {sizes(node)}" for node in box.parameters]
+    names = [
+        f"{node.name.rpartition('.')[2] or node.kind} {sizes(node).removeprefix('length ')}"
+        for node in box.parameters
+    ]
     trained = [node for node in box.parameters if node.kind == "parameter"]
     count = sum(int(np.prod(node.shape)) for node in trained)
     each = " each" if box.last is not None and box.call is not None and box.call.calls == 1 else ""
@@ -97,7 +114,7 @@ def parameter_lines(box: Box) -> list[str]:
 def gradient_lines(box: Box, median: float) -> list[tuple[str, bool]]:
     """Return the lines about the gradient of a box, and whether each is a warning."""
     node = box.node
-    if box.kind == "folded" or box.last is not None or (box.parameters and box.kind != "op"):
+    if box.kind == "folded" or box.last is not None or is_group(box):
         return []
     lines: list[tuple[str, bool]] = []
     if node.grad is not None and node.grad.size <= SMALL:
@@ -146,6 +163,8 @@ def frame_title(frame: Frame) -> str:
 def sizes(node: GraphNode) -> str:
     """Return the shape of a node's result, with its dtype unless that is float32."""
     shape = " × ".join(map(str, node.shape)) or "scalar"
+    if len(node.shape) == 1:
+        shape = f"length {shape}"  # a lone number would read as a value
     usual = node.dtype is None or node.dtype == np.float32
     return shape if usual else f"{shape} {node.dtype}"
 
@@ -230,7 +249,7 @@ def _line(box: Box, indent: str, name: str, sources: list[str], median: float) -
         about = [box.kind, *about] if title != "input" and "parameters" not in title else about
     from_ = f" <- {', '.join(sources)}" if sources else ""
     first = f"{indent}{title}{from_}"
-    if box.kind in ("op", "module") and not (box.node.value is not None and not box.node.shape):
+    if box.kind in ("op", "module") and not (shows_value(box) and len(box.node.shape) < 2):
         about.append(f"-> {sizes(box.node)}")
     if box.error:
         about = [f"FAILED: {box.error}"]
