@@ -4,6 +4,7 @@
 """
 
 import json
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,19 @@ def test_changed_results_are_unknown():
         y += 5
     assert values(trace("draw", z))["mul"] == 2.0  # recomputed from x
     assert values(trace("draw", y))["output"] == 2.0
+
+
+@each("change", [lambda y: operator.imul(y, 2), lambda y: setattr(y, "data", np.array(7.0))])
+def test_values_computed_from_an_overwritten_result_are_unknown(change):
+    """The node of `y` does not include the change, so `z` is not what the graph says."""
+    x = scalar(1.0, name="x")
+    y = x + 1
+    with no_grad():
+        change(y)
+    z = y + 1
+    z.name = "z"
+    assert values(trace("draw", z + 1))["z"] is None
+    assert values(trace("draw", z))["z"] == z.item()
 
 
 @op("x + noise", vjps={"x": lambda grad_out: grad_out})

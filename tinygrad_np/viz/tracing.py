@@ -21,7 +21,7 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Edge, Node, Variable
+from tinygrad_np.autograd.tape import Edge, Node, Variable, clock, last_overwrite
 from tinygrad_np.debug import PACKAGE, find_line
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
 from tinygrad_np.journal import Trial
@@ -208,12 +208,15 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         node: Any = step.node
         for place, position in enumerate(node.plan.inputs):
             source = step.inputs[position]
-            if isinstance(source, _Step) and node.versions[place][0] <= node.order:
+            if isinstance(source, _Step) and node.versions[place][0] <= source.order:
                 source.value = node.saved[place]
         if node.plan.saves_out and node.versions[-1][0] <= node.order:
             step.value = node.saved[-1]
     replayed = []
+    has_overwrites = bool(steps) and last_overwrite[0] > steps[0].order
     for step in steps:
+        if has_overwrites and any(isinstance(source, _Step) for source in step.inputs):
+            continue
         arrays = [_known(source, step) for source in step.inputs]
         size = sum(np.size(array) for array in arrays)
         if keep is not None and size > _REPLAY_LIMIT:
@@ -236,7 +239,7 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
 def _find_constant(step: _Step, arrays: list[Any], tensors: Sequence[Variable]) -> None:
     """Set an unknown constant of a step to the named tensor that gives exactly the known result."""
     unknown = [position for position, array in enumerate(arrays) if array is None]
-    if step.value is None or len(unknown) != 1:
+    if step.value is None or len(unknown) != 1 or step.options:
         return
     (position,) = unknown
     for tensor in tensors:
@@ -321,6 +324,7 @@ class _Recorder(Observer):
             return call()
         inputs = list(map(self.source, arrays))
         step = _Step(op, options, thread.state.scope, inputs, line=_short_line())
+        step.order = next(clock)
         step.indices = self._indices(options)
         self.steps.append(step)
         self._is_inside = True
