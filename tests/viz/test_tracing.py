@@ -88,6 +88,8 @@ def test_scalar_expressions_show_names_constants_and_values():
 def test_given_names_take_precedence():
     x = scalar(1.0, name="own")
     y = x * 2
+    _ = x  # as in a notebook, where it is the last output
+    assert [n.name for n in trace("draw", y, names=locals()).nodes][::2] == ["x", "y"]
     assert [n.name for n in trace("draw", y, names={"x": x, "y": y}).nodes][::2] == ["x", "y"]
 
 
@@ -489,6 +491,12 @@ def cycle():
             ArgumentError,
             r"itself as x\[1\]\['again'\]",
         ),
+        (
+            lambda: trace("draw", freed(), names={scalar(1.0): "x"}),
+            DtypeError,
+            "expected `names` t",
+        ),
+        (lambda: trace("draw", freed(), names=["x"]), DtypeError, "names to tensors, got list"),
         (lambda: trace("draw", nn.ReLU()), ArgumentError, "an input for the model ReLU, got none"),
         (lambda: trace("draw", nn.ReLU(), ["text"]), DtypeError, "Tensor"),
         (
