@@ -102,6 +102,14 @@ def test_gradients_are_deep_copied_but_not_pickled():
     assert len(log) == 1
 
 
+@each("copied", [pickled, copy.copy, copy.deepcopy])
+def test_copies_keep_names(copied):
+    x = Tensor([1.0], requires_grad=True, name="x")
+    y = x * x
+    y.name = "y"
+    assert (copied(x).name, copied(y).name, copied(y.detach()).name) == ("x", "y", "")
+
+
 def test_attributes_of_a_subclass_are_copied():
     class Named(Tensor):
         """A tensor with attributes."""

@@ -1,12 +1,13 @@
 """Creating tensors: values, dtypes, shape arguments, random numbers and errors."""
 
+import copy
 import re
 
 import numpy as np
 import pytest
 
 from tests.tools import each, rng
-from tinygrad_np import Tensor, manual_seed
+from tinygrad_np import Tensor, manual_seed, nn
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 
@@ -275,3 +276,42 @@ def test_where_passes_no_gradient_to_its_condition():
     x = Tensor([3.0, 4.0], requires_grad=True)
     condition.where(x, 0).sum().backward()
     assert (x.grad.tolist(), condition.grad) == ([1.0, 0.0], None)
+
+
+# Names.
+
+
+def test_tensors_have_the_names_that_they_are_given():
+    assert Tensor(1.0).name == ""
+    assert Tensor(1.0, name="a").name == "a"
+    assert nn.Parameter(1.0, name="w").name == "w"
+    x = Tensor(1.0)
+    x.name = "x"
+    assert x.name == "x"
+    x.name = ""
+    assert x.name == ""
+
+
+def test_names_of_results_belong_to_their_nodes():
+    x = Tensor(2.0, requires_grad=True, name="x")
+    y = x * x
+    assert (y.name, y.node.name) == ("", "")
+    y.name = "y"
+    assert (y.name, y.node.name, copy.copy(y).name) == ("y", "y", "y")
+    assert (y * 2).name == ""
+
+
+def test_names_that_are_not_strings_raise():
+    for name in (3, None, b"x"):
+        with pytest.raises(DtypeError, match=r"name: expected a string, got \w+\."):
+            Tensor(1.0, name=name)
+    x = Tensor(1.0, name="x")
+    with pytest.raises(DtypeError, match=r"name: expected a string, got tinygrad_np.tensor.Tensor"):
+        x.name = x
+    assert x.name == "x"
+
+
+def test_modules_name_their_parameters_by_path():
+    layer = nn.Sequential(nn.Linear(2, 1))
+    layer.parameters()
+    assert layer[0].weight.name == "0.weight"

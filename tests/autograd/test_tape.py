@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tools import leaf
-from tinygrad_np import Tensor, no_grad, op
+from tinygrad_np import Tensor, checkpoint, no_grad, op, transforms
 from tinygrad_np.errors import GraphError
 
 
@@ -186,3 +186,41 @@ def test_changing_the_source_of_a_copy_is_allowed():
         w[0] = 5.0
     loss.backward()
     assert w.grad.tolist() == [[2.0, 4.0], [6.0, 8.0]]
+
+
+# Constants on the tape.
+
+
+def test_edges_hold_constant_numbers():
+    x = leaf(2.0)
+    for out, expected in [
+        (x * 3, (x, 3)),
+        (3.5 - x, (3.5, x)),
+        (x**2, (x, 2)),
+        (x * np.float64(0.5), (x, 0.5)),
+        (x.maximum(0), (x, 0)),
+        (x * Tensor(1.0, np.float64), (x, None)),
+        (x * np.ones(()), (x, None)),
+    ]:
+        # Tensors compare entry by entry, so they are compared by identity.
+        places = [edge is x for edge in expected]
+        assert [edge is x for edge in out.node.edges] == places
+        others = [edge for edge in out.node.edges if edge is not x]
+        assert others == [edge for edge in expected if edge is not x]
+
+
+def test_constant_numbers_are_no_targets_or_boundaries():
+    x = leaf(2.0)
+    (second,) = ((3 * x**3).gradient(x, create_graph=True)[0] * 2).gradient(x)
+    assert second.item() == 72.0
+    slope = transforms.grad(lambda x: 3 * x**3)(Tensor(2.0))
+    assert (slope.item(), slope.requires_grad) == (36.0, False)
+    checkpoint(lambda x: 3 * x**3, x).backward()
+    assert x.grad.item() == 36.0
+
+
+def test_replacing_the_data_of_a_leaf_advances_its_version():
+    x = leaf(2.0)
+    node = (x * 2).node
+    x.data = np.array(3.0)
+    assert x.version[0] > node.order

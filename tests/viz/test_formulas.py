@@ -86,6 +86,14 @@ def test_ops_without_source_have_empty_texts():
     assert describe_vjps(space["f"]) == {"x": ""}
 
 
+def test_ops_defined_in_a_function_have_texts():
+    @op("3x", vjps={"x": lambda grad_out: grad_out * 3})
+    def triple(x):
+        return 3 * x
+
+    assert describe_vjps(triple) == {"x": "grad_out * 3"}
+
+
 def test_every_op_has_a_text_for_each_gradient():
     for each_op in ops.table.values():
         texts = describe_vjps(each_op)

@@ -4,6 +4,7 @@
 """
 
 import json
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,8 @@ def test_scalar_expressions_show_names_constants_and_values():
 def test_given_names_take_precedence():
     x = scalar(1.0, name="own")
     y = x * 2
+    _ = x  # as in a notebook, where it is the last output
+    assert [n.name for n in trace("draw", y, names=locals()).nodes][::2] == ["x", "y"]
     assert [n.name for n in trace("draw", y, names={"x": x, "y": y}).nodes][::2] == ["x", "y"]
 
 
@@ -105,6 +108,17 @@ def test_saved_constants_that_are_named_are_inputs():
     x, data = scalar(3.0), Tensor([1.0, 2.0], np.float64)
     node = by_name(trace("draw", x * data, names={"data": data}))["data"]
     assert (node.kind, node.value.tolist()) == ("input", [1.0, 2.0])
+
+
+def test_named_constants_are_found_by_their_result():
+    """The op `sub` saves nothing, but its result is saved by the square."""
+    w, b = scalar(2.0, name="w"), scalar(0.5, name="b")
+    x, y, other = (Tensor(normal(3, seed=seed), np.float64) for seed in range(3))
+    loss = ((w * x + b - y) ** 2).sum()
+    graph = trace("draw", loss, names={"other": other, "y": y, "x": x})
+    assert ("y", "sub") in arrows(graph)
+    assert ("x", "mul") in arrows(graph)
+    assert values(graph)["y"] == y.tolist()
 
 
 def test_unknown_constants_have_no_dtype():
@@ -142,6 +156,19 @@ def test_changed_results_are_unknown():
     assert values(trace("draw", y))["output"] == 2.0
 
 
+@each("change", [lambda y: operator.imul(y, 2), lambda y: setattr(y, "data", np.array(7.0))])
+def test_values_computed_from_an_overwritten_result_are_unknown(change):
+    """The node of `y` does not include the change, so `z` is not what the graph says."""
+    x = scalar(1.0, name="x")
+    y = x + 1
+    with no_grad():
+        change(y)
+    z = y + 1
+    z.name = "z"
+    assert values(trace("draw", z + 1))["z"] is None
+    assert values(trace("draw", z))["z"] == z.item()
+
+
 @op("x + noise", vjps={"x": lambda grad_out: grad_out})
 def noisy(x):
     """Return an op of the user, which could be random."""
@@ -173,12 +200,17 @@ def test_arrays_above_keep_are_dropped():
         assert (graph.edges[0].grad is not None) == is_kept
 
 
-def test_long_chains_and_wide_diamonds_are_traced():
-    x = y = scalar(1.0)
+@pytest.mark.slow
+def test_chains_of_10000_ops_are_traced():
+    y = scalar(1.0)
     for _ in range(10_000):
         y = y + 1.0
-    graph = trace("draw", y, backward=True)
+    graph = trace("draw", y, backward=True, derivatives=True)
     assert (len(graph.edges), graph.nodes[-1].value.item()) == (20_001, 10_001.0)
+
+
+def test_diamonds_of_60_levels_are_traced():
+    x = scalar(1.0)
     for _ in range(60):
         x = x * x
     assert len(trace("draw", x, backward=True, derivatives=True).edges) == 121
@@ -379,8 +411,16 @@ def test_contributions_of_arrows_add_up_to_the_gradient():
 def test_gradients_of_fused_ops_are_attributed_to_their_inputs():
     layer, x = nn.BatchNorm1d(3).astype(np.float64), normal(4, 3)
     graph = trace("draw", lambda x: layer(x).sigmoid(), [x], backward=True)
-    named = {e.input: e.grad.shape for e in graph.edges if e.grad is not None}
+    named = {e.input: e.grad.shape for e in graph.edges if e.input and e.grad is not None}
     assert named == {"x": (4, 3), "weight": (3,), "bias": (3,)}
+
+
+def test_outputs_have_the_gradient_one():
+    x = Tensor(normal(2), requires_grad=True)
+    graph = trace("draw", {"y": x * 2, "best": (x * 2).exp()}, backward=True)
+    for root in graph.nodes[-2:]:
+        (arrow,) = [edge for edge in graph.edges if edge.target == root.id]
+        assert root.grad.tolist() == arrow.grad.tolist() == [1.0, 1.0]
 
 
 def test_statistics_count_zeros_and_nonfinite_entries():
@@ -451,6 +491,12 @@ def cycle():
             ArgumentError,
             r"itself as x\[1\]\['again'\]",
         ),
+        (
+            lambda: trace("draw", freed(), names={scalar(1.0): "x"}),
+            DtypeError,
+            "expected `names` t",
+        ),
+        (lambda: trace("draw", freed(), names=["x"]), DtypeError, "names to tensors, got list"),
         (lambda: trace("draw", nn.ReLU()), ArgumentError, "an input for the model ReLU, got none"),
         (lambda: trace("draw", nn.ReLU(), ["text"]), DtypeError, "Tensor"),
         (

@@ -4,7 +4,8 @@ import ast
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -113,12 +114,12 @@ def _text(value: Any) -> str:
 # The source text of gradients.
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def describe_vjps(op: Op) -> Mapping[str, str]:
     """Return the source text of the VJP of each input, by input name.
 
-    For an op with a definition, it is that of the definition. The text is empty where Python cannot
-    find the source, as for an op defined at the prompt.
+    For an op with a definition, it is that of the definition. The text is empty if Python cannot
+    find the source, for example of an op defined at the prompt.
 
     >>> from tinygrad_np import ops
     >>> dict(describe_vjps(ops.tanh))["x"]
@@ -128,19 +129,13 @@ def describe_vjps(op: Op) -> Mapping[str, str]:
         if op.definition is not None:
             text = f"by definition: {describe_argument(op, 'definition')}"
             return dict.fromkeys(op.differentiable, text)
-        written = _argument(op, "vjps") if op.vjps else None
-        source = _source(op.forward.__module__)
-    except (OSError, TypeError, KeyError, StopIteration, SyntaxError):
+        written = _argument(op, "vjps") if op.vjps else ast.Dict([], [])
+    except (OSError, TypeError, StopIteration, SyntaxError):
+        written = None
+    if not isinstance(written, ast.Dict):
         return dict.fromkeys(op.differentiable_inputs, "")
-    return dict(_entries(source, written))
-
-
-def _entries(source: "_Source", written: ast.expr | None) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each entry of a dict of VJPs."""
-    if isinstance(written, ast.Dict):
-        for key, vjp in zip(written.keys, written.values, strict=True):
-            if isinstance(key, ast.Constant):
-                yield str(key.value), _function_text(source, vjp)
+    entries = zip(written.keys, written.values, strict=True)
+    return {ast.literal_eval(key): _function_text(op, vjp) for key, vjp in entries if key}
 
 
 def describe_argument(op: Op, name: str) -> str:
@@ -150,22 +145,23 @@ def describe_argument(op: Op, name: str) -> str:
     >>> describe_argument(ops.linear, "flops")
     '2 * out.size * x.shape[-1] + (0 if bias is None else out.size)'
     """
-    return _function_text(_source(op.forward.__module__), _argument(op, name))
+    return _function_text(op, _argument(op, name))
 
 
 def _argument(op: Op, name: str) -> ast.expr:
     """Return the syntax tree of an argument passed to `@op` by keyword."""
-    decorated = _source(op.forward.__module__).functions[op.forward.__name__]
+    (decorated,) = ast.parse(textwrap.dedent(inspect.getsource(op.forward))).body
+    assert isinstance(decorated, ast.FunctionDef)
     call = next(d for d in decorated.decorator_list if isinstance(d, ast.Call))
     return next(keyword.value for keyword in call.keywords if keyword.arg == name)
 
 
-def _function_text(source: "_Source", value: ast.expr) -> str:
+def _function_text(op: Op, value: ast.expr) -> str:
     """Return what a lambda or a function with only a return statement computes."""
     if isinstance(value, ast.Lambda):
         return ast.unparse(value.body)
     if isinstance(value, ast.Name):
-        function = source.functions.get(value.id)
+        function = _functions(op.forward.__module__).get(value.id)
         body = [s for s in function.body if not isinstance(s, ast.Expr)] if function else []
         if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
             return ast.unparse(body[0].value)
@@ -173,12 +169,11 @@ def _function_text(source: "_Source", value: ast.expr) -> str:
     return ast.unparse(value)
 
 
-class _Source:
-    """The parsed functions of a module."""
-
-    def __init__(self, module: str) -> None:
+@functools.cache
+def _functions(module: str) -> Mapping[str, ast.FunctionDef]:
+    """Return the functions of a module by name; none if it has no source, like a notebook."""
+    try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
-        self.functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-
-
-_source: Callable[[str], _Source] = functools.cache(_Source)
+    except (OSError, TypeError):
+        return {}
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
