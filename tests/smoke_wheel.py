@@ -1,4 +1,4 @@
-"""Smoke test of an installed wheel, run outside the checkout: train, save, load, draw a graph."""
+"""Smoke test of an installed wheel, run outside the checkout: train, save, load, draw, explore."""
 
 import tempfile
 from pathlib import Path
@@ -31,6 +31,8 @@ def main():
         path = Path(folder) / "model.safetensors"
         train.save(path, model.state_dict())
         DigitsCNN().load_state_dict(train.load(path))
+        page = viz.explore(model, Path(folder) / "graph.html", images[:1])
+        print(page.stat().st_size, "bytes in the page of the explorer")
     print(len(viz.draw(model, images[:1]).source), "characters in the graph drawing")
     if cli.main(["summary", "LeNet"]):
         raise SystemExit("the command line failed")

@@ -11,6 +11,7 @@ from tinygrad_np.viz.attribution import (
     saliency_map,
 )
 from tinygrad_np.viz.drawing import Drawing, draw, render
+from tinygrad_np.viz.explorer import explore
 from tinygrad_np.viz.figure import Figure, save
 from tinygrad_np.viz.inside import (
     Histograms,
@@ -52,6 +53,7 @@ __all__ = [
     "confusion",
     "curves",
     "draw",
+    "explore",
     "feature_maps",
     "filters",
     "grad_cam",

@@ -1,0 +1,337 @@
+"""The explorer in a real browser."""
+
+import re
+
+import numpy as np
+import pytest
+
+from models import DigitsCNN
+from tests.tools import each
+from tinygrad_np import Tensor, manual_seed, nn, viz
+from tinygrad_np.viz import explorer
+from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
+
+pytestmark = pytest.mark.browser
+
+
+class MLP(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(3, 4)
+        self.fc2 = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.fc2(self.fc1(x).tanh())
+
+
+@pytest.fixture
+def network(tmp_path):
+    """Page of a network with a loss, and the network with its gradients."""
+    manual_seed(0)
+    model = MLP()
+    x = Tensor([[0.5, -1.0, 2.0], [1.0, 0.0, -0.5]])
+    loss = model(x).cross_entropy(Tensor([0, 1]))
+    path = viz.explore(loss, tmp_path / "graph.html", names={"x": x, "loss": loss})
+    loss.backward()
+    return path, model
+
+
+@pytest.fixture
+def expression(tmp_path):
+    """Page of ((a * b + a).tanh() ** 2), with `a` used twice, and the gradient of `a`."""
+    a, b = Tensor(0.5, requires_grad=True), Tensor(-3.0, requires_grad=True)
+    y = (a * b + a).tanh() ** 2
+    path = viz.explore(y, tmp_path / "graph.html", names={"a": a, "b": b, "y": y})
+    y.backward()
+    return path, a.grad.item()
+
+
+def box(page, text):
+    """Return the box with a title."""
+    # Escaped for JavaScript, which knows no escaped spaces.
+    exactly = re.compile("^" + re.sub(r"[\[\]().*+?]", r"\\\g<0>", text) + "$")
+    title = page.locator("text.title", has_text=exactly)
+    return page.locator("svg .box").filter(has=title)
+
+
+def numbers(text):
+    return np.array([float(found) for found in re.findall(r"-?[\d.]+(?:e[+-]?\d+)?", text)])
+
+
+def caption(page):
+    return page.inner_text("#caption")
+
+
+def test_a_module_unfolds_and_folds_by_click_and_keyboard(show, network):
+    page = show(network[0])
+    assert box(page, "weight").count() == 0
+    box(page, "fc1: Linear").click()
+    assert box(page, "weight").count() == 1
+    assert box(page, "fc1: Linear").count() == 0
+    page.keyboard.press("Enter")  # the frame's title keeps the focus
+    assert box(page, "fc1: Linear").count() == 1
+    page.click("#unfold")
+    assert box(page, "weight").count() == 2
+    page.click("#fold")
+    assert page.locator("svg .box").count() == 5  # MLP folded
+
+
+def test_search_unfolds_what_hides_a_match(show, network):
+    page = show(network[0])
+    page.fill("#query", "fc2.weight")
+    assert page.inner_text("#matches") == "1 match"
+    page.keyboard.press("Enter")
+    assert page.inner_text("#matches") == "1 of 1"
+    assert "match" in box(page, "weight").get_attribute("class")
+    assert page.inner_text("#details h2") == "fc2.weight"
+    page.fill("#query", "nothing has this name")
+    assert page.inner_text("#matches") == "0 matches"
+
+
+def test_search_goes_round(show, network):
+    page = show(network[0])
+    page.fill("#query", "bias")
+    titles = []
+    for _ in range(3):
+        page.keyboard.press("Enter")
+        titles.append(page.inner_text("#details h2"))
+    assert titles == ["fc1.bias", "fc2.bias", "fc1.bias"]
+
+
+@each("name", ["fc1.weight", "fc2.bias"])
+def test_gradients_at_the_end_are_those_of_backward(show, network, name):
+    path, model = network
+    page = show(path)
+    page.click("#first")
+    page.click("#last")
+    page.fill("#query", name)
+    page.keyboard.press("Enter")
+    found = numbers(page.inner_text('#details [data-role="gradient"]'))
+    expected = dict(model.named_parameters())[name].grad.numpy()
+    np.testing.assert_allclose(found, expected.ravel(), rtol=1e-3)
+
+
+def test_steps_go_forward_and_then_backward(show, network):
+    page = show(network[0])
+    page.keyboard.press("Home")
+    assert caption(page).startswith("Start:")
+    captions = []
+    while page.is_enabled("#step"):
+        page.keyboard.press("ArrowRight")
+        captions.append(caption(page))
+    words = [text.split()[0] + " " + text.split()[1] for text in captions]
+    forward = [place for place, text in enumerate(words) if text.startswith("Forward,")]
+    backward = [place for place, text in enumerate(words) if text == "Backward of"]
+    assert len(forward) == len(backward) == 4
+    assert max(forward) < min(backward)
+    assert "Backward of tanh" in captions[backward[2]]
+    assert captions[-1].startswith("End: all gradients have arrived")
+    page.keyboard.press("ArrowLeft")
+    assert caption(page) == captions[-2]
+
+
+def test_values_and_gradients_arrive_one_by_one(show, expression):
+    path, _ = expression
+    page = show(path)
+    page.click("#first")
+    assert box(page, "mul").locator(".row").count() == 0
+    assert box(page, "a").locator(".value").text_content() == "value0.5"
+    page.click("#step")
+    assert box(page, "mul").locator(".value").text_content() == "value-1.5"
+    assert box(page, "add").locator(".row").count() == 0
+    page.click("#last")
+    assert page.locator("svg .grad").count() >= 6
+
+
+def test_contributions_to_a_gradient_are_added_up(show, expression):
+    path, expected = expression
+    page = show(path)
+    box(page, "a").click()
+    parts = page.locator("#details .term pre").all_inner_texts()
+    assert len(parts) == 2
+    total = numbers(page.inner_text('#details [data-role="gradient"]'))
+    np.testing.assert_allclose(sum(map(float, parts)), total, rtol=1e-3)
+    np.testing.assert_allclose(total, expected, rtol=1e-3)
+    while "Backward of add" not in caption(page):
+        page.keyboard.press("ArrowLeft")
+    box(page, "a").click()
+    assert "1 of 2 contributions" in page.inner_text("#details")
+
+
+def test_the_panel_shows_the_rule_with_its_arrays(show, expression):
+    page = show(expression[0])
+    while "Backward of tanh" not in caption(page):
+        page.keyboard.press("ArrowLeft")
+    rule = page.locator("#details .rule")
+    out = np.tanh(0.5 * -3.0 + 0.5)
+    assert "grad of x = " in rule.inner_text()
+    assert "grad_out" in rule.inner_text()
+    found = numbers(rule.locator("pre").all_inner_texts()[-1])
+    np.testing.assert_allclose(found, 2 * out * (1 - out**2), rtol=1e-3)
+
+
+def test_the_slider_sets_the_step(show, network):
+    page = show(network[0])
+    page.locator("#slider").fill("1")
+    assert page.inner_text("#position").startswith("1 of ")
+    assert caption(page).startswith("Forward, linear in fc1")
+
+
+def test_play_runs_to_the_end(show, expression):
+    page = show(expression[0])
+    page.clock.install()
+    page.click("#play")
+    assert page.inner_text("#play") == "Pause"
+    assert page.inner_text("#position").startswith("0 of ")
+    page.clock.run_for(60_000)
+    assert page.inner_text("#play") == "Play"
+    assert caption(page).startswith("End:")
+
+
+def test_hover_and_focus_show_details(show, network):
+    page = show(network[0])
+    box(page, "fc1: Linear").hover()
+    assert "16" in page.inner_text("#details dl")
+    page.keyboard.press("Tab")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.box')?.textContent.includes('tanh')"):
+            break
+    assert page.inner_text("#details h2") == "tanh"
+    assert "kind" in page.inner_text("#details dl")
+
+
+def test_heat_maps_show_large_arrays(show, tmp_path):
+    manual_seed(0)
+    path = viz.explore(DigitsCNN(), tmp_path / "graph.html", Tensor.ones(1, 1, 8, 8))
+    page = show(path)
+    assert page.locator("svg image").count() > 5
+    page.fill("#query", "conv1.weight")
+    page.keyboard.press("Enter")
+    assert page.locator("#details img").count() >= 8
+
+
+def test_names_are_text(show, tmp_path):
+    evil = "<img onerror=alert(1) src=x>"
+    x = Tensor(2.0, requires_grad=True)
+    page = show(viz.explore(x * x, tmp_path / "graph.html", names={evil: x}))
+    assert box(page, evil).count() == 1
+    box(page, evil).click()
+    assert page.inner_text("#details h2") == evil
+    assert page.locator("body img").count() == 0
+
+
+def test_odd_arrays_are_shown(show, tmp_path):
+    arrays = {
+        "nan": np.float32([np.nan, np.inf, -np.inf]),
+        "many nan": np.full((20, 20), np.nan),
+        "empty": np.zeros((0, 3)),
+        "scalar": np.float64(1e-30),
+        "flags": np.array([True, False]),
+    }
+    nodes = [
+        GraphNode(f"n{i}", "input", name, shape=array.shape, value=array)
+        for i, (name, array) in enumerate(arrays.items())
+    ]
+    path = tmp_path / "graph.html"
+    path.write_text(explorer._page(Graph("odd", nodes, [])), encoding="utf-8")
+    page = show(path)
+    assert box(page, "nan").locator(".value").text_content().endswith("nan, inf, -inf")
+    assert box(page, "flags").locator(".value").text_content().endswith("True, False")
+    box(page, "many nan").click()
+    assert "400 nan or inf" in page.inner_text("#details")
+    box(page, "empty").click()
+    assert "empty, 0 × 3" in page.inner_text("#details")
+
+
+def large_graph(blocks, ops):
+    """Return a chain of residual blocks with a skip connection around each."""
+    call = ModuleCall("m0", "", "Net", "", 0)
+    calls = [call]
+    nodes = [GraphNode("n0", "input", "x", value=np.ones(3))]
+    edges = []
+    for block in range(blocks):
+        inner = ModuleCall(f"m{block + 1}", f"blocks.{block}", "Block", "", 0, call)
+        calls.append(inner)
+        start = last = nodes[-1].id
+        for op in range(ops):
+            node = GraphNode(f"n{len(nodes)}", "op", op="mul", call=inner, value=np.ones(3))
+            nodes.append(node)
+            edges.append(Edge(last, node.id, "x"))
+            if op == ops - 1:
+                edges.append(Edge(start, node.id, "y", 1))
+            last = node.id
+    return Graph("Net", nodes, edges, calls, (nodes[-1].id,))
+
+
+def test_a_graph_of_500_ops_unfolds(show, tmp_path):
+    path = tmp_path / "graph.html"
+    path.write_text(explorer._page(large_graph(50, 10)), encoding="utf-8")
+    page = show(path)
+    assert page.locator("svg .box").count() == 51
+    page.click("#unfold")
+    assert page.locator("svg .box").count() == 501
+    page.fill("#query", "blocks.49")
+    page.keyboard.press("Enter")
+    assert page.locator("svg .box.match").count() == 10
+
+
+@each("scheme", ["light", "dark"])
+@each("width", [360, 1440])
+def test_nothing_is_cut_off(show, network, width, scheme):
+    page = show(network[0], viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    graph = page.locator("#drawing").bounding_box()
+    frame = page.locator("#graph svg").bounding_box()
+    assert graph["x"] >= frame["x"]
+    assert graph["x"] + graph["width"] <= frame["x"] + frame["width"]
+
+
+def test_no_boxes_overlap(show, network):
+    page = show(network[0])
+    page.click("#unfold")
+    boxes = [one.bounding_box() for one in page.locator("svg .box rect.body").all()]
+    for place, a in enumerate(boxes):
+        for b in boxes[:place]:
+            apart = (
+                a["x"] + a["width"] <= b["x"]
+                or b["x"] + b["width"] <= a["x"]
+                or a["y"] + a["height"] <= b["y"]
+                or b["y"] + b["height"] <= a["y"]
+            )
+            assert apart
+
+
+def contrast(one, other):
+    def luminance(color):
+        parts = np.array([int(part) for part in re.findall(r"\d+", color)[:3]]) / 255
+        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    high, low = sorted([luminance(one), luminance(other)], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@each("scheme", ["light", "dark"])
+def test_text_has_enough_contrast(show, network, scheme):
+    page = show(network[0], color_scheme=scheme)
+    page.click("#unfold")
+    pairs = page.evaluate(
+        """[...document.querySelectorAll('svg .box')].flatMap((box) =>
+            [...box.querySelectorAll('text')].map((text) => [
+                getComputedStyle(text).fill,
+                getComputedStyle(box.querySelector('.body')).fill,
+            ]))"""
+    )
+    assert pairs
+    assert min(contrast(*pair) for pair in pairs) >= 4.5
+
+
+def test_every_control_has_a_name(show, network):
+    page = show(network[0])
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll('button, input, [role=button]')].filter((one) =>
+            !(one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.length)
+        ).map((one) => one.outerHTML)"""
+    )
+    assert unnamed == []
