@@ -504,3 +504,27 @@ def test_variadic_kernel_reports_its_own_flops():
     with profile() as table:
         total(*[leaf(np.ones(5)) for _ in range(3)]).backward(np.ones(5))
     assert {row.op: row.backward_flops for row in table.rows()}["<lambda>"] == 21
+
+
+def test_rows_and_table_are_sorted_by_a_column():
+    with profile() as table:
+        x = Tensor(np.ones((40, 40)))
+        x @ x
+        for _ in range(3):
+            x + 1
+    assert [row.op for row in table.rows(by="flops")] == ["batched_matmul", "add"]
+    assert [row.op for row in table.rows(by="calls")] == ["add", "batched_matmul"]
+    assert [row.op for row in table.rows(by="nbytes")] == ["add", "batched_matmul"]
+    assert [row.op for row in table.rows(by="op")] == ["add", "batched_matmul"]
+    assert [row.op for row in table.rows(by="module")] == ["add", "batched_matmul"]
+    seconds = [row.seconds for row in table.rows()]
+    assert seconds == sorted(seconds, reverse=True)
+    names = [line.split()[0] for line in str(table.table(by="flops")).splitlines()[3:5]]
+    assert names == ["batched_matmul", "add"]
+    assert table._repr_html_() == table.table()._repr_html_()
+
+
+def test_unknown_column_raises():
+    message = r"^profile: expected `by` to be 'seconds', .* or 'module', got 'time'\.$"
+    with pytest.raises(ArgumentError, match=message):
+        profile().table(by="time")

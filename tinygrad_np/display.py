@@ -56,7 +56,7 @@ def preformatted(text: str) -> str:
     return f'<pre style="{style}">{escape(text)}</pre>'
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Table:
     """A table that prints as aligned columns and shows as an HTML table in a notebook.
 
@@ -109,7 +109,10 @@ class Table:
         pairs = list(zip(cells, widths, strict=True))
         names = [text.ljust(width) for text, width in pairs[: self.names]]
         line = "  ".join(names + [text.rjust(width) for text, width in pairs[self.names :]])
-        return line.rstrip() if self.names == len(cells) else line
+        if self.names < len(cells):
+            return line
+        # The lines of a last cell with several lines start in the same column.
+        return line.rstrip().replace("\n", "\n" + " " * (sum(widths[:-1]) + 2 * len(widths) - 2))
 
     def _spans(self, widths: Sequence[int]) -> str:
         parts, start = [], 0
@@ -125,7 +128,8 @@ class Table:
         parts.append(f'<table style="{_TABLE}">')
         if self.spans:
             cells = "".join(
-                f'<th colspan="{columns}" style="text-align:center">{escape(title)}</th>'
+                f'<th colspan="{columns}" style="text-align:center;'
+                f'{f"border-bottom:{_RULE}" if title else ""}">{escape(title)}</th>'
                 for title, columns in self.spans
             )
             parts.append(f"<tr>{cells}</tr>")
@@ -142,7 +146,8 @@ class Table:
     def _row(self, tag: str, cells: Sequence[str], style: str) -> str:
         aligned = ["left"] * self.names + ["right"] * (len(cells) - self.names)
         inner = "".join(
-            f'<{tag} style="text-align:{side};padding:1px 10px;white-space:pre-wrap">'
+            f'<{tag} style="text-align:{side};padding:1px 10px;vertical-align:top;'
+            f'white-space:pre-wrap">'
             f"{escape(text)}</{tag}>"
             for side, text in zip(aligned, cells, strict=True)
         )

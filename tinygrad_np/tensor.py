@@ -859,14 +859,14 @@ class Tensor(Variable):
         """Return the values, preceded by the name, shape, dtype and origin in bold."""
         own = [fact for fact in self._facts() if not fact.startswith(("shape=", "dtype=", "name="))]
         title = ", ".join([f"shape {self.shape}", str(self.dtype), *own])
-        if name := getattr(self, "name", ""):
+        if name := self.name:
             title = f"{name}: {title}"
         values = preformatted(np.array2string(self.data, separator=", "))
-        return f"<div><b>Tensor</b> {escape(title)}</div>{values}"
+        return f"<div><b>{escape(type(self).__name__)}</b> {escape(title)}</div>{values}"
 
     def _facts(self) -> list[str]:
         """Return what `repr` shows after the values."""
-        name, size = getattr(self, "name", ""), self.data.size
+        name, size = self.name, self.data.size
         facts = [f"name={name!r}"] if name else []
         is_abbreviated = size > np.get_printoptions()["threshold"]
         if is_abbreviated or not size:

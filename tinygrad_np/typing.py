@@ -48,7 +48,7 @@ class Scope:
     outer: "Scope | None"
 
     def __repr__(self) -> str:
-        return f"<Scope of {self.kind} {self.path}>"
+        return f"<Scope of {self.kind}{self.path and ' '}{self.path}>"
 
     @property
     def path(self) -> str:

@@ -2,10 +2,12 @@
 
 import csv
 import functools
+import io
 import json
 import math
 import re
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -114,6 +116,60 @@ def test_history_save_raises_for_other_suffixes_and_missing_directories(tmp_path
         train.History().save(tmp_path / "no" / "a.json")
 
 
+def history_of(*losses, name="validation_loss"):
+    history = train.History()
+    history.epochs = [{"epoch": i, name: loss} for i, loss in enumerate(losses, 1)]
+    return history
+
+
+def test_history_prints_a_table_that_marks_the_lowest_validation_loss():
+    history = history_of(3.0, math.nan, 1.0, None, 2.0)
+    history.epochs[1]["train_accuracy"] = 0.5
+    history.interrupted = True
+    assert str(history).splitlines() == [
+        "epoch  validation loss  train accuracy",
+        "--------------------------------------",
+        "    1           3.0000                ",
+        "    2              nan          50.00%",
+        "    3           1.0000                  *",
+        "    4                                 ",
+        "    5           2.0000                ",
+        "--------------------------------------",
+        "best epoch: 3 (lowest validation loss)",
+        "interrupted by Ctrl-C",
+    ]
+
+
+def test_history_without_validation_marks_the_lowest_training_loss():
+    assert str(history_of(1.0, name="train_loss")).splitlines()[2:] == [
+        "    1      1.0000  *",
+        "-----------------",
+        "best epoch: 1 (lowest train loss)",
+    ]
+    assert "best" not in str(history_of(math.nan))
+    assert "best" not in str(history_of(1.0, name="own_loss"))
+
+
+def test_long_history_keeps_its_best_epoch():
+    losses = [abs(epoch - 30.0) for epoch in range(1, 101)]
+    lines = str(history_of(*losses)).splitlines()
+    assert lines[2 + 5].split() == ["...", "..."]
+    assert lines[2 + 6] == "   30           0.0000  *"
+    assert len(lines) == 2 + 5 + 3 + 15 + 2
+    assert len(str(history_of(*losses[:20])).splitlines()) == 2 + 20 + 2
+
+
+def test_history_html_draws_losses_and_accuracies():
+    history = trainer_of().fit(loader(), 2, validation())
+    html = history._repr_html_()
+    assert html.count("<svg") == 2
+    assert ">loss by epoch</text>" in html
+    assert ">accuracy by epoch</text>" in html
+    assert html.count(">validation</text>") == 2
+    assert html.count("<circle") == 2 * 2 * 2
+    assert "<svg" not in history_of(math.nan)._repr_html_()
+
+
 # Progress.
 
 
@@ -150,3 +206,109 @@ def test_progress_bar_on_a_terminal_is_removed_after_each_epoch_and_ctrl_c(capsy
     assert re.search(r"train loss 2\.\d+, train accuracy \d+\.\d\d%", output.err)
     assert progress._bar is None
     assert len(output.out.splitlines()) == 1
+
+
+# Progress in a notebook.
+
+
+class Kernel:
+    """Stands in for IPython in a Jupyter kernel: keeps what each output shows last."""
+
+    def __init__(self, monkeypatch):
+        self.outputs, self.updates = [], 0
+        shell = types.SimpleNamespace(kernel=None)
+        package = types.SimpleNamespace(get_ipython=lambda: shell)
+        display = types.SimpleNamespace(display=self.display)
+        monkeypatch.setitem(sys.modules, "IPython", package)
+        monkeypatch.setitem(sys.modules, "IPython.display", display)
+
+    def display(self, data, *, raw, display_id):
+        assert raw
+        assert display_id
+        place = len(self.outputs)
+        self.outputs.append(data["text/plain"])
+
+        def update(data, *, raw):
+            assert raw
+            self.outputs[place] = data["text/plain"]
+            self.updates += 1
+
+        return types.SimpleNamespace(update=update)
+
+
+def test_progress_in_a_notebook_updates_a_line_per_epoch(monkeypatch, capsys):
+    kernel = Kernel(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(callbacks, "_SECONDS", 0)
+    seen = []
+    note = Do("batch_end", lambda state: seen.append(kernel.outputs[-1]), STEPS)
+    history = trainer_of(train.Progress(), note).fit(loader(), 2)
+    assert [line[:22] for line in kernel.outputs] == [
+        "epoch 1/2: train loss ",
+        "epoch 2/2: train loss ",
+    ]
+    assert f"train loss {history.epochs[1]['train_loss']:.4f}" in kernel.outputs[1]
+    assert seen[0].startswith(f"epoch 1/2: step {STEPS}/{STEPS}, train loss")
+    assert kernel.updates == 2 * (STEPS + 1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_in_a_notebook_updates_seldom_and_survives_a_failing_display(monkeypatch):
+    kernel = Kernel(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(callbacks, "_SECONDS", 1e9)
+    trainer_of(train.Progress()).fit(loader(), 1)
+    assert kernel.updates == 1
+    monkeypatch.delitem(sys.modules, "IPython.display")
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    trainer_of(train.Progress()).fit(loader(), 1)
+    assert len(kernel.outputs) == 1
+
+
+def test_progress_in_a_notebook_keeps_the_line_of_an_interrupted_epoch(monkeypatch):
+    kernel = Kernel(monkeypatch)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(callbacks, "_SECONDS", 0)
+    trainer_of(train.Progress(), Do("batch_end", ctrl_c, 2)).fit(loader(), 2)
+    assert len(kernel.outputs) == 1
+    assert kernel.outputs[0].startswith(f"epoch 1/2: step 2/{STEPS}, ")
+
+
+def test_progress_in_a_notebook_with_widgets_shows_the_bar_of_tqdm(monkeypatch, capsys):
+    kernel, bars = Kernel(monkeypatch), []
+
+    def bar(**options):
+        bars.append(options)
+        return callbacks.tqdm(**options, file=io.StringIO())
+
+    monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
+    monkeypatch.setitem(sys.modules, "ipywidgets", types.SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", types.SimpleNamespace(tqdm=bar))
+    trainer_of(train.Progress()).fit(loader(), 1)
+    assert bars == [{"total": STEPS, "desc": "epoch 1/1", "leave": False}]
+    assert kernel.outputs == []
+    assert capsys.readouterr().out.startswith("epoch 1/1: train loss")
+
+
+NOTEBOOK = """
+from tinygrad_np import data, nn, optim, train
+train_set, _ = data.digits()
+model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+trainer = train.Trainer(model, optim.SGD(model.parameters(), lr=0.1), callbacks=[train.Progress()])
+trainer.fit(data.DataLoader(train_set, 16, shuffle=True, seed=0), 3)
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_stores_a_line_per_epoch_and_the_history():
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    *lines, history = notebook.cells[0].outputs
+    texts = [output.get("text") or output.data["text/plain"] for output in lines]
+    text = "\n".join(texts)
+    assert re.findall(r"epoch (\d)/3: train loss ", text) == ["1", "2", "3"]
+    assert not any(output.get("name") == "stderr" for output in lines)
+    assert "<svg" in history.data["text/html"]
+    assert history.data["text/plain"].startswith("epoch  train loss")

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_np import random
 from tinygrad_np.checks import is_integer, is_real
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 
@@ -61,6 +62,12 @@ class Augmentation:
     flip: bool = False
     noise: float = 0.0
     erasing: float = 0.0
+
+    @safe
+    def __repr__(self) -> str:
+        """Return the changes that are on."""
+        on = [f"{name}={value!r}" for name, value in vars(self).items() if value]
+        return f"Augmentation({', '.join(on)})"
 
     def __post_init__(self) -> None:
         if isinstance(self.shift, bool) or not is_integer(self.shift):

@@ -504,7 +504,7 @@ def _html(module: Module, path: str, paths: dict[int, str]) -> str:
     total = sum(parameter.numel() for parameter in parameters)
     frozen = sum(one.numel() for one in parameters if not one.requires_grad)
     own = escape(module.describe())
-    text = f"<b>{escape(type(module).__name__)}</b>({own})"
+    text = f"<b>{escape(type(module).__name__)}</b>" + (f"({own})" if own else "")
     if path:
         text = f"<code>{escape(path.rpartition('.')[2])}</code> {text}"
     if id(module) in paths:

@@ -227,7 +227,7 @@ class History(Callback):
                 if name.rpartition("_")[2] == kind
             }
             if lines:
-                charts.append(line_chart(kind, lines, first, marked, spec))
+                charts.append(line_chart(f"{kind} by epoch", lines, first, marked, spec))
         return f"<div>{''.join(charts)}</div>{self._table()._repr_html_()}"
 
     def for_json(self) -> list[dict[str, Any]]:

@@ -121,13 +121,13 @@ class Trainer:
             "loss": _function_name(self.loss),
         }
         if self.schedule is not None:
-            values["schedule"] = f"{self.schedule}, once per {self.schedule_per}"
+            values["schedule"] = f"once per {self.schedule_per}: {self.schedule}"
         values |= {
             name: limit
             for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value))
             if limit is not None
         }
-        values["callbacks"] = ", ".join(repr(one) for one in self.callbacks[1:]) or "none"
+        values["callbacks"] = "\n".join(map(repr, self.callbacks[1:])) or "none"
         values["trained"] = (
             f"{number_of(self.state.epoch, 'epoch')}, {number_of(self.state.step, 'step')}"
         )
