@@ -79,7 +79,9 @@ class _Writer:
         self._rank_titles(graph, self.picture.root)
         return str(graph.source)
 
-    def _write_items(self, graph: graphviz.Digraph, items: Sequence[Box | Frame], level: int) -> None:
+    def _write_items(
+        self, graph: graphviz.Digraph, items: Sequence[Box | Frame], level: int
+    ) -> None:
         for item in items:
             if isinstance(item, Box):
                 graph.node(item.id, self._label(item))
@@ -158,7 +160,8 @@ class _Writer:
         return _table(rows, f'border="{bold}" color="{style.border}" bgcolor="{style.fill}"')
 
     def _write_arrow(self, graph: graphviz.Digraph, arrow: Arrow) -> None:
-        value, attributes = arrow.value, {}
+        value = arrow.value
+        attributes: dict[str, str] = {}
         label = text.sizes(value)
         is_leaf = arrow.source.kind not in ("op", "module", "folded")
         is_shown = len(value.shape) < 2 and text.shows_value(arrow.source)
@@ -205,7 +208,9 @@ class _Writer:
             if has_chips and "parameter" not in kinds:
                 shown.append(("parameter", theme.STYLES["parameter"]))
             if {"op", "module"} <= kinds:
-                shown = [(("op, layer", s) if n == "op" else (n, s)) for n, s in shown if n != "layer"]
+                shown = [
+                    (("op, layer", s) if n == "op" else (n, s)) for n, s in shown if n != "layer"
+                ]
             sweeps = {min(box.sweep, 2) for box in self.picture.boxes()}
             for sweep, name in ((1, "backward"), (2, "second")):
                 if sweep in sweeps:
@@ -259,13 +264,10 @@ def _amount(box: Box, color_by: str) -> float | None:
 
 
 def _scaled(value: float, units: Sequence[str], base: float) -> str:
-    for unit in units[:-1]:
-        if value < base:
-            break
-        value /= base
-    else:
-        unit = units[-1]
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    power = 0
+    while value >= base and power < len(units) - 1:
+        value, power = value / base, power + 1
+    return f"{value:.0f} {units[power]}" if value >= 100 else f"{value:.3g} {units[power]}"
 
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -292,7 +294,9 @@ def _cell(
     inside = "<br/>".join(map(html.escape, lines))
     inside = f"<b>{inside}</b>" if bold else inside
     extra = f" {extra}" if extra else ""
-    return f'<td width="{width}"{color}{align}{extra}><font point-size="{size}">{inside}</font></td>'
+    return (
+        f'<td width="{width}"{color}{align}{extra}><font point-size="{size}">{inside}</font></td>'
+    )
 
 
 def _row(words: str, size: int, **style: object) -> str:
@@ -301,5 +305,5 @@ def _row(words: str, size: int, **style: object) -> str:
 
 def _table(rows: list[str], attributes: str = 'border="0"') -> str:
     style = ' style="rounded"' if "bgcolor" in attributes else ""
-    body = "".join(rows)
-    return f'<<table cellborder="0" cellspacing="1" cellpadding="2" {attributes}{style}>{body}</table>>'
+    layout = f'cellborder="0" cellspacing="1" cellpadding="2" {attributes}{style}'
+    return f"<<table {layout}>{''.join(rows)}</table>>"

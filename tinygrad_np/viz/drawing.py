@@ -202,10 +202,8 @@ def render(drawing: Drawing, path: str | Path) -> Path:
                 f"{path}: cannot render {kind.upper()}: neither Graphviz's `dot` nor pygraphviz is "
                 f"installed. The graph was written to {source}. {_INSTALL}"
             )
-        if kind == "svg":
-            content = drawing.to_svg().encode()
-        else:
-            content = renderer(drawing.source, kind)
+        is_svg = kind == "svg"
+        content = drawing.to_svg().encode() if is_svg else renderer(drawing.source, kind)
     write_bytes(path, content)
     return path
 

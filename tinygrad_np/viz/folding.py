@@ -439,7 +439,8 @@ class _Folding:
                 continue
             (user,) = users if len(users) == 1 else (None,)
             folded = user is not None and user.kind != "op"
-            is_shown = node.value is not None and node.value.size <= SMALL and not folded
+            value = None if folded else node.value
+            is_shown = value is not None and value.size <= SMALL and value.ndim <= 2
             if node.kind == "constant" and folded and not node.name:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
@@ -509,18 +510,17 @@ class _Folding:
         present = set(shown)
         for edge in self.graph.edges:
             source, target = self.where.get(edge.source), self.where.get(edge.target)
-            if source not in present or target not in present:
+            if source is None or target is None or not {source, target} <= present:
                 continue
-            assert source is not None and target is not None  # noqa: S101  (for mypy)
             repeat = self._leads_to_next(edge)
             if source is target and not repeat:
                 continue
             value = self.by_id[edge.source]
-            key = (source, target, value.shape, value.dtype, repeat)
+            key: tuple[Any, ...] = (source, target, value.shape, value.dtype, repeat)
             if repeat:
                 # One arrow leads on to the next step, to the first box there that reads it.
                 key = (source, repeat)
-            elif source.kind == "op" and source.last is None:
+            elif source.kind not in ("module", "folded") and source.last is None:
                 key = (*key, edge.source)
                 if target.kind == "op" and target.last is None:
                     key = (*key, edge.position)  # x * x takes two arrows
@@ -531,7 +531,7 @@ class _Folding:
                 arrows[key] = Arrow(source, target, value, [], repeat, view)
             arrows[key].edges.append(edge)
         title = self.graph.title
-        if self.root.call is not None or len(self.outermost) == 1 and title:
+        if self.root.call is not None or (len(self.outermost) == 1 and title):
             call = self.root.call or self.outermost[0]
             title = f"{call.kind}({call.description})" if call.description else call.kind
             title += f": {call.parameters:,} parameters" if call.parameters else ""

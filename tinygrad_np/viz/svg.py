@@ -69,7 +69,8 @@ def tooltip(box: Box) -> str:
 
 def _about(box: Box, index: int) -> str:
     node = box.nodes[index]
-    lines = [node.name, node.formula or node.op, node.options]
+    formula = f"{node.op}: {node.formula}" if node.formula else node.op
+    lines = [node.name, formula, node.options]
     lines += [f"d/d{name}: {source}" for name, source in node.vjps.items()]
     lines += [f"result: {text.sizes(node)}, {node.nbytes:,} bytes"] if node.nbytes else []
     if node.saved:
@@ -87,7 +88,9 @@ def _about(box: Box, index: int) -> str:
 
 def _center_texts(group: ET.Element) -> None:
     """Center the texts of a box in the box; Graphviz places their starts, for one font only."""
-    outline = next((e for e in group.iter() if e.tag in (f"{{{_SVG}}}path", f"{{{_SVG}}}polygon")), None)
+    outline = next(
+        (e for e in group.iter() if e.tag in (f"{{{_SVG}}}path", f"{{{_SVG}}}polygon")), None
+    )
     if outline is None:
         return
     points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", outline.get("d") or outline.get("points") or "")

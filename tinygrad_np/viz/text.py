@@ -40,7 +40,7 @@ def heading(box: Box) -> str:
         name = f"{box.node.name} = " if box.node.name and box.last is None else ""
         return name + call_title(box, box.call) + times
     node = box.node
-    if is_group(box):
+    if is_group(box) and len(box.parameters) > 1:
         owner = node.name.rpartition(".")[0]
         return f"{owner}: parameters" if owner else "parameters"
     if box.kind == "op":
@@ -55,8 +55,11 @@ def is_group(box: Box) -> bool:
     return box.kind in ("parameter", "buffer") and bool(box.parameters)
 
 
-def details(box: Box) -> list[str]:
-    """Return the lines under the heading, without those about parameters and gradients."""
+def details(box: Box, rows: bool = True) -> list[str]:
+    """Return the lines under the heading, without those about parameters and gradients.
+
+    With `rows`, the rows of a matrix are lines of their own.
+    """
     node = box.node
     lines = []
     if box.call is not None and box.kind == "op":
@@ -84,7 +87,7 @@ def details(box: Box) -> list[str]:
         if not is_group(box) and (len(node.shape) > 1 or not shows_value(box)):
             lines.append(sizes(node))
     if has_value and node.value is not None:
-        lines += _value_lines("value", node.value)
+        lines += _value_lines("value", node.value, rows)
     return lines
 
 
@@ -92,7 +95,11 @@ def shows_value(box: Box) -> bool:
     """Return whether a box shows the value of its result, if only as its heading."""
     if box.last is not None or box.kind == "folded" or is_group(box):
         return False
-    return box.node.value is not None and box.node.value.size <= SMALL
+    value = box.node.value
+    if value is None or value.ndim > 2:
+        return False
+    is_layer = box.kind == "module" and not box.sweep
+    return value.size <= (1 if is_layer else SMALL)
 
 
 def parameter_lines(box: Box) -> list[str]:
@@ -103,6 +110,8 @@ def parameter_lines(box: Box) -> list[str]:
         f"{node.name.rpartition('.')[2] or node.kind} {sizes(node).removeprefix('length ')}"
         for node in box.parameters
     ]
+    if is_group(box) and len(names) == 1:
+        names = [sizes(box.node)]  # the heading is its name
     trained = [node for node in box.parameters if node.kind == "parameter"]
     count = sum(int(np.prod(node.shape)) for node in trained)
     each = " each" if box.last is not None and box.call is not None and box.call.calls == 1 else ""
@@ -111,14 +120,14 @@ def parameter_lines(box: Box) -> list[str]:
     return [", ".join(names), *([f"{count:,} parameters{each}"] if trained else [])]
 
 
-def gradient_lines(box: Box, median: float) -> list[tuple[str, bool]]:
+def gradient_lines(box: Box, median: float, rows: bool = True) -> list[tuple[str, bool]]:
     """Return the lines about the gradient of a box, and whether each is a warning."""
     node = box.node
     if box.kind == "folded" or box.last is not None or is_group(box):
         return []
     lines: list[tuple[str, bool]] = []
     if node.grad is not None and node.grad.size <= SMALL:
-        lines += [(line, False) for line in _value_lines("grad", node.grad)]
+        lines += [(line, False) for line in _value_lines("grad", node.grad, rows)]
     elif node.gradient is not None:
         lines.append((f"grad norm {node.gradient.norm:.3g}", False))
     if mark := gradient_mark(node, median):
@@ -180,9 +189,11 @@ def numbers(values: Array) -> str:
     return "[" + ", ".join(map(numbers, values)) + "]"
 
 
-def _value_lines(name: str, values: Array) -> list[str]:
+def _value_lines(name: str, values: Array, rows: bool) -> list[str]:
     """Return the values on one line, or row by row if that is long."""
     text = f"{name} {numbers(values)}"
+    if not rows:
+        return [text]
     if values.ndim != 2 or len(text) <= 36:
         return textwrap.wrap(text, 44)
     return [name, *map(numbers, values)]
@@ -195,7 +206,9 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    return numbers(node.value) if node.value is not None and node.value.size <= SMALL else "constant"
+    return (
+        numbers(node.value) if node.value is not None and node.value.size <= SMALL else "constant"
+    )
 
 
 def to_text(picture: Picture) -> str:
@@ -208,7 +221,7 @@ def to_text(picture: Picture) -> str:
     for box in picture.boxes():
         name = _short(box)
         taken[name] = taken.get(name, 0) + 1
-        names[box] = name if taken[name] == 1 else f"{name}#{taken[name]}"
+        names[box] = name if taken[name] == 1 else f"{name} #{taken[name]}"
     sources: dict[Box, list[str]] = {}
     for arrow in picture.arrows:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
@@ -242,9 +255,10 @@ def _short(box: Box) -> str:
 
 def _line(box: Box, indent: str, name: str, sources: list[str], median: float) -> list[str]:
     title = heading(box)
-    if box.kind == "op" and not box.node.name and name != box.node.op:
-        title = name + (f" ×{box.times}" if box.times > 1 else "")
-    about = [*details(box), *parameter_lines(box), *(t for t, _ in gradient_lines(box, median))]
+    if "#" in name:
+        title += f" #{name.rpartition('#')[2]}"
+    gradients = [line for line, _ in gradient_lines(box, median, rows=False)]
+    about = [*details(box, rows=False), *parameter_lines(box), *gradients]
     if box.kind in ("input", "constant", "parameter", "buffer") and box.kind not in about:
         about = [box.kind, *about] if title != "input" and "parameters" not in title else about
     from_ = f" <- {', '.join(sources)}" if sources else ""
@@ -254,5 +268,5 @@ def _line(box: Box, indent: str, name: str, sources: list[str], median: float) -
     if box.error:
         about = [f"FAILED: {box.error}"]
     text = f"{first}  [{'; '.join(about)}]" if about else first
-    lines = textwrap.wrap(text.strip(), WIDTH - len(indent), subsequent_indent="      ")
+    lines = textwrap.wrap(text.strip(), max(40, WIDTH - len(indent)), subsequent_indent="      ")
     return [indent + line for line in lines]

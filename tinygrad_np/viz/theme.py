@@ -1,6 +1,5 @@
 """The colors of graph pictures, in light and dark, and the widths of their texts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,10 +45,10 @@ SWEEP_FRAMES = {
 """Frames of backward sweeps: lighter than their boxes."""
 SCALE = (
     Style("#f7fbff", "#34495e", "#1c2733", "#9fb0c0"),
-    Style("#dbe9f6", "#34495e", "#1d3a55", "#9fb0c0"),
-    Style("#bad6eb", "#34495e", "#215179", "#9fb0c0"),
-    Style("#8fc1de", "#34495e", "#2a6a9e", "#9fb0c0"),
-    Style("#5fa6d1", "#34495e", "#2f7cb8", "#9fb0c0"),
+    Style("#dbe9f6", "#34495e", "#1b3550", "#9fb0c0"),
+    Style("#bad6eb", "#34495e", "#1d466c", "#9fb0c0"),
+    Style("#8fc1de", "#34495e", "#205888", "#9fb0c0"),
+    Style("#5fa6d1", "#34495e", "#256a9f", "#9fb0c0"),
 )
 """Colors for quantities, from small to large."""
 PAGE = ("#fefefe", "#16191d")
@@ -74,10 +73,10 @@ def style_of_kind(kind: str, sweep: int = 0) -> Style:
 
 def dark_colors() -> dict[str, str]:
     """Return the dark counterpart of each light color."""
-    styles: Sequence[Style] = (*STYLES.values(), *FRAMES, *SWEEP_FRAMES.values(), *SCALE)
-    found = {light: dark for style in styles for light, dark in ((style.fill, style.dark_fill),)}
-    found |= {style.border: style.dark_border for style in styles}
-    return found | dict((PAGE, TEXT, ARROW, MUTED))
+    styles = (*STYLES.values(), *FRAMES, *SWEEP_FRAMES.values(), *SCALE)
+    fills = {style.fill: style.dark_fill for style in styles}
+    borders = {style.border: style.dark_border for style in styles}
+    return fills | borders | dict((PAGE, TEXT, ARROW, MUTED))
 
 
 @lru_cache(maxsize=4096)
