@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from tinygrad_np.autograd.backward import BackwardScope
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.errors import NotFiniteError
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 # `pathlib` would add 3 ms to the 34 ms that importing this package takes; no other core module
 # needs it.
-_PACKAGE = __file__.rpartition(os.sep)[0] + os.sep
+PACKAGE = __file__.rpartition(os.sep)[0] + os.sep
 
 
 class Debug(Observer):
@@ -140,14 +141,20 @@ def _describe(values: Array) -> str:
 
 def _module() -> str:
     scope = thread.state.scope
+    while isinstance(scope, BackwardScope):
+        scope = scope.outer
     return f" (module {scope.path or scope.kind})" if scope is not None else ""
 
 
 def _line() -> str:
-    """Describe the innermost line of the call stack outside this package."""
+    return "{}:{}, in {}: {}".format(*find_line())
+
+
+def find_line() -> tuple[str, int, str, str]:
+    """Return file, number, function and text of the innermost running line outside this package."""
     frame: Any = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     name, number = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(name, number, frame.f_globals).strip()
-    return f"{name}:{number}, in {frame.f_code.co_name}: {text}"
+    return name, number, frame.f_code.co_name, text

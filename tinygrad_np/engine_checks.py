@@ -207,7 +207,7 @@ def check_current(who: str, inputs: Values) -> None:
 
 def check_changeable(who: str, target: Variable) -> None:
     """Raise GraphError if an in-place change of `target` cannot be recorded."""
-    edge: Edge | None = target.node or target
+    edge: Any = target.node or target
     while isinstance(edge, Node) and edge.op.view and edge.edges:
         edge = edge.edges[0]
     if isinstance(edge, Variable) and edge._requires_grad and edge.version is target.version:

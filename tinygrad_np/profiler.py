@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygrad_np.autograd.backward import values_of
+from tinygrad_np.autograd.backward import BackwardScope, values_of
 from tinygrad_np.autograd.op import Op, parameter_names
 from tinygrad_np.autograd.tape import Node, Variable
 from tinygrad_np.observer import Observer
@@ -117,6 +117,8 @@ class Profile(Observer):
 
     def row_for(self, op: str, scope: Scope | None) -> Row:
         """Return the row of an op in the module of `scope`."""
+        while isinstance(scope, BackwardScope):
+            scope = scope.outer
         module = "" if scope is None else scope.path or scope.kind
         return self._rows.setdefault((op, module), Row(op, module))
 

@@ -89,7 +89,7 @@ def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
                 wanted = (edge is not None, other_edge is not None)
                 return run(op, (self, x), (own, other), (edge, other_edge), wanted, options)
         elif (type(x) is float or type(x) is int) and dtype.kind == "f":
-            return run(op, (self, x), (own, x), (edge, None), (edge is not None, False), options)
+            return run(op, (self, x), (own, x), (edge, x), (edge is not None, False), options)
         return apply(op, (self, x), options)
 
     return _document(call, op, _parameters(op))
@@ -271,11 +271,13 @@ class Tensor(Variable):
             float32, ints int64 and bools bool.
         requires_grad: whether backward passes compute the gradient of this tensor, which must be
             of a float dtype.
+        name: name of the tensor in graph drawings.
 
     Raises:
         DtypeError: if the entries are not real numbers, `data` is a masked array or a list of
-            them, `dtype` is not a float, int or bool dtype or too small for an entry, or
-            `requires_grad` is True and the dtype is not float. With `dtype`, strings are parsed.
+            them, `dtype` is not a float, int or bool dtype or too small for an entry,
+            `requires_grad` is True and the dtype is not float, or `name` is not a string. With
+            `dtype`, strings are parsed.
         GraphError: if `data` is a tensor that requires a gradient, or a list of such tensors; use
             `stack` to join them.
         ShapeError: if nested lists have different lengths, or an entry cannot be converted to
@@ -289,10 +291,14 @@ class Tensor(Variable):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: Bool = False) -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, requires_grad: Bool = False, name: str = ""
+    ) -> None:
         initialize(self, _array_of(data, dtype), None, [0])
         if requires_grad:
             self.requires_grad = True
+        if name != "":
+            self.name = name
 
     @staticmethod
     def from_numpy(array: Array) -> "Tensor":
@@ -599,8 +605,9 @@ class Tensor(Variable):
     # Copies. A deep or pickled copy has the values but not the graph.
 
     def _own_attributes(self) -> dict[str, Any]:
-        """Return the attributes that subclasses add."""
-        return dict(getattr(self, "__dict__", {}))
+        """Return the name, if any, and the attributes that subclasses add."""
+        own = dict(getattr(self, "__dict__", {}))
+        return {**own, "name": self.name} if self.name else own
 
     def __copy__(self) -> Self:
         """Return a tensor that shares the memory and the place in the graph."""
@@ -659,7 +666,7 @@ class Tensor(Variable):
                 f"{array.dtype}. Convert the array with .astype(np.{self.dtype})."
             )
         # A copy: changes of another tensor with the same memory would go unnoticed.
-        self._array, self.version = array.copy(order="K"), [0]
+        self.replace_array(array.copy(order="K"))
 
     @property
     def requires_grad(self) -> Bool:
@@ -684,6 +691,30 @@ class Tensor(Variable):
                 f"requires_grad: expected a float dtype, got {self.dtype}. Try .float()."
             )
         self._requires_grad = flag
+
+    @property
+    def name(self) -> str:
+        """The name in graph drawings; empty unless it was set.
+
+        For a parameter, it is the path in the module, set by `Module.parameters()`. The name of a
+        result belongs to its node in the graph, so that it is known where only the node is.
+
+        Raises:
+            DtypeError: if it is set to anything but a string.
+
+        >>> x = Tensor(2.0, requires_grad=True, name="x")
+        >>> y = x * x
+        >>> y.name = "y"
+        >>> y.node.name
+        'y'
+        """
+        return str(getattr(self if self.node is None else self.node, "_name", ""))
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise DtypeError(f"name: expected a string, got {kind_of(name)}.")
+        (self if self.node is None else self.node)._name = name
 
     @property
     def ndim(self) -> Int:

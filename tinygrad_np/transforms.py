@@ -170,7 +170,7 @@ def find_boundary(edges: Sequence[Edge], start: int) -> dict[Edge, None]:
             continue
         seen.add(edge)
         if type(edge) is Node and edge.order > start:
-            waiting += [below for below in edge.edges if below is not None]
+            waiting += [below for below in edge.edges if isinstance(below, Node | Tensor)]
         else:
             found[edge] = None
     return found

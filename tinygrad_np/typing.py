@@ -36,11 +36,15 @@ class Value(Protocol):
 
 
 class Scope:
-    """The module call in which an op was recorded; `nn.Module` creates one Scope per call."""
+    """What was running when an op was recorded.
+
+    `nn.Module` creates a `ModuleScope` per call, from which its `module` property leads to the
+    module. A backward pass with `create_graph` creates `BackwardScope`s.
+    """
 
     __slots__ = ("kind", "outer")
     kind: str
-    """Class name of the module."""
+    """Class name of the module; `backward` or, for example, `VJP of tanh` in a backward pass."""
     outer: "Scope | None"
 
     @property

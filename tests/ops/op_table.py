@@ -3,16 +3,15 @@
 `python -m tests.ops.op_table` writes it to tinygrad_np/ops/README.md.
 """
 
-import ast
-import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tinygrad_np import ops
 from tinygrad_np.autograd.op import Op, parameter_names
+from tinygrad_np.viz.formulas import describe_argument, describe_vjps
 
 PATH = Path(ops.__file__).with_name("README.md")
 
@@ -56,12 +55,17 @@ def _summary(module: str) -> str:
 
 
 def _row(op: Op) -> str:
-    gradients = "<br>".join(f"{wrt}: `{text}`" for wrt, text in _vjp_texts(op))
+    gradients = "<br>".join(f"{wrt}: `{text}`" for wrt, text in describe_vjps(op).items())
     saved = "<br>".join(f"{wrt}: {_saved(op, vjp)}" for wrt, vjp in op.vjps.items())
     if op.definition is not None:
-        gradients = f"{', '.join(op.differentiable)}: by definition, `{_written(op, 'definition')}`"
+        definition = describe_argument(op, "definition")
+        gradients = f"{', '.join(op.differentiable)}: by definition, `{definition}`"
         saved = ", ".join(op.inputs)
-    kernel = f"`{_written(op, 'backward')}`; reads {_saved(op, op.backward)}" if op.backward else ""
+    kernel = (
+        f"`{describe_argument(op, 'backward')}`; reads {_saved(op, op.backward)}"
+        if op.backward
+        else ""
+    )
     cells = [f"`{op.name}`", op.formula, gradients or "none", saved, kernel, op.subgradient]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, _flops(op)]) + " |"
 
@@ -72,56 +76,10 @@ def _saved(op: Op, function: Callable[..., Any]) -> str:
     return ", ".join(name for name in parameter_names(function) if name in kept) or "nothing"
 
 
-def _vjp_texts(op: Op) -> Iterator[tuple[str, str]]:
-    """Yield the name and the VJP source of each differentiable input."""
-    source = _source(op.forward.__module__)
-    value = _argument(op, "vjps") if op.vjps else None
-    if not isinstance(value, ast.Dict):
-        return
-    for key, vjp in zip(value.keys, value.values, strict=True):
-        assert isinstance(key, ast.Constant)
-        yield str(key.value), _text(source, vjp)
-
-
 def _flops(op: Op) -> str:
     if callable(op.flops):
-        return f"`{_written(op, 'flops')}`"
+        return f"`{describe_argument(op, 'flops')}`"
     return str(int(not op.view) if op.flops is None else op.flops)
-
-
-def _written(op: Op, name: str) -> str:
-    """Return the source of a function passed to `@op` by keyword."""
-    return _text(_source(op.forward.__module__), _argument(op, name))
-
-
-def _argument(op: Op, name: str) -> ast.expr:
-    """Return the syntax tree of an argument passed to `@op` by keyword."""
-    decorated = _source(op.forward.__module__).functions[op.forward.__name__]
-    call = next(d for d in decorated.decorator_list if isinstance(d, ast.Call))
-    return next(keyword.value for keyword in call.keywords if keyword.arg == name)
-
-
-def _text(source: "Source", value: ast.expr) -> str:
-    if isinstance(value, ast.Lambda):
-        return ast.unparse(value.body)
-    if isinstance(value, ast.Name):
-        function = source.functions.get(value.id)
-        body = [s for s in function.body if not isinstance(s, ast.Expr)] if function else []
-        if len(body) == 1 and isinstance(body[0], ast.Return) and body[0].value is not None:
-            return ast.unparse(body[0].value)
-        return f"{value.id}(...)"
-    return ast.unparse(value)
-
-
-class Source:
-    """The parsed functions of a module."""
-
-    def __init__(self, module: str) -> None:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-        self.functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-
-
-_source = functools.cache(Source)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tinygrad_np.errors import GraphError, ShapeError
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import Recording, run_observed, thread
-from tinygrad_np.typing import Function, Values, Wanted
+from tinygrad_np.typing import Function, Scope, Values, Wanted
 
 Grad: TypeAlias = Any
 """A gradient: a Variable with `create_graph`, otherwise an array."""
@@ -161,6 +161,8 @@ class Walk:
     """The float16 nodes and leaves whose total is in float32; in float16, it would stop growing."""
     grad_class: type[Any] = _ndarray
     """A gradient of this class, with the dtype and shape of its edge, needs no `unbroadcast`."""
+    scope: "BackwardScope | None" = None
+    """The scope of the pass with `create_graph`; None in a walk over a definition."""
     is_observed: bool = field(default_factory=lambda: bool(thread.state.observers))
 
     def run(self, root: Variable, cotangent: Grad) -> dict[Any, Grad]:
@@ -171,8 +173,13 @@ class Walk:
         self.receive(root.node or root, cotangent)
         node = self.next_node
         has_targets = self.targets is not None
+        step = propagate
         if self.targets is not None:
             self.needed = _find_needed(node, self.targets, self.after)
+        if self.create_graph:
+            step = _propagate_in_scope
+            if not self.after:
+                self.scope = BackwardScope("backward", thread.state.scope)
         with Recording(self.create_graph):
             while node is not None:
                 # All consumers of a node are newer and have run, so its total is complete.
@@ -180,7 +187,7 @@ class Walk:
                 if has_targets or widened or node.hooks is not None:
                     grad_out = self.finish(node, grad_out)
                 self.next_node = None
-                propagate(node, grad_out, self)
+                step(node, grad_out, self)
                 if not self.retain_graph:
                     # Free the saved values and the references to the inputs.
                     node.saved, node.edges = None, ()
@@ -275,6 +282,52 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
 
 
 # Gradients of one node.
+
+
+class BackwardScope(Scope):
+    """A backward pass with `create_graph`, or inside it the VJPs of one node.
+
+    It does not refer to the node, so the new graph keeps no part of the old one alive.
+    """
+
+    __slots__ = ("order", "sweep")
+    order: int
+    """The `order` of the node whose VJPs ran; 0 for the whole pass."""
+    sweep: int
+    """1 for a pass over a forward pass, 2 for one that reaches ops of sweep 1, and so on; 0 for
+    the VJPs of one node, which belong to the pass around them."""
+
+    def __init__(self, kind: str, outer: Scope | None, order: int = 0) -> None:
+        self.kind = kind
+        self.outer = outer
+        self.order = order
+        self.sweep = int(not order)
+
+    @property
+    def path(self) -> str:
+        """Empty: the pass does not belong to a module."""
+        return ""
+
+
+def _propagate_in_scope(node: Node, grad_out: Grad, walk: Walk) -> None:
+    """Propagate a gradient, and record the ops of the VJPs under a scope of their own."""
+    state = thread.state
+    outer = state.scope
+    if walk.scope is not None:
+        walk.scope.sweep = max(walk.scope.sweep, sweep_of(node.scope) + 1)
+    around = walk.scope or outer
+    state.scope = BackwardScope(f"VJP of {node.op.name}", around, node.order)
+    try:
+        propagate(node, grad_out, walk)
+    finally:
+        state.scope = outer
+
+
+def sweep_of(scope: Scope | None) -> int:
+    """Return 0 for a forward pass, 1 for a backward pass, 2 for a backward pass over that, etc."""
+    while scope is not None and not (isinstance(scope, BackwardScope) and scope.sweep):
+        scope = scope.outer
+    return 0 if scope is None else scope.sweep
 
 
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
@@ -372,8 +425,9 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     held = [value for value in saved if isinstance(value, np.ndarray)]
     held += [] if overwrite else [grad_out]
     grads = []
-    for position, edge in enumerate(edges):
-        if edge is not None and wanted[position]:
+    for position, is_wanted in enumerate(wanted):
+        if is_wanted:
+            edge: Any = edges[position]
             grad = made[position]
             if isinstance(grad, np.ndarray):
                 # Gradients are summed in place, which must not change other arrays.
@@ -389,7 +443,7 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
 def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
     """Compute the gradients of a node by recording and differentiating its op's definition."""
     definition: Any = node.op.definition  # not None: the op has no VJPs
-    targets = {edge for edge in node.edges if edge is not None}
+    targets = {edge for edge in node.edges if isinstance(edge, Node | Variable)}
     if walk.needed is not None:
         targets &= walk.needed
     start = next(tape.clock)

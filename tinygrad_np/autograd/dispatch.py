@@ -116,16 +116,20 @@ class Primitive(Op):
 def apply(op: Op, inputs: Values, options: Options) -> Any:
     """Run an op on inputs that include at least one Variable."""
     arrays: list[Any] = []
-    edges: list[Edge | None] = []
+    edges: list[Edge | float | None] = []
+    wanted: list[bool] = []
     dtype: DType | None = None
     is_same = True
     for value in inputs:
         if isinstance(value, Variable):
             array = value._array
-            edges.append(value.node or (value if value._requires_grad else None))
+            edge = value.node or (value if value._requires_grad else None)
+            edges.append(edge)
+            wanted.append(edge is not None)
         else:
             array = value if type(value) in _NUMBERS else _as_constant(op, value)
-            edges.append(None)
+            edges.append(None if isinstance(array, np.ndarray) else array)
+            wanted.append(False)
         arrays.append(array)
         if isinstance(array, np.ndarray):
             dtype = array.dtype if dtype is None else dtype
@@ -133,8 +137,7 @@ def apply(op: Op, inputs: Values, options: Options) -> Any:
     is_promoted = is_same and dtype is not None and dtype.kind == "f"
     if not is_promoted and (promoted := promote(op, inputs, arrays)):
         return apply(op, promoted, options)
-    wanted = tuple([edge is not None for edge in edges])
-    return run(op, inputs, arrays, tuple(edges), wanted, options)
+    return run(op, inputs, arrays, tuple(edges), tuple(wanted), options)
 
 
 def run(
@@ -146,7 +149,7 @@ def run(
         op: the op to run.
         inputs: the inputs of the call, Variables or constants.
         arrays: the array, number or None for each input.
-        edges: the node or leaf for each input, or None if the input needs no gradient.
+        edges: the node or leaf for each input that needs a gradient, or the number or None.
         wanted: one bool per input: whether it needs a gradient.
         options: all options of the op, including defaults.
     """

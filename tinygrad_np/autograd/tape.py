@@ -40,11 +40,14 @@ class Variable:
 
     `since` is the `clock` time at which a tensor without a node was created; it is set only if
     in-place changes had been recorded before.
+
+    `_name` is set only if the user names the tensor; the name of a result is kept by its node.
     """
 
     __slots__ = (
         "__weakref__",
         "_array",
+        "_name",
         "_requires_grad",
         "grad",
         "hooks",
@@ -61,6 +64,7 @@ class Variable:
     node: "Node | None"
     since: int
     version: list[int]
+    _name: str
     _requires_grad: bool
 
     @classmethod
@@ -80,8 +84,11 @@ class Variable:
         self._array = value
 
     def replace_array(self, array: Array, version: list[int] | None = None) -> None:
-        """Replace the array, without a copy or a check."""
-        self._array, self.version = array, [0] if version is None else version
+        """Replace the array, without a copy or a check.
+
+        The new version counter tells drawings that older nodes used another array.
+        """
+        self._array, self.version = array, [next(clock)] if version is None else version
 
     @property
     def requires_grad(self) -> bool:
@@ -161,13 +168,14 @@ class Node:
 
     A node contains only data, so that a graph can be printed, drawn and freed.
 
-    - `edges` has one entry per input: the input's node, the leaf itself, or None if the input needs
-      no gradient.
+    - `edges` has one entry per input: the input's node, the leaf itself, the number if the input is
+      a Python number, or None for any other input that needs no gradient.
     - `saved` holds the values that the gradient functions need. A backward pass that frees the
       graph sets `saved` to None and `edges` to ().
     - `versions` holds the version counters of the saved inputs and output.
     - `order` is the `clock` time at which the node was recorded.
     - `hooks` are called with the gradient of the node's output.
+    - `_name` is set only if the user names the result.
     """
 
     plan: SavePlan
@@ -180,6 +188,12 @@ class Node:
     scope: Scope | None
     shape: Shape
     dtype: DType
+    _name: str
+
+    @property
+    def name(self) -> str:
+        """The name of the result; empty unless the user named it."""
+        return getattr(self, "_name", "")
 
     @property
     def op(self) -> Op:
@@ -193,7 +207,7 @@ class Node:
 
 Edge: TypeAlias = Node | Variable
 """What an edge points to: a node or a leaf. A backward pass uses it as the key of its gradient."""
-Edges: TypeAlias = tuple[Edge | None, ...]
+Edges: TypeAlias = tuple[Edge | float | None, ...]
 
 
 def record(

@@ -27,8 +27,8 @@ def _to_tensor(value: Any) -> Any:
 class Parameter(Tensor):
     """A Tensor that belongs to a Module and is updated by an optimizer.
 
-    `name` is the path of the parameter in its module, for error messages and graph drawings. It is
-    set by `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
+    Its `name` is its path in its module, for error messages and graph drawings. It is set by
+    `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
 
     Raises:
         DtypeError: as in `Tensor`.
@@ -39,15 +39,13 @@ class Parameter(Tensor):
     True
     """
 
-    __slots__ = ("name",)
+    __slots__ = ()
 
-    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = True) -> None:
+    def __init__(
+        self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str = ""
+    ) -> None:
         is_leaf = isinstance(data, Tensor) and data.is_leaf
-        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad)
-        self.name = ""
-
-    def _own_attributes(self) -> dict[str, Any]:
-        return {**super()._own_attributes(), "name": self.name}
+        super().__init__(data.detach() if is_leaf else data, dtype, requires_grad, name)
 
 
 class ModuleScope(Scope):
@@ -66,9 +64,10 @@ class ModuleScope(Scope):
         self._module = weakref.ref(module)
         self._path: str | None = None
 
-    def is_of(self, module: "Module") -> bool:
-        """Return whether this is a call of `module`."""
-        return self._module() is module
+    @property
+    def module(self) -> "Module | None":
+        """The module that was called, or None if it no longer exists."""
+        return self._module()
 
     @property
     def path(self) -> str:
@@ -532,7 +531,7 @@ class Layer(Module):
     def label(self) -> str:
         """Return the class, followed by the path of the layer in the model that is running."""
         scope = thread.state.scope
-        path = scope.path if isinstance(scope, ModuleScope) and scope.is_of(self) else ""
+        path = scope.path if isinstance(scope, ModuleScope) and scope.module is self else ""
         return f"{type(self).__name__} {path!r}" if path else type(self).__name__
 
     def check_dtype(self, x: Tensor, weight: Tensor | None) -> None:

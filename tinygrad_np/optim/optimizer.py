@@ -310,7 +310,7 @@ def leaf_of(entry: Any, kind: str) -> Tensor:
             f"{'an op result' if isinstance(parameter, Tensor) else type(parameter).__name__}. "
             "Try model.parameters()."
         )
-    if isinstance(entry, tuple) and hasattr(parameter, "name"):
+    if isinstance(entry, tuple):
         parameter.name = entry[0]
     return parameter
 

@@ -10,8 +10,8 @@ from tinygrad_np.viz.attribution import (
     saliency,
     saliency_map,
 )
+from tinygrad_np.viz.drawing import Drawing, draw, render
 from tinygrad_np.viz.figure import Figure, save
-from tinygrad_np.viz.graph import draw, render
 from tinygrad_np.viz.inside import (
     Histograms,
     attention,
@@ -40,6 +40,7 @@ from tinygrad_np.viz.report import REPORT_FILES, report
 
 __all__ = [
     "REPORT_FILES",
+    "Drawing",
     "Figure",
     "Histograms",
     "RangeTest",

@@ -213,9 +213,10 @@ def maximize_class(
         x <- (1 - lr decay) x + lr g / sqrt(mean(g²)),   g = blur(∂ score / ∂ x)
 
     The noise is normal with standard deviation 0.1: at zeros, every ReLU might be off, and the
-    gradient 0. The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root mean square
-    of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents patterns of
-    single pixels, to which networks respond more than any image warrants (Yosinski et al. 2015).
+    gradient 0. The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root
+    mean square of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents
+    patterns of single pixels, to which networks respond more than any image warrants (Yosinski et
+    al. 2015).
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
