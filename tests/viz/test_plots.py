@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.viz.tools import arrays_of, check_layout, titles_of
 from tinygrad_np import data, nn, train, viz
 from tinygrad_np.errors import ArgumentError, DataError, ShapeError
 
@@ -54,7 +55,7 @@ def test_curves_leave_gaps_where_a_log_is_missing():
     history.epochs = epochs
     for given in (epochs, history):
         left, right = viz.curves(given).axes
-        assert [list(line.get_xdata()) for line in left.get_lines()] == [[1, 2, 3], [2, 3]]
+        assert [list(line.get_xdata()) for line in left.get_lines()[:2]] == [[1, 2, 3], [2, 3]]
         np.testing.assert_array_equal(drawn(left)["train loss"], [3, np.nan, 1])
         assert drawn(right) == {"validation accuracy": [25, 50]}
         assert left.get_ylim()[0] < -1
@@ -73,6 +74,45 @@ def test_curves_of_one_epoch_have_whole_ticks():
     assert all(tick == int(tick) for tick in left.get_xticks())
     assert left.get_xlim() == (0, 2)
     assert left.get_ylim()[1] > 2.02
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["2", "1.5", "50.00%", "60.00%"]
+    assert (left.get_ylabel(), figure.axes[1].get_ylabel()) == (
+        *("loss (circles)", "accuracy in % (squares)"),
+    )
+    check_layout(figure)
+
+
+@pytest.mark.parametrize(
+    ("logs", "best", "label"),
+    [
+        ({"validation_loss": [3, 1, 2]}, 2, "best epoch: 2 (validation loss 1)"),
+        ({"validation_loss": [np.nan, 2, 1]}, 3, "best epoch: 3 (validation loss 1)"),
+        (
+            {"validation_accuracy": [0.5, 0.25, 0.75]},
+            3,
+            "best epoch: 3 (validation accuracy 75.00%)",
+        ),
+        ({"test_loss": [3, 1, 2]}, None, None),
+        ({"validation_loss": [None, None, None]}, None, None),
+    ],
+)
+def test_curves_mark_the_best_epoch_by_validation(logs, best, label):
+    epochs = [
+        {"epoch": k + 1, "train_loss": 1.0} | {name: values[k] for name, values in logs.items()}
+        for k in range(3)
+    ]
+    figure = viz.curves(epochs)
+    marks = [line for line in figure.axes[0].get_lines() if "best" in line.get_label()]
+    assert [(list(mark.get_xdata()), mark.get_label()) for mark in marks] == (
+        [([best] * 2, label)] if best else []
+    )
+    assert label is None or figure.legends[0].get_texts()[-1].get_text() == label
+
+
+def test_curves_of_three_sets_stay_inside():
+    sets = ("train", "validation", "test")
+    logs = {f"{name}_{kind}": 0.123456 for name in sets for kind in ("loss", "accuracy")}
+    check_layout(viz.curves([{"epoch": k} | logs for k in (99, 100)], "title"))
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1, "train_accuracy": 0.5}]])
@@ -131,14 +171,67 @@ def test_calibration_shows_bins_and_counts():
         count=np.array([0, 0, 10, 30]),
         expected_error=0.1375,
     )
-    figure = viz.calibration(result)
+    figure = viz.calibration(result, "title")
     upper, lower = figure.axes
     bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in upper.patches]
     assert bars == [(0.5, 0.25, 0.5), (0.75, 0.25, 0.75)]
     points = upper.get_lines()[0]
     assert (list(points.get_xdata()), list(points.get_ydata())) == ([0.6, 0.9], [0.5, 0.75])
-    assert [bar.get_height() for bar in lower.patches] == [0, 0, 10, 30]
-    assert "13.75%" in figure.legends[0].get_title().get_text()
+    assert [bar.get_height() for bar in lower.patches] == [10, 30]
+    assert [text.get_text() for text in lower.texts] == ["10", "30"]
+    assert upper.get_title() == "title\nexpected calibration error: 13.75%"
+    check_layout(figure)
+
+
+def test_calibration_shows_bins_of_one_prediction():
+    """Each bar is at least two pixels high, next to a bin of ten thousand."""
+    result = train.Calibration(
+        np.array([0.3, 0.9]), np.array([0.0, 0.9]), np.array([1, 10_000]), expected_error=0.01
+    )
+    figure = viz.calibration(result)
+    figure.draw_without_rendering()
+    lower = figure.axes[1]
+    low = lower.transData.transform((0, lower.get_ylim()[0]))[1]
+    heights = [lower.transData.transform((0, bar.get_height()))[1] - low for bar in lower.patches]
+    assert min(heights) > 2
+    check_layout(figure)
+
+
+def test_most_wrong_are_sorted_by_loss():
+    dataset = data.digits()[1].first(4)
+    truth = dataset.labels
+    chances = np.full((4, 10), 0.01)
+    for row, (share, guess) in enumerate(((0.3, 1), (0.9, 0), (0.2, 1), (0.1, 1))):
+        chances[row, (truth[row] + guess) % 10] = 0.91 - share + 0.01 if guess else 0.92
+        chances[row, truth[row]] += share if guess else 0.0
+    chances /= chances.sum(axis=1, keepdims=True)
+    figure = viz.most_wrong(dataset, np.log(chances), count=2)
+    guess = (truth + 1) % 10
+    p = chances[np.arange(4), guess], chances[np.arange(4), truth]
+    assert titles_of(figure) == [
+        f"{guess[row]} ({p[0][row]:.1%})\ntrue: {truth[row]} ({p[1][row]:.1%})" for row in (3, 2)
+    ]
+    np.testing.assert_array_equal(arrays_of(figure), dataset.images[[3, 2], 0])
+    check_layout(figure)
+
+
+def test_most_wrong_of_long_names_do_not_overlap():
+    names = data.sources.FASHION_MNIST.classes
+    dataset = replace(data.digits()[1].first(9), classes=names)
+    logits = np.eye(10)[(dataset.labels + 1) % 10]
+    check_layout(viz.most_wrong(dataset, logits))
+    check_layout(viz.predictions(dataset, logits.argmax(axis=1), 9))
+
+
+def test_most_wrong_needs_wrong_predictions_of_the_dataset():
+    dataset = data.digits()[1].first(3)
+    right = np.eye(10)[dataset.labels]
+    with pytest.raises(ArgumentError, match=r"expected at least one wrong prediction, got none"):
+        viz.most_wrong(dataset, right)
+    with pytest.raises(ShapeError, match=r"`logits` of shape \(3, 10\), .* got \(2, 10\)\."):
+        viz.most_wrong(dataset, right[:2])
+    with pytest.raises(ArgumentError, match=r"most_wrong: expected `count` to be an integer >= 1"):
+        viz.most_wrong(dataset, right, count=0)
 
 
 def test_report_plots_predictions_against_labels(tmp_path, monkeypatch):
@@ -179,10 +272,10 @@ def test_predictions_are_green_if_correct_and_red_if_not():
     predicted[4] = (predicted[4] + 1) % 10
     figure = viz.predictions(test_set, predicted, count=9)
     titles = [axes.title for axes in figure.axes]
-    wrong = [title for title in titles if "true:" in title.get_text()]
+    wrong = [title for title in titles if "should be" in title.get_text()]
     assert len({title.get_color() for title in titles}) == 2
     assert [title.get_color() for title in wrong] == ["#c0392b"]
-    assert wrong[0].get_text() == f"{predicted[4]}\n(true: {test_set.labels[4]})"
+    assert wrong[0].get_text() == f"{predicted[4]}\n(should be {test_set.labels[4]})"
 
 
 def test_confusion_shows_counts_and_accuracies():

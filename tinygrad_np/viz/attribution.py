@@ -206,14 +206,17 @@ def maximize_class(
     steps: int = 100,
     lr: float = 0.1,
     decay: float = 1.0,
+    seed: int = 0,
 ) -> Array:
-    """Return an image that maximizes the score of a class, found by gradient ascent from zeros.
+    """Return an image that maximizes the score of a class, found by gradient ascent from noise.
 
         x <- (1 - lr decay) x + lr g / sqrt(mean(g²)),   g = blur(∂ score / ∂ x)
 
-    The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root mean square
-    of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents patterns of
-    single pixels, to which networks respond more than any image warrants (Yosinski et al. 2015).
+    The noise is normal with standard deviation 0.1: at zeros, every ReLU might be off, and the
+    gradient 0. The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root
+    mean square of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents
+    patterns of single pixels, to which networks respond more than any image warrants (Yosinski et
+    al. 2015).
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
@@ -221,14 +224,15 @@ def maximize_class(
         label: class to maximize.
         steps: number of steps.
         lr: root mean square of the change of a pixel per step.
-        decay: rate at which the image decays towards 0.
+        decay: rate at which the image decays towards 0; it also removes the initial noise.
+        seed: seed of the noise.
 
     Returns:
         An array of the given shape, normalized like the model's inputs.
 
     Raises:
-        ArgumentError: if `steps` is not an integer >= 1, `lr` or `decay` is not a finite number
-            >= 0, or `label` is not an integer from 0 to K - 1.
+        ArgumentError: if `steps` is not an integer >= 1, `seed` is not an integer >= 0, `lr` or
+            `decay` is not a finite number >= 0, or `label` is not an integer from 0 to K - 1.
         DtypeError: if the model returns no Tensor.
         ShapeError: if the scores do not have shape (N, K).
 
@@ -238,9 +242,11 @@ def maximize_class(
     (1, 2, 2)
     """
     check_integer("maximize_class", 1, steps=steps)
+    check_integer("maximize_class", 0, seed=seed)
     check_at_least("maximize_class", 0, lr=lr, decay=decay)
     blur = np.tile(np.outer(_BLUR, _BLUR).astype(np.float32), (shape[0], 1, 1, 1))  # C, 1, 3, 3
-    image: Array = np.zeros((1, *shape), np.float32)
+    noise = np.random.default_rng(seed).standard_normal((1, *shape), np.float32)
+    image: Array = np.float32(0.1) * noise
     with _differentiating(model):
         for _ in range(steps):
             x = Tensor(image, requires_grad=True)
@@ -358,7 +364,7 @@ def class_images(
             draw_image(axes, found[position])
         axes.set_title(f"{classes[position]}\nscore {scores[position, position]:.3g}", fontsize=9)
 
-    signs = " (red: positive pixels, blue: negative)" if shape[0] == 1 else ""
+    signs = "\nred: positive pixels, blue: negative" if shape[0] == 1 else ""
     title = title or f"Images that maximize the score of each class{signs}"
     return grid(len(found), draw, title)
 

@@ -1,9 +1,11 @@
 """Inside a network: filters, feature maps, attention maps, and weights and gradients over time."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 
 from tinygrad_np import nn
@@ -22,6 +24,8 @@ from tinygrad_np.typing import Options, Values
 from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of, panels
 
 T = TypeVar("T")
+
+_COUNTS = "Blues"
 
 
 def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
@@ -89,8 +93,8 @@ def feature_maps(
 
     Args:
         model: network of images (N, C, H, W); it runs in evaluation mode and is left unchanged.
-        image: an image of shape (C, H, W), or a batch (N, C, H, W) or a Dataset, of which the
-            first image is used.
+        image: an image of shape (C, H, W), or the first image of a batch (N, C, H, W) or of a
+            Dataset.
         layers: paths of the modules to plot; defaults to all layers, the modules without modules
             inside them, that return maps (N, K, P, Q).
         count: largest number of maps per row.
@@ -360,28 +364,30 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
         )
     figure = Figure((8.5, 1.7 * len(chosen) + 1.0))
     table = figure.subplots(len(chosen), 2, squeeze=False, sharex=True)
+    norm = PowerNorm(0.5, vmin=0, vmax=1)  # the root makes the few values far from 0 visible
     for line, path in zip(table, chosen, strict=True):
         for axes, kind in zip(line, (record.weights, record.gradients), strict=True):
-            shown = _draw_histograms(axes, kind.get(path, []))
+            _draw_histograms(axes, kind.get(path, []), norm)
         line[0].set_ylabel(path, fontsize=9)
     table[0][0].set_title("weights", fontsize=10)
     table[0][1].set_title("gradients", fontsize=10)
     for axes in table[-1]:
         axes.set_xlabel(record.unit)
-    figure.colorbar(shown, ax=table, label="count / largest count", aspect=30)
+    colors = ScalarMappable(norm, _COUNTS)
+    figure.colorbar(colors, ax=table, label="count / largest count", aspect=30)
     figure.heading("Weights and gradients over time")
     return figure
 
 
-def _draw_histograms(axes: Any, entries: Sequence[tuple[int, Array, Array]]) -> Any:
-    """Draw one column per entry, as wide as the time to the next; return the last mesh."""
-    times = np.array([time for time, _, _ in entries])
-    width = np.diff(times).min() if len(times) > 1 else 1
+def _draw_histograms(axes: Any, entries: Sequence[tuple[int, Array, Array]], norm: Any) -> None:
+    """Draw one column per entry, centered at its time."""
+    times = [time for time, _, _ in entries]
+    width = min((later - time for time, later in pairwise(times)), default=0) or 1
     for time, counts, edges in entries:
         shares = counts[:, None] / max(1, counts.max())
-        # The root makes the few values far from 0 visible.
-        norm = PowerNorm(0.5, vmin=0, vmax=1)
-        ends = [time - width / 2, time + width / 2]
-        mesh = axes.pcolormesh(ends, edges, shares, cmap="Blues", norm=norm)
+        axes.pcolormesh(
+            [time - width / 2, time + width / 2], edges, shares, cmap=_COUNTS, norm=norm
+        )
+    if not entries:
+        axes.text(0.5, 0.5, "no gradients", transform=axes.transAxes, ha="center", va="center")
     axes.tick_params(labelsize=8)
-    return mesh
