@@ -243,7 +243,7 @@ def shapes() -> None:
     except ShapeError as error:
         say("symptom", error)
     say("tool", "before.summary((1, 8, 8)) lists the layers before it:")
-    print("\n" + textwrap.indent(before.summary((1, 8, 8)), " " * 12) + "\n")
+    print("\n" + textwrap.indent(str(before.summary((1, 8, 8))), " " * 12) + "\n")
     say("why", "pooling halves 8x8 to 4x4: 8 * 4 * 4 = 128 features, not 8 * 8 * 8 = 512.")
     cured = nn.Sequential(*before, nn.Linear(8 * 4 * 4, 10))
     say("fix", f"nn.Linear(8 * 4 * 4, 10): logits of shape {cured(IMAGES).shape}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError, DtypeError, TinygradNpError
 from tinygrad_np.journal import Trial
 from tinygrad_np.runtime.memory import Array
@@ -21,7 +22,7 @@ class GradientError(TinygradNpError, ArithmeticError):
 
 @dataclass
 class Report:
-    """The result of a gradient check. `print` shows one line per input.
+    """The result of a gradient check, shown as one line per input.
 
     Args:
         inputs: for each checked input: position, shape, number of comparisons, and largest relative
@@ -32,7 +33,8 @@ class Report:
     inputs: list[tuple[int, tuple[int, ...], int, float]]
     kind: str
 
-    def __str__(self) -> str:
+    @safe
+    def __repr__(self) -> str:
         return "\n".join(
             f"input {position} {shape}: {count} {self.kind} agree, largest relative deviation "
             f"{deviation:.1e}"

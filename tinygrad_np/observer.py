@@ -19,6 +19,10 @@ class Observer(ContextDecorator):
     each method must call `call()` and return its result.
     """
 
+    def __repr__(self) -> str:
+        state = "active" if self in thread.state.observers else "not active"
+        return f"<{type(self).__name__}, {state}>"
+
     def __enter__(self) -> Self:
         was_observed[0] = True
         thread.state.observers.append(self)

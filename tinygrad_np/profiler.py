@@ -3,7 +3,7 @@
 FLOPs are computed from the definitions of the ops (`flops`, `backward_flops`), not measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -13,6 +13,8 @@ import numpy as np
 from tinygrad_np.autograd.backward import BackwardScope, values_of
 from tinygrad_np.autograd.op import Op, parameter_names
 from tinygrad_np.autograd.tape import Node, Variable
+from tinygrad_np.display import Table, preformatted, safe
+from tinygrad_np.errors import ArgumentError
 from tinygrad_np.observer import Observer
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
@@ -38,7 +40,7 @@ class Row:
 
 
 class Profile(Observer):
-    """Observer that fills a table; read it with `print`, `rows()` and `total()`."""
+    """Observer that fills a table; read it with `print`, `table()`, `rows()` and `total()`."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], Row] = {}
@@ -46,9 +48,27 @@ class Profile(Observer):
         self._is_inside = False
         self._within: Row | None = None
 
-    def rows(self) -> list[Row]:
-        """Return one row per op and module, slowest first."""
-        return sorted(self._rows.values(), key=lambda row: -row.seconds - row.backward_seconds)
+    def rows(self, by: str = "seconds") -> list[Row]:
+        """Return one row per op and module.
+
+        Args:
+            by: column to sort by, largest first: "seconds", "calls", "nbytes" or "flops", each the
+                sum of forward and backward; or "op" or "module", in alphabetical order.
+
+        Raises:
+            ArgumentError: if `by` is not a column.
+        """
+        if by in ("op", "module"):
+            return sorted(self._rows.values(), key=lambda row: (getattr(row, by), row.op))
+        if by not in ("seconds", "calls", "nbytes", "flops"):
+            raise ArgumentError(
+                "profile: expected `by` to be 'seconds', 'calls', 'nbytes', 'flops', 'op' or "
+                f"'module', got {by!r}."
+            )
+        names = (by, f"backward_{by}")
+        return sorted(
+            self._rows.values(), key=lambda row: -sum(getattr(row, name) for name in names)
+        )
 
     def total(self) -> Row:
         """Return the sum of all rows."""
@@ -122,18 +142,27 @@ class Profile(Observer):
         module = "" if scope is None else scope.path or scope.kind
         return self._rows.setdefault((op, module), Row(op, module))
 
-    def __str__(self) -> str:
-        rows, total = self.rows(), self.total()
-        if not rows:
-            return "profile: no ops recorded yet"
-        lines = [_HEADING, *(_cells(row, total) for row in (*rows, total))]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        sides = [sum(widths[start : start + 4]) + 6 for start in (2, 6)]
-        lead = " " * (widths[0] + widths[1] + 2)
-        heading = f"{lead}  {' forward ':-^{sides[0]}}  {' backward ':-^{sides[1]}}"
-        texts = [_line(cells, widths) for cells in lines]
-        rule = "-" * len(texts[0])
-        return "\n".join([heading, texts[0], rule, *texts[1:-1], rule, texts[-1]])
+    def table(self, by: str = "seconds") -> Table:
+        """Return the rows as a table, which prints as text and shows as HTML in a notebook.
+
+        Args:
+            by: column to sort by, as in `rows`.
+
+        Raises:
+            ArgumentError: if `by` is not a column.
+        """
+        rows, total = self.rows(by), self.total()
+        cells = [_cells(row, total) for row in (*rows, total)]
+        spans = [("", 2), ("forward", 4), ("backward", 4), ("", 2)]
+        return Table(_HEADING, cells[:-1], names=2, total=cells[-1], spans=spans)
+
+    @safe
+    def __repr__(self) -> str:
+        return repr(self.table()) if self._rows else "profile: no ops recorded yet"
+
+    @safe
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_() if self._rows else preformatted(repr(self))
 
 
 _HEADING = ["op", "module", *["calls", "ms", "MB", "MFLOP"] * 2, "GFLOP/s", "share"]
@@ -159,13 +188,6 @@ def _cells(row: Row, total: Row) -> list[str]:
     ]
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Join cells into a line: names left-aligned, numbers right-aligned."""
-    names = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-    return "  ".join(names + numbers)
-
-
 def _array(value: Any) -> Any:
     # Other types are returned unchanged; the caller of the gradient function raises for them.
     return value.data if isinstance(value, Variable) else value
@@ -188,7 +210,8 @@ def _nbytes(value: Any) -> int:
 def profile() -> Profile:
     """Profile every op and gradient on this thread, in a `with` block or a decorated function.
 
-    `print` shows a table with one row per op and module, and the total. The columns are:
+    `print` shows a table with one row per op and module, slowest first, and the total; so does a
+    notebook. `table(by="flops")` sorts it by another column. The columns are:
 
     - calls: number of calls of forward functions, and of VJPs and backward kernels.
     - ms: time in these functions, without the overhead of the engine.

@@ -18,6 +18,7 @@ from tinygrad_np.autograd.dispatch import Primitive, apply, run
 from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
 from tinygrad_np.checks import check_dtype, check_unmasked, kind_of
+from tinygrad_np.display import escape, preformatted, safe
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError, TinygradNpError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape
@@ -848,13 +849,40 @@ class Tensor(Variable):
         """Format the only entry as a number; without a `spec`, return the same text as `str`."""
         return format(self.item(), spec) if spec else str(self)
 
+    @safe
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(")
-        dtype = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
-        shape = f", shape={self.shape}" if not self.data.size else ""
+        return f"Tensor({', '.join([body, *self._facts()])})"
+
+    @safe
+    def _repr_html_(self) -> str:
+        """Return the values, preceded by the name, shape, dtype and origin in bold."""
+        own = [fact for fact in self._facts() if not fact.startswith(("shape=", "dtype=", "name="))]
+        title = ", ".join([f"shape {self.shape}", str(self.dtype), *own])
+        if name := getattr(self, "name", ""):
+            title = f"{name}: {title}"
+        values = preformatted(np.array2string(self.data, separator=", "))
+        return f"<div><b>Tensor</b> {escape(title)}</div>{values}"
+
+    def _facts(self) -> list[str]:
+        """Return what `repr` shows after the values."""
+        name, size = getattr(self, "name", ""), self.data.size
+        facts = [f"name={name!r}"] if name else []
+        is_abbreviated = size > np.get_printoptions()["threshold"]
+        if is_abbreviated or not size:
+            facts.append(f"shape={self.shape}")
+        if self.dtype not in (np.float32, np.int64, np.bool_):
+            facts.append(f"dtype={self.dtype}")
+        if is_abbreviated:
+            with np.errstate(all="ignore"):
+                mean = self.data.mean(dtype=np.float64)
+                limits = {"min": self.data.min(), "mean": mean, "max": self.data.max()}
+            facts += [f"{key}={Float(value):.4g}" for key, value in limits.items()]
         if self.node is not None:
-            return f"Tensor({body}{shape}{dtype}, op={self.node.op.name})"
-        return f"Tensor({body}{shape}{dtype}{', requires_grad=True' * self._requires_grad})"
+            facts.append(f"op={self.node.op.name}")
+        elif self._requires_grad:
+            facts.append("requires_grad=True")
+        return facts
 
     # Gradients.
 

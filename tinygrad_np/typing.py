@@ -47,6 +47,9 @@ class Scope:
     """Class name of the module; `backward` or, for example, `VJP of tanh` in a backward pass."""
     outer: "Scope | None"
 
+    def __repr__(self) -> str:
+        return f"<Scope of {self.kind} {self.path}>"
+
     @property
     def path(self) -> str:
         """Path of the module relative to the outermost module called."""

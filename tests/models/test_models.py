@@ -50,7 +50,7 @@ def test_models_have_the_expected_size_and_ten_logits(name):
     assert size_of(model) == PARAMETERS[name]
     logits = model(Tensor(images, np.float32))
     assert (logits.shape, logits.dtype) == ((4, 10), np.float32)
-    total = model.summary(images.shape[1:]).splitlines()[-2]
+    total = str(model.summary(images.shape[1:])).splitlines()[-2]
     assert total.startswith(f"{PARAMETERS[name]:,} parameters")
 
 

@@ -783,9 +783,10 @@ def test_an_attribute_that_is_a_set_of_modules_or_parameters_raises(inner):
     assert list(module.parameters()) == []
     module.parts["inner"] = {inner}
     message = "attribute 'parts.inner': expected modules and parameters in a fixed order, got set."
-    for use in (module.state_dict, lambda: list(module.parameters()), lambda: repr(module)):
+    for use in (module.state_dict, lambda: list(module.parameters())):
         with pytest.raises(ArgumentError, match=message):
             use()
+    assert repr(module) == f"<Module: cannot be shown (ArgumentError: {message} Use a list.)>"
 
 
 def test_replacing_a_parameter_by_a_plain_tensor_raises():

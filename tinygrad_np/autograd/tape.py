@@ -245,6 +245,9 @@ class Handle:
         self._key = next(clock) if key is None else key
         hooks[self._key] = hook
 
+    def __repr__(self) -> str:
+        return f"<Handle of a {'registered' if self._key in self._hooks else 'removed'} hook>"
+
     def remove(self) -> None:
         """Unregister the hook. Further calls have no effect."""
         self._hooks.pop(self._key, None)

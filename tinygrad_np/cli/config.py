@@ -10,6 +10,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from tinygrad_np.cli.arguments import json_object, quote
 from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import exists, read_json, write_bytes
 
@@ -160,6 +161,17 @@ class RunConfig:
             value = _checked(one, getattr(self, one.name))
             object.__setattr__(self, one.name, value)
         self._check_together()
+
+    @safe
+    def __repr__(self) -> str:
+        """Return the settings that differ from their defaults."""
+        default = {
+            one.name: one.default if one.default_factory is MISSING else one.default_factory()
+            for one in fields(self)
+        }
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        changed = [f"{name}={value!r}" for name, value in values.items() if value != default[name]]
+        return f"RunConfig({', '.join(changed)})"
 
     def _check_together(self) -> None:
         if self.model not in built_in_models() and not is_spec(self.model):

@@ -1,18 +1,25 @@
 """Labeled images in their original dtype, and a loader that batches them."""
 
+import base64
+import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tinygrad_np import random
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_integer, check_unmasked, is_integer, is_real, kind_of
 from tinygrad_np.data.augment import Augmentation, AugmentationTable
+from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
+
+_SHOWN = 20
+"""Number of images that a notebook shows of a dataset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +116,26 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @safe
+    def __repr__(self) -> str:
+        """Return the name, the shapes, the classes and the constants, without the pixels."""
+        names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        text = (
+            f"Dataset {self.name!r}: {number_of(len(self), 'image')} of shape "
+            f"{self.images.shape[1:]}, {self.images.dtype}; "
+            f"{number_of(len(self.classes), 'class', 'classes')}: {names}; "
+            f"scale {self.scale:g}, mean {self.mean:.4g}, std {self.std:.4g}"
+        )
+        return text + (f"; from {self.origin}" if self.origin else "")
+
+    @safe
+    def _repr_html_(self) -> str:
+        """Return the description and a grid of the first images with their class names."""
+        shown = self.images[:_SHOWN]
+        names = [self.classes[label] for label in self.labels[:_SHOWN]]
+        picture = _grid(shown, self.scale, names) if shown.size else ""
+        return f"<div>{escape(repr(self))}</div>{picture}"
+
     def first(self, count: int | None) -> "Dataset":
         """Return a dataset of the first `count` images, or of all images if `count` is None.
 
@@ -185,6 +212,36 @@ class Dataset:
         images *= np.float32(1 / (self.scale * self.std))
         images -= np.float32(self.mean / self.std)
         return images, self.labels[where].astype(np.int64)
+
+
+def _grid(images: Array, scale: float, names: Sequence[str]) -> str:
+    """Return an SVG of the images, 10 per row, as one PNG with the class names below each."""
+    pixels = np.clip(
+        images[:, [0, 0, 0] if images.shape[1] != 3 else [0, 1, 2]] * (255 / scale), 0, 255
+    )
+    height, width = images.shape[2:]
+    size = max(1, round(56 / width))  # of a pixel
+    gap, columns = math.ceil(18 / size), min(len(images), 10)
+    rows = math.ceil(len(images) / columns)
+    step_x, step_y = width + math.ceil(8 / size), height + gap
+    canvas = np.zeros((rows * step_y, columns * step_x, 4), np.uint8)
+    labels = []
+    for position, name in enumerate(names):
+        top, left = position // columns * step_y, position % columns * step_x
+        canvas[top : top + height, left : left + width, :3] = pixels[position].transpose(1, 2, 0)
+        canvas[top : top + height, left : left + width, 3] = 255
+        x, y = (left + width / 2) * size, (top + height) * size + 12
+        labels.append(f'<text x="{x:.0f}" y="{y}" text-anchor="middle">{escape(name)}</text>')
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, "PNG", optimize=True)
+    code = base64.b64encode(buffer.getvalue()).decode()
+    across, down = canvas.shape[1] * size, canvas.shape[0] * size
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{across}" height="{down}" '
+        f'viewBox="0 0 {across} {down}" font-family="sans-serif" font-size="10" '
+        f'fill="currentColor"><image href="data:image/png;base64,{code}" width="{across}" '
+        f'height="{down}" style="image-rendering:pixelated"/>{"".join(labels)}</svg>'
+    )
 
 
 def _as_array(who: str, name: str, value: Any) -> Array:
@@ -297,6 +354,20 @@ class DataLoader:
         for batch in range(len(self)):
             start = batch * self.batch_size
             yield self.dataset.batch(order[start : start + self.batch_size], table)
+
+    @safe
+    def __repr__(self) -> str:
+        """Return the options, the number of batches and the number of the next epoch."""
+        options = f"batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed}"
+        if self.augmentation is not None:
+            options += f", augmentation={self.augmentation!r}"
+        if self.drop_last:
+            options += ", drop_last=True"
+        return (
+            f"DataLoader({options}): {number_of(len(self), 'batch', 'batches')} of "
+            f"{number_of(len(self.dataset), 'image')} from {self.dataset.name!r}, epoch "
+            f"{self.epoch}"
+        )
 
     def state_dict(self) -> dict[str, int | None]:
         """Return what determines all further batches: seed, number of the next epoch, and options.

@@ -11,9 +11,10 @@ import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.checks import check_unmasked, kind_of
+from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
-from tinygrad_np.nn.summary import SummaryRow, Watch, table
+from tinygrad_np.nn.summary import Summary, SummaryRow, Watch
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad, thread
 from tinygrad_np.tensor import Tensor
@@ -402,7 +403,7 @@ class Module:
                 value.grad = None
         return self
 
-    def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> str:
+    def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> Summary:
         """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
 
         The numbers come from a forward pass in evaluation mode on zeros of shape (1, *input_shape),
@@ -465,14 +466,17 @@ class Module:
             seen |= new.keys()
             kind = type(module).__name__
             layers.append(
-                SummaryRow(path.removesuffix("."), kind, list(new.values()), watch.made_by(module))
+                SummaryRow.of(
+                    path.removesuffix("."), kind, list(new.values()), watch.made_by(module)
+                )
             )
-        return table(layers)
+        return Summary(layers)
 
     def describe(self) -> str:
         """Return the arguments that `repr` shows, such as the sizes of a layer."""
         return ""
 
+    @safe
     @recursive_repr("...")
     def __repr__(self) -> str:
         own = self.describe()
@@ -483,6 +487,50 @@ class Module:
         if not inner:
             return f"{type(self).__name__}({own})"
         return "\n".join([f"{type(self).__name__}(", *([f"  {own}"] if own else []), *inner, ")"])
+
+    @safe
+    def _repr_html_(self) -> str:
+        """Return the layers as a nested list with their numbers of parameters.
+
+        Blocks below the first level are folded. A shared module is listed in full once.
+        """
+        paths: dict[int, str] = {}
+        return _html(self, "", paths)
+
+
+def _html(module: Module, path: str, paths: dict[int, str]) -> str:
+    """Return the HTML of a module; `paths` holds the paths of the modules already listed."""
+    parameters = [parameter for _, parameter in module.named_parameters()]
+    total = sum(parameter.numel() for parameter in parameters)
+    frozen = sum(one.numel() for one in parameters if not one.requires_grad)
+    own = escape(module.describe())
+    text = f"<b>{escape(type(module).__name__)}</b>({own})"
+    if path:
+        text = f"<code>{escape(path.rpartition('.')[2])}</code> {text}"
+    if id(module) in paths:
+        return f"<div>{text}: shared with {escape(paths[id(module)] or 'the model itself')}</div>"
+    paths[id(module)] = path
+    if total:
+        text += f": {number_of(total, 'parameter')}"
+    if frozen:
+        text += f", {'all' if frozen == total else f'{frozen:,}'} frozen"
+    prefix = f"{path}." if path else ""
+    inner = [_html(child, prefix + name, paths) for name, child in module.named_children()]
+    if not inner:
+        return f"<div>{text}</div>"
+    for name, value in module._entries():
+        if isinstance(value, Parameter):
+            inner.append(
+                f"<div><code>{escape(name)}</code> Parameter of shape {value.shape}: "
+                f"{number_of(value.numel(), 'parameter')}</div>"
+            )
+    indent = "margin-left:1.3em;border-left:1px solid currentColor;padding-left:0.7em"
+    opened = "" if path else " open"
+    rows = "".join(inner)
+    return (
+        f'<details{opened}><summary style="cursor:pointer">{text}</summary>'
+        f'<div style="{indent}">{rows}</div></details>'
+    )
 
 
 def _equal(one: Array, other: Array) -> bool:

@@ -1,11 +1,12 @@
-"""The table that `Module.summary` prints, and the profile that collects its numbers."""
+"""The result of `Module.summary`, and the profile that collects its numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from tinygrad_np.display import Table, safe
 from tinygrad_np.profiler import Profile, Row
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
@@ -26,14 +27,39 @@ class Made:
     flops: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class SummaryRow:
-    """One row of the table; `parameters` excludes those of earlier rows."""
+    """One row of a summary; its parameters are those that no earlier row has.
+
+    `shapes` are the shapes of the outputs, `flops` and `nbytes` as in `Made`.
+    """
 
     path: str
     kind: str
-    parameters: Sequence[Tensor]
-    made: Made
+    shapes: str
+    parameters: int
+    trainable: int
+    weight_nbytes: int
+    flops: int
+    nbytes: int
+
+    @classmethod
+    def of(cls, path: str, kind: str, parameters: Sequence[Tensor], made: Made) -> Self:
+        """Return the row of a layer with the given parameters."""
+        return cls(
+            path,
+            kind,
+            " ".join(dict.fromkeys(made.shapes)) or "not called",
+            sum(parameter.numel() for parameter in parameters),
+            sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+            sum(parameter.data.nbytes for parameter in parameters),
+            made.flops,
+            made.nbytes,
+        )
+
+    def numbers(self) -> tuple[int, int, int]:
+        """Return the numbers of parameters, FLOPs and bytes."""
+        return self.parameters, self.flops, self.nbytes
 
 
 class Watch(Profile):
@@ -100,40 +126,50 @@ def _shape_of(output: Any) -> str:
     return str(output.shape) if isinstance(output, Tensor) else type(output).__name__
 
 
-def table(layers: Sequence[SummaryRow]) -> str:
-    """Return the table of layers, with the totals below it.
+@dataclass(frozen=True)
+class Summary:
+    """What `Module.summary` returns: a table of layers with their sizes and costs.
 
-    Numbers are exact rather than rounded, so a longer number is a larger one.
+    `print` shows it in a terminal, and a notebook shows it as an HTML table.
+
+    Args:
+        rows: one row per layer, the model itself first.
     """
-    rows = [("layer", "class", "output shape", "parameters", "FLOPs", "bytes")]
-    for layer in layers:
-        count = sum(parameter.numel() for parameter in layer.parameters)
-        numbers = [f"{number:,}" for number in (count, layer.made.flops, layer.made.nbytes)]
-        shapes = " ".join(dict.fromkeys(layer.made.shapes)) or "not called"
-        rows.append((layer.path, layer.kind, shapes, numbers[0], numbers[1], numbers[2]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = list(zip(row, widths, strict=True))
-        texts = [text.ljust(width) for text, width in cells[:3]]
-        lines.append("  ".join(texts + [text.rjust(width) for text, width in cells[3:]]))
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:], rule, *_totals(layers)])
 
+    rows: Sequence[SummaryRow]
 
-def _totals(layers: Sequence[SummaryRow]) -> list[str]:
-    parameters = [parameter for layer in layers for parameter in layer.parameters]
-    total = sum(parameter.numel() for parameter in parameters)
-    trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    weights = sum(parameter.data.nbytes for parameter in parameters)
-    flops = sum(layer.made.flops for layer in layers)
-    activations = sum(layer.made.nbytes for layer in layers)
-    return [
-        f"{total:,} parameters: {trainable:,} trainable, {total - trainable:,} frozen; "
-        f"{_size(weights)}",
-        f"forward pass of one sample: {flops:,} FLOPs; {_size(activations)} of activations "
-        "(layers' outputs)",
-    ]
+    def table(self) -> Table:
+        """Return the table of layers, with the totals below it.
+
+        Numbers are exact rather than rounded, so a longer number is a larger one.
+        """
+        heading = ("layer", "class", "output shape", "parameters", "FLOPs", "bytes")
+        cells = [
+            (row.path, row.kind, row.shapes, *map("{:,}".format, row.numbers()))
+            for row in self.rows
+        ]
+        return Table(heading, cells, names=3, notes=self._totals())
+
+    def _totals(self) -> list[str]:
+        total = sum(row.parameters for row in self.rows)
+        trainable = sum(row.trainable for row in self.rows)
+        weights = sum(row.weight_nbytes for row in self.rows)
+        flops = sum(row.flops for row in self.rows)
+        activations = sum(row.nbytes for row in self.rows)
+        return [
+            f"{total:,} parameters: {trainable:,} trainable, {total - trainable:,} frozen; "
+            f"{_size(weights)}",
+            f"forward pass of one sample: {flops:,} FLOPs; {_size(activations)} of activations "
+            "(layers' outputs)",
+        ]
+
+    @safe
+    def __repr__(self) -> str:
+        return repr(self.table())
+
+    @safe
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def _size(nbytes: int) -> str:

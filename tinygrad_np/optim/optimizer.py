@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.checks import check_at_least, check_probability, is_integer, is_real
+from tinygrad_np.display import Table, number_of, safe
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, ListOf, check, like
@@ -160,6 +161,32 @@ class Optimizer:
         """Update `weight` and its `state` in place; `grad` is read-only."""
         raise NotImplementedError
 
+    @safe
+    def __repr__(self) -> str:
+        """Return the hyperparameters and the number of parameters of each group."""
+        lines = [
+            ", ".join(f"{name}={_text(value)}" for name, value in _options(group).items())
+            for group in self.param_groups
+        ]
+        sizes = [_parameters_of(group) for group in self.param_groups]
+        if len(lines) == 1:
+            return f"{self._kind}({lines[0]}): {sizes[0]}"
+        inner = [
+            f"  ({i}): {line}: {size}"
+            for i, (line, size) in enumerate(zip(lines, sizes, strict=True))
+        ]
+        return "\n".join([f"{self._kind}(", *inner, ")"])
+
+    @safe
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for group in self.param_groups for name in _options(group)))
+        rows = [
+            (str(position), _parameters_of(group), *(_text(group[name]) for name in names))
+            for position, group in enumerate(self.param_groups)
+        ]
+        table = Table(("group", "parameters", *names), rows, names=2, title=self._kind)
+        return table._repr_html_()
+
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
@@ -313,6 +340,23 @@ def leaf_of(entry: Any, kind: str) -> Tensor:
     if isinstance(entry, tuple):
         parameter.name = entry[0]
     return parameter
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters of a group."""
+    return {name: value for name, value in group.items() if name not in ("params", "initial_lr")}
+
+
+def _parameters_of(group: Mapping[str, Any]) -> str:
+    """Describe the parameters of a group."""
+    sizes = [parameter.numel() for parameter in group["params"]]
+    frozen = sum(not parameter.requires_grad for parameter in group["params"])
+    text = f"{number_of(len(sizes), 'tensor')}, {number_of(sum(sizes), 'parameter')}"
+    return text + (f" ({number_of(frozen, 'frozen tensor')})" if frozen else "")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def _names(group: Mapping[str, Any]) -> set[str]:

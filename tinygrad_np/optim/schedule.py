@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from tinygrad_np.checks import is_finite
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, check, like
@@ -77,6 +78,13 @@ class Schedule:
     def get_last_lr(self) -> list[float]:
         """Return the current learning rate of each parameter group."""
         return [self._lr(initial) for initial in self.initial_lrs]
+
+    @safe
+    def __repr__(self) -> str:
+        """Return the options, the number of steps so far and the current learning rates."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        rates = ", ".join(f"{lr:.6g}" for lr in self.get_last_lr())
+        return f"{self._kind}({options}): step {self.steps}, lr {rates}"
 
     def step(self) -> None:
         """Advance by one step and set the learning rates.

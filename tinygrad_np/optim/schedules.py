@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tinygrad_np.checks import check_at_least, check_integer
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.plateau import ReduceLROnPlateau
@@ -230,6 +231,11 @@ class SequentialLR(Schedule):
             raise ArgumentError(
                 f"SequentialLR: expected `milestones` to be strictly increasing, got {milestones}."
             )
+
+    @safe
+    def __repr__(self) -> str:
+        parts = [f"  {part!r}" for part in self.schedulers]
+        return "\n".join([super().__repr__(), *parts])
 
     def _turn(self, steps: int) -> tuple[Schedule, int]:
         """Return the schedule that is active after `steps` steps, and its own step count."""

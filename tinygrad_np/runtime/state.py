@@ -49,6 +49,9 @@ class Recording(ContextDecorator):
     def __init__(self, flag: bool) -> None:
         self.flag = flag
 
+    def __repr__(self) -> str:
+        return "enable_grad()" if self.flag else "no_grad()"
+
     def __enter__(self) -> None:
         state = thread.state
         state.outer_modes.append(state.recording)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinygrad_np.checks import check_at_least
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.schema import COUNT, REAL, TEXT, check
 from tinygrad_np.train.callbacks import State
@@ -24,6 +25,11 @@ class Best:
         self.monitor = monitor
         self.min_delta = min_delta
         self.value, self.epoch = math.nan, 0
+
+    @safe
+    def __repr__(self) -> str:
+        found = f", best {self.value:.6g} in epoch {self.epoch}" if self.epoch else ""
+        return f"monitor={self.monitor!r}{found}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the name of the monitored log, its best value and the epoch of that value."""

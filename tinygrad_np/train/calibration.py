@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.checks import check_integer
+from tinygrad_np.display import Table, safe
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.metrics import check_classes, rows_of
@@ -13,7 +14,7 @@ from tinygrad_np.train.metrics import check_classes, rows_of
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Accuracy of predictions binned by confidence; `str` formats it as a table.
+    """Accuracy of predictions binned by confidence; shown as a table.
 
     Attributes:
         confidence: mean probability of the predicted class, shape (bins,); nan in empty bins.
@@ -27,7 +28,8 @@ class Calibration:
     count: Array
     expected_error: float
 
-    def __str__(self) -> str:
+    @safe
+    def __repr__(self) -> str:
         edges = np.linspace(0, 1, len(self.count) + 1)
         columns = (edges[:-1], edges[1:], self.confidence, self.accuracy, self.count)
         return "\n".join(
@@ -42,6 +44,19 @@ class Calibration:
                 f"expected calibration error {self.expected_error:.4f}",
             ]
         )
+
+    @safe
+    def _repr_html_(self) -> str:
+        edges = np.linspace(0, 1, len(self.count) + 1)
+        columns = (edges, edges[1:], self.confidence, self.accuracy, self.count)
+        rows = [
+            (f"{low:.3f} to {high:.3f}", f"{sure:.4f}", f"{right:.4f}", f"{count:,}")
+            for low, high, sure, right, count in zip(*columns, strict=False)
+            if count
+        ]
+        heading = ("confidence", "mean confidence", "accuracy", "count")
+        notes = (f"expected calibration error {self.expected_error:.4f}",)
+        return Table(heading, rows, notes=notes)._repr_html_()
 
 
 def calibration(logits: Any, labels: Any, bins: int = 10) -> Calibration:

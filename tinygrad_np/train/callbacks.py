@@ -6,8 +6,10 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from tinygrad_np import nn
 from tinygrad_np.console import show
+from tinygrad_np.display import Table, line_chart, preformatted, safe
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.optim.optimizer import Optimizer
@@ -30,6 +33,12 @@ _LOGS = {
     **dict.fromkeys(("train_loss", "train_accuracy"), REAL),
     **dict.fromkeys(("validation_loss", "validation_accuracy"), REAL),
 }
+
+
+_SECONDS = 0.5  # between updates of the progress line in a notebook
+
+# Number of epochs at the start and at the end of a long history that its table shows.
+_FIRST, _LAST = 5, 15
 
 
 @dataclass
@@ -54,6 +63,16 @@ class State:
     logs: dict[str, Any] = field(default_factory=dict)  # means over this epoch so far
     should_stop: bool = False
 
+    @safe
+    def __repr__(self) -> str:
+        """Return the position in the run and the logs, without the parts of the trainer."""
+        facts = [f"epoch {self.epoch} of {self.last_epoch}", f"step {self.step}"]
+        if self.steps_per_epoch is not None:
+            facts.append(f"{self.steps_per_epoch} steps per epoch")
+        logs = _describe(self.logs or {"lr": self.lr, "loss": self.loss})
+        stop = "; stops after this step" if self.should_stop else ""
+        return f"State({', '.join(facts)}; {logs}{stop})"
+
 
 class Callback:
     """Base class for callbacks; subclasses override the hooks they need.
@@ -65,6 +84,18 @@ class Callback:
     ...     def on_batch_end(self, state):
     ...         state.should_stop = state.step >= 5000
     """
+
+    @safe
+    def __repr__(self) -> str:
+        """Return the class and those public attributes that are plain values."""
+        shown = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        plain_types = (bool, int, float, str, Path)
+        options = [
+            f"{name}={str(value) if isinstance(value, Path) else value!r}"
+            for name, value in shown.items()
+            if value is None or isinstance(value, plain_types)
+        ]
+        return f"{type(self).__name__}({', '.join(options)})"
 
     # Callbacks run in ascending order of `turn`, and in the order given if equal: -1 for those that
     # add logs, before others read the logs; 1 for those that restore weights, after the others.
@@ -103,7 +134,9 @@ class Callback:
 
 
 class History(Callback):
-    """Logs of all epochs.
+    """Logs of all epochs, shown as a table; a notebook also shows the loss and accuracy curves.
+
+    The epoch with the lowest validation loss is marked, or training loss if there is no validation.
 
     Attributes:
         epochs: one dict of logs per epoch.
@@ -135,6 +168,67 @@ class History(Callback):
                 f"History.load_state_dict: expected the logs of {state.epoch} epochs, got those of "
                 f"{len(self.epochs)}."
             )
+
+    def _best(self) -> tuple[int, str] | None:
+        """Return the position of the best epoch and the log that says so."""
+        for name in ("validation_loss", "train_loss"):
+            values = self._values(name)
+            finite = [value for value in values if math.isfinite(value)]
+            if finite:
+                return values.index(min(finite)), name
+        return None
+
+    def _values(self, name: str) -> list[float]:
+        """Return a log of each epoch, nan where it is missing or not a number."""
+        values = [plain(logs.get(name)) for logs in self.epochs]
+        return [value if isinstance(value, int | float) else math.nan for value in values]
+
+    def _table(self) -> Table:
+        best = self._best()
+        names = list(dict.fromkeys(name for logs in self.epochs for name in logs))
+        count = len(self.epochs)
+        shown = list(range(count))
+        if count > _FIRST + _LAST:
+            middle = {best[0]} if best else set()
+            shown = sorted({*range(_FIRST), *middle, *range(count - _LAST, count)})
+        rows, marked, expected = [], None, 0
+        for position in shown:
+            if position > expected:
+                rows.append(["..."] * len(names))
+            expected = position + 1
+            if best and position == best[0]:
+                marked = len(rows)
+            rows.append([_cell(name, self.epochs[position].get(name)) for name in names])
+        notes = []
+        if best:
+            epoch, monitor = self.epochs[best[0]].get("epoch", best[0] + 1), best[1]
+            notes.append(f"best epoch: {epoch} (lowest {monitor.replace('_', ' ')})")
+        if self.interrupted:
+            notes.append("interrupted by Ctrl-C")
+        heading = [name.replace("_", " ") for name in names]
+        return Table(heading, rows, names=0, notes=notes, marked=marked)
+
+    @safe
+    def __repr__(self) -> str:
+        return repr(self._table()) if self.epochs else "History: no epochs yet"
+
+    @safe
+    def _repr_html_(self) -> str:
+        if not self.epochs:
+            return preformatted(repr(self))
+        charts, best = [], self._best()
+        first = int(self.epochs[0].get("epoch", 1))
+        marked = first + best[0] if best else None
+        for kind, spec in (("loss", ".3g"), ("accuracy", ".1%")):
+            names = dict.fromkeys(name for logs in self.epochs for name in logs)
+            lines = {
+                name.rpartition("_")[0] or name: self._values(name)
+                for name in names
+                if name.rpartition("_")[2] == kind
+            }
+            if lines:
+                charts.append(line_chart(kind, lines, first, marked, spec))
+        return f"<div>{''.join(charts)}</div>{self._table()._repr_html_()}"
 
     def for_json(self) -> list[dict[str, Any]]:
         """Return the epochs as JSON-compatible values, with None for nan and inf."""
@@ -170,6 +264,9 @@ class History(Callback):
 class Progress(Callback):
     """Print a line per epoch and, on a terminal, show a progress bar over its steps.
 
+    In a notebook, the bar is tqdm's if ipywidgets is installed; otherwise, the line of the current
+    epoch is updated twice per second. The saved notebook holds one line per epoch.
+
     Output that cannot be printed, for example to a closed pipe, is dropped: training continues.
     """
 
@@ -177,8 +274,10 @@ class Progress(Callback):
         self._bar: Any = None
 
     def on_epoch_start(self, state: State) -> None:
-        """Open a progress bar if stderr is a terminal."""
-        if sys.stderr is not None and sys.stderr.isatty():
+        """Open a progress bar if stderr is a terminal, or in a notebook."""
+        if _is_notebook():
+            self._bar = _notebook_bar(total=state.steps_per_epoch, desc=_title(state), leave=False)
+        elif sys.stderr is not None and sys.stderr.isatty():
             self._bar = tqdm(total=state.steps_per_epoch, desc=_title(state), leave=False)
 
     def on_batch_end(self, state: State) -> None:
@@ -189,8 +288,13 @@ class Progress(Callback):
 
     def on_epoch_end(self, state: State) -> None:
         """Print the logs on one line."""
-        self._close()
-        show(f"{_title(state)}: {_describe(state.logs)}")
+        line = f"{_title(state)}: {_describe(state.logs)}"
+        if isinstance(self._bar, _UpdatedLine):
+            self._bar.write(line)
+            self._bar = None
+        else:
+            self._close()
+            show(line)
 
     def on_fit_end(self, state: State) -> None:
         """Close the progress bar if an error or Ctrl-C left it open."""
@@ -200,6 +304,55 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _is_notebook() -> bool:
+    """Return whether this process is a Jupyter kernel; ipykernel's shell has a `kernel`."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def _notebook_bar(**options: Any) -> Any:
+    try:
+        import ipywidgets  # noqa: F401  # without it, tqdm.notebook warns and fails
+        from tqdm.notebook import tqdm as bar
+    except ImportError:
+        return _UpdatedLine(**options)
+    return bar(**options)
+
+
+class _UpdatedLine:
+    """A replacement for a tqdm bar: a line of text in a notebook that is updated in place."""
+
+    def __init__(self, total: int | None, desc: str, leave: bool) -> None:
+        self._total, self._title, self._postfix = total, desc, ""
+        self._steps, self._shown = 0, perf_counter()
+        self._handle: Any = None
+        self.write(f"{desc}: started")
+
+    def set_postfix_str(self, text: str, refresh: bool) -> None:
+        self._postfix = text
+
+    def update(self) -> None:
+        self._steps += 1
+        if perf_counter() - self._shown >= _SECONDS:
+            self._shown = perf_counter()
+            of = "" if self._total is None else f"/{self._total}"
+            self.write(f"{self._title}: step {self._steps}{of}, {self._postfix}")
+
+    def write(self, text: str) -> None:
+        """Show a line in the place of the last one; ignore errors, as `console.show` does."""
+        with suppress(Exception):
+            from IPython.display import display
+
+            shown = {"text/plain": text}
+            if self._handle is None:
+                self._handle = display(shown, raw=True, display_id=True)
+            else:
+                self._handle.update(shown, raw=True)
+
+    def close(self) -> None:
+        """Leave the last line, of an epoch that did not finish, as it is."""
 
 
 def _title(state: State) -> str:
@@ -218,6 +371,11 @@ def _format(kind: str, value: Any) -> str:
     if not isinstance(value, int | float):
         return str(value)
     return format(value, _FORMATS.get(kind, ".4g"))
+
+
+def _cell(name: str, value: Any) -> str:
+    """Return a log as text for a table, empty if it is missing."""
+    return "" if value is None else _format(name.rpartition("_")[2], plain(value))
 
 
 def plain(value: Any) -> Any:

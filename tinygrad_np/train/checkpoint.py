@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.checks import check_integer
+from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import check_no_folder, make_folder, remove
 from tinygrad_np.schema import ANYTHING, DictOf, OrNone, check
@@ -59,6 +60,12 @@ class Checkpoint(Callback):
         self._best = None if monitor is None else Best("Checkpoint", monitor)
         self._last_step = 0
         self._start: dict[str, Any] | None = None
+
+    @safe
+    def __repr__(self) -> str:
+        best = "monitor=None" if self._best is None else repr(self._best)
+        steps = f", every_steps={self.every_steps}" if self.every_steps else ""
+        return f"Checkpoint({str(self.folder)!r}, {best}{steps})"
 
     def on_fit_start(self, state: State) -> None:
         """Create the directory now, to fail before training if it is not writable."""

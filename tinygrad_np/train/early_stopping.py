@@ -5,6 +5,7 @@ from typing import Any
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.console import show
+from tinygrad_np.display import safe
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import ANYTHING, ARRAY, COUNT, DictOf, OrNone, check
 from tinygrad_np.train.best import Best
@@ -46,6 +47,11 @@ class EarlyStopping(Callback):
         self.stopped_epoch = 0
         self._waited = 0
         self._weights: dict[str, Array] | None = None
+
+    @safe
+    def __repr__(self) -> str:
+        stopped = f", stopped after epoch {self.stopped_epoch}" if self.stopped_epoch else ""
+        return f"EarlyStopping({self._best}, patience={self.patience}{stopped})"
 
     @property
     def best_epoch(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_np.display import Table, number_of, safe
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train.metrics import confusion_matrix
@@ -21,7 +22,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ClassificationReport:
-    """Scores per class and their means; `str` formats them as a table.
+    """Scores per class and their means; shown as a table.
 
     Attributes:
         names: names of the classes.
@@ -43,7 +44,8 @@ class ClassificationReport:
     macro: Scores
     weighted: Scores
 
-    def __str__(self) -> str:
+    @safe
+    def __repr__(self) -> str:
         total = int(self.support.sum())
         last = [("macro mean", *self.macro, total), ("weighted mean", *self.weighted, total)]
         columns = (self.names, self.precision, self.recall, self.f1, self.support)
@@ -61,6 +63,23 @@ class ClassificationReport:
                 *(line(*row) for row in last),
             ]
         )
+
+    @safe
+    def _repr_html_(self) -> str:
+        total = int(self.support.sum())
+        columns = (self.names, self.precision, self.recall, self.f1, self.support)
+        rows = [
+            *zip(*columns, strict=True),
+            ("macro mean", *self.macro, total),
+            ("weighted mean", *self.weighted, total),
+        ]
+        cells = [
+            (str(name), *map("{:.4f}".format, scores), f"{support:,}")
+            for name, *scores, support in rows
+        ]
+        heading = ("", "precision", "recall", "F1", "support")
+        correct = f"accuracy {self.accuracy:.4f} on {number_of(total, 'label')}"
+        return Table(heading, cells, notes=(correct,))._repr_html_()
 
 
 def classification_report(

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_np import nn, random
 from tinygrad_np.checks import check_at_least, check_integer
+from tinygrad_np.display import Table, facts, number_of, safe
 from tinygrad_np.errors import (
     ArgumentError,
     DataError,
@@ -111,6 +112,35 @@ class Trainer:
             "Trainer: cannot be copied or pickled. Copy the model and the optimizer together, "
             "copy.deepcopy((model, optimizer)), or save trainer.state_dict()."
         )
+
+    def _table(self) -> Table:
+        size = sum(parameter.numel() for _, parameter in self.model.named_parameters())
+        values: dict[str, object] = {
+            "model": f"{type(self.model).__name__}, {number_of(size, 'parameter')}",
+            "optimizer": self.optimizer,
+            "loss": _function_name(self.loss),
+        }
+        if self.schedule is not None:
+            values["schedule"] = f"{self.schedule}, once per {self.schedule_per}"
+        values |= {
+            name: limit
+            for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value))
+            if limit is not None
+        }
+        values["callbacks"] = ", ".join(repr(one) for one in self.callbacks[1:]) or "none"
+        values["trained"] = (
+            f"{number_of(self.state.epoch, 'epoch')}, {number_of(self.state.step, 'step')}"
+        )
+        return facts("Trainer", values)
+
+    @safe
+    def __repr__(self) -> str:
+        lines = repr(self._table()).splitlines()
+        return "\n".join([lines[0], *(f"  {line}" for line in lines[1:])])
+
+    @safe
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
 
     def fit(self, train_loader: Batches, epochs: int, validation: Batches | None = None) -> History:
         """Train for `epochs` more epochs and return the history of all epochs so far.
@@ -408,6 +438,11 @@ class Trainer:
     def _call(self, point: str) -> None:
         for callback in self.callbacks:
             getattr(callback, point)(self.state)
+
+
+def _function_name(function: Any) -> str:
+    inner = getattr(function, "func", function)  # of a functools.partial
+    return str(getattr(inner, "__qualname__", type(inner).__name__))
 
 
 def _check_parts(model: Any, optimizer: Any, loss: Any) -> None:

@@ -413,7 +413,8 @@ class _Run(Trial):
         """Keep the state of a module that is about to be called, and note the call."""
         super().note_module(module)
         scope: Any = thread.state.scope
-        if not (isinstance(scope, ModuleScope) and scope.module is module):
+        is_call = isinstance(scope, ModuleScope) and id(scope.module) == id(module)
+        if not is_call:
             return  # a checkpoint notes the modules that a function could use
         self._scopes.append(scope)
         if not isinstance(scope.outer, ModuleScope):
@@ -453,7 +454,9 @@ class _Run(Trial):
 
     def _leaves(self, name: str, value: Any) -> Any:
         """Replace the tensors and arrays in an argument by leaves; float ones require gradients."""
-        if isinstance(value, Mapping | tuple | list) and _has_arrays(value):
+        entries = [entry for _, entry in _entries(self._who, name, value)]
+        is_nested = isinstance(value, Mapping | tuple | list)
+        if is_nested and any(isinstance(entry, Variable | np.ndarray) for entry in entries):
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             made = {key: self._leaves(f"{name}[{key!r}]", entry) for key, entry in items}
             return made if isinstance(value, Mapping) else type(value)(made.values())
@@ -533,12 +536,6 @@ def _argument_names(target: Callable[..., Any], inputs: Sequence[Any]) -> list[s
         else:
             names.append(f"input[{position}]")
     return names
-
-
-def _has_arrays(value: Any) -> bool:
-    """Return whether a nested container holds a Tensor or an array."""
-    found = _entries("", "", value)
-    return any(isinstance(entry, Variable | np.ndarray) for _, entry in found)
 
 
 def _needed(steps: Sequence[_Step], roots: Sequence[Any]) -> list[_Step]:
