@@ -4,6 +4,7 @@
 """
 
 import json
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,8 @@ def test_scalar_expressions_show_names_constants_and_values():
 def test_given_names_take_precedence():
     x = scalar(1.0, name="own")
     y = x * 2
+    _ = x  # as in a notebook, where it is the last output
+    assert [n.name for n in trace("draw", y, names=locals()).nodes][::2] == ["x", "y"]
     assert [n.name for n in trace("draw", y, names={"x": x, "y": y}).nodes][::2] == ["x", "y"]
 
 
@@ -151,6 +154,19 @@ def test_changed_results_are_unknown():
         y += 5
     assert values(trace("draw", z))["mul"] == 2.0  # recomputed from x
     assert values(trace("draw", y))["output"] == 2.0
+
+
+@each("change", [lambda y: operator.imul(y, 2), lambda y: setattr(y, "data", np.array(7.0))])
+def test_values_computed_from_an_overwritten_result_are_unknown(change):
+    """The node of `y` does not include the change, so `z` is not what the graph says."""
+    x = scalar(1.0, name="x")
+    y = x + 1
+    with no_grad():
+        change(y)
+    z = y + 1
+    z.name = "z"
+    assert values(trace("draw", z + 1))["z"] is None
+    assert values(trace("draw", z))["z"] == z.item()
 
 
 @op("x + noise", vjps={"x": lambda grad_out: grad_out})
@@ -475,6 +491,12 @@ def cycle():
             ArgumentError,
             r"itself as x\[1\]\['again'\]",
         ),
+        (
+            lambda: trace("draw", freed(), names={scalar(1.0): "x"}),
+            DtypeError,
+            "expected `names` t",
+        ),
+        (lambda: trace("draw", freed(), names=["x"]), DtypeError, "names to tensors, got list"),
         (lambda: trace("draw", nn.ReLU()), ArgumentError, "an input for the model ReLU, got none"),
         (lambda: trace("draw", nn.ReLU(), ["text"]), DtypeError, "Tensor"),
         (
