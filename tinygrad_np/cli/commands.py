@@ -1,7 +1,7 @@
 """Commands that inspect models and runs: evaluate, predict, summary, graph, gradcheck."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
-from tinygrad_np.cli.models import absolute_spec
+from tinygrad_np.cli.models import absolute_spec, describe_error
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
 from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
 from tinygrad_np.console import show
@@ -140,12 +140,35 @@ def summary(config: RunConfig) -> None:
     print(model.summary(image_shape(config)))
 
 
-def graph(config: RunConfig, path: Path) -> None:
-    """Draw the graph of a model to a file; the suffix selects the format."""
-    model = _make_checked_model(config)
-    images = np.zeros((1, *image_shape(config)), np.float32)
+def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
+    """Draw the graph of a model to a file; the suffix selects the format.
+
+    If the forward pass fails, the picture ends at the op that failed.
+
+    Args:
+        config: the model and the dataset that gives the image shape.
+        path: the file to write.
+        options: keyword arguments of `viz.draw`.
+
+    Returns:
+        The exit status: 1 if the forward pass failed.
+    """
+    model = make_model(config.model, config.model_options, config.seed)
+    # Two images: batch norm cannot normalize the features of a single one.
+    generator = np.random.default_rng(config.seed)
+    images = generator.random((2, *image_shape(config)), np.float32)
     make_folder(path.parent, "--out")
-    print(viz.render(viz.draw(model, images), path))
+    drawing = viz.draw(model, images, **options)
+    print(viz.render(drawing, path))
+    if drawing.error is None:
+        return 0
+    try:
+        check_images(model, config)
+    except ArgumentError as error:
+        show(f"error: {error}", sys.stderr)
+    else:
+        show(f"error: {describe_error(drawing.error)}", sys.stderr)
+    return 1
 
 
 def check_gradients(config: RunConfig) -> None:

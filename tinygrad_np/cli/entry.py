@@ -15,6 +15,8 @@ from tinygrad_np.cli.training import advise_longer_run, run_training
 from tinygrad_np.console import run_program
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.runtime.info import show_config
+from tinygrad_np.viz.dot import COLORS
+from tinygrad_np.viz.folding import LEVELS
 
 _Arguments = argparse.Namespace
 
@@ -71,8 +73,7 @@ def _parser() -> Parser:
     _model_argument(_command(add, "summary", "print the layers of a model", _summary))
     look = _command(add, "graph", "draw the graph of a model", _graph)
     _model_argument(look)
-    text = "output file: .svg, .png, .pdf or .dot (default: MODEL.svg)"
-    look.add_argument("--out", type=path, metavar="FILE", help=text)
+    _graph_flags(look)
     _model_argument(
         _command(
             add, "gradcheck", "compare a model's gradients with central differences", _gradcheck
@@ -108,6 +109,21 @@ def _model_argument(parser: argparse.ArgumentParser) -> None:
         "DigitsCNN)"
     )
     parser.add_argument("--data", choices=DATA, metavar="NAME", help=text)
+
+
+def _graph_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    text = "output file: .svg, .png, .pdf, .dot, .json or .txt (default: MODEL.svg)"
+    add("--out", type=path, metavar="FILE", help=text)
+    text = "what to draw as boxes: module (layers), op (default: %(default)s)"
+    add("--level", choices=LEVELS, default="module", metavar="NAME", help=text)
+    add("--depth", type=int, metavar="N", help="levels of modules to expand (0: one box)")
+    text = "module to expand to ops, such as blocks.0; can be repeated"
+    add("--expand", action="append", metavar="PATH", help=text)
+    text = "run a backward pass and show the gradients"
+    add("--backward", action="store_true", help=text)
+    text = f"quantity to color by: {', '.join(COLORS)} (default: %(default)s)"
+    add("--color-by", choices=COLORS, default="kind", metavar="NAME", help=text)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -180,9 +196,11 @@ def _summary(args: _Arguments) -> None:
     commands.summary(_model_config(args))
 
 
-def _graph(args: _Arguments) -> None:
+def _graph(args: _Arguments) -> int:
     config = _model_config(args)
-    commands.graph(config, args.out or Path(f"{config.model_name}.svg"))
+    names = ("level", "depth", "expand", "backward", "color_by")
+    options = {name: getattr(args, name) for name in names}
+    return commands.graph(config, args.out or Path(f"{config.model_name}.svg"), options)
 
 
 def _gradcheck(args: _Arguments) -> None:

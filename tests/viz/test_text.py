@@ -1,0 +1,73 @@
+"""Pictures as text for a terminal."""
+
+import numpy as np
+
+from models import LeNet
+from tests.tools import each
+from tests.viz.models import (
+    Failing,
+    Recurrent,
+    Shared,
+    Stack,
+    batch,
+    hessian_vector_product,
+    scalar_expression,
+)
+from tinygrad_np import viz
+from tinygrad_np.viz.text import numbers
+
+
+def test_each_box_has_a_line_in_the_order_of_execution():
+    y, names = scalar_expression()
+    assert str(viz.draw(y, names=names)).splitlines() == [
+        "a  [input; value 2]",
+        "b  [input; value -3]",
+        "c  [input; value 7]",
+        "2  [constant]",
+        "mul <- a, b  [value -6]",
+        "add <- mul, c  [value 1]",
+        "tanh <- add  [value 0.7616]",
+        "y = pow <- tanh, 2  [value 0.58]",
+        "output <- y  [value 0.58]",
+    ]
+
+
+def test_frames_are_indented_and_repeats_counted():
+    lines = str(viz.draw(Stack(), batch(2, 4))).splitlines()
+    assert lines[0].startswith("Stack: ")
+    assert "  blocks.0 … blocks.11: Block ×12" in lines
+    assert any(line.startswith("    norm: LayerNorm") for line in lines)
+    assert "      0: Linear(4, 8) <- norm  [weight 8 × 4, bias 8; 40 parameters each;" in lines[6]
+
+
+def test_boxes_of_the_same_name_are_numbered():
+    text = str(viz.draw(hessian_vector_product()[0]))
+    assert "VJP of mul #2 <- " in text
+    assert text.count("VJP of mul #2") >= 2
+
+
+def test_calls_of_a_shared_module_and_failures_are_named():
+    assert "call 2 of 2" in str(viz.draw(Shared(), batch(4, 10)))
+    assert "FAILED: Linear 'second': expected" in str(viz.draw(Failing(), batch(4, 10)))
+    assert "of the step before" in str(viz.draw(Recurrent(), batch(2, 32, 3)))
+
+
+@each("target", [Stack, LeNet, Recurrent])
+def test_lines_fit_in_a_terminal(target):
+    shapes = {Stack: (2, 4), LeNet: (64, 1, 28, 28), Recurrent: (2, 32, 3)}
+    text = str(viz.draw(target(), batch(*shapes[target])))
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@each(
+    ("values", "expected"),
+    [
+        (1.0, "1"),
+        (np.nan, "nan"),
+        (123456.0, "1.235e+05"),
+        ([1, 2], "[1, 2]"),
+        ([[True], [False]], "[[True], [False]]"),
+    ],
+)
+def test_numbers_have_four_digits(values, expected):
+    assert numbers(np.array(values)) == expected
