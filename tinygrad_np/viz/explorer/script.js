@@ -1266,6 +1266,7 @@ find("summary").textContent = [
   weights ? countText(weights, "parameter") : "",
   `${countText(steps.length - 1, "step")}`,
 ].filter(Boolean).join(", ");
+document.querySelector("#legend .second").hidden = !data.nodes.some((node) => node.sweep > 1);
 find("error").textContent = data.error;
 find("error").hidden = !data.error;
 find("slider").max = steps.length - 1;
