@@ -4,6 +4,8 @@
 """
 
 import json
+import operator
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,8 @@ def test_scalar_expressions_show_names_constants_and_values():
 def test_given_names_take_precedence():
     x = scalar(1.0, name="own")
     y = x * 2
+    _ = x  # as in a notebook, where it is the last output
+    assert [n.name for n in trace("draw", y, names=locals()).nodes][::2] == ["x", "y"]
     assert [n.name for n in trace("draw", y, names={"x": x, "y": y}).nodes][::2] == ["x", "y"]
 
 
@@ -151,6 +155,19 @@ def test_changed_results_are_unknown():
         y += 5
     assert values(trace("draw", z))["mul"] == 2.0  # recomputed from x
     assert values(trace("draw", y))["output"] == 2.0
+
+
+@each("change", [lambda y: operator.imul(y, 2), lambda y: setattr(y, "data", np.array(7.0))])
+def test_values_computed_from_an_overwritten_result_are_unknown(change):
+    """The node of `y` does not include the change, so `z` is not what the graph says."""
+    x = scalar(1.0, name="x")
+    y = x + 1
+    with no_grad():
+        change(y)
+    z = y + 1
+    z.name = "z"
+    assert values(trace("draw", z + 1))["z"] is None
+    assert values(trace("draw", z))["z"] == z.item()
 
 
 @op("x + noise", vjps={"x": lambda grad_out: grad_out})
@@ -275,12 +292,34 @@ def test_functions_that_change_an_input_in_place_run_without_its_gradient():
     assert graph.error is None
     assert graph.nodes[-1].value.tolist() == [3.0, 5.0]
     assert x.tolist() == [1.0, 2.0]
+    assert arrows(graph)[:3] == [("x", "mul"), ("2", "mul"), ("mul", "add")]
+
+
+def test_in_place_changes_without_a_node_are_ops():
+    def count(x):
+        found = x.argmax(1)
+        found += 1
+        return found * 2
+
+    graph = trace("draw", count, [normal(2, 3)])
+    assert [node.op for node in graph.nodes if node.op] == ["argmax", "add", "mul"]
 
 
 def test_an_input_passed_twice_is_one_node():
     x = normal(2)
     graph = trace("draw", lambda a, b, *c: a * b + c[0], [x, x, 1.5])
     assert [n.name for n in graph.nodes if n.kind == "input"] == ["a, b", "c[0]"]
+
+
+def test_nested_inputs_keep_their_type_and_have_names():
+    State = namedtuple("State", "h c")
+
+    def step(state, *more, scale=2.0, **options):
+        return state.h * state.c + more[0]["x"] * more[1][0][0] * scale
+
+    inputs = [State(normal(2), normal(2)), {"x": normal(2)}, [(normal(2),)]]
+    names = [n.name for n in trace("draw", step, inputs).nodes if n.kind == "input"]
+    assert names == ["state[0]", "state[1]", "more[0]['x']", "more[1][0][0]"]
 
 
 def test_indices_are_inputs_of_an_embedding():
@@ -475,6 +514,12 @@ def cycle():
             ArgumentError,
             r"itself as x\[1\]\['again'\]",
         ),
+        (
+            lambda: trace("draw", freed(), names={scalar(1.0): "x"}),
+            DtypeError,
+            "expected `names` t",
+        ),
+        (lambda: trace("draw", freed(), names=["x"]), DtypeError, "names to tensors, got list"),
         (lambda: trace("draw", nn.ReLU()), ArgumentError, "an input for the model ReLU, got none"),
         (lambda: trace("draw", nn.ReLU(), ["text"]), DtypeError, "Tensor"),
         (

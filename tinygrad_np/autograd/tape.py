@@ -27,6 +27,11 @@ was_rebased = [False]
 """Whether an in-place change has ever been recorded; until then, no tensor can be out of date."""
 
 
+last_overwrite = [0]
+"""The `clock` time at which the array of a result was last changed without a node. Values computed
+from that result since then cannot be recomputed from the graph."""
+
+
 class Variable:
     """An array with its place in the graph. `Tensor` adds the public methods.
 
@@ -89,6 +94,8 @@ class Variable:
         The new version counter tells drawings that older nodes used another array.
         """
         self._array, self.version = array, [next(clock)] if version is None else version
+        if self.node is not None:
+            last_overwrite[0] = next(clock)
 
     @property
     def requires_grad(self) -> bool:
@@ -117,6 +124,8 @@ class Variable:
     def mark_changed(self) -> None:
         """Record an in-place change, so that a backward pass that needs the old values raises."""
         self.version[0] = next(clock)
+        if self.node is not None:
+            last_overwrite[0] = self.version[0]
 
     def was_leaf(self) -> bool:
         """Return whether this is a leaf, or was one until an in-place change was recorded."""
@@ -145,7 +154,7 @@ class Variable:
             self.since = 0  # see `was_leaf`
         self.node = node
         self.version.append(node.order)
-        self.mark_changed()
+        self.version[0] = next(clock)
         was_rebased[0] = True
 
 

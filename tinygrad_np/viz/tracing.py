@@ -21,7 +21,8 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.autograd.tape import Edge, Node, Variable
+from tinygrad_np.autograd.tape import Edge, Node, Variable, clock, last_overwrite
+from tinygrad_np.checks import kind_of
 from tinygrad_np.debug import PACKAGE, find_line
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
 from tinygrad_np.journal import Trial
@@ -59,15 +60,16 @@ def trace(
             function that returns them.
         inputs: arguments of the model or function: Tensors and arrays, also nested. Those of a
             float dtype become leaves of the graph.
-        names: names of tensors; entries that are not Tensors are ignored.
+        names: tensors by name, for example `locals()`. Entries that are not Tensors, and names that
+            begin with an underscore, are ignored.
         backward: compute the gradient of the sum of the outputs with respect to every node.
         derivatives: compute the derivative of each edge between scalars.
         keep: number of elements up to which arrays are kept; None keeps all of them.
 
     Raises:
         ArgumentError: if a container contains itself, or a model is given without inputs.
-        DtypeError: if `target` or what it returns contains anything but Tensors and None, or an
-            input does not contain numbers.
+        DtypeError: if `target` or what it returns contains anything but Tensors and None, an input
+            does not contain numbers, or `names` is not a dict with names as keys.
         GraphError: if no graph was recorded, or the graph was freed by `backward`.
 
     An exception raised by the model or function ends the run, and is stored in the graph.
@@ -76,14 +78,14 @@ def trace(
     >>> [node.op or node.kind for node in trace("draw", x * x + 1).nodes]
     ['input', 'mul', 'constant', 'add', 'output']
     """
-    names = names or {}
+    named = _check_names(who, names)
     run = None
     is_current = True
     if isinstance(target, Variable | Mapping | tuple | list):
         expected = "expected a Tensor, or a model and its inputs"
         found = [o for o in _flatten(who, "output", target, expected) if o[1].node is not None]
         tensors = [output for _, output in found]
-        held = [*tensors, *[value for value in names.values() if isinstance(value, Variable)]]
+        held = [*tensors, *named.values()]
         step_of = _read_tape(who, tensors, held)
         is_current = _replay(step_of, held, keep)
         outputs: list[tuple[str, Any]] = [(name, step_of[one.node]) for name, one in found]
@@ -94,11 +96,11 @@ def trace(
                 f"{who}: expected an input for the model {type(target).__name__}, got none. Pass "
                 f"a batch, for example {who}(model, images[:1])."
             )
-        run = _Run(who, target, names, keep)
+        run = _Run(who, target, named, keep)
         outputs, steps = run.outputs(inputs)
         if isinstance(run.error, GraphError):
             # An input that requires a gradient cannot be changed in place; others can.
-            other = _Run(who, target, names, keep, needs_gradients=False)
+            other = _Run(who, target, named, keep, needs_gradients=False)
             found_without = other.outputs(inputs)
             if other.error is None:
                 run, (outputs, steps) = other, found_without
@@ -112,7 +114,7 @@ def trace(
             f"{who}: no graph was recorded for this tensor. Compute it from tensors that require a "
             "gradient, outside no_grad()."
         )
-    builder = _Builder(steps, outputs, tensors, names, run, keep)
+    builder = _Builder(steps, outputs, tensors, named, run, keep)
     graph = builder.build()
     if not is_current:
         for leaf in graph.nodes:
@@ -123,6 +125,17 @@ def trace(
     if derivatives:
         builder.add_derivatives()
     return graph
+
+
+def _check_names(who: str, names: Any) -> dict[str, Variable]:
+    """Return the tensors among the entries of `names`, without private names such as `_`."""
+    if not (names is None or (isinstance(names, Mapping) and all(type(n) is str for n in names))):
+        raise DtypeError(
+            f"{who}: expected `names` to be a dict from names to tensors, got {kind_of(names)}. "
+            'Try names={"x": x} or names=locals().'
+        )
+    entries = (names or {}).items()
+    return {n: v for n, v in entries if isinstance(v, Variable) and not n.startswith("_")}
 
 
 # Steps: the ops of a graph, read from the tape or from a run.
@@ -208,12 +221,15 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         node: Any = step.node
         for place, position in enumerate(node.plan.inputs):
             source = step.inputs[position]
-            if isinstance(source, _Step) and node.versions[place][0] <= node.order:
+            if isinstance(source, _Step) and node.versions[place][0] <= source.order:
                 source.value = node.saved[place]
         if node.plan.saves_out and node.versions[-1][0] <= node.order:
             step.value = node.saved[-1]
     replayed = []
+    has_overwrites = bool(steps) and last_overwrite[0] > steps[0].order
     for step in steps:
+        if has_overwrites and any(isinstance(source, _Step) for source in step.inputs):
+            continue
         arrays = [_known(source, step) for source in step.inputs]
         size = sum(np.size(array) for array in arrays)
         if keep is not None and size > _REPLAY_LIMIT:
@@ -236,7 +252,7 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
 def _find_constant(step: _Step, arrays: list[Any], tensors: Sequence[Variable]) -> None:
     """Set an unknown constant of a step to the named tensor that gives exactly the known result."""
     unknown = [position for position, array in enumerate(arrays) if array is None]
-    if step.value is None or len(unknown) != 1:
+    if step.value is None or len(unknown) != 1 or step.options:
         return
     (position,) = unknown
     for tensor in tensors:
@@ -281,6 +297,10 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN_OPTIONS)
 
 
+def _is_equal(value: Array | None, other: Array) -> bool:
+    return value is not None and np.array_equal(value, other, equal_nan=other.dtype.kind == "f")
+
+
 def _is_close(value: Array, other: Array) -> bool:
     if value.dtype.kind != "f":
         return np.array_equal(value, other)
@@ -314,6 +334,7 @@ class _Recorder(Observer):
         self._arrays: list[Any] = []
         self._index_arrays: list[tuple[Array, Any]] = []
         self._is_inside = False
+        self._start = next(clock)
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Run a forward function and store it as a step."""
@@ -321,6 +342,7 @@ class _Recorder(Observer):
             return call()
         inputs = list(map(self.source, arrays))
         step = _Step(op, options, thread.state.scope, inputs, line=_short_line())
+        step.order = next(clock)
         step.indices = self._indices(options)
         self.steps.append(step)
         self._is_inside = True
@@ -393,7 +415,19 @@ class _Recorder(Observer):
             return value
         if id(value) not in self._source_of:
             self.link(value, _Constant(value.shape, value.dtype, _small(value, self.keep)))
-        return self._source_of[id(value)]
+        source = self._source_of[id(value)]
+        if self._was_changed(source, value):
+            # An in-place operator copied the result of an op into the array.
+            same = [s for s in self.steps if _is_equal(s.value, value)]
+            source = self._source_of[id(value)] = same[-1] if same else source
+        return source
+
+    def _was_changed(self, source: Any, array: Array) -> bool:
+        """Return whether an array was changed in place, without a node, since its source ran."""
+        if isinstance(source, Variable):
+            return source.version[0] > self._start
+        is_known = isinstance(source, _Step) and source.node is None and source.value is not None
+        return is_known and not _is_equal(source.value, array)
 
 
 class _Run(Trial):
@@ -403,7 +437,7 @@ class _Run(Trial):
         self,
         who: str,
         target: Callable[..., Any],
-        names: Mapping[str, Any],
+        names: Mapping[str, Variable],
         keep: int | None,
         needs_gradients: bool = True,
     ) -> None:
@@ -421,7 +455,7 @@ class _Run(Trial):
         self._recorder = _Recorder(keep)
         self._scopes: list[ModuleScope] = []
         for value in names.values():
-            if isinstance(value, Variable) and value.node is None:
+            if value.node is None:
                 self._recorder.link(value.data, value)
 
     def note_module(self, module: Any) -> None:
@@ -474,7 +508,8 @@ class _Run(Trial):
         if is_nested and any(isinstance(entry, Variable | np.ndarray) for entry in entries):
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             made = {key: self._leaves(f"{name}[{key!r}]", entry) for key, entry in items}
-            return made if isinstance(value, Mapping) else type(value)(made.values())
+            make = getattr(type(value), "_make", type(value))  # _make: of a named tuple
+            return made if isinstance(value, Mapping) else make(made.values())
         if value is None or isinstance(value, bool | int):
             return value
         if id(value) in self.leaf_of:
@@ -539,9 +574,10 @@ def _argument_names(target: Callable[..., Any], inputs: Sequence[Any]) -> list[s
     """Return the parameter name of each input, such as `x`; `inputs[0]` for `*inputs`."""
     function = target.forward if isinstance(target, Module) else target
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        known = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin
-        parameters = []
+        known = {}.values()
+    parameters = [p for p in known if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
     names = []
     for position in range(len(inputs)):
         parameter = parameters[min(position, len(parameters) - 1)] if parameters else None
@@ -629,7 +665,7 @@ class _Builder:
         steps: Sequence[_Step],
         outputs: Sequence[tuple[str, Variable]],
         tensors: Sequence[Variable],
-        names: Mapping[str, Any],
+        names: Mapping[str, Variable],
         run: _Run | None,
         keep: int | None,
     ) -> None:
@@ -648,11 +684,10 @@ class _Builder:
         self.grads: dict[Any, Variable] = {}
         """The `.grad` of results, by node."""
         for name, value in names.items():
-            if isinstance(value, Variable):
-                leaf = run.leaf_of.get(id(value), value) if run is not None else value
-                self.names.setdefault(leaf.node or leaf, name)
+            leaf = run.leaf_of.get(id(value), value) if run is not None else value
+            self.names.setdefault(leaf.node or leaf, name)
         for tensor in [*names.values(), *tensors]:
-            if isinstance(tensor, Variable) and tensor.node is not None:
+            if tensor.node is not None:
                 self.grads[tensor.node] = tensor.grad
 
     def build(self) -> Graph:
