@@ -530,6 +530,69 @@ def test_graph_writes_a_dot_file(tmp_path, capsys):
     assert "conv" in path.read_text()
 
 
+@each(
+    ("flags", "shown", "hidden"),
+    [
+        ([], "fc: Linear(128, 10)", " linear "),
+        (["--level", "op"], "linear", "grad norm"),
+        (["--depth", "0"], "DigitsCNN", "Linear("),
+        (["--expand", "fc"], "[linear; weight", "conv2d"),
+        (["--backward"], "grad norm", "≤"),
+        (["--color-by", "gradient"], "grad norm", "≤"),
+    ],
+)
+def test_graph_takes_the_options_of_draw(flags, shown, hidden, tmp_path):
+    path = tmp_path / "graph.txt"
+    assert main(["graph", "DigitsCNN", "--out", str(path), *flags]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert shown in text
+    assert hidden not in text
+
+
+def test_graph_writes_an_interactive_page(tmp_path, capsys):
+    path = tmp_path / "graph.html"
+    assert main(["graph", "DigitsCNN", "--out", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+
+
+def test_graph_draws_batch_norm_after_a_linear_layer(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from tinygrad_np import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 10), nn.BatchNorm1d(10))\n"
+    )
+    path = tmp_path / "graph.txt"
+    assert main(["graph", f"{tmp_path / 'net.py'}:Net", "--out", str(path)]) == 0
+    assert "2: BatchNorm1d(10) <- 1" in path.read_text(encoding="utf-8")
+
+
+def test_graph_draws_a_forward_that_fails_and_reports_it(tmp_path, capsys):
+    (tmp_path / "net.py").write_text(
+        "from tinygrad_np import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 20), nn.Linear(30, 10))\n"
+    )
+    path = tmp_path / "graph.txt"
+    assert main(["graph", f"{tmp_path / 'net.py'}:Net", "--out", str(path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"{path}\n"
+    assert printed.err.startswith("error: ")
+    assert "expected input of shape (..., 30), got (1, 20)" in printed.err
+    assert "1: Linear(784, 20)" in path.read_text(encoding="utf-8")
+    assert "FAILED: Linear '2'" in path.read_text(encoding="utf-8")
+
+
+def test_graph_with_an_unknown_path_to_expand_is_an_error(tmp_path, capsys):
+    path = str(tmp_path / "graph.txt")
+    assert main(["graph", "DigitsCNN", "--out", path, "--expand", "tail"]) == 2
+    assert "expected `expand` to contain paths of modules that ran, got 'tail'" in (
+        capsys.readouterr().err
+    )
+
+
 def test_gradcheck_compares_all_gradients(capsys):
     assert main(["gradcheck", "DigitsCNN"]) == 0
     printed = capsys.readouterr().out
@@ -751,8 +814,9 @@ def test_commands_suggest_the_digits_for_a_model_of_8x8_images(tmp_path, monkeyp
         "class Net(nn.Sequential):\n"
         "    def __init__(self): super().__init__(nn.Flatten(), nn.Linear(64, 10))\n"
     )
-    for command in ("summary", "gradcheck", "graph"):
-        assert main([command, f"{tmp_path / 'small.py'}:Net"]) == 2
+    monkeypatch.chdir(tmp_path)
+    for command, status in (("summary", 2), ("gradcheck", 2), ("graph", 1)):
+        assert main([command, f"{tmp_path / 'small.py'}:Net"]) == status
         assert "got one that fails. Try --data digits. " in capsys.readouterr().err
 
 

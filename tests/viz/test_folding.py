@@ -144,6 +144,18 @@ def test_blocks_of_different_sizes_are_not_folded():
     assert len(headings(fold(traced(nn.Sequential(*layers), batch(2, 4))))) == 7
 
 
+def test_equal_layers_with_different_names_are_not_folded():
+    class Net(nn.Module):
+        def __init__(self):
+            self.first, self.second, self.third = (nn.Linear(4, 4) for _ in range(3))
+
+        def forward(self, x):
+            """Apply all three."""
+            return self.third(self.second(self.first(x)))
+
+    assert len(headings(fold(traced(Net(), batch(2, 4))))) == 5
+
+
 def test_blocks_with_different_wiring_are_not_folded():
     class Dense(nn.Module):
         def __init__(self):

@@ -147,7 +147,7 @@ def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
 
     Args:
         config: the model and the dataset that gives the image shape.
-        path: the file to write.
+        path: the file to write; .html is an interactive page, which has all levels.
         options: keyword arguments of `viz.draw`.
 
     Returns:
@@ -159,7 +159,8 @@ def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
     images = generator.random((2, *image_shape(config)), np.float32)
     make_folder(path.parent, "--out")
     drawing = viz.draw(model, images, **options)
-    print(viz.render(drawing, path))
+    is_page = path.suffix in (".html", ".htm")
+    print(viz.explore(model, path, images) if is_page else viz.render(drawing, path))
     if drawing.error is None:
         return 0
     try:

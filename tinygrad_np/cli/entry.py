@@ -113,7 +113,7 @@ def _model_argument(parser: argparse.ArgumentParser) -> None:
 
 def _graph_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    text = "output file: .svg, .png, .pdf, .dot, .json or .txt (default: MODEL.svg)"
+    text = "output file: .svg, .png, .pdf, .dot, .json, .txt, .html (default: MODEL.svg)"
     add("--out", type=path, metavar="FILE", help=text)
     text = "what to draw as boxes: module (layers), op (default: %(default)s)"
     add("--level", choices=LEVELS, default="module", metavar="NAME", help=text)

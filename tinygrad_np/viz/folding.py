@@ -5,6 +5,7 @@ frame is an expanded module call. Ops run inside module calls without interleavi
 call into a box makes no cycle. Only folded repeats do, and their arrows back are marked `repeat`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -333,7 +334,11 @@ class _Folding:
         call = item.call
         if call is not None and call in self.around_opened:
             return item
-        about = (call.kind, call.description, call.parameters) if call else None
+        about: Any = None
+        if call is not None:
+            # The paths may differ in numbers: `blocks.0.norm` and `blocks.1.norm`.
+            path = re.sub(r"\d+", "0", call.path)
+            about = (path, call.kind, call.description, call.parameters)
         if isinstance(item, Frame):
             return (about, item.times, *map(self._signature, item.items))
         return (about, item.times, *((node.op, node.shape, node.error) for node in item.nodes))

@@ -83,7 +83,8 @@ def details(box: Box, rows: bool = True) -> list[str]:
     if box.kind in ("op", "module", "folded"):
         has_value = shows_value(box)
     else:
-        has_value = shows_value(box) and (box.kind != "constant" or bool(node.name))
+        is_heading = box.kind == "constant" and not node.name and len(node.shape) < 2
+        has_value = shows_value(box) and not is_heading
         if not is_group(box) and (len(node.shape) > 1 or not shows_value(box)):
             lines.append(sizes(node))
     if has_value and node.value is not None:
@@ -206,9 +207,10 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    return (
-        numbers(node.value) if node.value is not None and node.value.size <= SMALL else "constant"
-    )
+    """Return the values of a small vector or number, which are then the heading of its box."""
+    value = node.value
+    is_small = value is not None and value.size <= SMALL and value.ndim < 2
+    return numbers(value) if value is not None and is_small else "constant"
 
 
 def to_text(picture: Picture) -> str:
