@@ -67,18 +67,8 @@ def explore(
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
     graph = trace("explore", target, inputs, names=names, backward=True, keep=None)
-    _add_seeds(graph)
     write_bytes(path, _page(graph).encode())
     return path
-
-
-def _add_seeds(graph: Graph) -> None:
-    """Set the gradients with which the backward pass starts: 1 for every output."""
-    nodes = {node.id: node for node in graph.nodes}
-    for edge in graph.edges:
-        source, target = nodes[edge.source], nodes[edge.target]
-        if target.kind == "output" and source.grad is not None:
-            edge.grad = target.grad = np.ones(target.shape, target.dtype)
 
 
 def _page(graph: Graph) -> str:

@@ -48,8 +48,14 @@ for (const node of nodes.values()) {
   node.parent = groups.get(node.call) ?? outermost;
 }
 // Parameters and constants belong where they are used; a shared one belongs around all its uses.
+// Only an array that the first op reads is the data, though it may not be named as an input.
+const firstOp = [...nodes.values()].find((node) => node.ins.length);
 for (const node of nodes.values()) {
-  if (["parameter", "buffer", "constant"].includes(node.kind) && node.outs.length) {
+  const isData =
+    node.kind === "constant" && node.shape.length && node.outs[0]?.target === firstOp;
+  if (isData) {
+    node.parent = outermost;
+  } else if (["parameter", "buffer", "constant"].includes(node.kind) && node.outs.length) {
     node.parent = common(node.outs.map((edge) => edge.target.parent));
   }
   node.parent.items.push(node);
