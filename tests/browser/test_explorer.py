@@ -211,6 +211,27 @@ def test_heat_maps_show_large_arrays(show, tmp_path):
     assert page.locator("#details img").count() >= 8
 
 
+def test_backward_sweeps_have_frames_of_their_own(show, tmp_path):
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x**3).sum().backward(create_graph=True)
+    path = viz.explore(x.grad.sum(), tmp_path / "graph.html", names={"x": x})
+    page = show(path)
+    page.click("#unfold")
+    assert page.locator("svg .frame.sweep1").count() >= 1
+    assert page.locator("svg .box.sweep1").count() >= 2
+    box(page, "x").click()
+    assert "[ 6, 12]" in page.inner_text('#details [data-role="gradient"]')
+
+
+def test_the_data_is_drawn_outside_the_model(show, tmp_path):
+    loss = MLP()(Tensor.ones(2, 3)).cross_entropy(Tensor([0, 1]))
+    page = show(viz.explore(loss, tmp_path / "graph.html"))
+    page.click("#fold")
+    titles = page.locator("svg .box text.title:first-of-type").all_text_contents()
+    constants = ["constant #1", "constant #2"]
+    assert sorted(titles) == ["MLP", *constants, "cross_entropy_rows", "output"]
+
+
 def test_names_are_text(show, tmp_path):
     evil = "<img onerror=alert(1) src=x>"
     x = Tensor(2.0, requires_grad=True)

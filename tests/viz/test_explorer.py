@@ -12,6 +12,7 @@ from tinygrad_np import Tensor, nn, viz
 from tinygrad_np.errors import ArgumentError, DataError, GraphError
 from tinygrad_np.viz import explorer
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
+from tinygrad_np.viz.theme import STYLES
 
 
 def read(path):
@@ -63,6 +64,16 @@ def test_the_policy_allows_only_the_style_and_script_of_the_page(product):
         assert f"{element}-src 'sha256-{digest}'" in policy
     assert policy.startswith("default-src 'none'; img-src data:;")
     assert "unsafe" not in policy
+
+
+def test_the_colors_are_those_of_pictures(product):
+    page, _ = product
+    style = re.search("<style>(.*?)</style>", page, re.S)[1]
+    light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
+    assert f"--op-line: {STYLES['op'].border};" in light
+    assert f"--op-line: {STYLES['op'].dark_border};" in dark
+    used = set(re.findall(r"var\((--[\w-]+)\)", style))
+    assert used <= set(re.findall(r"(--[\w-]+):", style))
 
 
 def test_explore_returns_the_path_and_accepts_strings(tmp_path):

@@ -5,6 +5,7 @@
 
 import json
 import operator
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -291,12 +292,34 @@ def test_functions_that_change_an_input_in_place_run_without_its_gradient():
     assert graph.error is None
     assert graph.nodes[-1].value.tolist() == [3.0, 5.0]
     assert x.tolist() == [1.0, 2.0]
+    assert arrows(graph)[:3] == [("x", "mul"), ("2", "mul"), ("mul", "add")]
+
+
+def test_in_place_changes_without_a_node_are_ops():
+    def count(x):
+        found = x.argmax(1)
+        found += 1
+        return found * 2
+
+    graph = trace("draw", count, [normal(2, 3)])
+    assert [node.op for node in graph.nodes if node.op] == ["argmax", "add", "mul"]
 
 
 def test_an_input_passed_twice_is_one_node():
     x = normal(2)
     graph = trace("draw", lambda a, b, *c: a * b + c[0], [x, x, 1.5])
     assert [n.name for n in graph.nodes if n.kind == "input"] == ["a, b", "c[0]"]
+
+
+def test_nested_inputs_keep_their_type_and_have_names():
+    State = namedtuple("State", "h c")
+
+    def step(state, *more, scale=2.0, **options):
+        return state.h * state.c + more[0]["x"] * more[1][0][0] * scale
+
+    inputs = [State(normal(2), normal(2)), {"x": normal(2)}, [(normal(2),)]]
+    names = [n.name for n in trace("draw", step, inputs).nodes if n.kind == "input"]
+    assert names == ["state[0]", "state[1]", "more[0]['x']", "more[1][0][0]"]
 
 
 def test_indices_are_inputs_of_an_embedding():

@@ -19,6 +19,7 @@ from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
+from tinygrad_np.viz.theme import ARROW, FRAMES, MUTED, PAGE, STYLES, SWEEP_FRAMES, TEXT
 from tinygrad_np.viz.tracing import trace
 
 _ASSETS = Path(__file__).with_name("explorer")
@@ -66,24 +67,15 @@ def explore(
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
     graph = trace("explore", target, inputs, names=names, backward=True, keep=None)
-    _add_seeds(graph)
     write_bytes(path, _page(graph).encode())
     return path
-
-
-def _add_seeds(graph: Graph) -> None:
-    """Set the gradients with which the backward pass starts: 1 for every output."""
-    nodes = {node.id: node for node in graph.nodes}
-    for edge in graph.edges:
-        source, target = nodes[edge.source], nodes[edge.target]
-        if target.kind == "output" and source.grad is not None:
-            edge.grad = target.grad = np.ones(target.shape, target.dtype)
 
 
 def _page(graph: Graph) -> str:
     style, script = (
         (_ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
+    style = _colors() + style
     content = json.dumps(_content(graph), allow_nan=False, separators=(",", ":"))
     shown = {edge.source for edge in graph.edges if edge.target in graph.roots}
     named = ", ".join(node.name for node in graph.nodes if node.id in shown and node.name)
@@ -101,6 +93,21 @@ def _page(graph: Graph) -> str:
     page = (_ASSETS / "page.html").read_text(encoding="utf-8")
     # One pass, so that names in the graph that look like placeholders are left alone.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
+
+
+def _colors() -> str:
+    """Return the colors of pictures as CSS variables, such as --op and --op-line."""
+    frames = {f"frame{level}": style for level, style in enumerate(FRAMES)}
+    sweeps = {f"sweep{sweep}": style for sweep, style in SWEEP_FRAMES.items()}
+    pairs = {"page": PAGE, "text": TEXT, "muted": MUTED, "arrow": ARROW}
+    for name, style in (STYLES | frames | sweeps).items():
+        pairs[name] = style.fill, style.dark_fill
+        pairs[f"{name}-line"] = style.border, style.dark_border
+    light, dark = (
+        " ".join(f"--{name}: {colors[place]};" for name, colors in pairs.items())
+        for place in (0, 1)
+    )
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
 
 
 def _hash(text: str) -> str:

@@ -297,6 +297,10 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN_OPTIONS)
 
 
+def _is_equal(value: Array | None, other: Array) -> bool:
+    return value is not None and np.array_equal(value, other, equal_nan=other.dtype.kind == "f")
+
+
 def _is_close(value: Array, other: Array) -> bool:
     if value.dtype.kind != "f":
         return np.array_equal(value, other)
@@ -330,6 +334,7 @@ class _Recorder(Observer):
         self._arrays: list[Any] = []
         self._index_arrays: list[tuple[Array, Any]] = []
         self._is_inside = False
+        self._start = next(clock)
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Run a forward function and store it as a step."""
@@ -410,7 +415,19 @@ class _Recorder(Observer):
             return value
         if id(value) not in self._source_of:
             self.link(value, _Constant(value.shape, value.dtype, _small(value, self.keep)))
-        return self._source_of[id(value)]
+        source = self._source_of[id(value)]
+        if self._was_changed(source, value):
+            # An in-place operator copied the result of an op into the array.
+            same = [s for s in self.steps if _is_equal(s.value, value)]
+            source = self._source_of[id(value)] = same[-1] if same else source
+        return source
+
+    def _was_changed(self, source: Any, array: Array) -> bool:
+        """Return whether an array was changed in place, without a node, since its source ran."""
+        if isinstance(source, Variable):
+            return source.version[0] > self._start
+        is_known = isinstance(source, _Step) and source.node is None and source.value is not None
+        return is_known and not _is_equal(source.value, array)
 
 
 class _Run(Trial):
@@ -491,7 +508,8 @@ class _Run(Trial):
         if is_nested and any(isinstance(entry, Variable | np.ndarray) for entry in entries):
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             made = {key: self._leaves(f"{name}[{key!r}]", entry) for key, entry in items}
-            return made if isinstance(value, Mapping) else type(value)(made.values())
+            make = getattr(type(value), "_make", type(value))  # _make: of a named tuple
+            return made if isinstance(value, Mapping) else make(made.values())
         if value is None or isinstance(value, bool | int):
             return value
         if id(value) in self.leaf_of:
@@ -556,9 +574,10 @@ def _argument_names(target: Callable[..., Any], inputs: Sequence[Any]) -> list[s
     """Return the parameter name of each input, such as `x`; `inputs[0]` for `*inputs`."""
     function = target.forward if isinstance(target, Module) else target
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        known = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin
-        parameters = []
+        known = {}.values()
+    parameters = [p for p in known if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
     names = []
     for position in range(len(inputs)):
         parameter = parameters[min(position, len(parameters) - 1)] if parameters else None

@@ -48,8 +48,14 @@ for (const node of nodes.values()) {
   node.parent = groups.get(node.call) ?? outermost;
 }
 // Parameters and constants belong where they are used; a shared one belongs around all its uses.
+// Only an array that the first op reads is the data, though it may not be named as an input.
+const firstOp = [...nodes.values()].find((node) => node.ins.length);
 for (const node of nodes.values()) {
-  if (["parameter", "buffer", "constant"].includes(node.kind) && node.outs.length) {
+  const isData =
+    node.kind === "constant" && node.shape.length && node.outs[0]?.target === firstOp;
+  if (isData) {
+    node.parent = outermost;
+  } else if (["parameter", "buffer", "constant"].includes(node.kind) && node.outs.length) {
     node.parent = common(node.outs.map((edge) => edge.target.parent));
   }
   node.parent.items.push(node);
@@ -103,7 +109,8 @@ function foldLayers() {
     group.folded = groups.size > 1 && !group.items.some((item) => item.group);
   }
   const count = () => new Set([...nodes.values()].map(visible)).size;
-  for (let level = Math.max(...[...groups.values()].map((group) => group.level)); level > 0; level--) {
+  const deepest = Math.max(0, ...[...groups.values()].map((group) => group.level));
+  for (let level = deepest; level > 0; level--) {
     if (count() <= MANY) return;
     for (const group of groups.values()) if (group.level === level) group.folded = true;
   }
@@ -166,7 +173,8 @@ const constantText = (node) =>
 /** What a person calls a node: its name, or its op, with a number if that is ambiguous. */
 const counts = new Map();
 for (const node of nodes.values()) {
-  node.title = node.name || constantText(node) || node.op || node.kind;
+  const kind = node.error ? "failed call" : node.kind;
+  node.title = node.name || constantText(node) || node.op || kind;
   if (!node.name && !constantText(node)) {
     node.number = (counts.get(node.title) ?? 0) + 1;
     counts.set(node.title, node.number);
@@ -195,7 +203,8 @@ function readPalette() {
     const hex = style.getPropertyValue(name).trim();
     return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
   };
-  palette = { low: rgb("--low"), zero: rgb("--zero"), high: rgb("--high"), bad: rgb("--nonfinite") };
+  const names = ["low", "zero", "high", "nonfinite"];
+  palette = Object.fromEntries(names.map((name) => [name, rgb(`--${name}`)]));
   for (const entry of data.arrays) delete entry.images;
 }
 
@@ -232,7 +241,7 @@ function images(entry) {
       const part = Math.abs(level - 128) / 127;
       const end = level < 128 ? palette.low : palette.high;
       const color = palette.zero.map((zero, j) => zero + (end[j] - zero) * part);
-      pixels.data.set([...(level ? color : palette.bad), 255], 4 * i);
+      pixels.data.set([...(level ? color : palette.nonfinite), 255], 4 * i);
     });
     context.putImageData(pixels, 0, 0);
     return { width, height, url: canvas.toDataURL() };
@@ -258,7 +267,8 @@ const BOLD = "bold 13px Helvetica, Arial, sans-serif";
 const SMALL = "11px Helvetica, Arial, sans-serif";
 const LINE = 16;
 const MAP = { width: 64, height: 30, count: 3, gap: 4 };
-const clip = (text, length = 44) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+const clip = (text, length = 44) =>
+  text.length > length ? `${text.slice(0, length - 1)}…` : text;
 
 /** How a value is shown in a box: as up to four numbers, or as heat maps. */
 function content(entry) {
@@ -280,7 +290,7 @@ function content(entry) {
 
 function boxLines(item) {
   if (item.group) {
-    const lines = [item.description && item.description !== item.kind ? clip(item.description) : ""];
+    const lines = [clip(item.description)];
     if (item.parameters) lines.push(countText(item.parameters, "parameter"));
     if (item.calls > 1) lines.push(`call ${item.call} of ${item.calls}`);
     if (item.failed) lines.push("failed here");
@@ -456,7 +466,11 @@ function layout(group) {
   const mean = (cell, sides) => {
     const near = sides.flatMap((side) => cell[side]);
     if (!near.length) return cell.x;
-    return near.reduce((sum, n) => sum + n.cell.x + n.port - n.own, 0) / near.length;
+    // A parameter or constant must not pull a chain of ops aside; it moves to its op instead.
+    const weight = (other) => (other.item && !other.above.length ? 0.01 : other.via ? 0.5 : 1);
+    const weights = near.map((n) => weight(n.cell));
+    const sum = near.reduce((s, n, i) => s + weights[i] * (n.cell.x + n.port - n.own), 0);
+    return sum / weights.reduce((a, b) => a + b);
   };
   for (let pass = 0; pass < 8; pass++) {
     const side = pass % 2 ? "below" : "above";
@@ -512,20 +526,21 @@ const frameTitle = (group) =>
  * Without the widths this is isotonic regression, solved by merging blocks that overlap.
  */
 function spread(row, wishes) {
+  const average = (block) => block.sum / block.cells.length;
   const blocks = [];
   let offset = 0;
   row.forEach((cell, i) => {
     cell.offset = offset;
     offset += cell.width + (cell.via || row[i + 1]?.via ? GAP.x / 2 : GAP.x);
     let block = { sum: wishes[i] - cell.offset, cells: [cell] };
-    while (blocks.length && blocks.at(-1).sum / blocks.at(-1).cells.length > block.sum / block.cells.length) {
+    while (blocks.length && average(blocks.at(-1)) > average(block)) {
       const before = blocks.pop();
       block = { sum: before.sum + block.sum, cells: [...before.cells, ...block.cells] };
     }
     blocks.push(block);
   });
   for (const block of blocks) {
-    for (const cell of block.cells) cell.x = block.sum / block.cells.length + cell.offset;
+    for (const cell of block.cells) cell.x = average(block) + cell.offset;
   }
 }
 
@@ -546,7 +561,8 @@ function element(name, attributes = {}, ...children) {
 function draw() {
   collectLinks();
   layout(outermost);
-  const layers = { frames: element("g"), lines: element("g"), titles: element("g"), boxes: element("g") };
+  const names = ["frames", "lines", "titles", "boxes"]; // from the lowest to the highest
+  const layers = Object.fromEntries(names.map((name) => [name, element("g")]));
   boxes.clear();
   lines = [];
   drawGroup(outermost, 0, 0, layers);
@@ -568,7 +584,7 @@ function drawGroup(group, left, top, layers) {
   for (const segment of group.segments) {
     const { start, end } = segment;
     const [x1, x2] = [left + start.x + segment.startPort, left + end.x + segment.endPort];
-    const y1 = top + (start.id.startsWith("in:") ? 0 : start.via ? start.rowTop : start.y + start.height);
+    const y1 = top + (start.item ? start.y + start.height : start.rowTop);
     const bend1 = top + start.rowBottom;
     const bend2 = top + Math.max(end.rowTop, start.rowBottom);
     const y2 = top + (end.via ? end.rowTop : end.y);
@@ -592,7 +608,8 @@ function drawGroup(group, left, top, layers) {
 function drawFrame(group, x, y, layers) {
   const { width, height } = group.size;
   const level = `level${group.level % 3} sweep${Math.min(group.sweep, 2)}`;
-  layers.frames.append(element("g", { class: `frame ${level}` }, element("rect", { x, y, width, height, rx: 7 })));
+  const body = element("rect", { x, y, width, height, rx: 7 });
+  layers.frames.append(element("g", { class: `frame ${level}` }, body));
   const title = element(
     "g",
     {
@@ -650,8 +667,9 @@ function activate(target, action, item) {
     action();
   });
   target.addEventListener("focus", () => target.matches(":focus-visible") && showDetails(item));
-  target.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && showDetails(item));
-  target.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && showCurrent());
+  const hover = (show) => (event) => event.pointerType === "mouse" && show();
+  target.addEventListener("pointerenter", hover(() => showDetails(item)));
+  target.addEventListener("pointerleave", hover(showCurrent));
 }
 
 function toggle(group) {
@@ -688,6 +706,10 @@ function fit() {
   const down = (svg.clientHeight - 24) / height;
   view.scale = Math.min(1.3, Math.max(Math.min(across, down), Math.min(across, 0.8), 0.3));
   view.x = (svg.clientWidth - width * view.scale) / 2;
+  const start = outermost.items[0];
+  if (across < view.scale && start) {
+    view.x = svg.clientWidth / 2 - (start.left + start.size.width / 2) * view.scale;
+  }
   view.y = Math.max(12, (svg.clientHeight - height * view.scale) / 2);
   applyView();
 }
@@ -720,7 +742,8 @@ addEventListener("pointermove", (event) => {
     const other = [...pointers.values()].find((p) => p.pointerId !== event.pointerId);
     const distance = (a) => Math.hypot(a.clientX - other.clientX, a.clientY - other.clientY);
     const box = svg.getBoundingClientRect();
-    zoom(distance(event) / (distance(before) || 1), other.clientX - box.left, other.clientY - box.top);
+    const factor = distance(event) / (distance(before) || 1);
+    zoom(factor, other.clientX - box.left, other.clientY - box.top);
     dragged = true;
   } else {
     const [dx, dy] = [event.clientX - before.clientX, event.clientY - before.clientY];
@@ -744,7 +767,8 @@ const steps = [{ phase: "start" }, ...computed.map((node) => ({ phase: "forward"
 computed.forEach((node, i) => (node.computedAt = i + 1));
 
 // A node takes part in the backward pass if it hands a gradient on.
-const active = computed.filter((node) => node.grad !== null && node.ins.some((edge) => edge.grad !== null));
+const passing = (node) => node.ins.filter((edge) => edge.grad !== null);
+const active = computed.filter((node) => node.grad !== null && passing(node).length);
 const seeds = [...nodes.values()].filter((node) => roots.has(node.id) && node.grad !== null);
 if (active.length || seeds.length) {
   steps.push({ phase: "seed" });
@@ -762,7 +786,8 @@ for (const node of nodes.values()) {
     .map((edge) => ({ edge, at: edge.target.backwardAt, grad: edge.grad }))
     .sort((a, b) => a.at - b.at);
   if (node.seededAt !== undefined) {
-    node.contributions.unshift({ seed: true, at: node.seededAt, grad: node.contributions.length ? null : node.grad });
+    const grad = node.contributions.length ? null : node.grad;
+    node.contributions.unshift({ seed: true, at: node.seededAt, grad });
   }
 }
 
@@ -781,7 +806,8 @@ function gradAt(node, step) {
   const parts = arrived.map((part) => array(part.grad)).filter(Boolean);
   let entry = parts.at(-1) ?? null;
   if (parts.length > 1 && parts.every((part) => part.values)) {
-    const values = parts[0].values.map((_, i) => parts.reduce((sum, p) => sum + Number(p.values[i]), 0));
+    const sumAt = (i) => parts.reduce((sum, part) => sum + Number(part.values[i]), 0);
+    const values = parts[0].values.map((_, i) => sumAt(i));
     entry = { ...parts[0], values, images: undefined };
   }
   return { entry, arrived: arrived.length, total };
@@ -792,7 +818,7 @@ function showStep() {
   const now = step.node && visible(step.node);
   const backward = step.phase === "backward";
   const receivers = new Set(
-    backward ? step.node.ins.filter((edge) => edge.grad !== null).map((edge) => visible(edge.source)) : [],
+    backward ? passing(step.node).map((edge) => visible(edge.source)) : [],
   );
   for (const [id, shown] of boxes) {
     const item = nodes.get(id) ?? groups.get(id);
@@ -817,9 +843,8 @@ function showStep() {
   find("slider").setAttribute("aria-valuetext", caption(step));
   find("position").textContent = `${current} of ${steps.length - 1}`;
   find("caption").textContent = caption(step);
-  for (const [ids, off] of [[["first", "back"], current === 0], [["step", "last"], current === steps.length - 1]]) {
-    for (const id of ids) find(id).disabled = off;
-  }
+  for (const id of ["first", "back"]) find(id).disabled = current === 0;
+  for (const id of ["step", "last"]) find(id).disabled = current === steps.length - 1;
   showCurrent();
 }
 
@@ -846,9 +871,10 @@ function drawRows(item, node, shown) {
       let x = 46;
       for (const map of part.maps ?? []) {
         const { width, height } = map;
+        const area = { x, y: y + 2, width, height };
         row.append(
-          element("image", { x, y: y + 2, width, height, href: map.url, preserveAspectRatio: "none" }),
-          element("rect", { class: "thumb", x, y: y + 2, width, height }),
+          element("image", { ...area, href: map.url, preserveAspectRatio: "none" }),
+          element("rect", { ...area, class: "thumb" }),
         );
         x += width + MAP.gap;
       }
@@ -873,11 +899,13 @@ function caption(step) {
       : "Nothing is computed in this graph.";
   }
   if (phase === "seed") {
-    return `Start of the backward pass: the gradient of each output (${seeds.map(label).join(", ")}) with respect to itself is 1.`;
+    const outputs = seeds.map(label).join(", ");
+    return `Start of the backward pass: the gradient of each output (${outputs}) is set to 1.`;
   }
   if (phase === "end") {
     const leaves = [...nodes.values()].filter((n) => !n.ins.length && n.grad !== null);
-    return `End: all gradients have arrived, among them those of ${clip(leaves.map(label).join(", "), 160)}.`;
+    const names = clip(leaves.map(label).join(", "), 160);
+    return `End: all gradients have arrived, among them those of ${names}.`;
   }
   const place = where(node) ? ` in ${where(node)}` : "";
   if (phase === "forward") {
@@ -886,12 +914,13 @@ function caption(step) {
     const inputs = node.ins.map((edge) => label(edge.source)).join(", ");
     const options = node.options ? ` with ${node.options}` : "";
     const formula = node.formula ? `: ${formulaText(node)}` : "";
-    return `Forward, ${node.op}${place} of ${inputs}${options}${formula}. The result is ${shapeText(node.shape)}.`;
+    const result = `The result is ${shapeText(node.shape)}.`;
+    return `Forward, ${node.op}${place} of ${inputs}${options}${formula}. ${result}`;
   }
   if (!node.op) return `The gradient of ${label(node)} goes to ${label(node.ins[0].source)}.`;
-  const rules = node.ins
-    .filter((edge) => edge.grad !== null)
-    .map((edge) => ruleText(node, edge.input, inputText(edge)) + partText(edge));
+  const rules = passing(node).map(
+    (edge) => ruleText(node, edge.input, inputText(edge)) + partText(edge),
+  );
   return `Backward of ${node.op}${place}: ${rules.join("; ")}.`;
 }
 
@@ -949,18 +978,25 @@ function arrayBlock(entry, role = "") {
     const text = entry.values.length ? arrayText(entry) : `empty, ${shapeText(entry.shape)}`;
     return tag("pre", { "data-role": role, tabindex: 0 }, text);
   }
+  const limits = entry.maps.length > 1 ? [78, 78] : [300, 160];
   const maps = images(entry).map((map, i) => {
-    const size = shownSize(map, entry.maps.length > 1 ? 78 : 300, entry.maps.length > 1 ? 78 : 160);
-    return tag("img", { src: map.url, width: Math.round(size.width), height: Math.round(size.height), alt: `heat map ${i + 1}` });
+    const { width, height } = shownSize(map, ...limits);
+    return tag("img", { src: map.url, width, height, alt: `heat map ${i + 1}` });
   });
   const count = entry.total > maps.length ? `; ${maps.length} of ${entry.total} maps` : "";
   const bad = entry.nonfinite ? `, ${entry.nonfinite} nan or inf` : "";
-  return tag(
-    "div",
-    { "data-role": role },
-    tag("div", { class: "maps" }, ...maps),
-    tag("p", { class: "note" }, `${shapeText(entry.shape)}${count}. Min ${numberText(entry.min)}, max ${numberText(entry.max)}, mean ${numberText(entry.mean)}, norm ${numberText(entry.norm)}${bad}. Colors from ${numberText(-entry.scale)} to ${numberText(entry.scale)}.`),
-  );
+  const statistics = ["min", "max", "mean", "norm"]
+    .map((name) => `${name} ${numberText(entry[name])}`)
+    .join(", ");
+  const range = `colors from ${numberText(-entry.scale)} to ${numberText(entry.scale)}`;
+  const note = `${shapeText(entry.shape)}${count}; ${statistics}${bad}; ${range}`;
+  const shown = tag("div", { class: "maps" }, ...maps);
+  return tag("div", { "data-role": role }, shown, tag("p", { class: "note" }, note));
+}
+
+/** A named array inside a rule. */
+function term(name, ...parts) {
+  return tag("div", { class: "term" }, tag("code", {}, name), ...parts);
 }
 
 function listing(rows) {
@@ -986,18 +1022,17 @@ function terms(node, rule) {
 function rulesBlock(node) {
   const found = tag("div");
   const taught = new Set();
-  for (const edge of node.ins.filter((e) => e.grad !== null)) {
+  for (const edge of passing(node)) {
     const block = tag("div", { class: "rule" });
     block.append(tag("code", {}, ruleText(node, edge.input)));
     for (const [name, index] of terms(node, node.vjps[edge.input] ?? "")) {
       // An array is shown once, at the first rule that names it.
       const again = taught.has(name);
       taught.add(name);
-      block.append(tag("div", { class: "term" }, tag("code", {}, again ? `${name}: as above` : name), again ? "" : arrayBlock(array(index))));
+      block.append(again ? term(`${name}: as above`) : term(name, arrayBlock(array(index))));
     }
-    block.append(
-      tag("div", { class: "term" }, tag("code", {}, `= grad of ${inputText(edge)}`), partText(edge), arrayBlock(array(edge.grad), "result")),
-    );
+    const result = arrayBlock(array(edge.grad), "result");
+    block.append(term(`= grad of ${inputText(edge)}`, partText(edge), result));
     found.append(block);
   }
   return found;
@@ -1014,10 +1049,11 @@ function gradientBlock(node) {
   if (grad.total > 1) {
     for (const part of node.contributions.filter((p) => p.at <= current)) {
       const from = part.seed ? "start of the backward pass" : `from ${label(part.edge.target)}`;
-      found.append(tag("div", { class: "term" }, tag("span", { class: "note" }, from), part.seed && part.grad === null ? tag("pre", {}, "1") : arrayBlock(array(part.grad))));
+      const isOne = part.seed && part.grad === null;
+      found.append(term(from, isOne ? tag("pre", {}, "1") : arrayBlock(array(part.grad))));
     }
-    const text = grad.arrived < grad.total ? `${grad.arrived} of ${grad.total} contributions` : `Sum of ${grad.total} contributions`;
-    found.append(tag("p", {}, text));
+    const count = grad.arrived < grad.total ? `${grad.arrived} of` : "Sum of";
+    found.append(tag("p", {}, `${count} ${grad.total} contributions`));
     if (grad.arrived < grad.total && !grad.entry?.values) return found;
   }
   found.append(arrayBlock(grad.entry, "gradient"));
@@ -1032,11 +1068,12 @@ function nodeDetails(node, step) {
   ];
   if (step?.phase === "backward" && node.op) parts.push(rulesBlock(node));
   if (step?.phase === "forward" && node.op) {
-    const block = tag("div", { class: "rule forward" }, tag("code", {}, node.formula ? formulaText(node) : node.op));
+    const rule = tag("code", {}, node.formula ? formulaText(node) : node.op);
+    const block = tag("div", { class: "rule forward" }, rule);
     for (const edge of node.ins) {
-      block.append(tag("div", { class: "term" }, tag("code", {}, inputText(edge)), arrayBlock(array(edge.source.value))));
+      block.append(term(inputText(edge), arrayBlock(array(edge.source.value))));
     }
-    block.append(tag("div", { class: "term" }, tag("code", {}, "= out"), arrayBlock(array(node.value), "value")));
+    block.append(term("= out", arrayBlock(array(node.value), "value")));
     parts.push(block);
   } else {
     const value = valueAt(node, current);
@@ -1046,7 +1083,9 @@ function nodeDetails(node, step) {
   }
   parts.push(gradientBlock(node));
   const shared = nodes.get(node.view_of);
-  const rules = Object.keys(node.vjps).map((name) => tag("div", {}, tag("code", {}, ruleText(node, name))));
+  const rules = Object.keys(node.vjps).map((name) =>
+    tag("div", {}, tag("code", {}, ruleText(node, name))),
+  );
   parts.push(
     tag("h3", {}, "Facts"),
     listing([
@@ -1082,33 +1121,46 @@ function groupDetails(group) {
     ]),
     group.failed ? tag("p", { class: "rule" }, group.failed.error) : null,
     ...(group.result && !group.failed
-      ? [tag("h3", {}, "Result"), arrayBlock(valueAt(group.result, current)), gradientBlock(group.result)]
+      ? [
+          tag("h3", {}, "Result"),
+          arrayBlock(valueAt(group.result, current)),
+          gradientBlock(group.result),
+        ]
       : []),
-    tag("p", { class: "note" }, group.folded ? "Click, or press Enter, to unfold it." : "Click its title, or press Enter, to fold it."),
+    tag("p", { class: "note" }, `Click it, or press Enter, to ${group.folded ? "un" : ""}fold it.`),
   ];
 }
 
 function showDetails(item) {
-  const parts = item.group ? groupDetails(item) : nodeDetails(item, item === steps[current].node ? steps[current] : null);
+  const step = item === steps[current].node ? steps[current] : null;
+  const parts = item.group ? groupDetails(item) : nodeDetails(item, step);
   details.replaceChildren(...parts.filter(Boolean));
 }
 
 const HELP =
-  "Step through the computation with the buttons below or the arrow keys. Click a module to unfold it, an op or a tensor to see its value, gradient and rule. Drag to move, use the wheel or + and − to zoom.";
+  "Step through the computation with the buttons below or the arrow keys. Click a module to " +
+  "unfold it, an op or a tensor to see its value, gradient and rule. Drag to move, use the " +
+  "wheel or + and − to zoom.";
+const HEADINGS = {
+  start: "Before the forward pass",
+  seed: "Start of the backward pass",
+  end: "All gradients",
+};
 
 /** Show the selected node, or else the node of the current step. */
 function showCurrent() {
   const step = steps[current];
   if (selected) return showDetails(selected);
   if (step.node) return showDetails(step.node);
-  const parts = [tag("h2", {}, { start: "Before the forward pass", seed: "Start of the backward pass", end: "All gradients" }[step.phase])];
+  const parts = [tag("h2", {}, HEADINGS[step.phase])];
   if (step.phase === "start") {
     parts.push(tag("p", {}, HELP));
   } else {
     if (step.phase === "end") parts.push(tag("p", { class: "note" }, HELP));
-    const shown = step.phase === "seed" ? seeds : [...nodes.values()].filter((node) => !node.ins.length && node.contributions.length);
+    const leaves = [...nodes.values()].filter((n) => !n.ins.length && n.contributions.length);
+    const shown = step.phase === "seed" ? seeds : leaves;
     for (const node of shown.slice(0, 60)) {
-      parts.push(tag("div", {}, tag("h3", {}, label(node)), arrayBlock(gradAt(node, current).entry, `gradient of ${label(node)}`)));
+      parts.push(tag("h3", {}, label(node)), arrayBlock(gradAt(node, current).entry));
     }
   }
   details.replaceChildren(...parts);
@@ -1126,12 +1178,15 @@ let matchAt = -1;
 
 function search() {
   const words = find("query").value.trim().toLowerCase();
-  const texts = (item) => [item.name, item.op, item.group ? item.path : where(item), item.group ? item.kind : ""];
+  const texts = (item) =>
+    item.group ? [item.path, item.kind] : [item.name, item.op, where(item)];
+  const matches = (item) => texts(item).some((text) => text.toLowerCase().includes(words));
   const all = [...groups.values(), ...nodes.values()].filter((item) => item.order !== undefined);
-  found = words ? all.filter((item) => texts(item).some((text) => text?.toLowerCase().includes(words))) : [];
+  found = words ? all.filter(matches) : [];
   found.sort((a, b) => rank(a) - rank(b));
   matchAt = -1;
-  find("matches").textContent = words ? countText(found.length, "match").replace("matchs", "matches") : "";
+  const noun = found.length === 1 ? "match" : "matches";
+  find("matches").textContent = words ? `${found.length} ${noun}` : "";
   markMatches();
 }
 
@@ -1217,6 +1272,7 @@ find("summary").textContent = [
   weights ? countText(weights, "parameter") : "",
   `${countText(steps.length - 1, "step")}`,
 ].filter(Boolean).join(", ");
+document.querySelector("#legend .second").hidden = !data.nodes.some((node) => node.sweep > 1);
 find("error").textContent = data.error;
 find("error").hidden = !data.error;
 find("slider").max = steps.length - 1;
