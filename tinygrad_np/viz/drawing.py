@@ -37,9 +37,7 @@ class Drawing:
     >>> a = Tensor(2.0, requires_grad=True)
     >>> print(viz.draw(a * 3 + 1, names={"a": a}))
     a  [input; value 2]
-    3  [constant]
     mul <- a, 3  [value 6]
-    1  [constant]
     add <- mul, 1  [value 7]
     output <- add  [value 7]
     """
