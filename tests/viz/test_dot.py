@@ -78,10 +78,10 @@ def test_boxes_of_scalars_show_names_values_and_gradients():
         "a": ["value 2", "grad -1.919"],
         "b": ["value -3", "grad 1.279"],
         "c": ["value 7", "grad 0.6397"],
-        "2": [],
         "mul": ["value -6"],
         "add": ["value 1"],
         "tanh": ["value 0.7616"],
+        "2": [],
         "y = pow": ["value 0.58"],
         "output": ["value 0.58"],
     }
@@ -144,7 +144,7 @@ def test_the_failing_layer_is_red_and_says_why():
 
 def test_sweeps_have_frames_and_colors_of_their_own():
     source = draw_product().source
-    for title in ("forward pass", "backward pass", "backward pass 2"):
+    for title in ("forward pass", "backward pass", "second backward pass"):
         assert f"<b>{title}</b>" in source
     for name in ("backward", "second"):
         assert theme.STYLES[name].fill in source

@@ -42,8 +42,8 @@ RENDERED = f"""<svg xmlns="http://www.w3.org/2000/svg"><g id="graph0" class="gra
 <title>%0</title><polygon fill="{theme.PAGE[0]}" points="0,0 9,9"/>
 <g id="node1" class="node"><title>box0</title><path d="M10,-5C10,-5 50,-5 50,0"/>
 <text text-anchor="start" x="12.5">a</text></g>
-<g id="edge1" class="edge"><title>box0&#45;&gt;box4</title><path d="M0,0"/></g>
-<g id="edge2" class="edge"><title>frame0&#45;&gt;box4</title></g></g></svg>"""
+<g id="edge1" class="edge"><title>box0&#45;&gt;box3</title><path d="M0,0"/></g>
+<g id="edge2" class="edge"><title>frame0&#45;&gt;box3</title></g></g></svg>"""
 
 
 def test_finishing_replaces_titles_and_centers_texts():

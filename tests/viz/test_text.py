@@ -23,7 +23,6 @@ def test_each_box_has_a_line_in_the_order_of_execution():
         "a  [input; value 2]",
         "b  [input; value -3]",
         "c  [input; value 7]",
-        "2  [constant]",
         "mul <- a, b  [value -6]",
         "add <- mul, c  [value 1]",
         "tanh <- add  [value 0.7616]",

@@ -123,7 +123,8 @@ class _Writer:
                     graph.edge(title, self.titles[item], style="invis")
                 self._rank_titles(graph, item)
             elif title and item not in fed:
-                graph.edge(title, item.id, style="invis", weight="2")
+                weight = "0" if item.kind == "constant" else "2"
+                graph.edge(title, item.id, style="invis", weight=weight)
 
     def _style(self, box: Box) -> theme.Style:
         if box.error:
@@ -165,8 +166,8 @@ class _Writer:
         label = text.sizes(value)
         is_leaf = arrow.source.kind not in ("op", "module", "folded")
         is_shown = len(value.shape) < 2 and text.shows_value(arrow.source)
-        if is_leaf or is_shown or arrow.target.kind == "output":
-            label = ""  # a box at one of its ends shows it
+        if is_leaf or is_shown or arrow.target.kind == "output" or label == "scalar":
+            label = ""  # a box at one of its ends shows it, or there is nothing to show
         (first, *_) = arrow.edges
         if self.derivatives and first.derivative is not None:
             label = f"∂ = {sum(edge.derivative or 0.0 for edge in arrow.edges):.4g}"

@@ -37,9 +37,7 @@ class Drawing:
     >>> a = Tensor(2.0, requires_grad=True)
     >>> print(viz.draw(a * 3 + 1, names={"a": a}))
     a  [input; value 2]
-    3  [constant]
     mul <- a, 3  [value 6]
-    1  [constant]
     add <- mul, 1  [value 7]
     output <- add  [value 7]
     """
@@ -139,14 +137,12 @@ def draw(
             anything but Tensors and None.
 
     >>> from tinygrad_np import Tensor, nn, viz
-    >>> picture = viz.draw(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), Tensor.ones(1, 3))
-    >>> print(picture)
+    >>> print(viz.draw(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), Tensor.ones(16, 3)))
     Sequential: 8 parameters
-      x  [input; 1 × 3]
-      Sequential
-        0: Linear(3, 2) <- x  [weight 2 × 3, bias 2; 8 parameters; -> 1 × 2]
-        1: ReLU <- 0  [-> 1 × 2]
-      output <- 1  [1 × 2]
+      x  [input; 16 × 3]
+      0: Linear(3, 2) <- x  [weight 2 × 3, bias 2; 8 parameters; -> 16 × 2]
+      1: ReLU <- 0  [-> 16 × 2]
+      output <- 1  [16 × 2]
     """
     check_color_by(color_by)
     if level not in ("module", "op"):

@@ -7,7 +7,7 @@ call into a box makes no cycle. Only folded repeats do, and their arrows back ar
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -170,6 +170,18 @@ def _boxes(items: "Iterable[Box | Frame]") -> Iterator[Box]:
             yield item
         else:
             yield from _boxes(item.items)
+
+
+def _insert(frame: Frame, before: Mapping[Box, list[Box]]) -> None:
+    """Insert boxes in front of others, in the same frame."""
+    items: list[Box | Frame] = []
+    for item in frame.items:
+        if isinstance(item, Frame):
+            _insert(item, before)
+        else:
+            items += before.get(item, [])
+        items.append(item)
+    frame.items = items
 
 
 def _set_outer(frame: Frame) -> None:
@@ -427,6 +439,7 @@ class _Folding:
 
     def _place_leaves(self) -> None:
         """Put leaves into the box that uses them, or give them boxes of their own."""
+        before: dict[Box, list[Box]] = {}
         first: list[_Item] = []
         groups: dict[Any, Box] = {}
         for node in self.graph.nodes:
@@ -459,11 +472,14 @@ class _Folding:
                 groups[key].parameters.append(node)
                 groups[key].nodes.append(node)
                 self.where[node.id] = groups[key]
+            elif node.kind == "constant" and user is not None:
+                before.setdefault(user, []).append(self._box("constant", [node]))
             else:
                 first.append(self._box(node.kind, [node]))
         outputs: list[_Item] = [
             self._box("output", [node]) for node in self.graph.nodes if node.kind == "output"
         ]
+        _insert(self.root, before)
         self.root.items = first + self.root.items + outputs
 
     # Limits.

@@ -83,8 +83,7 @@ def details(box: Box, rows: bool = True) -> list[str]:
     if box.kind in ("op", "module", "folded"):
         has_value = shows_value(box)
     else:
-        is_heading = box.kind == "constant" and not node.name and len(node.shape) < 2
-        has_value = shows_value(box) and not is_heading
+        has_value = shows_value(box) and not _is_number(box)
         if not is_group(box) and (len(node.shape) > 1 or not shows_value(box)):
             lines.append(sizes(node))
     if has_value and node.value is not None:
@@ -163,7 +162,8 @@ def frame_title(frame: Frame) -> str:
         return frame.title + times
     call = frame.call
     if call.sweep and call.kind == "backward":
-        return ("backward pass" if call.sweep == 1 else f"backward pass {call.sweep}") + times
+        ordinal = {1: "", 2: "second "}.get(call.sweep, f"{call.sweep}th ")
+        return f"{ordinal}backward pass{times}"
     title = call_title(frame, call) + times
     if call.calls > 1 and frame.times == 1 and not call.sweep:
         title += f" (call {call.call} of {call.calls})"
@@ -216,14 +216,14 @@ def _constant(node: GraphNode) -> str:
 def to_text(picture: Picture) -> str:
     """Return the picture as text: one line per box in the order of execution.
 
-    Frames are indented, and each box names the boxes that it reads.
+    Frames are indented, and each box names the boxes and numbers that it reads.
     """
     names: dict[Box, str] = {}
     taken: dict[str, int] = {}
     for box in picture.boxes():
         name = _short(box)
         taken[name] = taken.get(name, 0) + 1
-        names[box] = name if taken[name] == 1 else f"{name} #{taken[name]}"
+        names[box] = name if taken[name] == 1 or _is_number(box) else f"{name} #{taken[name]}"
     sources: dict[Box, list[str]] = {}
     for arrow in picture.arrows:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
@@ -238,12 +238,18 @@ def to_text(picture: Picture) -> str:
                 lines.append(f"{indent}{frame_title(item)}")
                 write(item.items, indent + "  ")
                 continue
-            lines.extend(_line(item, indent, names[item], sources.get(item, []), median))
+            if not _is_number(item):
+                lines.extend(_line(item, indent, names[item], sources.get(item, []), median))
 
     write(picture.root.items, "  " if lines else "")
     for sentence in picture.caption:
         lines += textwrap.wrap(sentence, WIDTH)
     return "\n".join(lines)
+
+
+def _is_number(box: Box) -> bool:
+    """Return whether a box is a constant whose heading is its value."""
+    return box.kind == "constant" and not box.node.name and heading(box) != "constant"
 
 
 def _short(box: Box) -> str:
