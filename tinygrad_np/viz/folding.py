@@ -459,6 +459,8 @@ class _Folding:
             folded = user is not None and user.kind != "op"
             value = None if folded else node.value
             is_shown = value is not None and value.size <= SMALL and value.ndim <= 2
+            if node.kind in ("parameter", "buffer") and node.call is not None:
+                is_shown = False  # the box of its layer names it
             if node.kind == "constant" and folded and not node.name:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
