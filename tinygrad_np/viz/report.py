@@ -42,7 +42,7 @@ def report(
         history: logs of each epoch, as in `History.epochs`.
 
     Returns:
-        An empty string, or the reason why graph.svg could not be rendered. graph.dot is always
+        An empty string, or the reason why graph.svg is missing or incomplete. graph.dot is always
         written.
 
     Raises:
@@ -70,4 +70,4 @@ def report(
         render(picture, folder / "graph.svg")
     except DataError as error:
         return str(error)
-    return ""
+    return str(picture.error or "")
