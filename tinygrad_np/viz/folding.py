@@ -160,7 +160,7 @@ def fold(
                 f"max_boxes={number}."
             )
     if folding.repeats:
-        caption.append("Equal steps are drawn once (×N); the dashed arrow leads to the next one.")
+        caption.append("Equal steps are drawn once (×N); the dashed arrows lead to the next one.")
     return folding.picture(caption)
 
 
@@ -541,8 +541,8 @@ class _Folding:
             value = self.by_id[edge.source]
             key: tuple[Any, ...] = (source, target, value.shape, value.dtype, repeat)
             if repeat:
-                # One arrow leads on to the next step, to the first box there that reads it.
-                key = (source, repeat)
+                # One arrow leads on to each box of the next step that reads it.
+                key = (source, target, repeat)
             elif source.kind not in ("module", "folded") and source.last is None:
                 key = (*key, edge.source)
                 if target.kind == "op" and target.last is None:
