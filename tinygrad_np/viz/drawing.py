@@ -119,7 +119,8 @@ def draw(
         expand: modules to expand to ops: a path such as `"blocks.0"`, a list of paths, or a
             predicate on modules.
         backward: run a backward pass, which changes no `.grad`, and show the gradients: the norm as
-            the width of an arrow; marks for zero, exploding and non-finite gradients.
+            the width of an arrow; marks for gradients that are zero, non-finite, or far from the
+            outputs' (vanishing: norm below 1e-4 times theirs; exploding: above 1e3 times).
         derivatives: write the derivative on each arrow between scalars.
         color_by: "kind"; or "flops", "memory" (saved for the backward pass), "gradient" (norm;
             implies `backward`) or "time" (of the forward functions).
