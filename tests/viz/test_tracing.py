@@ -371,13 +371,14 @@ def fail(hidden):
 @each(
     ("target", "shapes", "failed", "error"),
     [
-        (Fails(), [(2, 3)], ("", "second", ["relu"]), ShapeError),
+        (Fails(), [(2, 3)], ("failed call", "second", ["relu"]), ShapeError),
         (Fails(lambda h: h.reshape(7)), [(2, 3)], ("reshape", "", ["linear"]), ShapeError),
-        (Fails(fail), [(2, 3)], ("", "", ["x"]), ValueError),
+        (Fails(fail), [(2, 3)], ("failed call", "", ["linear"]), ValueError),
         (lambda a, b: a @ b, [(2, 3), (2, 3)], ("matmul", None, ["a", "b"]), ShapeError),
         (lambda a, b: Tensor.cat(a, b), [(2, 3), (3, 2)], ("cat", None, ["a", "b"]), ShapeError),
-        (lambda a: fail(a), [(2,)], ("", None, ["a"]), ValueError),
-        (lambda a: a.exp(), [(2,), (3,)], ("", None, ["a", "input[1]"]), TypeError),
+        (lambda a: fail(a), [(2,)], ("failed call", None, ["a"]), ValueError),
+        (lambda a: fail(nn.ReLU()(a)), [(2,)], ("failed call", None, ["relu"]), ValueError),
+        (lambda a: a.exp(), [(2,), (3,)], ("failed call", None, ["a", "input[1]"]), TypeError),
     ],
 )
 def test_failing_runs_are_drawn_up_to_the_failure(target, shapes, failed, error):
@@ -385,7 +386,7 @@ def test_failing_runs_are_drawn_up_to_the_failure(target, shapes, failed, error)
     assert isinstance(graph.error, error)
     assert graph.roots == ()
     (node,) = [node for node in graph.nodes if node.error]
-    assert node.error == str(graph.error)
+    assert node.error == f"{error.__name__}: {graph.error}"
     before = [
         n for e in graph.edges if e.target == node.id for n in graph.nodes if n.id == e.source
     ]

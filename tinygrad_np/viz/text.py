@@ -231,7 +231,7 @@ def to_text(picture: Picture) -> str:
     names: dict[Box, str] = {}
     taken: dict[str, int] = {}
     for box in picture.boxes():
-        name = _short(box)
+        name = short_name(box)
         taken[name] = taken.get(name, 0) + 1
         names[box] = name if taken[name] == 1 or _is_number(box) else f"{name} #{taken[name]}"
     sources: dict[Box, list[str]] = {}
@@ -262,7 +262,7 @@ def _is_number(box: Box) -> bool:
     return box.kind == "constant" and not box.node.name and heading(box) != "constant"
 
 
-def _short(box: Box) -> str:
+def short_name(box: Box) -> str:
     """Return a name by which other lines refer to a box."""
     if box.call is not None:
         return _inner_path(box.outer, box.call.path) or box.call.kind

@@ -489,7 +489,7 @@ class _Run(Trial):
         except Exception as error:
             self.error = error
             failed = self._failed(error, arguments)
-            failed.error = str(error) or type(error).__name__
+            failed.error = ": ".join(filter(None, (type(error).__name__, str(error))))
             roots = [failed, *[step for step in recorder.steps if step.node is not None]]
             return [], _needed(recorder.steps, roots)
         expected = f"expected {self.title} to return Tensors"
@@ -560,8 +560,17 @@ class _Run(Trial):
         ]
         found = [v for v in flat if isinstance(v, Variable | np.ndarray)]
         step.inputs = [self._recorder.source(value) for value in found]
+        if was_outside and not step.label and steps and _is_inside(steps[-1].scope, step.scope):
+            step.inputs = [steps[-1]]  # the user's code raised after this op
+        step.label = step.label or "failed call"
         steps.append(step)
         return step
+
+
+def _is_inside(scope: Scope | None, outer: Scope | None) -> bool:
+    while scope is not outer and scope is not None:
+        scope = scope.outer
+    return scope is outer
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[Any]:
