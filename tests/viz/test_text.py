@@ -13,7 +13,7 @@ from tests.viz.models import (
     hessian_vector_product,
     scalar_expression,
 )
-from tinygrad_np import viz
+from tinygrad_np import Tensor, nn, viz
 from tinygrad_np.viz.text import numbers
 
 
@@ -29,6 +29,16 @@ def test_each_box_has_a_line_in_the_order_of_execution():
         "y = pow <- tanh, 2  [value 0.58]",
         "output <- y  [value 0.58]",
     ]
+
+
+def test_an_op_lists_its_inputs_in_order_with_repeats():
+    x, w = (Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    assert "mul <- x, x" in str(viz.draw(x * x, names={"x": x}))
+    assert "sub <- exp, w" in str(viz.draw(x.exp() - w, names={"x": x, "w": w}))
+    text = str(viz.draw(lambda x: nn.Sequential(nn.ReLU())(x) * x / x, x))
+    assert "div <- mul, x" in text
+    layer = nn.Tanh()
+    assert "mul <- Tanh, Tanh" in str(viz.draw(lambda x: (y := layer(x)) * y, x))
 
 
 def test_frames_are_indented_and_repeats_counted():

@@ -234,11 +234,16 @@ def to_text(picture: Picture) -> str:
         name = short_name(box)
         taken[name] = taken.get(name, 0) + 1
         names[box] = name if taken[name] == 1 or _is_number(box) else f"{name} #{taken[name]}"
-    sources: dict[Box, list[str]] = {}
+    read: dict[Box, list[tuple[int, str]]] = {}
     for arrow in picture.arrows:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
-        if used not in sources.setdefault(arrow.target, []):
-            sources[arrow.target].append(used)
+        read.setdefault(arrow.target, []).extend((edge.position, used) for edge in arrow.edges)
+    sources: dict[Box, list[str]] = {}
+    for box, found in read.items():
+        if box.kind == "op" and box.last is None:
+            sources[box] = [used for _, used in sorted(found)]  # x * x reads x twice
+        else:
+            sources[box] = list(dict.fromkeys(used for _, used in found))
     norm = output_gradient(picture.graph.nodes)
     lines = [picture.title] if picture.title else []
 
