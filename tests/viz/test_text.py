@@ -41,6 +41,20 @@ def test_an_op_lists_its_inputs_in_order_with_repeats():
     assert "mul <- Tanh, Tanh" in str(viz.draw(lambda x: (y := layer(x)) * y, x))
 
 
+def test_arrays_are_named_by_their_use():
+    x = batch(2, 8, 4)
+    dropout = nn.Sequential(nn.Tanh(), nn.Dropout(0.5))
+    assert "mask  [constant; 2 × 8 × 4 bool]" in str(viz.draw(dropout, x, level="op"))
+    w = Tensor(x, requires_grad=True)
+    lines = str(viz.draw(w.exp() * Tensor(x) - Tensor(x))).splitlines()
+    assert lines[2:6] == [
+        "data  [constant; 2 × 8 × 4]",
+        "mul <- exp, data  [-> 2 × 8 × 4]",
+        "data #2  [constant]",  # sub does not save it
+        "sub <- mul, data #2  [-> 2 × 8 × 4]",
+    ]
+
+
 def test_frames_are_indented_and_repeats_counted():
     lines = str(viz.draw(Stack(), batch(2, 4))).splitlines()
     assert lines[0].startswith("Stack: ")

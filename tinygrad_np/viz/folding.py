@@ -46,6 +46,8 @@ class Box:
     """The last of the boxes that it stands for, if it belongs to a repeated step."""
     outer: ModuleCall | None = None
     """The module call of the innermost frame around it."""
+    use: str = ""
+    """What the op that reads a constant calls it."""
 
     @property
     def node(self) -> GraphNode:
@@ -312,6 +314,8 @@ class _Folding:
 
     def _box(self, kind: str, nodes: list[GraphNode], call: ModuleCall | None = None) -> Box:
         box = Box("", kind, nodes, call)
+        if kind == "constant":
+            box.use = self.out_of[nodes[0].id][0].input
         for node in nodes:
             self.where[node.id] = box
         return box

@@ -47,7 +47,8 @@ def heading(box: Box) -> str:
     if box.kind == "op":
         return (f"{node.name} = {node.op}" if node.name else node.op) + times
     if box.kind == "constant":
-        return node.name or _constant(node)
+        # Names of one letter, such as x, say nothing.
+        return node.name or _constant(node) or (box.use if len(box.use) > 1 else "data")
     return node.name or box.kind
 
 
@@ -85,7 +86,8 @@ def details(box: Box, rows: bool = True) -> list[str]:
         has_value = shows_value(box)
     else:
         has_value = shows_value(box) and not _is_number(box)
-        if not is_group(box) and (len(node.shape) > 1 or not shows_value(box)):
+        is_unknown = box.kind == "constant" and node.dtype is None
+        if not (is_group(box) or is_unknown) and (len(node.shape) > 1 or not shows_value(box)):
             lines.append(sizes(node))
     if has_value and node.value is not None:
         lines += _value_lines("value", node.value, rows)
@@ -217,10 +219,9 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    """Return the values of a small vector or number, which are then the heading of its box."""
+    """Return the values of a small vector or number, or an empty string."""
     value = node.value
-    is_small = value is not None and value.size <= SMALL and value.ndim < 2
-    return numbers(value) if value is not None and is_small else "constant"
+    return numbers(value) if value is not None and value.size <= SMALL and value.ndim < 2 else ""
 
 
 def to_text(picture: Picture) -> str:
@@ -264,7 +265,7 @@ def to_text(picture: Picture) -> str:
 
 def _is_number(box: Box) -> bool:
     """Return whether a box is a constant whose heading is its value."""
-    return box.kind == "constant" and not box.node.name and heading(box) != "constant"
+    return box.kind == "constant" and not box.node.name and bool(_constant(box.node))
 
 
 def short_name(box: Box) -> str:
