@@ -327,6 +327,19 @@ def test_indices_are_inputs_of_an_embedding():
     assert arrows(graph)[:2] == [("weight", "advanced_index"), ("index", "advanced_index")]
 
 
+def test_tensors_that_a_model_creates_are_named_by_the_layer_that_reads_them():
+    embedding, cell = nn.Embedding(9, 4), nn.LSTMCell(4, 4)
+
+    def model(tokens):
+        x = embedding(tokens) + embedding(Tensor.arange(3))
+        return cell(x, (Tensor.zeros(3, 4), Tensor.ones(3, 4)))[0]
+
+    graph = trace("draw", model, [np.array([5, 1, 7])])
+    constants = {n.name: n.value.sum() for n in graph.nodes if n.kind == "constant" and n.name}
+    assert constants == {"index": 3, "state[0]": 0, "state[1]": 12}
+    assert ("index", "advanced_index") in arrows(graph)
+
+
 def test_checkpoints_are_one_op():
     layer = nn.Linear(2, 2)
     graph = trace("draw", lambda x: checkpoint(layer, x).sum(), [single(1, 2)], backward=True)

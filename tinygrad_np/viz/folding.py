@@ -478,7 +478,11 @@ class _Folding:
                 groups[key].parameters.append(node)
                 groups[key].nodes.append(node)
                 self.where[node.id] = groups[key]
-            elif node.kind == "constant" and user is not None:
+            elif (
+                node.kind == "constant"
+                and user is not None
+                and not (node.name and user.last)  # the initial state of a loop
+            ):
                 before.setdefault(user, []).append(self._box("constant", [node]))
             else:
                 first.append(self._box(node.kind, [node]))

@@ -392,17 +392,31 @@ class _Recorder(Observer):
         for name, value in options.items():
             for part in value if isinstance(value, tuple) else (value,):
                 if isinstance(part, np.ndarray) and part.ndim:
-                    for array, source in reversed(self._index_arrays):
-                        if np.array_equal(array, part):
-                            found[name] = source
-                            break
+                    source = self._index_source(part)
+                    if source is not None:
+                        found[name] = source
         return found
+
+    def _index_source(self, index: Array) -> Any:
+        for array, source in reversed(self._index_arrays):
+            if np.array_equal(array, index):
+                return source
+        for name, array in _module_inputs():
+            if array.dtype.kind in "iub" and np.array_equal(array, index):
+                return self._link_constant(array, name)
+        return None
+
+    def _link_constant(self, array: Array, name: str) -> "_Constant":
+        constant = _Constant(array.shape, array.dtype, _small(array, self.keep), name=name)
+        self.link(array, constant)
+        return constant
 
     def link(self, array: Array, source: Any) -> None:
         """Remember the step, leaf or constant that an array comes from."""
         self._arrays.append(array)
         self._source_of[id(array)] = source
-        if array.dtype.kind in "iub" and isinstance(source, _Step | Variable):
+        is_named = isinstance(source, _Step | Variable) or source.name
+        if array.dtype.kind in "iub" and is_named:
             self._index_arrays.append((array, source))
 
     def source(self, value: Any) -> Any:
@@ -414,7 +428,8 @@ class _Recorder(Observer):
         if not isinstance(value, np.ndarray):
             return value
         if id(value) not in self._source_of:
-            self.link(value, _Constant(value.shape, value.dtype, _small(value, self.keep)))
+            name = next((name for name, other in _module_inputs() if other is value), "")
+            self._link_constant(value, name)
         source = self._source_of[id(value)]
         if self._was_changed(source, value):
             # An in-place operator copied the result of an op into the array.
@@ -428,6 +443,21 @@ class _Recorder(Observer):
             return source.version[0] > self._start
         is_known = isinstance(source, _Step) and source.node is None and source.value is not None
         return is_known and not _is_equal(source.value, array)
+
+
+def _module_inputs() -> Iterator[tuple[str, Array]]:
+    """Yield the names and arrays of the inputs of the module calls under way, innermost first."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is Module.__call__.__code__:
+            module, values = frame.f_locals["self"], frame.f_locals["inputs"]
+            names = _argument_names(module, values)
+            named = [*zip(names, values, strict=True), *frame.f_locals["options"].items()]
+            for name, value in named:
+                for where, entry in _entries("draw", name, value):
+                    if isinstance(entry, Variable):
+                        yield where, entry.data
+        frame = frame.f_back
 
 
 class _Run(Trial):
