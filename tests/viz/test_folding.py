@@ -199,6 +199,13 @@ def test_parameters_of_a_shared_module_are_drawn_once():
     assert not any(box.parameters for box in calls)
 
 
+def test_the_data_that_a_recorded_model_reads_is_drawn():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    picture = fold(trace("draw", model(Tensor(batch(3, 4)))))
+    assert [box.kind for box in picture.boxes()] == ["constant", "module", "module", "output"]
+    assert headings(picture)[0] == "data"
+
+
 def test_too_many_boxes_fold_modules_first():
     blocks = [Block(size) for size in (4, 4)]
     graph = traced(nn.Sequential(*blocks, nn.Linear(4, 4)), batch(2, 4))

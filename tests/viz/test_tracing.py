@@ -111,6 +111,29 @@ def test_saved_constants_that_are_named_are_inputs():
     assert (node.kind, node.value.tolist()) == ("input", [1.0, 2.0])
 
 
+def test_arrays_name_the_tensors_made_from_them():
+    images, labels, other = single(4, 3), np.array([0, 1, 1, 0]), np.zeros((4, 3))
+    names = {"images": images, "labels": labels, "other": other, "text": "ignored"}
+    layer = nn.Linear(3, 2).astype(np.float64)
+
+    def loss(x):
+        return layer(x + Tensor(images, np.float64)).cross_entropy(labels)
+
+    recorded = trace("draw", layer(Tensor(images, np.float64)).cross_entropy(labels), names=names)
+    run = trace("draw", loss, [other], names=names)
+    for graph, inputs in ((recorded, ["images", "labels"]), (run, ["other", "images", "labels"])):
+        assert [node.name for node in graph.nodes if node.kind == "input"] == inputs
+        assert ("labels", "cross_entropy_rows") in arrows(graph)
+
+
+def test_arrays_and_tensors_name_the_indices_of_a_recorded_embedding():
+    tokens = np.array([1, 3])
+    y = nn.Embedding(5, 2)(Tensor(tokens))
+    for given in (tokens, Tensor(tokens)):
+        graph = trace("draw", y, names={"tokens": given})
+        assert ("tokens", "advanced_index") in arrows(graph)
+
+
 def test_named_constants_are_found_by_their_result():
     """The op `sub` saves nothing, but its result is saved by the square."""
     w, b = scalar(2.0, name="w"), scalar(0.5, name="b")

@@ -114,7 +114,7 @@ def draw(
             a function of Tensors. Buffers and random generators of a Module do not change.
         *inputs: the inputs of the model or function: Tensors or arrays, or tuples and lists of
             them.
-        names: names of tensors, such as `locals()`; entries that are not Tensors are ignored.
+        names: names of tensors and arrays, such as `locals()`; other entries are ignored.
         level: "module" draws layers as boxes, "op" draws every op.
         depth: levels of modules to expand: 0 draws the model as one box; None expands all that
             `level` allows.

@@ -465,7 +465,8 @@ class _Folding:
             is_shown = value is not None and value.size <= SMALL and value.ndim <= 2
             if node.kind in ("parameter", "buffer") and node.call is not None:
                 is_shown = False  # the box of its layer names it
-            if node.kind == "constant" and folded and not node.name:
+            is_inner = folded and not (node.name or self._is_data(node, user))
+            if node.kind == "constant" and is_inner:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
                 user.parameters.append(node)
@@ -491,6 +492,14 @@ class _Folding:
         ]
         _insert(self.root, before)
         self.root.items = first + self.root.items + outputs
+
+    def _is_data(self, node: GraphNode, box: Box | None) -> bool:
+        """Return whether an array is the input of a module, which reads no other."""
+        if not node.shape or box is None or box.kind != "module":
+            return False
+        sources = {edge.source for inner in box.nodes for edge in self.into.get(inner.id, [])}
+        kinds = {self.by_id[id].kind for id in sources if self.where.get(id) is not box}
+        return not kinds & {"op", "input"}
 
     # Limits.
 
