@@ -132,6 +132,14 @@ def test_an_expanded_block_is_not_folded_with_its_neighbors():
     ]
 
 
+def test_equal_blocks_that_expand_selects_fold_to_one():
+    graph = traced(Stack(4), batch(2, 4))
+    for options in ({}, {"max_boxes": 20}):
+        picture = fold(graph, expand=lambda module: isinstance(module, Block), **options)
+        assert titles(picture)[0] == "blocks.0 … blocks.3: Block ×4"
+        assert [box.kind for box in picture.boxes()].count("module") == 1  # the head
+
+
 def test_two_blocks_are_both_drawn():
     assert titles(fold(traced(Stack(2), batch(2, 4))))[::2] == [
         "blocks.0: Block",

@@ -345,19 +345,23 @@ class _Folding:
     def _signature(self, item: _Item) -> Any:
         """Return what two equal items have in common; options of ops, such as indices, may differ.
 
-        Items that `expand` selects equal no other.
+        Items that `expand` selects equal only others that it selects.
         """
         call = item.call
-        if call is not None and call in self.around_opened:
-            return item
         about: Any = None
         if call is not None:
             # The paths may differ in numbers: `blocks.0.norm` and `blocks.1.norm`.
             path = re.sub(r"\d+", "0", call.path)
-            about = (path, call.kind, call.description, call.parameters)
+            is_opened = call in self.around_opened
+            about = (path, call.kind, call.description, call.parameters, is_opened)
         if isinstance(item, Frame):
             return (about, item.times, *map(self._signature, item.items))
-        return (about, item.times, *((node.op, node.shape, node.error) for node in item.nodes))
+        return (
+            about,
+            item.kind,
+            item.times,
+            *((node.op, node.shape, node.error) for node in item.nodes),
+        )
 
     def _longest_repeat(
         self, items: list[_Item], keys: list[int], place: dict[Box, int], start: int
