@@ -275,3 +275,9 @@ def test_nodes_and_boxes_correspond():
 def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         fold(traced(Nested(), batch(5, 3)), **arguments)
+
+
+def test_an_unknown_path_among_many_modules_raises():
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))
+    with pytest.raises(ArgumentError, match=r"'0', '1', .* '7' and 4 more"):
+        fold(traced(model, batch(1, 4)), expand="blocks.7")

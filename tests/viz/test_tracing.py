@@ -412,6 +412,8 @@ def fail(hidden):
         (Fails(fail), [(2, 3)], ("failed call", "", ["linear"]), ValueError),
         (lambda a, b: a @ b, [(2, 3), (2, 3)], ("matmul", None, ["a", "b"]), ShapeError),
         (lambda a, b: Tensor.cat(a, b), [(2, 3), (3, 2)], ("cat", None, ["a", "b"]), ShapeError),
+        (lambda a: np.sin(a), [(2,)], ("np.sin", None, ["a"]), DtypeError),
+        (lambda a: a["b"], [(2,)], ("getitem", None, ["a"]), DtypeError),
         (lambda a: fail(a), [(2,)], ("failed call", None, ["a"]), ValueError),
         (lambda a: fail(nn.ReLU()(a)), [(2,)], ("failed call", None, ["relu"]), ValueError),
         (lambda a: a.exp(), [(2,), (3,)], ("failed call", None, ["a", "input[1]"]), TypeError),

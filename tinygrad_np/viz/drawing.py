@@ -13,7 +13,7 @@ from typing import Any
 
 import graphviz
 
-from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.viz.dot import check_color_by, to_dot
 from tinygrad_np.viz.folding import Expand, Picture, fold
@@ -176,10 +176,16 @@ def render(drawing: Drawing, path: str | Path) -> Path:
         The path of the file.
 
     Raises:
+        DtypeError: if `drawing` is not a Drawing.
         ArgumentError: if `path` has another suffix.
         DataError: if the file cannot be written, or if neither renderer is installed; the message
             then names the .dot file.
     """
+    if not isinstance(drawing, Drawing):
+        raise DtypeError(
+            f"render: expected a drawing, got {type(drawing).__name__}. "
+            "Use viz.render(viz.draw(tensor), path)."
+        )
     path = Path(path)
     kind = path.suffix.lstrip(".")
     if kind not in FORMATS:

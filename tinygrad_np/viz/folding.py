@@ -211,7 +211,8 @@ def _expanded(graph: Graph, expand: Expand) -> set[ModuleCall]:
         return {call for call in graph.calls if call.module is not None and expand(call.module)}
     paths = {expand} if isinstance(expand, str) else set(expand)
     if missing := paths - {call.path for call in graph.calls}:
-        known = ", ".join(sorted({repr(call.path) for call in graph.calls if call.path})[:8])
+        ran = list(dict.fromkeys(repr(call.path) for call in graph.calls if call.path))
+        known = ", ".join(ran[:8]) + (f" and {len(ran) - 8} more" if len(ran) > 8 else "")
         raise ArgumentError(
             f"draw: expected `expand` to contain paths of modules that ran, got "
             f"{min(missing)!r}. The modules are {known or 'none'}."

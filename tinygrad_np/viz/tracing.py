@@ -618,10 +618,12 @@ class _Run(Trial):
             elif was_outside and not step.label and code.co_filename != __file__:
                 # The user's code called a function or method of this package.
                 made_from = known.get("op") or known.get("function")
-                step.label = getattr(made_from, "name", "") or code.co_name
+                step.label = getattr(made_from, "name", "") or code.co_name.strip("_")
                 count = code.co_argcount + code.co_kwonlyargcount
                 count += bool(code.co_flags & inspect.CO_VARARGS)
                 values = [known.get(name) for name in code.co_varnames[:count]]
+                if code is Tensor.__array_ufunc__.__code__:
+                    step.label, values = f"np.{known['ufunc'].__name__}", known["inputs"]
         flat = [
             v for value in values for v in (value if isinstance(value, tuple | list) else [value])
         ]
@@ -828,6 +830,8 @@ class _Builder:
             self._add_grad(node, self.grads.get(step.node))
         for position, source in sources:
             name = op.input_name(position) if op is not None else ""
+            if source.kind == "parameter" and not source.name and len(name) > 1:
+                source.name = name  # its module is gone
             arrow = Arrow(source.id, node.id, name, position)
             self.arrow_of[step, position] = arrow
             self.graph.edges.append(arrow)
