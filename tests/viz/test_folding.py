@@ -116,7 +116,8 @@ def test_twelve_equal_blocks_fold_to_one():
     assert titles(picture) == ["blocks.0 … blocks.11: Block ×12", "mlp: Sequential"]
     inside = [box.partition(":")[0] for box in headings(picture)]
     assert inside == ["x", "norm", "0", "1", "2", "add", "head", "output"]
-    assert sum(arrow.repeat for arrow in picture.arrows) == 1
+    repeats = [heading(arrow.target) for arrow in picture.arrows if arrow.repeat]
+    assert repeats == ["norm: LayerNorm((4,))", "add"]
     assert is_acyclic(picture)
     assert any("dashed" in sentence for sentence in picture.caption)
 
@@ -129,6 +130,14 @@ def test_an_expanded_block_is_not_folded_with_its_neighbors():
         "blocks.5: Block",
         "blocks.6 … blocks.11: Block ×6",
     ]
+
+
+def test_equal_blocks_that_expand_selects_fold_to_one():
+    graph = traced(Stack(4), batch(2, 4))
+    for options in ({}, {"max_boxes": 20}):
+        picture = fold(graph, expand=lambda module: isinstance(module, Block), **options)
+        assert titles(picture)[0] == "blocks.0 … blocks.3: Block ×4"
+        assert [box.kind for box in picture.boxes()].count("module") == 1  # the head
 
 
 def test_two_blocks_are_both_drawn():
@@ -176,7 +185,9 @@ def test_blocks_with_different_wiring_are_not_folded():
 def test_a_loop_of_a_cell_and_an_index_folds_to_one_step():
     picture = fold(traced(Recurrent(), batch(2, 32, 3)))
     assert titles(picture) == ["steps of a loop ×32"]
-    assert headings(picture) == ["x", "basic_index", "cell: LSTMCell(3, 5)", "output"]
+    state = ["state[0]", "state[1]"]
+    assert headings(picture) == ["x", *state, "basic_index", "cell: LSTMCell(3, 5)", "output"]
+    assert [heading(item) for item in picture.root.items if isinstance(item, Box)][1:3] == state
     assert any(arrow.repeat for arrow in picture.arrows)
     assert is_acyclic(picture)
 
@@ -194,6 +205,13 @@ def test_parameters_of_a_shared_module_are_drawn_once():
     calls = [arrow.target for arrow in picture.arrows if arrow.source is parameters]
     assert [box.call.call for box in calls] == [1, 2]
     assert not any(box.parameters for box in calls)
+
+
+def test_the_data_that_a_recorded_model_reads_is_drawn():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    picture = fold(trace("draw", model(Tensor(batch(3, 4)))))
+    assert [box.kind for box in picture.boxes()] == ["constant", "module", "module", "output"]
+    assert headings(picture)[0] == "data"
 
 
 def test_too_many_boxes_fold_modules_first():
@@ -257,3 +275,9 @@ def test_nodes_and_boxes_correspond():
 def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         fold(traced(Nested(), batch(5, 3)), **arguments)
+
+
+def test_an_unknown_path_among_many_modules_raises():
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))
+    with pytest.raises(ArgumentError, match=r"'0', '1', .* '7' and 4 more"):
+        fold(traced(model, batch(1, 4)), expand="blocks.7")

@@ -111,6 +111,29 @@ def test_saved_constants_that_are_named_are_inputs():
     assert (node.kind, node.value.tolist()) == ("input", [1.0, 2.0])
 
 
+def test_arrays_name_the_tensors_made_from_them():
+    images, labels, other = single(4, 3), np.array([0, 1, 1, 0]), np.zeros((4, 3))
+    names = {"images": images, "labels": labels, "other": other, "text": "ignored"}
+    layer = nn.Linear(3, 2).astype(np.float64)
+
+    def loss(x):
+        return layer(x + Tensor(images, np.float64)).cross_entropy(labels)
+
+    recorded = trace("draw", layer(Tensor(images, np.float64)).cross_entropy(labels), names=names)
+    run = trace("draw", loss, [other], names=names)
+    for graph, inputs in ((recorded, ["images", "labels"]), (run, ["other", "images", "labels"])):
+        assert [node.name for node in graph.nodes if node.kind == "input"] == inputs
+        assert ("labels", "cross_entropy_rows") in arrows(graph)
+
+
+def test_arrays_and_tensors_name_the_indices_of_a_recorded_embedding():
+    tokens = np.array([1, 3])
+    y = nn.Embedding(5, 2)(Tensor(tokens))
+    for given in (tokens, Tensor(tokens)):
+        graph = trace("draw", y, names={"tokens": given})
+        assert ("tokens", "advanced_index") in arrows(graph)
+
+
 def test_named_constants_are_found_by_their_result():
     """The op `sub` saves nothing, but its result is saved by the square."""
     w, b = scalar(2.0, name="w"), scalar(0.5, name="b")
@@ -327,6 +350,19 @@ def test_indices_are_inputs_of_an_embedding():
     assert arrows(graph)[:2] == [("weight", "advanced_index"), ("index", "advanced_index")]
 
 
+def test_tensors_that_a_model_creates_are_named_by_the_layer_that_reads_them():
+    embedding, cell = nn.Embedding(9, 4), nn.LSTMCell(4, 4)
+
+    def model(tokens):
+        x = embedding(tokens) + embedding(Tensor.arange(3))
+        return cell(x, (Tensor.zeros(3, 4), Tensor.ones(3, 4)))[0]
+
+    graph = trace("draw", model, [np.array([5, 1, 7])])
+    constants = {n.name: n.value.sum() for n in graph.nodes if n.kind == "constant" and n.name}
+    assert constants == {"index": 3, "state[0]": 0, "state[1]": 12}
+    assert ("index", "advanced_index") in arrows(graph)
+
+
 def test_checkpoints_are_one_op():
     layer = nn.Linear(2, 2)
     graph = trace("draw", lambda x: checkpoint(layer, x).sum(), [single(1, 2)], backward=True)
@@ -371,13 +407,16 @@ def fail(hidden):
 @each(
     ("target", "shapes", "failed", "error"),
     [
-        (Fails(), [(2, 3)], ("", "second", ["relu"]), ShapeError),
+        (Fails(), [(2, 3)], ("failed call", "second", ["relu"]), ShapeError),
         (Fails(lambda h: h.reshape(7)), [(2, 3)], ("reshape", "", ["linear"]), ShapeError),
-        (Fails(fail), [(2, 3)], ("", "", ["x"]), ValueError),
+        (Fails(fail), [(2, 3)], ("failed call", "", ["linear"]), ValueError),
         (lambda a, b: a @ b, [(2, 3), (2, 3)], ("matmul", None, ["a", "b"]), ShapeError),
         (lambda a, b: Tensor.cat(a, b), [(2, 3), (3, 2)], ("cat", None, ["a", "b"]), ShapeError),
-        (lambda a: fail(a), [(2,)], ("", None, ["a"]), ValueError),
-        (lambda a: a.exp(), [(2,), (3,)], ("", None, ["a", "input[1]"]), TypeError),
+        (lambda a: np.sin(a), [(2,)], ("np.sin", None, ["a"]), DtypeError),
+        (lambda a: a["b"], [(2,)], ("getitem", None, ["a"]), DtypeError),
+        (lambda a: fail(a), [(2,)], ("failed call", None, ["a"]), ValueError),
+        (lambda a: fail(nn.ReLU()(a)), [(2,)], ("failed call", None, ["relu"]), ValueError),
+        (lambda a: a.exp(), [(2,), (3,)], ("failed call", None, ["a", "input[1]"]), TypeError),
     ],
 )
 def test_failing_runs_are_drawn_up_to_the_failure(target, shapes, failed, error):
@@ -385,7 +424,7 @@ def test_failing_runs_are_drawn_up_to_the_failure(target, shapes, failed, error)
     assert isinstance(graph.error, error)
     assert graph.roots == ()
     (node,) = [node for node in graph.nodes if node.error]
-    assert node.error == str(graph.error)
+    assert node.error == f"{error.__name__}: {graph.error}"
     before = [
         n for e in graph.edges if e.target == node.id for n in graph.nodes if n.id == e.source
     ]

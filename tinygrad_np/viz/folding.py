@@ -46,6 +46,8 @@ class Box:
     """The last of the boxes that it stands for, if it belongs to a repeated step."""
     outer: ModuleCall | None = None
     """The module call of the innermost frame around it."""
+    use: str = ""
+    """What the op that reads a constant calls it."""
 
     @property
     def node(self) -> GraphNode:
@@ -160,7 +162,7 @@ def fold(
                 f"max_boxes={number}."
             )
     if folding.repeats:
-        caption.append("Equal steps are drawn once (×N); the dashed arrow leads to the next one.")
+        caption.append("Equal steps are drawn once (×N); the dashed arrows lead to the next one.")
     return folding.picture(caption)
 
 
@@ -209,7 +211,8 @@ def _expanded(graph: Graph, expand: Expand) -> set[ModuleCall]:
         return {call for call in graph.calls if call.module is not None and expand(call.module)}
     paths = {expand} if isinstance(expand, str) else set(expand)
     if missing := paths - {call.path for call in graph.calls}:
-        known = ", ".join(sorted({repr(call.path) for call in graph.calls if call.path})[:8])
+        ran = list(dict.fromkeys(repr(call.path) for call in graph.calls if call.path))
+        known = ", ".join(ran[:8]) + (f" and {len(ran) - 8} more" if len(ran) > 8 else "")
         raise ArgumentError(
             f"draw: expected `expand` to contain paths of modules that ran, got "
             f"{min(missing)!r}. The modules are {known or 'none'}."
@@ -312,6 +315,8 @@ class _Folding:
 
     def _box(self, kind: str, nodes: list[GraphNode], call: ModuleCall | None = None) -> Box:
         box = Box("", kind, nodes, call)
+        if kind == "constant":
+            box.use = self.out_of[nodes[0].id][0].input
         for node in nodes:
             self.where[node.id] = box
         return box
@@ -341,19 +346,23 @@ class _Folding:
     def _signature(self, item: _Item) -> Any:
         """Return what two equal items have in common; options of ops, such as indices, may differ.
 
-        Items that `expand` selects equal no other.
+        Items that `expand` selects equal only others that it selects.
         """
         call = item.call
-        if call is not None and call in self.around_opened:
-            return item
         about: Any = None
         if call is not None:
             # The paths may differ in numbers: `blocks.0.norm` and `blocks.1.norm`.
             path = re.sub(r"\d+", "0", call.path)
-            about = (path, call.kind, call.description, call.parameters)
+            is_opened = call in self.around_opened
+            about = (path, call.kind, call.description, call.parameters, is_opened)
         if isinstance(item, Frame):
             return (about, item.times, *map(self._signature, item.items))
-        return (about, item.times, *((node.op, node.shape, node.error) for node in item.nodes))
+        return (
+            about,
+            item.kind,
+            item.times,
+            *((node.op, node.shape, node.error) for node in item.nodes),
+        )
 
     def _longest_repeat(
         self, items: list[_Item], keys: list[int], place: dict[Box, int], start: int
@@ -461,7 +470,8 @@ class _Folding:
             is_shown = value is not None and value.size <= SMALL and value.ndim <= 2
             if node.kind in ("parameter", "buffer") and node.call is not None:
                 is_shown = False  # the box of its layer names it
-            if node.kind == "constant" and folded and not node.name:
+            is_inner = folded and not (node.name or self._is_data(node, user))
+            if node.kind == "constant" and is_inner:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
                 user.parameters.append(node)
@@ -474,7 +484,11 @@ class _Folding:
                 groups[key].parameters.append(node)
                 groups[key].nodes.append(node)
                 self.where[node.id] = groups[key]
-            elif node.kind == "constant" and user is not None:
+            elif (
+                node.kind == "constant"
+                and user is not None
+                and not (node.name and user.last)  # the initial state of a loop
+            ):
                 before.setdefault(user, []).append(self._box("constant", [node]))
             else:
                 first.append(self._box(node.kind, [node]))
@@ -483,6 +497,14 @@ class _Folding:
         ]
         _insert(self.root, before)
         self.root.items = first + self.root.items + outputs
+
+    def _is_data(self, node: GraphNode, box: Box | None) -> bool:
+        """Return whether an array is the input of a module, which reads no other."""
+        if not node.shape or box is None or box.kind != "module":
+            return False
+        sources = {edge.source for inner in box.nodes for edge in self.into.get(inner.id, [])}
+        kinds = {self.by_id[id].kind for id in sources if self.where.get(id) is not box}
+        return not kinds & {"op", "input"}
 
     # Limits.
 
@@ -541,8 +563,8 @@ class _Folding:
             value = self.by_id[edge.source]
             key: tuple[Any, ...] = (source, target, value.shape, value.dtype, repeat)
             if repeat:
-                # One arrow leads on to the next step, to the first box there that reads it.
-                key = (source, repeat)
+                # One arrow leads on to each box of the next step that reads it.
+                key = (source, target, repeat)
             elif source.kind not in ("module", "folded") and source.last is None:
                 key = (*key, edge.source)
                 if target.kind == "op" and target.last is None:

@@ -60,8 +60,8 @@ def trace(
             function that returns them.
         inputs: arguments of the model or function: Tensors and arrays, also nested. Those of a
             float dtype become leaves of the graph.
-        names: tensors by name, for example `locals()`. Entries that are not Tensors, and names that
-            begin with an underscore, are ignored.
+        names: tensors and arrays by name, for example `locals()`. Other entries, and names that
+            begin with an underscore, are ignored. An array also names the Tensors made from it.
         backward: compute the gradient of the sum of the outputs with respect to every node.
         derivatives: compute the derivative of each edge between scalars.
         keep: number of elements up to which arrays are kept; None keeps all of them.
@@ -79,6 +79,7 @@ def trace(
     ['input', 'mul', 'constant', 'add', 'output']
     """
     named = _check_names(who, names)
+    copied = [named[name] for name in named if not isinstance((names or {})[name], Variable)]
     run = None
     is_current = True
     if isinstance(target, Variable | Mapping | tuple | list):
@@ -86,7 +87,7 @@ def trace(
         found = [o for o in _flatten(who, "output", target, expected) if o[1].node is not None]
         tensors = [output for _, output in found]
         held = [*tensors, *named.values()]
-        step_of = _read_tape(who, tensors, held)
+        step_of = _read_tape(who, tensors, held, copied)
         is_current = _replay(step_of, held, keep)
         outputs: list[tuple[str, Any]] = [(name, step_of[one.node]) for name, one in found]
         steps = list(step_of.values())
@@ -96,11 +97,11 @@ def trace(
                 f"{who}: expected an input for the model {type(target).__name__}, got none. Pass "
                 f"a batch, for example {who}(model, images[:1])."
             )
-        run = _Run(who, target, named, keep)
+        run = _Run(who, target, named, copied, keep)
         outputs, steps = run.outputs(inputs)
         if isinstance(run.error, GraphError):
             # An input that requires a gradient cannot be changed in place; others can.
-            other = _Run(who, target, named, keep, needs_gradients=False)
+            other = _Run(who, target, named, copied, keep, needs_gradients=False)
             found_without = other.outputs(inputs)
             if other.error is None:
                 run, (outputs, steps) = other, found_without
@@ -128,14 +129,28 @@ def trace(
 
 
 def _check_names(who: str, names: Any) -> dict[str, Variable]:
-    """Return the tensors among the entries of `names`, without private names such as `_`."""
+    """Return the tensors and arrays in `names` as tensors, without private names such as `_`."""
     if not (names is None or (isinstance(names, Mapping) and all(type(n) is str for n in names))):
         raise DtypeError(
             f"{who}: expected `names` to be a dict from names to tensors, got {kind_of(names)}. "
             'Try names={"x": x} or names=locals().'
         )
-    entries = (names or {}).items()
-    return {n: v for n, v in entries if isinstance(v, Variable) and not n.startswith("_")}
+    found = {}
+    for name, value in (names or {}).items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            value = Tensor.wrap(value)
+        if isinstance(value, Variable) and not name.startswith("_"):
+            found[name] = value
+    return found
+
+
+def _copy_of(array: Any, tensors: Sequence[Variable]) -> Variable | None:
+    """Return the tensor with the same contents as `array`, but perhaps another dtype, or None."""
+    if isinstance(array, np.ndarray):
+        for tensor in tensors:
+            if tensor.shape == array.shape and _is_equal(tensor.data.astype(array.dtype), array):
+                return tensor
+    return None
 
 
 # Steps: the ops of a graph, read from the tape or from a run.
@@ -169,8 +184,13 @@ class _Step:
     label: str = ""
 
 
-def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) -> dict[Any, _Step]:
-    """Return the op of each node that the outputs depend on, oldest first."""
+def _read_tape(
+    who: str, outputs: Sequence[Variable], held: Sequence[Variable], copied: Sequence[Variable]
+) -> dict[Any, _Step]:
+    """Return the op of each node that the outputs depend on, oldest first.
+
+    A saved array is the tensor in `held` with this array, or that in `copied` with its contents.
+    """
     waiting: list[Node] = [output.node for output in outputs if output.node is not None]
     seen = set(waiting)
     while waiting:
@@ -186,12 +206,16 @@ def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) 
                 waiting.append(edge)
     steps: dict[Any, _Step] = {}
     constants = {id(tensor.data): tensor for tensor in held}
+    leaves = [tensor for tensor in held if tensor.dtype.kind in "iub" and tensor.node is None]
     for node in sorted(seen, key=lambda node: node.order):
         inputs = [steps[edge] if type(edge) is Node else edge for edge in node.edges]
         for place, position in enumerate(node.plan.inputs):
             if inputs[position] is None and node.versions[place][0] <= node.order:
                 value = (node.saved or ())[place]
-                inputs[position] = constants.get(id(value), value)
+                source = constants.get(id(value))
+                source = _copy_of(value, copied) if source is None else source
+                inputs[position] = value if source is None else source
+        indices = {name: _copy_of(index, leaves) for name, index in _index_arrays(node.options)}
         steps[node] = _Step(
             node.op,
             node.options,
@@ -202,6 +226,7 @@ def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) 
             node.dtype,
             node.order,
             is_view=node.op.view,
+            indices={name: leaf for name, leaf in indices.items() if leaf is not None},
         )
     return steps
 
@@ -325,8 +350,9 @@ class _Constant:
 class _Recorder(Observer):
     """Observer that stores each op as a step and finds the sources of its inputs."""
 
-    def __init__(self, keep: int | None) -> None:
+    def __init__(self, keep: int | None, copied: Sequence[Variable]) -> None:
         self.keep = keep
+        self.copied = copied
         self.steps: list[_Step] = []
         self.step_of: dict[Node, _Step] = {}
         self._source_of: dict[int, Any] = {}
@@ -389,20 +415,32 @@ class _Recorder(Observer):
         Indexing copies such an array, so its source is the newest array with the same entries.
         """
         found = {}
-        for name, value in options.items():
-            for part in value if isinstance(value, tuple) else (value,):
-                if isinstance(part, np.ndarray) and part.ndim:
-                    for array, source in reversed(self._index_arrays):
-                        if np.array_equal(array, part):
-                            found[name] = source
-                            break
+        for name, index in _index_arrays(options):
+            source = self._index_source(index)
+            if source is not None:
+                found[name] = source
         return found
+
+    def _index_source(self, index: Array) -> Any:
+        for array, source in reversed(self._index_arrays):
+            if np.array_equal(array, index):
+                return source
+        for name, array in _module_inputs():
+            if array.dtype.kind in "iub" and np.array_equal(array, index):
+                return self._link_constant(array, name)
+        return None
+
+    def _link_constant(self, array: Array, name: str) -> "_Constant":
+        constant = _Constant(array.shape, array.dtype, _small(array, self.keep), name=name)
+        self.link(array, constant)
+        return constant
 
     def link(self, array: Array, source: Any) -> None:
         """Remember the step, leaf or constant that an array comes from."""
         self._arrays.append(array)
         self._source_of[id(array)] = source
-        if array.dtype.kind in "iub" and isinstance(source, _Step | Variable):
+        is_named = isinstance(source, _Step | Variable) or source.name
+        if array.dtype.kind in "iub" and is_named:
             self._index_arrays.append((array, source))
 
     def source(self, value: Any) -> Any:
@@ -414,7 +452,12 @@ class _Recorder(Observer):
         if not isinstance(value, np.ndarray):
             return value
         if id(value) not in self._source_of:
-            self.link(value, _Constant(value.shape, value.dtype, _small(value, self.keep)))
+            copied = _copy_of(value, self.copied)
+            if copied is not None:
+                self.link(value, copied)
+            else:
+                name = next((name for name, other in _module_inputs() if other is value), "")
+                self._link_constant(value, name)
         source = self._source_of[id(value)]
         if self._was_changed(source, value):
             # An in-place operator copied the result of an op into the array.
@@ -430,6 +473,29 @@ class _Recorder(Observer):
         return is_known and not _is_equal(source.value, array)
 
 
+def _index_arrays(options: Options) -> Iterator[tuple[str, Array]]:
+    """Yield the arrays in options, such as the index of an embedding, with the option's name."""
+    for name, value in options.items():
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, np.ndarray) and part.ndim:
+                yield name, part
+
+
+def _module_inputs() -> Iterator[tuple[str, Array]]:
+    """Yield the names and arrays of the inputs of the module calls under way, innermost first."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is Module.__call__.__code__:
+            module, values = frame.f_locals["self"], frame.f_locals["inputs"]
+            names = _argument_names(module, values)
+            named = [*zip(names, values, strict=True), *frame.f_locals["options"].items()]
+            for name, value in named:
+                for where, entry in _entries("draw", name, value):
+                    if isinstance(entry, Variable):
+                        yield where, entry.data
+        frame = frame.f_back
+
+
 class _Run(Trial):
     """A run of a model or function, without effect on buffers and generators."""
 
@@ -438,6 +504,7 @@ class _Run(Trial):
         who: str,
         target: Callable[..., Any],
         names: Mapping[str, Variable],
+        copied: Sequence[Variable],
         keep: int | None,
         needs_gradients: bool = True,
     ) -> None:
@@ -452,7 +519,7 @@ class _Run(Trial):
         """The leaf that stands for each tensor or array passed as an input, by id."""
         self._who = who
         self._needs_gradients = needs_gradients
-        self._recorder = _Recorder(keep)
+        self._recorder = _Recorder(keep, copied)
         self._scopes: list[ModuleScope] = []
         for value in names.values():
             if value.node is None:
@@ -489,7 +556,7 @@ class _Run(Trial):
         except Exception as error:
             self.error = error
             failed = self._failed(error, arguments)
-            failed.error = str(error) or type(error).__name__
+            failed.error = ": ".join(filter(None, (type(error).__name__, str(error))))
             roots = [failed, *[step for step in recorder.steps if step.node is not None]]
             return [], _needed(recorder.steps, roots)
         expected = f"expected {self.title} to return Tensors"
@@ -551,17 +618,28 @@ class _Run(Trial):
             elif was_outside and not step.label and code.co_filename != __file__:
                 # The user's code called a function or method of this package.
                 made_from = known.get("op") or known.get("function")
-                step.label = getattr(made_from, "name", "") or code.co_name
+                step.label = getattr(made_from, "name", "") or code.co_name.strip("_")
                 count = code.co_argcount + code.co_kwonlyargcount
                 count += bool(code.co_flags & inspect.CO_VARARGS)
                 values = [known.get(name) for name in code.co_varnames[:count]]
+                if code is Tensor.__array_ufunc__.__code__:
+                    step.label, values = f"np.{known['ufunc'].__name__}", known["inputs"]
         flat = [
             v for value in values for v in (value if isinstance(value, tuple | list) else [value])
         ]
         found = [v for v in flat if isinstance(v, Variable | np.ndarray)]
         step.inputs = [self._recorder.source(value) for value in found]
+        if was_outside and not step.label and steps and _is_inside(steps[-1].scope, step.scope):
+            step.inputs = [steps[-1]]  # the user's code raised after this op
+        step.label = step.label or "failed call"
         steps.append(step)
         return step
+
+
+def _is_inside(scope: Scope | None, outer: Scope | None) -> bool:
+    while scope is not outer and scope is not None:
+        scope = scope.outer
+    return scope is outer
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[Any]:
@@ -684,7 +762,8 @@ class _Builder:
         self.grads: dict[Any, Variable] = {}
         """The `.grad` of results, by node."""
         for name, value in names.items():
-            leaf = run.leaf_of.get(id(value), value) if run is not None else value
+            leaves = run.leaf_of if run is not None else {}
+            leaf = leaves.get(id(value), leaves.get(id(value.data), value))
             self.names.setdefault(leaf.node or leaf, name)
         for tensor in [*names.values(), *tensors]:
             if tensor.node is not None:
@@ -751,6 +830,8 @@ class _Builder:
             self._add_grad(node, self.grads.get(step.node))
         for position, source in sources:
             name = op.input_name(position) if op is not None else ""
+            if source.kind == "parameter" and not source.name and len(name) > 1:
+                source.name = name  # its module is gone
             arrow = Arrow(source.id, node.id, name, position)
             self.arrow_of[step, position] = arrow
             self.graph.edges.append(arrow)
