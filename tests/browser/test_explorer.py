@@ -170,6 +170,16 @@ def test_the_panel_shows_the_rule_with_its_arrays(show, expression):
     np.testing.assert_allclose(found, 2 * out * (1 - out**2), rtol=1e-3)
 
 
+def test_the_rule_of_a_bias_says_that_its_gradient_is_summed(show, network):
+    page = show(network[0])
+    while "Backward of linear in fc2" not in caption(page):
+        page.keyboard.press("ArrowLeft")
+    summed = "grad of bias (fc2.bias) = grad_out, summed over the broadcast axis (2 × 2 -> 2)"
+    assert summed in caption(page)
+    bias = page.locator("#details .rule", has_text="fc2.bias")
+    assert "grad of bias = grad_out, summed over the broadcast axis" in bias.inner_text()
+
+
 def test_the_slider_sets_the_step(show, network):
     page = show(network[0])
     page.locator("#slider").fill("1")

@@ -170,7 +170,7 @@ def test_all_fields_arrive():
         "grad": None,
     }  # fmt: skip
     assert content["edges"] == [
-        {"source": "n0", "target": "n1", "input": "x", "position": 2, "grad": 0}
+        {"source": "n0", "target": "n1", "input": "x", "position": 2, "grad": 0, "summed": ""}
     ]
     assert content["calls"] == [
         {"id": "m0", "path": "fc", "kind": "Linear", "description": "2, 3", "parameters": 9,
@@ -184,6 +184,13 @@ def test_the_backward_pass_starts_with_ones(product):
     np.testing.assert_array_equal(array_of(content, output["grad"]), [1, 1])
     (arrow,) = [edge for edge in content["edges"] if edge["target"] == output["id"]]
     assert arrow["grad"] == output["grad"]
+
+
+def test_the_gradient_of_a_bias_is_summed(tmp_path):
+    _, content = read(viz.explore(nn.Linear(3, 10), tmp_path / "graph.html", Tensor.ones(8, 3)))
+    summed = {edge["input"]: edge["summed"] for edge in content["edges"] if edge["input"]}
+    bias = ", summed over the broadcast axis (8 × 10 -> 10)"
+    assert summed == {"x": "", "weight": "", "bias": bias}
 
 
 def test_explore_leaves_grad_alone(tmp_path):

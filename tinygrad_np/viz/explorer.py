@@ -18,6 +18,7 @@ import numpy as np
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.viz.formulas import describe_sum
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
 from tinygrad_np.viz.theme import ARROW, FRAMES, MUTED, PAGE, STYLES, SWEEP_FRAMES, TEXT
 from tinygrad_np.viz.tracing import trace
@@ -117,13 +118,14 @@ def _hash(text: str) -> str:
 
 def _content(graph: Graph) -> dict[str, Any]:
     """Return the graph as JSON values; arrays are indices into the list `arrays`."""
+    nodes = {node.id: node for node in graph.nodes}
     arrays = _Arrays(_SIDE if len(graph.nodes) <= _MANY else _SMALL_SIDE)
     return {
         "error": "" if graph.error is None else str(graph.error),
         "roots": list(graph.roots),
         "calls": [_call(call) for call in graph.calls],
         "nodes": [_node(node, arrays) for node in graph.nodes],
-        "edges": [_edge(edge, arrays) for edge in graph.edges],
+        "edges": [_edge(edge, nodes, arrays) for edge in graph.edges],
         "arrays": arrays.entries,
     }
 
@@ -147,9 +149,13 @@ def _node(node: GraphNode, arrays: "_Arrays") -> dict[str, Any]:
     }
 
 
-def _edge(edge: Edge, arrays: "_Arrays") -> dict[str, Any]:
+def _edge(edge: Edge, nodes: Mapping[str, GraphNode], arrays: "_Arrays") -> dict[str, Any]:
     names = ("source", "target", "input", "position")
-    return {name: getattr(edge, name) for name in names} | {"grad": arrays.add(edge.grad)}
+    source, target = nodes[edge.source], nodes[edge.target]
+    return {name: getattr(edge, name) for name in names} | {
+        "grad": arrays.add(edge.grad),
+        "summed": describe_sum(target.op, edge.input, source.shape, target.shape),
+    }
 
 
 class _Arrays:

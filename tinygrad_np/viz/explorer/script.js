@@ -884,11 +884,13 @@ function drawRows(item, node, shown) {
   }
 }
 
-/** What a VJP computes, as an equation. */
+/** What a VJP computes, as an equation, and how the engine sums it after broadcasting. */
 function ruleText(node, input, name = input) {
   const rule = node.vjps[input];
   if (!rule) return `grad of ${name}`;
-  return `grad of ${name}${rule.startsWith("by definition") ? "," : " ="} ${rule}`;
+  const joint = rule.startsWith("by definition") ? "," : rule.startsWith("see ") ? ":" : " =";
+  const summed = node.ins.find((edge) => edge.input === input)?.summed ?? "";
+  return `grad of ${name}${joint} ${rule}${summed}`;
 }
 
 function caption(step) {
