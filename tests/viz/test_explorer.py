@@ -317,6 +317,13 @@ def test_the_suffix_is_checked_before_anything_is_done(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@each("x", [np.ones((1, 3)), Tensor.ones(1, 3), 3])
+def test_inputs_before_the_path_are_refused(x):
+    message = f"^explore: expected a path as second argument, got {type(x).__name__}. Use explore"
+    with pytest.raises(ArgumentError, match=message):
+        viz.explore(nn.Linear(3, 2), x, "a.html")
+
+
 def test_a_tensor_without_a_graph_is_refused(tmp_path):
     with pytest.raises(GraphError, match=r"^explore: "):
         viz.explore(Tensor([1.0]), tmp_path / "graph.html")

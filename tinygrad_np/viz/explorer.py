@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def explore(
         The path of the file.
 
     Raises:
-        ArgumentError: if `path` has another suffix, or a model is given without inputs.
+        ArgumentError: if `path` is not a path or has another suffix, or a model has no inputs.
         GraphError: if no graph was recorded, or it was freed by `backward`.
         DtypeError: if `target` or the result of the function contains anything but Tensors.
         DataError: if the file cannot be written.
@@ -64,6 +65,11 @@ def explore(
     ...     viz.explore((x * x).sum(), Path(folder) / "graph.html", names={"x": x}).name
     'graph.html'
     """
+    if not isinstance(path, str | PathLike):
+        raise ArgumentError(
+            f"explore: expected a path as second argument, got {type(path).__name__}. "
+            'Use explore(model, "graph.html", x).'
+        )
     path = Path(path)
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
