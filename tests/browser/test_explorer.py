@@ -357,6 +357,19 @@ def test_a_graph_of_500_ops_unfolds(show, tmp_path):
     assert page.locator("svg .box.match").count() == 10
 
 
+def test_repeated_blocks_open_folded(show, tmp_path):
+    blocks = [nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(4)]
+    model = nn.Sequential(*blocks, nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
+    page = show(viz.explore(model, tmp_path / "graph.html", Tensor.ones(1, 3)))
+    titles = page.locator("svg .box text.title:first-of-type").all_text_contents()
+    folded = [f"{place}: Sequential" for place in range(4)]
+    assert sorted(titles) == sorted([*folded, "0: Linear", "1: ReLU", "output", "x"])
+    box(page, "2: Sequential").click()
+    assert box(page, "1: Tanh").count() == 1
+    page.click("#layers")
+    assert box(page, "2: Sequential").count() == 1
+
+
 @each("scheme", ["light", "dark"])
 @each("width", [360, 1440])
 def test_nothing_is_cut_off(show, network, width, scheme):

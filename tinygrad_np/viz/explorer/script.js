@@ -103,10 +103,18 @@ function foldAll() {
 function unfoldAll() {
   for (const group of groups.values()) group.folded = false;
 }
-/** Fold the innermost modules, and outer ones while there are too many boxes. */
+/** Fold the innermost modules, repeated blocks, and outer ones while there are too many boxes. */
 function foldLayers() {
+  const repeats = new Map();
   for (const group of groups.values()) {
     group.folded = groups.size > 1 && !group.items.some((item) => item.group);
+    // Blocks of one class with equal ops are the same block, repeated.
+    const ops = contents(group).map((node) => node.op);
+    const key = [group.parent.id, group.kind, ...ops].join(" ");
+    repeats.set(key, [...(repeats.get(key) ?? []), group]);
+  }
+  for (const equal of repeats.values()) {
+    if (equal.length > 2) for (const group of equal) group.folded = true;
   }
   const count = () => new Set([...nodes.values()].map(visible)).size;
   const deepest = Math.max(0, ...[...groups.values()].map((group) => group.level));
@@ -189,7 +197,7 @@ function label(node) {
 const opTitle = (node) => (node.op && node.name ? `${node.name} = ${node.op}` : label(node));
 function groupLabel(group) {
   const last = group.path.split(".").at(-1);
-  return last ? `${last}: ${group.kind}` : group.kind;
+  return last && last !== group.kind ? `${last}: ${group.kind}` : group.kind;
 }
 const where = (node) =>
   ancestors(node.parent)
