@@ -130,6 +130,56 @@ def test_steps_go_forward_and_then_backward(show, network):
     assert caption(page) == captions[-2]
 
 
+@each("start", ["#step", "ArrowRight", "Space"])
+def test_the_page_opens_complete_and_starts_at_the_first_step(show, network, start):
+    page = show(network[0])
+    assert caption(page) == "Complete graph: press Step or Play to go through it."
+    assert page.inner_text("#details h2 >> nth=0") == "Complete graph"
+    assert "fc2.bias" in page.inner_text("#details")
+    assert page.locator("svg .grad").count() >= 4
+    if start == "Space":
+        page.clock.install()
+        page.keyboard.press("Space")
+        page.clock.run_for(1000)
+        assert page.inner_text("#play") == "Pause"
+    elif start == "#step":
+        page.click(start)
+    else:
+        page.keyboard.press(start)
+    assert page.inner_text("#position").startswith("1 of ")
+    assert caption(page).startswith("Forward, linear in fc1")
+    assert page.locator("svg .grad").count() == 0
+    page.click("#last")
+    assert page.is_disabled("#step")
+
+
+def test_a_failed_graph_opens_with_its_error(show, tmp_path):
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2))
+    page = show(viz.explore(model, tmp_path / "graph.html", Tensor.ones(1, 3)))
+    assert caption(page) == "Graph up to the error: press Step or Play to go through it."
+    assert "(1, 2)" in page.inner_text("#details .rule")
+    page.click("#step")
+    assert page.inner_text("#position").startswith("1 of ")
+
+
+@each("target", ["#fold", "#in", "svg .box >> nth=0"])
+def test_space_plays_after_a_click(show, network, target):
+    page = show(network[0])
+    page.clock.install()
+    page.click(target)
+    page.keyboard.press("Space")
+    assert page.inner_text("#play") == "Pause"
+
+
+def test_space_presses_the_button_that_the_keyboard_reached(show, network):
+    page = show(network[0])
+    page.focus("#layers")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    assert page.locator("svg .box").count() == 5  # folded
+    assert page.inner_text("#play") == "Play"
+
+
 def test_values_and_gradients_arrive_one_by_one(show, expression):
     path, _ = expression
     page = show(path)
@@ -168,6 +218,16 @@ def test_the_panel_shows_the_rule_with_its_arrays(show, expression):
     assert "grad_out" in rule.inner_text()
     found = numbers(rule.locator("pre").all_inner_texts()[-1])
     np.testing.assert_allclose(found, 2 * out * (1 - out**2), rtol=1e-3)
+
+
+def test_the_rule_of_a_bias_says_that_its_gradient_is_summed(show, network):
+    page = show(network[0])
+    while "Backward of linear in fc2" not in caption(page):
+        page.keyboard.press("ArrowLeft")
+    summed = "grad of bias (fc2.bias) = grad_out, summed over the broadcast axis (2 × 2 -> 2)"
+    assert summed in caption(page)
+    bias = page.locator("#details .rule", has_text="fc2.bias")
+    assert "grad of bias = grad_out, summed over the broadcast axis" in bias.inner_text()
 
 
 def test_the_slider_sets_the_step(show, network):
@@ -228,8 +288,8 @@ def test_the_data_is_drawn_outside_the_model(show, tmp_path):
     page = show(viz.explore(loss, tmp_path / "graph.html"))
     page.click("#fold")
     titles = page.locator("svg .box text.title:first-of-type").all_text_contents()
-    constants = ["constant #1", "constant #2"]
-    assert sorted(titles) == ["MLP", *constants, "cross_entropy_rows", "output"]
+    assert sorted(titles) == ["MLP", "cross_entropy_rows", "data", "output", "target"]
+    assert "2 × 3" in box(page, "data").text_content()
 
 
 def test_names_are_text(show, tmp_path):
@@ -295,6 +355,19 @@ def test_a_graph_of_500_ops_unfolds(show, tmp_path):
     page.fill("#query", "blocks.49")
     page.keyboard.press("Enter")
     assert page.locator("svg .box.match").count() == 10
+
+
+def test_repeated_blocks_open_folded(show, tmp_path):
+    blocks = [nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(4)]
+    model = nn.Sequential(*blocks, nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
+    page = show(viz.explore(model, tmp_path / "graph.html", Tensor.ones(1, 3)))
+    titles = page.locator("svg .box text.title:first-of-type").all_text_contents()
+    folded = [f"{place}: Sequential" for place in range(4)]
+    assert sorted(titles) == sorted([*folded, "0: Linear", "1: ReLU", "output", "x"])
+    box(page, "2: Sequential").click()
+    assert box(page, "1: Tanh").count() == 1
+    page.click("#layers")
+    assert box(page, "2: Sequential").count() == 1
 
 
 @each("scheme", ["light", "dark"])

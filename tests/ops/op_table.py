@@ -11,7 +11,7 @@ from typing import Any
 
 from tinygrad_np import ops
 from tinygrad_np.autograd.op import Op, parameter_names
-from tinygrad_np.viz.formulas import describe_argument, describe_vjps
+from tinygrad_np.viz.formulas import describe_argument, vjp_sources
 
 PATH = Path(ops.__file__).with_name("README.md")
 
@@ -55,7 +55,7 @@ def _summary(module: str) -> str:
 
 
 def _row(op: Op) -> str:
-    gradients = "<br>".join(f"{wrt}: `{text}`" for wrt, text in describe_vjps(op).items())
+    gradients = "<br>".join(f"{wrt}: `{text}`" for wrt, text in vjp_sources(op).items())
     saved = "<br>".join(f"{wrt}: {_saved(op, vjp)}" for wrt, vjp in op.vjps.items())
     if op.definition is not None:
         definition = describe_argument(op, "definition")

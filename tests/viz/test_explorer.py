@@ -170,7 +170,7 @@ def test_all_fields_arrive():
         "grad": None,
     }  # fmt: skip
     assert content["edges"] == [
-        {"source": "n0", "target": "n1", "input": "x", "position": 2, "grad": 0}
+        {"source": "n0", "target": "n1", "input": "x", "position": 2, "grad": 0, "summed": ""}
     ]
     assert content["calls"] == [
         {"id": "m0", "path": "fc", "kind": "Linear", "description": "2, 3", "parameters": 9,
@@ -184,6 +184,13 @@ def test_the_backward_pass_starts_with_ones(product):
     np.testing.assert_array_equal(array_of(content, output["grad"]), [1, 1])
     (arrow,) = [edge for edge in content["edges"] if edge["target"] == output["id"]]
     assert arrow["grad"] == output["grad"]
+
+
+def test_the_gradient_of_a_bias_is_summed(tmp_path):
+    _, content = read(viz.explore(nn.Linear(3, 10), tmp_path / "graph.html", Tensor.ones(8, 3)))
+    summed = {edge["input"]: edge["summed"] for edge in content["edges"] if edge["input"]}
+    bias = ", summed over the broadcast axis (8 × 10 -> 10)"
+    assert summed == {"x": "", "weight": "", "bias": bias}
 
 
 def test_explore_leaves_grad_alone(tmp_path):
@@ -308,6 +315,13 @@ def test_the_suffix_is_checked_before_anything_is_done(tmp_path):
     with pytest.raises(ArgumentError, match=r"^explore: expected `path` to end in \.html or \.htm"):
         viz.explore(object(), tmp_path / "graph.svg")
     assert list(tmp_path.iterdir()) == []
+
+
+@each("x", [np.ones((1, 3)), Tensor.ones(1, 3), 3])
+def test_inputs_before_the_path_are_refused(x):
+    message = f"^explore: expected a path as second argument, got {type(x).__name__}. Use explore"
+    with pytest.raises(ArgumentError, match=message):
+        viz.explore(nn.Linear(3, 2), x, "a.html")
 
 
 def test_a_tensor_without_a_graph_is_refused(tmp_path):

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.viz.formulas import describe_sum
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
 from tinygrad_np.viz.theme import ARROW, FRAMES, MUTED, PAGE, STYLES, SWEEP_FRAMES, TEXT
 from tinygrad_np.viz.tracing import trace
@@ -50,7 +52,7 @@ def explore(
         The path of the file.
 
     Raises:
-        ArgumentError: if `path` has another suffix, or a model is given without inputs.
+        ArgumentError: if `path` is not a path or has another suffix, or a model has no inputs.
         GraphError: if no graph was recorded, or it was freed by `backward`.
         DtypeError: if `target` or the result of the function contains anything but Tensors.
         DataError: if the file cannot be written.
@@ -63,6 +65,11 @@ def explore(
     ...     viz.explore((x * x).sum(), Path(folder) / "graph.html", names={"x": x}).name
     'graph.html'
     """
+    if not isinstance(path, str | PathLike):
+        raise ArgumentError(
+            f"explore: expected a path as second argument, got {type(path).__name__}. "
+            'Use explore(model, "graph.html", x).'
+        )
     path = Path(path)
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
@@ -117,13 +124,14 @@ def _hash(text: str) -> str:
 
 def _content(graph: Graph) -> dict[str, Any]:
     """Return the graph as JSON values; arrays are indices into the list `arrays`."""
+    nodes = {node.id: node for node in graph.nodes}
     arrays = _Arrays(_SIDE if len(graph.nodes) <= _MANY else _SMALL_SIDE)
     return {
         "error": "" if graph.error is None else str(graph.error),
         "roots": list(graph.roots),
         "calls": [_call(call) for call in graph.calls],
         "nodes": [_node(node, arrays) for node in graph.nodes],
-        "edges": [_edge(edge, arrays) for edge in graph.edges],
+        "edges": [_edge(edge, nodes, arrays) for edge in graph.edges],
         "arrays": arrays.entries,
     }
 
@@ -147,9 +155,13 @@ def _node(node: GraphNode, arrays: "_Arrays") -> dict[str, Any]:
     }
 
 
-def _edge(edge: Edge, arrays: "_Arrays") -> dict[str, Any]:
+def _edge(edge: Edge, nodes: Mapping[str, GraphNode], arrays: "_Arrays") -> dict[str, Any]:
     names = ("source", "target", "input", "position")
-    return {name: getattr(edge, name) for name in names} | {"grad": arrays.add(edge.grad)}
+    source, target = nodes[edge.source], nodes[edge.target]
+    return {name: getattr(edge, name) for name in names} | {
+        "grad": arrays.add(edge.grad),
+        "summed": describe_sum(target.op, edge.input, source.shape, target.shape),
+    }
 
 
 class _Arrays:

@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.kernels.windows import Windows
-from tinygrad_np.typing import Options
+from tinygrad_np.typing import Options, Shape
 
 # Options whose value is one number per axis; equal numbers are written once.
 _PER_AXIS = frozenset({"stride", "padding", "dilation", "kernel_size"})
@@ -113,19 +113,197 @@ def _text(value: Any) -> str:
     return name if len(name) < 40 and " at 0x" not in name else type(value).__name__
 
 
-# The source text of gradients.
+# Gradients. Rules that call private helpers are written out here.
+
+_BY_CHANNEL = "over all axes except the channel axis"
+_RULES: Mapping[str, Mapping[str, str]] = {
+    **{
+        name: {"x": "0, since out is piecewise constant"}
+        for name in ("sign", "floor", "ceil", "trunc", "round")
+    },
+    **{
+        name: dict.fromkeys("ab", "0, since out is piecewise constant")
+        for name in ("floor_div", "trunc_div")
+    },
+    **{
+        name: {"x": f"grad_out at each {which} of x, 0 elsewhere; ties share it evenly"}
+        for name, which in (("max", "maximum"), ("min", "minimum"))
+    },
+    "sum": {"x": "grad_out, repeated for each entry of x that was summed"},
+    "mean": {"x": "grad_out / n, repeated for each of the n entries of x that were averaged"},
+    "prod": {"x": "grad_out * the product of the other entries of x"},
+    "logsumexp": {"x": "grad_out * exp(x - out)"},
+    "select": {"x": "grad_out where mask, else 0"},
+    "where": {"x": "grad_out where condition, else 0", "y": "0 where condition, else grad_out"},
+    "maximum": {
+        "a": "grad_out where a > b, half of it where a = b, else 0",
+        "b": "grad_out where b > a, half of it where a = b, else 0",
+    },
+    "minimum": {
+        "a": "grad_out where a < b, half of it where a = b, else 0",
+        "b": "grad_out where b < a, half of it where a = b, else 0",
+    },
+    "copysign": {
+        "x": "grad_out where out and x have the same sign, else -grad_out",
+        "other": "0, since out is piecewise constant in other",
+    },
+    "pow": {"a": "grad_out * b * a ** (b - 1)", "b": "grad_out * out * log(a)"},
+    "power_slope": {
+        "a": "grad_out * b * (b - 1) * a ** (b - 2)",
+        "b": "grad_out * a ** (b - 1) * (1 + b * log(a))",
+    },
+    "power_log": {
+        "a": "grad_out * a ** (b - 1) * (1 + b * log(a))",
+        "b": "grad_out * out * log(a)",
+    },
+    "exp2": {"x": "grad_out * out * log(2)"},
+    "log2": {"x": "grad_out / (x * log(2))"},
+    "log10": {"x": "grad_out / (x * log(10))"},
+    "asinh": {"x": "grad_out / sqrt(x * x + 1)"},
+    "relu": {"x": "grad_out where out > 0, else 0"},
+    "dropout_with_mask": {"x": "grad_out * mask / (1 - p)"},
+    "softmax": {"x": "out * (grad_out - Σ grad_out * out)"},
+    "log_softmax": {"x": "grad_out - exp(out) * Σ grad_out"},
+    "permute": {"x": "grad_out with its axes permuted back"},
+    "pad_constant": {"x": "grad_out without the border"},
+    "cat": {"xs": "the part of grad_out that belongs to this input"},
+    "assign": {"x": "grad_out, with 0 at key", "value": "grad_out[key]"},
+    "recurrence": {
+        "a": "s[k] * out[k-1], where s[k] = grad_out[k] + a[k+1] * s[k+1]",
+        "b": "s, where s[k] = grad_out[k] + a[k+1] * s[k+1]",
+    },
+    "cumsum": {"x": "Σ grad_out[k:] at each k"},
+    "cumprod": {"x": "Σ grad_out[j] * out[j] / x[k] over all j >= k"},
+    "logcumsumexp": {"x": "Σ grad_out[j] * exp(x[k] - out[j]) over all j >= k"},
+    "batched_matmul": {"a": "grad_out @ bᵀ", "b": "aᵀ @ grad_out"},
+    "linear": {
+        "x": "grad_out @ weight",
+        "weight": "grad_outᵀ @ x, over all rows",
+        "bias": "grad_out",
+    },
+    "norm": {"x": "grad_out * sign(x) * (|x| / out) ** (p - 1)"},
+    "contract": {"xs": "grad_out contracted with the other inputs"},
+    "inv": {"x": "-outᵀ @ grad_out @ outᵀ"},
+    "solve": {"x": "-(grad of b) @ outᵀ", "b": "(xᵀ)⁻¹ @ grad_out"},
+    "det": {"x": "grad_out * cofactors(x)"},
+    "cofactors": {"x": "by definition, the derivative of det(x) * (x⁻¹)ᵀ"},
+    "sign_and_logdet": {"x": "grad_out[1] * (x⁻¹)ᵀ"},
+    "cholesky": {"x": "see Murray 2016, Differentiation of the Cholesky decomposition"},
+    "packed_qr": {
+        "x": "see Walter and Lehmann 2018, Algorithmic differentiation of linear algebra functions"
+    },
+    "packed_svd": {"x": "see Townsend 2016, Differentiating the singular value decomposition"},
+    "conv2d": {
+        "x": "Σ grad_out[n,k,p,q] * weight[k,c,r,s] at [n,c,p+r,q+s]",
+        "weight": "Σ x[n,c,p+r,q+s] * grad_out[n,k,p,q] over n, p, q",
+        "bias": "Σ grad_out[n,k,p,q] over n, p, q",
+    },
+    "conv2d_input_grad": {
+        "grad": "conv2d(grad_out, weight)",
+        "weight": "Σ grad_out[n,c,p+r,q+s] * grad[n,k,p,q] over n, p, q",
+    },
+    "conv2d_weight_grad": {
+        "x": "Σ grad[n,k,p,q] * grad_out[k,c,r,s] at [n,c,p+r,q+s]",
+        "grad": "conv2d(x, grad_out)",
+    },
+    "channel_sum": {"x": f"grad_out, repeated {_BY_CHANNEL}"},
+    "max_pool": {"x": "grad_out at the maximum of each window, 0 elsewhere; overlaps add up"},
+    "max_pool_grad": {"grad": "grad_out at the maximum of each window"},
+    "max_pool_gather": {
+        "x": "grad_out at the maximum of each window, 0 elsewhere; overlaps add up"
+    },
+    "avg_pool2d": {"x": "grad_out spread evenly over each window; overlaps add up"},
+    "avg_pool_grad": {"grad": "mean of each window of grad_out"},
+    "cross_entropy_rows": {
+        "logits": "grad_out * (softmax(logits) - one_hot(target)), "
+        "divided by the number of rows if the loss is their mean"
+    },
+    "log_odds": {"x": "grad_out / (x * (1 - x))"},
+    "binary_crossentropy_entries": {
+        "x": "grad_out * (x - target) / (x * (1 - x))",
+        "target": "-grad_out * (log(x) - log(1 - x))",
+    },
+    "channel_moments": {"x": "(grad_out[0] + 2 * (x - out[0]) * grad_out[1]) / n"},
+    "batch_norm": {
+        "x": "weight / std * (grad_out - mean(grad_out) - z * mean(grad_out * z)), "
+        "where z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "weight": f"Σ grad_out * (x - mean(x)) / √(variance of x + eps) {_BY_CHANNEL}",
+        "bias": f"Σ grad_out {_BY_CHANNEL}",
+    },
+    "standardize": {
+        "x": "(grad_out - mean(grad_out) - out * mean(grad_out * out)) / √(variance of x + eps)"
+    },
+    "checkpointed_call": {"xs": "found by running the function again"},
+}
+# Ops that broadcast their inputs, so that the engine sums the VJPs.
+_BROADCASTING = frozenset(
+    {
+        "expand",
+        "select",
+        "where",
+        "maximum",
+        "minimum",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "floor_div",
+        "trunc_div",
+        "mod",
+        "fmod",
+        "copysign",
+        "power_slope",
+        "power_log",
+        "pow",
+        "logaddexp",
+    }
+)
 
 
-@functools.lru_cache(maxsize=1024)
 def describe_vjps(op: Op) -> Mapping[str, str]:
-    """Return the source text of the VJP of each input, by input name.
+    """Return a readable rule for the gradient of each input, by input name.
 
-    For an op with a definition, it is that of the definition. The text is empty if Python cannot
-    find the source, for example of an op defined at the prompt.
+    It is the source text of the VJP unless that calls private helpers. The text is empty if Python
+    cannot find the source, for example of an op defined at the prompt.
 
     >>> from tinygrad_np import ops
     >>> dict(describe_vjps(ops.tanh))["x"]
     'grad_out * (1 - out * out)'
+    >>> dict(describe_vjps(ops.relu))["x"]
+    'grad_out where out > 0, else 0'
+    """
+    is_ours = op.forward.__module__.startswith("tinygrad_np.")
+    return (_RULES.get(op.name) if is_ours else None) or vjp_sources(op)
+
+
+def describe_sum(op: str, wrt: str, shape: Shape, out_shape: Shape) -> str:
+    """Return how the engine sums the VJP of an input that was broadcast, or an empty text.
+
+    >>> describe_sum("linear", "bias", (10,), (8, 10))
+    ', summed over the broadcast axis (8 × 10 -> 10)'
+    """
+    if op == "batched_matmul" and min(len(shape), len(out_shape)) >= 2:
+        out_shape = (*out_shape[:-2], *shape[-2:])
+    elif op not in _BROADCASTING and (op, wrt) != ("linear", "bias"):
+        return ""
+    added = max(0, len(out_shape) - len(shape))
+    count = added + sum(a != b for a, b in zip(shape, out_shape[added:], strict=False))
+    if not count:
+        return ""
+    before, after = (" × ".join(map(str, sizes)) or "scalar" for sizes in (out_shape, shape))
+    return f", summed over the broadcast {'axis' if count == 1 else 'axes'} ({before} -> {after})"
+
+
+@functools.lru_cache(maxsize=1024)
+def vjp_sources(op: Op) -> Mapping[str, str]:
+    """Return the source text of the VJP of each input, by input name.
+
+    For an op with a definition, it is that of the definition. The text is empty if Python cannot
+    find the source.
+
+    >>> from tinygrad_np import ops
+    >>> dict(vjp_sources(ops.relu))["x"]
+    'select(grad_out, as_array(out))'
     """
     try:
         if op.definition is not None:

@@ -103,10 +103,18 @@ function foldAll() {
 function unfoldAll() {
   for (const group of groups.values()) group.folded = false;
 }
-/** Fold the innermost modules, and outer ones while there are too many boxes. */
+/** Fold the innermost modules, repeated blocks, and outer ones while there are too many boxes. */
 function foldLayers() {
+  const repeats = new Map();
   for (const group of groups.values()) {
     group.folded = groups.size > 1 && !group.items.some((item) => item.group);
+    // Blocks of one class with equal ops are the same block, repeated.
+    const ops = contents(group).map((node) => node.op);
+    const key = [group.parent.id, group.kind, ...ops].join(" ");
+    repeats.set(key, [...(repeats.get(key) ?? []), group]);
+  }
+  for (const equal of repeats.values()) {
+    if (equal.length > 2) for (const group of equal) group.folded = true;
   }
   const count = () => new Set([...nodes.values()].map(visible)).size;
   const deepest = Math.max(0, ...[...groups.values()].map((group) => group.level));
@@ -173,7 +181,10 @@ const constantText = (node) =>
 /** What a person calls a node: its name, or its op, with a number if that is ambiguous. */
 const counts = new Map();
 for (const node of nodes.values()) {
-  const kind = node.error ? "failed call" : node.kind;
+  // The array that an op reads is called by its use, such as mask, if it has no name.
+  const use = node.outs[0]?.input ?? "";
+  const kind = node.error ? "failed call"
+    : node.kind === "constant" && node.dtype ? (use.length > 1 ? use : "data") : node.kind;
   node.title = node.name || constantText(node) || node.op || kind;
   if (!node.name && !constantText(node)) {
     node.number = (counts.get(node.title) ?? 0) + 1;
@@ -186,7 +197,7 @@ function label(node) {
 const opTitle = (node) => (node.op && node.name ? `${node.name} = ${node.op}` : label(node));
 function groupLabel(group) {
   const last = group.path.split(".").at(-1);
-  return last ? `${last}: ${group.kind}` : group.kind;
+  return last && last !== group.kind ? `${last}: ${group.kind}` : group.kind;
 }
 const where = (node) =>
   ancestors(node.parent)
@@ -661,7 +672,7 @@ function drawBox(item, x, y) {
 function activate(target, action, item) {
   target.addEventListener("click", () => dragged || action());
   target.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
+    if (event.key !== "Enter" && !(event.key === " " && byKeyboard)) return;
     event.preventDefault();
     event.stopPropagation();
     action();
@@ -791,10 +802,14 @@ for (const node of nodes.values()) {
   }
 }
 
-let current = 0;
+// At first everything is shown, as at the last step, but the next step is the first.
+const WHOLE = { phase: "whole" };
+let isWhole = steps.length > 1;
+let current = steps.length - 1;
 let selected = null;
 let timer = null;
 
+const currentStep = () => (isWhole ? WHOLE : steps[current]);
 const valueAt = (node, step) => ((node.computedAt ?? 0) <= step ? array(node.value) : null);
 
 /** The gradient that has arrived at a node: {entry, arrived, total}. */
@@ -814,7 +829,7 @@ function gradAt(node, step) {
 }
 
 function showStep() {
-  const step = steps[current];
+  const step = currentStep();
   const now = step.node && visible(step.node);
   const backward = step.phase === "backward";
   const receivers = new Set(
@@ -839,12 +854,13 @@ function showStep() {
     path.classList.toggle("now", Boolean(here && !backward));
     path.classList.toggle("now-backward", Boolean(here && backward));
   }
-  find("slider").value = current;
+  const reached = isWhole ? 0 : current;
+  find("slider").value = reached;
   find("slider").setAttribute("aria-valuetext", caption(step));
-  find("position").textContent = `${current} of ${steps.length - 1}`;
+  find("position").textContent = `${isWhole ? "–" : current} of ${steps.length - 1}`;
   find("caption").textContent = caption(step);
   for (const id of ["first", "back"]) find(id).disabled = current === 0;
-  for (const id of ["step", "last"]) find(id).disabled = current === steps.length - 1;
+  for (const id of ["step", "last"]) find(id).disabled = reached === steps.length - 1;
   showCurrent();
 }
 
@@ -884,15 +900,21 @@ function drawRows(item, node, shown) {
   }
 }
 
-/** What a VJP computes, as an equation. */
+/** What a VJP computes, as an equation, and how the engine sums it after broadcasting. */
 function ruleText(node, input, name = input) {
   const rule = node.vjps[input];
   if (!rule) return `grad of ${name}`;
-  return `grad of ${name}${rule.startsWith("by definition") ? "," : " ="} ${rule}`;
+  const joint = rule.startsWith("by definition") ? "," : rule.startsWith("see ") ? ":" : " =";
+  const summed = node.ins.find((edge) => edge.input === input)?.summed ?? "";
+  return `grad of ${name}${joint} ${rule}${summed}`;
 }
 
 function caption(step) {
   const { node, phase } = step;
+  if (phase === "whole") {
+    const what = data.error ? "Graph up to the error" : "Complete graph";
+    return `${what}: press Step or Play to go through it.`;
+  }
   if (phase === "start") {
     return computed.length
       ? "Start: inputs, parameters and constants have their values; nothing has been computed yet."
@@ -939,12 +961,14 @@ function partText(edge) {
 
 function go(step, byPlayer = false) {
   if (!byPlayer) pause();
+  isWhole = false;
   current = Math.max(0, Math.min(steps.length - 1, step));
   selected = null;
   showStep();
   const item = steps[current].node && visible(steps[current].node);
   if (item) reveal(item);
 }
+const goOn = () => go(isWhole ? 1 : current + 1);
 function pause() {
   clearInterval(timer);
   timer = null;
@@ -1132,7 +1156,7 @@ function groupDetails(group) {
 }
 
 function showDetails(item) {
-  const step = item === steps[current].node ? steps[current] : null;
+  const step = item === currentStep().node ? currentStep() : null;
   const parts = item.group ? groupDetails(item) : nodeDetails(item, step);
   details.replaceChildren(...parts.filter(Boolean));
 }
@@ -1142,6 +1166,7 @@ const HELP =
   "unfold it, an op or a tensor to see its value, gradient and rule. Drag to move, use the " +
   "wheel or + and − to zoom.";
 const HEADINGS = {
+  whole: "Complete graph",
   start: "Before the forward pass",
   seed: "Start of the backward pass",
   end: "All gradients",
@@ -1149,17 +1174,18 @@ const HEADINGS = {
 
 /** Show the selected node, or else the node of the current step. */
 function showCurrent() {
-  const step = steps[current];
-  if (selected) return showDetails(selected);
-  if (step.node) return showDetails(step.node);
+  const step = currentStep();
+  const shown = selected ?? step.node ?? (isWhole && computed.find((node) => node.error));
+  if (shown) return showDetails(shown);
   const parts = [tag("h2", {}, HEADINGS[step.phase])];
-  if (step.phase === "start") {
+  if (["whole", "start"].includes(step.phase)) {
     parts.push(tag("p", {}, HELP));
-  } else {
-    if (step.phase === "end") parts.push(tag("p", { class: "note" }, HELP));
+  }
+  if (step.phase !== "start") {
     const leaves = [...nodes.values()].filter((n) => !n.ins.length && n.contributions.length);
-    const shown = step.phase === "seed" ? seeds : leaves;
-    for (const node of shown.slice(0, 60)) {
+    const listed = step.phase === "seed" ? seeds : leaves;
+    if (isWhole && listed.length) parts.push(tag("h2", {}, HEADINGS.end));
+    for (const node of listed.slice(0, 60)) {
       parts.push(tag("h3", {}, label(node)), arrayBlock(gradAt(node, current).entry));
     }
   }
@@ -1225,7 +1251,7 @@ on("out", () => zoom(0.8));
 on("fit", fit);
 on("first", () => go(0));
 on("back", () => go(current - 1));
-on("step", () => go(current + 1));
+on("step", goOn);
 on("last", () => go(steps.length - 1));
 on("play", play);
 on("slider", (event) => go(Number(event.target.value)), "input");
@@ -1235,11 +1261,18 @@ on("search", (event) => {
   nextMatch();
 }, "submit");
 
+// After a click, Space plays; it presses buttons and boxes only if the keyboard reached them.
+let byKeyboard = false;
+addEventListener("pointerdown", () => (byKeyboard = false), true);
+addEventListener("keydown", (event) => (byKeyboard ||= event.key === "Tab"), true);
+for (const button of document.querySelectorAll("button")) {
+  button.addEventListener("click", (event) => event.detail && button.blur());
+}
 addEventListener("keydown", (event) => {
   if (event.target.matches("input, pre") || event.ctrlKey || event.metaKey || event.altKey) return;
   const onButton = event.target.matches("button");
   const actions = {
-    ArrowRight: () => go(current + 1),
+    ArrowRight: goOn,
     ArrowLeft: () => go(current - 1),
     Home: () => go(0),
     End: () => go(steps.length - 1),
@@ -1278,6 +1311,5 @@ find("error").hidden = !data.error;
 find("slider").max = steps.length - 1;
 readPalette();
 foldLayers();
-current = steps.length - 1;
 draw();
 fit();
