@@ -305,6 +305,48 @@ def test_in_place_changes_without_a_node_are_ops():
     assert [node.op for node in graph.nodes if node.op] == ["argmax", "add", "mul"]
 
 
+def assign_entry(x):
+    x[0] = 0.0
+    return x * 2
+
+
+def scale_view(x):
+    view = x[0:1]
+    view *= 10
+    return x * 2
+
+
+def write_data(x):
+    x.data[1] = 7.0
+    return x * 2
+
+
+@each(
+    ("function", "changed"),
+    [(assign_entry, [0.0, 2.0]), (scale_view, [10.0, 2.0]), (write_data, [1.0, 7.0])],
+)
+def test_inputs_changed_without_a_node_show_both_values(function, changed):
+    graph = trace("draw", function, [Tensor([1.0, 2.0])])
+    assert arrows(graph)[:2] == [("x", "changed in place"), ("changed in place", "mul")]
+    found = values(graph)
+    assert (found["x"], found["changed in place"]) == ([1.0, 2.0], changed)
+    assert found["mul"] == [2 * value for value in changed]
+
+
+def test_results_changed_inside_no_grad_are_drawn_in_order():
+    def change(x):
+        with no_grad():
+            hidden = x.exp()
+            hidden[0:1] = 0
+            hidden *= 10
+            hidden.data[1] = 5.0
+            return hidden * x
+
+    graph = trace("draw", change, [normal(100)])
+    names = [node.op for node in graph.nodes if node.op]
+    assert names == ["exp", "changed in place", "mul", "changed in place", "mul"]
+
+
 def test_an_input_passed_twice_is_one_node():
     x = normal(2)
     graph = trace("draw", lambda a, b, *c: a * b + c[0], [x, x, 1.5])

@@ -9,6 +9,7 @@ import functools
 import inspect
 import math
 import operator
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 
 from tinygrad_np import ops
 from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
+from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Edge, Node, Variable, clock, last_overwrite
 from tinygrad_np.checks import kind_of
@@ -164,6 +166,9 @@ class _Step:
     seconds: float | None = None
     line: str = ""
     indices: Mapping[str, Any] = field(default_factory=dict)
+    target: Array | None = None
+    """The array that an in-place operator such as `*=` copies the result into."""
+    checksum: int = 0
     raised: Exception | None = None
     error: str = ""
     label: str = ""
@@ -329,12 +334,14 @@ class _Recorder(Observer):
         self.keep = keep
         self.steps: list[_Step] = []
         self.step_of: dict[Node, _Step] = {}
+        self.values: dict[Any, Array | None] = {}
+        """The value of each leaf when it was first seen, if small."""
         self._source_of: dict[int, Any] = {}
+        self._checksums: dict[int, int] = {}
         # All arrays seen, kept alive so that no two have the same id.
         self._arrays: list[Any] = []
         self._index_arrays: list[tuple[Array, Any]] = []
         self._is_inside = False
-        self._start = next(clock)
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Run a forward function and store it as a step."""
@@ -363,7 +370,9 @@ class _Recorder(Observer):
         step.shape, step.dtype, step.value = out.shape, out.dtype, _small(out, self.keep)
         step.flops = _flops(op, arrays, options, out)
         step.is_view = op.view and np.may_share_memory(out, arrays[0])
+        step.target = _in_place_target()
         self.link(out, step)
+        step.checksum = self._checksums[id(out)]
         return cast(T, (out, *rest) if isinstance(results, tuple) else out)
 
     def on_record(self, node: Node, call: Callable[[], T]) -> T:
@@ -376,10 +385,16 @@ class _Recorder(Observer):
             self.steps.append(step)
         step.node, step.order = node, node.order
         for position, edge in enumerate(node.edges):
-            if isinstance(edge, Variable):
+            source = step.inputs[position]
+            if isinstance(source, _Step) and source.order > getattr(edge, "order", 0):
+                continue  # the array was changed in place, without a node
+            if type(edge) is Node:
+                step.inputs[position] = self.step_of.get(edge, source)
+            elif isinstance(edge, Variable):
                 step.inputs[position] = edge
-            elif type(edge) is Node and edge in self.step_of:
-                step.inputs[position] = self.step_of[edge]
+                if isinstance(source, _Constant):
+                    self._source_of[id(edge.data)] = edge
+                    self.values.setdefault(edge, source.value)
         self.step_of[node] = step
         return call()
 
@@ -402,6 +417,9 @@ class _Recorder(Observer):
         """Remember the step, leaf or constant that an array comes from."""
         self._arrays.append(array)
         self._source_of[id(array)] = source
+        self._checksums[id(array)] = _checksum(array)
+        if isinstance(source, Variable):
+            self.values.setdefault(source, _small(array, self.keep))
         if array.dtype.kind in "iub" and isinstance(source, _Step | Variable):
             self._index_arrays.append((array, source))
 
@@ -415,19 +433,35 @@ class _Recorder(Observer):
             return value
         if id(value) not in self._source_of:
             self.link(value, _Constant(value.shape, value.dtype, _small(value, self.keep)))
-        source = self._source_of[id(value)]
-        if self._was_changed(source, value):
-            # An in-place operator copied the result of an op into the array.
-            same = [s for s in self.steps if _is_equal(s.value, value)]
-            source = self._source_of[id(value)] = same[-1] if same else source
-        return source
+        checksum = _checksum(value)
+        if checksum != self._checksums[id(value)]:
+            self.link(value, self._change(value, checksum))
+        return self._source_of[id(value)]
 
-    def _was_changed(self, source: Any, array: Array) -> bool:
-        """Return whether an array was changed in place, without a node, since its source ran."""
-        if isinstance(source, Variable):
-            return source.version[0] > self._start
-        is_known = isinstance(source, _Step) and source.node is None and source.value is not None
-        return is_known and not _is_equal(source.value, array)
+    def _change(self, array: Array, checksum: int) -> _Step:
+        """Return the step that changed an array in place without a node; add one if unknown."""
+        for step in reversed(self.steps):
+            if step.target is array and step.checksum == checksum:
+                return step
+        step = _Step(None, {}, thread.state.scope, [self._source_of[id(array)]])
+        step.label, step.order = "changed in place", next(clock)
+        step.shape, step.dtype, step.value = array.shape, array.dtype, _small(array, self.keep)
+        self.steps.append(step)
+        return step
+
+
+def _checksum(array: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(array))
+
+
+def _in_place_target() -> Array | None:
+    """Return the array that the running op changes, if an in-place operator called it."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code is update.__code__:
+            return cast(Array, frame.f_locals["target"].data)
+        frame = frame.f_back
+    return None
 
 
 class _Run(Trial):
@@ -453,6 +487,7 @@ class _Run(Trial):
         self._who = who
         self._needs_gradients = needs_gradients
         self._recorder = _Recorder(keep)
+        self.values = self._recorder.values
         self._scopes: list[ModuleScope] = []
         for value in names.values():
             if value.node is None:
@@ -796,7 +831,10 @@ class _Builder:
             kind, name, value = source.kind, source.name, source.value
         elif isinstance(source, Variable):
             kind = "parameter" if isinstance(source, Parameter) else "input"
-            value = _known(source, step) if step is not None else source.data
+            if self.run is not None:
+                value = self.run.values.get(source)
+            else:
+                value = _known(source, step) if step is not None else source.data
             name = str(self.paths.get(id(source)) or getattr(source, "name", ""))
             if self.run is not None and source in self.run.input_names:
                 kind, name = "input", self.run.input_names[source]
