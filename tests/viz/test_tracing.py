@@ -376,6 +376,23 @@ def test_checkpoints_are_one_op():
     assert by_name(graph)["weight"].gradient.norm > 0
 
 
+def test_parameters_inside_checkpoints_have_paths():
+    model, x = nn.Sequential(nn.Linear(2, 2)), Tensor(single(1, 2))
+    for graph in (
+        trace("draw", checkpoint(model, x)),
+        trace("draw", lambda x: checkpoint(lambda x: model(x), x), [x]),
+    ):
+        assert {"0.weight", "0.bias"} <= by_name(graph).keys()
+
+
+def test_drawing_a_part_of_a_model_renames_no_parameter():
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2)))
+    before = [parameter.name for parameter in model.parameters()]
+    graph = trace("draw", model[0], [single(1, 2)])
+    assert {"0.weight", "0.bias"} <= by_name(graph).keys()
+    assert [parameter.name for _, parameter in model.named_parameters()] == before
+
+
 def test_runs_are_recorded_inside_no_grad():
     with no_grad():
         assert by_name(trace("draw", ops.exp, [normal(2)], backward=True))["exp"].gradient.norm > 1
@@ -447,6 +464,30 @@ def test_errors_that_the_function_handles_are_not_failures():
     assert [node.op for node in graph.nodes if node.op] == ["mul"]
 
 
+def test_the_op_that_caused_a_later_error_is_marked():
+    def wrap(y, bad):
+        try:
+            return y + bad
+        except ShapeError as error:
+            (y * 2).exp()
+            raise RuntimeError("wrapped") from error
+
+    graph = trace("draw", wrap, [normal(2), normal(3)])
+    assert str(graph.error) == "wrapped"
+    assert [node.op for node in graph.nodes if node.error] == ["add"]
+
+
+def test_functions_that_raise_run_once():
+    calls = []
+
+    def refuse(x):
+        calls.append(x)
+        raise GraphError("mine")
+
+    assert str(trace("draw", refuse, [normal(2)]).error) == "mine"
+    assert len(calls) == 1
+
+
 # Gradients.
 
 
@@ -461,6 +502,16 @@ def test_gradients_are_those_of_backward():
         assert np.allclose(nodes[name].grad, parameter.grad.data)
         norm = np.linalg.norm(parameter.grad.data)
         assert np.isclose(nodes[name].gradient.norm, norm)
+
+
+def test_gradients_include_hooks_like_those_of_backward():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    y = x * 2
+    y.register_hook(lambda grad: grad * 3)
+    x.register_hook(lambda grad: grad * 10)
+    graph = trace("draw", y, backward=True)
+    y.sum().backward()
+    assert by_name(graph)["x"].grad.tolist() == x.grad.tolist() == [60.0, 60.0]
 
 
 def test_contributions_of_arrows_add_up_to_the_gradient():

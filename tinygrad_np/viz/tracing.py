@@ -64,7 +64,8 @@ def trace(
             float dtype become leaves of the graph.
         names: tensors by name, for example `locals()`. Entries that are not Tensors, and names that
             begin with an underscore, are ignored.
-        backward: compute the gradient of the sum of the outputs with respect to every node.
+        backward: compute the gradient of the sum of the outputs with respect to every node. Hooks
+            run, as in `Tensor.backward`.
         derivatives: compute the derivative of each edge between scalars.
         keep: number of elements up to which arrays are kept; None keeps all of them.
 
@@ -74,7 +75,8 @@ def trace(
             does not contain numbers, or `names` is not a dict with names as keys.
         GraphError: if no graph was recorded, or the graph was freed by `backward`.
 
-    An exception raised by the model or function ends the run, and is stored in the graph.
+    An exception raised by the model or function ends the run, and is stored in the graph. A
+    function that changes an input in place runs a second time, without the input's gradient.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> [node.op or node.kind for node in trace("draw", x * x + 1).nodes]
@@ -100,7 +102,7 @@ def trace(
             )
         run = _Run(who, target, named, keep)
         outputs, steps = run.outputs(inputs)
-        if isinstance(run.error, GraphError):
+        if run.failed_by_gradients:
             # An input that requires a gradient cannot be changed in place; others can.
             other = _Run(who, target, named, keep, needs_gradients=False)
             found_without = other.outputs(inputs)
@@ -440,10 +442,13 @@ class _Recorder(Observer):
 
     def _change(self, array: Array, checksum: int) -> _Step:
         """Return the step that changed an array in place without a node; add one if unknown."""
-        for step in reversed(self.steps):
-            if step.target is array and step.checksum == checksum:
-                return step
-        step = _Step(None, {}, thread.state.scope, [self._source_of[id(array)]])
+        source = self._source_of[id(array)]
+        changes = [step for step in self.steps if step.target is array]
+        if changes and changes[-1].order > getattr(source, "order", 0):
+            source = changes[-1]
+            if source.checksum == checksum:
+                return source
+        step = _Step(None, {}, thread.state.scope, [source])
         step.label, step.order = "changed in place", next(clock)
         step.shape, step.dtype, step.value = array.shape, array.dtype, _small(array, self.keep)
         self.steps.append(step)
@@ -451,7 +456,7 @@ class _Recorder(Observer):
 
 
 def _checksum(array: Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(array))
+    return zlib.crc32(array.tobytes())
 
 
 def _in_place_target() -> Array | None:
@@ -479,13 +484,18 @@ class _Run(Trial):
         self.target = target
         self.title = getattr(target, "__name__", type(target).__name__).strip("<>")
         self.error: Exception | None = None
+        self.failed_by_gradients = False
+        """Whether the run may have failed only because its inputs require gradients."""
         self.input_names: dict[Variable, str] = {}
         self.tensors: list[Variable] = []
         """The outputs."""
         self.leaf_of: dict[int, Variable] = {}
         """The leaf that stands for each tensor or array passed as an input, by id."""
+        self.paths: dict[int, str] = {}
+        """The path of each parameter by id, also of modules called inside a checkpoint."""
         self._who = who
         self._needs_gradients = needs_gradients
+        self._has_new_gradients = False
         self._recorder = _Recorder(keep)
         self.values = self._recorder.values
         self._scopes: list[ModuleScope] = []
@@ -502,8 +512,9 @@ class _Run(Trial):
             return  # a checkpoint notes the modules that a function could use
         self._scopes.append(scope)
         if not isinstance(scope.outer, ModuleScope):
-            for parameter in module.parameters():
+            for path, parameter in module.named_parameters():
                 self._recorder.link(parameter.data, parameter)
+                self.paths[id(parameter)] = path
         prefix = f"{scope.path}." if scope.path else ""
         for name, value in module.named_state():
             if isinstance(value, Variable):
@@ -523,6 +534,11 @@ class _Run(Trial):
                 result = target(*arguments)
         except Exception as error:
             self.error = error
+            *_, last = _frames(error.__traceback__)
+            is_ours = last.f_code.co_filename.startswith(PACKAGE)
+            self.failed_by_gradients = (
+                isinstance(error, GraphError) and is_ours and self._has_new_gradients
+            )
             failed = self._failed(error, arguments)
             failed.error = str(error) or type(error).__name__
             roots = [failed, *[step for step in recorder.steps if step.node is not None]]
@@ -556,6 +572,7 @@ class _Run(Trial):
         else:
             leaf = Tensor(value.data if isinstance(value, Variable) else value)
             leaf.requires_grad = self._needs_gradients and leaf.dtype.kind == "f"
+            self._has_new_gradients |= leaf.requires_grad
         self.leaf_of[id(value)] = leaf
         self.input_names[leaf] = getattr(value, "name", "") or name
         self._recorder.link(leaf.data, leaf)
@@ -567,8 +584,9 @@ class _Run(Trial):
         causes: list[BaseException | None] = [error]
         while causes[-1] is not None:
             causes.append(causes[-1].__cause__ or causes[-1].__context__)
-        if steps and steps[-1].raised is not None and steps[-1].raised in causes:
-            return steps[-1]
+        for step in reversed(steps):
+            if step.raised is not None and step.raised in causes:
+                return step
         step = _Step(None, {}, None, [])
         was_outside = False
         values: list[Any] = list(arguments)
@@ -745,11 +763,15 @@ class _Builder:
     def _find_paths(self) -> dict[int, str]:
         """Return the path of each parameter by id, from the outermost modules of the steps."""
         outermost: dict[Module, None] = {}
+        if self.run is not None:
+            return self.run.paths
         for step in self.steps:
             scope, module = step.scope, None
             while scope is not None:
                 module = getattr(scope, "module", None) or module
                 scope = scope.outer
+            checkpointed = getattr(step.options.get("call"), "function", None)
+            module = module or (checkpointed if isinstance(checkpointed, Module) else None)
             if module is not None:
                 outermost[module] = None
         return {id(p): path for module in outermost for path, p in module.named_parameters()}
@@ -869,7 +891,7 @@ class _Builder:
                 inner.path,
                 inner.kind,
                 module.describe() if module is not None else "",
-                sum(p.numel() for p in module.parameters()) if module is not None else 0,
+                sum(p.numel() for _, p in module.named_parameters()) if module is not None else 0,
                 call,
                 module,
                 sweep=sweep_of(inner),
@@ -888,7 +910,8 @@ class _Builder:
             targets = {edge for step in self.steps for edge in _edges(step)}
             walk = _GradientWalk(total.result_class, False, True, targets, keep=self.keep)
             for leaf, grad in walk.run(total, np.ones_like(total.data)).items():
-                walk.note(leaf, grad)
+                # Hooks can change what backward() would store in .grad.
+                walk.note(leaf, walk.run_hooks(leaf, grad) if leaf.hooks else grad)
         for key, node in self.node_of.items():
             edge = key.node if isinstance(key, _Step) else key
             node.grad, node.gradient = walk.found.get(edge, (None, None))
