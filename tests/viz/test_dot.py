@@ -179,7 +179,8 @@ def test_gradients_set_the_widths_of_arrows():
     [
         (0.0, "gradient is zero"),
         (np.nan, "10 of 10 gradients are NaN or infinite"),
-        (1e6, "gradient explodes: 1,000,000 times the median"),
+        (1e6, "gradient explodes: 1e+06 times the output's"),
+        (1e-6, "gradient vanishes: 1e-06 of the output's"),
     ],
 )
 def test_broken_gradients_are_marked(factor, mark):
@@ -188,8 +189,33 @@ def test_broken_gradients_are_marked(factor, mark):
     for _ in range(3):
         y = y.exp().log() if factor == 0 else y + 1.0
     source = viz.draw(y, backward=True).source
-    assert mark in source
+    assert mark in html.unescape(source)
     assert theme.STYLES["error"].fill in source
+
+
+def marks(model, x):
+    """Return the boxes with a warning about their gradient in a drawing of the model's mean."""
+    found = texts(viz.draw(lambda x: model(x).mean(), x, backward=True, level="op").source)
+    return {
+        name: words for name, lines in found.items() for words in lines if "the output's" in words
+    }
+
+
+def test_vanishing_and_exploding_gradients_are_marked_where_they_are():
+    generator = np.random.default_rng(0)
+    layers = [nn.Linear(16, 16, generator=generator) for _ in range(8)]
+    x = np.ones((4, 16), np.float32)
+    vanishing = nn.Sequential(*(one for layer in layers for one in (layer, nn.Sigmoid())))
+    found = marks(vanishing, x)
+    assert found["x"].startswith("gradient vanishes: ")
+    assert float(found["x"].split()[2]) < 1e-6
+    assert not found.keys() & {"output", "mean", "7: Linear(16, 16)", "15: Sigmoid"}
+    for layer in layers:
+        layer.weight.data *= 12
+    found = marks(nn.Sequential(*layers), x)
+    assert found["x"].startswith("gradient explodes: ")
+    assert float(found["x"].split()[2]) > 1e4
+    assert not found.keys() & {"output", "mean", "7: Linear(16, 16)"}
 
 
 def test_an_unknown_color_by_raises():

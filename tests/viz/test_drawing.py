@@ -344,7 +344,20 @@ def test_a_forward_that_fails_is_drawn_up_to_the_failure():
         "relu",
         "second: Linear(30, 2)",
     ]
+    assert repr(drawing).startswith("<Drawing of Failing: 4 boxes, FAILED at second: ShapeError: L")
     assert viz.draw(_small()).error is None
+
+
+def test_an_error_in_the_code_of_a_forward_is_a_box_after_the_last_layer():
+    pytest.importorskip("pygraphviz", reason="pip install tinygrad_np[graph]")
+    drawing = viz.draw(Returns(lambda out: out + undefined), normal(1, 3))  # noqa: F821
+    assert str(drawing).splitlines()[-1] == (
+        "  failed call <- layer  [FAILED: NameError: name 'undefined' is not defined]"
+    )
+    assert repr(drawing) == (
+        "<Drawing of Returns: 3 boxes, FAILED: NameError: name 'undefined' is not defined>"
+    )
+    assert "failed call" in drawing.to_svg()
 
 
 def test_drawing_restores_running_statistics_and_names_parameters():

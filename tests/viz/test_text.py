@@ -13,7 +13,7 @@ from tests.viz.models import (
     hessian_vector_product,
     scalar_expression,
 )
-from tinygrad_np import viz
+from tinygrad_np import Tensor, nn, viz
 from tinygrad_np.viz.text import numbers
 
 
@@ -28,6 +28,30 @@ def test_each_box_has_a_line_in_the_order_of_execution():
         "tanh <- add  [value 0.7616]",
         "y = pow <- tanh, 2  [value 0.58]",
         "output <- y  [value 0.58]",
+    ]
+
+
+def test_an_op_lists_its_inputs_in_order_with_repeats():
+    x, w = (Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    assert "mul <- x, x" in str(viz.draw(x * x, names={"x": x}))
+    assert "sub <- exp, w" in str(viz.draw(x.exp() - w, names={"x": x, "w": w}))
+    text = str(viz.draw(lambda x: nn.Sequential(nn.ReLU())(x) * x / x, x))
+    assert "div <- mul, x" in text
+    layer = nn.Tanh()
+    assert "mul <- Tanh, Tanh" in str(viz.draw(lambda x: (y := layer(x)) * y, x))
+
+
+def test_arrays_are_named_by_their_use():
+    x = batch(2, 8, 4)
+    dropout = nn.Sequential(nn.Tanh(), nn.Dropout(0.5))
+    assert "mask  [constant; 2 × 8 × 4 bool]" in str(viz.draw(dropout, x, level="op"))
+    w = Tensor(x, requires_grad=True)
+    lines = str(viz.draw(w.exp() * Tensor(x) - Tensor(x))).splitlines()
+    assert lines[2:6] == [
+        "data  [constant; 2 × 8 × 4]",
+        "mul <- exp, data  [-> 2 × 8 × 4]",
+        "data #2  [constant]",  # sub does not save it
+        "sub <- mul, data #2  [-> 2 × 8 × 4]",
     ]
 
 
@@ -47,7 +71,8 @@ def test_boxes_of_the_same_name_are_numbered():
 
 def test_calls_of_a_shared_module_and_failures_are_named():
     assert "call 2 of 2" in str(viz.draw(Shared(), batch(4, 10)))
-    assert "FAILED: Linear 'second': expected" in str(viz.draw(Failing(), batch(4, 10)))
+    failing = " ".join(str(viz.draw(Failing(), batch(4, 10))).split())
+    assert "FAILED: ShapeError: Linear 'second': expected" in failing
     assert "of the step before" in str(viz.draw(Recurrent(), batch(2, 32, 3)))
 
 

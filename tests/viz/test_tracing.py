@@ -369,11 +369,39 @@ def test_indices_are_inputs_of_an_embedding():
     assert arrows(graph)[:2] == [("weight", "advanced_index"), ("index", "advanced_index")]
 
 
+def test_tensors_that_a_model_creates_are_named_by_the_layer_that_reads_them():
+    embedding, cell = nn.Embedding(9, 4), nn.LSTMCell(4, 4)
+
+    def model(tokens):
+        x = embedding(tokens) + embedding(Tensor.arange(3))
+        return cell(x, (Tensor.zeros(3, 4), Tensor.ones(3, 4)))[0]
+
+    graph = trace("draw", model, [np.array([5, 1, 7])])
+    constants = {n.name: n.value.sum() for n in graph.nodes if n.kind == "constant" and n.name}
+    assert constants == {"index": 3, "state[0]": 0, "state[1]": 12}
+    assert ("index", "advanced_index") in arrows(graph)
+
+
 def test_checkpoints_are_one_op():
     layer = nn.Linear(2, 2)
     graph = trace("draw", lambda x: checkpoint(layer, x).sum(), [single(1, 2)], backward=True)
     assert [node.op for node in graph.nodes if node.op] == ["checkpointed_call", "sum"]
     assert by_name(graph)["weight"].gradient.norm > 0
+
+
+def test_indices_are_attributed_to_the_tensor_that_was_passed():
+    table, index = Tensor(normal(3, 2)), np.array([0, 1])
+
+    def pick(i, o):
+        return table[i, o] * o.float()
+
+    expected = [("i", "advanced_index"), ("o", "advanced_index")]
+    graph = trace("draw", pick, [Tensor(index), Tensor(index)])
+    assert [arrow for arrow in arrows(graph) if arrow[1] == "advanced_index"][1:] == expected
+    graph = trace("draw", lambda x, o: x[index] * o.sum(), [table, Tensor(index)])
+    assert [arrow for arrow in arrows(graph) if arrow[1] == "advanced_index"] == [
+        ("x", "advanced_index")
+    ]
 
 
 def test_parameters_inside_checkpoints_have_paths():
@@ -430,13 +458,14 @@ def fail(hidden):
 @each(
     ("target", "shapes", "failed", "error"),
     [
-        (Fails(), [(2, 3)], ("", "second", ["relu"]), ShapeError),
+        (Fails(), [(2, 3)], ("failed call", "second", ["relu"]), ShapeError),
         (Fails(lambda h: h.reshape(7)), [(2, 3)], ("reshape", "", ["linear"]), ShapeError),
-        (Fails(fail), [(2, 3)], ("", "", ["x"]), ValueError),
+        (Fails(fail), [(2, 3)], ("failed call", "", ["linear"]), ValueError),
         (lambda a, b: a @ b, [(2, 3), (2, 3)], ("matmul", None, ["a", "b"]), ShapeError),
         (lambda a, b: Tensor.cat(a, b), [(2, 3), (3, 2)], ("cat", None, ["a", "b"]), ShapeError),
-        (lambda a: fail(a), [(2,)], ("", None, ["a"]), ValueError),
-        (lambda a: a.exp(), [(2,), (3,)], ("", None, ["a", "input[1]"]), TypeError),
+        (lambda a: fail(a), [(2,)], ("failed call", None, ["a"]), ValueError),
+        (lambda a: fail(nn.ReLU()(a)), [(2,)], ("failed call", None, ["relu"]), ValueError),
+        (lambda a: a.exp(), [(2,), (3,)], ("failed call", None, ["a", "input[1]"]), TypeError),
     ],
 )
 def test_failing_runs_are_drawn_up_to_the_failure(target, shapes, failed, error):
@@ -444,7 +473,7 @@ def test_failing_runs_are_drawn_up_to_the_failure(target, shapes, failed, error)
     assert isinstance(graph.error, error)
     assert graph.roots == ()
     (node,) = [node for node in graph.nodes if node.error]
-    assert node.error == str(graph.error)
+    assert node.error == f"{error.__name__}: {graph.error}"
     before = [
         n for e in graph.edges if e.target == node.id for n in graph.nodes if n.id == e.source
     ]

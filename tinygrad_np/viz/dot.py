@@ -39,7 +39,7 @@ def to_dot(picture: Picture, color_by: str = "kind", derivatives: bool = False) 
 class _Writer:
     def __init__(self, picture: Picture, color_by: str, derivatives: bool) -> None:
         self.picture, self.color_by, self.derivatives = picture, color_by, derivatives
-        self.median = text.median_gradient(picture.graph.nodes)
+        self.norm = text.output_gradient(picture.graph.nodes)
         self.amounts = {box: _amount(box, color_by) for box in picture.boxes()}
         known = [amount for amount in self.amounts.values() if amount]
         self.most, self.least = max(known, default=0.0), min(known, default=0.0)
@@ -153,7 +153,7 @@ class _Writer:
         chip = theme.STYLES["parameter"] if box.kind not in ("parameter", "buffer") else None
         if lines := text.parameter_lines(box):
             rows.append(_row("\n".join(lines), _DETAIL, fill=chip))
-        for line, is_warning in text.gradient_lines(box, self.median):
+        for line, is_warning in text.gradient_lines(box, self.norm):
             rows.append(_row(line, _DETAIL, fill=theme.STYLES["error"] if is_warning else None))
         if box.error:
             rows += [_row(line, _DETAIL) for line in textwrap.wrap(f"FAILED: {box.error}", 48)]
@@ -178,12 +178,11 @@ class _Writer:
             attributes["style"] = "dotted"
             label = f"{label} view".strip()
         stats = value.gradient
-        if stats is not None and self.median:
-            broken = bool(text.gradient_mark(value, self.median))
-            ratio = stats.norm / self.median
-            width = 1.5 + math.log10(ratio) if ratio > 0 else 0.5
+        if stats is not None and self.norm:
+            ratio = stats.norm / self.norm
+            width = 2.5 + math.log10(ratio) / 2 if ratio > 0 else 0.5
             attributes["penwidth"] = f"{min(max(width, 0.5), 5):.2g}"
-            if broken:
+            if text.gradient_mark(value, self.norm):
                 attributes["color"] = theme.STYLES["error"].border
         if label:
             attributes["label"] = f"  {label} "

@@ -19,7 +19,7 @@ from tinygrad_np.viz.dot import check_color_by, to_dot
 from tinygrad_np.viz.folding import Expand, Picture, fold
 from tinygrad_np.viz.graph import Graph
 from tinygrad_np.viz.svg import finish
-from tinygrad_np.viz.text import to_text
+from tinygrad_np.viz.text import short_name, to_text
 from tinygrad_np.viz.tracing import trace
 
 FORMATS = ("svg", "png", "pdf", "dot", "gv", "json", "txt")
@@ -78,8 +78,10 @@ class Drawing:
         return to_text(self.picture)
 
     def __repr__(self) -> str:
-        count = sum(1 for _ in self.picture.boxes())
-        return f"<Drawing of {self.graph.title or 'a tensor'}: {count} boxes>"
+        boxes = list(self.picture.boxes())
+        failed = "".join(f", FAILED at {short_name(b)}: {b.error}" for b in boxes if b.error)
+        failed = failed.replace(" at failed call:", ":")
+        return f"<Drawing of {self.graph.title or 'a tensor'}: {len(boxes)} boxes{failed}>"
 
     def _repr_svg_(self) -> str | None:
         try:
@@ -119,15 +121,16 @@ def draw(
         expand: modules to expand to ops: a path such as `"blocks.0"`, a list of paths, or a
             predicate on modules.
         backward: run a backward pass, which changes no `.grad`, and show the gradients: the norm as
-            the width of an arrow; marks for zero, exploding and non-finite gradients.
+            the width of an arrow; marks for gradients that are zero, non-finite, or far from the
+            outputs' (vanishing: norm below 1e-4 times theirs; exploding: above 1e3 times).
         derivatives: write the derivative on each arrow between scalars.
         color_by: "kind"; or "flops", "memory" (saved for the backward pass), "gradient" (norm;
             implies `backward`) or "time" (of the forward functions).
         max_boxes: fold modules and earlier ops if there are more boxes than this.
 
     Returns:
-        The drawing. If the forward pass fails, it ends at the op that failed, which is marked, and
-        `Drawing.error` is the exception.
+        The drawing. If the forward pass fails, `draw` neither raises nor warns: the drawing ends at
+        the op that failed, which is marked, and `Drawing.error` is the exception.
 
     Raises:
         ArgumentError: if `target` is a model without inputs, or an argument is not one of those

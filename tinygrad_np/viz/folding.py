@@ -46,6 +46,8 @@ class Box:
     """The last of the boxes that it stands for, if it belongs to a repeated step."""
     outer: ModuleCall | None = None
     """The module call of the innermost frame around it."""
+    use: str = ""
+    """What the op that reads a constant calls it."""
 
     @property
     def node(self) -> GraphNode:
@@ -160,7 +162,7 @@ def fold(
                 f"max_boxes={number}."
             )
     if folding.repeats:
-        caption.append("Equal steps are drawn once (×N); the dashed arrow leads to the next one.")
+        caption.append("Equal steps are drawn once (×N); the dashed arrows lead to the next one.")
     return folding.picture(caption)
 
 
@@ -312,6 +314,8 @@ class _Folding:
 
     def _box(self, kind: str, nodes: list[GraphNode], call: ModuleCall | None = None) -> Box:
         box = Box("", kind, nodes, call)
+        if kind == "constant":
+            box.use = self.out_of[nodes[0].id][0].input
         for node in nodes:
             self.where[node.id] = box
         return box
@@ -474,7 +478,11 @@ class _Folding:
                 groups[key].parameters.append(node)
                 groups[key].nodes.append(node)
                 self.where[node.id] = groups[key]
-            elif node.kind == "constant" and user is not None:
+            elif (
+                node.kind == "constant"
+                and user is not None
+                and not (node.name and user.last)  # the initial state of a loop
+            ):
                 before.setdefault(user, []).append(self._box("constant", [node]))
             else:
                 first.append(self._box(node.kind, [node]))
@@ -541,8 +549,8 @@ class _Folding:
             value = self.by_id[edge.source]
             key: tuple[Any, ...] = (source, target, value.shape, value.dtype, repeat)
             if repeat:
-                # One arrow leads on to the next step, to the first box there that reads it.
-                key = (source, repeat)
+                # One arrow leads on to each box of the next step that reads it.
+                key = (source, target, repeat)
             elif source.kind not in ("module", "folded") and source.last is None:
                 key = (*key, edge.source)
                 if target.kind == "op" and target.last is None:

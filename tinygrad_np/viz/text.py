@@ -1,5 +1,6 @@
 """The words of a graph picture, and the picture as plain text for a terminal."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -10,8 +11,8 @@ from tinygrad_np.viz.folding import SMALL, Box, Frame, Picture
 from tinygrad_np.viz.graph import GraphNode, ModuleCall
 
 WIDTH = 96
-EXPLODING = 1e3
-"""A gradient explodes if its norm exceeds the median of the picture by this factor."""
+VANISHING, EXPLODING = 1e-4, 1e3
+"""A gradient vanishes or explodes if its norm is below or above this multiple of the outputs'."""
 
 
 def call_title(item: Box | Frame, call: ModuleCall) -> str:
@@ -46,7 +47,8 @@ def heading(box: Box) -> str:
     if box.kind == "op":
         return (f"{node.name} = {node.op}" if node.name else node.op) + times
     if box.kind == "constant":
-        return node.name or _constant(node)
+        # Names of one letter, such as x, say nothing.
+        return node.name or _constant(node) or (box.use if len(box.use) > 1 else "data")
     return node.name or box.kind
 
 
@@ -84,7 +86,8 @@ def details(box: Box, rows: bool = True) -> list[str]:
         has_value = shows_value(box)
     else:
         has_value = shows_value(box) and not _is_number(box)
-        if not is_group(box) and (len(node.shape) > 1 or not shows_value(box)):
+        is_unknown = box.kind == "constant" and node.dtype is None
+        if not (is_group(box) or is_unknown) and (len(node.shape) > 1 or not shows_value(box)):
             lines.append(sizes(node))
     if has_value and node.value is not None:
         lines += _value_lines("value", node.value, rows)
@@ -120,8 +123,11 @@ def parameter_lines(box: Box) -> list[str]:
     return [", ".join(names), *([f"{count:,} parameters{each}"] if trained else [])]
 
 
-def gradient_lines(box: Box, median: float, rows: bool = True) -> list[tuple[str, bool]]:
-    """Return the lines about the gradient of a box, and whether each is a warning."""
+def gradient_lines(box: Box, norm: float, rows: bool = True) -> list[tuple[str, bool]]:
+    """Return the lines about the gradient of a box, and whether each is a warning.
+
+    `norm` is that of the outputs' gradients.
+    """
     node = box.node
     if box.kind == "folded" or box.last is not None or is_group(box):
         return []
@@ -130,13 +136,13 @@ def gradient_lines(box: Box, median: float, rows: bool = True) -> list[tuple[str
         lines += [(line, False) for line in _value_lines("grad", node.grad, rows)]
     elif node.gradient is not None:
         lines.append((f"grad norm {node.gradient.norm:.3g}", False))
-    if mark := gradient_mark(node, median):
+    if mark := gradient_mark(node, norm):
         lines.append((mark, True))
     return lines
 
 
-def gradient_mark(node: GraphNode, median: float) -> str:
-    """Return what is wrong with a gradient, or an empty string."""
+def gradient_mark(node: GraphNode, norm: float) -> str:
+    """Return what is wrong with a gradient, or an empty string; `norm` is that of the outputs."""
     stats = node.gradient
     if stats is None:
         return ""
@@ -144,15 +150,21 @@ def gradient_mark(node: GraphNode, median: float) -> str:
         return f"{stats.nonfinite} of {stats.size} gradients are NaN or infinite"
     if stats.zeros == stats.size:
         return "gradient is zero"
-    if median and stats.norm > EXPLODING * median:
-        return f"gradient explodes: {stats.norm / median:,.0f} times the median"
+    ratio = stats.norm / norm if norm and node.kind != "output" else 1.0
+    if ratio < VANISHING:
+        return f"gradient vanishes: {ratio:.2g} of the output's"
+    if ratio > EXPLODING:
+        return f"gradient explodes: {ratio:.2g} times the output's"
     return ""
 
 
-def median_gradient(nodes: Sequence[GraphNode]) -> float:
-    """Return the median of the gradient norms that are finite and not zero; 0 if there are none."""
-    norms = [node.gradient.norm for node in nodes if node.gradient and node.gradient.norm > 0]
-    return float(np.median(norms)) if norms else 0.0
+def output_gradient(nodes: Sequence[GraphNode]) -> float:
+    """Return the norm of the gradients of the outputs together; 0 if they have none.
+
+    The norm, unlike the gradient per element, changes little if the loss is a mean over a batch.
+    """
+    norms = [node.gradient.norm for node in nodes if node.kind == "output" and node.gradient]
+    return math.hypot(*norms)
 
 
 def frame_title(frame: Frame) -> str:
@@ -207,10 +219,9 @@ def _number(value: float | bool) -> str:
 
 
 def _constant(node: GraphNode) -> str:
-    """Return the values of a small vector or number, which are then the heading of its box."""
+    """Return the values of a small vector or number, or an empty string."""
     value = node.value
-    is_small = value is not None and value.size <= SMALL and value.ndim < 2
-    return numbers(value) if value is not None and is_small else "constant"
+    return numbers(value) if value is not None and value.size <= SMALL and value.ndim < 2 else ""
 
 
 def to_text(picture: Picture) -> str:
@@ -221,15 +232,20 @@ def to_text(picture: Picture) -> str:
     names: dict[Box, str] = {}
     taken: dict[str, int] = {}
     for box in picture.boxes():
-        name = _short(box)
+        name = short_name(box)
         taken[name] = taken.get(name, 0) + 1
         names[box] = name if taken[name] == 1 or _is_number(box) else f"{name} #{taken[name]}"
-    sources: dict[Box, list[str]] = {}
+    read: dict[Box, list[tuple[int, str]]] = {}
     for arrow in picture.arrows:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
-        if used not in sources.setdefault(arrow.target, []):
-            sources[arrow.target].append(used)
-    median = median_gradient(picture.graph.nodes)
+        read.setdefault(arrow.target, []).extend((edge.position, used) for edge in arrow.edges)
+    sources: dict[Box, list[str]] = {}
+    for box, found in read.items():
+        if box.kind == "op" and box.last is None:
+            sources[box] = [used for _, used in sorted(found)]  # x * x reads x twice
+        else:
+            sources[box] = list(dict.fromkeys(used for _, used in found))
+    norm = output_gradient(picture.graph.nodes)
     lines = [picture.title] if picture.title else []
 
     def write(items: Sequence[Box | Frame], indent: str) -> None:
@@ -239,7 +255,7 @@ def to_text(picture: Picture) -> str:
                 write(item.items, indent + "  ")
                 continue
             if not _is_number(item):
-                lines.extend(_line(item, indent, names[item], sources.get(item, []), median))
+                lines.extend(_line(item, indent, names[item], sources.get(item, []), norm))
 
     write(picture.root.items, "  " if lines else "")
     for sentence in picture.caption:
@@ -249,10 +265,10 @@ def to_text(picture: Picture) -> str:
 
 def _is_number(box: Box) -> bool:
     """Return whether a box is a constant whose heading is its value."""
-    return box.kind == "constant" and not box.node.name and heading(box) != "constant"
+    return box.kind == "constant" and not box.node.name and bool(_constant(box.node))
 
 
-def _short(box: Box) -> str:
+def short_name(box: Box) -> str:
     """Return a name by which other lines refer to a box."""
     if box.call is not None:
         return _inner_path(box.outer, box.call.path) or box.call.kind
@@ -261,11 +277,11 @@ def _short(box: Box) -> str:
     return heading(box)
 
 
-def _line(box: Box, indent: str, name: str, sources: list[str], median: float) -> list[str]:
+def _line(box: Box, indent: str, name: str, sources: list[str], norm: float) -> list[str]:
     title = heading(box)
     if "#" in name:
         title += f" #{name.rpartition('#')[2]}"
-    gradients = [line for line, _ in gradient_lines(box, median, rows=False)]
+    gradients = [line for line, _ in gradient_lines(box, norm, rows=False)]
     about = [*details(box, rows=False), *parameter_lines(box), *gradients]
     if box.kind in ("input", "constant", "parameter", "buffer") and box.kind not in about:
         about = [box.kind, *about] if title != "input" and "parameters" not in title else about

@@ -151,7 +151,7 @@ class _Step:
 
     `inputs` has one entry per input of the op: the step that computed it, a leaf, a constant number
     or array, or None if the constant is unknown or the input was omitted. `indices` has the sources
-    of options that are arrays, such as the index of an embedding, by name.
+    of options that are arrays, such as the index of an embedding, with their names.
     """
 
     op: Op | None
@@ -167,7 +167,7 @@ class _Step:
     flops: int | None = None
     seconds: float | None = None
     line: str = ""
-    indices: Mapping[str, Any] = field(default_factory=dict)
+    indices: Sequence[tuple[str, Any]] = ()
     target: Array | None = None
     """The array that an in-place operator such as `*=` copies the result into."""
     checksum: int = 0
@@ -342,7 +342,6 @@ class _Recorder(Observer):
         self._checksums: dict[int, int] = {}
         # All arrays seen, kept alive so that no two have the same id.
         self._arrays: list[Any] = []
-        self._index_arrays: list[tuple[Array, Any]] = []
         self._is_inside = False
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
@@ -400,20 +399,22 @@ class _Recorder(Observer):
         self.step_of[node] = step
         return call()
 
-    def _indices(self, options: Options) -> dict[str, Any]:
-        """Return the sources of the index arrays in options.
+    def on_copy(self, array: Array, copied: Array, call: Callable[[], T]) -> T:
+        """Note the source of an index array, of which the options of an op hold a copy."""
+        source = self.source(array)
+        # The options show other constants.
+        if not isinstance(source, _Constant) or source.name:
+            self.link(copied, source)
+        return call()
 
-        Indexing copies such an array, so its source is the newest array with the same entries.
-        """
-        found = {}
-        for name, value in options.items():
-            for part in value if isinstance(value, tuple) else (value,):
-                if isinstance(part, np.ndarray) and part.ndim:
-                    for array, source in reversed(self._index_arrays):
-                        if np.array_equal(array, part):
-                            found[name] = source
-                            break
-        return found
+    def _indices(self, options: Options) -> list[tuple[str, Any]]:
+        """Return the names and sources of the index arrays in options."""
+        return [
+            (name, self._source_of[id(part)])
+            for name, value in options.items()
+            for part in (value if isinstance(value, tuple) else (value,))
+            if id(part) in self._source_of
+        ]
 
     def link(self, array: Array, source: Any) -> None:
         """Remember the step, leaf or constant that an array comes from."""
@@ -422,8 +423,6 @@ class _Recorder(Observer):
         self._checksums[id(array)] = _checksum(array)
         if isinstance(source, Variable):
             self.values.setdefault(source, _small(array, self.keep))
-        if array.dtype.kind in "iub" and isinstance(source, _Step | Variable):
-            self._index_arrays.append((array, source))
 
     def source(self, value: Any) -> Any:
         """Return the source of an input, a Variable or an array; numbers and None are their own."""
@@ -434,7 +433,10 @@ class _Recorder(Observer):
         if not isinstance(value, np.ndarray):
             return value
         if id(value) not in self._source_of:
-            self.link(value, _Constant(value.shape, value.dtype, _small(value, self.keep)))
+            name = next((name for name, other in _module_inputs() if other is value), "")
+            self.link(
+                value, _Constant(value.shape, value.dtype, _small(value, self.keep), name=name)
+            )
         checksum = _checksum(value)
         if checksum != self._checksums[id(value)]:
             self.link(value, self._change(value, checksum))
@@ -467,6 +469,21 @@ def _in_place_target() -> Array | None:
             return cast(Array, frame.f_locals["target"].data)
         frame = frame.f_back
     return None
+
+
+def _module_inputs() -> Iterator[tuple[str, Array]]:
+    """Yield the names and arrays of the inputs of the module calls under way, innermost first."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is Module.__call__.__code__:
+            module, values = frame.f_locals["self"], frame.f_locals["inputs"]
+            names = _argument_names(module, values)
+            named = [*zip(names, values, strict=True), *frame.f_locals["options"].items()]
+            for name, value in named:
+                for where, entry in _entries("draw", name, value):
+                    if isinstance(entry, Variable):
+                        yield where, entry.data
+        frame = frame.f_back
 
 
 class _Run(Trial):
@@ -540,7 +557,7 @@ class _Run(Trial):
                 isinstance(error, GraphError) and is_ours and self._has_new_gradients
             )
             failed = self._failed(error, arguments)
-            failed.error = str(error) or type(error).__name__
+            failed.error = ": ".join(filter(None, (type(error).__name__, str(error))))
             roots = [failed, *[step for step in recorder.steps if step.node is not None]]
             return [], _needed(recorder.steps, roots)
         expected = f"expected {self.title} to return Tensors"
@@ -613,8 +630,17 @@ class _Run(Trial):
         ]
         found = [v for v in flat if isinstance(v, Variable | np.ndarray)]
         step.inputs = [self._recorder.source(value) for value in found]
+        if was_outside and not step.label and steps and _is_inside(steps[-1].scope, step.scope):
+            step.inputs = [steps[-1]]  # the user's code raised after this op
+        step.label = step.label or "failed call"
         steps.append(step)
         return step
+
+
+def _is_inside(scope: Scope | None, outer: Scope | None) -> bool:
+    while scope is not outer and scope is not None:
+        scope = scope.outer
+    return scope is outer
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[Any]:
@@ -649,7 +675,7 @@ def _needed(steps: Sequence[_Step], roots: Sequence[Any]) -> list[_Step]:
     seen = set(waiting)
     while waiting:
         step = waiting.pop()
-        sources = [*step.inputs, *step.indices.values()]
+        sources = [*step.inputs, *[index for _, index in step.indices]]
         below = {source for source in sources if isinstance(source, _Step)} - seen
         seen |= below
         waiting += below
@@ -789,7 +815,7 @@ class _Builder:
             for position, source in enumerate(step.inputs)
             if not (source is None and op is not None and op.input_name(position) in op.optional)
         ]
-        for index in step.indices.values():
+        for _, index in step.indices:
             self._source(index, step, call)
         node = self._new_node("op", op=op.name if op is not None else step.label, call=call)
         node.sweep = sweep_of(step.scope)
@@ -813,7 +839,7 @@ class _Builder:
             self.graph.edges.append(arrow)
         if step.is_view and sources:
             node.view_of = sources[0][1].id
-        for position, (name, source) in enumerate(step.indices.items(), len(step.inputs)):
+        for position, (name, source) in enumerate(step.indices, len(step.inputs)):
             self.graph.edges.append(Arrow(self.node_of[source].id, node.id, name, position))
 
     def _flops(self, op: Op, step: _Step) -> int | None:
