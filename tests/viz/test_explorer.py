@@ -171,6 +171,7 @@ def test_all_fields_arrive():
     }  # fmt: skip
     assert content["edges"] == [
         {"source": "n0", "target": "n1", "input": "x", "position": 2, "grad": 0}
+        | {"detached": False}
     ]
     assert content["calls"] == [
         {"id": "m0", "path": "fc", "kind": "Linear", "description": "2, 3", "parameters": 9,

@@ -5,6 +5,7 @@
 
 import json
 import operator
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.tools import each, normal
 from tinygrad_np import Tensor, checkpoint, enable_grad, nn, no_grad, op, ops
 from tinygrad_np.autograd.backward import gradient
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.viz import draw
 from tinygrad_np.viz.tracing import trace
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -111,15 +113,12 @@ def test_saved_constants_that_are_named_are_inputs():
     assert (node.kind, node.value.tolist()) == ("input", [1.0, 2.0])
 
 
-def test_named_constants_are_found_by_their_result():
-    """The op `sub` saves nothing, but its result is saved by the square."""
-    w, b = scalar(2.0, name="w"), scalar(0.5, name="b")
-    x, y, other = (Tensor(normal(3, seed=seed), np.float64) for seed in range(3))
-    loss = ((w * x + b - y) ** 2).sum()
-    graph = trace("draw", loss, names={"other": other, "y": y, "x": x})
-    assert ("y", "sub") in arrows(graph)
-    assert ("x", "mul") in arrows(graph)
-    assert values(graph)["y"] == y.tolist()
+def test_constants_that_were_not_saved_are_unknown():
+    """An equal tensor among the names need not be the one that was added."""
+    x = scalar([2.0, 3.0], name="x")
+    y = x + Tensor([1.0, 1.0], np.float64)
+    equal = Tensor([1.0, 1.0], np.float64)
+    assert arrows(trace("draw", y * y, names={"equal": equal}))[1] == ("None", "add")
 
 
 def test_unknown_constants_have_no_dtype():
@@ -432,6 +431,56 @@ def test_functions_without_gradients_are_drawn():
             return (x * 2).argmax()
 
     assert [n.op for n in trace("draw", choose, [normal(3)]).nodes if n.op] == ["mul", "argmax"]
+
+
+def test_outputs_without_a_graph_are_kept():
+    x, constant = scalar(3.0, name="x"), Tensor(1.0)
+    for graph in (
+        trace("draw", (x * 2, constant, x), backward=True),
+        trace("draw", lambda x: (x * 2, constant, x), [x], backward=True),
+    ):
+        assert [node.value.item() for node in graph.nodes if node.kind == "output"] == [6, 1, 3]
+        assert [edge.target for edge in graph.edges][-3:] == list(graph.roots)
+        assert by_name(graph)["x"].grad.item() == 3.0
+
+
+def test_inputs_passed_on_by_detach_are_marked():
+    x = scalar(3.0, name="x")
+    y = x * 2
+    for graph in (
+        trace("draw", x.detach() * x),
+        trace("draw", y.detach() * y, names={"y": y}),
+        trace("draw", lambda x: x.detach() * x, [x]),
+        trace("draw", lambda x: (x.detach() * 2) * x, [x]),
+    ):
+        assert [edge.detached for edge in graph.edges].count(True) == 1
+    assert not any(edge.detached for edge in trace("draw", x * x).edges)
+    assert "mul <- x (detached), x" in str(draw(x.detach() * x))
+    assert "detached" in draw(x.detach() * x).source
+
+
+def test_tensors_computed_before_the_run_are_inputs():
+    before = scalar([1.0, 2.0]) * 5
+    for name in ("", "before"):
+        names = {name: before} if name else {}
+        graph = trace("draw", lambda x: x * before, [normal(2)], names=names, backward=True)
+        node = by_name(graph)["before (computed before)" if name else "computed before"]
+        assert (node.kind, node.value.tolist()) == ("input", [5.0, 10.0])
+        assert node.grad.tolist() == by_name(graph)["x"].value.tolist()
+    assert trace("draw", lambda: before).nodes[0].name == "computed before"
+
+
+def test_ops_of_another_thread_are_not_drawn():
+    def start(x):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(x.exp()))
+        thread.start()
+        thread.join()
+        return found[0] * 2
+
+    graph = trace("draw", start, [np.zeros(2)])
+    assert arrows(graph)[0] == ("computed elsewhere", "mul")
+    assert graph.nodes[0].value.tolist() == [1.0, 1.0]
 
 
 # Failures.

@@ -148,7 +148,7 @@ def _node(node: GraphNode, arrays: "_Arrays") -> dict[str, Any]:
 
 
 def _edge(edge: Edge, arrays: "_Arrays") -> dict[str, Any]:
-    names = ("source", "target", "input", "position")
+    names = ("source", "target", "input", "position", "detached")
     return {name: getattr(edge, name) for name in names} | {"grad": arrays.add(edge.grad)}
 
 

@@ -238,7 +238,9 @@ def to_text(picture: Picture) -> str:
     read: dict[Box, list[tuple[int, str]]] = {}
     for arrow in picture.arrows:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
-        read.setdefault(arrow.target, []).extend((edge.position, used) for edge in arrow.edges)
+        read.setdefault(arrow.target, []).extend(
+            (edge.position, f"{used} (detached)" if edge.detached else used) for edge in arrow.edges
+        )
     sources: dict[Box, list[str]] = {}
     for box, found in read.items():
         if box.kind == "op" and box.last is None:

@@ -87,12 +87,15 @@ def trace(
     is_current = True
     if isinstance(target, Variable | Mapping | tuple | list):
         expected = "expected a Tensor, or a model and its inputs"
-        found = [o for o in _flatten(who, "output", target, expected) if o[1].node is not None]
+        found = _flatten(who, "output", target, expected)
         tensors = [output for _, output in found]
-        held = [*tensors, *named.values()]
+        held = [*[tensor for tensor in tensors if tensor.requires_grad], *named.values()]
         step_of = _read_tape(who, tensors, held)
         is_current = _replay(step_of, held, keep)
-        outputs: list[tuple[str, Any]] = [(name, step_of[one.node]) for name, one in found]
+        outputs: list[tuple[str, Any]] = [
+            (name, step_of[one.node] if one.node is not None else _as_source(one, held))
+            for name, one in found
+        ]
         steps = list(step_of.values())
     elif callable(target):
         if isinstance(target, Module) and not inputs:
@@ -113,7 +116,10 @@ def trace(
         raise DtypeError(
             f"{who}: expected a Tensor, or a model and its inputs, got {type(target).__name__}."
         )
-    if not outputs and (run is None or run.error is None):
+    has_graph = any(not isinstance(source, _Constant) for _, source in outputs)
+    if run is None:
+        has_graph = bool(steps)
+    if not has_graph and (run is None or run.error is None):
         raise GraphError(
             f"{who}: no graph was recorded for this tensor. Compute it from tensors that require a "
             "gradient, outside no_grad()."
@@ -171,6 +177,7 @@ class _Step:
     target: Array | None = None
     """The array that an in-place operator such as `*=` copies the result into."""
     checksum: int = 0
+    is_recording: bool = False
     raised: Exception | None = None
     error: str = ""
     label: str = ""
@@ -192,13 +199,19 @@ def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) 
                 seen.add(edge)
                 waiting.append(edge)
     steps: dict[Any, _Step] = {}
-    constants = {id(tensor.data): tensor for tensor in held}
+    known: dict[int, Any] = {id(tensor.data): tensor.node or tensor for tensor in held}
+    for node in seen:
+        known |= {id(edge.data): edge for edge in node.edges if isinstance(edge, Variable)}
+        for place, position in enumerate(node.plan.inputs):
+            if isinstance(node.edges[position], Node | Variable):
+                known[id((node.saved or ())[place])] = node.edges[position]
     for node in sorted(seen, key=lambda node: node.order):
         inputs = [steps[edge] if type(edge) is Node else edge for edge in node.edges]
         for place, position in enumerate(node.plan.inputs):
             if inputs[position] is None and node.versions[place][0] <= node.order:
                 value = (node.saved or ())[place]
-                inputs[position] = constants.get(id(value), value)
+                source = known.get(id(value), value)
+                inputs[position] = steps.get(source, value) if type(source) is Node else source
         steps[node] = _Step(
             node.op,
             node.options,
@@ -241,7 +254,6 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         size = sum(np.size(array) for array in arrays)
         if keep is not None and size > _REPLAY_LIMIT:
             continue
-        _find_constant(step, arrays, tensors)
         out = _run_again(step, arrays)
         if out is None:
             continue
@@ -254,20 +266,6 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
                 other.value = None
             return False
     return True
-
-
-def _find_constant(step: _Step, arrays: list[Any], tensors: Sequence[Variable]) -> None:
-    """Set an unknown constant of a step to the named tensor that gives exactly the known result."""
-    unknown = [position for position, array in enumerate(arrays) if array is None]
-    if step.value is None or len(unknown) != 1 or step.options:
-        return
-    (position,) = unknown
-    for tensor in tensors:
-        if not tensor.requires_grad and tensor.shape in (step.shape, ()):
-            out = _run_again(step, [*arrays[:position], tensor.data, *arrays[position + 1 :]])
-            if out is not None and np.array_equal(out, step.value):
-                step.inputs[position], arrays[position] = tensor, tensor.data
-                return
 
 
 def _known(source: Any, step: _Step) -> Any:
@@ -329,6 +327,13 @@ class _Constant:
     name: str = ""
 
 
+def _as_source(tensor: Variable, held: Sequence[Variable]) -> "Variable | _Constant":
+    """Return an output without a node as it is drawn: a leaf, or a constant."""
+    if any(tensor is other for other in held):
+        return tensor
+    return _Constant(tensor.shape, tensor.dtype, np.array(tensor.data))
+
+
 class _Recorder(Observer):
     """Observer that stores each op as a step and finds the sources of its inputs."""
 
@@ -350,7 +355,7 @@ class _Recorder(Observer):
             return call()
         inputs = list(map(self.source, arrays))
         step = _Step(op, options, thread.state.scope, inputs, line=_short_line())
-        step.order = next(clock)
+        step.order, step.is_recording = next(clock), thread.state.recording
         step.indices = self._indices(options)
         self.steps.append(step)
         self._is_inside = True
@@ -390,7 +395,9 @@ class _Recorder(Observer):
             if isinstance(source, _Step) and source.order > getattr(edge, "order", 0):
                 continue  # the array was changed in place, without a node
             if type(edge) is Node:
-                step.inputs[position] = self.step_of.get(edge, source)
+                step.inputs[position] = self.step_of.get(edge, edge)
+                if isinstance(source, _Constant):
+                    self.values.setdefault(edge, source.value)
             elif isinstance(edge, Variable):
                 step.inputs[position] = edge
                 if isinstance(source, _Constant):
@@ -421,7 +428,7 @@ class _Recorder(Observer):
         self._arrays.append(array)
         self._source_of[id(array)] = source
         self._checksums[id(array)] = _checksum(array)
-        if isinstance(source, Variable):
+        if isinstance(source, Variable | Node):
             self.values.setdefault(source, _small(array, self.keep))
 
     def source(self, value: Any) -> Any:
@@ -429,6 +436,11 @@ class _Recorder(Observer):
         if isinstance(value, Variable):
             if value.node in self.step_of:
                 return self.step_of[value.node]
+            if value.node is not None:
+                self.values.setdefault(value.node, _small(value.data, self.keep))
+                return value.node
+            if value.requires_grad and id(value.data) not in self._source_of:
+                self.link(value.data, value)
             value = value.data
         if not isinstance(value, np.ndarray):
             return value
@@ -517,8 +529,8 @@ class _Run(Trial):
         self.values = self._recorder.values
         self._scopes: list[ModuleScope] = []
         for value in names.values():
-            if value.node is None:
-                self._recorder.link(value.data, value)
+            self._recorder.link(value.data, value.node or value)
+        self.start = next(clock)
 
     def note_module(self, module: Any) -> None:
         """Keep the state of a module that is about to be called, and note the call."""
@@ -563,10 +575,8 @@ class _Run(Trial):
         expected = f"expected {self.title} to return Tensors"
         outputs = []
         for name, output in _flatten(who, "output", result, expected):
-            source = recorder.source(output)
-            if not isinstance(source, _Constant):
-                outputs.append((name, source))
-                self.tensors.append(output)
+            outputs.append((name, recorder.source(output)))
+            self.tensors.append(output)
         return outputs, _needed(recorder.steps, [source for _, source in outputs])
 
     def _leaves(self, name: str, value: Any) -> Any:
@@ -834,7 +844,7 @@ class _Builder:
             self._add_grad(node, self.grads.get(step.node))
         for position, source in sources:
             name = op.input_name(position) if op is not None else ""
-            arrow = Arrow(source.id, node.id, name, position)
+            arrow = Arrow(source.id, node.id, name, position, _is_detached(step, position))
             self.arrow_of[step, position] = arrow
             self.graph.edges.append(arrow)
         if step.is_view and sources:
@@ -848,7 +858,7 @@ class _Builder:
             return None
         known: list[Any] = [
             np.broadcast_to(np.zeros((), source.dtype), source.shape)
-            if isinstance(source, _Step | Variable | _Constant)
+            if isinstance(source, _Step | Variable | Node | _Constant)
             else source
             for source in step.inputs
         ]
@@ -877,6 +887,12 @@ class _Builder:
         value = source
         if isinstance(source, _Constant):
             kind, name, value = source.kind, source.name, source.value
+        elif isinstance(source, Node):
+            is_older = self.run is not None and source.order < self.run.start
+            kind, note = "input", "computed before" if is_older else "computed elsewhere"
+            name = str(self.names.get(source) or source.name)
+            name = f"{name} ({note})" if name else note
+            value = self.run.values.get(source) if self.run is not None else None
         elif isinstance(source, Variable):
             kind = "parameter" if isinstance(source, Parameter) else "input"
             if self.run is not None:
@@ -934,6 +950,7 @@ class _Builder:
         with Recording(True), np.errstate(all="ignore"):
             total = functools.reduce(operator.add, [ops.sum(root) for root in roots])
             targets = {edge for step in self.steps for edge in _edges(step)}
+            targets |= {key for key in self.node_of if isinstance(key, Node | Variable)}
             walk = _GradientWalk(total.result_class, False, True, targets, keep=self.keep)
             for leaf, grad in walk.run(total, np.ones_like(total.data)).items():
                 # Hooks can change what backward() would store in .grad.
@@ -942,7 +959,9 @@ class _Builder:
             edge = key.node if isinstance(key, _Step) else key
             node.grad, node.gradient = walk.found.get(edge, (None, None))
         arrow_to = {arrow.target: arrow for arrow in self.graph.edges}
-        for root, output in zip(self.graph.nodes[-len(outputs) :], outputs, strict=True):
+        nodes = {node.id: node for node in self.graph.nodes}
+        for root_id, output in zip(self.graph.roots, outputs, strict=True):
+            root = nodes[root_id]
             if output.requires_grad:
                 ones = np.ones(output.shape, output.dtype)
                 root.grad, root.gradient = _small(ones, self.keep), _statistics(ones)
@@ -1017,6 +1036,19 @@ def _edges(step: _Step) -> list[Edge]:
     if step.node is None:
         return []
     return [step.node, *[edge for edge in step.node.edges if isinstance(edge, Node | Variable)]]
+
+
+def _is_detached(step: _Step, position: int) -> bool:
+    """Return whether an input has a gradient that this op does not contribute to."""
+    source = step.inputs[position]
+    source = source.node if isinstance(source, _Step) else source
+    if step.op is None or not (isinstance(source, Node | Variable) and source.dtype.kind == "f"):
+        return False
+    if isinstance(source, Variable) and not source.requires_grad:
+        return False
+    if step.node is None:
+        return step.is_recording and step.dtype is not None and step.dtype.kind == "f"
+    return step.node.edges[position] is None
 
 
 def _is_scalar(value: Any) -> bool:
