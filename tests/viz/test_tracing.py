@@ -96,6 +96,15 @@ def test_given_names_take_precedence():
     assert [n.name for n in trace("draw", y, names={"x": x, "y": y}).nodes][::2] == ["x", "y"]
 
 
+@each("name", ["\x00", "a\x1bb", "\ud800", "\t", "変数"])
+def test_any_name_can_be_drawn(name):
+    drawing = draw(scalar(2.0, name=name) * 1.0001)
+    shown = drawing.graph.nodes[0].name
+    assert shown == (name if name == "変数" else name.encode("unicode_escape").decode())
+    assert shown in drawing.to_svg()
+    assert "mul <- " + shown + ", 1.0001" in str(drawing)
+
+
 def test_gradients_of_leaves_and_retained_results_are_shown():
     x = scalar(3.0, name="x")
     y = x * 2

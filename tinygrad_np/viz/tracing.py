@@ -746,6 +746,12 @@ def _entries(who: str, name: str, value: Any) -> Iterator[tuple[str, Any]]:
 # From steps to the graph.
 
 
+def _printable(text: str) -> str:
+    """Escape what no font or file format can show, such as control characters; keep line breaks."""
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(shown)
+
+
 class _Builder:
     """Builds the nodes, arrows and module calls of a graph."""
 
@@ -794,6 +800,10 @@ class _Builder:
                 call.call, call.calls = number, len(calls)
         if self.run is not None:
             graph.title, graph.error = self.run.title, self.run.error
+        for item in [graph, *graph.nodes, *graph.calls]:
+            for name, value in vars(item).items():
+                if isinstance(value, str):
+                    setattr(item, name, _printable(value))
         return graph
 
     def _find_paths(self) -> dict[int, str]:
