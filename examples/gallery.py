@@ -43,9 +43,10 @@ def main() -> None:
     out = shared.output_folder(args.out, "runs/gallery")
     entries = []
     for title, pictures in SECTIONS.items():
-        entries.append(f"<h2>{title}</h2>")
-        for make in pictures:
-            entries.append(entry(make, out))
+        links = [f'<a href="#{make.__name__}">{summary(make)}</a>' for make in pictures]
+        entries += [f"<h2>{title}</h2>", f"<p>{' · '.join(links)}</p>", '<div class="pictures">']
+        entries += [entry(make, out) for make in pictures]
+        entries.append("</div>")
     write_bytes(out / "index.html", (PAGE + "\n".join(entries) + "\n").encode())
     print(f"{sum(map(len, SECTIONS.values()))} pictures: {out / 'index.html'}")
 
@@ -65,14 +66,19 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def summary(make: Callable[..., Any]) -> str:
+    """Return the first line of a docstring, for the page."""
+    return html.escape((inspect.getdoc(make) or "").removesuffix("."))
+
+
 def entry(make: Callable[..., Any], out: Path) -> str:
     """Write the picture that `make` returns; return its part of the page."""
     stem = make.__name__
-    title = (inspect.getdoc(make) or "").removesuffix(".")
+    title = summary(make)
     code = html.escape(inspect.getsource(make))
     if "folder" in inspect.signature(make).parameters:
         name = make(out).name
-        shown = f'<iframe src="{name}" title="{html.escape(title)}"></iframe>'
+        shown = f'<iframe src="{name}" title="{title}"></iframe>'
         shown += f'<p><a href="{name}">Open it on its own</a></p>'
     else:
         picture = make()
@@ -82,9 +88,9 @@ def entry(make: Callable[..., Any], out: Path) -> str:
         else:
             name = f"{stem}.svg"
             viz.render(picture, out / name)
-        shown = f'<a href="{name}"><img src="{name}" alt="{html.escape(title)}"></a>'
+        shown = f'<a href="{name}"><img src="{name}" alt="{title}"></a>'
     return (
-        f'<section id="{stem}"><h3>{html.escape(title)}</h3>\n{shown}\n'
+        f'<section id="{stem}"><h3>{title}</h3>\n{shown}\n'
         f"<details><summary>Code</summary><pre>{code}</pre></details></section>"
     )
 
@@ -94,15 +100,17 @@ PAGE = """<!doctype html>
 <title>Pictures made by tinygrad_np</title>
 <style>
 :root { color-scheme: light dark; }
-body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; font-family: sans-serif; }
-section { margin: 2rem 0 3rem; }
-img { max-width: 100%; height: auto; }
+body { max-width: 84rem; margin: 2rem auto; padding: 0 1rem; font-family: sans-serif; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }
+section { margin: 1rem; min-width: 0; }
+section:has(iframe) { grid-column: 1 / -1; }
+img { max-width: 100%; max-height: 48rem; }
 iframe { width: 100%; height: 44rem; border: 1px solid #8884; }
 pre { overflow-x: auto; background: #8881; padding: 0.8rem; }
 </style>
 <h1>Pictures made by tinygrad_np</h1>
 <p>Drawn by <code>python examples/gallery.py</code>. Click on a picture to see it in full size;
-point at a box of a graph to read its formula and its gradients.</p>
+there, point at a box of a graph to read its formula.</p>
 """
 
 
@@ -371,7 +379,8 @@ def curves() -> viz.Figure:
 
 def predictions() -> viz.Figure:
     """A random sample of predictions."""
-    return viz.predictions(trained().test_set, trained().predicted, title="Predicted class")
+    title = "Predicted class (green: correct, red: incorrect)"
+    return viz.predictions(trained().test_set, trained().predicted, seed=1, title=title)
 
 
 def most_wrong() -> viz.Figure:
@@ -437,11 +446,13 @@ def loss_surface() -> viz.Figure:
 
 
 def learning_rates() -> viz.Figure:
-    """Which learning rates make the loss fall, and which make it explode."""
-    model = MnistCNNLight(generator=np.random.default_rng(0))
-    optimizer = optim.SGD(model.named_parameters(), lr=0.1, momentum=0.9)
+    """Which learning rates make the loss fall, and which are too large."""
+    generator = np.random.default_rng(0)
+    hidden, output = nn.Linear(784, 64, generator=generator), nn.Linear(64, 10, generator=generator)
+    model = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), output)
+    optimizer = optim.SGD(model.named_parameters(), lr=0.1)
     loader = data.DataLoader(digits()[0], batch_size=64, shuffle=True, seed=0)
-    return viz.learning_rates(model, optimizer, loader, steps=60)
+    return viz.learning_rates(model, optimizer, loader)
 
 
 def attention() -> viz.Figure:

@@ -155,6 +155,7 @@ def test_quantities_color_the_boxes_and_have_a_legend(color_by):
     model = nn.Sequential(nn.Linear(10, 100), nn.ReLU(), nn.Linear(100, 2))
     source = viz.draw(model, batch(64, 10), color_by=color_by).source
     assert source.count("≤ ") == len(theme.SCALE)
+    assert source.count(">grad norm ≤ ") == len(theme.SCALE) * (color_by == "gradient")
     boxes = source[source.index("box0 [") :]
     used = {style.fill for style in theme.SCALE if style.fill in boxes}
     assert theme.SCALE[-1].fill in used

@@ -212,6 +212,11 @@ def test_a_diamond_of_60_levels_is_drawn():
             "end in one of .svg.*, got 'a.foo'",
         ),
         (
+            lambda: viz.render(_small(), "a.svg"),
+            DtypeError,
+            r"render: expected a drawing, got Tensor\. Use viz.render\(viz.draw\(tensor\), path",
+        ),
+        (
             lambda: viz.draw(_small(), depth=-1),
             ArgumentError,
             "draw: expected `depth` to be an integer >= 0, got -1",

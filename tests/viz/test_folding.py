@@ -132,6 +132,14 @@ def test_an_expanded_block_is_not_folded_with_its_neighbors():
     ]
 
 
+def test_equal_blocks_that_expand_selects_fold_to_one():
+    graph = traced(Stack(4), batch(2, 4))
+    for options in ({}, {"max_boxes": 20}):
+        picture = fold(graph, expand=lambda module: isinstance(module, Block), **options)
+        assert titles(picture)[0] == "blocks.0 … blocks.3: Block ×4"
+        assert [box.kind for box in picture.boxes()].count("module") == 1  # the head
+
+
 def test_two_blocks_are_both_drawn():
     assert titles(fold(traced(Stack(2), batch(2, 4))))[::2] == [
         "blocks.0: Block",
@@ -199,6 +207,13 @@ def test_parameters_of_a_shared_module_are_drawn_once():
     assert not any(box.parameters for box in calls)
 
 
+def test_the_data_that_a_recorded_model_reads_is_drawn():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    picture = fold(trace("draw", model(Tensor(batch(3, 4)))))
+    assert [box.kind for box in picture.boxes()] == ["constant", "module", "module", "output"]
+    assert headings(picture)[0] == "data"
+
+
 def test_too_many_boxes_fold_modules_first():
     blocks = [Block(size) for size in (4, 4)]
     graph = traced(nn.Sequential(*blocks, nn.Linear(4, 4)), batch(2, 4))
@@ -260,3 +275,9 @@ def test_nodes_and_boxes_correspond():
 def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         fold(traced(Nested(), batch(5, 3)), **arguments)
+
+
+def test_an_unknown_path_among_many_modules_raises():
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))
+    with pytest.raises(ArgumentError, match=r"'0', '1', .* '7' and 4 more"):
+        fold(traced(model, batch(1, 4)), expand="blocks.7")

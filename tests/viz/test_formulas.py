@@ -54,6 +54,11 @@ def test_convolutions_show_what_the_user_wrote(options, expected):
     assert text_of(images(1, 4, 9, 9).conv2d(images(2, 4, 3, 3), **options)) == expected
 
 
+def test_pads_are_pairs_that_pad_accepts():
+    x = images(1, 1, 4, 4)
+    assert text_of(x.pad((0, 1, 0, 1))) == "padding=((0, 0), (0, 0), (0, 1), (0, 1))"
+
+
 @each(
     ("options", "expected"),
     [

@@ -55,6 +55,21 @@ def test_arrays_are_named_by_their_use():
     ]
 
 
+def test_layers_that_are_gone_are_named_by_their_kind():
+    y = nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor(batch(9, 4)))
+    assert str(viz.draw(y)).splitlines()[2:4] == [
+        "  Linear <- data  [weight 3 × 4, bias 3; 15 parameters; -> 9 × 3]",
+        "  ReLU <- Linear  [-> 9 × 3]",
+    ]
+
+
+def test_derivatives_are_in_the_text():
+    y, names = scalar_expression()
+    lines = str(viz.draw(y, names=names, derivatives=True)).splitlines()
+    assert lines[3] == "mul <- a (∂ = -3), b (∂ = 2)  [value -6]"
+    assert lines[6] == "y = pow <- tanh (∂ = 1.523), 2  [value 0.58]"
+
+
 def test_frames_are_indented_and_repeats_counted():
     lines = str(viz.draw(Stack(), batch(2, 4))).splitlines()
     assert lines[0].startswith("Stack: ")

@@ -130,6 +130,29 @@ def test_constants_that_were_not_saved_are_unknown():
     assert arrows(trace("draw", y * y, names={"equal": equal}))[1] == ("None", "add")
 
 
+def test_arrays_name_the_tensors_made_from_them():
+    images, labels, other = single(4, 3), np.array([0, 1, 1, 0]), np.zeros((4, 3))
+    names = {"images": images, "labels": labels, "other": other, "text": "ignored"}
+    layer = nn.Linear(3, 2).astype(np.float64)
+
+    def loss(x):
+        return layer(x + Tensor(images, np.float64)).cross_entropy(labels)
+
+    recorded = trace("draw", layer(Tensor(images, np.float64)).cross_entropy(labels), names=names)
+    run = trace("draw", loss, [other], names=names)
+    for graph, inputs in ((recorded, ["images", "labels"]), (run, ["other", "images", "labels"])):
+        assert [node.name for node in graph.nodes if node.kind == "input"] == inputs
+        assert ("labels", "cross_entropy_rows") in arrows(graph)
+
+
+def test_arrays_and_tensors_name_the_indices_of_a_recorded_embedding():
+    tokens = np.array([1, 3])
+    y = nn.Embedding(5, 2)(Tensor(tokens))
+    for given in (tokens, Tensor(tokens)):
+        graph = trace("draw", y, names={"tokens": given})
+        assert ("tokens", "advanced_index") in arrows(graph)
+
+
 def test_unknown_constants_have_no_dtype():
     constant = trace("draw", scalar(3.0) + Tensor(1.0, np.float64)).nodes[1]
     assert (constant.kind, constant.dtype, constant.value) == ("constant", None, None)
@@ -521,6 +544,8 @@ def fail(hidden):
         (Fails(fail), [(2, 3)], ("failed call", "", ["linear"]), ValueError),
         (lambda a, b: a @ b, [(2, 3), (2, 3)], ("matmul", None, ["a", "b"]), ShapeError),
         (lambda a, b: Tensor.cat(a, b), [(2, 3), (3, 2)], ("cat", None, ["a", "b"]), ShapeError),
+        (lambda a: np.sin(a), [(2,)], ("np.sin", None, ["a"]), DtypeError),
+        (lambda a: a["b"], [(2,)], ("getitem", None, ["a"]), DtypeError),
         (lambda a: fail(a), [(2,)], ("failed call", None, ["a"]), ValueError),
         (lambda a: fail(nn.ReLU()(a)), [(2,)], ("failed call", None, ["relu"]), ValueError),
         (lambda a: a.exp(), [(2,), (3,)], ("failed call", None, ["a", "input[1]"]), TypeError),

@@ -225,7 +225,8 @@ class _Writer:
                 ratio = self.most / self.least
                 marks = [self.least * ratio ** (step / steps) for step in range(1, steps + 1)]
             shown = [
-                (f"≤ {unit(mark)}", style) for mark, style in zip(marks, theme.SCALE, strict=True)
+                (_at_most(unit(mark)), style)
+                for mark, style in zip(marks, theme.SCALE, strict=True)
             ]
         # Of a fixed size, as a table otherwise grows to the width of the title.
         width = sum(math.ceil(theme.text_width(name, 9)) + 16 for name, _ in shown)
@@ -271,6 +272,10 @@ def _scaled(value: float, units: Sequence[str], base: float) -> str:
     while value >= base and power < len(units) - 1:
         value, power = value / base, power + 1
     return f"{value:.0f} {units[power]}" if value >= 100 else f"{value:.3g} {units[power]}"
+
+
+def _at_most(amount: str) -> str:
+    return amount.replace("norm", "norm ≤") if "norm" in amount else f"≤ {amount}"
 
 
 _UNITS: dict[str, Callable[[float], str]] = {

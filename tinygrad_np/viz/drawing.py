@@ -13,7 +13,7 @@ from typing import Any
 
 import graphviz
 
-from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.viz.dot import check_color_by, to_dot
 from tinygrad_np.viz.folding import Expand, Picture, fold
@@ -114,7 +114,7 @@ def draw(
             a function of Tensors. Buffers and random generators of a Module do not change.
         *inputs: the inputs of the model or function: Tensors or arrays, or tuples and lists of
             them.
-        names: names of tensors, such as `locals()`; entries that are not Tensors are ignored.
+        names: names of tensors and arrays, such as `locals()`; other entries are ignored.
         level: "module" draws layers as boxes, "op" draws every op.
         depth: levels of modules to expand: 0 draws the model as one box; None expands all that
             `level` allows.
@@ -176,10 +176,16 @@ def render(drawing: Drawing, path: str | Path) -> Path:
         The path of the file.
 
     Raises:
+        DtypeError: if `drawing` is not a Drawing.
         ArgumentError: if `path` has another suffix.
         DataError: if the file cannot be written, or if neither renderer is installed; the message
             then names the .dot file.
     """
+    if not isinstance(drawing, Drawing):
+        raise DtypeError(
+            f"render: expected a drawing, got {type(drawing).__name__}. "
+            "Use viz.render(viz.draw(tensor), path)."
+        )
     path = Path(path)
     kind = path.suffix.lstrip(".")
     if kind not in FORMATS:

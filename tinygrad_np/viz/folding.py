@@ -211,7 +211,8 @@ def _expanded(graph: Graph, expand: Expand) -> set[ModuleCall]:
         return {call for call in graph.calls if call.module is not None and expand(call.module)}
     paths = {expand} if isinstance(expand, str) else set(expand)
     if missing := paths - {call.path for call in graph.calls}:
-        known = ", ".join(sorted({repr(call.path) for call in graph.calls if call.path})[:8])
+        ran = list(dict.fromkeys(repr(call.path) for call in graph.calls if call.path))
+        known = ", ".join(ran[:8]) + (f" and {len(ran) - 8} more" if len(ran) > 8 else "")
         raise ArgumentError(
             f"draw: expected `expand` to contain paths of modules that ran, got "
             f"{min(missing)!r}. The modules are {known or 'none'}."
@@ -345,19 +346,23 @@ class _Folding:
     def _signature(self, item: _Item) -> Any:
         """Return what two equal items have in common; options of ops, such as indices, may differ.
 
-        Items that `expand` selects equal no other.
+        Items that `expand` selects equal only others that it selects.
         """
         call = item.call
-        if call is not None and call in self.around_opened:
-            return item
         about: Any = None
         if call is not None:
             # The paths may differ in numbers: `blocks.0.norm` and `blocks.1.norm`.
             path = re.sub(r"\d+", "0", call.path)
-            about = (path, call.kind, call.description, call.parameters)
+            is_opened = call in self.around_opened
+            about = (path, call.kind, call.description, call.parameters, is_opened)
         if isinstance(item, Frame):
             return (about, item.times, *map(self._signature, item.items))
-        return (about, item.times, *((node.op, node.shape, node.error) for node in item.nodes))
+        return (
+            about,
+            item.kind,
+            item.times,
+            *((node.op, node.shape, node.error) for node in item.nodes),
+        )
 
     def _longest_repeat(
         self, items: list[_Item], keys: list[int], place: dict[Box, int], start: int
@@ -465,7 +470,8 @@ class _Folding:
             is_shown = value is not None and value.size <= SMALL and value.ndim <= 2
             if node.kind in ("parameter", "buffer") and node.call is not None:
                 is_shown = False  # the box of its layer names it
-            if node.kind == "constant" and folded and not node.name:
+            is_inner = folded and not (node.name or self._is_data(node, user))
+            if node.kind == "constant" and is_inner:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
                 user.parameters.append(node)
@@ -491,6 +497,14 @@ class _Folding:
         ]
         _insert(self.root, before)
         self.root.items = first + self.root.items + outputs
+
+    def _is_data(self, node: GraphNode, box: Box | None) -> bool:
+        """Return whether an array is the input of a module, which reads no other."""
+        if not node.shape or box is None or box.kind != "module":
+            return False
+        sources = {edge.source for inner in box.nodes for edge in self.into.get(inner.id, [])}
+        kinds = {self.by_id[id].kind for id in sources if self.where.get(id) is not box}
+        return not kinds & {"op", "input"}
 
     # Limits.
 

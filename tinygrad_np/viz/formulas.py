@@ -30,7 +30,7 @@ def describe_options(op: Op, options: Options) -> str:
     """
     parts = []
     for name, value in options.items():
-        value = _merge(value) if name in _PER_AXIS else value
+        value = _merge(value) if name in _PER_AXIS and op.name != "pad_constant" else value
         usual = op.options.get(name, inspect.Parameter.empty)
         if usual is not inspect.Parameter.empty and _is_same(value, usual):
             continue
@@ -52,6 +52,8 @@ def _merge(value: Any) -> Any:
     """Return one number for nested tuples of equal numbers; (1, 2) for ((1, 1), (2, 2))."""
     if isinstance(value, tuple | list) and value:
         parts = [_merge(part) for part in value]
+        if any(isinstance(part, tuple) for part in parts):
+            return value
         return parts[0] if all(part == parts[0] for part in parts) else tuple(parts)
     return value
 

@@ -25,7 +25,7 @@ def call_title(item: Box | Frame, call: ModuleCall) -> str:
         last = _inner_path(item.outer, item.last.call.path)
         path = path if last == path else f"{path} … {last}"
     title = f"{call.kind}({call.description})" if call.description else call.kind
-    return f"{path}: {title}" if path else title
+    return title if path in ("", call.kind) else f"{path}: {title}"
 
 
 def _inner_path(outer: ModuleCall | None, path: str) -> str:
@@ -241,9 +241,10 @@ def to_text(picture: Picture) -> str:
     read: dict[Box, list[tuple[int, str]]] = {}
     for arrow in picture.arrows:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
-        read.setdefault(arrow.target, []).extend(
-            (edge.position, f"{used} (detached)" if edge.detached else used) for edge in arrow.edges
-        )
+        for edge in arrow.edges:
+            slope = "" if edge.derivative is None else f" (∂ = {edge.derivative:.4g})"
+            slope = " (detached)" if edge.detached else slope
+            read.setdefault(arrow.target, []).append((edge.position, used + slope))
     sources: dict[Box, list[str]] = {}
     for box, found in read.items():
         if box.kind == "op" and box.last is None:

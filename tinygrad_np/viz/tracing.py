@@ -62,8 +62,8 @@ def trace(
             function that returns them.
         inputs: arguments of the model or function: Tensors and arrays, also nested. Those of a
             float dtype become leaves of the graph.
-        names: tensors by name, for example `locals()`. Entries that are not Tensors, and names that
-            begin with an underscore, are ignored.
+        names: tensors and arrays by name, for example `locals()`. Other entries, and names that
+            begin with an underscore, are ignored. An array also names the Tensors made from it.
         backward: compute the gradient of the sum of the outputs with respect to every node. Hooks
             run, as in `Tensor.backward`.
         derivatives: compute the derivative of each edge between scalars.
@@ -83,6 +83,7 @@ def trace(
     ['input', 'mul', 'constant', 'add', 'output']
     """
     named = _check_names(who, names)
+    copied = [named[name] for name in named if not isinstance((names or {})[name], Variable)]
     run = None
     is_current = True
     if isinstance(target, Variable | Mapping | tuple | list):
@@ -90,7 +91,7 @@ def trace(
         found = _flatten(who, "output", target, expected)
         tensors = [output for _, output in found]
         held = [*[tensor for tensor in tensors if tensor.requires_grad], *named.values()]
-        step_of = _read_tape(who, tensors, held)
+        step_of = _read_tape(who, tensors, held, copied)
         is_current = _replay(step_of, held, keep)
         outputs: list[tuple[str, Any]] = [
             (name, step_of[one.node] if one.node is not None else _as_source(one, held))
@@ -103,11 +104,11 @@ def trace(
                 f"{who}: expected an input for the model {type(target).__name__}, got none. Pass "
                 f"a batch, for example {who}(model, images[:1])."
             )
-        run = _Run(who, target, named, keep)
+        run = _Run(who, target, named, copied, keep)
         outputs, steps = run.outputs(inputs)
         if run.failed_by_gradients:
             # An input that requires a gradient cannot be changed in place; others can.
-            other = _Run(who, target, named, keep, needs_gradients=False)
+            other = _Run(who, target, named, copied, keep, needs_gradients=False)
             found_without = other.outputs(inputs)
             if other.error is None:
                 run, (outputs, steps) = other, found_without
@@ -138,14 +139,31 @@ def trace(
 
 
 def _check_names(who: str, names: Any) -> dict[str, Variable]:
-    """Return the tensors among the entries of `names`, without private names such as `_`."""
+    """Return the tensors and arrays in `names` as tensors, without private names such as `_`."""
     if not (names is None or (isinstance(names, Mapping) and all(type(n) is str for n in names))):
         raise DtypeError(
             f"{who}: expected `names` to be a dict from names to tensors, got {kind_of(names)}. "
             'Try names={"x": x} or names=locals().'
         )
-    entries = (names or {}).items()
-    return {n: v for n, v in entries if isinstance(v, Variable) and not n.startswith("_")}
+    found = {}
+    for name, value in (names or {}).items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            value = Tensor.wrap(value)
+        if isinstance(value, Variable) and not name.startswith("_"):
+            found[name] = value
+    return found
+
+
+def _copy_of(array: Any, tensors: Sequence[Variable]) -> Variable | None:
+    """Return the only tensor with the contents of `array`, but perhaps another dtype, or None."""
+    if not isinstance(array, np.ndarray):
+        return None
+    found = {
+        id(tensor.data): tensor
+        for tensor in tensors
+        if tensor.shape == array.shape and _is_equal(tensor.data.astype(array.dtype), array)
+    }
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 # Steps: the ops of a graph, read from the tape or from a run.
@@ -183,8 +201,13 @@ class _Step:
     label: str = ""
 
 
-def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) -> dict[Any, _Step]:
-    """Return the op of each node that the outputs depend on, oldest first."""
+def _read_tape(
+    who: str, outputs: Sequence[Variable], held: Sequence[Variable], copied: Sequence[Variable]
+) -> dict[Any, _Step]:
+    """Return the op of each node that the outputs depend on, oldest first.
+
+    A saved array is the tensor in `held` with this array, or that in `copied` with its contents.
+    """
     waiting: list[Node] = [output.node for output in outputs if output.node is not None]
     seen = set(waiting)
     while waiting:
@@ -205,13 +228,17 @@ def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) 
         for place, position in enumerate(node.plan.inputs):
             if isinstance(node.edges[position], Node | Variable):
                 known[id((node.saved or ())[place])] = node.edges[position]
+    leaves = [tensor for tensor in held if tensor.dtype.kind in "iub" and tensor.node is None]
     for node in sorted(seen, key=lambda node: node.order):
         inputs = [steps[edge] if type(edge) is Node else edge for edge in node.edges]
         for place, position in enumerate(node.plan.inputs):
             if inputs[position] is None and node.versions[place][0] <= node.order:
                 value = (node.saved or ())[place]
-                source = known.get(id(value), value)
-                inputs[position] = steps.get(source, value) if type(source) is Node else source
+                source = known.get(id(value))
+                source = steps.get(source) if type(source) is Node else source
+                source = _copy_of(value, copied) if source is None else source
+                inputs[position] = value if source is None else source
+        found = [(name, _copy_of(index, leaves)) for name, index in _index_arrays(node.options)]
         steps[node] = _Step(
             node.op,
             node.options,
@@ -222,6 +249,7 @@ def _read_tape(who: str, outputs: Sequence[Variable], held: Sequence[Variable]) 
             node.dtype,
             node.order,
             is_view=node.op.view,
+            indices=[(name, leaf) for name, leaf in found if leaf is not None],
         )
     return steps
 
@@ -337,8 +365,9 @@ def _as_source(tensor: Variable, held: Sequence[Variable]) -> "Variable | _Const
 class _Recorder(Observer):
     """Observer that stores each op as a step and finds the sources of its inputs."""
 
-    def __init__(self, keep: int | None) -> None:
+    def __init__(self, keep: int | None, copied: Sequence[Variable]) -> None:
         self.keep = keep
+        self.copied = copied
         self.steps: list[_Step] = []
         self.step_of: dict[Node, _Step] = {}
         self.values: dict[Any, Array | None] = {}
@@ -417,10 +446,9 @@ class _Recorder(Observer):
     def _indices(self, options: Options) -> list[tuple[str, Any]]:
         """Return the names and sources of the index arrays in options."""
         return [
-            (name, self._source_of[id(part)])
-            for name, value in options.items()
-            for part in (value if isinstance(value, tuple) else (value,))
-            if id(part) in self._source_of
+            (name, self._source_of[id(index)])
+            for name, index in _index_arrays(options)
+            if id(index) in self._source_of
         ]
 
     def link(self, array: Array, source: Any) -> None:
@@ -445,10 +473,12 @@ class _Recorder(Observer):
         if not isinstance(value, np.ndarray):
             return value
         if id(value) not in self._source_of:
-            name = next((name for name, other in _module_inputs() if other is value), "")
-            self.link(
-                value, _Constant(value.shape, value.dtype, _small(value, self.keep), name=name)
-            )
+            source: Any = _copy_of(value, self.copied)
+            if source is None:
+                name = next((name for name, other in _module_inputs() if other is value), "")
+                small = _small(value, self.keep)
+                source = _Constant(value.shape, value.dtype, small, name=name)
+            self.link(value, source)
         checksum = _checksum(value)
         if checksum != self._checksums[id(value)]:
             self.link(value, self._change(value, checksum))
@@ -483,6 +513,14 @@ def _in_place_target() -> Array | None:
     return None
 
 
+def _index_arrays(options: Options) -> Iterator[tuple[str, Array]]:
+    """Yield the arrays in options, such as the index of an embedding, with the option's name."""
+    for name, value in options.items():
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, np.ndarray) and part.ndim:
+                yield name, part
+
+
 def _module_inputs() -> Iterator[tuple[str, Array]]:
     """Yield the names and arrays of the inputs of the module calls under way, innermost first."""
     frame = inspect.currentframe()
@@ -506,6 +544,7 @@ class _Run(Trial):
         who: str,
         target: Callable[..., Any],
         names: Mapping[str, Variable],
+        copied: Sequence[Variable],
         keep: int | None,
         needs_gradients: bool = True,
     ) -> None:
@@ -525,7 +564,7 @@ class _Run(Trial):
         self._who = who
         self._needs_gradients = needs_gradients
         self._has_new_gradients = False
-        self._recorder = _Recorder(keep)
+        self._recorder = _Recorder(keep, copied)
         self.values = self._recorder.values
         self._scopes: list[ModuleScope] = []
         for value in names.values():
@@ -631,10 +670,12 @@ class _Run(Trial):
             elif was_outside and not step.label and code.co_filename != __file__:
                 # The user's code called a function or method of this package.
                 made_from = known.get("op") or known.get("function")
-                step.label = getattr(made_from, "name", "") or code.co_name
+                step.label = getattr(made_from, "name", "") or code.co_name.strip("_")
                 count = code.co_argcount + code.co_kwonlyargcount
                 count += bool(code.co_flags & inspect.CO_VARARGS)
                 values = [known.get(name) for name in code.co_varnames[:count]]
+                if code is Tensor.__array_ufunc__.__code__:
+                    step.label, values = f"np.{known['ufunc'].__name__}", known["inputs"]
         flat = [
             v for value in values for v in (value if isinstance(value, tuple | list) else [value])
         ]
@@ -779,7 +820,8 @@ class _Builder:
         self.grads: dict[Any, Variable] = {}
         """The `.grad` of results, by node."""
         for name, value in names.items():
-            leaf = run.leaf_of.get(id(value), value) if run is not None else value
+            leaves = run.leaf_of if run is not None else {}
+            leaf = leaves.get(id(value), leaves.get(id(value.data), value))
             self.names.setdefault(leaf.node or leaf, name)
         for tensor in [*names.values(), *tensors]:
             if tensor.node is not None:
@@ -854,6 +896,8 @@ class _Builder:
             self._add_grad(node, self.grads.get(step.node))
         for position, source in sources:
             name = op.input_name(position) if op is not None else ""
+            if source.kind == "parameter" and not source.name and len(name) > 1:
+                source.name = name  # its module is gone
             arrow = Arrow(source.id, node.id, name, position, _is_detached(step, position))
             self.arrow_of[step, position] = arrow
             self.graph.edges.append(arrow)
