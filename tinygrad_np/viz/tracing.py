@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np import ops
+from tinygrad_np import errors, ops
 from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
 from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.op import Op
@@ -608,7 +608,8 @@ class _Run(Trial):
                 isinstance(error, GraphError) and is_ours and self._has_new_gradients
             )
             failed = self._failed(error, arguments)
-            failed.error = ": ".join(filter(None, (type(error).__name__, str(error))))
+            own = failed.raised or error
+            failed.error = ": ".join(filter(None, (type(own).__name__, str(own))))
             roots = [failed, *[step for step in recorder.steps if step.node is not None]]
             return [], _needed(recorder.steps, roots)
         expected = f"expected {self.title} to return Tensors"
@@ -652,6 +653,9 @@ class _Run(Trial):
             causes.append(causes[-1].__cause__ or causes[-1].__context__)
         for step in reversed(steps):
             if step.raised is not None and step.raised in causes:
+                around: Any = causes[max(causes.index(step.raised) - 1, 0)]
+                if type(around).__module__ == errors.__name__:
+                    step.raised = around  # what the op raised, translated
                 return step
         step = _Step(None, {}, None, [])
         was_outside = False
