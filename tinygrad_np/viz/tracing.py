@@ -436,7 +436,7 @@ class _Recorder(Observer):
         return call()
 
     def on_copy(self, array: Array, copied: Array, call: Callable[[], T]) -> T:
-        """Note the source of an index array, of which the options of an op hold a copy."""
+        """Note the source of an index array; the options of an op will hold the copy."""
         source = self.source(array)
         # The options show other constants.
         if not isinstance(source, _Constant) or source.name:
