@@ -6,6 +6,7 @@ from typing import Self, TypeVar
 
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Node
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread, was_observed
 from tinygrad_np.typing import Options, Value, Values
 
@@ -33,6 +34,10 @@ class Observer(ContextDecorator):
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Observe a call of the forward function of an op."""
+        return call()
+
+    def on_copy(self, array: Array, copied: Array, call: Callable[[], T]) -> T:
+        """Observe the copy of an index array that the options of an op will hold."""
         return call()
 
     def on_record(self, node: Node, call: Callable[[], T]) -> T:

@@ -74,7 +74,7 @@ def test_outputs_of_a_run_are_drawn_even_without_a_gradient():
     drawing = viz.draw(Returns(lambda out: (out.argmax(1), out)), normal(1, 3))
     assert outputs_in(drawing) == {"output[0]": 1, "output[1]": 1}
     out = Returns(lambda out: out)(Tensor(normal(1, 3)))
-    assert outputs_in(viz.draw((out.argmax(1), out))) == {"output[1]": 1}
+    assert outputs_in(viz.draw((out.argmax(1), out))) == {"output[0]": 1, "output[1]": 1}
 
 
 def test_models_with_several_inputs_and_outputs_are_drawn():

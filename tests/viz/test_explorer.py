@@ -170,7 +170,8 @@ def test_all_fields_arrive():
         "grad": None,
     }  # fmt: skip
     assert content["edges"] == [
-        {"source": "n0", "target": "n1", "input": "x", "position": 2, "grad": 0, "summed": ""}
+        {"source": "n0", "target": "n1", "input": "x", "position": 2, "detached": False}
+        | {"grad": 0, "summed": ""}
     ]
     assert content["calls"] == [
         {"id": "m0", "path": "fc", "kind": "Linear", "description": "2, 3", "parameters": 9,

@@ -5,6 +5,7 @@
 
 import json
 import operator
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.tools import each, normal
 from tinygrad_np import Tensor, checkpoint, enable_grad, nn, no_grad, op, ops
 from tinygrad_np.autograd.backward import gradient
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.viz import draw
 from tinygrad_np.viz.tracing import trace
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,6 +96,15 @@ def test_given_names_take_precedence():
     assert [n.name for n in trace("draw", y, names={"x": x, "y": y}).nodes][::2] == ["x", "y"]
 
 
+@each("name", ["\x00", "a\x1bb", "\ud800", "\t", "変数"])
+def test_any_name_can_be_drawn(name):
+    drawing = draw(scalar(2.0, name=name) * 1.0001)
+    shown = drawing.graph.nodes[0].name
+    assert shown == (name if name == "変数" else name.encode("unicode_escape").decode())
+    assert shown in drawing.to_svg()
+    assert "mul <- " + shown + ", 1.0001" in str(drawing)
+
+
 def test_gradients_of_leaves_and_retained_results_are_shown():
     x = scalar(3.0, name="x")
     y = x * 2
@@ -109,6 +120,14 @@ def test_saved_constants_that_are_named_are_inputs():
     x, data = scalar(3.0), Tensor([1.0, 2.0], np.float64)
     node = by_name(trace("draw", x * data, names={"data": data}))["data"]
     assert (node.kind, node.value.tolist()) == ("input", [1.0, 2.0])
+
+
+def test_constants_that_were_not_saved_are_unknown():
+    """An equal tensor among the names need not be the one that was added."""
+    x = scalar([2.0, 3.0], name="x")
+    y = x + Tensor([1.0, 1.0], np.float64)
+    equal = Tensor([1.0, 1.0], np.float64)
+    assert arrows(trace("draw", y * y, names={"equal": equal}))[1] == ("None", "add")
 
 
 def test_arrays_name_the_tensors_made_from_them():
@@ -132,17 +151,6 @@ def test_arrays_and_tensors_name_the_indices_of_a_recorded_embedding():
     for given in (tokens, Tensor(tokens)):
         graph = trace("draw", y, names={"tokens": given})
         assert ("tokens", "advanced_index") in arrows(graph)
-
-
-def test_named_constants_are_found_by_their_result():
-    """The op `sub` saves nothing, but its result is saved by the square."""
-    w, b = scalar(2.0, name="w"), scalar(0.5, name="b")
-    x, y, other = (Tensor(normal(3, seed=seed), np.float64) for seed in range(3))
-    loss = ((w * x + b - y) ** 2).sum()
-    graph = trace("draw", loss, names={"other": other, "y": y, "x": x})
-    assert ("y", "sub") in arrows(graph)
-    assert ("x", "mul") in arrows(graph)
-    assert values(graph)["y"] == y.tolist()
 
 
 def test_unknown_constants_have_no_dtype():
@@ -328,6 +336,48 @@ def test_in_place_changes_without_a_node_are_ops():
     assert [node.op for node in graph.nodes if node.op] == ["argmax", "add", "mul"]
 
 
+def assign_entry(x):
+    x[0] = 0.0
+    return x * 2
+
+
+def scale_view(x):
+    view = x[0:1]
+    view *= 10
+    return x * 2
+
+
+def write_data(x):
+    x.data[1] = 7.0
+    return x * 2
+
+
+@each(
+    ("function", "changed"),
+    [(assign_entry, [0.0, 2.0]), (scale_view, [10.0, 2.0]), (write_data, [1.0, 7.0])],
+)
+def test_inputs_changed_without_a_node_show_both_values(function, changed):
+    graph = trace("draw", function, [Tensor([1.0, 2.0])])
+    assert arrows(graph)[:2] == [("x", "changed in place"), ("changed in place", "mul")]
+    found = values(graph)
+    assert (found["x"], found["changed in place"]) == ([1.0, 2.0], changed)
+    assert found["mul"] == [2 * value for value in changed]
+
+
+def test_results_changed_inside_no_grad_are_drawn_in_order():
+    def change(x):
+        with no_grad():
+            hidden = x.exp()
+            hidden[0:1] = 0
+            hidden *= 10
+            hidden.data[1] = 5.0
+            return hidden * x
+
+    graph = trace("draw", change, [normal(100)])
+    names = [node.op for node in graph.nodes if node.op]
+    assert names == ["exp", "changed in place", "mul", "changed in place", "mul"]
+
+
 def test_an_input_passed_twice_is_one_node():
     x = normal(2)
     graph = trace("draw", lambda a, b, *c: a * b + c[0], [x, x, 1.5])
@@ -370,6 +420,38 @@ def test_checkpoints_are_one_op():
     assert by_name(graph)["weight"].gradient.norm > 0
 
 
+def test_indices_are_attributed_to_the_tensor_that_was_passed():
+    table, index = Tensor(normal(3, 2)), np.array([0, 1])
+
+    def pick(i, o):
+        return table[i, o] * o.float()
+
+    expected = [("i", "advanced_index"), ("o", "advanced_index")]
+    graph = trace("draw", pick, [Tensor(index), Tensor(index)])
+    assert [arrow for arrow in arrows(graph) if arrow[1] == "advanced_index"][1:] == expected
+    graph = trace("draw", lambda x, o: x[index] * o.sum(), [table, Tensor(index)])
+    assert [arrow for arrow in arrows(graph) if arrow[1] == "advanced_index"] == [
+        ("x", "advanced_index")
+    ]
+
+
+def test_parameters_inside_checkpoints_have_paths():
+    model, x = nn.Sequential(nn.Linear(2, 2)), Tensor(single(1, 2))
+    for graph in (
+        trace("draw", checkpoint(model, x)),
+        trace("draw", lambda x: checkpoint(lambda x: model(x), x), [x]),
+    ):
+        assert {"0.weight", "0.bias"} <= by_name(graph).keys()
+
+
+def test_drawing_a_part_of_a_model_renames_no_parameter():
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2)))
+    before = [parameter.name for parameter in model.parameters()]
+    graph = trace("draw", model[0], [single(1, 2)])
+    assert {"0.weight", "0.bias"} <= by_name(graph).keys()
+    assert [parameter.name for _, parameter in model.named_parameters()] == before
+
+
 def test_runs_are_recorded_inside_no_grad():
     with no_grad():
         assert by_name(trace("draw", ops.exp, [normal(2)], backward=True))["exp"].gradient.norm > 1
@@ -381,6 +463,56 @@ def test_functions_without_gradients_are_drawn():
             return (x * 2).argmax()
 
     assert [n.op for n in trace("draw", choose, [normal(3)]).nodes if n.op] == ["mul", "argmax"]
+
+
+def test_outputs_without_a_graph_are_kept():
+    x, constant = scalar(3.0, name="x"), Tensor(1.0)
+    for graph in (
+        trace("draw", (x * 2, constant, x), backward=True),
+        trace("draw", lambda x: (x * 2, constant, x), [x], backward=True),
+    ):
+        assert [node.value.item() for node in graph.nodes if node.kind == "output"] == [6, 1, 3]
+        assert [edge.target for edge in graph.edges][-3:] == list(graph.roots)
+        assert by_name(graph)["x"].grad.item() == 3.0
+
+
+def test_inputs_passed_on_by_detach_are_marked():
+    x = scalar(3.0, name="x")
+    y = x * 2
+    for graph in (
+        trace("draw", x.detach() * x),
+        trace("draw", y.detach() * y, names={"y": y}),
+        trace("draw", lambda x: x.detach() * x, [x]),
+        trace("draw", lambda x: (x.detach() * 2) * x, [x]),
+    ):
+        assert [edge.detached for edge in graph.edges].count(True) == 1
+    assert not any(edge.detached for edge in trace("draw", x * x).edges)
+    assert "mul <- x (detached), x" in str(draw(x.detach() * x))
+    assert "detached" in draw(x.detach() * x).source
+
+
+def test_tensors_computed_before_the_run_are_inputs():
+    before = scalar([1.0, 2.0]) * 5
+    for name in ("", "before"):
+        names = {name: before} if name else {}
+        graph = trace("draw", lambda x: x * before, [normal(2)], names=names, backward=True)
+        node = by_name(graph)["before (computed before)" if name else "computed before"]
+        assert (node.kind, node.value.tolist()) == ("input", [5.0, 10.0])
+        assert node.grad.tolist() == by_name(graph)["x"].value.tolist()
+    assert trace("draw", lambda: before).nodes[0].name == "computed before"
+
+
+def test_ops_of_another_thread_are_not_drawn():
+    def start(x):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(x.exp()))
+        thread.start()
+        thread.join()
+        return found[0] * 2
+
+    graph = trace("draw", start, [np.zeros(2)])
+    assert arrows(graph)[0] == ("computed elsewhere", "mul")
+    assert graph.nodes[0].value.tolist() == [1.0, 1.0]
 
 
 # Failures.
@@ -444,6 +576,32 @@ def test_errors_that_the_function_handles_are_not_failures():
     assert [node.op for node in graph.nodes if node.op] == ["mul"]
 
 
+def test_the_op_that_caused_a_later_error_is_marked():
+    def wrap(y, bad):
+        try:
+            return y + bad
+        except ShapeError as error:
+            (y * 2).exp()
+            raise RuntimeError("wrapped") from error
+
+    graph = trace("draw", wrap, [normal(2), normal(3)])
+    assert str(graph.error) == "wrapped"
+    (failed,) = [node for node in graph.nodes if node.error]
+    assert failed.op == "add"
+    assert failed.error.startswith("ShapeError: add: ")
+
+
+def test_functions_that_raise_run_once():
+    calls = []
+
+    def refuse(x):
+        calls.append(x)
+        raise GraphError("mine")
+
+    assert str(trace("draw", refuse, [normal(2)]).error) == "mine"
+    assert len(calls) == 1
+
+
 # Gradients.
 
 
@@ -458,6 +616,16 @@ def test_gradients_are_those_of_backward():
         assert np.allclose(nodes[name].grad, parameter.grad.data)
         norm = np.linalg.norm(parameter.grad.data)
         assert np.isclose(nodes[name].gradient.norm, norm)
+
+
+def test_gradients_include_hooks_like_those_of_backward():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    y = x * 2
+    y.register_hook(lambda grad: grad * 3)
+    x.register_hook(lambda grad: grad * 10)
+    graph = trace("draw", y, backward=True)
+    y.sum().backward()
+    assert by_name(graph)["x"].grad.tolist() == x.grad.tolist() == [60.0, 60.0]
 
 
 def test_contributions_of_arrows_add_up_to_the_gradient():

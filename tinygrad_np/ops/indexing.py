@@ -11,6 +11,7 @@ from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels.reductions import add_at
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import run_observed, thread
 from tinygrad_np.typing import Shape, Value
 
 Key = Any
@@ -102,7 +103,12 @@ def _as_numpy(who: str, part: Any) -> Any:
             f"{who}: expected an index array of integers or bools, got dtype {part.dtype}. Try "
             ".int() or .bool()."
         )
-    return part.copy() if isinstance(part, np.ndarray) else part
+    if not isinstance(part, np.ndarray):
+        return part
+    copied = part.copy()
+    if thread.state.observers:
+        run_observed("on_copy", part, copied, call=lambda: None)
+    return copied
 
 
 @op(

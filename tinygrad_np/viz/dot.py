@@ -174,6 +174,9 @@ class _Writer:
         if arrow.repeat:
             attributes |= {"style": "dashed", "constraint": "false"}
             label = f"next: {label}" if label else "next"
+        elif all(edge.detached for edge in arrow.edges):
+            attributes["style"] = "dashed"
+            label = f"{label} detached".strip()
         elif arrow.view:
             attributes["style"] = "dotted"
             label = f"{label} view".strip()

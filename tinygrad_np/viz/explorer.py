@@ -46,7 +46,7 @@ def explore(
             function of Tensors, which is run on `inputs`.
         path: the file to write; ends in .html or .htm.
         *inputs: Tensors, arrays, or nested tuples and lists of them.
-        names: names of tensors; entries that are not Tensors are ignored.
+        names: names of tensors; entries that are neither Tensors nor arrays are ignored.
 
     Returns:
         The path of the file.
@@ -156,7 +156,7 @@ def _node(node: GraphNode, arrays: "_Arrays") -> dict[str, Any]:
 
 
 def _edge(edge: Edge, nodes: Mapping[str, GraphNode], arrays: "_Arrays") -> dict[str, Any]:
-    names = ("source", "target", "input", "position")
+    names = ("source", "target", "input", "position", "detached")
     source, target = nodes[edge.source], nodes[edge.target]
     return {name: getattr(edge, name) for name in names} | {
         "grad": arrays.add(edge.grad),

@@ -105,6 +105,8 @@ class Edge:
     input: str
     """Name of the input of the op, such as `weight`."""
     position: int = 0
+    detached: bool = False
+    """Whether no gradient flows to the source, as it was passed on by `detach()`."""
     derivative: float | None = None
     """Derivative of the target with respect to the source, if both are scalars."""
     grad: Array | None = None

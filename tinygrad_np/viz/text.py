@@ -221,7 +221,10 @@ def _number(value: float | bool) -> str:
 def _constant(node: GraphNode) -> str:
     """Return the values of a small vector or number, or an empty string."""
     value = node.value
-    return numbers(value) if value is not None and value.size <= SMALL and value.ndim < 2 else ""
+    if value is None or value.size > SMALL or value.ndim > 1:
+        return ""
+    # All digits that a user writes: 1.0001 is not 1.
+    return f"{value.item():.7g}" if value.dtype.kind == "f" and not value.ndim else numbers(value)
 
 
 def to_text(picture: Picture) -> str:
@@ -240,6 +243,7 @@ def to_text(picture: Picture) -> str:
         used = names[arrow.source] + (" of the step before" if arrow.repeat else "")
         for edge in arrow.edges:
             slope = "" if edge.derivative is None else f" (∂ = {edge.derivative:.4g})"
+            slope = " (detached)" if edge.detached else slope
             read.setdefault(arrow.target, []).append((edge.position, used + slope))
     sources: dict[Box, list[str]] = {}
     for box, found in read.items():

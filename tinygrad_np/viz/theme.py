@@ -1,8 +1,10 @@
 """The colors of graph pictures, in light and dark, and the widths of their texts."""
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import matplotlib
 from matplotlib.font_manager import FontProperties
@@ -90,7 +92,11 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     """
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    width, _, _ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(fname=font, size=size), ismath=False
-    )
+    # Wide characters, such as Chinese ones, are missing in the font, and as wide as a dash.
+    text = "".join("\u2014" if east_asian_width(c) in "WF" else c for c in text)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        width, _, _ = text_to_path.get_text_width_height_descent(
+            text, FontProperties(fname=font, size=size), ismath=False
+        )
     return float(width)

@@ -9,6 +9,7 @@ import functools
 import inspect
 import math
 import operator
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from tinygrad_np import ops
+from tinygrad_np import errors, ops
 from tinygrad_np.autograd.backward import Walk, propagate, sweep_of
+from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.autograd.tape import Edge, Node, Variable, clock, last_overwrite
 from tinygrad_np.checks import kind_of
@@ -62,7 +64,8 @@ def trace(
             float dtype become leaves of the graph.
         names: tensors and arrays by name, for example `locals()`. Other entries, and names that
             begin with an underscore, are ignored. An array also names the Tensors made from it.
-        backward: compute the gradient of the sum of the outputs with respect to every node.
+        backward: compute the gradient of the sum of the outputs with respect to every node. Hooks
+            run, as in `Tensor.backward`.
         derivatives: compute the derivative of each edge between scalars.
         keep: number of elements up to which arrays are kept; None keeps all of them.
 
@@ -72,7 +75,8 @@ def trace(
             does not contain numbers, or `names` is not a dict with names as keys.
         GraphError: if no graph was recorded, or the graph was freed by `backward`.
 
-    An exception raised by the model or function ends the run, and is stored in the graph.
+    An exception raised by the model or function ends the run, and is stored in the graph. A
+    function that changes an input in place runs a second time, without the input's gradient.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> [node.op or node.kind for node in trace("draw", x * x + 1).nodes]
@@ -84,12 +88,15 @@ def trace(
     is_current = True
     if isinstance(target, Variable | Mapping | tuple | list):
         expected = "expected a Tensor, or a model and its inputs"
-        found = [o for o in _flatten(who, "output", target, expected) if o[1].node is not None]
+        found = _flatten(who, "output", target, expected)
         tensors = [output for _, output in found]
-        held = [*tensors, *named.values()]
+        held = [*[tensor for tensor in tensors if tensor.requires_grad], *named.values()]
         step_of = _read_tape(who, tensors, held, copied)
         is_current = _replay(step_of, held, keep)
-        outputs: list[tuple[str, Any]] = [(name, step_of[one.node]) for name, one in found]
+        outputs: list[tuple[str, Any]] = [
+            (name, step_of[one.node] if one.node is not None else _as_source(one, held))
+            for name, one in found
+        ]
         steps = list(step_of.values())
     elif callable(target):
         if isinstance(target, Module) and not inputs:
@@ -99,7 +106,7 @@ def trace(
             )
         run = _Run(who, target, named, copied, keep)
         outputs, steps = run.outputs(inputs)
-        if isinstance(run.error, GraphError):
+        if run.failed_by_gradients:
             # An input that requires a gradient cannot be changed in place; others can.
             other = _Run(who, target, named, copied, keep, needs_gradients=False)
             found_without = other.outputs(inputs)
@@ -110,7 +117,10 @@ def trace(
         raise DtypeError(
             f"{who}: expected a Tensor, or a model and its inputs, got {type(target).__name__}."
         )
-    if not outputs and (run is None or run.error is None):
+    has_graph = any(not isinstance(source, _Constant) for _, source in outputs)
+    if run is None:
+        has_graph = bool(steps)
+    if not has_graph and (run is None or run.error is None):
         raise GraphError(
             f"{who}: no graph was recorded for this tensor. Compute it from tensors that require a "
             "gradient, outside no_grad()."
@@ -145,12 +155,15 @@ def _check_names(who: str, names: Any) -> dict[str, Variable]:
 
 
 def _copy_of(array: Any, tensors: Sequence[Variable]) -> Variable | None:
-    """Return the tensor with the same contents as `array`, but perhaps another dtype, or None."""
-    if isinstance(array, np.ndarray):
-        for tensor in tensors:
-            if tensor.shape == array.shape and _is_equal(tensor.data.astype(array.dtype), array):
-                return tensor
-    return None
+    """Return the only tensor with the contents of `array`, but perhaps another dtype, or None."""
+    if not isinstance(array, np.ndarray):
+        return None
+    found = {
+        id(tensor.data): tensor
+        for tensor in tensors
+        if tensor.shape == array.shape and _is_equal(tensor.data.astype(array.dtype), array)
+    }
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 # Steps: the ops of a graph, read from the tape or from a run.
@@ -162,7 +175,7 @@ class _Step:
 
     `inputs` has one entry per input of the op: the step that computed it, a leaf, a constant number
     or array, or None if the constant is unknown or the input was omitted. `indices` has the sources
-    of options that are arrays, such as the index of an embedding, by name.
+    of options that are arrays, such as the index of an embedding, with their names.
     """
 
     op: Op | None
@@ -178,7 +191,11 @@ class _Step:
     flops: int | None = None
     seconds: float | None = None
     line: str = ""
-    indices: Mapping[str, Any] = field(default_factory=dict)
+    indices: Sequence[tuple[str, Any]] = ()
+    target: Array | None = None
+    """The array that an in-place operator such as `*=` copies the result into."""
+    checksum: int = 0
+    is_recording: bool = False
     raised: Exception | None = None
     error: str = ""
     label: str = ""
@@ -205,17 +222,23 @@ def _read_tape(
                 seen.add(edge)
                 waiting.append(edge)
     steps: dict[Any, _Step] = {}
-    constants = {id(tensor.data): tensor for tensor in held}
+    known: dict[int, Any] = {id(tensor.data): tensor.node or tensor for tensor in held}
+    for node in seen:
+        known |= {id(edge.data): edge for edge in node.edges if isinstance(edge, Variable)}
+        for place, position in enumerate(node.plan.inputs):
+            if isinstance(node.edges[position], Node | Variable):
+                known[id((node.saved or ())[place])] = node.edges[position]
     leaves = [tensor for tensor in held if tensor.dtype.kind in "iub" and tensor.node is None]
     for node in sorted(seen, key=lambda node: node.order):
         inputs = [steps[edge] if type(edge) is Node else edge for edge in node.edges]
         for place, position in enumerate(node.plan.inputs):
             if inputs[position] is None and node.versions[place][0] <= node.order:
                 value = (node.saved or ())[place]
-                source = constants.get(id(value))
+                source = known.get(id(value))
+                source = steps.get(source) if type(source) is Node else source
                 source = _copy_of(value, copied) if source is None else source
                 inputs[position] = value if source is None else source
-        indices = {name: _copy_of(index, leaves) for name, index in _index_arrays(node.options)}
+        found = [(name, _copy_of(index, leaves)) for name, index in _index_arrays(node.options)]
         steps[node] = _Step(
             node.op,
             node.options,
@@ -226,7 +249,7 @@ def _read_tape(
             node.dtype,
             node.order,
             is_view=node.op.view,
-            indices={name: leaf for name, leaf in indices.items() if leaf is not None},
+            indices=[(name, leaf) for name, leaf in found if leaf is not None],
         )
     return steps
 
@@ -259,7 +282,6 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
         size = sum(np.size(array) for array in arrays)
         if keep is not None and size > _REPLAY_LIMIT:
             continue
-        _find_constant(step, arrays, tensors)
         out = _run_again(step, arrays)
         if out is None:
             continue
@@ -272,20 +294,6 @@ def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int
                 other.value = None
             return False
     return True
-
-
-def _find_constant(step: _Step, arrays: list[Any], tensors: Sequence[Variable]) -> None:
-    """Set an unknown constant of a step to the named tensor that gives exactly the known result."""
-    unknown = [position for position, array in enumerate(arrays) if array is None]
-    if step.value is None or len(unknown) != 1 or step.options:
-        return
-    (position,) = unknown
-    for tensor in tensors:
-        if not tensor.requires_grad and tensor.shape in (step.shape, ()):
-            out = _run_again(step, [*arrays[:position], tensor.data, *arrays[position + 1 :]])
-            if out is not None and np.array_equal(out, step.value):
-                step.inputs[position], arrays[position] = tensor, tensor.data
-                return
 
 
 def _known(source: Any, step: _Step) -> Any:
@@ -347,6 +355,13 @@ class _Constant:
     name: str = ""
 
 
+def _as_source(tensor: Variable, held: Sequence[Variable]) -> "Variable | _Constant":
+    """Return an output without a node as it is drawn: a leaf, or a constant."""
+    if any(tensor is other for other in held):
+        return tensor
+    return _Constant(tensor.shape, tensor.dtype, np.array(tensor.data))
+
+
 class _Recorder(Observer):
     """Observer that stores each op as a step and finds the sources of its inputs."""
 
@@ -355,12 +370,13 @@ class _Recorder(Observer):
         self.copied = copied
         self.steps: list[_Step] = []
         self.step_of: dict[Node, _Step] = {}
+        self.values: dict[Any, Array | None] = {}
+        """The value of each leaf when it was first seen, if small."""
         self._source_of: dict[int, Any] = {}
+        self._checksums: dict[int, int] = {}
         # All arrays seen, kept alive so that no two have the same id.
         self._arrays: list[Any] = []
-        self._index_arrays: list[tuple[Array, Any]] = []
         self._is_inside = False
-        self._start = next(clock)
 
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         """Run a forward function and store it as a step."""
@@ -368,7 +384,7 @@ class _Recorder(Observer):
             return call()
         inputs = list(map(self.source, arrays))
         step = _Step(op, options, thread.state.scope, inputs, line=_short_line())
-        step.order = next(clock)
+        step.order, step.is_recording = next(clock), thread.state.recording
         step.indices = self._indices(options)
         self.steps.append(step)
         self._is_inside = True
@@ -389,7 +405,9 @@ class _Recorder(Observer):
         step.shape, step.dtype, step.value = out.shape, out.dtype, _small(out, self.keep)
         step.flops = _flops(op, arrays, options, out)
         step.is_view = op.view and np.may_share_memory(out, arrays[0])
+        step.target = _in_place_target()
         self.link(out, step)
+        step.checksum = self._checksums[id(out)]
         return cast(T, (out, *rest) if isinstance(results, tuple) else out)
 
     def on_record(self, node: Node, call: Callable[[], T]) -> T:
@@ -402,75 +420,97 @@ class _Recorder(Observer):
             self.steps.append(step)
         step.node, step.order = node, node.order
         for position, edge in enumerate(node.edges):
-            if isinstance(edge, Variable):
+            source = step.inputs[position]
+            if isinstance(source, _Step) and source.order > getattr(edge, "order", 0):
+                continue  # the array was changed in place, without a node
+            if type(edge) is Node:
+                step.inputs[position] = self.step_of.get(edge, edge)
+                if isinstance(source, _Constant):
+                    self.values.setdefault(edge, source.value)
+            elif isinstance(edge, Variable):
                 step.inputs[position] = edge
-            elif type(edge) is Node and edge in self.step_of:
-                step.inputs[position] = self.step_of[edge]
+                if isinstance(source, _Constant):
+                    self._source_of[id(edge.data)] = edge
+                    self.values.setdefault(edge, source.value)
         self.step_of[node] = step
         return call()
 
-    def _indices(self, options: Options) -> dict[str, Any]:
-        """Return the sources of the index arrays in options.
+    def on_copy(self, array: Array, copied: Array, call: Callable[[], T]) -> T:
+        """Note the source of an index array; the options of an op will hold the copy."""
+        source = self.source(array)
+        # The options show other constants.
+        if not isinstance(source, _Constant) or source.name:
+            self.link(copied, source)
+        return call()
 
-        Indexing copies such an array, so its source is the newest array with the same entries.
-        """
-        found = {}
-        for name, index in _index_arrays(options):
-            source = self._index_source(index)
-            if source is not None:
-                found[name] = source
-        return found
-
-    def _index_source(self, index: Array) -> Any:
-        for array, source in reversed(self._index_arrays):
-            if np.array_equal(array, index):
-                return source
-        for name, array in _module_inputs():
-            if array.dtype.kind in "iub" and np.array_equal(array, index):
-                return self._link_constant(array, name)
-        return None
-
-    def _link_constant(self, array: Array, name: str) -> "_Constant":
-        constant = _Constant(array.shape, array.dtype, _small(array, self.keep), name=name)
-        self.link(array, constant)
-        return constant
+    def _indices(self, options: Options) -> list[tuple[str, Any]]:
+        """Return the names and sources of the index arrays in options."""
+        return [
+            (name, self._source_of[id(index)])
+            for name, index in _index_arrays(options)
+            if id(index) in self._source_of
+        ]
 
     def link(self, array: Array, source: Any) -> None:
         """Remember the step, leaf or constant that an array comes from."""
         self._arrays.append(array)
         self._source_of[id(array)] = source
-        is_named = isinstance(source, _Step | Variable) or source.name
-        if array.dtype.kind in "iub" and is_named:
-            self._index_arrays.append((array, source))
+        self._checksums[id(array)] = _checksum(array)
+        if isinstance(source, Variable | Node):
+            self.values.setdefault(source, _small(array, self.keep))
 
     def source(self, value: Any) -> Any:
         """Return the source of an input, a Variable or an array; numbers and None are their own."""
         if isinstance(value, Variable):
             if value.node in self.step_of:
                 return self.step_of[value.node]
+            if value.node is not None:
+                self.values.setdefault(value.node, _small(value.data, self.keep))
+                return value.node
+            if value.requires_grad and id(value.data) not in self._source_of:
+                self.link(value.data, value)
             value = value.data
         if not isinstance(value, np.ndarray):
             return value
         if id(value) not in self._source_of:
-            copied = _copy_of(value, self.copied)
-            if copied is not None:
-                self.link(value, copied)
-            else:
+            source: Any = _copy_of(value, self.copied)
+            if source is None:
                 name = next((name for name, other in _module_inputs() if other is value), "")
-                self._link_constant(value, name)
-        source = self._source_of[id(value)]
-        if self._was_changed(source, value):
-            # An in-place operator copied the result of an op into the array.
-            same = [s for s in self.steps if _is_equal(s.value, value)]
-            source = self._source_of[id(value)] = same[-1] if same else source
-        return source
+                small = _small(value, self.keep)
+                source = _Constant(value.shape, value.dtype, small, name=name)
+            self.link(value, source)
+        checksum = _checksum(value)
+        if checksum != self._checksums[id(value)]:
+            self.link(value, self._change(value, checksum))
+        return self._source_of[id(value)]
 
-    def _was_changed(self, source: Any, array: Array) -> bool:
-        """Return whether an array was changed in place, without a node, since its source ran."""
-        if isinstance(source, Variable):
-            return source.version[0] > self._start
-        is_known = isinstance(source, _Step) and source.node is None and source.value is not None
-        return is_known and not _is_equal(source.value, array)
+    def _change(self, array: Array, checksum: int) -> _Step:
+        """Return the step that changed an array in place without a node; add one if unknown."""
+        source = self._source_of[id(array)]
+        changes = [step for step in self.steps if step.target is array]
+        if changes and changes[-1].order > getattr(source, "order", 0):
+            source = changes[-1]
+            if source.checksum == checksum:
+                return source
+        step = _Step(None, {}, thread.state.scope, [source])
+        step.label, step.order = "changed in place", next(clock)
+        step.shape, step.dtype, step.value = array.shape, array.dtype, _small(array, self.keep)
+        self.steps.append(step)
+        return step
+
+
+def _checksum(array: Array) -> int:
+    return zlib.crc32(array.tobytes())
+
+
+def _in_place_target() -> Array | None:
+    """Return the array that the running op changes, if an in-place operator called it."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code is update.__code__:
+            return cast(Array, frame.f_locals["target"].data)
+        frame = frame.f_back
+    return None
 
 
 def _index_arrays(options: Options) -> Iterator[tuple[str, Array]]:
@@ -512,18 +552,24 @@ class _Run(Trial):
         self.target = target
         self.title = getattr(target, "__name__", type(target).__name__).strip("<>")
         self.error: Exception | None = None
+        self.failed_by_gradients = False
+        """Whether the run may have failed only because its inputs require gradients."""
         self.input_names: dict[Variable, str] = {}
         self.tensors: list[Variable] = []
         """The outputs."""
         self.leaf_of: dict[int, Variable] = {}
         """The leaf that stands for each tensor or array passed as an input, by id."""
+        self.paths: dict[int, str] = {}
+        """The path of each parameter by id, also of modules called inside a checkpoint."""
         self._who = who
         self._needs_gradients = needs_gradients
+        self._has_new_gradients = False
         self._recorder = _Recorder(keep, copied)
+        self.values = self._recorder.values
         self._scopes: list[ModuleScope] = []
         for value in names.values():
-            if value.node is None:
-                self._recorder.link(value.data, value)
+            self._recorder.link(value.data, value.node or value)
+        self.start = next(clock)
 
     def note_module(self, module: Any) -> None:
         """Keep the state of a module that is about to be called, and note the call."""
@@ -534,8 +580,9 @@ class _Run(Trial):
             return  # a checkpoint notes the modules that a function could use
         self._scopes.append(scope)
         if not isinstance(scope.outer, ModuleScope):
-            for parameter in module.parameters():
+            for path, parameter in module.named_parameters():
                 self._recorder.link(parameter.data, parameter)
+                self.paths[id(parameter)] = path
         prefix = f"{scope.path}." if scope.path else ""
         for name, value in module.named_state():
             if isinstance(value, Variable):
@@ -555,17 +602,21 @@ class _Run(Trial):
                 result = target(*arguments)
         except Exception as error:
             self.error = error
+            *_, last = _frames(error.__traceback__)
+            is_ours = last.f_code.co_filename.startswith(PACKAGE)
+            self.failed_by_gradients = (
+                isinstance(error, GraphError) and is_ours and self._has_new_gradients
+            )
             failed = self._failed(error, arguments)
-            failed.error = ": ".join(filter(None, (type(error).__name__, str(error))))
+            own = failed.raised or error
+            failed.error = ": ".join(filter(None, (type(own).__name__, str(own))))
             roots = [failed, *[step for step in recorder.steps if step.node is not None]]
             return [], _needed(recorder.steps, roots)
         expected = f"expected {self.title} to return Tensors"
         outputs = []
         for name, output in _flatten(who, "output", result, expected):
-            source = recorder.source(output)
-            if not isinstance(source, _Constant):
-                outputs.append((name, source))
-                self.tensors.append(output)
+            outputs.append((name, recorder.source(output)))
+            self.tensors.append(output)
         return outputs, _needed(recorder.steps, [source for _, source in outputs])
 
     def _leaves(self, name: str, value: Any) -> Any:
@@ -588,6 +639,7 @@ class _Run(Trial):
         else:
             leaf = Tensor(value.data if isinstance(value, Variable) else value)
             leaf.requires_grad = self._needs_gradients and leaf.dtype.kind == "f"
+            self._has_new_gradients |= leaf.requires_grad
         self.leaf_of[id(value)] = leaf
         self.input_names[leaf] = getattr(value, "name", "") or name
         self._recorder.link(leaf.data, leaf)
@@ -599,8 +651,12 @@ class _Run(Trial):
         causes: list[BaseException | None] = [error]
         while causes[-1] is not None:
             causes.append(causes[-1].__cause__ or causes[-1].__context__)
-        if steps and steps[-1].raised is not None and steps[-1].raised in causes:
-            return steps[-1]
+        for step in reversed(steps):
+            if step.raised is not None and step.raised in causes:
+                around: Any = causes[max(causes.index(step.raised) - 1, 0)]
+                if type(around).__module__ == errors.__name__:
+                    step.raised = around  # what the op raised, translated
+                return step
         step = _Step(None, {}, None, [])
         was_outside = False
         values: list[Any] = list(arguments)
@@ -674,7 +730,7 @@ def _needed(steps: Sequence[_Step], roots: Sequence[Any]) -> list[_Step]:
     seen = set(waiting)
     while waiting:
         step = waiting.pop()
-        sources = [*step.inputs, *step.indices.values()]
+        sources = [*step.inputs, *[index for _, index in step.indices]]
         below = {source for source in sources if isinstance(source, _Step)} - seen
         seen |= below
         waiting += below
@@ -735,6 +791,12 @@ def _entries(who: str, name: str, value: Any) -> Iterator[tuple[str, Any]]:
 # From steps to the graph.
 
 
+def _printable(text: str) -> str:
+    """Escape what no font or file format can show, such as control characters; keep line breaks."""
+    shown = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(shown)
+
+
 class _Builder:
     """Builds the nodes, arrows and module calls of a graph."""
 
@@ -784,16 +846,24 @@ class _Builder:
                 call.call, call.calls = number, len(calls)
         if self.run is not None:
             graph.title, graph.error = self.run.title, self.run.error
+        for item in [graph, *graph.nodes, *graph.calls]:
+            for name, value in vars(item).items():
+                if isinstance(value, str):
+                    setattr(item, name, _printable(value))
         return graph
 
     def _find_paths(self) -> dict[int, str]:
         """Return the path of each parameter by id, from the outermost modules of the steps."""
         outermost: dict[Module, None] = {}
+        if self.run is not None:
+            return self.run.paths
         for step in self.steps:
             scope, module = step.scope, None
             while scope is not None:
                 module = getattr(scope, "module", None) or module
                 scope = scope.outer
+            checkpointed = getattr(step.options.get("call"), "function", None)
+            module = module or (checkpointed if isinstance(checkpointed, Module) else None)
             if module is not None:
                 outermost[module] = None
         return {id(p): path for module in outermost for path, p in module.named_parameters()}
@@ -811,7 +881,7 @@ class _Builder:
             for position, source in enumerate(step.inputs)
             if not (source is None and op is not None and op.input_name(position) in op.optional)
         ]
-        for index in step.indices.values():
+        for _, index in step.indices:
             self._source(index, step, call)
         node = self._new_node("op", op=op.name if op is not None else step.label, call=call)
         node.sweep = sweep_of(step.scope)
@@ -832,12 +902,12 @@ class _Builder:
             name = op.input_name(position) if op is not None else ""
             if source.kind == "parameter" and not source.name and len(name) > 1:
                 source.name = name  # its module is gone
-            arrow = Arrow(source.id, node.id, name, position)
+            arrow = Arrow(source.id, node.id, name, position, _is_detached(step, position))
             self.arrow_of[step, position] = arrow
             self.graph.edges.append(arrow)
         if step.is_view and sources:
             node.view_of = sources[0][1].id
-        for position, (name, source) in enumerate(step.indices.items(), len(step.inputs)):
+        for position, (name, source) in enumerate(step.indices, len(step.inputs)):
             self.graph.edges.append(Arrow(self.node_of[source].id, node.id, name, position))
 
     def _flops(self, op: Op, step: _Step) -> int | None:
@@ -846,7 +916,7 @@ class _Builder:
             return None
         known: list[Any] = [
             np.broadcast_to(np.zeros((), source.dtype), source.shape)
-            if isinstance(source, _Step | Variable | _Constant)
+            if isinstance(source, _Step | Variable | Node | _Constant)
             else source
             for source in step.inputs
         ]
@@ -875,9 +945,18 @@ class _Builder:
         value = source
         if isinstance(source, _Constant):
             kind, name, value = source.kind, source.name, source.value
+        elif isinstance(source, Node):
+            is_older = self.run is not None and source.order < self.run.start
+            kind, note = "input", "computed before" if is_older else "computed elsewhere"
+            name = str(self.names.get(source) or source.name)
+            name = f"{name} ({note})" if name else note
+            value = self.run.values.get(source) if self.run is not None else None
         elif isinstance(source, Variable):
             kind = "parameter" if isinstance(source, Parameter) else "input"
-            value = _known(source, step) if step is not None else source.data
+            if self.run is not None:
+                value = self.run.values.get(source)
+            else:
+                value = _known(source, step) if step is not None else source.data
             name = str(self.paths.get(id(source)) or getattr(source, "name", ""))
             if self.run is not None and source in self.run.input_names:
                 kind, name = "input", self.run.input_names[source]
@@ -912,7 +991,7 @@ class _Builder:
                 inner.path,
                 inner.kind,
                 module.describe() if module is not None else "",
-                sum(p.numel() for p in module.parameters()) if module is not None else 0,
+                sum(p.numel() for _, p in module.named_parameters()) if module is not None else 0,
                 call,
                 module,
                 sweep=sweep_of(inner),
@@ -929,14 +1008,18 @@ class _Builder:
         with Recording(True), np.errstate(all="ignore"):
             total = functools.reduce(operator.add, [ops.sum(root) for root in roots])
             targets = {edge for step in self.steps for edge in _edges(step)}
+            targets |= {key for key in self.node_of if isinstance(key, Node | Variable)}
             walk = _GradientWalk(total.result_class, False, True, targets, keep=self.keep)
             for leaf, grad in walk.run(total, np.ones_like(total.data)).items():
-                walk.note(leaf, grad)
+                # Hooks can change what backward() would store in .grad.
+                walk.note(leaf, walk.run_hooks(leaf, grad) if leaf.hooks else grad)
         for key, node in self.node_of.items():
             edge = key.node if isinstance(key, _Step) else key
             node.grad, node.gradient = walk.found.get(edge, (None, None))
         arrow_to = {arrow.target: arrow for arrow in self.graph.edges}
-        for root, output in zip(self.graph.nodes[-len(outputs) :], outputs, strict=True):
+        nodes = {node.id: node for node in self.graph.nodes}
+        for root_id, output in zip(self.graph.roots, outputs, strict=True):
+            root = nodes[root_id]
             if output.requires_grad:
                 ones = np.ones(output.shape, output.dtype)
                 root.grad, root.gradient = _small(ones, self.keep), _statistics(ones)
@@ -1011,6 +1094,19 @@ def _edges(step: _Step) -> list[Edge]:
     if step.node is None:
         return []
     return [step.node, *[edge for edge in step.node.edges if isinstance(edge, Node | Variable)]]
+
+
+def _is_detached(step: _Step, position: int) -> bool:
+    """Return whether an input has a gradient that this op does not contribute to."""
+    source = step.inputs[position]
+    source = source.node if isinstance(source, _Step) else source
+    if step.op is None or not (isinstance(source, Node | Variable) and source.dtype.kind == "f"):
+        return False
+    if isinstance(source, Variable) and not source.requires_grad:
+        return False
+    if step.node is None:
+        return step.is_recording and step.dtype is not None and step.dtype.kind == "f"
+    return step.node.edges[position] is None
 
 
 def _is_scalar(value: Any) -> bool:

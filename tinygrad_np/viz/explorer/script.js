@@ -611,6 +611,10 @@ function drawGroup(group, left, top, layers) {
     if (goals.every((goal) => !goal.group && goal.view_of === segment.origin.id)) {
       path.classList.add("view");
     }
+    const carried = edges.filter(
+      (edge) => visible(edge.source) === segment.origin && goals.includes(visible(edge.target)),
+    );
+    path.classList.toggle("detached", carried.length > 0 && carried.every((e) => e.detached));
     layers.lines.append(path);
     lines.push({ path, origin: segment.origin, goals: segment.goals });
   }
@@ -933,7 +937,7 @@ function caption(step) {
   if (phase === "forward") {
     if (node.error) return `${node.op || "The call"}${place} failed: ${node.error}`;
     if (!node.op) return `Output: ${label(node)} is the result of ${label(node.ins[0].source)}.`;
-    const inputs = node.ins.map((edge) => label(edge.source)).join(", ");
+    const inputs = node.ins.map((edge) => label(edge.source) + detachedText(edge)).join(", ");
     const options = node.options ? ` with ${node.options}` : "";
     const formula = node.formula ? `: ${formulaText(node)}` : "";
     const result = `The result is ${shapeText(node.shape)}.`;
@@ -948,8 +952,10 @@ function caption(step) {
 
 /** The formula as an equation; some formulas define the entries of `out` themselves. */
 const formulaText = ({ formula }) => (/^out\b/.test(formula) ? formula : `out = ${formula}`);
+const detachedText = (edge) => (edge.detached ? " (detached)" : "");
 const inputText = (edge) =>
-  label(edge.source) === edge.input ? edge.input : `${edge.input} (${label(edge.source)})`;
+  (label(edge.source) === edge.input ? edge.input : `${edge.input} (${label(edge.source)})`) +
+  detachedText(edge);
 
 /** Which of several contributions to a gradient an edge brings. */
 function partText(edge) {
