@@ -52,6 +52,21 @@ def test_occlusion_of_a_linear_model_is_weight_times_pixel():
     np.testing.assert_allclose(found, parts, rtol=1e-4, atol=1e-5)
 
 
+def test_integer_images_are_those_of_the_same_floats():
+    """Integers have no gradient, and can hold neither 0.5 nor, if unsigned, -1."""
+    conv = nn.Conv2d(1, 2, 3, padding=1)
+    model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+    floats = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    for images in (floats.astype(np.uint8), floats.astype(np.int64)):
+        for explain in (
+            viz.saliency_map,
+            viz.grad_cam_map,
+            lambda *given: viz.occlusion_map(*given, fill=0.5),
+            lambda *given: viz.occlusion_map(*given, fill=-1),
+        ):
+            np.testing.assert_array_equal(explain(model, images), explain(model, floats))
+
+
 def test_occlusion_averages_the_squares_that_cover_a_pixel():
     model, images, weight = linear()
     parts = (weight[0] * images[0]).sum(axis=0)  # H, W

@@ -220,7 +220,8 @@ def panels(
 def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, list[str] | None]:
     """Return inputs (N, C, H, W) for a model, and the class names if `images` is a Dataset.
 
-    A Dataset is normalized as its batches are; arrays and Tensors are taken as they are.
+    A Dataset is normalized as its batches are. Arrays and Tensors are taken as they are, integers
+    and bools as float32: images must have gradients and take any value.
 
     Raises:
         DtypeError: if `images` does not contain numbers.
@@ -236,4 +237,4 @@ def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, l
             f"{who}: expected `images` of shape (N, C, H, W) or (C, H, W), as the model takes "
             f"them, got {array.shape}."
         )
-    return array[:count], None
+    return (array if array.dtype.kind == "f" else array.astype(np.float32))[:count], None
