@@ -109,6 +109,27 @@ def test_attention_weights_of_functions_are_found_call_by_call():
     }
 
 
+def test_attention_weights_are_softmaxes_over_the_last_axis():
+    """A softmax over channels (N, C, H, W) or classes (N, C) is no attention."""
+    x = Tensor(normal(2, 4, 3).astype(np.float32))
+
+    def function(x):
+        return x.softmax(axis=1), x.softmax(axis=0), x[0].softmax(axis=1), x.softmax(axis=2)
+
+    found = viz.attention_weights(function, x)
+    assert list(found) == ["attention"]
+    np.testing.assert_array_equal(found["attention"], x.softmax(axis=2).data)
+
+
+def test_feature_maps_and_attention_weights_are_those_of_evaluation():
+    """Dropout in training mode would set half of the values to 0."""
+    image = np.ones((1, 8, 8), np.float32)
+    figure = viz.feature_maps(nn.Sequential(nn.Dropout(0.5)), image)
+    np.testing.assert_array_equal(arrays_of(figure)[1], image[0])
+    found = viz.attention_weights(nn.Sequential(nn.Dropout(0.5), nn.Softmax()), image)
+    np.testing.assert_allclose(found["1"], np.full((1, 8, 8), 1 / 8))
+
+
 def test_attention_draws_each_head_with_tokens():
     weights = np.tril(np.ones((2, 3, 3))) / np.arange(1, 4)[:, None]
     figure = viz.attention({"block.attend": weights[None]}, queries="abc")

@@ -154,7 +154,7 @@ def feature_maps(
 
 
 class _Softmaxes(Observer):
-    """Collect the outputs of every softmax that has at least three axes."""
+    """Collect the outputs of every softmax over the last of at least three axes."""
 
     def __init__(self) -> None:
         self.found: dict[str, Array] = {}
@@ -162,7 +162,8 @@ class _Softmaxes(Observer):
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         out = call()
         array: Any = out
-        if op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3:
+        is_softmax = op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3
+        if is_softmax and options.get("axis", -1) in (-1, array.ndim - 1):
             scope = thread.state.scope
             path = scope.path if isinstance(scope, ModuleScope) else ""
             name = path or "attention"
@@ -177,8 +178,10 @@ class _Softmaxes(Observer):
 def attention_weights(model: Callable[..., Any], *inputs: Any) -> dict[str, Array]:
     """Return the attention weights that a model computes, by the path of the module.
 
-    Attention weights are the outputs of each softmax over at least three axes: those of
-    MultiheadAttention and `scaled_dot_product_attention`, and those of attention written by hand.
+    Attention weights are the outputs of each softmax over the last axis of an array with at least
+    three axes: those of MultiheadAttention and `scaled_dot_product_attention`, and those of
+    attention written by hand. A softmax over the classes of each position, of shape (N, L, V), is
+    found too, since nothing tells it apart.
 
     Args:
         model: a Module, which runs in evaluation mode, or any function of Tensors; it is left
