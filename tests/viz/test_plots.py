@@ -61,6 +61,11 @@ def test_curves_leave_gaps_where_a_log_is_missing():
         assert left.get_ylim()[0] < -1
 
 
+def test_curves_number_epochs_without_a_number():
+    (axes,) = viz.curves([{"train_loss": 2.0}, {"train_loss": 1.0}]).axes
+    assert list(axes.get_lines()[0].get_xdata()) == [1, 2]
+
+
 def test_curves_without_accuracy_have_one_axis():
     (axes,) = viz.curves([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]).axes
     assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("loss", 0)
@@ -106,6 +111,9 @@ def test_curves_mark_the_best_epoch_by_validation(logs, best, label):
     assert [(list(mark.get_xdata()), mark.get_label()) for mark in marks] == (
         [([best] * 2, label)] if best else []
     )
+    history = train.History()
+    history.epochs = epochs
+    assert (f"best epoch: {best} (" in str(history)) == (best is not None)
     assert label is None or figure.legends[0].get_texts()[-1].get_text() == label
 
 

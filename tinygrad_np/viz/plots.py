@@ -13,6 +13,7 @@ from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train import Calibration, History
+from tinygrad_np.train.callbacks import best_epoch, epoch_numbers, log_values
 from tinygrad_np.viz.figure import (
     BARS,
     GUIDE,
@@ -36,8 +37,9 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     because they may not choose an epoch. A history of one epoch shows the values as text.
 
     Args:
-        history: a History, or its list of epochs. The losses train_loss, validation_loss and
-            test_loss and the corresponding accuracies are plotted if present.
+        history: a History, or its list of epochs, which are numbered from 1 if they have no
+            "epoch". The losses train_loss, validation_loss and test_loss and the corresponding
+            accuracies are plotted if present.
         title: title of the plot.
 
     Raises:
@@ -77,10 +79,11 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     left.set_ylim(bottom, top + 0.05 * (top - bottom))
     left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(entries) == 1:
-        left.set_xlim(entries[0]["epoch"] - 1, entries[0]["epoch"] + 1)
-        left.set_xticks([entries[0]["epoch"]])
+        (epoch,) = epoch_numbers(entries)
+        left.set_xlim(epoch - 1, epoch + 1)
+        left.set_xticks([epoch])
         _add_values(left, right)
-    best = _mark_best(left, kinds) if len(entries) > 1 else []
+    best = _mark_best(left, entries) if len(entries) > 1 else []
     left.grid(alpha=0.3)
     # Below the axes, where it covers no line; one column per dataset, and one for the best epoch.
     figure.legend(
@@ -112,28 +115,26 @@ def _add_values(left: Axes, right: Axes | None) -> None:
             )
 
 
-def _mark_best(axes: Axes, kinds: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> list[Line2D]:
+def _mark_best(axes: Axes, entries: Sequence[Mapping[str, Any]]) -> list[Line2D]:
     """Draw a vertical line at the best epoch, if there is validation; return it for the legend."""
-    for kind, sign in (("loss", -1), ("accuracy", 1)):
-        if "validation" in kinds[kind]:
-            epochs, values = kinds[kind]["validation"]
-            if np.isfinite(values).any():
-                best = int(np.nanargmax(sign * np.where(np.isfinite(values), values, np.nan)))
-                shown = f"{values[best]:.2%}" if kind == "accuracy" else f"{values[best]:.4g}"
-                label = f"best epoch: {epochs[best]} (validation {kind} {shown})"
-                return [axes.axvline(epochs[best], color=GUIDE, ls=":", label=label)]
-    return []
+    best = best_epoch(entries)
+    if best is None:
+        return []
+    position, name = best
+    epoch, value = epoch_numbers(entries)[position], entries[position][name]
+    shown = f"{value:.2%}" if name == "validation_accuracy" else f"{value:.4g}"
+    label = f"best epoch: {epoch} ({name.replace('_', ' ')} {shown})"
+    return [axes.axvline(epoch, color=GUIDE, ls=":", label=label)]
 
 
 def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[Array, Array]]:
-    """Return epochs and values of a kind of log, by dataset; None becomes nan."""
-    found = {}
+    """Return epochs and values of a kind of log, by dataset."""
+    found, epochs = {}, np.array(epoch_numbers(entries))
     for name in SETS:
         key = f"{name}_{kind}"
-        have = [entry for entry in entries if key in entry]
+        have = [position for position, entry in enumerate(entries) if key in entry]
         if have:
-            values = [np.nan if entry[key] is None else entry[key] for entry in have]
-            found[name] = np.array([entry["epoch"] for entry in have]), np.array(values, float)
+            found[name] = epochs[have], np.array(log_values(entries, key))[have]
     return found
 
 
