@@ -181,6 +181,21 @@ def test_histograms_draw_a_column_per_record():
     assert labels_of(chosen)[:2] == ["conv.bias", "fc.bias"]
 
 
+def test_histograms_have_columns_of_one_width():
+    """A parameter unfrozen late has no column where it had no gradient."""
+    layer = nn.Linear(10, 10)
+    record = viz.Histograms()
+    for time in range(1, 9):
+        if time in (4, 8):
+            layer(Tensor(normal(2, 10).astype(np.float32))).sum().backward()
+        else:
+            layer.zero_grad()
+        record.record(layer, time)
+    axes = viz.histograms(record).axes[1]
+    spans = [np.asarray(mesh.get_coordinates())[0, :, 0].tolist() for mesh in axes.collections]
+    assert spans == [[3.5, 4.5], [7.5, 8.5]]
+
+
 def test_frozen_parameters_have_weights_but_no_gradients():
     layer = nn.Linear(10, 10)
     record = viz.Histograms()

@@ -369,9 +369,13 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
     figure = Figure((8.5, 1.7 * len(chosen) + 1.0))
     table = figure.subplots(len(chosen), 2, squeeze=False, sharex=True)
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # the root makes the few values far from 0 visible
+    kinds = (record.weights, record.gradients)
+    # One width, that of the densest records: columns are no wider where records are missing.
+    times = {t for kind in kinds for path in chosen for t, _, _ in kind.get(path, [])}
+    width = min((later - time for time, later in pairwise(sorted(times))), default=1)
     for line, path in zip(table, chosen, strict=True):
-        for axes, kind in zip(line, (record.weights, record.gradients), strict=True):
-            _draw_histograms(axes, kind.get(path, []), norm)
+        for axes, kind in zip(line, kinds, strict=True):
+            _draw_histograms(axes, kind.get(path, []), width, norm)
         line[0].set_ylabel(path, fontsize=9)
     table[0][0].set_title("weights", fontsize=10)
     table[0][1].set_title("gradients", fontsize=10)
@@ -383,10 +387,10 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
     return figure
 
 
-def _draw_histograms(axes: Any, entries: Sequence[tuple[int, Array, Array]], norm: Any) -> None:
+def _draw_histograms(
+    axes: Any, entries: Sequence[tuple[int, Array, Array]], width: int, norm: Any
+) -> None:
     """Draw one column per entry, centered at its time."""
-    times = [time for time, _, _ in entries]
-    width = min((later - time for time, later in pairwise(times)), default=0) or 1
     for time, counts, edges in entries:
         shares = counts[:, None] / max(1, counts.max())
         axes.pcolormesh(
