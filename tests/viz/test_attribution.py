@@ -176,6 +176,15 @@ def test_figures_show_images_maps_and_classes():
     for axes, one in zip(occluded.axes[3:], found, strict=True):
         limit = np.abs(one).max()
         assert axes.images[0].get_clim() == pytest.approx((-limit if one.min() < 0 else 0, limit))
+    assert all(axes.images[0].get_clim()[0] == 0 for axes in figure.axes[3:])  # unsigned
+
+
+@pytest.mark.slow
+def test_maps_without_finite_values_are_drawn():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
+    images = np.full((1, 1, 4, 4), np.nan, np.float32)
+    for plot in (viz.saliency, viz.occlusion, viz.grad_cam):
+        assert plot(model, images)._repr_png_()
 
 
 class Pair(nn.Module):

@@ -1,10 +1,12 @@
 """Filters, feature maps, attention maps and histograms show the values of the network."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from tests.tools import each, normal
-from tests.viz.tools import Changing, arrays_of, check_layout, everything, trained
+from tests.viz.tools import Changing, arrays_of, check_layout, drawn_texts, everything, trained
 from tinygrad_np import Tensor, data, manual_seed, nn, no_grad, optim, random, train, viz
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
@@ -139,6 +141,56 @@ def test_attention_draws_each_head_with_tokens():
     for ticks in (first.get_xticklabels(), first.get_yticklabels()):
         assert [tick.get_text() for tick in ticks] == ["a", "b", "c"]
     assert (first.get_xlabel(), first.get_ylabel()) == ("key", "query")
+    check_layout(figure)
+
+
+def ticks_of(axes):
+    """Return the labels of the rows and of the columns."""
+    return tuple(
+        [tick.get_text() for tick in ticks]
+        for ticks in (axes.get_yticklabels(), axes.get_xticklabels())
+    )
+
+
+def test_attention_names_self_and_cross_attention():
+    """Rows and columns have the names whose number fits."""
+    weights = {"encoder": np.eye(3), "self": np.eye(2), "cross": np.ones((2, 3)) / 3}
+    figure = viz.attention(weights, queries="ab", keys="xyz")
+    assert [ticks_of(axes) for axes in figure.axes[:3]] == [
+        (list("xyz"), list("xyz")),
+        (list("ab"), list("ab")),
+        (list("ab"), list("xyz")),
+    ]
+    with pytest.raises(ShapeError, match=r"expected 2 or 3 names in `queries`, .*, got 4\."):
+        viz.attention(weights, queries="abcd")
+
+
+@pytest.mark.slow
+def test_attention_labels_do_not_overlap():
+    """Words are rotated and characters are not; the color scale ends at the largest weight."""
+    text = "the cat sat on the mat"
+    figure = viz.attention(np.full((2, 22, 22), 1 / 22), text)
+    check_layout(figure)
+    first = figure.axes[0]
+    assert ticks_of(first) == (list(text.replace(" ", "␣")),) * 2
+    assert {tick.get_rotation() for tick in first.get_xticklabels()} == {0}
+    assert first.images[0].get_clim() == (0, pytest.approx(1 / 22))
+    boxes = drawn_texts(figure)
+    for ticks in (first.get_xticklabels(), first.get_yticklabels()):
+        for one, other in pairwise(boxes[tick] for tick in ticks):
+            assert not one.overlaps(other)
+    words = viz.attention(np.eye(2), ["cat", "sat"]).axes[0]
+    assert {tick.get_rotation() for tick in words.get_xticklabels()} == {90}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("heads", "length"), [(1, 60), (6, 30)])
+def test_attention_of_many_positions_labels_every_kth(heads, length):
+    names = [f"n{k}" for k in range(length)]
+    figure = viz.attention(np.ones((heads, length, length)), names)
+    shown, _ = ticks_of(figure.axes[0])
+    assert shown == names[:: length // len(shown)]
+    assert figure.get_figwidth() < 4 * heads + 1
     check_layout(figure)
 
 

@@ -20,7 +20,7 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import enable_grad
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.viz.figure import Figure, draw_image, draw_map, grid, inputs_of
+from tinygrad_np.viz.figure import Figure, draw_image, draw_map, grid, inputs_of, largest
 
 _BLUR = (0.25, 0.5, 0.25)
 _BATCH = 256  # occluded images per forward pass
@@ -355,7 +355,7 @@ def class_images(
     with evaluating(model), Trial():
         scores = model(Tensor(np.stack(found))).data
 
-    limit = float(np.abs(found).max())
+    limit = largest(*found)
 
     def draw(axes: Any, position: int) -> None:
         if shape[0] == 1:
@@ -454,9 +454,8 @@ def _plot(
         draw_image(above, inputs[n])
         name = names[labels[n]] if names else f"class {labels[n]}"
         above.set_title(f"{name} ({chances[n]:.1%})", fontsize=9)
-        limit = float(np.nanmax(np.abs(maps[n]))) or 1.0
-        is_signed = bool(np.nanmin(maps[n]) < 0)
-        draw_map(below, maps[n], -limit if is_signed else 0, limit)
+        limit = largest(maps[n])
+        draw_map(below, maps[n], -limit if (maps[n] < 0).any() else 0, limit)
         below.set_title(f"largest {limit:.2g}", fontsize=8)
         for axes in (above, below):
             axes.set(xticks=[], yticks=[])

@@ -110,6 +110,12 @@ def draw_image(axes: Axes, image: Array) -> None:
     axes.imshow(colors)
 
 
+def largest(*maps: Array) -> float:
+    """Return the largest finite magnitude in some maps, 1 if there is none above 0."""
+    magnitudes = [np.abs(one[np.isfinite(one)]).max(initial=0) for one in maps]
+    return float(max(magnitudes, default=0)) or 1.0
+
+
 def draw_map(axes: Axes, values: Array, low: float, high: float) -> Any:
     """Draw a map (H, W): red where positive, blue where negative, white at 0.
 
@@ -201,10 +207,10 @@ def panels(
     table = body.subplots(len(rows), columns, squeeze=False)
     for line, (label, maps) in zip(table, rows.items(), strict=True):
         scaled = [one for group in rows.values() for one in group] if shared else maps
-        limit = max(float(np.abs(one).max()) for one in scaled) or 1.0
-        is_positive = all(one.min() >= 0 for one in scaled)
+        limit = largest(*scaled)
+        is_signed = any((one < 0).any() for one in scaled)
         for axes, one in zip(line, maps, strict=False):
-            shown = draw_map(axes, one, 0 if is_positive else -limit, limit)
+            shown = draw_map(axes, one, -limit if is_signed else 0, limit)
             axes.set(xticks=[], yticks=[])
         for axes in line[len(maps) :]:
             axes.axis("off")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from math import ceil
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,11 +22,12 @@ from tinygrad_np.tensor import Tensor
 from tinygrad_np.train import Callback, State
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.typing import Options, Values
-from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of, panels
+from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of, largest, panels
 
 T = TypeVar("T")
 
 _COUNTS = "Blues"
+_LABEL = 0.11  # inches from one label of an axis to the next
 
 
 def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
@@ -217,9 +219,13 @@ def attention(
         weights: array or Tensor of shape (L, S) or (heads, L, S), with rows that sum to 1; or a
             dict of them, such as `attention_weights` returns. Of a batch (N, heads, L, S), the
             first entry is plotted.
-        queries: names of the L queries, such as tokens.
-        keys: names of the S keys; defaults to `queries` if L = S.
+        queries: names of the queries, such as tokens.
+        keys: names of the keys. Rows of another length than `queries` have these names, and columns
+            of another length than `keys` those of `queries`, as in self-attention.
         title: title of the figure.
+
+    Darker cells are larger weights; the darkest of a row of maps is the largest weight in it. Where
+    there are more than 24 names or 4 maps per row, every k-th name is shown.
 
     Raises:
         ArgumentError: if there are no weights.
@@ -234,35 +240,55 @@ def attention(
     rows = {path: _heads(array_of("attention", "weights", each)) for path, each in given.items()}
     if not rows:
         raise ArgumentError("attention: expected attention weights, got none.")
+    names_of = {"queries": queries, "keys": keys}
+    sizes = [{heads.shape[axis] for heads in rows.values()} for axis in (1, 2)]
+    tokens = {what: [_token(name) for name in names or ()] for what, names in names_of.items()}
+    for (what, names), line, fitting in zip(tokens.items(), ("row", "column"), sizes, strict=True):
+        if names_of[what] is not None and len(names) not in fitting:
+            raise ShapeError(
+                f"attention: expected {' or '.join(map(str, sorted(fitting)))} names in `{what}`, "
+                f"one per {line} of the weights, got {len(names)}."
+            )
     columns = max(len(heads) for heads in rows.values())
-    figure = Figure((max(4.0, 2.6 * columns + 0.9), 2.7 * len(rows) + 0.6))
+    most = max(*sizes[0], *sizes[1])
+    is_crowded = most > 24 or columns > 4
+    cell = 2.2 / most if is_crowded else max(_LABEL, 2.2 / most)  # inches
+    every = ceil(_LABEL / cell)
+    longest = max((len(name) for names in tokens.values() for name in names), default=1)
+    room = 0.08 * longest + 0.5  # for labels of ticks and axes
+    width, height = (cell * max(along) + room for along in reversed(sizes))
+    figure = Figure((max(4.0, width * columns + 0.9), (height + 0.2) * len(rows) + 0.6))
     table = figure.subplots(len(rows), columns, squeeze=False)
     for line, (path, heads) in zip(table, rows.items(), strict=True):
         _, length, total = heads.shape
-        names = keys if keys is not None or length != total else queries
-        for values, size, what in ((queries, length, "queries"), (names, total, "keys")):
-            if values is not None and len(values) != size:
-                raise ShapeError(
-                    f"attention: expected {size} names in `{what}`, one per "
-                    f"{'row' if what == 'queries' else 'column'} of the weights, got {len(values)}."
-                )
+        limit = largest(heads)
         for head, axes in enumerate(line):
             if head >= len(heads):
                 axes.axis("off")
                 continue
-            shown = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=1)
+            shown = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=limit)
             title_of = f"{path}, head {head + 1}" if len(heads) > 1 else path
             axes.set_title(title_of.removeprefix(", "), fontsize=9)
             axes.set_xlabel("key", fontsize=9)
             axes.set_ylabel("query", fontsize=9)
             axes.tick_params(labelsize=7)
-            if names is not None:
-                axes.set_xticks(range(total), list(map(str, names)), rotation=90)
-            if queries is not None:
-                axes.set_yticks(range(length), list(map(str, queries)))
+            for set_ticks, size, order in (
+                (axes.set_xticks, total, ("keys", "queries")),
+                (axes.set_yticks, length, ("queries", "keys")),
+            ):
+                fits = [tokens[what] for what in order if len(tokens[what]) == size]
+                if fits:
+                    set_ticks(range(0, size, every), fits[0][::every])
+            if longest > 1:
+                axes.tick_params(axis="x", rotation=90)
         figure.colorbar(shown, ax=list(line), label="attention weight", shrink=0.8)
     figure.heading(title or "Attention: each row sums to 1")
     return figure
+
+
+def _token(name: Any) -> str:
+    """Return the label of a token, in which spaces are visible."""
+    return str(name).replace(" ", "␣")
 
 
 def _heads(weights: Array) -> Array:
