@@ -71,10 +71,12 @@ def test_occlusion_averages_the_squares_that_cover_a_pixel():
     model, images, weight = linear()
     parts = (weight[0] * images[0]).sum(axis=0)  # H, W
     found = viz.occlusion_map(model, images[:1], classes=0, size=2, stride=2)[0]
-    assert np.isnan(found[4]).all()  # the fifth row is in no square
-    for row, column in np.ndindex(2, 3):
-        under = (slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2))
-        np.testing.assert_allclose(found[under], parts[under].sum(), rtol=1e-4, atol=1e-5)
+    for column in (0, 2, 4):
+        # The last square starts at row 3, so that it covers the fifth row; row 3 is in two.
+        first, second, last = (parts[r : r + 2, column : column + 2].sum() for r in (0, 2, 3))
+        expected = [first, first, second, (second + last) / 2, last]
+        for below in (found[:, column], found[:, column + 1]):
+            np.testing.assert_allclose(below, expected, rtol=1e-4, atol=1e-5)
     dense = viz.occlusion_map(model, images[:1], classes=0, size=2)[0]
     falls = [parts[r : r + 2, c : c + 2].sum() for r in (1, 2) for c in (2, 3)]
     assert dense[2, 3] == pytest.approx(np.mean(falls), rel=1e-4, abs=1e-5)

@@ -74,8 +74,8 @@ def occlusion_map(
 ) -> Array:
     """Return how far the score of a class falls when a square that covers a pixel is hidden.
 
-    A square of `size` x `size` pixels moves over the image in steps of `stride`; at each position,
-    its pixels are replaced by `fill`. The map at a pixel is the mean of
+    A square of `size` x `size` pixels moves over the image in steps of `stride`, and also to the
+    last row and column; at each position, its pixels are replaced by `fill`. The map at a pixel is the mean of
 
         score(image) - score(occluded image)
 
@@ -92,7 +92,7 @@ def occlusion_map(
         fill: value of hidden pixels; 0 is the mean of normalized images.
 
     Returns:
-        An array of shape (N, H, W); nan at pixels that no position covers.
+        An array of shape (N, H, W); nan at pixels that no position covers, if `stride` > `size`.
 
     Raises:
         ArgumentError: if `size` or `stride` is not an integer >= 1, `size` is larger than the
@@ -117,7 +117,9 @@ def occlusion_map(
             f"occlusion: expected `size` to be at most {min(height, width)}, the size of the "
             f"image, got {size}."
         )
-    rows, columns = (range(0, length - size + 1, stride) for length in (height, width))
+    rows, columns = (
+        [*range(0, length - size, stride), length - size] for length in (height, width)
+    )
     corners = [(row, column) for row in rows for column in columns]
     with evaluating(model), Trial():
         scores = _scores_of("occlusion", model(Tensor(inputs)))
