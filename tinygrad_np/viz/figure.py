@@ -99,9 +99,9 @@ def grid(
 
 
 def draw_image(axes: Axes, image: Array) -> None:
-    """Draw an image (C, H, W): ink on paper if C is 1, colors if C is 3 or 4."""
-    if len(image) == 1:
-        axes.imshow(image[0], cmap="gray_r")
+    """Draw an image (C, H, W): colors if C is 3 or 4, otherwise the mean of C as ink on paper."""
+    if len(image) not in (3, 4):
+        axes.imshow(image[0] if len(image) == 1 else image.mean(axis=0), cmap="gray_r")
         return
     colors = image.transpose(1, 2, 0)  # H, W, C
     if colors.dtype != np.uint8 and (colors.min() < 0 or colors.max() > 1):
@@ -223,8 +223,8 @@ def panels(
     return figure
 
 
-def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, list[str] | None]:
-    """Return inputs (N, C, H, W) for a model, and the class names if `images` is a Dataset.
+def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, list[str]]:
+    """Return inputs (N, C, H, W) for a model, and the class names of a Dataset.
 
     A Dataset is normalized as its batches are. Arrays and Tensors are taken as they are, integers
     and bools as float32: images must have gradients and take any value.
@@ -243,4 +243,4 @@ def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, l
             f"{who}: expected `images` of shape (N, C, H, W) or (C, H, W), as the model takes "
             f"them, got {array.shape}."
         )
-    return (array if array.dtype.kind == "f" else array.astype(np.float32))[:count], None
+    return (array if array.dtype.kind == "f" else array.astype(np.float32))[:count], []
