@@ -49,6 +49,8 @@ def test_surface_leaves_the_model_unchanged_and_marks_the_weights():
     (star,) = flat.get_lines()
     assert (list(star.get_xdata()), list(star.get_ydata())) == ([0], [0])
     assert (flat.get_xlabel(), flat.get_xlim()) == ("a, along direction 1", (-1, 1))
+    solid = next(axes for axes in figure.axes if axes.name == "3d")
+    assert solid.get_zlabel() == ""  # it would cover its ticks
     check_layout(figure)
 
 

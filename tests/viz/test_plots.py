@@ -231,6 +231,33 @@ def test_most_wrong_of_long_names_do_not_overlap():
     check_layout(viz.predictions(dataset, logits.argmax(axis=1), 9))
 
 
+def test_long_and_mathematical_names_are_shortened_and_drawn_as_they_are():
+    names = tuple(f"{k} soft-coated wheaten terrier with a very long name {k}" for k in range(8))
+    names += ("$\\frac$", "short")
+    dataset = replace(data.digits()[1].first(9), classes=names)
+    predicted = (dataset.labels + 1) % 10
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    matrix = train.confusion_matrix(predicted, dataset.labels, 10)
+    for figure in (
+        viz.images(dataset, 9),
+        viz.predictions(dataset, predicted, 9),
+        viz.most_wrong(dataset, np.eye(10)[predicted], 9),
+        viz.saliency(model, dataset.first(4)),
+        viz.class_images(model, (1, 8, 8), names, steps=1),
+        viz.confusion(matrix, ("$\\frac$", *map(str, range(9)))),
+        viz.attention(np.eye(2), ["$\\frac$", "a"]),
+    ):
+        check_layout(figure)
+    for title, label in zip(titles_of(viz.images(dataset, 9)), dataset.labels, strict=True):
+        if label < 8:  # both ends of a name are kept
+            start, end = title.split("…")
+            assert len(start) >= len(end) > 5
+            assert names[label].startswith(start)
+            assert names[label].endswith(end)
+        else:
+            assert title == names[label]
+
+
 def test_most_wrong_needs_wrong_predictions_of_the_dataset():
     dataset = data.digits()[1].first(3)
     right = np.eye(10)[dataset.labels]
@@ -296,6 +323,23 @@ def test_confusion_shows_counts_and_accuracies():
     assert [text.get_text() for text in axes.get_xticklabels()] == ["cat", "dog", "cow"]
     with pytest.raises(ShapeError, match=r"confusion: .* of shape \(2, 2\), .*, got \(3, 3\)\."):
         viz.confusion(matrix, ["cat", "dog"])
+
+
+def test_confusion_writes_white_on_dark_cells():
+    axes = viz.confusion(np.array([[9, 1], [4, 6]]), ["a", "b"]).axes[0]
+    colors = {text.get_text(): text.get_color() for text in axes.texts}
+    assert colors == {"9": "white", "1": "#1b2631", "4": "#1b2631", "6": "white"}
+
+
+def test_confusion_of_many_classes_labels_every_kth():
+    names = [f"class number {k}" for k in range(45)]
+    figure = viz.confusion(np.eye(45, dtype=int), names)
+    axes = figure.axes[0]
+    assert len(axes.texts) == 0
+    assert [text.get_text() for text in axes.get_xticklabels()] == names[::3]
+    assert axes.get_yticklabels()[1].get_text() == "class number 3  (100.0%)"
+    assert list(axes.get_yticks()) == list(range(0, 45, 3))
+    check_layout(figure)
 
 
 def test_save_writes_the_figure_or_raises(tmp_path):

@@ -20,7 +20,15 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import enable_grad
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.viz.figure import Figure, draw_image, draw_map, grid, inputs_of, largest
+from tinygrad_np.viz.figure import (
+    Figure,
+    draw_image,
+    draw_map,
+    grid,
+    inputs_of,
+    largest,
+    name_image,
+)
 
 _BLUR = (0.25, 0.5, 0.25)
 _BATCH = 256  # occluded images per forward pass
@@ -375,7 +383,8 @@ def class_images(
             draw_map(axes, found[position][0], -limit, limit)
         else:
             draw_image(axes, found[position])
-        axes.set_title(f"{classes[position]}\nscore {scores[position, position]:.3g}", fontsize=9)
+        score = f"score {scores[position, position]:.3g}"
+        name_image(axes, ("{}", classes[position]), (score, ""))
 
     signs = "\nred: positive pixels, blue: negative" if shape[0] == 1 else ""
     title = title or f"Images that maximize the score of each class{signs}"
@@ -466,7 +475,7 @@ def _plot(
     for n, (above, below) in enumerate(zip(upper, lower, strict=True)):
         draw_image(above, inputs[n])
         name = names[labels[n]] if labels[n] < len(names) else f"class {labels[n]}"
-        above.set_title(f"{name} ({chances[n]:.1%})", fontsize=9)
+        name_image(above, (f"{{}} ({chances[n]:.1%})", name))
         limit = largest(maps[n])
         draw_map(below, maps[n], -limit if (maps[n] < 0).any() else 0, limit)
         below.set_title(f"largest {limit:.2g}", fontsize=8)

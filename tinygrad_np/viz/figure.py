@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -96,6 +98,41 @@ def grid(
             draw(axes, position)
     figure.heading(title)
     return figure
+
+
+def name_image(axes: Axes, *lines: tuple[str, str], fontsize: int = 9, color: str = TEXT) -> None:
+    """Write lines of text above an image of a grid.
+
+    Each line is a form and the name in it, for example ("true: {}", "cat"). Names that are too long
+    for the width of the image are shortened.
+    """
+    figure: Any = axes.figure
+    grid_of: Any = axes.get_subplotspec()
+    room = 72 * (figure.get_figwidth() / grid_of.get_gridspec().ncols - 0.15)  # points
+    font = FontProperties(size=fontsize)
+    texts = []
+    for form, name in lines:
+        length = len(name)
+        while True:
+            text = form.format(shorten(name, length))
+            width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
+            if width <= room or length < 4:
+                break
+            length -= 1
+        texts.append(text)
+    axes.set_title("\n".join(texts), fontsize=fontsize, color=color, parse_math=False)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text with at most `length` characters, the middle left out.
+
+    >>> shorten("golden retriever", 11)
+    'golde…iever'
+    """
+    if len(text) <= length:
+        return text
+    half = (length - 1) // 2
+    return f"{text[: length - 1 - half]}…{text[len(text) - half :]}"
 
 
 def draw_image(axes: Axes, image: Array) -> None:

@@ -278,7 +278,7 @@ def attention(
             ):
                 fits = [tokens[what] for what in order if len(tokens[what]) == size]
                 if fits:
-                    set_ticks(range(0, size, every), fits[0][::every])
+                    set_ticks(range(0, size, every), fits[0][::every], parse_math=False)
             if longest > 1:
                 axes.tick_params(axis="x", rotation=90)
         figure.colorbar(shown, ax=list(line), label="attention weight", shrink=0.8)

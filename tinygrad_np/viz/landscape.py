@@ -154,7 +154,7 @@ def loss_surface(
     flat.set(xlabel="a, along direction 1", ylabel="b, along direction 2", aspect="equal")
     figure.colorbar(filled, ax=flat, label="loss", shrink=0.85)
     solid.plot_surface(a, b, shown, cmap="viridis", rcount=points, ccount=points)
-    solid.set(xlabel="a", ylabel="b", zlabel="loss")
+    solid.set(xlabel="a", ylabel="b")  # the color bar names the height
     solid.set_box_aspect(None, zoom=0.85)  # the layout does not reserve space for the labels
     for axis in (flat.xaxis, flat.yaxis, solid.xaxis, solid.yaxis, solid.zaxis):
         axis.set_major_locator(MaxNLocator(5))

@@ -26,7 +26,11 @@ from tinygrad_np.viz.figure import (
     as_images,
     draw_image,
     grid,
+    name_image,
+    shorten,
 )
+
+_CLASSES = 20  # with a label in a confusion matrix
 
 
 def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
@@ -166,7 +170,7 @@ def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
 
     def draw(axes: Axes, position: int) -> None:
         draw_image(axes, shown.images[position])
-        axes.set_title(dataset.classes[int(shown.labels[position])], fontsize=10)
+        name_image(axes, ("{}", dataset.classes[int(shown.labels[position])]), fontsize=10)
 
     return grid(len(shown), draw, title)
 
@@ -200,9 +204,10 @@ def predictions(
         index = chosen[position]
         guess, truth = int(predicted[index]), int(dataset.labels[index])
         draw_image(axes, dataset.images[index])
-        text = dataset.classes[guess]
-        text += "" if guess == truth else f"\n(should be {dataset.classes[truth]})"
-        axes.set_title(text, color=RIGHT if guess == truth else WRONG, fontsize=10)
+        lines = [("{}", dataset.classes[guess])]
+        if guess != truth:
+            lines.append(("(should be {})", dataset.classes[truth]))
+        name_image(axes, *lines, color=RIGHT if guess == truth else WRONG)
 
     return grid(count, draw, title)
 
@@ -256,11 +261,11 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
         index = chosen[position]
         guess, truth = int(scores[index].argmax()), int(dataset.labels[index])
         draw_image(axes, dataset.images[index])
-        text = "\n".join(
-            f"{before}{dataset.classes[label]} ({chances[index, label]:.1%})"
+        lines = [
+            (f"{before}{{}} ({chances[index, label]:.1%})", dataset.classes[label])
             for before, label in (("", guess), ("true: ", truth))
-        )
-        axes.set_title(text, color=WRONG, fontsize=8)
+        ]
+        name_image(axes, *lines, color=WRONG, fontsize=8)
 
     return grid(len(chosen), draw, title or "Most wrong: predicted class above the true class")
 
@@ -269,7 +274,8 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     """Plot a confusion matrix: true classes in rows, predicted classes in columns.
 
     Each cell is colored by its fraction of the row and shows its count unless it is 0. The row
-    labels show the accuracy on each true class.
+    labels show the accuracy on each true class. With more than 20 classes, there are no counts, and
+    every k-th class is labelled.
 
     Args:
         matrix: counts of shape (C, C), as returned by `train.confusion_matrix`.
@@ -290,22 +296,26 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     parts = matrix / np.maximum(1, totals)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
-    slanted = max(map(len, classes)) > 2
+    every = -(-len(classes) // _CLASSES)
+    ticks = range(0, len(classes), every)
+    names = [shorten(str(classes[position]), 24) for position in ticks]
+    slanted = max(map(len, names)) > 2
     axes.set_xticks(
-        range(len(classes)),
-        classes,
+        ticks,
+        names,
         rotation=45 if slanted else 0,
         ha="right" if slanted else "center",
         rotation_mode="anchor",
+        parse_math=False,
     )
     labels = []
-    for row, name in enumerate(classes):
+    for row, name in zip(ticks, names, strict=True):
         accuracy = f"{parts[row, row]:.1%}" if totals[row] else "no samples"
         labels.append(f"{name}  ({accuracy})")
-    axes.set_yticks(range(len(classes)), labels)
+    axes.set_yticks(ticks, labels, parse_math=False)
     axes.set(xlabel="predicted class", ylabel="true class (accuracy)", title=figure.fit_text(title))
     for row, column in np.ndindex(matrix.shape):
-        if matrix[row, column]:
+        if matrix[row, column] and every == 1:
             color = "white" if parts[row, column] > 0.5 else TEXT
             axes.text(
                 column, row, str(matrix[row, column]), ha="center", va="center", color=color, size=9
