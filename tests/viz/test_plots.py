@@ -1,13 +1,15 @@
 """Plots show the values they receive."""
 
+import math
 import os
 import re
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from tests.viz.tools import arrays_of, check_layout, titles_of
+from tests.viz.tools import arrays_of, check_layout, drawn_texts, titles_of
 from tinygrad_np import data, nn, train, viz
 from tinygrad_np.errors import ArgumentError, DataError, ShapeError
 
@@ -80,11 +82,31 @@ def test_curves_of_one_epoch_have_whole_ticks():
     assert left.get_xlim() == (0, 2)
     assert left.get_ylim()[1] > 2.02
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts == ["2", "1.5", "50.00%", "60.00%"]
+    assert texts == ["1.5", "2", "50.00%", "60.00%"]
     assert (left.get_ylabel(), figure.axes[1].get_ylabel()) == (
         *("loss (circles)", "accuracy in % (squares)"),
     )
     check_layout(figure)
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.501, 0.499), (0.1, 0.9, 0.9), (0.5, 0.5, math.nan)])
+def test_values_of_one_epoch_do_not_overlap(values):
+    sets = ("train", "validation", "test")
+    logs = {f"{name}_loss": value for name, value in zip(sets, values, strict=True)}
+    logs |= {f"{name}_accuracy": value for name, value in zip(sets, values, strict=True)}
+    figure = viz.curves([logs])
+    boxes = drawn_texts(figure)
+    for axes in figure.axes:
+        assert len(axes.texts) == sum(map(math.isfinite, values))
+        for one, other in combinations(axes.texts, 2):
+            assert not boxes[one].overlaps(boxes[other])
+            assert one.get_color() != other.get_color()
+    left = figure.axes[0]
+    low, high = left.get_ylim()
+    for text in left.texts:
+        height = (float(text.get_text()) - low) / (high - low)
+        assert text.get_position()[1] == pytest.approx(height, abs=0.11)
+        assert 0 <= text.get_position()[1] <= 1
 
 
 @pytest.mark.parametrize(
@@ -327,6 +349,7 @@ def test_confusion_shows_counts_and_accuracies():
 
 def test_confusion_writes_white_on_dark_cells():
     axes = viz.confusion(np.array([[9, 1], [4, 6]]), ["a", "b"]).axes[0]
+    check_layout(viz.confusion(np.eye(20, dtype=int), [f"class {k}" for k in range(20)]))
     colors = {text.get_text(): text.get_color() for text in axes.texts}
     assert colors == {"9": "white", "1": "#1b2631", "4": "#1b2631", "6": "white"}
 

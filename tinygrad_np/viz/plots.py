@@ -102,20 +102,29 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
 
 
 def _add_values(left: Axes, right: Axes | None) -> None:
-    """Write the value of each point: losses to the left of it, accuracies to the right."""
-    for axes, side, form in ((left, "right", "{:.4g}"), (right, "left", "{:.2f}%")):
+    """Write the value of each point: losses to the left of it, accuracies to the right.
+
+    Values of nearly the same height are spread.
+    """
+    for axes, x, side, form in ((left, 0.48, "right", "{:.4g}"), (right, 0.52, "left", "{:.2f}%")):
         if axes is None:
             continue
-        for line in axes.get_lines():
-            ((epoch, value),) = np.asarray(line.get_xydata())
-            axes.annotate(
+        points = [(np.ravel(line.get_ydata())[0], line.get_color()) for line in axes.get_lines()]
+        points = sorted(point for point in points if np.isfinite(point[0]))
+        low, high = axes.get_ylim()
+        # The lowest value keeps its height; each other one is at least a line above the last.
+        height, room = -1.0, 1 - 0.05 * len(points)
+        for position, (value, color) in enumerate(points):
+            wanted = min((value - low) / (high - low), room + 0.05 * position)
+            height = max(wanted, height + 0.05)
+            axes.text(
+                x,
+                height,
                 form.format(value),
-                (epoch, value),
-                (-8 if side == "right" else 8, 0),
-                textcoords="offset points",
+                transform=axes.transAxes,
                 ha=side,
                 va="center",
-                color=line.get_color(),
+                color=color,
             )
 
 
@@ -294,7 +303,8 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
     axes = figure.subplots()
     totals = matrix.sum(axis=1, keepdims=True)
     parts = matrix / np.maximum(1, totals)
-    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    # Of a free aspect, or the layout would leave too little space for the labels.
+    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
     every = -(-len(classes) // _CLASSES)
     ticks = range(0, len(classes), every)
