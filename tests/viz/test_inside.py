@@ -278,7 +278,7 @@ def test_values_that_are_not_finite_are_left_out():
         (
             lambda: viz.filters(nn.ReLU()),
             DtypeError,
-            "filters: expected `layer` to contain numbers",
+            "filters: expected `layer` to be a Conv2d, for example model.conv1, got ",
         ),
         (
             lambda: viz.feature_maps(Changing(), np.zeros((1, 8, 8)), layers=["conv3"]),
@@ -306,6 +306,7 @@ def test_values_that_are_not_finite_are_left_out():
             ArgumentError,
             "histograms: expected a Histograms callback that has recorded, got an empty one.",
         ),
+        (lambda: viz.histograms(nn.ReLU()), DtypeError, "to be a Histograms callback, got "),
         (lambda: viz.histograms(viz.Histograms(), ["a"]), ArgumentError, "got 'a'."),
         (
             lambda: viz.Histograms(every_steps=0),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.viz.tools import arrays_of, check_layout, drawn_texts, titles_of
 from tinygrad_np import data, nn, train, viz
-from tinygrad_np.errors import ArgumentError, DataError, ShapeError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +162,9 @@ def test_images_show_the_first_images_and_their_classes():
         np.testing.assert_array_equal(axes.images[0].get_array(), image[0])
     assert figure.get_suptitle() == "digits"
     assert len(viz.images(train_set.first(3)).axes) == 4
-    with pytest.raises(ArgumentError, match=r"expected a number of samples from 1 to \d+, got 0\."):
+    with pytest.raises(
+        ArgumentError, match=r"images: expected `count` to be an integer >= 1, got 0\."
+    ):
         viz.images(train_set, count=0)
 
 
@@ -370,3 +372,41 @@ def test_save_writes_the_figure_or_raises(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(DataError, match=r": cannot write the file \("):
         viz.save(viz.curves(HISTORY), tmp_path / "nowhere" / "curves.png")
+
+
+TEST = data.digits()[1].first(3)
+LOGITS = np.zeros((3, 10))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: viz.predictions(TEST, [0, -1, 0]), ArgumentError, "from 0 to 9, got -1."),
+        (lambda: viz.predictions(TEST, [0.5, 1, 2]), ArgumentError, "from 0 to 9, got 0.5."),
+        (lambda: viz.predictions(TEST, LOGITS), ShapeError, "of shape (3,), one class per image"),
+        (lambda: viz.predictions(TEST, TEST.labels, 0), ArgumentError, "`count` to be an integer"),
+        (
+            lambda: viz.predictions(TEST.images, LOGITS, 3),
+            DtypeError,
+            "predictions: expected `dataset` to be a Dataset, got numpy.ndarray.",
+        ),
+        (
+            lambda: viz.images(replace(TEST, images=TEST.images[:0], labels=TEST.labels[:0])),
+            ArgumentError,
+            "images: expected at least one image, got none in 'digits'.",
+        ),
+        (
+            lambda: viz.confusion(LOGITS, TEST.classes),
+            ShapeError,
+            "got (3, 10). Use train.confusion_matrix(predicted, labels, 10).",
+        ),
+        (lambda: viz.confusion(nn.ReLU(), "ab"), DtypeError, "`matrix` to contain numbers"),
+        (lambda: viz.calibration(LOGITS), DtypeError, "Use train.calibration(logits, labels)."),
+        (lambda: viz.curves(nn.ReLU()), DtypeError, "curves: expected `history` to be a History"),
+        (lambda: viz.most_wrong(TEST, LOGITS + np.inf), ArgumentError, "got nan or inf."),
+    ],
+)
+def test_errors_name_the_argument(call, error, message):
+    with pytest.raises(error) as raised:
+        call()
+    assert message in str(raised.value)

@@ -11,8 +11,8 @@ from matplotlib.colors import PowerNorm
 
 from tinygrad_np import nn
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.checks import check_integer
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.checks import check_integer, kind_of
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.module import ModuleScope
 from tinygrad_np.observer import Observer
@@ -50,7 +50,13 @@ def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
     >>> figure = viz.filters(nn.Conv2d(1, 8, 3))
     """
     check_integer("filters", 1, count=count)
-    weight = array_of("filters", "layer", getattr(layer, "weight", layer))
+    weight = getattr(layer, "weight", layer)
+    if isinstance(weight, nn.Module):
+        raise DtypeError(
+            "filters: expected `layer` to be a Conv2d, for example model.conv1, got "
+            f"{kind_of(layer)}."
+        )
+    weight = array_of("filters", "layer", weight)
     if weight.ndim != 4 or not weight.size:
         raise ShapeError(
             f"filters: expected `layer` with a weight of shape (K, C, R, S), got {weight.shape}."
@@ -376,9 +382,14 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
 
     Raises:
         ArgumentError: if nothing was recorded, or a path was not.
+        DtypeError: if `record` is not a Histograms callback.
 
     See `Histograms` for an example.
     """
+    if not isinstance(record, Histograms):
+        raise DtypeError(
+            f"histograms: expected `record` to be a Histograms callback, got {kind_of(record)}."
+        )
     large = [path for path, entries in record.weights.items() if entries[0][1].sum() >= 50]
     chosen = list((large or record.weights) if parameters is None else parameters)
     for path in chosen:

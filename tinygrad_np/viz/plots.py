@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tinygrad_np.checks import check_integer
+from tinygrad_np.checks import check_integer, kind_of
 from tinygrad_np.data import Dataset
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train import Calibration, History
 from tinygrad_np.train.callbacks import best_epoch, epoch_numbers, log_values
@@ -48,6 +48,7 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
 
     Raises:
         ArgumentError: if no epoch has a loss.
+        DtypeError: if `history` is neither a History nor a list of epochs.
 
     >>> from tinygrad_np import viz
     >>> epochs = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]
@@ -55,6 +56,11 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     1
     """
     entries = history.epochs if isinstance(history, History) else history
+    if not isinstance(entries, list | tuple) or not all(isinstance(e, Mapping) for e in entries):
+        raise DtypeError(
+            "curves: expected `history` to be a History or its list of epochs, got "
+            f"{kind_of(history)}. Pass what Trainer.fit returns."
+        )
     kinds = {name: _series(entries, name) for name in ("loss", "accuracy")}
     if not kinds["loss"]:
         raise ArgumentError(
@@ -175,7 +181,7 @@ def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
         check_integer("images", 1, count=count)
         pixels = as_images("images", dataset)[:count]
         return grid(len(pixels), lambda axes, position: draw_image(axes, pixels[position]), title)
-    shown = dataset.first(min(count, len(dataset)))
+    shown = _sample("images", dataset, count).first(min(count, len(dataset)))
 
     def draw(axes: Axes, position: int) -> None:
         draw_image(axes, shown.images[position])
@@ -199,19 +205,29 @@ def predictions(
         title: title of the figure.
 
     Raises:
-        ShapeError: if the number of predictions is not the number of images.
+        ArgumentError: if `count` is below 1, the dataset is empty, or `predicted` contains anything
+            but classes of the dataset.
+        DtypeError: if `dataset` is not a Dataset, or `predicted` does not contain numbers.
+        ShapeError: if the shape of `predicted` is not (N,).
     """
-    if len(predicted) != len(dataset):
+    labels = array_of("predictions", "predicted", predicted)
+    if labels.shape != (len(_sample("predictions", dataset, count)),):
         raise ShapeError(
-            f"predictions: expected `predicted` to have {len(dataset)} entries, one per image, got "
-            f"{len(predicted)}."
+            f"predictions: expected `predicted` of shape ({len(dataset)},), one class per image, "
+            f"got {labels.shape}."
+        )
+    outside = (labels < 0) | (labels >= len(dataset.classes))
+    if labels.dtype.kind not in "iu" or outside.any():
+        raise ArgumentError(
+            "predictions: expected `predicted` to be integers from 0 to "
+            f"{len(dataset.classes) - 1}, got {(labels[outside] if outside.any() else labels)[0]}."
         )
     count = min(count, len(dataset))
     chosen = np.random.default_rng(seed).choice(len(dataset), count, replace=False)
 
     def draw(axes: Axes, position: int) -> None:
         index = chosen[position]
-        guess, truth = int(predicted[index]), int(dataset.labels[index])
+        guess, truth = int(labels[index]), int(dataset.labels[index])
         draw_image(axes, dataset.images[index])
         lines = [("{}", dataset.classes[guess])]
         if guess != truth:
@@ -235,8 +251,9 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
         title: title of the figure.
 
     Raises:
-        ArgumentError: if `count` is below 1, or every prediction is correct.
-        DtypeError: if `logits` does not contain numbers.
+        ArgumentError: if `count` is below 1, the dataset is empty, a logit is not finite, or every
+            prediction is correct.
+        DtypeError: if `dataset` is not a Dataset, or `logits` does not contain numbers.
         ShapeError: if the shape of `logits` is not (images, classes).
 
     >>> import numpy as np
@@ -246,7 +263,7 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
     >>> len(viz.most_wrong(test_set, logits, count=4).axes)
     4
     """
-    check_integer("most_wrong", 1, count=count)
+    _sample("most_wrong", dataset, count)
     scores = array_of("most_wrong", "logits", logits).astype(np.float64)
     shape = (len(dataset), len(dataset.classes))
     if scores.shape != shape:
@@ -254,6 +271,8 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
             f"most_wrong: expected `logits` of shape {shape}, one row per image, got "
             f"{scores.shape}."
         )
+    if not np.isfinite(scores).all():
+        raise ArgumentError("most_wrong: expected finite `logits`, got nan or inf.")
     scores -= scores.max(axis=1, keepdims=True)
     chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)  # N, C
     rows = np.arange(len(dataset))
@@ -279,7 +298,17 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
     return grid(len(chosen), draw, title or "Most wrong: predicted class above the true class")
 
 
-def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
+def _sample(who: str, dataset: Any, count: int) -> Dataset:
+    """Check a dataset to draw `count` images of, and return it."""
+    check_integer(who, 1, count=count)
+    if not isinstance(dataset, Dataset):
+        raise DtypeError(f"{who}: expected `dataset` to be a Dataset, got {kind_of(dataset)}.")
+    if not len(dataset):
+        raise ArgumentError(f"{who}: expected at least one image, got none in {dataset.name!r}.")
+    return dataset
+
+
+def confusion(matrix: Any, classes: Sequence[str], title: str = "") -> Figure:
     """Plot a confusion matrix: true classes in rows, predicted classes in columns.
 
     Each cell is colored by its fraction of the row and shows its count unless it is 0. The row
@@ -292,12 +321,15 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
         title: title of the plot.
 
     Raises:
+        DtypeError: if `matrix` does not contain numbers.
         ShapeError: if the shape of `matrix` does not match the number of classes.
     """
+    matrix = array_of("confusion", "matrix", matrix)
     if matrix.shape != (len(classes),) * 2:
         raise ShapeError(
             f"confusion: expected `matrix` of shape {(len(classes),) * 2}, one row and column per "
-            f"class, got {matrix.shape}."
+            f"class, got {matrix.shape}. Use train.confusion_matrix(predicted, labels, "
+            f"{len(classes)})."
         )
     figure = Figure((8, 6.4))
     axes = figure.subplots()
@@ -338,7 +370,15 @@ def calibration(result: Calibration, title: str = "") -> Figure:
 
     The bins have equal width from 0 to 1. On the diagonal, accuracy equals confidence (Guo et al.
     2017).
+
+    Raises:
+        DtypeError: if `result` is not a Calibration.
     """
+    if not isinstance(result, Calibration):
+        raise DtypeError(
+            f"calibration: expected `result` to be a Calibration, got {kind_of(result)}. Use "
+            "train.calibration(logits, labels)."
+        )
     bins = len(result.count)
     centres = (np.arange(bins) + 0.5) / bins
     filled = np.asarray(result.count) > 0
