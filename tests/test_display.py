@@ -89,7 +89,7 @@ def test_facts_have_a_line_each():
     [
         ({"loss": [3.0, 2.0, 1.0]}, 1, 3),
         ({"loss": [3.0]}, 7, 1),
-        ({"loss": [2.0, 2.0], "other": [0.0, math.nan]}, 1, 3),
+        ({"loss": [2.0, 2.0], "other": [0.0, math.nan]}, 0, 3),
         ({"loss": [math.nan, 1.0, math.inf, 2.0]}, 1, 2),
         ({"zero": [0.0, 0.0]}, 1, 2),
         ({"large": [1e300, -1e300]}, 1, 2),
@@ -97,7 +97,8 @@ def test_facts_have_a_line_each():
     ],
 )
 def test_line_chart_draws_the_finite_values_inside_the_picture(lines, first, points):
-    found = Checker(display.line_chart("a & b", lines, first, marked=first))
+    positions = range(first, first + len(next(iter(lines.values()))))
+    found = Checker(display.line_chart("a & b", lines, positions, marked=first))
     circles = [attrs for tag, attrs in found.tags if tag == "circle"]
     assert len(circles) == points
     assert all(0 < float(at["cx"]) < 360 and 0 < float(at["cy"]) < 190 for at in circles)
@@ -105,8 +106,19 @@ def test_line_chart_draws_the_finite_values_inside_the_picture(lines, first, poi
     assert str(first) in found.texts
 
 
+def test_line_chart_labels_and_spaces_its_positions():
+    found = Checker(display.line_chart("loss", {"a": [1.0, 2.0, 3.0]}, [5, 6, 9]))
+    assert {"5", "9"} <= set(found.texts)
+    start, middle, end = (float(at["cx"]) for tag, at in found.tags if tag == "circle")
+    assert (middle - start) / (end - start) == pytest.approx(1 / 4, abs=0.01)
+
+
+def test_escaped_text_is_safe_in_elements_and_quoted_attributes():
+    assert display.escape('<a b="1 & 2">') == "&lt;a b=&quot;1 &amp; 2&quot;&gt;"
+
+
 def test_line_chart_orders_points_and_interrupts_lines_at_gaps():
-    found = Checker(display.line_chart("loss", {"a": [2.0, 1.0, math.nan, 3.0]}))
+    found = Checker(display.line_chart("loss", {"a": [2.0, 1.0, math.nan, 3.0]}, range(1, 5)))
     path = [attrs["d"] for tag, attrs in found.tags if tag == "path"][-1]
     assert path.count("M") == 2
     assert path.count("L") == 1
@@ -115,8 +127,8 @@ def test_line_chart_orders_points_and_interrupts_lines_at_gaps():
 
 
 def test_line_chart_without_values_says_so():
-    assert display.line_chart("loss", {"a": [math.nan]}) == "<div>loss: no finite values</div>"
-    assert display.line_chart("loss", {}) == "<div>loss: no finite values</div>"
+    assert display.line_chart("loss", {"a": [math.nan]}, [1]) == "<div>loss: no finite values</div>"
+    assert display.line_chart("loss", {}, []) == "<div>loss: no finite values</div>"
 
 
 @pytest.mark.parametrize(

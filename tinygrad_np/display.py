@@ -162,16 +162,16 @@ def facts(title: str, values: Mapping[str, object]) -> Table:
 def line_chart(
     title: str,
     lines: Mapping[str, Sequence[float]],
-    first: int = 1,
+    positions: Sequence[int],
     marked: int | None = None,
     spec: str = ".3g",
 ) -> str:
-    """Return an inline SVG of lines over the integers from `first`, such as losses over epochs.
+    """Return an inline SVG of lines over increasing integers, such as losses over epochs.
 
     Args:
         title: text above the chart.
-        lines: values by name; nan and inf leave a gap.
-        first: position of the first values on the x-axis.
+        lines: values by name, one per position; nan and inf leave a gap.
+        positions: position of each value on the x-axis.
         marked: position of a dotted vertical line, if any.
         spec: format of the values on the y-axis.
     """
@@ -181,7 +181,7 @@ def line_chart(
     low, high = min(values), max(values)
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
-    last = first + max(map(len, lines.values())) - 1
+    first, last = positions[0], positions[-1]
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - first) / (last - first) if last > first else 0.5
@@ -215,7 +215,9 @@ def line_chart(
         parts.append(f'<path d="M{legend:.0f} 25h20" {drawn} fill="none"/>')
         parts.append(f'<text x="{legend + 24:.0f}" y="29">{escape(name)}</text>')
         legend += 40 + 6.2 * len(name)
-        points = [place(first + i, y) if math.isfinite(y) else None for i, y in enumerate(line)]
+        points = [
+            place(x, y) if math.isfinite(y) else None for x, y in zip(positions, line, strict=True)
+        ]
         parts.append(f'<path d="{_path(points)}" {drawn} fill="none"/>')
         if len(points) <= 30:
             parts += [

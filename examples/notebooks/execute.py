@@ -126,7 +126,7 @@ def environment(folder: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if "TINYGRAD" not in name and name != "MPLBACKEND"
+        if "TINYGRAD" not in name and name.lower() not in ("mplbackend", "no_proxy")
     }
     # Nothing listens at this proxy, so downloads fail immediately.
     refused = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}

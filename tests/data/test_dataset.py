@@ -1,7 +1,12 @@
 """Dataset and DataLoader: checks, batches, order and seeds."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import tinygrad_np
 from tests.tools import each
@@ -9,6 +14,48 @@ from tinygrad_np import data
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
 # Dataset.
+
+
+def shown(images, **options):
+    """Return the colors of the first image as a notebook shows it."""
+    labels = np.zeros(len(images), int)
+    html = data.Dataset(images, labels, ("a",), **options)._repr_html_()
+    code = re.search(r"base64,([A-Za-z0-9+/=]+)", html)[1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
+    height, width = picture[..., 3].any(axis=1).sum(), picture[..., 3].any(axis=0).sum()
+    return picture[:height, :width, :3], html
+
+
+@each(
+    ("pixels", "scale", "grays"),
+    [
+        ([0, 51, 102, 255], 255.0, [0, 51, 102, 255]),
+        ([0, 51, 102, 102], 255.0, [0, 51, 102, 102]),
+        ([0.0, 0.2, 0.4, 1.0], 1.0, [0, 51, 102, 255]),
+        ([0, 51, 102, 255], 1.0, [0, 51, 102, 255]),  # the scale was forgotten
+        ([-1.0, -0.6, -0.2, 1.0], 1.0, [0, 51, 102, 255]),
+        ([7.0, 7.0, 7.0, 7.0], 1.0, [0, 0, 0, 0]),
+    ],
+)
+def test_a_notebook_shows_the_pixels_up_to_scale(pixels, scale, grays):
+    found, _ = shown(np.reshape(pixels, (1, 1, 2, 2)), scale=scale)
+    np.testing.assert_allclose(found, np.reshape(grays, (2, 2, 1)).repeat(3, 2), atol=1)
+
+
+@each("channels", [2, 3, 4])
+def test_a_notebook_shows_colors_or_the_mean_of_other_channels(channels):
+    images = np.random.default_rng(0).integers(0, 256, (1, channels, 4, 5), np.uint8)
+    found, _ = shown(images, scale=255.0)
+    colors = images[0].transpose(1, 2, 0)
+    expected = colors.mean(axis=2, keepdims=True).repeat(3, 2) if channels == 2 else colors[..., :3]
+    np.testing.assert_allclose(found, expected, atol=1)
+
+
+def test_a_notebook_shows_large_images_subsampled():
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 224, 224), np.uint8)
+    found, html = shown(images, scale=255.0)
+    np.testing.assert_allclose(found[:56, :56], images[0, :, ::4, ::4].transpose(1, 2, 0), atol=1)
+    assert len(html) < 400_000
 
 
 def small(count=5, **changes):

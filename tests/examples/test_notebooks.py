@@ -19,6 +19,16 @@ from tinygrad_np.console import run_program
 
 FILES = sorted(execute.FOLDER.glob("*.ipynb"))
 
+
+def test_kernels_have_no_network(monkeypatch, tmp_path):
+    """Also where the caller exempts hosts from the proxy, which nothing listens at."""
+    for name in ("no_proxy", "NO_PROXY", "TINYGRAD_NP_DATA", "MPLBACKEND"):
+        monkeypatch.setenv(name, "*")
+    found = execute.environment(tmp_path)
+    assert {"no_proxy", "NO_PROXY", "TINYGRAD_NP_DATA", "MPLBACKEND"}.isdisjoint(found)
+    assert found["https_proxy"] == "http://127.0.0.1:9"
+
+
 by_file = each("file", FILES, ids=lambda file: file.stem)
 
 

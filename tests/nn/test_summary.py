@@ -210,6 +210,19 @@ def test_integer_as_input_shape_raises():
         Stack().summary(784)
 
 
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (np.zeros((9, 1, 2, 2)), r"got numpy\.ndarray of shape \(9, 1, 2, 2\)\."),
+        (Tensor([1.0]), r"got tinygrad_np\.tensor\.Tensor of shape \(1,\)\."),
+        ("text", r"got str\."),
+    ],
+)
+def test_images_as_input_shape_are_named_by_type_and_shape(images, text):
+    with pytest.raises(ArgumentError, match=text):
+        Stack().summary(images)
+
+
 def test_sizes_are_shown_in_bytes_kib_or_mib():
     sizes = {1023: "1023 bytes", 1024: "1.0 KiB", 2**20 - 1: "1024.0 KiB", 2**20: "1.00 MiB"}
     assert {nbytes: _size(nbytes) for nbytes in sizes} == sizes

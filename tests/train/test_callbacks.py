@@ -140,14 +140,19 @@ def test_history_prints_a_table_that_marks_the_lowest_validation_loss():
     ]
 
 
-def test_history_without_validation_marks_the_lowest_training_loss():
-    assert str(history_of(1.0, name="train_loss")).splitlines()[2:] == [
-        "    1      1.0000  *",
-        "-----------------",
-        "best epoch: 1 (lowest train loss)",
+def test_history_without_validation_loss_marks_the_highest_validation_accuracy():
+    assert str(history_of(0.5, 0.75, name="validation_accuracy")).splitlines()[2:] == [
+        "    1               50.00%",
+        "    2               75.00%  *",
+        "--------------------------",
+        "best epoch: 2 (highest validation accuracy)",
     ]
+
+
+@pytest.mark.parametrize("name", ["train_loss", "test_loss", "test_accuracy", "own_loss"])
+def test_history_without_validation_marks_no_epoch(name):
+    assert "best" not in str(history_of(1.0, 0.5, name=name))
     assert "best" not in str(history_of(math.nan))
-    assert "best" not in str(history_of(1.0, name="own_loss"))
 
 
 def test_long_history_keeps_its_best_epoch():
@@ -168,6 +173,15 @@ def test_history_html_draws_losses_and_accuracies():
     assert html.count(">validation</text>") == 2
     assert html.count("<circle") == 2 * 2 * 2
     assert "<svg" not in history_of(math.nan)._repr_html_()
+
+
+def test_history_html_labels_its_epochs():
+    history = history_of(3.0, 2.0)
+    for logs, epoch in zip(history.epochs, (5, 9), strict=True):
+        logs["epoch"] = epoch
+    html = history._repr_html_()
+    assert ">5</text>" in html
+    assert ">9</text>" in html
 
 
 # Progress.

@@ -1,5 +1,7 @@
 """Attributions agree with computations by hand, and leave the model unchanged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,14 +54,31 @@ def test_occlusion_of_a_linear_model_is_weight_times_pixel():
     np.testing.assert_allclose(found, parts, rtol=1e-4, atol=1e-5)
 
 
+def test_integer_images_are_those_of_the_same_floats():
+    """Integers have no gradient, and can hold neither 0.5 nor, if unsigned, -1."""
+    conv = nn.Conv2d(1, 2, 3, padding=1)
+    model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+    floats = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    for images in (floats.astype(np.uint8), floats.astype(np.int64)):
+        for explain in (
+            viz.saliency_map,
+            viz.grad_cam_map,
+            lambda *given: viz.occlusion_map(*given, fill=0.5),
+            lambda *given: viz.occlusion_map(*given, fill=-1),
+        ):
+            np.testing.assert_array_equal(explain(model, images), explain(model, floats))
+
+
 def test_occlusion_averages_the_squares_that_cover_a_pixel():
     model, images, weight = linear()
     parts = (weight[0] * images[0]).sum(axis=0)  # H, W
     found = viz.occlusion_map(model, images[:1], classes=0, size=2, stride=2)[0]
-    assert np.isnan(found[4]).all()  # the fifth row is in no square
-    for row, column in np.ndindex(2, 3):
-        under = (slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2))
-        np.testing.assert_allclose(found[under], parts[under].sum(), rtol=1e-4, atol=1e-5)
+    for column in (0, 2, 4):
+        # The last square starts at row 3, so that it covers the fifth row; row 3 is in two.
+        first, second, last = (parts[r : r + 2, column : column + 2].sum() for r in (0, 2, 3))
+        expected = [first, first, second, (second + last) / 2, last]
+        for below in (found[:, column], found[:, column + 1]):
+            np.testing.assert_allclose(below, expected, rtol=1e-4, atol=1e-5)
     dense = viz.occlusion_map(model, images[:1], classes=0, size=2)[0]
     falls = [parts[r : r + 2, c : c + 2].sum() for r in (1, 2) for c in (2, 3)]
     assert dense[2, 3] == pytest.approx(np.mean(falls), rel=1e-4, abs=1e-5)
@@ -79,6 +98,26 @@ def test_grad_cam_matches_its_formula():
         expected = np.maximum(0, np.einsum("k,nkij->nij", weights, maps))
         found = viz.grad_cam_map(model, images, classes=label)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_grad_cam_explains_the_last_call_of_a_layer():
+    """The scores are the sums of the second output 4 x - 1, so the weight of its map is 1."""
+    conv = nn.Conv2d(1, 1, 1)
+    conv.load_state_dict({"weight": [[[[-2.0]]]], "bias": [1.0]})
+
+    class Twice(nn.Module):
+        """Call a convolution twice."""
+
+        def __init__(self):
+            self.conv = conv
+
+        def forward(self, x):
+            """Return one score."""
+            return self.conv(self.conv(x)).flatten(1).sum(axis=1, keepdim=True)
+
+    images = normal(1, 1, 4, 4).astype(np.float32)
+    found = viz.grad_cam_map(Twice(), images)
+    np.testing.assert_allclose(found, np.maximum(0, 4 * images[:, 0] - 1), rtol=1e-5, atol=1e-6)
 
 
 def test_grad_cam_resizes_maps_of_a_chosen_layer():
@@ -118,6 +157,34 @@ def test_one_step_of_ascent_matches_its_formula():
     noise = 0.1 * np.random.default_rng(0).standard_normal((2, 5, 6), np.float32)
     expected = (1 - 0.3 * 0.5) * noise + 0.3 * smooth / np.sqrt((smooth**2).mean())
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@each("dtype", [np.float16, np.float64])
+def test_maximized_image_has_the_dtype_of_the_model(dtype):
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, generator=np.random.default_rng(0)),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(12, 2, generator=np.random.default_rng(1)),
+    )
+    expected = viz.maximize_class(model, (2, 4, 4), 1, steps=3)
+    found = viz.maximize_class(model.astype(dtype), (2, 4, 4), 1, steps=3)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    viz.class_images(model, (2, 4, 4), "ab", steps=1)
+
+
+def test_class_images_name_the_score_of_their_class():
+    """Not the largest one: with equal directions, class 2 always has a larger score."""
+    weight = normal(60).astype(np.float32)
+    model = Linear(np.stack([weight, 2 * weight, 3 * weight]))
+    figure = viz.class_images(model, (2, 5, 6), "abc", steps=5)
+    images = np.stack([viz.maximize_class(model, (2, 5, 6), k, steps=5) for k in range(3)])
+    with no_grad():
+        scores = model(Tensor(images)).data.diagonal()
+    assert titles_of(figure) == [
+        f"{name}\nscore {score:.3g}" for name, score in zip("abc", scores, strict=True)
+    ]
 
 
 CALLS = {
@@ -161,6 +228,27 @@ def test_figures_show_images_maps_and_classes():
     for axes, one in zip(occluded.axes[3:], found, strict=True):
         limit = np.abs(one).max()
         assert axes.images[0].get_clim() == pytest.approx((-limit if one.min() < 0 else 0, limit))
+    assert all(axes.images[0].get_clim()[0] == 0 for axes in figure.axes[3:])  # unsigned
+
+
+@pytest.mark.slow
+def test_maps_without_finite_values_are_drawn():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
+    images = np.full((1, 1, 4, 4), np.nan, np.float32)
+    for plot in (viz.saliency, viz.occlusion, viz.grad_cam):
+        assert plot(model, images)._repr_png_()
+
+
+def test_classes_without_a_name_have_a_number():
+    dataset = replace(data.digits()[1].first(1), labels=np.array([0]), classes=("cat",))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    assert titles_of(viz.saliency(model, dataset, 7))[0].startswith("class 7 (")
+
+
+def test_images_of_other_channels_are_drawn_as_their_mean():
+    images = normal(1, 2, 4, 4).astype(np.float32)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(32, 2))
+    np.testing.assert_array_equal(arrays_of(viz.saliency(model, images))[0], images[0].mean(axis=0))
 
 
 class Pair(nn.Module):
@@ -237,6 +325,19 @@ class Ignoring(nn.Module):
             lambda: viz.maximize_class(flat(), (1, 4, 4), 0, steps=0),
             ArgumentError,
             "maximize_class: expected `steps` to be an integer >= 1, got 0.",
+        ),
+        *(
+            (
+                lambda shape=shape: viz.class_images(flat(), shape, "abc"),
+                ShapeError,
+                f"expected `shape` to be (C, H, W), for example (1, 28, 28), got {shape}.",
+            )
+            for shape in (16, (4, 4), (1, 4, 4.0))
+        ),
+        (
+            lambda: viz.class_images(flat(), (1, 4, 4), []),
+            ArgumentError,
+            "class_images: expected at least one name in `classes`, got none.",
         ),
         (
             lambda: viz.class_images(flat(), (1, 4, 4), "abcd"),

@@ -1,10 +1,12 @@
 """Filters, feature maps, attention maps and histograms show the values of the network."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from tests.tools import each, normal
-from tests.viz.tools import Changing, arrays_of, check_layout, everything, trained
+from tests.viz.tools import Changing, arrays_of, check_layout, drawn_texts, everything, trained
 from tinygrad_np import Tensor, data, manual_seed, nn, no_grad, optim, random, train, viz
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
@@ -109,6 +111,27 @@ def test_attention_weights_of_functions_are_found_call_by_call():
     }
 
 
+def test_attention_weights_are_softmaxes_over_the_last_axis():
+    """A softmax over channels (N, C, H, W) or classes (N, C) is no attention."""
+    x = Tensor(normal(2, 4, 3).astype(np.float32))
+
+    def function(x):
+        return x.softmax(axis=1), x.softmax(axis=0), x[0].softmax(axis=1), x.softmax(axis=2)
+
+    found = viz.attention_weights(function, x)
+    assert list(found) == ["attention"]
+    np.testing.assert_array_equal(found["attention"], x.softmax(axis=2).data)
+
+
+def test_feature_maps_and_attention_weights_are_those_of_evaluation():
+    """Dropout in training mode would set half of the values to 0."""
+    image = np.ones((1, 8, 8), np.float32)
+    figure = viz.feature_maps(nn.Sequential(nn.Dropout(0.5)), image)
+    np.testing.assert_array_equal(arrays_of(figure)[1], image[0])
+    found = viz.attention_weights(nn.Sequential(nn.Dropout(0.5), nn.Softmax()), image)
+    np.testing.assert_allclose(found["1"], np.full((1, 8, 8), 1 / 8))
+
+
 def test_attention_draws_each_head_with_tokens():
     weights = np.tril(np.ones((2, 3, 3))) / np.arange(1, 4)[:, None]
     figure = viz.attention({"block.attend": weights[None]}, queries="abc")
@@ -118,6 +141,56 @@ def test_attention_draws_each_head_with_tokens():
     for ticks in (first.get_xticklabels(), first.get_yticklabels()):
         assert [tick.get_text() for tick in ticks] == ["a", "b", "c"]
     assert (first.get_xlabel(), first.get_ylabel()) == ("key", "query")
+    check_layout(figure)
+
+
+def ticks_of(axes):
+    """Return the labels of the rows and of the columns."""
+    return tuple(
+        [tick.get_text() for tick in ticks]
+        for ticks in (axes.get_yticklabels(), axes.get_xticklabels())
+    )
+
+
+def test_attention_names_self_and_cross_attention():
+    """Rows and columns have the names whose number fits."""
+    weights = {"encoder": np.eye(3), "self": np.eye(2), "cross": np.ones((2, 3)) / 3}
+    figure = viz.attention(weights, queries="ab", keys="xyz")
+    assert [ticks_of(axes) for axes in figure.axes[:3]] == [
+        (list("xyz"), list("xyz")),
+        (list("ab"), list("ab")),
+        (list("ab"), list("xyz")),
+    ]
+    with pytest.raises(ShapeError, match=r"expected 2 or 3 names in `queries`, .*, got 4\."):
+        viz.attention(weights, queries="abcd")
+
+
+@pytest.mark.slow
+def test_attention_labels_do_not_overlap():
+    """Words are rotated and characters are not; the color scale ends at the largest weight."""
+    text = "the cat sat on the mat"
+    figure = viz.attention(np.full((2, 22, 22), 1 / 22), text)
+    check_layout(figure)
+    first = figure.axes[0]
+    assert ticks_of(first) == (list(text.replace(" ", "␣")),) * 2
+    assert {tick.get_rotation() for tick in first.get_xticklabels()} == {0}
+    assert first.images[0].get_clim() == (0, pytest.approx(1 / 22))
+    boxes = drawn_texts(figure)
+    for ticks in (first.get_xticklabels(), first.get_yticklabels()):
+        for one, other in pairwise(boxes[tick] for tick in ticks):
+            assert not one.overlaps(other)
+    words = viz.attention(np.eye(2), ["cat", "sat"]).axes[0]
+    assert {tick.get_rotation() for tick in words.get_xticklabels()} == {90}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("heads", "length"), [(1, 60), (6, 30)])
+def test_attention_of_many_positions_labels_every_kth(heads, length):
+    names = [f"n{k}" for k in range(length)]
+    figure = viz.attention(np.ones((heads, length, length)), names)
+    shown, _ = ticks_of(figure.axes[0])
+    assert shown == names[:: length // len(shown)]
+    assert figure.get_figwidth() < 4 * heads + 1
     check_layout(figure)
 
 
@@ -160,6 +233,21 @@ def test_histograms_draw_a_column_per_record():
     assert labels_of(chosen)[:2] == ["conv.bias", "fc.bias"]
 
 
+def test_histograms_have_columns_of_one_width():
+    """A parameter unfrozen late has no column where it had no gradient."""
+    layer = nn.Linear(10, 10)
+    record = viz.Histograms()
+    for time in range(1, 9):
+        if time in (4, 8):
+            layer(Tensor(normal(2, 10).astype(np.float32))).sum().backward()
+        else:
+            layer.zero_grad()
+        record.record(layer, time)
+    axes = viz.histograms(record).axes[1]
+    spans = [np.asarray(mesh.get_coordinates())[0, :, 0].tolist() for mesh in axes.collections]
+    assert spans == [[3.5, 4.5], [7.5, 8.5]]
+
+
 def test_frozen_parameters_have_weights_but_no_gradients():
     layer = nn.Linear(10, 10)
     record = viz.Histograms()
@@ -190,7 +278,7 @@ def test_values_that_are_not_finite_are_left_out():
         (
             lambda: viz.filters(nn.ReLU()),
             DtypeError,
-            "filters: expected `layer` to contain numbers",
+            "filters: expected `layer` to be a Conv2d, for example model.conv1, got ",
         ),
         (
             lambda: viz.feature_maps(Changing(), np.zeros((1, 8, 8)), layers=["conv3"]),
@@ -218,6 +306,7 @@ def test_values_that_are_not_finite_are_left_out():
             ArgumentError,
             "histograms: expected a Histograms callback that has recorded, got an empty one.",
         ),
+        (lambda: viz.histograms(nn.ReLU()), DtypeError, "to be a Histograms callback, got "),
         (lambda: viz.histograms(viz.Histograms(), ["a"]), ArgumentError, "got 'a'."),
         (
             lambda: viz.Histograms(every_steps=0),

@@ -41,13 +41,16 @@ def test_surface_evaluates_the_loss_on_the_plane():
 @pytest.mark.slow
 def test_surface_leaves_the_model_unchanged_and_marks_the_weights():
     model, loader = trained()
-    before = everything(model)
-    figure = viz.loss_surface(model, list(loader), points=3)
+    before, epoch = everything(model), loader.state_dict()
+    figure = viz.loss_surface(model, loader, points=3)
     assert everything(model) == before
+    assert loader.state_dict() == epoch
     flat = figure.axes[0]
     (star,) = flat.get_lines()
     assert (list(star.get_xdata()), list(star.get_ydata())) == ([0], [0])
     assert (flat.get_xlabel(), flat.get_xlim()) == ("a, along direction 1", (-1, 1))
+    solid = next(axes for axes in figure.axes if axes.name == "3d")
+    assert solid.get_zlabel() == ""  # it would cover its ticks
     check_layout(figure)
 
 
@@ -101,6 +104,54 @@ def test_steepest_fall_is_found_and_divergence_ends_the_test():
     assert abs(np.argmin(np.abs(found.rates - found.steepest)) - 30) <= 2
 
 
+def test_steepest_fall_is_before_the_minimum():
+    """The loss jumps after its minimum, and falls again from there, faster than before."""
+    steps = np.arange(100)
+    script = 3 - 2 / (1 + np.exp(-(steps - 30.0) / 4)) + 0.001 * np.maximum(0, steps - 55)
+    script[60:] += 2.5 * np.exp(-np.maximum(0, steps[60:] - 70.0) / 3)
+    values = iter(script)
+    layer = nn.Linear(1, 1, bias=False)
+    batch = (np.ones((1, 1), np.float32), None)
+    found = viz.range_test(layer, sgd(layer), [batch], lambda y, _: y.sum() * 0.0 + next(values))
+    assert len(found.losses) == 100
+    assert abs(np.argmin(np.abs(found.rates - found.steepest)) - 30) <= 2
+
+
+@each("last", [np.nan, np.inf, 100.0])
+def test_a_last_loss_that_diverges_is_left_out(last):
+    values = iter([*np.linspace(3, 1, 19), last])
+    layer = nn.Linear(1, 1, bias=False)
+    batch = (np.ones((1, 1), np.float32), None)
+
+    def scripted(y, target):
+        return y.sum() * 0.0 + float(next(values))
+
+    found = viz.range_test(layer, sgd(layer), [batch], scripted, steps=20)
+    assert len(found.losses) == 19
+    assert np.isfinite(found.smooth).all()
+
+
+def test_range_test_trains_in_training_mode_and_leaves_the_loss_unchanged():
+    """Also a module that belongs to the loss rather than to the copied model."""
+    norm = nn.BatchNorm1d(1)
+    modes = []
+
+    class Noting(nn.Linear):
+        """Layer that notes its mode."""
+
+        def forward(self, x):
+            """Return the outputs."""
+            modes.append(self.training)
+            return super().forward(x)
+
+    model = Noting(2, 1).eval()
+    batch = (normal(3, 2).astype(np.float32), np.zeros((3, 1), np.float32))
+    viz.range_test(model, sgd(model), [batch], lambda y, t: squares(norm(y), t), steps=4)
+    assert modes == [True] * 4
+    assert not model.training
+    np.testing.assert_array_equal(norm.running_mean.data, [0])
+
+
 def test_range_test_survives_immediate_divergence():
     layer = nn.Linear(1, 1)
     batch = (np.full((1, 1), np.nan, np.float32), np.zeros((1, 1), np.float32))
@@ -148,7 +199,16 @@ BATCH = (np.ones((1, 2), np.float32), np.ones((1, 1), np.float32))
             ShapeError,
             "expected `loss` to return a Tensor with one entry",
         ),
-        (lambda: viz.learning_rates(M, sgd(M), []), ArgumentError, "range_test: the loader"),
+        (
+            lambda: viz.learning_rates(M, sgd(M), iter([BATCH]), squares),
+            ArgumentError,
+            "range_test: expected samples in every pass over the loader, got none in pass 2.",
+        ),
+        (
+            lambda: viz.learning_rates(M, sgd(nn.Linear(2, 1)), [BATCH], squares),
+            ArgumentError,
+            "range_test: expected `optimizer` to have parameters of the model, got that of another",
+        ),
         (
             lambda: viz.learning_rates(M, sgd(M), [BATCH], squares, lowest=1.0, highest=0.1),
             ArgumentError,

@@ -1,15 +1,17 @@
 """Plots show the values they receive."""
 
+import math
 import os
 import re
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from tests.viz.tools import arrays_of, check_layout, titles_of
+from tests.viz.tools import arrays_of, check_layout, drawn_texts, titles_of
 from tinygrad_np import data, nn, train, viz
-from tinygrad_np.errors import ArgumentError, DataError, ShapeError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +63,11 @@ def test_curves_leave_gaps_where_a_log_is_missing():
         assert left.get_ylim()[0] < -1
 
 
+def test_curves_number_epochs_without_a_number():
+    (axes,) = viz.curves([{"train_loss": 2.0}, {"train_loss": 1.0}]).axes
+    assert list(axes.get_lines()[0].get_xdata()) == [1, 2]
+
+
 def test_curves_without_accuracy_have_one_axis():
     (axes,) = viz.curves([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]).axes
     assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("loss", 0)
@@ -75,11 +82,31 @@ def test_curves_of_one_epoch_have_whole_ticks():
     assert left.get_xlim() == (0, 2)
     assert left.get_ylim()[1] > 2.02
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts == ["2", "1.5", "50.00%", "60.00%"]
+    assert texts == ["1.5", "2", "50.00%", "60.00%"]
     assert (left.get_ylabel(), figure.axes[1].get_ylabel()) == (
         *("loss (circles)", "accuracy in % (squares)"),
     )
     check_layout(figure)
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.501, 0.499), (0.1, 0.9, 0.9), (0.5, 0.5, math.nan)])
+def test_values_of_one_epoch_do_not_overlap(values):
+    sets = ("train", "validation", "test")
+    logs = {f"{name}_loss": value for name, value in zip(sets, values, strict=True)}
+    logs |= {f"{name}_accuracy": value for name, value in zip(sets, values, strict=True)}
+    figure = viz.curves([logs])
+    boxes = drawn_texts(figure)
+    for axes in figure.axes:
+        assert len(axes.texts) == sum(map(math.isfinite, values))
+        for one, other in combinations(axes.texts, 2):
+            assert not boxes[one].overlaps(boxes[other])
+            assert one.get_color() != other.get_color()
+    left = figure.axes[0]
+    low, high = left.get_ylim()
+    for text in left.texts:
+        height = (float(text.get_text()) - low) / (high - low)
+        assert text.get_position()[1] == pytest.approx(height, abs=0.11)
+        assert 0 <= text.get_position()[1] <= 1
 
 
 @pytest.mark.parametrize(
@@ -106,6 +133,9 @@ def test_curves_mark_the_best_epoch_by_validation(logs, best, label):
     assert [(list(mark.get_xdata()), mark.get_label()) for mark in marks] == (
         [([best] * 2, label)] if best else []
     )
+    history = train.History()
+    history.epochs = epochs
+    assert (f"best epoch: {best} (" in str(history)) == (best is not None)
     assert label is None or figure.legends[0].get_texts()[-1].get_text() == label
 
 
@@ -132,7 +162,9 @@ def test_images_show_the_first_images_and_their_classes():
         np.testing.assert_array_equal(axes.images[0].get_array(), image[0])
     assert figure.get_suptitle() == "digits"
     assert len(viz.images(train_set.first(3)).axes) == 4
-    with pytest.raises(ArgumentError, match=r"expected a number of samples from 1 to \d+, got 0\."):
+    with pytest.raises(
+        ArgumentError, match=r"images: expected `count` to be an integer >= 1, got 0\."
+    ):
         viz.images(train_set, count=0)
 
 
@@ -223,6 +255,33 @@ def test_most_wrong_of_long_names_do_not_overlap():
     check_layout(viz.predictions(dataset, logits.argmax(axis=1), 9))
 
 
+def test_long_and_mathematical_names_are_shortened_and_drawn_as_they_are():
+    names = tuple(f"{k} soft-coated wheaten terrier with a very long name {k}" for k in range(8))
+    names += ("$\\frac$", "short")
+    dataset = replace(data.digits()[1].first(9), classes=names)
+    predicted = (dataset.labels + 1) % 10
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    matrix = train.confusion_matrix(predicted, dataset.labels, 10)
+    for figure in (
+        viz.images(dataset, 9),
+        viz.predictions(dataset, predicted, 9),
+        viz.most_wrong(dataset, np.eye(10)[predicted], 9),
+        viz.saliency(model, dataset.first(4)),
+        viz.class_images(model, (1, 8, 8), names, steps=1),
+        viz.confusion(matrix, ("$\\frac$", *map(str, range(9)))),
+        viz.attention(np.eye(2), ["$\\frac$", "a"]),
+    ):
+        check_layout(figure)
+    for title, label in zip(titles_of(viz.images(dataset, 9)), dataset.labels, strict=True):
+        if label < 8:  # both ends of a name are kept
+            start, end = title.split("…")
+            assert len(start) >= len(end) > 5
+            assert names[label].startswith(start)
+            assert names[label].endswith(end)
+        else:
+            assert title == names[label]
+
+
 def test_most_wrong_needs_wrong_predictions_of_the_dataset():
     dataset = data.digits()[1].first(3)
     right = np.eye(10)[dataset.labels]
@@ -290,8 +349,64 @@ def test_confusion_shows_counts_and_accuracies():
         viz.confusion(matrix, ["cat", "dog"])
 
 
+def test_confusion_writes_white_on_dark_cells():
+    axes = viz.confusion(np.array([[9, 1], [4, 6]]), ["a", "b"]).axes[0]
+    check_layout(viz.confusion(np.eye(20, dtype=int), [f"class {k}" for k in range(20)]))
+    colors = {text.get_text(): text.get_color() for text in axes.texts}
+    assert colors == {"9": "white", "1": "#1b2631", "4": "#1b2631", "6": "white"}
+
+
+def test_confusion_of_many_classes_labels_every_kth():
+    names = [f"class number {k}" for k in range(45)]
+    figure = viz.confusion(np.eye(45, dtype=int), names)
+    axes = figure.axes[0]
+    assert len(axes.texts) == 0
+    assert [text.get_text() for text in axes.get_xticklabels()] == names[::3]
+    assert axes.get_yticklabels()[1].get_text() == "class number 3  (100.0%)"
+    assert list(axes.get_yticks()) == list(range(0, 45, 3))
+    check_layout(figure)
+
+
 def test_save_writes_the_figure_or_raises(tmp_path):
     viz.save(viz.curves(HISTORY), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(DataError, match=r": cannot write the file \("):
         viz.save(viz.curves(HISTORY), tmp_path / "nowhere" / "curves.png")
+
+
+TEST = data.digits()[1].first(3)
+LOGITS = np.zeros((3, 10))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: viz.predictions(TEST, [0, -1, 0]), ArgumentError, "from 0 to 9, got -1."),
+        (lambda: viz.predictions(TEST, [0.5, 1, 2]), ArgumentError, "from 0 to 9, got 0.5."),
+        (lambda: viz.predictions(TEST, LOGITS), ShapeError, "of shape (3,), one class per image"),
+        (lambda: viz.predictions(TEST, TEST.labels, 0), ArgumentError, "`count` to be an integer"),
+        (
+            lambda: viz.predictions(TEST.images, LOGITS, 3),
+            DtypeError,
+            "predictions: expected `dataset` to be a Dataset, got numpy.ndarray.",
+        ),
+        (
+            lambda: viz.images(replace(TEST, images=TEST.images[:0], labels=TEST.labels[:0])),
+            ArgumentError,
+            "images: expected at least one image, got none in 'digits'.",
+        ),
+        (
+            lambda: viz.confusion(LOGITS, TEST.classes),
+            ShapeError,
+            "got (3, 10). Use train.confusion_matrix(predicted, labels, 10).",
+        ),
+        (lambda: viz.confusion(nn.ReLU(), "ab"), DtypeError, "`matrix` to contain numbers"),
+        (lambda: viz.calibration(LOGITS), DtypeError, "Use train.calibration(logits, labels)."),
+        (lambda: viz.curves(nn.ReLU()), DtypeError, "curves: expected `history` to be a History"),
+        (lambda: viz.most_wrong(TEST, LOGITS + np.inf), ArgumentError, "got nan or inf."),
+    ],
+)
+def test_errors_name_the_argument(call, error, message):
+    with pytest.raises(error) as raised:
+        call()
+    assert message in str(raised.value)

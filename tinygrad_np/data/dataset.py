@@ -20,6 +20,8 @@ from tinygrad_np.runtime.memory import Array
 
 _SHOWN = 20
 """Number of images that a notebook shows of a dataset."""
+_SIDE = 64
+"""Number of pixels that it shows of a side; larger images are subsampled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,11 +217,19 @@ class Dataset:
 
 
 def _grid(images: Array, scale: float, names: Sequence[str]) -> str:
-    """Return an SVG of the images, 10 per row, as one PNG with the class names below each."""
-    pixels = np.clip(
-        images[:, [0, 0, 0] if images.shape[1] != 3 else [0, 1, 2]] * (255 / scale), 0, 255
-    )
-    height, width = images.shape[2:]
+    """Return an SVG of the images, 10 per row, as one PNG with the class names below each.
+
+    Black is 0 and white is `scale`, or the smallest and the largest pixel if one is outside.
+    """
+    step = math.ceil(max(images.shape[2:]) / _SIDE)
+    pixels = images[:, :, ::step, ::step].astype(np.float64)
+    low, high = pixels.min(), pixels.max()
+    if low >= 0 and high <= scale:
+        low, high = 0, scale
+    pixels = (pixels - low) * (255 / (high - low or 1))
+    # Red, green and blue of color images, without transparency; otherwise, gray.
+    pixels = pixels[:, :3] if pixels.shape[1] in (3, 4) else pixels.mean(axis=1, keepdims=True)
+    height, width = pixels.shape[2:]
     size = max(1, round(56 / width))  # of a pixel
     gap, columns = math.ceil(18 / size), min(len(images), 10)
     rows = math.ceil(len(images) / columns)

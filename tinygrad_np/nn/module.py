@@ -10,7 +10,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
-from tinygrad_np.checks import check_unmasked, kind_of
+from tinygrad_np.checks import check_unmasked, is_integer, kind_of
 from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
@@ -435,9 +435,12 @@ class Module:
         forward pass of one sample: 20 FLOPs; 16 bytes of activations (layers' outputs)
         """
         if not isinstance(input_shape, list | tuple):
+            got = repr(input_shape) if is_integer(input_shape) else kind_of(input_shape)
+            if isinstance(input_shape, Tensor | np.ndarray):
+                got += f" of shape {input_shape.shape}"
             raise ArgumentError(
                 f"{type(self).__name__}.summary: expected `input_shape` to be a tuple without the "
-                f"batch axis, for example (1, 28, 28), got {input_shape!r}."
+                f"batch axis, for example (1, 28, 28), got {got}."
             )
         signature = inspect.signature(self.forward)
         try:

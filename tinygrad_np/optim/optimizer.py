@@ -165,7 +165,7 @@ class Optimizer:
     def __repr__(self) -> str:
         """Return the hyperparameters and the number of parameters of each group."""
         lines = [
-            ", ".join(f"{name}={_text(value)}" for name, value in _options(group).items())
+            ", ".join(f"{name}={option_text(value)}" for name, value in _options(group).items())
             for group in self.param_groups
         ]
         sizes = [_parameters_of(group) for group in self.param_groups]
@@ -181,7 +181,7 @@ class Optimizer:
     def _repr_html_(self) -> str:
         names = list(dict.fromkeys(name for group in self.param_groups for name in _options(group)))
         rows = [
-            (str(position), _parameters_of(group), *(_text(group[name]) for name in names))
+            (str(position), _parameters_of(group), *(option_text(group[name]) for name in names))
             for position, group in enumerate(self.param_groups)
         ]
         table = Table(("group", "parameters", *names), rows, names=2, title=self._kind)
@@ -355,7 +355,8 @@ def _parameters_of(group: Mapping[str, Any]) -> str:
     return text + (f" ({number_of(frozen, 'frozen tensor')})" if frozen else "")
 
 
-def _text(value: Any) -> str:
+def option_text(value: Any) -> str:
+    """Return an option or a learning rate as text, floats with six digits."""
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 

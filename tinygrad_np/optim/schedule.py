@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad_np.checks import is_finite
 from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.optim.optimizer import Optimizer
+from tinygrad_np.optim.optimizer import Optimizer, option_text
 from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, check, like
 
 
@@ -82,8 +82,8 @@ class Schedule:
     @safe
     def __repr__(self) -> str:
         """Return the options, the number of steps so far and the current learning rates."""
-        options = ", ".join(f"{name}={_text(value)}" for name, value in self.options.items())
-        rates = ", ".join(dict.fromkeys(map(_text, self.get_last_lr())))
+        options = ", ".join(f"{name}={option_text(value)}" for name, value in self.options.items())
+        rates = ", ".join(dict.fromkeys(map(option_text, self.get_last_lr())))
         return f"{self._kind}({options}): step {self.steps}, lr {rates}"
 
     def step(self) -> None:
@@ -158,10 +158,6 @@ class Schedule:
     def _take(self, state: Mapping[str, Any]) -> None:
         for name in self._kept:
             setattr(self, name, copy.deepcopy(state[name]))
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def for_each_group(kind: str, optimizer: Optimizer, **options: Any) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +136,8 @@ class Callback:
 class History(Callback):
     """Logs of all epochs, shown as a table; a notebook also shows the loss and accuracy curves.
 
-    The epoch with the lowest validation loss is marked, or training loss if there is no validation.
+    The best epoch is marked: the one with the lowest validation loss or, if no validation loss was
+    logged, with the highest validation accuracy. Without validation, no epoch is.
 
     Attributes:
         epochs: one dict of logs per epoch.
@@ -169,22 +170,8 @@ class History(Callback):
                 f"{len(self.epochs)}."
             )
 
-    def _best(self) -> tuple[int, str] | None:
-        """Return the position of the best epoch and the log that says so."""
-        for name in ("validation_loss", "train_loss"):
-            values = self._values(name)
-            finite = [value for value in values if math.isfinite(value)]
-            if finite:
-                return values.index(min(finite)), name
-        return None
-
-    def _values(self, name: str) -> list[float]:
-        """Return a log of each epoch, nan where it is missing or not a number."""
-        values = [plain(logs.get(name)) for logs in self.epochs]
-        return [value if isinstance(value, int | float) else math.nan for value in values]
-
     def _table(self) -> Table:
-        best = self._best()
+        best = best_epoch(self.epochs)
         names = list(dict.fromkeys(name for logs in self.epochs for name in logs))
         count = len(self.epochs)
         shown = list(range(count))
@@ -201,8 +188,10 @@ class History(Callback):
             rows.append([_cell(name, self.epochs[position].get(name)) for name in names])
         notes = []
         if best:
-            epoch, monitor = self.epochs[best[0]].get("epoch", best[0] + 1), best[1]
-            notes.append(f"best epoch: {epoch} (lowest {monitor.replace('_', ' ')})")
+            position, monitor = best
+            side = "lowest" if monitor == "validation_loss" else "highest"
+            epoch = epoch_numbers(self.epochs)[position]
+            notes.append(f"best epoch: {epoch} ({side} {monitor.replace('_', ' ')})")
         if self.interrupted:
             notes.append("interrupted by Ctrl-C")
         heading = [name.replace("_", " ") for name in names]
@@ -216,18 +205,18 @@ class History(Callback):
     def _repr_html_(self) -> str:
         if not self.epochs:
             return preformatted(repr(self))
-        charts, best = [], self._best()
-        first = int(self.epochs[0].get("epoch", 1))
-        marked = first + best[0] if best else None
+        charts, best = [], best_epoch(self.epochs)
+        numbers = epoch_numbers(self.epochs)
+        marked = numbers[best[0]] if best else None
         for kind, spec in (("loss", ".3g"), ("accuracy", ".1%")):
             names = dict.fromkeys(name for logs in self.epochs for name in logs)
             lines = {
-                name.rpartition("_")[0] or name: self._values(name)
+                name.rpartition("_")[0] or name: log_values(self.epochs, name)
                 for name in names
                 if name.rpartition("_")[2] == kind
             }
             if lines:
-                charts.append(line_chart(f"{kind} by epoch", lines, first, marked, spec))
+                charts.append(line_chart(f"{kind} by epoch", lines, numbers, marked, spec))
         return f"<div>{''.join(charts)}</div>{self._table()._repr_html_()}"
 
     def for_json(self) -> list[dict[str, Any]]:
@@ -259,6 +248,33 @@ class History(Callback):
                 f"History.save: expected `path` to end in .json or .csv, got {str(path)!r}."
             )
         write_bytes(path, text.encode())
+
+
+def best_epoch(epochs: Sequence[Mapping[str, Any]]) -> tuple[int, str] | None:
+    """Return the position of the best epoch and the log that says so, None without validation.
+
+    Training and test results choose no epoch: the one is biased, the other would be.
+
+    >>> best_epoch([{"validation_loss": 2.0}, {"validation_loss": 1.0}, {"train_loss": 0.0}])
+    (1, 'validation_loss')
+    """
+    for name, best in (("validation_loss", min), ("validation_accuracy", max)):
+        values = log_values(epochs, name)
+        finite = [value for value in values if math.isfinite(value)]
+        if finite:
+            return values.index(best(finite)), name
+    return None
+
+
+def log_values(epochs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """Return a log of each epoch, nan where it is missing or not a number."""
+    values = [plain(logs.get(name)) for logs in epochs]
+    return [value if isinstance(value, int | float) else math.nan for value in values]
+
+
+def epoch_numbers(epochs: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the number of each epoch, by default its position from 1."""
+    return [int(logs.get("epoch", position)) for position, logs in enumerate(epochs, 1)]
 
 
 class Progress(Callback):

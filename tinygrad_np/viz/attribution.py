@@ -13,14 +13,22 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import nn
-from tinygrad_np.checks import check_at_least, check_integer
+from tinygrad_np.checks import check_at_least, check_integer, is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import enable_grad
 from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
-from tinygrad_np.viz.figure import Figure, draw_image, draw_map, grid, inputs_of
+from tinygrad_np.viz.figure import (
+    Figure,
+    draw_image,
+    draw_map,
+    grid,
+    inputs_of,
+    largest,
+    name_image,
+)
 
 _BLUR = (0.25, 0.5, 0.25)
 _BATCH = 256  # occluded images per forward pass
@@ -74,8 +82,9 @@ def occlusion_map(
 ) -> Array:
     """Return how far the score of a class falls when a square that covers a pixel is hidden.
 
-    A square of `size` x `size` pixels moves over the image in steps of `stride`; at each position,
-    its pixels are replaced by `fill`. The map at a pixel is the mean of
+    A square of `size` x `size` pixels moves over the image in steps of `stride`, and also to the
+    last row and column; at each position, its pixels are replaced by `fill`. The map at a pixel is
+    the mean of
 
         score(image) - score(occluded image)
 
@@ -92,7 +101,7 @@ def occlusion_map(
         fill: value of hidden pixels; 0 is the mean of normalized images.
 
     Returns:
-        An array of shape (N, H, W); nan at pixels that no position covers.
+        An array of shape (N, H, W); nan at pixels that no position covers, if `stride` > `size`.
 
     Raises:
         ArgumentError: if `size` or `stride` is not an integer >= 1, `size` is larger than the
@@ -117,7 +126,9 @@ def occlusion_map(
             f"occlusion: expected `size` to be at most {min(height, width)}, the size of the "
             f"image, got {size}."
         )
-    rows, columns = (range(0, length - size + 1, stride) for length in (height, width))
+    rows, columns = (
+        [*range(0, length - size, stride), length - size] for length in (height, width)
+    )
     corners = [(row, column) for row in rows for column in columns]
     with evaluating(model), Trial():
         scores = _scores_of("occlusion", model(Tensor(inputs)))
@@ -228,13 +239,13 @@ def maximize_class(
         seed: seed of the noise.
 
     Returns:
-        An array of the given shape, normalized like the model's inputs.
+        An array of the given shape and the dtype of the model, normalized like its inputs.
 
     Raises:
         ArgumentError: if `steps` is not an integer >= 1, `seed` is not an integer >= 0, `lr` or
             `decay` is not a finite number >= 0, or `label` is not an integer from 0 to K - 1.
         DtypeError: if the model returns no Tensor.
-        ShapeError: if the scores do not have shape (N, K).
+        ShapeError: if `shape` is not (C, H, W), or the scores do not have shape (N, K).
 
     >>> from tinygrad_np import nn, viz
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
@@ -244,16 +255,24 @@ def maximize_class(
     check_integer("maximize_class", 1, steps=steps)
     check_integer("maximize_class", 0, seed=seed)
     check_at_least("maximize_class", 0, lr=lr, decay=decay)
-    blur = np.tile(np.outer(_BLUR, _BLUR).astype(np.float32), (shape[0], 1, 1, 1))  # C, 1, 3, 3
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(map(is_integer, shape)):
+        raise ShapeError(
+            "maximize_class: expected `shape` to be (C, H, W), for example (1, 28, 28), got "
+            f"{shape}."
+        )
+    dtype = next((parameter.dtype for parameter in model.parameters()), np.float32)
+    blur = np.tile(np.outer(_BLUR, _BLUR), (shape[0], 1, 1, 1)).astype(dtype)  # C, 1, 3, 3
     noise = np.random.default_rng(seed).standard_normal((1, *shape), np.float32)
-    image: Array = np.float32(0.1) * noise
+    image: Array = (np.float32(0.1) * noise).astype(dtype)
     with _differentiating(model):
         for _ in range(steps):
             x = Tensor(image, requires_grad=True)
             (grad,) = _score("maximize_class", model(x), label).gradient(x)
-            smooth = grad.conv2d(Tensor(blur), padding=1, groups=shape[0]).data
+            # In float32 or better: the squares of a float16 may overflow.
+            smooth = grad.conv2d(Tensor(blur), padding=1, groups=shape[0]).data * np.float32(1)
             size = float(np.sqrt(np.mean(smooth**2))) or 1.0
-            image = np.float32(1 - lr * decay) * image + np.float32(lr / size) * smooth
+            step = np.float32(lr / size) * smooth
+            image = (np.float32(1 - lr * decay) * image + step).astype(dtype)
     found: Array = image[0]
     return found
 
@@ -343,7 +362,7 @@ def class_images(
         title: title of the figure.
 
     Raises:
-        ArgumentError: as in `maximize_class`.
+        ArgumentError: as in `maximize_class`, or if `classes` is empty.
         DtypeError: as in `maximize_class`.
         ShapeError: as in `maximize_class`.
 
@@ -351,18 +370,21 @@ def class_images(
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> figure = viz.class_images(model, (1, 8, 8), data.digits()[0].classes)
     """
+    if not len(classes):
+        raise ArgumentError("class_images: expected at least one name in `classes`, got none.")
     found = [maximize_class(model, shape, label, steps) for label in range(len(classes))]
     with evaluating(model), Trial():
         scores = model(Tensor(np.stack(found))).data
 
-    limit = float(np.abs(found).max())
+    limit = largest(*found)
 
     def draw(axes: Any, position: int) -> None:
         if shape[0] == 1:
             draw_map(axes, found[position][0], -limit, limit)
         else:
             draw_image(axes, found[position])
-        axes.set_title(f"{classes[position]}\nscore {scores[position, position]:.3g}", fontsize=9)
+        score = f"score {scores[position, position]:.3g}"
+        name_image(axes, ("{}", classes[position]), (score, ""))
 
     signs = "\nred: positive pixels, blue: negative" if shape[0] == 1 else ""
     title = title or f"Images that maximize the score of each class{signs}"
@@ -452,11 +474,10 @@ def _plot(
     upper, lower = figure.subplots(2, len(inputs), squeeze=False)
     for n, (above, below) in enumerate(zip(upper, lower, strict=True)):
         draw_image(above, inputs[n])
-        name = names[labels[n]] if names else f"class {labels[n]}"
-        above.set_title(f"{name} ({chances[n]:.1%})", fontsize=9)
-        limit = float(np.nanmax(np.abs(maps[n]))) or 1.0
-        is_signed = bool(np.nanmin(maps[n]) < 0)
-        draw_map(below, maps[n], -limit if is_signed else 0, limit)
+        name = names[labels[n]] if labels[n] < len(names) else f"class {labels[n]}"
+        name_image(above, (f"{{}} ({chances[n]:.1%})", name))
+        limit = largest(maps[n])
+        draw_map(below, maps[n], -limit if (maps[n] < 0).any() else 0, limit)
         below.set_title(f"largest {limit:.2g}", fontsize=8)
         for axes in (above, below):
             axes.set(xticks=[], yticks=[])

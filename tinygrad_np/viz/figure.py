@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -98,16 +100,57 @@ def grid(
     return figure
 
 
+def name_image(axes: Axes, *lines: tuple[str, str], fontsize: int = 9, color: str = TEXT) -> None:
+    """Write lines of text above an image of a grid.
+
+    Each line is a form and the name in it, for example ("true: {}", "cat"). Names that are too long
+    for the width of the image are shortened.
+    """
+    figure: Any = axes.figure
+    grid_of: Any = axes.get_subplotspec()
+    room = 72 * (figure.get_figwidth() / grid_of.get_gridspec().ncols - 0.15)  # points
+    font = FontProperties(size=fontsize)
+    texts = []
+    for form, name in lines:
+        length = len(name)
+        while True:
+            text = form.format(shorten(name, length))
+            width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
+            if width <= room or length < 4:
+                break
+            length -= 1
+        texts.append(text)
+    axes.set_title("\n".join(texts), fontsize=fontsize, color=color, parse_math=False)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text with at most `length` characters, the middle left out.
+
+    >>> shorten("golden retriever", 11)
+    'golde…iever'
+    """
+    if len(text) <= length:
+        return text
+    half = (length - 1) // 2
+    return f"{text[: length - 1 - half]}…{text[len(text) - half :]}"
+
+
 def draw_image(axes: Axes, image: Array) -> None:
-    """Draw an image (C, H, W): ink on paper if C is 1, colors if C is 3 or 4."""
-    if len(image) == 1:
-        axes.imshow(image[0], cmap="gray_r")
+    """Draw an image (C, H, W): colors if C is 3 or 4, otherwise the mean of C as ink on paper."""
+    if len(image) not in (3, 4):
+        axes.imshow(image[0] if len(image) == 1 else image.mean(axis=0), cmap="gray_r")
         return
     colors = image.transpose(1, 2, 0)  # H, W, C
     if colors.dtype != np.uint8 and (colors.min() < 0 or colors.max() > 1):
         spread = np.ptp(colors) or 1
         colors = (colors - colors.min()) / spread
     axes.imshow(colors)
+
+
+def largest(*maps: Array) -> float:
+    """Return the largest finite magnitude in some maps, 1 if there is none above 0."""
+    magnitudes = [np.abs(one[np.isfinite(one)]).max(initial=0) for one in maps]
+    return float(max(magnitudes, default=0)) or 1.0
 
 
 def draw_map(axes: Axes, values: Array, low: float, high: float) -> Any:
@@ -201,10 +244,10 @@ def panels(
     table = body.subplots(len(rows), columns, squeeze=False)
     for line, (label, maps) in zip(table, rows.items(), strict=True):
         scaled = [one for group in rows.values() for one in group] if shared else maps
-        limit = max(float(np.abs(one).max()) for one in scaled) or 1.0
-        is_positive = all(one.min() >= 0 for one in scaled)
+        limit = largest(*scaled)
+        is_signed = any((one < 0).any() for one in scaled)
         for axes, one in zip(line, maps, strict=False):
-            shown = draw_map(axes, one, 0 if is_positive else -limit, limit)
+            shown = draw_map(axes, one, -limit if is_signed else 0, limit)
             axes.set(xticks=[], yticks=[])
         for axes in line[len(maps) :]:
             axes.axis("off")
@@ -217,10 +260,11 @@ def panels(
     return figure
 
 
-def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, list[str] | None]:
-    """Return inputs (N, C, H, W) for a model, and the class names if `images` is a Dataset.
+def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, list[str]]:
+    """Return inputs (N, C, H, W) for a model, and the class names of a Dataset.
 
-    A Dataset is normalized as its batches are; arrays and Tensors are taken as they are.
+    A Dataset is normalized as its batches are. Arrays and Tensors are taken as they are, integers
+    and bools as float32: images must have gradients and take any value.
 
     Raises:
         DtypeError: if `images` does not contain numbers.
@@ -236,4 +280,4 @@ def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, l
             f"{who}: expected `images` of shape (N, C, H, W) or (C, H, W), as the model takes "
             f"them, got {array.shape}."
         )
-    return array[:count], None
+    return (array if array.dtype.kind == "f" else array.astype(np.float32))[:count], []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from math import ceil
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,8 +11,8 @@ from matplotlib.colors import PowerNorm
 
 from tinygrad_np import nn
 from tinygrad_np.autograd.op import Op
-from tinygrad_np.checks import check_integer
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.checks import check_integer, kind_of
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.module import ModuleScope
 from tinygrad_np.observer import Observer
@@ -21,11 +22,12 @@ from tinygrad_np.tensor import Tensor
 from tinygrad_np.train import Callback, State
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.typing import Options, Values
-from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of, panels
+from tinygrad_np.viz.figure import Figure, array_of, draw_image, grid, inputs_of, largest, panels
 
 T = TypeVar("T")
 
 _COUNTS = "Blues"
+_LABEL = 0.11  # inches from one label of an axis to the next
 
 
 def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
@@ -48,7 +50,13 @@ def filters(layer: Any, count: int = 16, title: str = "") -> Figure:
     >>> figure = viz.filters(nn.Conv2d(1, 8, 3))
     """
     check_integer("filters", 1, count=count)
-    weight = array_of("filters", "layer", getattr(layer, "weight", layer))
+    weight = getattr(layer, "weight", layer)
+    if isinstance(weight, nn.Module):
+        raise DtypeError(
+            "filters: expected `layer` to be a Conv2d, for example model.conv1, got "
+            f"{kind_of(layer)}."
+        )
+    weight = array_of("filters", "layer", weight)
     if weight.ndim != 4 or not weight.size:
         raise ShapeError(
             f"filters: expected `layer` with a weight of shape (K, C, R, S), got {weight.shape}."
@@ -154,7 +162,7 @@ def feature_maps(
 
 
 class _Softmaxes(Observer):
-    """Collect the outputs of every softmax that has at least three axes."""
+    """Collect the outputs of every softmax over the last of at least three axes."""
 
     def __init__(self) -> None:
         self.found: dict[str, Array] = {}
@@ -162,7 +170,8 @@ class _Softmaxes(Observer):
     def on_forward(self, op: Op, arrays: Values, options: Options, call: Callable[[], T]) -> T:
         out = call()
         array: Any = out
-        if op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3:
+        is_softmax = op.name == "softmax" and isinstance(array, np.ndarray) and array.ndim >= 3
+        if is_softmax and options.get("axis", -1) in (-1, array.ndim - 1):
             scope = thread.state.scope
             path = scope.path if isinstance(scope, ModuleScope) else ""
             name = path or "attention"
@@ -177,8 +186,10 @@ class _Softmaxes(Observer):
 def attention_weights(model: Callable[..., Any], *inputs: Any) -> dict[str, Array]:
     """Return the attention weights that a model computes, by the path of the module.
 
-    Attention weights are the outputs of each softmax over at least three axes: those of
-    MultiheadAttention and `scaled_dot_product_attention`, and those of attention written by hand.
+    Attention weights are the outputs of each softmax over the last axis of an array with at least
+    three axes: those of MultiheadAttention and `scaled_dot_product_attention`, and those of
+    attention written by hand. A softmax over the classes of each position, of shape (N, L, V), is
+    found too, since nothing tells it apart.
 
     Args:
         model: a Module, which runs in evaluation mode, or any function of Tensors; it is left
@@ -214,9 +225,13 @@ def attention(
         weights: array or Tensor of shape (L, S) or (heads, L, S), with rows that sum to 1; or a
             dict of them, such as `attention_weights` returns. Of a batch (N, heads, L, S), the
             first entry is plotted.
-        queries: names of the L queries, such as tokens.
-        keys: names of the S keys; defaults to `queries` if L = S.
+        queries: names of the queries, such as tokens.
+        keys: names of the keys. Rows of another length than `queries` have these names, and columns
+            of another length than `keys` those of `queries`, as in self-attention.
         title: title of the figure.
+
+    Darker cells are larger weights; the darkest of a row of maps is the largest weight in it. Where
+    there are more than 24 names or 4 maps per row, every k-th name is shown.
 
     Raises:
         ArgumentError: if there are no weights.
@@ -231,35 +246,55 @@ def attention(
     rows = {path: _heads(array_of("attention", "weights", each)) for path, each in given.items()}
     if not rows:
         raise ArgumentError("attention: expected attention weights, got none.")
+    names_of = {"queries": queries, "keys": keys}
+    sizes = [{heads.shape[axis] for heads in rows.values()} for axis in (1, 2)]
+    tokens = {what: [_token(name) for name in names or ()] for what, names in names_of.items()}
+    for (what, names), line, fitting in zip(tokens.items(), ("row", "column"), sizes, strict=True):
+        if names_of[what] is not None and len(names) not in fitting:
+            raise ShapeError(
+                f"attention: expected {' or '.join(map(str, sorted(fitting)))} names in `{what}`, "
+                f"one per {line} of the weights, got {len(names)}."
+            )
     columns = max(len(heads) for heads in rows.values())
-    figure = Figure((max(4.0, 2.6 * columns + 0.9), 2.7 * len(rows) + 0.6))
+    most = max(*sizes[0], *sizes[1])
+    is_crowded = most > 24 or columns > 4
+    cell = 2.2 / most if is_crowded else max(_LABEL, 2.2 / most)  # inches
+    every = ceil(_LABEL / cell)
+    longest = max((len(name) for names in tokens.values() for name in names), default=1)
+    room = 0.08 * longest + 0.5  # for labels of ticks and axes
+    width, height = (cell * max(along) + room for along in reversed(sizes))
+    figure = Figure((max(4.0, width * columns + 0.9), (height + 0.2) * len(rows) + 0.6))
     table = figure.subplots(len(rows), columns, squeeze=False)
     for line, (path, heads) in zip(table, rows.items(), strict=True):
         _, length, total = heads.shape
-        names = keys if keys is not None or length != total else queries
-        for values, size, what in ((queries, length, "queries"), (names, total, "keys")):
-            if values is not None and len(values) != size:
-                raise ShapeError(
-                    f"attention: expected {size} names in `{what}`, one per "
-                    f"{'row' if what == 'queries' else 'column'} of the weights, got {len(values)}."
-                )
+        limit = largest(heads)
         for head, axes in enumerate(line):
             if head >= len(heads):
                 axes.axis("off")
                 continue
-            shown = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=1)
+            shown = axes.imshow(heads[head], cmap="Blues", vmin=0, vmax=limit)
             title_of = f"{path}, head {head + 1}" if len(heads) > 1 else path
             axes.set_title(title_of.removeprefix(", "), fontsize=9)
             axes.set_xlabel("key", fontsize=9)
             axes.set_ylabel("query", fontsize=9)
             axes.tick_params(labelsize=7)
-            if names is not None:
-                axes.set_xticks(range(total), list(map(str, names)), rotation=90)
-            if queries is not None:
-                axes.set_yticks(range(length), list(map(str, queries)))
+            for set_ticks, size, order in (
+                (axes.set_xticks, total, ("keys", "queries")),
+                (axes.set_yticks, length, ("queries", "keys")),
+            ):
+                fits = [tokens[what] for what in order if len(tokens[what]) == size]
+                if fits:
+                    set_ticks(range(0, size, every), fits[0][::every], parse_math=False)
+            if longest > 1:
+                axes.tick_params(axis="x", rotation=90)
         figure.colorbar(shown, ax=list(line), label="attention weight", shrink=0.8)
     figure.heading(title or "Attention: each row sums to 1")
     return figure
+
+
+def _token(name: Any) -> str:
+    """Return the label of a token, in which spaces are visible."""
+    return str(name).replace(" ", "␣")
 
 
 def _heads(weights: Array) -> Array:
@@ -347,9 +382,14 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
 
     Raises:
         ArgumentError: if nothing was recorded, or a path was not.
+        DtypeError: if `record` is not a Histograms callback.
 
     See `Histograms` for an example.
     """
+    if not isinstance(record, Histograms):
+        raise DtypeError(
+            f"histograms: expected `record` to be a Histograms callback, got {kind_of(record)}."
+        )
     large = [path for path, entries in record.weights.items() if entries[0][1].sum() >= 50]
     chosen = list((large or record.weights) if parameters is None else parameters)
     for path in chosen:
@@ -366,9 +406,13 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
     figure = Figure((8.5, 1.7 * len(chosen) + 1.0))
     table = figure.subplots(len(chosen), 2, squeeze=False, sharex=True)
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # the root makes the few values far from 0 visible
+    kinds = (record.weights, record.gradients)
+    # One width, that of the densest records: columns are no wider where records are missing.
+    times = {t for kind in kinds for path in chosen for t, _, _ in kind.get(path, [])}
+    width = min((later - time for time, later in pairwise(sorted(times))), default=1)
     for line, path in zip(table, chosen, strict=True):
-        for axes, kind in zip(line, (record.weights, record.gradients), strict=True):
-            _draw_histograms(axes, kind.get(path, []), norm)
+        for axes, kind in zip(line, kinds, strict=True):
+            _draw_histograms(axes, kind.get(path, []), width, norm)
         line[0].set_ylabel(path, fontsize=9)
     table[0][0].set_title("weights", fontsize=10)
     table[0][1].set_title("gradients", fontsize=10)
@@ -380,10 +424,10 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
     return figure
 
 
-def _draw_histograms(axes: Any, entries: Sequence[tuple[int, Array, Array]], norm: Any) -> None:
+def _draw_histograms(
+    axes: Any, entries: Sequence[tuple[int, Array, Array]], width: int, norm: Any
+) -> None:
     """Draw one column per entry, centered at its time."""
-    times = [time for time, _, _ in entries]
-    width = min((later - time for time, later in pairwise(times)), default=0) or 1
     for time, counts, edges in entries:
         shares = counts[:, None] / max(1, counts.max())
         axes.pcolormesh(

@@ -5,7 +5,9 @@ Both functions work on copies: the model and the optimizer are the same afterwar
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,8 @@ def loss_surface_values(
 
     Args:
         model: the model; a copy is evaluated, in evaluation mode.
-        loader: batches of (inputs, targets); the loss is the mean over all their samples.
+        loader: batches of (inputs, targets); the loss is the mean over all their samples. A
+            DataLoader's epoch is the same afterwards.
         loss: function of (outputs, targets) that returns a Tensor with one entry.
         span: largest coordinate; at 1, a direction is as long as the weights.
         points: number of points along each direction; an odd number includes the weights.
@@ -84,7 +87,8 @@ def loss_surface_values(
     check_integer(who, 2, points=points)
     check_integer(who, 0, seed=seed)
     check_loader(who, loader)
-    batches = list(loader)
+    with _same_epoch(loader):
+        batches = list(loader)
     if not batches:
         raise ArgumentError(f"{who}: the loader yielded no samples.")
     generator = np.random.default_rng(seed)
@@ -150,7 +154,7 @@ def loss_surface(
     flat.set(xlabel="a, along direction 1", ylabel="b, along direction 2", aspect="equal")
     figure.colorbar(filled, ax=flat, label="loss", shrink=0.85)
     solid.plot_surface(a, b, shown, cmap="viridis", rcount=points, ccount=points)
-    solid.set(xlabel="a", ylabel="b", zlabel="loss")
+    solid.set(xlabel="a", ylabel="b")  # the color bar names the height
     solid.set_box_aspect(None, zoom=0.85)  # the layout does not reserve space for the labels
     for axis in (flat.xaxis, flat.yaxis, solid.xaxis, solid.yaxis, solid.zaxis):
         axis.set_major_locator(MaxNLocator(5))
@@ -205,8 +209,8 @@ def range_test(
         steps: number of steps.
 
     Raises:
-        ArgumentError: if not 0 < lowest < highest, `steps` is not an integer >= 2, or the loader
-            yields no samples.
+        ArgumentError: if not 0 < lowest < highest, `steps` is not an integer >= 2, a pass over the
+            loader yields no samples, or the optimizer has no parameter of the model.
         DtypeError: if the loader is not iterable.
         GraphError: if some parameter that is not frozen does not affect the loss.
         ShapeError: if the loss is not a Tensor with one entry.
@@ -226,28 +230,29 @@ def range_test(
         )
     check_integer(who, 2, steps=steps)
     check_loader(who, loader)
-    before = loader.state_dict() if hasattr(loader, "state_dict") else None
+    mine = set(map(id, model.parameters()))
+    if not any(id(p) in mine for group in optimizer.param_groups for p in group["params"]):
+        raise ArgumentError(
+            f"{who}: expected `optimizer` to have parameters of the model, got that of another "
+            f"model. Try optim.{type(optimizer).__name__}(model.parameters())."
+        )
     model, optimizer = copy.deepcopy((model, optimizer))
     losses: list[float] = []
     rates = np.geomspace(lowest, highest, steps)
     model.train()
-    try:
-        with Trial(), np.errstate(all="ignore"):
-            for (inputs, targets), rate in zip(_repeat(who, loader), rates, strict=False):
-                for group in optimizer.param_groups:
-                    group["lr"] = float(rate)
-                optimizer.zero_grad()
-                found = loss(model(inputs), targets)
-                losses.append(loss_value(found))
-                if not losses[-1] <= 4 * losses[0]:  # also if nan
-                    break
-                found.backward()
-                optimizer.step()
-    finally:
-        if before is not None:
-            loader.load_state_dict(before)  # type: ignore[attr-defined]
-    # The last loss diverged, if the run ended early.
-    finite = np.array(losses[: len(losses) - (len(losses) < steps)])
+    with Trial(), _same_epoch(loader), np.errstate(all="ignore"):
+        for (inputs, targets), rate in zip(_repeat(who, loader), rates, strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = float(rate)
+            optimizer.zero_grad()
+            found = loss(model(inputs), targets)
+            value = loss_value(found)
+            if not value <= 4 * (losses or [value])[0]:  # also if nan
+                break
+            losses.append(value)
+            found.backward()
+            optimizer.step()
+    finite = np.array(losses)
     reach = max(1, steps // 20)
     smooth = _smooth(finite, reach)
     falls = smooth[: -2 * reach] - smooth[2 * reach :]
@@ -255,6 +260,17 @@ def range_test(
     until = max(1, int(np.argmin(smooth)) - 2 * reach + 1) if len(falls) else 0
     steepest = rates[int(np.argmax(falls[:until])) + reach] if until else rates[0]
     return RangeTest(rates[: len(finite)], finite, smooth, float(steepest))
+
+
+@contextmanager
+def _same_epoch(loader: Batches) -> Iterator[None]:
+    """Undo the changes of a DataLoader's epoch and seed at the end."""
+    before = loader.state_dict() if hasattr(loader, "state_dict") else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            loader.load_state_dict(before)  # type: ignore[attr-defined]
 
 
 def _smooth(values: Array, reach: int) -> Array:
@@ -269,13 +285,16 @@ def _smooth(values: Array, reach: int) -> Array:
 
 def _repeat(who: str, loader: Batches) -> Iterator[tuple[Any, Any]]:
     """Yield the batches of a loader again and again."""
-    while True:
+    for number in count(1):
         is_empty = True
         for batch in loader:
             is_empty = False
             yield batch
         if is_empty:
-            raise ArgumentError(f"{who}: the loader yielded no samples.")
+            raise ArgumentError(
+                f"{who}: expected samples in every pass over the loader, got none in pass {number}."
+                " Pass a list or a DataLoader, not an iterator."
+            )
 
 
 def learning_rates(

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tinygrad_np.checks import check_integer
+from tinygrad_np.checks import check_integer, kind_of
 from tinygrad_np.data import Dataset
-from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train import Calibration, History
+from tinygrad_np.train.callbacks import best_epoch, epoch_numbers, log_values
 from tinygrad_np.viz.figure import (
     BARS,
     GUIDE,
@@ -25,7 +26,11 @@ from tinygrad_np.viz.figure import (
     as_images,
     draw_image,
     grid,
+    name_image,
+    shorten,
 )
+
+_CLASSES = 20  # with a label in a confusion matrix
 
 
 def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
@@ -36,12 +41,14 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     because they may not choose an epoch. A history of one epoch shows the values as text.
 
     Args:
-        history: a History, or its list of epochs. The losses train_loss, validation_loss and
-            test_loss and the corresponding accuracies are plotted if present.
+        history: a History, or its list of epochs, which are numbered from 1 if they have no
+            "epoch". The losses train_loss, validation_loss and test_loss and the corresponding
+            accuracies are plotted if present.
         title: title of the plot.
 
     Raises:
         ArgumentError: if no epoch has a loss.
+        DtypeError: if `history` is neither a History nor a list of epochs.
 
     >>> from tinygrad_np import viz
     >>> epochs = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]
@@ -49,6 +56,11 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     1
     """
     entries = history.epochs if isinstance(history, History) else history
+    if not isinstance(entries, list | tuple) or not all(isinstance(e, Mapping) for e in entries):
+        raise DtypeError(
+            "curves: expected `history` to be a History or its list of epochs, got "
+            f"{kind_of(history)}. Pass what Trainer.fit returns."
+        )
     kinds = {name: _series(entries, name) for name in ("loss", "accuracy")}
     if not kinds["loss"]:
         raise ArgumentError(
@@ -77,10 +89,11 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     left.set_ylim(bottom, top + 0.05 * (top - bottom))
     left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(entries) == 1:
-        left.set_xlim(entries[0]["epoch"] - 1, entries[0]["epoch"] + 1)
-        left.set_xticks([entries[0]["epoch"]])
+        (epoch,) = epoch_numbers(entries)
+        left.set_xlim(epoch - 1, epoch + 1)
+        left.set_xticks([epoch])
         _add_values(left, right)
-    best = _mark_best(left, kinds) if len(entries) > 1 else []
+    best = _mark_best(left, entries) if len(entries) > 1 else []
     left.grid(alpha=0.3)
     # Below the axes, where it covers no line; one column per dataset, and one for the best epoch.
     figure.legend(
@@ -95,45 +108,52 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
 
 
 def _add_values(left: Axes, right: Axes | None) -> None:
-    """Write the value of each point: losses to the left of it, accuracies to the right."""
-    for axes, side, form in ((left, "right", "{:.4g}"), (right, "left", "{:.2f}%")):
+    """Write the value of each point: losses to the left of it, accuracies to the right.
+
+    Values of nearly the same height are spread.
+    """
+    for axes, x, side, form in ((left, 0.48, "right", "{:.4g}"), (right, 0.52, "left", "{:.2f}%")):
         if axes is None:
             continue
-        for line in axes.get_lines():
-            ((epoch, value),) = np.asarray(line.get_xydata())
-            axes.annotate(
+        points = [(np.ravel(line.get_ydata())[0], line.get_color()) for line in axes.get_lines()]
+        points = sorted(point for point in points if np.isfinite(point[0]))
+        low, high = axes.get_ylim()
+        # The lowest value keeps its height; each other one is at least a line above the last.
+        height, room = -1.0, 1 - 0.05 * len(points)
+        for position, (value, color) in enumerate(points):
+            wanted = min((value - low) / (high - low), room + 0.05 * position)
+            height = max(wanted, height + 0.05)
+            axes.text(
+                x,
+                height,
                 form.format(value),
-                (epoch, value),
-                (-8 if side == "right" else 8, 0),
-                textcoords="offset points",
+                transform=axes.transAxes,
                 ha=side,
                 va="center",
-                color=line.get_color(),
+                color=color,
             )
 
 
-def _mark_best(axes: Axes, kinds: Mapping[str, Mapping[str, tuple[Array, Array]]]) -> list[Line2D]:
+def _mark_best(axes: Axes, entries: Sequence[Mapping[str, Any]]) -> list[Line2D]:
     """Draw a vertical line at the best epoch, if there is validation; return it for the legend."""
-    for kind, sign in (("loss", -1), ("accuracy", 1)):
-        if "validation" in kinds[kind]:
-            epochs, values = kinds[kind]["validation"]
-            if np.isfinite(values).any():
-                best = int(np.nanargmax(sign * np.where(np.isfinite(values), values, np.nan)))
-                shown = f"{values[best]:.2%}" if kind == "accuracy" else f"{values[best]:.4g}"
-                label = f"best epoch: {epochs[best]} (validation {kind} {shown})"
-                return [axes.axvline(epochs[best], color=GUIDE, ls=":", label=label)]
-    return []
+    best = best_epoch(entries)
+    if best is None:
+        return []
+    position, name = best
+    epoch, value = epoch_numbers(entries)[position], entries[position][name]
+    shown = f"{value:.2%}" if name == "validation_accuracy" else f"{value:.4g}"
+    label = f"best epoch: {epoch} ({name.replace('_', ' ')} {shown})"
+    return [axes.axvline(epoch, color=GUIDE, ls=":", label=label)]
 
 
 def _series(entries: Sequence[Mapping[str, Any]], kind: str) -> dict[str, tuple[Array, Array]]:
-    """Return epochs and values of a kind of log, by dataset; None becomes nan."""
-    found = {}
+    """Return epochs and values of a kind of log, by dataset."""
+    found, epochs = {}, np.array(epoch_numbers(entries))
     for name in SETS:
         key = f"{name}_{kind}"
-        have = [entry for entry in entries if key in entry]
+        have = [position for position, entry in enumerate(entries) if key in entry]
         if have:
-            values = [np.nan if entry[key] is None else entry[key] for entry in have]
-            found[name] = np.array([entry["epoch"] for entry in have]), np.array(values, float)
+            found[name] = epochs[have], np.array(log_values(entries, key))[have]
     return found
 
 
@@ -161,11 +181,11 @@ def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
         check_integer("images", 1, count=count)
         pixels = as_images("images", dataset)[:count]
         return grid(len(pixels), lambda axes, position: draw_image(axes, pixels[position]), title)
-    shown = dataset.first(min(count, len(dataset)))
+    shown = _sample("images", dataset, count).first(min(count, len(dataset)))
 
     def draw(axes: Axes, position: int) -> None:
         draw_image(axes, shown.images[position])
-        axes.set_title(dataset.classes[int(shown.labels[position])], fontsize=10)
+        name_image(axes, ("{}", dataset.classes[int(shown.labels[position])]), fontsize=10)
 
     return grid(len(shown), draw, title)
 
@@ -185,23 +205,34 @@ def predictions(
         title: title of the figure.
 
     Raises:
-        ShapeError: if the number of predictions is not the number of images.
+        ArgumentError: if `count` is below 1, the dataset is empty, or `predicted` contains anything
+            but classes of the dataset.
+        DtypeError: if `dataset` is not a Dataset, or `predicted` does not contain numbers.
+        ShapeError: if the shape of `predicted` is not (N,).
     """
-    if len(predicted) != len(dataset):
+    labels = array_of("predictions", "predicted", predicted)
+    if labels.shape != (len(_sample("predictions", dataset, count)),):
         raise ShapeError(
-            f"predictions: expected `predicted` to have {len(dataset)} entries, one per image, got "
-            f"{len(predicted)}."
+            f"predictions: expected `predicted` of shape ({len(dataset)},), one class per image, "
+            f"got {labels.shape}."
+        )
+    outside = (labels < 0) | (labels >= len(dataset.classes))
+    if labels.dtype.kind not in "iu" or outside.any():
+        raise ArgumentError(
+            "predictions: expected `predicted` to be integers from 0 to "
+            f"{len(dataset.classes) - 1}, got {(labels[outside] if outside.any() else labels)[0]}."
         )
     count = min(count, len(dataset))
     chosen = np.random.default_rng(seed).choice(len(dataset), count, replace=False)
 
     def draw(axes: Axes, position: int) -> None:
         index = chosen[position]
-        guess, truth = int(predicted[index]), int(dataset.labels[index])
+        guess, truth = int(labels[index]), int(dataset.labels[index])
         draw_image(axes, dataset.images[index])
-        text = dataset.classes[guess]
-        text += "" if guess == truth else f"\n(should be {dataset.classes[truth]})"
-        axes.set_title(text, color=RIGHT if guess == truth else WRONG, fontsize=10)
+        lines = [("{}", dataset.classes[guess])]
+        if guess != truth:
+            lines.append(("(should be {})", dataset.classes[truth]))
+        name_image(axes, *lines, color=RIGHT if guess == truth else WRONG)
 
     return grid(count, draw, title)
 
@@ -220,8 +251,9 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
         title: title of the figure.
 
     Raises:
-        ArgumentError: if `count` is below 1, or every prediction is correct.
-        DtypeError: if `logits` does not contain numbers.
+        ArgumentError: if `count` is below 1, the dataset is empty, a logit is not finite, or every
+            prediction is correct.
+        DtypeError: if `dataset` is not a Dataset, or `logits` does not contain numbers.
         ShapeError: if the shape of `logits` is not (images, classes).
 
     >>> import numpy as np
@@ -231,7 +263,7 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
     >>> len(viz.most_wrong(test_set, logits, count=4).axes)
     4
     """
-    check_integer("most_wrong", 1, count=count)
+    _sample("most_wrong", dataset, count)
     scores = array_of("most_wrong", "logits", logits).astype(np.float64)
     shape = (len(dataset), len(dataset.classes))
     if scores.shape != shape:
@@ -239,6 +271,8 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
             f"most_wrong: expected `logits` of shape {shape}, one row per image, got "
             f"{scores.shape}."
         )
+    if not np.isfinite(scores).all():
+        raise ArgumentError("most_wrong: expected finite `logits`, got nan or inf.")
     scores -= scores.max(axis=1, keepdims=True)
     chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)  # N, C
     rows = np.arange(len(dataset))
@@ -255,20 +289,31 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
         index = chosen[position]
         guess, truth = int(scores[index].argmax()), int(dataset.labels[index])
         draw_image(axes, dataset.images[index])
-        text = "\n".join(
-            f"{before}{dataset.classes[label]} ({chances[index, label]:.1%})"
+        lines = [
+            (f"{before}{{}} ({chances[index, label]:.1%})", dataset.classes[label])
             for before, label in (("", guess), ("true: ", truth))
-        )
-        axes.set_title(text, color=WRONG, fontsize=8)
+        ]
+        name_image(axes, *lines, color=WRONG, fontsize=8)
 
     return grid(len(chosen), draw, title or "Most wrong: predicted class above the true class")
 
 
-def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
+def _sample(who: str, dataset: Any, count: int) -> Dataset:
+    """Check a dataset to draw `count` images of, and return it."""
+    check_integer(who, 1, count=count)
+    if not isinstance(dataset, Dataset):
+        raise DtypeError(f"{who}: expected `dataset` to be a Dataset, got {kind_of(dataset)}.")
+    if not len(dataset):
+        raise ArgumentError(f"{who}: expected at least one image, got none in {dataset.name!r}.")
+    return dataset
+
+
+def confusion(matrix: Any, classes: Sequence[str], title: str = "") -> Figure:
     """Plot a confusion matrix: true classes in rows, predicted classes in columns.
 
     Each cell is colored by its fraction of the row and shows its count unless it is 0. The row
-    labels show the accuracy on each true class.
+    labels show the accuracy on each true class. With more than 20 classes, there are no counts, and
+    every k-th class is labelled.
 
     Args:
         matrix: counts of shape (C, C), as returned by `train.confusion_matrix`.
@@ -276,35 +321,43 @@ def confusion(matrix: Array, classes: Sequence[str], title: str = "") -> Figure:
         title: title of the plot.
 
     Raises:
+        DtypeError: if `matrix` does not contain numbers.
         ShapeError: if the shape of `matrix` does not match the number of classes.
     """
+    matrix = array_of("confusion", "matrix", matrix)
     if matrix.shape != (len(classes),) * 2:
         raise ShapeError(
             f"confusion: expected `matrix` of shape {(len(classes),) * 2}, one row and column per "
-            f"class, got {matrix.shape}."
+            f"class, got {matrix.shape}. Use train.confusion_matrix(predicted, labels, "
+            f"{len(classes)})."
         )
     figure = Figure((8, 6.4))
     axes = figure.subplots()
     totals = matrix.sum(axis=1, keepdims=True)
     parts = matrix / np.maximum(1, totals)
-    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    # Of a free aspect, or the layout would leave too little space for the labels.
+    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
-    slanted = max(map(len, classes)) > 2
+    every = -(-len(classes) // _CLASSES)
+    ticks = range(0, len(classes), every)
+    names = [shorten(str(classes[position]), 24) for position in ticks]
+    slanted = max(map(len, names)) > 2
     axes.set_xticks(
-        range(len(classes)),
-        classes,
+        ticks,
+        names,
         rotation=45 if slanted else 0,
         ha="right" if slanted else "center",
         rotation_mode="anchor",
+        parse_math=False,
     )
     labels = []
-    for row, name in enumerate(classes):
+    for row, name in zip(ticks, names, strict=True):
         accuracy = f"{parts[row, row]:.1%}" if totals[row] else "no samples"
         labels.append(f"{name}  ({accuracy})")
-    axes.set_yticks(range(len(classes)), labels)
+    axes.set_yticks(ticks, labels, parse_math=False)
     axes.set(xlabel="predicted class", ylabel="true class (accuracy)", title=figure.fit_text(title))
     for row, column in np.ndindex(matrix.shape):
-        if matrix[row, column]:
+        if matrix[row, column] and every == 1:
             color = "white" if parts[row, column] > 0.5 else TEXT
             axes.text(
                 column, row, str(matrix[row, column]), ha="center", va="center", color=color, size=9
@@ -317,7 +370,15 @@ def calibration(result: Calibration, title: str = "") -> Figure:
 
     The bins have equal width from 0 to 1. On the diagonal, accuracy equals confidence (Guo et al.
     2017).
+
+    Raises:
+        DtypeError: if `result` is not a Calibration.
     """
+    if not isinstance(result, Calibration):
+        raise DtypeError(
+            f"calibration: expected `result` to be a Calibration, got {kind_of(result)}. Use "
+            "train.calibration(logits, labels)."
+        )
     bins = len(result.count)
     centres = (np.arange(bins) + 0.5) / bins
     filled = np.asarray(result.count) > 0
