@@ -21,6 +21,7 @@ def environment(folder, *, data=None):
     variables = {name: value for name, value in os.environ.items() if "TINYGRAD" not in name}
     # Nothing listens at this proxy, so downloads fail immediately on any machine.
     refused = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    refused |= {"no_proxy": "", "NO_PROXY": ""}
     variables |= refused | {"XDG_CACHE_HOME": str(folder / "cache"), "MPLBACKEND": "Agg"}
     return variables | ({"TINYGRAD_NP_DATA": data} if data else {})
 
