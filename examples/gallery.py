@@ -8,7 +8,7 @@ trained networks. It writes the pictures and index.html, which shows each one wi
 draws it, to runs/gallery. Nothing is downloaded: the figures use the 8x8 digits bundled with the
 package and a network trained for a few seconds.
 
-`--readme` draws the pictures of README.md again.
+`--readme` regenerates the pictures of README.md.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
         help="output directory (default: runs/gallery, with a number if it exists)",
     )
     parser.add_argument(
-        "--readme", action="store_true", help="draw the pictures of README.md again, and stop"
+        "--readme", action="store_true", help="only regenerate the pictures of README.md"
     )
     return parser.parse_args()
 
@@ -79,7 +79,7 @@ def entry(make: Callable[..., Any], out: Path) -> str:
     if "folder" in inspect.signature(make).parameters:
         name = make(out).name
         shown = f'<iframe src="{name}" title="{title}"></iframe>'
-        shown += f'<p><a href="{name}">Open it on its own</a></p>'
+        shown += f'<p><a href="{name}">Open the full page</a></p>'
     else:
         picture = make()
         if isinstance(picture, viz.Figure):
@@ -210,7 +210,7 @@ def lstm_sequence() -> viz.Drawing:
 
 
 class Block(nn.Module):
-    """A transformer block: attention and an MLP, each after a layer norm and around it a sum."""
+    """A transformer block: attention and an MLP, each with a layer norm and a residual sum."""
 
     def __init__(self, width: int, heads: int) -> None:
         self.norm1 = nn.LayerNorm(width)
@@ -389,13 +389,13 @@ def most_wrong() -> viz.Figure:
 
 
 def confusion() -> viz.Figure:
-    """Which digits are taken for which."""
+    """Confusion matrix: which digits are mistaken for which."""
     matrix = train.confusion_matrix(trained().predicted, trained().test_set.labels, 10)
     return viz.confusion(matrix, trained().test_set.classes, "MnistCNNLight on the test digits")
 
 
 def calibration() -> viz.Figure:
-    """Whether the network is right as often as it claims."""
+    """Calibration: whether the network is right as often as it claims."""
     result = train.calibration(trained().logits, trained().test_set.labels)
     return viz.calibration(result, "MnistCNNLight on the test digits")
 
@@ -406,36 +406,36 @@ def filters() -> viz.Figure:
 
 
 def feature_maps() -> viz.Figure:
-    """What each layer makes of one image."""
+    """The feature maps of each layer for one image."""
     images, _ = digits()[1].batch(slice(0, 1))
     return viz.feature_maps(trained().model, images[0])
 
 
 def saliency() -> viz.Figure:
-    """The pixels that affect the predicted class most."""
+    """Saliency: the pixels that affect the score of the predicted class most."""
     images, _ = digits()[1].batch(slice(0, 6))
     return viz.saliency(trained().model, images)
 
 
 def occlusion() -> viz.Figure:
-    """How far the score falls when a square of the image is hidden."""
+    """Occlusion: how far the score drops when a square of the image is hidden."""
     images, _ = digits()[1].batch(slice(0, 6))
     return viz.occlusion(trained().model, images, stride=2)
 
 
 def grad_cam() -> viz.Figure:
-    """Where the last convolution finds evidence for the predicted class (Grad-CAM)."""
+    """Grad-CAM: where the last convolution finds evidence for the predicted class."""
     images, _ = digits()[1].batch(slice(0, 6))
     return viz.grad_cam(trained().model, images)
 
 
 def class_images() -> viz.Figure:
-    """Images that the network takes for perfect examples of each class."""
+    """Images that maximize the score of each class."""
     return viz.class_images(trained().model, (1, 28, 28), digits()[1].classes, steps=50)
 
 
 def histograms() -> viz.Figure:
-    """Weights and gradients during training."""
+    """Histograms of weights and gradients during training."""
     return viz.histograms(trained().histograms, ["conv1.weight", "fc2.weight"])
 
 
@@ -456,7 +456,7 @@ def learning_rates() -> viz.Figure:
 
 
 def attention() -> viz.Figure:
-    """Which positions of a text attend to which, in an untrained block."""
+    """Attention maps of an untrained block: which positions of a text attend to which."""
     text = "the cat sat"
     generator = np.random.default_rng(0)
     layer = nn.MultiheadAttention(16, 2, batch_first=True, generator=generator)

@@ -80,7 +80,7 @@ def test_table_as_html_escapes_its_cells_and_marks_a_row():
     assert ["bold" in style for style in styles] == [False, True, False]
 
 
-def test_facts_have_a_line_each():
+def test_each_fact_has_a_line():
     assert str(display.facts("Title", {"a": 1, "long": "b"})) == "Title\na     1\nlong  b"
 
 

@@ -1,8 +1,9 @@
-"""How objects show themselves in a terminal and in a notebook: tables and line charts.
+"""Display of objects in terminals and notebooks: tables and line charts.
 
-The HTML is for `_repr_html_`. It contains no scripts and no style sheets, which pages that show
-notebooks remove. Text, rules and axes have the color of the surrounding text, and backgrounds are
-transparent, so it is readable in light and dark themes; lines have colors that stand out in both.
+The HTML is for `_repr_html_`. It contains no scripts and no style sheets, because viewers of
+notebooks remove them. Text, rules and axes have the color of the surrounding text, and backgrounds
+are transparent, so it is readable in light and dark themes; lines have colors that stand out in
+both.
 """
 
 import functools

@@ -698,7 +698,7 @@ class Tensor(Variable):
         """The name in graph drawings; empty unless it was set.
 
         For a parameter, it is the path in the module, set by `Module.parameters()`. The name of a
-        result belongs to its node in the graph, so that it is known where only the node is.
+        result is stored in its node, so drawings can show it after the tensor is gone.
 
         Raises:
             DtypeError: if it is set to anything but a string.

@@ -38,8 +38,8 @@ class Value(Protocol):
 class Scope:
     """What was running when an op was recorded.
 
-    `nn.Module` creates a `ModuleScope` per call, from which its `module` property leads to the
-    module. A backward pass with `create_graph` creates `BackwardScope`s.
+    `nn.Module` creates a `ModuleScope` per call; its `module` property is the module. A backward
+    pass with `create_graph` creates `BackwardScope`s.
     """
 
     __slots__ = ("kind", "outer")

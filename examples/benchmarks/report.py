@@ -50,7 +50,7 @@ def show_times(ratio: Mapping[str, float] | None) -> str:
 def plot(rows: Sequence[Mapping[str, Any]], subtitle: str) -> Figure:
     """Plot training steps and evaluation, one panel per model: ratios to PyTorch, or times.
 
-    The times in ms, of tinygrad_np alone, are plotted if PyTorch was not measured.
+    If PyTorch was not measured, plot the times of tinygrad_np in ms.
 
     `rows` come from the measurements `steps` and `eval`; their key "kind" names the measurement.
     """

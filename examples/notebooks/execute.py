@@ -4,9 +4,9 @@
     python examples/notebooks/execute.py --check
     python examples/notebooks/execute.py examples/notebooks/02_a_convolution_by_hand.ipynb
 
-The kernels see no MNIST and no network, so the outputs are those of the bundled digits on every
-machine. What differs between two runs is removed: execution times, kernel versions and random ids.
-Bitmaps are stored with 128 colors, which makes them about three times smaller.
+The kernels have access to neither MNIST nor a network, so the outputs are those of the bundled
+digits on every machine. What differs between two runs is removed: execution times, kernel versions
+and random ids. Bitmaps are stored with 128 colors, which makes them about three times smaller.
 
 `--check` writes nothing. It executes the notebooks and compares the text that each cell prints with
 the stored text; numbers may differ by 0.1%. Cells tagged `varies` are executed but not compared.
@@ -51,14 +51,14 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?(?![\w])"
 
 
 class NotebookError(TinygradNpError):
-    """Raised if a notebook fails, or if what it stores is not what it should."""
+    """Raised if a notebook fails, or if its stored form or outputs are wrong."""
 
 
 def main() -> None:
     """Execute or check the notebooks given on the command line, by default all."""
     parser = Parser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("notebooks", nargs="*", type=path, metavar="NOTEBOOK")
-    parser.add_argument("--check", action="store_true", help="compare the outputs, write nothing")
+    parser.add_argument("--check", action="store_true", help="only compare with the stored outputs")
     args = parser.parse_args()
     faults: list[str] = []
     for file in args.notebooks or sorted(FOLDER.glob("*.ipynb")):

@@ -209,7 +209,7 @@ def test_edges_hold_constant_numbers():
         assert others == [edge for edge in expected if edge is not x]
 
 
-def test_constant_numbers_are_no_targets_or_boundaries():
+def test_constant_numbers_are_neither_targets_nor_boundaries():
     x = leaf(2.0)
     (second,) = ((3 * x**3).gradient(x, create_graph=True)[0] * 2).gradient(x)
     assert second.item() == 72.0

@@ -88,7 +88,7 @@ def test_search_unfolds_what_hides_a_match(show, network):
     assert page.inner_text("#matches") == "0 matches"
 
 
-def test_search_goes_round(show, network):
+def test_search_wraps_around(show, network):
     page = show(network[0])
     page.fill("#query", "bias")
     titles = []
@@ -292,7 +292,7 @@ def test_the_data_is_drawn_outside_the_model(show, tmp_path):
     assert "2 × 3" in box(page, "data").text_content()
 
 
-def test_names_are_text(show, tmp_path):
+def test_names_are_not_parsed_as_html(show, tmp_path):
     evil = "<img onerror=alert(1) src=x>"
     x = Tensor(2.0, requires_grad=True)
     page = show(viz.explore(x * x, tmp_path / "graph.html", names={evil: x}))
@@ -302,7 +302,7 @@ def test_names_are_text(show, tmp_path):
     assert page.locator("body img").count() == 0
 
 
-def test_odd_arrays_are_shown(show, tmp_path):
+def test_unusual_arrays_are_shown(show, tmp_path):
     arrays = {
         "nan": np.float32([np.nan, np.inf, -np.inf]),
         "many nan": np.full((20, 20), np.nan),

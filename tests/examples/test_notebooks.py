@@ -244,7 +244,7 @@ def test_script_reports_a_cell_that_raises_and_writes_nothing(written, monkeypat
     assert written.read_bytes() == before
 
 
-def test_file_that_is_no_notebook_is_reported(tmp_path, monkeypatch, capsys):
+def test_file_that_is_not_a_notebook_is_reported(tmp_path, monkeypatch, capsys):
     path = tmp_path / "a.ipynb"
     path.write_text("[")
     assert command(monkeypatch, "--check", path) == 1

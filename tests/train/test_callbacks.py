@@ -267,7 +267,7 @@ def test_progress_in_a_notebook_updates_a_line_per_epoch(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_in_a_notebook_updates_seldom_and_survives_a_failing_display(monkeypatch):
+def test_progress_in_a_notebook_updates_rarely_and_survives_a_failing_display(monkeypatch):
     kernel = Kernel(monkeypatch)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.setattr(callbacks, "_SECONDS", 1e9)

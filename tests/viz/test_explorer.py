@@ -46,7 +46,7 @@ def product(tmp_path):
 # The file.
 
 
-def test_the_page_needs_no_other_file(product):
+def test_the_page_is_self_contained(product):
     page, _ = product
     script = re.search(r"<script>(.*?)</script>", page, re.S)[1]
     assert "{{" not in page.replace(script, "")
@@ -325,7 +325,7 @@ def test_inputs_before_the_path_are_refused(x):
         viz.explore(nn.Linear(3, 2), x, "a.html")
 
 
-def test_a_tensor_without_a_graph_is_refused(tmp_path):
+def test_a_tensor_without_a_graph_raises(tmp_path):
     with pytest.raises(GraphError, match=r"^explore: "):
         viz.explore(Tensor([1.0]), tmp_path / "graph.html")
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ def boxes_of(drawing):
     return {box.id: box for box in drawing.picture.boxes()}
 
 
-def test_tooltips_tell_formula_derivatives_options_line_and_sizes():
+def test_tooltips_show_formula_derivatives_options_line_and_sizes():
     drawing = viz.draw(Stack(1), batch(2, 4), level="op")
     (box,) = (box for box in drawing.picture.boxes() if box.node.op == "erf")
     text = tooltip(box)

@@ -285,7 +285,7 @@ def _find_needed(root: Node | None, targets: set[Edge], after: int) -> set[Edge 
 
 
 class BackwardScope(Scope):
-    """A backward pass with `create_graph`, or inside it the VJPs of one node.
+    """Scope of a backward pass with `create_graph`, or of the VJPs of one node inside it.
 
     It does not refer to the node, so the new graph keeps no part of the old one alive.
     """

@@ -147,7 +147,7 @@ def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
 
     Args:
         config: the model and the dataset that gives the image shape.
-        path: the file to write; .html is an interactive page, which has all levels.
+        path: the file to write; .html gives an interactive page with all levels.
         options: keyword arguments of `viz.draw`.
 
     Returns:

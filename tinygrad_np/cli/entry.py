@@ -115,14 +115,14 @@ def _graph_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "output file: .svg, .png, .pdf, .dot, .json, .txt, .html (default: MODEL.svg)"
     add("--out", type=path, metavar="FILE", help=text)
-    text = "what to draw as boxes: module (layers), op (default: %(default)s)"
+    text = "draw a box per module or per op (default: %(default)s)"
     add("--level", choices=LEVELS, default="module", metavar="NAME", help=text)
     add("--depth", type=int, metavar="N", help="levels of modules to expand (0: one box)")
-    text = "module to expand to ops, such as blocks.0; can be repeated"
+    text = "expand this module to ops, for example blocks.0; can be repeated"
     add("--expand", action="append", metavar="PATH", help=text)
-    text = "run a backward pass and show the gradients"
+    text = "run a backward pass and show gradients"
     add("--backward", action="store_true", help=text)
-    text = f"quantity to color by: {', '.join(COLORS)} (default: %(default)s)"
+    text = f"color boxes by {', '.join(COLORS[:-1])} or {COLORS[-1]} (default: %(default)s)"
     add("--color-by", choices=COLORS, default="kind", metavar="NAME", help=text)
 
 

@@ -1,9 +1,9 @@
-"""Why a classifier decides as it does: saliency, occlusion, Grad-CAM and class-maximizing images.
+"""Explain a classifier: saliency, occlusion, Grad-CAM and class-maximizing images.
 
 `saliency_map`, `occlusion_map`, `grad_cam_map` and `maximize_class` compute arrays; `saliency`,
 `occlusion`, `grad_cam` and `class_images` plot them. The score that they explain is the model's
 output for a class before the softmax, its logit. The model runs in evaluation mode; its modes,
-gradients, buffers and random generators are the same afterwards.
+gradients, buffers and random generators are restored afterwards.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -167,8 +167,8 @@ def grad_cam_map(
         images: inputs of shape (N, C, H, W) or (C, H, W), or a Dataset.
         classes: class to explain, one for all images or one per image; defaults to the predicted
             classes.
-        layer: module of the model that returns feature maps (N, K, P, Q); its last call counts.
-            Defaults to the convolution that is called last.
+        layer: module of the model that returns feature maps (N, K, P, Q); if it is called several
+            times, the last call is used. Defaults to the convolution that is called last.
 
     Returns:
         An array of shape (N, H, W).
@@ -225,9 +225,9 @@ def maximize_class(
 
     The noise is normal with standard deviation 0.1: at zeros, every ReLU might be off, and the
     gradient 0. The decay is that of the L2 penalty of Simonyan et al. (2014, section 2): the root
-    mean square of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, prevents
-    patterns of single pixels, to which networks respond more than any image warrants (Yosinski et
-    al. 2015).
+    mean square of the pixels stays below 1 / decay. The blur, a binomial 3x3 filter, suppresses
+    patterns of single pixels, which networks respond to but images do not contain (Yosinski et al.
+    2015).
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
@@ -397,7 +397,7 @@ def _is_conv(module: nn.Module) -> bool:
 
 @contextmanager
 def _differentiating(model: nn.Module) -> Iterator[None]:
-    """Evaluate the model with gradients, and undo every change of its state at the end."""
+    """Evaluate the model with gradients, and restore its state at the end."""
     with evaluating(model), enable_grad(), Trial():
         yield
 

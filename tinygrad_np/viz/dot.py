@@ -30,8 +30,8 @@ def check_color_by(color_by: str) -> None:
 def to_dot(picture: Picture, color_by: str = "kind", derivatives: bool = False) -> str:
     """Return the picture as DOT text.
 
-    The first row of a frame is its title, a node that the boxes of the frame are ranked below, so
-    that arrows pass beside it. (A cluster's own label would be crossed by arrows.)
+    The title of a frame is a node in its first row, ranked above the frame's boxes, so that arrows
+    pass beside it. (Arrows would cross the label of a cluster.)
     """
     return _Writer(picture, color_by, derivatives).write()
 
@@ -103,7 +103,7 @@ class _Writer:
                 self._write_items(part, item.items, level + 1)
 
     def _rank_titles(self, graph: graphviz.Digraph, frame: Frame) -> None:
-        """Rank the title of each frame below what the frame reads and above all that is in it."""
+        """Rank the title of each frame below the inputs of the frame and above its contents."""
         inside = set(_boxes_in(frame))
         arrows = [arrow for arrow in self.picture.arrows if not arrow.repeat]
         fed = {arrow.target for arrow in arrows if arrow.source in inside}
@@ -135,7 +135,7 @@ class _Writer:
         return theme.SCALE[self._step(amount)]
 
     def _step(self, amount: float) -> int:
-        """Return which of the colors stands for an amount; gradients are on a logarithmic scale."""
+        """Return the position of an amount on the color scale, logarithmic for gradients."""
         steps = len(theme.SCALE)
         if self.color_by == "gradient" and 0 < self.least < self.most and amount > 0:
             part = math.log(amount / self.least) / math.log(self.most / self.least)
@@ -228,7 +228,7 @@ class _Writer:
                 (_at_most(unit(mark)), style)
                 for mark, style in zip(marks, theme.SCALE, strict=True)
             ]
-        # Of a fixed size, as a table otherwise grows to the width of the title.
+        # Fixed size: otherwise, the table grows to the width of the title.
         width = sum(math.ceil(theme.text_width(name, 9)) + 16 for name, _ in shown)
         cells = "".join(
             _cell(name, 9, fill=style, extra=f'border="1" color="{style.border}"')

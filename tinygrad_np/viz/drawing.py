@@ -87,7 +87,7 @@ class Drawing:
         try:
             return self.to_svg()
         except Exception:
-            # Whatever the renderer reports, a notebook shows the text form instead.
+            # If rendering fails for any reason, a notebook shows the text form instead.
             return None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -214,7 +214,7 @@ def render(drawing: Drawing, path: str | Path) -> Path:
 
 
 def _find_renderer() -> Callable[[str, str], bytes] | None:
-    """Return a function from DOT text and format to a file's bytes, or None if there is none."""
+    """Return a function that renders DOT text to a format, or None if none is installed."""
     if shutil.which("dot"):
         return lambda source, kind: graphviz.Source(_sharpen(source, kind)).pipe(format=kind)
     try:
@@ -240,8 +240,8 @@ class _QuietFontconfig:
     """Keep Fontconfig's warnings off stderr while Graphviz renders in this process.
 
     The Fontconfig library in pygraphviz's wheels is older than the system's font configuration and
-    prints a warning on file descriptor 2 when it first looks for a font. Whatever else is written
-    there meanwhile, also by other threads, is written again at the end.
+    prints a warning on file descriptor 2 when it first looks for a font. Other output written there
+    meanwhile, including that of other threads, is passed on at the end.
     """
 
     def __enter__(self) -> None:

@@ -28,7 +28,7 @@ _ASSETS = Path(__file__).with_name("explorer")
 # Arrays up to this size are written as numbers, larger ones as heat maps.
 _MAX_NUMBERS = 64
 _MAX_MAPS = 8
-# Longest side of a heat map, and what it is in a graph of more than `_MANY` ops.
+# Longest side of a heat map, in graphs of up to `_MANY` ops and in larger ones.
 _SIDE, _SMALL_SIDE, _MANY = 32, 12, 150
 
 
@@ -37,9 +37,9 @@ def explore(
 ) -> Path:
     """Write a page that steps through the forward and the backward pass of a graph.
 
-    The file is complete: it opens in any browser and loads nothing from a network. The backward
-    pass starts with gradient 1 for every output and changes no `.grad`. If the forward pass fails,
-    the page shows the graph up to the failing op and the error.
+    The file is self-contained: it opens in any browser, without a network. The backward pass starts
+    with gradient 1 for every output and changes no `.grad`. If the forward pass fails, the page
+    shows the graph up to the failing op and the error.
 
     Args:
         target: a Tensor with a graph, or several in a tuple, list or dict; or a Module or another

@@ -1,4 +1,4 @@
-"""What the plots share: a Figure that notebooks display, colors, image grids and panels of maps."""
+"""Parts of all plots: a Figure that notebooks display, colors, image grids, panels of maps."""
 
 import io
 import textwrap

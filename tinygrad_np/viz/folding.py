@@ -2,7 +2,7 @@
 
 A box is an op, a module call that is not expanded, or a tensor that enters or leaves the graph. A
 frame is an expanded module call. Ops run inside module calls without interleaving, so folding a
-call into a box makes no cycle. Only folded repeats do, and their arrows back are marked `repeat`.
+call into a box creates no cycle. Only folded repeats do; their arrows back are marked `repeat`.
 """
 
 import re
@@ -128,7 +128,7 @@ def fold(
         max_boxes: fold more if the picture has more boxes than this.
 
     Raises:
-        ArgumentError: if `level` is not one of them, `depth` or `max_boxes` is not an integer in
+        ArgumentError: if `level` is neither of these, `depth` or `max_boxes` is not an integer in
             range, or a path in `expand` matches no module of the graph.
     """
     if level not in LEVELS:
@@ -137,7 +137,7 @@ def fold(
         check_integer("draw", 0, depth=depth)
     check_integer("draw", 1, max_boxes=max_boxes)
     opened = _expanded(graph, expand)
-    # Gradients differ from step to step, which is what one looks for in them.
+    # Repeats are drawn one by one if there are gradients, because these differ between them.
     has_gradients = any(node.gradient is not None and node.kind == "op" for node in graph.nodes)
     folding = _Folding(graph, level, depth, opened, repeats=not has_gradients)
     number = folding.count()
@@ -187,7 +187,7 @@ def _insert(frame: Frame, before: Mapping[Box, list[Box]]) -> None:
 
 
 def _set_outer(frame: Frame) -> None:
-    """Tell each item which frame of a module it is in."""
+    """Set the module frame that contains each item."""
     for item in frame.items:
         item.outer = frame.call or frame.outer
         if isinstance(item, Frame):
@@ -344,7 +344,7 @@ class _Folding:
         frame.items = kept
 
     def _signature(self, item: _Item) -> Any:
-        """Return what two equal items have in common; options of ops, such as indices, may differ.
+        """Return a key that equal items share; options of ops, such as indices, may differ.
 
         Items that `expand` selects equal only others that it selects.
         """

@@ -18,7 +18,7 @@ Kind: TypeAlias = Literal["input", "parameter", "buffer", "constant", "op", "out
 
 @dataclass
 class Statistics:
-    """Statistics of a gradient: norm, mean, minimum and maximum are those of the finite part."""
+    """Statistics of a gradient; norm, mean, minimum and maximum ignore nan and inf."""
 
     norm: float
     mean: float

@@ -101,11 +101,12 @@ def feature_maps(
     Each row has one color scale. Rows without negative values, as after a ReLU, start at 0.
 
     Args:
-        model: network of images (N, C, H, W); it runs in evaluation mode and is left unchanged.
+        model: network that takes images (N, C, H, W); it runs in evaluation mode and is left
+            unchanged.
         image: an image of shape (C, H, W), or the first image of a batch (N, C, H, W) or of a
             Dataset.
-        layers: paths of the modules to plot; defaults to all layers, the modules without modules
-            inside them, that return maps (N, K, P, Q).
+        layers: paths of the modules to plot; defaults to all layers (modules that contain no other
+            modules) that return maps (N, K, P, Q).
         count: largest number of maps per row.
         title: title of the figure.
 
@@ -378,7 +379,8 @@ def histograms(record: Histograms, parameters: Sequence[str] | None = None) -> F
 
     Args:
         record: a Histograms callback that has recorded at least once.
-        parameters: paths to plot; defaults to those of at least 50 values, or all if none is.
+        parameters: paths to plot; defaults to parameters with at least 50 values, or to all if
+            there are none.
 
     Raises:
         ArgumentError: if nothing was recorded, or a path was not.

@@ -1,6 +1,6 @@
 """The loss around the weights, and how it depends on the learning rate.
 
-Both functions work on copies: the model and the optimizer are the same afterwards.
+All functions work on copies: they change neither the model nor the optimizer.
 """
 
 import copy
@@ -201,8 +201,8 @@ def range_test(
         model: the model; a copy is trained.
         optimizer: optimizer of the model's parameters; a copy is used, and its learning rates are
             overwritten.
-        loader: batches of (inputs, targets), repeated as often as needed. A DataLoader's epoch is
-            the same afterwards.
+        loader: batches of (inputs, targets), repeated as often as needed. The epoch of a DataLoader
+            is restored afterwards.
         loss: function of (outputs, targets) that returns a Tensor with one entry.
         lowest: first learning rate.
         highest: last learning rate.
@@ -256,7 +256,7 @@ def range_test(
     reach = max(1, steps // 20)
     smooth = _smooth(finite, reach)
     falls = smooth[: -2 * reach] - smooth[2 * reach :]
-    # Not beyond the minimum, where the loss may fall again from wherever it jumped to.
+    # Only up to the minimum: beyond it, the loss may jump up and fall again.
     until = max(1, int(np.argmin(smooth)) - 2 * reach + 1) if len(falls) else 0
     steepest = rates[int(np.argmax(falls[:until])) + reach] if until else rates[0]
     return RangeTest(rates[: len(finite)], finite, smooth, float(steepest))

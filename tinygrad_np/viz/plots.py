@@ -37,8 +37,9 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     """Plot the loss (left axis) and, if logged, the accuracy (right axis) over the epochs.
 
     A vertical line marks the best epoch: the one with the lowest validation loss or, if no
-    validation loss was logged, with the highest validation accuracy. Test results mark nothing,
-    because they may not choose an epoch. A history of one epoch shows the values as text.
+    validation loss was logged, with the highest validation accuracy. Test results are
+    not used, because they must not choose an epoch. A history of one epoch shows the values as
+    text.
 
     Args:
         history: a History, or its list of epochs, which are numbered from 1 if they have no

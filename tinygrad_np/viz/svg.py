@@ -1,4 +1,4 @@
-"""Finishing of a rendered SVG: tooltips, dark colors, and texts centered in any font."""
+"""Post-processing of a rendered SVG: tooltips, dark colors, and text centered in any font."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -14,7 +14,7 @@ _LONGEST = 12
 def finish(rendered: bytes, picture: Picture) -> str:
     """Return a rendered SVG with tooltips on its boxes and a dark mode.
 
-    The titles of Graphviz, such as `box3`, become ids; the tooltips take their place.
+    Tooltips replace Graphviz's titles, such as `box3`, which become ids.
 
     Args:
         rendered: SVG of the picture by Graphviz, in UTF-8.

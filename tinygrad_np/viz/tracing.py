@@ -67,7 +67,7 @@ def trace(
         backward: compute the gradient of the sum of the outputs with respect to every node. Hooks
             run, as in `Tensor.backward`.
         derivatives: compute the derivative of each edge between scalars.
-        keep: number of elements up to which arrays are kept; None keeps all of them.
+        keep: largest number of elements of an array that is kept; None keeps all arrays.
 
     Raises:
         ArgumentError: if a container contains itself, or a model is given without inputs.
@@ -257,8 +257,8 @@ def _read_tape(
 def _replay(step_of: Mapping[Any, _Step], tensors: Sequence[Variable], keep: int | None) -> bool:
     """Set the value of each step where it is known: saved, held by a tensor, or recomputed.
 
-    A value computed from a tensor that has changed since is not known. Return False if a value
-    recomputed differs from one held, so that the leaves must have changed without a trace.
+    A value computed from a tensor that has changed since is not known. Return False if a recomputed
+    value differs from the one held: then a leaf was changed without the engine noticing.
     """
     steps = list(step_of.values())
     for tensor in tensors:
@@ -308,7 +308,7 @@ def _known(source: Any, step: _Step) -> Any:
 def _run_again(step: _Step, arrays: Values) -> Array | None:
     """Return the result of a step on known arrays, or None."""
     op: Any = step.op
-    # An op of the user could be random, or have side effects.
+    # A user-defined op could be random or have side effects.
     is_ours = op.forward.__module__.startswith("tinygrad_np.")
     if not is_ours or not _is_plain(tuple(step.options.values())):
         return None

@@ -124,7 +124,7 @@ function foldLayers() {
   }
 }
 
-/* ---------- Words and numbers ---------- */
+/* ---------- Text ---------- */
 
 const shapeText = (shape) => (shape.length ? shape.join(" × ") : "scalar");
 const countText = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -178,7 +178,7 @@ const constantText = (node) =>
     ? numberText(array(node.value).values[0])
     : "";
 
-/** What a person calls a node: its name, or its op, with a number if that is ambiguous. */
+/** The label of a node: its name, or its op, with a number if that is ambiguous. */
 const counts = new Map();
 for (const node of nodes.values()) {
   // The array that an op reads is called by its use, such as mask, if it has no name.
@@ -532,7 +532,7 @@ const frameTitle = (group) =>
   groupLabel(group) + (group.calls > 1 ? ` (call ${group.call} of ${group.calls})` : "");
 
 /**
- * Move the cells of a row to the wished positions as closely as their order and widths allow.
+ * Move the cells of a row as close to the desired positions as their order and widths allow.
  *
  * Without the widths this is isotonic regression, solved by merging blocks that overlap.
  */
@@ -762,7 +762,7 @@ addEventListener("pointermove", (event) => {
     dragged = true;
   } else {
     const [dx, dy] = [event.clientX - before.clientX, event.clientY - before.clientY];
-    // A click may tremble a little.
+    // The pointer may move slightly during a click.
     if (!dragged && Math.hypot(dx, dy) < 4) return;
     dragged = true;
     view.x += dx;
@@ -781,7 +781,7 @@ const computed = [...nodes.values()].filter((node) => node.ins.length || node.op
 const steps = [{ phase: "start" }, ...computed.map((node) => ({ phase: "forward", node }))];
 computed.forEach((node, i) => (node.computedAt = i + 1));
 
-// A node takes part in the backward pass if it hands a gradient on.
+// A node takes part in the backward pass if it passes a gradient on.
 const passing = (node) => node.ins.filter((edge) => edge.grad !== null);
 const active = computed.filter((node) => node.grad !== null && passing(node).length);
 const seeds = [...nodes.values()].filter((node) => roots.has(node.id) && node.grad !== null);
@@ -931,7 +931,7 @@ function caption(step) {
   if (phase === "end") {
     const leaves = [...nodes.values()].filter((n) => !n.ins.length && n.grad !== null);
     const names = clip(leaves.map(label).join(", "), 160);
-    return `End: all gradients have arrived, among them those of ${names}.`;
+    return `End: all gradients have arrived, including those of ${names}.`;
   }
   const place = where(node) ? ` in ${where(node)}` : "";
   if (phase === "forward") {
@@ -1117,7 +1117,7 @@ function nodeDetails(node, step) {
     tag("div", {}, tag("code", {}, ruleText(node, name))),
   );
   parts.push(
-    tag("h3", {}, "Facts"),
+    tag("h3", {}, "Properties"),
     listing([
       ["kind", node.kind],
       ["module", where(node)],
@@ -1169,7 +1169,7 @@ function showDetails(item) {
 
 const HELP =
   "Step through the computation with the buttons below or the arrow keys. Click a module to " +
-  "unfold it, an op or a tensor to see its value, gradient and rule. Drag to move, use the " +
+  "unfold it, or an op or tensor to see its value, gradient and VJPs. Drag to pan; use the " +
   "wheel or + and − to zoom.";
 const HEADINGS = {
   whole: "Complete graph",
@@ -1298,7 +1298,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 let fitted = 0;
 new ResizeObserver(() => {
-  // Phones change the height all the time, as their bars come and go.
+  // On phones, the height changes whenever the browser's bars appear or disappear.
   if (svg.clientWidth !== fitted) fit();
   fitted = svg.clientWidth;
 }).observe(svg);
