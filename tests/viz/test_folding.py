@@ -336,7 +336,7 @@ def test_steps_with_different_constants_are_not_folded(step):
     assert not any(box.times > 1 for box in fold(traced(loop, batch(2, 4))).boxes())
 
 
-def test_shared_modules_and_parameters_are_told_apart():
+def test_shared_modules_and_parameters_differ_from_others():
     one, two, three = (nn.Linear(4, 4) for _ in range(3))
     picture = fold(traced(nn.Sequential(one, one, two, one, three), batch(2, 4)))
     assert all(box.times == 1 for box in picture.boxes())

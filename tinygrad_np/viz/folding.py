@@ -138,7 +138,7 @@ def fold(
 
     Raises:
         ArgumentError: if `level` is not one of them, `depth` or `max_boxes` is not an integer in
-            range, or `expand` is something else or a path that matches no module of the graph.
+            range, or `expand` is none of the above or a path that matches no module.
     """
     if level not in LEVELS:
         raise ArgumentError(f"draw: expected `level` to be 'module' or 'op', got {level!r}.")
