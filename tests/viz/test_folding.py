@@ -1,5 +1,6 @@
 """Pictures fold modules, repeats and long graphs, and say what they fold."""
 
+import numpy as np
 import pytest
 
 from tests.tools import each
@@ -7,7 +8,7 @@ from tests.viz.models import Block, Recurrent, Shared, Stack, batch
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.viz.folding import Box, Frame, fold
-from tinygrad_np.viz.text import frame_title, heading
+from tinygrad_np.viz.text import frame_title, heading, parameter_lines, shows_value
 from tinygrad_np.viz.tracing import trace
 
 
@@ -225,14 +226,14 @@ def test_too_many_boxes_fold_modules_first():
     assert sum(1 for _ in fold(graph, max_boxes=number).boxes()) == number
 
 
-@each("limit", [1, 2, 3, 10, 100, 299])
+@each("limit", [3, 10, 100, 299])
 def test_a_flat_graph_folds_its_beginning(limit):
     x = y = Tensor(1.0, requires_grad=True)
     for step in range(300):
         y = y.sin() if step * step % 7 < 3 and step % 11 else y.exp()
     graph = trace("draw", y)
     picture = fold(graph, max_boxes=limit)
-    assert len(headings(picture)) <= max(limit, 3)
+    assert len(headings(picture)) <= limit
     assert headings(picture)[0].endswith(" earlier ops")
     assert "max_boxes=" in " ".join(picture.caption)
     assert is_acyclic(picture)
@@ -268,7 +269,8 @@ def test_nodes_and_boxes_correspond():
     [
         ({"level": "layer"}, "draw: expected `level` to be 'module' or 'op', got 'layer'"),
         ({"depth": -1}, "draw: expected `depth` to be an integer >= 0, got -1"),
-        ({"max_boxes": 0}, "draw: expected `max_boxes` to be an integer >= 1, got 0"),
+        ({"max_boxes": 2}, "draw: expected `max_boxes` to be an integer >= 3, got 2"),
+        ({"expand": 3}, "draw: expected `expand` to be a path, a list of paths or a predicate"),
         ({"expand": "tail"}, r"got 'tail'\. The modules are 'body', 'body.0', 'body.1', 'head'"),
     ],
 )
@@ -281,3 +283,120 @@ def test_an_unknown_path_among_many_modules_raises():
     model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))
     with pytest.raises(ArgumentError, match=r"'0', '1', .* '7' and 4 more"):
         fold(traced(model, batch(1, 4)), expand="blocks.7")
+
+
+class Layers(nn.Module):
+    """Linear layers that a function applies."""
+
+    def __init__(self, apply, count=6):
+        self.ls = nn.ModuleList([nn.Linear(4, 4) for _ in range(count)])
+        self.apply = apply
+
+    def forward(self, x, y):
+        """Return what the function returns."""
+        return self.apply(self.ls, x, y)
+
+
+def results(layers, x):
+    """Return the result of each layer of a chain."""
+    found = [x]
+    for layer in layers:
+        found.append(layer(found[-1]))
+    return found[1:]
+
+
+def add_either(layers, x, y):
+    """Add y in the first half of the layers and x in the second."""
+    h = x
+    for number, layer in enumerate(layers):
+        h = layer(h) + (y if number < 3 else x)
+    return h
+
+
+def add_two(layers, x, y):
+    """Add the results of the first and the fourth layer."""
+    found = results(layers[:4], x)
+    return found[0] + found[3]
+
+
+def three_results(layers, x, y):
+    """Return the results of layers 1, 4 and 5."""
+    found = results(layers, x)
+    return found[1], found[4], found[5]
+
+
+@each(
+    ("apply", "expected"),
+    [
+        (add_either, [1, 1, 1, 1]),
+        (add_two, [1, 3, 1]),
+        (three_results, [1, 1, 3, 1]),
+        (lambda layers, x, y: [layer(x) for layer in layers], [1] * 6),
+    ],
+)
+def test_only_steps_with_equal_inputs_and_readers_are_folded(apply, expected):
+    picture = fold(traced(Layers(apply), batch(2, 4), 2 * batch(2, 4)))
+    assert [box.times for box in picture.boxes() if box.kind in ("op", "module")] == expected
+    loops = 2 if apply is add_either else 0
+    assert titles(picture) == ["steps of a loop ×3"] * loops
+
+
+@each(
+    "step",
+    [
+        lambda x, i: x * (i + 1),
+        lambda x, i: x ** (1 + i / 10),
+        lambda x, i: x.clip(-i - 1, i + 1),
+        lambda x, i: x + np.full((2, 4), i, np.float32),
+    ],
+)
+def test_steps_with_different_constants_are_not_folded(step):
+    def loop(x):
+        for i in range(10):
+            x = step(x, i)
+        return x
+
+    assert not any(box.times > 1 for box in fold(traced(loop, batch(2, 4))).boxes())
+
+
+def test_shared_modules_and_parameters_differ_from_others():
+    one, two, three = (nn.Linear(4, 4) for _ in range(3))
+    picture = fold(traced(nn.Sequential(one, one, two, one, three), batch(2, 4)))
+    assert all(box.times == 1 for box in picture.boxes())
+    tied = nn.Sequential(*(nn.Linear(4, 4, bias=False) for _ in range(5)))
+    for layer in tied:
+        layer.weight = tied[0].weight
+    (box,) = (box for box in fold(traced(tied, batch(2, 4))).boxes() if box.times == 5)
+    assert parameter_lines(box)[-1] == "16 parameters"
+
+
+def test_nested_repeats_are_named_after_the_first_and_counted_in_all():
+    class Residual(nn.Module):
+        def __init__(self):
+            self.ls = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+
+        def forward(self, x):
+            """Return an array of the shape of x."""
+            return x + self.ls(x)
+
+    picture = fold(traced(nn.Sequential(*(Residual() for _ in range(4))), batch(2, 4)))
+    assert headings(picture)[1:3] == ["0 … 2: Linear(4, 4) ×3", "add"]
+    assert [len(box.every) for box in picture.boxes()][1:3] == [12, 4]
+
+
+def test_a_layer_with_two_results_shows_no_value():
+    def both(cell):
+        h, c = cell
+        return h + c
+
+    class Cell(nn.Module):
+        def __init__(self):
+            self.cell = nn.LSTMCell(1, 1)
+
+        def forward(self, x):
+            """Return the sum of both states."""
+            return both(self.cell(x, (Tensor.zeros(1, 1), Tensor.zeros(1, 1))))
+
+    (box,) = (b for b in fold(traced(Cell(), batch(1, 1))).boxes() if b.kind == "module")
+    assert len(box.results) == 2
+    assert not shows_value(box)

@@ -149,7 +149,8 @@ class _Writer:
         rows += [_row(line, _DETAIL) for line in text.details(box)]
         amount = self.amounts[box]
         if self.color_by not in ("kind", "gradient") and amount is not None:
-            rows.append(_row(_UNITS[self.color_by](amount), _DETAIL))
+            total = " in all" if box.last is not None else ""  # of all repeats
+            rows.append(_row(_UNITS[self.color_by](amount) + total, _DETAIL))
         chip = theme.STYLES["parameter"] if box.kind not in ("parameter", "buffer") else None
         if lines := text.parameter_lines(box):
             rows.append(_row("\n".join(lines), _DETAIL, fill=chip))
@@ -253,17 +254,17 @@ def _amount(box: Box, color_by: str) -> float | None:
     if box.kind not in ("op", "module", "folded") and color_by != "gradient":
         return None
     if color_by == "gradient":
-        if box.kind == "folded" or box.node.gradient is None:
+        if box.kind == "folded" or len(box.results) > 1 or box.node.gradient is None:
             return None
         return box.node.gradient.norm
     if color_by == "flops":
-        known = [node.flops for node in box.nodes if node.flops is not None]
-        return float(sum(known) * box.times) if known else None
+        known = [node.flops for node in box.every if node.flops is not None]
+        return float(sum(known)) if known else None
     if color_by == "memory":
-        return float(sum(sum(node.saved.values()) for node in box.nodes) * box.times)
+        return float(sum(sum(node.saved.values()) for node in box.every))
     if color_by == "time":
-        times = [node.seconds for node in box.nodes if node.seconds is not None]
-        return sum(times) * box.times if times else None
+        times = [node.seconds for node in box.every if node.seconds is not None]
+        return sum(times) if times else None
     return None
 
 

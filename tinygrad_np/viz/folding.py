@@ -25,6 +25,9 @@ _FEWEST_CALLS = 3
 """Fold repeated module calls from this number on, and repeated ops from `_FEWEST_OPS` on."""
 _FEWEST_OPS = 8
 _LONGEST_PERIOD = 24
+_INTEGER = re.compile(r"-?\d+")
+_ARRAY = re.compile(r"\b[a-z]+\d*\[")
+"""An array in the text of options, such as `int64[32]`."""
 
 
 @dataclass(eq=False)
@@ -43,7 +46,15 @@ class Box:
     times: int = 1
     """How many equal boxes it stands for."""
     last: "Box | None" = None
-    """The last of the boxes that it stands for, if it belongs to a repeated step."""
+    """The last of the boxes that it stands for, if it belongs to a repeated step.
+
+    In nested repeats, it is the last of the innermost one."""
+    every: list[GraphNode] = field(default_factory=list)
+    """The nodes of all repeats that it stands for."""
+    shared: set[GraphNode] = field(default_factory=set)
+    """Those of `parameters` that all repeats share."""
+    results: list[GraphNode] = field(default_factory=list)
+    """Its nodes whose results other boxes, or the next repeat, read."""
     outer: ModuleCall | None = None
     """The module call of the innermost frame around it."""
     use: str = ""
@@ -51,8 +62,8 @@ class Box:
 
     @property
     def node(self) -> GraphNode:
-        """The node that gives the result."""
-        return self.nodes[-1]
+        """The node that gives the result; the last node if there are several results or none."""
+        return self.results[0] if len(self.results) == 1 else self.nodes[-1]
 
     @property
     def error(self) -> str:
@@ -125,17 +136,17 @@ def fold(
         level: "module" folds the innermost modules, "op" folds none.
         depth: levels of modules to expand; None expands all that `level` allows.
         expand: path, list of paths or predicate on modules: the modules to expand to ops.
-        max_boxes: fold more if the picture has more boxes than this.
+        max_boxes: fold more if the picture has more boxes than this; at least 3.
 
     Raises:
         ArgumentError: if `level` is neither of these, `depth` or `max_boxes` is not an integer in
-            range, or a path in `expand` matches no module of the graph.
+            range, or `expand` is none of the above or a path that matches no module.
     """
     if level not in LEVELS:
         raise ArgumentError(f"draw: expected `level` to be 'module' or 'op', got {level!r}.")
     if depth is not None:
         check_integer("draw", 0, depth=depth)
-    check_integer("draw", 1, max_boxes=max_boxes)
+    check_integer("draw", 3, max_boxes=max_boxes)
     opened = _expanded(graph, expand)
     # Repeats are drawn one by one if there are gradients, because these differ between them.
     has_gradients = any(node.gradient is not None and node.kind == "op" for node in graph.nodes)
@@ -161,9 +172,12 @@ def fold(
                 f"The first {folded} of {number} boxes are folded into one. Unfold them with "
                 f"max_boxes={number}."
             )
+    picture = folding.picture(caption)
     if folding.repeats:
-        caption.append("Equal steps are drawn once (×N); the dashed arrows lead to the next one.")
-    return folding.picture(caption)
+        has_arrow = any(arrow.repeat for arrow in picture.arrows)
+        arrows = "; the dashed arrows lead to the next one" if has_arrow else ""
+        caption.append(f"Equal steps are drawn once (×N){arrows}.")
+    return picture
 
 
 def _boxes(items: "Iterable[Box | Frame]") -> Iterator[Box]:
@@ -194,6 +208,12 @@ def _set_outer(frame: Frame) -> None:
             _set_outer(item)
 
 
+def _has_free_index(box: Box) -> bool:
+    """Return whether the index of a box may differ between repeats, as its first and last show."""
+    is_index = box.node.options.startswith("[")
+    return is_index and box.kind == "op" and box.call is None and box.last is None
+
+
 def _chain(call: ModuleCall | None) -> list[ModuleCall]:
     """Return the calls around an op, outermost first."""
     chain = []
@@ -209,8 +229,13 @@ def _expanded(graph: Graph, expand: Expand) -> set[ModuleCall]:
         return set()
     if callable(expand):
         return {call for call in graph.calls if call.module is not None and expand(call.module)}
-    paths = {expand} if isinstance(expand, str) else set(expand)
-    if missing := paths - {call.path for call in graph.calls}:
+    paths = [expand] if isinstance(expand, str) else expand
+    if not isinstance(paths, Iterable) or not all(isinstance(path, str) for path in paths):
+        raise ArgumentError(
+            f"draw: expected `expand` to be a path, a list of paths or a predicate on modules, got "
+            f"{expand!r}."
+        )
+    if missing := set(paths) - {call.path for call in graph.calls}:
         ran = list(dict.fromkeys(repr(call.path) for call in graph.calls if call.path))
         known = ", ".join(ran[:8]) + (f" and {len(ran) - 8} more" if len(ran) > 8 else "")
         raise ArgumentError(
@@ -262,8 +287,11 @@ class _Folding:
         self.root = Frame()
         self._place_ops()
         # The title of the picture stands for the frame of the model.
-        if len(self.root.items) == 1 and isinstance(self.root.items[0], Frame):
-            self.root = self.root.items[0]
+        if len(self.root.items) == 1:
+            (only,) = self.root.items
+            self.root = only if isinstance(only, Frame) and not only.sweep else self.root
+        for box in _boxes(self.root.items):
+            box.every = list(box.nodes)
         if repeats:
             self._fold_repeats(self.root)
         self._place_leaves()
@@ -327,15 +355,11 @@ class _Folding:
         for item in frame.items:
             if isinstance(item, Frame):
                 self._fold_repeats(item)
-        numbers: dict[Any, int] = {}
-        keys = [numbers.setdefault(self._signature(item), len(numbers)) for item in frame.items]
-        place = {
-            box: position for position, item in enumerate(frame.items) for box in _boxes([item])
-        }
+        repeats = _Repeats(self, frame.items)
         kept: list[_Item] = []
         start = 0
-        while start < len(keys):
-            period, times = self._longest_repeat(frame.items, keys, place, start)
+        while start < len(frame.items):
+            period, times = repeats.longest(start)
             if times > 1:
                 kept += self._merge(frame.items[start : start + period * times], period, times)
             else:
@@ -344,77 +368,40 @@ class _Folding:
         frame.items = kept
 
     def _signature(self, item: _Item) -> Any:
-        """Return a key that equal items share; options of ops, such as indices, may differ.
+        """Return what two equal items have in common, apart from the sources of their inputs.
 
-        Items that `expand` selects equal only others that it selects.
+        Items that `expand` selects equal only others that it selects. An index may differ where it
+        is shown.
         """
         call = item.call
         about: Any = None
         if call is not None:
             # The paths may differ in numbers: `blocks.0.norm` and `blocks.1.norm`.
             path = re.sub(r"\d+", "0", call.path)
-            is_opened = call in self.around_opened
-            about = (path, call.kind, call.description, call.parameters, is_opened)
+            trained = () if call.module is None else call.module.named_parameters()
+            about = (
+                path,
+                call.kind,
+                call.description,
+                call.parameters,
+                call.calls,
+                tuple(parameter.requires_grad for _, parameter in trained),
+                call in self.around_opened,
+            )
         if isinstance(item, Frame):
             return (about, item.times, *map(self._signature, item.items))
-        return (
-            about,
-            item.kind,
-            item.times,
-            *((node.op, node.shape, node.error) for node in item.nodes),
-        )
+        return (about, item.kind, item.times, *(self._about(item, node) for node in item.every))
 
-    def _longest_repeat(
-        self, items: list[_Item], keys: list[int], place: dict[Box, int], start: int
-    ) -> tuple[int, int]:
-        """Return the period and number of the repeats that begin at `start`; (1, 1) for none."""
-        best = (1, 1)
-        for period in range(1, min(_LONGEST_PERIOD, (len(keys) - start) // 2) + 1):
-            if keys[start] != keys[start + period]:
-                continue
-            end = start + period
-            while end < len(keys) and keys[end] == keys[end - period]:
-                end += 1
-            most = (end - start) // period
-            has_calls = any(item.call for item in items[start : start + period])
-            fewest = _FEWEST_CALLS if has_calls else _FEWEST_OPS
-            if most < fewest or most * period <= best[0] * best[1]:
-                continue
-            times = self._equally_wired(items, place, start, period, most)
-            if times >= fewest and times * period > best[0] * best[1]:
-                best = (period, times)
-        return best
-
-    def _equally_wired(
-        self, items: list[_Item], place: dict[Box, int], start: int, period: int, most: int
-    ) -> int:
-        """Return how many of the repeats take their inputs from corresponding places."""
-        first = self._wiring(items[start : start + period], place, start, start, period)
-        second = None
-        for number in range(1, most):
-            begin = start + number * period
-            wiring = self._wiring(items[begin : begin + period], place, start, begin, period)
-            second = second or wiring
-            if wiring != second or len(first) != len(wiring):
-                return number
-        return most
-
-    def _wiring(
-        self, items: list[_Item], place: dict[Box, int], start: int, begin: int, period: int
-    ) -> list[Any]:
-        found: list[Any] = []
-        for position, item in enumerate(items):
-            for box in _boxes([item]):
-                for node in box.nodes:
-                    for edge in self.into.get(node.id, []):
-                        source = self.by_id[edge.source]
-                        where: Any = place.get(self.where.get(edge.source, box), edge.source)
-                        if source.kind in _LEAVES:
-                            where = (source.kind, source.shape)
-                        elif isinstance(where, int) and where >= start:
-                            where = (where - begin, period)
-                        found.append((position, node.op, edge.input, edge.position, where))
-        return found
+    def _about(self, box: Box, node: GraphNode) -> Any:
+        options = node.options
+        sources = [self.by_id[edge.source] for edge in self.into.get(node.id, [])]
+        known = sum(one.dtype is not None and one.dtype.kind in "iub" for one in sources)
+        if len(_ARRAY.findall(options)) > known or "<" in options:
+            options = node.id  # the text does not tell such options apart
+        elif _has_free_index(box):
+            options = _INTEGER.sub("0", options)
+        is_view = bool(node.view_of)
+        return (node.op, node.shape, str(node.dtype), node.error, is_view, options)
 
     def _merge(self, items: list[_Item], period: int, times: int) -> list[_Item]:
         """Fold equal periods into the first one."""
@@ -424,10 +411,14 @@ class _Folding:
             pairs = zip(items, items[number * period : (number + 1) * period], strict=False)
             for first, other in pairs:
                 for box, equal in zip(_boxes([first]), _boxes([other]), strict=True):
-                    box.last = equal.last or equal if number else box.last
-                    for node in equal.nodes:
+                    for node in equal.every:
                         self.where[node.id] = box
                         self.numbers.setdefault(node.id, {})[key] = number
+                    if number:
+                        box.every += equal.every
+        for item, equal_item in zip(items[:period], items[-period:], strict=True):
+            for box, equal in zip(_boxes([item]), _boxes([equal_item]), strict=True):
+                box.last = box.last or equal
         if period == 1:
             (only,) = items[:1]
             only.times *= times
@@ -475,6 +466,8 @@ class _Folding:
                 self.where[node.id] = user  # type: ignore[assignment]
             elif node.kind in ("parameter", "buffer") and user is not None and not is_shown:
                 user.parameters.append(node)
+                if len({next(iter(numbers.items()), None) for numbers in repeats}) > 1:
+                    user.shared.add(node)
                 self.where[node.id] = user
             elif node.kind in ("parameter", "buffer") and not is_shown:
                 key = (tuple(users), node.name.rpartition(".")[0])
@@ -535,8 +528,8 @@ class _Folding:
             if len(boxes) - len(gone) + 1 <= max_boxes or keep == 1:
                 break
             keep = max(1, keep - max(1, (len(boxes) - len(gone) + 1 - max_boxes) // 2))
-        inside = [node for box in ops if box in early for node in box.nodes]
-        folded = Box("", "folded", inside)
+        inside = [node for box in ops if box in early for node in box.every]
+        folded = Box("", "folded", inside, every=inside)
         for node_id, box in self.where.items():
             if box in gone:
                 self.where[node_id] = folded
@@ -551,6 +544,15 @@ class _Folding:
         for number, box in enumerate(shown):
             box.id = f"box{number}"
         _set_outer(self.root)
+        for box in shown:
+            box.results = [
+                node
+                for node in box.nodes
+                if any(
+                    self.where.get(edge.target) is not box or self._leads_to_next(edge)
+                    for edge in self.out_of.get(node.id, [])
+                )
+            ]
         arrows: dict[Any, Arrow] = {}
         present = set(shown)
         for edge in self.graph.edges:
@@ -586,6 +588,161 @@ class _Folding:
         """Return whether an edge leads from one repeat of a folded sequence to a later one."""
         source, target = self.numbers.get(edge.source, {}), self.numbers.get(edge.target, {})
         return any(number != target.get(key, number) for key, number in source.items())
+
+
+class _Repeats:
+    """Search for repeats among the items of one frame.
+
+    A reader takes the one step drawn for all of them. So all must read the same tensors or the
+    corresponding results of the step before, and only results of the last may be read elsewhere.
+    """
+
+    def __init__(self, folding: _Folding, items: list[_Item]) -> None:
+        self.folding, self.items = folding, items
+        numbers: dict[Any, int] = {}
+        signatures = map(folding._signature, items)
+        keys = [numbers.setdefault(signature, len(numbers)) for signature in signatures]
+        self.nodes = [[node for box in _boxes([one]) for node in box.every] for one in items]
+        self.place = {
+            node.id: (position, index)
+            for position, nodes in enumerate(self.nodes)
+            for index, node in enumerate(nodes)
+        }
+        self.equal: dict[int, list[int]] = {}
+        """For each period, the number of items from each place on that equal those one later."""
+        for period in range(1, min(_LONGEST_PERIOD, len(items) // 2) + 1):
+            counts = [0] * (len(items) + 1)
+            for start in reversed(range(len(items) - period)):
+                if keys[start] == keys[start + period]:
+                    counts[start] = counts[start + 1] + 1
+            self.equal[period] = counts
+
+    def longest(self, start: int) -> tuple[int, int]:
+        """Return the period and number of the repeats that begin at `start`; (1, 1) for none."""
+        best = (1, 1)
+        for period, counts in self.equal.items():
+            most = 1 + counts[start] // period
+            has_calls = any(item.call for item in self.items[start : start + period])
+            fewest = _FEWEST_CALLS if has_calls else _FEWEST_OPS
+            if most < fewest or most * period <= best[0] * best[1]:
+                continue
+            times = self._wired(start, period, most)
+            if times >= fewest and times * period > best[0] * best[1]:
+                best = (period, times)
+        return best
+
+    def _wired(self, start: int, period: int, most: int) -> int:
+        """Return how many of the repeats are wired equally."""
+        first = self._inputs(start, start, period)
+        second: list[Any] = []
+        readers: list[list[Edge]] = []
+        for number in range(most):
+            begin = start + number * period
+            inputs = self._inputs(start, begin, period) if number else first
+            second = inputs if number == 1 else second
+            # Where later steps read the step before, the first reads what comes before the loop.
+            if number and (inputs != second or not _continues(first, inputs)):
+                break
+            if number > 1 and not self._has_progress(start, begin, period):
+                break
+            readers.append(self._readers(begin, period))
+        joined = self._joined(readers)
+        if not any(_is_of_step(entry[-1]) and entry[-1][0] < 0 for entry in second):
+            return joined
+        unread = next((n for n, edges in enumerate(readers) if edges), len(readers))
+        has_extra = 0 < joined < len(readers) and _follows(readers[joined - 1], readers[joined])
+        return max(min(unread + 1, len(readers)), joined + has_extra if joined else 0)
+
+    def _inputs(self, start: int, begin: int, period: int) -> list[Any]:
+        """Return each edge into one repeat, and what it reads."""
+        own: dict[str, int] = {}
+        found = []
+        for position in range(begin, begin + period):
+            for index, node in enumerate(self.nodes[position]):
+                for edge in self.folding.into.get(node.id, []):
+                    source = self.folding.by_id[edge.source]
+                    where: Any = source.id
+                    place = self.place.get(source.id, (-1, 0))
+                    if place[0] >= start:
+                        where = (place[0] - begin, place[1])
+                    elif _is_free(source, node):
+                        readers = self.folding.out_of[source.id]
+                        places = [self.place.get(one.target, (-1, 0))[0] for one in readers]
+                        if begin <= min(places) and max(places) < begin + period:
+                            where = ("own", own.setdefault(source.id, len(own)))
+                    elif source.kind == "constant" and source.value is not None:
+                        value = source.value
+                        where = (source.name, value.shape, str(value.dtype), value.tobytes())
+                    found.append((position - begin, index, edge.input, edge.position, where))
+        return found
+
+    def _has_progress(self, start: int, begin: int, period: int) -> bool:
+        """Return whether the indices of a repeat differ from those before as in the second."""
+        for position in range(period):
+            for boxes in zip(
+                *(
+                    _boxes([self.items[place + position]])
+                    for place in (start, start + period, begin - period, begin)
+                ),
+                strict=True,
+            ):
+                texts = [box.node.options if _has_free_index(box) else "" for box in boxes]
+                numbers = [[int(found) for found in _INTEGER.findall(text)] for text in texts]
+                for first, second, before, last in zip(*numbers, strict=True):
+                    if second - first != last - before:
+                        return False
+        return True
+
+    def _readers(self, begin: int, period: int) -> list[Edge]:
+        """Return the edges from one repeat to anything but itself and the next."""
+        inside = range(begin, begin + 2 * period)
+        return [
+            edge
+            for nodes in self.nodes[begin : begin + period]
+            for node in nodes
+            for edge in self.folding.out_of.get(node.id, [])
+            if self.place.get(edge.target, (-1, 0))[0] not in inside
+        ]
+
+    def _joined(self, readers: list[list[Edge]]) -> int:
+        """Return how many repeats pass one result each to the same reader, in order."""
+        for number, edges in enumerate(readers):
+            if len(edges) != 1 or (number and not _follows(readers[number - 1], edges)):
+                return number
+        return len(readers)
+
+
+def _is_free(source: GraphNode, reader: GraphNode) -> bool:
+    """Return whether each repeat may have such a tensor of its own, such as a dropout mask."""
+    if source.kind in ("parameter", "buffer"):
+        return True
+    is_layer = any(call.module is not None and _is_layer(call) for call in _chain(reader.call))
+    return source.kind == "constant" and bool(source.shape) and is_layer
+
+
+def _is_of_step(where: Any) -> bool:
+    """Return whether an input is the result of a step of the loop."""
+    return isinstance(where[0], int)
+
+
+def _continues(first: list[Any], later: list[Any]) -> bool:
+    """Return whether a later step reads what the first reads, or the step before instead."""
+    return len(first) == len(later) and all(
+        one == two
+        or (
+            one[:-1] == two[:-1]
+            and not _is_of_step(one[-1])
+            and _is_of_step(two[-1])
+            and two[-1][0] < 0
+        )
+        for one, two in zip(first, later, strict=True)
+    )
+
+
+def _follows(before: list[Edge], edges: list[Edge]) -> bool:
+    """Return whether one of the edges leads to the reader of the step before, one input on."""
+    (last,) = before
+    return any(one.target == last.target and one.position > last.position for one in edges)
 
 
 def _without(items: list[_Item], gone: set[Box]) -> list[_Item]:

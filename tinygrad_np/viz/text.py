@@ -38,7 +38,8 @@ def heading(box: Box) -> str:
     if box.kind == "folded":
         return f"{len(box.nodes)} earlier ops"
     if box.call is not None:
-        name = f"{box.node.name} = " if box.node.name and box.last is None else ""
+        is_named = box.node.name and box.last is None and len(box.results) < 2
+        name = f"{box.node.name} = " if is_named else ""
         return name + call_title(box, box.call) + times
     node = box.node
     if is_group(box) and len(box.parameters) > 1:
@@ -73,7 +74,8 @@ def details(box: Box, rows: bool = True) -> list[str]:
     if box.call is not None:
         if box.call.calls > 1 and box.call.parameters and box.last is None:
             lines.append(f"call {box.call.call} of {box.call.calls}")
-        if box.call.calls > 1 and box.call.parameters and box.times > 1:
+        last = box.last.call if box.last is not None and box.times > 1 else None
+        if last is not None and box.call.parameters and last.path == box.call.path:
             lines.append("the same module each time")
     elif box.kind == "op":
         options = node.options
@@ -96,7 +98,7 @@ def details(box: Box, rows: bool = True) -> list[str]:
 
 def shows_value(box: Box) -> bool:
     """Return whether a box shows the value of its result, if only as its heading."""
-    if box.last is not None or box.kind == "folded" or is_group(box):
+    if box.last is not None or box.kind == "folded" or is_group(box) or len(box.results) > 1:
         return False
     value = box.node.value
     if value is None or value.ndim > 2:
@@ -117,7 +119,8 @@ def parameter_lines(box: Box) -> list[str]:
         names = [sizes(box.node)]  # the heading is its name
     trained = [node for node in box.parameters if node.kind == "parameter"]
     count = sum(int(np.prod(node.shape)) for node in trained)
-    each = " each" if box.last is not None and box.call is not None and box.call.calls == 1 else ""
+    is_own = box.last is not None and box.call is not None and box.shared.isdisjoint(trained)
+    each = " each" if is_own else ""
     if len(names) > 4:
         return [f"{count:,} parameters{each}"]
     return [", ".join(names), *([f"{count:,} parameters{each}"] if trained else [])]
@@ -129,7 +132,7 @@ def gradient_lines(box: Box, norm: float, rows: bool = True) -> list[tuple[str, 
     `norm` is that of the outputs' gradients.
     """
     node = box.node
-    if box.kind == "folded" or box.last is not None or is_group(box):
+    if box.kind == "folded" or box.last is not None or is_group(box) or len(box.results) > 1:
         return []
     lines: list[tuple[str, bool]] = []
     if node.grad is not None and node.grad.size <= SMALL:
@@ -294,7 +297,7 @@ def _line(box: Box, indent: str, name: str, sources: list[str], norm: float) -> 
     from_ = f" <- {', '.join(sources)}" if sources else ""
     first = f"{indent}{title}{from_}"
     if box.kind in ("op", "module") and not (shows_value(box) and len(box.node.shape) < 2):
-        about.append(f"-> {sizes(box.node)}")
+        about.append(f"-> {', '.join(map(sizes, box.results or [box.node]))}")
     if box.error:
         about = [f"FAILED: {box.error}"]
     text = f"{first}  [{'; '.join(about)}]" if about else first
