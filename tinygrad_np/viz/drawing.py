@@ -126,7 +126,7 @@ def draw(
         derivatives: write the derivative on each arrow between scalars.
         color_by: "kind"; or "flops", "memory" (saved for the backward pass), "gradient" (norm;
             implies `backward`) or "time" (of the forward functions).
-        max_boxes: fold modules and earlier ops if there are more boxes than this.
+        max_boxes: fold modules and earlier ops if there are more boxes than this; at least 3.
 
     Returns:
         The drawing. If the forward pass fails, `draw` neither raises nor warns: the drawing ends at
