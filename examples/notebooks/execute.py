@@ -98,7 +98,7 @@ def execute(notebook: Json, name: str) -> Json:
         nbformat.validate(notebook)
     except nbformat.ValidationError as error:
         raise DataError(f"{name}: cannot read the notebook ({error}).") from error
-    document = nbformat.reads(json.dumps(notebook), as_version=4)  # type: ignore[no-untyped-call]
+    document = nbformat.reads(json.dumps(notebook), as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             document,
@@ -115,7 +115,7 @@ def execute(notebook: Json, name: str) -> Json:
             raise NotebookError(
                 f"{name}: a cell raised an error.\n{_ANSI.sub('', str(error))}"
             ) from error
-    return json.loads(nbformat.writes(document))  # type: ignore[no-any-return, no-untyped-call]
+    return json.loads(nbformat.writes(document))  # type: ignore[no-any-return]
 
 
 def environment(folder: Path) -> dict[str, str]:
