@@ -582,7 +582,7 @@ def test_graph_draws_a_forward_that_fails_and_reports_it(tmp_path, capsys):
     assert printed.err.startswith("error: ")
     assert "expected input of shape (..., 30), got (1, 20)" in printed.err
     assert "1: Linear(784, 20)" in path.read_text(encoding="utf-8")
-    assert "FAILED: Linear '2'" in path.read_text(encoding="utf-8")
+    assert "FAILED: ShapeError: Linear '2'" in path.read_text(encoding="utf-8")
 
 
 def test_graph_with_an_unknown_path_to_expand_is_an_error(tmp_path, capsys):

@@ -334,9 +334,10 @@ def grad_cam(
         GraphError: as in `grad_cam_map`.
         ShapeError: as in `grad_cam_map`.
 
-    >>> from models import DigitsCNN
-    >>> from tinygrad_np import data, viz
-    >>> figure = viz.grad_cam(DigitsCNN(), data.digits()[1].first(4))
+    >>> from tinygrad_np import data, nn, viz
+    >>> conv, linear = nn.Conv2d(1, 4, 3), nn.Linear(4 * 6 * 6, 10)
+    >>> model = nn.Sequential(conv, nn.ReLU(), nn.Flatten(), linear)
+    >>> figure = viz.grad_cam(model, data.digits()[1].first(4))
     """
     maps = grad_cam_map(model, images, classes, layer)
     title = title or "Grad-CAM: red regions hold the features that support the named class"

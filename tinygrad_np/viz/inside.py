@@ -116,9 +116,9 @@ def feature_maps(
         DtypeError: if `image` does not contain numbers.
         ShapeError: if `image` does not have one of these shapes.
 
-    >>> from models import DigitsCNN
-    >>> from tinygrad_np import data, viz
-    >>> figure = viz.feature_maps(DigitsCNN(), data.digits()[1])
+    >>> from tinygrad_np import data, nn, viz
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+    >>> figure = viz.feature_maps(model, data.digits()[1])
     """
     check_integer("feature_maps", 1, count=count)
     inputs, _ = inputs_of("feature_maps", image, 1)
