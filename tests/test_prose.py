@@ -6,6 +6,8 @@ import re
 import tokenize
 from pathlib import Path
 
+import pytest
+
 from tests.tools import each
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +113,7 @@ def files():
     return sorted((found | {ROOT / "README.md", ROOT / "CHANGELOG.md"}) - {Path(__file__)})
 
 
+@pytest.mark.slow
 def test_no_retired_phrases():
     found = []
     for path in files():

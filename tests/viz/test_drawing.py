@@ -124,6 +124,7 @@ def test_the_same_graph_gives_the_same_source():
     assert not re.search(r"0x[0-9a-f]{6}", one)
 
 
+@pytest.mark.slow
 def test_a_module_with_exponentially_many_paths_is_drawn():
     """There are 2^60 paths to the layer, and a reference back from it."""
 
