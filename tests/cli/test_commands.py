@@ -556,6 +556,15 @@ def test_graph_writes_an_interactive_page(tmp_path, capsys):
     assert path.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
 
 
+@each("flags", [["--depth", "0"], ["--level", "op"], ["--backward"], ["--color-by", "flops"]])
+def test_a_page_takes_no_options_of_drawings(flags, tmp_path, capsys):
+    path = tmp_path / "graph.html"
+    assert main(["graph", "DigitsCNN", "--out", str(path), *flags]) == 2
+    message = f"graph: expected no {flags[0]} with --out {path}, a page that shows every level."
+    assert message in capsys.readouterr().err
+    assert not path.exists()
+
+
 def test_graph_draws_batch_norm_after_a_linear_layer(tmp_path):
     (tmp_path / "net.py").write_text(
         "from tinygrad_np import nn\n"

@@ -112,7 +112,7 @@ def test_attention_weights_of_functions_are_found_call_by_call():
 
 
 def test_attention_weights_are_softmaxes_over_the_last_axis():
-    """A softmax over channels (N, C, H, W) or classes (N, C) is no attention."""
+    """A softmax over channels (N, C, H, W) or classes (N, C) is not attention."""
     x = Tensor(normal(2, 4, 3).astype(np.float32))
 
     def function(x):

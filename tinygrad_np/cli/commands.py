@@ -1,5 +1,6 @@
 """Commands that inspect models and runs: evaluate, predict, summary, graph, gradcheck."""
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -152,14 +153,24 @@ def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
 
     Returns:
         The exit status: 1 if the forward pass failed.
+
+    Raises:
+        ArgumentError: if `path` is a page and `options` differ from the defaults.
     """
+    is_page = path.suffix in (".html", ".htm")
+    usual = inspect.signature(viz.draw).parameters
+    changed = [name for name, value in options.items() if value != usual[name].default]
+    if is_page and changed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise ArgumentError(
+            f"graph: expected no {flags} with --out {path}, a page that shows every level."
+        )
     model = make_model(config.model, config.model_options, config.seed)
     # Two images: batch norm cannot normalize the features of a single one.
     generator = np.random.default_rng(config.seed)
     images = generator.random((2, *image_shape(config)), np.float32)
     make_folder(path.parent, "--out")
     drawing = viz.draw(model, images, **options)
-    is_page = path.suffix in (".html", ".htm")
     print(viz.explore(model, path, images) if is_page else viz.render(drawing, path))
     if drawing.error is None:
         return 0

@@ -148,7 +148,7 @@ def draw_image(axes: Axes, image: Array) -> None:
 
 
 def largest(*maps: Array) -> float:
-    """Return the largest finite magnitude in some maps, 1 if there is none above 0."""
+    """Return the largest finite absolute value in some maps, or 1 if all are 0."""
     magnitudes = [np.abs(one[np.isfinite(one)]).max(initial=0) for one in maps]
     return float(max(magnitudes, default=0)) or 1.0
 
