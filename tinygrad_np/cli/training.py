@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,24 @@ class _Begin(train.Callback):
         self.config.write(self.out / "config.json")
 
 
-def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -> int:
+def run_training(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool,
+    figures: bool,
+    callbacks: Sequence[train.Callback] = (),
+) -> int:
     """Train according to the config and write all results to `out`.
+
+    Args:
+        config: settings of the run; `make_sets` returns the datasets that they stand for.
+        out: run directory.
+        resume: continue the run in `out`.
+        figures: draw figures of the results.
+        callbacks: callbacks that watch or steer the run. They must not have a state, so that the
+            run can be resumed without them. A KeyboardInterrupt raised in `on_batch_end` has the
+            effect of Ctrl-C, in any thread.
 
     Returns:
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
@@ -81,7 +98,7 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     model = make_model(config.model, config.model_options, config.seed)
     check_images(model, config)
     loader = make_loader(config, sets.train)
-    trainer, epochs = _trainer(config, model, loader, sets, out)
+    trainer, epochs = _trainer(config, model, loader, sets, out, callbacks)
     done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
     make_folder(out, "--out")  # also deletes what a killed run has left
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -145,7 +162,12 @@ def _finish(
 
 
 def _trainer(
-    config: RunConfig, model: nn.Module, loader: DataLoader, sets: Sets, out: Path
+    config: RunConfig,
+    model: nn.Module,
+    loader: DataLoader,
+    sets: Sets,
+    out: Path,
+    extra: Sequence[train.Callback],
 ) -> tuple[train.Trainer, int]:
     """Return the trainer of a run and the number of epochs."""
     steps = config.steps or config.epochs * len(loader)
@@ -176,7 +198,7 @@ def _trainer(
         schedule_per=per,
         clip_norm=config.clip_norm,
         clip_value=config.clip_value,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *extra],  # a step that an extra one interrupts is logged
     )
     return trainer, epochs
 
