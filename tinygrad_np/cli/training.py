@@ -94,7 +94,7 @@ def run_training(
     start = time.perf_counter()
     sets = make_sets(config)
     seconds = {"loading": time.perf_counter() - start}
-    _report_sets(sets, seconds["loading"])
+    _report_sets(config, sets, seconds["loading"])
     model = make_model(config.model, config.model_options, config.seed)
     check_images(model, config)
     loader = make_loader(config, sets.train)
@@ -158,7 +158,7 @@ def _finish(
     write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
     if figures and logits is not None:
         _draw(out, model, test_set, logits, history)
-    return _close(found, out)
+    return _close(config, found, out)
 
 
 def _trainer(
@@ -167,7 +167,7 @@ def _trainer(
     loader: DataLoader,
     sets: Sets,
     out: Path,
-    extra: Sequence[train.Callback],
+    extra: Sequence[train.Callback] = (),
 ) -> tuple[train.Trainer, int]:
     """Return the trainer of a run and the number of epochs."""
     steps = config.steps or config.epochs * len(loader)
@@ -260,13 +260,15 @@ def _evaluation(dataset: Dataset | None) -> DataLoader | None:
     return None if dataset is None else DataLoader(dataset, _EVALUATED_AT_ONCE)
 
 
-def _report_sets(sets: Sets, seconds: float) -> None:
-    shape = "x".join(map(str, sets.train.images.shape[1:]))
+def _report_sets(config: RunConfig, sets: Sets, seconds: float) -> None:
+    samples = config.sample_noun
+    if samples == "images":
+        samples += " of " + "x".join(map(str, sets.train.images.shape[1:]))
     held_out = f", {len(sets.validation)} validation" if sets.validation else ""
     show(
-        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test images "
-        f"of {shape} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
-        f"{sets.found[1]} images from {sets.train.origin}, loaded in {seconds:.2f} s"
+        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test "
+        f"{samples} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
+        f"{sets.found[1]} {config.sample_noun} from {sets.train.origin}, loaded in {seconds:.2f} s"
     )
 
 
@@ -280,13 +282,14 @@ def _draw(
         show(f"warning: the graph was not drawn: {reason}", sys.stderr)
 
 
-def _close(found: dict[str, Any], out: Path) -> int:
+def _close(config: RunConfig, found: dict[str, Any], out: Path) -> int:
     """Print the closing line and return the exit status."""
     seconds, epochs = found["seconds"]["training"], found["epochs"] - found["resumed_after"]
     mean = f" ({seconds / epochs:.1f} s per epoch)" if epochs else ""
     result = f"stopped after {found['epochs']} epochs"
     if found["test_accuracy"] is not None:
-        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} images"
+        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} "
+        result += config.sample_noun
     show(
         f"{found['model']} on {found['dataset']}: {result}, {seconds:.1f} s{mean}, files in {out}/"
     )
