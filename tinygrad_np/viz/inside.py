@@ -155,7 +155,7 @@ def layer_outputs(
     Args:
         model: network; it runs in evaluation mode and is left unchanged.
         inputs: its input.
-        layers: paths of the modules; defaults to all layers (modules that contain no other modules).
+        layers: paths of the modules; defaults to all layers (modules without submodules).
 
     Returns:
         (path, module, output) for each call that returned a Tensor.
