@@ -421,7 +421,7 @@ def test_frame_of_8x8_pixels_is_that_of_the_bundled_digits():
 def test_bundled_digits_change_little_on_8x8_pixels():
     images = data.digits()[1].images[:200, 0]
     framed = np.stack([frame_digit(image.astype(np.float32), side=8) for image in images])
-    assert np.abs(framed / 255 - images / 16).mean() < 0.09
+    assert np.abs(framed / 255 - images / 16).mean() < 0.1
 
 
 def test_other_sides_raise():

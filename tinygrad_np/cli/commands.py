@@ -68,12 +68,6 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
             f"{config.data}. Try one trained with --data mnist."
         )
     side = image_shape(config)[-1]
-    if config.data == "digits" and side == 28:
-        print(
-            f"note: {run} was trained on the bundled 8x8 digits, which fill the whole image, "
-            "unlike the images prepared here. A model trained with --data mnist is more accurate.",
-            file=sys.stderr,
-        )
     images, shapes, notes = {}, {}, []
     for place, path in enumerate(pictures):
         try:

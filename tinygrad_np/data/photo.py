@@ -248,10 +248,13 @@ def _eight_bits(values: Array) -> Array:
 
 
 def _scaled(cut: Array, height: float, width: float) -> Array:
-    """Scale with antialiasing to the rounded height and width, at least one pixel each."""
+    """Scale smoothly to the rounded height and width, at least one pixel each."""
     size = max(1, round(width)), max(1, round(height))
-    # Resize floats rather than 256 levels; Hamming averages when reducing and never overshoots.
-    return np.array(Image.fromarray(cut).resize(size, Image.Resampling.HAMMING))
+    # Neither overshoots: Hamming averages when reducing, bilinear interpolates when enlarging.
+    is_small = max(cut.shape) < max(size)
+    method = Image.Resampling.BILINEAR if is_small else Image.Resampling.HAMMING
+    # Resize floats rather than 256 levels.
+    return np.array(Image.fromarray(cut).resize(size, method))
 
 
 def _place(digit: Array, side: int) -> Array:
