@@ -138,7 +138,10 @@ def test_missing_and_damaged_corrections(tmp_path, capsys):
     path = tmp_path / "c.safetensors"
     command = ["train", *SMALL, "--corrections", str(path), "--out", str(tmp_path / "run")]
     assert main(command) == 1
-    assert f"error: {path}: cannot read the file (No such file or directory)." in capsys.readouterr().err
+    assert (
+        f"error: {path}: cannot read the file (No such file or directory)."
+        in capsys.readouterr().err
+    )
     content = bytearray(saved(path).read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
