@@ -62,11 +62,11 @@ class Control:
         self.is_paused = False
         self.is_stopped = False
 
-    def set(self, *, paused: bool | None = None, stopped: bool | None = None) -> None:
-        """Change what is asked for."""
+    def set(self, *, is_paused: bool | None = None, is_stopped: bool = False) -> None:
+        """Change what is asked for; a stop is final."""
         with self._changed:
-            self.is_paused = self.is_paused if paused is None else paused
-            self.is_stopped = self.is_stopped if stopped is None else stopped
+            self.is_paused = self.is_paused if is_paused is None else is_paused
+            self.is_stopped |= is_stopped
             self._changed.notify_all()
 
     def wait(self) -> None:
@@ -90,7 +90,7 @@ class Curve:
         self._batch_size, self._samples = batch_size, samples
         self._every = -(-steps // _POINTS)
         self._correct = 0.0  # in this epoch so far
-        self._sums = np.zeros(3)  # in this interval: loss, correct answers, samples
+        self._sums = 0.0, 0.0, 0  # in this interval: loss, correct answers, samples
 
     def samples(self, step: int) -> int:
         """Return the number of samples in the first `step` steps."""
@@ -108,11 +108,13 @@ class Curve:
         seen = min((place + 1) * self._batch_size, self._samples)
         self._correct = accuracy * seen
         size = seen - place * self._batch_size
-        self._sums += (loss * size, self._correct - before, size)
+        losses, correct, count = self._sums
+        losses, correct, count = losses + loss * size, correct + self._correct - before, count + size
         if step % self._every and step != self._steps:
+            self._sums = losses, correct, count
             return []
-        sums, self._sums = self._sums, np.zeros(3)
-        return [[step, *(float(part / sums[2]) for part in sums[:2])]]
+        self._sums = 0.0, 0.0, 0
+        return [[step, losses / count, correct / count]]
 
 
 class Watcher(train.Callback):
@@ -197,6 +199,7 @@ class Watcher(train.Callback):
     def on_fit_end(self, state: train.State) -> None:
         """Publish what has not been published."""
         self._publish_progress(state)
+        self._evaluate(state.model, is_last=True)
 
     def _publish_progress(
         self, state: train.State, series: dict[str, list[list[float]]] | None = None
@@ -243,8 +246,9 @@ class Watcher(train.Callback):
             points += self._curve.add(int(line["step"]), float(line["loss"]), accuracy)
         if exists(self._folder / "history.json"):
             try:
-                epochs = read_json(self._folder / "history.json")[: state.epoch]
+                epochs = read_json(self._folder / "history.json")
                 batches = state.steps_per_epoch or 1
+                epochs = epochs[: state.step // batches]
                 validation = [_validation(logs["epoch"] * batches, logs) for logs in epochs]
             except (DataError, LookupError, TypeError):
                 validation = []  # a damaged file; training does not need it
