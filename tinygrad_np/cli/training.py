@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,24 @@ class _Begin(train.Callback):
         self.config.write(self.out / "config.json")
 
 
-def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -> int:
+def run_training(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool,
+    figures: bool,
+    callbacks: Sequence[train.Callback] = (),
+) -> int:
     """Train according to the config and write all results to `out`.
+
+    Args:
+        config: settings of the run; `make_sets` returns the datasets that they stand for.
+        out: run directory.
+        resume: continue the run in `out`.
+        figures: draw figures of the results.
+        callbacks: callbacks that watch or steer the run. They must not have a state, so that the
+            run can be resumed without them. A KeyboardInterrupt raised in `on_batch_end` has the
+            effect of Ctrl-C, in any thread.
 
     Returns:
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
@@ -77,11 +94,11 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
     start = time.perf_counter()
     sets = make_sets(config)
     seconds = {"loading": time.perf_counter() - start}
-    _report_sets(sets, seconds["loading"])
+    _report_sets(config, sets, seconds["loading"])
     model = make_model(config.model, config.model_options, config.seed)
     check_images(model, config)
     loader = make_loader(config, sets.train)
-    trainer, epochs = _trainer(config, model, loader, sets, out)
+    trainer, epochs = _trainer(config, model, loader, sets, out, callbacks)
     done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
     make_folder(out, "--out")  # also deletes what a killed run has left
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -141,11 +158,16 @@ def _finish(
     write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
     if figures and logits is not None:
         _draw(out, model, test_set, logits, history)
-    return _close(found, out)
+    return _close(config, found, out)
 
 
 def _trainer(
-    config: RunConfig, model: nn.Module, loader: DataLoader, sets: Sets, out: Path
+    config: RunConfig,
+    model: nn.Module,
+    loader: DataLoader,
+    sets: Sets,
+    out: Path,
+    extra: Sequence[train.Callback] = (),
 ) -> tuple[train.Trainer, int]:
     """Return the trainer of a run and the number of epochs."""
     steps = config.steps or config.epochs * len(loader)
@@ -176,7 +198,7 @@ def _trainer(
         schedule_per=per,
         clip_norm=config.clip_norm,
         clip_value=config.clip_value,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *extra],  # a step that an extra one interrupts is logged
     )
     return trainer, epochs
 
@@ -238,13 +260,15 @@ def _evaluation(dataset: Dataset | None) -> DataLoader | None:
     return None if dataset is None else DataLoader(dataset, _EVALUATED_AT_ONCE)
 
 
-def _report_sets(sets: Sets, seconds: float) -> None:
-    shape = "x".join(map(str, sets.train.images.shape[1:]))
+def _report_sets(config: RunConfig, sets: Sets, seconds: float) -> None:
+    samples = config.sample_noun
+    if samples == "images":
+        samples += " of " + "x".join(map(str, sets.train.images.shape[1:]))
     held_out = f", {len(sets.validation)} validation" if sets.validation else ""
     show(
-        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test images "
-        f"of {shape} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
-        f"{sets.found[1]} images from {sets.train.origin}, loaded in {seconds:.2f} s"
+        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test "
+        f"{samples} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
+        f"{sets.found[1]} {config.sample_noun} from {sets.train.origin}, loaded in {seconds:.2f} s"
     )
 
 
@@ -258,13 +282,14 @@ def _draw(
         show(f"warning: the graph was not drawn: {reason}", sys.stderr)
 
 
-def _close(found: dict[str, Any], out: Path) -> int:
+def _close(config: RunConfig, found: dict[str, Any], out: Path) -> int:
     """Print the closing line and return the exit status."""
     seconds, epochs = found["seconds"]["training"], found["epochs"] - found["resumed_after"]
     mean = f" ({seconds / epochs:.1f} s per epoch)" if epochs else ""
     result = f"stopped after {found['epochs']} epochs"
     if found["test_accuracy"] is not None:
-        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} images"
+        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} "
+        result += config.sample_noun
     show(
         f"{found['model']} on {found['dataset']}: {result}, {seconds:.1f} s{mean}, files in {out}/"
     )
