@@ -75,9 +75,8 @@ class Feed:
         run, version, lengths = -1, -1, dict[str, int]()
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda seen=version: self._is_closed or self._version > seen, HEARTBEAT
-                )
+                if not self._is_closed and self._version == version:
+                    self._changed.wait(HEARTBEAT)
                 if self._is_closed:
                     return
                 if self._version == version:
@@ -86,8 +85,9 @@ class Feed:
                     event = "update" if self._run == run else "snapshot"
                     if event == "snapshot":
                         run, version, lengths = self._run, -1, {}
-                    news = {name: value for name, (at, value) in self._values.items()
-                            if at > version}
+                    news = {
+                        name: value for name, (at, value) in self._values.items() if at > version
+                    }
                     for name, entries in self._series.items():
                         if entries[lengths.get(name, 0) :]:
                             news[name] = entries[lengths.get(name, 0) :]

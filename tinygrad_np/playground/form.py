@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,11 @@ _DATA = {
 _MEGABYTES = {"mnist": 12, "fashion-mnist": 31}
 # What gives a good result within seconds, by dataset.
 _PRESETS: dict[str, dict[str, Any]] = {
-    "digits": {"model": "LeNet", "epochs": 8, "batch_size": 32},
+    "digits": {"model": "LeNet", "epochs": 20, "batch_size": 32},
     "mnist": {"model": "MnistCNNLight", "epochs": 2, "train_samples": 5000},
     "fashion-mnist": {"model": "MnistCNNLight", "epochs": 3, "train_samples": 5000},
-    "moons": {"model": "MLP", "hidden": "16, 16", "epochs": 60, "batch_size": 32, "lr": 0.01},
-    "spirals": {"model": "MLP", "hidden": "32, 32", "epochs": 150, "batch_size": 32, "lr": 0.01},
+    "moons": {"model": "MLP", "hidden": "16, 16", "epochs": 200, "batch_size": 32, "lr": 0.003},
+    "spirals": {"model": "MLP", "hidden": "32, 32", "epochs": 300, "batch_size": 32, "lr": 0.005},
 }
 _MOST_RUNS = 100
 _MOST_UNITS, _MOST_LAYERS = 512, 8
@@ -77,14 +77,18 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         raise ArgumentError(f"--model: expected one of {', '.join(specs)}, got {name!r:.80}.")
     values["model"] = specs[name]
     if values["model"] == "MLP":
-        values["model_options"] = {
-            "inputs": 2,
-            "hidden": _hidden_sizes(given.get("hidden", [16, 16])),
-            "classes": 2,
-        }
+        hidden = _hidden_sizes(given.get("hidden", [16, 16]))
+        values["model_options"] = _model_options("MLP", values.get("data"), hidden)
     elif "hidden" in given:
         raise ArgumentError(f"hidden: expected no hidden layers for the model {name}, only MLP.")
     return RunConfig(**{**values, "data_dir": settings.data_dir})
+
+
+def _model_options(spec: str, data: Any, hidden: list[int]) -> dict[str, Any]:
+    if spec != "MLP":
+        return {}
+    inputs, classes = (2, 2) if data in POINTS else (28 * 28, 10)
+    return {"inputs": inputs, "hidden": hidden, "classes": classes}
 
 
 def _hidden_sizes(value: Any) -> list[int]:
@@ -133,9 +137,9 @@ def model_specs(settings: Settings) -> dict[str, str]:
 def fitting_data(spec: str) -> tuple[str, ...]:
     """Return the datasets whose samples a model accepts."""
     found = []
-    options = {"inputs": 2, "hidden": [4], "classes": 2} if spec == "MLP" else {}
     with random.own_default():
         for name in DATA:
+            options = _model_options(spec, name, [4])
             try:
                 config = RunConfig(model=spec, model_options=options, data=name)
                 check_images(make_model(spec, options), config)

@@ -30,6 +30,7 @@ from tinygrad_np.schema import ANYTHING, COUNT, TEXT, DictOf
 MAX_STREAMS = 16
 """Largest number of event streams at a time."""
 
+_SAVE_SECONDS = 60.0
 CORRECTIONS = "corrections.safetensors"
 
 
@@ -111,6 +112,12 @@ class Training:
         if thread is not None:
             thread.join(timeout)
         return thread is None or not thread.is_alive()
+
+    def close(self) -> None:
+        """Save the run, for the end of the server: stop it, wait for it, and end all streams."""
+        self.stop()
+        self.join(_SAVE_SECONDS)
+        self.feed.close()
 
     def events(self) -> Iterator[str]:
         """Return the run's event stream.
@@ -213,6 +220,7 @@ class Training:
 def add_routes(app: Flask, training: Training) -> None:
     """Add the routes of the Train tab."""
     settings = training.settings
+    app.extensions.setdefault("on_exit", []).append(training.close)
 
     def start() -> Any:
         body = json_body("training", DictOf(ANYTHING, _BODY))

@@ -109,7 +109,11 @@ class Curve:
         self._correct = accuracy * seen
         size = seen - place * self._batch_size
         losses, correct, count = self._sums
-        losses, correct, count = losses + loss * size, correct + self._correct - before, count + size
+        losses, correct, count = (
+            losses + loss * size,
+            correct + self._correct - before,
+            count + size,
+        )
         if step % self._every and step != self._steps:
             self._sums = losses, correct, count
             return []
@@ -132,7 +136,7 @@ class Watcher(train.Callback):
         self._feed, self._control = feed, control
         self._progress, self._samples, self._grid = Pace(0.15), Pace(0.5), Pace(0.25)
         self._confusion = Pace(0.0)
-        self._points: list[list[float]] = []
+        self._news: dict[str, list[list[Any]]] = {"points": [], "validation": []}
         self._curve: Curve
         self._shown: Dataset
         self._evaluated: Dataset
@@ -169,7 +173,7 @@ class Watcher(train.Callback):
 
     def on_batch_end(self, state: train.State) -> None:
         """Add the step to the curves; wait while paused; raise KeyboardInterrupt to stop."""
-        self._points += self._curve.add(
+        self._news["points"] += self._curve.add(
             state.step, state.loss, state.logs.get("train_accuracy", np.nan)
         )
         if self._progress.is_due() or self._control.is_paused:
@@ -185,9 +189,13 @@ class Watcher(train.Callback):
 
     def on_epoch_end(self, state: train.State) -> None:
         """Publish the validation results and the confusion matrix."""
-        self._publish_progress(state, {"validation": [_validation(state.step, state.logs)]})
         is_last = state.epoch == state.last_epoch
-        self._evaluate(state.model, is_last=is_last)
+        if is_last or state.epoch % -(-state.last_epoch // _POINTS) == 0:
+            self._news["validation"].append(_validation(state.step, state.logs))
+        if is_last or self._progress.is_due():
+            with self._progress.work():
+                self._publish_progress(state)
+                self._evaluate(state.model)
         if is_last or self._confusion.is_due():
             with self._confusion.work(), Trial(), np.errstate(all="ignore"):
                 logits = train.predict(state.model, DataLoader(self._evaluated, 250))
@@ -201,16 +209,14 @@ class Watcher(train.Callback):
         self._publish_progress(state)
         self._evaluate(state.model, is_last=True)
 
-    def _publish_progress(
-        self, state: train.State, series: dict[str, list[list[float]]] | None = None
-    ) -> None:
-        points, self._points = self._points, []
+    def _publish_progress(self, state: train.State) -> None:
+        news, self._news = self._news, {"points": [], "validation": []}
         seconds, done = monotonic() - self._start, state.step - self._first_step
         steps_per_second = done / seconds if seconds > 0 else 0.0
         samples = self._curve.samples(state.step) - self._curve.samples(int(self._first_step))
         left = self._feed.get("steps") - state.step
         self._feed.publish(
-            {"points": points, **(series or {})},
+            news,
             step=state.step,
             epoch=state.epoch,
             lr=float(state.lr),
