@@ -15,6 +15,7 @@ from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
 from tinygrad_np.data import sources
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
 from tinygrad_np.files import exists, read_json
+from tinygrad_np.playground.corrections import Corrections
 from tinygrad_np.playground.settings import Settings
 
 TITLES = {
@@ -37,6 +38,9 @@ TITLES = {
     "flip": "Mirror",
 }
 """Titles of the settings that the page may change, by the name of their field in RunConfig."""
+
+CORRECTIONS = "corrections.safetensors"
+"""Name of the file of corrections, in the directory of the runs and in a run's directory."""
 
 _OTHERS = ("hidden", "corrections", "weights_of")
 _DATA = {
@@ -166,8 +170,10 @@ def choices(settings: Settings) -> dict[str, Any]:
         for one in fields(RunConfig)
         if one.name in TITLES
     }
+    corrections = Corrections(settings.runs / CORRECTIONS)
     return {
         "fields": described,
+        "corrections": sum(corrections.counts()),
         "rates": LEARNING_RATES,
         "models": [
             {"name": name, "data": fitting_data(spec), "is_own": spec not in built_in_models()}

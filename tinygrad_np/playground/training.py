@@ -21,7 +21,14 @@ from tinygrad_np.cli.training import WEIGHTS, config_to_resume, run_training
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
 from tinygrad_np.files import exists, read_json
 from tinygrad_np.playground.feed import Feed
-from tinygrad_np.playground.form import TITLES, choices, error_for_page, find_runs, make_config
+from tinygrad_np.playground.form import (
+    CORRECTIONS,
+    TITLES,
+    choices,
+    error_for_page,
+    find_runs,
+    make_config,
+)
 from tinygrad_np.playground.http import json_body
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.playground.watcher import Control, Watcher
@@ -31,7 +38,6 @@ MAX_STREAMS = 16
 """Largest number of event streams at a time."""
 
 _SAVE_SECONDS = 60.0
-CORRECTIONS = "corrections.safetensors"
 
 
 class Training:
