@@ -170,10 +170,13 @@ def choices(settings: Settings) -> dict[str, Any]:
         for one in fields(RunConfig)
         if one.name in TITLES
     }
-    corrections = Corrections(settings.runs / CORRECTIONS)
+    try:
+        corrections = sum(Corrections(settings.runs / CORRECTIONS).counts())
+    except DataError:  # damaged; the Draw tab says so
+        corrections = 0
     return {
         "fields": described,
-        "corrections": sum(corrections.counts()),
+        "corrections": corrections,
         "rates": LEARNING_RATES,
         "models": [
             {"name": name, "data": fitting_data(spec), "is_own": spec not in built_in_models()}
@@ -183,7 +186,7 @@ def choices(settings: Settings) -> dict[str, Any]:
             {
                 "name": name,
                 "title": title,
-                "kind": "points" if name in POINTS else "images",
+                "kind": _kind(name),
                 "is_here": source is None or sources.is_here(source, settings.data_dir),
                 "megabytes": _MEGABYTES.get(name),
                 "preset": _PRESETS[name],
@@ -201,11 +204,21 @@ def choices(settings: Settings) -> dict[str, Any]:
             if exists(settings.runs / name / SNAPSHOT)
         ],
         "weights": [
-            {"name": f"run/{name}", "title": name, "model": config.model_name}
+            {
+                "name": f"run/{name}",
+                "title": name,
+                "model": config.model_name,
+                "data": config.data,
+                "kind": _kind(config.data),
+            }
             for name, config in runs.items()
             if exists(settings.runs / name / WEIGHTS)
         ],
     }
+
+
+def _kind(data: str) -> str:
+    return "points" if data in POINTS else "images"
 
 
 def find_runs(folder: Path) -> dict[str, RunConfig]:
