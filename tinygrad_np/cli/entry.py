@@ -11,7 +11,7 @@ from tinygrad_np.cli.arguments import Parser, json_object, path
 from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
 from tinygrad_np.cli.folders import run_folder
 from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models
-from tinygrad_np.cli.training import advise_longer_run, run_training
+from tinygrad_np.cli.training import config_to_resume, run_training
 from tinygrad_np.console import run_program
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.runtime.info import show_config
@@ -171,14 +171,7 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
         )
     if "model" in given:
         given["model"] = absolute_spec(given["model"])
-    config = RunConfig.read(args.resume / "config.json")
-    epochs = given.get("epochs", config.epochs)
-    if epochs != config.epochs and config.fixes_length:
-        raise ArgumentError(
-            f"--resume with --epochs {epochs}: a run with {config.fixes_length} cannot be extended."
-            f" {advise_longer_run(args.resume)}"
-        )
-    return config.with_changes(given)
+    return config_to_resume(args.resume, given)
 
 
 def _evaluate(args: _Arguments) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -285,7 +285,7 @@ def _load(
             result = f"has completed all {config.steps} steps"
         if has_stopped:
             result = f"is complete, stopped by --patience after epoch {done}"
-        advice = advise_longer_run(out) if config.fixes_length else "Try a higher --epochs."
+        advice = _advise_longer_run(out) if config.fixes_length else "Try a higher --epochs."
         raise ArgumentError(f"--resume {out}: the run {result}. {advice}")
     for one in stopping:
         one.on_fit_end(trainer.state)  # restores the best weights
@@ -303,7 +303,25 @@ def _has_results(out: Path, epochs: int, *, figures: bool) -> bool:
     return is_current and all((out / name).exists() for name in names)
 
 
-def advise_longer_run(out: Path) -> str:
+def config_to_resume(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
+    """Return the config of the run in `folder`, with some fields changed.
+
+    Raises:
+        DataError: if its config.json cannot be read.
+        ArgumentError: if the number of epochs is changed although other settings fix the length of
+            the run, or a value is invalid.
+    """
+    config = RunConfig.read(folder / "config.json")
+    epochs = changes.get("epochs", config.epochs)
+    if epochs != config.epochs and config.fixes_length:
+        raise ArgumentError(
+            f"--resume with --epochs {epochs}: a run with {config.fixes_length} cannot be extended."
+            f" {_advise_longer_run(folder)}"
+        )
+    return config.with_changes(changes)
+
+
+def _advise_longer_run(out: Path) -> str:
     """Say how to train longer if the run in `out` cannot be extended."""
     return (
         f"To train longer, start a new run with --config {out}/config.json and a higher --epochs; "
