@@ -55,6 +55,7 @@ def protect(app: Flask, host: str) -> None:
         if "Transfer-Encoding" in request.headers:
             abort(411, "Transfer-Encoding: expected a body with a Content-Length instead.")
 
+    app.url_map.merge_slashes = False  # would answer paths such as //etc with a redirect
     app.before_request(check_request)
     app.after_request(_add_headers)
 
