@@ -149,9 +149,9 @@ def test_a_response_carries_the_headers_and_no_versions(server):
         (b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 403),
     ],
 )
-def test_malformed_requests_are_refused(data, status):
-    with running() as server:
-        refuses(server.send(data), status)
+def test_malformed_requests_are_refused(server, data, status):
+    refuses(server.send(data), status)
+    server.check_is_up()
 
 
 def test_a_name_that_points_here_is_refused(server):
@@ -178,9 +178,9 @@ def test_posts_of_other_sites_are_refused(server):
 
 
 @each("method", ["PUT", "DELETE", "PATCH", "TRACE", "BREW"])
-def test_other_methods_are_refused(method):
-    with running() as server:
-        refuses(server.request(method, "/"), 405)
+def test_other_methods_are_refused(server, method):
+    refuses(server.request(method, "/"), 405)
+    server.check_is_up()
 
 
 PATHS = [
@@ -193,9 +193,9 @@ PATHS = [
 
 
 @each("path", PATHS, ids=lambda path: path[:40])
-def test_paths_lead_to_no_other_files(path):
-    with running() as server:
-        refuses(server.request("GET", path), 404)
+def test_paths_lead_to_no_other_files(server, path):
+    refuses(server.request("GET", path), 404)
+    server.check_is_up()
 
 
 def test_malformed_bodies_are_refused(server):
