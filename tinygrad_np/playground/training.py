@@ -189,7 +189,10 @@ class Training:
             name=out.name,
             config=shown,
             can_extend=not config.fixes_length,
-            command=f"python -m tinygrad_np train --resume {shlex.quote(str(out))}",
+            commands={
+                "resume": f"python -m tinygrad_np train --resume {shlex.quote(str(out))}",
+                "evaluate": f"python -m tinygrad_np evaluate {shlex.quote(str(out))}",
+            },
         )
         # A daemon: a download that hangs must not keep the server from exiting.
         self._thread = threading.Thread(
@@ -226,6 +229,7 @@ class Training:
 def add_routes(app: Flask, training: Training) -> None:
     """Add the routes of the Train tab."""
     settings = training.settings
+    app.extensions["training"] = training
     app.extensions.setdefault("on_exit", []).append(training.close)
 
     def start() -> Any:
