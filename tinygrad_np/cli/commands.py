@@ -32,7 +32,7 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
     config, model = load_run(run, model_spec)
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
-    sets = make_sets(config)
+    sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(

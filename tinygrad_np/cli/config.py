@@ -91,9 +91,21 @@ class RunConfig:
             "metavar": "JSON",
         },
     )
+    weights: str | None = setting(
+        None,
+        "start from the weights of this run (a directory or a weights file in it) instead of "
+        "random ones",
+        metavar="RUN",
+    )
     data: str = setting("mnist", "dataset", choices=DATA)
     data_dir: str | None = setting(
         None, "directory that contains mnist/ or fashion-mnist/", metavar="DIR"
+    )
+    corrections: str | None = setting(
+        None,
+        "add the 28x28 images in this safetensors file to the training set, in up to 100 copies, "
+        "so that they make up about a tenth of it",
+        metavar="FILE",
     )
     train_samples: int | None = setting(None, "use only the first N training images", least=1)
     test_samples: int | None = setting(None, "use only the first N test images", least=1)
@@ -217,6 +229,11 @@ class RunConfig:
             raise ArgumentError(
                 f"--data {self.data}: expected --model MLP or your own model for points in the "
                 f"plane, got --model {self.model}, which is made for images."
+            )
+        if self.corrections:
+            raise ArgumentError(
+                f"--corrections: expected no images with --data {self.data}, whose samples are "
+                f"points, got {self.corrections}."
             )
         names = [one.name for one in fields(self)]
         for name in names[names.index("shift") : names.index("patience")]:

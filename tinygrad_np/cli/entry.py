@@ -147,8 +147,10 @@ def _train(args: _Arguments) -> int:
         return run_training(config, args.resume, resume=True, figures=figures)
     read = RunConfig.read
     config = read(args.config, given) if args.config else RunConfig().with_changes(given)
-    # An absolute path: the run must also load from another working directory.
-    config = config.with_changes({"model": absolute_spec(config.model)})
+    # Absolute paths: the run must also load from another working directory.
+    paths = {name: getattr(config, name) for name in ("weights", "corrections")}
+    absolute = {name: str(Path(value).resolve()) for name, value in paths.items() if value}
+    config = config.with_changes({"model": absolute_spec(config.model), **absolute})
     default = Path("runs") / f"{config.model_name}-{config.data}"
     with run_folder(args.out, default, overwrite=args.overwrite) as out:
         return run_training(config, out, resume=False, figures=figures)

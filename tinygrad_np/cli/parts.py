@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_np import data, nn, optim
 from tinygrad_np.cli.config import POINTS, RunConfig
+from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corrections
 from tinygrad_np.cli.models import built_in_models, describe_error, model_class
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError
@@ -39,12 +40,16 @@ class Sets:
         validation: images held out from the training set.
         test: test set.
         found: numbers of training and test images available before any selection.
+        corrections: `images` and `labels` that were added to the training set, if any.
+        copies: how often each of them was added.
     """
 
     train: Dataset
     validation: Dataset | None
     test: Dataset
     found: tuple[int, int]
+    corrections: dict[str, Array] | None = None
+    copies: int = 0
 
 
 def make_sets(config: RunConfig) -> Sets:
@@ -52,6 +57,7 @@ def make_sets(config: RunConfig) -> Sets:
 
     Raises:
         DataNotFoundError: if the files are missing; the message lists the places searched.
+        DataError: if the corrections cannot be read.
         ArgumentError: if more samples are requested than there are.
     """
     if config.data == "digits":
@@ -66,10 +72,14 @@ def make_sets(config: RunConfig) -> Sets:
     found = len(train_set), len(test_set)
     train_set = _part(train_set, config.train_samples, "--train-samples", config.sample_noun)
     test_set = _part(test_set, config.test_samples, "--test-samples", config.sample_noun)
-    if not config.validation:
-        return Sets(train_set, None, test_set, found)
-    rest, held_out = train_set.split(config.validation, seed=config.seed)
-    return Sets(rest, held_out, test_set, found)
+    held_out, corrections, copies = None, None, 0
+    if config.validation:
+        train_set, held_out = train_set.split(config.validation, seed=config.seed)
+    if config.corrections:
+        corrections = read_corrections(config.corrections, len(train_set.classes))
+        copies = count_copies(len(corrections["labels"]), len(train_set))
+        train_set = add_corrections(train_set, corrections, copies)
+    return Sets(train_set, held_out, test_set, found, corrections, copies)
 
 
 def image_shape(config: RunConfig) -> tuple[int, int, int]:

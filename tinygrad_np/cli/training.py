@@ -24,13 +24,22 @@ from tinygrad_np.cli.parts import (
 )
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError
-from tinygrad_np.files import check_no_folder, make_folder, read_json, remove, write_bytes
+from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError, ShapeError
+from tinygrad_np.files import (
+    check_no_folder,
+    exists,
+    is_folder,
+    make_folder,
+    read_json,
+    remove,
+    write_bytes,
+)
 from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"
 SNAPSHOT = "training.safetensors"
+CORRECTIONS = "corrections.safetensors"
 _RESULTS = ("metrics.json", "history.json", "history.csv")
 # Without graph.svg, which needs Graphviz.
 _FIGURES = [name for name in viz.REPORT_FILES if name != "graph.svg"]
@@ -55,14 +64,17 @@ class _Begin(train.Callback):
 
     turn = 2
 
-    def __init__(self, config: RunConfig, out: Path) -> None:
+    def __init__(self, config: RunConfig, sets: Sets, out: Path) -> None:
         self.config = config
+        self.sets = sets
         self.out = out
 
     def on_fit_start(self, state: train.State) -> None:
         if state.epoch == 0:
-            for name in (WEIGHTS, *_RESULTS, *viz.REPORT_FILES):
+            for name in (WEIGHTS, CORRECTIONS, *_RESULTS, *viz.REPORT_FILES):
                 remove(self.out / name)
+            if self.sets.corrections is not None:
+                train.save(self.out / CORRECTIONS, self.sets.corrections)
         self.config.write(self.out / "config.json")
 
 
@@ -89,14 +101,19 @@ def run_training(
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
         inf or nan, 130 after Ctrl-C. In each case, the results so far are written.
     """
-    files = (WEIGHTS, *_RESULTS, *viz.REPORT_FILES, "config.json", "steps.csv")
+    files = (WEIGHTS, CORRECTIONS, *_RESULTS, *viz.REPORT_FILES, "config.json", "steps.csv")
     check_no_folder(*(out / name for name in files))
     start = time.perf_counter()
-    sets = make_sets(config)
+    # The run's own copy of the corrections: more may have been saved since it started.
+    has_copy = resume and config.corrections is not None
+    copy = {"corrections": str(out / CORRECTIONS)} if has_copy else {}
+    sets = make_sets(config.with_changes(copy))
     seconds = {"loading": time.perf_counter() - start}
     _report_sets(config, sets, seconds["loading"])
     model = make_model(config.model, config.model_options, config.seed)
     check_images(model, config)
+    if config.weights is not None and not resume:
+        load_weights(model, Path(config.weights))
     loader = make_loader(config, sets.train)
     trainer, epochs = _trainer(config, model, loader, sets, out, callbacks)
     done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
@@ -118,6 +135,44 @@ def run_training(
         return _finish(config, out, trainer, sets.test, found, figures=figures)
     except KeyboardInterrupt:
         return _report_interrupt(out)
+
+
+def find_weights(run: Path) -> Path:
+    """Return the weights file of a run.
+
+    Args:
+        run: run directory, which means its model.safetensors, or a weights file in one.
+
+    Raises:
+        DataError: if the file does not exist; the message says whether the run is unfinished.
+    """
+    path = run / WEIGHTS if is_folder(run) else run
+    if exists(path):
+        return path
+    if exists(run / SNAPSHOT):
+        raise DataError(
+            f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
+            f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
+            f"as {run / 'last.safetensors'}."
+        )
+    raise DataError(
+        f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
+        "train`, or a weights file in one."
+    )
+
+
+def load_weights(model: nn.Module, run: Path) -> None:
+    """Load the weights of a run into a model; `run` is as in `find_weights`.
+
+    Raises:
+        DataError: if the file is missing or damaged, or does not fit the model.
+    """
+    path = find_weights(run)
+    state = train.load(path)
+    try:
+        model.load_state_dict(state)
+    except ShapeError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _finish(
@@ -186,7 +241,7 @@ def _trainer(
         train.Checkpoint(out, monitor, config.checkpoint_every, overwrite=True),
         train.Progress(),
         train.StepLog(out / "steps.csv"),
-        _Begin(config, out),
+        _Begin(config, sets, out),
     ]
     if config.tensorboard:
         callbacks.append(train.TensorBoard(out / "tensorboard"))
@@ -288,6 +343,11 @@ def _report_sets(config: RunConfig, sets: Sets, seconds: float) -> None:
         f"{samples} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
         f"{sets.found[1]} {config.sample_noun} from {sets.train.origin}, loaded in {seconds:.2f} s"
     )
+    if sets.corrections is not None:
+        show(
+            f"the training images include {sets.copies} copies of each of the "
+            f"{len(sets.corrections['labels'])} corrections in {config.corrections}"
+        )
 
 
 def _draw(
