@@ -6,12 +6,16 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.tools import rng
 from tinygrad_np import Tensor, manual_seed, train
 from tinygrad_np.cli import main
 from tinygrad_np.playground import training as module
 from tinygrad_np.playground.app import create_app
+from tinygrad_np.playground.corrections import Corrections
+from tinygrad_np.playground.library import BUNDLED_WEIGHTS
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.playground.training import MAX_STREAMS, Training
 
@@ -211,6 +215,32 @@ def test_nothing_to_pause_is_a_conflict(client, action):
     assert answer.status_code == 409
     assert "training: expected a run that is" in answer.json["error"]
     assert client.post("/api/training/stop").json == {"status": "idle"}
+
+
+def test_corrections_and_weights_are_used(training, tmp_path):
+    runs = training.settings.runs
+    corrections = Corrections(runs / "corrections.safetensors")
+    generator = rng(0)
+    for label in range(3):
+        corrections.add(generator.integers(0, 256, (1, 28, 28), np.uint8), label)
+    wanted = {"data": "digits", "model": "MnistCNNLight", "epochs": 1, "train_samples": 200}
+    name = training.start({**wanted, "corrections": True, "weights_of": "bundled"})
+    assert reaches(training, "finished")
+    copy = train.load(runs / name / "corrections.safetensors")
+    assert copy["labels"].tolist() == [0, 1, 2]
+    other = tmp_path / "other"
+    flags = ["--model", "MnistCNNLight", "--data", "digits", "--epochs", "1", "--no-figures"]
+    flags += ["--train-samples", "200", "--weights", str(BUNDLED_WEIGHTS), "--out", str(other)]
+    assert main(["train", *flags, "--corrections", str(corrections.path)]) == 0
+    assert weights(runs / name) == weights(other)
+    training.start({**wanted, "weights_of": f"run/{name}"})
+    assert reaches(training, "finished")
+
+
+def test_weights_of_another_model_are_refused(training):
+    training.start({**SHORT, "weights_of": "bundled"})
+    assert reaches(training, "failed")
+    assert "bundled.safetensors" in training.feed.get("message")
 
 
 def test_extending_a_run_of_fixed_length_is_refused(training):

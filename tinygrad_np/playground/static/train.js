@@ -335,7 +335,7 @@ function startButtons() {
 /** Start the tab; called once, when it is first shown. */
 export function start() {
   document.addEventListener("train-corrections", (event) =>
-    prepareCorrections(event.detail?.name));
+    prepareCorrections(event.detail.model));
   charts = {
     loss: lineChart(find("train-loss"), { title: "Loss", xTitle: "step" }),
     accuracy: lineChart(find("train-accuracy"), {

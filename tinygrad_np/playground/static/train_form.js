@@ -112,7 +112,7 @@ function showFitting() {
   control("weights_of").replaceChildren(
     element("option", { value: "", textContent: "random weights" }),
     ...fitting.map((one) => element("option", { value: one.name,
-      textContent: `the weights of ${one.title}` })),
+      textContent: `weights of ${one.title}` })),
   );
   control("weights_of").value = fitting.some((one) => one.name === before) ? before : "";
   row("weights_of").hidden = !fitting.length;
