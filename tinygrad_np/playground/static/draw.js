@@ -49,6 +49,7 @@ export function start(panel) {
     showPictures();
     showLayers();
   });
+  change();
   loadModels();
   updateCorrections({});
 }
@@ -75,8 +76,8 @@ async function loadModels(name = model?.name) {
 function choose(name) {
   model = models.find((one) => one.name === name);
   part("model").value = name;
-  part("note").textContent = model.note ? `This model is ${model.note}.` : "";
-  part("note").hidden = !model.note;
+  part("note").textContent = model.note ? `About this model: ${model.note}.` : "";
+  part("about").hidden = !model.note && part("left-out").hidden;
   showBars();
   part("digits").replaceChildren(...model.classes.map((one, place) =>
     element("button", {
@@ -282,7 +283,10 @@ function makeLayer({ path, kind, shape, maps, height, width }) {
       element("h3", { textContent: path && path !== kind ? `${path} · ${kind}` : kind }),
       element("p", { className: "note" }, size, element("br"),
         element("span", { className: "draw-range" }))),
-    strip);
+    shape.length === 1 && shape[0] === model.classes.length
+      ? element("div", {}, strip, element("div", { className: "draw-names" },
+        ...model.classes.map((name) => element("span", { textContent: name }))))
+      : strip);
 }
 
 /** The colors of a layer's bytes: zero is neutral, and the largest absolute value is full. */
