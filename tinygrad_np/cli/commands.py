@@ -10,14 +10,14 @@ import numpy as np
 
 from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
-from tinygrad_np.cli.models import absolute_spec, describe_error
+from tinygrad_np.cli.models import describe_error
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
-from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
+from tinygrad_np.cli.runs import load_run
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
-from tinygrad_np.data.photo import describe_shapes, read_digit
+from tinygrad_np.data.photo import find_doubts, read_digit
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import exists, is_folder, make_folder
+from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
@@ -26,16 +26,13 @@ from tinygrad_np.tensor import Tensor
 # window that switches inside a step distorts the difference; fewer switch inside a shorter step.
 _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
-_CONFIDENT = 0.8
-"""`predict` warns below this; it flags 4% of MNIST's test set and two thirds of its errors."""
-
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
     """Evaluate a trained model on the test or validation set and print a report."""
-    config, model = _load_run(run, model_spec)
+    config, model = load_run(run, model_spec)
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
-    sets = make_sets(config)
+    sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
@@ -44,41 +41,15 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
         )
     logits = train.predict(model, DataLoader(dataset, 500))
     labels, classes = dataset.labels, dataset.classes
-    print(f"{config.model_name} on the {part} set of {dataset.name} ({len(dataset)} images)")
-    print(
-        f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}, ", end=""
-    )
-    print(f"top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}\n")
+    size = f"{len(dataset)} {config.sample_noun}"
+    print(f"{config.model_name} on the {part} set of {dataset.name} ({size})")
+    line = f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}"
+    if logits.shape[1] > 3:
+        line += f", top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}"
+    print(f"{line}\n")
     predicted = logits.argmax(axis=1)
     print(train.classification_report(predicted, labels, len(classes), classes))
     print(f"\n{train.calibration(logits, labels)}")
-
-
-def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
-    """Load the config and the trained model of a run.
-
-    Args:
-        run: run directory, which means its model.safetensors, or a weights file in one.
-        model_spec: location of the model's class, if it differs from the one in the config.
-    """
-    path = run / WEIGHTS if is_folder(run) else run
-    if not exists(path):
-        if exists(run / SNAPSHOT):
-            raise DataError(
-                f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
-                f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
-                f"as {run / 'last.safetensors'}."
-            )
-        raise DataError(
-            f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
-            "train`, or a weights file in one."
-        )
-    config = RunConfig.read(path.parent / "config.json")
-    if model_spec is not None:
-        config = config.with_changes({"model": absolute_spec(model_spec)})
-    model = make_model(config.model, config.model_options)
-    model.load_state_dict(train.load(path))
-    return config, model
 
 
 def _loss(logits: Any, labels: Any) -> float:
@@ -86,44 +57,34 @@ def _loss(logits: Any, labels: Any) -> float:
 
 
 def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) -> int:
-    """Print the three most likely digits for each image, preprocessed as MNIST was.
+    """Print the three most likely digits for each image, preprocessed like the run's data.
 
     Returns:
         The exit status: 1 if a picture could not be read; the others are still predicted.
     """
-    config, model = _load_run(run, model_spec)
-    if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
+    config, model = load_run(run, model_spec)
+    if config.data not in ("mnist", "digits"):
         raise ArgumentError(
-            f"predict: expected a model for 28x28 digits, got {run}, a {config.model_name} trained "
-            f"on {config.data}. Try one trained with --data mnist."
+            f"predict: expected a model for digits, got {run}, a {config.model_name} trained on "
+            f"{config.data}. Try one trained with --data mnist."
         )
-    if config.data == "digits":
-        print(
-            f"note: {run} was trained on the bundled 8x8 digits, which fill the whole image, "
-            "unlike the images prepared here. A model trained with --data mnist is more accurate.",
-            file=sys.stderr,
-        )
-    images, notes = {}, []
+    side = image_shape(config)[-1]
+    images, shapes, notes = {}, {}, []
     for place, path in enumerate(pictures):
         try:
-            images[place], shapes = read_digit(path)
+            images[place], shapes[place] = read_digit(path, side=side)
         except DataError as error:
             notes.append(f"error: {error}")
-        else:
-            notes += [f"warning: {describe_shapes(path, shapes)}"] if shapes > 1 else []
     if images:
         dataset = make_like(config, np.stack(list(images.values())))
-        probabilities = Tensor(train.predict(model, DataLoader(dataset, 500))).softmax().data
-        for place, row in zip(images, probabilities, strict=True):
+        logits = train.predict(model, DataLoader(dataset, 500))
+        probabilities = Tensor(logits).softmax().data
+        for place, outputs, row in zip(images, logits, probabilities, strict=True):
             best = np.argsort(-row)[:3]
-            top = row[best[0]]
             likely = ", ".join(f"{one}: {row[one]:.1%}" for one in best)
             print(f"{pictures[place]}: {best[0]}  ({likely})")
-            if top < _CONFIDENT:
-                notes.append(
-                    f"warning: {pictures[place]}: low confidence ({top:.1%}). The digit is hard to "
-                    "read, or the picture contains none."
-                )
+            doubts = find_doubts(outputs, shapes[place])
+            notes += [f"warning: {pictures[place]}: {doubt}" for doubt in doubts]
     for note in notes:
         show(note, sys.stderr)
     return int(len(images) < len(pictures))
@@ -200,8 +161,9 @@ def check_gradients(config: RunConfig) -> None:
         module.training = not isinstance(module, nn.Dropout)  # dropout would change the function
     generator = np.random.default_rng(config.seed)
     images = Tensor(generator.standard_normal((4, *image_shape(config))))
-    labels = generator.integers(0, 10, 4)
-    model(images).cross_entropy(labels).backward()
+    logits = model(images)
+    labels = generator.integers(0, logits.shape[1], 4)
+    logits.cross_entropy(labels).backward()
     unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     if unused:
         raise ArgumentError(

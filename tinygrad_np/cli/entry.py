@@ -11,7 +11,7 @@ from tinygrad_np.cli.arguments import Parser, json_object, natural, path
 from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
 from tinygrad_np.cli.folders import run_folder
 from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models, model_class
-from tinygrad_np.cli.training import advise_longer_run, run_training
+from tinygrad_np.cli.training import config_to_resume, run_training
 from tinygrad_np.console import run_program
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.runtime.info import show_config
@@ -163,8 +163,10 @@ def _train(args: _Arguments) -> int:
         return run_training(config, args.resume, resume=True, figures=figures)
     read = RunConfig.read
     config = read(args.config, given) if args.config else RunConfig().with_changes(given)
-    # An absolute path: the run must also load from another working directory.
-    config = config.with_changes({"model": absolute_spec(config.model)})
+    # Absolute paths: the run must also load from another working directory.
+    paths = {name: getattr(config, name) for name in ("weights", "corrections")}
+    absolute = {name: str(Path(value).resolve()) for name, value in paths.items() if value}
+    config = config.with_changes({"model": absolute_spec(config.model), **absolute})
     default = Path("runs") / f"{config.model_name}-{config.data}"
     with run_folder(args.out, default, overwrite=args.overwrite) as out:
         return run_training(config, out, resume=False, figures=figures)
@@ -185,14 +187,7 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
         )
     if "model" in given:
         given["model"] = absolute_spec(given["model"])
-    config = RunConfig.read(args.resume / "config.json")
-    epochs = given.get("epochs", config.epochs)
-    if epochs != config.epochs and config.fixes_length:
-        raise ArgumentError(
-            f"--resume with --epochs {epochs}: a run with {config.fixes_length} cannot be extended."
-            f" {advise_longer_run(args.resume)}"
-        )
-    return config.with_changes(given)
+    return config_to_resume(args.resume, given)
 
 
 def _evaluate(args: _Arguments) -> None:
