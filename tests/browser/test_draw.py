@@ -127,7 +127,7 @@ def test_a_picture_is_uploaded_by_keyboard(playground, tmp_path):
         page.keyboard.press("Space")
     chooser.value.set_files(picture_file(tmp_path, 90, 20, 110, 180))
     wait_for(page, "#draw-answer", re.compile(r"\d"))
-    page.wait_for_function("document.querySelector('#draw-layers').children.length")
+    page.wait_for_function("() => document.querySelector('#draw-layers').children.length")
     assert ink(page) > 0
     draw(page)  # replaces the picture
     wait_for(page, "#draw-answer", "7")
@@ -245,12 +245,12 @@ def test_another_tab_adds_a_run_and_uses_it(playground):
     page.evaluate(
         """document.dispatchEvent(new CustomEvent("use-model", { detail: { name: "run/mine" } }))"""
     )
-    page.wait_for_function("document.getElementById('draw-model').value === 'run/mine'")
+    page.wait_for_function("() => document.getElementById('draw-model').value === 'run/mine'")
     assert page.get_by_role("tab", name="Draw").get_attribute("aria-selected") == "true"
     make_run(playground.runs / "other <img src=x>")  # names are never HTML
     page.evaluate("document.dispatchEvent(new CustomEvent('models-changed'))")
     page.locator("#draw-model option", has_text="other").wait_for(state="attached")
-    assert page.get_by_label("Model").input_value() == "run/mine"
+    assert page.locator("#draw-model").input_value() == "run/mine"
 
 
 def test_a_broken_run_is_listed_with_the_reason(playground):
@@ -282,7 +282,7 @@ def test_a_correction_is_saved_and_removed(playground):
     assert page.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
     page.get_by_role("tab", name="Draw").click()
     page.get_by_role("button", name="Remove the last one").click()
-    page.wait_for_function("!document.getElementById('draw-saved').textContent")
+    page.wait_for_function("() => !document.getElementById('draw-saved').textContent")
     assert not (playground.runs / "corrections.safetensors").exists()
 
 
@@ -312,6 +312,40 @@ def test_a_server_that_is_down_is_reported_until_it_answers(playground):
     wait_for(page, "#draw-answer", "7")
     assert page.locator("#draw-error").is_hidden()
     playground.problems[:] = [p for p in playground.problems if "CONNECTION_REFUSED" not in p]
+
+
+def test_a_slow_server_is_reported_until_it_answers(playground):
+    go_on = threading.Event()
+    playground.app.before_request(
+        lambda: go_on.wait(10) and None if request.path == "/api/predict" else None
+    )
+    page = playground.open()
+    draw(page)
+    wait_for(page, "#draw-error", "The playground is slow.")
+    go_on.set()
+    wait_for(page, "#draw-answer", "7")
+    assert page.locator("#draw-error").is_hidden()
+
+
+def test_all_controls_are_reached_by_keyboard(playground):
+    page = playground.open()
+    draw(page)
+    wait_for(page, "#draw-spoken", "Read as 7")
+    page.get_by_label("Model").focus()
+    reached = []
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.textContent")
+        )
+    first = ["draw-canvas", "draw-undo", "draw-clear", "draw-width", "draw-file"]
+    assert reached == [*first, *"0123456789", "draw-graph-button"]
+    page.get_by_role("button", name="3", exact=True).press("Space")
+    for _ in range(7):  # past the other digits
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "draw-save"
+    page.keyboard.press("Enter")
+    wait_for(page, "#draw-saved", "Saved as 3.")
 
 
 @pytest.mark.parametrize(

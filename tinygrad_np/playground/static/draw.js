@@ -8,6 +8,7 @@ import { Sheet } from "./sheet.js";
 
 const RETRY = 2000; // milliseconds until a request without an answer is sent again
 const PATIENCE = 10000; // milliseconds until an answer counts as missing
+const SLOW = { message: "The playground is slow. Waiting for its answer…" };
 const part = (name) => find(`draw-${name}`);
 
 let sheet;
@@ -132,7 +133,7 @@ function change() {
 
 const predict = latest(async () => {
   const [asked, chosen] = [version, model];
-  const wait = setTimeout(() => { part("confidence").textContent = "Waiting…"; }, 1500);
+  const wait = setTimeout(() => showError(part("error"), SLOW), 1500);
   try {
     const body = await sheet.picture();
     const path = `/api/predict?model=${encodeURIComponent(chosen.name)}`;
@@ -217,10 +218,12 @@ const inspect = latest(async () => {
     const found = await api("/api/inspect", { json, signal: AbortSignal.timeout(PATIENCE) });
     if (shown?.image !== asked.image || shown.model !== asked.model) return; // it is outdated
     inside = found;
+    showError(part("error"));
     showPictures();
     showLayers();
   } catch (error) {
     showError(part("error"), error);
+    if (error.status === 0) setTimeout(inspect, RETRY);
   }
 });
 
