@@ -11,11 +11,12 @@ from tinygrad_np import random
 from tinygrad_np.cli.config import DATA, LEARNING_RATES, POINTS, RunConfig
 from tinygrad_np.cli.models import absolute_spec, built_in_models
 from tinygrad_np.cli.parts import check_images, make_model
-from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
+from tinygrad_np.cli.training import CORRECTIONS, SNAPSHOT, WEIGHTS
 from tinygrad_np.data import sources
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
 from tinygrad_np.files import exists, read_json
 from tinygrad_np.playground.corrections import Corrections
+from tinygrad_np.playground.library import BUNDLED, BUNDLED_CONFIG, BUNDLED_WEIGHTS
 from tinygrad_np.playground.settings import Settings
 
 TITLES = {
@@ -39,9 +40,6 @@ TITLES = {
 }
 """Titles of the settings that the page may change, by the name of their field in RunConfig."""
 
-CORRECTIONS = "corrections.safetensors"
-"""Name of the file of corrections, in the directory of the runs and in a run's directory."""
-
 _OTHERS = ("hidden", "corrections", "weights_of")
 _DATA = {
     "digits": ("Digits, bundled (1,797 images)", None),
@@ -64,7 +62,7 @@ _MOST_UNITS, _MOST_LAYERS = 512, 8
 
 
 def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
-    """Return the configuration that a request asks for, without corrections and weights.
+    """Return the configuration that a request asks for.
 
     Raises:
         ArgumentError: if a field is unknown or a value invalid.
@@ -85,6 +83,16 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         values["model_options"] = _model_options("MLP", values.get("data"), hidden)
     elif "hidden" in given:
         raise ArgumentError(f"hidden: expected no hidden layers for the model {name}, only MLP.")
+    if given.get("corrections", False):
+        path = settings.runs / CORRECTIONS
+        if not exists(path):
+            raise ArgumentError("corrections: expected saved corrections, got none.")
+        values["corrections"] = str(path.resolve())
+    if (start := given.get("weights_of")) is not None:
+        weights = find_weights(settings.runs)
+        if not isinstance(start, str) or start not in weights:
+            raise ArgumentError(f"weights_of: expected a trained model, got {start!r:.80}.")
+        values["weights"] = str(weights[start][1].resolve())
     return RunConfig(**{**values, "data_dir": settings.data_dir})
 
 
@@ -205,16 +213,28 @@ def choices(settings: Settings) -> dict[str, Any]:
         ],
         "weights": [
             {
-                "name": f"run/{name}",
-                "title": name,
+                "name": name,
+                "title": "the bundled model" if name == BUNDLED else path.parent.name,
                 "model": config.model_name,
                 "data": config.data,
                 "kind": _kind(config.data),
             }
-            for name, config in runs.items()
-            if exists(settings.runs / name / WEIGHTS)
+            for name, (config, path) in find_weights(settings.runs).items()
         ],
     }
+
+
+def find_weights(runs: Path) -> dict[str, tuple[RunConfig, Path]]:
+    """Return the trained weights to start from: the bundled model's, and those of runs.
+
+    Returns:
+        For each model, by its name in requests, its configuration and its file.
+    """
+    found = {BUNDLED: (BUNDLED_CONFIG, BUNDLED_WEIGHTS)}
+    for name, config in find_runs(runs).items():
+        if exists(runs / name / WEIGHTS):
+            found[f"run/{name}"] = config, runs / name / WEIGHTS
+    return found
 
 
 def _kind(data: str) -> str:

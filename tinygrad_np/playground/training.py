@@ -1,12 +1,10 @@
 """The Train tab: one training run at a time, in a thread of the server."""
 
 import shlex
-import shutil
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
 from tinygrad_np.files import exists, read_json
 from tinygrad_np.playground.feed import Feed
 from tinygrad_np.playground.form import (
-    CORRECTIONS,
     TITLES,
     choices,
     error_for_page,
@@ -72,12 +69,9 @@ class Training:
         with self._lock:
             self._check_idle()
             config = make_config(given, self.settings)
-            config = self._with_weights(config, given.get("weights_of"))
             default = self.settings.runs / f"{config.model_name}-{config.data}"
             with ExitStack() as stack:
                 out = stack.enter_context(run_folder(None, default, overwrite=False))
-                if given.get("corrections", False):
-                    config = self._with_corrections(config, out, stack)
                 self._launch(config, out, stack.pop_all(), is_resumed=False)
             return out.name
 
@@ -153,31 +147,6 @@ class Training:
             self.feed.publish(status=status)
             self._control.set(is_paused=is_paused)
 
-    def _with_weights(self, config: RunConfig, name: Any) -> RunConfig:
-        if name is None:
-            return config
-        runs = {f"run/{run}": self.settings.runs / run for run in find_runs(self.settings.runs)}
-        path = runs[name] / WEIGHTS if isinstance(name, str) and name in runs else None
-        if path is None or not exists(path):
-            raise ArgumentError(f"weights_of: expected a trained model, got {name!r:.80}.")
-        return replace(config, weights=str(path.resolve()))
-
-    def _with_corrections(self, config: RunConfig, out: Path, stack: ExitStack) -> RunConfig:
-        """Copy the corrections into the run's directory: later ones must not change the run."""
-        copy = out / CORRECTIONS
-        try:
-            shutil.copyfile(self.settings.runs / CORRECTIONS, copy)
-        except OSError as error:
-            raise ArgumentError("corrections: expected saved corrections, got none.") from error
-
-        def remove_unused() -> None:
-            if not exists(out / "config.json"):
-                with suppress(OSError):
-                    copy.unlink()
-
-        stack.callback(remove_unused)
-        return replace(config, corrections=str(copy.resolve()))
-
     def _launch(self, config: RunConfig, out: Path, stack: ExitStack, *, is_resumed: bool) -> None:
         self._running, self._control = out.name, Control()
         shown = {name: getattr(config, name) for name in TITLES} | {
@@ -189,7 +158,10 @@ class Training:
             name=out.name,
             config=shown,
             can_extend=not config.fixes_length,
-            command=f"python -m tinygrad_np train --resume {shlex.quote(str(out))}",
+            commands={
+                "resume": f"python -m tinygrad_np train --resume {shlex.quote(str(out))}",
+                "evaluate": f"python -m tinygrad_np evaluate {shlex.quote(str(out))}",
+            },
         )
         # A daemon: a download that hangs must not keep the server from exiting.
         self._thread = threading.Thread(
@@ -226,6 +198,7 @@ class Training:
 def add_routes(app: Flask, training: Training) -> None:
     """Add the routes of the Train tab."""
     settings = training.settings
+    app.extensions["training"] = training
     app.extensions.setdefault("on_exit", []).append(training.close)
 
     def start() -> Any:

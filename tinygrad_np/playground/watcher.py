@@ -15,6 +15,7 @@ import numpy as np
 from tinygrad_np import nn, train
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import make_sets
+from tinygrad_np.cli.training import CORRECTIONS
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import DataError
 from tinygrad_np.files import exists, read_bytes, read_json
@@ -145,7 +146,10 @@ class Watcher(train.Callback):
 
     def on_fit_start(self, state: train.State) -> None:
         """Publish the fixed parts: the test images or the training points, and earlier curves."""
-        sets = make_sets(self._config)
+        config = self._config
+        if config.corrections:  # the run's own copy: more may have been saved since it started
+            config = replace(config, corrections=str(self._folder / CORRECTIONS))
+        sets = make_sets(config)
         batches = state.steps_per_epoch or 1
         steps = self._config.steps or state.last_epoch * batches
         self._curve = Curve(steps, batches, self._config.batch_size, len(sets.train))

@@ -12,11 +12,11 @@ function svg(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** About `count` round numbers that cover a range: 1, 2 or 5 times a power of ten apart. */
+/** At most about `count` round numbers in a range, such as 0, 25, 50. */
 export function ticks(low, high, count) {
   const rough = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   const found = [];
   for (let place = Math.ceil(low / step); place * step <= high * (1 + 1e-9); place++) {
     found.push(Number((place * step).toPrecision(12)));
@@ -79,7 +79,7 @@ export function lineChart(container, { title, xTitle, format = numberText, range
         svg("text", { x: PAD.left - 7, y: scaleY(y) + 4, "text-anchor": "end" }, format(y, 3)),
       );
     }
-    for (const x of ticks(0, last, Math.max(2, Math.floor((right - PAD.left) / 80)))) {
+    for (const x of ticks(0, last, Math.max(2, Math.floor((right - PAD.left) / 70)))) {
       parts.push(svg("text", { x: scaleX(x), y: bottom + 16, "text-anchor": "middle" },
         x.toLocaleString("en")));
     }

@@ -122,8 +122,14 @@ function showResult() {
   find("train-resume").hidden = !isStopped && !state.can_extend;
   find("train-resume").textContent = isStopped ? "Resume"
     : `Train ${countText(state.config.epochs, "more epoch")}`;
-  find("train-command").textContent = isStopped || !state.can_extend ? state.command
-    : `${state.command} --epochs ${2 * state.config.epochs}`;
+  find("train-command").textContent = commandLine(isStopped);
+}
+
+/** What continues with this run on the command line. */
+function commandLine(isStopped) {
+  if (isStopped) return state.commands.resume;
+  if (!state.can_extend) return state.commands.evaluate;
+  return `${state.commands.resume} --epochs ${2 * state.config.epochs}`;
 }
 
 function showCurves() {
@@ -150,7 +156,7 @@ function showSamples() {
       const canvas = element("canvas", { className: "pixels" });
       drawPixels(canvas, bytesOf(pixels), images.height, images.width);
       return element("figure", {}, canvas, element("p", { className: "read" }),
-        element("meter", { min: 0, max: 1, "aria-label": "probability" }),
+        element("progress", { max: 1, "aria-label": "probability" }),
         element("figcaption"));
     }));
   }
@@ -184,7 +190,8 @@ function showConfusion() {
   find("train-confusion").hidden = !confusion;
   if (!confusion) return;
   const { counts, epoch } = confusion;
-  const short = classes.map((name) => (name.length > 6 ? `${name.slice(0, 5)}…` : name));
+  const isLong = (name) => name.length > 6 && classes.length > 4;
+  const short = classes.map((name) => (isLong(name) ? `${name.slice(0, 5)}…` : name));
   const table = find("train-matrix");
   const heading = element("tr", {}, element("th", { textContent: "is \\ read", scope: "col" }),
     ...classes.map((name, i) => element("th", { textContent: short[i], title: name, scope: "col" })));
@@ -211,10 +218,11 @@ function showConfusion() {
 function cell(count, part, isRight) {
   const made = element("td", { textContent: count || "·" });
   if (count) {
-    const strength = Math.round(18 + 62 * Math.sqrt(part));
+    // At most half of the color: the number stays readable on it.
+    const strength = Math.round(12 + 38 * Math.sqrt(part));
     made.style.background =
       `color-mix(in srgb, var(${isRight ? "--low" : "--high"}) ${strength}%, var(--zero))`;
-    made.style.color = strength > 50 ? "var(--page)" : "var(--text)";
+    made.style.color = "var(--text)";
     made.style.fontWeight = isRight ? "normal" : "bold";
   }
   return made;
@@ -297,7 +305,7 @@ function showLegend() {
     const canvas = element("canvas", { className: "train-mark", width: 28, height: 28 });
     mark(canvas.getContext("2d"), 14, 14, label, 9);
     return element("span", {}, canvas, ` ${name}`);
-  }), element("span", { textContent: "Pale: even odds." }));
+  }), element("span", { textContent: "Where the color fades, the odds are even." }));
 }
 
 /* ---------- Buttons ---------- */
@@ -327,7 +335,7 @@ function startButtons() {
 /** Start the tab; called once, when it is first shown. */
 export function start() {
   document.addEventListener("train-corrections", (event) =>
-    prepareCorrections(event.detail?.name));
+    prepareCorrections(event.detail.model));
   charts = {
     loss: lineChart(find("train-loss"), { title: "Loss", xTitle: "step" }),
     accuracy: lineChart(find("train-accuracy"), {

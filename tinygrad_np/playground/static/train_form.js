@@ -112,7 +112,7 @@ function showFitting() {
   control("weights_of").replaceChildren(
     element("option", { value: "", textContent: "random weights" }),
     ...fitting.map((one) => element("option", { value: one.name,
-      textContent: `the weights of ${one.title}` })),
+      textContent: `weights of ${one.title}` })),
   );
   control("weights_of").value = fitting.some((one) => one.name === before) ? before : "";
   row("weights_of").hidden = !fitting.length;
@@ -184,10 +184,17 @@ async function startRun(event) {
   button.disabled = true;
   try {
     await api("/api/training", { json: { config } });
+    showRunCard();
   } catch (error) {
     button.disabled = false;
     showAt(error.answer?.field, error.message);
   }
+}
+
+/** Scroll to the run, which is far below the form on a narrow page. */
+function showRunCard() {
+  const card = find("train-name").closest("section");
+  if (card.getBoundingClientRect().top > innerHeight / 2) card.scrollIntoView();
 }
 
 /** Resume a run, with more epochs if given; errors go to a box. */
@@ -195,6 +202,7 @@ export async function resume(name, epochs, box) {
   showError(box);
   try {
     await api("/api/training", { json: { resume: name, ...(epochs ? { epochs } : {}) } });
+    showRunCard();
   } catch (error) {
     showError(box, error);
   }
