@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, render_template
 
-from tinygrad_np.playground import draw
+from tinygrad_np.playground import backprop, draw
 from tinygrad_np.playground.corrections import Corrections
 from tinygrad_np.playground.http import MAX_PICTURE, answer_error
 from tinygrad_np.playground.library import Library
@@ -20,6 +20,7 @@ def create_app(settings: Settings) -> Flask:
     draw.add_routes(
         app, Library(settings.runs), Corrections(settings.runs / "corrections.safetensors")
     )
+    backprop.add_routes(app)
     return app
 
 

@@ -11,10 +11,11 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from tinygrad_np import ops
 from tinygrad_np.checks import is_real
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.tensor import Tensor
@@ -45,7 +46,7 @@ _RUN: dict[str, Callable[..., Tensor]] = {
     "*": operator.mul,
     "/": operator.truediv,
     "**": operator.pow,
-} | {name: getattr(Tensor, name) for name in FUNCTIONS}
+} | {name: getattr(ops, name) for name in FUNCTIONS}
 
 _TOKEN = re.compile(
     r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
@@ -127,7 +128,7 @@ def evaluate(expression: Expression, values: Mapping[str, float]) -> Evaluation:
     >>> result.item(), names["x"].grad.item()
     (12.0, 7.0)
     """
-    names: dict[str, Tensor] = {}
+    found: dict[str, Tensor | float] = {}
     for name in expression.variables:
         value = values.get(name, math.nan)
         if not is_real(value) or not abs(value) <= MAX_NUMBER:
@@ -135,24 +136,28 @@ def evaluate(expression: Expression, values: Mapping[str, float]) -> Evaluation:
                 f"expression: expected the value of `{name}` to be a number from "
                 f"{-MAX_NUMBER:,.0f} to {MAX_NUMBER:,.0f}, got {value!r}."
             )
-        names[name] = Tensor(float(value), dtype=np.float64, requires_grad=True)
+        found[name] = Tensor(float(value), dtype=np.float64, requires_grad=True)
     with np.errstate(all="ignore"):
         for name, term in expression.assignments:
-            names[name] = result = _compute(term, names)
-    names.pop("", None)
+            found[name] = result = _compute(term, found)
+    if not isinstance(result, Tensor):
+        raise ArgumentError("expression: expected a result that depends on a variable, got none.")
+    names = {name: one for name, one in found.items() if name and isinstance(one, Tensor)}
     return Evaluation(result, names)
 
 
-def _compute(term: Term, names: Mapping[str, Tensor]) -> Any:
-    """Return the Tensor of a call or a name; a number stays a number."""
+def _compute(term: Term, names: Mapping[str, Tensor | float]) -> Tensor | float:
+    """Return the Tensor or number that a term is."""
     if isinstance(term, float):
         return term
     if isinstance(term, str):
         return names[term]
-    first, *others = [_compute(one, names) for one in term.inputs]
-    if isinstance(first, float):
-        first = Tensor(first, dtype=np.float64)
-    return _RUN[term.function](first, *others)
+    inputs = [_compute(one, names) for one in term.inputs]
+    run = _RUN[term.function]
+    if any(isinstance(one, Tensor) for one in inputs):
+        return run(*inputs)
+    # Numbers stay numbers: no node is recorded for them.
+    return float(run(*[Tensor(one, dtype=np.float64) for one in inputs]).item())
 
 
 class _Token(NamedTuple):
