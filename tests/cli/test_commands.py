@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -463,6 +464,18 @@ def test_predict_recognizes_the_bundled_digits_and_warns(tmp_path, capsys):
     assert "was trained on the bundled 8x8 digits" in capsys.readouterr().err
 
 
+def test_predict_recognizes_the_bundled_digits_with_an_8x8_model(tmp_path, capsys):
+    folder = trained(tmp_path / "run", "--train-samples", "1400", "--epochs", "30")
+    _, test_set = data.digits()
+    margin = ((0, 0), (0, 0), (1, 1), (1, 1))
+    large = np.pad(test_set.images, margin).repeat(4, axis=2).repeat(4, axis=3)
+    enlarged = replace(test_set, images=large)
+    pictures = pictures_of(enlarged, tmp_path)
+    assert np.mean(said_of(folder, pictures, capsys) == test_set.labels[:30]) >= 0.7
+    assert main(["predict", str(folder), pictures[0]]) == 0
+    assert "note: " not in capsys.readouterr().err
+
+
 @pytest.fixture
 def predicted(monkeypatch):
     """Make `predict` use an untrained model; return the list of logits that it outputs."""
@@ -509,7 +522,7 @@ def test_predict_warns_about_low_confidence_and_several_shapes(tmp_path, capsys,
     assert main(["predict", "run", first, second, both]) == 0
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 3
-    several, unsure = printed.err.splitlines()
+    unsure, several = printed.err.splitlines()
     assert several == (
         f"warning: {both}: expected one digit, found 2 shapes. Only the largest was read."
     )
