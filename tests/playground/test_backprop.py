@@ -145,7 +145,8 @@ def test_the_graph_page_has_its_own_policy(client):
 @each(
     "query,words",
     [
-        ({"expression": "a +* <b>"}, "expected a number, a name or `(`, got `*` at column 4"),
+        ({"expression": "a +* b"}, "expected a number, a name or `(`, got `*` at column 4"),
+        ({"expression": "<b>"}, "expected an expression, got '\\u003c' at column 1"),
         ({}, "expected a formula of up to 200 characters, got 0 characters"),
         ({"expression": "a*a", "values": "[1]"}, "expected `values` to be a JSON object"),
         ({"expression": "a*a", "values": "[" * 50_000}, "expected `values` to be a JSON object"),

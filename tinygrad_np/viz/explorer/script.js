@@ -740,6 +740,8 @@ function reveal(item) {
 }
 
 svg.addEventListener("wheel", (event) => {
+  // In another page the wheel scrolls that page.
+  if (document.body.classList.contains("embedded") && !event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
   const box = svg.getBoundingClientRect();
   zoom(Math.exp(-event.deltaY * 0.0015), event.clientX - box.left, event.clientY - box.top);
@@ -795,16 +797,20 @@ if (active.length || seeds.length) {
   steps.push({ phase: "end" });
 }
 
-for (const node of nodes.values()) {
-  node.contributions = node.outs
-    .filter((edge) => edge.grad !== null && edge.target.backwardAt !== undefined)
-    .map((edge) => ({ edge, at: edge.target.backwardAt, grad: edge.grad }))
-    .sort((a, b) => a.at - b.at);
-  if (node.seededAt !== undefined) {
-    const grad = node.contributions.length ? null : node.grad;
-    node.contributions.unshift({ seed: true, at: node.seededAt, grad });
+/** Collect what arrives at the gradient of each node, in the order of the steps. */
+function collectContributions() {
+  for (const node of nodes.values()) {
+    node.contributions = node.outs
+      .filter((edge) => edge.grad !== null && edge.target.backwardAt !== undefined)
+      .map((edge) => ({ edge, at: edge.target.backwardAt, grad: edge.grad }))
+      .sort((a, b) => a.at - b.at);
+    if (node.seededAt !== undefined) {
+      const grad = node.contributions.length ? null : node.grad;
+      node.contributions.unshift({ seed: true, at: node.seededAt, grad });
+    }
   }
 }
+collectContributions();
 
 // At first everything is shown, as at the last step, but the next step is the first.
 const WHOLE = { phase: "whole" };
@@ -1241,6 +1247,47 @@ function nextMatch() {
   find("matches").textContent = `${matchAt + 1} of ${found.length}`;
 }
 
+/* ---------- Embedding in another page ---------- */
+
+/** The graph without its values and gradients, but with the numbers that its constants are. */
+function structure({ error, roots, calls, nodes, edges, arrays }) {
+  const kept = nodes.map((node) => ({
+    ...node,
+    value: node.kind === "constant" ? arrays[node.value]?.values ?? null : null,
+    grad: node.grad !== null,
+    seconds: null,
+  }));
+  const carried = edges.map((edge) => ({ ...edge, grad: edge.grad !== null }));
+  return JSON.stringify([error, roots, calls, kept, carried]);
+}
+
+/**
+ * Show the values and gradients of another graph of equal structure, at the current step.
+ *
+ * Returns whether the structure is equal; otherwise nothing is changed.
+ */
+function update(other) {
+  if (structure(other) !== structure(data)) return false;
+  Object.assign(data, other);
+  for (const { id, value, grad } of data.nodes) Object.assign(nodes.get(id), { value, grad });
+  data.edges
+    .filter(({ source, target }) => nodes.has(source) && nodes.has(target))
+    .forEach(({ grad }, i) => (edges[i].grad = grad));
+  collectContributions();
+  draw();
+  return true;
+}
+
+/** Show what the hash of the address asks for: `#embedded`, `#step=3` or `#end`. */
+function readHash() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  document.body.classList.toggle("embedded", hash.has("embedded"));
+  fit();
+  if (hash.has("end")) go(steps.length - 1);
+  else if (/^\d+$/.test(hash.get("step"))) go(Number(hash.get("step")));
+}
+addEventListener("hashchange", readHash);
+
 /* ---------- Controls ---------- */
 
 const on = (id, action, event = "click") => find(id).addEventListener(event, action);
@@ -1312,10 +1359,11 @@ find("summary").textContent = [
   `${countText(steps.length - 1, "step")}`,
 ].filter(Boolean).join(", ");
 document.querySelector("#legend .second").hidden = !data.nodes.some((node) => node.sweep > 1);
+document.querySelector("[aria-label=Folding]").hidden = !groups.size;
 find("error").textContent = data.error;
 find("error").hidden = !data.error;
 find("slider").max = steps.length - 1;
 readPalette();
 foldLayers();
 draw();
-fit();
+readHash();
