@@ -9,7 +9,7 @@ import numpy as np
 from flask import Flask, Response, request
 
 from tinygrad_np.errors import ArgumentError, TinygradNpError
-from tinygrad_np.playground.expression import MAX_NUMBER, evaluate, parse
+from tinygrad_np.playground.expression import FUNCTIONS, MAX_NUMBER, evaluate, parse
 from tinygrad_np.playground.http import json_body
 from tinygrad_np.schema import REAL, TEXT, DictOf
 from tinygrad_np.viz.explorer import content, page
@@ -24,7 +24,8 @@ _SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 
 
 def add_routes(app: Flask) -> None:
-    """Add the routes of the tab."""
+    """Add the routes of the tab, and the list of functions to the page."""
+    app.jinja_env.globals["functions"] = FUNCTIONS
 
     @app.post("/api/backprop")
     def backprop() -> dict[str, Any]:

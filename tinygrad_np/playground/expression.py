@@ -9,6 +9,7 @@ import keyword
 import math
 import operator
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -47,6 +48,9 @@ _RUN: dict[str, Callable[..., Tensor]] = {
     "/": operator.truediv,
     "**": operator.pow,
 } | {name: getattr(ops, name) for name in FUNCTIONS}
+
+# CPython 3.11 counts the depth of trees for all threads together, and may raise SystemError.
+_PARSING = threading.Lock()
 
 _TOKEN = re.compile(
     r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
@@ -285,7 +289,8 @@ class _Parser:
         source = self.text[self._start : tokens[-1].start + len(tokens[-1].text)]
         try:
             # In parentheses, so that it is one expression, which may go over several lines.
-            tree = ast.parse(f"({source})", mode="eval").body
+            with _PARSING:
+                tree = ast.parse(f"({source})", mode="eval").body
         except SyntaxError as error:
             raise self._error("an expression", f"`{source[:20]}`", self._start) from error
         return self._translate(tree)

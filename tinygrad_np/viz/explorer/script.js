@@ -1173,10 +1173,11 @@ function showDetails(item) {
   details.replaceChildren(...parts.filter(Boolean));
 }
 
-const HELP =
-  "Step through the computation with the buttons below or the arrow keys. Click a module to " +
-  "unfold it, or an op or tensor to see its value, gradient and VJPs. Drag to pan; use the " +
-  "wheel or + and − to zoom.";
+const HELP = [
+  "Step through the computation with the buttons below or the arrow keys.",
+  groups.size ? "Click a module to unfold it, or an op or tensor" : "Click an op or tensor",
+  "to see its value, gradient and VJPs. Drag to pan; use + and − to zoom.",
+].join(" ");
 const HEADINGS = {
   whole: "Complete graph",
   start: "Before the forward pass",
@@ -1258,7 +1259,10 @@ function structure({ error, roots, calls, nodes, edges, arrays }) {
     seconds: null,
   }));
   const carried = edges.map((edge) => ({ ...edge, grad: edge.grad !== null }));
-  return JSON.stringify([error, roots, calls, kept, carried]);
+  // The order of keys may differ: some servers sort them.
+  const sorted = (_, value) =>
+    value?.constructor === Object ? Object.fromEntries(Object.entries(value).sort()) : value;
+  return JSON.stringify([error, roots, calls, kept, carried], sorted);
 }
 
 /**
@@ -1358,7 +1362,17 @@ find("summary").textContent = [
   weights ? countText(weights, "parameter") : "",
   `${countText(steps.length - 1, "step")}`,
 ].filter(Boolean).join(", ");
-document.querySelector("#legend .second").hidden = !data.nodes.some((node) => node.sweep > 1);
+const kinds = new Set(data.nodes.map((node) => node.kind));
+const isShown = {
+  input: kinds.has("input"),
+  parameter: kinds.has("parameter") || kinds.has("buffer"),
+  constant: kinds.has("constant"),
+  second: data.nodes.some((node) => node.sweep > 1),
+  scale: data.arrays.some((entry) => entry.maps || entry.values.length > 4),
+};
+for (const [name, shown] of Object.entries(isShown)) {
+  document.querySelector(`#legend .${name}`).hidden = !shown;
+}
 document.querySelector("[aria-label=Folding]").hidden = !groups.size;
 find("error").textContent = data.error;
 find("error").hidden = !data.error;
