@@ -214,7 +214,13 @@ def test_nothing_overflows(tab, width, height, scheme):
     page = tab(viewport={"width": width, "height": height}, color_scheme=scheme)
     page.select_option("#bp-example", label="Sigmoid and cross-entropy")
     wait(page)
+    page.click("text=The tape as a table")
+    page.click("text=What can be written")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    card = page.locator("[aria-labelledby=bp-graph]").bounding_box()
+    for part in page.locator("[aria-labelledby=bp-graph] > *").all():
+        box = part.bounding_box()
+        assert box["x"] + box["width"] <= card["x"] + card["width"]
     sizes = page.frames[-1].evaluate(
         """() => {
             const { scrollWidth, clientWidth, scrollHeight, clientHeight } =

@@ -24,8 +24,8 @@ _SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 
 
 def add_routes(app: Flask) -> None:
-    """Add the routes of the tab, and the list of functions to the page."""
-    app.jinja_env.globals["functions"] = FUNCTIONS
+    """Add the routes of the tab, and what its part of the page needs."""
+    app.jinja_env.globals.update(functions=FUNCTIONS, nudge=NUDGE)
 
     @app.post("/api/backprop")
     def backprop() -> dict[str, Any]:
