@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
@@ -70,6 +71,15 @@ def test_the_graph_has_the_names_of_the_expression():
     names = {node["name"] for node in answer["content"]["nodes"]}
     assert {"a", "b", "d", "y"} <= names
     assert answer["result"]["name"] == "y"
+
+
+@pytest.mark.slow
+def test_answers_in_other_threads_are_the_same():
+    text = "((a*b + a).tanh()*exp(a - b))**2 + maximum(a, b)"
+    cases = [{"a": place / 10, "b": 1.5} for place in range(16)]
+    expected = [differentiate(text, case) for case in cases]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(differentiate, [text] * 16, cases)) == expected
 
 
 @each(

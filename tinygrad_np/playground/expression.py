@@ -138,14 +138,14 @@ def evaluate(expression: Expression, values: Mapping[str, float]) -> Evaluation:
         if not is_real(value) or not abs(value) <= MAX_NUMBER:
             raise ArgumentError(
                 f"expression: expected the value of `{name}` to be a number from "
-                f"{-MAX_NUMBER:,.0f} to {MAX_NUMBER:,.0f}, got {value!r}."
+                f"{-MAX_NUMBER:,.0f} to {MAX_NUMBER:,.0f}, got {value!r:.40}."
             )
         found[name] = Tensor(float(value), dtype=np.float64, requires_grad=True)
     with np.errstate(all="ignore"):
         for name, term in expression.assignments:
             found[name] = result = _compute(term, found)
-    if not isinstance(result, Tensor):
-        raise ArgumentError("expression: expected a result that depends on a variable, got none.")
+    # Every line but the last is used by a later one, so that the result depends on each variable.
+    assert isinstance(result, Tensor)
     names = {name: one for name, one in found.items() if name and isinstance(one, Tensor)}
     return Evaluation(result, names)
 
@@ -262,22 +262,22 @@ class _Parser:
     def _check_order(self, tokens: list[_Token]) -> None:
         """Raise an error about the first token that cannot follow those before it."""
         wants_value = True
-        for place, token in enumerate(tokens):
-            before, last = ([*["", ""], *[t.text for t in tokens[:place]]])[-2:]
-            follows_name = place > 0 and tokens[place - 1].kind == "name"
+        before = last = ""
+        for token in tokens:
             if last == "." and token.kind != "name":
                 raise self._error("a function such as `tanh` after `.`", token, token.start)
             begins_value = token.kind in ("name", "number") or token.text == "("
             ends_call = token.text == ")" and last == "(" and before.isidentifier()
             if wants_value and not (begins_value or ends_call or token.text in "+-"):
                 raise self._error("a number, a name or `(`", token, token.start)
-            if not wants_value and begins_value and not (token.text == "(" and follows_name):
+            if not wants_value and begins_value and not (token.text == "(" and last.isidentifier()):
                 raise self._error("an operator such as `*`", token, token.start)
             if token.text == "=":
                 raise self._error(
                     "`=` only after the name at the start of a line", token, token.start
                 )
             wants_value = token.kind == "operator" and token.text != ")"
+            before, last = last, token.text
         if wants_value:
             end = tokens[-1].start + len(tokens[-1].text) if tokens else len(self.text)
             raise self._error("a number, a name or `(`", "the end", end)
