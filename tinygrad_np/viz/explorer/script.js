@@ -700,6 +700,8 @@ function toggle(group) {
 
 /* ---------- Pan and zoom ---------- */
 
+const isEmbedded = () => document.body.classList.contains("embedded");
+
 const view = { x: 0, y: 0, scale: 1 };
 let dragged = false;
 
@@ -719,7 +721,9 @@ function fit() {
   const { width, height } = outermost.size;
   const across = (svg.clientWidth - 24) / width;
   const down = (svg.clientHeight - 24) / height;
-  view.scale = Math.min(1.3, Math.max(Math.min(across, down), Math.min(across, 0.8), 0.3));
+  // In a narrow frame the steps move the view, so that the text need not be tiny.
+  const least = isEmbedded() && svg.clientWidth < 500 ? 0.7 : 0.3;
+  view.scale = Math.min(1.3, Math.max(Math.min(across, down), Math.min(across, 0.8), least));
   view.x = (svg.clientWidth - width * view.scale) / 2;
   const start = outermost.items[0];
   if (across < view.scale && start) {
@@ -741,7 +745,7 @@ function reveal(item) {
 
 svg.addEventListener("wheel", (event) => {
   // In another page the wheel scrolls that page.
-  if (document.body.classList.contains("embedded") && !event.ctrlKey && !event.metaKey) return;
+  if (isEmbedded() && !event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
   const box = svg.getBoundingClientRect();
   zoom(Math.exp(-event.deltaY * 0.0015), event.clientX - box.left, event.clientY - box.top);
