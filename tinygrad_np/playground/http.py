@@ -37,7 +37,7 @@ def json_body(who: str, schema: Any) -> Any:
         body = json.loads(request.get_data(), parse_constant=_reject)
     except (ValueError, RecursionError):
         abort(400, f"{who}: expected a body of valid JSON.")
-    check(who, body, schema)
+    check(who, body, schema, "body")
     return body
 
 
