@@ -1,0 +1,26 @@
+"""The web application: one page, and the routes of its four tabs."""
+
+from flask import Flask, Response, render_template
+
+from tinygrad_np.playground.http import MAX_PICTURE, answer_error
+from tinygrad_np.playground.settings import Settings
+from tinygrad_np.viz.explorer import _colors as css_variables
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the application; `server.serve` runs it."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_PICTURE
+    app.register_error_handler(Exception, answer_error)
+    app.add_url_rule("/", view_func=_page)
+    app.add_url_rule("/theme.css", view_func=_theme)
+    return app
+
+
+def _page() -> str:
+    return render_template("index.html")
+
+
+def _theme() -> Response:
+    """The colors of graph pictures, as CSS variables."""
+    return Response(css_variables(), mimetype="text/css")
