@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, render_template
 
+from tinygrad_np.playground import convolution
 from tinygrad_np.playground.http import MAX_PICTURE, answer_error
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.viz.explorer import _colors as css_variables
@@ -14,6 +15,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(Exception, answer_error)
     app.add_url_rule("/", view_func=_page)
     app.add_url_rule("/theme.css", view_func=_theme)
+    convolution.add_routes(app, settings)
     return app
 
 
