@@ -10,14 +10,14 @@ import numpy as np
 
 from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
-from tinygrad_np.cli.models import absolute_spec, describe_error
+from tinygrad_np.cli.models import describe_error
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
-from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
+from tinygrad_np.cli.runs import load_run
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import describe_shapes, read_digit
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import exists, is_folder, make_folder
+from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
@@ -32,7 +32,7 @@ _CONFIDENT = 0.8
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
     """Evaluate a trained model on the test or validation set and print a report."""
-    config, model = _load_run(run, model_spec)
+    config, model = load_run(run, model_spec)
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config)
@@ -54,33 +54,6 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
     print(f"\n{train.calibration(logits, labels)}")
 
 
-def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
-    """Load the config and the trained model of a run.
-
-    Args:
-        run: run directory, which means its model.safetensors, or a weights file in one.
-        model_spec: location of the model's class, if it differs from the one in the config.
-    """
-    path = run / WEIGHTS if is_folder(run) else run
-    if not exists(path):
-        if exists(run / SNAPSHOT):
-            raise DataError(
-                f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
-                f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
-                f"as {run / 'last.safetensors'}."
-            )
-        raise DataError(
-            f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
-            "train`, or a weights file in one."
-        )
-    config = RunConfig.read(path.parent / "config.json")
-    if model_spec is not None:
-        config = config.with_changes({"model": absolute_spec(model_spec)})
-    model = make_model(config.model, config.model_options)
-    model.load_state_dict(train.load(path))
-    return config, model
-
-
 def _loss(logits: Any, labels: Any) -> float:
     return float(Tensor(logits).cross_entropy(labels.astype(np.int64)).item())
 
@@ -91,7 +64,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     Returns:
         The exit status: 1 if a picture could not be read; the others are still predicted.
     """
-    config, model = _load_run(run, model_spec)
+    config, model = load_run(run, model_spec)
     if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
         raise ArgumentError(
             f"predict: expected a model for 28x28 digits, got {run}, a {config.model_name} trained "

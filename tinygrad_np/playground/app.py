@@ -5,7 +5,7 @@ from flask import Flask, Response, render_template
 from tinygrad_np.playground import convolution
 from tinygrad_np.playground.http import MAX_PICTURE, answer_error
 from tinygrad_np.playground.settings import Settings
-from tinygrad_np.viz.explorer import _colors as css_variables
+from tinygrad_np.viz.theme import css_variables
 
 
 def create_app(settings: Settings) -> Flask:
