@@ -230,7 +230,7 @@ class ReceptiveFields:
             if path and not isinstance(module, Sequential)
         ]
         try:
-            with no_grad():
+            with no_grad(), np.errstate(all="ignore"):  # nan is not a mistake here
                 self._model(Tensor.from_numpy(images))
         finally:
             for handle in handles:
