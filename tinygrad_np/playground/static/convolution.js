@@ -58,7 +58,8 @@ export async function start() {
   find("slide-kernel").value = "Sobel, left to right";
   setKernel();
   setPicture();
-  startFields(() => state.values);
+  startFields((side) => [state.values, ...pictures.map(({ values }) => values)].find((values) =>
+    values.length === side && values[0].length === side));
 }
 
 /** The options of the current kind. */
@@ -113,9 +114,13 @@ function showKernel() {
     `kernel row ${row}, column ${column}`);
   moveByArrows(box, weights, columns);
   if (state.kind === "conv") {
+    const paint = () => weights.forEach((cell, place) =>
+      shade(cell, state.weights.flat()[place], largest(state.weights), false));
     weights.forEach((cell, place) => edit(cell, state.weights, place, () => {
       find("slide-kernel").value = CUSTOM;
+      paint();
     }));
+    paint();
   }
   cells.window = fillGrid(find("slide-window"), rows, columns, "div");
 }
@@ -170,8 +175,8 @@ function showInput() {
   });
   moveByArrows(box, inputs, width);
   shadeInput();
-  const border_note = padding ? `, padded to ${height + 2 * padding} × ${columns}` : "";
-  find("slide-input-note").textContent = `${height} × ${width}${border_note}`;
+  const padded = padding ? `, padded to ${height + 2 * padding} × ${columns}` : "";
+  find("slide-input-note").textContent = `${height} × ${width}${padded}`;
 }
 
 /** Color the cells of the input by their values. */
@@ -211,17 +216,19 @@ async function compute(step = state.step) {
   show(step);
 }
 
-/** Show the formula of the output size with the numbers filled in. */
+/** Show the formula of the output size with the numbers filled in, once if both axes agree. */
 function showSize() {
   const { padding, stride, dilation } = options();
-  const lines = ["Height", "Width"].map((axis, place) => {
-    const length = place ? state.values[0].length : state.values.length;
-    const kernel = windowShape()[place];
+  const lengths = [state.values.length, state.values[0].length];
+  const formulas = windowShape().map((kernel, axis) => {
+    const length = lengths[axis];
     const size = Math.floor((length + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
-    return `${axis}: ⌊(${length} + 2·${padding} − ${dilation}·(${kernel} − 1) − 1) / ${stride}⌋ + 1 ` +
-      `= ${numberText(size)}`;
+    return `⌊(${length} + 2·${padding} − ${dilation}·(${kernel} − 1) − 1)/${stride}⌋ + 1 = ` +
+      numberText(size);
   });
-  find("slide-size").replaceChildren(...lines.map((line) => element("span", {}, line)));
+  const names = formulas[0] === formulas[1] ? ["Height and width"] : ["Height", "Width"];
+  find("slide-size").replaceChildren(...names.flatMap((name, axis) => [
+    element("dt", {}, name), element("dd", { className: "code" }, formulas[axis])]));
 }
 
 /** The entries of the window of one step, row by row. */
@@ -230,18 +237,19 @@ function windowAt(step) {
   const [rows, columns] = windowShape();
   const [height, width] = [state.values.length, state.values[0].length];
   const outputColumns = state.output[0].length;
-  const top = Math.floor(step / outputColumns) * stride - padding;
-  const left = (step % outputColumns) * stride - padding;
+  const [outputRow, outputColumn] = [Math.floor(step / outputColumns), step % outputColumns];
+  const winner = state.winners?.[outputRow][outputColumn];
   return Array.from({ length: rows * columns }, (_, place) => {
-    const row = top + Math.floor(place / columns) * dilation;
-    const column = left + (place % columns) * dilation;
+    const [kernelRow, kernelColumn] = [Math.floor(place / columns), place % columns];
+    const row = outputRow * stride + kernelRow * dilation - padding;
+    const column = outputColumn * stride + kernelColumn * dilation - padding;
     const isPadding = row < 0 || row >= height || column < 0 || column >= width;
     const border = state.kind === "max" ? -Infinity : 0;
     return {
       row, column, isPadding,
       value: isPadding ? border : state.values[row][column],
-      weight: state.kind === "conv" ? state.weights.flat()[place] : 1,
-      isWinner: !isPadding && state.winners?.flat()[step] === row * width + column,
+      weight: state.kind === "conv" ? state.weights[kernelRow][kernelColumn] : 1,
+      isWinner: !isPadding && winner === row * width + column,
       place: (row + padding) * (width + 2 * padding) + column + padding,
     };
   });
@@ -348,25 +356,28 @@ function showWindow() {
 /** The sum or maximum of a window, a line per row of the window and one for the result. */
 function sumLines(entries) {
   const columns = windowShape()[1];
-  const inBrackets = (value) => (value < 0 ? `(${numberText(value)})` : numberText(value));
   const isMax = state.kind === "max";
+  const inBrackets = (value) => (value < 0 ? `(${numberText(value)})` : numberText(value));
+  const text = ({ value, weight }) => {
+    if (isMax) return numberText(value);
+    return state.kind === "conv" ? `${inBrackets(value)}·${inBrackets(weight)}` : inBrackets(value);
+  };
+  const [first, later, between] = isMax ? ["max(", "    ", ", "] : ["  ", "+ ", " + "];
   const lines = [];
   for (let start = 0; start < entries.length; start += columns) {
-    const line = element("div", {}, start ? (isMax ? ", " : "+ ") : "  ");
+    const line = element("div", {}, start ? later : first);
     entries.slice(start, start + columns).forEach((entry, place) => {
-      const text = state.kind === "conv"
-        ? `${inBrackets(entry.value)}·${inBrackets(entry.weight)}` : inBrackets(entry.value);
       const names = ["term", entry.isPadding ? "pad" : "", entry.isWinner ? "winner" : ""];
-      if (place) line.append(isMax ? ", " : " + ");
-      line.append(element("span", { className: names.join(" ").trim() }, text));
+      if (place) line.append(between);
+      line.append(element("span", { className: names.join(" ").trim() }, text(entry)));
     });
+    if (isMax) line.append(start + columns < entries.length ? "," : ")");
     lines.push(line);
   }
   const { sum, divisor, output } = resultAt(state.step);
   const result = element("strong", {}, numberText(output, 6));
   if (isMax) {
     const { row, column } = entries.find(({ isWinner }) => isWinner);
-    lines[0].prepend("max of");
     lines.push(element("div", {}, "= ", result, ` at input row ${row}, column ${column}`));
   } else if (divisor === 1) {
     lines.push(element("div", {}, "= ", result));

@@ -8,9 +8,9 @@ let models = [];
 let found = null;
 let request = 0;
 
-/** Fill the controls and show a first field; `picture()` returns the matrix of the slide. */
+/** Fill the controls and show a first field; `picture(side)` returns a matrix of this size. */
 export async function startFields(picture) {
-  const showPicture = () => found && showInput(picture());
+  const showPicture = () => found && showInput(picture);
   document.addEventListener("input-changed", showPicture);
   onSchemeChange(() => found && showCones());
   const findSoon = debounce(() => findField(picture), 120);
@@ -85,7 +85,7 @@ async function findField(picture) {
   found = { ...answer, row, column };
   describe();
   showMaps();
-  showInput(picture());
+  showInput(picture);
   if (hadFocus) find("field-maps").querySelector("button.current").focus();
 }
 
@@ -129,9 +129,10 @@ function showMaps() {
       "aria-label": `Cells of ${name}` });
     else picture = element("canvas", { className: "pixels", role: "img",
       "aria-label": `${name}: ${countText(count, "cell")}` });
-    const caption = element("figcaption", {}, element("strong", {}, place ? name : "input"),
-      element("br"), place ? `${kind}, ` : "", `${height} × ${width}`, element("br"),
-      isLast ? "choose a cell" : countText(count, place ? "cell" : "pixel"));
+    const lines = [kind, `${height} × ${width}`,
+      isLast ? "choose a cell" : countText(count, place ? "cell" : "pixel")];
+    const caption = element("figcaption", {}, element("strong", {}, name),
+      ...lines.map((line) => element("div", {}, line)));
     const names = ["map", place === 0 ? "first" : "", isLast ? "last" : ""];
     return element("figure", { className: names.join(" ").trim() }, picture, caption);
   });
@@ -163,18 +164,23 @@ function showCones() {
   });
 }
 
-/** Draw the picture, if its size fits, with the field marked. */
+/** Draw a picture with the field marked. */
 function showInput(picture) {
   const { cells, height, width } = found.layers[0];
-  const fits = picture.length === height && picture[0].length === width;
-  const values = fits ? picture.flat() : Array(height * width).fill(0);
+  const values = picture(height).flat();
   const most = largest([values]);
   const isInk = values.every((value) => value >= 0);
   const box = find("field-maps").querySelector(".field-input");
-  const pixels = fillGrid(box, height, width, "div");
-  box.classList.add("dense");
-  pixels.forEach((pixel, place) => {
+  const isInside = (row, column) => cells[row]?.[column] === "1";
+  fillGrid(box, height, width, "div").forEach((pixel, place) => {
+    const [row, column] = [Math.floor(place / width), place % width];
     shade(pixel, values[place], most, isInk);
-    pixel.classList.toggle("inside", cells.join("")[place] === "1");
+    if (!isInside(row, column)) return;
+    pixel.classList.add("field");
+    pixel.classList.toggle("above", !isInside(row - 1, column));
+    pixel.classList.toggle("below", !isInside(row + 1, column));
+    pixel.classList.toggle("before", !isInside(row, column - 1));
+    pixel.classList.toggle("after", !isInside(row, column + 1));
   });
+  box.classList.add("dense");
 }
