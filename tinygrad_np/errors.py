@@ -45,6 +45,10 @@ class DataNotFoundError(DataError):
     """Dataset that is not found in any search location and cannot be downloaded."""
 
 
+class NoDigitError(DataError):
+    """Picture that shows no digit, such as an empty page."""
+
+
 # Prefixes of NumPy's messages about shapes that do not broadcast. Its messages about index arrays
 # begin differently, and `raise_translated` keeps their text.
 _BROADCAST = (

@@ -135,10 +135,11 @@ def test_predict_with_a_users_model(user, capsys):
     assert capsys.readouterr().out.startswith("digit.png: ")
 
 
-def test_predict_requires_28x28_digits(user, capsys):
-    assert main(["train", "--model", "net.py:Net", *QUICK, "--epochs", "1"]) == 0
-    assert main(["predict", "runs/Net-digits", "a.png"]) == 2
-    expected = "a model for 28x28 digits, got runs/Net-digits, a Net trained on digits. Try one"
+def test_predict_requires_digits(user, capsys):
+    train.save("model.safetensors", model_class("FashionCNN")().state_dict())
+    Path("config.json").write_text('{"model": "FashionCNN", "data": "fashion-mnist"}')
+    assert main(["predict", ".", "a.png"]) == 2
+    expected = "expected a model for digits, got ., a FashionCNN trained on fashion-mnist. Try one"
     assert expected in capsys.readouterr().err
 
 

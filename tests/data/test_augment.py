@@ -563,7 +563,7 @@ def test_shifted_digits_have_moved_by_whole_pixels():
     """Each digit matches one of the 25 shifts by up to two pixels, and all of them occur."""
     train_set, _ = data.digits(28)
     loader = data.DataLoader(train_set, 500, seed=0, augmentation=data.Augmentation(shift=2))
-    framed = np.pad(train_set.images[:, 0] / 16, ((0, 0), (2, 2), (2, 2)))
+    framed = np.pad(train_set.images[:, 0] / 255, ((0, 0), (2, 2), (2, 2)))
     moved = np.concatenate([images for images, _ in loader])[:, 0]
     found = {}
     for down, right in np.ndindex(5, 5):

@@ -1,14 +1,19 @@
-"""load_digit: conversion of pictures to MNIST's format, and errors."""
+"""Conversion of pictures to the formats of MNIST and of the bundled digits, doubts, and errors."""
 
 import os
+import subprocess
+import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tinygrad_np import data
-from tinygrad_np.errors import DataError
+from tinygrad_np.data.photo import find_doubts, frame_digit, read_digit
+from tinygrad_np.errors import ArgumentError, DataError, NoDigitError
 
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
@@ -155,6 +160,7 @@ def test_invalid_picture_raises(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         data.load_digit(path)
     assert str(path) in str(caught.value)
+    assert not isinstance(caught.value, NoDigitError)
 
 
 def test_directory_raises(tmp_path):
@@ -165,7 +171,7 @@ def test_directory_raises(tmp_path):
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_empty_picture_raises(tmp_path, grey):
     path = written(tmp_path, np.full((50, 50), grey, np.uint8))
-    with pytest.raises(DataError, match=rf"got gray values from {grey} to {grey} only\.$"):
+    with pytest.raises(NoDigitError, match=rf"got gray values from {grey} to {grey} only\.$"):
         data.load_digit(path)
 
 
@@ -177,7 +183,8 @@ def test_picture_without_a_digit_raises(tmp_path, kind):
         "normal noise": generator.normal(128, 30, (400, 300)).clip(0, 255),
         "specks": specks(np.full((300, 260), 200)),
     }[kind].astype(np.uint8)
-    with pytest.raises(DataError, match="expected a digit, got a picture in which nothing larger"):
+    match = "expected a digit, got a picture in which nothing larger"
+    with pytest.raises(NoDigitError, match=match):
         data.load_digit(written(tmp_path, pixels))
 
 
@@ -314,6 +321,125 @@ def test_several_digits_give_a_warning(tmp_path, expected, gap):
     with pytest.warns(UserWarning, match=r"digit\.png: expected one digit, found 2 shapes\. Only"):
         found = data.load_digit(path)
     assert distance_when_moved(found, expected) < 8
+
+
+def test_content_is_read_like_a_file(tmp_path, expected):
+    path = written(tmp_path, large(seven()))
+    image, shapes = read_digit(path.read_bytes())
+    assert shapes == 1
+    assert (image == data.load_digit(path)).all()
+    assert distance(image, expected) < 6
+
+
+def test_content_is_named_in_messages(tmp_path):
+    with pytest.raises(DataError, match=r"^upload: expected a PNG"):
+        read_digit(b"text", "upload")
+    with pytest.raises(DataError, match=r"^picture: expected a PNG"):
+        read_digit(b"text")
+    empty = written(tmp_path, np.zeros((9, 9), np.uint8))
+    with pytest.raises(NoDigitError, match=r"^page: expected dark ink"):
+        read_digit(empty, "page")
+
+
+def test_number_of_pixels_is_limited(tmp_path):
+    path = written(tmp_path, large(seven()))
+    height, width = large(seven()).shape
+    read_digit(path, max_pixels=height * width)
+    with pytest.raises(DataError, match=rf"at most 0\.0\d+ million pixels, got {width}x{height}"):
+        read_digit(path, max_pixels=height * width - 1)
+
+
+MEMORY = """
+import re, sys
+from pathlib import Path
+from tinygrad_np.data.photo import read_digit
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+read_digit(sys.argv[1])
+before = peak()
+read_digit(sys.argv[2])
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize("mode", ["palette with transparency", "RGBA", "I", "F", "I;16", "CMYK"])
+def test_memory_is_at_most_twelve_bytes_per_pixel(tmp_path, mode):
+    small = written(tmp_path, large(seven()))
+    pixels = np.asarray(Image.fromarray(255 - large(seven())).resize((4000, 5000)))
+    options = {}
+    if mode == "palette with transparency":
+        picture, kind, options = Image.fromarray(pixels).convert("P"), "gif", {"transparency": 3}
+    elif mode in ("RGBA", "CMYK"):
+        picture, kind = Image.fromarray(pixels).convert("RGB").convert(mode), "tiff"
+    else:
+        dtype = {"I": np.int32, "F": np.float32, "I;16": np.uint16}[mode]
+        picture, kind = Image.fromarray(pixels.astype(dtype) * 257), "tiff"
+    big = written(tmp_path, picture, kind, **options)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, small, big],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert 0 < int(done.stdout) < 12 * pixels.size + 2**24
+
+
+def test_threads_read_at_once(tmp_path):
+    """Each thread gets its own picture; Pillow's settings are restored."""
+    limit = Image.MAX_IMAGE_PIXELS
+    paths = []
+    for number in range(4):
+        picture = np.zeros((60, 60), np.uint8)
+        picture[10:50, 10 : 20 + 8 * number] = 255
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(picture).save(paths[-1])
+    expected = [read_digit(path)[0] for path in paths]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: read_digit(paths[number % 4])[0], range(80)))
+    assert all((image == expected[number % 4]).all() for number, image in enumerate(found))
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_frame_of_8x8_pixels_is_that_of_the_bundled_digits():
+    """All rows are used, and six columns by a square, five by a shape two thirds as wide."""
+    for width, columns in ((60, 6), (40, 6), (15, 4)):
+        image = frame_digit(np.ones((60, width), np.float32), side=8)
+        assert image.shape == (8, 8)
+        assert image.dtype == np.uint8
+        assert image.max() == 255
+        assert np.count_nonzero(image.any(axis=1)) == 8
+        assert np.count_nonzero(image.any(axis=0)) == columns
+    wide = frame_digit(np.ones((10, 100), np.float32), side=8)
+    assert (wide == 255).all()
+
+
+def test_bundled_digits_change_little_on_8x8_pixels():
+    images = data.digits()[1].images[:200, 0]
+    framed = np.stack([frame_digit(image.astype(np.float32), side=8) for image in images])
+    assert np.abs(framed / 255 - images / 16).mean() < 0.1
+
+
+def test_other_sides_raise():
+    with pytest.raises(
+        ArgumentError, match=r"frame_digit: expected `side` to be 28 or 8, got 14\.$"
+    ):
+        frame_digit(np.ones((3, 3), np.float32), side=14)
+
+
+def test_doubts_are_low_confidence_and_several_shapes():
+    sure, unsure = np.eye(10)[3] * 9, np.eye(10)[3]
+    assert find_doubts(sure, 1) == []
+    several = "expected one digit, found 3 shapes. Only the largest was read."
+    low = "low confidence (23.2%). The digit is hard to read, or the picture contains none."
+    assert find_doubts(sure, 3) == [several]
+    assert find_doubts(unsure, 1) == [low]
+    assert find_doubts(unsure + 1e4, 3) == [several, low]
+    assert len(find_doubts(sure * np.nan, 1)) == 1
 
 
 @pytest.mark.slow

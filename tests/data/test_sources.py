@@ -699,15 +699,29 @@ def test_digits_match_scikit_learn():
     assert labelled(images, labels) == labelled(theirs.images.astype(np.uint8), theirs.target)
 
 
-def test_digits_at_28_are_enlarged_by_3_in_a_border():
-    """Each pixel becomes 3x3, in a border of two; order and split do not change."""
+def test_digits_at_28_are_framed_like_mnist():
+    """The longer side is 20 pixels, the center of mass (14, 14); order and split do not change."""
     for little, large in zip(data.digits(), data.digits(28), strict=True):
-        inner = large.images[:, :, 2:-2, 2:-2]
-        assert large.images.sum() == inner.sum()
-        blocks = inner.reshape(-1, 1, 8, 3, 8, 3)
-        expected = np.broadcast_to(little.images[:, :, :, None, :, None], blocks.shape)
-        np.testing.assert_array_equal(blocks, expected)
+        assert large.images.shape == (len(little), 1, 28, 28)
+        assert large.images.dtype == np.uint8
+        assert large.scale == 255
         np.testing.assert_array_equal(large.labels, little.labels)
+        images = large.images[:, 0].astype(np.float64)
+        assert (images.max(axis=(1, 2)) == 255).all()
+        height = images.any(axis=2).sum(axis=1)
+        width = images.any(axis=1).sum(axis=1)
+        assert (np.maximum(height, width) == 20).all()
+        for axis in (1, 2):
+            profile = images.sum(axis=axis)
+            center = profile @ np.arange(28) / profile.sum(axis=1)
+            assert np.abs(center - 14).max() < 0.51
+        # Averaged over columns of 20 / 8 pixels, the rows are those of the small images.
+        rows = np.stack([one[one.any(axis=1)].sum(axis=1) for one in images])
+        matches = [
+            np.corrcoef(r.repeat(2).reshape(8, 5).mean(1), s)[0, 1]
+            for r, s in zip(rows, little.images[:, 0].sum(axis=2), strict=True)
+        ]
+        assert min(matches) > 0.9
 
 
 @pytest.mark.parametrize("size", [0, 16, 32, "8", None])

@@ -15,7 +15,7 @@ from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_mod
 from tinygrad_np.cli.runs import load_run
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
-from tinygrad_np.data.photo import describe_shapes, read_digit
+from tinygrad_np.data.photo import find_doubts, read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
@@ -25,9 +25,6 @@ from tinygrad_np.tensor import Tensor
 # Step sizes of the central differences, and the largest relative error allowed. A ReLU or a pooling
 # window that switches inside a step distorts the difference; fewer switch inside a shorter step.
 _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
-
-_CONFIDENT = 0.8
-"""`predict` warns below this; it flags 4% of MNIST's test set and two thirds of its errors."""
 
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
@@ -59,44 +56,34 @@ def _loss(logits: Any, labels: Any) -> float:
 
 
 def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) -> int:
-    """Print the three most likely digits for each image, preprocessed as MNIST was.
+    """Print the three most likely digits for each image, preprocessed like the run's data.
 
     Returns:
         The exit status: 1 if a picture could not be read; the others are still predicted.
     """
     config, model = load_run(run, model_spec)
-    if config.data == "fashion-mnist" or image_shape(config) != (1, 28, 28):
+    if config.data not in ("mnist", "digits"):
         raise ArgumentError(
-            f"predict: expected a model for 28x28 digits, got {run}, a {config.model_name} trained "
-            f"on {config.data}. Try one trained with --data mnist."
+            f"predict: expected a model for digits, got {run}, a {config.model_name} trained on "
+            f"{config.data}. Try one trained with --data mnist."
         )
-    if config.data == "digits":
-        print(
-            f"note: {run} was trained on the bundled 8x8 digits, which fill the whole image, "
-            "unlike the images prepared here. A model trained with --data mnist is more accurate.",
-            file=sys.stderr,
-        )
-    images, notes = {}, []
+    side = image_shape(config)[-1]
+    images, shapes, notes = {}, {}, []
     for place, path in enumerate(pictures):
         try:
-            images[place], shapes = read_digit(path)
+            images[place], shapes[place] = read_digit(path, side=side)
         except DataError as error:
             notes.append(f"error: {error}")
-        else:
-            notes += [f"warning: {describe_shapes(path, shapes)}"] if shapes > 1 else []
     if images:
         dataset = make_like(config, np.stack(list(images.values())))
-        probabilities = Tensor(train.predict(model, DataLoader(dataset, 500))).softmax().data
-        for place, row in zip(images, probabilities, strict=True):
+        logits = train.predict(model, DataLoader(dataset, 500))
+        probabilities = Tensor(logits).softmax().data
+        for place, outputs, row in zip(images, logits, probabilities, strict=True):
             best = np.argsort(-row)[:3]
-            top = row[best[0]]
             likely = ", ".join(f"{one}: {row[one]:.1%}" for one in best)
             print(f"{pictures[place]}: {best[0]}  ({likely})")
-            if top < _CONFIDENT:
-                notes.append(
-                    f"warning: {pictures[place]}: low confidence ({top:.1%}). The digit is hard to "
-                    "read, or the picture contains none."
-                )
+            doubts = find_doubts(outputs, shapes[place])
+            notes += [f"warning: {pictures[place]}: {doubt}" for doubt in doubts]
     for note in notes:
         show(note, sys.stderr)
     return int(len(images) < len(pictures))

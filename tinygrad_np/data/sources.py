@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.idx import is_html, read_idx
+from tinygrad_np.data.photo import frame_digit
 from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
 from tinygrad_np.files import is_folder, make_folder, write_bytes
 from tinygrad_np.runtime.memory import Array
@@ -170,12 +171,12 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
     """Return the digits bundled with the package: 1438 training images and 359 test images.
 
     Args:
-        size: side length of the images: 8, or 28, which repeats each pixel three times along both
-            axes and adds a border of two pixels.
+        size: side length of the images: 8, or 28, which frames them like MNIST: the longer side is
+            scaled smoothly to 20 pixels, and the center of mass is at (14, 14).
 
     Returns:
         The training set and the test set, stratified by class with a fixed seed. Pixel values are
-        integers from 0 to 16; batches divide them by 16.
+        integers from 0 to 16, or from 0 to 255 if `size` is 28; batches divide them by 16 or 255.
 
     Raises:
         ArgumentError: if `size` is neither 8 nor 28.
@@ -190,9 +191,11 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
     folder = Path(__file__).parent / "digits"
     images = read_idx(folder / "images-idx3-ubyte.gz")
     labels = read_idx(folder / "labels-idx1-ubyte.gz")
+    scale = 16.0
     if size == 28:
-        images = np.pad(images.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
-    whole = Dataset(images[:, None], labels, DIGITS, "digits", scale=16.0, origin="the package")
+        images = np.stack([frame_digit(image) for image in images.astype(np.float32)])
+        scale = 255.0
+    whole = Dataset(images[:, None], labels, DIGITS, "digits", scale=scale, origin="the package")
     return whole.split(0.2, seed=42)
 
 

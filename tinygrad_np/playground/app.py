@@ -2,8 +2,10 @@
 
 from flask import Flask, Response, render_template
 
-from tinygrad_np.playground import convolution
+from tinygrad_np.playground import convolution, draw
+from tinygrad_np.playground.corrections import Corrections
 from tinygrad_np.playground.http import MAX_PICTURE, answer_error
+from tinygrad_np.playground.library import Library
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.viz.theme import css_variables
 
@@ -15,6 +17,9 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(Exception, answer_error)
     app.add_url_rule("/", view_func=_page)
     app.add_url_rule("/theme.css", view_func=_theme)
+    draw.add_routes(
+        app, Library(settings.runs), Corrections(settings.runs / "corrections.safetensors")
+    )
     convolution.add_routes(app, settings)
     return app
 
