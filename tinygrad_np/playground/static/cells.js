@@ -5,6 +5,9 @@ import { element, numberText } from "./common.js";
 /** The most columns of a grid whose cells show numbers. */
 export const MOST_NUMBERS = 14;
 
+/** Row and column of a cell, given its place in a list of the rows. */
+export const placeOf = (place, columns) => [Math.floor(place / columns), place % columns];
+
 /**
  * Fill `box` with rows * columns cells and return them, row by row.
  * `tag` is "div", "button" or "input"; `name(row, column)` is the label of a button or input.
@@ -16,9 +19,7 @@ export function fillGrid(box, rows, columns, tag, name) {
     const cell = element(tag, { className: "cell" });
     if (tag === "button") cell.type = "button";
     if (tag === "input") cell.inputMode = "decimal";
-    if (tag !== "div") {
-      cell.setAttribute("aria-label", name(Math.floor(place / columns), place % columns));
-    }
+    if (tag !== "div") cell.setAttribute("aria-label", name(...placeOf(place, columns)));
     return cell;
   });
   box.replaceChildren(...cells);

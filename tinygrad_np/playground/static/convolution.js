@@ -1,7 +1,7 @@
 /** The Convolution tab: a kernel slides over a matrix, one window per step. */
 
-import { api, element, find, numberText, reducesMotion, showError } from "./common.js";
-import { MOST_NUMBERS, fillGrid, largest, moveByArrows, shade, showShades } from "./cells.js";
+import { api, bytesOf, element, find, numberText, reducesMotion, showError } from "./common.js";
+import { MOST_NUMBERS, fillGrid, largest, moveByArrows, placeOf, shade, showShades } from "./cells.js";
 import { startFields } from "./fields.js";
 
 const CUSTOM = "custom";
@@ -31,12 +31,12 @@ let request = 0;
 // The Draw tab may prepare an image before this tab is first shown.
 document.addEventListener("image-prepared", ({ detail }) => {
   const { image, side } = detail;
-  const bytes = typeof image === "string"
-    ? Array.from(atob(image), (letter) => letter.charCodeAt(0)) : Array.from(image);
+  const bytes = bytesOf(image);
   const values = Array.from({ length: side }, (_, row) =>
-    bytes.slice(row * side, (row + 1) * side));
+    [...bytes.slice(row * side, (row + 1) * side)]);
   pictures = [...pictures.filter((one) => one.name !== DRAWING),
     { group: "Draw tab", name: DRAWING, values }];
+  if (!kernels.length) return; // not started yet
   listPictures();
   if (find("slide-picture").value === `Draw tab/${DRAWING}`) setPicture();
 });
@@ -128,7 +128,7 @@ function showKernel() {
 /** Let the reader edit one entry of a matrix in an input. */
 function edit(cell, matrix, place, changed) {
   const columns = matrix[0].length;
-  const [row, column] = [Math.floor(place / columns), place % columns];
+  const [row, column] = placeOf(place, columns);
   cell.value = numberText(matrix[row][column]);
   cell.oninput = () => {
     const value = Number(cell.value.replace("−", "-").replace(",", "."));
@@ -156,8 +156,7 @@ function showInput() {
   cells.input = fillGrid(box, height + 2 * padding, columns, "div");
   const inputs = [];
   cells.input.forEach((cell, place) => {
-    const row = Math.floor(place / columns) - padding;
-    const column = (place % columns) - padding;
+    const [row, column] = placeOf(place, columns).map((distance) => distance - padding);
     if (row < 0 || row >= height || column < 0 || column >= width) {
       cell.classList.add("pad");
       if (isSmall) cell.textContent = border;
@@ -237,10 +236,10 @@ function windowAt(step) {
   const [rows, columns] = windowShape();
   const [height, width] = [state.values.length, state.values[0].length];
   const outputColumns = state.output[0].length;
-  const [outputRow, outputColumn] = [Math.floor(step / outputColumns), step % outputColumns];
+  const [outputRow, outputColumn] = placeOf(step, outputColumns);
   const winner = state.winners?.[outputRow][outputColumn];
   return Array.from({ length: rows * columns }, (_, place) => {
-    const [kernelRow, kernelColumn] = [Math.floor(place / columns), place % columns];
+    const [kernelRow, kernelColumn] = placeOf(place, columns);
     const row = outputRow * stride + kernelRow * dilation - padding;
     const column = outputColumn * stride + kernelColumn * dilation - padding;
     const isPadding = row < 0 || row >= height || column < 0 || column >= width;
@@ -266,13 +265,16 @@ function resultAt(step) {
 
 /** An error if the sums written out on the page differ from the server's output. */
 function disagreement() {
-  const place = state.output.flat().findIndex((value, step) => {
-    const size = windowAt(step).reduce((total, { value, weight }) =>
-      total + Math.abs(Number.isFinite(value) ? value * weight : 0), 0);
+  const outputs = state.output.flat();
+  const place = outputs.findIndex((value, step) => {
+    const size = windowAt(step).reduce((total, { value: entry, weight }) =>
+      total + Math.abs(Number.isFinite(entry) ? entry * weight : 0), 0);
     return !(Math.abs(resultAt(step).output - value) <= 1e-9 * (1 + size));
   });
-  return place < 0 ? null : new Error(`Output ${place} is ${numberText(state.output.flat()[place])} ` +
-    `by ${OPS[state.kind]}, but ${numberText(resultAt(place).output)} on this page.`);
+  if (place < 0) return null;
+  const [row, column] = placeOf(place, state.output[0].length);
+  return new Error(`Output row ${row}, column ${column} is ${numberText(outputs[place], 6)} by ` +
+    `${OPS[state.kind]}, but ${numberText(resultAt(place).output, 6)} on this page.`);
 }
 
 /** Build the grid of the output, with no cell filled. */
@@ -347,7 +349,7 @@ function showWindow() {
   });
   box.replaceChildren(...sumLines(entries));
   const columns = state.output[0].length;
-  const [row, column] = [Math.floor(state.step / columns), state.step % columns];
+  const [row, column] = placeOf(state.step, columns);
   const output = numberText(state.output[row][column], 6);
   find("slide-status").textContent = `Step ${state.step + 1} of ${cells.output.length}: ` +
     `output row ${row}, column ${column} is ${output}.`;

@@ -2,7 +2,7 @@
 
 import { api, countText, debounce, drawPixels, element, find, onSchemeChange, palette, showError }
   from "./common.js";
-import { fillGrid, largest, moveByArrows, shade } from "./cells.js";
+import { fillGrid, largest, moveByArrows, placeOf, shade } from "./cells.js";
 
 let models = [];
 let found = null;
@@ -144,7 +144,7 @@ function showMaps() {
     `${name} row ${row}, column ${column}`);
   moveByArrows(box, buttons, width);
   buttons.forEach((button, place) => {
-    const [row, column] = [Math.floor(place / width), place % width];
+    const [row, column] = placeOf(place, width);
     Object.assign(button.dataset, { row, column });
     const isChosen = row === found.row && column === found.column;
     button.classList.toggle("current", isChosen);
@@ -173,7 +173,7 @@ function showInput(picture) {
   const box = find("field-maps").querySelector(".field-input");
   const isInside = (row, column) => cells[row]?.[column] === "1";
   fillGrid(box, height, width, "div").forEach((pixel, place) => {
-    const [row, column] = [Math.floor(place / width), place % width];
+    const [row, column] = placeOf(place, width);
     shade(pixel, values[place], most, isInk);
     if (!isInside(row, column)) return;
     pixel.classList.add("field");
