@@ -41,6 +41,11 @@ def edit(page, label, text):
     page.evaluate("new Promise(requestAnimationFrame)")
 
 
+def forget_refusals(playground):
+    """Remove the messages of Chromium's console about answers with status 400."""
+    playground.problems[:] = [one for one in playground.problems if "400" not in one]
+
+
 def to_numbers(texts):
     return [float(text.replace("−", "-")) for text in texts]
 
@@ -155,6 +160,17 @@ def test_max_pooling_shows_the_winner(page):
     assert page.locator("#slide-kernel").is_hidden()
 
 
+def test_a_window_of_padding_has_no_maximum(page, playground):
+    choose(page, kind="max", picture="Matrices/1 to 16")
+    choose(page, stride=1)
+    choose(page, dilation=7, padding=4)  # the first alone does not fit
+    forget_refusals(playground)
+    page.get_by_label("output row 0, column 1", exact=True).click()
+    assert page.locator("#slide-sum").inner_text() == "max(−∞, −∞,\n    −∞, −∞)\n= −∞"
+    assert page.locator("#slide-input .winner").count() == 0
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_average_pooling_shows_the_sum_and_the_divisor(page):
     choose(page, kind="avg")
     np.testing.assert_array_equal(last(page), [[1, 1.5], [1, 1.75]])
@@ -170,7 +186,7 @@ def test_a_window_that_does_not_fit_is_explained(page, playground):
     assert "expected the window to fit into the image" in page.get_by_role("alert").inner_text()
     assert page.locator("#slide-output .cell").count() == 0
     assert page.get_by_role("button", name="Step", exact=True).is_disabled()
-    playground.problems[:] = [one for one in playground.problems if "400" not in one]
+    forget_refusals(playground)
     choose(page, padding=1)
     assert page.get_by_role("alert").count() == 0
     assert last(page).shape == (1, 1)
@@ -299,7 +315,7 @@ def test_receptive_field_of_another_model(page, playground):
     page.locator("#field-row").fill("8")
     page.wait_for_selector("#field-error:not([hidden])")
     assert "expected `row` to be an integer from 0 to 7" in page.get_by_role("alert").inner_text()
-    playground.problems[:] = [one for one in playground.problems if "400" not in one]
+    forget_refusals(playground)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

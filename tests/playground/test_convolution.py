@@ -116,6 +116,14 @@ def test_requests_that_do_not_fit_are_refused(change, words, client):
     assert words in answer.json["error"]
 
 
+def test_a_window_of_padding_has_no_maximum(client):
+    change = {"input": [[5] * 4] * 4, "kind": "max", "padding": 4, "dilation": 7}
+    request = REQUEST | change
+    answer = client.post("/api/convolve", json=request).json
+    assert answer["output"][0] == [5, None, None, None, 5]
+    assert answer["winners"][0] == [15, None, None, None, 12]
+
+
 def test_kernels_are_the_ten_classic_filters(client):
     found = client.get("/api/kernels").json["kernels"]
     assert [(one["name"], one["weights"], one["divisor"]) for one in found] == [

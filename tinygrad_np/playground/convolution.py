@@ -115,7 +115,8 @@ def convolve(
 
     Returns:
         "output", a matrix (P, Q); and "winners", for max pooling the index of each window's first
-        maximum in the flattened input, else None.
+        maximum in the flattened input, else None. A window that contains nothing but the padding of
+        a max pooling has None in both.
 
     Raises:
         ShapeError: if the window does not fit into the padded input.
@@ -127,15 +128,17 @@ def convolve(
     x = Tensor(np.array(input, np.float64)[None, None])
     weights = np.array(kernel, np.float64) / divisor
     places: dict[str, Any] = {"padding": padding, "stride": stride, "dilation": dilation}
-    winners = None
     if kind == "conv":
         out = x.conv2d(Tensor(weights[None, None]), **places)
     elif kind == "avg":
         out = x.avg_pool2d(weights.shape, **places)
     else:
         out, indices = x.max_pool2d(weights.shape, **places, return_indices=True)
-        winners = indices.data[0, 0].tolist()
-    return {"output": out.data[0, 0].tolist(), "winners": winners}
+        # Masked entries become None: JSON has no -inf.
+        mask = np.isneginf(out.data[0, 0])
+        found, winners = (np.ma.array(one.data[0, 0], mask=mask) for one in (out, indices))
+        return {"output": found.tolist(), "winners": winners.tolist()}
+    return {"output": out.data[0, 0].tolist(), "winners": None}
 
 
 def pictures() -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ const state = {
 let pictures = [];
 let kernels = [];
 let cells = { input: [], window: [], output: [] };
+let painted = -1; // the step up to which the output is filled
 let timer = null;
 let request = 0;
 
@@ -207,7 +208,8 @@ async function compute(step = state.step) {
     problem = error;
   }
   if (own !== request) return;
-  state.output = answer.output;
+  // The maximum of a window that contains nothing but padding; JSON has no infinity.
+  state.output = answer.output?.map((row) => row.map((value) => value ?? -Infinity)) ?? null;
   state.winners = answer.winners;
   showError(find("slide-error"), problem ?? disagreement());
   showSize();
@@ -269,7 +271,8 @@ function disagreement() {
   const place = outputs.findIndex((value, step) => {
     const size = windowAt(step).reduce((total, { value: entry, weight }) =>
       total + Math.abs(Number.isFinite(entry) ? entry * weight : 0), 0);
-    return !(Math.abs(resultAt(step).output - value) <= 1e-9 * (1 + size));
+    const own = resultAt(step).output;
+    return own !== value && !(Math.abs(own - value) <= 1e-9 * (1 + size));
   });
   if (place < 0) return null;
   const [row, column] = placeOf(place, state.output[0].length);
@@ -288,9 +291,10 @@ function showOutput() {
   if (!isDrawn) box.replaceChildren();
   moveByArrows(box, cells.output, state.output?.[0].length);
   cells.output.forEach((cell, step) => {
-    cell.addEventListener("focus", () => { stop(); show(step); });
-    cell.addEventListener("click", () => { stop(); show(step); });
+    cell.classList.add("unfilled");
+    cell.onfocus = cell.onclick = () => { stop(); show(step); };
   });
+  painted = -1;
   const shades = find("slide-output-shades");
   shades.hidden = !isDrawn || !box.classList.contains("dense");
   if (isDrawn) showShades(shades, state.output);
@@ -311,20 +315,24 @@ function show(step) {
   showWindow();
 }
 
+/** Fill or empty the cells between the step shown before and the current one. */
 function fillOutput() {
   if (!cells.output.length) return;
   const outputs = state.output.flat();
   const isDense = find("slide-output").classList.contains("dense");
   const isInk = outputs.every((value) => value >= 0);
   const most = largest(state.output);
-  cells.output.forEach((cell, step) => {
+  const [first, last] = [Math.min(painted, state.step), Math.max(painted, state.step)];
+  for (let step = Math.max(0, first); step <= last; step += 1) {
+    const cell = cells.output[step];
     const isFilled = step <= state.step;
     cell.textContent = isFilled && !isDense ? numberText(outputs[step], 3) : "";
     cell.title = isFilled ? numberText(outputs[step], 6) : "";
     cell.classList.toggle("unfilled", !isFilled);
     cell.classList.toggle("current", step === state.step);
     shade(cell, isFilled ? outputs[step] : 0, most, isInk);
-  });
+  }
+  painted = state.step;
 }
 
 /** Mark the window on the input, show its numbers, and write the sum out. */
@@ -379,8 +387,9 @@ function sumLines(entries) {
   const { sum, divisor, output } = resultAt(state.step);
   const result = element("strong", {}, numberText(output, 6));
   if (isMax) {
-    const { row, column } = entries.find(({ isWinner }) => isWinner);
-    lines.push(element("div", {}, "= ", result, ` at input row ${row}, column ${column}`));
+    const winner = entries.find(({ isWinner }) => isWinner);
+    const where = winner ? ` at input row ${winner.row}, column ${winner.column}` : "";
+    lines.push(element("div", {}, "= ", result, where));
   } else if (divisor === 1) {
     lines.push(element("div", {}, "= ", result));
   } else {

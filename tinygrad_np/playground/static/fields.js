@@ -66,6 +66,7 @@ async function findField(picture) {
   const own = ++request;
   const [row, column] = ["row", "column"].map((name) => Number(find(`field-${name}`).value));
   find("field-maps").setAttribute("aria-busy", "true");
+  const wait = setTimeout(() => { find("field-status").textContent = "Running the model…"; }, 400);
   let problem = null;
   let answer = null;
   try {
@@ -74,6 +75,7 @@ async function findField(picture) {
   } catch (error) {
     problem = error;
   }
+  clearTimeout(wait);
   if (own !== request) return;
   find("field-maps").setAttribute("aria-busy", "false");
   showError(find("field-error"), problem);
@@ -131,7 +133,8 @@ function showMaps() {
       "aria-label": `${name}: ${countText(count, "cell")}` });
     const lines = [kind, `${height} × ${width}`,
       isLast ? "choose a cell" : countText(count, place ? "cell" : "pixel")];
-    const caption = element("figcaption", {}, element("strong", {}, name),
+    const caption = element("figcaption", {},
+      element("strong", {}, name.replaceAll(".", ".\u200b")), // may wrap after a dot
       ...lines.map((line) => element("div", {}, line)));
     const names = ["map", place === 0 ? "first" : "", isLast ? "last" : ""];
     return element("figure", { className: names.join(" ").trim() }, picture, caption);
