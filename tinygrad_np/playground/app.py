@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, render_template
 
-from tinygrad_np.playground import backprop, draw, training
+from tinygrad_np.playground import backprop, convolution, draw, training
 from tinygrad_np.playground.corrections import Corrections
 from tinygrad_np.playground.http import MAX_PICTURE, answer_error
 from tinygrad_np.playground.library import Library
@@ -29,6 +29,7 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> Flask:
     )
     training.add_routes(app, training.Training(settings))
     backprop.add_routes(app)
+    convolution.add_routes(app, settings)
     return app
 
 

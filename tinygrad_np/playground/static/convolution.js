@@ -1,2 +1,523 @@
+/** The Convolution tab: a kernel slides over a matrix, one window per step. */
+
+import { api, bytesOf, element, find, numberText, reducesMotion, showError } from "./common.js";
+import { MOST_NUMBERS, fillGrid, largest, moveByArrows, placeOf, shade, showShades } from "./cells.js";
+import { startFields } from "./fields.js";
+
+const CUSTOM = "custom";
+const DRAWING = "my drawing";
+const OPS = { conv: "conv2d", max: "max_pool2d", avg: "avg_pool2d" };
+
+const state = {
+  kind: "conv",
+  values: [[0]],
+  weights: [[0]],
+  divisor: 1,
+  // The options of each kind are kept while another is shown.
+  options: {
+    conv: { padding: 0, stride: 1, dilation: 1 },
+    pool: { rows: 2, columns: 2, padding: 0, stride: 2, dilation: 1 },
+  },
+  output: null,
+  winners: null,
+  step: 0,
+};
+let pictures = [];
+let kernels = [];
+let cells = { input: [], window: [], output: [] };
+let painted = -1; // the step up to which the output is filled
+let timer = null;
+let request = 0;
+
+// The Draw tab may prepare an image before this tab is first shown.
+document.addEventListener("image-prepared", ({ detail }) => {
+  const { image, side } = detail;
+  const bytes = bytesOf(image);
+  const values = Array.from({ length: side }, (_, row) =>
+    [...bytes.slice(row * side, (row + 1) * side)]);
+  pictures = [...pictures.filter((one) => one.name !== DRAWING),
+    { group: "Draw tab", name: DRAWING, values }];
+  if (!kernels.length) return; // not started yet
+  listPictures();
+  if (find("slide-picture").value === `Draw tab/${DRAWING}`) setPicture();
+});
+
 /** Start the tab; called once, when it is first shown. */
-export function start(panel) {}
+export async function start() {
+  connect();
+  try {
+    const [shown, known] = await Promise.all([api("/api/pictures"), api("/api/kernels")]);
+    pictures = [...shown.pictures, ...pictures];
+    kernels = known.kernels;
+  } catch (error) {
+    showError(find("slide-error"), error);
+    return;
+  }
+  listPictures();
+  const options = kernels.map(({ name }) => new Option(name, name));
+  find("slide-kernel").replaceChildren(...options, new Option("custom", CUSTOM));
+  find("slide-kernel").value = "Sobel, left to right";
+  setKernel();
+  setPicture();
+  startFields((side) => [state.values, ...pictures.map(({ values }) => values)].find((values) =>
+    values.length === side && values[0].length === side));
+}
+
+/** The options of the current kind. */
+const options = () => state.options[state.kind === "conv" ? "conv" : "pool"];
+
+/** Rows and columns of the kernel or of the window of a pooling. */
+function windowShape() {
+  if (state.kind !== "conv") return [options().rows, options().columns];
+  return [state.weights.length, state.weights[0].length];
+}
+
+function listPictures() {
+  const select = find("slide-picture");
+  const chosen = select.value;
+  const groups = new Map();
+  for (const { group, name } of pictures) {
+    if (!groups.has(group)) groups.set(group, element("optgroup", { label: group }));
+    const text = group.startsWith("Digits") ? `${name} (${group.split(" ")[1]})` : name;
+    groups.get(group).append(new Option(text, `${group}/${name}`));
+  }
+  groups.set("", new Option("custom", CUSTOM));
+  select.replaceChildren(...groups.values());
+  if (chosen) select.value = chosen;
+}
+
+function setPicture() {
+  const chosen = find("slide-picture").value;
+  const picture = pictures.find(({ group, name }) => `${group}/${name}` === chosen);
+  if (picture) state.values = picture.values.map((row) => [...row]);
+  showInput();
+  compute(0);
+  document.dispatchEvent(new CustomEvent("input-changed"));
+}
+
+function setKernel() {
+  const kernel = kernels.find(({ name }) => name === find("slide-kernel").value);
+  if (kernel) {
+    state.weights = kernel.weights.map((row) => [...row]);
+    state.divisor = kernel.divisor;
+  }
+  showKernel();
+}
+
+/** Show the kernel as a grid to edit, and its size and divisor. */
+function showKernel() {
+  const [rows, columns] = windowShape();
+  find("slide-rows").value = rows;
+  find("slide-columns").value = columns;
+  find("slide-divisor").value = state.divisor;
+  const box = find("slide-weights");
+  const weights = fillGrid(box, rows, columns, "input", (row, column) =>
+    `kernel row ${row}, column ${column}`);
+  moveByArrows(box, weights, columns);
+  if (state.kind === "conv") {
+    const paint = () => weights.forEach((cell, place) =>
+      shade(cell, state.weights.flat()[place], largest(state.weights), false));
+    weights.forEach((cell, place) => edit(cell, state.weights, place, () => {
+      find("slide-kernel").value = CUSTOM;
+      paint();
+    }));
+    paint();
+  }
+  cells.window = fillGrid(find("slide-window"), rows, columns, "div");
+}
+
+/** Let the reader edit one entry of a matrix in an input. */
+function edit(cell, matrix, place, changed) {
+  const columns = matrix[0].length;
+  const [row, column] = placeOf(place, columns);
+  cell.value = numberText(matrix[row][column]);
+  cell.oninput = () => {
+    const value = Number(cell.value.replace("−", "-").replace(",", "."));
+    const isNumber = cell.value.trim() !== "" && Math.abs(value) <= 1e6;
+    cell.setAttribute("aria-invalid", String(!isNumber));
+    if (!isNumber) return;
+    matrix[row][column] = value;
+    changed();
+    compute();
+  };
+  cell.onblur = () => {
+    cell.setAttribute("aria-invalid", "false");
+    cell.value = numberText(matrix[row][column]);
+  };
+}
+
+/** Show the padded input: numbers to edit if it is small, otherwise shades. */
+function showInput() {
+  const { padding } = options();
+  const [height, width] = [state.values.length, state.values[0].length];
+  const columns = width + 2 * padding;
+  const isSmall = columns <= MOST_NUMBERS;
+  const box = find("slide-input");
+  const border = state.kind === "max" ? "−∞" : "0";
+  cells.input = fillGrid(box, height + 2 * padding, columns, "div");
+  const inputs = [];
+  cells.input.forEach((cell, place) => {
+    const [row, column] = placeOf(place, columns).map((distance) => distance - padding);
+    if (row < 0 || row >= height || column < 0 || column >= width) {
+      cell.classList.add("pad");
+      if (isSmall) cell.textContent = border;
+    } else if (isSmall) {
+      const input = element("input", { className: "cell", inputMode: "decimal",
+        "aria-label": `input row ${row}, column ${column}` });
+      edit(input, state.values, row * width + column, () => {
+        find("slide-picture").value = CUSTOM;
+        shadeInput();
+      });
+      cell.replaceWith(input);
+      cells.input[place] = input;
+      inputs.push(input);
+    }
+  });
+  moveByArrows(box, inputs, width);
+  shadeInput();
+  const padded = padding ? `, padded to ${height + 2 * padding} × ${columns}` : "";
+  find("slide-input-note").textContent = `${height} × ${width}${padded}`;
+}
+
+/** Color the cells of the input by their values. */
+function shadeInput() {
+  const most = largest(state.values);
+  const isInk = state.values.flat().every((value) => value >= 0);
+  const own = cells.input.filter((cell) => !cell.classList.contains("pad"));
+  state.values.flat().forEach((value, place) => shade(own[place], value, most, isInk));
+  const box = find("slide-input-shades");
+  box.hidden = !find("slide-input").classList.contains("dense");
+  showShades(box, state.values);
+}
+
+/** Let the server convolve or pool, then show its output from a step on. */
+async function compute(step = state.step) {
+  const own = ++request;
+  const [rows, columns] = windowShape();
+  const { padding, stride, dilation } = options();
+  for (const name of ["padding", "stride", "dilation"]) find(`slide-${name}`).value = options()[name];
+  const kernel = state.kind === "conv" ? state.weights
+    : Array.from({ length: rows }, () => Array(columns).fill(0));
+  const divisor = state.kind === "conv" ? state.divisor : 1;
+  let answer = { output: null, winners: null };
+  let problem = null;
+  try {
+    answer = await api("/api/convolve", { json: {
+      input: state.values, kernel, divisor, kind: state.kind, padding, stride, dilation } });
+  } catch (error) {
+    problem = error;
+  }
+  if (own !== request) return;
+  // The maximum of a window that contains nothing but padding; JSON has no infinity.
+  state.output = answer.output?.map((row) => row.map((value) => value ?? -Infinity)) ?? null;
+  state.winners = answer.winners;
+  showError(find("slide-error"), problem ?? disagreement());
+  showSize();
+  showOutput();
+  show(step);
+}
+
+/** Show the formula of the output size with the numbers filled in, once if both axes agree. */
+function showSize() {
+  const { padding, stride, dilation } = options();
+  const lengths = [state.values.length, state.values[0].length];
+  const formulas = windowShape().map((kernel, axis) => {
+    const length = lengths[axis];
+    const size = Math.floor((length + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
+    return `⌊(${length} + 2·${padding} − ${dilation}·(${kernel} − 1) − 1)/${stride}⌋ + 1 = ` +
+      numberText(size);
+  });
+  const names = formulas[0] === formulas[1] ? ["Height and width"] : ["Height", "Width"];
+  find("slide-size").replaceChildren(...names.flatMap((name, axis) => [
+    element("dt", {}, name), element("dd", { className: "code" }, formulas[axis])]));
+}
+
+/** The entries of the window of one step, row by row. */
+function windowAt(step) {
+  const { padding, stride, dilation } = options();
+  const [rows, columns] = windowShape();
+  const [height, width] = [state.values.length, state.values[0].length];
+  const outputColumns = state.output[0].length;
+  const [outputRow, outputColumn] = placeOf(step, outputColumns);
+  const winner = state.winners?.[outputRow][outputColumn];
+  return Array.from({ length: rows * columns }, (_, place) => {
+    const [kernelRow, kernelColumn] = placeOf(place, columns);
+    const row = outputRow * stride + kernelRow * dilation - padding;
+    const column = outputColumn * stride + kernelColumn * dilation - padding;
+    const isPadding = row < 0 || row >= height || column < 0 || column >= width;
+    const border = state.kind === "max" ? -Infinity : 0;
+    return {
+      row, column, isPadding,
+      value: isPadding ? border : state.values[row][column],
+      weight: state.kind === "conv" ? state.weights[kernelRow][kernelColumn] : 1,
+      isWinner: !isPadding && winner === row * width + column,
+      place: (row + padding) * (width + 2 * padding) + column + padding,
+    };
+  });
+}
+
+/** The sum of a window's products, what it is divided by, and the output that results. */
+function resultAt(step) {
+  const entries = windowAt(step);
+  if (state.kind === "max") return { output: Math.max(...entries.map(({ value }) => value)) };
+  const sum = entries.reduce((total, { value, weight }) => total + value * weight, 0);
+  const divisor = state.kind === "conv" ? state.divisor : entries.length;
+  return { sum, divisor, output: sum / divisor };
+}
+
+/** An error if the sums written out on the page differ from the server's output. */
+function disagreement() {
+  const outputs = state.output.flat();
+  const place = outputs.findIndex((value, step) => {
+    const size = windowAt(step).reduce((total, { value: entry, weight }) =>
+      total + Math.abs(Number.isFinite(entry) ? entry * weight : 0), 0);
+    const own = resultAt(step).output;
+    return own !== value && !(Math.abs(own - value) <= 1e-9 * (1 + size));
+  });
+  if (place < 0) return null;
+  const [row, column] = placeOf(place, state.output[0].length);
+  return new Error(`Output row ${row}, column ${column} is ${numberText(outputs[place], 6)} by ` +
+    `${OPS[state.kind]}, but ${numberText(resultAt(place).output, 6)} on this page.`);
+}
+
+/** Build the grid of the output, with no cell filled. */
+function showOutput() {
+  const box = find("slide-output");
+  const isDrawn = state.output !== null;
+  find("slide-output-note").textContent =
+    isDrawn ? `${state.output.length} × ${state.output[0].length}` : "none";
+  cells.output = isDrawn ? fillGrid(box, state.output.length, state.output[0].length, "button",
+    (row, column) => `output row ${row}, column ${column}`) : [];
+  if (!isDrawn) box.replaceChildren();
+  moveByArrows(box, cells.output, state.output?.[0].length);
+  cells.output.forEach((cell, step) => {
+    cell.classList.add("unfilled");
+    cell.onfocus = cell.onclick = () => { stop(); show(step); };
+  });
+  painted = -1;
+  const shades = find("slide-output-shades");
+  shades.hidden = !isDrawn || !box.classList.contains("dense");
+  if (isDrawn) showShades(shades, state.output);
+}
+
+/** Show a step: fill the output up to it, mark its window, and write its sum out. */
+function show(step) {
+  const last = cells.output.length - 1;
+  state.step = Math.max(0, Math.min(step, last));
+  const slider = find("slide-step");
+  slider.max = Math.max(1, last + 1);
+  slider.value = state.step + 1;
+  for (const name of ["start", "back"]) find(`slide-${name}`).disabled = state.step <= 0;
+  for (const name of ["next", "end"]) find(`slide-${name}`).disabled = state.step >= last;
+  for (const control of [slider, find("slide-play")]) control.disabled = last < 0;
+  if (last < 0) stop();
+  fillOutput();
+  showWindow();
+}
+
+/** Fill or empty the cells between the step shown before and the current one. */
+function fillOutput() {
+  if (!cells.output.length) return;
+  const outputs = state.output.flat();
+  const isDense = find("slide-output").classList.contains("dense");
+  const isInk = outputs.every((value) => value >= 0);
+  const most = largest(state.output);
+  const [first, last] = [Math.min(painted, state.step), Math.max(painted, state.step)];
+  for (let step = Math.max(0, first); step <= last; step += 1) {
+    const cell = cells.output[step];
+    const isFilled = step <= state.step;
+    cell.textContent = isFilled && !isDense ? numberText(outputs[step], 3) : "";
+    cell.title = isFilled ? numberText(outputs[step], 6) : "";
+    cell.classList.toggle("unfilled", !isFilled);
+    cell.classList.toggle("current", step === state.step);
+    shade(cell, isFilled ? outputs[step] : 0, most, isInk);
+  }
+  painted = state.step;
+}
+
+/** Mark the window on the input, show its numbers, and write the sum out. */
+function showWindow() {
+  for (const cell of cells.input) cell.classList.remove("inside", "winner");
+  const box = find("slide-sum");
+  if (!cells.output.length) {
+    for (const cell of cells.window) cell.textContent = "";
+    box.replaceChildren();
+    find("slide-status").textContent = "";
+    return;
+  }
+  const entries = windowAt(state.step);
+  const most = largest(state.values);
+  const isInk = state.values.flat().every((value) => value >= 0);
+  entries.forEach(({ place, value, isPadding, isWinner }, index) => {
+    cells.input[place].classList.add("inside");
+    cells.input[place].classList.toggle("winner", isWinner);
+    cells.window[index].textContent = numberText(value, 3);
+    cells.window[index].className = `cell${isPadding ? " pad" : ""}${isWinner ? " winner" : ""}`;
+    shade(cells.window[index], value, most, isInk);
+  });
+  box.replaceChildren(...sumLines(entries));
+  const columns = state.output[0].length;
+  const [row, column] = placeOf(state.step, columns);
+  const output = numberText(state.output[row][column], 6);
+  find("slide-status").textContent = `Step ${state.step + 1} of ${cells.output.length}: ` +
+    `output row ${row}, column ${column} is ${output}.`;
+}
+
+/** The sum or maximum of a window, a line per row of the window and one for the result. */
+function sumLines(entries) {
+  const columns = windowShape()[1];
+  const isMax = state.kind === "max";
+  const inBrackets = (value) => (value < 0 ? `(${numberText(value)})` : numberText(value));
+  const text = ({ value, weight }) => {
+    if (isMax) return numberText(value);
+    return state.kind === "conv" ? `${inBrackets(value)}·${inBrackets(weight)}` : inBrackets(value);
+  };
+  const [first, later, between] = isMax ? ["max(", "    ", ", "] : ["  ", "+ ", " + "];
+  const lines = [];
+  for (let start = 0; start < entries.length; start += columns) {
+    const line = element("div", {}, start ? later : first);
+    entries.slice(start, start + columns).forEach((entry, place) => {
+      const names = ["term", entry.isPadding ? "pad" : "", entry.isWinner ? "winner" : ""];
+      if (place) line.append(between);
+      line.append(element("span", { className: names.join(" ").trim() }, text(entry)));
+    });
+    if (isMax) line.append(start + columns < entries.length ? "," : ")");
+    lines.push(line);
+  }
+  const { sum, divisor, output } = resultAt(state.step);
+  const result = element("strong", {}, numberText(output, 6));
+  if (isMax) {
+    const winner = entries.find(({ isWinner }) => isWinner);
+    const where = winner ? ` at input row ${winner.row}, column ${winner.column}` : "";
+    lines.push(element("div", {}, "= ", result, where));
+  } else if (divisor === 1) {
+    lines.push(element("div", {}, "= ", result));
+  } else {
+    lines.push(element("div", {}, `= ${numberText(sum, 6)}`));
+    lines.push(element("div", {}, `  ${inBrackets(sum)} / ${numberText(divisor)} = `, result));
+  }
+  return lines;
+}
+
+/** Play the steps, from the first again if the last is shown. */
+function play() {
+  if (timer !== null) {
+    stop();
+    return;
+  }
+  if (reducesMotion()) {
+    show(state.step + 1);
+    return;
+  }
+  if (state.step >= cells.output.length - 1) show(0);
+  find("slide-play").textContent = "Pause";
+  // Screen readers would read every step.
+  find("slide-status").setAttribute("aria-live", "off");
+  tick();
+}
+
+function tick() {
+  timer = setTimeout(() => {
+    if (state.step >= cells.output.length - 1 || find("convolution").hidden || reducesMotion()) {
+      stop();
+      return;
+    }
+    show(state.step + 1);
+    tick();
+  }, 1000 / Number(find("slide-speed").value));
+}
+
+function stop() {
+  clearTimeout(timer);
+  timer = null;
+  find("slide-play").textContent = "Play";
+  find("slide-status").removeAttribute("aria-live");
+}
+
+/** Read a whole number within its limits; return null, and mark the control, for another. */
+function readNumber(control) {
+  const value = Number(control.value);
+  const isValid = control.value !== "" && control.checkValidity();
+  control.setAttribute("aria-invalid", String(!isValid));
+  if (isValid) showError(find("slide-error"), null);
+  else showError(find("slide-error"),
+    new Error(`${control.labels[0].textContent}: enter a whole number from ${control.min} to ` +
+      `${control.max}.`));
+  return isValid ? value : null;
+}
+
+/** Crop the kernel to a size, or extend it by zeros. */
+function resize(name, length) {
+  if (state.kind !== "conv") {
+    options()[name] = length;
+    return;
+  }
+  const [rows, columns] = name === "rows" ? [length, state.weights[0].length]
+    : [state.weights.length, length];
+  state.weights = Array.from({ length: rows }, (_, row) =>
+    Array.from({ length: columns }, (_, column) => state.weights[row]?.[column] ?? 0));
+  find("slide-kernel").value = CUSTOM;
+}
+
+function setKind() {
+  state.kind = find("slide-kind").value;
+  for (const part of find("convolution").querySelectorAll("[data-for]")) {
+    part.hidden = part.dataset.for !== state.kind;
+  }
+  showKernel();
+  showInput();
+  compute(0);
+}
+
+/** Connect the controls. */
+function connect() {
+  find("slide-kind").onchange = () => { stop(); setKind(); };
+  find("slide-picture").onchange = () => { stop(); setPicture(); };
+  find("slide-kernel").onchange = () => { stop(); setKernel(); compute(0); };
+  for (const name of ["padding", "stride", "dilation"]) {
+    find(`slide-${name}`).oninput = ({ target }) => {
+      const value = readNumber(target);
+      if (value === null) return;
+      stop();
+      options()[name] = value;
+      showInput();
+      compute(0);
+    };
+  }
+  for (const name of ["rows", "columns"]) {
+    find(`slide-${name}`).oninput = ({ target }) => {
+      const value = readNumber(target);
+      if (value === null) return;
+      stop();
+      resize(name, value);
+      showKernel();
+      compute(0);
+    };
+  }
+  find("slide-divisor").oninput = ({ target }) => {
+    const value = readNumber(target);
+    if (value === null) return;
+    state.divisor = value;
+    find("slide-kernel").value = CUSTOM;
+    compute();
+  };
+  const steps = {
+    start: () => 0,
+    back: () => state.step - 1,
+    next: () => state.step + 1,
+    end: () => cells.output.length - 1,
+  };
+  for (const [name, step] of Object.entries(steps)) {
+    find(`slide-${name}`).onclick = () => { stop(); show(step()); };
+  }
+  find("slide-step").oninput = ({ target }) => { stop(); show(Number(target.value) - 1); };
+  find("slide-play").onclick = play;
+  find("convolution").addEventListener("keydown", (event) => {
+    const isFree = event.target.matches("input[type=range], main, .sum, .output .cell");
+    if (event.key !== " " || !isFree) return;
+    event.preventDefault();
+    play();
+  });
+  // Nothing moves by itself for readers who prefer reduced motion.
+  find("slide-play").hidden = find("slide-pace").hidden = reducesMotion();
+}

@@ -154,6 +154,8 @@ const predict = latest(async () => {
 function show(answer) {
   shown = answer;
   const isRead = answer && !answer.empty;
+  // The Convolution tab offers the drawing as an input.
+  if (isRead) document.dispatchEvent(new CustomEvent("image-prepared", { detail: answer }));
   const best = isRead ? answer.probabilities.indexOf(Math.max(...answer.probabilities)) : -1;
   const name = isRead ? model.classes[best] : "?";
   part("answer").textContent = name;

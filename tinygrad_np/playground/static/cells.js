@@ -1,0 +1,71 @@
+/** Grids of cells: numbers to edit, numbers to read, or shades. */
+
+import { element, numberText } from "./common.js";
+
+/** The most columns of a grid whose cells show numbers. */
+export const MOST_NUMBERS = 14;
+
+/** Row and column of a cell, given its place in a list of the rows. */
+export const placeOf = (place, columns) => [Math.floor(place / columns), place % columns];
+
+/**
+ * Fill `box` with rows * columns cells and return them, row by row.
+ * `tag` is "div", "button" or "input"; `name(row, column)` is the label of a button or input.
+ */
+export function fillGrid(box, rows, columns, tag, name) {
+  box.style.setProperty("--count", columns);
+  box.classList.toggle("dense", columns > MOST_NUMBERS);
+  const cells = Array.from({ length: rows * columns }, (_, place) => {
+    const cell = element(tag, { className: "cell" });
+    if (tag === "button") cell.type = "button";
+    if (tag === "input") cell.inputMode = "decimal";
+    if (tag !== "div") cell.setAttribute("aria-label", name(...placeOf(place, columns)));
+    return cell;
+  });
+  box.replaceChildren(...cells);
+  return cells;
+}
+
+/** Make one cell of `cells` reachable by Tab and the others from it by the arrow keys. */
+export function moveByArrows(box, cells, columns) {
+  cells.forEach((cell, place) => { cell.tabIndex = place ? -1 : 0; });
+  box.onfocusin = (event) => {
+    if (!cells.includes(event.target)) return;
+    for (const cell of cells) cell.tabIndex = cell === event.target ? 0 : -1;
+    event.target.select?.();
+  };
+  box.onkeydown = (event) => {
+    const place = cells.indexOf(event.target);
+    const column = place % columns;
+    const target = {
+      ArrowUp: place - columns,
+      ArrowDown: place + columns,
+      ArrowLeft: column > 0 ? place - 1 : -1,
+      ArrowRight: column < columns - 1 ? place + 1 : -1,
+    }[event.key];
+    if (place < 0 || target === undefined) return;
+    event.preventDefault();
+    cells[target]?.focus();
+  };
+}
+
+/** Color a cell by `value` out of `most`: ink on paper if `isInk`, else blue below and red above 0. */
+export function shade(cell, value, most, isInk) {
+  const share = most && Number.isFinite(value) ? Math.min(1, Math.abs(value) / most) : 0;
+  cell.style.setProperty("--share", share);
+  cell.classList.toggle("ink", isInk);
+  cell.classList.toggle("negative", value < 0);
+}
+
+/** The largest absolute value, of finite numbers. */
+export const largest = (matrix) =>
+  Math.max(...matrix.flat().filter(Number.isFinite).map(Math.abs), 0);
+
+/** Show the legend of the shades, for cells from `low` to `high`. */
+export function showShades(box, matrix) {
+  const most = largest(matrix);
+  const isInk = matrix.flat().every((value) => value >= 0);
+  box.replaceChildren(
+    numberText(isInk ? 0 : -most), element("span", { className: isInk ? "bar ink" : "bar" }),
+    numberText(most));
+}
