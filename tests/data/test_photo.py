@@ -1,4 +1,4 @@
-"""Conversion of pictures to the formats of MNIST and of the bundled digits, doubts, and errors."""
+"""Conversion of pictures to the formats of MNIST and of the bundled digits, and errors."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tinygrad_np import data
-from tinygrad_np.data.photo import find_doubts, frame_digit, read_digit
+from tinygrad_np.data.photo import frame_digit, read_digit
 from tinygrad_np.errors import ArgumentError, DataError, NoDigitError
 
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
@@ -429,17 +429,6 @@ def test_other_sides_raise():
         ArgumentError, match=r"frame_digit: expected `side` to be 28 or 8, got 14\.$"
     ):
         frame_digit(np.ones((3, 3), np.float32), side=14)
-
-
-def test_doubts_are_low_confidence_and_several_shapes():
-    sure, unsure = np.eye(10)[3] * 9, np.eye(10)[3]
-    assert find_doubts(sure, 1) == []
-    several = "expected one digit, found 3 shapes. Only the largest was read."
-    low = "low confidence (23.2%). The digit is hard to read, or the picture contains none."
-    assert find_doubts(sure, 3) == [several]
-    assert find_doubts(unsure, 1) == [low]
-    assert find_doubts(unsure + 1e4, 3) == [several, low]
-    assert len(find_doubts(sure * np.nan, 1)) == 1
 
 
 @pytest.mark.slow

@@ -16,7 +16,10 @@ from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.train.weights import load_with_metadata
 
-BUNDLED = bundled_model.PLAYGROUND / bundled_model.NAME
+BUNDLED = bundled_model.PACKAGE / bundled_model.MODEL
+
+
+FILES = (bundled_model.MODEL, bundled_model.DETECTOR)
 
 
 def load(path):
@@ -36,17 +39,19 @@ def unstandardized_mnist():
 
 
 @pytest.mark.slow
-def test_quick_run_writes_weights(tmp_path):
+def test_short_run_writes_weights(tmp_path):
     done = run("bundled_model", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
-    model = load(tmp_path / "out" / bundled_model.NAME)
+    model = load(tmp_path / "out" / bundled_model.MODEL)
     _, held_out = data.digits(28)
     assert f"after 1 epochs: held-out accuracy {accuracy(model, held_out):.2%}" in done.stdout
-    _, metadata = load_with_metadata(tmp_path / "out" / bundled_model.NAME)
+    _, metadata = load_with_metadata(tmp_path / "out" / bundled_model.MODEL)
     assert metadata["epochs"] == "1"
+    detector = bundled_model.make_detector()
+    detector.load_state_dict(train.load(tmp_path / "out" / bundled_model.DETECTOR))
 
 
-def test_quick_run_does_not_replace_the_bundled_model(monkeypatch):
+def test_short_run_does_not_replace_the_files_of_the_package(monkeypatch):
     monkeypatch.setattr("sys.argv", ["bundled_model", "--quick"])
     with pytest.raises(ArgumentError, match="--quick: expected --out, so that"):
         bundled_model.parse_arguments()
@@ -82,7 +87,8 @@ def test_variant_without_change_is_the_digit():
 
 
 def test_bundled_model_is_small_and_reads_the_bundled_digits():
-    assert BUNDLED.stat().st_size < 200_000
+    sizes = [(bundled_model.PACKAGE / name).stat().st_size for name in FILES]
+    assert max(sizes) < 200_000
     _, held_out = data.digits(28)
     found = accuracy(load(BUNDLED), held_out)
     assert found >= 0.95

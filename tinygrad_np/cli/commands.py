@@ -10,12 +10,13 @@ import numpy as np
 
 from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.cli.models import describe_error
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
 from tinygrad_np.cli.runs import load_run
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
-from tinygrad_np.data.photo import find_doubts, read_digit
+from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
@@ -83,7 +84,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
             best = np.argsort(-row)[:3]
             likely = ", ".join(f"{one}: {row[one]:.1%}" for one in best)
             print(f"{pictures[place]}: {best[0]}  ({likely})")
-            doubts = find_doubts(outputs, shapes[place])
+            doubts = find_doubts(images[place], outputs, shapes[place])
             notes += [f"warning: {pictures[place]}: {doubt}" for doubt in doubts]
     for note in notes:
         show(note, sys.stderr)

@@ -20,9 +20,6 @@ _LARGE = 400
 _CONTRAST = 0.1
 """A picture with a smaller range of gray values, as a fraction of 255, counts as empty."""
 
-_CONFIDENT = 0.8
-"""Less confidence is a doubt; that flags 4% of MNIST's test set and two thirds of its errors."""
-
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 
 _MOST_PIXELS = 300_000_000
@@ -69,7 +66,7 @@ def load_digit(path: str | Path) -> Array:
     """
     image, shapes = read_digit(path)
     if shapes > 1:
-        warnings.warn(f"{path}: {_describe_shapes(shapes)}", stacklevel=2)
+        warnings.warn(f"{path}: {describe_shapes(shapes)}", stacklevel=2)
     return image
 
 
@@ -155,29 +152,8 @@ def frame_digit(ink: Array, side: int = 28) -> Array:
     return image
 
 
-def find_doubts(logits: Array, shapes: int) -> list[str]:
-    """Return the reasons to doubt a prediction, as sentences; an empty list if there are none.
-
-    Args:
-        logits: outputs of the model for one picture, of shape (K,).
-        shapes: number of shapes in the picture that could be digits, from `read_digit`.
-
-    >>> find_doubts(np.array([9.0, 0.0]), shapes=1)
-    []
-    >>> find_doubts(np.array([9.0, 0.0]), shapes=2)
-    ['expected one digit, found 2 shapes. Only the largest was read.']
-    """
-    doubts = [_describe_shapes(shapes)] if shapes > 1 else []
-    confidence = 1 / np.exp(logits - logits.max()).sum()
-    if not confidence >= _CONFIDENT:  # also true of nan
-        doubts.append(
-            f"low confidence ({confidence:.1%}). The digit is hard to read, or the picture "
-            "contains none."
-        )
-    return doubts
-
-
-def _describe_shapes(shapes: int) -> str:
+def describe_shapes(shapes: int) -> str:
+    """Return the warning about a picture with several shapes."""
     return f"expected one digit, found {shapes} shapes. Only the largest was read."
 
 
