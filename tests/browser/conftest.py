@@ -5,9 +5,14 @@ these tests, they fail.
 """
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
+from werkzeug.serving import make_server
+
+from tinygrad_np.playground.app import create_app
+from tinygrad_np.playground.settings import Settings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = (
@@ -59,3 +64,69 @@ def show(browser):
     for context in contexts:
         context.close()
     assert [problem for problem in problems if not problem.startswith("request for data:")] == []
+
+
+class Playground:
+    """A running playground with its own directory of runs.
+
+    `open` opens its page. `problems` collects console messages, errors and requests to other hosts,
+    and must be empty at the end; a test of an expected problem removes it.
+    """
+
+    def __init__(self, browser, folder):
+        self.runs = folder / "runs"
+        self.problems = []
+        self._browser = browser
+        self._contexts = []
+        self.app = create_app(Settings(runs=self.runs))
+        self._port = 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self._port}/"
+
+    def open(self, tab="", **options):
+        """Open the page at a tab, in a new context with these options."""
+        options = {"reduced_motion": "reduce", "viewport": {"width": 1280, "height": 800}} | options
+        context = self._browser.new_context(**options)
+        self._contexts.append(context)
+        context.set_default_timeout(5000)
+        page = context.new_page()
+        note = self.problems.append
+        page.on("request", lambda r: r.url.startswith(self._own) or note(f"request for {r.url}"))
+        page.on("console", lambda message: note(f"console: {message.text}"))
+        page.on("pageerror", lambda error: note(f"error: {error}"))
+        page.goto(f"{self.url}#{tab}")
+        return page
+
+    @property
+    def _own(self):
+        return self.url, "data:", f"blob:{self.url}"
+
+    def start(self):
+        """Start the server; on the same port, if it was stopped."""
+        self._server = make_server("127.0.0.1", self._port, self.app, threaded=True)
+        self._server.daemon_threads = True  # a stream of events does not keep it alive
+        self._port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def stop(self):
+        """Stop the server; the page gets no answer any more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def close(self):
+        """Close all pages, then the server."""
+        for context in self._contexts:
+            context.close()
+        if self._thread.is_alive():
+            self.stop()
+
+
+@pytest.fixture
+def playground(browser, tmp_path):
+    """Return a running `Playground`; at the end, check that its pages had no problems."""
+    running = Playground(browser, tmp_path)
+    yield running
+    running.close()
+    assert running.problems == []

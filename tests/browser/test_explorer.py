@@ -315,7 +315,7 @@ def test_unusual_arrays_are_shown(show, tmp_path):
         for i, (name, array) in enumerate(arrays.items())
     ]
     path = tmp_path / "graph.html"
-    path.write_text(explorer._page(Graph("odd", nodes, [])), encoding="utf-8")
+    path.write_text(explorer.page(Graph("odd", nodes, [])).text, encoding="utf-8")
     page = show(path)
     assert box(page, "nan").locator(".value").text_content().endswith("nan, inf, -inf")
     assert box(page, "flags").locator(".value").text_content().endswith("True, False")
@@ -347,7 +347,7 @@ def large_graph(blocks, ops):
 
 def test_a_graph_of_500_ops_unfolds(show, tmp_path):
     path = tmp_path / "graph.html"
-    path.write_text(explorer._page(large_graph(50, 10)), encoding="utf-8")
+    path.write_text(explorer.page(large_graph(50, 10)).text, encoding="utf-8")
     page = show(path)
     assert page.locator("svg .box").count() == 51
     page.click("#unfold")

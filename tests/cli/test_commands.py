@@ -478,7 +478,7 @@ def predicted(monkeypatch):
     model = parts.make_model("MnistCNNLight", {})
     config = RunConfig(data="mnist", model="MnistCNNLight")
     logits = []
-    monkeypatch.setattr(commands, "_load_run", lambda run, spec: (config, model))
+    monkeypatch.setattr(commands, "load_run", lambda run, spec: (config, model))
     monkeypatch.setattr(train, "predict", lambda model, loader: np.array(logits, np.float32))
     return logits
 

@@ -25,7 +25,7 @@ def read(path):
 def one_array(array):
     """Return the JSON entry of an array that is the value of the only node of a graph."""
     node = GraphNode("n0", "input", value=array)
-    content = explorer._content(Graph("one", [node], []))
+    content = explorer.content(Graph("one", [node], []))
     assert content["nodes"][0]["value"] == 0
     return json.loads(json.dumps(content["arrays"][0], allow_nan=False))
 
@@ -93,7 +93,7 @@ def test_names_cannot_become_markup(tmp_path):
 
 
 def test_titles_are_escaped():
-    page = explorer._page(Graph("<b>&", [], []))
+    page = explorer.page(Graph("<b>&", [], [])).text
     assert "<h1>&lt;b&gt;&amp;</h1>" in page
     assert "<b>" not in page
 
@@ -161,7 +161,7 @@ def test_all_fields_arrive():
         np.dtype("float64"), 16, 10, {"out": 16}, 0.5, "a.py:1", "n0", 1, error="broken",
     )  # fmt: skip
     edge = Edge("n0", "n1", "x", 2, grad=np.ones(2))
-    content = explorer._content(Graph("t", [GraphNode("n0", "input"), node], [edge], [call]))
+    content = explorer.content(Graph("t", [GraphNode("n0", "input"), node], [edge], [call]))
     assert content["nodes"][1] == {
         "id": "n1", "kind": "op", "name": "y", "op": "tanh", "formula": "tanh x",
         "vjps": {"x": "grad_out"}, "options": "axis=1", "call": "m0", "shape": [2],
@@ -233,7 +233,7 @@ def test_scalars_and_empty_arrays_are_numbers(array):
 
 def test_each_array_is_written_once():
     nodes = [GraphNode(f"n{i}", "input", value=np.float32([i // 2, 0])) for i in range(4)]
-    content = explorer._content(Graph("t", nodes, []))
+    content = explorer.content(Graph("t", nodes, []))
     assert [node["value"] for node in content["nodes"]] == [0, 0, 1, 1]
     assert len(content["arrays"]) == 2
 
@@ -243,7 +243,7 @@ def test_equal_bytes_of_another_shape_are_another_array():
         GraphNode("n0", "input", value=np.zeros((2, 3))),
         GraphNode("n1", "input", value=np.zeros((3, 2))),
     ]
-    content = explorer._content(Graph("t", nodes, []))
+    content = explorer.content(Graph("t", nodes, []))
     assert [entry["shape"] for entry in content["arrays"]] == [[2, 3], [3, 2]]
 
 
@@ -305,7 +305,7 @@ def test_arrays_without_finite_entries_have_no_statistics():
 
 def test_heat_maps_of_large_graphs_are_smaller():
     nodes = [GraphNode(f"n{i}", "input", value=np.ones((40, 40))) for i in range(500)]
-    (entry,) = explorer._content(Graph("t", nodes, []))["arrays"]
+    (entry,) = explorer.content(Graph("t", nodes, []))["arrays"]
     assert (entry["height"], entry["width"]) == (12, 12)
 
 

@@ -9,6 +9,7 @@ from tests.tools import each, normal
 from tests.viz.tools import Changing, arrays_of, check_layout, drawn_texts, everything, trained
 from tinygrad_np import Tensor, data, manual_seed, nn, no_grad, optim, random, train, viz
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.viz.inside import layer_outputs
 
 
 def labels_of(figure):
@@ -75,6 +76,22 @@ def test_feature_maps_leave_the_model_unchanged_and_label_each_call():
     relu = nn.ReLU()
     twice = viz.feature_maps(nn.Sequential(relu, nn.MaxPool2d(1), relu), np.ones((1, 4, 4)))
     assert len(labels_of(twice)) == 3
+
+
+def test_layer_outputs_have_one_entry_per_call():
+    relu = nn.ReLU()
+    model = nn.Sequential(relu, nn.Sequential(nn.MaxPool2d(2), relu), nn.Flatten())
+    image = normal(1, 1, 4, 4)
+    found = layer_outputs(model, image)
+    assert [(path, type(module)) for path, module, _ in found] == [
+        ("0", nn.ReLU),
+        ("1.0", nn.MaxPool2d),
+        ("0", nn.ReLU),
+        ("2", nn.Flatten),
+    ]
+    np.testing.assert_array_equal(found[0][2], np.maximum(image, 0))
+    assert [out.shape for *_, out in found[1:]] == [(1, 1, 2, 2), (1, 1, 2, 2), (1, 4)]
+    assert [path for path, *_ in layer_outputs(model, image, ["1"])] == ["1"]
 
 
 def test_attention_weights_are_those_of_the_layer():

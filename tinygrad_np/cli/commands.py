@@ -11,14 +11,14 @@ import numpy as np
 from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.doubts import find_doubts
-from tinygrad_np.cli.models import absolute_spec, describe_error
+from tinygrad_np.cli.models import describe_error
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
-from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS
+from tinygrad_np.cli.runs import load_run
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import exists, is_folder, make_folder
+from tinygrad_np.files import make_folder
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.tensor import Tensor
@@ -30,10 +30,10 @@ _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
 def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
     """Evaluate a trained model on the test or validation set and print a report."""
-    config, model = _load_run(run, model_spec)
+    config, model = load_run(run, model_spec)
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
-    sets = make_sets(config)
+    sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
@@ -42,41 +42,15 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
         )
     logits = train.predict(model, DataLoader(dataset, 500))
     labels, classes = dataset.labels, dataset.classes
-    print(f"{config.model_name} on the {part} set of {dataset.name} ({len(dataset)} images)")
-    print(
-        f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}, ", end=""
-    )
-    print(f"top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}\n")
+    size = f"{len(dataset)} {config.sample_noun}"
+    print(f"{config.model_name} on the {part} set of {dataset.name} ({size})")
+    line = f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}"
+    if logits.shape[1] > 3:
+        line += f", top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}"
+    print(f"{line}\n")
     predicted = logits.argmax(axis=1)
     print(train.classification_report(predicted, labels, len(classes), classes))
     print(f"\n{train.calibration(logits, labels)}")
-
-
-def _load_run(run: Path, model_spec: str | None) -> tuple[RunConfig, nn.Module]:
-    """Load the config and the trained model of a run.
-
-    Args:
-        run: run directory, which means its model.safetensors, or a weights file in one.
-        model_spec: location of the model's class, if it differs from the one in the config.
-    """
-    path = run / WEIGHTS if is_folder(run) else run
-    if not exists(path):
-        if exists(run / SNAPSHOT):
-            raise DataError(
-                f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
-                f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
-                f"as {run / 'last.safetensors'}."
-            )
-        raise DataError(
-            f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
-            "train`, or a weights file in one."
-        )
-    config = RunConfig.read(path.parent / "config.json")
-    if model_spec is not None:
-        config = config.with_changes({"model": absolute_spec(model_spec)})
-    model = make_model(config.model, config.model_options)
-    model.load_state_dict(train.load(path))
-    return config, model
 
 
 def _loss(logits: Any, labels: Any) -> float:
@@ -89,7 +63,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     Returns:
         The exit status: 1 if a picture could not be read; the others are still predicted.
     """
-    config, model = _load_run(run, model_spec)
+    config, model = load_run(run, model_spec)
     if config.data not in ("mnist", "digits"):
         raise ArgumentError(
             f"predict: expected a model for digits, got {run}, a {config.model_name} trained on "
@@ -188,8 +162,9 @@ def check_gradients(config: RunConfig) -> None:
         module.training = not isinstance(module, nn.Dropout)  # dropout would change the function
     generator = np.random.default_rng(config.seed)
     images = Tensor(generator.standard_normal((4, *image_shape(config))))
-    labels = generator.integers(0, 10, 4)
-    model(images).cross_entropy(labels).backward()
+    logits = model(images)
+    labels = generator.integers(0, logits.shape[1], 4)
+    logits.cross_entropy(labels).backward()
     unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     if unused:
         raise ArgumentError(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from tinygrad_np.files import write_bytes
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz.formulas import describe_sum
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
-from tinygrad_np.viz.theme import ARROW, FRAMES, MUTED, PAGE, STYLES, SWEEP_FRAMES, TEXT
+from tinygrad_np.viz.theme import css_variables
 from tinygrad_np.viz.tracing import trace
 
 _ASSETS = Path(__file__).with_name("explorer")
@@ -74,47 +74,54 @@ def explore(
     if path.suffix not in (".html", ".htm"):
         raise ArgumentError(f"explore: expected `path` to end in .html or .htm, got {str(path)!r}.")
     graph = trace("explore", target, inputs, names=names, backward=True, keep=None)
-    write_bytes(path, _page(graph).encode())
+    write_bytes(path, page(graph).text.encode())
     return path
 
 
-def _page(graph: Graph) -> str:
+class Page(NamedTuple):
+    """An HTML page and its content security policy."""
+
+    text: str
+    policy: str
+    """Allows only the style and script of the page; a server should send it as a header, too."""
+
+
+def page(graph: Graph) -> Page:
+    """Return the page that `explore` writes for a graph traced with `backward` and all arrays.
+
+    The hash of its address sets how it opens: `#step=3` or `#end` at a step, and `#embedded`
+    without title, search and details, for a frame in another page: `#embedded&step=3`.
+
+    >>> from tinygrad_np import Tensor
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> text, policy = page(trace("page", x * x, names={"x": x}, backward=True, keep=None))
+    >>> policy.split(";")[0]
+    "default-src 'none'"
+    """
     style, script = (
         (_ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
     )
-    style = _colors() + style
-    content = json.dumps(_content(graph), allow_nan=False, separators=(",", ":"))
+    style = css_variables() + style
+    values = json.dumps(content(graph), allow_nan=False, separators=(",", ":"))
     shown = {edge.source for edge in graph.edges if edge.target in graph.roots}
     named = ", ".join(node.name for node in graph.nodes if node.id in shown and node.name)
     title = graph.title or (f"Graph of {named}" if named else "Graph")
+    # Nothing may be loaded, and no style or script runs but these two.
+    policy = (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src {_hash(style)}; script-src {_hash(script)}"
+    )
     parts = {
         "title": html.escape(title),
         "style": style,
         "script": script,
         # In JSON, "<" occurs only inside strings, so no name can close the element early.
-        "data": content.replace("<", "\\u003c"),
-        # Nothing may be loaded, and no style or script runs but these two.
-        "policy": "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {_hash(style)}; script-src {_hash(script)}",
+        "data": values.replace("<", "\\u003c"),
+        "policy": policy,
     }
-    page = (_ASSETS / "page.html").read_text(encoding="utf-8")
+    template = (_ASSETS / "page.html").read_text(encoding="utf-8")
     # One pass, so that names in the graph that look like placeholders are left alone.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
-
-
-def _colors() -> str:
-    """Return the colors of pictures as CSS variables, such as --op and --op-line."""
-    frames = {f"frame{level}": style for level, style in enumerate(FRAMES)}
-    sweeps = {f"sweep{sweep}": style for sweep, style in SWEEP_FRAMES.items()}
-    pairs = {"page": PAGE, "text": TEXT, "muted": MUTED, "arrow": ARROW}
-    for name, style in (STYLES | frames | sweeps).items():
-        pairs[name] = style.fill, style.dark_fill
-        pairs[f"{name}-line"] = style.border, style.dark_border
-    light, dark = (
-        " ".join(f"--{name}: {colors[place]};" for name, colors in pairs.items())
-        for place in (0, 1)
-    )
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return Page(re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template), policy)
 
 
 def _hash(text: str) -> str:
@@ -122,8 +129,11 @@ def _hash(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _content(graph: Graph) -> dict[str, Any]:
-    """Return the graph as JSON values; arrays are indices into the list `arrays`."""
+def content(graph: Graph) -> dict[str, Any]:
+    """Return the graph of a page as JSON values; arrays are indices into the list `arrays`.
+
+    The page's script function `update` takes the content of another graph of equal structure.
+    """
     nodes = {node.id: node for node in graph.nodes}
     arrays = _Arrays(_SIDE if len(graph.nodes) <= _MANY else _SMALL_SIDE)
     return {

@@ -130,23 +130,54 @@ def feature_maps(
                 f"got {path!r}."
             )
     rows: dict[str, Array] = {}
+    for path, module, out in layer_outputs(model, inputs, layers):
+        if out.ndim == 4:
+            total = out.shape[1]
+            shown = f"first {count} of {total}" if total > count else f"{total}"
+            size = f"{out.shape[2]}x{out.shape[3]}"
+            name = type(module).__name__
+            label = f"{path or name}\n({name})\n{shown} maps, {size}"
+            while label in rows:  # a later call of the same layer
+                label += " "
+            rows[label] = out[0, :count]
+    if not rows:
+        raise ArgumentError(
+            "feature_maps: expected layers that return maps of shape (N, K, P, Q), got none."
+        )
+    return panels(rows, inputs[0], title or f"Feature maps of {type(model).__name__}")
+
+
+def layer_outputs(
+    model: nn.Module, inputs: Array, layers: Sequence[str] | None = None
+) -> list[tuple[str, nn.Module, Array]]:
+    """Return what a network's layers return, one entry per call, in the order of the calls.
+
+    Args:
+        model: network; it runs in evaluation mode and is left unchanged.
+        inputs: its input.
+        layers: paths of the modules; defaults to all layers (modules without submodules).
+
+    Returns:
+        (path, module, output) for each call that returned a Tensor.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> found = layer_outputs(model, np.ones((1, 1, 2, 2), np.float32))
+    >>> [(path, out.shape) for path, _, out in found]
+    [('0', (1, 4)), ('1', (1, 2))]
+    """
+    found: list[tuple[str, nn.Module, Array]] = []
 
     def keep(path: str) -> Callable[..., None]:
         def note(module: nn.Module, given: Any, out: Any) -> None:
-            if isinstance(out, Tensor) and out.ndim == 4:
-                total = out.shape[1]
-                shown = f"first {count} of {total}" if total > count else f"{total}"
-                size = f"{out.shape[2]}x{out.shape[3]}"
-                label = f"{path}\n({type(module).__name__})\n{shown} maps, {size}"
-                while label in rows:  # a later call of the same layer
-                    label += " "
-                rows[label] = out.data[0, :count].copy()
+            if isinstance(out, Tensor):
+                found.append((path, module, out.data.copy()))
 
         return note
 
+    paths = [(prefix.removesuffix("."), module) for prefix, module in model._named_modules()]
     handles = [
-        module.register_forward_hook(keep(path or type(module).__name__))
-        for path, module in paths.items()
+        module.register_forward_hook(keep(path))
+        for path, module in paths
         if (path in layers if layers is not None else not list(module.children()))
     ]
     try:
@@ -155,11 +186,7 @@ def feature_maps(
     finally:
         for handle in handles:
             handle.remove()
-    if not rows:
-        raise ArgumentError(
-            "feature_maps: expected layers that return maps of shape (N, K, P, Q), got none."
-        )
-    return panels(rows, inputs[0], title or f"Feature maps of {type(model).__name__}")
+    return found
 
 
 class _Softmaxes(Observer):

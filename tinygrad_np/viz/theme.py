@@ -81,6 +81,25 @@ def dark_colors() -> dict[str, str]:
     return fills | borders | dict((PAGE, TEXT, ARROW, MUTED))
 
 
+def css_variables() -> str:
+    """Return the colors as CSS variables, such as --op and --op-line, in light and dark.
+
+    >>> css_variables().split(";")[0]
+    ':root { --page: #fefefe'
+    """
+    frames = {f"frame{level}": style for level, style in enumerate(FRAMES)}
+    sweeps = {f"sweep{sweep}": style for sweep, style in SWEEP_FRAMES.items()}
+    pairs = {"page": PAGE, "text": TEXT, "muted": MUTED, "arrow": ARROW}
+    for name, style in (STYLES | frames | sweeps).items():
+        pairs[name] = style.fill, style.dark_fill
+        pairs[f"{name}-line"] = style.border, style.dark_border
+    light, dark = (
+        " ".join(f"--{name}: {colors[place]};" for name, colors in pairs.items())
+        for place in (0, 1)
+    )
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+
+
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Return the width of a text in points, in DejaVu Sans.

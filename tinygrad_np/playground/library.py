@@ -1,0 +1,209 @@
+"""The models to draw with: the bundled one, and those of the runs."""
+
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_np import nn, random, train
+from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.models import is_spec
+from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model
+from tinygrad_np.cli.runs import load_run
+from tinygrad_np.cli.training import WEIGHTS
+from tinygrad_np.data.sources import CLOTHES, DIGITS
+from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
+from tinygrad_np.files import exists
+from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import no_grad
+
+BUNDLED = "bundled"
+"""Name of the bundled model; a run has the name run/NAME."""
+
+BUNDLED_WEIGHTS = Path(__file__).with_name("bundled.safetensors")
+BUNDLED_CONFIG = RunConfig(model="MnistCNNLight", data="digits")
+_UNFINISHED = "last.safetensors"
+_CLASSES = {"mnist": DIGITS, "digits": DIGITS, "fashion-mnist": CLOTHES}
+_MAX_LOADED = 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model that can be chosen; it is not loaded yet.
+
+    Args:
+        name: its name in requests.
+        title: its name for people.
+        config: the settings that it was trained with.
+        note: what to know about it, or "".
+    """
+
+    name: str
+    title: str
+    config: RunConfig
+    note: str
+
+    @property
+    def side(self) -> int:
+        """Side of the images that the model takes, 28 or 8."""
+        return image_shape(self.config)[-1]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return _CLASSES[self.config.data]
+
+
+_BUNDLED_CHOICE = Choice(BUNDLED, "Bundled model", BUNDLED_CONFIG, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A loaded model in evaluation mode.
+
+    Args:
+        choice: what is known about it.
+        model: the model; hold `lock` while it runs, because hooks and modes are not thread-safe.
+    """
+
+    choice: Choice
+    model: nn.Module
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def inputs(self, image: Array) -> Array:
+        """Return the model's input (1, 1, side, side) for a uint8 image (1, side, side)."""
+        return make_like(self.choice.config, image[None]).batch(slice(None))[0]
+
+
+class Library:
+    """The bundled model and the runs in a directory, loaded when they are first used.
+
+    A run that has been trained further is loaded again. The models used last stay loaded.
+
+    Args:
+        runs: the directory of the runs; it may be missing.
+        bundled: the weights of the bundled model.
+    """
+
+    def __init__(self, runs: Path, bundled: Path = BUNDLED_WEIGHTS) -> None:
+        self._runs = runs
+        self._bundled = bundled
+        self._loaded: OrderedDict[str, tuple[object, Loaded]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def choices(self) -> tuple[list[Choice], dict[str, str]]:
+        """Return the models, the bundled one first and then the newest run, and what is left out.
+
+        Returns:
+            The choices, and for each run that cannot be used, its name and the reason. Runs on
+            points are in neither, and nor are directories without a config.json.
+        """
+        found, reasons = [], {}
+        for run in self._run_folders():
+            try:
+                config = RunConfig.read(run / "config.json")
+                changed = _weights(run).stat().st_mtime_ns
+            except TinygradNpError as error:
+                reasons[run.name] = str(error)
+            except OSError:
+                reasons[run.name] = f"{run} has no weights yet."
+            else:
+                if config.data in _CLASSES:
+                    found.append((changed, _choice(run, config)))
+        found.sort(key=lambda entry: entry[0], reverse=True)
+        return [_BUNDLED_CHOICE, *(choice for _, choice in found)], reasons
+
+    def load(self, name: str) -> Loaded:
+        """Return the model of this name.
+
+        Raises:
+            ArgumentError: if there is no such model, or it cannot be used for drawings.
+            DataError: if a file of its run is missing or damaged.
+            ShapeError: if the weights have other shapes than the model.
+        """
+        run = None if name == BUNDLED else self._find(name)
+        weights = self._bundled if run is None else _weights(run)
+        with self._lock:
+            state = _state(weights), None if run is None else _state(run / "config.json")
+            kept = self._loaded.pop(name, None)
+            if kept is None or kept[0] != state:
+                kept = state, _load(run, weights)
+            self._loaded[name] = kept
+            if len(self._loaded) > _MAX_LOADED:
+                self._loaded.popitem(last=False)
+        return kept[1]
+
+    def _find(self, name: str) -> Path:
+        # Among the directories found, so no name can lead elsewhere.
+        folders = {f"run/{folder.name}": folder for folder in self._run_folders()}
+        if name not in folders:
+            raise ArgumentError(
+                f"model: expected {BUNDLED!r} or the name of a run, such as 'run/mine', got "
+                f"{name[:80]!r}. Reload the list of models."
+            )
+        return folders[name]
+
+    def _run_folders(self) -> list[Path]:
+        with suppress(OSError):  # missing, or not a directory
+            return [path for path in self._runs.iterdir() if exists(path / "config.json")]
+        return []
+
+
+def _weights(run: Path) -> Path:
+    """Return the final weights, or those of the last epoch if the run is not finished."""
+    return run / WEIGHTS if exists(run / WEIGHTS) else run / _UNFINISHED
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file is replaced; None if it is missing."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_mtime_ns, status.st_size
+    return None
+
+
+def _choice(run: Path, config: RunConfig) -> Choice:
+    notes = []
+    source = config.model.rpartition(":")[0]
+    if is_spec(config.model) and source.endswith(".py") and not exists(Path(source)):
+        notes.append(f"cannot be loaded: {source} is missing")
+    if not exists(run / WEIGHTS):
+        notes.append("not finished: the weights of its last epoch")
+    if config.data == "fashion-mnist":
+        notes.append("trained on photos of clothes, which drawings do not resemble")
+    return Choice(f"run/{run.name}", run.name, config, "; ".join(notes))
+
+
+def _load(run: Path | None, weights: Path) -> Loaded:
+    """Load a run, or the bundled model."""
+    # Constructing a model may seed the default generator, which a training run may be using.
+    generator = random.default_generator()
+    try:
+        if run is None:
+            config, model = BUNDLED_CONFIG, make_model(BUNDLED_CONFIG.model, {})
+            model.load_state_dict(train.load(weights))
+        else:
+            config, model = load_run(weights)
+    finally:
+        random.set_default_generator(generator)
+    if config.data not in _CLASSES:
+        raise ArgumentError(
+            f"{weights}: expected a model of images, got one trained on {config.data}."
+        )
+    choice = _BUNDLED_CHOICE if run is None else _choice(run, config)
+    check_images(model, config)
+    with no_grad():
+        logits = model.eval()(np.zeros((1, 1, choice.side, choice.side), np.float32))
+    expected = 1, len(choice.classes)
+    if logits.shape != expected:
+        raise ArgumentError(
+            f"{choice.name}: expected logits of shape {expected} for one image, got {logits.shape}."
+        )
+    if not np.isfinite(logits.data).all():
+        raise DataError(
+            f"{choice.name}: expected finite logits, got nan or inf. The training diverged."
+        )
+    return Loaded(choice, model)
