@@ -8,7 +8,8 @@ import numpy as np
 from flask import Flask, Response, request
 
 from tinygrad_np import nn
-from tinygrad_np.data.photo import find_doubts, read_digit
+from tinygrad_np.cli.doubts import find_doubts
+from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, NoDigitError
 from tinygrad_np.playground.corrections import MAX_CORRECTIONS, Corrections
 from tinygrad_np.playground.http import json_body, picture_body
@@ -112,7 +113,7 @@ def predict_picture(loaded: Loaded, content: bytes) -> dict[str, Any]:
         raise ArgumentError(
             f"{loaded.choice.name}: expected finite logits, got nan or inf. Choose another model."
         )
-    warnings = find_doubts(logits.data[0], shapes)
+    warnings = find_doubts(image, logits.data[0], shapes)
     return _answer(image, logits.softmax().data[0].tolist(), warnings, is_empty=False)
 
 
