@@ -2,8 +2,8 @@
 
 import { element, numberText } from "./common.js";
 
-const HEIGHT = 220;
-const PAD = { left: 48, right: 74, top: 12, bottom: 34 };
+const HEIGHT = 216;
+const PAD = { left: 48, right: 74, top: 16, bottom: 24 };
 
 function svg(tag, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
