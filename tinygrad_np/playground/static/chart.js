@@ -80,6 +80,7 @@ export function lineChart(container, { title, xTitle, format = numberText, range
       );
     }
     for (const x of ticks(0, last, Math.max(2, Math.floor((right - PAD.left) / 70)))) {
+      if (!Number.isInteger(x)) continue;
       parts.push(svg("text", { x: scaleX(x), y: bottom + 16, "text-anchor": "middle" },
         x.toLocaleString("en")));
     }
@@ -87,6 +88,10 @@ export function lineChart(container, { title, xTitle, format = numberText, range
       svg("line", { class: "axis", x1: PAD.left, x2: right, y1: bottom, y2: bottom }),
       svg("text", { class: "axis-title", x: right + 6, y: bottom + 16 }, xTitle),
     );
+    if (!values.length) {
+      parts.push(svg("text", { x: (PAD.left + right) / 2, y: (PAD.top + bottom) / 2 - 6,
+        "text-anchor": "middle" }, "no data yet"));
+    }
     const labels = [];
     for (const line of lines) {
       const drawn = line.points.filter(([, y]) => y !== null);
