@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.cli import commands
-from tinygrad_np.cli.arguments import Parser, json_object, path
+from tinygrad_np.cli.arguments import Parser, json_object, natural, path
 from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
 from tinygrad_np.cli.folders import run_folder
-from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models
+from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models, model_class
 from tinygrad_np.cli.training import config_to_resume, run_training
 from tinygrad_np.console import run_program
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.runtime.info import show_config
 from tinygrad_np.viz.dot import COLORS
 from tinygrad_np.viz.folding import LEVELS
@@ -79,6 +79,8 @@ def _parser() -> Parser:
             add, "gradcheck", "compare a model's gradients with central differences", _gradcheck
         )
     )
+    text = "draw digits, train and explore models in a web page"
+    _playground_flags(_command(add, "playground", text, _playground))
     _command(add, "config", "print versions, BLAS and thread counts", lambda args: show_config())
     return parser
 
@@ -136,6 +138,20 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     text = "replace the earlier run in the directory"
     add("--overwrite", action="store_true", help=text)
     add("--no-figures", action="store_true", help="do not write figures")
+
+
+def _playground_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    text = "address to listen on (default: %(default)s, which only this machine can reach)"
+    add("--host", default="127.0.0.1", metavar="HOST", help=text)
+    text = "port to listen on; 0 takes a free one (default: %(default)s)"
+    add("--port", type=natural, default=8000, metavar="PORT", help=text)
+    text = "directory of the runs (default: %(default)s)"
+    add("--runs", type=path, default=Path("runs"), metavar="DIR", help=text)
+    text = "directory that contains mnist/ or fashion-mnist/"
+    add("--data-dir", metavar="DIR", help=text)
+    text = f"offer your own model class to train: {FORMS}; can be repeated"
+    add("--model", action="append", default=[], dest="models", metavar="NAME", help=text)
 
 
 def _train(args: _Arguments) -> int:
@@ -200,3 +216,20 @@ def _graph(args: _Arguments) -> int:
 
 def _gradcheck(args: _Arguments) -> None:
     commands.check_gradients(_model_config(args))
+
+
+def _playground(args: _Arguments) -> None:
+    try:
+        import flask  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            "playground: Flask is not installed. Install it with "
+            'python -m pip install "tinygrad_np[playground]".'
+        ) from error
+    from tinygrad_np.playground.server import serve
+    from tinygrad_np.playground.settings import Settings
+
+    for spec in args.models:
+        model_class(spec)
+    models = tuple(map(absolute_spec, args.models))
+    serve(Settings(args.runs, args.data_dir, models), args.host, args.port)
