@@ -56,7 +56,7 @@ class Pace:
 
 
 class Control:
-    """What the page asks of the training thread: to pause, to continue, to stop."""
+    """Requests of the page to the thread that trains: pause, continue, stop."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
