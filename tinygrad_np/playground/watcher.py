@@ -171,7 +171,8 @@ class Watcher(train.Callback):
         else:
             self._shown = _choose(sets.test)
             values["images"] = _describe_images(self._shown)
-        self._feed.publish(self._earlier(state), status="running", **values)
+        status = "stopping" if self._control.is_stopped else "running"
+        self._feed.publish(self._earlier(state), status=status, **values)
         self._evaluate(state.model)
         self._start, self._first_step = monotonic(), state.step
 
