@@ -37,8 +37,8 @@ def main():
     if cli.main(["summary", "LeNet"]):
         raise SystemExit("the command line failed")
     playground = Path(tinygrad_np.__file__).parent / "playground"
-    for name in ("templates/index.html", "static/app.js", "static/style.css"):
-        print((playground / name).stat().st_size, "bytes in the playground's", name)
+    for name in ("templates/index.html", "static/app.js", "bundled.safetensors"):
+        print((playground / name).stat().st_size, "bytes in", name)
     if cli.main(["playground"]) != 1:
         raise SystemExit("the playground without Flask must say how to install it")
 

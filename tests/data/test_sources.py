@@ -782,3 +782,20 @@ def test_official_files_have_the_known_labels_and_statistics(name):
     mean = histogram @ values
     assert mean == pytest.approx(train.mean, abs=1e-4)
     assert np.sqrt(histogram @ (values - mean) ** 2) == pytest.approx(train.std, abs=1e-4)
+
+
+def test_is_here_looks_where_load_looks_without_a_download(server, cache, monkeypatch, tmp_path):
+    small = source(server.mirror("one"))
+    assert not sources.is_here(small, "~nobody-of-this-name/data")
+    assert not sources.is_here(small, tmp_path / "missing")
+    put(tmp_path / "own" / "small", OFFICIAL)
+    assert sources.is_here(small, tmp_path / "own")
+    assert not sources.is_here(small)
+    monkeypatch.setenv("TINYGRAD_NP_DATA", str(tmp_path / "own"))
+    assert sources.is_here(small)
+    monkeypatch.delenv("TINYGRAD_NP_DATA")
+    put(cache, {name: OFFICIAL[name] for name in NAMES[:3]})
+    assert not sources.is_here(small)
+    put(cache, OFFICIAL)
+    assert sources.is_here(small)
+    assert server.asked == []

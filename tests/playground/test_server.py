@@ -398,24 +398,34 @@ def test_the_error_without_flask_says_how_to_install_it(monkeypatch, capsys):
     )
 
 
-def start(*flags):
-    """Start the command; return the process and the address that it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_np", "playground", "--port", "0", *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    line = process.stdout.readline()
-    found = re.fullmatch(r"Playground: http://([\w.:\[\]]+):(\d+)/ \(Ctrl-C stops it\)\n", line)
-    assert found, process.communicate()
-    return process, found[1].strip("[]"), int(found[2])
+@pytest.fixture
+def start():
+    """Return a function that starts the command, and returns the process, its host and port."""
+    processes = []
+
+    def start_command(*flags):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tinygrad_np", "playground", "--port", "0", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        processes.append(process)
+        line = process.stdout.readline()
+        found = re.fullmatch(r"Playground: http://([\d.]+):(\d+)/ \(Ctrl-C stops it\)\n", line)
+        assert found, line
+        return process, found[1], int(found[2])
+
+    yield start_command
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_stops_at_a_signal(number, tmp_path):
+def test_the_command_stops_at_a_signal(start, number, tmp_path):
     (tmp_path / "net.py").write_text("from tinygrad_np.nn import Linear as Net\n")
     spec = f"{tmp_path / 'net.py'}:Net"
     process, host, port = start("--runs", str(tmp_path / "runs"), "--model", spec)
@@ -433,17 +443,71 @@ def test_the_command_stops_at_a_signal(number, tmp_path):
         again.bind((host, port))
 
 
+def start_training(host, port, **config):
+    """Start a training run on the digits and return its name."""
+    body = json.dumps({"config": {"data": "digits"} | config})
+    client = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+    client.request("POST", "/api/training", body, {"Content-Type": "application/json"})
+    answer = json.loads(client.getresponse().read())
+    client.close()
+    assert "name" in answer, answer
+    return answer["name"]
+
+
 @pytest.mark.slow
-def test_an_open_server_warns():
+def test_ctrl_c_saves_the_training_run(start, tmp_path):
+    process, host, port = start("--runs", str(tmp_path))
+    name = start_training(host, port, model="DigitsCNN", epochs=10_000)
+    lines = iter(process.stdout.readline, "")
+    assert any(line.startswith("epoch 1/") for line in lines)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert f"--resume {tmp_path / name}" in err
+    assert (tmp_path / name / "training.safetensors").is_file()
+    assert main(["evaluate", str(tmp_path / name)]) == 0
+
+
+STUCK = """
+import sys, threading
+from tinygrad_np import nn
+
+class Stuck(nn.Linear):
+    def __init__(self):
+        super().__init__(1, 1)
+
+    def forward(self, x):
+        print("stuck", file=sys.stderr, flush=True)
+        threading.Event().wait()
+"""
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
+    (tmp_path / "stuck.py").write_text(STUCK)
+    spec = f"{tmp_path / 'stuck.py'}:Stuck"
+    process, host, port = start("--runs", str(tmp_path / "runs"), "--model", spec)
+    start_training(host, port, model="Stuck")
+    assert process.stderr.readline() == "stuck\n"
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(ConnectionError):  # until it accepts no more connections
+        while True:
+            socket.create_connection((host, port), PATIENCE).close()
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "Interrupted." in process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
+
+
+@pytest.mark.slow
+def test_an_open_server_warns(start):
     process, host, port = start("--host", "0.0.0.0")
-    try:
-        assert host == "127.0.0.1"
-        with socket.create_connection((host, port), PATIENCE) as connection:
-            connection.sendall(f"GET / HTTP/1.1\r\nHost: rebound.example:{port}\r\n\r\n".encode())
-            refuses(read_answer(connection), 403, "Host")
-    finally:
-        process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=PATIENCE)[1]
+    assert host == "127.0.0.1"
+    with socket.create_connection((host, port), PATIENCE) as connection:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: rebound.example:{port}\r\n\r\n".encode())
+        refuses(read_answer(connection), 403, "Host")
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=PATIENCE)[1]
     assert err.startswith("warning: --host 0.0.0.0: everybody who can reach this machine")
     assert process.returncode == 0
 

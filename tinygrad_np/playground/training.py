@@ -3,7 +3,7 @@
 import shlex
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,6 @@ class Training:
         self.feed = Feed()
         self.feed.publish(status="idle")
         self._lock = threading.Lock()
-        self._streams = threading.BoundedSemaphore(MAX_STREAMS)
         self._running = ""
         self._control = Control()
         self._thread: threading.Thread | None = None
@@ -119,23 +118,6 @@ class Training:
         self.join(_SAVE_SECONDS)
         self.feed.close()
 
-    def events(self) -> Iterator[str]:
-        """Return the run's event stream.
-
-        Raises:
-            HTTPException: with status 503 if there are too many streams.
-        """
-        if not self._streams.acquire(blocking=False):
-            abort(503, f"training: {MAX_STREAMS} pages follow the training already. Close one.")
-
-        def stream() -> Iterator[str]:
-            try:
-                yield from self.feed.stream()
-            finally:
-                self._streams.release()
-
-        return stream()
-
     def _check_idle(self) -> None:
         if self._running:
             raise Conflict(f"training: {self._running} is training. Stop it first.")
@@ -188,7 +170,7 @@ class Training:
             found = {"message": error_for_page(error)["error"]}
         except BaseException:
             traceback.print_exc()
-            found = {"message": "The training failed. The server's terminal shows the error."}
+            found = {"message": "The training run failed. The server's terminal shows the error."}
         found["has_weights"] = exists(out / WEIGHTS)
         with self._lock:
             self._running = ""
@@ -197,7 +179,7 @@ class Training:
 
 def add_routes(app: Flask, training: Training) -> None:
     """Add the routes of the Train tab."""
-    settings = training.settings
+    settings, streams = training.settings, threading.BoundedSemaphore(MAX_STREAMS)
     app.extensions["training"] = training
     app.extensions.setdefault("on_exit", []).append(training.close)
 
@@ -213,8 +195,14 @@ def add_routes(app: Flask, training: Training) -> None:
             return jsonify(error_for_page(error)), 400
 
     def events() -> Response:
+        if not streams.acquire(blocking=False):
+            abort(503, f"training: {MAX_STREAMS} pages already follow training runs. Close one.")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Response(training.events(), mimetype="text/event-stream", headers=headers)
+        stream = training.feed.stream()
+        response = Response(stream, mimetype="text/event-stream", headers=headers)
+        # Unlike the end of the generator, this also runs if no event was ever sent.
+        response.call_on_close(streams.release)
+        return response
 
     def download(name: str) -> Response:
         runs = {run: settings.runs / run / WEIGHTS for run in find_runs(settings.runs)}
