@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import bundled_model
+from models import MnistCNNLight
 from tests.playground import pictures
-from tinygrad_np import Tensor, no_grad
+from tinygrad_np import Tensor, no_grad, train
 from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.data.sources import MNIST
@@ -69,3 +71,19 @@ def test_digits_are_read(mnist_cnn):
 @pytest.mark.parametrize("kind", [pictures.letters, pictures.pairs])
 def test_other_pictures_give_a_warning_or_no_certain_answer(mnist_cnn, kind):
     assert wrongly_certain(mnist_cnn, kind()) == []
+
+
+@pytest.mark.slow
+def test_bundled_model_reads_most_digits_and_warns_about_most_letters():
+    """48 of 50 digits; one thick E gets more than 90% without a warning."""
+    model = MnistCNNLight()
+    model.load_state_dict(train.load(bundled_model.PACKAGE / bundled_model.MODEL))
+    model.eval()
+    made = pictures.digits()
+    found = predict(model, made, 0, 1)
+    right = [digit == one[2] for one, (digit, *_) in zip(made, found, strict=True)]
+    assert sum(right) >= 45
+    certain = [confidence > CERTAIN and not doubts for _, confidence, doubts in found]
+    assert not np.any(certain & ~np.array(right))
+    assert len(wrongly_certain(model, pictures.letters(), mean=0, std=1)) <= 2
+    assert wrongly_certain(model, pictures.pairs(), mean=0, std=1) == []
