@@ -107,8 +107,8 @@ function describe() {
   const [top, bottom] = extent(cells);
   const [left, right] = extent(columnsOf(cells));
   const [down, across] = found.jump;
-  const parts = [`Row ${found.row}, column ${found.column} of ${found.layers.at(-1).name} depends on ` +
-    `${count} of ${height * width} pixels`];
+  const parts = [`Row ${found.row}, column ${found.column} of ${found.layers.at(-1).name} ` +
+    `depends on ${count} of ${height * width} pixels`];
   if (count) {
     parts.push(`: ${bottom - top + 1} × ${right - left + 1}, rows ${top} to ${bottom}, columns ` +
       `${left} to ${right}`);
