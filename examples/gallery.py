@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import shared
-from models import LeNet, MnistCNN, MnistCNNLight, ResNet
+from models import MLP, LeNet, MnistCNN, MnistCNNLight, ResNet
 from tinygrad_np import Tensor, data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.console import run_program
@@ -127,7 +127,7 @@ def expression() -> viz.Drawing:
     return viz.draw(y, backward=True, derivatives=True)
 
 
-class MLP(nn.Module):
+class TanhMLP(nn.Module):
     """Two linear layers with a tanh between them."""
 
     def __init__(self) -> None:
@@ -143,12 +143,12 @@ class MLP(nn.Module):
 
 def mlp_layers() -> viz.Drawing:
     """A multilayer perceptron, with its layers as boxes."""
-    return viz.draw(MLP(), Tensor.ones(32, 4))
+    return viz.draw(TanhMLP(), Tensor.ones(32, 4))
 
 
 def mlp_loss() -> viz.Drawing:
     """Its loss, op by op, with the norm of each gradient as the width of the arrow."""
-    model, generator = MLP(), np.random.default_rng(1)
+    model, generator = TanhMLP(), np.random.default_rng(1)
     features, labels = (
         generator.standard_normal((32, 4), np.float32),
         generator.integers(3, size=32),
@@ -466,6 +466,15 @@ def attention() -> viz.Figure:
     return viz.attention(weights, list(text), list(text))
 
 
+def decision_boundary() -> viz.Figure:
+    """Decision boundary: what a small network has learned about two spirals."""
+    train_set, test_set = data.spirals()
+    model = MLP(np.random.default_rng(0), inputs=2, hidden=(16, 16), classes=2)
+    trainer = train.Trainer(model, optim.Adam(model.named_parameters(), lr=0.02))
+    trainer.fit(data.DataLoader(train_set, batch_size=32, shuffle=True, seed=0), 25)
+    return viz.decision_boundary(model, test_set, "MLP on the test points of the spirals")
+
+
 SECTIONS: dict[str, list[Callable[..., Any]]] = {
     "Graphs": [
         *(expression, mlp_layers, mlp_loss, mnist_cnn, lenet_ops, resnet, resnet_blocks),
@@ -475,7 +484,7 @@ SECTIONS: dict[str, list[Callable[..., Any]]] = {
     "Explorers": [explore_expression, explore_cnn],
     "Data and training": [
         *(dataset, curves, predictions, most_wrong, confusion, calibration),
-        *(histograms, learning_rates, loss_surface),
+        *(histograms, learning_rates, loss_surface, decision_boundary),
     ],
     "Inside a network": [
         *(filters, feature_maps, saliency, occlusion, grad_cam, class_images, attention),

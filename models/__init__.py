@@ -4,10 +4,12 @@ from .digits_cnn import DigitsCNN
 from .fashion_cnn import FashionCNN
 from .lab_cnn import LabCNN
 from .lenet import LeNet
+from .mlp import MLP
 from .mnist_cnn import MnistCNN, MnistCNNLight
 from .resnet import ResNet
 
 __all__ = [
+    "MLP",
     "DigitsCNN",
     "FashionCNN",
     "LabCNN",

@@ -36,6 +36,11 @@ def main():
     print(len(viz.draw(model, images[:1]).source), "characters in the graph drawing")
     if cli.main(["summary", "LeNet"]):
         raise SystemExit("the command line failed")
+    playground = Path(tinygrad_np.__file__).parent / "playground"
+    for name in ("templates/index.html", "static/app.js", "static/style.css"):
+        print((playground / name).stat().st_size, "bytes in the playground's", name)
+    if cli.main(["playground"]) != 1:
+        raise SystemExit("the playground without Flask must say how to install it")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Randomness: manual_seed and explicit generators."""
 
+import threading
+
 import numpy as np
 
 import tinygrad_np
 from models import DigitsCNN, MnistCNNLight
 from tests.tools import rng
-from tinygrad_np import Tensor, data, nn
+from tinygrad_np import Tensor, data, nn, random
+from tinygrad_np.journal import Trial
 
 KINDS = ("normal", "uniform")
 RANDOM = [f"{start}{kind}" for start in ("", "kaiming_", "xavier_") for kind in KINDS]
@@ -73,3 +76,31 @@ def test_numpy_global_state_is_not_used():
     before = state()[1].tolist(), state()[2]
     draw_everything()
     assert (state()[1].tolist(), state()[2]) == before
+
+
+def test_own_default_is_independent_of_other_threads():
+    def disturb():
+        thread = threading.Thread(target=lambda: (tinygrad_np.manual_seed(9), Tensor.rand(3)))
+        thread.start()
+        thread.join()
+
+    tinygrad_np.manual_seed(1)
+    expected = Tensor.rand(4).tolist()
+    after = Tensor.rand(4).tolist()
+    tinygrad_np.manual_seed(2)
+    shared = Tensor.rand(2).tolist()
+    tinygrad_np.manual_seed(2)
+    with random.own_default():
+        tinygrad_np.manual_seed(1)
+        saved = random.state()
+        disturb()
+        assert Tensor.rand(4).tolist() == expected
+        with Trial():
+            Tensor.rand(7)
+        assert Tensor.rand(4).tolist() == after
+        random.restore(saved)
+        assert Tensor.rand(4).tolist() == expected
+    tinygrad_np.manual_seed(2)
+    with random.own_default():
+        Tensor.rand(4)
+    assert Tensor.rand(2).tolist() == shared

@@ -21,8 +21,10 @@ from tinygrad_np.gradcheck import gradcheck
 INTERNAL = {
     "AugmentationTable",
     "Blas",
+    "Corrections",
     "Interrupts",
     "Journal",
+    "Library",
     "Models",
     "Pool",
     "ReceptiveFields",

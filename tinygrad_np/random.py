@@ -1,6 +1,7 @@
 """The default random generator of the package. Random functions also accept a `generator`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,26 @@ def manual_seed(seed: int) -> None:
     >>> import tinygrad_np
     >>> tinygrad_np.manual_seed(0)
     """
-    global _default
-    _default = np.random.default_rng(seed)
+    set_default_generator(np.random.default_rng(seed))
+
+
+@contextmanager
+def own_default() -> Iterator[None]:
+    """Give this thread a default generator of its own inside a `with` block.
+
+    Until the block ends, `manual_seed` and all random numbers drawn on this thread use it, so the
+    block and the other threads do not disturb each other's numbers.
+
+    >>> from tinygrad_np import Tensor
+    >>> with own_default():
+    ...     manual_seed(0)
+    ...     x = Tensor.rand(2)
+    """
+    outer, thread.state.generator = thread.state.generator, np.random.default_rng()
+    try:
+        yield
+    finally:
+        thread.state.generator = outer
 
 
 def resolve(generator: np.random.Generator | None) -> np.random.Generator:
@@ -40,7 +59,7 @@ def resolve(generator: np.random.Generator | None) -> np.random.Generator:
         DtypeError: if `generator` is not a NumPy generator.
     """
     if generator is None:
-        generator = _default
+        generator = default_generator()
     elif not isinstance(generator, np.random.Generator):
         raise DtypeError(
             f"generator: expected a numpy.random.Generator, got {generator!r}. Try "
@@ -54,7 +73,7 @@ def resolve(generator: np.random.Generator | None) -> np.random.Generator:
 
 def state() -> Any:
     """Return the state of the default generator, for `restore`."""
-    return _default.bit_generator.state
+    return default_generator().bit_generator.state
 
 
 def restore(state: Any) -> None:
@@ -81,11 +100,14 @@ def state_schema(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_generator() -> np.random.Generator:
-    """Return the default generator."""
-    return _default
+    """Return the default generator: this thread's own inside `own_default`."""
+    return _default if thread.state.generator is None else thread.state.generator
 
 
 def set_default_generator(generator: np.random.Generator) -> None:
-    """Make `generator` the default generator."""
+    """Make `generator` the default generator, only of this thread inside `own_default`."""
     global _default
-    _default = generator
+    if thread.state.generator is None:
+        _default = generator
+    else:
+        thread.state.generator = generator

@@ -79,11 +79,9 @@ class Playground:
         self._browser = browser
         self._contexts = []
         self.app = create_app(Settings(runs=self.runs))
-        self._server = make_server("127.0.0.1", 0, self.app, threaded=True)
-        self._server.daemon_threads = True  # a stream of events does not keep it alive
-        self.url = f"http://127.0.0.1:{self._server.port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
+        self._port = 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self._port}/"
 
     def open(self, tab="", **options):
         """Open the page at a tab, in a new context with these options."""
@@ -102,6 +100,14 @@ class Playground:
     @property
     def _own(self):
         return self.url, "data:", f"blob:{self.url}"
+
+    def start(self):
+        """Start the server; on the same port, if it was stopped."""
+        self._server = make_server("127.0.0.1", self._port, self.app, threaded=True)
+        self._server.daemon_threads = True  # a stream of events does not keep it alive
+        self._port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
 
     def stop(self):
         """Stop the server; the page gets no answer any more."""

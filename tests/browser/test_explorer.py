@@ -10,6 +10,7 @@ from tests.tools import each
 from tinygrad_np import Tensor, manual_seed, nn, viz
 from tinygrad_np.viz import explorer
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode, ModuleCall
+from tinygrad_np.viz.tracing import trace
 
 pytestmark = pytest.mark.browser
 
@@ -429,3 +430,63 @@ def test_every_control_has_a_name(show, network):
         ).map((one) => one.outerHTML)"""
     )
     assert unnamed == []
+
+
+@pytest.fixture
+def traced():
+    """Return a function that returns the graph of a * sin(b) for some numbers."""
+
+    def trace_product(a, b, op="sin"):
+        a, b = Tensor(a, requires_grad=True), Tensor(b, requires_grad=True)
+        y = a * getattr(b, op)()
+        return trace("test", y, names={"a": a, "b": b}, backward=True, keep=None)
+
+    return trace_product
+
+
+def test_an_update_shows_other_numbers_at_the_same_step(show, tmp_path, traced):
+    path = tmp_path / "graph.html"
+    path.write_text(explorer.page(traced(2.0, 0.5)).text, encoding="utf-8")
+    page = show(path)
+    page.click("#last")
+    page.click("#back")
+    before = caption(page)
+    assert page.evaluate("update", explorer.content(traced(3.0, -1.0)))
+    assert caption(page) == before
+    assert box(page, "a").locator(".value").text_content() == "value3"
+    assert box(page, "mul").locator(".value").text_content() == "value-2.524"  # 3 sin(-1)
+    assert box(page, "b").locator(".grad").text_content() == "grad1.621"  # 3 cos(-1)
+    page.click("#last")
+    assert box(page, "a").locator(".grad").text_content() == "grad-0.8415"
+
+
+def test_an_update_with_another_structure_changes_nothing(show, tmp_path, traced):
+    path = tmp_path / "graph.html"
+    path.write_text(explorer.page(traced(2.0, 0.5)).text, encoding="utf-8")
+    page = show(path)
+    assert page.evaluate("update", explorer.content(traced(3.0, -1.0, "cos"))) is False
+    assert box(page, "a").locator(".value").text_content() == "value2"
+
+
+def test_the_hash_of_the_address_sets_the_step_and_hides_the_title(show, expression):
+    page = show(expression[0])
+    assert page.is_visible("h1")
+    for name, words in [("step=1", "Forward, mul"), ("end", "End: "), ("step=99", "End: ")]:
+        page.evaluate("name => location.hash = name", name)
+        page.locator("#caption", has_text=words).wait_for()
+    page.evaluate("location.hash = 'embedded&step=0'")
+    page.locator("#caption", has_text="Start:").wait_for()
+    assert page.is_hidden("h1")
+    assert page.is_hidden("#query")
+    assert page.is_visible("#step")
+
+
+def test_the_legend_lists_what_an_expression_contains(show, expression):
+    shown = show(expression[0]).locator("#legend li:visible").all_inner_texts()
+    assert shown == ["input", "op or module", "output", "constant", "backward pass"]
+
+
+def test_the_legend_lists_what_a_network_contains(show, network):
+    shown = show(network[0]).locator("#legend li:visible").all_inner_texts()
+    assert shown[:2] == ["input", "parameter"]
+    assert shown[-1].startswith("−")  # the colors of heat maps

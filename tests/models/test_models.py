@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import models
-from models import DigitsCNN, LabCNN, MnistCNN, MnistCNNLight
+from models import MLP, DigitsCNN, LabCNN, MnistCNN, MnistCNNLight
 from tests.nn.tools import assert_same
 from tests.tools import each, rng
-from tinygrad_np import Tensor, optim
+from tinygrad_np import Tensor, nn, optim
 from tinygrad_np.errors import ArgumentError
 
 PARAMETERS = {
@@ -19,6 +19,7 @@ PARAMETERS = {
     "FashionCNN": 1_630_282,
     "LabCNN": 402_986,
     "LeNet": 61_750,
+    "MLP": 101_770,
     "MnistCNN": 421_642,
     "MnistCNNLight": 26_698,
     "ResNet": 77_754,
@@ -41,7 +42,7 @@ def size_of(model):
 
 
 def test_every_model_is_covered():
-    assert sorted(PARAMETERS) == models.__all__
+    assert sorted(PARAMETERS) == sorted(models.__all__)
 
 
 @NAMES
@@ -86,6 +87,33 @@ def test_lab_cnn_options_set_channels_and_blocks():
         LabCNN(blocks=3)
 
 
+def test_mlp_takes_points_and_any_number_of_layers():
+    model = MLP(rng(), inputs=2, hidden=[16, 8], classes=3)
+    sizes = [layer.weight.shape for layer in model.modules() if isinstance(layer, nn.Linear)]
+    assert sizes == [(16, 2), (8, 16), (3, 8)]
+    assert model(Tensor.zeros(5, 2, 1, 1)).shape == (5, 3)
+    assert size_of(MLP(hidden=())) == 7850
+    names = [name for name, _ in model.named_parameters()]
+    assert names == [f"layers.{n}.{kind}" for n in (1, 3, 5) for kind in ("weight", "bias")]
+
+
+@each(
+    ("options", "message"),
+    [
+        ({"inputs": 0}, "MLP: expected `inputs` to be an integer >= 1, got 0"),
+        ({"hidden": [4, 0]}, "MLP: expected `hidden` to be an integer >= 1, got 0"),
+        (
+            {"hidden": 16},
+            r"MLP: expected `hidden` to be a list of sizes such as \[16, 16\], got 16",
+        ),
+        ({"classes": 2.5}, "MLP: expected `classes` to be an integer >= 1, got 2.5"),
+    ],
+)
+def test_mlp_checks_its_sizes(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        MLP(**options)
+
+
 def test_models_contain_no_backward_code():
     """No identifier in the models refers to gradients."""
     files = sorted(Path(models.__file__).parent.glob("*.py"))
@@ -103,7 +131,7 @@ def is_drawn_with(weights, deviation):
     return abs(weights.std() - deviation) < spread and abs(weights.mean()) < 2 * spread
 
 
-@pytest.mark.parametrize("name", ["LeNet", "DigitsCNN"])
+@pytest.mark.parametrize("name", ["LeNet", "DigitsCNN", "MLP"])
 def test_weights_are_he_normal(name):
     """Weights are normal with variance 2 / fan_in, and biases are 0."""
     model, *_ = made(name)

@@ -110,6 +110,15 @@ class Block(torch.nn.Module):
         return torch.relu(self.gate(out) + self.around(x))
 
 
+def mlp():
+    """Return MLP with two hidden layers."""
+    inner = torch.nn.Sequential(
+        torch.nn.Flatten(),
+        *(Linear(784, 32), torch.nn.ReLU(), Linear(32, 16), torch.nn.ReLU(), Linear(16, 10)),
+    )
+    return torch.nn.Sequential(collections.OrderedDict(layers=inner))
+
+
 class ResNet(torch.nn.Module):
     """ResNet."""
 
@@ -150,6 +159,7 @@ PAIRS = {
             two_convolutions(32, 64), (3136, 512, 10), norms=True, relu=False, dropout=True
         ),
     ),
+    "MLP": (lambda g: models.MLP(g, hidden=(32, 16)), mlp),
     "ResNet": (lambda g: models.ResNet(generator=g), lambda: ResNet(False)),
     "ResNet with squeeze-excitation": (
         lambda g: models.ResNet(g, squeeze_excitation=True),

@@ -9,7 +9,7 @@ import pytest
 from tinygrad_np import random, train
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import make_model
-from tinygrad_np.errors import ArgumentError, DataError, ShapeError
+from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.playground.library import BUNDLED, Library
 
 
@@ -87,6 +87,15 @@ def test_broken_runs_are_left_out_with_the_reason(library, tmp_path):
     assert reasons["started"].endswith("started has no weights yet.")
 
 
+def test_runs_on_points_are_not_listed(library, tmp_path):
+    options = {"inputs": 2, "hidden": [4], "classes": 2}
+    make_run(tmp_path / "runs" / "moons", model="MLP", model_options=options, data="moons")
+    choices, reasons = library.choices()
+    assert ([choice.name for choice in choices], reasons) == ([BUNDLED], {})
+    with pytest.raises(ArgumentError, match="expected a model of images, got one trained on moons"):
+        library.load("run/moons")
+
+
 def test_a_missing_directory_of_runs_or_a_file_in_its_place_lists_the_bundled_model(tmp_path):
     (tmp_path / "file").write_text("")
     for runs in (tmp_path / "missing", tmp_path / "file"):
@@ -144,7 +153,7 @@ def test_models_that_cannot_be_used_are_refused(library, tmp_path):
     weights = run / "model.safetensors"
     good = train.load(weights)
     for state, error, words in (
-        ({"fc.weight": np.zeros((2, 2), np.float32)}, ShapeError, "does not match the model"),
+        ({"fc.weight": np.zeros((2, 2), np.float32)}, DataError, "does not match the model"),
         (good | {"fc.bias": np.full(10, np.nan, np.float32)}, DataError, "training diverged"),
     ):
         train.save(weights, state)

@@ -32,7 +32,7 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
     config, model = load_run(run, model_spec)
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
-    sets = make_sets(config)
+    sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
@@ -41,11 +41,12 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
         )
     logits = train.predict(model, DataLoader(dataset, 500))
     labels, classes = dataset.labels, dataset.classes
-    print(f"{config.model_name} on the {part} set of {dataset.name} ({len(dataset)} images)")
-    print(
-        f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}, ", end=""
-    )
-    print(f"top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}\n")
+    size = f"{len(dataset)} {config.sample_noun}"
+    print(f"{config.model_name} on the {part} set of {dataset.name} ({size})")
+    line = f"loss {_loss(logits, labels):.4f}, accuracy {train.accuracy(logits, labels):.2%}"
+    if logits.shape[1] > 3:
+        line += f", top-3 accuracy {train.top_k_accuracy(logits, labels, 3):.2%}"
+    print(f"{line}\n")
     predicted = logits.argmax(axis=1)
     print(train.classification_report(predicted, labels, len(classes), classes))
     print(f"\n{train.calibration(logits, labels)}")
@@ -64,8 +65,8 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     config, model = load_run(run, model_spec)
     if config.data not in ("mnist", "digits"):
         raise ArgumentError(
-            f"predict: expected a model for digits, got {run}, a {config.model_name} trained on "
-            f"{config.data}. Try one trained with --data mnist."
+            f"predict: expected a model for digits, got {run} ({config.model_name}, trained "
+            f"on {config.data}). Try one trained with --data mnist."
         )
     side = image_shape(config)[-1]
     images, shapes, notes = {}, {}, []
@@ -160,8 +161,9 @@ def check_gradients(config: RunConfig) -> None:
         module.training = not isinstance(module, nn.Dropout)  # dropout would change the function
     generator = np.random.default_rng(config.seed)
     images = Tensor(generator.standard_normal((4, *image_shape(config))))
-    labels = generator.integers(0, 10, 4)
-    model(images).cross_entropy(labels).backward()
+    logits = model(images)
+    labels = generator.integers(0, logits.shape[1], 4)
+    logits.cross_entropy(labels).backward()
     unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     if unused:
         raise ArgumentError(

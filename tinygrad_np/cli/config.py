@@ -25,7 +25,8 @@ LEARNING_RATES = {
     "adadelta": 1.0,
     "lamb": 0.01,
 }
-DATA = ("mnist", "fashion-mnist", "digits")
+POINTS = ("moons", "spirals")
+DATA = ("mnist", "fashion-mnist", "digits", *POINTS)
 SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 
 # Title and description of each group of flags in the help, by the field that starts the group.
@@ -90,9 +91,21 @@ class RunConfig:
             "metavar": "JSON",
         },
     )
+    weights: str | None = setting(
+        None,
+        "start from the weights of this run (a directory or a weights file in it) instead of "
+        "random ones",
+        metavar="RUN",
+    )
     data: str = setting("mnist", "dataset", choices=DATA)
     data_dir: str | None = setting(
         None, "directory that contains mnist/ or fashion-mnist/", metavar="DIR"
+    )
+    corrections: str | None = setting(
+        None,
+        "add the 28x28 images in this safetensors file to the training set, in up to 100 copies, "
+        "so that they make up about a tenth of it",
+        metavar="FILE",
     )
     train_samples: int | None = setting(None, "use only the first N training images", least=1)
     test_samples: int | None = setting(None, "use only the first N test images", least=1)
@@ -103,7 +116,9 @@ class RunConfig:
         most=0.9,
         metavar="FRACTION",
     )
-    standardise: bool = setting(True, "normalize pixels to mean 0, std 1; no effect on digits")
+    standardise: bool = setting(
+        True, "normalize the pixels of mnist and fashion-mnist to mean 0, std 1"
+    )
     epochs: int = setting(3, "number of epochs", least=1)
     steps: int | None = setting(None, "stop after N steps; overrides --epochs", least=1)
     batch_size: int = setting(64, "batch size", least=1)
@@ -183,6 +198,8 @@ class RunConfig:
             raise ArgumentError(
                 f"--model DigitsCNN: expected --data digits (8x8 images), got --data {self.data}."
             )
+        if self.data in POINTS:
+            self._check_points()
         validates = self.schedule == "plateau" or (
             self.patience is not None and self.monitor.startswith("validation_")
         )
@@ -197,6 +214,39 @@ class RunConfig:
             raise ArgumentError(
                 f"--warmup: expected 0 with --schedule {self.schedule}, got {self.warmup}."
             )
+
+    def _check_points(self) -> None:
+        if self.model == "MLP":
+            sizes = {name: self.model_options.get(name) for name in ("inputs", "classes")}
+            if sizes != {"inputs": 2, "classes": 2}:
+                options = json.dumps({"inputs": 2, "hidden": [16, 16], "classes": 2})
+                raise ArgumentError(
+                    f"--model MLP: expected 2 inputs and 2 classes for --data {self.data}, got "
+                    f"--model-options {quote(json.dumps(self.model_options))}. Try "
+                    f"--model-options '{options}'."
+                )
+        elif self.model in built_in_models():
+            raise ArgumentError(
+                f"--data {self.data}: expected --model MLP or your own model for points in the "
+                f"plane, got --model {self.model}, which is made for images."
+            )
+        if self.corrections:
+            raise ArgumentError(
+                f"--corrections: expected no images with --data {self.data}, whose samples are "
+                f"points, got {self.corrections}."
+            )
+        names = [one.name for one in fields(self)]
+        for name in names[names.index("shift") : names.index("patience")]:
+            if value := getattr(self, name):
+                raise ArgumentError(
+                    f"{flag(name)}: expected no augmentation with --data {self.data}, whose "
+                    f"samples are points, got {value}."
+                )
+
+    @property
+    def sample_noun(self) -> str:
+        """What messages call the samples of the data: "images" or "points"."""
+        return "points" if self.data in POINTS else "images"
 
     @property
     def learning_rate(self) -> float:

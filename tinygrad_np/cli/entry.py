@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.cli import commands
-from tinygrad_np.cli.arguments import Parser, json_object, path
+from tinygrad_np.cli.arguments import Parser, json_object, natural, path
 from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
 from tinygrad_np.cli.folders import run_folder
-from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models
-from tinygrad_np.cli.training import advise_longer_run, run_training
+from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models, model_class
+from tinygrad_np.cli.training import config_to_resume, run_training
 from tinygrad_np.console import run_program
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.runtime.info import show_config
 from tinygrad_np.viz.dot import COLORS
 from tinygrad_np.viz.folding import LEVELS
@@ -79,6 +79,8 @@ def _parser() -> Parser:
             add, "gradcheck", "compare a model's gradients with central differences", _gradcheck
         )
     )
+    text = "draw digits, train and explore models in a web page"
+    _playground_flags(_command(add, "playground", text, _playground))
     _command(add, "config", "print versions, BLAS and thread counts", lambda args: show_config())
     return parser
 
@@ -138,6 +140,20 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
     add("--no-figures", action="store_true", help="do not write figures")
 
 
+def _playground_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    text = "address to listen on (default: %(default)s, which only this machine can reach)"
+    add("--host", default="127.0.0.1", metavar="HOST", help=text)
+    text = "port to listen on; 0 takes a free one (default: %(default)s)"
+    add("--port", type=natural, default=8000, metavar="PORT", help=text)
+    text = "directory of the runs (default: %(default)s)"
+    add("--runs", type=path, default=Path("runs"), metavar="DIR", help=text)
+    text = "directory that contains mnist/ or fashion-mnist/"
+    add("--data-dir", metavar="DIR", help=text)
+    text = f"offer your own model class to train: {FORMS}; can be repeated"
+    add("--model", action="append", default=[], dest="models", metavar="NAME", help=text)
+
+
 def _train(args: _Arguments) -> int:
     own = ("run", "config", "resume", "out", "overwrite", "no_figures")
     given = {name: value for name, value in vars(args).items() if name not in own}
@@ -147,8 +163,10 @@ def _train(args: _Arguments) -> int:
         return run_training(config, args.resume, resume=True, figures=figures)
     read = RunConfig.read
     config = read(args.config, given) if args.config else RunConfig().with_changes(given)
-    # An absolute path: the run must also load from another working directory.
-    config = config.with_changes({"model": absolute_spec(config.model)})
+    # Absolute paths: the run must also load from another working directory.
+    paths = {name: getattr(config, name) for name in ("weights", "corrections")}
+    absolute = {name: str(Path(value).resolve()) for name, value in paths.items() if value}
+    config = config.with_changes({"model": absolute_spec(config.model), **absolute})
     default = Path("runs") / f"{config.model_name}-{config.data}"
     with run_folder(args.out, default, overwrite=args.overwrite) as out:
         return run_training(config, out, resume=False, figures=figures)
@@ -169,14 +187,7 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
         )
     if "model" in given:
         given["model"] = absolute_spec(given["model"])
-    config = RunConfig.read(args.resume / "config.json")
-    epochs = given.get("epochs", config.epochs)
-    if epochs != config.epochs and config.fixes_length:
-        raise ArgumentError(
-            f"--resume with --epochs {epochs}: a run with {config.fixes_length} cannot be extended."
-            f" {advise_longer_run(args.resume)}"
-        )
-    return config.with_changes(given)
+    return config_to_resume(args.resume, given)
 
 
 def _evaluate(args: _Arguments) -> None:
@@ -205,3 +216,20 @@ def _graph(args: _Arguments) -> int:
 
 def _gradcheck(args: _Arguments) -> None:
     commands.check_gradients(_model_config(args))
+
+
+def _playground(args: _Arguments) -> None:
+    try:
+        import flask  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            "playground: Flask is not installed. Install it with "
+            'python -m pip install "tinygrad_np[playground]".'
+        ) from error
+    from tinygrad_np.playground.server import serve
+    from tinygrad_np.playground.settings import Settings
+
+    for spec in args.models:
+        model_class(spec)
+    models = tuple(map(absolute_spec, args.models))
+    serve(Settings(args.runs, args.data_dir, models), args.host, args.port)

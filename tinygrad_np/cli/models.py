@@ -25,13 +25,13 @@ _NOT_THEIRS = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).pare
 
 @functools.cache
 def built_in_models() -> dict[str, type[nn.Module]]:
-    """Return the classes in models/, by name.
+    """Return the classes in models/ by name, in alphabetical order.
 
     They are loaded by path, from the directory next to the package (in a checkout and in an
     installation), so a `models.py` in the working directory cannot shadow them.
     """
     module = _load_file(_PACKAGE, _FOLDER / "__init__.py")
-    return {name: getattr(module, name) for name in module.__all__}
+    return {name: getattr(module, name) for name in sorted(module.__all__, key=str.lower)}
 
 
 def is_spec(text: str) -> bool:

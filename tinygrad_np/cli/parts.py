@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import data, nn, optim
-from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.config import POINTS, RunConfig
+from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corrections
 from tinygrad_np.cli.models import built_in_models, describe_error, model_class
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError
@@ -39,12 +40,16 @@ class Sets:
         validation: images held out from the training set.
         test: test set.
         found: numbers of training and test images available before any selection.
+        corrections: `images` and `labels` that were added to the training set, if any.
+        copies: how often each of them was added.
     """
 
     train: Dataset
     validation: Dataset | None
     test: Dataset
     found: tuple[int, int]
+    corrections: dict[str, Array] | None = None
+    copies: int = 0
 
 
 def make_sets(config: RunConfig) -> Sets:
@@ -52,22 +57,29 @@ def make_sets(config: RunConfig) -> Sets:
 
     Raises:
         DataNotFoundError: if the files are missing; the message lists the places searched.
+        DataError: if the corrections cannot be read.
         ArgumentError: if more samples are requested than there are.
     """
     if config.data == "digits":
         train_set, test_set = data.digits(size=image_shape(config)[-1])
+    elif config.data in POINTS:
+        train_set, test_set = data.moons() if config.data == "moons" else data.spirals()
     else:
         find = data.mnist if config.data == "mnist" else data.fashion_mnist
         train_set, test_set = find(config.data_dir)
     if not config.standardise:
         train_set, test_set = (replace(one, mean=0.0, std=1.0) for one in (train_set, test_set))
     found = len(train_set), len(test_set)
-    train_set = _part(train_set, config.train_samples, "--train-samples")
-    test_set = _part(test_set, config.test_samples, "--test-samples")
-    if not config.validation:
-        return Sets(train_set, None, test_set, found)
-    rest, held_out = train_set.split(config.validation, seed=config.seed)
-    return Sets(rest, held_out, test_set, found)
+    train_set = _part(train_set, config.train_samples, "--train-samples", config.sample_noun)
+    test_set = _part(test_set, config.test_samples, "--test-samples", config.sample_noun)
+    held_out, corrections, copies = None, None, 0
+    if config.validation:
+        train_set, held_out = train_set.split(config.validation, seed=config.seed)
+    if config.corrections:
+        corrections = read_corrections(config.corrections, len(train_set.classes))
+        copies = count_copies(len(corrections["labels"]), len(train_set))
+        train_set = add_corrections(train_set, corrections, copies)
+    return Sets(train_set, held_out, test_set, found, corrections, copies)
 
 
 def image_shape(config: RunConfig) -> tuple[int, int, int]:
@@ -76,8 +88,14 @@ def image_shape(config: RunConfig) -> tuple[int, int, int]:
     It is the shape of the dataset's images, but the 8x8 digits are enlarged to 28x28 for the
     built-in models other than DigitsCNN.
     """
-    is_small = config.model == "DigitsCNN" or config.model not in built_in_models()
-    return (1, 8, 8) if config.data == "digits" and is_small else (1, 28, 28)
+    return _image_shape(config.model, config.data)
+
+
+def _image_shape(model: str, source: str) -> tuple[int, int, int]:
+    if source in POINTS:
+        return 2, 1, 1
+    is_small = model == "DigitsCNN" or model not in built_in_models()
+    return (1, 8, 8) if source == "digits" and is_small else (1, 28, 28)
 
 
 def make_like(config: RunConfig, images: Array) -> Dataset:
@@ -91,10 +109,10 @@ def make_like(config: RunConfig, images: Array) -> Dataset:
     return Dataset(images, labels, source.classes, scale=255.0, mean=mean, std=std)
 
 
-def _part(dataset: Dataset, count: int | None, flag: str) -> Dataset:
+def _part(dataset: Dataset, count: int | None, flag: str, noun: str) -> Dataset:
     if count is not None and count > len(dataset):
         raise ArgumentError(
-            f"{flag}: expected at most {len(dataset)}, the number of images in {dataset.name}, got "
+            f"{flag}: expected at most {len(dataset)}, the number of {noun} in {dataset.name}, got "
             f"{count}."
         )
     return dataset.first(count)
@@ -140,10 +158,12 @@ def check_images(model: nn.Module, config: RunConfig) -> None:
     error = _failure(model, image_shape(config))
     if error is None:
         return
-    size, remedy = "x".join(map(str, image_shape(config))), ""
-    other = replace(config, data="mnist" if config.data == "digits" else "digits")
-    if image_shape(other) != image_shape(config) and not _failure(model, image_shape(other)):
-        remedy = f" Try --data {other.data}."
+    shape = image_shape(config)
+    size, remedy = "x".join(map(str, shape)), ""
+    for other in ("mnist", "digits", "moons"):
+        other_shape = _image_shape(config.model, other)
+        if other_shape != shape and not _failure(model, other_shape):
+            remedy = f" Try --data {other}."
     raise ArgumentError(
         f"{config.model}: expected a model for images of shape {size} (--data {config.data}), got "
         f"one that fails.{remedy} The error is {describe_error(error)}."

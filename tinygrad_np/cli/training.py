@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,22 @@ from tinygrad_np.cli.parts import (
 )
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError
-from tinygrad_np.files import check_no_folder, make_folder, read_json, remove, write_bytes
+from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError, ShapeError
+from tinygrad_np.files import (
+    check_no_folder,
+    exists,
+    is_folder,
+    make_folder,
+    read_json,
+    remove,
+    write_bytes,
+)
 from tinygrad_np.runtime.info import get_num_threads
 from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"
 SNAPSHOT = "training.safetensors"
+CORRECTIONS = "corrections.safetensors"
 _RESULTS = ("metrics.json", "history.json", "history.csv")
 # Without graph.svg, which needs Graphviz.
 _FIGURES = [name for name in viz.REPORT_FILES if name != "graph.svg"]
@@ -54,34 +64,58 @@ class _Begin(train.Callback):
 
     turn = 2
 
-    def __init__(self, config: RunConfig, out: Path) -> None:
+    def __init__(self, config: RunConfig, sets: Sets, out: Path) -> None:
         self.config = config
+        self.sets = sets
         self.out = out
 
     def on_fit_start(self, state: train.State) -> None:
         if state.epoch == 0:
-            for name in (WEIGHTS, *_RESULTS, *viz.REPORT_FILES):
+            for name in (WEIGHTS, CORRECTIONS, *_RESULTS, *viz.REPORT_FILES):
                 remove(self.out / name)
+            if self.sets.corrections is not None:
+                train.save(self.out / CORRECTIONS, self.sets.corrections)
         self.config.write(self.out / "config.json")
 
 
-def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -> int:
+def run_training(
+    config: RunConfig,
+    out: Path,
+    *,
+    resume: bool,
+    figures: bool,
+    callbacks: Sequence[train.Callback] = (),
+) -> int:
     """Train according to the config and write all results to `out`.
+
+    Args:
+        config: settings of the run; `make_sets` returns the datasets that they stand for.
+        out: run directory.
+        resume: continue the run in `out`.
+        figures: draw figures of the results.
+        callbacks: callbacks that watch or steer the run. They must not have a state, so that the
+            run can be resumed without them. A KeyboardInterrupt raised in `on_batch_end` has the
+            effect of Ctrl-C, in any thread.
 
     Returns:
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
         inf or nan, 130 after Ctrl-C. In each case, the results so far are written.
     """
-    files = (WEIGHTS, *_RESULTS, *viz.REPORT_FILES, "config.json", "steps.csv")
+    files = (WEIGHTS, CORRECTIONS, *_RESULTS, *viz.REPORT_FILES, "config.json", "steps.csv")
     check_no_folder(*(out / name for name in files))
     start = time.perf_counter()
-    sets = make_sets(config)
+    # The run's own copy of the corrections: more may have been saved since it started.
+    has_copy = resume and config.corrections is not None
+    copy = {"corrections": str(out / CORRECTIONS)} if has_copy else {}
+    sets = make_sets(config.with_changes(copy))
     seconds = {"loading": time.perf_counter() - start}
-    _report_sets(sets, seconds["loading"])
+    _report_sets(config, sets, seconds["loading"])
     model = make_model(config.model, config.model_options, config.seed)
     check_images(model, config)
+    if config.weights is not None and not resume:
+        load_weights(model, Path(config.weights))
     loader = make_loader(config, sets.train)
-    trainer, epochs = _trainer(config, model, loader, sets, out)
+    trainer, epochs = _trainer(config, model, loader, sets, out, callbacks)
     done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
     make_folder(out, "--out")  # also deletes what a killed run has left
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -101,6 +135,44 @@ def run_training(config: RunConfig, out: Path, *, resume: bool, figures: bool) -
         return _finish(config, out, trainer, sets.test, found, figures=figures)
     except KeyboardInterrupt:
         return _report_interrupt(out)
+
+
+def find_weights(run: Path) -> Path:
+    """Return the weights file of a run.
+
+    Args:
+        run: run directory, which means its model.safetensors, or a weights file in one.
+
+    Raises:
+        DataError: if the file does not exist; the message says whether the run is unfinished.
+    """
+    path = run / WEIGHTS if is_folder(run) else run
+    if exists(path):
+        return path
+    if exists(run / SNAPSHOT):
+        raise DataError(
+            f"{run}: the run is not finished, so there is no {WEIGHTS}. Resume it with "
+            f"`python -m tinygrad_np train --resume {run}`, or pass a weights file in it, such "
+            f"as {run / 'last.safetensors'}."
+        )
+    raise DataError(
+        f"{path}: file not found. Expected a run directory made by `python -m tinygrad_np "
+        "train`, or a weights file in one."
+    )
+
+
+def load_weights(model: nn.Module, run: Path) -> None:
+    """Load the weights of a run into a model; `run` is as in `find_weights`.
+
+    Raises:
+        DataError: if the file is missing or damaged, or does not fit the model.
+    """
+    path = find_weights(run)
+    state = train.load(path)
+    try:
+        model.load_state_dict(state)
+    except ShapeError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _finish(
@@ -141,11 +213,16 @@ def _finish(
     write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
     if figures and logits is not None:
         _draw(out, model, test_set, logits, history)
-    return _close(found, out)
+    return _close(config, found, out)
 
 
 def _trainer(
-    config: RunConfig, model: nn.Module, loader: DataLoader, sets: Sets, out: Path
+    config: RunConfig,
+    model: nn.Module,
+    loader: DataLoader,
+    sets: Sets,
+    out: Path,
+    extra: Sequence[train.Callback] = (),
 ) -> tuple[train.Trainer, int]:
     """Return the trainer of a run and the number of epochs."""
     steps = config.steps or config.epochs * len(loader)
@@ -164,7 +241,7 @@ def _trainer(
         train.Checkpoint(out, monitor, config.checkpoint_every, overwrite=True),
         train.Progress(),
         train.StepLog(out / "steps.csv"),
-        _Begin(config, out),
+        _Begin(config, sets, out),
     ]
     if config.tensorboard:
         callbacks.append(train.TensorBoard(out / "tensorboard"))
@@ -176,7 +253,7 @@ def _trainer(
         schedule_per=per,
         clip_norm=config.clip_norm,
         clip_value=config.clip_value,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *extra],  # a step that an extra one interrupts is logged
     )
     return trainer, epochs
 
@@ -208,7 +285,7 @@ def _load(
             result = f"has completed all {config.steps} steps"
         if has_stopped:
             result = f"is complete, stopped by --patience after epoch {done}"
-        advice = advise_longer_run(out) if config.fixes_length else "Try a higher --epochs."
+        advice = _advise_longer_run(out) if config.fixes_length else "Try a higher --epochs."
         raise ArgumentError(f"--resume {out}: the run {result}. {advice}")
     for one in stopping:
         one.on_fit_end(trainer.state)  # restores the best weights
@@ -226,7 +303,25 @@ def _has_results(out: Path, epochs: int, *, figures: bool) -> bool:
     return is_current and all((out / name).exists() for name in names)
 
 
-def advise_longer_run(out: Path) -> str:
+def config_to_resume(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
+    """Return the config of the run in `folder`, with some fields changed.
+
+    Raises:
+        DataError: if its config.json cannot be read.
+        ArgumentError: if the number of epochs is changed although other settings fix the length of
+            the run, or a value is invalid.
+    """
+    config = RunConfig.read(folder / "config.json")
+    epochs = changes.get("epochs", config.epochs)
+    if epochs != config.epochs and config.fixes_length:
+        raise ArgumentError(
+            f"--resume with --epochs {epochs}: a run with {config.fixes_length} cannot be extended."
+            f" {_advise_longer_run(folder)}"
+        )
+    return config.with_changes(changes)
+
+
+def _advise_longer_run(out: Path) -> str:
     """Say how to train longer if the run in `out` cannot be extended."""
     return (
         f"To train longer, start a new run with --config {out}/config.json and a higher --epochs; "
@@ -238,14 +333,21 @@ def _evaluation(dataset: Dataset | None) -> DataLoader | None:
     return None if dataset is None else DataLoader(dataset, _EVALUATED_AT_ONCE)
 
 
-def _report_sets(sets: Sets, seconds: float) -> None:
-    shape = "x".join(map(str, sets.train.images.shape[1:]))
+def _report_sets(config: RunConfig, sets: Sets, seconds: float) -> None:
+    samples = config.sample_noun
+    if samples == "images":
+        samples += " of " + "x".join(map(str, sets.train.images.shape[1:]))
     held_out = f", {len(sets.validation)} validation" if sets.validation else ""
     show(
-        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test images "
-        f"of {shape} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
-        f"{sets.found[1]} images from {sets.train.origin}, loaded in {seconds:.2f} s"
+        f"{sets.train.name}: {len(sets.train)} training{held_out} and {len(sets.test)} test "
+        f"{samples} in {len(sets.train.classes)} classes, out of {sets.found[0]} + "
+        f"{sets.found[1]} {config.sample_noun} from {sets.train.origin}, loaded in {seconds:.2f} s"
     )
+    if sets.corrections is not None:
+        show(
+            f"the training images include {sets.copies} copies of each of the "
+            f"{len(sets.corrections['labels'])} corrections in {config.corrections}"
+        )
 
 
 def _draw(
@@ -258,13 +360,14 @@ def _draw(
         show(f"warning: the graph was not drawn: {reason}", sys.stderr)
 
 
-def _close(found: dict[str, Any], out: Path) -> int:
+def _close(config: RunConfig, found: dict[str, Any], out: Path) -> int:
     """Print the closing line and return the exit status."""
     seconds, epochs = found["seconds"]["training"], found["epochs"] - found["resumed_after"]
     mean = f" ({seconds / epochs:.1f} s per epoch)" if epochs else ""
     result = f"stopped after {found['epochs']} epochs"
     if found["test_accuracy"] is not None:
-        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} images"
+        result = f"test accuracy {found['test_accuracy']:.2%} on {found['test_samples']} "
+        result += config.sample_noun
     show(
         f"{found['model']} on {found['dataset']}: {result}, {seconds:.1f} s{mean}, files in {out}/"
     )

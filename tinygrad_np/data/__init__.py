@@ -4,6 +4,7 @@ from tinygrad_np.data.augment import Augmentation
 from tinygrad_np.data.dataset import DataLoader, Dataset
 from tinygrad_np.data.idx import read_idx
 from tinygrad_np.data.photo import load_digit
+from tinygrad_np.data.points import moons, spirals
 from tinygrad_np.data.sources import digits, fashion_mnist, mnist
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "fashion_mnist",
     "load_digit",
     "mnist",
+    "moons",
     "read_idx",
+    "spirals",
 ]

@@ -247,9 +247,22 @@ def load(
         tried.append(f"{origin}: {missing} is not in {given} or {Path(given) / source.folder}")
     own = os.environ.get("TINYGRAD_NP_MIRROR")
     mirrors = ([f"{own.rstrip('/')}/{source.folder}/"] if own else []) + list(source.mirrors)
-    cache = Path(pooch.os_cache("tinygrad_np")) / source.folder
+    cache = _cache(source)
     paths = [_fetch(source, file, cache, mirrors, tried, limits) for file in source.files]
     return _datasets(source, paths)
+
+
+def is_here(source: Source, data_dir: str | Path | None = None) -> bool:
+    """Return whether `load` finds the files of `source` on this machine, without a download."""
+    for given in (data_dir, os.environ.get("TINYGRAD_NP_DATA")):
+        with suppress(RuntimeError):  # `~name` of an unknown user
+            if given and _find_files(source, Path(given).expanduser())[0]:
+                return True
+    return all((_cache(source) / file.name).is_file() for file in source.files)
+
+
+def _cache(source: Source) -> Path:
+    return Path(pooch.os_cache("tinygrad_np")) / source.folder
 
 
 def _find_files(source: Source, folder: Path) -> tuple[list[Path], str]:

@@ -23,8 +23,8 @@ from tinygrad_np.runtime.state import no_grad
 BUNDLED = "bundled"
 """Name of the bundled model; a run has the name run/NAME."""
 
-_WEIGHTS = Path(__file__).with_name("bundled.safetensors")
-_CONFIG = RunConfig(model="MnistCNNLight", data="digits")
+BUNDLED_WEIGHTS = Path(__file__).with_name("bundled.safetensors")
+BUNDLED_CONFIG = RunConfig(model="MnistCNNLight", data="digits")
 _UNFINISHED = "last.safetensors"
 _CLASSES = {"mnist": DIGITS, "digits": DIGITS, "fashion-mnist": CLOTHES}
 _MAX_LOADED = 4
@@ -57,7 +57,7 @@ class Choice:
         return _CLASSES[self.config.data]
 
 
-_BUNDLED_CHOICE = Choice(BUNDLED, "Bundled model", _CONFIG, "")
+_BUNDLED_CHOICE = Choice(BUNDLED, "Bundled model", BUNDLED_CONFIG, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ class Library:
         bundled: the weights of the bundled model.
     """
 
-    def __init__(self, runs: Path, bundled: Path = _WEIGHTS) -> None:
+    def __init__(self, runs: Path, bundled: Path = BUNDLED_WEIGHTS) -> None:
         self._runs = runs
         self._bundled = bundled
         self._loaded: OrderedDict[str, tuple[object, Loaded]] = OrderedDict()
@@ -183,7 +183,7 @@ def _load(run: Path | None, weights: Path) -> Loaded:
     generator = random.default_generator()
     try:
         if run is None:
-            config, model = _CONFIG, make_model(_CONFIG.model, {})
+            config, model = BUNDLED_CONFIG, make_model(BUNDLED_CONFIG.model, {})
             model.load_state_dict(train.load(weights))
         else:
             config, model = load_run(weights)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class ThreadState:
-    """State of one thread: recording mode, current module call, observers, journal."""
+    """State of one thread: recording mode, module call, observers, journal, generator."""
 
     recording: bool = True
     outer_modes: list[bool] = field(default_factory=list)
@@ -22,6 +22,8 @@ class ThreadState:
     observers: list[object] = field(default_factory=list)
     journal: Any = None
     """The innermost `tinygrad_np.journal.Journal` entered, if any."""
+    generator: Any = None
+    """The default generator inside `tinygrad_np.random.own_default`; None for the shared one."""
 
 
 class _Thread(threading.local):

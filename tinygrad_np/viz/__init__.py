@@ -10,6 +10,7 @@ from tinygrad_np.viz.attribution import (
     saliency,
     saliency_map,
 )
+from tinygrad_np.viz.boundary import decision_boundary, decision_grid
 from tinygrad_np.viz.drawing import Drawing, draw, render
 from tinygrad_np.viz.explorer import explore
 from tinygrad_np.viz.figure import Figure, save
@@ -52,6 +53,8 @@ __all__ = [
     "class_images",
     "confusion",
     "curves",
+    "decision_boundary",
+    "decision_grid",
     "draw",
     "explore",
     "feature_maps",

@@ -11,6 +11,7 @@ from tinygrad_np.data import Dataset
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz import plots
+from tinygrad_np.viz.boundary import decision_boundary
 from tinygrad_np.viz.drawing import draw, render
 from tinygrad_np.viz.figure import save
 
@@ -34,6 +35,8 @@ def report(
 ) -> str:
     """Write learning curves, predictions, confusion matrix, calibration and graph to a directory.
 
+    The predictions are those of a sample of images, or the decision boundary of points.
+
     Args:
         folder: existing directory to write `REPORT_FILES` to.
         model: the trained model.
@@ -56,10 +59,14 @@ def report(
     name = f"{type(model).__name__} on {test_set.name}"
     predicted = logits.argmax(axis=1)
     matrix = train.confusion_matrix(predicted, test_set.labels, len(test_set.classes))
-    legend = f"{name}: predicted class (green: correct, red: incorrect)"
     calibration = train.calibration(logits, test_set.labels)
     save(plots.curves(history, name), folder / "curves.png")
-    save(plots.predictions(test_set, predicted, title=legend), folder / "predictions.png")
+    if test_set.images.shape[1:] == (2, 1, 1):
+        predictions = decision_boundary(model, test_set, name)
+    else:
+        legend = f"{name}: predicted class (green: correct, red: incorrect)"
+        predictions = plots.predictions(test_set, predicted, title=legend)
+    save(predictions, folder / "predictions.png")
     save(plots.confusion(matrix, test_set.classes, name), folder / "confusion.png")
     save(plots.calibration(calibration, name), folder / "calibration.png")
     # Twice the first image: batch norm cannot normalize the features of a single one.

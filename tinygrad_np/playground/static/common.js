@@ -2,11 +2,12 @@
 
 export const find = (id) => document.getElementById(id);
 
-/** An error whose message is meant for the reader of the page; `status` is 0 without an answer. */
+/** An error with a message for the reader; `status` is 0 without an answer, which is `answer`. */
 export class ApiError extends Error {
-  constructor(message, status) {
+  constructor(message, status, answer = {}) {
     super(message);
     this.status = status;
+    this.answer = answer;
   }
 }
 
@@ -32,7 +33,7 @@ export async function api(path, { json, body, method, signal } = {}) {
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
     throw new ApiError(answer.error ?? `The playground answered ${response.status}.`,
-      response.status);
+      response.status, answer);
   }
   return answer;
 }

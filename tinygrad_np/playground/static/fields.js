@@ -115,8 +115,9 @@ function describe() {
   }
   parts.push(". ");
   if (count === height * width && !down && !across) parts.push("So does every other cell.");
-  else if (down === across) parts.push(`The next cell's field is ${countText(down, "pixel")} away.`);
-  else parts.push(`The next cell's field is ${down} rows or ${across} columns away.`);
+  else if (down === across) {
+    parts.push(`The next cell's field is ${countText(down, "pixel")} away.`);
+  } else parts.push(`The next cell's field is ${down} rows or ${across} columns away.`);
   find("field-status").textContent = parts.join("");
 }
 

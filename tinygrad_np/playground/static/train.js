@@ -1,2 +1,357 @@
+/** The Train tab: a form for a new run, and the run that is training or was the last to train. */
+
+import { lineChart } from "./chart.js";
+import {
+  api, bytesOf, color, countText, drawPixels, element, find, numberText, onSchemeChange, percentText,
+  sharpContext, showError, timeText,
+} from "./common.js";
+import { loadChoices, prepareCorrections, resume, setBusy, startForm } from "./train_form.js";
+
+const BUSY = ["loading", "running", "paused", "stopping"];
+const BADGES = { finished: "good", failed: "bad", idle: "", stopped: "" };
+const SERIES = ["points", "validation"];
+const RETRY = 3000;
+
+let state = { status: "idle" };
+let charts = {};
+let isDrawing = false;
+
+const isBusy = () => BUSY.includes(state.status);
+const rate = (value) => (value === null || value === undefined ? "–" : numberText(value, 3));
+
+/* ---------- Events ---------- */
+
+function connect() {
+  const source = new EventSource("/api/training/events");
+  source.addEventListener("open", () => {
+    find("train-lost").hidden = true;
+  });
+  source.addEventListener("snapshot", (event) => take(JSON.parse(event.data), true));
+  source.addEventListener("update", (event) => take(JSON.parse(event.data), false));
+  source.addEventListener("error", () => {
+    find("train-lost").hidden = false;
+    // The browser reconnects by itself, unless the server refused.
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
+  });
+  addEventListener("pagehide", () => source.close());
+}
+
+/** Take a snapshot, or the values that have changed and the entries that series have gained. */
+function take(news, isSnapshot) {
+  const before = state.status;
+  const grown = SERIES.map((name) => [
+    name, [...((!isSnapshot && state[name]) || []), ...(news[name] ?? [])],
+  ]);
+  state = { ...(isSnapshot ? {} : state), ...news, ...Object.fromEntries(grown) };
+  if (before !== state.status) changeStatus(before, isSnapshot);
+  if (isDrawing) return;
+  isDrawing = true;
+  requestAnimationFrame(() => {
+    isDrawing = false;
+    show();
+  });
+}
+
+function changeStatus(before, isSnapshot) {
+  setBusy(isBusy());
+  if (BUSY.includes(before) && !isBusy()) {
+    document.dispatchEvent(new CustomEvent("models-changed"));
+    loadChoices();
+  } else if (isSnapshot && isBusy()) {
+    showError(find("train-error"));
+  }
+}
+
+/* ---------- The run ---------- */
+
+function show() {
+  showRun();
+  showResult();
+  if (state.points.length || isBusy()) showCurves();
+  showSamples();
+  showConfusion();
+  showPlane();
+}
+
+function showRun() {
+  const { status, name, config } = state;
+  find("train-name").textContent = name ?? "No run yet";
+  const badge = find("train-status");
+  if (badge.textContent !== status) badge.textContent = status;
+  badge.className = `badge ${BADGES[status] ?? "busy"}`;
+  const pause = find("train-pause");
+  pause.disabled = !["running", "paused"].includes(status);
+  pause.textContent = status === "paused" ? "Continue" : "Pause";
+  find("train-stop").disabled = !isBusy() || status === "stopping";
+  showError(find("train-message"), state.message ? new Error(state.message) : null);
+  if (!config) return;
+  find("train-summary").textContent = `${config.model} on ${config.data}` +
+    `${state.parameters ? `, ${countText(state.parameters, "parameter")}` : ""}; ` +
+    `${config.optimizer}, rate ${numberText(config.lr)}, ${config.schedule}; ` +
+    `batch size ${config.batch_size}`;
+  const progress = find("train-progress");
+  progress.max = state.steps ?? 1;
+  progress.value = state.step ?? 0;
+  const speed = state.samples_per_second;
+  const facts = state.steps === undefined ? [] : [
+    ["Epoch", `${state.epoch ?? 0} of ${state.epochs}`],
+    ["Step", `${state.step.toLocaleString("en")} of ${state.steps.toLocaleString("en")}`],
+    ["Samples per second", speed ? Math.round(speed).toLocaleString("en") : "–"],
+    ["Time left", isBusy() && typeof state.seconds_left === "number"
+      ? timeText(state.seconds_left) : "–"],
+    ["Learning rate", rate(state.lr)],
+    ["Training loss", rate(state.points.at(-1)?.[1])],
+  ];
+  find("train-facts").replaceChildren(...facts.map(([title, value]) => element("div", {},
+    element("dt", { textContent: title }), element("dd", { textContent: value }))));
+}
+
+function showResult() {
+  const isOver = state.has_weights && ["finished", "stopped"].includes(state.status);
+  find("train-result").hidden = !isOver;
+  if (!isOver) return;
+  const accuracy = state.test_accuracy;
+  find("train-score").replaceChildren(...(typeof accuracy === "number" ? [
+    element("p", { className: "big", textContent: percentText(accuracy) }),
+    element("p", { className: "note", textContent: `right on ${state.test_samples} test ` +
+      (state.plane ? "points" : "images") }),
+  ] : [element("p", { className: "note", textContent: "Stopped before the end." })]));
+  find("train-use").hidden = Boolean(state.plane);
+  find("train-weights").href = `/runs/${encodeURIComponent(state.name)}/model.safetensors`;
+  const isStopped = state.status === "stopped";
+  find("train-resume").hidden = !isStopped && !state.can_extend;
+  find("train-resume").textContent = isStopped ? "Resume"
+    : `Train ${countText(state.config.epochs, "more epoch")}`;
+  find("train-command").textContent = commandLine(isStopped);
+}
+
+/** What continues with this run on the command line. */
+function commandLine(isStopped) {
+  if (isStopped) return state.commands.resume;
+  if (!state.can_extend) return state.commands.evaluate;
+  return `${state.commands.resume} --epochs ${2 * state.config.epochs}`;
+}
+
+function showCurves() {
+  const { points, validation, steps } = state;
+  const line = (column) => [
+    { name: "training", className: "training", points: points.map((one) => [one[0], one[column]]) },
+    { name: "validation", className: "validation",
+      points: validation.map((one) => [one[0], one[column]]) },
+  ];
+  charts.loss(line(1), steps ?? 1);
+  charts.accuracy(line(2), steps ?? 1);
+}
+
+/* ---------- Test images ---------- */
+
+function showSamples() {
+  const { images, predictions, classes } = state;
+  find("train-samples").hidden = !images;
+  if (!images || !predictions) return;
+  const box = find("train-digits");
+  if (box.dataset.run !== state.name) {
+    box.dataset.run = state.name;
+    box.replaceChildren(...images.pixels.map((pixels) => {
+      const canvas = element("canvas", { className: "pixels" });
+      drawPixels(canvas, bytesOf(pixels), images.height, images.width);
+      return element("figure", {}, canvas, element("p", { className: "read" }),
+        element("progress", { max: 1, "aria-label": "probability" }),
+        element("figcaption"));
+    }));
+  }
+  let right = 0;
+  predictions.forEach(([guess, probability], place) => {
+    const figure = box.children[place];
+    const truth = images.labels[place];
+    const isRight = guess === truth && probability !== null;
+    right += isRight;
+    figure.className = isRight ? "" : "wrong";
+    figure.children[1].textContent = `${classes[guess]} ${isRight ? "✓" : "✗"}`;
+    figure.children[2].value = probability ?? 0;
+    figure.children[3].textContent = isRight ? percentText(probability ?? 0, 0)
+      : `is ${classes[truth]}`;
+  });
+  find("train-right").textContent = `${right} of ${predictions.length} right. Below each image: ` +
+    "the class that the current weights read, and its probability.";
+}
+
+function repaintSamples() {
+  if (state.images) {
+    find("train-digits").dataset.run = "";
+    showSamples();
+  }
+}
+
+/* ---------- Confusion matrix ---------- */
+
+function showConfusion() {
+  const { confusion, classes } = state;
+  find("train-confusion").hidden = !confusion;
+  if (!confusion) return;
+  const { counts, epoch } = confusion;
+  const isLong = (name) => name.length > 6 && classes.length > 4;
+  const short = classes.map((name) => (isLong(name) ? `${name.slice(0, 5)}…` : name));
+  const table = find("train-matrix");
+  const heading = element("tr", {}, element("th", { textContent: "is \\ read", scope: "col" }),
+    ...classes.map((name, i) => element("th", { textContent: short[i], title: name, scope: "col" })));
+  const rows = counts.map((row, truth) => {
+    const total = row.reduce((sum, count) => sum + count, 0) || 1;
+    return element("tr", {},
+      element("th", { textContent: short[truth], title: classes[truth], scope: "row" }),
+      ...row.map((count, guess) => cell(count, count / total, truth === guess)));
+  });
+  table.replaceChildren(heading, ...rows);
+  const all = counts.flat().reduce((sum, count) => sum + count, 0);
+  const right = counts.reduce((sum, row, i) => sum + row[i], 0);
+  let worst = [0, 0, 0];
+  counts.forEach((row, truth) => row.forEach((count, guess) => {
+    if (truth !== guess && count > worst[0]) worst = [count, truth, guess];
+  }));
+  const noun = state.plane ? "points" : "images";
+  find("train-confused").textContent = `After epoch ${epoch}: ${right} of ${all} ` +
+    `${state.evaluated_on} ${noun} right.` + (worst[0] ? " Most frequent mistake: " +
+    `${classes[worst[1]]} read as ${classes[worst[2]]}, ${countText(worst[0], "time")}.` : "");
+}
+
+/** A cell in the color of right answers or mistakes, stronger for a larger part of its row. */
+function cell(count, part, isRight) {
+  const made = element("td", { textContent: count || "·" });
+  if (count) {
+    // At most half of the color: the number stays readable on it.
+    const strength = Math.round(12 + 38 * Math.sqrt(part));
+    made.style.background =
+      `color-mix(in srgb, var(${isRight ? "--low" : "--high"}) ${strength}%, var(--zero))`;
+    made.style.color = "var(--text)";
+    made.style.fontWeight = isRight ? "normal" : "bold";
+  }
+  return made;
+}
+
+/* ---------- Points in the plane ---------- */
+
+const CLASS_COLORS = ["--low", "--high"];
+
+const channels = (name) => {
+  const hex = color(name).trim().slice(1);
+  return [0, 2, 4].map((start) => parseInt(hex.slice(start, start + 2), 16));
+};
+
+/** Draw the mark of a class: a disk for the first, a diamond for the second. */
+function mark(context, x, y, label, size) {
+  context.beginPath();
+  if (label === 0) {
+    context.arc(x, y, size, 0, 2 * Math.PI);
+  } else {
+    const far = size * 1.25;
+    context.moveTo(x, y - far);
+    for (const [dx, dy] of [[far, 0], [0, far], [-far, 0]]) context.lineTo(x + dx, y + dy);
+    context.closePath();
+  }
+  context.fillStyle = color(CLASS_COLORS[label]);
+  context.strokeStyle = color("--page");
+  context.fill();
+  context.stroke();
+}
+
+function showPlane() {
+  const { plane, grid } = state;
+  find("train-plane").hidden = !plane;
+  find("train-live").classList.toggle("points", Boolean(plane));
+  if (!plane) return;
+  const canvas = find("train-canvas");
+  const context = sharpContext(canvas);
+  const size = canvas.getBoundingClientRect().width;
+  if (!size) return;
+  if (grid) {
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(cells(plane.side, grid), 0, 0, size, size);
+  }
+  context.lineWidth = 1;
+  const radius = Math.max(2.4, size / 170);
+  for (const [x, y, label] of plane.points) {
+    const across = ((x - plane.left) / plane.size) * size;
+    const down = ((plane.top - y) / plane.size) * size;
+    mark(context, across, down, label, radius);
+  }
+  showLegend();
+  const accuracy = state.points.at(-1)?.[2];
+  canvas.setAttribute("aria-label", "Decision boundary over the training points" +
+    (typeof accuracy === "number" ? `; training accuracy ${percentText(accuracy)}` : ""));
+}
+
+/** The cells as a small picture: the color of the class, paler towards even odds. */
+function cells(side, grid) {
+  const classes = bytesOf(grid.classes);
+  const shade = bytesOf(grid.shade);
+  const zero = channels("--zero");
+  const ends = CLASS_COLORS.map(channels);
+  const picture = new ImageData(side, side);
+  classes.forEach((label, place) => {
+    const part = 0.62 * Math.max(0, (shade[place] / 255 - 0.5) * 2);
+    const mixed = zero.map((value, i) => value + part * (ends[label][i] - value));
+    picture.data.set([...mixed, 255], 4 * place);
+  });
+  const small = element("canvas", { width: side, height: side });
+  small.getContext("2d").putImageData(picture, 0, 0);
+  return small;
+}
+
+function showLegend() {
+  const box = find("train-legend");
+  if (box.childElementCount) return;
+  box.replaceChildren(...state.classes.map((name, label) => {
+    const canvas = element("canvas", { className: "train-mark", width: 28, height: 28 });
+    mark(canvas.getContext("2d"), 14, 14, label, 9);
+    return element("span", {}, canvas, ` ${name}`);
+  }), element("span", { textContent: "Where the color fades, the odds are even." }));
+}
+
+/* ---------- Buttons ---------- */
+
+async function ask(action) {
+  try {
+    await api(`/api/training/${action}`, { method: "POST" });
+  } catch (error) {
+    showError(find("train-message"), error);
+  }
+}
+
+function startButtons() {
+  find("train-pause").addEventListener("click", () =>
+    ask(state.status === "paused" ? "continue" : "pause"));
+  find("train-stop").addEventListener("click", () => ask("stop"));
+  find("train-use").addEventListener("click", () => document.dispatchEvent(
+    new CustomEvent("use-model", { detail: { name: `run/${state.name}` } })));
+  find("train-resume").addEventListener("click", () => resume(state.name,
+    state.status === "stopped" ? 0 : 2 * state.config.epochs, find("train-message")));
+  find("train-copy").addEventListener("click", async (event) => {
+    await navigator.clipboard?.writeText(find("train-command").textContent);
+    event.target.textContent = "Copied";
+  });
+}
+
 /** Start the tab; called once, when it is first shown. */
-export function start(panel) {}
+export function start() {
+  document.addEventListener("train-corrections", (event) =>
+    prepareCorrections(event.detail.model));
+  charts = {
+    loss: lineChart(find("train-loss"), { title: "Loss", xTitle: "step" }),
+    accuracy: lineChart(find("train-accuracy"), {
+      title: "Accuracy", xTitle: "step", range: [0, 1],
+      format: (value, digits) => percentText(value, digits === 3 ? 0 : 1),
+    }),
+  };
+  charts.loss([], 1);
+  charts.accuracy([], 1);
+  startButtons();
+  startForm();
+  connect();
+  onSchemeChange(() => {
+    find("train-legend").replaceChildren();
+    repaintSamples();
+    show();
+  });
+  new ResizeObserver(() => state.plane && showPlane()).observe(find("train-plane"));
+}

@@ -700,6 +700,8 @@ function toggle(group) {
 
 /* ---------- Pan and zoom ---------- */
 
+const isEmbedded = () => document.body.classList.contains("embedded");
+
 const view = { x: 0, y: 0, scale: 1 };
 let dragged = false;
 
@@ -719,7 +721,9 @@ function fit() {
   const { width, height } = outermost.size;
   const across = (svg.clientWidth - 24) / width;
   const down = (svg.clientHeight - 24) / height;
-  view.scale = Math.min(1.3, Math.max(Math.min(across, down), Math.min(across, 0.8), 0.3));
+  // In a narrow frame the steps move the view, so that the text need not be tiny.
+  const least = isEmbedded() && svg.clientWidth < 500 ? 0.7 : 0.3;
+  view.scale = Math.min(1.3, Math.max(Math.min(across, down), Math.min(across, 0.8), least));
   view.x = (svg.clientWidth - width * view.scale) / 2;
   const start = outermost.items[0];
   if (across < view.scale && start) {
@@ -740,6 +744,8 @@ function reveal(item) {
 }
 
 svg.addEventListener("wheel", (event) => {
+  // In another page the wheel scrolls that page.
+  if (isEmbedded() && !event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
   const box = svg.getBoundingClientRect();
   zoom(Math.exp(-event.deltaY * 0.0015), event.clientX - box.left, event.clientY - box.top);
@@ -795,16 +801,20 @@ if (active.length || seeds.length) {
   steps.push({ phase: "end" });
 }
 
-for (const node of nodes.values()) {
-  node.contributions = node.outs
-    .filter((edge) => edge.grad !== null && edge.target.backwardAt !== undefined)
-    .map((edge) => ({ edge, at: edge.target.backwardAt, grad: edge.grad }))
-    .sort((a, b) => a.at - b.at);
-  if (node.seededAt !== undefined) {
-    const grad = node.contributions.length ? null : node.grad;
-    node.contributions.unshift({ seed: true, at: node.seededAt, grad });
+/** Collect what arrives at the gradient of each node, in the order of the steps. */
+function collectContributions() {
+  for (const node of nodes.values()) {
+    node.contributions = node.outs
+      .filter((edge) => edge.grad !== null && edge.target.backwardAt !== undefined)
+      .map((edge) => ({ edge, at: edge.target.backwardAt, grad: edge.grad }))
+      .sort((a, b) => a.at - b.at);
+    if (node.seededAt !== undefined) {
+      const grad = node.contributions.length ? null : node.grad;
+      node.contributions.unshift({ seed: true, at: node.seededAt, grad });
+    }
   }
 }
+collectContributions();
 
 // At first everything is shown, as at the last step, but the next step is the first.
 const WHOLE = { phase: "whole" };
@@ -1167,10 +1177,11 @@ function showDetails(item) {
   details.replaceChildren(...parts.filter(Boolean));
 }
 
-const HELP =
-  "Step through the computation with the buttons below or the arrow keys. Click a module to " +
-  "unfold it, or an op or tensor to see its value, gradient and VJPs. Drag to pan; use the " +
-  "wheel or + and − to zoom.";
+const HELP = [
+  "Step through the computation with the buttons below or the arrow keys.",
+  groups.size ? "Click a module to unfold it, or an op or tensor" : "Click an op or tensor",
+  "to see its value, gradient and VJPs. Drag to pan; use + and − to zoom.",
+].join(" ");
 const HEADINGS = {
   whole: "Complete graph",
   start: "Before the forward pass",
@@ -1240,6 +1251,50 @@ function nextMatch() {
   reveal(item);
   find("matches").textContent = `${matchAt + 1} of ${found.length}`;
 }
+
+/* ---------- Embedding in another page ---------- */
+
+/** The graph without its values and gradients, but with the numbers that its constants are. */
+function structure({ error, roots, calls, nodes, edges, arrays }) {
+  const kept = nodes.map((node) => ({
+    ...node,
+    value: node.kind === "constant" ? arrays[node.value]?.values ?? null : null,
+    grad: node.grad !== null,
+    seconds: null,
+  }));
+  const carried = edges.map((edge) => ({ ...edge, grad: edge.grad !== null }));
+  // The order of keys may differ: some servers sort them.
+  const sorted = (_, value) =>
+    value?.constructor === Object ? Object.fromEntries(Object.entries(value).sort()) : value;
+  return JSON.stringify([error, roots, calls, kept, carried], sorted);
+}
+
+/**
+ * Show the values and gradients of another graph of equal structure, at the current step.
+ *
+ * Returns whether the structure is equal; otherwise nothing is changed.
+ */
+function update(other) {
+  if (structure(other) !== structure(data)) return false;
+  Object.assign(data, other);
+  for (const { id, value, grad } of data.nodes) Object.assign(nodes.get(id), { value, grad });
+  data.edges
+    .filter(({ source, target }) => nodes.has(source) && nodes.has(target))
+    .forEach(({ grad }, i) => (edges[i].grad = grad));
+  collectContributions();
+  draw();
+  return true;
+}
+
+/** Show what the hash of the address asks for: `#embedded`, `#step=3` or `#end`. */
+function readHash() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  document.body.classList.toggle("embedded", hash.has("embedded"));
+  fit();
+  if (hash.has("end")) go(steps.length - 1);
+  else if (/^\d+$/.test(hash.get("step"))) go(Number(hash.get("step")));
+}
+addEventListener("hashchange", readHash);
 
 /* ---------- Controls ---------- */
 
@@ -1311,11 +1366,22 @@ find("summary").textContent = [
   weights ? countText(weights, "parameter") : "",
   `${countText(steps.length - 1, "step")}`,
 ].filter(Boolean).join(", ");
-document.querySelector("#legend .second").hidden = !data.nodes.some((node) => node.sweep > 1);
+const kinds = new Set(data.nodes.map((node) => node.kind));
+const isShown = {
+  input: kinds.has("input"),
+  parameter: kinds.has("parameter") || kinds.has("buffer"),
+  constant: kinds.has("constant"),
+  second: data.nodes.some((node) => node.sweep > 1),
+  scale: data.arrays.some((entry) => entry.maps || entry.values.length > 4),
+};
+for (const [name, shown] of Object.entries(isShown)) {
+  document.querySelector(`#legend .${name}`).hidden = !shown;
+}
+document.querySelector("[aria-label=Folding]").hidden = !groups.size;
 find("error").textContent = data.error;
 find("error").hidden = !data.error;
 find("slider").max = steps.length - 1;
 readPalette();
 foldLayers();
 draw();
-fit();
+readHash();

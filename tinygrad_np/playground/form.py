@@ -1,0 +1,264 @@
+"""The form of the Train tab: what it offers, and the run configuration that it asks for."""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from tinygrad_np import random
+from tinygrad_np.cli.config import DATA, LEARNING_RATES, POINTS, RunConfig
+from tinygrad_np.cli.models import absolute_spec, built_in_models
+from tinygrad_np.cli.parts import check_images, make_model
+from tinygrad_np.cli.training import CORRECTIONS, SNAPSHOT, WEIGHTS
+from tinygrad_np.data import sources
+from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
+from tinygrad_np.files import exists, read_json
+from tinygrad_np.playground.corrections import Corrections
+from tinygrad_np.playground.library import BUNDLED, BUNDLED_CONFIG, BUNDLED_WEIGHTS
+from tinygrad_np.playground.settings import Settings
+
+TITLES = {
+    "data": "Data",
+    "model": "Model",
+    "optimizer": "Optimizer",
+    "lr": "Learning rate",
+    "schedule": "Schedule",
+    "batch_size": "Batch size",
+    "epochs": "Epochs",
+    "train_samples": "Training samples",
+    "momentum": "Momentum",
+    "weight_decay": "Weight decay",
+    "seed": "Seed",
+    "shift": "Shift",
+    "rotation": "Rotation",
+    "scaling": "Scaling",
+    "noise": "Noise",
+    "erasing": "Erasing",
+    "flip": "Mirror",
+}
+"""Titles of the settings that the page may change, by the name of their field in RunConfig."""
+
+_OTHERS = ("hidden", "corrections", "weights_of")
+_DATA = {
+    "digits": ("Digits, bundled (1,797 images)", None),
+    "moons": ("Two moons (points)", None),
+    "spirals": ("Spirals (points)", None),
+    "mnist": ("MNIST (70,000 digits)", sources.MNIST),
+    "fashion-mnist": ("Fashion-MNIST (70,000 clothes)", sources.FASHION_MNIST),
+}
+_MEGABYTES = {"mnist": 12, "fashion-mnist": 31}
+# What gives a good result within seconds, by dataset.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "digits": {"model": "LeNet", "epochs": 20, "batch_size": 32},
+    "mnist": {"model": "MnistCNNLight", "epochs": 2, "train_samples": 5000},
+    "fashion-mnist": {"model": "MnistCNNLight", "epochs": 3, "train_samples": 5000},
+    "moons": {"model": "MLP", "hidden": "16, 16", "epochs": 200, "batch_size": 32, "lr": 0.003},
+    "spirals": {"model": "MLP", "hidden": "32, 32", "epochs": 300, "batch_size": 32, "lr": 0.005},
+}
+_MOST_RUNS = 100
+_MOST_UNITS, _MOST_LAYERS = 512, 8
+
+
+def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
+    """Return the configuration that a request asks for.
+
+    Raises:
+        ArgumentError: if a field is unknown or a value invalid.
+    """
+    known = [*TITLES, *_OTHERS]
+    if unknown := sorted(set(given) - set(known)):
+        raise ArgumentError(
+            f"training: expected only the fields {', '.join(known)}, got {', '.join(unknown)}."
+        )
+    specs = model_specs(settings)
+    values = {name: value for name, value in given.items() if name in TITLES}
+    name = values.get("model", RunConfig.model)
+    if not isinstance(name, str) or name not in specs:
+        raise ArgumentError(f"--model: expected one of {', '.join(specs)}, got {name!r:.80}.")
+    values["model"] = specs[name]
+    if values["model"] == "MLP":
+        hidden = _hidden_sizes(given.get("hidden", [16, 16]))
+        values["model_options"] = _model_options("MLP", values.get("data"), hidden)
+    elif "hidden" in given:
+        raise ArgumentError(f"hidden: expected no hidden layers for the model {name}, only MLP.")
+    if given.get("corrections", False):
+        path = settings.runs / CORRECTIONS
+        if not exists(path):
+            raise ArgumentError("corrections: expected saved corrections, got none.")
+        values["corrections"] = str(path.resolve())
+    if (start := given.get("weights_of")) is not None:
+        weights = find_weights(settings.runs)
+        if not isinstance(start, str) or start not in weights:
+            raise ArgumentError(f"weights_of: expected a trained model, got {start!r:.80}.")
+        values["weights"] = str(weights[start][1].resolve())
+    return RunConfig(**{**values, "data_dir": settings.data_dir})
+
+
+def _model_options(spec: str, data: Any, hidden: list[int]) -> dict[str, Any]:
+    if spec != "MLP":
+        return {}
+    inputs, classes = (2, 2) if data in POINTS else (28 * 28, 10)
+    return {"inputs": inputs, "hidden": hidden, "classes": classes}
+
+
+def _hidden_sizes(value: Any) -> list[int]:
+    is_valid = isinstance(value, list) and 1 <= len(value) <= _MOST_LAYERS
+    if not is_valid or any(type(one) is not int or not 1 <= one <= _MOST_UNITS for one in value):
+        raise ArgumentError(
+            f"hidden: expected 1 to {_MOST_LAYERS} layers with 1 to {_MOST_UNITS} units each, such "
+            f"as 16, 16, got {value!r:.80}."
+        )
+    return list(value)
+
+
+def error_for_page(error: TinygradNpError) -> dict[str, str | None]:
+    """Return an error's message with the titles of controls in place of flags, and its field.
+
+    >>> error_for_page(ArgumentError("--lr: expected a finite number > 0, got -1."))
+    {'error': 'Learning rate: expected a finite number > 0, got -1.', 'field': 'lr'}
+    """
+    found: list[str] = []
+
+    def replace_flag(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        found.append(name)
+        return TITLES.get(name, match[0])
+
+    message = re.sub(r"--([a-z][a-z0-9-]*)", replace_flag, str(error))
+    first = found[0] if found else message.partition(":")[0]
+    return {"error": message, "field": first if first in (*TITLES, *_OTHERS) else None}
+
+
+@functools.cache
+def model_specs(settings: Settings) -> dict[str, str]:
+    """Return the models to choose from: the specs by the names that requests use."""
+    specs = {name: name for name in built_in_models()}
+    for spec in map(absolute_spec, settings.models):
+        name = first = spec.rpartition(":")[2]
+        number = 1
+        while name in specs:
+            number += 1
+            name = f"{first} ({number})"
+        specs[name] = spec
+    return specs
+
+
+@functools.cache
+def fitting_data(spec: str) -> tuple[str, ...]:
+    """Return the datasets whose samples a model accepts."""
+    found = []
+    with random.own_default():
+        for name in DATA:
+            options = _model_options(spec, name, [4])
+            try:
+                config = RunConfig(model=spec, model_options=options, data=name)
+                check_images(make_model(spec, options), config)
+            except ArgumentError:
+                continue
+            found.append(name)
+    return tuple(found)
+
+
+def choices(settings: Settings) -> dict[str, Any]:
+    """Return what the form needs: models, data, fields with help and limits, and earlier runs."""
+    runs = find_runs(settings.runs)
+    described = {
+        one.name: {
+            "title": TITLES[one.name],
+            "help": one.metadata["text"],
+            "default": None if one.default is MISSING else one.default,
+            **{
+                name: one.metadata[name]
+                for name in ("choices", "least", "most", "above")
+                if one.metadata[name] not in ((), float("inf"), -float("inf"))
+            },
+        }
+        for one in fields(RunConfig)
+        if one.name in TITLES
+    }
+    try:
+        corrections = sum(Corrections(settings.runs / CORRECTIONS).counts())
+    except DataError:  # damaged; the Draw tab says so
+        corrections = 0
+    return {
+        "fields": described,
+        "corrections": corrections,
+        "rates": LEARNING_RATES,
+        "models": [
+            {"name": name, "data": fitting_data(spec), "is_own": spec not in built_in_models()}
+            for name, spec in model_specs(settings).items()
+        ],
+        "data": [
+            {
+                "name": name,
+                "title": title,
+                "kind": _kind(name),
+                "is_here": source is None or sources.is_here(source, settings.data_dir),
+                "megabytes": _MEGABYTES.get(name),
+                "preset": _PRESETS[name],
+            }
+            for name, (title, source) in _DATA.items()
+        ],
+        "resumable": [
+            {
+                "name": name,
+                "epochs": config.epochs,
+                "fixes_length": error_for_page(ArgumentError(config.fixes_length))["error"],
+                "is_finished": _is_finished(settings.runs / name),
+            }
+            for name, config in runs.items()
+            if exists(settings.runs / name / SNAPSHOT)
+        ],
+        "weights": [
+            {
+                "name": name,
+                "title": "the bundled model" if name == BUNDLED else path.parent.name,
+                "model": config.model_name,
+                "data": config.data,
+                "kind": _kind(config.data),
+            }
+            for name, (config, path) in find_weights(settings.runs).items()
+        ],
+    }
+
+
+def find_weights(runs: Path) -> dict[str, tuple[RunConfig, Path]]:
+    """Return the trained weights to start from: the bundled model's, and those of runs.
+
+    Returns:
+        For each model, by its name in requests, its configuration and its file.
+    """
+    found = {BUNDLED: (BUNDLED_CONFIG, BUNDLED_WEIGHTS)}
+    for name, config in find_runs(runs).items():
+        if exists(runs / name / WEIGHTS):
+            found[f"run/{name}"] = config, runs / name / WEIGHTS
+    return found
+
+
+def _kind(data: str) -> str:
+    return "points" if data in POINTS else "images"
+
+
+def find_runs(folder: Path) -> dict[str, RunConfig]:
+    """Return the configurations of the runs in a directory, the newest run first."""
+    try:
+        paths = [path for path in folder.iterdir() if exists(path / "config.json")]
+        paths.sort(key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
+    except OSError:
+        return {}
+    found = {}
+    for path in paths[:_MOST_RUNS]:
+        try:
+            found[path.name] = RunConfig.read(path / "config.json")
+        except DataError:  # another program's file, or a damaged one
+            continue
+    return found
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        return read_json(folder / "metrics.json")["test_accuracy"] is not None
+    except (DataError, LookupError, TypeError):
+        return False

@@ -1,0 +1,239 @@
+"""The Train tab: one training run at a time, in a thread of the server."""
+
+import shlex
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, abort, jsonify, send_file
+from werkzeug.exceptions import Conflict
+
+from tinygrad_np import random
+from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.cli.folders import run_folder
+from tinygrad_np.cli.models import built_in_models
+from tinygrad_np.cli.training import WEIGHTS, config_to_resume, run_training
+from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
+from tinygrad_np.files import exists, read_json
+from tinygrad_np.playground.feed import Feed
+from tinygrad_np.playground.form import (
+    TITLES,
+    choices,
+    error_for_page,
+    find_runs,
+    make_config,
+)
+from tinygrad_np.playground.http import json_body
+from tinygrad_np.playground.settings import Settings
+from tinygrad_np.playground.watcher import Control, Watcher
+from tinygrad_np.schema import ANYTHING, COUNT, TEXT, DictOf
+
+MAX_STREAMS = 16
+"""Largest number of event streams at a time."""
+
+_SAVE_SECONDS = 60.0
+
+
+class Training:
+    """The training run of a server: at most one at a time.
+
+    A run is the one that `python -m tinygrad_np train` makes: the same files, the same numbers for
+    the same seed, and the command line can resume it.
+
+    Attributes:
+        feed: what the run publishes.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.feed = Feed()
+        self.feed.publish(status="idle")
+        self._lock = threading.Lock()
+        self._streams = threading.BoundedSemaphore(MAX_STREAMS)
+        self._running = ""
+        self._control = Control()
+        self._thread: threading.Thread | None = None
+        built_in_models()  # loads them once, before several threads might
+
+    def start(self, given: Mapping[str, Any]) -> str:
+        """Start a new run with the settings of a request and return its name.
+
+        Raises:
+            Conflict: if another run is training.
+            ArgumentError: if a setting is invalid.
+            DataError: if the run's directory cannot be created.
+        """
+        with self._lock:
+            self._check_idle()
+            config = make_config(given, self.settings)
+            default = self.settings.runs / f"{config.model_name}-{config.data}"
+            with ExitStack() as stack:
+                out = stack.enter_context(run_folder(None, default, overwrite=False))
+                self._launch(config, out, stack.pop_all(), is_resumed=False)
+            return out.name
+
+    def resume(self, name: str, epochs: int | None) -> str:
+        """Resume a run in the runs' directory; `epochs` is its new number of epochs.
+
+        Raises:
+            Conflict: if another run is training.
+            ArgumentError: if there is no such run, or it cannot be extended.
+        """
+        with self._lock:
+            self._check_idle()
+            if name not in find_runs(self.settings.runs):
+                raise ArgumentError(f"training: expected the name of a run, got {name!r:.80}.")
+            folder = self.settings.runs / name
+            config = config_to_resume(folder, {} if epochs is None else {"epochs": epochs})
+            self._launch(config, folder, ExitStack(), is_resumed=True)
+            return name
+
+    def pause(self) -> None:
+        """Pause the run after the current step."""
+        self._ask("running", "paused", is_paused=True)
+
+    def proceed(self) -> None:
+        """Continue a paused run."""
+        self._ask("paused", "running", is_paused=False)
+
+    def stop(self) -> None:
+        """Stop the run after the current step, if one is training; its files are written."""
+        with self._lock:
+            if self._running:
+                self.feed.publish(status="stopping")
+                self._control.set(is_stopped=True)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the run; return whether it has ended."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+        return thread is None or not thread.is_alive()
+
+    def close(self) -> None:
+        """Save the run, for the end of the server: stop it, wait for it, and end all streams."""
+        self.stop()
+        self.join(_SAVE_SECONDS)
+        self.feed.close()
+
+    def events(self) -> Iterator[str]:
+        """Return the run's event stream.
+
+        Raises:
+            HTTPException: with status 503 if there are too many streams.
+        """
+        if not self._streams.acquire(blocking=False):
+            abort(503, f"training: {MAX_STREAMS} pages follow the training already. Close one.")
+
+        def stream() -> Iterator[str]:
+            try:
+                yield from self.feed.stream()
+            finally:
+                self._streams.release()
+
+        return stream()
+
+    def _check_idle(self) -> None:
+        if self._running:
+            raise Conflict(f"training: {self._running} is training. Stop it first.")
+
+    def _ask(self, expected: str, status: str, *, is_paused: bool) -> None:
+        with self._lock:
+            if self.feed.get("status") != expected:
+                raise Conflict(f"training: expected a run that is {expected}, got none.")
+            self.feed.publish(status=status)
+            self._control.set(is_paused=is_paused)
+
+    def _launch(self, config: RunConfig, out: Path, stack: ExitStack, *, is_resumed: bool) -> None:
+        self._running, self._control = out.name, Control()
+        shown = {name: getattr(config, name) for name in TITLES} | {
+            "model": config.model_name,
+            "lr": config.learning_rate,
+        }
+        self.feed.restart(
+            status="loading",
+            name=out.name,
+            config=shown,
+            can_extend=not config.fixes_length,
+            commands={
+                "resume": f"python -m tinygrad_np train --resume {shlex.quote(str(out))}",
+                "evaluate": f"python -m tinygrad_np evaluate {shlex.quote(str(out))}",
+            },
+        )
+        # A daemon: a download that hangs must not keep the server from exiting.
+        self._thread = threading.Thread(
+            target=self._run, args=(config, out, stack, is_resumed), name="training", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, config: RunConfig, out: Path, stack: ExitStack, is_resumed: bool) -> None:
+        watcher = Watcher(config, out, self.feed, self._control)
+        status, found = "failed", {}
+        try:
+            with random.own_default(), stack:
+                code = run_training(
+                    config, out, resume=is_resumed, figures=False, callbacks=[watcher]
+                )
+                metrics = read_json(out / "metrics.json")
+            status = {0: "finished", 130: "stopped"}.get(code, "failed")
+            found = {
+                "message": metrics["fault"],
+                "test_accuracy": metrics["test_accuracy"],
+                "test_samples": metrics["test_samples"],
+            }
+        except TinygradNpError as error:
+            found = {"message": error_for_page(error)["error"]}
+        except BaseException:
+            traceback.print_exc()
+            found = {"message": "The training failed. The server's terminal shows the error."}
+        found["has_weights"] = exists(out / WEIGHTS)
+        with self._lock:
+            self._running = ""
+            self.feed.publish(status=status, **found)
+
+
+def add_routes(app: Flask, training: Training) -> None:
+    """Add the routes of the Train tab."""
+    settings = training.settings
+    app.extensions["training"] = training
+    app.extensions.setdefault("on_exit", []).append(training.close)
+
+    def start() -> Any:
+        body = json_body("training", DictOf(ANYTHING, _BODY))
+        try:
+            if set(body) == {"config"}:
+                return {"name": training.start(body["config"])}
+            if "resume" in body and set(body) <= {"resume", "epochs"}:
+                return {"name": training.resume(body["resume"], body.get("epochs"))}
+            raise ArgumentError("training: expected either `config`, or `resume` and `epochs`.")
+        except (ArgumentError, DataError) as error:
+            return jsonify(error_for_page(error)), 400
+
+    def events() -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return Response(training.events(), mimetype="text/event-stream", headers=headers)
+
+    def download(name: str) -> Response:
+        runs = {run: settings.runs / run / WEIGHTS for run in find_runs(settings.runs)}
+        if name not in runs or not exists(runs[name]):
+            abort(404, f"training: expected the name of a finished run, got {name!r:.80}.")
+        path = runs[name].resolve()
+        return send_file(path, "application/octet-stream", True, f"{name}.safetensors")
+
+    def tell(action: Any) -> Any:
+        return lambda: action() or {"status": training.feed.get("status")}
+
+    rule = app.add_url_rule
+    rule("/api/training/choices", "training_choices", lambda: choices(settings))
+    rule("/api/training", "training_start", start, methods=["POST"])
+    rule("/api/training/pause", "training_pause", tell(training.pause), methods=["POST"])
+    rule("/api/training/continue", "training_continue", tell(training.proceed), methods=["POST"])
+    rule("/api/training/stop", "training_stop", tell(training.stop), methods=["POST"])
+    rule("/api/training/events", "training_events", events)
+    rule("/runs/<name>/model.safetensors", "training_download", download)
+
+
+_BODY = {"config": DictOf(ANYTHING), "resume": TEXT, "epochs": COUNT}
