@@ -47,7 +47,8 @@ FAINT = """() => {
 }"""
 
 # Visible controls without an accessible name.
-NAMELESS = """() => [...document.querySelectorAll("button, input, select, textarea, canvas, iframe")]
+NAMELESS = """() => [...document.querySelectorAll(
+  "button, input, select, textarea, canvas, iframe")]
   .filter((one) => one.checkVisibility({ visibilityProperty: true }))
   .filter((one) => {
     const label = one.labels?.length ? one.labels[0].textContent : "";

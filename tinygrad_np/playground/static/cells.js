@@ -49,7 +49,7 @@ export function moveByArrows(box, cells, columns) {
   };
 }
 
-/** Color a cell by `value` out of `most`: ink on paper if `isInk`, else blue below and red above 0. */
+/** Color a cell by `value` out of `most`: ink on paper if `isInk`, else by the sign. */
 export function shade(cell, value, most, isInk) {
   const share = most && Number.isFinite(value) ? Math.min(1, Math.abs(value) / most) : 0;
   cell.style.setProperty("--share", share);

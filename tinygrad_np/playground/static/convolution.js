@@ -1,7 +1,8 @@
 /** The Convolution tab: a kernel slides over a matrix, one window per step. */
 
 import { api, bytesOf, element, find, numberText, reducesMotion, showError } from "./common.js";
-import { MOST_NUMBERS, fillGrid, largest, moveByArrows, placeOf, shade, showShades } from "./cells.js";
+import { MOST_NUMBERS, fillGrid, largest, moveByArrows, placeOf, shade, showShades }
+  from "./cells.js";
 import { startFields } from "./fields.js";
 
 const CUSTOM = "custom";
@@ -195,7 +196,9 @@ async function compute(step = state.step) {
   const own = ++request;
   const [rows, columns] = windowShape();
   const { padding, stride, dilation } = options();
-  for (const name of ["padding", "stride", "dilation"]) find(`slide-${name}`).value = options()[name];
+  for (const name of ["padding", "stride", "dilation"]) {
+    find(`slide-${name}`).value = options()[name];
+  }
   const kernel = state.kind === "conv" ? state.weights
     : Array.from({ length: rows }, () => Array(columns).fill(0));
   const divisor = state.kind === "conv" ? state.divisor : 1;
@@ -513,7 +516,7 @@ function connect() {
   find("slide-step").oninput = ({ target }) => { stop(); show(Number(target.value) - 1); };
   find("slide-play").onclick = play;
   find("convolution").addEventListener("keydown", (event) => {
-    const isFree = event.target.matches("input[type=range], main, .sum, .output .cell");
+    const isFree = event.target.matches("input[type=range], .sum");
     if (event.key !== " " || !isFree) return;
     event.preventDefault();
     play();

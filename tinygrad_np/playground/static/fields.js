@@ -107,16 +107,17 @@ function describe() {
   const [top, bottom] = extent(cells);
   const [left, right] = extent(columnsOf(cells));
   const [down, across] = found.jump;
-  const parts = [`Row ${found.row}, column ${found.column} of ${found.layers.at(-1).name} depends on ` +
-    `${count} of ${height * width} pixels`];
+  const parts = [`Row ${found.row}, column ${found.column} of ${found.layers.at(-1).name} ` +
+    `depends on ${count} of ${height * width} pixels`];
   if (count) {
     parts.push(`: ${bottom - top + 1} × ${right - left + 1}, rows ${top} to ${bottom}, columns ` +
       `${left} to ${right}`);
   }
   parts.push(". ");
   if (count === height * width && !down && !across) parts.push("So does every other cell.");
-  else if (down === across) parts.push(`The next cell's field is ${countText(down, "pixel")} away.`);
-  else parts.push(`The next cell's field is ${down} rows or ${across} columns away.`);
+  else if (down === across) {
+    parts.push(`The next cell's field is ${countText(down, "pixel")} away.`);
+  } else parts.push(`The next cell's field is ${down} rows or ${across} columns away.`);
   find("field-status").textContent = parts.join("");
 }
 
