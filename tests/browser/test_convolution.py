@@ -256,7 +256,7 @@ def test_play_runs_to_the_end(playground):
     page.wait_for_selector("#slide-output .current")
     page.locator("#slide-speed").select_option("60")
     page.locator("#slide-step").press("Space")
-    page.wait_for_function("document.getElementById('slide-status').innerText.includes('9 of 9')")
+    page.locator("#slide-status", has_text="9 of 9").wait_for()
     page.get_by_role("button", name="Play").wait_for()
     page.locator("#slide-speed").select_option("1")
     page.get_by_role("button", name="Play").click()
@@ -295,12 +295,12 @@ def test_receptive_field_of_a_cell(page):
     )
     with page.expect_response("**/api/receptive-field"):
         page.get_by_label("pool (call 2) row 0, column 4", exact=True).click()
-    page.wait_for_function("document.getElementById('field-status').innerText.includes('Row 0')")
+    page.locator("#field-status", has_text="Row 0").wait_for()
     assert field(page) == (0, 6, 13, 22, 70)
     page.get_by_label("pool (call 2) row 0, column 4", exact=True).press("ArrowDown")
     with page.expect_response("**/api/receptive-field"):
         page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('field-status').innerText.includes('Row 1')")
+    page.locator("#field-status", has_text="Row 1").wait_for()
     focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert focused == "pool (call 2) row 1, column 4"
 
@@ -310,7 +310,7 @@ def test_receptive_field_of_another_model(page, playground):
     page.locator("#field-model").select_option("DigitsCNN")
     page.locator("#field-layer").select_option("conv")
     page.locator("#field-row").fill("0")
-    page.wait_for_function("document.getElementById('field-status').innerText.includes('Row 0')")
+    page.locator("#field-status", has_text="Row 0").wait_for()
     assert field(page) == (0, 1, 3, 5, 6)
     page.locator("#field-row").fill("8")
     page.wait_for_selector("#field-error:not([hidden])")
