@@ -26,7 +26,7 @@ from tinygrad_np.playground.server import Server
 from tinygrad_np.playground.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20  # seconds until a test of a server that hangs gives up
+PATIENCE = 60  # seconds until a test of a server that hangs gives up
 
 
 class Running:
