@@ -247,7 +247,7 @@ def test_another_tab_adds_a_run_and_uses_it(playground):
     )
     page.wait_for_function("document.getElementById('draw-model').value === 'run/mine'")
     assert page.get_by_role("tab", name="Draw").get_attribute("aria-selected") == "true"
-    make_run(playground.runs / "other")
+    make_run(playground.runs / "other <img src=x>")  # names are never HTML
     page.evaluate("document.dispatchEvent(new CustomEvent('models-changed'))")
     page.locator("#draw-model option", has_text="other").wait_for(state="attached")
     assert page.get_by_label("Model").input_value() == "run/mine"
@@ -314,13 +314,17 @@ def test_a_server_that_is_down_is_reported_until_it_answers(playground):
     playground.problems[:] = [p for p in playground.problems if "CONNECTION_REFUSED" not in p]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_without_scrolling_sideways(playground, scheme):
+@pytest.mark.parametrize(
+    ("name", "scheme", "layer"), [("bundled", "light", "fc2"), ("run/clothes", "dark", "fc3")]
+)
+def test_a_phone_shows_all_without_scrolling_sideways(playground, name, scheme, layer):
+    make_run(playground.runs / "clothes", model="LeNet", data="fashion-mnist")
     page = playground.open(viewport={"width": 360, "height": 780}, color_scheme=scheme)
+    page.get_by_label("Model").select_option(name)
     draw(page)
-    wait_for(page, "#draw-layers", "fc2")
+    wait_for(page, "#draw-layers", layer)
     page.get_by_role("button", name="Show the graph").click()
-    page.frame_locator("#draw-graph").get_by_text("MnistCNNLight").first.wait_for()
+    page.frame_locator("#draw-graph").locator("h1").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     # The answer is on the first screen, below the sheet.
     page.evaluate("scrollTo(0, 0)")

@@ -131,7 +131,7 @@ def test_invalid_corrections(state, message, tmp_path):
     train.save(path, state)
     with pytest.raises(DataError) as caught:
         read_corrections(path, 10)
-    assert str(caught.value) == f"--corrections {path}: {message}"
+    assert str(caught.value) == f"{path}: {message}"
 
 
 def test_missing_and_damaged_corrections(tmp_path, capsys):

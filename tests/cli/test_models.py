@@ -139,7 +139,7 @@ def test_predict_requires_digits(user, capsys):
     train.save("model.safetensors", model_class("FashionCNN")().state_dict())
     Path("config.json").write_text('{"model": "FashionCNN", "data": "fashion-mnist"}')
     assert main(["predict", ".", "a.png"]) == 2
-    expected = "expected a model for digits, got ., a FashionCNN trained on fashion-mnist. Try one"
+    expected = "expected a model for digits, got . (FashionCNN, trained on fashion-mnist). Try one"
     assert expected in capsys.readouterr().err
 
 

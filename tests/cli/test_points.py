@@ -61,7 +61,8 @@ def test_a_run_on_points_resumes(tmp_path):
 @pytest.mark.slow
 def test_predict_refuses_a_model_for_points(run, capsys):
     assert main(["predict", str(run), "seven.png"]) == 2
-    assert "predict: expected a model for digits, got" in capsys.readouterr().err
+    message = f"predict: expected a model for digits, got {run} (MLP, trained on spirals). Try one"
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

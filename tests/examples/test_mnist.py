@@ -154,7 +154,7 @@ def test_ctrl_c_saves_the_weights_so_far(tmp_path):
             "--data cifar",
             "--data: expected one of auto, mnist, fashion-mnist, digits, got 'cifar'.",
         ),
-        ("--model Resnet", "--model: expected one of DigitsCNN, "),
+        ("--model Resnet", "--model: expected one of MLP, "),
         ("--model DigitsCNN", "--model: DigitsCNN expects 8x8 images. Add --data digits."),
         (
             "--data digits --epochs 0",

@@ -87,6 +87,15 @@ def test_broken_runs_are_left_out_with_the_reason(library, tmp_path):
     assert reasons["started"].endswith("started has no weights yet.")
 
 
+def test_runs_on_points_are_not_listed(library, tmp_path):
+    options = {"inputs": 2, "hidden": [4], "classes": 2}
+    make_run(tmp_path / "runs" / "moons", model="MLP", model_options=options, data="moons")
+    choices, reasons = library.choices()
+    assert ([choice.name for choice in choices], reasons) == ([BUNDLED], {})
+    with pytest.raises(ArgumentError, match="expected a model of images, got one trained on moons"):
+        library.load("run/moons")
+
+
 def test_a_missing_directory_of_runs_or_a_file_in_its_place_lists_the_bundled_model(tmp_path):
     (tmp_path / "file").write_text("")
     for runs in (tmp_path / "missing", tmp_path / "file"):

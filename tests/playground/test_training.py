@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 SHORT = {"data": "digits", "model": "DigitsCNN", "epochs": 2, "train_samples": 300}
 FLAGS = ["--data", "digits", "--epochs", "2", "--train-samples", "300", "--no-figures"]
-# Never ends by itself within a test.
+# Lasts until the test stops it.
 LONG = {"data": "moons", "model": "MLP", "hidden": [4], "epochs": 10**6, "schedule": "constant"}
 SECONDS = 30
 
@@ -273,7 +273,7 @@ def test_events_start_with_a_snapshot_and_are_limited(client):
     assert streams[0].mimetype == "text/event-stream"
     refused = client.get("/api/training/events")
     assert refused.status_code == 503
-    assert "16 pages follow" in refused.json["error"]
+    assert "16 pages already follow" in refused.json["error"]
     for stream in streams:
         stream.close()
     again = client.get("/api/training/events")

@@ -65,8 +65,8 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     config, model = load_run(run, model_spec)
     if config.data not in ("mnist", "digits"):
         raise ArgumentError(
-            f"predict: expected a model for digits, got {run}, a {config.model_name} trained on "
-            f"{config.data}. Try one trained with --data mnist."
+            f"predict: expected a model for digits, got {run} ({config.model_name}, trained "
+            f"on {config.data}). Try one trained with --data mnist."
         )
     side = image_shape(config)[-1]
     images, shapes, notes = {}, {}, []

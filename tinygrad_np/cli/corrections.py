@@ -32,24 +32,22 @@ def read_corrections(path: str | Path, classes: int) -> dict[str, Array]:
     state = train.load(path)
     if missing := {"images", "labels"} - set(state):
         raise DataError(
-            f"--corrections {path}: expected the arrays images and labels, got none named "
+            f"{path}: expected the arrays images and labels, got none named "
             f"{' or '.join(sorted(missing))}."
         )
     images, labels = state["images"], state["labels"]
     if images.dtype != np.uint8 or images.shape[1:] != (1, 28, 28) or not len(images):
         raise DataError(
-            f"--corrections {path}: expected `images` of shape (N, 1, 28, 28) and dtype uint8, "
+            f"{path}: expected `images` of shape (N, 1, 28, 28) and dtype uint8, "
             f"with N >= 1, got {images.shape} and {images.dtype}."
         )
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
-            f"--corrections {path}: expected `labels` of shape ({len(images)},) and an integer "
+            f"{path}: expected `labels` of shape ({len(images)},) and an integer "
             f"dtype, got {labels.shape} and {labels.dtype}."
         )
     if len(outside := labels[(labels < 0) | (labels >= classes)]):
-        raise DataError(
-            f"--corrections {path}: expected `labels` from 0 to {classes - 1}, got {outside[0]}."
-        )
+        raise DataError(f"{path}: expected `labels` from 0 to {classes - 1}, got {outside[0]}.")
     return {"images": images, "labels": labels}
 
 

@@ -126,7 +126,7 @@ class Training:
             HTTPException: with status 503 if there are too many streams.
         """
         if not self._streams.acquire(blocking=False):
-            abort(503, f"training: {MAX_STREAMS} pages follow the training already. Close one.")
+            abort(503, f"training: {MAX_STREAMS} pages already follow training runs. Close one.")
 
         def stream() -> Iterator[str]:
             try:
@@ -188,7 +188,7 @@ class Training:
             found = {"message": error_for_page(error)["error"]}
         except BaseException:
             traceback.print_exc()
-            found = {"message": "The training failed. The server's terminal shows the error."}
+            found = {"message": "The training run failed. The server's terminal shows the error."}
         found["has_weights"] = exists(out / WEIGHTS)
         with self._lock:
             self._running = ""

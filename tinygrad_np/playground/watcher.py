@@ -56,7 +56,7 @@ class Pace:
 
 
 class Control:
-    """What the page asks of the training thread: to pause, to continue, to stop."""
+    """Requests of the page to the thread that trains: pause, continue, stop."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -237,13 +237,13 @@ class Watcher(train.Callback):
             dataset = self._shown if self._cells is None else self._cells
             logits = train.predict(model, DataLoader(dataset, SIDE * SIDE))
             rows = Tensor(logits).softmax().data
-        best, top = rows.argmax(axis=1), rows.max(axis=1)
         if self._cells is None:
-            pairs = zip(best.tolist(), top.astype(float).tolist(), strict=True)
+            pairs = zip(rows.argmax(axis=1).tolist(), rows.max(axis=1).tolist(), strict=True)
             self._feed.publish(predictions=[list(pair) for pair in pairs])
         else:
-            shade = np.rint(np.nan_to_num(top) * 255)
-            self._feed.publish(grid={"classes": _encode(best), "shade": _encode(shade)})
+            # The second class against the first, also for a model with more outputs.
+            share = rows[:, 1] / (rows[:, 0] + rows[:, 1])
+            self._feed.publish(grid=_encode(np.rint(np.nan_to_num(share, nan=0.5) * 255)))
 
     def _earlier(self, state: train.State) -> dict[str, list[list[float]]]:
         """Return the curves of a run that is resumed, from its files."""

@@ -2,8 +2,8 @@
 
 import { element, numberText } from "./common.js";
 
-const HEIGHT = 220;
-const PAD = { left: 48, right: 74, top: 12, bottom: 34 };
+const HEIGHT = 216;
+const PAD = { left: 48, right: 74, top: 16, bottom: 24 };
 
 function svg(tag, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -80,6 +80,7 @@ export function lineChart(container, { title, xTitle, format = numberText, range
       );
     }
     for (const x of ticks(0, last, Math.max(2, Math.floor((right - PAD.left) / 70)))) {
+      if (!Number.isInteger(x)) continue;
       parts.push(svg("text", { x: scaleX(x), y: bottom + 16, "text-anchor": "middle" },
         x.toLocaleString("en")));
     }
@@ -87,6 +88,10 @@ export function lineChart(container, { title, xTitle, format = numberText, range
       svg("line", { class: "axis", x1: PAD.left, x2: right, y1: bottom, y2: bottom }),
       svg("text", { class: "axis-title", x: right + 6, y: bottom + 16 }, xTitle),
     );
+    if (!values.length) {
+      parts.push(svg("text", { x: (PAD.left + right) / 2, y: (PAD.top + bottom) / 2 - 6,
+        "text-anchor": "middle" }, "no data yet"));
+    }
     const labels = [];
     for (const line of lines) {
       const drawn = line.points.filter(([, y]) => y !== null);

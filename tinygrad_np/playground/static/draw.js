@@ -13,7 +13,7 @@ const part = (name) => find(`draw-${name}`);
 let sheet;
 let models = [];
 let model; // the chosen one
-let shown; // the answer on the page: {version, model, blob...}; null for an empty sheet
+let shown; // the answer of /api/predict on the page, and its model; null for an empty sheet
 let inside; // the answer of /api/inspect that belongs to `shown`
 let label = null; // the class chosen as a correction
 let version = 0; // counts changes of the drawing and of the model
@@ -74,6 +74,7 @@ async function loadModels(name = model?.name) {
 }
 
 function choose(name) {
+  if (name !== model?.name) inside = null;
   model = models.find((one) => one.name === name);
   part("model").value = name;
   part("note").textContent = model.note ? `About this model: ${model.note}.` : "";
@@ -130,14 +131,14 @@ function change() {
 }
 
 const predict = latest(async () => {
-  const asked = version;
+  const [asked, chosen] = [version, model];
   const wait = setTimeout(() => { part("confidence").textContent = "Waiting…"; }, 1500);
   try {
     const body = await sheet.picture();
-    const path = `/api/predict?model=${encodeURIComponent(model.name)}`;
+    const path = `/api/predict?model=${encodeURIComponent(chosen.name)}`;
     const answer = await api(path, { body, signal: AbortSignal.timeout(PATIENCE) });
-    // A newer drawing of the same sheet follows; an older answer still shows that ink moves it.
-    if (!sheet.isEmpty && answer.side === model.side) show({ ...answer, version: asked });
+    // While drawing, the answer to a little less ink is welcome, too.
+    if (!sheet.isEmpty && chosen === model) show({ ...answer, model });
     showError(part("error"));
   } catch (error) {
     if (asked === version) show(null);
@@ -160,14 +161,21 @@ function show(answer) {
   part("confidence").textContent = isRead
     ? `${percentText(answer.probabilities[best])} sure`
     : answer ? "Nothing to read yet." : "Draw, and ten probabilities move with every stroke.";
-  part("warnings").replaceChildren(...(answer?.warnings ?? []).map((text) =>
-    element("p", { className: "warning", textContent: text })));
+  showWarnings(answer?.warnings ?? []);
   showBars(isRead ? answer.probabilities : [], best);
   updateSave();
   if (!isRead) inside = null;
   showPictures();
   if (!isRead) showLayers();
   pause();
+}
+
+/** Show warnings; unchanged ones are left alone, so that screen readers do not repeat them. */
+function showWarnings(warnings) {
+  const box = part("warnings");
+  if ([...box.children].map((one) => one.textContent).join() === warnings.join()) return;
+  box.replaceChildren(...warnings.map((text) =>
+    element("p", { className: "warning", textContent: text })));
 }
 
 /** What waits until the drawing pauses. */
@@ -205,9 +213,9 @@ const inspect = latest(async () => {
   const asked = shown;
   if (!asked || asked.empty) return;
   try {
-    const json = { model: model.name, image: asked.image };
+    const json = { model: asked.model.name, image: asked.image };
     const found = await api("/api/inspect", { json, signal: AbortSignal.timeout(PATIENCE) });
-    if (shown?.image !== asked.image) return; // the drawing went on
+    if (shown?.image !== asked.image || shown.model !== asked.model) return; // it is outdated
     inside = found;
     showPictures();
     showLayers();
@@ -222,7 +230,7 @@ function showPictures() {
   const ink = shown ? bytesOf(shown.image) : new Uint8Array(side * side);
   drawPixels(part("image"), ink, side, side);
   part("image-caption").textContent =
-    `${side}×${side} pixels: your digit, cropped, scaled and centered as in training.`;
+    `${side}×${side} pixels: your drawing, cropped, scaled and centered as in training.`;
   const heat = inside ? bytesOf(inside.saliency) : new Uint8Array(side * side);
   drawHeat(part("saliency"), ink, heat.length === ink.length ? heat : ink.map(() => 0), side);
   part("saliency-caption").textContent = inside
@@ -283,10 +291,14 @@ function makeLayer({ path, kind, shape, maps, height, width }) {
       element("h3", { textContent: path && path !== kind ? `${path} · ${kind}` : kind }),
       element("p", { className: "note" }, size, element("br"),
         element("span", { className: "draw-range" }))),
-    shape.length === 1 && shape[0] === model.classes.length
-      ? element("div", {}, strip, element("div", { className: "draw-names" },
-        ...model.classes.map((name) => element("span", { textContent: name }))))
-      : strip);
+    isVector && shape[0] === model.classes.length ? element("div", {}, strip, makeNames()) : strip);
+}
+
+/** The names of the classes, to go below a row of scores. */
+function makeNames() {
+  const isLong = model.classes.some((name) => name.length > 2);
+  return element("div", { className: isLong ? "draw-names long" : "draw-names" },
+    ...model.classes.map((name) => element("span", { textContent: name })));
 }
 
 /** The colors of a layer's bytes: zero is neutral, and the largest absolute value is full. */

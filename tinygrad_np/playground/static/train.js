@@ -11,6 +11,7 @@ const BUSY = ["loading", "running", "paused", "stopping"];
 const BADGES = { finished: "good", failed: "bad", idle: "", stopped: "" };
 const SERIES = ["points", "validation"];
 const RETRY = 3000;
+const WELCOME = "Press Start: with the settings on the page, the run takes a few seconds.";
 
 let state = { status: "idle" };
 let charts = {};
@@ -18,6 +19,7 @@ let isDrawing = false;
 
 const isBusy = () => BUSY.includes(state.status);
 const rate = (value) => (value === null || value === undefined ? "–" : numberText(value, 3));
+const grouped = (count) => count.toLocaleString("en");
 
 /* ---------- Events ---------- */
 
@@ -33,7 +35,7 @@ function connect() {
     // The browser reconnects by itself, unless the server refused.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
   });
-  addEventListener("pagehide", () => source.close());
+  addEventListener("pagehide", () => source.close(), { once: true });
 }
 
 /** Take a snapshot, or the values that have changed and the entries that series have gained. */
@@ -67,7 +69,7 @@ function changeStatus(before, isSnapshot) {
 function show() {
   showRun();
   showResult();
-  if (state.points.length || isBusy()) showCurves();
+  showCurves();
   showSamples();
   showConfusion();
   showPlane();
@@ -84,19 +86,18 @@ function showRun() {
   pause.textContent = status === "paused" ? "Continue" : "Pause";
   find("train-stop").disabled = !isBusy() || status === "stopping";
   showError(find("train-message"), state.message ? new Error(state.message) : null);
-  if (!config) return;
-  find("train-summary").textContent = `${config.model} on ${config.data}` +
-    `${state.parameters ? `, ${countText(state.parameters, "parameter")}` : ""}; ` +
-    `${config.optimizer}, rate ${numberText(config.lr)}, ${config.schedule}; ` +
-    `batch size ${config.batch_size}`;
   const progress = find("train-progress");
   progress.max = state.steps ?? 1;
   progress.value = state.step ?? 0;
+  find("train-summary").textContent = !config ? WELCOME : `${config.model} on ${config.data}` +
+    `${state.parameters ? `, ${countText(state.parameters, "parameter")}` : ""}; ` +
+    `${config.optimizer}, rate ${numberText(config.lr)}, ${config.schedule}; ` +
+    `batch size ${config.batch_size}`;
   const speed = state.samples_per_second;
   const facts = state.steps === undefined ? [] : [
-    ["Epoch", `${state.epoch ?? 0} of ${state.epochs}`],
-    ["Step", `${state.step.toLocaleString("en")} of ${state.steps.toLocaleString("en")}`],
-    ["Samples per second", speed ? Math.round(speed).toLocaleString("en") : "–"],
+    ["Epoch", `${grouped(state.epoch ?? 0)} of ${grouped(state.epochs)}`],
+    ["Step", `${grouped(state.step)} of ${grouped(state.steps)}`],
+    ["Samples per second", speed ? grouped(Math.round(speed)) : "–"],
     ["Time left", isBusy() && typeof state.seconds_left === "number"
       ? timeText(state.seconds_left) : "–"],
     ["Learning rate", rate(state.lr)],
@@ -231,6 +232,7 @@ function cell(count, part, isRight) {
 /* ---------- Points in the plane ---------- */
 
 const CLASS_COLORS = ["--low", "--high"];
+const GRAYS = Array.from({ length: 256 }, (_, level) => [level, level, level]);
 
 const channels = (name) => {
   const hex = color(name).trim().slice(1);
@@ -263,11 +265,7 @@ function showPlane() {
   const context = sharpContext(canvas);
   const size = canvas.getBoundingClientRect().width;
   if (!size) return;
-  if (grid) {
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(cells(plane.side, grid), 0, 0, size, size);
-  }
+  if (grid) context.drawImage(background(plane.side, grid), 0, 0, size, size);
   context.lineWidth = 1;
   const radius = Math.max(2.4, size / 170);
   for (const [x, y, label] of plane.points) {
@@ -281,26 +279,35 @@ function showPlane() {
     (typeof accuracy === "number" ? `; training accuracy ${percentText(accuracy)}` : ""));
 }
 
-/** The cells as a small picture: the color of the class, paler towards even odds. */
-function cells(side, grid) {
-  const classes = bytesOf(grid.classes);
-  const shade = bytesOf(grid.shade);
+/** The probability of the second class as a picture: interpolated first, then colored. */
+function background(side, grid) {
+  const small = element("canvas");
+  drawPixels(small, bytesOf(grid), side, side, GRAYS);
+  const width = 5 * side;
+  const large = element("canvas", { width, height: width });
+  const context = large.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, 0, 0, width, width);
+  const picture = context.getImageData(0, 0, width, width);
   const zero = channels("--zero");
   const ends = CLASS_COLORS.map(channels);
-  const picture = new ImageData(side, side);
-  classes.forEach((label, place) => {
-    const part = 0.62 * Math.max(0, (shade[place] / 255 - 0.5) * 2);
-    const mixed = zero.map((value, i) => value + part * (ends[label][i] - value));
-    picture.data.set([...mixed, 255], 4 * place);
+  const colors = GRAYS.map(([level]) => {
+    const odds = (level / 255 - 0.5) * 2;
+    const end = ends[Number(odds > 0)];
+    return zero.map((value, i) => value + 0.62 * Math.abs(odds) * (end[i] - value));
   });
-  const small = element("canvas", { width: side, height: side });
-  small.getContext("2d").putImageData(picture, 0, 0);
-  return small;
+  for (let place = 0; place < picture.data.length; place += 4) {
+    const mixed = colors[picture.data[place]];
+    for (let i = 0; i < 3; i++) picture.data[place + i] = mixed[i];
+  }
+  context.putImageData(picture, 0, 0);
+  return large;
 }
 
 function showLegend() {
   const box = find("train-legend");
-  if (box.childElementCount) return;
+  if (box.dataset.run === state.name) return;
+  box.dataset.run = state.name;
   box.replaceChildren(...state.classes.map((name, label) => {
     const canvas = element("canvas", { className: "train-mark", width: 28, height: 28 });
     mark(canvas.getContext("2d"), 14, 14, label, 9);
@@ -348,8 +355,10 @@ export function start() {
   startButtons();
   startForm();
   connect();
+  // A page that "back" restores as it was left has no connection any more.
+  addEventListener("pageshow", (event) => event.persisted && connect());
   onSchemeChange(() => {
-    find("train-legend").replaceChildren();
+    find("train-legend").dataset.run = "";
     repaintSamples();
     show();
   });
