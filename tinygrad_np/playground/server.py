@@ -171,6 +171,7 @@ class _Handler(WSGIRequestHandler):
     """Reads one request within the deadline; answers malformed HTTP with JSON; logs nothing."""
 
     server: Server
+    rfile: io.BufferedReader
     # The status line of errors in the request line itself. The default, HTTP/0.9, has none.
     default_request_version = "HTTP/1.1"
 
