@@ -31,6 +31,7 @@ INTERNAL = {
     "Pace",
     "Pool",
     "SavePlan",
+    "Server",
     "Task",
     "Training",
     "Trial",

@@ -2,3 +2,5 @@
 
 `python -m tinygrad_np playground` starts it. It needs Flask, the extra `playground`.
 """
+
+__all__: list[str] = []
