@@ -33,6 +33,7 @@ INTERNAL = {
     "Pool",
     "ReceptiveFields",
     "SavePlan",
+    "Server",
     "Task",
     "Training",
     "Trial",

@@ -4,8 +4,10 @@ Without playwright or Chromium the tests are skipped; with `-m browser`, which a
 these tests, they fail.
 """
 
+import functools
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,14 @@ def show(browser):
     assert [problem for problem in problems if not problem.startswith("request for data:")] == []
 
 
+def _wait_for_function(page, expression, arg=None, timeout=5000):
+    """Do what Playwright's own method does, which the page's content security policy blocks."""
+    end = time.monotonic() + timeout / 1000
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"timeout: {expression}"
+        page.wait_for_timeout(20)
+
+
 class Playground:
     """A running playground with its own directory of runs.
 
@@ -90,6 +100,7 @@ class Playground:
         self._contexts.append(context)
         context.set_default_timeout(5000)
         page = context.new_page()
+        page.wait_for_function = functools.partial(_wait_for_function, page)
         note = self.problems.append
         page.on("request", lambda r: r.url.startswith(self._own) or note(f"request for {r.url}"))
         page.on("console", lambda message: note(f"console: {message.text}"))

@@ -64,7 +64,7 @@ def is_own_host(given: str, host: str, port: int) -> bool:
     """Return whether a Host header names this server.
 
     Loopback names and addresses always do. Other names do only if the server was started with them:
-    everybody can let a name of their own point here. An address cannot be faked in this way, so a
+    anyone can let a name of their own point here. An address cannot be faked in this way, so a
     server that listens on more than loopback accepts any.
 
     Args:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from queue import SimpleQueue
 from typing import Any
 
 from flask import Flask
@@ -35,6 +36,9 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Run the playground until Ctrl-C or SIGTERM; then save a running training run, and return.
 
+    At the end, the functions in `app.extensions["on_exit"]` are called. A training run that was
+    interrupted is no error: it has been saved, and its log says how to resume it.
+
     Args:
         settings: where to find data and models, and to write runs.
         host: name or address to listen on.
@@ -46,20 +50,20 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
     """
     app = create_app(settings, host)
     server = Server(app, host, port)
-    stop = threading.Event()
+    signals = SimpleQueue[int]()
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="server", daemon=True)
-    with _handle_signals(stop):
+    with _handle_signals(signals):
         thread.start()
         name = _ANY.get(host, host)
         name = f"[{name}]" if ":" in name else name
         show(f"Playground: http://{name}:{server.port}/ (Ctrl-C stops it)")
         if not is_loopback(host):
             show(
-                f"warning: --host {host}: everybody who can reach this machine over the network "
+                f"warning: --host {host}: everyone who can reach this machine over the network "
                 "can use the playground.",
                 sys.stderr,
             )
-        stop.wait()
+        signals.get()
         server.shutdown()
         thread.join()
         for close in app.extensions.get("on_exit", ()):
@@ -68,13 +72,16 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
 
 
 @contextmanager
-def _handle_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` at the first Ctrl-C or SIGTERM, and raise KeyboardInterrupt at the second."""
+def _handle_signals(signals: "SimpleQueue[int]") -> Iterator[None]:
+    """Queue the first Ctrl-C or SIGTERM; raise KeyboardInterrupt at the second."""
+    count = 0
 
     def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
+        nonlocal count
+        count += 1
+        if count > 1:
             raise KeyboardInterrupt
-        stop.set()
+        signals.put(number)  # unlike the methods of an Event, safe in a signal handler
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -164,6 +171,7 @@ class _Handler(WSGIRequestHandler):
     """Reads one request within the deadline; answers malformed HTTP with JSON; logs nothing."""
 
     server: Server
+    rfile: io.BufferedReader
     # The status line of errors in the request line itself. The default, HTTP/0.9, has none.
     default_request_version = "HTTP/1.1"
 
