@@ -4,9 +4,12 @@ import gc
 import os
 import signal
 
+import numpy as np
 import pytest
 
 import tests
+from models import MnistCNN
+from tinygrad_np import data, optim, train
 
 # Doctests that take seconds, because they import a package that imports PyTorch if installed.
 SLOW_DOCTESTS = {"tinygrad_np.train.tensorboard.TensorBoard"}
@@ -44,3 +47,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name in SLOW_DOCTESTS:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def mnist_cnn():
+    """Return MnistCNN trained on 20,000 images of MNIST for one epoch, in evaluation mode."""
+    if not os.environ.get("TINYGRAD_NP_DATA"):
+        pytest.skip("TINYGRAD_NP_DATA is not set")
+    train_set, _ = data.mnist()
+    model = MnistCNN(np.random.default_rng(0))
+    trainer = train.Trainer(model, optim.Adam(model.named_parameters(), lr=0.001))
+    trainer.fit(data.DataLoader(train_set.first(20_000), 64, shuffle=True, seed=0), 1)
+    model.eval()
+    return model

@@ -10,7 +10,8 @@ TABS = ("draw", "train", "convolution", "backprop")
 FAINT = """() => {
   const parse = (text) => {
     const parts = text.match(/[\\d.]+/g).map(Number);
-    return { rgb: parts.slice(0, 3), alpha: parts[3] ?? 1 };
+    const most = text.startsWith("color(") ? 255 : 1;  // color(srgb 1 0 0) is rgb(255, 0, 0)
+    return { rgb: parts.slice(0, 3).map((part) => most * part), alpha: parts[3] ?? 1 };
   };
   const mix = (over, under) =>
     over.rgb.map((value, i) => over.alpha * value + (1 - over.alpha) * under[i]);
