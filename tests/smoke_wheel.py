@@ -36,9 +36,14 @@ def main():
     print(len(viz.draw(model, images[:1]).source), "characters in the graph drawing")
     if cli.main(["summary", "LeNet"]):
         raise SystemExit("the command line failed")
-    playground = Path(tinygrad_np.__file__).parent / "playground"
-    for name in ("templates/index.html", "static/app.js", "bundled.safetensors"):
-        print((playground / name).stat().st_size, "bytes in", name)
+    package = Path(tinygrad_np.__file__).parent
+    for name in (
+        "cli/detector.safetensors",
+        "playground/bundled.safetensors",
+        "playground/static/app.js",
+        "playground/templates/index.html",
+    ):
+        print((package / name).stat().st_size, "bytes in", name)
     if cli.main(["playground"]) != 1:
         raise SystemExit("the playground without Flask must say how to install it")
 
