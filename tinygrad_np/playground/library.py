@@ -215,7 +215,8 @@ def _load(run: Path | None, weights: Path) -> Loaded:
     expected = 1, len(choice.classes)
     if logits.shape != expected:
         raise ArgumentError(
-            f"{choice.title}: expected logits of shape {expected} for one image, got {logits.shape}."
+            f"{choice.title}: expected logits of shape {expected} for one image, got "
+            f"{logits.shape}."
         )
     if not np.isfinite(logits.data).all():
         raise DataError(
