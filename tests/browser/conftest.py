@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 
 from tinygrad_np.playground.app import create_app
+from tinygrad_np.playground.server import Server
 from tinygrad_np.playground.settings import Settings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -114,16 +114,16 @@ class Playground:
 
     def start(self):
         """Start the server; on the same port, if it was stopped."""
-        self._server = make_server("127.0.0.1", self._port, self.app, threaded=True)
-        self._server.daemon_threads = True  # a stream of events does not keep it alive
+        self._server = Server(self.app, "127.0.0.1", self._port)
         self._port = self._server.port
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,))
         self._thread.start()
 
     def stop(self):
         """Stop the server; the page gets no answer any more."""
         self._server.shutdown()
         self._thread.join()
+        self._server.disconnect()
         self._server.server_close()
 
     def close(self):

@@ -41,6 +41,11 @@ def wait_for(page, selector, text):
     page.locator(selector, has_text=text).wait_for()
 
 
+def focused(page):
+    """Return the id or the text of the element with the focus."""
+    return page.evaluate("document.activeElement.id || document.activeElement.textContent")
+
+
 def ink(page, selector="#draw-canvas"):
     """Return the number of pixels of a canvas that are not transparent."""
     return page.evaluate(
@@ -84,8 +89,8 @@ def test_an_empty_sheet_invites(playground):
     wait_for(page, "#draw-answer", "?")
     assert page.locator("#draw-invitation").is_visible()
     assert page.locator("#draw-bars tr").count() == 10
-    assert page.get_by_role("button", name="Undo").is_disabled()
-    assert page.get_by_role("button", name="Clear").is_disabled()
+    assert page.locator("#draw-undo").is_disabled()
+    assert page.locator("#draw-clear").is_disabled()
 
 
 def test_a_finger_draws(playground):
@@ -108,9 +113,9 @@ def test_undo_and_clear(playground):
     one = ink(page)
     draw(page, [(0.1, 0.9), (0.9, 0.9)])
     assert ink(page) > one
-    page.get_by_role("button", name="Undo").click()
+    page.locator("#draw-undo").click()
     assert ink(page) == one
-    page.get_by_role("button", name="Clear").click()
+    page.locator("#draw-clear").click()
     assert ink(page) == 0
     wait_for(page, "#draw-answer", "?")
     page.locator("#draw-canvas").press("Control+z")  # undoes the clearing
@@ -131,7 +136,7 @@ def test_a_picture_is_uploaded_by_keyboard(playground, tmp_path):
     assert ink(page) > 0
     draw(page)  # replaces the picture
     wait_for(page, "#draw-answer", "7")
-    page.get_by_role("button", name="Undo").click()
+    page.locator("#draw-undo").click()
     assert page.locator("#draw-answer").text_content() in "0123456789"
 
 
@@ -161,12 +166,14 @@ def test_a_file_that_is_no_picture_is_reported(playground, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     page = playground.open()
     page.get_by_label("Or upload a picture").set_input_files(tmp_path / "text.png")
-    wait_for(page, "#draw-error", "got another format")
-    page.get_by_role("button", name="Clear").click()
+    wait_for(page, "#draw-file-error", "This file cannot be read: expected a PNG, JPEG,")
+    assert page.locator("#draw-invitation").is_visible()  # the file is off the sheet again
+    assert page.locator("#draw-undo").is_disabled()
+    assert page.locator("#draw-error").is_hidden()
     draw(page)
     wait_for(page, "#draw-answer", "7")
-    assert page.locator("#draw-error").is_hidden()
-    playground.problems[:] = [p for p in playground.problems if "400 (BAD REQUEST)" not in p]
+    assert page.locator("#draw-file-error").is_hidden()
+    playground.problems[:] = [p for p in playground.problems if "status of 422" not in p]
 
 
 def test_what_is_sent_depends_on_the_strokes_alone(playground):
@@ -231,7 +238,7 @@ def test_the_layers_of_the_chosen_model_are_shown(playground):
     wait_for(page, "#draw-layers", "conv2")
     assert page.locator(".draw-layer").count() == 9
     assert page.get_by_role("img", name="16 maps of 7×7 of layer pool").count() == 1
-    page.get_by_label("Model").select_option("run/small")
+    page.locator("#draw-model").select_option("run/small")
     wait_for(page, "#draw-image-caption", "8×8 pixels")
     wait_for(page, "#draw-layers", "4×4")
     assert page.locator(".draw-layer").count() == 4
@@ -253,6 +260,20 @@ def test_another_tab_adds_a_run_and_uses_it(playground):
     assert page.locator("#draw-model").input_value() == "run/mine"
 
 
+def test_using_a_model_shows_the_top_of_the_tab(playground):
+    make_run(playground.runs / "mine", weights="last.safetensors")
+    page = playground.open(viewport={"width": 360, "height": 780})
+    page.locator("#draw-model option", has_text="mine (DigitsCNN, digits, not finished)").wait_for(
+        state="attached"
+    )
+    page.evaluate("scrollTo(0, 500)")
+    page.evaluate(
+        """document.dispatchEvent(new CustomEvent("use-model", { detail: { name: "run/mine" } }))"""
+    )
+    assert page.evaluate("scrollY") == 0
+    assert focused(page) == "tab-draw"
+
+
 def test_a_broken_run_is_listed_with_the_reason(playground):
     make_run(playground.runs / "half")
     (playground.runs / "half" / "config.json").write_text("{")
@@ -269,7 +290,7 @@ def test_a_correction_is_saved_and_removed(playground):
     wait_for(page, "#draw-answer", "7")
     page.get_by_role("button", name="1", exact=True).click()
     save.click()
-    wait_for(page, "#draw-saved", "Saved as 1. 1 correction saved.")
+    wait_for(page, "#draw-saved", "Saved as 1 (1 in all).")
     found = train.load(playground.runs / "corrections.safetensors")
     assert found["labels"].tolist() == [1]
     assert found["images"].max() == 255
@@ -290,13 +311,13 @@ def test_the_graph_follows_the_drawing(playground):
     page = playground.open()
     page.get_by_role("button", name="Show the graph").click()
     frame = page.frame_locator("#draw-graph")
-    frame.get_by_text("MnistCNNLight").first.wait_for()
+    frame.locator("body.embedded #graph svg").wait_for()
     first = page.locator("#draw-graph").get_attribute("data-address")
     draw(page)
     page.wait_for_function(
         "first => document.getElementById('draw-graph').dataset.address !== first", arg=first
     )
-    frame.get_by_text("MnistCNNLight").first.wait_for()
+    frame.locator("body.embedded #graph svg").wait_for()
     page.get_by_role("button", name="Hide the graph").click()
     assert page.locator("#draw-graph").is_hidden()
 
@@ -311,7 +332,7 @@ def test_a_server_that_is_down_is_reported_until_it_answers(playground):
     playground.start()
     wait_for(page, "#draw-answer", "7")
     assert page.locator("#draw-error").is_hidden()
-    playground.problems[:] = [p for p in playground.problems if "CONNECTION_REFUSED" not in p]
+    playground.problems[:] = [p for p in playground.problems if "net::ERR_" not in p]
 
 
 def test_a_slow_server_is_reported_until_it_answers(playground):
@@ -327,17 +348,36 @@ def test_a_slow_server_is_reported_until_it_answers(playground):
     assert page.locator("#draw-error").is_hidden()
 
 
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_errors_and_warnings_move_nothing(playground, width):
+    page = playground.open(viewport={"width": width, "height": 900})
+    wait_for(page, "#draw-model", "Bundled")
+    tops = "() => ['canvas', 'layers-title'].map((name) => " + (
+        "document.getElementById(`draw-${name}`).getBoundingClientRect().top + scrollY)"
+    )
+    before = page.evaluate(tops)
+    draw(page, [(0.1, 0.4), (0.9, 0.5), (0.1, 0.6), (0.9, 0.7)])
+    wait_for(page, "#draw-warnings", "Low confidence")
+    assert page.evaluate(tops) == before
+    playground.stop()
+    draw(page)
+    wait_for(page, "#draw-error", "The playground does not answer.")
+    wait_for(page, "#draw-confidence", "No answer.")
+    assert page.evaluate(tops) == before
+    page.locator("#draw-clear").click()
+    assert page.locator("#draw-error").is_hidden()
+    playground.problems[:] = [p for p in playground.problems if "net::ERR_" not in p]
+
+
 def test_all_controls_are_reached_by_keyboard(playground):
     page = playground.open()
     draw(page)
     wait_for(page, "#draw-spoken", "Read as 7")
-    page.get_by_label("Model").focus()
+    page.locator("#draw-model").focus()
     reached = []
     for _ in range(16):
         page.keyboard.press("Tab")
-        reached.append(
-            page.evaluate("document.activeElement.id || document.activeElement.textContent")
-        )
+        reached.append(focused(page))
     first = ["draw-canvas", "draw-undo", "draw-clear", "draw-width", "draw-file"]
     assert reached == [*first, *"0123456789", "draw-graph-button"]
     page.get_by_role("button", name="3", exact=True).press("Space")
@@ -345,7 +385,15 @@ def test_all_controls_are_reached_by_keyboard(playground):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "draw-save"
     page.keyboard.press("Enter")
-    wait_for(page, "#draw-saved", "Saved as 3.")
+    wait_for(page, "#draw-saved", "Saved as 3 (1 in all).")
+    assert focused(page) == "0"  # the first digit; the button pressed is disabled
+    page.locator("#draw-remove").press("Enter")
+    page.wait_for_function("() => document.getElementById('draw-remove').hidden")
+    assert focused(page) == "0"
+    for name in ("clear", "undo", "undo"):
+        page.locator(f"#draw-{name}").press("Enter")
+    assert focused(page) == "draw-canvas"
+    assert page.locator("#draw-undo").is_disabled()
 
 
 @pytest.mark.parametrize(
@@ -354,11 +402,11 @@ def test_all_controls_are_reached_by_keyboard(playground):
 def test_a_phone_shows_all_without_scrolling_sideways(playground, name, scheme, layer):
     make_run(playground.runs / "clothes", model="LeNet", data="fashion-mnist")
     page = playground.open(viewport={"width": 360, "height": 780}, color_scheme=scheme)
-    page.get_by_label("Model").select_option(name)
+    page.locator("#draw-model").select_option(name)
     draw(page)
     wait_for(page, "#draw-layers", layer)
     page.get_by_role("button", name="Show the graph").click()
-    page.frame_locator("#draw-graph").locator("h1").wait_for()
+    page.frame_locator("#draw-graph").locator("body.embedded").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     # The answer is on the first screen, below the sheet.
     page.evaluate("scrollTo(0, 0)")

@@ -85,6 +85,19 @@ def test_no_tab_scrolls_sideways(playground, tab, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_controls_are_large_enough_for_fingers(playground):
+    page = opened(
+        playground, "draw", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("#draw :is(button, select, input)")]
+          .filter((one) => one.checkVisibility())
+          .filter((one) => one.offsetHeight < (one.type === "range" ? 40 : 44))
+          .map((one) => one.id || one.textContent)"""
+    )
+    assert small == []
+
+
 def test_tabs_by_keyboard(playground):
     page = opened(playground, "draw")
     page.focus("#tab-draw")

@@ -1,10 +1,12 @@
 """Fine-tuning: `train --corrections` and `train --weights`."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import models
 from tests.tools import each
@@ -13,6 +15,7 @@ from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corrections
 from tinygrad_np.cli.parts import make_sets
+from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 
 QUICK = ["--data", "digits", "--train-samples", "300", "--epochs", "1", "--no-figures"]
@@ -76,16 +79,19 @@ def test_corrections_are_standardized_like_the_others():
     assert labels.tolist() == [3, 3]
 
 
-def test_corrections_fill_8x8_images():
-    """As the bundled digits do; the mean of the ink is preserved."""
+def test_corrections_of_8x8_digits_are_framed_as_in_predict():
     dataset, _ = data.digits()
     images = np.zeros((3, 1, 28, 28), np.uint8)
     images[0, 0, 6:22, 2:10] = 255  # a bar of 16x8 pixels
     images[1, 0, 0, 27] = 255  # a dot in a corner
     found = add_corrections(dataset, {"images": images, "labels": np.zeros(3, int)}, 1).images[-3:]
-    bar = np.zeros((8, 8))
-    bar[:, 2:6] = 16
-    assert found[:, 0].tolist() == [bar.tolist(), np.full((8, 8), 16).tolist(), [[0] * 8] * 8]
+    page = Image.new("L", (280, 280))  # the bar, enlarged
+    page.paste(255, (20, 60, 100, 220))
+    page.save(buffer := io.BytesIO(), "PNG")
+    expected, _ = read_digit(buffer.getvalue(), side=8)
+    np.testing.assert_allclose(found[0], expected * (16 / 255), atol=1)
+    assert found[0].max() == found[1].max() == 16
+    assert not found[2].any()
 
 
 @each(

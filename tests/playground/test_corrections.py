@@ -35,6 +35,9 @@ def test_without_corrections_there_is_no_file(saved):
     assert saved.counts() == [0] * 10
     with pytest.raises(ArgumentError, match="corrections: expected at least one to remove"):
         saved.remove_last()
+    with pytest.raises(ArgumentError, match="corrections: expected an image with ink"):
+        saved.add(image(0), 1)
+    assert not saved.path.exists()
     saved.add(image(1), 0)
     saved.remove_last()
     assert not saved.path.exists()
@@ -84,7 +87,7 @@ def check_refused(saved, words):
 
 
 def test_corrections_of_several_threads_are_all_saved(saved):
-    threads = [threading.Thread(target=saved.add, args=(image(n), n)) for n in range(8)]
+    threads = [threading.Thread(target=saved.add, args=(image(9), n)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -52,6 +52,9 @@ def picture_of(*boxes, size=(280, 280)):
 ONE = picture_of((130, 60, 150, 220))
 
 
+BLANK = base64.b64encode(bytes(784)).decode()
+
+
 def post(client, content, model="bundled"):
     return client.post(f"/api/predict?model={model}", data=content, content_type="image/png")
 
@@ -74,6 +77,7 @@ def test_models_are_described(client, runs):
         "side": 28,
         "classes": list("0123456789"),
         "note": "",
+        "finished": True,
         "corrections": True,
     }
     # Corrections are 28x28 digits.
@@ -107,6 +111,17 @@ def test_warnings_are_those_of_predict(client):
     assert two["warnings"][1].startswith("Low confidence (")
 
 
+def test_models_of_clothes_are_not_asked_whether_the_shape_is_a_digit(client, library, runs):
+    make_run(runs / "clothes", model="LeNet", data="fashion-mnist")
+    two = picture_of((60, 60, 80, 220), (200, 60, 220, 220))
+    found = post(client, two, "run/clothes").json["warnings"]
+    assert found[0] == "Found 2 shapes. Only the largest was read."
+    assert found[1].startswith("Low confidence (")
+    assert found[1].endswith("%). The shape is hard to recognize.")
+    library.load("run/clothes").model.fc3.bias.data[0] = 100
+    assert post(client, ONE, "run/clothes").json["warnings"] == []
+
+
 @pytest.mark.parametrize("content", [picture_of(), picture_of((10, 10, 11, 11))])
 def test_an_empty_page_is_no_error(client, content):
     answer = post(client, content)
@@ -120,13 +135,13 @@ def test_an_empty_page_is_no_error(client, content):
 @pytest.mark.parametrize(
     ("content", "kind", "model", "status", "words"),
     [
-        (b"", "image/png", "bundled", 400, "got another format"),
-        (b"GIF89a", "image/gif", "bundled", 400, "got another format"),
-        (ONE[:200], "image/png", "bundled", 400, "damaged"),
+        (b"", "image/png", "bundled", 422, "got another format"),
+        (b"GIF89a", "image/gif", "bundled", 422, "got another format"),
+        (ONE[:200], "image/png", "bundled", 422, "damaged"),
         (ONE, "text/plain", "bundled", 415, "expected a picture"),
         (ONE, "image/png", "run/none", 400, "expected 'bundled' or the name of a run"),
         (ONE, "image/png", "run/../bundled", 400, "expected 'bundled' or the name of a run"),
-        (picture_of(size=(6000, 6000)), "image/png", "bundled", 400, "at most 30 million pixels"),
+        (picture_of(size=(6000, 6000)), "image/png", "bundled", 422, "at most 30 million pixels"),
     ],
 )
 def test_bad_pictures_and_models_are_refused(client, content, kind, model, status, words):
@@ -140,7 +155,9 @@ def test_infinite_logits_are_refused(client, library):
     loaded.model.fc2.bias.data[0] = np.inf
     answer = post(client, ONE)
     assert answer.status_code == 400
-    assert "expected finite logits" in answer.json["error"]
+    assert answer.json["error"] == (
+        "Bundled model: expected finite logits, got nan or inf. Choose another model."
+    )
 
 
 def inspect(client, model="bundled"):
@@ -172,6 +189,29 @@ def test_the_maps_of_each_layer_are_its_outputs(client, library):
         low + maps / 255 * (high - low), conv, atol=0.51 * (high - low) / 255
     )
     assert (layers[-1]["height"], layers[-1]["width"], len(layers[-1]["maps"])) == (1, 10, 1)
+
+
+def test_maps_of_infinite_values_are_clipped_to_the_finite_ones(library):
+    class Infinite(nn.Module):
+        def __init__(self):
+            self.flatten = nn.Flatten()
+            self.last = nn.Linear(784, 4)
+
+        def forward(self, x):
+            return self.last(self.flatten(x))
+
+    loaded = Loaded(library.load("bundled").choice, Infinite().eval())
+    loaded.model.last.weight.data[...] = 0
+    for bias, levels, ends in (
+        ([np.inf, -np.inf, 3, -2], [255, 0, 255, 0], (-2, 3)),
+        ([np.inf, 1, 1, -np.inf], [0, 0, 0, 0], (1, 1)),
+        ([np.nan, 2, 1, np.inf], [0, 255, 128, 255], (0, 2)),
+        ([np.nan, np.inf, -np.inf, np.nan], [0, 0, 0, 0], (0, 0)),
+    ):
+        loaded.model.last.bias.data[...] = bias
+        (layer,) = inspect_image(loaded, np.ones((1, 28, 28), np.uint8))["layers"]
+        assert array_of(layer["maps"][0], 4).tolist() == levels
+        assert (layer["low"], layer["high"]) == ends
 
 
 def test_saliency_is_scaled_to_its_largest_value(client, library):
@@ -211,7 +251,7 @@ def test_large_layers_are_cut_and_averaged(library):
     ("body", "words"),
     [
         ({"model": "bundled", "image": ""}, "expected `image` to be base64 of 28x28 bytes"),
-        ({"model": "bundled", "image": "A" * 1000}, "got 1000 characters"),
+        ({"model": "bundled", "image": "A" * 1000}, "got 1000 other characters"),
         ({"model": "bundled", "image": "é" * 1046}, "expected `image`"),
         ({"model": "bundled", "image": 3}, "expected `body.image` to be a string"),
         ({"model": "run/x", "image": ""}, "or the name of a run"),
@@ -250,7 +290,8 @@ def test_corrections_are_counted_saved_and_removed(client, runs):
 
 
 @pytest.mark.parametrize(
-    ("image", "label"), [("", 1), ("A" * 1046, 1), (None, 1), (ONE.hex(), 1), ("A", 10)]
+    ("image", "label"),
+    [("", 1), ("A" * 1046, 1), (None, 1), (ONE.hex(), 1), ("A", 10), (BLANK, 1)],
 )
 def test_bad_corrections_are_refused(client, image, label):
     answer = client.post("/api/corrections", json={"image": image, "label": label})

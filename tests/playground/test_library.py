@@ -49,10 +49,15 @@ def names(library):
 
 def test_the_bundled_model_comes_first_and_then_the_newest_run(library, tmp_path):
     assert names(library) == [BUNDLED]
-    for name, age in (("old", 300), ("new", 100), ("middle", 200)):
-        run = make_run(tmp_path / "runs" / name)
-        os.utime(run / "model.safetensors", ns=(10**18 - age, 10**18 - age))
-    assert names(library) == [BUNDLED, "run/new", "run/middle", "run/old"]
+    for name, age, file in (
+        ("old", 300, "model.safetensors"),
+        ("new", 100, "model.safetensors"),
+        ("middle", 200, "model.safetensors"),
+        ("unfinished", 0, "last.safetensors"),
+    ):
+        run = make_run(tmp_path / "runs" / name, weights=file)
+        os.utime(run / file, ns=(10**18 - age, 10**18 - age))
+    assert names(library) == [BUNDLED, "run/new", "run/middle", "run/old", "run/unfinished"]
 
 
 def test_a_choice_says_what_the_model_was_trained_on(library, tmp_path):
@@ -64,6 +69,7 @@ def test_a_choice_says_what_the_model_was_trained_on(library, tmp_path):
     assert (clothes.side, clothes.classes[0]) == (28, "T-shirt/top")
     assert "clothes" in clothes.note
     assert (unfinished.side, unfinished.classes) == (8, tuple("0123456789"))
+    assert [choice.is_finished for choice in (bundled, clothes, unfinished)] == [True, True, False]
     assert unfinished.note == "not finished: the weights of its last epoch"
 
 
@@ -85,6 +91,22 @@ def test_broken_runs_are_left_out_with_the_reason(library, tmp_path):
     assert "cannot parse the file as JSON" in reasons["half"]
     assert "depth" in reasons["other"]
     assert reasons["started"].endswith("started has no weights yet.")
+
+
+def test_diverged_runs_are_left_out(library, tmp_path):
+    runs = tmp_path / "runs"
+    for name, text in (
+        ("bad", '{"fault": "fit: the loss is nan."}'),
+        ("good", '{"fault": ""}'),
+        ("half", "{"),
+        ("list", "[]"),
+        ("none", "{}"),
+    ):
+        make_run(runs / name)
+        (runs / name / "metrics.json").write_text(text)
+    choices, reasons = library.choices()
+    assert {choice.title for choice in choices[1:]} == {"good", "half", "list", "none"}
+    assert reasons == {"bad": "fit: the loss is nan."}
 
 
 def test_runs_on_points_are_not_listed(library, tmp_path):
@@ -109,7 +131,7 @@ def test_a_users_model_is_loaded_and_a_missing_file_is_named(library, tmp_path):
     assert type(library.load("run/mine").model).__name__ == "Net"
     assert random.default_generator() is before
     source.unlink()
-    assert library.choices()[0][1].note == f"cannot be loaded: {source} is missing"
+    assert library.choices()[1] == {"mine": f"{source} is missing."}
     with pytest.raises(ArgumentError, match="expected an existing Python file"):
         Library(tmp_path / "runs").load("run/mine")
 
@@ -154,7 +176,7 @@ def test_models_that_cannot_be_used_are_refused(library, tmp_path):
     good = train.load(weights)
     for state, error, words in (
         ({"fc.weight": np.zeros((2, 2), np.float32)}, DataError, "does not match the model"),
-        (good | {"fc.bias": np.full(10, np.nan, np.float32)}, DataError, "training diverged"),
+        (good | {"fc.bias": np.full(10, np.nan, np.float32)}, DataError, "^run: expected finite"),
     ):
         train.save(weights, state)
         with pytest.raises(error, match=words):

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from tinygrad_np import train
 from tinygrad_np.data import Dataset
+from tinygrad_np.data.photo import frame_digit
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
 
@@ -66,12 +66,11 @@ def count_copies(corrections: int, others: int) -> int:
 def add_corrections(dataset: Dataset, corrections: Mapping[str, Array], copies: int) -> Dataset:
     """Return a training set with copies of each correction at its end.
 
-    They get the scale of the other images. For 8x8 digits, the square around the ink of each
-    correction is scaled to the whole image, which those digits fill.
+    They get the scale of the other images. For 8x8 digits, they are framed as `frame_digit` does.
     """
     images = corrections["images"]
     if dataset.images.shape[2:] == (8, 8):
-        images = np.stack([_shrink(image[0])[None] for image in images])
+        images = np.stack([_shrink(image) for image in images])
     images = (images * (dataset.scale / 255)).round().astype(dataset.images.dtype)
     return replace(
         dataset,
@@ -81,14 +80,7 @@ def add_corrections(dataset: Dataset, corrections: Mapping[str, Array], copies: 
 
 
 def _shrink(image: Array) -> Array:
-    """Scale the square around the ink of a 28x28 image to 8x8 pixels."""
+    """Return the 8x8 image that a model of 8x8 digits sees of a 28x28 image."""
     if not image.any():
-        return image[:8, :8]
-    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
-    side = max(np.ptp(rows), np.ptp(columns)) + 1
-    # The square may reach beyond the image.
-    top, left = (28 + (one[0] + one[-1] + 1 - side) / 2 for one in (rows, columns))
-    square = (float(left), float(top), float(left + side), float(top + side))
-    return np.asarray(
-        Image.fromarray(np.pad(image, 28)).resize((8, 8), Image.Resampling.BOX, square)
-    )
+        return image[:, :8, :8]
+    return frame_digit(image[0].astype(np.float32), 8)[None]

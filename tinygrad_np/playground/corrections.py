@@ -26,7 +26,7 @@ class Corrections:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     corrections = Corrections(Path(folder) / "corrections.safetensors")
-    ...     corrections.add(np.zeros((1, 28, 28), np.uint8), 7)
+    ...     corrections.add(np.ones((1, 28, 28), np.uint8), 7)
     ...     corrections.counts()
     [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
     """
@@ -49,9 +49,11 @@ class Corrections:
         """Append an image of shape (1, 28, 28) and its digit.
 
         Raises:
-            ArgumentError: if there are `MAX_CORRECTIONS` already.
+            ArgumentError: if the image is blank, or there are `MAX_CORRECTIONS` already.
             DataError: if the file is damaged or cannot be written; it is left unchanged.
         """
+        if not image.any():
+            raise ArgumentError("corrections: expected an image with ink, got a blank one.")
         with self._lock:
             found = self._read()
             if len(found["labels"]) >= MAX_CORRECTIONS:

@@ -5,12 +5,12 @@ import binascii
 from typing import Any
 
 import numpy as np
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
 
 from tinygrad_np import nn
 from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.data.photo import read_digit
-from tinygrad_np.errors import ArgumentError, NoDigitError
+from tinygrad_np.errors import ArgumentError, DataError, NoDigitError
 from tinygrad_np.playground.corrections import MAX_CORRECTIONS, Corrections
 from tinygrad_np.playground.http import json_body, picture_body
 from tinygrad_np.playground.library import Choice, Library, Loaded
@@ -23,6 +23,7 @@ from tinygrad_np.viz.attribution import saliency_map
 from tinygrad_np.viz.inside import layer_outputs
 from tinygrad_np.viz.tracing import trace
 
+_CONFIDENT = 0.8
 _MAX_PIXELS = 30_000_000
 _MAX_MAPS = 16
 # Longest side of a map, and longest row of a vector.
@@ -40,7 +41,11 @@ def add_routes(app: Flask, library: Library, corrections: Corrections) -> None:
     @app.post("/api/predict")
     def predict() -> dict[str, Any]:
         loaded = library.load(request.args.get("model", ""))
-        return predict_picture(loaded, picture_body("predict"))
+        content = picture_body("predict")
+        try:
+            return predict_picture(loaded, content)
+        except DataError as error:
+            abort(422, str(error))
 
     @app.post("/api/inspect")
     def inspect() -> dict[str, Any]:
@@ -86,6 +91,7 @@ def _describe(choice: Choice) -> dict[str, Any]:
         "side": choice.side,
         "classes": choice.classes,
         "note": choice.note,
+        "finished": choice.is_finished,
         "corrections": is_digits and choice.side == 28,
     }
 
@@ -111,10 +117,22 @@ def predict_picture(loaded: Loaded, content: bytes) -> dict[str, Any]:
         logits = loaded.model(Tensor(loaded.inputs(image)))
     if not np.isfinite(logits.data).all():
         raise ArgumentError(
-            f"{loaded.choice.name}: expected finite logits, got nan or inf. Choose another model."
+            f"{loaded.choice.title}: expected finite logits, got nan or inf. Choose another model."
         )
-    warnings = find_doubts(image, logits.data[0], shapes)
-    return _answer(image, logits.softmax().data[0].tolist(), warnings, is_empty=False)
+    probabilities = logits.softmax().data[0].tolist()
+    if loaded.choice.config.data == "fashion-mnist":
+        warnings = _doubt_clothes(max(probabilities), shapes)
+    else:
+        warnings = find_doubts(image, logits.data[0], shapes)
+    return _answer(image, probabilities, warnings, is_empty=False)
+
+
+def _doubt_clothes(confidence: float, shapes: int) -> list[str]:
+    """Return the doubts of `find_doubts` that apply to a model of clothes."""
+    doubts = [f"found {shapes} shapes. Only the largest was read."] if shapes > 1 else []
+    if confidence < _CONFIDENT:
+        doubts.append(f"low confidence ({confidence:.1%}). The shape is hard to recognize.")
+    return doubts
 
 
 def _answer(
@@ -144,13 +162,13 @@ def inspect_image(loaded: Loaded, image: Array) -> dict[str, Any]:
         for path, module, out in found
         if not isinstance(module, nn.Flatten | nn.Dropout) and out.ndim in (2, 4) and out.size
     ]
-    saliency = np.nan_to_num(saliency)
+    saliency = _finite(saliency)
     return {"layers": layers, "saliency": _text(_levels(saliency, 0, saliency.max()))}
 
 
 def _maps(out: Array) -> dict[str, Any]:
     """Return the first maps of shape (K, P, Q), or a vector as one map of one row."""
-    exact = np.nan_to_num(out.astype(np.float64))
+    exact = _finite(out)
     maps = exact.reshape(1, 1, -1) if out.ndim == 1 else exact[:_MAX_MAPS]
     low, high = float(exact.min()), float(exact.max())
     for axis, most in ((1, _MAX_SIDE), (2, _MAX_ROW if out.ndim == 1 else _MAX_SIDE)):
@@ -163,6 +181,14 @@ def _maps(out: Array) -> dict[str, Any]:
         "low": low,
         "high": high,
     }
+
+
+def _finite(values: Array) -> Array:
+    """Convert to float64; nan becomes 0, and inf the largest or smallest finite value."""
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+    exact: Array = np.nan_to_num(values.astype(np.float64), posinf=high, neginf=low)
+    return exact
 
 
 def _shrink(maps: Array, axis: int, most: int) -> Array:
@@ -196,6 +222,6 @@ def _image(who: str, text: str, side: int) -> Array:
     if len(content) != side * side:
         raise ArgumentError(
             f"{who}: expected `image` to be base64 of {side}x{side} bytes, got {len(text)} "
-            "characters of something else."
+            "other characters."
         )
     return np.frombuffer(content, np.uint8).reshape(1, side, side)

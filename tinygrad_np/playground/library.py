@@ -16,7 +16,7 @@ from tinygrad_np.cli.runs import load_run
 from tinygrad_np.cli.training import WEIGHTS
 from tinygrad_np.data.sources import CLOTHES, DIGITS
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
-from tinygrad_np.files import exists
+from tinygrad_np.files import exists, read_json
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
 
@@ -39,12 +39,14 @@ class Choice:
         title: its name for people.
         config: the settings that it was trained with.
         note: what to know about it, or "".
+        is_finished: whether its training run is finished.
     """
 
     name: str
     title: str
     config: RunConfig
     note: str
+    is_finished: bool = True
 
     @property
     def side(self) -> int:
@@ -95,11 +97,13 @@ class Library:
         self._lock = threading.Lock()
 
     def choices(self) -> tuple[list[Choice], dict[str, str]]:
-        """Return the models, the bundled one first and then the newest run, and what is left out.
+        """Return the models, and what is left out.
+
+        The bundled model comes first, then the newest run; unfinished runs come last.
 
         Returns:
-            The choices, and for each run that cannot be used, its name and the reason. Runs on
-            points are in neither, and nor are directories without a config.json.
+            The choices, and for each run that cannot be used or has diverged, its name and the
+            reason. Runs on points are in neither, and nor are directories without a config.json.
         """
         found, reasons = [], {}
         for run in self._run_folders():
@@ -111,10 +115,15 @@ class Library:
             except OSError:
                 reasons[run.name] = f"{run} has no weights yet."
             else:
-                if config.data in _CLASSES:
-                    found.append((changed, _choice(run, config)))
-        found.sort(key=lambda entry: entry[0], reverse=True)
-        return [_BUNDLED_CHOICE, *(choice for _, choice in found)], reasons
+                if config.data not in _CLASSES:
+                    continue
+                if fault := _fault(run, config):
+                    reasons[run.name] = fault
+                else:
+                    choice = _choice(run, config)
+                    found.append((choice.is_finished, changed, choice))
+        found.sort(key=lambda entry: entry[:2], reverse=True)
+        return [_BUNDLED_CHOICE, *(choice for *_, choice in found)], reasons
 
     def load(self, name: str) -> Loaded:
         """Return the model of this name.
@@ -165,30 +174,36 @@ def _state(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _choice(run: Path, config: RunConfig) -> Choice:
-    notes = []
+def _fault(run: Path, config: RunConfig) -> str:
+    """Return why the model of a run is of no use, as far as that is known without loading it."""
     source = config.model.rpartition(":")[0]
     if is_spec(config.model) and source.endswith(".py") and not exists(Path(source)):
-        notes.append(f"cannot be loaded: {source} is missing")
-    if not exists(run / WEIGHTS):
+        return f"{source} is missing."
+    if exists(run / WEIGHTS):
+        with suppress(DataError, LookupError, TypeError):
+            return str(read_json(run / "metrics.json")["fault"])
+    return ""
+
+
+def _choice(run: Path, config: RunConfig) -> Choice:
+    notes = []
+    is_finished = exists(run / WEIGHTS)
+    if not is_finished:
         notes.append("not finished: the weights of its last epoch")
     if config.data == "fashion-mnist":
         notes.append("trained on photos of clothes, which drawings do not resemble")
-    return Choice(f"run/{run.name}", run.name, config, "; ".join(notes))
+    return Choice(f"run/{run.name}", run.name, config, "; ".join(notes), is_finished)
 
 
 def _load(run: Path | None, weights: Path) -> Loaded:
     """Load a run, or the bundled model."""
     # Constructing a model may seed the default generator, which a training run may be using.
-    generator = random.default_generator()
-    try:
+    with random.own_default():
         if run is None:
             config, model = BUNDLED_CONFIG, make_model(BUNDLED_CONFIG.model, {})
             model.load_state_dict(train.load(weights))
         else:
             config, model = load_run(weights)
-    finally:
-        random.set_default_generator(generator)
     if config.data not in _CLASSES:
         raise ArgumentError(
             f"{weights}: expected a model of images, got one trained on {config.data}."
@@ -200,10 +215,11 @@ def _load(run: Path | None, weights: Path) -> Loaded:
     expected = 1, len(choice.classes)
     if logits.shape != expected:
         raise ArgumentError(
-            f"{choice.name}: expected logits of shape {expected} for one image, got {logits.shape}."
+            f"{choice.title}: expected logits of shape {expected} for one image, got "
+            f"{logits.shape}."
         )
     if not np.isfinite(logits.data).all():
         raise DataError(
-            f"{choice.name}: expected finite logits, got nan or inf. The training diverged."
+            f"{choice.title}: expected finite logits, got nan or inf. Choose another model."
         )
     return Loaded(choice, model)

@@ -60,7 +60,11 @@ addEventListener("popstate", () => {
 
 // Requests of one tab to another. The target is started first, so that it hears the event too.
 for (const [event, name] of [["use-model", "draw"], ["train-corrections", "train"]]) {
-  document.addEventListener(event, () => go(name), { capture: true });
+  document.addEventListener(event, () => {
+    go(name);
+    scrollTo(0, 0);
+    find(`tab-${name}`).focus({ preventScroll: true });
+  }, { capture: true });
 }
 
 show(current());

@@ -38,10 +38,15 @@ export async function api(path, { json, body, method, signal } = {}) {
   return answer;
 }
 
-/** Show an error in a box with role="alert"; without an error, hide the box. */
+/**
+ * Show an error in a box with role="alert"; without an error, hide the box.
+ * An unchanged box is left alone, so that screen readers do not repeat it.
+ */
 export function showError(box, error) {
+  const text = error ? error.message : "";
+  if (box.hidden === !error && box.textContent === text) return;
   box.hidden = !error;
-  box.textContent = error ? error.message : "";
+  box.textContent = text;
 }
 
 /** Create an element with properties, attributes (names with "-" and "role") and children. */

@@ -8,6 +8,7 @@ import { Sheet } from "./sheet.js";
 
 const RETRY = 2000; // milliseconds until a request without an answer is sent again
 const PATIENCE = 10000; // milliseconds until an answer counts as missing
+const REFUSED = [413, 415, 422]; // statuses of files that are too large or no pictures
 const SLOW = { message: "The playground is slow. Waiting for its answer…" };
 const part = (name) => find(`draw-${name}`);
 
@@ -37,7 +38,7 @@ export function start(panel) {
   part("model").addEventListener("change", () => choose(part("model").value));
   part("graph-button").addEventListener("click", toggleGraph);
   part("save").addEventListener("click", saveCorrection);
-  part("remove").addEventListener("click", () => updateCorrections({ method: "DELETE" }));
+  part("remove").addEventListener("click", removeCorrection);
   part("train").addEventListener("click", () => {
     document.dispatchEvent(
       new CustomEvent("train-corrections", { detail: { model: model.name } }),
@@ -69,8 +70,10 @@ async function loadModels(name = model?.name) {
     if (error.status === 0) setTimeout(() => loadModels(name), RETRY);
     return;
   }
-  part("model").replaceChildren(...models.map(({ name: value, title, model: kind, data }) =>
-    element("option", { value, textContent: `${title} (${kind}, ${data})` })));
+  part("model").replaceChildren(...models.map(({ name: value, title, model: kind, data, finished }) =>
+    element("option", {
+      value, textContent: `${title} (${kind}, ${data}${finished ? "" : ", not finished"})`,
+    })));
   choose(models.some((one) => one.name === name) ? name : models[0].name);
 }
 
@@ -124,16 +127,29 @@ function useBrush() {
 function change() {
   version += 1;
   part("invitation").hidden = !sheet.isEmpty;
-  part("undo").disabled = !sheet.canUndo;
-  part("clear").disabled = sheet.isEmpty;
+  disable(part("undo"), !sheet.canUndo, part("canvas"));
+  disable(part("clear"), sheet.isEmpty, part("canvas"));
+  showError(part("file-error"));
   if (!model) return;
-  if (sheet.isEmpty) show(null);
-  else predict();
+  if (sheet.isEmpty) {
+    showError(part("error"));
+    show(null);
+  } else {
+    predict();
+  }
+}
+
+/** Disable or enable a button; if it has the focus and loses it, another element gets it. */
+function disable(button, isDisabled, next) {
+  if (isDisabled && button === document.activeElement) next.focus({ preventScroll: true });
+  button.disabled = isDisabled;
 }
 
 const predict = latest(async () => {
   const [asked, chosen] = [version, model];
-  const wait = setTimeout(() => showError(part("error"), SLOW), 1500);
+  const [{ file }] = sheet.visible;
+  const report = (error) => sheet.isEmpty || showError(part("error"), error);
+  const wait = setTimeout(() => report(SLOW), 1500);
   try {
     const body = await sheet.picture();
     const path = `/api/predict?model=${encodeURIComponent(chosen.name)}`;
@@ -142,15 +158,26 @@ const predict = latest(async () => {
     if (!sheet.isEmpty && chosen === model) show({ ...answer, model });
     showError(part("error"));
   } catch (error) {
+    if (file && REFUSED.includes(error.status)) {
+      refuse(file, error);
+      return;
+    }
     if (asked === version) show(null);
-    showError(part("error"), error);
+    report(error);
     if (error.status === 0) setTimeout(() => asked === version && predict(), RETRY);
   } finally {
     clearTimeout(wait);
   }
 });
 
-/** Show an answer to /api/predict, or that there is no drawing. */
+/** Take a file that cannot be read off the sheet again, and say why. */
+function refuse(file, { message }) {
+  sheet.remove(file);
+  const reason = message.replace(/^[a-z ]*: /, "");
+  showError(part("file-error"), { message: `This file cannot be read: ${reason}` });
+}
+
+/** Show an answer to /api/predict, or that there is none. */
 function show(answer) {
   shown = answer;
   const isRead = answer && !answer.empty;
@@ -163,7 +190,8 @@ function show(answer) {
   part("answer").classList.toggle("none", !isRead);
   part("confidence").textContent = isRead
     ? `${percentText(answer.probabilities[best])} sure`
-    : answer ? "Nothing to read yet." : "Draw, and ten probabilities move with every stroke.";
+    : answer ? "Nothing to read yet."
+    : sheet.isEmpty ? "Draw, and ten probabilities move with every stroke." : "No answer.";
   showWarnings(answer?.warnings ?? []);
   showBars(isRead ? answer.probabilities : [], best);
   updateSave();
@@ -332,7 +360,7 @@ function followGraph() {
   if (frame.hidden) return;
   const blank = btoa("\0".repeat(model.side ** 2));
   const image = (shown?.image ?? blank).replaceAll("+", "-").replaceAll("/", "_");
-  const address = `/graph?${new URLSearchParams({ model: model.name, image })}`;
+  const address = `/graph?${new URLSearchParams({ model: model.name, image })}#embedded`;
   if (frame.dataset.address === address) return;
   frame.dataset.address = address;
   // Replacing the location adds no entry to the history, as setting `src` would.
@@ -355,27 +383,35 @@ function updateSave() {
   part("correct-reason").textContent = isPossible
     ? "Choose the right digit and keep the drawing to train on."
     : "Corrections are kept for models of 28×28 digits. Choose another model to save one.";
-  part("save").disabled = label === null || !shown || shown.empty;
+  disable(part("save"), label === null || !shown || shown.empty, part("digits").firstChild);
 }
 
 async function saveCorrection() {
   const name = model.classes[label];
-  if (await updateCorrections({ json: { image: shown.image, label } })) {
-    part("saved").textContent = `Saved as ${name}. ${part("saved").textContent}`;
-    pick(null);
-  }
+  const count = await updateCorrections({ json: { image: shown.image, label } });
+  if (!count) return;
+  part("saved").textContent = `Saved as ${name} (${count} in all).`;
+  pick(null);
 }
 
-/** Send a request about corrections and show their number; return whether it succeeded. */
+async function removeCorrection() {
+  const hadFocus = part("remove") === document.activeElement;
+  const count = await updateCorrections({ method: "DELETE" });
+  if (count !== 0 || !hadFocus) return;
+  const next = [part("save"), part("digits").firstChild, part("model")];
+  next.find((one) => !one.disabled && one.checkVisibility()).focus({ preventScroll: true });
+}
+
+/** Send a request about corrections and show their number; return it, or null after an error. */
 async function updateCorrections(options) {
   try {
     const { count } = await api("/api/corrections", options);
     part("saved").textContent = count ? `${countText(count, "correction")} saved.` : "";
     part("remove").hidden = part("train-row").hidden = !count;
     showError(part("correct-error"));
-    return true;
+    return count;
   } catch (error) {
     showError(part("correct-error"), error);
-    return false;
+    return null;
   }
 }

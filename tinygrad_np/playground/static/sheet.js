@@ -65,6 +65,12 @@ export class Sheet {
     this.redraw();
   }
 
+  /** Take a picture file off the sheet, without a trace for undo. */
+  remove(file) {
+    this.items = this.items.filter((item) => item.file !== file);
+    this.#update();
+  }
+
   /** The picture to send: the file, or a PNG of the strokes in black on white. */
   picture() {
     const [first] = this.visible;
