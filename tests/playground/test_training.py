@@ -237,6 +237,27 @@ def test_corrections_and_weights_are_used(training, tmp_path):
     assert reaches(training, "finished")
 
 
+@pytest.mark.parametrize("change", ["vanished", "changed"])
+def test_run_resumes_with_its_own_copy_of_the_corrections(training, change):
+    runs = training.settings.runs
+    corrections = Corrections(runs / "corrections.safetensors")
+    for label in range(3):
+        corrections.add(rng(label).integers(0, 256, (1, 28, 28), np.uint8), label)
+    wanted = {**SHORT, "epochs": 1, "schedule": "constant"}
+    whole = training.start({**wanted, "epochs": 2, "corrections": True})
+    assert reaches(training, "finished")
+    name = training.start({**wanted, "corrections": True})
+    assert reaches(training, "finished")
+    if change == "vanished":
+        corrections.path.unlink()
+    else:
+        corrections.add(np.full((1, 28, 28), 99, np.uint8), 9)
+    training.resume(name, 2)
+    assert reaches(training, "finished", 2)
+    assert training.feed.get("epoch") == 2
+    assert weights(runs / name) == weights(runs / whole)
+
+
 def test_weights_of_another_model_are_refused(training):
     training.start({**SHORT, "weights_of": "bundled"})
     assert reaches(training, "failed")

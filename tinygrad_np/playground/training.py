@@ -152,12 +152,15 @@ class Training:
         self._thread.start()
 
     def _run(self, config: RunConfig, out: Path, stack: ExitStack, is_resumed: bool) -> None:
-        watcher = Watcher(config, out, self.feed, self._control)
         status, found = "failed", {}
         try:
             with random.own_default(), stack:
                 code = run_training(
-                    config, out, resume=is_resumed, figures=False, callbacks=[watcher]
+                    config,
+                    out,
+                    resume=is_resumed,
+                    figures=False,
+                    watch=lambda sets: Watcher(config, sets, out, self.feed, self._control),
                 )
                 metrics = read_json(out / "metrics.json")
             status = {0: "finished", 130: "stopped"}.get(code, "failed")
