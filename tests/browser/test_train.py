@@ -1,5 +1,7 @@
 """The Train tab in Chromium: runs on digits and points, from the form to the result."""
 
+import re
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -129,7 +131,10 @@ def test_divergence_is_explained(tab):
     assert page.input_value("#train-lr") == ""  # the rate of another optimizer
     page.fill("#train-lr", "1e6")
     start(page, "failed")
-    expect(page.get_by_role("alert")).to_contain_text("Try a smaller learning rate")
+    expect(page.get_by_role("alert")).to_have_text(re.compile("^The .* smaller learning rate.$"))
+    expect(page.locator("#train-digits .read").first).to_have_text("– ✗")
+    expect(page.locator("#train-right")).to_have_text("The outputs are not finite.")
+    assert all("yet" not in text for text in page.locator(".chart text").all_text_contents())
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
 
 
@@ -150,10 +155,10 @@ def test_reload_and_second_page_show_the_running_training(tab):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("lr", "-1", "Learning rate: expected a finite number > 0, got -1."),
-        ("epochs", "0", "Epochs: expected an integer >= 1, got 0."),
+        ("lr", "-1", "Expected a finite number > 0, got -1."),
+        ("epochs", "0", "Expected an integer >= 1, got 0."),
         ("hidden", "16, x", "Enter numbers separated by commas"),
-        ("hidden", "0", "expected 1 to 8 layers"),
+        ("hidden", "0", "Expected 1 to 8 layers"),
     ],
 )
 def test_errors_are_shown_at_their_field(tab, playground, name, value, words):
@@ -161,7 +166,7 @@ def test_errors_are_shown_at_their_field(tab, playground, name, value, words):
     page.get_by_role("button", name="Start", exact=True).click()
     field = page.locator(f"#train-{name}")
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(page.locator(f"#train-{name}-error")).to_contain_text(words)
+    expect(page.locator(f"#train-{name}-error")).to_have_text(re.compile(f"^{words}"))
     assert field.evaluate("input => input === document.activeElement")
     # Chromium reports each answer with an error status.
     playground.problems[:] = [text for text in playground.problems if "400" not in text]
@@ -200,11 +205,115 @@ def test_corrections_prepare_a_fine_tuning(tab, playground):
         "document.dispatchEvent(new CustomEvent('train-corrections',"
         " { detail: { model: 'bundled' } }))"
     )
-    expect(page.get_by_label("Add my 1 correction")).to_be_checked()
+    expect(page.get_by_label("Add my correction")).to_be_checked()
     assert page.input_value("#train-weights_of") == "bundled"
     assert page.input_value("#train-model") == "MnistCNNLight"
     assert page.input_value("#train-epochs") == "3"
     start(page, "finished")
+    corrections.add(np.zeros((1, 28, 28), np.uint8), 3)
+    page.reload()
+    expect(page.get_by_label("Add my 2 corrections")).to_be_visible()
+
+
+def test_alert_of_a_failure_is_written_once(tab, playground):
+    page = tab("digits", {"epochs": 10**6})
+    page.evaluate(
+        """() => {
+          window.written = [];
+          new MutationObserver(() => written.push(document.querySelector("#train-message")
+            .textContent)).observe(document.querySelector("#train-message"), { childList: true });
+        }"""
+    )
+    page.route(
+        "**/api/training/pause", lambda route: route.fulfill(status=409, json={"error": "x"})
+    )
+    start(page)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("alert")).to_have_text("x")
+    step = page.locator("#train-progress").evaluate("bar => bar.value")
+    wait_for_step(page, step + 1)
+    expect(page.get_by_role("alert")).to_have_text("x")
+    assert [text for text in page.evaluate("written") if text] == ["x"]
+    page.get_by_role("button", name="Stop").click()
+    expect_status(page, "stopped")
+    page.select_option("#train-optimizer", "sgd")
+    page.fill("#train-lr", "1e6")
+    page.evaluate("written.length = 0")
+    start(page, "failed")
+    expect(page.get_by_role("alert")).to_contain_text("smaller learning rate")
+    assert len([text for text in page.evaluate("written") if text]) == 1
+    playground.problems[:] = [text for text in playground.problems if "409" not in text]
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.id")
+
+
+def test_focus_stays_at_the_run(tab):
+    page = tab("moons", {"epochs": 10**6})
+    page.select_option("#train-schedule", "constant")
+    page.locator("#train-start").press("Enter")
+    expect_status(page, "running")
+    assert focused(page) == "train-name"
+    page.locator("#train-pause").press("Enter")
+    expect_status(page, "paused")
+    assert focused(page) == "train-pause"
+    page.locator("#train-stop").press("Enter")
+    expect_status(page, "stopped")
+    assert focused(page) == "train-name"
+    page.locator("#train-resume").press("Enter")
+    expect_status(page, "running")
+    assert focused(page) == "train-name"
+
+
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_curves_do_not_move_during_a_run(tab, width):
+    page = tab("digits", {"epochs": 2000}, viewport={"width": width, "height": 900})
+    curves, pause = page.locator("#train-curves"), page.locator("#train-pause")
+    page.wait_for_selector("#train-facts dd")
+    places, widths = [], []
+    start(page)
+    wait_for_curve(page, 2)
+    page.evaluate("scrollTo(0, 0)")
+    places.append(curves.bounding_box()["y"])
+    widths.append(pause.bounding_box()["width"])
+    pause.click()
+    expect_status(page, "paused")
+    widths.append(pause.bounding_box()["width"])
+    page.get_by_role("button", name="Stop").click()
+    expect_status(page, "stopped")
+    page.evaluate("scrollTo(0, 0)")
+    places.append(curves.bounding_box()["y"])
+    page.fill("#train-epochs", "1")
+    start(page, "finished")
+    page.evaluate("scrollTo(0, 0)")
+    places.append(curves.bounding_box()["y"])
+    assert len(set(places)) == len(set(widths)) == 1, (places, widths)
+    tops = page.locator("#train-facts dt").evaluate_all("all => all.map(one => one.offsetTop)")
+    assert len(set(tops)) == {1440: 1, 1024: 2}[width]
+
+
+def test_weights_bring_the_hidden_layers(tab):
+    page = tab("moons", {"epochs": 1, "hidden": "5, 4"})
+    start(page, "finished")
+    page.fill("#train-hidden", "7")
+    page.select_option("#train-weights_of", "run/MLP-moons")
+    expect(page.locator("#train-hidden")).to_be_disabled()
+    assert page.input_value("#train-hidden") == "5, 4"
+    page.locator("#train-start").click()
+    expect(page.locator("#train-name")).to_have_text("MLP-moons-2")
+    expect_status(page, "finished")
+    page.select_option("#train-weights_of", "")
+    assert page.input_value("#train-hidden") == "7"
+
+
+def test_phone_keeps_the_buttons_in_sight(tab):
+    page = tab("digits", {"epochs": 2000}, viewport={"width": 360, "height": 780})
+    start(page)
+    expect(page.locator("#train-confusion")).to_be_visible(timeout=SECONDS)
+    page.locator("#train-confused").scroll_into_view_if_needed()
+    expect(page.locator("#train-pause")).to_be_in_viewport()
+    expect(page.locator("#train-stop")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("data", ["digits", "moons"])

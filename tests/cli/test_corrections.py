@@ -156,10 +156,14 @@ def test_missing_and_damaged_corrections(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_points_take_no_corrections():
-    options = {"inputs": 2, "classes": 2}
-    with pytest.raises(ArgumentError, match="--corrections: expected no images with --data moons"):
-        RunConfig(model="MLP", model_options=options, data="moons", corrections="c.safetensors")
+@each(
+    ("model", "options", "data"),
+    [("MLP", {"inputs": 2, "classes": 2}, "moons"), ("LeNet", {}, "fashion-mnist")],
+)
+def test_only_digits_take_corrections(model, options, data):
+    message = f"--corrections: expected --data mnist or digits, got --data {data}."
+    with pytest.raises(ArgumentError, match=message):
+        RunConfig(model=model, model_options=options, data=data, corrections="c.safetensors")
 
 
 @pytest.mark.slow

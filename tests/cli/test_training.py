@@ -42,7 +42,7 @@ def in_thread(function):
 def test_callbacks_see_each_step_and_change_nothing(tmp_path):
     watch = Watch()
     one, other = tmp_path / "one", tmp_path / "other"
-    assert run_training(CONFIG, one, resume=False, figures=False, callbacks=[watch]) == 0
+    assert run_training(CONFIG, one, resume=False, figures=False, watch=lambda sets: watch) == 0
     assert run_training(CONFIG, other, resume=False, figures=False) == 0
     assert watch.steps == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
     for name in ("model.safetensors", "config.json"):
@@ -54,7 +54,7 @@ def test_interrupt_from_a_callback_stops_the_run_as_ctrl_c_does(call, tmp_path, 
     out, whole = tmp_path / "stopped", tmp_path / "whole"
     watch = Watch(last=8)
     options = {"resume": False, "figures": False}
-    assert call(lambda: run_training(CONFIG, out, callbacks=[watch], **options)) == 130
+    assert call(lambda: run_training(CONFIG, out, watch=lambda sets: watch, **options)) == 130
     assert f"Interrupted. Resume with: python -m tinygrad_np train --resume {out}" in (
         capsys.readouterr().err
     )
@@ -71,8 +71,8 @@ def test_interrupt_from_a_callback_stops_the_run_as_ctrl_c_does(call, tmp_path, 
 
 def test_an_interrupted_run_can_be_extended_with_callbacks(tmp_path):
     config, out = replace(CONFIG, schedule="constant"), tmp_path / "run"
-    run_training(config, out, resume=False, figures=False, callbacks=[Watch(last=3)])
+    run_training(config, out, resume=False, figures=False, watch=lambda sets: Watch(last=3))
     config, watch = replace(config, epochs=3), Watch()
-    assert run_training(config, out, resume=True, figures=False, callbacks=[watch]) == 0
+    assert run_training(config, out, resume=True, figures=False, watch=lambda sets: watch) == 0
     # The unfinished epoch starts again.
     assert watch.steps == list(range(1, 19))

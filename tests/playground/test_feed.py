@@ -69,9 +69,10 @@ def test_nan_and_inf_are_null(feed):
     assert data["nested"] == {"a": [None, [1.0, None]]}
 
 
-def test_close_ends_streams(feed):
+def test_close_ends_streams_that_have_sent_everything(feed):
     stream = feed.stream()
     next(stream)
+    feed.publish(status="stopped")
     feed.close()
-    assert list(stream) == []
-    assert list(feed.stream()) == []
+    assert [parsed(text) for text in stream] == [("update", {"status": "stopped"})]
+    assert [parsed(text)[0] for text in feed.stream()] == ["snapshot"]

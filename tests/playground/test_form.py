@@ -7,7 +7,7 @@ import pytest
 from tests.tools import each
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import built_in_models
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, NotFiniteError
 from tinygrad_np.playground import form
 from tinygrad_np.playground.form import choices, error_for_page, find_runs, make_config
 from tinygrad_np.playground.settings import Settings
@@ -67,6 +67,68 @@ def test_bad_requests_name_the_control(settings, given, words, field):
     found = error_for_page(caught.value)
     assert words in found["error"]
     assert found["field"] == field
+
+
+def run_of(settings, name, **changes):
+    """Write the files of a run that has weights."""
+    folder = settings.runs / name
+    folder.mkdir(parents=True, exist_ok=True)
+    RunConfig(**changes).write(folder / "config.json")
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "training.safetensors").write_bytes(b"")
+    return folder
+
+
+def test_weights_bring_the_sizes_of_their_model(settings):
+    options = {"inputs": 784, "hidden": [9, 7], "classes": 10}
+    run_of(settings, "a", model="MLP", model_options=options, standardise=False)
+    given = {"data": "mnist", "model": "MLP", "hidden": [4], "weights_of": "run/a"}
+    config = make_config(given, settings)
+    assert (config.model_options, config.standardise) == (options, False)
+    assert choices(settings)["weights"][-1]["hidden"] == [9, 7]
+    other = make_config({**given, "weights_of": "bundled"}, settings)
+    assert (other.model_options["hidden"], other.standardise) == ([4], True)
+
+
+def test_weights_of_a_diverged_run_are_not_offered(settings):
+    folder = run_of(settings, "a", model="LeNet")
+    assert list(form.find_weights(settings.runs)) == ["bundled", "run/a"]
+    metrics = {"fault": "nan", "test_accuracy": None, "epochs": 1, "config": {}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert list(form.find_weights(settings.runs)) == ["bundled"]
+
+
+@each(
+    "changes,words",
+    [
+        ({"schedule": "cosine"}, "Its cosine schedule fixes its length."),
+        ({"schedule": "constant", "steps": 30}, "Its limit of 30 steps fixes its length."),
+        ({"schedule": "constant", "warmup": 0.1}, "Its warmup fixes its length."),
+        ({"schedule": "constant"}, ""),
+    ],
+)
+def test_page_says_what_fixes_the_length_of_a_run(settings, changes, words):
+    run_of(settings, "a", **changes)
+    assert choices(settings)["resumable"][0]["fixes_length"] == words
+
+
+def test_divergence_is_reported_without_the_names_of_functions():
+    facts = "the loss is nan at step 2 (epoch 1, learning rate 9). The weights are unchanged."
+    advice = "Try a smaller learning rate or clip_norm=1.0. Call fit inside debug()."
+    found = error_for_page(NotFiniteError(f"Trainer.fit: {facts} {advice}"))
+    assert found == {"error": f"T{facts[1:]} Try a smaller learning rate.", "field": None}
+
+
+@each("data", ["fashion-mnist", "moons"])
+def test_only_digits_take_corrections(settings, data):
+    settings.runs.mkdir(exist_ok=True)
+    (settings.runs / form.CORRECTIONS).write_bytes(b"")
+    model = "MLP" if data == "moons" else "LeNet"
+    with pytest.raises(ArgumentError) as caught:
+        make_config({"data": data, "model": model, "corrections": True}, settings)
+    found = error_for_page(caught.value)
+    assert found["field"] == "corrections"
+    assert "mnist or digits" in found["error"]
 
 
 def test_choices_are_json_and_their_presets_are_valid(settings):

@@ -12,9 +12,11 @@ import pytest
 from tests.tools import rng
 from tinygrad_np import Tensor, manual_seed, train
 from tinygrad_np.cli import main
+from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.playground import training as module
 from tinygrad_np.playground.app import create_app
 from tinygrad_np.playground.corrections import Corrections
+from tinygrad_np.playground.form import find_weights
 from tinygrad_np.playground.library import BUNDLED_WEIGHTS
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.playground.training import MAX_STREAMS, Training
@@ -158,12 +160,13 @@ def test_stop_ends_a_paused_run(training):
     assert reaches(training, "stopped")
 
 
-def test_divergence_is_reported_as_the_trainer_does(training):
+def test_divergence_is_reported_and_its_weights_are_not_offered(training):
     training.start({**SHORT, "model": "LeNet", "optimizer": "sgd", "lr": 1e6})
     assert reaches(training, "failed")
     message = training.feed.get("message")
-    assert message.startswith("Trainer.fit: the loss is ")
-    assert "Try a smaller learning rate" in message
+    assert message.startswith("The loss is ")
+    assert message.endswith(" Try a smaller learning rate.")
+    assert list(find_weights(training.settings.runs)) == ["bundled"]
 
 
 def test_failed_run_says_why_and_leaves_no_empty_directory(tmp_path):
@@ -237,6 +240,27 @@ def test_corrections_and_weights_are_used(training, tmp_path):
     assert reaches(training, "finished")
 
 
+@pytest.mark.parametrize("change", ["vanished", "changed"])
+def test_run_resumes_with_its_own_copy_of_the_corrections(training, change):
+    runs = training.settings.runs
+    corrections = Corrections(runs / "corrections.safetensors")
+    for label in range(3):
+        corrections.add(rng(label).integers(0, 256, (1, 28, 28), np.uint8), label)
+    wanted = {**SHORT, "epochs": 1, "schedule": "constant"}
+    whole = training.start({**wanted, "epochs": 2, "corrections": True})
+    assert reaches(training, "finished")
+    name = training.start({**wanted, "corrections": True})
+    assert reaches(training, "finished")
+    if change == "vanished":
+        corrections.path.unlink()
+    else:
+        corrections.add(np.full((1, 28, 28), 99, np.uint8), 9)
+    training.resume(name, 2)
+    assert reaches(training, "finished", 2)
+    assert training.feed.get("epoch") == 2
+    assert weights(runs / name) == weights(runs / whole)
+
+
 def test_weights_of_another_model_are_refused(training):
     training.start({**SHORT, "weights_of": "bundled"})
     assert reaches(training, "failed")
@@ -248,6 +272,30 @@ def test_extending_a_run_of_fixed_length_is_refused(training):
     assert reaches(training, "finished")
     with pytest.raises(module.ArgumentError, match="a run with --schedule cosine cannot be"):
         training.resume(name, 5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "advice"), [("cosine", "Start a new run."), ("constant", "Ask for more epochs.")]
+)
+def test_complete_run_is_not_resumed(client, schedule, advice):
+    client.post("/api/training", json={"config": {**SHORT, "epochs": 1, "schedule": schedule}})
+    training = client.application.extensions["training"]
+    assert reaches(training, "finished")
+    answer = client.post("/api/training", json={"resume": "DigitsCNN-digits"})
+    assert answer.status_code == 400
+    assert answer.json["error"] == f"training: DigitsCNN-digits has completed 1 epoch. {advice}"
+    assert training.feed.get("status") == "finished"
+
+
+def test_model_with_options_is_tuned(training):
+    run = training.settings.runs / "LabCNN"
+    flags = ["--data", "digits", "--epochs", "1", "--train-samples", "100", "--no-figures"]
+    flags += ["--model", "LabCNN", "--model-options", '{"blocks": 1}', "--no-standardise"]
+    assert main(["train", *flags, "--out", str(run)]) == 0
+    name = training.start({**SHORT, "model": "LabCNN", "epochs": 1, "weights_of": "run/LabCNN"})
+    assert reaches(training, "finished")
+    config = RunConfig.read(training.settings.runs / name / "config.json")
+    assert (config.model_options, config.standardise) == ({"blocks": 1}, False)
 
 
 def test_weights_are_downloaded_by_the_name_of_a_run(client, tmp_path):

@@ -1,6 +1,7 @@
 """The watcher: its curves and pictures, and that it changes nothing in the run."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -43,12 +44,19 @@ class Clock:
         return self.now
 
 
-def watched(config, folder):
+def watched(config, folder, resume=False, control=None, kind=Watcher):
     """Train with a watcher and return its feed."""
-    feed = Feed()
-    watcher = Watcher(config, folder, feed, Control())
-    run_training(config, folder, resume=False, figures=False, callbacks=[watcher])
+    feed, control = Feed(), control or Control()
+
+    def watch(sets):
+        return kind(config, sets, folder, feed, control)
+
+    run_training(config, folder, resume=resume, figures=False, watch=watch)
     return feed
+
+
+def series(feed, name):
+    return json.loads(next(feed.stream()).split("data: ")[1])[name]
 
 
 def decoded(text):
@@ -176,10 +184,68 @@ def test_grid_shows_the_decisions_of_the_model(tmp_path):
 def test_validation_curve_is_the_history(tmp_path):
     config = RunConfig(model="MLP", model_options=MLP, data="moons", epochs=5)
     feed = watched(config, tmp_path)
-    snapshot = next(feed.stream())
     assert feed.get("step") == feed.get("steps") == 5 * feed.get("batches")
-    assert '"validation": [[12, ' in snapshot
-    assert snapshot.count("validation") >= 1
+    assert series(feed, "validation") == history(tmp_path, feed.get("batches"))
+
+
+def history(folder, batches):
+    return [
+        [logs["epoch"] * batches, logs["validation_loss"], logs["validation_accuracy"]]
+        for logs in json.loads((folder / "history.json").read_text())
+    ]
+
+
+class Killer(Watcher):
+    """A watcher that ends the run in its fifth epoch, as if the process were killed."""
+
+    def on_batch_end(self, state):
+        super().on_batch_end(state)
+        if state.epoch == 5:
+            raise RuntimeError("killed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [0, 2])
+def test_killed_run_is_resumed_with_its_whole_validation_curve(tmp_path, before):
+    """Without history.json, or with that of the first epochs only."""
+    config = RunConfig(model="MLP", model_options=MLP, data="moons", schedule="constant")
+    if before:
+        watched(config.with_changes({"epochs": before}), tmp_path)
+    config = config.with_changes({"epochs": 7})
+    with pytest.raises(RuntimeError, match="killed"):
+        watched(config, tmp_path, resume=bool(before), kind=Killer)
+    assert (tmp_path / "history.json").exists() == bool(before)
+    feed = watched(config, tmp_path, resume=True)
+    steps = [point[0] for point in series(feed, "points")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == feed.get("steps")
+    assert len(series(feed, "validation")) == 7
+    assert series(feed, "validation") == history(tmp_path, feed.get("batches"))
+
+
+@pytest.mark.slow
+def test_pauses_do_not_count_in_the_speed(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "monotonic", clock)
+
+    class Paused(Control):
+        def wait(self):
+            clock.now += 1000
+            self.set(is_paused=False)
+
+    class Ticking(Watcher):
+        def on_batch_end(self, state):
+            clock.now += 1
+            if state.step == 7:
+                control.set(is_paused=True)
+            super().on_batch_end(state)
+
+    control = Paused()
+    config = RunConfig(model="MLP", model_options=MLP, data="moons", epochs=2)
+    feed = watched(config, tmp_path, control=control, kind=Ticking)
+    samples = 2 * len(make_sets(config).train)
+    assert clock.now == 1100 + feed.get("steps")
+    assert feed.get("samples_per_second") == pytest.approx(samples / feed.get("steps"))
 
 
 def test_control_waits_only_while_paused():

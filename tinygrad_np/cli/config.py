@@ -200,6 +200,10 @@ class RunConfig:
             )
         if self.data in POINTS:
             self._check_points()
+        if self.corrections and self.data not in ("mnist", "digits"):
+            raise ArgumentError(
+                f"--corrections: expected --data mnist or digits, got --data {self.data}."
+            )
         validates = self.schedule == "plateau" or (
             self.patience is not None and self.monitor.startswith("validation_")
         )
@@ -229,11 +233,6 @@ class RunConfig:
             raise ArgumentError(
                 f"--data {self.data}: expected --model MLP or your own model for points in the "
                 f"plane, got --model {self.model}, which is made for images."
-            )
-        if self.corrections:
-            raise ArgumentError(
-                f"--corrections: expected no images with --data {self.data}, whose samples are "
-                f"points, got {self.corrections}."
             )
         names = [one.name for one in fields(self)]
         for name in names[names.index("shift") : names.index("patience")]:

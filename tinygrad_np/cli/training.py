@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def run_training(
     *,
     resume: bool,
     figures: bool,
-    callbacks: Sequence[train.Callback] = (),
+    watch: Callable[[Sets], train.Callback] | None = None,
 ) -> int:
     """Train according to the config and write all results to `out`.
 
@@ -93,9 +93,9 @@ def run_training(
         out: run directory.
         resume: continue the run in `out`.
         figures: draw figures of the results.
-        callbacks: callbacks that watch or steer the run. They must not have a state, so that the
-            run can be resumed without them. A KeyboardInterrupt raised in `on_batch_end` has the
-            effect of Ctrl-C, in any thread.
+        watch: returns a callback that watches or steers the run, given the run's datasets. It must
+            not have a state, so that the run can be resumed without it. A KeyboardInterrupt raised
+            in its `on_batch_end` has the effect of Ctrl-C, in any thread.
 
     Returns:
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
@@ -115,7 +115,8 @@ def run_training(
     if config.weights is not None and not resume:
         load_weights(model, Path(config.weights))
     loader = make_loader(config, sets.train)
-    trainer, epochs = _trainer(config, model, loader, sets, out, callbacks)
+    extra = [] if watch is None else [watch(sets)]
+    trainer, epochs = _trainer(config, model, loader, sets, out, extra)
     done = _load(trainer, config, epochs, out, figures=figures) if resume else 0
     make_folder(out, "--out")  # also deletes what a killed run has left
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -222,7 +223,7 @@ def _trainer(
     loader: DataLoader,
     sets: Sets,
     out: Path,
-    extra: Sequence[train.Callback] = (),
+    extra: list[train.Callback],
 ) -> tuple[train.Trainer, int]:
     """Return the trainer of a run and the number of epochs."""
     steps = config.steps or config.epochs * len(loader)

@@ -65,7 +65,7 @@ class Feed:
             return self._changed.wait_for(lambda: condition(self), timeout)
 
     def close(self) -> None:
-        """End all streams."""
+        """End all streams, once they have sent what is pending."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -77,9 +77,9 @@ class Feed:
             with self._changed:
                 if not self._is_closed and self._version == version:
                     self._changed.wait(HEARTBEAT)
-                if self._is_closed:
-                    return
                 if self._version == version:
+                    if self._is_closed:
+                        return
                     text = ": nothing new\n\n"
                 else:
                     event = "update" if self._run == run else "snapshot"

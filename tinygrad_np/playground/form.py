@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,13 @@ TITLES = {
 }
 """Titles of the settings that the page may change, by the name of their field in RunConfig."""
 
+_UNITS = {
+    "shift": "pixels",
+    "rotation": "degrees",
+    "scaling": "fraction",
+    "noise": "deviation",
+    "erasing": "probability",
+}
 _OTHERS = ("hidden", "corrections", "weights_of")
 _DATA = {
     "digits": ("Digits, bundled (1,797 images)", None),
@@ -92,7 +99,11 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         weights = find_weights(settings.runs)
         if not isinstance(start, str) or start not in weights:
             raise ArgumentError(f"weights_of: expected a trained model, got {start!r:.80}.")
-        values["weights"] = str(weights[start][1].resolve())
+        config, path = weights[start]
+        values["weights"] = str(path.resolve())
+        if config.model == values["model"]:  # the weights fit only a model of the same sizes
+            values["model_options"] = config.model_options
+            values["standardise"] = config.standardise
     return RunConfig(**{**values, "data_dir": settings.data_dir})
 
 
@@ -113,8 +124,10 @@ def _hidden_sizes(value: Any) -> list[int]:
     return list(value)
 
 
-def error_for_page(error: TinygradNpError) -> dict[str, str | None]:
+def error_for_page(error: TinygradNpError | str) -> dict[str, str | None]:
     """Return an error's message with the titles of controls in place of flags, and its field.
+
+    Of the advice on a run that has diverged, it keeps what the page can do.
 
     >>> error_for_page(ArgumentError("--lr: expected a finite number > 0, got -1."))
     {'error': 'Learning rate: expected a finite number > 0, got -1.', 'field': 'lr'}
@@ -127,6 +140,8 @@ def error_for_page(error: TinygradNpError) -> dict[str, str | None]:
         return TITLES.get(name, match[0])
 
     message = re.sub(r"--([a-z][a-z0-9-]*)", replace_flag, str(error))
+    if diverged := re.fullmatch(r"Trainer\.fit: (.*Try a smaller learning rate).*", message):
+        message = f"{diverged[1][0].upper()}{diverged[1][1:]}."
     first = found[0] if found else message.partition(":")[0]
     return {"error": message, "field": first if first in (*TITLES, *_OTHERS) else None}
 
@@ -167,6 +182,7 @@ def choices(settings: Settings) -> dict[str, Any]:
     described = {
         one.name: {
             "title": TITLES[one.name],
+            "unit": _UNITS.get(one.name),
             "help": one.metadata["text"],
             "default": None if one.default is MISSING else one.default,
             **{
@@ -178,6 +194,7 @@ def choices(settings: Settings) -> dict[str, Any]:
         for one in fields(RunConfig)
         if one.name in TITLES
     }
+    names = {spec: name for name, spec in model_specs(settings).items()}
     try:
         corrections = sum(Corrections(settings.runs / CORRECTIONS).counts())
     except DataError:  # damaged; the Draw tab says so
@@ -205,8 +222,8 @@ def choices(settings: Settings) -> dict[str, Any]:
             {
                 "name": name,
                 "epochs": config.epochs,
-                "fixes_length": error_for_page(ArgumentError(config.fixes_length))["error"],
-                "is_finished": _is_finished(settings.runs / name),
+                "fixes_length": _describe_length(config),
+                "is_finished": _metrics(settings.runs / name)["test_accuracy"] is not None,
             }
             for name, config in runs.items()
             if exists(settings.runs / name / SNAPSHOT)
@@ -215,11 +232,13 @@ def choices(settings: Settings) -> dict[str, Any]:
             {
                 "name": name,
                 "title": "the bundled model" if name == BUNDLED else path.parent.name,
-                "model": config.model_name,
+                "model": names[config.model],
+                "hidden": config.model_options.get("hidden"),
                 "data": config.data,
                 "kind": _kind(config.data),
             }
             for name, (config, path) in find_weights(settings.runs).items()
+            if config.model in names
         ],
     }
 
@@ -227,12 +246,14 @@ def choices(settings: Settings) -> dict[str, Any]:
 def find_weights(runs: Path) -> dict[str, tuple[RunConfig, Path]]:
     """Return the trained weights to start from: the bundled model's, and those of runs.
 
+    Runs that have diverged are left out.
+
     Returns:
         For each model, by its name in requests, its configuration and its file.
     """
     found = {BUNDLED: (BUNDLED_CONFIG, BUNDLED_WEIGHTS)}
     for name, config in find_runs(runs).items():
-        if exists(runs / name / WEIGHTS):
+        if exists(runs / name / WEIGHTS) and not _metrics(runs / name)["fault"]:
             found[f"run/{name}"] = config, runs / name / WEIGHTS
     return found
 
@@ -257,8 +278,32 @@ def find_runs(folder: Path) -> dict[str, RunConfig]:
     return found
 
 
-def _is_finished(folder: Path) -> bool:
+def check_is_unfinished(folder: Path, config: RunConfig) -> None:
+    """Raise ArgumentError if a run has its results and would do no more epochs."""
+    metrics = _metrics(folder)
+    done = metrics["epochs"]
+    has_ended = metrics["config"] == asdict(config) or config.epochs <= done
+    if metrics["test_accuracy"] is not None and has_ended:
+        advice = "Start a new run" if config.fixes_length else "Ask for more epochs"
+        count = f"{done} epoch{'' if done == 1 else 's'}"
+        raise ArgumentError(f"training: {folder.name} has completed {count}. {advice}.")
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """Return what is needed of a run's metrics.json: as of an unfinished run, if it is missing."""
+    names = ("test_accuracy", "fault", "epochs", "config")
     try:
-        return read_json(folder / "metrics.json")["test_accuracy"] is not None
+        found = read_json(folder / "metrics.json")
+        return {name: found[name] for name in names}
     except (DataError, LookupError, TypeError):
-        return False
+        return dict.fromkeys(names)
+
+
+def _describe_length(config: RunConfig) -> str:
+    """Say what fixes the length of a run, or return ''."""
+    if config.steps:
+        return f"Its limit of {config.steps} steps fixes its length."
+    if not config.fixes_length:
+        return ""
+    part = "warmup" if config.schedule == "constant" else f"{config.schedule} schedule"
+    return f"Its {part} fixes its length."

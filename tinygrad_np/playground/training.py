@@ -21,6 +21,7 @@ from tinygrad_np.files import exists, read_json
 from tinygrad_np.playground.feed import Feed
 from tinygrad_np.playground.form import (
     TITLES,
+    check_is_unfinished,
     choices,
     error_for_page,
     find_runs,
@@ -79,7 +80,7 @@ class Training:
 
         Raises:
             Conflict: if another run is training.
-            ArgumentError: if there is no such run, or it cannot be extended.
+            ArgumentError: if there is no such run, or it is complete or cannot be extended.
         """
         with self._lock:
             self._check_idle()
@@ -87,6 +88,7 @@ class Training:
                 raise ArgumentError(f"training: expected the name of a run, got {name!r:.80}.")
             folder = self.settings.runs / name
             config = config_to_resume(folder, {} if epochs is None else {"epochs": epochs})
+            check_is_unfinished(folder, config)
             self._launch(config, folder, ExitStack(), is_resumed=True)
             return name
 
@@ -152,17 +154,20 @@ class Training:
         self._thread.start()
 
     def _run(self, config: RunConfig, out: Path, stack: ExitStack, is_resumed: bool) -> None:
-        watcher = Watcher(config, out, self.feed, self._control)
         status, found = "failed", {}
         try:
             with random.own_default(), stack:
                 code = run_training(
-                    config, out, resume=is_resumed, figures=False, callbacks=[watcher]
+                    config,
+                    out,
+                    resume=is_resumed,
+                    figures=False,
+                    watch=lambda sets: Watcher(config, sets, out, self.feed, self._control),
                 )
                 metrics = read_json(out / "metrics.json")
             status = {0: "finished", 130: "stopped"}.get(code, "failed")
             found = {
-                "message": metrics["fault"],
+                "message": error_for_page(metrics["fault"])["error"],
                 "test_accuracy": metrics["test_accuracy"],
                 "test_samples": metrics["test_samples"],
             }

@@ -14,11 +14,9 @@ import numpy as np
 
 from tinygrad_np import nn, train
 from tinygrad_np.cli.config import RunConfig
-from tinygrad_np.cli.parts import make_sets
-from tinygrad_np.cli.training import CORRECTIONS
+from tinygrad_np.cli.parts import Sets
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import DataError
-from tinygrad_np.files import exists, read_bytes, read_json
+from tinygrad_np.files import read_bytes
 from tinygrad_np.journal import Trial
 from tinygrad_np.playground.feed import Feed
 from tinygrad_np.runtime.memory import Array
@@ -127,13 +125,22 @@ class Watcher(train.Callback):
 
     It only evaluates the model, and undoes what that changes in generators and buffers, so the run
     is bit for bit the one without it.
+
+    Args:
+        config: settings of the run.
+        sets: its datasets.
+        folder: its directory.
+        feed: where to publish.
+        control: requests to follow.
     """
 
     # After all other callbacks, so that a stop loses none of their work on the step.
     turn = 3
 
-    def __init__(self, config: RunConfig, folder: Path, feed: Feed, control: Control) -> None:
-        self._config, self._folder = config, folder
+    def __init__(
+        self, config: RunConfig, sets: Sets, folder: Path, feed: Feed, control: Control
+    ) -> None:
+        self._config, self._sets, self._folder = config, sets, folder
         self._feed, self._control = feed, control
         self._progress, self._samples, self._grid = Pace(0.15), Pace(0.5), Pace(0.25)
         self._confusion = Pace(0.0)
@@ -146,10 +153,7 @@ class Watcher(train.Callback):
 
     def on_fit_start(self, state: train.State) -> None:
         """Publish the fixed parts: the test images or the training points, and earlier curves."""
-        config = self._config
-        if config.corrections:  # the run's own copy: more may have been saved since it started
-            config = replace(config, corrections=str(self._folder / CORRECTIONS))
-        sets = make_sets(config)
+        sets = self._sets
         batches = state.steps_per_epoch or 1
         steps = self._config.steps or state.last_epoch * batches
         self._curve = Curve(steps, batches, self._config.batch_size, len(sets.train))
@@ -194,9 +198,8 @@ class Watcher(train.Callback):
 
     def on_epoch_end(self, state: train.State) -> None:
         """Publish the validation results and the confusion matrix."""
+        self._news["validation"] += _validation(state, [state.logs])
         is_last = state.epoch == state.last_epoch
-        if is_last or state.epoch % -(-state.last_epoch // _POINTS) == 0:
-            self._news["validation"].append(_validation(state.step, state.logs))
         if is_last or self._progress.is_due():
             with self._progress.work():
                 self._publish_progress(state)
@@ -247,27 +250,31 @@ class Watcher(train.Callback):
             self._feed.publish(grid=_encode(np.rint(np.nan_to_num(share, nan=0.5) * 255)))
 
     def _earlier(self, state: train.State) -> dict[str, list[list[float]]]:
-        """Return the curves of a run that is resumed, from its files."""
+        """Return the curves of a run that is resumed."""
         if not state.step:
             return {}
-        points, validation = [], []
+        points = []
         lines = read_bytes(self._folder / "steps.csv").decode().splitlines()
         for line in csv.DictReader(lines):
             accuracy = float(line["accuracy"] or "nan")
             points += self._curve.add(int(line["step"]), float(line["loss"]), accuracy)
-        if exists(self._folder / "history.json"):
-            try:
-                epochs = read_json(self._folder / "history.json")
-                batches = state.steps_per_epoch or 1
-                epochs = epochs[: state.step // batches]
-                validation = [_validation(logs["epoch"] * batches, logs) for logs in epochs]
-            except (DataError, LookupError, TypeError):
-                validation = []  # a damaged file; training does not need it
-        return {"points": points, "validation": validation}
+        # The trainer's own history: history.json is only written when a run ends.
+        epochs = state.snapshot()["callbacks"][0]["epochs"]
+        return {"points": points, "validation": _validation(state, epochs)}
 
 
-def _validation(step: int, logs: Any) -> list[Any]:
-    return [step, logs.get("validation_loss"), logs.get("validation_accuracy")]
+def _validation(state: train.State, epochs: list[dict[str, Any]]) -> list[list[Any]]:
+    """Return [step, loss, accuracy] on the validation set, for about 400 epochs of a run."""
+    every, batches = -(-state.last_epoch // _POINTS), state.steps_per_epoch or 1
+    return [
+        [
+            min(logs["epoch"] * batches, state.step),
+            logs.get("validation_loss"),
+            logs.get("validation_accuracy"),
+        ]
+        for logs in epochs
+        if logs["epoch"] % every == 0 or logs["epoch"] == state.last_epoch
+    ]
 
 
 def _choose(dataset: Dataset) -> Dataset:

@@ -27,7 +27,8 @@ export function ticks(low, high, count) {
 /**
  * Add a chart to a container and return a function that shows other data.
  * `format` makes the text of a value; `range` fixes the vertical axis, otherwise it starts at 0.
- * The function takes lines [{name, className, points: [[x, y], ...]}] and the end of the x axis.
+ * The function takes lines [{name, className, points: [[x, y], ...]}] and the end of the x axis,
+ * and whether no more data will come.
  */
 export function lineChart(container, { title, xTitle, format = numberText, range }) {
   const heading = element("h3", { textContent: title });
@@ -37,6 +38,7 @@ export function lineChart(container, { title, xTitle, format = numberText, range
   container.append(element("div", { className: "row spread" }, heading, reading), picture, spoken);
   let lines = [];
   let last = 1;
+  let empty = "no data yet";
   let cursor = null;
   let width = 0;
 
@@ -90,7 +92,7 @@ export function lineChart(container, { title, xTitle, format = numberText, range
     );
     if (!values.length) {
       parts.push(svg("text", { x: (PAD.left + right) / 2, y: (PAD.top + bottom) / 2 - 6,
-        "text-anchor": "middle" }, "no data yet"));
+        "text-anchor": "middle" }, empty));
     }
     const labels = [];
     for (const line of lines) {
@@ -128,7 +130,7 @@ export function lineChart(container, { title, xTitle, format = numberText, range
     picture.replaceChildren(...parts);
     const text = readingAt(cursor ?? last);
     reading.textContent = cursor === null ? "" : text;
-    picture.setAttribute("aria-label", `${title}. ${text || "No data yet"}. Arrow keys read points.`);
+    picture.setAttribute("aria-label", `${title}. ${text || empty}. Arrow keys read points.`);
   }
 
   function point(x) {
@@ -159,8 +161,9 @@ export function lineChart(container, { title, xTitle, format = numberText, range
     if (container.clientWidth && container.clientWidth !== width) draw();
   }).observe(container);
 
-  return (newLines, newLast) => {
+  return (newLines, newLast, isOver = false) => {
     lines = newLines;
+    empty = isOver ? "no data" : "no data yet";
     last = Math.max(1, newLast);
     if (cursor !== null && !places().includes(cursor)) cursor = null;
     draw();

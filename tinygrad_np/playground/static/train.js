@@ -13,11 +13,12 @@ const SERIES = ["points", "validation"];
 const RETRY = 3000;
 const WELCOME = "Press Start: with the settings on the page, the run takes a few seconds.";
 
-let state = { status: "idle" };
+let state = { status: "idle", points: [], validation: [] };
 let charts = {};
 let isDrawing = false;
 
 const isBusy = () => BUSY.includes(state.status);
+const isOver = () => ["finished", "stopped", "failed"].includes(state.status);
 const rate = (value) => (value === null || value === undefined ? "–" : numberText(value, 3));
 const grouped = (count) => count.toLocaleString("en");
 
@@ -40,12 +41,16 @@ function connect() {
 
 /** Take a snapshot, or the values that have changed and the entries that series have gained. */
 function take(news, isSnapshot) {
-  const before = state.status;
+  const { status: before, message } = state;
   const grown = SERIES.map((name) => [
     name, [...((!isSnapshot && state[name]) || []), ...(news[name] ?? [])],
   ]);
   state = { ...(isSnapshot ? {} : state), ...news, ...Object.fromEntries(grown) };
   if (before !== state.status) changeStatus(before, isSnapshot);
+  const isNew = isBusy() && !BUSY.includes(before);
+  if (isNew || (message || "") !== (state.message || "")) {
+    showError(find("train-message"), state.message ? new Error(state.message) : null);
+  }
   if (isDrawing) return;
   isDrawing = true;
   requestAnimationFrame(() => {
@@ -82,10 +87,11 @@ function showRun() {
   if (badge.textContent !== status) badge.textContent = status;
   badge.className = `badge ${BADGES[status] ?? "busy"}`;
   const pause = find("train-pause");
+  const isHeld = document.activeElement === pause;
   pause.disabled = !["running", "paused"].includes(status);
+  if (isHeld && pause.disabled) find("train-name").focus({ preventScroll: true });
   pause.textContent = status === "paused" ? "Continue" : "Pause";
   find("train-stop").disabled = !isBusy() || status === "stopping";
-  showError(find("train-message"), state.message ? new Error(state.message) : null);
   const progress = find("train-progress");
   progress.max = state.steps ?? 1;
   progress.value = state.step ?? 0;
@@ -94,9 +100,10 @@ function showRun() {
     `${config.optimizer}, rate ${numberText(config.lr)}, ${config.schedule}; ` +
     `batch size ${config.batch_size}`;
   const speed = state.samples_per_second;
-  const facts = state.steps === undefined ? [] : [
-    ["Epoch", `${grouped(state.epoch ?? 0)} of ${grouped(state.epochs)}`],
-    ["Step", `${grouped(state.step)} of ${grouped(state.steps)}`],
+  const isKnown = state.steps !== undefined;
+  const facts = [
+    ["Epoch", isKnown ? `${grouped(state.epoch ?? 0)} of ${grouped(state.epochs)}` : "–"],
+    ["Step", isKnown ? `${grouped(state.step)} of ${grouped(state.steps)}` : "–"],
     ["Samples per second", speed ? grouped(Math.round(speed)) : "–"],
     ["Time left", isBusy() && typeof state.seconds_left === "number"
       ? timeText(state.seconds_left) : "–"],
@@ -108,18 +115,24 @@ function showRun() {
 }
 
 function showResult() {
-  const isOver = state.has_weights && ["finished", "stopped"].includes(state.status);
-  find("train-result").hidden = !isOver;
-  if (!isOver) return;
-  const accuracy = state.test_accuracy;
-  find("train-score").replaceChildren(...(typeof accuracy === "number" ? [
-    element("p", { className: "big", textContent: percentText(accuracy) }),
-    element("p", { className: "note", textContent: `right on ${state.test_samples} test ` +
-      (state.plane ? "points" : "images") }),
-  ] : [element("p", { className: "note", textContent: "Stopped before the end." })]));
+  const { status, test_accuracy: accuracy } = state;
+  // From the start, so that nothing below moves at the end.
+  find("train-result").hidden = status === "failed";
+  const hasResult = state.has_weights && ["finished", "stopped"].includes(status);
+  find("train-after").style.visibility = hasResult ? "" : "hidden";
+  let [score, note] = ["–", "Test accuracy, at the end"];
+  if (hasResult && typeof accuracy === "number") {
+    score = percentText(accuracy);
+    note = `right on ${state.test_samples} test ${state.plane ? "points" : "images"}`;
+  } else if (hasResult) {
+    note = "Stopped before the end.";
+  }
+  find("train-score").replaceChildren(element("p", { className: "big", textContent: score }),
+    element("p", { className: "note", textContent: note }));
+  if (!state.name) return;
   find("train-use").hidden = Boolean(state.plane);
   find("train-weights").href = `/runs/${encodeURIComponent(state.name)}/model.safetensors`;
-  const isStopped = state.status === "stopped";
+  const isStopped = status === "stopped";
   find("train-resume").hidden = !isStopped && !state.can_extend;
   find("train-resume").textContent = isStopped ? "Resume"
     : `Train ${countText(state.config.epochs, "more epoch")}`;
@@ -140,8 +153,8 @@ function showCurves() {
     { name: "validation", className: "validation",
       points: validation.map((one) => [one[0], one[column]]) },
   ];
-  charts.loss(line(1), steps ?? 1);
-  charts.accuracy(line(2), steps ?? 1);
+  charts.loss(line(1), steps ?? 1, isOver());
+  charts.accuracy(line(2), steps ?? 1, isOver());
 }
 
 /* ---------- Test images ---------- */
@@ -168,13 +181,17 @@ function showSamples() {
     const isRight = guess === truth && probability !== null;
     right += isRight;
     figure.className = isRight ? "" : "wrong";
-    figure.children[1].textContent = `${classes[guess]} ${isRight ? "✓" : "✗"}`;
+    const read = probability === null ? "–" : classes[guess];
+    figure.children[1].textContent = `${read} ${isRight ? "✓" : "✗"}`;
     figure.children[2].value = probability ?? 0;
     figure.children[3].textContent = isRight ? percentText(probability ?? 0, 0)
       : `is ${classes[truth]}`;
   });
-  find("train-right").textContent = `${right} of ${predictions.length} right. Below each image: ` +
-    "the class that the current weights read, and its probability.";
+  const isFinite = predictions.every(([, probability]) => probability !== null);
+  find("train-right").textContent = isFinite
+    ? `${right} of ${predictions.length} right. Below each image: ` +
+      "the class that the current weights read, and its probability."
+    : "The outputs are not finite.";
 }
 
 function repaintSamples() {
@@ -194,7 +211,7 @@ function showConfusion() {
   const isLong = (name) => name.length > 6 && classes.length > 4;
   const short = classes.map((name) => (isLong(name) ? `${name.slice(0, 5)}…` : name));
   const table = find("train-matrix");
-  const heading = element("tr", {}, element("th", { textContent: "is \\ read", scope: "col" }),
+  const heading = element("tr", {}, element("th", { textContent: "true \\ read", scope: "col" }),
     ...classes.map((name, i) => element("th", { textContent: short[i], title: name, scope: "col" })));
   const rows = counts.map((row, truth) => {
     const total = row.reduce((sum, count) => sum + count, 0) || 1;
@@ -318,6 +335,7 @@ function showLegend() {
 /* ---------- Buttons ---------- */
 
 async function ask(action) {
+  showError(find("train-message"));
   try {
     await api(`/api/training/${action}`, { method: "POST" });
   } catch (error) {
@@ -328,7 +346,10 @@ async function ask(action) {
 function startButtons() {
   find("train-pause").addEventListener("click", () =>
     ask(state.status === "paused" ? "continue" : "pause"));
-  find("train-stop").addEventListener("click", () => ask("stop"));
+  find("train-stop").addEventListener("click", () => {
+    find("train-name").focus({ preventScroll: true }); // the button is disabled next
+    ask("stop");
+  });
   find("train-use").addEventListener("click", () => document.dispatchEvent(
     new CustomEvent("use-model", { detail: { name: `run/${state.name}` } })));
   find("train-resume").addEventListener("click", () => resume(state.name,
@@ -350,8 +371,7 @@ export function start() {
       format: (value, digits) => percentText(value, digits === 3 ? 0 : 1),
     }),
   };
-  charts.loss([], 1);
-  charts.accuracy([], 1);
+  show();
   startButtons();
   startForm();
   connect();

@@ -14,21 +14,25 @@ const control = (name) => find(`train-${name}`);
 const dataset = () => choices.data.find((one) => one.name === control("data").value);
 const model = () => choices.models.find((one) => one.name === control("model").value);
 
-/** Put a label above a control, and room for its error below. */
+/** Put a label above a control, and below it the help, if any, and room for its error. */
 function field(name, title, input, help) {
-  Object.assign(input, { id: `train-${name}`, name, title: help ?? "" });
-  input.setAttribute("aria-describedby", `train-${name}-error`);
-  const error = element("p", { className: "error", id: `train-${name}-error`, hidden: true });
+  Object.assign(input, { id: `train-${name}`, name });
+  input.setAttribute("aria-describedby", `train-${name}-error train-${name}-help`);
+  const below = [element("p", { className: "error", id: `train-${name}-error`, hidden: true })];
+  if (help) {
+    const textContent = `${help[0].toUpperCase()}${help.slice(1)}.`;
+    below.unshift(element("p", { className: "note", id: `train-${name}-help`, textContent }));
+  }
   const label = element("label", { htmlFor: input.id, textContent: title });
   if (input.type !== "checkbox") {
-    return element("div", { className: "field" }, label, input, error);
+    return element("div", { className: "field" }, label, input, ...below);
   }
-  return element("div", {}, element("div", { className: "check" }, input, label), error);
+  return element("div", {}, element("div", { className: "check" }, input, label), ...below);
 }
 
 /** The field of a setting of RunConfig, by its default, choices and limits. */
-function setting(name) {
-  const { title, help, default: usual, choices: options, least, most } = choices.fields[name];
+function setting(name, hasHelp) {
+  const { title, unit, help, default: usual, choices: options, least, most } = choices.fields[name];
   let input;
   if (options) {
     input = element("select", {}, ...options.map((one) => element("option", { textContent: one })));
@@ -41,22 +45,21 @@ function setting(name) {
     if (most !== undefined) input.max = most;
     if (name === "train_samples") input.placeholder = "all";
   }
-  return field(name, title, input, help);
+  return field(name, unit ? `${title} (${unit})` : title, input, hasHelp && help);
 }
-
-const group = (names) => element("div", { className: "fields" }, ...names.map(setting));
 
 function build() {
   const data = element("select", {}, ...choices.data.map(({ name, title }) =>
     element("option", { value: name, textContent: title })));
   const folded = (title, names, id) => element("details", { id },
-    element("summary", { textContent: title }), group(names));
+    element("summary", { textContent: title }),
+    element("div", { className: "stack" }, ...names.map((name) => setting(name, true))));
   find("train-fields").replaceChildren(
     field("data", choices.fields.data.title, data),
     field("model", choices.fields.model.title, element("select")),
     field("hidden", "Hidden layers", element("input", { type: "text", autocomplete: "off" }),
       "numbers of units, separated by commas"),
-    group(MAIN),
+    element("div", { className: "fields" }, ...MAIN.map((name) => setting(name, false))),
     field("weights_of", "Start from", element("select")),
     field("corrections", "", element("input", { type: "checkbox" })),
     folded("Augmentation", AUGMENTATION, "train-augmentation"),
@@ -67,6 +70,7 @@ function build() {
     clearErrors();
   });
   control("model").addEventListener("change", showFitting);
+  control("weights_of").addEventListener("change", showHidden);
   control("optimizer").addEventListener("change", () => {
     control("lr").value = "";
     showRate();
@@ -92,6 +96,7 @@ function applyPreset() {
     setValue(name, preset[name] ?? choices.fields[name].default);
   }
   setValue("model", preset.model);
+  control("hidden").disabled = false;
   setValue("hidden", preset.hidden ?? "128");
   showFitting();
 }
@@ -116,11 +121,21 @@ function showFitting() {
   );
   control("weights_of").value = fitting.some((one) => one.name === before) ? before : "";
   row("weights_of").hidden = !fitting.length;
+  showHidden();
   const note = find("train-download");
   note.hidden = isHere;
   note.textContent = isHere ? "" : `${title.split(" (")[0]} is not on this machine: Start ` +
     `downloads about ${megabytes} MB.`;
   showRate();
+}
+
+/** Weights fix the sizes of the hidden layers; without them, show those that were filled in. */
+function showHidden() {
+  const input = control("hidden");
+  const weights = choices.weights.find((one) => one.name === control("weights_of").value);
+  if (!input.disabled) input.dataset.own = input.value;
+  input.disabled = Boolean(weights);
+  input.value = weights ? (weights.hidden ?? []).join(", ") : input.dataset.own;
 }
 
 function clearErrors() {
@@ -137,11 +152,14 @@ function showAt(name, message) {
   const shown = input && find(`${input.id}-error`);
   if (!shown || input.closest("[hidden]")) {
     showError(find("train-error"), new Error(message));
+    find("train-start").focus();
     return;
   }
+  const title = `${choices.fields[name]?.title ?? name}: `;
+  const text = message.startsWith(title) ? message.slice(title.length) : message;
   input.closest("details")?.setAttribute("open", "");
   input.setAttribute("aria-invalid", "true");
-  shown.textContent = message;
+  shown.textContent = text[0].toUpperCase() + text.slice(1);
   shown.hidden = false;
   input.focus();
 }
@@ -156,7 +174,7 @@ function values() {
     else if (input.validity.badInput) throw Object.assign(new Error("Enter a number."), { name });
     else if (input.value !== "") found[name] = Number(input.value);
   }
-  if (model().name === "MLP") {
+  if (model().name === "MLP" && !control("hidden").disabled) {
     const sizes = control("hidden").value.split(/[\s,]+/).filter(Boolean).map(Number);
     if (sizes.some(Number.isNaN)) {
       throw Object.assign(new Error("Enter numbers separated by commas, such as 16, 16."),
@@ -191,10 +209,11 @@ async function startRun(event) {
   }
 }
 
-/** Scroll to the run, which is far below the form on a narrow page. */
+/** Move to the run, which is far below the form on a narrow page. */
 function showRunCard() {
   const card = find("train-name").closest("section");
   if (card.getBoundingClientRect().top > innerHeight / 2) card.scrollIntoView();
+  find("train-name").focus({ preventScroll: true });
 }
 
 /** Resume a run, with more epochs if given; errors go to a box. */
@@ -226,7 +245,7 @@ function showEpochs() {
   input.value = run.is_finished ? run.epochs * 2 : run.epochs;
   input.disabled = Boolean(run.fixes_length);
   find("train-run-note").textContent = run.fixes_length
-    ? `Its length is fixed by: ${run.fixes_length}.` : `Planned: ${countText(run.epochs, "epoch")}.`;
+    ? run.fixes_length : `Planned: ${countText(run.epochs, "epoch")}.`;
 }
 
 /** Ask the server what can be chosen; keep what is filled in. */
@@ -244,7 +263,7 @@ export async function loadChoices() {
   }
   const { corrections } = choices;
   find("train-corrections").labels[0].textContent =
-    `Add my ${countText(corrections, "correction")}`;
+    corrections === 1 ? "Add my correction" : `Add my ${countText(corrections, "correction")}`;
   showFitting();
   showEarlier();
 }
@@ -261,6 +280,7 @@ export async function prepareCorrections(name) {
     setValue("model", weights.model);
     showFitting();
     setValue("weights_of", name);
+    showHidden();
     for (const [field, value] of Object.entries(FINE_TUNING)) setValue(field, value);
   }
   setValue("corrections", choices.corrections > 0);
