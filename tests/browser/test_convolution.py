@@ -245,6 +245,14 @@ def test_the_keyboard_steps_and_moves_between_cells(page):
     assert focused.startswith("kernel row")
 
 
+def test_a_button_that_has_no_effect_any_more_keeps_the_focus(page):
+    for name in ("End", "Start"):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.press("Enter")
+        assert button.get_attribute("aria-disabled") == "true"
+        assert page.evaluate("document.activeElement.textContent") == name
+
+
 def test_reduced_motion_leaves_only_steps(page):
     assert page.get_by_role("button", name="Play").count() == 0
     page.locator("#slide-step").press("Space")

@@ -181,6 +181,14 @@ def test_space_presses_the_button_that_the_keyboard_reached(show, network):
     assert page.inner_text("#play") == "Play"
 
 
+@each("name", ["first", "last"])
+def test_a_button_that_has_no_effect_any_more_keeps_the_focus(show, network, name):
+    page = show(network[0])
+    page.press(f"#{name}", "Enter")
+    assert page.get_attribute(f"#{name}", "aria-disabled") == "true"
+    assert page.evaluate("document.activeElement.id") == name
+
+
 def test_values_and_gradients_arrive_one_by_one(show, expression):
     path, _ = expression
     page = show(path)

@@ -310,8 +310,11 @@ function show(step) {
   const slider = find("slide-step");
   slider.max = Math.max(1, last + 1);
   slider.value = state.step + 1;
-  for (const name of ["start", "back"]) find(`slide-${name}`).disabled = state.step <= 0;
-  for (const name of ["next", "end"]) find(`slide-${name}`).disabled = state.step >= last;
+  // Unlike `disabled`, this leaves the focus on the button that was pressed.
+  const disable = (name, isDisabled) =>
+    find(`slide-${name}`).setAttribute("aria-disabled", isDisabled);
+  for (const name of ["start", "back"]) disable(name, state.step <= 0);
+  for (const name of ["next", "end"]) disable(name, state.step >= last);
   for (const control of [slider, find("slide-play")]) control.disabled = last < 0;
   if (last < 0) stop();
   fillOutput();

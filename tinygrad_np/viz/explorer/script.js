@@ -873,8 +873,10 @@ function showStep() {
   find("slider").setAttribute("aria-valuetext", caption(step));
   find("position").textContent = `${isWhole ? "–" : current} of ${steps.length - 1}`;
   find("caption").textContent = caption(step);
-  for (const id of ["first", "back"]) find(id).disabled = current === 0;
-  for (const id of ["step", "last"]) find(id).disabled = reached === steps.length - 1;
+  // Unlike `disabled`, this leaves the focus on the button that was pressed.
+  const disable = (id, isDisabled) => find(id).setAttribute("aria-disabled", isDisabled);
+  for (const id of ["first", "back"]) disable(id, current === 0);
+  for (const id of ["step", "last"]) disable(id, reached === steps.length - 1);
   showCurrent();
 }
 
