@@ -732,7 +732,8 @@ function fit() {
   view.x = (svg.clientWidth - width * view.scale) / 2;
   const start = outermost.items[0];
   if (across < view.scale && start) {
-    view.x = svg.clientWidth / 2 - (start.left + start.size.width / 2) * view.scale;
+    const middle = (start.left + start.size.width / 2) * view.scale;
+    view.x = Math.min(0, svg.clientWidth / 2 - middle); // nothing is left of the graph
   }
   view.y = Math.max(12, (svg.clientHeight - height * view.scale) / 2);
   applyView();
