@@ -173,7 +173,7 @@ def test_a_result_that_is_not_finite_is_explained(tab):
     page.locator("#bp-messages .warning").wait_for(state="detached")
 
 
-def test_screen_readers_are_told_the_result_once(tab):
+def test_screen_readers_get_the_result_once(tab):
     page = tab("x*x")
     page.clock.install()
     page.evaluate(
