@@ -137,10 +137,18 @@ def test_a_bad_expression_keeps_the_graph_and_marks_the_column(tab, playground):
     assert message.startswith("Expected a number, a name or `(`, got `*` at line 2, column 4.")
     assert mark.split("\n")[-2:] == ["a +* b", "   ^"]
     assert page.get_attribute("#bp-expression", "aria-invalid") == "true"
+    assert message.endswith("The graph shows the last valid expression.")
+    assert page.locator("#bp-frame").evaluate("node => getComputedStyle(node).opacity") < "1"
     assert frame(page).locator("text.title", has_text="mul").count() == 1
     page.fill("#bp-expression", "a*b + 1")
     page.locator("#bp-error").wait_for(state="hidden")
     assert page.get_attribute("#bp-expression", "aria-invalid") == "false"
+    assert page.locator("#bp-frame").evaluate("node => getComputedStyle(node).opacity") == "1"
+    page.fill("#bp-expression", "+".join(f"v{place}" for place in range(13)))
+    page.locator("#bp-error").wait_for()
+    assert page.inner_text("#bp-error") == (
+        "Expected 1 to 12 variables, got 13. The graph shows the last valid expression."
+    )
     assert [p for p in playground.problems if "400" not in p] == []
     playground.problems.clear()
 
@@ -158,11 +166,38 @@ def test_a_number_that_is_not_valid_changes_nothing(tab):
 def test_a_result_that_is_not_finite_is_explained(tab):
     page = tab()
     page.select_option("#bp-example", label="Overflow")
-    page.locator(".warning").wait_for()
+    page.locator("#bp-messages .warning").wait_for()
     assert "exp(800) gives inf" in page.inner_text("#bp-messages")
-    assert result(page) == "Result = not finite"
+    assert result(page) == "Result = inf"
     page.fill("#bp-value-x", "1")
-    page.locator(".warning").wait_for(state="detached")
+    page.locator("#bp-messages .warning").wait_for(state="detached")
+
+
+def test_screen_readers_get_the_result_once(tab):
+    page = tab("x*x")
+    page.clock.install()
+    page.evaluate(
+        """() => {
+          window.changes = 0;
+          new MutationObserver(() => { window.changes += 1; }).observe(
+            document.getElementById("bp-spoken"), { childList: true });
+        }"""
+    )
+    for value in range(1, 8):
+        page.fill("#bp-value-x", str(value))
+    wait(page)
+    page.clock.run_for(1000)
+    assert page.evaluate("changes") == 1
+    assert page.text_content("#bp-spoken") == "Result = 49"
+
+
+@each("width", [768, 1024])
+def test_the_graph_has_room_on_a_tablet(tab, width):
+    page = tab(viewport={"width": width, "height": 1024})
+    output = frame(page).locator(".box.output").last.bounding_box()
+    drawn = frame(page).locator("#graph svg").bounding_box()
+    assert output["x"] + output["width"] <= drawn["x"] + drawn["width"]
+    assert output["y"] + output["height"] <= drawn["y"] + drawn["height"]
 
 
 def test_all_examples_work(tab):

@@ -32,13 +32,18 @@ def choose(page, **values):
                 control.select_option(value)
             else:
                 control.fill(str(value))
-    page.evaluate("new Promise(requestAnimationFrame)")
+        wait(page)
+
+
+def wait(page):
+    """Wait until the page shows the last answer."""
+    page.locator("#slide-output[aria-busy=false]").wait_for(state="attached")
 
 
 def edit(page, label, text):
     with page.expect_response("**/api/convolve"):
         page.get_by_label(label, exact=True).fill(text)
-    page.evaluate("new Promise(requestAnimationFrame)")
+    wait(page)
 
 
 def forget_refusals(playground):
@@ -183,13 +188,52 @@ def test_average_pooling_shows_the_sum_and_the_divisor(page):
 
 def test_a_window_that_does_not_fit_is_explained(page, playground):
     choose(page, dilation=3)
-    assert "expected the window to fit into the image" in page.get_by_role("alert").inner_text()
+    assert page.get_by_role("alert").inner_text() == (
+        "The window spans 7 × 7 cells, more than the padded input, which has 5 × 5. "
+        "Reduce the window or the dilation, or increase the padding."
+    )
+    assert page.locator("#convolution [aria-invalid=true]").get_attribute("id") == "slide-dilation"
+    assert page.locator("#slide-size").inner_text().endswith("/1⌋ + 1: does not fit")
+    assert page.locator("#slide-sum").is_hidden()
+    shares = "cells => cells.map((cell) => cell.style.getPropertyValue('--share'))"
+    assert set(page.locator("#slide-window .cell").evaluate_all(shares)) == {"0"}
     assert page.locator("#slide-output .cell").count() == 0
     assert page.get_by_role("button", name="Step", exact=True).is_disabled()
     forget_refusals(playground)
     choose(page, padding=1)
     assert page.get_by_role("alert").count() == 0
+    assert page.locator("#convolution [aria-invalid=true]").count() == 0
     assert last(page).shape == (1, 1)
+
+
+def test_too_much_padding_of_a_pooling_is_explained(page, playground):
+    choose(page, kind="max")
+    choose(page, padding=2)
+    assert page.get_by_role("alert").inner_text() == (
+        "The padding of a pooling is at most half of the window: at most 1 here."
+    )
+    assert page.locator("#convolution [aria-invalid=true]").get_attribute("id") == "slide-padding"
+    forget_refusals(playground)
+
+
+def test_on_a_phone_the_pictures_come_before_the_settings(playground):
+    page = playground.open("convolution", viewport={"width": 360, "height": 780})
+    page.wait_for_selector("#slide-output .current")
+    order = ("next", "sum", "input", "output", "kind")
+    tops = [page.locator(f"#slide-{name}").bounding_box()["y"] for name in order]
+    assert tops == sorted(tops)
+    assert page.locator("#slide-size").is_hidden()
+
+
+def test_the_play_button_keeps_its_width(playground):
+    page = playground.open("convolution", reduced_motion="no-preference")
+    page.wait_for_selector("#slide-output .current")
+    page.locator("#slide-speed").select_option("1")
+    button = page.locator("#slide-play")
+    before = button.bounding_box()
+    button.click()
+    assert button.inner_text() == "Pause"
+    assert button.bounding_box() == before
 
 
 def test_numbers_out_of_range_are_explained(page):
@@ -243,6 +287,14 @@ def test_the_keyboard_steps_and_moves_between_cells(page):
     page.keyboard.press("Tab")
     focused = page.evaluate("document.activeElement.getAttribute('aria-label')")
     assert focused.startswith("kernel row")
+
+
+def test_a_button_that_has_no_effect_any_more_keeps_the_focus(page):
+    for name in ("End", "Start"):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.press("Enter")
+        assert button.get_attribute("aria-disabled") == "true"
+        assert page.evaluate("document.activeElement.textContent") == name
 
 
 def test_reduced_motion_leaves_only_steps(page):

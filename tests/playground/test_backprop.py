@@ -54,7 +54,7 @@ def test_missing_values_get_defaults_and_other_names_are_ignored():
 def test_the_tape_names_ops_by_row_and_lists_local_derivatives():
     tape = differentiate("d = a*b; y = -d + 3*a", {"a": 2.0, "b": 5.0})["tape"]
     assert [(row["name"], row["operation"]) for row in tape] == [
-        ("d", "a * b"), ("#2", "-d"), ("#3", "a * 3"), ("y", "#2 + #3"),
+        ("d", "a * b"), ("#2", "-d"), ("#3", "3 * a"), ("y", "#2 + #3"),
     ]  # fmt: skip
     assert [(row["value"], row["gradient"]) for row in tape] == [
         (10, -1),
@@ -88,12 +88,11 @@ def test_answers_in_other_threads_are_the_same():
         ("log(a)", "log(-1) gives nan: it is not defined for this number."),
         ("a**0.5", "(-1) ** 0.5 gives nan: it is not defined for these numbers."),
         ("1/(a + 1)", "1 / 0 gives inf: it grows without bound near 0."),
-        ("log(a + 1)*0", "log(0) gives -inf: it grows without bound near 0."),
+        ("log(a + 1)*0", "log(0) gives −inf: it grows without bound near 0."),
         ("exp(-1000*a)", "exp(1000) gives inf: the result is too large for a float64."),
-        (
-            "a + 9**9**9",
-            "A part without variables gives inf: the result is too large for a float64.",
-        ),
+        ("a + 9**9**9", "A part without variables gives inf."),
+        ("1/0*a", "A part without variables gives inf."),
+        ("sqrt(a + 1)*sqrt(a + 1)", "The gradient of sqrt(0) with respect to its input is nan:"),
         (
             "sqrt(a + 1)",
             "The gradient of sqrt(0) with respect to its input is inf: it has no finite",
@@ -105,7 +104,8 @@ def test_numbers_that_are_not_finite_are_explained(text, message):
     answer = differentiate(text, {"a": -1, "b": 2})
     assert len(answer["messages"]) == 1
     assert answer["messages"][0].startswith(message)
-    assert None in [answer["result"]["value"], *[v["gradient"] for v in answer["variables"]]]
+    found = [answer["result"]["value"], *[v["gradient"] for v in answer["variables"]]]
+    assert {"nan", "inf", "-inf"} & set(found)
     json.dumps(answer, allow_nan=False)
 
 

@@ -52,7 +52,8 @@ def differentiate(text: str, values: Mapping[str, float]) -> dict[str, Any]:
         text: the expression; see `expression.parse`.
         values: numbers by name; variables that are missing get a default, other names are ignored.
 
-    Numbers that are not finite become None, and `messages` says where they come from.
+    Numbers that are not finite become "nan", "inf" or "-inf", and `messages` says where they come
+    from.
 
     Raises:
         ArgumentError: if the expression or a value is refused.
@@ -74,12 +75,12 @@ def differentiate(text: str, values: Mapping[str, float]) -> dict[str, Any]:
         moved = evaluate(expression, {**values, name: value + step}).result.item()
         gradient, slope = _number(names[name].grad), (moved - found) / step
         variables.append(
-            {"name": name, "value": value, "gradient": _finite(gradient), "slope": _finite(slope)}
+            {"name": name, "value": value, "gradient": _json(gradient), "slope": _json(slope)}
         )
     return {
         "variables": variables,
-        "result": {"name": expression.assignments[-1][0], "value": _finite(found)},
-        "messages": list(_explain(graph)),
+        "result": {"name": expression.assignments[-1][0], "value": _json(found)},
+        "messages": list(dict.fromkeys(_explain(graph))),
         "tape": list(_tape(graph)),
         "content": content(graph),
     }
@@ -101,9 +102,14 @@ def _trace(text: str, values: Mapping[str, float]) -> Graph:
     return graph
 
 
-def _finite(value: float | None) -> float | None:
+def _json(value: float) -> float | str:
     """Return a number for JSON, which has no nan and inf."""
-    return value if value is not None and math.isfinite(value) else None
+    return value if math.isfinite(value) else str(value)
+
+
+def _text(value: float) -> str:
+    """Return "nan", "inf" or "−inf"."""
+    return str(value).replace("-", "\N{MINUS SIGN}")
 
 
 def _number(array: Any) -> float:
@@ -139,13 +145,13 @@ def _tape(graph: Graph) -> Iterator[dict[str, Any]]:
         yield {
             "name": labels[node.id],
             "operation": _call(node.op, [labels[source.id] for _, source in inputs]),
-            "value": _finite(_number(node.value)),
+            "value": _json(_number(node.value)),
             "derivatives": [
-                {"input": labels[source.id], "value": _finite(edge.derivative)}
+                {"input": labels[source.id], "value": _json(_number(edge.derivative))}
                 for edge, source in inputs
                 if edge.grad is not None
             ],
-            "gradient": _finite(_number(node.grad)),
+            "gradient": _json(_number(node.grad)),
         }
 
 
@@ -162,6 +168,9 @@ def _explain(graph: Graph) -> Iterator[str]:
         if math.isfinite(value) or not all(map(math.isfinite, numbers)):
             continue
         is_finite = False
+        if not numbers:
+            yield f"A part without variables gives {_text(value)}."
+            continue
         if math.isnan(value):
             numbers_text = "this number" if len(numbers) == 1 else "these numbers"
             reason = f"it is not defined for {numbers_text}"
@@ -169,8 +178,7 @@ def _explain(graph: Graph) -> Iterator[str]:
             reason = "it grows without bound near 0"
         else:
             reason = "the result is too large for a float64"
-        call = calls[node.id] or "A part without variables"
-        yield f"{call} gives {value}: {reason}."
+        yield f"{calls[node.id]} gives {_text(value)}: {reason}."
     if not is_finite:
         return
     for node in graph.nodes:
@@ -179,7 +187,7 @@ def _explain(graph: Graph) -> Iterator[str]:
             if math.isfinite(_number(node.grad)) and not math.isfinite(grad):
                 yield (
                     f"The gradient of {calls[node.id]} with respect to "
-                    f"{source.name or 'its input'} is {grad}: it has no finite slope there."
+                    f"{source.name or 'its input'} is {_text(grad)}: it has no finite slope there."
                 )
 
 

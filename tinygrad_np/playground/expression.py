@@ -159,6 +159,9 @@ def _compute(term: Term, names: Mapping[str, Tensor | float]) -> Tensor | float:
     inputs = [_compute(one, names) for one in term.inputs]
     run = _RUN[term.function]
     if any(isinstance(one, Tensor) for one in inputs):
+        if term.function == "*" and isinstance(inputs[0], float):
+            # Otherwise `2*x` would be recorded as `x*2`.
+            inputs[0] = Tensor(inputs[0], dtype=np.float64)
         return run(*inputs)
     # Numbers stay numbers: no node is recorded for them.
     return float(run(*[Tensor(one, dtype=np.float64) for one in inputs]).item())
@@ -202,7 +205,9 @@ class _Parser:
                 raise self._error("a name that later lines use, as in `d = a*b`", got, start, "")
         variables = tuple(dict.fromkeys(n for n in self._used if n not in self._assigned))
         if not 0 < len(variables) <= MAX_VARIABLES:
-            raise self._error(f"1 to {MAX_VARIABLES} variables", str(len(variables)), 0, "")
+            raise ArgumentError(
+                f"expression: expected 1 to {MAX_VARIABLES} variables, got {len(variables)}."
+            )
         return Expression(tuple(found), variables)
 
     def _error(

@@ -19,8 +19,10 @@ const EXAMPLES = [
 ];
 const LIMIT = 1e6;
 
-/** A number of an answer, in which null stands for nan and inf. */
-const text = (value) => (value === null ? "not finite" : numberText(value));
+/** A number of an answer, in which "nan", "inf" and "-inf" are strings, as JSON has none of them. */
+const text = (value) =>
+  typeof value === "string" ? value.replace("-", "−") : numberText(value);
+const isNumber = (value) => typeof value === "number";
 
 let values = {};
 let latest = null; // the last good answer, with its expression and values
@@ -84,11 +86,14 @@ function showBusy() {
 function showProblem(error, expression = "") {
   const box = find("bp-error");
   const place = error?.message.match(/ at (?:line (\d+), )?column (\d+)\./);
-  find("bp-expression").setAttribute("aria-invalid", String(Boolean(place)));
+  const isOlder = Boolean(error && latest);
+  find("backprop").classList.toggle("stale", isOlder);
+  find("bp-expression").setAttribute("aria-invalid", String(error?.status === 400));
   box.hidden = !error;
   if (!error) return box.replaceChildren();
   const message = error.message.replace(/^expression: e/, "E");
-  box.replaceChildren(element("span", {}, message));
+  const note = isOlder ? " The graph shows the last valid expression." : "";
+  box.replaceChildren(element("span", {}, message + note));
   if (place) {
     const lines = expression.split("\n");
     // Without a line number, the text has one line that is not empty.
@@ -102,12 +107,21 @@ function show() {
   const { result, messages, variables, tape } = latest;
   find("bp-result-name").textContent = `${result.name || "Result"} =`;
   find("bp-result-value").textContent = text(result.value);
-  const warnings = messages.map((message) => element("p", { className: "warning" }, message));
-  find("bp-messages").replaceChildren(...warnings);
+  speak();
+  const box = find("bp-messages");
+  // Unchanged messages are left alone, so that screen readers do not repeat them.
+  if ([...box.children].map((one) => one.textContent).join() !== messages.join()) {
+    box.replaceChildren(...messages.map((one) => element("p", { className: "warning" }, one)));
+  }
   showVariables(variables);
   find("bp-tape").replaceChildren(...tape.map(tapeRow));
   showGraph();
 }
+
+/** Tell screen readers the result, once it does not change any more. */
+const speak = debounce(() => {
+  find("bp-spoken").textContent = find("bp-result").textContent.replace(/\s+/g, " ");
+}, 500);
 
 /** Show the variables; their controls stay while their names do, so that none loses the focus. */
 function showVariables(variables) {
@@ -117,7 +131,8 @@ function showVariables(variables) {
     list.dataset.names = names;
     list.replaceChildren(...variables.map((one) => variableRow(one.name)));
   }
-  const largest = Math.max(...variables.map((one) => Math.abs(one.gradient ?? 0)));
+  const finite = variables.map((one) => one.gradient).filter(isNumber);
+  const largest = Math.max(0, ...finite.map(Math.abs));
   variables.forEach((one, i) => showVariable(list.children[i], one, largest));
 }
 
@@ -154,7 +169,7 @@ function showVariable(row, { name, value, gradient, slope }, largest) {
   row.querySelector(".gradient").textContent = `grad ${text(gradient)}`;
   row.querySelector(".nudged").textContent = `nudged ${text(slope)}`;
   const bar = row.querySelector("i");
-  const part = largest && gradient ? 50 * (gradient / largest) : 0;
+  const part = largest && isNumber(gradient) ? 50 * (gradient / largest) : 0;
   bar.classList.toggle("negative", part < 0);
   bar.style.left = `${50 + Math.min(part, 0)}%`;
   bar.style.width = `${Math.abs(part)}%`;

@@ -29,6 +29,7 @@ let cells = { input: [], window: [], output: [] };
 let painted = -1; // the step up to which the output is filled
 let timer = null;
 let request = 0;
+let edited = null; // the setting that was typed in last
 
 // The Draw tab may prepare an image before this tab is first shown.
 document.addEventListener("image-prepared", ({ detail }) => {
@@ -191,26 +192,56 @@ function shadeInput() {
   showShades(box, state.values);
 }
 
+/** Rows and columns of the window with its gaps, and of the padded input. */
+function extents() {
+  const { padding, dilation } = options();
+  const lengths = [state.values.length, state.values[0].length];
+  return {
+    window: windowShape().map((length) => dilation * (length - 1) + 1),
+    padded: lengths.map((length) => length + 2 * padding),
+  };
+}
+
+/** Why the server refused the settings, in words of this page. */
+function explain(error) {
+  if (error.status !== 400) return error;
+  const { window, padded } = extents();
+  if (window.some((length, axis) => length > padded[axis])) {
+    return new Error(`The window spans ${window.join(" × ")} cells, more than the padded input, ` +
+      `which has ${padded.join(" × ")}. Reduce the window or the dilation, or increase the padding.`);
+  }
+  const most = Math.floor(Math.min(...window) / 2);
+  if (state.kind !== "conv" && options().padding > most) {
+    return new Error("The padding of a pooling is at most half of the window: at most " +
+      `${most} here.`);
+  }
+  return error;
+}
+
 /** Let the server convolve or pool, then show its output from a step on. */
 async function compute(step = state.step) {
   const own = ++request;
   const [rows, columns] = windowShape();
   const { padding, stride, dilation } = options();
-  for (const name of ["padding", "stride", "dilation"]) {
-    find(`slide-${name}`).value = options()[name];
-  }
+  const settings = { rows, columns, divisor: state.divisor, padding, stride, dilation };
+  for (const [name, value] of Object.entries(settings)) find(`slide-${name}`).value = value;
   const kernel = state.kind === "conv" ? state.weights
     : Array.from({ length: rows }, () => Array(columns).fill(0));
   const divisor = state.kind === "conv" ? state.divisor : 1;
   let answer = { output: null, winners: null };
   let problem = null;
+  find("slide-output").ariaBusy = true;
   try {
     answer = await api("/api/convolve", { json: {
       input: state.values, kernel, divisor, kind: state.kind, padding, stride, dilation } });
   } catch (error) {
-    problem = error;
+    problem = explain(error);
   }
   if (own !== request) return;
+  for (const name of Object.keys(settings)) {
+    const control = find(`slide-${name}`);
+    control.setAttribute("aria-invalid", String(problem !== null && control === edited));
+  }
   // The maximum of a window that contains nothing but padding; JSON has no infinity.
   state.output = answer.output?.map((row) => row.map((value) => value ?? -Infinity)) ?? null;
   state.winners = answer.winners;
@@ -218,17 +249,19 @@ async function compute(step = state.step) {
   showSize();
   showOutput();
   show(step);
+  find("slide-output").ariaBusy = false;
 }
 
 /** Show the formula of the output size with the numbers filled in, once if both axes agree. */
 function showSize() {
   const { padding, stride, dilation } = options();
+  const { window, padded } = extents();
   const lengths = [state.values.length, state.values[0].length];
   const formulas = windowShape().map((kernel, axis) => {
     const length = lengths[axis];
-    const size = Math.floor((length + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
-    return `⌊(${length} + 2·${padding} − ${dilation}·(${kernel} − 1) − 1)/${stride}⌋ + 1 = ` +
-      numberText(size);
+    const size = Math.floor((padded[axis] - window[axis]) / stride) + 1;
+    const formula = `⌊(${length} + 2·${padding} − ${dilation}·(${kernel} − 1) − 1)/${stride}⌋ + 1`;
+    return size < 1 ? `${formula}: does not fit` : `${formula} = ${size}`;
   });
   const names = formulas[0] === formulas[1] ? ["Height and width"] : ["Height", "Width"];
   find("slide-size").replaceChildren(...names.flatMap((name, axis) => [
@@ -310,8 +343,11 @@ function show(step) {
   const slider = find("slide-step");
   slider.max = Math.max(1, last + 1);
   slider.value = state.step + 1;
-  for (const name of ["start", "back"]) find(`slide-${name}`).disabled = state.step <= 0;
-  for (const name of ["next", "end"]) find(`slide-${name}`).disabled = state.step >= last;
+  // Unlike `disabled`, this leaves the focus on the button that was pressed.
+  const disable = (name, isDisabled) =>
+    find(`slide-${name}`).setAttribute("aria-disabled", isDisabled);
+  for (const name of ["start", "back"]) disable(name, state.step <= 0);
+  for (const name of ["next", "end"]) disable(name, state.step >= last);
   for (const control of [slider, find("slide-play")]) control.disabled = last < 0;
   if (last < 0) stop();
   fillOutput();
@@ -342,9 +378,13 @@ function fillOutput() {
 function showWindow() {
   for (const cell of cells.input) cell.classList.remove("inside", "winner");
   const box = find("slide-sum");
-  if (!cells.output.length) {
-    for (const cell of cells.window) cell.textContent = "";
-    box.replaceChildren();
+  box.hidden = !cells.output.length;
+  if (box.hidden) {
+    for (const cell of cells.window) {
+      cell.textContent = "";
+      cell.className = "cell";
+      shade(cell, 0, 0, false);
+    }
     find("slide-status").textContent = "";
     return;
   }
@@ -439,14 +479,13 @@ function stop() {
 
 /** Read a whole number within its limits; return null, and mark the control, for another. */
 function readNumber(control) {
-  const value = Number(control.value);
-  const isValid = control.value !== "" && control.checkValidity();
-  control.setAttribute("aria-invalid", String(!isValid));
-  if (isValid) showError(find("slide-error"), null);
-  else showError(find("slide-error"),
+  edited = control;
+  if (control.value !== "" && control.checkValidity()) return Number(control.value);
+  control.setAttribute("aria-invalid", "true");
+  showError(find("slide-error"),
     new Error(`${control.labels[0].textContent}: enter a whole number from ${control.min} to ` +
       `${control.max}.`));
-  return isValid ? value : null;
+  return null;
 }
 
 /** Crop the kernel to a size, or extend it by zeros. */
@@ -474,9 +513,12 @@ function setKind() {
 
 /** Connect the controls. */
 function connect() {
-  find("slide-kind").onchange = () => { stop(); setKind(); };
-  find("slide-picture").onchange = () => { stop(); setPicture(); };
-  find("slide-kernel").onchange = () => { stop(); setKernel(); compute(0); };
+  const choose = (name, action) => {
+    find(`slide-${name}`).onchange = () => { stop(); edited = null; action(); };
+  };
+  choose("kind", setKind);
+  choose("picture", setPicture);
+  choose("kernel", () => { setKernel(); compute(0); });
   for (const name of ["padding", "stride", "dilation"]) {
     find(`slide-${name}`).oninput = ({ target }) => {
       const value = readNumber(target);
@@ -521,6 +563,7 @@ function connect() {
     event.preventDefault();
     play();
   });
+  find("slide-sizes").open = matchMedia("(min-width: 900px)").matches;
   // Nothing moves by itself for readers who prefer reduced motion.
   find("slide-play").hidden = find("slide-pace").hidden = reducesMotion();
 }

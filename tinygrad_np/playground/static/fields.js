@@ -132,18 +132,18 @@ function showMaps() {
       "aria-label": `Cells of ${name}` });
     else picture = element("canvas", { className: "pixels", role: "img",
       "aria-label": `${name}: ${countText(count, "cell")}` });
-    const lines = [kind, `${height} × ${width}`,
-      isLast ? "choose a cell" : countText(count, place ? "cell" : "pixel")];
+    const lines = [kind, `${height} × ${width}`, countText(count, place ? "cell" : "pixel")];
     const caption = element("figcaption", {},
       element("strong", {}, name.replaceAll(".", ".\u200b")), // may wrap after a dot
       ...lines.map((line) => element("div", {}, line)));
     const names = ["map", place === 0 ? "first" : "", isLast ? "last" : ""];
-    return element("figure", { className: names.join(" ").trim() }, picture, caption);
+    const hint = isLast ? [element("p", {}, "Choose a cell:")] : [];
+    return element("figure", { className: names.join(" ").trim() }, ...hint, picture, caption);
   });
   find("field-maps").replaceChildren(...figures);
   showCones();
   const { height, width, name } = found.layers.at(-1);
-  const box = figures.at(-1).firstChild;
+  const box = figures.at(-1).querySelector(".cells");
   const buttons = fillGrid(box, height, width, "button", (row, column) =>
     `${name} row ${row}, column ${column}`);
   moveByArrows(box, buttons, width);

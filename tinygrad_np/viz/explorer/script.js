@@ -131,13 +131,14 @@ const countText = (count, noun) => `${count.toLocaleString("en")} ${noun}${count
 const array = (index) => (index === null || index === undefined ? null : data.arrays[index]);
 
 function numberText(value, digits = 4) {
-  if (typeof value === "string") return value; // "nan", "inf", "-inf"
+  if (typeof value === "string") return value.replace("-", "−"); // "nan", "inf", "-inf"
   if (typeof value === "boolean") return value ? "True" : "False";
   if (value === null || value === undefined) return "none";
-  if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 1);
-  return String(Number(value.toPrecision(digits)));
+  const isUsual = size < 1e6 && (size >= 1e-4 || !size);
+  const text = Number.isInteger(value) && isUsual ? String(value)
+    : isUsual ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1);
+  return text.replaceAll("-", "−");
 }
 
 function bytesText(bytes) {
@@ -299,6 +300,10 @@ function content(entry) {
   };
 }
 
+// What is the same in all boxes is left out.
+const hasOneDtype = new Set(data.nodes.map((node) => node.dtype).filter(Boolean)).size <= 1;
+const hasOnlyScalars = data.nodes.every((node) => !node.shape.length);
+
 function boxLines(item) {
   if (item.group) {
     const lines = [clip(item.description)];
@@ -308,9 +313,9 @@ function boxLines(item) {
     else if (item.result) lines.push(shapeText(item.result.shape));
     return { title: groupLabel(item), lines: lines.filter(Boolean) };
   }
-  const dtype = item.dtype && item.dtype !== "float32" ? ` ${item.dtype}` : "";
-  const shape = item.error ? "failed here" : shapeText(item.shape) + dtype;
-  const lines = [item.options ? clip(item.options) : "", shape];
+  const dtype = hasOneDtype || item.dtype === "float32" ? "" : item.dtype;
+  const type = [hasOnlyScalars ? "" : shapeText(item.shape), dtype].filter(Boolean).join(" ");
+  const lines = [item.options ? clip(item.options) : "", item.error ? "failed here" : type];
   // Inside its module, a parameter needs no path.
   const path = item.parent.path ? `${item.parent.path}.` : "";
   const name = path && item.name.startsWith(path) ? item.name.slice(path.length) : item.name;
@@ -721,25 +726,31 @@ function fit() {
   const { width, height } = outermost.size;
   const across = (svg.clientWidth - 24) / width;
   const down = (svg.clientHeight - 24) / height;
-  // In a narrow frame the steps move the view, so that the text need not be tiny.
-  const least = isEmbedded() && svg.clientWidth < 500 ? 0.7 : 0.3;
+  // In a frame the steps move the view, so that the text need not be tiny.
+  const least = isEmbedded() ? 0.7 : 0.3;
   view.scale = Math.min(1.3, Math.max(Math.min(across, down), Math.min(across, 0.8), least));
   view.x = (svg.clientWidth - width * view.scale) / 2;
   const start = outermost.items[0];
   if (across < view.scale && start) {
-    view.x = svg.clientWidth / 2 - (start.left + start.size.width / 2) * view.scale;
+    const middle = (start.left + start.size.width / 2) * view.scale;
+    view.x = Math.min(0, svg.clientWidth / 2 - middle); // nothing is left of the graph
   }
   view.y = Math.max(12, (svg.clientHeight - height * view.scale) / 2);
   applyView();
 }
-/** Move the view if a box is outside of it. */
-function reveal(item) {
-  const x = view.x + item.left * view.scale;
-  const y = view.y + item.top * view.scale;
-  const [width, height] = [item.size.width * view.scale, item.size.height * view.scale];
-  if (x >= 0 && y >= 0 && x + width <= svg.clientWidth && y + height <= svg.clientHeight) return;
-  view.x += svg.clientWidth / 2 - (x + width / 2);
-  view.y += svg.clientHeight / 2 - (y + height / 2);
+/** Move the view if one of the boxes is outside of it; to the first if it cannot show them all. */
+function reveal(...items) {
+  const left = view.x + Math.min(...items.map((item) => item.left)) * view.scale;
+  const top = view.y + Math.min(...items.map((item) => item.top)) * view.scale;
+  const right = view.x + Math.max(...items.map((item) => item.left + item.size.width)) * view.scale;
+  const bottom =
+    view.y + Math.max(...items.map((item) => item.top + item.size.height)) * view.scale;
+  const { clientWidth, clientHeight } = svg;
+  if (left >= 0 && top >= 0 && right <= clientWidth && bottom <= clientHeight) return;
+  const isTooLarge = right - left > clientWidth || bottom - top > clientHeight;
+  if (isTooLarge && items.length > 1) return reveal(items[0]);
+  view.x += clientWidth / 2 - (left + right) / 2;
+  view.y += clientHeight / 2 - (top + bottom) / 2;
   applyView(true);
 }
 
@@ -873,8 +884,10 @@ function showStep() {
   find("slider").setAttribute("aria-valuetext", caption(step));
   find("position").textContent = `${isWhole ? "–" : current} of ${steps.length - 1}`;
   find("caption").textContent = caption(step);
-  for (const id of ["first", "back"]) find(id).disabled = current === 0;
-  for (const id of ["step", "last"]) find(id).disabled = reached === steps.length - 1;
+  // Unlike `disabled`, this leaves the focus on the button that was pressed.
+  const disable = (id, isDisabled) => find(id).setAttribute("aria-disabled", isDisabled);
+  for (const id of ["first", "back"]) disable(id, current === 0);
+  for (const id of ["step", "last"]) disable(id, reached === steps.length - 1);
   showCurrent();
 }
 
@@ -981,8 +994,10 @@ function go(step, byPlayer = false) {
   current = Math.max(0, Math.min(steps.length - 1, step));
   selected = null;
   showStep();
-  const item = steps[current].node && visible(steps[current].node);
-  if (item) reveal(item);
+  const { node, phase } = steps[current];
+  if (!node) return;
+  const carrying = phase === "backward" ? passing(node) : node.ins;
+  reveal(visible(node), ...carrying.map((edge) => visible(edge.source)));
 }
 const goOn = () => go(isWhole ? 1 : current + 1);
 function pause() {
