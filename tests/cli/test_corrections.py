@@ -15,6 +15,7 @@ from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corrections
 from tinygrad_np.cli.parts import make_sets
+from tinygrad_np.cli.training import _report_sets
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 
@@ -66,6 +67,23 @@ def test_only_the_training_set_gets_corrections(tmp_path):
     found, _ = sets.train.batch(slice(270, 273))
     step = 0.5 / sets.train.scale
     np.testing.assert_allclose(found, images_of(3) / 255, rtol=0, atol=step + 1e-6)
+
+
+def test_corrections_need_no_validation_set(tmp_path):
+    path = saved(tmp_path / "c.safetensors")
+    config = RunConfig(model="DigitsCNN", data="digits", train_samples=20, validation=0)
+    sets = make_sets(config.with_changes({"corrections": str(path)}))
+    assert (sets.validation, sets.copies) == (None, 1)
+    assert sets.train.labels[20:].tolist() == [7, 1, 7]
+
+
+def test_one_copy_is_not_called_copies(tmp_path, capsys):
+    path = saved(tmp_path / "c.safetensors")
+    small = {"model": "DigitsCNN", "data": "digits", "train_samples": 20}
+    config = RunConfig(**small, corrections=str(path))
+    _report_sets(config, make_sets(config), 0.0)
+    line = f"the training images include 1 copy of each of the 3 corrections in {path}\n"
+    assert capsys.readouterr().out.endswith(line)
 
 
 def test_corrections_are_standardized_like_the_others():

@@ -1,10 +1,11 @@
 """Requests that other pages cause are refused, and every response carries the headers."""
 
 import pytest
+from flask import Flask
 
 from tests.tools import each
 from tinygrad_np.playground.app import create_app
-from tinygrad_np.playground.security import HEADERS, POLICY, is_loopback, is_own_host
+from tinygrad_np.playground.security import HEADERS, POLICY, is_loopback, is_own_host, protect
 from tinygrad_np.playground.settings import Settings
 
 PLACE = {"base_url": "http://127.0.0.1:8000"}
@@ -87,8 +88,7 @@ def test_a_request_without_host_is_refused(client):
         *("http://127.0.0.1:8000.elsewhere.example", "http://127.0.0.1:8000/"),
     ],
 )
-def test_foreign_origins_are_refused(origin):
-    client = create_app(Settings()).test_client()
+def test_foreign_origins_are_refused(client, origin):
     for method in (client.get, client.post, client.delete, client.options):
         refuses(method("/", headers={"Origin": origin}, **PLACE), "Origin: expected")
 
@@ -100,8 +100,7 @@ def test_the_own_origin_and_none_are_accepted(client):
 
 
 @each("site", ["cross-site", "same-site"])
-def test_other_sites_may_only_link_to_the_page(site):
-    client = create_app(Settings()).test_client()
+def test_other_sites_may_only_link_to_the_page(client, site):
     link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     assert client.get("/", headers=link, **PLACE).status_code == 200
     framed = link | {"Sec-Fetch-Dest": "iframe"}
@@ -133,7 +132,8 @@ def test_every_response_carries_the_headers(client):
 
 
 def test_a_page_may_carry_its_own_policy():
-    app = create_app(Settings())
+    app = Flask(__name__)
+    protect(app, "127.0.0.1")
     own = "default-src 'none'; frame-ancestors 'self'"
     app.add_url_rule("/own", "own", lambda: ("", {"Content-Security-Policy": own}))
     answer = app.test_client().get("/own", **PLACE)

@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
-from flask import Response
+from flask import Flask, Response
 
 from tests.tools import each
 from tinygrad_np.cli import main
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.playground import server as module
 from tinygrad_np.playground.app import create_app
 from tinygrad_np.playground.http import MAX_PICTURE, json_body, picture_body
 from tinygrad_np.playground.security import HEADERS
@@ -144,6 +145,7 @@ def test_a_response_carries_the_headers_and_no_versions(server):
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\n\r\n", 403),  # no Host
         (b"GET / HTTP/1.0\r\n\r\n", 403),
+        (b"GET http://[::1 HTTP/1.1\r\n\r\n", 400),
         (b"GET http://elsewhere.example/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 403),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 403),
         (b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 403),
@@ -356,7 +358,7 @@ def test_disconnect_completes_responses_and_closes_idle_connections():
 
 def test_a_port_in_use_is_an_error_with_a_remedy(server):
     with pytest.raises(ArgumentError, match=rf"got {server.port}, which is in use.*--port 0 "):
-        Server(create_app(Settings()), "127.0.0.1", server.port)
+        Server(Flask(__name__), "127.0.0.1", server.port)
 
 
 @each(
@@ -369,7 +371,7 @@ def test_a_port_in_use_is_an_error_with_a_remedy(server):
 )
 def test_addresses_that_cannot_be_used_are_errors(host, port, words):
     with pytest.raises(ArgumentError, match=re.escape(words)):
-        Server(create_app(Settings()), host, port)
+        Server(Flask(__name__), host, port)
 
 
 @each(
@@ -426,7 +428,7 @@ def start():
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_at_a_signal(start, number, tmp_path):
-    (tmp_path / "net.py").write_text("from tinygrad_np.nn import Linear as Net\n")
+    (tmp_path / "net.py").write_text("from tinygrad_np.nn import ReLU as Net\n")
     spec = f"{tmp_path / 'net.py'}:Net"
     process, host, port = start("--runs", str(tmp_path / "runs"), "--model", spec)
     with socket.create_connection((host, port), PATIENCE) as idle:
@@ -461,8 +463,9 @@ def test_ctrl_c_saves_the_training_run(start, tmp_path):
     lines = iter(process.stdout.readline, "")
     assert any(line.startswith("epoch 1/") for line in lines)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
+    assert f"Saving {name}; press Ctrl-C again to stop at once.\n" in out
     assert f"--resume {tmp_path / name}" in err
     assert (tmp_path / name / "training.safetensors").is_file()
     assert main(["evaluate", str(tmp_path / name)]) == 0
@@ -510,6 +513,41 @@ def test_an_open_server_warns(start):
     err = process.communicate(timeout=PATIENCE)[1]
     assert err.startswith("warning: --host 0.0.0.0: everyone who can reach this machine")
     assert process.returncode == 0
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Press Ctrl-C as soon as `serve` says that it runs, and add a function for the end."""
+    results, show = [True], module.show
+
+    def create(*args):
+        app = create_app(*args)
+        app.extensions["on_exit"].append(results.pop)
+        return app
+
+    def show_and_interrupt(*args):
+        show(*args)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(module, "create_app", create)
+    monkeypatch.setattr(module, "show", show_and_interrupt)
+    return results
+
+
+@pytest.mark.slow
+def test_a_run_that_was_not_saved_is_a_failure(interrupted, capsys):
+    assert main(["playground", "--port", "0"]) == 0
+    interrupted.append(False)
+    assert main(["playground", "--port", "0"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_other_spellings_of_loopback_do_not_warn(interrupted, capsys):
+    assert main(["playground", "--host", "127.1", "--port", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Playground: http://127.1:")
+    assert err == ""
 
 
 @pytest.mark.slow

@@ -1,16 +1,18 @@
 """Training in the server: the same runs as on the command line, one at a time, resumable."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 from tests.tools import rng
-from tinygrad_np import Tensor, manual_seed, train
+from tinygrad_np import Tensor, files, manual_seed, train
 from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.playground import training as module
@@ -121,6 +123,35 @@ def test_only_one_run_at_a_time(client):
     assert answer.json["error"] == "training: MLP-moons is training. Stop it first."
     answer = client.post("/api/training", json={"resume": "MLP-moons"})
     assert answer.status_code == 409
+
+
+def test_no_run_starts_once_the_server_stops(client, tmp_path):
+    (close,) = client.application.extensions["on_exit"]
+    assert close()
+    for body in ({"config": SHORT}, {"resume": "MLP-moons"}):
+        answer = client.post("/api/training", json=body)
+        assert answer.status_code == 409
+        assert answer.json["error"] == "training: the server is being stopped."
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("has_checkpoint", [False, True])
+def test_run_that_does_not_stop_is_reported(tmp_path, monkeypatch, capsys, has_checkpoint):
+    training, released = Training(Settings(runs=tmp_path)), threading.Event()
+    monkeypatch.setattr(module, "run_training", lambda *_, **__: released.wait(SECONDS))
+    run = tmp_path / training.start(SHORT)
+    if has_checkpoint:
+        (run / "training.safetensors").touch()
+    assert not training.close(0.01)
+    out, err = capsys.readouterr()
+    assert out == "Saving DigitsCNN-digits; press Ctrl-C again to stop at once.\n"
+    rest = "Nothing of it has been saved."
+    if has_checkpoint:
+        command = f"python -m tinygrad_np train --resume {run}"
+        rest = f"Resume it after its last saved epoch with: {command}"
+    assert err == f"warning: DigitsCNN-digits did not stop within 0.01 s. {rest}\n"
+    released.set()
+    assert training.join(SECONDS)
 
 
 def test_run_is_paused_continued_stopped_and_resumed_by_the_command_line(training, capsys):
@@ -311,6 +342,30 @@ def test_weights_are_downloaded_by_the_name_of_a_run(client, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"secret")
     for name in ("none", "..", "%2e%2e", "DigitsCNN-digits%2f..%2f.."):
         assert client.get(f"/runs/{name}/model.safetensors").status_code == 404
+
+
+def test_odd_runs_are_not_downloaded(client, tmp_path, monkeypatch):
+    def download(name):
+        monkeypatch.setattr(module, "find_runs", lambda folder: {name: None})
+        return client.get(f"/runs/{quote(name)}/model.safetensors").status_code
+
+    folder, pipe, line, gone, good = (
+        tmp_path / "runs" / name for name in ("folder", "pipe", "a\nb", "gone", "good")
+    )
+    (folder / "model.safetensors").mkdir(parents=True)
+    for run in (pipe, line, gone, good):
+        run.mkdir()
+    os.mkfifo(pipe / "model.safetensors")
+    for run in (line, gone, good):
+        (run / "model.safetensors").write_bytes(b"weights")
+    assert [download(run.name) for run in (folder, pipe, line, good)] == [404, 404, 404, 200]
+
+    def read_too_late(path):
+        path.unlink()
+        return files.read_bytes(path)
+
+    monkeypatch.setattr(module, "read_bytes", read_too_late)
+    assert download("gone") == 404
 
 
 def test_events_start_with_a_snapshot_and_are_limited(client):

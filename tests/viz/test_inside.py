@@ -94,6 +94,22 @@ def test_layer_outputs_have_one_entry_per_call():
     assert [path for path, *_ in layer_outputs(model, image, ["1"])] == ["1"]
 
 
+def test_layer_outputs_are_those_before_changes_in_place():
+    class Shifted(nn.Module):
+        """A layer whose output is changed in place."""
+
+        def __init__(self):
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            x = self.relu(x)
+            x += 1
+            return x
+
+    ((_, _, out),) = layer_outputs(Shifted(), np.ones((1, 2), np.float32))
+    np.testing.assert_array_equal(out, [[1, 1]])
+
+
 def test_attention_weights_are_those_of_the_layer():
     layer = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
     x = Tensor(normal(3, 5, 8).astype(np.float32))

@@ -281,12 +281,18 @@ def test_calls_of_modules_are_counted():
 
 
 def test_ops_have_times_lines_flops_and_saved_bytes():
-    graph = trace("draw", nn.Linear(3, 4), [np.ones((2, 3), np.float32)])
+    layer = nn.Linear(3, 4)
+    graph = trace("draw", lambda x: layer(x), [np.ones((2, 3), np.float32)])
     node = by_name(graph)["linear"]
     assert node.seconds > 0
     assert node.line.startswith("test_tracing.py:")
-    assert "in test_ops_have_times_lines_flops_and_saved_bytes: graph = trace(" in node.line
+    assert "in <lambda>: graph = trace(" in node.line
     assert (node.flops, node.saved, node.nbytes) == (56, {"x": 24, "weight": 48}, 32)
+
+
+def test_ops_that_no_code_outside_the_package_runs_have_no_line():
+    graph = trace("draw", nn.Sequential(nn.Linear(3, 4)), [np.ones((2, 3), np.float32)])
+    assert by_name(graph)["linear"].line == ""
 
 
 def test_recorded_graphs_have_the_same_flops_and_saved_bytes():

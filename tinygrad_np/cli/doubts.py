@@ -13,7 +13,11 @@ from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.weights import load
 
 _CONFIDENT = 0.8
-"""Less confidence is a doubt; that flags 4% of MNIST's test set and two thirds of its errors."""
+"""Less confidence is a doubt.
+
+This flags 21% of MNIST's test set and 69% of the errors of the playground's bundled model, which
+knows the bundled digits only; and 6% and 78% for MnistCNN, trained on 20,000 images for one epoch.
+"""
 
 _STRANGE = 1.65
 """The detector's log-odds of "no digit" above which that is a doubt.
@@ -23,22 +27,23 @@ eights, and 29 of the 30 letters in `tests/playground/pictures.py`.
 """
 
 
-def find_doubts(image: Array, logits: Array, shapes: int) -> list[str]:
+def find_doubts(image: Array, logits: Array, shapes: int, noun: str = "digit") -> list[str]:
     """Return the reasons to doubt a prediction, as sentences; an empty list if there are none.
 
     Args:
         image: uint8 image of shape (1, 28, 28) or (1, 8, 8) from `read_digit`.
         logits: outputs of the model for the image, of shape (K,).
         shapes: number of shapes in the picture that could be digits, from `read_digit`.
+        noun: what the model recognizes. Only for digits is it known which shapes are strange.
     """
-    doubts = [describe_shapes(shapes)] if shapes > 1 else []
+    doubts = [describe_shapes(shapes, noun)] if shapes > 1 else []
     confidence = 1 / np.exp(logits - logits.max()).sum()
     if not confidence >= _CONFIDENT:  # also true of nan
         doubts.append(
-            f"low confidence ({confidence:.1%}). The digit is hard to read, or the picture "
+            f"low confidence ({confidence:.1%}). The {noun} is hard to read, or the picture "
             "contains none."
         )
-    if strangeness(image) > _STRANGE:
+    if noun == "digit" and strangeness(image) > _STRANGE:
         doubts.append(
             "the shape does not look like a digit. A model names one whatever it is shown."
         )

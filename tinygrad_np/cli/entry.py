@@ -218,7 +218,7 @@ def _gradcheck(args: _Arguments) -> None:
     commands.check_gradients(_model_config(args))
 
 
-def _playground(args: _Arguments) -> None:
+def _playground(args: _Arguments) -> int:
     try:
         import flask  # noqa: F401
     except ImportError as error:
@@ -232,4 +232,4 @@ def _playground(args: _Arguments) -> None:
     for spec in args.models:
         model_class(spec)
     models = tuple(map(absolute_spec, args.models))
-    serve(Settings(args.runs, args.data_dir, models), args.host, args.port)
+    return serve(Settings(args.runs, args.data_dir, models), args.host, args.port)

@@ -24,6 +24,7 @@ from tinygrad_np.cli.parts import (
 )
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.display import number_of
 from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError, ShapeError
 from tinygrad_np.files import (
     check_no_folder,
@@ -345,9 +346,11 @@ def _report_sets(config: RunConfig, sets: Sets, seconds: float) -> None:
         f"{sets.found[1]} {config.sample_noun} from {sets.train.origin}, loaded in {seconds:.2f} s"
     )
     if sets.corrections is not None:
+        copies = number_of(sets.copies, "copy", "copies")
+        corrections = number_of(len(sets.corrections["labels"]), "correction")
         show(
-            f"the training images include {sets.copies} copies of each of the "
-            f"{len(sets.corrections['labels'])} corrections in {config.corrections}"
+            f"the training images include {copies} of each of the {corrections} in "
+            f"{config.corrections}"
         )
 
 

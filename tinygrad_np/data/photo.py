@@ -152,9 +152,9 @@ def frame_digit(ink: Array, side: int = 28) -> Array:
     return image
 
 
-def describe_shapes(shapes: int) -> str:
+def describe_shapes(shapes: int, noun: str = "digit") -> str:
     """Return the warning about a picture with several shapes."""
-    return f"expected one digit, found {shapes} shapes. Only the largest was read."
+    return f"expected one {noun}, found {shapes} shapes. Only the largest was read."
 
 
 def _open(source: str | Path | bytes, name: str) -> IO[bytes]:

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from flask import Flask
-from werkzeug.exceptions import RequestTimeout
+from werkzeug.exceptions import BadRequest, RequestTimeout
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from tinygrad_np.console import show
@@ -33,16 +33,20 @@ MAX_CONNECTIONS = 64
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
     """Run the playground until Ctrl-C or SIGTERM; then save a running training run, and return.
 
-    At the end, the functions in `app.extensions["on_exit"]` are called. A training run that was
-    interrupted is no error: it has been saved, and its log says how to resume it.
+    At the end, the functions in `app.extensions["on_exit"]` are called; each returns whether it
+    saved everything. A training run that was interrupted is no error: it has been saved, and its
+    log says how to resume it.
 
     Args:
         settings: where to find data and models, and to write runs.
         host: name or address to listen on.
         port: port to listen on; 0 takes a free one.
+
+    Returns:
+        The exit status: 1 if a training run did not stop in time.
 
     Raises:
         ArgumentError: if the server cannot listen there, for example because the port is in use.
@@ -57,7 +61,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
         name = _ANY.get(host, host)
         name = f"[{name}]" if ":" in name else name
         show(f"Playground: http://{name}:{server.port}/ (Ctrl-C stops it)")
-        if not is_loopback(host):
+        if not is_loopback(server.host):
             show(
                 f"warning: --host {host}: everyone who can reach this machine over the network "
                 "can use the playground.",
@@ -66,9 +70,9 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None
         signals.get()
         server.shutdown()
         thread.join()
-        for close in app.extensions.get("on_exit", ()):
-            close()
+        are_saved = [close() for close in app.extensions["on_exit"]]
         server.disconnect()
+    return 0 if all(are_saved) else 1
 
 
 @contextmanager
@@ -188,6 +192,15 @@ class _Handler(WSGIRequestHandler):
         except RequestTimeout:
             if self._stream.has_data:  # browsers open connections in advance
                 self.send_error(HTTPStatus.REQUEST_TIMEOUT)
+        except BadRequest:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+
+    def make_environ(self) -> dict[str, Any]:
+        """Return the environment of the application; a malformed address raises BadRequest."""
+        try:
+            return super().make_environ()
+        except ValueError as error:
+            raise BadRequest from error
 
     def send_response(self, code: int, message: str | None = None) -> None:
         """Begin the response; what the client still sends is discarded from now on."""

@@ -1,6 +1,8 @@
 """The Train tab: one training run at a time, in a thread of the server."""
 
+import io
 import shlex
+import sys
 import threading
 import traceback
 from collections.abc import Mapping
@@ -15,9 +17,10 @@ from tinygrad_np import random
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.folders import run_folder
 from tinygrad_np.cli.models import built_in_models
-from tinygrad_np.cli.training import WEIGHTS, config_to_resume, run_training
+from tinygrad_np.cli.training import SNAPSHOT, WEIGHTS, config_to_resume, run_training
+from tinygrad_np.console import show
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
-from tinygrad_np.files import exists, read_json
+from tinygrad_np.files import exists, read_bytes, read_json
 from tinygrad_np.playground.feed import Feed
 from tinygrad_np.playground.form import (
     TITLES,
@@ -54,6 +57,7 @@ class Training:
         self.feed.publish(status="idle")
         self._lock = threading.Lock()
         self._running = ""
+        self._is_closed = False
         self._control = Control()
         self._thread: threading.Thread | None = None
         built_in_models()  # loads them once, before several threads might
@@ -114,13 +118,29 @@ class Training:
             thread.join(timeout)
         return thread is None or not thread.is_alive()
 
-    def close(self) -> None:
-        """Save the run, for the end of the server: stop it, wait for it, and end all streams."""
+    def close(self, seconds: float = _SAVE_SECONDS) -> bool:
+        """Save the run, for the end of the server: stop it, wait for it, and end all streams.
+
+        Return whether it has ended in this time. No other run can start.
+        """
+        with self._lock:
+            self._is_closed = True
+            name = self._running
+        if name:
+            show(f"Saving {name}; press Ctrl-C again to stop at once.")
         self.stop()
-        self.join(_SAVE_SECONDS)
+        is_saved = self.join(seconds)
+        if not is_saved:
+            rest, command = "Nothing of it has been saved.", self.feed.get("commands")["resume"]
+            if exists(self.settings.runs / name / SNAPSHOT):
+                rest = f"Resume it after its last saved epoch with: {command}"
+            show(f"warning: {name} did not stop within {seconds:g} s. {rest}", sys.stderr)
         self.feed.close()
+        return is_saved
 
     def _check_idle(self) -> None:
+        if self._is_closed:
+            raise Conflict("training: the server is being stopped.")
         if self._running:
             raise Conflict(f"training: {self._running} is training. Stop it first.")
 
@@ -211,10 +231,14 @@ def add_routes(app: Flask, training: Training) -> None:
 
     def download(name: str) -> Response:
         runs = {run: settings.runs / run / WEIGHTS for run in find_runs(settings.runs)}
-        if name not in runs or not exists(runs[name]):
+        try:
+            # A header cannot contain a newline, and reading a pipe would never end.
+            if name not in runs or not name.isprintable() or not runs[name].is_file():
+                raise DataError("no such file")
+            content = io.BytesIO(read_bytes(runs[name]))
+        except (DataError, OSError):
             abort(404, f"training: expected the name of a finished run, got {name!r:.80}.")
-        path = runs[name].resolve()
-        return send_file(path, "application/octet-stream", True, f"{name}.safetensors")
+        return send_file(content, "application/octet-stream", True, f"{name}.safetensors")
 
     def tell(action: Any) -> Any:
         return lambda: action() or {"status": training.feed.get("status")}

@@ -82,7 +82,7 @@ class GraphNode:
     seconds: float | None = None
     """Time of the forward function."""
     line: str = ""
-    """The user's line that ran the op: `train.py:12, in forward: return x.relu()`."""
+    """The user's line in the model that ran the op: `train.py:12, in forward: return x.relu()`."""
     view_of: str = ""
     """Id of the node whose memory the result shares, if any."""
     sweep: int = 0

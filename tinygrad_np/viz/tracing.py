@@ -738,6 +738,12 @@ def _needed(steps: Sequence[_Step], roots: Sequence[Any]) -> list[_Step]:
 
 
 def _short_line() -> str:
+    """Return the line that called the running op; "" if the op is run by this package alone."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code is trace.__code__:
+            return ""
+        frame = frame.f_back
     name, number, function, text = find_line()
     return f"{Path(name).name}:{number}, in {function}: {text}"
 
