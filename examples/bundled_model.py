@@ -5,7 +5,7 @@
 It writes tinygrad_np/playground/bundled.safetensors, the weights of MnistCNNLight trained on the
 bundled digits, and tinygrad_np/cli/detector.safetensors, the weights of a network of the same size
 that tells digits from letters; predict and the playground warn where it finds no digit. Each file
-has 107 KB, with the settings and an accuracy as metadata.
+is 107 KB long and holds the training settings as metadata.
 
 The 1438 training images differ from strokes on a canvas in three ways: they are 8x8 pixels and
 therefore blurred, they are narrower than drawn digits, and their 43 writers put a bar on the 7 and
@@ -13,9 +13,9 @@ a serif on the 1. So each epoch trains on new variants of them: rotated, slanted
 by a smooth random field, then sharpened with a random threshold, which also makes strokes thicker
 or thinner, and framed like MNIST.
 
-The first model is never trained on MNIST, and reads 89.3% of its test set. But the ranges of these
-changes were chosen by that accuracy: after 25 epochs, it was 84% when the digits were bent about as
-much as here, and 80% when they were bent half as much.
+The first model is never trained on MNIST, yet it reaches an accuracy of 89.3% on its test set.
+However, that accuracy guided the choice of the ranges of these changes: after 25 epochs, it was 84%
+when the digits were bent about as much as here, and 80% when they were bent half as much.
 
 The detector learns from variants of the bundled digits and of the digits and letters of
 Matplotlib's fonts, reduced to 8x8 pixels first. Letters that can be read as digits are left out.
@@ -114,7 +114,7 @@ def parse_arguments() -> argparse.Namespace:
 def fit(
     model: nn.Module, digits: Array, labels: Array, epochs: int, generator: np.random.Generator
 ) -> None:
-    """Train on new variants of 8x8 images (N, 8, 8) in each epoch; leaves it in evaluation mode."""
+    """Train on new variants of 8x8 images (N, 8, 8) per epoch; end in evaluation mode."""
     images = enlarge(digits)
     optimizer = optim.Adam(model.parameters(), lr=0.003)
     steps = -(-len(labels) // 64)

@@ -11,8 +11,13 @@ import tests
 from models import MnistCNN
 from tinygrad_np import data, optim, train
 
-# Doctests that take seconds, because they import a package that imports PyTorch if installed.
-SLOW_DOCTESTS = {"tinygrad_np.train.tensorboard.TensorBoard"}
+# Doctests that draw large figures, or import a package that imports PyTorch if installed.
+SLOW_DOCTESTS = {
+    "tinygrad_np.train.tensorboard.TensorBoard",
+    "tinygrad_np.viz.attribution.class_images",
+    "tinygrad_np.viz.attribution.occlusion",
+    "tinygrad_np.viz.landscape.loss_surface",
+}
 
 
 def pytest_configure(config):

@@ -33,6 +33,7 @@ def test_every_promise_names_files_with_tests():
             assert re.search(r"^(def test_|@row\()", text, re.MULTILINE), path
 
 
+@pytest.mark.slow
 def test_the_package_imports_no_unpickling_modules():
     for path in sorted((ROOT / "tinygrad_np").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -100,12 +100,12 @@ def state_schema(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_generator() -> np.random.Generator:
-    """Return the default generator: this thread's own inside `own_default`."""
+    """Return the default generator; inside `own_default`, this thread's own."""
     return _default if thread.state.generator is None else thread.state.generator
 
 
 def set_default_generator(generator: np.random.Generator) -> None:
-    """Make `generator` the default generator, only of this thread inside `own_default`."""
+    """Make `generator` the default generator; inside `own_default`, only for this thread."""
     global _default
     if thread.state.generator is None:
         _default = generator

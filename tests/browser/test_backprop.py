@@ -250,7 +250,7 @@ def test_nothing_overflows(tab, width, height, scheme):
     page.select_option("#bp-example", label="Sigmoid and cross-entropy")
     wait(page)
     page.click("text=The tape as a table")
-    page.click("text=What can be written")
+    page.click("text=Supported syntax")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     card = page.locator("[aria-labelledby=bp-graph]").bounding_box()
     for part in page.locator("[aria-labelledby=bp-graph] > *").all():

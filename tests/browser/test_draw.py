@@ -79,7 +79,7 @@ def test_a_seven_is_read(playground, points, width):
     assert page.locator("#draw-answer").text_content() == "7"
     best = page.locator("#draw-bars tr.best")
     assert best.locator("th").text_content() == "7"
-    assert best.locator("td").last.text_content() + " sure" == (
+    assert best.locator("td").last.text_content() + " confident" == (
         page.locator("#draw-confidence").text_content()
     )
 
@@ -298,11 +298,11 @@ def test_a_correction_is_saved_and_removed(playground):
         """document.addEventListener("train-corrections",
              (event) => { document.title = event.detail.model; })"""
     )
-    page.get_by_role("button", name="Train on them in the Train tab").click()
+    page.get_by_role("button", name="Train on the corrections").click()
     assert page.title() == "bundled"
     assert page.get_by_role("tab", name="Train").get_attribute("aria-selected") == "true"
     page.get_by_role("tab", name="Draw").click()
-    page.get_by_role("button", name="Remove the last one").click()
+    page.get_by_role("button", name="Remove last correction").click()
     page.wait_for_function("() => !document.getElementById('draw-saved').textContent")
     assert not (playground.runs / "corrections.safetensors").exists()
 

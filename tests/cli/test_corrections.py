@@ -19,6 +19,8 @@ from tinygrad_np.cli.training import _report_sets
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--data", "digits", "--train-samples", "300", "--epochs", "1", "--no-figures"]
 SMALL = [*QUICK, "--model", "DigitsCNN"]
 
@@ -184,7 +186,6 @@ def test_only_digits_take_corrections(model, options, data):
         RunConfig(model=model, model_options=options, data=data, corrections="c.safetensors")
 
 
-@pytest.mark.slow
 def test_a_run_with_corrections_resumes_with_its_copy_of_them(tmp_path, monkeypatch, capsys):
     """Corrections may be added or deleted, and the working directory changed, in the meantime."""
     monkeypatch.chdir(tmp_path)
@@ -210,9 +211,8 @@ def test_a_run_with_corrections_resumes_with_its_copy_of_them(tmp_path, monkeypa
     assert not Path("run/corrections.safetensors").exists()
 
 
-@pytest.mark.slow
 def test_a_model_learns_its_corrections(tmp_path):
-    """A noisy picture called 7, which no digit looks like, is recognized after fine-tuning."""
+    """A noise image labeled 7 is recognized after fine-tuning."""
     run, path = tmp_path / "run", saved(tmp_path / "c.safetensors", labels=(7,))
     assert main(["train", *SMALL, "--epochs", "5", "--lr", "0.02", "--out", str(run)]) == 0
     flags = ["--corrections", str(path), "--weights", str(run), "--out", str(tmp_path / "tuned")]
@@ -231,7 +231,6 @@ def test_a_model_learns_its_corrections(tmp_path):
 # Weights.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run", "run/last.safetensors"])
 def test_weights_start_from_a_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -250,7 +249,6 @@ def test_weights_start_from_a_run(name, tmp_path, monkeypatch):
     assert main(["train", "--resume", ".", "--no-figures"]) == 0
 
 
-@pytest.mark.slow
 def test_unsuitable_weights(tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["train", *SMALL, "--out", str(run)]) == 0

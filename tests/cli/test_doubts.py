@@ -12,7 +12,7 @@ from tinygrad_np.cli.doubts import find_doubts, strangeness
 from tinygrad_np.data.photo import read_digit
 
 SURE, UNSURE = np.eye(10)[3] * 9, np.eye(10)[3]
-STRANGE = "the shape does not look like a digit. A model names one whatever it is shown."
+STRANGE = "the shape does not look like a digit. A model answers with a digit for any picture."
 
 
 def test_doubts_are_low_confidence_and_several_shapes():

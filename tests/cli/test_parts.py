@@ -104,7 +104,7 @@ def test_config_sets_the_trainer(tmp_path):
     sets = parts.make_sets(config)
     loader = parts.make_loader(config, sets.train)
     model = parts.make_model("DigitsCNN", {})
-    trainer, epochs = training._trainer(config, model, loader, sets, tmp_path)
+    trainer, epochs = training._trainer(config, model, loader, sets, tmp_path, [])
     assert epochs == -(-100 // len(loader))
     assert (trainer.clip_norm, trainer.clip_value) == (2, 0.5)
     assert isinstance(trainer.schedule, optim.ReduceLROnPlateau)

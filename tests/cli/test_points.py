@@ -9,6 +9,8 @@ from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.errors import ArgumentError
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"inputs": 2, "hidden": [16, 16], "classes": 2}
 MODEL = ["--model", "MLP", "--model-options", json.dumps(OPTIONS)]
 TRAIN = ["train", "--data", "spirals", *MODEL, "--lr", "0.02", "--batch-size", "32"]
@@ -22,7 +24,6 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_an_mlp_learns_the_spirals(run):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test_accuracy"] >= 0.95
@@ -31,7 +32,6 @@ def test_an_mlp_learns_the_spirals(run):
         assert (run / name).stat().st_size > 1000, name
 
 
-@pytest.mark.slow
 def test_messages_count_points(run, tmp_path, capsys):
     flags = ["--epochs", "1", "--train-samples", "100", "--out", str(tmp_path / "run")]
     assert main([*TRAIN, *flags, "--no-figures"]) == 0
@@ -48,7 +48,6 @@ def test_messages_count_points(run, tmp_path, capsys):
     assert "second spiral" in out
 
 
-@pytest.mark.slow
 def test_a_run_on_points_resumes(tmp_path):
     out, whole = tmp_path / "run", tmp_path / "whole"
     flags = ["--schedule", "constant", "--no-figures"]
@@ -58,14 +57,12 @@ def test_a_run_on_points_resumes(tmp_path):
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-@pytest.mark.slow
 def test_predict_refuses_a_model_for_points(run, capsys):
     assert main(["predict", str(run), "seven.png"]) == 2
     message = f"predict: expected a model for digits, got {run} (MLP, trained on spirals). Try one"
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_model_of_the_user_takes_points(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(
@@ -80,7 +77,6 @@ def test_a_model_of_the_user_takes_points(tmp_path, monkeypatch, capsys):
     assert main(["train", "--model", "net.py:Net", "--data", "moons", *flags]) == 0
 
 
-@pytest.mark.slow
 def test_models_for_points_can_be_inspected(tmp_path, capsys):
     model = ["MLP", *MODEL[2:], "--data", "moons"]
     assert main(["summary", *model]) == 0

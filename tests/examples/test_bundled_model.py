@@ -16,6 +16,8 @@ from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.train.weights import load_with_metadata
 
+pytestmark = pytest.mark.slow
+
 BUNDLED = bundled_model.PACKAGE / bundled_model.MODEL
 
 
@@ -38,7 +40,6 @@ def unstandardized_mnist():
     return replace(test_set, mean=0.0, std=1.0)
 
 
-@pytest.mark.slow
 def test_short_run_writes_weights(tmp_path):
     done = run("bundled_model", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
@@ -97,14 +98,12 @@ def test_bundled_model_is_small_and_reads_the_bundled_digits():
     assert abs(float(metadata["held-out accuracy"]) - found) < 0.01
 
 
-@pytest.mark.slow
 @real_mnist
 def test_bundled_model_reads_mnist():
     """89.3% were measured; it was not trained on MNIST."""
     assert accuracy(load(BUNDLED), unstandardized_mnist()) >= 0.87
 
 
-@pytest.mark.slow
 @real_mnist
 def test_bundled_model_reads_mnist_drawn_on_a_page():
     test_set = unstandardized_mnist().first(200)

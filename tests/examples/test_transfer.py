@@ -14,6 +14,8 @@ from models import FashionCNN, LeNet
 from tests.examples.tools import files_of, results_of, run
 from tinygrad_np import TinygradNpError, data, train
 
+pytestmark = pytest.mark.slow
+
 
 def test_only_finished_runs_see_the_test_set(monkeypatch):
     """Learning rates are chosen by validation loss with seed 0, which no finished run uses."""
@@ -59,7 +61,6 @@ def test_pretraining_never_sees_the_new_digit(monkeypatch):
     ] * 2
 
 
-@pytest.mark.slow
 def test_transfer_helps_with_few_images(tmp_path):
     done = run("transfer", tmp_path, "--quick")
     assert done.returncode == 0, done.stderr

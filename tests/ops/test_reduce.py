@@ -54,6 +54,7 @@ def test_softmax_and_logsumexp_of_random_entries_are_accurate(axis):
     np.testing.assert_allclose(grad.data, np.exp(wide) / total, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_long_products_and_scans_have_accurate_gradients():
     x = leaf(np.full(1_000_000, 1 + 1e-6, np.float32))
     np.testing.assert_allclose(x.prod().data, float(x.data[0]) ** x.numel(), rtol=1e-6)

@@ -129,7 +129,7 @@ LOOKS = {
 
 
 def draw(strokes, look, generator, height=150, center=(0.5, 0.5), side=280):
-    """Return an RGB picture of strokes, with a hand's small deviations."""
+    """Return an RGB picture of strokes, with small deviations, as if drawn by hand."""
     pen, tilt, ink, paper = LOOKS[look]
     angle = np.radians(tilt + generator.uniform(-4, 4))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -12,6 +12,8 @@ from tinygrad_np.errors import ArgumentError
 from tinygrad_np.playground.app import create_app
 from tinygrad_np.playground.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 REQUEST = {
     "input": [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
     "kernel": [[1, 0], [0, -1]],

@@ -82,7 +82,7 @@ def check_refused(saved, words):
     for act in (saved.counts, saved.remove_last, lambda: saved.add(image(1), 1)):
         with pytest.raises(DataError, match=words) as caught:
             act()
-        assert str(caught.value).endswith("Move the file away to start anew.")
+        assert str(caught.value).endswith("Move the file away to start over.")
     assert saved.path.read_bytes() == before
 
 

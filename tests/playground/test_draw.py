@@ -19,6 +19,8 @@ from tinygrad_np.playground.draw import add_routes, inspect_image
 from tinygrad_np.playground.http import answer_error
 from tinygrad_np.playground.library import Library, Loaded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def runs(tmp_path):
@@ -300,8 +302,7 @@ def test_bad_corrections_are_refused(client, image, label):
     assert client.get("/api/corrections").json["count"] == 0
 
 
-@pytest.mark.slow
-def test_answers_to_concurrent_requests_are_those_of_one_at_a_time(client, library):
+def test_concurrent_requests_get_the_same_answers_as_sequential_ones(client, library):
     """Also while a training step runs in another thread."""
     pictures = [
         picture_of((60 + 10 * n, 50, 80 + 15 * n, 230), (60, 50, 120, 60 + 4 * n)) for n in range(6)

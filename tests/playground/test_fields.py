@@ -11,6 +11,8 @@ from tinygrad_np.cli.models import built_in_models
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.playground.fields import ReceptiveFields
 
+pytestmark = pytest.mark.slow
+
 
 def conv(kernel, stride=1, padding=0, dilation=1, channels=(1, 1)):
     return nn.Conv2d(*channels, kernel, stride=stride, padding=padding, dilation=dilation)
@@ -98,7 +100,6 @@ def test_fields_match_gradients(cell):
     np.testing.assert_array_equal(fields.find("pool", *cell).cone[0], expected)
 
 
-@pytest.mark.slow
 def test_fields_of_the_resnet_match_gradients():
     model = built_in_models()["ResNet"](generator=rng()).eval()
     x = Tensor(rng().random((32, 1, 28, 28), np.float32), requires_grad=True)
@@ -123,7 +124,6 @@ def test_activations_are_found():
     assert {nn.ReLU, nn.GELU, nn.Softplus, nn.Softmax} < set(ACTIVATIONS)
 
 
-@pytest.mark.slow
 @each("kind", [nn.BatchNorm2d, nn.Dropout, *ACTIVATIONS], ids=lambda kind: kind.__name__)
 def test_layers_that_work_cell_by_cell_change_no_field(kind):
     # Of two channels, or over the channels.

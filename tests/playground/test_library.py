@@ -12,6 +12,8 @@ from tinygrad_np.cli.parts import make_model
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.playground.library import BUNDLED, Library
 
+pytestmark = pytest.mark.slow
+
 
 def make_run(folder, *, weights="model.safetensors", seed=0, **settings):
     """Write the config and random weights of a run, and return its directory."""
@@ -70,7 +72,7 @@ def test_a_choice_says_what_the_model_was_trained_on(library, tmp_path):
     assert "clothes" in clothes.note
     assert (unfinished.side, unfinished.classes) == (8, tuple("0123456789"))
     assert [choice.is_finished for choice in (bundled, clothes, unfinished)] == [True, True, False]
-    assert unfinished.note == "not finished: the weights of its last epoch"
+    assert unfinished.note == "unfinished run, with the weights of its last epoch"
 
 
 def test_broken_runs_are_left_out_with_the_reason(library, tmp_path):
@@ -114,7 +116,7 @@ def test_runs_on_points_are_not_listed(library, tmp_path):
     make_run(tmp_path / "runs" / "moons", model="MLP", model_options=options, data="moons")
     choices, reasons = library.choices()
     assert ([choice.name for choice in choices], reasons) == ([BUNDLED], {})
-    with pytest.raises(ArgumentError, match="expected a model of images, got one trained on moons"):
+    with pytest.raises(ArgumentError, match="a model for images, got one trained on moons"):
         library.load("run/moons")
 
 

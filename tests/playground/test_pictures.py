@@ -12,6 +12,8 @@ from tinygrad_np.data.photo import read_digit
 from tinygrad_np.data.sources import MNIST
 from tinygrad_np.errors import NoDigitError
 
+pytestmark = pytest.mark.slow
+
 CERTAIN = 0.9
 
 
@@ -35,7 +37,6 @@ def wrongly_certain(model, made, **options):
     return [one[0] for one, (_, confidence, doubts) in pairs if confidence > CERTAIN and not doubts]
 
 
-@pytest.mark.slow
 def test_pictures_are_the_same_every_time():
     assert pictures.digits() == pictures.digits.__wrapped__()
     assert [digit for _, _, digit in pictures.digits()] == np.arange(10).repeat(5).tolist()
@@ -49,13 +50,11 @@ def test_empty_pages_have_no_digit(place):
         read_digit(page, name)
 
 
-@pytest.mark.slow
 def test_two_digits_are_two_shapes():
     assert [read_digit(page, name)[1] for name, page in pictures.pairs()] == [2] * 20
     assert {read_digit(page, name)[1] for name, page, _ in pictures.digits()} == {1}
 
 
-@pytest.mark.slow
 def test_digits_are_read(mnist_cnn):
     """All 50 were read when this was written, and none with a wrong answer above 90%."""
     made = pictures.digits()
@@ -67,13 +66,11 @@ def test_digits_are_read(mnist_cnn):
     assert sum(bool(doubts) for *_, doubts in found) <= 10
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pictures.letters, pictures.pairs])
 def test_other_pictures_give_a_warning_or_no_certain_answer(mnist_cnn, kind):
     assert wrongly_certain(mnist_cnn, kind()) == []
 
 
-@pytest.mark.slow
 def test_bundled_model_reads_most_digits_and_warns_about_most_letters():
     """48 of 50 digits; one thick E gets more than 90% without a warning."""
     model = MnistCNNLight()

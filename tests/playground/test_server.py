@@ -26,6 +26,8 @@ from tinygrad_np.playground.security import HEADERS
 from tinygrad_np.playground.server import Server
 from tinygrad_np.playground.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds until a test of a server that hangs gives up
 
@@ -269,7 +271,6 @@ def test_clients_that_hang_up_leave_no_trace(server, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow
 @each(
     "start",
     [
@@ -297,7 +298,6 @@ def test_slow_clients_are_cut_off_at_the_deadline(start):
         refuses(read_answer(connection), 408)
 
 
-@pytest.mark.slow
 def test_clients_that_accept_no_response_are_cut_off(impatient):
     with impatient.connect() as connection:
         head = f"GET /endless HTTP/1.1\r\nHost: 127.0.0.1:{impatient.port}\r\n\r\n"
@@ -314,7 +314,6 @@ def threads_of(server):
     return list(server.server._connections.values())
 
 
-@pytest.mark.slow
 def test_idle_connections_are_closed_and_bounded():
     with running(read_seconds=0.5, max_connections=8) as server:
         idle = [server.connect() for _ in range(100)]
@@ -425,7 +424,6 @@ def start():
         process.communicate()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_stops_at_a_signal(start, number, tmp_path):
     (tmp_path / "net.py").write_text("from tinygrad_np.nn import ReLU as Net\n")
@@ -456,7 +454,6 @@ def start_training(host, port, **config):
     return answer["name"]
 
 
-@pytest.mark.slow
 def test_ctrl_c_saves_the_training_run(start, tmp_path):
     process, host, port = start("--runs", str(tmp_path))
     name = start_training(host, port, model="DigitsCNN", epochs=10_000)
@@ -485,7 +482,6 @@ class Stuck(nn.Linear):
 """
 
 
-@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
     (tmp_path / "stuck.py").write_text(STUCK)
     spec = f"{tmp_path / 'stuck.py'}:Stuck"
@@ -502,7 +498,6 @@ def test_a_second_ctrl_c_ends_at_once(start, tmp_path):
     assert process.returncode == 130
 
 
-@pytest.mark.slow
 def test_an_open_server_warns(start):
     process, host, port = start("--host", "0.0.0.0")
     assert host == "127.0.0.1"
@@ -511,7 +506,7 @@ def test_an_open_server_warns(start):
         refuses(read_answer(connection), 403, "Host")
     process.send_signal(signal.SIGINT)
     err = process.communicate(timeout=PATIENCE)[1]
-    assert err.startswith("warning: --host 0.0.0.0: everyone who can reach this machine")
+    assert err.startswith("warning: --host 0.0.0.0: anyone who can reach this machine")
     assert process.returncode == 0
 
 
@@ -534,7 +529,6 @@ def interrupted(monkeypatch):
     return results
 
 
-@pytest.mark.slow
 def test_a_run_that_was_not_saved_is_a_failure(interrupted, capsys):
     assert main(["playground", "--port", "0"]) == 0
     interrupted.append(False)
@@ -542,7 +536,6 @@ def test_a_run_that_was_not_saved_is_a_failure(interrupted, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.slow
 def test_other_spellings_of_loopback_do_not_warn(interrupted, capsys):
     assert main(["playground", "--host", "127.1", "--port", "0"]) == 0
     out, err = capsys.readouterr()
@@ -550,7 +543,6 @@ def test_other_spellings_of_loopback_do_not_warn(interrupted, capsys):
     assert err == ""
 
 
-@pytest.mark.slow
 def test_other_commands_do_not_import_flask():
     code = "import sys, tinygrad_np.cli.entry as e; sys.exit('flask' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ).returncode == 0

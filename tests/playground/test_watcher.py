@@ -17,6 +17,8 @@ from tinygrad_np.playground.feed import Feed
 from tinygrad_np.playground.watcher import Control, Curve, Pace, Watcher
 from tinygrad_np.train.tree import load_tree
 
+pytestmark = pytest.mark.slow
+
 MLP = {"inputs": 2, "hidden": [8], "classes": 2}
 # Draws random numbers in each pass, also in evaluation mode, from the default generator.
 NOISY = """
@@ -111,7 +113,6 @@ def test_pace_is_slower_for_expensive_work(monkeypatch):
     assert pace.is_due()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["MnistCNNLight", "noisy"])
 def test_watched_run_is_the_same_bit_for_bit(tmp_path, monkeypatch, model):
     if model == "noisy":
@@ -134,7 +135,6 @@ def test_watched_run_is_the_same_bit_for_bit(tmp_path, monkeypatch, model):
     assert feed.get("predictions")
 
 
-@pytest.mark.slow
 def test_images_predictions_and_confusion_are_those_of_the_model(tmp_path):
     config = RunConfig(model="DigitsCNN", data="digits", epochs=2, train_samples=400)
     feed = watched(config, tmp_path)
@@ -157,7 +157,6 @@ def test_images_predictions_and_confusion_are_those_of_the_model(tmp_path):
     np.testing.assert_array_equal(counts, expected)
 
 
-@pytest.mark.slow
 def test_grid_shows_the_decisions_of_the_model(tmp_path):
     config = RunConfig(model="MLP", model_options=MLP, data="moons", epochs=10, lr=0.01)
     feed = watched(config, tmp_path)
@@ -180,7 +179,6 @@ def test_grid_shows_the_decisions_of_the_model(tmp_path):
     assert inside.all()
 
 
-@pytest.mark.slow
 def test_validation_curve_is_the_history(tmp_path):
     config = RunConfig(model="MLP", model_options=MLP, data="moons", epochs=5)
     feed = watched(config, tmp_path)
@@ -204,7 +202,6 @@ class Killer(Watcher):
             raise RuntimeError("killed")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 2])
 def test_killed_run_is_resumed_with_its_whole_validation_curve(tmp_path, before):
     """Without history.json, or with that of the first epochs only."""
@@ -223,7 +220,6 @@ def test_killed_run_is_resumed_with_its_whole_validation_curve(tmp_path, before)
     assert series(feed, "validation") == history(tmp_path, feed.get("batches"))
 
 
-@pytest.mark.slow
 def test_pauses_do_not_count_in_the_speed(tmp_path, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(module, "monotonic", clock)

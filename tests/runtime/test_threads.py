@@ -568,6 +568,7 @@ def test_a_signal_handler_can_split_work(team):
     assert is_sound(workers)
 
 
+@pytest.mark.slow
 @each("failing", [(0,), (1,), (0, 1), (1, 2)])
 def test_an_error_keeps_no_arrays_alive(team, failing):
     """Errors and frames form no cycle: arrays are freed without the garbage collector."""

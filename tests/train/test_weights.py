@@ -113,6 +113,7 @@ def test_the_order_of_names_does_not_change_the_bytes(tmp_path):
 # Damage.
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_raises(tmp_path):
     path = tmp_path / "a"
     train.save(path, {"w": np.ones(2, np.uint8)}, {"epoch": "3"})

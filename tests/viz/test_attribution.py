@@ -10,6 +10,8 @@ from tests.viz.tools import Changing, arrays_of, check_layout, everything, title
 from tinygrad_np import Tensor, data, manual_seed, nn, no_grad, random, viz
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 
+pytestmark = pytest.mark.slow
+
 
 class Linear(nn.Module):
     """Scores that are linear in the pixels: score_k = sum of weight_k * image."""
@@ -195,7 +197,6 @@ CALLS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_model_is_left_unchanged(name):
     """Also inside no_grad, and the default generator is left where it was."""
@@ -231,7 +232,6 @@ def test_figures_show_images_maps_and_classes():
     assert all(axes.images[0].get_clim()[0] == 0 for axes in figure.axes[3:])  # unsigned
 
 
-@pytest.mark.slow
 def test_maps_without_finite_values_are_drawn():
     model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
     images = np.full((1, 1, 4, 4), np.nan, np.float32)

@@ -11,6 +11,8 @@ from tinygrad_np import Tensor, data, nn, train, viz
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.viz.boundary import CLASS_COLORS
 
+pytestmark = pytest.mark.slow
+
 
 class Halves(nn.Module):
     """Logits 0 and `slope` times x: class 1 is on the right."""
@@ -65,7 +67,6 @@ def test_logits_that_are_not_finite_give_nan(slope):
         viz.decision_boundary(Halves(slope), points([[-1, 0], [1, 0]], [0, 1]))
 
 
-@pytest.mark.slow
 def test_figure_shows_classes_boundary_and_wrong_points():
     dataset = points([[-1, -1], [-1, 1], [1, -1], [1, 1], [0.5, 0]], [0, 0, 1, 1, 0])
     figure = viz.decision_boundary(Halves(), dataset, "halves")
@@ -87,7 +88,6 @@ def test_figure_shows_classes_boundary_and_wrong_points():
     check_layout(figure)
 
 
-@pytest.mark.slow
 def test_figure_of_three_classes_normalizes_the_points():
     dataset = points([[-3, 0], [1, 4], [5, 0]], [0, 1, 2], ("a", "b", "c"))
     dataset = data.Dataset(dataset.images, dataset.labels, dataset.classes, mean=1.0, std=2.0)
@@ -99,7 +99,6 @@ def test_figure_of_three_classes_normalizes_the_points():
     assert figure.axes[0].collections[2].get_offsets().tolist() == [[-2, -0.5]]
 
 
-@pytest.mark.slow
 def test_report_of_points_shows_the_boundary_as_predictions(tmp_path):
     dataset = data.moons()[1]
     model = models.MLP(inputs=2, hidden=[4], classes=2)

@@ -85,6 +85,7 @@ def test_other_arrays_are_errors(value, error, message):
     assert message in str(raised.value)
 
 
+@pytest.mark.slow
 def test_images_of_arrays_are_drawn_unchanged():
     gray = np.arange(8.0).reshape(2, 2, 2)
     for given in (gray, Tensor(gray), gray.tolist()):

@@ -17,6 +17,7 @@ def labels_of(figure):
     return [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
 
 
+@pytest.mark.slow
 def test_filters_of_one_channel_are_drawn_in_rows_of_eight():
     conv = nn.Conv2d(1, 10, 3)
     figure = viz.filters(conv)
@@ -185,6 +186,7 @@ def ticks_of(axes):
     )
 
 
+@pytest.mark.slow
 def test_attention_names_self_and_cross_attention():
     """Rows and columns have the names whose number fits."""
     weights = {"encoder": np.eye(3), "self": np.eye(2), "cross": np.ones((2, 3)) / 3}

@@ -72,6 +72,7 @@ def test_the_style_sheet_has_a_dark_color_for_each_light_one():
         assert f'[stroke="{one}"]{{stroke:{other}}}' in dark
 
 
+@pytest.mark.slow
 def test_all_colors_of_a_rendered_picture_have_a_dark_one():
     pytest.importorskip("pygraphviz", reason="pip install tinygrad_np[graph]")
     svg = viz.draw(Stack(), batch(2, 4), backward=True).to_svg()

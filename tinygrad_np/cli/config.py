@@ -94,7 +94,7 @@ class RunConfig:
     weights: str | None = setting(
         None,
         "start from the weights of this run (a directory or a weights file in it) instead of "
-        "random ones",
+        "random weights",
         metavar="RUN",
     )
     data: str = setting("mnist", "dataset", choices=DATA)
@@ -103,8 +103,8 @@ class RunConfig:
     )
     corrections: str | None = setting(
         None,
-        "add the 28x28 images in this safetensors file to the training set, in up to 100 copies, "
-        "so that they make up about a tenth of it",
+        "add the 28x28 images in this safetensors file to the training set, repeated up to 100 "
+        "times so that they make up about a tenth of it",
         metavar="FILE",
     )
     train_samples: int | None = setting(None, "use only the first N training images", least=1)

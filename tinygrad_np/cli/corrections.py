@@ -1,4 +1,4 @@
-"""Corrections: labelled 28x28 images, such as the playground saves, for the training set."""
+"""Corrections: labeled 28x28 images, as saved by the playground, for the training set."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -54,8 +54,8 @@ def read_corrections(path: str | Path, classes: int) -> dict[str, Array]:
 def count_copies(corrections: int, others: int) -> int:
     """Return how often each correction is added to a training set of `others` images.
 
-    The copies together are a tenth as many as the other images, so that a handful of corrections
-    matters among 60,000 images; but there are at most 100 of each, and at least one.
+    Together, the copies number a tenth of the other images, so a handful of corrections matters
+    among 60,000 images. Each correction is added at least once and at most 100 times.
 
     >>> [count_copies(5, others) for others in (20, 1000, 54_000)]
     [1, 20, 100]

@@ -20,7 +20,7 @@ knows the bundled digits only; and 6% and 78% for MnistCNN, trained on 20,000 im
 """
 
 _STRANGE = 1.65
-"""The detector's log-odds of "no digit" above which that is a doubt.
+"""Log-odds of "no digit" above which the detector's output is a doubt.
 
 This flags 5% of the last 2000 training images of MNIST, among them 23% of the fours and 17% of the
 eights, and 29 of the 30 letters in `tests/playground/pictures.py`.
@@ -45,7 +45,7 @@ def find_doubts(image: Array, logits: Array, shapes: int, noun: str = "digit") -
         )
     if noun == "digit" and strangeness(image) > _STRANGE:
         doubts.append(
-            "the shape does not look like a digit. A model names one whatever it is shown."
+            "the shape does not look like a digit. A model answers with a digit for any picture."
         )
     return doubts
 

@@ -79,7 +79,7 @@ def _parser() -> Parser:
             add, "gradcheck", "compare a model's gradients with central differences", _gradcheck
         )
     )
-    text = "draw digits, train and explore models in a web page"
+    text = "draw digits, train models and explore them on a web page"
     _playground_flags(_command(add, "playground", text, _playground))
     _command(add, "config", "print versions, BLAS and thread counts", lambda args: show_config())
     return parser
@@ -144,9 +144,9 @@ def _playground_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "address to listen on (default: %(default)s, which only this machine can reach)"
     add("--host", default="127.0.0.1", metavar="HOST", help=text)
-    text = "port to listen on; 0 takes a free one (default: %(default)s)"
+    text = "port to listen on; 0 picks a free one (default: %(default)s)"
     add("--port", type=natural, default=8000, metavar="PORT", help=text)
-    text = "directory of the runs (default: %(default)s)"
+    text = "directory that contains the runs (default: %(default)s)"
     add("--runs", type=path, default=Path("runs"), metavar="DIR", help=text)
     text = "directory that contains mnist/ or fashion-mnist/"
     add("--data-dir", metavar="DIR", help=text)

@@ -129,9 +129,9 @@ def frame_digit(ink: Array, side: int = 28) -> Array:
 
     On 28x28 pixels, the longer side becomes 20 pixels, and the center of mass is at (14, 14) as
     closely as fits, as in MNIST. The bundled digits are stretched to all eight rows, and the narrow
-    ones are widened: a 1 covers five columns of eight on average, a 2 six. This is reproduced by a
-    width of six columns times the square root of width over height. As there, the digit is drawn on
-    32x32 pixels, and blocks of 4x4 pixels are averaged.
+    ones are widened: on average, a 1 covers five of eight columns and a 2 covers six. To reproduce
+    this, the width is six columns times the square root of width over height. As in that dataset,
+    the digit is drawn on 32x32 pixels, and blocks of 4x4 pixels are averaged.
 
     >>> import numpy as np
     >>> frame_digit(np.ones((30, 10), np.float32)).any(axis=0).sum()

@@ -38,7 +38,7 @@ def add_routes(app: Flask) -> None:
         status = 200
         try:
             graph = _trace(text, _read_values(request.args.get("values", "{}")))
-        except TinygradNpError as error:  # shown in a frame, so as a page
+        except TinygradNpError as error:  # shown in a frame, so it must be a page
             graph, status = Graph(text, [], [], error=error), 400
         found = page(graph)
         headers = {"Content-Security-Policy": f"{found.policy}; frame-ancestors 'self'"}
@@ -103,7 +103,7 @@ def _trace(text: str, values: Mapping[str, float]) -> Graph:
 
 
 def _json(value: float) -> float | str:
-    """Return a number for JSON, which has no nan and inf."""
+    """Return a number for JSON, which has no nan or inf."""
     return value if math.isfinite(value) else str(value)
 
 
@@ -156,7 +156,7 @@ def _tape(graph: Graph) -> Iterator[dict[str, Any]]:
 
 
 def _explain(graph: Graph) -> Iterator[str]:
-    """Yield where values, or else gradients, stop being finite."""
+    """Yield a sentence for each op where values, or else gradients, become nan or inf."""
     is_finite = True
     calls = {}
     for node in graph.nodes:

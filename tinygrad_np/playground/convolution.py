@@ -106,7 +106,7 @@ def convolve(
 
     Args:
         input: matrix (H, W).
-        kernel: matrix (R, S); of a pooling, only its shape counts.
+        kernel: matrix (R, S); for pooling, only its shape matters.
         kind: "conv", "max" or "avg".
         divisor: number that the kernel is divided by.
         padding: rows and columns added on each side: zeros, or -inf for max pooling.
@@ -115,12 +115,12 @@ def convolve(
 
     Returns:
         "output", a matrix (P, Q); and "winners", for max pooling the index of each window's first
-        maximum in the flattened input, else None. A window that contains nothing but the padding of
-        a max pooling has None in both.
+        maximum in the flattened input, else None. For a max-pooling window that contains only
+        padding, both entries are None.
 
     Raises:
         ShapeError: if the window does not fit into the padded input.
-        ArgumentError: if the padding of a pooling is more than half of the window.
+        ArgumentError: if the padding for pooling is more than half of the window.
 
     >>> convolve([[1, 5, 2], [3, 4, 0]], [[0, 0], [0, 0]], "max")
     {'output': [[5.0, 5.0]], 'winners': [[1, 1]]}
@@ -142,7 +142,7 @@ def convolve(
 
 
 def pictures() -> list[dict[str, Any]]:
-    """Return matrices to start from: "group", "name", "values" (H, W), and the largest value."""
+    """Return the inputs to choose from: "group", "name" and "values" (H, W) of each."""
     step = np.zeros((8, 8), int)
     step[:, 4:] = 9
     frame = np.zeros((8, 8), int)
@@ -196,7 +196,7 @@ class Models:
     def layers(self) -> list[dict[str, Any]]:
         """Return "name", "side" of its images and "layers" of each model that has feature maps.
 
-        A model of the user's own without them has the reason as "error" and no layers.
+        A user's model without feature maps has no layers, and the reason as "error".
         """
         found: list[dict[str, Any]] = []
         for name, fields in self._all().items():

@@ -58,8 +58,8 @@ class Corrections:
             found = self._read()
             if len(found["labels"]) >= MAX_CORRECTIONS:
                 raise ArgumentError(
-                    f"corrections: expected at most {MAX_CORRECTIONS}. Train on them, and delete "
-                    f"{self.path}."
+                    f"corrections: expected at most {MAX_CORRECTIONS}, got one more. Train on "
+                    f"them, then delete {self.path}."
                 )
             self._write(
                 np.concatenate([found["images"], image[None]]),
@@ -85,7 +85,7 @@ class Corrections:
         try:
             return read_corrections(self.path, 10)
         except DataError as error:
-            raise DataError(f"{error} Move the file away to start anew.") from error
+            raise DataError(f"{error} Move the file away to start over.") from error
 
     def _write(self, images: Array, labels: Array) -> None:
         if not len(labels):

@@ -97,14 +97,14 @@ def _describe(choice: Choice) -> dict[str, Any]:
 
 
 def predict_picture(loaded: Loaded, content: bytes) -> dict[str, Any]:
-    """Return the image that the model sees of a picture, and its prediction.
+    """Return the image that the model gets for a picture, and its prediction.
 
     Args:
         loaded: the model.
         content: the content of a picture file.
 
     Raises:
-        DataError: if the picture cannot be read. An empty page is no error.
+        DataError: if the picture cannot be read. An empty page is not an error.
         ArgumentError: if the model returns nan or inf.
     """
     side = loaded.choice.side
@@ -150,8 +150,8 @@ def _answer(
 def inspect_image(loaded: Loaded, image: Array) -> dict[str, Any]:
     """Return what the layers of a model return for an image, and its saliency map.
 
-    Layers that only pass values on, as Flatten and Dropout do, are left out. The bytes of a layer
-    run from its lowest to its highest value, those of the saliency map from 0 to its highest.
+    Layers that only pass values on (Flatten, Dropout) are left out. Bytes 0 to 255 stand for the
+    range from a layer's lowest to its highest value, or from 0 to the highest saliency.
     """
     with loaded.lock:
         inputs = loaded.inputs(image)

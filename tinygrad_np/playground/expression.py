@@ -1,7 +1,7 @@
 """Expressions of the Backprop tab: a small language over Python's grammar, which is never executed.
 
 `parse` reads the text with `ast` and translates the nodes that it knows; it refuses all others.
-What is left are `Call`s of functions in one table, numbers and names; `evaluate` records the graph.
+The result consists of numbers, names and `Call`s of known functions; `evaluate` records the graph.
 """
 
 import ast
@@ -125,7 +125,7 @@ def evaluate(expression: Expression, values: Mapping[str, float]) -> Evaluation:
     Raises:
         ArgumentError: if a value is missing, not a number, not finite, or above a million.
 
-    A result that is nan or inf is no error.
+    A result of nan or inf is not an error.
 
     >>> result, names = evaluate(parse("x*x + x"), {"x": 3.0})
     >>> result.backward()
@@ -151,7 +151,7 @@ def evaluate(expression: Expression, values: Mapping[str, float]) -> Evaluation:
 
 
 def _compute(term: Term, names: Mapping[str, Tensor | float]) -> Tensor | float:
-    """Return the Tensor or number that a term is."""
+    """Compute a term: a Tensor, or a number if it contains no variable."""
     if isinstance(term, float):
         return term
     if isinstance(term, str):
@@ -201,7 +201,7 @@ class _Parser:
         for name, _ in found[:-1]:
             if name not in self._used:
                 start = self._assigned.get(name, 0)
-                got = f"`{name}`, which none uses" if name else "a line without a name"
+                got = f"`{name}`, which no line uses" if name else "a line without a name"
                 raise self._error("a name that later lines use, as in `d = a*b`", got, start, "")
         variables = tuple(dict.fromkeys(n for n in self._used if n not in self._assigned))
         if not 0 < len(variables) <= MAX_VARIABLES:

@@ -30,7 +30,7 @@ _BATCH = 112  # images per forward pass: 22 MB for 64 maps of 28x28
 class Layer:
     """The input, or one call of a layer that returns feature maps (N, channels, height, width).
 
-    Layers that work cell by cell, such as ReLU and batch norm, are left out: they change no field.
+    Layers that process each cell separately, like ReLU, do not change the field and are left out.
 
     Args:
         name: path of the module in the model; later calls are named "relu (call 2)".
@@ -230,7 +230,7 @@ class ReceptiveFields:
             if path and not isinstance(module, Sequential)
         ]
         try:
-            with no_grad(), np.errstate(all="ignore"):  # nan is not a mistake here
+            with no_grad(), np.errstate(all="ignore"):  # nan is expected here
                 self._model(Tensor.from_numpy(images))
         finally:
             for handle in handles:
@@ -259,7 +259,7 @@ def _jump(used: Array, axis: int) -> int:
         used: the rows or columns of pixels that each cell depends on, (P, Q, side).
         axis: 0 for rows, 1 for columns.
 
-    The border cuts fields off on one side, which can only make two of them closer.
+    The border clips fields on one side, which can only bring neighbors closer together.
     """
     first = used.argmax(axis=-1)
     last = used[..., ::-1].argmax(axis=-1)

@@ -89,7 +89,7 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         hidden = _hidden_sizes(given.get("hidden", [16, 16]))
         values["model_options"] = _model_options("MLP", values.get("data"), hidden)
     elif "hidden" in given:
-        raise ArgumentError(f"hidden: expected no hidden layers for the model {name}, only MLP.")
+        raise ArgumentError(f"hidden: expected hidden layers only for the model MLP, got {name}.")
     if given.get("corrections", False):
         path = settings.runs / CORRECTIONS
         if not exists(path):

@@ -45,7 +45,7 @@ def picture_body(who: str) -> bytes:
     """Read the picture in the body of the current request.
 
     Raises:
-        HTTPException: with status 415 for another content type than a picture's, and 413 for a body
+        HTTPException: with status 415 if the content type is not an image's, and 413 for a body
             above `MAX_PICTURE`.
     """
     if not request.mimetype.startswith("image/"):

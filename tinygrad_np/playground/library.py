@@ -83,7 +83,7 @@ class Loaded:
 class Library:
     """The bundled model and the runs in a directory, loaded when they are first used.
 
-    A run that has been trained further is loaded again. The models used last stay loaded.
+    A run that has been trained further is reloaded. The most recently used models stay loaded.
 
     Args:
         runs: the directory of the runs; it may be missing.
@@ -189,9 +189,9 @@ def _choice(run: Path, config: RunConfig) -> Choice:
     notes = []
     is_finished = exists(run / WEIGHTS)
     if not is_finished:
-        notes.append("not finished: the weights of its last epoch")
+        notes.append("unfinished run, with the weights of its last epoch")
     if config.data == "fashion-mnist":
-        notes.append("trained on photos of clothes, which drawings do not resemble")
+        notes.append("trained on photos of clothes, which look unlike drawings")
     return Choice(f"run/{run.name}", run.name, config, "; ".join(notes), is_finished)
 
 
@@ -206,7 +206,7 @@ def _load(run: Path | None, weights: Path) -> Loaded:
             config, model = load_run(weights)
     if config.data not in _CLASSES:
         raise ArgumentError(
-            f"{weights}: expected a model of images, got one trained on {config.data}."
+            f"{weights}: expected a model for images, got one trained on {config.data}."
         )
     choice = _BUNDLED_CHOICE if run is None else _choice(run, config)
     check_images(model, config)

@@ -1,7 +1,7 @@
-"""What keeps other pages away from the playground: checks on requests, headers on responses.
+"""Protection from other web pages: checks on requests, headers on responses.
 
-The server has no login, so whatever reaches it may use it. A page elsewhere on the web can make the
-browser of its visitor send requests to 127.0.0.1, or let its own name point there (DNS rebinding).
+The server has no login, so anything that reaches it can use it. Any page on the web can make its
+visitors' browsers send requests to 127.0.0.1, or point its own name there (DNS rebinding).
 """
 
 import ipaddress
@@ -64,8 +64,8 @@ def is_own_host(given: str, host: str, port: int) -> bool:
     """Return whether a Host header names this server.
 
     Loopback names and addresses always do. Other names do only if the server was started with them:
-    anyone can let a name of their own point here. An address cannot be faked in this way, so a
-    server that listens on more than loopback accepts any.
+    anyone can point their own name here. An address cannot be faked in this way, so a server that
+    listens on more than loopback accepts any.
 
     Args:
         given: value of the header.

@@ -63,7 +63,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
         show(f"Playground: http://{name}:{server.port}/ (Ctrl-C stops it)")
         if not is_loopback(server.host):
             show(
-                f"warning: --host {host}: everyone who can reach this machine over the network "
+                f"warning: --host {host}: anyone who can reach this machine over the network "
                 "can use the playground.",
                 sys.stderr,
             )

@@ -44,8 +44,8 @@ _SAVE_SECONDS = 60.0
 class Training:
     """The training run of a server: at most one at a time.
 
-    A run is the one that `python -m tinygrad_np train` makes: the same files, the same numbers for
-    the same seed, and the command line can resume it.
+    A run is the same as with `python -m tinygrad_np train`: it writes the same files, has the same
+    numbers for the same seed, and can be resumed from the command line.
 
     Attributes:
         feed: what the run publishes.

@@ -1,4 +1,4 @@
-"""The callback that publishes a training run while it goes on, and pauses and stops it."""
+"""The callback that publishes the progress of a training run, and pauses and stops it."""
 
 import base64
 import csv
@@ -123,8 +123,8 @@ class Curve:
 class Watcher(train.Callback):
     """Publish curves, predictions and progress to a feed; pause and stop the run.
 
-    It only evaluates the model, and undoes what that changes in generators and buffers, so the run
-    is bit for bit the one without it.
+    It only evaluates the model, and undoes the changes to generators and buffers, so the run is bit
+    for bit the same as without it.
 
     Args:
         config: settings of the run.
@@ -245,7 +245,7 @@ class Watcher(train.Callback):
             pairs = zip(rows.argmax(axis=1).tolist(), rows.max(axis=1).tolist(), strict=True)
             self._feed.publish(predictions=[list(pair) for pair in pairs])
         else:
-            # The second class against the first, also for a model with more outputs.
+            # Compare only the first two classes, even if the model has more outputs.
             share = rows[:, 1] / (rows[:, 0] + rows[:, 1])
             self._feed.publish(grid=_encode(np.rint(np.nan_to_num(share, nan=0.5) * 255)))
 

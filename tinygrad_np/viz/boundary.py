@@ -1,4 +1,4 @@
-"""Decision boundaries: what a classifier of points in the plane says about each place."""
+"""Decision boundaries: the predictions of a classifier across the plane."""
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -82,8 +82,8 @@ def decision_grid(
 def decision_boundary(model: nn.Module, dataset: Dataset, title: str = "") -> Figure:
     """Plot the points of a dataset over the classes that a model predicts in the plane.
 
-    The color of a place is that of its most likely class, paler if the model is less certain, and
-    lines separate the classes. Points that the model gets wrong have a dark border.
+    Each place has the color of its most likely class, paler where the model is less certain, and
+    lines separate the classes. Misclassified points have a dark border.
 
     Args:
         model: classifier that returns logits (N, K) for points of shape (N, 2, 1, 1).

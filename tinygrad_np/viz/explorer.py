@@ -89,8 +89,8 @@ class Page(NamedTuple):
 def page(graph: Graph) -> Page:
     """Return the page that `explore` writes for a graph traced with `backward` and all arrays.
 
-    The hash of its address sets how it opens: `#step=3` or `#end` at a step, and `#embedded`
-    without title, search and details, for a frame in another page: `#embedded&step=3`.
+    The fragment of its URL sets how it opens: `#step=3` or `#end` at that step, and `#embedded`
+    without title and search, for a frame in another page. Combine them as `#embedded&step=3`.
 
     >>> from tinygrad_np import Tensor
     >>> x = Tensor(3.0, requires_grad=True)

@@ -35,7 +35,7 @@ def report(
 ) -> str:
     """Write learning curves, predictions, confusion matrix, calibration and graph to a directory.
 
-    The predictions are those of a sample of images, or the decision boundary of points.
+    The figure of predictions shows a sample of images, or the decision boundary for points.
 
     Args:
         folder: existing directory to write `REPORT_FILES` to.

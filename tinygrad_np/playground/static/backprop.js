@@ -33,7 +33,7 @@ let isStale = false; // whether something was edited that no request has
 
 export function start() {
   const choice = find("bp-example");
-  choice.append(element("option", { value: "", hidden: true }, "Your own"));
+  choice.append(element("option", { value: "", hidden: true }, "Custom"));
   EXAMPLES.forEach(([title], i) => choice.append(element("option", { value: i }, title)));
   choice.addEventListener("change", () => useExample(choice.value));
   const typed = debounce(refresh, 250);
@@ -123,7 +123,7 @@ const speak = debounce(() => {
   find("bp-spoken").textContent = find("bp-result").textContent.replace(/\s+/g, " ");
 }, 500);
 
-/** Show the variables; their controls stay while their names do, so that none loses the focus. */
+/** Show the variables; keep the controls while the names are the same, so none loses focus. */
 function showVariables(variables) {
   const list = find("bp-variables");
   const names = variables.map((one) => one.name).join(" ");

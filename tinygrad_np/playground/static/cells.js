@@ -2,10 +2,10 @@
 
 import { element, numberText } from "./common.js";
 
-/** The most columns of a grid whose cells show numbers. */
+/** A grid with more columns shows shades instead of numbers. */
 export const MOST_NUMBERS = 14;
 
-/** Row and column of a cell, given its place in a list of the rows. */
+/** Row and column of a cell, given its index in row-major order. */
 export const placeOf = (place, columns) => [Math.floor(place / columns), place % columns];
 
 /**
@@ -26,7 +26,7 @@ export function fillGrid(box, rows, columns, tag, name) {
   return cells;
 }
 
-/** Make one cell of `cells` reachable by Tab and the others from it by the arrow keys. */
+/** Make one of the cells reachable with Tab, and move between them with the arrow keys. */
 export function moveByArrows(box, cells, columns) {
   cells.forEach((cell, place) => { cell.tabIndex = place ? -1 : 0; });
   box.onfocusin = (event) => {
@@ -57,11 +57,11 @@ export function shade(cell, value, most, isInk) {
   cell.classList.toggle("negative", value < 0);
 }
 
-/** The largest absolute value, of finite numbers. */
+/** The largest absolute value among the finite entries. */
 export const largest = (matrix) =>
   Math.max(...matrix.flat().filter(Number.isFinite).map(Math.abs), 0);
 
-/** Show the legend of the shades, for cells from `low` to `high`. */
+/** Show the legend of the shades of a matrix. */
 export function showShades(box, matrix) {
   const most = largest(matrix);
   const isInk = matrix.flat().every((value) => value >= 0);

@@ -2,7 +2,7 @@
 
 export const find = (id) => document.getElementById(id);
 
-/** An error with a message for the reader; `status` is 0 without an answer, which is `answer`. */
+/** An error with a message for the reader; `status` is 0 if the server did not respond. */
 export class ApiError extends Error {
   constructor(message, status, answer = {}) {
     super(message);
@@ -28,11 +28,11 @@ export async function api(path, { json, body, method, signal } = {}) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The playground does not answer. Is it still running?", 0);
+    throw new ApiError("The playground is not responding. Is it still running?", 0);
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
-    throw new ApiError(answer.error ?? `The playground answered ${response.status}.`,
+    throw new ApiError(answer.error ?? `The playground answered with status ${response.status}.`,
       response.status, answer);
   }
   return answer;
@@ -122,7 +122,7 @@ export function palette(...names) {
   });
 }
 
-/** Ink on paper, in the colors of the scheme; and from negative over zero to positive. */
+/** Palettes in the colors of the scheme: from paper to ink, negative to positive, and heat. */
 export const inkPalette = () => palette("--page", "--text");
 export const signedPalette = () => palette("--low", "--zero", "--high");
 export const heatPalette = () => palette("--zero", "--high");

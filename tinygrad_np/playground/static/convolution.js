@@ -312,8 +312,9 @@ function disagreement() {
   });
   if (place < 0) return null;
   const [row, column] = placeOf(place, state.output[0].length);
-  return new Error(`Output row ${row}, column ${column} is ${numberText(outputs[place], 6)} by ` +
-    `${OPS[state.kind]}, but ${numberText(resultAt(place).output, 6)} on this page.`);
+  return new Error(`Output row ${row}, column ${column} is ${numberText(outputs[place], 6)} ` +
+    `according to ${OPS[state.kind]}, but this page computes ` +
+    `${numberText(resultAt(place).output, 6)}.`);
 }
 
 /** Build the grid of the output, with no cell filled. */
@@ -442,7 +443,7 @@ function sumLines(entries) {
   return lines;
 }
 
-/** Play the steps, from the first again if the last is shown. */
+/** Play or pause the steps; start over if the last one is shown. */
 function play() {
   if (timer !== null) {
     stop();
@@ -477,7 +478,7 @@ function stop() {
   find("slide-status").removeAttribute("aria-live");
 }
 
-/** Read a whole number within its limits; return null, and mark the control, for another. */
+/** Return the whole number in a control; if it is invalid, mark the control and return null. */
 function readNumber(control) {
   edited = control;
   if (control.value !== "" && control.checkValidity()) return Number(control.value);
@@ -564,6 +565,6 @@ function connect() {
     play();
   });
   find("slide-sizes").open = matchMedia("(min-width: 900px)").matches;
-  // Nothing moves by itself for readers who prefer reduced motion.
+  // No animation for readers who prefer reduced motion.
   find("slide-play").hidden = find("slide-pace").hidden = reducesMotion();
 }

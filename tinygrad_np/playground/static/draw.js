@@ -9,7 +9,7 @@ import { Sheet } from "./sheet.js";
 const RETRY = 2000; // milliseconds until a request without an answer is sent again
 const PATIENCE = 10000; // milliseconds until an answer counts as missing
 const REFUSED = [413, 415, 422]; // statuses of files that are too large or no pictures
-const SLOW = { message: "The playground is slow. Waiting for its answer…" };
+const SLOW = { message: "The playground is slow. Waiting for a response…" };
 const part = (name) => find(`draw-${name}`);
 
 let sheet;
@@ -154,7 +154,7 @@ const predict = latest(async () => {
     const body = await sheet.picture();
     const path = `/api/predict?model=${encodeURIComponent(chosen.name)}`;
     const answer = await api(path, { body, signal: AbortSignal.timeout(PATIENCE) });
-    // While drawing, the answer to a little less ink is welcome, too.
+    // While drawing, also show answers for a slightly earlier state of the drawing.
     if (!sheet.isEmpty && chosen === model) show({ ...answer, model });
     showError(part("error"));
   } catch (error) {
@@ -189,9 +189,9 @@ function show(answer) {
   part("answer").classList.toggle("long", name.length > 2);
   part("answer").classList.toggle("none", !isRead);
   part("confidence").textContent = isRead
-    ? `${percentText(answer.probabilities[best])} sure`
+    ? `${percentText(answer.probabilities[best])} confident`
     : answer ? "Nothing to read yet."
-    : sheet.isEmpty ? "Draw, and ten probabilities move with every stroke." : "No answer.";
+    : sheet.isEmpty ? "Draw, and the probabilities change with every stroke." : "No answer.";
   showWarnings(answer?.warnings ?? []);
   showBars(isRead ? answer.probabilities : [], best);
   updateSave();
@@ -209,7 +209,7 @@ function showWarnings(warnings) {
     element("p", { className: "warning", textContent: text })));
 }
 
-/** What waits until the drawing pauses. */
+/** Update the slower parts once the drawing pauses. */
 const pause = debounce(() => {
   const isRead = shown && !shown.empty;
   part("spoken").textContent = isRead
@@ -263,12 +263,12 @@ function showPictures() {
   const ink = shown ? bytesOf(shown.image) : new Uint8Array(side * side);
   drawPixels(part("image"), ink, side, side);
   part("image-caption").textContent =
-    `${side}×${side} pixels: your drawing, cropped, scaled and centered as in training.`;
+    `${side}×${side} pixels: your drawing, cropped, scaled and centered like the training images.`;
   const heat = inside ? bytesOf(inside.saliency) : new Uint8Array(side * side);
   drawHeat(part("saliency"), ink, heat.length === ink.length ? heat : ink.map(() => 0), side);
   part("saliency-caption").textContent = inside
-    ? `Saliency: changing an orange pixel changes the score of “${part("answer").textContent}” ` +
-      "most. Gray is your ink."
+    ? `Saliency: the score of “${part("answer").textContent}” is most sensitive to the orange ` +
+      "pixels. Gray is your ink."
     : "Saliency: the pixels that matter most for the answer.";
 }
 
@@ -286,14 +286,14 @@ function drawHeat(canvas, ink, heat, side) {
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
-/** Show the maps of each layer; the elements are made anew only for another architecture. */
+/** Show the maps of each layer; rebuild the elements only if the architecture changes. */
 function showLayers() {
   const box = part("layers");
   const layers = inside?.layers ?? [];
   part("layers-note").textContent = layers.length
-    ? "Orange is positive, blue negative, each layer on its own scale. Of many maps, the first " +
-      "16 are shown."
-    : "Draw something: the outputs of every layer appear here when you pause.";
+    ? "Orange is positive, blue is negative; each layer has its own scale. At most 16 maps per " +
+      "layer are shown."
+    : "Draw something: the output of every layer appears here when you pause.";
   const structure = JSON.stringify(layers.map(({ path, kind, shape }) => [path, kind, shape]));
   if (box.dataset.structure !== structure) {
     box.dataset.structure = structure;
@@ -381,8 +381,8 @@ function updateSave() {
   const isPossible = Boolean(model?.corrections);
   part("labels").hidden = part("save").hidden = !isPossible;
   part("correct-reason").textContent = isPossible
-    ? "Choose the right digit and keep the drawing to train on."
-    : "Corrections are kept for models of 28×28 digits. Choose another model to save one.";
+    ? "Choose the correct digit to save the drawing as training data."
+    : "Corrections are saved only for models of 28×28 digits. Choose another model to save one.";
   disable(part("save"), label === null || !shown || shown.empty, part("digits").firstChild);
 }
 

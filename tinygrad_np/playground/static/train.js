@@ -1,4 +1,4 @@
-/** The Train tab: a form for a new run, and the run that is training or was the last to train. */
+/** The Train tab: a form for a new run, and the current or most recent run. */
 
 import { lineChart } from "./chart.js";
 import {
@@ -11,7 +11,7 @@ const BUSY = ["loading", "running", "paused", "stopping"];
 const BADGES = { finished: "good", failed: "bad", idle: "", stopped: "" };
 const SERIES = ["points", "validation"];
 const RETRY = 3000;
-const WELCOME = "Press Start: with the settings on the page, the run takes a few seconds.";
+const WELCOME = "Press Start: with the default settings, a run takes a few seconds.";
 
 let state = { status: "idle", points: [], validation: [] };
 let charts = {};
@@ -33,7 +33,7 @@ function connect() {
   source.addEventListener("update", (event) => take(JSON.parse(event.data), false));
   source.addEventListener("error", () => {
     find("train-lost").hidden = false;
-    // The browser reconnects by itself, unless the server refused.
+    // The browser reconnects automatically, unless the server refused.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
   });
   addEventListener("pagehide", () => source.close(), { once: true });
@@ -97,7 +97,7 @@ function showRun() {
   progress.value = state.step ?? 0;
   find("train-summary").textContent = !config ? WELCOME : `${config.model} on ${config.data}` +
     `${state.parameters ? `, ${countText(state.parameters, "parameter")}` : ""}; ` +
-    `${config.optimizer}, rate ${numberText(config.lr)}, ${config.schedule}; ` +
+    `${config.optimizer}, learning rate ${numberText(config.lr)} (${config.schedule}), ` +
     `batch size ${config.batch_size}`;
   const speed = state.samples_per_second;
   const isKnown = state.steps !== undefined;
@@ -139,7 +139,7 @@ function showResult() {
   find("train-command").textContent = commandLine(isStopped);
 }
 
-/** What continues with this run on the command line. */
+/** The command that resumes, extends or evaluates this run. */
 function commandLine(isStopped) {
   if (isStopped) return state.commands.resume;
   if (!state.can_extend) return state.commands.evaluate;
@@ -228,11 +228,11 @@ function showConfusion() {
   }));
   const noun = state.plane ? "points" : "images";
   find("train-confused").textContent = `After epoch ${epoch}: ${right} of ${all} ` +
-    `${state.evaluated_on} ${noun} right.` + (worst[0] ? " Most frequent mistake: " +
-    `${classes[worst[1]]} read as ${classes[worst[2]]}, ${countText(worst[0], "time")}.` : "");
+    `${state.evaluated_on} ${noun} correct.` + (worst[0] ? " Most frequent mistake: " +
+    `${classes[worst[1]]} read as ${classes[worst[2]]} (${countText(worst[0], "time")}).` : "");
 }
 
-/** A cell in the color of right answers or mistakes, stronger for a larger part of its row. */
+/** A cell in the color of correct or wrong answers, stronger for a larger share of its row. */
 function cell(count, part, isRight) {
   const made = element("td", { textContent: count || "·" });
   if (count) {
@@ -329,7 +329,7 @@ function showLegend() {
     const canvas = element("canvas", { className: "train-mark", width: 28, height: 28 });
     mark(canvas.getContext("2d"), 14, 14, label, 9);
     return element("span", {}, canvas, ` ${name}`);
-  }), element("span", { textContent: "Where the color fades, the odds are even." }));
+  }), element("span", { textContent: "Where the color fades, both classes are equally likely." }));
 }
 
 /* ---------- Buttons ---------- */
@@ -375,7 +375,7 @@ export function start() {
   startButtons();
   startForm();
   connect();
-  // A page that "back" restores as it was left has no connection any more.
+  // A page restored from the back/forward cache has lost its connection.
   addEventListener("pageshow", (event) => event.persisted && connect());
   onSchemeChange(() => {
     find("train-legend").dataset.run = "";

@@ -58,7 +58,7 @@ function build() {
     field("data", choices.fields.data.title, data),
     field("model", choices.fields.model.title, element("select")),
     field("hidden", "Hidden layers", element("input", { type: "text", autocomplete: "off" }),
-      "numbers of units, separated by commas"),
+      "units per hidden layer, separated by commas"),
     element("div", { className: "fields" }, ...MAIN.map((name) => setting(name, false))),
     field("weights_of", "Start from", element("select")),
     field("corrections", "", element("input", { type: "checkbox" })),
@@ -124,8 +124,8 @@ function showFitting() {
   showHidden();
   const note = find("train-download");
   note.hidden = isHere;
-  note.textContent = isHere ? "" : `${title.split(" (")[0]} is not on this machine: Start ` +
-    `downloads about ${megabytes} MB.`;
+  note.textContent = isHere ? "" : `${title.split(" (")[0]} is not on this computer. ` +
+    `Starting the run downloads about ${megabytes} MB.`;
   showRate();
 }
 
@@ -248,7 +248,7 @@ function showEpochs() {
     ? run.fixes_length : `Planned: ${countText(run.epochs, "epoch")}.`;
 }
 
-/** Ask the server what can be chosen; keep what is filled in. */
+/** Load the choices from the server; keep the values already entered. */
 export async function loadChoices() {
   const isFirst = !choices;
   try {

@@ -1269,7 +1269,7 @@ function nextMatch() {
 
 /* ---------- Embedding in another page ---------- */
 
-/** The graph without its values and gradients, but with the numbers that its constants are. */
+/** The graph without its values and gradients, except for the values of constants. */
 function structure({ error, roots, calls, nodes, edges, arrays }) {
   const kept = nodes.map((node) => ({
     ...node,
