@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from time import monotonic
 from urllib.parse import quote
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.tools import rng
 from tinygrad_np import Tensor, files, manual_seed, train
 from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.playground import feed as feeds
 from tinygrad_np.playground import training as module
 from tinygrad_np.playground.app import create_app
 from tinygrad_np.playground.corrections import Corrections
@@ -45,6 +47,11 @@ class Unseeded(nn.Module):
 """
 
 
+@pytest.fixture(autouse=True)
+def _streams_without_pauses(monkeypatch):
+    monkeypatch.setattr(feeds, "PAUSE", 0.01)
+
+
 @pytest.fixture
 def training(tmp_path):
     """Return a `Training` whose run is stopped at the end."""
@@ -69,8 +76,10 @@ def reaches(training, status, step=0):
     def is_there(feed):
         return feed.get("status") == status and (feed.get("step") or 0) >= step
 
-    feed = training.feed
-    feed.wait_for(lambda feed: is_there(feed) or feed.get("status") in ends, SECONDS)
+    feed, end = training.feed, monotonic() + SECONDS
+    for _ in feed.stream():
+        if is_there(feed) or feed.get("status") in ends or monotonic() > end:
+            break
     return is_there(feed)
 
 
@@ -371,7 +380,7 @@ def test_odd_runs_are_not_downloaded(client, tmp_path, monkeypatch):
 def test_events_start_with_a_snapshot_and_are_limited(client):
     streams = [client.get("/api/training/events") for _ in range(MAX_STREAMS)]
     first = next(streams[0].iter_encoded()).decode()
-    assert first.startswith("id: ")
+    assert first.startswith("event: snapshot\n")
     assert '"status": "idle"' in first
     assert streams[0].mimetype == "text/event-stream"
     refused = client.get("/api/training/events")
@@ -393,13 +402,20 @@ from tinygrad_np.playground.training import Training
 
 training = Training(Settings(runs=Path({str(tmp_path)!r})))
 training.start({LONG})
-assert training.feed.wait_for(lambda feed: len(feed.get("confusion") or ()) > 0, {SECONDS})
+for _ in training.feed.stream():
+    if training.feed.get("confusion"):
+        break
 training.close()
 print("status", training.feed.get("status"))
 """
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=True,
+        timeout=2 * SECONDS,
     )
     assert done.stdout.endswith("status stopped\n")
     run = tmp_path / "MLP-moons"
