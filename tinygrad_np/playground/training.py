@@ -26,6 +26,7 @@ from tinygrad_np.playground.feed import Feed
 from tinygrad_np.playground.form import (
     TITLES,
     check_is_unfinished,
+    check_length,
     choices,
     error_for_page,
     find_runs,
@@ -95,6 +96,8 @@ class Training:
             folder = self.settings.runs / name
             config = config_to_resume(folder, {} if epochs is None else {"epochs": epochs})
             check_is_unfinished(folder, config)
+            if epochs is not None:
+                check_length(config)
             self._launch(config, folder, ExitStack(), is_resumed=True)
             return name
 
