@@ -1,5 +1,7 @@
 """The Train tab in Chromium: runs on digits and points, from the form to the result."""
 
+import itertools
+import json
 import re
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tinygrad_np import train
+from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.playground.corrections import Corrections
 
 pytestmark = pytest.mark.browser
@@ -72,7 +75,7 @@ def test_digits_are_trained_paused_stopped_and_used(tab, playground):
     expect(page.locator("#train-digits figure")).to_have_count(12)
     read = page.locator("#train-digits figure .read").all_inner_texts()
     assert all(text[-1] in "✓✗" for text in read)
-    assert f"{sum('✓' in text for text in read)} of 12 correct" in page.inner_text("#train-right")
+    assert f"{sum('✓' in text for text in read)} of 12 right" in page.inner_text("#train-right")
     page.get_by_role("button", name="Continue").click()
     expect_status(page, "running")
     wait_for_step(page, step + 1)
@@ -93,7 +96,7 @@ def test_finished_run_shows_its_accuracy_and_trains_on(tab):
     page = tab("digits", {"epochs": 1, "train_samples": 300})
     page.select_option("#train-schedule", "constant")
     start(page, "finished")
-    expect(page.locator("#train-score")).to_contain_text("correct on 359 test images")
+    expect(page.locator("#train-score")).to_contain_text("right on 359 test images")
     page.get_by_role("button", name="Train 1 more epoch").click()
     expect(page.locator("#train-facts")).to_contain_text("2 of 2", timeout=SECONDS)
     expect_status(page, "finished")
@@ -108,7 +111,7 @@ def picture(page):
 
 
 def test_decision_boundary_of_two_moons_moves(tab):
-    page = tab("moons", {"epochs": 20_000, "hidden": "8, 8"})
+    page = tab("moons", {"epochs": 10_000, "hidden": "8, 8"})
     start(page)
     wait_for_curve(page, 1)
     first = picture(page)
@@ -125,21 +128,57 @@ def test_decision_boundary_of_two_moons_moves(tab):
     expect(page.get_by_role("button", name="Use in Draw")).to_be_hidden()
 
 
+def expect_texts_apart(page):
+    """Check that all texts of the charts are inside their picture and do not overlap."""
+    for chart in page.locator("svg.chart").all():
+        boxes = chart.evaluate(
+            """svg => [svg, ...svg.querySelectorAll("text")].map(one => {
+              const { left, right, top, bottom } = one.getBoundingClientRect();
+              return [left, right, top, bottom];
+            })"""
+        )
+        (left, right, top, bottom), *texts = boxes
+        assert texts
+        for text in texts:
+            assert left <= text[0] <= text[1] <= right, text
+            assert top <= text[2] <= text[3] <= bottom, text
+        for a, b in itertools.combinations(texts, 2):
+            assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] + 2 or b[3] <= a[2] + 2, (a, b)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("high", [2.5e-7, 8e5, 7.3e20])
+def test_long_runs_and_high_losses_have_room_for_their_labels(tab, width, high):
+    page = tab(viewport={"width": width, "height": 800})
+    page.evaluate(
+        """async high => {
+          const { lineChart } = await import("/static/chart.js");
+          const box = document.querySelector("#train-loss");
+          box.replaceChildren();
+          const show = lineChart(box, { title: "Loss", xTitle: "step" });
+          const points = [[1, 1], [80000, high]];
+          show([{ name: "training", className: "training", points }], 80000);
+        }""",
+        high,
+    )
+    expect_texts_apart(page)
+
+
 def test_divergence_is_explained(tab):
     page = tab("digits", {"lr": 1e6})
     page.select_option("#train-optimizer", "sgd")
-    assert page.input_value("#train-lr") == ""  # the rate of another optimizer
-    page.fill("#train-lr", "1e6")
+    assert float(page.input_value("#train-lr")) == 1e6
     start(page, "failed")
     expect(page.get_by_role("alert")).to_have_text(re.compile("^The .* smaller learning rate.$"))
     expect(page.locator("#train-digits .read").first).to_have_text("– ✗")
     expect(page.locator("#train-right")).to_have_text("The outputs are not finite.")
+    expect_texts_apart(page)
     assert all("yet" not in text for text in page.locator(".chart text").all_text_contents())
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
 
 
 def test_reload_and_second_page_show_the_running_training(tab):
-    page = tab("moons", {"epochs": 100_000})
+    page = tab("moons", {"epochs": 10_000})
     start(page)
     wait_for_curve(page, 2)
     other = tab()
@@ -155,6 +194,8 @@ def test_reload_and_second_page_show_the_running_training(tab):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
+        ("epochs", "1000000000", "Expected at most 10,000, got 1,000,000,000."),
+        ("train_samples", "5", "Expected at least 100, got 5."),
         ("lr", "-1", "Expected a finite number > 0, got -1."),
         ("epochs", "0", "Expected an integer >= 1, got 0."),
         ("hidden", "16, x", "Enter numbers separated by commas"),
@@ -186,6 +227,18 @@ def test_models_and_fields_follow_the_data(tab):
     assert page.get_attribute("#train-lr", "placeholder") == "0.05"
 
 
+def test_typed_rate_is_kept_and_that_of_a_preset_is_not(tab):
+    page = tab("spirals")
+    assert page.input_value("#train-lr") == "0.005"
+    page.select_option("#train-optimizer", "sgd")
+    assert page.input_value("#train-lr") == ""
+    page.select_option("#train-data", "digits")
+    page.fill("#train-lr", "0.02")
+    page.select_option("#train-optimizer", "sgd")
+    page.select_option("#train-model", "DigitsCNN")
+    assert page.input_value("#train-lr") == "0.02"
+
+
 def test_charts_are_read_by_keyboard(tab):
     page = tab("digits", {"epochs": 1})
     start(page, "finished")
@@ -199,7 +252,7 @@ def test_charts_are_read_by_keyboard(tab):
 def test_corrections_prepare_a_fine_tuning(tab, playground):
     playground.runs.mkdir(parents=True)
     corrections = Corrections(playground.runs / "corrections.safetensors")
-    corrections.add(np.zeros((1, 28, 28), np.uint8), 3)
+    corrections.add(np.ones((1, 28, 28), np.uint8), 3)
     page = tab()
     page.evaluate(
         "document.dispatchEvent(new CustomEvent('train-corrections',"
@@ -210,13 +263,13 @@ def test_corrections_prepare_a_fine_tuning(tab, playground):
     assert page.input_value("#train-model") == "MnistCNNLight"
     assert page.input_value("#train-epochs") == "3"
     start(page, "finished")
-    corrections.add(np.zeros((1, 28, 28), np.uint8), 3)
+    corrections.add(np.ones((1, 28, 28), np.uint8), 3)
     page.reload()
     expect(page.get_by_label("Add my 2 corrections")).to_be_visible()
 
 
 def test_alert_of_a_failure_is_written_once(tab, playground):
-    page = tab("digits", {"epochs": 10**6})
+    page = tab("digits", {"epochs": 10_000})
     page.evaluate(
         """() => {
           window.written = [];
@@ -250,7 +303,7 @@ def focused(page):
 
 
 def test_focus_stays_at_the_run(tab):
-    page = tab("moons", {"epochs": 10**6})
+    page = tab("moons", {"epochs": 10_000})
     page.select_option("#train-schedule", "constant")
     page.locator("#train-start").press("Enter")
     expect_status(page, "running")
@@ -324,10 +377,35 @@ def test_phone_needs_no_horizontal_scrolling(tab, data):
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_lost_connection_is_reported(tab, playground):
+def test_interrupted_run_is_offered_first(tab, playground):
+    for name, fault in (("old", ""), ("cut", None), ("bad", "nan")):
+        folder = playground.runs / name
+        folder.mkdir(parents=True)
+        config = RunConfig(data="digits", model="LeNet", schedule="constant")
+        config.write(folder / "config.json")
+        for file in ("model", "training"):
+            (folder / f"{file}.safetensors").touch()
+        if fault is not None:
+            metrics = {"fault": fault, "test_accuracy": None if fault else 0.5, "epochs": 1}
+            (folder / "metrics.json").write_text(json.dumps({**metrics, "config": {}}))
     page = tab()
+    expect(page.get_by_text("Resume an earlier run: cut is not finished")).to_be_visible()
+    expect(page.locator("#train-run")).to_be_visible()
+    runs = page.locator("#train-run option").all_inner_texts()
+    assert runs[0] == "cut (not finished)"
+    assert sorted(runs[1:]) == ["bad (diverged)", "old"]
+    page.locator("#train-run").select_option("old")
+    expect(page.locator("#train-run-note")).to_have_text("Planned: 3 epochs.")
+
+
+def test_lost_connection_is_reported(tab, playground):
+    page = tab("moons", {"epochs": 10_000})
+    start(page)
     expect(page.locator("#train-lost")).to_be_hidden()
     playground.app.extensions["training"].feed.close()
     playground.stop()
     expect(page.locator("#train-lost")).to_be_visible(timeout=SECONDS)
+    expect_status(page, "disconnected")
+    for name in ("pause", "stop"):
+        expect(page.locator(f"#train-{name}")).to_be_disabled()
     playground.problems[:] = [text for text in playground.problems if "ERR_" not in text]

@@ -129,7 +129,7 @@ def main(arguments=None):
 def report(url, args):
     """Measure a server and print the result; return 1 if an answer was wrong."""
     if args.training:
-        config = {"data": "digits", "model": "DigitsCNN", "epochs": 100_000}
+        config = {"data": "digits", "model": "DigitsCNN", "epochs": 10_000}
         body = json.dumps({"config": config})
         print("training:", send(url, "/api/training", body, "application/json"))
     latencies, problems = measure(url, args.clients, args.seconds)

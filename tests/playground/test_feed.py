@@ -39,13 +39,6 @@ def test_stream_starts_with_a_snapshot_and_continues_with_changes(feed):
     assert parsed(next(late)) == ("snapshot", {"status": "paused", "step": 3, "points": points})
 
 
-def test_each_event_has_its_own_id(feed):
-    stream = feed.stream()
-    first = next(stream).splitlines()[0]
-    feed.publish(step=2)
-    assert {first, next(stream).splitlines()[0]} == {"id: 0-1", "id: 0-2"}
-
-
 def test_new_run_sends_a_snapshot_without_the_old_one(feed):
     stream = feed.stream()
     next(stream)

@@ -54,6 +54,9 @@ def test_sizes_of_an_mlp_follow_the_data(settings, data, inputs, classes):
         ({"lr": "1"}, "Learning rate: expected a finite number > 0", "lr"),
         ({"batch_size": 0.5}, "Batch size: expected an integer >= 1, got 0.5", "batch_size"),
         ({"epochs": True}, "Epochs: expected an integer >= 1", "epochs"),
+        ({"epochs": 10_001}, "Epochs: expected at most 10,000, got 10,001.", "epochs"),
+        ({"epochs": 5000, "batch_size": 16}, "at most 10,000,000 steps, got 18,750,000", "epochs"),
+        ({"train_samples": 99}, "samples: expected at least 100, got 99.", "train_samples"),
         ({"data": "moons", "model": "MLP", "hidden": []}, "expected 1 to 8 layers", "hidden"),
         ({"data": "moons", "model": "MLP", "hidden": [513]}, "1 to 512 units", "hidden"),
         ({"data": "moons", "model": "MLP", "hidden": [2.0]}, "1 to 512 units", "hidden"),
@@ -94,10 +97,15 @@ def test_weights_bring_the_sizes_of_their_model(settings):
 
 def test_weights_of_a_diverged_run_are_not_offered(settings):
     folder = run_of(settings, "a", model="LeNet")
-    assert list(form.find_weights(settings.runs)) == ["bundled", "run/a"]
+    assert list(form.weight_choices(settings.runs, find_runs(settings.runs))) == [
+        "bundled",
+        "run/a",
+    ]
     metrics = {"fault": "nan", "test_accuracy": None, "epochs": 1, "config": {}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    assert list(form.find_weights(settings.runs)) == ["bundled"]
+    assert list(form.weight_choices(settings.runs, find_runs(settings.runs))) == ["bundled"]
+    (listed,) = choices(settings)["resumable"]
+    assert (listed["has_diverged"], listed["is_finished"]) == (True, False)
 
 
 @each(
@@ -138,11 +146,11 @@ def test_choices_are_json_and_their_presets_are_valid(settings):
     assert {one["name"] for one in found["data"]} == set(form._DATA) == set(form.DATA)
     for one in found["data"]:
         preset = {"data": one["name"], **one["preset"]}
-        if "hidden" in preset:
-            preset["hidden"] = [int(size) for size in preset["hidden"].split(",")]
         make_config(preset, settings)
     assert found["fields"]["lr"]["above"] == 0
     assert found["fields"]["erasing"]["most"] == 1
+    assert found["fields"]["epochs"]["most"] == 10_000
+    assert found["fields"]["train_samples"]["least"] == 100
     assert found["rates"]["adam"] == 0.002
     assert (found["corrections"], found["resumable"]) == (0, [])
 

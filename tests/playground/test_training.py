@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from time import monotonic
 from urllib.parse import quote
 
 import numpy as np
@@ -15,10 +16,11 @@ from tests.tools import rng
 from tinygrad_np import Tensor, files, manual_seed, train
 from tinygrad_np.cli import main
 from tinygrad_np.cli.config import RunConfig
+from tinygrad_np.playground import feed as feeds
 from tinygrad_np.playground import training as module
 from tinygrad_np.playground.app import create_app
 from tinygrad_np.playground.corrections import Corrections
-from tinygrad_np.playground.form import find_weights
+from tinygrad_np.playground.form import find_runs, weight_choices
 from tinygrad_np.playground.library import BUNDLED_WEIGHTS
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.playground.training import MAX_STREAMS, Training
@@ -28,7 +30,8 @@ pytestmark = pytest.mark.slow
 SHORT = {"data": "digits", "model": "DigitsCNN", "epochs": 2, "train_samples": 300}
 FLAGS = ["--data", "digits", "--epochs", "2", "--train-samples", "300", "--no-figures"]
 # Lasts until the test stops it.
-LONG = {"data": "moons", "model": "MLP", "hidden": [4], "epochs": 10**6, "schedule": "constant"}
+LONG = {"data": "moons", "model": "MLP", "hidden": [4], "batch_size": 1}
+LONG |= {"epochs": 10_000, "schedule": "constant"}
 SECONDS = 30
 
 UNSEEDED = """
@@ -43,6 +46,11 @@ class Unseeded(nn.Module):
     def forward(self, x):
         return self.linear(self.dropout(x.flatten(1)))
 """
+
+
+@pytest.fixture(autouse=True)
+def _streams_without_pauses(monkeypatch):
+    monkeypatch.setattr(feeds, "PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -69,8 +77,10 @@ def reaches(training, status, step=0):
     def is_there(feed):
         return feed.get("status") == status and (feed.get("step") or 0) >= step
 
-    feed = training.feed
-    feed.wait_for(lambda feed: is_there(feed) or feed.get("status") in ends, SECONDS)
+    feed, end = training.feed, monotonic() + SECONDS
+    for _ in feed.stream():
+        if is_there(feed) or feed.get("status") in ends or monotonic() > end:
+            break
     return is_there(feed)
 
 
@@ -155,7 +165,7 @@ def test_run_that_does_not_stop_is_reported(tmp_path, monkeypatch, capsys, has_c
 
 
 def test_run_is_paused_continued_stopped_and_resumed_by_the_command_line(training, capsys):
-    run = training.settings.runs / training.start({**LONG, "epochs": 40_000})
+    run = training.settings.runs / training.start({**LONG, "batch_size": 64, "epochs": 9000})
     assert reaches(training, "running", 1)
     training.pause()
     assert reaches(training, "paused")
@@ -166,7 +176,7 @@ def test_run_is_paused_continued_stopped_and_resumed_by_the_command_line(trainin
     assert reaches(training, "stopped", step + 1)
     assert train.load(run / "model.safetensors")
     done = len(json.loads((run / "history.json").read_text()))
-    assert 0 < done < 40_000
+    assert 0 < done < 9000
     training.resume(run.name, done + 1)
     assert reaches(training, "finished")
     assert main(["train", "--resume", str(run), "--epochs", str(done + 3), "--no-figures"]) == 0
@@ -197,7 +207,8 @@ def test_divergence_is_reported_and_its_weights_are_not_offered(training):
     message = training.feed.get("message")
     assert message.startswith("The loss is ")
     assert message.endswith(" Try a smaller learning rate.")
-    assert list(find_weights(training.settings.runs)) == ["bundled"]
+    runs = training.settings.runs
+    assert list(weight_choices(runs, find_runs(runs))) == ["bundled"]
 
 
 def test_failed_run_says_why_and_leaves_no_empty_directory(tmp_path):
@@ -298,6 +309,13 @@ def test_weights_of_another_model_are_refused(training):
     assert "bundled.safetensors" in training.feed.get("message")
 
 
+def test_run_is_extended_at_most_to_the_limit_of_the_page(training):
+    name = training.start({**SHORT, "epochs": 1, "schedule": "constant"})
+    assert reaches(training, "finished")
+    with pytest.raises(module.ArgumentError, match="--epochs: expected at most 10,000, got 10,001"):
+        training.resume(name, 10_001)
+
+
 def test_extending_a_run_of_fixed_length_is_refused(training):
     name = training.start(SHORT)
     assert reaches(training, "finished")
@@ -371,7 +389,7 @@ def test_odd_runs_are_not_downloaded(client, tmp_path, monkeypatch):
 def test_events_start_with_a_snapshot_and_are_limited(client):
     streams = [client.get("/api/training/events") for _ in range(MAX_STREAMS)]
     first = next(streams[0].iter_encoded()).decode()
-    assert first.startswith("id: ")
+    assert first.startswith("event: snapshot\n")
     assert '"status": "idle"' in first
     assert streams[0].mimetype == "text/event-stream"
     refused = client.get("/api/training/events")
@@ -393,13 +411,20 @@ from tinygrad_np.playground.training import Training
 
 training = Training(Settings(runs=Path({str(tmp_path)!r})))
 training.start({LONG})
-assert training.feed.wait_for(lambda feed: len(feed.get("confusion") or ()) > 0, {SECONDS})
+for _ in training.feed.stream():
+    if training.feed.get("confusion"):
+        break
 training.close()
 print("status", training.feed.get("status"))
 """
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=True,
+        timeout=2 * SECONDS,
     )
     assert done.stdout.endswith("status stopped\n")
     run = tmp_path / "MLP-moons"

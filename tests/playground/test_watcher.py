@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -65,11 +66,11 @@ def decoded(text):
     return np.frombuffer(base64.b64decode(text), np.uint8)
 
 
-@pytest.mark.parametrize("steps", [7, 12])
+@pytest.mark.parametrize("steps", [70, 72])
 def test_curve_holds_means_over_intervals(monkeypatch, steps):
-    monkeypatch.setattr(module, "_POINTS", 4)
+    monkeypatch.setattr(module, "_POINTS", 18)
     generator = rng(0)
-    sizes = ([4, 4, 2] * 4)[:steps]  # 10 samples per epoch, batch size 4
+    sizes = ([4, 4, 2] * 24)[:steps]  # 10 samples per epoch, batch size 4
     losses = generator.random(steps)
     right = [int(generator.integers(0, size + 1)) for size in sizes]
     curve, points = Curve(steps, 3, 4, 10), []
@@ -77,9 +78,9 @@ def test_curve_holds_means_over_intervals(monkeypatch, steps):
         start = i - i % 3
         accuracy = sum(right[start : i + 1]) / sum(sizes[start : i + 1])
         points += curve.add(i + 1, losses[i], accuracy)
-    every = -(-steps // 4)
-    ends = [*range(every, steps, every), steps]
-    assert [point[0] for point in points] == ends
+    ends = [point[0] for point in points]
+    early = [*range(1, 17), *range(18, 33, 2), *range(36, 65, 4)]
+    assert ends == [*early, *range(68, steps, 4), steps]
     for begin, (end, loss, accuracy) in zip([0, *ends], points, strict=False):
         count = sum(sizes[begin:end])
         expected = np.dot(losses[begin:end], sizes[begin:end]) / count
@@ -90,8 +91,15 @@ def test_curve_holds_means_over_intervals(monkeypatch, steps):
 def test_long_run_has_about_400_points():
     curve = Curve(10_001, 100, 1, 100)
     points = [point for step in range(1, 10_002) for point in curve.add(step, 1.0, 0.5)]
-    assert 300 < len(points) <= 401
+    assert 300 < len(points) <= 450
     assert points[-1][0] == 10_001
+
+
+def test_long_run_soon_shows_a_curve():
+    curve = Curve(10**7, 100, 1, 100)
+    points = [point for step in range(1, 101) for point in curve.add(step, 1.0, 0.5)]
+    assert [point[0] for point in points[:16]] == list(range(1, 17))
+    assert len(points) == 36
 
 
 def test_pace_is_slower_for_expensive_work(monkeypatch):
@@ -247,6 +255,14 @@ def test_pauses_do_not_count_in_the_speed(tmp_path, monkeypatch):
 def test_control_waits_only_while_paused():
     control = Control()
     control.wait()
+    control.set(is_paused=True)
+    waiting = threading.Thread(target=control.wait, daemon=True)
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    control.set(is_paused=False)
+    waiting.join(30)
+    assert not waiting.is_alive()
     control.set(is_paused=True, is_stopped=True)
     control.wait()
     assert control.is_stopped

@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 HEARTBEAT = 5.0
@@ -22,7 +22,6 @@ class Feed:
     >>> feed = Feed()
     >>> feed.publish({"points": [[1, 0.5]]}, step=1)
     >>> print(next(feed.stream()))
-    id: 0-1
     event: snapshot
     data: {"step": 1, "points": [[1, 0.5]]}
     <BLANKLINE>
@@ -59,11 +58,6 @@ class Feed:
         with self._changed:
             return self._values.get(name, (0, None))[1]
 
-    def wait_for(self, condition: Callable[["Feed"], bool], timeout: float) -> bool:
-        """Wait until `condition` holds for this feed; return whether it does."""
-        with self._changed:
-            return self._changed.wait_for(lambda: condition(self), timeout)
-
     def close(self) -> None:
         """End all streams, once they have sent what is pending."""
         with self._changed:
@@ -93,10 +87,7 @@ class Feed:
                             news[name] = entries[lengths.get(name, 0) :]
                         lengths[name] = len(entries)
                     version = self._version
-                    text = (
-                        f"id: {run}-{version}\nevent: {event}\ndata: "
-                        f"{json.dumps(news, allow_nan=False)}\n\n"
-                    )
+                    text = f"event: {event}\ndata: {json.dumps(news, allow_nan=False)}\n\n"
             yield text
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed, PAUSE)

@@ -40,6 +40,20 @@ TITLES = {
 }
 """Titles of the settings that the page may change, by the name of their field in RunConfig."""
 
+_HELP = {
+    "schedule": "of the learning rate",
+    "batch_size": "samples per update",
+    "epochs": "passes over the data",
+    "momentum": "of sgd and rmsprop; onecycle overrides it",
+    "weight_decay": "pulls weights toward 0, except biases and norms",
+    "seed": "the same seed gives the same run",
+    "shift": "moves each image at random, at most this far",
+    "rotation": "turns each image at random, at most this far",
+    "scaling": "0.1 shrinks or enlarges by up to 10%",
+    "noise": "Gaussian, added to pixels from 0 to 1",
+    "erasing": "of erasing a rectangle in an image",
+    "flip": "mirrors half of the images, left to right",
+}
 _UNITS = {
     "shift": "pixels",
     "rotation": "degrees",
@@ -61,11 +75,22 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"model": "LeNet", "epochs": 20, "batch_size": 32},
     "mnist": {"model": "MnistCNNLight", "epochs": 2, "train_samples": 5000},
     "fashion-mnist": {"model": "MnistCNNLight", "epochs": 3, "train_samples": 5000},
-    "moons": {"model": "MLP", "hidden": "16, 16", "epochs": 200, "batch_size": 32, "lr": 0.003},
-    "spirals": {"model": "MLP", "hidden": "32, 32", "epochs": 300, "batch_size": 32, "lr": 0.005},
+    "moons": {"model": "MLP", "hidden": [16, 16], "epochs": 200, "batch_size": 32, "lr": 0.003},
+    "spirals": {"model": "MLP", "hidden": [32, 32], "epochs": 300, "batch_size": 32, "lr": 0.005},
 }
 _MOST_RUNS = 100
 _MOST_UNITS, _MOST_LAYERS = 512, 8
+_MOST_EPOCHS, _MOST_STEPS = 10_000, 10_000_000
+_LEAST_SAMPLES = 100
+_LIMITS = {"epochs": {"most": _MOST_EPOCHS}, "train_samples": {"least": _LEAST_SAMPLES}}
+# Largest number of training samples, by dataset.
+_SAMPLES = {
+    "mnist": 60_000,
+    "fashion-mnist": 60_000,
+    "digits": 1437,
+    "moons": 1000,
+    "spirals": 1000,
+}
 
 
 def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
@@ -96,7 +121,7 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
             raise ArgumentError("corrections: expected saved corrections, got none.")
         values["corrections"] = str(path.resolve())
     if (start := given.get("weights_of")) is not None:
-        weights = find_weights(settings.runs)
+        weights = weight_choices(settings.runs, find_runs(settings.runs))
         if not isinstance(start, str) or start not in weights:
             raise ArgumentError(f"weights_of: expected a trained model, got {start!r:.80}.")
         config, path = weights[start]
@@ -104,7 +129,26 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         if config.model == values["model"]:  # the weights fit only a model of the same sizes
             values["model_options"] = config.model_options
             values["standardise"] = config.standardise
-    return RunConfig(**{**values, "data_dir": settings.data_dir})
+    config = RunConfig(**{**values, "data_dir": settings.data_dir})
+    if config.train_samples is not None and config.train_samples < _LEAST_SAMPLES:
+        raise ArgumentError(
+            f"--train-samples: expected at least {_LEAST_SAMPLES}, got {config.train_samples}."
+        )
+    check_length(config)
+    return config
+
+
+def check_length(config: RunConfig) -> None:
+    """Raise ArgumentError if a run would take days."""
+    if config.epochs > _MOST_EPOCHS:
+        raise ArgumentError(f"--epochs: expected at most {_MOST_EPOCHS:,}, got {config.epochs:,}.")
+    samples = min(config.train_samples or _SAMPLES[config.data], _SAMPLES[config.data])
+    steps = config.epochs * -(-samples // config.batch_size)
+    if steps > _MOST_STEPS:
+        raise ArgumentError(
+            f"--epochs: expected at most {_MOST_STEPS:,} steps, got {steps:,}. Use fewer epochs or "
+            "a larger batch size."
+        )
 
 
 def _model_options(spec: str, data: Any, hidden: list[int]) -> dict[str, Any]:
@@ -179,17 +223,19 @@ def fitting_data(spec: str) -> tuple[str, ...]:
 def choices(settings: Settings) -> dict[str, Any]:
     """Return what the form needs: models, data, fields with help and limits, and earlier runs."""
     runs = find_runs(settings.runs)
+    metrics = {name: _metrics(settings.runs / name) for name in runs}
     described = {
         one.name: {
             "title": TITLES[one.name],
             "unit": _UNITS.get(one.name),
-            "help": one.metadata["text"],
+            "help": _HELP.get(one.name),
             "default": None if one.default is MISSING else one.default,
             **{
                 name: one.metadata[name]
                 for name in ("choices", "least", "most", "above")
                 if one.metadata[name] not in ((), float("inf"), -float("inf"))
             },
+            **_LIMITS.get(one.name, {}),
         }
         for one in fields(RunConfig)
         if one.name in TITLES
@@ -223,7 +269,8 @@ def choices(settings: Settings) -> dict[str, Any]:
                 "name": name,
                 "epochs": config.epochs,
                 "fixes_length": _describe_length(config),
-                "is_finished": _metrics(settings.runs / name)["test_accuracy"] is not None,
+                "is_finished": metrics[name]["test_accuracy"] is not None,
+                "has_diverged": bool(metrics[name]["fault"]),
             }
             for name, config in runs.items()
             if exists(settings.runs / name / SNAPSHOT)
@@ -237,24 +284,30 @@ def choices(settings: Settings) -> dict[str, Any]:
                 "data": config.data,
                 "kind": _kind(config.data),
             }
-            for name, (config, path) in find_weights(settings.runs).items()
+            for name, (config, path) in weight_choices(settings.runs, runs).items()
             if config.model in names
         ],
     }
 
 
-def find_weights(runs: Path) -> dict[str, tuple[RunConfig, Path]]:
+def weight_choices(
+    folder: Path, runs: Mapping[str, RunConfig]
+) -> dict[str, tuple[RunConfig, Path]]:
     """Return the trained weights to start from: the bundled model's, and those of runs.
 
     Runs that have diverged are left out.
+
+    Args:
+        folder: the directory of the runs.
+        runs: their configurations, as `find_runs` returns them.
 
     Returns:
         For each model, by its name in requests, its configuration and its file.
     """
     found = {BUNDLED: (BUNDLED_CONFIG, BUNDLED_WEIGHTS)}
-    for name, config in find_runs(runs).items():
-        if exists(runs / name / WEIGHTS) and not _metrics(runs / name)["fault"]:
-            found[f"run/{name}"] = config, runs / name / WEIGHTS
+    for name, config in runs.items():
+        if exists(folder / name / WEIGHTS) and not _metrics(folder / name)["fault"]:
+            found[f"run/{name}"] = config, folder / name / WEIGHTS
     return found
 
 

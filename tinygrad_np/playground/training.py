@@ -5,12 +5,13 @@ import shlex
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, abort, jsonify, send_file
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import Conflict
 
 from tinygrad_np import random
@@ -25,6 +26,7 @@ from tinygrad_np.playground.feed import Feed
 from tinygrad_np.playground.form import (
     TITLES,
     check_is_unfinished,
+    check_length,
     choices,
     error_for_page,
     find_runs,
@@ -39,6 +41,7 @@ MAX_STREAMS = 16
 """Largest number of event streams at a time."""
 
 _SAVE_SECONDS = 60.0
+_BODY = {"config": DictOf(ANYTHING), "resume": TEXT, "epochs": COUNT}
 
 
 class Training:
@@ -93,6 +96,8 @@ class Training:
             folder = self.settings.runs / name
             config = config_to_resume(folder, {} if epochs is None else {"epochs": epochs})
             check_is_unfinished(folder, config)
+            if epochs is not None:
+                check_length(config)
             self._launch(config, folder, ExitStack(), is_resumed=True)
             return name
 
@@ -208,7 +213,7 @@ def add_routes(app: Flask, training: Training) -> None:
     app.extensions["training"] = training
     app.extensions.setdefault("on_exit", []).append(training.close)
 
-    def start() -> Any:
+    def start() -> ResponseReturnValue:
         body = json_body("training", DictOf(ANYTHING, _BODY))
         try:
             if set(body) == {"config"}:
@@ -222,9 +227,7 @@ def add_routes(app: Flask, training: Training) -> None:
     def events() -> Response:
         if not streams.acquire(blocking=False):
             abort(503, f"training: {MAX_STREAMS} pages already follow training runs. Close one.")
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        stream = training.feed.stream()
-        response = Response(stream, mimetype="text/event-stream", headers=headers)
+        response = Response(training.feed.stream(), mimetype="text/event-stream")
         # Unlike the end of the generator, this also runs if no event was ever sent.
         response.call_on_close(streams.release)
         return response
@@ -240,8 +243,12 @@ def add_routes(app: Flask, training: Training) -> None:
             abort(404, f"training: expected the name of a finished run, got {name!r:.80}.")
         return send_file(content, "application/octet-stream", True, f"{name}.safetensors")
 
-    def tell(action: Any) -> Any:
-        return lambda: action() or {"status": training.feed.get("status")}
+    def tell(action: Callable[[], None]) -> Callable[[], dict[str, Any]]:
+        def respond() -> dict[str, Any]:
+            action()
+            return {"status": training.feed.get("status")}
+
+        return respond
 
     rule = app.add_url_rule
     rule("/api/training/choices", "training_choices", lambda: choices(settings))
@@ -251,6 +258,3 @@ def add_routes(app: Flask, training: Training) -> None:
     rule("/api/training/stop", "training_stop", tell(training.stop), methods=["POST"])
     rule("/api/training/events", "training_events", events)
     rule("/runs/<name>/model.safetensors", "training_download", download)
-
-
-_BODY = {"config": DictOf(ANYTHING), "resume": TEXT, "epochs": COUNT}

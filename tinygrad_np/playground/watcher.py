@@ -77,6 +77,8 @@ class Control:
 class Curve:
     """Means of loss and accuracy over intervals of steps, so that a run has about 400 points.
 
+    The first intervals are shorter: otherwise, a long run would show no curve for minutes.
+
     Args:
         steps: number of steps of the run.
         batches: steps per epoch.
@@ -87,7 +89,6 @@ class Curve:
     def __init__(self, steps: int, batches: int, batch_size: int, samples: int) -> None:
         self._steps, self._batches = steps, batches
         self._batch_size, self._samples = batch_size, samples
-        self._every = -(-steps // _POINTS)
         self._correct = 0.0  # in this epoch so far
         self._sums = 0.0, 0.0, 0  # in this interval: loss, correct answers, samples
 
@@ -113,7 +114,7 @@ class Curve:
             correct + self._correct - before,
             count + size,
         )
-        if step % self._every and step != self._steps:
+        if not _has_point(step, self._steps):
             self._sums = losses, correct, count
             return []
         self._sums = 0.0, 0.0, 0
@@ -265,7 +266,7 @@ class Watcher(train.Callback):
 
 def _validation(state: train.State, epochs: list[dict[str, Any]]) -> list[list[Any]]:
     """Return [step, loss, accuracy] on the validation set, for about 400 epochs of a run."""
-    every, batches = -(-state.last_epoch // _POINTS), state.steps_per_epoch or 1
+    batches = state.steps_per_epoch or 1
     return [
         [
             min(logs["epoch"] * batches, state.step),
@@ -273,8 +274,14 @@ def _validation(state: train.State, epochs: list[dict[str, Any]]) -> list[list[A
             logs.get("validation_accuracy"),
         ]
         for logs in epochs
-        if logs["epoch"] % every == 0 or logs["epoch"] == state.last_epoch
+        if _has_point(logs["epoch"], state.last_epoch)
     ]
+
+
+def _has_point(place: int, last: int) -> bool:
+    """Return whether a curve from 1 to `last` has a point here: at least 8 per doubling."""
+    every = min(-(-last // _POINTS), 2 ** max(0, place.bit_length() - 4))
+    return place % every == 0 or place == last
 
 
 def _choose(dataset: Dataset) -> Dataset:

@@ -3,7 +3,7 @@
 import { element, numberText } from "./common.js";
 
 const HEIGHT = 216;
-const PAD = { left: 48, right: 74, top: 16, bottom: 24 };
+const PAD = { left: 52, right: 74, top: 16, bottom: 24 };
 
 function svg(tag, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -78,7 +78,8 @@ export function lineChart(container, { title, xTitle, format = numberText, range
     for (const y of values.length || range ? ticks(low, high, 4) : []) {
       parts.push(
         svg("line", { class: "grid", x1: PAD.left, x2: right, y1: scaleY(y), y2: scaleY(y) }),
-        svg("text", { x: PAD.left - 7, y: scaleY(y) + 4, "text-anchor": "end" }, format(y, 3)),
+        svg("text", { x: PAD.left - 7, y: scaleY(y) + 4, "text-anchor": "end" },
+          format(y, 3).replace(/\.?0*e\+?/, "e")), // 5e20 instead of 5.00e+20
       );
     }
     for (const x of ticks(0, last, Math.max(2, Math.floor((right - PAD.left) / 70)))) {
@@ -88,7 +89,8 @@ export function lineChart(container, { title, xTitle, format = numberText, range
     }
     parts.push(
       svg("line", { class: "axis", x1: PAD.left, x2: right, y1: bottom, y2: bottom }),
-      svg("text", { class: "axis-title", x: right + 6, y: bottom + 16 }, xTitle),
+      svg("text", { class: "axis-title", x: width - 2, y: bottom + 16, "text-anchor": "end" },
+        xTitle),
     );
     if (!values.length) {
       parts.push(svg("text", { x: (PAD.left + right) / 2, y: (PAD.top + bottom) / 2 - 6,

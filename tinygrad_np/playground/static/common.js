@@ -106,7 +106,7 @@ export const onSchemeChange = (action) => schemeQuery.addEventListener("change",
 export const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 /** Red, green and blue of a CSS color in hexadecimal. */
-function channels(name) {
+export function channels(name) {
   const hex = color(name).trim().slice(1);
   return [0, 2, 4].map((start) => parseInt(hex.slice(start, start + 2), 16));
 }

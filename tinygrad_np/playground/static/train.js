@@ -2,13 +2,15 @@
 
 import { lineChart } from "./chart.js";
 import {
-  api, bytesOf, color, countText, drawPixels, element, find, numberText, onSchemeChange, percentText,
-  sharpContext, showError, timeText,
+  api, bytesOf, channels, color, countText, drawPixels, element, find, numberText, onSchemeChange,
+  percentText, sharpContext, showError, timeText,
 } from "./common.js";
-import { loadChoices, prepareCorrections, resume, setBusy, startForm } from "./train_form.js";
+import {
+  loadChoices, offerUnfinished, prepareCorrections, resume, setBusy, startForm,
+} from "./train_form.js";
 
 const BUSY = ["loading", "running", "paused", "stopping"];
-const BADGES = { finished: "good", failed: "bad", idle: "", stopped: "" };
+const BADGES = { finished: "good", failed: "bad", disconnected: "bad", idle: "", stopped: "" };
 const SERIES = ["points", "validation"];
 const RETRY = 3000;
 const WELCOME = "Press Start: with the default settings, a run takes a few seconds.";
@@ -16,6 +18,7 @@ const WELCOME = "Press Start: with the default settings, a run takes a few secon
 let state = { status: "idle", points: [], validation: [] };
 let charts = {};
 let isDrawing = false;
+let isLost = false; // the connection
 
 const isBusy = () => BUSY.includes(state.status);
 const isOver = () => ["finished", "stopped", "failed"].includes(state.status);
@@ -24,15 +27,19 @@ const grouped = (count) => count.toLocaleString("en");
 
 /* ---------- Events ---------- */
 
+function showConnection(isOpen) {
+  isLost = !isOpen;
+  find("train-lost").hidden = isOpen;
+  showRun();
+}
+
 function connect() {
   const source = new EventSource("/api/training/events");
-  source.addEventListener("open", () => {
-    find("train-lost").hidden = true;
-  });
+  source.addEventListener("open", () => showConnection(true));
   source.addEventListener("snapshot", (event) => take(JSON.parse(event.data), true));
   source.addEventListener("update", (event) => take(JSON.parse(event.data), false));
   source.addEventListener("error", () => {
-    find("train-lost").hidden = false;
+    showConnection(false);
     // The browser reconnects automatically, unless the server refused.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
   });
@@ -47,6 +54,7 @@ function take(news, isSnapshot) {
   ]);
   state = { ...(isSnapshot ? {} : state), ...news, ...Object.fromEntries(grown) };
   if (before !== state.status) changeStatus(before, isSnapshot);
+  if (isSnapshot && state.status === "idle") offerUnfinished();
   const isNew = isBusy() && !BUSY.includes(before);
   if (isNew || (message || "") !== (state.message || "")) {
     showError(find("train-message"), state.message ? new Error(state.message) : null);
@@ -81,7 +89,8 @@ function show() {
 }
 
 function showRun() {
-  const { status, name, config } = state;
+  const { name, config } = state;
+  const status = isLost ? "disconnected" : state.status;
   find("train-name").textContent = name ?? "No run yet";
   const badge = find("train-status");
   if (badge.textContent !== status) badge.textContent = status;
@@ -90,8 +99,8 @@ function showRun() {
   const isHeld = document.activeElement === pause;
   pause.disabled = !["running", "paused"].includes(status);
   if (isHeld && pause.disabled) find("train-name").focus({ preventScroll: true });
-  pause.textContent = status === "paused" ? "Continue" : "Pause";
-  find("train-stop").disabled = !isBusy() || status === "stopping";
+  pause.textContent = state.status === "paused" ? "Continue" : "Pause";
+  find("train-stop").disabled = isLost || !isBusy() || status === "stopping";
   const progress = find("train-progress");
   progress.max = state.steps ?? 1;
   progress.value = state.step ?? 0;
@@ -105,7 +114,7 @@ function showRun() {
     ["Epoch", isKnown ? `${grouped(state.epoch ?? 0)} of ${grouped(state.epochs)}` : "–"],
     ["Step", isKnown ? `${grouped(state.step)} of ${grouped(state.steps)}` : "–"],
     ["Samples per second", speed ? grouped(Math.round(speed)) : "–"],
-    ["Time left", isBusy() && typeof state.seconds_left === "number"
+    ["Time left", !isLost && isBusy() && typeof state.seconds_left === "number"
       ? timeText(state.seconds_left) : "–"],
     ["Learning rate", rate(state.lr)],
     ["Training loss", rate(state.points.at(-1)?.[1])],
@@ -250,11 +259,6 @@ function cell(count, part, isRight) {
 
 const CLASS_COLORS = ["--low", "--high"];
 const GRAYS = Array.from({ length: 256 }, (_, level) => [level, level, level]);
-
-const channels = (name) => {
-  const hex = color(name).trim().slice(1);
-  return [0, 2, 4].map((start) => parseInt(hex.slice(start, start + 2), 16));
-};
 
 /** Draw the mark of a class: a disk for the first, a diamond for the second. */
 function mark(context, x, y, label, size) {

@@ -9,6 +9,7 @@ const WITH_CORRECTIONS = ["digits", "mnist"];
 const FINE_TUNING = { epochs: 3, lr: 0.0005, schedule: "cosine" };
 
 let choices = null;
+let loading = null;
 
 const control = (name) => find(`train-${name}`);
 const dataset = () => choices.data.find((one) => one.name === control("data").value);
@@ -31,7 +32,7 @@ function field(name, title, input, help) {
 }
 
 /** The field of a setting of RunConfig, by its default, choices and limits. */
-function setting(name, hasHelp) {
+function setting(name) {
   const { title, unit, help, default: usual, choices: options, least, most } = choices.fields[name];
   let input;
   if (options) {
@@ -45,7 +46,7 @@ function setting(name, hasHelp) {
     if (most !== undefined) input.max = most;
     if (name === "train_samples") input.placeholder = "all";
   }
-  return field(name, unit ? `${title} (${unit})` : title, input, hasHelp && help);
+  return field(name, unit ? `${title} (${unit})` : title, input, help);
 }
 
 function build() {
@@ -53,13 +54,13 @@ function build() {
     element("option", { value: name, textContent: title })));
   const folded = (title, names, id) => element("details", { id },
     element("summary", { textContent: title }),
-    element("div", { className: "stack" }, ...names.map((name) => setting(name, true))));
+    element("div", { className: "stack" }, ...names.map(setting)));
   find("train-fields").replaceChildren(
     field("data", choices.fields.data.title, data),
     field("model", choices.fields.model.title, element("select")),
     field("hidden", "Hidden layers", element("input", { type: "text", autocomplete: "off" }),
       "units per hidden layer, separated by commas"),
-    element("div", { className: "fields" }, ...MAIN.map((name) => setting(name, false))),
+    element("div", { className: "fields" }, ...MAIN.map(setting)),
     field("weights_of", "Start from", element("select")),
     field("corrections", "", element("input", { type: "checkbox" })),
     folded("Augmentation", AUGMENTATION, "train-augmentation"),
@@ -72,7 +73,8 @@ function build() {
   control("model").addEventListener("change", showFitting);
   control("weights_of").addEventListener("change", showHidden);
   control("optimizer").addEventListener("change", () => {
-    control("lr").value = "";
+    // The rate of the preset is meant for the optimizer of the preset; a typed one is kept.
+    if (control("lr").value === String(dataset().preset.lr)) control("lr").value = "";
     showRate();
   });
 }
@@ -97,7 +99,7 @@ function applyPreset() {
   }
   setValue("model", preset.model);
   control("hidden").disabled = false;
-  setValue("hidden", preset.hidden ?? "128");
+  setValue("hidden", (preset.hidden ?? [128]).join(", "));
   showFitting();
 }
 
@@ -227,14 +229,19 @@ export async function resume(name, epochs, box) {
   }
 }
 
+const isInterrupted = (run) => !run.is_finished && !run.has_diverged;
+
+/** List the runs that can be resumed: first those that were interrupted, then the newest. */
 function showEarlier() {
-  const runs = choices.resumable.filter((one) => !one.is_finished || !one.fixes_length);
+  const runs = choices.resumable.filter((one) => !one.is_finished || !one.fixes_length)
+    .sort((a, b) => isInterrupted(b) - isInterrupted(a));
   find("train-earlier").hidden = !runs.length;
-  const before = find("train-run").value;
-  find("train-run").replaceChildren(...runs.map(({ name, is_finished: isFinished }) =>
-    element("option", { value: name,
-      textContent: isFinished ? name : `${name} (not finished)` })));
-  if (runs.some((one) => one.name === before)) find("train-run").value = before;
+  find("train-run").replaceChildren(...runs.map((run) => {
+    const note = run.has_diverged ? " (diverged)" : isInterrupted(run) ? " (not finished)" : "";
+    return element("option", { value: run.name, textContent: run.name + note });
+  }));
+  find("train-earlier").querySelector("summary").textContent = "Resume an earlier run" +
+    (runs.length && isInterrupted(runs[0]) ? `: ${runs[0].name} is not finished` : "");
   showEpochs();
 }
 
@@ -248,8 +255,21 @@ function showEpochs() {
     ? run.fixes_length : `Planned: ${countText(run.epochs, "epoch")}.`;
 }
 
+/** Unfold the choice of an earlier run if one was interrupted, perhaps with the server. */
+export async function offerUnfinished() {
+  await loading;
+  if (choices?.resumable.some(isInterrupted)) {
+    find("train-earlier").querySelector("details").open = true;
+  }
+}
+
 /** Load the choices from the server; keep the values already entered. */
-export async function loadChoices() {
+export function loadChoices() {
+  loading = load();
+  return loading;
+}
+
+async function load() {
   const isFirst = !choices;
   try {
     choices = await api("/api/training/choices");
@@ -303,5 +323,5 @@ export function startForm() {
     resume(find("train-run").value, input.disabled ? 0 : Number(input.value),
       find("train-run-error"));
   });
-  return loadChoices();
+  loadChoices();
 }
