@@ -147,7 +147,7 @@ def test_a_bad_expression_keeps_the_graph_and_marks_the_column(tab, playground):
     page.fill("#bp-expression", "+".join(f"v{place}" for place in range(13)))
     page.locator("#bp-error").wait_for()
     assert page.inner_text("#bp-error") == (
-        "Expected 1 to 12 variables, got 13. The graph shows the last valid expression."
+        "Expected at most 12 variables, got 13. The graph shows the last valid expression."
     )
     assert [p for p in playground.problems if "400" not in p] == []
     playground.problems.clear()
