@@ -1,8 +1,11 @@
 /** The Convolution tab: a kernel slides over a matrix, one window per step. */
 
-import { api, bytesOf, element, find, numberText, reducesMotion, showError } from "./common.js";
-import { MOST_NUMBERS, fillGrid, largest, moveByArrows, placeOf, shade, showShades }
-  from "./cells.js";
+import {
+  RETRY, api, bytesOf, debounce, element, find, latest, numberText, reducesMotion, showError,
+} from "./common.js";
+import {
+  MOST_NUMBERS, fillGrid, isInk, largest, moveByArrows, placeOf, readNumber, shade, showShades,
+} from "./cells.js";
 import { startFields } from "./fields.js";
 
 const CUSTOM = "custom";
@@ -28,7 +31,6 @@ let kernels = [];
 let cells = { input: [], window: [], output: [] };
 let painted = -1; // the step up to which the output is filled
 let timer = null;
-let request = 0;
 let edited = null; // the setting that was typed in last
 
 // The Draw tab may prepare an image before this tab is first shown.
@@ -45,14 +47,20 @@ document.addEventListener("image-prepared", ({ detail }) => {
 });
 
 /** Start the tab; called once, when it is first shown. */
-export async function start() {
+export function start() {
   connect();
+  load();
+}
+
+/** Load the choices and show the first one. */
+async function load() {
   try {
     const [shown, known] = await Promise.all([api("/api/pictures"), api("/api/kernels")]);
     pictures = [...shown.pictures, ...pictures];
     kernels = known.kernels;
   } catch (error) {
     showError(find("slide-error"), error);
+    if (error.status === 0) setTimeout(load, RETRY);
     return;
   }
   listPictures();
@@ -93,7 +101,7 @@ function setPicture() {
   const picture = pictures.find(({ group, name }) => `${group}/${name}` === chosen);
   if (picture) state.values = picture.values.map((row) => [...row]);
   showInput();
-  compute(0);
+  restart();
   document.dispatchEvent(new CustomEvent("input-changed"));
 }
 
@@ -134,7 +142,7 @@ function edit(cell, matrix, place, changed) {
   const [row, column] = placeOf(place, columns);
   cell.value = numberText(matrix[row][column]);
   cell.oninput = () => {
-    const value = Number(cell.value.replace("−", "-").replace(",", "."));
+    const value = Number(cell.value.replaceAll("−", "-").replace(",", "."));
     const isNumber = cell.value.trim() !== "" && Math.abs(value) <= 1e6;
     cell.setAttribute("aria-invalid", String(!isNumber));
     if (!isNumber) return;
@@ -184,9 +192,9 @@ function showInput() {
 /** Color the cells of the input by their values. */
 function shadeInput() {
   const most = largest(state.values);
-  const isInk = state.values.flat().every((value) => value >= 0);
+  const hasInk = isInk(state.values);
   const own = cells.input.filter((cell) => !cell.classList.contains("pad"));
-  state.values.flat().forEach((value, place) => shade(own[place], value, most, isInk));
+  state.values.flat().forEach((value, place) => shade(own[place], value, most, hasInk));
   const box = find("slide-input-shades");
   box.hidden = !find("slide-input").classList.contains("dense");
   showShades(box, state.values);
@@ -218,9 +226,8 @@ function explain(error) {
   return error;
 }
 
-/** Let the server convolve or pool, then show its output from a step on. */
-async function compute(step = state.step) {
-  const own = ++request;
+/** Let the server convolve or pool, then show its output up to the current step. */
+const compute = latest(async (isOutdated) => {
   const [rows, columns] = windowShape();
   const { padding, stride, dilation } = options();
   const settings = { rows, columns, divisor: state.divisor, padding, stride, dilation };
@@ -236,8 +243,9 @@ async function compute(step = state.step) {
       input: state.values, kernel, divisor, kind: state.kind, padding, stride, dilation } });
   } catch (error) {
     problem = explain(error);
+    if (error.status === 0) computeAgain();
   }
-  if (own !== request) return;
+  if (isOutdated()) return;
   for (const name of Object.keys(settings)) {
     const control = find(`slide-${name}`);
     control.setAttribute("aria-invalid", String(problem !== null && control === edited));
@@ -248,8 +256,15 @@ async function compute(step = state.step) {
   showError(find("slide-error"), problem ?? disagreement());
   showSize();
   showOutput();
-  show(step);
+  show(state.step);
   find("slide-output").ariaBusy = false;
+});
+const computeAgain = debounce(compute, RETRY);
+
+/** Compute, and go to the first step. */
+function restart() {
+  state.step = 0;
+  compute();
 }
 
 /** Show the formula of the output size with the numbers filled in, once if both axes agree. */
@@ -360,7 +375,7 @@ function fillOutput() {
   if (!cells.output.length) return;
   const outputs = state.output.flat();
   const isDense = find("slide-output").classList.contains("dense");
-  const isInk = outputs.every((value) => value >= 0);
+  const hasInk = isInk(outputs);
   const most = largest(state.output);
   const [first, last] = [Math.min(painted, state.step), Math.max(painted, state.step)];
   for (let step = Math.max(0, first); step <= last; step += 1) {
@@ -370,7 +385,7 @@ function fillOutput() {
     cell.title = isFilled ? numberText(outputs[step], 6) : "";
     cell.classList.toggle("unfilled", !isFilled);
     cell.classList.toggle("current", step === state.step);
-    shade(cell, isFilled ? outputs[step] : 0, most, isInk);
+    shade(cell, isFilled ? outputs[step] : 0, most, hasInk);
   }
   painted = state.step;
 }
@@ -391,13 +406,13 @@ function showWindow() {
   }
   const entries = windowAt(state.step);
   const most = largest(state.values);
-  const isInk = state.values.flat().every((value) => value >= 0);
+  const hasInk = isInk(state.values);
   entries.forEach(({ place, value, isPadding, isWinner }, index) => {
     cells.input[place].classList.add("inside");
     cells.input[place].classList.toggle("winner", isWinner);
     cells.window[index].textContent = numberText(value, 3);
     cells.window[index].className = `cell${isPadding ? " pad" : ""}${isWinner ? " winner" : ""}`;
-    shade(cells.window[index], value, most, isInk);
+    shade(cells.window[index], value, most, hasInk);
   });
   box.replaceChildren(...sumLines(entries));
   const columns = state.output[0].length;
@@ -478,15 +493,10 @@ function stop() {
   find("slide-status").removeAttribute("aria-live");
 }
 
-/** Return the whole number in a control; if it is invalid, mark the control and return null. */
-function readNumber(control) {
+/** Return the whole number in a control, or null if it is invalid. */
+function read(control) {
   edited = control;
-  if (control.value !== "" && control.checkValidity()) return Number(control.value);
-  control.setAttribute("aria-invalid", "true");
-  showError(find("slide-error"),
-    new Error(`${control.labels[0].textContent}: enter a whole number from ${control.min} to ` +
-      `${control.max}.`));
-  return null;
+  return readNumber(control, find("slide-error"));
 }
 
 /** Crop the kernel to a size, or extend it by zeros. */
@@ -509,7 +519,7 @@ function setKind() {
   }
   showKernel();
   showInput();
-  compute(0);
+  restart();
 }
 
 /** Connect the controls. */
@@ -519,29 +529,29 @@ function connect() {
   };
   choose("kind", setKind);
   choose("picture", setPicture);
-  choose("kernel", () => { setKernel(); compute(0); });
+  choose("kernel", () => { setKernel(); restart(); });
   for (const name of ["padding", "stride", "dilation"]) {
     find(`slide-${name}`).oninput = ({ target }) => {
-      const value = readNumber(target);
+      const value = read(target);
       if (value === null) return;
       stop();
       options()[name] = value;
       showInput();
-      compute(0);
+      restart();
     };
   }
   for (const name of ["rows", "columns"]) {
     find(`slide-${name}`).oninput = ({ target }) => {
-      const value = readNumber(target);
+      const value = read(target);
       if (value === null) return;
       stop();
       resize(name, value);
       showKernel();
-      compute(0);
+      restart();
     };
   }
   find("slide-divisor").oninput = ({ target }) => {
-    const value = readNumber(target);
+    const value = read(target);
     if (value === null) return;
     state.divisor = value;
     find("slide-kernel").value = CUSTOM;
