@@ -7,10 +7,10 @@ import {
   MOST_NUMBERS, fillGrid, isInk, largest, moveByArrows, placeOf, readNumber, shade, showShades,
 } from "./cells.js";
 import { startFields } from "./fields.js";
+import { disagreement, sumLines, windowAt } from "./window.js";
 
 const CUSTOM = "custom";
 const DRAWING = "my drawing";
-const OPS = { conv: "conv2d", max: "max_pool2d", avg: "avg_pool2d" };
 
 const state = {
   kind: "conv",
@@ -80,6 +80,12 @@ const options = () => state.options[state.kind === "conv" ? "conv" : "pool"];
 function windowShape() {
   if (state.kind !== "conv") return [options().rows, options().columns];
   return [state.weights.length, state.weights[0].length];
+}
+
+/** What the functions of window.js need. */
+function slide() {
+  const [rows, columns] = windowShape();
+  return { ...state, ...options(), rows, columns };
 }
 
 function listPictures() {
@@ -253,7 +259,7 @@ const compute = latest(async (isOutdated) => {
   // The maximum of a window that contains nothing but padding; JSON has no infinity.
   state.output = answer.output?.map((row) => row.map((value) => value ?? -Infinity)) ?? null;
   state.winners = answer.winners;
-  showError(find("slide-error"), problem ?? disagreement());
+  showError(find("slide-error"), problem ?? disagreement(slide()));
   showSize();
   showOutput();
   show(state.step);
@@ -281,55 +287,6 @@ function showSize() {
   const names = formulas[0] === formulas[1] ? ["Height and width"] : ["Height", "Width"];
   find("slide-size").replaceChildren(...names.flatMap((name, axis) => [
     element("dt", {}, name), element("dd", { className: "code" }, formulas[axis])]));
-}
-
-/** The entries of the window of one step, row by row. */
-function windowAt(step) {
-  const { padding, stride, dilation } = options();
-  const [rows, columns] = windowShape();
-  const [height, width] = [state.values.length, state.values[0].length];
-  const outputColumns = state.output[0].length;
-  const [outputRow, outputColumn] = placeOf(step, outputColumns);
-  const winner = state.winners?.[outputRow][outputColumn];
-  return Array.from({ length: rows * columns }, (_, place) => {
-    const [kernelRow, kernelColumn] = placeOf(place, columns);
-    const row = outputRow * stride + kernelRow * dilation - padding;
-    const column = outputColumn * stride + kernelColumn * dilation - padding;
-    const isPadding = row < 0 || row >= height || column < 0 || column >= width;
-    const border = state.kind === "max" ? -Infinity : 0;
-    return {
-      row, column, isPadding,
-      value: isPadding ? border : state.values[row][column],
-      weight: state.kind === "conv" ? state.weights[kernelRow][kernelColumn] : 1,
-      isWinner: !isPadding && winner === row * width + column,
-      place: (row + padding) * (width + 2 * padding) + column + padding,
-    };
-  });
-}
-
-/** The sum of a window's products, what it is divided by, and the output that results. */
-function resultAt(step) {
-  const entries = windowAt(step);
-  if (state.kind === "max") return { output: Math.max(...entries.map(({ value }) => value)) };
-  const sum = entries.reduce((total, { value, weight }) => total + value * weight, 0);
-  const divisor = state.kind === "conv" ? state.divisor : entries.length;
-  return { sum, divisor, output: sum / divisor };
-}
-
-/** An error if the sums written out on the page differ from the server's output. */
-function disagreement() {
-  const outputs = state.output.flat();
-  const place = outputs.findIndex((value, step) => {
-    const size = windowAt(step).reduce((total, { value: entry, weight }) =>
-      total + Math.abs(Number.isFinite(entry) ? entry * weight : 0), 0);
-    const own = resultAt(step).output;
-    return own !== value && !(Math.abs(own - value) <= 1e-9 * (1 + size));
-  });
-  if (place < 0) return null;
-  const [row, column] = placeOf(place, state.output[0].length);
-  return new Error(`Output row ${row}, column ${column} is ${numberText(outputs[place], 6)} ` +
-    `according to ${OPS[state.kind]}, but this page computes ` +
-    `${numberText(resultAt(place).output, 6)}.`);
 }
 
 /** Build the grid of the output, with no cell filled. */
@@ -404,7 +361,7 @@ function showWindow() {
     find("slide-status").textContent = "";
     return;
   }
-  const entries = windowAt(state.step);
+  const entries = windowAt(slide(), state.step);
   const most = largest(state.values);
   const hasInk = isInk(state.values);
   entries.forEach(({ place, value, isPadding, isWinner }, index) => {
@@ -414,48 +371,12 @@ function showWindow() {
     cells.window[index].className = `cell${isPadding ? " pad" : ""}${isWinner ? " winner" : ""}`;
     shade(cells.window[index], value, most, hasInk);
   });
-  box.replaceChildren(...sumLines(entries));
+  box.replaceChildren(...sumLines(slide(), state.step));
   const columns = state.output[0].length;
   const [row, column] = placeOf(state.step, columns);
   const output = numberText(state.output[row][column], 6);
   find("slide-status").textContent = `Step ${state.step + 1} of ${cells.output.length}: ` +
     `output row ${row}, column ${column} is ${output}.`;
-}
-
-/** The sum or maximum of a window, a line per row of the window and one for the result. */
-function sumLines(entries) {
-  const columns = windowShape()[1];
-  const isMax = state.kind === "max";
-  const inBrackets = (value) => (value < 0 ? `(${numberText(value)})` : numberText(value));
-  const text = ({ value, weight }) => {
-    if (isMax) return numberText(value);
-    return state.kind === "conv" ? `${inBrackets(value)}·${inBrackets(weight)}` : inBrackets(value);
-  };
-  const [first, later, between] = isMax ? ["max(", "    ", ", "] : ["  ", "+ ", " + "];
-  const lines = [];
-  for (let start = 0; start < entries.length; start += columns) {
-    const line = element("div", {}, start ? later : first);
-    entries.slice(start, start + columns).forEach((entry, place) => {
-      const names = ["term", entry.isPadding ? "pad" : "", entry.isWinner ? "winner" : ""];
-      if (place) line.append(between);
-      line.append(element("span", { className: names.join(" ").trim() }, text(entry)));
-    });
-    if (isMax) line.append(start + columns < entries.length ? "," : ")");
-    lines.push(line);
-  }
-  const { sum, divisor, output } = resultAt(state.step);
-  const result = element("strong", {}, numberText(output, 6));
-  if (isMax) {
-    const winner = entries.find(({ isWinner }) => isWinner);
-    const where = winner ? ` at input row ${winner.row}, column ${winner.column}` : "";
-    lines.push(element("div", {}, "= ", result, where));
-  } else if (divisor === 1) {
-    lines.push(element("div", {}, "= ", result));
-  } else {
-    lines.push(element("div", {}, `= ${numberText(sum, 6)}`));
-    lines.push(element("div", {}, `  ${inBrackets(sum)} / ${numberText(divisor)} = `, result));
-  }
-  return lines;
 }
 
 /** Play or pause the steps; start over if the last one is shown. */
