@@ -117,6 +117,13 @@ def test_the_slider_moves_the_number_and_the_result(tab):
     assert result(page) == "Result = 9"
 
 
+def test_small_negative_numbers_have_real_minus_signs(tab):
+    page = tab("x*1e-7")
+    page.fill("#bp-value-x", "-3")
+    wait(page)
+    assert result(page) == "Result = −3.000e−7"
+
+
 def test_another_structure_shows_another_graph(tab):
     page = tab("x*x")
     entries = page.evaluate("history.length")
@@ -147,7 +154,7 @@ def test_a_bad_expression_keeps_the_graph_and_marks_the_column(tab, playground):
     page.fill("#bp-expression", "+".join(f"v{place}" for place in range(13)))
     page.locator("#bp-error").wait_for()
     assert page.inner_text("#bp-error") == (
-        "Expected 1 to 12 variables, got 13. The graph shows the last valid expression."
+        "Expected at most 12 variables, got 13. The graph shows the last valid expression."
     )
     assert [p for p in playground.problems if "400" not in p] == []
     playground.problems.clear()
@@ -156,11 +163,29 @@ def test_a_bad_expression_keeps_the_graph_and_marks_the_column(tab, playground):
 def test_a_number_that_is_not_valid_changes_nothing(tab):
     page = tab("x*x")
     page.fill("#bp-value-x", "3")
-    page.fill("#bp-value-x", "2000000")
+    alert = page.get_by_role("alert")
+    assert alert.all_inner_texts() == []
+    for text in ("2e6", "", "2000000"):
+        page.fill("#bp-value-x", text)
+        assert alert.inner_text() == "x: enter a number from −1,000,000 to 1,000,000."
     wait(page)
     assert page.get_attribute("#bp-value-x", "aria-invalid") == "true"
     assert result(page) == "Result = 9"
     assert page.input_value("#bp-value-x") == "2000000"
+    page.fill("#bp-value-x", "2")
+    alert.wait_for(state="hidden")
+    assert page.get_attribute("#bp-value-x", "aria-invalid") == "false"
+
+
+def test_a_server_that_is_down_is_asked_again(playground):
+    page = playground.open()
+    playground.stop()
+    page.click("#tab-backprop")
+    page.locator("#bp-error", has_text="Is it still running?").wait_for()
+    playground.start()
+    page.locator("#bp-error").wait_for(state="hidden")
+    wait(page)
+    playground.problems[:] = [one for one in playground.problems if "net::ERR_" not in one]
 
 
 def test_a_result_that_is_not_finite_is_explained(tab):

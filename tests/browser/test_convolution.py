@@ -131,6 +131,15 @@ def test_numbers_can_be_edited(page):
     assert page.locator("#slide-kernel").input_value() == "custom"
 
 
+def test_a_small_number_can_be_edited_as_it_is_shown(page):
+    edit(page, "kernel row 0, column 0", "-2e-5")
+    cell = page.get_by_label("kernel row 0, column 0", exact=True)
+    cell.blur()
+    assert cell.input_value() == "−2.000e−5"
+    edit(page, "kernel row 0, column 0", "−3.000e−5")
+    assert cell.get_attribute("aria-invalid") == "false"
+
+
 def test_text_that_is_no_number_is_marked_and_not_used(page):
     before = last(page)
     cell = page.get_by_label("input row 1, column 1", exact=True)
@@ -329,7 +338,7 @@ def test_my_drawing_is_offered(page):
 def field(page):
     """Return the rows and columns of the field on the input."""
     cells = page.locator(".field-input .cell")
-    marks = cells.evaluate_all("cells => cells.map((cell) => cell.classList.contains('field'))")
+    marks = cells.evaluate_all("cells => cells.map((cell) => cell.classList.contains('in-field'))")
     side = round(len(marks) ** 0.5)
     rows, columns = np.nonzero(np.array(marks).reshape(side, side))
     return rows.min(), rows.max(), columns.min(), columns.max(), len(rows)
@@ -357,7 +366,7 @@ def test_receptive_field_of_a_cell(page):
     assert focused == "pool (call 2) row 1, column 4"
 
 
-def test_receptive_field_of_another_model(page, playground):
+def test_receptive_field_of_another_model(page):
     page.wait_for_selector("#field-maps canvas")
     page.locator("#field-model").select_option("DigitsCNN")
     page.locator("#field-layer").select_option("conv")
@@ -366,8 +375,32 @@ def test_receptive_field_of_another_model(page, playground):
     assert field(page) == (0, 1, 3, 5, 6)
     page.locator("#field-row").fill("8")
     page.wait_for_selector("#field-error:not([hidden])")
-    assert "expected `row` to be an integer from 0 to 7" in page.get_by_role("alert").inner_text()
-    forget_refusals(playground)
+    assert page.get_by_role("alert").inner_text() == "Row: enter a whole number from 0 to 7."
+    assert page.get_attribute("#field-row", "aria-invalid") == "true"
+    page.locator("#field-row").fill("7")
+    page.locator("#field-status", has_text="Row 7").wait_for()
+    assert page.locator("#field-error").is_hidden()
+
+
+def test_a_server_that_is_down_is_asked_again(playground):
+    page = playground.open()
+    playground.stop()
+    page.click("#tab-convolution")
+    page.locator("#slide-error", has_text="Is it still running?").wait_for()
+    playground.start()
+    page.wait_for_selector("#slide-output .current")
+    page.wait_for_selector("#field-maps canvas")
+    assert page.locator("#slide-error").is_hidden()
+    playground.stop()
+    page.locator("#slide-stride").fill("2")
+    page.locator("#field-row").fill("0")
+    page.locator("#slide-error", has_text="Is it still running?").wait_for()
+    page.locator("#field-error", has_text="Is it still running?").wait_for()
+    playground.start()
+    page.locator("#field-status", has_text="Row 0").wait_for()
+    page.locator("#slide-error").wait_for(state="hidden")
+    wait(page)
+    playground.problems[:] = [one for one in playground.problems if "net::ERR_" not in one]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -114,7 +114,7 @@ def test_finite_results_have_no_message():
 
 
 def test_a_result_without_variables_is_refused():
-    with pytest.raises(ArgumentError, match="expected 1 to 12 variables"):
+    with pytest.raises(ArgumentError, match="expected at least one variable"):
         differentiate("2*3", {})
 
 
@@ -156,8 +156,8 @@ def test_the_graph_page_has_its_own_policy(client):
     "query,words",
     [
         ({"expression": "a +* b"}, "expected a number, a name or `(`, got `*` at column 4"),
-        ({"expression": "<b>"}, "expected an expression, got '\\u003c' at column 1"),
-        ({}, "expected a formula of up to 200 characters, got 0 characters"),
+        ({"expression": "<b>"}, "expected an expression, got `\\u003c` at column 1"),
+        ({}, "expected a formula of up to 200 characters, got an empty text"),
         ({"expression": "a*a", "values": "[1]"}, "expected `values` to be a JSON object"),
         ({"expression": "a*a", "values": "[" * 50_000}, "expected `values` to be a JSON object"),
         ({"expression": "a*a", "values": '{"a": NaN}'}, "expected the value of `a` to be a number"),

@@ -1,11 +1,10 @@
 """The Convolution tab's routes."""
 
-import inspect
-
 import numpy as np
 import pytest
 
 from tests.tools import each
+from tinygrad_np import random
 from tinygrad_np.cli.models import built_in_models
 from tinygrad_np.data.filters import FILTERS
 from tinygrad_np.errors import ArgumentError
@@ -206,10 +205,10 @@ def test_models_of_the_user(tmp_path):
     net, flat = (f"{tmp_path / 'nets.py'}:{name}" for name in ("Net", "Flat"))
     client = create_app(Settings(runs=tmp_path, models=(net, flat))).test_client()
     models = {one["name"]: one for one in client.get("/api/layers").json["models"]}
-    assert [one["name"] for one in models[net]["layers"]] == ["conv"]
-    assert models[flat]["layers"] == []
-    assert "expected a layer that returns feature maps" in models[flat]["error"]
-    request = {"model": net, "layer": "conv", "row": 1, "column": 2}
+    assert [one["name"] for one in models["Net"]["layers"]] == ["conv"]
+    assert models["Flat"]["layers"] == []
+    assert "expected a layer that returns feature maps" in models["Flat"]["error"]
+    request = {"model": "Net", "layer": "conv", "row": 1, "column": 2}
     answer = client.post("/api/receptive-field", json=request).json
     assert answer["jump"] == [3, 3]
     assert answer["layers"][0]["cells"][3] == "0" * 6 + "111" + "0" * 19
@@ -220,7 +219,9 @@ def test_a_model_of_the_user_that_cannot_be_constructed_stops_the_start(tmp_path
         create_app(Settings(runs=tmp_path, models=(f"{tmp_path}/none.py:Net",)))
 
 
-def test_built_in_models_leave_the_default_generator_alone():
-    """A training run in another thread may use it; `make_model` seeds it for other models."""
-    for kind in built_in_models().values():
-        assert "generator" in inspect.signature(kind).parameters
+def test_models_leave_the_default_generator_alone(tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    before = random.default_generator().bit_generator.state
+    settings = Settings(runs=tmp_path, models=(f"{tmp_path / 'nets.py'}:Net",))
+    create_app(settings).test_client().get("/api/layers")
+    assert random.default_generator().bit_generator.state == before

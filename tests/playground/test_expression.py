@@ -37,8 +37,12 @@ def result(text, **values):
         ("maximum(3, a)", 3),
         ("exp(2)*a", np.exp(2) * A),
         ("d = a*b + c; d.tanh()", np.tanh(A * B + C)),
-        ("d = a*b\n\ne = d + c\r\ny = (d\n * e)\n", A * B * (A * B + C)),
+        ("d = a*b\n\nf = d + c\r\ny = (d\n * f)\n", A * B * (A * B + C)),
         ("w = 2*3; w*a", 6 * A),
+        ("w = 2; w*a", 2 * A),
+        ("d = a*b; d", A * B),
+        ("cos(pi)*a + e", np.e - A),
+        ("-pi*a", -np.pi * A),
     ],
 )
 def test_expressions_mean_what_they_mean_in_python(text, expected):
@@ -55,6 +59,10 @@ def test_both_spellings_of_a_function_are_the_method_of_tensor(name):
 
 def test_variables_come_in_the_order_of_their_first_use():
     assert parse("d = z + a*z; y = d*b").variables == ("z", "a", "b")
+
+
+def test_constants_are_no_variables():
+    assert parse("pi*x + e").variables == ("x",)
 
 
 def test_gradients_arrive_at_shared_variables():
@@ -101,6 +109,17 @@ def test_a_value_for_each_variable_is_needed():
         ("a(b + c)", "expected a function, got `a` at column 1. Allowed: abs, acos,"),
         ("(a)(b)", "expected an operator such as `*`, got `(` at column 4"),
         ("a\n*b", "expected an operation or a function, got `a` at line 1, column 1"),
+        ("a", "expected an operation or a function, got `a` at column 1. Try a**2."),
+        ("y = a; y*b", "expected an operation or a function, got `a` at column 5"),
+        ("a^2", "expected an expression, got `^` at column 2. Use ** for powers."),
+        ("a\x00", r"expected an expression, got `\x00` at column 2"),
+        ("max(a, b)", "expected a function, got `max` at column 1. Use maximum."),
+        ("a.min(b)", "expected a function, got `min` at column 3. Use minimum."),
+        ("ln(a)", "Use log."),
+        ("pow(a, 2)", "Use **."),
+        ("sigm(a)", "expected a function, got `sigm` at column 1. Did you mean sigmoid?"),
+        ("arctan(a)", "Did you mean atan?"),
+        ("pi = a*2", "expected a new name before `=`, got `pi` at column 1"),
         ("a*b +\n2", "got the end at line 1, column 6"),
         ("((a)", "expected `)`, got the end at column 5"),
         ("a) + (b", "expected `(` before `)`, got `)` at column 2"),
@@ -123,16 +142,19 @@ def test_a_value_for_each_variable_is_needed():
         ("1_0*a", "expected a name that begins with a letter, other than Python's keywords"),
         ("a*1000001", "expected a number up to 1,000,000, got `1000001` at column 3"),
         ("a*1e999", "expected a number up to 1,000,000, got `1e999` at column 3"),
-        ("2 + 3", "expected 1 to 12 variables, got 0."),
-        ("+".join(f"v{i}" for i in range(13)), "expected 1 to 12 variables, got 13."),
+        ("2 + 3", "expected at least one variable, got none."),
+        ("2", "expected at least one variable, got none."),
+        ("1/0", "expected at least one variable, got none."),
+        ("pi*e", "expected at least one variable, got none."),
+        ("+".join(f"v{i}" for i in range(13)), "expected at most 12 variables, got 13."),
         ("+".join("a" * 31), "expected at most 60 operations, numbers and names, got more"),
         ("a = a*2", "expected a new name before `=`, got `a` at column 1"),
         ("d = a*2; d = d*2; d*a", "expected a new name before `=`, got `d` at column 10"),
         ("sin = a*2", "expected a new name before `=`, got `sin` at column 1"),
         ("d = a*2; a*3", "expected a name that later lines use, as in `d = a*b`, got `d`"),
         ("a*2; a*3", "got a line without a name at column 1"),
-        ("", "expected a formula of up to 200 characters, got 0 characters"),
-        (" \n ", "expected a formula of up to 200 characters, got 3 characters"),
+        ("", "expected a formula of up to 200 characters, got an empty text"),
+        (" \n ", "expected a formula of up to 200 characters, got an empty text"),
         ("a+" * 100 + "a", "expected a formula of up to 200 characters, got 201 characters"),
         (b"a*b", "got bytes"),
         (None, "got NoneType"),

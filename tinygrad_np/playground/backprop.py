@@ -9,9 +9,11 @@ import numpy as np
 from flask import Flask, Response, request
 
 from tinygrad_np.errors import ArgumentError, TinygradNpError
-from tinygrad_np.playground.expression import FUNCTIONS, MAX_NUMBER, evaluate, parse
+from tinygrad_np.playground.expression import FUNCTIONS, MAX_NUMBER, Expression, evaluate, parse
 from tinygrad_np.playground.http import json_body
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import REAL, TEXT, DictOf
+from tinygrad_np.tensor import Tensor
 from tinygrad_np.viz.explorer import content, page
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode
 from tinygrad_np.viz.tracing import trace
@@ -37,7 +39,9 @@ def add_routes(app: Flask) -> None:
         text = request.args.get("expression", "")
         status = 200
         try:
-            graph = _trace(text, _read_values(request.args.get("values", "{}")))
+            values = _read_values(request.args.get("values", "{}"))
+            expression = parse(text)
+            graph = _trace(text, expression, _complete(expression, values))
         except TinygradNpError as error:  # shown in a frame, so it must be a page
             graph, status = Graph(text, [], [], error=error), 400
         found = page(graph)
@@ -63,8 +67,8 @@ def differentiate(text: str, values: Mapping[str, float]) -> dict[str, Any]:
     ({'name': '', 'value': 12.0}, 7.0)
     """
     expression = parse(text)
-    values = _complete(expression.variables, values)
-    graph = _trace(text, values)
+    values = _complete(expression, values)
+    graph = _trace(text, expression, values)
     result, names = evaluate(expression, values)
     with np.errstate(all="ignore"):
         result.backward()
@@ -86,16 +90,15 @@ def differentiate(text: str, values: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _complete(variables: tuple[str, ...], values: Mapping[str, float]) -> dict[str, float]:
+def _complete(expression: Expression, values: Mapping[str, float]) -> dict[str, float]:
     """Return a value for each variable."""
-    defaults = {name: _DEFAULTS[i % len(_DEFAULTS)] for i, name in enumerate(variables)}
+    defaults = {name: _DEFAULTS[i % len(_DEFAULTS)] for i, name in enumerate(expression.variables)}
     return {name: values.get(name, default) for name, default in defaults.items()}
 
 
-def _trace(text: str, values: Mapping[str, float]) -> Graph:
+def _trace(text: str, expression: Expression, values: Mapping[str, float]) -> Graph:
     """Return the graph of an expression with all values and gradients."""
-    expression = parse(text)
-    result, names = evaluate(expression, _complete(expression.variables, values))
+    result, names = evaluate(expression, values)
     with np.errstate(all="ignore"):
         graph = trace("backprop", result, names=names, backward=True, derivatives=True, keep=None)
     graph.title = text
@@ -112,8 +115,8 @@ def _text(value: float) -> str:
     return str(value).replace("-", "\N{MINUS SIGN}")
 
 
-def _number(array: Any) -> float:
-    return math.nan if array is None else float(array)
+def _number(value: Tensor | Array | float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _inputs(graph: Graph, node: GraphNode) -> list[tuple[Edge, GraphNode]]:

@@ -1,5 +1,6 @@
 """The Convolution tab: convolve and pool a matrix, and the receptive fields in a model."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict
 from threading import Lock
@@ -9,13 +10,15 @@ import numpy as np
 from flask import Flask, jsonify
 from flask.typing import ResponseReturnValue
 
-from tinygrad_np import data
+from tinygrad_np import data, random
 from tinygrad_np.checks import is_finite, is_integer
 from tinygrad_np.cli.models import built_in_models
 from tinygrad_np.cli.parts import make_model
 from tinygrad_np.data.filters import FILTERS
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.nn.module import Module
 from tinygrad_np.playground.fields import ReceptiveFields
+from tinygrad_np.playground.form import model_specs
 from tinygrad_np.playground.http import json_body
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.runtime.memory import Array
@@ -66,7 +69,6 @@ def add_routes(app: Flask, settings: Settings) -> None:
         ArgumentError: if a model of the settings cannot be constructed.
     """
     models = Models(settings)
-    shown = pictures()
 
     def convolve_body() -> ResponseReturnValue:
         return jsonify(convolve(**json_body("convolve", _CONVOLVE)))
@@ -76,7 +78,7 @@ def add_routes(app: Flask, settings: Settings) -> None:
 
     routes: dict[str, tuple[str, Callable[[], ResponseReturnValue]]] = {
         "kernels": ("GET", lambda: jsonify(kernels=kernels())),
-        "pictures": ("GET", lambda: jsonify(pictures=shown)),
+        "pictures": ("GET", lambda: jsonify(pictures=pictures())),
         "convolve": ("POST", convolve_body),
         "layers": ("GET", lambda: jsonify(models=models.layers())),
         "receptive-field": ("POST", find_field),
@@ -141,6 +143,7 @@ def convolve(
     return {"output": out.data[0, 0].tolist(), "winners": None}
 
 
+@functools.cache
 def pictures() -> list[dict[str, Any]]:
     """Return the inputs to choose from: "group", "name" and "values" (H, W) of each."""
     step = np.zeros((8, 8), int)
@@ -180,15 +183,14 @@ def _picture(group: str, name: str, values: Array) -> dict[str, Any]:
 class Models:
     """The models whose receptive fields the page shows: those in models/ and the user's own.
 
-    The user's models are constructed at once, before any training run: the initial values of a
-    model without a `generator` argument come from the default generator, which a run uses too.
-
     Raises:
         ArgumentError: if a model of the settings cannot be constructed.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._own = {spec: make_model(spec, {}) for spec in settings.models}
+        specs = model_specs(settings)
+        own = {name: spec for name, spec in specs.items() if spec not in built_in_models()}
+        self._own = _make_models(own)
         self._fields: dict[str, ReceptiveFields] | None = None
         self._problems: dict[str, str] = {}
         self._lock = Lock()
@@ -233,7 +235,7 @@ class Models:
     def _all(self) -> dict[str, ReceptiveFields]:
         with self._lock:
             if self._fields is None:
-                built_in = {name: make_model(name, {}) for name in built_in_models()}
+                built_in = _make_models({name: name for name in built_in_models()})
                 self._fields = {}
                 for name, model in (built_in | self._own).items():
                     try:
@@ -242,3 +244,8 @@ class Models:
                         if name in self._own:
                             self._problems[name] = str(error)
             return self._fields
+
+
+def _make_models(specs: dict[str, str]) -> dict[str, Module]:
+    with random.own_default():  # a training run in another thread may use the default generator
+        return {name: make_model(spec, {}) for name, spec in specs.items()}

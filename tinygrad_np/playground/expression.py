@@ -5,6 +5,7 @@ The result consists of numbers, names and `Call`s of known functions; `evaluate`
 """
 
 import ast
+import difflib
 import keyword
 import math
 import operator
@@ -41,6 +42,8 @@ _UNARY = (
 _BINARY = ("maximum", "minimum")
 FUNCTIONS = _UNARY + _BINARY
 """Names of functions, which are methods of Tensor."""
+CONSTANTS = {"pi": math.pi, "e": math.e}
+_OTHER_NAMES = {"max": "maximum", "min": "minimum", "ln": "log", "pow": "**"}
 _RUN: dict[str, Callable[..., Tensor]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -57,7 +60,7 @@ _TOKEN = re.compile(
     r"|(?P<operator>\*\*|[-+*/(),.=])|(?P<end>[;\n])|(?P<space>[ \t]+)",
     re.ASCII,
 )
-_ALLOWED = "numbers, names, + - * / **, parentheses and functions such as tanh(x)"
+_ALLOWED = "Allowed: numbers, names, + - * / **, parentheses and functions such as tanh(x)."
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Expression:
 
     assignments: tuple[tuple[str, Term], ...]
     variables: tuple[str, ...]
-    """Names that are not assigned, in the order of their first use."""
+    """Names that are not assigned and no constants, in the order of their first use."""
 
 
 class Evaluation(NamedTuple):
@@ -93,8 +96,8 @@ def parse(text: str) -> Expression:
     """Return the expression that a text describes.
 
     It consists of numbers, names, + - * / **, parentheses, and functions or methods: `tanh(x)` is
-    `x.tanh()`. Assignments such as `d = a*b`, in lines of their own or followed by `;`, name
-    intermediate results; the last line is the result.
+    `x.tanh()`. `pi` and `e` are constants. Assignments such as `d = a*b`, in lines of their own or
+    followed by `;`, name intermediate results; the last line is the result.
 
     Raises:
         ArgumentError: if the text is anything else, or too long.
@@ -107,7 +110,10 @@ def parse(text: str) -> Expression:
     column 4. Allowed: numbers, names, + - * / **, parentheses and functions such as tanh(x).
     """
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
-        got = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
+        if not isinstance(text, str):
+            got = type(text).__name__
+        else:
+            got = f"{len(text)} characters" if text.strip() else "an empty text"
         raise ArgumentError(
             f"expression: expected a formula of up to {MAX_LENGTH} characters, got {got}. "
             "Try ((a*b + c).tanh())**2."
@@ -191,9 +197,10 @@ class _Parser:
                 name, tokens = tokens[0].text, tokens[2:]
             self._check_order(tokens)
             term = self._parse_term(tokens)
-            if not isinstance(term, Call):
-                raise self._error("an operation or a function", tokens[0], tokens[0].start)
-            if name in (*self._assigned, *self._used, *FUNCTIONS):
+            if isinstance(term, str) and (name or term not in self._assigned):
+                got, remedy = f"`{term}`", f"Try {term}**2."
+                raise self._error("an operation or a function", got, tokens[0].start, remedy)
+            if name in (*self._assigned, *self._used, *FUNCTIONS, *CONSTANTS):
                 raise self._error("a new name before `=`", f"`{name}`", start, "")
             if name:
                 self._assigned[name] = start
@@ -204,22 +211,25 @@ class _Parser:
                 got = f"`{name}`, which no line uses" if name else "a line without a name"
                 raise self._error("a name that later lines use, as in `d = a*b`", got, start, "")
         variables = tuple(dict.fromkeys(n for n in self._used if n not in self._assigned))
-        if not 0 < len(variables) <= MAX_VARIABLES:
+        if not variables:
+            raise ArgumentError("expression: expected at least one variable, got none.")
+        if len(variables) > MAX_VARIABLES:
             raise ArgumentError(
-                f"expression: expected 1 to {MAX_VARIABLES} variables, got {len(variables)}."
+                f"expression: expected at most {MAX_VARIABLES} variables, got {len(variables)}."
             )
         return Expression(tuple(found), variables)
 
     def _error(
-        self, expected: str, got: _Token | str, start: int, allowed: str = _ALLOWED
+        self, expected: str, got: _Token | str, start: int, remedy: str = _ALLOWED
     ) -> ArgumentError:
         """Return an error about the place `start` in the text."""
         before = self.text[:start]
         line, column = before.count("\n") + 1, start - before.rfind("\n")
         place = f"line {line}, column {column}" if "\n" in self.text.strip() else f"column {column}"
-        remedy = f" Allowed: {allowed}." if allowed else ""
         got = f"`{got.text[:20]}`" if isinstance(got, _Token) else got
-        return ArgumentError(f"expression: expected {expected}, got {got} at {place}.{remedy}")
+        return ArgumentError(
+            f"expression: expected {expected}, got {got} at {place}. {remedy}".strip()
+        )
 
     # Tokens: what is checked before Python's parser sees the text.
 
@@ -249,7 +259,10 @@ class _Parser:
         while place < len(self.text):
             match = _TOKEN.match(self.text, place)
             if match is None:
-                raise self._error("an expression", f"{self.text[place]!r}", place)
+                character = self.text[place]
+                got = f"`{character}`" if character.isprintable() else f"`{ascii(character)[1:-1]}`"
+                remedy = "Use ** for powers." if character == "^" else _ALLOWED
+                raise self._error("an expression", got, place, remedy)
             token = _Token(str(match.lastgroup), match[0], place)
             place = match.end()
             if token.kind == "number" and not float(token.text) <= MAX_NUMBER:
@@ -321,6 +334,8 @@ class _Parser:
             case ast.Name(id=name):
                 if name in FUNCTIONS:
                     raise self._error(f"`{name}(...)`", f"`{name}`", start, "")
+                if name in CONSTANTS:
+                    return CONSTANTS[name]
                 self._used.append(name)
                 return name
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -349,7 +364,14 @@ class _Parser:
 
     def _check_call(self, name: str, count: int, start: int) -> None:
         if name not in FUNCTIONS:
-            raise self._error("a function", f"`{name}`", start, ", ".join(FUNCTIONS))
+            similar = difflib.get_close_matches(name, FUNCTIONS, 1)
+            if name in _OTHER_NAMES:
+                remedy = f"Use {_OTHER_NAMES[name]}."
+            elif similar:
+                remedy = f"Did you mean {similar[0]}?"
+            else:
+                remedy = f"Allowed: {', '.join(FUNCTIONS)}."
+            raise self._error("a function", f"`{name}`", start, remedy)
         wanted = 2 if name in _BINARY else 1
         if count != wanted:
             arguments = "1 argument" if wanted == 1 else f"{wanted} arguments"

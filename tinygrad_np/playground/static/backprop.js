@@ -1,6 +1,6 @@
 /** The Backprop tab: an expression, its variables with their gradients, and its graph. */
 
-import { api, debounce, element, find, numberText } from "./common.js";
+import { RETRY, api, debounce, element, find, latest, numberText, showError } from "./common.js";
 
 const EXAMPLES = [
   ["Square of a tanh", "((a*b + c).tanh())**2", { a: 2, b: -0.5, c: 1.5 }],
@@ -25,23 +25,23 @@ const text = (value) =>
 const isNumber = (value) => typeof value === "number";
 
 let values = {};
-let latest = null; // the last good answer, with its expression and values
+let last = null; // the last good answer, with its expression and values
 let loaded = null; // the answer that the frame was loaded for
 let isLoading = false;
-let isAsking = false;
-let isStale = false; // whether something was edited that no request has
+let edits = 0; // counts the edits of the expression and the values
+let answered = 0; // the edits that the last answer, or error, belongs to
 
 export function start() {
   const choice = find("bp-example");
   choice.append(element("option", { value: "", hidden: true }, "Custom"));
   EXAMPLES.forEach(([title], i) => choice.append(element("option", { value: i }, title)));
   choice.addEventListener("change", () => useExample(choice.value));
-  const typed = debounce(refresh, 250);
+  const askSoon = debounce(ask, 250);
   find("bp-expression").addEventListener("input", () => {
     choice.value = "";
-    isStale = true;
+    edits += 1;
     showBusy();
-    typed();
+    askSoon();
   });
   find("bp-frame").addEventListener("load", showLoaded);
   choice.value = 0;
@@ -55,38 +55,41 @@ function useExample(place) {
   refresh();
 }
 
-/** Ask for the answer to what is typed, one request at a time; the last one always counts. */
-async function refresh() {
-  isStale = true;
-  if (isAsking) return;
-  isAsking = true;
+/** Follow an edit. */
+function refresh() {
+  edits += 1;
   showBusy();
-  while (isStale) {
-    isStale = false;
-    const asked = { expression: find("bp-expression").value, values: { ...values } };
-    try {
-      const answer = await api("/api/backprop", { json: asked });
-      latest = { ...answer, ...asked };
-      show();
-      showProblem(null);
-    } catch (error) {
-      showProblem(error, asked.expression);
-    }
-  }
-  isAsking = false;
-  showBusy();
+  ask();
 }
+
+/** Ask for the answer to what is typed. */
+const ask = latest(async () => {
+  const own = edits;
+  const asked = { expression: find("bp-expression").value, values: { ...values } };
+  try {
+    const answer = await api("/api/backprop", { json: asked });
+    last = { ...answer, ...asked };
+    show();
+    showProblem(null);
+  } catch (error) {
+    showProblem(error, asked.expression);
+    if (error.status === 0) askAgain();
+  }
+  answered = own;
+  showBusy();
+});
+const askAgain = debounce(ask, RETRY);
 
 /** Say whether the page still shows an older expression or value. */
 function showBusy() {
-  find("backprop").ariaBusy = isStale || isAsking || isLoading;
+  find("backprop").ariaBusy = answered !== edits || isLoading;
 }
 
 /** Show an error under the expression, with a mark under the column that it names. */
 function showProblem(error, expression = "") {
   const box = find("bp-error");
   const place = error?.message.match(/ at (?:line (\d+), )?column (\d+)\./);
-  const isOlder = Boolean(error && latest);
+  const isOlder = Boolean(error && last);
   find("backprop").classList.toggle("stale", isOlder);
   find("bp-expression").setAttribute("aria-invalid", String(error?.status === 400));
   box.hidden = !error;
@@ -104,7 +107,7 @@ function showProblem(error, expression = "") {
 }
 
 function show() {
-  const { result, messages, variables, tape } = latest;
+  const { result, messages, variables, tape } = last;
   find("bp-result-name").textContent = `${result.name || "Result"} =`;
   find("bp-result-value").textContent = text(result.value);
   speak();
@@ -141,10 +144,12 @@ function variableRow(name) {
   const slider = element("input", {
     type: "range", step: 0.01, min: -5, max: 5, "aria-label": `${name}, slider`,
   });
-  const number = element("input", { id, type: "number", step: "any", min: -LIMIT, max: LIMIT });
+  const number = element("input", { id, type: "number", step: "any", min: -LIMIT, max: LIMIT,
+    "aria-describedby": `${id}-error` });
+  const error = element("p", { id: `${id}-error`, className: "alert", role: "alert", hidden: true });
   const use = (source) => {
     const isValid = source.value !== "" && source.validity.valid;
-    number.setAttribute("aria-invalid", String(!isValid));
+    showValidity(number, isValid);
     if (!isValid) return;
     values[name] = Number(source.value);
     if (source === slider) number.value = slider.value;
@@ -156,14 +161,26 @@ function variableRow(name) {
   const slopes = element("div", { className: "slopes" },
     element("span", { className: "gradient" }), bar, element("span", { className: "nudged" }));
   return element("div", { className: "bp-variable" },
-    element("label", { for: id, className: "code" }, name), slider, number, slopes);
+    element("label", { for: id, className: "code" }, name), slider, number, error,
+    slopes);
+}
+
+/** Mark the control of a value as valid, or say what is allowed. */
+function showValidity(number, isValid) {
+  number.setAttribute("aria-invalid", String(!isValid));
+  const allowed = `from −${LIMIT.toLocaleString("en")} to ${LIMIT.toLocaleString("en")}`;
+  const problem = new Error(`${number.labels[0].textContent}: enter a number ${allowed}.`);
+  showError(find(`${number.id}-error`), isValid ? null : problem);
 }
 
 function showVariable(row, { name, value, gradient, slope }, largest) {
   const [slider, number] = row.querySelectorAll("input");
   values[name] ??= value;
   // What is being typed stays as it is, such as "1." on the way to 1.5.
-  if (number !== document.activeElement) number.value = value;
+  if (number !== document.activeElement) {
+    number.value = value;
+    showValidity(number, true);
+  }
   const reach = Math.max(5, Math.abs(value));
   if (slider !== document.activeElement) Object.assign(slider, { min: -reach, max: reach, value });
   row.querySelector(".gradient").textContent = `grad ${text(gradient)}`;
@@ -188,11 +205,11 @@ function tapeRow({ name, operation, value, derivatives, gradient }) {
 /** Update the graph in place, or load another one if its structure differs. */
 function showGraph() {
   const inside = find("bp-frame").contentWindow;
-  if (isLoading || (loaded && inside.update(latest.content))) return;
+  if (isLoading || (loaded && inside.update(last.content))) return;
   isLoading = true;
-  loaded = latest;
-  const { expression } = latest;
-  const query = new URLSearchParams({ expression, values: JSON.stringify(latest.values) });
+  loaded = last;
+  const { expression } = last;
+  const query = new URLSearchParams({ expression, values: JSON.stringify(last.values) });
   // Unlike setting `src`, this adds no entry to the history.
   inside.location.replace(`/backprop?${query}#embedded`);
 }
@@ -202,7 +219,9 @@ function showLoaded() {
   isLoading = false;
   const shown = loaded;
   // Without an answer, the frame shows a page of the browser.
-  if (!find("bp-frame").contentDocument) loaded = null;
-  else if (shown !== latest) showGraph();
+  if (!find("bp-frame").contentDocument) {
+    loaded = null;
+    setTimeout(showGraph, RETRY);
+  } else if (shown !== last) showGraph();
   showBusy();
 }

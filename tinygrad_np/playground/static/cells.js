@@ -1,6 +1,6 @@
 /** Grids of cells: numbers to edit, numbers to read, or shades. */
 
-import { element, numberText } from "./common.js";
+import { element, numberText, showError } from "./common.js";
 
 /** A grid with more columns shows shades instead of numbers. */
 export const MOST_NUMBERS = 14;
@@ -49,11 +49,11 @@ export function moveByArrows(box, cells, columns) {
   };
 }
 
-/** Color a cell by `value` out of `most`: ink on paper if `isInk`, else by the sign. */
-export function shade(cell, value, most, isInk) {
+/** Color a cell by `value` out of `most`: ink on paper if `hasInk`, else by the sign. */
+export function shade(cell, value, most, hasInk) {
   const share = most && Number.isFinite(value) ? Math.min(1, Math.abs(value) / most) : 0;
   cell.style.setProperty("--share", share);
-  cell.classList.toggle("ink", isInk);
+  cell.classList.toggle("ink", hasInk);
   cell.classList.toggle("negative", value < 0);
 }
 
@@ -61,11 +61,24 @@ export function shade(cell, value, most, isInk) {
 export const largest = (matrix) =>
   Math.max(...matrix.flat().filter(Number.isFinite).map(Math.abs), 0);
 
+/** Whether no entry is negative, so that shades need only one color. */
+export const isInk = (matrix) => matrix.flat().every((value) => value >= 0);
+
 /** Show the legend of the shades of a matrix. */
 export function showShades(box, matrix) {
   const most = largest(matrix);
-  const isInk = matrix.flat().every((value) => value >= 0);
+  const hasInk = isInk(matrix);
   box.replaceChildren(
-    numberText(isInk ? 0 : -most), element("span", { className: isInk ? "bar ink" : "bar" }),
+    numberText(hasInk ? 0 : -most), element("span", { className: hasInk ? "bar ink" : "bar" }),
     numberText(most));
+}
+
+/** Return the whole number in a control; if it is invalid, say so in `box` and return null. */
+export function readNumber(control, box) {
+  const isValid = control.value !== "" && control.checkValidity();
+  control.setAttribute("aria-invalid", String(!isValid));
+  if (isValid) return Number(control.value);
+  showError(box, new Error(`${control.labels[0].textContent}: enter a whole number from ` +
+    `${control.min} to ${control.max}.`));
+  return null;
 }

@@ -1,5 +1,8 @@
 /** Functions that several tabs use. */
 
+/** Milliseconds until a request without an answer is sent again. */
+export const RETRY = 2000;
+
 export const find = (id) => document.getElementById(id);
 
 /** An error with a message for the reader; `status` is 0 if the server did not respond. */
@@ -69,6 +72,25 @@ export function debounce(action, milliseconds) {
   };
 }
 
+/**
+ * Return a function that runs `action` at most once at a time, and again if called meanwhile.
+ * `action` gets a function that returns whether it will run again.
+ */
+export function latest(action) {
+  let isRunning = false;
+  let isWanted = false;
+  return async () => {
+    isWanted = true;
+    if (isRunning) return;
+    isRunning = true;
+    while (isWanted) {
+      isWanted = false;
+      await action(() => isWanted);
+    }
+    isRunning = false;
+  };
+}
+
 /** A number with a few significant digits, with a real minus sign. */
 export function numberText(value, digits = 4) {
   if (typeof value !== "number" || Number.isNaN(value)) return "nan";
@@ -76,7 +98,7 @@ export function numberText(value, digits = 4) {
   const size = Math.abs(value);
   let text = String(Number(value.toPrecision(digits)));
   if (size && (size >= 1e6 || size < 1e-4)) text = value.toExponential(digits - 1);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 export const percentText = (value, digits = 1) => `${(100 * value).toFixed(digits)}%`;

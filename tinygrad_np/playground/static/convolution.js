@@ -1,13 +1,16 @@
 /** The Convolution tab: a kernel slides over a matrix, one window per step. */
 
-import { api, bytesOf, element, find, numberText, reducesMotion, showError } from "./common.js";
-import { MOST_NUMBERS, fillGrid, largest, moveByArrows, placeOf, shade, showShades }
-  from "./cells.js";
+import {
+  RETRY, api, bytesOf, debounce, element, find, latest, numberText, reducesMotion, showError,
+} from "./common.js";
+import {
+  MOST_NUMBERS, fillGrid, isInk, largest, moveByArrows, placeOf, readNumber, shade, showShades,
+} from "./cells.js";
 import { startFields } from "./fields.js";
+import { disagreement, sumLines, windowAt } from "./window.js";
 
 const CUSTOM = "custom";
 const DRAWING = "my drawing";
-const OPS = { conv: "conv2d", max: "max_pool2d", avg: "avg_pool2d" };
 
 const state = {
   kind: "conv",
@@ -28,7 +31,6 @@ let kernels = [];
 let cells = { input: [], window: [], output: [] };
 let painted = -1; // the step up to which the output is filled
 let timer = null;
-let request = 0;
 let edited = null; // the setting that was typed in last
 
 // The Draw tab may prepare an image before this tab is first shown.
@@ -45,14 +47,20 @@ document.addEventListener("image-prepared", ({ detail }) => {
 });
 
 /** Start the tab; called once, when it is first shown. */
-export async function start() {
+export function start() {
   connect();
+  load();
+}
+
+/** Load the choices and show the first one. */
+async function load() {
   try {
     const [shown, known] = await Promise.all([api("/api/pictures"), api("/api/kernels")]);
     pictures = [...shown.pictures, ...pictures];
     kernels = known.kernels;
   } catch (error) {
     showError(find("slide-error"), error);
+    if (error.status === 0) setTimeout(load, RETRY);
     return;
   }
   listPictures();
@@ -74,6 +82,12 @@ function windowShape() {
   return [state.weights.length, state.weights[0].length];
 }
 
+/** What the functions of window.js need. */
+function slide() {
+  const [rows, columns] = windowShape();
+  return { ...state, ...options(), rows, columns };
+}
+
 function listPictures() {
   const select = find("slide-picture");
   const chosen = select.value;
@@ -93,7 +107,7 @@ function setPicture() {
   const picture = pictures.find(({ group, name }) => `${group}/${name}` === chosen);
   if (picture) state.values = picture.values.map((row) => [...row]);
   showInput();
-  compute(0);
+  restart();
   document.dispatchEvent(new CustomEvent("input-changed"));
 }
 
@@ -134,7 +148,7 @@ function edit(cell, matrix, place, changed) {
   const [row, column] = placeOf(place, columns);
   cell.value = numberText(matrix[row][column]);
   cell.oninput = () => {
-    const value = Number(cell.value.replace("−", "-").replace(",", "."));
+    const value = Number(cell.value.replaceAll("−", "-").replace(",", "."));
     const isNumber = cell.value.trim() !== "" && Math.abs(value) <= 1e6;
     cell.setAttribute("aria-invalid", String(!isNumber));
     if (!isNumber) return;
@@ -184,9 +198,9 @@ function showInput() {
 /** Color the cells of the input by their values. */
 function shadeInput() {
   const most = largest(state.values);
-  const isInk = state.values.flat().every((value) => value >= 0);
+  const hasInk = isInk(state.values);
   const own = cells.input.filter((cell) => !cell.classList.contains("pad"));
-  state.values.flat().forEach((value, place) => shade(own[place], value, most, isInk));
+  state.values.flat().forEach((value, place) => shade(own[place], value, most, hasInk));
   const box = find("slide-input-shades");
   box.hidden = !find("slide-input").classList.contains("dense");
   showShades(box, state.values);
@@ -218,9 +232,8 @@ function explain(error) {
   return error;
 }
 
-/** Let the server convolve or pool, then show its output from a step on. */
-async function compute(step = state.step) {
-  const own = ++request;
+/** Let the server convolve or pool, then show its output up to the current step. */
+const compute = latest(async (isOutdated) => {
   const [rows, columns] = windowShape();
   const { padding, stride, dilation } = options();
   const settings = { rows, columns, divisor: state.divisor, padding, stride, dilation };
@@ -236,8 +249,9 @@ async function compute(step = state.step) {
       input: state.values, kernel, divisor, kind: state.kind, padding, stride, dilation } });
   } catch (error) {
     problem = explain(error);
+    if (error.status === 0) computeAgain();
   }
-  if (own !== request) return;
+  if (isOutdated()) return;
   for (const name of Object.keys(settings)) {
     const control = find(`slide-${name}`);
     control.setAttribute("aria-invalid", String(problem !== null && control === edited));
@@ -245,11 +259,18 @@ async function compute(step = state.step) {
   // The maximum of a window that contains nothing but padding; JSON has no infinity.
   state.output = answer.output?.map((row) => row.map((value) => value ?? -Infinity)) ?? null;
   state.winners = answer.winners;
-  showError(find("slide-error"), problem ?? disagreement());
+  showError(find("slide-error"), problem ?? disagreement(slide()));
   showSize();
   showOutput();
-  show(step);
+  show(state.step);
   find("slide-output").ariaBusy = false;
+});
+const computeAgain = debounce(compute, RETRY);
+
+/** Compute, and go to the first step. */
+function restart() {
+  state.step = 0;
+  compute();
 }
 
 /** Show the formula of the output size with the numbers filled in, once if both axes agree. */
@@ -266,55 +287,6 @@ function showSize() {
   const names = formulas[0] === formulas[1] ? ["Height and width"] : ["Height", "Width"];
   find("slide-size").replaceChildren(...names.flatMap((name, axis) => [
     element("dt", {}, name), element("dd", { className: "code" }, formulas[axis])]));
-}
-
-/** The entries of the window of one step, row by row. */
-function windowAt(step) {
-  const { padding, stride, dilation } = options();
-  const [rows, columns] = windowShape();
-  const [height, width] = [state.values.length, state.values[0].length];
-  const outputColumns = state.output[0].length;
-  const [outputRow, outputColumn] = placeOf(step, outputColumns);
-  const winner = state.winners?.[outputRow][outputColumn];
-  return Array.from({ length: rows * columns }, (_, place) => {
-    const [kernelRow, kernelColumn] = placeOf(place, columns);
-    const row = outputRow * stride + kernelRow * dilation - padding;
-    const column = outputColumn * stride + kernelColumn * dilation - padding;
-    const isPadding = row < 0 || row >= height || column < 0 || column >= width;
-    const border = state.kind === "max" ? -Infinity : 0;
-    return {
-      row, column, isPadding,
-      value: isPadding ? border : state.values[row][column],
-      weight: state.kind === "conv" ? state.weights[kernelRow][kernelColumn] : 1,
-      isWinner: !isPadding && winner === row * width + column,
-      place: (row + padding) * (width + 2 * padding) + column + padding,
-    };
-  });
-}
-
-/** The sum of a window's products, what it is divided by, and the output that results. */
-function resultAt(step) {
-  const entries = windowAt(step);
-  if (state.kind === "max") return { output: Math.max(...entries.map(({ value }) => value)) };
-  const sum = entries.reduce((total, { value, weight }) => total + value * weight, 0);
-  const divisor = state.kind === "conv" ? state.divisor : entries.length;
-  return { sum, divisor, output: sum / divisor };
-}
-
-/** An error if the sums written out on the page differ from the server's output. */
-function disagreement() {
-  const outputs = state.output.flat();
-  const place = outputs.findIndex((value, step) => {
-    const size = windowAt(step).reduce((total, { value: entry, weight }) =>
-      total + Math.abs(Number.isFinite(entry) ? entry * weight : 0), 0);
-    const own = resultAt(step).output;
-    return own !== value && !(Math.abs(own - value) <= 1e-9 * (1 + size));
-  });
-  if (place < 0) return null;
-  const [row, column] = placeOf(place, state.output[0].length);
-  return new Error(`Output row ${row}, column ${column} is ${numberText(outputs[place], 6)} ` +
-    `according to ${OPS[state.kind]}, but this page computes ` +
-    `${numberText(resultAt(place).output, 6)}.`);
 }
 
 /** Build the grid of the output, with no cell filled. */
@@ -360,7 +332,7 @@ function fillOutput() {
   if (!cells.output.length) return;
   const outputs = state.output.flat();
   const isDense = find("slide-output").classList.contains("dense");
-  const isInk = outputs.every((value) => value >= 0);
+  const hasInk = isInk(outputs);
   const most = largest(state.output);
   const [first, last] = [Math.min(painted, state.step), Math.max(painted, state.step)];
   for (let step = Math.max(0, first); step <= last; step += 1) {
@@ -370,7 +342,7 @@ function fillOutput() {
     cell.title = isFilled ? numberText(outputs[step], 6) : "";
     cell.classList.toggle("unfilled", !isFilled);
     cell.classList.toggle("current", step === state.step);
-    shade(cell, isFilled ? outputs[step] : 0, most, isInk);
+    shade(cell, isFilled ? outputs[step] : 0, most, hasInk);
   }
   painted = state.step;
 }
@@ -389,58 +361,22 @@ function showWindow() {
     find("slide-status").textContent = "";
     return;
   }
-  const entries = windowAt(state.step);
+  const entries = windowAt(slide(), state.step);
   const most = largest(state.values);
-  const isInk = state.values.flat().every((value) => value >= 0);
+  const hasInk = isInk(state.values);
   entries.forEach(({ place, value, isPadding, isWinner }, index) => {
     cells.input[place].classList.add("inside");
     cells.input[place].classList.toggle("winner", isWinner);
     cells.window[index].textContent = numberText(value, 3);
     cells.window[index].className = `cell${isPadding ? " pad" : ""}${isWinner ? " winner" : ""}`;
-    shade(cells.window[index], value, most, isInk);
+    shade(cells.window[index], value, most, hasInk);
   });
-  box.replaceChildren(...sumLines(entries));
+  box.replaceChildren(...sumLines(slide(), state.step));
   const columns = state.output[0].length;
   const [row, column] = placeOf(state.step, columns);
   const output = numberText(state.output[row][column], 6);
   find("slide-status").textContent = `Step ${state.step + 1} of ${cells.output.length}: ` +
     `output row ${row}, column ${column} is ${output}.`;
-}
-
-/** The sum or maximum of a window, a line per row of the window and one for the result. */
-function sumLines(entries) {
-  const columns = windowShape()[1];
-  const isMax = state.kind === "max";
-  const inBrackets = (value) => (value < 0 ? `(${numberText(value)})` : numberText(value));
-  const text = ({ value, weight }) => {
-    if (isMax) return numberText(value);
-    return state.kind === "conv" ? `${inBrackets(value)}·${inBrackets(weight)}` : inBrackets(value);
-  };
-  const [first, later, between] = isMax ? ["max(", "    ", ", "] : ["  ", "+ ", " + "];
-  const lines = [];
-  for (let start = 0; start < entries.length; start += columns) {
-    const line = element("div", {}, start ? later : first);
-    entries.slice(start, start + columns).forEach((entry, place) => {
-      const names = ["term", entry.isPadding ? "pad" : "", entry.isWinner ? "winner" : ""];
-      if (place) line.append(between);
-      line.append(element("span", { className: names.join(" ").trim() }, text(entry)));
-    });
-    if (isMax) line.append(start + columns < entries.length ? "," : ")");
-    lines.push(line);
-  }
-  const { sum, divisor, output } = resultAt(state.step);
-  const result = element("strong", {}, numberText(output, 6));
-  if (isMax) {
-    const winner = entries.find(({ isWinner }) => isWinner);
-    const where = winner ? ` at input row ${winner.row}, column ${winner.column}` : "";
-    lines.push(element("div", {}, "= ", result, where));
-  } else if (divisor === 1) {
-    lines.push(element("div", {}, "= ", result));
-  } else {
-    lines.push(element("div", {}, `= ${numberText(sum, 6)}`));
-    lines.push(element("div", {}, `  ${inBrackets(sum)} / ${numberText(divisor)} = `, result));
-  }
-  return lines;
 }
 
 /** Play or pause the steps; start over if the last one is shown. */
@@ -478,15 +414,10 @@ function stop() {
   find("slide-status").removeAttribute("aria-live");
 }
 
-/** Return the whole number in a control; if it is invalid, mark the control and return null. */
-function readNumber(control) {
+/** Return the whole number in a control, or null if it is invalid. */
+function read(control) {
   edited = control;
-  if (control.value !== "" && control.checkValidity()) return Number(control.value);
-  control.setAttribute("aria-invalid", "true");
-  showError(find("slide-error"),
-    new Error(`${control.labels[0].textContent}: enter a whole number from ${control.min} to ` +
-      `${control.max}.`));
-  return null;
+  return readNumber(control, find("slide-error"));
 }
 
 /** Crop the kernel to a size, or extend it by zeros. */
@@ -509,7 +440,7 @@ function setKind() {
   }
   showKernel();
   showInput();
-  compute(0);
+  restart();
 }
 
 /** Connect the controls. */
@@ -519,29 +450,29 @@ function connect() {
   };
   choose("kind", setKind);
   choose("picture", setPicture);
-  choose("kernel", () => { setKernel(); compute(0); });
+  choose("kernel", () => { setKernel(); restart(); });
   for (const name of ["padding", "stride", "dilation"]) {
     find(`slide-${name}`).oninput = ({ target }) => {
-      const value = readNumber(target);
+      const value = read(target);
       if (value === null) return;
       stop();
       options()[name] = value;
       showInput();
-      compute(0);
+      restart();
     };
   }
   for (const name of ["rows", "columns"]) {
     find(`slide-${name}`).oninput = ({ target }) => {
-      const value = readNumber(target);
+      const value = read(target);
       if (value === null) return;
       stop();
       resize(name, value);
       showKernel();
-      compute(0);
+      restart();
     };
   }
   find("slide-divisor").oninput = ({ target }) => {
-    const value = readNumber(target);
+    const value = read(target);
     if (value === null) return;
     state.divisor = value;
     find("slide-kernel").value = CUSTOM;

@@ -1,12 +1,11 @@
 /** The tab "Draw": a sheet, the prediction, a look inside the network, and corrections. */
 
 import {
-  api, bytesOf, countText, debounce, drawPixels, element, find, heatPalette, inkPalette,
-  numberText, onSchemeChange, percentText, showError, signedPalette,
+  RETRY, api, bytesOf, countText, debounce, drawPixels, element, find, heatPalette, inkPalette,
+  latest, numberText, onSchemeChange, percentText, showError, signedPalette,
 } from "./common.js";
 import { Sheet } from "./sheet.js";
 
-const RETRY = 2000; // milliseconds until a request without an answer is sent again
 const PATIENCE = 10000; // milliseconds until an answer counts as missing
 const REFUSED = [413, 415, 422]; // statuses of files that are too large or no pictures
 const SLOW = { message: "The playground is slow. Waiting for a response…" };
@@ -102,22 +101,6 @@ function showLeftOut(reasons) {
 }
 
 /* ---------- Prediction ---------- */
-
-/** Return a function that runs `action` at most once at a time, and again if called meanwhile. */
-function latest(action) {
-  let isRunning = false;
-  let isWanted = false;
-  return async () => {
-    isWanted = true;
-    if (isRunning) return;
-    isRunning = true;
-    while (isWanted) {
-      isWanted = false;
-      await action();
-    }
-    isRunning = false;
-  };
-}
 
 function useBrush() {
   sheet.width = Number(part("width").value) / 100;

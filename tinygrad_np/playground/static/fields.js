@@ -1,33 +1,41 @@
 /** Receptive fields: the pixels and cells that one cell of a network's layer depends on. */
 
-import { api, countText, debounce, drawPixels, element, find, onSchemeChange, palette, showError }
-  from "./common.js";
-import { fillGrid, largest, moveByArrows, placeOf, shade } from "./cells.js";
+import {
+  RETRY, api, countText, debounce, drawPixels, element, find, latest, onSchemeChange, palette,
+  showError,
+} from "./common.js";
+import { fillGrid, isInk, largest, moveByArrows, placeOf, readNumber, shade } from "./cells.js";
 
 let models = [];
 let found = null;
-let request = 0;
+let picture; // returns a matrix of a size
 
-/** Fill the controls and show a first field; `picture(side)` returns a matrix of this size. */
-export async function startFields(picture) {
-  const showPicture = () => found && showInput(picture);
-  document.addEventListener("input-changed", showPicture);
+/** Fill the controls and show a first field; `choosePicture(side)` returns a matrix of this size. */
+export function startFields(choosePicture) {
+  picture = choosePicture;
+  document.addEventListener("input-changed", () => found && showInput());
   onSchemeChange(() => found && showCones());
-  const findSoon = debounce(() => findField(picture), 120);
-  find("field-model").onchange = () => { listLayers(); findField(picture); };
-  find("field-layer").onchange = () => { setLayer(); findField(picture); };
+  const findSoon = debounce(findField, 120);
+  find("field-model").onchange = () => { listLayers(); findField(); };
+  find("field-layer").onchange = () => { setLayer(); findField(); };
   find("field-row").oninput = findSoon;
   find("field-column").oninput = findSoon;
   find("field-maps").addEventListener("click", ({ target }) => {
     if (!target.matches("button.cell")) return;
     find("field-row").value = target.dataset.row;
     find("field-column").value = target.dataset.column;
-    findField(picture);
+    findField();
   });
+  load();
+}
+
+/** Load the models and show a field of one. */
+async function load() {
   try {
     models = (await api("/api/layers")).models;
   } catch (error) {
     showError(find("field-error"), error);
+    if (error.status === 0) setTimeout(load, RETRY);
     return;
   }
   find("field-model").replaceChildren(...models.map(({ name, error }) => {
@@ -37,7 +45,7 @@ export async function startFields(picture) {
   }));
   find("field-model").value = "MnistCNN";
   listLayers();
-  findField(picture);
+  findField();
 }
 
 const chosenModel = () => models.find(({ name }) => name === find("field-model").value);
@@ -62,10 +70,15 @@ function setLayer() {
 }
 
 /** Ask the server for the field of the chosen cell and show it. */
-async function findField(picture) {
-  const own = ++request;
-  const [row, column] = ["row", "column"].map((name) => Number(find(`field-${name}`).value));
-  find("field-maps").setAttribute("aria-busy", "true");
+const findField = latest(async (isOutdated) => {
+  const [row, column] = ["row", "column"].map((name) =>
+    readNumber(find(`field-${name}`), find("field-error")));
+  const isValid = row !== null && column !== null;
+  find("field-maps").setAttribute("aria-busy", String(isValid));
+  if (!isValid) {
+    find("field-status").textContent = "";
+    return;
+  }
   const wait = setTimeout(() => { find("field-status").textContent = "Running the model…"; }, 400);
   let problem = null;
   let answer = null;
@@ -74,9 +87,10 @@ async function findField(picture) {
       model: find("field-model").value, layer: find("field-layer").value, row, column } });
   } catch (error) {
     problem = error;
+    if (error.status === 0) findAgain();
   }
   clearTimeout(wait);
-  if (own !== request) return;
+  if (isOutdated()) return;
   find("field-maps").setAttribute("aria-busy", "false");
   showError(find("field-error"), problem);
   if (problem) {
@@ -87,9 +101,10 @@ async function findField(picture) {
   found = { ...answer, row, column };
   describe();
   showMaps();
-  showInput(picture);
+  showInput();
   if (hadFocus) find("field-maps").querySelector("button.current").focus();
-}
+});
+const findAgain = debounce(findField, RETRY);
 
 /** The first and last rows, or columns, that contain a 1. */
 function extent(cells) {
@@ -126,11 +141,11 @@ function showMaps() {
   const figures = found.layers.map(({ name, kind, height, width, cells }, place) => {
     const count = cells.join("").split("1").length - 1;
     const isLast = place === found.layers.length - 1;
-    let picture;
-    if (place === 0) picture = element("div", { className: "cells field-input dense" });
-    else if (isLast) picture = element("div", { className: "cells", role: "group",
+    let shownMap;
+    if (place === 0) shownMap = element("div", { className: "cells field-input dense" });
+    else if (isLast) shownMap = element("div", { className: "cells", role: "group",
       "aria-label": `Cells of ${name}` });
-    else picture = element("canvas", { className: "pixels", role: "img",
+    else shownMap = element("canvas", { className: "pixels", role: "img",
       "aria-label": `${name}: ${countText(count, "cell")}` });
     const lines = [kind, `${height} × ${width}`, countText(count, place ? "cell" : "pixel")];
     const caption = element("figcaption", {},
@@ -138,7 +153,7 @@ function showMaps() {
       ...lines.map((line) => element("div", {}, line)));
     const names = ["map", place === 0 ? "first" : "", isLast ? "last" : ""];
     const hint = isLast ? [element("p", {}, "Choose a cell:")] : [];
-    return element("figure", { className: names.join(" ").trim() }, ...hint, picture, caption);
+    return element("figure", { className: names.join(" ").trim() }, ...hint, shownMap, caption);
   });
   find("field-maps").replaceChildren(...figures);
   showCones();
@@ -169,18 +184,18 @@ function showCones() {
 }
 
 /** Draw a picture with the field marked. */
-function showInput(picture) {
+function showInput() {
   const { cells, height, width } = found.layers[0];
   const values = picture(height).flat();
   const most = largest([values]);
-  const isInk = values.every((value) => value >= 0);
+  const hasInk = isInk(values);
   const box = find("field-maps").querySelector(".field-input");
   const isInside = (row, column) => cells[row]?.[column] === "1";
   fillGrid(box, height, width, "div").forEach((pixel, place) => {
     const [row, column] = placeOf(place, width);
-    shade(pixel, values[place], most, isInk);
+    shade(pixel, values[place], most, hasInk);
     if (!isInside(row, column)) return;
-    pixel.classList.add("field");
+    pixel.classList.add("in-field");
     pixel.classList.toggle("above", !isInside(row - 1, column));
     pixel.classList.toggle("below", !isInside(row + 1, column));
     pixel.classList.toggle("before", !isInside(row, column - 1));
