@@ -163,17 +163,21 @@ def test_a_picture_is_dropped_or_pasted(playground, tmp_path, way):
 
 
 def test_a_file_that_is_no_picture_is_reported(playground, tmp_path):
-    (tmp_path / "text.png").write_text("no picture")
     page = playground.open()
-    page.get_by_label("Or upload a picture").set_input_files(tmp_path / "text.png")
-    wait_for(page, "#draw-file-error", "This file cannot be read: expected a PNG, JPEG,")
+    for name, words in (
+        ("text.png", "This file: expected a PNG, JPEG,"),
+        ("text.txt", "This file: expected a picture, such as a PNG or JPEG file"),
+    ):
+        (tmp_path / name).write_text("no picture")
+        page.get_by_label("Or upload a picture").set_input_files(tmp_path / name)
+        wait_for(page, "#draw-file-error", words)
     assert page.locator("#draw-invitation").is_visible()  # the file is off the sheet again
     assert page.locator("#draw-undo").is_disabled()
     assert page.locator("#draw-error").is_hidden()
     draw(page)
     wait_for(page, "#draw-answer", "7")
     assert page.locator("#draw-file-error").is_hidden()
-    playground.problems[:] = [p for p in playground.problems if "status of 422" not in p]
+    playground.problems[:] = [p for p in playground.problems if "status of 4" not in p]
 
 
 def test_what_is_sent_depends_on_the_strokes_alone(playground):
