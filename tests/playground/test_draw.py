@@ -78,7 +78,8 @@ def test_models_are_described(client, runs):
         "data": "digits",
         "side": 28,
         "classes": list("0123456789"),
-        "note": "",
+        "note": "trained on 1438 small digits; reads 89% of MNIST's test digits; train MnistCNN on "
+        "MNIST for 99%",
         "finished": True,
         "corrections": True,
     }

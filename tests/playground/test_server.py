@@ -376,8 +376,10 @@ def test_addresses_that_cannot_be_used_are_errors(host, port, words):
 @each(
     "flags,words",
     [
-        (["--port", "-1"], "--port: expected an integer from 0"),
-        (["--port", "x"], "--port: expected an integer from 0"),
+        (["--port", "-1"], "--port: expected an integer from 0 to 65535, got '-1'."),
+        (["--port", "65536"], "--port: expected an integer from 0 to 65535, got '65536'."),
+        (["--port", "x"], "--port: expected an integer from 0 to 65535, got 'x'."),
+        (["--data-dir", "missing"], "--data-dir: expected a directory, got 'missing'."),
         (["--model", "Nothing"], "--model: expected one of"),
         (["--model", "missing.py:Net"], "expected an existing Python file"),
         (["--runs", ""], "--runs: expected a path"),

@@ -82,7 +82,6 @@ function choose(name) {
   model = models.find((one) => one.name === name);
   part("model").value = name;
   part("note").textContent = model.note ? `About this model: ${model.note}.` : "";
-  part("about").hidden = !model.note && part("left-out").hidden;
   showBars();
   part("digits").replaceChildren(...model.classes.map((one, place) =>
     element("button", {
