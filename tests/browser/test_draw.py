@@ -331,7 +331,7 @@ def test_a_server_that_is_down_is_reported_until_it_answers(playground):
     wait_for(page, "#draw-model", "Bundled")
     playground.stop()
     draw(page)
-    wait_for(page, "#draw-error", "The playground does not answer.")
+    wait_for(page, "#draw-error", "The playground is not responding.")
     assert page.locator("#draw-answer").text_content() == "?"
     playground.start()
     wait_for(page, "#draw-answer", "7")
@@ -365,7 +365,7 @@ def test_errors_and_warnings_move_nothing(playground, width):
     assert page.evaluate(tops) == before
     playground.stop()
     draw(page)
-    wait_for(page, "#draw-error", "The playground does not answer.")
+    wait_for(page, "#draw-error", "The playground is not responding.")
     wait_for(page, "#draw-confidence", "No answer.")
     assert page.evaluate(tops) == before
     page.locator("#draw-clear").click()
