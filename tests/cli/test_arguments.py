@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import each
-from tinygrad_np.cli.arguments import Parser, json_object, number, path, port, positive
+from tinygrad_np.cli.arguments import Parser, json_object, natural, number, path, port, positive
 from tinygrad_np.errors import ArgumentError
 
 
@@ -16,7 +16,8 @@ from tinygrad_np.errors import ArgumentError
         (port, "0", 0),
         (port, "65535", 65535),
         (positive, "1", 1),
-        (positive, str(2**63 - 1), 2**63 - 1),
+        (natural, "0", 0),
+        (natural, str(2**63 - 1), 2**63 - 1),
         (number, "1e-3", 0.001),
         (path, "a/b", Path("a/b")),
         (json_object, '{"a": [1]}', {"a": [1]}),
@@ -31,8 +32,9 @@ def test_arguments_are_parsed(kind, text, value):
     [
         (port, "-1", "expected an integer from 0 to 65535, got '-1'."),
         (port, "65536", "expected an integer from 0 to 65535, got '65536'."),
-        (positive, "1" + "0" * 5000, "got '1" + "0" * 38 + "... (5003 characters)."),
-        (positive, str(2**63), "got '9223372036854775808'."),
+        (natural, "-1", "expected an integer from 0 to 2**63 - 1, got '-1'."),
+        (natural, "1" + "0" * 5000, "got '1" + "0" * 38 + "... (5003 characters)."),
+        (natural, str(2**63), "got '9223372036854775808'."),
         (positive, "0", "expected an integer from 1 to 2**63 - 1, got '0'."),
         (number, "x", "expected a number such as 0.01, got 'x'."),
         (path, "", "expected a path, got ''."),

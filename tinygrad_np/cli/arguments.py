@@ -36,6 +36,11 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"expected one of {names}, got {quote(value)}.")
 
 
+def natural(text: str) -> int:
+    """Parse an integer >= 0."""
+    return _integer(text, 0)
+
+
 def positive(text: str) -> int:
     """Parse an integer >= 1."""
     return _integer(text, 1)
