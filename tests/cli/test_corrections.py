@@ -117,8 +117,11 @@ def test_corrections_of_8x8_digits_are_framed_as_in_predict():
 @each(
     ("state", "message"),
     [
-        ({"images": images_of(2)}, "expected the arrays images and labels, got none named labels."),
-        ({}, "expected the arrays images and labels, got none named images or labels."),
+        (
+            {"images": images_of(2)},
+            "expected the arrays `images` and `labels`, got none named `labels`.",
+        ),
+        ({}, "expected the arrays `images` and `labels`, got none named `images` or `labels`."),
         (
             {"images": images_of(2)[:, 0], "labels": np.zeros(2, int)},
             "expected `images` of shape (N, 1, 28, 28) and dtype uint8, with N >= 1, got "

@@ -219,5 +219,5 @@ def test_invalid_specs_are_errors(user, spec, message, capsys):
 
 def test_errors_name_the_line_in_the_users_file(user):
     line = FILE.splitlines().index("        self.linear = nn.Linear(3, 0)") + 1
-    with pytest.raises(ArgumentError, match=rf"net\.py:{line}\)\. Try --model-options\."):
+    with pytest.raises(ArgumentError, match=rf"net\.py:{line}\)\. Give its parameters default "):
         make_model("net.py:Wrong", {})

@@ -58,19 +58,19 @@ def test_long_winding_line_is_one_shape():
 def test_paper_is_a_quadratic_function_despite_ink_and_frames():
     y, x = np.meshgrid(np.linspace(-1, 1, 90), np.linspace(-1, 1, 70), indexing="ij")
     paper = 180 + 30 * x - 20 * y - 10 * x * x + 5 * x * y - 8 * y * y
-    grey = paper.copy()
-    grey[20:60, 20:50] = 30
-    grey[:, :2] = 20
-    grey[70:, 60:] = 20
-    np.testing.assert_allclose(paper_of(grey.astype(np.float32)), paper, atol=2)
+    gray = paper.copy()
+    gray[20:60, 20:50] = 30
+    gray[:, :2] = 20
+    gray[70:, 60:] = 20
+    np.testing.assert_allclose(paper_of(gray.astype(np.float32)), paper, atol=2)
 
 
 def bars(*boxes):
     """Return gray values of 200 with dark boxes (top, bottom, left, right)."""
-    grey = np.full((100, 100), 200, np.float32)
+    gray = np.full((100, 100), 200, np.float32)
     for top, bottom, left, right in boxes:
-        grey[top:bottom, left:right] = 20
-    return grey
+        gray[top:bottom, left:right] = 20
+    return gray
 
 
 MAIN = (20, 80, 30, 40)

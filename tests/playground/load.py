@@ -76,7 +76,7 @@ def measure(url, clients, seconds):
     """
     pictures = make_pictures()
     model = Library(Path("no-runs")).load(BUNDLED)
-    expected = [predict_picture(model, picture) for picture in pictures]
+    expected = [predict_picture(model, picture, "The drawing") for picture in pictures]
     latencies, problems = [], []
     end = time.monotonic() + seconds
 

@@ -56,9 +56,13 @@ def test_pictures_need_the_content_type_of_a_picture(client):
     assert client.post("/size", data=b"123", content_type="image/png").json == {"size": 3}
     answer = client.post("/size", data=b"123", content_type="text/html")
     assert answer.status_code == 415
-    assert "expected a picture" in answer.json["error"]
+    assert answer.json["error"] == (
+        "size: expected a picture, such as a PNG or JPEG file, got the content type text/html."
+    )
+    assert client.post("/size", data=b"123").json["error"].endswith("the content type unknown.")
     huge = client.post("/size", data=b"0" * (MAX_PICTURE + 1), content_type="image/png")
     assert huge.status_code == 413
+    assert huge.json["error"] == "size: expected at most 20 MiB, got more."
 
 
 def test_unexpected_errors_reveal_nothing(client, capsys):

@@ -46,12 +46,17 @@ def positive(text: str) -> int:
     return _integer(text, 1)
 
 
-def _integer(text: str, least: int) -> int:
+def port(text: str) -> int:
+    """Parse a port number, or 0."""
+    return _integer(text, 0, 2**16, "65535")
+
+
+def _integer(text: str, least: int, end: int = 2**63, last: str = "2**63 - 1") -> int:
     with contextlib.suppress(ValueError):
-        if least <= (value := int(text)) < 2**63:
+        if least <= (value := int(text)) < end:
             return value
     raise argparse.ArgumentTypeError(
-        f"expected an integer from {least} to 2**63 - 1, got {quote(text)}."
+        f"expected an integer from {least} to {last}, got {quote(text)}."
     )
 
 

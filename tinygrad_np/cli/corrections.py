@@ -32,8 +32,8 @@ def read_corrections(path: str | Path, classes: int) -> dict[str, Array]:
     state = train.load(path)
     if missing := {"images", "labels"} - set(state):
         raise DataError(
-            f"{path}: expected the arrays images and labels, got none named "
-            f"{' or '.join(sorted(missing))}."
+            f"{path}: expected the arrays `images` and `labels`, got none named "
+            f"{' or '.join(f'`{name}`' for name in sorted(missing))}."
         )
     images, labels = state["images"], state["labels"]
     if images.dtype != np.uint8 or images.shape[1:] != (1, 28, 28) or not len(images):

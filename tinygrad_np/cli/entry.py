@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.cli import commands
-from tinygrad_np.cli.arguments import Parser, json_object, natural, path
+from tinygrad_np.cli.arguments import Parser, json_object, path, port
 from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
 from tinygrad_np.cli.folders import run_folder
 from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models, model_class
 from tinygrad_np.cli.training import config_to_resume, run_training
 from tinygrad_np.console import run_program
 from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.files import is_folder
 from tinygrad_np.runtime.info import show_config
 from tinygrad_np.viz.dot import COLORS
 from tinygrad_np.viz.folding import LEVELS
@@ -145,7 +146,7 @@ def _playground_flags(parser: argparse.ArgumentParser) -> None:
     text = "address to listen on (default: %(default)s, which only this machine can reach)"
     add("--host", default="127.0.0.1", metavar="HOST", help=text)
     text = "port to listen on; 0 picks a free one (default: %(default)s)"
-    add("--port", type=natural, default=8000, metavar="PORT", help=text)
+    add("--port", type=port, default=8000, metavar="PORT", help=text)
     text = "directory that contains the runs (default: %(default)s)"
     add("--runs", type=path, default=Path("runs"), metavar="DIR", help=text)
     text = "directory that contains mnist/ or fashion-mnist/"
@@ -229,6 +230,8 @@ def _playground(args: _Arguments) -> int:
     from tinygrad_np.playground.server import serve
     from tinygrad_np.playground.settings import Settings
 
+    if args.data_dir is not None and not is_folder(Path(args.data_dir)):
+        raise ArgumentError(f"--data-dir: expected a directory, got {args.data_dir!r}.")
     for spec in args.models:
         model_class(spec)
     models = tuple(map(absolute_spec, args.models))

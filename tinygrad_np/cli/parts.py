@@ -149,7 +149,7 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
         arguments = ", ".join(f"{name}=..." for name in given) or "no arguments"
         raise ArgumentError(
             f"{spec}: constructing the class with {arguments} failed with {describe_error(error)}. "
-            "Try --model-options."
+            "Give its parameters default values; train and summary also take --model-options."
         ) from error
 
 

@@ -1,5 +1,6 @@
-"""Loading of runs: the directories that the train command writes."""
+"""Finding and loading of runs: the directories that the train command writes."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from tinygrad_np import nn
@@ -7,6 +8,18 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import absolute_spec
 from tinygrad_np.cli.parts import make_model
 from tinygrad_np.cli.training import find_weights, load_weights
+from tinygrad_np.files import exists
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Return the run directories in a directory, the newest first; [] if it cannot be read.
+
+    They contain a config.json, which may be damaged.
+    """
+    with suppress(OSError):
+        found = [path for path in runs.iterdir() if exists(path / "config.json")]
+        return sorted(found, key=lambda path: -(path / "config.json").stat().st_mtime_ns)
+    return []
 
 
 def load_run(run: Path, model_spec: str | None = None) -> tuple[RunConfig, nn.Module]:

@@ -94,9 +94,10 @@ def run_training(
         out: run directory.
         resume: continue the run in `out`.
         figures: draw figures of the results.
-        watch: returns a callback that watches or steers the run, given the run's datasets. It must
-            not have a state, so that the run can be resumed without it. A KeyboardInterrupt raised
-            in its `on_batch_end` has the effect of Ctrl-C, in any thread.
+        watch: returns a callback that watches or steers the run, given the run's datasets. It
+            replaces the lines of `train.Progress`. It must not have a state, so that the run can be
+            resumed without it. A KeyboardInterrupt raised in its `on_batch_end` has the effect of
+            Ctrl-C, in any thread.
 
     Returns:
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
@@ -241,7 +242,7 @@ def _trainer(
     monitor = config.monitor if sets.validation or "train" in config.monitor else "train_loss"
     callbacks += [
         train.Checkpoint(out, monitor, config.checkpoint_every, overwrite=True),
-        train.Progress(),
+        *([] if extra else [train.Progress()]),
         train.StepLog(out / "steps.csv"),
         _Begin(config, sets, out),
     ]

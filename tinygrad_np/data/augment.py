@@ -226,8 +226,8 @@ def _matrices(
     cosines, sines = np.cos(angles) / factors, np.sin(angles) / factors
     signs = np.where(flips, -1.0, 1.0)
     inverse = np.array([[cosines, -sines], [signs * sines, signs * cosines]]).transpose(2, 0, 1)
-    centre = (np.array(size) - 1) / 2
-    offset = centre - (inverse @ (centre + shifts)[:, :, None])[:, :, 0]
+    center = (np.array(size) - 1) / 2
+    offset = center - (inverse @ (center + shifts)[:, :, None])[:, :, 0]
     return np.concatenate([inverse, offset[:, :, None]], axis=2).astype(np.float32)
 
 

@@ -98,14 +98,14 @@ def read_digit(
     ((1, 8, 8), 1)
     """
     name = name or ("picture" if isinstance(picture, bytes) else str(picture))
-    grey = _read(picture, name, max_pixels)
-    low, high = grey.min(), grey.max()
+    gray = _read(picture, name, max_pixels)
+    low, high = gray.min(), gray.max()
     if high - low < _CONTRAST * 255:
         raise NoDigitError(
             f"{name}: expected dark ink on light paper, or light ink on dark paper, got gray "
             f"values from {low:.0f} to {high:.0f} only."
         )
-    ink, shapes = find_digit(grey)
+    ink, shapes = find_digit(gray)
     if not shapes:
         raise NoDigitError(
             f"{name}: expected a digit, got a picture in which nothing larger than a speck stands "
@@ -178,7 +178,7 @@ def _read(source: str | Path | bytes, name: str, max_pixels: int) -> Array:
                         f"{width}x{height}."
                     )
                 picture.draft("L", (2 * _LARGE, 2 * _LARGE))  # decodes large JPEGs smaller
-                return _reduced_grey(picture)
+                return _reduced_gray(picture)
         except DataError:
             raise
         except UnidentifiedImageError as error:
@@ -192,7 +192,7 @@ def _read(source: str | Path | bytes, name: str, max_pixels: int) -> Array:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _reduced_grey(picture: Image.Image) -> Array:
+def _reduced_gray(picture: Image.Image) -> Array:
     ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode[0] in "IF":
         picture = Image.fromarray(_eight_bits(np.asarray(picture)))

@@ -44,18 +44,7 @@ def spirals(count: int = 1000, noise: float = 0.1, seed: int = 0) -> tuple[Datas
     The points are r (cos a, sin a) with a = 7/2 pi r / 3 on the first spiral and half a turn
     further on the second, for radii r drawn uniformly from 0 to 3.
 
-    Args:
-        count: number of points, half of them in each class.
-        noise: standard deviation of the Gaussian noise that is added to both coordinates.
-        seed: seed of the points and of the split.
-
-    Returns:
-        The training set with 4/5 of the points and the test set, stratified by class. A point is an
-        image of shape (2, 1, 1): its channels are x and y, in float32.
-
-    Raises:
-        ArgumentError: if `count` is not an integer >= 10, `noise` is not a finite number >= 0, or
-            `seed` is not an integer >= 0.
+    Arguments, returned sets and errors are those of `moons`.
 
     >>> from tinygrad_np import data
     >>> train_set, _ = data.spirals(noise=0.0)

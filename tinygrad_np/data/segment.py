@@ -41,24 +41,24 @@ class Shapes:
     boxes: Array
 
 
-def find_digit(grey: Array) -> tuple[Array, int]:
+def find_digit(gray: Array) -> tuple[Array, int]:
     """Return the ink of the digit in a picture, and the number of shapes that could be digits.
 
     Args:
-        grey: gray values from 0 to 255 of shape (H, W).
+        gray: gray values from 0 to 255 of shape (H, W).
 
     Returns:
         The ink of the largest shape and of the strokes that belong to it, as the difference from
         the paper, 0 elsewhere, of shape (H, W); and the number of shapes that could be digits, 0 if
         nothing larger than a speck stands out from the paper.
     """
-    difference = paper_of(grey) - grey
-    smooth = _smooth(difference, max(grey.shape) // 100)
+    difference = paper_of(gray) - gray
+    smooth = _smooth(difference, max(gray.shape) // 100)
     if smooth.max() < -smooth.min():
         difference, smooth = -difference, -smooth  # light ink on dark paper
     shapes = _find_inside(smooth, _NOISE * _deviation(_ring(smooth)))
-    if shapes is None or _lengths(shapes.boxes)[0] < _SPECK * max(grey.shape):
-        return np.zeros_like(grey), 0
+    if shapes is None or _lengths(shapes.boxes)[0] < _SPECK * max(gray.shape):
+        return np.zeros_like(gray), 0
     chosen, others = _strokes(shapes.boxes)
     ink = np.where(np.isin(shapes.number, chosen), np.maximum(difference, 0), 0)
     # The shapes come from the smoothed picture: remove what smoothing added to them.
@@ -71,17 +71,17 @@ def _deviation(noise: Array) -> float:
     return 1.4826 * float(np.median(np.abs(noise)))
 
 
-def paper_of(grey: Array) -> Array:
+def paper_of(gray: Array) -> Array:
     """Return the gray values of the paper, including under the ink, of shape (H, W).
 
     A quadratic function of the position, for light that is brighter on one side or in the middle,
     is fitted to a ring along the edges. The fit minimizes the sum of absolute differences, so ink
     and frames that cover less than half of the ring have little influence.
     """
-    height, width = grey.shape
+    height, width = gray.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    known, values = _ring(terms), _ring(grey).astype(np.float64)
+    known, values = _ring(terms), _ring(gray).astype(np.float64)
     # Values very far from the median are ink or a frame rather than uneven light.
     difference = values - np.median(values)
     is_paper = np.abs(difference) <= 3 * _deviation(difference) + 100

@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, render_template
 
+from tinygrad_np.cli.training import CORRECTIONS
 from tinygrad_np.playground import backprop, convolution, draw, training
 from tinygrad_np.playground.corrections import Corrections
 from tinygrad_np.playground.http import MAX_PICTURE, answer_error
@@ -24,9 +25,7 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> Flask:
     app.register_error_handler(Exception, answer_error)
     app.add_url_rule("/", view_func=_page)
     app.add_url_rule("/theme.css", view_func=_theme)
-    draw.add_routes(
-        app, Library(settings.runs), Corrections(settings.runs / "corrections.safetensors")
-    )
+    draw.add_routes(app, Library(settings.runs), Corrections(settings.runs / CORRECTIONS))
     training.add_routes(app, training.Training(settings))
     backprop.add_routes(app)
     convolution.add_routes(app, settings)

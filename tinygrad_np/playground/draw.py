@@ -23,7 +23,6 @@ from tinygrad_np.viz.attribution import saliency_map
 from tinygrad_np.viz.inside import layer_outputs
 from tinygrad_np.viz.tracing import trace
 
-_CONFIDENT = 0.8
 _MAX_PIXELS = 30_000_000
 _MAX_MAPS = 16
 # Longest side of a map, and longest row of a vector.
@@ -41,9 +40,10 @@ def add_routes(app: Flask, library: Library, corrections: Corrections) -> None:
     @app.post("/api/predict")
     def predict() -> dict[str, Any]:
         loaded = library.load(request.args.get("model", ""))
-        content = picture_body("predict")
+        who = "This file" if "upload" in request.args else "The drawing"
+        content = picture_body(who)
         try:
-            return predict_picture(loaded, content)
+            return predict_picture(loaded, content, who)
         except DataError as error:
             abort(422, str(error))
 
@@ -96,12 +96,13 @@ def _describe(choice: Choice) -> dict[str, Any]:
     }
 
 
-def predict_picture(loaded: Loaded, content: bytes) -> dict[str, Any]:
+def predict_picture(loaded: Loaded, content: bytes, who: str) -> dict[str, Any]:
     """Return the image that the model gets for a picture, and its prediction.
 
     Args:
         loaded: the model.
         content: the content of a picture file.
+        who: what messages call the picture.
 
     Raises:
         DataError: if the picture cannot be read. An empty page is not an error.
@@ -109,7 +110,7 @@ def predict_picture(loaded: Loaded, content: bytes) -> dict[str, Any]:
     """
     side = loaded.choice.side
     try:
-        image, shapes = read_digit(content, "the drawing", side, _MAX_PIXELS)
+        image, shapes = read_digit(content, who, side, _MAX_PIXELS)
     except NoDigitError as error:
         image = np.zeros((1, side, side), np.uint8)
         return _answer(image, [], [str(error)], is_empty=True)
@@ -120,19 +121,9 @@ def predict_picture(loaded: Loaded, content: bytes) -> dict[str, Any]:
             f"{loaded.choice.title}: expected finite logits, got nan or inf. Choose another model."
         )
     probabilities = logits.softmax().data[0].tolist()
-    if loaded.choice.config.data == "fashion-mnist":
-        warnings = _doubt_clothes(max(probabilities), shapes)
-    else:
-        warnings = find_doubts(image, logits.data[0], shapes)
+    noun = "piece of clothing" if loaded.choice.config.data == "fashion-mnist" else "digit"
+    warnings = find_doubts(image, logits.data[0], shapes, noun)
     return _answer(image, probabilities, warnings, is_empty=False)
-
-
-def _doubt_clothes(confidence: float, shapes: int) -> list[str]:
-    """Return the doubts of `find_doubts` that apply to a model of clothes."""
-    doubts = [f"found {shapes} shapes. Only the largest was read."] if shapes > 1 else []
-    if confidence < _CONFIDENT:
-        doubts.append(f"low confidence ({confidence:.1%}). The shape is hard to recognize.")
-    return doubts
 
 
 def _answer(

@@ -11,6 +11,7 @@ from tinygrad_np import random
 from tinygrad_np.cli.config import DATA, LEARNING_RATES, POINTS, RunConfig
 from tinygrad_np.cli.models import absolute_spec, built_in_models
 from tinygrad_np.cli.parts import check_images, make_model
+from tinygrad_np.cli.runs import run_folders
 from tinygrad_np.cli.training import CORRECTIONS, SNAPSHOT, WEIGHTS
 from tinygrad_np.data import sources
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
@@ -317,13 +318,8 @@ def _kind(data: str) -> str:
 
 def find_runs(folder: Path) -> dict[str, RunConfig]:
     """Return the configurations of the runs in a directory, the newest run first."""
-    try:
-        paths = [path for path in folder.iterdir() if exists(path / "config.json")]
-        paths.sort(key=lambda path: (path / "config.json").stat().st_mtime, reverse=True)
-    except OSError:
-        return {}
     found = {}
-    for path in paths[:_MOST_RUNS]:
+    for path in run_folders(folder)[:_MOST_RUNS]:
         try:
             found[path.name] = RunConfig.read(path / "config.json")
         except DataError:  # another program's file, or a damaged one

@@ -6,7 +6,7 @@ import traceback
 from typing import Any, NoReturn
 
 from flask import Response, abort, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from tinygrad_np.errors import TinygradNpError
 from tinygrad_np.schema import check
@@ -44,14 +44,24 @@ def json_body(who: str, schema: Any) -> Any:
 def picture_body(who: str) -> bytes:
     """Read the picture in the body of the current request.
 
+    Args:
+        who: what error messages call the picture.
+
     Raises:
         HTTPException: with status 415 if the content type is not an image's, and 413 for a body
             above `MAX_PICTURE`.
     """
     if not request.mimetype.startswith("image/"):
-        abort(415, f"{who}: expected a picture, such as image/png, got {_content_type()}.")
+        abort(
+            415,
+            f"{who}: expected a picture, such as a PNG or JPEG file, got the content type "
+            f"{request.mimetype or 'unknown'}.",
+        )
     request.max_content_length = MAX_PICTURE
-    return request.get_data()
+    try:
+        return request.get_data()
+    except RequestEntityTooLarge:
+        abort(413, f"{who}: expected at most {MAX_PICTURE // 2**20} MiB, got more.")
 
 
 def answer_error(error: Exception) -> tuple[Response, int]:

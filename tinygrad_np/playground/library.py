@@ -12,7 +12,7 @@ from tinygrad_np import nn, random, train
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.models import is_spec
 from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model
-from tinygrad_np.cli.runs import load_run
+from tinygrad_np.cli.runs import load_run, run_folders
 from tinygrad_np.cli.training import WEIGHTS
 from tinygrad_np.data.sources import CLOTHES, DIGITS
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
@@ -59,7 +59,13 @@ class Choice:
         return _CLASSES[self.config.data]
 
 
-_BUNDLED_CHOICE = Choice(BUNDLED, "Bundled model", BUNDLED_CONFIG, "")
+_BUNDLED_CHOICE = Choice(
+    BUNDLED,
+    "Bundled model",
+    BUNDLED_CONFIG,
+    "trained on 1438 small digits; reads 89% of MNIST's test digits; train MnistCNN on MNIST for "
+    "99%",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +112,7 @@ class Library:
             reason. Runs on points are in neither, and nor are directories without a config.json.
         """
         found, reasons = [], {}
-        for run in self._run_folders():
+        for run in run_folders(self._runs):
             try:
                 config = RunConfig.read(run / "config.json")
                 changed = _weights(run).stat().st_mtime_ns
@@ -147,18 +153,13 @@ class Library:
 
     def _find(self, name: str) -> Path:
         # Among the directories found, so no name can lead elsewhere.
-        folders = {f"run/{folder.name}": folder for folder in self._run_folders()}
+        folders = {f"run/{folder.name}": folder for folder in run_folders(self._runs)}
         if name not in folders:
             raise ArgumentError(
                 f"model: expected {BUNDLED!r} or the name of a run, such as 'run/mine', got "
                 f"{name[:80]!r}. Reload the list of models."
             )
         return folders[name]
-
-    def _run_folders(self) -> list[Path]:
-        with suppress(OSError):  # missing, or not a directory
-            return [path for path in self._runs.iterdir() if exists(path / "config.json")]
-        return []
 
 
 def _weights(run: Path) -> Path:

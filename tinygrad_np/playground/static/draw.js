@@ -81,7 +81,6 @@ function choose(name) {
   model = models.find((one) => one.name === name);
   part("model").value = name;
   part("note").textContent = model.note ? `About this model: ${model.note}.` : "";
-  part("about").hidden = !model.note && part("left-out").hidden;
   showBars();
   part("digits").replaceChildren(...model.classes.map((one, place) =>
     element("button", {
@@ -135,8 +134,8 @@ const predict = latest(async () => {
   const wait = setTimeout(() => report(SLOW), 1500);
   try {
     const body = await sheet.picture();
-    const path = `/api/predict?model=${encodeURIComponent(chosen.name)}`;
-    const answer = await api(path, { body, signal: AbortSignal.timeout(PATIENCE) });
+    const query = new URLSearchParams({ model: chosen.name, ...(file && { upload: "" }) });
+    const answer = await api(`/api/predict?${query}`, { body, signal: AbortSignal.timeout(PATIENCE) });
     // While drawing, also show answers for a slightly earlier state of the drawing.
     if (!sheet.isEmpty && chosen === model) show({ ...answer, model });
     showError(part("error"));
@@ -154,10 +153,9 @@ const predict = latest(async () => {
 });
 
 /** Take a file that cannot be read off the sheet again, and say why. */
-function refuse(file, { message }) {
+function refuse(file, error) {
   sheet.remove(file);
-  const reason = message.replace(/^[a-z ]*: /, "");
-  showError(part("file-error"), { message: `This file cannot be read: ${reason}` });
+  showError(part("file-error"), error);
 }
 
 /** Show an answer to /api/predict, or that there is none. */
