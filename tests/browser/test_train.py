@@ -16,6 +16,9 @@ pytestmark = pytest.mark.browser
 
 SECONDS = 30_000
 
+# The place of an element on the page, wherever the page is scrolled to.
+TOP = "element => Math.round(element.getBoundingClientRect().top + scrollY)"
+
 
 @pytest.fixture
 def tab(playground):
@@ -75,7 +78,7 @@ def test_digits_are_trained_paused_stopped_and_used(tab, playground):
     expect(page.locator("#train-digits figure")).to_have_count(12)
     read = page.locator("#train-digits figure .read").all_inner_texts()
     assert all(text[-1] in "✓✗" for text in read)
-    assert f"{sum('✓' in text for text in read)} of 12 right" in page.inner_text("#train-right")
+    assert f"{sum('✓' in text for text in read)} of 12 correct" in page.inner_text("#train-right")
     page.get_by_role("button", name="Continue").click()
     expect_status(page, "running")
     wait_for_step(page, step + 1)
@@ -96,7 +99,7 @@ def test_finished_run_shows_its_accuracy_and_trains_on(tab):
     page = tab("digits", {"epochs": 1, "train_samples": 300})
     page.select_option("#train-schedule", "constant")
     start(page, "finished")
-    expect(page.locator("#train-score")).to_contain_text("right on 359 test images")
+    expect(page.locator("#train-score")).to_contain_text("correct on 359 test images")
     page.get_by_role("button", name="Train 1 more epoch").click()
     expect(page.locator("#train-facts")).to_contain_text("2 of 2", timeout=SECONDS)
     expect_status(page, "finished")
@@ -327,20 +330,17 @@ def test_curves_do_not_move_during_a_run(tab, width):
     places, widths = [], []
     start(page)
     wait_for_curve(page, 2)
-    page.evaluate("scrollTo(0, 0)")
-    places.append(curves.bounding_box()["y"])
+    places.append(curves.evaluate(TOP))
     widths.append(pause.bounding_box()["width"])
     pause.click()
     expect_status(page, "paused")
     widths.append(pause.bounding_box()["width"])
     page.get_by_role("button", name="Stop").click()
     expect_status(page, "stopped")
-    page.evaluate("scrollTo(0, 0)")
-    places.append(curves.bounding_box()["y"])
+    places.append(curves.evaluate(TOP))
     page.fill("#train-epochs", "1")
     start(page, "finished")
-    page.evaluate("scrollTo(0, 0)")
-    places.append(curves.bounding_box()["y"])
+    places.append(curves.evaluate(TOP))
     assert len(set(places)) == len(set(widths)) == 1, (places, widths)
     tops = page.locator("#train-facts dt").evaluate_all("all => all.map(one => one.offsetTop)")
     assert len(set(tops)) == {1440: 1, 1024: 2}[width]

@@ -266,8 +266,8 @@ def test_large_layers_are_cut_and_averaged(library):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"model": "bundled", "image": ""}, "expected `image` to be base64 of 28x28 bytes"),
-        ({"model": "bundled", "image": "A" * 1000}, "got 1000 other characters"),
+        ({"model": "bundled", "image": ""}, "expected `image` to be 28x28 bytes in base64"),
+        ({"model": "bundled", "image": "A" * 1000}, "got 1000 characters that do not decode"),
         ({"model": "bundled", "image": "é" * 1046}, "expected `image`"),
         ({"model": "bundled", "image": 3}, "expected `body.image` to be a string"),
         ({"model": "run/x", "image": ""}, "or the name of a run"),

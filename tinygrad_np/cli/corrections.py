@@ -66,7 +66,7 @@ def count_copies(corrections: int, others: int) -> int:
 def add_corrections(dataset: Dataset, corrections: Mapping[str, Array], copies: int) -> Dataset:
     """Return a training set with copies of each correction at its end.
 
-    They get the scale of the other images. For 8x8 digits, they are framed as `frame_digit` does.
+    The pixels are scaled like those of the other images. For 8x8 digits, `frame_digit` frames them.
     """
     images = corrections["images"]
     if dataset.images.shape[2:] == (8, 8):

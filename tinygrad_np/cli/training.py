@@ -95,9 +95,9 @@ def run_training(
         resume: continue the run in `out`.
         figures: draw figures of the results.
         watch: returns a callback that watches or steers the run, given the run's datasets. It
-            replaces the lines of `train.Progress`. It must not have a state, so that the run can be
-            resumed without it. A KeyboardInterrupt raised in its `on_batch_end` has the effect of
-            Ctrl-C, in any thread.
+            replaces the lines of `train.Progress`. It must be stateless, so the run can be resumed
+            without it. A KeyboardInterrupt raised in its `on_batch_end` acts like Ctrl-C, in any
+            thread.
 
     Returns:
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became

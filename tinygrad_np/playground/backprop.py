@@ -172,7 +172,7 @@ def _explain(graph: Graph) -> Iterator[str]:
             continue
         is_finite = False
         if not numbers:
-            yield f"A part without variables gives {_text(value)}."
+            yield f"A constant subexpression gives {_text(value)}."
             continue
         if math.isnan(value):
             numbers_text = "this number" if len(numbers) == 1 else "these numbers"

@@ -12,7 +12,7 @@ from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError, NoDigitError
 from tinygrad_np.playground.corrections import MAX_CORRECTIONS, Corrections
-from tinygrad_np.playground.http import json_body, picture_body
+from tinygrad_np.playground.http import encode, json_body, picture_body
 from tinygrad_np.playground.library import Choice, Library, Loaded
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
@@ -130,7 +130,7 @@ def _answer(
     image: Array, probabilities: list[float], warnings: list[str], *, is_empty: bool
 ) -> dict[str, Any]:
     return {
-        "image": _text(image),
+        "image": encode(image),
         "side": image.shape[-1],
         "probabilities": probabilities,
         "warnings": [warning[:1].upper() + warning[1:] for warning in warnings],
@@ -154,7 +154,7 @@ def inspect_image(loaded: Loaded, image: Array) -> dict[str, Any]:
         if not isinstance(module, nn.Flatten | nn.Dropout) and out.ndim in (2, 4) and out.size
     ]
     saliency = _finite(saliency)
-    return {"layers": layers, "saliency": _text(_levels(saliency, 0, saliency.max()))}
+    return {"layers": layers, "saliency": encode(_levels(saliency, 0, saliency.max()))}
 
 
 def _maps(out: Array) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _maps(out: Array) -> dict[str, Any]:
         maps = _shrink(maps, axis, most)
     return {
         "shape": out.shape,
-        "maps": [_text(_levels(one, low, high)) for one in maps],
+        "maps": [encode(_levels(one, low, high)) for one in maps],
         "height": maps.shape[1],
         "width": maps.shape[2],
         "low": low,
@@ -200,10 +200,6 @@ def _levels(values: Array, low: float, high: float) -> Array:
     return levels
 
 
-def _text(levels: Array) -> str:
-    return base64.b64encode(levels.tobytes()).decode()
-
-
 def _image(who: str, text: str, side: int) -> Array:
     """Decode a uint8 image (1, side, side) from base64, in the usual or the URL-safe alphabet."""
     try:
@@ -212,7 +208,7 @@ def _image(who: str, text: str, side: int) -> Array:
         content = b""
     if len(content) != side * side:
         raise ArgumentError(
-            f"{who}: expected `image` to be base64 of {side}x{side} bytes, got {len(text)} "
-            "other characters."
+            f"{who}: expected `image` to be {side}x{side} bytes in base64, got {len(text)} "
+            "characters that do not decode to them."
         )
     return np.frombuffer(content, np.uint8).reshape(1, side, side)

@@ -1,5 +1,6 @@
 """Requests and errors of the web application: every answer to a script is JSON."""
 
+import base64
 import json
 import sys
 import traceback
@@ -9,6 +10,7 @@ from flask import Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from tinygrad_np.errors import TinygradNpError
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import check
 
 MAX_JSON = 64 * 1024
@@ -62,6 +64,11 @@ def picture_body(who: str) -> bytes:
         return request.get_data()
     except RequestEntityTooLarge:
         abort(413, f"{who}: expected at most {MAX_PICTURE // 2**20} MiB, got more.")
+
+
+def encode(levels: Array) -> str:
+    """Return an array of uint8 in base64, row by row, for `bytesOf` in common.js."""
+    return base64.b64encode(levels.tobytes()).decode()
 
 
 def answer_error(error: Exception) -> tuple[Response, int]:

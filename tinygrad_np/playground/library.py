@@ -108,8 +108,8 @@ class Library:
         The bundled model comes first, then the newest run; unfinished runs come last.
 
         Returns:
-            The choices, and for each run that cannot be used or has diverged, its name and the
-            reason. Runs on points are in neither, and nor are directories without a config.json.
+            The choices, and the reason for each run that cannot be used, by name. Neither contains
+            runs on points or directories without a config.json.
         """
         found, reasons = [], {}
         for run in run_folders(self._runs):

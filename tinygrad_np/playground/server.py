@@ -37,8 +37,8 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
     """Run the playground until Ctrl-C or SIGTERM; then save a running training run, and return.
 
     At the end, the functions in `app.extensions["on_exit"]` are called; each returns whether it
-    saved everything. A training run that was interrupted is no error: it has been saved, and its
-    log says how to resume it.
+    saved everything. An interrupted training run is not an error: it is saved, and its log says
+    how to resume it.
 
     Args:
         settings: where to find data and models, and to write runs.

@@ -251,7 +251,7 @@ class Watcher(train.Callback):
             self._feed.publish(grid=_encode(np.rint(np.nan_to_num(share, nan=0.5) * 255)))
 
     def _earlier(self, state: train.State) -> dict[str, list[list[float]]]:
-        """Return the curves of a run that is resumed."""
+        """Return the earlier curves of a resumed run."""
         if not state.step:
             return {}
         points = []

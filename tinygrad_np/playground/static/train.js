@@ -132,7 +132,7 @@ function showResult() {
   let [score, note] = ["–", "Test accuracy, at the end"];
   if (hasResult && typeof accuracy === "number") {
     score = percentText(accuracy);
-    note = `right on ${state.test_samples} test ${state.plane ? "points" : "images"}`;
+    note = `correct on ${state.test_samples} test ${state.plane ? "points" : "images"}`;
   } else if (hasResult) {
     note = "Stopped before the end.";
   }
@@ -198,8 +198,8 @@ function showSamples() {
   });
   const isFinite = predictions.every(([, probability]) => probability !== null);
   find("train-right").textContent = isFinite
-    ? `${right} of ${predictions.length} right. Below each image: ` +
-      "the class that the current weights read, and its probability."
+    ? `${right} of ${predictions.length} correct. Below each image: ` +
+      "the class that the model predicts now, and its probability."
     : "The outputs are not finite.";
 }
 
@@ -220,7 +220,7 @@ function showConfusion() {
   const isLong = (name) => name.length > 6 && classes.length > 4;
   const short = classes.map((name) => (isLong(name) ? `${name.slice(0, 5)}…` : name));
   const table = find("train-matrix");
-  const heading = element("tr", {}, element("th", { textContent: "true \\ read", scope: "col" }),
+  const heading = element("tr", {}, element("th", { textContent: "true \\ predicted", scope: "col" }),
     ...classes.map((name, i) => element("th", { textContent: short[i], title: name, scope: "col" })));
   const rows = counts.map((row, truth) => {
     const total = row.reduce((sum, count) => sum + count, 0) || 1;
