@@ -126,6 +126,7 @@ def test_undo_and_clear(playground):
 
 def test_a_picture_is_uploaded_by_keyboard(playground, tmp_path):
     page = playground.open()
+    page.get_by_label("Or upload a picture").wait_for()  # a hidden element takes no focus
     page.get_by_label("Or upload a picture").focus()
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
