@@ -1,13 +1,14 @@
 """`run_training` with callbacks of its caller, in the main thread and in another."""
 
 import json
+import signal
 import threading
 from dataclasses import replace
 
 import pytest
 
 from tinygrad_np import train
-from tinygrad_np.cli import main
+from tinygrad_np.cli import main, training
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.training import run_training
 
@@ -76,3 +77,21 @@ def test_an_interrupted_run_can_be_extended_with_callbacks(tmp_path):
     assert run_training(config, out, resume=True, figures=False, watch=lambda sets: watch) == 0
     # The unfinished epoch starts again.
     assert watch.steps == list(range(1, 19))
+
+
+def test_ctrl_c_while_results_are_written_waits_for_the_files(tmp_path, monkeypatch):
+    save = train.save
+
+    def press_and_save(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        save(*arguments)
+
+    monkeypatch.setattr(training.train, "save", press_and_save)
+    out = tmp_path / "run"
+    assert run_training(CONFIG, out, resume=False, figures=False) == 130
+    assert (out / "model.safetensors").exists()
+    assert (out / "history.csv").exists()
+    assert not (out / "metrics.json").exists()
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(out), "--no-figures"]) == 0
+    assert json.loads((out / "metrics.json").read_text())["interrupted"] is False

@@ -36,6 +36,7 @@ from tinygrad_np.files import (
     write_bytes,
 )
 from tinygrad_np.runtime.info import get_num_threads
+from tinygrad_np.train.interrupts import Interrupts
 from tinygrad_np.version import __version__
 
 WEIGHTS = "model.safetensors"
@@ -193,9 +194,13 @@ def _finish(
     """
     model, history = trainer.model, trainer.history
     # The weights first: they must survive if anything else fails or is interrupted.
-    train.save(out / WEIGHTS, model.state_dict(), {"model": config.model_name, "data": config.data})
-    for suffix in ("json", "csv"):
-        history.save(out / f"history.{suffix}")
+    with Interrupts() as interrupts:  # a Ctrl-C while a file is opened would leave it behind
+        train.save(
+            out / WEIGHTS, model.state_dict(), {"model": config.model_name, "data": config.data}
+        )
+        for suffix in ("json", "csv"):
+            history.save(out / f"history.{suffix}")
+        interrupts.check()
     logits = None
     if not (found["fault"] or history.interrupted):
         logits = train.predict(model, DataLoader(test_set, _EVALUATED_AT_ONCE))
@@ -213,7 +218,10 @@ def _finish(
         "config": asdict(config),
         "history": history.for_json(),
     }
-    write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
+    with Interrupts() as interrupts:
+        write_bytes(out / "metrics.json", (json.dumps(found, indent=2) + "\n").encode())
+        if figures:  # without them, the run is complete
+            interrupts.check()
     if figures and logits is not None:
         _draw(out, model, test_set, logits, history)
     return _close(config, found, out)
