@@ -8,6 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from tests.playground.test_library import make_run
 from tinygrad_np import train
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.playground.corrections import Corrections
@@ -347,6 +348,23 @@ def test_curves_do_not_move_during_a_run(tab, width):
     assert len(set(places)) == len(set(widths)) == 1, (places, widths)
     tops = page.locator("#train-facts dt").evaluate_all("all => all.map(one => one.offsetTop)")
     assert len(set(tops)) == {1440: 1, 1024: 2}[width]
+
+
+def test_a_run_that_is_over_before_its_first_event_is_offered(tab, playground):
+    page = tab("moons")
+    expect(page.locator("#train-weights_of")).to_be_hidden()
+    options = {"inputs": 2, "hidden": [4], "classes": 2}
+    make_run(playground.runs / "short", model="MLP", data="moons", model_options=options)
+    config = {"model": "MLP", "data": "moons", "optimizer": "adam", "lr": 0.003, "epochs": 1}
+    config |= {"schedule": "cosine", "batch_size": 32}
+    playground.app.extensions["training"].feed.restart(
+        status="finished",
+        name="short",
+        config=config,
+        can_extend=False,
+        commands={"resume": "", "evaluate": ""},
+    )
+    expect(page.locator("#train-weights_of")).to_be_visible()
 
 
 def test_weights_bring_the_hidden_layers(tab):

@@ -53,7 +53,8 @@ function take(news, isSnapshot) {
     name, [...((!isSnapshot && state[name]) || []), ...(news[name] ?? [])],
   ]);
   state = { ...(isSnapshot ? {} : state), ...news, ...Object.fromEntries(grown) };
-  if (before !== state.status) changeStatus(before, isSnapshot);
+  // A short run may be over before the first event about it: then only a snapshot tells.
+  if (isSnapshot || before !== state.status) changeStatus(isSnapshot);
   if (isSnapshot && state.status === "idle") offerUnfinished();
   const isNew = isBusy() && !BUSY.includes(before);
   if (isNew || (message || "") !== (state.message || "")) {
@@ -67,9 +68,9 @@ function take(news, isSnapshot) {
   });
 }
 
-function changeStatus(before, isSnapshot) {
+function changeStatus(isSnapshot) {
   setBusy(isBusy());
-  if (BUSY.includes(before) && !isBusy()) {
+  if (isOver()) {
     document.dispatchEvent(new CustomEvent("models-changed"));
     loadChoices();
   } else if (isSnapshot && isBusy()) {
