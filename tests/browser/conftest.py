@@ -17,6 +17,7 @@ from tinygrad_np.playground.server import Server
 from tinygrad_np.playground.settings import Settings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+PATIENCE = 20_000  # milliseconds until a wait fails; only a busy machine needs more than one second
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -36,9 +37,10 @@ def browser(request):
     if CHROMIUM is None:
         refuse("Chromium is not installed. Install it with apt-get install chromium.")
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         refuse('playwright is not installed. Install it with pip install -e ".[browser]".')
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         yield browser
@@ -53,7 +55,7 @@ def show(browser):
     def open_file(path, **options):
         context = browser.new_context(reduced_motion="reduce", **options)
         contexts.append(context)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         own = Path(path).resolve().as_uri()
         page.on("request", lambda r: r.url in (own,) or problems.append(f"request for {r.url}"))
@@ -68,7 +70,7 @@ def show(browser):
     assert [problem for problem in problems if not problem.startswith("request for data:")] == []
 
 
-def _wait_for_function(page, expression, arg=None, timeout=5000):
+def _wait_for_function(page, expression, arg=None, timeout=PATIENCE):
     """Do what Playwright's own method does, which the page's content security policy blocks."""
     end = time.monotonic() + timeout / 1000
     while not page.evaluate(expression, arg):
@@ -98,7 +100,7 @@ class Playground:
         options = {"reduced_motion": "reduce", "viewport": {"width": 1280, "height": 800}} | options
         context = self._browser.new_context(**options)
         self._contexts.append(context)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.wait_for_function = functools.partial(_wait_for_function, page)
         note = self.problems.append
