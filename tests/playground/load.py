@@ -117,7 +117,7 @@ def main(arguments=None):
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--url", help="address of a running playground")
-    parser.add_argument("--training", action="store_true", help="with a training run going on")
+    parser.add_argument("--training", action="store_true", help="train a model at the same time")
     parser.add_argument("--runs", default="runs", help="directory of the server's runs")
     args = parser.parse_args(arguments)
     if args.url is None:
