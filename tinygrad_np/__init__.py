@@ -12,11 +12,11 @@ from tinygrad_np.autograd.dispatch import op
 from tinygrad_np.checkpoint import checkpoint
 from tinygrad_np.debug import debug
 from tinygrad_np.errors import TinygradNpError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
 from tinygrad_np.profiler import profile
 from tinygrad_np.random import manual_seed
 from tinygrad_np.runtime.state import enable_grad, no_grad
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.version import __version__
 
 __all__ = [

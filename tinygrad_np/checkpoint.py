@@ -12,11 +12,11 @@ from tinygrad_np.autograd.dispatch import op
 from tinygrad_np.autograd.op import SavePlan
 from tinygrad_np.autograd.tape import Variable, clock, record
 from tinygrad_np.errors import DtypeError, GraphError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Journal, Trial
 from tinygrad_np.nn.module import Module
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.transforms import find_boundary
 
 _EMPTY = CellType()  # a variable of an enclosing function that is not yet assigned

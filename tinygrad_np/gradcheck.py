@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError, DtypeError, TinygradNpError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 _SHOWN = 5  # number of wrong entries listed in an error message
 _ALL = 200  # gradients with at most this many entries are compared entry by entry

@@ -28,10 +28,10 @@ from tinygrad_np.autograd.backward import gradient
 from tinygrad_np.autograd.primitives import expand
 from tinygrad_np.autograd.tape import Edge, Node, clock
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Module
 from tinygrad_np.ops import stack
 from tinygrad_np.runtime.state import Recording, thread
-from tinygrad_np.tensor import Tensor
 
 Argnum = int | Sequence[int]
 

@@ -22,7 +22,7 @@ from tinygrad_np.cli import commands, main, parts, training
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.data.augment import AugmentationTable
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.tensor import Tensor
+from tinygrad_np.frontend.tensor import Tensor
 
 pytestmark = pytest.mark.slow
 

@@ -214,7 +214,7 @@ def test_integer_as_input_shape_raises():
     ("images", "text"),
     [
         (np.zeros((9, 1, 2, 2)), r"got numpy\.ndarray of shape \(9, 1, 2, 2\)\."),
-        (Tensor([1.0]), r"got tinygrad_np\.tensor\.Tensor of shape \(1,\)\."),
+        (Tensor([1.0]), r"got tinygrad_np\.Tensor of shape \(1,\)\."),
         ("text", r"got str\."),
     ],
 )

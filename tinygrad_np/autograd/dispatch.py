@@ -6,8 +6,8 @@
 3. `run` runs the forward function on the arrays, translates NumPy's errors, and records a node if
    an input needs a gradient.
 
-Methods made by `tensor.unary_method` and `tensor.binary_method`, including `+ - * /`, skip to step
-3 if no promotion is needed.
+Methods made by `unary_method` and `binary_method` in `frontend.tensor`, including `+ - * /`, skip
+to step 3 if no promotion is needed.
 """
 
 import operator
@@ -25,6 +25,7 @@ from tinygrad_np.errors import raise_translated
 from tinygrad_np.kernels.dtypes import common_dtype
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import run_observed, thread, was_observed
+from tinygrad_np.synonyms import rename
 from tinygrad_np.typing import DType, Function, Options, Value, Values, Wanted
 
 V = TypeVar("V", bound=Value)
@@ -100,6 +101,7 @@ class Primitive(Op):
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Bind a call that omits inputs, passes inputs by name, or passes options by position."""
         count = len(args) if self.variadic else self.arity
+        given = rename({*self.inputs, *self.options}, given)
         named = {**dict(zip(self.options, args[count:], strict=False)), **given}
         options = {**self.options, **named}
         inputs = args[:count]

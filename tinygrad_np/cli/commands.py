@@ -19,9 +19,9 @@ from tinygrad_np.data import DataLoader
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import make_folder
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.gradcheck import GradientError
 from tinygrad_np.runtime.state import no_grad
-from tinygrad_np.tensor import Tensor
 
 # Step sizes of the central differences, and the largest relative error allowed. A ReLU or a pooling
 # window that switches inside a step distorts the difference; fewer switch inside a shorter step.

@@ -7,9 +7,9 @@ import numpy as np
 
 from tinygrad_np import nn
 from tinygrad_np.data.photo import describe_shapes, frame_digit
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.weights import load
 
 _CONFIDENT = 0.8

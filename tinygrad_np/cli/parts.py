@@ -13,10 +13,10 @@ from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corr
 from tinygrad_np.cli.models import built_in_models, describe_error, model_class
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.random import manual_seed
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
 
 _CLASSES = {

@@ -4,8 +4,8 @@ import inspect
 from typing import Any
 
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Layer
-from tinygrad_np.tensor import Tensor
 
 
 class Activation(Layer):

@@ -8,10 +8,10 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import init
 from tinygrad_np.nn.layers import Linear
 from tinygrad_np.nn.module import Layer, Parameter
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Shape
 
 Generator = np.random.Generator | None

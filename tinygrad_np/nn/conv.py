@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Layer
 from tinygrad_np.nn.parts import (
     bias_note,
@@ -21,7 +22,6 @@ from tinygrad_np.nn.parts import (
 from tinygrad_np.ops.conv import same_pads
 from tinygrad_np.ops.pool import adaptive_sizes
 from tinygrad_np.ops.windows import pads_per_axis, per_axis
-from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 Sizes = int | Sequence[int]

@@ -15,8 +15,8 @@ import numpy as np
 
 from tinygrad_np import random
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 T = TypeVar("T", bound=Tensor)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import init
 from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.nn.parts import (
@@ -16,7 +17,6 @@ from tinygrad_np.nn.parts import (
     init_parameter,
     options_note,
 )
-from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 

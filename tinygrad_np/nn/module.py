@@ -13,11 +13,11 @@ from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.checks import check_unmasked, is_integer, kind_of
 from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import Summary, SummaryRow, Watch
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad, thread
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Scope
 
 

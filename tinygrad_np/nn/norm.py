@@ -8,6 +8,7 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.nn.parts import (
     channels_back,
@@ -17,7 +18,6 @@ from tinygrad_np.nn.parts import (
 )
 from tinygrad_np.ops.reduce import scale_of_large
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Shape
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import init
 from tinygrad_np.nn.module import Parameter
-from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 

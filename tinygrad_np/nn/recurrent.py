@@ -5,9 +5,9 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Layer
 from tinygrad_np.nn.parts import bias_note, init_parameter
-from tinygrad_np.tensor import Tensor
 
 Generator = np.random.Generator | None
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 
 from tinygrad_np.display import Table, safe
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.profiler import Profile, Row
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Scope
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from tinygrad_np.checks import check_at_least, is_real
 from tinygrad_np.errors import ArgumentError, GraphError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.optim.formulas import euclidean_norm
 from tinygrad_np.optim.optimizer import leaf_of, list_of, name_of
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 
 def clip_grad_norm(

@@ -8,9 +8,9 @@ import numpy as np
 from tinygrad_np.checks import check_at_least, check_probability, is_integer, is_real
 from tinygrad_np.display import Table, number_of, safe
 from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, ListOf, check, like
-from tinygrad_np.tensor import Tensor
 
 # Hyperparameters that must be >= 0, and those that must be from 0 to 1, in every optimizer.
 _AT_LEAST_0 = (

@@ -5,8 +5,8 @@ from typing import Any
 
 from tinygrad_np.checks import check_at_least
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.optim.optimizer import leaf_of, list_of
-from tinygrad_np.tensor import Tensor
 
 
 def decay_groups(named_parameters: Iterable[Any], weight_decay: float) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ import numpy as np
 from flask import Flask, Response, request
 
 from tinygrad_np.errors import ArgumentError, TinygradNpError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.playground.expression import FUNCTIONS, MAX_NUMBER, Expression, evaluate, parse
 from tinygrad_np.playground.http import json_body
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import REAL, TEXT, DictOf
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.viz.explorer import content, page
 from tinygrad_np.viz.graph import Edge, Graph, GraphNode
 from tinygrad_np.viz.tracing import trace

@@ -16,6 +16,7 @@ from tinygrad_np.cli.models import built_in_models
 from tinygrad_np.cli.parts import make_model
 from tinygrad_np.data.filters import FILTERS
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Module
 from tinygrad_np.playground.fields import ReceptiveFields
 from tinygrad_np.playground.form import model_specs
@@ -23,7 +24,6 @@ from tinygrad_np.playground.http import json_body
 from tinygrad_np.playground.settings import Settings
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import TEXT, Leaf
-from tinygrad_np.tensor import Tensor
 
 MAX_SIDE, MAX_KERNEL = 28, 7
 _MAX_NUMBER = 1e6

@@ -11,13 +11,13 @@ from tinygrad_np import nn
 from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError, NoDigitError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.playground.corrections import MAX_CORRECTIONS, Corrections
 from tinygrad_np.playground.http import encode, json_body, picture_body
 from tinygrad_np.playground.library import Choice, Library, Loaded
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
 from tinygrad_np.schema import TEXT, integer
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.viz import explorer
 from tinygrad_np.viz.attribution import saliency_map
 from tinygrad_np.viz.inside import layer_outputs

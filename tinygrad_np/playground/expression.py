@@ -20,7 +20,7 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.checks import is_real
 from tinygrad_np.errors import ArgumentError
-from tinygrad_np.tensor import Tensor
+from tinygrad_np.frontend.tensor import Tensor
 
 MAX_LENGTH, MAX_NODES, MAX_DEPTH, MAX_VARIABLES = 200, 60, 20, 12
 MAX_NUMBER = 1e6

@@ -17,10 +17,10 @@ import numpy as np
 from tinygrad_np.checks import is_integer
 from tinygrad_np.cli.models import describe_error
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.module import Module, Sequential
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
-from tinygrad_np.tensor import Tensor
 
 _SIDES = (28, 8)  # of the images of the datasets; a model runs on the first that it accepts
 _BATCH = 112  # images per forward pass: 22 MB for 64 maps of 28x28

@@ -17,10 +17,10 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import Sets
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.files import read_bytes
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.playground.feed import Feed
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 SAMPLES = 12
 """Number of test images whose predictions are shown."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 # A data loader: each iteration over it yields the (inputs, targets) batches of one epoch.
 Batches = Iterable[tuple[Any, Any]]

@@ -6,8 +6,8 @@ import numpy as np
 
 from tinygrad_np.checks import check_unmasked, is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 
 def accuracy(logits: Any, labels: Any) -> float:

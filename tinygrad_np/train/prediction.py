@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_np import nn
 from tinygrad_np.errors import ArgumentError, DtypeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
-from tinygrad_np.tensor import Tensor
 
 
 def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:

@@ -20,9 +20,9 @@ from tinygrad_np.errors import (
     NotFiniteError,
     TinygradNpError,
 )
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.optim import ReduceLROnPlateau, Schedule, clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.optimizer import Optimizer
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.batches import (
     Batches,
     Means,

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, deserialize
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import read_bytes, write_bytes
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 _NAMES = {
     "BOOL": "bool",

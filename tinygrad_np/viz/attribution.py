@@ -15,10 +15,10 @@ import numpy as np
 from tinygrad_np import nn
 from tinygrad_np.checks import check_at_least, check_integer, is_integer
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import enable_grad
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.viz.figure import (
     Figure,

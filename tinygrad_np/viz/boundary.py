@@ -7,8 +7,8 @@ from tinygrad_np import nn
 from tinygrad_np.checks import check_integer, is_finite, kind_of
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.viz.figure import TEXT, Figure
 from tinygrad_np.viz.theme import PAGE, STYLES

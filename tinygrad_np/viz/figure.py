@@ -17,8 +17,8 @@ from matplotlib.textpath import text_to_path
 from tinygrad_np.data import Dataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.files import write_bytes
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 
 SETS = {"train": "#2874a6", "validation": "#7d3c98", "test": "#ca6f1e"}
 """Color of each dataset."""

@@ -13,12 +13,12 @@ from tinygrad_np import nn
 from tinygrad_np.autograd.op import Op
 from tinygrad_np.checks import check_integer, kind_of
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.module import ModuleScope
 from tinygrad_np.observer import Observer
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import thread
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train import Callback, State
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.typing import Options, Values

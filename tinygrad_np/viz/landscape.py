@@ -16,10 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from tinygrad_np import nn
 from tinygrad_np.checks import check_at_least, check_integer
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.train.batches import Batches, check_loader, loss_value
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.viz.figure import GUIDE, SETS, WRONG, Figure

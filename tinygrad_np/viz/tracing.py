@@ -27,13 +27,13 @@ from tinygrad_np.autograd.tape import Edge, Node, Variable, clock, last_overwrit
 from tinygrad_np.checks import kind_of
 from tinygrad_np.debug import PACKAGE, find_line
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.module import Module, ModuleScope, Parameter
 from tinygrad_np.observer import Observer
 from tinygrad_np.profiler import count_flops
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import Recording, thread
-from tinygrad_np.tensor import Tensor
 from tinygrad_np.typing import Options, Scope, Shape, Values
 from tinygrad_np.viz.formulas import describe_options, describe_vjps
 from tinygrad_np.viz.graph import Edge as Arrow

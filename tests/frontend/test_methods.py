@@ -11,8 +11,8 @@ from tests.tools import each
 from tinygrad_np import Tensor, no_grad, ops
 from tinygrad_np.autograd.dispatch import apply
 from tinygrad_np.errors import TinygradNpError
+from tinygrad_np.frontend.tensor import binary_method
 from tinygrad_np.observer import Observer
-from tinygrad_np.tensor import binary_method
 
 BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "lshift", "rshift"}
 BINARY = [

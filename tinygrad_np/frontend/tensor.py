@@ -8,7 +8,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initializ
 from tinygrad_np.checks import check_dtype, check_unmasked, kind_of
 from tinygrad_np.display import escape, preformatted, safe
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError, TinygradNpError
+from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.synonyms import accept_synonyms
 from tinygrad_np.typing import Shape
 
 # Aliases for the class body, where `float`, `int` and `bool` are methods.
@@ -28,7 +30,6 @@ Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool
 Generator = np.random.Generator | None
-M = TypeVar("M", bound=Callable[..., Any])
 _FLOAT32 = np.dtype(np.float32)
 
 
@@ -113,6 +114,7 @@ def _document(
     parameters: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., Any]:
     """Copy the name and docstring of a function to a method, and set its signature."""
+    call.__module__ = __name__
     call.__name__ = function.name if isinstance(function, Primitive) else function.__name__
     call.__qualname__ = f"Tensor.{call.__name__}"
     call.__doc__ = function.__doc__
@@ -142,30 +144,6 @@ def _in_place(symbol: str, op: Primitive) -> Callable[["Tensor", Any], "Tensor"]
     return method
 
 
-# Operators by the names of NumPy's ufuncs, for ndarrays on the left.
-_OPERATORS: dict[str, Callable[..., Any]] = {
-    "add": ops.add,
-    "subtract": ops.sub,
-    "multiply": ops.mul,
-    "divide": ops.div,
-    "floor_divide": ops.floor_div,
-    "remainder": ops.mod,
-    "power": ops.pow,
-    "matmul": ops.matmul,
-    "equal": ops.eq,
-    "not_equal": ops.ne,
-    "less": ops.lt,
-    "less_equal": ops.le,
-    "greater": ops.gt,
-    "greater_equal": ops.ge,
-    "bitwise_and": ops.bitwise_and,
-    "bitwise_or": ops.bitwise_or,
-    "bitwise_xor": ops.bitwise_xor,
-    "left_shift": ops.lshift,
-    "right_shift": ops.rshift,
-}
-
-
 def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
     """Accumulate `grad` into the `.grad` of a result, if it is still alive."""
     result = reference()
@@ -174,8 +152,7 @@ def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
         result.grad = own if result.grad is None else result.grad + own
 
 
-# Option and method names of PyTorch and NumPy, and what to use instead.
-_SYNONYMS = {"dim": "axis", "axis": "dim", "keepdims": "keepdim", "dims": "axis"}
+# Method names of PyTorch and NumPy, and what to use instead.
 _OTHER_NAMES = {
     "clamp": "clip()",
     "clone": "detach() to share the memory, or x + 0 for a copy in the graph",
@@ -211,28 +188,20 @@ class _NameHint:
         raise AttributeError(f"'Tensor' has no attribute {self.name!r}. Use {hint}.")
 
 
-def _with_hints(function: M) -> M:
-    """Wrap a method so that option names of PyTorch and NumPy raise an error with a hint."""
-    known = inspect.signature(function).parameters
-
-    @functools.wraps(function)
-    def method(*args: Any, **options: Any) -> Any:
-        for name in options:
-            if name not in known and _SYNONYMS.get(name) in known:
-                raise DtypeError(
-                    f"{function.__name__}: unexpected option {name}={options[name]!r}. Try "
-                    f"{_SYNONYMS[name]}={options[name]!r}."
-                )
-        return function(*args, **options)
-
-    method.__module__, method.__qualname__ = __name__, f"Tensor.{function.__name__}"
-    return cast(M, method)
-
-
 def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return arguments that were passed one by one or as one sequence."""
     values = args[0] if len(args) == 1 else args
     return tuple(values) if isinstance(values, list | tuple) else args
+
+
+def composite_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
+    """Return the method for a function composed of ops; arguments may be passed by synonyms."""
+    return _document(accept_synonyms(function), function)
+
+
+def splitting_method(function: Callable[..., Any]) -> Callable[..., tuple["Tensor", ...]]:
+    """Return the method for a function that returns several tensors."""
+    return _document(accept_synonyms(function), function)
 
 
 def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
@@ -259,7 +228,7 @@ def _joining_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
     def call(self: Any, *args: Any, dim: Int = 0) -> Any:
         return function(*_unpack((self, *args)), dim=dim)
 
-    return _document(call, function)
+    return _document(accept_synonyms(call), function)
 
 
 class Tensor(Variable):
@@ -291,6 +260,7 @@ class Tensor(Variable):
     """
 
     __slots__ = ()
+    __module__ = "tinygrad_np"  # the public name, in messages and pickles
 
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: Bool = False, name: str = ""
@@ -817,25 +787,14 @@ class Tensor(Variable):
         return Int(self.item())
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        """Run the ufunc of an operator, for example with an ndarray on the left."""
-        op, outs = _OPERATORS.get(ufunc.__name__), options.pop("out", ())
-        has_other_out = any(isinstance(value, Variable) for value in outs)
-        if op is None or method != "__call__" or options or has_other_out:
-            raise DtypeError(
-                f"{ufunc.__name__}: NumPy functions do not accept Tensors. Use a method, such as "
-                "x.exp(), a function of tinygrad_np.ops, or x.detach().numpy()."
-            )
-        if not outs:
-            return op(*inputs)
-        # An in-place operator such as `array -= tensor`.
-        plain = [np.asarray(x) if isinstance(x, Variable) else x for x in inputs]
-        return ufunc(*plain, out=outs)
+        """Run a NumPy ufunc, for example with an ndarray on the left of an operator (NEP 13)."""
+        return array_ufunc(ufunc, method, inputs, options)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, options: Any
     ) -> Any:
-        """Call a NumPy function on the arrays; raise for a tensor that requires a gradient."""
-        return function(*_as_arrays(args), **_as_arrays(options))
+        """Run a NumPy function (NEP 18)."""
+        return array_function(function, args, options)
 
     def __array__(self, dtype: Any = None, copy: Bool | None = None) -> Array:
         if self.requires_grad:
@@ -1170,65 +1129,65 @@ class Tensor(Variable):
     softsign = ops.softsign
     hardtanh = ops.hardtanh
     hardswish = ops.hardswish
-    softmax = _with_hints(method(ops.softmax))
-    softmin = _with_hints(ops.softmin)
-    log_softmax = _with_hints(method(ops.log_softmax))
+    softmax = method(ops.softmax)
+    softmin = composite_method(ops.softmin)
+    log_softmax = method(ops.log_softmax)
     dropout = ops.dropout
 
     # Reductions and scans.
 
-    sum = _with_hints(method(ops.sum))
-    mean = _with_hints(method(ops.mean))
-    max = _with_hints(method(ops.max))
-    min = _with_hints(method(ops.min))
-    prod = _with_hints(method(ops.prod))
-    var = _with_hints(ops.var)
-    std = _with_hints(ops.std)
-    std_mean = _with_hints(ops.std_mean)
-    all = _with_hints(method(ops.all))
-    any = _with_hints(method(ops.any))
-    argmax = _with_hints(method(ops.argmax))
-    argmin = _with_hints(method(ops.argmin))
-    logsumexp = _with_hints(method(ops.logsumexp))
-    cumsum = _with_hints(method(ops.cumsum))
-    cumprod = _with_hints(method(ops.cumprod))
-    cummax = _with_hints(ops.cummax)
-    cummin = _with_hints(ops.cummin)
-    logcumsumexp = _with_hints(method(ops.logcumsumexp))
+    sum = method(ops.sum)
+    mean = method(ops.mean)
+    max = method(ops.max)
+    min = method(ops.min)
+    prod = method(ops.prod)
+    var = composite_method(ops.var)
+    std = composite_method(ops.std)
+    std_mean = splitting_method(ops.std_mean)
+    all = method(ops.all)
+    any = method(ops.any)
+    argmax = method(ops.argmax)
+    argmin = method(ops.argmin)
+    logsumexp = method(ops.logsumexp)
+    cumsum = method(ops.cumsum)
+    cumprod = method(ops.cumprod)
+    cummax = splitting_method(ops.cummax)
+    cummin = splitting_method(ops.cummin)
+    logcumsumexp = method(ops.logcumsumexp)
 
     # Shape and order.
 
     reshape = sized_method(ops.reshape)
     view = reshape
     flatten = ops.flatten
-    unflatten = _with_hints(ops.unflatten)
-    squeeze = _with_hints(ops.squeeze)
-    unsqueeze = _with_hints(ops.unsqueeze)
+    unflatten = composite_method(ops.unflatten)
+    squeeze = composite_method(ops.squeeze)
+    unsqueeze = composite_method(ops.unsqueeze)
     permute = sized_method(ops.permute)
     transpose = method(ops.transpose)
     expand = sized_method(ops.expand)
-    cat = _with_hints(_joining_method(ops.cat))
-    stack = _with_hints(_joining_method(ops.stack))
-    split = _with_hints(ops.split)
-    chunk = _with_hints(ops.chunk)
+    cat = _joining_method(ops.cat)
+    stack = _joining_method(ops.stack)
+    split = splitting_method(ops.split)
+    chunk = splitting_method(ops.chunk)
     repeat = sized_method(ops.repeat)
-    repeat_interleave = _with_hints(ops.repeat_interleave)
+    repeat_interleave = composite_method(ops.repeat_interleave)
     flip = sized_method(ops.flip)
     roll = ops.roll
     pad = ops.pad
     shrink = ops.shrink
     unfold = ops.unfold
     meshgrid = ops.meshgrid
-    sort = _with_hints(ops.sort)
-    argsort = _with_hints(method(ops.argsort))
-    topk = _with_hints(ops.topk)
+    sort = splitting_method(ops.sort)
+    argsort = method(ops.argsort)
+    topk = splitting_method(ops.topk)
 
     # Indexing.
 
     __getitem__ = ops.getitem
-    gather = _with_hints(ops.gather)
-    scatter = _with_hints(ops.scatter)
-    scatter_reduce = _with_hints(ops.scatter_reduce)
+    gather = composite_method(ops.gather)
+    scatter = composite_method(ops.scatter)
+    scatter_reduce = composite_method(ops.scatter_reduce)
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select
     nonzero = method(ops.nonzero)
@@ -1254,8 +1213,8 @@ class Tensor(Variable):
     diag = ops.diag
     tril = method(ops.tril)
     triu = method(ops.triu)
-    norm = _with_hints(method(ops.norm))
-    normalize = _with_hints(ops.normalize)
+    norm = method(ops.norm)
+    normalize = composite_method(ops.normalize)
     inv = unary_method(ops.inv)
     solve = binary_method(ops.solve)
     det = unary_method(ops.det)
@@ -1344,17 +1303,6 @@ def _array_of(data: Any, dtype: Any) -> Array:
     if dtype is None and array.dtype == np.float64 and not has_dtype:
         return array.astype(np.float32)
     return array
-
-
-def _as_arrays(value: Any) -> Any:
-    """Replace the Tensors in nested lists, tuples and dicts by arrays."""
-    if isinstance(value, Variable):
-        return np.asarray(value)
-    if isinstance(value, list | tuple):
-        return type(value)(map(_as_arrays, value))
-    if isinstance(value, dict):
-        return {name: _as_arrays(inner) for name, inner in value.items()}
-    return value
 
 
 def _check_shareable(who: str, array: Any) -> Array:
