@@ -17,7 +17,7 @@ _GROUPS = (
     ("correction", "unbiased", "ddof"),
     ("stop", "end"),
     ("x", "input", "a"),
-    ("other", "b"),
+    ("other", "b", "exponent"),
 )
 _SYNONYMS = {name: names for names in _GROUPS for name in names}
 
