@@ -24,9 +24,9 @@ from tinygrad_np.ops.conv import (
 )
 from tinygrad_np.ops.elementwise import (
     abs, add, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, ceil, clip, copysign, div, eq,
-    floor, floor_div, fmod, ge, gt, isclose, isfinite, isinf, isnan, le, lerp, logical_not,
-    lshift, lt, maximum, minimum, mod, mul, ne, neg, round, rshift, select, sign, sub, trunc,
-    trunc_div, where,
+    floor, floor_div, fmod, ge, gt, isclose, isfinite, isinf, isnan, le, lerp, logical_and,
+    logical_not, logical_or, logical_xor, lshift, lt, maximum, minimum, mod, mul, ne, neg,
+    round, rshift, select, sign, sub, trunc, trunc_div, where,
 )
 from tinygrad_np.ops.factorizations import (
     cholesky, cofactors, det, inv, packed_qr, packed_svd, qr, sign_and_logdet, slogdet, solve,
@@ -82,20 +82,20 @@ __all__ = [
     "gather", "ge", "gelu", "getitem", "gt", "hardswish", "hardtanh", "index_add",
     "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp",
     "linear", "log", "log1p", "log2", "log10", "log_odds", "log_softmax", "logaddexp",
-    "logcumsumexp", "logical_not", "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill",
-    "masked_select", "matmul", "max", "max_pool", "max_pool2d", "max_pool_gather",
-    "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean", "meshgrid", "min",
-    "minimum", "mish", "mod", "mul", "ne", "neg", "nll_loss", "nonzero", "norm", "normalize",
-    "one_hot", "packed_qr", "packed_svd", "pad", "pad_constant", "permute", "pow", "power_log",
-    "power_slope", "prod", "put_diagonal", "qr", "recurrence", "relu", "relu6", "repeat",
-    "repeat_interleave", "resample", "reshape", "roll", "round", "rshift", "rsqrt",
-    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
-    "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
-    "sin", "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
-    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
-    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
-    "tan", "tanh", "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div",
-    "unflatten", "unfold", "unsqueeze", "var", "where",
+    "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
+    "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max", "max_pool",
+    "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d",
+    "maximum", "mean", "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne", "neg",
+    "nll_loss", "nonzero", "norm", "normalize", "one_hot", "packed_qr", "packed_svd", "pad",
+    "pad_constant", "permute", "pow", "power_log", "power_slope", "prod", "put_diagonal", "qr",
+    "recurrence", "relu", "relu6", "repeat", "repeat_interleave", "resample", "reshape", "roll",
+    "round", "rshift", "rsqrt", "scaled_dot_product_attention", "scatter", "scatter_add",
+    "scatter_reduce", "select", "selu", "setitem", "shrink", "sigmoid", "sign",
+    "sign_and_logdet", "signed_power", "silu", "sin", "sinh", "slogdet", "softmax", "softmin",
+    "softplus", "softsign", "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt",
+    "square", "squeeze", "stack", "standardize", "std", "std_mean", "sub", "sum", "sum_to",
+    "svd", "table", "take_along_axis", "tan", "tanh", "topk", "trace", "transpose", "tril",
+    "triu", "trunc", "trunc_div", "unflatten", "unfold", "unsqueeze", "var", "where",
 ]
 
 _families = (

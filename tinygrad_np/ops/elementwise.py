@@ -150,6 +150,36 @@ def logical_not(x: Array) -> Array:
     return kernels.unary(np.logical_not, x, dtype=bool)
 
 
+@op("a and b")
+def logical_and(a: Array, b: Array) -> Array:
+    """Compute the elementwise logical AND of a and b; numbers other than 0 count as True.
+
+    >>> Tensor([0, 2]).logical_and(Tensor([3, 4]))
+    Tensor([False,  True])
+    """
+    return kernels.binary(np.logical_and, a, b, dtype=bool)
+
+
+@op("a or b")
+def logical_or(a: Array, b: Array) -> Array:
+    """Compute the elementwise logical OR of a and b; numbers other than 0 count as True.
+
+    >>> Tensor([0, 2]).logical_or(Tensor([3, 4]))
+    Tensor([ True,  True])
+    """
+    return kernels.binary(np.logical_or, a, b, dtype=bool)
+
+
+@op("a xor b")
+def logical_xor(a: Array, b: Array) -> Array:
+    """Compute the elementwise logical exclusive OR of a and b; numbers other than 0 count as True.
+
+    >>> Tensor([0, 2]).logical_xor(Tensor([3, 4]))
+    Tensor([ True, False])
+    """
+    return kernels.binary(np.logical_xor, a, b, dtype=bool)
+
+
 def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
     """Apply a bitwise ufunc. As in arithmetic, a 0-d array does not widen the other's dtype."""
     if (
