@@ -280,8 +280,8 @@ def as_array(x: Value) -> Value:
     return x.data if isinstance(x, Variable) else x
 
 
-@op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
-def select(x: Array, mask: Array) -> Array:
+@op("x where mask, else 0", vjps={"x": lambda grad_out, mask: keep_where(grad_out, mask)})
+def keep_where(x: Array, mask: Array) -> Array:
     """Keep x where `mask` is nonzero; return 0 elsewhere, even where x is inf or nan."""
     return kernels.select(x, mask)
 
@@ -289,8 +289,8 @@ def select(x: Array, mask: Array) -> Array:
 @op(
     "x where condition, else y",
     vjps={
-        "x": lambda grad_out, condition: select(grad_out, condition),
-        "y": lambda grad_out, condition: select(grad_out, logical_not(condition)),
+        "x": lambda grad_out, condition: keep_where(grad_out, condition),
+        "y": lambda grad_out, condition: keep_where(grad_out, logical_not(condition)),
     },
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
@@ -331,7 +331,10 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
 def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
     """Return `grad_out` where one > other or either is nan, half of it at ties, 0 elsewhere."""
     # A tie passes the first selection and loses half in the second.
-    return select(grad_out, logical_not(lt(one, other))) - select(grad_out, eq(one, other)) * 0.5
+    return (
+        keep_where(grad_out, logical_not(lt(one, other)))
+        - keep_where(grad_out, eq(one, other)) * 0.5
+    )
 
 
 @op(
@@ -434,7 +437,7 @@ def _refuse_zero(name: str, a: Array, b: Array) -> None:
 
 def zero_vjp(grad_out: V) -> V:
     """Return a gradient of zeros, for piecewise constant functions."""
-    return select(grad_out, False)
+    return keep_where(grad_out, False)
 
 
 @op(

@@ -35,7 +35,7 @@ TABLE = {
     "lshift": torch.bitwise_left_shift,
     "rshift": torch.bitwise_right_shift,
     "isclose": _is_close,
-    "select": lambda x, mask: torch.where(mask, x, 0),
+    "keep_where": lambda x, mask: torch.where(mask, x, 0),
     "where": torch.where,
     "dropout_with_mask": _dropout,
     **_same_names("maximum", "minimum", "add", "sub", "mul", "div", "fmod", "neg", "copysign"),
