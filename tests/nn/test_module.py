@@ -271,7 +271,7 @@ def test_copies_share_no_memory(copied):
     block = Block()
     other = copied(block)
     assert_same(other.state_dict(), block.state_dict())
-    nn.init.zeros(other.scale)
+    nn.init.zeros_(other.scale)
     assert block.scale.tolist() == [1.0, 2.0]
 
 
@@ -447,7 +447,7 @@ def test_state_dict_shares_no_memory_with_the_model():
     """A state dict and the model share no memory."""
     block = Block()
     state = block.state_dict()
-    nn.init.zeros(block.scale)
+    nn.init.zeros_(block.scale)
     assert state["scale"].tolist() == [1.0, 2.0]
     block.load_state_dict(state)
     for array in state.values():
@@ -459,7 +459,7 @@ def test_load_state_dict_restores_parameters_and_buffers():
     """Loading restores parameters and buffers."""
     block, other = Block(), Block()
     for parameter in other.parameters():
-        nn.init.normal(parameter, generator=rng(9))
+        nn.init.normal_(parameter, generator=rng(9))
     other.count[...] = 8
     block.load_state_dict(other.state_dict())
     assert_same(block.state_dict(), other.state_dict())
@@ -468,13 +468,13 @@ def test_load_state_dict_restores_parameters_and_buffers():
 def test_loading_takes_tensors_and_lists():
     """Values may be arrays, lists, Parameters or results of ops; their numbers are copied."""
     block, other = Block(), Block()
-    nn.init.zeros(other.scale)
+    nn.init.zeros_(other.scale)
     values = dict(other.named_parameters()) | {"mean": other.scale + 1.0, "count": Tensor(9)}
     block.load_state_dict(values)
     assert (block.scale.tolist(), block.mean.tolist()) == ([0.0, 0.0], [1.0, 1.0])
     assert block.count.item() == 9
     assert block.mean.is_leaf
-    nn.init.ones(other.scale)
+    nn.init.ones_(other.scale)
     assert block.scale.tolist() == [0.0, 0.0]
     block.load_state_dict({"scale": [8, 9]}, strict=False)
     assert block.scale.tolist() == [8.0, 9.0]
