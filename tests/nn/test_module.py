@@ -389,6 +389,37 @@ def test_float_conversions_and_cpu_return_the_module():
     assert block.cpu() is block
 
 
+@each(
+    ("args", "options", "dtype"),
+    [
+        (("cpu",), {}, np.float32),
+        ((), {"device": "cpu:0", "non_blocking": True}, np.float32),
+        ((np.float64,), {}, np.float64),
+        ((), {"dtype": "float64"}, np.float64),
+        (("cpu", np.float16), {}, np.float16),
+        ((Tensor(np.ones(1)),), {}, np.float64),
+        ((Tensor(1.0).device,), {}, np.float32),
+    ],
+)
+def test_to_converts_the_module_and_returns_it(args, options, dtype):
+    block = Block()
+    block.scale.grad = Tensor([1.0, 1.0])
+    assert block.to(*args, **options) is block
+    assert {p.dtype for p in (*block.parameters(), block.mean)} == {np.dtype(dtype)}
+    assert block.count.dtype == np.int64
+    assert (block.scale.grad is None) == (dtype != np.float32)
+
+
+def test_to_another_device_or_kind_of_dtype_raises():
+    block = Block()
+    for call in (lambda: block.to("cuda"), lambda: block.to(np.float64, device="cuda:1")):
+        with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got 'cuda"):
+            call()
+    with pytest.raises(DtypeError, match=r"expected a float dtype, got <class 'numpy.int64'>"):
+        block.to(np.int64)
+    assert block.scale.dtype == np.float32
+
+
 def test_zero_grad_may_set_zeros():
     block = Block()
     block.zero_grad(set_to_none=False)
