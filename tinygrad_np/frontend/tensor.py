@@ -27,7 +27,7 @@ from tinygrad_np.errors import (
     ShapeError,
     TinygradNpError,
 )
-from tinygrad_np.frontend.device import CPU, device
+from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
@@ -285,7 +285,7 @@ class Tensor(Variable):
 
     @classmethod
     def _make(cls, data: Any, dtype: Any, requires_grad: Bool) -> Self:
-        made = cls(data, dtype)  # a Parameter requires a gradient in any case
+        made = cls(data, dtype=dtype)  # a Parameter requires a gradient in any case
         return made.requires_grad_() if requires_grad else made
 
     @classmethod
@@ -652,7 +652,7 @@ class Tensor(Variable):
         [0, 1, 2]
         """
         (count,) = _sizes("randperm", (n,))
-        return cls(random.resolve(generator).permutation(count), dtype)
+        return cls(random.resolve(generator).permutation(count), dtype=dtype)
 
     def multinomial(
         self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
@@ -1299,15 +1299,8 @@ class Tensor(Variable):
         >>> Tensor([1, 2]).to(np.float32)
         Tensor([1., 2.])
         """
-        if isinstance(target, Variable):
-            target = target.dtype
-        if isinstance(target, str):
-            device = target
-        elif target is not None:
-            dtype = target
-        if device is not None:
-            _device(device)
-        dtype = self.dtype if dtype is None else check_dtype("to", dtype)
+        wanted = dtype_of_target(target, dtype, device)
+        dtype = self.dtype if wanted is None else check_dtype("to", wanted)
         return self.cast(dtype) if copy or dtype != self.dtype else self
 
     def cpu(self) -> Self:

@@ -1,6 +1,6 @@
 """Neural network layers, the Module base class and weight initialization."""
 
-from tinygrad_np.nn import init
+from tinygrad_np.nn import init, utils
 from tinygrad_np.nn.activation import (
     CELU,
     ELU,
@@ -92,4 +92,5 @@ __all__ = [
     "Softsign",
     "Tanh",
     "init",
+    "utils",
 ]  # fmt: skip
