@@ -126,7 +126,7 @@ class _Cell(_Recurrence):
         from_x = x.linear(self.weight_ih, self.bias_ih)
         return self._step(from_x, state[0].linear(self.weight_hh, self.bias_hh), state)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.input_size}, {self.hidden_size}{bias_note(self.bias_ih)}"
 
@@ -175,9 +175,9 @@ class RNNCell(_ElmanStep, _Cell):
         """Return the new state h; `state` defaults to zeros."""
         return self._advance(x, state)[0]
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the nonlinearity if it is not tanh."""
-        return super().describe() + options_note(self, nonlinearity="tanh")
+        return super().extra_repr() + options_note(self, nonlinearity="tanh")
 
 
 class LSTMCell(_LSTMStep, _Cell):
@@ -363,7 +363,7 @@ class _Stack(_Recurrence):
             outputs.append(state[0])
         return ops.stack(*outputs[::direction]), state
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         return f"{self.input_size}, {self.hidden_size}" + options_note(
             self, num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False
@@ -443,9 +443,9 @@ class RNN(_ElmanStep, _Stack):
         output, (h,) = self._scan(x, state)
         return output, h
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
-        return super().describe() + options_note(self, nonlinearity="tanh")
+        return super().extra_repr() + options_note(self, nonlinearity="tanh")
 
 
 class LSTM(_LSTMStep, _Stack):
