@@ -13,6 +13,7 @@ from tinygrad_np.nn.activation import (
     LogSigmoid,
     LogSoftmax,
     Mish,
+    PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -24,6 +25,7 @@ from tinygrad_np.nn.activation import (
     Tanh,
 )
 from tinygrad_np.nn.attention import MultiheadAttention
+from tinygrad_np.nn.containers import ModuleDict, ParameterList
 from tinygrad_np.nn.conv import (
     AdaptiveAvgPool2d,
     AvgPool1d,
@@ -36,7 +38,15 @@ from tinygrad_np.nn.conv import (
     MaxPool1d,
     MaxPool2d,
 )
-from tinygrad_np.nn.layers import Dropout, Dropout2d, Embedding, Flatten, Identity, Linear
+from tinygrad_np.nn.layers import (
+    Dropout,
+    Dropout2d,
+    Embedding,
+    Flatten,
+    Identity,
+    Linear,
+    Unflatten,
+)
 from tinygrad_np.nn.module import Module, ModuleList, Parameter, Sequential
 from tinygrad_np.nn.norm import (
     BatchNorm1d,
@@ -47,6 +57,8 @@ from tinygrad_np.nn.norm import (
     RMSNorm,
 )
 from tinygrad_np.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinygrad_np.nn.transformer import TransformerEncoder, TransformerEncoderLayer
+from tinygrad_np.nn.upsampling import Upsample
 
 __all__ = [
     "CELU",
@@ -87,9 +99,12 @@ __all__ = [
     "MaxPool2d",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiheadAttention",
+    "PReLU",
     "Parameter",
+    "ParameterList",
     "RMSNorm",
     "RNNCell",
     "ReLU",
@@ -102,5 +117,9 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "Unflatten",
+    "Upsample",
     "init",
 ]  # fmt: skip
