@@ -1,6 +1,6 @@
 """Neural network layers, the Module base class and weight initialization."""
 
-from tinygrad_np.nn import init
+from tinygrad_np.nn import functional, init
 from tinygrad_np.nn.activation import (
     CELU,
     ELU,
@@ -34,6 +34,18 @@ from tinygrad_np.nn.conv import (
     MaxPool2d,
 )
 from tinygrad_np.nn.layers import Dropout, Dropout2d, Embedding, Flatten, Identity, Linear
+from tinygrad_np.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+    TripletMarginLoss,
+)
 from tinygrad_np.nn.module import Module, ModuleList, Parameter, Sequential
 from tinygrad_np.nn.norm import (
     BatchNorm1d,
@@ -53,12 +65,15 @@ __all__ = [
     "Activation",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
     "Embedding",
@@ -66,19 +81,24 @@ __all__ = [
     "GroupNorm",
     "Hardswish",
     "Hardtanh",
+    "HuberLoss",
     "Identity",
     "InstanceNorm2d",
+    "KLDivLoss",
+    "L1Loss",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
+    "MSELoss",
     "MaxPool2d",
     "Mish",
     "Module",
     "ModuleList",
     "MultiheadAttention",
+    "NLLLoss",
     "Parameter",
     "RMSNorm",
     "ReLU",
@@ -86,10 +106,13 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softmin",
     "Softplus",
     "Softsign",
     "Tanh",
+    "TripletMarginLoss",
+    "functional",
     "init",
 ]  # fmt: skip
