@@ -6,11 +6,14 @@ from tinygrad_np.data.idx import read_idx
 from tinygrad_np.data.photo import load_digit
 from tinygrad_np.data.points import moons, spirals
 from tinygrad_np.data.sources import digits, fashion_mnist, mnist
+from tinygrad_np.data.texts import alice, characters
 
 __all__ = [
     "Augmentation",
     "DataLoader",
     "Dataset",
+    "alice",
+    "characters",
     "digits",
     "fashion_mnist",
     "load_digit",
