@@ -2,6 +2,7 @@
 
 from tinygrad_np.data.augment import Augmentation
 from tinygrad_np.data.dataset import DataLoader, Dataset
+from tinygrad_np.data.files import image_csv, image_folder, load
 from tinygrad_np.data.idx import read_idx
 from tinygrad_np.data.photo import load_digit
 from tinygrad_np.data.points import moons, spirals
@@ -16,6 +17,9 @@ __all__ = [
     "characters",
     "digits",
     "fashion_mnist",
+    "image_csv",
+    "image_folder",
+    "load",
     "load_digit",
     "mnist",
     "moons",
