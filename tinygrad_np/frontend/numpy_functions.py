@@ -493,6 +493,15 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
     return tuple([_at(x, axis, place) for place in range(x.shape[axis])])
 
 
+def copyto(dst: Any, src: Operand, casting: Any = "same_kind", where: Operand = True) -> None:
+    """Assign to an array, also inside `np.full`."""
+    if isinstance(dst, Variable):
+        raise ArgumentError(
+            "np.copyto: expected `dst` to be an array, got a Tensor. Use x[...] = value."
+        )
+    np.copyto(dst, np.asarray(src), casting, np.asarray(where))
+
+
 def shape(a: Any) -> tuple[int, ...]:
     return tuple(a.shape)
 

@@ -286,6 +286,7 @@ _FUNCTIONS: dict[Function, Function] = {
     np.ones_like: adapters.like(1),
     np.full_like: adapters.full_like,
     np.copy: adapters.copy,
+    np.copyto: adapters.copyto,
     # Products and matrices.
     np.dot: adapters.dot,
     np.vdot: adapters.vdot,
@@ -376,7 +377,6 @@ _REMEDIES = {
     "fmax": "np.maximum",
     "fmin": "np.minimum",
     "float_power": "np.power",
-    "copyto": "x[...] = value",
     "put": "x[key] = value",
     "place": "x[mask] = value",
     "putmask": "x[mask] = value",
