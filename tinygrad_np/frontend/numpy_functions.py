@@ -8,6 +8,7 @@ import functools
 import math
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
+from string import ascii_letters
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -237,6 +238,8 @@ def cumprod(a: Any, axis: int | None = None) -> Any:
 
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
     axis = _axis_of(a, axis)
+    if n < 0:
+        raise ValueError("expected `n` to be >= 0")
     for _ in range(n):
         a = ops.sub(_at(a, axis, slice(1, None)), _at(a, axis, slice(-1)))
     return a
@@ -389,6 +392,8 @@ def hsplit(ary: Any, indices_or_sections: Any) -> Any:
 
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
     pairs = np.broadcast_to(pad_width, (len(array.shape), 2)).tolist()
+    if np.min(pairs, initial=0) < 0:
+        raise ValueError("expected `pad_width` to be >= 0; index to crop")
     if mode == "constant":
         if not (isinstance(constant_values, Variable) or is_real(constant_values)):
             raise ArgumentError(
@@ -555,19 +560,12 @@ def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Any:
     lengths = [x.shape[axis] for axis in ours]
     if lengths != [y.shape[axis] for axis in theirs]:
         raise ValueError("expected equal lengths along `axes`")
-    rows = [axis for axis in range(len(x.shape)) if axis not in ours]
-    columns = [axis for axis in range(len(y.shape)) if axis not in theirs]
-    shape = tuple([x.shape[axis] for axis in rows] + [y.shape[axis] for axis in columns])
-    count = math.prod(lengths)
-    left = ops.reshape(
-        ops.permute(x, order=(*rows, *ours)),
-        shape=(math.prod(x.shape[axis] for axis in rows), count),
-    )
-    right = ops.reshape(
-        ops.permute(y, order=(*theirs, *columns)),
-        shape=(count, math.prod(y.shape[axis] for axis in columns)),
-    )
-    return ops.reshape(ops.matmul(left, right), shape=shape)
+    left, right = ascii_letters[: len(x.shape)], list(ascii_letters[-len(y.shape) :])
+    for one, other in zip(ours, theirs, strict=True):
+        right[other] = left[one]
+    rows = [letter for letter in left if letter not in right]
+    columns = [letter for letter in right if letter not in left]
+    return ops.einsum(f"{left},{''.join(right)}->{''.join(rows + columns)}", x, y)
 
 
 def einsum(*operands: Any, optimize: Any = None) -> Any:
@@ -618,15 +616,15 @@ SlogdetResult = namedtuple("SlogdetResult", "sign logabsdet")
 
 
 def norm(x: Any, ord: Any = None, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    is_vector = len(_tuple(axis)) == 1 if axis is not None else len(x.shape) == 1
-    if is_vector and ord != "fro":
-        return ops.norm(x, p=2.0 if ord is None else ord, axis=axis, keepdim=keepdims)
-    if ord not in (None, "fro"):
-        raise ArgumentError(
-            f"np.linalg.norm: expected `ord` to be None or 'fro' for matrices, got {ord!r}. For "
-            "the others, use np.linalg.svd, or np.sum and np.max."
-        )
-    return ops.norm(x, axis=axis, keepdim=keepdims)
+    count = len(x.shape if axis is None else _tuple(axis))
+    if count == 1 and not isinstance(ord, str | None):
+        return ops.norm(x, p=ord, axis=axis, keepdim=keepdims)
+    if ord is None or (count == 2 and ord == "fro"):
+        return ops.norm(x, axis=axis, keepdim=keepdims)
+    raise ArgumentError(
+        "np.linalg.norm: expected `ord` to be None, a number for vectors or 'fro' for matrices, "
+        f"got {ord!r} for shape {x.shape}. Use np.linalg.svd, or np.sum and np.max."
+    )
 
 
 def vector_norm(x: Any, *, axis: Axes = None, keepdims: bool = False, ord: float = 2) -> Any:
