@@ -40,6 +40,7 @@ INTERNAL = {
     "Value",
     "Variable",
     "Workers",
+    "cuda",
 }
 
 

@@ -49,6 +49,10 @@ class NoDigitError(DataError):
     """Picture that shows no digit, such as an empty page."""
 
 
+class MissingGradientWarning(UserWarning):
+    """Parameter that an optimizer skips because it has no gradient, while others have one."""
+
+
 # Prefixes of NumPy's messages about shapes that do not broadcast. Its messages about index arrays
 # begin differently, and `raise_translated` keeps their text.
 _BROADCAST = (

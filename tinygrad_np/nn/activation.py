@@ -53,7 +53,7 @@ class Activation(Layer):
         out: Tensor = getattr(x, self._method)(*self._options().values())
         return out
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the options."""
         return ", ".join(f"{name}={value!r}" for name, value in self._options().items())
 

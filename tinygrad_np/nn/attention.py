@@ -236,7 +236,7 @@ class MultiheadAttention(Layer):
             total = added if total is None else total + added
         return total
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         text = f"{self.embed_dim}, {self.num_heads}"
         changes = {

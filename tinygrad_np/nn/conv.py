@@ -162,7 +162,7 @@ class _Convolution(_ImageLayer):
             groups=self.groups,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={short(self.kernel_size)}"
         form = options_note(self, data_format="NCHW")
@@ -386,7 +386,7 @@ class MaxPool2d(_Pool):
             self.return_indices,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the window, and the options that differ from their defaults."""
         return self._describe(dilation=1, return_indices=False, ceil_mode=False)
 
@@ -438,7 +438,7 @@ class AvgPool2d(_Pool):
             count_include_pad=self.count_include_pad,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the window, and the options that differ from their defaults."""
         return self._describe(ceil_mode=False, count_include_pad=True)
 
@@ -477,7 +477,7 @@ class AdaptiveAvgPool2d(_ImageLayer):
     def _of_batch(self, x: Tensor) -> Tensor:
         return x.adaptive_avg_pool2d(self.output_size)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the output size, and the data format if it is "NHWC"."""
         note = options_note(self, data_format="NCHW")
         return f"output_size={short(self.output_size)}{note}"

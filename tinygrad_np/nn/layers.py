@@ -67,7 +67,7 @@ class Linear(Layer):
         self.check_dtype(x, self.weight)
         return x.linear(self.weight, self.bias)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.in_features}, {self.out_features}{bias_note(self.bias)}"
 
@@ -107,7 +107,7 @@ class Flatten(Layer):
         """Return x with the axes flattened."""
         return x.flatten(self.start_dim, self.end_dim)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the axes, if they differ from the defaults."""
         usual = (self.start_dim, self.end_dim) == (1, -1)
         return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -144,7 +144,7 @@ class Dropout(Layer):
         """Return x with entries dropped, or x itself in evaluation mode."""
         return x.dropout(self.p, self.training, self.generator)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the probability."""
         return f"p={self.p}"
 
@@ -187,9 +187,9 @@ class Dropout2d(Dropout):
         kept = Tensor(np.ones((batch, channels, 1, 1), x.dtype))
         return x * channels_back(kept.dropout(self.p, True, self.generator), self.data_format)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the probability, and the data format if it is "NHWC"."""
-        return super().describe() + options_note(self, data_format="NCHW")
+        return super().extra_repr() + options_note(self, data_format="NCHW")
 
 
 class Embedding(Layer):
@@ -255,7 +255,7 @@ class Embedding(Layer):
         is_padding = (index == self.padding_idx).reshape(*index.shape, 1)
         return is_padding.where(rows.detach(), rows)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and `padding_idx` if it is set."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"

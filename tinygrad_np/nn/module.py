@@ -475,14 +475,14 @@ class Module:
             )
         return Summary(layers)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the arguments that `repr` shows, such as the sizes of a layer."""
         return ""
 
     @safe
     @recursive_repr("...")
     def __repr__(self) -> str:
-        own = self.describe()
+        own = self.extra_repr()
         inner = [
             f"  ({name}): " + repr(child).replace("\n", "\n  ")
             for name, child in self.named_children()
@@ -506,7 +506,7 @@ def _html(module: Module, path: str, paths: dict[int, str]) -> str:
     parameters = [parameter for _, parameter in module.named_parameters()]
     total = sum(parameter.numel() for parameter in parameters)
     frozen = sum(one.numel() for one in parameters if not one.requires_grad)
-    own = escape(module.describe())
+    own = escape(module.extra_repr())
     text = f"<b>{escape(type(module).__name__)}</b>" + (f"({own})" if own else "")
     if path:
         text = f"<code>{escape(path.rpartition('.')[2])}</code> {text}"

@@ -150,7 +150,7 @@ class _ChannelNorm(Layer):
                 running.data[...] = (1 - factor) * running.data + factor * new
                 running.mark_changed()
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the number of channels, and the options that differ from their defaults."""
         usual = {"affine": self._usual, "track_running_stats": self._usual, "data_format": "NCHW"}
         return str(self.num_features) + options_note(self, eps=1e-5, momentum=0.1, **usual)
@@ -380,7 +380,7 @@ class GroupNorm(Layer):
         )
         return channels_back(out, self.data_format)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.num_groups}, {self.num_channels}"
         return sizes + options_note(self, eps=1e-5, affine=True, data_format="NCHW")
@@ -449,7 +449,7 @@ class LayerNorm(Layer):
         out = _standardize(x, len(shape), self.eps)
         return _scale_and_shift(out, self.weight, self.bias, shape)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""
         text = f"{self.normalized_shape}" + options_note(self, eps=1e-5, elementwise_affine=True)
         return text + (", bias=False" if self.elementwise_affine and self.bias is None else "")
@@ -498,6 +498,6 @@ class RMSNorm(Layer):
         out = _divide_by_root(x.float() if x.dtype == np.float16 else x, len(shape), eps)
         return _scale_and_shift(out.cast(x.dtype), self.weight, None, shape)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""
         return f"{self.normalized_shape}" + options_note(self, eps=None, elementwise_affine=True)

@@ -82,6 +82,6 @@ class LSTMCell(Layer):
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.input_size}, {self.hidden_size}{bias_note(self.bias_ih)}"

@@ -996,7 +996,7 @@ class _Builder:
                 f"m{len(self.graph.calls)}",
                 inner.path,
                 inner.kind,
-                module.describe() if module is not None else "",
+                module.extra_repr() if module is not None else "",
                 sum(p.numel() for _, p in module.named_parameters()) if module is not None else 0,
                 call,
                 module,
