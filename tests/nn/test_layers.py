@@ -33,6 +33,16 @@ LAYERS = [
     (nn.Embedding(5, 3), "Embedding(5, 3)"),
     (nn.Embedding(5, 3, -1), "Embedding(5, 3, padding_idx=4)"),
     (nn.LSTMCell(4, 2, bias=False), "LSTMCell(4, 2, bias=False)"),
+    (nn.RNNCell(4, 2, nonlinearity="relu"), "RNNCell(4, 2, nonlinearity='relu')"),
+    (nn.GRUCell(4, 2), "GRUCell(4, 2)"),
+    (nn.RNN(4, 2), "RNN(4, 2)"),
+    (
+        nn.RNN(4, 2, 2, "relu", False, True, 0.1, True),
+        "RNN(4, 2, num_layers=2, bias=False, batch_first=True, dropout=0.1, bidirectional=True, "
+        "nonlinearity='relu')",
+    ),
+    (nn.LSTM(4, 2, 3), "LSTM(4, 2, num_layers=3)"),
+    (nn.GRU(4, 2, batch_first=True), "GRU(4, 2, batch_first=True)"),
     (nn.MultiheadAttention(4, 2), "MultiheadAttention(\n  4, 2\n  (out_proj): Linear(4, 4)\n)"),
     (
         nn.MultiheadAttention(4, 2, 0.1, False, 3, 5, True),
@@ -638,6 +648,7 @@ FLOAT_LAYERS = [
     (nn.LayerNorm(3), (4, 3)),
     (nn.RMSNorm(3), (4, 3)),
     (nn.LSTMCell(3, 2), (4, 3)),
+    (nn.GRU(3, 2), (4, 3)),
 ]
 
 

@@ -43,12 +43,15 @@ from tinygrad_np.nn.norm import (
     LayerNorm,
     RMSNorm,
 )
-from tinygrad_np.nn.recurrent import LSTMCell
+from tinygrad_np.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "Activation",
     "AdaptiveAvgPool2d",
@@ -63,6 +66,7 @@ __all__ = [
     "Dropout2d",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GroupNorm",
     "Hardswish",
     "Hardtanh",
@@ -81,6 +85,7 @@ __all__ = [
     "MultiheadAttention",
     "Parameter",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",

@@ -134,7 +134,7 @@ def train(modules, steps):
         betas=(0.9, 0.95),
     )
     losses = []
-    for step in range(steps):
+    for _ in range(steps):
         xb, yb = get_batch(data, 8)
         logits, loss = model(xb, yb)
         optimizer.zero_grad(set_to_none=True)
