@@ -424,7 +424,7 @@ class Tensor(Variable):
         values = np.arange(start, stop, step)
         if dtype is None and values.dtype.kind == "f":
             dtype = np.float32
-        return cls(values, dtype)
+        return cls(values, dtype=dtype)
 
     @classmethod
     def linspace(cls, start: Any, stop: Any, steps: Int, dtype: Any = None) -> Self:
@@ -438,7 +438,7 @@ class Tensor(Variable):
         Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
         """
         (count,) = _sizes("linspace", (steps,))
-        return cls(np.linspace(start, stop, count), _or_float32("linspace", dtype))
+        return cls(np.linspace(start, stop, count), dtype=_or_float32("linspace", dtype))
 
     @classmethod
     def rand(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
@@ -451,7 +451,7 @@ class Tensor(Variable):
         >>> Tensor.rand(2, generator=np.random.default_rng(0))
         Tensor([0.8506 , 0.6370])
         """
-        return cls(_draw("rand", shape, dtype, random.resolve(generator).random), dtype)
+        return cls(_draw("rand", shape, dtype, random.resolve(generator).random), dtype=dtype)
 
     @classmethod
     def uniform(
@@ -472,7 +472,7 @@ class Tensor(Variable):
         (2, 3)
         """
         values = _draw("uniform", shape, dtype, random.resolve(generator).random)
-        return cls(values * (high - low) + low, dtype)
+        return cls(values * (high - low) + low, dtype=dtype)
 
     @classmethod
     def randn(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
@@ -485,7 +485,9 @@ class Tensor(Variable):
         >>> Tensor.randn(2, 3).shape
         (2, 3)
         """
-        return cls(_draw("randn", shape, dtype, random.resolve(generator).standard_normal), dtype)
+        return cls(
+            _draw("randn", shape, dtype, random.resolve(generator).standard_normal), dtype=dtype
+        )
 
     @classmethod
     def normal(
@@ -506,7 +508,7 @@ class Tensor(Variable):
         (2, 3)
         """
         values = _draw("normal", shape, dtype, random.resolve(generator).standard_normal)
-        return cls(values * std + mean, dtype)
+        return cls(values * std + mean, dtype=dtype)
 
     @classmethod
     def randint(
@@ -531,7 +533,7 @@ class Tensor(Variable):
         if low >= high:
             raise ArgumentError(f"randint: expected low < high, got low={low} and high={high}.")
         values = random.resolve(generator).integers(low, high, _sizes("randint", shape))
-        return cls(values, dtype)
+        return cls(values, dtype=dtype)
 
     @classmethod
     def randperm(cls, n: Int, dtype: Any = np.int64, generator: Generator = None) -> Self:
@@ -546,7 +548,7 @@ class Tensor(Variable):
         [0, 1, 2]
         """
         (count,) = _sizes("randperm", (n,))
-        return cls(random.resolve(generator).permutation(count), dtype)
+        return cls(random.resolve(generator).permutation(count), dtype=dtype)
 
     def multinomial(
         self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
