@@ -16,6 +16,7 @@ from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 LAYERS = [
     (nn.Flatten(), "Flatten()"),
     (nn.Flatten(0, 2), "Flatten(start_dim=0, end_dim=2)"),
+    (nn.Unflatten(1, (3, 4)), "Unflatten(dim=1, unflattened_size=(3, 4))"),
     (nn.BatchNorm1d(3), "BatchNorm1d(3)"),
     (nn.BatchNorm2d(3, momentum=None), "BatchNorm2d(3, momentum=None)"),
     (
@@ -521,6 +522,24 @@ def test_linear_matches_its_formula():
 def test_flatten_keeps_the_batch_axis_by_default(arguments, shape):
     """Flatten keeps the batch axis by default."""
     assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
+
+
+def test_unflatten_inverts_flatten():
+    x = Tensor.arange(24).reshape(2, 3, 4)
+    assert nn.Unflatten(1, (3, -1))(nn.Flatten()(x)).tolist() == x.tolist()
+
+
+@each(
+    ("layer", "error", "message"),
+    [
+        (nn.Unflatten(2, (3, 4)), AxisError, "unflatten: "),
+        (nn.Unflatten(1, 12), DtypeError, "unflatten: expected a tuple of sizes"),
+        (nn.Unflatten(1, (5, 4)), ShapeError, "reshape: "),
+    ],
+)
+def test_unflatten_checks_its_arguments_in_a_call(layer, error, message):
+    with pytest.raises(error, match=message):
+        layer(Tensor.ones(2, 12))
 
 
 @each(

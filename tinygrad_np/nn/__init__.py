@@ -33,7 +33,15 @@ from tinygrad_np.nn.conv import (
     ConvTranspose2d,
     MaxPool2d,
 )
-from tinygrad_np.nn.layers import Dropout, Dropout2d, Embedding, Flatten, Identity, Linear
+from tinygrad_np.nn.layers import (
+    Dropout,
+    Dropout2d,
+    Embedding,
+    Flatten,
+    Identity,
+    Linear,
+    Unflatten,
+)
 from tinygrad_np.nn.module import Module, ModuleList, Parameter, Sequential
 from tinygrad_np.nn.norm import (
     BatchNorm1d,
@@ -96,5 +104,6 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Unflatten",
     "init",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Basic layers, with the parameter names, layouts and default initialization of PyTorch."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -111,6 +112,32 @@ class Flatten(Layer):
         """Return the axes, if they differ from the defaults."""
         usual = (self.start_dim, self.end_dim) == (1, -1)
         return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Layer):
+    """Layer that splits the axis `dim` into axes of the given sizes; one of them may be -1.
+
+    Raises:
+        AxisError: in a call, if `dim` is out of range.
+        DtypeError: in a call, if `unflattened_size` is neither a tuple nor a list.
+        ShapeError: in a call, if the product of the sizes is not the length of the axis.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Unflatten(1, (3, 4))(Tensor.ones(2, 12)).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim = dim
+        self.unflattened_size = unflattened_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with the axis split."""
+        return x.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """Return the axis and the sizes."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Dropout(Layer):
