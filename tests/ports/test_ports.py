@@ -90,12 +90,11 @@ def test_table_of_imports_has_no_unused_line():
 
 
 def test_exceptions_are_explained():
-    explanations = (HERE / "README.md").read_text()
+    rows = re.findall(r"^\| `.*\| (.*) \|$", (HERE / "README.md").read_text(), re.MULTILINE)
+    assert {name for row in rows for name in row.split(", ")} == set(EXCEPTIONS)
     for name, changes in EXCEPTIONS.items():
         lines = PATHS[name].read_text().split("\n")
-        for line, replacement in changes.items():
-            assert lines.count(line) == 1
-            assert f"| `{line.strip()}` | `{replacement.strip()}` |" in explanations
+        assert [lines.count(line) for line in changes] == [1] * len(changes)
 
 
 def test_a_changed_model_is_noticed(capsys, monkeypatch):

@@ -23,8 +23,45 @@ IMPORTS = {
 }
 """Every import line of PyTorch in the models, and the line that replaces it."""
 
-EXCEPTIONS: dict[str, dict[str, str]] = {}
-"""For each model, the other lines that must differ, as explained in README.md."""
+EXCEPTIONS = {
+    "dqn": {
+        "                return policy_net(state).max(1).indices.view(1, 1)": (
+            "                return policy_net(state).argmax(1).view(1, 1)"
+        ),
+        "            next_state_values[non_final_mask] = "
+        "target_net(non_final_next_states).max(1).values": (
+            "            next_state_values[non_final_mask] = "
+            "target_net(non_final_next_states).max(1)"
+        ),
+    },
+    "wgan_gp": {
+        "        gradient_penalty = "
+        "compute_gradient_penalty(critic, real_imgs.data, fake_imgs.data)": (
+            "        gradient_penalty = "
+            "compute_gradient_penalty(critic, real_imgs.detach(), fake_imgs.detach())"
+        ),
+    },
+    "transformer_encoder": {
+        "        self.embedding.weight.data.uniform_(-initrange, initrange)": (
+            "        self.embedding.weight.detach().uniform_(-initrange, initrange)"
+        ),
+        "        self.decoder.bias.data.zero_()": "        self.decoder.bias.detach().zero_()",
+        "        self.decoder.weight.data.uniform_(-initrange, initrange)": (
+            "        self.decoder.weight.detach().uniform_(-initrange, initrange)"
+        ),
+    },
+    "gan": {
+        "        nn.init.normal_(m.weight.data, 0.0, 0.2)": (
+            "        nn.init.normal_(m.weight, 0.0, 0.2)"
+        ),
+        "        nn.init.zeros_(m.bias.data)": "        nn.init.zeros_(m.bias)",
+        "        nn.init.normal_(m.weight.data, 1.0, 0.02)": (
+            "        nn.init.normal_(m.weight, 1.0, 0.02)"
+        ),
+        "        nn.init.constant_(m.bias.data, 0)": "        nn.init.constant_(m.bias, 0)",
+    },
+}
+"""For each model, the other lines that must differ. README.md explains them."""
 
 
 def translate(name: str, source: str) -> str:

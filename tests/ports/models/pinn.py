@@ -16,8 +16,8 @@ class PINN(nn.Module):
             [nn.Linear(layers[i], layers[i + 1]) for i in range(len(layers) - 1)]
         )
         for i in range(len(layers) - 1):
-            nn.init.xavier_normal_(self.linears[i].weight.data, gain=1.0)
-            nn.init.zeros_(self.linears[i].bias.data)
+            nn.init.xavier_normal_(self.linears[i].weight, gain=1.0)
+            nn.init.zeros_(self.linears[i].bias)
 
     def forward(self, x, t):
         a = torch.cat([x, t], dim=1)

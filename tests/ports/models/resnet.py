@@ -85,7 +85,7 @@ def train(modules, steps):
         optimizer.step()
         scheduler.step()
 
-        _, predicted = outputs.max(1)
+        _, predicted = torch.max(outputs, 1)
         correct = predicted.eq(targets).sum().item()
         print(f"step {step}: loss {loss.item():.3f} | acc {100.0 * correct / len(targets):.1f}%")
         losses.append(loss.item())
