@@ -56,10 +56,8 @@ def test_diag_builds_and_extracts_any_diagonal(diagonal):
 def test_factories_accept_the_cpu_and_no_other_device():
     for device in (None, "cpu", "cpu:0", tinygrad_np.device("cpu")):
         assert tinygrad_np.zeros(2, 3, device=device).shape == (2, 3)
-    with pytest.raises(ArgumentError, match=r'^ones: expected `device` to be "cpu", .* got \'cuda'):
+    with pytest.raises(ArgumentError, match=r"^ones: expected 'cpu', got 'cuda'"):
         tinygrad_np.ones(2, device="cuda")
-    with pytest.raises(DtypeError, match=r"^device: expected `device` to be a string, got int\."):
-        tinygrad_np.device(0)
     assert not tinygrad_np.cuda.is_available()
 
 

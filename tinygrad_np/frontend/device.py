@@ -2,56 +2,58 @@
 
 from typing import Any
 
-from tinygrad_np.checks import kind_of
-from tinygrad_np.errors import ArgumentError, DtypeError
+from tinygrad_np.errors import ArgumentError
+
+_NAMES = ("cpu", "cpu:0")
 
 
-class device:  # noqa: N801
-    """The device of a tensor, as in `x.to(device)`; only the CPU exists.
+class device(str):  # noqa: N801 (PyTorch's name)
+    """The device of a tensor: the string "cpu", with PyTorch's attributes `type` and `index`.
+
+    Args:
+        name: "cpu", "cpu:0" or another device.
 
     Raises:
-        ArgumentError: if the name is not "cpu" or "cpu:0".
-        DtypeError: if the name is neither a string nor a device.
+        ArgumentError: for any other device.
 
     >>> device("cpu")
     device(type='cpu')
+    >>> device("cpu:0").index, device("cpu") == "cpu"
+    (0, True)
     """
 
     __slots__ = ()
-    type = "cpu"
-    index = None
 
-    def __init__(self, name: "str | device" = "cpu") -> None:
+    def __new__(cls, name: str = "cpu") -> "device":
+        """Return the device with this name."""
         check_device("device", name)
+        return super().__new__(cls, name)
 
-    def __repr__(self) -> str:
-        return "device(type='cpu')"
-
-    def __str__(self) -> str:
+    @property
+    def type(self) -> str:
+        """The kind of device."""
         return "cpu"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, device)
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """The number of the device, if it was given."""
+        return 0 if self == "cpu:0" else None
 
-    def __hash__(self) -> int:
-        return hash("cpu")
+    def __repr__(self) -> str:
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type='cpu'{number})"
 
 
 def check_device(who: str, value: Any) -> None:
-    """Raise an error unless `value` is a name of the CPU, a `device` or None.
+    """Raise an error unless `value` is a name of the CPU.
 
     >>> check_device("zeros", "cuda")
     Traceback (most recent call last):
-    tinygrad_np.errors.ArgumentError: zeros: expected `device` to be "cpu", the only device, got
-    'cuda'.
+    tinygrad_np.errors.ArgumentError: zeros: expected 'cpu', got 'cuda'. All tensors are on the CPU.
     """
-    if value is None or isinstance(value, device):
-        return
-    if not isinstance(value, str):
-        raise DtypeError(f"{who}: expected `device` to be a string, got {kind_of(value)}.")
-    if value not in ("cpu", "cpu:0"):
+    if value not in _NAMES:
         raise ArgumentError(
-            f'{who}: expected `device` to be "cpu", the only device, got {value!r}.'
+            f"{who}: expected 'cpu', got {str(value)!r}. All tensors are on the CPU."
         )
 
 
@@ -66,3 +68,6 @@ class cuda:  # noqa: N801
         False
         """
         return False
+
+
+CPU = device("cpu")

@@ -27,7 +27,8 @@ def _factory(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @functools.wraps(make)
     def call(*args: Any, device: Device = None, **options: Any) -> Tensor:
-        check_device(make.__name__, device)
+        if device is not None:
+            check_device(make.__name__, device)
         return make(*args, **rename(known, options))
 
     return call

@@ -24,9 +24,9 @@ from tinygrad_np.ops.conv import (
 )
 from tinygrad_np.ops.elementwise import (
     abs, add, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, ceil, clip, copysign, div, eq,
-    floor, floor_div, fmod, ge, gt, isclose, isfinite, isinf, isnan, le, lerp, logical_not,
-    lshift, lt, maximum, minimum, mod, mul, ne, neg, round, rshift, select, sign, sub, trunc,
-    trunc_div, where,
+    floor, floor_div, fmod, ge, gt, isclose, isfinite, isinf, isnan, keep_where, le, lerp,
+    logical_and, logical_not, logical_or, logical_xor, lshift, lt, maximum, minimum, mod, mul,
+    ne, neg, round, rshift, sign, sub, trunc, trunc_div, where,
 )
 from tinygrad_np.ops.factorizations import (
     cholesky, cofactors, det, inv, packed_qr, packed_svd, qr, sign_and_logdet, slogdet, solve,
@@ -38,7 +38,7 @@ from tinygrad_np.ops.functions import (
     tanh,
 )
 from tinygrad_np.ops.indexing import (
-    advanced_index, basic_index, gather, getitem, index_add, scatter_add, take_along_axis,
+    add_along_axis, advanced_index, basic_index, gather, getitem, index_add, take_along_axis,
 )
 from tinygrad_np.ops.linalg import (
     absolute_power, batched_matmul, diag, diagonal, dot, linear, matmul, norm, normalize,
@@ -68,10 +68,10 @@ from tinygrad_np.ops.shape import (
 )
 
 __all__ = [
-    "abs", "absolute_power", "acos", "acosh", "adaptive_avg_pool2d", "add", "advanced_index",
-    "all", "any", "argcummax", "argcummin", "argmax", "argmin", "argsort", "asin", "asinh",
-    "assign", "atan", "atanh", "attention_weights", "avg_pool2d", "avg_pool_grad",
-    "basic_index", "batch_norm", "batched_matmul", "binary_crossentropy",
+    "abs", "absolute_power", "acos", "acosh", "adaptive_avg_pool2d", "add", "add_along_axis",
+    "advanced_index", "all", "any", "argcummax", "argcummin", "argmax", "argmin", "argsort",
+    "asin", "asinh", "assign", "atan", "atanh", "attention_weights", "avg_pool2d",
+    "avg_pool_grad", "basic_index", "batch_norm", "batched_matmul", "binary_crossentropy",
     "binary_crossentropy_entries", "binary_crossentropy_logits", "bitwise_and", "bitwise_not",
     "bitwise_or", "bitwise_xor", "cast", "cat", "ceil", "celu", "center", "channel_moments",
     "channel_sum", "cholesky", "chunk", "clip", "cofactors", "contract", "conv2d",
@@ -80,22 +80,22 @@ __all__ = [
     "diag", "diagonal", "div", "dot", "dropout", "dropout_with_mask", "einsum", "elu", "eq",
     "erf", "exp", "exp2", "expand", "expm1", "flatten", "flip", "floor", "floor_div", "fmod",
     "gather", "ge", "gelu", "getitem", "gt", "hardswish", "hardtanh", "index_add",
-    "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan", "le", "leaky_relu", "lerp",
-    "linear", "log", "log1p", "log2", "log10", "log_odds", "log_softmax", "logaddexp",
-    "logcumsumexp", "logical_not", "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill",
-    "masked_select", "matmul", "max", "max_pool", "max_pool2d", "max_pool_gather",
-    "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean", "meshgrid", "min",
-    "minimum", "mish", "mod", "mul", "ne", "neg", "nll_loss", "nonzero", "norm", "normalize",
-    "one_hot", "packed_qr", "packed_svd", "pad", "pad_constant", "permute", "pow", "power_log",
-    "power_slope", "prod", "put_diagonal", "qr", "recurrence", "relu", "relu6", "repeat",
-    "repeat_interleave", "resample", "reshape", "roll", "round", "rshift", "rsqrt",
-    "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
-    "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
-    "sin", "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve", "sort",
-    "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
-    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
-    "tan", "tanh", "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div",
-    "unflatten", "unfold", "unsqueeze", "var", "where",
+    "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan", "keep_where", "le",
+    "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds", "log_softmax",
+    "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max",
+    "max_pool", "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices",
+    "max_unpool2d", "maximum", "mean", "meshgrid", "min", "minimum", "mish", "mod", "mul", "ne",
+    "neg", "nll_loss", "nonzero", "norm", "normalize", "one_hot", "packed_qr", "packed_svd",
+    "pad", "pad_constant", "permute", "pow", "power_log", "power_slope", "prod", "put_diagonal",
+    "qr", "recurrence", "relu", "relu6", "repeat", "repeat_interleave", "resample", "reshape",
+    "roll", "round", "rshift", "rsqrt", "scaled_dot_product_attention", "scatter",
+    "scatter_reduce", "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet",
+    "signed_power", "silu", "sin", "sinh", "slogdet", "softmax", "softmin", "softplus",
+    "softsign", "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt", "square",
+    "squeeze", "stack", "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd",
+    "table", "take_along_axis", "tan", "tanh", "topk", "trace", "transpose", "tril", "triu",
+    "trunc", "trunc_div", "unflatten", "unfold", "unsqueeze", "var", "where",
 ]
 
 _families = (

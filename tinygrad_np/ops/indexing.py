@@ -114,7 +114,7 @@ def _as_numpy(who: str, part: Any) -> Any:
 @op(
     "out[.., i, ..] = x[.., index[.., i, ..], ..]",
     vjps={
-        "x": lambda grad_out, index, dim, x_shape: scatter_add(
+        "x": lambda grad_out, index, dim, x_shape: add_along_axis(
             grad_out, index, dim=dim, shape=x_shape
         )
     },
@@ -132,14 +132,14 @@ def take_along_axis(x: Array, index: Array, *, dim: int) -> Array:
     vjps={"x": lambda grad_out, index, dim: take_along_axis(grad_out, index, dim=dim)},
     flops=lambda x: x.size,
 )
-def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
+def add_along_axis(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
     """Add x to zeros of `shape` at `index` along `dim`; repeated indices accumulate.
 
     Raises:
         ShapeError: if `index` and x differ in shape.
     """
     if x.shape != index.shape:
-        raise ShapeError(f"scatter_add: expected `index` of shape {x.shape}, got {index.shape}.")
+        raise ShapeError(f"add_along_axis: expected `index` of shape {x.shape}, got {index.shape}.")
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[dim] = index
     return add_at(x, tuple(places), shape, repeats=index.shape[dim])

@@ -16,11 +16,11 @@ from tinygrad_np.ops.elementwise import (
     add,
     div,
     eq,
+    keep_where,
     logical_not,
     maximum,
     mul,
     ne,
-    select,
     where,
 )
 from tinygrad_np.ops.reduce import Axis, divide_by_count, normalize_axes, scale_of_large, sum
@@ -338,10 +338,10 @@ def _norm_vjp(grad_out: Value, x: Value, out: Value, p: float, axis: Axis) -> Va
         winners = add(eq(size, out), ne(x, x))
         wide = np.promote_types(x.dtype, np.float32)
         count = sum(cast(winners, dtype=wide), axis=tuple(axes), keepdim=True)
-        return select(signed_power(x, p=0.0) * divide_by_count(grad_out, count), winners)
+        return keep_where(signed_power(x, p=0.0) * divide_by_count(grad_out, count), winners)
     # Where the norm is 0, the only subgradient that favors no direction is 0.
     is_zero = eq(out, 0)
-    unit = select(x / where(is_zero, 1.0, out), logical_not(is_zero))
+    unit = keep_where(x / where(is_zero, 1.0, out), logical_not(is_zero))
     return grad_out * (unit if p == 2 else signed_power(unit, p=p - 1))
 
 

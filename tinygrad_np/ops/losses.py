@@ -13,7 +13,7 @@ from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
 from tinygrad_np.ops.activations import log_softmax, softplus
-from tinygrad_np.ops.elementwise import add, clip, div, eq, mul, neg, select, where
+from tinygrad_np.ops.elementwise import add, clip, div, eq, keep_where, mul, neg, where
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.reduce import mean, sum
 from tinygrad_np.ops.shape import permute, reshape
@@ -237,9 +237,9 @@ def nll_loss(
                 f"nll_loss: expected `weight` of shape ({classes},), one number per class, got "
                 f"shape {weight.shape}."
             )
-        weights = select(getitem(weight, target), is_kept)
+        weights = keep_where(getitem(weight, target), is_kept)
     picked = reshape(gather(x, axis, np.expand_dims(target, axis)), target.shape)
-    losses = neg(mul(select(picked, is_kept), weights))
+    losses = neg(mul(keep_where(picked, is_kept), weights))
     if reduction != "mean":
         return _reduce(losses, reduction)
     return _mean_by(losses, weights)
@@ -278,7 +278,7 @@ def sparse_categorical_crossentropy(
     target = _class_indices(name, x, Y, len(x.shape) - 1).reshape(-1)
     is_kept = np.ones(len(target), bool) if ignore_index == -1 else target != ignore_index
     rows = reshape(x, (-1, x.shape[-1]))
-    losses = select(
+    losses = keep_where(
         cross_entropy_rows(rows, np.where(is_kept, target, 0), "none", label_smoothing), is_kept
     )
     if reduction == "none":

@@ -12,7 +12,7 @@ from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
-from tinygrad_np.ops.elementwise import add, as_array, div, eq, gt, mul, ne, select, where
+from tinygrad_np.ops.elementwise import add, as_array, div, eq, gt, keep_where, mul, ne, where
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -167,7 +167,7 @@ def _extreme_vjp(
     winners = add(eq(x, _keep_axes(out, x_shape, axis)), ne(x, x))
     count = sum(cast(winners, dtype=np.promote_types(x_dtype, np.float32)), axis, True)
     share = divide_by_count(_keep_axes(grad_out, x_shape, axis), count)
-    return select(expand(share, shape=x_shape), winners)
+    return keep_where(expand(share, shape=x_shape), winners)
 
 
 @op(

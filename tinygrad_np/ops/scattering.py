@@ -11,7 +11,7 @@ from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.elementwise import div, floor_div, where
-from tinygrad_np.ops.indexing import basic_index, getitem, read_index, scatter_add
+from tinygrad_np.ops.indexing import add_along_axis, basic_index, getitem, read_index
 from tinygrad_np.ops.reduce import max, min, prod
 from tinygrad_np.ops.shape import cat, reshape
 from tinygrad_np.runtime.memory import Array
@@ -133,7 +133,7 @@ def _combine(
         if x.dtype == np.float16:
             own, entries = (cast(value, dtype=np.float32) for value in (own, entries))
         rest = own if include_self else where(counts > 0, 0, own)
-        out = rest + scatter_add(entries, targets, dim=0, shape=own.shape)
+        out = rest + add_along_axis(entries, targets, dim=0, shape=own.shape)
         if reduce == "mean":
             parts = np.maximum(counts + include_self, 1)
             out = div(out, parts) if x.dtype.kind == "f" else floor_div(out, parts)
