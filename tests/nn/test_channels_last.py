@@ -11,7 +11,8 @@ from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, ShapeError
 
 LAYERS = [
-    *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d"),
+    *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d"),
+    *("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"),
     *("AdaptiveAvgPool2d", "BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d"),
     "Dropout2d",
 ]

@@ -67,6 +67,13 @@ LAYERS = [
         nn.Conv2d(1, 8, 3, padding=(1, 0, 1, 0), data_format="NHWC"),
         "Conv2d(1, 8, kernel_size=3, padding=(1, 0, 1, 0), data_format='NHWC')",
     ),
+    (
+        nn.Conv2d(1, 8, 3, padding=1, padding_mode="reflect"),
+        "Conv2d(1, 8, kernel_size=3, padding=1, padding_mode='reflect')",
+    ),
+    (nn.MaxPool1d(2, 1), "MaxPool1d(kernel_size=2, stride=1)"),
+    (nn.AvgPool1d(2), "AvgPool1d(kernel_size=2)"),
+    (nn.ConvTranspose1d(4, 2, 3, 2), "ConvTranspose1d(4, 2, kernel_size=3, stride=2)"),
     (nn.Conv3d(1, 8, (1, 3, 3)), "Conv3d(1, 8, kernel_size=(1, 3, 3))"),
     (
         nn.ConvTranspose2d(4, 2, 3, 2, 1, 1),
@@ -154,6 +161,11 @@ def test_copies_have_equal_weights(layer, copied):
         (
             lambda: nn.LSTMCell(3, None),
             "LSTMCell: expected `hidden_size` to be an integer >= 1, got None.",
+        ),
+        (
+            lambda: nn.Conv2d(1, 1, 3, padding=1, padding_mode="zero"),
+            "Conv2d: expected `padding_mode` to be one of zeros, reflect, replicate, circular, got "
+            "'zero'.",
         ),
         (lambda: nn.MultiheadAttention(5, 2), "expected `num_heads` to divide embed_dim=5, got 2."),
         (

@@ -26,11 +26,14 @@ from tinygrad_np.nn.activation import (
 from tinygrad_np.nn.attention import MultiheadAttention
 from tinygrad_np.nn.conv import (
     AdaptiveAvgPool2d,
+    AvgPool1d,
     AvgPool2d,
     Conv1d,
     Conv2d,
     Conv3d,
+    ConvTranspose1d,
     ConvTranspose2d,
+    MaxPool1d,
     MaxPool2d,
 )
 from tinygrad_np.nn.layers import (
@@ -63,12 +66,14 @@ __all__ = [
     "SELU",
     "Activation",
     "AdaptiveAvgPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "Dropout",
     "Dropout2d",
@@ -86,6 +91,7 @@ __all__ = [
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
+    "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
