@@ -1,6 +1,6 @@
 """Neural network layers, the Module base class and weight initialization."""
 
-from tinygrad_np.nn import init
+from tinygrad_np.nn import functional, init
 from tinygrad_np.nn.activation import (
     CELU,
     ELU,
@@ -45,6 +45,18 @@ from tinygrad_np.nn.layers import (
     Linear,
     Unflatten,
 )
+from tinygrad_np.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+    TripletMarginLoss,
+)
 from tinygrad_np.nn.module import Module, ModuleList, Parameter, Sequential
 from tinygrad_np.nn.norm import (
     BatchNorm1d,
@@ -68,6 +80,8 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AvgPool1d",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv1d",
@@ -75,6 +89,7 @@ __all__ = [
     "Conv3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
     "Embedding",
@@ -83,20 +98,25 @@ __all__ = [
     "GroupNorm",
     "Hardswish",
     "Hardtanh",
+    "HuberLoss",
     "Identity",
     "InstanceNorm2d",
+    "KLDivLoss",
+    "L1Loss",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
+    "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
     "ModuleList",
     "MultiheadAttention",
+    "NLLLoss",
     "Parameter",
     "RMSNorm",
     "RNNCell",
@@ -105,11 +125,14 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softmin",
     "Softplus",
     "Softsign",
     "Tanh",
+    "TripletMarginLoss",
     "Unflatten",
+    "functional",
     "init",
 ]  # fmt: skip
