@@ -271,7 +271,7 @@ def test_copies_share_no_memory(copied):
     block = Block()
     other = copied(block)
     assert_same(other.state_dict(), block.state_dict())
-    nn.init.zeros(other.scale)
+    nn.init.zeros_(other.scale)
     assert block.scale.tolist() == [1.0, 2.0]
 
 
@@ -389,6 +389,37 @@ def test_float_conversions_and_cpu_return_the_module():
     assert block.cpu() is block
 
 
+@each(
+    ("args", "options", "dtype"),
+    [
+        (("cpu",), {}, np.float32),
+        ((), {"device": "cpu:0", "non_blocking": True}, np.float32),
+        ((np.float64,), {}, np.float64),
+        ((), {"dtype": "float64"}, np.float64),
+        (("cpu", np.float16), {}, np.float16),
+        ((Tensor(np.ones(1)),), {}, np.float64),
+        ((Tensor(1.0).device,), {}, np.float32),
+    ],
+)
+def test_to_converts_the_module_and_returns_it(args, options, dtype):
+    block = Block()
+    block.scale.grad = Tensor([1.0, 1.0])
+    assert block.to(*args, **options) is block
+    assert {p.dtype for p in (*block.parameters(), block.mean)} == {np.dtype(dtype)}
+    assert block.count.dtype == np.int64
+    assert (block.scale.grad is None) == (dtype != np.float32)
+
+
+def test_to_another_device_or_kind_of_dtype_raises():
+    block = Block()
+    for call in (lambda: block.to("cuda"), lambda: block.to(np.float64, device="cuda:1")):
+        with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got 'cuda"):
+            call()
+    with pytest.raises(DtypeError, match=r"expected a float dtype, got <class 'numpy.int64'>"):
+        block.to(np.int64)
+    assert block.scale.dtype == np.float32
+
+
 def test_zero_grad_may_set_zeros():
     block = Block()
     block.zero_grad(set_to_none=False)
@@ -447,7 +478,7 @@ def test_state_dict_shares_no_memory_with_the_model():
     """A state dict and the model share no memory."""
     block = Block()
     state = block.state_dict()
-    nn.init.zeros(block.scale)
+    nn.init.zeros_(block.scale)
     assert state["scale"].tolist() == [1.0, 2.0]
     block.load_state_dict(state)
     for array in state.values():
@@ -459,7 +490,7 @@ def test_load_state_dict_restores_parameters_and_buffers():
     """Loading restores parameters and buffers."""
     block, other = Block(), Block()
     for parameter in other.parameters():
-        nn.init.normal(parameter, generator=rng(9))
+        nn.init.normal_(parameter, generator=rng(9))
     other.count[...] = 8
     block.load_state_dict(other.state_dict())
     assert_same(block.state_dict(), other.state_dict())
@@ -468,13 +499,13 @@ def test_load_state_dict_restores_parameters_and_buffers():
 def test_loading_takes_tensors_and_lists():
     """Values may be arrays, lists, Parameters or results of ops; their numbers are copied."""
     block, other = Block(), Block()
-    nn.init.zeros(other.scale)
+    nn.init.zeros_(other.scale)
     values = dict(other.named_parameters()) | {"mean": other.scale + 1.0, "count": Tensor(9)}
     block.load_state_dict(values)
     assert (block.scale.tolist(), block.mean.tolist()) == ([0.0, 0.0], [1.0, 1.0])
     assert block.count.item() == 9
     assert block.mean.is_leaf
-    nn.init.ones(other.scale)
+    nn.init.ones_(other.scale)
     assert block.scale.tolist() == [0.0, 0.0]
     block.load_state_dict({"scale": [8, 9]}, strict=False)
     assert block.scale.tolist() == [8.0, 9.0]

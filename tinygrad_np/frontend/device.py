@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError
 
 _NAMES = ("cpu", "cpu:0")
@@ -71,3 +72,23 @@ class cuda:  # noqa: N801
 
 
 CPU = device("cpu")
+
+
+def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
+    """Return the dtype that the arguments of a `to` method ask for, or None.
+
+    Args:
+        target: a dtype, the name of a device, or a tensor whose dtype is used.
+        dtype: a dtype, or None.
+        place: the name of a device, or None.
+
+    Raises:
+        ArgumentError: if the device is not the CPU.
+    """
+    if isinstance(target, str):
+        place = target
+    elif target is not None:
+        dtype = target.dtype if isinstance(target, Variable) else target
+    if place is not None:
+        device(place)
+    return dtype

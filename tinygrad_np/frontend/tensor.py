@@ -27,7 +27,7 @@ from tinygrad_np.errors import (
     ShapeError,
     TinygradNpError,
 )
-from tinygrad_np.frontend.device import CPU, device
+from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
@@ -1202,15 +1202,8 @@ class Tensor(Variable):
         >>> Tensor([1, 2]).to(np.float32)
         Tensor([1., 2.])
         """
-        if isinstance(target, Variable):
-            target = target.dtype
-        if isinstance(target, str):
-            device = target
-        elif target is not None:
-            dtype = target
-        if device is not None:
-            _device(device)
-        dtype = self.dtype if dtype is None else check_dtype("to", dtype)
+        wanted = dtype_of_target(target, dtype, device)
+        dtype = self.dtype if wanted is None else check_dtype("to", wanted)
         return self.cast(dtype) if copy or dtype != self.dtype else self
 
     def cpu(self) -> Self:

@@ -284,7 +284,7 @@ class Embedding(Layer):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = init.normal(
+        self.weight = init.normal_(
             Parameter.zeros(num_embeddings, embedding_dim), generator=generator
         )
         if self.padding_idx is not None:

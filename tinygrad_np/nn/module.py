@@ -13,6 +13,7 @@ from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.checks import check_unmasked, is_integer, kind_of
 from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
+from tinygrad_np.frontend.device import dtype_of_target
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import Summary, SummaryRow, Watch
@@ -557,6 +558,36 @@ class Module:
                 value.replace_array(value.data.astype(dtype))
                 value.grad = None
         return self
+
+    def to(
+        self,
+        target: Any = None,
+        dtype: Any = None,
+        *,
+        device: Any = None,
+        non_blocking: bool = False,
+    ) -> Self:
+        """Convert float parameters and buffers to a dtype; return the module.
+
+        Args:
+            target: a float dtype, a device, or a tensor whose dtype is used.
+            dtype: a float dtype.
+            device: "cpu" or a device.
+            non_blocking: ignored, since nothing is transferred.
+
+        Raises:
+            ArgumentError: if the device is not the CPU.
+            DtypeError: if the dtype is not float.
+
+        As in `astype`, a change of dtype resets gradients to None.
+
+        >>> import numpy as np
+        >>> from tinygrad_np import nn
+        >>> nn.Linear(2, 1).to("cpu", np.float64).weight.dtype
+        dtype('float64')
+        """
+        wanted = dtype_of_target(target, dtype, device)
+        return self if wanted is None else self.astype(wanted)
 
     def half(self) -> Self:
         """Convert float parameters and buffers to float16."""
