@@ -503,6 +503,27 @@ def test_orthogonal_matches_pytorch(shape):
     np.testing.assert_allclose(gram, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", nn.utils.__all__)
+def test_utils_have_pytorchs_signatures(name):
+    """Names, order and defaults are PyTorch's, but for its implementation switch `foreach`."""
+    ours, theirs = (
+        [(p.name, p.default) for p in inspect.signature(getattr(where, name)).parameters.values()]
+        for where in (nn.utils, torch.nn.utils)
+    )
+    assert ours == [pair for pair in theirs if pair[0] != "foreach"]
+
+
+def test_vectors_of_parameters_match_pytorch():
+    layer, their_layer = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    vector = np.arange(8, dtype=np.float32)
+    nn.utils.vector_to_parameters(Tensor(vector), layer.parameters())
+    torch.nn.utils.vector_to_parameters(torch.tensor(vector), their_layer.parameters())
+    np.testing.assert_array_equal(layer.weight.numpy(), their_layer.weight.detach().numpy())
+    found = nn.utils.parameters_to_vector(layer.parameters()).numpy()
+    expected = torch.nn.utils.parameters_to_vector(their_layer.parameters()).detach().numpy()
+    np.testing.assert_array_equal(found, expected)
+
+
 FILLS = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
 
 

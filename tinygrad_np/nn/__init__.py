@@ -1,6 +1,6 @@
 """Neural network layers, the Module base class and weight initialization."""
 
-from tinygrad_np.nn import functional, init
+from tinygrad_np.nn import functional, init, utils
 from tinygrad_np.nn.activation import (
     CELU,
     ELU,
@@ -135,4 +135,5 @@ __all__ = [
     "Unflatten",
     "functional",
     "init",
+    "utils",
 ]  # fmt: skip
