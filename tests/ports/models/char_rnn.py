@@ -17,12 +17,13 @@ class CharRNN(nn.Module):
     def __init__(self, vocab_size, embed_dim=12, hidden_dim=24, num_layers=2, dropout=0.2):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim)
-        self.rnn = nn.RNN(embed_dim, hidden_dim, num_layers, dropout=dropout, batch_first=True)
+        self.rnn = nn.RNN(embed_dim, hidden_dim, num_layers, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden_dim, vocab_size)
 
     def forward(self, x, hidden=None):
         out, hidden = self.rnn(self.embedding(x), hidden)
-        return self.fc(out), hidden
+        return self.fc(self.dropout(out)), hidden
 
     def init_hidden(self, batch_size):
         weight = next(self.parameters())

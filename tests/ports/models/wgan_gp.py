@@ -35,7 +35,7 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(1, 8, 3, stride=1, padding=1)
+        self.conv = nn.Conv2d(1, 8, 3, stride=1, padding=1, bias=False)
         self.norm = nn.InstanceNorm2d(8, affine=True)
         self.fc = nn.Linear(8 * 6 * 6, 1)
 
@@ -67,8 +67,8 @@ def build():
 
 def train(modules, steps):
     generator, critic = modules["generator"], modules["critic"]
-    optimizer_G = torch.optim.Adam(generator.parameters(), lr=0.0005, betas=(0.0, 0.9))
-    optimizer_D = torch.optim.Adam(critic.parameters(), lr=0.0005, betas=(0.0, 0.9))
+    optimizer_G = torch.optim.Adam(generator.parameters(), lr=0.0002, betas=(0.0, 0.9))
+    optimizer_D = torch.optim.Adam(critic.parameters(), lr=0.0002, betas=(0.0, 0.9))
 
     losses = []
     for i in range(steps):
