@@ -1,4 +1,4 @@
-"""Devices, for programs written for PyTorch: every tensor is on the CPU."""
+"""The device of tensors, which is always the CPU."""
 
 from typing import Any
 
@@ -25,9 +25,12 @@ class device(str):  # noqa: N801 (PyTorch's name)
 
     __slots__ = ()
 
-    def __new__(cls, name: str = "cpu") -> "device":
+    def __new__(cls, name: Any = "cpu") -> "device":
         """Return the device with this name."""
-        check_device("device", name)
+        if name not in _NAMES:
+            raise ArgumentError(
+                f"device: expected 'cpu', got {str(name)!r}. All tensors are on the CPU."
+            )
         return super().__new__(cls, name)
 
     @property
@@ -43,32 +46,6 @@ class device(str):  # noqa: N801 (PyTorch's name)
     def __repr__(self) -> str:
         number = "" if self.index is None else f", index={self.index}"
         return f"device(type='cpu'{number})"
-
-
-def check_device(who: str, value: Any) -> None:
-    """Raise an error unless `value` is a name of the CPU.
-
-    >>> check_device("zeros", "cuda")
-    Traceback (most recent call last):
-    tinygrad_np.errors.ArgumentError: zeros: expected 'cpu', got 'cuda'. All tensors are on the CPU.
-    """
-    if value not in _NAMES:
-        raise ArgumentError(
-            f"{who}: expected 'cpu', got {str(value)!r}. All tensors are on the CPU."
-        )
-
-
-class cuda:  # noqa: N801
-    """Stand-in for `torch.cuda`."""
-
-    @staticmethod
-    def is_available() -> bool:
-        """Return False: there is no GPU support.
-
-        >>> cuda.is_available()
-        False
-        """
-        return False
 
 
 CPU = device("cpu")
@@ -92,3 +69,16 @@ def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
     if place is not None:
         device(place)
     return dtype
+
+
+class cuda:  # noqa: N801 (PyTorch's name)
+    """Stand-in for `torch.cuda`."""
+
+    @staticmethod
+    def is_available() -> bool:
+        """Return False: there is no GPU support.
+
+        >>> cuda.is_available()
+        False
+        """
+        return False

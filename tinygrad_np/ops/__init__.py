@@ -103,10 +103,10 @@ __all__ = [
     "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu", "sin",
     "sinh", "slogdet", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign", "solve",
     "sort", "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
-    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "take_along_axis", "tan",
-    "tanh", "tile", "topk", "trace", "transpose", "tril", "triplet_margin_loss", "triu", "trunc",
-    "trunc_div", "unbind", "unflatten", "unfold", "unsqueeze", "var", "var_mean", "view_as",
-    "where",
+    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
+    "tan", "tanh", "tile", "topk", "trace", "transpose", "tril", "triplet_margin_loss", "triu",
+    "trunc", "trunc_div", "unbind", "unflatten", "unfold", "unsqueeze", "var", "var_mean",
+    "view_as", "where",
 ]
 
 _families = (
