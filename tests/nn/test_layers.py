@@ -16,7 +16,6 @@ from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 LAYERS = [
     (nn.Flatten(), "Flatten()"),
     (nn.Flatten(0, 2), "Flatten(start_dim=0, end_dim=2)"),
-    (nn.Unflatten(1, (3, 4)), "Unflatten(dim=1, unflattened_size=(3, 4))"),
     (nn.BatchNorm1d(3), "BatchNorm1d(3)"),
     (nn.BatchNorm2d(3, momentum=None), "BatchNorm2d(3, momentum=None)"),
     (
@@ -50,6 +49,20 @@ LAYERS = [
         "MultiheadAttention(\n  4, 2, dropout=0.1, bias=False, kdim=3, vdim=5, batch_first=True\n"
         "  (out_proj): Linear(4, 4, bias=False)\n)",
     ),
+    (nn.PReLU(3), "PReLU(num_parameters=3)"),
+    (nn.Unflatten(1, (2, 3)), "Unflatten(dim=1, unflattened_size=(2, 3))"),
+    (nn.Upsample(scale_factor=2), "Upsample(scale_factor=2, mode='nearest')"),
+    (
+        nn.Upsample((4, 6), mode="bilinear", align_corners=True),
+        "Upsample(size=(4, 6), mode='bilinear', align_corners=True)",
+    ),
+    (nn.ModuleDict({"a": nn.ReLU()}), "ModuleDict(\n  (a): ReLU()\n)"),
+    (
+        nn.ParameterList([Tensor.ones(2), Tensor.ones(3, 4)]),
+        "ParameterList((2,), (3, 4))",
+    ),
+    (nn.Identity(54, unused=True), "Identity()"),
+    (nn.Dropout(0.25, True), "Dropout(p=0.25)"),
     (nn.Dropout2d(0.25), "Dropout2d(p=0.25)"),
     (nn.Identity(), "Identity()"),
     (nn.Linear(3, 2), "Linear(3, 2)"),
@@ -646,6 +659,16 @@ def test_dropout_probability_defaults_to_one_half():
         lambda size: nn.LSTMCell(1, size),
         lambda size: nn.MultiheadAttention(size, 1),
         lambda size: nn.MultiheadAttention(1, size),
+        lambda size: nn.ConvTranspose1d(size, 1, 1),
+        lambda size: nn.MaxPool1d(size),
+        lambda size: nn.AvgPool1d(1, size),
+        nn.PReLU,
+        lambda size: nn.RNNCell(size, 1),
+        lambda size: nn.GRU(1, size),
+        lambda size: nn.TransformerEncoderLayer(size, 1, 1),
+        lambda size: nn.TransformerEncoderLayer(1, size, 1),
+        lambda size: nn.TransformerEncoderLayer(1, 1, size),
+        lambda size: nn.TransformerEncoder(nn.Identity(), size),
     ],
 )
 def test_sizes_below_1_raise(make):
@@ -680,6 +703,7 @@ FLOAT_LAYERS = [
     (nn.RMSNorm(3), (4, 3)),
     (nn.LSTMCell(3, 2), (4, 3)),
     (nn.GRU(3, 2), (4, 3)),
+    (nn.PReLU(3), (4, 3)),
 ]
 
 

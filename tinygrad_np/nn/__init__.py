@@ -13,6 +13,7 @@ from tinygrad_np.nn.activation import (
     LogSigmoid,
     LogSoftmax,
     Mish,
+    PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -24,6 +25,7 @@ from tinygrad_np.nn.activation import (
     Tanh,
 )
 from tinygrad_np.nn.attention import MultiheadAttention
+from tinygrad_np.nn.containers import ModuleDict, ParameterList
 from tinygrad_np.nn.conv import (
     AdaptiveAvgPool2d,
     AvgPool1d,
@@ -67,6 +69,8 @@ from tinygrad_np.nn.norm import (
     RMSNorm,
 )
 from tinygrad_np.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinygrad_np.nn.transformer import TransformerEncoder, TransformerEncoderLayer
+from tinygrad_np.nn.upsampling import Upsample
 
 __all__ = [
     "CELU",
@@ -114,10 +118,13 @@ __all__ = [
     "MaxPool2d",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiheadAttention",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "ParameterList",
     "RMSNorm",
     "RNNCell",
     "ReLU",
@@ -131,8 +138,11 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "Upsample",
     "functional",
     "init",
     "utils",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tinygrad_np.nn.parts import (
     channels_back,
     channels_first,
     check_format,
+    check_inplace,
     init_parameter,
     options_note,
 )
@@ -76,10 +78,15 @@ class Linear(Layer):
 class Identity(Layer):
     """Identity function, a placeholder where a layer is expected.
 
+    It accepts and ignores any arguments, so that it can replace another class.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Identity()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Ignore the arguments."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x unchanged."""
@@ -115,12 +122,16 @@ class Flatten(Layer):
 
 
 class Unflatten(Layer):
-    """Layer that splits the axis `dim` into axes of the given sizes; one of them may be -1.
+    """Layer that splits an axis into several: the inverse of `Flatten`.
+
+    Args:
+        dim: the axis to split.
+        unflattened_size: lengths of the new axes; one of them may be -1.
 
     Raises:
         AxisError: in a call, if `dim` is out of range.
-        DtypeError: in a call, if `unflattened_size` is neither a tuple nor a list.
-        ShapeError: in a call, if the product of the sizes is not the length of the axis.
+        DtypeError: in a call, if `unflattened_size` is not a tuple or list of integers.
+        ShapeError: in a call, if the new lengths do not multiply to the length of the axis.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Unflatten(1, (3, 4))(Tensor.ones(2, 12)).shape
@@ -136,7 +147,7 @@ class Unflatten(Layer):
         return x.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
-        """Return the axis and the sizes."""
+        """Return the axis and the new lengths."""
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
@@ -148,6 +159,7 @@ class Dropout(Layer):
 
     Args:
         p: probability of dropping an entry.
+        inplace: no effect; accepted as in the activations.
         generator: NumPy generator for the masks; None uses the default generator.
 
     Raises:
@@ -159,12 +171,14 @@ class Dropout(Layer):
     Tensor([1., 2.])
     """
 
-    def __init__(self, p: float = 0.5, generator: Generator = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, generator: Generator = None) -> None:
         if not 0 <= p <= 1:
             raise ArgumentError(
                 f"{type(self).__name__}: expected `p` to be a number from 0 to 1, got {p!r}."
             )
+        check_inplace(type(self).__name__, inplace)
         self.p = p
+        self.inplace = inplace
         self.generator = generator
 
     def forward(self, x: Tensor) -> Tensor:
@@ -190,6 +204,7 @@ class Dropout2d(Dropout):
 
     Args:
         p: probability of dropping a channel.
+        inplace: no effect; accepted as in the activations.
         generator: NumPy generator for the masks; None uses the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
@@ -204,9 +219,14 @@ class Dropout2d(Dropout):
     """
 
     def __init__(
-        self, p: float = 0.5, generator: Generator = None, *, data_format: str = "NCHW"
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        generator: Generator = None,
+        *,
+        data_format: str = "NCHW",
     ) -> None:
-        super().__init__(p, generator)
+        super().__init__(p, inplace, generator)
         self.data_format = check_format("Dropout2d", data_format)
 
     def forward(self, x: Tensor) -> Tensor:
