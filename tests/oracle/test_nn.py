@@ -57,6 +57,7 @@ LAYERS = [
     ("Identity", (), {}, (2, 3)),
     ("Flatten", (), {}, (2, 3, 4)),
     ("Flatten", (0, 1), {}, (2, 3, 4)),
+    ("Unflatten", (1, (3, -1)), {}, (2, 12)),
 ]
 EACH_LAYER = pytest.mark.parametrize(
     ("name", "arguments", "options", "shape"), LAYERS, ids=lambda value: str(value)
