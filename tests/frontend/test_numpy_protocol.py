@@ -237,6 +237,7 @@ np.tensordot(x, s, 1)
 np.tensordot(x, y)
 np.tensordot(v, w, axes=0)
 np.tensordot(n, x, 0)
+np.tensordot(x, n, 0)
 np.tensordot(x, y, ([], []))
 np.tensordot(x, v, (-1, 0))
 np.tensordot(b, x, axes=([0, 2], [0, 1]))
@@ -532,6 +533,7 @@ def test_testing_functions_accept_tensors():
             ArgumentError,
             r"np\.linalg\.norm: .*for shape \(2,\)",
         ),
+        (lambda x: np.linalg.outer(x[None], x), ShapeError, "outer: "),
         (lambda x: np.squeeze(x, 0), ShapeError, r"np\.squeeze: expected axes of length 1"),
         (lambda x: np.split(x, 3), ShapeError, r"np\.split: .*Got \(2,\) float64, 3"),
         (lambda x: np.pad(x, 1, mode="mean"), ArgumentError, r"np\.pad: .*got 'mean'"),
@@ -547,7 +549,7 @@ def test_testing_functions_accept_tensors():
         (lambda x: np.add(x, "a"), DtypeError, "add: expected"),
         (lambda x: np.matmul(x, 2.0), ShapeError, r"matmul: .*Use \*"),
     ],
-    ids=map(str, range(33)),
+    ids=map(str, range(34)),
 )
 def test_what_is_not_supported_is_refused_by_name(call, error, message):
     for x in (leaf(1.0, 2.0), leaf(1.0, 2.0).detach()):

@@ -533,6 +533,11 @@ def outer(a: Operand, b: Operand) -> Any:
     return ops.mul(column, ravel(_read(b)))
 
 
+def vector_outer(x1: Operand, x2: Operand) -> Any:
+    """Implement `np.linalg.outer`."""
+    return ops.outer(_read(x1), _read(x2))
+
+
 def vdot(a: Operand, b: Operand) -> Any:
     return ops.matmul(ravel(_read(a)), ravel(_read(b)))
 
@@ -550,7 +555,7 @@ def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Any:
     lengths = [x.shape[axis] for axis in ours]
     if lengths != [y.shape[axis] for axis in theirs]:
         raise ValueError("expected equal lengths along `axes`")
-    left, right = ascii_letters[: len(x.shape)], list(ascii_letters[-len(y.shape) :])
+    left, right = ascii_letters[: len(x.shape)], list(ascii_letters[::-1][: len(y.shape)])
     for one, other in zip(ours, theirs, strict=True):
         right[other] = left[one]
     rows = [letter for letter in left if letter not in right]

@@ -284,7 +284,7 @@ _FUNCTIONS: dict[Function, Function] = {
     np.meshgrid: adapters.meshgrid,
     np.take: adapters.take,
     np.take_along_axis: adapters.take_along_axis,
-    # Tensors of the same shape.
+    # Copies, and tensors of the same shape.
     np.zeros_like: adapters.like(0),
     np.empty_like: adapters.like(0),
     np.ones_like: adapters.like(1),
@@ -319,7 +319,7 @@ _FUNCTIONS: dict[Function, Function] = {
     np.linalg.multi_dot: adapters.multi_dot,
     np.linalg.matmul: adapters.matmul,
     np.linalg.vecdot: adapters.vecdot,
-    np.linalg.outer: adapters.outer,
+    np.linalg.outer: adapters.vector_outer,
     np.linalg.tensordot: adapters.tensordot,
     np.linalg.matrix_transpose: adapters.matrix_transpose,
     np.linalg.diagonal: adapters.matrix_diagonal,
