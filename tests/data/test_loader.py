@@ -150,6 +150,12 @@ def test_workers_and_pinned_memory_have_no_effect():
     assert list(map(values, asked)) == list(map(values, plain))
 
 
+def test_augmentation_needs_images():
+    options = {"augmentation": data.Augmentation(shift=1)}
+    with pytest.raises(DtypeError, match=r"expected a Dataset of images for .*, got .*Squares\."):
+        data.DataLoader(Squares(3), **options)
+
+
 @each(
     ("options", "error", "message"),
     [
