@@ -74,9 +74,9 @@ class Trainer:
     the last are positional arguments. The loss and the metrics receive the targets unchanged.
 
     A metric returns a number, the mean over the batch, or a Tensor, whose entries are averaged. It
-    receives outputs detached from the graph. Its mean over an epoch weights each batch by the
-    number of samples, which is the length of the (first) output. A metric "mae" is logged as
-    "train_mae", "validation_mae" and so on.
+    receives outputs detached from the graph. A metric "mae" is logged as "train_mae",
+    "validation_mae" and so on. The means over an epoch, also that of the loss, weight each batch by
+    its number of samples, the length of the first output, even if it contains padding.
 
     Classification of images:
 
