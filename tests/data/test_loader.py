@@ -77,6 +77,8 @@ def test_subclass_of_dataset_may_hold_anything():
         ([3, 4], [9.0, 16.0]),
     ]
     assert repr(loader).endswith("2 batches of 5 samples from Squares, epoch 1")
+    assert repr(loader.dataset) == "Squares: 5 samples"
+    assert "Squares: 5 samples" in loader.dataset._repr_html_()
 
 
 def test_subclass_that_overrides_getitem_is_indexed_sample_by_sample():
