@@ -41,6 +41,7 @@ INTERNAL = {
     "Value",
     "Variable",
     "Workers",
+    "cuda",
 }
 
 
