@@ -350,8 +350,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 def _axis(who: str, dim: int | None) -> int:
     if dim is None:
         raise ArgumentError(
-            f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its implicit "
-            "choice; pass dim=-1 for the last axis."
+            f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its "
+            "implicit choice; pass dim=-1 for the last axis."
         )
     return dim
 
