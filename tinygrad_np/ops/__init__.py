@@ -13,8 +13,9 @@ from tinygrad_np.ops import (
     indexing, linalg, losses, norms, order, pool, reduce, resize, scan, scattering, shape,
 )
 from tinygrad_np.ops.activations import (
-    celu, dropout, dropout_with_mask, elu, gelu, hardswish, hardtanh, leaky_relu, log_softmax,
-    logsigmoid, mish, relu, relu6, selu, silu, softmax, softmin, softplus, softsign,
+    celu, dropout, dropout_with_mask, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu,
+    log_softmax, logsigmoid, mish, quick_gelu, relu, relu6, selu, silu, softmax, softmin,
+    softplus, softsign,
 )
 from tinygrad_np.ops.assignment import assign, setitem
 from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
@@ -49,12 +50,13 @@ from tinygrad_np.ops.losses import (
     binary_crossentropy, binary_crossentropy_entries, binary_crossentropy_logits, cross_entropy,
     cross_entropy_rows, log_odds, nll_loss, one_hot, sparse_categorical_crossentropy,
 )
-from tinygrad_np.ops.norms import batch_norm, channel_moments, standardize
+from tinygrad_np.ops.norms import batch_norm, batchnorm, channel_moments, layernorm, standardize
 from tinygrad_np.ops.order import argmedian, argsort, median, sort, topk
 from tinygrad_np.ops.pool import (
     adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
     max_pool_grad, max_pool_indices, max_unpool2d,
 )
+from tinygrad_np.ops.rearrange import rearrange
 from tinygrad_np.ops.reduce import (
     all, allclose, any, argmax, argmin, center, logsumexp, max, mean, min, prod, std, std_mean,
     sum, var, var_mean,
@@ -77,7 +79,7 @@ __all__ = [
     "addmm", "advanced_index", "all", "allclose", "any", "argcummax", "argcummin", "argmax",
     "argmedian", "argmin", "argsort", "asin", "asinh", "assign", "atan", "atan2", "atanh",
     "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index", "batch_norm",
-    "batched_matmul", "binary_crossentropy", "binary_crossentropy_entries",
+    "batched_matmul", "batchnorm", "binary_crossentropy", "binary_crossentropy_entries",
     "binary_crossentropy_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
     "bmm", "cast", "cat", "ceil", "celu", "center", "channel_moments", "channel_sum",
     "cholesky", "chunk", "clip", "cofactors", "contract", "conv2d", "conv2d_input_grad",
@@ -85,25 +87,25 @@ __all__ = [
     "cross_entropy_rows", "cummax", "cummin", "cumprod", "cumsum", "det", "diag", "diagonal",
     "diff", "div", "dot", "dropout", "dropout_with_mask", "einsum", "elu", "eq", "erf", "exp",
     "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "floor", "floor_div", "fmod",
-    "gather", "ge", "gelu", "getitem", "gt", "hardswish", "hardtanh", "index_add",
-    "index_select", "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan", "keep_where",
-    "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds",
-    "log_softmax", "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select",
-    "matmul", "max", "max_pool", "max_pool2d", "max_pool_gather", "max_pool_grad",
-    "max_pool_indices", "max_unpool2d", "maximum", "mean", "median", "meshgrid", "min",
-    "minimum", "mish", "mm", "mod", "movedim", "mul", "nan_to_num", "ne", "neg", "nll_loss",
-    "nonzero", "norm", "normalize", "one_hot", "outer", "packed_qr", "packed_svd", "pad",
-    "pad_constant", "permute", "pow", "power_log", "power_slope", "prod", "put_diagonal", "qr",
-    "reciprocal", "recurrence", "relu", "relu6", "repeat", "repeat_interleave", "resample",
-    "reshape", "roll", "round", "rshift", "rsqrt", "scaled_dot_product_attention", "scatter",
-    "scatter_add", "scatter_reduce", "select", "selu", "setitem", "shrink", "sigmoid", "sign",
-    "sign_and_logdet", "signed_power", "silu", "sin", "sinh", "slogdet", "softmax", "softmin",
-    "softplus", "softsign", "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt",
-    "square", "squeeze", "stack", "standardize", "std", "std_mean", "sub", "sum", "sum_to",
-    "svd", "table", "take_along_axis", "tan", "tanh", "tile", "topk", "trace", "transpose",
-    "tril", "triu", "trunc", "trunc_div", "unbind", "unflatten", "unfold", "unsqueeze", "var",
-    "var_mean", "view_as", "where",
+    "gather", "ge", "gelu", "getitem", "gt", "hardsigmoid", "hardswish", "hardtanh",
+    "index_add", "index_select", "interpolate", "inv", "isclose", "isfinite", "isinf", "isnan",
+    "keep_where", "layernorm", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2",
+    "log10", "log_odds", "log_softmax", "logaddexp", "logcumsumexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "lshift", "lt",
+    "masked_fill", "masked_select", "matmul", "max", "max_pool", "max_pool2d",
+    "max_pool_gather", "max_pool_grad", "max_pool_indices", "max_unpool2d", "maximum", "mean",
+    "median", "meshgrid", "min", "minimum", "mish", "mm", "mod", "movedim", "mul", "nan_to_num",
+    "ne", "neg", "nll_loss", "nonzero", "norm", "normalize", "one_hot", "outer", "packed_qr",
+    "packed_svd", "pad", "pad_constant", "permute", "pow", "power_log", "power_slope", "prod",
+    "put_diagonal", "qr", "quick_gelu", "rearrange", "reciprocal", "recurrence", "relu",
+    "relu6", "repeat", "repeat_interleave", "resample", "reshape", "roll", "round", "rshift",
+    "rsqrt", "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce",
+    "select", "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power",
+    "silu", "sin", "sinh", "slogdet", "softmax", "softmin", "softplus", "softsign", "solve",
+    "sort", "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze", "stack",
+    "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table", "take_along_axis",
+    "tan", "tanh", "tile", "topk", "trace", "transpose", "tril", "triu", "trunc", "trunc_div",
+    "unbind", "unflatten", "unfold", "unsqueeze", "var", "var_mean", "view_as", "where",
 ]
 
 _families = (
