@@ -9,7 +9,7 @@ import inspect
 import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -282,7 +282,8 @@ class Tensor(Variable):
         """
         return Tensor.wrap(_check_shareable("from_numpy", array))
 
-    # Creation. A shape is passed as ints or as one tuple.
+    # Creation. A shape is passed as ints or as one tuple. With `requires_grad`, the dtype must be
+    # float.
 
     @classmethod
     def _make(cls, data: Any, dtype: Any, requires_grad: Bool) -> Self:
@@ -951,7 +952,13 @@ class Tensor(Variable):
         """
         return self.ndim
 
-    def size(self, dim: Int | None = None) -> Any:
+    @overload
+    def size(self, dim: None = None) -> Shape: ...
+
+    @overload
+    def size(self, dim: Int) -> Int: ...
+
+    def size(self, dim: Int | None = None) -> Shape | Int:
         """Return the shape, or the length of axis `dim`; `numel()` is the number of entries.
 
         Raises:
@@ -1223,7 +1230,7 @@ class Tensor(Variable):
         >>> Tensor.zeros(2).copy_(Tensor([1, 2]))
         Tensor([1., 2.])
         """
-        self[...] = src
+        ops.setitem(self, ..., src, "copy_")
         return self
 
     assign = copy_
@@ -1234,7 +1241,7 @@ class Tensor(Variable):
         >>> Tensor.zeros(2).fill_(3)
         Tensor([3., 3.])
         """
-        self[...] = value
+        ops.setitem(self, ..., value, "fill_")
         return self
 
     def zero_(self) -> Self:
@@ -1243,7 +1250,8 @@ class Tensor(Variable):
         >>> Tensor.ones(2).zero_()
         Tensor([0., 0.])
         """
-        return self.fill_(0)
+        ops.setitem(self, ..., 0, "zero_")
+        return self
 
     def add_(self, other: Any, *, alpha: Float = 1) -> Self:
         """Add alpha times `other`.
@@ -1293,7 +1301,8 @@ class Tensor(Variable):
                 f"clamp_: expected bounds for a tensor of dtype {self.dtype}, got a result of "
                 f"dtype {clipped.dtype}. Use .clamp() instead."
             )
-        return self.copy_(clipped)
+        ops.setitem(self, ..., clipped, "clamp_")
+        return self
 
     # Dtypes.
 
