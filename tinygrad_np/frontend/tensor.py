@@ -34,13 +34,13 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
 from tinygrad_np.typing import Shape
 
-# Aliases for the class body, where `float`, `int` and `bool` are methods.
+# Aliases for the class body, where `float`, `int`, `bool` and `device` are members.
 Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool
+Device: TypeAlias = device
 Generator = np.random.Generator | None
 _FLOAT32 = np.dtype(np.float32)
-_device = device
 
 
 _DIVISIONS = {None: ops.div, "floor": ops.floor_div, "trunc": ops.trunc_div}
@@ -919,7 +919,7 @@ class Tensor(Variable):
         return self.T
 
     @property
-    def device(self) -> device:
+    def device(self) -> Device:
         """The device, which is always `device(type='cpu')`."""
         return CPU
 
@@ -1361,20 +1361,20 @@ class Tensor(Variable):
             copy: return a copy even if nothing changes.
 
         Raises:
-            ArgumentError: if the device is not the CPU.
+            ArgumentError: if the device is not the CPU, or there are two dtypes.
             DtypeError: if the dtype is not a float, int or bool dtype.
 
         >>> Tensor([1, 2]).to(np.float32)
         Tensor([1., 2.])
         """
-        if isinstance(target, Variable):
-            target = target.dtype
-        if isinstance(target, str):
-            device = target
-        elif target is not None:
-            dtype = target
         if device is not None:
-            _device(device)
+            Device(device)  # raises unless it is the CPU
+        if isinstance(target, str):
+            Device(target)
+        elif target is not None:
+            if dtype is not None:
+                raise ArgumentError(f"to: expected one dtype, got {target!r} and {dtype!r}.")
+            dtype = target.dtype if isinstance(target, Variable) else target
         dtype = self.dtype if dtype is None else check_dtype("to", dtype)
         return self.cast(dtype) if copy or dtype != self.dtype else self
 
@@ -1416,7 +1416,7 @@ class Tensor(Variable):
         tinygrad_np.errors.ArgumentError: device: expected 'cpu', got 'cuda'. All tensors are on the
         CPU.
         """
-        _device("cuda")
+        Device("cuda")
         return self
 
     # Arithmetic.
