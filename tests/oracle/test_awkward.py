@@ -52,8 +52,8 @@ ACTIVATIONS = {
     "elu": (Tensor.elu, F.elu),
     "elu with alpha": (lambda x: x.elu(0.5), lambda x: F.elu(x, 0.5)),
     "celu": (lambda x: x.celu(2.0), lambda x: F.celu(x, 2.0)),
-    "gelu": (Tensor.gelu, lambda x: F.gelu(x, approximate="tanh")),
-    "exact gelu": (lambda x: x.gelu("none"), F.gelu),
+    "gelu": (Tensor.gelu, F.gelu),
+    "tanh gelu": (lambda x: x.gelu("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     "silu": (Tensor.silu, F.silu),
     "mish": (Tensor.mish, F.mish),
     "softplus": (Tensor.softplus, lambda x: F.softplus(x, threshold=80)),
@@ -153,7 +153,7 @@ INPUTS_BY_ROW = {"rows": ROWS, "ties": FINITE, "zeros": ZEROS, "one": ONE, "equa
 CASES = {
     **{name: (*case, WIDE) for name, case in {**ACTIVATIONS, **POINTS}.items()},
     # PyTorch's float32 kernel gives nan for gelu(inf).
-    "exact gelu": (*ACTIVATIONS["exact gelu"], WIDE[WIDE != INF]),
+    "gelu": (*ACTIVATIONS["gelu"], WIDE[WIDE != INF]),
     **{
         f"{name} of {what}": (*case, rows)
         for what, rows in INPUTS_BY_ROW.items()
@@ -174,7 +174,7 @@ CASES = {
 NONE_PASSES = "nan; PyTorch passes the upstream gradient through a nan"
 DIFFERENT = {
     "hardswish": (lambda x: np.isnan(x) | (x == -INF), "0 at -inf; PyTorch computes -inf times 0"),
-    "gelu": (np.isinf, "the limits, 0 and 1; PyTorch computes inf times 0"),
+    "tanh gelu": (np.isinf, "the limits, 0 and 1; PyTorch computes inf times 0"),
     "elu": (np.isnan, NONE_PASSES),
     "elu with alpha": (np.isnan, NONE_PASSES),
     "celu": (np.isnan, NONE_PASSES),

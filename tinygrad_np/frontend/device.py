@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError
 
 _NAMES = ("cpu", "cpu:0")
@@ -48,3 +49,38 @@ class device(str):  # noqa: N801 (PyTorch's name)
 
 
 CPU = device("cpu")
+
+
+def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
+    """Return the dtype that the arguments of a `to` method ask for, or None.
+
+    Args:
+        target: a dtype, the name of a device, or a tensor whose dtype is used.
+        dtype: a dtype, or None.
+        place: the name of a device, or None.
+
+    Raises:
+        ArgumentError: if a device is not the CPU, or there are two dtypes.
+    """
+    if place is not None:
+        device(place)
+    if isinstance(target, str):
+        device(target)
+    elif target is not None:
+        if dtype is not None:
+            raise ArgumentError(f"to: expected one dtype, got {target!r} and {dtype!r}.")
+        dtype = target.dtype if isinstance(target, Variable) else target
+    return dtype
+
+
+class cuda:  # noqa: N801 (PyTorch's name)
+    """Stand-in for `torch.cuda`."""
+
+    @staticmethod
+    def is_available() -> bool:
+        """Return False: there is no GPU support.
+
+        >>> cuda.is_available()
+        False
+        """
+        return False

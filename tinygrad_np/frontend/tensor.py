@@ -28,7 +28,7 @@ from tinygrad_np.errors import (
     ShapeError,
     TinygradNpError,
 )
-from tinygrad_np.frontend.device import CPU, device
+from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
@@ -287,7 +287,7 @@ class Tensor(Variable):
 
     @classmethod
     def _make(cls, data: Any, dtype: Any, requires_grad: Bool) -> Self:
-        made = cls(data, dtype)  # a Parameter requires a gradient in any case
+        made = cls(data, dtype=dtype)  # a Parameter requires a gradient in any case
         return made.requires_grad_() if requires_grad else made
 
     @classmethod
@@ -702,7 +702,7 @@ class Tensor(Variable):
         [0, 1, 2]
         """
         (count,) = _sizes("randperm", (n,))
-        return cls(random.resolve(generator).permutation(count), dtype)
+        return cls(random.resolve(generator).permutation(count), dtype=dtype)
 
     @staticmethod
     def manual_seed(seed: Int = 0) -> None:
@@ -1367,15 +1367,8 @@ class Tensor(Variable):
         >>> Tensor([1, 2]).to(np.float32)
         Tensor([1., 2.])
         """
-        if device is not None:
-            Device(device)  # raises unless it is the CPU
-        if isinstance(target, str):
-            Device(target)
-        elif target is not None:
-            if dtype is not None:
-                raise ArgumentError(f"to: expected one dtype, got {target!r} and {dtype!r}.")
-            dtype = target.dtype if isinstance(target, Variable) else target
-        dtype = self.dtype if dtype is None else check_dtype("to", dtype)
+        wanted = dtype_of_target(target, dtype, device)
+        dtype = self.dtype if wanted is None else check_dtype("to", wanted)
         return self.cast(dtype) if copy or dtype != self.dtype else self
 
     def realize(self, *others: "Tensor") -> Self:
