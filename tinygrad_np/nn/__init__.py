@@ -1,6 +1,6 @@
 """Neural network layers, the Module base class and weight initialization."""
 
-from tinygrad_np.nn import functional, init
+from tinygrad_np.nn import functional, init, utils
 from tinygrad_np.nn.activation import (
     CELU,
     ELU,
@@ -13,6 +13,7 @@ from tinygrad_np.nn.activation import (
     LogSigmoid,
     LogSoftmax,
     Mish,
+    PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -24,16 +25,28 @@ from tinygrad_np.nn.activation import (
     Tanh,
 )
 from tinygrad_np.nn.attention import MultiheadAttention
+from tinygrad_np.nn.containers import ModuleDict, ParameterList
 from tinygrad_np.nn.conv import (
     AdaptiveAvgPool2d,
+    AvgPool1d,
     AvgPool2d,
     Conv1d,
     Conv2d,
     Conv3d,
+    ConvTranspose1d,
     ConvTranspose2d,
+    MaxPool1d,
     MaxPool2d,
 )
-from tinygrad_np.nn.layers import Dropout, Dropout2d, Embedding, Flatten, Identity, Linear
+from tinygrad_np.nn.layers import (
+    Dropout,
+    Dropout2d,
+    Embedding,
+    Flatten,
+    Identity,
+    Linear,
+    Unflatten,
+)
 from tinygrad_np.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -55,15 +68,21 @@ from tinygrad_np.nn.norm import (
     LayerNorm,
     RMSNorm,
 )
-from tinygrad_np.nn.recurrent import LSTMCell
+from tinygrad_np.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinygrad_np.nn.transformer import TransformerEncoder, TransformerEncoderLayer
+from tinygrad_np.nn.upsampling import Upsample
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "Activation",
     "AdaptiveAvgPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -72,12 +91,14 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GroupNorm",
     "Hardswish",
     "Hardtanh",
@@ -93,14 +114,19 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiheadAttention",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "ParameterList",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -112,7 +138,12 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "Unflatten",
+    "Upsample",
     "functional",
     "init",
+    "utils",
 ]  # fmt: skip

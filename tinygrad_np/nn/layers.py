@@ -1,6 +1,8 @@
 """Basic layers, with the parameter names, layouts and default initialization of PyTorch."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from tinygrad_np.nn.parts import (
     channels_back,
     channels_first,
     check_format,
+    check_inplace,
     init_parameter,
     options_note,
 )
@@ -67,7 +70,7 @@ class Linear(Layer):
         self.check_dtype(x, self.weight)
         return x.linear(self.weight, self.bias)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.in_features}, {self.out_features}{bias_note(self.bias)}"
 
@@ -75,10 +78,15 @@ class Linear(Layer):
 class Identity(Layer):
     """Identity function, a placeholder where a layer is expected.
 
+    It accepts and ignores any arguments, so that it can replace another class.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Identity()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Ignore the arguments."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x unchanged."""
@@ -107,10 +115,40 @@ class Flatten(Layer):
         """Return x with the axes flattened."""
         return x.flatten(self.start_dim, self.end_dim)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the axes, if they differ from the defaults."""
         usual = (self.start_dim, self.end_dim) == (1, -1)
         return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Layer):
+    """Layer that splits an axis into several: the inverse of `Flatten`.
+
+    Args:
+        dim: the axis to split.
+        unflattened_size: lengths of the new axes; one of them may be -1.
+
+    Raises:
+        AxisError: in a call, if `dim` is out of range.
+        DtypeError: in a call, if `unflattened_size` is not a tuple or list of integers.
+        ShapeError: in a call, if the new lengths do not multiply to the length of the axis.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Unflatten(1, (3, 4))(Tensor.ones(2, 12)).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim = dim
+        self.unflattened_size = unflattened_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with the axis split."""
+        return x.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """Return the axis and the new lengths."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Dropout(Layer):
@@ -121,6 +159,7 @@ class Dropout(Layer):
 
     Args:
         p: probability of dropping an entry.
+        inplace: no effect; accepted as in the activations.
         generator: NumPy generator for the masks; None uses the default generator.
 
     Raises:
@@ -132,19 +171,21 @@ class Dropout(Layer):
     Tensor([1., 2.])
     """
 
-    def __init__(self, p: float = 0.5, generator: Generator = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, generator: Generator = None) -> None:
         if not 0 <= p <= 1:
             raise ArgumentError(
                 f"{type(self).__name__}: expected `p` to be a number from 0 to 1, got {p!r}."
             )
+        check_inplace(type(self).__name__, inplace)
         self.p = p
+        self.inplace = inplace
         self.generator = generator
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with entries dropped, or x itself in evaluation mode."""
         return x.dropout(self.p, self.training, self.generator)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the probability."""
         return f"p={self.p}"
 
@@ -163,6 +204,7 @@ class Dropout2d(Dropout):
 
     Args:
         p: probability of dropping a channel.
+        inplace: no effect; accepted as in the activations.
         generator: NumPy generator for the masks; None uses the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
@@ -177,9 +219,14 @@ class Dropout2d(Dropout):
     """
 
     def __init__(
-        self, p: float = 0.5, generator: Generator = None, *, data_format: str = "NCHW"
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        generator: Generator = None,
+        *,
+        data_format: str = "NCHW",
     ) -> None:
-        super().__init__(p, generator)
+        super().__init__(p, inplace, generator)
         self.data_format = check_format("Dropout2d", data_format)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,9 +241,9 @@ class Dropout2d(Dropout):
             self.data_format,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the probability, and the data format if it is "NHWC"."""
-        return super().describe() + options_note(self, data_format="NCHW")
+        return super().extra_repr() + options_note(self, data_format="NCHW")
 
 
 def look_up(who: str, index: Tensor, weight: Tensor, padding_idx: int | None) -> Tensor:
@@ -257,7 +304,7 @@ class Embedding(Layer):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = init.normal(
+        self.weight = init.normal_(
             Parameter.zeros(num_embeddings, embedding_dim), generator=generator
         )
         if self.padding_idx is not None:
@@ -267,7 +314,7 @@ class Embedding(Layer):
         """Return the rows at `index`, of shape (..., embedding_dim)."""
         return look_up("Embedding", index, self.weight, self.padding_idx)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and `padding_idx` if it is set."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"

@@ -24,7 +24,7 @@ class _Loss(Layer):
     def __init__(self, reduction: str = "mean") -> None:
         self.reduction = reduction
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the options that differ from their defaults."""
         return options_note(self, **self._usual, reduction="mean").removeprefix(", ")
 

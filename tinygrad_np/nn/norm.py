@@ -223,7 +223,7 @@ class _ChannelNorm(Layer):
         """Return x normalized by its own statistics, scaled and shifted; subclasses choose axes."""
         raise NotImplementedError
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the number of channels, and the options that differ from their defaults."""
         usual = {"affine": self._usual, "track_running_stats": self._usual, "data_format": "NCHW"}
         return str(self.num_features) + options_note(self, eps=1e-5, momentum=0.1, **usual)
@@ -439,7 +439,7 @@ class GroupNorm(Layer):
         out = by_group_statistics(x, self.num_groups, self.weight, self.bias, self.eps)
         return channels_back(out, self.data_format)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.num_groups}, {self.num_channels}"
         return sizes + options_note(self, eps=1e-5, affine=True, data_format="NCHW")
@@ -508,7 +508,7 @@ class LayerNorm(Layer):
         out = standardize(x, len(shape), self.eps)
         return scale_and_shift(out, self.weight, self.bias, shape)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""
         text = f"{self.normalized_shape}" + options_note(self, eps=1e-5, elementwise_affine=True)
         return text + (", bias=False" if self.elementwise_affine and self.bias is None else "")
@@ -554,6 +554,6 @@ class RMSNorm(Layer):
         self.check_dtype(x, self.weight)
         return by_root_mean_square(x, len(shape), self.weight, self.eps)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""
         return f"{self.normalized_shape}" + options_note(self, eps=None, elementwise_affine=True)

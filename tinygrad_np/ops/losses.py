@@ -20,12 +20,12 @@ from tinygrad_np.ops.elementwise import (
     clip,
     div,
     eq,
+    keep_where,
     lt,
     maximum,
     minimum,
     mul,
     neg,
-    select,
     sub,
     where,
 )
@@ -472,14 +472,14 @@ def _row_losses(
     target = np.where(is_kept, target, 0)
     if weight is None:
         losses = cross_entropy_rows(rows, target, "none", label_smoothing)
-        return select(losses, is_kept), is_kept
+        return keep_where(losses, is_kept), is_kept
     own = getitem(weight, target)
     losses = mul(cross_entropy_rows(rows, target, "none"), own)
     if label_smoothing:
         spread = neg(sum(mul(log_softmax(rows, 1), weight), axis=1))
         share = label_smoothing / rows.shape[1]
         losses = add(mul(losses, 1 - label_smoothing), mul(spread, share))
-    return select(losses, is_kept), select(own, is_kept)
+    return keep_where(losses, is_kept), keep_where(own, is_kept)
 
 
 def cross_entropy(
@@ -596,9 +596,11 @@ def nll_loss(
     check_classes("nll_loss", target, classes, " Use `ignore_index` to leave out a class.")
     weights: Value = is_kept.astype(x.dtype)
     if weight is not None:
-        weights = select(getitem(_class_weights("nll_loss", x, weight, classes), target), is_kept)
+        weights = keep_where(
+            getitem(_class_weights("nll_loss", x, weight, classes), target), is_kept
+        )
     picked = reshape(gather(x, axis, np.expand_dims(target, axis)), target.shape)
-    losses = neg(mul(select(picked, is_kept), weights))
+    losses = neg(mul(keep_where(picked, is_kept), weights))
     if reduction != "mean":
         return _reduce(losses, reduction)
     return _mean_by(losses, weights)

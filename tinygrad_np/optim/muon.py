@@ -8,8 +8,9 @@ import numpy as np
 
 from tinygrad_np.checks import is_finite, is_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.optim.formulas import blend, get_or_zeros
-from tinygrad_np.optim.optimizer import Optimizer, name_of
+from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime.memory import Array
 
@@ -63,12 +64,13 @@ class Muon(Optimizer):
         adjust_lr_fn: str | None = None,
     ) -> None:
         super().__init__(params, locals())
-        for position, parameter in enumerate(self._parameters()):
-            if parameter.ndim != 2:
-                raise ShapeError(
-                    f"Muon: expected matrices, got parameter {name_of(parameter, position)!r} of "
-                    f"shape {parameter.shape}. Give it to another optimizer, for example AdamW."
-                )
+
+    def _check_parameter(self, name: str, parameter: Tensor) -> None:
+        if parameter.ndim != 2:
+            raise ShapeError(
+                f"Muon: expected matrices, got parameter {name!r} of shape {parameter.shape}. Give "
+                "it to another optimizer, for example AdamW."
+            )
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
