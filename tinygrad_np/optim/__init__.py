@@ -6,7 +6,7 @@ from tinygrad_np.optim.adam import Adam, AdamW, NAdam
 from tinygrad_np.optim.clip import clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.ema import EMA
 from tinygrad_np.optim.lamb import LAMB
-from tinygrad_np.optim.muon import Muon
+from tinygrad_np.optim.muon import Muon, MuonAdamW
 from tinygrad_np.optim.onecycle import OneCycleLR
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.penalties import decay_groups, l1_norm
@@ -38,6 +38,7 @@ __all__ = [
     "LinearWarmup",
     "MultiStepLR",
     "Muon",
+    "MuonAdamW",
     "NAdam",
     "OneCycleLR",
     "Optimizer",
