@@ -25,6 +25,12 @@ class AxisError(TinygradNpError, IndexError):
     """Axis or index out of range."""
 
 
+class KeyNotFoundError(TinygradNpError, KeyError):
+    """Name that a container does not have."""
+
+    __str__ = Exception.__str__  # KeyError would quote the message
+
+
 class MatrixError(TinygradNpError, np.linalg.LinAlgError, RuntimeError):
     """Matrix that cannot be inverted or factored: NumPy's LinAlgError, PyTorch's RuntimeError."""
 

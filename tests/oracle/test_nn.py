@@ -11,6 +11,7 @@ from tests.oracle.compare import agree, agree_to_second_order, compare, leaf_pai
 from tests.oracle.pytorch import torch
 from tests.tools import rng
 from tinygrad_np import Tensor, nn
+from tinygrad_np.errors import ShapeError
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,7 @@ LAYERS = [
     ("Identity", (), {}, (2, 3)),
     ("Flatten", (), {}, (2, 3, 4)),
     ("Flatten", (0, 1), {}, (2, 3, 4)),
+    ("Unflatten", (1, (3, -1)), {}, (2, 12)),
 ]
 EACH_LAYER = pytest.mark.parametrize(
     ("name", "arguments", "options", "shape"), LAYERS, ids=lambda value: str(value)
@@ -238,24 +240,112 @@ def test_embedding_matches_pytorch(index, padding_idx, dtype):
     compare_layers(ours, theirs, [found], [expected], [], dtype, order=order)
 
 
-# LSTMCell.
+# Recurrent cells and layers.
+
+
+def as_tuple(value):
+    """Return the tensors of a result that may contain a state (h, c), in a flat tuple."""
+    if not isinstance(value, tuple):
+        return (value,)
+    return tuple(part for entry in value for part in as_tuple(entry))
 
 
 @EACH_DTYPE
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("RNNCell", {}),
+        ("RNNCell", {"bias": False, "nonlinearity": "relu"}),
+        ("LSTMCell", {}),
+        ("LSTMCell", {"bias": False}),
+        ("GRUCell", {}),
+        ("GRUCell", {"bias": False}),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("batch", [(3,), (1,), (0,), ()])
 @pytest.mark.parametrize("with_state", [True, False])
-def test_lstm_cell_matches_pytorch(batch, bias, with_state, dtype):
+def test_recurrent_cells_match_pytorch(batch, kind, options, with_state, dtype):
     """Three time steps, all gradients, with and without an initial state."""
-    ours, theirs = pair("LSTMCell", (4, 2), {"bias": bias}, dtype)
+    ours, theirs = pair(kind, (4, 2), options, dtype)
     generator = np.random.default_rng(0)
-    sizes = [4, 4, 4, 2, 2] if with_state else [4, 4, 4]
+    parts = 2 if kind == "LSTMCell" else 1
+    sizes = [4, 4, 4, *[2] * parts * with_state]
     leaves = [leaf_pair(generator.standard_normal((*batch, n)), dtype) for n in sizes]
-    state = tuple(a for a, _ in leaves[3:]) or None
-    reference = tuple(b for _, b in leaves[3:]) or None
+    state, reference = (
+        None if not side else side if parts == 2 else side[0]
+        for side in (tuple(leaf[i] for leaf in leaves[3:]) for i in (0, 1))
+    )
     for x, same in leaves[:3]:
         state, reference = ours(x, state), theirs(same, reference)
-    compare_layers(ours, theirs, list(state), list(reference), leaves, dtype, order=2)
+    compare_layers(ours, theirs, as_tuple(state), as_tuple(reference), leaves, dtype, order=2)
+
+
+RECURRENT_OPTIONS = [
+    {},
+    {"bias": False, "batch_first": True},
+    {"num_layers": 2, "bidirectional": True},
+    {"num_layers": 3, "bidirectional": True, "batch_first": True, "bias": False},
+]
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("options", RECURRENT_OPTIONS, ids=str)
+@pytest.mark.parametrize("batch", [3, 0, None])
+@pytest.mark.parametrize("with_state", [True, False])
+def test_recurrent_layers_match_pytorch(kind, options, batch, with_state, dtype):
+    """Output and final state, all gradients, and the state dict, which goes both ways."""
+    ours, theirs = pair(kind, (4, 2), options, dtype)
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()})
+    generator = np.random.default_rng(0)
+    length, middle = 5, () if batch is None else (batch,)
+    lead = (*middle, length) if options.get("batch_first") else (length, *middle)
+    chains = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    leaves = [leaf_pair(generator.standard_normal((*lead, 4)), dtype)]
+    if with_state:
+        parts = 2 if kind == "LSTM" else 1
+        shape = (chains, *middle, 2)
+        leaves += [leaf_pair(generator.standard_normal(shape), dtype) for _ in range(parts)]
+    (x, *state), (same, *reference) = zip(*leaves, strict=True)
+    given = {0: (None, None), 1: (*state, *reference), 2: (tuple(state), tuple(reference))}
+    own, other = given[len(state)]
+    found, expected = as_tuple(ours(x, own)), as_tuple(theirs(same, other))
+    compare_layers(ours, theirs, found, expected, leaves, dtype)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_second_gradients_of_recurrent_layers_match_pytorch(kind):
+    ours, theirs = pair(kind, (3, 2), {"num_layers": 2, "bidirectional": True})
+    x, same = leaf_pair(np.random.default_rng(0).standard_normal((3, 2, 3)))
+    compare_layers(ours, theirs, as_tuple(ours(x)), as_tuple(theirs(same)), [(x, same)], order=2)
+
+
+def test_relu_rnn_matches_pytorch():
+    """`nonlinearity` is the fourth argument, before `bias`."""
+    ours, theirs = pair("RNN", (3, 4, 2, "relu", False, True), {})
+    x, same = leaf_pair(np.random.default_rng(0).standard_normal((2, 6, 3)))
+    compare_layers(ours, theirs, ours(x), theirs(same), [(x, same)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "state"),
+    [
+        ("RNN", (0, 2, 3), None),
+        ("LSTM", (4, 2, 5), None),
+        ("GRU", (3,), None),
+        ("RNN", (4, 2, 3), [(2, 2, 2)]),
+        ("LSTM", (4, 2, 3), [(1, 2, 2), (1, 3, 2)]),
+        ("LSTM", (4, 3), [(1, 2), (1, 1, 2)]),
+    ],
+)
+def test_invalid_sequences_and_states_raise_as_in_pytorch(kind, shape, state):
+    ours, theirs = getattr(nn, kind)(3, 2), getattr(torch.nn, kind)(3, 2)
+    for layer, make, error in ((ours, Tensor.ones, ShapeError), (theirs, torch.ones, Exception)):
+        parts = None if state is None else tuple(make(*part) for part in state)
+        with pytest.raises(error) as caught:
+            layer(make(*shape), parts if parts is None or len(parts) > 1 else parts[0])
+        assert isinstance(caught.value, RuntimeError | ValueError)
 
 
 # MultiheadAttention.
@@ -364,6 +454,11 @@ BEGINNINGS = [
     ("Embedding", (60, 50), {"padding_idx": -2}),
     ("LSTMCell", (30, 40), {}),
     ("LSTMCell", (30, 40), {"bias": False}),
+    ("RNNCell", (30, 40), {}),
+    ("GRUCell", (30, 40), {}),
+    ("RNN", (30, 40), {"num_layers": 2, "nonlinearity": "relu"}),
+    ("LSTM", (30, 40), {"num_layers": 2, "bidirectional": True}),
+    ("GRU", (30, 40), {"bias": False, "bidirectional": True}),
     ("MultiheadAttention", (32, 4), {}),
     ("MultiheadAttention", (32, 4), {"kdim": 20, "vdim": 40}),
     ("MultiheadAttention", (32, 4), {"bias": False}),
@@ -492,11 +587,13 @@ def test_activations_match_pytorch(name, options, dtype):
         ("GroupNorm", (3, 3), (4, 3, 2)),
         ("LayerNorm", (3,), (4, 3)),
         ("LSTMCell", (3, 2), (4, 3)),
+        ("GRU", (3, 2), (4, 3)),
     ],
 )
 def test_both_refuse_float64_input_of_a_float32_layer(kind, args, shape):
     array = np.ones(shape)
-    with pytest.raises(RuntimeError, match=r"(?i)dtype|expected.*(scalar )?type|double"):
+    errors = (RuntimeError, ValueError)
+    with pytest.raises(errors, match=r"(?i)dtype|expected.*(scalar )?type|double"):
         getattr(torch.nn, kind)(*args)(torch.tensor(array))
     with pytest.raises(TypeError, match="expected input of dtype float32"):
         getattr(nn, kind)(*args)(array)

@@ -69,3 +69,16 @@ def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
     if place is not None:
         device(place)
     return dtype
+
+
+class cuda:  # noqa: N801 (PyTorch's name)
+    """Stand-in for `torch.cuda`."""
+
+    @staticmethod
+    def is_available() -> bool:
+        """Return False: there is no GPU support.
+
+        >>> cuda.is_available()
+        False
+        """
+        return False

@@ -679,6 +679,25 @@ class Tensor(Variable):
         """
         return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
 
+    def bernoulli(self, generator: Generator = None) -> "Tensor":
+        """Draw 1 with the probability in each entry, else 0; the draws have no gradient.
+
+        Raises:
+            ArgumentError: if an entry is not a number from 0 to 1.
+            DtypeError: if this tensor is not float, or `generator` is not a NumPy generator.
+
+        >>> Tensor([0.0, 1.0]).bernoulli()
+        Tensor([0., 1.])
+        """
+        draws = self.rand_like(generator=generator).data < self.data
+        is_valid = (self.data >= 0) & (self.data <= 1)
+        if not is_valid.all():
+            raise ArgumentError(
+                "bernoulli: expected probabilities from 0 to 1, got "
+                f"{self.data[~is_valid].flat[0]:g}."
+            )
+        return Tensor.wrap(draws.astype(self.dtype))
+
     # Copies. A deep or pickled copy has the values but not the graph.
 
     def _own_attributes(self) -> dict[str, Any]:
@@ -1137,7 +1156,85 @@ class Tensor(Variable):
             hook = functools.partial(_store_grad, weakref.ref(self))
             self._add_hook("retain_grad", hook, RETAIN)
 
+    # Changes in place; inside a graph they are recorded or refused, as x += y and x[...] = y are.
+
     __setitem__ = ops.setitem
+
+    def copy_(self, src: Any) -> Self:
+        """Overwrite the entries with those of `src`, which is broadcast and converted.
+
+        >>> Tensor.zeros(2).copy_(Tensor([1, 2]))
+        Tensor([1., 2.])
+        """
+        self[...] = src
+        return self
+
+    def fill_(self, value: Any) -> Self:
+        """Overwrite all entries with the number `value`.
+
+        >>> Tensor.zeros(2).fill_(3)
+        Tensor([3., 3.])
+        """
+        self[...] = value
+        return self
+
+    def zero_(self) -> Self:
+        """Overwrite all entries with 0.
+
+        >>> Tensor.ones(2).zero_()
+        Tensor([0., 0.])
+        """
+        return self.fill_(0)
+
+    def add_(self, other: Any, *, alpha: Float = 1) -> Self:
+        """Add alpha times `other`.
+
+        >>> Tensor([1.0, 2.0]).add_(Tensor([1.0, 1.0]), alpha=-0.5)
+        Tensor([0.5, 1.5])
+        """
+        return update("add_", ops.add, self, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, *, alpha: Float = 1) -> Self:
+        """Subtract alpha times `other`.
+
+        >>> Tensor([1.0, 2.0]).sub_(1)
+        Tensor([0., 1.])
+        """
+        return update("sub_", ops.sub, self, other if alpha == 1 else other * alpha)
+
+    def mul_(self, other: Any) -> Self:
+        """Multiply by `other`.
+
+        >>> Tensor([1.0, 2.0]).mul_(2)
+        Tensor([2., 4.])
+        """
+        return update("mul_", ops.mul, self, other)
+
+    def div_(self, other: Any) -> Self:
+        """Divide by `other`.
+
+        >>> Tensor([1.0, 2.0]).div_(2)
+        Tensor([0.5, 1. ])
+        """
+        return update("div_", ops.div, self, other)
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Self:
+        """Clip to the range from `min` to `max`, as `clip` does.
+
+        Raises:
+            ArgumentError: if both bounds are None.
+            DtypeError: if this tensor contains integers and a bound is a float.
+
+        >>> Tensor([-2.0, 0.5]).clamp_(-1, 1)
+        Tensor([-1. ,  0.5])
+        """
+        clipped = self.clip(min, max)
+        if clipped.dtype.kind != self.dtype.kind:
+            raise DtypeError(
+                f"clamp_: expected bounds for a tensor of dtype {self.dtype}, got a result of "
+                f"dtype {clipped.dtype}. Use .clamp() instead."
+            )
+        return self.copy_(clipped)
 
     # Dtypes.
 
@@ -1247,6 +1344,7 @@ class Tensor(Variable):
     minimum = binary_method(ops.minimum)
     clip = composite_method(ops.clip)
     clamp = clip
+    nan_to_num = composite_method(ops.nan_to_num)
     lerp = ops.lerp
     copysign = binary_method(ops.copysign)
 
@@ -1336,6 +1434,7 @@ class Tensor(Variable):
     isinf = method(ops.isinf)
     isfinite = unary_method(ops.isfinite)
     isclose = method(ops.isclose)
+    allclose = ops.allclose
     logical_not = unary_method(ops.logical_not)
     logical_and = binary_method(ops.logical_and)
     logical_or = binary_method(ops.logical_or)
@@ -1367,12 +1466,14 @@ class Tensor(Variable):
     sqrt = unary_method(ops.sqrt)
     rsqrt = unary_method(ops.rsqrt)
     square = ops.square
+    reciprocal = ops.reciprocal
     sin = unary_method(ops.sin)
     cos = unary_method(ops.cos)
     tan = unary_method(ops.tan)
     asin = unary_method(ops.asin)
     acos = unary_method(ops.acos)
     atan = unary_method(ops.atan)
+    atan2 = binary_method(ops.atan2)
     sinh = unary_method(ops.sinh)
     cosh = unary_method(ops.cosh)
     tanh = unary_method(ops.tanh)
@@ -1410,10 +1511,14 @@ class Tensor(Variable):
     mean = method(ops.mean)
     max = method(ops.max)
     min = method(ops.min)
+    amax = max
+    amin = min
+    median = composite_method(ops.median)
     prod = method(ops.prod)
     var = composite_method(ops.var)
     std = composite_method(ops.std)
     std_mean = splitting_method(ops.std_mean)
+    var_mean = splitting_method(ops.var_mean)
     all = method(ops.all)
     any = method(ops.any)
     argmax = method(ops.argmax)
@@ -1429,34 +1534,80 @@ class Tensor(Variable):
 
     reshape = sized_method(ops.reshape)
     view = reshape
+    view_as = ops.view_as
     flatten = ops.flatten
     unflatten = composite_method(ops.unflatten)
     squeeze = composite_method(ops.squeeze)
     unsqueeze = composite_method(ops.unsqueeze)
     permute = sized_method(ops.permute)
     transpose = method(ops.transpose)
+    swapaxes = transpose
+    movedim = ops.movedim
     expand = sized_method(ops.expand)
+    broadcast_to = expand
+    expand_as = ops.expand_as
     cat = _joining_method(ops.cat)
     stack = _joining_method(ops.stack)
     split = splitting_method(ops.split)
     chunk = splitting_method(ops.chunk)
+    unbind = splitting_method(ops.unbind)
     repeat = sized_method(ops.repeat)
+    tile = sized_method(ops.tile)
     repeat_interleave = composite_method(ops.repeat_interleave)
     flip = sized_method(ops.flip)
     roll = ops.roll
     pad = ops.pad
     shrink = ops.shrink
     unfold = ops.unfold
+    diff = composite_method(ops.diff)
     meshgrid = ops.meshgrid
     sort = splitting_method(ops.sort)
     argsort = method(ops.argsort)
     topk = splitting_method(ops.topk)
 
+    @accept_synonyms
+    def unique(
+        self,
+        sorted_: Bool = True,
+        return_inverse: Bool = False,
+        return_counts: Bool = False,
+        dim: Int | None = None,
+    ) -> Any:
+        """Return the different entries, or the different slices along `dim`, without gradient.
+
+        Args:
+            sorted_: ignored; the entries are always sorted.
+            return_inverse: also return the int64 position of each entry in the result.
+            return_counts: also return how often each entry occurs.
+            dim: the axis of the slices; None for single entries.
+
+        Returns:
+            The entries, or a tuple with the other results.
+
+        Raises:
+            AxisError: if `dim` is out of range.
+
+        >>> Tensor([3, 1, 3]).unique(return_counts=True)
+        (Tensor([1, 3]), Tensor([1, 2]))
+        """
+        if dim is not None:
+            dim = ops.shape.normalize_axis("unique", self.ndim, dim)
+        values, inverse, counts = np.unique(
+            self.data, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+        )
+        inverse = inverse.reshape(self.shape if dim is None else -1)
+        results = [values] + [inverse] * return_inverse + [counts] * return_counts
+        tensors = tuple([Tensor.wrap(result) for result in results])
+        return tensors if len(tensors) > 1 else tensors[0]
+
     # Indexing.
 
     __getitem__ = ops.getitem
+    select = composite_method(ops.select)
+    index_select = composite_method(ops.index_select)
     gather = composite_method(ops.gather)
     scatter = composite_method(ops.scatter)
+    scatter_add = composite_method(ops.scatter_add)
     scatter_reduce = composite_method(ops.scatter_reduce)
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select
@@ -1467,6 +1618,10 @@ class Tensor(Variable):
 
     matmul = ops.matmul
     dot = ops.dot
+    mm = ops.mm
+    bmm = ops.bmm
+    addmm = ops.addmm
+    outer = ops.outer
     __matmul__ = ops.matmul
 
     def __rmatmul__(self, x: Any) -> "Tensor":

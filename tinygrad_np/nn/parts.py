@@ -49,6 +49,12 @@ def check_format(layer: str, data_format: str) -> str:
     return data_format
 
 
+def check_inplace(layer: str, inplace: Any) -> None:
+    """Raise ArgumentError unless `inplace` is a bool: it might be meant as another argument."""
+    if not isinstance(inplace, bool):
+        raise ArgumentError(f"{layer}: expected `inplace` to be True or False, got {inplace!r}.")
+
+
 def channels_first(x: Tensor, data_format: str) -> Tensor:
     """Move the channels to axis 1. In NHWC they are last, after any number of other axes."""
     return x if data_format == "NCHW" else x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))

@@ -128,12 +128,12 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
     return mul(elu(x, alpha), gamma)
 
 
-def gelu(x: V, approximate: str = "tanh") -> V:
+def gelu(x: V, approximate: str = "none") -> V:
     """Return x Φ(x), where Φ is the cumulative distribution function of the standard normal.
 
     Args:
         x: the input.
-        approximate: "none" for the exact function, or "tanh" (the default, unlike in PyTorch) for
+        approximate: "none" for the exact function, or "tanh" for
             x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2 (Hendrycks and Gimpel 2016, section 2).
 
     Raises:
@@ -141,11 +141,11 @@ def gelu(x: V, approximate: str = "tanh") -> V:
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).gelu().tolist()
-    [-0.1588, 0.8412]
+    [-0.1587, 0.8413]
     """
-    if approximate not in ("tanh", "none"):
+    if approximate not in ("none", "tanh"):
         raise ArgumentError(
-            f"gelu: expected `approximate` to be 'tanh' or 'none', got {approximate!r}."
+            f"gelu: expected `approximate` to be 'none' or 'tanh', got {approximate!r}."
         )
     if approximate == "none":
         inner = erf(x * math.sqrt(0.5))

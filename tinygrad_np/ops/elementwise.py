@@ -3,6 +3,8 @@
 Powers, logarithms and other mathematical functions are in `functions`.
 """
 
+import math
+
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
@@ -326,6 +328,29 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
     if min_ is not None:
         x = where(lt(x, min_), min_, x)
     return x if max_ is None else where(gt(x, max_), max_, x)
+
+
+def nan_to_num(
+    x: V, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> V:
+    """Replace nan and infinite entries by numbers; the gradient there is 0.
+
+    Args:
+        x: the input.
+        nan: the number for nan.
+        posinf: the number for inf; by default the largest number of the dtype.
+        neginf: the number for -inf; by default the smallest number of the dtype.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, float("nan"), float("inf")]).nan_to_num(posinf=9)
+    Tensor([1., 0., 9.])
+    """
+    if x.dtype.kind != "f":
+        return x
+    limit = float(np.finfo(x.dtype).max)
+    x = where(eq(x, math.inf), limit if posinf is None else posinf, x)
+    x = where(eq(x, -math.inf), -limit if neginf is None else neginf, x)
+    return where(isnan(x), nan, x)
 
 
 def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:

@@ -119,6 +119,75 @@ def dot(x: V, w: Value, dtype: DTypeLike | None = None) -> V:
     return matmul(x, w, dtype)
 
 
+def _check_rank(who: str, rank: int, *operands: Value) -> None:
+    if any(len(x.shape) != rank for x in operands):
+        raise ShapeError(
+            f"{who}: expected operands with {rank} {'axis' if rank == 1 else 'axes'}, got shapes "
+            f"{' and '.join([str(x.shape) for x in operands])}. Use matmul for other shapes."
+        )
+
+
+def mm(x: V, mat2: Value) -> V:
+    """Multiply two matrices, of shapes (n, k) and (k, m).
+
+    Raises:
+        ShapeError: if an operand is not a matrix, or the lengths k differ.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1.0, 2.0]]).mm(Tensor([[3.0], [4.0]]))
+    Tensor([[11.]])
+    """
+    _check_rank("mm", 2, x, mat2)
+    return matmul(x, mat2)
+
+
+def bmm(x: V, mat2: Value) -> V:
+    """Multiply two batches of matrices, of shapes (b, n, k) and (b, k, m).
+
+    Raises:
+        ShapeError: if an operand does not have three axes, or the lengths b or k differ.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor.ones(5, 2, 3).bmm(Tensor.ones(5, 3, 4)).shape
+    (5, 2, 4)
+    """
+    _check_rank("bmm", 3, x, mat2)
+    if x.shape[0] != mat2.shape[0]:
+        raise ShapeError(
+            f"bmm: expected batches of the same length, got shapes {x.shape} and {mat2.shape}."
+        )
+    return matmul(x, mat2)
+
+
+def addmm(x: V, mat1: Value, mat2: Value, *, beta: float = 1, alpha: float = 1) -> V:
+    """Compute beta x + alpha mat1 mat2; x (n, m) may broadcast.
+
+    Raises:
+        ShapeError: if `mat1` or `mat2` is not a matrix, or the shapes do not fit.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([10.0]).addmm(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), alpha=2)
+    Tensor([[32.]])
+    """
+    _check_rank("addmm", 2, mat1, mat2)
+    return add(mul(x, beta), mul(matmul(mat1, mat2), alpha))
+
+
+def outer(x: V, vec2: Value) -> V:
+    """Multiply each entry of the vector x (n,) by each entry of `vec2` (m,).
+
+    Raises:
+        ShapeError: if an operand is not a vector.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1, 2]).outer(Tensor([3, 4]))
+    Tensor([[3, 4],
+            [6, 8]])
+    """
+    _check_rank("outer", 1, x, vec2)
+    return mul(reshape(x, shape=(-1, 1)), vec2)
+
+
 def _flatten_rows(x: V) -> V:
     return reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 

@@ -12,7 +12,18 @@ from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
-from tinygrad_np.ops.elementwise import add, as_array, div, eq, gt, keep_where, mul, ne, where
+from tinygrad_np.ops.elementwise import (
+    add,
+    as_array,
+    div,
+    eq,
+    gt,
+    isclose,
+    keep_where,
+    mul,
+    ne,
+    where,
+)
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -272,6 +283,22 @@ def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     return np.asarray(x.all(axis=normalize_axes("all", x, axis), keepdims=keepdim))
 
 
+def allclose(
+    x: Value,
+    other: Value | float,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+    equal_nan: bool = False,
+) -> bool:
+    """Return whether all entries of x and other are equal within a tolerance, as in `isclose`.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0]).allclose(Tensor([1.0, 2.0 + 1e-6]))
+    True
+    """
+    return bool(all(isclose(x, other, rtol=rtol, atol=atol, equal_nan=equal_nan)))
+
+
 @op("any x", flops=lambda x: x.size)
 def any(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     """Test whether any entry along `axis` is nonzero.
@@ -407,6 +434,20 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
     (Tensor(1.), Tensor(2.))
     """
     return std(x, axis, keepdim, correction), mean(x, axis, keepdim)
+
+
+def var_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> tuple[V, V]:
+    """Compute the variance and the mean over `axis`.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0, 3.0]).var_mean()
+    (Tensor(1.), Tensor(2.))
+    """
+    return var(x, axis, keepdim, correction), mean(x, axis, keepdim)
 
 
 def _shares(x: Value, out: Value, x_shape: Shape, axis: Axis) -> Value:

@@ -118,6 +118,27 @@ def scatter_reduce(
     return _combine("scatter_reduce", x, dim, index, src, reduce, include_self)
 
 
+def scatter_add(x: Value, dim: int, index: Index, src: Source) -> Value:
+    """Add `src` to a copy of x at `index` along `dim`; repeated indices accumulate.
+
+    Args:
+        x: the input.
+        dim: the axis to index.
+        index: the positions to add to, as in `gather`.
+        src: a number, or a tensor of the dtype of x, at least as large as `index` along each axis.
+
+    Raises:
+        AxisError: if `dim` or an index is out of range.
+        DtypeError: if `index` does not contain integers, or `src` does not have the dtype of x.
+        ShapeError: if the shape of `index` or `src` does not fit.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0]).scatter_add(0, Tensor([0, 0]), Tensor([5.0, 6.0]))
+    Tensor([12.,  2.])
+    """
+    return _combine("scatter_add", x, dim, index, src, "sum", True)
+
+
 def _combine(
     who: str, x: Value, dim: int, index: Index, src: Source, reduce: str, include_self: bool
 ) -> Value:

@@ -99,6 +99,21 @@ _scatter = functools.partial(bad, T.scatter)
 _add_along_axis = functools.partial(bad, ops.table["add_along_axis"], dim=1, shape=(2, 2))
 
 BAD: Bads = {
+    "select": [
+        bad(T.select, AxisError, "select: expected `dim` to be an axis of shape (2,)", (2,), 1, 0),
+        bad(T.select, AxisError, "select: expected `dim` to be an axis of shape ()", (), 0, 0),
+        bad(T.select, AxisError, "basic_index: ", (2,), 0, 2),
+    ],
+    "index_select": [
+        bad(T.index_select, AxisError, "index_select: expected `dim`", (2,), -2, [0]),
+        bad(T.index_select, AxisError, "advanced_index: ", (2,), 0, [2]),
+        bad(T.index_select, DtypeError, "index_select: expected `index` ...", (2,), 0, [True]),
+        bad(T.index_select, ShapeError, "one axis, got shape (1, 1)", (2,), 0, [[0]]),
+    ],
+    "scatter_add": [
+        bad(T.scatter_add, AxisError, "scatter_add: expected indices", (2,), 0, [2], 1.0),
+        bad(T.scatter_add, ShapeError, "scatter_add: expected `index`", (2,), 0, [[0]], 1.0),
+    ],
     "gather": [
         _gather(AxisError, "gather: expected indices from 0 to 1 along", _ROWS, 1, T([[2]])),
         _gather(AxisError, "of shape (2, 2), got -1 at (0, 0)", _ROWS, 1, T([[-1]])),

@@ -47,5 +47,5 @@ TABLE = {
     **_same_names("sign", "floor", "ceil", "trunc", "round", "abs"),
     **_same_names("pow", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
     **_same_names("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
-    **_same_names("asinh", "acosh", "atanh", "logaddexp", "erf", "sigmoid", "relu"),
+    **_same_names("asinh", "acosh", "atanh", "logaddexp", "atan2", "erf", "sigmoid", "relu"),
 }
