@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import tinygrad_np
 from tests.nn.test_activation import ACTIVATIONS
 from tests.oracle.compare import agree, agree_to_second_order, compare, leaf_pair
 from tests.oracle.pytorch import torch
@@ -597,3 +598,69 @@ def test_both_refuse_float64_input_of_a_float32_layer(kind, args, shape):
         getattr(torch.nn, kind)(*args)(torch.tensor(array))
     with pytest.raises(TypeError, match="expected input of dtype float32"):
         getattr(nn, kind)(*args)(array)
+
+
+# Module habits.
+
+
+def habits(torch):
+    """Return what the methods of a module written for PyTorch give, run with `torch` or ours."""
+    nn = torch.nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+            self.norm = nn.BatchNorm1d(3)
+            self.tail = nn.Sequential(nn.ReLU(), nn.Linear(3, 2, bias=False))
+            self.scale = nn.Parameter(torch.ones(3), requires_grad=False)
+            self.register_buffer("mask", torch.ones(3))
+            self.register_buffer("scratch", torch.zeros(2), persistent=False)
+            self.register_buffer("nothing", None)
+            self.register_parameter("shift", nn.Parameter(torch.zeros(3)))
+            self.register_parameter("none", None)
+            self.add_module("last", nn.Linear(3, 2))
+            self.last.weight = self.tail[1].weight
+
+        def extra_repr(self):
+            return "by=2"
+
+    block = Block()
+    found = {
+        "modules": [(name, type(module).__name__) for name, module in block.named_modules()],
+        "children": [name for name, _ in block.named_children()],
+        "parameters": [name for name, _ in block.named_parameters()],
+        "own": [name for name, _ in block.named_parameters("net", recurse=False)],
+        "count": (len(list(block.parameters())), len(list(block.parameters(recurse=False)))),
+        "buffers": [name for name, _ in block.named_buffers()],
+        "own buffers": [name for name, _ in block.named_buffers("net", False)],
+        "state": sorted(block.state_dict()),
+        "repr": repr(block).splitlines()[:2],
+        "same": block.to("cpu") is block is block.cpu() is block.float() is block.apply(id),
+        "trained": [p.requires_grad for p in block.parameters()],
+        "frozen": [p.requires_grad for p in block.requires_grad_(False).parameters()],
+        "thawed": [p.requires_grad for p in block.requires_grad_().parameters()],
+    }
+    seen = []
+    block.apply(lambda module: seen.append(type(module).__name__))
+    found["applied"] = seen
+    state = block.state_dict()
+    found["all"] = repr(block.load_state_dict(state))
+    del state["mask"]
+    state["other"] = state["scale"]
+    result = block.load_state_dict(state, strict=False)
+    found["keys"] = (result.missing_keys, result.unexpected_keys)
+    (block.scale * block.shift).sum().backward()
+    block.zero_grad(set_to_none=False)
+    found["zeros"] = block.shift.grad.tolist(), block.layer.weight.grad
+    block.zero_grad()
+    found["none"] = block.shift.grad
+    kinds = {str(p.dtype).removeprefix("torch.") for p in block.double().parameters()}
+    found["double"] = kinds | {str(block.scratch.dtype).removeprefix("torch.")}
+    return found
+
+
+def test_module_habits_match_pytorch():
+    ours, theirs = habits(tinygrad_np), habits(torch)
+    for name, expected in theirs.items():
+        assert ours[name] == expected, name
