@@ -55,7 +55,7 @@ def test_image_layers_pass_their_options_to_the_ops(layer, expected):
     rank = getattr(layer, "rank", 2)
     x = Tensor.randn(2, 4, *(7, 6, 5)[:rank], generator=rng())
     for parameter in layer.parameters():
-        nn.init.uniform(parameter, -0.3, 0.3, rng(1))
+        nn.init.uniform_(parameter, -0.3, 0.3, rng(1))
     first = layer(x).numpy()
     wanted = expected(x, *layer.parameters())
     np.testing.assert_allclose(first, wanted.numpy(), rtol=1e-5, atol=1e-6)

@@ -396,9 +396,9 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
         (nn.Conv2d(1, 2, 3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (nn.MaxPool2d(3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (
-            nn.init.orthogonal,
+            nn.init.orthogonal_,
             [(3,)],
-            "nn.init.orthogonal: expected at least two axes (out, in, ...), got shape (3,).",
+            "nn.init.orthogonal_: expected at least two axes (out, in, ...), got shape (3,).",
         ),
     ],
 )

@@ -69,6 +69,9 @@ POINTS = {
     **{f"x ** {p}": alike(lambda x, p=p: x**p) for p in (0, 1, 2, 3.0, 0.5, -1)},
     "2 ** x": alike(lambda x: 2.0**x),
     "0 ** x": alike(lambda x: 0.0**x),
+    "nan_to_num": alike(lambda x: x.nan_to_num()),
+    "nan_to_num with numbers": alike(lambda x: x.nan_to_num(1.0, 2.0, -3.0)),
+    "reciprocal": alike(lambda x: x.reciprocal()),
     "1 / x": alike(lambda x: 1 / x),
     "x % 1": alike(lambda x: x % 1),
     "x // 0.5": (lambda x: x // 0.5, lambda x: torch.div(x, 0.5, rounding_mode="floor")),
@@ -85,6 +88,7 @@ POINTS = {
 ROW_METHODS = [
     *("sum", "mean", "prod", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod"),
     *("logcumsumexp", "argmax", "argmin", "var", "std", "all", "any"),
+    "diff",
 ]
 BY_ROW = {
     **{name: alike(operator.methodcaller(name, 1)) for name in ROW_METHODS},
@@ -107,6 +111,8 @@ BY_ROW = {
     "topk": alike(lambda x: x.detach().topk(1, 1)[0]),
     "topk of smallest": alike(lambda x: x.detach().topk(1, 1, largest=False)[0]),
     "var without correction": alike(lambda x: x.var(1, correction=0)),
+    "median": (lambda x: x.detach().median(1), lambda x: x.detach().median(1).values),
+    "median of all": alike(lambda x: x.detach().median()),
     "std_mean": (lambda x: x.std_mean(1)[0], lambda x: torch.std_mean(x, 1)[0]),
 }
 

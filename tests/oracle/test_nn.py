@@ -1,5 +1,6 @@
 """Layers compared with PyTorch's: values, gradients, buffers and initialization."""
 
+import inspect
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from tests.nn.test_activation import ACTIVATIONS
 from tests.oracle.compare import agree, agree_to_second_order, compare, leaf_pair
 from tests.oracle.pytorch import torch
+from tests.tools import rng
 from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ShapeError
 
@@ -608,12 +610,62 @@ def test_initial_parameters_match_pytorch(name, arguments, options):
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (4, 3, 2, 2), (1, 5)])
 def test_orthogonal_matches_pytorch(shape):
     """Rows or columns are orthonormal as in PyTorch, times the gain."""
-    ours = nn.init.orthogonal(Tensor(np.zeros(shape)), 2.0, np.random.default_rng(0)).data
+    ours = nn.init.orthogonal_(Tensor(np.zeros(shape)), 2.0, np.random.default_rng(0)).data
     theirs = torch.nn.init.orthogonal_(torch.zeros(shape, dtype=torch.float64), 2.0).numpy()
     flat, reference = ours.reshape(shape[0], -1), theirs.reshape(shape[0], -1)
     rows = shape[0] <= flat.shape[1]
     gram, expected = (m @ m.T if rows else m.T @ m for m in (flat, reference))
     np.testing.assert_allclose(gram, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", nn.utils.__all__)
+def test_utils_have_pytorchs_signatures(name):
+    """Names, order and defaults are PyTorch's, but for its implementation switch `foreach`."""
+    ours, theirs = (
+        [(p.name, p.default) for p in inspect.signature(getattr(where, name)).parameters.values()]
+        for where in (nn.utils, torch.nn.utils)
+    )
+    assert ours == [pair for pair in theirs if pair[0] != "foreach"]
+
+
+def test_vectors_of_parameters_match_pytorch():
+    layer, their_layer = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    vector = np.arange(8, dtype=np.float32)
+    nn.utils.vector_to_parameters(Tensor(vector), layer.parameters())
+    torch.nn.utils.vector_to_parameters(torch.tensor(vector), their_layer.parameters())
+    np.testing.assert_array_equal(layer.weight.numpy(), their_layer.weight.detach().numpy())
+    found = nn.utils.parameters_to_vector(layer.parameters()).numpy()
+    expected = torch.nn.utils.parameters_to_vector(their_layer.parameters()).detach().numpy()
+    np.testing.assert_array_equal(found, expected)
+
+
+FILLS = [name for name in vars(nn.init) if name.endswith("_") and not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", FILLS)
+def test_initializers_have_pytorchs_signatures(name):
+    """Names, order and defaults of the arguments are PyTorch's."""
+    ours, theirs = (
+        [(p.name, p.default) for p in inspect.signature(getattr(where, name)).parameters.values()]
+        for where in (nn.init, torch.nn.init)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", ["kaiming_normal_", "kaiming_uniform_", "trunc_normal_"])
+@pytest.mark.parametrize(
+    "options", [{}, {"a": 0.5}, {"mode": "fan_out"}, {"nonlinearity": "tanh"}, {"a": -0.5}]
+)
+def test_initializers_draw_from_pytorchs_distributions(kind, options):
+    if kind == "trunc_normal_":
+        options = {name: value for name, value in options.items() if name == "a"}
+    torch.manual_seed(0)
+    shape = (256, 64, 3, 3)
+    found = getattr(nn.init, kind)(Tensor.zeros(shape), **options, generator=rng(0)).numpy()
+    expected = getattr(torch.nn.init, kind)(torch.zeros(shape), **options).numpy()
+    for share in (0.05, 0.5, 0.95):
+        difference = np.quantile(found, share) - np.quantile(expected, share)
+        assert abs(difference) < 0.03 * expected.std()
 
 
 @pytest.mark.parametrize(

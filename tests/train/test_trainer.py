@@ -554,7 +554,7 @@ LOSS = "expected `loss` to return a Tensor with one entry"
         (
             lambda: fit(trainer=train.Trainer(OTHER, SGD)),
             GraphError,
-            "SGD.step: expected a gradient for parameter '1.weight' of shape (10, 64), got none for",
+            "SGD.step: expected a gradient for parameter '1.weight' of shape (10, 64), got none",
         ),
     ],
 )

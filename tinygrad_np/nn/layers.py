@@ -190,6 +190,12 @@ class Dropout(Layer):
         return f"p={self.p}"
 
 
+def drop_channels(x: Tensor, p: float, generator: Generator = None) -> Tensor:
+    """Set each channel of images (N, C, H, W) to 0 with probability p, and scale the others."""
+    kept = Tensor(np.ones((*x.shape[:2], 1, 1), x.dtype))
+    return x * kept.dropout(p, True, generator)
+
+
 class Dropout2d(Dropout):
     """Dropout of whole channels of images (Tompson et al. 2015).
 
@@ -230,13 +236,32 @@ class Dropout2d(Dropout):
             raise ShapeError(f"Dropout2d: expected input of shape ({axes}), got {x.shape}.")
         if not self.training:
             return x
-        batch, channels = channels_first(x, self.data_format).shape[:2]
-        kept = Tensor(np.ones((batch, channels, 1, 1), x.dtype))
-        return x * channels_back(kept.dropout(self.p, True, self.generator), self.data_format)
+        return channels_back(
+            drop_channels(channels_first(x, self.data_format), self.p, self.generator),
+            self.data_format,
+        )
 
     def extra_repr(self) -> str:
         """Return the probability, and the data format if it is "NHWC"."""
         return super().extra_repr() + options_note(self, data_format="NCHW")
+
+
+def look_up(who: str, index: Tensor, weight: Tensor, padding_idx: int | None) -> Tensor:
+    """Return the rows of `weight` at `index`; the row `padding_idx` receives no gradient."""
+    if index.dtype.kind not in "iu":
+        raise DtypeError(f"{who}: expected integer indices, got dtype {index.dtype}.")
+    count = weight.shape[0]
+    outside = (index.data < 0) | (index.data >= count)
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise AxisError(
+            f"{who}: expected indices from 0 to {count - 1}, got {index.data[at]} at position {at}."
+        )
+    rows = weight[index]
+    if padding_idx is None:
+        return rows
+    is_padding = (index == padding_idx).reshape(*index.shape, 1)
+    return is_padding.where(rows.detach(), rows)
 
 
 class Embedding(Layer):
@@ -279,7 +304,7 @@ class Embedding(Layer):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = init.normal(
+        self.weight = init.normal_(
             Parameter.zeros(num_embeddings, embedding_dim), generator=generator
         )
         if self.padding_idx is not None:
@@ -287,20 +312,7 @@ class Embedding(Layer):
 
     def forward(self, index: Tensor) -> Tensor:
         """Return the rows at `index`, of shape (..., embedding_dim)."""
-        if index.dtype.kind not in "iu":
-            raise DtypeError(f"Embedding: expected integer indices, got dtype {index.dtype}.")
-        outside = (index.data < 0) | (index.data >= self.num_embeddings)
-        if outside.any():
-            at = tuple(int(i) for i in np.argwhere(outside)[0])
-            raise AxisError(
-                f"Embedding: expected indices from 0 to {self.num_embeddings - 1}, got "
-                f"{index.data[at]} at position {at}."
-            )
-        rows = self.weight[index]
-        if self.padding_idx is None:
-            return rows
-        is_padding = (index == self.padding_idx).reshape(*index.shape, 1)
-        return is_padding.where(rows.detach(), rows)
+        return look_up("Embedding", index, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
         """Return the sizes, and `padding_idx` if it is set."""

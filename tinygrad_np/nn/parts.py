@@ -17,7 +17,7 @@ Generator = np.random.Generator | None
 def init_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> Parameter:
     """Return a parameter initialized uniformly in ±1 / sqrt(fan_in), as in PyTorch."""
     bound = 1 / math.sqrt(fan_in)
-    return init.uniform(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
+    return init.uniform_(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
 
 
 def short(numbers: Sequence[Any]) -> Any:

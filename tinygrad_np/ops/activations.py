@@ -20,10 +20,10 @@ from tinygrad_np.ops.elementwise import (
     div,
     ge,
     gt,
+    keep_where,
     le,
     mul,
     neg,
-    select,
     where,
 )
 from tinygrad_np.ops.functions import erf, exp, expm1, logaddexp, sigmoid, tanh
@@ -35,7 +35,7 @@ from tinygrad_np.typing import DType, Value
 @op(
     "max(x, 0)",
     # Nonzero rather than positive: nan passes the gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out: select(grad_out, as_array(out))},
+    vjps={"x": lambda grad_out, out: keep_where(grad_out, as_array(out))},
     backward=lambda grad_out, out, overwrite: [kernels.select(grad_out, out, overwrite)],
     samples=Samples(kinks=(0.0,)),
     subgradient="0 at 0",
@@ -266,7 +266,7 @@ def _to_floats(name: str, x: Array, dtype: DTypeLike | None) -> Array:
 def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
     """Return the gradient in the dtype of x; 0 if `dtype` truncated x to integers."""
     if dtype is not None and np.dtype(dtype).kind != "f":
-        grad = select(grad, False)
+        grad = keep_where(grad, False)
     return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
 
 

@@ -12,7 +12,7 @@ from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.autograd.tape import Edge, Variable, record
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import DtypeError, raise_translated
-from tinygrad_np.ops.elementwise import select
+from tinygrad_np.ops.elementwise import keep_where
 from tinygrad_np.ops.indexing import Key, as_numpy_key, basic_index, getitem, is_basic
 from tinygrad_np.ops.shape import reshape
 from tinygrad_np.runtime.memory import Array
@@ -23,7 +23,7 @@ from tinygrad_np.typing import Shape, Value
 def _value_vjp(grad_out: Value, key: Key, value_shape: Shape) -> Value:
     grad = getitem(grad_out, key)
     if not is_basic(key):
-        grad = select(grad, _is_last(grad_out.shape, key))
+        grad = keep_where(grad, _is_last(grad_out.shape, key))
     # A value may have additional leading axes of length 1.
     lead = len(value_shape) - len(grad.shape)
     return reshape(grad, shape=(*[1] * lead, *grad.shape)) if lead > 0 else grad

@@ -20,12 +20,12 @@ from tinygrad_np.ops.elementwise import (
     clip,
     div,
     eq,
+    keep_where,
     lt,
     maximum,
     minimum,
     mul,
     neg,
-    select,
     sub,
     where,
 )
@@ -148,8 +148,9 @@ def mse_loss(
         ArgumentError: if `reduction` is unknown.
         ShapeError: if the shapes differ. (N, 1) and (N,), which would broadcast to (N, N), raise.
 
-    >>> from tinygrad_np import Tensor, ops
-    >>> ops.mse_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
+    >>> F.mse_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
     Tensor(2.)
     """
     _check_call("mse_loss", input, reduction)
@@ -167,8 +168,9 @@ def l1_loss(
 
     The arguments and errors are those of `mse_loss`.
 
-    >>> from tinygrad_np import Tensor, ops
-    >>> ops.l1_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
+    >>> F.l1_loss(Tensor([1.0, 2.0]), Tensor([1.0, 4.0]))
     Tensor(1.)
     """
     _check_call("l1_loss", input, reduction)
@@ -205,8 +207,9 @@ def huber_loss(
         ArgumentError: if `reduction` is unknown, or `delta` is not above 0.
         ShapeError: if the shapes differ, even if they would broadcast.
 
-    >>> from tinygrad_np import Tensor, ops
-    >>> ops.huber_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]), reduction="none")
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
+    >>> F.huber_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]), reduction="none")
     Tensor([0.125, 2.5  ])
     """
     _check_call("huber_loss", input, reduction)
@@ -230,8 +233,9 @@ def smooth_l1_loss(
         ArgumentError: if `reduction` is unknown, or `beta` is negative.
         ShapeError: if the shapes differ, even if they would broadcast.
 
-    >>> from tinygrad_np import Tensor, ops
-    >>> ops.smooth_l1_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]), reduction="none", beta=2.0)
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
+    >>> F.smooth_l1_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0]), reduction="none", beta=2.0)
     Tensor([0.0625, 2.    ])
     """
     _check_call("smooth_l1_loss", input, reduction)
@@ -257,19 +261,20 @@ def kl_div(
         ArgumentError: if `reduction` is unknown.
         ShapeError: if the shapes differ, even if they would broadcast.
 
-    >>> from tinygrad_np import Tensor, ops
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
     >>> p = Tensor([[0.5, 0.5]])
-    >>> ops.kl_div(p.log(), Tensor([[1.0, 0.0]]), reduction="batchmean").item()
+    >>> F.kl_div(p.log(), Tensor([[1.0, 0.0]]), reduction="batchmean").item()
     0.6931
     """
     _check_call("kl_div", input, reduction, reductions=(*_REDUCTIONS, "batchmean"))
     target = _as_target_like("kl_div", input, target)
     if log_target:
-        losses = mul(exp(target), sub(target, input))
+        losses = mul(sub(input, target), neg(exp(target)))
     else:
         # At 0, log 1 stands in for log 0, so that the product and its gradient are finite.
         entropy = mul(target, log(where(eq(target, 0), 1, target)))
-        losses = sub(entropy, mul(target, input))
+        losses = add(neg(mul(input, target)), entropy)
     if reduction == "batchmean":
         return mul(sum(losses), 1 / (input.shape[0] or math.nan)) if input.shape else losses
     return _reduce(losses, reduction)
@@ -283,8 +288,9 @@ def pairwise_distance(
     Raises:
         ArgumentError: if `p` is nan or not a number.
 
-    >>> from tinygrad_np import Tensor, ops
-    >>> ops.pairwise_distance(Tensor([[3.0, 4.0]]), Tensor([[0.0, 0.0]])).tolist()
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
+    >>> F.pairwise_distance(Tensor([[3.0, 4.0]]), Tensor([[0.0, 0.0]])).tolist()
     [5.0]
     """
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
@@ -296,8 +302,9 @@ def cosine_similarity(x1: V, x2: Value, dim: int = 1, eps: float = 1e-8) -> V:
     Raises:
         AxisError: if `dim` is out of range.
 
-    >>> from tinygrad_np import Tensor, ops
-    >>> ops.cosine_similarity(Tensor([[3.0, 4.0]]), Tensor([[1.0, 0.0]])).tolist()
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
+    >>> F.cosine_similarity(Tensor([[3.0, 4.0]]), Tensor([[1.0, 0.0]])).tolist()
     [0.6]
     """
     if x1.dtype == np.float16:  # `eps` would underflow
@@ -338,9 +345,10 @@ def triplet_margin_loss(
         ArgumentError: if `reduction` is unknown, or `margin` is not above 0.
         ShapeError: if the numbers of axes differ, or the shapes do not broadcast.
 
-    >>> from tinygrad_np import Tensor, ops
+    >>> from tinygrad_np import Tensor
+    >>> import tinygrad_np.nn.functional as F
     >>> anchor, positive, negative = Tensor([[0.0]]), Tensor([[2.0]]), Tensor([[1.5]])
-    >>> ops.triplet_margin_loss(anchor, positive, negative)
+    >>> F.triplet_margin_loss(anchor, positive, negative)
     Tensor(1.5)
     """
     name = "triplet_margin_loss"
@@ -463,14 +471,14 @@ def _row_losses(
     target = np.where(is_kept, target, 0)
     if weight is None:
         losses = cross_entropy_rows(rows, target, "none", label_smoothing)
-        return select(losses, is_kept), is_kept
+        return keep_where(losses, is_kept), is_kept
     own = getitem(weight, target)
     losses = mul(cross_entropy_rows(rows, target, "none"), own)
     if label_smoothing:
         spread = neg(sum(mul(log_softmax(rows, 1), weight), axis=1))
         share = label_smoothing / rows.shape[1]
         losses = add(mul(losses, 1 - label_smoothing), mul(spread, share))
-    return select(losses, is_kept), select(own, is_kept)
+    return keep_where(losses, is_kept), keep_where(own, is_kept)
 
 
 def cross_entropy(
@@ -587,9 +595,11 @@ def nll_loss(
     check_classes("nll_loss", target, classes, " Use `ignore_index` to leave out a class.")
     weights: Value = is_kept.astype(x.dtype)
     if weight is not None:
-        weights = select(getitem(_class_weights("nll_loss", x, weight, classes), target), is_kept)
+        weights = keep_where(
+            getitem(_class_weights("nll_loss", x, weight, classes), target), is_kept
+        )
     picked = reshape(gather(x, axis, np.expand_dims(target, axis)), target.shape)
-    losses = neg(mul(select(picked, is_kept), weights))
+    losses = neg(mul(keep_where(picked, is_kept), weights))
     if reduction != "mean":
         return _reduce(losses, reduction)
     return _mean_by(losses, weights)

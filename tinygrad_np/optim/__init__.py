@@ -1,5 +1,6 @@
 """Optimizers, gradient clipping and learning-rate schedules that follow PyTorch."""
 
+from tinygrad_np.optim import lr_scheduler
 from tinygrad_np.optim.adagrad import Adadelta, Adagrad
 from tinygrad_np.optim.adam import Adam, AdamW, NAdam
 from tinygrad_np.optim.clip import clip_grad_norm, clip_grad_value
@@ -14,6 +15,7 @@ from tinygrad_np.optim.schedule import Schedule
 from tinygrad_np.optim.schedules import (
     CosineAnnealingLR,
     ExponentialLR,
+    LambdaLR,
     LinearWarmup,
     MultiStepLR,
     SequentialLR,
@@ -30,6 +32,7 @@ __all__ = [
     "AdamW",
     "CosineAnnealingLR",
     "ExponentialLR",
+    "LambdaLR",
     "LinearWarmup",
     "MultiStepLR",
     "Muon",
@@ -45,4 +48,5 @@ __all__ = [
     "clip_grad_value",
     "decay_groups",
     "l1_norm",
+    "lr_scheduler",
 ]

@@ -46,6 +46,25 @@ CASES = {
         lambda x: torch.std_mean(x, 1)[0] * torch.std_mean(x, 1)[1],
         [normal(generator, 3, 4)],
     ),
+    "var_mean": lambda generator: (
+        lambda x: x.var_mean(dim=(0, 2), keepdim=True)[0] * x.var_mean(0, correction=0)[1],
+        lambda x: (
+            torch.var_mean(x, (0, 2), keepdim=True)[0] * torch.var_mean(x, 0, correction=0)[1]
+        ),
+        [normal(generator, 3, 4, 2)],
+    ),
+    "amax and amin": same(
+        lambda x: x.amax(1) * x.amin((0, 1)) + x.amax(dim=0).sum(), (3, 4), draw=few
+    ),
+    "median": order(lambda x: x.median() * x),
+    "median along an axis": order(
+        lambda x: x.median(1, keepdim=True) * x + x.median(0),
+        lambda x: x.median(1, keepdim=True).values * x + x.median(0).values,
+    ),
+    "median of nan": order(
+        lambda x: (x > 1).where(np.nan, x).median(1),
+        lambda x: torch.where(x > 1, np.nan, x).median(1).values,
+    ),
     "sum of bools": method("sum", draw=lambda generator, *shape: generator.random(shape) < 0.6),
     "cummax": same(lambda x: x.cummax(1)[0], (3, 5), draw=few),
     "cummin": same(lambda x: x.cummin(-2)[0], (3, 5), draw=few),
