@@ -69,6 +69,7 @@ LAYERS = [
     ("Upsample", (), {"scale_factor": (0.5, 1.5), "mode": "bilinear"}, (2, 3, 4, 4)),
     ("Upsample", (None, 1.3, "bilinear", True), {}, (2, 3, 4, 5)),
     ("Upsample", ((3, 4, 5),), {"mode": "trilinear"}, (1, 2, 2, 2, 3)),
+    ("Upsample", (), {"scale_factor": 1.3, "recompute_scale_factor": True}, (2, 3, 4, 5)),
 ]
 EACH_LAYER = pytest.mark.parametrize(
     ("name", "arguments", "options", "shape"), LAYERS, ids=lambda value: str(value)
