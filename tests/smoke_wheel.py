@@ -36,6 +36,8 @@ def main():
     print(len(viz.draw(model, images[:1]).source), "characters in the graph drawing")
     if cli.main(["summary", "LeNet"]):
         raise SystemExit("the command line failed")
+    vocabulary, tokens = data.characters(data.alice())
+    print(len(tokens), "characters in the novel,", len(vocabulary), "of them different")
     package = Path(tinygrad_np.__file__).parent
     for name in (
         "cli/detector.safetensors",

@@ -549,6 +549,24 @@ def test_flatten_keeps_the_batch_axis_by_default(arguments, shape):
     assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
 
 
+def test_unflatten_inverts_flatten():
+    x = Tensor.arange(24).reshape(2, 3, 4)
+    assert nn.Unflatten(1, (3, -1))(nn.Flatten()(x)).tolist() == x.tolist()
+
+
+@each(
+    ("layer", "error", "message"),
+    [
+        (nn.Unflatten(2, (3, 4)), AxisError, "unflatten: "),
+        (nn.Unflatten(1, 12), DtypeError, "unflatten: expected a tuple of sizes"),
+        (nn.Unflatten(1, (5, 4)), ShapeError, "reshape: "),
+    ],
+)
+def test_unflatten_checks_its_arguments_in_a_call(layer, error, message):
+    with pytest.raises(error, match=message):
+        layer(Tensor.ones(2, 12))
+
+
 @each(
     ("make", "sizes"),
     [

@@ -13,6 +13,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool = False,
 ) -> tuple[Any, ...]:
     """Return the gradients of the sum of `outputs` with respect to `inputs`.
@@ -24,6 +25,7 @@ def grad(
             entry.
         retain_graph: accepted as in PyTorch, without effect: the graph is always kept.
         create_graph: record the computation, so that the gradients can be differentiated.
+        only_inputs: accepted as in PyTorch, without effect: other leaves get no gradient.
         allow_unused: return None for an input that no output depends on.
 
     Raises:

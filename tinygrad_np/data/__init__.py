@@ -3,11 +3,13 @@
 from tinygrad_np.data.arrays import ArrayDataset, Subset, TensorDataset, random_split
 from tinygrad_np.data.augment import Augmentation
 from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.files import image_csv, image_folder, load
 from tinygrad_np.data.idx import read_idx
 from tinygrad_np.data.loader import DataLoader, default_collate
 from tinygrad_np.data.photo import load_digit
 from tinygrad_np.data.points import moons, spirals
 from tinygrad_np.data.sources import digits, fashion_mnist, mnist
+from tinygrad_np.data.texts import alice, characters
 
 __all__ = [
     "ArrayDataset",
@@ -16,9 +18,14 @@ __all__ = [
     "Dataset",
     "Subset",
     "TensorDataset",
+    "alice",
+    "characters",
     "default_collate",
     "digits",
     "fashion_mnist",
+    "image_csv",
+    "image_folder",
+    "load",
     "load_digit",
     "mnist",
     "moons",

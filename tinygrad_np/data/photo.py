@@ -3,6 +3,7 @@
 import io
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -98,7 +99,7 @@ def read_digit(
     ((1, 8, 8), 1)
     """
     name = name or ("picture" if isinstance(picture, bytes) else str(picture))
-    gray = _read(picture, name, max_pixels)
+    gray = decode(picture, name, _reduced_gray, max_pixels)
     low, high = gray.min(), gray.max()
     if high - low < _CONTRAST * 255:
         raise NoDigitError(
@@ -164,8 +165,17 @@ def _open(source: str | Path | bytes, name: str) -> IO[bytes]:
         raise failure(name, "read", error) from error
 
 
-def _read(source: str | Path | bytes, name: str, max_pixels: int) -> Array:
-    """Read the picture as upright float32 gray values from 0 to 255, of shape (H, W)."""
+def decode(
+    source: str | Path | bytes,
+    name: str,
+    convert: Callable[[Image.Image], Array],
+    max_pixels: int = _MOST_PIXELS,
+) -> Array:
+    """Open a picture and return what `convert` makes of it, before the file is closed.
+
+    Raises:
+        DataError: if the file is missing, damaged, in another format or too large.
+    """
     with _open(source, name) as file, _pillow, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's warnings are harmless here
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -177,8 +187,7 @@ def _read(source: str | Path | bytes, name: str, max_pixels: int) -> Array:
                         f"{name}: expected at most {max_pixels / 10**6:g} million pixels, got "
                         f"{width}x{height}."
                     )
-                picture.draft("L", (2 * _LARGE, 2 * _LARGE))  # decodes large JPEGs smaller
-                return _reduced_gray(picture)
+                return convert(picture)
         except DataError:
             raise
         except UnidentifiedImageError as error:
@@ -193,20 +202,33 @@ def _read(source: str | Path | bytes, name: str, max_pixels: int) -> Array:
 
 
 def _reduced_gray(picture: Image.Image) -> Array:
-    ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode[0] in "IF":
-        picture = Image.fromarray(_eight_bits(np.asarray(picture)))
-    elif picture.mode in ("1", "P", "PA"):
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    """Return upright float32 gray values from 0 to 255, of shape (H, W)."""
+    picture.draft("L", (2 * _LARGE, 2 * _LARGE))  # decodes large JPEGs smaller
+    picture = upright(picture)
     # Averages out camera noise, and bounds the memory of what follows.
     picture.thumbnail((_LARGE, _LARGE))
-    if picture.has_transparency_data:
-        drawing = picture.convert("RGBA")
-        weights = np.asarray(drawing.getchannel("A"), np.float64)
-        is_dark = (np.asarray(drawing.convert("L")) * weights).sum() < 127.5 * weights.sum()
-        ground = Image.new("RGBA", drawing.size, "white" if is_dark else "black")
-        picture = Image.alpha_composite(ground, drawing)
-    return np.asarray(picture.convert("L"), np.float32)
+    return np.asarray(without_transparency(picture).convert("L"), np.float32)
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; convert palettes and more than 8 bits per channel."""
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode[0] in "IF":
+        return Image.fromarray(_eight_bits(np.asarray(picture)))
+    if picture.mode in ("1", "P", "PA"):
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return picture
+
+
+def without_transparency(picture: Image.Image) -> Image.Image:
+    """Replace a transparent background: white for dark drawings and black for light ones."""
+    if not picture.has_transparency_data:
+        return picture
+    drawing = picture.convert("RGBA")
+    weights = np.asarray(drawing.getchannel("A"), np.float64)
+    is_dark = (np.asarray(drawing.convert("L")) * weights).sum() < 127.5 * weights.sum()
+    ground = Image.new("RGBA", drawing.size, "white" if is_dark else "black")
+    return Image.alpha_composite(ground, drawing)
 
 
 def _eight_bits(values: Array) -> Array:

@@ -680,6 +680,8 @@ class _Run(Trial):
                 values = [known.get(name) for name in code.co_varnames[:count]]
                 if code is Tensor.__array_ufunc__.__code__:
                     step.label, values = f"np.{known['ufunc'].__name__}", known["inputs"]
+                elif code is Tensor.__array_function__.__code__:
+                    step.label, values = f"np.{known['function'].__name__}", known["args"]
         flat = [
             v for value in values for v in (value if isinstance(value, tuple | list) else [value])
         ]
