@@ -13,8 +13,9 @@ from tinygrad_np.ops import (
     indexing, linalg, losses, norms, order, pool, reduce, resize, scan, scattering, shape,
 )
 from tinygrad_np.ops.activations import (
-    celu, dropout, dropout_with_mask, elu, gelu, hardswish, hardtanh, leaky_relu, log_softmax,
-    logsigmoid, mish, relu, relu6, selu, silu, softmax, softmin, softplus, softsign,
+    celu, dropout, dropout_with_mask, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu,
+    log_softmax, logsigmoid, mish, quick_gelu, relu, relu6, selu, silu, softmax, softmin,
+    softplus, softsign,
 )
 from tinygrad_np.ops.assignment import assign, setitem
 from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
@@ -51,12 +52,13 @@ from tinygrad_np.ops.losses import (
     mse_loss, nll_loss, one_hot, pairwise_distance, smooth_l1_loss,
     sparse_categorical_crossentropy, triplet_margin_loss,
 )
-from tinygrad_np.ops.norms import batch_norm, channel_moments, standardize
+from tinygrad_np.ops.norms import batch_norm, batchnorm, channel_moments, layernorm, standardize
 from tinygrad_np.ops.order import argmedian, argsort, median, sort, topk
 from tinygrad_np.ops.pool import (
     adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
     max_pool_grad, max_pool_indices, max_unpool2d,
 )
+from tinygrad_np.ops.rearrange import rearrange
 from tinygrad_np.ops.reduce import (
     all, allclose, any, argmax, argmin, center, logsumexp, max, mean, min, prod, std, std_mean,
     sum, var, var_mean,
@@ -105,6 +107,7 @@ __all__ = [
     "basic_index",
     "batch_norm",
     "batched_matmul",
+    "batchnorm",
     "binary_crossentropy",
     "binary_crossentropy_entries",
     "binary_crossentropy_logits",
@@ -166,6 +169,7 @@ __all__ = [
     "gelu",
     "getitem",
     "gt",
+    "hardsigmoid",
     "hardswish",
     "hardtanh",
     "huber_loss",
@@ -180,6 +184,7 @@ __all__ = [
     "keep_where",
     "kl_div",
     "l1_loss",
+    "layernorm",
     "le",
     "leaky_relu",
     "lerp",
@@ -243,6 +248,8 @@ __all__ = [
     "prod",
     "put_diagonal",
     "qr",
+    "quick_gelu",
+    "rearrange",
     "reciprocal",
     "recurrence",
     "relu",
