@@ -62,7 +62,7 @@ def run(tmp_path_factory, images):
     return trained(tmp_path_factory.mktemp("runs") / "shapes", images, "--model", "MnistCNNLight")
 
 
-def test_names_and_paths_are_told_apart(tmp_path, monkeypatch):
+def test_a_name_wins_over_a_path(tmp_path, monkeypatch):
     for name in DATA:
         config = RunConfig(data=name, model="MLP", model_options={"inputs": 2, "classes": 2})
         assert (config.reads_files, config.data_name) == (False, name)

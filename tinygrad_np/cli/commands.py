@@ -112,8 +112,8 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
         return _predict_classes(model, read_data_facts(_facts_file(run)), pictures)
     if config.data not in ("mnist", "digits"):
         raise ArgumentError(
-            f"predict: expected a model for digits or for your own images, got {run} "
-            f"({config.model_name}, trained on {config.data}). Try one trained with --data mnist."
+            f"predict: expected a model for digits, got {run} ({config.model_name}, trained "
+            f"on {config.data}). Try one trained with --data mnist."
         )
     side = image_shape(config)[-1]
     images, shapes, notes = {}, {}, []

@@ -163,7 +163,7 @@ def restore_normalization(sets: Sets, path: Path) -> Sets:
                 f"{sets.train.origin}: expected the {name} {', '.join(map(str, facts[name]))} that "
                 f"the run was trained with ({path}), got {', '.join(map(str, got))}."
             )
-    constants = {name: facts[name] for name in ("mean", "std")}
+    constants = {name: facts[name] for name in ("scale", "mean", "std")}
     parts = {name: getattr(sets, name) for name in ("train", "validation", "test")}
     return replace(
         sets, **{name: part and replace(part, **constants) for name, part in parts.items()}
