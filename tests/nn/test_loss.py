@@ -20,11 +20,11 @@ OF_PAIRS = [
 
 @each("kind", OF_PAIRS)
 def test_target_that_would_broadcast_raises_with_both_shapes(kind):
-    with pytest.raises(ShapeError, match=r"\(4, 1\), got \(4,\) .* target\.reshape\(4, 1\)"):
+    with pytest.raises(ShapeError, match=r"\(4, 1\), got shape \(4,\)\. Try \.reshape\(4, 1\)"):
         kind()(Tensor.full((4, 1), 0.5), Tensor.full((4,), 0.5))
-    with pytest.raises(ShapeError, match=r"\(4,\), got \(4, 1\)"):
+    with pytest.raises(ShapeError, match=r"\(4,\), got shape \(4, 1\)"):
         kind()(Tensor.full((4,), 0.5), Tensor.full((4, 1), 0.5))
-    with pytest.raises(ShapeError, match=r"\(2, 3\), got \(3,\)"):
+    with pytest.raises(ShapeError, match=r"\(2, 3\), got shape \(3,\)\.$"):
         kind()(Tensor.full((2, 3), 0.5), Tensor.full((3,), 0.5))
 
 

@@ -270,11 +270,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     >>> hardsigmoid(Tensor([-4.0, 0.0, 4.0]))
     Tensor([0. , 0.5, 1. ])
     """
-    return _run(input, inplace, _hardsigmoid)
-
-
-def _hardsigmoid(x: Tensor) -> Tensor:
-    return (x + 3).relu6() / 6
+    return _run(input, inplace, Tensor.hardsigmoid)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:

@@ -88,17 +88,20 @@ def _in_dtype_of(x: Value, target: Value) -> Value:
     return cast(target, dtype=x.dtype) if is_other and x.dtype.kind == "f" else target
 
 
-def _as_target_like(name: str, x: Value, target: Value | ArrayLike) -> Value:
+def _as_target_like(
+    name: str, x: Value, target: Value | ArrayLike, argument: str = "target"
+) -> Value:
     """Return a target in the dtype of x; raise if its shape differs, even if it would broadcast."""
     check_unmasked(name, target)
     target = _as_target(target)
     if target.shape != x.shape:
         hint = ""
-        if math.prod(target.shape) == math.prod(x.shape):
-            hint = f" Use target.reshape({', '.join(map(str, x.shape))}) if the order is the same."
+        if x.shape and math.prod(target.shape) == math.prod(x.shape):
+            sizes = ", ".join(map(str, x.shape))
+            hint = f" Try .reshape({sizes}), if the entries are in the same order."
         raise ShapeError(
-            f"{name}: expected target of shape {x.shape}, got {target.shape} for input "
-            f"{x.shape}.{hint}"
+            f"{name}: expected `{argument}` of the input's shape {x.shape}, got shape "
+            f"{target.shape}.{hint}"
         )
     return _in_dtype_of(x, target)
 
@@ -121,7 +124,7 @@ def _weighted_mean(name: str, losses: V, weight: Value | ArrayLike | None, reduc
     """Reduce losses; with weights, "mean" divides by the sum of the weights."""
     if weight is None:
         return _reduce(losses, reduction)
-    weight = _as_target_like(f"{name} weight", losses, weight)
+    weight = _as_target_like(name, losses, weight, "weight")
     losses = mul(losses, weight)
     return _mean_by(losses, weight) if reduction == "mean" else _reduce(losses, reduction)
 
@@ -217,7 +220,7 @@ def huber_loss(
         raise ArgumentError(f"huber_loss: expected `delta` to be above 0, got {delta!r}.")
     losses = _huber(sub(input, _as_target_like("huber_loss", input, target)), delta)
     if weight is not None:
-        losses = mul(losses, _as_target_like("huber_loss weight", losses, weight))
+        losses = mul(losses, _as_target_like("huber_loss", losses, weight, "weight"))
     return _reduce(losses, reduction)
 
 

@@ -50,7 +50,9 @@ BAD: Bads = {
         _binary(
             ArgumentError, "binary_crossentropy: ... got 0.5 to 1.5", T([0.5, 1.5]), [1.0, 0.0]
         ),
-        _binary(ShapeError, "target of shape (1,), got (2,)", T([0.5]), [1.0, 0.0]),
+        _binary(
+            ShapeError, "`target` of the input's shape (1,), got shape (2,)", T([0.5]), [1.0, 0.0]
+        ),
         _binary(ArgumentError, "none, got 'all'", T([0.5]), [1.0], "all"),
         _binary(
             ShapeError,
@@ -61,7 +63,9 @@ BAD: Bads = {
         ),
     ],
     "binary_crossentropy_logits": [
-        _logits(ShapeError, "binary_crossentropy_logits: ... (1,), got (1, 1)", T([0.5]), [[1.0]])
+        _logits(
+            ShapeError, "binary_crossentropy_logits: ... (1,), got shape (1, 1)", T([0.5]), [[1.0]]
+        )
     ],
     "nll_loss": [
         _nll(ArgumentError, "nll_loss: ... from 0 to 2, got 3 at position 1", _LOGITS, [0, 3]),
@@ -100,12 +104,12 @@ BAD: Bads = {
             bad(
                 getattr(ops, name),
                 ShapeError,
-                f"{name}: expected target of shape (4, 1), got (4,) for input (4, 1). Use "
-                "target.reshape(4, 1)",
+                f"{name}: expected `target` of the input's shape (4, 1), got shape (4,). Try "
+                ".reshape(4, 1)",
                 (4, 1),
                 (4,),
             ),
-            bad(getattr(ops, name), ShapeError, "(3,) for input (2, 3).", (2, 3), (3,)),
+            bad(getattr(ops, name), ShapeError, "shape (2, 3), got shape (3,).", (2, 3), (3,)),
             bad(getattr(ops, name), ArgumentError, "none... got 'avg'", (2,), (2,), "avg"),
             bad(getattr(ops, name), DtypeError, "expected a Tensor or an ndarray", [1.0], (1,)),
         ]
@@ -113,9 +117,24 @@ BAD: Bads = {
     },
     "weighted": [
         bad(
-            ops.mse_loss, ShapeError, "mse_loss weight: ... (2,), got (1,)", (2,), (2,), "sum", [1]
+            ops.mse_loss,
+            ShapeError,
+            "`weight` of the input's shape (2,), got shape (1,)",
+            (2,),
+            (2,),
+            "sum",
+            [1],
         ),
-        bad(ops.huber_loss, ShapeError, "huber_loss weight", (2,), (2,), "sum", 1.0, [1]),
+        bad(
+            ops.huber_loss,
+            ShapeError,
+            "huber_loss: expected `weight` of the input's shape",
+            (2,),
+            (2,),
+            "sum",
+            1.0,
+            [1],
+        ),
     ],
     "thresholds": [
         bad(ops.huber_loss, ArgumentError, "`delta` to be above 0, got 0", (2,), (2,), "sum", 0),
