@@ -172,7 +172,7 @@ def fit(
     # A layer is replaced by assigning to its attribute.
     model.relu = setting.activation()
     model.pool = setting.pool(2)
-    model.dropout = nn.Dropout(setting.dropout, np.random.default_rng((seed, 1)))
+    model.dropout = nn.Dropout(setting.dropout, generator=np.random.default_rng((seed, 1)))
     groups = optim.decay_groups(model.named_parameters(), setting.weight_decay)
     optimizer = setting.optimizer(groups, lr=setting.rates[0], **setting.options)
     trainer = train.Trainer(model, optimizer)

@@ -61,9 +61,9 @@ def network(activation: type[nn.Module], *, he: bool = True) -> nn.Sequential:
     model = nn.Sequential(*layers, nn.Linear(32, 10, generator=generator))
     for parameter in model.parameters() if he else []:
         if parameter.ndim > 1:
-            nn.init.kaiming_normal(parameter, generator=generator)
+            nn.init.kaiming_normal_(parameter, generator=generator)
         else:
-            nn.init.zeros(parameter)
+            nn.init.zeros_(parameter)
     return model
 
 
@@ -126,7 +126,7 @@ def set_to(model: nn.Sequential, **values: float) -> nn.Sequential:
     for name, parameter in model.named_parameters():
         kind = name.split(".")[-1]
         if kind in values:
-            nn.init.uniform(parameter, values[kind], values[kind])
+            nn.init.uniform_(parameter, values[kind], values[kind])
     return model
 
 

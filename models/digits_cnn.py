@@ -27,9 +27,9 @@ class DigitsCNN(nn.Module):
         self.flatten = nn.Flatten()
         for parameter in self.parameters():
             if parameter.ndim > 1:
-                nn.init.kaiming_normal(parameter, generator=generator)
+                nn.init.kaiming_normal_(parameter, generator=generator)
             else:
-                nn.init.zeros(parameter)
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, 10) for images (N, 1, 8, 8)."""

@@ -30,11 +30,11 @@ class FashionCNN(nn.Module):
         self.dropout = nn.Dropout(0.5, generator=generator)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 4:
-                nn.init.kaiming_normal(parameter, generator=generator)
+                nn.init.kaiming_normal_(parameter, generator=generator)
             elif parameter.ndim == 2:
-                nn.init.xavier_uniform(parameter, generator=generator)
+                nn.init.xavier_uniform_(parameter, generator=generator)
             elif name.endswith("bias"):
-                nn.init.zeros(parameter)
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, 10) for images (N, 1, 28, 28)."""

@@ -30,9 +30,9 @@ class LeNet(nn.Module):
         self.flatten = nn.Flatten()
         for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
-                nn.init.kaiming_normal(parameter, generator=generator)
+                nn.init.kaiming_normal_(parameter, generator=generator)
             elif name.endswith("bias"):
-                nn.init.zeros(parameter)
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, 10) for images (N, 1, 28, 28)."""

@@ -52,9 +52,9 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])  # no ReLU after the last linear layer
         for parameter in self.parameters():
             if parameter.ndim > 1:
-                nn.init.kaiming_normal(parameter, generator=generator)
+                nn.init.kaiming_normal_(parameter, generator=generator)
             else:
-                nn.init.zeros(parameter)
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, classes) for samples (N, ...) of `inputs` values each."""

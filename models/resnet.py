@@ -122,5 +122,5 @@ def _convolution(
         bias=False,
         generator=generator,
     )
-    nn.init.kaiming_normal(layer.weight, generator=generator)
+    nn.init.kaiming_normal_(layer.weight, generator=generator)
     return layer

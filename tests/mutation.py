@@ -337,7 +337,7 @@ class Tracer:
     def pytest_runtest_logreport(self, report):
         """Record a test; one that fails without a mutant is left out."""
         tier = "full" if "slow" in report.keywords else "smoke"
-        tier = "pytorch" if report.nodeid.startswith("tests/oracle/") else tier
+        tier = "pytorch" if report.nodeid.startswith(("tests/oracle/", "tests/ports/")) else tier
         before = self.tests.get(report.nodeid, [0])[0]
         self.tests[report.nodeid] = [before + report.duration, tier]
         if report.failed or UNTRUSTED.search(report.nodeid):

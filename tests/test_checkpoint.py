@@ -268,7 +268,11 @@ class OwnDropout(nn.Module):
     """Dropout with its own generators, and with the default generator."""
 
     def __init__(self):
-        self.layers = [nn.Dropout(0.5, rng(1)), nn.Dropout2d(0.5, rng(2)), nn.Dropout(0.5)]
+        self.layers = [
+            nn.Dropout(0.5, generator=rng(1)),
+            nn.Dropout2d(0.5, generator=rng(2)),
+            nn.Dropout(0.5),
+        ]
         self.linear = nn.Linear(3, 3, generator=rng(0))
 
     def forward(self, x):

@@ -25,7 +25,7 @@ class Keeper(nn.Module):
     def __init__(self):
         self.layer = nn.Linear(3, 2, generator=rng())
         self.norm = nn.BatchNorm1d(2)
-        self.dropout = nn.Dropout(0.5, rng(1))
+        self.dropout = nn.Dropout(0.5, generator=rng(1))
         self.activations = [ops.relu, Tensor.tanh, Tensor.softmax]
         self.limits = {"low": Tensor([0.0])}
 

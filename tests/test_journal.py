@@ -16,7 +16,7 @@ class Noisy(nn.Module):
 
     def __init__(self):
         self.norm = nn.BatchNorm1d(3, momentum=None).astype(np.float64)
-        self.dropout = nn.Dropout(0.5, rng(1))
+        self.dropout = nn.Dropout(0.5, generator=rng(1))
         self.generator = rng(2)
         self.count = Tensor(0.0)
         self.last = Tensor.zeros(3)

@@ -28,6 +28,7 @@ INTERNAL = {
     "Interrupts",
     "Journal",
     "Library",
+    "Means",
     "Models",
     "Pace",
     "Pool",
@@ -40,6 +41,7 @@ INTERNAL = {
     "Value",
     "Variable",
     "Workers",
+    "cuda",
 }
 
 
@@ -165,7 +167,7 @@ def test_an_object_without_attributes_can_be_shown(cls):
         ("Schedule", "StepLR(step_size=2, gamma=0.1): step 0, lr 0.01"),
         ("Dataset", "Dataset 'digits': 1,438 images of shape (1, 8, 8), uint8; 10 classes: 0, 1, "
          "2, 3, 4, 5, 6, 7, 8, 9; scale 16, mean 0, std 1; from the package"),
-        ("DataLoader", "DataLoader(batch_size=64, shuffle=True, seed=5): 4 batches of 256 images "
+        ("DataLoader", "DataLoader(batch_size=64, shuffle=True, seed=5): 4 batches of 256 samples "
          "from 'digits', epoch 0"),
         ("Augmentation", "Augmentation(shift=1)"),
         ("RunConfig", "RunConfig()"),

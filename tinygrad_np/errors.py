@@ -25,6 +25,12 @@ class AxisError(TinygradNpError, IndexError):
     """Axis or index out of range."""
 
 
+class KeyNotFoundError(TinygradNpError, KeyError):
+    """Name that a container does not have."""
+
+    __str__ = Exception.__str__  # KeyError would quote the message
+
+
 class MatrixError(TinygradNpError, np.linalg.LinAlgError, RuntimeError):
     """Matrix that cannot be inverted or factored: NumPy's LinAlgError, PyTorch's RuntimeError."""
 
@@ -47,6 +53,10 @@ class DataNotFoundError(DataError):
 
 class NoDigitError(DataError):
     """Picture that shows no digit, such as an empty page."""
+
+
+class MissingGradientWarning(UserWarning):
+    """Parameter that an optimizer skips because it has no gradient, while others have one."""
 
 
 # Prefixes of NumPy's messages about shapes that do not broadcast. Its messages about index arrays

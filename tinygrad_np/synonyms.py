@@ -14,6 +14,10 @@ _GROUPS = (
     ("max_", "max", "a_max", "high"),
     ("neg_slope", "negative_slope"),
     ("sorted_", "sorted"),
+    ("correction", "unbiased", "ddof"),
+    ("stop", "end"),
+    ("x", "input", "a"),
+    ("other", "b", "exponent"),
 )
 _SYNONYMS = {name: names for names in _GROUPS for name in names}
 

@@ -1,11 +1,13 @@
 """Train on MNIST with the same loop, batches and learning rates on each side, in turns."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.report import Column, Table
 from benchmarks.sides import OURS, PYTORCH, Classifier
 from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.runtime.memory import Array
 
 _LR = 0.002
 
@@ -33,7 +35,7 @@ def train(
         losses = {}
         for name in list(classifiers)[:: -1 if epoch % 2 else 1]:
             start = time.perf_counter()
-            losses[name] = classifiers[name].fit(loaders[name], rates[name])
+            losses[name] = classifiers[name].fit(_arrays(loaders[name]), rates[name])
             results[name]["seconds"].append(time.perf_counter() - start)
             results[name]["accuracy"].append(accuracy(classifiers[name], test_set))
         cells = [
@@ -59,6 +61,12 @@ def accuracy(classifier: Classifier, dataset: Dataset) -> float:
     """Return the fraction of correct predictions on a dataset."""
     right = sum(
         int((classifier.predict(images) == labels).sum())
-        for images, labels in DataLoader(dataset, batch_size=500)
+        for images, labels in _arrays(DataLoader(dataset, batch_size=500))
     )
     return right / len(dataset)
+
+
+def _arrays(loader: DataLoader) -> Iterator[tuple[Array, Array]]:
+    """Yield the batches of a loader as arrays, which both frameworks read."""
+    for images, labels in loader:
+        yield images.data, labels.data

@@ -141,14 +141,15 @@ def learn(course: Course, learner: Learner, sets: tuple[Dataset, Dataset], seed:
         seconds.append(time.perf_counter() - start)
         if number % course.every == 0:
             batches = DataLoader(test_set, batch_size=500)
-            right = [learner.predict(some) == truth for some, truth in batches]
+            right = [learner.predict(some.data) == truth.data for some, truth in batches]
             accuracies.append(float(np.concatenate(right).mean()))
     return Result(accuracies, statistics.median(seconds))
 
 
 def _forever(loader: DataLoader) -> Iterator[tuple[Array, Array]]:
     while True:
-        yield from loader
+        for images, labels in loader:
+            yield images.data, labels.data
 
 
 def ours(course: Course, seed: int) -> Learner:

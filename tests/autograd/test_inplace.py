@@ -409,7 +409,7 @@ def test_assignment_to_an_array_entry_raises():
 
 def test_array_changed_by_a_tensor_in_a_graph_raises():
     array = np.zeros(2)
-    with pytest.raises(GraphError, match=r"asarray: .*\.detach\(\)"):
+    with pytest.raises(GraphError, match=r"np\.add: .*array = array \+ x.*\.detach\(\)"):
         array += leaf(1.0, 2.0)
     assert array.tolist() == [0.0, 0.0]
     array += Tensor([1.0, 2.0])
@@ -446,16 +446,12 @@ def test_tensors_without_changes_are_not_checked(monkeypatch):
         x + 1
 
 
-@each("call", [lambda t: np.array_equal(t, t), lambda t: np.mean(t), lambda t: np.stack([t, t])])
-def test_numpy_functions_raise_for_a_tensor_in_a_graph(call):
-    with pytest.raises(GraphError, match=r"asarray: .*\.detach\(\)"):
-        call(leaf(1.0, 2.0))
-    assert type(call(Tensor([1.0, 2.0]))) is not Tensor
-
-
-def test_numpy_ufuncs_name_the_method():
-    with pytest.raises(DtypeError, match=r"exp: NumPy functions do not accept Tensors. Use a meth"):
-        np.exp(leaf(1.0))
+def test_numpy_functions_record_or_raise():
+    x = leaf(1.0, 2.0)
+    assert np.mean(x).requires_grad
+    for call in (np.unique, np.median, np.asarray):
+        with pytest.raises((GraphError, DtypeError), match=r"^(np\.)?\w+: .*\. Use "):
+            call(x)
 
 
 def test_a_format_shows_the_number():

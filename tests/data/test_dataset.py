@@ -339,7 +339,7 @@ def test_drop_last_leaves_out_a_smaller_last_batch(count, size, lengths):
     assert [len(images) for images, _ in loader] == lengths
     kept = size * len(lengths)
     assert order_of(loader) == order_of_epoch(whole, 1)[:kept]
-    options = {"images": count, "batch_size": size, "shuffle": 1, "drop_last": 1}
+    options = {"samples": count, "batch_size": size, "shuffle": 1, "drop_last": 1}
     assert loader.state_dict() == {"seed": 2, "epoch": 2, **options}
 
 
@@ -354,7 +354,7 @@ def order_of_epoch(loader, epoch):
         ({"batch_size": 4}, "batch_size=4, got batch_size=3"),
         ({"shuffle": False}, "shuffle=0, got shuffle=1"),
         ({"drop_last": True}, "drop_last=1, got drop_last=0"),
-        ({"dataset": small(9)}, "images=9, got images=8"),
+        ({"dataset": small(9)}, "samples=9, got samples=8"),
     ],
 )
 def test_state_of_a_loader_with_other_options_raises(other, got):
@@ -369,8 +369,8 @@ def test_state_of_a_loader_with_other_options_raises(other, got):
 
 def test_drop_last_with_less_than_one_batch_raises():
     message = (
-        r"^DataLoader: expected `batch_size` to be at most the number of images with "
-        r"drop_last=True, got 8 for 5 images\."
+        r"^DataLoader: expected `batch_size` to be at most the number of samples with "
+        r"drop_last=True, got 8 for 5 samples\."
     )
     with pytest.raises(ArgumentError, match=message):
         data.DataLoader(small(5), 8, drop_last=True)
@@ -387,7 +387,7 @@ def test_every_image_occurs_once_per_epoch(size, shuffle):
 def test_labels_are_shuffled_with_their_images():
     dataset = small(50)
     for images, labels in data.DataLoader(dataset, batch_size=8, shuffle=True, seed=3):
-        where = images[:, 0, 0, 0].astype(int) // 4
+        where = images[:, 0, 0, 0].numpy().astype(int) // 4
         np.testing.assert_array_equal(labels, dataset.labels[where])
 
 
@@ -460,7 +460,7 @@ def test_invalid_seed_raises(seed, shuffle):
 
 def test_empty_dataset_raises():
     with pytest.raises(
-        ArgumentError, match=r"^DataLoader: expected at least one image, got none in 'small'\."
+        ArgumentError, match=r"^DataLoader: expected at least one sample, got none in 'small'\."
     ):
         data.DataLoader(small(0))
 

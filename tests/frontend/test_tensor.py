@@ -8,7 +8,7 @@ import pytest
 
 from tests.tools import each, rng
 from tinygrad_np import Tensor, manual_seed, nn
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 
 
 @each("name", ["zeros", "ones", "empty", "rand", "randn", "uniform", "normal"])
@@ -162,6 +162,7 @@ def test_refused_conversion_raises(value, dtype, message):
         lambda **g: Tensor.randperm(9, **g),
         lambda **g: Tensor.ones(3).rand_like(**g),
         lambda **g: Tensor([1.0, 2.0, 3.0]).multinomial(2, **g),
+        lambda **g: Tensor.full(40, 0.5).bernoulli(**g),
         lambda **g: Tensor.ones(20).dropout(0.5, **g),
     ],
 )
@@ -237,6 +238,33 @@ def test_multinomial_follows_the_weights():
         (lambda: Tensor.randn(2, dtype="nope"), DtypeError, "randn: expected a dtype, got 'nope'"),
         (lambda: Tensor.empty(2, dtype="nope"), DtypeError, "empty: expected a dtype, got 'nope'"),
         (
+            lambda: Tensor.glorot_uniform(),
+            ShapeError,
+            "glorot_uniform: expected a shape with at least one axis, got ()",
+        ),
+        (
+            lambda: Tensor.kaiming_uniform(()),
+            ShapeError,
+            "kaiming_uniform: expected a shape with at least one axis, got ()",
+        ),
+        (
+            lambda: Tensor.ones(2, 3).batchnorm(None, None, Tensor([1.0]), Tensor([1.0])),
+            ShapeError,
+            "reshape: ",
+        ),
+        (lambda: Tensor.ones(2).layernorm(1), AxisError, "center: "),
+        (
+            lambda: Tensor([0.5, np.nan, 2.0]).bernoulli(),
+            ArgumentError,
+            "bernoulli: expected probabilities from 0 to 1, got nan",
+        ),
+        (
+            lambda: Tensor([-0.5]).bernoulli(),
+            ArgumentError,
+            "bernoulli: expected probabilities from 0 to 1, got -0.5",
+        ),
+        (lambda: Tensor([1]).bernoulli(), DtypeError, "rand: expected a float dtype, got int64"),
+        (
             lambda: Tensor(1.0).multinomial(),
             ShapeError,
             "multinomial: expected non-empty weights of shape (n,) or (m, n), got shape ()",
@@ -273,6 +301,86 @@ def test_size_keywords_accept_one_number():
     assert x.repeat(repeats=2).shape == (8,)
     assert x.permute(order=0).shape == (4,)
     assert Tensor([1.0]).expand(shape=3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_bernoulli_follows_the_probabilities():
+    chances = Tensor([[0.0, 0.25, 1.0]]).repeat(8000, 1).requires_grad_()
+    drawn = chances.bernoulli(generator=rng())
+    assert (drawn.dtype, drawn.requires_grad) == (np.float32, False)
+    assert set(drawn.data.ravel().tolist()) == {0.0, 1.0}
+    np.testing.assert_allclose(drawn.data.mean(0), [0, 0.25, 1], atol=0.02)
+
+
+def test_unique_returns_inverse_and_counts():
+    x = Tensor([[3, 1], [3, 2]])
+    assert x.unique().tolist() == [1, 2, 3]
+    values, inverse, counts = x.unique(sorted=True, return_inverse=True, return_counts=True)
+    assert counts.tolist() == [1, 1, 2]
+    assert values[inverse].tolist() == x.tolist()
+    rows, places = Tensor([[2, 1], [0, 1], [2, 1]]).unique(dim=0, return_inverse=True)
+    assert (rows.tolist(), places.tolist()) == ([[0, 1], [2, 1]], [1, 0, 1])
+    assert Tensor([np.nan, np.nan]).unique().shape == (2,)
+    assert not Tensor([1.0], requires_grad=True).unique().requires_grad
+    with pytest.raises(AxisError, match=r"^unique: expected an axis from -2 to 1, got 2"):
+        x.unique(dim=2)
+
+
+def test_allclose_returns_a_bool():
+    x = Tensor([1.0, np.nan], requires_grad=True)
+    assert x.allclose(x) is False
+    assert x.allclose(x, equal_nan=True) is True
+    assert Tensor([1.0, 1.2]).allclose(1.0, rtol=0, atol=0.3) is True
+    assert Tensor([1.0, 1.2]).allclose(Tensor([[1.0], [1.3]])) is False
+
+
+def test_median_is_the_lower_one_and_gets_the_gradient():
+    x = Tensor([[4.0, 1.0, 3.0, 2.0], [np.nan, 1.0, 0.0, 2.0]], requires_grad=True)
+    median = x.median(1)
+    np.testing.assert_array_equal(median.data, [2.0, np.nan])
+    assert x.median(1, keepdim=True).shape == (2, 1)
+    assert x.median(keepdim=True).shape == (1, 1)
+    median.sum().backward()
+    assert x.grad.tolist() == [[0, 0, 0, 1], [1, 0, 0, 0]]
+    assert Tensor(3.0).median(0).item() == 3.0
+
+
+def test_integers_have_no_nan_to_replace():
+    x = Tensor([1, 2])
+    assert x.nan_to_num().tolist() == [1, 2]
+
+
+@each(
+    ("draw", "bound"),
+    [
+        (Tensor.scaled_uniform, (40 * 50) ** -0.5),
+        (Tensor.glorot_uniform, (6 / 90) ** 0.5),
+        (Tensor.kaiming_uniform, 3**0.5 * (2 / (1 + 0.01**2) / 50) ** 0.5),
+    ],
+)
+def test_weights_are_uniform_in_a_range_that_depends_on_the_shape(draw, bound):
+    weights = draw(40, 5, 10, generator=rng(), requires_grad=True)
+    assert (weights.shape, weights.dtype, weights.requires_grad) == ((40, 5, 10), np.float32, True)
+    assert -bound <= weights.data.min() < -0.99 * bound
+    assert 0.99 * bound < weights.data.max() <= bound
+    assert draw((0, 3)).shape == (0, 3)
+    assert draw(3, 0, dtype=np.float64).dtype == np.float64
+
+
+def test_kaiming_uniform_takes_the_slope():
+    drawn = Tensor.kaiming_uniform(40, 50, a=2.0, generator=rng()).data
+    assert 0.99 * (6 / 250) ** 0.5 < np.abs(drawn).max() <= (6 / 250) ** 0.5
+
+
+def test_words_of_tinygrad_for_what_is_always_so():
+    x = Tensor([1.0])
+    assert x.realize() is x.realize(x, x) is x
+    assert x.sequential([]) is x
+    assert x.assign(Tensor([2.0])) is x
+    assert x.tolist() == [2.0]
+    Tensor.manual_seed(3)
+    first = Tensor.rand(2).tolist()
+    manual_seed(3)
+    assert Tensor.rand(2).tolist() == first
 
 
 def test_where_passes_no_gradient_to_its_condition():

@@ -12,7 +12,7 @@ import pytest
 from tests.nn.tools import sigmoid
 from tests.tools import each
 from tinygrad_np import Tensor, nn
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, ShapeError
 
 # Layers, with options that PyTorch's constructors accept as well.
 ACTIVATIONS = [
@@ -33,6 +33,7 @@ ACTIVATIONS = [
     ("Sigmoid", {}),
     ("LogSigmoid", {}),
     ("Hardswish", {}),
+    ("Hardsigmoid", {}),
     ("Hardtanh", {}),
     ("Hardtanh", {"min_val": -2.0, "max_val": 0.5}),
     ("Softplus", {}),
@@ -75,7 +76,7 @@ def test_options_are_attributes(name, options):
     for option, value in options.items():
         assert getattr(layer, option) == value
     assert layer.state_dict() == {}
-    if list(options) == list(inspect.signature(type(layer)).parameters):
+    if list(options) == list(layer._options()):
         assert repr(type(layer)(*options.values())) == repr(layer)
     assert type(layer).__doc__.strip().endswith(".")
     for copied in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
@@ -106,21 +107,23 @@ def test_repr_shows_the_options(layer, text):
 
 def test_signature_shows_the_options():
     """The signature shows the options, for help() and editors."""
-    assert str(inspect.signature(nn.LeakyReLU)) == "(negative_slope=0.01)"
-    assert str(inspect.signature(nn.ReLU)) == "()"
+    assert str(inspect.signature(nn.LeakyReLU)) == "(negative_slope=0.01, inplace=False)"
+    assert str(inspect.signature(nn.Tanh)) == "()"
 
 
 @each(
     ("make", "words"),
     [
         (
-            lambda: nn.ReLU(0.1),
-            "ReLU: expected the arguments (), got (0.1,) and {} (too many positional arguments).",
+            lambda: nn.Tanh(0.1),
+            "Tanh: expected the arguments (), got (0.1,) and {} (too many positional arguments).",
         ),
         (
             lambda: nn.ELU(slope=1.0),
-            "ELU: expected the arguments (alpha=1.0), got () and {'slope': 1.0} (",
+            "ELU: expected the arguments (alpha=1.0, inplace=False), got () and {'slope': 1.0} (",
         ),
+        (lambda: nn.ReLU(0.1), "ReLU: expected `inplace` to be True or False, got 0.1."),
+        (lambda: nn.Dropout(0.1, 2), "Dropout: expected `inplace` to be True or False, got 2."),
         (
             lambda: nn.Softmax(1, dim=1),
             "Softmax: expected the arguments (dim=-1), got (1,) and {'dim': 1} (multiple values",
@@ -150,6 +153,7 @@ DEFAULTS = {
     "Softplus": lambda x: np.log1p(np.exp(x)),
     "Sigmoid": sigmoid,
     "LogSigmoid": lambda x: -np.log1p(np.exp(-x)),
+    "Hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
     "Hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "Hardtanh": lambda x: np.clip(x, -1, 1),
     "Tanh": np.tanh,
@@ -161,3 +165,21 @@ def test_defaults_match_the_formula(name, formula):
     x = np.array([-7.0, -3.5, -1.5, -0.25, 0.5, 2.0, 6.5])
     found = getattr(nn, name)()(Tensor(x))
     np.testing.assert_allclose(found.data, formula(x), rtol=1e-12)
+
+
+@each("name", ["ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish"])
+def test_inplace_has_no_effect(name):
+    """It may be the only positional argument, as in nn.ReLU(True)."""
+    x = Tensor([-1.0, 2.0])
+    layer = getattr(nn, name)(True)
+    assert layer(x).tolist() == getattr(nn, name)()(x).tolist()
+    assert x.tolist() == [-1.0, 2.0]
+    assert layer.inplace
+    assert repr(layer) == repr(getattr(nn, name)())
+
+
+def test_prelu_of_another_number_of_channels_raises():
+    message = "PReLU: expected input of shape (N, 3, ...), got (2, 4)."
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        nn.PReLU(3)(Tensor.ones(2, 4))
+    assert nn.PReLU()(Tensor(-4.0)).item() == -1.0

@@ -11,7 +11,8 @@ from tinygrad_np import Tensor, nn
 from tinygrad_np.errors import ArgumentError, ShapeError
 
 LAYERS = [
-    *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d"),
+    *("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d"),
+    *("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"),
     *("AdaptiveAvgPool2d", "BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d"),
     "Dropout2d",
 ]
@@ -25,7 +26,7 @@ def network(**form):
         nn.BatchNorm2d(4, **form),
         nn.SiLU(),
         nn.MaxPool2d(3, 2, 1, **form),
-        nn.Dropout2d(0.4, np.random.default_rng(1), **form),
+        nn.Dropout2d(0.4, generator=np.random.default_rng(1), **form),
         nn.Conv2d(4, 6, 2, groups=2, dilation=2, generator=generator, **form),
         nn.GroupNorm(3, 6, **form),
         nn.ConvTranspose2d(6, 4, 3, 2, generator=generator, **form),
@@ -77,8 +78,8 @@ def test_a_network_computes_the_same_in_both_formats():
 def test_dropout2d_drops_the_same_channels_in_both_formats():
     """Both formats drop the same channels."""
     x = np.ones((4, 3, 2, 5), np.float32)
-    first = nn.Dropout2d(0.5, np.random.default_rng(0))(Tensor(x)).numpy()
-    layer = nn.Dropout2d(0.5, np.random.default_rng(0), data_format="NHWC")
+    first = nn.Dropout2d(0.5, generator=np.random.default_rng(0))(Tensor(x)).numpy()
+    layer = nn.Dropout2d(0.5, generator=np.random.default_rng(0), data_format="NHWC")
     np.testing.assert_array_equal(np.moveaxis(layer(turned(x)).numpy(), -1, 1), first)
     assert 0 < first.mean() < 2
     assert repr(layer) == "Dropout2d(p=0.5, data_format='NHWC')"

@@ -27,6 +27,22 @@ from tinygrad_np import Tensor, nn
                 *w, stride=2, padding=1, output_padding=1, groups=2, dilation=(2, 1)
             ),
         ),
+        (
+            nn.Conv1d(4, 6, 3, padding=(2, 1), padding_mode="replicate"),
+            lambda x, *w: x.pad((2, 1), "replicate").conv2d(*w),
+        ),
+        (
+            nn.Conv2d(4, 6, (2, 3), 1, "same", padding_mode="circular"),
+            lambda x, *w: x.pad((1, 1, 0, 1), "circular").conv2d(*w),
+        ),
+        (
+            nn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2, dilation=2),
+            lambda x, *w: x.conv_transpose2d(
+                *w, stride=2, padding=1, output_padding=1, groups=2, dilation=2
+            ),
+        ),
+        (nn.MaxPool1d(3, 2, 1), lambda x: x.max_pool2d((3,), 2, 1, 1)),
+        (nn.AvgPool1d(3, 2, 1), lambda x: x.avg_pool2d((3,), 2, 1, 1)),
         (nn.MaxPool2d(2), lambda x: x.max_pool2d(2, 2)),
         (nn.MaxPool2d(3, 1, 1, 2), lambda x: x.max_pool2d(3, 1, 2, 1)),
         (nn.MaxPool2d(3, 2, ceil_mode=True), lambda x: x.max_pool2d(3, 2, ceil_mode=True)),
@@ -39,7 +55,7 @@ def test_image_layers_pass_their_options_to_the_ops(layer, expected):
     rank = getattr(layer, "rank", 2)
     x = Tensor.randn(2, 4, *(7, 6, 5)[:rank], generator=rng())
     for parameter in layer.parameters():
-        nn.init.uniform(parameter, -0.3, 0.3, rng(1))
+        nn.init.uniform_(parameter, -0.3, 0.3, rng(1))
     first = layer(x).numpy()
     wanted = expected(x, *layer.parameters())
     np.testing.assert_allclose(first, wanted.numpy(), rtol=1e-5, atol=1e-6)

@@ -33,12 +33,36 @@ LAYERS = [
     (nn.Embedding(5, 3), "Embedding(5, 3)"),
     (nn.Embedding(5, 3, -1), "Embedding(5, 3, padding_idx=4)"),
     (nn.LSTMCell(4, 2, bias=False), "LSTMCell(4, 2, bias=False)"),
+    (nn.RNNCell(4, 2, nonlinearity="relu"), "RNNCell(4, 2, nonlinearity='relu')"),
+    (nn.GRUCell(4, 2), "GRUCell(4, 2)"),
+    (nn.RNN(4, 2), "RNN(4, 2)"),
+    (
+        nn.RNN(4, 2, 2, "relu", False, True, 0.1, True),
+        "RNN(4, 2, num_layers=2, bias=False, batch_first=True, dropout=0.1, bidirectional=True, "
+        "nonlinearity='relu')",
+    ),
+    (nn.LSTM(4, 2, 3), "LSTM(4, 2, num_layers=3)"),
+    (nn.GRU(4, 2, batch_first=True), "GRU(4, 2, batch_first=True)"),
     (nn.MultiheadAttention(4, 2), "MultiheadAttention(\n  4, 2\n  (out_proj): Linear(4, 4)\n)"),
     (
         nn.MultiheadAttention(4, 2, 0.1, False, 3, 5, True),
         "MultiheadAttention(\n  4, 2, dropout=0.1, bias=False, kdim=3, vdim=5, batch_first=True\n"
         "  (out_proj): Linear(4, 4, bias=False)\n)",
     ),
+    (nn.PReLU(3), "PReLU(num_parameters=3)"),
+    (nn.Unflatten(1, (2, 3)), "Unflatten(dim=1, unflattened_size=(2, 3))"),
+    (nn.Upsample(scale_factor=2), "Upsample(scale_factor=2, mode='nearest')"),
+    (
+        nn.Upsample((4, 6), mode="bilinear", align_corners=True),
+        "Upsample(size=(4, 6), mode='bilinear', align_corners=True)",
+    ),
+    (nn.ModuleDict({"a": nn.ReLU()}), "ModuleDict(\n  (a): ReLU()\n)"),
+    (
+        nn.ParameterList([Tensor.ones(2), Tensor.ones(3, 4)]),
+        "ParameterList((2,), (3, 4))",
+    ),
+    (nn.Identity(54, unused=True), "Identity()"),
+    (nn.Dropout(0.25, True), "Dropout(p=0.25)"),
     (nn.Dropout2d(0.25), "Dropout2d(p=0.25)"),
     (nn.Identity(), "Identity()"),
     (nn.Linear(3, 2), "Linear(3, 2)"),
@@ -56,6 +80,13 @@ LAYERS = [
         nn.Conv2d(1, 8, 3, padding=(1, 0, 1, 0), data_format="NHWC"),
         "Conv2d(1, 8, kernel_size=3, padding=(1, 0, 1, 0), data_format='NHWC')",
     ),
+    (
+        nn.Conv2d(1, 8, 3, padding=1, padding_mode="reflect"),
+        "Conv2d(1, 8, kernel_size=3, padding=1, padding_mode='reflect')",
+    ),
+    (nn.MaxPool1d(2, 1), "MaxPool1d(kernel_size=2, stride=1)"),
+    (nn.AvgPool1d(2), "AvgPool1d(kernel_size=2)"),
+    (nn.ConvTranspose1d(4, 2, 3, 2), "ConvTranspose1d(4, 2, kernel_size=3, stride=2)"),
     (nn.Conv3d(1, 8, (1, 3, 3)), "Conv3d(1, 8, kernel_size=(1, 3, 3))"),
     (
         nn.ConvTranspose2d(4, 2, 3, 2, 1, 1),
@@ -143,6 +174,11 @@ def test_copies_have_equal_weights(layer, copied):
         (
             lambda: nn.LSTMCell(3, None),
             "LSTMCell: expected `hidden_size` to be an integer >= 1, got None.",
+        ),
+        (
+            lambda: nn.Conv2d(1, 1, 3, padding=1, padding_mode="zero"),
+            "Conv2d: expected `padding_mode` to be one of zeros, reflect, replicate, circular, got "
+            "'zero'.",
         ),
         (lambda: nn.MultiheadAttention(5, 2), "expected `num_heads` to divide embed_dim=5, got 2."),
         (
@@ -360,9 +396,9 @@ BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, batch_first=True)
         (nn.Conv2d(1, 2, 3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (nn.MaxPool2d(3), [(5, 1, 2, 8)], "(1, 1) for an image of (2, 8)"),
         (
-            nn.init.orthogonal,
+            nn.init.orthogonal_,
             [(3,)],
-            "nn.init.orthogonal: expected at least two axes (out, in, ...), got shape (3,).",
+            "nn.init.orthogonal_: expected at least two axes (out, in, ...), got shape (3,).",
         ),
     ],
 )
@@ -513,6 +549,24 @@ def test_flatten_keeps_the_batch_axis_by_default(arguments, shape):
     assert nn.Flatten(*arguments)(Tensor.ones(2, 3, 4, 5)).shape == shape
 
 
+def test_unflatten_inverts_flatten():
+    x = Tensor.arange(24).reshape(2, 3, 4)
+    assert nn.Unflatten(1, (3, -1))(nn.Flatten()(x)).tolist() == x.tolist()
+
+
+@each(
+    ("layer", "error", "message"),
+    [
+        (nn.Unflatten(2, (3, 4)), AxisError, "unflatten: "),
+        (nn.Unflatten(1, 12), DtypeError, "unflatten: expected a tuple of sizes"),
+        (nn.Unflatten(1, (5, 4)), ShapeError, "reshape: "),
+    ],
+)
+def test_unflatten_checks_its_arguments_in_a_call(layer, error, message):
+    with pytest.raises(error, match=message):
+        layer(Tensor.ones(2, 12))
+
+
 @each(
     ("make", "sizes"),
     [
@@ -605,6 +659,16 @@ def test_dropout_probability_defaults_to_one_half():
         lambda size: nn.LSTMCell(1, size),
         lambda size: nn.MultiheadAttention(size, 1),
         lambda size: nn.MultiheadAttention(1, size),
+        lambda size: nn.ConvTranspose1d(size, 1, 1),
+        lambda size: nn.MaxPool1d(size),
+        lambda size: nn.AvgPool1d(1, size),
+        nn.PReLU,
+        lambda size: nn.RNNCell(size, 1),
+        lambda size: nn.GRU(1, size),
+        lambda size: nn.TransformerEncoderLayer(size, 1, 1),
+        lambda size: nn.TransformerEncoderLayer(1, size, 1),
+        lambda size: nn.TransformerEncoderLayer(1, 1, size),
+        lambda size: nn.TransformerEncoder(nn.Identity(), size),
     ],
 )
 def test_sizes_below_1_raise(make):
@@ -638,6 +702,8 @@ FLOAT_LAYERS = [
     (nn.LayerNorm(3), (4, 3)),
     (nn.RMSNorm(3), (4, 3)),
     (nn.LSTMCell(3, 2), (4, 3)),
+    (nn.GRU(3, 2), (4, 3)),
+    (nn.PReLU(3), (4, 3)),
 ]
 
 

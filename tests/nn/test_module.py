@@ -5,6 +5,7 @@ import gc
 import pickle
 import re
 import weakref
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -271,8 +272,193 @@ def test_copies_share_no_memory(copied):
     block = Block()
     other = copied(block)
     assert_same(other.state_dict(), block.state_dict())
-    nn.init.zeros(other.scale)
+    nn.init.zeros_(other.scale)
     assert block.scale.tolist() == [1.0, 2.0]
+
+
+# PyTorch's habits.
+
+
+def test_modules_are_named_by_path():
+    named = dict(Nested().named_modules())
+    assert list(named)[:4] == ["", "block", "block.inner", "block.last"]
+    assert isinstance(named["tail.1.1"], nn.Dropout)
+    assert list(dict(Circle().named_modules())) == ["", "inner"]
+
+
+def test_parameters_and_buffers_of_this_module_alone():
+    """`recurse=False` leaves out children; `prefix` is put before each path."""
+    block = Block()
+    assert ids(block.parameters(recurse=False)) == [id(block.scale)]
+    assert ids(block.buffers(recurse=False)) == ids([block.mean, block.count])
+    assert [name for name, _ in block.named_parameters("net", recurse=False)] == ["net.scale"]
+    assert [name for name, _ in Nested().named_buffers()] == ["block.mean", "block.count"]
+    assert [name for name, _ in block.named_buffers("net")] == ["net.mean", "net.count"]
+    assert list(Nested().named_buffers(recurse=False)) == []
+
+
+class Masked(nn.Linear):
+    """A layer with a persistent, a temporary and an absent buffer, registered as in PyTorch."""
+
+    def __init__(self):
+        self.early = nn.ReLU()
+        super().__init__(2, 2, generator=rng(1))
+        self.register_buffer("mask", Tensor([[1.0, 0.0], [1.0, 1.0]]))
+        self.register_buffer("scratch", Tensor([0.5, 2.0]), persistent=False)
+        self.register_buffer("absent", None)
+
+    def forward(self, x):
+        return x @ (self.weight * self.mask).T * self.scratch
+
+
+@each("copied", [lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_registered_buffers(copied):
+    """Buffers with persistent=False are converted and copied, but neither saved nor loaded."""
+    layer = copied(Masked())
+    assert [name for name, _ in layer.named_buffers()] == ["mask", "scratch"]
+    state = layer.state_dict()
+    assert list(state) == ["weight", "bias", "mask"]
+    layer.scratch = Tensor([3.0, 4.0])
+    layer.absent = Tensor([1.0])
+    assert list(layer.state_dict()) == [*state, "absent"]
+    layer.absent = None
+    assert repr(layer.load_state_dict(state)) == "<All keys matched successfully>"
+    assert layer.scratch.tolist() == [3.0, 4.0]
+    assert layer.double().scratch.dtype == np.float64
+    assert layer(Tensor(np.ones((1, 2)))).dtype == np.float64
+    assert [name for name, _ in layer.named_children()] == ["early"]
+
+
+def test_a_buffer_registered_again_is_saved():
+    layer = Masked()
+    layer.register_buffer("scratch", Tensor([1.0, 1.0]))
+    assert list(layer.state_dict()) == ["weight", "bias", "mask", "scratch"]
+    layer.register_buffer("scratch", Tensor([1.0, 1.0]), persistent=False)
+    layer.scratch = None
+    layer.scratch = nn.Parameter([1.0, 1.0])
+    assert list(layer.state_dict()) == ["weight", "bias", "mask", "scratch"]
+
+
+def test_registered_parameters_and_modules_are_attributes():
+    block = Block()
+    block.register_parameter("shift", nn.Parameter([1.0]))
+    block.register_parameter("none", None)
+    block.register_module("more", nn.Linear(2, 2))
+    block.add_module("last", nn.ReLU())
+    inner = [f"{name}.{kind}" for name in ("inner", "more") for kind in ("weight", "bias")]
+    assert names(block) == ["scale", "shift", *inner]
+    assert [name for name, _ in block.named_children()] == ["inner", "last", "more"]
+    assert block.none is None
+
+
+@each(
+    ("call", "error", "words"),
+    [
+        (lambda b: b.register_buffer("a.b", None), ArgumentError, "without dots, got 'a.b'."),
+        (lambda b: b.register_parameter("", None), ArgumentError, "nonempty string without dots"),
+        (lambda b: b.register_module(3, None), ArgumentError, "without dots, got 3."),
+        (lambda b: b.register_buffer("inner", Tensor(1)), ArgumentError, "a new name, got 'inner'"),
+        (lambda b: b.register_buffer("forward", None), ArgumentError, "new name, got 'forward'"),
+        (lambda b: b.register_module("scale", None), ArgumentError, "new name, got 'scale'"),
+        (lambda b: b.register_buffer("x", np.ones(2)), DtypeError, "'x' to be a Tensor or None"),
+        (lambda b: b.register_parameter("x", Tensor(1)), DtypeError, "to be a Parameter or None"),
+        (lambda b: b.register_module("x", nn.ReLU), DtypeError, "'x' to be a Module or None"),
+        (lambda b: b.register_buffer("x", b.scale * 2), GraphError, "'x'. Use .detach()."),
+    ],
+)
+def test_invalid_registrations_raise(call, error, words):
+    """The module is left unchanged."""
+    block = Block()
+    with pytest.raises(error, match=rf"^Block\.register_\w+: .*{re.escape(words)}"):
+        call(block)
+    assert list(block.state_dict()) == list(Block().state_dict())
+
+
+def test_requires_grad_freezes_all_parameters():
+    nested = Nested()
+    assert nested.requires_grad_(False) is nested
+    assert not any(parameter.requires_grad for parameter in nested.parameters())
+    nested.block.requires_grad_()
+    assert [p.requires_grad for p in nested.parameters()] == [False, *[True] * 4, False, False]
+
+
+def test_float_conversions_and_cpu_return_the_module():
+    block = Block()
+    for convert, name in [(block.half, "float16"), (block.float, "float32")]:
+        assert convert() is block
+        assert {parameter.dtype.name for parameter in block.parameters()} == {name}
+    assert block.cpu() is block
+
+
+@each(
+    ("args", "options", "dtype"),
+    [
+        (("cpu",), {}, np.float32),
+        ((), {"device": "cpu:0", "non_blocking": True}, np.float32),
+        ((np.float64,), {}, np.float64),
+        ((), {"dtype": "float64"}, np.float64),
+        (("cpu", np.float16), {}, np.float16),
+        ((Tensor(np.ones(1)),), {}, np.float64),
+        ((Tensor(1.0).device,), {}, np.float32),
+    ],
+)
+def test_to_converts_the_module_and_returns_it(args, options, dtype):
+    block = Block()
+    block.scale.grad = Tensor([1.0, 1.0])
+    assert block.to(*args, **options) is block
+    assert {p.dtype for p in (*block.parameters(), block.mean)} == {np.dtype(dtype)}
+    assert block.count.dtype == np.int64
+    assert (block.scale.grad is None) == (dtype != np.float32)
+
+
+def test_to_another_device_or_kind_of_dtype_raises():
+    block = Block()
+    for call in (lambda: block.to("cuda"), lambda: block.to(np.float64, device="cuda:1")):
+        with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got 'cuda"):
+            call()
+    with pytest.raises(DtypeError, match=r"expected a float dtype, got <class 'numpy.int64'>"):
+        block.to(np.int64)
+    assert block.scale.dtype == np.float32
+
+
+def test_zero_grad_may_set_zeros():
+    block = Block()
+    block.zero_grad(set_to_none=False)
+    assert without_gradient(block) == names(block)
+    backward(block)
+    block.zero_grad(set_to_none=False)
+    assert without_gradient(block) == []
+    assert not any(parameter.grad.numpy().any() for parameter in block.parameters())
+
+
+def test_parameters_are_tied_by_assignment():
+    """An assigned parameter replaces the old one; a tied one is listed and trained once."""
+    embed, head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+    head.weight = embed.weight
+    model = nn.ModuleList([embed, head])
+    assert names(model) == ["0.weight"]
+    assert list(model.state_dict()) == ["0.weight", "1.weight"]
+    embed.weight = nn.Parameter(Tensor.zeros(5, 3), False)
+    assert names(model) == ["0.weight", "1.weight"]
+    assert not embed.weight.requires_grad
+
+
+def test_parameter_takes_pytorchs_arguments():
+    x = Tensor([1.0, 2.0])
+    frozen = nn.Parameter(x, False)
+    frozen.data[0] = 9
+    assert (frozen.requires_grad, x.tolist()) == (False, [1.0, 2.0])
+    assert nn.Parameter(x, dtype=np.float64, name="w").dtype == np.float64
+    with pytest.raises(DtypeError, match=r"^Parameter: expected `requires_grad` to be a bool, got"):
+        nn.Parameter(x, np.float64)
+
+
+def test_own_extra_repr_is_shown():
+    class Scale(nn.Module):
+        def extra_repr(self):
+            return "by=2"
+
+    assert repr(nn.Sequential(Scale())) == "Sequential(\n  (0): Scale(by=2)\n)"
 
 
 # State dicts.
@@ -293,7 +479,7 @@ def test_state_dict_shares_no_memory_with_the_model():
     """A state dict and the model share no memory."""
     block = Block()
     state = block.state_dict()
-    nn.init.zeros(block.scale)
+    nn.init.zeros_(block.scale)
     assert state["scale"].tolist() == [1.0, 2.0]
     block.load_state_dict(state)
     for array in state.values():
@@ -305,7 +491,7 @@ def test_load_state_dict_restores_parameters_and_buffers():
     """Loading restores parameters and buffers."""
     block, other = Block(), Block()
     for parameter in other.parameters():
-        nn.init.normal(parameter, generator=rng(9))
+        nn.init.normal_(parameter, generator=rng(9))
     other.count[...] = 8
     block.load_state_dict(other.state_dict())
     assert_same(block.state_dict(), other.state_dict())
@@ -314,16 +500,30 @@ def test_load_state_dict_restores_parameters_and_buffers():
 def test_loading_takes_tensors_and_lists():
     """Values may be arrays, lists, Parameters or results of ops; their numbers are copied."""
     block, other = Block(), Block()
-    nn.init.zeros(other.scale)
+    nn.init.zeros_(other.scale)
     values = dict(other.named_parameters()) | {"mean": other.scale + 1.0, "count": Tensor(9)}
     block.load_state_dict(values)
     assert (block.scale.tolist(), block.mean.tolist()) == ([0.0, 0.0], [1.0, 1.0])
     assert block.count.item() == 9
     assert block.mean.is_leaf
-    nn.init.ones(other.scale)
+    nn.init.ones_(other.scale)
     assert block.scale.tolist() == [0.0, 0.0]
     block.load_state_dict({"scale": [8, 9]}, strict=False)
     assert block.scale.tolist() == [8.0, 9.0]
+
+
+def test_loading_returns_the_names_that_were_ignored():
+    block = Block()
+    result = block.load_state_dict({"scale": [1, 2], "extra": [3]}, strict=False)
+    missing = ["mean", "count", "inner.weight", "inner.bias", "last.weight"]
+    assert result.missing_keys == missing
+    assert result.unexpected_keys == ["extra"]
+    expected = f"IncompatibleKeys(missing_keys={missing}, unexpected_keys=['extra'])"
+    assert repr(result) == expected
+    tied = Tied()
+    state = tied.state_dict()
+    del state["second.weight"]
+    assert tied.load_state_dict(state, strict=False) == ([], [])
 
 
 def test_loading_error_lists_all_mismatches():
@@ -719,6 +919,33 @@ def test_module_list_is_a_list():
     assert list(layers) == [*kinds, *kinds[:2], kinds[0]]
     assert len(nn.ModuleList()) == 0
     assert kinds[1] in layers
+
+
+def test_sequential_takes_named_modules():
+    """Modules from a dict keep their names; modules added later run too, as in PyTorch."""
+    chain = nn.Sequential(OrderedDict(hidden=nn.Linear(2, 3), act=nn.ReLU()))
+    chain.add_module("head", nn.Linear(3, 1))
+    assert names(chain) == ["hidden.weight", "hidden.bias", "head.weight", "head.bias"]
+    assert chain(Tensor.ones(5, 2)).shape == (5, 1)
+    assert chain.append(nn.Sigmoid()) is chain
+    chain[1] = nn.Tanh()
+    assert [name for name, _ in chain.named_children()] == ["hidden", "act", "head", "3"]
+    assert isinstance(chain.act, nn.Tanh)
+    assert list(chain) == [chain.hidden, chain.act, chain.head, chain[3]]
+    with pytest.raises(ArgumentError, match="expected `name` to be a nonempty string without dots"):
+        nn.Sequential({"a.b": nn.ReLU()})
+    with pytest.raises(DtypeError, match="expected 'a' to be a Module or None, got int"):
+        nn.Sequential({"a": 1})
+
+
+def test_modules_of_a_subclass_of_sequential_run_in_order():
+    class Block(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(2, 3), nn.ReLU())
+            self.head = nn.Linear(3, 1)
+
+    assert Block()(Tensor.ones(5, 2)).shape == (5, 1)
+    assert len(Block()) == 3
 
 
 def test_module_list_keeps_its_order():

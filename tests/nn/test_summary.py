@@ -159,7 +159,7 @@ def test_summary_shows_all_outputs_and_all_calls():
 def test_summary_leaves_the_model_unchanged():
     """Modes, running statistics, hooks and generators are unchanged."""
     generator = np.random.default_rng(0)
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5, generator), nn.Flatten())
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5, generator=generator), nn.Flatten())
     list(model)[1].eval()
     before, state = model.state_dict(), generator.bit_generator.state
     model.summary((1, 2, 2))

@@ -4,14 +4,20 @@ import copy
 import functools
 import math
 import re
+import warnings
 
 import numpy as np
 import pytest
 
 from tests.optim.tools import assert_close, assert_equal
 from tests.tools import each
-from tinygrad_np import Tensor, nn, optim
-from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_np import Tensor, nn, no_grad, optim
+from tinygrad_np.errors import (
+    ArgumentError,
+    GraphError,
+    MissingGradientWarning,
+    ShapeError,
+)
 
 STEPS = 10
 
@@ -395,38 +401,133 @@ def test_pooled_scratch_arrays_do_not_change_the_update():
 
 
 @EACH
-def test_missing_gradient_raises(kind):
-    """The error gives the parameter's name and shape, and the remedy."""
+def test_no_gradient_at_all_raises(kind):
+    """The error gives the first parameter's name and shape, and the remedy."""
     block = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     optimizer = kind(block.parameters())
-    block[0](Tensor.ones(1, 3)).sum().backward()
     words = (
-        r"expected a gradient for parameter '1.weight' of shape \(1, 2\), got none. "
-        r"Call backward\(\).*requires_grad = False"
+        r"expected a gradient for parameter '0.weight' of shape \(2, 3\), got none for any "
+        r"parameter. Call backward\(\)"
     )
     with pytest.raises(GraphError, match=rf"^{kind.__name__}.step: {words}"):
         optimizer.step()
 
 
-@pytest.mark.parametrize("tensor", [one(grad=None), Tensor([1.0], requires_grad=True)])
-def test_missing_gradient_error_numbers_an_unnamed_parameter(tensor):
-    """The error gives the parameter's position."""
-    with pytest.raises(GraphError, match=r"parameter '2' of shape"):
-        optim.SGD([one(), one(), tensor]).step()
+def test_missing_gradient_error_skips_frozen_parameters():
+    frozen = nn.Parameter([1.0], requires_grad=False)
+    with pytest.raises(GraphError, match=r"parameter '1' of shape \(2,\)"):
+        optim.SGD([frozen, one(grad=None)]).step()
+    optim.SGD([frozen]).step()
 
 
 @EACH
-def test_step_with_a_missing_gradient_changes_nothing(kind):
-    """Neither earlier parameters nor their state change."""
-    first, last = one(), one()
-    optimizer = kind([{"params": [first]}, {"params": [last]}], lr=0.1)
-    optimizer.step()
-    values, state = arrays_of([first, last]), optimizer.state_dict()
-    last.grad = None
-    with pytest.raises(GraphError):
+def test_parameters_without_a_gradient_are_skipped_with_one_warning(kind):
+    """Neither the parameter nor its state changes; the others are updated as without it."""
+    first, skipped, alone = one(), one(grad=None, name="head.bias"), one()
+    frozen = nn.Parameter([1.0], requires_grad=False)
+    optimizer, other = kind([first, frozen, skipped]), kind([alone])
+    words = re.escape(
+        f"{kind.__name__}.step: no gradient for 'head.bias', which this step leaves unchanged. If "
+        "the loss should depend on them"
+    )
+    with pytest.warns(MissingGradientWarning, match=f"^{words}") as caught:
         optimizer.step()
-    assert_equal(arrays_of([first, last]), values)
-    assert repr(optimizer.state_dict()) == repr(state)
+    assert caught[0].filename == __file__
+    optimizer.step()  # warnings are errors here
+    for _ in range(2):
+        other.step()
+    assert skipped.tolist() == [1.0, 2.0]
+    assert optimizer.state[1:] == [{}, {}]
+    assert_equal(arrays_of([first]), arrays_of([alone]))
+    skipped.grad = Tensor(np.ones(2))
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert skipped.tolist() != [1.0, 2.0]
+
+
+def test_an_error_for_the_warning_leaves_all_parameters_unchanged():
+    first = one()
+    optimizer = optim.SGD([first, one(grad=None)])
+    with warnings.catch_warnings(action="error"), pytest.raises(MissingGradientWarning):
+        optimizer.step()
+    assert first.tolist() == [1.0, 2.0]
+
+
+def test_the_warning_names_at_most_five_parameters():
+    others = [one(grad=None) for _ in range(7)]
+    with pytest.warns(MissingGradientWarning, match="for '1', '2', '3', '4', '5' and 2 more, whi"):
+        optim.SGD([one(), *others]).step()
+
+
+# PyTorch's habits.
+
+
+def test_step_calls_the_closure_and_returns_its_loss():
+    parameter = one(grad=None)
+    optimizer = optim.SGD([parameter], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (parameter * parameter).sum()
+        loss.backward()
+        return loss
+
+    with no_grad():
+        assert optimizer.step(closure).item() == 5.0
+    assert parameter.tolist() == [0.5, 1.0]
+
+
+def test_zero_grad_sets_none_or_zeros():
+    first, other = one(), one(grad=None)
+    kept = first.grad
+    optimizer = optim.SGD([first, other])
+    optimizer.zero_grad(set_to_none=False)
+    assert first.grad.tolist() == [0.0, 0.0]
+    assert first.grad.dtype == np.float64
+    assert kept.tolist() == [1.0, 1.0]
+    assert other.grad is None
+    optimizer.zero_grad()
+    assert first.grad is None
+
+
+def test_added_group_is_trained_like_a_group_of_the_constructor():
+    later, usual = [one(), one()], [one(), one()]
+    optimizer = optim.SGD(later[:1], lr=0.1, momentum=0.5)
+    optimizer.add_param_group({"params": later[1], "lr": np.float64(0.2)})
+    other = optim.SGD([{"params": usual[:1]}, {"params": usual[1:], "lr": 0.2}], 0.1, momentum=0.5)
+    assert repr(optimizer) == repr(other)
+    for _ in range(2):
+        optimizer.step()
+        other.step()
+    assert_equal(arrays_of(later), arrays_of(usual))
+    other.load_state_dict(optimizer.state_dict())
+
+
+@each(
+    ("group", "words"),
+    [
+        ({"lr": 0.1}, """a mapping with "params", got the keys ['lr']."""),
+        (3, 'a mapping with "params", got int.'),
+        ({"params": [one()], "beta": 1}, "to be among ['dampening', "),
+        ({"params": [one()], "lr": -1.0}, "expected `lr` to be"),
+        ({"params": one(name="w") * 2}, "leaf tensors, got an op result."),
+    ],
+)
+def test_invalid_added_group_raises(group, words):
+    """The optimizer is left unchanged."""
+    optimizer = optim.SGD([one()], lr=0.1)
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == len(optimizer.state) == 1
+
+
+def test_adding_a_parameter_twice_raises():
+    parameter = one(name="w")
+    optimizer = optim.SGD([parameter])
+    with pytest.raises(ArgumentError, match="each parameter once, got parameter 'w' twice"):
+        optimizer.add_param_group({"params": [parameter]})
+    with pytest.raises(ShapeError, match=r"parameter '1' of shape \(2,\)"):
+        optim.Muon([nn.Parameter([[1.0]])]).add_param_group({"params": [one()]})
 
 
 # Mismatched gradients.

@@ -1,6 +1,7 @@
 """Learning-rate schedules: formulas, chaining, resuming and errors."""
 
 import copy
+import importlib
 import json
 import math
 import re
@@ -73,6 +74,7 @@ FORMULAS = {
         lambda t: 0.1 ** (1 + 2 * (t >= 4)),
     ),
     "no-milestones": (lambda o: optim.MultiStepLR(o, []), lambda t: 1.0),
+    "lambda": (lambda o: optim.LambdaLR(o, lambda t: 1 / (1 + t)), lambda t: 1 / (1 + t)),
     "exponential": (lambda o: optim.ExponentialLR(o, 0.9), lambda t: 0.9**t),
     "cosine": (
         lambda o: optim.CosineAnnealingLR(o, T_max=9),
@@ -145,6 +147,59 @@ def test_get_last_lr_returns_a_new_list_of_floats(make):
         assert [type(lr) for lr in rates_of(optimizer)] == [float, float]
         schedule.get_last_lr().clear()
         take(schedule, 1, step)
+
+
+# LambdaLR.
+
+
+def test_lambda_lr_takes_one_function_per_group():
+    optimizer = optimizer_of(kind=optim.SGD)
+    schedule = optim.LambdaLR(optimizer, [lambda t: t, lambda t: np.float32(2)])
+    assert take(schedule, 3)[-1] == pytest.approx([0.3, 0.06])
+
+
+def test_lambda_lr_saves_no_function():
+    """The state is JSON; a schedule with another function continues with it."""
+    schedule = optim.LambdaLR(optimizer_of(), lambda t: 0.5**t)
+    take(schedule, 2)
+    state = json.loads(json.dumps(schedule.state_dict()))
+    other = optim.LambdaLR(optimizer_of(), lambda t: 10 * t)
+    other.load_state_dict(state)
+    assert rates_of(other.optimizer) == pytest.approx([2.0, 0.6])
+
+
+@each("given", [None, 0.5, [abs], [abs, abs, abs], [abs, None]])
+def test_lambda_lr_without_a_function_per_group_raises(given):
+    words = "LambdaLR: expected `lr_lambda` to be a function or a list of 2 functions"
+    with pytest.raises(ArgumentError, match=f"^{words}"):
+        optim.LambdaLR(optimizer_of(), given)
+
+
+# PyTorch's habits.
+
+
+def test_schedules_have_pytorchs_module_name():
+    module = importlib.import_module("tinygrad_np.optim.lr_scheduler")
+    assert optim.lr_scheduler is module
+    assert all(getattr(module, name) is getattr(optim, name) for name in module.__all__)
+    own = {name for name in optim.__all__ if is_schedule(getattr(optim, name))}
+    assert own - {"Schedule"} == set(module.__all__)
+
+
+def is_schedule(value):
+    """Return whether a value is a schedule's class."""
+    return isinstance(value, type) and issubclass(value, optim.Schedule)
+
+
+@EACH
+def test_step_after_adding_a_parameter_group_raises(make):
+    optimizer = optimizer_of(momentum=0.9)
+    schedule = make(optimizer)
+    optimizer.add_param_group({"params": [nn.Parameter([1.0])]})
+    words = r"step: expected 2 parameter groups, as at construction, got 3\. Construct the sched"
+    with pytest.raises(ArgumentError, match=words):
+        take(schedule, 1)
+    assert schedule.steps == 0
 
 
 # Several schedules.

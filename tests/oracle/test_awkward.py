@@ -45,13 +45,15 @@ ACTIVATIONS = {
     "relu6": (Tensor.relu6, F.relu6),
     "hardtanh": (Tensor.hardtanh, F.hardtanh),
     "hardtanh with bounds": (lambda x: x.hardtanh(-3, 6), lambda x: F.hardtanh(x, -3, 6)),
+    "hardsigmoid": (Tensor.hardsigmoid, lambda x: F.relu6(x + 3) / 6),
+    "quick_gelu": (Tensor.quick_gelu, lambda x: x * torch.sigmoid(1.702 * x)),
     "hardswish": (Tensor.hardswish, F.hardswish),
     "leaky_relu": (Tensor.leaky_relu, F.leaky_relu),
     "elu": (Tensor.elu, F.elu),
     "elu with alpha": (lambda x: x.elu(0.5), lambda x: F.elu(x, 0.5)),
     "celu": (lambda x: x.celu(2.0), lambda x: F.celu(x, 2.0)),
-    "gelu": (Tensor.gelu, lambda x: F.gelu(x, approximate="tanh")),
-    "exact gelu": (lambda x: x.gelu("none"), F.gelu),
+    "gelu": (Tensor.gelu, F.gelu),
+    "tanh gelu": (lambda x: x.gelu("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     "silu": (Tensor.silu, F.silu),
     "mish": (Tensor.mish, F.mish),
     "softplus": (Tensor.softplus, lambda x: F.softplus(x, threshold=80)),
@@ -69,6 +71,9 @@ POINTS = {
     **{f"x ** {p}": alike(lambda x, p=p: x**p) for p in (0, 1, 2, 3.0, 0.5, -1)},
     "2 ** x": alike(lambda x: 2.0**x),
     "0 ** x": alike(lambda x: 0.0**x),
+    "nan_to_num": alike(lambda x: x.nan_to_num()),
+    "nan_to_num with numbers": alike(lambda x: x.nan_to_num(1.0, 2.0, -3.0)),
+    "reciprocal": alike(lambda x: x.reciprocal()),
     "1 / x": alike(lambda x: 1 / x),
     "x % 1": alike(lambda x: x % 1),
     "x // 0.5": (lambda x: x // 0.5, lambda x: torch.div(x, 0.5, rounding_mode="floor")),
@@ -85,6 +90,7 @@ POINTS = {
 ROW_METHODS = [
     *("sum", "mean", "prod", "logsumexp", "softmax", "log_softmax", "cumsum", "cumprod"),
     *("logcumsumexp", "argmax", "argmin", "var", "std", "all", "any"),
+    "diff",
 ]
 BY_ROW = {
     **{name: alike(operator.methodcaller(name, 1)) for name in ROW_METHODS},
@@ -107,6 +113,8 @@ BY_ROW = {
     "topk": alike(lambda x: x.detach().topk(1, 1)[0]),
     "topk of smallest": alike(lambda x: x.detach().topk(1, 1, largest=False)[0]),
     "var without correction": alike(lambda x: x.var(1, correction=0)),
+    "median": (lambda x: x.detach().median(1), lambda x: x.detach().median(1).values),
+    "median of all": alike(lambda x: x.detach().median()),
     "std_mean": (lambda x: x.std_mean(1)[0], lambda x: torch.std_mean(x, 1)[0]),
 }
 
@@ -145,7 +153,7 @@ INPUTS_BY_ROW = {"rows": ROWS, "ties": FINITE, "zeros": ZEROS, "one": ONE, "equa
 CASES = {
     **{name: (*case, WIDE) for name, case in {**ACTIVATIONS, **POINTS}.items()},
     # PyTorch's float32 kernel gives nan for gelu(inf).
-    "exact gelu": (*ACTIVATIONS["exact gelu"], WIDE[WIDE != INF]),
+    "gelu": (*ACTIVATIONS["gelu"], WIDE[WIDE != INF]),
     **{
         f"{name} of {what}": (*case, rows)
         for what, rows in INPUTS_BY_ROW.items()
@@ -166,7 +174,7 @@ CASES = {
 NONE_PASSES = "nan; PyTorch passes the upstream gradient through a nan"
 DIFFERENT = {
     "hardswish": (lambda x: np.isnan(x) | (x == -INF), "0 at -inf; PyTorch computes -inf times 0"),
-    "gelu": (np.isinf, "the limits, 0 and 1; PyTorch computes inf times 0"),
+    "tanh gelu": (np.isinf, "the limits, 0 and 1; PyTorch computes inf times 0"),
     "elu": (np.isnan, NONE_PASSES),
     "elu with alpha": (np.isnan, NONE_PASSES),
     "celu": (np.isnan, NONE_PASSES),

@@ -1,10 +1,14 @@
 """Image layers compared with PyTorch's with the same weights; resizing of uint8 images."""
 
+import warnings
+
 import numpy as np
 import pytest
 
+from tests.oracle.compare import leaf_pair
 from tests.oracle.pytorch import torch
-from tinygrad_np import Tensor, nn
+from tests.oracle.test_nn import compare_layers, pair
+from tinygrad_np import Tensor
 
 LAYERS = [
     ("Conv1d", (4, 6, 3), {"padding": "same", "groups": 2}),
@@ -12,6 +16,15 @@ LAYERS = [
     ("Conv2d", (4, 6, 3, 1, "same", 2, 2, False), {}),
     ("Conv3d", (4, 6, 2, 1, (0, 1, 1)), {}),
     ("ConvTranspose2d", (4, 6, 3, 2, 1, 1, 2, True, 2), {}),
+    ("Conv1d", (4, 6, 3, 2, 2, 1, 2, True, "reflect"), {}),
+    ("Conv2d", (4, 6, 3, 1, (1, 2), 2, 1, True, "circular"), {}),
+    ("Conv2d", (4, 6, 2, 1, "same"), {"padding_mode": "replicate"}),
+    ("Conv3d", (4, 6, 2, 1, (0, 1, 1)), {"padding_mode": "replicate"}),
+    ("ConvTranspose1d", (4, 6, 3, 2, 1, 1, 2, True, 2), {}),
+    ("ConvTranspose1d", (4, 6, 3), {"bias": False}),
+    ("MaxPool1d", (3, 2, 1, 2, False, True), {}),
+    ("MaxPool1d", (2,), {}),
+    ("AvgPool1d", (3, 2, 1, True, False), {}),
     ("MaxPool2d", (3, 2, 1, 2, False, True), {}),
     ("AvgPool2d", (3, 2, 1, True, False), {}),
     ("AdaptiveAvgPool2d", ((3, None),), {}),
@@ -20,14 +33,15 @@ LAYERS = [
 
 @pytest.mark.parametrize(("name", "arguments", "options"), LAYERS)
 def test_image_layers_match_pytorch(name, arguments, options):
-    """Same positional arguments, state dict names and layouts as PyTorch."""
-    theirs = getattr(torch.nn, name)(*arguments, **options)
-    ours = getattr(nn, name)(*arguments, **options)
-    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
-    rank = int(name[-2])
-    x = np.random.default_rng(0).standard_normal((2, 4, *(9, 8, 7)[:rank])).astype(np.float32)
-    expected = theirs(torch.tensor(x)).detach().numpy()
-    np.testing.assert_allclose(ours(Tensor(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
+    """Same positional arguments, state dicts and gradients, with and without a batch axis."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using padding='same' with even kernel", UserWarning)
+        ours, theirs = pair(name, arguments, options)
+        rank = int(name[-2])
+        for lead in ((2, 4), (4,)):
+            shape = (*lead, *(9, 8, 7)[:rank])
+            x, same = leaf_pair(np.random.default_rng(0).standard_normal(shape))
+            compare_layers(ours, theirs, [ours(x)], [theirs(same)], [(x, same)], order=2)
 
 
 def test_resize_of_uint8_is_close_to_pytorch():

@@ -1,5 +1,6 @@
 """Optimizers, gradient clipping and schedules compared with PyTorch's, step by step."""
 
+import inspect
 import itertools
 import math
 import warnings
@@ -218,10 +219,84 @@ def test_defaults_match_pytorch(kind):
     """Common options have the same defaults; we lack only implementation switches."""
     found = getattr(optim, kind)([nn.Parameter([[1.0]])]).param_groups[0]
     expected = getattr(torch.optim, kind)([torch.nn.Parameter(torch.ones(1, 1))]).param_groups[0]
-    machinery = {"foreach", "fused", "capturable", "maximize", "differentiable"}
-    assert found.keys() == expected.keys() - machinery
+    assert found.keys() == expected.keys() - MACHINERY
     names = found.keys() - {"params"}
     assert {name: found[name] for name in names} == {name: expected[name] for name in names}
+
+
+# Switches between PyTorch's implementations, and what only its devices and compiler need.
+MACHINERY = {"foreach", "fused", "capturable", "maximize", "differentiable"}
+# We take `decoupled_weight_decay` by position too.
+OPTIMIZERS = ["SGD", "Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Adadelta", "Muon"]
+
+
+def signature(kind, without):
+    """Return the names and defaults of the arguments of a class, in order."""
+    found = inspect.signature(kind).parameters.values()
+    return [(p.name, p.default) for p in found if p.name not in without]
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_optimizers_have_pytorchs_signatures(kind):
+    """Names, order and defaults are PyTorch's."""
+    theirs = signature(getattr(torch.optim, kind), MACHINERY)
+    assert signature(getattr(optim, kind), ()) == theirs
+
+
+@pytest.mark.parametrize("kind", sorted(set(optim.lr_scheduler.__all__) - {"LinearWarmup"}))
+def test_schedules_have_pytorchs_signatures(kind):
+    """They lack only `last_epoch`: load_state_dict resumes a schedule."""
+    theirs = signature(getattr(torch.optim.lr_scheduler, kind), {"last_epoch"})
+    assert signature(getattr(optim.lr_scheduler, kind), ()) == theirs
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_skipped_parameters_match_pytorch(kind):
+    """In each step another of three parameters has no gradient, or none lacks one."""
+    params, their_params = ([] for _ in range(2))
+    for start in starts(kind)[:3]:
+        params.append(nn.Parameter(start))
+        their_params.append(torch.nn.Parameter(torch.tensor(start)))
+    optimizer = getattr(optim, kind)(params[:2], lr=0.05, weight_decay=0.1)
+    theirs = getattr(torch.optim, kind)(their_params[:2], lr=0.05, weight_decay=0.1)
+    optimizer.add_param_group({"params": params[2:], "lr": 0.02})
+    theirs.add_param_group({"params": their_params[2:], "lr": 0.02})
+    noise = np.random.default_rng(1)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        for step in range(9):
+            optimizer.zero_grad()
+            theirs.zero_grad()
+            for position, (one, other) in enumerate(zip(params, their_params, strict=True)):
+                if position != step % 4:
+                    grad = gradient(one.numpy(), noise)
+                    one.grad, other.grad = Tensor(grad), torch.tensor(grad)
+            optimizer.step()
+            theirs.step()
+            for found, expected in zip(params, their_params, strict=True):
+                np.testing.assert_allclose(found.numpy(), expected.detach().numpy(), 1e-12)
+    assert len(caught) == 1
+
+
+# Averages of weights.
+
+
+def test_ema_matches_pytorch():
+    """The averages equal those of AveragedModel after each of thirty steps."""
+    model, their_model = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
+    ema = optim.EMA(model, 0.9)
+    theirs = torch.optim.swa_utils.AveragedModel(their_model, multi_avg_fn=average)
+    generator = np.random.default_rng(1)
+    for _ in range(30):
+        for own, other in zip(model.parameters(), their_model.parameters(), strict=True):
+            own.data[...] = generator.standard_normal(own.shape)
+            other.data[...] = torch.tensor(own.numpy())
+        ema.update()
+        theirs.update_parameters(their_model)
+        for name, expected in theirs.module.named_parameters():
+            np.testing.assert_allclose(
+                ema.averages[name], expected.detach().numpy(), rtol=1e-5, atol=1e-6
+            )
 
 
 # Gradient clipping.
@@ -286,6 +361,8 @@ SCHEDULES = [
     ("MultiStepLR", {"milestones": [5, 20, 21]}),
     ("MultiStepLR", {"milestones": [30, 0, 5, 5], "gamma": 0.5}),
     ("ExponentialLR", {"gamma": 0.93}),
+    ("LambdaLR", {"lr_lambda": lambda step: 1 / (1 + step)}),
+    ("LambdaLR", {"lr_lambda": [lambda step: 0.9**step, lambda step: step % 7]}),
     ("CosineAnnealingLR", {"T_max": 100}),
     ("CosineAnnealingLR", {"T_max": 25, "eta_min": 0.001}),
     ("LinearWarmup", {"warmup_steps": 5}),

@@ -33,18 +33,13 @@ def _softplus(x: Array) -> Array:
     return np.logaddexp(x, 0)
 
 
-_ROOT = math.sqrt(2 / math.pi)
-
-
-def _gelu_argument(x: Array) -> Array:
-    return 2 * _ROOT * (x + 0.044715 * x**3)
+def _normal_cdf(x: Array) -> Array:
+    return 0.5 * _erfc(-x / math.sqrt(2))
 
 
 def _gelu_slope(x: Array) -> Array:
-    s = _expit(_gelu_argument(x))
-    # x³ overflows only where the factor s (1 - s) is 0.
-    rest = s * _expit(-_gelu_argument(x))
-    return s + np.where(rest == 0, 0, rest * x * 2 * _ROOT * (1 + 3 * 0.044715 * x**2))
+    density = np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi)
+    return _normal_cdf(x) + _times(density, x)
 
 
 def _mish_slope(x: Array) -> Array:
@@ -58,6 +53,7 @@ def _times(factor: Array, x: Array) -> Array:
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 _LOG2 = math.log(2)
 _SELU_ALPHA, _SELU_GAMMA = 1.67326, 1.0507
 
@@ -102,7 +98,7 @@ UNARY: dict[str, tuple[Real, Real]] = {
         lambda x: _SELU_GAMMA * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
         lambda x: _SELU_GAMMA * np.where(x > 0, 1, _SELU_ALPHA * np.exp(np.minimum(x, 0))),
     ),
-    "gelu": (lambda x: _times(_expit(_gelu_argument(x)), x), _gelu_slope),
+    "gelu": (lambda x: _times(_normal_cdf(x), x), _gelu_slope),
     "silu": (
         lambda x: _times(_expit(x), x),
         lambda x: _expit(x) * (1 + _times(_expit(-x), x)),

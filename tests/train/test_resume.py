@@ -50,6 +50,7 @@ SCHEDULES = {
     "per step": ("step", lambda optimizer: optim.OneCycleLR(optimizer, 0.02, 4 * STEPS)),
     "per epoch": ("epoch", lambda optimizer: optim.CosineAnnealingLR(optimizer, 4)),
     "sequence": ("step", sequence),
+    "lambda": ("step", lambda optimizer: optim.LambdaLR(optimizer, lambda step: 0.9**step)),
     "plateau": ("epoch", plateau),
 }
 

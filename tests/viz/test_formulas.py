@@ -91,7 +91,7 @@ def test_values_without_a_short_text_are_named_by_type_or_size():
 def test_vjps_are_source_text():
     assert describe_vjps(ops.mul) == {"a": "mul(grad_out, b)", "b": "mul(grad_out, a)"}
     assert vjp_sources(ops.batch_norm)["x"] == "by definition: _define_batch_norm(...)"
-    assert vjp_sources(ops.relu) == {"x": "select(grad_out, as_array(out))"}
+    assert vjp_sources(ops.relu) == {"x": "keep_where(grad_out, as_array(out))"}
     assert describe_vjps(ops.argmax) == {}
 
 

@@ -1,3 +1,5 @@
 """The autograd engine: the tape, op definitions, dispatch and the backward pass."""
 
-__all__: list[str] = []
+from tinygrad_np.autograd.grad import grad
+
+__all__ = ["grad"]

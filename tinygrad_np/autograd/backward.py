@@ -399,7 +399,7 @@ def _observe(node: Node, position: int, function: Function, grad_out: Grad, *res
 def _annotate(error: Exception, node: Node, what: str, walk: Walk) -> None:
     """Add a note with the gradient function and op that raised an error; notify the observers."""
     if what:
-        hint = ". With create_graph=True, a VJP must use ops instead of NumPy functions."
+        hint = ". With create_graph=True, a VJP must use functions that accept Tensors."
         error.add_note(
             f"raised in {what} of op {node.op.name!r}{hint if walk.create_graph else ''}"
         )

@@ -25,6 +25,7 @@ LEARNING_RATES = {
     "adagrad": 0.02,
     "adadelta": 1.0,
     "lamb": 0.01,
+    "muon": 0.002,
 }
 POINTS = ("moons", "spirals")
 DATA = ("mnist", "fashion-mnist", "digits", *POINTS)
@@ -46,6 +47,7 @@ _GROUPS = {
     ),
     "epochs": (
         "optimization",
+        "The optimizer muon updates matrices; with it, AdamW updates all other parameters. "
         "Schedules: step divides the learning rate by 10 after 1/2 and 3/4 of the steps, cosine "
         "decays it to 0, onecycle raises it to the peak and decays it to almost 0, plateau divides "
         "it by 10 after 3 epochs without a lower validation loss.",

@@ -32,6 +32,7 @@ _CLASSES = {
     "adagrad": optim.Adagrad,
     "adadelta": optim.Adadelta,
     "lamb": optim.LAMB,
+    "muon": optim.MuonAdamW,
 }
 
 

@@ -1,20 +1,26 @@
 """Datasets, augmentation, the batch loader, and readers for your own images."""
 
+from tinygrad_np.data.arrays import ArrayDataset, Subset, TensorDataset, random_split
 from tinygrad_np.data.augment import Augmentation
-from tinygrad_np.data.dataset import DataLoader, Dataset
+from tinygrad_np.data.dataset import Dataset
 from tinygrad_np.data.files import image_csv, image_folder, load
 from tinygrad_np.data.idx import read_idx
+from tinygrad_np.data.loader import DataLoader, default_collate
 from tinygrad_np.data.photo import load_digit
 from tinygrad_np.data.points import moons, spirals
 from tinygrad_np.data.sources import digits, fashion_mnist, mnist
 from tinygrad_np.data.texts import alice, characters
 
 __all__ = [
+    "ArrayDataset",
     "Augmentation",
     "DataLoader",
     "Dataset",
+    "Subset",
+    "TensorDataset",
     "alice",
     "characters",
+    "default_collate",
     "digits",
     "fashion_mnist",
     "image_csv",
@@ -23,6 +29,7 @@ __all__ = [
     "load_digit",
     "mnist",
     "moons",
+    "random_split",
     "read_idx",
     "spirals",
 ]

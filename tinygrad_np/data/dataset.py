@@ -1,21 +1,21 @@
-"""Labeled images in their original dtype, and a loader that batches them."""
+"""Labeled images in their original dtype."""
 
 import base64
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tinygrad_np import random
-from tinygrad_np.autograd.tape import Variable
-from tinygrad_np.checks import check_integer, check_unmasked, is_integer, is_real, kind_of
-from tinygrad_np.data.augment import Augmentation, AugmentationTable
-from tinygrad_np.display import escape, number_of, safe
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
+from tinygrad_np.checks import check_integer, is_integer, is_real
+from tinygrad_np.data.arrays import as_array, as_index
+from tinygrad_np.data.augment import AugmentationTable
+from tinygrad_np.display import escape, number_of, preformatted, safe
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 
 _SHOWN = 20
@@ -39,7 +39,11 @@ class Dataset:
         std: standard deviation of the scaled images.
         origin: where the dataset was found.
 
-    A batch is (images / scale - mean) / std.
+    A batch is (images / scale - mean) / std. `dataset[i]` is the normalized image i, a Tensor, and
+    its label, an int; `dataset[indices]` is a batch of Tensors.
+
+    For another kind of data, use `ArrayDataset`, or write a subclass with `__init__`, `__len__` and
+    `__getitem__` of its own, as in PyTorch.
 
     Raises:
         ShapeError: if `images` is not 4-D, or `labels` does not have shape (N,).
@@ -55,6 +59,9 @@ class Dataset:
     >>> dataset = data.Dataset(images, np.array([0, 1]), ("cat", "dog"), scale=255.0)
     >>> dataset.batch(slice(1))[0].tolist()
     [[[[1.0, 1.0], [1.0, 1.0]]]]
+    >>> dataset[1]
+    (Tensor([[[1., 1.],
+             [1., 1.]]]), 1)
     """
 
     images: Array
@@ -69,8 +76,8 @@ class Dataset:
     def __post_init__(self) -> None:
         who = f"Dataset {self.name!r}"
         images, labels = (
-            _as_array(who, "images", self.images),
-            _as_array(who, "labels", self.labels),
+            as_array(who, "images", self.images),
+            as_array(who, "labels", self.labels),
         )
         if images.ndim != 4:
             remedy = " Add a channel axis with images[:, None]." if images.ndim == 3 else ""
@@ -115,12 +122,32 @@ class Dataset:
         for name, converted in (("images", images), ("labels", labels), ("classes", classes)):
             object.__setattr__(self, name, converted)  # the class is frozen
 
+    def __init_subclass__(cls) -> None:
+        """Let a subclass assign attributes of any name, as datasets of PyTorch do."""
+        cls.__setattr__ = object.__setattr__  # type: ignore[method-assign]
+
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getitem__(self, where: Any) -> Any:
+        """Return an image and its label, or the batch at a slice or array of indices.
+
+        Raises:
+            AxisError: if an index is out of range.
+            DtypeError: if `where` is neither an integer, nor a slice, nor an array of them.
+        """
+        where = as_index(f"Dataset {self.name!r}", where, len(self))
+        if isinstance(where, int):
+            images, labels = self.batch(slice(where, where + 1))
+            return Tensor.wrap(images[0]), int(labels[0])
+        images, labels = self.batch(where)
+        return Tensor.wrap(images), Tensor.wrap(labels)
 
     @safe
     def __repr__(self) -> str:
         """Return the name, the shapes, the classes and the constants, without the pixels."""
+        if type(self).__getitem__ is not Dataset.__getitem__:  # samples of another kind
+            return f"{type(self).__name__}: {number_of(len(self), 'sample')}"
         names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
         text = (
             f"Dataset {self.name!r}: {number_of(len(self), 'image')} of shape "
@@ -133,6 +160,8 @@ class Dataset:
     @safe
     def _repr_html_(self) -> str:
         """Return the description and a grid of the first images with their class names."""
+        if type(self).__getitem__ is not Dataset.__getitem__:
+            return preformatted(repr(self))
         shown = self.images[:_SHOWN]
         names = [self.classes[label] for label in self.labels[:_SHOWN]]
         picture = _grid(shown, self.scale, names) if shown.size else ""
@@ -203,7 +232,7 @@ class Dataset:
     def batch(
         self, where: Array | slice, table: AugmentationTable | None = None
     ) -> tuple[Array, Array]:
-        """Return the normalized float32 images at `where` and their int64 labels.
+        """Return the normalized float32 images at `where` and their int64 labels, as arrays.
 
         Args:
             where: indices or slice of the images.
@@ -252,185 +281,3 @@ def _grid(images: Array, scale: float, names: Sequence[str]) -> str:
         f'fill="currentColor"><image href="data:image/png;base64,{code}" width="{across}" '
         f'height="{down}" style="image-rendering:pixelated"/>{"".join(labels)}</svg>'
     )
-
-
-def _as_array(who: str, name: str, value: Any) -> Array:
-    """Return an array, a Tensor or a list as an array, without a copy if possible."""
-    check_unmasked(who, value)
-    if isinstance(value, Variable):
-        if value.requires_grad:
-            raise GraphError(
-                f"{who}: expected `{name}` without a gradient, got a tensor that requires one. "
-                "Pass tensor.detach()."
-            )
-        value = value.data
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # torch raises a RuntimeError
-        raise ShapeError(
-            f"{who}: expected `{name}` to be convertible to an array, got {kind_of(value)} "
-            f"({error})."
-        ) from error
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(
-            f"{who}: expected `{name}` to contain numbers, got {kind_of(value)} of dtype "
-            f"{array.dtype}."
-        )
-    return array
-
-
-class DataLoader:
-    """Iterable over the batches of a dataset, one pass per epoch.
-
-    Args:
-        dataset: the dataset.
-        batch_size: number of images per batch; the last batch is smaller if `batch_size` does not
-            divide the number of images.
-        shuffle: reshuffle the dataset in every epoch.
-        seed: seed of shuffling and augmentation, which depend only on the seed and the epoch
-            number. By default, it is drawn from the default generator when first needed.
-        augmentation: random changes of the images; for training sets only.
-        drop_last: whether to leave out the last batch if it is smaller. With batch norm, a last
-            batch of one image is an error.
-
-    Raises:
-        ArgumentError: if `batch_size` is not an integer >= 1, `seed` is not an integer >= 0, or the
-            dataset is empty or, with `drop_last`, smaller than a batch; if noise or erasing is on
-            and a pixel is outside 0 to the dataset's `scale`; or, at the start of a pass, if a
-            shift could move the whole image out of view.
-        DtypeError: if `dataset` is not a Dataset, or `augmentation` is not an Augmentation.
-
-    >>> from tinygrad_np import data
-    >>> train_set, _ = data.digits()
-    >>> images, labels = next(iter(data.DataLoader(train_set, batch_size=32, shuffle=True, seed=0)))
-    >>> images.shape, labels.shape
-    ((32, 1, 8, 8), (32,))
-    """
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        batch_size: int = 64,
-        shuffle: bool = False,
-        seed: int | None = None,
-        augmentation: Augmentation | None = None,
-        drop_last: bool = False,
-    ) -> None:
-        check_integer("DataLoader", 1, batch_size=batch_size)
-        if not isinstance(dataset, Dataset):
-            raise DtypeError(
-                f"DataLoader: expected a Dataset, got {type(dataset).__name__}. Try data.mnist() "
-                "or Dataset(images, labels, classes)."
-            )
-        if not len(dataset):
-            raise ArgumentError(
-                f"DataLoader: expected at least one image, got none in {dataset.name!r}."
-            )
-        if drop_last and len(dataset) < batch_size:
-            raise ArgumentError(
-                "DataLoader: expected `batch_size` to be at most the number of images with "
-                f"drop_last=True, got {batch_size} for {len(dataset)} images."
-            )
-        self.dataset = dataset
-        self.batch_size = int(batch_size)
-        self.drop_last = drop_last
-        self.shuffle = shuffle
-        self.seed = self._check_seed("DataLoader", seed)
-        if augmentation is not None and not isinstance(augmentation, Augmentation):
-            raise DtypeError(
-                "DataLoader: expected `augmentation` to be an Augmentation, for example "
-                f"Augmentation(shift=2, rotation=10), got {type(augmentation).__name__}."
-            )
-        if augmentation is not None:
-            augmentation.check_range(dataset.images, dataset.scale)
-        self.augmentation = augmentation
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        count, rest = divmod(len(self.dataset), self.batch_size)
-        return count + (rest > 0 and not self.drop_last)
-
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        order = np.arange(len(self.dataset))
-        if self.shuffle:
-            order = np.random.default_rng((self._choose_seed(), self.epoch)).permutation(order)
-        table = None
-        if self.augmentation is not None:
-            shape, scale = self.dataset.images.shape, self.dataset.scale
-            table = AugmentationTable(
-                self.augmentation, shape, scale, self._choose_seed(), self.epoch
-            )
-        self.epoch += 1
-        for batch in range(len(self)):
-            start = batch * self.batch_size
-            yield self.dataset.batch(order[start : start + self.batch_size], table)
-
-    @safe
-    def __repr__(self) -> str:
-        """Return the options, the number of batches and the number of the next epoch."""
-        options = f"batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed}"
-        if self.augmentation is not None:
-            options += f", augmentation={self.augmentation!r}"
-        if self.drop_last:
-            options += ", drop_last=True"
-        return (
-            f"DataLoader({options}): {number_of(len(self), 'batch', 'batches')} of "
-            f"{number_of(len(self.dataset), 'image')} from {self.dataset.name!r}, epoch "
-            f"{self.epoch}"
-        )
-
-    def state_dict(self) -> dict[str, int | None]:
-        """Return what determines all further batches: seed, number of the next epoch, and options.
-
-        If shuffling or augmentation needs a seed and none was given, it is drawn now. Otherwise,
-        the seed may be None.
-
-        >>> from tinygrad_np import data
-        >>> train_set, _ = data.digits()
-        >>> data.DataLoader(train_set, shuffle=True, seed=7).state_dict()
-        {'seed': 7, 'epoch': 0, 'images': 1438, 'batch_size': 64, 'shuffle': 1, 'drop_last': 0}
-        """
-        if self.shuffle or self.augmentation is not None:
-            self._choose_seed()
-        return {"seed": self.seed, "epoch": self.epoch, **self._options()}
-
-    def _options(self) -> dict[str, int]:
-        return {
-            "images": len(self.dataset),
-            "batch_size": self.batch_size,
-            "shuffle": int(self.shuffle),
-            "drop_last": int(self.drop_last),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a `state_dict`; the next pass is the epoch stored in it.
-
-        Raises:
-            ArgumentError: if the entries of `state` are not a valid seed and epoch, or belong to a
-                loader with other options or another number of images.
-        """
-        who, options = "DataLoader.load_state_dict", self._options()
-        if set(state) != {"seed", "epoch", *options}:
-            expected = sorted({"seed", "epoch", *options})
-            raise ArgumentError(f"{who}: expected the entries {expected}, got {sorted(state)}.")
-        for name, value in options.items():
-            if state[name] != value:
-                raise ArgumentError(
-                    f"{who}: expected the state of a loader with {name}={value}, got "
-                    f"{name}={state[name]}. Resume with the loader that the run started with."
-                )
-        check_integer(who, 0, epoch=state["epoch"])
-        self.seed = self._check_seed(who, state["seed"])
-        self.epoch = int(state["epoch"])
-
-    @staticmethod
-    def _check_seed(who: str, seed: Any) -> int | None:
-        if seed is None:
-            return None
-        check_integer(who, 0, seed=seed)
-        return int(seed)
-
-    def _choose_seed(self) -> int:
-        if self.seed is None:
-            self.seed = int(random.resolve(None).integers(2**63))
-        return self.seed

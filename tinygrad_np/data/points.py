@@ -30,6 +30,9 @@ def moons(count: int = 1000, noise: float = 0.1, seed: int = 0) -> tuple[Dataset
     >>> train_set, test_set = data.moons()
     >>> train_set.images.shape, test_set.images.shape
     ((800, 2, 1, 1), (200, 2, 1, 1))
+    >>> table = data.ArrayDataset(train_set.images.reshape(-1, 2), train_set.labels)
+    >>> next(iter(data.DataLoader(table)))[0].shape
+    (64, 2)
     """
     generator, labels = _start("moons", count, noise, seed)
     angle = np.pi * generator.random(count)

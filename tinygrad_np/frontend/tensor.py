@@ -6,9 +6,10 @@ Names and signatures follow tinygrad's public Tensor API; numerical results foll
 import copy
 import functools
 import inspect
+import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -19,16 +20,25 @@ from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
 from tinygrad_np.checks import check_dtype, check_unmasked, kind_of
 from tinygrad_np.display import escape, preformatted, safe
-from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError, TinygradNpError
+from tinygrad_np.errors import (
+    ArgumentError,
+    AxisError,
+    DtypeError,
+    GraphError,
+    ShapeError,
+    TinygradNpError,
+)
+from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
 from tinygrad_np.typing import Shape
 
-# Aliases for the class body, where `float`, `int` and `bool` are methods.
+# Aliases for the class body, where `float`, `int`, `bool` and `device` are members.
 Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool
+Device: TypeAlias = device
 Generator = np.random.Generator | None
 _FLOAT32 = np.dtype(np.float32)
 
@@ -152,30 +162,16 @@ def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
         result.grad = own if result.grad is None else result.grad + own
 
 
-# Method names of PyTorch and NumPy, and what to use instead.
+# PyTorch's names for what methods here do not return, and what to use instead.
+_ABSENT = "tinygrad_np.max(x, dim), which returns values and indices; methods such as x.max(axis)"
 _OTHER_NAMES = {
-    "clamp": "clip()",
-    "clone": "detach() to share the memory, or x + 0 for a copy in the graph",
-    "contiguous": "the tensor itself: its memory order does not matter",
-    "dim": "ndim",
-    "double": "cast(np.float64)",
-    "ge": "x >= y",
-    "gt": "x > y",
-    "le": "x <= y",
-    "logical_and": "x & y",
-    "logical_or": "x | y",
-    "long": "cast(np.int64)",
-    "lt": "x < y",
-    "requires_grad_": "requires_grad = True",
-    "size": "shape or numel()",
-    "t": "T",
-    "to": "cast(dtype)",
-    "type": "cast(dtype)",
+    "indices": f"argmax(axis), or {_ABSENT} return only values",
+    "values": f"the tensor itself, or {_ABSENT} return only values",
 }
 
 
 class _NameHint:
-    """A placeholder for a PyTorch or NumPy method that raises an error naming the replacement.
+    """A placeholder for a PyTorch attribute that raises an error naming the replacement.
 
     Defining `Tensor.__getattr__` instead would slow down every attribute access.
     """
@@ -286,10 +282,16 @@ class Tensor(Variable):
         """
         return Tensor.wrap(_check_shareable("from_numpy", array))
 
-    # Creation. A shape is passed as ints or as one tuple.
+    # Creation. A shape is passed as ints or as one tuple. With `requires_grad`, the dtype must be
+    # float.
 
     @classmethod
-    def zeros(cls, *shape: Any, dtype: Any = None) -> Self:
+    def _make(cls, data: Any, dtype: Any, requires_grad: Bool) -> Self:
+        made = cls(data, dtype=dtype)  # a Parameter requires a gradient in any case
+        return made.requires_grad_() if requires_grad else made
+
+    @classmethod
+    def zeros(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
         """Return a tensor of zeros, float32 by default.
 
         Raises:
@@ -299,10 +301,11 @@ class Tensor(Variable):
         >>> Tensor.zeros(2, 3).shape
         (2, 3)
         """
-        return cls(np.zeros(_sizes("zeros", shape), _or_float32("zeros", dtype)))
+        data = np.zeros(_sizes("zeros", shape), _or_float32("zeros", dtype))
+        return cls._make(data, None, requires_grad)
 
     @classmethod
-    def ones(cls, *shape: Any, dtype: Any = None) -> Self:
+    def ones(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
         """Return a tensor of ones, float32 by default.
 
         Raises:
@@ -312,10 +315,11 @@ class Tensor(Variable):
         >>> Tensor.ones(3)
         Tensor([1., 1., 1.])
         """
-        return cls(np.ones(_sizes("ones", shape), _or_float32("ones", dtype)))
+        data = np.ones(_sizes("ones", shape), _or_float32("ones", dtype))
+        return cls._make(data, None, requires_grad)
 
     @classmethod
-    def empty(cls, *shape: Any, dtype: Any = None) -> Self:
+    def empty(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
         """Return an uninitialized tensor, float32 by default.
 
         Raises:
@@ -325,10 +329,13 @@ class Tensor(Variable):
         >>> Tensor.empty(2, 3, dtype=np.int64).dtype
         dtype('int64')
         """
-        return cls(np.empty(_sizes("empty", shape), _or_float32("empty", dtype)))
+        data = np.empty(_sizes("empty", shape), _or_float32("empty", dtype))
+        return cls._make(data, None, requires_grad)
 
     @classmethod
-    def full(cls, shape: Any, fill_value: Any, dtype: Any = None) -> Self:
+    def full(
+        cls, shape: Any, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
+    ) -> Self:
         """Return a tensor filled with `fill_value`.
 
         The dtype defaults to the dtype of `Tensor(fill_value)`.
@@ -347,26 +354,39 @@ class Tensor(Variable):
             raise ShapeError(
                 f"full: expected `fill_value` to be a number, got shape {value.shape}."
             )
-        return cls(np.full(_sizes("full", (shape,)), value))
+        return cls._make(np.full(_sizes("full", (shape,)), value), None, requires_grad)
 
-    def zeros_like(self) -> "Tensor":
-        """Return a tensor of zeros with the shape and dtype of this one.
+    # Tensors like this one. The dtype defaults to the dtype of this tensor.
+
+    def zeros_like(self, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
+        """Return a tensor of zeros with the shape of this one.
 
         >>> Tensor([1, 2]).zeros_like()
         Tensor([0, 0])
         """
-        return Tensor.wrap(np.zeros(self.shape, self.dtype))
+        return self.new_zeros(self.shape, dtype=dtype, requires_grad=requires_grad)
 
-    def ones_like(self) -> "Tensor":
-        """Return a tensor of ones with the shape and dtype of this one.
+    def ones_like(self, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
+        """Return a tensor of ones with the shape of this one.
 
         >>> Tensor([1, 2]).ones_like()
         Tensor([1, 1])
         """
-        return Tensor.wrap(np.ones(self.shape, self.dtype))
+        return self.new_ones(self.shape, dtype=dtype, requires_grad=requires_grad)
 
-    def full_like(self, fill_value: Any, dtype: Any = None) -> "Tensor":
-        """Return a tensor of this shape filled with `fill_value`; `dtype` defaults to this dtype.
+    def empty_like(self, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
+        """Return an uninitialized tensor with the shape of this one.
+
+        >>> Tensor([1, 2]).empty_like().shape
+        (2,)
+        """
+        dtype = self.dtype if dtype is None else dtype
+        return Tensor.empty(self.shape, dtype=dtype, requires_grad=requires_grad)
+
+    def full_like(
+        self, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
+    ) -> "Tensor":
+        """Return a tensor of this shape filled with `fill_value`.
 
         Raises:
             DtypeError: if `dtype` is not a float, int or bool dtype.
@@ -375,21 +395,81 @@ class Tensor(Variable):
         >>> Tensor([1, 2]).full_like(7)
         Tensor([7, 7])
         """
-        return Tensor.full(self.shape, fill_value, self.dtype if dtype is None else dtype)
+        return self.new_full(self.shape, fill_value, dtype, requires_grad)
 
-    def rand_like(self, generator: Generator = None) -> "Tensor":
-        """Return uniform random numbers from [0, 1) with the shape and dtype of this tensor.
+    def rand_like(
+        self, dtype: Any = None, generator: Generator = None, requires_grad: Bool = False
+    ) -> "Tensor":
+        """Return uniform random numbers from [0, 1) with the shape of this tensor.
 
         Raises:
-            DtypeError: if this tensor is not float, or `generator` is not a NumPy generator.
+            DtypeError: if the dtype is not float, or `generator` is not a NumPy generator.
 
         >>> Tensor.ones(2, 3).rand_like().shape
         (2, 3)
         """
-        return Tensor.rand(*self.shape, dtype=self.dtype, generator=generator)
+        dtype = self.dtype if dtype is None else dtype
+        return Tensor.rand(
+            self.shape, dtype=dtype, generator=generator, requires_grad=requires_grad
+        )
+
+    def randn_like(
+        self, dtype: Any = None, generator: Generator = None, requires_grad: Bool = False
+    ) -> "Tensor":
+        """Return standard normal random numbers with the shape of this tensor.
+
+        Raises:
+            DtypeError: if the dtype is not float, or `generator` is not a NumPy generator.
+
+        >>> Tensor.ones(2, 3).randn_like().shape
+        (2, 3)
+        """
+        dtype = self.dtype if dtype is None else dtype
+        return Tensor.randn(
+            self.shape, dtype=dtype, generator=generator, requires_grad=requires_grad
+        )
+
+    def new_zeros(self, *size: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
+        """Return a tensor of zeros of shape `size`.
+
+        >>> Tensor([1, 2]).new_zeros(3)
+        Tensor([0, 0, 0])
+        """
+        dtype = self.dtype if dtype is None else dtype
+        return Tensor.zeros(*size, dtype=dtype, requires_grad=requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
+        """Return a tensor of ones of shape `size`.
+
+        >>> Tensor([1, 2]).new_ones(3)
+        Tensor([1, 1, 1])
+        """
+        dtype = self.dtype if dtype is None else dtype
+        return Tensor.ones(*size, dtype=dtype, requires_grad=requires_grad)
+
+    def new_full(
+        self, size: Any, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
+    ) -> "Tensor":
+        """Return a tensor of shape `size` filled with `fill_value`.
+
+        >>> Tensor([1, 2]).new_full((3,), 7)
+        Tensor([7, 7, 7])
+        """
+        dtype = self.dtype if dtype is None else dtype
+        return Tensor.full(size, fill_value, dtype, requires_grad)
+
+    def new_tensor(self, data: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
+        """Return a copy of `data` as a tensor.
+
+        >>> Tensor([1.0]).new_tensor([2, 3])
+        Tensor([2., 3.])
+        """
+        return Tensor(data, self.dtype if dtype is None else dtype, requires_grad)
 
     @classmethod
-    def eye(cls, n: Int, m: Int | None = None, dtype: Any = None) -> Self:
+    def eye(
+        cls, n: Int, m: Int | None = None, dtype: Any = None, requires_grad: Bool = False
+    ) -> Self:
         """Return an (n, m) matrix with ones on the diagonal, zeros elsewhere; m defaults to n.
 
         Raises:
@@ -401,10 +481,18 @@ class Tensor(Variable):
                 [0., 1.]])
         """
         rows, columns = _sizes("eye", (n, n if m is None else m))
-        return cls(np.eye(rows, columns, dtype=_or_float32("eye", dtype)))
+        data = np.eye(rows, columns, dtype=_or_float32("eye", dtype))
+        return cls._make(data, None, requires_grad)
 
     @classmethod
-    def arange(cls, start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Self:
+    def arange(
+        cls,
+        start: Any,
+        stop: Any = None,
+        step: Any = 1,
+        dtype: Any = None,
+        requires_grad: Bool = False,
+    ) -> Self:
         """Return the numbers from start up to, but excluding, stop.
 
         `arange(stop)` starts at 0. The dtype defaults to int64 if all arguments are integers, else
@@ -424,10 +512,12 @@ class Tensor(Variable):
         values = np.arange(start, stop, step)
         if dtype is None and values.dtype.kind == "f":
             dtype = np.float32
-        return cls(values, dtype)
+        return cls._make(values, dtype, requires_grad)
 
     @classmethod
-    def linspace(cls, start: Any, stop: Any, steps: Int, dtype: Any = None) -> Self:
+    def linspace(
+        cls, start: Any, stop: Any, steps: Int, dtype: Any = None, requires_grad: Bool = False
+    ) -> Self:
         """Return `steps` evenly spaced numbers from start to stop, both included.
 
         Raises:
@@ -438,10 +528,17 @@ class Tensor(Variable):
         Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
         """
         (count,) = _sizes("linspace", (steps,))
-        return cls(np.linspace(start, stop, count), _or_float32("linspace", dtype))
+        known = _or_float32("linspace", dtype)
+        return cls._make(np.linspace(start, stop, count), known, requires_grad)
 
     @classmethod
-    def rand(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
+    def rand(
+        cls,
+        *shape: Any,
+        dtype: Any = None,
+        generator: Generator = None,
+        requires_grad: Bool = False,
+    ) -> Self:
         """Return uniform random numbers from [0, 1).
 
         Raises:
@@ -451,7 +548,8 @@ class Tensor(Variable):
         >>> Tensor.rand(2, generator=np.random.default_rng(0))
         Tensor([0.8506 , 0.6370])
         """
-        return cls(_draw("rand", shape, dtype, random.resolve(generator).random), dtype)
+        values = _draw("rand", shape, dtype, random.resolve(generator).random)
+        return cls._make(values, dtype, requires_grad)
 
     @classmethod
     def uniform(
@@ -461,6 +559,7 @@ class Tensor(Variable):
         high: Float = 1.0,
         dtype: Any = None,
         generator: Generator = None,
+        requires_grad: Bool = False,
     ) -> Self:
         """Return uniform random numbers from [low, high).
 
@@ -472,10 +571,16 @@ class Tensor(Variable):
         (2, 3)
         """
         values = _draw("uniform", shape, dtype, random.resolve(generator).random)
-        return cls(values * (high - low) + low, dtype)
+        return cls._make(values * (high - low) + low, dtype, requires_grad)
 
     @classmethod
-    def randn(cls, *shape: Any, dtype: Any = None, generator: Generator = None) -> Self:
+    def randn(
+        cls,
+        *shape: Any,
+        dtype: Any = None,
+        generator: Generator = None,
+        requires_grad: Bool = False,
+    ) -> Self:
         """Return random numbers from the standard normal distribution.
 
         Raises:
@@ -485,7 +590,56 @@ class Tensor(Variable):
         >>> Tensor.randn(2, 3).shape
         (2, 3)
         """
-        return cls(_draw("randn", shape, dtype, random.resolve(generator).standard_normal), dtype)
+        values = _draw("randn", shape, dtype, random.resolve(generator).standard_normal)
+        return cls._make(values, dtype, requires_grad)
+
+    # Uniform in a range that depends on the shape; `options` are the dtype, generator and
+    # requires_grad of `uniform`.
+
+    @classmethod
+    def scaled_uniform(cls, *shape: Any, **options: Any) -> Self:
+        """Return uniform random numbers from [-b, b) with b = 1 / √n for n entries.
+
+        >>> Tensor.scaled_uniform(2, 3).shape
+        (2, 3)
+        """
+        sizes = _sizes("scaled_uniform", shape)
+        bound = max(1, math.prod(sizes)) ** -0.5
+        return cls.uniform(sizes, low=-bound, high=bound, **options)
+
+    @classmethod
+    def glorot_uniform(cls, *shape: Any, **options: Any) -> Self:
+        """Return uniform random numbers from [-b, b) with b = √(6 / (shape[0] + Π shape[1:])).
+
+        The weights then keep the variance of activations and gradients (Glorot & Bengio 2010,
+        eq. 16). `nn.init.xavier_uniform` counts the fans of convolutions as PyTorch does.
+
+        Raises:
+            ShapeError: if there are no axes.
+
+        >>> Tensor.glorot_uniform(2, 3).shape
+        (2, 3)
+        """
+        sizes = _weight_sizes("glorot_uniform", shape)
+        bound = (6 / max(1, sizes[0] + math.prod(sizes[1:]))) ** 0.5
+        return cls.uniform(sizes, low=-bound, high=bound, **options)
+
+    @classmethod
+    def kaiming_uniform(cls, *shape: Any, a: Float = 0.01, **options: Any) -> Self:
+        """Return uniform random numbers from [-b, b) with b = √(6 / ((1 + a²) Π shape[1:])).
+
+        The weights then keep the variance of activations through a leaky ReLU of slope `a`
+        (He et al. 2015, eq. 15).
+
+        Raises:
+            ShapeError: if there are no axes.
+
+        >>> Tensor.kaiming_uniform(2, 3).shape
+        (2, 3)
+        """
+        sizes = _weight_sizes("kaiming_uniform", shape)
+        bound = (6 / ((1 + a**2) * max(1, math.prod(sizes[1:])))) ** 0.5
+        return cls.uniform(sizes, low=-bound, high=bound, **options)
 
     @classmethod
     def normal(
@@ -495,6 +649,7 @@ class Tensor(Variable):
         std: Float = 1.0,
         dtype: Any = None,
         generator: Generator = None,
+        requires_grad: Bool = False,
     ) -> Self:
         """Return random numbers from the normal distribution with mean `mean` and deviation `std`.
 
@@ -506,7 +661,7 @@ class Tensor(Variable):
         (2, 3)
         """
         values = _draw("normal", shape, dtype, random.resolve(generator).standard_normal)
-        return cls(values * std + mean, dtype)
+        return cls._make(values * std + mean, dtype, requires_grad)
 
     @classmethod
     def randint(
@@ -516,13 +671,14 @@ class Tensor(Variable):
         high: Int = 10,
         dtype: Any = np.int64,
         generator: Generator = None,
+        requires_grad: Bool = False,
     ) -> Self:
         """Return random integers from low up to, but excluding, high.
 
         Raises:
             ArgumentError: if `low` is not below `high`.
-            DtypeError: if `dtype` is not a float, int or bool dtype, or `generator` is not a NumPy
-                generator.
+            DtypeError: if `dtype` is not a float, int or bool dtype, `generator` is not a NumPy
+                generator, or `requires_grad` is True and the dtype is not float.
             ShapeError: if a size is not an integer >= 0.
 
         >>> Tensor.randint(2, 3, high=5).shape
@@ -531,7 +687,7 @@ class Tensor(Variable):
         if low >= high:
             raise ArgumentError(f"randint: expected low < high, got low={low} and high={high}.")
         values = random.resolve(generator).integers(low, high, _sizes("randint", shape))
-        return cls(values, dtype)
+        return cls._make(values, dtype, requires_grad)
 
     @classmethod
     def randperm(cls, n: Int, dtype: Any = np.int64, generator: Generator = None) -> Self:
@@ -546,7 +702,15 @@ class Tensor(Variable):
         [0, 1, 2]
         """
         (count,) = _sizes("randperm", (n,))
-        return cls(random.resolve(generator).permutation(count), dtype)
+        return cls(random.resolve(generator).permutation(count), dtype=dtype)
+
+    @staticmethod
+    def manual_seed(seed: Int = 0) -> None:
+        """Seed the default generator, as `tinygrad_np.manual_seed` does.
+
+        >>> Tensor.manual_seed(0)
+        """
+        random.manual_seed(seed)
 
     def multinomial(
         self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
@@ -572,6 +736,25 @@ class Tensor(Variable):
         Tensor([1, 1, 1])
         """
         return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
+
+    def bernoulli(self, generator: Generator = None) -> "Tensor":
+        """Draw 1 with the probability in each entry, else 0; the draws have no gradient.
+
+        Raises:
+            ArgumentError: if an entry is not a number from 0 to 1.
+            DtypeError: if this tensor is not float, or `generator` is not a NumPy generator.
+
+        >>> Tensor([0.0, 1.0]).bernoulli()
+        Tensor([0., 1.])
+        """
+        draws = self.rand_like(generator=generator).data < self.data
+        is_valid = (self.data >= 0) & (self.data <= 1)
+        if not is_valid.all():
+            raise ArgumentError(
+                "bernoulli: expected probabilities from 0 to 1, got "
+                f"{self.data[~is_valid].flat[0]:g}."
+            )
+        return Tensor.wrap(draws.astype(self.dtype))
 
     # Copies. A deep or pickled copy has the values but not the graph.
 
@@ -663,6 +846,19 @@ class Tensor(Variable):
             )
         self._requires_grad = flag
 
+    def requires_grad_(self, requires_grad: Bool = True) -> Self:
+        """Set `requires_grad` and return this tensor.
+
+        Raises:
+            DtypeError: if it is set to True and the dtype is not float.
+            GraphError: if it is set to False on the result of an op.
+
+        >>> Tensor([1.0]).requires_grad_()
+        Tensor([1.], requires_grad=True)
+        """
+        self.requires_grad = requires_grad
+        return self
+
     @property
     def name(self) -> str:
         """The name in graph drawings; empty unless it was set.
@@ -696,6 +892,84 @@ class Tensor(Variable):
     def T(self) -> "Tensor":
         """The tensor with its axes in reverse order."""
         return ops.permute(self, tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> "Tensor":
+        """The tensor with its last two axes swapped.
+
+        Raises:
+            AxisError: if this tensor has fewer than two axes.
+        """
+        return ops.transpose(self, -2, -1)
+
+    def t(self) -> "Tensor":
+        """Return the transpose of a matrix; a tensor of fewer axes is returned as it is.
+
+        Raises:
+            AxisError: if this tensor has more than two axes.
+
+        >>> Tensor([[1, 2]]).t()
+        Tensor([[1],
+                [2]])
+        """
+        if self.ndim > 2:
+            raise AxisError(
+                f"t: expected at most two axes, got shape {self.shape}. Use .mT or .transpose()."
+            )
+        return self.T
+
+    @property
+    def device(self) -> Device:
+        """The device, which is always `device(type='cpu')`."""
+        return CPU
+
+    @property
+    def nbytes(self) -> Int:
+        """The number of bytes of the entries."""
+        return self.data.nbytes
+
+    def element_size(self) -> Int:
+        """Return the number of bytes per entry.
+
+        >>> Tensor.ones(3).element_size()
+        4
+        """
+        return self.data.itemsize
+
+    def is_floating_point(self) -> Bool:
+        """Return whether the dtype is float16, float32 or float64.
+
+        >>> Tensor([1.0]).is_floating_point(), Tensor([1]).is_floating_point()
+        (True, False)
+        """
+        return self.dtype.kind == "f"
+
+    def dim(self) -> Int:
+        """Return the number of axes.
+
+        >>> Tensor.ones(2, 3).dim()
+        2
+        """
+        return self.ndim
+
+    @overload
+    def size(self, dim: None = None) -> Shape: ...
+
+    @overload
+    def size(self, dim: Int) -> Int: ...
+
+    def size(self, dim: Int | None = None) -> Shape | Int:
+        """Return the shape, or the length of axis `dim`; `numel()` is the number of entries.
+
+        Raises:
+            AxisError: if `dim` is out of range.
+
+        >>> Tensor.ones(2, 3).size(), Tensor.ones(2, 3).size(-1)
+        ((2, 3), 3)
+        """
+        if dim is None:
+            return self.shape
+        return self.shape[ops.shape.normalize_axis("size", self.ndim, dim)]
 
     @property
     def is_leaf(self) -> Bool:
@@ -946,7 +1220,89 @@ class Tensor(Variable):
             hook = functools.partial(_store_grad, weakref.ref(self))
             self._add_hook("retain_grad", hook, RETAIN)
 
+    # Changes in place; inside a graph they are recorded or refused, as x += y and x[...] = y are.
+
     __setitem__ = ops.setitem
+
+    def copy_(self, src: Any) -> Self:
+        """Overwrite the entries with those of `src`, which is broadcast and converted.
+
+        >>> Tensor.zeros(2).copy_(Tensor([1, 2]))
+        Tensor([1., 2.])
+        """
+        ops.setitem(self, ..., src, "copy_")
+        return self
+
+    assign = copy_
+
+    def fill_(self, value: Any) -> Self:
+        """Overwrite all entries with the number `value`.
+
+        >>> Tensor.zeros(2).fill_(3)
+        Tensor([3., 3.])
+        """
+        ops.setitem(self, ..., value, "fill_")
+        return self
+
+    def zero_(self) -> Self:
+        """Overwrite all entries with 0.
+
+        >>> Tensor.ones(2).zero_()
+        Tensor([0., 0.])
+        """
+        ops.setitem(self, ..., 0, "zero_")
+        return self
+
+    def add_(self, other: Any, *, alpha: Float = 1) -> Self:
+        """Add alpha times `other`.
+
+        >>> Tensor([1.0, 2.0]).add_(Tensor([1.0, 1.0]), alpha=-0.5)
+        Tensor([0.5, 1.5])
+        """
+        return update("add_", ops.add, self, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, *, alpha: Float = 1) -> Self:
+        """Subtract alpha times `other`.
+
+        >>> Tensor([1.0, 2.0]).sub_(1)
+        Tensor([0., 1.])
+        """
+        return update("sub_", ops.sub, self, other if alpha == 1 else other * alpha)
+
+    def mul_(self, other: Any) -> Self:
+        """Multiply by `other`.
+
+        >>> Tensor([1.0, 2.0]).mul_(2)
+        Tensor([2., 4.])
+        """
+        return update("mul_", ops.mul, self, other)
+
+    def div_(self, other: Any) -> Self:
+        """Divide by `other`.
+
+        >>> Tensor([1.0, 2.0]).div_(2)
+        Tensor([0.5, 1. ])
+        """
+        return update("div_", ops.div, self, other)
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Self:
+        """Clip to the range from `min` to `max`, as `clip` does.
+
+        Raises:
+            ArgumentError: if both bounds are None.
+            DtypeError: if this tensor contains integers and a bound is a float.
+
+        >>> Tensor([-2.0, 0.5]).clamp_(-1, 1)
+        Tensor([-1. ,  0.5])
+        """
+        clipped = self.clip(min, max)
+        if clipped.dtype.kind != self.dtype.kind:
+            raise DtypeError(
+                f"clamp_: expected bounds for a tensor of dtype {self.dtype}, got a result of "
+                f"dtype {clipped.dtype}. Use .clamp() instead."
+            )
+        ops.setitem(self, ..., clipped, "clamp_")
+        return self
 
     # Dtypes.
 
@@ -966,6 +1322,96 @@ class Tensor(Variable):
         """
         return ops.cast(self, dtype)
 
+    def clone(self) -> "Tensor":
+        """Copy the values into a new tensor, through which gradients flow back to this one.
+
+        >>> x = Tensor([1.0], requires_grad=True)
+        >>> (x.clone() * 2).sum().backward()
+        >>> x.grad
+        Tensor([2.])
+        """
+        return ops.cast(self, self.dtype)
+
+    def contiguous(self) -> Self:
+        """Return this tensor: no op here depends on the memory order.
+
+        >>> Tensor([[1, 2]]).T.contiguous()
+        Tensor([[1],
+                [2]])
+        """
+        return self
+
+    def to(
+        self,
+        target: Any = None,
+        dtype: Any = None,
+        *,
+        device: Any = None,
+        non_blocking: Bool = False,
+        copy: Bool = False,
+    ) -> "Tensor":
+        """Convert to a dtype or a device; return this tensor if nothing changes.
+
+        Args:
+            target: a dtype, a device, or a tensor whose dtype is used. A string is a device; pass
+                the name of a dtype as `dtype`.
+            dtype: the dtype of the result.
+            device: "cpu" or a device.
+            non_blocking: ignored, since nothing is transferred.
+            copy: return a copy even if nothing changes.
+
+        Raises:
+            ArgumentError: if the device is not the CPU, or there are two dtypes.
+            DtypeError: if the dtype is not a float, int or bool dtype.
+
+        >>> Tensor([1, 2]).to(np.float32)
+        Tensor([1., 2.])
+        """
+        wanted = dtype_of_target(target, dtype, device)
+        dtype = self.dtype if wanted is None else check_dtype("to", wanted)
+        return self.cast(dtype) if copy or dtype != self.dtype else self
+
+    def realize(self, *others: "Tensor") -> Self:
+        """Return this tensor, which is always computed; for code written for tinygrad.
+
+        >>> Tensor([1.0]).realize()
+        Tensor([1.])
+        """
+        return self
+
+    def sequential(self, functions: Sequence[Callable[["Tensor"], "Tensor"]]) -> "Tensor":
+        """Apply functions or modules one after the other.
+
+        >>> Tensor([1.0, -4.0]).sequential([Tensor.abs, Tensor.sqrt])
+        Tensor([1., 2.])
+        """
+        out: Tensor = self
+        for function in functions:
+            out = function(out)
+        return out
+
+    def cpu(self) -> Self:
+        """Return this tensor, which is on the CPU.
+
+        >>> Tensor([1.0]).cpu()
+        Tensor([1.])
+        """
+        return self
+
+    def cuda(self) -> Self:
+        """Raise an error, because all tensors are on the CPU.
+
+        Raises:
+            ArgumentError: always.
+
+        >>> Tensor([1.0]).cuda()
+        Traceback (most recent call last):
+        tinygrad_np.errors.ArgumentError: device: expected 'cpu', got 'cuda'. All tensors are on the
+        CPU.
+        """
+        Device("cuda")
+        return self
+
     # Arithmetic.
 
     add = binary_method(ops.add)
@@ -983,7 +1429,9 @@ class Tensor(Variable):
     round = unary_method(ops.round)
     maximum = binary_method(ops.maximum)
     minimum = binary_method(ops.minimum)
-    clip = ops.clip
+    clip = composite_method(ops.clip)
+    clamp = clip
+    nan_to_num = composite_method(ops.nan_to_num)
     lerp = ops.lerp
     copysign = binary_method(ops.copysign)
 
@@ -1055,28 +1503,38 @@ class Tensor(Variable):
 
     # Comparisons, predicates and bitwise ops.
 
-    __eq__ = binary_method(ops.eq)  # type: ignore[assignment]
-    __ne__ = binary_method(ops.ne)  # type: ignore[assignment]
-    __lt__ = binary_method(ops.lt)
-    __le__ = binary_method(ops.le)
-    __gt__ = binary_method(ops.gt)
-    __ge__ = binary_method(ops.ge)
-    __hash__ = Variable.__hash__
-
     eq = binary_method(ops.eq)
     ne = binary_method(ops.ne)
+    lt = binary_method(ops.lt)
+    le = binary_method(ops.le)
+    gt = binary_method(ops.gt)
+    ge = binary_method(ops.ge)
+    __eq__ = eq  # type: ignore[assignment]
+    __ne__ = ne  # type: ignore[assignment]
+    __lt__ = lt
+    __le__ = le
+    __gt__ = gt
+    __ge__ = ge
+    __hash__ = Variable.__hash__
+
     isnan = unary_method(ops.isnan)
     isinf = method(ops.isinf)
     isfinite = unary_method(ops.isfinite)
     isclose = method(ops.isclose)
+    allclose = ops.allclose
     logical_not = unary_method(ops.logical_not)
+    logical_and = binary_method(ops.logical_and)
+    logical_or = binary_method(ops.logical_or)
+    logical_xor = binary_method(ops.logical_xor)
     bitwise_not = unary_method(ops.bitwise_not)
+    lshift = binary_method(ops.lshift)
+    rshift = binary_method(ops.rshift)
 
     __and__ = binary_method(ops.bitwise_and)
     __or__ = binary_method(ops.bitwise_or)
     __xor__ = binary_method(ops.bitwise_xor)
-    __lshift__ = binary_method(ops.lshift)
-    __rshift__ = binary_method(ops.rshift)
+    __lshift__ = lshift
+    __rshift__ = rshift
     __invert__ = bitwise_not
     __rand__ = __and__
     __ror__ = __or__
@@ -1097,12 +1555,14 @@ class Tensor(Variable):
     sqrt = unary_method(ops.sqrt)
     rsqrt = unary_method(ops.rsqrt)
     square = ops.square
+    reciprocal = ops.reciprocal
     sin = unary_method(ops.sin)
     cos = unary_method(ops.cos)
     tan = unary_method(ops.tan)
     asin = unary_method(ops.asin)
     acos = unary_method(ops.acos)
     atan = unary_method(ops.atan)
+    atan2 = binary_method(ops.atan2)
     sinh = unary_method(ops.sinh)
     cosh = unary_method(ops.cosh)
     tanh = unary_method(ops.tanh)
@@ -1120,6 +1580,7 @@ class Tensor(Variable):
     celu = ops.celu
     selu = ops.selu
     gelu = ops.gelu
+    quick_gelu = ops.quick_gelu
     silu = ops.silu
     swish = ops.silu
     mish = ops.mish
@@ -1128,10 +1589,13 @@ class Tensor(Variable):
     softplus = ops.softplus
     softsign = ops.softsign
     hardtanh = ops.hardtanh
+    hardsigmoid = ops.hardsigmoid
     hardswish = ops.hardswish
     softmax = method(ops.softmax)
     softmin = composite_method(ops.softmin)
     log_softmax = method(ops.log_softmax)
+    layernorm = composite_method(ops.layernorm)
+    batchnorm = composite_method(ops.batchnorm)
     dropout = ops.dropout
 
     # Reductions and scans.
@@ -1140,10 +1604,14 @@ class Tensor(Variable):
     mean = method(ops.mean)
     max = method(ops.max)
     min = method(ops.min)
+    amax = max
+    amin = min
+    median = composite_method(ops.median)
     prod = method(ops.prod)
     var = composite_method(ops.var)
     std = composite_method(ops.std)
     std_mean = splitting_method(ops.std_mean)
+    var_mean = splitting_method(ops.var_mean)
     all = method(ops.all)
     any = method(ops.any)
     argmax = method(ops.argmax)
@@ -1159,34 +1627,81 @@ class Tensor(Variable):
 
     reshape = sized_method(ops.reshape)
     view = reshape
+    view_as = ops.view_as
     flatten = ops.flatten
     unflatten = composite_method(ops.unflatten)
     squeeze = composite_method(ops.squeeze)
     unsqueeze = composite_method(ops.unsqueeze)
     permute = sized_method(ops.permute)
     transpose = method(ops.transpose)
+    swapaxes = transpose
+    movedim = ops.movedim
     expand = sized_method(ops.expand)
+    broadcast_to = expand
+    expand_as = ops.expand_as
     cat = _joining_method(ops.cat)
     stack = _joining_method(ops.stack)
     split = splitting_method(ops.split)
     chunk = splitting_method(ops.chunk)
+    unbind = splitting_method(ops.unbind)
     repeat = sized_method(ops.repeat)
+    tile = sized_method(ops.tile)
     repeat_interleave = composite_method(ops.repeat_interleave)
     flip = sized_method(ops.flip)
     roll = ops.roll
     pad = ops.pad
     shrink = ops.shrink
     unfold = ops.unfold
+    diff = composite_method(ops.diff)
     meshgrid = ops.meshgrid
+    rearrange = ops.rearrange
     sort = splitting_method(ops.sort)
     argsort = method(ops.argsort)
     topk = splitting_method(ops.topk)
 
+    @accept_synonyms
+    def unique(
+        self,
+        sorted_: Bool = True,
+        return_inverse: Bool = False,
+        return_counts: Bool = False,
+        dim: Int | None = None,
+    ) -> Any:
+        """Return the different entries, or the different slices along `dim`, without gradient.
+
+        Args:
+            sorted_: ignored; the entries are always sorted.
+            return_inverse: also return the int64 position of each entry in the result.
+            return_counts: also return how often each entry occurs.
+            dim: the axis of the slices; None for single entries.
+
+        Returns:
+            The entries, or a tuple with the other results.
+
+        Raises:
+            AxisError: if `dim` is out of range.
+
+        >>> Tensor([3, 1, 3]).unique(return_counts=True)
+        (Tensor([1, 3]), Tensor([1, 2]))
+        """
+        if dim is not None:
+            dim = ops.shape.normalize_axis("unique", self.ndim, dim)
+        values, inverse, counts = np.unique(
+            self.data, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+        )
+        inverse = inverse.reshape(self.shape if dim is None else -1)
+        results = [values] + [inverse] * return_inverse + [counts] * return_counts
+        tensors = tuple([Tensor.wrap(result) for result in results])
+        return tensors if len(tensors) > 1 else tensors[0]
+
     # Indexing.
 
     __getitem__ = ops.getitem
+    select = composite_method(ops.select)
+    index_select = composite_method(ops.index_select)
     gather = composite_method(ops.gather)
     scatter = composite_method(ops.scatter)
+    scatter_add = composite_method(ops.scatter_add)
     scatter_reduce = composite_method(ops.scatter_reduce)
     masked_fill = ops.masked_fill
     masked_select = ops.masked_select
@@ -1197,6 +1712,10 @@ class Tensor(Variable):
 
     matmul = ops.matmul
     dot = ops.dot
+    mm = ops.mm
+    bmm = ops.bmm
+    addmm = ops.addmm
+    outer = ops.outer
     __matmul__ = ops.matmul
 
     def __rmatmul__(self, x: Any) -> "Tensor":
@@ -1247,19 +1766,42 @@ class Tensor(Variable):
 
     def float(self) -> "Tensor":
         """Convert to float32."""
-        return self.cast(np.float32)
+        return self.to(np.float32)
+
+    def double(self) -> "Tensor":
+        """Convert to float64."""
+        return self.to(np.float64)
 
     def half(self) -> "Tensor":
         """Convert to float16."""
-        return self.cast(np.float16)
+        return self.to(np.float16)
 
     def int(self) -> "Tensor":
         """Convert to int32."""
-        return self.cast(np.int32)
+        return self.to(np.int32)
+
+    def long(self) -> "Tensor":
+        """Convert to int64."""
+        return self.to(np.int64)
+
+    def short(self) -> "Tensor":
+        """Convert to int16."""
+        return self.to(np.int16)
 
     def bool(self) -> "Tensor":
         """Convert to bool."""
-        return self.cast(np.bool_)
+        return self.to(np.bool_)
+
+    def type(self, dtype: Any) -> "Tensor":
+        """Convert to `dtype`; return this tensor if it has that dtype.
+
+        Raises:
+            DtypeError: if `dtype` is not a float, int or bool dtype.
+
+        >>> Tensor([1, 2]).type(np.float32)
+        Tensor([1., 2.])
+        """
+        return self.to(dtype=dtype)
 
 
 Variable.result_class = Tensor
@@ -1331,6 +1873,14 @@ def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
     if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
         raise ShapeError(f"{name}: expected sizes that are integers >= 0, got {sizes}.")
     return tuple(map(int, sizes))
+
+
+def _weight_sizes(name: str, shape: tuple[Any, ...]) -> Shape:
+    """Return a shape with at least one axis."""
+    sizes = _sizes(name, shape)
+    if not sizes:
+        raise ShapeError(f"{name}: expected a shape with at least one axis, got ().")
+    return sizes
 
 
 def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:

@@ -3,19 +3,26 @@
 import inspect
 from typing import Any
 
-from tinygrad_np.errors import ArgumentError
+import numpy as np
+
+from tinygrad_np.checks import check_integer
+from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
-from tinygrad_np.nn.module import Layer
+from tinygrad_np.nn.functional import prelu
+from tinygrad_np.nn.module import Layer, Parameter
+from tinygrad_np.nn.parts import check_inplace
 
 
 class Activation(Layer):
     """Base class of activations: a Tensor method as a layer without parameters.
 
     A subclass names the method in the class argument `method`. Further class arguments declare the
-    layer's options and their defaults; the options are passed to the method in this order.
+    layer's options and their defaults; the options are passed to the method in this order. The
+    option `inplace`, which model code written for PyTorch passes, is not: it has no effect.
 
     Raises:
-        ArgumentError: if the arguments do not match the options that the class declares.
+        ArgumentError: if the arguments do not match the options that the class declares, or
+            `inplace` is not a bool.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Root(nn.Activation, method="sqrt"):
@@ -43,38 +50,40 @@ class Activation(Layer):
                 f"and {options} ({error})."
             ) from error
         bound.apply_defaults()
+        check_inplace(type(self).__name__, bound.arguments.get("inplace", False))
         vars(self).update(bound.arguments)
 
     def _options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__signature__.parameters}
+        names = self.__signature__.parameters
+        return {name: getattr(self, name) for name in names if name != "inplace"}
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the method to x; the shape does not change."""
         out: Tensor = getattr(x, self._method)(*self._options().values())
         return out
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the options."""
         return ", ".join(f"{name}={value!r}" for name, value in self._options().items())
 
 
-class ReLU(Activation, method="relu"):
+class ReLU(Activation, method="relu", inplace=False):
     """Rectified linear unit: max(x, 0)."""
 
 
-class ReLU6(Activation, method="relu6"):
+class ReLU6(Activation, method="relu6", inplace=False):
     """ReLU with an upper bound of 6: min(max(x, 0), 6)."""
 
 
-class LeakyReLU(Activation, method="leaky_relu", negative_slope=0.01):
+class LeakyReLU(Activation, method="leaky_relu", negative_slope=0.01, inplace=False):
     """Leaky ReLU: x where x > 0, otherwise negative_slope x."""
 
 
-class ELU(Activation, method="elu", alpha=1.0):
+class ELU(Activation, method="elu", alpha=1.0, inplace=False):
     """Exponential linear unit: x where x > 0, otherwise alpha (e^x - 1) (Clevert et al. 2016)."""
 
 
-class CELU(Activation, method="celu", alpha=1.0):
+class CELU(Activation, method="celu", alpha=1.0, inplace=False):
     """Continuously differentiable ELU (Barron 2017).
 
     The result is x where x > 0, otherwise alpha (e^(x / alpha) - 1).
@@ -84,7 +93,47 @@ class CELU(Activation, method="celu", alpha=1.0):
     """
 
 
-class SELU(Activation, method="selu", alpha=1.6732632423543772, gamma=1.0507009873554805):
+class PReLU(Layer):
+    """Leaky ReLU with a learned slope: x where x > 0, otherwise weight x (He et al. 2015, eq. 1).
+
+    Args:
+        num_parameters: number of slopes: 1, or the number of channels C of inputs (N, C, ...).
+        init: initial value of the slopes.
+
+    Raises:
+        ArgumentError: if `num_parameters` is not an integer >= 1.
+        DtypeError: in a call, if the float dtype of the input differs from that of the weight.
+        ShapeError: in a call, if the input does not have `num_parameters` channels.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.PReLU()(Tensor([-4.0, 2.0])).tolist()
+    [-1.0, 2.0]
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        check_integer("PReLU", 1, num_parameters=num_parameters)
+        self.num_parameters = num_parameters
+        self.weight = Parameter(np.full(num_parameters, init, np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x, with the negative entries multiplied by the slope of their channel."""
+        channels = x.shape[1] if x.ndim > 1 else 1
+        if self.num_parameters not in (1, channels):
+            raise ShapeError(
+                f"{self.label()}: expected input of shape (N, {self.num_parameters}, ...), got "
+                f"{x.shape}."
+            )
+        self.check_dtype(x, self.weight)
+        return prelu(x, self.weight)
+
+    def extra_repr(self) -> str:
+        """Return the number of slopes."""
+        return f"num_parameters={self.num_parameters}"
+
+
+class SELU(
+    Activation, method="selu", inplace=False, alpha=1.6732632423543772, gamma=1.0507009873554805
+):
     """Scaled ELU: gamma times ELU (Klambauer et al. 2017).
 
     The default alpha and gamma preserve mean 0 and variance 1.
@@ -102,11 +151,11 @@ class GELU(Activation, method="gelu", approximate="none"):
     """
 
 
-class SiLU(Activation, method="silu"):
+class SiLU(Activation, method="silu", inplace=False):
     """Sigmoid linear unit, also called swish: x sigmoid(x)."""
 
 
-class Mish(Activation, method="mish"):
+class Mish(Activation, method="mish", inplace=False):
     """Mish: x tanh(softplus(x)) (Misra 2019)."""
 
 
@@ -122,11 +171,15 @@ class LogSigmoid(Activation, method="logsigmoid"):
     """Logarithm of the sigmoid: log(1 / (1 + e^-x))."""
 
 
-class Hardswish(Activation, method="hardswish"):
+class Hardswish(Activation, method="hardswish", inplace=False):
     """Piecewise approximation of swish: x relu6(x + 3) / 6 (Howard et al. 2019)."""
 
 
-class Hardtanh(Activation, method="hardtanh", min_val=-1.0, max_val=1.0):
+class Hardsigmoid(Activation, method="hardsigmoid", inplace=False):
+    """Piecewise linear approximation of the sigmoid: relu6(x + 3) / 6."""
+
+
+class Hardtanh(Activation, method="hardtanh", min_val=-1.0, max_val=1.0, inplace=False):
     """Hard tanh: x clipped to the range from min_val to max_val."""
 
 

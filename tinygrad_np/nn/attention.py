@@ -94,7 +94,7 @@ class MultiheadAttention(Layer):
         self.generator = generator
 
         def draw(rows: int, columns: int) -> Parameter:
-            return init.xavier_uniform(Parameter.zeros(rows, columns), generator=generator)
+            return init.xavier_uniform_(Parameter.zeros(rows, columns), generator=generator)
 
         if self.kdim == self.vdim == embed_dim:
             self.in_proj_weight = draw(3 * embed_dim, embed_dim)
@@ -105,7 +105,7 @@ class MultiheadAttention(Layer):
         self.in_proj_bias = Parameter.zeros(3 * embed_dim) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, generator)
         if self.out_proj.bias is not None:
-            init.zeros(self.out_proj.bias)
+            init.zeros_(self.out_proj.bias)
 
     def forward(
         self,
@@ -236,7 +236,7 @@ class MultiheadAttention(Layer):
             total = added if total is None else total + added
         return total
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         text = f"{self.embed_dim}, {self.num_heads}"
         changes = {

@@ -26,6 +26,8 @@ from tinygrad_np.ops.windows import pads_per_axis, per_axis
 Generator = np.random.Generator | None
 Sizes = int | Sequence[int]
 
+_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
 
 def _padding(name: str, value: Any, rank: int) -> tuple[int, ...]:
     """Validate padding and return it: one number per axis, or the flat pairs as given."""
@@ -70,7 +72,13 @@ class _Convolution(_ImageLayer):
     """Base class of convolutions with any number of spatial axes."""
 
     rank: ClassVar[int]
-    usual: ClassVar[dict[str, Any]] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    usual: ClassVar[dict[str, Any]] = {
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "padding_mode": "zeros",
+    }
 
     def __init__(
         self,
@@ -82,6 +90,7 @@ class _Convolution(_ImageLayer):
         dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         generator: Generator = None,
         *,
         data_format: str = "NCHW",
@@ -100,6 +109,12 @@ class _Convolution(_ImageLayer):
         self.dilation = per_axis(name, "dilation", dilation, rank, 1)
         self.padding = self._checked_padding(padding)
         self.groups = int(groups)
+        if padding_mode not in _PADDING_MODES:
+            raise ArgumentError(
+                f"{name}: expected `padding_mode` to be one of {', '.join(_PADDING_MODES)}, got "
+                f"{padding_mode!r}."
+            )
+        self.padding_mode = padding_mode
         self.data_format = check_format(name, data_format)
         shape = self._weight_shape()
         fan_in = math.prod(shape[1:])
@@ -112,6 +127,15 @@ class _Convolution(_ImageLayer):
             same_pads(name, padding, self.kernel_size, self.stride, self.dilation)
             return padding
         return _padding(name, padding, self.rank)
+
+    def _flat_padding(self) -> list[int]:
+        """Return the padding as `pad` takes it: a pair per axis, last axis first."""
+        name = type(self).__name__
+        if isinstance(self.padding, str):
+            pairs = same_pads(name, self.padding, self.kernel_size, self.stride, self.dilation)
+        else:
+            pairs = pads_per_axis(name, "padding", self.padding, self.rank)
+        return [border for pair in reversed(pairs) for border in pair]
 
     def _weight_shape(self) -> tuple[int, ...]:
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
@@ -153,16 +177,19 @@ class _Convolution(_ImageLayer):
         return ""
 
     def _of_batch(self, x: Tensor) -> Tensor:
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = x.pad(self._flat_padding(), self.padding_mode), 0
         return x.conv2d(
             self.weight,
             self.bias,
             stride=self.stride,
-            padding=self.padding,
+            padding=padding,
             dilation=self.dilation,
             groups=self.groups,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={short(self.kernel_size)}"
         form = options_note(self, data_format="NCHW")
@@ -202,12 +229,15 @@ class Conv2d(_Convolution):
         out_channels: number of output channels.
         kernel_size: height and width of the kernel, or one integer for both.
         stride: step between windows.
-        padding: zeros added around the image: one number, one per axis, (left, right, top, bottom)
-            as in `pad`, or "same", which preserves the image size and requires a stride of 1.
+        padding: entries added around the image: one number, one per axis, (left, right, top,
+            bottom) as in `pad`, or "same", which preserves the image size and requires a stride
+            of 1.
         dilation: step between the entries of a window.
         groups: number of groups into which input and output channels are split; each group is
             convolved separately.
         bias: whether to add a learned bias of shape (out_channels,).
+        padding_mode: "zeros", or the `mode` of `pad` that computes the added entries: "reflect",
+            "replicate" or "circular".
         generator: NumPy generator for the initial values; None uses the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
@@ -243,30 +273,9 @@ class Conv3d(_Convolution):
     rank = 3
 
 
-class ConvTranspose2d(_Convolution):
-    """2-D transposed convolution: the gradient of `Conv2d` with respect to its input.
+class _TransposedConvolution(_Convolution):
+    """Base class of transposed convolutions."""
 
-    Maps (N, in_channels, P, Q) to (N, out_channels, H, W); N may be omitted. With a kernel of
-    height R:
-
-        H = (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1
-
-    The weight has shape (in_channels, out_channels / groups, *kernel_size). The arguments are those
-    of `Conv2d`, in PyTorch's order: `output_padding`, the rows and columns added at the end,
-    follows `padding`, and `dilation` comes after `bias`. The padding cannot be "same".
-
-    Raises:
-        ArgumentError: as in `Conv2d`, or in a call, if `output_padding` is not less than `stride`
-            or `dilation`.
-        DtypeError: as in `Conv2d`.
-        ShapeError: if the shape of the input does not match, or the output would be empty.
-
-    >>> from tinygrad_np import Tensor, nn
-    >>> nn.ConvTranspose2d(8, 4, 2, stride=2)(Tensor.ones(2, 8, 7, 7)).shape
-    (2, 4, 14, 14)
-    """
-
-    rank = 2
     usual: ClassVar[dict[str, Any]] = {**_Convolution.usual, "output_padding": 0}
 
     def __init__(
@@ -293,13 +302,15 @@ class ConvTranspose2d(_Convolution):
             dilation,
             groups,
             bias,
-            generator,
+            generator=generator,
             data_format=data_format,
         )
-        self.output_padding = per_axis("ConvTranspose2d", "output_padding", output_padding, 2, 0)
+        self.output_padding = per_axis(
+            type(self).__name__, "output_padding", output_padding, self.rank, 0
+        )
 
     def _checked_padding(self, padding: Any) -> Any:
-        return _padding("ConvTranspose2d", padding, self.rank)
+        return _padding(type(self).__name__, padding, self.rank)
 
     def _weight_shape(self) -> tuple[int, ...]:
         return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
@@ -316,6 +327,48 @@ class ConvTranspose2d(_Convolution):
         )
 
 
+class ConvTranspose1d(_TransposedConvolution):
+    """1-D transposed convolution: the gradient of `Conv1d` with respect to its input.
+
+    Maps (N, in_channels, P) to (N, out_channels, L); N may be omitted. The weight has shape
+    (in_channels, out_channels / groups, kernel_size). The arguments and errors are those of
+    `ConvTranspose2d`, with one axis instead of two; data_format="NHWC" means sequences of shape
+    (N, L, C).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.ConvTranspose1d(8, 4, 2, stride=2)(Tensor.ones(2, 8, 7)).shape
+    (2, 4, 14)
+    """
+
+    rank = 1
+
+
+class ConvTranspose2d(_TransposedConvolution):
+    """2-D transposed convolution: the gradient of `Conv2d` with respect to its input.
+
+    Maps (N, in_channels, P, Q) to (N, out_channels, H, W); N may be omitted. With a kernel of
+    height R:
+
+        H = (P - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1
+
+    The weight has shape (in_channels, out_channels / groups, *kernel_size). The arguments are those
+    of `Conv2d`, in PyTorch's order: `output_padding`, the rows and columns added at the end,
+    follows `padding`, and `dilation` comes after `bias`. The padding cannot be "same".
+
+    Raises:
+        ArgumentError: as in `Conv2d`, or in a call, if `output_padding` is not less than `stride`
+            or `dilation`.
+        DtypeError: as in `Conv2d`.
+        ShapeError: if the shape of the input does not match, or the output would be empty.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.ConvTranspose2d(8, 4, 2, stride=2)(Tensor.ones(2, 8, 7, 7)).shape
+    (2, 4, 14, 14)
+    """
+
+    rank = 2
+
+
 class _Pool(_ImageLayer):
     """Base class of pooling layers: window, stride and padding."""
 
@@ -323,9 +376,10 @@ class _Pool(_ImageLayer):
         self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, data_format: str
     ) -> None:
         name = type(self).__name__
-        self.kernel_size = per_axis(name, "kernel_size", kernel_size, 2, 1)
-        self.stride = per_axis(name, "stride", kernel_size if stride is None else stride, 2, 1)
-        self.padding = _padding(name, padding, 2)
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.rank, 1)
+        step = kernel_size if stride is None else stride
+        self.stride = per_axis(name, "stride", step, self.rank, 1)
+        self.padding = _padding(name, padding, self.rank)
         self.data_format = check_format(name, data_format)
 
     def _describe(self, **usual: Any) -> str:
@@ -334,7 +388,56 @@ class _Pool(_ImageLayer):
         return f"kernel_size={stride}{note}"
 
 
-class MaxPool2d(_Pool):
+class _MaxPool(_Pool):
+    """Base class of max pooling layers."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+        *,
+        data_format: str = "NCHW",
+    ) -> None:
+        self._set_windows(kernel_size, stride, padding, data_format)
+        self.dilation = per_axis(type(self).__name__, "dilation", dilation, self.rank, 1)
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+
+    def _of_batch(self, x: Tensor) -> Any:
+        return x.max_pool2d(
+            self.kernel_size,
+            self.stride,
+            self.dilation,
+            self.padding,
+            self.ceil_mode,
+            self.return_indices,
+        )
+
+    def extra_repr(self) -> str:
+        """Return the window, and the options that differ from their defaults."""
+        return self._describe(dilation=1, return_indices=False, ceil_mode=False)
+
+
+class MaxPool1d(_MaxPool):
+    """Maximum over windows of sequences.
+
+    Maps (N, C, L) to (N, C, P); N may be omitted. The arguments and errors are those of
+    `MaxPool2d`, with one axis instead of two; data_format="NHWC" means sequences of shape
+    (N, L, C).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.MaxPool1d(2)(Tensor([[[1.0, 5.0, 3.0, 4.0]]]))
+    Tensor([[[5., 4.]]])
+    """
+
+    rank = 1
+
+
+class MaxPool2d(_MaxPool):
     """Maximum over 2-D windows of images.
 
     Maps (N, C, H, W) to (N, C, P, Q) with
@@ -360,60 +463,11 @@ class MaxPool2d(_Pool):
     (2, 3, 4, 4)
     """
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
-        *,
-        data_format: str = "NCHW",
-    ) -> None:
-        self._set_windows(kernel_size, stride, padding, data_format)
-        self.dilation = per_axis("MaxPool2d", "dilation", dilation, 2, 1)
-        self.return_indices = return_indices
-        self.ceil_mode = ceil_mode
-
-    def _of_batch(self, x: Tensor) -> Any:
-        return x.max_pool2d(
-            self.kernel_size,
-            self.stride,
-            self.dilation,
-            self.padding,
-            self.ceil_mode,
-            self.return_indices,
-        )
-
-    def describe(self) -> str:
-        """Return the window, and the options that differ from their defaults."""
-        return self._describe(dilation=1, return_indices=False, ceil_mode=False)
+    rank = 2
 
 
-class AvgPool2d(_Pool):
-    """Mean over 2-D windows of images.
-
-    Maps (N, C, H, W) to (N, C, P, Q) with P = (H + 2 * padding - kernel) // stride + 1; N, or both
-    N and C, may be omitted.
-
-    Args:
-        kernel_size: height and width of the window, or one integer for both.
-        stride: step between windows; defaults to `kernel_size`.
-        padding: rows and columns of zeros added on each side; at most half of `kernel_size`.
-        ceil_mode: whether the last window may extend beyond the padded image.
-        count_include_pad: whether the mean counts the zeros of the padding.
-        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
-
-    Raises:
-        ArgumentError: if an argument is invalid; the message names it.
-        ShapeError: if the input has too few or too many axes, an image is empty, or the padded
-            image is smaller than the window.
-
-    >>> from tinygrad_np import Tensor, nn
-    >>> nn.AvgPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape
-    (2, 3, 4, 4)
-    """
+class _AvgPool(_Pool):
+    """Base class of average pooling layers."""
 
     def __init__(
         self,
@@ -438,9 +492,51 @@ class AvgPool2d(_Pool):
             count_include_pad=self.count_include_pad,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the window, and the options that differ from their defaults."""
         return self._describe(ceil_mode=False, count_include_pad=True)
+
+
+class AvgPool1d(_AvgPool):
+    """Mean over windows of sequences.
+
+    Maps (N, C, L) to (N, C, P); N may be omitted. The arguments and errors are those of
+    `AvgPool2d`, with one axis instead of two; data_format="NHWC" means sequences of shape
+    (N, L, C).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.AvgPool1d(2)(Tensor([[[1.0, 5.0, 3.0, 4.0]]]))
+    Tensor([[[3. , 3.5]]])
+    """
+
+    rank = 1
+
+
+class AvgPool2d(_AvgPool):
+    """Mean over 2-D windows of images.
+
+    Maps (N, C, H, W) to (N, C, P, Q) with P = (H + 2 * padding - kernel) // stride + 1; N, or both
+    N and C, may be omitted.
+
+    Args:
+        kernel_size: height and width of the window, or one integer for both.
+        stride: step between windows; defaults to `kernel_size`.
+        padding: rows and columns of zeros added on each side; at most half of `kernel_size`.
+        ceil_mode: whether the last window may extend beyond the padded image.
+        count_include_pad: whether the mean counts the zeros of the padding.
+        data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
+
+    Raises:
+        ArgumentError: if an argument is invalid; the message names it.
+        ShapeError: if the input has too few or too many axes, an image is empty, or the padded
+            image is smaller than the window.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.AvgPool2d(2)(Tensor.ones(2, 3, 8, 8)).shape
+    (2, 3, 4, 4)
+    """
+
+    rank = 2
 
 
 class AdaptiveAvgPool2d(_ImageLayer):
@@ -477,7 +573,7 @@ class AdaptiveAvgPool2d(_ImageLayer):
     def _of_batch(self, x: Tensor) -> Tensor:
         return x.adaptive_avg_pool2d(self.output_size)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the output size, and the data format if it is "NHWC"."""
         note = options_note(self, data_format="NCHW")
         return f"output_size={short(self.output_size)}{note}"

@@ -1,7 +1,8 @@
 """Weight initialization: normal, uniform, constant, He (Kaiming), Xavier (Glorot) and orthogonal.
 
-Each of these functions fills a tensor in place and returns it. `generator` is a NumPy generator;
-None uses the default generator.
+Each of these functions fills a tensor in place and returns it. Names, arguments and distributions
+are those of torch.nn.init; the underscore may be left out. `generator` is a NumPy generator; None
+uses the default generator.
 
 fan_in is the number of inputs that each output sums: `in` for a weight (out, in), and
 in_channels * R * S for a convolution weight (out_channels, in_channels, R, S). Correspondingly,
@@ -31,6 +32,9 @@ _GAINS = {
 }
 
 
+_MODES = ("fan_in", "fan_out")
+
+
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return the factor by which to scale weights so that `nonlinearity` preserves variance.
 
@@ -55,7 +59,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
-def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
+def normal_(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> T:
     """Fill with samples from the normal distribution with this mean and standard deviation.
 
     Raises:
@@ -65,66 +69,144 @@ def normal(tensor: T, mean: float = 0.0, std: float = 1.0, generator: Generator 
     return _fill(tensor, values * np.float32(std) + np.float32(mean))
 
 
-def uniform(tensor: T, low: float = 0.0, high: float = 1.0, generator: Generator = None) -> T:
-    """Fill with samples from the uniform distribution on [low, high).
+def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator = None) -> T:
+    """Fill with samples from the uniform distribution on [a, b).
 
     Raises:
         DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
     """
     values = random.resolve(generator).random(tensor.shape, np.float32)
-    return _fill(tensor, values * np.float32(high - low) + np.float32(low))
+    return _fill(tensor, values * np.float32(b - a) + np.float32(a))
 
 
-def zeros(tensor: T) -> T:
+def zeros_(tensor: T) -> T:
     """Fill with 0.
 
     Raises:
         DtypeError: if the tensor is not float.
 
-    >>> zeros(Tensor.ones(2)).tolist()
+    >>> zeros_(Tensor.ones(2)).tolist()
     [0.0, 0.0]
     """
     return _fill(tensor, np.zeros(()))
 
 
-def ones(tensor: T) -> T:
+def ones_(tensor: T) -> T:
     """Fill with 1.
 
     Raises:
         DtypeError: if the tensor is not float.
 
-    >>> ones(Tensor.zeros(2)).tolist()
+    >>> ones_(Tensor.zeros(2)).tolist()
     [1.0, 1.0]
     """
     return _fill(tensor, np.ones(()))
 
 
-def kaiming_normal(tensor: T, nonlinearity: str = "relu", generator: Generator = None) -> T:
-    """Fill with normal samples of variance gain² / fan_in (He et al. 2015, eq. 10).
+def constant_(tensor: T, val: float) -> T:
+    """Fill with the number `val`.
 
     Raises:
-        ArgumentError: if `nonlinearity` is unknown.
+        DtypeError: if the tensor is not float.
+
+    >>> constant_(Tensor.zeros(2), 0.5).tolist()
+    [0.5, 0.5]
+    """
+    return _fill(tensor, np.asarray(val))
+
+
+def trunc_normal_(
+    tensor: T,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator = None,
+) -> T:
+    """Fill with samples of a normal distribution, each redrawn until it is in [a, b].
+
+    The bounds are values, not multiples of `std`, as in PyTorch.
+
+    Raises:
+        ArgumentError: if `std` is not above 0, or [a, b] has less than 0.1 % of the distribution.
+        DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
+
+    >>> x = trunc_normal_(Tensor.zeros(100), std=0.02, a=-0.04, b=0.04)
+    >>> -0.04 <= x.min().item() <= x.max().item() <= 0.04
+    True
+    """
+    if not std > 0:
+        raise ArgumentError(f"nn.init.trunc_normal_: expected `std` to be above 0, got {std}.")
+    low, high = (math.erf((bound - mean) / std / math.sqrt(2)) / 2 for bound in (a, b))
+    if high - low < 1e-3:
+        raise ArgumentError(
+            f"nn.init.trunc_normal_: expected `a` and `b` with at least 0.1 % of the normal "
+            f"distribution between them, got a={a} and b={b} for mean={mean} and std={std}."
+        )
+    draw = random.resolve(generator).standard_normal
+    values = np.full(tensor.shape, np.inf, np.float32)
+    while (outside := (values < a) | (values > b)).any():
+        values[outside] = draw(np.count_nonzero(outside), np.float32) * std + mean
+    return _fill(tensor, values)
+
+
+def kaiming_normal_(
+    tensor: T,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator = None,
+) -> T:
+    """Fill with normal samples of variance gain² / fan (He et al. 2015, eq. 10 and 14).
+
+    Args:
+        tensor: the weight.
+        a: negative slope of "leaky_relu"; 0 is ReLU.
+        mode: "fan_in" preserves the variance in the forward pass, "fan_out" in the backward pass.
+        nonlinearity: see `calculate_gain`.
+        generator: a NumPy generator.
+
+    Raises:
+        ArgumentError: if `mode` or `nonlinearity` is unknown.
         DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
         ShapeError: if the tensor is empty or has fewer than two axes.
     """
-    fan_in, _ = _fans(tensor)
-    return normal(tensor, 0.0, calculate_gain(nonlinearity) / math.sqrt(fan_in), generator)
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
-def kaiming_uniform(tensor: T, nonlinearity: str = "relu", generator: Generator = None) -> T:
-    """Fill with uniform samples of variance gain² / fan_in (He et al. 2015, eq. 10).
+def kaiming_uniform_(
+    tensor: T,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator = None,
+) -> T:
+    """Fill with uniform samples of variance gain² / fan (He et al. 2015, eq. 10 and 14).
+
+    Args:
+        tensor: the weight.
+        a: negative slope of "leaky_relu"; 0 is ReLU.
+        mode: "fan_in" preserves the variance in the forward pass, "fan_out" in the backward pass.
+        nonlinearity: see `calculate_gain`.
+        generator: a NumPy generator.
 
     Raises:
-        ArgumentError: if `nonlinearity` is unknown.
+        ArgumentError: if `mode` or `nonlinearity` is unknown.
         DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
         ShapeError: if the tensor is empty or has fewer than two axes.
     """
-    fan_in, _ = _fans(tensor)
-    bound = calculate_gain(nonlinearity) * math.sqrt(3 / fan_in)
-    return uniform(tensor, -bound, bound, generator)
+    bound = _kaiming_std(tensor, a, mode, nonlinearity) * math.sqrt(3)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in _MODES:
+        raise ArgumentError(f"nn.init: expected `mode` to be 'fan_in' or 'fan_out', got {mode!r}.")
+    fan = _fans(tensor)[_MODES.index(mode)]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """Fill with normal samples of variance 2 gain² / (fan_in + fan_out).
 
     The formula is equation 12 of Glorot and Bengio (2010).
@@ -134,10 +216,10 @@ def xavier_normal(tensor: T, gain: float = 1.0, generator: Generator = None) -> 
         ShapeError: if the tensor is empty or has fewer than two axes.
     """
     fan_in, fan_out = _fans(tensor)
-    return normal(tensor, 0.0, gain * math.sqrt(2 / (fan_in + fan_out)), generator)
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / (fan_in + fan_out)), generator)
 
 
-def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """Fill with uniform samples of variance 2 gain² / (fan_in + fan_out).
 
     The formula is equation 16 of Glorot and Bengio (2010).
@@ -148,10 +230,10 @@ def xavier_uniform(tensor: T, gain: float = 1.0, generator: Generator = None) ->
     """
     fan_in, fan_out = _fans(tensor)
     bound = gain * math.sqrt(6 / (fan_in + fan_out))
-    return uniform(tensor, -bound, bound, generator)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
+def orthogonal_(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """Fill with `gain` times an orthogonal matrix (Saxe et al. 2014).
 
     The tensor is treated as a matrix (out, product of the other axes). Its rows are orthonormal or,
@@ -163,7 +245,7 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     """
     if tensor.ndim < 2:
         raise ShapeError(
-            "nn.init.orthogonal: expected at least two axes (out, in, ...), got shape "
+            "nn.init.orthogonal_: expected at least two axes (out, in, ...), got shape "
             f"{tensor.shape}."
         )
     if not tensor.numel():
@@ -175,6 +257,13 @@ def orthogonal(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     # A positive diagonal of r makes q uniform over orthogonal matrices (Mezzadri 2007).
     q = q * np.sign(np.diagonal(r))
     return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+# The same functions by their names without underscore.
+kaiming_normal, kaiming_uniform = kaiming_normal_, kaiming_uniform_
+xavier_normal, xavier_uniform = xavier_normal_, xavier_uniform_
+normal, uniform, trunc_normal = normal_, uniform_, trunc_normal_
+zeros, ones, constant, orthogonal = zeros_, ones_, constant_, orthogonal_
 
 
 def _fill(tensor: T, values: Array) -> T:

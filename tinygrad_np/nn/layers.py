@@ -1,6 +1,8 @@
 """Basic layers, with the parameter names, layouts and default initialization of PyTorch."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from tinygrad_np.nn.parts import (
     channels_back,
     channels_first,
     check_format,
+    check_inplace,
     init_parameter,
     options_note,
 )
@@ -67,7 +70,7 @@ class Linear(Layer):
         self.check_dtype(x, self.weight)
         return x.linear(self.weight, self.bias)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes."""
         return f"{self.in_features}, {self.out_features}{bias_note(self.bias)}"
 
@@ -75,10 +78,15 @@ class Linear(Layer):
 class Identity(Layer):
     """Identity function, a placeholder where a layer is expected.
 
+    It accepts and ignores any arguments, so that it can replace another class.
+
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Identity()(Tensor([1.0, 2.0]))
     Tensor([1., 2.])
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Ignore the arguments."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x unchanged."""
@@ -107,10 +115,40 @@ class Flatten(Layer):
         """Return x with the axes flattened."""
         return x.flatten(self.start_dim, self.end_dim)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the axes, if they differ from the defaults."""
         usual = (self.start_dim, self.end_dim) == (1, -1)
         return "" if usual else f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Layer):
+    """Layer that splits an axis into several: the inverse of `Flatten`.
+
+    Args:
+        dim: the axis to split.
+        unflattened_size: lengths of the new axes; one of them may be -1.
+
+    Raises:
+        AxisError: in a call, if `dim` is out of range.
+        DtypeError: in a call, if `unflattened_size` is not a tuple or list of integers.
+        ShapeError: in a call, if the new lengths do not multiply to the length of the axis.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Unflatten(1, (3, 4))(Tensor.ones(2, 12)).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim = dim
+        self.unflattened_size = unflattened_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with the axis split."""
+        return x.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """Return the axis and the new lengths."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Dropout(Layer):
@@ -121,6 +159,7 @@ class Dropout(Layer):
 
     Args:
         p: probability of dropping an entry.
+        inplace: no effect; accepted as in the activations.
         generator: NumPy generator for the masks; None uses the default generator.
 
     Raises:
@@ -132,21 +171,29 @@ class Dropout(Layer):
     Tensor([1., 2.])
     """
 
-    def __init__(self, p: float = 0.5, generator: Generator = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, generator: Generator = None) -> None:
         if not 0 <= p <= 1:
             raise ArgumentError(
                 f"{type(self).__name__}: expected `p` to be a number from 0 to 1, got {p!r}."
             )
+        check_inplace(type(self).__name__, inplace)
         self.p = p
+        self.inplace = inplace
         self.generator = generator
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with entries dropped, or x itself in evaluation mode."""
         return x.dropout(self.p, self.training, self.generator)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the probability."""
         return f"p={self.p}"
+
+
+def drop_channels(x: Tensor, p: float, generator: Generator = None) -> Tensor:
+    """Set each channel of images (N, C, H, W) to 0 with probability p, and scale the others."""
+    kept = Tensor(np.ones((*x.shape[:2], 1, 1), x.dtype))
+    return x * kept.dropout(p, True, generator)
 
 
 class Dropout2d(Dropout):
@@ -157,6 +204,7 @@ class Dropout2d(Dropout):
 
     Args:
         p: probability of dropping a channel.
+        inplace: no effect; accepted as in the activations.
         generator: NumPy generator for the masks; None uses the default generator.
         data_format: "NCHW", or "NHWC" for images of shape (N, H, W, C).
 
@@ -171,9 +219,14 @@ class Dropout2d(Dropout):
     """
 
     def __init__(
-        self, p: float = 0.5, generator: Generator = None, *, data_format: str = "NCHW"
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        generator: Generator = None,
+        *,
+        data_format: str = "NCHW",
     ) -> None:
-        super().__init__(p, generator)
+        super().__init__(p, inplace, generator)
         self.data_format = check_format("Dropout2d", data_format)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,13 +236,32 @@ class Dropout2d(Dropout):
             raise ShapeError(f"Dropout2d: expected input of shape ({axes}), got {x.shape}.")
         if not self.training:
             return x
-        batch, channels = channels_first(x, self.data_format).shape[:2]
-        kept = Tensor(np.ones((batch, channels, 1, 1), x.dtype))
-        return x * channels_back(kept.dropout(self.p, True, self.generator), self.data_format)
+        return channels_back(
+            drop_channels(channels_first(x, self.data_format), self.p, self.generator),
+            self.data_format,
+        )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the probability, and the data format if it is "NHWC"."""
-        return super().describe() + options_note(self, data_format="NCHW")
+        return super().extra_repr() + options_note(self, data_format="NCHW")
+
+
+def look_up(who: str, index: Tensor, weight: Tensor, padding_idx: int | None) -> Tensor:
+    """Return the rows of `weight` at `index`; the row `padding_idx` receives no gradient."""
+    if index.dtype.kind not in "iu":
+        raise DtypeError(f"{who}: expected integer indices, got dtype {index.dtype}.")
+    count = weight.shape[0]
+    outside = (index.data < 0) | (index.data >= count)
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise AxisError(
+            f"{who}: expected indices from 0 to {count - 1}, got {index.data[at]} at position {at}."
+        )
+    rows = weight[index]
+    if padding_idx is None:
+        return rows
+    is_padding = (index == padding_idx).reshape(*index.shape, 1)
+    return is_padding.where(rows.detach(), rows)
 
 
 class Embedding(Layer):
@@ -232,7 +304,7 @@ class Embedding(Layer):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.weight = init.normal(
+        self.weight = init.normal_(
             Parameter.zeros(num_embeddings, embedding_dim), generator=generator
         )
         if self.padding_idx is not None:
@@ -240,22 +312,9 @@ class Embedding(Layer):
 
     def forward(self, index: Tensor) -> Tensor:
         """Return the rows at `index`, of shape (..., embedding_dim)."""
-        if index.dtype.kind not in "iu":
-            raise DtypeError(f"Embedding: expected integer indices, got dtype {index.dtype}.")
-        outside = (index.data < 0) | (index.data >= self.num_embeddings)
-        if outside.any():
-            at = tuple(int(i) for i in np.argwhere(outside)[0])
-            raise AxisError(
-                f"Embedding: expected indices from 0 to {self.num_embeddings - 1}, got "
-                f"{index.data[at]} at position {at}."
-            )
-        rows = self.weight[index]
-        if self.padding_idx is None:
-            return rows
-        is_padding = (index == self.padding_idx).reshape(*index.shape, 1)
-        return is_padding.where(rows.detach(), rows)
+        return look_up("Embedding", index, self.weight, self.padding_idx)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and `padding_idx` if it is set."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"

@@ -5,17 +5,19 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from reprlib import recursive_repr
 from types import MappingProxyType
-from typing import Any, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
 from tinygrad_np.autograd.tape import Handle
 from tinygrad_np.checks import check_unmasked, is_integer, kind_of
 from tinygrad_np.display import escape, number_of, safe
-from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
+from tinygrad_np.frontend.device import dtype_of_target
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.nn.summary import Summary, SummaryRow, Watch
+from tinygrad_np.optim.optimizer import clear_gradients
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad, thread
 from tinygrad_np.typing import Scope
@@ -31,8 +33,14 @@ class Parameter(Tensor):
     Its `name` is its path in its module, for error messages and graph drawings. It is set by
     `Module.parameters()`, and by an optimizer that is given `named_parameters()`.
 
+    Args:
+        data: numbers, an array or a tensor, which is copied.
+        requires_grad: whether to train it; False freezes it.
+        dtype: dtype of the copy; defaults to that of `data`.
+        name: path in the module.
+
     Raises:
-        DtypeError: as in `Tensor`.
+        DtypeError: as in `Tensor`, or if `requires_grad` is not a bool.
         ShapeError: as in `Tensor`.
 
     >>> from tinygrad_np import nn
@@ -43,8 +51,12 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(
-        self, data: Any, dtype: Any = None, requires_grad: bool = True, name: str = ""
+        self, data: Any, requires_grad: bool = True, dtype: Any = None, name: str = ""
     ) -> None:
+        if not isinstance(requires_grad, bool):
+            raise DtypeError(
+                f"Parameter: expected `requires_grad` to be a bool, got {requires_grad!r}."
+            )
         is_leaf = isinstance(data, Tensor) and data.is_leaf
         super().__init__(data.detach() if is_leaf else data, dtype, requires_grad, name)
 
@@ -87,12 +99,27 @@ class ModuleScope(Scope):
         return f"{self.outer.path}.{name}" if self.outer.path else name
 
 
+class IncompatibleKeys(NamedTuple):
+    """The names that a state dict and a model do not have in common, as in PyTorch."""
+
+    missing_keys: list[str]
+    """Names that the state dict lacks."""
+    unexpected_keys: list[str]
+    """Names that the model lacks."""
+
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<All keys matched successfully>"
+        missing, unexpected = self
+        return f"IncompatibleKeys(missing_keys={missing}, unexpected_keys={unexpected})"
+
+
 class Module:
     """Base class of layers and models.
 
     A subclass assigns its Parameters, buffers (plain Tensors) and child Modules to attributes in
     `__init__`, directly or in lists, tuples and dicts, and implements `forward`. Nothing needs to
-    be registered, and there is no need to call `super().__init__()`. A set of them is an error.
+    be registered, and `super().__init__()` may be called or left out. A set of them is an error.
 
     Raises:
         DtypeError: if anything but a Parameter or None is assigned to an attribute that holds a
@@ -113,6 +140,8 @@ class Module:
     _forward_hooks: Mapping[int, Callable[..., Any]] = MappingProxyType({})
     _results: frozenset[str] = frozenset()
     """Attributes of a copy that held results in a graph, and so are not buffers."""
+    _not_saved: frozenset[str] = frozenset()
+    """Buffers registered with `persistent=False`."""
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output. Subclasses implement this method."""
@@ -176,6 +205,85 @@ class Module:
         own = vars(self).setdefault("_forward_hooks", {})
         return Handle(own, function)
 
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Assign a buffer: a tensor that is not trained, but is part of the module's state.
+
+        Args:
+            name: name of the attribute.
+            tensor: the buffer, or None.
+            persistent: whether `state_dict` includes it, as it does with every Tensor that is
+                assigned without this method.
+
+        Raises:
+            ArgumentError: if the name is empty or contains a dot, or the module has another
+                attribute of this name.
+            DtypeError: if `tensor` is neither a Tensor nor None.
+            GraphError: if `tensor` is the result of a recorded op.
+
+        >>> from tinygrad_np import Tensor, nn
+        >>> layer = nn.Linear(2, 2)
+        >>> layer.register_buffer("mask", Tensor.ones(2), persistent=False)
+        >>> [name for name, _ in layer.named_buffers()], list(layer.state_dict())
+        (['mask'], ['weight', 'bias'])
+        """
+        if isinstance(tensor, Tensor) and not tensor.is_leaf:
+            raise GraphError(
+                f"{type(self).__name__}.register_buffer: expected `tensor` to be a leaf, got the "
+                f"result of an op for {name!r}. Use .detach()."
+            )
+        self._register("register_buffer", name, tensor, Tensor)
+        others = self._not_saved - {name}
+        super().__setattr__("_not_saved", others if persistent else others | {name})
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Assign a parameter: the same as `self.name = param`.
+
+        Raises:
+            ArgumentError: if the name is empty or contains a dot, or the module has another
+                attribute of this name.
+            DtypeError: if `param` is neither a Parameter nor None.
+
+        >>> from tinygrad_np import nn
+        >>> layer = nn.Linear(2, 2, bias=False)
+        >>> layer.register_parameter("shift", nn.Parameter([0.0, 0.0]))
+        >>> [name for name, _ in layer.named_parameters()]
+        ['weight', 'shift']
+        """
+        self._register("register_parameter", name, param, Parameter)
+
+    def register_module(self, name: str, module: "Module | None") -> None:
+        """Assign a child module: the same as `self.name = module`.
+
+        Raises:
+            ArgumentError: if the name is empty or contains a dot, or the module has another
+                attribute of this name.
+            DtypeError: if `module` is neither a Module nor None.
+
+        >>> from tinygrad_np import nn
+        >>> block = nn.Module()
+        >>> block.register_module("first", nn.ReLU())
+        >>> block.first
+        ReLU()
+        """
+        self._register("register_module", name, module, Module)
+
+    add_module = register_module
+
+    def _register(self, method: str, name: str, value: Any, kind: type) -> None:
+        """Set an attribute after checking its name and the class of its value."""
+        who = f"{type(self).__name__}.{method}"
+        if not isinstance(name, str) or not name or "." in name:
+            raise ArgumentError(
+                f"{who}: expected `name` to be a nonempty string without dots, got {name!r}."
+            )
+        if not isinstance(value, kind | None):
+            raise DtypeError(
+                f"{who}: expected {name!r} to be a {kind.__name__} or None, got {kind_of(value)}."
+            )
+        if hasattr(self, name) and not isinstance(vars(self).get(name, self), kind | None):
+            raise ArgumentError(f"{who}: expected a new name, got {name!r}, which is in use.")
+        setattr(self, name, value)
+
     def __setattr__(self, name: str, value: Any) -> None:
         is_other = value is not None and not isinstance(value, Parameter)
         if is_other and isinstance(vars(self).get(name), Parameter):
@@ -222,6 +330,16 @@ class Module:
         for _, module in self._named_modules():
             yield module
 
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """Yield (path, module) for the modules of `modules()`; the path of this module is empty.
+
+        >>> from tinygrad_np import nn
+        >>> [path for path, _ in nn.Sequential(nn.Sequential(nn.ReLU())).named_modules()]
+        ['', '0', '0.0']
+        """
+        for prefix, module in self._named_modules():
+            yield prefix.removesuffix("."), module
+
     def _named_modules(self, each_way: bool = False) -> Iterator[tuple[str, "Module"]]:
         """Yield (path prefix, module), depth first.
 
@@ -241,53 +359,80 @@ class Module:
             inner = [(f"{prefix}{name}.", child, above) for name, child in module.named_children()]
             waiting += inner[::-1]
 
-    def _named_tensors(self, each_way: bool = False) -> Iterator[tuple[str, Tensor]]:
+    def _named_tensors(
+        self, each_way: bool = False, recurse: bool = True, saved_only: bool = False
+    ) -> Iterator[tuple[str, Tensor]]:
         """Yield the paths and tensors of the parameters and buffers of `_named_modules`.
 
         Tensors with a graph, such as results that `forward` stored as attributes, are skipped.
         """
-        for prefix, module in self._named_modules(each_way):
+        for prefix, module in self._named_modules(each_way) if recurse else [("", self)]:
+            skipped = module._results | module._not_saved if saved_only else module._results
             for name, value in module._entries():
                 is_state = isinstance(value, Tensor) and value.was_leaf()
-                if is_state and name not in module._results:
+                if is_state and (name not in skipped or isinstance(value, Parameter)):
                     yield prefix + name, value
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield (path, parameter) for each parameter once, including frozen ones."""
-        seen = set()
-        for name, value in self._named_tensors():
-            if isinstance(value, Parameter) and id(value) not in seen:
-                seen.add(id(value))
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield (path, parameter) for each parameter once, including frozen ones.
+
+        Args:
+            prefix: path to put before the paths.
+            recurse: whether to include the parameters of the modules inside this one.
+        """
+        for name, value in _once(self._named_tensors(recurse=recurse), prefix):
+            if isinstance(value, Parameter):
                 yield name, value
 
-    def parameters(self) -> Iterator[Parameter]:
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Return an iterator over the parameters, each once, including frozen ones.
 
         Also sets the `name` of each parameter to its path.
+
+        Args:
+            recurse: whether to include the parameters of the modules inside this one.
         """
-        found = list(self.named_parameters())
+        found = list(self.named_parameters(recurse=recurse))
         for path, parameter in found:
             parameter.name = path
         return iter([parameter for _, parameter in found])
 
-    def buffers(self) -> Iterator[Tensor]:
-        """Yield each buffer: a tensor that is saved with the weights but not trained."""
-        found = {id(value): value for _, value in self._named_tensors()}
-        yield from (value for value in found.values() if not isinstance(value, Parameter))
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """Yield (path, buffer) for each buffer once; the arguments are those of named_parameters.
+
+        >>> from tinygrad_np import nn
+        >>> [path for path, _ in nn.Sequential(nn.BatchNorm1d(2)).named_buffers()]
+        ['0.running_mean', '0.running_var', '0.num_batches_tracked']
+        """
+        for name, value in _once(self._named_tensors(recurse=recurse), prefix):
+            if not isinstance(value, Parameter):
+                yield name, value
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield each buffer: a tensor that is not trained, but is part of the module's state."""
+        for _, value in self.named_buffers(recurse=recurse):
+            yield value
 
     def state_dict(self) -> dict[str, Array]:
         """Return a dict from the path of each parameter and buffer to a copy of its array.
 
-        The paths are the same as in PyTorch. A shared tensor appears under each of its paths.
+        The paths are the same as in PyTorch, whose values are tensors that share the model's
+        memory. A shared tensor appears under each of its paths.
         """
-        return {name: value.data.copy() for name, value in self._named_tensors(each_way=True)}
+        named = self._named_tensors(each_way=True, saved_only=True)
+        return {name: value.data.copy() for name, value in named}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy arrays into the parameters and buffers of the same names.
 
         Args:
             state: arrays or Tensors by path, as returned by `state_dict()`.
             strict: whether missing and unexpected names are errors; if False, they are ignored.
+
+        Returns:
+            The names that were ignored, `missing_keys` and `unexpected_keys`.
 
         Raises:
             DtypeError: if `state` is not a dict.
@@ -303,7 +448,7 @@ class Module:
                 f"{type(self).__name__}.load_state_dict: expected `state` to be a dict of arrays, "
                 f"got {type(state).__name__}. Read a file with train.load(path)."
             )
-        own = dict(self._named_tensors(each_way=True))
+        own = dict(self._named_tensors(each_way=True, saved_only=True))
         for name, value in state.items():
             check_unmasked(f"{type(self).__name__}.load_state_dict: {name!r}", value)
         given = {
@@ -316,9 +461,9 @@ class Module:
         missing = [
             name
             for name, tensor in own.items()
-            if strict and not any(other in given for other in names_of[id(tensor)])
+            if not any(other in given for other in names_of[id(tensor)])
         ]
-        unexpected = [name for name in given if name not in own] if strict else []
+        unexpected = [name for name in given if name not in own]
         common = [name for name in own if name in given]
         mismatched = [
             f"{name} (expected {own[name].shape} {own[name].dtype}, got {given[name].shape} "
@@ -334,8 +479,8 @@ class Module:
             if first in given and name in given and not _equal(given[first], given[name])
         ]
         problems = {
-            "Missing": missing,
-            "Unexpected": unexpected,
+            "Missing": missing if strict else [],
+            "Unexpected": unexpected if strict else [],
             "Mismatched": mismatched,
             "Conflicting": conflicting,
         }
@@ -348,6 +493,7 @@ class Module:
         for name in common:
             own[name].data[...] = given[name]
             own[name].mark_changed()
+        return IncompatibleKeys(missing, unexpected)
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all modules inside it to training or evaluation mode."""
@@ -381,10 +527,20 @@ class Module:
                 yield from child._innermost_first(seen)
         yield self
 
-    def zero_grad(self) -> None:
-        """Set the gradient of each parameter to None."""
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set whether the parameters are trained; False freezes them. Return the module.
+
+        >>> from tinygrad_np import nn
+        >>> [p.requires_grad for p in nn.Linear(2, 1).requires_grad_(False).parameters()]
+        [False, False]
+        """
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradient of each parameter to None, or to zeros if not `set_to_none`."""
+        clear_gradients(self.parameters(), set_to_none)
 
     def astype(self, dtype: Any) -> Self:
         """Convert float parameters and buffers to `dtype`, for example to float64 for `gradcheck`.
@@ -401,6 +557,57 @@ class Module:
             if value.dtype.kind == "f":
                 value.replace_array(value.data.astype(dtype))
                 value.grad = None
+        return self
+
+    def to(
+        self,
+        target: Any = None,
+        dtype: Any = None,
+        *,
+        device: Any = None,
+        non_blocking: bool = False,
+    ) -> Self:
+        """Convert float parameters and buffers to a dtype; return the module.
+
+        Args:
+            target: a float dtype, a device, or a tensor whose dtype is used.
+            dtype: a float dtype.
+            device: "cpu" or a device.
+            non_blocking: ignored, since nothing is transferred.
+
+        Raises:
+            ArgumentError: if the device is not the CPU.
+            DtypeError: if the dtype is not float.
+
+        As in `astype`, a change of dtype resets gradients to None.
+
+        >>> import numpy as np
+        >>> from tinygrad_np import nn
+        >>> nn.Linear(2, 1).to("cpu", np.float64).weight.dtype
+        dtype('float64')
+        """
+        wanted = dtype_of_target(target, dtype, device)
+        return self if wanted is None else self.astype(wanted)
+
+    def half(self) -> Self:
+        """Convert float parameters and buffers to float16."""
+        return self.astype(np.float16)
+
+    def float(self) -> Self:
+        """Convert float parameters and buffers to float32."""
+        return self.astype(np.float32)
+
+    def double(self) -> Self:
+        """Convert float parameters and buffers to float64.
+
+        >>> from tinygrad_np import nn
+        >>> nn.Linear(2, 1).double().weight.dtype
+        dtype('float64')
+        """
+        return self.astype(np.float64)
+
+    def cpu(self) -> Self:
+        """Return the module, which is on the CPU."""
         return self
 
     def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> Summary:
@@ -475,14 +682,22 @@ class Module:
             )
         return Summary(layers)
 
-    def describe(self) -> str:
-        """Return the arguments that `repr` shows, such as the sizes of a layer."""
+    def extra_repr(self) -> str:
+        """Return the arguments that `repr` shows, such as the sizes of a layer.
+
+        >>> from tinygrad_np import nn
+        >>> class Scale(nn.Module):
+        ...     def extra_repr(self):
+        ...         return "by=2"
+        >>> Scale()
+        Scale(by=2)
+        """
         return ""
 
     @safe
     @recursive_repr("...")
     def __repr__(self) -> str:
-        own = self.describe()
+        own = self.extra_repr()
         inner = [
             f"  ({name}): " + repr(child).replace("\n", "\n  ")
             for name, child in self.named_children()
@@ -506,7 +721,7 @@ def _html(module: Module, path: str, paths: dict[int, str]) -> str:
     parameters = [parameter for _, parameter in module.named_parameters()]
     total = sum(parameter.numel() for parameter in parameters)
     frozen = sum(one.numel() for one in parameters if not one.requires_grad)
-    own = escape(module.describe())
+    own = escape(module.extra_repr())
     text = f"<b>{escape(type(module).__name__)}</b>" + (f"({own})" if own else "")
     if path:
         text = f"<code>{escape(path.rpartition('.')[2])}</code> {text}"
@@ -534,6 +749,15 @@ def _html(module: Module, path: str, paths: dict[int, str]) -> str:
         f'<details{opened}><summary style="cursor:pointer">{text}</summary>'
         f'<div style="{indent}">{rows}</div></details>'
     )
+
+
+def _once(named: Iterable[tuple[str, Tensor]], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield each tensor under its first path, after `prefix` and a dot if there is a prefix."""
+    seen = set()
+    for name, value in named:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield f"{prefix}.{name}" if prefix else name, value
 
 
 def _equal(one: Array, other: Array) -> bool:
@@ -613,25 +837,30 @@ class Layer(Module):
 
 
 class _Layers(Module):
-    """Base class of Sequential and ModuleList: child modules named by position."""
+    """Base class of Sequential and ModuleList: child modules in order, named by position."""
 
-    def _set(self, layers: Iterable[Module]) -> Self:
+    def _named(self) -> dict[str, Module]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+
+    def _checked(self, layers: Iterable[Module]) -> list[Module]:
         _check_ordered(type(self).__name__, layers)
         layers = list(layers)
         for layer in layers:
             if not isinstance(layer, Module):
                 raise ArgumentError(f"{type(self).__name__}: expected modules, got {layer!r}.")
-        for position in range(len(self)):
-            delattr(self, str(position))
-        for position, layer in enumerate(layers):
-            setattr(self, str(position), layer)
-        return self
+        return layers
+
+    def _set(self, layers: Iterable[Module]) -> Self:
+        layers = self._checked(layers)
+        for name in self._named():
+            delattr(self, name)
+        return self.extend(layers)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter([layer for name, layer in vars(self).items() if name.isdigit()])
+        return iter(self._named().values())
 
     def __len__(self) -> int:
-        return sum(name.isdigit() for name in vars(self))
+        return len(self._named())
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
@@ -643,9 +872,8 @@ class _Layers(Module):
         return list(self)[self._inside(index)]
 
     def __setitem__(self, index: int, layer: Module) -> None:
-        layers = list(self)
-        layers[self._inside(index)] = layer
-        self._set(layers)
+        (layer,) = self._checked([layer])
+        setattr(self, list(self._named())[self._inside(index)], layer)
 
     def _inside(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -656,12 +884,13 @@ class _Layers(Module):
 
     def append(self, layer: Module) -> Self:
         """Add a module at the end and return the container."""
-        return self._set([*self, layer])
+        return self.extend([layer])
 
     def extend(self, layers: Iterable[Module]) -> Self:
         """Add modules at the end and return the container."""
-        _check_ordered(type(self).__name__, layers)
-        return self._set([*self, *layers])
+        for position, layer in enumerate(self._checked(layers), len(self)):
+            setattr(self, str(position), layer)
+        return self
 
     def insert(self, index: int, layer: Module) -> None:
         """Insert a module before position `index`; the modules after it are renumbered."""
@@ -673,19 +902,34 @@ class _Layers(Module):
 class Sequential(_Layers):
     """A chain of modules, each applied to the output of the previous one.
 
-    It is also a list of its modules, which are named by position.
+    Args:
+        *layers: modules, which are named by position, or one dict of modules by name.
+
+    It is also a list of its modules, in the order in which they were added: here, in a subclass as
+    attributes, or by `append`, `extend`, `insert` and `add_module`.
 
     Raises:
         ArgumentError: if a layer to add is not a Module, or the layers are a set.
         AxisError: if an index is out of range.
+        DtypeError: if a value of the dict is not a Module.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor.ones(2, 4)).shape
     (2, 3)
+    >>> nn.Sequential({"hidden": nn.Linear(4, 3), "act": nn.ReLU()}).act
+    ReLU()
     """
 
-    def __init__(self, *layers: Module) -> None:
-        self._set(layers)
+    @overload
+    def __init__(self, *layers: Module) -> None: ...
+    @overload
+    def __init__(self, layers: Mapping[str, Module], /) -> None: ...
+    def __init__(self, *layers: Any) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            for name, layer in layers[0].items():
+                self.register_module(name, layer)
+        else:
+            self._set(layers)
 
     def forward(self, x: Any) -> Any:
         """Apply the modules to `x` in order."""

@@ -1,5 +1,6 @@
 """Normalization layers: mean 0 and variance 1 over some axes, then a learned scale and shift."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -21,14 +22,14 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape
 
 
-def _standardize(x: Tensor, rank: int, eps: float) -> Tensor:
+def standardize(x: Tensor, rank: int, eps: float) -> Tensor:
     """Return (x - mean) / √(variance + eps), with the statistics of the last `rank` axes."""
     if rank == 1:
         return ops.standardize(x, eps=eps)
     return ops.standardize(x.flatten(-rank), eps=eps).reshape(x.shape)
 
 
-def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
+def divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
     """Return x / √(mean(x²) + eps), with the mean over the last `rank` axes."""
     with np.errstate(over="ignore"):
         squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
@@ -40,11 +41,122 @@ def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
     return x * (squares + eps * scale * scale) ** -0.5
 
 
-def _scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
+def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
     """Return x * weight + bias, each reshaped to `shape`; either may be None."""
     if weight is not None:
         x = x * weight.reshape(shape)
     return x if bias is None else x + bias.reshape(shape)
+
+
+def update_running(
+    running: Sequence[Tensor | None], moments: Array, count: int, factor: float
+) -> None:
+    """Move the running mean and variance by `factor` toward `moments`, the rows of (2, C).
+
+    Statistics of several images are averaged over the batch. The biased variance of `count` values
+    is multiplied by count / (count - 1), which makes it unbiased.
+    """
+    mean, variance = moments
+    unbiased = variance * (count / (count - 1))
+    for own, new in zip(running, (mean, unbiased), strict=True):
+        if own is not None:
+            if new.size > own.numel():
+                new = new.reshape(-1, own.numel()).mean(axis=0)
+            own.data[...] = (1 - factor) * own.data + factor * new
+            own.mark_changed()
+
+
+def by_batch_statistics(
+    x: Tensor,
+    running: Sequence[Tensor | None],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    factor: float,
+    eps: float,
+) -> Tensor:
+    """Return x (N, C, ...) normalized by the mean and variance of each channel of the batch.
+
+    The running mean and variance move toward them by `factor`.
+    """
+    count = x.numel() // x.shape[1]
+    moments = ops.channel_moments(x.detach())
+    if factor and count:
+        update_running(running, moments.data, count, factor)
+    return ops.batch_norm(x, weight, bias, moments, eps=eps)
+
+
+def by_image_statistics(
+    x: Tensor,
+    running: Sequence[Tensor | None],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    factor: float,
+    eps: float,
+) -> Tensor:
+    """Return x (N, C, ...) normalized by the mean and variance of each channel of each image.
+
+    The running mean and variance move toward their means over the batch by `factor`.
+    """
+    out = x
+    if x.numel():
+        out = standardize(x, x.ndim - 2, eps)
+        if factor and any(own is not None for own in running):
+            images = x.detach().reshape(1, -1, *x.shape[2:])
+            count = math.prod(x.shape[2:])
+            update_running(running, ops.channel_moments(images).data, count, factor)
+    return scale_and_shift(out, weight, bias, by_channel(x))
+
+
+def by_running_statistics(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> Tensor:
+    """Return x (N, C, ...) normalized by `mean` and `variance`, scaled and shifted.
+
+    Computed as x * scale + shift, with one scale and one shift per channel. For a large mean, the
+    two terms would nearly cancel, so it is subtracted first.
+    """
+    is_half = x.dtype == mean.dtype == np.float16
+    if is_half:  # float16 would lose digits in the sum
+        mean, variance = mean.float(), variance.float()
+    shape = by_channel(x)
+    scale = (variance + eps) ** -0.5
+    if (np.abs(mean.data) * scale.data > 16).any():
+        x, mean = x - mean.reshape(shape), Tensor.zeros_like(mean)
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale
+    if bias is not None:
+        shift = shift + bias
+    out = x * scale.reshape(shape) + shift.reshape(shape)
+    return out.half() if is_half else out
+
+
+def by_group_statistics(
+    x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Return x (N, C, ...) normalized by the mean and variance of each group of channels."""
+    size = math.prod(x.shape[1:]) // num_groups
+    groups = x.reshape(x.shape[0], num_groups, size)
+    out = standardize(groups, 1, eps).reshape(x.shape)
+    return scale_and_shift(out, weight, bias, by_channel(x))
+
+
+def by_root_mean_square(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:
+    """Return x divided by the root mean square of its last `rank` axes, and scaled."""
+    x = x if x.dtype.kind == "f" else x.float()
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    out = divide_by_root(x.float() if x.dtype == np.float16 else x, rank, eps)
+    return scale_and_shift(out.cast(x.dtype), weight, None, x.shape[-rank:])
+
+
+def by_channel(x: Tensor) -> Shape:
+    """Return the shape, such as (C, 1, 1), that broadcasts one number per channel against x."""
+    return (x.shape[1], *[1] * (x.ndim - 2))
 
 
 def _describe_input(shape: str, channels: int, data_format: str) -> str:
@@ -94,7 +206,7 @@ class _ChannelNorm(Layer):
         if self.training or mean is None or variance is None:
             out = self._by_own_statistics(x)
         else:
-            out = self._by_running_statistics(x, mean, variance)
+            out = by_running_statistics(x, mean, variance, self.weight, self.bias, self.eps)
         return channels_back(out, self.data_format)
 
     def _check(self, x: Tensor) -> None:
@@ -111,46 +223,7 @@ class _ChannelNorm(Layer):
         """Return x normalized by its own statistics, scaled and shifted; subclasses choose axes."""
         raise NotImplementedError
 
-    def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """Return x normalized by `mean` and `variance`, scaled and shifted.
-
-        Computed as x * scale + shift, with one scale and one shift per channel. For a large mean,
-        the two terms would nearly cancel, so it is subtracted first.
-        """
-        is_half = x.dtype == mean.dtype == np.float16
-        if is_half:  # float16 would lose digits in the sum
-            mean, variance = mean.float(), variance.float()
-        shape = self._by_channel(x)
-        scale = (variance + self.eps) ** -0.5
-        if (np.abs(mean.data) * scale.data > 16).any():
-            x, mean = x - mean.reshape(shape), Tensor.zeros_like(mean)
-        if self.weight is not None:
-            scale = scale * self.weight
-        shift = -mean * scale
-        if self.bias is not None:
-            shift = shift + self.bias
-        out = x * scale.reshape(shape) + shift.reshape(shape)
-        return out.half() if is_half else out
-
-    def _by_channel(self, x: Tensor) -> Shape:
-        """Return the shape, such as (C, 1, 1), that broadcasts one number per channel against x."""
-        return (self.num_features, *[1] * (x.ndim - 2))
-
-    def _update(self, mean: Array, variance: Array, count: int, factor: float) -> None:
-        """Move the running statistics by `factor` toward `mean` and `variance`.
-
-        Statistics of several images are averaged over the batch. The biased variance of `count`
-        values is multiplied by count / (count - 1), which makes it unbiased.
-        """
-        unbiased = variance * (count / (count - 1))
-        for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
-            if running is not None:
-                if new.ndim > 1 or len(new) > self.num_features:
-                    new = new.reshape(-1, self.num_features).mean(axis=0)
-                running.data[...] = (1 - factor) * running.data + factor * new
-                running.mark_changed()
-
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the number of channels, and the options that differ from their defaults."""
         usual = {"affine": self._usual, "track_running_stats": self._usual, "data_format": "NCHW"}
         return str(self.num_features) + options_note(self, eps=1e-5, momentum=0.1, **usual)
@@ -183,17 +256,14 @@ class _BatchNorm(_ChannelNorm):
             )
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
-        count = x.numel() // self.num_features
+        factor = 0.0
         tracked = self.num_batches_tracked if self.training else None
         if tracked is not None:
             tracked.data[...] += 1
             tracked.mark_changed()
-        moments = ops.channel_moments(x.detach())
-        if tracked is not None and count:
             factor = 1 / tracked.item() if self.momentum is None else self.momentum
-            mean, variance = moments.data
-            self._update(mean, variance, count, factor)
-        return ops.batch_norm(x, self.weight, self.bias, moments, eps=self.eps)
+        running = (self.running_mean, self.running_var)
+        return by_batch_statistics(x, running, self.weight, self.bias, factor, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -300,15 +370,9 @@ class InstanceNorm2d(_ChannelNorm):
             )
 
     def _by_own_statistics(self, x: Tensor) -> Tensor:
-        count = x.shape[-2] * x.shape[-1]
-        out = x
-        if x.numel():
-            out = _standardize(x, 2, self.eps)
-            if self.training and self.track_running_stats:
-                images = x.detach().reshape(1, -1, *x.shape[2:])
-                mean, variance = ops.channel_moments(images).data
-                self._update(mean, variance, count, self.momentum or 0.0)
-        return _scale_and_shift(out, self.weight, self.bias, self._by_channel(x))
+        factor = (self.momentum or 0.0) if self.training else 0.0
+        running = (self.running_mean, self.running_var)
+        return by_image_statistics(x, running, self.weight, self.bias, factor, self.eps)
 
 
 class GroupNorm(Layer):
@@ -372,15 +436,10 @@ class GroupNorm(Layer):
                 f"{self.label()}: expected input with more than one value per group (num_groups="
                 f"{self.num_groups}), got {given}. The variance would be 0. Use a larger input."
             )
-        size = int(np.prod(x.shape[1:])) // self.num_groups
-        groups = x.reshape(x.shape[0], self.num_groups, size)
-        out = _standardize(groups, 1, self.eps).reshape(x.shape)
-        out = _scale_and_shift(
-            out, self.weight, self.bias, (self.num_channels, *[1] * (x.ndim - 2))
-        )
+        out = by_group_statistics(x, self.num_groups, self.weight, self.bias, self.eps)
         return channels_back(out, self.data_format)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""
         sizes = f"{self.num_groups}, {self.num_channels}"
         return sizes + options_note(self, eps=1e-5, affine=True, data_format="NCHW")
@@ -446,10 +505,10 @@ class LayerNorm(Layer):
         shape = self.normalized_shape
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
-        out = _standardize(x, len(shape), self.eps)
-        return _scale_and_shift(out, self.weight, self.bias, shape)
+        out = standardize(x, len(shape), self.eps)
+        return scale_and_shift(out, self.weight, self.bias, shape)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""
         text = f"{self.normalized_shape}" + options_note(self, eps=1e-5, elementwise_affine=True)
         return text + (", bias=False" if self.elementwise_affine and self.bias is None else "")
@@ -493,11 +552,8 @@ class RMSNorm(Layer):
         shape = self.normalized_shape
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
-        x = x if x.dtype.kind == "f" else x.float()
-        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        out = _divide_by_root(x.float() if x.dtype == np.float16 else x, len(shape), eps)
-        return _scale_and_shift(out.cast(x.dtype), self.weight, None, shape)
+        return by_root_mean_square(x, len(shape), self.weight, self.eps)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""
         return f"{self.normalized_shape}" + options_note(self, eps=None, elementwise_affine=True)

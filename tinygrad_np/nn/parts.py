@@ -17,7 +17,7 @@ Generator = np.random.Generator | None
 def init_parameter(shape: tuple[int, ...], fan_in: int, generator: Generator) -> Parameter:
     """Return a parameter initialized uniformly in ±1 / sqrt(fan_in), as in PyTorch."""
     bound = 1 / math.sqrt(fan_in)
-    return init.uniform(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
+    return init.uniform_(Parameter(np.empty(shape, np.float32)), -bound, bound, generator)
 
 
 def short(numbers: Sequence[Any]) -> Any:
@@ -47,6 +47,12 @@ def check_format(layer: str, data_format: str) -> str:
             f"{layer}: expected `data_format` to be 'NCHW' or 'NHWC', got {data_format!r}."
         )
     return data_format
+
+
+def check_inplace(layer: str, inplace: Any) -> None:
+    """Raise ArgumentError unless `inplace` is a bool: it might be meant as another argument."""
+    if not isinstance(inplace, bool):
+        raise ArgumentError(f"{layer}: expected `inplace` to be True or False, got {inplace!r}.")
 
 
 def channels_first(x: Tensor, data_format: str) -> Tensor:

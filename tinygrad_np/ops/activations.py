@@ -15,15 +15,16 @@ from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.kernels import losses as row_kernels
 from tinygrad_np.ops.elementwise import (
     abs,
+    add,
     as_array,
     clip,
     div,
     ge,
     gt,
+    keep_where,
     le,
     mul,
     neg,
-    select,
     where,
 )
 from tinygrad_np.ops.functions import erf, exp, expm1, logaddexp, sigmoid, tanh
@@ -35,7 +36,7 @@ from tinygrad_np.typing import DType, Value
 @op(
     "max(x, 0)",
     # Nonzero rather than positive: nan passes the gradient on, as in PyTorch.
-    vjps={"x": lambda grad_out, out: select(grad_out, as_array(out))},
+    vjps={"x": lambda grad_out, out: keep_where(grad_out, as_array(out))},
     backward=lambda grad_out, out, overwrite: [kernels.select(grad_out, out, overwrite)],
     samples=Samples(kinks=(0.0,)),
     subgradient="0 at 0",
@@ -78,6 +79,16 @@ def hardswish(x: V) -> V:
     """
     inner = clip(x, -3, 3)  # finite even where it is not selected
     return where(le(x, -3), 0, where(ge(x, 3), x, inner * ((inner + 3) / 6)))
+
+
+def hardsigmoid(x: V, alpha: float = 1 / 6, beta: float = 0.5) -> V:
+    """Clip alpha x + beta to the range from 0 to 1, with gradient 0 at both bounds.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-4.0, 0.0, 1.5]).hardsigmoid()
+    Tensor([0.  , 0.5 , 0.75])
+    """
+    return hardtanh(add(mul(x, alpha), beta), 0, 1)
 
 
 def leaky_relu(x: V, neg_slope: float = 0.01) -> V:
@@ -128,12 +139,12 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
     return mul(elu(x, alpha), gamma)
 
 
-def gelu(x: V, approximate: str = "tanh") -> V:
+def gelu(x: V, approximate: str = "none") -> V:
     """Return x Φ(x), where Φ is the cumulative distribution function of the standard normal.
 
     Args:
         x: the input.
-        approximate: "none" for the exact function, or "tanh" (the default, unlike in PyTorch) for
+        approximate: "none" for the exact function, or "tanh" for
             x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2 (Hendrycks and Gimpel 2016, section 2).
 
     Raises:
@@ -141,11 +152,11 @@ def gelu(x: V, approximate: str = "tanh") -> V:
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).gelu().tolist()
-    [-0.1588, 0.8412]
+    [-0.1587, 0.8413]
     """
-    if approximate not in ("tanh", "none"):
+    if approximate not in ("none", "tanh"):
         raise ArgumentError(
-            f"gelu: expected `approximate` to be 'tanh' or 'none', got {approximate!r}."
+            f"gelu: expected `approximate` to be 'none' or 'tanh', got {approximate!r}."
         )
     if approximate == "none":
         inner = erf(x * math.sqrt(0.5))
@@ -153,6 +164,16 @@ def gelu(x: V, approximate: str = "tanh") -> V:
         near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
         inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
     return mul(x, (inner + 1) * 0.5)
+
+
+def quick_gelu(x: V) -> V:
+    """Compute x sigmoid(1.702 x), an approximation of GELU (Hendrycks & Gimpel 2016).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 1.0]).quick_gelu()
+    Tensor([0.      , 0.8458])
+    """
+    return mul(x, sigmoid(mul(x, 1.702)))
 
 
 def silu(x: V) -> V:
@@ -266,7 +287,7 @@ def _to_floats(name: str, x: Array, dtype: DTypeLike | None) -> Array:
 def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
     """Return the gradient in the dtype of x; 0 if `dtype` truncated x to integers."""
     if dtype is not None and np.dtype(dtype).kind != "f":
-        grad = select(grad, False)
+        grad = keep_where(grad, False)
     return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
 
 

@@ -9,7 +9,7 @@ from tinygrad_np.autograd.dispatch import V
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.activations import dropout, softmax
-from tinygrad_np.ops.elementwise import add, mul, ne, select, where
+from tinygrad_np.ops.elementwise import add, keep_where, mul, ne, where
 from tinygrad_np.ops.linalg import matmul
 from tinygrad_np.ops.reduce import max
 from tinygrad_np.ops.shape import repeat_interleave, transpose
@@ -38,7 +38,7 @@ def attention_weights(query: V, key: Value, mask: Any = None) -> V:
         return softmax(scores)
     # The softmax of a row of -inf is nan: replace such rows before it and zero them after it.
     attending = ne(max(scores, axis=-1, keepdim=True), -math.inf)  # ..., L, 1
-    return select(softmax(select(scores, attending)), attending)
+    return keep_where(softmax(keep_where(scores, attending)), attending)
 
 
 def scaled_dot_product_attention(

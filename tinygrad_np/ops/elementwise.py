@@ -3,6 +3,8 @@
 Powers, logarithms and other mathematical functions are in `functions`.
 """
 
+import math
+
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
@@ -150,6 +152,36 @@ def logical_not(x: Array) -> Array:
     return kernels.unary(np.logical_not, x, dtype=bool)
 
 
+@op("a and b")
+def logical_and(a: Array, b: Array) -> Array:
+    """Compute the elementwise logical AND of a and b; numbers other than 0 count as True.
+
+    >>> Tensor([0, 2]).logical_and(Tensor([3, 4]))
+    Tensor([False,  True])
+    """
+    return kernels.binary(np.logical_and, a, b, dtype=bool)
+
+
+@op("a or b")
+def logical_or(a: Array, b: Array) -> Array:
+    """Compute the elementwise logical OR of a and b; numbers other than 0 count as True.
+
+    >>> Tensor([0, 2]).logical_or(Tensor([3, 4]))
+    Tensor([ True,  True])
+    """
+    return kernels.binary(np.logical_or, a, b, dtype=bool)
+
+
+@op("a xor b")
+def logical_xor(a: Array, b: Array) -> Array:
+    """Compute the elementwise logical exclusive OR of a and b; numbers other than 0 count as True.
+
+    >>> Tensor([0, 2]).logical_xor(Tensor([3, 4]))
+    Tensor([ True, False])
+    """
+    return kernels.binary(np.logical_xor, a, b, dtype=bool)
+
+
 def _combine_bits(ufunc: np.ufunc, a: Array, b: Array) -> Array:
     """Apply a bitwise ufunc. As in arithmetic, a 0-d array does not widen the other's dtype."""
     if (
@@ -250,8 +282,8 @@ def as_array(x: Value) -> Value:
     return x.data if isinstance(x, Variable) else x
 
 
-@op("x where mask, else 0", vjps={"x": lambda grad_out, mask: select(grad_out, mask)})
-def select(x: Array, mask: Array) -> Array:
+@op("x where mask, else 0", vjps={"x": lambda grad_out, mask: keep_where(grad_out, mask)})
+def keep_where(x: Array, mask: Array) -> Array:
     """Keep x where `mask` is nonzero; return 0 elsewhere, even where x is inf or nan."""
     return kernels.select(x, mask)
 
@@ -259,8 +291,8 @@ def select(x: Array, mask: Array) -> Array:
 @op(
     "x where condition, else y",
     vjps={
-        "x": lambda grad_out, condition: select(grad_out, condition),
-        "y": lambda grad_out, condition: select(grad_out, logical_not(condition)),
+        "x": lambda grad_out, condition: keep_where(grad_out, condition),
+        "y": lambda grad_out, condition: keep_where(grad_out, logical_not(condition)),
     },
 )
 def where(condition: Array, x: Array, y: Array) -> Array:
@@ -298,10 +330,36 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
     return x if max_ is None else where(gt(x, max_), max_, x)
 
 
+def nan_to_num(
+    x: V, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> V:
+    """Replace nan and infinite entries by numbers; the gradient there is 0.
+
+    Args:
+        x: the input.
+        nan: the number for nan.
+        posinf: the number for inf; by default the largest number of the dtype.
+        neginf: the number for -inf; by default the smallest number of the dtype.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, float("nan"), float("inf")]).nan_to_num(posinf=9)
+    Tensor([1., 0., 9.])
+    """
+    if x.dtype.kind != "f":
+        return x
+    limit = float(np.finfo(x.dtype).max)
+    x = where(eq(x, math.inf), limit if posinf is None else posinf, x)
+    x = where(eq(x, -math.inf), -limit if neginf is None else neginf, x)
+    return where(isnan(x), nan, x)
+
+
 def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:
     """Return `grad_out` where one > other or either is nan, half of it at ties, 0 elsewhere."""
     # A tie passes the first selection and loses half in the second.
-    return select(grad_out, logical_not(lt(one, other))) - select(grad_out, eq(one, other)) * 0.5
+    return (
+        keep_where(grad_out, logical_not(lt(one, other)))
+        - keep_where(grad_out, eq(one, other)) * 0.5
+    )
 
 
 @op(
@@ -404,7 +462,7 @@ def _refuse_zero(name: str, a: Array, b: Array) -> None:
 
 def zero_vjp(grad_out: V) -> V:
     """Return a gradient of zeros, for piecewise constant functions."""
-    return select(grad_out, False)
+    return keep_where(grad_out, False)
 
 
 @op(

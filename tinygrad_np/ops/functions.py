@@ -13,7 +13,7 @@ from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.ops.elementwise import abs as absolute
-from tinygrad_np.ops.elementwise import clip, eq, ge, lt, mul, neg, where
+from tinygrad_np.ops.elementwise import clip, div, eq, ge, lt, mul, neg, where
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
@@ -235,6 +235,17 @@ def rsqrt(x: Array) -> Array:
     return np.asarray(1 / np.sqrt(x))
 
 
+def reciprocal(x: V) -> V:
+    """Compute 1 / x; integers give float32.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([2.0, 4.0]).reciprocal()
+    Tensor([0.5 , 0.25])
+    """
+    out: V = div(1, x)
+    return out
+
+
 def square(x: V) -> V:
     """Compute the square x².
 
@@ -318,6 +329,35 @@ def atan(x: Array) -> Array:
     Tensor([0.       , 0.7854])
     """
     return kernels.unary(np.arctan, x)
+
+
+def _inverse_square(y: Value, x: Value) -> Value:
+    """Return 1 / (x² + y²), or 0 where x = y = 0."""
+    square = x * x + y * y
+    is_zero = eq(square, 0)
+    return where(is_zero, 0.0, 1 / where(is_zero, 1.0, square))
+
+
+@op(
+    "angle of the point (x, y)",
+    vjps={
+        "y": lambda grad_out, y, x: grad_out * (x * _inverse_square(y, x)),
+        "x": lambda grad_out, y, x: neg(grad_out * (y * _inverse_square(y, x))),
+    },
+    floating=True,
+    samples=Samples((0.3, 2.0)),
+    subgradient="0 at y = x = 0",
+)
+def atan2(y: Array, x: Array) -> Array:
+    """Compute the angle between the positive x-axis and the point (x, y), from -π to π.
+
+    It is arctan(y / x) in the right half plane, and jumps by 2π at y = 0, x < 0. Integers give
+    float32.
+
+    >>> Tensor([1.0, 1.0, -1.0]).atan2(Tensor([1.0, 0.0, -1.0]))
+    Tensor([ 0.7854,  1.5708, -2.3562])
+    """
+    return kernels.binary(np.arctan2, y, x)
 
 
 @op("sinh x", vjps={"x": lambda grad_out, x: grad_out * cosh(x)}, floating=True)

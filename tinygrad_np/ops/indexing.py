@@ -111,10 +111,56 @@ def _as_numpy(who: str, part: Any) -> Any:
     return copied
 
 
+def select(x: V, dim: int, index: int) -> V:
+    """Return the view of x at `index` along `dim`, without that axis.
+
+    Raises:
+        AxisError: if `dim` or `index` is out of range, or x is 0-d.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1, 2], [3, 4]]).select(1, -1)
+    Tensor([2, 4])
+    """
+    return basic_index(x, key=(*_axes_before("select", x, dim), int(index)))
+
+
+def index_select(x: V, dim: int, index: Value | ArrayLike) -> V:
+    """Return the slices of x at the integers `index` (n,) along `dim`.
+
+    Raises:
+        AxisError: if `dim` or an index is out of range, or x is 0-d.
+        DtypeError: if `index` does not contain integers.
+        ShapeError: if `index` has more than one axis.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1, 2], [3, 4]]).index_select(1, Tensor([1, 1, 0]))
+    Tensor([[2, 2, 1],
+            [4, 4, 3]])
+    """
+    places = np.atleast_1d(as_numpy_key("index_select", index))
+    if places.dtype.kind not in "iu":
+        raise DtypeError(
+            f"index_select: expected `index` to contain integers, got dtype {places.dtype}."
+        )
+    if places.ndim != 1:
+        raise ShapeError(
+            f"index_select: expected `index` to have one axis, got shape {places.shape}."
+        )
+    return advanced_index(x, key=(*_axes_before("index_select", x, dim), places))
+
+
+def _axes_before(who: str, x: Value, dim: int) -> tuple[slice, ...]:
+    """Return a key for all axes before `dim`."""
+    rank = len(x.shape)
+    if not -rank <= dim < rank:
+        raise AxisError(f"{who}: expected `dim` to be an axis of shape {x.shape}, got {dim}.")
+    return (slice(None),) * (dim % rank)
+
+
 @op(
     "out[.., i, ..] = x[.., index[.., i, ..], ..]",
     vjps={
-        "x": lambda grad_out, index, dim, x_shape: scatter_add(
+        "x": lambda grad_out, index, dim, x_shape: add_along_axis(
             grad_out, index, dim=dim, shape=x_shape
         )
     },
@@ -132,14 +178,14 @@ def take_along_axis(x: Array, index: Array, *, dim: int) -> Array:
     vjps={"x": lambda grad_out, index, dim: take_along_axis(grad_out, index, dim=dim)},
     flops=lambda x: x.size,
 )
-def scatter_add(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
+def add_along_axis(x: Array, index: Array, *, dim: int, shape: Shape) -> Array:
     """Add x to zeros of `shape` at `index` along `dim`; repeated indices accumulate.
 
     Raises:
         ShapeError: if `index` and x differ in shape.
     """
     if x.shape != index.shape:
-        raise ShapeError(f"scatter_add: expected `index` of shape {x.shape}, got {index.shape}.")
+        raise ShapeError(f"add_along_axis: expected `index` of shape {x.shape}, got {index.shape}.")
     places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[dim] = index
     return add_at(x, tuple(places), shape, repeats=index.shape[dim])

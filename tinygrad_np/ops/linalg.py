@@ -16,11 +16,11 @@ from tinygrad_np.ops.elementwise import (
     add,
     div,
     eq,
+    keep_where,
     logical_not,
     maximum,
     mul,
     ne,
-    select,
     where,
 )
 from tinygrad_np.ops.reduce import Axis, divide_by_count, normalize_axes, scale_of_large, sum
@@ -117,6 +117,75 @@ def dot(x: V, w: Value, dtype: DTypeLike | None = None) -> V:
     Tensor(11.)
     """
     return matmul(x, w, dtype)
+
+
+def _check_rank(who: str, rank: int, *operands: Value) -> None:
+    if any(len(x.shape) != rank for x in operands):
+        raise ShapeError(
+            f"{who}: expected operands with {rank} {'axis' if rank == 1 else 'axes'}, got shapes "
+            f"{' and '.join([str(x.shape) for x in operands])}. Use matmul for other shapes."
+        )
+
+
+def mm(x: V, mat2: Value) -> V:
+    """Multiply two matrices, of shapes (n, k) and (k, m).
+
+    Raises:
+        ShapeError: if an operand is not a matrix, or the lengths k differ.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1.0, 2.0]]).mm(Tensor([[3.0], [4.0]]))
+    Tensor([[11.]])
+    """
+    _check_rank("mm", 2, x, mat2)
+    return matmul(x, mat2)
+
+
+def bmm(x: V, mat2: Value) -> V:
+    """Multiply two batches of matrices, of shapes (b, n, k) and (b, k, m).
+
+    Raises:
+        ShapeError: if an operand does not have three axes, or the lengths b or k differ.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor.ones(5, 2, 3).bmm(Tensor.ones(5, 3, 4)).shape
+    (5, 2, 4)
+    """
+    _check_rank("bmm", 3, x, mat2)
+    if x.shape[0] != mat2.shape[0]:
+        raise ShapeError(
+            f"bmm: expected batches of the same length, got shapes {x.shape} and {mat2.shape}."
+        )
+    return matmul(x, mat2)
+
+
+def addmm(x: V, mat1: Value, mat2: Value, *, beta: float = 1, alpha: float = 1) -> V:
+    """Compute beta x + alpha mat1 mat2; x (n, m) may broadcast.
+
+    Raises:
+        ShapeError: if `mat1` or `mat2` is not a matrix, or the shapes do not fit.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([10.0]).addmm(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]]), alpha=2)
+    Tensor([[32.]])
+    """
+    _check_rank("addmm", 2, mat1, mat2)
+    return add(mul(x, beta), mul(matmul(mat1, mat2), alpha))
+
+
+def outer(x: V, vec2: Value) -> V:
+    """Multiply each entry of the vector x (n,) by each entry of `vec2` (m,).
+
+    Raises:
+        ShapeError: if an operand is not a vector.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1, 2]).outer(Tensor([3, 4]))
+    Tensor([[3, 4],
+            [6, 8]])
+    """
+    _check_rank("outer", 1, x, vec2)
+    return mul(reshape(x, shape=(-1, 1)), vec2)
 
 
 def _flatten_rows(x: V) -> V:
@@ -338,10 +407,10 @@ def _norm_vjp(grad_out: Value, x: Value, out: Value, p: float, axis: Axis) -> Va
         winners = add(eq(size, out), ne(x, x))
         wide = np.promote_types(x.dtype, np.float32)
         count = sum(cast(winners, dtype=wide), axis=tuple(axes), keepdim=True)
-        return select(signed_power(x, p=0.0) * divide_by_count(grad_out, count), winners)
+        return keep_where(signed_power(x, p=0.0) * divide_by_count(grad_out, count), winners)
     # Where the norm is 0, the only subgradient that favors no direction is 0.
     is_zero = eq(out, 0)
-    unit = select(x / where(is_zero, 1.0, out), logical_not(is_zero))
+    unit = keep_where(x / where(is_zero, 1.0, out), logical_not(is_zero))
     return grad_out * (unit if p == 2 else signed_power(unit, p=p - 1))
 
 

@@ -1,4 +1,4 @@
-"""Sorting and top-k.
+"""Sorting, top-k and medians.
 
 Only `argsort` is a primitive op, without a gradient. The values are gathered by its indices, so
 their gradient is a scatter.
@@ -7,9 +7,12 @@ their gradient is a scatter.
 import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, ShapeError
+from tinygrad_np.ops.elementwise import isnan, where
 from tinygrad_np.ops.indexing import basic_index, gather
+from tinygrad_np.ops.shape import measure_axis, reshape, squeeze
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.typing import Value
 
 
 @op(
@@ -50,6 +53,48 @@ def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
     """
     places = argsort(x, dim, descending)
     return gather(x, dim, places), places
+
+
+def argmedian(x: Value, axis: int = -1) -> Value:
+    """Return the int64 index of the median along `axis`, which is kept with length 1.
+
+    Of two middle entries, the lower one is the median. A nan counts as the median.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        ShapeError: if there are no entries.
+    """
+    axis, length = measure_axis("median", x, axis)
+    if not length:
+        raise ShapeError(f"median: expected at least one entry along axis {axis}, got {x.shape}.")
+    lead = (slice(None),) * axis
+    places = argsort(x, axis, False)
+    middle, last = (
+        basic_index(places, key=(*lead, slice(i, i + 1))) for i in ((length - 1) // 2, length - 1)
+    )
+    return where(isnan(gather(x, axis, last)), last, middle)
+
+
+def median(x: V, axis: int | None = None, keepdim: bool = False) -> V:
+    """Compute the median along `axis`, or of all entries if it is None.
+
+    Of two middle entries, it is the lower one; a nan counts as the median. The gradient goes to the
+    median entry.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        ShapeError: if there are no entries.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([3.0, 1.0, 2.0, 9.0]).median()
+    Tensor(2.)
+    """
+    if axis is None or not x.shape:
+        rows = reshape(x, shape=(-1,))
+        found = gather(rows, 0, argmedian(rows))
+        return reshape(found, shape=(1,) * len(x.shape) if keepdim else ())
+    found = gather(x, axis, argmedian(x, axis))
+    return found if keepdim else squeeze(found, axis)
 
 
 def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> tuple[V, V]:

@@ -17,7 +17,7 @@ from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.kernels import pool as kernels
 from tinygrad_np.kernels.windows import Windows
-from tinygrad_np.ops.elementwise import select
+from tinygrad_np.ops.elementwise import keep_where
 from tinygrad_np.ops.indexing import index_add
 from tinygrad_np.ops.resize import resample
 from tinygrad_np.ops.shape import reshape
@@ -378,7 +378,7 @@ def max_unpool2d(
     order = np.arange(len(places))
     owner = np.zeros(size * images.size, np.int64)
     np.maximum.at(owner, places, order)
-    entries = select(reshape(x, shape=(len(places),)), owner[places] == order)
+    entries = keep_where(reshape(x, shape=(len(places),)), owner[places] == order)
     out = index_add(entries, key=(places,), shape=(len(owner),))
     return reshape(out, shape=(*lead, *lengths))
 

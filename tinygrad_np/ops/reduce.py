@@ -12,7 +12,18 @@ from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.checks import check_dtype, is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
-from tinygrad_np.ops.elementwise import add, as_array, div, eq, gt, mul, ne, select, where
+from tinygrad_np.ops.elementwise import (
+    add,
+    as_array,
+    div,
+    eq,
+    gt,
+    isclose,
+    keep_where,
+    mul,
+    ne,
+    where,
+)
 from tinygrad_np.ops.functions import exp, replace_minus_inf, sqrt
 from tinygrad_np.ops.scan import flip_last, multiply_before
 from tinygrad_np.ops.shape import permute, reshape
@@ -167,7 +178,7 @@ def _extreme_vjp(
     winners = add(eq(x, _keep_axes(out, x_shape, axis)), ne(x, x))
     count = sum(cast(winners, dtype=np.promote_types(x_dtype, np.float32)), axis, True)
     share = divide_by_count(_keep_axes(grad_out, x_shape, axis), count)
-    return select(expand(share, shape=x_shape), winners)
+    return keep_where(expand(share, shape=x_shape), winners)
 
 
 @op(
@@ -270,6 +281,22 @@ def all(x: Array, *, axis: Axis = None, keepdim: bool = False) -> Array:
     Tensor([False,  True])
     """
     return np.asarray(x.all(axis=normalize_axes("all", x, axis), keepdims=keepdim))
+
+
+def allclose(
+    x: Value,
+    other: Value | float,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+    equal_nan: bool = False,
+) -> bool:
+    """Return whether all entries of x and other are equal within a tolerance, as in `isclose`.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0]).allclose(Tensor([1.0, 2.0 + 1e-6]))
+    True
+    """
+    return bool(all(isclose(x, other, rtol=rtol, atol=atol, equal_nan=equal_nan)))
 
 
 @op("any x", flops=lambda x: x.size)
@@ -407,6 +434,20 @@ def std_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float =
     (Tensor(1.), Tensor(2.))
     """
     return std(x, axis, keepdim, correction), mean(x, axis, keepdim)
+
+
+def var_mean(x: V, axis: Axis = None, keepdim: bool = False, correction: float = 1) -> tuple[V, V]:
+    """Compute the variance and the mean over `axis`.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        DtypeError: if `axis` is not an integer, a tuple or list of integers, or None.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0, 3.0]).var_mean()
+    (Tensor(1.), Tensor(2.))
+    """
+    return var(x, axis, keepdim, correction), mean(x, axis, keepdim)
 
 
 def _shares(x: Value, out: Value, x_shape: Shape, axis: Axis) -> Value:

@@ -11,7 +11,7 @@ from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.ops.elementwise import div, floor_div, where
-from tinygrad_np.ops.indexing import basic_index, getitem, read_index, scatter_add
+from tinygrad_np.ops.indexing import add_along_axis, basic_index, getitem, read_index
 from tinygrad_np.ops.reduce import max, min, prod
 from tinygrad_np.ops.shape import cat, reshape
 from tinygrad_np.runtime.memory import Array
@@ -118,6 +118,27 @@ def scatter_reduce(
     return _combine("scatter_reduce", x, dim, index, src, reduce, include_self)
 
 
+def scatter_add(x: Value, dim: int, index: Index, src: Source) -> Value:
+    """Add `src` to a copy of x at `index` along `dim`; repeated indices accumulate.
+
+    Args:
+        x: the input.
+        dim: the axis to index.
+        index: the positions to add to, as in `gather`.
+        src: a number, or a tensor of the dtype of x, at least as large as `index` along each axis.
+
+    Raises:
+        AxisError: if `dim` or an index is out of range.
+        DtypeError: if `index` does not contain integers, or `src` does not have the dtype of x.
+        ShapeError: if the shape of `index` or `src` does not fit.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1.0, 2.0]).scatter_add(0, Tensor([0, 0]), Tensor([5.0, 6.0]))
+    Tensor([12.,  2.])
+    """
+    return _combine("scatter_add", x, dim, index, src, "sum", True)
+
+
 def _combine(
     who: str, x: Value, dim: int, index: Index, src: Source, reduce: str, include_self: bool
 ) -> Value:
@@ -133,7 +154,7 @@ def _combine(
         if x.dtype == np.float16:
             own, entries = (cast(value, dtype=np.float32) for value in (own, entries))
         rest = own if include_self else where(counts > 0, 0, own)
-        out = rest + scatter_add(entries, targets, dim=0, shape=own.shape)
+        out = rest + add_along_axis(entries, targets, dim=0, shape=own.shape)
         if reduce == "mean":
             parts = np.maximum(counts + include_self, 1)
             out = div(out, parts) if x.dtype.kind == "f" else floor_div(out, parts)

@@ -10,7 +10,8 @@ import numpy as np
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import expand
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
-from tinygrad_np.ops.indexing import basic_index, getitem
+from tinygrad_np.ops.elementwise import ne, sub
+from tinygrad_np.ops.indexing import basic_index, getitem, select
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
@@ -144,6 +145,64 @@ def unsqueeze(x: V, dim: int) -> V:
     return reshape(x, shape=(*x.shape[:dim], 1, *x.shape[dim:]))
 
 
+def movedim(x: V, source: int | Sequence[int], destination: int | Sequence[int]) -> V:
+    """Move axes to new positions; the other axes keep their order. Return a view.
+
+    Args:
+        x: the input.
+        source: the axis or axes to move.
+        destination: their positions in the result.
+
+    Raises:
+        AxisError: if an axis is out of range.
+        ShapeError: if `source` and `destination` differ in length, or one of them has repeated
+            axes.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor.ones(2, 3, 4).movedim(0, -1).shape
+    (3, 4, 2)
+    """
+    sources, places = (
+        [normalize_axis("movedim", len(x.shape), a) for a in as_tuple(axes)]
+        for axes in (source, destination)
+    )
+    if not len(sources) == len(set(sources)) == len(places) == len(set(places)):
+        raise ShapeError(
+            "movedim: expected `source` and `destination` to have the same number of different "
+            f"axes, got {source} and {destination}."
+        )
+    order = [axis for axis in range(len(x.shape)) if axis not in sources]
+    for place, axis in sorted(zip(places, sources, strict=True)):
+        order.insert(place, axis)
+    return permute(x, order=tuple(order)) if x.shape else x
+
+
+def expand_as(x: V, other: Value) -> V:
+    """Broadcast x to the shape of `other`.
+
+    Raises:
+        ShapeError: if x does not broadcast to that shape.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1], [2]]).expand_as(Tensor.ones(2, 3)).shape
+    (2, 3)
+    """
+    return expand(x, shape=other.shape)
+
+
+def view_as(x: V, other: Value) -> V:
+    """Reshape x to the shape of `other`.
+
+    Raises:
+        ShapeError: if the numbers of entries differ.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1, 2]).view_as(Tensor.ones(2, 1)).shape
+    (2, 1)
+    """
+    return reshape(x, shape=other.shape)
+
+
 def _invert(order: Sequence[int]) -> list[int]:
     return [int(axis) for axis in np.argsort([axis % len(order) for axis in order])]
 
@@ -274,6 +333,45 @@ def split(x: V, sizes: int | Sequence[int], dim: int = 0) -> tuple[V, ...]:
     return tuple([basic_index(x, key=(*lead, slice(*pair))) for pair in itertools.pairwise(ends)])
 
 
+def unbind(x: V, dim: int = 0) -> tuple[V, ...]:
+    """Return the slices of x along `dim`, without that axis, as views.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+        ShapeError: if x is 0-d.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1, 2], [3, 4]]).unbind(1)
+    (Tensor([1, 3]), Tensor([2, 4]))
+    """
+    dim, length = measure_axis("unbind", x, dim)
+    return tuple([select(x, dim, i) for i in range(length)])
+
+
+def diff(x: V, n: int = 1, dim: int = -1) -> V:
+    """Compute the differences between neighboring entries along `dim`, n times.
+
+    Raises:
+        ArgumentError: if `n` is negative.
+        AxisError: if `dim` is out of range.
+        ShapeError: if x is 0-d.
+
+    For bools, the difference is True where neighbors differ.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([1, 4, 9]).diff()
+    Tensor([3, 5])
+    """
+    if n < 0:
+        raise ArgumentError(f"diff: expected `n` to be >= 0, got {n}.")
+    dim, _ = measure_axis("diff", x, dim)
+    lead = (slice(None),) * dim
+    for _ in range(n):
+        later, earlier = (basic_index(x, key=(*lead, part)) for part in (slice(1, None), slice(-1)))
+        x = ne(later, earlier) if x.dtype == np.bool_ else sub(later, earlier)
+    return x
+
+
 def chunk(x: V, chunks: int, dim: int = 0) -> tuple[V, ...]:
     """Split x along `dim` into at most `chunks` views of equal size; the last may be smaller.
 
@@ -314,6 +412,19 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
     apart = reshape(x, shape=[n for length in shape for n in (1, length)])
     repeated = expand(apart, shape=[n for pair in pairs for n in pair])
     return reshape(repeated, shape=[count * length for count, length in pairs])
+
+
+def tile(x: V, dims: Sequence[int]) -> V:
+    """Repeat x along each axis, as `repeat` does; missing leading counts are 1.
+
+    Raises:
+        ShapeError: if a count is negative.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1, 2]]).tile(2)
+    Tensor([[1, 2, 1, 2]])
+    """
+    return repeat(x, (1,) * (len(x.shape) - len(dims)) + tuple(dims))
 
 
 def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:

@@ -1,15 +1,17 @@
 """Base class of the optimizers: parameter groups, gradient checks and state dicts."""
 
-from collections.abc import ItemsView, Iterable, KeysView, Mapping, Sequence, Set
+import warnings
+from collections.abc import Callable, ItemsView, Iterable, KeysView, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np.checks import check_at_least, check_probability, is_integer, is_real
 from tinygrad_np.display import Table, number_of, safe
-from tinygrad_np.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_np.errors import ArgumentError, GraphError, MissingGradientWarning, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import enable_grad
 from tinygrad_np.schema import ANYTHING, COUNT, NO_ARRAY, RATE, DictOf, ListOf, check, like
 
 # Hyperparameters that must be >= 0, and those that must be from 0 to 1, in every optimizer.
@@ -54,46 +56,69 @@ class Optimizer:
     [0.01, 0.0]
     """
 
+    _has_warned = False
+
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:
-        defaults = {name: defaults[name] for name in defaults if name not in _NO_HYPERPARAMETERS}
-        entries = list_of(params, self._kind)
-        if not isinstance(entries[0], Mapping):
-            entries = [{"params": entries}]
+        names = [name for name in defaults if name not in _NO_HYPERPARAMETERS]
+        self.defaults = {name: _plain(defaults[name]) for name in names}
         self.param_groups: list[dict[str, Any]] = []
-        seen: set[int] = set()
-        for entry in entries:
-            if not isinstance(entry, Mapping) or "params" not in entry:
-                found = (
-                    f"the keys {[*entry]}" if isinstance(entry, Mapping) else type(entry).__name__
-                )
-                raise ArgumentError(
-                    f'{self._kind}: expected each parameter group to be a mapping with "params", '
-                    f"got {found}."
-                )
-            unknown = set(entry) - set(defaults) - {"params", "initial_lr"}
-            if unknown:
-                raise ArgumentError(
-                    f"{self._kind}: expected the options of a parameter group to be among "
-                    f"{sorted(defaults)}, got {sorted(unknown)}."
-                )
-            members = list_of(entry["params"], self._kind, allow_empty=True)
-            parameters = [leaf_of(parameter, self._kind) for parameter in members]
-            for position, parameter in enumerate(parameters):
-                if id(parameter) in seen:
-                    raise ArgumentError(
-                        f"{self._kind}: expected each parameter once, got parameter "
-                        f"{name_of(parameter, position)!r} twice."
-                    )
-                seen.add(id(parameter))
-            group = {**defaults, **entry}
-            # Convert NumPy scalars: their dtype affects rounding, and a checkpoint loads as Python
-            # numbers.
-            group = {k: v.item() if isinstance(v, np.generic) else v for k, v in group.items()}
-            group["params"] = parameters
-            self._check(group)
-            self.param_groups.append(group)
         # One dict per parameter, in order: momentum buffers, step counts and so on.
-        self.state: list[dict[str, Any]] = [{} for _ in self._parameters()]
+        self.state: list[dict[str, Any]] = []
+        entries = list_of(params, self._kind)
+        for entry in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
+            self.add_param_group(entry)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add a group of parameters, for example of layers that were frozen until now.
+
+        Args:
+            param_group: "params" and hyperparameters; those it lacks have the optimizer's defaults.
+
+        Raises:
+            ArgumentError: if the group lacks "params", has an unknown option or an invalid value,
+                or has a parameter that the optimizer already has.
+
+        Construct schedules afterwards: a schedule sets the learning rates of the groups that were
+        there when it was constructed.
+
+        >>> from tinygrad_np import nn, optim
+        >>> layer = nn.Linear(2, 1)
+        >>> optimizer = optim.SGD([layer.weight], lr=0.1)
+        >>> optimizer.add_param_group({"params": [layer.bias], "lr": 0.01})
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.1, 0.01]
+        """
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            is_mapping = isinstance(param_group, Mapping)
+            found = f"the keys {[*param_group]}" if is_mapping else type(param_group).__name__
+            raise ArgumentError(
+                f'{self._kind}: expected each parameter group to be a mapping with "params", got '
+                f"{found}."
+            )
+        unknown = set(param_group) - set(self.defaults) - {"params", "initial_lr"}
+        if unknown:
+            raise ArgumentError(
+                f"{self._kind}: expected the options of a parameter group to be among "
+                f"{sorted(self.defaults)}, got {sorted(unknown)}."
+            )
+        members = param_group["params"]
+        members = [members] if isinstance(members, Tensor) else members
+        members = list_of(members, self._kind, allow_empty=True)
+        parameters = [leaf_of(parameter, self._kind) for parameter in members]
+        seen = {id(parameter) for parameter in self._parameters()}
+        for position, parameter in enumerate(parameters, len(self.state)):
+            if id(parameter) in seen:
+                raise ArgumentError(
+                    f"{self._kind}: expected each parameter once, got parameter "
+                    f"{name_of(parameter, position)!r} twice."
+                )
+            seen.add(id(parameter))
+            self._check_parameter(name_of(parameter, position), parameter)
+        options = {name: _plain(value) for name, value in param_group.items() if name != "params"}
+        group = {**self.defaults, **options, "params": parameters}
+        self._check(group)
+        self.param_groups.append(group)
+        self.state += [{} for _ in parameters]
 
     @property
     def _kind(self) -> str:
@@ -109,43 +134,46 @@ class Optimizer:
         if "betas" in options:
             check_betas(self._kind, options["betas"])
 
-    def zero_grad(self) -> None:
-        """Set the gradients of all parameters to None."""
-        for parameter in self._parameters():
-            parameter.grad = None
+    def _check_parameter(self, name: str, parameter: Tensor) -> None:
+        """Raise ShapeError for a parameter whose shape this optimizer cannot update."""
 
-    def step(self) -> None:
-        """Update each parameter from its gradient, skipping frozen parameters.
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients of all parameters to None, or to zeros if not `set_to_none`."""
+        clear_gradients(self._parameters(), set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update each parameter from its gradient.
+
+        Args:
+            closure: a function that computes the gradients and returns the loss, called first.
+
+        Returns:
+            The result of `closure`, or None without one.
+
+        Frozen parameters are skipped. So are parameters without a gradient if others have one, as
+        in PyTorch, with one warning per optimizer.
 
         Raises:
-            GraphError: if a parameter that is not frozen has no gradient.
+            GraphError: if no parameter has a gradient.
             ShapeError: if a gradient differs from its parameter in shape or dtype.
+
+        Warns:
+            MissingGradientWarning: at the first step that skips a parameter which is not frozen.
 
         All gradients are checked first, so an error leaves every parameter unchanged. float16
         parameters are updated in float32 and rounded once, and their states are float32: in
         float16, squared gradients and `eps` would underflow to 0.
         """
-        for position, parameter in enumerate(self._parameters()):
-            if not parameter.requires_grad:
-                continue
-            name, grad = name_of(parameter, position), parameter.grad
-            if grad is None:
-                raise GraphError(
-                    f"{self._kind}.step: expected a gradient for parameter {name!r} of shape "
-                    f"{parameter.shape}, got none. Call backward() on a loss that depends on it, "
-                    "or freeze it with requires_grad = False."
-                )
-            if grad.shape != parameter.shape or grad.dtype != parameter.dtype:
-                raise ShapeError(
-                    f"{self._kind}.step: expected the gradient of parameter {name!r} to have shape "
-                    f"{parameter.shape} and dtype {parameter.dtype}, got {grad.shape} and "
-                    f"{grad.dtype}."
-                )
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        self._check_gradients()
         states = iter(self.state)
         for group in self.param_groups:
             for parameter in group["params"]:
                 state = next(states)
-                if parameter.requires_grad:
+                if parameter.requires_grad and parameter.grad is not None:
                     weight, grad = parameter.data, parameter.grad.data
                     if weight.dtype == np.float16:
                         wide = weight.astype(np.float32)
@@ -154,6 +182,43 @@ class Optimizer:
                     else:
                         self._update(weight, grad, state, group)
                     parameter.mark_changed()
+        return loss
+
+    def _check_gradients(self) -> None:
+        """Check the gradients before a step, and warn once about parameters that it skips."""
+        missing: list[tuple[str, Tensor]] = []
+        has_gradients = False
+        for position, parameter in enumerate(self._parameters()):
+            if not parameter.requires_grad:
+                continue
+            name, grad = name_of(parameter, position), parameter.grad
+            if grad is None:
+                missing.append((name, parameter))
+                continue
+            has_gradients = True
+            if grad.shape != parameter.shape or grad.dtype != parameter.dtype:
+                raise ShapeError(
+                    f"{self._kind}.step: expected the gradient of parameter {name!r} to have shape "
+                    f"{parameter.shape} and dtype {parameter.dtype}, got {grad.shape} and "
+                    f"{grad.dtype}."
+                )
+        if missing and not has_gradients:
+            name, parameter = missing[0]
+            raise GraphError(
+                f"{self._kind}.step: expected a gradient for parameter {name!r} of shape "
+                f"{parameter.shape}, got none for any parameter. Call backward() on a loss that "
+                "depends on them."
+            )
+        if missing and not self._has_warned:
+            warnings.warn(
+                f"{self._kind}.step: no gradient for {_quoted([name for name, _ in missing])}, "
+                "which this step leaves unchanged. If the loss should depend on them, check that "
+                "forward() uses them; otherwise freeze them with requires_grad_(False). This "
+                "warning is shown once per optimizer.",
+                MissingGradientWarning,
+                stacklevel=3,
+            )
+            self._has_warned = True
 
     def _update(
         self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
@@ -285,6 +350,30 @@ class Optimizer:
             example = sample.get(name, weight if isinstance(value, np.ndarray) else 0.0)
             schema = COUNT if is_integer(example) else like(example)
             check(where, value, schema, f"{path}.{name}")
+
+
+def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool) -> None:
+    """Set gradients to None, or those that exist to zeros if not `set_to_none`."""
+    for parameter in parameters:
+        grad = parameter.grad
+        if set_to_none or grad is None:
+            parameter.grad = None
+        else:
+            parameter.grad = Tensor.from_numpy(np.zeros_like(grad.data))
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as a Python number.
+
+    The dtype of a scalar affects rounding, and a checkpoint loads as Python numbers.
+    """
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _quoted(names: Sequence[str], most: int = 5) -> str:
+    """Return up to `most` names of parameters, and the number of the others."""
+    text = ", ".join(map(repr, names[:most]))
+    return text + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _describe(groups: Sequence[tuple[set[str], Any]]) -> str:

@@ -115,8 +115,10 @@ class ReduceLROnPlateau(Schedule):
             metric: a number, or a tensor with one entry.
 
         Raises:
-            ArgumentError: if `metric` is not a number.
+            ArgumentError: if `metric` is not a number, or the optimizer got another parameter group
+                since the schedule was constructed.
         """
+        self._check_groups()
         try:
             value = float(metric)
         except (TypeError, ValueError) as error:

@@ -92,11 +92,22 @@ class Schedule:
         Call this after the optimizer's `step`, once per batch or once per epoch.
 
         Raises:
-            ArgumentError: if the schedule has no further steps, as at the end of `OneCycleLR`.
+            ArgumentError: if the schedule has no further steps, as at the end of `OneCycleLR`, or
+                the optimizer got another parameter group since the schedule was constructed.
         """
+        self._check_groups()
         self._check_end(self.steps + 1)
         self.steps += 1
         self._apply()
+
+    def _check_groups(self) -> None:
+        """Raise ArgumentError if a parameter group was added since construction."""
+        found, count = len(self.optimizer.param_groups), len(self.initial_lrs)
+        if found != count:
+            raise ArgumentError(
+                f"{self._kind}.step: expected {count} parameter groups, as at construction, got "
+                f"{found}. Construct the schedule after add_param_group()."
+            )
 
     def _check_end(self, steps: int) -> None:
         """Raise ArgumentError if `steps` exceeds the length of the schedule, if any."""

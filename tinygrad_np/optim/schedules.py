@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -44,6 +44,55 @@ class StepLR(Schedule):
     def _lr(self, initial: float) -> float:
         drops = self.steps // self.options["step_size"]
         return float(initial * self.options["gamma"] ** drops)
+
+
+class LambdaLR(Schedule):
+    """Multiply the initial learning rate by a function of the step.
+
+    Args:
+        optimizer: the optimizer to schedule.
+        lr_lambda: a function from the number of steps so far to a factor, or a list with one
+            function per parameter group.
+
+        lr(t) = lr(0) lr_lambda(t)
+
+    As in PyTorch, `state_dict` does not contain the functions: construct the schedule with the same
+    functions before loading a state.
+
+    Raises:
+        ArgumentError: if `optimizer` is not an Optimizer, or `lr_lambda` is neither a function nor
+            a list with one function per parameter group.
+
+    >>> from tinygrad_np import nn, optim
+    >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+    >>> schedule = optim.LambdaLR(optimizer, lambda step: 0.5**step)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.05]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+    ) -> None:
+        self._lr_lambda = lr_lambda
+        super().__init__(optimizer)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        given: Any = self._lr_lambda
+        count = len(self.optimizer.param_groups)
+        self.lr_lambdas = list(given) if isinstance(given, list | tuple) else [given] * count
+        if len(self.lr_lambdas) != count or not all(map(callable, self.lr_lambdas)):
+            raise ArgumentError(
+                f"LambdaLR: expected `lr_lambda` to be a function or a list of {count} functions "
+                f"(one per parameter group), got {given!r}."
+            )
+
+    def get_last_lr(self) -> list[float]:
+        """Return the current learning rate of each parameter group."""
+        pairs = zip(self.initial_lrs, self.lr_lambdas, strict=True)
+        return [float(initial * function(self.steps)) for initial, function in pairs]
 
 
 class MultiStepLR(Schedule):

@@ -76,7 +76,7 @@ def check_snapshot(state: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         )
     # The loader itself is known only to the next fit, but most runs have a DataLoader.
     loader: Any = {"seed": OrNone(COUNT), "epoch": COUNT}
-    loader |= dict.fromkeys(("images", "batch_size", "shuffle", "drop_last"), COUNT)
+    loader |= dict.fromkeys(("samples", "batch_size", "shuffle", "drop_last"), COUNT)
     if isinstance(state["loader"], Mapping) and set(state["loader"]) != set(loader):
         loader = DictOf(ANYTHING)
     schema = {

@@ -58,7 +58,7 @@ def saliency_map(model: nn.Module, images: Any, classes: Any = None) -> Array:
     >>> import numpy as np
     >>> from tinygrad_np import nn, viz
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-    >>> model.load_state_dict({"1.weight": [[1.0, -2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]})
+    >>> _ = model.load_state_dict({"1.weight": [[1.0, -2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]})
     >>> viz.saliency_map(model, np.ones((1, 1, 2, 2), np.float32), classes=0)
     array([[[1., 2.],
             [3., 0.]]], dtype=float32)
@@ -112,7 +112,7 @@ def occlusion_map(
     >>> import numpy as np
     >>> from tinygrad_np import nn, viz
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-    >>> model.load_state_dict({"1.weight": [[1.0, -2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]})
+    >>> _ = model.load_state_dict({"1.weight": [[1.0, -2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]})
     >>> viz.occlusion_map(model, np.ones((1, 1, 2, 2), np.float32), classes=0, size=1).round(4)
     array([[[ 1., -2.],
             [ 3.,  0.]]])

@@ -133,7 +133,7 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "mean": {"x": "grad_out / n, repeated for each of the n entries of x that were averaged"},
     "prod": {"x": "grad_out * the product of the other entries of x"},
     "logsumexp": {"x": "grad_out * exp(x - out)"},
-    "select": {"x": "grad_out where mask, else 0"},
+    "keep_where": {"x": "grad_out where mask, else 0"},
     "where": {"x": "grad_out where condition, else 0", "y": "0 where condition, else grad_out"},
     "maximum": {
         "a": "grad_out where a > b, half of it where a = b, else 0",
@@ -143,6 +143,7 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "a": "grad_out where a < b, half of it where a = b, else 0",
         "b": "grad_out where b < a, half of it where a = b, else 0",
     },
+    "atan2": {"y": "grad_out * x / (x² + y²)", "x": "-grad_out * y / (x² + y²)"},
     "copysign": {
         "x": "grad_out where out and x have the same sign, else -grad_out",
         "other": "0, since out is piecewise constant in other",
@@ -239,7 +240,7 @@ _RULES: Mapping[str, Mapping[str, str]] = {
 _BROADCASTING = frozenset(
     {
         "expand",
-        "select",
+        "keep_where",
         "where",
         "maximum",
         "minimum",
@@ -256,6 +257,7 @@ _BROADCASTING = frozenset(
         "power_log",
         "pow",
         "logaddexp",
+        "atan2",
     }
 )
 
@@ -303,7 +305,7 @@ def vjp_sources(op: Op) -> Mapping[str, str]:
 
     >>> from tinygrad_np import ops
     >>> dict(vjp_sources(ops.relu))["x"]
-    'select(grad_out, as_array(out))'
+    'keep_where(grad_out, as_array(out))'
     """
     try:
         if op.definition is not None:

@@ -40,7 +40,7 @@ class ModuleCall:
     kind: str
     """Class name of the module; for sweeps `backward`, for one node's VJPs `VJP of tanh`."""
     description: str
-    """The constructor arguments as `describe()` formats them."""
+    """The constructor arguments as `extra_repr()` formats them."""
     parameters: int
     """Number of parameters of the module and all modules inside it."""
     outer: "ModuleCall | None" = None

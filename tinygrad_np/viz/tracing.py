@@ -680,6 +680,8 @@ class _Run(Trial):
                 values = [known.get(name) for name in code.co_varnames[:count]]
                 if code is Tensor.__array_ufunc__.__code__:
                     step.label, values = f"np.{known['ufunc'].__name__}", known["inputs"]
+                elif code is Tensor.__array_function__.__code__:
+                    step.label, values = f"np.{known['function'].__name__}", known["args"]
         flat = [
             v for value in values for v in (value if isinstance(value, tuple | list) else [value])
         ]
@@ -996,7 +998,7 @@ class _Builder:
                 f"m{len(self.graph.calls)}",
                 inner.path,
                 inner.kind,
-                module.describe() if module is not None else "",
+                module.extra_repr() if module is not None else "",
                 sum(p.numel() for _, p in module.named_parameters()) if module is not None else 0,
                 call,
                 module,

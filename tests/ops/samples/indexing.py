@@ -68,7 +68,7 @@ def _gathers(generator: np.random.Generator) -> list[Sample]:
     ]
 
 
-def _scatter_adds(generator: np.random.Generator) -> list[Sample]:
+def _additions(generator: np.random.Generator) -> list[Sample]:
     cases = [((3,), (3,), 0, (4,)), ((3, 5), (3, 5), 1, (3, 4)), ((2, 2), (2, 2), 0, (3, 4))]
     return [
         Sample(
@@ -81,7 +81,7 @@ def _scatter_adds(generator: np.random.Generator) -> list[Sample]:
 
 TABLE: Table = {
     "take_along_axis": _gathers,
-    "scatter_add": _scatter_adds,
+    "add_along_axis": _additions,
     "nonzero": lambda generator: [
         Sample((normal(generator, *shape).round(),)) for shape in [(3,), (2, 3), (0, 3)]
     ],
@@ -96,9 +96,24 @@ _ROWS = T([[1.0, 2.0], [3.0, 4.0]])
 _INDEX = T([[0, 1]])
 _gather = functools.partial(bad, T.gather)
 _scatter = functools.partial(bad, T.scatter)
-_scatter_add = functools.partial(bad, ops.table["scatter_add"], dim=1, shape=(2, 2))
+_add_along_axis = functools.partial(bad, ops.table["add_along_axis"], dim=1, shape=(2, 2))
 
 BAD: Bads = {
+    "select": [
+        bad(T.select, AxisError, "select: expected `dim` to be an axis of shape (2,)", (2,), 1, 0),
+        bad(T.select, AxisError, "select: expected `dim` to be an axis of shape ()", (), 0, 0),
+        bad(T.select, AxisError, "basic_index: ", (2,), 0, 2),
+    ],
+    "index_select": [
+        bad(T.index_select, AxisError, "index_select: expected `dim`", (2,), -2, [0]),
+        bad(T.index_select, AxisError, "advanced_index: ", (2,), 0, [2]),
+        bad(T.index_select, DtypeError, "index_select: expected `index` ...", (2,), 0, [True]),
+        bad(T.index_select, ShapeError, "one axis, got shape (1, 1)", (2,), 0, [[0]]),
+    ],
+    "scatter_add": [
+        bad(T.scatter_add, AxisError, "scatter_add: expected indices", (2,), 0, [2], 1.0),
+        bad(T.scatter_add, ShapeError, "scatter_add: expected `index`", (2,), 0, [[0]], 1.0),
+    ],
     "gather": [
         _gather(AxisError, "gather: expected indices from 0 to 1 along", _ROWS, 1, T([[2]])),
         _gather(AxisError, "of shape (2, 2), got -1 at (0, 0)", _ROWS, 1, T([[-1]])),
@@ -115,9 +130,13 @@ BAD: Bads = {
         ),
         _gather(DtypeError, "`index` to contain integers, got dtype float32", _ROWS, 1, T([[0.5]])),
     ],
-    "scatter_add": [
-        _scatter_add(AxisError, "scatter_add: ... Got (2, 2) float32", _ROWS, T([[5, 5], [5, 5]])),
-        _scatter_add(ShapeError, "scatter_add: ... shape (2, 2), got (1, 1)", _ROWS, T([[5]])),
+    "add_along_axis": [
+        _add_along_axis(
+            AxisError, "add_along_axis: ... Got (2, 2) float32", _ROWS, T([[5, 5], [5, 5]])
+        ),
+        _add_along_axis(
+            ShapeError, "add_along_axis: ... shape (2, 2), got (1, 1)", _ROWS, T([[5]])
+        ),
     ],
     "take_along_axis": [
         bad(ops.take_along_axis, AxisError, "take_along_axis: ... Got (2, 2)", _ROWS, T([[2]]), 1)

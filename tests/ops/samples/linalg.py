@@ -109,6 +109,15 @@ TABLE: Table = {
 
 
 BAD: Bads = {
+    "mm": [
+        bad(T.mm, ShapeError, "mm: expected operands with 2 axes, got shapes (2,)", (2,), (2, 3))
+    ],
+    "bmm": [
+        bad(T.bmm, ShapeError, "bmm: expected operands with 3 axes", (2, 3), (3, 4)),
+        bad(T.bmm, ShapeError, "bmm: expected batches of the same length", (1, 2, 3), (5, 3, 4)),
+    ],
+    "addmm": [bad(T.addmm, ShapeError, "addmm: expected operands with 2 axes", (2,), (2,), (2, 2))],
+    "outer": [bad(T.outer, ShapeError, "outer: expected operands with 1 axis, got", (2,), (2, 1))],
     "matmul": [
         bad(T.matmul, ShapeError, "matmul: ... last axis ... (3) to match", (2, 3), (4, 2)),
         bad(T.matmul, ShapeError, "at least one axis, ... () and (2,)", (), (2,)),

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tests.ops.samples.tools import Bads, Sample, Table, normal
+from tests.ops.samples.tools import Bads, Sample, Table, bad, normal
 from tinygrad_np import Tensor as T
-from tinygrad_np.errors import ArgumentError, AxisError
+from tinygrad_np.errors import ArgumentError, AxisError, ShapeError
 
 
 def _orders(generator: np.random.Generator) -> list[Sample]:
@@ -19,6 +19,11 @@ TABLE: Table = {"argsort": _orders}
 
 
 BAD: Bads = {
+    "median": [
+        bad(T.median, AxisError, "median: expected an axis from -1 to 0, got 1", (2,), 1),
+        bad(T.median, ShapeError, "median: expected at least one entry along axis 1", (2, 0), 1),
+        bad(T.median, ShapeError, "median: expected at least one entry", (0,)),
+    ],
     "argsort": [
         (lambda: T.ones(3).argsort(1), AxisError, "argsort: ... Got (3,) float32"),
         (lambda: T.ones(3).sort(1), AxisError, "argsort: ... Got (3,) float32"),

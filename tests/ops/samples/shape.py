@@ -57,6 +57,31 @@ TABLE: Table = {
 _LINE = T([1.0, 2.0, 3.0])
 
 BAD: Bads = {
+    "movedim": [
+        bad(T.movedim, AxisError, "movedim: expected an axis from -2 to 1, got 2", (2, 3), 2, 0),
+        bad(
+            T.movedim, ShapeError, "different axes, got [0, -2] and [0, 1]", (2, 3), [0, -2], [0, 1]
+        ),
+        bad(
+            T.movedim,
+            ShapeError,
+            "same number of different axes, got 0 and [0, 1]",
+            (2, 3),
+            0,
+            [0, 1],
+        ),
+    ],
+    "expand_as": [bad(T.expand_as, ShapeError, "expand: ", (2,), (3,))],
+    "view_as": [bad(T.view_as, ShapeError, "reshape: ", (2,), (3,))],
+    "unbind": [
+        bad(T.unbind, ShapeError, "unbind: expected at least one axis, got a 0-d tensor", ()),
+        bad(T.unbind, AxisError, "unbind: expected an axis from -1 to 0, got 1", (2,), 1),
+    ],
+    "diff": [
+        bad(T.diff, ArgumentError, "diff: expected `n` to be >= 0, got -1", (2,), -1),
+        bad(T.diff, ShapeError, "diff: expected at least one axis, got a 0-d tensor", ()),
+    ],
+    "tile": [bad(T.tile, ShapeError, "repeat: expected a count >= 0", (2,), -1)],
     "unflatten": [bad(T.unflatten, AxisError, "unflatten: ... from -1 to 0, got 1", _LINE, 1, [3])],
     "squeeze": [
         (lambda: _LINE.squeeze(1), AxisError, "squeeze: expected an axis from -1 to 0, got 1")

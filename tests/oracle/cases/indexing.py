@@ -57,6 +57,12 @@ CASES = {
     "mixed indexing": both(lambda x, index: x[:, index, None][..., 0] + x[index[:, :1], 1:2].sum()),
     "gather": both(lambda x, index: x.gather(0, index) * x.gather(1, index)),
     "scatter": scattered,
+    "scatter_add": both(lambda x, index: x.scatter_add(1, index, x[:2, 1:] * 2) * x),
+    "select": same(lambda x: x.select(0, -1) * x.select(dim=1, index=2)[:3].sum(), (3, 4)),
+    "index_select": both(
+        lambda x, index: x.index_select(1, index) * x.index_select(0, index[:1]).sum(),
+        draw=lambda generator: generator.integers(0, 4, 5),
+    ),
     "scatter of a number": both(lambda x, index: x.scatter(1, index, 2.0) * x),
     "scatter, added": both(
         lambda x, index: x.scatter(1, index, x[:2, 1:] * x[2:, 1:], reduce="add"),

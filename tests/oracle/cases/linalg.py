@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.oracle.cases.tools import few, ints, normal
+from tests.oracle.cases.tools import few, ints, normal, same
 from tests.oracle.pytorch import torch
 
 
@@ -88,6 +88,12 @@ def norm_of_order_zero(generator):
 
 
 CASES = {
+    "mm": same(lambda a, b: a.mm(b), (2, 3), (3, 4)),
+    "bmm": same(lambda a, b: a.bmm(b), (5, 2, 3), (5, 3, 4)),
+    "addmm": same(
+        lambda x, a, b: x.addmm(a, b, beta=0.5, alpha=2) + x.addmm(a, b), (4,), (2, 3), (3, 4)
+    ),
+    "outer": same(lambda a, b: a.outer(b), (3,), (4,)),
     "matmul": _matmul("matmul"),
     "dot": _matmul("dot"),
     "matmul in another dtype": matmul_in_dtype,

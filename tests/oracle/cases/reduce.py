@@ -5,6 +5,8 @@ import numpy as np
 from tests.oracle.cases.tools import few, method, normal, same
 from tests.oracle.pytorch import F, torch
 
+# Statistics of three channels.
+MEAN, VAR = np.array([0.5, -1.0, 2.0]), np.array([1.0, 0.5, 4.0])
 AXES = (None, 0, -1, (0, 2), (1, -1), (0, 1, 2))
 
 
@@ -46,6 +48,25 @@ CASES = {
         lambda x: torch.std_mean(x, 1)[0] * torch.std_mean(x, 1)[1],
         [normal(generator, 3, 4)],
     ),
+    "var_mean": lambda generator: (
+        lambda x: x.var_mean(dim=(0, 2), keepdim=True)[0] * x.var_mean(0, correction=0)[1],
+        lambda x: (
+            torch.var_mean(x, (0, 2), keepdim=True)[0] * torch.var_mean(x, 0, correction=0)[1]
+        ),
+        [normal(generator, 3, 4, 2)],
+    ),
+    "amax and amin": same(
+        lambda x: x.amax(1) * x.amin((0, 1)) + x.amax(dim=0).sum(), (3, 4), draw=few
+    ),
+    "median": order(lambda x: x.median() * x),
+    "median along an axis": order(
+        lambda x: x.median(1, keepdim=True) * x + x.median(0),
+        lambda x: x.median(1, keepdim=True).values * x + x.median(0).values,
+    ),
+    "median of nan": order(
+        lambda x: (x > 1).where(np.nan, x).median(1),
+        lambda x: torch.where(x > 1, np.nan, x).median(1).values,
+    ),
     "sum of bools": method("sum", draw=lambda generator, *shape: generator.random(shape) < 0.6),
     "cummax": same(lambda x: x.cummax(1)[0], (3, 5), draw=few),
     "cummin": same(lambda x: x.cummin(-2)[0], (3, 5), draw=few),
@@ -53,6 +74,16 @@ CASES = {
     "descending sort": order(lambda x: x.sort(0, descending=True)[0] * x),
     "topk": order(lambda x: x.topk(3, 1)[0].square() + x.topk(3, 1, largest=False)[0]),
     "indices of topk": order(lambda x: x.topk(3, 1)[1]),
+    "layernorm": lambda generator: (
+        lambda x: x.layernorm() * x + x.layernorm((1, 2), eps=0.1) ** 2,
+        lambda x: F.layer_norm(x, (4,)) * x + F.layer_norm(x, (3, 4), eps=0.1) ** 2,
+        [normal(generator, 2, 3, 4)],
+    ),
+    "batchnorm": lambda generator: (
+        lambda x, w, b: x.batchnorm(w, b, x.new_tensor(MEAN), x.new_tensor(VAR + 0.1).rsqrt()) * x,
+        lambda x, w, b: F.batch_norm(x, x.new_tensor(MEAN), x.new_tensor(VAR), w, b, eps=0.1) * x,
+        [normal(generator, 2, 3, 4), normal(generator, 3), normal(generator, 3)],
+    ),
     "normalize": lambda generator: (
         lambda x: x.normalize() * x,
         lambda x: F.normalize(x) * x,

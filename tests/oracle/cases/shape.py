@@ -64,6 +64,18 @@ CASES = {
         (3,),
         (4,),
     ),
+    "movedim": same(lambda x: x.movedim(0, -1) * x.movedim((2, -4), (-4, 1)).sum(), (2, 3, 4, 2)),
+    "swapaxes": same(lambda x: x.swapaxes(0, -1) * 2 + x.mT.swapaxes(1, 2).sum(), (2, 3, 4)),
+    "t": same(lambda x: x.t()[1:] * x[0].t().sum(), (3, 4)),
+    "broadcast_to": same(lambda x: x.broadcast_to((4, 2, 3)) * 2, (2, 1)),
+    "expand_as": same(lambda x, y: x.expand_as(y) * y, (2, 1), (4, 2, 3)),
+    "view_as": same(lambda x, y: x.view_as(y) * y, (2, 3), (3, 2)),
+    "tile": same(lambda x: x.tile(2) * 3 + x.tile((2, 1, 2)).sum(), (2, 3)),
+    "unbind": same(lambda x: x.unbind()[1][0] * x.unbind(1)[2] + x.unbind(-1)[0].sum(), (2, 3, 4)),
+    "diff": same(lambda x: x.diff() * x.diff(n=2, dim=0).sum() + x.diff(n=0).sum(), (4, 5)),
+    "diff of bools": same(
+        lambda x: x.diff(), (6,), draw=lambda generator, *shape: generator.random(shape) < 0.5
+    ),
     "five axes": same(lambda x: x.transpose(0, 4).sum(1).permute(3, 0, 2, 1) * 2, (2, 1, 3, 1, 2)),
     "view": method("view", -1, shape=(2, 3)),
 }

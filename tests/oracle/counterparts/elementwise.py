@@ -30,11 +30,12 @@ def _same_names(*names):
 TABLE = {
     **_same_names("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isfinite"),
     "isinf": _is_inf,
-    **_same_names("logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
+    **_same_names("logical_not", "logical_and", "logical_or", "logical_xor"),
+    **_same_names("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
     "lshift": torch.bitwise_left_shift,
     "rshift": torch.bitwise_right_shift,
     "isclose": _is_close,
-    "select": lambda x, mask: torch.where(mask, x, 0),
+    "keep_where": lambda x, mask: torch.where(mask, x, 0),
     "where": torch.where,
     "dropout_with_mask": _dropout,
     **_same_names("maximum", "minimum", "add", "sub", "mul", "div", "fmod", "neg", "copysign"),
@@ -46,5 +47,5 @@ TABLE = {
     **_same_names("sign", "floor", "ceil", "trunc", "round", "abs"),
     **_same_names("pow", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
     **_same_names("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
-    **_same_names("asinh", "acosh", "atanh", "logaddexp", "erf", "sigmoid", "relu"),
+    **_same_names("asinh", "acosh", "atanh", "logaddexp", "atan2", "erf", "sigmoid", "relu"),
 }

@@ -54,7 +54,7 @@ def _assign(x, value, key):
     return flat.reshape(x.shape)
 
 
-def _scatter_add(x, index, dim, shape):
+def _add_along_axis(x, index, dim, shape):
     return torch.zeros(shape, dtype=x.dtype).scatter_add(dim, index, x)
 
 
@@ -72,7 +72,7 @@ TABLE = {
     "index_add": _index_add,
     "assign": _assign,
     "take_along_axis": lambda x, index, dim: torch.gather(x, dim, index),
-    "scatter_add": _scatter_add,
+    "add_along_axis": _add_along_axis,
     "nonzero": lambda x, size, fill_value: torch.nonzero(x),
     "one_hot": lambda x, num_classes: F.one_hot(x, num_classes),
 }

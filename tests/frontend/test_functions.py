@@ -1,0 +1,122 @@
+"""Top-level functions: what differs from the methods, and what they refuse."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinygrad_np
+from tests.tools import each
+from tinygrad_np import Tensor
+from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
+
+X = Tensor([[1.0, 5.0], [4.0, 2.0]])
+
+
+# Methods that are not functions of a tensor, or that top-level code does not call.
+ONLY_METHODS = {
+    "T", "backward", "data", "detach", "dtype", "from_numpy", "grad", "gradient", "hooks",
+    "is_current", "is_leaf", "item", "mark_changed", "name", "ndim", "new_like", "node",
+    "numel", "numpy", "contiguous", "cpu", "dim", "element_size", "expand_as", "indices", "mT",
+    "nbytes", "new_full", "new_ones", "new_tensor", "new_zeros", "size", "to", "type",
+    "uniform", "values", "view", "view_as", "rebase", "register_hook", "replace_array",
+    "requires_grad", "result_class", "retain_grad", "shape", "since", "tolist", "version",
+    "was_leaf", "wrap",
+    # tinygrad's, which has no functions:
+    "assign", "batchnorm", "glorot_uniform", "hardsigmoid", "kaiming_uniform", "layernorm",
+    "quick_gelu", "realize", "rearrange", "scaled_uniform", "sequential",
+}  # fmt: skip
+
+
+def test_max_and_min_return_values_and_indices_along_an_axis():
+    values, indices = tinygrad_np.max(X, 1)
+    assert (values.tolist(), indices.tolist()) == ([5.0, 4.0], [1, 0])
+    found = tinygrad_np.min(X, dim=0, keepdim=True)
+    assert (found.values.tolist(), found.indices.tolist()) == ([[1.0, 2.0]], [[0, 1]])
+    assert tinygrad_np.max(X).item() == 5
+    assert tinygrad_np.max(X, Tensor(3.0)).tolist() == [[3.0, 5.0], [4.0, 3.0]]
+    values, indices = tinygrad_np.max(Tensor(2.0), 0)
+    assert (values.item(), indices.item()) == (2.0, 0)
+
+
+def test_max_along_an_axis_sends_the_gradient_to_the_first_of_equal_entries():
+    x = Tensor([[2.0, 2.0]], requires_grad=True)
+    tinygrad_np.max(x, 1).values.sum().backward()
+    assert x.grad.tolist() == [[1.0, 0.0]]
+
+
+def test_joining_functions_take_one_list():
+    assert tinygrad_np.cat((X, X), 1).shape == (2, 4)
+    assert tinygrad_np.stack([X, X], axis=2).shape == (2, 2, 2)
+    for name in ("cat", "stack"):
+        with pytest.raises(DtypeError, match=rf"^{name}: expected `tensors` .* Try {name}\(\[a, b"):
+            getattr(tinygrad_np, name)(X, X)
+
+
+def test_where_with_the_condition_alone_returns_positions():
+    rows, columns = tinygrad_np.where(X > 3)
+    assert (rows.tolist(), columns.tolist()) == ([0, 1], [1, 0])
+    with pytest.raises(DtypeError, match="where: expected both `input` and `other`"):
+        tinygrad_np.where(X > 3, X)
+
+
+@each("diagonal", [-2, -1, 0, 1, 2])
+def test_diag_builds_and_extracts_any_diagonal(diagonal):
+    vector = np.array([1.0, 2.0, 3.0])
+    made = tinygrad_np.diag(Tensor(vector), diagonal)
+    np.testing.assert_array_equal(made.data, np.diag(vector, diagonal))
+    np.testing.assert_array_equal(tinygrad_np.diag(made, diagonal).data, vector)
+
+
+def test_factories_accept_the_cpu_and_no_other_device():
+    for device in (None, "cpu", "cpu:0", tinygrad_np.device("cpu")):
+        assert tinygrad_np.zeros(2, 3, device=device).shape == (2, 3)
+    for device in ("cuda", "mps", 0):
+        with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got .* on the CPU\."):
+            tinygrad_np.ones(2, device=device)
+    assert not tinygrad_np.cuda.is_available()
+
+
+def test_randint_takes_bounds_and_size():
+    for made in (
+        tinygrad_np.randint(5, 7, (40,)),
+        tinygrad_np.randint(low=5, high=7, size=(40,)),
+        tinygrad_np.randint(5, 7, size=[40]),
+    ):
+        assert set(made.tolist()) == {5, 6}
+    assert set(tinygrad_np.randint(2, (40,)).tolist()) == {0, 1}
+    assert set(tinygrad_np.randint(high=2, size=(40,)).tolist()) == {0, 1}
+    for arguments in ((3,), (0, 3, 3), (0.5, 3, (1,)), ()):
+        with pytest.raises(DtypeError, match="randint: expected two integers and a tuple of sizes"):
+            tinygrad_np.randint(*arguments)
+
+
+def test_dtypes_are_numpy_dtypes():
+    assert Tensor([1.0]).dtype is tinygrad_np.float32
+    assert tinygrad_np.tensor([1], dtype=tinygrad_np.float64).dtype == np.float64
+    assert tinygrad_np.long is tinygrad_np.int64
+
+
+def test_grad_adds_the_gradients_of_several_outputs():
+    x = Tensor(2.0, requires_grad=True)
+    y = Tensor(3.0, requires_grad=True)
+    assert tinygrad_np.autograd.grad([x * y, x * x], [x, y]) == (Tensor(7.0), Tensor(2.0))
+    assert tinygrad_np.autograd.grad(x * x, (x, y), allow_unused=True)[1] is None
+    for outputs in (x * x, [x * x, x * 3]):
+        with pytest.raises(GraphError):
+            tinygrad_np.autograd.grad(outputs, (x, y))
+    (weighted,) = tinygrad_np.autograd.grad(Tensor([1.0, 2.0]) * x, x, Tensor([1.0, 10.0]))
+    assert weighted.item() == 21.0
+
+
+def test_every_method_that_computes_is_also_a_function():
+    names = {name for name in dir(Tensor) if not name.startswith("_")}
+    in_place = {name for name in names if name.endswith("_")}
+    assert names - in_place - ONLY_METHODS - set(tinygrad_np.__all__) == set()
+
+
+def test_all_functions_have_docstrings_and_names():
+    for name in tinygrad_np.__all__:
+        value = getattr(tinygrad_np, name)
+        if callable(value):
+            assert inspect.getdoc(value), name

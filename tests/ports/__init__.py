@@ -1,0 +1,1 @@
+"""Models written for PyTorch that run here with only their import lines changed."""

@@ -1,0 +1,50 @@
+"""Make PyTorch draw the numbers that this package draws from its default generator."""
+
+from typing import Any
+
+import tinygrad_np
+from tests.oracle.pytorch import torch
+from tinygrad_np import Tensor, data
+
+FUNCTIONS = ("multinomial", "rand", "randint", "randn", "randn_like")
+
+
+def to_torch(x: Tensor) -> Any:
+    """Return a PyTorch tensor with the values of `x`."""
+    return torch.tensor(x.numpy())
+
+
+def from_torch(x: Any) -> Any:
+    """Return a Tensor with the values of a PyTorch tensor; anything else unchanged."""
+    return Tensor(x.detach().numpy()) if isinstance(x, torch.Tensor) else x
+
+
+def random_function(name: str) -> Any:
+    """Return PyTorch's function `name`, with its values drawn by this package's."""
+
+    def draw(*args: Any, device: Any = None, requires_grad: bool = False, **options: Any) -> Any:
+        drawn = getattr(tinygrad_np, name)(*map(from_torch, args), **options)
+        return to_torch(drawn).requires_grad_(requires_grad)
+
+    return draw
+
+
+def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Do what torch.nn.functional.dropout does, with this package's mask."""
+    return x * to_torch(Tensor.ones(*x.shape).dropout(p, training))
+
+
+def shuffle(sampler: Any) -> Any:
+    """Yield the indices of a dataset in the order of this package's DataLoader."""
+    if not hasattr(sampler, "loader"):
+        indices = data.TensorDataset(Tensor.arange(len(sampler.data_source)))
+        sampler.loader = data.DataLoader(indices, batch_size=1, shuffle=True)
+    return iter([int(index.item()) for (index,) in sampler.loader])
+
+
+def share_random_numbers(monkeypatch: Any) -> None:
+    """Replace PyTorch's random functions for the rest of a test."""
+    for name in FUNCTIONS:
+        monkeypatch.setattr(torch, name, random_function(name))
+    monkeypatch.setattr(torch.nn.functional, "dropout", dropout)
+    monkeypatch.setattr(torch.utils.data.RandomSampler, "__iter__", shuffle)
