@@ -92,7 +92,7 @@ __all__ = [
     "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "gt", "hardsigmoid", "hardswish",
     "hardtanh", "huber_loss", "index_add", "index_select", "interpolate", "inv", "isclose",
     "isfinite", "isinf", "isnan", "keep_where", "kl_div", "l1_loss", "layernorm", "le",
-    "leaky_relu", "lerp", "linear", "log", "log10", "log1p", "log2", "log_odds", "log_softmax",
+    "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds", "log_softmax",
     "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max",
     "max_pool", "max_pool2d", "max_pool_gather", "max_pool_grad", "max_pool_indices",
