@@ -12,7 +12,9 @@ from tests.tools import each
 from tinygrad_np import data, train
 from tinygrad_np.cli import main, parts
 from tinygrad_np.cli.config import DATA, RunConfig
+from tinygrad_np.cli.runs import load_run
 from tinygrad_np.errors import ArgumentError, DataError
+from tinygrad_np.frontend.tensor import Tensor
 
 CLASSES = ("circle", "cross", "stripe")
 
@@ -200,7 +202,55 @@ def test_predict_prints_the_names_of_the_classes(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_run_resumes(run, images, tmp_path):
+def test_predict_normalizes_pictures_like_the_training_images(images, tmp_path, capsys):
+    # After one slow epoch, the probabilities are far from 0 and 1.
+    run = trained(tmp_path / "run", images, "--model", "MLP", "--epochs", "1", "--lr", "1e-5")
+    capsys.readouterr()
+    config, model = load_run(run)
+    logits = train.predict(model, data.DataLoader(parts.make_sets(config).test, 12))
+    expected = sorted(f"{max(row):.1%}" for row in Tensor(logits).softmax().numpy())
+    _, test_set = data.load(images)
+    paths = [
+        path
+        for path in sorted(images.glob("*/*.png"))
+        if (test_set.images[:, 0] == np.asarray(Image.open(path))).all(axis=(1, 2)).any()
+    ]
+    assert main(["predict", str(run), *map(str, paths)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split(": ")[2].split(",")[0] for line in lines) == expected
+
+
+@pytest.mark.slow
+def test_a_run_on_changed_data_does_not_resume(tmp_path, capsys):
+    path = write_images(tmp_path / "shapes", size=8, count=6)
+    out = trained(tmp_path / "run", path, "--schedule", "constant", "--model", "MLP")
+    (path / "cross").rename(path / "plus")
+    resume = ["train", "--resume", str(out), "--epochs", "7", "--no-figures"]
+    assert main(resume) == 1
+    assert "expected the classes circle, cross, stripe that the run" in capsys.readouterr().err
+    # Another run in its place removes the facts.
+    flags = ["--data", "digits", "--model", "DigitsCNN", "--train-samples", "100", *FAST]
+    assert main(["train", *flags, "--out", str(out), "--overwrite"]) == 0
+    assert not (out / "data.json").exists()
+
+
+def test_options_that_are_given_are_kept():
+    dataset = data.Dataset(np.zeros((2, 1, 3, 3), np.uint8), [0, 1], ("a", "b"))
+    config = RunConfig(data="a/b", model="MLP", model_options={"classes": 4})
+    assert parts.fit_model(config, dataset).model_options == {"inputs": 9, "classes": 4}
+    named = RunConfig(model="MLP")
+    assert parts.fit_model(named, dataset) is named
+
+
+@pytest.mark.slow
+def test_summary_needs_few_images(tmp_path, capsys):
+    path = write_images(tmp_path / "shapes", size=8, count=2)
+    assert main(["summary", "MLP", "--data", str(path)]) == 0
+    assert "64" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_run_resumes(images, tmp_path):
     out = trained(tmp_path / "run", images, "--schedule", "constant", "--model", "MLP")
     assert main(["train", "--resume", str(out), "--epochs", "7", "--no-figures"]) == 0
     assert json.loads((out / "metrics.json").read_text())["epochs"] == 7

@@ -106,6 +106,15 @@ def test_large_photo_is_averaged(tmp_path):
     assert np.abs(data.image_folder(tmp_path, size=8).images.astype(int) - 127).max() <= 4
 
 
+def test_large_jpeg_keeps_the_details_that_fit(tmp_path):
+    stripes = np.tile(np.repeat([0, 255], 8), (320, 20)).astype(np.uint8)
+    for suffix in ("png", "jpg"):
+        save(tmp_path / "a" / f"1.{suffix}", stripes)
+    one, other = data.image_folder(tmp_path, size=80).images.astype(int)
+    assert one.std() > 60
+    assert np.abs(one - other).mean() < 10
+
+
 def test_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
@@ -268,6 +277,7 @@ def test_dialects_of_csv(tmp_path):
     for variant in (
         text.replace("\n", "\r\n"),
         "\ufeff" + text,
+        "\ufeff" + text.partition("\n")[2],
         text + "\n\n",
         text.rstrip("\n"),
         text.replace(",", ", "),
@@ -479,6 +489,12 @@ def test_scale_follows_the_dtype(values, dtype, scale, tmp_path):
         assert found.images.ravel().tolist() == (images.ravel() * factor).tolist()
 
 
+def test_test_images_have_the_scale_of_the_training_images(tmp_path):
+    arrays = {"x_train": np.full((2, 2, 2), 200.0), "x_test": np.ones((2, 2, 2))}
+    np.savez(tmp_path / "a.npz", **arrays, y_train=[0, 1], y_test=[0, 1])
+    assert [one.scale for one in data.load(tmp_path / "a.npz")] == [255.0, 255.0]
+
+
 def test_batches_are_normalized_by_the_training_images(tmp_path):
     arrays = {"x_train": pixels(2500, 5, 5), "x_test": np.zeros((2, 5, 5), np.uint8)}
     labels = {"y_train": np.arange(2500) % 2, "y_test": [0, 1]}
@@ -532,6 +548,10 @@ GOOD = {
             ": x_train: expected an array of numbers, got pickled Python",
         ),
         ({"y_train": np.array([None] * 4)}, ": y_train: expected an array of numbers, got pickled"),
+        (
+            {"x_train": np.full((4, 4, 4), 256)},
+            ": x_train[0]: expected integers from 0 to 255, got 256.",
+        ),
         (
             {"x_train": np.full((4, 4, 4), -1)},
             ": x_train[0]: expected integers from 0 to 255, got -1.",

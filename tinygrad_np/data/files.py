@@ -332,7 +332,7 @@ def _folders(path: Path, size: Any, gray: bool | None) -> tuple[Dataset, Dataset
     if not is_folder(path / "train") or held_out is None:
         return image_folder(path, size, gray), None
     parts = [image_folder(one, size, gray) for one in (path / "train", held_out)]
-    if gray is None and parts[0].images.shape[1] != parts[1].images.shape[1]:
+    if parts[0].images.shape[1] != parts[1].images.shape[1]:
         # Only one of the two has colors.
         parts = [image_folder(one, size, gray=False) for one in (path / "train", held_out)]
     train_set, test_set = (replace(one, name=path.resolve().name) for one in parts)
