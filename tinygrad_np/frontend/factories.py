@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import DtypeError
-from tinygrad_np.frontend.device import device as Device
+from tinygrad_np.frontend import device as devices
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.synonyms import rename
 
@@ -25,9 +25,9 @@ def _factory(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     known = make.__code__.co_varnames[: make.__code__.co_argcount + make.__code__.co_kwonlyargcount]
 
     @functools.wraps(make)
-    def call(*args: Any, device: Device | str | None = None, **options: Any) -> Tensor:
+    def call(*args: Any, device: devices.device | str | None = None, **options: Any) -> Tensor:
         if device is not None:
-            Device(device)  # raises unless it is the CPU
+            devices.device(device)  # raises unless it is the CPU
         return make(*args, **rename(known, options))
 
     return call
