@@ -13,6 +13,15 @@ from tinygrad_np.errors import ArgumentError, DtypeError, GraphError
 X = Tensor([[1.0, 5.0], [4.0, 2.0]])
 
 
+# Methods that are not functions of a tensor, or that top-level code does not call.
+ONLY_METHODS = {
+    "T", "backward", "data", "detach", "dtype", "from_numpy", "grad", "gradient", "hooks",
+    "is_current", "is_leaf", "item", "mark_changed", "name", "ndim", "new_like", "node",
+    "numel", "numpy", "contiguous", "cpu", "dim", "element_size", "expand_as", "indices", "mT", "nbytes", "new_full", "new_ones", "new_tensor", "new_zeros", "size", "to", "type", "uniform", "values", "view", "view_as", "rebase", "register_hook", "replace_array", "requires_grad",
+    "result_class", "retain_grad", "shape", "since", "tolist", "version", "was_leaf", "wrap",
+}  # fmt: skip
+
+
 def test_max_and_min_return_values_and_indices_along_an_axis():
     values, indices = tinygrad_np.max(X, 1)
     assert (values.tolist(), indices.tolist()) == ([5.0, 4.0], [1, 0])
@@ -92,6 +101,12 @@ def test_grad_adds_the_gradients_of_several_outputs():
             tinygrad_np.autograd.grad(outputs, (x, y))
     (weighted,) = tinygrad_np.autograd.grad(Tensor([1.0, 2.0]) * x, x, Tensor([1.0, 10.0]))
     assert weighted.item() == 21.0
+
+
+def test_every_method_that_computes_is_also_a_function():
+    names = {name for name in dir(Tensor) if not name.startswith("_")}
+    in_place = {name for name in names if name.endswith("_")}
+    assert names - in_place - ONLY_METHODS - set(tinygrad_np.__all__) == set()
 
 
 def test_all_functions_have_docstrings_and_names():

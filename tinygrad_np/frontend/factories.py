@@ -46,7 +46,9 @@ randperm = _factory(Tensor.randperm)
 zeros_like = _factory(Tensor.zeros_like)
 ones_like = _factory(Tensor.ones_like)
 full_like = _factory(Tensor.full_like)
+empty_like = _factory(Tensor.empty_like)
 rand_like = _factory(Tensor.rand_like)
+randn_like = _factory(Tensor.randn_like)
 multinomial = _factory(Tensor.multinomial)
 
 

@@ -27,25 +27,38 @@ def _several(function: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
     return accept_synonyms(function)
 
 
+addmm = _one(ops.addmm)
+bmm = _one(ops.bmm)
 clip = clamp = _one(ops.clip)
+diff = _one(ops.diff)
 dot = _one(ops.dot)
 einsum = _one(ops.einsum)
 flatten = _one(ops.flatten)
 flip = _one(ops.flip)
 gather = _one(ops.gather)
+index_select = _one(ops.index_select)
 lerp = _one(ops.lerp)
 masked_fill = _one(ops.masked_fill)
 masked_select = _one(ops.masked_select)
+max_unpool2d = _one(ops.max_unpool2d)
+mm = _one(ops.mm)
+movedim = _one(ops.movedim)
+nan_to_num = _one(ops.nan_to_num)
 normalize = _one(ops.normalize)
+outer = _one(ops.outer)
+reciprocal = _one(ops.reciprocal)
 repeat = _one(ops.repeat)
 repeat_interleave = _one(ops.repeat_interleave)
 roll = _one(ops.roll)
 scatter = _one(ops.scatter)
+scatter_add = _one(ops.scatter_add)
 scatter_reduce = _one(ops.scatter_reduce)
+select = _one(ops.select)
 shrink = _one(ops.shrink)
 square = _one(ops.square)
 squeeze = _one(ops.squeeze)
 std = _one(ops.std)
+tile = _one(ops.tile)
 trace = _one(ops.trace)
 unflatten = _one(ops.unflatten)
 unfold = _one(ops.unfold)
@@ -63,6 +76,22 @@ split = _several(ops.split)
 std_mean = _several(ops.std_mean)
 svd = _several(ops.svd)
 topk = _several(ops.topk)
+unbind = _several(ops.unbind)
+var_mean = _several(ops.var_mean)
+
+allclose = accept_synonyms(ops.allclose)
+bernoulli = accept_synonyms(Tensor.bernoulli)
+clone = Tensor.clone
+is_floating_point = Tensor.is_floating_point
+t = Tensor.t
+unique = accept_synonyms(Tensor.unique)
+
+# Other names of ops.
+amax = ops.max
+amin = ops.min
+broadcast_to = ops.expand
+swapaxes = ops.transpose
+swish = ops.silu
 
 
 class ValuesAndIndices(NamedTuple):
@@ -72,14 +101,30 @@ class ValuesAndIndices(NamedTuple):
     indices: Tensor
 
 
-def _extreme(
-    name: str, input: Tensor, dim: Any, keepdim: bool, places: Callable[..., Tensor]
-) -> ValuesAndIndices:
-    indices = places(input, dim, True)
+def _extreme(input: Tensor, dim: int, keepdim: bool, indices: Any) -> ValuesAndIndices:
+    """Return the entries at `indices`, of the shape of `input` with length 1 along `dim`."""
     values = ops.gather(input, dim, indices) if input.ndim else input
     if not keepdim and input.ndim:
         values, indices = ops.squeeze(values, dim), ops.squeeze(indices, dim)
     return ValuesAndIndices(values, indices)
+
+
+@accept_synonyms
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Return the median of all entries, or the medians along `dim` and their positions.
+
+    Of two middle entries, the lower one is the median.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+        ShapeError: if there are no entries.
+
+    >>> median(Tensor([3.0, 1.0, 2.0]), 0).indices
+    Tensor(2)
+    """
+    if dim is None:
+        return ops.median(input)
+    return _extreme(input, dim, keepdim, ops.argmedian(input, dim))
 
 
 @accept_synonyms
@@ -108,7 +153,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         return ops.max(input)
     if isinstance(dim, Tensor | np.ndarray):
         return ops.maximum(input, dim)
-    return _extreme("max", input, dim, keepdim, ops.argmax)
+    return _extreme(input, dim, keepdim, ops.argmax(input, dim, True))
 
 
 @accept_synonyms
@@ -128,7 +173,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
         return ops.min(input)
     if isinstance(dim, Tensor | np.ndarray):
         return ops.minimum(input, dim)
-    return _extreme("min", input, dim, keepdim, ops.argmin)
+    return _extreme(input, dim, keepdim, ops.argmin(input, dim, True))
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:

@@ -98,7 +98,9 @@ def is_true(x: Operand) -> Any:
 
 def hypot(x1: Operand, x2: Operand) -> Any:
     # A norm does not overflow, and its gradient at 0 is 0.
-    return ops.norm(ops.stack(*broadcast_arrays(x1, x2)), axis=0)
+    dtype = np.result_type(as_arrays(x1), as_arrays(x2))
+    sides = [ops.cast(x, dtype=dtype) for x in broadcast_arrays(x1, x2)]
+    return ops.norm(ops.stack(*sides), axis=0)
 
 
 def logaddexp2(x1: Operand, x2: Operand) -> Any:
@@ -128,25 +130,21 @@ def clip(
 def where(condition: Operand, *choices: Operand) -> Any:
     if not choices:
         return nonzero(condition)
-    x, y = map(read_list, choices)
-    return ops.where(_constant(condition), x, y)
+    mask = _read(condition)
+    if isinstance(mask, Variable):
+        mask = Variable.result_class.wrap(mask.data, None, mask.version)
+    return ops.where(mask, *map(read_list, choices))
 
 
 def _constant(x: Operand) -> Any:
-    """Return the array of a condition or index, which has no gradient."""
-    return as_arrays(x) if isinstance(x, Variable) else np.asarray(x)
+    """Return the array of an index, which has no gradient."""
+    return np.asarray(as_arrays(x))
 
 
 def nan_to_num(
     x: Any, *, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
-    if x.dtype.kind != "f":
-        return copy(x)
-    limits = np.finfo(x.dtype)
-    high, low = (limits.max if posinf is None else posinf, limits.min if neginf is None else neginf)
-    filled = ops.where(ops.isnan(x), float(nan), x)
-    filled = ops.where(ops.eq(x, np.inf), float(high), filled)
-    return ops.where(ops.eq(x, -np.inf), float(low), filled)
+    return ops.nan_to_num(x, nan, posinf, neginf)
 
 
 def isclose(
@@ -237,12 +235,7 @@ def cumprod(a: Any, axis: int | None = None) -> Any:
 
 
 def diff(a: Any, n: int = 1, axis: int = -1) -> Any:
-    axis = _axis_of(a, axis)
-    if n < 0:
-        raise ValueError("expected `n` to be >= 0")
-    for _ in range(n):
-        a = ops.sub(_at(a, axis, slice(1, None)), _at(a, axis, slice(-1)))
-    return a
+    return ops.diff(a, n, axis)
 
 
 # Every order is stable here, so `kind` changes nothing.
@@ -292,9 +285,7 @@ def matrix_transpose(x: Any) -> Any:
 
 
 def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    # The lengths of an array of shape (0, 1, 2, ...) tell where its axes were.
-    numbered = np.empty(range(len(a.shape)))
-    return ops.permute(a, order=np.moveaxis(numbered, source, destination).shape)
+    return ops.movedim(a, source, destination)
 
 
 def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
@@ -438,8 +429,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 
 
 def tile(A: Any, reps: Any) -> Any:  # noqa: N803 - NumPy's name
-    repeats = _tuple(reps)
-    return ops.repeat(A, (1,) * (len(A.shape) - len(repeats)) + repeats)
+    return ops.tile(A, _tuple(reps))
 
 
 def meshgrid(*xi: Operand, indexing: str = "xy") -> Any:
@@ -456,6 +446,7 @@ def take(a: Any, indices: Operand, axis: int | None = None) -> Any:
 
 
 def take_along_axis(arr: Any, indices: Operand, axis: int | None = -1) -> Any:
+    arr = _read(arr)
     if axis is None:
         arr, axis = ravel(arr), 0
     index = _constant(indices)
@@ -494,8 +485,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
 
 
 def unstack(x: Any, /, *, axis: int = 0) -> Any:
-    axis = _axis_of(x, axis)
-    return tuple([_at(x, axis, place) for place in range(x.shape[axis])])
+    return ops.unbind(x, axis)
 
 
 def copyto(dst: Any, src: Operand, casting: Any = "same_kind", where: Operand = True) -> None:
@@ -543,6 +533,11 @@ def outer(a: Operand, b: Operand) -> Any:
     return ops.mul(column, ravel(_read(b)))
 
 
+def vector_outer(x1: Operand, x2: Operand) -> Any:
+    """Implement `np.linalg.outer`."""
+    return ops.outer(_read(x1), _read(x2))
+
+
 def vdot(a: Operand, b: Operand) -> Any:
     return ops.matmul(ravel(_read(a)), ravel(_read(b)))
 
@@ -560,7 +555,7 @@ def tensordot(a: Operand, b: Operand, axes: Any = 2) -> Any:
     lengths = [x.shape[axis] for axis in ours]
     if lengths != [y.shape[axis] for axis in theirs]:
         raise ValueError("expected equal lengths along `axes`")
-    left, right = ascii_letters[: len(x.shape)], list(ascii_letters[-len(y.shape) :])
+    left, right = ascii_letters[: len(x.shape)], list(ascii_letters[::-1][: len(y.shape)])
     for one, other in zip(ours, theirs, strict=True):
         right[other] = left[one]
     rows = [letter for letter in left if letter not in right]
