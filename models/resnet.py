@@ -82,10 +82,15 @@ class ResNet(nn.Module):
         squeeze_excitation: whether each block scales its channels; 80,582 parameters in total at
             width 16.
         width: number of channels of the first block.
+        classes: number of logits.
     """
 
     def __init__(
-        self, generator: Generator = None, squeeze_excitation: bool = False, width: int = 16
+        self,
+        generator: Generator = None,
+        squeeze_excitation: bool = False,
+        width: int = 16,
+        classes: int = 10,
     ) -> None:
         self.conv = _convolution(1, width, 3, 1, generator)
         self.bn = nn.BatchNorm2d(width)
@@ -94,13 +99,13 @@ class ResNet(nn.Module):
             Block(width, 2 * width, 2, squeeze_excitation, generator),
             Block(2 * width, 4 * width, 2, squeeze_excitation, generator),
         )
-        self.fc = nn.Linear(4 * width, 10, generator=generator)
+        self.fc = nn.Linear(4 * width, classes, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (N, 10) for images (N, 1, 28, 28)."""
+        """Return logits (N, classes) for images (N, 1, 28, 28)."""
         x = self.bn(self.conv(x)).relu()  # N, width, 28, 28
         x = self.blocks(x)  # N, 4 width, 7, 7
-        logits: Tensor = self.fc(x.mean(axis=(2, 3)))  # N, 10
+        logits: Tensor = self.fc(x.mean(axis=(2, 3)))  # N, classes
         return logits
 
 

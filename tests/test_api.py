@@ -78,7 +78,7 @@ def test_methods_have_the_listed_signature(name, signature):
     expected = ast.parse(f"def f{text}: pass").body[0].args
     method = inspect.signature(getattr(Tensor, name))
     found = list(method.parameters.values())
-    is_bound = inspect.ismethod(getattr(Tensor, name)) or name == "einsum"
+    is_bound = inspect.ismethod(getattr(Tensor, name)) or name in ("einsum", "manual_seed")
     found = found if is_bound else found[1:]
     wanted = [arg.arg for arg in expected.args]
     positional = [p for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -98,7 +98,13 @@ def test_methods_have_the_listed_signature(name, signature):
         assert any(p.kind is p.VAR_POSITIONAL for p in found)
 
 
-NN_NAMES = [name for cells in rows(NN) for name in names(cells[0]) if name not in ("init", "utils")]
+NN_NAMES = [
+    name
+    for cells in rows(NN)
+    for name in names(cells[0])
+    if name not in ("init", "utils", "functional")
+]
+FUNCTIONS = NN[NN.index("`nn.functional`: ") :]
 
 
 def test_nn_names_have_examples():
@@ -115,6 +121,10 @@ def test_module_methods_and_initializers():
         assert "generator" in inspect.signature(getattr(tinygrad_np.nn.init, name)).parameters or (
             name.strip("_") in ("zeros", "ones", "constant")
         )
+
+
+def test_list_of_functions_is_complete():
+    assert sorted(names(FUNCTIONS)) == sorted(tinygrad_np.nn.functional.__all__)
 
 
 OPTIM_NAMES = [

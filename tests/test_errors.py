@@ -33,8 +33,8 @@ X = T([[1.0, 2.0]])
             "Tensor: expected numbers, got object of dtype object.",
         ),
         (lambda: X.sum(axis=1.0), DtypeError, "sum: expected `axis` to be an integer"),
-        (lambda: X.clamp(0, 1), AttributeError, "has no attribute 'clamp'. Use clip()."),
-        (lambda: X.long(), AttributeError, "has no attribute 'long'. Use cast(np.int64)."),
+        (lambda: X.values, AttributeError, "has no attribute 'values'. Use the tensor itself, or"),
+        (lambda: X.indices, AttributeError, "has no attribute 'indices'. Use argmax(axis), or"),
         (
             lambda: nn.Linear(2, 1)([[1.0, 2.0]]),
             DtypeError,

@@ -28,6 +28,7 @@ INTERNAL = {
     "Interrupts",
     "Journal",
     "Library",
+    "Means",
     "Models",
     "Pace",
     "Pool",

@@ -197,6 +197,7 @@ FLAGS = [
     "--optimizer adagrad --schedule onecycle",
     "--optimizer adadelta --warmup 0.5 --schedule constant",
     "--optimizer lamb --clip-norm 1 --clip-value 0.5",
+    "--optimizer muon --weight-decay 0.1 --schedule onecycle",
     "--shift 1 --rotation 10 --scaling 0.1 --flip --noise 0.1 --erasing 0.5",
     "--l1 0.001 --label-smoothing 0.1 --no-standardise",
     "--validation 0 --test-each-epoch --monitor train_accuracy",
@@ -697,7 +698,7 @@ def test_invalid_values_are_errors(tmp_path, capsys, flags, message):
         (
             "--optimizer sdg",
             "--optimizer: expected one of sgd, adam, adamw, nadam, rmsprop, adagrad, adadelta, "
-            "lamb, got 'sdg'.",
+            "lamb, muon, got 'sdg'.",
         ),
         ("--epochs x", "--epochs: expected an integer >= 1, got 'x'."),
         (

@@ -61,7 +61,8 @@ def test_config_sets_the_optimizer(name):
     weights, rest = parts.make_optimizer(config, parts.make_model("DigitsCNN", {})).param_groups
     assert (weights["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
     assert weights["lr"] == LEARNING_RATES[name]
-    assert weights.get("momentum") == (0.7 if name in ("sgd", "rmsprop") else None)
+    momentum = {"sgd": 0.7, "rmsprop": 0.7, "muon": 0.95}
+    assert weights.get("momentum") == momentum.get(name)
 
 
 def test_validation_images_are_removed_from_the_training_set():

@@ -218,6 +218,11 @@ def test_invalid_lengths_raise(lengths):
         data.random_split(dataset(), lengths)
 
 
+def test_invalid_generator_raises():
+    with pytest.raises(DtypeError, match=r"^generator: expected a numpy\.random\.Generator, got 3"):
+        data.random_split(dataset(), [5], 3)
+
+
 @each(
     ("shown", "text"),
     [

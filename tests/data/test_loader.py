@@ -77,6 +77,8 @@ def test_subclass_of_dataset_may_hold_anything():
         ([3, 4], [9.0, 16.0]),
     ]
     assert repr(loader).endswith("2 batches of 5 samples from Squares, epoch 1")
+    assert repr(loader.dataset) == "Squares: 5 samples"
+    assert "Squares: 5 samples" in loader.dataset._repr_html_()
 
 
 def test_subclass_that_overrides_getitem_is_indexed_sample_by_sample():
@@ -148,6 +150,12 @@ def test_workers_and_pinned_memory_have_no_effect():
         data.ArrayDataset(Y), 4, shuffle=True, seed=1, num_workers=2, pin_memory=True
     )
     assert list(map(values, asked)) == list(map(values, plain))
+
+
+def test_augmentation_needs_images():
+    options = {"augmentation": data.Augmentation(shift=1)}
+    with pytest.raises(DtypeError, match=r"expected a Dataset of images for .*, got .*Squares\."):
+        data.DataLoader(Squares(3), **options)
 
 
 @each(

@@ -53,6 +53,11 @@ def test_invalid_conversions_raise():
     for call in (lambda: x.to("cuda"), lambda: x.to(np.float64, device="mps"), x.cuda):
         with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got '(cuda|mps)'"):
             call()
+    for call in (lambda: x.to("cpu", device="cuda"), lambda: x.to("cuda", device="cpu")):
+        with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got 'cuda'"):
+            call()
+    with pytest.raises(ArgumentError, match=r"^to: expected one dtype, got .*float64'> and "):
+        x.to(np.float64, np.float32)
     with pytest.raises(DtypeError, match=r"^to: expected a float, int or bool dtype, got complex"):
         x.to(np.complex64)
     with pytest.raises(DtypeError, match=r"^to: expected a dtype, got 3"):

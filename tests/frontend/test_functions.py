@@ -17,8 +17,14 @@ X = Tensor([[1.0, 5.0], [4.0, 2.0]])
 ONLY_METHODS = {
     "T", "backward", "data", "detach", "dtype", "from_numpy", "grad", "gradient", "hooks",
     "is_current", "is_leaf", "item", "mark_changed", "name", "ndim", "new_like", "node",
-    "numel", "numpy", "contiguous", "cpu", "dim", "element_size", "expand_as", "indices", "mT", "nbytes", "new_full", "new_ones", "new_tensor", "new_zeros", "size", "to", "type", "uniform", "values", "view", "view_as", "rebase", "register_hook", "replace_array", "requires_grad",
-    "result_class", "retain_grad", "shape", "since", "tolist", "version", "was_leaf", "wrap",
+    "numel", "numpy", "contiguous", "cpu", "dim", "element_size", "expand_as", "indices", "mT",
+    "nbytes", "new_full", "new_ones", "new_tensor", "new_zeros", "size", "to", "type",
+    "uniform", "values", "view", "view_as", "rebase", "register_hook", "replace_array",
+    "requires_grad", "result_class", "retain_grad", "shape", "since", "tolist", "version",
+    "was_leaf", "wrap",
+    # tinygrad's, which has no functions:
+    "assign", "batchnorm", "glorot_uniform", "hardsigmoid", "kaiming_uniform", "layernorm",
+    "quick_gelu", "realize", "rearrange", "scaled_uniform", "sequential",
 }  # fmt: skip
 
 

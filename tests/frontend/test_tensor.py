@@ -238,6 +238,22 @@ def test_multinomial_follows_the_weights():
         (lambda: Tensor.randn(2, dtype="nope"), DtypeError, "randn: expected a dtype, got 'nope'"),
         (lambda: Tensor.empty(2, dtype="nope"), DtypeError, "empty: expected a dtype, got 'nope'"),
         (
+            lambda: Tensor.glorot_uniform(),
+            ShapeError,
+            "glorot_uniform: expected a shape with at least one axis, got ()",
+        ),
+        (
+            lambda: Tensor.kaiming_uniform(()),
+            ShapeError,
+            "kaiming_uniform: expected a shape with at least one axis, got ()",
+        ),
+        (
+            lambda: Tensor.ones(2, 3).batchnorm(None, None, Tensor([1.0]), Tensor([1.0])),
+            ShapeError,
+            "reshape: ",
+        ),
+        (lambda: Tensor.ones(2).layernorm(1), AxisError, "center: "),
+        (
             lambda: Tensor([0.5, np.nan, 2.0]).bernoulli(),
             ArgumentError,
             "bernoulli: expected probabilities from 0 to 1, got nan",
@@ -331,6 +347,40 @@ def test_median_is_the_lower_one_and_gets_the_gradient():
 def test_integers_have_no_nan_to_replace():
     x = Tensor([1, 2])
     assert x.nan_to_num().tolist() == [1, 2]
+
+
+@each(
+    ("draw", "bound"),
+    [
+        (Tensor.scaled_uniform, (40 * 50) ** -0.5),
+        (Tensor.glorot_uniform, (6 / 90) ** 0.5),
+        (Tensor.kaiming_uniform, 3**0.5 * (2 / (1 + 0.01**2) / 50) ** 0.5),
+    ],
+)
+def test_weights_are_uniform_in_a_range_that_depends_on_the_shape(draw, bound):
+    weights = draw(40, 5, 10, generator=rng(), requires_grad=True)
+    assert (weights.shape, weights.dtype, weights.requires_grad) == ((40, 5, 10), np.float32, True)
+    assert -bound <= weights.data.min() < -0.99 * bound
+    assert 0.99 * bound < weights.data.max() <= bound
+    assert draw((0, 3)).shape == (0, 3)
+    assert draw(3, 0, dtype=np.float64).dtype == np.float64
+
+
+def test_kaiming_uniform_takes_the_slope():
+    drawn = Tensor.kaiming_uniform(40, 50, a=2.0, generator=rng()).data
+    assert 0.99 * (6 / 250) ** 0.5 < np.abs(drawn).max() <= (6 / 250) ** 0.5
+
+
+def test_words_of_tinygrad_for_what_is_always_so():
+    x = Tensor([1.0])
+    assert x.realize() is x.realize(x, x) is x
+    assert x.sequential([]) is x
+    assert x.assign(Tensor([2.0])) is x
+    assert x.tolist() == [2.0]
+    Tensor.manual_seed(3)
+    first = Tensor.rand(2).tolist()
+    manual_seed(3)
+    assert Tensor.rand(2).tolist() == first
 
 
 def test_where_passes_no_gradient_to_its_condition():

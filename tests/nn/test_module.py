@@ -5,6 +5,7 @@ import gc
 import pickle
 import re
 import weakref
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -918,6 +919,33 @@ def test_module_list_is_a_list():
     assert list(layers) == [*kinds, *kinds[:2], kinds[0]]
     assert len(nn.ModuleList()) == 0
     assert kinds[1] in layers
+
+
+def test_sequential_takes_named_modules():
+    """Modules from a dict keep their names; modules added later run too, as in PyTorch."""
+    chain = nn.Sequential(OrderedDict(hidden=nn.Linear(2, 3), act=nn.ReLU()))
+    chain.add_module("head", nn.Linear(3, 1))
+    assert names(chain) == ["hidden.weight", "hidden.bias", "head.weight", "head.bias"]
+    assert chain(Tensor.ones(5, 2)).shape == (5, 1)
+    assert chain.append(nn.Sigmoid()) is chain
+    chain[1] = nn.Tanh()
+    assert [name for name, _ in chain.named_children()] == ["hidden", "act", "head", "3"]
+    assert isinstance(chain.act, nn.Tanh)
+    assert list(chain) == [chain.hidden, chain.act, chain.head, chain[3]]
+    with pytest.raises(ArgumentError, match="expected `name` to be a nonempty string without dots"):
+        nn.Sequential({"a.b": nn.ReLU()})
+    with pytest.raises(DtypeError, match="expected 'a' to be a Module or None, got int"):
+        nn.Sequential({"a": 1})
+
+
+def test_modules_of_a_subclass_of_sequential_run_in_order():
+    class Block(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(2, 3), nn.ReLU())
+            self.head = nn.Linear(3, 1)
+
+    assert Block()(Tensor.ones(5, 2)).shape == (5, 1)
+    assert len(Block()) == 3
 
 
 def test_module_list_keeps_its_order():

@@ -138,3 +138,37 @@ def test_muon_resumes_bit_for_bit():
     optimizer.step()
     resumed.step()
     assert_equal([other.numpy()], [parameter.numpy()])
+
+
+# Together with AdamW.
+
+
+@pytest.mark.usefixtures("dirty_memory")
+def test_muon_updates_matrices_and_adamw_the_rest():
+    """Both have the bits of the separate optimizers, also after a state dict was loaded."""
+    shapes = [(3, 5), (4,), (2, 1, 3, 3), ()]
+    both, apart = ([nn.Parameter(normal(*shape)) for shape in shapes] for _ in range(2))
+    options = {"lr": 0.01, "weight_decay": 0.2}
+    together = optim.MuonAdamW(both, **options)
+    muon = optim.Muon(apart[:1], **options, eps=1e-8, adjust_lr_fn="match_rms_adamw")
+    adamw = optim.AdamW(apart[1:], **options)
+    for step in range(4):
+        for parameter, other in zip(both, apart, strict=True):
+            parameter.grad = other.grad = Tensor(normal(*parameter.shape, seed=step + 1))
+        for optimizer in (together, muon, adamw):
+            optimizer.step()
+        again = optim.MuonAdamW(both)
+        again.load_state_dict(together.state_dict())
+        together = again
+    assert_equal([p.numpy() for p in both], [p.numpy() for p in apart])
+
+
+def test_muon_adamw_has_decay_groups_and_cycles_both_momenta():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(3, 2))
+    optimizer = optim.MuonAdamW(optim.decay_groups(model.named_parameters(), 0.1))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    optim.OneCycleLR(optimizer, 0.1, 10, max_momentum=0.9)
+    for group in optimizer.param_groups:
+        assert (group["momentum"], group["betas"]) == (0.9, (0.9, 0.999))
+    with pytest.raises(ArgumentError, match=r"^MuonAdamW: expected `ns_steps` to be"):
+        optim.MuonAdamW([{"params": model.parameters(), "ns_steps": -1}])

@@ -45,6 +45,8 @@ ACTIVATIONS = {
     "relu6": (Tensor.relu6, F.relu6),
     "hardtanh": (Tensor.hardtanh, F.hardtanh),
     "hardtanh with bounds": (lambda x: x.hardtanh(-3, 6), lambda x: F.hardtanh(x, -3, 6)),
+    "hardsigmoid": (Tensor.hardsigmoid, lambda x: F.relu6(x + 3) / 6),
+    "quick_gelu": (Tensor.quick_gelu, lambda x: x * torch.sigmoid(1.702 * x)),
     "hardswish": (Tensor.hardswish, F.hardswish),
     "leaky_relu": (Tensor.leaky_relu, F.leaky_relu),
     "elu": (Tensor.elu, F.elu),

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import tinygrad_np
 from tests.nn.test_activation import ACTIVATIONS
 from tests.oracle.compare import agree, agree_to_second_order, compare, leaf_pair
 from tests.oracle.pytorch import torch
@@ -57,7 +58,19 @@ LAYERS = [
     ("Identity", (), {}, (2, 3)),
     ("Flatten", (), {}, (2, 3, 4)),
     ("Flatten", (0, 1), {}, (2, 3, 4)),
-    ("Unflatten", (1, (3, -1)), {}, (2, 12)),
+    ("Unflatten", (1, (3, -1)), {}, (2, 6)),
+    ("PReLU", (), {}, (2, 3, 4)),
+    ("PReLU", (), {}, ()),
+    ("PReLU", (3, 0.1), {}, (2, 3)),
+    ("PReLU", (3,), {}, (2, 3, 4, 2)),
+    ("Upsample", (5,), {}, (2, 3, 4)),
+    ("Upsample", (None, 2), {}, (2, 3, 4, 5)),
+    ("Upsample", (), {"scale_factor": (1.5, 2), "mode": "nearest-exact"}, (2, 3, 4, 5)),
+    ("Upsample", (), {"scale_factor": 3, "mode": "linear"}, (2, 3, 4)),
+    ("Upsample", (), {"scale_factor": (0.5, 1.5), "mode": "bilinear"}, (2, 3, 4, 4)),
+    ("Upsample", (None, 1.3, "bilinear", True), {}, (2, 3, 4, 5)),
+    ("Upsample", ((3, 4, 5),), {"mode": "trilinear"}, (1, 2, 2, 2, 3)),
+    ("Upsample", (), {"scale_factor": 1.3, "recompute_scale_factor": True}, (2, 3, 4, 5)),
 ]
 EACH_LAYER = pytest.mark.parametrize(
     ("name", "arguments", "options", "shape"), LAYERS, ids=lambda value: str(value)
@@ -440,6 +453,106 @@ def test_is_causal_matches_pytorch_without_a_mask():
     agree(ours(x, x, x, attn_mask=after.numpy(), is_causal=True), expected)
 
 
+# Transformer encoders.
+
+TRANSFORMER_OPTIONS = [
+    {},
+    {"norm_first": True, "batch_first": True},
+    {"activation": "gelu", "layer_norm_eps": 0.01},
+    {"bias": False, "batch_first": True},
+]
+ENCODER_MASKS = ["none", "bool", "float", "heads", "padding", "both"]
+
+
+def both_masks(kind, length, batch, heads, name="src_mask", dtype=np.float64):
+    """Return masks for our encoder and for PyTorch's, as keywords."""
+    made = masks_of(kind, length, length, batch, heads, np.random.default_rng(7))
+    names = {"attn_mask": name, "key_padding_mask": "src_key_padding_mask"}
+    own = {names[key]: mask for key, mask in made.items()}
+    own = {key: mask if mask.dtype == bool else mask.astype(dtype) for key, mask in own.items()}
+    return own, {key: torch.tensor(mask) for key, mask in own.items()}
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("options", TRANSFORMER_OPTIONS, ids=str)
+@pytest.mark.parametrize("mask", ENCODER_MASKS)
+def test_transformer_encoder_layer_matches_pytorch(options, mask, dtype):
+    ours, theirs = pair("TransformerEncoderLayer", (6, 2, 5, 0.0), options, dtype)
+    length, batch = 4, 3
+    shape = (batch, length, 6) if options.get("batch_first") else (length, batch, 6)
+    x, same = leaf_pair(np.random.default_rng(0).standard_normal(shape), dtype)
+    own, other = both_masks(mask, length, batch, 2, dtype=dtype)
+    compare_layers(ours, theirs, [ours(x, **own)], [theirs(same, **other)], [(x, same)], dtype)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_function_as_activation_matches_pytorch(activation):
+    """An input without a batch axis, and second gradients."""
+    ours = nn.TransformerEncoderLayer(4, 2, 5, 0.0, getattr(Tensor, activation)).astype(np.float64)
+    theirs = torch.nn.TransformerEncoderLayer(4, 2, 5, 0.0, getattr(torch, activation)).double()
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()})
+    x, same = leaf_pair(np.random.default_rng(0).standard_normal((3, 4)))
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # has second ones
+        expected = theirs(same)
+    compare_layers(ours, theirs, [ours(x)], [expected], [(x, same)], order=2)
+
+
+@pytest.mark.parametrize("mask", ENCODER_MASKS)
+@pytest.mark.parametrize("with_norm", [True, False])
+def test_transformer_encoder_matches_pytorch(mask, with_norm):
+    """Copies of the layer, the norm at the end, and state dicts that go both ways."""
+    found, expected = (
+        side.TransformerEncoder(
+            side.TransformerEncoderLayer(6, 2, 5, 0.0, norm_first=True, batch_first=True),
+            2,
+            side.LayerNorm(6) if with_norm else None,
+            **options,
+        )
+        for side, options in ((nn, {}), (torch.nn, {"enable_nested_tensor": False}))
+    )
+    ours, theirs = found.astype(np.float64), expected.double()
+    generator = np.random.default_rng(3)
+    for value in ours.parameters():
+        value.data[...] = generator.uniform(-0.5, 1.0, value.shape)
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in ours.state_dict().items()})
+    x, same = leaf_pair(generator.standard_normal((3, 4, 6)))
+    own, other = both_masks(mask, 4, 3, 2, "mask")
+    compare_layers(ours, theirs, [ours(x, **own)], [theirs(same, **other)], [(x, same)])
+
+
+def test_causal_transformer_encoder_matches_pytorch():
+    """is_causal alone masks later positions; PyTorch needs the mask as well."""
+    ours, theirs = pair("TransformerEncoderLayer", (4, 2, 5, 0.0), {})
+    x, same = leaf_pair(np.random.default_rng(0).standard_normal((5, 3, 4)))
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
+    expected = theirs(same, mask, is_causal=True)
+    compare_layers(ours, theirs, [ours(x, is_causal=True)], [expected], [(x, same)])
+    agree([ours(x, mask.numpy(), is_causal=True)], [expected])
+
+
+# Containers.
+
+
+def test_containers_have_the_state_dicts_of_pytorch():
+    """The same changes give the same names in the same order; weights can be loaded."""
+
+    def build(side, make):
+        layers = side.ModuleDict({"b": side.Linear(2, 3), "a": side.PReLU()})
+        layers["c"] = side.ModuleDict([("d", side.Linear(3, 1))])
+        layers.update({"b": side.Linear(2, 4)})
+        layers.pop("a")
+        layers["a"] = side.ParameterList([make(2), make(3)])
+        layers["a"].append(make(4))
+        return layers
+
+    ours, theirs = build(nn, Tensor.ones), build(torch.nn, torch.ones)
+    state = {name: value.numpy() for name, value in theirs.state_dict().items()}
+    ours.load_state_dict(state)
+    same_state(ours, theirs, 1e-6)
+    assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
+    assert list(ours) == list(theirs)
+
+
 # Initialization.
 
 BEGINNINGS = [
@@ -459,6 +572,10 @@ BEGINNINGS = [
     ("RNN", (30, 40), {"num_layers": 2, "nonlinearity": "relu"}),
     ("LSTM", (30, 40), {"num_layers": 2, "bidirectional": True}),
     ("GRU", (30, 40), {"bias": False, "bidirectional": True}),
+    ("PReLU", (4, 0.1), {}),
+    ("ConvTranspose1d", (20, 30, 3), {}),
+    ("TransformerEncoderLayer", (32, 4, 40), {}),
+    ("TransformerEncoderLayer", (32, 4, 40), {"bias": False, "norm_first": True}),
     ("MultiheadAttention", (32, 4), {}),
     ("MultiheadAttention", (32, 4), {"kdim": 20, "vdim": 40}),
     ("MultiheadAttention", (32, 4), {"bias": False}),
@@ -570,6 +687,11 @@ def test_calculate_gain_matches_pytorch(name, param):
 def test_activations_match_pytorch(name, options, dtype):
     """Values and gradients at random points (also second ones) and at integers, with kinks."""
     layer, reference = (getattr(side, name)(**options) for side in (nn, torch.nn))
+    if name == "Hardsigmoid":  # PyTorch's gradient is in float32, without a second one
+
+        def reference(x):
+            return torch.nn.functional.relu6(x + 3) / 6
+
     generator = np.random.default_rng(6)
     compare(layer, reference, [3 * generator.standard_normal((4, 6))], dtype)
     whole = generator.integers(-7, 8, (4, 6)).astype(float)
@@ -597,3 +719,69 @@ def test_both_refuse_float64_input_of_a_float32_layer(kind, args, shape):
         getattr(torch.nn, kind)(*args)(torch.tensor(array))
     with pytest.raises(TypeError, match="expected input of dtype float32"):
         getattr(nn, kind)(*args)(array)
+
+
+# Module habits.
+
+
+def habits(torch):
+    """Return what the methods of a module written for PyTorch give, run with `torch` or ours."""
+    nn = torch.nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+            self.norm = nn.BatchNorm1d(3)
+            self.tail = nn.Sequential(nn.ReLU(), nn.Linear(3, 2, bias=False))
+            self.scale = nn.Parameter(torch.ones(3), requires_grad=False)
+            self.register_buffer("mask", torch.ones(3))
+            self.register_buffer("scratch", torch.zeros(2), persistent=False)
+            self.register_buffer("nothing", None)
+            self.register_parameter("shift", nn.Parameter(torch.zeros(3)))
+            self.register_parameter("none", None)
+            self.add_module("last", nn.Linear(3, 2))
+            self.last.weight = self.tail[1].weight
+
+        def extra_repr(self):
+            return "by=2"
+
+    block = Block()
+    found = {
+        "modules": [(name, type(module).__name__) for name, module in block.named_modules()],
+        "children": [name for name, _ in block.named_children()],
+        "parameters": [name for name, _ in block.named_parameters()],
+        "own": [name for name, _ in block.named_parameters("net", recurse=False)],
+        "count": (len(list(block.parameters())), len(list(block.parameters(recurse=False)))),
+        "buffers": [name for name, _ in block.named_buffers()],
+        "own buffers": [name for name, _ in block.named_buffers("net", False)],
+        "state": sorted(block.state_dict()),
+        "repr": repr(block).splitlines()[:2],
+        "same": block.to("cpu") is block is block.cpu() is block.float() is block.apply(id),
+        "trained": [p.requires_grad for p in block.parameters()],
+        "frozen": [p.requires_grad for p in block.requires_grad_(False).parameters()],
+        "thawed": [p.requires_grad for p in block.requires_grad_().parameters()],
+    }
+    seen = []
+    block.apply(lambda module: seen.append(type(module).__name__))
+    found["applied"] = seen
+    state = block.state_dict()
+    found["all"] = repr(block.load_state_dict(state))
+    del state["mask"]
+    state["other"] = state["scale"]
+    result = block.load_state_dict(state, strict=False)
+    found["keys"] = (result.missing_keys, result.unexpected_keys)
+    (block.scale * block.shift).sum().backward()
+    block.zero_grad(set_to_none=False)
+    found["zeros"] = block.shift.grad.tolist(), block.layer.weight.grad
+    block.zero_grad()
+    found["none"] = block.shift.grad
+    kinds = {str(p.dtype).removeprefix("torch.") for p in block.double().parameters()}
+    found["double"] = kinds | {str(block.scratch.dtype).removeprefix("torch.")}
+    return found
+
+
+def test_module_habits_match_pytorch():
+    ours, theirs = habits(tinygrad_np), habits(torch)
+    for name, expected in theirs.items():
+        assert ours[name] == expected, name

@@ -277,6 +277,28 @@ def test_skipped_parameters_match_pytorch(kind):
     assert len(caught) == 1
 
 
+# Averages of weights.
+
+
+def test_ema_matches_pytorch():
+    """The averages equal those of AveragedModel after each of thirty steps."""
+    model, their_model = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
+    ema = optim.EMA(model, 0.9)
+    theirs = torch.optim.swa_utils.AveragedModel(their_model, multi_avg_fn=average)
+    generator = np.random.default_rng(1)
+    for _ in range(30):
+        for own, other in zip(model.parameters(), their_model.parameters(), strict=True):
+            own.data[...] = generator.standard_normal(own.shape)
+            other.data[...] = torch.tensor(own.numpy())
+        ema.update()
+        theirs.update_parameters(their_model)
+        for name, expected in theirs.module.named_parameters():
+            np.testing.assert_allclose(
+                ema.averages[name], expected.detach().numpy(), rtol=1e-5, atol=1e-6
+            )
+
+
 # Gradient clipping.
 
 

@@ -50,6 +50,8 @@ def test_sizes_of_an_mlp_follow_the_data(settings, data, inputs, classes):
         ({"model": "path/to/file.py:Class"}, "Model: expected one of DigitsCNN", "model"),
         ({"model": ["LeNet"]}, "Model: expected one of", "model"),
         ({"data": "cifar"}, "Data: expected one of mnist", "data"),
+        ({"data": "/etc"}, "moons, spirals, got '/etc'.", "data"),
+        ({"data": ["digits"]}, "Data: expected one of mnist", "data"),
         ({"lr": -1}, "Learning rate: expected a finite number > 0, got -1", "lr"),
         ({"lr": "1"}, "Learning rate: expected a finite number > 0", "lr"),
         ({"batch_size": 0.5}, "Batch size: expected an integer >= 1, got 0.5", "batch_size"),
@@ -173,11 +175,12 @@ def test_own_models_have_names_without_paths(tmp_path):
     assert config.model == f"{path}:LeNet"
 
 
-def test_runs_with_damaged_files_are_left_out(tmp_path):
+def test_runs_with_damaged_files_or_own_images_are_left_out(tmp_path):
     for name, text in (("good", "{}"), ("bad", "{"), ("other", '{"a": 1}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(text)
     (tmp_path / "file").write_text("")
+    run_of(Settings(runs=tmp_path), "own", data="/home/me/images")
     assert find_runs(tmp_path) == {"good": RunConfig()}
     assert find_runs(tmp_path / "missing") == {}
     assert [one["name"] for one in choices(Settings(runs=tmp_path))["weights"]] == ["bundled"]

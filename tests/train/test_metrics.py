@@ -35,6 +35,21 @@ def test_accuracy_accepts_tensors_arrays_and_lists(logits, labels):
     assert found == 0.75
 
 
+def test_accuracy_of_sequences_leaves_out_padding():
+    """Classes are the second axis, as for cross_entropy; the shapes of both must match."""
+    logits = np.stack([LOGITS, -LOGITS]).swapaxes(1, 2)  # 2, 3, 4
+    labels = np.array([[0, 1, 0, -100], [2, -100, -100, 1]])
+    assert train.accuracy(logits, labels) == 4 / 5
+    assert train.accuracy(Tensor(logits[..., None]), Tensor(labels[..., None])) == 4 / 5
+    assert train.accuracy(LOGITS, [0, 7, 7, 0], ignore_index=7) == 1 / 2
+    with pytest.raises(
+        ArgumentError, match=r"^accuracy: expected at least one label other than -1"
+    ):
+        train.accuracy(LOGITS, [-100] * 4)
+    with pytest.raises(ShapeError, match=r"^accuracy: expected `logits` of shape \(N, C\)"):
+        train.accuracy(logits, labels.T)
+
+
 @each("label", [7, -1, 0.5])
 def test_accuracy_with_labels_out_of_range_raises(label):
     with pytest.raises(

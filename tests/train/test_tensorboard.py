@@ -98,6 +98,18 @@ def test_files_without_accuracy_are_closed_after_an_error(tmp_path):
     assert tags == {(f"step/{name}", step) for name in ("loss", "lr") for step in (1, 2)}
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("tensorboard")
+def test_metrics_are_written_under_their_names(tmp_path):
+    batches = [(np.ones((4, 3), np.float32), np.ones((4, 1), np.float32))]
+    metrics = {"mae": lambda outputs, targets: (outputs - targets).abs()}
+    board, model = train.TensorBoard(tmp_path), nn.Linear(3, 1)
+    trainer_of(board, model=model, loss=squares, metrics=metrics).fit(batches, 1)
+    tags = {tag for events in events_of(tmp_path) for tag, _ in scalars_of(events)}
+    assert {"step/mae", "epoch/train_mae"} <= tags
+    assert "step/accuracy" not in tags
+
+
 def test_missing_tensorboardx_raises_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     words = (

@@ -233,14 +233,14 @@ def test_inputs_may_be_several_arrays():
     """The batch size is the number of output rows: batches of 6 and 2."""
 
     class Sum(nn.Linear):
-        def forward(self, inputs):
-            return super().forward(Tensor(inputs[0] + inputs[1]))
+        def forward(self, first, second):
+            return super().forward(first + second)
 
     arrays = rng().standard_normal((2, 8, 3)).astype(np.float32)
     labels, model = rng().integers(0, 2, 8), Sum(3, 2, generator=rng())
     batches = [((*arrays[:, part],), labels[part]) for part in (slice(6), slice(6, 8))]
     found = trainer_of(model=model).evaluate(batches)
-    logits = model((*arrays,))
+    logits = model(*arrays)
     assert found["loss"] == pytest.approx(logits.cross_entropy(labels).item(), rel=1e-6)
     assert found["accuracy"] == np.mean(logits.data.argmax(axis=1) == labels)
 

@@ -174,6 +174,25 @@ def test_learning_rates_plot_losses_over_a_logarithmic_axis():
     check_layout(figure)
 
 
+def test_models_with_two_inputs_have_a_surface_and_a_range_test():
+    """The batches have 2 and 1 samples; their loss at the center is the mean over all three."""
+
+    class Sum(nn.Linear):
+        def forward(self, first, second):
+            return super().forward(first + second)
+
+    model = Sum(2, 1, generator=np.random.default_rng(0))
+    x, y = np.ones((3, 2), np.float32), np.array([[1], [2], [3]], np.float32)
+    batches = [(x[:2], x[:2], {"y": y[:2]}), (x[2:], x[2:], {"y": y[2:]})]
+
+    def loss(outputs, targets):
+        return squares(outputs, targets["y"])
+
+    surface = viz.loss_surface_values(model, batches, loss, points=3)
+    assert surface.losses[1, 1] == pytest.approx(squares(model(x, x), y).item(), rel=1e-5)
+    assert len(viz.range_test(model, sgd(model), batches[:1], loss, 1e-6, 1e-5, 3).losses) == 3
+
+
 def sgd(model):
     """Return an optimizer."""
     return optim.SGD(model.parameters(), lr=0.1)

@@ -73,6 +73,18 @@ def test_curves_without_accuracy_have_one_axis():
     assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("loss", 0)
 
 
+def test_curves_plot_the_metric_asked_for():
+    logs = [{"train_loss": 2.0, "train_top_mae": 0.5}, {"train_loss": 1.0, "train_top_mae": 0.25}]
+    left, right = viz.curves(logs, metric="top_mae").axes
+    assert drawn(left) == {"train loss": [2.0, 1.0]}
+    assert drawn(right) == {"train top mae": [0.5, 0.25]}
+    assert right.get_ylabel() == "top mae (dashed)"
+    assert len(viz.curves(logs).axes) == 1
+    figure = viz.curves(logs[:1], metric="top_mae")
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["2", "0.5"]
+
+
 def test_curves_of_one_epoch_have_whole_ticks():
     """Ticks are whole epochs, and the markers do not touch the border."""
     figure = viz.curves(HISTORY[:1])

@@ -12,15 +12,27 @@ from tinygrad_np import nn, train, viz
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.cli.models import describe_error
-from tinygrad_np.cli.parts import check_images, image_shape, make_like, make_model, make_sets
+from tinygrad_np.cli.parts import (
+    check_images,
+    fit_model,
+    image_shape,
+    make_like,
+    make_model,
+    make_sets,
+    read_data_facts,
+    restore_normalization,
+)
 from tinygrad_np.cli.runs import load_run
+from tinygrad_np.cli.training import DATA_FACTS
 from tinygrad_np.console import show
-from tinygrad_np.data import DataLoader
+from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data.files import read_image
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
-from tinygrad_np.files import make_folder
+from tinygrad_np.files import is_folder, make_folder
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.gradcheck import GradientError
+from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
 
 # Step sizes of the central differences, and the largest relative error allowed. A ReLU or a pooling
@@ -28,12 +40,40 @@ from tinygrad_np.runtime.state import no_grad
 _STEPS, _TOLERANCE = (1e-5, 1e-6, 1e-7), 1e-4
 
 
-def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None = None) -> None:
-    """Evaluate a trained model on the test or validation set and print a report."""
+def evaluate(
+    run: Path,
+    part: str,
+    data_dir: str | None,
+    model_spec: str | None = None,
+    data: str | None = None,
+) -> None:
+    """Evaluate a trained model on the test or validation set and print a report.
+
+    Args:
+        run: run directory, or a weights file in one.
+        part: "test" or "validation".
+        data_dir: directory of the datasets with a name.
+        model_spec: location of the model's class, if it has moved.
+        data: path of the run's data, if it has moved.
+
+    Raises:
+        ArgumentError: if the run has no validation set, or `data` is given for a dataset with a
+            name.
+        DataError: if a file is missing or damaged, or the data has changed its classes or shape.
+    """
     config, model = load_run(run, model_spec)
+    if data is not None:
+        if not config.reads_files:
+            raise ArgumentError(
+                f"evaluate --data: expected a run trained on files, got {run}, which was trained "
+                f"on {config.data}."
+            )
+        config = config.with_changes({"data": data})
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config.with_changes({"corrections": None}))  # only for training
+    if config.reads_files:
+        sets = restore_normalization(sets, _facts_file(run))
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
@@ -53,17 +93,23 @@ def evaluate(run: Path, part: str, data_dir: str | None, model_spec: str | None 
     print(f"\n{train.calibration(logits, labels)}")
 
 
+def _facts_file(run: Path) -> Path:
+    return (run if is_folder(run) else run.parent) / DATA_FACTS
+
+
 def _loss(logits: Any, labels: Any) -> float:
     return float(Tensor(logits).cross_entropy(labels.astype(np.int64)).item())
 
 
 def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) -> int:
-    """Print the three most likely digits for each image, preprocessed like the run's data.
+    """Print the three most likely classes for each image, preprocessed like the run's data.
 
     Returns:
         The exit status: 1 if a picture could not be read; the others are still predicted.
     """
     config, model = load_run(run, model_spec)
+    if config.reads_files:
+        return _predict_classes(model, read_data_facts(_facts_file(run)), pictures)
     if config.data not in ("mnist", "digits"):
         raise ArgumentError(
             f"predict: expected a model for digits, got {run} ({config.model_name}, trained "
@@ -81,9 +127,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
         logits = train.predict(model, DataLoader(dataset, 500))
         probabilities = Tensor(logits).softmax().data
         for place, outputs, row in zip(images, logits, probabilities, strict=True):
-            best = np.argsort(-row)[:3]
-            likely = ", ".join(f"{one}: {row[one]:.1%}" for one in best)
-            print(f"{pictures[place]}: {best[0]}  ({likely})")
+            _print_likely(pictures[place], row, dataset.classes)
             doubts = find_doubts(images[place], outputs, shapes[place])
             notes += [f"warning: {pictures[place]}: {doubt}" for doubt in doubts]
     for note in notes:
@@ -91,16 +135,51 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
     return int(len(images) < len(pictures))
 
 
-def _make_checked_model(config: RunConfig) -> nn.Module:
-    model = make_model(config.model, config.model_options, config.seed)
-    check_images(model, config)
-    return model
+def _predict_classes(model: nn.Module, facts: Mapping[str, Any], pictures: Sequence[Path]) -> int:
+    """Do what `predict` does for a run on files: pictures are read like an image folder's."""
+    channels, *sides = facts["shape"]
+    images, status = {}, 0
+    for path in pictures:
+        try:
+            images[path] = read_image(path, (sides[0], sides[1]), channels == 1)
+        except DataError as error:
+            show(f"error: {error}", sys.stderr)
+            status = 1
+    if images:
+        constants = {name: facts[name] for name in ("mean", "std")}
+        dataset = Dataset(
+            np.stack(list(images.values())),
+            np.zeros(len(images), np.int64),
+            facts["classes"],
+            scale=255.0,
+            **constants,
+        )
+        logits = train.predict(model, DataLoader(dataset, 500))
+        for path, row in zip(images, Tensor(logits).softmax().data, strict=True):
+            _print_likely(path, row, dataset.classes)
+    return status
+
+
+def _print_likely(path: Path, probabilities: Array, classes: Sequence[str]) -> None:
+    best = np.argsort(-probabilities)[:3]
+    likely = ", ".join(f"{classes[one]}: {probabilities[one]:.1%}" for one in best)
+    print(f"{path}: {classes[best[0]]}  ({likely})")
+
+
+def _with_shape(config: RunConfig) -> tuple[RunConfig, Dataset | None, tuple[int, ...]]:
+    """Return the config with options that fit its data, its data if at a path, and the shape."""
+    if not config.reads_files:
+        return config, None, image_shape(config)
+    train_set = make_sets(config.with_changes({"validation": 0.0})).train
+    return fit_model(config, train_set), train_set, train_set.images.shape[1:]
 
 
 def summary(config: RunConfig) -> None:
     """Print a table of the model's layers."""
-    model = _make_checked_model(config)
-    print(model.summary(image_shape(config)))
+    config, dataset, shape = _with_shape(config)
+    model = make_model(config.model, config.model_options, config.seed)
+    check_images(model, config, dataset)
+    print(model.summary(shape))
 
 
 def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
@@ -127,17 +206,18 @@ def graph(config: RunConfig, path: Path, options: Mapping[str, Any]) -> int:
         raise ArgumentError(
             f"graph: expected no {flags} with --out {path}, a page that shows every level."
         )
+    config, dataset, shape = _with_shape(config)
     model = make_model(config.model, config.model_options, config.seed)
     # Two images: batch norm cannot normalize the features of a single one.
     generator = np.random.default_rng(config.seed)
-    images = generator.random((2, *image_shape(config)), np.float32)
+    images = generator.random((2, *shape), np.float32)
     make_folder(path.parent, "--out")
     drawing = viz.draw(model, images, **options)
     print(viz.explore(model, path, images) if is_page else viz.render(drawing, path))
     if drawing.error is None:
         return 0
     try:
-        check_images(model, config)
+        check_images(model, config, dataset)
     except ArgumentError as error:
         show(f"error: {error}", sys.stderr)
     else:
@@ -157,11 +237,14 @@ def check_gradients(config: RunConfig) -> None:
         GradientError: if no step size gives a close difference for some parameters; the message
             names them.
     """
-    model = _make_checked_model(config).astype(np.float64)
+    config, dataset, shape = _with_shape(config)
+    model = make_model(config.model, config.model_options, config.seed)
+    check_images(model, config, dataset)
+    model = model.astype(np.float64)
     for module in model.modules():
         module.training = not isinstance(module, nn.Dropout)  # dropout would change the function
     generator = np.random.default_rng(config.seed)
-    images = Tensor(generator.standard_normal((4, *image_shape(config))))
+    images = Tensor(generator.standard_normal((4, *shape)))
     logits = model(images)
     labels = generator.integers(0, logits.shape[1], 4)
     logits.cross_entropy(labels).backward()
@@ -198,8 +281,8 @@ def check_gradients(config: RunConfig) -> None:
             if apart <= _TOLERANCE:
                 break
         wrong += [name] if not apart <= _TOLERANCE else []
-        shape = "x".join(map(str, grad.shape))
-        print(f"{name:{width}} {shape:>18} {analytic:14.6e} {numeric:14.6e} {apart:9.1e}")
+        size = "x".join(map(str, grad.shape))
+        print(f"{name:{width}} {size:>18} {analytic:14.6e} {numeric:14.6e} {apart:9.1e}")
     if wrong:
         raise GradientError(
             f"gradcheck: expected relative errors of at most {_TOLERANCE:g}, got larger ones for "

@@ -10,6 +10,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from tinygrad_np.cli.arguments import json_object, quote
 from tinygrad_np.cli.models import FORMS, built_in_models, is_spec
+from tinygrad_np.data.files import FORMS as FORMS_OF_FILES
 from tinygrad_np.display import safe
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import exists, read_json, write_bytes
@@ -24,6 +25,7 @@ LEARNING_RATES = {
     "adagrad": 0.02,
     "adadelta": 1.0,
     "lamb": 0.01,
+    "muon": 0.002,
 }
 POINTS = ("moons", "spirals")
 DATA = ("mnist", "fashion-mnist", "digits", *POINTS)
@@ -36,9 +38,16 @@ _GROUPS = {
         "The model's constructor receives --model-options and, if it has a parameter named "
         "`generator`, a generator seeded with --seed.",
     ),
-    "data": ("data", None),
+    "data": (
+        "data",
+        "A directory of images has one subdirectory per class, or two such directories, train and "
+        "test. Other files have images and labels: see data.load. Without a test set, a fifth of "
+        "the images of each class is held out. A constructor's parameters `inputs` and `classes` "
+        "receive the numbers of pixels and classes.",
+    ),
     "epochs": (
         "optimization",
+        "The optimizer muon updates matrices; with it, AdamW updates all other parameters. "
         "Schedules: step divides the learning rate by 10 after 1/2 and 3/4 of the steps, cosine "
         "decays it to 0, onecycle raises it to the peak and decays it to almost 0, plateau divides "
         "it by 10 after 3 epochs without a lower validation loss.",
@@ -47,7 +56,14 @@ _GROUPS = {
     "patience": ("run", None),
 }
 
-_FREE = {"choices": (), "least": -math.inf, "most": math.inf, "above": -math.inf, "metavar": None}
+_FREE = {
+    "choices": (),
+    "least": -math.inf,
+    "most": math.inf,
+    "above": -math.inf,
+    "metavar": None,
+    "or_path_of": "",
+}
 
 
 def setting(
@@ -59,10 +75,15 @@ def setting(
     most: float = math.inf,
     above: float = -math.inf,
     metavar: str | None = None,
+    or_path_of: str = "",
 ) -> Any:
-    """Return a field with its help text, its allowed values and its placeholder in the help."""
+    """Return a field with its help text, its allowed values and its placeholder in the help.
+
+    `or_path_of` says what a path is of, if one is allowed besides the choices.
+    """
     limits = {"choices": choices, "least": least, "most": most, "above": above}
-    return field(default=default, metadata={**limits, "text": text, "metavar": metavar})
+    words = {"text": text, "metavar": metavar, "or_path_of": or_path_of}
+    return field(default=default, metadata={**limits, **words})
 
 
 @dataclass(frozen=True)
@@ -97,7 +118,15 @@ class RunConfig:
         "random weights",
         metavar="RUN",
     )
-    data: str = setting("mnist", "dataset", choices=DATA)
+    data: str = setting("mnist", "dataset", choices=DATA, or_path_of=FORMS_OF_FILES)
+    image_size: int | None = setting(
+        None, "resize the images in the directory --data to NxN pixels", least=1
+    )
+    gray: bool | None = setting(
+        None,
+        "convert the images in the directory --data to gray, or to color (default: gray if none "
+        "has colors)",
+    )
     data_dir: str | None = setting(
         None, "directory that contains mnist/ or fashion-mnist/", metavar="DIR"
     )
@@ -117,7 +146,7 @@ class RunConfig:
         metavar="FRACTION",
     )
     standardise: bool = setting(
-        True, "normalize the pixels of mnist and fashion-mnist to mean 0, std 1"
+        True, "normalize the pixels to mean 0, std 1 (except those of digits)"
     )
     epochs: int = setting(3, "number of epochs", least=1)
     steps: int | None = setting(None, "stop after N steps; overrides --epochs", least=1)
@@ -194,12 +223,18 @@ class RunConfig:
                 f"--model: expected one of {', '.join(built_in_models())}, or {FORMS}, got "
                 f"{quote(self.model)}."
             )
-        if self.model == "DigitsCNN" and self.data != "digits":
+        if self.model == "DigitsCNN" and self.data != "digits" and not self.reads_files:
             raise ArgumentError(
                 f"--model DigitsCNN: expected --data digits (8x8 images), got --data {self.data}."
             )
         if self.data in POINTS:
             self._check_points()
+        for name in ("image_size", "gray"):
+            if getattr(self, name) is not None and not self.reads_files:
+                raise ArgumentError(
+                    f"{flag(name)}: expected --data to be a directory of images, got --data "
+                    f"{self.data}."
+                )
         if self.corrections and self.data not in ("mnist", "digits"):
             raise ArgumentError(
                 f"--corrections: expected --data mnist or digits, got --data {self.data}."
@@ -241,6 +276,16 @@ class RunConfig:
                     f"{flag(name)}: expected no augmentation with --data {self.data}, whose "
                     f"samples are points, got {value}."
                 )
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether the data is a path, rather than the name of a dataset."""
+        return self.data not in DATA
+
+    @property
+    def data_name(self) -> str:
+        """The name of the dataset, or of the file or directory."""
+        return Path(self.data).stem if self.reads_files else self.data
 
     @property
     def sample_noun(self) -> str:
@@ -323,21 +368,29 @@ def add_flags(parser: argparse.ArgumentParser) -> Any:
     for one in fields(RunConfig):
         if one.name in _GROUPS:
             group = parser.add_argument_group(*_GROUPS[one.name])
-        kinds = _kinds(one)
-        text = one.metadata["text"].replace("%", "%%")
-        if one.metadata["choices"]:
-            text += f": {', '.join(one.metadata['choices'])}"
-        if one.default not in (None, MISSING):
-            text += f" (default: {one.default})"
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
-        if bool in kinds:
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["type"] = _type_of(one)
-            names = {int: "N", float: "X"}
-            options["metavar"] = one.metadata["metavar"] or names.get(kinds[0], "NAME")
-        group.add_argument(flag(one.name), **options)
+        add_flag(group, one.name)
     return group
+
+
+def add_flag(parser: Any, name: str, help_text: str | None = None) -> None:
+    """Add the flag of a field to a parser or group, if needed with another help text."""
+    one = next(one for one in fields(RunConfig) if one.name == name)
+    kinds = _kinds(one)
+    text = one.metadata["text"].replace("%", "%%")
+    if one.metadata["choices"]:
+        text += f": {', '.join(one.metadata['choices'])}"
+    if one.metadata["or_path_of"]:
+        text += f", or the path of {one.metadata['or_path_of']}"
+    if one.default not in (None, MISSING):
+        text += f" (default: {one.default})"
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": help_text or text}
+    if bool in kinds:
+        options["action"] = argparse.BooleanOptionalAction
+    else:
+        options["type"] = _type_of(one)
+        names = {int: "N", float: "X"}
+        options["metavar"] = one.metadata["metavar"] or names.get(kinds[0], "NAME")
+    parser.add_argument(flag(one.name), **options)
 
 
 def _kinds(one: Field[Any]) -> tuple[type, ...]:
@@ -376,9 +429,9 @@ def _checked(one: Field[Any], value: Any) -> Any:
     is_huge = type(value) is int and abs(value) >= 2**63
     is_valid = type(value) in kinds and not is_huge
     if is_valid and isinstance(value, str):
-        is_valid = (
-            value in limits["choices"] if limits["choices"] else value != "" and "\0" not in value
-        )
+        is_valid = value != "" and "\0" not in value
+        if limits["choices"] and value not in limits["choices"]:
+            is_valid = bool(limits["or_path_of"]) and is_valid and _is_path(value)
     elif is_valid and type(value) in (int, float):
         is_valid = limits["least"] <= value <= limits["most"] and value > limits["above"]
         is_valid &= math.isfinite(value)
@@ -390,11 +443,17 @@ def _checked(one: Field[Any], value: Any) -> Any:
     return value
 
 
+def _is_path(text: str) -> bool:
+    """Return whether a text is meant as a path: with a separator or suffix, or an existing one."""
+    return Path(text).name != text or Path(text).suffix != "" or exists(text)
+
+
 def _describe_expected(one: Field[Any]) -> str:
     """Describe the values that a field accepts."""
     limits = one.metadata
     if limits["choices"]:
-        return f"one of {', '.join(limits['choices'])}"
+        path = f", or the path of {limits['or_path_of']}" if limits["or_path_of"] else ""
+        return f"one of {', '.join(limits['choices'])}{path}"
     words = {
         int: "an integer",
         float: "a finite number",

@@ -8,11 +8,12 @@ from typing import Any
 
 from tinygrad_np.cli import commands
 from tinygrad_np.cli.arguments import Parser, json_object, path, port
-from tinygrad_np.cli.config import DATA, RunConfig, add_flags, flag
+from tinygrad_np.cli.config import DATA, RunConfig, add_flag, add_flags, flag
 from tinygrad_np.cli.folders import run_folder
 from tinygrad_np.cli.models import FORMS, absolute_spec, built_in_models, model_class
 from tinygrad_np.cli.training import config_to_resume, run_training
 from tinygrad_np.console import run_program
+from tinygrad_np.data.files import FORMS as FORMS_OF_FILES
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import is_folder
 from tinygrad_np.runtime.info import show_config
@@ -20,6 +21,7 @@ from tinygrad_np.viz.dot import COLORS
 from tinygrad_np.viz.folding import LEVELS
 
 _Arguments = argparse.Namespace
+_DATA_FLAGS = ("data", "image_size", "gray")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,9 +68,12 @@ def _parser() -> Parser:
     )
     text = "directory that contains mnist/ or fashion-mnist/"
     look.add_argument("--data-dir", metavar="DIR", help=text)
-    look = _command(add, "predict", "recognize handwritten digits in image files", _predict)
+    text = "new location of the run's own images, if they have moved since training"
+    look.add_argument("--data", metavar="PATH", help=text)
+    text = "recognize handwritten digits, or the classes of your own images, in image files"
+    look = _command(add, "predict", text, _predict)
     _run_argument(look)
-    text = "PNG, JPEG, BMP, GIF, WebP or TIFF file with one digit"
+    text = "PNG, JPEG, BMP, GIF, WebP or TIFF file with one digit, or like the images of the run"
     look.add_argument("pictures", nargs="+", type=path, metavar="IMAGE", help=text)
 
     _model_argument(_command(add, "summary", "print the layers of a model", _summary))
@@ -108,10 +113,11 @@ def _model_argument(parser: argparse.ArgumentParser) -> None:
     text = "JSON object of keyword arguments for the model"
     parser.add_argument("--model-options", default={}, type=json_object, metavar="JSON", help=text)
     text = (
-        f"take the image shape from this dataset: {', '.join(DATA)} (default: mnist, or digits for "
-        "DigitsCNN)"
+        f"take the image shape from this dataset: {', '.join(DATA)}, or the path of "
+        f"{FORMS_OF_FILES} (default: mnist, or digits for DigitsCNN)"
     )
-    parser.add_argument("--data", choices=DATA, metavar="NAME", help=text)
+    for name in _DATA_FLAGS:
+        add_flag(parser, name, text if name == "data" else None)
 
 
 def _graph_flags(parser: argparse.ArgumentParser) -> None:
@@ -166,9 +172,10 @@ def _train(args: _Arguments) -> int:
     config = read(args.config, given) if args.config else RunConfig().with_changes(given)
     # Absolute paths: the run must also load from another working directory.
     paths = {name: getattr(config, name) for name in ("weights", "corrections")}
+    paths["data"] = config.data if config.reads_files else None
     absolute = {name: str(Path(value).resolve()) for name, value in paths.items() if value}
     config = config.with_changes({"model": absolute_spec(config.model), **absolute})
-    default = Path("runs") / f"{config.model_name}-{config.data}"
+    default = Path("runs") / f"{config.model_name}-{config.data_name}"
     with run_folder(args.out, default, overwrite=args.overwrite) as out:
         return run_training(config, out, resume=False, figures=figures)
 
@@ -192,7 +199,8 @@ def _config_to_resume(args: _Arguments, given: dict[str, Any]) -> RunConfig:
 
 
 def _evaluate(args: _Arguments) -> None:
-    commands.evaluate(args.folder, args.on, args.data_dir, args.model)
+    data = None if args.data is None else str(path(args.data).resolve())
+    commands.evaluate(args.folder, args.on, args.data_dir, args.model, data)
 
 
 def _predict(args: _Arguments) -> int:
@@ -200,8 +208,9 @@ def _predict(args: _Arguments) -> int:
 
 
 def _model_config(args: _Arguments) -> RunConfig:
-    data = args.data or ("digits" if args.model == "DigitsCNN" else "mnist")
-    return RunConfig(model=args.model, model_options=args.model_options, data=data)
+    given = {name: value for name, value in vars(args).items() if name in _DATA_FLAGS}
+    given.setdefault("data", "digits" if args.model == "DigitsCNN" else "mnist")
+    return RunConfig(model=args.model, model_options=args.model_options, **given)
 
 
 def _summary(args: _Arguments) -> None:

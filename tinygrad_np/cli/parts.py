@@ -1,8 +1,10 @@
 """Construct the parts of a run from its config: data, model, optimizer, schedule and loss."""
 
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from tinygrad_np.cli.config import POINTS, RunConfig
 from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corrections
 from tinygrad_np.cli.models import built_in_models, describe_error, model_class
 from tinygrad_np.data import DataLoader, Dataset
-from tinygrad_np.errors import ArgumentError, DtypeError
+from tinygrad_np.display import number_of
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError
+from tinygrad_np.files import is_folder, read_json, write_bytes
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.random import manual_seed
 from tinygrad_np.runtime.memory import Array
@@ -28,6 +32,7 @@ _CLASSES = {
     "adagrad": optim.Adagrad,
     "adadelta": optim.Adadelta,
     "lamb": optim.LAMB,
+    "muon": optim.MuonAdamW,
 }
 
 
@@ -57,13 +62,16 @@ def make_sets(config: RunConfig) -> Sets:
 
     Raises:
         DataNotFoundError: if the files are missing; the message lists the places searched.
-        DataError: if the corrections cannot be read.
+        DataError: if the corrections, or the files at the path `config.data`, cannot be read.
         ArgumentError: if more samples are requested than there are.
     """
     if config.data == "digits":
         train_set, test_set = data.digits(size=image_shape(config)[-1])
     elif config.data in POINTS:
         train_set, test_set = data.moons() if config.data == "moons" else data.spirals()
+    elif config.reads_files:
+        sets = data.load(config.data, size=config.image_size, gray=config.gray)
+        train_set, test_set = map(_shuffle, sets)
     else:
         find = data.mnist if config.data == "mnist" else data.fashion_mnist
         train_set, test_set = find(config.data_dir)
@@ -82,8 +90,14 @@ def make_sets(config: RunConfig) -> Sets:
     return Sets(train_set, held_out, test_set, found, corrections, copies)
 
 
+def _shuffle(dataset: Dataset) -> Dataset:
+    """Return a dataset in a fixed random order: the images of a directory are sorted by class."""
+    order = np.random.default_rng(0).permutation(len(dataset))
+    return replace(dataset, images=dataset.images[order], labels=dataset.labels[order])
+
+
 def image_shape(config: RunConfig) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of the model's input images.
+    """Return the shape (C, H, W) of the model's input images, for a dataset with a name.
 
     It is the shape of the dataset's images, but the 8x8 digits are enlarged to 28x28 for the
     built-in models other than DigitsCNN.
@@ -107,6 +121,54 @@ def make_like(config: RunConfig, images: Array) -> Dataset:
         mean, std = source.mean, source.std
     labels = np.zeros(len(images), np.int64)
     return Dataset(images, labels, source.classes, scale=255.0, mean=mean, std=std)
+
+
+def write_data_facts(path: Path, dataset: Dataset) -> None:
+    """Write what `read_data_facts` reads: a data.json with what a trained model expects.
+
+    It has the names of the classes, the image shape, and the constants that normalize the pixels.
+    """
+    facts = {name: getattr(dataset, name) for name in ("classes", "scale", "mean", "std")}
+    facts["shape"] = dataset.images.shape[1:]
+    write_bytes(path, (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def read_data_facts(path: Path) -> dict[str, Any]:
+    """Return the facts in the data.json of a run on files.
+
+    Raises:
+        DataError: if the file cannot be read or is not such a file.
+    """
+    facts = read_json(path)
+    try:
+        facts["classes"], facts["shape"] = tuple(facts["classes"]), tuple(facts["shape"])
+        # Checks the constants.
+        blank = np.zeros((0, *facts["shape"]), np.uint8)
+        constants = {name: facts[name] for name in ("scale", "mean", "std")}
+        Dataset(blank, np.zeros(0, np.int64), facts["classes"], **constants)
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: expected the data.json of a run ({error}).") from error
+    return {**facts, **constants}
+
+
+def restore_normalization(sets: Sets, path: Path) -> Sets:
+    """Return the datasets of a run on files as they were when it started.
+
+    Raises:
+        DataError: if the data.json at `path` has other classes or another image shape.
+    """
+    facts = read_data_facts(path)
+    for name, got in (("classes", sets.train.classes), ("shape", sets.train.images.shape[1:])):
+        if facts[name] != got:
+            raise DataError(
+                f"{sets.train.origin}: expected the {name} {', '.join(map(str, facts[name]))} that "
+                f"the run was trained with ({path}), got {', '.join(map(str, got))}."
+            )
+    constants = {name: facts[name] for name in ("scale", "mean", "std")}
+    parts = {name: getattr(sets, name) for name in ("train", "validation", "test")}
+    return replace(
+        sets, **{name: part and replace(part, **constants) for name, part in parts.items()}
+    )
 
 
 def _part(dataset: Dataset, count: int | None, flag: str, noun: str) -> Dataset:
@@ -153,21 +215,61 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
         ) from error
 
 
-def check_images(model: nn.Module, config: RunConfig) -> None:
-    """Raise ArgumentError if the model fails for an image of the run's shape."""
-    error = _failure(model, image_shape(config))
+def fit_model(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """Return the config with the model's options `inputs` and `classes` set for the dataset.
+
+    This is done for data at a path, for the options that are not given and that the model's
+    constructor has.
+    """
+    if not config.reads_files:
+        return config
+    sizes = {"inputs": dataset.images[0].size, "classes": len(dataset.classes)}
+    names = inspect.signature(model_class(config.model)).parameters
+    found = {name: size for name, size in sizes.items() if name in names}
+    return config.with_changes({"model_options": {**found, **config.model_options}})
+
+
+def check_images(model: nn.Module, config: RunConfig, dataset: Dataset | None = None) -> None:
+    """Raise ArgumentError if the model fails for an image of the run's shape.
+
+    Args:
+        model: the model.
+        config: settings of the run.
+        dataset: the data of a run on files. The number of its classes is checked, too.
+    """
+    shape = image_shape(config) if dataset is None else dataset.images.shape[1:]
+    error = _failure(model, shape)
     if error is None:
+        if dataset is not None and config.reads_files:
+            _check_outputs(model, config, dataset)
         return
-    shape = image_shape(config)
     size, remedy = "x".join(map(str, shape)), ""
     for other in ("mnist", "digits", "moons"):
         other_shape = _image_shape(config.model, other)
         if other_shape != shape and not _failure(model, other_shape):
             remedy = f" Try --data {other}."
+            if config.reads_files:
+                remedy = f" It takes images of shape {'x'.join(map(str, other_shape))}."
+                if is_folder(config.data) and other != "moons":
+                    remedy += f" Try --image-size {other_shape[-1]} --gray."
+            break
     raise ArgumentError(
         f"{config.model}: expected a model for images of shape {size} (--data {config.data}), got "
         f"one that fails.{remedy} The error is {describe_error(error)}."
     ) from error
+
+
+def _check_outputs(model: nn.Module, config: RunConfig, dataset: Dataset) -> None:
+    """Raise ArgumentError unless the model returns one logit per class."""
+    with no_grad(), evaluating(model):
+        got = model(np.zeros((1, *dataset.images.shape[1:]), np.float32)).shape
+    count = len(dataset.classes)
+    if got != (1, count):
+        raise ArgumentError(
+            f"{config.model}: expected logits of shape (1, {count}) for an image, because --data "
+            f"{config.data} has {number_of(count, 'class', 'classes')}, got {got}. Use a model "
+            "whose constructor has a parameter `classes`, which then receives this number."
+        )
 
 
 def _failure(model: nn.Module, shape: tuple[int, ...]) -> Exception | None:

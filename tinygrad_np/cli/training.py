@@ -15,12 +15,15 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import (
     Sets,
     check_images,
+    fit_model,
     make_loader,
     make_loss,
     make_model,
     make_optimizer,
     make_schedule,
     make_sets,
+    restore_normalization,
+    write_data_facts,
 )
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, Dataset
@@ -42,6 +45,7 @@ from tinygrad_np.version import __version__
 WEIGHTS = "model.safetensors"
 SNAPSHOT = "training.safetensors"
 CORRECTIONS = "corrections.safetensors"
+DATA_FACTS = "data.json"
 _RESULTS = ("metrics.json", "history.json", "history.csv")
 # Without graph.svg, which needs Graphviz.
 _FIGURES = [name for name in viz.REPORT_FILES if name != "graph.svg"]
@@ -73,10 +77,12 @@ class _Begin(train.Callback):
 
     def on_fit_start(self, state: train.State) -> None:
         if state.epoch == 0:
-            for name in (WEIGHTS, CORRECTIONS, *_RESULTS, *viz.REPORT_FILES):
+            for name in (WEIGHTS, CORRECTIONS, DATA_FACTS, *_RESULTS, *viz.REPORT_FILES):
                 remove(self.out / name)
             if self.sets.corrections is not None:
                 train.save(self.out / CORRECTIONS, self.sets.corrections)
+            if self.config.reads_files:
+                write_data_facts(self.out / DATA_FACTS, self.sets.train)
         self.config.write(self.out / "config.json")
 
 
@@ -104,17 +110,28 @@ def run_training(
         The exit status: 0 on success, 1 if the loss or, with --clip-norm, the gradient norm became
         inf or nan, 130 after Ctrl-C. In each case, the results so far are written.
     """
-    files = (WEIGHTS, CORRECTIONS, *_RESULTS, *viz.REPORT_FILES, "config.json", "steps.csv")
+    files = (
+        WEIGHTS,
+        CORRECTIONS,
+        DATA_FACTS,
+        *_RESULTS,
+        *viz.REPORT_FILES,
+        "config.json",
+        "steps.csv",
+    )
     check_no_folder(*(out / name for name in files))
     start = time.perf_counter()
     # The run's own copy of the corrections: more may have been saved since it started.
     has_copy = resume and config.corrections is not None
     copy = {"corrections": str(out / CORRECTIONS)} if has_copy else {}
     sets = make_sets(config.with_changes(copy))
+    if resume and config.reads_files:
+        sets = restore_normalization(sets, out / DATA_FACTS)
+    config = fit_model(config, sets.train)
     seconds = {"loading": time.perf_counter() - start}
     _report_sets(config, sets, seconds["loading"])
     model = make_model(config.model, config.model_options, config.seed)
-    check_images(model, config)
+    check_images(model, config, sets.train)
     if config.weights is not None and not resume:
         load_weights(model, Path(config.weights))
     loader = make_loader(config, sets.train)

@@ -1,4 +1,4 @@
-"""Datasets, augmentation, the batch loader, and a reader for your own digit images."""
+"""Datasets, augmentation, the batch loader, and readers for your own images."""
 
 from tinygrad_np.data.arrays import ArrayDataset, Subset, TensorDataset, random_split
 from tinygrad_np.data.augment import Augmentation

@@ -13,7 +13,7 @@ from PIL import Image
 from tinygrad_np.checks import check_integer, is_integer, is_real
 from tinygrad_np.data.arrays import as_array, as_index
 from tinygrad_np.data.augment import AugmentationTable
-from tinygrad_np.display import escape, number_of, safe
+from tinygrad_np.display import escape, number_of, preformatted, safe
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
@@ -146,6 +146,8 @@ class Dataset:
     @safe
     def __repr__(self) -> str:
         """Return the name, the shapes, the classes and the constants, without the pixels."""
+        if type(self).__getitem__ is not Dataset.__getitem__:  # samples of another kind
+            return f"{type(self).__name__}: {number_of(len(self), 'sample')}"
         names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
         text = (
             f"Dataset {self.name!r}: {number_of(len(self), 'image')} of shape "
@@ -158,6 +160,8 @@ class Dataset:
     @safe
     def _repr_html_(self) -> str:
         """Return the description and a grid of the first images with their class names."""
+        if type(self).__getitem__ is not Dataset.__getitem__:
+            return preformatted(repr(self))
         shown = self.images[:_SHOWN]
         names = [self.classes[label] for label in self.labels[:_SHOWN]]
         picture = _grid(shown, self.scale, names) if shown.size else ""

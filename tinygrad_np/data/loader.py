@@ -281,7 +281,7 @@ def _check_augmentation(augmentation: Any, dataset: Any) -> None:
             f"Augmentation(shift=2, rotation=10), got {type(augmentation).__name__}."
         )
     images, _ = _base(dataset, np.arange(0))
-    if not isinstance(images, Dataset):
+    if type(images).__getitem__ is not Dataset.__getitem__:
         raise DtypeError(
             "DataLoader: expected a Dataset of images for `augmentation`, got "
             f"{kind_of(images)}. Change the samples in its __getitem__ instead."

@@ -60,14 +60,16 @@ def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
         place: the name of a device, or None.
 
     Raises:
-        ArgumentError: if the device is not the CPU.
+        ArgumentError: if a device is not the CPU, or there are two dtypes.
     """
-    if isinstance(target, str):
-        place = target
-    elif target is not None:
-        dtype = target.dtype if isinstance(target, Variable) else target
     if place is not None:
         device(place)
+    if isinstance(target, str):
+        device(target)
+    elif target is not None:
+        if dtype is not None:
+            raise ArgumentError(f"to: expected one dtype, got {target!r} and {dtype!r}.")
+        dtype = target.dtype if isinstance(target, Variable) else target
     return dtype
 
 

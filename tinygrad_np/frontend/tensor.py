@@ -6,9 +6,10 @@ Names and signatures follow tinygrad's public Tensor API; numerical results foll
 import copy
 import functools
 import inspect
+import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -33,13 +34,13 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
 from tinygrad_np.typing import Shape
 
-# Aliases for the class body, where `float`, `int` and `bool` are methods.
+# Aliases for the class body, where `float`, `int`, `bool` and `device` are members.
 Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool
+Device: TypeAlias = device
 Generator = np.random.Generator | None
 _FLOAT32 = np.dtype(np.float32)
-_device = device
 
 
 _DIVISIONS = {None: ops.div, "floor": ops.floor_div, "trunc": ops.trunc_div}
@@ -281,7 +282,8 @@ class Tensor(Variable):
         """
         return Tensor.wrap(_check_shareable("from_numpy", array))
 
-    # Creation. A shape is passed as ints or as one tuple.
+    # Creation. A shape is passed as ints or as one tuple. With `requires_grad`, the dtype must be
+    # float.
 
     @classmethod
     def _make(cls, data: Any, dtype: Any, requires_grad: Bool) -> Self:
@@ -591,6 +593,54 @@ class Tensor(Variable):
         values = _draw("randn", shape, dtype, random.resolve(generator).standard_normal)
         return cls._make(values, dtype, requires_grad)
 
+    # Uniform in a range that depends on the shape; `options` are the dtype, generator and
+    # requires_grad of `uniform`.
+
+    @classmethod
+    def scaled_uniform(cls, *shape: Any, **options: Any) -> Self:
+        """Return uniform random numbers from [-b, b) with b = 1 / √n for n entries.
+
+        >>> Tensor.scaled_uniform(2, 3).shape
+        (2, 3)
+        """
+        sizes = _sizes("scaled_uniform", shape)
+        bound = max(1, math.prod(sizes)) ** -0.5
+        return cls.uniform(sizes, low=-bound, high=bound, **options)
+
+    @classmethod
+    def glorot_uniform(cls, *shape: Any, **options: Any) -> Self:
+        """Return uniform random numbers from [-b, b) with b = √(6 / (shape[0] + Π shape[1:])).
+
+        The weights then keep the variance of activations and gradients (Glorot & Bengio 2010,
+        eq. 16). `nn.init.xavier_uniform` counts the fans of convolutions as PyTorch does.
+
+        Raises:
+            ShapeError: if there are no axes.
+
+        >>> Tensor.glorot_uniform(2, 3).shape
+        (2, 3)
+        """
+        sizes = _weight_sizes("glorot_uniform", shape)
+        bound = (6 / max(1, sizes[0] + math.prod(sizes[1:]))) ** 0.5
+        return cls.uniform(sizes, low=-bound, high=bound, **options)
+
+    @classmethod
+    def kaiming_uniform(cls, *shape: Any, a: Float = 0.01, **options: Any) -> Self:
+        """Return uniform random numbers from [-b, b) with b = √(6 / ((1 + a²) Π shape[1:])).
+
+        The weights then keep the variance of activations through a leaky ReLU of slope `a`
+        (He et al. 2015, eq. 15).
+
+        Raises:
+            ShapeError: if there are no axes.
+
+        >>> Tensor.kaiming_uniform(2, 3).shape
+        (2, 3)
+        """
+        sizes = _weight_sizes("kaiming_uniform", shape)
+        bound = (6 / ((1 + a**2) * max(1, math.prod(sizes[1:])))) ** 0.5
+        return cls.uniform(sizes, low=-bound, high=bound, **options)
+
     @classmethod
     def normal(
         cls,
@@ -653,6 +703,14 @@ class Tensor(Variable):
         """
         (count,) = _sizes("randperm", (n,))
         return cls(random.resolve(generator).permutation(count), dtype=dtype)
+
+    @staticmethod
+    def manual_seed(seed: Int = 0) -> None:
+        """Seed the default generator, as `tinygrad_np.manual_seed` does.
+
+        >>> Tensor.manual_seed(0)
+        """
+        random.manual_seed(seed)
 
     def multinomial(
         self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
@@ -861,7 +919,7 @@ class Tensor(Variable):
         return self.T
 
     @property
-    def device(self) -> device:
+    def device(self) -> Device:
         """The device, which is always `device(type='cpu')`."""
         return CPU
 
@@ -894,7 +952,13 @@ class Tensor(Variable):
         """
         return self.ndim
 
-    def size(self, dim: Int | None = None) -> Any:
+    @overload
+    def size(self, dim: None = None) -> Shape: ...
+
+    @overload
+    def size(self, dim: Int) -> Int: ...
+
+    def size(self, dim: Int | None = None) -> Shape | Int:
         """Return the shape, or the length of axis `dim`; `numel()` is the number of entries.
 
         Raises:
@@ -1166,8 +1230,10 @@ class Tensor(Variable):
         >>> Tensor.zeros(2).copy_(Tensor([1, 2]))
         Tensor([1., 2.])
         """
-        self[...] = src
+        ops.setitem(self, ..., src, "copy_")
         return self
+
+    assign = copy_
 
     def fill_(self, value: Any) -> Self:
         """Overwrite all entries with the number `value`.
@@ -1175,7 +1241,7 @@ class Tensor(Variable):
         >>> Tensor.zeros(2).fill_(3)
         Tensor([3., 3.])
         """
-        self[...] = value
+        ops.setitem(self, ..., value, "fill_")
         return self
 
     def zero_(self) -> Self:
@@ -1184,7 +1250,8 @@ class Tensor(Variable):
         >>> Tensor.ones(2).zero_()
         Tensor([0., 0.])
         """
-        return self.fill_(0)
+        ops.setitem(self, ..., 0, "zero_")
+        return self
 
     def add_(self, other: Any, *, alpha: Float = 1) -> Self:
         """Add alpha times `other`.
@@ -1234,7 +1301,8 @@ class Tensor(Variable):
                 f"clamp_: expected bounds for a tensor of dtype {self.dtype}, got a result of "
                 f"dtype {clipped.dtype}. Use .clamp() instead."
             )
-        return self.copy_(clipped)
+        ops.setitem(self, ..., clipped, "clamp_")
+        return self
 
     # Dtypes.
 
@@ -1293,7 +1361,7 @@ class Tensor(Variable):
             copy: return a copy even if nothing changes.
 
         Raises:
-            ArgumentError: if the device is not the CPU.
+            ArgumentError: if the device is not the CPU, or there are two dtypes.
             DtypeError: if the dtype is not a float, int or bool dtype.
 
         >>> Tensor([1, 2]).to(np.float32)
@@ -1302,6 +1370,25 @@ class Tensor(Variable):
         wanted = dtype_of_target(target, dtype, device)
         dtype = self.dtype if wanted is None else check_dtype("to", wanted)
         return self.cast(dtype) if copy or dtype != self.dtype else self
+
+    def realize(self, *others: "Tensor") -> Self:
+        """Return this tensor, which is always computed; for code written for tinygrad.
+
+        >>> Tensor([1.0]).realize()
+        Tensor([1.])
+        """
+        return self
+
+    def sequential(self, functions: Sequence[Callable[["Tensor"], "Tensor"]]) -> "Tensor":
+        """Apply functions or modules one after the other.
+
+        >>> Tensor([1.0, -4.0]).sequential([Tensor.abs, Tensor.sqrt])
+        Tensor([1., 2.])
+        """
+        out: Tensor = self
+        for function in functions:
+            out = function(out)
+        return out
 
     def cpu(self) -> Self:
         """Return this tensor, which is on the CPU.
@@ -1322,7 +1409,7 @@ class Tensor(Variable):
         tinygrad_np.errors.ArgumentError: device: expected 'cpu', got 'cuda'. All tensors are on the
         CPU.
         """
-        _device("cuda")
+        Device("cuda")
         return self
 
     # Arithmetic.
@@ -1440,12 +1527,14 @@ class Tensor(Variable):
     logical_or = binary_method(ops.logical_or)
     logical_xor = binary_method(ops.logical_xor)
     bitwise_not = unary_method(ops.bitwise_not)
+    lshift = binary_method(ops.lshift)
+    rshift = binary_method(ops.rshift)
 
     __and__ = binary_method(ops.bitwise_and)
     __or__ = binary_method(ops.bitwise_or)
     __xor__ = binary_method(ops.bitwise_xor)
-    __lshift__ = binary_method(ops.lshift)
-    __rshift__ = binary_method(ops.rshift)
+    __lshift__ = lshift
+    __rshift__ = rshift
     __invert__ = bitwise_not
     __rand__ = __and__
     __ror__ = __or__
@@ -1491,6 +1580,7 @@ class Tensor(Variable):
     celu = ops.celu
     selu = ops.selu
     gelu = ops.gelu
+    quick_gelu = ops.quick_gelu
     silu = ops.silu
     swish = ops.silu
     mish = ops.mish
@@ -1499,10 +1589,13 @@ class Tensor(Variable):
     softplus = ops.softplus
     softsign = ops.softsign
     hardtanh = ops.hardtanh
+    hardsigmoid = ops.hardsigmoid
     hardswish = ops.hardswish
     softmax = method(ops.softmax)
     softmin = composite_method(ops.softmin)
     log_softmax = method(ops.log_softmax)
+    layernorm = composite_method(ops.layernorm)
+    batchnorm = composite_method(ops.batchnorm)
     dropout = ops.dropout
 
     # Reductions and scans.
@@ -1561,6 +1654,7 @@ class Tensor(Variable):
     unfold = ops.unfold
     diff = composite_method(ops.diff)
     meshgrid = ops.meshgrid
+    rearrange = ops.rearrange
     sort = splitting_method(ops.sort)
     argsort = method(ops.argsort)
     topk = splitting_method(ops.topk)
@@ -1779,6 +1873,14 @@ def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
     if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
         raise ShapeError(f"{name}: expected sizes that are integers >= 0, got {sizes}.")
     return tuple(map(int, sizes))
+
+
+def _weight_sizes(name: str, shape: tuple[Any, ...]) -> Shape:
+    """Return a shape with at least one axis."""
+    sizes = _sizes(name, shape)
+    if not sizes:
+        raise ShapeError(f"{name}: expected a shape with at least one axis, got ().")
+    return sizes
 
 
 def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
+from tinygrad_np.nn.functional import prelu
 from tinygrad_np.nn.module import Layer, Parameter
 from tinygrad_np.nn.parts import check_inplace
 
@@ -116,16 +117,14 @@ class PReLU(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, with the negative entries multiplied by the slope of their channel."""
-        shape = (1,) * x.ndim
-        if self.num_parameters > 1:
-            if x.ndim < 2 or x.shape[1] != self.num_parameters:
-                raise ShapeError(
-                    f"{self.label()}: expected input of shape (N, {self.num_parameters}, ...), got "
-                    f"{x.shape}."
-                )
-            shape = (self.num_parameters, *[1] * (x.ndim - 2))
+        channels = x.shape[1] if x.ndim > 1 else 1
+        if self.num_parameters not in (1, channels):
+            raise ShapeError(
+                f"{self.label()}: expected input of shape (N, {self.num_parameters}, ...), got "
+                f"{x.shape}."
+            )
         self.check_dtype(x, self.weight)
-        return (x > 0).where(x, x * self.weight.reshape(shape))
+        return prelu(x, self.weight)
 
     def extra_repr(self) -> str:
         """Return the number of slopes."""
@@ -174,6 +173,10 @@ class LogSigmoid(Activation, method="logsigmoid"):
 
 class Hardswish(Activation, method="hardswish", inplace=False):
     """Piecewise approximation of swish: x relu6(x + 3) / 6 (Howard et al. 2019)."""
+
+
+class Hardsigmoid(Activation, method="hardsigmoid", inplace=False):
+    """Piecewise linear approximation of the sigmoid: relu6(x + 3) / 6."""
 
 
 class Hardtanh(Activation, method="hardtanh", min_val=-1.0, max_val=1.0, inplace=False):

@@ -118,8 +118,11 @@ def _run(input: Tensor, inplace: bool, function: Callable[..., Tensor], *options
 def _refuse(who: str, **options: Any) -> None:
     """Raise ArgumentError for an option of PyTorch that is set but not supported."""
     for name, value in options.items():
-        if value not in (None, False):
-            raise ArgumentError(f"{who}: `{name}` is not supported, got {value!r}. Leave it out.")
+        if value is not None and value is not False:
+            shown = kind_of(value) if isinstance(value, Tensor) else repr(value)
+            raise ArgumentError(
+                f"{who}: expected `{name}` to be left out, since it is not supported, got {shown}."
+            )
 
 
 # Activations. With inplace=True, the result replaces the entries of `input`.
@@ -350,8 +353,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 def _axis(who: str, dim: int | None) -> int:
     if dim is None:
         raise ArgumentError(
-            f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its implicit "
-            "choice; pass dim=-1 for the last axis."
+            f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its "
+            "implicit choice; pass dim=-1 for the last axis."
         )
     return dim
 

@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
-import tinygrad_np.nn.functional as F
 from tinygrad_np.frontend.tensor import Tensor
+from tinygrad_np.nn import functional
 from tinygrad_np.nn.module import Layer
 from tinygrad_np.nn.parts import options_note
 
@@ -46,7 +46,7 @@ class MSELoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `input` against a target of the same shape."""
-        return F.mse_loss(input, target, self.reduction)
+        return functional.mse_loss(input, target, self.reduction)
 
 
 class L1Loss(_Loss):
@@ -61,7 +61,7 @@ class L1Loss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `input` against a target of the same shape."""
-        return F.l1_loss(input, target, self.reduction)
+        return functional.l1_loss(input, target, self.reduction)
 
 
 class SmoothL1Loss(_Loss):
@@ -90,7 +90,7 @@ class SmoothL1Loss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `input` against a target of the same shape."""
-        return F.smooth_l1_loss(input, target, self.reduction, self.beta)
+        return functional.smooth_l1_loss(input, target, self.reduction, self.beta)
 
 
 class HuberLoss(_Loss):
@@ -120,7 +120,7 @@ class HuberLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `input` against a target of the same shape."""
-        return F.huber_loss(input, target, self.reduction, self.delta)
+        return functional.huber_loss(input, target, self.reduction, self.delta)
 
 
 class CrossEntropyLoss(_Loss):
@@ -163,7 +163,7 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits (N, C, ...) against indices (N, ...) or probabilities."""
-        return F.cross_entropy(
+        return functional.cross_entropy(
             input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
         )
 
@@ -189,7 +189,7 @@ class NLLLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of log-probabilities (N, C, ...) against class indices (N, ...)."""
-        return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+        return functional.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
 
 class BCELoss(_Loss):
@@ -214,7 +214,7 @@ class BCELoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of probabilities against a target of the same shape."""
-        return F.binary_cross_entropy(input, target, self.weight, self.reduction)
+        return functional.binary_cross_entropy(input, target, self.weight, self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -243,7 +243,7 @@ class BCEWithLogitsLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits against a target of the same shape."""
-        return F.binary_cross_entropy_with_logits(
+        return functional.binary_cross_entropy_with_logits(
             input, target, self.weight, self.reduction, self.pos_weight
         )
 
@@ -274,7 +274,7 @@ class KLDivLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss of log-probabilities against a target of the same shape."""
-        return F.kl_div(input, target, self.reduction, self.log_target)
+        return functional.kl_div(input, target, self.reduction, self.log_target)
 
 
 class TripletMarginLoss(_Loss):
@@ -316,6 +316,6 @@ class TripletMarginLoss(_Loss):
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Return the loss of vectors (..., D)."""
-        return F.triplet_margin_loss(
+        return functional.triplet_margin_loss(
             anchor, positive, negative, self.margin, self.p, self.eps, self.swap, self.reduction
         )

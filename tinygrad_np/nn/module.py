@@ -837,25 +837,30 @@ class Layer(Module):
 
 
 class _Layers(Module):
-    """Base class of Sequential and ModuleList: child modules named by position."""
+    """Base class of Sequential and ModuleList: child modules in order, named by position."""
 
-    def _set(self, layers: Iterable[Module]) -> Self:
+    def _named(self) -> dict[str, Module]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+
+    def _checked(self, layers: Iterable[Module]) -> list[Module]:
         _check_ordered(type(self).__name__, layers)
         layers = list(layers)
         for layer in layers:
             if not isinstance(layer, Module):
                 raise ArgumentError(f"{type(self).__name__}: expected modules, got {layer!r}.")
-        for position in range(len(self)):
-            delattr(self, str(position))
-        for position, layer in enumerate(layers):
-            setattr(self, str(position), layer)
-        return self
+        return layers
+
+    def _set(self, layers: Iterable[Module]) -> Self:
+        layers = self._checked(layers)
+        for name in self._named():
+            delattr(self, name)
+        return self.extend(layers)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter([layer for name, layer in vars(self).items() if name.isdigit()])
+        return iter(self._named().values())
 
     def __len__(self) -> int:
-        return sum(name.isdigit() for name in vars(self))
+        return len(self._named())
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
@@ -867,9 +872,8 @@ class _Layers(Module):
         return list(self)[self._inside(index)]
 
     def __setitem__(self, index: int, layer: Module) -> None:
-        layers = list(self)
-        layers[self._inside(index)] = layer
-        self._set(layers)
+        (layer,) = self._checked([layer])
+        setattr(self, list(self._named())[self._inside(index)], layer)
 
     def _inside(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -880,12 +884,13 @@ class _Layers(Module):
 
     def append(self, layer: Module) -> Self:
         """Add a module at the end and return the container."""
-        return self._set([*self, layer])
+        return self.extend([layer])
 
     def extend(self, layers: Iterable[Module]) -> Self:
         """Add modules at the end and return the container."""
-        _check_ordered(type(self).__name__, layers)
-        return self._set([*self, *layers])
+        for position, layer in enumerate(self._checked(layers), len(self)):
+            setattr(self, str(position), layer)
+        return self
 
     def insert(self, index: int, layer: Module) -> None:
         """Insert a module before position `index`; the modules after it are renumbered."""
@@ -897,19 +902,34 @@ class _Layers(Module):
 class Sequential(_Layers):
     """A chain of modules, each applied to the output of the previous one.
 
-    It is also a list of its modules, which are named by position.
+    Args:
+        *layers: modules, which are named by position, or one dict of modules by name.
+
+    It is also a list of its modules, in the order in which they were added: here, in a subclass as
+    attributes, or by `append`, `extend`, `insert` and `add_module`.
 
     Raises:
         ArgumentError: if a layer to add is not a Module, or the layers are a set.
         AxisError: if an index is out of range.
+        DtypeError: if a value of the dict is not a Module.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Sequential(nn.Linear(4, 3), nn.ReLU())(Tensor.ones(2, 4)).shape
     (2, 3)
+    >>> nn.Sequential({"hidden": nn.Linear(4, 3), "act": nn.ReLU()}).act
+    ReLU()
     """
 
-    def __init__(self, *layers: Module) -> None:
-        self._set(layers)
+    @overload
+    def __init__(self, *layers: Module) -> None: ...
+    @overload
+    def __init__(self, layers: Mapping[str, Module], /) -> None: ...
+    def __init__(self, *layers: Any) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            for name, layer in layers[0].items():
+                self.register_module(name, layer)
+        else:
+            self._set(layers)
 
     def forward(self, x: Any) -> Any:
         """Apply the modules to `x` in order."""

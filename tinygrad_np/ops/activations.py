@@ -15,6 +15,7 @@ from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.kernels import losses as row_kernels
 from tinygrad_np.ops.elementwise import (
     abs,
+    add,
     as_array,
     clip,
     div,
@@ -78,6 +79,16 @@ def hardswish(x: V) -> V:
     """
     inner = clip(x, -3, 3)  # finite even where it is not selected
     return where(le(x, -3), 0, where(ge(x, 3), x, inner * ((inner + 3) / 6)))
+
+
+def hardsigmoid(x: V, alpha: float = 1 / 6, beta: float = 0.5) -> V:
+    """Clip alpha x + beta to the range from 0 to 1, with gradient 0 at both bounds.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([-4.0, 0.0, 1.5]).hardsigmoid()
+    Tensor([0.  , 0.5 , 0.75])
+    """
+    return hardtanh(add(mul(x, alpha), beta), 0, 1)
 
 
 def leaky_relu(x: V, neg_slope: float = 0.01) -> V:
@@ -153,6 +164,16 @@ def gelu(x: V, approximate: str = "none") -> V:
         near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
         inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
     return mul(x, (inner + 1) * 0.5)
+
+
+def quick_gelu(x: V) -> V:
+    """Compute x sigmoid(1.702 x), an approximation of GELU (Hendrycks & Gimpel 2016).
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([0.0, 1.0]).quick_gelu()
+    Tensor([0.      , 0.8458])
+    """
+    return mul(x, sigmoid(mul(x, 1.702)))
 
 
 def silu(x: V) -> V:

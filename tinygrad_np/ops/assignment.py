@@ -49,13 +49,14 @@ def assign(x: Array, value: Array, *, key: Key) -> Array:
     return out
 
 
-def setitem(x: Variable, key: Key, value: Any) -> None:
+def setitem(x: Variable, key: Key, value: Any, who: str = "setitem") -> None:
     """Set x[key] to `value`; record the change if x or `value` is part of a graph.
 
     Args:
         x: the tensor to change, in its own memory.
         key: any NumPy key; index arrays may be Tensors. For repeated indices, the last value wins.
         value: a Tensor, an array, a number or a list that broadcasts to x[key].
+        who: the name of the method in error messages.
 
     Raises:
         AxisError: if an index is out of range, or there are more indices than axes.
@@ -73,44 +74,46 @@ def setitem(x: Variable, key: Key, value: Any) -> None:
     >>> h.grad
     Tensor([2., 4.])
     """
-    key = as_numpy_key("setitem", key)
-    checks.check_writeable("setitem", x)
-    check_unmasked("setitem", value)
+    key = as_numpy_key(who, key)
+    checks.check_writeable(who, x)
+    check_unmasked(who, value)
     if not isinstance(value, Variable):
-        value = _checked(x, value)
+        value = _checked(who, x, value)
     if is_recorded(x, value):
-        _record(x, key, value)
+        _record(who, x, key, value)
     else:
         if thread.state.recording:
-            checks.check_current("setitem", [x])
-        _write(x, key, value.data if isinstance(value, Variable) else value)
+            checks.check_current(who, [x])
+        _write(who, x, key, value.data if isinstance(value, Variable) else value)
         x.mark_changed()
 
 
-def _checked(x: Variable, value: Any) -> Any:
+def _checked(who: str, x: Variable, value: Any) -> Any:
     if not isinstance(value, int | float | np.ndarray | np.generic):
         return x.new_like(value)
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind not in "biuf":
-        raise DtypeError(f"setitem: expected numbers, got an array of dtype {value.dtype}.")
+        raise DtypeError(f"{who}: expected numbers, got an array of dtype {value.dtype}.")
     return value
 
 
-def _record(x: Variable, key: Key, value: Any) -> None:
-    checks.check_changeable("setitem", x)
+def _record(who: str, x: Variable, key: Key, value: Any) -> None:
+    checks.check_changeable(who, x)
     if not _is_changed_view(value, x, key):
-        checks.check_current("setitem", [x, value])
+        checks.check_current(who, [x, value])
     edge: Edge | None = None
     if isinstance(value, Variable):
         if x.dtype.kind != "f":
             raise DtypeError(
-                "setitem: expected a float tensor for a value that requires a gradient, got dtype "
+                f"{who}: expected a float tensor for a value that requires a gradient, got dtype "
                 f"{x.dtype}. Try .float() on the tensor, or .detach() on the value."
             )
         value = value if value.dtype == x.dtype else cast(value, dtype=x.dtype)
         edge = value.node or (value if value.requires_grad else None)
         value = value.data
     options, edges = {"key": key}, (x.node, edge)
-    run_observed("on_forward", assign, [x.data, value], options, call=lambda: _write(x, key, value))
+    run_observed(
+        "on_forward", assign, [x.data, value], options, call=lambda: _write(who, x, key, value)
+    )
     wanted = (edges[0] is not None, edges[1] is not None)
     plan = assign.plans.get(wanted)
     if plan is None:
@@ -119,11 +122,11 @@ def _record(x: Variable, key: Key, value: Any) -> None:
     x.rebase(record(plan, edges, (), (), options, x.shape, x.dtype, thread.state))
 
 
-def _write(x: Variable, key: Key, value: Any) -> Array:
+def _write(who: str, x: Variable, key: Key, value: Any) -> Array:
     try:
         x.data[key] = value
     except Exception as error:
-        raise_translated(error, "setitem", [x.data, value], {"key": key})
+        raise_translated(error, who, [x.data, value], {"key": key})
         raise
     return x.data
 

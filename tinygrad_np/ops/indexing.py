@@ -137,8 +137,7 @@ def index_select(x: V, dim: int, index: Value | ArrayLike) -> V:
     Tensor([[2, 2, 1],
             [4, 4, 3]])
     """
-    places = as_numpy_key("index_select", index)
-    places = np.reshape(places, -1) if np.ndim(places) == 0 else places
+    places = np.atleast_1d(as_numpy_key("index_select", index))
     if places.dtype.kind not in "iu":
         raise DtypeError(
             f"index_select: expected `index` to contain integers, got dtype {places.dtype}."

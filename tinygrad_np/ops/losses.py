@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
-from tinygrad_np.autograd.primitives import cast
+from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
@@ -310,11 +310,12 @@ def cosine_similarity(x1: V, x2: Value, dim: int = 1, eps: float = 1e-8) -> V:
     if x1.dtype == np.float16:  # `eps` would underflow
         wide: V = cast(x1, np.float32)
         return cast(cosine_similarity(wide, cast(x2, np.float32), dim, eps), x1.dtype)
-    rank = max(len(x1.shape), len(x2.shape))
-    axis = dim - rank if dim >= 0 else dim  # the shapes broadcast from the last axis
-    unit1: V = div(x1, maximum(norm(x1, 2.0, axis, keepdim=True), eps))
-    unit2 = div(x2, maximum(norm(x2, 2.0, axis, keepdim=True), eps))
-    return sum(mul(unit1, unit2), axis=axis)
+    if x1.shape != x2.shape:
+        shape = add(x1, x2).shape
+        x1, x2 = expand(x1, shape=shape), expand(x2, shape=shape)
+    unit1: V = div(x1, maximum(norm(x1, 2.0, dim, keepdim=True), eps))
+    unit2 = div(x2, maximum(norm(x2, 2.0, dim, keepdim=True), eps))
+    return sum(mul(unit1, unit2), axis=dim)
 
 
 def triplet_margin_loss(

@@ -1,6 +1,7 @@
-"""Normalization to mean 0 and variance 1, per channel or along the last axis."""
+"""Normalization to mean 0 and variance 1, per channel or along axes."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,10 +9,11 @@ from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import AxisError, ShapeError
 from tinygrad_np.kernels import norms as kernels
+from tinygrad_np.ops.elementwise import add, mul
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
-from tinygrad_np.ops.reduce import center, mean
-from tinygrad_np.ops.shape import reshape
+from tinygrad_np.ops.reduce import Axis, center, mean
+from tinygrad_np.ops.shape import as_tuple, normalize_axis, reshape
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import DType, Value
 
@@ -113,11 +115,65 @@ def _check_rank(name: str, x: Array) -> None:
         raise AxisError(f"{name}: expected x of shape (N, C, ...), got {x.shape}.")
 
 
-def _define_standardize(x: Value, *, eps: float) -> Value:
+def batchnorm(
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    mean: Value,
+    invstd: Value,
+    axis: int | Sequence[int] = 1,
+) -> Value:
+    """Compute (x - mean) invstd weight + bias, with one value of each per index along `axis`.
+
+    Args:
+        x: the input.
+        weight: scale per channel; None for 1.
+        bias: shift per channel; None for 0.
+        mean: mean per channel.
+        invstd: inverse of the standard deviation per channel.
+        axis: the axis of the channels, or several axes.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+        ShapeError: if the number of values differs from the number of channels.
+
+    >>> from tinygrad_np import Tensor
+    >>> x, two = Tensor([[1.0, 2.0]]), Tensor([2.0, 2.0])
+    >>> x.batchnorm(two, None, mean=Tensor([1.0, 1.0]), invstd=two)
+    Tensor([[0., 4.]])
+    """
+    axes = {normalize_axis("batchnorm", len(x.shape), a) for a in as_tuple(axis)}
+    shape = tuple([n if a in axes else 1 for a, n in enumerate(x.shape)])
+    scale = invstd if weight is None else invstd * weight
+    out = (x - reshape(mean, shape=shape)) * reshape(scale, shape=shape)
+    return out if bias is None else out + reshape(bias, shape=shape)
+
+
+def layernorm(x: V, axis: Axis = -1, eps: float = 1e-5) -> V:
+    """Compute (x - mean x) / √(variance of x + eps) over `axis`; the variance is the biased one.
+
+    Args:
+        x: the input.
+        axis: an axis, several axes, or None for all.
+        eps: constant added to the variance.
+
+    Raises:
+        AxisError: if `axis` is out of range.
+
+    >>> from tinygrad_np import Tensor
+    >>> Tensor([[1.0, 3.0], [4.0, 4.0]]).layernorm(eps=1e-9)
+    Tensor([[-1.,  1.],
+            [ 0.,  0.]])
+    """
     if x.dtype == np.float16:  # squares would overflow
-        return cast(_define_standardize(cast(x, np.float32), eps=eps), x.dtype)
-    centered = center(x, axis=-1)
-    return centered * rsqrt(mean(centered * centered, axis=-1, keepdim=True) + eps)
+        return cast(layernorm(cast(x, np.float32), axis, eps), x.dtype)
+    centered = center(x, axis=axis)
+    variance = mean(mul(centered, centered), axis=axis, keepdim=True)
+    return mul(centered, rsqrt(add(variance, eps)))
+
+
+def _define_standardize(x: Value, *, eps: float) -> Value:
+    return layernorm(x, -1, eps)
 
 
 @op(

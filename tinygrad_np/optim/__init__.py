@@ -4,8 +4,9 @@ from tinygrad_np.optim import lr_scheduler
 from tinygrad_np.optim.adagrad import Adadelta, Adagrad
 from tinygrad_np.optim.adam import Adam, AdamW, NAdam
 from tinygrad_np.optim.clip import clip_grad_norm, clip_grad_value
+from tinygrad_np.optim.ema import EMA
 from tinygrad_np.optim.lamb import LAMB
-from tinygrad_np.optim.muon import Muon
+from tinygrad_np.optim.muon import Muon, MuonAdamW
 from tinygrad_np.optim.onecycle import OneCycleLR
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.penalties import decay_groups, l1_norm
@@ -24,6 +25,7 @@ from tinygrad_np.optim.schedules import (
 from tinygrad_np.optim.sgd import SGD
 
 __all__ = [
+    "EMA",
     "LAMB",
     "SGD",
     "Adadelta",
@@ -36,6 +38,7 @@ __all__ = [
     "LinearWarmup",
     "MultiStepLR",
     "Muon",
+    "MuonAdamW",
     "NAdam",
     "OneCycleLR",
     "Optimizer",

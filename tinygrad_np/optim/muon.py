@@ -1,4 +1,4 @@
-"""The Muon optimizer."""
+"""The Muon optimizer, and its combination with AdamW."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_np.checks import is_finite, is_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
+from tinygrad_np.optim.adam import AdamW
 from tinygrad_np.optim.formulas import blend, get_or_zeros
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime import memory
@@ -68,8 +69,8 @@ class Muon(Optimizer):
     def _check_parameter(self, name: str, parameter: Tensor) -> None:
         if parameter.ndim != 2:
             raise ShapeError(
-                f"Muon: expected matrices, got parameter {name!r} of shape {parameter.shape}. Give "
-                "it to another optimizer, for example AdamW."
+                f"{self._kind}: expected matrices, got parameter {name!r} of shape "
+                f"{parameter.shape}. Give it to another optimizer, for example AdamW."
             )
 
     def _check(self, options: Mapping[str, Any]) -> None:
@@ -77,19 +78,21 @@ class Muon(Optimizer):
         factors, steps = options["ns_coefficients"], options["ns_steps"]
         if not isinstance(factors, tuple | list) or len(factors) != 3:
             raise ArgumentError(
-                f"Muon: expected `ns_coefficients` to be three numbers, got {factors!r}."
+                f"{self._kind}: expected `ns_coefficients` to be three numbers, got {factors!r}."
             )
         if not all(is_finite(factor) for factor in factors):
-            raise ArgumentError(f"Muon: expected `ns_coefficients` to be finite, got {factors}.")
+            raise ArgumentError(
+                f"{self._kind}: expected `ns_coefficients` to be finite, got {factors}."
+            )
         if not is_integer(steps) or not 0 <= steps < 100:
             raise ArgumentError(
-                f"Muon: expected `ns_steps` to be an integer from 0 to 99, got {steps!r}. "
+                f"{self._kind}: expected `ns_steps` to be an integer from 0 to 99, got {steps!r}. "
                 "Try 5, the default."
             )
         if options["adjust_lr_fn"] not in (None, "original", "match_rms_adamw"):
             raise ArgumentError(
-                "Muon: expected `adjust_lr_fn` to be None, 'original' or 'match_rms_adamw', got "
-                f"{options['adjust_lr_fn']!r}."
+                f"{self._kind}: expected `adjust_lr_fn` to be None, 'original' or "
+                f"'match_rms_adamw', got {options['adjust_lr_fn']!r}."
             )
 
     def _update(
@@ -110,6 +113,52 @@ class Muon(Optimizer):
         weight *= 1 - group["lr"] * group["weight_decay"]
         np.multiply(step, group["lr"] * share, out=scratch)
         weight -= scratch
+
+
+class MuonAdamW(Muon, AdamW):
+    """Muon for matrices and AdamW for all other parameters: biases, norms and convolutions.
+
+    Args:
+        params: tensors, (name, tensor) pairs or parameter groups; see `Optimizer`.
+        lr: learning rate of both.
+        weight_decay: each step first multiplies the weights by 1 - lr weight_decay.
+        momentum: decay rate of Muon's running mean of the gradient.
+        betas: decay rates of AdamW's running means of the gradient and of its square.
+
+    Muon's updates are scaled to the size of AdamW's (`adjust_lr_fn="match_rms_adamw"`), so one
+    learning rate suits both (Liu et al. 2025, equation 4). The other options are set per parameter
+    group; `eps` is the same for both.
+
+    Raises:
+        ArgumentError: as in `Muon` and `AdamW`.
+
+    >>> from tinygrad_np import nn, optim
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(36, 2))
+    >>> optimizer = optim.MuonAdamW(model.parameters(), lr=0.002)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas}
+        options |= {"nesterov": True, "ns_coefficients": (3.4445, -4.775, 2.0315), "ns_steps": 5}
+        options |= {"eps": 1e-8, "adjust_lr_fn": "match_rms_adamw"}
+        options |= {"amsgrad": False, "decoupled_weight_decay": True}
+        Optimizer.__init__(self, params, options)
+
+    def _check_parameter(self, name: str, parameter: Tensor) -> None:
+        """Accept parameters of any shape."""
+
+    def _update(
+        self, weight: Array, grad: Array, state: dict[str, Any], group: Mapping[str, Any]
+    ) -> None:
+        rule = Muon if weight.ndim == 2 else AdamW
+        rule._update(self, weight, grad, state, group)
 
 
 def orthogonalize(

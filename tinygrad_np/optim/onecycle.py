@@ -143,7 +143,7 @@ class OneCycleLR(Schedule):
             momentum = self._between(high, low, high, high)
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
-            else:
+            if "momentum" in group:
                 group["momentum"] = momentum
 
     def _between(self, *values: float) -> float:

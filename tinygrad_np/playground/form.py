@@ -105,6 +105,10 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         raise ArgumentError(
             f"training: expected only the fields {', '.join(known)}, got {', '.join(unknown)}."
         )
+    if given.get("data", RunConfig.data) not in DATA:  # a request must not name files of the server
+        raise ArgumentError(
+            f"--data: expected one of {', '.join(DATA)}, got {given['data']!r:.80}."
+        )
     specs = model_specs(settings)
     values = {name: value for name, value in given.items() if name in TITLES}
     name = values.get("model", RunConfig.model)
@@ -317,13 +321,18 @@ def _kind(data: str) -> str:
 
 
 def find_runs(folder: Path) -> dict[str, RunConfig]:
-    """Return the configurations of the runs in a directory, the newest run first."""
+    """Return the configurations of the runs in a directory, the newest run first.
+
+    Runs on the user's own images are left out: the page cannot show or continue them.
+    """
     found = {}
     for path in run_folders(folder)[:_MOST_RUNS]:
         try:
-            found[path.name] = RunConfig.read(path / "config.json")
+            config = RunConfig.read(path / "config.json")
         except DataError:  # another program's file, or a damaged one
             continue
+        if not config.reads_files:
+            found[path.name] = config
     return found
 
 

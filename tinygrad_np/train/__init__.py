@@ -1,5 +1,6 @@
 """Training: the loop, callbacks, metrics, and functions that save and load weights."""
 
+from tinygrad_np.train.average import AverageWeights
 from tinygrad_np.train.calibration import Calibration, calibration
 from tinygrad_np.train.callbacks import Callback, History, Progress, State
 from tinygrad_np.train.checkpoint import Checkpoint
@@ -14,6 +15,7 @@ from tinygrad_np.train.trainer import Trainer
 from tinygrad_np.train.weights import load, save
 
 __all__ = [
+    "AverageWeights",
     "Calibration",
     "Callback",
     "Checkpoint",

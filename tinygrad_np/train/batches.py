@@ -1,53 +1,119 @@
-"""Checks on data loaders and losses, and running means over batches."""
+"""Batches of a training run: their parts, the call of the model, and means over samples."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tinygrad_np.checks import is_real
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
+from tinygrad_np.nn.module import Module
 from tinygrad_np.runtime.memory import Array
+from tinygrad_np.runtime.state import no_grad
 
 # A data loader: each iteration over it yields the (inputs, targets) batches of one epoch.
-Batches = Iterable[tuple[Any, Any]]
+Batches = Iterable[Any]
+
+# A function of (outputs, targets) that returns a number, or a Tensor or array of numbers.
+Metric = Callable[[Any, Any], Any]
 
 
-@dataclass
+def split_batch(who: str, batch: Any) -> tuple[Any, Any]:
+    """Return the inputs and the targets of a batch; the inputs are a tuple if there are several.
+
+    >>> split_batch("Trainer", (1, 2)), split_batch("Trainer", (1, 2, 3))
+    ((1, 2), ((1, 2), 3))
+    """
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
+        size = f" of length {len(batch)}" if isinstance(batch, tuple | list) else ""
+        raise DtypeError(
+            f"{who}: expected each batch to be a tuple (inputs, targets), got "
+            f"{class_name(batch)}{size}."
+        )
+    *inputs, targets = batch
+    return inputs[0] if len(inputs) == 1 else tuple(inputs), targets
+
+
+def call_model(model: Module, inputs: Any) -> Any:
+    """Call a model with one input, a tuple or list of arguments, or a dict of named arguments."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, tuple | list):
+        return model(*inputs)
+    return model(inputs)
+
+
 class Means:
-    """Running sums of losses and correct predictions over batches.
+    """Running means of the loss and the metrics over samples.
 
-    `right` becomes None at the first batch whose accuracy is undefined.
+    A metric is dropped at the first batch for which it returns None; only `is_right`, the default
+    one, may do so.
     """
 
-    count: int = 0
-    loss: float = 0.0
-    right: int | None = 0
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.count = 0
+        self._metrics = dict(metrics)
+        self._sums = dict.fromkeys(("loss", *metrics), 0.0)
 
     def add(self, loss: float, outputs: Any, targets: Any) -> None:
-        """Add a batch.
-
-        Its size is the length of the outputs, or of the targets if the outputs are not a Tensor
-        with a batch axis. The inputs are not used, because they may be a tuple of arrays.
-        """
-        is_batch = isinstance(outputs, Tensor) and outputs.ndim > 0
-        size = len(outputs if is_batch else targets)
+        """Add a batch, with its mean loss."""
+        size = count_samples(outputs, targets)
         self.count += size
-        self.loss += loss * size
-        right = _count_right(outputs, targets)
-        self.right = None if right is None or self.right is None else self.right + right
+        self._sums["loss"] += loss * size
+        if not self._metrics:
+            return
+        outputs = _detach(outputs)
+        with no_grad():
+            for name, metric in list(self._metrics.items()):
+                value = metric(outputs, targets)
+                if value is None and metric is is_right:
+                    del self._metrics[name], self._sums[name]
+                else:
+                    self._sums[name] += _sum_of(name, value, size)
 
     def with_prefix(self, prefix: str) -> dict[str, float]:
-        """Return the mean loss and, if defined, the accuracy, with `prefix` before their names."""
-        means = {f"{prefix}loss": self.loss / self.count}
-        if self.right is not None:
-            means[f"{prefix}accuracy"] = self.right / self.count
-        return means
+        """Return the means, with `prefix` before their names."""
+        return {f"{prefix}{name}": total / self.count for name, total in self._sums.items()}
 
 
-def _count_right(outputs: Any, targets: Any) -> int | None:
-    """Return the number of correct predictions, or None if undefined (see `Trainer.fit`)."""
+def count_samples(outputs: Any, targets: Any) -> int:
+    """Return the length of the outputs or, if they have no batch axis, of the targets.
+
+    Of several outputs or targets, the first counts.
+    """
+    for value in (outputs, targets):
+        while isinstance(value, tuple | Mapping) and value:
+            value = next(iter(value.values() if isinstance(value, Mapping) else value))
+        if isinstance(value, list) or (isinstance(value, Tensor | np.ndarray) and value.ndim):
+            return len(value)
+    raise ShapeError(
+        "Trainer: expected outputs or targets with a batch axis, which counts the samples, got "
+        f"{class_name(outputs)} and {class_name(targets)} without one."
+    )
+
+
+def _detach(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.detach()
+    return tuple(map(_detach, outputs)) if type(outputs) is tuple else outputs
+
+
+def _sum_of(name: str, value: Any, size: int) -> float:
+    """Return the sum over `size` samples of a metric whose mean, or entries, are `value`."""
+    array = value.data if isinstance(value, Tensor) else value
+    if isinstance(array, np.ndarray) and array.size and array.dtype.kind in "biuf":
+        return float(array.sum(dtype=np.float64)) * (size / array.size)
+    if not is_real(array):
+        raise DtypeError(
+            f"Trainer: expected the metric {name!r} to return a number or a Tensor of numbers, got "
+            f"{class_name(value)}."
+        )
+    return float(array) * size
+
+
+def is_right(outputs: Any, targets: Any) -> Array | None:
+    """Return which samples are classified correctly, or None if undefined (see `Trainer.fit`)."""
     labels = targets.data if isinstance(targets, Tensor) else targets
     if not isinstance(outputs, Tensor) or not isinstance(labels, np.ndarray):
         return None
@@ -57,7 +123,8 @@ def _count_right(outputs: Any, targets: Any) -> int | None:
         labels = labels.argmax(axis=1)
     if labels.shape != outputs.shape[:1] or labels.dtype.kind not in "iu":
         return None
-    return int((outputs.data.argmax(axis=1) == labels).sum())
+    right: Array = outputs.data.argmax(axis=1) == labels
+    return right
 
 
 def _is_one_hot(rows: Array) -> bool:
@@ -96,3 +163,31 @@ def check_not_empty(where: str, means: Means) -> None:
 def class_name(value: Any) -> str:
     """Return the class name of a value, or "the class X" if the value is the class X itself."""
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def check_metrics(metrics: Any) -> dict[str, Metric]:
+    """Return the metrics of a Trainer; by default, the accuracy of classifiers.
+
+    Raises:
+        DtypeError: if `metrics` is not a dict of functions.
+        ArgumentError: if a name is not an identifier, or is "loss".
+    """
+    if metrics is None:
+        return {"accuracy": is_right}
+    if not isinstance(metrics, Mapping):
+        raise DtypeError(
+            "Trainer: expected `metrics` to be a dict of functions of (outputs, targets), for "
+            f'example {{"accuracy": train.accuracy}}, got {class_name(metrics)}.'
+        )
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or not name.isidentifier() or name == "loss":
+            raise ArgumentError(
+                "Trainer: expected the names of `metrics` to be identifiers other than 'loss', got "
+                f"{name!r}."
+            )
+        if not callable(metric):
+            raise DtypeError(
+                f"Trainer: expected the metric {name!r} to be a function of outputs and targets, "
+                f"got {class_name(metric)}."
+            )
+    return dict(metrics)

@@ -14,22 +14,31 @@ from tinygrad_np.train.callbacks import State
 class Best:
     """Best value of a monitored log so far, and its epoch (0 before the first)."""
 
-    def __init__(self, owner: str, monitor: str, min_delta: float = 0.0) -> None:
-        if not isinstance(monitor, str) or not monitor.endswith(("loss", "accuracy")):
+    def __init__(
+        self, owner: str, monitor: str, mode: str | None = None, min_delta: float = 0.0
+    ) -> None:
+        if mode not in (None, "min", "max"):
+            raise ArgumentError(f"{owner}: expected `mode` to be 'min' or 'max', got {mode!r}.")
+        is_known = isinstance(monitor, str) and monitor.endswith(("loss", "accuracy"))
+        if not is_known and (mode is None or not isinstance(monitor, str)):
             raise ArgumentError(
                 f"{owner}: expected `monitor` to end in 'loss' (lower is better) or 'accuracy' "
-                f"(higher is better), got {monitor!r}."
+                f"(higher is better), got {monitor!r}. For another log, pass mode='min' or "
+                "mode='max'."
             )
         check_at_least(owner, 0, min_delta=min_delta)
         self.owner = owner
         self.monitor = monitor
+        self.mode = mode or ("max" if monitor.endswith("accuracy") else "min")
         self.min_delta = min_delta
         self.value, self.epoch = math.nan, 0
 
     @safe
     def __repr__(self) -> str:
         found = f", best {self.value:.6g} in epoch {self.epoch}" if self.epoch else ""
-        return f"monitor={self.monitor!r}{found}"
+        is_known = self.monitor.endswith(("loss", "accuracy"))
+        mode = "" if is_known else f", mode={self.mode!r}"
+        return f"monitor={self.monitor!r}{mode}{found}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the name of the monitored log, its best value and the epoch of that value."""
@@ -68,7 +77,7 @@ class Best:
                 f"({', '.join(state.logs)}), got {self.monitor!r}."
             )
         value = state.logs[self.monitor]
-        gain = value - self.value if self.monitor.endswith("accuracy") else self.value - value
+        gain = value - self.value if self.mode == "max" else self.value - value
         if math.isnan(value) or (self.epoch and not gain > self.min_delta):
             return False
         self.value, self.epoch = value, state.epoch

@@ -58,6 +58,7 @@ class State:
     step: int = 0  # optimizer steps so far, over all epochs
     steps_per_epoch: int | None = None  # None if the loader has no length
     has_validation: bool = False
+    metrics: tuple[str, ...] = ()  # names of the trainer's metrics
     lr: float = 0.0  # learning rate of the last step, first parameter group
     loss: float = math.nan  # of the last batch
     logs: dict[str, Any] = field(default_factory=dict)  # means over this epoch so far
@@ -134,7 +135,7 @@ class Callback:
 
 
 class History(Callback):
-    """Logs of all epochs, shown as a table; a notebook also shows the loss and accuracy curves.
+    """Logs of all epochs, shown as a table; a notebook also shows a chart of each metric.
 
     The best epoch is marked: the one with the lowest validation loss or, if no validation loss was
     logged, with the highest validation accuracy. Without validation, no epoch is.
@@ -208,15 +209,18 @@ class History(Callback):
         charts, best = [], best_epoch(self.epochs)
         numbers = epoch_numbers(self.epochs)
         marked = numbers[best[0]] if best else None
-        for kind, spec in (("loss", ".3g"), ("accuracy", ".1%")):
-            names = dict.fromkeys(name for logs in self.epochs for name in logs)
+        names = dict.fromkeys(name for logs in self.epochs for name in logs)
+        metrics = [name.removeprefix("train_") for name in names if name.startswith("train_")]
+        for kind in dict.fromkeys(("loss", "accuracy", *metrics)):
             lines = {
-                name.rpartition("_")[0] or name: log_values(self.epochs, name)
+                name.removesuffix(f"_{kind}"): log_values(self.epochs, name)
                 for name in names
-                if name.rpartition("_")[2] == kind
+                if name == kind or name.endswith(f"_{kind}")
             }
             if lines:
-                charts.append(line_chart(f"{kind} by epoch", lines, numbers, marked, spec))
+                spec = ".1%" if kind.endswith("accuracy") else ".3g"
+                title = f"{kind.replace('_', ' ')} by epoch"
+                charts.append(line_chart(title, lines, numbers, marked, spec))
         return f"<div>{''.join(charts)}</div>{self._table()._repr_html_()}"
 
     def for_json(self) -> list[dict[str, Any]]:

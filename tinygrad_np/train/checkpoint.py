@@ -28,14 +28,16 @@ class Checkpoint(Callback):
 
     Args:
         folder: directory to write to; created if missing.
-        monitor: log that defines the best epoch: a loss (lower is better) or an accuracy (higher is
-            better). None disables best.safetensors.
+        monitor: log that defines the best epoch, such as "validation_loss". None disables
+            best.safetensors.
         every_steps: number of steps between the numbered files; None disables them.
         overwrite: whether a new training run may remove such files of an earlier one.
+        mode: "min" if lower values of `monitor` are better, "max" if higher ones are. By default,
+            "min" for a loss and "max" for an accuracy.
 
     Raises:
-        ArgumentError: if `monitor` does not end in "loss" or "accuracy", or `every_steps` is not an
-            integer >= 1.
+        ArgumentError: if `monitor` does not end in "loss" or "accuracy" and has no `mode`, `mode`
+            is invalid, or `every_steps` is not an integer >= 1.
 
     `fit` raises the errors of `Trainer.save`, and ArgumentError if the directory holds such files
     of an earlier run and `overwrite` is False, or if `monitor` needs a validation set and there is
@@ -51,13 +53,14 @@ class Checkpoint(Callback):
         monitor: str | None = "validation_loss",
         every_steps: int | None = None,
         overwrite: bool = False,
+        mode: str | None = None,
     ) -> None:
         if every_steps is not None:
             check_integer("Checkpoint", 1, every_steps=every_steps)
         self.folder = Path(folder)
         self.every_steps = every_steps
         self.overwrite = overwrite
-        self._best = None if monitor is None else Best("Checkpoint", monitor)
+        self._best = None if monitor is None else Best("Checkpoint", monitor, mode)
         self._last_step = 0
         self._start: dict[str, Any] | None = None
 

@@ -20,14 +20,16 @@ class EarlyStopping(Callback):
     epoch after which training was stopped early, or 0 if it was not.
 
     Args:
-        monitor: log that defines the best epoch: a loss (lower is better) or an accuracy (higher is
-            better).
+        monitor: log that defines the best epoch, such as "validation_loss".
         patience: number of consecutive epochs without improvement after which training stops.
         min_delta: an epoch improves if it beats the best one by more than this; nan never does.
+        mode: "min" if lower values of `monitor` are better, "max" if higher ones are. By default,
+            "min" for a loss and "max" for an accuracy.
 
     Raises:
-        ArgumentError: if `monitor` does not end in "loss" or "accuracy", `patience` is not an
-            integer >= 1, or `min_delta` is not a finite number >= 0.
+        ArgumentError: if `monitor` does not end in "loss" or "accuracy" and has no `mode`, `mode`
+            is invalid, `patience` is not an integer >= 1, or `min_delta` is not a finite number
+            >= 0.
 
     `fit` raises ArgumentError if `monitor` needs a validation set and there is none, or is not
     among the logs.
@@ -39,10 +41,14 @@ class EarlyStopping(Callback):
     turn = 1
 
     def __init__(
-        self, monitor: str = "validation_loss", patience: int = 5, min_delta: float = 0.0
+        self,
+        monitor: str = "validation_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        mode: str | None = None,
     ) -> None:
         check_integer("EarlyStopping", 1, patience=patience)
-        self._best = Best("EarlyStopping", monitor, min_delta)
+        self._best = Best("EarlyStopping", monitor, mode, min_delta)
         self.patience = patience
         self.stopped_epoch = 0
         self._waited = 0

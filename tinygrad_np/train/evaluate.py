@@ -13,12 +13,12 @@ from tinygrad_np.train.callbacks import Callback, State
 class Evaluate(Callback):
     """Evaluate the model on another loader during training.
 
-    Add `<name>_loss` and, for a classifier, `<name>_accuracy` to the logs of each epoch. With
+    Add `<name>_loss` and the metrics, by default `<name>_accuracy`, to the logs of each epoch. With
     `every_steps`, append a dict of these values and the `step` to the list `results` instead.
 
     Args:
         name: prefix of the logs; "train" and "validation" are reserved for the Trainer.
-        loader: iterable of (inputs, targets) batches.
+        loader: iterable of batches; see `Trainer`.
         every_steps: number of steps between evaluations; None evaluates after each epoch.
 
     Raises:

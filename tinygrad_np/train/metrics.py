@@ -10,12 +10,14 @@ from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 
 
-def accuracy(logits: Any, labels: Any) -> float:
-    """Return the fraction of rows whose largest logit belongs to the label.
+def accuracy(logits: Any, labels: Any, ignore_index: int = -100) -> float:
+    """Return the fraction of labels whose logit is the largest over the classes.
 
     Args:
-        logits: scores of shape (N, C) with N >= 1; the first of equal scores counts as the largest.
-        labels: true classes of shape (N,).
+        logits: scores of shape (N, C) with N >= 1, or (N, C, ...) as in `cross_entropy`; the first
+            of equal scores counts as the largest.
+        labels: true classes of shape (N,) or (N, ...).
+        ignore_index: label of positions that do not count, for example padding.
 
     Raises:
         ShapeError: if `logits` or `labels` has another shape.
@@ -25,7 +27,17 @@ def accuracy(logits: Any, labels: Any) -> float:
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
     0.5
     """
+    scores, expected = _array(logits), _array(labels)
+    if scores.ndim > 2 and expected.shape == scores.shape[:1] + scores.shape[2:]:
+        logits = np.moveaxis(scores, 1, -1).reshape(-1, scores.shape[1])
+        labels = expected.reshape(-1)
     scores, expected = rows_of("accuracy", logits, labels)
+    if not (counts := expected != ignore_index).all():
+        scores, expected = scores[counts], expected[counts]
+        if not expected.size:
+            raise ArgumentError(
+                f"accuracy: expected at least one label other than {ignore_index}, got none."
+            )
     check_classes("accuracy", "label", expected, scores.shape[1])
     return float(np.mean(scores.argmax(axis=1) == expected))
 

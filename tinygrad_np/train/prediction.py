@@ -1,30 +1,34 @@
 """Model outputs for a whole dataset."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from tinygrad_np import nn
-from tinygrad_np.errors import ArgumentError, DtypeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.runtime.state import no_grad
+from tinygrad_np.train.batches import Batches, call_model, check_loader, split_batch
 
 
-def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
+def predict(model: nn.Module, loader: Batches) -> Array:
     """Return the model's outputs for all inputs of a loader, in the loader's order.
 
     The model runs in evaluation mode and records no graph. The mode of each module is restored
-    afterwards.
+    afterwards. Batches have the form that `Trainer` describes; a tuple of length 1, as of
+    ArrayDataset(inputs), has no targets.
 
     Returns:
         The concatenated outputs: an array of shape (N, C) for a classifier.
 
     Raises:
         ArgumentError: if the loader yields nothing.
-        DtypeError: if the model returns anything but a Tensor.
+        DtypeError: if the model returns anything but a Tensor, the loader is not iterable, or a
+            batch is not a tuple.
+        ShapeError: if the outputs of two batches differ in shape beyond the first axis.
 
     >>> from tinygrad_np import data, nn
     >>> _, test_set = data.digits()
@@ -32,10 +36,21 @@ def predict(model: nn.Module, loader: Iterable[tuple[Any, Any]]) -> Array:
     >>> predict(model, data.DataLoader(test_set)).shape
     (359, 10)
     """
+    check_loader("predict", loader)
+    outputs = []
     with evaluating(model):
-        outputs = [_array_of(model(inputs)) for inputs, _ in loader]
+        for batch in loader:
+            is_alone = isinstance(batch, tuple | list) and len(batch) == 1
+            inputs = batch[0] if is_alone else split_batch("predict", batch)[0]
+            outputs.append(_array_of(call_model(model, inputs)))
     if not outputs:
         raise ArgumentError("predict: the loader yielded no samples.")
+    shapes = list(dict.fromkeys(output.shape[1:] for output in outputs))
+    if len(shapes) > 1:
+        raise ShapeError(
+            "predict: expected outputs of the same shape per sample, got "
+            f"{shapes[0]} and {shapes[1]}. Pad the inputs to one length."
+        )
     return np.concatenate(outputs)
 
 

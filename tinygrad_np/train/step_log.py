@@ -9,18 +9,18 @@ from tinygrad_np.errors import DataError
 from tinygrad_np.files import exists, failure, make_folder, read_bytes, write_bytes
 from tinygrad_np.train.callbacks import Callback, State, plain
 
-_HEADER = "time,epoch,step,loss,accuracy,lr\n"
+_FIRST, _LAST = "time,epoch,step,loss,", "lr\n"  # of the header; the metrics stand between
 
 
 class StepLog(Callback):
     """Append a line to a CSV file after each step.
 
-    Columns: time (UTC, ISO 8601), epoch, step, loss of the batch, accuracy over the epoch so far
-    (empty if undefined), learning rate.
+    Columns: time (UTC, ISO 8601), epoch, step, loss of the batch, each metric over the epoch so far
+    (by default, the accuracy; empty if undefined), learning rate.
 
     A resumed run first removes the lines of the steps that it repeats, then appends to the file. A
-    new run replaces the file. `fit` raises DataError if an existing file is not a step log, or if
-    the file cannot be written.
+    new run replaces the file. `fit` raises DataError if an existing file is not a step log, if that
+    of a resumed run has other columns, or if the file cannot be written.
 
     >>> from tinygrad_np import train
     >>> log = train.StepLog("runs/lenet/steps.csv")
@@ -33,19 +33,26 @@ class StepLog(Callback):
     def on_fit_start(self, state: State) -> None:
         """Rewrite the file with the header and the lines of the steps done so far."""
         make_folder(self.path.parent, "StepLog")
-        lines = [_HEADER, *(line for line in self._lines() if 0 < _step_of(line) <= state.step)]
-        write_bytes(self.path, "".join(lines).encode())
+        header = ",".join([_FIRST[:-1], *state.metrics, _LAST])
+        lines = self._lines(header, state.step)
+        write_bytes(self.path, "".join([header, *lines]).encode())
 
-    def _lines(self) -> list[str]:
-        """Return the lines of an existing file, without the header."""
+    def _lines(self, header: str, step: int) -> list[str]:
+        """Return the lines of an existing file up to a step, without the header."""
         if not exists(self.path):
             return []
         lines = read_bytes(self.path).decode(errors="replace").splitlines(True)
-        if lines and lines[0] != _HEADER:
+        if lines and not (lines[0].startswith(_FIRST) and lines[0].endswith(_LAST)):
             raise DataError(
                 f"StepLog: {self.path} exists and is not a step log. Choose another path."
             )
-        return lines[1:]
+        if lines and lines[0] != header and step:
+            raise DataError(
+                f"StepLog: expected {self.path} to have the columns {header.strip()}, got "
+                f"{lines[0].strip()}. Resume with the metrics that the run started with."
+            )
+        count = header.count(",") + 1
+        return [line for line in lines[1:] if 0 < _step_of(line, count) <= step]
 
     def on_epoch_start(self, state: State) -> None:
         """Open the file."""
@@ -61,8 +68,8 @@ class StepLog(Callback):
         if self._file is None:
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        accuracy = state.logs.get("train_accuracy", "")
-        values = (time, state.epoch, state.step, state.loss, accuracy, plain(state.lr))
+        metrics = [state.logs.get(f"train_{name}", "") for name in state.metrics]
+        values = (time, state.epoch, state.step, state.loss, *metrics, plain(state.lr))
         line = (",".join(map(str, values)) + "\n").encode()
         try:
             while line:
@@ -80,8 +87,8 @@ class StepLog(Callback):
                 raise failure(self.path, "write", error) from error
 
 
-def _step_of(line: str) -> int:
-    """Return the step of a line, or 0 if a crash left the line incomplete."""
+def _step_of(line: str, count: int) -> int:
+    """Return the step of a line with `count` cells, or 0 if a crash left the line incomplete."""
     cells = line.split(",")
-    is_whole = line.endswith("\n") and len(cells) == _HEADER.count(",") + 1
+    is_whole = line.endswith("\n") and len(cells) == count
     return int(cells[2]) if is_whole and re.fullmatch("[0-9]{1,18}", cells[2]) else 0

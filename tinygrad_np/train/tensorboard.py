@@ -11,7 +11,8 @@ from tinygrad_np.train.callbacks import Callback, State, plain
 class TensorBoard(Callback):
     """Write event files to a directory, to be shown by `tensorboard --logdir`.
 
-    After each step: `step/loss`, `step/lr` and, if defined, `step/accuracy` over the epoch so far.
+    After each step: `step/loss`, `step/lr` and each metric over the epoch so far, by default
+    `step/accuracy` if defined.
     After each epoch: its numeric logs, for example `epoch/train_loss`. The x-axis is the number of
     steps. In earlier files of the directory, TensorBoard hides all events from the first step of
     this `fit` onward.
@@ -48,10 +49,11 @@ class TensorBoard(Callback):
             )
 
     def on_batch_end(self, state: State) -> None:
-        """Write the loss, learning rate and accuracy of the step."""
+        """Write the loss, learning rate and metrics of the step."""
         values = {"loss": state.loss, "lr": state.lr}
-        if "train_accuracy" in state.logs:
-            values["accuracy"] = state.logs["train_accuracy"]
+        for name in state.metrics:
+            if f"train_{name}" in state.logs:
+                values[name] = state.logs[f"train_{name}"]
         self._write("step", values, state.step)
 
     def on_epoch_closed(self, state: State) -> None:

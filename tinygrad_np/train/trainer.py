@@ -26,10 +26,14 @@ from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.train.batches import (
     Batches,
     Means,
+    Metric,
+    call_model,
     check_loader,
+    check_metrics,
     check_not_empty,
     class_name,
     loss_value,
+    split_batch,
 )
 from tinygrad_np.train.callbacks import Callback, History, State
 from tinygrad_np.train.interrupts import Interrupts
@@ -46,6 +50,8 @@ class Trainer:
         optimizer: optimizer of the model's parameters.
         loss: function of (outputs, targets) that returns a Tensor with one entry, the mean over the
             batch.
+        metrics: functions of (outputs, targets) to log, by name. By default, the accuracy, if it is
+            defined (see `fit`).
         schedule: learning-rate schedule; ReduceLROnPlateau receives the validation loss.
         schedule_per: whether to step the schedule after each "step" or each "epoch";
             ReduceLROnPlateau needs "epoch".
@@ -55,15 +61,27 @@ class Trainer:
 
     Raises:
         DtypeError: if an argument has the wrong type.
-        ArgumentError: if a value is invalid, the schedule belongs to another optimizer, or
-            ReduceLROnPlateau is stepped per step or has mode="max".
+        ArgumentError: if a value or the name of a metric is invalid, the schedule belongs to
+            another optimizer, or ReduceLROnPlateau is stepped per step or has mode="max".
 
     Attributes:
         history: History with the logs of each finished epoch.
         state: the State that callbacks receive.
 
+    Batches are tuples (inputs, targets). If the inputs are a tuple or list, its entries are the
+    positional arguments of the model; if they are a dict, its keyword arguments; otherwise, the
+    only argument. In a longer batch, as from ArrayDataset(first, second, targets), all entries but
+    the last are positional arguments. The loss and the metrics receive the targets unchanged.
+
+    A metric returns a number, the mean over the batch, or a Tensor, whose entries are averaged. It
+    receives outputs detached from the graph. A metric "mae" is logged as "train_mae",
+    "validation_mae" and so on. The means over an epoch, also that of the loss, weight each batch by
+    its number of samples, the length of the first output, even if it contains padding.
+
+    Classification of images:
+
     >>> import numpy as np
-    >>> from tinygrad_np import data, nn, optim
+    >>> from tinygrad_np import data, nn, optim, train
     >>> train_set, test_set = data.digits()
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, generator=np.random.default_rng(0)))
     >>> trainer = Trainer(model, optim.Adam(model.parameters(), lr=0.01))
@@ -71,6 +89,61 @@ class Trainer:
     >>> history.epochs[-1]["train_accuracy"] > 0.9
     True
     >>> trainer.evaluate(data.DataLoader(test_set))["accuracy"] > 0.9
+    True
+
+    Regression on a table:
+
+    >>> generator = np.random.default_rng(0)
+    >>> x = generator.standard_normal((200, 3)).astype(np.float32)
+    >>> y = x @ np.array([[1], [2], [3]], np.float32)  # (200, 1)
+    >>> model = nn.Linear(3, 1, generator=generator)
+    >>> trainer = Trainer(
+    ...     model,
+    ...     optim.Adam(model.parameters(), lr=0.1),
+    ...     loss=nn.MSELoss(),
+    ...     metrics={"mae": lambda outputs, targets: (outputs - targets).abs()},
+    ... )
+    >>> history = trainer.fit(data.DataLoader(data.ArrayDataset(x, y)), epochs=40)
+    >>> history.epochs[-1]["train_mae"] < 0.05
+    True
+
+    Classification of each token of a sequence: the logits have shape (N, C, T), the targets (N, T),
+    and the target -100 marks padding. A model that returns (N, T, C) needs a loss and metrics that
+    call transpose(1, 2) on its outputs:
+
+    >>> tokens = generator.integers(0, 5, (64, 7))
+    >>> targets = np.where(np.arange(7) < 5, tokens % 2, -100)
+    >>> class Tagger(nn.Module):
+    ...     def __init__(self):
+    ...         self.embedding = nn.Embedding(5, 8, generator=generator)
+    ...         self.linear = nn.Linear(8, 2, generator=generator)
+    ...
+    ...     def forward(self, tokens):
+    ...         return self.linear(self.embedding(tokens)).transpose(1, 2)
+    >>> model = Tagger()
+    >>> trainer = Trainer(
+    ...     model,
+    ...     optim.Adam(model.parameters(), lr=0.1),
+    ...     loss=nn.CrossEntropyLoss(ignore_index=-100),
+    ...     metrics={"accuracy": train.accuracy},
+    ... )
+    >>> loader = data.DataLoader(data.ArrayDataset(tokens, targets), batch_size=16)
+    >>> trainer.fit(loader, epochs=10).epochs[-1]["train_accuracy"]
+    1.0
+
+    Two inputs:
+
+    >>> class Distance(nn.Module):
+    ...     def __init__(self):
+    ...         self.linear = nn.Linear(3, 2, generator=generator)
+    ...
+    ...     def forward(self, first, second):
+    ...         return (self.linear(first) - self.linear(second)).square().sum(1)
+    >>> model = Distance()
+    >>> trainer = Trainer(model, optim.Adam(model.parameters(), lr=0.01), nn.MSELoss())
+    >>> pairs = data.ArrayDataset(x[:100], x[100:], np.ones(100, np.float32))
+    >>> losses = [logs["train_loss"] for logs in trainer.fit(data.DataLoader(pairs), 5).epochs]
+    >>> losses[-1] < losses[0]
     True
     """
 
@@ -80,6 +153,7 @@ class Trainer:
         optimizer: Optimizer,
         loss: Callable[[Any, Any], Any] = Tensor.cross_entropy,
         *,
+        metrics: Mapping[str, Metric] | None = None,
         schedule: Schedule | None = None,
         schedule_per: str = "step",
         clip_norm: float | None = None,
@@ -94,6 +168,7 @@ class Trainer:
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
+        self.metrics = check_metrics(metrics)
         self.schedule = schedule
         self.schedule_per = schedule_per
         self.clip_norm = clip_norm
@@ -102,6 +177,7 @@ class Trainer:
         given = sorted(_check_callbacks(callbacks), key=lambda one: one.turn)
         self.callbacks: list[Callback] = [self.history, *given]
         self.state = State(model, optimizer, _weak(self.evaluate), _weak(self.state_dict))
+        self.state.metrics = tuple(self.metrics)
         self._interrupts = Interrupts()
         # The loader of the current or last fit, and the state to load into the next fit's loader.
         self._loader: Any = None
@@ -120,6 +196,8 @@ class Trainer:
             "optimizer": self.optimizer,
             "loss": _function_name(self.loss),
         }
+        if list(self.metrics) != ["accuracy"]:
+            values["metrics"] = ", ".join(self.metrics) or "none"
         if self.schedule is not None:
             values["schedule"] = f"once per {self.schedule_per}: {self.schedule}"
         values |= {
@@ -149,6 +227,7 @@ class Trainer:
         computed while the weights change), validation_loss and validation_accuracy (if `validation`
         is given), lr (of the last step) and seconds. Accuracies are logged if the outputs have
         shape (N, C) with C >= 2 and the targets are integer classes (N,) or one-hot rows (N, C).
+        The `metrics` of the trainer, if given, take the place of the accuracies.
 
         The first Ctrl-C ends training after the current step and sets `history.interrupted`; the
         second raises KeyboardInterrupt at once. Each epoch sets all modules to training mode and
@@ -156,7 +235,7 @@ class Trainer:
 
         Args:
             train_loader: DataLoader, list or other iterable of (inputs, targets) batches, which is
-                iterated over once per epoch.
+                iterated over once per epoch. `Trainer` describes other forms of batches.
             epochs: number of epochs to add.
             validation: iterable of batches to evaluate after each epoch.
 
@@ -164,7 +243,8 @@ class Trainer:
             NotFiniteError: if the loss or, with `clip_norm`, the gradient norm is nan or inf; the
                 weights then have their values from before that step.
             ShapeError: if the loss is not a Tensor with one entry.
-            DtypeError: if a loader is not iterable.
+            DtypeError: if a loader is not iterable, a batch has no inputs and targets, or a metric
+                does not return numbers.
             ArgumentError: if `epochs` is not a positive integer, a loader yields no samples,
                 ReduceLROnPlateau has no `validation`, or a loaded run cannot resume with this
                 loader.
@@ -218,8 +298,9 @@ class Trainer:
         self.model.train()
         self._call("on_epoch_start")
         buffers = list(self.model.buffers())
-        means = Means()
-        for inputs, targets in train_loader:
+        means = Means(self.metrics)
+        for batch in train_loader:
+            inputs, targets = split_batch("Trainer.fit", batch)
             outputs = self._step(inputs, targets, buffers)
             means.add(state.loss, outputs, targets)
             state.logs = means.with_prefix("train_")
@@ -248,7 +329,7 @@ class Trainer:
             # The error below reports divergence; NumPy's warnings would only precede it.
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 self.optimizer.zero_grad()
-                outputs = self.model(inputs)
+                outputs = call_model(self.model, inputs)
                 loss = self.loss(outputs, targets)
                 state.loss = loss_value(loss)
                 if not math.isfinite(state.loss):
@@ -300,18 +381,21 @@ class Trainer:
         """Evaluate the model on a loader, in evaluation mode.
 
         Returns:
-            A dict with the mean "loss" and, under the same condition as in `fit`, the "accuracy".
+            A dict with the means of the "loss" and the metrics; under the same condition as in
+            `fit`, the "accuracy".
 
         Raises:
             ShapeError: if the loss is not a Tensor with one entry.
-            DtypeError: if the loader is not iterable.
+            DtypeError: if the loader is not iterable, a batch has no inputs and targets, or a
+                metric does not return numbers.
             ArgumentError: if the loader yields no samples.
         """
         check_loader("Trainer.evaluate", loader)
-        means = Means()
+        means = Means(self.metrics)
         with evaluating(self.model):
-            for inputs, targets in loader:
-                outputs = self.model(inputs)
+            for batch in loader:
+                inputs, targets = split_batch("Trainer.evaluate", batch)
+                outputs = call_model(self.model, inputs)
                 means.add(loss_value(self.loss(outputs, targets)), outputs, targets)
                 self._interrupts.check()
         check_not_empty("Trainer.evaluate", means)

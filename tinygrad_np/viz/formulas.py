@@ -143,6 +143,7 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "a": "grad_out where a < b, half of it where a = b, else 0",
         "b": "grad_out where b < a, half of it where a = b, else 0",
     },
+    "atan2": {"y": "grad_out * x / (x² + y²)", "x": "-grad_out * y / (x² + y²)"},
     "copysign": {
         "x": "grad_out where out and x have the same sign, else -grad_out",
         "other": "0, since out is piecewise constant in other",
@@ -256,6 +257,7 @@ _BROADCASTING = frozenset(
         "power_log",
         "pow",
         "logaddexp",
+        "atan2",
     }
 )
 

@@ -20,7 +20,14 @@ from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.train.batches import Batches, check_loader, loss_value
+from tinygrad_np.train.batches import (
+    Batches,
+    call_model,
+    check_loader,
+    count_samples,
+    loss_value,
+    split_batch,
+)
 from tinygrad_np.train.prediction import evaluating
 from tinygrad_np.viz.figure import GUIDE, SETS, WRONG, Figure
 
@@ -59,8 +66,8 @@ def loss_surface_values(
 
     Args:
         model: the model; a copy is evaluated, in evaluation mode.
-        loader: batches of (inputs, targets); the loss is the mean over all their samples. A
-            DataLoader's epoch is the same afterwards.
+        loader: batches of (inputs, targets), as for `Trainer`; the loss is the mean over all their
+            samples. A DataLoader's epoch is the same afterwards.
         loss: function of (outputs, targets) that returns a Tensor with one entry.
         span: largest coordinate; at 1, a direction is as long as the weights.
         points: number of points along each direction; an odd number includes the weights.
@@ -88,7 +95,7 @@ def loss_surface_values(
     check_integer(who, 0, seed=seed)
     check_loader(who, loader)
     with _same_epoch(loader):
-        batches = list(loader)
+        batches = [split_batch(who, batch) for batch in loader]
     if not batches:
         raise ArgumentError(f"{who}: the loader yielded no samples.")
     generator = np.random.default_rng(seed)
@@ -102,8 +109,13 @@ def loss_surface_values(
         for i, j in np.ndindex(points, points):
             for weight, origin, d, e in zip(weights, start, first, second, strict=True):
                 weight[:] = origin + steps[j] * d + steps[i] * e
-            total = [loss_value(loss(model(x), target)) * len(target) for x, target in batches]
-            losses[i, j] = sum(total) / sum(len(target) for _, target in batches)
+            total, samples = 0.0, 0
+            for inputs, targets in batches:
+                outputs = call_model(model, inputs)
+                size = count_samples(outputs, targets)
+                total += loss_value(loss(outputs, targets)) * size
+                samples += size
+            losses[i, j] = total / samples
     return Surface(steps, losses)
 
 
@@ -245,7 +257,7 @@ def range_test(
             for group in optimizer.param_groups:
                 group["lr"] = float(rate)
             optimizer.zero_grad()
-            found = loss(model(inputs), targets)
+            found = loss(call_model(model, inputs), targets)
             value = loss_value(found)
             if not value <= 4 * (losses or [value])[0]:  # also if nan
                 break
@@ -289,7 +301,7 @@ def _repeat(who: str, loader: Batches) -> Iterator[tuple[Any, Any]]:
         is_empty = True
         for batch in loader:
             is_empty = False
-            yield batch
+            yield split_batch(who, batch)
         if is_empty:
             raise ArgumentError(
                 f"{who}: expected samples in every pass over the loader, got none in pass {number}."

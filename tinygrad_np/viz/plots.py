@@ -33,8 +33,10 @@ from tinygrad_np.viz.figure import (
 _CLASSES = 20  # with a label in a confusion matrix
 
 
-def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> Figure:
-    """Plot the loss (left axis) and, if logged, the accuracy (right axis) over the epochs.
+def curves(
+    history: History | Sequence[Mapping[str, Any]], title: str = "", metric: str = "accuracy"
+) -> Figure:
+    """Plot the loss (left axis) and, if logged, a metric (right axis) over the epochs.
 
     A vertical line marks the best epoch: the one with the lowest validation loss or, if no
     validation loss was logged, with the highest validation accuracy. Test results are
@@ -44,8 +46,9 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     Args:
         history: a History, or its list of epochs, which are numbered from 1 if they have no
             "epoch". The losses train_loss, validation_loss and test_loss and the corresponding
-            accuracies are plotted if present.
+            values of the metric are plotted if present.
         title: title of the plot.
+        metric: name of a metric of the Trainer. An accuracy is shown in percent.
 
     Raises:
         ArgumentError: if no epoch has a loss.
@@ -62,7 +65,7 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
             "curves: expected `history` to be a History or its list of epochs, got "
             f"{kind_of(history)}. Pass what Trainer.fit returns."
         )
-    kinds = {name: _series(entries, name) for name in ("loss", "accuracy")}
+    kinds = {name: _series(entries, name) for name in ("loss", metric)}
     if not kinds["loss"]:
         raise ArgumentError(
             "curves: expected train_loss, validation_loss or test_loss in at least one epoch, got "
@@ -70,21 +73,23 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
         )
     figure = Figure((7.5, 4.6))
     left = figure.subplots()
-    right = left.twinx() if kinds["accuracy"] else None
+    right = left.twinx() if kinds[metric] else None
+    is_accuracy = metric.endswith("accuracy")
     lines = []
     for name, color in SETS.items():
         if name in kinds["loss"]:
             epochs, losses = kinds["loss"][name]
             lines += left.plot(epochs, losses, "o-", color=color, ms=4, label=f"{name} loss")
-        if right is not None and name in kinds["accuracy"]:
-            epochs, parts = kinds["accuracy"][name]
-            text = f"{name} accuracy"
-            lines += right.plot(epochs, 100 * parts, "s--", color=color, ms=4, label=text)
+        if right is not None and name in kinds[metric]:
+            epochs, values = kinds[metric][name]
+            values = 100 * values if is_accuracy else values
+            text = f"{name} {metric.replace('_', ' ')}"
+            lines += right.plot(epochs, values, "s--", color=color, ms=4, label=text)
     left.set(xlabel="epoch", ylabel="loss", title=figure.fit_text(title))
     if right is not None:
         circles, squares = ("circles", "squares") if len(entries) == 1 else ("solid", "dashed")
         left.set_ylabel(f"loss ({circles})")
-        right.set_ylabel(f"accuracy in % ({squares})")
+        right.set_ylabel(f"{metric.replace('_', ' ')}{' in %' if is_accuracy else ''} ({squares})")
     bottom, top = left.get_ylim()
     bottom = min(0, bottom)
     left.set_ylim(bottom, top + 0.05 * (top - bottom))
@@ -93,7 +98,7 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
         (epoch,) = epoch_numbers(entries)
         left.set_xlim(epoch - 1, epoch + 1)
         left.set_xticks([epoch])
-        _add_values(left, right)
+        _add_values(left, right, "{:.2f}%" if is_accuracy else "{:.4g}")
     best = _mark_best(left, entries) if len(entries) > 1 else []
     left.grid(alpha=0.3)
     # Below the axes, where it covers no line; one column per dataset, and one for the best epoch.
@@ -108,12 +113,12 @@ def curves(history: History | Sequence[Mapping[str, Any]], title: str = "") -> F
     return figure
 
 
-def _add_values(left: Axes, right: Axes | None) -> None:
-    """Write the value of each point: losses to the left of it, accuracies to the right.
+def _add_values(left: Axes, right: Axes | None, spec: str) -> None:
+    """Write the value of each point: losses to the left of it, those of the metric to the right.
 
     Values of nearly the same height are spread.
     """
-    for axes, x, side, form in ((left, 0.48, "right", "{:.4g}"), (right, 0.52, "left", "{:.2f}%")):
+    for axes, x, side, form in ((left, 0.48, "right", "{:.4g}"), (right, 0.52, "left", spec)):
         if axes is None:
             continue
         points = [(np.ravel(line.get_ydata())[0], line.get_color()) for line in axes.get_lines()]

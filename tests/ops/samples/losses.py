@@ -39,6 +39,7 @@ _logits = functools.partial(bad, T.binary_crossentropy_logits)
 _nll = functools.partial(bad, T.nll_loss)
 _sparse = T.sparse_categorical_crossentropy
 _cross_entropy = functools.partial(bad, T.cross_entropy)
+_triplet = functools.partial(bad, ops.triplet_margin_loss)
 
 BAD: Bads = {
     "binary_crossentropy_entries": refused("binary_crossentropy_entries", (2,), (3,)),
@@ -51,6 +52,13 @@ BAD: Bads = {
         ),
         _binary(ShapeError, "target of shape (1,), got (2,)", T([0.5]), [1.0, 0.0]),
         _binary(ArgumentError, "none, got 'all'", T([0.5]), [1.0], "all"),
+        _binary(
+            ShapeError,
+            "`weight` to broadcast to the input's shape (1,), got shape (2,)",
+            T([0.5]),
+            [1.0],
+            weight=[1.0, 2.0],
+        ),
     ],
     "binary_crossentropy_logits": [
         _logits(ShapeError, "binary_crossentropy_logits: ... (1,), got (1, 1)", T([0.5]), [[1.0]])
@@ -79,8 +87,43 @@ BAD: Bads = {
         _cross_entropy(ShapeError, "logits (3, 10), got target of shape (3, 9)", (3, 10), (3, 9)),
         _cross_entropy(ShapeError, "cross_entropy: expected logits (N, C, ...)", T(1.0), 0),
         _cross_entropy(ArgumentError, "mean, ... got 'avg'", (3, 10), [1, 2, 3], reduction="avg"),
+        _cross_entropy(ShapeError, "`weight` of shape (3,)", _LOGITS, [0, 1], weight=[1.0, 2.0]),
+        _cross_entropy(
+            ArgumentError, "with `ignore_index`, got 1 and", _LOGITS, (2, 3), ignore_index=1
+        ),
         _cross_entropy(
             ArgumentError, "from 0 to 1, got 2.0", (3, 10), [1, 2, 3], label_smoothing=2.0
         ),
+    ],
+    **{
+        name: [
+            bad(
+                getattr(ops, name),
+                ShapeError,
+                f"{name}: expected target of shape (4, 1), got (4,) for input (4, 1). Use "
+                "target.reshape(4, 1)",
+                (4, 1),
+                (4,),
+            ),
+            bad(getattr(ops, name), ShapeError, "(3,) for input (2, 3).", (2, 3), (3,)),
+            bad(getattr(ops, name), ArgumentError, "none... got 'avg'", (2,), (2,), "avg"),
+            bad(getattr(ops, name), DtypeError, "expected a Tensor or an ndarray", [1.0], (1,)),
+        ]
+        for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div")
+    },
+    "weighted": [
+        bad(
+            ops.mse_loss, ShapeError, "mse_loss weight: ... (2,), got (1,)", (2,), (2,), "sum", [1]
+        ),
+        bad(ops.huber_loss, ShapeError, "huber_loss weight", (2,), (2,), "sum", 1.0, [1]),
+    ],
+    "thresholds": [
+        bad(ops.huber_loss, ArgumentError, "`delta` to be above 0, got 0", (2,), (2,), "sum", 0),
+        bad(ops.smooth_l1_loss, ArgumentError, "to be >= 0, got -1", (2,), (2,), "sum", -1),
+    ],
+    "triplet_margin_loss": [
+        _triplet(ShapeError, "axes, got shapes (2, 3), (3,) and (2, 3)", (2, 3), (3,), (2, 3)),
+        _triplet(ArgumentError, "`margin` to be above 0, got 0", (2, 3), (2, 3), (2, 3), 0),
+        _triplet(ArgumentError, "got 'avg'", (3,), (3,), (3,), reduction="avg"),
     ],
 }

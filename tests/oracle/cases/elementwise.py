@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.oracle.cases.tools import few, method, same
-from tests.oracle.pytorch import F
+from tests.oracle.pytorch import F, torch
 
 
 def whole(function, low=-5, high=6):
@@ -59,6 +59,19 @@ CASES = {
     ),
     "converted": same(lambda x: x.clone() * x.double().to(x.dtype) + x.to(x), (3, 4)),
     "changed in place": same(in_place, (3, 4), (4,)),
+    "hardsigmoid": method("hardsigmoid", theirs=lambda x: F.relu6(x + 3) / 6),
+    "hardsigmoid with options": method(
+        "hardsigmoid", 0.5, 0.25, theirs=lambda x: (x * 0.5 + 0.25).clamp(0, 1)
+    ),
+    "quick_gelu": method("quick_gelu", theirs=lambda x: x * torch.sigmoid(1.702 * x)),
+    "shifts": lambda generator: (
+        lambda a, b: a.lshift(b) + a.rshift(b),
+        lambda a, b: (a << b) + (a >> b),
+        [generator.integers(0, 9, (3, 4)), generator.integers(0, 4, 4)],
+    ),
+    "sequential": method(
+        "sequential", [lambda x: x * 2, lambda x: x.tanh()], theirs=lambda x: (x * 2).tanh()
+    ),
     "swish": method("swish", theirs=F.silu),
     "lerp": same(lambda a, b, w: a.lerp(b, w), (3, 4), (3, 4), (3, 4)),
 }

@@ -5,6 +5,8 @@ import numpy as np
 from tests.oracle.cases.tools import few, method, normal, same
 from tests.oracle.pytorch import F, torch
 
+# Statistics of three channels.
+MEAN, VAR = np.array([0.5, -1.0, 2.0]), np.array([1.0, 0.5, 4.0])
 AXES = (None, 0, -1, (0, 2), (1, -1), (0, 1, 2))
 
 
@@ -72,6 +74,16 @@ CASES = {
     "descending sort": order(lambda x: x.sort(0, descending=True)[0] * x),
     "topk": order(lambda x: x.topk(3, 1)[0].square() + x.topk(3, 1, largest=False)[0]),
     "indices of topk": order(lambda x: x.topk(3, 1)[1]),
+    "layernorm": lambda generator: (
+        lambda x: x.layernorm() * x + x.layernorm((1, 2), eps=0.1) ** 2,
+        lambda x: F.layer_norm(x, (4,)) * x + F.layer_norm(x, (3, 4), eps=0.1) ** 2,
+        [normal(generator, 2, 3, 4)],
+    ),
+    "batchnorm": lambda generator: (
+        lambda x, w, b: x.batchnorm(w, b, x.new_tensor(MEAN), x.new_tensor(VAR + 0.1).rsqrt()) * x,
+        lambda x, w, b: F.batch_norm(x, x.new_tensor(MEAN), x.new_tensor(VAR), w, b, eps=0.1) * x,
+        [normal(generator, 2, 3, 4), normal(generator, 3), normal(generator, 3)],
+    ),
     "normalize": lambda generator: (
         lambda x: x.normalize() * x,
         lambda x: F.normalize(x) * x,
