@@ -34,6 +34,25 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False
     return x * to_torch(Tensor.ones(*x.shape).dropout(p, training))
 
 
+def attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+) -> Any:
+    """Do what torch.nn.functional.scaled_dot_product_attention does, with this package's mask.
+
+    PyTorch draws the mask in C++. `attn_mask` is a sum of all masks.
+    """
+    assert not is_causal
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    return dropout(scores.softmax(-1), dropout_p) @ value
+
+
 def shuffle(sampler: Any) -> Any:
     """Yield the indices of a dataset in the order of this package's DataLoader."""
     if not hasattr(sampler, "loader"):
@@ -47,4 +66,5 @@ def share_random_numbers(monkeypatch: Any) -> None:
     for name in FUNCTIONS:
         monkeypatch.setattr(torch, name, random_function(name))
     monkeypatch.setattr(torch.nn.functional, "dropout", dropout)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
     monkeypatch.setattr(torch.utils.data.RandomSampler, "__iter__", shuffle)

@@ -62,6 +62,15 @@ def run_both(name, capsys):
     return losses, expected, text, expected_text
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Use one thread: for these small models, more are slower, and change rounding."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @each_model
 def test_losses_match_pytorch(name, capsys, monkeypatch):
     share_random_numbers(monkeypatch)

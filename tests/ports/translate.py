@@ -43,18 +43,17 @@ EXCEPTIONS = {
     },
     "transformer_encoder": {
         "        self.embedding.weight.data.uniform_(-initrange, initrange)": (
-            "        self.embedding.weight.detach().uniform_(-initrange, initrange)"
+            "        nn.init.uniform_(self.embedding.weight, -initrange, initrange)"
         ),
-        "        self.decoder.bias.data.zero_()": "        self.decoder.bias.detach().zero_()",
+        "        self.decoder.bias.data.zero_()": "        nn.init.zeros_(self.decoder.bias)",
         "        self.decoder.weight.data.uniform_(-initrange, initrange)": (
-            "        self.decoder.weight.detach().uniform_(-initrange, initrange)"
+            "        nn.init.uniform_(self.decoder.weight, -initrange, initrange)"
         ),
     },
     "gan": {
         "        nn.init.normal_(m.weight.data, 0.0, 0.2)": (
             "        nn.init.normal_(m.weight, 0.0, 0.2)"
         ),
-        "        nn.init.zeros_(m.bias.data)": "        nn.init.zeros_(m.bias)",
         "        nn.init.normal_(m.weight.data, 1.0, 0.02)": (
             "        nn.init.normal_(m.weight, 1.0, 0.02)"
         ),

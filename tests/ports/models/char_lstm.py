@@ -4,10 +4,10 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-text = """Whose woods these are I think I know.
-His house is in the village though;
-He will not see me stopping here
-To watch his woods fill up with snow.
+text = """Tyger Tyger, burning bright,
+In the forests of the night;
+What immortal hand or eye,
+Could frame thy fearful symmetry?
 """
 chars = sorted(set(text))
 char_to_idx = {ch: i for i, ch in enumerate(chars)}
@@ -74,5 +74,5 @@ def train(modules, steps):
         losses.append(loss.item())
         if step % 10 == 0:
             print(f"step {step}: loss {loss:.3f}, perplexity {torch.exp(loss).item():.2f}")
-            print(sample(model, "W", 20))
+            print(sample(model, "T", 20))
     return losses

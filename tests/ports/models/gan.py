@@ -11,7 +11,7 @@ class Generator(nn.Module):
     def __init__(self):
         super().__init__()
         self.model = nn.Sequential(
-            nn.Linear(latent_dim, 16),
+            nn.Linear(latent_dim, 16, bias=False),
             nn.BatchNorm1d(16),
             nn.ReLU(True),
             nn.Linear(16, 2),
@@ -40,7 +40,6 @@ def weights_init(m):
     classname = m.__class__.__name__
     if classname.find("Linear") != -1:
         nn.init.normal_(m.weight.data, 0.0, 0.2)
-        nn.init.zeros_(m.bias.data)
     elif classname.find("BatchNorm") != -1:
         nn.init.normal_(m.weight.data, 1.0, 0.02)
         nn.init.constant_(m.bias.data, 0)

@@ -6,7 +6,7 @@ import torch
 import torch.nn as nn
 from torch.nn import functional as F
 
-text = "the quick brown fox jumps over the lazy dog. " * 4
+text = "pack my box with five dozen liquor jugs. " * 4
 chars = sorted(list(set(text)))
 stoi = {ch: i for i, ch in enumerate(chars)}
 itos = {i: ch for i, ch in enumerate(chars)}

@@ -43,7 +43,7 @@ class TransformerClassifier(nn.Module):
         self.embedding = nn.Embedding(ntoken, d_model, padding_idx=0)
         self.pos_encoder = PositionalEncoding(d_model)
         encoder_layer = nn.TransformerEncoderLayer(
-            d_model, nhead, dim_feedforward=d_hid, dropout=0.0, batch_first=True
+            d_model, nhead, dim_feedforward=d_hid, dropout=0.1, batch_first=True
         )
         self.transformer_encoder = nn.TransformerEncoder(encoder_layer, num_layers=nlayers)
         self.pool = AttentionPool(d_model)

@@ -88,7 +88,7 @@ def train(modules, steps):
     images = torch.randn(4, 1, 18, 18)
     masks = (F.avg_pool2d(images, 3, stride=1, padding=1) > 0).float()
     criterion = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([2.0]))
-    optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-3, weight_decay=1e-8, momentum=0.9)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2, momentum=0.99)
     losses = []
     net.train()
     for step in range(steps):

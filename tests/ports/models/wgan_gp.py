@@ -12,17 +12,9 @@ n_critic = 2
 class Generator(nn.Module):
     def __init__(self):
         super().__init__()
-
-        def block(in_feat, out_feat, normalize=True):
-            layers = [nn.Linear(in_feat, out_feat)]
-            if normalize:
-                layers.append(nn.BatchNorm1d(out_feat, 0.8))
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-            return layers
-
         self.model = nn.Sequential(
-            *block(latent_dim, 16, normalize=False),
-            *block(16, 16),
+            nn.Linear(latent_dim, 16),
+            nn.LeakyReLU(0.2, inplace=True),
             nn.Linear(16, 36),
             nn.Tanh(),
         )
