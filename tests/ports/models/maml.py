@@ -1,6 +1,7 @@
 """Model-agnostic meta-learning on sine waves: the gradient of a loss after a gradient step."""
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn as nn
@@ -11,7 +12,15 @@ class SineModel(nn.Module):
     def __init__(self):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(1, 20), nn.ReLU(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1)
+            OrderedDict(
+                [
+                    ("l1", nn.Linear(1, 20)),
+                    ("relu", nn.ReLU()),
+                    ("l2", nn.Linear(20, 20)),
+                    ("tanh", nn.Tanh()),
+                    ("l3", nn.Linear(20, 1)),
+                ]
+            )
         )
 
     def forward(self, x):
