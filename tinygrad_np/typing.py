@@ -1,7 +1,7 @@
 """Type aliases and protocols shared by the whole package."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,16 @@ class Value(Protocol):
     def __rmul__(self, other: Any, /) -> "Value": ...
     def __truediv__(self, other: Any, /) -> "Value": ...
     def __rtruediv__(self, other: Any, /) -> "Value": ...
+
+
+V = TypeVar("V")
+
+
+class ValuesAndIndices(NamedTuple, Generic[V]):
+    """Selected entries and their positions along an axis, as `sort` and `topk` return them."""
+
+    values: V
+    indices: V
 
 
 class Scope:

@@ -6,7 +6,7 @@ defined below differ from the methods of the same name, which follow tinygrad.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tinygrad_np.checks import kind_of
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.synonyms import accept_synonyms
+from tinygrad_np.typing import ValuesAndIndices
 
 
 def _one(function: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -24,6 +25,11 @@ def _one(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def _several(function: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
     """Return a function composed of ops that accepts synonyms and returns several tensors."""
+    return accept_synonyms(function)
+
+
+def _ordered(function: Callable[..., Any]) -> Callable[..., ValuesAndIndices[Tensor]]:
+    """Return a function composed of ops that accepts synonyms and returns values and indices."""
     return accept_synonyms(function)
 
 
@@ -65,17 +71,18 @@ unfold = _one(ops.unfold)
 unsqueeze = _one(ops.unsqueeze)
 var = _one(ops.var)
 
+cummax = _ordered(ops.cummax)
+cummin = _ordered(ops.cummin)
+sort = _ordered(ops.sort)
+topk = _ordered(ops.topk)
+
 chunk = _several(ops.chunk)
-cummax = _several(ops.cummax)
-cummin = _several(ops.cummin)
 meshgrid = _several(ops.meshgrid)
 qr = _several(ops.qr)
 slogdet = _several(ops.slogdet)
-sort = _several(ops.sort)
 split = _several(ops.split)
 std_mean = _several(ops.std_mean)
 svd = _several(ops.svd)
-topk = _several(ops.topk)
 unbind = _several(ops.unbind)
 var_mean = _several(ops.var_mean)
 
@@ -94,14 +101,7 @@ swapaxes = ops.transpose
 swish = ops.silu
 
 
-class ValuesAndIndices(NamedTuple):
-    """The entries that a reduction selected, and their positions along the reduced axis."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def _extreme(input: Tensor, dim: int, keepdim: bool, indices: Any) -> ValuesAndIndices:
+def _extreme(input: Tensor, dim: int, keepdim: bool, indices: Any) -> ValuesAndIndices[Tensor]:
     """Return the entries at `indices`, of the shape of `input` with length 1 along `dim`."""
     values = ops.gather(input, dim, indices) if input.ndim else input
     if not keepdim and input.ndim:

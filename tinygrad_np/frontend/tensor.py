@@ -32,7 +32,7 @@ from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
-from tinygrad_np.typing import Shape
+from tinygrad_np.typing import Shape, ValuesAndIndices
 
 # Aliases for the class body, where `float`, `int`, `bool` and `device` are members.
 Int: TypeAlias = int
@@ -197,6 +197,11 @@ def composite_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
 
 def splitting_method(function: Callable[..., Any]) -> Callable[..., tuple["Tensor", ...]]:
     """Return the method for a function that returns several tensors."""
+    return _document(accept_synonyms(function), function)
+
+
+def ordering_method(function: Callable[..., Any]) -> Callable[..., ValuesAndIndices["Tensor"]]:
+    """Return the method for a function that returns values and their indices."""
     return _document(accept_synonyms(function), function)
 
 
@@ -1619,8 +1624,8 @@ class Tensor(Variable):
     logsumexp = method(ops.logsumexp)
     cumsum = method(ops.cumsum)
     cumprod = method(ops.cumprod)
-    cummax = splitting_method(ops.cummax)
-    cummin = splitting_method(ops.cummin)
+    cummax = ordering_method(ops.cummax)
+    cummin = ordering_method(ops.cummin)
     logcumsumexp = method(ops.logcumsumexp)
 
     # Shape and order.
@@ -1655,9 +1660,9 @@ class Tensor(Variable):
     diff = composite_method(ops.diff)
     meshgrid = ops.meshgrid
     rearrange = ops.rearrange
-    sort = splitting_method(ops.sort)
+    sort = ordering_method(ops.sort)
     argsort = method(ops.argsort)
-    topk = splitting_method(ops.topk)
+    topk = ordering_method(ops.topk)
 
     @accept_synonyms
     def unique(

@@ -12,7 +12,7 @@ from tinygrad_np.ops.elementwise import isnan, where
 from tinygrad_np.ops.indexing import basic_index, gather
 from tinygrad_np.ops.shape import measure_axis, reshape, squeeze
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import Value
+from tinygrad_np.typing import Value, ValuesAndIndices
 
 
 @op(
@@ -39,7 +39,7 @@ def argsort(x: Array, *, dim: int = -1, descending: bool = False) -> Array:
     return np.asarray(np.flip(x.shape[dim] - 1 - backwards, dim))
 
 
-def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
+def sort(x: V, dim: int = -1, descending: bool = False) -> ValuesAndIndices[V]:
     """Sort x along `dim`; return the sorted values and their int64 indices in x.
 
     The sort is stable, even with `descending`. A nan counts as the largest entry.
@@ -48,11 +48,12 @@ def sort(x: V, dim: int = -1, descending: bool = False) -> tuple[V, V]:
         AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([3.0, 1.0, 2.0]).sort(descending=True)
+    >>> values, indices = Tensor([3.0, 1.0, 2.0]).sort(descending=True)
+    >>> values, indices
     (Tensor([3., 2., 1.]), Tensor([0, 2, 1]))
     """
     places = argsort(x, dim, descending)
-    return gather(x, dim, places), places
+    return ValuesAndIndices(gather(x, dim, places), places)
 
 
 def argmedian(x: Value, axis: int = -1) -> Value:
@@ -97,7 +98,9 @@ def median(x: V, axis: int | None = None, keepdim: bool = False) -> V:
     return found if keepdim else squeeze(found, axis)
 
 
-def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> tuple[V, V]:
+def topk(
+    x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True
+) -> ValuesAndIndices[V]:
     """Return the k largest entries along `dim`, in order, and their int64 indices.
 
     Args:
@@ -112,8 +115,8 @@ def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True
         AxisError: if `dim` is out of range.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([3.0, 1.0, 2.0]).topk(2)
-    (Tensor([3., 2.]), Tensor([0, 2]))
+    >>> Tensor([3.0, 1.0, 2.0]).topk(2).indices
+    Tensor([0, 2])
     """
     if not sorted_:
         raise ArgumentError("topk: expected `sorted_` to be True, got False.")
@@ -124,8 +127,8 @@ def topk(x: V, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True
             f"topk: expected `k` to be from 0 to {length}, the length of axis {dim}, got {k}."
         )
     if not x.shape:
-        return gather(x, dim, places), places
+        return ValuesAndIndices(gather(x, dim, places), places)
     key = [slice(None)] * len(x.shape)
     key[dim] = slice(k)
     places = basic_index(places, key=tuple(key))
-    return gather(x, dim, places), places
+    return ValuesAndIndices(gather(x, dim, places), places)

@@ -54,7 +54,7 @@ def rearrange(x: V, formula: str, /, **sizes: int) -> V:
 
 
 def _parse(formula: str, rank: int) -> tuple[Groups, Groups]:
-    """Return the axes of the input, of which there are `rank`, and those of the result."""
+    """Return the axes of the input, which has `rank` axes, and those of the result."""
     if not isinstance(formula, str) or not re.fullmatch(f"{_SIDE}->{_SIDE}", formula):
         raise ArgumentError(
             "rearrange: expected `formula` to consist of names, parentheses, 1 and '...', as in "

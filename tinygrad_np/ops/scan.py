@@ -18,7 +18,7 @@ from tinygrad_np.ops.functions import exp, replace_minus_inf
 from tinygrad_np.ops.indexing import basic_index, gather
 from tinygrad_np.ops.shape import pad_constant, transpose
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import DType, Value
+from tinygrad_np.typing import DType, Value, ValuesAndIndices
 
 
 def _swap_last(x: V, axis: int) -> V:
@@ -200,7 +200,7 @@ def _find_extremes(name: str, ufunc: np.ufunc, x: Array, axis: int) -> Array:
     return np.maximum.accumulate(np.where(is_new, places, 0), axis)
 
 
-def cummax(x: V, axis: int = 0) -> tuple[V, V]:
+def cummax(x: V, axis: int = 0) -> ValuesAndIndices[V]:
     """Compute the cumulative maximum along `axis` and its int64 indices.
 
     At ties, the last index is returned and gets the gradient, as in PyTorch.
@@ -209,14 +209,14 @@ def cummax(x: V, axis: int = 0) -> tuple[V, V]:
         AxisError: if `axis` is out of range.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([1.0, 3.0, 2.0]).cummax()
-    (Tensor([1., 3., 3.]), Tensor([0, 1, 1]))
+    >>> Tensor([1.0, 3.0, 2.0]).cummax().indices
+    Tensor([0, 1, 1])
     """
     places = argcummax(x, axis)
-    return gather(x, axis, places), places
+    return ValuesAndIndices(gather(x, axis, places), places)
 
 
-def cummin(x: V, axis: int = 0) -> tuple[V, V]:
+def cummin(x: V, axis: int = 0) -> ValuesAndIndices[V]:
     """Compute the cumulative minimum along `axis` and its int64 indices.
 
     At ties, the last index is returned and gets the gradient, as in PyTorch.
@@ -225,8 +225,8 @@ def cummin(x: V, axis: int = 0) -> tuple[V, V]:
         AxisError: if `axis` is out of range.
 
     >>> from tinygrad_np import Tensor
-    >>> Tensor([3.0, 1.0, 2.0]).cummin()
-    (Tensor([3., 1., 1.]), Tensor([0, 1, 1]))
+    >>> Tensor([3.0, 1.0, 2.0]).cummin().values
+    Tensor([3., 1., 1.])
     """
     places = argcummin(x, axis)
-    return gather(x, axis, places), places
+    return ValuesAndIndices(gather(x, axis, places), places)
