@@ -5,17 +5,16 @@ import tinygrad_np.runtime.startup as _startup  # noqa: F401
 
 # ruff: noqa: I001
 # fmt: off
+import typing as _typing
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
 
 from tinygrad_np import autograd, nn, ops, optim, transforms
 from tinygrad_np.autograd.dispatch import op
 from tinygrad_np.checkpoint import checkpoint
 from tinygrad_np.debug import debug
 from tinygrad_np.errors import TinygradNpError
-from tinygrad_np.frontend.device import cuda, device
 from tinygrad_np.frontend import functions as _functions
+from tinygrad_np.frontend.device import cuda, device
 from tinygrad_np.frontend.functions import *
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.gradcheck import gradcheck, gradgradcheck
@@ -43,12 +42,12 @@ __all__ += _functions.__all__
 
 # Imported on first use, because these import Matplotlib, Graphviz, safetensors and more. Tensors,
 # ops, layers and optimizers need only NumPy and threadpoolctl.
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from tinygrad_np import data, train, viz
     from tinygrad_np.runtime.info import get_num_threads, set_num_threads, show_config
 else:
 
-    def __getattr__(name: str) -> _Any:
+    def __getattr__(name: str) -> _typing.Any:
         if name in ("data", "train", "viz"):
             return _import_module(f"{__name__}.{name}")
         if name in ("get_num_threads", "set_num_threads", "show_config"):

@@ -9,7 +9,7 @@ dtypes come from other modules.
 # ruff: noqa: I001
 # fmt: off
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from tinygrad_np import ops
 from tinygrad_np.autograd.dispatch import Primitive
@@ -55,6 +55,8 @@ __all__ = [
 ]
 # fmt: on
 
+Pair: TypeAlias = ValuesAndIndices[Tensor]
+
 
 def _any(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that accepts synonyms."""
@@ -71,7 +73,7 @@ def _several(function: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
     return accept_synonyms(function)
 
 
-def _ordered(function: Callable[..., Any]) -> Callable[..., ValuesAndIndices[Tensor]]:
+def _ordered(function: Callable[..., Any]) -> Callable[..., Pair]:
     """Return a function composed of ops that accepts synonyms and returns values and indices."""
     return accept_synonyms(function)
 
@@ -234,7 +236,7 @@ is_floating_point = accept_synonyms(Tensor.is_floating_point)
 unique = _any(Tensor.unique)
 
 
-def _extreme(input: Tensor, dim: Int, keepdim: Bool, indices: Any) -> ValuesAndIndices[Tensor]:
+def _extreme(input: Tensor, dim: Int, keepdim: Bool, indices: Any) -> Pair:
     """Return the entries at `indices`, of the shape of `input` with length 1 along `dim`."""
     values = ops.gather(input, dim, indices) if input.ndim else input
     if not keepdim and input.ndim:
@@ -245,9 +247,9 @@ def _extreme(input: Tensor, dim: Int, keepdim: Bool, indices: Any) -> ValuesAndI
 @overload
 def median(input: Tensor, dim: None = None) -> Tensor: ...
 @overload
-def median(input: Tensor, dim: Int, keepdim: Bool = False) -> ValuesAndIndices[Tensor]: ...
+def median(input: Tensor, dim: Int, keepdim: Bool = ..., **synonyms: Any) -> Pair: ...
 @overload
-def median(input: Tensor, **synonyms: Any) -> Any: ...
+def median(input: Tensor, *, axis: Int, **synonyms: Any) -> Pair: ...
 @_any
 def median(input: Tensor, dim: Int | None = None, keepdim: Bool = False) -> Any:
     """Return the median of all entries, or the medians along `dim` and their positions.
@@ -269,9 +271,9 @@ def median(input: Tensor, dim: Int | None = None, keepdim: Bool = False) -> Any:
 @overload
 def max(input: Tensor, dim: Tensor | None = None) -> Tensor: ...
 @overload
-def max(input: Tensor, dim: Int, keepdim: Bool = False) -> ValuesAndIndices[Tensor]: ...
+def max(input: Tensor, dim: Int, keepdim: Bool = ..., **synonyms: Any) -> Pair: ...
 @overload
-def max(input: Tensor, **synonyms: Any) -> Any: ...
+def max(input: Tensor, *, axis: Int, **synonyms: Any) -> Pair: ...
 @_any
 def max(input: Tensor, dim: Any = None, keepdim: Bool = False) -> Any:
     """Return the largest entry, the largest entries along `dim`, or the elementwise maximum.
@@ -304,9 +306,9 @@ def max(input: Tensor, dim: Any = None, keepdim: Bool = False) -> Any:
 @overload
 def min(input: Tensor, dim: Tensor | None = None) -> Tensor: ...
 @overload
-def min(input: Tensor, dim: Int, keepdim: Bool = False) -> ValuesAndIndices[Tensor]: ...
+def min(input: Tensor, dim: Int, keepdim: Bool = ..., **synonyms: Any) -> Pair: ...
 @overload
-def min(input: Tensor, **synonyms: Any) -> Any: ...
+def min(input: Tensor, *, axis: Int, **synonyms: Any) -> Pair: ...
 @_any
 def min(input: Tensor, dim: Any = None, keepdim: Bool = False) -> Any:
     """Return the smallest entry, the smallest entries along `dim`, or the elementwise minimum.
@@ -396,7 +398,7 @@ def where(condition: Tensor) -> tuple[Tensor, ...]: ...
 @overload
 def where(condition: Tensor, input: Any, other: Any) -> Tensor: ...
 @overload
-def where(condition: Tensor, **synonyms: Any) -> Any: ...
+def where(condition: Tensor, **synonyms: Any) -> Tensor: ...
 @_any
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Select entries of `input` where `condition` is nonzero, and of `other` elsewhere.
