@@ -1025,7 +1025,11 @@ class Tensor(Variable):
         return self.data.size
 
     def numpy(self) -> Array:
-        """Return a read-only view of the data, even if the tensor requires a gradient."""
+        """Return a read-only view of the data, even if the tensor requires a gradient.
+
+        >>> Tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         view = self.data.view()
         view.flags.writeable = False
         return view
@@ -1812,31 +1816,59 @@ class Tensor(Variable):
     # Last, because these names shadow the built-in types.
 
     def float(self) -> "Tensor":
-        """Convert to float32."""
+        """Convert to float32.
+
+        >>> Tensor([1, 2]).float()
+        Tensor([1., 2.])
+        """
         return self.to(np.float32)
 
     def double(self) -> "Tensor":
-        """Convert to float64."""
+        """Convert to float64.
+
+        >>> Tensor([1, 2]).double()
+        Tensor([1., 2.], dtype=float64)
+        """
         return self.to(np.float64)
 
     def half(self) -> "Tensor":
-        """Convert to float16."""
+        """Convert to float16.
+
+        >>> Tensor([1, 2]).half()
+        Tensor([1., 2.], dtype=float16)
+        """
         return self.to(np.float16)
 
     def int(self) -> "Tensor":
-        """Convert to int32."""
+        """Convert to int32.
+
+        >>> Tensor([1.5, -1.5]).int()
+        Tensor([ 1, -1], dtype=int32)
+        """
         return self.to(np.int32)
 
     def long(self) -> "Tensor":
-        """Convert to int64."""
+        """Convert to int64.
+
+        >>> Tensor([1.5, -1.5]).long()
+        Tensor([ 1, -1])
+        """
         return self.to(np.int64)
 
     def short(self) -> "Tensor":
-        """Convert to int16."""
+        """Convert to int16.
+
+        >>> Tensor([1.5, -1.5]).short()
+        Tensor([ 1, -1], dtype=int16)
+        """
         return self.to(np.int16)
 
     def bool(self) -> "Tensor":
-        """Convert to bool."""
+        """Convert to bool.
+
+        >>> Tensor([0, 2]).bool()
+        Tensor([False,  True])
+        """
         return self.to(np.bool_)
 
     def type(self, dtype: Any) -> "Tensor":
