@@ -5,7 +5,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-# Built-in types, for classes and modules in which `int`, `float` and `bool` are something else.
+# Built-in types, for classes with methods and modules with dtypes named int, float and bool.
 Int: TypeAlias = int
 Float: TypeAlias = float
 Bool: TypeAlias = bool

@@ -6,8 +6,8 @@
 3. `run` runs the forward function on the arrays, translates NumPy's errors, and records a node if
    an input needs a gradient.
 
-Methods made by `unary_method` and `binary_method` in `frontend.tensor`, including `+ - * /`, skip
-to step 3 if no promotion is needed.
+Methods made by `unary_method` and `binary_operator` in `frontend.operators`, including `+ - * /`,
+skip to step 3 if no promotion is needed.
 """
 
 import operator

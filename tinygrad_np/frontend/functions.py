@@ -1,9 +1,8 @@
-"""Functions with PyTorch's names and signatures, all of which `tinygrad_np` itself exports.
+"""Functions with PyTorch's names and signatures; `tinygrad_np` exports all names listed here.
 
-Most are ops and functions composed of ops; `tinygrad_np.ops` has more. They take Tensors, and
-accept synonyms of their argument names, as the methods do. The functions defined below differ from
-the methods of the same name, which follow tinygrad. The functions that create tensors and the
-dtypes come from other modules.
+Most are ops, or functions composed of ops, that take Tensors and accept synonyms of their argument
+names, as the methods do. The functions defined below differ from the methods of the same name,
+which follow tinygrad. Functions that create tensors and dtypes come from `factories` and `dtypes`.
 """
 
 # ruff: noqa: I001
@@ -64,7 +63,7 @@ def _any(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _one(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return a function that accepts synonyms, as an op does by itself, and returns one tensor."""
+    """Return a function that returns one tensor and accepts synonyms; an op already does."""
     return function if isinstance(function, Primitive) else accept_synonyms(function)
 
 
