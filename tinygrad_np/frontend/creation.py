@@ -28,9 +28,9 @@ class Creation(Operators):
     """
 
     __slots__ = ()
-    __module__ = "tinygrad_np"
+    __module__ = "tinygrad_np"  # as Tensor, in whose name the examples are written
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # what Tensor defines
 
         def __init__(
             self, data: Any, dtype: Any = None, requires_grad: Bool = False, name: str = ""

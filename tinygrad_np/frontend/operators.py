@@ -213,9 +213,9 @@ class Operators(Variable):
     """The methods of `Tensor` that run ops."""
 
     __slots__ = ()
-    __module__ = "tinygrad_np"
+    __module__ = "tinygrad_np"  # as Tensor, in whose name the examples are written
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # what Tensor sets
         result_class: ClassVar[type[Tensor]]
 
     # Arithmetic.

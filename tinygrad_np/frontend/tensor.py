@@ -9,7 +9,7 @@ import copy
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn, Self, TypeAlias, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -19,12 +19,7 @@ from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
 from tinygrad_np.checks import check_dtype, kind_of
 from tinygrad_np.display import escape, preformatted, safe
-from tinygrad_np.errors import (
-    AxisError,
-    DtypeError,
-    GraphError,
-    ShapeError,
-)
+from tinygrad_np.errors import AxisError, DtypeError, GraphError, ShapeError
 from tinygrad_np.frontend.creation import Creation, array_of, check_shareable
 from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
@@ -34,9 +29,6 @@ from tinygrad_np.typing import Bool, Float, Int, Shape
 
 # An alias for the class body, where `device` is a member.
 Device: TypeAlias = device
-Generator = np.random.Generator | None
-F = TypeVar("F", bound=Callable[..., Any])
-_FLOAT32 = np.dtype(np.float32)
 
 
 def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
