@@ -5,6 +5,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+# Built-in types, for classes and modules in which `int`, `float` and `bool` are something else.
+Int: TypeAlias = int
+Float: TypeAlias = float
+Bool: TypeAlias = bool
+
 Shape: TypeAlias = tuple[int, ...]
 DType: TypeAlias = np.dtype[Any]
 Options: TypeAlias = Mapping[str, Any]

@@ -101,7 +101,7 @@ class Primitive(Op):
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Bind a call that omits inputs, passes inputs by name, or passes options by position."""
         count = len(args) if self.variadic else self.arity
-        given = rename({*self.inputs, *self.options}, given)
+        given = rename({*self.inputs, *self.options}, given) if given else given
         named = {**dict(zip(self.options, args[count:], strict=False)), **given}
         options = {**self.options, **named}
         inputs = args[:count]

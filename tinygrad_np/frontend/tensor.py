@@ -9,7 +9,7 @@ import inspect
 import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, NoReturn, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -31,15 +31,13 @@ from tinygrad_np.errors import (
 from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.synonyms import accept_synonyms
-from tinygrad_np.typing import Shape, ValuesAndIndices
+from tinygrad_np.synonyms import accept_synonyms, rename
+from tinygrad_np.typing import Bool, Float, Int, Shape, ValuesAndIndices
 
-# Aliases for the class body, where `float`, `int`, `bool` and `device` are members.
-Int: TypeAlias = int
-Float: TypeAlias = float
-Bool: TypeAlias = bool
+# An alias for the class body, where `device` is a member.
 Device: TypeAlias = device
 Generator = np.random.Generator | None
+F = TypeVar("F", bound=Callable[..., Any])
 _FLOAT32 = np.dtype(np.float32)
 
 
@@ -82,8 +80,8 @@ def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
     return _document(call, op, _parameters(op))
 
 
-def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return the Tensor method for an op with two inputs and no options.
+def binary_operator(op: Primitive) -> Callable[[Any, Any], "Tensor"]:
+    """Return the Tensor method for an operator such as `+`, an op with two inputs and no options.
 
     Two Variables of the same dtype, or a float Variable and a Python number, take a fast path,
     without dtype promotion or a loop over the inputs.
@@ -103,6 +101,19 @@ def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
         elif (type(x) is float or type(x) is int) and dtype.kind == "f":
             return run(op, (self, x), (own, x), (edge, x), (edge is not None, False), options)
         return apply(op, (self, x), options)
+
+    return _document(call, op, _parameters(op))
+
+
+def binary_method(op: Primitive) -> Callable[..., "Tensor"]:
+    """Return the Tensor method for an op with two inputs; the second may be passed by name."""
+    bind, operate = op.bind, binary_operator(op)
+
+    def call(self: Variable, *args: Any, **options: Any) -> Any:
+        if options or len(args) != 1:
+            inputs, options = bind((self, *args), options)
+            return apply(op, inputs, options)
+        return operate(self, *args)
 
     return _document(call, op, _parameters(op))
 
@@ -162,47 +173,34 @@ def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
         result.grad = own if result.grad is None else result.grad + own
 
 
-# PyTorch's names for what methods here do not return, and what to use instead.
-_ABSENT = "tinygrad_np.max(x, dim), which returns values and indices; methods such as x.max(axis)"
-_OTHER_NAMES = {
-    "indices": f"argmax(axis), or {_ABSENT} return only values",
-    "values": f"the tensor itself, or {_ABSENT} return only values",
-}
-
-
-class _NameHint:
-    """A placeholder for a PyTorch attribute that raises an error naming the replacement.
-
-    Defining `Tensor.__getattr__` instead would slow down every attribute access.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        hint = _OTHER_NAMES[self.name]
-        raise AttributeError(f"'Tensor' has no attribute {self.name!r}. Use {hint}.")
-
-
 def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return arguments that were passed one by one or as one sequence."""
     values = args[0] if len(args) == 1 else args
     return tuple(values) if isinstance(values, list | tuple) else args
 
 
+# Methods made from functions composed of ops; arguments may be passed by synonyms.
+
+
+def _composite(function: F) -> F:
+    """Return the method for a function whose type says what the method returns."""
+    _document(call := accept_synonyms(function), function)
+    return call
+
+
 def composite_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
-    """Return the method for a function composed of ops; arguments may be passed by synonyms."""
-    return _document(accept_synonyms(function), function)
+    """Return the method for a function that returns a tensor."""
+    return _composite(function)
 
 
 def splitting_method(function: Callable[..., Any]) -> Callable[..., tuple["Tensor", ...]]:
     """Return the method for a function that returns several tensors."""
-    return _document(accept_synonyms(function), function)
+    return _composite(function)
 
 
 def ordering_method(function: Callable[..., Any]) -> Callable[..., ValuesAndIndices["Tensor"]]:
     """Return the method for a function that returns values and their indices."""
-    return _document(accept_synonyms(function), function)
+    return _composite(function)
 
 
 def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
@@ -211,8 +209,9 @@ def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
     name = sizes.name
 
     def call(self: "Tensor", *args: Any, **options: Any) -> Any:
-        if not args and name in options:
-            args = (options.pop(name),)
+        if options and not args:
+            options = rename([name], options)
+            args = (options.pop(name),) if name in options else ()
         if options or not args:
             return function(self, *args, **options)
         if isinstance(function, Primitive):
@@ -296,6 +295,7 @@ class Tensor(Variable):
         return made.requires_grad_() if requires_grad else made
 
     @classmethod
+    @accept_synonyms
     def zeros(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
         """Return a tensor of zeros, float32 by default.
 
@@ -310,6 +310,7 @@ class Tensor(Variable):
         return cls._make(data, None, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def ones(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
         """Return a tensor of ones, float32 by default.
 
@@ -324,6 +325,7 @@ class Tensor(Variable):
         return cls._make(data, None, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def empty(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
         """Return an uninitialized tensor, float32 by default.
 
@@ -338,6 +340,7 @@ class Tensor(Variable):
         return cls._make(data, None, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def full(
         cls, shape: Any, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
     ) -> Self:
@@ -434,6 +437,7 @@ class Tensor(Variable):
             self.shape, dtype=dtype, generator=generator, requires_grad=requires_grad
         )
 
+    @accept_synonyms
     def new_zeros(self, *size: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
         """Return a tensor of zeros of shape `size`.
 
@@ -443,6 +447,7 @@ class Tensor(Variable):
         dtype = self.dtype if dtype is None else dtype
         return Tensor.zeros(*size, dtype=dtype, requires_grad=requires_grad)
 
+    @accept_synonyms
     def new_ones(self, *size: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
         """Return a tensor of ones of shape `size`.
 
@@ -452,6 +457,7 @@ class Tensor(Variable):
         dtype = self.dtype if dtype is None else dtype
         return Tensor.ones(*size, dtype=dtype, requires_grad=requires_grad)
 
+    @accept_synonyms
     def new_full(
         self, size: Any, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
     ) -> "Tensor":
@@ -490,6 +496,7 @@ class Tensor(Variable):
         return cls._make(data, None, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def arange(
         cls,
         start: Any,
@@ -520,6 +527,7 @@ class Tensor(Variable):
         return cls._make(values, dtype, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def linspace(
         cls, start: Any, stop: Any, steps: Int, dtype: Any = None, requires_grad: Bool = False
     ) -> Self:
@@ -537,6 +545,7 @@ class Tensor(Variable):
         return cls._make(np.linspace(start, stop, count), known, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def rand(
         cls,
         *shape: Any,
@@ -557,6 +566,7 @@ class Tensor(Variable):
         return cls._make(values, dtype, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def uniform(
         cls,
         *shape: Any,
@@ -579,6 +589,7 @@ class Tensor(Variable):
         return cls._make(values * (high - low) + low, dtype, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def randn(
         cls,
         *shape: Any,
@@ -602,6 +613,7 @@ class Tensor(Variable):
     # requires_grad of `uniform`.
 
     @classmethod
+    @accept_synonyms
     def scaled_uniform(cls, *shape: Any, **options: Any) -> Self:
         """Return uniform random numbers from [-b, b) with b = 1 / √n for n entries.
 
@@ -613,6 +625,7 @@ class Tensor(Variable):
         return cls.uniform(sizes, low=-bound, high=bound, **options)
 
     @classmethod
+    @accept_synonyms
     def glorot_uniform(cls, *shape: Any, **options: Any) -> Self:
         """Return uniform random numbers from [-b, b) with b = √(6 / (shape[0] + Π shape[1:])).
 
@@ -630,6 +643,7 @@ class Tensor(Variable):
         return cls.uniform(sizes, low=-bound, high=bound, **options)
 
     @classmethod
+    @accept_synonyms
     def kaiming_uniform(cls, *shape: Any, a: Float = 0.01, **options: Any) -> Self:
         """Return uniform random numbers from [-b, b) with b = √(6 / ((1 + a²) Π shape[1:])).
 
@@ -647,6 +661,7 @@ class Tensor(Variable):
         return cls.uniform(sizes, low=-bound, high=bound, **options)
 
     @classmethod
+    @accept_synonyms
     def normal(
         cls,
         *shape: Any,
@@ -669,6 +684,7 @@ class Tensor(Variable):
         return cls._make(values * std + mean, dtype, requires_grad)
 
     @classmethod
+    @accept_synonyms
     def randint(
         cls,
         *shape: Any,
@@ -933,6 +949,24 @@ class Tensor(Variable):
         """The number of bytes of the entries."""
         return self.data.nbytes
 
+    @property
+    def values(self) -> NoReturn:
+        """Raise an AttributeError that says which function returns values and indices."""
+        raise AttributeError(
+            "'Tensor' has no attribute 'values'. Use the tensor itself, or "
+            "tinygrad_np.max(x, dim), which returns values and indices; methods such as "
+            "x.max(axis) return only values."
+        )
+
+    @property
+    def indices(self) -> NoReturn:
+        """Raise an AttributeError that says which function returns values and indices."""
+        raise AttributeError(
+            "'Tensor' has no attribute 'indices'. Use argmax(axis), or "
+            "tinygrad_np.max(x, dim), which returns values and indices; methods such as "
+            "x.max(axis) return only values."
+        )
+
     def element_size(self) -> Int:
         """Return the number of bytes per entry.
 
@@ -963,6 +997,7 @@ class Tensor(Variable):
     @overload
     def size(self, dim: Int) -> Int: ...
 
+    @accept_synonyms
     def size(self, dim: Int | None = None) -> Shape | Int:
         """Return the shape, or the length of axis `dim`; `numel()` is the number of entries.
 
@@ -990,7 +1025,11 @@ class Tensor(Variable):
         return self.data.size
 
     def numpy(self) -> Array:
-        """Return a read-only view of the data, even if the tensor requires a gradient."""
+        """Return a read-only view of the data, even if the tensor requires a gradient.
+
+        >>> Tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         view = self.data.view()
         view.flags.writeable = False
         return view
@@ -1258,6 +1297,7 @@ class Tensor(Variable):
         ops.setitem(self, ..., 0, "zero_")
         return self
 
+    @accept_synonyms
     def add_(self, other: Any, *, alpha: Float = 1) -> Self:
         """Add alpha times `other`.
 
@@ -1266,6 +1306,7 @@ class Tensor(Variable):
         """
         return update("add_", ops.add, self, other if alpha == 1 else other * alpha)
 
+    @accept_synonyms
     def sub_(self, other: Any, *, alpha: Float = 1) -> Self:
         """Subtract alpha times `other`.
 
@@ -1274,6 +1315,7 @@ class Tensor(Variable):
         """
         return update("sub_", ops.sub, self, other if alpha == 1 else other * alpha)
 
+    @accept_synonyms
     def mul_(self, other: Any) -> Self:
         """Multiply by `other`.
 
@@ -1282,6 +1324,7 @@ class Tensor(Variable):
         """
         return update("mul_", ops.mul, self, other)
 
+    @accept_synonyms
     def div_(self, other: Any) -> Self:
         """Divide by `other`.
 
@@ -1290,6 +1333,7 @@ class Tensor(Variable):
         """
         return update("div_", ops.div, self, other)
 
+    @accept_synonyms
     def clamp_(self, min: Any = None, max: Any = None) -> Self:
         """Clip to the range from `min` to `max`, as `clip` does.
 
@@ -1437,9 +1481,10 @@ class Tensor(Variable):
     clip = composite_method(ops.clip)
     clamp = clip
     nan_to_num = composite_method(ops.nan_to_num)
-    lerp = ops.lerp
+    lerp = composite_method(ops.lerp)
     copysign = binary_method(ops.copysign)
 
+    @accept_synonyms
     def where(self, x: Any, y: Any) -> "Tensor":
         """Select entries from x where this tensor is nonzero, and from y elsewhere.
 
@@ -1450,11 +1495,12 @@ class Tensor(Variable):
         condition = self.detach() if self.requires_grad else self  # the condition has no gradient
         return ops.where(condition, x, y)
 
-    def div(self, x: Any, rounding_mode: str | None = None) -> "Tensor":
-        """Divide elementwise by x.
+    @accept_synonyms
+    def div(self, other: Any, rounding_mode: str | None = None) -> "Tensor":
+        """Divide elementwise by `other`.
 
         Args:
-            x: the divisor.
+            other: the divisor.
             rounding_mode: None for true division, which converts integers to float32; "floor" or
                 "trunc" to round down or toward 0, which keeps integers and has gradient 0.
 
@@ -1470,17 +1516,17 @@ class Tensor(Variable):
                 "div: expected `rounding_mode` to be None, 'floor' or 'trunc', got "
                 f"{rounding_mode!r}."
             )
-        return _DIVISIONS[rounding_mode](self, x)
+        return _DIVISIONS[rounding_mode](self, other)
 
-    __add__ = add
-    __sub__ = sub
-    __mul__ = mul
-    __truediv__ = binary_method(ops.div)
-    __floordiv__ = binary_method(ops.floor_div)
-    __mod__ = mod
-    __pow__ = pow
-    __radd__ = add
-    __rmul__ = mul
+    __add__ = binary_operator(ops.add)
+    __sub__ = binary_operator(ops.sub)
+    __mul__ = binary_operator(ops.mul)
+    __truediv__ = binary_operator(ops.div)
+    __floordiv__ = binary_operator(ops.floor_div)
+    __mod__ = binary_operator(ops.mod)
+    __pow__ = binary_operator(ops.pow)
+    __radd__ = __add__
+    __rmul__ = __mul__
     __neg__ = neg
     __abs__ = abs
 
@@ -1514,19 +1560,19 @@ class Tensor(Variable):
     le = binary_method(ops.le)
     gt = binary_method(ops.gt)
     ge = binary_method(ops.ge)
-    __eq__ = eq  # type: ignore[assignment]
-    __ne__ = ne  # type: ignore[assignment]
-    __lt__ = lt
-    __le__ = le
-    __gt__ = gt
-    __ge__ = ge
+    __eq__ = binary_operator(ops.eq)  # type: ignore[assignment]
+    __ne__ = binary_operator(ops.ne)  # type: ignore[assignment]
+    __lt__ = binary_operator(ops.lt)
+    __le__ = binary_operator(ops.le)
+    __gt__ = binary_operator(ops.gt)
+    __ge__ = binary_operator(ops.ge)
     __hash__ = Variable.__hash__
 
     isnan = unary_method(ops.isnan)
     isinf = method(ops.isinf)
     isfinite = unary_method(ops.isfinite)
     isclose = method(ops.isclose)
-    allclose = ops.allclose
+    allclose = _composite(ops.allclose)
     logical_not = unary_method(ops.logical_not)
     logical_and = binary_method(ops.logical_and)
     logical_or = binary_method(ops.logical_or)
@@ -1535,11 +1581,11 @@ class Tensor(Variable):
     lshift = binary_method(ops.lshift)
     rshift = binary_method(ops.rshift)
 
-    __and__ = binary_method(ops.bitwise_and)
-    __or__ = binary_method(ops.bitwise_or)
-    __xor__ = binary_method(ops.bitwise_xor)
-    __lshift__ = lshift
-    __rshift__ = rshift
+    __and__ = binary_operator(ops.bitwise_and)
+    __or__ = binary_operator(ops.bitwise_or)
+    __xor__ = binary_operator(ops.bitwise_xor)
+    __lshift__ = binary_operator(ops.lshift)
+    __rshift__ = binary_operator(ops.rshift)
     __invert__ = bitwise_not
     __rand__ = __and__
     __ror__ = __or__
@@ -1559,8 +1605,8 @@ class Tensor(Variable):
     logaddexp = binary_method(ops.logaddexp)
     sqrt = unary_method(ops.sqrt)
     rsqrt = unary_method(ops.rsqrt)
-    square = ops.square
-    reciprocal = ops.reciprocal
+    square = composite_method(ops.square)
+    reciprocal = composite_method(ops.reciprocal)
     sin = unary_method(ops.sin)
     cos = unary_method(ops.cos)
     tan = unary_method(ops.tan)
@@ -1579,29 +1625,29 @@ class Tensor(Variable):
     # Activations.
 
     relu = unary_method(ops.relu)
-    relu6 = ops.relu6
-    leaky_relu = ops.leaky_relu
-    elu = ops.elu
-    celu = ops.celu
-    selu = ops.selu
-    gelu = ops.gelu
-    quick_gelu = ops.quick_gelu
-    silu = ops.silu
-    swish = ops.silu
-    mish = ops.mish
+    relu6 = composite_method(ops.relu6)
+    leaky_relu = composite_method(ops.leaky_relu)
+    elu = composite_method(ops.elu)
+    celu = composite_method(ops.celu)
+    selu = composite_method(ops.selu)
+    gelu = composite_method(ops.gelu)
+    quick_gelu = composite_method(ops.quick_gelu)
+    silu = composite_method(ops.silu)
+    swish = silu
+    mish = composite_method(ops.mish)
     sigmoid = unary_method(ops.sigmoid)
-    logsigmoid = ops.logsigmoid
-    softplus = ops.softplus
-    softsign = ops.softsign
-    hardtanh = ops.hardtanh
-    hardsigmoid = ops.hardsigmoid
-    hardswish = ops.hardswish
+    logsigmoid = composite_method(ops.logsigmoid)
+    softplus = composite_method(ops.softplus)
+    softsign = composite_method(ops.softsign)
+    hardtanh = composite_method(ops.hardtanh)
+    hardsigmoid = composite_method(ops.hardsigmoid)
+    hardswish = composite_method(ops.hardswish)
     softmax = method(ops.softmax)
     softmin = composite_method(ops.softmin)
     log_softmax = method(ops.log_softmax)
     layernorm = composite_method(ops.layernorm)
     batchnorm = composite_method(ops.batchnorm)
-    dropout = ops.dropout
+    dropout = composite_method(ops.dropout)
 
     # Reductions and scans.
 
@@ -1632,18 +1678,18 @@ class Tensor(Variable):
 
     reshape = sized_method(ops.reshape)
     view = reshape
-    view_as = ops.view_as
-    flatten = ops.flatten
+    view_as = composite_method(ops.view_as)
+    flatten = composite_method(ops.flatten)
     unflatten = composite_method(ops.unflatten)
     squeeze = composite_method(ops.squeeze)
     unsqueeze = composite_method(ops.unsqueeze)
     permute = sized_method(ops.permute)
     transpose = method(ops.transpose)
     swapaxes = transpose
-    movedim = ops.movedim
+    movedim = composite_method(ops.movedim)
     expand = sized_method(ops.expand)
     broadcast_to = expand
-    expand_as = ops.expand_as
+    expand_as = composite_method(ops.expand_as)
     cat = _joining_method(ops.cat)
     stack = _joining_method(ops.stack)
     split = splitting_method(ops.split)
@@ -1653,13 +1699,13 @@ class Tensor(Variable):
     tile = sized_method(ops.tile)
     repeat_interleave = composite_method(ops.repeat_interleave)
     flip = sized_method(ops.flip)
-    roll = ops.roll
-    pad = ops.pad
-    shrink = ops.shrink
-    unfold = ops.unfold
+    roll = composite_method(ops.roll)
+    pad = composite_method(ops.pad)
+    shrink = composite_method(ops.shrink)
+    unfold = composite_method(ops.unfold)
     diff = composite_method(ops.diff)
-    meshgrid = ops.meshgrid
-    rearrange = ops.rearrange
+    meshgrid = splitting_method(ops.meshgrid)
+    rearrange = ops.rearrange  # the names of its sizes are the caller's
     sort = ordering_method(ops.sort)
     argsort = method(ops.argsort)
     topk = ordering_method(ops.topk)
@@ -1708,19 +1754,19 @@ class Tensor(Variable):
     scatter = composite_method(ops.scatter)
     scatter_add = composite_method(ops.scatter_add)
     scatter_reduce = composite_method(ops.scatter_reduce)
-    masked_fill = ops.masked_fill
-    masked_select = ops.masked_select
+    masked_fill = composite_method(ops.masked_fill)
+    masked_select = composite_method(ops.masked_select)
     nonzero = method(ops.nonzero)
     one_hot = method(ops.one_hot)
 
     # Matrix products.
 
-    matmul = ops.matmul
-    dot = ops.dot
-    mm = ops.mm
-    bmm = ops.bmm
-    addmm = ops.addmm
-    outer = ops.outer
+    matmul = composite_method(ops.matmul)
+    dot = composite_method(ops.dot)
+    mm = composite_method(ops.mm)
+    bmm = composite_method(ops.bmm)
+    addmm = composite_method(ops.addmm)
+    outer = composite_method(ops.outer)
     __matmul__ = ops.matmul
 
     def __rmatmul__(self, x: Any) -> "Tensor":
@@ -1728,13 +1774,13 @@ class Tensor(Variable):
         return result
 
     linear = method(ops.linear)
-    einsum = staticmethod(ops.einsum)
+    einsum = staticmethod(composite_method(ops.einsum))
 
     # Linear algebra.
 
-    trace = ops.trace
+    trace = composite_method(ops.trace)
     diagonal = method(ops.diagonal)
-    diag = ops.diag
+    diag = composite_method(ops.diag)
     tril = method(ops.tril)
     triu = method(ops.triu)
     norm = method(ops.norm)
@@ -1742,59 +1788,87 @@ class Tensor(Variable):
     inv = unary_method(ops.inv)
     solve = binary_method(ops.solve)
     det = unary_method(ops.det)
-    slogdet = ops.slogdet
+    slogdet = splitting_method(ops.slogdet)
     cholesky = unary_method(ops.cholesky)
-    qr = ops.qr
-    svd = ops.svd
+    qr = splitting_method(ops.qr)
+    svd = splitting_method(ops.svd)
 
     # Convolution, pooling, resizing and attention.
 
     conv2d = method(ops.conv2d)
-    conv_transpose2d = ops.conv_transpose2d
-    max_pool2d = ops.max_pool2d
+    conv_transpose2d = composite_method(ops.conv_transpose2d)
+    max_pool2d = _composite(ops.max_pool2d)
     avg_pool2d = method(ops.avg_pool2d)
-    adaptive_avg_pool2d = ops.adaptive_avg_pool2d
-    max_unpool2d = ops.max_unpool2d
-    interpolate = ops.interpolate
+    adaptive_avg_pool2d = composite_method(ops.adaptive_avg_pool2d)
+    max_unpool2d = composite_method(ops.max_unpool2d)
+    interpolate = composite_method(ops.interpolate)
 
-    scaled_dot_product_attention = ops.scaled_dot_product_attention
+    scaled_dot_product_attention = composite_method(ops.scaled_dot_product_attention)
 
     # Losses.
 
-    cross_entropy = ops.cross_entropy
-    nll_loss = ops.nll_loss
-    sparse_categorical_crossentropy = ops.sparse_categorical_crossentropy
-    binary_crossentropy = ops.binary_crossentropy
-    binary_crossentropy_logits = ops.binary_crossentropy_logits
+    cross_entropy = composite_method(ops.cross_entropy)
+    nll_loss = composite_method(ops.nll_loss)
+    sparse_categorical_crossentropy = composite_method(ops.sparse_categorical_crossentropy)
+    binary_crossentropy = composite_method(ops.binary_crossentropy)
+    binary_crossentropy_logits = composite_method(ops.binary_crossentropy_logits)
 
     # Last, because these names shadow the built-in types.
 
     def float(self) -> "Tensor":
-        """Convert to float32."""
+        """Convert to float32.
+
+        >>> Tensor([1, 2]).float()
+        Tensor([1., 2.])
+        """
         return self.to(np.float32)
 
     def double(self) -> "Tensor":
-        """Convert to float64."""
+        """Convert to float64.
+
+        >>> Tensor([1, 2]).double()
+        Tensor([1., 2.], dtype=float64)
+        """
         return self.to(np.float64)
 
     def half(self) -> "Tensor":
-        """Convert to float16."""
+        """Convert to float16.
+
+        >>> Tensor([1, 2]).half()
+        Tensor([1., 2.], dtype=float16)
+        """
         return self.to(np.float16)
 
     def int(self) -> "Tensor":
-        """Convert to int32."""
+        """Convert to int32.
+
+        >>> Tensor([1.5, -1.5]).int()
+        Tensor([ 1, -1], dtype=int32)
+        """
         return self.to(np.int32)
 
     def long(self) -> "Tensor":
-        """Convert to int64."""
+        """Convert to int64.
+
+        >>> Tensor([1.5, -1.5]).long()
+        Tensor([ 1, -1])
+        """
         return self.to(np.int64)
 
     def short(self) -> "Tensor":
-        """Convert to int16."""
+        """Convert to int16.
+
+        >>> Tensor([1.5, -1.5]).short()
+        Tensor([ 1, -1], dtype=int16)
+        """
         return self.to(np.int16)
 
     def bool(self) -> "Tensor":
-        """Convert to bool."""
+        """Convert to bool.
+
+        >>> Tensor([0, 2]).bool()
+        Tensor([False,  True])
+        """
         return self.to(np.bool_)
 
     def type(self, dtype: Any) -> "Tensor":
@@ -1810,8 +1884,6 @@ class Tensor(Variable):
 
 
 Variable.result_class = Tensor
-for _name in _OTHER_NAMES:
-    setattr(Tensor, _name, _NameHint(_name))
 
 
 def _array_of(data: Any, dtype: Any) -> Array:
