@@ -167,8 +167,8 @@ def test_an_object_without_attributes_can_be_shown(cls):
         ("Optimizer", "Adam(lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0, amsgrad=False, "
          "decoupled_weight_decay=False): 4 tensors, 13 parameters"),
         ("Schedule", "StepLR(step_size=2, gamma=0.1): step 0, lr 0.01"),
-        ("ImageDataset", "ImageDataset 'digits': 1,438 images of shape (1, 8, 8), uint8; 10 classes: 0, "
-         "1, 2, 3, 4, 5, 6, 7, 8, 9; scale 16, mean 0, std 1; from the package"),
+        ("ImageDataset", "ImageDataset 'digits': 1,438 images of shape (1, 8, 8), uint8; "
+         "10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; scale 16, mean 0, std 1; from the package"),
         ("DataLoader", "DataLoader(batch_size=64, shuffle=True, seed=5): 4 batches of 256 samples "
          "from 'digits', epoch 0"),
         ("Augmentation", "Augmentation(shift=1)"),

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 Names: TypeAlias = tuple[str, ...]
 
-# The other names of each parameter. A name is listed only where it means the same for every function
-# that has the parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
+# The other names of each parameter. A name is listed only if it means the same for every function
+# with that parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
 SYNONYMS = {
     "axis": ("dim", "dims"),
     "dim": ("axis", "dims"),
