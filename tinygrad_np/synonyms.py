@@ -8,33 +8,50 @@ from typing import Any, TypeAlias, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 Names: TypeAlias = tuple[str, ...]
 
-GROUPS = (
-    ("axis", "dim", "dims", "axes", "order"),
-    ("keepdim", "keepdims"),
-    ("shape", "size", "sizes"),
-    ("min_", "min", "a_min", "low"),
-    ("max_", "max", "a_max", "high"),
-    ("neg_slope", "negative_slope"),
-    ("sorted_", "sorted"),
-    ("correction", "unbiased", "ddof"),
-    ("stop", "end"),
-    ("x", "input", "a", "self"),
-    ("other", "b", "w", "exponent"),
-)
-_SYNONYMS = {name: names for names in GROUPS for name in names}
+# The other names of each parameter. A name is listed only if it means the same for every function
+# with that parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
+SYNONYMS = {
+    "axis": ("dim", "dims"),
+    "dim": ("axis", "dims"),
+    "dims": ("axis", "dim"),
+    "order": ("dims", "axes"),
+    "keepdim": ("keepdims",),
+    "shape": ("size",),
+    "min_": ("min", "a_min"),
+    "max_": ("max", "a_max"),
+    "neg_slope": ("negative_slope",),
+    "negative_slope": ("neg_slope",),
+    "sorted_": ("sorted",),
+    "correction": ("unbiased", "ddof"),
+    "stop": ("end",),
+    "x": ("input", "a"),
+    "a": ("input", "x"),
+    "input": ("x", "a"),
+    "b": ("other", "exponent"),
+    "other": ("b",),
+}
+_PARAMETERS = {
+    name: [parameter for parameter, names in SYNONYMS.items() if name in names]
+    for name in {name for names in SYNONYMS.values() for name in names}
+}
 
 
 def rename(known: Collection[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `given` with each unknown name replaced by its synonym in `known`, if there is one.
+    """Return `given` with each synonym replaced by the one parameter in `known` that it may mean.
+
+    A name stays, for the caller to refuse, if that parameter was also passed by another name.
 
     >>> rename(["x", "axis", "keepdim"], {"dim": 1, "keepdims": True})
     {'axis': 1, 'keepdim': True}
+    >>> rename(["x", "axis"], {"dim": 1, "dims": 2})
+    {'axis': 1, 'dims': 2}
     """
-    renamed = {}
+    renamed: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            others = [other for other in _SYNONYMS.get(name, ()) if other in known]
-            name = next((other for other in others if other not in given), name)
+            meant = [parameter for parameter in _PARAMETERS.get(name, ()) if parameter in known]
+            if len(meant) == 1 and meant[0] not in {*given, *renamed}:
+                name = meant[0]
         renamed[name] = value
     return renamed
 
