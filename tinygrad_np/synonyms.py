@@ -27,8 +27,10 @@ SYNONYMS = {
     "x": ("input", "a"),
     "a": ("input", "x"),
     "input": ("x", "a"),
+    "self": ("input",),  # of a method that is also a function
     "b": ("other", "exponent"),
     "other": ("b",),
+    "w": ("other",),
 }
 _PARAMETERS = {
     name: [parameter for parameter, names in SYNONYMS.items() if name in names]

@@ -780,7 +780,6 @@ class Tensor(Creation):
 
     # Selection.
 
-    @accept_synonyms
     def where(self, x: Any, y: Any) -> "Tensor":
         """Select entries from x where this tensor is nonzero, and from y elsewhere.
 
