@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
-# The other names of each parameter. A name is listed only where it means the same for every function
+# The other names of each parameter. A name is listed only if it means the same for every function
 # that has the parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
 _SYNONYMS = {
     "axis": ("dim", "dims"),
