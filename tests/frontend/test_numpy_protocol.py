@@ -582,6 +582,37 @@ def test_what_is_not_supported_is_refused_by_name(call, error, message):
             call(x)
 
 
+@each(
+    ("name", "call"),
+    [
+        ("nanmean", "np.nanmean(x, axis)"),
+        ("nanprod", "np.nanprod(x, axis)"),
+        ("nansum", "np.nansum(x, axis)"),
+        ("np.logaddexp.accumulate", "np.logaddexp.accumulate(x, axis)"),
+        ("np.logaddexp.reduce", "np.logaddexp.reduce(x, axis)"),
+        ("np.maximum.accumulate", "np.maximum.accumulate(x, axis)"),
+        ("np.minimum.accumulate", "np.minimum.accumulate(x, axis)"),
+    ],
+)
+def test_remedy_gives_the_result_of_the_function(name, call):
+    array = np.array([[1.0, 3.0, 2.0], [4.0, np.nan, -5.0]] if "nan" in name else INPUTS["x"])
+    remedy, axis = numpy_protocol._REMEDIES[name], 1
+    x = leaf(array)
+    with pytest.raises(DtypeError, match=re.escape(remedy.split("(")[0])):
+        eval(call, {"np": np, "x": x, "axis": axis})
+    result = eval(remedy, {"np": np, "x": x, "axis": axis})
+    assert result.requires_grad
+    compare(call, [result], [eval(call, {"np": np, "x": array, "axis": axis})])
+
+
+def test_remedy_for_add_at_adds_repeated_indices():
+    remedy = numpy_protocol._REMEDIES["np.add.at"]
+    array, index, value = np.zeros(3), np.array([0, 2, 2]), leaf(1.0, 2.0, 3.0)
+    out = eval(remedy, {"x": Tensor(array), "axis": 0, "index": index, "value": value})
+    np.add.at(array, index, value.data)
+    assert out.tolist() == array.tolist()
+
+
 def test_array_filled_by_a_tensor():
     assert np.full(2, Tensor(3.0)).tolist() == [3.0, 3.0]
     array = np.zeros(2)
