@@ -211,7 +211,7 @@ def test_trainer_names_its_parts_and_progress():
     assert names == ["Trainer", "model", "optimizer", "loss", "clip_norm", "callbacks", "trained"]
     text = "\n".join(lines)
     assert "model      Sequential, 650 parameters" in text
-    assert "loss       cross_entropy" in text
+    assert "loss       Tensor.cross_entropy" in text
     assert "best 2." in text
     assert lines[-1] == "  trained    1 epoch, 4 steps"
 

@@ -1,28 +1,80 @@
 """Arguments may be passed by the names of PyTorch, NumPy and tinygrad."""
 
+import inspect
+
 import pytest
 
+import tinygrad_np
 from tests.tools import each
 from tinygrad_np import Tensor, op
+from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import DtypeError
+from tinygrad_np.frontend import functions
+from tinygrad_np.synonyms import SYNONYMS
 
 X = Tensor([[1.0, 5.0], [4.0, 2.0]])
+METHODS = [
+    name
+    for name in sorted(set(dir(Tensor)) - set(dir(Variable)))
+    if not name.startswith("_") and callable(getattr(X, name, None))
+]
+FUNCTIONS = [name for name in functions.__all__ if callable(getattr(functions, name))]
 
 
-@each("name", ["axis", "dim"])
-@each("keep", ["keepdim", "keepdims"])
-@each("method", ["sum", "max", "var", "logsumexp"])
-def test_reductions_accept_both_names(method, name, keep):
-    expected = getattr(X, method)(1, True)
-    assert getattr(X, method)(**{name: 1, keep: True}).tolist() == expected.tolist()
+def outcome(call, arguments):
+    """Return a description of the result or the error."""
+    try:
+        result = call(**arguments)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{type(result).__name__} of shape {getattr(result, 'shape', None)}"
 
 
-@each("name", ["axis", "dim"])
-def test_shape_methods_accept_both_names(name):
-    assert X.unsqueeze(**{name: 0}).shape == (1, 2, 2)
-    assert X.cat(X, **{name: 1}).shape == (2, 4)
-    assert Tensor.stack([X, X], **{name: 0}).shape == (2, 2, 2)
-    assert X.sort(**{name: 0})[0].tolist() == [[1.0, 2.0], [4.0, 5.0]]
+def refused(call):
+    """Return the names of arguments that `call` does not treat as its own parameter.
+
+    The calls pass an invalid value, so most of them raise an error about it, the same one by each
+    name.
+    """
+    signature = getattr(call, "signature", None) or inspect.signature(call)
+    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = {p.name for p in parameters}
+    needed = {p.name: X for p in parameters if p.default is p.empty and "VAR" not in p.kind.name}
+    value = object()
+    found = []
+    for parameter in parameters:
+        name = parameter.name
+        synonyms = set(SYNONYMS.get(name, ()))
+        others = {key: x for key, x in needed.items() if key != name}
+        expected = outcome(call, {**others, name: value})
+        if "keyword" in expected and (synonyms or parameter.kind is not parameter.VAR_POSITIONAL):
+            found.append(name)
+        for synonym in sorted(synonyms - own - {"self"}):
+            if outcome(call, {**others, synonym: value}) != expected:
+                found.append(synonym)
+    return found
+
+
+@each("name", METHODS)
+def test_methods_accept_all_synonyms(name):
+    assert refused(getattr(X, name)) == []
+
+
+@each("name", FUNCTIONS)
+def test_functions_accept_all_synonyms(name):
+    assert refused(getattr(tinygrad_np, name)) == []
+
+
+def test_refused_names_are_noticed():
+    assert refused(lambda axis: X.sum(axis)) == ["dim", "dims"]
+    assert refused(lambda x, /: x) == ["x", "a", "input"]
+
+
+def test_tensors_and_sizes_may_be_passed_by_name():
+    assert X.matmul(other=X).tolist() == tinygrad_np.matmul(input=X, other=X).tolist()
+    assert X.flip(dims=(0,)).tolist() == X.roll(1, axis=0).tolist() == [[4.0, 2.0], [1.0, 5.0]]
+    assert tinygrad_np.zeros(size=(2, 3)).shape == Tensor.zeros(shape=(2, 3)).shape == (2, 3)
+    assert X.new_zeros(size=4).shape == X.reshape(size=4).shape == (4,)
 
 
 def test_an_argument_given_twice_raises():
@@ -44,7 +96,7 @@ def test_an_argument_given_twice_raises():
     ],
 )
 def test_two_synonyms_of_one_argument_raise(call):
-    with pytest.raises(TypeError, match=r"dims|a_min|unbiased|axes"):
+    with pytest.raises(TypeError, match=r"dims|a_min|unbiased|order"):
         call()
 
 
@@ -69,9 +121,10 @@ def test_a_name_that_may_mean_two_options_raises():
     def pick(x, *, dim=0, axis=0):
         return x + dim + axis
 
-    assert pick(X, dim=1, axis=2).tolist() == (X + 3).tolist()
+    x = Tensor([1, 2])
+    assert pick(x, dim=1, axis=2).tolist() == [4, 5]
     with pytest.raises(DtypeError, match=r"pick: .*'dims'"):
-        pick(X, dims=1)
+        pick(x, dims=1)
 
 
 @each("name", ["order", "dims", "axes"])

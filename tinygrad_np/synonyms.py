@@ -1,14 +1,16 @@
 """The one table of argument names that PyTorch, NumPy and tinygrad use for the same thing."""
 
 import functools
+import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+Names: TypeAlias = tuple[str, ...]
 
 # The other names of each parameter. A name is listed only if it means the same for every function
 # that has the parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
-_SYNONYMS = {
+SYNONYMS = {
     "axis": ("dim", "dims"),
     "dim": ("axis", "dims"),
     "dims": ("axis", "dim"),
@@ -22,15 +24,16 @@ _SYNONYMS = {
     "sorted_": ("sorted",),
     "correction": ("unbiased", "ddof"),
     "stop": ("end",),
-    "x": ("input", "a"),
-    "a": ("input", "x"),
-    "input": ("x", "a"),
+    "x": ("input", "a", "self"),
+    "a": ("input", "x", "self"),
+    "input": ("x", "a", "self"),
     "b": ("other", "exponent"),
+    "w": ("other", "b"),
     "other": ("b",),
 }
 _PARAMETERS = {
-    name: [parameter for parameter, names in _SYNONYMS.items() if name in names]
-    for name in {name for names in _SYNONYMS.values() for name in names}
+    name: [parameter for parameter, names in SYNONYMS.items() if name in names]
+    for name in {name for names in SYNONYMS.values() for name in names}
 }
 
 
@@ -54,22 +57,37 @@ def rename(known: Collection[str], given: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def accept_synonyms(function: Callable[..., R]) -> Callable[..., R]:
+def parameter_names(function: Callable[..., Any]) -> tuple[Names, Names, Names]:
+    """Return the names of the positional and the keyword-only parameters, and of `*args`, if any.
+
+    >>> parameter_names(lambda x, *sizes, dim=0, **options: x)
+    (('x',), ('dim',), ('sizes',))
+    """
+    code = inspect.unwrap(function).__code__
+    first, last = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    names = code.co_varnames
+    is_variadic = bool(code.co_flags & inspect.CO_VARARGS)
+    return names[:first], names[first:last], names[last : last + is_variadic]
+
+
+def accept_synonyms(function: F) -> F:
     """Wrap a function so that its arguments may be passed by any of their names.
 
-    An op accepts synonyms without this: `Primitive.bind` renames them.
+    `*sizes` may also be passed by name, as one tuple. An op accepts synonyms without this:
+    `Primitive.bind` renames them.
 
     >>> scale = accept_synonyms(lambda x, axis: (x, axis))
     >>> scale(1, dim=2)
     (1, 2)
     """
-    code = function.__code__
-    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    positional, keywords, variadic = parameter_names(function)
+    known = (*positional, *keywords, *variadic)
 
     @functools.wraps(function)
-    def call(*args: Any, **options: Any) -> R:
+    def call(*args: Any, **options: Any) -> Any:
         if options:
             options = rename(known, options)
+            args = (*args, *[options.pop(name) for name in variadic if name in options])
         return function(*args, **options)
 
-    return call
+    return cast(F, call)

@@ -5,6 +5,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+# Built-in types, for classes with methods and modules with dtypes named int, float and bool.
+Int: TypeAlias = int
+Float: TypeAlias = float
+Bool: TypeAlias = bool
+
 Shape: TypeAlias = tuple[int, ...]
 DType: TypeAlias = np.dtype[Any]
 Options: TypeAlias = Mapping[str, Any]

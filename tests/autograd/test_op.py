@@ -31,7 +31,7 @@ from tinygrad_np.errors import (
     ShapeError,
     TinygradNpError,
 )
-from tinygrad_np.frontend.tensor import method
+from tinygrad_np.frontend.operators import method
 from tinygrad_np.transforms import grad, hessian
 
 # The op, a function that calls it, and arrays to call it on, away from kinks.

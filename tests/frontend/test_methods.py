@@ -1,4 +1,4 @@
-"""The fast path of `binary_method` matches `apply` for all elementwise ops with two inputs."""
+"""The fast path of `binary_operator` matches `apply` for all elementwise ops with two inputs."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ from tests.tools import each
 from tinygrad_np import Tensor, no_grad, ops
 from tinygrad_np.autograd.dispatch import apply
 from tinygrad_np.errors import TinygradNpError
-from tinygrad_np.frontend.tensor import binary_method
+from tinygrad_np.frontend.operators import binary_operator
 from tinygrad_np.observer import Observer
 
 BITS = {"bitwise_and", "bitwise_or", "bitwise_xor", "lshift", "rshift"}
@@ -23,7 +23,7 @@ each_op = each("op", BINARY, ids=lambda op: op.name)
 
 def ways(op):
     """Return the method with the fast path, and the equivalent call of `apply`."""
-    return binary_method(op), lambda a, b: apply(op, (a, b), {})
+    return binary_operator(op), lambda a, b: apply(op, (a, b), {})
 
 
 def numbers(op, shape, dtype, seed):

@@ -1,5 +1,5 @@
 """The autograd engine: the tape, op definitions, dispatch and the backward pass."""
 
-from tinygrad_np.autograd.grad import grad
+from tinygrad_np.autograd.functional import grad
 
 __all__ = ["grad"]

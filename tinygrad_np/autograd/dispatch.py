@@ -6,8 +6,8 @@
 3. `run` runs the forward function on the arrays, translates NumPy's errors, and records a node if
    an input needs a gradient.
 
-Methods made by `unary_method` and `binary_method` in `frontend.tensor`, including `+ - * /`, skip
-to step 3 if no promotion is needed.
+Methods made by `unary_method` and `binary_operator` in `frontend.operators`, including `+ - * /`,
+skip to step 3 if no promotion is needed.
 """
 
 import operator
@@ -101,7 +101,7 @@ class Primitive(Op):
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Bind a call that omits inputs, passes inputs by name, or passes options by position."""
         count = len(args) if self.variadic else self.arity
-        given = rename({*self.inputs, *self.options}, given)
+        given = rename({*self.inputs, *self.options}, given) if given else given
         named = {**dict(zip(self.options, args[count:], strict=False)), **given}
         options = {**self.options, **named}
         inputs = args[:count]

@@ -74,7 +74,11 @@ def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
 
 
 class cuda:  # noqa: N801 (PyTorch's name)
-    """Stand-in for `torch.cuda`."""
+    """Stand-in for `torch.cuda`.
+
+    >>> device("cuda" if cuda.is_available() else "cpu")
+    device(type='cpu')
+    """
 
     @staticmethod
     def is_available() -> bool:

@@ -15,20 +15,20 @@ from tinygrad_np.checks import is_integer
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.frontend import device as devices
 from tinygrad_np.frontend.tensor import Tensor
-from tinygrad_np.synonyms import rename
+from tinygrad_np.synonyms import accept_synonyms
 
 Generator = np.random.Generator | None
 
 
 def _factory(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return a function that creates a tensor by `make`, and also accepts `device` and synonyms."""
-    known = make.__code__.co_varnames[: make.__code__.co_argcount + make.__code__.co_kwonlyargcount]
+    make = accept_synonyms(make)
 
     @functools.wraps(make)
     def call(*args: Any, device: devices.device | str | None = None, **options: Any) -> Tensor:
         if device is not None:
             devices.device(device)  # raises unless it is the CPU
-        return make(*args, **rename(known, options))
+        return make(*args, **options)
 
     return call
 

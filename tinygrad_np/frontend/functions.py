@@ -1,26 +1,70 @@
-"""Functions with PyTorch's names and signatures, exported by `tinygrad_np` itself.
+"""Functions with PyTorch's names and signatures; `tinygrad_np` exports all names listed here.
 
-Most are the ops: `tinygrad_np.exp` is `tinygrad_np.ops.exp`, which also accepts arrays. Functions
-composed of ops accept synonyms of their argument names here, as the methods do. The functions
-defined below differ from the methods of the same name, which follow tinygrad.
+Most are ops, or functions composed of ops, that take Tensors and accept synonyms of their argument
+names, as the methods do. The functions defined below differ from the methods of the same name,
+which follow tinygrad. Functions that create tensors and dtypes come from `factories` and `dtypes`.
 """
 
+# ruff: noqa: I001
+# fmt: off
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal, TypeAlias, overload
 
 from tinygrad_np import ops
+from tinygrad_np.autograd.dispatch import Primitive
 from tinygrad_np.checks import kind_of
 from tinygrad_np.errors import DtypeError
+from tinygrad_np.frontend.dtypes import (
+    bool, double, float, float16, float32, float64, half, int, int8, int16, int32, int64, long,
+    short, uint8,
+)
+from tinygrad_np.frontend.factories import (
+    arange, as_tensor, empty, empty_like, eye, from_numpy, full, full_like, linspace, multinomial,
+    normal, ones, ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros,
+    zeros_like,
+)
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.synonyms import accept_synonyms
-from tinygrad_np.typing import ValuesAndIndices
+from tinygrad_np.typing import Bool, Float, Int, ValuesAndIndices
+
+__all__ = [
+    "abs", "acos", "acosh", "add", "addmm", "all", "allclose", "amax", "amin", "any", "arange",
+    "argmax", "argmin", "argsort", "as_tensor", "asin", "asinh", "atan", "atan2", "atanh",
+    "bernoulli", "binary_crossentropy", "binary_crossentropy_logits", "bitwise_and", "bitwise_not",
+    "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cast", "cat", "ceil", "cholesky",
+    "chunk", "clamp", "clip", "clone", "copysign", "cos", "cosh", "cummax", "cummin", "cumprod",
+    "cumsum", "det", "diag", "diagonal", "diff", "div", "dot", "double", "einsum", "empty",
+    "empty_like", "eq", "erf", "exp", "exp2", "expand", "expm1", "eye", "flatten", "flip", "float",
+    "float16", "float32", "float64", "floor", "fmod", "from_numpy", "full", "full_like", "gather",
+    "ge", "gt", "half", "index_select", "int", "int8", "int16", "int32", "int64", "inv",
+    "is_floating_point", "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "linspace", "log",
+    "log1p", "log2", "log10", "log_softmax", "logaddexp", "logcumsumexp", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "lshift", "lt", "masked_fill",
+    "masked_select", "matmul", "max", "max_unpool2d", "maximum", "mean", "median", "meshgrid",
+    "min", "minimum", "mm", "mod", "movedim", "mul", "multinomial", "nan_to_num", "ne", "neg",
+    "nonzero", "norm", "normal", "normalize", "ones", "ones_like", "outer", "permute", "pow",
+    "prod", "qr", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal",
+    "relu", "repeat", "repeat_interleave", "reshape", "roll", "round", "rshift", "rsqrt", "scatter",
+    "scatter_add", "scatter_reduce", "select", "short", "shrink", "sigmoid", "sign", "sin", "sinh",
+    "slogdet", "softmax", "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "std_mean", "sub", "sum", "svd", "swapaxes", "swish", "t",
+    "tan", "tanh", "tensor", "tile", "topk", "trace", "transpose", "tril", "triu", "trunc", "uint8",
+    "unbind", "unflatten", "unfold", "unique", "unsqueeze", "var", "var_mean", "where", "zeros",
+    "zeros_like",
+]
+# fmt: on
+
+Pair: TypeAlias = ValuesAndIndices[Tensor]
+
+
+def _any(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that accepts synonyms."""
+    return accept_synonyms(function)
 
 
 def _one(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return a function composed of ops that accepts synonyms and returns one tensor."""
-    return accept_synonyms(function)
+    """Return a function that returns one tensor and accepts synonyms; an op already does."""
+    return function if isinstance(function, Primitive) else accept_synonyms(function)
 
 
 def _several(function: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
@@ -28,44 +72,139 @@ def _several(function: Callable[..., Any]) -> Callable[..., tuple[Tensor, ...]]:
     return accept_synonyms(function)
 
 
-def _ordered(function: Callable[..., Any]) -> Callable[..., ValuesAndIndices[Tensor]]:
+def _ordered(function: Callable[..., Any]) -> Callable[..., Pair]:
     """Return a function composed of ops that accepts synonyms and returns values and indices."""
     return accept_synonyms(function)
 
 
+abs = _one(ops.abs)
+acos = _one(ops.acos)
+acosh = _one(ops.acosh)
 addmm = _one(ops.addmm)
+all = _one(ops.all)
+amax = _one(ops.max)
+amin = _one(ops.min)
+any = _one(ops.any)
+argmax = _one(ops.argmax)
+argmin = _one(ops.argmin)
+argsort = _one(ops.argsort)
+asin = _one(ops.asin)
+asinh = _one(ops.asinh)
+atan = _one(ops.atan)
+atan2 = _one(ops.atan2)
+atanh = _one(ops.atanh)
+binary_crossentropy = _one(ops.binary_crossentropy)
+binary_crossentropy_logits = _one(ops.binary_crossentropy_logits)
+bitwise_and = _one(ops.bitwise_and)
+bitwise_not = _one(ops.bitwise_not)
+bitwise_or = _one(ops.bitwise_or)
+bitwise_xor = _one(ops.bitwise_xor)
 bmm = _one(ops.bmm)
+broadcast_to = _one(ops.expand)
+cast = _one(ops.cast)
+ceil = _one(ops.ceil)
+cholesky = _one(ops.cholesky)
 clip = clamp = _one(ops.clip)
+copysign = _one(ops.copysign)
+cos = _one(ops.cos)
+cosh = _one(ops.cosh)
+cumprod = _one(ops.cumprod)
+cumsum = _one(ops.cumsum)
+det = _one(ops.det)
+diagonal = _one(ops.diagonal)
 diff = _one(ops.diff)
 dot = _one(ops.dot)
 einsum = _one(ops.einsum)
+eq = _one(ops.eq)
+erf = _one(ops.erf)
+exp = _one(ops.exp)
+exp2 = _one(ops.exp2)
+expand = _one(ops.expand)
+expm1 = _one(ops.expm1)
 flatten = _one(ops.flatten)
 flip = _one(ops.flip)
+floor = _one(ops.floor)
+fmod = _one(ops.fmod)
 gather = _one(ops.gather)
+ge = _one(ops.ge)
+gt = _one(ops.gt)
 index_select = _one(ops.index_select)
+inv = _one(ops.inv)
+isclose = _one(ops.isclose)
+isfinite = _one(ops.isfinite)
+isinf = _one(ops.isinf)
+isnan = _one(ops.isnan)
+le = _one(ops.le)
 lerp = _one(ops.lerp)
+log = _one(ops.log)
+log10 = _one(ops.log10)
+log1p = _one(ops.log1p)
+log2 = _one(ops.log2)
+log_softmax = _one(ops.log_softmax)
+logaddexp = _one(ops.logaddexp)
+logcumsumexp = _one(ops.logcumsumexp)
+logical_and = _one(ops.logical_and)
+logical_not = _one(ops.logical_not)
+logical_or = _one(ops.logical_or)
+logical_xor = _one(ops.logical_xor)
+logsumexp = _one(ops.logsumexp)
+lshift = _one(ops.lshift)
+lt = _one(ops.lt)
 masked_fill = _one(ops.masked_fill)
 masked_select = _one(ops.masked_select)
+matmul = _one(ops.matmul)
 max_unpool2d = _one(ops.max_unpool2d)
+maximum = _one(ops.maximum)
+mean = _one(ops.mean)
+minimum = _one(ops.minimum)
 mm = _one(ops.mm)
+mod = _one(ops.mod)
 movedim = _one(ops.movedim)
+mul = _one(ops.mul)
 nan_to_num = _one(ops.nan_to_num)
+ne = _one(ops.ne)
+neg = _one(ops.neg)
 normalize = _one(ops.normalize)
 outer = _one(ops.outer)
+permute = _one(ops.permute)
+pow = _one(ops.pow)
+prod = _one(ops.prod)
 reciprocal = _one(ops.reciprocal)
+relu = _one(ops.relu)
 repeat = _one(ops.repeat)
 repeat_interleave = _one(ops.repeat_interleave)
+reshape = _one(ops.reshape)
 roll = _one(ops.roll)
+round = _one(ops.round)
+rshift = _one(ops.rshift)
+rsqrt = _one(ops.rsqrt)
 scatter = _one(ops.scatter)
 scatter_add = _one(ops.scatter_add)
 scatter_reduce = _one(ops.scatter_reduce)
 select = _one(ops.select)
 shrink = _one(ops.shrink)
+sigmoid = _one(ops.sigmoid)
+sign = _one(ops.sign)
+sin = _one(ops.sin)
+sinh = _one(ops.sinh)
+softmax = _one(ops.softmax)
+solve = _one(ops.solve)
+sparse_categorical_crossentropy = _one(ops.sparse_categorical_crossentropy)
+sqrt = _one(ops.sqrt)
 square = _one(ops.square)
 squeeze = _one(ops.squeeze)
 std = _one(ops.std)
+sum = _one(ops.sum)
+swapaxes = _one(ops.transpose)
+swish = _one(ops.silu)
+tan = _one(ops.tan)
+tanh = _one(ops.tanh)
 tile = _one(ops.tile)
 trace = _one(ops.trace)
+transpose = _one(ops.transpose)
+tril = _one(ops.tril)
+triu = _one(ops.triu)
+trunc = _one(ops.trunc)
 unflatten = _one(ops.unflatten)
 unfold = _one(ops.unfold)
 unsqueeze = _one(ops.unsqueeze)
@@ -86,22 +225,17 @@ svd = _several(ops.svd)
 unbind = _several(ops.unbind)
 var_mean = _several(ops.var_mean)
 
+bernoulli = _one(Tensor.bernoulli)
+clone = _one(Tensor.clone)
+div = _one(Tensor.div)
+t = _one(Tensor.t)
+
 allclose = accept_synonyms(ops.allclose)
-bernoulli = accept_synonyms(Tensor.bernoulli)
-clone = Tensor.clone
-is_floating_point = Tensor.is_floating_point
-t = Tensor.t
-unique = accept_synonyms(Tensor.unique)
-
-# Other names of ops.
-amax = ops.max
-amin = ops.min
-broadcast_to = ops.expand
-swapaxes = ops.transpose
-swish = ops.silu
+is_floating_point = accept_synonyms(Tensor.is_floating_point)
+unique = _any(Tensor.unique)
 
 
-def _extreme(input: Tensor, dim: int, keepdim: bool, indices: Any) -> ValuesAndIndices[Tensor]:
+def _extreme(input: Tensor, dim: Int, keepdim: Bool, indices: Any) -> Pair:
     """Return the entries at `indices`, of the shape of `input` with length 1 along `dim`."""
     values = ops.gather(input, dim, indices) if input.ndim else input
     if not keepdim and input.ndim:
@@ -109,8 +243,14 @@ def _extreme(input: Tensor, dim: int, keepdim: bool, indices: Any) -> ValuesAndI
     return ValuesAndIndices(values, indices)
 
 
-@accept_synonyms
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+@overload
+def median(input: Tensor, dim: None = None) -> Tensor: ...
+@overload
+def median(input: Tensor, dim: Int, keepdim: Bool = ..., **synonyms: Any) -> Pair: ...
+@overload
+def median(input: Tensor, *, axis: Int, **synonyms: Any) -> Pair: ...
+@_any
+def median(input: Tensor, dim: Int | None = None, keepdim: Bool = False) -> Any:
     """Return the median of all entries, or the medians along `dim` and their positions.
 
     Of two middle entries, the lower one is the median.
@@ -127,8 +267,14 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return _extreme(input, dim, keepdim, ops.argmedian(input, dim))
 
 
-@accept_synonyms
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+@overload
+def max(input: Tensor, dim: Tensor | None = None) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: Int, keepdim: Bool = ..., **synonyms: Any) -> Pair: ...
+@overload
+def max(input: Tensor, *, axis: Int, **synonyms: Any) -> Pair: ...
+@_any
+def max(input: Tensor, dim: Any = None, keepdim: Bool = False) -> Any:
     """Return the largest entry, the largest entries along `dim`, or the elementwise maximum.
 
     Args:
@@ -151,13 +297,19 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """
     if dim is None:
         return ops.max(input)
-    if isinstance(dim, Tensor | np.ndarray):
+    if isinstance(dim, Tensor):
         return ops.maximum(input, dim)
     return _extreme(input, dim, keepdim, ops.argmax(input, dim, True))
 
 
-@accept_synonyms
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+@overload
+def min(input: Tensor, dim: Tensor | None = None) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: Int, keepdim: Bool = ..., **synonyms: Any) -> Pair: ...
+@overload
+def min(input: Tensor, *, axis: Int, **synonyms: Any) -> Pair: ...
+@_any
+def min(input: Tensor, dim: Any = None, keepdim: Bool = False) -> Any:
     """Return the smallest entry, the smallest entries along `dim`, or the elementwise minimum.
 
     The arguments are those of `max`.
@@ -171,12 +323,13 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """
     if dim is None:
         return ops.min(input)
-    if isinstance(dim, Tensor | np.ndarray):
+    if isinstance(dim, Tensor):
         return ops.minimum(input, dim)
     return _extreme(input, dim, keepdim, ops.argmin(input, dim, True))
 
 
-def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+@_one
+def add(input: Tensor, other: Any, *, alpha: Float = 1) -> Tensor:
     """Compute input + alpha * other.
 
     >>> add(Tensor([1.0, 2.0]), 10, alpha=0.5)
@@ -186,7 +339,8 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     return result
 
 
-def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+@_one
+def sub(input: Tensor, other: Any, *, alpha: Float = 1) -> Tensor:
     """Compute input - alpha * other.
 
     >>> sub(Tensor([1.0, 2.0]), 10, alpha=0.5)
@@ -194,23 +348,6 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """
     result: Tensor = ops.sub(input, other if alpha == 1 else ops.mul(other, alpha))
     return result
-
-
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """Divide elementwise; see `Tensor.div`.
-
-    Raises:
-        ArgumentError: if `rounding_mode` is unknown, or an integer is divided by the integer 0 with
-            rounding.
-
-    >>> div(Tensor([7, -7]), 2, rounding_mode="trunc")
-    Tensor([ 3, -3])
-    """
-    return _as_tensor(input).div(other, rounding_mode)
-
-
-def _as_tensor(value: Any) -> Tensor:
-    return value if isinstance(value, Tensor) else Tensor(value)
 
 
 def _tensors(who: str, tensors: Any) -> Sequence[Any]:
@@ -222,8 +359,8 @@ def _tensors(who: str, tensors: Any) -> Sequence[Any]:
     return tensors
 
 
-@accept_synonyms
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+@_one
+def cat(tensors: Sequence[Tensor], dim: Int = 0) -> Tensor:
     """Join tensors along an axis.
 
     Raises:
@@ -238,8 +375,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return result
 
 
-@accept_synonyms
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+@_one
+def stack(tensors: Sequence[Tensor], dim: Int = 0) -> Tensor:
     """Join tensors of the same shape along a new axis.
 
     Raises:
@@ -255,7 +392,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return result
 
 
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: Any, other: Any) -> Tensor: ...
+@overload
+def where(condition: Tensor, **synonyms: Any) -> Tensor: ...
+@_any
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Select entries of `input` where `condition` is nonzero, and of `other` elsewhere.
 
     With the condition alone, return a tuple with the positions of its nonzero entries, one tensor
@@ -272,20 +416,26 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise DtypeError("where: expected both `input` and `other`, or neither, got one of them.")
-    return _as_tensor(condition).where(input, other)
+    return condition.where(input, other)
 
 
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+@accept_synonyms
+def nonzero(input: Tensor, *, as_tuple: Bool = False) -> Any:
     """Return the positions of the nonzero entries, of shape (n, ndim), or one tensor per axis.
 
     >>> nonzero(Tensor([0, 7, 0, 9]), as_tuple=True)
     (Tensor([1, 3]),)
     """
-    found = _as_tensor(input).nonzero()
+    found = input.nonzero()
     return tuple(found[:, axis] for axis in range(found.shape[1])) if as_tuple else found
 
 
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+@_one
+def diag(input: Tensor, diagonal: Int = 0) -> Tensor:
     """Return the matrix with a vector on its diagonal, or the diagonal of a matrix.
 
     Args:
@@ -305,8 +455,8 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     return matrix.pad((before, after, after, before))
 
 
-@accept_synonyms
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> Tensor:
+@_one
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: Bool = False) -> Tensor:
     """Compute the p-norm (Σ |x|^p)^(1/p) over `dim`; "fro" is p = 2.
 
     Raises:

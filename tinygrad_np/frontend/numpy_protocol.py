@@ -28,6 +28,7 @@ from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, raise_translated
 from tinygrad_np.frontend import numpy_functions as adapters
 from tinygrad_np.frontend.numpy_functions import Function, as_arrays, find_tensors, read_list
+from tinygrad_np.synonyms import parameter_names
 
 # The protocols.
 
@@ -97,10 +98,8 @@ def _parameters(function: Function) -> tuple[float, frozenset[str]]:
     """Return the number of positional parameters, and the names of all of them."""
     if isinstance(function, Primitive):
         return function.arity, frozenset()
-    code = function.__code__
-    is_variadic = code.co_flags & 0x04
-    count = math.inf if is_variadic else code.co_argcount
-    return count, frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    positional, keywords, variadic = parameter_names(function)
+    return math.inf if variadic else len(positional), frozenset((*positional, *keywords))
 
 
 def _change_array(name: str, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:

@@ -1,157 +1,34 @@
-"""Tensor, the array class that users work with; its methods dispatch to ops.
+"""Tensor, the array class that users work with.
 
-Names and signatures follow tinygrad's public Tensor API; numerical results follow PyTorch.
+Here are construction, copies, properties, conversions, gradients and changes in place. The methods
+and operators that run ops are a table in `operators.py`; those that create tensors are in
+`creation.py`.
 """
 
 import copy
 import functools
-import inspect
-import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, NoReturn, Self, TypeAlias, overload
 
 import numpy as np
 
-from tinygrad_np import ops, random
+from tinygrad_np import ops
 from tinygrad_np.autograd import backward as autograd
-from tinygrad_np.autograd.dispatch import Primitive, apply, run
 from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
-from tinygrad_np.checks import check_dtype, check_unmasked, kind_of
+from tinygrad_np.checks import check_dtype, kind_of
 from tinygrad_np.display import escape, preformatted, safe
-from tinygrad_np.errors import (
-    ArgumentError,
-    AxisError,
-    DtypeError,
-    GraphError,
-    ShapeError,
-    TinygradNpError,
-)
+from tinygrad_np.errors import AxisError, DtypeError, GraphError, ShapeError
+from tinygrad_np.frontend.creation import Creation, array_of, check_shareable
 from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.synonyms import accept_synonyms
-from tinygrad_np.typing import Shape, ValuesAndIndices
+from tinygrad_np.typing import Bool, Float, Int, Shape
 
-# Aliases for the class body, where `float`, `int`, `bool` and `device` are members.
-Int: TypeAlias = int
-Float: TypeAlias = float
-Bool: TypeAlias = bool
+# An alias for the class body, where `device` is a member.
 Device: TypeAlias = device
-Generator = np.random.Generator | None
-_FLOAT32 = np.dtype(np.float32)
-
-
-_DIVISIONS = {None: ops.div, "floor": ops.floor_div, "trunc": ops.trunc_div}
-
-
-# Methods made from ops. Each looks up the attributes of its op once instead of per call.
-
-
-def method(op: Primitive) -> Callable[..., "Tensor"]:
-    """Return a Tensor method that calls `op` with the tensor as its first input."""
-    bind, defaults = op.bind, op.options
-    count = -1 if op.required else len(op.inputs)
-
-    def call(self: Variable, *args: Any, **options: Any) -> Any:
-        inputs = (self, *args)
-        if options or len(inputs) != count:
-            inputs, options = bind(inputs, options)
-        else:
-            options = defaults
-        return apply(op, inputs, options)
-
-    return _document(call, op, _parameters(op))
-
-
-def unary_method(op: Primitive) -> Callable[["Tensor"], "Tensor"]:
-    """Return the Tensor method for an op with one input and no options.
-
-    A float Variable takes a fast path, without dtype promotion or a loop over the inputs.
-    """
-    options = op.options
-
-    def call(self: Variable) -> Any:
-        data = self._array
-        if data.dtype is not _FLOAT32 and data.dtype.kind != "f":
-            return apply(op, (self,), options)
-        edge = self.node or (self if self._requires_grad else None)
-        return run(op, (self,), [data], (edge,), (edge is not None,), options)
-
-    return _document(call, op, _parameters(op))
-
-
-def binary_method(op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return the Tensor method for an op with two inputs and no options.
-
-    Two Variables of the same dtype, or a float Variable and a Python number, take a fast path,
-    without dtype promotion or a loop over the inputs.
-    """
-    options, floating = op.options, op.floating
-
-    def call(self: Variable, x: Any) -> Any:
-        own = self._array
-        dtype = own.dtype
-        edge = self.node or (self if self._requires_grad else None)
-        if type(x) is Tensor or isinstance(x, Variable):
-            other = x._array
-            if other.dtype is dtype and (not floating or dtype.kind == "f"):
-                other_edge = x.node or (x if x._requires_grad else None)
-                wanted = (edge is not None, other_edge is not None)
-                return run(op, (self, x), (own, other), (edge, other_edge), wanted, options)
-        elif (type(x) is float or type(x) is int) and dtype.kind == "f":
-            return run(op, (self, x), (own, x), (edge, x), (edge is not None, False), options)
-        return apply(op, (self, x), options)
-
-    return _document(call, op, _parameters(op))
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters of a function; options of an op become positional if possible."""
-    if not isinstance(function, Primitive):
-        return list(inspect.signature(function).parameters.values())
-    parameters = list(function.signature.parameters.values())
-    has_default = [p.default is not p.empty for p in parameters]
-    if function.variadic or has_default != sorted(has_default):
-        return parameters  # Python requires keywords for these options
-    return [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters]
-
-
-def _document(
-    call: Callable[..., Any],
-    function: Callable[..., Any],
-    parameters: Sequence[inspect.Parameter] = (),
-) -> Callable[..., Any]:
-    """Copy the name and docstring of a function to a method, and set its signature."""
-    call.__module__ = __name__
-    call.__name__ = function.name if isinstance(function, Primitive) else function.__name__
-    call.__qualname__ = f"Tensor.{call.__name__}"
-    call.__doc__ = function.__doc__
-    if parameters:
-        first = parameters[0].replace(name="self")
-        signature = inspect.Signature([first, *parameters[1:]])
-        call.__signature__ = signature  # type: ignore[attr-defined]
-    return call
-
-
-def _reflect(op: Callable[..., Any]) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return a reflected operator method such as `__rsub__`."""
-
-    def method(self: "Tensor", x: Any) -> "Tensor":
-        result: Tensor = op(x, self)
-        return result
-
-    return method
-
-
-def _in_place(symbol: str, op: Primitive) -> Callable[["Tensor", Any], "Tensor"]:
-    """Return an in-place operator method such as `__iadd__`."""
-
-    def method(self: "Tensor", x: Any) -> "Tensor":
-        return update(symbol, op, self, x)
-
-    return method
 
 
 def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
@@ -162,77 +39,7 @@ def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
         result.grad = own if result.grad is None else result.grad + own
 
 
-# PyTorch's names for what methods here do not return, and what to use instead.
-_ABSENT = "tinygrad_np.max(x, dim), which returns values and indices; methods such as x.max(axis)"
-_OTHER_NAMES = {
-    "indices": f"argmax(axis), or {_ABSENT} return only values",
-    "values": f"the tensor itself, or {_ABSENT} return only values",
-}
-
-
-class _NameHint:
-    """A placeholder for a PyTorch attribute that raises an error naming the replacement.
-
-    Defining `Tensor.__getattr__` instead would slow down every attribute access.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        hint = _OTHER_NAMES[self.name]
-        raise AttributeError(f"'Tensor' has no attribute {self.name!r}. Use {hint}.")
-
-
-def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return arguments that were passed one by one or as one sequence."""
-    values = args[0] if len(args) == 1 else args
-    return tuple(values) if isinstance(values, list | tuple) else args
-
-
-def composite_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
-    """Return the method for a function composed of ops; arguments may be passed by synonyms."""
-    return _document(accept_synonyms(function), function)
-
-
-def splitting_method(function: Callable[..., Any]) -> Callable[..., tuple["Tensor", ...]]:
-    """Return the method for a function that returns several tensors."""
-    return _document(accept_synonyms(function), function)
-
-
-def ordering_method(function: Callable[..., Any]) -> Callable[..., ValuesAndIndices["Tensor"]]:
-    """Return the method for a function that returns values and their indices."""
-    return _document(accept_synonyms(function), function)
-
-
-def sized_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
-    """Return a method that accepts its sizes as one tuple or as separate ints."""
-    first, sizes = _parameters(function)
-    name = sizes.name
-
-    def call(self: "Tensor", *args: Any, **options: Any) -> Any:
-        if not args and name in options:
-            args = (options.pop(name),)
-        if options or not args:
-            return function(self, *args, **options)
-        if isinstance(function, Primitive):
-            return apply(function, (self,), {name: _unpack(args)})
-        return function(self, _unpack(args))
-
-    more = inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
-    return _document(call, function, [first, sizes, more])
-
-
-def _joining_method(function: Callable[..., Any]) -> Callable[..., "Tensor"]:
-    """Return a method that accepts the tensors to join one by one or as one list."""
-
-    def call(self: Any, *args: Any, dim: Int = 0) -> Any:
-        return function(*_unpack((self, *args)), dim=dim)
-
-    return _document(accept_synonyms(call), function)
-
-
-class Tensor(Variable):
+class Tensor(Creation):
     """An array that records the ops applied to it, so that it can compute gradients.
 
     Args:
@@ -266,7 +73,7 @@ class Tensor(Variable):
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: Bool = False, name: str = ""
     ) -> None:
-        initialize(self, _array_of(data, dtype), None, [0])
+        initialize(self, array_of(data, dtype), None, [0])
         if requires_grad:
             self.requires_grad = True
         if name != "":
@@ -285,481 +92,7 @@ class Tensor(Variable):
         >>> x
         Tensor([7, 2])
         """
-        return Tensor.wrap(_check_shareable("from_numpy", array))
-
-    # Creation. A shape is passed as ints or as one tuple. With `requires_grad`, the dtype must be
-    # float.
-
-    @classmethod
-    def _make(cls, data: Any, dtype: Any, requires_grad: Bool) -> Self:
-        made = cls(data, dtype=dtype)  # a Parameter requires a gradient in any case
-        return made.requires_grad_() if requires_grad else made
-
-    @classmethod
-    def zeros(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
-        """Return a tensor of zeros, float32 by default.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.zeros(2, 3).shape
-        (2, 3)
-        """
-        data = np.zeros(_sizes("zeros", shape), _or_float32("zeros", dtype))
-        return cls._make(data, None, requires_grad)
-
-    @classmethod
-    def ones(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
-        """Return a tensor of ones, float32 by default.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.ones(3)
-        Tensor([1., 1., 1.])
-        """
-        data = np.ones(_sizes("ones", shape), _or_float32("ones", dtype))
-        return cls._make(data, None, requires_grad)
-
-    @classmethod
-    def empty(cls, *shape: Any, dtype: Any = None, requires_grad: Bool = False) -> Self:
-        """Return an uninitialized tensor, float32 by default.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.empty(2, 3, dtype=np.int64).dtype
-        dtype('int64')
-        """
-        data = np.empty(_sizes("empty", shape), _or_float32("empty", dtype))
-        return cls._make(data, None, requires_grad)
-
-    @classmethod
-    def full(
-        cls, shape: Any, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
-    ) -> Self:
-        """Return a tensor filled with `fill_value`.
-
-        The dtype defaults to the dtype of `Tensor(fill_value)`.
-
-        Raises:
-            DtypeError: if `fill_value` is not a number and no `dtype` is given, or `dtype` is not a
-                float, int or bool dtype.
-            ShapeError: if a size is not an integer >= 0, or `fill_value` is not a single number or
-                cannot be converted to `dtype`.
-
-        >>> Tensor.full((2,), 7)
-        Tensor([7, 7])
-        """
-        value = _array_of(fill_value, dtype)
-        if value.ndim:
-            raise ShapeError(
-                f"full: expected `fill_value` to be a number, got shape {value.shape}."
-            )
-        return cls._make(np.full(_sizes("full", (shape,)), value), None, requires_grad)
-
-    # Tensors like this one. The dtype defaults to the dtype of this tensor.
-
-    def zeros_like(self, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
-        """Return a tensor of zeros with the shape of this one.
-
-        >>> Tensor([1, 2]).zeros_like()
-        Tensor([0, 0])
-        """
-        return self.new_zeros(self.shape, dtype=dtype, requires_grad=requires_grad)
-
-    def ones_like(self, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
-        """Return a tensor of ones with the shape of this one.
-
-        >>> Tensor([1, 2]).ones_like()
-        Tensor([1, 1])
-        """
-        return self.new_ones(self.shape, dtype=dtype, requires_grad=requires_grad)
-
-    def empty_like(self, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
-        """Return an uninitialized tensor with the shape of this one.
-
-        >>> Tensor([1, 2]).empty_like().shape
-        (2,)
-        """
-        dtype = self.dtype if dtype is None else dtype
-        return Tensor.empty(self.shape, dtype=dtype, requires_grad=requires_grad)
-
-    def full_like(
-        self, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
-    ) -> "Tensor":
-        """Return a tensor of this shape filled with `fill_value`.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-            ShapeError: if `fill_value` is not a number.
-
-        >>> Tensor([1, 2]).full_like(7)
-        Tensor([7, 7])
-        """
-        return self.new_full(self.shape, fill_value, dtype, requires_grad)
-
-    def rand_like(
-        self, dtype: Any = None, generator: Generator = None, requires_grad: Bool = False
-    ) -> "Tensor":
-        """Return uniform random numbers from [0, 1) with the shape of this tensor.
-
-        Raises:
-            DtypeError: if the dtype is not float, or `generator` is not a NumPy generator.
-
-        >>> Tensor.ones(2, 3).rand_like().shape
-        (2, 3)
-        """
-        dtype = self.dtype if dtype is None else dtype
-        return Tensor.rand(
-            self.shape, dtype=dtype, generator=generator, requires_grad=requires_grad
-        )
-
-    def randn_like(
-        self, dtype: Any = None, generator: Generator = None, requires_grad: Bool = False
-    ) -> "Tensor":
-        """Return standard normal random numbers with the shape of this tensor.
-
-        Raises:
-            DtypeError: if the dtype is not float, or `generator` is not a NumPy generator.
-
-        >>> Tensor.ones(2, 3).randn_like().shape
-        (2, 3)
-        """
-        dtype = self.dtype if dtype is None else dtype
-        return Tensor.randn(
-            self.shape, dtype=dtype, generator=generator, requires_grad=requires_grad
-        )
-
-    def new_zeros(self, *size: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
-        """Return a tensor of zeros of shape `size`.
-
-        >>> Tensor([1, 2]).new_zeros(3)
-        Tensor([0, 0, 0])
-        """
-        dtype = self.dtype if dtype is None else dtype
-        return Tensor.zeros(*size, dtype=dtype, requires_grad=requires_grad)
-
-    def new_ones(self, *size: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
-        """Return a tensor of ones of shape `size`.
-
-        >>> Tensor([1, 2]).new_ones(3)
-        Tensor([1, 1, 1])
-        """
-        dtype = self.dtype if dtype is None else dtype
-        return Tensor.ones(*size, dtype=dtype, requires_grad=requires_grad)
-
-    def new_full(
-        self, size: Any, fill_value: Any, dtype: Any = None, requires_grad: Bool = False
-    ) -> "Tensor":
-        """Return a tensor of shape `size` filled with `fill_value`.
-
-        >>> Tensor([1, 2]).new_full((3,), 7)
-        Tensor([7, 7, 7])
-        """
-        dtype = self.dtype if dtype is None else dtype
-        return Tensor.full(size, fill_value, dtype, requires_grad)
-
-    def new_tensor(self, data: Any, dtype: Any = None, requires_grad: Bool = False) -> "Tensor":
-        """Return a copy of `data` as a tensor.
-
-        >>> Tensor([1.0]).new_tensor([2, 3])
-        Tensor([2., 3.])
-        """
-        return Tensor(data, self.dtype if dtype is None else dtype, requires_grad)
-
-    @classmethod
-    def eye(
-        cls, n: Int, m: Int | None = None, dtype: Any = None, requires_grad: Bool = False
-    ) -> Self:
-        """Return an (n, m) matrix with ones on the diagonal, zeros elsewhere; m defaults to n.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.eye(2)
-        Tensor([[1., 0.],
-                [0., 1.]])
-        """
-        rows, columns = _sizes("eye", (n, n if m is None else m))
-        data = np.eye(rows, columns, dtype=_or_float32("eye", dtype))
-        return cls._make(data, None, requires_grad)
-
-    @classmethod
-    def arange(
-        cls,
-        start: Any,
-        stop: Any = None,
-        step: Any = 1,
-        dtype: Any = None,
-        requires_grad: Bool = False,
-    ) -> Self:
-        """Return the numbers from start up to, but excluding, stop.
-
-        `arange(stop)` starts at 0. The dtype defaults to int64 if all arguments are integers, else
-        to float32.
-
-        Raises:
-            ArgumentError: if `step` is 0.
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-
-        >>> Tensor.arange(1, 6, 2)
-        Tensor([1, 3, 5])
-        """
-        if stop is None:
-            start, stop = 0, start
-        if step == 0:
-            raise ArgumentError("arange: expected `step` to be nonzero, got 0.")
-        values = np.arange(start, stop, step)
-        if dtype is None and values.dtype.kind == "f":
-            dtype = np.float32
-        return cls._make(values, dtype, requires_grad)
-
-    @classmethod
-    def linspace(
-        cls, start: Any, stop: Any, steps: Int, dtype: Any = None, requires_grad: Bool = False
-    ) -> Self:
-        """Return `steps` evenly spaced numbers from start to stop, both included.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype.
-            ShapeError: if `steps` is not an integer >= 0.
-
-        >>> Tensor.linspace(0, 1, 5)
-        Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
-        """
-        (count,) = _sizes("linspace", (steps,))
-        known = _or_float32("linspace", dtype)
-        return cls._make(np.linspace(start, stop, count), known, requires_grad)
-
-    @classmethod
-    def rand(
-        cls,
-        *shape: Any,
-        dtype: Any = None,
-        generator: Generator = None,
-        requires_grad: Bool = False,
-    ) -> Self:
-        """Return uniform random numbers from [0, 1).
-
-        Raises:
-            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.rand(2, generator=np.random.default_rng(0))
-        Tensor([0.8506 , 0.6370])
-        """
-        values = _draw("rand", shape, dtype, random.resolve(generator).random)
-        return cls._make(values, dtype, requires_grad)
-
-    @classmethod
-    def uniform(
-        cls,
-        *shape: Any,
-        low: Float = 0.0,
-        high: Float = 1.0,
-        dtype: Any = None,
-        generator: Generator = None,
-        requires_grad: Bool = False,
-    ) -> Self:
-        """Return uniform random numbers from [low, high).
-
-        Raises:
-            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.uniform(2, 3, low=-1.0).shape
-        (2, 3)
-        """
-        values = _draw("uniform", shape, dtype, random.resolve(generator).random)
-        return cls._make(values * (high - low) + low, dtype, requires_grad)
-
-    @classmethod
-    def randn(
-        cls,
-        *shape: Any,
-        dtype: Any = None,
-        generator: Generator = None,
-        requires_grad: Bool = False,
-    ) -> Self:
-        """Return random numbers from the standard normal distribution.
-
-        Raises:
-            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.randn(2, 3).shape
-        (2, 3)
-        """
-        values = _draw("randn", shape, dtype, random.resolve(generator).standard_normal)
-        return cls._make(values, dtype, requires_grad)
-
-    # Uniform in a range that depends on the shape; `options` are the dtype, generator and
-    # requires_grad of `uniform`.
-
-    @classmethod
-    def scaled_uniform(cls, *shape: Any, **options: Any) -> Self:
-        """Return uniform random numbers from [-b, b) with b = 1 / √n for n entries.
-
-        >>> Tensor.scaled_uniform(2, 3).shape
-        (2, 3)
-        """
-        sizes = _sizes("scaled_uniform", shape)
-        bound = max(1, math.prod(sizes)) ** -0.5
-        return cls.uniform(sizes, low=-bound, high=bound, **options)
-
-    @classmethod
-    def glorot_uniform(cls, *shape: Any, **options: Any) -> Self:
-        """Return uniform random numbers from [-b, b) with b = √(6 / (shape[0] + Π shape[1:])).
-
-        The weights then keep the variance of activations and gradients (Glorot & Bengio 2010,
-        eq. 16). `nn.init.xavier_uniform` counts the fans of convolutions as PyTorch does.
-
-        Raises:
-            ShapeError: if there are no axes.
-
-        >>> Tensor.glorot_uniform(2, 3).shape
-        (2, 3)
-        """
-        sizes = _weight_sizes("glorot_uniform", shape)
-        bound = (6 / max(1, sizes[0] + math.prod(sizes[1:]))) ** 0.5
-        return cls.uniform(sizes, low=-bound, high=bound, **options)
-
-    @classmethod
-    def kaiming_uniform(cls, *shape: Any, a: Float = 0.01, **options: Any) -> Self:
-        """Return uniform random numbers from [-b, b) with b = √(6 / ((1 + a²) Π shape[1:])).
-
-        The weights then keep the variance of activations through a leaky ReLU of slope `a`
-        (He et al. 2015, eq. 15).
-
-        Raises:
-            ShapeError: if there are no axes.
-
-        >>> Tensor.kaiming_uniform(2, 3).shape
-        (2, 3)
-        """
-        sizes = _weight_sizes("kaiming_uniform", shape)
-        bound = (6 / ((1 + a**2) * max(1, math.prod(sizes[1:])))) ** 0.5
-        return cls.uniform(sizes, low=-bound, high=bound, **options)
-
-    @classmethod
-    def normal(
-        cls,
-        *shape: Any,
-        mean: Float = 0.0,
-        std: Float = 1.0,
-        dtype: Any = None,
-        generator: Generator = None,
-        requires_grad: Bool = False,
-    ) -> Self:
-        """Return random numbers from the normal distribution with mean `mean` and deviation `std`.
-
-        Raises:
-            DtypeError: if `dtype` is not a float dtype, or `generator` is not a NumPy generator.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.normal(2, 3, mean=5.0).shape
-        (2, 3)
-        """
-        values = _draw("normal", shape, dtype, random.resolve(generator).standard_normal)
-        return cls._make(values * std + mean, dtype, requires_grad)
-
-    @classmethod
-    def randint(
-        cls,
-        *shape: Any,
-        low: Int = 0,
-        high: Int = 10,
-        dtype: Any = np.int64,
-        generator: Generator = None,
-        requires_grad: Bool = False,
-    ) -> Self:
-        """Return random integers from low up to, but excluding, high.
-
-        Raises:
-            ArgumentError: if `low` is not below `high`.
-            DtypeError: if `dtype` is not a float, int or bool dtype, `generator` is not a NumPy
-                generator, or `requires_grad` is True and the dtype is not float.
-            ShapeError: if a size is not an integer >= 0.
-
-        >>> Tensor.randint(2, 3, high=5).shape
-        (2, 3)
-        """
-        if low >= high:
-            raise ArgumentError(f"randint: expected low < high, got low={low} and high={high}.")
-        values = random.resolve(generator).integers(low, high, _sizes("randint", shape))
-        return cls._make(values, dtype, requires_grad)
-
-    @classmethod
-    def randperm(cls, n: Int, dtype: Any = np.int64, generator: Generator = None) -> Self:
-        """Return the integers from 0 to n - 1 in random order.
-
-        Raises:
-            DtypeError: if `dtype` is not a float, int or bool dtype, or `generator` is not a NumPy
-                generator.
-            ShapeError: if `n` is not an integer >= 0.
-
-        >>> sorted(Tensor.randperm(3).tolist())
-        [0, 1, 2]
-        """
-        (count,) = _sizes("randperm", (n,))
-        return cls(random.resolve(generator).permutation(count), dtype=dtype)
-
-    @staticmethod
-    def manual_seed(seed: Int = 0) -> None:
-        """Seed the default generator, as `tinygrad_np.manual_seed` does.
-
-        >>> Tensor.manual_seed(0)
-        """
-        random.manual_seed(seed)
-
-    def multinomial(
-        self, num_samples: Int = 1, replacement: Bool = False, generator: Generator = None
-    ) -> "Tensor":
-        """Draw indices with probabilities proportional to the weights in this tensor.
-
-        Args:
-            num_samples: number of draws per row of weights.
-            replacement: whether an index may be drawn more than once per row.
-            generator: NumPy generator for the draws; None uses the default generator.
-
-        Returns:
-            int64 indices of shape (num_samples,) for weights of shape (n,), and of shape
-            (m, num_samples) for weights of shape (m, n).
-
-        Raises:
-            ArgumentError: if a weight is negative or not finite, if `num_samples` is less than 1,
-                or if a row has too few positive weights.
-            ShapeError: if this tensor is empty or does not have one or two axes.
-            DtypeError: if `generator` is not a NumPy generator.
-
-        >>> Tensor([0.0, 1.0]).multinomial(3, replacement=True)
-        Tensor([1, 1, 1])
-        """
-        return Tensor.wrap(_draws(self.data, num_samples, replacement, random.resolve(generator)))
-
-    def bernoulli(self, generator: Generator = None) -> "Tensor":
-        """Draw 1 with the probability in each entry, else 0; the draws have no gradient.
-
-        Raises:
-            ArgumentError: if an entry is not a number from 0 to 1.
-            DtypeError: if this tensor is not float, or `generator` is not a NumPy generator.
-
-        >>> Tensor([0.0, 1.0]).bernoulli()
-        Tensor([0., 1.])
-        """
-        draws = self.rand_like(generator=generator).data < self.data
-        is_valid = (self.data >= 0) & (self.data <= 1)
-        if not is_valid.all():
-            raise ArgumentError(
-                "bernoulli: expected probabilities from 0 to 1, got "
-                f"{self.data[~is_valid].flat[0]:g}."
-            )
-        return Tensor.wrap(draws.astype(self.dtype))
+        return Tensor.wrap(check_shareable("from_numpy", array))
 
     # Copies. A deep or pickled copy has the values but not the graph.
 
@@ -818,7 +151,7 @@ class Tensor(Variable):
             return
         if isinstance(value, Variable):
             value = np.asarray(value)  # raises for a tensor in a graph
-        array = _check_shareable("data", value)
+        array = check_shareable("data", value)
         if array.dtype != self.dtype:
             raise DtypeError(
                 f"data: expected an array of dtype {self.dtype}, like the tensor, got "
@@ -933,6 +266,24 @@ class Tensor(Variable):
         """The number of bytes of the entries."""
         return self.data.nbytes
 
+    @property
+    def values(self) -> NoReturn:
+        """Raise an AttributeError that says which function returns values and indices."""
+        raise AttributeError(
+            "'Tensor' has no attribute 'values'. Use the tensor itself, or "
+            "tinygrad_np.max(x, dim), which returns values and indices; methods such as "
+            "x.max(axis) return only values."
+        )
+
+    @property
+    def indices(self) -> NoReturn:
+        """Raise an AttributeError that says which function returns values and indices."""
+        raise AttributeError(
+            "'Tensor' has no attribute 'indices'. Use argmax(axis), or "
+            "tinygrad_np.max(x, dim), which returns values and indices; methods such as "
+            "x.max(axis) return only values."
+        )
+
     def element_size(self) -> Int:
         """Return the number of bytes per entry.
 
@@ -963,6 +314,7 @@ class Tensor(Variable):
     @overload
     def size(self, dim: Int) -> Int: ...
 
+    @accept_synonyms
     def size(self, dim: Int | None = None) -> Shape | Int:
         """Return the shape, or the length of axis `dim`; `numel()` is the number of entries.
 
@@ -990,7 +342,11 @@ class Tensor(Variable):
         return self.data.size
 
     def numpy(self) -> Array:
-        """Return a read-only view of the data, even if the tensor requires a gradient."""
+        """Return a read-only view of the data, even if the tensor requires a gradient.
+
+        >>> Tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         view = self.data.view()
         view.flags.writeable = False
         return view
@@ -1258,6 +614,7 @@ class Tensor(Variable):
         ops.setitem(self, ..., 0, "zero_")
         return self
 
+    @accept_synonyms
     def add_(self, other: Any, *, alpha: Float = 1) -> Self:
         """Add alpha times `other`.
 
@@ -1266,6 +623,7 @@ class Tensor(Variable):
         """
         return update("add_", ops.add, self, other if alpha == 1 else other * alpha)
 
+    @accept_synonyms
     def sub_(self, other: Any, *, alpha: Float = 1) -> Self:
         """Subtract alpha times `other`.
 
@@ -1274,6 +632,7 @@ class Tensor(Variable):
         """
         return update("sub_", ops.sub, self, other if alpha == 1 else other * alpha)
 
+    @accept_synonyms
     def mul_(self, other: Any) -> Self:
         """Multiply by `other`.
 
@@ -1282,6 +641,7 @@ class Tensor(Variable):
         """
         return update("mul_", ops.mul, self, other)
 
+    @accept_synonyms
     def div_(self, other: Any) -> Self:
         """Divide by `other`.
 
@@ -1290,6 +650,7 @@ class Tensor(Variable):
         """
         return update("div_", ops.div, self, other)
 
+    @accept_synonyms
     def clamp_(self, min: Any = None, max: Any = None) -> Self:
         """Clip to the range from `min` to `max`, as `clip` does.
 
@@ -1417,29 +778,9 @@ class Tensor(Variable):
         Device("cuda")
         return self
 
-    # Arithmetic.
+    # Selection.
 
-    add = binary_method(ops.add)
-    sub = binary_method(ops.sub)
-    mul = binary_method(ops.mul)
-    mod = binary_method(ops.mod)
-    fmod = binary_method(ops.fmod)
-    pow = binary_method(ops.pow)
-    neg = unary_method(ops.neg)
-    abs = unary_method(ops.abs)
-    sign = unary_method(ops.sign)
-    floor = unary_method(ops.floor)
-    ceil = unary_method(ops.ceil)
-    trunc = unary_method(ops.trunc)
-    round = unary_method(ops.round)
-    maximum = binary_method(ops.maximum)
-    minimum = binary_method(ops.minimum)
-    clip = composite_method(ops.clip)
-    clamp = clip
-    nan_to_num = composite_method(ops.nan_to_num)
-    lerp = ops.lerp
-    copysign = binary_method(ops.copysign)
-
+    @accept_synonyms
     def where(self, x: Any, y: Any) -> "Tensor":
         """Select entries from x where this tensor is nonzero, and from y elsewhere.
 
@@ -1449,220 +790,6 @@ class Tensor(Variable):
         """
         condition = self.detach() if self.requires_grad else self  # the condition has no gradient
         return ops.where(condition, x, y)
-
-    def div(self, x: Any, rounding_mode: str | None = None) -> "Tensor":
-        """Divide elementwise by x.
-
-        Args:
-            x: the divisor.
-            rounding_mode: None for true division, which converts integers to float32; "floor" or
-                "trunc" to round down or toward 0, which keeps integers and has gradient 0.
-
-        Raises:
-            ArgumentError: if `rounding_mode` is unknown, or an integer is divided by the integer
-                0 with rounding.
-
-        >>> Tensor([7, -7]).div(2), Tensor([7, -7]).div(2, rounding_mode="floor")
-        (Tensor([ 3.5, -3.5]), Tensor([ 3, -4]))
-        """
-        if rounding_mode not in _DIVISIONS:
-            raise ArgumentError(
-                "div: expected `rounding_mode` to be None, 'floor' or 'trunc', got "
-                f"{rounding_mode!r}."
-            )
-        return _DIVISIONS[rounding_mode](self, x)
-
-    __add__ = add
-    __sub__ = sub
-    __mul__ = mul
-    __truediv__ = binary_method(ops.div)
-    __floordiv__ = binary_method(ops.floor_div)
-    __mod__ = mod
-    __pow__ = pow
-    __radd__ = add
-    __rmul__ = mul
-    __neg__ = neg
-    __abs__ = abs
-
-    def __pos__(self) -> "Tensor":
-        return self
-
-    __iadd__ = _in_place("+=", ops.add)
-    __isub__ = _in_place("-=", ops.sub)
-    __imul__ = _in_place("*=", ops.mul)
-    __itruediv__ = _in_place("/=", ops.div)
-    __ifloordiv__ = _in_place("//=", ops.floor_div)
-    __imod__ = _in_place("%=", ops.mod)
-    __ipow__ = _in_place("**=", ops.pow)
-    __iand__ = _in_place("&=", ops.bitwise_and)
-    __ior__ = _in_place("|=", ops.bitwise_or)
-    __ixor__ = _in_place("^=", ops.bitwise_xor)
-    __ilshift__ = _in_place("<<=", ops.lshift)
-    __irshift__ = _in_place(">>=", ops.rshift)
-
-    __rsub__ = _reflect(ops.sub)
-    __rtruediv__ = _reflect(ops.div)
-    __rpow__ = _reflect(ops.pow)
-    __rmod__ = _reflect(ops.mod)
-    __rfloordiv__ = _reflect(ops.floor_div)
-
-    # Comparisons, predicates and bitwise ops.
-
-    eq = binary_method(ops.eq)
-    ne = binary_method(ops.ne)
-    lt = binary_method(ops.lt)
-    le = binary_method(ops.le)
-    gt = binary_method(ops.gt)
-    ge = binary_method(ops.ge)
-    __eq__ = eq  # type: ignore[assignment]
-    __ne__ = ne  # type: ignore[assignment]
-    __lt__ = lt
-    __le__ = le
-    __gt__ = gt
-    __ge__ = ge
-    __hash__ = Variable.__hash__
-
-    isnan = unary_method(ops.isnan)
-    isinf = method(ops.isinf)
-    isfinite = unary_method(ops.isfinite)
-    isclose = method(ops.isclose)
-    allclose = ops.allclose
-    logical_not = unary_method(ops.logical_not)
-    logical_and = binary_method(ops.logical_and)
-    logical_or = binary_method(ops.logical_or)
-    logical_xor = binary_method(ops.logical_xor)
-    bitwise_not = unary_method(ops.bitwise_not)
-    lshift = binary_method(ops.lshift)
-    rshift = binary_method(ops.rshift)
-
-    __and__ = binary_method(ops.bitwise_and)
-    __or__ = binary_method(ops.bitwise_or)
-    __xor__ = binary_method(ops.bitwise_xor)
-    __lshift__ = lshift
-    __rshift__ = rshift
-    __invert__ = bitwise_not
-    __rand__ = __and__
-    __ror__ = __or__
-    __rxor__ = __xor__
-    __rlshift__ = _reflect(ops.lshift)
-    __rrshift__ = _reflect(ops.rshift)
-
-    # Elementwise functions.
-
-    exp = unary_method(ops.exp)
-    exp2 = unary_method(ops.exp2)
-    expm1 = unary_method(ops.expm1)
-    log = unary_method(ops.log)
-    log2 = unary_method(ops.log2)
-    log10 = unary_method(ops.log10)
-    log1p = unary_method(ops.log1p)
-    logaddexp = binary_method(ops.logaddexp)
-    sqrt = unary_method(ops.sqrt)
-    rsqrt = unary_method(ops.rsqrt)
-    square = ops.square
-    reciprocal = ops.reciprocal
-    sin = unary_method(ops.sin)
-    cos = unary_method(ops.cos)
-    tan = unary_method(ops.tan)
-    asin = unary_method(ops.asin)
-    acos = unary_method(ops.acos)
-    atan = unary_method(ops.atan)
-    atan2 = binary_method(ops.atan2)
-    sinh = unary_method(ops.sinh)
-    cosh = unary_method(ops.cosh)
-    tanh = unary_method(ops.tanh)
-    asinh = unary_method(ops.asinh)
-    acosh = unary_method(ops.acosh)
-    atanh = unary_method(ops.atanh)
-    erf = unary_method(ops.erf)
-
-    # Activations.
-
-    relu = unary_method(ops.relu)
-    relu6 = ops.relu6
-    leaky_relu = ops.leaky_relu
-    elu = ops.elu
-    celu = ops.celu
-    selu = ops.selu
-    gelu = ops.gelu
-    quick_gelu = ops.quick_gelu
-    silu = ops.silu
-    swish = ops.silu
-    mish = ops.mish
-    sigmoid = unary_method(ops.sigmoid)
-    logsigmoid = ops.logsigmoid
-    softplus = ops.softplus
-    softsign = ops.softsign
-    hardtanh = ops.hardtanh
-    hardsigmoid = ops.hardsigmoid
-    hardswish = ops.hardswish
-    softmax = method(ops.softmax)
-    softmin = composite_method(ops.softmin)
-    log_softmax = method(ops.log_softmax)
-    layernorm = composite_method(ops.layernorm)
-    batchnorm = composite_method(ops.batchnorm)
-    dropout = ops.dropout
-
-    # Reductions and scans.
-
-    sum = method(ops.sum)
-    mean = method(ops.mean)
-    max = method(ops.max)
-    min = method(ops.min)
-    amax = max
-    amin = min
-    median = composite_method(ops.median)
-    prod = method(ops.prod)
-    var = composite_method(ops.var)
-    std = composite_method(ops.std)
-    std_mean = splitting_method(ops.std_mean)
-    var_mean = splitting_method(ops.var_mean)
-    all = method(ops.all)
-    any = method(ops.any)
-    argmax = method(ops.argmax)
-    argmin = method(ops.argmin)
-    logsumexp = method(ops.logsumexp)
-    cumsum = method(ops.cumsum)
-    cumprod = method(ops.cumprod)
-    cummax = ordering_method(ops.cummax)
-    cummin = ordering_method(ops.cummin)
-    logcumsumexp = method(ops.logcumsumexp)
-
-    # Shape and order.
-
-    reshape = sized_method(ops.reshape)
-    view = reshape
-    view_as = ops.view_as
-    flatten = ops.flatten
-    unflatten = composite_method(ops.unflatten)
-    squeeze = composite_method(ops.squeeze)
-    unsqueeze = composite_method(ops.unsqueeze)
-    permute = sized_method(ops.permute)
-    transpose = method(ops.transpose)
-    swapaxes = transpose
-    movedim = ops.movedim
-    expand = sized_method(ops.expand)
-    broadcast_to = expand
-    expand_as = ops.expand_as
-    cat = _joining_method(ops.cat)
-    stack = _joining_method(ops.stack)
-    split = splitting_method(ops.split)
-    chunk = splitting_method(ops.chunk)
-    unbind = splitting_method(ops.unbind)
-    repeat = sized_method(ops.repeat)
-    tile = sized_method(ops.tile)
-    repeat_interleave = composite_method(ops.repeat_interleave)
-    flip = sized_method(ops.flip)
-    roll = ops.roll
-    pad = ops.pad
-    shrink = ops.shrink
-    unfold = ops.unfold
-    diff = composite_method(ops.diff)
-    meshgrid = ops.meshgrid
-    rearrange = ops.rearrange
-    sort = ordering_method(ops.sort)
-    argsort = method(ops.argsort)
-    topk = ordering_method(ops.topk)
 
     @accept_synonyms
     def unique(
@@ -1699,102 +826,62 @@ class Tensor(Variable):
         tensors = tuple([Tensor.wrap(result) for result in results])
         return tensors if len(tensors) > 1 else tensors[0]
 
-    # Indexing.
-
-    __getitem__ = ops.getitem
-    select = composite_method(ops.select)
-    index_select = composite_method(ops.index_select)
-    gather = composite_method(ops.gather)
-    scatter = composite_method(ops.scatter)
-    scatter_add = composite_method(ops.scatter_add)
-    scatter_reduce = composite_method(ops.scatter_reduce)
-    masked_fill = ops.masked_fill
-    masked_select = ops.masked_select
-    nonzero = method(ops.nonzero)
-    one_hot = method(ops.one_hot)
-
-    # Matrix products.
-
-    matmul = ops.matmul
-    dot = ops.dot
-    mm = ops.mm
-    bmm = ops.bmm
-    addmm = ops.addmm
-    outer = ops.outer
-    __matmul__ = ops.matmul
-
-    def __rmatmul__(self, x: Any) -> "Tensor":
-        result: Tensor = ops.matmul(x, self)
-        return result
-
-    linear = method(ops.linear)
-    einsum = staticmethod(ops.einsum)
-
-    # Linear algebra.
-
-    trace = ops.trace
-    diagonal = method(ops.diagonal)
-    diag = ops.diag
-    tril = method(ops.tril)
-    triu = method(ops.triu)
-    norm = method(ops.norm)
-    normalize = composite_method(ops.normalize)
-    inv = unary_method(ops.inv)
-    solve = binary_method(ops.solve)
-    det = unary_method(ops.det)
-    slogdet = ops.slogdet
-    cholesky = unary_method(ops.cholesky)
-    qr = ops.qr
-    svd = ops.svd
-
-    # Convolution, pooling, resizing and attention.
-
-    conv2d = method(ops.conv2d)
-    conv_transpose2d = ops.conv_transpose2d
-    max_pool2d = ops.max_pool2d
-    avg_pool2d = method(ops.avg_pool2d)
-    adaptive_avg_pool2d = ops.adaptive_avg_pool2d
-    max_unpool2d = ops.max_unpool2d
-    interpolate = ops.interpolate
-
-    scaled_dot_product_attention = ops.scaled_dot_product_attention
-
-    # Losses.
-
-    cross_entropy = ops.cross_entropy
-    nll_loss = ops.nll_loss
-    sparse_categorical_crossentropy = ops.sparse_categorical_crossentropy
-    binary_crossentropy = ops.binary_crossentropy
-    binary_crossentropy_logits = ops.binary_crossentropy_logits
-
     # Last, because these names shadow the built-in types.
 
     def float(self) -> "Tensor":
-        """Convert to float32."""
+        """Convert to float32.
+
+        >>> Tensor([1, 2]).float()
+        Tensor([1., 2.])
+        """
         return self.to(np.float32)
 
     def double(self) -> "Tensor":
-        """Convert to float64."""
+        """Convert to float64.
+
+        >>> Tensor([1, 2]).double()
+        Tensor([1., 2.], dtype=float64)
+        """
         return self.to(np.float64)
 
     def half(self) -> "Tensor":
-        """Convert to float16."""
+        """Convert to float16.
+
+        >>> Tensor([1, 2]).half()
+        Tensor([1., 2.], dtype=float16)
+        """
         return self.to(np.float16)
 
     def int(self) -> "Tensor":
-        """Convert to int32."""
+        """Convert to int32.
+
+        >>> Tensor([1.5, -1.5]).int()
+        Tensor([ 1, -1], dtype=int32)
+        """
         return self.to(np.int32)
 
     def long(self) -> "Tensor":
-        """Convert to int64."""
+        """Convert to int64.
+
+        >>> Tensor([1.5, -1.5]).long()
+        Tensor([ 1, -1])
+        """
         return self.to(np.int64)
 
     def short(self) -> "Tensor":
-        """Convert to int16."""
+        """Convert to int16.
+
+        >>> Tensor([1.5, -1.5]).short()
+        Tensor([ 1, -1], dtype=int16)
+        """
         return self.to(np.int16)
 
     def bool(self) -> "Tensor":
-        """Convert to bool."""
+        """Convert to bool.
+
+        >>> Tensor([0, 2]).bool()
+        Tensor([False,  True])
+        """
         return self.to(np.bool_)
 
     def type(self, dtype: Any) -> "Tensor":
@@ -1810,58 +897,6 @@ class Tensor(Variable):
 
 
 Variable.result_class = Tensor
-for _name in _OTHER_NAMES:
-    setattr(Tensor, _name, _NameHint(_name))
-
-
-def _array_of(data: Any, dtype: Any) -> Array:
-    """Convert user data to a new array."""
-    dtype = None if dtype is None else check_dtype("Tensor", dtype)
-    if isinstance(data, Variable):
-        if data.requires_grad:
-            raise GraphError(
-                "Tensor: the data is a tensor that requires a gradient, which the new tensor would "
-                "not pass on. Use the tensor itself, or .detach() first."
-            )
-        return np.array(data.data, dtype)
-    check_unmasked("Tensor", data)
-    # Arrays, and objects that convert themselves, such as a torch.Tensor or a pandas.Series.
-    has_dtype = hasattr(data, "__array__")
-    try:
-        source = np.asarray(data)
-        # NumPy would convert complex numbers and dates to floats. With a dtype, strings are parsed.
-        if source.dtype.kind not in ("biuf" if dtype is None else "biufOSU"):
-            raise DtypeError(
-                f"Tensor: expected numbers, got {kind_of(data)} of dtype {source.dtype}."
-            )
-        array = np.array(source if has_dtype else data, dtype)
-    except TinygradNpError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise ShapeError(
-            f"Tensor: cannot convert this {kind_of(data)} to an array ({error})."
-        ) from error
-    except (OverflowError, RuntimeError) as error:  # torch raises a RuntimeError
-        reason = str(error).removesuffix(".")
-        raise DtypeError(
-            f"Tensor: cannot convert this {kind_of(data)} to an array ({reason})."
-        ) from error
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if dtype is None and array.dtype == np.float64 and not has_dtype:
-        return array.astype(np.float32)
-    return array
-
-
-def _check_shareable(who: str, array: Any) -> Array:
-    """Return an ndarray that a Tensor can hold; raise DtypeError for anything else."""
-    check_unmasked(who, array)
-    is_known = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
-    if not is_known or not array.dtype.isnative:
-        raise DtypeError(
-            f"{who}: expected an ndarray of numbers in native byte order, got {kind_of(array)} of "
-            f"dtype {getattr(array, 'dtype', None)}."
-        )
-    return np.asarray(array)
 
 
 def _restore(kind: type[Tensor], data: Array, requires_grad: bool, version: list[int]) -> Tensor:
@@ -1870,61 +905,3 @@ def _restore(kind: type[Tensor], data: Array, requires_grad: bool, version: list
     tensor = kind.wrap(data, None, version)
     tensor._requires_grad = requires_grad
     return tensor
-
-
-def _sizes(name: str, shape: tuple[Any, ...]) -> Shape:
-    """Return a shape that was passed as ints or as one sequence."""
-    sizes = _unpack(shape)
-    if any(not isinstance(n, int | np.integer) or n < 0 for n in sizes):
-        raise ShapeError(f"{name}: expected sizes that are integers >= 0, got {sizes}.")
-    return tuple(map(int, sizes))
-
-
-def _weight_sizes(name: str, shape: tuple[Any, ...]) -> Shape:
-    """Return a shape with at least one axis."""
-    sizes = _sizes(name, shape)
-    if not sizes:
-        raise ShapeError(f"{name}: expected a shape with at least one axis, got ().")
-    return sizes
-
-
-def _or_float32(name: str, dtype: Any) -> np.dtype[Any]:
-    return check_dtype(name, np.float32 if dtype is None else dtype)
-
-
-def _draw(name: str, shape: tuple[Any, ...], dtype: Any, draw: Callable[..., Array]) -> Array:
-    """Draw random floats; float16 is drawn in float32."""
-    known = _or_float32(name, dtype)
-    if known.kind != "f":
-        raise DtypeError(f"{name}: expected a float dtype, got {known}. Use randint for integers.")
-    values = draw(_sizes(name, shape), np.float64 if known == np.float64 else np.float32)
-    return np.asarray(values)  # for shape (), NumPy returns a float
-
-
-def _draws(weights: Array, count: int, replacement: bool, generator: np.random.Generator) -> Array:
-    """Draw indices of shape (*, count) with weights of shape (*, n)."""
-    if weights.ndim not in (1, 2) or not weights.size:
-        raise ShapeError(
-            "multinomial: expected non-empty weights of shape (n,) or (m, n), got shape "
-            f"{weights.shape}."
-        )
-    rows = np.atleast_2d(weights).astype(np.float64)
-    positive = (rows > 0).sum(axis=1)
-    is_valid = np.isfinite(rows).all(1) & (rows >= 0).all(1) & (positive > 0)
-    if not is_valid.all():
-        row = int(np.argmin(is_valid))
-        raise ArgumentError(
-            "multinomial: expected each row to have finite weights >= 0, at least one of them "
-            f"positive, got {rows[row].min():g} to {rows[row].max():g} in row {row}."
-        )
-    if count < 1 or (not replacement and count > positive.min()):
-        where = f" in row {np.argmin(positive)}" if weights.ndim == 2 else ""
-        raise ArgumentError(
-            "multinomial: expected `num_samples` to be >= 1 and, without replacement, at most "
-            f"{positive.min()}, the number of positive weights{where}, got {count}."
-        )
-    chances = rows / rows.sum(axis=1, keepdims=True)
-    places = [
-        generator.choice(rows.shape[1], count, replacement, row_chances) for row_chances in chances
-    ]
-    return np.array(places, np.int64).reshape(*weights.shape[:-1], count)

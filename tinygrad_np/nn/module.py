@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from reprlib import recursive_repr
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 import numpy as np
 
@@ -142,6 +142,10 @@ class Module:
     """Attributes of a copy that held results in a graph, and so are not buffers."""
     _not_saved: frozenset[str] = frozenset()
     """Buffers registered with `persistent=False`."""
+
+    if TYPE_CHECKING:  # buffers registered by name, and attributes of the items of a ModuleList
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the output. Subclasses implement this method."""

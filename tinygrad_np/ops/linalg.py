@@ -62,14 +62,14 @@ def batched_matmul(a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, b))
 
 
-def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
+def matmul(x: V, other: Value, dtype: DTypeLike | None = None) -> V:
     """Multiply matrices; leading axes broadcast.
 
     A vector is treated as a row on the left and as a column on the right.
 
     Args:
-        a: matrices (..., n, k), or a vector (k,).
-        x: matrices (..., k, m), or a vector (k,).
+        x: matrices (..., n, k), or a vector (k,).
+        other: matrices (..., k, m), or a vector (k,).
         dtype: if given, both operands are cast to it first.
 
     Raises:
@@ -82,22 +82,22 @@ def matmul(a: V, x: Value, dtype: DTypeLike | None = None) -> V:
     >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).matmul(Tensor([1.0, 1.0]))
     Tensor([3., 7.])
     """
-    left, right = read_operand("matmul", a, dtype), read_operand("matmul", x, dtype)
-    if not a.shape or not x.shape:
+    left, right = read_operand("matmul", x, dtype), read_operand("matmul", other, dtype)
+    if not x.shape or not other.shape:
         raise ShapeError(
             "matmul: expected operands with at least one axis, got shapes "
-            f"{a.shape} and {x.shape}. Use * to multiply by a number."
+            f"{x.shape} and {other.shape}. Use * to multiply by a number."
         )
-    if a.shape[-1] != x.shape[-2 if len(x.shape) > 1 else 0]:
+    if x.shape[-1] != other.shape[-2 if len(other.shape) > 1 else 0]:
         raise ShapeError(
-            f"matmul: expected the last axis of the first operand ({a.shape[-1]}) to match the "
-            f"second-to-last (or only) axis of the second, got shapes {a.shape} and {x.shape}."
+            f"matmul: expected the last axis of the first operand ({x.shape[-1]}) to match the "
+            f"second-to-last (or only) axis of the second, got shapes {x.shape} and {other.shape}."
         )
-    is_row, is_column = len(a.shape) == 1, len(x.shape) == 1
+    is_row, is_column = len(x.shape) == 1, len(other.shape) == 1
     if is_row:
-        left = reshape(left, shape=(1, *a.shape))
+        left = reshape(left, shape=(1, *x.shape))
     if is_column:
-        right = reshape(right, shape=(*x.shape, 1))
+        right = reshape(right, shape=(*other.shape, 1))
     out = batched_matmul(left, right)
     if is_row or is_column:
         rows = () if is_row else out.shape[-2:-1]

@@ -1,21 +1,23 @@
 """`grad`, the gradient function with the signature of `torch.autograd.grad`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tinygrad_np.autograd.backward import gradient
 from tinygrad_np.autograd.tape import Variable
 
+V = TypeVar("V", bound=Variable)
+
 
 def grad(
-    outputs: Variable | Sequence[Variable],
-    inputs: Variable | Sequence[Variable],
+    outputs: V | Sequence[V],
+    inputs: V | Sequence[V],
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     only_inputs: bool = True,
     allow_unused: bool = False,
-) -> tuple[Any, ...]:
+) -> tuple[V, ...]:
     """Return the gradients of the sum of `outputs` with respect to `inputs`.
 
     Args:
