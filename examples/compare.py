@@ -34,7 +34,7 @@ from models import MnistCNNLight
 from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.console import run_program
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.errors import NotFiniteError
 
 RATES = (0.0006, 0.002, 0.006, 0.02)  # for adaptive optimizers
@@ -139,8 +139,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def examine(
     setting: Setting,
-    rest: Dataset,
-    validation: Dataset,
+    rest: ImageDataset,
+    validation: ImageDataset,
     epochs: int,
     seeds: list[int],
     is_quick: bool,
@@ -165,7 +165,7 @@ def examine(
 
 
 def fit(
-    setting: Setting, train_set: Dataset, held_out: Dataset, epochs: int, seed: int
+    setting: Setting, train_set: ImageDataset, held_out: ImageDataset, epochs: int, seed: int
 ) -> dict[str, float]:
     """Train; return accuracy and loss on the held-out set, and the training time in seconds."""
     model: Any = MnistCNNLight(np.random.default_rng(seed))

@@ -22,7 +22,7 @@ import shared
 from tinygrad_np import Tensor, data, debug, nn, no_grad, optim, profile, viz
 from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.console import run_program
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.errors import NotFiniteError, ShapeError
 from tinygrad_np.train import Callback, State, Trainer
 
@@ -68,7 +68,7 @@ def network(activation: type[nn.Module], *, he: bool = True) -> nn.Sequential:
 
 
 def train(
-    model: nn.Module, lr: float, epochs: int, dataset: Dataset = DIGITS, **options: Any
+    model: nn.Module, lr: float, epochs: int, dataset: ImageDataset = DIGITS, **options: Any
 ) -> list[float]:
     """Train by plain SGD; return the mean loss of each epoch."""
     trainer = Trainer(model, optim.SGD(model.named_parameters(), lr=lr), **options)

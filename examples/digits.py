@@ -30,7 +30,7 @@ from tinygrad_np import Tensor, data, no_grad, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, path
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.console import run_program
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz.figure import panels
 
@@ -89,7 +89,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def fit(
-    train_set: Dataset, held_out: Dataset, epochs: int, seed: int
+    train_set: ImageDataset, held_out: ImageDataset, epochs: int, seed: int
 ) -> tuple[DigitsCNN, list[dict[str, Any]]]:
     """Train a network; `seed` determines its weights and the order of the images."""
     model = DigitsCNN(np.random.default_rng(seed))
@@ -100,7 +100,7 @@ def fit(
 
 
 @no_grad()
-def draw_kernels(model: DigitsCNN, dataset: Dataset, index: int) -> viz.Figure:
+def draw_kernels(model: DigitsCNN, dataset: ImageDataset, index: int) -> viz.Figure:
     """Plot the kernels, and below each its feature map of one image, before and after the relu.
 
     Red is positive and blue is negative; the maps of a row share one color scale.

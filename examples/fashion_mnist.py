@@ -28,7 +28,7 @@ from tinygrad_np import Tensor, data, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, natural, number, path
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.console import run_program
-from tinygrad_np.data import Augmentation, DataLoader, Dataset
+from tinygrad_np.data import Augmentation, DataLoader, ImageDataset
 
 BATCH_SIZE = 128
 
@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
+def config_of(args: argparse.Namespace, train_set: ImageDataset) -> RunConfig:
     """Return the settings of the equivalent `python -m tinygrad_np train` run."""
     return RunConfig(
         model="FashionCNN",
@@ -93,7 +93,7 @@ def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
 
 
 def fit(
-    model: FashionCNN, rest: Dataset, validation: Dataset, args: argparse.Namespace
+    model: FashionCNN, rest: ImageDataset, validation: ImageDataset, args: argparse.Namespace
 ) -> train.History:
     """Train with augmentation, a one-cycle schedule and label smoothing; return the history."""
     # Digits may replace the clothes, and a mirrored digit is no longer the same digit.
@@ -117,7 +117,7 @@ def fit(
     return shared.to_the_end(history)
 
 
-def report(model: FashionCNN, test_set: Dataset, out: Path) -> None:
+def report(model: FashionCNN, test_set: ImageDataset, out: Path) -> None:
     """Print a report on the test set, and plot confusion matrix, predictions and calibration."""
     logits = train.predict(model, DataLoader(test_set, batch_size=500))
     predicted, labels, names = logits.argmax(axis=1), test_set.labels, test_set.classes

@@ -340,7 +340,7 @@ def explore_cnn(folder: Path) -> Path:
 
 
 @cache
-def digits() -> tuple[data.Dataset, data.Dataset]:
+def digits() -> tuple[data.ImageDataset, data.ImageDataset]:
     """Return the bundled digits, scaled to the size of MNIST."""
     return data.digits(size=28)
 

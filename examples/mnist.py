@@ -27,7 +27,7 @@ from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, natural, number, path
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.console import run_program
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 
 SETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 EPOCHS = {"digits": 15}  # a small dataset (1438 images, MNIST has 60,000) needs more epochs
@@ -56,7 +56,9 @@ def main() -> int:
     return fit(args, model, train_set, test_set)
 
 
-def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set: Dataset) -> int:
+def fit(
+    args: argparse.Namespace, model: nn.Module, train_set: ImageDataset, test_set: ImageDataset
+) -> int:
     """Train, evaluate after each epoch, and write weights, metrics and plots."""
     loader = DataLoader(train_set, args.batch_size, shuffle=True, seed=args.seed)
     test_loader = DataLoader(test_set, batch_size=500)
@@ -98,7 +100,7 @@ def fit(args: argparse.Namespace, model: nn.Module, train_set: Dataset, test_set
     return 130 if history.interrupted else 0
 
 
-def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
+def config_of(args: argparse.Namespace, train_set: ImageDataset) -> RunConfig:
     """Return the settings of the equivalent `python -m tinygrad_np train` run."""
     return RunConfig(
         model=args.model,
@@ -115,7 +117,7 @@ def config_of(args: argparse.Namespace, train_set: Dataset) -> RunConfig:
     )
 
 
-def find_data(args: argparse.Namespace) -> tuple[Dataset, Dataset]:
+def find_data(args: argparse.Namespace) -> tuple[ImageDataset, ImageDataset]:
     """Return the training and test sets: with `--data auto`, MNIST or else the digits."""
     size = 8 if args.model == "DigitsCNN" else 28
     if args.data == "digits":

@@ -7,13 +7,15 @@ from typing import Any
 
 from tinygrad_np import data
 from tinygrad_np.cli import folders
-from tinygrad_np.data import Dataset
+from tinygrad_np.data import ImageDataset
 from tinygrad_np.errors import DataNotFoundError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.train import History
 
 
-def find(load: Callable[[], tuple[Dataset, Dataset]], is_quick: bool) -> tuple[Dataset, Dataset]:
+def find(
+    load: Callable[[], tuple[ImageDataset, ImageDataset]], is_quick: bool
+) -> tuple[ImageDataset, ImageDataset]:
     """Return the training and test sets of `load`, or the bundled digits.
 
     `load` is data.mnist or data.fashion_mnist. The 8x8 digits bundled with the package, scaled to

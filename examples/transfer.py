@@ -35,7 +35,7 @@ from models import LeNet
 from tinygrad_np import data, nn, optim, train, viz
 from tinygrad_np.cli.arguments import Parser, natural, path
 from tinygrad_np.console import run_program
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.errors import TinygradNpError
 from tinygrad_np.runtime.memory import Array
 
@@ -99,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def clothes(is_quick: bool) -> tuple[Dataset, Dataset]:
+def clothes(is_quick: bool) -> tuple[ImageDataset, ImageDataset]:
     """Return Fashion-MNIST, or the bundled digits upside down."""
     sets = data.digits(size=28) if is_quick else shared.find(data.fashion_mnist, is_quick)
     if sets[0].name != "digits":
@@ -111,19 +111,19 @@ def clothes(is_quick: bool) -> tuple[Dataset, Dataset]:
     return train_set, test_set
 
 
-def part(dataset: Dataset, where: Array) -> Dataset:
+def part(dataset: ImageDataset, where: Array) -> ImageDataset:
     """Return the images selected by a mask or by indices."""
     return replace(dataset, images=dataset.images[where], labels=dataset.labels[where])
 
 
-def few(dataset: Dataset, count: int, seed: int) -> Dataset:
+def few(dataset: ImageDataset, count: int, seed: int) -> ImageDataset:
     """Draw `count` images per class; with the same seed, a larger draw contains a smaller one."""
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(dataset.labels == label) for label in range(len(dataset.classes))]
     return part(dataset, np.concatenate([generator.permutation(m)[:count] for m in members]))
 
 
-def learn_nine(train_set: Dataset, test_set: Dataset, digit: int, epochs: int) -> LeNet:
+def learn_nine(train_set: ImageDataset, test_set: ImageDataset, digit: int, epochs: int) -> LeNet:
     """Train a LeNet on all digits but one."""
     model = LeNet(np.random.default_rng(0))
     trainer = train.Trainer(model, optim.Adam(model.named_parameters(), lr=0.002))
@@ -135,7 +135,7 @@ def learn_nine(train_set: Dataset, test_set: Dataset, digit: int, epochs: int) -
 
 
 def compare(
-    learned: Weights, train_set: Dataset, test_set: Dataset, args: argparse.Namespace
+    learned: Weights, train_set: ImageDataset, test_set: ImageDataset, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Train with every method and every number of images.
 
@@ -168,7 +168,7 @@ def compare(
 
 
 def carry_over(
-    method: str, learned: Weights, images: Dataset, rate: float, steps: int, seed: int
+    method: str, learned: Weights, images: ImageDataset, rate: float, steps: int, seed: int
 ) -> train.Trainer:
     """Train a LeNet on `images` with one of the methods; return its trainer."""
     model = LeNet(np.random.default_rng(seed))

@@ -111,7 +111,7 @@ OBJECTS = {
     "State": lambda: fitted().state,
     "Optimizer": adam,
     "Schedule": lambda: optim.StepLR(adam(), 2),
-    "Dataset": lambda: data.digits()[0],
+    "ImageDataset": lambda: data.digits()[0],
     "DataLoader": loader,
     "Augmentation": lambda: data.Augmentation(shift=1),
     "Profile": profiled,
@@ -154,7 +154,9 @@ def test_html_is_well_formed_and_has_no_script(name):
         assert not re.search(r"background:(?!transparent|color-mix)", html)
 
 
-@each("cls", [nn.Module, optim.Adam, train.Trainer, train.History, data.DataLoader, data.Dataset])
+@each(
+    "cls", [nn.Module, optim.Adam, train.Trainer, train.History, data.DataLoader, data.ImageDataset]
+)
 def test_an_object_without_attributes_can_be_shown(cls):
     assert repr(cls.__new__(cls))
 
@@ -165,8 +167,8 @@ def test_an_object_without_attributes_can_be_shown(cls):
         ("Optimizer", "Adam(lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0, amsgrad=False, "
          "decoupled_weight_decay=False): 4 tensors, 13 parameters"),
         ("Schedule", "StepLR(step_size=2, gamma=0.1): step 0, lr 0.01"),
-        ("Dataset", "Dataset 'digits': 1,438 images of shape (1, 8, 8), uint8; 10 classes: 0, 1, "
-         "2, 3, 4, 5, 6, 7, 8, 9; scale 16, mean 0, std 1; from the package"),
+        ("ImageDataset", "ImageDataset 'digits': 1,438 images of shape (1, 8, 8), uint8; "
+         "10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; scale 16, mean 0, std 1; from the package"),
         ("DataLoader", "DataLoader(batch_size=64, shuffle=True, seed=5): 4 batches of 256 samples "
          "from 'digits', epoch 0"),
         ("Augmentation", "Augmentation(shift=1)"),
@@ -301,7 +303,9 @@ def test_named_tensors_show_their_names_and_format_as_numbers():
 )
 def test_dataset_html_shows_the_first_images_with_their_classes(shape, dtype):
     images = np.arange(math.prod(shape)).reshape(shape) % 200
-    dataset = data.Dataset(images.astype(dtype), np.arange(shape[0]) % 2, ("a<b", "c"), scale=200.0)
+    dataset = data.ImageDataset(
+        images.astype(dtype), np.arange(shape[0]) % 2, ("a<b", "c"), scale=200.0
+    )
     found = Checker(dataset._repr_html_())
     count = min(shape[0], 20)
     assert found.texts[1:] == (["a<b", "c"] * count)[:count]
@@ -310,6 +314,6 @@ def test_dataset_html_shows_the_first_images_with_their_classes(shape, dtype):
 
 
 def test_empty_dataset_is_shown_without_a_picture():
-    dataset = data.Dataset(np.zeros((0, 1, 2, 2)), np.zeros(0, int), ("a",))
+    dataset = data.ImageDataset(np.zeros((0, 1, 2, 2)), np.zeros(0, int), ("a",))
     assert "0 images" in repr(dataset)
     assert "<svg" not in dataset._repr_html_()

@@ -75,7 +75,7 @@ def test_augmentation_takes_at_most_a_quarter_of_a_step():
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (6400, 1, 28, 28), np.uint8)
     labels = generator.integers(0, 10, 6400)
-    dataset = data.Dataset(pixels, labels, tuple("0123456789"), scale=255.0)
+    dataset = data.ImageDataset(pixels, labels, tuple("0123456789"), scale=255.0)
     table = AugmentationTable(data.Augmentation(shift=2, rotation=10), pixels.shape, 255.0, 0, 0)
     where = generator.permutation(6400)[:64]
     images, _ = dataset.batch(where)

@@ -57,7 +57,8 @@ def refused(call):
 
 @each("name", METHODS)
 def test_methods_accept_all_synonyms(name):
-    assert refused(getattr(X, name)) == []
+    # Not X: methods such as requires_grad_ change their tensor.
+    assert refused(getattr(X.clone(), name)) == []
 
 
 @each("name", FUNCTIONS)
@@ -96,7 +97,7 @@ def test_an_argument_given_twice_raises():
     ],
 )
 def test_two_synonyms_of_one_argument_raise(call):
-    with pytest.raises(TypeError, match=r"dims|a_min|unbiased|order"):
+    with pytest.raises(TypeError, match=r"dims|a_min|unbiased|permute"):
         call()
 
 
@@ -121,10 +122,9 @@ def test_a_name_that_may_mean_two_options_raises():
     def pick(x, *, dim=0, axis=0):
         return x + dim + axis
 
-    x = Tensor([1, 2])
-    assert pick(x, dim=1, axis=2).tolist() == [4, 5]
+    assert pick(X, dim=1, axis=2).tolist() == (X + 3).tolist()
     with pytest.raises(DtypeError, match=r"pick: .*'dims'"):
-        pick(x, dims=1)
+        pick(X, dims=1)
 
 
 @each("name", ["order", "dims", "axes"])

@@ -9,7 +9,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Names: TypeAlias = tuple[str, ...]
 
 # The other names of each parameter. A name is listed only if it means the same for every function
-# that has the parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
+# with that parameter: `norm(order=1)` must not be read as `norm(axis=1)`.
 SYNONYMS = {
     "axis": ("dim", "dims"),
     "dim": ("axis", "dims"),
@@ -24,11 +24,10 @@ SYNONYMS = {
     "sorted_": ("sorted",),
     "correction": ("unbiased", "ddof"),
     "stop": ("end",),
-    "x": ("input", "a", "self"),
-    "a": ("input", "x", "self"),
-    "input": ("x", "a", "self"),
+    "x": ("input", "a"),
+    "a": ("input", "x"),
+    "input": ("x", "a"),
     "b": ("other", "exponent"),
-    "w": ("other", "b"),
     "other": ("b",),
 }
 _PARAMETERS = {

@@ -6,14 +6,14 @@ from typing import Any
 
 from benchmarks.report import Column, Table
 from benchmarks.sides import OURS, PYTORCH, Classifier
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.runtime.memory import Array
 
 _LR = 0.002
 
 
 def train(
-    classifiers: dict[str, Classifier], train_set: Dataset, test_set: Dataset, epochs: int
+    classifiers: dict[str, Classifier], train_set: ImageDataset, test_set: ImageDataset, epochs: int
 ) -> dict[str, Any]:
     """Train the classifiers in turns, epoch by epoch; return seconds and test accuracy per epoch.
 
@@ -57,7 +57,7 @@ def train(
     return results
 
 
-def accuracy(classifier: Classifier, dataset: Dataset) -> float:
+def accuracy(classifier: Classifier, dataset: ImageDataset) -> float:
     """Return the fraction of correct predictions on a dataset."""
     right = sum(
         int((classifier.predict(images) == labels).sum())

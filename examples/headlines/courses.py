@@ -14,7 +14,7 @@ import numpy as np
 
 import models
 from tinygrad_np import data, nn, optim, train
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.runtime.memory import Array
 
 
@@ -45,7 +45,7 @@ class Course:
     remark: str = ""
     samples: tuple[int | None, int | None] = (None, None)
 
-    def sets(self, data_dir: str | None = None) -> tuple[Dataset, Dataset]:
+    def sets(self, data_dir: str | None = None) -> tuple[ImageDataset, ImageDataset]:
         """Return the training and test sets, with pixels scaled to 0..1."""
         if self.data == "digits":
             sets = data.digits()
@@ -130,7 +130,9 @@ def load_results(course: Course, folder: Path) -> dict[str, Any]:
     return found if found.get("settings") == settings else {"settings": settings}
 
 
-def learn(course: Course, learner: Learner, sets: tuple[Dataset, Dataset], seed: int) -> Result:
+def learn(
+    course: Course, learner: Learner, sets: tuple[ImageDataset, ImageDataset], seed: int
+) -> Result:
     """Train and test a learner with batches of 64, shuffled with `seed`."""
     train_set, test_set = sets
     loader = DataLoader(train_set, 64, shuffle=True, seed=seed)

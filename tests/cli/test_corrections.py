@@ -90,7 +90,9 @@ def test_one_copy_is_not_called_copies(tmp_path, capsys):
 
 def test_corrections_are_standardized_like_the_others():
     images = np.zeros((20, 1, 28, 28), np.uint8)
-    dataset = data.Dataset(images, np.arange(20) % 10, data.sources.DIGITS, "x", 255.0, 0.5, 0.25)
+    dataset = data.ImageDataset(
+        images, np.arange(20) % 10, data.sources.DIGITS, "x", 255.0, 0.5, 0.25
+    )
     corrections = {"images": images_of(1), "labels": np.array([3], np.uint8)}
     extended = add_corrections(dataset, corrections, 2)
     assert (extended.images.dtype, extended.labels.dtype) == (np.uint8, np.int64)

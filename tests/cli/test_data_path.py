@@ -235,7 +235,7 @@ def test_a_run_on_changed_data_does_not_resume(tmp_path, capsys):
 
 
 def test_options_that_are_given_are_kept():
-    dataset = data.Dataset(np.zeros((2, 1, 3, 3), np.uint8), [0, 1], ("a", "b"))
+    dataset = data.ImageDataset(np.zeros((2, 1, 3, 3), np.uint8), [0, 1], ("a", "b"))
     config = RunConfig(data="a/b", model="MLP", model_options={"classes": 4})
     assert parts.fit_model(config, dataset).model_options == {"inputs": 9, "classes": 4}
     named = RunConfig(model="MLP")

@@ -31,9 +31,9 @@ def random_images(count, channels=1, height=9, width=12, dtype=np.uint8):
 
 
 def numbered(images, **fields):
-    """Return a Dataset that labels each image with its index."""
+    """Return an ImageDataset that labels each image with its index."""
     classes = tuple(str(position) for position in range(len(images)))
-    return data.Dataset(images, np.arange(len(images)), classes, **{"scale": 255.0, **fields})
+    return data.ImageDataset(images, np.arange(len(images)), classes, **{"scale": 255.0, **fields})
 
 
 def epoch_of(loader):

@@ -1,4 +1,4 @@
-"""Dataset and DataLoader: checks, batches, order and seeds."""
+"""ImageDataset and DataLoader: checks, batches, order and seeds."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, ShapeError
 def shown(images, **options):
     """Return the colors of the first image as a notebook shows it."""
     labels = np.zeros(len(images), int)
-    html = data.Dataset(images, labels, ("a",), **options)._repr_html_()
+    html = data.ImageDataset(images, labels, ("a",), **options)._repr_html_()
     code = re.search(r"base64,([A-Za-z0-9+/=]+)", html)[1]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
     height, width = picture[..., 3].any(axis=1).sum(), picture[..., 3].any(axis=0).sum()
@@ -59,11 +59,11 @@ def test_a_notebook_shows_large_images_subsampled():
 
 
 def small(count=5, **changes):
-    """Return a Dataset of `count` distinct uint8 images of shape (1, 2, 2), with three classes."""
+    """Return `count` distinct uint8 images of shape (1, 2, 2), with three classes."""
     images = np.arange(4 * count, dtype=np.uint8).reshape(count, 1, 2, 2)
     labels = (np.arange(count) % 3).astype(np.uint8)
     fields = {"images": images, "labels": labels, "classes": ("a", "b", "c"), "name": "small"}
-    return data.Dataset(**{**fields, **changes})
+    return data.ImageDataset(**{**fields, **changes})
 
 
 def floats(*odd):
@@ -219,15 +219,17 @@ def test_invalid_dataset_raises(changes, error, words):
     """The message starts with the name of the dataset."""
     with pytest.raises(error) as caught:
         small(**changes)
-    assert str(caught.value).startswith("Dataset 'small': ")
+    assert str(caught.value).startswith("ImageDataset 'small': ")
     assert words in str(caught.value)
 
 
 def test_name_defaults_to_dataset():
     fields = {"images": np.zeros((2, 1, 2, 2), np.uint8), "classes": ("a",)}
-    assert data.Dataset(labels=np.zeros(2, int), **fields).name == "dataset"
-    with pytest.raises(ShapeError, match=r"^Dataset 'dataset': expected `labels` of shape \(2,\)"):
-        data.Dataset(labels=np.zeros(3, int), **fields)
+    assert data.ImageDataset(labels=np.zeros(2, int), **fields).name == "dataset"
+    with pytest.raises(
+        ShapeError, match=r"^ImageDataset 'dataset': expected `labels` of shape \(2,\)"
+    ):
+        data.ImageDataset(labels=np.zeros(3, int), **fields)
 
 
 def test_finite_float_images_are_accepted():
@@ -468,7 +470,9 @@ def test_empty_dataset_raises():
 def test_split_rounds_the_total_size():
     """Each class of 11 has 1.1 images to hold out: two of the twenty classes give one more."""
     labels = np.tile(np.arange(20, dtype=np.uint8), 11)
-    whole = data.Dataset(np.zeros((220, 1, 2, 2), np.uint8), labels, tuple(map(str, range(20))))
+    whole = data.ImageDataset(
+        np.zeros((220, 1, 2, 2), np.uint8), labels, tuple(map(str, range(20)))
+    )
     rest, held_out = whole.split(0.1)
     assert (len(rest), len(held_out)) == (198, 22)
     assert sorted(np.bincount(held_out.labels)) == [1] * 18 + [2] * 2
@@ -477,7 +481,7 @@ def test_split_rounds_the_total_size():
 
 
 def test_split_of_unsigned_labels():
-    whole = data.Dataset(
+    whole = data.ImageDataset(
         np.zeros((4, 1, 2, 2), np.uint8), np.array([0, 0, 1, 1], np.uint64), ("a", "b")
     )
     assert [list(part.labels) for part in whole.split(0.5)] == [[0, 1], [0, 1]]

@@ -268,7 +268,7 @@ def test_csv_is_read(tmp_path, header):
 
 def test_dialects_of_csv(tmp_path):
     path = tmp_path / "train.csv"
-    expected = data.Dataset(pixels(4, 1, 2, 2), [0, 1, 0, 1], ("0", "1"))
+    expected = data.ImageDataset(pixels(4, 1, 2, 2), [0, 1, 0, 1], ("0", "1"))
     text = csv_text(expected.images, expected.labels)
     quoted = io.StringIO()
     rows = list(csv.reader(text.splitlines()))

@@ -303,3 +303,13 @@ def test_calculate_gain_returns_the_known_gains():
 def test_orthogonal_gain_defaults_to_1():
     matrix = nn.init.orthogonal_(Tensor.zeros(2, 3), generator=rng(1)).data
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-6)
+
+
+def test_arrays_are_filled_in_place():
+    weight = nn.Parameter(np.zeros((2, 3), np.float32))
+    assert nn.init.constant_(weight.data, 2.0) is weight.data
+    assert weight.tolist() == [[2.0] * 3] * 2
+    nn.init.xavier_uniform_(weight.data, generator=np.random.default_rng(0))
+    assert len(set(weight.data.ravel())) == 6
+    with pytest.raises(DtypeError, match="expected a float tensor, got dtype int64"):
+        nn.init.zeros_(np.zeros(2, np.int64))

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+import re
 import warnings
 
 import numpy as np
@@ -427,8 +428,9 @@ def compare_schedules(mine, other, schedule, their, steps=60):
 
 
 def named(cases):
-    """Return test ids."""
-    return [f"{name}-{options}".replace("'", "") for name, options in cases]
+    """Return test ids, the same in every process: without the addresses of functions."""
+    texts = [f"{name}-{options}".replace("'", "") for name, options in cases]
+    return [re.sub(r" at 0x\w+", "", text) for text in texts]
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])

@@ -50,15 +50,6 @@ EXCEPTIONS = {
             "        nn.init.uniform_(self.decoder.weight, -initrange, initrange)"
         ),
     },
-    "gan": {
-        "        nn.init.normal_(m.weight.data, 0.0, 0.2)": (
-            "        nn.init.normal_(m.weight, 0.0, 0.2)"
-        ),
-        "        nn.init.normal_(m.weight.data, 1.0, 0.02)": (
-            "        nn.init.normal_(m.weight, 1.0, 0.02)"
-        ),
-        "        nn.init.constant_(m.bias.data, 0)": "        nn.init.constant_(m.bias, 0)",
-    },
 }
 """For each model, the other lines that must differ. README.md explains them."""
 

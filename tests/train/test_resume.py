@@ -60,7 +60,7 @@ def scripted():
     return tools.Scripted([3.0, 1.0, 2.0, 4.0], "own_loss")
 
 
-POINTS = data.Dataset(np.ones((8, 1, 1, 3), np.float32), np.arange(8) % 2, ("a", "b"))
+POINTS = data.ImageDataset(np.ones((8, 1, 1, 3), np.float32), np.arange(8) % 2, ("a", "b"))
 BATCHES = [(np.ones((4, 3), np.float32), np.array([0, 1, 1, 1]))]
 
 

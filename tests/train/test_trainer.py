@@ -518,16 +518,16 @@ LOSS = "expected `loss` to return a Tensor with one entry"
         (lambda: fit(epochs="3"), ArgumentError, f"Trainer.fit: {EPOCHS}, got '3'."),
         (lambda: fit(epochs=None), ArgumentError, f"Trainer.fit: {EPOCHS}, got None."),
         (lambda: fit(3), DtypeError, f"Trainer.fit: {BATCHES}, got int."),
-        (lambda: fit(sets()[0]), DtypeError, f"Trainer.fit: {BATCHES}, got Dataset."),
+        (lambda: fit(sets()[0]), DtypeError, f"Trainer.fit: {BATCHES}, got ImageDataset."),
         (
             lambda: fit(validation=sets()[1]),
             DtypeError,
-            f"Trainer.fit (`validation`): {BATCHES}, got Dataset.",
+            f"Trainer.fit (`validation`): {BATCHES}, got ImageDataset.",
         ),
         (
             lambda: trainer_of().evaluate(sets()[1]),
             DtypeError,
-            f"Trainer.evaluate: {BATCHES}, got Dataset.",
+            f"Trainer.evaluate: {BATCHES}, got ImageDataset.",
         ),
         (
             lambda: fit(iter(loader()), 2),
@@ -569,7 +569,7 @@ def test_a_generator_suffices_for_one_epoch():
 
 def test_drop_last_keeps_a_last_batch_of_one_from_batch_norm():
     images = rng().integers(0, 255, (5, 1, 2, 2)).astype(np.uint8)
-    dataset = data.Dataset(images, np.arange(5) % 2, ("a", "b"))
+    dataset = data.ImageDataset(images, np.arange(5) % 2, ("a", "b"))
     model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.BatchNorm1d(4)), nn.Linear(4, 2))
     trainer = trainer_of(model=model)
     with pytest.raises(ShapeError, match=r"^BatchNorm1d '1\.0': .*drop_last=True"):

@@ -33,7 +33,7 @@ def words_of(figure):
 
 def points(xy, labels, classes=("left", "right")):
     """Return a dataset of points."""
-    return data.Dataset(np.array(xy, np.float32)[:, :, None, None], np.array(labels), classes)
+    return data.ImageDataset(np.array(xy, np.float32)[:, :, None, None], np.array(labels), classes)
 
 
 def test_grid_holds_probabilities_at_the_centers_of_cells():
@@ -90,7 +90,7 @@ def test_figure_shows_classes_boundary_and_wrong_points():
 
 def test_figure_of_three_classes_normalizes_the_points():
     dataset = points([[-3, 0], [1, 4], [5, 0]], [0, 1, 2], ("a", "b", "c"))
-    dataset = data.Dataset(dataset.images, dataset.labels, dataset.classes, mean=1.0, std=2.0)
+    dataset = data.ImageDataset(dataset.images, dataset.labels, dataset.classes, mean=1.0, std=2.0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 3))
     model[1].weight.data[...] = [[-1, 0], [0, 1], [1, 0]]
     model[1].bias.data[...] = 0
@@ -136,7 +136,7 @@ def test_report_of_points_shows_the_boundary_as_predictions(tmp_path):
         (
             lambda: viz.decision_boundary(Halves(), np.zeros((3, 2))),
             DtypeError,
-            "decision_boundary: expected `dataset` to be a Dataset, got numpy.ndarray",
+            "decision_boundary: expected `dataset` to be an ImageDataset, got numpy.ndarray",
         ),
         (
             lambda: viz.decision_boundary(Halves(), data.digits()[0]),

@@ -400,7 +400,7 @@ LOGITS = np.zeros((3, 10))
         (
             lambda: viz.predictions(TEST.images, LOGITS, 3),
             DtypeError,
-            "predictions: expected `dataset` to be a Dataset, got numpy.ndarray.",
+            "predictions: expected `dataset` to be an ImageDataset, got numpy.ndarray.",
         ),
         (
             lambda: viz.images(replace(TEST, images=TEST.images[:0], labels=TEST.labels[:0])),

@@ -25,7 +25,7 @@ from tinygrad_np.cli.parts import (
 from tinygrad_np.cli.runs import load_run
 from tinygrad_np.cli.training import DATA_FACTS
 from tinygrad_np.console import show
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.data.files import read_image
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
@@ -147,7 +147,7 @@ def _predict_classes(model: nn.Module, facts: Mapping[str, Any], pictures: Seque
             status = 1
     if images:
         constants = {name: facts[name] for name in ("mean", "std")}
-        dataset = Dataset(
+        dataset = ImageDataset(
             np.stack(list(images.values())),
             np.zeros(len(images), np.int64),
             facts["classes"],
@@ -166,7 +166,7 @@ def _print_likely(path: Path, probabilities: Array, classes: Sequence[str]) -> N
     print(f"{path}: {classes[best[0]]}  ({likely})")
 
 
-def _with_shape(config: RunConfig) -> tuple[RunConfig, Dataset | None, tuple[int, ...]]:
+def _with_shape(config: RunConfig) -> tuple[RunConfig, ImageDataset | None, tuple[int, ...]]:
     """Return the config with options that fit its data, its data if at a path, and the shape."""
     if not config.reads_files:
         return config, None, image_shape(config)

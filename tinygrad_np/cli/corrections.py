@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_np import train
-from tinygrad_np.data import Dataset
+from tinygrad_np.data import ImageDataset
 from tinygrad_np.data.photo import frame_digit
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
@@ -63,7 +63,9 @@ def count_copies(corrections: int, others: int) -> int:
     return min(_COPIES, max(1, round(_FRACTION * others / corrections)))
 
 
-def add_corrections(dataset: Dataset, corrections: Mapping[str, Array], copies: int) -> Dataset:
+def add_corrections(
+    dataset: ImageDataset, corrections: Mapping[str, Array], copies: int
+) -> ImageDataset:
     """Return a training set with copies of each correction at its end.
 
     The pixels are scaled like those of the other images. For 8x8 digits, `frame_digit` frames them.

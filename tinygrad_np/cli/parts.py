@@ -13,7 +13,7 @@ from tinygrad_np import data, nn, optim
 from tinygrad_np.cli.config import POINTS, RunConfig
 from tinygrad_np.cli.corrections import add_corrections, count_copies, read_corrections
 from tinygrad_np.cli.models import built_in_models, describe_error, model_class
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.display import number_of
 from tinygrad_np.errors import ArgumentError, DataError, DtypeError
 from tinygrad_np.files import is_folder, read_json, write_bytes
@@ -49,9 +49,9 @@ class Sets:
         copies: how often each of them was added.
     """
 
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset
+    train: ImageDataset
+    validation: ImageDataset | None
+    test: ImageDataset
     found: tuple[int, int]
     corrections: dict[str, Array] | None = None
     copies: int = 0
@@ -90,7 +90,7 @@ def make_sets(config: RunConfig) -> Sets:
     return Sets(train_set, held_out, test_set, found, corrections, copies)
 
 
-def _shuffle(dataset: Dataset) -> Dataset:
+def _shuffle(dataset: ImageDataset) -> ImageDataset:
     """Return a dataset in a fixed random order: the images of a directory are sorted by class."""
     order = np.random.default_rng(0).permutation(len(dataset))
     return replace(dataset, images=dataset.images[order], labels=dataset.labels[order])
@@ -112,7 +112,7 @@ def _image_shape(model: str, source: str) -> tuple[int, int, int]:
     return (1, 8, 8) if source == "digits" and is_small else (1, 28, 28)
 
 
-def make_like(config: RunConfig, images: Array) -> Dataset:
+def make_like(config: RunConfig, images: Array) -> ImageDataset:
     """Wrap images with values from 0 to 255 in a dataset, standardized like the run's data."""
     source = data.sources.FASHION_MNIST if config.data == "fashion-mnist" else data.sources.MNIST
     # The bundled digits are scaled but not standardized.
@@ -120,10 +120,10 @@ def make_like(config: RunConfig, images: Array) -> Dataset:
     if config.standardise and config.data != "digits":
         mean, std = source.mean, source.std
     labels = np.zeros(len(images), np.int64)
-    return Dataset(images, labels, source.classes, scale=255.0, mean=mean, std=std)
+    return ImageDataset(images, labels, source.classes, scale=255.0, mean=mean, std=std)
 
 
-def write_data_facts(path: Path, dataset: Dataset) -> None:
+def write_data_facts(path: Path, dataset: ImageDataset) -> None:
     """Write what `read_data_facts` reads: a data.json with what a trained model expects.
 
     It has the names of the classes, the image shape, and the constants that normalize the pixels.
@@ -145,7 +145,7 @@ def read_data_facts(path: Path) -> dict[str, Any]:
         # Checks the constants.
         blank = np.zeros((0, *facts["shape"]), np.uint8)
         constants = {name: facts[name] for name in ("scale", "mean", "std")}
-        Dataset(blank, np.zeros(0, np.int64), facts["classes"], **constants)
+        ImageDataset(blank, np.zeros(0, np.int64), facts["classes"], **constants)
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"{path}: expected the data.json of a run ({error}).") from error
     return {**facts, **constants}
@@ -171,7 +171,7 @@ def restore_normalization(sets: Sets, path: Path) -> Sets:
     )
 
 
-def _part(dataset: Dataset, count: int | None, flag: str, noun: str) -> Dataset:
+def _part(dataset: ImageDataset, count: int | None, flag: str, noun: str) -> ImageDataset:
     if count is not None and count > len(dataset):
         raise ArgumentError(
             f"{flag}: expected at most {len(dataset)}, the number of {noun} in {dataset.name}, got "
@@ -215,7 +215,7 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
         ) from error
 
 
-def fit_model(config: RunConfig, dataset: Dataset) -> RunConfig:
+def fit_model(config: RunConfig, dataset: ImageDataset) -> RunConfig:
     """Return the config with the model's options `inputs` and `classes` set for the dataset.
 
     This is done for data at a path, for the options that are not given and that the model's
@@ -229,7 +229,7 @@ def fit_model(config: RunConfig, dataset: Dataset) -> RunConfig:
     return config.with_changes({"model_options": {**found, **config.model_options}})
 
 
-def check_images(model: nn.Module, config: RunConfig, dataset: Dataset | None = None) -> None:
+def check_images(model: nn.Module, config: RunConfig, dataset: ImageDataset | None = None) -> None:
     """Raise ArgumentError if the model fails for an image of the run's shape.
 
     Args:
@@ -259,7 +259,7 @@ def check_images(model: nn.Module, config: RunConfig, dataset: Dataset | None = 
     ) from error
 
 
-def _check_outputs(model: nn.Module, config: RunConfig, dataset: Dataset) -> None:
+def _check_outputs(model: nn.Module, config: RunConfig, dataset: ImageDataset) -> None:
     """Raise ArgumentError unless the model returns one logit per class."""
     with no_grad(), evaluating(model):
         got = model(np.zeros((1, *dataset.images.shape[1:]), np.float32)).shape
@@ -285,7 +285,7 @@ def _failure(model: nn.Module, shape: tuple[int, ...]) -> Exception | None:
     return None
 
 
-def make_loader(config: RunConfig, dataset: Dataset) -> DataLoader:
+def make_loader(config: RunConfig, dataset: ImageDataset) -> DataLoader:
     """Return the loader of the training set, with shuffling and augmentation."""
     names = ("shift", "rotation", "scaling", "flip", "noise", "erasing")
     wanted = {name: getattr(config, name) for name in names}

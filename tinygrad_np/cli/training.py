@@ -26,7 +26,7 @@ from tinygrad_np.cli.parts import (
     write_data_facts,
 )
 from tinygrad_np.console import show
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.display import number_of
 from tinygrad_np.errors import ArgumentError, DataError, NotFiniteError, ShapeError
 from tinygrad_np.files import (
@@ -200,7 +200,7 @@ def _finish(
     config: RunConfig,
     out: Path,
     trainer: train.Trainer,
-    test_set: Dataset,
+    test_set: ImageDataset,
     found: dict[str, Any],
     *,
     figures: bool,
@@ -357,7 +357,7 @@ def _advise_longer_run(out: Path) -> str:
     )
 
 
-def _evaluation(dataset: Dataset | None) -> DataLoader | None:
+def _evaluation(dataset: ImageDataset | None) -> DataLoader | None:
     return None if dataset is None else DataLoader(dataset, _EVALUATED_AT_ONCE)
 
 
@@ -381,7 +381,7 @@ def _report_sets(config: RunConfig, sets: Sets, seconds: float) -> None:
 
 
 def _draw(
-    out: Path, model: nn.Module, test_set: Dataset, logits: Any, history: train.History
+    out: Path, model: nn.Module, test_set: ImageDataset, logits: Any, history: train.History
 ) -> None:
     if not history.epochs:
         return

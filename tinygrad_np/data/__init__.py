@@ -1,8 +1,8 @@
 """Datasets, augmentation, the batch loader, and readers for your own images."""
 
-from tinygrad_np.data.arrays import ArrayDataset, Subset, TensorDataset, random_split
+from tinygrad_np.data.arrays import ArrayDataset, Dataset, Subset, TensorDataset, random_split
 from tinygrad_np.data.augment import Augmentation
-from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.dataset import ImageDataset
 from tinygrad_np.data.files import image_csv, image_folder, load
 from tinygrad_np.data.idx import read_idx
 from tinygrad_np.data.loader import DataLoader, default_collate
@@ -16,6 +16,7 @@ __all__ = [
     "Augmentation",
     "DataLoader",
     "Dataset",
+    "ImageDataset",
     "Subset",
     "TensorDataset",
     "alice",

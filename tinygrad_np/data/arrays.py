@@ -15,7 +15,32 @@ from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 
 
-class ArrayDataset:
+class Dataset:
+    """Base class of datasets, as in PyTorch: a subclass implements `__len__` and `__getitem__`.
+
+    >>> from tinygrad_np import data
+    >>> class Squares(data.Dataset):
+    ...     def __len__(self):
+    ...         return 3
+    ...     def __getitem__(self, index):
+    ...         return index, index**2
+    >>> for numbers, squares in data.DataLoader(Squares()):
+    ...     print(numbers.tolist(), squares.tolist())
+    [0, 1, 2] [0, 1, 4]
+    """
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__}: __len__() is not implemented.")
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}: __getitem__() is not implemented.")
+
+    @safe
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {number_of(len(self), 'sample')}"
+
+
+class ArrayDataset(Dataset):
     """Samples stored in arrays of the same length: tables, sequences of tokens, any targets.
 
     `TensorDataset` is another name of this class.
@@ -89,7 +114,7 @@ class ArrayDataset:
 TensorDataset = ArrayDataset
 
 
-class Subset:
+class Subset(Dataset):
     """The samples of a dataset at some indices.
 
     Args:
@@ -105,7 +130,7 @@ class Subset:
     >>> train_set, _ = data.digits()
     >>> zeros_and_ones = data.Subset(train_set, train_set.labels < 2)
     >>> zeros_and_ones
-    Subset: 288 of 1,438 samples of Dataset
+    Subset: 288 of 1,438 samples of ImageDataset
     >>> image, label = zeros_and_ones[0]
     >>> image.shape, label
     ((1, 8, 8), 0)
@@ -144,7 +169,7 @@ def random_split(
 ) -> list[Subset]:
     """Split a dataset at random into parts that do not overlap.
 
-    `Dataset.split` splits labeled images such that each part has the same share of each class.
+    `ImageDataset.split` splits labeled images such that each part has the same share of each class.
 
     Args:
         dataset: any object with `__len__` and `__getitem__`.

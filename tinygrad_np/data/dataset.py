@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from tinygrad_np.checks import check_integer, is_integer, is_real
-from tinygrad_np.data.arrays import as_array, as_index
+from tinygrad_np.data.arrays import Dataset, as_array, as_index
 from tinygrad_np.data.augment import AugmentationTable
-from tinygrad_np.display import escape, number_of, preformatted, safe
+from tinygrad_np.display import escape, number_of, safe
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
@@ -25,7 +25,7 @@ _SIDE = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class ImageDataset(Dataset):
     """Labeled images with the constants that normalize them.
 
     Args:
@@ -42,9 +42,6 @@ class Dataset:
     A batch is (images / scale - mean) / std. `dataset[i]` is the normalized image i, a Tensor, and
     its label, an int; `dataset[indices]` is a batch of Tensors.
 
-    For another kind of data, use `ArrayDataset`, or write a subclass with `__init__`, `__len__` and
-    `__getitem__` of its own, as in PyTorch.
-
     Raises:
         ShapeError: if `images` is not 4-D, or `labels` does not have shape (N,).
         DtypeError: if `images` does not contain numbers, `labels` does not have an integer dtype,
@@ -56,7 +53,7 @@ class Dataset:
     >>> import numpy as np
     >>> from tinygrad_np import data
     >>> images = np.full((2, 1, 2, 2), 255, np.uint8)
-    >>> dataset = data.Dataset(images, np.array([0, 1]), ("cat", "dog"), scale=255.0)
+    >>> dataset = data.ImageDataset(images, np.array([0, 1]), ("cat", "dog"), scale=255.0)
     >>> dataset.batch(slice(1))[0].tolist()
     [[[[1.0, 1.0], [1.0, 1.0]]]]
     >>> dataset[1]
@@ -74,7 +71,7 @@ class Dataset:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        who = f"Dataset {self.name!r}"
+        who = f"ImageDataset {self.name!r}"
         images, labels = (
             as_array(who, "images", self.images),
             as_array(who, "labels", self.labels),
@@ -122,10 +119,6 @@ class Dataset:
         for name, converted in (("images", images), ("labels", labels), ("classes", classes)):
             object.__setattr__(self, name, converted)  # the class is frozen
 
-    def __init_subclass__(cls) -> None:
-        """Let a subclass assign attributes of any name, as datasets of PyTorch do."""
-        cls.__setattr__ = object.__setattr__  # type: ignore[method-assign]
-
     def __len__(self) -> int:
         return len(self.images)
 
@@ -136,7 +129,7 @@ class Dataset:
             AxisError: if an index is out of range.
             DtypeError: if `where` is neither an integer, nor a slice, nor an array of them.
         """
-        where = as_index(f"Dataset {self.name!r}", where, len(self))
+        where = as_index(f"ImageDataset {self.name!r}", where, len(self))
         if isinstance(where, int):
             images, labels = self.batch(slice(where, where + 1))
             return Tensor.wrap(images[0]), int(labels[0])
@@ -146,11 +139,9 @@ class Dataset:
     @safe
     def __repr__(self) -> str:
         """Return the name, the shapes, the classes and the constants, without the pixels."""
-        if type(self).__getitem__ is not Dataset.__getitem__:  # samples of another kind
-            return f"{type(self).__name__}: {number_of(len(self), 'sample')}"
         names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
         text = (
-            f"Dataset {self.name!r}: {number_of(len(self), 'image')} of shape "
+            f"ImageDataset {self.name!r}: {number_of(len(self), 'image')} of shape "
             f"{self.images.shape[1:]}, {self.images.dtype}; "
             f"{number_of(len(self.classes), 'class', 'classes')}: {names}; "
             f"scale {self.scale:g}, mean {self.mean:.4g}, std {self.std:.4g}"
@@ -160,14 +151,12 @@ class Dataset:
     @safe
     def _repr_html_(self) -> str:
         """Return the description and a grid of the first images with their class names."""
-        if type(self).__getitem__ is not Dataset.__getitem__:
-            return preformatted(repr(self))
         shown = self.images[:_SHOWN]
         names = [self.classes[label] for label in self.labels[:_SHOWN]]
         picture = _grid(shown, self.scale, names) if shown.size else ""
         return f"<div>{escape(repr(self))}</div>{picture}"
 
-    def first(self, count: int | None) -> "Dataset":
+    def first(self, count: int | None) -> "ImageDataset":
         """Return a dataset of the first `count` images, or of all images if `count` is None.
 
         Raises:
@@ -181,7 +170,7 @@ class Dataset:
             )
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
-    def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
+    def split(self, fraction: float, seed: int = 0) -> tuple["ImageDataset", "ImageDataset"]:
         """Split off a held-out set, stratified by class.
 
         Args:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from tinygrad_np.checks import check_integer, is_integer, is_real
-from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.dataset import ImageDataset
 from tinygrad_np.data.photo import decode, upright, without_transparency
 from tinygrad_np.display import number_of
 from tinygrad_np.errors import ArgumentError, DataError, TinygradNpError
@@ -51,7 +51,7 @@ def load(
     classes: Sequence[str] | None = None,
     test: float = 0.2,
     seed: int = 0,
-) -> tuple[Dataset, Dataset]:
+) -> tuple[ImageDataset, ImageDataset]:
     """Return the training set and the test set in a file or directory.
 
     Args:
@@ -115,7 +115,7 @@ def load(
         raise ArgumentError(
             f"load: expected no `classes` with {path}, whose subdirectories name them."
         )
-    found: tuple[Dataset, Dataset | None]
+    found: tuple[ImageDataset, ImageDataset | None]
     if not exists(path):
         raise DataError(f"{path}: file not found. Expected {FORMS}.")
     if labels is not None:
@@ -142,7 +142,7 @@ def load(
 
 def image_folder(
     path: str | Path, size: int | tuple[int, int] | None = None, gray: bool | None = None
-) -> Dataset:
+) -> ImageDataset:
     """Read a directory with one subdirectory of images per class.
 
     Args:
@@ -197,10 +197,10 @@ def image_folder(
         stacked = stacked[:, :1].copy()
     labels = np.repeat(np.arange(len(files)), [len(members) for members in files.values()])
     name, origin = folder.resolve().name, str(folder)
-    return Dataset(stacked, labels, tuple(files), name, scale=255.0, origin=origin)
+    return ImageDataset(stacked, labels, tuple(files), name, scale=255.0, origin=origin)
 
 
-def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> Dataset:
+def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDataset:
     r"""Read a CSV file with a label and the pixels of a square gray image per row.
 
     Args:
@@ -260,7 +260,7 @@ def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> Dataset
         raise DataError(f"{path}: there is not enough memory for the rows.") from error
     side = math.isqrt(count - 1)
     images = pixels.astype(np.uint8).reshape(-1, 1, side, side)
-    return Dataset(images, labels, known, path.stem, scale=255.0, origin=str(path))
+    return ImageDataset(images, labels, known, path.stem, scale=255.0, origin=str(path))
 
 
 def read_image(path: Path, sides: tuple[int, int] | None, gray: bool) -> Array:
@@ -326,7 +326,7 @@ def _image_files(folder: Path) -> list[Path]:
     return found
 
 
-def _folders(path: Path, size: Any, gray: bool | None) -> tuple[Dataset, Dataset | None]:
+def _folders(path: Path, size: Any, gray: bool | None) -> tuple[ImageDataset, ImageDataset | None]:
     """Read a directory of classes, or its subdirectories for training and testing."""
     held_out = next((path / name for name in _TEST_FOLDERS if is_folder(path / name)), None)
     if not is_folder(path / "train") or held_out is None:
@@ -340,7 +340,7 @@ def _folders(path: Path, size: Any, gray: bool | None) -> tuple[Dataset, Dataset
     return train_set, test_set
 
 
-def _check_same(test_path: str, train_set: Dataset, test_set: Dataset) -> None:
+def _check_same(test_path: str, train_set: ImageDataset, test_set: ImageDataset) -> None:
     """Raise DataError unless the test set has the classes and the shape of the training set."""
     if train_set.classes != test_set.classes:
         raise DataError(
@@ -355,7 +355,9 @@ def _check_same(test_path: str, train_set: Dataset, test_set: Dataset) -> None:
         )
 
 
-def _hold_out(path: Path, whole: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset]:
+def _hold_out(
+    path: Path, whole: ImageDataset, test: float, seed: int
+) -> tuple[ImageDataset, ImageDataset]:
     counts = np.bincount(whole.labels, minlength=len(whole.classes))
     if (single := np.flatnonzero(counts == 1)).size:
         raise DataError(
@@ -365,7 +367,9 @@ def _hold_out(path: Path, whole: Dataset, test: float, seed: int) -> tuple[Datas
     return whole.split(test, seed)
 
 
-def _standardized(train_set: Dataset, test_set: Dataset) -> tuple[Dataset, Dataset]:
+def _standardized(
+    train_set: ImageDataset, test_set: ImageDataset
+) -> tuple[ImageDataset, ImageDataset]:
     """Set mean and std of both to those of the training images, divided by `scale`."""
     # In parts, because float64 values of all images could take gigabytes.
     parts = [train_set.images[i : i + _CHUNK] for i in range(0, len(train_set), _CHUNK)]
@@ -470,7 +474,9 @@ def _read_npy(path: Path) -> Any:
         return np.load(file, allow_pickle=False)
 
 
-def _read_npz(path: Path, classes: Sequence[str] | None) -> tuple[Dataset, Dataset | None]:
+def _read_npz(
+    path: Path, classes: Sequence[str] | None
+) -> tuple[ImageDataset, ImageDataset | None]:
     with _translated(path, str(path)), path.open("rb") as file:
         _check_start(path, file, b"PK", ".npz")
         with np.load(file, allow_pickle=False) as archive:
@@ -511,7 +517,9 @@ def _translated(path: Path, who: str) -> Iterator[None]:
         raise DataError(f"{who}: the array is damaged ({error}).") from error
 
 
-def _partners(path: Path, classes: Sequence[str] | None) -> tuple[Dataset, Dataset | None]:
+def _partners(
+    path: Path, classes: Sequence[str] | None
+) -> tuple[ImageDataset, ImageDataset | None]:
     """Read an .npy file of training images, and the files that belong to it."""
     if path.stem.lower() not in {names[0] for names in _NAMES}:
         raise DataError(
@@ -529,7 +537,7 @@ def _named_arrays(
     read: Callable[[Any], Any],
     classes: Sequence[str] | None,
     first: str = "",
-) -> tuple[Dataset, Dataset | None]:
+) -> tuple[ImageDataset, ImageDataset | None]:
     """Return the datasets of arrays with known names.
 
     Args:
@@ -564,8 +572,8 @@ def _named_arrays(
 
 def _dataset(
     path: Path, images: Any, labels: Any, names: Sequence[str], classes: Sequence[str] | None
-) -> Dataset:
-    """Return a Dataset of arrays, converted to shape (N, C, H, W).
+) -> ImageDataset:
+    """Return an ImageDataset of arrays, converted to shape (N, C, H, W).
 
     Args:
         path: the file.
@@ -583,7 +591,7 @@ def _dataset(
 
     known = _check_labels(labels, classes, where)
     name = path.stem if path.suffix else path.resolve().name
-    return Dataset(images, labels, known, name, scale=scale, origin=str(path))
+    return ImageDataset(images, labels, known, name, scale=scale, origin=str(path))
 
 
 def _channels_first(who: str, images: Any) -> Array:

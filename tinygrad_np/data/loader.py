@@ -10,22 +10,22 @@ from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_integer, kind_of
 from tinygrad_np.data.arrays import ArrayDataset, Subset, check_dataset
 from tinygrad_np.data.augment import Augmentation, AugmentationTable
-from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.dataset import ImageDataset
 from tinygrad_np.display import number_of, safe
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 
 # Datasets that return a batch of Tensors for an array of indices, unless a subclass overrides it.
-_INDEXED_AT_ONCE = (ArrayDataset.__getitem__, Dataset.__getitem__)
+_INDEXED_AT_ONCE = (ArrayDataset.__getitem__, ImageDataset.__getitem__)
 
 
 class DataLoader:
     """Iterable over the batches of a dataset, one pass per epoch.
 
     Args:
-        dataset: a Dataset, an ArrayDataset, or any other object with `__len__` and `__getitem__`,
-            for example a list of samples.
+        dataset: an ImageDataset, an ArrayDataset, or any other object with `__len__` and
+            `__getitem__`, for example a list of samples.
         batch_size: number of samples per batch; the last batch is smaller if `batch_size` does not
             divide the number of samples.
         shuffle: reshuffle the dataset in every epoch.
@@ -281,13 +281,13 @@ def _check_augmentation(augmentation: Any, dataset: Any) -> None:
             f"Augmentation(shift=2, rotation=10), got {type(augmentation).__name__}."
         )
     images, _ = _base(dataset, np.arange(0))
-    if type(images).__getitem__ is not Dataset.__getitem__:
+    if type(images).__getitem__ is not ImageDataset.__getitem__:
         raise DtypeError(
-            "DataLoader: expected a Dataset of images for `augmentation`, got "
+            "DataLoader: expected an ImageDataset for `augmentation`, got "
             f"{kind_of(images)}. Change the samples in its __getitem__ instead."
         )
     augmentation.check_range(images.images, images.scale)
 
 
 def _name(dataset: Any) -> str:
-    return repr(dataset.name) if type(dataset) is Dataset else type(dataset).__name__
+    return repr(dataset.name) if type(dataset) is ImageDataset else type(dataset).__name__

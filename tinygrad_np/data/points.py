@@ -3,11 +3,13 @@
 import numpy as np
 
 from tinygrad_np.checks import check_at_least, check_integer
-from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.dataset import ImageDataset
 from tinygrad_np.runtime.memory import Array
 
 
-def moons(count: int = 1000, noise: float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
+def moons(
+    count: int = 1000, noise: float = 0.1, seed: int = 0
+) -> tuple[ImageDataset, ImageDataset]:
     """Return points on two interleaving half circles, as `sklearn.datasets.make_moons` draws them.
 
     The upper moon is (cos a, sin a) and the lower one (1 - cos a, 1/2 - sin a), for angles a drawn
@@ -41,7 +43,9 @@ def moons(count: int = 1000, noise: float = 0.1, seed: int = 0) -> tuple[Dataset
     return _sets("moons", ("upper moon", "lower moon"), x, y, labels, noise, seed, generator)
 
 
-def spirals(count: int = 1000, noise: float = 0.1, seed: int = 0) -> tuple[Dataset, Dataset]:
+def spirals(
+    count: int = 1000, noise: float = 0.1, seed: int = 0
+) -> tuple[ImageDataset, ImageDataset]:
     """Return points on two intertwined spirals of 1 3/4 turns, in the range -3 to 3.
 
     The points are r (cos a, sin a) with a = 7/2 pi r / 3 on the first spiral and half a turn
@@ -78,9 +82,9 @@ def _sets(
     noise: float,
     seed: int,
     generator: np.random.Generator,
-) -> tuple[Dataset, Dataset]:
+) -> tuple[ImageDataset, ImageDataset]:
     """Add the noise and split the points."""
     points = np.stack([x, y], axis=1) + generator.normal(0, noise, (len(x), 2))  # N, 2
     images = points.astype(np.float32)[:, :, None, None]  # N, 2, 1, 1
     origin = f"data.{name}(noise={noise:g}, seed={seed})"
-    return Dataset(images, labels, classes, name, origin=origin).split(0.2, seed=seed)
+    return ImageDataset(images, labels, classes, name, origin=origin).split(0.2, seed=seed)

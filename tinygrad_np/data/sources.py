@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.data.dataset import Dataset
+from tinygrad_np.data.dataset import ImageDataset
 from tinygrad_np.data.idx import is_html, read_idx
 from tinygrad_np.data.photo import frame_digit
 from tinygrad_np.errors import ArgumentError, DataError, DataNotFoundError
@@ -134,7 +134,7 @@ FASHION_MNIST = Source(
 )
 
 
-def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+def mnist(data_dir: str | Path | None = None) -> tuple[ImageDataset, ImageDataset]:
     """Return MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
 
     The files are looked up in `data_dir`, then in the directory named by TINYGRAD_NP_DATA, then in
@@ -158,7 +158,7 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     return load(MNIST, data_dir)
 
 
-def fashion_mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+def fashion_mnist(data_dir: str | Path | None = None) -> tuple[ImageDataset, ImageDataset]:
     """Return Fashion-MNIST: 60,000 training images and 10,000 test images of 28x28 pixels.
 
     See `mnist` for arguments, search order and errors; the subdirectory is `fashion-mnist` or
@@ -167,7 +167,7 @@ def fashion_mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]
     return load(FASHION_MNIST, data_dir)
 
 
-def digits(size: int = 8) -> tuple[Dataset, Dataset]:
+def digits(size: int = 8) -> tuple[ImageDataset, ImageDataset]:
     """Return the digits bundled with the package: 1438 training images and 359 test images.
 
     Args:
@@ -195,7 +195,9 @@ def digits(size: int = 8) -> tuple[Dataset, Dataset]:
     if size == 28:
         images = np.stack([frame_digit(image) for image in images.astype(np.float32)])
         scale = 255.0
-    whole = Dataset(images[:, None], labels, DIGITS, "digits", scale=scale, origin="the package")
+    whole = ImageDataset(
+        images[:, None], labels, DIGITS, "digits", scale=scale, origin="the package"
+    )
     return whole.split(0.2, seed=42)
 
 
@@ -224,7 +226,7 @@ class Limits:
 
 def load(
     source: Source, data_dir: str | Path | None = None, limits: Limits = Limits()
-) -> tuple[Dataset, Dataset]:
+) -> tuple[ImageDataset, ImageDataset]:
     """Return the training set and the test set of `source`, from disk or downloaded."""
     tried: list[str] = []
     folders = {"data_dir": data_dir, "TINYGRAD_NP_DATA": os.environ.get("TINYGRAD_NP_DATA")}
@@ -444,12 +446,12 @@ def _retry_after(error: Exception) -> float:
     return float(value) if value.isdecimal() else 0.0
 
 
-def _datasets(source: Source, paths: list[Path]) -> tuple[Dataset, Dataset]:
+def _datasets(source: Source, paths: list[Path]) -> tuple[ImageDataset, ImageDataset]:
     arrays: list[Array] = [
         read_idx(path, file.payload_sha256) for path, file in zip(paths, source.files, strict=True)
     ]
     train, test = (
-        Dataset(
+        ImageDataset(
             images[:, None],
             labels,
             source.classes,

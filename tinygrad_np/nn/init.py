@@ -1,8 +1,8 @@
 """Weight initialization: normal, uniform, constant, He (Kaiming), Xavier (Glorot) and orthogonal.
 
-Each of these functions fills a tensor in place and returns it. Names, arguments and distributions
-are those of torch.nn.init; the underscore may be left out. `generator` is a NumPy generator; None
-uses the default generator.
+Each of these functions fills a tensor, or an array such as `layer.weight.data`, in place and
+returns it. Names, arguments and distributions are those of torch.nn.init; the underscore may be
+left out. `generator` is a NumPy generator; None uses the default generator.
 
 fan_in is the number of inputs that each output sums: `in` for a weight (out, in), and
 in_channels * R * S for a convolution weight (out_channels, in_channels, R, S). Correspondingly,
@@ -20,7 +20,7 @@ from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 
 Generator = np.random.Generator | None
-T = TypeVar("T", bound=Tensor)
+T = TypeVar("T", bound=Tensor | Array)
 
 _GAINS = {
     "linear": 1.0,
@@ -199,7 +199,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
-def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+def _kaiming_std(tensor: Tensor | Array, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in _MODES:
         raise ArgumentError(f"nn.init: expected `mode` to be 'fan_in' or 'fan_out', got {mode!r}.")
     fan = _fans(tensor)[_MODES.index(mode)]
@@ -248,10 +248,10 @@ def orthogonal_(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
             "nn.init.orthogonal_: expected at least two axes (out, in, ...), got shape "
             f"{tensor.shape}."
         )
-    if not tensor.numel():
+    if not math.prod(tensor.shape):
         return _fill(tensor, np.zeros(()))
     rows = tensor.shape[0]
-    columns = tensor.numel() // rows
+    columns = math.prod(tensor.shape) // rows
     tall = (max(rows, columns), min(rows, columns))
     q, r = np.linalg.qr(random.resolve(generator).standard_normal(tall))
     # A positive diagonal of r makes q uniform over orthogonal matrices (Mezzadri 2007).
@@ -269,13 +269,16 @@ zeros, ones, constant, orthogonal = zeros_, ones_, constant_, orthogonal_
 def _fill(tensor: T, values: Array) -> T:
     if tensor.dtype.kind != "f":
         raise DtypeError(f"nn.init: expected a float tensor, got dtype {tensor.dtype}.")
-    tensor.data[...] = values
-    tensor.mark_changed()
+    if isinstance(tensor, Tensor):
+        tensor.data[...] = values
+        tensor.mark_changed()
+    else:
+        tensor[...] = values
     return tensor
 
 
-def _fans(tensor: Tensor) -> tuple[int, int]:
-    if tensor.ndim < 2 or not tensor.numel():
+def _fans(tensor: Tensor | Array) -> tuple[int, int]:
+    if tensor.ndim < 2 or not math.prod(tensor.shape):
         raise ShapeError(
             "nn.init: expected a non-empty weight with at least two axes (out, in, ...), which "
             f"fan_in and fan_out require, got shape {tensor.shape}."

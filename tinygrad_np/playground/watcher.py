@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_np import nn, train
 from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import Sets
-from tinygrad_np.data import DataLoader, Dataset
+from tinygrad_np.data import DataLoader, ImageDataset
 from tinygrad_np.files import read_bytes
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.journal import Trial
@@ -147,9 +147,9 @@ class Watcher(train.Callback):
         self._confusion = Pace(0.0)
         self._news: dict[str, list[list[Any]]] = {"points": [], "validation": []}
         self._curve: Curve
-        self._shown: Dataset
-        self._evaluated: Dataset
-        self._cells: Dataset | None = None
+        self._shown: ImageDataset
+        self._evaluated: ImageDataset
+        self._cells: ImageDataset | None = None
         self._start = self._first_step = 0.0
 
     def on_fit_start(self, state: train.State) -> None:
@@ -284,7 +284,7 @@ def _has_point(place: int, last: int) -> bool:
     return place % every == 0 or place == last
 
 
-def _choose(dataset: Dataset) -> Dataset:
+def _choose(dataset: ImageDataset) -> ImageDataset:
     """Return 12 images: the first of each class, then the first of all others, sorted by class."""
     labels = dataset.labels.astype(int)
     firsts = np.unique(labels, return_index=True)[1]
@@ -294,7 +294,7 @@ def _choose(dataset: Dataset) -> Dataset:
     return replace(dataset, images=dataset.images[chosen], labels=dataset.labels[chosen])
 
 
-def _describe_images(dataset: Dataset) -> dict[str, Any]:
+def _describe_images(dataset: ImageDataset) -> dict[str, Any]:
     gray = dataset.images.mean(axis=1) * (255 / dataset.scale)
     return {
         "height": gray.shape[1],
@@ -304,7 +304,7 @@ def _describe_images(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _make_plane(dataset: Dataset) -> tuple[Dataset, dict[str, Any]]:
+def _make_plane(dataset: ImageDataset) -> tuple[ImageDataset, dict[str, Any]]:
     """Return the cells of a square around the training points, and its description."""
     points = dataset.images.reshape(-1, 2)
     low, high = points.min(axis=0), points.max(axis=0)

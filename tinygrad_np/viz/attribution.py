@@ -43,7 +43,7 @@ def saliency_map(model: nn.Module, images: Any, classes: Any = None) -> Array:
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
-        images: inputs of shape (N, C, H, W) or (C, H, W), or a Dataset.
+        images: inputs of shape (N, C, H, W) or (C, H, W), or an ImageDataset.
         classes: class to explain, one for all images or one per image; defaults to the predicted
             classes.
 
@@ -93,7 +93,7 @@ def occlusion_map(
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
-        images: inputs of shape (N, C, H, W) or (C, H, W), or a Dataset.
+        images: inputs of shape (N, C, H, W) or (C, H, W), or an ImageDataset.
         classes: class to explain, one for all images or one per image; defaults to the predicted
             classes.
         size: side of the square in pixels; defaults to a fifth of the image.
@@ -164,7 +164,7 @@ def grad_cam_map(
 
     Args:
         model: classifier of images (N, C, H, W) that returns scores (N, K).
-        images: inputs of shape (N, C, H, W) or (C, H, W), or a Dataset.
+        images: inputs of shape (N, C, H, W) or (C, H, W), or an ImageDataset.
         classes: class to explain, one for all images or one per image; defaults to the predicted
             classes.
         layer: module of the model that returns feature maps (N, K, P, Q); if it is called several

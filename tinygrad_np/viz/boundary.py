@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgb
 
 from tinygrad_np import nn
 from tinygrad_np.checks import check_integer, is_finite, kind_of
-from tinygrad_np.data import Dataset
+from tinygrad_np.data import ImageDataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
@@ -79,7 +79,7 @@ def decision_grid(
     return np.ascontiguousarray(chances.T.astype(np.float32, copy=False)).reshape(-1, size, size)
 
 
-def decision_boundary(model: nn.Module, dataset: Dataset, title: str = "") -> Figure:
+def decision_boundary(model: nn.Module, dataset: ImageDataset, title: str = "") -> Figure:
     """Plot the points of a dataset over the classes that a model predicts in the plane.
 
     Each place has the color of its most likely class, paler where the model is less certain, and
@@ -92,8 +92,8 @@ def decision_boundary(model: nn.Module, dataset: Dataset, title: str = "") -> Fi
 
     Raises:
         ArgumentError: if the dataset is empty, or a logit is not finite.
-        DtypeError: if `dataset` is not a Dataset, `model` is not a Module, or the model returns
-            anything but a Tensor.
+        DtypeError: if `dataset` is not an ImageDataset, `model` is not a Module, or the model
+            returns anything but a Tensor.
         ShapeError: if the dataset does not hold points, or the model does not return logits (N, K)
             with one for each class.
 
@@ -101,9 +101,9 @@ def decision_boundary(model: nn.Module, dataset: Dataset, title: str = "") -> Fi
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
     >>> figure = viz.decision_boundary(model, data.moons()[1])
     """
-    if not isinstance(dataset, Dataset):
+    if not isinstance(dataset, ImageDataset):
         raise DtypeError(
-            f"decision_boundary: expected `dataset` to be a Dataset, got {kind_of(dataset)}."
+            f"decision_boundary: expected `dataset` to be an ImageDataset, got {kind_of(dataset)}."
         )
     if dataset.images.shape[1:] != (2, 1, 1):
         raise ShapeError(

@@ -14,7 +14,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from tinygrad_np.data import Dataset
+from tinygrad_np.data import ImageDataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.files import write_bytes
 from tinygrad_np.frontend.tensor import Tensor
@@ -261,16 +261,16 @@ def panels(
 
 
 def inputs_of(who: str, images: Any, count: int | None = None) -> tuple[Array, list[str]]:
-    """Return inputs (N, C, H, W) for a model, and the class names of a Dataset.
+    """Return inputs (N, C, H, W) for a model, and the class names of an ImageDataset.
 
-    A Dataset is normalized as its batches are. Arrays and Tensors are taken as they are, integers
-    and bools as float32: images must have gradients and take any value.
+    An ImageDataset is normalized as its batches are. Arrays and Tensors are taken as they are,
+    integers and bools as float32: images must have gradients and take any value.
 
     Raises:
         DtypeError: if `images` does not contain numbers.
         ShapeError: if `images` does not have shape (N, C, H, W) or (C, H, W).
     """
-    if isinstance(images, Dataset):
+    if isinstance(images, ImageDataset):
         return images.batch(slice(count))[0], list(images.classes)
     array = array_of(who, "images", images)
     if array.ndim == 3:

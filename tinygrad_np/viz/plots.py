@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tinygrad_np.checks import check_integer, kind_of
-from tinygrad_np.data import Dataset
+from tinygrad_np.data import ImageDataset
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.train import Calibration, History
@@ -167,7 +167,7 @@ def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
     """Plot the first `count` images in a grid, with their class names if they have labels.
 
     Args:
-        dataset: a Dataset, or an array, Tensor or list of images of shape (H, W), (N, H, W),
+        dataset: an ImageDataset, or an array, Tensor or list of images of shape (H, W), (N, H, W),
             (N, C, H, W) or (N, H, W, C), where C is 1 for gray, 3 for RGB or 4 for RGBA. A 3-D
             array whose first or last axis is 3 or 4 is one color image; pass three gray images as
             (3, 1, H, W). Color images of floats outside 0 to 1 are rescaled to that range.
@@ -183,7 +183,7 @@ def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
     >>> len(viz.images(data.digits()[0], count=4).axes)
     4
     """
-    if not isinstance(dataset, Dataset):
+    if not isinstance(dataset, ImageDataset):
         check_integer("images", 1, count=count)
         pixels = as_images("images", dataset)[:count]
         return grid(len(pixels), lambda axes, position: draw_image(axes, pixels[position]), title)
@@ -197,7 +197,7 @@ def images(dataset: Any, count: int = 30, title: str = "") -> Figure:
 
 
 def predictions(
-    dataset: Dataset, predicted: Array, count: int = 25, seed: int = 0, title: str = ""
+    dataset: ImageDataset, predicted: Array, count: int = 25, seed: int = 0, title: str = ""
 ) -> Figure:
     """Plot a random sample of images with their predicted class: green if correct, red if not.
 
@@ -213,7 +213,7 @@ def predictions(
     Raises:
         ArgumentError: if `count` is below 1, the dataset is empty, or `predicted` contains anything
             but classes of the dataset.
-        DtypeError: if `dataset` is not a Dataset, or `predicted` does not contain numbers.
+        DtypeError: if `dataset` is not an ImageDataset, or `predicted` does not contain numbers.
         ShapeError: if the shape of `predicted` is not (N,).
     """
     labels = array_of("predictions", "predicted", predicted)
@@ -243,7 +243,7 @@ def predictions(
     return grid(count, draw, title)
 
 
-def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") -> Figure:
+def most_wrong(dataset: ImageDataset, logits: Any, count: int = 25, title: str = "") -> Figure:
     """Plot the misclassified images with the largest loss, the largest first.
 
     Each image has the predicted class with its probability in red, and the true class with its
@@ -259,7 +259,7 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
     Raises:
         ArgumentError: if `count` is below 1, the dataset is empty, a logit is not finite, or every
             prediction is correct.
-        DtypeError: if `dataset` is not a Dataset, or `logits` does not contain numbers.
+        DtypeError: if `dataset` is not an ImageDataset, or `logits` does not contain numbers.
         ShapeError: if the shape of `logits` is not (images, classes).
 
     >>> import numpy as np
@@ -304,11 +304,13 @@ def most_wrong(dataset: Dataset, logits: Any, count: int = 25, title: str = "") 
     return grid(len(chosen), draw, title or "Most wrong: predicted class above the true class")
 
 
-def _sample(who: str, dataset: Any, count: int) -> Dataset:
+def _sample(who: str, dataset: Any, count: int) -> ImageDataset:
     """Check a dataset to draw `count` images of, and return it."""
     check_integer(who, 1, count=count)
-    if not isinstance(dataset, Dataset):
-        raise DtypeError(f"{who}: expected `dataset` to be a Dataset, got {kind_of(dataset)}.")
+    if not isinstance(dataset, ImageDataset):
+        raise DtypeError(
+            f"{who}: expected `dataset` to be an ImageDataset, got {kind_of(dataset)}."
+        )
     if not len(dataset):
         raise ArgumentError(f"{who}: expected at least one image, got none in {dataset.name!r}.")
     return dataset

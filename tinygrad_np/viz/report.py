@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import nn, train
-from tinygrad_np.data import Dataset
+from tinygrad_np.data import ImageDataset
 from tinygrad_np.errors import DataError
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.viz import plots
@@ -29,7 +29,7 @@ REPORT_FILES = (
 def report(
     folder: str | Path,
     model: nn.Module,
-    test_set: Dataset,
+    test_set: ImageDataset,
     logits: Array,
     history: Sequence[Mapping[str, Any]],
 ) -> str:
