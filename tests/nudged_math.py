@@ -36,54 +36,74 @@ def nudge(result, exact):
 
 
 class Function:
-    """A ufunc with perturbed results, except at 0 and 1, where libraries are exact."""
+    """A function with perturbed results; it equals the original, which NumPy's protocols pass.
 
-    def __init__(self, ufunc):
-        self._ufunc = ufunc
+    Results that are Tensors stay as they are: they were perturbed when they were computed.
+    """
+
+    def __init__(self, function):
+        self._function = function
 
     def __getattr__(self, name):
-        return getattr(self._ufunc, name)
+        return getattr(self._function, name)
+
+    def __eq__(self, other):
+        return other is self or other is self._function
+
+    def __hash__(self):
+        return hash(self._function)
+
+
+class Elementwise(Function):
+    """A ufunc with perturbed results, except at 0 and 1, where libraries are exact."""
 
     def __call__(self, *args, **kwargs):
         """Call the ufunc and perturb its result."""
-        inputs = [np.array(arg) for arg in args[: self._ufunc.nin]]
-        result = self._ufunc(*args, **kwargs)
+        inputs = [arg if is_tensor(arg) else np.array(arg) for arg in args[: self._function.nin]]
+        result = self._function(*args, **kwargs)
+        if any(map(is_tensor, inputs)):
+            return result
         exact = np.all([(x == 0) | (x == 1) for x in np.broadcast_arrays(*inputs)], axis=0)
         return nudge(result, exact)
 
 
-def product(function):
-    """Return a matrix product with perturbed results.
+class Product(Function):
+    """A matrix product with perturbed results.
 
     Multiples of 1/16 are not changed, because they are exact in any summation order.
     """
 
-    def nudged(*args, **kwargs):
-        result = function(*args, **kwargs)
-        return nudge(result, np.asarray(result) * 16 % 1 == 0)
+    def __call__(self, *args, **kwargs):
+        """Compute the product and perturb it."""
+        result = self._function(*args, **kwargs)
+        return result if is_tensor(result) else nudge(result, np.asarray(result) * 16 % 1 == 0)
 
-    return nudged
 
+class Factorization(Function):
+    """A function of numpy.linalg with perturbed results."""
 
-def factorization(function):
-    """Return a function of numpy.linalg with perturbed results."""
-
-    def nudged(*args, **kwargs):
-        found = function(*args, **kwargs)
+    def __call__(self, *args, **kwargs):
+        """Call the function and perturb its results."""
+        found = self._function(*args, **kwargs)
         if not isinstance(found, tuple):
-            return nudge(np.array(found)[()], False)
+            return found if is_tensor(found) else nudge(np.array(found)[()], False)
+        if any(map(is_tensor, found)):
+            return found
         parts = [nudge(np.array(part)[()], False) for part in found]
         return type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)
 
-    return nudged
+
+def is_tensor(value):
+    """Return whether NumPy's functions on `value` run the ops of a Tensor."""
+    return not isinstance(value, np.ndarray) and hasattr(value, "__array_function__")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests():
     """Replace NumPy's functions before the package is imported."""
     for name in FUNCTIONS:
-        setattr(np, name, Function(getattr(np, name)))
+        setattr(np, name, Elementwise(getattr(np, name)))
     for name in PRODUCTS:
-        setattr(np, name, product(getattr(np, name)))
+        setattr(np, name, Product(getattr(np, name)))
     for name in FACTORIZATIONS:
-        setattr(np.linalg, name, factorization(getattr(np.linalg, name)))
+        setattr(np.linalg, name, Factorization(getattr(np.linalg, name)))

@@ -123,13 +123,18 @@ def refuse_call(op: Op, args: Values, given: Options) -> NoReturn:
 
 
 def check_input(op: Op, value: Any) -> None:
-    """Raise DtypeError unless an input is an array of numbers, without a mask."""
+    """Raise DtypeError unless an input is an array of numbers: not masked, no np.matrix."""
     if not isinstance(value, np.ndarray):
         raise DtypeError(
             f"{op.name}: expected a Tensor, an ndarray or a number, got {kind_of(value)}. "
             "Convert a list with Tensor(...)."
         )
     check_unmasked(op.name, value)
+    if isinstance(value, np.matrix):
+        raise DtypeError(
+            f"{op.name}: expected an ndarray, got a numpy.matrix, whose `*` multiplies matrices. "
+            "Use np.asarray(matrix)."
+        )
     if value.dtype.kind not in "biuf":
         raise DtypeError(
             f"{op.name}: expected an ndarray of float, int or bool dtype, got dtype {value.dtype}."

@@ -151,11 +151,13 @@ def test_ndarray_subclass_is_promoted_like_an_array(tmp_path):
     assert w.grad.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_matrix_does_not_change_the_operators():
+def test_matrix_is_refused_in_operators():
     matrix = np.array([[1.0, 2.0], [3.0, 4.0]]).view(np.matrix)
-    for product in (ops.mul(matrix, matrix), (Tensor.from_numpy(matrix) * matrix).numpy()):
-        assert type(product) is np.ndarray
-        assert product.tolist() == [[1.0, 4.0], [9.0, 16.0]]
+    x = Tensor.from_numpy(matrix)
+    assert (x * x).tolist() == [[1.0, 4.0], [9.0, 16.0]]
+    for call in (lambda: matrix * x, lambda: x * matrix, lambda: ops.mul(matrix, matrix)):
+        with pytest.raises(DtypeError, match=r"^mul: .* numpy\.matrix, .*Use np\.asarray\(matrix"):
+            call()
 
 
 @each(

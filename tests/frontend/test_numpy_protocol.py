@@ -191,6 +191,7 @@ np.hsplit(x, 3)
 np.hsplit(v, 3)
 np.vsplit(x, 2)
 np.pad(x, 1)
+np.pad(x, 0)
 np.pad(x, (1, 2), constant_values=3)
 np.pad(x, ((0, 1), (2, 0)), mode="edge")
 np.pad(x, ((1, 0), (2, 4)), "reflect")
@@ -209,6 +210,7 @@ np.repeat(x, 2)
 np.repeat(x, 2, axis=1)
 np.repeat(v, [1, 0, 2])
 np.tile(v, 2)
+np.tile(v, 1)
 np.tile(v, (2, 2))
 np.tile(b, 2)
 np.meshgrid(v, w)
@@ -362,6 +364,9 @@ np.linalg.matrix_power(b, 0)
 """
 
 
+MASKED = np.ma.masked_array([0, 1], [True, False])
+
+
 def lines(text):
     return [line for line in text.splitlines() if line]
 
@@ -412,6 +417,10 @@ def test_function_has_the_values_and_gradients_of_numpy(call):
     results = run(call, leaves)
     assert all(isinstance(result, Tensor) for result in results)
     compare(call, results, expected)
+    for result, array in zip(results, expected, strict=True):
+        for name, input_ in leaves.items():
+            is_view = np.shares_memory(result.data, input_.data)
+            assert is_view == np.shares_memory(array, values[name])
     total = scalar(results, weights)
     assert total.requires_grad
     total.backward()
@@ -514,14 +523,28 @@ def test_testing_functions_accept_tensors():
         (lambda x: np.add(x, 1, out=x), ArgumentError, r"np\.add: .* `out` .*such as x \+= y"),
         (lambda x: np.sum(x, out=np.ones(())), ArgumentError, r"np\.sum: .*`out` .*returned Ten"),
         (lambda x: np.sum(np.ones(2), out=x), ArgumentError, r"np\.sum: .*`out`"),
-        (lambda x: np.exp(x, where=[True, False]), ArgumentError, r"np\.exp: .*`where`"),
+        (lambda x: np.exp(x, where=[True, False]), ArgumentError, r"np\.exp: .*`where`.*x\[mask\]"),
         (lambda x: np.exp(x, dtype=np.float32), ArgumentError, r"np\.exp: .*x\.cast\(dtype\)"),
         (lambda x: np.mean(x, 0, np.float64), ArgumentError, "at most 2 positional arguments"),
-        (lambda x: np.max(x, initial=3), ArgumentError, r"np\.max: .*`initial` .*got 3"),
+        (lambda x: np.max(x, initial=3), ArgumentError, r"np\.max: .*`initial` .*got 3.*maximum"),
+        (lambda x: np.sort(x, order="f"), ArgumentError, r"np\.sort: .*`order`.*no fields"),
         (lambda x: np.reshape(x, 2, order="F"), ArgumentError, r"np\.reshape: .*`order`"),
         (lambda x: np.add.accumulate(x), DtypeError, r"np\.add\.accumulate: .*Use np\.cumsum"),
+        (
+            lambda x: np.maximum.accumulate(x),
+            DtypeError,
+            r"Use x\.cummax\(axis\)\.values\.$",
+        ),
+        (lambda x: np.logaddexp.reduce(x), DtypeError, r"Use x\.logsumexp\(axis\)\.$"),
+        (lambda x: np.nanmean(x), DtypeError, r"Use np\.sum\(np\.where\(np\.isnan\(x\), 0, x\)"),
         (lambda x: np.subtract.reduce(x), DtypeError, r"np\.subtract\.reduce: .*detach"),
-        (lambda x: np.add.at(x, 0, 1), DtypeError, r"np\.add\.at: .*Use x\[key\] = value"),
+        (lambda x: np.add.at(x, 0, 1), DtypeError, r"np\.add\.at: .*Use x\.scatter_add\("),
+        (lambda x: np.ones_like(x, dtype=complex), DtypeError, r"^np\.ones_like: .*complex128"),
+        (lambda x: np.zeros_like(x, object), DtypeError, r"^np\.zeros_like: .* got object"),
+        (lambda x: np.full_like(x, 1j), DtypeError, r"^np\.full_like: .* got complex128"),
+        (lambda x: np.transpose(x, ()), ShapeError, "permute: "),
+        (lambda x: np.take(x, MASKED), DtypeError, r"^np\.take: expected an array without a mask"),
+        (lambda x: np.add([MASKED, MASKED], x), DtypeError, r"^np\.add: .* without a mask"),
         (lambda x: np.add.at(np.ones(2), 0, x), DtypeError, r"np\.add\.at: "),
         (lambda x: np.copyto(x, 1), ArgumentError, r"np\.copyto: .*x\[\.\.\.\] = value"),
         (lambda x: np.median(x), DtypeError, r"np\.median: .*Use np\.sort"),
@@ -549,7 +572,7 @@ def test_testing_functions_accept_tensors():
         (lambda x: np.add(x, "a"), DtypeError, "add: expected"),
         (lambda x: np.matmul(x, 2.0), ShapeError, r"matmul: .*Use \*"),
     ],
-    ids=map(str, range(34)),
+    ids=map(str, range(44)),
 )
 def test_what_is_not_supported_is_refused_by_name(call, error, message):
     for x in (leaf(1.0, 2.0), leaf(1.0, 2.0).detach()):
@@ -557,6 +580,37 @@ def test_what_is_not_supported_is_refused_by_name(call, error, message):
             continue
         with pytest.raises(error, match=message):
             call(x)
+
+
+@each(
+    ("name", "call"),
+    [
+        ("nanmean", "np.nanmean(x, axis)"),
+        ("nanprod", "np.nanprod(x, axis)"),
+        ("nansum", "np.nansum(x, axis)"),
+        ("np.logaddexp.accumulate", "np.logaddexp.accumulate(x, axis)"),
+        ("np.logaddexp.reduce", "np.logaddexp.reduce(x, axis)"),
+        ("np.maximum.accumulate", "np.maximum.accumulate(x, axis)"),
+        ("np.minimum.accumulate", "np.minimum.accumulate(x, axis)"),
+    ],
+)
+def test_remedy_gives_the_result_of_the_function(name, call):
+    array = np.array([[1.0, 3.0, 2.0], [4.0, np.nan, -5.0]] if "nan" in name else INPUTS["x"])
+    remedy, axis = numpy_protocol._REMEDIES[name], 1
+    x = leaf(array)
+    with pytest.raises(DtypeError, match=re.escape(remedy.split("(")[0])):
+        eval(call, {"np": np, "x": x, "axis": axis})
+    result = eval(remedy, {"np": np, "x": x, "axis": axis})
+    assert result.requires_grad
+    compare(call, [result], [eval(call, {"np": np, "x": array, "axis": axis})])
+
+
+def test_remedy_for_add_at_adds_repeated_indices():
+    remedy = numpy_protocol._REMEDIES["np.add.at"]
+    array, index, value = np.zeros(3), np.array([0, 2, 2]), leaf(1.0, 2.0, 3.0)
+    out = eval(remedy, {"x": Tensor(array), "axis": 0, "index": index, "value": value})
+    np.add.at(array, index, value.data)
+    assert out.tolist() == array.tolist()
 
 
 def test_array_filled_by_a_tensor():
@@ -576,6 +630,10 @@ def test_array_changed_in_place_by_a_tensor(change):
         change(array, x)
     assert change(array, x.detach()) is array
     np.testing.assert_array_equal(array, expected)
+    with pytest.raises(ShapeError, match=r"^np\.\w+: expected shapes that broadcast"):
+        change(array, Tensor([1.0, 2.0, 3.0]))
+    with pytest.raises(DtypeError, match=r"^np\.\w+: Cannot cast ufunc"):
+        change(np.array([1, 2]), x.detach())
 
 
 def test_float32_tensors_stay_float32():
@@ -615,6 +673,30 @@ def test_nan_and_inf_are_replaced():
     np.testing.assert_array_equal(out.data, np.nan_to_num(x.data, nan=1.0, posinf=5.0))
     out.sum().backward()
     assert x.grad.tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_results_of_special_values_are_numpys():
+    for values in ([np.inf, -np.inf, np.nan, 1.5, -2.0], [True, False], [3, -4]):
+        array, x = np.array(values), Tensor(np.array(values))
+        compare("modf", np.modf(x), np.modf(array))
+        if array.dtype != bool:
+            compare("sign", [np.sign(x)], [np.sign(array)])
+    for values in ([14, 15, 25, -35, 251], [2.5, 1.5, 149.9, np.nan]):
+        rounded = np.round(Tensor(np.array(values)), -1)
+        compare("round", [rounded], [np.round(np.array(values), -1)])
+        assert rounded.dtype == np.array(values).dtype
+
+
+def test_trailing_none_is_the_default():
+    x = leaf(INPUTS["x"])
+    assert np.mean(x, 0, None, None).tolist() == np.mean(INPUTS["x"], 0).tolist()
+
+
+def test_integers_are_copied():
+    x = Tensor([1, 2])
+    for copy in (np.positive(x), np.conj(x), np.nan_to_num(x), np.copy(x)):
+        assert copy.tolist() == [1, 2]
+        assert not np.shares_memory(copy.data, x.data)
 
 
 def test_newer_functions():

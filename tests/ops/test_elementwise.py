@@ -153,3 +153,10 @@ def test_relu_keeps_integers_and_nan(count):
 def test_copysign_gradient_is_the_product_of_the_signs():
     x, other = leaf(2.0, 2.0, -2.0, -2.0), leaf(1.0, -1.0, 1.0, -1.0)
     assert x.copysign(other).sum().gradient(x)[0].tolist() == [1.0, -1.0, -1.0, 1.0]
+
+
+def test_nan_to_num_copies_integers_and_replaces_each_entry_once():
+    x = Tensor([1, 2])
+    assert not np.shares_memory(x.nan_to_num().data, x.data)
+    wide = Tensor([math.nan, math.inf, -math.inf]).nan_to_num(math.inf, math.nan, 3.0)
+    np.testing.assert_array_equal(wide.data, [math.inf, math.nan, 3.0])

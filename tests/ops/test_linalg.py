@@ -146,3 +146,11 @@ def test_norms_of_order_0_and_infinity_match_their_definitions():
     assert x.norm(0, axis=1).tolist() == [2.0, 1.0]
     assert x.norm(np.inf, axis=1).tolist() == [4.0, 0.5]
     assert x.norm(-np.inf, axis=1).tolist() == [0.0, 0.0]
+
+
+def test_addmm_ignores_the_addend_if_beta_is_0():
+    x, left, right = leaf(np.nan, np.inf), leaf([[1.0, 2.0]]), leaf([[3.0, 4.0], [5.0, 6.0]])
+    out = x.addmm(left, right, beta=0)
+    assert out.tolist() == [[13.0, 16.0]]
+    out.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]

@@ -73,6 +73,8 @@ POINTS = {
     "0 ** x": alike(lambda x: 0.0**x),
     "nan_to_num": alike(lambda x: x.nan_to_num()),
     "nan_to_num with numbers": alike(lambda x: x.nan_to_num(1.0, 2.0, -3.0)),
+    "nan_to_num of None": alike(lambda x: x.nan_to_num(None)),
+    "nan_to_num to nan": alike(lambda x: x.nan_to_num(7.0, float("nan"), float("nan"))),
     "reciprocal": alike(lambda x: x.reciprocal()),
     "1 / x": alike(lambda x: 1 / x),
     "x % 1": alike(lambda x: x % 1),

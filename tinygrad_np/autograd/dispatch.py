@@ -228,7 +228,7 @@ def _as_array(op: Op, value: Any) -> Array | None:
     # NumPy returns scalars instead of 0-d arrays, so inputs may be scalars.
     array = np.asarray(value) if isinstance(value, np.generic) else value
     checks.check_input(op, array)
-    return np.asarray(array)  # a subclass such as np.matrix redefines the operators
+    return np.asarray(array)  # a subclass may redefine the operators
 
 
 def _as_constant(op: Op, value: Any) -> Any:

@@ -108,11 +108,26 @@ def logaddexp2(x1: Operand, x2: Operand) -> Any:
     return ops.div(ops.logaddexp(ops.mul(x1, scale), ops.mul(x2, scale)), scale)
 
 
+def sign(x: Any) -> Any:
+    out = ops.sign(x)  # 0 for nan
+    return ops.where(ops.isnan(x), math.nan, out) if x.dtype.kind == "f" else out
+
+
+def modf(x: Any) -> Any:
+    if x.dtype.kind != "f":
+        x = ops.cast(x, dtype=np.float32)
+    finite = ops.where(ops.isinf(x), 0.0, x)
+    return ops.sub(finite, ops.trunc(finite)), ops.trunc(x)
+
+
 def round(a: Any, decimals: int = 0) -> Any:
-    if decimals == 0 or (decimals > 0 and a.dtype.kind != "f"):
+    is_float = a.dtype.kind == "f"
+    if decimals == 0 or (decimals > 0 and not is_float):
         return ops.round(a)
-    scale = 10.0**decimals
-    return ops.div(ops.round(ops.mul(a, scale)), scale)
+    scale = 10.0 ** abs(decimals)
+    enlarge, reduce = (ops.mul, ops.div) if decimals > 0 else (ops.div, ops.mul)
+    x = a if is_float else ops.cast(a, dtype=np.float64)
+    return ops.cast(reduce(ops.round(enlarge(x, scale)), scale), dtype=a.dtype)
 
 
 def clip(
@@ -277,7 +292,7 @@ def reshape(a: Any, shape: Any = None, *, newshape: Any = None) -> Any:
 
 
 def transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
-    return ops.permute(a, order=tuple(axes or reversed(range(len(a.shape)))))
+    return ops.permute(a, order=tuple(range(len(a.shape))[::-1] if axes is None else axes))
 
 
 def matrix_transpose(x: Any) -> Any:
@@ -429,11 +444,13 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 
 
 def tile(A: Any, reps: Any) -> Any:  # noqa: N803 - NumPy's name
-    return ops.tile(A, _tuple(reps))
+    counts = _tuple(reps)
+    tiled = ops.tile(A, counts)
+    return copy(tiled) if math.prod(counts) == 1 else tiled  # a view, where NumPy copies
 
 
 def meshgrid(*xi: Operand, indexing: str = "xy") -> Any:
-    return ops.meshgrid(*[ravel(_read(x)) for x in xi], indexing=indexing)
+    return tuple([copy(x) for x in ops.meshgrid(*map(ravel, map(_read, xi)), indexing=indexing)])
 
 
 # Selection.
@@ -470,7 +487,11 @@ def like(fill: int) -> Function:
 
 
 def full_like(a: Any, fill_value: Operand, dtype: Any = None, *, shape: Any = None) -> Any:
-    dtype, shape = dtype or a.dtype, a.shape if shape is None else _tuple(shape)
+    dtype = np.dtype(a.dtype if dtype is None else dtype)
+    shape = a.shape if shape is None else _tuple(shape)
+    for kind in (dtype, np.asarray(as_arrays(fill_value)).dtype):
+        if kind.kind not in "biuf":
+            raise TypeError(f"expected a float, int or bool dtype, got {kind}")
     if isinstance(fill_value, Variable):
         return ops.expand(ops.cast(fill_value, dtype=dtype), shape=shape)
     return _wrap(np.full(shape, fill_value, dtype))

@@ -1,8 +1,10 @@
 """NumPy's functions on Tensors: the protocols of NEP 13 (ufuncs) and NEP 18 (other functions).
 
 Two tables map NumPy's ufuncs and functions to ops, so that they are differentiable; results and
-defaults are NumPy's. A third lists the functions that return facts, counts or indices: they run on
-the arrays of tensors that require no gradient, and return arrays. Every other function raises.
+defaults are NumPy's, except that functions with fractional results, such as `np.sqrt` and
+`np.reciprocal`, return float32 for integers, as in PyTorch. A third lists the functions that return
+facts, counts or indices: they run on the arrays of tensors that require no gradient, and return
+arrays. Every other function raises.
 
     >>> import numpy as np
     >>> from tinygrad_np import Tensor
@@ -22,6 +24,7 @@ import numpy as np
 from tinygrad_np import ops
 from tinygrad_np.autograd.dispatch import Primitive
 from tinygrad_np.autograd.tape import Variable
+from tinygrad_np.checks import check_unmasked
 from tinygrad_np.errors import ArgumentError, DtypeError, GraphError, raise_translated
 from tinygrad_np.frontend import numpy_functions as adapters
 from tinygrad_np.frontend.numpy_functions import Function, as_arrays, find_tensors, read_list
@@ -43,6 +46,7 @@ def array_ufunc(
     table = {"__call__": _UFUNCS, "reduce": _REDUCTIONS}.get(method, {})
     if ufunc not in table:
         raise _refusal(name)
+    check_unmasked(name, as_arrays(inputs))
     if method == "__call__":
         inputs = tuple(map(read_list, inputs))
     return _call(name, table[ufunc], inputs, options)
@@ -51,6 +55,7 @@ def array_ufunc(
 def array_function(function: Function, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Run another NumPy function whose arguments include a Tensor."""
     name = f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
+    check_unmasked(name, as_arrays([*args, *options.values()]))
     if function in _FUNCTIONS:
         return _call(name, _FUNCTIONS[function], args, options)
     if function.__name__ not in _ON_ARRAYS:
@@ -69,11 +74,13 @@ def _call(name: str, function: Function, args: Sequence[Any], options: dict[str,
     for option in [option for option in options if option not in known]:
         value = options.pop(option)
         if not (value is None or value is np._NoValue):
-            remedy = _ARGUMENT_REMEDIES.get(option, "x.detach().numpy(), which has no gradient")
+            remedy = _find_remedy(_ARGUMENT_REMEDIES, f"{name} {option}", option)
             raise ArgumentError(
                 f"{name}: expected no argument `{option}` for Tensors, got {reprlib.repr(value)}. "
                 f"Use {remedy}."
             )
+    while len(args) > count and args[-1] is None:
+        args = args[:-1]
     if len(args) > count:
         raise ArgumentError(
             f"{name}: expected at most {count} positional arguments for Tensors, got {len(args)}. "
@@ -82,7 +89,7 @@ def _call(name: str, function: Function, args: Sequence[Any], options: dict[str,
     try:
         return function(*args, **options)
     except Exception as error:
-        raise_translated(error, name, [as_arrays(x) for x in args], options)
+        raise_translated(error, name, as_arrays(list(args)), options)
         raise
 
 
@@ -107,12 +114,22 @@ def _change_array(name: str, ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
             f"{name}: the array on the left cannot record the gradient of this tensor. Write "
             "array = array + x, which gives a Tensor, or use x.detach()."
         )
-    return ufunc(*as_arrays(list(inputs)), out=(inputs[0],))
+    arrays = as_arrays(list(inputs))
+    try:
+        return ufunc(*arrays, out=(inputs[0],))
+    except Exception as error:
+        raise_translated(error, name, arrays, {})
+        raise
 
 
 def _refusal(name: str) -> DtypeError:
-    remedy = _REMEDIES.get(name.split(".")[-1], "x.detach().numpy(), which has no gradient")
+    remedy = _find_remedy(_REMEDIES, name, name.split(".")[-1])
     return DtypeError(f"{name}: expected arrays, got a Tensor. Use {remedy}.")
+
+
+def _find_remedy(table: dict[str, str], *keys: str) -> str:
+    found = [table[key] for key in keys if key in table]
+    return found[0] if found else "x.detach().numpy(), which has no gradient"
 
 
 # The tables.
@@ -130,19 +147,19 @@ _UFUNCS: dict[np.ufunc, Function] = {
     np.matmul: adapters.matmul,
     np.vecdot: adapters.vecdot,
     np.negative: ops.neg,
-    np.positive: lambda x: x,
-    np.conjugate: lambda x: x,
+    np.positive: adapters.copy,
+    np.conjugate: adapters.copy,
     np.reciprocal: ops.reciprocal,
     np.absolute: ops.abs,
     np.fabs: ops.abs,
-    np.sign: ops.sign,
+    np.sign: adapters.sign,
     np.signbit: lambda x: ops.lt(ops.copysign(1.0, x), 0),
     np.copysign: ops.copysign,
     np.floor: ops.floor,
     np.ceil: ops.ceil,
     np.trunc: ops.trunc,
     np.rint: ops.round,
-    np.modf: lambda x: (ops.sub(x, ops.trunc(x)), ops.trunc(x)),
+    np.modf: adapters.modf,
     np.maximum: ops.maximum,
     np.minimum: ops.minimum,
     np.square: ops.square,
@@ -375,15 +392,20 @@ _ON_ARRAYS = frozenset(
 # What to use instead of functions that raise; the default is `x.detach().numpy()`.
 _REMEDIES = {
     # Methods of ufuncs.
-    "accumulate": "np.cumsum or np.cumprod",
-    "at": "x[key] = value",
+    "np.add.accumulate": "np.cumsum",
+    "np.add.at": "x.scatter_add(axis, index, value)",
+    "np.add.reduceat": "np.sum of slices",
+    "np.logaddexp.accumulate": "x.logcumsumexp(axis)",
+    "np.logaddexp.reduce": "x.logsumexp(axis)",
+    "np.maximum.accumulate": "x.cummax(axis).values",
+    "np.minimum.accumulate": "x.cummin(axis).values",
+    "np.multiply.accumulate": "np.cumprod",
     "outer": "x[:, None] and broadcasting",
-    "reduceat": "np.sum of slices",
     # Functions that change an argument.
     "place": "x[mask] = value",
-    "put": "x[key] = value",
+    "put": "x[np.unravel_index(index, x.shape)] = value",
     "put_along_axis": "x.scatter(axis, index, value)",
-    "putmask": "x[mask] = value",
+    "putmask": "np.where(mask, value, x)",
     # Functions that others replace.
     "argpartition": "np.argsort",
     "atleast_3d": "np.reshape",
@@ -397,15 +419,16 @@ _REMEDIES = {
     "dstack": "np.stack",
     "extract": "x[mask]",
     "float_power": "np.power",
-    "fmax": "np.maximum",
-    "fmin": "np.minimum",
+    "fmax": "np.maximum, which returns nan for nan",
+    "fmin": "np.minimum, which returns nan for nan",
     "insert": "np.concatenate",
     "kron": "np.einsum",
     "lstsq": "np.linalg.qr and np.linalg.solve",
     "matvec": "np.matmul",
     "median": "np.sort and an index",
-    "nanmean": "np.nan_to_num",
-    "nansum": "np.nan_to_num",
+    "nanmean": "np.sum(np.where(np.isnan(x), 0, x), axis) / np.sum(~np.isnan(x), axis)",
+    "nanprod": "np.prod(np.where(np.isnan(x), 1, x), axis)",
+    "nansum": "np.sum(np.where(np.isnan(x), 0, x), axis)",
     "partition": "np.sort",
     "percentile": "np.sort and an index",
     "pinv": "np.linalg.svd",
@@ -418,6 +441,9 @@ _REMEDIES = {
 _ARGUMENT_REMEDIES = {
     "out": "the returned Tensor",
     "dtype": "x.cast(dtype)",
-    "where": "np.where(mask, x, 0)",
+    "initial": "np.add, np.multiply, np.maximum or np.minimum of the result and the number",
+    "where": "x[mask], or np.where(mask, x, value) with a value that leaves the result unchanged",
     "order": "np.transpose for another order",
+    "np.sort order": "np.sort(x, axis): a Tensor has no fields",
+    "np.argsort order": "np.argsort(x, axis): a Tensor has no fields",
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
+from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError
 from tinygrad_np.kernels import elementwise as kernels
@@ -331,13 +332,13 @@ def clip(x: V, min_: Value | float | None = None, max_: Value | float | None = N
 
 
 def nan_to_num(
-    x: V, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+    x: V, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ) -> V:
     """Replace nan and infinite entries by numbers; the gradient there is 0.
 
     Args:
         x: the input.
-        nan: the number for nan.
+        nan: the number for nan; 0 by default.
         posinf: the number for inf; by default the largest number of the dtype.
         neginf: the number for -inf; by default the smallest number of the dtype.
 
@@ -346,11 +347,11 @@ def nan_to_num(
     Tensor([1., 0., 9.])
     """
     if x.dtype.kind != "f":
-        return x
+        return cast(x, dtype=x.dtype)
     limit = float(np.finfo(x.dtype).max)
-    x = where(eq(x, math.inf), limit if posinf is None else posinf, x)
-    x = where(eq(x, -math.inf), -limit if neginf is None else neginf, x)
-    return where(isnan(x), nan, x)
+    out = where(isnan(x), 0.0 if nan is None else nan, x)
+    out = where(eq(x, math.inf), limit if posinf is None else posinf, out)
+    return where(eq(x, -math.inf), -limit if neginf is None else neginf, out)
 
 
 def _larger_vjp(grad_out: Value, one: Value, other: Value) -> Value:

@@ -1,5 +1,6 @@
 """Indexing and gathering, and the scatter-adds that are their VJPs."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -116,20 +117,22 @@ def select(x: V, dim: int, index: int) -> V:
 
     Raises:
         AxisError: if `dim` or `index` is out of range, or x is 0-d.
+        DtypeError: if `dim` or `index` is not an integer.
 
     >>> from tinygrad_np import Tensor
     >>> Tensor([[1, 2], [3, 4]]).select(1, -1)
     Tensor([2, 4])
     """
-    return basic_index(x, key=(*_axes_before("select", x, dim), int(index)))
+    place = _as_integer("select", "index", index)
+    return basic_index(x, key=(*_axes_before("select", x, dim), place))
 
 
 def index_select(x: V, dim: int, index: Value | ArrayLike) -> V:
     """Return the slices of x at the integers `index` (n,) along `dim`.
 
     Raises:
-        AxisError: if `dim` or an index is out of range, or x is 0-d.
-        DtypeError: if `index` does not contain integers.
+        AxisError: if `dim` or an index is out of range or negative, or x is 0-d.
+        DtypeError: if `dim` is not an integer, or `index` does not contain integers.
         ShapeError: if `index` has more than one axis.
 
     >>> from tinygrad_np import Tensor
@@ -146,15 +149,29 @@ def index_select(x: V, dim: int, index: Value | ArrayLike) -> V:
         raise ShapeError(
             f"index_select: expected `index` to have one axis, got shape {places.shape}."
         )
-    return advanced_index(x, key=(*_axes_before("index_select", x, dim), places))
+    lead = _axes_before("index_select", x, dim)
+    outside = places[(places < 0) | (places >= x.shape[dim])]
+    if outside.size:
+        raise AxisError(
+            f"index_select: expected indices from 0 to {x.shape[dim] - 1} along axis {dim} of "
+            f"shape {x.shape}, got {outside[0]}."
+        )
+    return advanced_index(x, key=(*lead, places))
 
 
 def _axes_before(who: str, x: Value, dim: int) -> tuple[slice, ...]:
     """Return a key for all axes before `dim`."""
-    rank = len(x.shape)
-    if not -rank <= dim < rank:
+    rank, axis = len(x.shape), _as_integer(who, "dim", dim)
+    if not -rank <= axis < rank:
         raise AxisError(f"{who}: expected `dim` to be an axis of shape {x.shape}, got {dim}.")
-    return (slice(None),) * (dim % rank)
+    return (slice(None),) * (axis % rank)
+
+
+def _as_integer(who: str, name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise DtypeError(f"{who}: expected `{name}` to be an integer, got {value!r}.") from error
 
 
 @op(

@@ -22,6 +22,7 @@ from tinygrad_np.ops.elementwise import (
     mul,
     ne,
     where,
+    zero_vjp,
 )
 from tinygrad_np.ops.reduce import Axis, divide_by_count, normalize_axes, scale_of_large, sum
 from tinygrad_np.ops.shape import reshape, transpose
@@ -160,7 +161,14 @@ def bmm(x: V, mat2: Value) -> V:
 
 
 def addmm(x: V, mat1: Value, mat2: Value, *, beta: float = 1, alpha: float = 1) -> V:
-    """Compute beta x + alpha mat1 mat2; x (n, m) may broadcast.
+    """Compute beta x + alpha mat1 mat2.
+
+    Args:
+        x: tensor that broadcasts to the shape (n, m) of the product; ignored if `beta` is 0.
+        mat1: matrix of shape (n, k).
+        mat2: matrix of shape (k, m).
+        beta: factor for x.
+        alpha: factor for the product.
 
     Raises:
         ShapeError: if `mat1` or `mat2` is not a matrix, or the shapes do not fit.
@@ -170,7 +178,11 @@ def addmm(x: V, mat1: Value, mat2: Value, *, beta: float = 1, alpha: float = 1) 
     Tensor([[32.]])
     """
     _check_rank("addmm", 2, mat1, mat2)
-    return add(mul(x, beta), mul(matmul(mat1, mat2), alpha))
+    out = add(mul(x, beta) if beta else zero_vjp(x), mul(matmul(mat1, mat2), alpha))
+    shape = (mat1.shape[0], mat2.shape[1])
+    if out.shape != shape:
+        raise ShapeError(f"addmm: expected x to broadcast to the shape {shape}, got {x.shape}.")
+    return out
 
 
 def outer(x: V, vec2: Value) -> V:

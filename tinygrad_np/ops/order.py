@@ -8,8 +8,9 @@ import numpy as np
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.errors import ArgumentError, ShapeError
-from tinygrad_np.ops.elementwise import isnan, where
-from tinygrad_np.ops.indexing import basic_index, gather
+from tinygrad_np.ops.elementwise import as_array, gt, isnan, logical_not, where
+from tinygrad_np.ops.indexing import basic_index, gather, getitem
+from tinygrad_np.ops.reduce import argmax, max
 from tinygrad_np.ops.shape import measure_axis, reshape, squeeze
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value, ValuesAndIndices
@@ -59,7 +60,7 @@ def sort(x: V, dim: int = -1, descending: bool = False) -> ValuesAndIndices[V]:
 def argmedian(x: Value, axis: int = -1) -> Value:
     """Return the int64 index of the median along `axis`, which is kept with length 1.
 
-    Of two middle entries, the lower one is the median. A nan counts as the median.
+    Of two middle entries, the lower one is the median. The first nan, if any, is the median.
 
     Raises:
         AxisError: if `axis` is out of range.
@@ -68,19 +69,19 @@ def argmedian(x: Value, axis: int = -1) -> Value:
     axis, length = measure_axis("median", x, axis)
     if not length:
         raise ShapeError(f"median: expected at least one entry along axis {axis}, got {x.shape}.")
-    lead = (slice(None),) * axis
-    places = argsort(x, axis, False)
-    middle, last = (
-        basic_index(places, key=(*lead, slice(i, i + 1))) for i in ((length - 1) // 2, length - 1)
-    )
-    return where(isnan(gather(x, axis, last)), last, middle)
+    at = (length - 1) // 2
+    key = (*[slice(None)] * axis, slice(at, at + 1))
+    middle = basic_index(argsort(x, axis, False), key=key)
+    largest = argmax(x, axis=axis, keepdim=True)
+    return where(isnan(gather(x, axis, largest)), largest, middle)
 
 
 def median(x: V, axis: int | None = None, keepdim: bool = False) -> V:
     """Compute the median along `axis`, or of all entries if it is None.
 
-    Of two middle entries, it is the lower one; a nan counts as the median. The gradient goes to the
-    median entry.
+    Of two middle entries, it is the lower one; a nan counts as the median. As in PyTorch, the
+    gradient along an axis goes to one median entry, and that of all entries is shared evenly among
+    ties.
 
     Raises:
         AxisError: if `axis` is out of range.
@@ -92,7 +93,9 @@ def median(x: V, axis: int | None = None, keepdim: bool = False) -> V:
     """
     if axis is None or not x.shape:
         rows = reshape(x, shape=(-1,))
-        found = gather(rows, 0, argmedian(rows))
+        middle = gather(as_array(rows), 0, argmedian(rows))
+        # The maximum of the entries up to the median shares the gradient among them.
+        found = max(getitem(rows, as_array(logical_not(gt(rows, middle)))))
         return reshape(found, shape=(1,) * len(x.shape) if keepdim else ())
     found = gather(x, axis, argmedian(x, axis))
     return found if keepdim else squeeze(found, axis)

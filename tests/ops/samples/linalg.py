@@ -116,7 +116,10 @@ BAD: Bads = {
         bad(T.bmm, ShapeError, "bmm: expected operands with 3 axes", (2, 3), (3, 4)),
         bad(T.bmm, ShapeError, "bmm: expected batches of the same length", (1, 2, 3), (5, 3, 4)),
     ],
-    "addmm": [bad(T.addmm, ShapeError, "addmm: expected operands with 2 axes", (2,), (2,), (2, 2))],
+    "addmm": [
+        bad(T.addmm, ShapeError, "addmm: expected operands with 2 axes", (2,), (2,), (2, 2)),
+        bad(T.addmm, ShapeError, "to the shape (1, 2), got (3, 2)", (3, 2), (1, 3), (3, 2)),
+    ],
     "outer": [bad(T.outer, ShapeError, "outer: expected operands with 1 axis, got", (2,), (2, 1))],
     "matmul": [
         bad(T.matmul, ShapeError, "matmul: ... last axis ... (3) to match", (2, 3), (4, 2)),

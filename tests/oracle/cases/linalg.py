@@ -91,7 +91,10 @@ CASES = {
     "mm": same(lambda a, b: a.mm(b), (2, 3), (3, 4)),
     "bmm": same(lambda a, b: a.bmm(b), (5, 2, 3), (5, 3, 4)),
     "addmm": same(
-        lambda x, a, b: x.addmm(a, b, beta=0.5, alpha=2) + x.addmm(a, b), (4,), (2, 3), (3, 4)
+        lambda x, a, b: x.addmm(a, b, beta=0.5, alpha=2) + x.addmm(a, b) + x.addmm(a, b, beta=0),
+        (4,),
+        (2, 3),
+        (3, 4),
     ),
     "outer": same(lambda a, b: a.outer(b), (3,), (4,)),
     "matmul": _matmul("matmul"),

@@ -63,9 +63,14 @@ CASES = {
         lambda x: x.median(1, keepdim=True) * x + x.median(0),
         lambda x: x.median(1, keepdim=True).values * x + x.median(0).values,
     ),
+    "median at ties": order(
+        lambda x: x.cat(x, x).median() * x, lambda x: torch.cat([x, x, x]).median() * x
+    ),
     "median of nan": order(
-        lambda x: (x > 1).where(np.nan, x).median(1),
-        lambda x: torch.where(x > 1, np.nan, x).median(1).values,
+        lambda x: (x > 0).where(np.nan, x).median(1) + (x > 0).where(np.nan, x).median(),
+        lambda x: (
+            torch.where(x > 0, np.nan, x).median(1).values + torch.where(x > 0, np.nan, x).median()
+        ),
     ),
     "sum of bools": method("sum", draw=lambda generator, *shape: generator.random(shape) < 0.6),
     "cummax": same(lambda x: x.cummax(1)[0], (3, 5), draw=few),
