@@ -114,7 +114,7 @@ def test_two_synonyms_of_one_argument_raise(call):
         lambda: Tensor.randint(2, min=0, max=3),
     ],
 )
-def test_names_that_mean_something_else_raise(call):
+def test_names_of_other_arguments_raise(call):
     with pytest.raises(TypeError, match=r"order|axes|low|stop|shape|min"):
         call()
 

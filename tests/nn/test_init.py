@@ -227,7 +227,7 @@ def test_trunc_normal_redraws_samples_beyond_the_bounds():
     [
         ({"std": 0.0}, "expected `std` to be above 0, got 0.0."),
         ({"a": 2.0, "b": -2.0}, "got a=2.0 and b=-2.0 for mean=0.0 and std=1.0."),
-        ({"a": 5.0, "b": 9.0}, "at least 0.1 % of the normal distribution between them, got a=5.0"),
+        ({"a": 5.0, "b": 9.0}, "at least 0.1% of the normal distribution between them, got a=5.0"),
     ],
 )
 def test_trunc_normal_without_samples_to_keep_raises(options, words):

@@ -253,7 +253,7 @@ def test_schedules_have_pytorchs_signatures(kind):
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
 def test_skipped_parameters_match_pytorch(kind):
-    """In each step another of three parameters has no gradient, or none lacks one."""
+    """In each step, a different one of three parameters has no gradient, or all have one."""
     params, their_params = ([] for _ in range(2))
     for start in starts(kind)[:3]:
         params.append(nn.Parameter(start))

@@ -1,4 +1,4 @@
-"""Skip this directory in the smoke run, as tests/oracle; the models are run by test_ports.py."""
+"""Skip this directory in the smoke run, as in tests/oracle; the models are run by test_ports.py."""
 
 collect_ignore = ["models"]
 

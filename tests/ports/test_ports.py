@@ -64,7 +64,7 @@ def run_both(name, capsys):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Use one thread: for these small models, more are slower, and change rounding."""
+    """Use one thread: more are slower for these small models, and change the rounding."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -52,13 +52,13 @@ def evaluate(
     Args:
         run: run directory, or a weights file in one.
         part: "test" or "validation".
-        data_dir: directory of the datasets with a name.
+        data_dir: directory of the named datasets.
         model_spec: location of the model's class, if it has moved.
         data: path of the run's data, if it has moved.
 
     Raises:
-        ArgumentError: if the run has no validation set, or `data` is given for a dataset with a
-            name.
+        ArgumentError: if the run has no validation set, or `data` is given for a named
+            dataset.
         DataError: if a file is missing or damaged, or the data has changed its classes or shape.
     """
     config, model = load_run(run, model_spec)
@@ -167,7 +167,7 @@ def _print_likely(path: Path, probabilities: Array, classes: Sequence[str]) -> N
 
 
 def _with_shape(config: RunConfig) -> tuple[RunConfig, ImageDataset | None, tuple[int, ...]]:
-    """Return the config with options that fit its data, its data if at a path, and the shape."""
+    """Return the config with options that fit its data, the data at a path, and the image shape."""
     if not config.reads_files:
         return config, None, image_shape(config)
     train_set = make_sets(config.with_changes({"validation": 0.0})).train

@@ -79,7 +79,7 @@ def setting(
 ) -> Any:
     """Return a field with its help text, its allowed values and its placeholder in the help.
 
-    `or_path_of` says what a path is of, if one is allowed besides the choices.
+    If a path is allowed besides the choices, `or_path_of` names what it leads to.
     """
     limits = {"choices": choices, "least": least, "most": most, "above": above}
     words = {"text": text, "metavar": metavar, "or_path_of": or_path_of}
@@ -373,7 +373,7 @@ def add_flags(parser: argparse.ArgumentParser) -> Any:
 
 
 def add_flag(parser: Any, name: str, help_text: str | None = None) -> None:
-    """Add the flag of a field to a parser or group, if needed with another help text."""
+    """Add the flag of a field to a parser or group, optionally with another help text."""
     one = next(one for one in fields(RunConfig) if one.name == name)
     kinds = _kinds(one)
     text = one.metadata["text"].replace("%", "%%")

@@ -73,7 +73,7 @@ def _parser() -> Parser:
     text = "recognize handwritten digits, or the classes of your own images, in image files"
     look = _command(add, "predict", text, _predict)
     _run_argument(look)
-    text = "PNG, JPEG, BMP, GIF, WebP or TIFF file with one digit, or like the images of the run"
+    text = "PNG, JPEG, BMP, GIF, WebP or TIFF file: a digit, or an image like those of the run"
     look.add_argument("pictures", nargs="+", type=path, metavar="IMAGE", help=text)
 
     _model_argument(_command(add, "summary", "print the layers of a model", _summary))

@@ -97,7 +97,7 @@ def _shuffle(dataset: ImageDataset) -> ImageDataset:
 
 
 def image_shape(config: RunConfig) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of the model's input images, for a dataset with a name.
+    """Return the shape (C, H, W) of the model's input images, for a named dataset.
 
     It is the shape of the dataset's images, but the 8x8 digits are enlarged to 28x28 for the
     built-in models other than DigitsCNN.
@@ -124,7 +124,7 @@ def make_like(config: RunConfig, images: Array) -> ImageDataset:
 
 
 def write_data_facts(path: Path, dataset: ImageDataset) -> None:
-    """Write what `read_data_facts` reads: a data.json with what a trained model expects.
+    """Write a data.json with what a trained model expects; `read_data_facts` reads it.
 
     It has the names of the classes, the image shape, and the constants that normalize the pixels.
     """
@@ -218,8 +218,8 @@ def make_model(spec: str, options: dict[str, Any], seed: int = 0) -> nn.Module:
 def fit_model(config: RunConfig, dataset: ImageDataset) -> RunConfig:
     """Return the config with the model's options `inputs` and `classes` set for the dataset.
 
-    This is done for data at a path, for the options that are not given and that the model's
-    constructor has.
+    They are set for data at a path only, if the model's constructor has them and the user did not
+    give them.
     """
     if not config.reads_files:
         return config

@@ -1,7 +1,7 @@
 """Labeled images in the files that people have: image folders, CSV, npz and npy.
 
-A file is read completely or not at all: whatever is wrong raises a DataError that names the file
-and, if it has them, the line or the index.
+A file is read completely or not at all: any defect raises a DataError that names the file
+and, if possible, the line or the index.
 """
 
 import csv
@@ -64,13 +64,13 @@ def load(
               mnist.npz); `train_images`, `train_labels`, `test_images`, `test_labels`; `images`,
               `labels`; or `x`, `y`. Case does not matter, and other arrays are ignored;
             - a directory of .npy files with these names, or the .npy file of the training images
-              in one;
+              in such a directory;
             - any .npy file of images, if `labels` is given.
         labels: the .npy file of the labels.
         size: resize the images of a directory to this height and width.
         gray: convert the images of a directory to gray; see `image_folder`.
-        classes: names of the classes of labels that are numbers; by default "0", "1" and so on, and
-            every class must occur. A directory names its classes itself.
+        classes: names of the classes if the labels are numbers; by default "0", "1" and so on, and
+            then every class must occur. A directory names its classes itself.
         test: fraction of the images to hold out as the test set, stratified by class, if the file
             has no test set.
         seed: seed of that choice.
@@ -83,7 +83,7 @@ def load(
         they are square and gray, (N, H * W), with 1 or 3 channels; they become (N, C, H, W).
 
     Raises:
-        DataError: if a file is missing, damaged or of another kind, an image or a row is bad, the
+        DataError: if a file is missing, damaged or of another kind, an image or row is invalid, the
             images differ in size, a label is out of range, or a class has no images. Arrays of
             Python objects are not loaded, because unpickling can run code.
         ArgumentError: if an argument is invalid or does not apply to the file.
@@ -497,7 +497,7 @@ def _check_start(path: Path, file: IO[bytes], start: bytes, suffix: str) -> None
 
 @contextmanager
 def _translated(path: Path, who: str) -> Iterator[None]:
-    """Raise the errors of reading `who` in the file `path` as a DataError."""
+    """Raise a DataError for any error in reading `who` from the file `path`."""
     try:
         yield
     except TinygradNpError:
@@ -541,7 +541,7 @@ def _named_arrays(
     """Return the datasets of arrays with known names.
 
     Args:
-        path: what the arrays are in.
+        path: the file or directory that contains the arrays.
         names: what `read` needs to read each array, by its name in lower case.
         read: returns an array.
         classes: names of the classes.
@@ -577,9 +577,9 @@ def _dataset(
 
     Args:
         path: the file.
-        images: what is stored as images.
-        labels: what is stored as labels.
-        names: what messages call the two.
+        images: the stored images, not checked yet.
+        labels: the stored labels, not checked yet.
+        names: names of the two for error messages.
         classes: names of the classes.
     """
     who, labels_who = (f"{path}: {name}" for name in names)
@@ -618,7 +618,7 @@ def _channels_first(who: str, images: Any) -> Array:
 
 
 def _scaled(who: str, images: Array) -> tuple[Array, float]:
-    """Return images as uint8, uint16 or float32 or wider, and their `scale`."""
+    """Return images as uint8, uint16 or floats of 32 bits or more, and their `scale`."""
     dtype = images.dtype
     images = images.astype(dtype.newbyteorder("="), copy=False)
     if dtype == np.uint8:

@@ -35,8 +35,8 @@ class DataLoader:
         drop_last: whether to leave out the last batch if it is smaller. With batch norm, a last
             batch of one sample is an error.
         collate_fn: function that makes a batch of a list of samples; `default_collate` if None.
-        num_workers: accepted for PyTorch's sake, without effect: batches are made in this process.
-        pin_memory: accepted for PyTorch's sake, without effect.
+        num_workers: accepted as in PyTorch, but has no effect: this process makes the batches.
+        pin_memory: accepted as in PyTorch, but has no effect.
 
     A batch has the structure of a sample, for example a tuple of inputs and targets, with Tensors
     that have a leading batch axis.

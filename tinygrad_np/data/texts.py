@@ -14,7 +14,7 @@ _FOLDER = Path(__file__).parent / "text"
 def alice() -> str:
     """Return "Alice's Adventures in Wonderland" by Lewis Carroll (1865), in the public domain.
 
-    The novel has 144,000 ASCII characters, 67 of them different; lines end with a newline.
+    The novel has 144,000 ASCII characters, 67 of them distinct; lines end with a newline.
 
     >>> from tinygrad_np import data
     >>> text = data.alice()

@@ -12,7 +12,7 @@ class device(str):  # noqa: N801 (PyTorch's name)
     """The device of a tensor: the string "cpu", with PyTorch's attributes `type` and `index`.
 
     Args:
-        name: "cpu", "cpu:0" or another device.
+        name: "cpu", "cpu:0" or an existing device.
 
     Raises:
         ArgumentError: for any other device.

@@ -21,7 +21,7 @@ Generator = np.random.Generator | None
 
 
 def _factory(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return a function that creates a tensor by `make`, and also accepts `device` and synonyms."""
+    """Return a function that creates a tensor with `make`, and accepts `device` and synonyms."""
     make = accept_synonyms(make)
 
     @functools.wraps(make)

@@ -1,7 +1,7 @@
 """NumPy's functions composed of ops, with NumPy's signatures, defaults and results.
 
-`numpy_protocol` calls them. A parameter that ops do not support is missing here, and is refused
-there. They raise NumPy's own errors, which are translated there.
+`numpy_protocol` calls them. A parameter that the ops do not support is missing here, so that
+`numpy_protocol` refuses it. It also translates NumPy's own errors, which these functions raise.
 """
 
 import functools
@@ -665,7 +665,7 @@ def slogdet(a: Any) -> Any:
 
 def solve(a: Operand, b: Operand) -> Any:
     x, y = _read(a), _read(b)
-    # For NumPy, only one axis makes a vector; for ops.solve, the shape (..., n) also does.
+    # To NumPy, only a 1-D array is a vector; ops.solve also reads shape (..., n) as vectors.
     if 1 < len(y.shape) < len(x.shape):
         y = ops.reshape(y, shape=(1,) * (len(x.shape) - len(y.shape)) + y.shape)
     return ops.solve(x, y)

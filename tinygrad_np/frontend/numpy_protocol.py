@@ -261,7 +261,7 @@ _FUNCTIONS: dict[Function, Function] = {
     np.nonzero: adapters.nonzero,
     np.argwhere: adapters.argwhere,
     np.flatnonzero: adapters.flatnonzero,
-    # Facts and shapes.
+    # Properties and shapes.
     np.iscomplexobj: lambda x: False,
     np.isrealobj: lambda x: True,
     np.result_type: lambda *arrays: np.result_type(*as_arrays(arrays)),
@@ -346,7 +346,7 @@ _FUNCTIONS: dict[Function, Function] = {
 _NEWER: dict[str, Function] = {"astype": adapters.astype, "unstack": adapters.unstack}
 _FUNCTIONS |= {getattr(np, name): adapter for name, adapter in _NEWER.items() if hasattr(np, name)}
 
-# Functions that return facts, counts, indices or text; NumPy computes them on the arrays.
+# Functions that return properties, counts, indices or text; NumPy computes them on the arrays.
 _ON_ARRAYS = frozenset(
     {
         "array2string",

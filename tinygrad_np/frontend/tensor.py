@@ -241,7 +241,7 @@ class Tensor(Creation):
         return ops.transpose(self, -2, -1)
 
     def t(self) -> "Tensor":
-        """Return the transpose of a matrix; a tensor of fewer axes is returned as it is.
+        """Return the transpose of a matrix; a tensor with fewer axes is returned unchanged.
 
         Raises:
             AxisError: if this tensor has more than two axes.
@@ -738,7 +738,7 @@ class Tensor(Creation):
         return self.cast(dtype) if copy or dtype != self.dtype else self
 
     def realize(self, *others: "Tensor") -> Self:
-        """Return this tensor, which is always computed; for code written for tinygrad.
+        """Return this tensor: no op here is lazy. For code written for tinygrad.
 
         >>> Tensor([1.0]).realize()
         Tensor([1.])
@@ -798,7 +798,7 @@ class Tensor(Creation):
         return_counts: Bool = False,
         dim: Int | None = None,
     ) -> Any:
-        """Return the different entries, or the different slices along `dim`, without gradient.
+        """Return the distinct entries, or the distinct slices along `dim`, without a gradient.
 
         Args:
             sorted_: ignored; the entries are always sorted.
@@ -807,7 +807,7 @@ class Tensor(Creation):
             dim: the axis of the slices; None for single entries.
 
         Returns:
-            The entries, or a tuple with the other results.
+            The entries, or a tuple of the entries and the other requested results.
 
         Raises:
             AxisError: if `dim` is out of range.

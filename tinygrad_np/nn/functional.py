@@ -963,9 +963,9 @@ def batch_norm(
     Args:
         input: values of shape (N, C, ...).
         running_mean: means (C,), used unless `training`, and then updated in place.
-        running_var: variances (C,), likewise; the batch adds its unbiased variance.
+        running_var: variances (C,), likewise; updated with the unbiased variance of the batch.
         weight: one factor per channel, or None.
-        bias: one summand per channel, or None.
+        bias: one offset per channel, or None.
         training: whether to use the mean and the biased variance of the batch.
         momentum: weight of the batch in the running statistics.
         eps: number added to the variance.
@@ -1213,7 +1213,7 @@ def embedding(
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """Convert class indices (...) to rows (..., num_classes) with a 1 at the index.
 
-    The number of classes, if -1, is the largest index + 1.
+    If `num_classes` is -1, it is the largest index + 1.
 
     Raises:
         ArgumentError: if an index is not from 0 to num_classes - 1, or there is none to infer

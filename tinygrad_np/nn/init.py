@@ -128,7 +128,7 @@ def trunc_normal_(
     The bounds are values, not multiples of `std`, as in PyTorch.
 
     Raises:
-        ArgumentError: if `std` is not above 0, or [a, b] has less than 0.1 % of the distribution.
+        ArgumentError: if `std` is not above 0, or [a, b] has less than 0.1% of the distribution.
         DtypeError: if the tensor is not float, or `generator` is not a NumPy generator.
 
     >>> x = trunc_normal_(Tensor.zeros(100), std=0.02, a=-0.04, b=0.04)
@@ -140,7 +140,7 @@ def trunc_normal_(
     low, high = (math.erf((bound - mean) / std / math.sqrt(2)) / 2 for bound in (a, b))
     if high - low < 1e-3:
         raise ArgumentError(
-            f"nn.init.trunc_normal_: expected `a` and `b` with at least 0.1 % of the normal "
+            f"nn.init.trunc_normal_: expected `a` and `b` with at least 0.1% of the normal "
             f"distribution between them, got a={a} and b={b} for mean={mean} and std={std}."
         )
     draw = random.resolve(generator).standard_normal
@@ -259,7 +259,7 @@ def orthogonal_(tensor: T, gain: float = 1.0, generator: Generator = None) -> T:
     return _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
-# The same functions by their names without underscore.
+# The same functions under their names without the underscore.
 kaiming_normal, kaiming_uniform = kaiming_normal_, kaiming_uniform_
 xavier_normal, xavier_uniform = xavier_normal_, xavier_uniform_
 normal, uniform, trunc_normal = normal_, uniform_, trunc_normal_

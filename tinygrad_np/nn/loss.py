@@ -252,8 +252,8 @@ class KLDivLoss(_Loss):
     """Kullback-Leibler divergence target (log target - input) of log-probabilities.
 
     Args:
-        reduction: "batchmean" divides the sum by the first axis, which gives the divergence;
-            "mean" divides it by the number of entries. Or "sum" or "none".
+        reduction: "batchmean", the sum divided by the length of the first axis, which is the
+            divergence; "mean", the sum divided by the number of entries; "sum" or "none".
         log_target: whether the target holds log-probabilities.
 
     Raises:

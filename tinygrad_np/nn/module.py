@@ -909,8 +909,8 @@ class Sequential(_Layers):
     Args:
         *layers: modules, which are named by position, or one dict of modules by name.
 
-    It is also a list of its modules, in the order in which they were added: here, in a subclass as
-    attributes, or by `append`, `extend`, `insert` and `add_module`.
+    It is also a list of its modules, in the order in which they were added: by the constructor, as
+    attributes in a subclass, or by `append`, `extend`, `insert` and `add_module`.
 
     Raises:
         ArgumentError: if a layer to add is not a Module, or the layers are a set.

@@ -118,7 +118,7 @@ def by_running_statistics(
     """Return x (N, C, ...) normalized by `mean` and `variance`, scaled and shifted.
 
     Computed as x * scale + shift, with one scale and one shift per channel. For a large mean, the
-    two terms would nearly cancel, so it is subtracted first.
+    two terms would nearly cancel, so the mean is subtracted first.
     """
     is_half = x.dtype == mean.dtype == np.float16
     if is_half:  # float16 would lose digits in the sum

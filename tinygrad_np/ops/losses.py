@@ -256,8 +256,9 @@ def kl_div(
     Args:
         input: log-probabilities.
         target: probabilities of the same shape; an entry of 0 contributes 0.
-        reduction: "batchmean" divides the sum by the first axis, which gives the mean divergence of
-            the rows; "mean" divides it by the number of entries. Or "sum" or "none".
+        reduction: "batchmean", the sum divided by the length of the first axis, which is the mean
+            divergence of the rows; "mean", the sum divided by the number of entries; "sum" or
+            "none".
         log_target: whether `target` holds log-probabilities.
 
     Raises:

@@ -83,7 +83,7 @@ def _expand(term: str, axes: list[str]) -> Groups:
 def _measure(
     formula: str, shape: tuple[int, ...], group: tuple[str, ...], length: int, sizes: dict[str, int]
 ) -> None:
-    """Add the missing length of a group to `sizes`, and check that they multiply to `length`."""
+    """Add the missing length of a group to `sizes`; check that its lengths multiply to `length`."""
     known = math.prod([sizes[name] for name in group if name in sizes])
     missing = [name for name in group if name not in sizes]
     if len(missing) > 1:

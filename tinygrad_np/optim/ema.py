@@ -25,7 +25,7 @@ class _Module(Protocol):
 
 
 class EMA:
-    """Exponential moving average of a model's parameters, often better than the last ones.
+    """Exponential moving average of a model's parameters, often better than the final ones.
 
     Averaging the iterates removes much of the noise of stochastic gradients (Polyak and Juditsky
     1992). Call `update()` after each step of the optimizer, and evaluate inside `averaged()`.
@@ -40,7 +40,7 @@ class EMA:
         average ← decay average + (1 - decay) parameter
 
     Buffers, such as the running statistics of batch norm, are copied. Averages of float16
-    parameters are float32, since small changes would be rounded off.
+    parameters are float32, since float16 would round small changes away.
 
     Attributes:
         updates: number of updates so far.

@@ -69,7 +69,7 @@ class Optimizer:
             self.add_param_group(entry)
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
-        """Add a group of parameters, for example of layers that were frozen until now.
+        """Add a group of parameters, for example those of layers that were frozen until now.
 
         Args:
             param_group: "params" and hyperparameters; those it lacks have the optimizer's defaults.
@@ -78,8 +78,8 @@ class Optimizer:
             ArgumentError: if the group lacks "params", has an unknown option or an invalid value,
                 or has a parameter that the optimizer already has.
 
-        Construct schedules afterwards: a schedule sets the learning rates of the groups that were
-        there when it was constructed.
+        Construct schedules afterwards: a schedule sets the learning rates of the groups that
+        existed when it was constructed.
 
         >>> from tinygrad_np import nn, optim
         >>> layer = nn.Linear(2, 1)

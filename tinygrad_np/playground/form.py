@@ -105,7 +105,7 @@ def make_config(given: Mapping[str, Any], settings: Settings) -> RunConfig:
         raise ArgumentError(
             f"training: expected only the fields {', '.join(known)}, got {', '.join(unknown)}."
         )
-    if given.get("data", RunConfig.data) not in DATA:  # a request must not name files of the server
+    if given.get("data", RunConfig.data) not in DATA:  # a request must not name files on the server
         raise ArgumentError(
             f"--data: expected one of {', '.join(DATA)}, got {given['data']!r:.80}."
         )

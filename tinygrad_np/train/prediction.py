@@ -18,7 +18,7 @@ def predict(model: nn.Module, loader: Batches) -> Array:
     """Return the model's outputs for all inputs of a loader, in the loader's order.
 
     The model runs in evaluation mode and records no graph. The mode of each module is restored
-    afterwards. Batches have the form that `Trainer` describes; a tuple of length 1, as of
+    afterwards. Batches have the form that `Trainer` describes; a tuple of length 1, as from
     ArrayDataset(inputs), has no targets.
 
     Returns:

@@ -9,7 +9,7 @@ from tinygrad_np.errors import DataError
 from tinygrad_np.files import exists, failure, make_folder, read_bytes, write_bytes
 from tinygrad_np.train.callbacks import Callback, State, plain
 
-_FIRST, _LAST = "time,epoch,step,loss,", "lr\n"  # of the header; the metrics stand between
+_FIRST, _LAST = "time,epoch,step,loss,", "lr\n"  # of the header; the metrics come in between
 
 
 class StepLog(Callback):

@@ -75,8 +75,8 @@ class Trainer:
 
     A metric returns a number, the mean over the batch, or a Tensor, whose entries are averaged. It
     receives outputs detached from the graph. A metric "mae" is logged as "train_mae",
-    "validation_mae" and so on. The means over an epoch, also that of the loss, weight each batch by
-    its number of samples, the length of the first output, even if it contains padding.
+    "validation_mae" and so on. The means over an epoch, including the loss, weight each batch by
+    its number of samples, which is the length of the first output, even if it contains padding.
 
     Classification of images:
 
@@ -381,8 +381,8 @@ class Trainer:
         """Evaluate the model on a loader, in evaluation mode.
 
         Returns:
-            A dict with the means of the "loss" and the metrics; under the same condition as in
-            `fit`, the "accuracy".
+            A dict with the mean "loss" and the means of the metrics; without metrics, the
+            "accuracy" under the same condition as in `fit`.
 
         Raises:
             ShapeError: if the loss is not a Tensor with one entry.

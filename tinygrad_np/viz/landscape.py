@@ -67,7 +67,7 @@ def loss_surface_values(
     Args:
         model: the model; a copy is evaluated, in evaluation mode.
         loader: batches of (inputs, targets), as for `Trainer`; the loss is the mean over all their
-            samples. A DataLoader's epoch is the same afterwards.
+            samples. The epoch of a DataLoader is unchanged afterwards.
         loss: function of (outputs, targets) that returns a Tensor with one entry.
         span: largest coordinate; at 1, a direction is as long as the weights.
         points: number of points along each direction; an odd number includes the weights.

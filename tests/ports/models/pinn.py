@@ -1,4 +1,4 @@
-"""Physics-informed network for Burgers' equation: second derivatives of the output by the input."""
+"""Physics-informed network for Burgers' equation: second derivatives with respect to the input."""
 
 import math
 
