@@ -40,6 +40,16 @@ __all__ = [
 ]
 __all__ += _functions.__all__
 
+# What to use instead of some names of PyTorch.
+_REPLACEMENTS = {
+    "Generator": "np.random.default_rng(seed), passed as generator=",
+    "distributions": "normal, multinomial or bernoulli, and log_softmax for log-probabilities",
+    "linalg": "the functions of np.linalg, which accept Tensors",
+    "load": "train.load(path), which reads a safetensors file",
+    "save": "train.save(path, model.state_dict()), which writes a safetensors file",
+    "utils": "tinygrad_np.data for datasets and loaders",
+}
+
 # Imported on first use, because these import Matplotlib, Graphviz, safetensors and more. Tensors,
 # ops, layers and optimizers need only NumPy and threadpoolctl.
 if _typing.TYPE_CHECKING:
@@ -52,4 +62,5 @@ else:
             return _import_module(f"{__name__}.{name}")
         if name in ("get_num_threads", "set_num_threads", "show_config"):
             return getattr(_import_module(f"{__name__}.runtime.info"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = f". Use {_REPLACEMENTS[name]}." if name in _REPLACEMENTS else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

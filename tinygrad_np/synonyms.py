@@ -16,6 +16,7 @@ SYNONYMS = {
     "dims": ("axis", "dim"),
     "order": ("dims", "axes"),
     "keepdim": ("keepdims",),
+    "sizes": ("split_size_or_sections",),
     "shape": ("size",),
     "min_": ("min", "a_min"),
     "max_": ("max", "a_max"),

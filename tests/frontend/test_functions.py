@@ -21,6 +21,8 @@ ONLY_METHODS = {
     "gradient", "indices", "is_leaf", "item", "mT", "name", "nbytes", "ndim",
     "new_full", "new_ones", "new_tensor", "new_zeros", "numel", "numpy", "register_hook",
     "retain_grad", "size", "to", "tolist", "type", "uniform", "values", "view", "view_as",
+    # NumPy's, which methods of arrays have:
+    "astype", "copy", "ravel",
     # tinygrad's, which has no functions:
     "assign", "batchnorm", "glorot_uniform", "hardsigmoid", "kaiming_uniform", "layernorm",
     "quick_gelu", "realize", "rearrange", "scaled_uniform", "sequential",
@@ -123,3 +125,55 @@ def test_functions_and_methods_have_examples():
     ]
     assert len(examples) > 400
     assert [value for value in examples if ">>>" not in inspect.getdoc(value)] == []
+
+
+def test_var_and_std_take_their_options_by_name():
+    """PyTorch reads var(x, 1, False) as unbiased=False, and NumPy as a dtype."""
+    for name in ("var", "std", "var_mean", "std_mean"):
+        function = getattr(tinygrad_np, name)
+        with pytest.raises(TypeError, match="positional"):
+            function(X, 1, False)
+    assert tinygrad_np.var(X, 1, unbiased=False, keepdim=True).tolist() == [[4.0], [1.0]]
+
+
+def test_condition_in_the_place_of_a_value_raises():
+    with pytest.raises(ArgumentError, match=r"where: .* mask\.where\(x, y\)"):
+        X.where(X > 2, 0)
+    assert (X > 2).where(X > 3, False).tolist() == [[False, True], [True, False]]
+
+
+def test_methods_of_arrays_exist():
+    x = Tensor([[1.7, 2.0]], requires_grad=True)
+    assert x.astype(np.float64).dtype == np.float64
+    assert x.copy().data is not x.data
+    assert x.ravel().shape == (2,)
+
+
+def test_missing_modules_of_pytorch_are_named_with_a_replacement():
+    with pytest.raises(AttributeError, match=r"no attribute 'save'. Use train\.save\(path, "):
+        tinygrad_np.save  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        tinygrad_np.nothing  # noqa: B018
+
+
+def test_functions_of_a_number_compute_with_it():
+    assert float(tinygrad_np.exp(0.0)) == 1.0
+    assert float(tinygrad_np.sqrt(4)) == 2.0
+    assert float(tinygrad_np.sum(3.0)) == 3.0
+
+
+def test_equal_compares_shape_and_entries():
+    assert tinygrad_np.equal(X, X.clone())
+    assert not tinygrad_np.equal(X, X[0])
+    assert not tinygrad_np.equal(X, X + 1)
+
+
+def test_random_and_masked_changes_in_place():
+    x = Tensor.zeros(1000)
+    assert x.normal_(mean=5.0, std=0.1) is x
+    assert 4.9 < x.data.mean() < 5.1
+    assert x.uniform_(-1, 1).data.min() < -0.9
+    y = Tensor([1.0, 2.0], requires_grad=True) * 1
+    y.masked_fill_(Tensor([True, False]), 7.0)
+    y.scatter_(0, Tensor([1]), Tensor([3.0]))
+    assert y.tolist() == [7.0, 3.0]

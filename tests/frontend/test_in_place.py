@@ -71,7 +71,7 @@ def test_changes_of_results_are_recorded():
         (lambda x: x.add_(0.5), DtypeError, r"^add_: expected a result of dtype int64"),
         (lambda x: x.div_(2), DtypeError, r"^div_: expected a result of dtype int64"),
         (lambda x: x.clamp_(0.5), DtypeError, r"^clamp_: expected bounds for .* dtype int64"),
-        (lambda x: x.clamp_(), ArgumentError, r"^clip: expected `min_` or `max_`"),
+        (lambda x: x.clamp_(), ArgumentError, r"^clamp_: expected `min` or `max`, got neither"),
         (lambda x: x.mul_(Tensor([[1], [2]])), ShapeError, r"^mul_: expected a result of shape"),
         (lambda x: x.clamp_(Tensor([[0], [1]])), ShapeError, r"^clamp_: "),
         (lambda x: x.copy_(leaf(1.0)), DtypeError, r"^copy_: expected a float tensor for a value"),

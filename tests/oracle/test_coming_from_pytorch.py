@@ -48,15 +48,31 @@ def both(values, **options):
     return torch.tensor(values, **options), tinygrad_np.tensor(values, **options)
 
 
-@row("`values, indices = x.max(1)`")
+@row("`values, indices = x.max(1)`, `x.max(1)[0]`")
 def _():
     theirs, ours = both([[1.0, 5.0], [4.0, 2.0]])
     values, indices = theirs.max(1)
     assert ours.max(1).tolist() == values.tolist() == [5.0, 4.0]
     first, second = ours.max(1)
-    assert (first.item(), second.item()) == (5.0, 4.0)
+    assert (first.item(), second.item(), ours.max(1)[0].item()) == (5.0, 4.0, 5.0)
     pair = tinygrad_np.max(ours, 1)
     assert [pair.values.tolist(), pair.indices.tolist()] == [values.tolist(), indices.tolist()]
+
+
+@row("`torch.Tensor([1, 2])` is float32")
+def _():
+    assert torch.Tensor([1, 2]).dtype == torch.float32
+    assert Tensor([1, 2]).dtype == tinygrad_np.tensor([1, 2]).dtype == np.int64
+
+
+@row("`x.where(condition, y)`")
+def _():
+    theirs, ours = both([1.0, -2.0])
+    expected = theirs.where(theirs > 0, torch.zeros(2)).tolist()
+    with pytest.raises(ArgumentError, match=r"mask\.where\(x, y\)"):
+        ours.where(ours > 0, 0)
+    assert (ours > 0).where(ours, 0).tolist() == expected
+    assert tinygrad_np.where(ours > 0, ours, 0).tolist() == expected
 
 
 @row("`x.data` is a tensor")
@@ -98,6 +114,15 @@ def _():
     theirs.state_dict()["bias"].fill_(7.0)
     ours.state_dict()["bias"][...] = 7.0
     assert theirs.bias.item() == 7.0 != ours.bias.item()
+
+
+@row("`nn.Parameter(x)` detaches x")
+def _():
+    theirs, ours = both([1.0, 2.0], requires_grad=True)
+    assert torch.nn.Parameter(theirs * 2).is_leaf
+    with pytest.raises(GraphError, match=r"\.detach\(\)"):
+        nn.Parameter(ours * 2)
+    assert nn.Parameter((ours * 2).detach()).tolist() == [2.0, 4.0]
 
 
 @row("a tensor assigned to a module is not saved")

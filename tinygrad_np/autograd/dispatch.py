@@ -77,6 +77,8 @@ class Primitive(Op):
             try:
                 out = self.forward(*inputs, **options) if options else self.forward(*inputs)
             except Exception as error:
+                if _NUMBERS.issuperset(map(type, inputs)):  # the forward function needs an array
+                    return self(*map(np.asarray, inputs), **options)
                 raise_translated(error, self.name, inputs, options)
                 raise
             return out if type(out) is _ndarray else checks.check_array(self, out)

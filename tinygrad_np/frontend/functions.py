@@ -10,6 +10,8 @@ which follow tinygrad. Functions that create tensors and dtypes come from `facto
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
+import numpy as np
+
 from tinygrad_np import ops
 from tinygrad_np.autograd.dispatch import Primitive
 from tinygrad_np.checks import kind_of
@@ -34,15 +36,15 @@ __all__ = [
     "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cast", "cat", "ceil", "cholesky",
     "chunk", "clamp", "clip", "clone", "copysign", "cos", "cosh", "cummax", "cummin", "cumprod",
     "cumsum", "det", "diag", "diagonal", "diff", "div", "dot", "double", "einsum", "empty",
-    "empty_like", "eq", "erf", "exp", "exp2", "expand", "expm1", "eye", "flatten", "flip", "float",
-    "float16", "float32", "float64", "floor", "fmod", "from_numpy", "full", "full_like", "gather",
-    "ge", "gt", "half", "index_select", "int", "int8", "int16", "int32", "int64", "inv",
-    "is_floating_point", "isclose", "isfinite", "isinf", "isnan", "le", "lerp", "linspace", "log",
-    "log1p", "log2", "log10", "log_softmax", "logaddexp", "logcumsumexp", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "lshift", "lt", "masked_fill",
-    "masked_select", "matmul", "max", "max_unpool2d", "maximum", "mean", "median", "meshgrid",
-    "min", "minimum", "mm", "mod", "movedim", "mul", "multinomial", "nan_to_num", "ne", "neg",
-    "nonzero", "norm", "normal", "normalize", "ones", "ones_like", "outer", "permute", "pow",
+    "empty_like", "eq", "equal", "erf", "exp", "exp2", "expand", "expm1", "eye", "flatten", "flip",
+    "float", "float16", "float32", "float64", "floor", "fmod", "from_numpy", "full", "full_like",
+    "gather", "ge", "gt", "half", "index_select", "int", "int8", "int16", "int32", "int64", "inv",
+    "is_floating_point", "is_tensor", "isclose", "isfinite", "isinf", "isnan", "le", "lerp",
+    "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logcumsumexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "lshift", "lt",
+    "masked_fill", "masked_select", "matmul", "max", "max_unpool2d", "maximum", "mean", "median",
+    "meshgrid", "min", "minimum", "mm", "mod", "movedim", "mul", "multinomial", "nan_to_num", "ne",
+    "neg", "nonzero", "norm", "normal", "normalize", "ones", "ones_like", "outer", "permute", "pow",
     "prod", "qr", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "reciprocal",
     "relu", "repeat", "repeat_interleave", "reshape", "roll", "round", "rshift", "rsqrt", "scatter",
     "scatter_add", "scatter_reduce", "select", "short", "shrink", "sigmoid", "sign", "sin", "sinh",
@@ -193,7 +195,6 @@ sparse_categorical_crossentropy = _one(ops.sparse_categorical_crossentropy)
 sqrt = _one(ops.sqrt)
 square = _one(ops.square)
 squeeze = _one(ops.squeeze)
-std = _one(ops.std)
 sum = _one(ops.sum)
 swapaxes = _one(ops.transpose)
 swish = _one(ops.silu)
@@ -208,7 +209,6 @@ trunc = _one(ops.trunc)
 unflatten = _one(ops.unflatten)
 unfold = _one(ops.unfold)
 unsqueeze = _one(ops.unsqueeze)
-var = _one(ops.var)
 
 cummax = _ordered(ops.cummax)
 cummin = _ordered(ops.cummin)
@@ -220,10 +220,8 @@ meshgrid = _several(ops.meshgrid)
 qr = _several(ops.qr)
 slogdet = _several(ops.slogdet)
 split = _several(ops.split)
-std_mean = _several(ops.std_mean)
 svd = _several(ops.svd)
 unbind = _several(ops.unbind)
-var_mean = _several(ops.var_mean)
 
 bernoulli = _one(Tensor.bernoulli)
 clone = _one(Tensor.clone)
@@ -326,6 +324,62 @@ def min(input: Tensor, dim: Any = None, keepdim: Bool = False) -> Any:
     if isinstance(dim, Tensor):
         return ops.minimum(input, dim)
     return _extreme(input, dim, keepdim, ops.argmin(input, dim, True))
+
+
+@accept_synonyms
+def var(input: Tensor, dim: Any = None, *, correction: Float = 1, keepdim: Bool = False) -> Tensor:
+    """Compute the variance over `dim`, Σ (x - mean)² / (n - correction).
+
+    Raises:
+        AxisError: if `dim` is out of range.
+
+    >>> var(Tensor([1.0, 2.0, 3.0, 4.0]), unbiased=False)
+    Tensor(1.2500)
+    """
+    return input.var(dim, keepdim, correction)
+
+
+@accept_synonyms
+def std(input: Tensor, dim: Any = None, *, correction: Float = 1, keepdim: Bool = False) -> Tensor:
+    """Compute the standard deviation √var over `dim`; where it is 0, the gradient is 0.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+
+    >>> std(Tensor([1.0, 2.0, 3.0, 4.0]))
+    Tensor(1.2910)
+    """
+    return input.std(dim, keepdim, correction)
+
+
+@accept_synonyms
+def var_mean(
+    input: Tensor, dim: Any = None, *, correction: Float = 1, keepdim: Bool = False
+) -> tuple[Tensor, Tensor]:
+    """Compute the variance and the mean over `dim`.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+
+    >>> var_mean(Tensor([1.0, 2.0, 3.0]))
+    (Tensor(1.), Tensor(2.))
+    """
+    return var(input, dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)
+
+
+@accept_synonyms
+def std_mean(
+    input: Tensor, dim: Any = None, *, correction: Float = 1, keepdim: Bool = False
+) -> tuple[Tensor, Tensor]:
+    """Compute the standard deviation and the mean over `dim`.
+
+    Raises:
+        AxisError: if `dim` is out of range.
+
+    >>> std_mean(Tensor([1.0, 2.0, 3.0]))
+    (Tensor(1.), Tensor(2.))
+    """
+    return std(input, dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)
 
 
 @_one
@@ -432,6 +486,25 @@ def nonzero(input: Tensor, *, as_tuple: Bool = False) -> Any:
     """
     found = input.nonzero()
     return tuple(found[:, axis] for axis in range(found.shape[1])) if as_tuple else found
+
+
+def is_tensor(obj: Any) -> Bool:
+    """Return whether `obj` is a Tensor.
+
+    >>> is_tensor(Tensor([1.0])), is_tensor([1.0])
+    (True, False)
+    """
+    return isinstance(obj, Tensor)
+
+
+@accept_synonyms
+def equal(input: Tensor, other: Tensor) -> Bool:
+    """Return whether two tensors have the same shape and entries.
+
+    >>> equal(Tensor([1.0, 2.0]), Tensor([1.0, 2.0])), equal(Tensor([1.0]), Tensor([1.0, 1.0]))
+    (True, False)
+    """
+    return np.array_equal(input.data, other.data)
 
 
 @_one

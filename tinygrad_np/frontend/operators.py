@@ -427,6 +427,7 @@ class Operators(Variable):
     view = reshape
     view_as = composite_method(ops.view_as)
     flatten = composite_method(ops.flatten)
+    ravel = flatten
     unflatten = composite_method(ops.unflatten)
     squeeze = composite_method(ops.squeeze)
     unsqueeze = composite_method(ops.unsqueeze)

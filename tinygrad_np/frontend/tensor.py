@@ -13,13 +13,13 @@ from typing import Any, NoReturn, Self, TypeAlias, overload
 
 import numpy as np
 
-from tinygrad_np import ops
+from tinygrad_np import ops, random
 from tinygrad_np.autograd import backward as autograd
 from tinygrad_np.autograd.inplace import update
 from tinygrad_np.autograd.tape import RETAIN, Handle, Variable, clock, initialize
 from tinygrad_np.checks import check_dtype, kind_of
 from tinygrad_np.display import escape, preformatted, safe
-from tinygrad_np.errors import AxisError, DtypeError, GraphError, ShapeError
+from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, GraphError, ShapeError
 from tinygrad_np.frontend.creation import Creation, array_of, check_shareable
 from tinygrad_np.frontend.device import CPU, device, dtype_of_target
 from tinygrad_np.frontend.numpy_protocol import array_function, array_ufunc
@@ -37,6 +37,9 @@ def _store_grad(reference: "weakref.ref[Variable]", grad: Variable) -> None:
     if result is not None:
         own = grad.cast(grad.dtype)  # a copy, recorded with create_graph
         result.grad = own if result.grad is None else result.grad + own
+
+
+Generator = np.random.Generator | None
 
 
 class Tensor(Creation):
@@ -435,7 +438,8 @@ class Tensor(Creation):
         if self.requires_grad:
             raise GraphError(
                 "asarray: this tensor requires a gradient, which NumPy cannot track. Use "
-                ".detach(), or .stack(...) to join tensors."
+                ".detach() for an array without a gradient, np.dot(array, x) "
+                "instead of array.dot(x), or .stack(...) to join tensors."
             )
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
@@ -651,6 +655,45 @@ class Tensor(Creation):
         return update("div_", ops.div, self, other)
 
     @accept_synonyms
+    def masked_fill_(self, mask: Any, value: Any) -> Self:
+        """Set the entries where `mask` is True to `value`.
+
+        >>> Tensor([1.0, 2.0]).masked_fill_(Tensor([True, False]), 0)
+        Tensor([0., 2.])
+        """
+        ops.setitem(self, ..., ops.masked_fill(self, mask, value), "masked_fill_")
+        return self
+
+    @accept_synonyms
+    def scatter_(self, dim: Int, index: Any, src: Any, reduce: str | None = None) -> Self:
+        """Set the entries at `index` along `dim` to those of `src`, as `scatter` does.
+
+        >>> Tensor([[0.0, 0.0]]).scatter_(1, Tensor([[1]]), 1.0)
+        Tensor([[0., 1.]])
+        """
+        ops.setitem(self, ..., ops.scatter(self, dim, index, src, reduce), "scatter_")
+        return self
+
+    def normal_(self, mean: Float = 0.0, std: Float = 1.0, generator: Generator = None) -> Self:
+        """Replace all entries by samples from the normal distribution.
+
+        >>> Tensor.zeros(3).normal_(generator=np.random.default_rng(0))
+        Tensor([ 0.1257, -0.1321,  0.6404])
+        """
+        drawn = random.resolve(generator).standard_normal(self.shape)
+        ops.setitem(self, ..., (drawn * std + mean).astype(self.dtype), "normal_")
+        return self
+
+    def uniform_(self, low: Float = 0.0, high: Float = 1.0, generator: Generator = None) -> Self:
+        """Replace all entries by samples from the uniform distribution on [low, high).
+
+        >>> Tensor.zeros(2).uniform_(-1, 1, generator=np.random.default_rng(0))
+        Tensor([ 0.2739, -0.4604])
+        """
+        drawn = random.resolve(generator).random(self.shape)
+        ops.setitem(self, ..., (drawn * (high - low) + low).astype(self.dtype), "uniform_")
+        return self
+
     def clamp_(self, min: Any = None, max: Any = None) -> Self:
         """Clip to the range from `min` to `max`, as `clip` does.
 
@@ -661,6 +704,8 @@ class Tensor(Creation):
         >>> Tensor([-2.0, 0.5]).clamp_(-1, 1)
         Tensor([-1. ,  0.5])
         """
+        if min is None and max is None:
+            raise ArgumentError("clamp_: expected `min` or `max`, got neither.")
         clipped = self.clip(min, max)
         if clipped.dtype.kind != self.dtype.kind:
             raise DtypeError(
@@ -688,6 +733,8 @@ class Tensor(Creation):
         """
         return ops.cast(self, dtype)
 
+    astype = cast
+
     def clone(self) -> "Tensor":
         """Copy the values into a new tensor, through which gradients flow back to this one.
 
@@ -697,6 +744,8 @@ class Tensor(Creation):
         Tensor([2.])
         """
         return ops.cast(self, self.dtype)
+
+    copy = clone
 
     def contiguous(self) -> Self:
         """Return this tensor: no op here depends on the memory order.
@@ -783,10 +832,19 @@ class Tensor(Creation):
     def where(self, x: Any, y: Any) -> "Tensor":
         """Select entries from x where this tensor is nonzero, and from y elsewhere.
 
+        Raises:
+            ArgumentError: if x is a mask and this tensor is not, which is PyTorch's order
+                `x.where(condition, y)`.
+
         >>> x = Tensor([-1.0, 2.0])
         >>> (x > 0).where(x, 0)
         Tensor([0., 2.])
         """
+        if self.dtype != np.bool_ and getattr(x, "dtype", None) == np.bool_:
+            raise ArgumentError(
+                "where: expected the condition before the point, as in mask.where(x, y), got a "
+                f"tensor of dtype {self.dtype} there and a mask as the first argument."
+            )
         condition = self.detach() if self.requires_grad else self  # the condition has no gradient
         return ops.where(condition, x, y)
 

@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.primitives import cast, expand
-from tinygrad_np.checks import check_dtype, is_integer
+from tinygrad_np.autograd.tape import Variable
+from tinygrad_np.checks import check_dtype, is_integer, kind_of
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.kernels import reductions as kernels
 from tinygrad_np.ops.elementwise import (
@@ -42,8 +43,7 @@ def normalize_axes(name: str, x: Value, axis: Axis) -> tuple[int, ...] | None:
         if type(a) is not int and not is_integer(a):
             raise DtypeError(
                 f"{name}: expected `axis` to be an integer, a tuple or list of integers, or None, "
-                "got "
-                f"{axis!r}."
+                f"got {kind_of(axis) if isinstance(axis, Variable | np.ndarray) else repr(axis)}."
             )
     return () if not x.shape and set(axes) <= {0, -1} else axes
 
