@@ -677,8 +677,8 @@ class Tensor(Creation):
     def normal_(self, mean: Float = 0.0, std: Float = 1.0, generator: Generator = None) -> Self:
         """Replace all entries by samples from the normal distribution.
 
-        >>> Tensor.zeros(3).normal_(generator=np.random.default_rng(0))
-        Tensor([ 0.1257, -0.1321,  0.6404])
+        >>> Tensor.zeros(3).normal_(mean=10.0).min().item() > 0
+        True
         """
         drawn = random.resolve(generator).standard_normal(self.shape)
         ops.setitem(self, ..., (drawn * std + mean).astype(self.dtype), "normal_")
@@ -687,8 +687,8 @@ class Tensor(Creation):
     def uniform_(self, low: Float = 0.0, high: Float = 1.0, generator: Generator = None) -> Self:
         """Replace all entries by samples from the uniform distribution on [low, high).
 
-        >>> Tensor.zeros(2).uniform_(-1, 1, generator=np.random.default_rng(0))
-        Tensor([ 0.2739, -0.4604])
+        >>> Tensor.zeros(2).uniform_(1, 2).min().item() >= 1
+        True
         """
         drawn = random.resolve(generator).random(self.shape)
         ops.setitem(self, ..., (drawn * (high - low) + low).astype(self.dtype), "uniform_")
