@@ -26,7 +26,7 @@ from tinygrad_np.cli.runs import load_run
 from tinygrad_np.cli.training import DATA_FACTS
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, ImageDataset
-from tinygrad_np.data.files import read_image
+from tinygrad_np.data.files import holds_images, read_image
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import is_folder, make_folder
@@ -59,7 +59,8 @@ def evaluate(
     Raises:
         ArgumentError: if the run has no validation set, or `data` is given for a dataset with a
             name.
-        DataError: if a file is missing or damaged, or the data has changed its classes or shape.
+        DataError: if a file is missing or damaged, the data has changed its classes or shape, or
+            the set is held out from files that have changed; `data` skips the last check.
     """
     config, model = load_run(run, model_spec)
     if data is not None:
@@ -69,11 +70,22 @@ def evaluate(
                 f"on {config.data}."
             )
         config = config.with_changes({"data": data})
+        if not holds_images(data):  # which cannot be resized
+            config = config.with_changes({"image_size": None, "gray": None})
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     if config.reads_files:
-        sets = restore_normalization(sets, _facts_file(run))
+        # A test set of its own cannot contain training images. A held-out set can, because another
+        # one is drawn if any file changes.
+        drawn_from = "train" if part == "validation" else "test"
+        has_own = part == "test" and sets.test.origin != sets.train.origin
+        remedy = (
+            f"The {part} set is held out from these files, so it may now contain images that the "
+            "model was trained on. Restore the files, or pass --data to evaluate on them anyway."
+        )
+        unchanged = () if has_own or data is not None else (drawn_from,)
+        sets = restore_normalization(sets, _facts_file(run), unchanged, remedy)
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
