@@ -58,7 +58,7 @@ def load(
         path: one of
 
             - a directory with one subdirectory of images per class, see `image_folder`; or with
-              two such directories, `train` and `test` (or `val`, `valid`, `validation`) in any case;
+              two such directories, in any case: `train` and `test` (`val`, `valid`, `validation`);
             - a CSV file with a label and the pixels of an image per row, see `image_csv`;
             - an .npz file with arrays named `x_train`, `y_train`, `x_test`, `y_test` (Keras'
               mnist.npz); `train_images`, `train_labels`, `test_images`, `test_labels`; `images`,
