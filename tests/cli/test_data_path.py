@@ -296,6 +296,13 @@ def test_a_run_on_changed_data_does_not_resume(tmp_path, capsys):
     assert not (out / "data.json").exists()
 
 
+def test_too_few_images_to_validate_with(tmp_path):
+    path = write_images(tmp_path / "shapes", size=4, count=2)
+    with pytest.raises(ArgumentError, match=r" images\. Pass --validation 0 for none\.$"):
+        parts.make_sets(RunConfig(data=str(path), validation=0.01))
+    assert parts.make_sets(RunConfig(data=str(path), validation=0)).validation is None
+
+
 def test_options_that_are_given_are_kept():
     dataset = data.ImageDataset(np.zeros((2, 1, 3, 3), np.uint8), [0, 1], ("a", "b"))
     config = RunConfig(data="a/b", model="MLP", model_options={"classes": 4})

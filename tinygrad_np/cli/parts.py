@@ -88,7 +88,10 @@ def make_sets(config: RunConfig) -> Sets:
     test_set = _part(test_set, config.test_samples, "--test-samples", config.sample_noun)
     held_out, corrections, copies = None, None, 0
     if config.validation:
-        train_set, held_out = train_set.split(config.validation, seed=config.seed)
+        try:
+            train_set, held_out = train_set.split(config.validation, seed=config.seed)
+        except ArgumentError as error:
+            raise ArgumentError(f"{error} Pass --validation 0 for none.") from error
     if config.corrections:
         corrections = read_corrections(config.corrections, len(train_set.classes))
         copies = count_copies(len(corrections["labels"]), len(train_set))
