@@ -163,7 +163,7 @@ def test_evaluate_reports_the_names_of_the_classes_from_any_folder(
     for i in range(20):
         Image.fromarray(black).save(moved / "cross" / f"black{i}.png")
     sets = parts.make_sets(RunConfig(data=str(moved)))
-    restored = parts.restore_normalization(sets, run / "data.json", (), "")
+    restored = parts.restore_normalization(sets, run / "data.json")
     assert sets.test.mean < restored.test.mean == restored.train.mean == data.load(images)[0].mean
     assert restored.validation.std == restored.train.std != sets.train.std
 

@@ -759,6 +759,7 @@ def test_class_with_one_image_cannot_be_held_out(tmp_path):
         ("a.csv", {"classes": "abc"}, "load: expected `classes` to be different names, for ex"),
         ("a.csv", {"classes": 5}, 'for example ("cat", "dog"), got 5.'),
         ("a.csv", {"classes": ["a", "a"]}, "(\"cat\", \"dog\"), got ['a', 'a']."),
+        ("a.csv", {"classes": []}, 'for example ("cat", "dog"), got [].'),
         ("a.csv", {"labels": 5}, "load: expected `labels` to be a path, got 5."),
         ("", {"classes": ("a", "b", "c")}, "whose subdirectories name them."),
     ],
@@ -774,6 +775,11 @@ def test_invalid_arguments_raise(name, options, message, tmp_path):
 def test_values_that_are_no_paths_raise(read):
     expected = f"{read.__name__}: expected `path` to be a path, got None."
     assert message_of(lambda: read(None), ArgumentError) == expected
+
+
+def test_invalid_classes_of_a_csv_file_raise(tmp_path):
+    message = message_of(lambda: data.image_csv(tmp_path / "a.csv", 5), ArgumentError)
+    assert message.startswith("image_csv: expected `classes` to be different names, for example")
 
 
 def test_other_files_raise(tmp_path):

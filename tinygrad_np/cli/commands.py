@@ -13,7 +13,9 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.cli.models import describe_error
 from tinygrad_np.cli.parts import (
+    Sets,
     check_images,
+    check_unchanged,
     fit_model,
     image_shape,
     make_like,
@@ -76,16 +78,9 @@ def evaluate(
         config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     if config.reads_files:
-        # A test set of its own cannot contain training images. A held-out set can, because another
-        # one is drawn if any file changes.
-        drawn_from = "train" if part == "validation" else "test"
-        has_own = part == "test" and sets.test.origin != sets.train.origin
-        remedy = (
-            f"The {part} set is held out from these files, so it may now contain images that the "
-            "model was trained on. Restore the files, or pass --data to evaluate on them anyway."
-        )
-        unchanged = () if has_own or data is not None else (drawn_from,)
-        sets = restore_normalization(sets, _facts_file(run), unchanged, remedy)
+        sets = restore_normalization(sets, _facts_file(run))
+        if data is None:
+            _check_held_out(sets, part, run)
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
@@ -103,6 +98,20 @@ def evaluate(
     predicted = logits.argmax(axis=1)
     print(train.classification_report(predicted, labels, len(classes), classes))
     print(f"\n{train.calibration(logits, labels)}")
+
+
+def _check_held_out(sets: Sets, part: str, run: Path) -> None:
+    """Raise DataError if a held-out set may now contain training images.
+
+    If any file changes, another set is drawn. A test set of its own is not drawn.
+    """
+    if part == "test" and sets.test.origin != sets.train.origin:
+        return
+    remedy = (
+        f"The {part} set is held out from these files, so it may now contain images that the model "
+        "was trained on. Restore the files, or pass --data to evaluate on them anyway."
+    )
+    check_unchanged(sets, _facts_file(run), ("test" if part == "test" else "train",), remedy)
 
 
 def _facts_file(run: Path) -> Path:

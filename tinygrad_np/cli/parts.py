@@ -174,17 +174,11 @@ def read_data_facts(path: Path) -> dict[str, Any]:
     return {**facts, **constants}
 
 
-def restore_normalization(sets: Sets, path: Path, unchanged: Sequence[str], remedy: str) -> Sets:
-    """Return the datasets of a run on files as they were when it started.
-
-    Args:
-        sets: the datasets as they are now.
-        path: the data.json of the run.
-        unchanged: which of "train" and "test" must still have the images and labels of the run.
-        remedy: the end of the message if they do not.
+def restore_normalization(sets: Sets, path: Path) -> Sets:
+    """Return the datasets of a run on files, normalized as they were when it started.
 
     Raises:
-        DataError: if the classes, the image shape, or images or labels of `unchanged` have changed.
+        DataError: if the data.json at `path` has other classes or another image shape.
     """
     facts = read_data_facts(path)
     for name, got in (("classes", sets.train.classes), ("shape", sets.train.images.shape[1:])):
@@ -193,23 +187,34 @@ def restore_normalization(sets: Sets, path: Path, unchanged: Sequence[str], reme
                 f"{sets.train.origin}: expected the {name} {', '.join(map(str, facts[name]))} that "
                 f"the run was trained with ({path}), got {', '.join(map(str, got))}."
             )
-    changes = []
-    for part, name in (("train", "training"), ("test", "test")):
-        expected, found = facts["fingerprints"][part], sets.fingerprints[part]
-        if expected["count"] != found["count"]:
-            changes.append(f"{found['count']} {name} images instead of {expected['count']}")
-        elif expected != found:
-            changes.append(f"{found['count']} {name} images, not all of them the same")
-    if any(facts["fingerprints"][part] != sets.fingerprints[part] for part in unchanged):
-        raise DataError(
-            f"{sets.train.origin}: expected the images and labels that the run was trained with "
-            f"({path}), got {', and '.join(changes)}. {remedy}"
-        )
     constants = {name: facts[name] for name in ("scale", "mean", "std")}
     parts = {name: getattr(sets, name) for name in ("train", "validation", "test")}
     return replace(
         sets, **{name: part and replace(part, **constants) for name, part in parts.items()}
     )
+
+
+def check_unchanged(sets: Sets, path: Path, parts: Sequence[str], remedy: str) -> None:
+    """Raise DataError if the images or labels of a run on files have changed since it started.
+
+    Args:
+        sets: the datasets as they are now.
+        path: the data.json of the run.
+        parts: which of "train" and "test" to check.
+        remedy: the end of the message.
+    """
+    before, changes = read_data_facts(path)["fingerprints"], []
+    for part, name in (("train", "training"), ("test", "test")):
+        expected, found = before[part], sets.fingerprints[part]
+        if expected["count"] != found["count"]:
+            changes.append(f"{found['count']} {name} images instead of {expected['count']}")
+        elif expected != found:
+            changes.append(f"{found['count']} {name} images, not all of them the same")
+    if any(before[part] != sets.fingerprints[part] for part in parts):
+        raise DataError(
+            f"{sets.train.origin}: expected the images and labels that the run was trained with "
+            f"({path}), got {', and '.join(changes)}. {remedy}"
+        )
 
 
 def _part(dataset: ImageDataset, count: int | None, flag: str, noun: str) -> ImageDataset:

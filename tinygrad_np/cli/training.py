@@ -15,6 +15,7 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import (
     Sets,
     check_images,
+    check_unchanged,
     fit_model,
     make_loader,
     make_loss,
@@ -126,8 +127,9 @@ def run_training(
     copy = {"corrections": str(out / CORRECTIONS)} if has_copy else {}
     sets = make_sets(config.with_changes(copy))
     if resume and config.reads_files:
+        sets = restore_normalization(sets, out / DATA_FACTS)
         remedy = "Restore the files, or start a new run."
-        sets = restore_normalization(sets, out / DATA_FACTS, ("train", "test"), remedy)
+        check_unchanged(sets, out / DATA_FACTS, ("train", "test"), remedy)
     config = fit_model(config, sets.train)
     seconds = {"loading": time.perf_counter() - start}
     _report_sets(config, sets, seconds["loading"])

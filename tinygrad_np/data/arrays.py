@@ -146,7 +146,7 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, where: Any) -> Any:
-        """Return `dataset[indices[where]]`; of a list, a list of samples if `where` is no integer.
+        """Return `dataset[indices[where]]`; several samples of a list are a list.
 
         Raises:
             AxisError: if an index is out of range.

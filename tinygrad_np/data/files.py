@@ -224,6 +224,7 @@ def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDa
     Raises:
         DataError: if the file cannot be read, a row has the wrong number of columns, or a label or
             a pixel is not a number or out of range; the message names the line.
+        ArgumentError: if `classes` is not a list of different names.
 
     >>> import tempfile
     >>> from tinygrad_np import data
@@ -235,6 +236,7 @@ def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDa
     ([[[[0, 9], [255, 0]]], [[[7, 0], [0, 0]]]], [1, 0])
     """
     path = _as_path("image_csv", "path", path)
+    _check_classes("image_csv", classes)
     try:
         count, column, has_header = _csv_layout(path)
         with warnings.catch_warnings():
@@ -300,18 +302,22 @@ def _check_options(path: Path, is_images: bool, size: Any, gray: Any, classes: A
         raise ArgumentError(
             f"load: expected no `size` or `gray` with {path}, which is not a directory of images."
         )
-    if classes is None:
-        return
-    is_names = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str | bytes)
-    if not is_names or len(set(map(str, classes))) < len(classes):
-        raise ArgumentError(
-            'load: expected `classes` to be different names, for example ("cat", "dog"), got '
-            f"{classes!r}."
-        )
-    if is_images:
+    _check_classes("load", classes)
+    if is_images and classes is not None:
         raise ArgumentError(
             f"load: expected no `classes` with {path}, whose subdirectories name them."
         )
+
+
+def _check_classes(who: str, classes: Any) -> None:
+    """Raise ArgumentError unless `classes` is None or a list of different names."""
+    is_list = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str | bytes)
+    if classes is None or (is_list and len(set(map(str, classes))) == len(classes) > 0):
+        return
+    raise ArgumentError(
+        f'{who}: expected `classes` to be different names, for example ("cat", "dog"), got '
+        f"{classes!r}."
+    )
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
