@@ -180,8 +180,64 @@ def test_evaluate_refuses_other_data(run, images, tmp_path, capsys):
     small = write_images(tmp_path / "small", size=8, count=6)
     assert main(["evaluate", str(run), "--data", str(small)]) == 1
     assert "expected the shape 1, 28, 28 that the run" in capsys.readouterr().err
+    np.savez(tmp_path / "a.npz", x=np.zeros((20, 2, 2), np.uint8), y=np.arange(20) % 2)
+    flags = ("--image-size", "8", "--model", "MLP", "--epochs", "1")
+    resized = trained(tmp_path / "resized", images, *flags)
+    assert main(["evaluate", str(resized), "--data", str(tmp_path / "a.npz")]) == 1
+    assert "a.npz: expected the classes circle, cross, stripe that" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--data", str(tmp_path / "missing")]) == 1
     assert f"{tmp_path / 'missing'}: file not found. Expected a dir" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_evaluate_refuses_a_test_set_held_out_from_changed_files(tmp_path, capsys):
+    path = write_images(tmp_path / "shapes", size=8, count=20)
+    run = trained(tmp_path / "run", path, "--model", "MLP", "--epochs", "1")
+    added, removed = path / "cross" / "new.png", path / "cross" / "00.png"
+    Image.new("L", (8, 8), 77).save(added)
+    capsys.readouterr()
+    for part in ("test", "validation"):
+        assert main(["evaluate", str(run), "--on", part]) == 1
+        assert capsys.readouterr().err == (
+            f"error: {path}: expected the images and labels that the run was trained with "
+            f"({run / 'data.json'}), got 49 training images instead of 48, and 12 test images, not "
+            f"all of them the same. The {part} set is held out from these files, so it may now "
+            "contain images that the model was trained on. Restore the files, or pass --data to "
+            "evaluate on them anyway.\n"
+        )
+    assert main(["evaluate", str(run), "--data", str(path)]) == 0
+    removed.rename(tmp_path / "00.png")  # as many images as before
+    assert main(["evaluate", str(run)]) == 1
+    (tmp_path / "00.png").rename(removed)
+    added.unlink()
+    assert main(["evaluate", str(run)]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_npz", [False, True])
+def test_evaluate_uses_a_test_set_of_its_own_that_has_changed(tmp_path, capsys, is_npz):
+    def write(count):
+        for part in ("train", "test"):
+            write_images(tmp_path / f"shapes{count}" / part, size=8, count=count)
+        if not is_npz:
+            shutil.rmtree(path, ignore_errors=True)
+            (tmp_path / f"shapes{count}").rename(path)
+            return
+        arrays = {}
+        for part, one in zip(
+            ("train", "test"), data.load(tmp_path / f"shapes{count}"), strict=True
+        ):
+            arrays |= {f"x_{part}": one.images, f"y_{part}": one.labels}
+        np.savez(path, **arrays)
+
+    path = tmp_path / ("a.npz" if is_npz else "shapes")
+    write(count=6)
+    run = trained(tmp_path / "run", path, "--model", "MLP", "--epochs", "1")
+    write(count=7)
+    assert main(["evaluate", str(run)]) == 0
+    assert "(21 images)" in capsys.readouterr().out
+    assert main(["evaluate", str(run), "--on", "validation"]) == 1
+    assert "got 21 training images instead of 18" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -224,14 +280,27 @@ def test_predict_normalizes_pictures_like_the_training_images(images, tmp_path, 
 def test_a_run_on_changed_data_does_not_resume(tmp_path, capsys):
     path = write_images(tmp_path / "shapes", size=8, count=6)
     out = trained(tmp_path / "run", path, "--schedule", "constant", "--model", "MLP")
-    (path / "cross").rename(path / "plus")
+    Image.new("L", (8, 8), 77).save(path / "cross" / "00.png")
     resume = ["train", "--resume", str(out), "--epochs", "7", "--no-figures"]
+    capsys.readouterr()
+    assert main(resume) == 1
+    changed = capsys.readouterr().err
+    assert changed.startswith(f"error: {path}: expected the images and labels that the run was")
+    assert changed.endswith("all of them the same. Restore the files, or start a new run.\n")
+    (path / "cross").rename(path / "plus")
     assert main(resume) == 1
     assert "expected the classes circle, cross, stripe that the run" in capsys.readouterr().err
     # Another run in its place removes the facts.
     flags = ["--data", "digits", "--model", "DigitsCNN", "--train-samples", "100", *FAST]
     assert main(["train", *flags, "--out", str(out), "--overwrite"]) == 0
     assert not (out / "data.json").exists()
+
+
+def test_too_few_images_to_validate_with(tmp_path):
+    path = write_images(tmp_path / "shapes", size=4, count=2)
+    with pytest.raises(ArgumentError, match=r" images\. Pass --validation 0 for none\.$"):
+        parts.make_sets(RunConfig(data=str(path), validation=0.01))
+    assert parts.make_sets(RunConfig(data=str(path), validation=0)).validation is None
 
 
 def test_options_that_are_given_are_kept():
@@ -348,6 +417,8 @@ def test_evaluate_refuses_a_path_for_a_run_on_a_named_dataset(tmp_path, images, 
 
 def test_damaged_facts_are_errors(tmp_path):
     good = {"classes": ["a", "b"], "shape": [1, 2, 2], "scale": 255.0, "mean": 0.5, "std": 0.1}
+    fingerprint = {"count": 2, "sha256": "ab"}
+    good["fingerprints"] = {"train": fingerprint, "test": fingerprint}
     path = tmp_path / "data.json"
     for change in (
         {"classes": None},
@@ -356,6 +427,9 @@ def test_damaged_facts_are_errors(tmp_path):
         {"shape": ["a", 1, 1]},
         {"std": 0},
         {"mean": "x"},
+        {"fingerprints": {"train": fingerprint}},
+        {"fingerprints": {"train": fingerprint, "test": {"count": 2}}},
+        {"fingerprints": []},
     ):
         path.write_text(json.dumps({**good, **change}))
         with pytest.raises(DataError) as caught:

@@ -149,6 +149,8 @@ def test_subset_maps_its_indices_to_those_of_the_dataset():
 def test_subset_of_any_dataset():
     letters = data.Subset("abcde", np.array([True, False, True, False, False]))
     assert [letters[0], letters[1]] == ["a", "c"]
+    assert letters[0:1] == ["a"]
+    assert data.Subset(letters, [1, 0])[[0, 1]] == letters[[1, 0]] == ["c", "a"]
 
 
 @each(
@@ -188,6 +190,8 @@ def test_dataset_without_a_length_raises():
         ([0.3, 0.3, 0.4], [2, 1, 2]),
         ((0.1, 0.9), [1, 4]),
         (np.array([4, 1]), [4, 1]),
+        ([1.0], [5]),
+        ([1.0, 0], [5, 0]),
     ],
 )
 def test_split_has_the_sizes_asked_for(lengths, sizes):

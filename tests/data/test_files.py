@@ -140,7 +140,8 @@ def test_hidden_files_and_files_next_to_the_classes_are_ignored(tmp_path):
     pets(tmp_path)
     for name in (".DS_Store", "ant/.DS_Store", "bee/Thumbs.db", "README.txt"):
         (tmp_path / name).write_text("x")
-    (tmp_path / ".git").mkdir()
+    for name in (".git", "__MACOSX"):
+        (tmp_path / name).mkdir()
     assert len(data.image_folder(tmp_path)) == 6
 
 
@@ -203,6 +204,31 @@ def test_directory_in_a_class_raises(tmp_path):
     )
 
 
+def test_broken_link_to_a_class_raises(tmp_path):
+    pets(tmp_path)
+    (tmp_path / "dog").symlink_to(tmp_path / "elsewhere")
+    assert message_of(lambda: data.load(tmp_path)) == (
+        f"{tmp_path / 'dog'}: expected a link to a directory of images, got a broken link."
+    )
+
+
+def test_lack_of_memory_is_reported(tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise MemoryError
+
+    pets(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", fail)
+        assert message_of(lambda: data.image_folder(tmp_path)) == (
+            f"{tmp_path}: there is not enough memory for 6 images of 5x4 pixels (0.0 GiB). Pass a "
+            "smaller `size` or, on the command line, --image-size."
+        )
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    path = tmp_path / "ant" / "0.png"
+    expected = f"{path}: there is not enough memory for the image."
+    assert message_of(lambda: data.image_folder(tmp_path)) == expected
+
+
 @each(
     ("options", "message"),
     [
@@ -221,9 +247,9 @@ def test_invalid_options_of_image_folder_raise(options, message, tmp_path):
     assert found == f"image_folder: {message}"
 
 
-@pytest.mark.parametrize("name", ["test", "val", "valid", "validation"])
+@pytest.mark.parametrize("name", ["test", "Test", "val", "valid", "validation"])
 def test_directories_for_training_and_testing(tmp_path, name):
-    images = pets(tmp_path / "train")
+    images = pets(tmp_path / ("Train" if name == "Test" else "train"))
     pets(tmp_path / name, count=1)
     train_set, test_set = data.load(tmp_path)
     assert train_set.images.tolist() == images[:, None].tolist()
@@ -289,6 +315,15 @@ def test_dialects_of_csv(tmp_path):
         found = data.image_csv(path)
         assert found.images.tolist() == expected.images.tolist()
         assert found.labels.tolist() == expected.labels.tolist()
+
+
+def test_header_of_column_numbers_is_no_image(tmp_path):
+    path = tmp_path / "train.csv"
+    images = pixels(4, 2, 2)
+    path.write_text("0,1,2,3,4\n" + csv_text(images, [1, 0, 1, 0], header=False))
+    found = data.image_csv(path)
+    assert found.images.tolist() == images[:, None].tolist()
+    assert found.labels.tolist() == [1, 0, 1, 0]
 
 
 @each(
@@ -361,6 +396,12 @@ def test_bad_row_is_named(line, text, message, tmp_path):
             b"pixel0,pixel1\n1,2\n",
             "expected a column named label, class or target, got pixel0,pixel1.",
         ),
+        (b"1;2;3\n", "expected columns separated by commas, got semicolons in the first line."),
+        (b"label\tpixel0\n", "expected columns separated by commas, got tabs in the first line."),
+        (
+            b"5.0,1\n",
+            "line 1, column 1: expected a label, an integer from 0 to 32767, got '5.0'.",
+        ),
         (b"PK\x03\x04\xff\xfe", "expected a CSV file, got other content ("),
         (b"label,pixel0\n1,\xff\n", "expected a CSV file, got other content ("),
     ],
@@ -369,7 +410,7 @@ def test_file_that_is_no_csv_raises(content, message, tmp_path):
     path = tmp_path / "train.csv"
     path.write_bytes(content)
     found = message_of(lambda: data.image_csv(path))
-    assert found.startswith(f"{path}: ")
+    assert found.startswith(str(path))
     assert message in found
 
 
@@ -490,9 +531,36 @@ def test_scale_follows_the_dtype(values, dtype, scale, tmp_path):
 
 
 def test_test_images_have_the_scale_of_the_training_images(tmp_path):
-    arrays = {"x_train": np.full((2, 2, 2), 200.0), "x_test": np.ones((2, 2, 2))}
+    arrays = {"x_train": np.full((2, 2, 2), 200.0), "x_test": np.zeros((2, 2, 2))}
     np.savez(tmp_path / "a.npz", **arrays, y_train=[0, 1], y_test=[0, 1])
     assert [one.scale for one in data.load(tmp_path / "a.npz")] == [255.0, 255.0]
+
+
+@each(
+    ("values", "tests", "message"),
+    [
+        (np.float64([0, 1]), np.float64([0, 255]), "from 0 to 1, got values from 0 to 255."),
+        (np.float32([0, 200]), np.float32([0, 0.5]), "from 0 to 200, got values from 0 to 0.5."),
+        (np.uint8([0, 1]), np.uint8([3, 255]), "from 0 to 1, got values from 3 to 255."),
+        (np.float32([0, 1]), np.float32([0, 0.5]), None),
+        (np.float32([-1, 1]), np.float32([-1, 2]), None),
+    ],
+)
+def test_test_images_in_another_range_raise(values, tests, message, tmp_path):
+    arrays = {"x_train": values.reshape(2, 1, 1), "x_test": tests.reshape(2, 1, 1)}
+    np.savez(tmp_path / "a.npz", **arrays, y_train=[0, 1], y_test=[0, 1])
+    if message is None:
+        assert [len(one) for one in data.load(tmp_path / "a.npz")] == [2, 2]
+        return
+    assert message_of(lambda: data.load(tmp_path / "a.npz")) == (
+        f"{tmp_path / 'a.npz'}: x_test: expected values in the range of x_train, {message}"
+    )
+
+
+def test_pixels_near_the_largest_float_are_normalized(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([-1e38, 1e38] * 5).reshape(10, 1, 1), y=[0, 1] * 5)
+    train_set, _ = data.load(tmp_path / "a.npz")
+    assert train_set.std == pytest.approx(1e38)
 
 
 def test_batches_are_normalized_by_the_training_images(tmp_path):
@@ -558,7 +626,15 @@ GOOD = {
         ),
         (
             {"x_train": np.append(np.zeros(63), np.nan).reshape(4, 4, 4)},
-            ": x_train[3]: expected finite numbers, got nan.",
+            ": x_train[3]: expected finite float32 numbers, got nan.",
+        ),
+        (
+            {"x_train": np.full((4, 4, 4), 1e300)},
+            ": x_train[0]: expected finite float32 numbers, got 1e+300.",
+        ),
+        (
+            {"y_train": np.array([0, 1, 2**63 + 5, 1], np.uint64)},
+            ": y_train[2]: expected a label from 0 to 32767, got 9223372036854775813.",
         ),
         ({"y_train": np.ones(4)}, ": y_train: expected labels of an integer dtype, got float64."),
         (
@@ -680,7 +756,11 @@ def test_class_with_one_image_cannot_be_held_out(tmp_path):
         ("a.csv", {"seed": -1}, "load: expected `seed` to be an integer >= 0, got -1."),
         ("a.csv", {"size": 28}, "which is not a directory of images."),
         ("a.csv", {"gray": True}, "which is not a directory of images."),
-        ("a.csv", {"classes": "abc"}, "load: expected `classes` to be names, for example"),
+        ("a.csv", {"classes": "abc"}, "load: expected `classes` to be different names, for ex"),
+        ("a.csv", {"classes": 5}, 'for example ("cat", "dog"), got 5.'),
+        ("a.csv", {"classes": ["a", "a"]}, "(\"cat\", \"dog\"), got ['a', 'a']."),
+        ("a.csv", {"classes": []}, 'for example ("cat", "dog"), got [].'),
+        ("a.csv", {"labels": 5}, "load: expected `labels` to be a path, got 5."),
         ("", {"classes": ("a", "b", "c")}, "whose subdirectories name them."),
     ],
 )
@@ -689,6 +769,17 @@ def test_invalid_arguments_raise(name, options, message, tmp_path):
     if name:
         path.write_text(csv_text(pixels(4), [0, 0, 1, 1]))
     assert message in message_of(lambda: data.load(path, **options), ArgumentError)
+
+
+@each("read", [data.load, data.image_folder, data.image_csv])
+def test_values_that_are_no_paths_raise(read):
+    expected = f"{read.__name__}: expected `path` to be a path, got None."
+    assert message_of(lambda: read(None), ArgumentError) == expected
+
+
+def test_invalid_classes_of_a_csv_file_raise(tmp_path):
+    message = message_of(lambda: data.image_csv(tmp_path / "a.csv", 5), ArgumentError)
+    assert message.startswith("image_csv: expected `classes` to be different names, for example")
 
 
 def test_other_files_raise(tmp_path):

@@ -151,6 +151,30 @@ def test_workers_and_pinned_memory_have_no_effect():
     assert list(map(values, asked)) == list(map(values, plain))
 
 
+def test_generator_seeds_the_order():
+    def order(source, **options):
+        generator = np.random.default_rng(source)
+        loader = data.DataLoader(
+            data.ArrayDataset(Y), 11, shuffle=True, generator=generator, **options
+        )
+        return [batch.tolist() for _ in range(2) for (batch,) in loader]
+
+    assert order(3) == order(3) != order(4)
+    assert order(3, seed=1) == order(4, seed=1)
+    with pytest.raises(DtypeError, match=r"^generator: expected a numpy\.random\.Generator, got 3"):
+        data.DataLoader(data.ArrayDataset(Y), generator=3)
+
+
+def test_error_of_a_sample_names_its_index():
+    class Broken(Squares):
+        def __getitem__(self, index):
+            return 1 / (index - 2)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(data.DataLoader(data.Subset(Broken(4), [3, 2]), 2))
+    assert caught.value.__notes__ == ["DataLoader: raised by sample 2 of Broken"]
+
+
 def test_augmentation_needs_images():
     options = {"augmentation": data.Augmentation(shift=1)}
     with pytest.raises(DtypeError, match=r"expected an ImageDataset for .*, got .*Squares\."):
@@ -164,6 +188,13 @@ def test_augmentation_needs_images():
             {"augmentation": data.Augmentation(shift=1)},
             DtypeError,
             r"expected an ImageDataset for `augmentation`, got .*ArrayDataset\.",
+        ),
+        ({"shuffle": "no"}, DtypeError, r"expected `shuffle` to be True or False, got 'no'\."),
+        ({"drop_last": 1}, DtypeError, r"expected `drop_last` to be True or False, got 1\."),
+        (
+            {"sampler": [2, 0]},
+            ArgumentError,
+            r"expected no `sampler`, got list\. Pass shuffle=True, or Subset\(dataset, indices\) ",
         ),
         ({"collate_fn": 3}, DtypeError, r"expected `collate_fn` to be a function of a list of "),
     ],
@@ -187,6 +218,11 @@ Point = namedtuple("Point", ["x", "y"])
         ([True, False], [True, False], np.bool_),
         ([np.float64(1.5)], [1.5], np.float64),
         ([np.uint8(3), np.uint8(4)], [3, 4], np.uint8),
+        ([np.float64(1.5), 0.5], [1.5, 0.5], np.float64),
+        ([0.5, np.float64(1.5)], [0.5, 1.5], np.float64),
+        ([0.5, np.float32(1.5)], [0.5, 1.5], np.float32),
+        ([np.int32(1), 2], [1, 2], np.int64),
+        ([True, np.False_], [True, False], np.bool_),
         ([np.ones(2, np.float32), np.zeros(2, np.float32)], [[1.0, 1.0], [0.0, 0.0]], np.float32),
         ([Tensor(1), Tensor(2)], [1, 2], np.int64),
         ([Tensor([1.0])], [[1.0]], np.float32),
@@ -224,6 +260,22 @@ def test_collated_tensors_stay_in_the_graph():
             [None],
             DtypeError,
             r"expected numbers, strings, arrays, .*, got NoneType\. Convert it in",
+        ),
+        (
+            [np.ma.masked_array([1, 2], [False, True])],
+            DtypeError,
+            r"expected an array without a mask, got a masked array of shape \(2,\)\.",
+        ),
+        (
+            [np.array([None])],
+            DtypeError,
+            r"expected `samples` to contain numbers, got numpy\.ndarray of dtype object\.",
+        ),
+        ([np.array(["a"])], DtypeError, r"expected `samples` to contain numbers, got .* <U1\."),
+        (
+            [np.datetime64("2026-01-01")],
+            DtypeError,
+            r"expected `samples` to contain numbers, got numpy\.datetime64 of dtype datetime64",
         ),
         (
             [np.ones(2), np.ones(3)],

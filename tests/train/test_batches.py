@@ -9,7 +9,7 @@ import pytest
 from tests.tools import each, rng
 from tests.train.tools import loader, squares, trainer_of
 from tinygrad_np import Tensor, data, nn, optim, train
-from tinygrad_np.errors import ArgumentError, DataError, DtypeError, ShapeError
+from tinygrad_np.errors import ArgumentError, DataError, DtypeError, NotFiniteError, ShapeError
 
 X = rng(0).standard_normal((40, 3)).astype(np.float32)
 Y = X @ np.array([[1], [-2], [3]], np.float32)  # (40, 1)
@@ -124,8 +124,10 @@ def test_accuracy_is_a_metric_like_others():
         ([mae], DtypeError, "expected `metrics` to be a dict of functions"),
         ({"mae": 3}, DtypeError, "expected the metric 'mae' to be a function of outputs and"),
         ({"loss": mae}, ArgumentError, "expected the names of `metrics` to be identifiers other"),
-        ({"a,b": mae}, ArgumentError, "identifiers other than 'loss', got 'a,b'."),
-        ({1: mae}, ArgumentError, "identifiers other than 'loss', got 1."),
+        ({"a,b": mae}, ArgumentError, "other than loss, lr, epoch, step, time, got 'a,b'."),
+        ({1: mae}, ArgumentError, "other than loss, lr, epoch, step, time, got 1."),
+        ({"lr": mae}, ArgumentError, "other than loss, lr, epoch, step, time, got 'lr'."),
+        ({"time": mae}, ArgumentError, "other than loss, lr, epoch, step, time, got 'time'."),
     ],
 )  # fmt: skip
 def test_invalid_metrics_raise(metrics, error, message):
@@ -143,6 +145,19 @@ def test_metric_without_a_number_raises(value, got):
     )
     with pytest.raises(DtypeError, match=message):
         regression(metrics={"bad": lambda *_: value}).fit(table(), 1)
+
+
+def test_metric_that_broadcasts_raises():
+    """(N, 1) and (N,) give (N, N), whose mean is not that of the errors."""
+    flat = data.DataLoader(data.ArrayDataset(X, Y[:, 0]), 40)
+    trainer = regression(loss=lambda out, y: squares(out[:, 0], y))
+    message = (
+        r"^Trainer: expected the metric 'mae' to compare outputs and targets of the same shape, "
+        r"got \(40, 1\) and \(40,\), which it broadcasts to \(40, 40\)\. Reshape the targets\.$"
+    )
+    for run in (trainer.evaluate, lambda batches: trainer.fit(batches, 1)):
+        with pytest.raises(ShapeError, match=message):
+            run(flat)
 
 
 # What else reads the metrics.
@@ -376,6 +391,18 @@ def test_sequences_with_padding_train_in_both_layouts():
     for first, second in zip(*histories, strict=True):
         assert first["train_loss"] == pytest.approx(second["train_loss"], rel=1e-5)
     assert histories[0][-1]["validation_accuracy"] == 1.0
+
+
+@each("loss", [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(ignore_index=3), Tensor.cross_entropy])
+def test_batch_without_targets_is_named_as_the_cause(loss):
+    ignored = getattr(loss, "ignore_index", -100)
+    model = nn.Linear(3, 2, generator=rng(2))
+    trainer = trainer_of(model=model, loss=loss, metrics={})
+    message = (
+        rf"^Trainer\.fit: the loss is nan at step 1 .*, because all targets .* are {ignored}, "
+    )
+    with pytest.raises(NotFiniteError, match=message):
+        trainer.fit([(X, np.full(40, ignored))], 1)
 
 
 def test_sequences_of_one_class_each():

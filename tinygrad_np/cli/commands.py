@@ -13,7 +13,9 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.doubts import find_doubts
 from tinygrad_np.cli.models import describe_error
 from tinygrad_np.cli.parts import (
+    Sets,
     check_images,
+    check_unchanged,
     fit_model,
     image_shape,
     make_like,
@@ -26,7 +28,7 @@ from tinygrad_np.cli.runs import load_run
 from tinygrad_np.cli.training import DATA_FACTS
 from tinygrad_np.console import show
 from tinygrad_np.data import DataLoader, ImageDataset
-from tinygrad_np.data.files import read_image
+from tinygrad_np.data.files import holds_images, read_image
 from tinygrad_np.data.photo import read_digit
 from tinygrad_np.errors import ArgumentError, DataError
 from tinygrad_np.files import is_folder, make_folder
@@ -59,7 +61,8 @@ def evaluate(
     Raises:
         ArgumentError: if the run has no validation set, or `data` is given for a named
             dataset.
-        DataError: if a file is missing or damaged, or the data has changed its classes or shape.
+        DataError: if a file is missing or damaged, the data has changed its classes or shape, or
+            the set is held out from files that have changed; `data` skips the last check.
     """
     config, model = load_run(run, model_spec)
     if data is not None:
@@ -69,11 +72,15 @@ def evaluate(
                 f"on {config.data}."
             )
         config = config.with_changes({"data": data})
+        if not holds_images(data):  # which cannot be resized
+            config = config.with_changes({"image_size": None, "gray": None})
     if data_dir is not None:
         config = config.with_changes({"data_dir": data_dir})
     sets = make_sets(config.with_changes({"corrections": None}))  # only for training
     if config.reads_files:
         sets = restore_normalization(sets, _facts_file(run))
+        if data is None:
+            _check_held_out(sets, part, run)
     dataset = sets.test if part == "test" else sets.validation
     if dataset is None:
         raise ArgumentError(
@@ -91,6 +98,20 @@ def evaluate(
     predicted = logits.argmax(axis=1)
     print(train.classification_report(predicted, labels, len(classes), classes))
     print(f"\n{train.calibration(logits, labels)}")
+
+
+def _check_held_out(sets: Sets, part: str, run: Path) -> None:
+    """Raise DataError if a held-out set may now contain training images.
+
+    If any file changes, another set is drawn. A test set of its own is not drawn.
+    """
+    if part == "test" and sets.test.origin != sets.train.origin:
+        return
+    remedy = (
+        f"The {part} set is held out from these files, so it may now contain images that the model "
+        "was trained on. Restore the files, or pass --data to evaluate on them anyway."
+    )
+    check_unchanged(sets, _facts_file(run), ("test" if part == "test" else "train",), remedy)
 
 
 def _facts_file(run: Path) -> Path:

@@ -68,7 +68,7 @@ def _parser() -> Parser:
     )
     text = "directory that contains mnist/ or fashion-mnist/"
     look.add_argument("--data-dir", metavar="DIR", help=text)
-    text = "new location of the run's own images, if they have moved since training"
+    text = "path of the run's own images, if they have moved or changed since training"
     look.add_argument("--data", metavar="PATH", help=text)
     text = "recognize handwritten digits, or the classes of your own images, in image files"
     look = _command(add, "predict", text, _predict)

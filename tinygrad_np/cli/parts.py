@@ -1,8 +1,9 @@
 """Construct the parts of a run from its config: data, model, optimizer, schedule and loss."""
 
+import hashlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Sets:
         validation: images held out from the training set.
         test: test set.
         found: numbers of training and test images available before any selection.
+        fingerprints: of all training and test images at a path; see `_fingerprint`.
         corrections: `images` and `labels` that were added to the training set, if any.
         copies: how often each of them was added.
     """
@@ -53,6 +55,7 @@ class Sets:
     validation: ImageDataset | None
     test: ImageDataset
     found: tuple[int, int]
+    fingerprints: dict[str, Any]
     corrections: dict[str, Array] | None = None
     copies: int = 0
 
@@ -78,16 +81,31 @@ def make_sets(config: RunConfig) -> Sets:
     if not config.standardise:
         train_set, test_set = (replace(one, mean=0.0, std=1.0) for one in (train_set, test_set))
     found = len(train_set), len(test_set)
+    fingerprints = {}
+    if config.reads_files:
+        fingerprints = {"train": _fingerprint(train_set), "test": _fingerprint(test_set)}
     train_set = _part(train_set, config.train_samples, "--train-samples", config.sample_noun)
     test_set = _part(test_set, config.test_samples, "--test-samples", config.sample_noun)
     held_out, corrections, copies = None, None, 0
     if config.validation:
-        train_set, held_out = train_set.split(config.validation, seed=config.seed)
+        try:
+            train_set, held_out = train_set.split(config.validation, seed=config.seed)
+        except ArgumentError as error:
+            raise ArgumentError(f"{error} Pass --validation 0 for none.") from error
     if config.corrections:
         corrections = read_corrections(config.corrections, len(train_set.classes))
         copies = count_copies(len(corrections["labels"]), len(train_set))
         train_set = add_corrections(train_set, corrections, copies)
-    return Sets(train_set, held_out, test_set, found, corrections, copies)
+    return Sets(train_set, held_out, test_set, found, fingerprints, corrections, copies)
+
+
+def _fingerprint(dataset: ImageDataset) -> dict[str, Any]:
+    """Return the number of images, and a SHA-256 over their pixels and labels."""
+    digest = hashlib.sha256()
+    for array in (dataset.images, dataset.labels):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return {"count": len(dataset), "sha256": digest.hexdigest()}
 
 
 def _shuffle(dataset: ImageDataset) -> ImageDataset:
@@ -123,13 +141,15 @@ def make_like(config: RunConfig, images: Array) -> ImageDataset:
     return ImageDataset(images, labels, source.classes, scale=255.0, mean=mean, std=std)
 
 
-def write_data_facts(path: Path, dataset: ImageDataset) -> None:
-    """Write a data.json with what a trained model expects; `read_data_facts` reads it.
+def write_data_facts(path: Path, sets: Sets) -> None:
+    """Write what `read_data_facts` reads: a data.json with what a trained model expects.
 
-    It has the names of the classes, the image shape, and the constants that normalize the pixels.
+    It has the names of the classes, the image shape, the constants that normalize the pixels, and
+    the fingerprints of the training and test images.
     """
-    facts = {name: getattr(dataset, name) for name in ("classes", "scale", "mean", "std")}
-    facts["shape"] = dataset.images.shape[1:]
+    facts = {name: getattr(sets.train, name) for name in ("classes", "scale", "mean", "std")}
+    facts["shape"] = sets.train.images.shape[1:]
+    facts["fingerprints"] = sets.fingerprints
     write_bytes(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
@@ -146,13 +166,16 @@ def read_data_facts(path: Path) -> dict[str, Any]:
         blank = np.zeros((0, *facts["shape"]), np.uint8)
         constants = {name: facts[name] for name in ("scale", "mean", "std")}
         ImageDataset(blank, np.zeros(0, np.int64), facts["classes"], **constants)
+        for part in ("train", "test"):
+            fingerprint = facts["fingerprints"][part]
+            fingerprint["count"], fingerprint["sha256"]
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"{path}: expected the data.json of a run ({error}).") from error
     return {**facts, **constants}
 
 
 def restore_normalization(sets: Sets, path: Path) -> Sets:
-    """Return the datasets of a run on files as they were when it started.
+    """Return the datasets of a run on files, normalized as they were when it started.
 
     Raises:
         DataError: if the data.json at `path` has other classes or another image shape.
@@ -169,6 +192,29 @@ def restore_normalization(sets: Sets, path: Path) -> Sets:
     return replace(
         sets, **{name: part and replace(part, **constants) for name, part in parts.items()}
     )
+
+
+def check_unchanged(sets: Sets, path: Path, parts: Sequence[str], remedy: str) -> None:
+    """Raise DataError if the images or labels of a run on files have changed since it started.
+
+    Args:
+        sets: the datasets as they are now.
+        path: the data.json of the run.
+        parts: which of "train" and "test" to check.
+        remedy: the end of the message.
+    """
+    before, changes = read_data_facts(path)["fingerprints"], []
+    for part, name in (("train", "training"), ("test", "test")):
+        expected, found = before[part], sets.fingerprints[part]
+        if expected["count"] != found["count"]:
+            changes.append(f"{found['count']} {name} images instead of {expected['count']}")
+        elif expected != found:
+            changes.append(f"{found['count']} {name} images, not all of them the same")
+    if any(before[part] != sets.fingerprints[part] for part in parts):
+        raise DataError(
+            f"{sets.train.origin}: expected the images and labels that the run was trained with "
+            f"({path}), got {', and '.join(changes)}. {remedy}"
+        )
 
 
 def _part(dataset: ImageDataset, count: int | None, flag: str, noun: str) -> ImageDataset:

@@ -15,6 +15,7 @@ from tinygrad_np.cli.config import RunConfig
 from tinygrad_np.cli.parts import (
     Sets,
     check_images,
+    check_unchanged,
     fit_model,
     make_loader,
     make_loss,
@@ -82,7 +83,7 @@ class _Begin(train.Callback):
             if self.sets.corrections is not None:
                 train.save(self.out / CORRECTIONS, self.sets.corrections)
             if self.config.reads_files:
-                write_data_facts(self.out / DATA_FACTS, self.sets.train)
+                write_data_facts(self.out / DATA_FACTS, self.sets)
         self.config.write(self.out / "config.json")
 
 
@@ -127,6 +128,8 @@ def run_training(
     sets = make_sets(config.with_changes(copy))
     if resume and config.reads_files:
         sets = restore_normalization(sets, out / DATA_FACTS)
+        remedy = "Restore the files, or start a new run."
+        check_unchanged(sets, out / DATA_FACTS, ("train", "test"), remedy)
     config = fit_model(config, sets.train)
     seconds = {"loading": time.perf_counter() - start}
     _report_sets(config, sets, seconds["loading"])

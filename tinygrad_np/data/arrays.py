@@ -66,7 +66,7 @@ class ArrayDataset(Dataset):
     >>> from tinygrad_np import data
     >>> dataset = data.ArrayDataset(np.array([[1, 2], [3, 4], [5, 6]]), np.array([0.5, 1.5, 2.5]))
     >>> dataset[0]
-    (Tensor([1, 2]), Tensor(0.5000, dtype=float64))
+    (Tensor([1, 2]), Tensor(0.5, dtype=float64))
     >>> for inputs, targets in data.DataLoader(dataset, batch_size=2):
     ...     print(inputs.tolist(), targets.tolist())
     [[1, 2], [3, 4]] [0.5, 1.5]
@@ -146,14 +146,18 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, where: Any) -> Any:
-        """Return `dataset[indices[where]]`.
+        """Return `dataset[indices[where]]`; several samples of a list are a list.
 
         Raises:
             AxisError: if an index is out of range.
             DtypeError: if `where` is neither an integer, nor a slice, nor an array of integers.
         """
         found = self.indices[as_index("Subset", where, len(self))]
-        return self.dataset[found if isinstance(found, np.ndarray) else int(found)]
+        if not isinstance(found, np.ndarray):
+            return self.dataset[int(found)]
+        if isinstance(self.dataset, Sequence):
+            return [self.dataset[index] for index in found.tolist()]
+        return self.dataset[found]
 
     @safe
     def __repr__(self) -> str:
@@ -202,7 +206,7 @@ def _sizes(total: int, lengths: Any) -> list[int]:
     is_valid = all(is_real(length) and length >= 0 for length in given)
     if given and is_valid and all(map(is_integer, given)) and sum(given) == total:
         return [int(length) for length in given]
-    if not (is_valid and math.isclose(sum(given), 1) and any(0 < part < 1 for part in given)):
+    if not is_valid or not math.isclose(sum(given), 1) or all(map(is_integer, given)):
         raise ArgumentError(
             f"random_split: expected `lengths` to be sizes that add up to {total}, the number of "
             f"samples, or fractions that add up to 1, got {lengths!r}."

@@ -35,9 +35,9 @@ _NAMES: tuple[tuple[str, ...], ...] = (
     ("x", "y"),
 )
 _LABEL_COLUMNS = ("label", "class", "target")
-# Subdirectories with the test set, next to `train`; the first that exists is used.
+# Subdirectories with the test set, next to `train`, in lower case; the first that exists is used.
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
-_CLUTTER = ("thumbs.db", "desktop.ini")  # written by Windows
+_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")  # written by Windows and macOS
 _MOST_LABELS = 1 << 15
 _CHUNK = 1000
 
@@ -58,7 +58,7 @@ def load(
         path: one of
 
             - a directory with one subdirectory of images per class, see `image_folder`; or with
-              two such directories, `train` and `test` (or `val`, `valid`, `validation`);
+              two such directories, in any case: `train` and `test` (`val`, `valid`, `validation`);
             - a CSV file with a label and the pixels of an image per row, see `image_csv`;
             - an .npz file with arrays named `x_train`, `y_train`, `x_test`, `y_test` (Keras'
               mnist.npz); `train_images`, `train_labels`, `test_images`, `test_labels`; `images`,
@@ -100,32 +100,21 @@ def load(
     if not is_real(test) or not 0 < test < 1:
         raise ArgumentError(f"load: expected `test` to be above 0 and below 1, got {test!r}.")
     check_integer("load", 0, seed=seed)
-    path = Path(path).expanduser()
-    files = _npy_files(path) if is_folder(path) else {}
-    is_images = is_folder(path) and not files and labels is None
-    if not is_images and (size is not None or gray is not None):
-        raise ArgumentError(
-            f"load: expected no `size` or `gray` with {path}, which is not a directory of images."
-        )
-    if isinstance(classes, str):
-        raise ArgumentError(
-            f'load: expected `classes` to be names, for example ("cat", "dog"), got {classes!r}.'
-        )
-    if is_images and classes is not None:
-        raise ArgumentError(
-            f"load: expected no `classes` with {path}, whose subdirectories name them."
-        )
+    path = _as_path("load", "path", path)
+    labels = None if labels is None else _as_path("load", "labels", labels)
+    is_images = labels is None and holds_images(path)
+    _check_options(path, is_images, size, gray, classes)
     found: tuple[ImageDataset, ImageDataset | None]
     if not exists(path):
         raise DataError(f"{path}: file not found. Expected {FORMS}.")
     if labels is not None:
-        arrays = _read_npy(path), _read_npy(Path(labels).expanduser())
+        arrays = _read_npy(path), _read_npy(labels)
         whole = _dataset(path, *arrays, ("images", f"labels in {labels}"), classes)
         found = whole, None
     elif is_images:
         found = _folders(path, size, gray)
-    elif files:
-        found = _named_arrays(path, files, _read_npy, classes)
+    elif is_folder(path):
+        found = _named_arrays(path, _npy_files(path), _read_npy, classes)
     elif path.suffix.lower() == ".csv":
         found = image_csv(path, classes), None
     elif path.suffix.lower() == ".npz":
@@ -138,6 +127,11 @@ def load(
     if test_set is None:
         train_set, test_set = _hold_out(path, train_set, test, seed)
     return _standardized(train_set, test_set)
+
+
+def holds_images(path: str | Path) -> bool:
+    """Return whether `path` is a directory without .npy files, which `load` reads as images."""
+    return is_folder(path) and not _npy_files(Path(path))
 
 
 def image_folder(
@@ -179,25 +173,39 @@ def image_folder(
         raise ArgumentError(
             f"image_folder: expected `gray` to be True, False or None, got {gray!r}."
         )
-    folder = Path(path).expanduser()
+    folder = _as_path("image_folder", "path", path)
     files = {one.name: _image_files(one) for one in _class_folders(folder)}
-    images: list[Array] = []
     paths = [one for members in files.values() for one in members]
-    for one in paths:
-        images.append(read_image(one, sides, bool(gray)))
-        if images[-1].shape != images[0].shape:
-            (height, width), (first_height, first_width) = images[-1].shape[1:], images[0].shape[1:]
+    first = read_image(paths[0], sides, bool(gray))
+    images = _make_room(folder, len(paths), first.shape)
+    for row, one in enumerate(paths):
+        image = read_image(one, sides, bool(gray)) if row else first
+        if image.shape != first.shape:
+            (height, width), (first_height, first_width) = image.shape[1:], first.shape[1:]
             raise DataError(
                 f"{one}: expected an image of {first_width}x{first_height} pixels, the size of "
                 f"{paths[0]}, got {width}x{height}. To resize all images, pass `size` or, on the "
                 "command line, --image-size."
             )
-    stacked = np.stack(images)
-    if gray is None and (stacked == stacked[:, :1]).all():
-        stacked = stacked[:, :1].copy()
+        images[row] = image
+    if gray is None and all((image == image[:1]).all() for image in images):
+        images = images[:, :1].copy()
     labels = np.repeat(np.arange(len(files)), [len(members) for members in files.values()])
     name, origin = folder.resolve().name, str(folder)
-    return ImageDataset(stacked, labels, tuple(files), name, scale=255.0, origin=origin)
+    return ImageDataset(images, labels, tuple(files), name, scale=255.0, origin=origin)
+
+
+def _make_room(folder: Path, count: int, shape: tuple[int, ...]) -> Array:
+    """Return an array for the images of a directory, before they are all read."""
+    try:
+        return np.empty((count, *shape), np.uint8)
+    except MemoryError as error:
+        channels, height, width = shape
+        raise DataError(
+            f"{folder}: there is not enough memory for {number_of(count, 'image')} of "
+            f"{width}x{height} pixels ({count * channels * height * width / 2**30:,.1f} GiB). Pass "
+            "a smaller `size` or, on the command line, --image-size."
+        ) from error
 
 
 def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDataset:
@@ -205,8 +213,9 @@ def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDa
 
     Args:
         path: the file. Kaggle's train.csv has a header, `label,pixel0,...,pixel783`. Without a
-            header, the labels are in the first column; with one, in the column named `label`,
-            `class` or `target`. The pixels are integers from 0 to 255.
+            header, or with pandas' default header, `0,1,2` and so on, the labels are in the first
+            column; with another header, in the column named `label`, `class` or `target`. The
+            pixels are integers from 0 to 255.
         classes: names of the classes; by default "0", "1" and so on, and every class must occur.
 
     Returns:
@@ -215,6 +224,7 @@ def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDa
     Raises:
         DataError: if the file cannot be read, a row has the wrong number of columns, or a label or
             a pixel is not a number or out of range; the message names the line.
+        ArgumentError: if `classes` is not a list of different names.
 
     >>> import tempfile
     >>> from tinygrad_np import data
@@ -225,7 +235,8 @@ def image_csv(path: str | Path, classes: Sequence[str] | None = None) -> ImageDa
     >>> dataset.images.tolist(), dataset.labels.tolist()
     ([[[[0, 9], [255, 0]]], [[[7, 0], [0, 0]]]], [1, 0])
     """
-    path = Path(path).expanduser()
+    path = _as_path("image_csv", "path", path)
+    _check_classes("image_csv", classes)
     try:
         count, column, has_header = _csv_layout(path)
         with warnings.catch_warnings():
@@ -277,6 +288,38 @@ def read_image(path: Path, sides: tuple[int, int] | None, gray: bool) -> Array:
     return decode(path, str(path), convert)
 
 
+def _as_path(who: str, name: str, value: Any) -> Path:
+    """Return a path with `~` expanded; raise ArgumentError for other values."""
+    try:
+        return Path(value).expanduser()
+    except (TypeError, RuntimeError) as error:  # a RuntimeError for `~name` of an unknown user
+        raise ArgumentError(f"{who}: expected `{name}` to be a path, got {value!r}.") from error
+
+
+def _check_options(path: Path, is_images: bool, size: Any, gray: Any, classes: Any) -> None:
+    """Raise ArgumentError for options of `load` that are invalid or do not apply to the path."""
+    if not is_images and (size is not None or gray is not None):
+        raise ArgumentError(
+            f"load: expected no `size` or `gray` with {path}, which is not a directory of images."
+        )
+    _check_classes("load", classes)
+    if is_images and classes is not None:
+        raise ArgumentError(
+            f"load: expected no `classes` with {path}, whose subdirectories name them."
+        )
+
+
+def _check_classes(who: str, classes: Any) -> None:
+    """Raise ArgumentError unless `classes` is None or a list of different names."""
+    is_list = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str | bytes)
+    if classes is None or (is_list and len(set(map(str, classes))) == len(classes) > 0):
+        return
+    raise ArgumentError(
+        f'{who}: expected `classes` to be different names, for example ("cat", "dog"), got '
+        f"{classes!r}."
+    )
+
+
 def _sides(size: Any) -> tuple[int, int] | None:
     """Return `size` as height and width."""
     sides = (size, size) if is_integer(size) else size
@@ -305,7 +348,11 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    found = [one for one in _entries(folder) if one.is_dir()]
+    entries = _entries(folder)
+    for one in entries:
+        if one.is_symlink() and not exists(one):
+            raise DataError(f"{one}: expected a link to a directory of images, got a broken link.")
+    found = [one for one in entries if one.is_dir()]
     if not found:
         raise DataError(
             f"{folder}: expected one subdirectory of images per class, got no subdirectories."
@@ -328,13 +375,14 @@ def _image_files(folder: Path) -> list[Path]:
 
 def _folders(path: Path, size: Any, gray: bool | None) -> tuple[ImageDataset, ImageDataset | None]:
     """Read a directory of classes, or its subdirectories for training and testing."""
-    held_out = next((path / name for name in _TEST_FOLDERS if is_folder(path / name)), None)
-    if not is_folder(path / "train") or held_out is None:
+    folders = {one.name.lower(): one for one in _class_folders(path)}
+    held_out = next((folders[name] for name in _TEST_FOLDERS if name in folders), None)
+    if "train" not in folders or held_out is None:
         return image_folder(path, size, gray), None
-    parts = [image_folder(one, size, gray) for one in (path / "train", held_out)]
+    parts = [image_folder(one, size, gray) for one in (folders["train"], held_out)]
     if parts[0].images.shape[1] != parts[1].images.shape[1]:
         # Only one of the two has colors.
-        parts = [image_folder(one, size, gray=False) for one in (path / "train", held_out)]
+        parts = [image_folder(one, size, gray=False) for one in (folders["train"], held_out)]
     train_set, test_set = (replace(one, name=path.resolve().name) for one in parts)
     _check_same(str(held_out), train_set, test_set)
     return train_set, test_set
@@ -374,7 +422,7 @@ def _standardized(
     # In parts, because float64 values of all images could take gigabytes.
     parts = [train_set.images[i : i + _CHUNK] for i in range(0, len(train_set), _CHUNK)]
     mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / train_set.images.size
-    squares = sum(float(np.square(part - mean).sum()) for part in parts)
+    squares = sum(float(np.square(part - np.float64(mean)).sum()) for part in parts)
     std = (squares / train_set.images.size) ** 0.5 or train_set.scale  # of equal pixels: 1
     scale = train_set.scale
     mean, std = mean / scale, std / scale
@@ -412,9 +460,15 @@ def _csv_layout(path: Path) -> tuple[int, int, int]:
         first = next(csv.reader(file), [])
     if not first:
         raise DataError(f"{path}: expected a label and pixels in the first line, got an empty one.")
+    if len(first) == 1 and (other := next((one for one in ";\t" if one in first[0]), None)):
+        raise DataError(
+            f"{path}: expected columns separated by commas, got "
+            f"{'semicolons' if other == ';' else 'tabs'} in the first line."
+        )
     names = [name.strip().lower() for name in first]
-    column, has_header = 0, not names[0].lstrip("-").isdigit()
-    if has_header:
+    is_numbered = names == [str(i) for i in range(len(names))]  # by pandas
+    column, has_header = 0, is_numbered or not _is_number(names[0])
+    if has_header and not is_numbered:
         found = [names.index(name) for name in _LABEL_COLUMNS if name in names]
         if not found:
             raise DataError(
@@ -429,6 +483,14 @@ def _csv_layout(path: Path) -> tuple[int, int, int]:
             f"1 + 784 columns, got {number_of(len(first), 'column')}."
         )
     return len(first), column, int(has_header)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _line_of(path: Path, row: int) -> int:
@@ -469,7 +531,7 @@ def _npy_files(folder: Path) -> dict[str, Path]:
 
 
 def _read_npy(path: Path) -> Any:
-    with _translated(path, str(path)), path.open("rb") as file:
+    with _translate_errors(path, str(path)), path.open("rb") as file:
         _check_start(path, file, b"\x93NUMPY", ".npy")
         return np.load(file, allow_pickle=False)
 
@@ -477,13 +539,13 @@ def _read_npy(path: Path) -> Any:
 def _read_npz(
     path: Path, classes: Sequence[str] | None
 ) -> tuple[ImageDataset, ImageDataset | None]:
-    with _translated(path, str(path)), path.open("rb") as file:
+    with _translate_errors(path, str(path)), path.open("rb") as file:
         _check_start(path, file, b"PK", ".npz")
         with np.load(file, allow_pickle=False) as archive:
             names = {name.lower(): name for name in archive.files}
 
             def read(name: str) -> Any:
-                with _translated(path, f"{path}: {name}"):
+                with _translate_errors(path, f"{path}: {name}"):
                     return archive[name]
 
             return _named_arrays(path, names, read, classes)
@@ -496,8 +558,8 @@ def _check_start(path: Path, file: IO[bytes], start: bytes, suffix: str) -> None
 
 
 @contextmanager
-def _translated(path: Path, who: str) -> Iterator[None]:
-    """Raise a DataError for any error in reading `who` from the file `path`."""
+def _translate_errors(path: Path, who: str) -> Iterator[None]:
+    """Raise the errors of reading `who` in the file `path` as a DataError."""
     try:
         yield
     except TinygradNpError:
@@ -561,13 +623,26 @@ def _named_arrays(
         return train_set, None
     images, labels = (read(names[name]) for name in tests)
     test_set = _dataset(path, images, labels, usual[2:], train_set.classes)
+    test_set = replace(test_set, origin=f"{path}: {usual[2]}")
     if test_set.images.dtype != train_set.images.dtype:
         raise DataError(
             f"{path}: expected {usual[2]} of dtype {train_set.images.dtype}, like {usual[0]}, got "
             f"{test_set.images.dtype}."
         )
     _check_same(f"{path}: {usual[2]}", train_set, test_set)
+    _check_range(path, train_set.images, test_set.images, usual)
     return train_set, test_set
+
+
+def _check_range(path: Path, images: Array, tests: Array, names: Sequence[str]) -> None:
+    """Raise DataError if one of the two has values from 0 to 1, and the other has larger ones."""
+    (low, high), (test_low, test_high) = ((one.min(), one.max()) for one in (images, tests))
+    is_dark = low < 0 or not test_high  # standardized, or without any ink
+    if not is_dark and (high <= 1) != (test_high <= 1):
+        raise DataError(
+            f"{path}: {names[2]}: expected values in the range of {names[0]}, from {low:g} to "
+            f"{high:g}, got values from {test_low:g} to {test_high:g}."
+        )
 
 
 def _dataset(
@@ -591,6 +666,7 @@ def _dataset(
 
     known = _check_labels(labels, classes, where)
     name = path.stem if path.suffix else path.resolve().name
+    labels = labels.astype(np.int64)
     return ImageDataset(images, labels, known, name, scale=scale, origin=str(path))
 
 
@@ -627,10 +703,12 @@ def _scaled(who: str, images: Array) -> tuple[Array, float]:
         return images, 65535.0
     if dtype.kind == "b":
         return images.astype(np.uint8) * np.uint8(255), 255.0
-    is_bad = ~np.isfinite(images) if dtype.kind == "f" else (images < 0) | (images > 255)
+    is_bad = (images < 0) | (images > 255)
+    if dtype.kind == "f":
+        is_bad = ~(np.abs(images) <= np.finfo(np.float32).max)
     if is_bad.any():
         row = int(np.argmax(is_bad.any(axis=(1, 2, 3))))
-        expected = "finite numbers" if dtype.kind == "f" else "integers from 0 to 255"
+        expected = "finite float32 numbers" if dtype.kind == "f" else "integers from 0 to 255"
         raise DataError(f"{who}[{row}]: expected {expected}, got {images[is_bad][0]}.")
     if dtype.kind in "iu":
         return images.astype(np.uint8), 255.0
@@ -639,7 +717,7 @@ def _scaled(who: str, images: Array) -> tuple[Array, float]:
 
 
 def _integers(who: str, labels: Any, count: int) -> Array:
-    """Return labels of shape (N,) or (N, 1) as int64 of shape (N,)."""
+    """Return labels of shape (N,) or (N, 1) as an array of shape (N,)."""
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         kind = getattr(labels, "dtype", type(labels).__name__)
         raise DataError(f"{who}: expected labels of an integer dtype, got {kind}.")
@@ -647,4 +725,4 @@ def _integers(who: str, labels: Any, count: int) -> Array:
         raise DataError(
             f"{who}: expected labels of shape ({count},), one per image, got {labels.shape}."
         )
-    return labels.reshape(-1).astype(np.int64)
+    return labels.reshape(-1)

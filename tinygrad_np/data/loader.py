@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_np import random
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import check_integer, kind_of
-from tinygrad_np.data.arrays import ArrayDataset, Subset, check_dataset
+from tinygrad_np.data.arrays import ArrayDataset, Subset, as_array, check_dataset
 from tinygrad_np.data.augment import Augmentation, AugmentationTable
 from tinygrad_np.data.dataset import ImageDataset
 from tinygrad_np.display import number_of, safe
@@ -16,6 +16,7 @@ from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 
+_NUMBERS = (bool, int, float, np.bool_, np.number)
 # Datasets that return a batch of Tensors for an array of indices, unless a subclass overrides it.
 _INDEXED_AT_ONCE = (ArrayDataset.__getitem__, ImageDataset.__getitem__)
 
@@ -30,11 +31,14 @@ class DataLoader:
             divide the number of samples.
         shuffle: reshuffle the dataset in every epoch.
         seed: seed of shuffling and augmentation, which depend only on the seed and the epoch
-            number. By default, it is drawn from the default generator when first needed.
+            number. By default, it is drawn from `generator` when first needed.
         augmentation: random changes of the images; for training sets of images only.
         drop_last: whether to leave out the last batch if it is smaller. With batch norm, a last
             batch of one sample is an error.
         collate_fn: function that makes a batch of a list of samples; `default_collate` if None.
+        generator: source of the seed if none is given; by default, the default generator.
+        sampler: accepted as in PyTorch, but only None. For some of the samples, or another order,
+            pass a Subset.
         num_workers: accepted as in PyTorch, but has no effect: this process makes the batches.
         pin_memory: accepted as in PyTorch, but has no effect.
 
@@ -44,10 +48,13 @@ class DataLoader:
     Raises:
         ArgumentError: if `batch_size` is not an integer >= 1, `seed` is not an integer >= 0, or the
             dataset is empty or, with `drop_last`, smaller than a batch; if noise or erasing is on
-            and a pixel is outside 0 to the dataset's `scale`; or, at the start of a pass, if a
-            shift could move the whole image out of view.
+            and a pixel is outside 0 to the dataset's `scale`; if there is a `sampler`; or, at the
+            start of a pass, if a shift could move the whole image out of view.
         DtypeError: if `dataset` has no `__len__` or no `__getitem__`, `augmentation` is not an
-            Augmentation or `dataset` does not contain images, or `collate_fn` is not a function.
+            Augmentation or `dataset` does not contain images, `collate_fn` is not a function,
+            `shuffle` or `drop_last` is not a bool, or `generator` is not a NumPy generator.
+
+    An error that the dataset's `__getitem__` raises gets a note with the index of the sample.
 
     >>> from tinygrad_np import data
     >>> train_set, _ = data.digits()
@@ -69,11 +76,25 @@ class DataLoader:
         drop_last: bool = False,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         *,
+        generator: np.random.Generator | None = None,
+        sampler: None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
         check_integer("DataLoader", 1, batch_size=batch_size)
         check_dataset("DataLoader", dataset)
+        for name, value in (("shuffle", shuffle), ("drop_last", drop_last)):
+            if not isinstance(value, bool | np.bool_):
+                raise DtypeError(
+                    f"DataLoader: expected `{name}` to be True or False, got {value!r}."
+                )
+        if sampler is not None:
+            raise ArgumentError(
+                f"DataLoader: expected no `sampler`, got {kind_of(sampler)}. Pass shuffle=True, or "
+                "Subset(dataset, indices) with the indices of the samples in their order."
+            )
+        if generator is not None:
+            random.resolve(generator)  # checks it
         if not len(dataset):
             raise ArgumentError(
                 f"DataLoader: expected at least one sample, got none in {_name(dataset)}."
@@ -93,6 +114,7 @@ class DataLoader:
         self.drop_last = drop_last
         self.shuffle = shuffle
         self.seed = self._check_seed("DataLoader", seed)
+        self.generator = generator
         self.collate_fn = collate_fn
         if augmentation is not None:
             _check_augmentation(augmentation, dataset)
@@ -130,7 +152,7 @@ class DataLoader:
         elif self.collate_fn is None and type(dataset).__getitem__ in _INDEXED_AT_ONCE:
             return dataset[where]
         else:
-            samples = [dataset[index] for index in where.tolist()]
+            samples = [_sample(dataset, index) for index in where.tolist()]
         return (self.collate_fn or default_collate)(samples)
 
     @safe
@@ -200,31 +222,32 @@ class DataLoader:
 
     def _choose_seed(self) -> int:
         if self.seed is None:
-            self.seed = int(random.resolve(None).integers(2**63))
+            self.seed = int(random.resolve(self.generator).integers(2**63))
         return self.seed
 
 
 def default_collate(samples: Sequence[Any]) -> Any:
     """Stack samples into a batch.
 
-    Tensors, arrays and numbers become one Tensor with a leading batch axis: Python numbers one of
-    int64, float32 or bool, the others of their own dtype. Tuples, lists and dicts are stacked entry
-    by entry. Strings are returned in a list.
+    Tensors, arrays and numbers become one Tensor with a leading batch axis. Python numbers count as
+    int64, float32 or bool, the others have their own dtypes; different dtypes are promoted. Tuples,
+    lists and dicts are stacked entry by entry. Strings are returned in a list.
 
     Raises:
         ShapeError: if arrays have different shapes, or tuples or lists different lengths.
         ArgumentError: if there are no samples, or dicts have different keys.
-        DtypeError: if a sample has another type, or samples have different types.
+        DtypeError: if a sample has another type, or samples have different types, or if an array
+            does not contain numbers or is masked.
 
     >>> from tinygrad_np import data
     >>> data.default_collate([(1, 0.5, "one"), (2, 1.5, "two")])
-    (Tensor([1, 2]), Tensor([0.5000, 1.5000]), ['one', 'two'])
+    (Tensor([1, 2]), Tensor([0.5, 1.5]), ['one', 'two'])
     """
     if not samples:
         raise ArgumentError("default_collate: expected at least one sample, got none.")
     first = samples[0]
     kinds = {kind_of(sample) for sample in samples}
-    if len(kinds) > 1 and not all(isinstance(one, int | float | np.number) for one in samples):
+    if len(kinds) > 1 and not all(isinstance(one, _NUMBERS) for one in samples):
         raise DtypeError(
             f"default_collate: expected samples of one type, got {', '.join(sorted(kinds))}."
         )
@@ -248,9 +271,12 @@ def default_collate(samples: Sequence[Any]) -> Any:
         if hasattr(first, "_fields"):  # a named tuple
             return type(first)(*entries)
         return type(first)(entries)
-    if isinstance(first, bool | int | float) and not isinstance(first, np.generic):
-        return Tensor(list(samples))
-    if not isinstance(first, Variable | np.ndarray | np.generic):
+    if isinstance(first, _NUMBERS):
+        if not any(isinstance(one, np.generic) for one in samples):
+            return Tensor(list(samples))
+        # Python numbers take part in promotion with the dtypes that they have alone.
+        samples = [one if isinstance(one, np.generic) else Tensor(one).data for one in samples]
+    elif not isinstance(first, Variable | np.ndarray | np.generic):
         raise DtypeError(
             "default_collate: expected numbers, strings, arrays, Tensors, or tuples, lists or "
             f"dicts of them, got {kind_of(first)}. Convert it in the dataset's __getitem__, or "
@@ -264,7 +290,7 @@ def default_collate(samples: Sequence[Any]) -> Any:
         )
     if isinstance(first, Tensor):
         return first.stack(*samples[1:])
-    return Tensor.wrap(np.stack(samples))
+    return Tensor.wrap(np.stack([as_array("default_collate", "samples", one) for one in samples]))
 
 
 def _base(dataset: Any, where: Array) -> tuple[Any, Array]:
@@ -272,6 +298,14 @@ def _base(dataset: Any, where: Array) -> tuple[Any, Array]:
     while type(dataset) is Subset:
         dataset, where = dataset.dataset, dataset.indices[where]
     return dataset, where
+
+
+def _sample(dataset: Any, index: int) -> Any:
+    try:
+        return dataset[index]
+    except Exception as error:
+        error.add_note(f"DataLoader: raised by sample {index} of {_name(dataset)}")
+        raise
 
 
 def _check_augmentation(augmentation: Any, dataset: Any) -> None:

@@ -195,6 +195,8 @@ def decode(
                 f"{name}: expected a {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]} file, got "
                 "another format."
             ) from error
+        except MemoryError as error:
+            raise DataError(f"{name}: there is not enough memory for the image.") from error
         except Exception as error:  # damaged files make Pillow raise errors of any kind
             raise DataError(f"{name}: the image is damaged ({error}).") from error
         finally:

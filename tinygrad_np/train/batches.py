@@ -18,6 +18,9 @@ Batches = Iterable[Any]
 # A function of (outputs, targets) that returns a number, or a Tensor or array of numbers.
 Metric = Callable[[Any, Any], Any]
 
+# Names that the logs of epochs and steps give to other values than metrics.
+_COLUMNS = ("loss", "lr", "epoch", "step", "time")
+
 
 def split_batch(who: str, batch: Any) -> tuple[Any, Any]:
     """Return the inputs and the targets of a batch; the inputs are a tuple if there are several.
@@ -70,6 +73,7 @@ class Means:
                 if value is None and metric is is_right:
                     del self._metrics[name], self._sums[name]
                 else:
+                    _check_shape(name, value, outputs, targets)
                     self._sums[name] += _sum_of(name, value, size)
 
     def with_prefix(self, prefix: str) -> dict[str, float]:
@@ -97,6 +101,27 @@ def _detach(outputs: Any) -> Any:
     if isinstance(outputs, Tensor):
         return outputs.detach()
     return tuple(map(_detach, outputs)) if type(outputs) is tuple else outputs
+
+
+def _check_shape(name: str, value: Any, outputs: Any, targets: Any) -> None:
+    """Raise ShapeError if a metric has broadcast outputs (N, 1) and targets (N,) to (N, N)."""
+    arrays = [one for one in (outputs, targets) if isinstance(one, Tensor | np.ndarray)]
+    if len(arrays) < 2 or not isinstance(value, Tensor | np.ndarray):
+        return
+    shapes = [one.shape for one in arrays]
+    if value.shape not in shapes and value.shape == _broadcast_shape(shapes):
+        raise ShapeError(
+            f"Trainer: expected the metric {name!r} to compare outputs and targets of the same "
+            f"shape, got {shapes[0]} and {shapes[1]}, which it broadcasts to {value.shape}. "
+            "Reshape the targets."
+        )
+
+
+def _broadcast_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...] | None:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
 
 
 def _sum_of(name: str, value: Any, size: int) -> float:
@@ -170,7 +195,7 @@ def check_metrics(metrics: Any) -> dict[str, Metric]:
 
     Raises:
         DtypeError: if `metrics` is not a dict of functions.
-        ArgumentError: if a name is not an identifier, or is "loss".
+        ArgumentError: if a name is not an identifier, or is that of another column of the logs.
     """
     if metrics is None:
         return {"accuracy": is_right}
@@ -180,10 +205,10 @@ def check_metrics(metrics: Any) -> dict[str, Metric]:
             f'example {{"accuracy": train.accuracy}}, got {class_name(metrics)}.'
         )
     for name, metric in metrics.items():
-        if not isinstance(name, str) or not name.isidentifier() or name == "loss":
+        if not isinstance(name, str) or not name.isidentifier() or name in _COLUMNS:
             raise ArgumentError(
-                "Trainer: expected the names of `metrics` to be identifiers other than 'loss', got "
-                f"{name!r}."
+                "Trainer: expected the names of `metrics` to be identifiers other than "
+                f"{', '.join(_COLUMNS)}, got {name!r}."
             )
         if not callable(metric):
             raise DtypeError(

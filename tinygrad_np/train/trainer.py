@@ -333,6 +333,7 @@ class Trainer:
                 loss = self.loss(outputs, targets)
                 state.loss = loss_value(loss)
                 if not math.isfinite(state.loss):
+                    self._check_targets(targets)
                     raise self._divergence(f"the loss is {state.loss}")
                 loss.backward()
                 self._clip()
@@ -356,6 +357,17 @@ class Trainer:
             norm = clip_grad_norm(weights, self.clip_norm)
             if not math.isfinite(norm):
                 raise self._divergence(f"the norm of the gradients is {norm}")
+
+    def _check_targets(self, targets: Any) -> None:
+        """Raise NotFiniteError if the loss is nan because there is no target to average over."""
+        ignored = getattr(self.loss, "ignore_index", -100)
+        is_labels = isinstance(targets, Tensor | np.ndarray) and targets.dtype.kind in "iu"
+        if is_labels and math.isnan(self.state.loss) and (np.asarray(targets) == ignored).all():
+            raise NotFiniteError(
+                f"Trainer.fit: the loss is nan at step {self.state.step + 1} (epoch "
+                f"{self.state.epoch}), because all targets of the batch are {ignored}, which the "
+                "loss ignores. Leave out samples without targets, or use larger batches."
+            )
 
     def _divergence(self, what: str) -> NotFiniteError:
         weights = "The weights are unchanged by this step"

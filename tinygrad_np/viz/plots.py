@@ -87,9 +87,7 @@ def curves(
             lines += right.plot(epochs, values, "s--", color=color, ms=4, label=text)
     left.set(xlabel="epoch", ylabel="loss", title=figure.fit_text(title))
     if right is not None:
-        circles, squares = ("circles", "squares") if len(entries) == 1 else ("solid", "dashed")
-        left.set_ylabel(f"loss ({circles})")
-        right.set_ylabel(f"{metric.replace('_', ' ')}{' in %' if is_accuracy else ''} ({squares})")
+        _name_axes(left, right, metric, is_point=len(entries) == 1)
     bottom, top = left.get_ylim()
     bottom = min(0, bottom)
     left.set_ylim(bottom, top + 0.05 * (top - bottom))
@@ -111,6 +109,14 @@ def curves(
         columnspacing=1.2,
     )
     return figure
+
+
+def _name_axes(left: Axes, right: Axes, metric: str, *, is_point: bool) -> None:
+    """Label the axes of the loss and of the metric, with how their lines or points look."""
+    circles, squares = ("circles", "squares") if is_point else ("solid", "dashed")
+    unit = " in %" if metric.endswith("accuracy") else ""
+    left.set_ylabel(f"loss ({circles})")
+    right.set_ylabel(f"{metric.replace('_', ' ')}{unit} ({squares})")
 
 
 def _add_values(left: Axes, right: Axes | None, spec: str) -> None:
