@@ -106,18 +106,22 @@ def _as_target_like(
     return _in_dtype_of(x, target)
 
 
-def _weigh(name: str, losses: V, weight: Value | ArrayLike | None) -> V:
-    """Multiply each loss by its weight; the weight must broadcast to the losses."""
-    if weight is None:
-        return losses
-    weight = _in_dtype_of(losses, _as_target(weight))
+def _factor(name: str, losses: V, weight: Value | ArrayLike, argument: str) -> Value:
+    """Return a weight in the dtype of the losses; it must broadcast to their shape."""
+    array = weight if isinstance(weight, Variable | np.ndarray) else np.asarray(weight)
+    weight = _in_dtype_of(losses, array)
     pairs = zip(weight.shape[::-1], losses.shape[::-1], strict=False)
     if len(weight.shape) > len(losses.shape) or any(n not in (1, full) for n, full in pairs):
         raise ShapeError(
-            f"{name}: expected `weight` to broadcast to the input's shape {losses.shape}, got "
+            f"{name}: expected `{argument}` to broadcast to the input's shape {losses.shape}, got "
             f"shape {weight.shape}."
         )
-    return mul(losses, weight)
+    return weight
+
+
+def _weigh(name: str, losses: V, weight: Value | ArrayLike | None) -> V:
+    """Multiply each loss by its weight."""
+    return losses if weight is None else mul(losses, _factor(name, losses, weight, "weight"))
 
 
 def _weighted_mean(name: str, losses: V, weight: Value | ArrayLike | None, reduction: str) -> V:
@@ -744,11 +748,12 @@ def binary_crossentropy_logits(
         x: logits.
         Y: targets from 0 to 1.
         reduction: "mean", "sum" or "none".
-        pos_weight: factor for the loss of positive targets.
+        pos_weight: factor for the loss of positive targets, which broadcasts to the shape of x.
         weight: factor for each loss, as in `binary_crossentropy`.
 
     Raises:
-        ShapeError: if the shapes of x and Y differ, even if they would broadcast.
+        ShapeError: if the shapes of x and Y differ, even if they would broadcast, or a factor does
+            not broadcast to that shape.
         ArgumentError: if `reduction` is unknown.
 
     >>> from tinygrad_np import Tensor
@@ -761,6 +766,6 @@ def binary_crossentropy_logits(
     target = _as_target_like(name, x, Y)
     negative = softplus(neg(x))
     if pos_weight is not None:
-        factor = pos_weight if isinstance(pos_weight, int | float) else _as_target(pos_weight)
+        factor = _factor(name, negative, pos_weight, "pos_weight")
         negative = mul(negative, (factor - 1) * target + 1)
     return _reduce(_weigh(name, add(negative, mul(x, 1 - target)), weight), reduction)
