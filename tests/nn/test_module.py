@@ -648,6 +648,17 @@ def test_astype_converts_floats_in_place():
     assert {parameter.grad.dtype.name for parameter in block.parameters()} == {"float64"}
 
 
+def test_astype_to_the_same_dtype_keeps_gradients_and_arrays():
+    block = Block()
+    backward(block)
+    before = [(value.data, value.grad) for value in block.parameters()]
+    for convert in (block.float, lambda: block.to(np.float32), lambda: block.astype("float32")):
+        convert()
+        for value, (data, grad) in zip(block.parameters(), before, strict=True):
+            assert value.data is data
+            assert value.grad is grad
+
+
 @each("dtype", [np.int64, "uint8", bool, complex])
 def test_astype_to_other_kinds_raises(dtype):
     block = Block()

@@ -549,16 +549,17 @@ class Module:
     def astype(self, dtype: Any) -> Self:
         """Convert float parameters and buffers to `dtype`, for example to float64 for `gradcheck`.
 
-        Gradients are reset to None. Convert before constructing an optimizer: the state of an
-        existing optimizer keeps the old dtype.
+        Gradients of the parameters that change are reset to None. Convert before constructing an
+        optimizer: the state of an existing optimizer keeps the old dtype.
 
         Raises:
             DtypeError: if `dtype` is a dtype other than float.
         """
-        if np.dtype(dtype).kind != "f":
+        wanted = np.dtype(dtype)
+        if wanted.kind != "f":
             raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
         for _, value in self._named_tensors():
-            if value.dtype.kind == "f":
+            if value.dtype.kind == "f" and value.dtype != wanted:
                 value.replace_array(value.data.astype(dtype))
                 value.grad = None
         return self
