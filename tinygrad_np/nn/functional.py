@@ -346,7 +346,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return a * b.sigmoid()
 
 
-def _axis(who: str, dim: int | None) -> int:
+def given_axis(who: str, dim: int | None) -> int:
+    """Return `dim`; raise ArgumentError if it is None."""
     if dim is None:
         raise ArgumentError(
             f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its "
@@ -365,7 +366,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = Non
     >>> softmax(Tensor([0.0, 0.0]), dim=0)
     Tensor([0.5, 0.5])
     """
-    return _run(input, False, Tensor.softmax, _axis("softmax", dim), dtype)
+    return _run(input, False, Tensor.softmax, given_axis("softmax", dim), dtype)
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
@@ -378,7 +379,7 @@ def softmin(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = Non
     >>> softmin(Tensor([0.0, 1000.0]), dim=0)
     Tensor([1., 0.])
     """
-    return _run(input, False, Tensor.softmin, _axis("softmin", dim), dtype)
+    return _run(input, False, Tensor.softmin, given_axis("softmin", dim), dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
@@ -391,7 +392,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None =
     >>> log_softmax(Tensor([0.0, 1000.0]), dim=0)
     Tensor([-1000.,     0.])
     """
-    return _run(input, False, Tensor.log_softmax, _axis("log_softmax", dim), dtype)
+    return _run(input, False, Tensor.log_softmax, given_axis("log_softmax", dim), dtype)
 
 
 def gumbel_softmax(
