@@ -329,6 +329,20 @@ def test_registered_buffers(copied):
     assert [name for name, _ in layer.named_children()] == ["early"]
 
 
+@each("copied", [lambda m: m, copy.deepcopy])
+def test_a_registered_buffer_is_never_replaced_by_a_result(copied):
+    """The state dict would silently lose it."""
+    layer = copied(Masked())
+    result = layer.weight.mean(0)
+    with pytest.raises(GraphError, match=r"^Masked\.mask: expected .* saved\. Use \.detach\(\)\.$"):
+        layer.mask = result
+    layer.mask = result.detach()
+    assert layer.state_dict()["mask"].tolist() == result.tolist()
+    del layer.mask
+    layer.mask = result  # an ordinary attribute
+    assert "mask" not in layer.state_dict()
+
+
 def test_a_buffer_registered_again_is_saved():
     layer = Masked()
     layer.register_buffer("scratch", Tensor([1.0, 1.0]))

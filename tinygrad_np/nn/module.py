@@ -124,6 +124,7 @@ class Module:
     Raises:
         DtypeError: if anything but a Parameter or None is assigned to an attribute that holds a
             Parameter.
+        GraphError: if the result of a recorded op is assigned to a registered buffer.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -142,6 +143,8 @@ class Module:
     """Attributes of a copy that held results in a graph, and so are not buffers."""
     _not_saved: frozenset[str] = frozenset()
     """Buffers registered with `persistent=False`."""
+    _registered: frozenset[str] = frozenset()
+    """Names given to `register_buffer`."""
 
     if TYPE_CHECKING:  # buffers registered by name, and attributes of the items of a ModuleList
 
@@ -238,6 +241,7 @@ class Module:
         self._register("register_buffer", name, tensor, Tensor)
         others = self._not_saved - {name}
         super().__setattr__("_not_saved", others if persistent else others | {name})
+        super().__setattr__("_registered", self._registered | {name})
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter: the same as `self.name = param`.
@@ -296,6 +300,11 @@ class Module:
                 f"{type(self).__name__}.{name}: expected an nn.Parameter, got {got}, "
                 f"which would not be trained. Change the values in place, `{name}[:] = ...` inside "
                 "no_grad(), or assign an nn.Parameter."
+            )
+        if name in self._registered and name in vars(self) and _is_result(value):
+            raise GraphError(
+                f"{type(self).__name__}.{name}: expected the value of a buffer to be a leaf, got "
+                "the result of an op, which would not be saved. Use .detach()."
             )
         super().__setattr__(name, value)
         if name in self._results:
