@@ -8,9 +8,9 @@ import numpy as np
 from tinygrad_np.checks import check_integer
 from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
-from tinygrad_np.nn.functional import given_axis, prelu
+from tinygrad_np.nn.functional import prelu
 from tinygrad_np.nn.module import Layer, Parameter
-from tinygrad_np.nn.parts import check_inplace
+from tinygrad_np.nn.parts import check_inplace, given_axis
 
 
 class Activation(Layer):
