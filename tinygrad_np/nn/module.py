@@ -441,7 +441,7 @@ class Module:
         """Copy arrays into the parameters and buffers of the same names.
 
         Args:
-            state: arrays or Tensors by path, as returned by `state_dict()`.
+            state: arrays, Tensors or PyTorch tensors by path, as returned by `state_dict()`.
             strict: whether missing and unexpected names are errors; if False, they are ignored.
 
         Returns:
@@ -465,7 +465,7 @@ class Module:
         for name, value in state.items():
             check_unmasked(f"{type(self).__name__}.load_state_dict: {name!r}", value)
         given = {
-            name: value.data if isinstance(value, Tensor) else np.asarray(value)
+            name: value.data if isinstance(value, Tensor) else np.asarray(_detached(value))
             for name, value in state.items()
         }
         names_of: dict[int, list[str]] = {}
@@ -624,6 +624,10 @@ class Module:
         """Return the module, which is on the CPU."""
         return self
 
+    def cuda(self, device: Any = None) -> Self:
+        """Raise ArgumentError: there is no GPU support."""
+        return self.to("cuda")
+
     def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> Summary:
         """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
 
@@ -774,11 +778,23 @@ def _once(named: Iterable[tuple[str, Tensor]], prefix: str) -> Iterator[tuple[st
             yield f"{prefix}.{name}" if prefix else name, value
 
 
+def _detached(value: Any) -> Any:
+    """Return a PyTorch tensor without its graph: one that needs a gradient is no array."""
+    return value.detach() if hasattr(value, "detach") else value
+
+
 def _equal(one: Array, other: Array) -> bool:
     """Return whether two arrays have the same shape and values; nan equals nan."""
     return one.shape == other.shape and bool(
         np.all((one == other) | (one != one) & (other != other))
     )
+
+
+def free_name(module: Module, position: int) -> str:
+    """Return `position` as a name, or the next integer that is not an attribute of the module."""
+    while str(position) in vars(module):
+        position += 1
+    return str(position)
 
 
 def _is_result(value: Any) -> bool:
@@ -889,6 +905,11 @@ class _Layers(Module):
         (layer,) = self._checked([layer])
         setattr(self, list(self._named())[self._inside(index)], layer)
 
+    def __delitem__(self, index: int | slice) -> None:
+        layers = list(self)
+        del layers[index if isinstance(index, slice) else self._inside(index)]
+        self._set(layers)
+
     def _inside(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise AxisError(
@@ -896,15 +917,23 @@ class _Layers(Module):
             )
         return index
 
+    def pop(self, index: int = -1) -> Module:
+        """Remove a module and return it; the modules after it are renumbered."""
+        layer = self[index]
+        del self[index]
+        return layer
+
     def append(self, layer: Module) -> Self:
         """Add a module at the end and return the container."""
         return self.extend([layer])
 
     def extend(self, layers: Iterable[Module]) -> Self:
         """Add modules at the end and return the container."""
-        for position, layer in enumerate(self._checked(layers), len(self)):
-            setattr(self, str(position), layer)
+        for layer in self._checked(layers):
+            setattr(self, free_name(self, len(self)), layer)
         return self
+
+    __iadd__ = extend
 
     def insert(self, index: int, layer: Module) -> None:
         """Insert a module before position `index`; the modules after it are renumbered."""
@@ -920,7 +949,8 @@ class Sequential(_Layers):
         *layers: modules, which are named by position, or one dict of modules by name.
 
     It is also a list of its modules, in the order in which they were added: here, in a subclass as
-    attributes, or by `append`, `extend`, `insert` and `add_module`.
+    attributes, or by `append`, `extend`, `+=`, `insert` and `add_module`. `del`, `pop` and `insert`
+    renumber the modules, as in PyTorch.
 
     Raises:
         ArgumentError: if a layer to add is not a Module, or the layers are a set.
