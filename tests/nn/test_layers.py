@@ -455,7 +455,7 @@ def test_invalid_input_shapes_raise(layer, shapes, words):
         (
             lambda: nn.init.calculate_gain("rleu"),
             ArgumentError,
-            "to be one of linear, sigmoid, tanh, relu, leaky_relu, selu, got 'rleu'.",
+            "sigmoid, tanh, relu, leaky_relu, selu, got 'rleu'.",
         ),
     ],
 )
