@@ -15,6 +15,7 @@ SYNONYMS = {
     "dim": ("axis", "dims"),
     "dims": ("axis", "dim"),
     "order": ("dims", "axes"),
+    "reps": ("dims",),
     "keepdim": ("keepdims",),
     "shape": ("size",),
     "min_": ("min", "a_min"),
@@ -28,7 +29,7 @@ SYNONYMS = {
     "a": ("input", "x"),
     "input": ("x", "a"),
     "self": ("input",),  # of a method that is also a function
-    "b": ("other", "exponent"),
+    "b": ("other",),
     "other": ("b",),
     "w": ("other",),
 }
