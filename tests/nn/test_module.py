@@ -682,7 +682,7 @@ def test_the_name_of_a_dtype_is_no_device():
         Block().to("float64")
 
 
-@each("dtype", [np.int64, "uint8", bool, complex])
+@each("dtype", [np.int64, "uint8", bool, complex, "half-ish"])
 def test_astype_to_other_kinds_raises(dtype):
     block = Block()
     with pytest.raises(DtypeError, match=r"^Block\.astype: expected a float dtype, got .*\.$"):

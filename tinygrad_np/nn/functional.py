@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_np import ops, random
-from tinygrad_np.checks import is_integer, is_real, kind_of
+from tinygrad_np.checks import check_probability, is_integer, is_real, kind_of
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import norm
@@ -1255,8 +1255,7 @@ def dropout2d(
     >>> dropout2d(Tensor.ones(2, 3, 4, 4)).shape
     (2, 3, 4, 4)
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout2d: expected `p` to be a number from 0 to 1, got {p!r}.")
+    check_probability("dropout2d", p=p)
     if input.ndim != 4:
         raise ShapeError(f"dropout2d: expected input of shape (N, C, H, W), got {input.shape}.")
     return _run(input, inplace, drop_channels, p) if training else input

@@ -564,8 +564,11 @@ class Module:
         Raises:
             DtypeError: if `dtype` is a dtype other than float.
         """
-        wanted = np.dtype(dtype)
-        if wanted.kind != "f":
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError:
+            wanted = None
+        if wanted is None or wanted.kind != "f":
             raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
         for _, value in self._named_tensors():
             if value.dtype.kind == "f" and value.dtype != wanted:
