@@ -6,7 +6,7 @@ import pytest
 
 import tinygrad_np
 from tests.tools import each
-from tinygrad_np import Tensor, op
+from tinygrad_np import Tensor, op, ops
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.frontend import functions
@@ -132,3 +132,17 @@ def test_a_name_that_may_mean_two_options_raises():
 @each("name", ["order", "dims", "axes"])
 def test_permute_accepts_the_names_of_every_library(name):
     assert X.permute(**{name: (1, 0)}).tolist() == X.T.tolist()
+
+
+def test_the_names_of_one_functions_argument_belong_to_it_alone():
+    """`exponent` is the power, not any second input, and `dims` of tile are counts, not axes."""
+    assert tinygrad_np.pow(input=X, exponent=2).tolist() == (X * X).tolist()
+    assert tinygrad_np.tile(X, dims=(1, 2)).shape == X.tile(reps=(1, 2)).shape == (2, 4)
+    for call in (
+        lambda: ops.mul(X, exponent=2.0),
+        lambda: tinygrad_np.maximum(X, exponent=X),
+        lambda: ops.tile(X, axis=(1, 2)),
+        lambda: tinygrad_np.tile(X, axis=(1, 2)),
+    ):
+        with pytest.raises(TypeError):
+            call()

@@ -15,6 +15,7 @@ SYNONYMS = {
     "dim": ("axis", "dims"),
     "dims": ("axis", "dim"),
     "order": ("dims", "axes"),
+    "reps": ("dims",),
     "keepdim": ("keepdims",),
     "sizes": ("split_size_or_sections",),
     "shape": ("size",),
@@ -29,7 +30,7 @@ SYNONYMS = {
     "a": ("input", "x"),
     "input": ("x", "a"),
     "self": ("input",),  # of a method that is also a function
-    "b": ("other", "exponent"),
+    "b": ("other",),
     "other": ("b",),
     "w": ("other",),
 }

@@ -92,6 +92,17 @@ def test_parameter_list_is_a_list():
             weights[index] = b
 
 
+def test_appending_never_replaces_a_parameter():
+    """Names after a removal have gaps."""
+    a, b, c, d = (nn.Parameter([float(n)]) for n in range(4))
+    weights = nn.ParameterList([a, b, c])
+    delattr(weights, "0")
+    weights += [d]
+    assert list(map(id, weights)) == list(map(id, [b, c, d]))
+    weights[0] = a
+    assert list(map(id, weights)) == list(map(id, [a, c, d]))
+
+
 def test_parameters_of_a_list_are_parameters_of_the_model():
     class Model(nn.Module):
         def __init__(self):

@@ -176,6 +176,24 @@ X = Tensor.ones(2, 4, 6, 6)
 LINE = Tensor.ones(2, 3)
 REFUSED = [
     (lambda: functional.relu(np.ones(2)), DtypeError, "relu: expected `input` to be a Tensor"),
+    (lambda: functional.conv2d([1.0], X), DtypeError, "conv2d: expected `input` to be a Tensor, g"),
+    (lambda: functional.linear(LINE, None), DtypeError, "`weight` to be a Tensor, got None."),
+    (lambda: functional.linear(LINE, LINE, bias=[1.0]), DtypeError, "Wrap it in Tensor(...)."),
+    (
+        lambda: functional.embedding(np.array([1]), LINE),
+        DtypeError,
+        "`input` to be a Tensor, got n",
+    ),
+    (lambda: functional.embedding(Tensor([1]), np.ones((2, 3))), DtypeError, "`weight` to be a Te"),
+    (lambda: functional.embedding(Tensor([1]), LINE, 1.0), DtypeError, "`padding_idx` to be an i"),
+    (lambda: functional.dropout(LINE, None), DtypeError, "`p` to be a number, got None."),
+    (lambda: functional.leaky_relu(LINE, "0.1"), DtypeError, "to be a number, got '0.1'."),
+    (lambda: functional.layer_norm(LINE, 3), DtypeError, "to be a list or tuple, got 3."),
+    (lambda: functional.rms_norm(LINE, None), DtypeError, "to be a list or tuple, got NoneType."),
+    (lambda: functional.pad(LINE, 1), DtypeError, "pad: expected `pad` to be a list or tuple of"),
+    (lambda: functional.huber_loss(LINE, LINE, delta="1"), ArgumentError, "above 0, got '1'."),
+    (lambda: functional.smooth_l1_loss(LINE, LINE, beta=None), ArgumentError, ">= 0, got None."),
+    (lambda: functional.cosine_similarity([1.0], LINE), DtypeError, "cosine_similarity: expected"),
     (lambda: functional.softmax(LINE), ArgumentError, "softmax: expected `dim` to be an integer"),
     (lambda: functional.softmin(LINE), ArgumentError, "softmin: expected `dim`"),
     (lambda: functional.log_softmax(LINE), ArgumentError, "log_softmax: expected `dim`"),
@@ -284,6 +302,20 @@ REFUSED = [
     ),
     (lambda: functional.one_hot(Tensor([0, 3]), 3), ArgumentError, "from 0 to 2, got 3"),
 ]
+
+
+@each("name", functional.__all__)
+def test_every_function_refuses_lists_and_none(name):
+    """No AttributeError of a list, and nothing computed from a nested list."""
+    function = getattr(functional, name)
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is inspect.Parameter.empty
+    ]
+    for value in ([1.0], None, "text"):
+        with pytest.raises(DtypeError, match=rf"^{name}: "):
+            function(value, *[X] * (len(needed) - 1))
 
 
 @each(("call", "error", "message"), REFUSED, ids=[message for *_, message in REFUSED])

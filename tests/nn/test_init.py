@@ -293,7 +293,15 @@ def test_orthogonal_is_scaled_by_the_gain(shape):
 
 
 def test_calculate_gain_returns_the_known_gains():
-    gains = {"linear": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
+    gains = {
+        "linear": 1,
+        "conv2d": 1,
+        "conv_transpose1d": 1,
+        "sigmoid": 1,
+        "tanh": 5 / 3,
+        "relu": 2**0.5,
+        "selu": 0.75,
+    }
     for name, gain in gains.items():
         assert nn.init.calculate_gain(name) == pytest.approx(gain)
     assert nn.init.calculate_gain("leaky_relu") == pytest.approx((2 / 1.0001) ** 0.5)

@@ -161,11 +161,15 @@ def test_copies_have_equal_weights(layer, copied):
         ),
         (
             lambda: nn.Embedding(5, 3, 5),
-            "Embedding: expected `padding_idx` to be from -5 to 4, got 5.",
+            "Embedding: expected `padding_idx` to be an integer from -5 to 4, got 5.",
+        ),
+        (
+            lambda: nn.Embedding(5, 3, 1.0),
+            "Embedding: expected `padding_idx` to be an integer from -5 to 4, got 1.0.",
         ),
         (
             lambda: nn.Embedding(5, 3, -6),
-            "Embedding: expected `padding_idx` to be from -5 to 4, got -6.",
+            "Embedding: expected `padding_idx` to be an integer from -5 to 4, got -6.",
         ),
         (
             lambda: nn.LSTMCell(0, 3),
@@ -267,6 +271,7 @@ def test_copies_have_equal_weights(layer, copied):
         (lambda: nn.MaxPool2d(0), "MaxPool2d: expected `kernel_size` to be"),
         (lambda: nn.MaxPool2d(2, 0), "MaxPool2d: expected `stride` to be"),
         (lambda: nn.MaxPool2d(2, padding=-1), "MaxPool2d: expected `padding` to be"),
+        (lambda: nn.Dropout(None), "Dropout: expected `p` to be a number from 0 to 1, got None."),
         (lambda: nn.Dropout(1.1), "Dropout: expected `p` to be a number from 0 to 1, got 1.1."),
         (lambda: nn.Dropout(-0.1), "Dropout: expected `p` to be a number from 0 to 1, got -0.1."),
         (
@@ -455,7 +460,7 @@ def test_invalid_input_shapes_raise(layer, shapes, words):
         (
             lambda: nn.init.calculate_gain("rleu"),
             ArgumentError,
-            "to be one of linear, sigmoid, tanh, relu, leaky_relu, selu, got 'rleu'.",
+            "sigmoid, tanh, relu, leaky_relu, selu, got 'rleu'.",
         ),
     ],
 )

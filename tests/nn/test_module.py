@@ -329,6 +329,20 @@ def test_registered_buffers(copied):
     assert [name for name, _ in layer.named_children()] == ["early"]
 
 
+@each("copied", [lambda m: m, copy.deepcopy])
+def test_a_registered_buffer_is_never_replaced_by_a_result(copied):
+    """The state dict would silently lose it."""
+    layer = copied(Masked())
+    result = layer.weight.mean(0)
+    with pytest.raises(GraphError, match=r"^Masked\.mask: expected .* saved\. Use \.detach\(\)\.$"):
+        layer.mask = result
+    layer.mask = result.detach()
+    assert layer.state_dict()["mask"].tolist() == result.tolist()
+    del layer.mask
+    layer.mask = result  # an ordinary attribute
+    assert "mask" not in layer.state_dict()
+
+
 def test_a_buffer_registered_again_is_saved():
     layer = Masked()
     layer.register_buffer("scratch", Tensor([1.0, 1.0]))
@@ -413,7 +427,11 @@ def test_to_converts_the_module_and_returns_it(args, options, dtype):
 
 def test_to_another_device_or_kind_of_dtype_raises():
     block = Block()
-    for call in (lambda: block.to("cuda"), lambda: block.to(np.float64, device="cuda:1")):
+    for call in (
+        lambda: block.to("cuda"),
+        lambda: block.to(np.float64, device="cuda:1"),
+        block.cuda,
+    ):
         with pytest.raises(ArgumentError, match=r"^device: expected 'cpu', got 'cuda"):
             call()
     with pytest.raises(DtypeError, match=r"expected a float dtype, got <class 'numpy.int64'>"):
@@ -648,7 +666,23 @@ def test_astype_converts_floats_in_place():
     assert {parameter.grad.dtype.name for parameter in block.parameters()} == {"float64"}
 
 
-@each("dtype", [np.int64, "uint8", bool, complex])
+def test_astype_to_the_same_dtype_keeps_gradients_and_arrays():
+    block = Block()
+    backward(block)
+    before = [(value.data, value.grad) for value in block.parameters()]
+    for convert in (block.float, lambda: block.to(np.float32), lambda: block.astype("float32")):
+        convert()
+        for value, (data, grad) in zip(block.parameters(), before, strict=True):
+            assert value.data is data
+            assert value.grad is grad
+
+
+def test_the_name_of_a_dtype_is_no_device():
+    with pytest.raises(ArgumentError, match=r"got the string 'float64'\. Pass np\.float64\."):
+        Block().to("float64")
+
+
+@each("dtype", [np.int64, "uint8", bool, complex, "half-ish"])
 def test_astype_to_other_kinds_raises(dtype):
     block = Block()
     with pytest.raises(DtypeError, match=r"^Block\.astype: expected a float dtype, got .*\.$"):
@@ -1033,6 +1067,32 @@ def test_replacing_a_parameter_by_a_plain_tensor_raises():
     layer.weight = nn.Parameter(np.zeros((1, 2), np.float32))
     layer.bias = None
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+@each("kind", [nn.ModuleList, lambda layers: nn.Sequential(*layers)])
+def test_modules_can_be_removed_and_added_as_in_a_list(kind):
+    a, b, c, d = nn.ReLU(), nn.Tanh(), nn.GELU(), nn.SiLU()
+    layers = kind([a, b, c])
+    same = layers
+    del layers[-1]
+    layers += [c, d]
+    assert layers is same
+    assert layers.pop() is d
+    assert layers.pop(0) is a
+    assert list(layers.named_children()) == [("0", b), ("1", c)]
+    del layers[:1]
+    assert list(layers) == [c]
+    for remove in (lambda: layers.pop(1), lambda: layers.__delitem__(-2)):
+        with pytest.raises(AxisError, match="is out of range for 1 modules"):
+            remove()
+
+
+def test_appending_never_replaces_a_module():
+    """Names after a removal have gaps."""
+    a, b, c, d = nn.ReLU(), nn.Tanh(), nn.GELU(), nn.SiLU()
+    layers = nn.ModuleList([a, b, c])
+    delattr(layers, "0")
+    assert list(layers.append(d)) == [b, c, d]
 
 
 def test_sequential_is_a_list():

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools import each, leaf, normal, rng
 from tinygrad_np import Tensor, ops
-from tinygrad_np.errors import ArgumentError, DtypeError
+from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 
 def test_cross_entropy_of_an_empty_batch_is_nan_without_a_warning():
@@ -92,6 +92,23 @@ def test_pos_weight_matches_the_formula(weight):
     expected = -np.asarray(weight) * target * np.log(p) - (1 - target) * np.log(1 - p)
     found = Tensor(x).binary_crossentropy_logits(Tensor(target), "none", weight)
     np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+
+
+def test_pos_weight_in_float64_does_not_widen_the_loss():
+    x, target = Tensor([[0.5, 0.25]]), Tensor([[1.0, 0.0]])
+    for weight in (np.array([3.0, 1.0]), Tensor([3.0, 1.0], dtype=np.float64)):
+        loss = x.binary_crossentropy_logits(target, "none", pos_weight=weight)
+        assert loss.dtype == np.float32
+        assert loss.tolist() == x.binary_crossentropy_logits(target, "none", [3, 1]).tolist()
+
+
+@each("argument", ["weight", "pos_weight"])
+@each("weight", [[1.0, 2.0, 3.0], [[[1.0]]], np.ones((4, 2))])
+def test_weights_never_broadcast_a_binary_loss_to_another_shape(argument, weight):
+    x = Tensor([[0.5, 0.25]])
+    words = rf"^binary_crossentropy_logits: expected `{argument}` to broadcast to .*\(1, 2\), got"
+    with pytest.raises(ShapeError, match=words):
+        x.binary_crossentropy_logits(x, **{argument: weight})
 
 
 def test_class_axis_is_the_second_axis_or_the_only_one():

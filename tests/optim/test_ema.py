@@ -91,6 +91,28 @@ def test_an_exception_restores_the_weights():
     assert_same(model.state_dict(), own)
 
 
+@each("attribute", ["cache", "bias"])
+def test_weights_are_restored_after_the_block_adds_or_removes_a_tensor(attribute):
+    model = nn.Linear(3, 2)
+    ema = optim.EMA(model)
+    nn.init.constant_(model.weight, 7.0)
+    with ema.averaged():
+        setattr(model, attribute, None if attribute == "bias" else Tensor([1.0]))
+    assert set(model.weight.numpy().ravel()) == {7}
+
+
+def test_a_buffer_of_another_shape_is_named():
+    model = network()
+    ema = optim.EMA(model)
+    before = ema.state_dict()
+    model[1].running_mean = Tensor(np.zeros((2, 4)))
+    words = r"EMA: expected '1\.running_mean' of shape \(4,\), as at construction, got \(2, 4\)\."
+    for use in (ema.update, ema.averaged().__enter__):
+        with pytest.raises(ShapeError, match=words):
+            use()
+    assert_same(ema.averages, before["averages"])
+
+
 def test_swapping_invalidates_a_live_graph():
     model = nn.Linear(2, 1)
     ema = optim.EMA(model)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.optim.tools import assert_close, assert_equal
-from tests.tools import each
+from tests.tools import each, leaf
 from tinygrad_np import Tensor, nn, no_grad, optim
 from tinygrad_np.errors import (
     ArgumentError,
@@ -519,6 +519,22 @@ def test_invalid_added_group_raises(group, words):
     with pytest.raises(ArgumentError, match=re.escape(words)):
         optimizer.add_param_group(group)
     assert len(optimizer.param_groups) == len(optimizer.state) == 1
+
+
+@each("edit", [lambda p: p.pop(0), lambda p: p.reverse(), lambda p: p.append(leaf([1.0]))])
+@each("use", ["step", "state_dict", "load_state_dict"])
+def test_editing_the_parameters_of_a_group_raises(edit, use):
+    """The states, stored by position, would silently belong to other parameters."""
+    params = [nn.Parameter([1.0]), nn.Parameter([2.0])]
+    optimizer = optim.SGD(params, lr=0.1, momentum=0.9)
+    (params[0] * 3 + params[1]).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    before = [p.item() for p in params]
+    edit(optimizer.param_groups[0]["params"])
+    with pytest.raises(ArgumentError, match=rf"^SGD\.{use}: expected .*edited.*add_param_group"):
+        getattr(optimizer, use)(*[state] if use == "load_state_dict" else [])
+    assert [p.item() for p in params] == before
 
 
 def test_adding_a_parameter_twice_raises():

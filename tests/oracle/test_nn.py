@@ -679,6 +679,14 @@ def test_calculate_gain_matches_pytorch(name, param):
     assert nn.init.calculate_gain(name, param) == pytest.approx(expected, rel=1e-12)
 
 
+def test_parameters_of_a_pytorch_model_can_be_loaded():
+    """Its parameters, unlike the values of its state dict, need gradients."""
+    theirs, ours = torch.nn.Linear(3, 2), nn.Linear(3, 2)
+    ours.load_state_dict(dict(theirs.named_parameters()))
+    assert ours.weight.tolist() == theirs.weight.tolist()
+    assert ours.bias.tolist() == theirs.bias.tolist()
+
+
 # Activations.
 
 

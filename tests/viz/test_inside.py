@@ -162,7 +162,7 @@ def test_feature_maps_and_attention_weights_are_those_of_evaluation():
     image = np.ones((1, 8, 8), np.float32)
     figure = viz.feature_maps(nn.Sequential(nn.Dropout(0.5)), image)
     np.testing.assert_array_equal(arrays_of(figure)[1], image[0])
-    found = viz.attention_weights(nn.Sequential(nn.Dropout(0.5), nn.Softmax()), image)
+    found = viz.attention_weights(nn.Sequential(nn.Dropout(0.5), nn.Softmax(-1)), image)
     np.testing.assert_allclose(found["1"], np.full((1, 8, 8), 1 / 8))
 
 

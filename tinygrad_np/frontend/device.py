@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import ArgumentError
 
@@ -60,11 +62,15 @@ def dtype_of_target(target: Any, dtype: Any, place: Any) -> Any:
         place: the name of a device, or None.
 
     Raises:
-        ArgumentError: if a device is not the CPU, or there are two dtypes.
+        ArgumentError: if a device is not the CPU, there are two dtypes, or a dtype is a string.
     """
     if place is not None:
         device(place)
     if isinstance(target, str):
+        if target in np.sctypeDict:
+            raise ArgumentError(
+                f"to: expected a device or a dtype, got the string {target!r}. Pass np.{target}."
+            )
         device(target)
     elif target is not None:
         if dtype is not None:

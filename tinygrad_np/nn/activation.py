@@ -10,7 +10,7 @@ from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn.functional import prelu
 from tinygrad_np.nn.module import Layer, Parameter
-from tinygrad_np.nn.parts import check_inplace
+from tinygrad_np.nn.parts import check_inplace, given_axis
 
 
 class Activation(Layer):
@@ -197,25 +197,39 @@ class Tanh(Activation, method="tanh"):
     """Hyperbolic tangent: (e^x - e^-x) / (e^x + e^-x)."""
 
 
-class Softmax(Activation, method="softmax", dim=-1):
+class _OverAxis(Activation, method="softmax", dim=None):
+    """Base class of the softmax layers, which need an axis, as `F.softmax` does."""
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        super().__init__(*values, **options)
+        given_axis(type(self).__name__, self.dim)
+
+
+class Softmax(_OverAxis, method="softmax", dim=None):
     """Softmax along the axis `dim`: e^x / Σ e^x.
 
     Raises:
+        ArgumentError: if `dim` is None: PyTorch's implicit choice, which depends on the number of
+            axes, is deprecated.
         AxisError: in a call, if `dim` is out of range.
     """
 
 
-class Softmin(Activation, method="softmin", dim=-1):
+class Softmin(_OverAxis, method="softmin", dim=None):
     """Softmax of -x along the axis `dim`: e^-x / Σ e^-x.
 
     Raises:
+        ArgumentError: if `dim` is None: PyTorch's implicit choice, which depends on the number of
+            axes, is deprecated.
         AxisError: in a call, if `dim` is out of range.
     """
 
 
-class LogSoftmax(Activation, method="log_softmax", dim=-1):
+class LogSoftmax(_OverAxis, method="log_softmax", dim=None):
     """Logarithm of the softmax along the axis `dim`: x - log Σ e^x.
 
     Raises:
+        ArgumentError: if `dim` is None: PyTorch's implicit choice, which depends on the number of
+            axes, is deprecated.
         AxisError: in a call, if `dim` is out of range.
     """

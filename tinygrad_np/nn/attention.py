@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np import ops
-from tinygrad_np.checks import check_integer
+from tinygrad_np.checks import check_integer, check_probability
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import init
@@ -82,11 +82,7 @@ class MultiheadAttention(Layer):
                 f"MultiheadAttention: expected `num_heads` to divide embed_dim={embed_dim}, got "
                 f"{num_heads}."
             )
-        if not 0 <= dropout <= 1:
-            raise ArgumentError(
-                "MultiheadAttention: expected `dropout` to be a number from 0 to 1, got "
-                f"{dropout!r}."
-            )
+        check_probability("MultiheadAttention", dropout=dropout)
         self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.dropout = dropout

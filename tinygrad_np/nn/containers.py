@@ -6,7 +6,7 @@ from typing import Any, Self, overload
 from tinygrad_np.checks import kind_of
 from tinygrad_np.errors import ArgumentError, AxisError, KeyNotFoundError
 from tinygrad_np.frontend.tensor import Tensor
-from tinygrad_np.nn.module import Module, Parameter
+from tinygrad_np.nn.module import Module, Parameter, free_name
 
 Modules = Mapping[str, Module] | Iterable[tuple[str, Module]]
 
@@ -122,8 +122,11 @@ class ParameterList(Module):
     def __init__(self, values: Iterable[Tensor] = ()) -> None:
         self.extend(values)
 
+    def _names(self) -> list[str]:
+        return [name for name in vars(self) if name.isdigit()]
+
     def _list(self) -> list[Parameter]:
-        return [value for name, value in vars(self).items() if name.isdigit()]
+        return [vars(self)[name] for name in self._names()]
 
     def __len__(self) -> int:
         return len(self._list())
@@ -141,7 +144,7 @@ class ParameterList(Module):
         return self._list()[self._inside(index)]
 
     def __setitem__(self, index: int, value: Tensor) -> None:
-        setattr(self, str(self._inside(index) % len(self)), self._checked(value))
+        setattr(self, self._names()[self._inside(index)], self._checked(value))
 
     def _inside(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -160,7 +163,7 @@ class ParameterList(Module):
 
     def append(self, value: Tensor) -> Self:
         """Add a parameter at the end and return the list."""
-        setattr(self, str(len(self)), self._checked(value))
+        setattr(self, free_name(self, len(self)), self._checked(value))
         return self
 
     def extend(self, values: Iterable[Tensor]) -> Self:
@@ -168,6 +171,8 @@ class ParameterList(Module):
         for value in values:
             self.append(value)
         return self
+
+    __iadd__ = extend
 
     def extra_repr(self) -> str:
         """Return the shapes of the parameters."""

@@ -1,26 +1,31 @@
 """Functions with the names and signatures of torch.nn.functional: `F.relu(x)`.
 
 Each calls the Tensor method, the op or the layer code that does the work. Arguments that PyTorch
-has deprecated, such as `size_average`, are left out.
+has deprecated, such as `size_average`, are left out. A list or an ndarray where a Tensor is needed
+raises a DtypeError, as in PyTorch, and so does a string where a number is needed.
 
 >>> import tinygrad_np.nn.functional as F
 >>> F.relu(Tensor([-1.0, 2.0]))
 Tensor([0., 2.])
 """
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from tinygrad_np import ops, random
-from tinygrad_np.checks import is_integer, kind_of
+from tinygrad_np.checks import check_probability, is_integer, is_real, kind_of
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import norm
 from tinygrad_np.nn.layers import drop_channels, look_up
+from tinygrad_np.nn.parts import given_axis
 from tinygrad_np.ops.losses import (
     cosine_similarity,
     huber_loss,
@@ -99,15 +104,51 @@ __all__ = [
 ]
 
 Sizes = int | Sequence[int]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+# What an argument must be, by its annotation.
+_KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    Tensor: (_is_tensor, "a Tensor"),
+    int: (is_integer, "an integer"),
+    float: (is_real, "a number"),
+}
+
+
+def _checked(function: Function) -> Function:
+    """Wrap a function to check its Tensors and numbers, as their annotations say, by name."""
+    names = list(inspect.signature(function).parameters)
+    expected = {}
+    for name, annotation in function.__annotations__.items():
+        kinds = set(get_args(annotation)) if isinstance(annotation, UnionType) else {annotation}
+        for kind, check in _KINDS.items():
+            if kinds <= {kind, NoneType}:
+                expected[name] = (*check, NoneType in kinds)
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        for name, value in (*zip(names, args, strict=False), *options.items()):
+            if name not in expected:
+                continue
+            is_valid, what, is_optional = expected[name]
+            if not (is_valid(value) or (value is None and is_optional)):
+                is_array = isinstance(value, list | np.ndarray) and what == "a Tensor"
+                got = repr(value) if isinstance(value, str | None) else kind_of(value)
+                raise DtypeError(
+                    f"{function.__name__}: expected `{name}` to be {what}, got {got}."
+                    + (" Wrap it in Tensor(...)." if is_array else "")
+                )
+        return function(*args, **options)
+
+    return cast(Function, call)
 
 
 def _run(input: Tensor, inplace: bool, function: Callable[..., Tensor], *options: Any) -> Tensor:
     """Return function(input, *options), written to the memory of `input` if `inplace`."""
-    if not isinstance(input, Tensor):
-        raise DtypeError(
-            f"{function.__name__}: expected `input` to be a Tensor, got {kind_of(input)}. Wrap it "
-            "in Tensor(...)."
-        )
     if not inplace:
         return function(input, *options)
     # The function reads a copy, whose values its gradient may need.
@@ -128,6 +169,7 @@ def _refuse(who: str, **options: Any) -> None:
 # Activations. With inplace=True, the result replaces the entries of `input`.
 
 
+@_checked
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return max(input, 0), with gradient 0 at 0.
 
@@ -137,6 +179,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.relu)
 
 
+@_checked
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return min(max(input, 0), 6).
 
@@ -146,6 +189,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.relu6)
 
 
+@_checked
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return input where it is above 0, otherwise negative_slope * input.
 
@@ -155,6 +199,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return _run(input, inplace, Tensor.leaky_relu, negative_slope)
 
 
+@_checked
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return input where it is above 0, otherwise alpha (e^input - 1).
 
@@ -164,6 +209,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.elu, alpha)
 
 
+@_checked
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return input where it is above 0, otherwise alpha (e^(input / alpha) - 1).
 
@@ -176,6 +222,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.celu, alpha)
 
 
+@_checked
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return 1.0507 elu(input, 1.6733), which preserves mean 0 and variance 1.
 
@@ -185,6 +232,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.selu, 1.6732632423543772, 1.0507009873554805)
 
 
+@_checked
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """Return input Φ(input), where Φ is the cumulative normal distribution.
 
@@ -197,6 +245,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return _run(input, False, Tensor.gelu, approximate)
 
 
+@_checked
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return input * sigmoid(input), also called swish.
 
@@ -206,6 +255,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.silu)
 
 
+@_checked
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return input * tanh(softplus(input)).
 
@@ -215,6 +265,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.mish)
 
 
+@_checked
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return log(1 + e^(beta input)) / beta, or input itself where beta * input > threshold.
 
@@ -228,6 +279,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return (input * beta > threshold).where(input, smooth)
 
 
+@_checked
 def softsign(input: Tensor) -> Tensor:
     """Return input / (1 + |input|).
 
@@ -237,6 +289,7 @@ def softsign(input: Tensor) -> Tensor:
     return _run(input, False, Tensor.softsign)
 
 
+@_checked
 def sigmoid(input: Tensor) -> Tensor:
     """Return 1 / (1 + e^-input).
 
@@ -246,6 +299,7 @@ def sigmoid(input: Tensor) -> Tensor:
     return _run(input, False, Tensor.sigmoid)
 
 
+@_checked
 def tanh(input: Tensor) -> Tensor:
     """Return the hyperbolic tangent.
 
@@ -255,6 +309,7 @@ def tanh(input: Tensor) -> Tensor:
     return _run(input, False, Tensor.tanh)
 
 
+@_checked
 def logsigmoid(input: Tensor) -> Tensor:
     """Return log(sigmoid(input)), accurate in both tails.
 
@@ -264,6 +319,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return _run(input, False, Tensor.logsigmoid)
 
 
+@_checked
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Return relu6(input + 3) / 6, a piecewise linear approximation of the sigmoid.
 
@@ -273,6 +329,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.hardsigmoid)
 
 
+@_checked
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return input * relu6(input + 3) / 6.
 
@@ -282,6 +339,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return _run(input, inplace, Tensor.hardswish)
 
 
+@_checked
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
@@ -293,6 +351,7 @@ def hardtanh(
     return _run(input, inplace, Tensor.hardtanh, min_val, max_val)
 
 
+@_checked
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """Return input where it is above `threshold`, otherwise `value`.
 
@@ -306,6 +365,7 @@ def _threshold(x: Tensor, bound: float, value: float) -> Tensor:
     return (x <= bound).where(value, x)  # as in PyTorch, nan is kept
 
 
+@_checked
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Return input where it is above 0, otherwise weight * input (He et al. 2015, eq. 1).
 
@@ -328,6 +388,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return (input > 0).where(input, input * weight.reshape(shape))
 
 
+@_checked
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """Return a * sigmoid(b), where a and b are the halves of `input` along `dim`.
 
@@ -346,15 +407,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return a * b.sigmoid()
 
 
-def _axis(who: str, dim: int | None) -> int:
-    if dim is None:
-        raise ArgumentError(
-            f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its "
-            "implicit choice; pass dim=-1 for the last axis."
-        )
-    return dim
-
-
+@_checked
 def softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Return the softmax along `dim`, e^input / Σ e^input; convert to `dtype` first, if given.
 
@@ -365,9 +418,10 @@ def softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = Non
     >>> softmax(Tensor([0.0, 0.0]), dim=0)
     Tensor([0.5, 0.5])
     """
-    return _run(input, False, Tensor.softmax, _axis("softmax", dim), dtype)
+    return _run(input, False, Tensor.softmax, given_axis("softmax", dim), dtype)
 
 
+@_checked
 def softmin(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Return the softmax of -input along `dim`; convert to `dtype` first, if given.
 
@@ -378,9 +432,10 @@ def softmin(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = Non
     >>> softmin(Tensor([0.0, 1000.0]), dim=0)
     Tensor([1., 0.])
     """
-    return _run(input, False, Tensor.softmin, _axis("softmin", dim), dtype)
+    return _run(input, False, Tensor.softmin, given_axis("softmin", dim), dtype)
 
 
+@_checked
 def log_softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Return the logarithm of the softmax along `dim`; convert to `dtype` first, if given.
 
@@ -391,9 +446,10 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None =
     >>> log_softmax(Tensor([0.0, 1000.0]), dim=0)
     Tensor([-1000.,     0.])
     """
-    return _run(input, False, Tensor.log_softmax, _axis("log_softmax", dim), dtype)
+    return _run(input, False, Tensor.log_softmax, given_axis("log_softmax", dim), dtype)
 
 
+@_checked
 def gumbel_softmax(
     logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
@@ -430,6 +486,7 @@ def gumbel_softmax(
 # `pairwise_distance` and `cosine_similarity` are those of `ops.losses`.
 
 
+@_checked
 def cross_entropy(
     input: Tensor,
     target: Tensor | ArrayLike,
@@ -448,6 +505,7 @@ def cross_entropy(
     return ops.cross_entropy(input, target, reduction, label_smoothing, weight, ignore_index)
 
 
+@_checked
 def nll_loss(
     input: Tensor,
     target: Tensor | ArrayLike,
@@ -465,6 +523,7 @@ def nll_loss(
     return ops.nll_loss(input, target, weight, ignore_index, reduction)
 
 
+@_checked
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor | ArrayLike,
@@ -481,6 +540,7 @@ def binary_cross_entropy(
     return ops.binary_crossentropy(input, target, reduction, weight)
 
 
+@_checked
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor | ArrayLike,
@@ -501,6 +561,7 @@ def binary_cross_entropy_with_logits(
 # Linear maps and convolutions.
 
 
+@_checked
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return input @ weight.T + bias, for an input (..., in) and a weight (out, in).
 
@@ -535,6 +596,7 @@ def _convolve(
     return function(input, weight, bias, **options)
 
 
+@_checked
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -555,6 +617,7 @@ def conv1d(
     return _convolve("conv1d", 1, input, weight, Tensor.conv2d, bias, **options)
 
 
+@_checked
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -586,6 +649,7 @@ def conv2d(
     return _convolve("conv2d", 2, input, weight, Tensor.conv2d, bias, **options)
 
 
+@_checked
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -606,6 +670,7 @@ def conv3d(
     return _convolve("conv3d", 3, input, weight, Tensor.conv2d, bias, **options)
 
 
+@_checked
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -636,6 +701,7 @@ def conv_transpose1d(
     )
 
 
+@_checked
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -681,6 +747,7 @@ def conv_transpose2d(
 # Pooling and resizing.
 
 
+@_checked
 def max_pool1d(
     input: Tensor,
     kernel_size: Sizes,
@@ -701,6 +768,7 @@ def max_pool1d(
     return input.max_pool2d(kernel, stride, dilation, padding, ceil_mode, return_indices)
 
 
+@_checked
 def max_pool2d(
     input: Tensor,
     kernel_size: Sizes,
@@ -732,6 +800,7 @@ def max_pool2d(
     return input.max_pool2d(kernel, stride, dilation, padding, ceil_mode, return_indices)
 
 
+@_checked
 def avg_pool1d(
     input: Tensor,
     kernel_size: Sizes,
@@ -751,6 +820,7 @@ def avg_pool1d(
     return input.avg_pool2d(kernel, stride, 1, padding, ceil_mode, count_include_pad)
 
 
+@_checked
 def avg_pool2d(
     input: Tensor,
     kernel_size: Sizes,
@@ -783,6 +853,7 @@ def avg_pool2d(
     return input.avg_pool2d(kernel, stride, 1, padding, ceil_mode, count_include_pad)
 
 
+@_checked
 def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
     """Take means over windows of (N, C, L) or (C, L) chosen to give an output length.
 
@@ -797,6 +868,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Sizes) -> Tensor:
     return input.adaptive_avg_pool2d(sizes)
 
 
+@_checked
 def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
     """Take means over windows of (N, C, H, W) or (C, H, W) chosen to give an output size.
 
@@ -824,6 +896,7 @@ _LINEAR_MODES = {"linear": 1, "bilinear": 2, "trilinear": 3}
 _INTERPOLATIONS = ("nearest", "nearest-exact", "area", *_LINEAR_MODES)
 
 
+@_checked
 def interpolate(
     input: Tensor,
     size: Sizes | None = None,
@@ -896,7 +969,7 @@ def _scaled(lengths: Sequence[int], scale_factor: Any, by_lengths: bool) -> tupl
     """Return the lengths times their factors, rounded down."""
     is_list = isinstance(scale_factor, Sequence)
     factors = tuple(scale_factor) if is_list else (scale_factor,) * len(lengths)
-    if len(factors) != len(lengths) or not all(factor > 0 for factor in factors):
+    if len(factors) != len(lengths) or not all(is_real(f) and f > 0 for f in factors):
         raise ArgumentError(
             f"interpolate: expected `scale_factor` to be a number above 0, or {len(lengths)} of "
             f"them, got {scale_factor!r}."
@@ -910,6 +983,7 @@ def _scaled(lengths: Sequence[int], scale_factor: Any, by_lengths: bool) -> tupl
     return tuple(math.floor(length) for length in exact)
 
 
+@_checked
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Tensor:
@@ -930,6 +1004,9 @@ def pad(
     """
     if mode != "constant" and value:
         raise ArgumentError(f"pad: expected no `value` in mode {mode!r}, got {value!r}.")
+    if not isinstance(pad, list | tuple):
+        got = repr(pad) if is_integer(pad) else kind_of(pad)
+        raise DtypeError(f"pad: expected `pad` to be a list or tuple of integers, got {got}.")
     return input.pad(tuple(pad), mode, value or 0.0)
 
 
@@ -948,6 +1025,7 @@ def _check_channels(who: str, input: Tensor, **values: Tensor | None) -> None:
             )
 
 
+@_checked
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -996,6 +1074,7 @@ def batch_norm(
     return norm.by_running_statistics(input, running_mean, running_var, weight, bias, eps)
 
 
+@_checked
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -1036,6 +1115,7 @@ def instance_norm(
     return norm.by_running_statistics(input, running_mean, running_var, weight, bias, eps)
 
 
+@_checked
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -1064,6 +1144,9 @@ def group_norm(
 
 def _check_last(who: str, input: Tensor, shape: Sequence[int], **values: Tensor | None) -> int:
     """Return the number of normalized axes; raise ShapeError unless all shapes match."""
+    if not isinstance(shape, list | tuple):
+        got = repr(shape) if is_integer(shape) else kind_of(shape)
+        raise DtypeError(f"{who}: expected `normalized_shape` to be a list or tuple, got {got}.")
     sizes = tuple(shape)
     if not sizes or input.shape[-len(sizes) :] != sizes:
         raise ShapeError(
@@ -1076,6 +1159,7 @@ def _check_last(who: str, input: Tensor, shape: Sequence[int], **values: Tensor 
     return len(sizes)
 
 
+@_checked
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -1097,6 +1181,7 @@ def layer_norm(
     return norm.scale_and_shift(out, weight, bias, tuple(normalized_shape))
 
 
+@_checked
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -1118,6 +1203,7 @@ def rms_norm(
     return norm.by_root_mean_square(input, rank, weight, eps)
 
 
+@_checked
 def normalize(
     input: Tensor,
     p: float = 2.0,
@@ -1141,6 +1227,7 @@ def normalize(
 # Dropout, embedding and attention.
 
 
+@_checked
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Set each entry to 0 with probability p, and multiply the others by 1 / (1 - p).
 
@@ -1155,6 +1242,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _run(input, inplace and training, Tensor.dropout, p, training)
 
 
+@_checked
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
@@ -1167,13 +1255,13 @@ def dropout2d(
     >>> dropout2d(Tensor.ones(2, 3, 4, 4)).shape
     (2, 3, 4, 4)
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout2d: expected `p` to be a number from 0 to 1, got {p!r}.")
+    check_probability("dropout2d", p=p)
     if input.ndim != 4:
         raise ShapeError(f"dropout2d: expected input of shape (N, C, H, W), got {input.shape}.")
     return _run(input, inplace, drop_channels, p) if training else input
 
 
+@_checked
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -1210,6 +1298,7 @@ def embedding(
     return look_up(who, input, weight, None if padding_idx is None else padding_idx % rows)
 
 
+@_checked
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """Convert class indices (...) to rows (..., num_classes) with a 1 at the index.
 
@@ -1233,6 +1322,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     return input.one_hot(num_classes)
 
 
+@_checked
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

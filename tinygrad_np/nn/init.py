@@ -24,6 +24,8 @@ T = TypeVar("T", bound=Tensor | Array)
 
 _GAINS = {
     "linear": 1.0,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), 1.0),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), 1.0),
     "sigmoid": 1.0,
     "tanh": 5 / 3,
     "relu": math.sqrt(2),
@@ -39,8 +41,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return the factor by which to scale weights so that `nonlinearity` preserves variance.
 
     Args:
-        nonlinearity: "linear" (also for convolutions), "sigmoid", "tanh", "relu", "leaky_relu" or
-            "selu".
+        nonlinearity: "linear" or the name of a convolution, such as "conv2d" (all 1), "sigmoid",
+            "tanh", "relu", "leaky_relu" or "selu".
         param: negative slope of "leaky_relu"; defaults to 0.01.
 
     Raises:

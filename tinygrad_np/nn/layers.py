@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_np.checks import check_integer
+from tinygrad_np.checks import check_integer, check_probability, is_integer
 from tinygrad_np.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import init
@@ -172,10 +172,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False, generator: Generator = None) -> None:
-        if not 0 <= p <= 1:
-            raise ArgumentError(
-                f"{type(self).__name__}: expected `p` to be a number from 0 to 1, got {p!r}."
-            )
+        check_probability(type(self).__name__, p=p)
         check_inplace(type(self).__name__, inplace)
         self.p = p
         self.inplace = inplace
@@ -296,10 +293,12 @@ class Embedding(Layer):
         generator: Generator = None,
     ) -> None:
         check_integer("Embedding", 1, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+        if padding_idx is not None and not (
+            is_integer(padding_idx) and -num_embeddings <= padding_idx < num_embeddings
+        ):
             raise ArgumentError(
-                f"Embedding: expected `padding_idx` to be from {-num_embeddings} to "
-                f"{num_embeddings - 1}, got {padding_idx}."
+                f"Embedding: expected `padding_idx` to be an integer from {-num_embeddings} to "
+                f"{num_embeddings - 1}, got {padding_idx!r}."
             )
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim

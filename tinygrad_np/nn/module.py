@@ -124,6 +124,7 @@ class Module:
     Raises:
         DtypeError: if anything but a Parameter or None is assigned to an attribute that holds a
             Parameter.
+        GraphError: if the result of a recorded op is assigned to a registered buffer.
 
     >>> from tinygrad_np import Tensor, nn
     >>> class Double(nn.Module):
@@ -142,6 +143,8 @@ class Module:
     """Attributes of a copy that held results in a graph, and so are not buffers."""
     _not_saved: frozenset[str] = frozenset()
     """Buffers registered with `persistent=False`."""
+    _registered: frozenset[str] = frozenset()
+    """Names given to `register_buffer`."""
 
     if TYPE_CHECKING:  # buffers registered by name, and attributes of the items of a ModuleList
 
@@ -238,6 +241,7 @@ class Module:
         self._register("register_buffer", name, tensor, Tensor)
         others = self._not_saved - {name}
         super().__setattr__("_not_saved", others if persistent else others | {name})
+        super().__setattr__("_registered", self._registered | {name})
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter: the same as `self.name = param`.
@@ -296,6 +300,11 @@ class Module:
                 f"{type(self).__name__}.{name}: expected an nn.Parameter, got {got}, "
                 f"which would not be trained. Change the values in place, `{name}[:] = ...` inside "
                 "no_grad(), or assign an nn.Parameter."
+            )
+        if name in self._registered and name in vars(self) and _is_result(value):
+            raise GraphError(
+                f"{type(self).__name__}.{name}: expected the value of a buffer to be a leaf, got "
+                "the result of an op, which would not be saved. Use .detach()."
             )
         super().__setattr__(name, value)
         if name in self._results:
@@ -432,7 +441,7 @@ class Module:
         """Copy arrays into the parameters and buffers of the same names.
 
         Args:
-            state: arrays or Tensors by path, as returned by `state_dict()`.
+            state: arrays, Tensors or PyTorch tensors by path, as returned by `state_dict()`.
             strict: whether missing and unexpected names are errors; if False, they are ignored.
 
         Returns:
@@ -456,7 +465,7 @@ class Module:
         for name, value in state.items():
             check_unmasked(f"{type(self).__name__}.load_state_dict: {name!r}", value)
         given = {
-            name: value.data if isinstance(value, Tensor) else np.asarray(value)
+            name: value.data if isinstance(value, Tensor) else np.asarray(_detached(value))
             for name, value in state.items()
         }
         names_of: dict[int, list[str]] = {}
@@ -549,16 +558,20 @@ class Module:
     def astype(self, dtype: Any) -> Self:
         """Convert float parameters and buffers to `dtype`, for example to float64 for `gradcheck`.
 
-        Gradients are reset to None. Convert before constructing an optimizer: the state of an
-        existing optimizer keeps the old dtype.
+        Gradients of the parameters that change are reset to None. Convert before constructing an
+        optimizer: the state of an existing optimizer keeps the old dtype.
 
         Raises:
             DtypeError: if `dtype` is a dtype other than float.
         """
-        if np.dtype(dtype).kind != "f":
+        try:
+            wanted = np.dtype(dtype)
+        except TypeError:
+            wanted = None
+        if wanted is None or wanted.kind != "f":
             raise DtypeError(f"{type(self).__name__}.astype: expected a float dtype, got {dtype}.")
         for _, value in self._named_tensors():
-            if value.dtype.kind == "f":
+            if value.dtype.kind == "f" and value.dtype != wanted:
                 value.replace_array(value.data.astype(dtype))
                 value.grad = None
         return self
@@ -613,6 +626,10 @@ class Module:
     def cpu(self) -> Self:
         """Return the module, which is on the CPU."""
         return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """Raise ArgumentError: there is no GPU support."""
+        return self.to("cuda")
 
     def summary(self, input_shape: Sequence[int], dtype: Any = np.float32) -> Summary:
         """Return a table of layers: path, class, output shape, parameters, FLOPs and output bytes.
@@ -764,11 +781,23 @@ def _once(named: Iterable[tuple[str, Tensor]], prefix: str) -> Iterator[tuple[st
             yield f"{prefix}.{name}" if prefix else name, value
 
 
+def _detached(value: Any) -> Any:
+    """Return a PyTorch tensor without its graph: one that needs a gradient is no array."""
+    return value.detach() if hasattr(value, "detach") else value
+
+
 def _equal(one: Array, other: Array) -> bool:
     """Return whether two arrays have the same shape and values; nan equals nan."""
     return one.shape == other.shape and bool(
         np.all((one == other) | (one != one) & (other != other))
     )
+
+
+def free_name(module: Module, position: int) -> str:
+    """Return `position` as a name, or the next integer that is not an attribute of the module."""
+    while str(position) in vars(module):
+        position += 1
+    return str(position)
 
 
 def _is_result(value: Any) -> bool:
@@ -879,6 +908,11 @@ class _Layers(Module):
         (layer,) = self._checked([layer])
         setattr(self, list(self._named())[self._inside(index)], layer)
 
+    def __delitem__(self, index: int | slice) -> None:
+        layers = list(self)
+        del layers[index if isinstance(index, slice) else self._inside(index)]
+        self._set(layers)
+
     def _inside(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise AxisError(
@@ -886,15 +920,23 @@ class _Layers(Module):
             )
         return index
 
+    def pop(self, index: int = -1) -> Module:
+        """Remove a module and return it; the modules after it are renumbered."""
+        layer = self[index]
+        del self[index]
+        return layer
+
     def append(self, layer: Module) -> Self:
         """Add a module at the end and return the container."""
         return self.extend([layer])
 
     def extend(self, layers: Iterable[Module]) -> Self:
         """Add modules at the end and return the container."""
-        for position, layer in enumerate(self._checked(layers), len(self)):
-            setattr(self, str(position), layer)
+        for layer in self._checked(layers):
+            setattr(self, free_name(self, len(self)), layer)
         return self
+
+    __iadd__ = extend
 
     def insert(self, index: int, layer: Module) -> None:
         """Insert a module before position `index`; the modules after it are renumbered."""
@@ -910,7 +952,8 @@ class Sequential(_Layers):
         *layers: modules, which are named by position, or one dict of modules by name.
 
     It is also a list of its modules, in the order in which they were added: by the constructor, as
-    attributes in a subclass, or by `append`, `extend`, `insert` and `add_module`.
+    attributes in a subclass, or by `append`, `extend`, `+=`, `insert` and `add_module`. `del`, `pop`
+    and `insert` renumber the modules, as in PyTorch.
 
     Raises:
         ArgumentError: if a layer to add is not a Module, or the layers are a set.

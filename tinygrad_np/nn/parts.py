@@ -55,6 +55,16 @@ def check_inplace(layer: str, inplace: Any) -> None:
         raise ArgumentError(f"{layer}: expected `inplace` to be True or False, got {inplace!r}.")
 
 
+def given_axis(who: str, dim: int | None) -> int:
+    """Return `dim`; raise ArgumentError if it is None."""
+    if dim is None:
+        raise ArgumentError(
+            f"{who}: expected `dim` to be an integer, got None. PyTorch has deprecated its "
+            "implicit choice; pass dim=-1 for the last axis."
+        )
+    return dim
+
+
 def channels_first(x: Tensor, data_format: str) -> Tensor:
     """Move the channels to axis 1. In NHWC they are last, after any number of other axes."""
     return x if data_format == "NCHW" else x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))

@@ -85,16 +85,16 @@ def _slope_in_base(a: Value | float, b: Value | float) -> Value:
 
 
 @op(
-    "a^b",
+    "a^exponent",
     vjps={
-        "a": lambda grad_out, a, b: grad_out * _slope_in_base(a, b),
-        "b": lambda grad_out, a, b: grad_out * power_log(a, b),
+        "a": lambda grad_out, a, exponent: grad_out * _slope_in_base(a, exponent),
+        "exponent": lambda grad_out, a, exponent: grad_out * power_log(a, exponent),
     },
     samples=Samples((0.3, 2.0)),
-    subgradient="0 for a at b = 0; 0 for b at a = 0, b >= 0",
+    subgradient="0 for a at exponent = 0; 0 for exponent at a = 0, exponent >= 0",
 )
-def pow(a: Array, b: Array) -> Array:
-    """Raise a to the power b elementwise; gradients at a = 0 and b = 0 are as in PyTorch.
+def pow(a: Array, exponent: Array) -> Array:
+    """Raise a to a power elementwise; gradients at a = 0 and exponent = 0 are as in PyTorch.
 
     Raises:
         ArgumentError: if an integer is raised to a negative integer power.
@@ -102,12 +102,12 @@ def pow(a: Array, b: Array) -> Array:
     >>> Tensor([2.0, 3.0]) ** 2
     Tensor([4., 9.])
     """
-    if np.result_type(a, b).kind in "iu" and np.any(np.less(b, 0)):
+    if np.result_type(a, exponent).kind in "iu" and np.any(np.less(exponent, 0)):
         raise ArgumentError(
-            f"pow: expected an exponent >= 0 for an integer base, got {np.min(b)}. Try "
+            f"pow: expected an exponent >= 0 for an integer base, got {np.min(exponent)}. Try "
             ".float(), or a float exponent, for example x ** -1.0."
         )
-    return np.asarray(a**b)
+    return np.asarray(a**exponent)
 
 
 def replace_minus_inf(x: V) -> V:

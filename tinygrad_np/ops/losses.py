@@ -10,7 +10,7 @@ from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast, expand
 from tinygrad_np.autograd.tape import Variable
-from tinygrad_np.checks import check_unmasked
+from tinygrad_np.checks import check_unmasked, is_real
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.kernels import losses as kernels
 from tinygrad_np.ops.activations import log_softmax, softplus
@@ -68,9 +68,10 @@ def _check_call(
         raise ArgumentError(
             f"{name}: expected `reduction` to be one of {', '.join(reductions)}, got {reduction!r}."
         )
-    if not 0 <= label_smoothing <= 1:
+    if not (is_real(label_smoothing) and 0 <= label_smoothing <= 1):
         raise ArgumentError(
-            f"{name}: expected `label_smoothing` to be a number from 0 to 1, got {label_smoothing}."
+            f"{name}: expected `label_smoothing` to be a number from 0 to 1, got "
+            f"{label_smoothing!r}."
         )
 
 
@@ -106,18 +107,22 @@ def _as_target_like(
     return _in_dtype_of(x, target)
 
 
-def _weigh(name: str, losses: V, weight: Value | ArrayLike | None) -> V:
-    """Multiply each loss by its weight; the weight must broadcast to the losses."""
-    if weight is None:
-        return losses
-    weight = _in_dtype_of(losses, _as_target(weight))
+def _factor(name: str, losses: V, weight: Value | ArrayLike, argument: str) -> Value:
+    """Return a weight in the dtype of the losses; it must broadcast to their shape."""
+    array = weight if isinstance(weight, Variable | np.ndarray) else np.asarray(weight)
+    weight = _in_dtype_of(losses, array)
     pairs = zip(weight.shape[::-1], losses.shape[::-1], strict=False)
     if len(weight.shape) > len(losses.shape) or any(n not in (1, full) for n, full in pairs):
         raise ShapeError(
-            f"{name}: expected `weight` to broadcast to the input's shape {losses.shape}, got "
+            f"{name}: expected `{argument}` to broadcast to the input's shape {losses.shape}, got "
             f"shape {weight.shape}."
         )
-    return mul(losses, weight)
+    return weight
+
+
+def _weigh(name: str, losses: V, weight: Value | ArrayLike | None) -> V:
+    """Multiply each loss by its weight."""
+    return losses if weight is None else mul(losses, _factor(name, losses, weight, "weight"))
 
 
 def _weighted_mean(name: str, losses: V, weight: Value | ArrayLike | None, reduction: str) -> V:
@@ -216,7 +221,7 @@ def huber_loss(
     Tensor([0.125, 2.5  ])
     """
     _check_call("huber_loss", input, reduction)
-    if not delta > 0:
+    if not (is_real(delta) and delta > 0):
         raise ArgumentError(f"huber_loss: expected `delta` to be above 0, got {delta!r}.")
     losses = _huber(sub(input, _as_target_like("huber_loss", input, target)), delta)
     if weight is not None:
@@ -242,7 +247,7 @@ def smooth_l1_loss(
     Tensor([0.0625, 2.    ])
     """
     _check_call("smooth_l1_loss", input, reduction)
-    if not beta >= 0:
+    if not (is_real(beta) and beta >= 0):
         raise ArgumentError(f"smooth_l1_loss: expected `beta` to be >= 0, got {beta!r}.")
     error = sub(input, _as_target_like("smooth_l1_loss", input, target))
     return _reduce(mul(_huber(error, beta), 1 / beta) if beta else abs(error), reduction)
@@ -297,6 +302,8 @@ def pairwise_distance(
     >>> F.pairwise_distance(Tensor([[3.0, 4.0]]), Tensor([[0.0, 0.0]])).tolist()
     [5.0]
     """
+    for value in (x1, x2):
+        shape_of("pairwise_distance", value)
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
@@ -311,6 +318,8 @@ def cosine_similarity(x1: V, x2: Value, dim: int = 1, eps: float = 1e-8) -> V:
     >>> F.cosine_similarity(Tensor([[3.0, 4.0]]), Tensor([[1.0, 0.0]])).tolist()
     [0.6]
     """
+    for value in (x1, x2):
+        shape_of("cosine_similarity", value)
     if x1.dtype == np.float16:  # `eps` would underflow
         wide: V = cast(x1, np.float32)
         return cast(cosine_similarity(wide, cast(x2, np.float32), dim, eps), x1.dtype)
@@ -364,7 +373,7 @@ def triplet_margin_loss(
             f"{name}: expected anchor, positive and negative with the same number of axes, got "
             f"shapes {shapes[0]}, {shapes[1]} and {shapes[2]}."
         )
-    if not margin > 0:
+    if not (is_real(margin) and margin > 0):
         raise ArgumentError(f"{name}: expected `margin` to be above 0, got {margin!r}.")
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
@@ -745,11 +754,12 @@ def binary_crossentropy_logits(
         x: logits.
         Y: targets from 0 to 1.
         reduction: "mean", "sum" or "none".
-        pos_weight: factor for the loss of positive targets.
+        pos_weight: factor for the loss of positive targets, which broadcasts to the shape of x.
         weight: factor for each loss, as in `binary_crossentropy`.
 
     Raises:
-        ShapeError: if the shapes of x and Y differ, even if they would broadcast.
+        ShapeError: if the shapes of x and Y differ, even if they would broadcast, or a factor does
+            not broadcast to that shape.
         ArgumentError: if `reduction` is unknown.
 
     >>> from tinygrad_np import Tensor
@@ -762,6 +772,6 @@ def binary_crossentropy_logits(
     target = _as_target_like(name, x, Y)
     negative = softplus(neg(x))
     if pos_weight is not None:
-        factor = pos_weight if isinstance(pos_weight, int | float) else _as_target(pos_weight)
+        factor = _factor(name, negative, pos_weight, "pos_weight")
         negative = mul(negative, (factor - 1) * target + 1)
     return _reduce(_weigh(name, add(negative, mul(x, 1 - target)), weight), reduction)

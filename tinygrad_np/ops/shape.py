@@ -414,7 +414,7 @@ def repeat(x: V, repeats: Sequence[int]) -> V:
     return reshape(repeated, shape=[count * length for count, length in pairs])
 
 
-def tile(x: V, dims: Sequence[int]) -> V:
+def tile(x: V, reps: Sequence[int]) -> V:
     """Repeat x along each axis, as `repeat` does; missing leading counts are 1.
 
     Raises:
@@ -424,7 +424,7 @@ def tile(x: V, dims: Sequence[int]) -> V:
     >>> Tensor([[1, 2]]).tile(2)
     Tensor([[1, 2, 1, 2]])
     """
-    return repeat(x, (1,) * (len(x.shape) - len(dims)) + tuple(dims))
+    return repeat(x, (1,) * (len(x.shape) - len(reps)) + tuple(reps))
 
 
 def repeat_interleave(x: V, repeats: int, dim: int | None = None) -> V:

@@ -6,22 +6,12 @@ from tinygrad_np.optim.adam import Adam, AdamW, NAdam
 from tinygrad_np.optim.clip import clip_grad_norm, clip_grad_value
 from tinygrad_np.optim.ema import EMA
 from tinygrad_np.optim.lamb import LAMB
+from tinygrad_np.optim.lr_scheduler import *  # noqa: F403 - its __all__ is the one list of schedules
 from tinygrad_np.optim.muon import Muon, MuonAdamW
-from tinygrad_np.optim.onecycle import OneCycleLR
 from tinygrad_np.optim.optimizer import Optimizer
 from tinygrad_np.optim.penalties import decay_groups, l1_norm
-from tinygrad_np.optim.plateau import ReduceLROnPlateau
 from tinygrad_np.optim.rmsprop import RMSprop
 from tinygrad_np.optim.schedule import Schedule
-from tinygrad_np.optim.schedules import (
-    CosineAnnealingLR,
-    ExponentialLR,
-    LambdaLR,
-    LinearWarmup,
-    MultiStepLR,
-    SequentialLR,
-    StepLR,
-)
 from tinygrad_np.optim.sgd import SGD
 
 __all__ = [
@@ -32,24 +22,16 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "LambdaLR",
-    "LinearWarmup",
-    "MultiStepLR",
     "Muon",
     "MuonAdamW",
     "NAdam",
-    "OneCycleLR",
     "Optimizer",
     "RMSprop",
-    "ReduceLROnPlateau",
     "Schedule",
-    "SequentialLR",
-    "StepLR",
     "clip_grad_norm",
     "clip_grad_value",
     "decay_groups",
     "l1_norm",
     "lr_scheduler",
+    *lr_scheduler.__all__,
 ]

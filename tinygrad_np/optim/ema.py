@@ -1,6 +1,6 @@
 """An exponential moving average of a model's weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_np.checks import check_probability
 from tinygrad_np.display import number_of, safe
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.errors import ArgumentError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.schema import COUNT, check
@@ -83,6 +83,7 @@ class EMA:
 
         Raises:
             ArgumentError: if the model got or lost parameters or buffers since construction.
+            ShapeError: if one of them has another shape than at construction.
         """
         tensors = self._current()
         trained = dict(self.model.named_parameters())
@@ -100,17 +101,19 @@ class EMA:
         """Put the averages into the model for the duration of a `with` block.
 
         Afterwards the parameters and buffers have their own values again, even after an exception;
-        changes made inside the block are lost.
+        changes to their values made inside the block are lost.
 
         Raises:
             ArgumentError: if the model got or lost parameters or buffers since construction.
+            ShapeError: if one of them has another shape than at construction.
         """
-        own = {name: tensor.data.copy() for name, tensor in self._current().items()}
-        self._write(self.averages)
+        tensors = self._current()
+        own = [(tensor, tensor.data.copy()) for tensor in tensors.values()]
+        _write((tensor, self.averages[name]) for name, tensor in tensors.items())
         try:
             yield
         finally:
-            self._write(own)
+            _write(own)  # the tensors themselves: the module may have others by now
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of updates and copies of the averages."""
@@ -144,12 +147,19 @@ class EMA:
                 "EMA: expected the parameters and buffers that the model had at construction, got "
                 f"a model that differs in {', '.join(changed)}."
             )
+        for name, average in self.averages.items():
+            if tensors[name].shape != average.shape:
+                raise ShapeError(
+                    f"EMA: expected {name!r} of shape {average.shape}, as at construction, got "
+                    f"{tensors[name].shape}."
+                )
         return tensors
 
-    def _write(self, arrays: Mapping[str, Array]) -> None:
-        for name, tensor in self._current().items():
-            tensor.data[...] = arrays[name]
-            tensor.mark_changed()
+
+def _write(values: Iterable[tuple[Tensor, Array]]) -> None:
+    for tensor, array in values:
+        tensor.data[...] = array
+        tensor.mark_changed()
 
 
 def _average_dtype(tensor: Tensor) -> np.dtype[Any]:

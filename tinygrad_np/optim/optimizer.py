@@ -64,6 +64,7 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         # One dict per parameter, in order: momentum buffers, step counts and so on.
         self.state: list[dict[str, Any]] = []
+        self._owners: list[Tensor] = []  # the parameters that the states belong to
         entries = list_of(params, self._kind)
         for entry in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
             self.add_param_group(entry)
@@ -119,6 +120,7 @@ class Optimizer:
         self._check(group)
         self.param_groups.append(group)
         self.state += [{} for _ in parameters]
+        self._owners += parameters
 
     @property
     def _kind(self) -> str:
@@ -154,6 +156,7 @@ class Optimizer:
         in PyTorch, with one warning per optimizer.
 
         Raises:
+            ArgumentError: if the "params" of a group were edited.
             GraphError: if no parameter has a gradient.
             ShapeError: if a gradient differs from its parameter in shape or dtype.
 
@@ -168,6 +171,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._check_owners("step")
         self._check_gradients()
         states = iter(self.state)
         for group in self.param_groups:
@@ -183,6 +187,15 @@ class Optimizer:
                         self._update(weight, grad, state, group)
                     parameter.mark_changed()
         return loss
+
+    def _check_owners(self, method: str) -> None:
+        """Raise ArgumentError if the parameters are not those that the states belong to."""
+        if list(map(id, self._parameters())) != list(map(id, self._owners)):
+            raise ArgumentError(
+                f"{self._kind}.{method}: expected the parameters of each group to be those it was "
+                'given, got a group whose "params" were edited. Add parameters with '
+                "add_param_group(), or construct a new optimizer."
+            )
 
     def _check_gradients(self) -> None:
         """Check the gradients before a step, and warn once about parameters that it skips."""
@@ -261,7 +274,11 @@ class Optimizer:
         Returns:
             A dict with "state", a list with one dict per parameter in order, and "param_groups",
             the hyperparameters of each group, where "params" is the group's number of parameters.
+
+        Raises:
+            ArgumentError: if the "params" of a group were edited.
         """
+        self._check_owners("state_dict")
         return {
             "state": [
                 {name: _copy(value) for name, value in state.items()} for state in self.state
@@ -281,6 +298,7 @@ class Optimizer:
 
         An error leaves the optimizer unchanged.
         """
+        self._check_owners("load_state_dict")
         self._check_state_dict(state)
         for group, loaded in zip(self.param_groups, state["param_groups"], strict=True):
             # Checkpoints store hyperparameters as JSON, which turns tuples into lists.

@@ -148,7 +148,10 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "x": "grad_out where out and x have the same sign, else -grad_out",
         "other": "0, since out is piecewise constant in other",
     },
-    "pow": {"a": "grad_out * b * a ** (b - 1)", "b": "grad_out * out * log(a)"},
+    "pow": {
+        "a": "grad_out * exponent * a ** (exponent - 1)",
+        "exponent": "grad_out * out * log(a)",
+    },
     "power_slope": {
         "a": "grad_out * b * (b - 1) * a ** (b - 2)",
         "b": "grad_out * a ** (b - 1) * (1 + b * log(a))",
