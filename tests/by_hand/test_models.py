@@ -23,6 +23,8 @@ from tests.by_hand.cases import (
 from tests.tools import naming
 from tinygrad_np import Tensor, optim
 
+pytestmark = pytest.mark.slow
+
 
 def models(*fast, among=MODELS):
     """Parametrize over models; those not in `fast` are marked slow."""
@@ -82,7 +84,6 @@ def test_float32_gradients_match_hand_written_ones(name, batch, seed):
     assert {array.dtype for array in (*gradients.values(), grad_images)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.slow
 @NAMES
 def test_large_batch_gradients_match_hand_written_ones(name):
     """With a batch of 64, convolutions work in several chunks."""
@@ -107,7 +108,6 @@ def test_gradients_match_loops(name):
     assert differences(name, 2 if name == "DigitsCNN" else 1, layers=loops) == {}
 
 
-@pytest.mark.slow
 @SLOW_FOR_MNIST_CNN
 def test_ten_sgd_steps_match_hand_written_ones(name):
     """Ten steps of SGD with momentum end at the same weights by hand and by the optimizer."""

@@ -11,6 +11,8 @@ from tinygrad_np import data
 from tinygrad_np.cli.doubts import find_doubts, strangeness
 from tinygrad_np.data.photo import read_digit
 
+pytestmark = pytest.mark.slow
+
 SURE, UNSURE = np.eye(10)[3] * 9, np.eye(10)[3]
 STRANGE = "the shape does not look like a digit. A model answers with a digit for any picture."
 
@@ -37,14 +39,12 @@ def test_letter_is_doubted_at_either_size(side):
     assert find_doubts(image, SURE, shapes, "garment") == []
 
 
-@pytest.mark.slow
 def test_bundled_digits_are_seldom_strange():
     images = data.digits(28)[1].images[:100]
     flagged = [find_doubts(image, SURE, 1) == [STRANGE] for image in images]
     assert np.mean(flagged) < 0.03
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("TINYGRAD_NP_DATA"), reason="TINYGRAD_NP_DATA is not set")
 def test_mnist_is_seldom_strange():
     """6.9% were measured."""

@@ -13,6 +13,8 @@ from tests.tools import each, rng
 from tinygrad_np import data
 from tinygrad_np.errors import ArgumentError, DataError
 
+pytestmark = pytest.mark.slow
+
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
 
@@ -795,7 +797,6 @@ def test_other_files_raise(tmp_path):
     assert "no subdirectories" in message_of(lambda: data.load(tmp_path / "c.npz"))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA is not set")
 def test_mnist_from_every_format_is_mnist(tmp_path):
     train_set, test_set = (one.first(2000) for one in data.mnist())

@@ -15,6 +15,8 @@ from tinygrad_np import data
 from tinygrad_np.data.photo import frame_digit, read_digit
 from tinygrad_np.errors import ArgumentError, DataError, NoDigitError
 
+pytestmark = pytest.mark.slow
+
 MNIST = os.environ.get("TINYGRAD_NP_DATA")
 
 
@@ -199,7 +201,6 @@ def test_image_of_absurd_size_raises(tmp_path):
         data.load_digit(path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["jpg", "png"])
 def test_photo_of_108_megapixels_is_scaled(tmp_path, kind):
     limit = Image.MAX_IMAGE_PIXELS
@@ -364,7 +365,6 @@ print(peak() - before)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("mode", ["palette with transparency", "RGBA", "I", "F", "I;16", "CMYK"])
 def test_memory_is_at_most_twelve_bytes_per_pixel(tmp_path, mode):
@@ -431,7 +431,6 @@ def test_other_sides_raise():
         frame_digit(np.ones((3, 3), np.float32), side=14)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not MNIST, reason="TINYGRAD_NP_DATA is not set")
 def test_mnist_images_change_little(tmp_path):
     """Most are unchanged; a few move by a pixel."""

@@ -19,6 +19,8 @@ from tinygrad_np import train
 from tinygrad_np.cli import main as cli_main
 from tinygrad_np.console import run_program
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     *("config.json", "metrics.json", "model.safetensors", "graph.svg", "graph.dot"),
     *("curves.png", "predictions.png", "confusion.png", "calibration.png"),
@@ -30,7 +32,6 @@ def metrics_of(folder):
     return json.loads((folder / "out" / "metrics.json").read_text())
 
 
-@pytest.mark.slow
 def test_digits_replace_missing_mnist(tmp_path):
     done = run("mnist", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -47,7 +48,6 @@ def test_digits_replace_missing_mnist(tmp_path):
     model.load_state_dict(train.load(tmp_path / "out" / "model.safetensors"))
 
 
-@pytest.mark.slow
 @real_mnist
 def test_one_epoch_of_mnist_reaches_98_5_percent(tmp_path):
     """One epoch, bounded on both sides: no network of this size reaches 99.8%."""
@@ -60,7 +60,6 @@ def test_one_epoch_of_mnist_reaches_98_5_percent(tmp_path):
     assert metrics["test_accuracy"] == accuracies[0]
 
 
-@pytest.mark.slow
 @real_mnist
 def test_sample_flags_limit_both_sets(tmp_path):
     flags = "--model LabCNN --train-samples 1000 --test-samples 100 --epochs 2"
@@ -75,7 +74,6 @@ def test_sample_flags_limit_both_sets(tmp_path):
     assert 0.5 < metrics_of(tmp_path)["test_accuracy"] < 0.98
 
 
-@pytest.mark.slow
 @real_mnist
 def test_fashion_mnist_trains(tmp_path):
     flags = "--data fashion-mnist --model MnistCNNLight --train-samples 2000 --epochs 1"
@@ -88,7 +86,6 @@ def test_fashion_mnist_trains(tmp_path):
 QUICK = "--data digits --model MnistCNNLight --train-samples 300 --epochs 2 --no-figures"
 
 
-@pytest.mark.slow
 def test_a_second_run_has_its_own_folder_that_the_commands_accept(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mnist.py", *QUICK.split()])
@@ -108,7 +105,6 @@ def test_a_second_run_has_its_own_folder_that_the_commands_accept(tmp_path, monk
     assert cli_main(["predict", "runs/mnist-2", "one.png"]) == 0
 
 
-@pytest.mark.slow
 def test_same_seed_gives_same_metrics(tmp_path):
     found = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -127,7 +123,6 @@ def test_same_seed_gives_same_metrics(tmp_path):
         np.testing.assert_array_equal(array, found[1][1][name])
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_saves_the_weights_so_far(tmp_path):
     command = [sys.executable, "-u", "examples/mnist.py", "--out", str(tmp_path / "out")]

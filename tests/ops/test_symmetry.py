@@ -3,9 +3,12 @@
 import math
 
 import numpy as np
+import pytest
 
 from tests.tools import each, leaf
 from tinygrad_np import Tensor, ops
+
+pytestmark = pytest.mark.slow
 
 POINTS = (-1.0, 0.0, 0.5, 1.0, 2.0)
 # Elementwise ops of two inputs: not the derivatives of `pow`, and no matrix ops.

@@ -24,6 +24,8 @@ from tinygrad_np.ops.windows import place_windows
 from tinygrad_np.runtime import memory
 from tinygrad_np.runtime import threads as parallel
 
+pytestmark = pytest.mark.slow
+
 MUCH = 1e12
 PATIENCE = 20
 """Seconds after which a test that waits for another thread fails."""
@@ -282,7 +284,6 @@ def test_an_invalid_thread_variable_raises_in_the_op(monkeypatch, given):
         assert f"TINYGRAD_NP_THREADS: expected an integer >= 1, got {given!r}." in str(caught.value)
 
 
-@pytest.mark.slow
 def test_importing_sets_no_thread_counts():
     program = """
         import threadpoolctl, numpy, threading
@@ -568,7 +569,6 @@ def test_a_signal_handler_can_split_work(team):
     assert is_sound(workers)
 
 
-@pytest.mark.slow
 @each("failing", [(0,), (1,), (0, 1), (1, 2)])
 def test_an_error_keeps_no_arrays_alive(team, failing):
     """Errors and frames form no cycle: arrays are freed without the garbage collector."""
@@ -747,7 +747,6 @@ def product_in_child(seed):
     return float(linalg.product(x, x).sum())
 
 
-@pytest.mark.slow
 @forks
 @quietly
 def test_kernels_run_in_a_pool_of_processes():
@@ -769,7 +768,6 @@ def run(program, **variables):
     ).stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "at exit"])
 def test_python_exits_while_threads_are_idle_or_busy(when):
     program = f"""
@@ -922,7 +920,6 @@ def trained(steps=4):
     return [parameter.numpy().copy() for parameter in model.parameters()]
 
 
-@pytest.mark.slow
 def test_training_is_reproducible_bit_for_bit(split):
     expected = split(1, trained)
     for count in (1, 2, 3):

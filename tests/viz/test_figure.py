@@ -10,6 +10,8 @@ from tinygrad_np import Tensor, data, viz
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.viz.figure import as_images, inputs_of, panels
 
+pytestmark = pytest.mark.slow
+
 
 def test_figures_display_as_png_and_are_unknown_to_pyplot():
     """Pyplot would display its figures a second time at the end of a cell."""
@@ -30,7 +32,6 @@ def test_notebook_formatters_give_one_picture():
     assert given["image/png"] == b"inline"
 
 
-@pytest.mark.slow
 def test_long_titles_stay_inside():
     title = "A title that is much longer than three small images are wide, whatever the font"
     check_layout(viz.images(np.zeros((3, 4, 4)), title=title))
@@ -85,7 +86,6 @@ def test_other_arrays_are_errors(value, error, message):
     assert message in str(raised.value)
 
 
-@pytest.mark.slow
 def test_images_of_arrays_are_drawn_unchanged():
     gray = np.arange(8.0).reshape(2, 2, 2)
     for given in (gray, Tensor(gray), gray.tolist()):

@@ -11,6 +11,8 @@ from tinygrad_np.viz.folding import Box, Frame, fold
 from tinygrad_np.viz.text import frame_title, heading, parameter_lines, shows_value
 from tinygrad_np.viz.tracing import trace
 
+pytestmark = pytest.mark.slow
+
 
 def traced(model, *inputs):
     return trace("draw", model, inputs)
@@ -248,7 +250,6 @@ def test_equal_ops_fold_from_eight_on():
     assert "add ×8" in headings(fold(trace("draw", y + 1.0)))
 
 
-@pytest.mark.slow
 def test_ten_thousand_ops_fold():
     y = Tensor(1.0, requires_grad=True)
     for _ in range(10_000):

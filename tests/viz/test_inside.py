@@ -11,13 +11,14 @@ from tinygrad_np import Tensor, data, manual_seed, nn, no_grad, optim, random, t
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 from tinygrad_np.viz.inside import layer_outputs
 
+pytestmark = pytest.mark.slow
+
 
 def labels_of(figure):
     """Return the row labels of panels."""
     return [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
 
 
-@pytest.mark.slow
 def test_filters_of_one_channel_are_drawn_in_rows_of_eight():
     conv = nn.Conv2d(1, 10, 3)
     figure = viz.filters(conv)
@@ -66,7 +67,6 @@ def test_feature_maps_are_the_outputs_of_the_layers():
     assert labels_of(chosen) == ["norm\n(BatchNorm2d)\n4 maps, 8x8"]
 
 
-@pytest.mark.slow
 def test_feature_maps_leave_the_model_unchanged_and_label_each_call():
     model, _ = trained()
     manual_seed(0)
@@ -186,7 +186,6 @@ def ticks_of(axes):
     )
 
 
-@pytest.mark.slow
 def test_attention_names_self_and_cross_attention():
     """Rows and columns have the names whose number fits."""
     weights = {"encoder": np.eye(3), "self": np.eye(2), "cross": np.ones((2, 3)) / 3}
@@ -200,7 +199,6 @@ def test_attention_names_self_and_cross_attention():
         viz.attention(weights, queries="abcd")
 
 
-@pytest.mark.slow
 def test_attention_labels_do_not_overlap():
     """Words are rotated and characters are not; the color scale ends at the largest weight."""
     text = "the cat sat on the mat"
@@ -218,7 +216,6 @@ def test_attention_labels_do_not_overlap():
     assert {tick.get_rotation() for tick in words.get_xticklabels()} == {90}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("heads", "length"), [(1, 60), (6, 30)])
 def test_attention_of_many_positions_labels_every_kth(heads, length):
     names = [f"n{k}" for k in range(length)]
@@ -248,7 +245,6 @@ def test_histograms_count_weights_and_gradients():
         np.testing.assert_array_equal(edges, expected_edges)
 
 
-@pytest.mark.slow
 def test_histograms_draw_a_column_per_record():
     model = Changing()
     record = viz.Histograms(bins=5)

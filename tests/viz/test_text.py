@@ -1,6 +1,7 @@
 """Pictures as text for a terminal."""
 
 import numpy as np
+import pytest
 
 from models import LeNet
 from tests.tools import each
@@ -15,6 +16,8 @@ from tests.viz.models import (
 )
 from tinygrad_np import Tensor, nn, viz
 from tinygrad_np.viz.text import numbers
+
+pytestmark = pytest.mark.slow
 
 
 def test_each_box_has_a_line_in_the_order_of_execution():

@@ -952,8 +952,8 @@ class Sequential(_Layers):
         *layers: modules, which are named by position, or one dict of modules by name.
 
     It is also a list of its modules, in the order in which they were added: by the constructor, as
-    attributes in a subclass, or by `append`, `extend`, `+=`, `insert` and `add_module`. `del`, `pop`
-    and `insert` renumber the modules, as in PyTorch.
+    attributes in a subclass, or by `append`, `extend`, `+=`, `insert` and `add_module`. `del`,
+    `pop` and `insert` renumber the modules, as in PyTorch.
 
     Raises:
         ArgumentError: if a layer to add is not a Module, or the layers are a set.
