@@ -224,6 +224,7 @@ _REDUCTIONS: dict[np.ufunc, Function] = {
 }
 
 _FUNCTIONS: dict[Function, Function] = {
+    np.astype: adapters.astype,
     # Elementwise.
     np.around: adapters.round,
     np.round: adapters.round,
@@ -342,9 +343,8 @@ _FUNCTIONS: dict[Function, Function] = {
     np.linalg.trace: adapters.matrix_trace,
 }
 
-# Functions that NumPy 2.0 does not have.
-_NEWER: dict[str, Function] = {"astype": adapters.astype, "unstack": adapters.unstack}
-_FUNCTIONS |= {getattr(np, name): adapter for name, adapter in _NEWER.items() if hasattr(np, name)}
+if hasattr(np, "unstack"):  # since NumPy 2.1
+    _FUNCTIONS[np.unstack] = adapters.unstack
 
 # Functions that return properties, counts, indices or text; NumPy computes them on the arrays.
 _ON_ARRAYS = frozenset(
