@@ -52,10 +52,6 @@ ADDED = {"SELU": (["alpha", "gamma"], "tinygrad's; after PyTorch's arguments")}
 
 # Defaults that differ: (ours, PyTorch's), with the reason.
 DEFAULTS = {
-    **{
-        (name, "dim"): (-1, None, "PyTorch guesses an axis and warns")
-        for name in ("Softmax", "Softmin", "LogSoftmax")
-    },
     ("TransformerEncoderLayer", "activation"): (
         "relu",
         torch.nn.functional.relu,
