@@ -62,5 +62,5 @@ else:
             return _import_module(f"{__name__}.{name}")
         if name in ("get_num_threads", "set_num_threads", "show_config"):
             return getattr(_import_module(f"{__name__}.runtime.info"), name)
-        hint = f". Use {_REPLACEMENTS[name]}." if name in _REPLACEMENTS else ""
+        hint = f". Use {_REPLACEMENTS[name]}" if name in _REPLACEMENTS else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

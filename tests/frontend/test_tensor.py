@@ -427,3 +427,8 @@ def test_modules_name_their_parameters_by_path():
     layer = nn.Sequential(nn.Linear(2, 1))
     layer.parameters()
     assert layer[0].weight.name == "0.weight"
+
+
+def test_sizes_in_place_of_data_raise():
+    with pytest.raises(DtypeError, match=r"got 3\. For a shape, use Tensor\.empty\(2, 3\)\.$"):
+        Tensor(2, 3)

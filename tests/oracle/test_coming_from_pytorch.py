@@ -238,8 +238,13 @@ def _():
         Tensor([1.0]).to("cuda")
 
 
-@row("`torch.distributions`, `torch.compile`, `torch.vmap`, sparse and complex tensors")
+@row(
+    "`torch.distributions`, `torch.compile`, `torch.vmap`, packed sequences, "
+    "sparse and complex tensors"
+)
 def _():
     for name in ("distributions", "compile", "vmap", "sparse_coo_tensor", "complex64"):
         assert hasattr(torch, name)
         assert not hasattr(tinygrad_np, name)
+    assert hasattr(torch.nn.utils, "rnn")
+    assert not hasattr(nn.utils, "rnn")

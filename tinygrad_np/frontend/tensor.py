@@ -76,6 +76,11 @@ class Tensor(Creation):
     def __init__(
         self, data: Any, dtype: Any = None, requires_grad: Bool = False, name: str = ""
     ) -> None:
+        if isinstance(dtype, Int):
+            raise DtypeError(
+                f"Tensor: expected `dtype` to be a dtype, got {dtype}. For a shape, use "
+                f"Tensor.empty({data}, {dtype})."
+            )
         initialize(self, array_of(data, dtype), None, [0])
         if requires_grad:
             self.requires_grad = True
@@ -415,7 +420,7 @@ class Tensor(Creation):
         if self.requires_grad:
             raise GraphError(
                 f"{who}: this tensor requires a gradient, which a Python number cannot carry. Use "
-                ".item(), or .detach() first."
+                ".item() or .detach() for the value, or NumPy's functions instead of math's."
             )
         return self.item()
 
