@@ -10,6 +10,7 @@ from tinygrad_np import Tensor, op, ops
 from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.errors import DtypeError
 from tinygrad_np.frontend import functions
+from tinygrad_np.nn import functional
 from tinygrad_np.synonyms import SYNONYMS
 
 X = Tensor([[1.0, 5.0], [4.0, 2.0]])
@@ -40,13 +41,14 @@ def refused(call):
     signature = getattr(call, "signature", None) or inspect.signature(call)
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     own = {p.name for p in parameters}
-    needed = {p.name: X for p in parameters if p.default is p.empty and "VAR" not in p.kind.name}
+    needed = [p.name for p in parameters if p.default is p.empty and "VAR" not in p.kind.name]
     value = object()
     found = []
     for parameter in parameters:
         name = parameter.name
         synonyms = set(SYNONYMS.get(name, ()))
-        others = {key: x for key, x in needed.items() if key != name}
+        # Copies, because some functions change their input in place.
+        others = {key: X.clone() for key in needed if key != name}
         expected = outcome(call, {**others, name: value})
         if "keyword" in expected and (synonyms or parameter.kind is not parameter.VAR_POSITIONAL):
             found.append(name)
@@ -58,13 +60,17 @@ def refused(call):
 
 @each("name", METHODS)
 def test_methods_accept_all_synonyms(name):
-    # Not X: methods such as requires_grad_ change their tensor.
     assert refused(getattr(X.clone(), name)) == []
 
 
 @each("name", FUNCTIONS)
 def test_functions_accept_all_synonyms(name):
     assert refused(getattr(tinygrad_np, name)) == []
+
+
+@each("name", functional.__all__)
+def test_functions_of_nn_accept_all_synonyms(name):
+    assert refused(getattr(functional, name)) == []
 
 
 def test_refused_names_are_noticed():

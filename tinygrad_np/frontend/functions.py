@@ -364,7 +364,7 @@ def var_mean(
     >>> var_mean(Tensor([1.0, 2.0, 3.0]))
     (Tensor(1.), Tensor(2.))
     """
-    return var(input, dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)
+    return ops.var_mean(input, dim, keepdim, correction)
 
 
 @accept_synonyms
@@ -379,7 +379,7 @@ def std_mean(
     >>> std_mean(Tensor([1.0, 2.0, 3.0]))
     (Tensor(1.), Tensor(2.))
     """
-    return std(input, dim, correction=correction, keepdim=keepdim), input.mean(dim, keepdim)
+    return ops.std_mean(input, dim, keepdim, correction)
 
 
 @_one

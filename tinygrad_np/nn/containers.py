@@ -22,7 +22,7 @@ class ModuleDict(Module):
     Raises:
         ArgumentError: if a name is not a string, is empty, contains a dot or is an attribute of
             Module, such as "train", or a value is not a Module.
-        KeyNotFoundError: if there is no module with the given name.
+        KeyNotFoundError: if no module has the given name.
 
     >>> from tinygrad_np import nn
     >>> layers = nn.ModuleDict({"first": nn.Linear(4, 3), "act": nn.ReLU()})

@@ -26,18 +26,10 @@ from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import norm
 from tinygrad_np.nn.layers import drop_channels, look_up
 from tinygrad_np.nn.parts import given_axis
-from tinygrad_np.ops.losses import (
-    cosine_similarity,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    pairwise_distance,
-    smooth_l1_loss,
-    triplet_margin_loss,
-)
+from tinygrad_np.ops import losses
 from tinygrad_np.ops.pool import adaptive_sizes
 from tinygrad_np.ops.windows import per_axis
+from tinygrad_np.synonyms import accept_synonyms, rename
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -103,6 +95,16 @@ __all__ = [
     "triplet_margin_loss",
 ]
 
+# Losses and distances that already have PyTorch's signatures.
+cosine_similarity = accept_synonyms(losses.cosine_similarity)
+huber_loss = accept_synonyms(losses.huber_loss)
+kl_div = accept_synonyms(losses.kl_div)
+l1_loss = accept_synonyms(losses.l1_loss)
+mse_loss = accept_synonyms(losses.mse_loss)
+pairwise_distance = accept_synonyms(losses.pairwise_distance)
+smooth_l1_loss = accept_synonyms(losses.smooth_l1_loss)
+triplet_margin_loss = accept_synonyms(losses.triplet_margin_loss)
+
 Sizes = int | Sequence[int]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -120,7 +122,7 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
 
 
 def _checked(function: Function) -> Function:
-    """Wrap a function to check its Tensors and numbers, as their annotations say, by name."""
+    """Wrap a function to accept synonyms, and to check Tensors and numbers as annotated."""
     names = list(inspect.signature(function).parameters)
     expected = {}
     for name, annotation in function.__annotations__.items():
@@ -131,6 +133,8 @@ def _checked(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(*args: Any, **options: Any) -> Any:
+        if options:
+            options = rename(names, options)
         for name, value in (*zip(names, args, strict=False), *options.items()):
             if name not in expected:
                 continue
@@ -482,8 +486,7 @@ def gumbel_softmax(
     return soft - soft.detach() + Tensor.from_numpy(one_hot)
 
 
-# Losses. `mse_loss`, `l1_loss`, `smooth_l1_loss`, `huber_loss`, `kl_div`, `triplet_margin_loss`,
-# `pairwise_distance` and `cosine_similarity` are those of `ops.losses`.
+# Losses that check their options or differ from those of `ops.losses`.
 
 
 @_checked
@@ -1305,8 +1308,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     If `num_classes` is -1, it is the largest index + 1.
 
     Raises:
-        ArgumentError: if an index is not from 0 to num_classes - 1, or there is none to infer
-            `num_classes` from.
+        ArgumentError: if an index is not from 0 to num_classes - 1, or if `num_classes` is -1 and
+            the input is empty.
         DtypeError: if the input does not contain integers.
 
     >>> one_hot(Tensor([2, 0]))

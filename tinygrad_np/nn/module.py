@@ -782,7 +782,7 @@ def _once(named: Iterable[tuple[str, Tensor]], prefix: str) -> Iterator[tuple[st
 
 
 def _detached(value: Any) -> Any:
-    """Return a PyTorch tensor without its graph: one that needs a gradient is no array."""
+    """Detach a PyTorch tensor, because NumPy cannot convert one that requires a gradient."""
     return value.detach() if hasattr(value, "detach") else value
 
 
