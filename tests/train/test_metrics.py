@@ -35,6 +35,20 @@ def test_accuracy_accepts_tensors_arrays_and_lists(logits, labels):
     assert found == 0.75
 
 
+def test_masked_arrays_raise():
+    """NumPy would drop the mask and count the masked labels."""
+    expected = "expected an array without a mask"
+    for shape in ((2,), (1, 2)):
+        labels = np.ma.masked_array([0, 1], mask=[True, False]).reshape(shape)
+        logits = np.moveaxis(np.eye(2).reshape(*shape, 2), -1, 1)
+        with pytest.raises(DtypeError, match=f"^accuracy: {expected}"):
+            train.accuracy(logits, labels)
+    labels = labels.reshape(2)
+    for arguments in ((labels, [0, 1]), ([0, 1], labels)):
+        with pytest.raises(DtypeError, match=f"^confusion_matrix: {expected}"):
+            train.confusion_matrix(*arguments, 2)
+
+
 def test_accuracy_of_sequences_leaves_out_padding():
     """Classes are the second axis, as for cross_entropy; the shapes of both must match."""
     logits = np.stack([LOGITS, -LOGITS]).swapaxes(1, 2)  # 2, 3, 4

@@ -21,17 +21,17 @@ def accuracy(logits: Any, labels: Any, ignore_index: int = -100) -> float:
 
     Raises:
         ShapeError: if `logits` or `labels` has another shape.
-        DtypeError: if the labels are not numbers.
+        DtypeError: if the labels are not numbers, or an array is masked.
         ArgumentError: if a label is not an integer from 0 to C - 1.
 
     >>> accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
     0.5
     """
-    scores, expected = _array(logits), _array(labels)
+    scores, expected = _array("accuracy", logits), _array("accuracy", labels)
     if scores.ndim > 2 and expected.shape == scores.shape[:1] + scores.shape[2:]:
-        logits = np.moveaxis(scores, 1, -1).reshape(-1, scores.shape[1])
-        labels = expected.reshape(-1)
-    scores, expected = rows_of("accuracy", logits, labels)
+        scores = np.moveaxis(scores, 1, -1).reshape(-1, scores.shape[1])
+        expected = expected.reshape(-1)
+    scores, expected = rows_of("accuracy", scores, expected)
     if not (counts := expected != ignore_index).all():
         scores, expected = scores[counts], expected[counts]
         if not expected.size:
@@ -52,7 +52,7 @@ def top_k_accuracy(logits: Any, labels: Any, k: int) -> float:
 
     Raises:
         ShapeError: if `logits` or `labels` has another shape.
-        DtypeError: if the labels are not numbers.
+        DtypeError: if the labels are not numbers, or an array is masked.
         ArgumentError: if `k` is not an integer from 1 to C, or a label is not an integer from 0 to
             C - 1.
 
@@ -86,13 +86,13 @@ def confusion_matrix(predicted: Any, labels: Any, num_classes: int) -> Array:
 
     Raises:
         ShapeError: if `predicted` and `labels` do not have the same shape (N,).
-        DtypeError: if they are not numbers.
+        DtypeError: if they are not numbers, or an array is masked.
         ArgumentError: if a class is not an integer from 0 to num_classes - 1.
 
     >>> confusion_matrix([0, 1, 1], [0, 0, 1], 2).tolist()
     [[1, 1], [0, 1]]
     """
-    pairs = [_array(labels), _array(predicted)]
+    pairs = [_array("confusion_matrix", values) for values in (labels, predicted)]
     if pairs[0].ndim != 1 or pairs[0].shape != pairs[1].shape:
         raise ShapeError(
             "confusion_matrix: expected `predicted` and `labels` to have the same shape (N,), got "
@@ -122,9 +122,7 @@ def check_classes(where: str, name: str, classes: Array, num_classes: int) -> No
 
 def rows_of(where: str, logits: Any, labels: Any) -> tuple[Array, Array]:
     """Return logits (N, C) and labels (N,) as arrays; raise ShapeError for other shapes."""
-    for values in (logits, labels):
-        check_unmasked(where, values)
-    scores, expected = _array(logits), _array(labels)
+    scores, expected = _array(where, logits), _array(where, labels)
     if scores.ndim != 2 or expected.shape != scores.shape[:1] or not expected.size:
         raise ShapeError(
             f"{where}: expected `logits` of shape (N, C) and `labels` of shape (N,) with N >= 1, "
@@ -133,5 +131,6 @@ def rows_of(where: str, logits: Any, labels: Any) -> tuple[Array, Array]:
     return scores, expected
 
 
-def _array(values: Any) -> Array:
+def _array(where: str, values: Any) -> Array:
+    check_unmasked(where, values)
     return values.data if isinstance(values, Tensor) else np.asarray(values)
