@@ -25,6 +25,22 @@ MODULES = ["tinygrad_np", *(module.name for module in FOUND)]
 PACKAGES = ["tinygrad_np", *(module.name for module in FOUND if module.ispkg)]
 
 
+@each(
+    ("name", "hint"),
+    [
+        ("save", r"Use train\.save\(path, model\.state_dict\(\)\)"),
+        ("load", r"Use train\.load\(path\)"),
+        ("set_grad_enabled", r"Use `with enable_grad\(\):` or `with no_grad\(\):`\.$"),
+        ("func", r"Use tinygrad_np\.transforms: grad, vjp, jvp, jacobian, hessian and others\.$"),
+        ("utils", r"Use tinygrad_np\.data for .*, or tinygrad_np\.checkpoint\.$"),
+        ("unknown", r"attribute 'unknown'$"),
+    ],
+)
+def test_names_of_pytorch_that_are_missing_name_a_replacement(name, hint):
+    with pytest.raises(AttributeError, match=hint):
+        getattr(tinygrad_np, name)
+
+
 def test_packages_are_found():
     names = {"ops", "nn", "optim", "data", "train", "viz", "runtime", "autograd", "kernels", "cli"}
     assert {f"tinygrad_np.{name}" for name in names} < set(MODULES)

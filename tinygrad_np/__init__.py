@@ -42,12 +42,17 @@ __all__ += _functions.__all__
 
 # What to use instead of some names of PyTorch.
 _REPLACEMENTS = {
+    "BoolTensor": "tensor(values, dtype=bool)",
+    "FloatTensor": "tensor(values, dtype=float32)",
     "Generator": "np.random.default_rng(seed), passed as generator=",
+    "LongTensor": "tensor(values, dtype=int64)",
     "distributions": "normal, multinomial or bernoulli, and log_softmax for log-probabilities",
-    "linalg": "the functions of np.linalg, which accept Tensors",
+    "func": "tinygrad_np.transforms: grad, vjp, jvp, jacobian, hessian and others",
+    "linalg": "inv, solve, det, svd, qr, cholesky or norm of np.linalg, which accept Tensors",
     "load": "train.load(path), which reads a safetensors file",
     "save": "train.save(path, model.state_dict()), which writes a safetensors file",
-    "utils": "tinygrad_np.data for datasets and loaders",
+    "set_grad_enabled": "`with enable_grad():` or `with no_grad():`",
+    "utils": "tinygrad_np.data for datasets and loaders, or tinygrad_np.checkpoint",
 }
 
 # Imported on first use, because these import Matplotlib, Graphviz, safetensors and more. Tensors,
@@ -62,5 +67,5 @@ else:
             return _import_module(f"{__name__}.{name}")
         if name in ("get_num_threads", "set_num_threads", "show_config"):
             return getattr(_import_module(f"{__name__}.runtime.info"), name)
-        hint = f". Use {_REPLACEMENTS[name]}" if name in _REPLACEMENTS else ""
+        hint = f". Use {_REPLACEMENTS[name]}." if name in _REPLACEMENTS else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
