@@ -91,7 +91,7 @@ def make_sets(config: RunConfig) -> Sets:
         try:
             train_set, held_out = train_set.split(config.validation, seed=config.seed)
         except ArgumentError as error:
-            raise ArgumentError(f"{error} Pass --validation 0 for none.") from error
+            raise ArgumentError(f"{error} Pass --validation 0 to disable it.") from error
     if config.corrections:
         corrections = read_corrections(config.corrections, len(train_set.classes))
         copies = count_copies(len(corrections["labels"]), len(train_set))
@@ -159,7 +159,7 @@ def read_data_facts(path: Path) -> dict[str, Any]:
     Raises:
         DataError: if the file cannot be read or is not such a file.
     """
-    facts = read_json(path)
+    facts: dict[str, Any] = read_json(path)
     try:
         facts["classes"], facts["shape"] = tuple(facts["classes"]), tuple(facts["shape"])
         # Checks the constants.
@@ -171,7 +171,7 @@ def read_data_facts(path: Path) -> dict[str, Any]:
             fingerprint["count"], fingerprint["sha256"]
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"{path}: expected the data.json of a run ({error}).") from error
-    return {**facts, **constants}
+    return facts
 
 
 def restore_normalization(sets: Sets, path: Path) -> Sets:

@@ -92,10 +92,6 @@ def _tuple(values: Any) -> tuple[Any, ...]:
 # Elementwise functions.
 
 
-def is_true(x: Operand) -> Any:
-    return ops.ne(x, 0)
-
-
 def hypot(x1: Operand, x2: Operand) -> Any:
     # A norm does not overflow, and its gradient at 0 is 0.
     dtype = np.result_type(as_arrays(x1), as_arrays(x2))
@@ -171,7 +167,7 @@ def isclose(
 def allclose(
     a: Operand, b: Operand, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    return bool(ops.all(isclose(a, b, rtol, atol, equal_nan)))
+    return ops.allclose(_read(a), _read(b), rtol, atol, equal_nan)
 
 
 def array_equal(a1: Operand, a2: Operand, equal_nan: bool = False) -> bool:
@@ -269,7 +265,7 @@ def argsort(
 
 
 def count_nonzero(a: Any, axis: Axes = None, *, keepdims: bool = False) -> Any:
-    return ops.sum(is_true(a), axis=axis, keepdim=keepdims)
+    return ops.sum(ops.ne(a, 0), axis=axis, keepdim=keepdims)
 
 
 def nonzero(a: Operand) -> Any:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinygrad_np import ops, random
 from tinygrad_np.checks import check_probability, is_integer, is_real, kind_of
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
+from tinygrad_np.frontend.functions import is_tensor
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.nn import norm
 from tinygrad_np.nn.layers import drop_channels, look_up
@@ -109,13 +110,9 @@ Sizes = int | Sequence[int]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor)
-
-
 # What an argument must be, by its annotation.
 _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
-    Tensor: (_is_tensor, "a Tensor"),
+    Tensor: (is_tensor, "a Tensor"),
     int: (is_integer, "an integer"),
     float: (is_real, "a number"),
 }
@@ -156,7 +153,7 @@ def _run(input: Tensor, inplace: bool, function: Callable[..., Tensor], *options
     if not inplace:
         return function(input, *options)
     # The function reads a copy, whose values its gradient may need.
-    input[...] = function(input.cast(input.dtype), *options)
+    input[...] = function(input.clone(), *options)
     return input
 
 
@@ -246,7 +243,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     >>> gelu(Tensor([-1.0, 1.0])).tolist()
     [-0.1587, 0.8413]
     """
-    return _run(input, False, Tensor.gelu, approximate)
+    return input.gelu(approximate)
 
 
 @_checked
@@ -279,7 +276,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     >>> softplus(Tensor([0.0, 30.0])).tolist()
     [0.6931, 30.0]
     """
-    smooth = _run(input, False, Tensor.softplus, beta)
+    smooth = input.softplus(beta)
     return (input * beta > threshold).where(input, smooth)
 
 
@@ -290,7 +287,7 @@ def softsign(input: Tensor) -> Tensor:
     >>> softsign(Tensor([-1.0, 3.0]))
     Tensor([-0.5 ,  0.75])
     """
-    return _run(input, False, Tensor.softsign)
+    return input.softsign()
 
 
 @_checked
@@ -300,7 +297,7 @@ def sigmoid(input: Tensor) -> Tensor:
     >>> sigmoid(Tensor([0.0]))
     Tensor([0.5])
     """
-    return _run(input, False, Tensor.sigmoid)
+    return input.sigmoid()
 
 
 @_checked
@@ -310,7 +307,7 @@ def tanh(input: Tensor) -> Tensor:
     >>> tanh(Tensor([0.0]))
     Tensor([0.])
     """
-    return _run(input, False, Tensor.tanh)
+    return input.tanh()
 
 
 @_checked
@@ -320,7 +317,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> logsigmoid(Tensor([-400.0, 0.0])).tolist()
     [-400.0, -0.6931]
     """
-    return _run(input, False, Tensor.logsigmoid)
+    return input.logsigmoid()
 
 
 @_checked
@@ -422,7 +419,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = Non
     >>> softmax(Tensor([0.0, 0.0]), dim=0)
     Tensor([0.5, 0.5])
     """
-    return _run(input, False, Tensor.softmax, given_axis("softmax", dim), dtype)
+    return input.softmax(given_axis("softmax", dim), dtype)
 
 
 @_checked
@@ -436,7 +433,7 @@ def softmin(input: Tensor, dim: int | None = None, dtype: DTypeLike | None = Non
     >>> softmin(Tensor([0.0, 1000.0]), dim=0)
     Tensor([1., 0.])
     """
-    return _run(input, False, Tensor.softmin, given_axis("softmin", dim), dtype)
+    return input.softmin(given_axis("softmin", dim), dtype)
 
 
 @_checked
@@ -450,7 +447,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: DTypeLike | None =
     >>> log_softmax(Tensor([0.0, 1000.0]), dim=0)
     Tensor([-1000.,     0.])
     """
-    return _run(input, False, Tensor.log_softmax, given_axis("log_softmax", dim), dtype)
+    return input.log_softmax(given_axis("log_softmax", dim), dtype)
 
 
 @_checked
@@ -692,16 +689,9 @@ def conv_transpose1d(
     Tensor([[[1., 3., 2.]]])
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _convolve(
-        "conv_transpose1d",
-        1,
-        input,
-        weight,
-        Tensor.conv_transpose2d,
-        bias,
-        output_padding=output_padding,
-        **options,
-    )
+    options["output_padding"] = output_padding
+    name = "conv_transpose1d"
+    return _convolve(name, 1, input, weight, Tensor.conv_transpose2d, bias, **options)
 
 
 @_checked
@@ -735,16 +725,9 @@ def conv_transpose2d(
     (1, 1, 4, 4)
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return _convolve(
-        "conv_transpose2d",
-        2,
-        input,
-        weight,
-        Tensor.conv_transpose2d,
-        bias,
-        output_padding=output_padding,
-        **options,
-    )
+    options["output_padding"] = output_padding
+    name = "conv_transpose2d"
+    return _convolve(name, 2, input, weight, Tensor.conv_transpose2d, bias, **options)
 
 
 # Pooling and resizing.

@@ -29,7 +29,7 @@ def standardize(x: Tensor, rank: int, eps: float) -> Tensor:
     return ops.standardize(x.flatten(-rank), eps=eps).reshape(x.shape)
 
 
-def divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
+def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
     """Return x / √(mean(x²) + eps), with the mean over the last `rank` axes."""
     with np.errstate(over="ignore"):
         squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
@@ -48,7 +48,7 @@ def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape
     return x if bias is None else x + bias.reshape(shape)
 
 
-def update_running(
+def _update_running(
     running: Sequence[Tensor | None], moments: Array, count: int, factor: float
 ) -> None:
     """Move the running mean and variance by `factor` toward `moments`, the rows of (2, C).
@@ -81,7 +81,7 @@ def by_batch_statistics(
     count = x.numel() // x.shape[1]
     moments = ops.channel_moments(x.detach())
     if factor and count:
-        update_running(running, moments.data, count, factor)
+        _update_running(running, moments.data, count, factor)
     return ops.batch_norm(x, weight, bias, moments, eps=eps)
 
 
@@ -103,8 +103,8 @@ def by_image_statistics(
         if factor and any(own is not None for own in running):
             images = x.detach().reshape(1, -1, *x.shape[2:])
             count = math.prod(x.shape[2:])
-            update_running(running, ops.channel_moments(images).data, count, factor)
-    return scale_and_shift(out, weight, bias, by_channel(x))
+            _update_running(running, ops.channel_moments(images).data, count, factor)
+    return scale_and_shift(out, weight, bias, _by_channel(x))
 
 
 def by_running_statistics(
@@ -123,7 +123,7 @@ def by_running_statistics(
     is_half = x.dtype == mean.dtype == np.float16
     if is_half:  # float16 would lose digits in the sum
         mean, variance = mean.float(), variance.float()
-    shape = by_channel(x)
+    shape = _by_channel(x)
     scale = (variance + eps) ** -0.5
     if (np.abs(mean.data) * scale.data > 16).any():
         x, mean = x - mean.reshape(shape), Tensor.zeros_like(mean)
@@ -143,18 +143,18 @@ def by_group_statistics(
     size = math.prod(x.shape[1:]) // num_groups
     groups = x.reshape(x.shape[0], num_groups, size)
     out = standardize(groups, 1, eps).reshape(x.shape)
-    return scale_and_shift(out, weight, bias, by_channel(x))
+    return scale_and_shift(out, weight, bias, _by_channel(x))
 
 
 def by_root_mean_square(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:
     """Return x divided by the root mean square of its last `rank` axes, and scaled."""
     x = x if x.dtype.kind == "f" else x.float()
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    out = divide_by_root(x.float() if x.dtype == np.float16 else x, rank, eps)
+    out = _divide_by_root(x.float() if x.dtype == np.float16 else x, rank, eps)
     return scale_and_shift(out.cast(x.dtype), weight, None, x.shape[-rank:])
 
 
-def by_channel(x: Tensor) -> Shape:
+def _by_channel(x: Tensor) -> Shape:
     """Return the shape, such as (C, 1, 1), that broadcasts one number per channel against x."""
     return (x.shape[1], *[1] * (x.ndim - 2))
 

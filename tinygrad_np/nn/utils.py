@@ -1,12 +1,10 @@
 """Helpers for parameters and gradients, under the names of torch.nn.utils."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_np.autograd.tape import Variable
 from tinygrad_np.checks import kind_of
 from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.frontend.tensor import Tensor
@@ -69,12 +67,12 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     >>> layer.weight.tolist(), layer.bias.tolist()
     ([[1.0, 2.0]], [3.0])
     """
-    if not isinstance(vec, Variable):
+    if not isinstance(vec, Tensor):
         raise DtypeError(
             f"vector_to_parameters: expected `vec` to be a Tensor, got {kind_of(vec)}."
         )
     targets = list(parameters)
-    sizes = [math.prod(target.shape) for target in targets]
+    sizes = [target.numel() for target in targets]
     if vec.shape != (sum(sizes),):
         raise ShapeError(
             f"vector_to_parameters: expected `vec` of shape {(sum(sizes),)}, one entry for each "
