@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_np
 from tests.oracle.pytorch import torch
-from tinygrad_np import Tensor, data, nn, optim, train, transforms
+from tinygrad_np import Tensor, data, nn, optim, train, transforms, viz
 from tinygrad_np.errors import (
     ArgumentError,
     GraphError,
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 README = (Path(tinygrad_np.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## Coming from PyTorch") : README.index("## Limits")]
-ROWS = re.findall(r"^\| (.*?) \| .* \|$", SECTION.split("What remains different:")[1], re.M)[2:]
+ROWS = re.findall(r"^\| (.*?) \| .* \|$", SECTION.split("The main differences:")[1], re.M)[2:]
 
 CHECKS = {}
 
@@ -218,6 +218,29 @@ def _():
     y = ours * ours
     for _ in range(2):
         assert tinygrad_np.autograd.grad(y, ours)[0].item() == 4.0
+
+
+@row("`y.grad_fn`")
+def _():
+    theirs, ours = both([1.0, 2.0], requires_grad=True)
+    assert "grad_fn" in repr(theirs * 2)
+    assert not hasattr(ours * 2, "grad_fn")
+    assert "op=mul" in repr(ours * 2)
+    assert "mul" in str(viz.draw(ours * 2))
+
+
+@row("`scheduler.last_epoch`")
+def _():
+    theirs, ours = both([1.0, 2.0], requires_grad=True)
+    their_schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([theirs]), 2)
+    schedule = optim.lr_scheduler.StepLR(optim.SGD([ours]), 2)
+    assert schedule.steps == their_schedule.last_epoch == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no optimizer step in between
+        their_schedule.step()
+        schedule.step()
+    assert schedule.steps == their_schedule.last_epoch == 1
+    assert not hasattr(schedule, "last_epoch")
 
 
 @row("`torch.func.jvp(f, (x,), (v,))`, `torch.func.vjp(f, x)`")

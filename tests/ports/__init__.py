@@ -1,1 +1,1 @@
-"""Models written for PyTorch that run here with only their import lines changed."""
+"""Scripts written for PyTorch that run here after a change of their import lines."""

@@ -1,4 +1,4 @@
-"""PyTorch scripts run with PyTorch, and here with only their import lines changed."""
+"""PyTorch scripts run with PyTorch, and here after the changes listed in translate.py."""
 
 import random
 import re
