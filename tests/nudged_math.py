@@ -36,9 +36,10 @@ def nudge(result, exact):
 
 
 class Function:
-    """A function with perturbed results; it equals the original, which NumPy's protocols pass.
+    """A function with perturbed results.
 
-    Results that are Tensors stay as they are: they were perturbed when they were computed.
+    It compares equal to the original, which is what NumPy passes to the protocols. Results that
+    are Tensors stay as they are: they were perturbed when they were computed.
     """
 
     def __init__(self, function):

@@ -30,7 +30,7 @@ def test_examples_pass_with_different_rounding(seed):
 
 
 def test_examples_of_methods_pass():
-    """Run the examples that pytest does not collect, because Tensor is in the module of its name.
+    """Run the examples that pytest does not collect because Tensor.__module__ is tinygrad_np.
 
     Those of methods made from ops are collected with the ops.
     """

@@ -48,7 +48,7 @@ class DataError(TinygradNpError, OSError):
 
 
 class DataNotFoundError(DataError):
-    """ImageDataset that is not found in any search location and cannot be downloaded."""
+    """Dataset that is not found in any search location and cannot be downloaded."""
 
 
 class NoDigitError(DataError):

@@ -298,7 +298,7 @@ def test_a_run_on_changed_data_does_not_resume(tmp_path, capsys):
 
 def test_too_few_images_to_validate_with(tmp_path):
     path = write_images(tmp_path / "shapes", size=4, count=2)
-    with pytest.raises(ArgumentError, match=r" images\. Pass --validation 0 for none\.$"):
+    with pytest.raises(ArgumentError, match=r" images\. Pass --validation 0 to disable it\.$"):
         parts.make_sets(RunConfig(data=str(path), validation=0.01))
     assert parts.make_sets(RunConfig(data=str(path), validation=0)).validation is None
 

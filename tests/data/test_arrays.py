@@ -162,7 +162,7 @@ def test_subset_of_any_dataset():
     ],
 )
 @each("use", [lambda d: data.Subset(d, [0]), lambda d: data.random_split(d, [1]), data.DataLoader])
-def test_objects_that_are_no_dataset_raise(use, wrong, got):
+def test_objects_that_are_not_datasets_raise(use, wrong, got):
     message = r"^(Subset|random_split|DataLoader): expected a dataset with __len__ and __getitem__,"
     with pytest.raises(DtypeError, match=message + r".*, got " + got):
         use(wrong)

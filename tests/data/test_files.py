@@ -370,7 +370,7 @@ def test_header_of_column_numbers_is_no_image(tmp_path):
             "7,1,2,3,4",
             "line 5: expected labels 0, 1, 2 and so on, each with at least one image, got 7 "
             "although no image has label 2. Pass data.load the names of all `classes` if this is "
-            "right.",
+            "intended.",
         ),
     ],
 )

@@ -51,7 +51,7 @@ def test_batches_are_tensors_that_do_not_share_memory_with_the_dataset():
     "options", [{}, {"shuffle": True, "seed": 3}, {"shuffle": True, "seed": 3, "drop_last": True}]
 )
 def test_every_kind_of_dataset_gives_the_same_batches(options):
-    """One indexing per batch is only faster than indexing sample by sample."""
+    """Indexing once per batch is faster than sample by sample, but gives the same batches."""
     arrays = data.ArrayDataset(X, Y)
     one_by_one = [(x, int(y)) for x, y in zip(X, Y, strict=True)]
     double = data.Subset(

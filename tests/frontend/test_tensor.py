@@ -371,7 +371,7 @@ def test_kaiming_uniform_takes_the_slope():
     assert 0.99 * (6 / 250) ** 0.5 < np.abs(drawn).max() <= (6 / 250) ** 0.5
 
 
-def test_words_of_tinygrad_for_what_is_always_so():
+def test_tinygrad_methods_that_are_not_ops():
     x = Tensor([1.0])
     assert x.realize() is x.realize(x, x) is x
     assert x.sequential([]) is x

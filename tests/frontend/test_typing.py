@@ -1,4 +1,4 @@
-"""A script of a user passes `mypy --strict`, and a misspelled name does not."""
+"""A user's script passes `mypy --strict`, and a misspelled name does not."""
 
 from pathlib import Path
 

@@ -239,7 +239,7 @@ def test_gradient_of_a_target_of_0_is_finite_in_kl_div():
     assert np.isfinite(target.grad.data).all()
 
 
-def test_triplet_loss_is_0_from_the_margin_on():
+def test_triplet_loss_is_0_beyond_the_margin():
     anchor, positive = Tensor([[0.0, 0.0]]), Tensor([[0.0, 1.0]])
     near, far = Tensor([[1.5, 0.0]]), Tensor([[4.0, 0.0]])
     assert ops.triplet_margin_loss(anchor, positive, near).item() == pytest.approx(0.5, abs=1e-5)

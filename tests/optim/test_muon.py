@@ -145,7 +145,7 @@ def test_muon_resumes_bit_for_bit():
 
 @pytest.mark.usefixtures("dirty_memory")
 def test_muon_updates_matrices_and_adamw_the_rest():
-    """Both have the bits of the separate optimizers, also after a state dict was loaded."""
+    """Both match the separate optimizers bit for bit, even after a state dict was loaded."""
     shapes = [(3, 5), (4,), (2, 1, 3, 3), ()]
     both, apart = ([nn.Parameter(normal(*shape)) for shape in shapes] for _ in range(2))
     options = {"lr": 0.01, "weight_decay": 0.2}

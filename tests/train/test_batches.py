@@ -100,7 +100,7 @@ def test_metric_records_no_graph():
 
 
 def test_accuracy_is_a_metric_like_others():
-    """Named, it is the same as the default one, and others stand beside it."""
+    """Passed by name, it equals the default one; other metrics can be logged with it."""
     default, named = (
         trainer_of(),
         trainer_of(

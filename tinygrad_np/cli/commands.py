@@ -103,7 +103,7 @@ def evaluate(
 def _check_held_out(sets: Sets, part: str, run: Path) -> None:
     """Raise DataError if a held-out set may now contain training images.
 
-    If any file changes, another set is drawn. A test set of its own is not drawn.
+    If any file changes, another set is drawn. A separate test set is not affected.
     """
     if part == "test" and sets.test.origin != sets.train.origin:
         return
@@ -157,7 +157,7 @@ def predict(run: Path, pictures: Sequence[Path], model_spec: str | None = None) 
 
 
 def _predict_classes(model: nn.Module, facts: Mapping[str, Any], pictures: Sequence[Path]) -> int:
-    """Do what `predict` does for a run on files: pictures are read like an image folder's."""
+    """Implement `predict` for a run on files: read pictures like those of an image folder."""
     channels, *sides = facts["shape"]
     images, status = {}, 0
     for path in pictures:

@@ -79,7 +79,7 @@ def setting(
 ) -> Any:
     """Return a field with its help text, its allowed values and its placeholder in the help.
 
-    If a path is allowed besides the choices, `or_path_of` names what it leads to.
+    If a path is allowed besides the choices, `or_path_of` says what it may point to.
     """
     limits = {"choices": choices, "least": least, "most": most, "above": above}
     words = {"text": text, "metavar": metavar, "or_path_of": or_path_of}
@@ -444,7 +444,7 @@ def _checked(one: Field[Any], value: Any) -> Any:
 
 
 def _is_path(text: str) -> bool:
-    """Return whether a text is meant as a path: with a separator or suffix, or an existing one."""
+    """Return whether a text is meant as a path: it has a separator or suffix, or it exists."""
     return Path(text).name != text or Path(text).suffix != "" or exists(text)
 
 

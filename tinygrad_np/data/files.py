@@ -1,4 +1,4 @@
-"""Labeled images in the files that people have: image folders, CSV, npz and npy.
+"""Labeled images in common file formats: image folders, CSV, npz and npy.
 
 A file is read completely or not at all: any defect raises a DataError that names the file
 and, if possible, the line or the index.
@@ -278,7 +278,7 @@ def read_image(path: Path, sides: tuple[int, int] | None, gray: bool) -> Array:
     """Return a picture as uint8 of shape (1, H, W) if `gray`, or (3, H, W), resized to `sides`."""
 
     def convert(picture: Image.Image) -> Array:
-        if sides is not None:  # decodes large JPEGs smaller
+        if sides is not None:  # decode large JPEGs at a reduced size
             picture.draft(None, (2 * max(sides), 2 * max(sides)))
         picture = without_transparency(upright(picture)).convert("L" if gray else "RGB")
         if sides is not None:
@@ -423,7 +423,7 @@ def _standardized(
     parts = [train_set.images[i : i + _CHUNK] for i in range(0, len(train_set), _CHUNK)]
     mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / train_set.images.size
     squares = sum(float(np.square(part - np.float64(mean)).sum()) for part in parts)
-    std = (squares / train_set.images.size) ** 0.5 or train_set.scale  # of equal pixels: 1
+    std = (squares / train_set.images.size) ** 0.5 or train_set.scale  # std 1 if all are equal
     scale = train_set.scale
     mean, std = mean / scale, std / scale
     return (
@@ -449,7 +449,7 @@ def _check_labels(
         raise DataError(
             f"{where(row)}: expected labels 0, 1, 2 and so on, each with at least one image, got "
             f"{labels[row]} although no image has label {gaps[0]}. Pass data.load the names of all "
-            "`classes` if this is right."
+            "`classes` if this is intended."
         )
     return tuple(map(str, range(len(present))))
 

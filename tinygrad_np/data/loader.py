@@ -37,8 +37,8 @@ class DataLoader:
             batch of one sample is an error.
         collate_fn: function that makes a batch of a list of samples; `default_collate` if None.
         generator: source of the seed if none is given; by default, the default generator.
-        sampler: accepted as in PyTorch, but only None. For some of the samples, or another order,
-            pass a Subset.
+        sampler: accepted as in PyTorch, but must be None. For some of the samples, or another
+            order, pass a Subset.
         num_workers: accepted as in PyTorch, but has no effect: this process makes the batches.
         pin_memory: accepted as in PyTorch, but has no effect.
 

@@ -3,8 +3,8 @@
 Two tables map NumPy's ufuncs and functions to ops, so that they are differentiable; results and
 defaults are NumPy's, except that functions with fractional results, such as `np.sqrt` and
 `np.reciprocal`, return float32 for integers, as in PyTorch. A third lists the functions that return
-facts, counts or indices: they run on the arrays of tensors that require no gradient, and return
-arrays. Every other function raises.
+properties, counts or indices: they run on the arrays of tensors that require no gradient, and
+return arrays. Every other function raises.
 
     >>> import numpy as np
     >>> from tinygrad_np import Tensor
@@ -201,9 +201,9 @@ _UFUNCS: dict[np.ufunc, Function] = {
     np.isnan: ops.isnan,
     np.isinf: ops.isinf,
     np.isfinite: ops.isfinite,
-    np.logical_and: lambda x1, x2: ops.bitwise_and(adapters.is_true(x1), adapters.is_true(x2)),
-    np.logical_or: lambda x1, x2: ops.bitwise_or(adapters.is_true(x1), adapters.is_true(x2)),
-    np.logical_xor: lambda x1, x2: ops.bitwise_xor(adapters.is_true(x1), adapters.is_true(x2)),
+    np.logical_and: ops.logical_and,
+    np.logical_or: ops.logical_or,
+    np.logical_xor: ops.logical_xor,
     np.logical_not: ops.logical_not,
     np.bitwise_and: ops.bitwise_and,
     np.bitwise_or: ops.bitwise_or,

@@ -1,7 +1,7 @@
-"""The methods and operators of tensors that run ops, in one table, and what makes them from ops.
+"""A table of the methods and operators of tensors that run ops, and how they are made from ops.
 
 Names and signatures follow tinygrad's public Tensor API; numerical results follow PyTorch. Other
-names of a method, PyTorch's or NumPy's, stand next to it.
+names of a method, PyTorch's or NumPy's, are listed next to it.
 """
 
 import inspect

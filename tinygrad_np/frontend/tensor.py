@@ -1,8 +1,8 @@
 """Tensor, the array class that users work with.
 
-Here are construction, copies, properties, conversions, gradients and changes in place. The methods
-and operators that run ops are a table in `operators.py`; those that create tensors are in
-`creation.py`.
+This module has construction, copies, properties, conversions, gradients and changes in place.
+The methods and operators that run ops are a table in `operators.py`; those that create tensors
+are in `creation.py`.
 """
 
 import copy
@@ -847,7 +847,7 @@ class Tensor(Creation):
         """
         if self.dtype != np.bool_ and getattr(x, "dtype", None) == np.bool_:
             raise ArgumentError(
-                "where: expected the condition before the point, as in mask.where(x, y), got a "
+                "where: expected the condition before the dot, as in mask.where(x, y), got a "
                 f"tensor of dtype {self.dtype} there and a mask as the first argument."
             )
         condition = self.detach() if self.requires_grad else self  # the condition has no gradient

@@ -283,7 +283,7 @@ class TripletMarginLoss(_Loss):
     The distance d is the p-norm of the difference along the last axis (Balntas et al. 2016).
 
     Args:
-        margin: difference of the two distances from which the loss is 0.
+        margin: smallest difference of the two distances for which the loss is 0.
         p: order of the norm.
         eps: number added to each difference, which keeps the gradient of equal vectors finite.
         swap: whether to use d(positive, negative) where it is less than d(anchor, negative).

@@ -349,7 +349,7 @@ def triplet_margin_loss(
         anchor: vectors of shape (..., D).
         positive: vectors that should be near the anchors, with the same number of axes.
         negative: vectors that should be far from the anchors, with the same number of axes.
-        margin: the difference of the two distances from which the loss is 0.
+        margin: smallest difference of the two distances for which the loss is 0.
         p: order of the norm.
         eps: number added to each difference, which keeps the gradient of equal vectors finite.
         swap: whether to use d(positive, negative) where it is less than d(anchor, negative).

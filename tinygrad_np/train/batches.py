@@ -18,7 +18,7 @@ Batches = Iterable[Any]
 # A function of (outputs, targets) that returns a number, or a Tensor or array of numbers.
 Metric = Callable[[Any, Any], Any]
 
-# Names that the logs of epochs and steps give to other values than metrics.
+# Names that the logs of epochs and steps use for values other than metrics.
 _COLUMNS = ("loss", "lr", "epoch", "step", "time")
 
 
@@ -84,7 +84,7 @@ class Means:
 def count_samples(outputs: Any, targets: Any) -> int:
     """Return the length of the outputs or, if they have no batch axis, of the targets.
 
-    Of several outputs or targets, the first counts.
+    If there are several outputs or targets, the first one counts.
     """
     for value in (outputs, targets):
         while isinstance(value, tuple | Mapping) and value:
