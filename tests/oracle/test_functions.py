@@ -99,12 +99,29 @@ def test_random_factories_have_the_shapes_and_dtypes_of_pytorch():
         lambda t: t.randint(low=3, high=5, size=(4,)),
         lambda t: t.normal(0.0, 1.0, (2, 3)),
         lambda t: t.normal(t.zeros(3), t.ones(3)),
+        lambda t: t.normal(t.zeros(3, 1), t.ones(4)),
         lambda t: t.randperm(5),
         lambda t: t.multinomial(t.tensor([0.5, 0.5]), 2),
     ):
         ours, theirs = call(tinygrad_np), call(torch)
         assert ours.shape == tuple(theirs.shape)
         assert str(theirs.dtype) == f"torch.{ours.dtype}"
+
+
+def test_normal_passes_no_gradient_to_its_parameters():
+    for t in (tinygrad_np, torch):
+        t.manual_seed(0)
+        mean, std = (t.tensor([v] * 2000, requires_grad=True) for v in (0.5, 3.0))
+        draws = t.normal(mean, std)
+        (-((draws - mean) ** 2) / 2).sum().backward()  # as in a policy gradient
+        np.testing.assert_allclose(mean.grad.numpy(), (draws - mean).detach().numpy(), rtol=1e-6)
+        assert 2.8 < draws.detach().numpy().std() < 3.2
+        assert len(np.unique(t.normal(t.zeros(3, 1), t.ones(4)).numpy())) == 12
+        assert t.normal(0.0, 1.0, (2,), requires_grad=True).is_leaf
+    with pytest.raises(
+        tinygrad_np.errors.ShapeError, match=r"normal: .* broadcast, got \(2,\) and \(3,\)"
+    ):
+        tinygrad_np.normal(tinygrad_np.zeros(2), tinygrad_np.ones(3))
 
 
 def test_autograd_grad_matches_pytorch():

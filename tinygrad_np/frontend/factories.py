@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_np.checks import is_integer
-from tinygrad_np.errors import DtypeError
+from tinygrad_np.errors import DtypeError, ShapeError
 from tinygrad_np.frontend import device as devices
 from tinygrad_np.frontend.tensor import Tensor
 from tinygrad_np.synonyms import accept_synonyms
@@ -110,6 +110,7 @@ def randint(
     *,
     dtype: Any = np.int64,
     generator: Generator = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return random integers: `randint(low, high, size)` or `randint(high, size)`.
 
@@ -119,6 +120,7 @@ def randint(
         size: shape of the result, a tuple or list.
         dtype: dtype of the result.
         generator: NumPy generator for the draws; None uses the default generator.
+        requires_grad: whether backward passes compute the gradient; needs a float `dtype`.
 
     Raises:
         ArgumentError: if `low` is not below `high`.
@@ -136,18 +138,27 @@ def randint(
             "randint: expected two integers and a tuple of sizes, for example "
             f"randint(0, 10, (2, 3)), got low={low!r}, high={high!r} and size={size!r}."
         )
-    return Tensor.randint(*size, low=low, high=high, dtype=dtype, generator=generator)
+    options = {"dtype": dtype, "generator": generator, "requires_grad": requires_grad}
+    return Tensor.randint(*size, low=low, high=high, **options)
 
 
 @_factory
-def normal(mean: Any, std: Any, size: Any = None, *, generator: Generator = None) -> Tensor:
-    """Return random numbers from the normal distribution.
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return random numbers from the normal distribution, without a gradient to `mean` and `std`.
 
     Args:
         mean: the mean, a number or a tensor.
         std: the standard deviation, a number or a tensor.
         size: shape of the result; by default, that of `mean` and `std` broadcast together.
         generator: NumPy generator for the draws; None uses the default generator.
+        requires_grad: whether backward passes compute the gradient of the result.
 
     Raises:
         ShapeError: if the shapes do not broadcast, or a size is not an integer >= 0.
@@ -156,6 +167,15 @@ def normal(mean: Any, std: Any, size: Any = None, *, generator: Generator = None
     (2, 3)
     """
     if size is None:
-        size = np.broadcast_shapes(np.shape(mean), np.shape(std))
+        shapes = np.shape(mean), np.shape(std)
+        try:
+            size = np.broadcast_shapes(*shapes)
+        except ValueError as error:
+            raise ShapeError(
+                "normal: expected `mean` and `std` with shapes that broadcast, got "
+                f"{shapes[0]} and {shapes[1]}."
+            ) from error
+    # As in PyTorch, a draw is a constant: the loss of a policy gradient depends on it.
+    mean, std = (x.detach() if isinstance(x, Tensor) else x for x in (mean, std))
     result: Tensor = Tensor.randn(size, generator=generator) * std + mean
-    return result
+    return result.requires_grad_(requires_grad)
