@@ -153,6 +153,14 @@ def test_subset_of_any_dataset():
     assert data.Subset(letters, [1, 0])[[0, 1]] == letters[[1, 0]] == ["c", "a"]
 
 
+def test_arrays_of_another_byte_order_become_native():
+    pairs = data.ArrayDataset(np.array([[1.0, 2.0]], ">f4"), np.array([3], ">i8"))
+    x, y = next(iter(data.DataLoader(pairs)))
+    assert (x.tolist(), y.tolist()) == ([[1.0, 2.0]], [3])
+    assert x.dtype.isnative
+    assert y.dtype.isnative
+
+
 @each(
     ("wrong", "got"),
     [

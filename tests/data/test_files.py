@@ -515,6 +515,7 @@ def test_shapes_of_images(shape, expected, tmp_path):
         (np.array([0, 7, 255, 1], np.int64), np.uint8, 255.0),
         (np.array([0, 7, 255, 1], ">i4"), np.uint8, 255.0),
         (np.array([0, 7, 65535, 1], np.uint16), np.uint16, 65535.0),
+        (np.array([0, 7, 65535, 1], ">u2"), np.uint16, 65535.0),
         (np.array([0, 1, 1, 0], bool), np.uint8, 255.0),
         (np.array([0, 0.5, 1, 0.25]), np.float32, 1.0),
         (np.array([0, 7, 255.0, 1.5]), np.float32, 255.0),

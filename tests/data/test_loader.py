@@ -116,9 +116,11 @@ def test_augmented_subset_equals_the_same_images_of_the_whole():
     digits, where = data.digits()[0].first(20), np.array([3, 17, 4])
     options = {"seed": 2, "augmentation": data.Augmentation(shift=2, noise=0.1)}
     whole, labels = next(iter(data.DataLoader(digits, 20, **options)))
-    part, own = next(iter(data.DataLoader(data.Subset(digits, where), **options)))
-    np.testing.assert_array_equal(part.numpy(), whole.numpy()[where])
-    assert own.tolist() == labels.numpy()[where].tolist()
+    subset = data.Subset(digits, where)
+    for dataset in (subset, data.Subset(data.Subset(digits, np.arange(18)), where)):
+        part, own = next(iter(data.DataLoader(dataset, **options)))
+        np.testing.assert_array_equal(part.numpy(), whole.numpy()[where])
+        assert own.tolist() == labels.numpy()[where].tolist()
 
 
 def test_collate_fn_receives_the_samples_in_order():
@@ -141,6 +143,8 @@ def test_collate_fn_receives_augmented_images():
     expected = next(iter(data.DataLoader(digits, **options)))
     found = next(iter(data.DataLoader(digits, **options, collate_fn=data.default_collate)))
     assert values(found) == values(expected)
+    samples = next(iter(data.DataLoader(digits, **options, collate_fn=list)))
+    assert all(isinstance(image, Tensor) for image, _ in samples)
 
 
 def test_workers_and_pinned_memory_have_no_effect():

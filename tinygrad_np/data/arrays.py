@@ -284,4 +284,4 @@ def as_array(who: str, name: str, value: Any) -> Array:
             f"{who}: expected `{name}` to contain numbers, got {kind_of(value)} of dtype "
             f"{array.dtype}."
         )
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)  # Tensors are native

@@ -695,8 +695,8 @@ def _channels_first(who: str, images: Any) -> Array:
 
 def _scaled(who: str, images: Array) -> tuple[Array, float]:
     """Return images as uint8, uint16 or floats of 32 bits or more, and their `scale`."""
+    images = images.astype(images.dtype.newbyteorder("="), copy=False)
     dtype = images.dtype
-    images = images.astype(dtype.newbyteorder("="), copy=False)
     if dtype == np.uint8:
         return images, 255.0
     if dtype == np.uint16:
