@@ -124,6 +124,7 @@ np.mean(x)
 np.mean(x, axis=0, keepdims=True)
 np.average(x)
 np.average(x, axis=1, weights=w)
+np.average(x, axis=-1, weights=w)
 np.average(x, weights=p)
 np.var(x)
 np.var(x, axis=0)
@@ -308,6 +309,7 @@ np.unstack(x, axis=1)
 # Calls whose result has no gradient.
 CONSTANT_CALLS = """
 np.signbit(x)
+np.signbit(-0 * x)
 np.equal(x, y)
 np.not_equal(x, y)
 np.less(x, y)
@@ -557,6 +559,7 @@ def test_testing_functions_accept_tensors():
             r"np\.linalg\.norm: .*for shape \(2,\)",
         ),
         (lambda x: np.linalg.outer(x[None], x), ShapeError, "outer: "),
+        (lambda x: np.broadcast_to(x, (1, -1)), ShapeError, r"np\.broadcast_to: "),
         (lambda x: np.squeeze(x, 0), ShapeError, r"np\.squeeze: expected axes of length 1"),
         (lambda x: np.split(x, 3), ShapeError, r"np\.split: .*Got \(2,\) float64, 3"),
         (lambda x: np.pad(x, 1, mode="mean"), ArgumentError, r"np\.pad: .*got 'mean'"),
@@ -572,7 +575,7 @@ def test_testing_functions_accept_tensors():
         (lambda x: np.add(x, "a"), DtypeError, "add: expected"),
         (lambda x: np.matmul(x, 2.0), ShapeError, r"matmul: .*Use \*"),
     ],
-    ids=map(str, range(44)),
+    ids=map(str, range(45)),
 )
 def test_what_is_not_supported_is_refused_by_name(call, error, message):
     for x in (leaf(1.0, 2.0), leaf(1.0, 2.0).detach()):

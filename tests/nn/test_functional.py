@@ -127,6 +127,9 @@ def test_gumbel_softmax_samples_in_proportion_to_the_probabilities():
     logits = Tensor(np.log(np.tile([0.7, 0.2, 0.1], (4000, 1))))
     soft = functional.gumbel_softmax(logits, tau=0.5)
     np.testing.assert_allclose(soft.data.sum(axis=1), 1)
+    manual_seed(0)
+    odds = functional.gumbel_softmax(logits, tau=1.0).data ** 2  # tau=0.5 squares the odds
+    np.testing.assert_allclose(soft.data, odds / odds.sum(axis=1, keepdims=True), rtol=1e-4)
     hard = functional.gumbel_softmax(logits, hard=True)
     np.testing.assert_allclose(hard.data.mean(axis=0), [0.7, 0.2, 0.1], atol=0.04)
     assert hard.dtype == logits.dtype
@@ -141,6 +144,11 @@ def test_hard_gumbel_softmax_has_the_gradient_of_the_soft_samples():
         grads.append(x.grad.data)
     np.testing.assert_allclose(grads[0], grads[1], rtol=1e-12)
     assert grads[0].any()
+
+
+def test_threshold_keeps_nan():
+    x = Tensor([np.nan, 0.5, 2.0])
+    np.testing.assert_array_equal(functional.threshold(x, 1.0, -1.0).data, [np.nan, -1.0, 2.0])
 
 
 # In place.
@@ -234,6 +242,7 @@ REFUSED = [
     ),
     (lambda: functional.interpolate(X, scale_factor=(2, 2, 2)), ArgumentError, "or 2 of them"),
     (lambda: functional.interpolate(X, scale_factor=-1), ArgumentError, "a number above 0"),
+    (lambda: functional.interpolate(X, scale_factor=np.inf), ArgumentError, "a number above 0"),
     (
         lambda: functional.interpolate(X, 3, mode="bilinear", antialias=True),
         ArgumentError,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.nn.tools import sigmoid
 from tests.tools import each, rng
-from tinygrad_np import Tensor, nn
+from tinygrad_np import Tensor, manual_seed, nn
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 
@@ -87,6 +87,15 @@ def test_dropout_applies_between_layers_in_training_only():
     np.testing.assert_array_equal(layer.eval()(x)[0].data, expected.data)
     with pytest.warns(UserWarning, match=r"^LSTM: dropout=0.1 has no effect with one layer: "):
         nn.LSTM(3, 2, dropout=0.1)
+
+
+def test_generator_determines_the_weights_and_dropout():
+    outputs = []
+    for seed in (0, 1):
+        manual_seed(seed)
+        layer = nn.GRU(3, 5, 2, dropout=0.5, generator=rng())
+        outputs.append(layer(Tensor.ones(4, 2, 3))[0].tolist())
+    assert outputs[0] == outputs[1]
 
 
 def test_layers_accept_arrays():

@@ -7,7 +7,7 @@ import pytest
 
 from tests.nn.tools import assert_same
 from tests.tools import each, rng
-from tinygrad_np import Tensor, nn
+from tinygrad_np import Tensor, manual_seed, nn
 from tinygrad_np.errors import ArgumentError, DtypeError, ShapeError
 
 X = Tensor.randn(5, 3, 8, generator=rng())
@@ -57,6 +57,14 @@ def test_dropout_differs_between_layers_with_one_generator():
     assert len(generators) == 1
     first, second = (layer.dropout1(Tensor.ones(100)).tolist() for layer in encoder.layers)
     assert first != second
+
+
+def test_generator_determines_the_weights_and_dropout():
+    outputs = []
+    for seed in (0, 1):
+        manual_seed(seed)
+        outputs.append(layer_of(dropout=0.5)(X).tolist())
+    assert outputs[0] == outputs[1]
 
 
 def test_dropout_is_off_in_evaluation():

@@ -62,6 +62,11 @@ def test_vector_to_parameters_invalidates_a_live_graph():
             ShapeError,
             "expected `vec` of shape (4,), one entry for each entry of the parameters, got (1,).",
         ),
+        (
+            lambda w: nn.utils.vector_to_parameters(Tensor([1.0, 2.0, 3.0]), [w]),
+            ShapeError,
+            "expected `vec` of shape (2,), one entry for each entry of the parameters, got (3,).",
+        ),
     ],
 )
 def test_invalid_vectors_raise(call, error, words):

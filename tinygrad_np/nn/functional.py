@@ -955,7 +955,7 @@ def _scaled(lengths: Sequence[int], scale_factor: Any, by_lengths: bool) -> tupl
     """Return the lengths times their factors, rounded down."""
     is_list = isinstance(scale_factor, Sequence)
     factors = tuple(scale_factor) if is_list else (scale_factor,) * len(lengths)
-    if len(factors) != len(lengths) or not all(is_real(f) and f > 0 for f in factors):
+    if len(factors) != len(lengths) or not all(is_real(f) and 0 < f < math.inf for f in factors):
         raise ArgumentError(
             f"interpolate: expected `scale_factor` to be a number above 0, or {len(lengths)} of "
             f"them, got {scale_factor!r}."
@@ -1200,8 +1200,9 @@ def normalize(
     """Divide by the p-norm along `dim`, or by `eps` where the norm is below `eps`.
 
     Raises:
-        ArgumentError: if `p` is not a number, or `out`, which is not supported, is given.
+        ArgumentError: if `p` is nan, or `out`, which is not supported, is given.
         AxisError: if `dim` is out of range.
+        DtypeError: if `p` is not a number.
 
     >>> normalize(Tensor([[3.0, 4.0]])).tolist()
     [[0.6, 0.8]]
