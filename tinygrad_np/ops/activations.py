@@ -11,6 +11,7 @@ from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.checks import check_dtype
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.kernels import activations as activation_kernels
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.kernels import losses as row_kernels
 from tinygrad_np.ops.elementwise import (
@@ -139,7 +140,27 @@ def selu(x: V, alpha: float = 1.67326, gamma: float = 1.0507) -> V:
     return mul(elu(x, alpha), gamma)
 
 
-def gelu(x: V, approximate: str = "none") -> V:
+def _define_gelu(x: Value, *, approximate: str) -> Value:
+    if approximate == "none":
+        inner = erf(x * math.sqrt(0.5))
+    else:
+        near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
+        inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
+    return x * ((inner + 1) * 0.5)
+
+
+@op(
+    "x Φ(x)",
+    definition=_define_gelu,
+    differentiable=("x",),
+    backward=lambda grad_out, x, cdf, approximate, overwrite: [
+        activation_kernels.gelu_grad(grad_out, x, cdf, approximate, overwrite)
+    ],
+    caches=("cdf",),
+    floating=True,
+    flops=8,
+)
+def gelu(x: Array, *, approximate: str = "none") -> tuple[Array, Array]:
     """Return x Φ(x), where Φ is the cumulative distribution function of the standard normal.
 
     Args:
@@ -150,7 +171,6 @@ def gelu(x: V, approximate: str = "none") -> V:
     Raises:
         ArgumentError: if `approximate` has another value.
 
-    >>> from tinygrad_np import Tensor
     >>> Tensor([-1.0, 1.0]).gelu().tolist()
     [-0.1587, 0.8413]
     """
@@ -158,12 +178,29 @@ def gelu(x: V, approximate: str = "none") -> V:
         raise ArgumentError(
             f"gelu: expected `approximate` to be 'none' or 'tanh', got {approximate!r}."
         )
-    if approximate == "none":
-        inner = erf(x * math.sqrt(0.5))
-    else:
-        near = clip(x, -10, 10)  # beyond this, tanh is ±1 and x³ may overflow
-        inner = tanh(near * (near * near * 0.044715 + 1) * math.sqrt(2 / math.pi))
-    return mul(x, (inner + 1) * 0.5)
+    out, cdf = activation_kernels.gelu(x, approximate)
+    return out.astype(x.dtype, copy=False), cdf
+
+
+def _define_sigmoid_gate(x: Value, *, beta: float) -> Value:
+    return x * sigmoid(x if beta == 1 else x * beta)
+
+
+@op(
+    "x sigmoid(beta x)",
+    definition=_define_sigmoid_gate,
+    differentiable=("x",),
+    backward=lambda grad_out, x, gate, beta, overwrite: [
+        activation_kernels.silu_grad(grad_out, x, gate, beta, overwrite)
+    ],
+    caches=("gate",),
+    floating=True,
+    flops=5,
+)
+def sigmoid_gate(x: Array, *, beta: float = 1.0) -> tuple[Array, Array]:
+    """Return x sigmoid(beta x), the function behind `silu` and `quick_gelu`."""
+    out, gate = activation_kernels.silu(x, beta)
+    return out.astype(x.dtype, copy=False), gate
 
 
 def quick_gelu(x: V) -> V:
@@ -173,7 +210,7 @@ def quick_gelu(x: V) -> V:
     >>> Tensor([0.0, 1.0]).quick_gelu()
     Tensor([0.      , 0.8458])
     """
-    return mul(x, sigmoid(mul(x, 1.702)))
+    return sigmoid_gate(x, beta=1.702)
 
 
 def silu(x: V) -> V:
@@ -183,7 +220,7 @@ def silu(x: V) -> V:
     >>> Tensor([0.0, 1.0]).silu().tolist()
     [0.0, 0.7311]
     """
-    return mul(x, sigmoid(x))
+    return sigmoid_gate(x)
 
 
 def mish(x: V) -> V:

@@ -11,6 +11,7 @@ from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
 from tinygrad_np.errors import ArgumentError
+from tinygrad_np.kernels import activations as activation_kernels
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.ops.elementwise import abs as absolute
 from tinygrad_np.ops.elementwise import clip, div, eq, ge, lt, mul, neg, where
@@ -380,7 +381,14 @@ def cosh(x: Array) -> Array:
     return kernels.unary(np.cosh, x)
 
 
-@op("tanh x", vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)}, floating=True)
+@op(
+    "tanh x",
+    vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)},
+    backward=lambda grad_out, out, overwrite: [
+        activation_kernels.tanh_grad(grad_out, out, overwrite)
+    ],
+    floating=True,
+)
 def tanh(x: Array) -> Array:
     """Compute the hyperbolic tangent.
 
@@ -470,6 +478,9 @@ def erf(x: Array) -> Array:
 @op(
     "1 / (1 + e^-x)",
     vjps={"x": lambda grad_out, out: grad_out * (out * (1 - out))},
+    backward=lambda grad_out, out, overwrite: [
+        activation_kernels.sigmoid_grad(grad_out, out, overwrite)
+    ],
     floating=True,
 )
 def sigmoid(x: Array) -> Array:
@@ -478,5 +489,4 @@ def sigmoid(x: Array) -> Array:
     >>> Tensor([0.0, 1000.0]).sigmoid()
     Tensor([0.5, 1. ])
     """
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1, small) / (1 + small))
+    return activation_kernels.sigmoid(x)
