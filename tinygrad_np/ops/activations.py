@@ -328,6 +328,13 @@ def _cast_back(grad: Value, x_dtype: DType, dtype: DTypeLike | None) -> Value:
     return grad if grad.dtype == x_dtype else cast(grad, x_dtype)
 
 
+def _cast_back_array(grad: Array, x_dtype: DType, dtype: DTypeLike | None) -> Array:
+    """Apply `_cast_back` to an array."""
+    if dtype is not None and np.dtype(dtype).kind != "f":
+        return np.zeros(grad.shape, x_dtype)
+    return grad.astype(x_dtype, copy=False)
+
+
 def _widened(x: Value) -> Value:
     """Convert float16 to float32, because sums of gradients would overflow."""
     return cast(x, dtype=np.float32) if x.dtype == np.float16 else x
@@ -350,6 +357,9 @@ def _log_softmax_grad(grad_out: Value, out: Value, axis: int) -> Value:
             _softmax_grad(grad_out, out, axis), x_dtype, dtype
         )
     },
+    backward=lambda grad_out, out, x_dtype, axis, dtype: [
+        _cast_back_array(row_kernels.softmax_grad(grad_out, out, axis), x_dtype, dtype)
+    ],
     flops=5,
 )
 def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
@@ -377,6 +387,9 @@ def softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Arra
             _log_softmax_grad(grad_out, out, axis), x_dtype, dtype
         )
     },
+    backward=lambda grad_out, out, x_dtype, axis, dtype: [
+        _cast_back_array(row_kernels.log_softmax_grad(grad_out, out, axis), x_dtype, dtype)
+    ],
     flops=5,
 )
 def log_softmax(x: Array, *, axis: int = -1, dtype: DTypeLike | None = None) -> Array:
