@@ -1,4 +1,4 @@
-"""GELU, SiLU, sigmoid and their gradients, computed piece by piece in the cache."""
+"""GELU, SiLU and their gradients, and sigmoid, computed piece by piece in the cache."""
 
 import functools
 import math
@@ -35,7 +35,8 @@ def gelu(x: Array, approximate: str) -> tuple[Array, Array]:
         cdf *= 0.5
         np.multiply(x, cdf, out=out)
 
-    _in_pieces(piece, (x, out, cdf), 2.0)
+    with np.errstate(over="ignore"):
+        _in_pieces(piece, (x, out, cdf), 2.0)
     return out, cdf
 
 
@@ -64,7 +65,8 @@ def gelu_grad(grad_out: Array, x: Array, cdf: Array, approximate: str, overwrite
         slope *= cdf
         np.multiply(grad_out, slope, out=out)
 
-    return _grad(tanh if approximate == "tanh" else exact, grad_out, (x, cdf), overwrite)
+    with np.errstate(over="ignore"):
+        return _grad(tanh if approximate == "tanh" else exact, grad_out, (x, cdf), overwrite)
 
 
 @functools.cache
@@ -130,7 +132,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def _sigmoid(x: Array, out: Array) -> None:
-    if x.min(initial=0) > -80:
+    if x.size and x.min() > -80:
         np.negative(x, out=out)
         np.exp(out, out=out)
         out += 1
@@ -138,28 +140,6 @@ def _sigmoid(x: Array, out: Array) -> None:
     else:  # e^-x may overflow, or x has a nan
         small = np.exp(-np.abs(x))
         np.divide(np.where(x >= 0, 1, small), 1 + small, out=out)
-
-
-def sigmoid_grad(grad_out: Array, out: Array, overwrite: bool) -> Array:
-    """Return grad_out times out (1 - out), the gradient of `sigmoid`."""
-
-    def piece(grad_out: Array, y: Array, out: Array, spare: Array) -> None:
-        slope = np.subtract(1, y, out=spare[0])
-        slope *= y
-        np.multiply(grad_out, slope, out=out)
-
-    return _grad(piece, grad_out, (out,), overwrite)
-
-
-def tanh_grad(grad_out: Array, out: Array, overwrite: bool) -> Array:
-    """Return grad_out times 1 - out², the gradient of tanh."""
-
-    def piece(grad_out: Array, y: Array, out: Array, spare: Array) -> None:
-        slope = np.multiply(y, y, out=spare[0])
-        np.subtract(1, slope, out=slope)
-        np.multiply(grad_out, slope, out=out)
-
-    return _grad(piece, grad_out, (out,), overwrite)
 
 
 # Passes over pieces.
@@ -179,23 +159,25 @@ def _grad(
 
 
 def _in_pieces(piece: Callable[..., None], arrays: Sequence[Array], cost: float) -> None:
-    """Call `piece` on 1-D pieces of the arrays, which share one shape, and on a spare (2, n).
+    """Call `piece` on pieces of the arrays, which share one shape, and on a spare pair of pieces.
 
     `arrays[-1]` is written, and every other result has its memory order. `cost` is in ns per entry.
     """
+    size, dtype = arrays[-1].size, arrays[-1].dtype
+    if size <= _PIECE and arrays[-1].ndim and all(array.flags.c_contiguous for array in arrays):
+        piece(*arrays, np.empty((2, *arrays[-1].shape), dtype))
+        return
     strides = arrays[-1].strides
     order = sorted(range(len(strides)), key=strides.__getitem__, reverse=True)
     flat = [array.transpose(order).reshape(-1) for array in arrays]
-    size = flat[0].size
 
     def part(where: slice) -> None:
-        spare = memory.empty((2, min(_PIECE, where.stop - where.start)), arrays[-1].dtype)
+        spare = memory.empty((2, min(_PIECE, where.stop - where.start)), dtype)
         for start in range(where.start, where.stop, _PIECE):
             stop = min(start + _PIECE, where.stop)
             piece(*[array[start:stop] for array in flat], spare[:, : stop - start])
 
-    with np.errstate(over="ignore"):
-        threads.each(part, size, cost * size)
+    threads.each(part, size, cost * size)
 
 
 def _like(x: Array) -> Array:

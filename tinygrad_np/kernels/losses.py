@@ -13,6 +13,8 @@ from tinygrad_np.runtime.memory import Array
 _LARGEST = 30
 # Entries processed at a time, approximately.
 _PIECE = 1 << 18
+# Below this many entries, neither threads nor BLAS would split the work.
+_SMALL = 4096
 
 
 def softmax(x: Array, axis: int) -> Array:
@@ -137,8 +139,10 @@ def cross_entropy_grad(
 
     p and q are those of `cross_entropy`.
     """
-    count = len(target) if reduction == "mean" else 1
-    scale = np.broadcast_to(grad_out.astype(np.float64) / max(1, count), sums.shape)
+    scale = np.empty(len(target))
+    scale[:] = grad_out
+    if reduction == "mean":
+        scale /= len(target)
     grad = memory.empty(powers.shape, powers.dtype)
 
     def piece(powers: Array, grad: Array, sums: Array, target: Array, scale: Array) -> None:
@@ -168,6 +172,9 @@ def _by_rows(
     """Call `piece` on a few rows at a time of `matrices` (..., C) and of `columns`, one per row."""
     width = matrices[0].shape[-1]
     arrays = [*[matrix.reshape(-1, width) for matrix in matrices], *columns]
+    if matrices[0].size < _SMALL:
+        piece(*arrays)
+        return
     step = max(1, _PIECE // width)
 
     def part(where: slice) -> None:

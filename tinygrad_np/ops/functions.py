@@ -381,14 +381,7 @@ def cosh(x: Array) -> Array:
     return kernels.unary(np.cosh, x)
 
 
-@op(
-    "tanh x",
-    vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)},
-    backward=lambda grad_out, out, overwrite: [
-        activation_kernels.tanh_grad(grad_out, out, overwrite)
-    ],
-    floating=True,
-)
+@op("tanh x", vjps={"x": lambda grad_out, out: grad_out * (1 - out * out)}, floating=True)
 def tanh(x: Array) -> Array:
     """Compute the hyperbolic tangent.
 
@@ -478,9 +471,6 @@ def erf(x: Array) -> Array:
 @op(
     "1 / (1 + e^-x)",
     vjps={"x": lambda grad_out, out: grad_out * (out * (1 - out))},
-    backward=lambda grad_out, out, overwrite: [
-        activation_kernels.sigmoid_grad(grad_out, out, overwrite)
-    ],
     floating=True,
 )
 def sigmoid(x: Array) -> Array:
