@@ -167,6 +167,7 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "relu": {"x": "grad_out where out > 0, else 0"},
     "gelu": {"x": "grad_out * (Φ(x) + x * Φ'(x))"},
     "sigmoid_gate": {"x": "grad_out * s * (1 + beta * x * (1 - s)) with s = sigmoid(beta * x)"},
+    "hardtanh": {"x": "grad_out where min_val < out < max_val, else 0"},
     "dropout_with_mask": {"x": "grad_out * mask / (1 - p)"},
     "softmax": {"x": "out * (grad_out - Σ grad_out * out)"},
     "log_softmax": {"x": "grad_out - exp(out) * Σ grad_out"},
@@ -228,6 +229,10 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "binary_crossentropy_entries": {
         "x": "grad_out * (x - target) / (x * (1 - x))",
         "target": "-grad_out * (log(x) - log(1 - x))",
+    },
+    "binary_crossentropy_logits_entries": {
+        "x": "grad_out * (sigmoid(x) - target)",
+        "target": "-grad_out * x",
     },
     "channel_moments": {"x": "(grad_out[0] + 2 * (x - out[0]) * grad_out[1]) / n"},
     "batch_norm": {
