@@ -116,11 +116,15 @@ def cross_entropy(
         # With x - x[target], no term of a small loss is lost to rounding.
         shift = picked if _is_moderate(rows) else np.maximum.reduce(rows, axis=1)
         np.subtract(rows, shift[:, None], out=powers)
-        even = row_sums(powers) / powers.shape[1] if label_smoothing else 0
+        if label_smoothing:
+            even = row_sums(powers) / powers.shape[1]
         np.exp(powers, out=powers)
         sums[:] = row_sums(powers)
-        losses[:] = (shift - picked) * (1 - label_smoothing) - label_smoothing * even
-        losses += np.log(sums)
+        np.log(sums, out=losses)
+        if shift is not picked:
+            losses += (shift - picked) * (1 - label_smoothing)
+        if label_smoothing:
+            losses -= label_smoothing * even
 
     if logits.size:
         _by_rows(piece, (logits, powers), (target, losses, sums))
@@ -139,8 +143,7 @@ def cross_entropy_grad(
 
     p and q are those of `cross_entropy`.
     """
-    scale = np.empty(len(target))
-    scale[:] = grad_out
+    scale = np.full(len(target), grad_out, np.float64)
     if reduction == "mean":
         scale /= len(target)
     grad = memory.empty(powers.shape, powers.dtype)
