@@ -333,8 +333,9 @@ def sweep_of(scope: Scope | None) -> int:
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
-    Without `create_graph`, the plan's kernel runs, if any. Otherwise the VJPs run or, if the op has
-    none, its definition. The loop over VJPs is inlined, which saves a call per node.
+    Without `create_graph`, the plan's kernel runs, if any; that of a selection is `add_selected`.
+    Otherwise the VJPs run or, if the op has none, its definition. The loop over VJPs is inlined,
+    which saves a call per node.
     """
     plan, edges, needed = node.plan, node.edges, walk.needed
     values: Any = node.saved
@@ -346,10 +347,11 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
         if version[0] > node.order:  # inlined: saves a call per node
             checks.check_usable(node)
     if walk.create_graph or not plan.is_plain:
-        uses_kernel = plan.backward is not None and not walk.create_graph
+        uses_kernel = plan.has_kernel and not walk.create_graph
         if uses_kernel or not plan.vjps:
+            compute = kernel_grads if uses_kernel else definition_grads
             try:
-                grads = (kernel_grads if uses_kernel else definition_grads)(node, grad_out, walk)
+                grads = (add_selected if plan.op.selection else compute)(node, grad_out, walk)
             except Exception as error:
                 _annotate(error, node, "the backward kernel" if uses_kernel else "", walk)
                 raise
@@ -438,6 +440,35 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
             if edge not in walk.grads:
                 walk.owned.add(edge)
     return grads
+
+
+def add_selected(node: Node, grad_out: Array, walk: Walk) -> Grads:
+    """Add the gradient of a selection in place to the total gradient of its input; return ()."""
+    edge: Any = node.edges[0]
+    is_first = edge not in walk.grads
+    if is_first:
+        walk.receive(edge, memory.empty(edge.shape, edge.dtype))
+        walk.owned.add(edge)
+    elif edge not in walk.owned or walk.grads[edge].dtype.char == "e":
+        walk.receive(edge, 0)  # makes the total a copy that this walk owns, in float32 if float16
+
+    def call() -> Sequence[Any]:
+        total = walk.grads[edge]
+        part = node.op.forward(total, **node.options)
+        checks.check_selection(node.op, part, total)
+        if not is_first:
+            part += grad_out
+            return [grad_out]
+        if part.size < total.size:
+            total.fill(0)
+        part[...] = grad_out
+        return [grad_out]
+
+    if walk.is_observed:
+        run_observed("on_gradient", node, -1, grad_out, call=call)
+    else:
+        call()
+    return ()
 
 
 def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
