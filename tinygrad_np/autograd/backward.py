@@ -418,25 +418,27 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     overwrite = node in walk.owned and not walk.is_observed
     arguments = pick(values_of(node, saved, wanted, overwrite))
 
-    def call() -> Sequence[Any]:
-        return checks.check_count(node.op, function(grad_out, *arguments), edges)
-
-    made = (
-        run_observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
-    )
-    held = [value for value in saved if isinstance(value, np.ndarray)]
-    held += [] if overwrite else [grad_out]
+    if walk.is_observed:
+        function = partial(_observe, node, -1, function)
+    made = function(grad_out, *arguments)
+    if type(made) is not list or len(made) != len(edges):
+        checks.check_count(node.op, made, edges)
+    held = [value for value in saved if isinstance(value, _ndarray)]
+    if not overwrite:
+        held.append(grad_out)
     grads = []
     for position, is_wanted in enumerate(wanted):
         if is_wanted:
             edge: Any = edges[position]
             grad = made[position]
-            if isinstance(grad, np.ndarray):
+            if isinstance(grad, _ndarray):
                 # Gradients are summed in place, which must not change other arrays.
-                if not grad.flags.writeable or any(memory.is_shared(grad, x) for x in held):
+                if not grad.flags.writeable or memory.is_shared_with_any(grad, held):
                     grad = grad.copy()
                 held.append(grad)
-            grads.append((edge, unbroadcast(grad, node, position, walk)))
+            if type(grad) is not _ndarray or grad.shape != edge.shape or grad.dtype != edge.dtype:
+                grad = unbroadcast(grad, node, position, walk)
+            grads.append((edge, grad))
             if edge not in walk.grads:
                 walk.owned.add(edge)
     return grads
