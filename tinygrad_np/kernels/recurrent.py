@@ -4,6 +4,8 @@ Arrays are kept with the batch last. The gates of a step are a matrix (rows, N) 
 is one contiguous block, so one NumPy call computes several gates. For N = 32 and H = 128,
 weight @ h then takes 21 us, and h @ weight.T 39 us. Results are (..., N, H) views of this memory.
 
+x is a sequence (L, N, input), or one step (N, input); results then have no axis L.
+
 `_advance` and `_backpropagate` are the loops over the steps. They compute the products with the
 weights; each network adds two functions for one step: `step` computes the gates and the new state,
 and `pull` turns the gradient of the state into the gradients of the gates.
@@ -37,8 +39,8 @@ def lstm(
     reverse: bool,
 ) -> tuple[Array, Array]:
     """Return the states [h; c] of all steps, (2, L, N, H), and the gates, (L, 4, H, N)."""
-    dtype, wide = x.dtype, _wide(x).dtype
-    (steps, n, _), size = x.shape, h.shape[1]
+    wide = np.promote_types(x.dtype, np.float32)
+    (n, size), steps = h.shape, _count_steps(x)
     states = memory.empty((2, steps, size, n), wide)
     hs, cs = (_in_order(part, reverse) for part in states)
     gates = memory.empty((steps, 4, size, n), wide)
@@ -59,7 +61,7 @@ def lstm(
         np.multiply(o, hs[t], out=hs[t])
 
     _advance(step, h, hs, weight_hh)
-    return states.swapaxes(-1, -2).astype(dtype, copy=False), gates
+    return _as_results(states, x), gates
 
 
 def lstm_grads(
@@ -75,8 +77,7 @@ def lstm_grads(
     wanted: Sequence[bool],
 ) -> Grads:
     """Return the wanted gradients of the inputs of `lstm`."""
-    hs, cs = (_in_order(_batch_last(part), reverse) for part in out)
-    of_hs, of_cs = (_in_order(_batch_last(part), reverse) for part in grad_out)
+    hs, cs, of_hs, of_cs = (_steps(part, x, reverse) for part in (*out, *grad_out))
     has_cs = bool(of_cs.any())
     first = _batch_last(c)
     of_c, part, tanh = (np.zeros(hs.shape[1:], gates.dtype) for _ in range(3))
@@ -123,8 +124,8 @@ def gru(
     reverse: bool,
 ) -> tuple[Array, Array]:
     """Return the states h of all steps, (L, N, H), and the gates, (L, 4, H, N)."""
-    dtype, wide = x.dtype, _wide(x).dtype
-    (steps, n, _), size = x.shape, h.shape[1]
+    wide = np.promote_types(x.dtype, np.float32)
+    (n, size), steps = h.shape, _count_steps(x)
     states = memory.empty((steps, size, n), wide)
     hs = _in_order(states, reverse)
     gates = memory.empty((steps, 4, size, n), wide)
@@ -147,7 +148,7 @@ def gru(
         np.add(hs[t], n_gate, out=hs[t])
 
     _advance(step, h, hs, weight_hh)
-    return states.swapaxes(-1, -2).astype(dtype, copy=False), gates
+    return _as_results(states, x), gates
 
 
 def gru_grads(
@@ -162,7 +163,7 @@ def gru_grads(
     wanted: Sequence[bool],
 ) -> Grads:
     """Return the wanted gradients of the inputs of `gru`."""
-    hs, of_hs = (_in_order(_batch_last(part), reverse) for part in (out, grad_out))
+    hs, of_hs = (_steps(part, x, reverse) for part in (out, grad_out))
     first, size = _batch_last(h), h.shape[1]
     direct, rest = (np.empty(hs.shape[1:], gates.dtype) for _ in range(2))
 
@@ -205,8 +206,9 @@ def rnn(
     reverse: bool,
 ) -> Array:
     """Return the states h of all steps, (L, N, H)."""
-    dtype, wide = x.dtype, _wide(x).dtype
-    states = memory.empty((len(x), h.shape[1], len(h)), wide)
+    wide = np.promote_types(x.dtype, np.float32)
+    (n, size), steps = h.shape, _count_steps(x)
+    states = memory.empty((steps, size, n), wide)
     hs = _in_order(states, reverse)
     _project(x, weight_ih, _add_biases(bias_ih, bias_hh), reverse, hs)
 
@@ -218,7 +220,7 @@ def rnn(
             np.tanh(hs[t], out=hs[t])
 
     _advance(step, h, hs, weight_hh)
-    return states.swapaxes(-1, -2).astype(dtype, copy=False)
+    return _as_results(states, x)
 
 
 def rnn_grads(
@@ -233,7 +235,7 @@ def rnn_grads(
     wanted: Sequence[bool],
 ) -> Grads:
     """Return the wanted gradients of the inputs of `rnn`."""
-    hs, of_hs = (_in_order(_batch_last(part), reverse) for part in (out, grad_out))
+    hs, of_hs = (_steps(part, x, reverse) for part in (out, grad_out))
 
     def pull(t: int, of_h: Array, found: Array) -> None:
         if relu:
@@ -251,7 +253,7 @@ def rnn_grads(
 
 def _project(x: Array, weight: Array, bias: Array | None, reverse: bool, out: Array) -> None:
     """Write weight @ x + bias of all steps to `out` (L, rows, N)."""
-    np.matmul(_wide(weight), np.ascontiguousarray(_in_order(_batch_last(x), reverse)), out=out)
+    np.matmul(_wide(weight), np.ascontiguousarray(_steps(x, x, reverse)), out=out)
     if bias is not None:
         # Repeated along the batch: broadcasting would add N numbers at a time.
         np.add(out, np.repeat(_wide(bias), out.shape[2]).reshape(out.shape[1:]), out=out)
@@ -290,33 +292,38 @@ def _backpropagate(
     """
     (steps, size, n), rows = hs.shape, len(weight_hh)
     weight = _wide(weight_hh).T
-    of_h, found = np.zeros((size, n), hs.dtype), np.empty((blocks, size, n), hs.dtype)
+    of_x, of_first, of_weight_ih, of_weight_hh, of_bias_ih, of_bias_hh = wanted
     of_gates = memory.empty((blocks, size, steps, n), hs.dtype)
-    from_h = _rows(found)[-rows:]
+    is_one = steps == 1
+    found = of_gates[:, :, 0] if is_one else np.empty((blocks, size, n), hs.dtype)
+    of_h, from_h = np.zeros((size, n), hs.dtype), _rows(found)[-rows:]
     for t in range(steps)[::-1]:
         np.add(of_h, of_hs[t], out=of_h)
         direct = pull(t, of_h, found)
-        of_gates[:, :, t] = found
-        np.matmul(weight, from_h, out=of_h)
-        if direct is not None:
-            np.add(of_h, direct, out=of_h)
+        if not is_one:
+            of_gates[:, :, t] = found
+        if t or of_first:
+            np.matmul(weight, from_h, out=of_h)
+            if direct is not None:
+                np.add(of_h, direct, out=of_h)
     matrix = of_gates.reshape(blocks * size, steps * n)
-    of_x, of_first, of_weight_ih, of_weight_hh, of_bias_ih, of_bias_hh = wanted
-    found_all: Grads = [None] * 6
+    multiply = np.matmul if is_one else product  # sharing among threads takes 5 us
+    grads: Grads = [None] * 6
     if of_x:
-        grad = product(matrix[:rows].T, _wide(weight_ih)).reshape(x.shape)
-        found_all[0] = _in_order(grad, reverse)
+        grads[0] = multiply(matrix[:rows].T, _wide(weight_ih)).reshape(x.shape)
+        if reverse and not is_one:
+            grads[0] = grads[0][::-1]
     if of_first:
-        found_all[1] = of_h.T
+        grads[1] = of_h.T
     if of_weight_ih:
-        inputs = _wide(_in_order(x, reverse)).reshape(steps * n, x.shape[2])
-        found_all[2] = product(matrix[:rows], inputs)
+        inputs = _wide(x if is_one else _in_order(x, reverse)).reshape(steps * n, x.shape[-1])
+        grads[2] = multiply(matrix[:rows], inputs)
     if of_weight_hh:
-        found_all[3] = product(matrix[-rows:], _states_before(h, hs))
+        grads[3] = multiply(matrix[-rows:], _wide(h) if is_one else _states_before(h, hs))
     if of_bias_ih or of_bias_hh:
         sums = row_sums(matrix).astype(hs.dtype)
-        found_all[4:] = [sums[:rows], sums[-rows:].copy()]
-    return [None if g is None else g.astype(x.dtype, copy=False) for g in found_all]
+        grads[4:] = [sums[:rows], sums[-rows:].copy()]
+    return [None if grad is None else grad.astype(x.dtype, copy=False) for grad in grads]
 
 
 def _states_before(h: Array, hs: Array) -> Array:
@@ -351,6 +358,22 @@ def _rows(gates: Array) -> Array:
     """Return gates (..., blocks, H, N) as (..., blocks H, N)."""
     *lead, blocks, size, n = gates.shape
     return gates.reshape(*lead, blocks * size, n)
+
+
+def _count_steps(x: Array) -> int:
+    return 1 if x.ndim == 2 else len(x)
+
+
+def _steps(values: Array, x: Array, reverse: bool) -> Array:
+    """Return values of each step, (L, N, H), as (L, H, N) in the order of reading x."""
+    values = _batch_last(values)
+    return values[None] if x.ndim == 2 else _in_order(values, reverse)
+
+
+def _as_results(states: Array, x: Array) -> Array:
+    """Return states (..., L, H, N) as (..., L, N, H), in the dtype of x."""
+    states = states.swapaxes(-1, -2)
+    return (states.squeeze(-3) if x.ndim == 2 else states).astype(x.dtype, copy=False)
 
 
 def _in_order(x: Array, reverse: bool) -> Array:

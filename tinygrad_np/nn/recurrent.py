@@ -30,12 +30,11 @@ class _Recurrence(Layer):
     hidden_size: int
 
     def _apply(self, x: Tensor, state: State, parameters: Parameters, reverse: bool) -> Tensor:
-        """Return the states of all steps: (L, N, H), or (2, L, N, H) if there are two parts."""
-        raise NotImplementedError
+        """Return the states of all steps: (L, N, H), or (2, L, N, H) if there are two parts.
 
-    def _state_at(self, states: Tensor, step: int) -> State:
-        """Return the state after a step."""
-        return (states[step],) if self._parts == 1 else (states[0, step], states[1, step])
+        For one step x (N, input_size), there is no axis L.
+        """
+        raise NotImplementedError
 
     def _read_state(self, state: Any, shape: Shape, x: Tensor, weight: Parameter) -> State:
         """Return the state as a tuple of Tensors, zeros by default; raise unless it fits x."""
@@ -123,12 +122,12 @@ class _Cell(_Recurrence):
         shape = (*x.shape[:-1], self.hidden_size)
         state = self._read_state(state, shape, x, self.weight_ih)
         parameters = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        # A sequence of one step: x of shape (1, N, input_size).
         if x.ndim == 2:
-            return self._state_at(self._apply(x.unsqueeze(0), state, parameters, False), 0)
-        batch = tuple(part.unsqueeze(0) for part in state)
-        states = self._apply(x.reshape(1, 1, -1), batch, parameters, False)
-        return tuple(part.squeeze(0) for part in self._state_at(states, 0))
+            states = self._apply(x, state, parameters, False)
+        else:
+            batch = tuple(part.unsqueeze(0) for part in state)
+            states = self._apply(x.unsqueeze(0), batch, parameters, False).squeeze(-2)
+        return (states,) if self._parts == 1 else (states[0], states[1])
 
     def extra_repr(self) -> str:
         """Return the sizes."""
@@ -365,8 +364,10 @@ class _Stack(_Recurrence):
         bias_ih, bias_hh = (getattr(self, f"bias_{kind}_{suffix}", None) for kind in ("ih", "hh"))
         reverse = suffix.endswith("_reverse")
         states = self._apply(x, state, (weight_ih, weight_hh, bias_ih, bias_hh), reverse)
-        output = states if self._parts == 1 else states[0]
-        return output, self._state_at(states, 0 if reverse else -1)
+        last = 0 if reverse else -1
+        if self._parts == 1:
+            return states, (states[last],)
+        return states[0], (states[0, last], states[1, last])
 
     def extra_repr(self) -> str:
         """Return the sizes, and the options that differ from their defaults."""

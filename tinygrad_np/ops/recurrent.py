@@ -1,5 +1,6 @@
 """Recurrent networks: one layer and direction over a whole sequence."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,25 +17,26 @@ from tinygrad_np.ops.shape import stack
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Value
 
+_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
-def _check_shapes(who: str, blocks: int, x: Array, state: dict[str, Array], *params: Any) -> None:
+
+def _check_shapes(who: str, blocks: int, x: Array, state: tuple[Array, ...], *params: Any) -> None:
     """Raise ShapeError unless x, the state, the weights and the biases fit each other."""
     weight_hh = params[1]
-    if x.ndim != 3 or not len(x):
-        raise ShapeError(f"{who}: expected x of shape (L, N, input) with L >= 1, got {x.shape}.")
+    if x.ndim not in (2, 3) or (x.ndim == 3 and not len(x)):
+        raise ShapeError(
+            f"{who}: expected x of shape (L, N, input) with L >= 1, or (N, input), got {x.shape}."
+        )
     size = weight_hh.shape[-1] if weight_hh.ndim else 0
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(state, (x.shape[1], size))
-    values: dict[str, Any] = {**state}
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    values |= dict(zip(names, params, strict=True))
     rows = blocks * size
-    shapes |= {"weight_ih": (rows, x.shape[2]), "weight_hh": (rows, size)}
-    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-    for name, shape in shapes.items():
-        if values[name] is not None and values[name].shape != shape:
+    shapes = [(x.shape[-2], size)] * len(state)
+    shapes += [(rows, x.shape[-1]), (rows, size), (rows,), (rows,)]
+    for place, (value, shape) in enumerate(zip((*state, *params), shapes, strict=True)):
+        if value is not None and value.shape != shape:
+            name = (*"hc"[: len(state)], *_PARAMETERS)[place]
             raise ShapeError(
                 f"{who}: expected `{name}` of shape {shape} for x of shape {x.shape} and hidden "
-                f"size {size}, got {values[name].shape}."
+                f"size {size}, got {value.shape}."
             )
 
 
@@ -61,21 +63,23 @@ def _rnn_step(from_x: Value, from_h: Value, h: Value, relu: bool) -> tuple[Value
 
 
 def _unroll(step: Any, x: Value, state: tuple[Value, ...], params: Any, reverse: bool) -> Value:
-    """Repeat `step` along x, and stack the states of all steps: one (L, N, H) per part."""
+    """Repeat `step` along x, and stack the states of all steps: (L, N, H), or one per part."""
     dtype = x.dtype
     if dtype == np.float16:
         x, state = cast(x, np.float32), tuple(cast(value, np.float32) for value in state)
         params = [None if value is None else cast(value, np.float32) for value in params]
     weight_ih, weight_hh, bias_ih, bias_hh = params
     from_x = linear(x, weight_ih, bias_ih)
-    states = []
-    order = range(x.shape[0])[:: -1 if reverse else 1]
-    for t in order:
-        state = step(getitem(from_x, t), linear(state[0], weight_hh, bias_hh), *state)
-        states.append(state)
-    parts = [stack(*part[:: -1 if reverse else 1]) for part in zip(*states, strict=True)]
-    out = stack(*parts) if len(parts) > 1 else parts[0]
-    return cast(out, dtype)
+    if len(x.shape) == 2:
+        parts = step(from_x, linear(state[0], weight_hh, bias_hh), *state)
+    else:
+        direction = -1 if reverse else 1
+        states = []
+        for t in range(x.shape[0])[::direction]:
+            state = step(getitem(from_x, t), linear(state[0], weight_hh, bias_hh), *state)
+            states.append(state)
+        parts = [stack(*part[::direction]) for part in zip(*states, strict=True)]
+    return cast(stack(*parts) if len(parts) > 1 else parts[0], dtype)
 
 
 def _define_lstm(
@@ -93,9 +97,6 @@ def _define_lstm(
     return _unroll(_lstm_step, x, (h, c), params, reverse)
 
 
-_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-
 @op(
     "c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g), h_t = sigmoid(o) tanh(c_t)",
     definition=_define_lstm,
@@ -104,7 +105,7 @@ _PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     caches=("gates",),
     floating=True,
     flops=lambda x, weight_ih, weight_hh: (
-        x.shape[0] * x.shape[1] * (2 * (weight_ih.size + weight_hh.size) + 7 * len(weight_hh))
+        math.prod(x.shape[:-1]) * (2 * (weight_ih.size + weight_hh.size) + 7 * len(weight_hh))
     ),
 )
 def lstm(
@@ -123,7 +124,7 @@ def lstm(
     `nn.LSTMCell` documents the formula and the shapes of the weights.
 
     Args:
-        x: the sequence, (L, N, input).
+        x: the sequence, (L, N, input); or one step, (N, input), which gives (2, N, H).
         h: initial state, (N, H).
         c: initial cell state, (N, H).
         weight_ih: weight of x.
@@ -135,7 +136,7 @@ def lstm(
     Raises:
         ShapeError: if the sequence is empty, or the shapes do not match.
     """
-    _check_shapes("lstm", 4, x, {"h": h, "c": c}, weight_ih, weight_hh, bias_ih, bias_hh)
+    _check_shapes("lstm", 4, x, (h, c), weight_ih, weight_hh, bias_ih, bias_hh)
     return kernels.lstm(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh, reverse)
 
 
@@ -160,7 +161,7 @@ def _define_gru(
     caches=("gates",),
     floating=True,
     flops=lambda x, weight_ih, weight_hh: (
-        x.shape[0] * x.shape[1] * (2 * (weight_ih.size + weight_hh.size) + 7 * len(weight_hh))
+        math.prod(x.shape[:-1]) * (2 * (weight_ih.size + weight_hh.size) + 7 * len(weight_hh))
     ),
 )
 def gru(
@@ -173,12 +174,12 @@ def gru(
     *,
     reverse: bool = False,
 ) -> tuple[Array, Array]:
-    """Return the state of a GRU after each step, (L, N, H).
+    """Return the state of a GRU after each step, (L, N, H), or (N, H) for one step.
 
     `nn.GRUCell` documents the formula and the shapes of the weights; the arguments and errors are
     those of `lstm`, without `c`.
     """
-    _check_shapes("gru", 3, x, {"h": h}, weight_ih, weight_hh, bias_ih, bias_hh)
+    _check_shapes("gru", 3, x, (h,), weight_ih, weight_hh, bias_ih, bias_hh)
     return kernels.gru(x, h, weight_ih, weight_hh, bias_ih, bias_hh, reverse)
 
 
@@ -207,7 +208,7 @@ def _define_rnn(
     floating=True,
     subgradient="0 where relu is at 0",
     flops=lambda x, weight_ih, weight_hh: (
-        x.shape[0] * x.shape[1] * (2 * (weight_ih.size + weight_hh.size) + 3 * len(weight_hh))
+        math.prod(x.shape[:-1]) * (2 * (weight_ih.size + weight_hh.size) + 3 * len(weight_hh))
     ),
 )
 def rnn(
@@ -221,10 +222,10 @@ def rnn(
     relu: bool = False,
     reverse: bool = False,
 ) -> Array:
-    """Return the state of a simple recurrent network after each step, (L, N, H).
+    """Return the state of a simple recurrent network after each step, (L, N, H), or (N, H).
 
     With `relu`, it replaces tanh. `nn.RNNCell` documents the formula and the shapes of the weights;
     the other arguments and the errors are those of `lstm`, without `c`.
     """
-    _check_shapes("rnn", 1, x, {"h": h}, weight_ih, weight_hh, bias_ih, bias_hh)
+    _check_shapes("rnn", 1, x, (h,), weight_ih, weight_hh, bias_ih, bias_hh)
     return kernels.rnn(x, h, weight_ih, weight_hh, bias_ih, bias_hh, relu, reverse)

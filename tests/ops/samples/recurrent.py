@@ -17,11 +17,19 @@ def _networks(blocks: int, parts: int, **options: Any) -> Callable[[Any], list[S
     def make(generator: np.random.Generator) -> list[Sample]:
         found = []
         for number, (steps, n, width, size) in enumerate(
-            [(1, 2, 3, 2), (3, 2, 2, 3), (4, 1, 1, 1), (2, 0, 3, 2), (3, 5, 4, 2), (2, 33, 3, 5)]
+            [
+                (1, 3, 3, 2),
+                (1, 2, 2, 3),
+                (3, 2, 2, 3),
+                (4, 1, 1, 1),
+                (2, 0, 3, 2),
+                (3, 5, 4, 2),
+                (2, 33, 3, 5),
+            ]
         ):
             rows = blocks * size
             x = normal(generator, steps, n, width)
-            if number == 4:  # stored with the batch last, as the output of a layer is
+            if number == 5:  # stored with the batch last, as the output of a layer is
                 x = np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2)
             state = [normal(generator, n, size) for _ in range(parts)]
             weights = [normal(generator, rows, k) for k in (width, size)]
@@ -30,7 +38,7 @@ def _networks(blocks: int, parts: int, **options: Any) -> Callable[[Any], list[S
                 None if number % 4 in absent else normal(generator, rows)
                 for absent in ((1, 2), (1, 3))
             ]
-            inputs = (x, *state, *weights, *biases)
+            inputs = (x[0] if number == 0 else x, *state, *weights, *biases)
             found.append(Sample(inputs, {**options, "reverse": bool(number % 2)}))
         return found
 
@@ -52,8 +60,8 @@ def _bads(name: str, parts: int, blocks: int) -> Any:
     words = "for x of shape (4, 2, 3) and hidden size 5"
     return [
         refuse(
-            f"{name}: expected x of shape (L, N, input) with L >= 1, got (4, 3).",
-            (4, 3),
+            f"{name}: expected x of shape (L, N, input) with L >= 1, or (N, input), got (3,).",
+            (3,),
             *state,
             *weights,
         ),

@@ -4,7 +4,10 @@ from tests.oracle.pytorch import torch
 
 
 def _unroll(cell, x, state, parameters, reverse):
-    """Return the states of all steps, one (L, N, H) per part."""
+    """Return the states of all steps, one (L, N, H) per part, or the state after one step."""
+    if x.ndim == 2:
+        found = cell(x, state if len(state) == 2 else state[0], *parameters)
+        return found if isinstance(found, tuple) else (found,)
     order = range(len(x))[:: -1 if reverse else 1]
     states = []
     for step in order:
