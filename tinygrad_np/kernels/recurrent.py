@@ -81,10 +81,12 @@ def lstm_grads(
     has_cs = bool(of_cs.any())
     first = _batch_last(c)
     of_c, part, tanh = (np.zeros(hs.shape[1:], gates.dtype) for _ in range(3))
+    found = np.empty(gates.shape[1:], gates.dtype)
+    of_i, of_f, of_g, of_o = found
+    one = np.ones((), gates.dtype)
 
-    def pull(t: int, of_h: Array, found: Array) -> None:
+    def pull(t: int, of_h: Array) -> None:
         i, f, g, o = gates[t]
-        of_i, of_f, of_g, of_o = found
         # h = o tanh(c), and o (1 - tanh²) = o - h tanh.
         np.tanh(cs[t], out=tanh)
         np.multiply(hs[t], tanh, out=part)
@@ -93,20 +95,21 @@ def lstm_grads(
         np.add(of_c, part, out=of_c)
         if has_cs:
             np.add(of_c, of_cs[t], out=of_c)
-        np.subtract(1, gates[t], out=found)  # the derivative of a sigmoid s is s (1 - s)
+        np.subtract(one, gates[t], out=found)  # the derivative of a sigmoid s is s (1 - s)
         np.multiply(found, gates[t], out=found)
         np.multiply(g, g, out=of_g)
-        np.subtract(1, of_g, out=of_g)
+        np.subtract(one, of_g, out=of_g)
         np.multiply(of_i, g, out=of_i)
         np.multiply(of_f, cs[t - 1] if t else first, out=of_f)
         np.multiply(of_g, i, out=of_g)
-        np.multiply(found[:3], of_c, out=found[:3])
+        for of_gate in (of_i, of_f, of_g):
+            np.multiply(of_gate, of_c, out=of_gate)
         np.multiply(of_o, tanh, out=of_o)
         np.multiply(of_o, of_h, out=of_o)
         np.multiply(of_c, f, out=of_c)
 
     wanted_c, wanted = wanted[2], (*wanted[:2], *wanted[3:])
-    grads = _backpropagate(pull, 4, of_hs, hs, x, h, weight_ih, weight_hh, reverse, wanted)
+    grads = _backpropagate(pull, found, of_hs, hs, x, h, weight_ih, weight_hh, reverse, wanted)
     return [*grads[:2], of_c.T.astype(x.dtype) if wanted_c else None, *grads[2:]]
 
 
@@ -166,17 +169,19 @@ def gru_grads(
     hs, of_hs = (_steps(part, x, reverse) for part in (out, grad_out))
     first, size = _batch_last(h), h.shape[1]
     direct, rest = (np.empty(hs.shape[1:], gates.dtype) for _ in range(2))
+    found = np.empty(gates.shape[1:], gates.dtype)
+    of_n, of_r, of_z, of_b = found
+    one = np.ones((), gates.dtype)
 
-    def pull(t: int, of_h: Array, found: Array) -> Array:
+    def pull(t: int, of_h: Array) -> Array:
         r, z, n, b = gates[t]
-        of_n, of_r, of_z, of_b = found
         np.multiply(of_h, z, out=direct)
         np.subtract(of_h, direct, out=rest)  # (1 - z) of_h
         np.multiply(n, n, out=of_n)
-        np.subtract(1, of_n, out=of_n)
+        np.subtract(one, of_n, out=of_n)
         np.multiply(of_n, rest, out=of_n)
         np.multiply(of_n, r, out=of_b)
-        np.subtract(1, r, out=of_r)
+        np.subtract(one, r, out=of_r)
         np.multiply(of_r, b, out=of_r)
         np.multiply(of_r, of_b, out=of_r)
         np.subtract(hs[t - 1] if t else first, n, out=of_z)
@@ -185,7 +190,7 @@ def gru_grads(
         return direct
 
     rolled = np.roll(weight_ih, size, 0)  # rows in the order n, r, z
-    grads = _backpropagate(pull, 4, of_hs, hs, x, h, rolled, weight_hh, reverse, wanted)
+    grads = _backpropagate(pull, found, of_hs, hs, x, h, rolled, weight_hh, reverse, wanted)
     for place in (2, 4):
         grad = grads[place]
         grads[place] = None if grad is None else np.roll(grad, -size, 0)
@@ -236,16 +241,17 @@ def rnn_grads(
 ) -> Grads:
     """Return the wanted gradients of the inputs of `rnn`."""
     hs, of_hs = (_steps(part, x, reverse) for part in (out, grad_out))
+    found = np.empty(hs.shape[1:], hs.dtype)
 
-    def pull(t: int, of_h: Array, found: Array) -> None:
+    def pull(t: int, of_h: Array) -> None:
         if relu:
-            found[0] = select(of_h, hs[t] > 0)
+            found[...] = select(of_h, hs[t] > 0)
         else:
-            np.multiply(hs[t], hs[t], out=found[0])
-            np.subtract(1, found[0], out=found[0])
-            np.multiply(found[0], of_h, out=found[0])
+            np.multiply(hs[t], hs[t], out=found)
+            np.subtract(1, found, out=found)
+            np.multiply(found, of_h, out=found)
 
-    return _backpropagate(pull, 1, of_hs, hs, x, h, weight_ih, weight_hh, reverse, wanted)
+    return _backpropagate(pull, found[None], of_hs, hs, x, h, weight_ih, weight_hh, reverse, wanted)
 
 
 # The loops over the steps, with the products with the weights.
@@ -273,8 +279,8 @@ def _advance(
 
 
 def _backpropagate(
-    pull: Callable[[int, Array, Array], Array | None],
-    blocks: int,
+    pull: Callable[[int, Array], Array | None],
+    found: Array,
     of_hs: Array,
     hs: Array,
     x: Array,
@@ -286,20 +292,20 @@ def _backpropagate(
 ) -> Grads:
     """Return the wanted gradients of x, h, weight_ih, weight_hh, bias_ih and bias_hh.
 
-    `pull(t, of_h, found)` writes the gradients of the gates to `found` (blocks, H, N), given the
-    gradient of the state of step t. If h also reaches the next state directly, it returns that part
+    `pull(t, of_h)` writes the gradients of the gates to `found` (blocks, H, N), given the gradient
+    of the state of step t. If h also reaches the next state directly, it returns that part
     of the gradient of h. The products with the weights are computed for all steps at once.
     """
-    (steps, size, n), rows = hs.shape, len(weight_hh)
+    steps, (blocks, size, n), rows = len(hs), found.shape, len(weight_hh)
     weight = _wide(weight_hh).T
     of_x, of_first, of_weight_ih, of_weight_hh, of_bias_ih, of_bias_hh = wanted
-    of_gates = memory.empty((blocks, size, steps, n), hs.dtype)
     is_one = steps == 1
-    found = of_gates[:, :, 0] if is_one else np.empty((blocks, size, n), hs.dtype)
+    # Weight gradients need one matrix (blocks H, L N), so the steps are copied to another order.
+    of_gates = found[:, :, None] if is_one else memory.empty((blocks, size, steps, n), hs.dtype)
     of_h, from_h = np.zeros((size, n), hs.dtype), _rows(found)[-rows:]
     for t in range(steps)[::-1]:
         np.add(of_h, of_hs[t], out=of_h)
-        direct = pull(t, of_h, found)
+        direct = pull(t, of_h)
         if not is_one:
             of_gates[:, :, t] = found
         if t or of_first:
@@ -329,10 +335,10 @@ def _backpropagate(
 def _states_before(h: Array, hs: Array) -> Array:
     """Return the state before each step, (L N, H)."""
     steps, size, n = hs.shape
-    before = memory.empty((size, steps, n), hs.dtype)
-    before[:, 0] = _batch_last(h)
-    before[:, 1:] = hs[:-1].swapaxes(0, 1)
-    return before.reshape(size, steps * n).T
+    before = memory.empty((steps, n, size), hs.dtype)
+    before[0] = h
+    before[1:] = hs[:-1].swapaxes(1, 2)
+    return before.reshape(steps * n, size)
 
 
 def _sigmoid(x: Array, out: Array) -> None:
