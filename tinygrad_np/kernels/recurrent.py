@@ -316,9 +316,8 @@ def _backpropagate(
     multiply = np.matmul if is_one else product  # sharing among threads takes 5 us
     grads: Grads = [None] * 6
     if of_x:
-        grads[0] = multiply(matrix[:rows].T, _wide(weight_ih)).reshape(x.shape)
-        if reverse and not is_one:
-            grads[0] = grads[0][::-1]
+        of_inputs = multiply(matrix[:rows].T, _wide(weight_ih)).reshape(x.shape)
+        grads[0] = of_inputs if is_one else _in_order(of_inputs, reverse)
     if of_first:
         grads[1] = of_h.T
     if of_weight_ih:

@@ -29,7 +29,7 @@ def _check_shapes(who: str, blocks: int, x: Array, state: tuple[Array, ...], *pa
         )
     size = weight_hh.shape[-1] if weight_hh.ndim else 0
     rows = blocks * size
-    shapes = [(x.shape[-2], size)] * len(state)
+    shapes: list[tuple[int, ...]] = [(x.shape[-2], size)] * len(state)
     shapes += [(rows, x.shape[-1]), (rows, size), (rows,), (rows,)]
     for place, (value, shape) in enumerate(zip((*state, *params), shapes, strict=True)):
         if value is not None and value.shape != shape:
