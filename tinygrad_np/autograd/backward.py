@@ -418,11 +418,12 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     overwrite = node in walk.owned and not walk.is_observed
     arguments = pick(values_of(node, saved, wanted, overwrite))
 
-    if walk.is_observed:
-        function = partial(_observe, node, -1, function)
-    made = function(grad_out, *arguments)
-    if type(made) is not list or len(made) != len(edges):
-        checks.check_count(node.op, made, edges)
+    def call() -> Sequence[Any]:
+        return checks.check_count(node.op, function(grad_out, *arguments), edges)
+
+    made = (
+        run_observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
+    )
     held = [value for value in saved if isinstance(value, _ndarray)]
     if not overwrite:
         held.append(grad_out)
