@@ -238,6 +238,34 @@ class Walk:
             grads[edge] = np.add(total, grad, out=out)
             self.owned.add(edge)
 
+    def add_selected(self, node: Node, grad_out: Grad) -> Grads:
+        """Add the gradient of a selection in place to the total of its input; return ()."""
+        edge: Any = node.edges[0]
+        is_first = edge not in self.grads
+        if is_first:
+            self.receive(edge, memory.empty(edge.shape, edge.dtype))
+            self.owned.add(edge)
+        elif edge not in self.owned or self.grads[edge].dtype.char == "e":
+            self.receive(edge, 0)  # makes the total a copy that this walk owns; widens float16
+        total = self.grads[edge]
+
+        def call() -> Sequence[Grad]:
+            part = node.op.forward(total, **node.options)
+            checks.check_selection(node.op, part, total)
+            if not is_first:
+                part += grad_out
+                return [grad_out]
+            if part.size < total.size:
+                total.fill(0)
+            part[...] = grad_out
+            return [grad_out]
+
+        if self.is_observed:
+            run_observed("on_gradient", node, -1, grad_out, call=call)
+        else:
+            call()
+        return ()
+
     def run_hooks(self, holder: Edge, grad: Grad) -> Grad:
         """Pass a gradient through the hooks of a leaf or node."""
         self.owned.discard(holder)  # a hook may keep a reference to the gradient
@@ -333,7 +361,8 @@ def sweep_of(scope: Scope | None) -> int:
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
-    Without `create_graph`, the plan's kernel runs, if any; that of a selection is `add_selected`.
+    Without `create_graph`, the plan's kernel runs, if any; that of a selection is
+    `Walk.add_selected`.
     Otherwise the VJPs run or, if the op has none, its definition. The loop over VJPs is inlined,
     which saves a call per node.
     """
@@ -349,9 +378,12 @@ def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     if walk.create_graph or not plan.is_plain:
         uses_kernel = plan.has_kernel and not walk.create_graph
         if uses_kernel or not plan.vjps:
-            compute = kernel_grads if uses_kernel else definition_grads
             try:
-                grads = (add_selected if plan.op.selection else compute)(node, grad_out, walk)
+                if uses_kernel and plan.op.selection:
+                    grads = walk.add_selected(node, grad_out)
+                else:
+                    compute = kernel_grads if uses_kernel else definition_grads
+                    grads = compute(node, grad_out, walk)
             except Exception as error:
                 _annotate(error, node, "the backward kernel" if uses_kernel else "", walk)
                 raise
@@ -418,11 +450,12 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
     overwrite = node in walk.owned and not walk.is_observed
     arguments = pick(values_of(node, saved, wanted, overwrite))
 
-    if walk.is_observed:
-        function = partial(_observe, node, -1, function)
-    made = function(grad_out, *arguments)
-    if type(made) is not list or len(made) != len(edges):
-        checks.check_count(node.op, made, edges)
+    def call() -> Sequence[Any]:
+        return checks.check_count(node.op, function(grad_out, *arguments), edges)
+
+    made = (
+        run_observed("on_gradient", node, -1, grad_out, call=call) if walk.is_observed else call()
+    )
     held = [value for value in saved if isinstance(value, _ndarray)]
     if not overwrite:
         held.append(grad_out)
@@ -442,35 +475,6 @@ def kernel_grads(node: Node, grad_out: Array, walk: Walk) -> Grads:
             if edge not in walk.grads:
                 walk.owned.add(edge)
     return grads
-
-
-def add_selected(node: Node, grad_out: Array, walk: Walk) -> Grads:
-    """Add the gradient of a selection in place to the total gradient of its input; return ()."""
-    edge: Any = node.edges[0]
-    is_first = edge not in walk.grads
-    if is_first:
-        walk.receive(edge, memory.empty(edge.shape, edge.dtype))
-        walk.owned.add(edge)
-    elif edge not in walk.owned or walk.grads[edge].dtype.char == "e":
-        walk.receive(edge, 0)  # makes the total a copy that this walk owns, in float32 if float16
-
-    def call() -> Sequence[Any]:
-        total = walk.grads[edge]
-        part = node.op.forward(total, **node.options)
-        checks.check_selection(node.op, part, total)
-        if not is_first:
-            part += grad_out
-            return [grad_out]
-        if part.size < total.size:
-            total.fill(0)
-        part[...] = grad_out
-        return [grad_out]
-
-    if walk.is_observed:
-        run_observed("on_gradient", node, -1, grad_out, call=call)
-    else:
-        call()
-    return ()
 
 
 def definition_grads(node: Node, grad_out: Grad, walk: Walk) -> Grads:
