@@ -10,8 +10,8 @@ from tinygrad_np import random
 from tinygrad_np.autograd.dispatch import V, op
 from tinygrad_np.autograd.op import Samples
 from tinygrad_np.autograd.primitives import cast
-from tinygrad_np.checks import check_dtype
-from tinygrad_np.errors import ArgumentError
+from tinygrad_np.checks import check_dtype, is_real
+from tinygrad_np.errors import ArgumentError, DtypeError
 from tinygrad_np.kernels import activations as activation_kernels
 from tinygrad_np.kernels import elementwise as kernels
 from tinygrad_np.kernels import losses as row_kernels
@@ -75,9 +75,15 @@ def _is_between(x: Value, low: float, high: float) -> Array:
 def hardtanh(x: Array, *, min_val: float = -1, max_val: float = 1) -> Array:
     """Clip x to the range from min_val to max_val, with gradient 0 at both bounds.
 
+    Raises:
+        DtypeError: if a bound is not a number.
+
     >>> Tensor([-2.0, 0.5]).hardtanh()
     Tensor([-1. ,  0.5])
     """
+    for name, bound in (("min_val", min_val), ("max_val", max_val)):
+        if not is_real(bound):
+            raise DtypeError(f"hardtanh: expected `{name}` to be a number, got {bound!r}.")
     bounds = np.result_type(x, min_val, max_val)
     if bounds.kind == "f" and x.dtype.kind != "f":
         x = x.astype(np.float32)

@@ -244,6 +244,14 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "standardize": {
         "x": "(grad_out - mean(grad_out) - out * mean(grad_out * out)) / √(variance of x + eps)"
     },
+    **{
+        name: dict.fromkeys(inputs.split(), "found by backpropagation through time")
+        for name, inputs in {
+            "lstm": "x h c weight_ih weight_hh bias_ih bias_hh",
+            "gru": "x h weight_ih weight_hh bias_ih bias_hh",
+            "rnn": "x h weight_ih weight_hh bias_ih bias_hh",
+        }.items()
+    },
     "checkpointed_call": {"xs": "found by running the function again"},
 }
 # Ops that broadcast their inputs, so that the engine sums the VJPs.

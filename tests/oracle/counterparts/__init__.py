@@ -10,11 +10,12 @@ from tests.oracle.counterparts import (
     losses,
     norms,
     order,
+    recurrent,
     reduce,
     shape,
 )
 
-FAMILIES = (elementwise, reduce, order, shape, linalg, images, losses, norms)
+FAMILIES = (elementwise, reduce, order, shape, linalg, images, losses, norms, recurrent)
 TABLE = {name: theirs for family in FAMILIES for name, theirs in family.TABLE.items()}
 
 # Elementwise ops without attributes, which test_records checks at awkward numbers.
