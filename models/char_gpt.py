@@ -62,9 +62,9 @@ class CharGPT(nn.Module):
         layer norm > linear (width to vocabulary)
 
     The design is that of GPT-2 (Radford et al. 2019), without dropout of attention weights and with
-    an output layer of its own. As there, weights are drawn from N(0, 0.02²), those of the last
-    layer of each residual branch are divided by the square root of the number of branches, and
-    biases are 0.
+    an output layer of its own. The initial values are GPT-2's, scaled from its width of 768:
+    weights are normal with standard deviation 0.02 √(768 / width), divided by the square root of
+    the number of residual branches in the last layer of each branch, and biases are 0.
 
     Args:
         generator: NumPy generator for the initial values and for dropout; None uses the default
@@ -111,10 +111,13 @@ class CharGPT(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, generator=generator)
+        # With 0.02 at width 128, attention starts so close to uniform that the loss after 250 steps
+        # of char_gpt.py was 2.35 instead of 2.05.
+        std = 0.02 * (768 / width) ** 0.5
         for name, parameter in self.named_parameters():
-            if parameter.ndim > 1:
-                ends_branch = name.endswith(("attention.out.weight", "mlp.2.weight"))
-                std = 0.02 / (2 * depth) ** 0.5 if ends_branch else 0.02
+            if name.endswith(("attention.out.weight", "mlp.2.weight")):
+                nn.init.normal_(parameter, std=std / (2 * depth) ** 0.5, generator=generator)
+            elif parameter.ndim > 1:
                 nn.init.normal_(parameter, std=std, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
