@@ -26,7 +26,7 @@ from tinygrad_np.console import run_program
 from tinygrad_np.runtime.memory import Array
 
 SETTING = language.Setting(
-    steps=1500, batch_size=32, length=64, lr=0.005, weight_decay=0.01, dropout=0.2
+    steps=3500, batch_size=16, length=64, lr=0.01, weight_decay=0.1, dropout=0.5
 )
 
 
@@ -55,7 +55,7 @@ def main() -> None:
     model = CharRNN(
         np.random.default_rng(args.seed),
         vocabulary=len(text.vocabulary),
-        hidden=32 if args.quick else 256,
+        hidden=32 if args.quick else 384,
         dropout=args.setting.dropout,
     )
 

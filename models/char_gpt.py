@@ -55,7 +55,7 @@ class Block(nn.Module):
 
 
 class CharGPT(nn.Module):
-    """Embeddings, transformer blocks, a norm and a linear layer; 818,755 parameters by default.
+    """Embeddings, transformer blocks, a norm and a linear layer; 620,483 parameters by default.
 
         token embedding (vocabulary to width) + position embedding (context to width) > dropout
         depth blocks: x + attention(norm(x)) > x + MLP(norm(x)), MLP width to 4 width to width
@@ -93,7 +93,7 @@ class CharGPT(nn.Module):
         context: int = 64,
         width: int = 128,
         heads: int = 4,
-        depth: int = 4,
+        depth: int = 3,
         dropout: float = 0.0,
     ) -> None:
         check_integer("CharGPT", 1, vocabulary=vocabulary, context=context)
