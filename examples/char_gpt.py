@@ -20,6 +20,7 @@ import sys
 import numpy as np
 
 import language
+import shared
 from models.char_gpt import CharGPT
 from tinygrad_np import Tensor
 from tinygrad_np.console import run_program
@@ -34,6 +35,7 @@ def main() -> None:
     args = language.parse_arguments(__doc__ or "", "runs/char_gpt", SETTING)
     text = language.load()
     prompt = text.encode(args.prompt)
+    args.out = shared.output_folder(args.out, "runs/char_gpt")
     model = CharGPT(
         np.random.default_rng(args.seed),
         vocabulary=len(text.vocabulary),

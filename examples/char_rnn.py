@@ -20,6 +20,7 @@ import sys
 import numpy as np
 
 import language
+import shared
 from models.char_rnn import CharRNN, State
 from tinygrad_np import Tensor
 from tinygrad_np.console import run_program
@@ -52,6 +53,7 @@ def main() -> None:
     args = language.parse_arguments(__doc__ or "", "runs/char_rnn", SETTING)
     text = language.load()
     prompt = text.encode(args.prompt)
+    args.out = shared.output_folder(args.out, "runs/char_rnn")
     model = CharRNN(
         np.random.default_rng(args.seed),
         vocabulary=len(text.vocabulary),

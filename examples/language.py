@@ -89,7 +89,6 @@ def parse_arguments(description: str, folder: str, setting: Setting) -> argparse
     args.setting = replace(setting, steps=30, batch_size=8) if args.quick else setting
     if args.steps is not None:
         args.setting = replace(args.setting, steps=args.steps)
-    args.out = shared.output_folder(args.out, folder)
     return args
 
 
