@@ -265,8 +265,8 @@ def test_fused_ops_match_their_definitions(op, sample):
         np.testing.assert_allclose(found, grad.data, rtol=1e-10, atol=1e-12)
 
 
-def test_only_four_ops_are_fused():
-    expected = {"batch_norm", "cofactors", "cross_entropy_rows", "standardize"}
+def test_only_five_ops_are_fused():
+    expected = {"attend", "batch_norm", "cofactors", "cross_entropy_rows", "standardize"}
     assert {op.name for op in FUSED} == expected
 
 

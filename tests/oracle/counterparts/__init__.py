@@ -4,6 +4,7 @@ Each family has its own file.
 """
 
 from tests.oracle.counterparts import (
+    attention,
     elementwise,
     images,
     linalg,
@@ -14,7 +15,7 @@ from tests.oracle.counterparts import (
     shape,
 )
 
-FAMILIES = (elementwise, reduce, order, shape, linalg, images, losses, norms)
+FAMILIES = (elementwise, reduce, order, shape, linalg, images, losses, norms, attention)
 TABLE = {name: theirs for family in FAMILIES for name, theirs in family.TABLE.items()}
 
 # Elementwise ops without attributes, which test_records checks at awkward numbers.
