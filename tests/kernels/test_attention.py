@@ -22,9 +22,9 @@ def run(masks, lead=(3, 2)):
     shapes = [(7, 4), (9, 4), (9, 5), (7, 5)]
     query, key, value, upstream = (normal(*lead, *s, seed=n) for n, s in enumerate(shapes))
     masks = kernels.Masks(**masks)
-    out, log_sums = kernels.attention(query, key, value, masks, 0.5)
+    out, statistics = kernels.attention(query, key, value, masks, 0.5)
     wanted = (True, True, True, masks.bias is not None)
-    inputs = (query, key, value, masks, 0.5, out, log_sums)
+    inputs = (query, key, value, masks, 0.5, out, statistics)
     return [out, *kernels.attention_grads(upstream, *inputs, wanted)]
 
 
@@ -60,10 +60,10 @@ def test_attention_accepts_any_number_of_leading_axes(lead):
 def test_attention_keeps_the_memory_order_of_heads():
     """Heads that are views of (N, L, heads * E) give an output that joins them without a copy."""
     x = normal(2, 7, 3, 4).transpose(0, 2, 1, 3)
-    out, log_sums = kernels.attention(x, x, x, kernels.Masks(), 0.5)
+    out, statistics = kernels.attention(x, x, x, kernels.Masks(), 0.5)
     assert out.transpose(0, 2, 1, 3).flags.c_contiguous
     grads = kernels.attention_grads(
-        x, x, x, x, kernels.Masks(), 0.5, out, log_sums, (True, True, True, False)
+        x, x, x, x, kernels.Masks(), 0.5, out, statistics, (True, True, True, False)
     )
     assert all(grad.transpose(0, 2, 1, 3).flags.c_contiguous for grad in grads[:3])
 

@@ -1,8 +1,8 @@
 """Scaled dot-product attention, computed for a few heads and queries at a time.
 
 The scores of such a block stay in the cache from the product with the keys to the product with the
-values. The gradients compute them again: for each query, only the log-sum-exp of its scores is kept
-(FlashAttention: Dao et al. 2022, algorithms 1 and 4).
+values. The gradients compute them again: for each query, only the maximum of its scores and the sum
+of their exponentials are kept (FlashAttention: Dao et al. 2022, algorithms 1 and 4).
 
 The scores of a block have shape (S, N, heads, L). Along the first axis, NumPy computes the maximum
 10 times as fast as along the last, and the inner loops of all passes are long.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinygrad_np.kernels.reductions import total
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import DType, Shape
@@ -79,18 +80,19 @@ class Masks:
 def attention(
     query: Array, key: Array, value: Array, masks: Masks, scale: float
 ) -> tuple[Array, Array]:
-    """Return softmax(scale query keyᵀ + bias) value, and the log-sum-exp (..., L, 1) of the scores.
+    """Return softmax(scale query keyᵀ + bias) value, and the statistics (..., L, 2) of the scores.
 
-    For a query that may attend to no key, both are 0.
+    The statistics are the maximum m and the sum of exp(score - m). For a query that may attend to
+    no key, they are 0 and 1, and the output is 0.
     """
     lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     out = _empty_like(query, (*lead, query.shape[-2], value.shape[-1]))
-    log_sums = np.zeros((*out.shape[:-1], 1), query.dtype)
+    statistics = np.empty((*out.shape[:-1], 2), query.dtype)
     if not key.shape[-2]:
         out[...] = 0
     if not out.size or not key.shape[-2]:
-        return out, log_sums
-    q, k, v, o, logs = (_split_lead(x, lead) for x in (query, key, value, out, log_sums))
+        return out, statistics
+    q, k, v, o, found = (_split_lead(x, lead) for x in (query, key, value, out, statistics))
     masks, factor = masks.split_lead(lead), query.dtype.type(scale)
 
     def block(rows: Part, keys: Part, scratch: Sequence[Array]) -> None:
@@ -101,16 +103,15 @@ def attention(
         with np.errstate(invalid="ignore"):  # inf - inf, if a score is inf or nan
             np.subtract(weights, largest, out=weights)
         np.exp(weights, out=weights)
-        ones = np.ones(len(weights), weights.dtype)
-        total = (ones @ weights.reshape(len(weights), largest.size)).reshape(largest.shape)
-        total[total == 0] = 1
-        np.divide(weights, total, out=weights)
+        sums = total(weights, 0)
+        sums[sums == 0] = 1
+        np.divide(weights, sums, out=weights)
         masks.drop(weights, rows, keys)
         np.matmul(_by_query(weights), v[keys], out=o[rows])
-        logs[rows][..., 0] = largest + np.log(total)
+        found[rows][..., 0], found[rows][..., 1] = largest, sums
 
     _each_block(block, q, k, q.shape[3] + v.shape[3], masks.is_causal, buffers=1)
-    return out, log_sums
+    return out, statistics
 
 
 def attention_grads(
@@ -121,13 +122,14 @@ def attention_grads(
     masks: Masks,
     scale: float,
     out: Array,
-    log_sums: Array,
+    statistics: Array,
     wanted: Sequence[bool],
 ) -> list[Array | None]:
     """Return the wanted gradients of query, key, value and bias.
 
-    With the weights P = exp(scores - log_sums) and dP = grad_out valueᵀ, the gradient of the scores
-    is P (dP - D), where D is the sum of P dP over the keys, which is that of grad_out * out.
+    With the weights P = exp(scores - m) / sum and dP = grad_out valueᵀ, the gradient of the scores
+    is P (dP - D), where D is the sum of P dP over the keys, which is that of grad_out * out. Here
+    grad_out is divided by the sum instead of P: it is smaller.
     """
     lead = out.shape[:-2]
     found = [_empty_like(x, (*lead, *x.shape[-2:])) for x in (query, key, value)]
@@ -137,16 +139,16 @@ def attention_grads(
         for grad in found:
             grad[...] = 0
         return _pick(found, wanted)
-    arrays = (query, key, value, grad_out, out, log_sums)
-    q, k, v, g, o, logs = (_split_lead(x, lead) for x in arrays)
+    arrays = (query, key, value, grad_out, out, statistics)
+    q, k, v, g, o, known = (_split_lead(x, lead) for x in arrays)
     of_query, of_key, of_value, *of_bias = (_split_lead(x, lead) for x in found)
     masks, factor = masks.split_lead(lead), query.dtype.type(scale)
 
     def block(rows: Part, keys: Part, scratch: Sequence[Array]) -> None:
-        queries, grads = q[rows] * factor, g[rows]
+        queries, grads = q[rows] * factor, g[rows] / known[rows][..., 1:]
         weights = _products(k[keys], queries, scratch[0])
         masks.apply(weights, rows, keys)
-        np.subtract(weights, logs[rows][..., 0], out=weights)
+        np.subtract(weights, known[rows][..., 0], out=weights)
         np.exp(weights, out=weights)
         of_scores = _products(v[keys], grads, scratch[1])
         masks.drop(of_scores, rows, keys)

@@ -84,7 +84,7 @@ def _attend_grads(
     bias: Array | None,
     allowed: Array | None,
     kept: Array | None,
-    log_sums: Array,
+    statistics: Array,
     out: Array,
     scale: float,
     is_causal: bool,
@@ -92,7 +92,9 @@ def _attend_grads(
     wanted: Sequence[bool],
 ) -> list[Array | None]:
     masks = kernels.Masks(bias, allowed, kept, dropout_p, is_causal)
-    return kernels.attention_grads(grad_out, query, key, value, masks, scale, out, log_sums, wanted)
+    return kernels.attention_grads(
+        grad_out, query, key, value, masks, scale, out, statistics, wanted
+    )
 
 
 def _count_scores(query: Array, key: Array, out: Array) -> int:
@@ -104,7 +106,7 @@ def _count_scores(query: Array, key: Array, out: Array) -> int:
     definition=_define_attend,
     differentiable=("query", "key", "value", "bias"),
     backward=_attend_grads,
-    caches=("log_sums",),
+    caches=("statistics",),
     floating=True,
     flops=lambda query, key, value, out: (
         query.size + (2 * (query.shape[-1] + value.shape[-1]) + 5) * _count_scores(query, key, out)
