@@ -227,6 +227,10 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "x": "grad_out * (x - target) / (x * (1 - x))",
         "target": "-grad_out * (log(x) - log(1 - x))",
     },
+    "binary_crossentropy_logits_entries": {
+        "x": "grad_out * (sigmoid(x) - target)",
+        "target": "-grad_out * x",
+    },
     "channel_moments": {"x": "(grad_out[0] + 2 * (x - out[0]) * grad_out[1]) / n"},
     "batch_norm": {
         "x": "weight / std * (grad_out - mean(grad_out) - z * mean(grad_out * z)), "
