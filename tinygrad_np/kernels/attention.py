@@ -5,7 +5,7 @@ values. The gradients compute them again: for each query, only the maximum of it
 of their exponentials are kept (FlashAttention: Dao et al. 2022, algorithms 1 and 4).
 
 The scores of a block have shape (S, N, heads, L). Along the first axis, NumPy computes the maximum
-10 times as fast as along the last, and the inner loops of all passes are long.
+more than 10 times as fast as along the last, and the inner loops of all passes are long.
 """
 
 import functools
@@ -23,7 +23,7 @@ from tinygrad_np.typing import DType, Shape
 # Slices of the two leading axes and of the queries or keys.
 Part = tuple[slice, slice, slice]
 
-# Scores per block, 512 KiB in float32. For (4, 8, 1024, 64), 128 and 256 KiB take 1.27 and 1.03
+# Scores per block, 512 KiB in float32. For (4, 8, 1024, 64), 128 and 256 KiB take 1.22 and 1.01
 # times as long.
 _BLOCK = 1 << 17
 # Queries per block if is_causal: a block skips the keys after its last query. For (8, 8, 256, 64),
