@@ -268,6 +268,7 @@ def test_fused_ops_match_their_definitions(op, sample):
 
 def test_only_these_ops_are_fused():
     expected = {
+        "attend",
         "batch_norm",
         "cofactors",
         "cross_entropy_rows",

@@ -19,7 +19,7 @@ from tinygrad_np.ops.activations import (
     softmin, softplus, softsign,
 )
 from tinygrad_np.ops.assignment import assign, setitem
-from tinygrad_np.ops.attention import attention_weights, scaled_dot_product_attention
+from tinygrad_np.ops.attention import attend, attention_weights, scaled_dot_product_attention
 from tinygrad_np.ops.contractions import contract, einsum
 from tinygrad_np.ops.conv import (
     channel_sum, conv2d, conv2d_input_grad, conv2d_weight_grad, conv_transpose2d,
@@ -83,7 +83,7 @@ __all__ = [
     "abs", "absolute_power", "acos", "acosh", "adaptive_avg_pool2d", "add", "add_along_axis",
     "addmm", "advanced_index", "all", "allclose", "any", "argcummax", "argcummin", "argmax",
     "argmedian", "argmin", "argsort", "asin", "asinh", "assign", "atan", "atan2", "atanh",
-    "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index", "batch_norm",
+    "attend", "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index", "batch_norm",
     "batched_matmul", "batchnorm", "binary_crossentropy", "binary_crossentropy_entries",
     "binary_crossentropy_logits", "binary_crossentropy_logits_entries", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "cast", "cat", "ceil", "celu", "center",

@@ -32,7 +32,7 @@ from tinygrad_np.ops.elementwise import (
 from tinygrad_np.ops.functions import erf, exp, expm1, logaddexp, sigmoid, tanh
 from tinygrad_np.ops.reduce import sum
 from tinygrad_np.runtime.memory import Array
-from tinygrad_np.typing import DType, Value
+from tinygrad_np.typing import DType, Shape, Value
 
 
 @op(
@@ -331,13 +331,23 @@ def dropout(
     >>> Tensor([1.0, 2.0]).dropout(0.5, training=False)
     Tensor([1., 2.])
     """
-    if not 0 <= p <= 1:
-        raise ArgumentError(f"dropout: expected `p` to be a number from 0 to 1, got {p}.")
+    check_dropout(p)
     if not training or p == 0:
         return x
-    mask = random.resolve(generator).random(x.shape, np.float32) >= p
+    return dropout_with_mask(x, dropout_mask(x.shape, p, generator), float(p))
+
+
+def check_dropout(p: float) -> None:
+    """Raise ArgumentError unless p is a probability."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: expected `p` to be a number from 0 to 1, got {p}.")
+
+
+def dropout_mask(shape: Shape, p: float, generator: np.random.Generator | None) -> Array:
+    """Draw which entries dropout keeps."""
+    mask = random.resolve(generator).random(shape, np.float32) >= p
     mask.flags.writeable = False  # read-only arrays are saved without a copy
-    return dropout_with_mask(x, mask, float(p))
+    return mask
 
 
 # Softmax and its variants.

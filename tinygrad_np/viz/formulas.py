@@ -116,6 +116,10 @@ def _text(value: Any) -> str:
 # Gradients. Rules that call private helpers are written out here.
 
 _BY_CHANNEL = "over all axes except the channel axis"
+_OF_SCORES = (
+    "where dS = P * (dP - Σ P * dP), P = softmax(scale * query @ keyᵀ + bias) and "
+    "dP = grad_out @ valueᵀ"
+)
 _RULES: Mapping[str, Mapping[str, str]] = {
     **{
         name: {"x": "0, since out is piecewise constant"}
@@ -233,6 +237,12 @@ _RULES: Mapping[str, Mapping[str, str]] = {
     "binary_crossentropy_logits_entries": {
         "x": "grad_out * (sigmoid(x) - target)",
         "target": "-grad_out * x",
+    },
+    "attend": {
+        "query": f"scale * dS @ key, {_OF_SCORES}",
+        "key": f"scale * dSᵀ @ query, {_OF_SCORES}",
+        "value": "Pᵀ @ grad_out, where P = softmax(scale * query @ keyᵀ + bias)",
+        "bias": f"dS, {_OF_SCORES}",
     },
     "channel_moments": {"x": "(grad_out[0] + 2 * (x - out[0]) * grad_out[1]) / n"},
     "batch_norm": {

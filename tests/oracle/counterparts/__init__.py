@@ -4,6 +4,7 @@ Each family has its own file.
 """
 
 from tests.oracle.counterparts import (
+    attention,
     elementwise,
     images,
     linalg,
@@ -15,7 +16,18 @@ from tests.oracle.counterparts import (
     shape,
 )
 
-FAMILIES = (elementwise, reduce, order, shape, linalg, images, losses, norms, recurrent)
+FAMILIES = (
+    elementwise,
+    reduce,
+    order,
+    shape,
+    linalg,
+    images,
+    losses,
+    norms,
+    recurrent,
+    attention,
+)
 TABLE = {name: theirs for family in FAMILIES for name, theirs in family.TABLE.items()}
 
 # Elementwise ops without attributes, which test_records checks at awkward numbers.
