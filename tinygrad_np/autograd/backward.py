@@ -361,8 +361,7 @@ def sweep_of(scope: Scope | None) -> int:
 def propagate(node: Node, grad_out: Grad, walk: Walk) -> None:
     """Compute the gradients of a node's inputs and pass them to `walk.receive`.
 
-    Without `create_graph`, the plan's kernel runs, if any; that of a selection is
-    `Walk.add_selected`.
+    Without `create_graph`, the plan's kernel runs, if any, or `Walk.add_selected` for a selection.
     Otherwise the VJPs run or, if the op has none, its definition. The loop over VJPs is inlined,
     which saves a call per node.
     """
