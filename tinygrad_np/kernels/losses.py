@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tinygrad_np.kernels.activations import sigmoid
 from tinygrad_np.kernels.reductions import mean, row_dots, row_sums, total
 from tinygrad_np.runtime import memory, threads
 from tinygrad_np.runtime.memory import Array
@@ -185,6 +186,28 @@ def _by_rows(
             piece(*[array[start : min(start + step, where.stop)] for array in arrays])
 
     threads.each(part, len(arrays[0]), 1.0 * matrices[0].size, uses_blas=True)
+
+
+def binary_cross_entropy(x: Array, target: Array, reduction: str) -> Array:
+    """Return max(-x, 0) + (1 - target) x + log(1 + e^-|x|), which cannot overflow, reduced."""
+    losses = np.log1p(np.exp(-np.abs(x)))
+    losses += np.maximum(-x, 0)
+    losses = losses + (1 - target) * x
+    return np.asarray(reduce_losses(losses, reduction))
+
+
+def binary_cross_entropy_grads(
+    grad_out: Array, x: Array, target: Array, reduction: str, wanted: Sequence[bool]
+) -> list[Array | None]:
+    """Return (sigmoid(x) - target) and -x, if wanted, times the upstream gradient of each loss."""
+    if grad_out.dtype == np.float16:  # the share of each loss may underflow
+        grad_out = grad_out.astype(np.float32)
+    share = grad_out / grad_out.dtype.type(x.size) if reduction == "mean" else grad_out
+    of_x, of_target = wanted
+    return [
+        np.asarray(share * (sigmoid(x) - target), x.dtype) if of_x else None,
+        np.asarray(share * -x, target.dtype) if of_target else None,
+    ]
 
 
 def reduce_losses(losses: Array, reduction: str) -> Array:

@@ -32,7 +32,7 @@ from tinygrad_np.ops.elementwise import (
 from tinygrad_np.ops.functions import exp, log, sigmoid, square
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.linalg import norm
-from tinygrad_np.ops.reduce import mean, sum
+from tinygrad_np.ops.reduce import divide_by_count, mean, sum
 from tinygrad_np.ops.shape import permute, reshape
 from tinygrad_np.ops.windows import shape_of
 from tinygrad_np.runtime.memory import Array
@@ -738,20 +738,29 @@ def binary_crossentropy(
     return _reduce(_weigh(name, losses, weight), reduction)
 
 
+def _per_entry(grad_out: Value, x: Value, reduction: str) -> Value:
+    """Return the upstream gradient of each loss, given that of the reduced losses."""
+    count = float(math.prod(x.shape) or 1)
+    return divide_by_count(grad_out, count) if reduction == "mean" else grad_out
+
+
 @op(
     "-target log sigmoid(x) - (1 - target) log(1 - sigmoid(x))",
     vjps={
-        "x": lambda grad_out, x, target: grad_out * (sigmoid(x) - target),
-        "target": lambda grad_out, x: neg(grad_out * x),
+        "x": lambda grad_out, x, target, reduction: (
+            _per_entry(grad_out, x, reduction) * (sigmoid(x) - target)
+        ),
+        "target": lambda grad_out, x, reduction: neg(_per_entry(grad_out, x, reduction) * x),
     },
+    backward=kernels.binary_cross_entropy_grads,
     floating=True,
-    flops=9,
+    flops=lambda x: 9 * x.size,
 )
-def binary_crossentropy_logits_entries(x: Array, target: Array) -> Array:
-    """Compute max(-x, 0) + (1 - target) x + log(1 + e^-|x|), the cross-entropy of each logit."""
-    losses = np.log1p(np.exp(-np.abs(x)))
-    losses += np.maximum(-x, 0)
-    return np.asarray(losses + (1 - target) * x)
+def binary_crossentropy_logits_entries(
+    x: Array, target: Array, *, reduction: str = "mean"
+) -> Array:
+    """Compute the cross-entropy of sigmoid(x) against targets from 0 to 1, of the same shape."""
+    return kernels.binary_cross_entropy(x, target, reduction)
 
 
 def binary_crossentropy_logits(
@@ -785,10 +794,10 @@ def binary_crossentropy_logits(
     name = "binary_crossentropy_logits"
     _check_call(name, x, reduction)
     target = _as_target_like(name, x, Y)
-    if pos_weight is None:
-        losses = binary_crossentropy_logits_entries(x, target)
-    else:
-        negative = softplus(neg(x))
-        factor = (_factor(name, negative, pos_weight, "pos_weight") - 1) * target + 1
-        losses = add(mul(negative, factor), mul(x, 1 - target))
-    return _reduce(_weigh(name, losses, weight), reduction)
+    if pos_weight is weight is None:
+        return binary_crossentropy_logits_entries(x, target, reduction)
+    negative = softplus(neg(x))
+    if pos_weight is not None:
+        factor = _factor(name, negative, pos_weight, "pos_weight")
+        negative = mul(negative, (factor - 1) * target + 1)
+    return _reduce(_weigh(name, add(negative, mul(x, 1 - target)), weight), reduction)

@@ -235,8 +235,9 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "target": "-grad_out * (log(x) - log(1 - x))",
     },
     "binary_crossentropy_logits_entries": {
-        "x": "grad_out * (sigmoid(x) - target)",
-        "target": "-grad_out * x",
+        "x": "grad_out * (sigmoid(x) - target), divided by the number of entries if the loss is "
+        "their mean",
+        "target": "-grad_out * x, divided likewise",
     },
     "attend": {
         "query": f"scale * dS @ key, {_OF_SCORES}",

@@ -26,8 +26,10 @@ TABLE: Table = {
         for shape in [(), (3,), (2, 3), (0,)]
     ],
     "binary_crossentropy_logits_entries": lambda generator: [
-        Sample((normal(generator, *shape), generator.uniform(0, 1, shape)))
+        Sample((normal(generator, *shape), generator.uniform(0, 1, shape)), {"reduction": name})
         for shape in [(), (3,), (2, 3), (0,)]
+        for name in ("mean", "sum", "none")
+        if shape != (0,) or name != "mean"
     ],
     "one_hot": lambda generator: [
         Sample((generator.integers(0, 4, shape),), {"num_classes": 4})
