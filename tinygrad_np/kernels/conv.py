@@ -226,8 +226,11 @@ def _input_part(
     the channels if there is one group, so no two slices share an entry.
 
     A convolution of grads with the flipped weight takes 0.74 of the time, for 32 channels of 16x16
-    images, but sums K S products at a time instead of K: 1.5 times the error.
+    images, but sums K S products at a time instead of K: 1.5 times the error. It is used only for
+    groups of one output, where the error is the same.
     """
+    if len(weight) == groups:
+        return _turned_part(grads, weight, out, windows)
     channels, outs, count = len(out) // groups, len(grads) // groups, out.shape[-1]
     positions = math.prod(windows.kernel)
     matrices = weight.reshape(groups, outs, channels, positions).transpose(0, 2, 3, 1)
@@ -258,6 +261,38 @@ def _input_part(
             for position, met in enumerate(meetings(windows, out.shape[1:-1], box)):
                 entries = target[(_EVERY, _EVERY, *met.image)]
                 np.add(entries, columns[(_EVERY, _EVERY, position, *met.grid)], out=entries)
+
+    return part
+
+
+def _turned_part(
+    grads: Array, weight: Array, out: Array, windows: Windows
+) -> Callable[[slice], None]:
+    """Return the function of `_input_part` if each group has one output.
+
+    The gradient is the convolution of grads, zeros inserted for a stride, with the flipped weight:
+    for 64 groups of one channel, 3x3, it takes 0.1 of the time of adding up columns.
+    """
+    kernel, stride, padding, dilation, counts = windows
+    if max(stride) > 1:
+        lengths = [st * (count - 1) + 1 for st, count in zip(stride, counts, strict=True)]
+        spread = memory.empty((len(grads), *lengths, grads.shape[-1]), grads.dtype)
+        spread.fill(0)
+        spread[(_EVERY, *(slice(None, None, st) for st in stride))] = grads
+        grads = spread
+    borders = (d * (r - 1) for d, r in zip(dilation, kernel, strict=True))
+    padding = tuple(
+        (border - before, border - after)
+        for border, (before, after) in zip(borders, padding, strict=True)
+    )
+    own = Windows(kernel, (1,) * len(kernel), padding, dilation, out.shape[1:-1])
+    groups, channels, *_ = weight.shape
+    flipped = np.flip(weight, tuple(range(2, weight.ndim))).reshape(groups * channels, 1, *kernel)
+    flipped = np.ascontiguousarray(flipped)  # BLAS takes no negative strides
+
+    def part(rows: slice) -> None:
+        share = _share(rows, counts[0], out.shape[1])
+        _correlate(grads, flipped, None, _rows_of(own, share), groups, out[:, share])
 
     return part
 
