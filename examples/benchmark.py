@@ -5,10 +5,11 @@
     python examples/benchmark.py --only steps,tape --threads 1
     python examples/benchmark.py --epochs-on-mnist 3
 
-It measures training steps and evaluation of four models, the tape's overhead per op, peak memory,
-scaling with batch size and depth, and single ops compared with their lower bounds (the bare NumPy
-calls that they cannot avoid). With `--epochs-on-mnist N` it instead trains MnistCNN on MNIST for N
-epochs with each framework.
+It measures training steps and evaluation of four models, training steps of transformers, recurrent
+networks and others (with one thread and with all), the tape's overhead per op, peak memory, scaling
+with batch size, depth and sequence length, and single ops compared with their lower bounds (the
+bare NumPy calls that they cannot avoid). With `--epochs-on-mnist N` it instead trains MnistCNN on
+MNIST for N epochs with each framework.
 
 It prints tables row by row: medians and, in brackets, quartiles. If PyTorch is installed, they
 include the ratio `ours/PyTorch`; below 1, tinygrad_np is faster. The ratios of training steps and
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import tinygrad_np
-from benchmarks import mnist_epochs, report, timing
+from benchmarks import cores, mnist_epochs, report, timing
 from benchmarks.measures import MEASURES, Plan
 from benchmarks.other_processes import OtherProcesses
 from benchmarks.sides import OURS, PYTORCH, Side, side
@@ -113,6 +114,12 @@ def print_config(args: argparse.Namespace, sides: Mapping[str, Side], results: A
         print(f"threads on each side: {args.threads}")
     print(printed.getvalue(), end="")
     results["config"] = printed.getvalue().splitlines()
+    results["physical_cores"] = cores.physical()
+    if results["physical_cores"] and results["physical_cores"] < args.threads:
+        print(
+            f"warning: {args.threads} threads share {results['physical_cores']} physical cores "
+            "(hyper-threads). More threads than cores gain little on either side."
+        )
     if PYTORCH not in sides:
         print(
             f"PyTorch is not measured ({results['no_pytorch']}). To install it, run: "
@@ -143,10 +150,12 @@ def measure(args: argparse.Namespace, sides: Mapping[str, Side], results: dict[s
             timing.QUICK,
             batches=(16,),
             eval_batch=50,
-            memory_batches=(64,),
+            memory_of=(("MnistCNN", 64), ("GPT", 4), ("LSTM", 8)),
             processes=1,
             growing_batches=(16, 32, 48),
             depths=(1, 2, 3),
+            growing_steps=(4, 8, 12),
+            growing_sequences=(1, 2, 3),
         )
     has_plot = not {"steps", "eval"}.isdisjoint(args.only)
     if has_plot:

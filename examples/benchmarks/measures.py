@@ -11,6 +11,7 @@ from benchmarks.lower_bounds import LOWER_BOUNDS
 from benchmarks.report import Column, Table, show, show_times
 from benchmarks.sides import BY_INDICES, BY_LOOPS, OURS, PYTORCH, Side
 from benchmarks.timing import Effort, Spread, Step, fit, race, ratios
+from benchmarks.workloads import WORKLOADS
 from tinygrad_np.runtime.memory import Array
 
 MODELS = ("MnistCNN", "MnistCNNLight", "LeNet", "DigitsCNN")
@@ -29,10 +30,25 @@ class Plan:
     effort: Effort
     batches: Sequence[int] = (16, 64, 128, 512)
     eval_batch: int = 1000
-    memory_batches: Sequence[int] = (64, 512)
+    workloads: Sequence[str] = tuple(WORKLOADS)
+    memory_of: Sequence[tuple[str, int]] = (
+        ("MnistCNN", 64),
+        ("MnistCNN", 512),
+        ("GPT", 16),
+        ("GPT", 64),
+        ("LSTM", 32),
+        ("LSTM", 128),
+    )
     processes: int = 3
     growing_batches: Sequence[int] = (64, 128, 256, 512, 1024)
     depths: Sequence[int] = (1, 2, 4, 8, 16)
+    growing_steps: Sequence[int] = (32, 64, 128, 256)
+    growing_sequences: Sequence[int] = (4, 8, 16, 32)
+
+    def use_threads(self, count: int) -> None:
+        """Set the number of threads of each side."""
+        for side in self.sides.values():
+            side.use_threads(count)
 
     def race(self, contest: Mapping[str, Step], scale: float = _MS) -> Row:
         """Time the steps in turns; return the spread of their times and of our ratios to each."""
@@ -106,6 +122,29 @@ def evaluation(plan: Plan) -> list[Row]:
     return rows
 
 
+def workloads(plan: Plan) -> list[Row]:
+    """Time a training step of each workload with one thread per side, and with all."""
+    table = Table(
+        "Training step of further models in ms",
+        Column("model", 14),
+        Column("threads", 8),
+        *side_columns(plan),
+        Column("sizes", 42),
+    )
+    rows = []
+    try:
+        for name in plan.workloads:
+            contest = {side_name: side.workload(name) for side_name, side in plan.sides.items()}
+            for threads in sorted({1, plan.threads}):
+                plan.use_threads(threads)
+                row: Row = {"model": name, "threads": threads} | plan.race(contest)
+                rows.append(row)
+                table.row(name, threads, *side_cells(plan, row), WORKLOADS[name].sizes)
+    finally:
+        plan.use_threads(plan.threads)
+    return rows
+
+
 def tape(plan: Plan) -> list[Row]:
     """Time the overhead per op, forward and backward, on arrays of 8 floats."""
     table = Table(
@@ -132,20 +171,20 @@ def memory(plan: Plan) -> list[Row]:
         print("not measured: this system has no /proc/self/status with VmHWM")
         return []
     rows = []
-    for batch in plan.memory_batches:
+    for model, batch in plan.memory_of:
         found: dict[str, list[float]] = {name: [] for name in plan.sides}
         for _ in range(plan.processes):
             for name in plan.sides:
-                mib = peak.growth_in_fresh_process(name, "MnistCNN", batch, plan.threads)
+                mib = peak.growth_in_fresh_process(name, model, batch, plan.threads)
                 found[name].append(mib)
-        row: Row = {"model": "MnistCNN", "batch": batch} | compare(found, "mib")
+        row: Row = {"model": model, "batch": batch} | compare(found, "mib")
         rows.append(row)
-        table.row("MnistCNN", batch, *side_cells(plan, row, "mib"))
+        table.row(model, batch, *side_cells(plan, row, "mib"))
     return rows
 
 
 def growth(plan: Plan) -> list[Row]:
-    """Time steps at growing batch sizes and depths, and fit a line to each."""
+    """Time steps at growing batch sizes, depths and lengths, and fit a line to each."""
     batch_steps = {}
     for batch in plan.growing_batches:
         images, labels = images_for("MnistCNN", batch)
@@ -153,23 +192,37 @@ def growth(plan: Plan) -> list[Row]:
             name: side.training_step("MnistCNN", images, labels)
             for name, side in plan.sides.items()
         }
-    rows = _growth(plan, "batch", "Training step of MnistCNN in ms by batch size", batch_steps)
+    title = "Training step of MnistCNN in ms by batch size"
+    rows = _growth(plan, "MnistCNN", "batch", title, batch_steps)
     images = np.random.default_rng(0).standard_normal((64, 32, 14, 14), np.float32)
     depth_steps = {
         depth: {name: side.stack_step(depth, images) for name, side in plan.sides.items()}
         for depth in plan.depths
     }
     title = "Forward and backward in ms by depth: 3x3 convolutions, 32 channels, 14x14, batch 64"
-    return rows + _growth(plan, "depth", title, depth_steps)
+    rows += _growth(plan, "convolutions", "depth", title, depth_steps)
+    for model, by, sizes in (
+        ("GPT", "batch", plan.growing_sequences),
+        ("GPT", "steps", plan.growing_steps),
+        ("LSTM", "steps", plan.growing_steps),
+    ):
+        contests = {
+            size: {name: side.workload(model, **{by: size}) for name, side in plan.sides.items()}
+            for size in sizes
+        }
+        what = "batch size" if by == "batch" else "sequence length"
+        title = f"Training step of {model} in ms by {what}"
+        rows += _growth(plan, model, by, title, contests)
+    return rows
 
 
 def _growth(
-    plan: Plan, by: str, title: str, contests: Mapping[int, Mapping[str, Step]]
+    plan: Plan, model: str, by: str, title: str, contests: Mapping[int, Mapping[str, Step]]
 ) -> list[Row]:
     table = Table(title, Column(by, 21), *side_columns(plan))
     rows = []
     for size, contest in contests.items():
-        row: Row = {"by": by, "size": size} | plan.race(contest)
+        row: Row = {"model": model, "by": by, "size": size} | plan.race(contest)
         rows.append(row)
         table.row(size, *side_cells(plan, row))
     fits: list[Row] = []
@@ -179,7 +232,7 @@ def _growth(
             f"{name}: {line.intercept:.3f} ms + {line.slope:.4f} ms · {by}, "
             f"R² = {line.r_squared:.4f}"
         )
-        fits.append({"by": by, "side": name, "fit_ms": asdict(line)})
+        fits.append({"model": model, "by": by, "side": name, "fit_ms": asdict(line)})
     return rows + fits
 
 
@@ -218,6 +271,7 @@ def side_cells(plan: Plan, row: Row, figures: str = "times") -> list[str]:
 MEASURES = {
     "steps": steps,
     "eval": evaluation,
+    "workloads": workloads,
     "tape": tape,
     "memory": memory,
     "growth": growth,

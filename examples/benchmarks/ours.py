@@ -6,6 +6,7 @@ import numpy as np
 
 import models
 import tinygrad_np
+from benchmarks import workloads
 from benchmarks.timing import Step
 from tinygrad_np import Tensor, nn, no_grad, optim
 from tinygrad_np.runtime.memory import Array
@@ -62,6 +63,11 @@ def stack_step(depth: int, images: Array) -> Step:
         net(batch).mean().backward()
 
     return step
+
+
+def workload(name: str, **sizes: int) -> Step:
+    """Return a function that runs a training step of the named workload."""
+    return workloads.training_step(tinygrad_np, name, **sizes)
 
 
 def chain(start: Array, factor: Array) -> Step:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.sides import side
+from benchmarks.workloads import WORKLOADS
 
 _STATUS = Path("/proc/self/status")
 
@@ -16,7 +17,10 @@ def is_measurable() -> bool:
 
 
 def growth_in_fresh_process(name: str, model: str, batch: int, threads: int) -> float:
-    """Return how many MiB the first three training steps add to a new process's peak memory."""
+    """Return how many MiB the first three training steps add to a new process's peak memory.
+
+    `model` is MnistCNN or the name of a workload.
+    """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_growth, (name, model, batch, threads))
 
@@ -24,9 +28,12 @@ def growth_in_fresh_process(name: str, model: str, batch: int, threads: int) -> 
 def _growth(name: str, model: str, batch: int, threads: int) -> float:
     measured = side(name)
     measured.use_threads(threads)
-    generator = np.random.default_rng(0)
-    images = generator.standard_normal((batch, 1, 28, 28), np.float32)
-    step = measured.training_step(model, images, generator.integers(0, 10, batch))
+    if model in WORKLOADS:
+        step = measured.workload(model, batch=batch)
+    else:
+        generator = np.random.default_rng(0)
+        images = generator.standard_normal((batch, 1, 28, 28), np.float32)
+        step = measured.training_step(model, images, generator.integers(0, 10, batch))
     before = _peak()
     for _ in range(3):
         step()

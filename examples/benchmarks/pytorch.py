@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import workloads
 from benchmarks.timing import Step
 from tinygrad_np.runtime.memory import Array
 
@@ -113,6 +114,11 @@ def stack_step(depth: int, images: Array) -> Step:
         net(batch).mean().backward()
 
     return step
+
+
+def workload(name: str, **sizes: int) -> Step:
+    """Return a function that runs a training step of the named workload."""
+    return workloads.training_step(torch, name, **sizes)
 
 
 def chain(start: Array, factor: Array) -> Step:

@@ -43,6 +43,9 @@ class Side(Protocol):
         The stack repeats a 3x3 convolution with 32 channels and a relu `depth` times.
         """
 
+    def workload(self, name: str, **sizes: int) -> Step:
+        """Return a function that runs a training step of the named entry of `WORKLOADS`."""
+
     def chain(self, start: Array, factor: Array) -> Step:
         """Return a function for 500 multiplications and 500 additions, forward and backward."""
 

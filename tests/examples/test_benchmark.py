@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from benchmarks import measures, other_processes, report, sides
+import tinygrad_np
+from benchmarks import cores, measures, other_processes, report, sides, workloads
 from tests.examples import tools
 from tests.examples.tools import MNIST, real_mnist
 
@@ -59,7 +60,14 @@ def test_without_pytorch_the_rest_is_measured(tmp_path):
     assert set(figures["steps"][2]["times"]) == {"tinygrad_np"}
     assert [row["model"] for row in figures["eval"]] == MODELS
     assert len(figures["tape"]) == 1
-    assert {row["by"] for row in figures["growth"] if "fit_ms" in row} == {"batch", "depth"}
+    assert [(row["model"], row["by"]) for row in figures["growth"] if "fit_ms" in row] == [
+        ("MnistCNN", "batch"),
+        ("convolutions", "depth"),
+        ("GPT", "batch"),
+        ("GPT", "steps"),
+        ("LSTM", "steps"),
+    ]
+    assert [row["model"] for row in figures["workloads"]] == list(workloads.WORKLOADS)
     assert len(figures["lower_bounds"]) == 8
     if sys.platform == "linux":
         assert 1 < figures["memory"][0]["mib"]["tinygrad_np"]["median"] < 1000
@@ -87,15 +95,16 @@ def test_plot_shows_times_without_pytorch_and_ratios_with_it():
 @pytest.mark.slow
 def test_with_pytorch_ratios_are_printed_and_plotted(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[oracle]'")
-    file = tmp_path / "figures.json"
-    done = run(tmp_path, "--json", str(file), "--only", "steps,eval,memory")
+    file, names = tmp_path / "figures.json", "steps,eval,workloads,memory"
+    done = run(tmp_path, "--json", str(file), "--threads", "2", "--only", names)
     assert done.returncode == 0, done.stderr
     assert "ours/PyTorch" in done.stdout
     figures = json.loads(file.read_text())
-    for row in [*figures["steps"], *figures["eval"], *figures["memory"]]:
+    for row in [row for name in names.split(",") for row in figures[name]]:
         assert row["ratio_to"]["PyTorch"]["median"] > 0
     assert set(figures["steps"][0]["ratio_to"]) == {"PyTorch", *BY_HAND}
     assert "tape" not in figures
+    assert {row["threads"] for row in figures["workloads"]} == {1, 2}
     assert (tmp_path / "out" / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -117,7 +126,8 @@ def test_epochs_on_mnist_report_seconds_and_accuracy(tmp_path):
     [
         (
             "--only speed",
-            "--only: expected one of steps, eval, tape, memory, growth, lower_bounds, got 'speed'.",
+            "--only: expected one of steps, eval, workloads, tape, memory, growth, lower_bounds, "
+            "got 'speed'.",
         ),
         ("--threads 0", "--threads: expected an integer from 1 to 2**63 - 1, got '0'."),
         (
@@ -154,6 +164,32 @@ def test_slow_blas_settings_are_reported(tmp_path):
     assert "no plot: only the measurements steps and eval are plotted" in done.stdout
     assert "warning: OPENBLAS_CORETYPE may slow down NumPy's BLAS" in done.stdout
     assert "env -u OPENBLAS_CORETYPE python examples/benchmark.py" in done.stdout
+
+
+@pytest.mark.parametrize(("siblings", "expected"), [(["0,1", "0,1"], 1), (["0", "1"], 2)])
+def test_hyper_threads_of_a_core_count_once(tmp_path, monkeypatch, siblings, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    assert cores.physical(tmp_path) is None
+    for number, text in enumerate(siblings):
+        folder = tmp_path / f"cpu{number}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(text + "\n")
+    assert cores.physical(tmp_path) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", workloads.WORKLOADS)
+def test_workloads_train(name):
+    make, optimizer_name, rate, _ = workloads.WORKLOADS[name]
+    tinygrad_np.manual_seed(0)
+    parameters, loss = make(tinygrad_np)
+    before = loss().item()
+    optimizer = getattr(tinygrad_np.optim, optimizer_name)(parameters, lr=rate)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().item() < before
 
 
 def test_spreads_are_formatted_with_three_digits():

@@ -48,7 +48,8 @@ from tinygrad_np.ops.linalg import (
 )
 from tinygrad_np.ops.losses import (
     binary_crossentropy, binary_crossentropy_entries, binary_crossentropy_logits,
-    cosine_similarity, cross_entropy, cross_entropy_rows, huber_loss, kl_div, l1_loss, log_odds,
+    binary_crossentropy_logits_entries, cosine_similarity, cross_entropy, cross_entropy_rows,
+    huber_loss, kl_div, l1_loss, log_odds,
     mse_loss, nll_loss, one_hot, pairwise_distance, smooth_l1_loss,
     sparse_categorical_crossentropy, triplet_margin_loss,
 )
@@ -82,7 +83,8 @@ __all__ = [
     "argmedian", "argmin", "argsort", "asin", "asinh", "assign", "atan", "atan2", "atanh",
     "attention_weights", "avg_pool2d", "avg_pool_grad", "basic_index", "batch_norm",
     "batched_matmul", "batchnorm", "binary_crossentropy", "binary_crossentropy_entries",
-    "binary_crossentropy_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "binary_crossentropy_logits", "binary_crossentropy_logits_entries", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor",
     "bmm", "cast", "cat", "ceil", "celu", "center", "channel_moments", "channel_sum",
     "cholesky", "chunk", "clip", "cofactors", "contract", "conv2d", "conv2d_input_grad",
     "conv2d_weight_grad", "conv_transpose2d", "copysign", "cos", "cosh", "cosine_similarity",

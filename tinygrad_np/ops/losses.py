@@ -29,7 +29,7 @@ from tinygrad_np.ops.elementwise import (
     sub,
     where,
 )
-from tinygrad_np.ops.functions import exp, log, square
+from tinygrad_np.ops.functions import exp, log, sigmoid, square
 from tinygrad_np.ops.indexing import gather, getitem
 from tinygrad_np.ops.linalg import norm
 from tinygrad_np.ops.reduce import mean, sum
@@ -739,6 +739,22 @@ def binary_crossentropy(
     return _reduce(_weigh(name, losses, weight), reduction)
 
 
+@op(
+    "-target log sigmoid(x) - (1 - target) log(1 - sigmoid(x))",
+    vjps={
+        "x": lambda grad_out, x, target: grad_out * (sigmoid(x) - target),
+        "target": lambda grad_out, x: neg(grad_out * x),
+    },
+    floating=True,
+    flops=9,
+)
+def binary_crossentropy_logits_entries(x: Array, target: Array) -> Array:
+    """Compute max(-x, 0) + (1 - target) x + log(1 + e^-|x|), the cross-entropy of each logit."""
+    losses = np.log1p(np.exp(-np.abs(x)))
+    losses += np.maximum(-x, 0)
+    return np.asarray(losses + (1 - target) * x)
+
+
 def binary_crossentropy_logits(
     x: V,
     Y: Value | ArrayLike,
@@ -770,8 +786,10 @@ def binary_crossentropy_logits(
     name = "binary_crossentropy_logits"
     _check_call(name, x, reduction)
     target = _as_target_like(name, x, Y)
-    negative = softplus(neg(x))
-    if pos_weight is not None:
-        factor = _factor(name, negative, pos_weight, "pos_weight")
-        negative = mul(negative, (factor - 1) * target + 1)
-    return _reduce(_weigh(name, add(negative, mul(x, 1 - target)), weight), reduction)
+    if pos_weight is None:
+        losses = binary_crossentropy_logits_entries(x, target)
+    else:
+        negative = softplus(neg(x))
+        factor = (_factor(name, negative, pos_weight, "pos_weight") - 1) * target + 1
+        losses = add(mul(negative, factor), mul(x, 1 - target))
+    return _reduce(_weigh(name, losses, weight), reduction)

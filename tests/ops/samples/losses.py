@@ -25,6 +25,10 @@ TABLE: Table = {
         Sample((generator.uniform(0.1, 0.9, shape), generator.uniform(0.1, 0.9, shape)))
         for shape in [(), (3,), (2, 3), (0,)]
     ],
+    "binary_crossentropy_logits_entries": lambda generator: [
+        Sample((normal(generator, *shape), generator.uniform(0, 1, shape)))
+        for shape in [(), (3,), (2, 3), (0,)]
+    ],
     "one_hot": lambda generator: [
         Sample((generator.integers(0, 4, shape),), {"num_classes": 4})
         for shape in [(), (3,), (2, 3), (0,)]
@@ -43,6 +47,7 @@ _triplet = functools.partial(bad, ops.triplet_margin_loss)
 
 BAD: Bads = {
     "binary_crossentropy_entries": refused("binary_crossentropy_entries", (2,), (3,)),
+    "binary_crossentropy_logits_entries": refused("binary_crossentropy_logits_entries", (2,), (3,)),
     "cross_entropy_rows": [
         bad(ops.cross_entropy_rows, ArgumentError, "cross_entropy: ... got 3", _LOGITS, T([0, 3])),
     ],

@@ -15,4 +15,7 @@ TABLE = {
     "binary_crossentropy_entries": lambda x, target: F.binary_cross_entropy(
         x, target, reduction="none"
     ),
+    "binary_crossentropy_logits_entries": lambda x, target: F.binary_cross_entropy_with_logits(
+        x, target, reduction="none"
+    ),
 }
