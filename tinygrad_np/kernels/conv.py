@@ -44,6 +44,9 @@ _MOVE, _MULTIPLY = 0.3, 0.022
 # also requires a result of at most 1200 entries. Blocks of fewer columns do not pay.
 _SMALL, _SMALL_RESULT, _SHORTEST = 1e6, 1200, 64
 
+# Columns with fewer entries are filled with zeros at once, not only at the borders.
+_FEW = 1 << 16
+
 _EVERY: Any = slice(None)
 
 
@@ -304,6 +307,8 @@ def _share(part: slice, whole: int, length: int) -> slice:
 
 def _rows_of(windows: Windows, rows: slice) -> Windows:
     """Return the windows of some rows of the grid."""
+    if rows == slice(0, windows.counts[0]):
+        return windows
     (before, after), *padding = windows.padding
     moved = before - windows.stride[0] * rows.start
     return windows._replace(
@@ -316,7 +321,7 @@ def _fold(x: Array, windows: Windows, shortest: int) -> tuple[Array, Windows]:
 
     All columns then are one block. That is also better for rows of fewer than `shortest` columns.
     """
-    kernel, stride, _, dilation, count = next(windows.axes())
+    (kernel, *_), (stride, *_), _, (dilation, *_), (count, *_) = windows
     length = math.prod(windows.counts[1:]) * x.shape[-1]
     if x.ndim > 3 and kernel > stride and dilation == 1 and count > 1 and length >= shortest:
         return x, windows
@@ -348,7 +353,7 @@ def _pieces(x: Array, windows: Windows, groups: int) -> Iterator[tuple[Slices, A
     Pieces share one buffer: each overwrites the previous one.
     """
     count, counts = x.shape[-1], windows.counts
-    kernel, stride, *_ = next(windows.axes())
+    kernel, stride = windows.kernel[0], windows.stride[0]
     # Bytes of a row of the image for one column.
     height = max(1, len(x) * math.prod(windows.kernel[1:]) * count * x.itemsize)
     # A piece has four rows of windows at least: the image's rows that two pieces share are
@@ -369,7 +374,7 @@ def _gather(x: Array, windows: Windows, box: Box, groups: int, space: Array) -> 
     The buffer, which is `space` if that is large enough, holds (G, H, C / G, S, Q, N).
     """
     (start, stop), *inner = box
-    kernel, stride, before, *_ = next(windows.axes())
+    kernel, stride, before = windows.kernel[0], windows.stride[0], windows.padding[0][0]
     channels, count = len(x) // groups, x.shape[-1]
     length = math.prod(stop - start for start, stop in inner) * count
     first, height = stride * start - before, stride * (stop - start - 1) + kernel
@@ -386,11 +391,15 @@ def _gather(x: Array, windows: Windows, box: Box, groups: int, space: Array) -> 
     columns = space[:size].reshape(shape)
     top = min(max(0, -first), height)
     bottom = max(top, min(height, x.shape[1] - first))
-    columns[:, :top] = 0
-    columns[:, bottom:] = 0
+    is_small = size < _FEW
+    if is_small:
+        columns.fill(0)
+    else:
+        columns[:, :top] = 0
+        columns[:, bottom:] = 0
     for position, meeting in enumerate(met):
         target = columns[:, top:bottom, :, position]
-        for side in meeting.outside:
+        for side in () if is_small else meeting.outside:
             target[(_EVERY, _EVERY, _EVERY, *side)] = 0
         entries = image[(_EVERY, _EVERY, slice(first + top, first + bottom), *meeting.image)]
         target[(_EVERY, _EVERY, _EVERY, *meeting.grid)] = entries.swapaxes(1, 2)
