@@ -41,8 +41,9 @@ _PIECE = 1 << 22
 _MOVE, _MULTIPLY = 0.3, 0.022
 
 # BLAS has a faster path for products of up to 100^3 multiplications; for transposed operands it
-# also requires a result of at most 1200 entries. Blocks of fewer columns do not pay.
-_SMALL, _SMALL_RESULT, _SHORTEST = 1e6, 1200, 64
+# also requires a result of at most 1200 entries. Blocks of fewer columns, or for more outputs, do
+# not pay.
+_SMALL, _SMALL_RESULT, _SHORTEST, _MOST_ROWS = 1e6, 1200, 64, 32
 
 # Columns with fewer entries are filled with zeros at once, not only at the borders.
 _FEW = 1 << 16
@@ -145,7 +146,8 @@ def _correlate(
     shifts = None if bias is None else bias.reshape(groups, outs, 1, 1)
     for where, columns in _pieces(x, windows, groups):
         target = out[where]
-        cut = _columns_per_block(outs * height, columns.shape[-1])
+        length = columns.shape[-1]
+        cut = _columns_per_block(outs * height, length) if outs <= _MOST_ROWS else length
         np.matmul(
             matrices[:, None, None],
             _split(columns, cut).swapaxes(2, 3),
@@ -192,7 +194,7 @@ def _weight_products(columns: Array, grads: Array) -> Array:
     groups, count, height, length = columns.shape
     outs = grads.shape[1]
     rows, cut = height, length
-    if outs <= 32:
+    if outs <= _MOST_ROWS:
         rows = _divisor(height, _SMALL_RESULT // max(1, outs))
         cut = _columns_per_block(rows * outs, length)
     blocks = _split(columns.reshape(groups, count, height // rows, rows, length), cut)
