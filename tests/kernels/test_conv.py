@@ -23,6 +23,8 @@ CONVOLUTIONS = {
     "shifted": (2, 3, (4, 5), (1, 1), (1, 1), ((1, -1), (0, 0)), (1, 1), 1),
     "groups": (4, 6, (5, 5), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 2),
     "depthwise": (3, 3, (5, 4), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 3),
+    "depthwise, stride": (3, 3, (8, 5), (3, 2), (2, 3), ((2, 0), (-1, 1)), (2, 1), 3),
+    "one output": (2, 1, (6, 5), (3, 3), (1, 1), ((1, 1), (0, 1)), (1, 1), 1),
     "3-d": (2, 3, (4, 5, 4), (2, 2, 3), (1, 2, 1), ((0, 1), (1, 0), (1, 1)), (1, 1, 1), 1),
 }
 
@@ -57,14 +59,26 @@ def by_definition(x, weight, bias, stride, padding, dilation, groups):
     params=[
         pytest.param((1, 1), marks=pytest.mark.slow),
         pytest.param((60, 2), marks=pytest.mark.slow),
+        pytest.param((1 << 22, 3), marks=pytest.mark.slow),
         (200, 3),
         pytest.param((1 << 22, 2), marks=pytest.mark.slow),
     ],
     ids=str,
 )
 def cut(request, monkeypatch):
-    """Set the bytes per piece of columns and the number of threads."""
+    """Set the bytes per piece of columns and the number of threads.
+
+    With three threads, also treat small images as large ones: rows of windows share columns, their
+    borders are filled one by one, and products are cut into blocks.
+    """
     piece, threads = request.param
+    if threads == 3:
+        monkeypatch.setattr(conv, "_SHORTEST", 1)
+        monkeypatch.setattr(conv, "_FEW", 0)
+        monkeypatch.setattr(conv, "_SMALL", 300)
+        monkeypatch.setattr(conv, "_SMALL_RESULT", 20)
+    for cached in (conv._divisor, conv._columns_per_block):
+        cached.cache_clear()
     workers = parallel.Workers()
     workers._count = threads
     monkeypatch.setattr(conv, "_PIECE", piece)
@@ -73,6 +87,8 @@ def cut(request, monkeypatch):
     monkeypatch.setattr(parallel, "each", workers.each)
     yield
     workers._count = 1
+    for cached in (conv._divisor, conv._columns_per_block):
+        cached.cache_clear()
     workers._dismiss()  # set_count would also change the thread count of BLAS
 
 
