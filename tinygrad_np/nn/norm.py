@@ -22,11 +22,15 @@ from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape
 
 
-def standardize(x: Tensor, rank: int, eps: float) -> Tensor:
-    """Return (x - mean) / √(variance + eps), with the statistics of the last `rank` axes."""
+def by_own_statistics(
+    x: Tensor, rank: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Return x normalized by mean and variance of its last `rank` axes, scaled and shifted."""
     if rank == 1:
-        return ops.standardize(x, eps=eps)
-    return ops.standardize(x.flatten(-rank), eps=eps).reshape(x.shape)
+        return ops.layer_norm(x, weight, bias, eps=eps)
+    rows = [value if value is None else value.flatten(-rank) for value in (x, weight, bias)]
+    out: Tensor = ops.layer_norm(*rows, eps=eps)
+    return out.reshape(x.shape)
 
 
 def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
@@ -99,7 +103,7 @@ def by_image_statistics(
     """
     out = x
     if x.numel():
-        out = standardize(x, x.ndim - 2, eps)
+        out = by_own_statistics(x, x.ndim - 2, None, None, eps)
         if factor and any(own is not None for own in running):
             images = x.detach().reshape(1, -1, *x.shape[2:])
             count = math.prod(x.shape[2:])
@@ -142,7 +146,7 @@ def by_group_statistics(
     """Return x (N, C, ...) normalized by the mean and variance of each group of channels."""
     size = math.prod(x.shape[1:]) // num_groups
     groups = x.reshape(x.shape[0], num_groups, size)
-    out = standardize(groups, 1, eps).reshape(x.shape)
+    out = by_own_statistics(groups, 1, None, None, eps).reshape(x.shape)
     return scale_and_shift(out, weight, bias, _by_channel(x))
 
 
@@ -505,8 +509,7 @@ class LayerNorm(Layer):
         shape = self.normalized_shape
         _check_last(self.label, x, shape)
         self.check_dtype(x, self.weight)
-        out = standardize(x, len(shape), self.eps)
-        return scale_and_shift(out, self.weight, self.bias, shape)
+        return by_own_statistics(x, len(shape), self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         """Return the shape, and the options that differ from their defaults."""

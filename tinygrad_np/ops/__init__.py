@@ -53,7 +53,7 @@ from tinygrad_np.ops.losses import (
     mse_loss, nll_loss, one_hot, pairwise_distance, smooth_l1_loss,
     sparse_categorical_crossentropy, triplet_margin_loss,
 )
-from tinygrad_np.ops.norms import batch_norm, batchnorm, channel_moments, layernorm, standardize
+from tinygrad_np.ops.norms import batch_norm, batchnorm, channel_moments, layer_norm, layernorm
 from tinygrad_np.ops.order import argmedian, argsort, median, sort, topk
 from tinygrad_np.ops.pool import (
     adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
@@ -93,7 +93,8 @@ __all__ = [
     "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "floor",
     "floor_div", "fmod", "gather", "ge", "gelu", "getitem", "gt", "hardsigmoid", "hardswish",
     "hardtanh", "huber_loss", "index_add", "index_select", "interpolate", "inv", "isclose",
-    "isfinite", "isinf", "isnan", "keep_where", "kl_div", "l1_loss", "layernorm", "le",
+    "isfinite", "isinf", "isnan", "keep_where", "kl_div", "l1_loss", "layer_norm",
+    "layernorm", "le",
     "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_odds", "log_softmax",
     "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "logsigmoid", "logsumexp", "lshift", "lt", "masked_fill", "masked_select", "matmul", "max",
@@ -108,7 +109,7 @@ __all__ = [
     "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
     "sin", "sinh", "slogdet", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign",
     "solve", "sort", "sparse_categorical_crossentropy", "split", "sqrt", "square", "squeeze",
-    "stack", "standardize", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table",
+    "stack", "std", "std_mean", "sub", "sum", "sum_to", "svd", "table",
     "take_along_axis", "tan", "tanh", "tile", "topk", "trace", "transpose", "tril",
     "triplet_margin_loss", "triu", "trunc", "trunc_div", "unbind", "unflatten", "unfold",
     "unsqueeze", "var", "var_mean", "view_as", "where",

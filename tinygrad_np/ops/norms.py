@@ -172,25 +172,45 @@ def layernorm(x: V, axis: Axis = -1, eps: float = 1e-5) -> V:
     return mul(centered, rsqrt(add(variance, eps)))
 
 
-def _define_standardize(x: Value, *, eps: float) -> Value:
-    return layernorm(x, -1, eps)
+def _define_layer_norm(x: V, weight: V | None = None, bias: V | None = None, *, eps: float) -> V:
+    """Define `layer_norm` in terms of other ops."""
+    if x.dtype == np.float16:  # squares would overflow
+        others = [None if v is None else cast(v, np.float32) for v in (weight, bias)]
+        return cast(_define_layer_norm(cast(x, np.float32), *others, eps=eps), x.dtype)
+    out = layernorm(x, -1, eps)
+    if weight is not None:
+        out = mul(out, weight)
+    return out if bias is None else add(out, bias)
 
 
 @op(
-    "(x - mean x) / √(variance of x + eps)",
-    definition=_define_standardize,
-    differentiable=("x",),
-    backward=lambda grad_out, x, statistics: [kernels.standardize_grad(grad_out, x, statistics)],
+    "(x - mean x) / √(variance of x + eps) * weight + bias",
+    definition=_define_layer_norm,
+    differentiable=("x", "weight", "bias"),
+    backward=kernels.layer_norm_grads,
     caches=("statistics",),
     floating=True,
-    flops=lambda x: 6 * x.size,
+    flops=lambda x: 8 * x.size,
 )
-def standardize(x: Array, *, eps: float) -> tuple[Array, Array]:
-    """Shift and scale x (..., n) to mean 0 and variance 1 along the last axis.
+def layer_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float
+) -> tuple[Array, Array]:
+    """Normalize x (..., n) by the mean and variance of its last axis; weight and bias are (n,).
 
     Raises:
         AxisError: if x has no axis.
+        ShapeError: if `weight` or `bias` does not match x.
     """
+    _check_last("layer_norm", x, weight=weight, bias=bias)
+    return kernels.layer_norm(x, weight, bias, eps)
+
+
+def _check_last(name: str, x: Array, **values: Array | None) -> None:
     if not x.ndim:
-        raise AxisError("standardize: expected x of shape (..., n), got ().")
-    return kernels.standardize(x, eps)
+        raise AxisError(f"{name}: expected x of shape (..., n), got ().")
+    for key, value in values.items():
+        if value is not None and value.shape != x.shape[-1:]:
+            raise ShapeError(
+                f"{name}: expected `{key}` of shape {x.shape[-1:]} for x of shape {x.shape}, got "
+                f"{value.shape}."
+            )

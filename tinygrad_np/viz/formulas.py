@@ -238,8 +238,11 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "weight": f"Σ grad_out * (x - mean(x)) / √(variance of x + eps) {_BY_CHANNEL}",
         "bias": f"Σ grad_out {_BY_CHANNEL}",
     },
-    "standardize": {
-        "x": "(grad_out - mean(grad_out) - out * mean(grad_out * out)) / √(variance of x + eps)"
+    "layer_norm": {
+        "x": "(g - mean(g) - z * mean(g * z)) / std, where g = grad_out * weight, "
+        "z = (x - mean(x)) / std and std = √(variance of x + eps)",
+        "weight": "Σ grad_out * (x - mean(x)) / √(variance of x + eps) over all but the last axis",
+        "bias": "Σ grad_out over all but the last axis",
     },
     "checkpointed_call": {"xs": "found by running the function again"},
 }

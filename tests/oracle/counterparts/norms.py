@@ -10,8 +10,8 @@ def _moments(x):
     return torch.stack([mean.flatten(), ((x - mean) ** 2).sum(axes) / count]).double()
 
 
-def _standardize(x, eps):
-    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
+def _layer_norm(x, weight=None, bias=None, *, eps):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
 
 def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
@@ -23,4 +23,4 @@ def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
     )
 
 
-TABLE = {"channel_moments": _moments, "batch_norm": _batch_norm, "standardize": _standardize}
+TABLE = {"channel_moments": _moments, "batch_norm": _batch_norm, "layer_norm": _layer_norm}
