@@ -91,6 +91,7 @@ FUNCTIONS = {
     "relu": lambda x: x.relu().prod(),
     "softplus": lambda x: x.softplus().prod(),
     "layer_norm": lambda x: ops.layer_norm(x, WEIGHTS, eps=0.1) * WEIGHTS,
+    "rms_norm": lambda x: ops.rms_norm(x, WEIGHTS, eps=0.1) * WEIGHTS,
     "det": lambda x: (x[:, None] * x).det(),
 }
 

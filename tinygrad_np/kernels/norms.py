@@ -23,9 +23,10 @@ from tinygrad_np.runtime.memory import Array
 
 T = TypeVar("T")
 
-# Bytes of x processed at a time, approximately, and the most rows: sums over rows add that many
-# entries in float32, four at a time.
-_PIECE, _ROWS = 1 << 20, 512
+# Bytes of x processed at a time, approximately.
+_PIECE = 1 << 20
+# The most rows that BLAS sums in float32; it adds four at a time.
+_ROWS = 512
 # The largest mean² / variance for sums of the entries, and of their differences to the first one.
 _NEAR_ZERO, _NEAR_FIRST = 4, 30
 # Means up to this many deviations need not be subtracted before scaling: the error is 1e-6.
@@ -68,9 +69,14 @@ def batch_norm(
 
 
 def batch_norm_grads(
-    grad_out: Array, x: Array, weight: Array | None, statistics: Array, wanted: Sequence[bool]
+    grad_out: Array,
+    x: Array,
+    weight: Array | None,
+    statistics: Array,
+    wanted: Sequence[bool],
+    overwrite: bool = False,
 ) -> list[Array | None]:
-    """Return the wanted gradients of x, weight and bias.
+    """Return the wanted gradients of x, weight and bias; that of x may overwrite grad_out.
 
     With y = (x - mean) / deviation and g = grad_out * weight, the gradient of x is
     (g - mean(g) - y * mean(g * y)) / deviation, which includes the paths through mean and variance.
@@ -95,12 +101,14 @@ def batch_norm_grads(
         factor = inverse if weight is None else inverse * weight
         scale = _column(factor, rows)
         slope, level = _line(sums * factor, dots * factor, inverse, rest, rows)
-        out = _empty(rows)
+        out = grads if overwrite else _empty(rows)
 
         def piece(part: slice) -> None:
-            np.multiply(_less(rows, near, part), slope[part], out=out[part])
-            np.add(out[part], level[part], out=out[part])
-            np.add(out[part], grads[part] * scale[part], out=out[part])
+            spare = _empty(rows[part])
+            np.multiply(_less(rows, near, part), slope[part], out=spare)
+            np.add(spare, level[part], out=spare)
+            np.multiply(grads[part], scale[part], out=out[part])
+            np.add(out[part], spare, out=out[part])
 
         _by_rows(piece, rows, 0.4)
     found = [
@@ -136,11 +144,17 @@ def layer_norm(
 
 
 def layer_norm_grads(
-    grad_out: Array, x: Array, weight: Array | None, statistics: Array, wanted: Sequence[bool]
+    grad_out: Array,
+    x: Array,
+    weight: Array | None,
+    statistics: Array,
+    wanted: Sequence[bool],
+    overwrite: bool = False,
 ) -> list[Array | None]:
-    """Return the wanted gradients of x, weight and bias, by the formulas of `batch_norm_grads`.
+    """Return the wanted gradients of x, weight and bias; that of x may overwrite grad_out.
 
-    Here the means are over the entries of a row, and the sums for weight and bias over rows.
+    The formulas are those of `batch_norm_grads`, except that the means are over the entries of a
+    row, and the sums for weight and bias over rows.
     """
     mean, inverse = statistics
     rows = _exact(_last_rows(_wide(x)), inverse**-2.0)
@@ -152,7 +166,8 @@ def layer_norm_grads(
     sums, dots = np.zeros((2, len(rows)))
 
     def add_up(part: slice) -> Array:
-        products = grads[part] * _less(rows, near, part)
+        products = _empty(rows[part])
+        np.multiply(grads[part], _less(rows, near, part), out=products)
         if wanted[0]:
             sums[part], dots[part] = _row_products(grads[part], row), _row_products(products, row)
         found = np.asarray(of_grads[:, part] @ grads[part], np.float64)
@@ -160,26 +175,100 @@ def layer_norm_grads(
         return found
 
     of_rows = np.zeros((2, rows.shape[1]))
-    for found in _by_rows(add_up, rows, 0.4):
+    for found in _by_rows(add_up, rows, 0.4, _ROWS):
         of_rows += found
     out = None
     if wanted[0]:
         scale = _outer(inverse, weight, None, rows)
         dots = (dots - rest * sums) * inverse
         slope, level = _line(sums * inverse, dots * inverse, inverse, rest, rows)
-        out = _empty(rows)
+        out = grads if overwrite else _empty(rows)
 
         def piece(part: slice) -> None:
-            np.multiply(_less(rows, near, part), slope[part], out=out[part])
-            np.add(out[part], level[part], out=out[part])
-            factor = scale(part)
-            np.add(out[part], np.multiply(grads[part], factor, out=factor), out=out[part])
+            spare = scale(part)
+            np.multiply(grads[part], spare, out=out[part])
+            np.multiply(_less(rows, near, part), slope[part], out=spare)
+            np.add(spare, level[part], out=spare)
+            np.add(out[part], spare, out=out[part])
 
         _by_rows(piece, rows, 0.4)
     grads_found = [None if out is None else _as_given(out, x), *of_rows.astype(x.dtype)]
     return [
         grad if is_wanted else None for grad, is_wanted in zip(grads_found, wanted, strict=False)
     ]
+
+
+def rms_norm(x: Array, weight: Array | None, eps: float) -> tuple[Array, Array]:
+    """Return x / √(mean(x²) + eps) * weight over the last axis, and the factor of each row."""
+    rows = _last_rows(_wide(x))
+    with np.errstate(over="ignore"):
+        squares = _mean_squares(rows)
+    if _exact(rows, squares) is not rows:
+        rows = rows.astype(np.float64)
+        squares = _mean_squares(rows)
+    inverse = (squares + eps) ** -0.5
+    scale, out = _outer(inverse, weight, None, rows), _empty(rows)
+
+    def piece(part: slice) -> None:
+        np.multiply(rows[part], scale(part), out=out[part])
+
+    _by_rows(piece, rows, 0.2)
+    return _as_given(out, x), inverse
+
+
+def rms_norm_grads(
+    grad_out: Array,
+    x: Array,
+    weight: Array | None,
+    inverse: Array,
+    wanted: Sequence[bool],
+    overwrite: bool = False,
+) -> list[Array | None]:
+    """Return the wanted gradients of x and weight; that of x may overwrite grad_out.
+
+    With y = x * inverse and g = grad_out * weight, the gradient of x is
+    (g - y * mean(g * y)) * inverse; that of weight is the sum of grad_out * y over rows.
+    """
+    rows = _exact(_last_rows(_wide(x)), inverse**-2.0)
+    grads = _last_rows(_wide(grad_out)).astype(rows.dtype, copy=False)
+    of_products, row = inverse.astype(rows.dtype), _as_row(weight, rows, 1)
+    dots = np.zeros(len(rows))
+
+    def add_up(part: slice) -> Array:
+        products = np.multiply(grads[part], rows[part], out=_empty(rows[part]))
+        dots[part] = _row_products(products, row)
+        return np.asarray(of_products[part] @ products, np.float64)
+
+    of_weight = np.zeros(rows.shape[1])
+    for found in _by_rows(add_up, rows, 0.2, _ROWS):
+        of_weight += found
+    out = None
+    if wanted[0]:
+        slope = _column(dots * inverse**3 / -max(1, rows.shape[1]), rows)
+        scale, out = _outer(inverse, weight, None, rows), grads if overwrite else _empty(rows)
+
+        def piece(part: slice) -> None:
+            spare = scale(part)
+            np.multiply(grads[part], spare, out=out[part])
+            np.multiply(rows[part], slope[part], out=spare)
+            np.add(out[part], spare, out=out[part])
+
+        _by_rows(piece, rows, 0.4)
+    return [
+        None if out is None else _as_given(out, x),
+        of_weight.astype(x.dtype) if wanted[-1] else None,
+    ][: len(wanted)]
+
+
+def _mean_squares(rows: Array) -> Array:
+    found = np.zeros(len(rows))
+
+    def piece(part: slice) -> None:
+        found[part] = row_dots(rows[part], rows[part])
+
+    _by_rows(piece, rows, 0.1)
+    found /= max(1, rows.shape[1])
+    return found
 
 
 def _moments(rows: Array) -> Array:
@@ -238,7 +327,10 @@ def _center(rows: Array, mean: Array, inverse: Array, most: float) -> tuple[Arra
 
 
 def _less(rows: Array, near: Array | None, part: slice) -> Array:
-    return rows[part] if near is None else rows[part] - near[part]
+    """Return a part of the rows less their means, if given."""
+    return (
+        rows[part] if near is None else np.subtract(rows[part], near[part], out=_empty(rows[part]))
+    )
 
 
 def _exact(rows: Array, variance: Array) -> Array:
@@ -258,7 +350,7 @@ def _outer(
     left = np.ones((len(factor), 2), like.dtype)
     left[:, 0] = factor
     right = np.stack([_as_row(weight, like, 1), _as_row(shift, like, 0)])
-    return lambda part: left[part] @ right
+    return lambda part: np.matmul(left[part], right, out=_empty(like[part]))
 
 
 def _row_products(rows: Array, vector: Array) -> Array:
@@ -281,11 +373,16 @@ def _column(values: Array, like: Array) -> Array:
     return values.astype(like.dtype)[:, None]
 
 
-def _by_rows(piece: Callable[[slice], T], rows: Array, cost: float) -> list[T]:
-    """Return `piece(part)` for a few rows at a time, in order; `cost` is in ns per entry."""
+def _by_rows(
+    piece: Callable[[slice], T], rows: Array, cost: float, most: int | None = None
+) -> list[T]:
+    """Return `piece(part)` for a few rows at a time, in order; `cost` is in ns per entry.
+
+    A piece has `most` rows at most, if given.
+    """
     if not rows.size:
         return []
-    step = max(1, min(_ROWS, _PIECE // (rows.itemsize * rows.shape[1])))
+    step = max(1, min(most or len(rows), _PIECE * len(rows) // rows.nbytes))
 
     def part(where: slice) -> list[T]:
         starts = range(where.start, where.stop, step)

@@ -17,7 +17,6 @@ from tinygrad_np.nn.parts import (
     check_format,
     options_note,
 )
-from tinygrad_np.ops.reduce import scale_of_large
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import Shape
 
@@ -31,18 +30,6 @@ def by_own_statistics(
     rows = [value if value is None else value.flatten(-rank) for value in (x, weight, bias)]
     out: Tensor = ops.layer_norm(*rows, eps=eps)
     return out.reshape(x.shape)
-
-
-def _divide_by_root(x: Tensor, rank: int, eps: float) -> Tensor:
-    """Return x / √(mean(x²) + eps), with the mean over the last `rank` axes."""
-    with np.errstate(over="ignore"):
-        squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
-    scale = scale_of_large(squares)
-    if scale is None:
-        return x * (squares + eps) ** -0.5
-    x = x * scale
-    squares = (x * x).mean(tuple(range(-rank, 0)), keepdim=True)
-    return x * (squares + eps * scale * scale) ** -0.5
 
 
 def scale_and_shift(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Shape) -> Tensor:
@@ -152,10 +139,13 @@ def by_group_statistics(
 
 def by_root_mean_square(x: Tensor, rank: int, weight: Tensor | None, eps: float | None) -> Tensor:
     """Return x divided by the root mean square of its last `rank` axes, and scaled."""
-    x = x if x.dtype.kind == "f" else x.float()
-    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    out = _divide_by_root(x.float() if x.dtype == np.float16 else x, rank, eps)
-    return scale_and_shift(out.cast(x.dtype), weight, None, x.shape[-rank:])
+    if eps is None:
+        eps = float(np.finfo(x.dtype if x.dtype.kind == "f" else np.float32).eps)
+    if rank == 1:
+        return ops.rms_norm(x, weight, eps=eps)
+    rows = [value if value is None else value.flatten(-rank) for value in (x, weight)]
+    out: Tensor = ops.rms_norm(*rows, eps=eps)
+    return out.reshape(x.shape)
 
 
 def _by_channel(x: Tensor) -> Shape:

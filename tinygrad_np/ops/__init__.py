@@ -53,7 +53,9 @@ from tinygrad_np.ops.losses import (
     mse_loss, nll_loss, one_hot, pairwise_distance, smooth_l1_loss,
     sparse_categorical_crossentropy, triplet_margin_loss,
 )
-from tinygrad_np.ops.norms import batch_norm, batchnorm, channel_moments, layer_norm, layernorm
+from tinygrad_np.ops.norms import (
+    batch_norm, batchnorm, channel_moments, layer_norm, layernorm, rms_norm,
+)
 from tinygrad_np.ops.order import argmedian, argsort, median, sort, topk
 from tinygrad_np.ops.pool import (
     adaptive_avg_pool2d, avg_pool2d, avg_pool_grad, max_pool, max_pool2d, max_pool_gather,
@@ -104,7 +106,7 @@ __all__ = [
     "norm", "normalize", "one_hot", "outer", "packed_qr", "packed_svd", "pad", "pad_constant",
     "pairwise_distance", "permute", "pow", "power_log", "power_slope", "prod", "put_diagonal",
     "qr", "quick_gelu", "rearrange", "reciprocal", "recurrence", "relu", "relu6", "repeat",
-    "repeat_interleave", "resample", "reshape", "roll", "round", "rshift", "rsqrt",
+    "repeat_interleave", "resample", "reshape", "rms_norm", "roll", "round", "rshift", "rsqrt",
     "scaled_dot_product_attention", "scatter", "scatter_add", "scatter_reduce", "select",
     "selu", "setitem", "shrink", "sigmoid", "sign", "sign_and_logdet", "signed_power", "silu",
     "sin", "sinh", "slogdet", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign",

@@ -12,7 +12,7 @@ from tinygrad_np.kernels import norms as kernels
 from tinygrad_np.ops.elementwise import add, mul
 from tinygrad_np.ops.functions import rsqrt
 from tinygrad_np.ops.indexing import getitem
-from tinygrad_np.ops.reduce import Axis, center, mean
+from tinygrad_np.ops.reduce import Axis, center, mean, scale_of_large
 from tinygrad_np.ops.shape import as_tuple, normalize_axis, reshape
 from tinygrad_np.runtime.memory import Array
 from tinygrad_np.typing import DType, Value
@@ -203,6 +203,43 @@ def layer_norm(
     """
     _check_last("layer_norm", x, weight=weight, bias=bias)
     return kernels.layer_norm(x, weight, bias, eps)
+
+
+def _define_rms_norm(x: V, weight: V | None = None, *, eps: float) -> V:
+    """Define `rms_norm` in terms of other ops."""
+    if x.dtype == np.float16:  # squares would overflow
+        other = None if weight is None else cast(weight, np.float32)
+        return cast(_define_rms_norm(cast(x, np.float32), other, eps=eps), x.dtype)
+    with np.errstate(over="ignore"):
+        squares = mean(mul(x, x), axis=-1, keepdim=True)
+    scale = scale_of_large(squares)
+    if scale is None:
+        out = mul(x, rsqrt(add(squares, eps)))
+    else:
+        x = mul(x, scale)
+        squares = mean(mul(x, x), axis=-1, keepdim=True)
+        out = mul(x, rsqrt(add(squares, eps * scale * scale)))
+    return out if weight is None else mul(out, weight)
+
+
+@op(
+    "x / √(mean x² + eps) * weight",
+    definition=_define_rms_norm,
+    differentiable=("x", "weight"),
+    backward=kernels.rms_norm_grads,
+    caches=("inverse",),
+    floating=True,
+    flops=lambda x: 4 * x.size,
+)
+def rms_norm(x: Array, weight: Array | None = None, *, eps: float) -> tuple[Array, Array]:
+    """Divide x (..., n) by the root mean square of its last axis; weight is (n,).
+
+    Raises:
+        AxisError: if x has no axis.
+        ShapeError: if `weight` does not match x.
+    """
+    _check_last("rms_norm", x, weight=weight)
+    return kernels.rms_norm(x, weight, eps)
 
 
 def _check_last(name: str, x: Array, **values: Array | None) -> None:

@@ -244,6 +244,11 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "weight": "Σ grad_out * (x - mean(x)) / √(variance of x + eps) over all but the last axis",
         "bias": "Σ grad_out over all but the last axis",
     },
+    "rms_norm": {
+        "x": "(g - z * mean(g * z)) / root, where g = grad_out * weight, z = x / root and "
+        "root = √(mean x² + eps)",
+        "weight": "Σ grad_out * x / √(mean x² + eps) over all but the last axis",
+    },
     "checkpointed_call": {"xs": "found by running the function again"},
 }
 # Ops that broadcast their inputs, so that the engine sums the VJPs.

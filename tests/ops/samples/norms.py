@@ -54,10 +54,20 @@ def _layer_norms(generator: np.random.Generator) -> list[Sample]:
     return [*found, Sample((normal(generator, 2, 3), None, None), {"eps": 0.1})]
 
 
+def _rms_norms(generator: np.random.Generator) -> list[Sample]:
+    shapes = [(3,), (2, 3), (0, 3), (2, 3, 4), (2, 5000), (4, 1), (600, 2), (2, 0)]
+    found = []
+    for number, shape in enumerate(shapes):
+        weight = None if number % 4 == 1 else generator.uniform(0.5, 2, shape[-1])
+        found.append(Sample((normal(generator, *shape), weight), {"eps": 0.1}))
+    return found
+
+
 TABLE: Table = {
     "channel_moments": lambda generator: [Sample((x,)) for x in _images(generator)],
     "batch_norm": _batch_norms,
     "layer_norm": _layer_norms,
+    "rms_norm": _rms_norms,
 }
 
 
@@ -80,6 +90,10 @@ BAD: Bads = {
             (1, 4),
             eps=0.1,
         ),
+    ],
+    "rms_norm": [
+        bad(ops.rms_norm, AxisError, "rms_norm: ... got ()", (), eps=0.1),
+        bad(ops.rms_norm, ShapeError, "`weight` of shape (4,) ... got (3,)", (2, 4), (3,), eps=0.1),
     ],
     "batch_norm": [
         _batch_norm(AxisError, "batch_norm: expected x of shape (N, C, ...), got (3,)", (3,)),

@@ -11,6 +11,8 @@ def _moments(x):
 
 
 def _layer_norm(x, weight=None, bias=None, *, eps):
+    if weight is None and bias is not None:  # PyTorch has no second gradients for this case
+        weight = torch.ones_like(bias)
     return torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
 
 
@@ -23,4 +25,13 @@ def _batch_norm(x, weight=None, bias=None, moments=None, *, eps):
     )
 
 
-TABLE = {"channel_moments": _moments, "batch_norm": _batch_norm, "layer_norm": _layer_norm}
+def _rms_norm(x, weight=None, *, eps):
+    return torch.nn.functional.rms_norm(x, x.shape[-1:], weight, eps)
+
+
+TABLE = {
+    "rms_norm": _rms_norm,
+    "channel_moments": _moments,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+}
